@@ -1,0 +1,143 @@
+"""One base class, then one class per situation a user can act on.
+
+Each error says what happened, to which file or model, and what to do next. The CLI has the one `except`.
+"""
+
+
+class DifeError(Exception):
+    """Base of everything this project raises on purpose.
+
+    `advice` is the next step for a person; `exit_code` is what the command line returns.
+    """
+
+    exit_code = 3
+
+    def __init__(self, what: str, advice: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.advice = advice
+
+
+class UsageError(DifeError):
+    """The command was asked in a way it cannot be carried out."""
+
+    exit_code = 64
+
+
+class SettingsError(UsageError):
+    """A settings file or variable has a value that is not allowed."""
+
+
+# --- the hub -------------------------------------------------------------------------------------------------
+
+
+class HubError(DifeError):
+    """Something about the hub or one of its repositories."""
+
+
+class RepoNotFound(HubError):
+    """No such repository, or it is private to somebody else."""
+
+
+class RevisionNotFound(HubError):
+    """The repository exists, the revision does not."""
+
+
+class FileNotOnHub(HubError):
+    """The revision exists, the file does not."""
+
+
+class RepoGated(HubError):
+    """Access has to be asked for on the hub first."""
+
+
+class RepoDisabled(HubError):
+    """The hub has switched the repository off."""
+
+
+class BadToken(HubError):
+    """The hub refused the access token."""
+
+
+class HubUnavailable(HubError):
+    """The hub did not answer in time, answered with a server error or limited our rate: worth trying again.
+
+    `retry_after` is in seconds where the hub said so.
+    """
+
+    def __init__(self, what: str, advice: str = "", retry_after: float | None = None) -> None:
+        super().__init__(what, advice)
+        self.retry_after = retry_after
+
+
+class ContentMismatch(HubError):
+    """Bytes that arrived are not the bytes the hub announced (size, sha256 or git blob id)."""
+
+
+# --- intake ---------------------------------------------------------------------------------------------------
+
+
+class Unsupported(DifeError):
+    """A checkpoint of a kind this version cannot audit; never a statement about its safety."""
+
+
+class Refused(DifeError):
+    """A file that breaks its own format or tries something: not loaded, kept as a finding."""
+
+
+class LimitExceeded(DifeError):
+    """A stated limit (bytes, tensors, time, memory) was hit; the checkpoint has no verdict."""
+
+
+class NotComparable(DifeError):
+    """The suspect and the reference cannot be compared (different architecture, unknown base)."""
+
+
+# --- audit ----------------------------------------------------------------------------------------------------
+
+
+class TriggerFileError(UsageError):
+    """A trigger file that does not follow the documented format."""
+
+
+class ProbeError(DifeError):
+    """The probe set is missing, incomplete or does not match its manifest."""
+
+
+class AuditError(DifeError):
+    """An audit that started and could not be completed (non-finite embeddings, text longer than the context)."""
+
+
+# --- home and store -------------------------------------------------------------------------------------------
+
+
+class HomeUnwritable(DifeError):
+    """The state directory cannot be created or written."""
+
+
+class DiskFull(DifeError):
+    """The disk that holds the state directory is full."""
+
+
+class StoreCorrupt(DifeError):
+    """The database fails its own integrity check."""
+
+
+class NewerSchema(DifeError):
+    """The database was written by a newer version of this program."""
+
+
+class AlreadyWatching(DifeError):
+    """Another watcher holds this state directory."""
+
+
+class NotFound(DifeError):
+    """No audit, finding or job of that id."""
+
+
+class AlertFailed(DifeError):
+    """A channel did not take a message; `retry_after` in seconds where it said so."""
+
+    def __init__(self, what: str, advice: str = "", retry_after: float | None = None) -> None:
+        super().__init__(what, advice)
+        self.retry_after = retry_after

@@ -1,0 +1,197 @@
+"""One frozen `Settings`, read once at the edge from TOML and environment; rooms take plain arguments.
+
+Order: `DIFE_…` environment variables, then `config.toml` in the home directory, then the defaults below.
+Secrets are not settings: `secret()` looks them up where they are used and never stores them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from dife_scanner.errors import SettingsError
+
+DEFAULT_ENDPOINT = "https://huggingface.co"
+APP = "dife-scanner"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Limits(_Section):
+    """Bounds on everything a hub can send us. Hitting one is the state `limit-exceeded`, never a verdict."""
+
+    checkpoint_bytes: int = Field(20 * 1024**3, gt=0)
+    small_file_bytes: int = Field(16 * 1024**2, gt=0)
+    header_bytes: int = Field(25_000_000, gt=0)
+    tensors: int = Field(20_000, gt=0)
+    parse_seconds: float = Field(30.0, gt=0)
+    parse_rss_mib: int = Field(1024, gt=0)
+    audit_seconds: float = Field(3600.0, gt=0)
+    audit_rss_mib: int = Field(16_384, gt=0)
+    request_seconds: float = Field(20.0, gt=0)
+    pass_seconds: float = Field(1800.0, gt=0)
+    download_seconds: float = Field(6 * 3600.0, gt=0)
+
+
+class Email(_Section):
+    host: str = ""
+    port: int = Field(25, ge=1, le=65535)
+    sender: str = "dife-scanner@localhost"
+    recipients: tuple[str, ...] = ()
+    username: str = ""
+    security: Literal["none", "starttls", "tls"] = "none"
+    timeout_seconds: float = Field(20.0, gt=0)
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.host and self.recipients)
+
+
+class Slack(_Section):
+    enabled: bool = False
+    timeout_seconds: float = Field(20.0, gt=0)
+
+
+class Alerts(_Section):
+    email: Email = Email()
+    slack: Slack = Slack()
+
+
+class Settings(BaseSettings):
+    """Everything that can be set; see `dife config init` for the same with comments."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="DIFE_", env_nested_delimiter="__", frozen=True, extra="forbid", toml_file=None
+    )
+
+    home: Path = Field(default_factory=lambda: platformdirs.user_data_path(APP))
+    endpoint: str = DEFAULT_ENDPOINT
+    interval_seconds: float = Field(1800.0, ge=1)
+    overlap_seconds: float = Field(3600.0, ge=0)
+    workers: int = Field(1, ge=1, le=64)
+    device: str = "auto"
+    filters: tuple[str, ...] = ()
+    """Replaces the built-in union of hub filters, e.g. `filter=open_clip`, `search=clip`."""
+    signatures: tuple[Path, ...] = ()
+    """Further trigger files beside the bundled library."""
+    limits: Limits = Limits()
+    alerts: Alerts = Alerts()
+
+    @field_validator("endpoint")
+    @classmethod
+    def _http_only(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def config_path(home: Path) -> Path:
+    return home / "config.toml"
+
+
+def load(home: Path | None = None, **given: Any) -> Settings:
+    """Read settings for `home` (or `DIFE_HOME`, or the platform's data directory).
+
+    `given` are values from the command line; they win. Raises `SettingsError` naming the key.
+    """
+    where = home or (Path(os.environ["DIFE_HOME"]) if os.environ.get("DIFE_HOME") else None)
+    where = (where or platformdirs.user_data_path(APP)).expanduser().absolute()
+    path = config_path(where)
+
+    class _FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=path)
+
+    try:
+        read = _FromFile(home=where, **{k: v for k, v in given.items() if v is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "?"
+        raise SettingsError(
+            f"setting `{key}` is not valid: {first['msg']}", f"check {path} and the DIFE_ environment variables"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}", "correct it or run `dife config init`") from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
+    return Settings.model_construct(**{name: getattr(read, name) for name in Settings.model_fields})
+
+
+# --- secrets --------------------------------------------------------------------------------------------------
+
+SECRETS = ("hf-token", "smtp-password", "slack-webhook")
+
+
+@dataclass(frozen=True)
+class Secret:
+    value: str
+    source: str
+    """`keyring`, `file PATH` or `environment NAME`; safe to show."""
+
+    def __repr__(self) -> str:
+        return f"Secret(source={self.source!r})"
+
+
+def secret(name: str, home: Path) -> Secret | None:
+    """Look `name` up: keyring, then a 0600 file (`DIFE_<NAME>_FILE` or `home/secrets/<name>`), then `DIFE_<NAME>`.
+
+    Raises `SettingsError` for a secret file that others can read.
+    """
+    return _from_keyring(name) or _from_file(name, home) or _from_environment(name)
+
+
+def _variable(name: str) -> str:
+    return "DIFE_" + name.upper().replace("-", "_")
+
+
+def _from_keyring(name: str) -> Secret | None:
+    import keyring
+    from keyring.errors import KeyringError
+
+    try:
+        value = keyring.get_password(APP, name)
+    except (KeyringError, OSError, RuntimeError):  # headless machines have no backend
+        return None
+    return Secret(value, "keyring") if value else None
+
+
+def _from_file(name: str, home: Path) -> Secret | None:
+    given = os.environ.get(_variable(name) + "_FILE")
+    path = Path(given) if given else home / "secrets" / name
+    try:
+        mode = path.stat().st_mode
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise SettingsError(f"secret file {path} can be read by others", f"chmod 600 {path}")
+        value = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        if given:
+            raise SettingsError(f"secret file {path} does not exist", f"create it or unset {_variable(name)}_FILE") from None
+        return None
+    except OSError as error:
+        raise SettingsError(f"secret file {path} cannot be read: {error.strerror}", "check its owner") from error
+    return Secret(value, f"file {path}") if value else None
+
+
+def _from_environment(name: str) -> Secret | None:
+    value = os.environ.get(_variable(name), "").strip()
+    return Secret(value, f"environment {_variable(name)}") if value else None
