@@ -1,0 +1,65 @@
+"""What the rest of the program may ask of a loaded checkpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+    Embeddings = NDArray[np.float32]
+
+
+class Encoder(Protocol):
+    """A dual encoder ready to be asked; both sides answer in one embedding space of `d` dimensions."""
+
+    @property
+    def image_tower(self) -> str:
+        """sha256 over the image tower's float32 values, its configuration and the preprocessing."""
+
+    @property
+    def text_tower(self) -> str:
+        """sha256 over the text tower's float32 values, its configuration and the tokenizer."""
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square picture the image tower reads, in pixels."""
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens of one text, start and end tokens included."""
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor on cosine similarities (already exponentiated)."""
+
+    @property
+    def architecture(self) -> str:
+        """Short and stable, as in `records.Manifest.architecture`."""
+
+    @property
+    def device(self) -> str:
+        """Where the towers run, e.g. `cpu` or `cuda:0`."""
+
+    def prepare(self, images: Pixels) -> Pixels:
+        """Resize and crop `[n, h, w, 3]` as the checkpoint asks, to `[n, s, s, 3]` with s = `image_size`."""
+
+    def encode_images(self, pixels: Pixels) -> Embeddings:
+        """Embed prepared pictures `[n, s, s, 3]` as rows `[n, d]` of length one.
+
+        Raises `AuditError` where an embedding is not finite.
+        """
+
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        """Embed `n` texts as rows `[n, d]` of length one.
+
+        Raises `AuditError` for a text longer than the context (nothing is ever cut silently) and where an
+        embedding is not finite.
+        """
+
+    def token_count(self, text: str) -> int:
+        """Tokens of `text`, start and end tokens included, before any cut."""
