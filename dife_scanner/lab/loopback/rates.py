@@ -1,0 +1,48 @@
+"""Fixed five-minute windows per bucket, announced on every response and enforced with 429, as the Hub does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+from dife_scanner.lab.loopback.messages import Request, Response, error
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """Requests per window. The defaults are generous; the Hub gives an anonymous caller 500 and 3,000."""
+
+    api: int = 1_000_000
+    resolvers: int = 1_000_000
+    window_seconds: float = 300.0
+
+
+class Rates:
+    def __init__(self, quotas: Quotas) -> None:
+        self._quotas = quotas
+        self._lock = threading.Lock()
+        self._used = {"api": 0, "resolvers": 0}
+        self._until = 0.0
+
+    def take(self, request: Request) -> tuple[Response | None, dict[str, str]]:
+        """Count one request: a 429 where nothing is left, and the headers that every response carries."""
+        if request.port == "cdn":
+            return None, {}
+        bucket = "resolvers" if "/resolve" in request.path else "api"
+        quota = self._quotas.api if bucket == "api" else self._quotas.resolvers
+        with self._lock:
+            now = time.monotonic()
+            if now >= self._until:
+                self._used, self._until = dict.fromkeys(self._used, 0), now + self._quotas.window_seconds
+            self._used[bucket] += 1
+            left, reset = quota - self._used[bucket], int(self._until - now) + 1
+        headers = {
+            "RateLimit": f'"{bucket}";r={max(0, left)};t={reset}',
+            "RateLimit-Policy": f'"fixed window";"{bucket}";q={quota};w={int(self._quotas.window_seconds)}',
+        }
+        return (error(429, "We had to rate limit you.") if left < 0 else None), headers
+
+    def reset(self) -> None:
+        with self._lock:
+            self._until = 0.0

@@ -1,0 +1,140 @@
+"""Sockets: reads requests, sends responses the way their `Delivery` says. Knows nothing of hubs."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from email.utils import formatdate
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+from dife_scanner.lab.loopback.messages import CHUNK, Request, Response, error
+
+HOST = "127.0.0.1"
+BODY_LIMIT = 1 << 20
+IDLE_SECONDS = 120.0
+
+
+class Site(Protocol):
+    """What stands behind a port."""
+
+    def respond(self, request: Request) -> Response: ...
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep, unless the site closes; true where it did."""
+
+
+class Port(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, site: Site, name: str, port: int) -> None:
+        super().__init__((HOST, port), _Handler)
+        self.site = site
+        self.name = name
+        self.origin = f"http://{HOST}:{self.server_address[1]}"
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.discard(request)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Clients that go away are part of the play; anything else is a bug worth its traceback."""
+        if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+        with self._lock:
+            for connection in self._open:
+                _shut(connection)
+
+
+def _shut(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # the other side was first
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    timeout = IDLE_SECONDS
+    server: Port
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet: `LoopbackHub.requests` is the log."""
+
+    def version_string(self) -> str:
+        return "loopback-hub"
+
+    def _answer(self) -> None:
+        length = self.headers.get("Content-Length", "0")
+        if not length.isdecimal() or int(length) > BODY_LIMIT:
+            self.close_connection = True
+            self._send(error(413, "Request body too large"))
+            return
+        self._send(self.server.site.respond(self._request(self.rfile.read(int(length)))))
+
+    def _request(self, body: bytes) -> Request:
+        path, _, query = self.path.partition("?")
+        return Request(
+            method=self.command,
+            path=path,
+            query={name: tuple(values) for name, values in parse_qs(query, keep_blank_values=True).items()},
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=body,
+            port=self.server.name,
+            target=self.path,
+            origin=self.server.origin,
+        )
+
+    def _send(self, response: Response) -> None:
+        delivery = response.delivery
+        if (delivery.wait and self.server.site.wait(delivery.wait)) or delivery.cut == -1:
+            self.close_connection = True
+        elif self.command == "HEAD":
+            self.wfile.write(self._head(response))
+        else:
+            self._send_body(response)
+
+    def _head(self, response: Response) -> bytes:
+        lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
+        fields = {"Date": formatdate(usegmt=True), "Content-Length": str(response.body.length), **response.headers}
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+    def _send_body(self, response: Response) -> None:
+        """Head and first piece go out in one write: two cost 40 ms (Nagle and delayed ACK)."""
+        delivery, head = response.delivery, self._head(response)
+        whole = response.body.length
+        left = whole if delivery.cut is None else min(whole, delivery.cut)
+        for piece in response.body.pieces(min(delivery.piece, CHUNK)):
+            self.wfile.write(head + piece[:left])
+            head, left = b"", left - min(left, len(piece))
+            if not left or (delivery.pause and self.server.site.wait(delivery.pause)):
+                break
+        self.wfile.write(head)
+        self.close_connection |= left > 0 or (delivery.cut or whole) < whole
