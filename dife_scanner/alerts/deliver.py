@@ -1,0 +1,160 @@
+"""Carry alerts from the outbox to their channels: at least once, and none is ever lost.
+
+A row leaves the outbox only after its channel accepted it, so a crash in between costs at most a second copy, with the
+same Message-ID. A channel that does not take an alert gets it again after a growing pause; after `ATTEMPTS` attempts
+over about three days the row is put aside as dead, stays listed, and `dife alerts retry` starts it afresh.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from dife_scanner.alerts.channels import AlertChannel
+from dife_scanner.alerts.messages import Message, message, trial
+from dife_scanner.errors import AlertFailed, DifeError
+from dife_scanner.records import Alert
+from dife_scanner.store import Store, outbox
+from dife_scanner.store import now as moment
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 20
+FIRST_PAUSE = 60.0
+"""Seconds; doubled with each attempt."""
+LONGEST_PAUSE = 6 * 3600.0
+STORM = 20
+"""More alerts than this waiting for one channel go as one digest."""
+
+_EVER = "9999-12-31T23:59:59.999999+00:00"
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What one pass did, in alerts."""
+
+    sent: int = 0
+    failed: int = 0
+    """Will be tried again."""
+    dead: int = 0
+    """Put aside in this pass."""
+    unrouted: int = 0
+    """Due on a channel that is not configured; left as they are."""
+
+
+def deliver(store: Store, channels: Sequence[AlertChannel], now: str, *, rng: random.Random | None = None) -> Delivered:
+    """Send what is due at `now`; returns once every channel has nothing due, failed once, or asked for a pause.
+
+    Each channel sends in a thread of its own, one message at a time, so a dead one does not delay the others.
+    """
+    due = outbox.pending(store, now)
+    if not due:
+        return Delivered()
+    total = Delivered(unrouted=_unrouted(due, channels))
+    routes = [_Route(channel, rng or random.Random()) for channel in channels if channel.quiet_until <= now]
+    with ThreadPoolExecutor(max_workers=max(1, len(routes)), thread_name_prefix="alerts") as pool:
+        running: dict[Future[None], tuple[_Route, list[Alert]]] = {}
+
+        def start(route: _Route) -> None:
+            batch = route.next_batch(store, now)
+            if batch:
+                running[pool.submit(_send, route.channel, batch)] = (route, batch)
+
+        for route in routes:
+            start(route)
+        while running:
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                route, batch = running.pop(future)
+                total = _added(total, route.settle(store, batch, future, now))
+                if route.open:
+                    start(route)
+    return total
+
+
+def test_message(channel: AlertChannel) -> None:
+    """Send a message that says it is a test. Raises `AlertFailed` or `SettingsError` where it is not accepted."""
+    channel.send(trial(channel.name, moment()))
+
+
+def _unrouted(due: Sequence[Alert], channels: Sequence[AlertChannel]) -> int:
+    names = {channel.name for channel in channels}
+    return sum(alert.channel not in names for alert in due)
+
+
+def _added(a: Delivered, b: Delivered) -> Delivered:
+    return replace(a, sent=a.sent + b.sent, failed=a.failed + b.failed, dead=a.dead + b.dead)
+
+
+def _send(channel: AlertChannel, batch: list[Alert]) -> None:
+    composed: Message = message(batch)
+    channel.send(composed)
+
+
+class _Route:
+    """One channel during one pass."""
+
+    def __init__(self, channel: AlertChannel, rng: random.Random) -> None:
+        self.channel = channel
+        self.open = True
+        """Cleared by the first failure of the pass."""
+        self._rng = rng
+        self._proven = False
+
+    def next_batch(self, store: Store, now: str) -> list[Alert]:
+        """The oldest alert due, or everything waiting where that is a storm.
+
+        A backlog counts as one, due or not, as soon as the channel has shown that it works again.
+        """
+        waiting = [alert for alert in outbox.pending(store, _EVER) if alert.channel == self.channel.name]
+        due = [alert for alert in waiting if alert.due_at <= now]
+        if len(due) > STORM or (self._proven and len(waiting) > STORM):
+            return waiting
+        return due[:1]
+
+    def settle(self, store: Store, batch: list[Alert], sending: Future[None], now: str) -> Delivered:
+        """Write down how `sending` ended."""
+        try:
+            sending.result()
+        except DifeError as error:
+            return self._failed(store, batch, error, now)
+        except Exception as error:  # a message we cannot compose must not hold up the others, nor get lost
+            log.exception("alert %s could not be sent through %s", batch[0].id, self.channel.name)
+            return self._failed(store, batch, DifeError(f"internal error: {type(error).__name__}"), now)
+        with store.atomic("outbox.sent"):
+            for alert in batch:
+                outbox.sent(store, alert.id)
+        self._proven = True
+        return Delivered(sent=len(batch))
+
+    def _failed(self, store: Store, batch: list[Alert], error: DifeError, now: str) -> Delivered:
+        self.open = False
+        log.warning("alerts through %s are delayed: %s", self.channel.name, error.what)
+        asked = (error.retry_after or 0.0) if isinstance(error, AlertFailed) else 0.0
+        asked = min(asked, LONGEST_PAUSE)
+        if asked:
+            self.channel.quiet_until = _after(now, asked)
+        failed = dead = 0
+        for alert in batch:
+            if alert.due_at > now:
+                continue  # came along in a digest; its own attempt is still ahead
+            if (alert.attempts + 1) % ATTEMPTS == 0:
+                outbox.dead(store, alert.id, error.what)
+                dead += 1
+            else:
+                seconds = max(pause(alert.attempts, self._rng), asked)
+                outbox.failed(store, alert.id, error.what, _after(now, seconds))
+                failed += 1
+        return Delivered(failed=failed, dead=dead)
+
+
+def pause(attempts: int, rng: random.Random) -> float:
+    """Seconds to wait after one more failure: doubling, up to a fifth longer at random; afresh once revived."""
+    return min(FIRST_PAUSE * 2.0 ** (attempts % ATTEMPTS), LONGEST_PAUSE) * (1 + rng.random() / 5)
+
+
+def _after(now: str, seconds: float) -> str:
+    return (datetime.fromisoformat(now) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")

@@ -1,0 +1,294 @@
+"""Alerts as words: one `Message`, written out as an e-mail or as a Slack payload. Pure.
+
+Names, triggers and reasons come from strangers. Everything in a `Message` has been through `plain` and has no working
+links; each writer below escapes for its own markup on top of that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import formatdate
+from typing import Any
+
+from dife_scanner.alerts.rules import NEW, REGRESSED, key
+from dife_scanner.core.plain import plain
+from dife_scanner.records import Alert, Finding
+
+SUBJECT_PREFIX = "[DIFE] "
+MAIL_ENTRIES = 50
+"""Findings written out in one e-mail; the others are counted."""
+
+SLACK_HEADER = 150
+SLACK_SECTION = 3000
+SLACK_FIELDS = 10
+SLACK_FIELD = 2000
+SLACK_BLOCKS = 50
+SLACK_TOTAL = 10_000
+"""Characters over all blocks. Slack documents no such limit but refuses somewhere above 13,000."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finding in words."""
+
+    title: str
+    facts: tuple[tuple[str, str], ...]
+    """At most ten pairs of label and value."""
+    reason: str
+    command: str
+    """Shows the evidence."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a channel sends."""
+
+    key: str
+    """Equal for every attempt at the same message."""
+    subject: str
+    summary: str
+    entries: tuple[Entry, ...] = ()
+    follows: str = ""
+    """Key of the message that this one continues."""
+
+
+# --- from alerts ----------------------------------------------------------------------------------------------
+
+
+def message(alerts: Sequence[Alert]) -> Message:
+    """One alert as a message of its own, several as one digest."""
+    return _single(alerts[0]) if len(alerts) == 1 else _digest(alerts)
+
+
+def trial(channel: str, moment: str) -> Message:
+    """What `dife alerts test` sends; `moment` keeps two trials apart."""
+    return Message(
+        key=f"test|{moment}|{channel}",
+        subject=f"{SUBJECT_PREFIX}Test message",
+        summary="This is a test: alerts of DIFE Scanner reach this channel. Nothing was found.",
+    )
+
+
+def _single(alert: Alert) -> Message:
+    entry = _entry(alert.finding)
+    again = "Back again: " if alert.event == REGRESSED else ""
+    return Message(
+        key=alert.key,
+        subject=SUBJECT_PREFIX + again + _headline(alert.finding),
+        summary=_summary(alert),
+        entries=(entry,),
+        follows=key(alert.finding, NEW, alert.channel) if alert.event == REGRESSED else "",
+    )
+
+
+def _digest(alerts: Sequence[Alert]) -> Message:
+    keys = "\n".join(sorted(alert.key for alert in alerts))
+    flagged = sum(alert.finding.kind == "flagged" for alert in alerts)
+    counts = [f"{flagged} with a demonstrated trigger"] if flagged else []
+    counts += [f"{len(alerts) - flagged} refused as hostile"] if len(alerts) > flagged else []
+    return Message(
+        key=f"digest|{hashlib.sha256(keys.encode('utf-8', 'replace')).hexdigest()}|{alerts[0].channel}",
+        subject=f"{SUBJECT_PREFIX}{len(alerts)} findings",
+        summary=f"{len(alerts)} findings at once, sent as one message: {', '.join(counts)}.",
+        entries=tuple(_entry(alert.finding) for alert in alerts),
+    )
+
+
+def _headline(finding: Finding) -> str:
+    name = _safe(finding.ref.repo_id, 100)
+    if finding.kind == "refused":
+        return f"Hostile file refused in {name}"
+    return f"Backdoor trigger demonstrated in {name}"
+
+
+def _summary(alert: Alert) -> str:
+    if alert.finding.kind == "refused":
+        said = "A file of this checkpoint breaks its own format or tries something. It was not loaded."
+    else:
+        said = (
+            "On inputs never searched, the trigger moves decisions of this checkpoint, and does not in the clean "
+            "model it was compared with."
+        )
+    return "This finding was marked as fixed and is back. " + said if alert.event == REGRESSED else said
+
+
+def _entry(finding: Finding) -> Entry:
+    pairs = (
+        ("Model", finding.ref.repo_id),
+        ("Revision", finding.ref.revision),
+        ("Severity", finding.severity),
+        ("Confidence", finding.confidence),
+        ("Carrier", finding.carrier),
+        ("Enters through", finding.channel),
+        ("Trigger", finding.trigger),
+        ("Source and target", _arrow(finding.source, finding.target)),
+        ("Exposed interfaces", ", ".join(finding.interfaces)),
+        ("Found", finding.created_at),
+    )
+    return Entry(
+        title=_safe(str(finding.ref), 120),
+        facts=tuple((label, _safe(value, 200)) for label, value in pairs if value),
+        reason=_safe(finding.reason, 1500),
+        command=f"dife show {_safe(finding.fingerprint, 60)}",
+    )
+
+
+def _arrow(source: str, target: str) -> str:
+    return f"{source} → {target}" if source and target else target
+
+
+def _safe(text: str, limit: int) -> str:
+    """Plain, and without anything a mail program would turn into a link."""
+    return plain(plain(text, limit).replace("://", "[:]//").replace("www.", "www[.]"), limit)
+
+
+# --- e-mail ---------------------------------------------------------------------------------------------------
+
+
+def as_email(message: Message, sender: str, recipients: Sequence[str]) -> EmailMessage:
+    """Plain text first, then HTML without images or links.
+
+    Equal keys give equal Message-IDs, so a retry is no new mail.
+    """
+    domain = Address(addr_spec=sender).domain
+    mail = EmailMessage(policy=SMTP)
+    mail["Subject"] = message.subject
+    mail["From"] = Address("DIFE Scanner", addr_spec=sender)
+    mail["To"] = tuple(Address(addr_spec=recipient) for recipient in recipients)
+    mail["Date"] = formatdate()
+    mail["Message-ID"] = message_id(message.key, domain)
+    if message.follows:
+        mail["In-Reply-To"] = mail["References"] = message_id(message.follows, domain)
+    mail["List-Id"] = f"DIFE Scanner alerts <dife-alerts.{domain}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
+    mail.set_content(as_text(message), cte="quoted-printable")
+    mail.add_alternative(as_html(message), subtype="html", cte="quoted-printable")
+    return mail
+
+
+def message_id(key: str, domain: str) -> str:
+    return f"<dife.{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()[:40]}@{domain}>"
+
+
+_FOOTER = "Sent by DIFE Scanner; replies are not read."
+
+
+def as_text(message: Message) -> str:
+    parts = [message.subject.removeprefix(SUBJECT_PREFIX), message.summary]
+    for entry in message.entries[:MAIL_ENTRIES]:
+        width = max(len(label) for label, _ in entry.facts)
+        facts = "\n".join(f"  {label:<{width}}  {value}" for label, value in entry.facts)
+        parts.append(f"{facts}\n\n  Why: {entry.reason}\n  Evidence: {entry.command}")
+    parts += _left_out(message, MAIL_ENTRIES)
+    return "\n\n".join([*parts, f"-- \n{_FOOTER}\n"])
+
+
+def as_html(message: Message) -> str:
+    parts = [f"<h2>{_html(message.subject.removeprefix(SUBJECT_PREFIX))}</h2>", f"<p>{_html(message.summary)}</p>"]
+    for entry in message.entries[:MAIL_ENTRIES]:
+        rows = "".join(
+            f'<tr><th align="left" style="padding-right:1em">{_html(label)}</th><td>{_html(value)}</td></tr>'
+            for label, value in entry.facts
+        )
+        parts.append(f"<table>{rows}</table><p><b>Why:</b> {_html(entry.reason)}</p>")
+        parts.append(f"<p><b>Evidence:</b> <code>{_html(entry.command)}</code></p><hr>")
+    parts += [f"<p>{_html(line)}</p>" for line in _left_out(message, MAIL_ENTRIES)]
+    body = "\n".join([*parts, f"<p><small>{_FOOTER}</small></p>"])
+    return f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"></head><body>\n{body}\n</body></html>\n'
+
+
+def _html(text: str) -> str:
+    return html.escape(text, quote=True)
+
+
+def _left_out(message: Message, shown: int) -> list[str]:
+    count = len(message.entries) - shown
+    return [f"And {count} more; `dife findings` lists them all."] if count > 0 else []
+
+
+# --- Slack ----------------------------------------------------------------------------------------------------
+
+
+def as_slack(message: Message) -> dict[str, Any]:
+    """A webhook payload within Block Kit's limits; `text` is what notifications and screen readers get."""
+    title = message.subject.removeprefix(SUBJECT_PREFIX)
+    blocks: list[dict[str, Any]] = [
+        {"type": "header", "text": _words(title, SLACK_HEADER)},
+        {"type": "section", "text": _words(message.summary, SLACK_SECTION)},
+    ]
+    if len(message.entries) == 1:
+        blocks += _whole(message.entries[0])
+    else:
+        blocks += _brief(message, SLACK_TOTAL - _size(blocks))
+    return {
+        "text": _escaped(message.subject, SLACK_SECTION),
+        "mrkdwn": False,
+        "unfurl_links": False,
+        "unfurl_media": False,
+        "blocks": blocks,
+    }
+
+
+def _whole(entry: Entry) -> list[dict[str, Any]]:
+    fields = [_marked(f"*{label}*\n{_code(value, 300)}") for label, value in entry.facts[:SLACK_FIELDS]]
+    return [
+        {"type": "section", "fields": fields},
+        {"type": "section", "text": _words("Why: " + (entry.reason or "not stated"), SLACK_SECTION)},
+        {"type": "context", "elements": [_marked(f"Evidence: {_code(entry.command, 200)}")]},
+    ]
+
+
+def _brief(message: Message, budget: int) -> list[dict[str, Any]]:
+    """As many entries as fit, then how many did not."""
+    blocks: list[dict[str, Any]] = []
+    budget -= 200  # for the closing line
+    for entry in message.entries:
+        text = f"{_code(entry.title, 200)}\n{_code(entry.command, 100)}"
+        block = {"type": "section", "text": _marked(text)}
+        if _size([*blocks, block]) > budget or len(blocks) >= SLACK_BLOCKS - 3:
+            break
+        blocks.append(block)
+    left_out = _left_out(message, len(blocks))
+    return blocks + [{"type": "context", "elements": [_words(line, SLACK_FIELD)]} for line in left_out]
+
+
+def _size(blocks: list[dict[str, Any]]) -> int:
+    return len(json.dumps(blocks, ensure_ascii=False))
+
+
+def _words(text: str, limit: int) -> dict[str, Any]:
+    """Text without markup: no mentions, no formatting, no emoji names."""
+    return {"type": "plain_text", "text": _escaped(text, limit), "emoji": False}
+
+
+def _marked(mrkdwn: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": mrkdwn, "verbatim": True}
+
+
+def _code(text: str, limit: int) -> str:
+    """Inside backticks Slack interprets nothing but its three control characters."""
+    return f"`{_escaped(text.replace('`', chr(39)) or '-', limit - 2)}`"
+
+
+def _escaped(text: str, limit: int) -> str:
+    """`text` with Slack's control characters escaped, cut between characters to at most `limit`."""
+    pieces = [_ENTITIES.get(character, character) for character in text]
+    if sum(map(len, pieces)) <= limit:
+        return "".join(pieces)
+    used = 1
+    for count, piece in enumerate(pieces):
+        used += len(piece)
+        if used > limit:
+            return "".join(pieces[:count]) + "…"
+    return "".join(pieces)
+
+
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
