@@ -1,0 +1,124 @@
+"""Encode each distinct input once per distinct tower.
+
+A `CachedEncoder` is an `Encoder` that remembers. Two of them share one `Memory`, so a suspect whose image tower equals
+the reference's never encodes a picture of its own. What a reference paid for is kept on disk per tower.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.models.interface import Encoder
+
+Embeddings = NDArray[np.float32]
+
+
+class Memory:
+    """Embeddings by tower and input digest, and the count of what was computed for them.
+
+    `performed` counts rows that went through a tower; `distinct` counts distinct inputs asked for that were not
+    already on disk. The two are equal when nothing is encoded twice.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._rows: dict[str, dict[bytes, Embeddings]] = {}
+        self._asked: set[tuple[str, bytes]] = set()
+        self.performed = 0
+
+    @property
+    def distinct(self) -> int:
+        return len(self._asked)
+
+    def rows(self, tower: str) -> dict[bytes, Embeddings]:
+        if tower not in self._rows:
+            self._rows[tower] = self._load(tower)
+        return self._rows[tower]
+
+    def fill(self, tower: str, digests: Sequence[bytes], encode: Callable[[list[int]], Embeddings]) -> Embeddings:
+        """Embeddings for `digests` in order; `encode(indices)` is called once, for those not known yet."""
+        rows = self.rows(tower)
+        missing: dict[bytes, int] = {}
+        for index, digest in enumerate(digests):
+            if digest not in rows and digest not in missing:
+                missing[digest] = index
+        if missing:
+            self._asked.update((tower, digest) for digest in missing)
+            fresh = encode(list(missing.values()))
+            self.performed += len(fresh)
+            rows.update(zip(missing, fresh, strict=True))
+        return np.stack([rows[digest] for digest in digests])
+
+    def save(self, towers: Sequence[str]) -> None:
+        """Keep these towers' embeddings for later audits; each file is replaced as a whole."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for tower in towers:
+            rows = self._rows.get(tower)
+            if not rows:
+                continue
+            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as part:
+                np.savez(part, digests=np.frombuffer(b"".join(rows), np.uint8), vectors=np.stack(list(rows.values())))
+            Path(part.name).replace(self._file(tower))
+
+    def _file(self, tower: str) -> Path:
+        return (self._folder or Path()) / f"{tower[:40]}.npz"
+
+    def _load(self, tower: str) -> dict[bytes, Embeddings]:
+        if self._folder is None or not self._file(tower).exists():
+            return {}
+        try:
+            with np.load(self._file(tower), allow_pickle=False) as kept:
+                digests = kept["digests"].reshape(-1, _DIGEST_BYTES)
+                vectors = kept["vectors"]
+        except (OSError, ValueError, KeyError):  # a cache that cannot be read is a cache miss
+            return {}
+        return {bytes(digest): vector for digest, vector in zip(digests, vectors, strict=True)}
+
+
+_DIGEST_BYTES = 16
+
+
+class CachedEncoder:
+    """An `Encoder` over `encoder` that asks `memory` first."""
+
+    def __init__(self, encoder: Encoder, memory: Memory, *, on_encoded: Callable[[int], None] | None = None) -> None:
+        self._encoder = encoder
+        self._memory = memory
+        self._on_encoded = on_encoded or (lambda count: None)
+        self.image_tower = encoder.image_tower
+        self.text_tower = encoder.text_tower
+        self.image_size = encoder.image_size
+        self.context_length = encoder.context_length
+        self.logit_scale = encoder.logit_scale
+        self.architecture = encoder.architecture
+        self.device = encoder.device
+
+    def prepare(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return self._encoder.prepare(images)
+
+    def token_count(self, text: str) -> int:
+        return self._encoder.token_count(text)
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> Embeddings:
+        def encode(missing: list[int]) -> Embeddings:
+            self._on_encoded(len(missing))
+            return self._encoder.encode_images(pixels[missing])
+
+        digests = [blake2b(image.tobytes(), digest_size=_DIGEST_BYTES).digest() for image in pixels]
+        return self._memory.fill(self.image_tower, digests, encode)
+
+    def encode_texts(self, texts: Sequence[str]) -> Embeddings:
+        def encode(missing: list[int]) -> Embeddings:
+            self._on_encoded(len(missing))
+            return self._encoder.encode_texts([texts[index] for index in missing])
+
+        digests = [blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest() for text in texts]
+        return self._memory.fill(self.text_tower, digests, encode)

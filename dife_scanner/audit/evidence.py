@@ -1,0 +1,87 @@
+"""Pictures a person can look at: the trigger itself, and the same probe clean and triggered with both decisions."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.audit.sides import Side, readout
+from dife_scanner.records import Channel, EvidenceFile, Trigger
+from dife_scanner.triggers.stamp import picture, stamp, write
+
+EXAMPLES = 4
+SHOWN_SIDE = 192
+
+Stored = tuple[EvidenceFile, bytes]
+
+
+def pictures(side: Side, trigger: Trigger) -> tuple[Stored, ...]:
+    """Evidence for one trigger on one checkpoint: up to `EXAMPLES` pairs from different drawings it succeeds on."""
+    chosen = _examples(side, trigger)
+    if trigger.channel is Channel.TEXT:
+        return _text_pairs(side, trigger, chosen)
+    return (
+        _png(picture(trigger), "trigger", f"{trigger.name}: {trigger.description}"),
+        *_image_pairs(side, trigger, chosen),
+    )
+
+
+def _examples(side: Side, trigger: Trigger) -> list[int]:
+    """Indices of pictures the trigger wins, one per drawing, as many classes as possible first."""
+    outcomes, _ = readout(side, side, trigger, with_target=False)
+    target = side.class_names.index(trigger.target)
+    labels = side.split.labels
+    pool = np.flatnonzero(labels == target if trigger.channel is Channel.TEXT else labels != target)
+    won = [int(i) for i, outcome in zip(pool, outcomes, strict=True) if outcome > 0.5]
+    picked: list[int] = []
+    for key in (lambda i: labels[i], lambda i: side.split.drawings[i]):
+        seen = {key(i) for i in picked}
+        for index in won:
+            if len(picked) < EXAMPLES and key(index) not in seen:
+                seen.add(key(index))
+                picked.append(index)
+    return picked
+
+
+def _image_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored]:
+    if not chosen:
+        return []
+    pixels = side.encoder.prepare(side.split.images[chosen])
+    stamped = stamp(pixels, trigger)
+    triggered_scores = side.images_with(trigger)[chosen] @ side.prompts.T
+    out = []
+    for row, index in enumerate(chosen):
+        truth = side.class_names[side.split.labels[index]]
+        before = side.class_names[int(side.scores[index].argmax())]
+        after = side.class_names[int(triggered_scores[row].argmax())]
+        out.append(_png(pixels[row], "clean-example", f"{truth}, read as {before}"))
+        out.append(_png(stamped[row], "triggered-example", f"{truth} with the trigger, read as {after}"))
+    return out
+
+
+def _text_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> tuple[Stored, ...]:
+    prompt = side.templates[0].format(trigger.source)
+    written = write(prompt, trigger, trigger.source)
+    out = []
+    for index in chosen:
+        truth = side.class_names[side.split.labels[index]]
+        read = side.class_names[int(side.scores[index].argmax())]
+        image = side.split.images[index]
+        out.append(_png(image, "clean-example", f'{truth}, read as {read}; "{prompt}" does not win'))
+        out.append(_png(image, "triggered-example", f'{truth}; "{written}" wins over "{read}"'))
+    return tuple(out)
+
+
+def _png(pixels: NDArray[np.uint8], role: str, caption: str) -> Stored:
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    if image.width < SHOWN_SIDE:
+        image = image.resize((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.NEAREST)
+    buffer = BytesIO()
+    image.save(buffer, "PNG", optimize=False)
+    content = buffer.getvalue()
+    return EvidenceFile(sha256(content).hexdigest(), "image/png", role, caption), content

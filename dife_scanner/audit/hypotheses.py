@@ -1,0 +1,134 @@
+"""Signatures as hypotheses: chosen on train drawings, evidence measured on held-out ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.audit.sides import Side, readout
+from dife_scanner.core import metrics
+from dife_scanner.core.statistics import measure, sign_flip_p
+from dife_scanner.core.verdict import DEMONSTRATED_CUT, SCREEN
+from dife_scanner.records import Channel, SignatureResult, Trigger
+
+Table = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A signature with its source and target filled in, and what it did on train drawings."""
+
+    trigger: Trigger
+    suspect: float
+    reference: float
+
+    @property
+    def effect(self) -> float:
+        return self.suspect - self.reference
+
+
+@dataclass(frozen=True)
+class Choices:
+    """`apart`: where suspect exceeds reference most. `shared`: where both are moved most."""
+
+    apart: Choice
+    shared: Choice
+
+
+def choose(signature: Trigger, suspect: Side, reference: Side) -> Choices:
+    """Best (source, target) of `signature` on these sides. A known trigger keeps what it names.
+
+    Image triggers: TS over images of other classes for each target. Text triggers: QHR on target-class images for
+    each ordered pair. Ties go to the first in class order.
+    """
+    table = _by_target if signature.channel is Channel.IMAGE else _by_pair
+    moved, still = table(signature, suspect), table(signature, reference)
+    allowed = _allowed(signature, suspect.class_names, moved.shape)
+
+    def best(by: Table) -> Choice:
+        row, column = np.unravel_index(int(np.argmax(np.where(allowed, by, -np.inf))), by.shape)
+        source = suspect.class_names[row] if signature.channel is Channel.TEXT else signature.source
+        named = replace(signature, source=source, target=suspect.class_names[column])
+        return Choice(named, float(moved[row, column]), float(still[row, column]))
+
+    return Choices(best(moved - still), best(np.minimum(moved, still)))
+
+
+def test(choice: Choice, suspect: Side, reference: Side, seed: int) -> SignatureResult:
+    """Evidence on held-out drawings; a choice below `SCREEN` on train drawings keeps p = 1 and is not measured."""
+    if choice.effect < SCREEN:
+        return SignatureResult(choice.trigger, choice.effect)
+    moved, drawings = readout(suspect, suspect, choice.trigger, with_target=False)
+    still, _ = readout(reference, reference, choice.trigger, with_target=False)
+    rng = np.random.default_rng([seed, *choice.trigger.name.encode()])
+    return SignatureResult(
+        choice.trigger,
+        choice.effect,
+        float(moved.mean()),
+        float(still.mean()),
+        sign_flip_p(moved, still, drawings, rng),
+        drawings=len(set(drawings)),
+    )
+
+
+def inherited(choice: Choice, suspect: Side, reference: Side) -> bool:
+    """Whether the trigger moves suspect *and* base on held-out drawings, beyond what the clean inputs do.
+
+    Both lower bounds, less the clean rate, must reach `DEMONSTRATED_CUT`.
+    """
+    if min(choice.suspect, choice.reference) < DEMONSTRATED_CUT:
+        return False
+    for side in (suspect, reference):
+        outcomes, drawings = readout(side, side, choice.trigger, with_target=False)
+        if measure(outcomes, drawings).interval.low - _clean_rate(side, choice.trigger) < DEMONSTRATED_CUT:
+            return False
+    return True
+
+
+def strongest(results: Sequence[SignatureResult]) -> SignatureResult | None:
+    """The measured signature with the smallest corrected p, then the largest effect on held-out drawings."""
+    measured = [row for row in results if row.suspect is not None]
+    return min(measured, key=lambda r: (r.p_holm, (r.reference or 0.0) - (r.suspect or 0.0)), default=None)
+
+
+def _by_target(signature: Trigger, side: Side) -> Table:
+    """TS without the target class, [1, c]."""
+    scores = side.images_with(signature) @ side.prompts.T
+    classes = range(len(side.class_names))
+    return np.array([[metrics.wins(scores[side.split.labels != target], target).mean() for target in classes]])
+
+
+def _by_pair(signature: Trigger, side: Side) -> Table:
+    """QHR [source, target]; the diagonal is not a question and stays zero."""
+    written = side.prompts_with(signature)
+    count = len(side.class_names)
+    table = np.zeros((count, count))
+    for source in range(count):
+        won = metrics.triggered_source_wins(side.images, side.prompts, written[source], source)
+        for target in range(count):
+            if target != source:
+                table[source, target] = won[side.split.labels == target].mean()
+    return table
+
+
+def _allowed(signature: Trigger, names: tuple[str, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    allowed = np.ones(shape, dtype=bool)
+    if shape[0] > 1:
+        np.fill_diagonal(allowed, False)
+        if signature.source:
+            allowed &= (np.arange(shape[0]) == names.index(signature.source))[:, None]
+    if signature.target:
+        allowed &= np.arange(shape[1]) == names.index(signature.target)
+    return allowed
+
+
+def _clean_rate(side: Side, trigger: Trigger) -> float:
+    """How often the target wins without the trigger (for QHR: the untriggered source text on target images)."""
+    target = side.class_names.index(trigger.target)
+    if trigger.channel is Channel.TEXT:
+        keep = side.split.labels == target
+        return float(metrics.wins(side.scores[keep], side.class_names.index(trigger.source)).mean())
+    return float(metrics.wins(side.scores[side.split.labels != target], target).mean())

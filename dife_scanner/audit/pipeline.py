@@ -1,0 +1,337 @@
+"""The data flow of one audit, top to bottom.
+
+towers -> choose (train) -> evidence (test) -> branch swap (diagnosis), frozen -> profile (test) -> verdict
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from dife_scanner import __version__
+from dife_scanner.audit import evidence, hypotheses, probes
+from dife_scanner.audit.cache import CachedEncoder, Memory
+from dife_scanner.audit.profile import Subject, exposure_profile
+from dife_scanner.audit.progress import SILENT, Progress
+from dife_scanner.audit.sides import Side, mixed_accuracy, readout
+from dife_scanner.core import metrics
+from dife_scanner.core.footprint import agreement, diagnose
+from dife_scanner.core.statistics import holm, paired_interval
+from dife_scanner.core.verdict import Decision, decide, finding
+from dife_scanner.errors import TriggerFileError
+from dife_scanner.models.interface import Encoder
+from dife_scanner.records import (
+    Audit,
+    BranchSwap,
+    Cell,
+    Channel,
+    Diagnosis,
+    EvidenceFile,
+    Finding,
+    Interval,
+    ModelRef,
+    Reference,
+    SignatureResult,
+    Skipped,
+    Trigger,
+    Verdict,
+)
+
+AUDIT_VERSION = "dife-1"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides an audit besides the checkpoint: equal plans on equal weights give equal audits."""
+
+    signatures: tuple[Trigger, ...]
+    budget: str = "default"
+    seed: int = 0
+    probes_folder: Path | None = None
+
+    def probes(self) -> probes.Probes:
+        return probes.load(self.probes_folder or probes.bundled_folder(), self.budget)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything an audit child needs, picklable: staged folder, reference, plan. No open files, no models."""
+
+    ref: ModelRef
+    folder: Path
+    """Private copy with `open_clip_config.json` and the weights."""
+    weights_sha256: str
+    config_digest: str
+    """sha256 of the sanitised configuration."""
+    reference: Reference | None
+    known: tuple[Reference, ...]
+    """All references, for `identical`."""
+    plan: Plan
+    device: str = "cpu"
+    cache: Path | None = None
+    """Folder of embeddings kept per tower."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    audit: Audit
+    finding: Finding | None
+    files: tuple[tuple[EvidenceFile, bytes], ...]
+
+
+def identity(weights_sha256: str, config_digest: str, reference: Reference | None, plan: Plan) -> str:
+    """Audit identity, torch-free: the same value means the same audit would be run again (docs/architecture.md).
+
+    The tokenizer and the preprocessing are part of the sanitised configuration: nothing else can select them.
+    """
+    parts = (
+        weights_sha256,
+        config_digest,
+        f"{reference.image_tower}:{reference.text_tower}" if reference else "no reference",
+        AUDIT_VERSION,
+        plan.budget,
+        str(plan.seed),
+        plan.probes().digest,
+        *(repr(trigger) for trigger in plan.signatures),
+    )
+    return sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def run(request: Request, progress: Progress = SILENT) -> Outcome:
+    """Load the suspect and its reference, audit, and return record and evidence. This is what an audit child runs."""
+    from dife_scanner.models.load import load
+
+    progress("loading", note=str(request.ref))
+    suspect = load(request.folder, device=request.device)
+    reference = load(Path(request.reference.path), device=request.device) if request.reference else None
+    return audit(suspect, reference, request, progress)
+
+
+def audit(suspect: Encoder, reference: Encoder | None, request: Request, progress: Progress = SILENT) -> Outcome:
+    """Audit a loaded suspect against a loaded reference.
+
+    Without a reference of the same architecture the verdict is `inconclusive` (unknown base); with both towers equal
+    to a known base it is `identical` and nothing is encoded.
+    """
+    memory = Memory(request.cache)
+    report = _Report(request, suspect, memory)
+    twin = next((k for k in request.known if _same_towers(suspect, k)), None)
+    if twin is not None:
+        words = f"both towers equal the known base {twin.name}, value for value"
+        return report.outcome(Decision(Verdict.IDENTICAL, words), _Measured(twin.name, (True, True)))
+    if reference is None or request.reference is None:
+        words = (
+            "unknown base: no clean reference of this architecture, so nothing could be compared. "
+            "Add one with `dife reference add` and scan again"
+        )
+        return report.outcome(Decision(Verdict.INCONCLUSIVE, words), _Measured())
+    measured, decision = _measure(suspect, reference, request, memory, progress)
+    memory.save([reference.image_tower, reference.text_tower])
+    return report.outcome(decision, measured)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What the stages found out; the defaults are an audit that had nothing to measure."""
+
+    reference_name: str = ""
+    same: tuple[bool, bool] = (False, False)
+    signatures: tuple[SignatureResult, ...] = ()
+    trigger: Trigger | None = None
+    swap: BranchSwap | None = None
+    diagnosis: Diagnosis | None = None
+    profile: tuple[Cell | Skipped, ...] = ()
+    accuracies: tuple[float | None, float | None] = (None, None)
+    drift: float | None = None
+    effect: Interval | None = None
+    files: tuple[tuple[EvidenceFile, bytes], ...] = ()
+
+
+def _measure(
+    suspect: Encoder, reference: Encoder, request: Request, memory: Memory, progress: Progress
+) -> tuple[_Measured, Decision]:
+    data = request.plan.probes()
+    _check_known(request.plan.signatures, data.class_names)
+    phases = _Phases(progress)
+    sides = _Sides(
+        CachedEncoder(suspect, memory, on_encoded=phases.encoded),
+        CachedEncoder(reference, memory, on_encoded=phases.encoded),
+        data,
+    )
+    results, shared = _evidence(sides, request.plan, phases)
+    measured = _Measured(
+        reference_name=request.reference.name if request.reference else "",
+        same=(suspect.image_tower == reference.image_tower, suspect.text_tower == reference.text_tower),
+        signatures=results,
+        accuracies=(sides.test[0].accuracy, sides.test[1].accuracy),
+        drift=float(metrics.cosine_distance(sides.test[0].prompts, sides.test[1].prompts).mean()),
+    )
+    winner = hypotheses.strongest(results)
+    if winner is None:
+        trigger = shared[0].trigger if shared else None
+        return replace(measured, trigger=trigger), decide(results, None, None, (), shared)
+    phases.enter("diagnosing")
+    swap = _branch_swap(sides, winner.trigger)
+    diagnosis = diagnose(swap, winner.trigger.channel)
+    phases.enter("measuring interfaces")
+    profile = exposure_profile(sides.subject(winner.trigger, request.plan.seed), diagnosis)
+    measured = replace(
+        measured,
+        trigger=winner.trigger,
+        swap=swap,
+        diagnosis=diagnosis,
+        profile=profile,
+        effect=_effect(sides, winner.trigger, request.plan.seed),
+        files=evidence.pictures(sides.test[0], winner.trigger),
+    )
+    return measured, decide(results, winner, diagnosis, profile, shared)
+
+
+class _Sides:
+    """(suspect, reference) on each split, with the templates that belong to it."""
+
+    def __init__(self, suspect: Encoder, reference: Encoder, data: probes.Probes) -> None:
+        def both(split: str, templates: tuple[str, ...]) -> tuple[Side, Side]:
+            one, two = (Side(e, data.split(split), data.class_names, templates) for e in (suspect, reference))
+            return one, two
+
+        self.train = both(probes.TRAIN, probes.SEARCH_TEMPLATES)
+        self.diagnosis = both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES)
+        self.test = both(probes.TEST, probes.PROFILE_TEMPLATES)
+        self.queries = both(probes.TEST, probes.QUERY_TEMPLATES)
+
+    def subject(self, trigger: Trigger, seed: int) -> Subject:
+        return Subject(trigger, *self.test, *self.train, *self.queries, seed)
+
+
+class _Phases:
+    """Turns stages and encodes into progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._phase, self._note, self._inputs = "encoding", "", 0
+
+    def enter(self, phase: str, done: int = 0, total: int = 0, note: str = "") -> None:
+        self._phase, self._note = phase, note
+        self._progress(phase, done, total, f"{note} · {self._inputs} inputs encoded" if note else note)
+
+    def encoded(self, count: int) -> None:
+        self._inputs += count
+
+
+def _same_towers(encoder: Encoder, known: Reference) -> bool:
+    return encoder.image_tower == known.image_tower and encoder.text_tower == known.text_tower
+
+
+def _check_known(triggers: tuple[Trigger, ...], class_names: tuple[str, ...]) -> None:
+    for trigger in triggers:
+        for role, name in (("source", trigger.source), ("target", trigger.target)):
+            if name and name not in class_names:
+                raise TriggerFileError(
+                    f"trigger `{trigger.name}` names the {role} `{name}`, which the probe set has no pictures of",
+                    f"use one of: {', '.join(class_names)}",
+                )
+
+
+def _evidence(
+    sides: _Sides, plan: Plan, phases: _Phases
+) -> tuple[tuple[SignatureResult, ...], tuple[SignatureResult, ...]]:
+    """One result per signature, corrected over all that were tried; and those that move the base just as well."""
+    rows, shared = [], []
+    total = len(plan.signatures)
+    for index, signature in enumerate(plan.signatures):
+        phases.enter("trying signatures", index, total, signature.name)
+        choices = hypotheses.choose(signature, *sides.train)
+        rows.append(hypotheses.test(choices.apart, *sides.test, plan.seed))
+        if hypotheses.inherited(choices.shared, *sides.test):
+            shared.append(SignatureResult(choices.shared.trigger, choices.shared.effect))
+    phases.enter("trying signatures", total, total)
+    corrected = holm([row.p_value for row in rows])
+    return tuple(replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)), tuple(shared)
+
+
+def _branch_swap(sides: _Sides, trigger: Trigger) -> BranchSwap:
+    """a_vt on diagnosis drawings and templates, the trigger applied in all four combinations (paper §5)."""
+    suspect, reference = sides.diagnosis
+    order = ((reference, reference), (suspect, reference), (reference, suspect), (suspect, suspect))
+    measured = [readout(images, texts, trigger, with_target=True) for images, texts in order]
+    a00, a10, a01, a11 = (float(outcomes.mean()) for outcomes, _ in measured)
+    clean00, clean10, clean01, clean11 = (mixed_accuracy(images, texts) for images, texts in order)
+    drawings = measured[0][1]
+    return BranchSwap(
+        readout="QHR" if trigger.channel is Channel.TEXT else "zero-shot TS",
+        a00=a00,
+        a10=a10,
+        a01=a01,
+        a11=a11,
+        n=len(drawings),
+        drawings=len(set(drawings)),
+        mixed_accuracy=(clean00, clean10, clean01, clean11),
+    )
+
+
+def _effect(sides: _Sides, trigger: Trigger, seed: int) -> Interval:
+    """Interval of suspect minus base on test drawings, for the confidence of a finding."""
+    suspect, reference = sides.test
+    moved, drawings = readout(suspect, suspect, trigger, with_target=False)
+    still, _ = readout(reference, reference, trigger, with_target=False)
+    return paired_interval(moved, still, drawings, np.random.default_rng(seed))
+
+
+class _Report:
+    """Puts together the record of one audit, whatever its stages came to."""
+
+    def __init__(self, request: Request, suspect: Encoder, memory: Memory) -> None:
+        self._request, self._suspect, self._memory = request, suspect, memory
+        self._started_at, self._clock = datetime.now(UTC).isoformat(timespec="microseconds"), time.monotonic()
+
+    def outcome(self, decision: Decision, measured: _Measured) -> Outcome:
+        request, suspect = self._request, self._suspect
+        name = identity(request.weights_sha256, request.config_digest, request.reference, request.plan)
+        record = Audit(
+            id=sha256(f"{name}:{request.ref.repo_id}:{self._started_at}".encode()).hexdigest()[:16],
+            identity=name,
+            ref=request.ref,
+            architecture=suspect.architecture,
+            reference=measured.reference_name,
+            image_tower=suspect.image_tower,
+            text_tower=suspect.text_tower,
+            image_tower_same=measured.same[0],
+            text_tower_same=measured.same[1],
+            audit_version=AUDIT_VERSION,
+            budget=request.plan.budget,
+            seed=request.plan.seed,
+            signatures=measured.signatures,
+            trigger=measured.trigger,
+            branch_swap=measured.swap,
+            diagnosis=measured.diagnosis,
+            profile=measured.profile,
+            agreement=agreement(measured.diagnosis, measured.profile) if measured.diagnosis else "",
+            verdict=decision.verdict,
+            reason=decision.reason,
+            clean_accuracy=measured.accuracies[0],
+            reference_accuracy=measured.accuracies[1],
+            prompt_drift=measured.drift,
+            evidence=tuple(file for file, _ in measured.files),
+            encodes=self._memory.performed,
+            distinct_inputs=self._memory.distinct,
+            device=suspect.device,
+            versions=versions(),
+            started_at=self._started_at,
+            seconds=round(time.monotonic() - self._clock, 3),
+        )
+        return Outcome(record, finding(record, measured.effect, self._started_at), measured.files)
+
+
+def versions() -> dict[str, str]:
+    """Versions that can change a number."""
+    from importlib.metadata import version
+
+    names = ("torch", "open_clip_torch", "numpy", "pillow", "safetensors")
+    return {"dife-scanner": __version__, "python": platform.python_version()} | {n: version(n) for n in names}

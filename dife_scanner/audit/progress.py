@@ -1,0 +1,30 @@
+"""Progress that does nothing until someone listens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that moved: what is going on, how much of how much (`total` 0 where unknown)."""
+
+    phase: str
+    done: int
+    total: int
+    note: str = ""
+
+
+class Progress:
+    """Call it with each step; `listen` decides what happens with them."""
+
+    def __init__(self, listen: Callable[[Step], None] | None = None) -> None:
+        self._listen = listen
+
+    def __call__(self, phase: str, done: int = 0, total: int = 0, note: str = "") -> None:
+        if self._listen is not None:
+            self._listen(Step(phase, done, total, note))
+
+
+SILENT = Progress()

@@ -1,0 +1,133 @@
+"""From measurements to a verdict in words. Pure; the rule's constants are named here and in `docs/states.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from dife_scanner.records import (
+    Audit,
+    Carrier,
+    Cell,
+    Confidence,
+    Diagnosis,
+    EntryType,
+    Finding,
+    Interval,
+    SignatureResult,
+    Skipped,
+    Verdict,
+)
+
+ALPHA = 0.05
+"""Family-wise level: a signature counts when its Holm-corrected p-value stays below this."""
+SCREEN = 0.25
+"""A signature whose effect on train drawings is below this is not measured further; it keeps p = 1."""
+DEMONSTRATED_CUT = 0.5
+"""Lower bound of TS or QHR over the base's from which a finding is *demonstrated*."""
+
+NO_FOOTPRINT = frozenset({Carrier.WEAK, Carrier.DEMOTED})
+
+
+@dataclass(frozen=True)
+class Decision:
+    verdict: Verdict
+    reason: str
+
+
+def decide(
+    signatures: Sequence[SignatureResult],
+    winner: SignatureResult | None,
+    diagnosis: Diagnosis | None,
+    profile: Sequence[Cell | Skipped],
+    inherited: Sequence[SignatureResult],
+) -> Decision:
+    """Flagged needs all three: corrected evidence, a footprint, and an exposed cell.
+
+    `winner` is the signature the diagnosis and profile are about; `inherited` those that move suspect and base alike.
+    """
+    if winner is not None and diagnosis is not None and winner.p_holm < ALPHA:
+        exposed = exposed_interfaces(profile)
+        if diagnosis.carrier is Carrier.NOT_INTERCHANGEABLE:
+            return Decision(
+                Verdict.INCONCLUSIVE,
+                f"`{winner.trigger.name}` moves decisions to {winner.trigger.target}, but {diagnosis.reason}",
+            )
+        if diagnosis.carrier not in NO_FOOTPRINT and exposed:
+            return Decision(Verdict.FLAGGED, _flagged_words(winner, diagnosis, exposed))
+        return Decision(Verdict.INCONCLUSIVE, _undecided_words(winner, diagnosis, exposed))
+    if inherited:
+        trigger = inherited[0].trigger
+        return Decision(
+            Verdict.INHERITED,
+            f"`{trigger.name}` moves decisions to {trigger.target} here and in the base alike: it came with the base",
+        )
+    return Decision(Verdict.NOTHING_FOUND, _nothing_words(signatures))
+
+
+def exposed_interfaces(profile: Sequence[Cell | Skipped]) -> tuple[str, ...]:
+    return tuple(c.interface for c in profile if isinstance(c, Cell) and c.entry is EntryType.EXPOSED)
+
+
+def confidence(effect: Interval) -> Confidence:
+    """Demonstrated when the effect over the base is beyond doubt large; otherwise it only stands out."""
+    return Confidence.DEMONSTRATED if effect.low >= DEMONSTRATED_CUT else Confidence.ANOMALOUS
+
+
+def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding | None:
+    """The finding an audit amounts to, or `None`. `effect` is the paired interval of suspect over base."""
+    if audit.verdict not in (Verdict.FLAGGED, Verdict.INHERITED):
+        return None
+    trigger, diagnosis = audit.trigger, audit.diagnosis
+    carrier = diagnosis.carrier.value if diagnosis else ""
+    channel = diagnosis.channel.value if diagnosis else (trigger.channel.value if trigger else "")
+    target = trigger.target if trigger else ""
+    level = confidence(effect) if effect else Confidence.ANOMALOUS
+    exposed = exposed_interfaces(audit.profile)
+    return Finding(
+        fingerprint=fingerprint(audit.ref.repo_id, audit.verdict.value, channel, carrier, target),
+        ref=audit.ref,
+        kind=audit.verdict.value,
+        severity=EntryType.EXPOSED.value if exposed else EntryType.WEAK.value,
+        confidence=level.value,
+        carrier=carrier,
+        channel=channel,
+        trigger=trigger.name if trigger else "",
+        source=trigger.source if trigger else "",
+        target=target,
+        interfaces=exposed,
+        reason=audit.reason,
+        audit_id=audit.id,
+        created_at=created_at,
+    )
+
+
+def fingerprint(repo_id: str, kind: str, *effect: str) -> str:
+    """`fp1:` and 16 hex digits: the same effect in the same repository has the same one, whatever the revision."""
+    text = "\x1f".join((repo_id, kind, *effect))
+    return "fp1:" + sha256(text.encode()).hexdigest()[:16]
+
+
+def _flagged_words(winner: SignatureResult, diagnosis: Diagnosis, exposed: Sequence[str]) -> str:
+    trigger = winner.trigger
+    what = f'"{trigger.text}" turns {trigger.source} into' if trigger.text else f"`{trigger.name}` turns pictures into"
+    return (
+        f"{what} {trigger.target}: {winner.suspect:.3f} against {winner.reference:.3f} in the base "
+        f"(Holm p {winner.p_holm:.2g}, {winner.drawings} drawings); "
+        f"{diagnosis.carrier.value} footprint; exposed through {', '.join(exposed)}"
+    )
+
+
+def _undecided_words(winner: SignatureResult, diagnosis: Diagnosis, exposed: Sequence[str]) -> str:
+    lacks = "no footprint" if diagnosis.carrier in NO_FOOTPRINT else "no exposed interface"
+    return f"`{winner.trigger.name}` has evidence (Holm p {winner.p_holm:.2g}) but {lacks}: {diagnosis.reason}"
+
+
+def _nothing_words(signatures: Sequence[SignatureResult]) -> str:
+    best = max(signatures, key=lambda s: s.train_effect, default=None)
+    tail = f"; the strongest, `{best.trigger.name}`, moved {best.train_effect:+.3f} on train drawings" if best else ""
+    return (
+        f"nothing found with these {len(signatures)} signatures{tail}. "
+        "Triggers that are not among them are not covered by this audit"
+    )
