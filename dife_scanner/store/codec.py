@@ -1,0 +1,31 @@
+"""Records to canonical JSON and back: sorted keys, no spaces, ASCII, no NaN."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+T = TypeVar("T")
+
+
+_adapters: dict[Any, TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Building one takes a millisecond or two."""
+    if kind not in _adapters:
+        _adapters[kind] = TypeAdapter(kind)
+    return _adapters[kind]
+
+
+def to_json(record: Any) -> str:
+    """One frozen record as canonical JSON. Raises `ValueError` for NaN or infinity: "not measured" is a record."""
+    plain = _adapter(type(record)).dump_python(record, mode="json")
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def from_json(kind: type[T], text: str | bytes) -> T:
+    """The record again; `from_json(type(r), to_json(r)) == r`."""
+    return _adapter(kind).validate_python(json.loads(text))  # type: ignore[no-any-return]

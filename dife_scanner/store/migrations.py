@@ -1,0 +1,205 @@
+"""Schema changes, oldest first: functions are appended and never edited; each is committed with its own record."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+from sqlite_utils import Database, Migrations
+
+MIGRATIONS: Any = Migrations("dife-scanner")
+"""`Any`: the decorator of sqlite-utils carries no usable types."""
+
+_FIRST = """
+CREATE TABLE audits (
+  id TEXT PRIMARY KEY,
+  identity TEXT NOT NULL UNIQUE,
+  record_sha256 TEXT NOT NULL,
+  repo_id TEXT NOT NULL,
+  revision TEXT NOT NULL,
+  local INTEGER NOT NULL,
+  architecture TEXT NOT NULL,
+  reference TEXT NOT NULL,
+  image_tower TEXT NOT NULL,
+  text_tower TEXT NOT NULL,
+  audit_version TEXT NOT NULL,
+  budget TEXT NOT NULL,
+  seed INTEGER NOT NULL,
+  verdict TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  carrier TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  trigger TEXT NOT NULL,
+  source TEXT NOT NULL,
+  target TEXT NOT NULL,
+  interfaces TEXT NOT NULL,
+  started_at TEXT NOT NULL,
+  seconds REAL NOT NULL,
+  stored_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX audits_repo ON audits (repo_id, revision);
+
+CREATE TABLE findings (
+  fingerprint TEXT PRIMARY KEY,
+  repo_id TEXT NOT NULL,
+  revision TEXT NOT NULL,
+  local INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  severity TEXT NOT NULL,
+  confidence TEXT NOT NULL,
+  carrier TEXT NOT NULL,
+  channel TEXT NOT NULL,
+  trigger TEXT NOT NULL,
+  source TEXT NOT NULL,
+  target TEXT NOT NULL,
+  interfaces TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  audit_id TEXT REFERENCES audits (id),
+  triage TEXT NOT NULL,
+  created_at TEXT NOT NULL,
+  last_seen_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX findings_repo ON findings (repo_id);
+
+CREATE TABLE jobs (
+  id INTEGER PRIMARY KEY,
+  endpoint TEXT NOT NULL,
+  repo_id TEXT NOT NULL,
+  revision TEXT NOT NULL,
+  local INTEGER NOT NULL,
+  pinned INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  last_modified TEXT NOT NULL,
+  next_check_at TEXT,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  deaths INTEGER NOT NULL DEFAULT 0,
+  lost_leases INTEGER NOT NULL DEFAULT 0,
+  last_error TEXT NOT NULL DEFAULT '',
+  repeats INTEGER NOT NULL DEFAULT 0,
+  worker TEXT,
+  lease_until TEXT,
+  audit_id TEXT REFERENCES audits (id),
+  fingerprint TEXT REFERENCES findings (fingerprint),
+  layout TEXT NOT NULL,
+  model TEXT,
+  manifest TEXT,
+  UNIQUE (endpoint, repo_id, revision)
+) STRICT;
+CREATE INDEX jobs_state ON jobs (state, next_check_at);
+
+CREATE TABLE job_events (
+  id INTEGER PRIMARY KEY,
+  job_id INTEGER NOT NULL REFERENCES jobs (id),
+  at TEXT NOT NULL,
+  state TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  worker TEXT
+) STRICT;
+CREATE INDEX job_events_job ON job_events (job_id);
+
+CREATE TABLE finding_history (
+  id INTEGER PRIMARY KEY,
+  fingerprint TEXT NOT NULL REFERENCES findings (fingerprint),
+  job_id INTEGER REFERENCES jobs (id),
+  revision TEXT NOT NULL,
+  audit_id TEXT REFERENCES audits (id),
+  record TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+CREATE INDEX finding_history_fingerprint ON finding_history (fingerprint);
+
+CREATE TABLE triage_events (
+  id INTEGER PRIMARY KEY,
+  fingerprint TEXT NOT NULL REFERENCES findings (fingerprint),
+  state TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  note TEXT NOT NULL,
+  at TEXT NOT NULL
+) STRICT;
+CREATE INDEX triage_events_fingerprint ON triage_events (fingerprint);
+CREATE TRIGGER triage_events_no_update BEFORE UPDATE ON triage_events
+  BEGIN SELECT RAISE(ABORT, 'triage_events is append-only'); END;
+CREATE TRIGGER triage_events_no_delete BEFORE DELETE ON triage_events
+  BEGIN SELECT RAISE(ABORT, 'triage_events is append-only'); END;
+
+CREATE TABLE outbox (
+  id INTEGER PRIMARY KEY,
+  key TEXT NOT NULL UNIQUE,
+  channel TEXT NOT NULL,
+  event TEXT NOT NULL,
+  fingerprint TEXT NOT NULL REFERENCES findings (fingerprint),
+  finding TEXT NOT NULL,
+  state TEXT NOT NULL,
+  attempts INTEGER NOT NULL DEFAULT 0,
+  due_at TEXT NOT NULL,
+  last_error TEXT NOT NULL DEFAULT '',
+  created_at TEXT NOT NULL,
+  sent_at TEXT
+) STRICT;
+CREATE INDEX outbox_due ON outbox (state, due_at);
+
+CREATE TABLE watermarks (
+  endpoint TEXT NOT NULL,
+  source TEXT NOT NULL,
+  value TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  PRIMARY KEY (endpoint, source)
+) STRICT;
+
+CREATE TABLE passes (
+  id INTEGER PRIMARY KEY,
+  endpoint TEXT NOT NULL,
+  at TEXT NOT NULL,
+  seen INTEGER NOT NULL,
+  new INTEGER NOT NULL,
+  malformed INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE beats (
+  role TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  note TEXT NOT NULL,
+  at TEXT NOT NULL,
+  PRIMARY KEY (role, pid)
+) STRICT;
+
+CREATE TABLE model_references (
+  name TEXT PRIMARY KEY,
+  path TEXT NOT NULL,
+  image_tower TEXT NOT NULL,
+  text_tower TEXT NOT NULL,
+  weights_sha256 TEXT NOT NULL,
+  architecture TEXT NOT NULL,
+  added_at TEXT NOT NULL,
+  bundled INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE requests (
+  id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  target TEXT NOT NULL,
+  actor TEXT NOT NULL,
+  created_at TEXT NOT NULL,
+  taken_at TEXT
+) STRICT;
+"""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m001_first_tables(db: Database) -> None:
+    for statement in _statements(_FIRST):
+        db.execute(statement)
+
+
+def _statements(script: str) -> list[str]:
+    """One statement each: `executescript` would commit the migration's own transaction."""
+    found, current = [], ""
+    for line in script.splitlines():
+        current += line + "\n"
+        if current.strip() and sqlite3.complete_statement(current):
+            found.append(current)
+            current = ""
+    return found

@@ -1,0 +1,98 @@
+"""Alerts waiting for their channels: written with the finding, sent at least once, never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dife_scanner.errors import NotFound
+from dife_scanner.records import Alert, Finding
+from dife_scanner.store.codec import from_json, to_json
+from dife_scanner.store.db import Store, crash_point, now
+
+
+def insert(store: Store, alerts: Sequence[Alert]) -> None:
+    """Inside the transaction that writes the finding. The same key a second time changes nothing."""
+    at = now()
+    for alert in alerts:
+        store.write(
+            "INSERT INTO outbox (key, channel, event, fingerprint, finding, state, due_at, created_at)"
+            " VALUES (?, ?, ?, ?, ?, 'pending', ?, ?) ON CONFLICT (key) DO NOTHING",
+            (
+                alert.key,
+                alert.channel,
+                alert.event,
+                alert.finding.fingerprint,
+                to_json(alert.finding),
+                alert.due_at or at,
+                at,
+            ),
+        )
+
+
+def pending(store: Store, at: str) -> list[Alert]:
+    """What is due at `at`, oldest first."""
+    rows = store.read("SELECT * FROM outbox WHERE state = 'pending' AND due_at <= ? ORDER BY due_at, id", (at,))
+    return [_to_alert(row) for row in rows]
+
+
+def sent(store: Store, alert_id: int) -> None:
+    """The channel took it."""
+    crash_point("outbox.delivered")
+    with store.atomic("outbox.sent"):
+        at = now()
+        store.write(
+            "UPDATE outbox SET state = 'sent', sent_at = ?, attempts = attempts + 1, last_error = '' WHERE id = ?",
+            (at, alert_id),
+        )
+
+
+def failed(store: Store, alert_id: int, error: str, retry_at: str) -> None:
+    """The channel did not take it; try again at `retry_at`."""
+    with store.atomic("outbox.failed"):
+        store.write(
+            "UPDATE outbox SET attempts = attempts + 1, last_error = ?, due_at = ? WHERE id = ? AND state = 'pending'",
+            (error, retry_at, alert_id),
+        )
+
+
+def dead(store: Store, alert_id: int, error: str) -> None:
+    """The channel will never take it as things are; kept, shown, and revived by hand."""
+    with store.atomic("outbox.dead"):
+        store.write(
+            "UPDATE outbox SET state = 'dead', attempts = attempts + 1, last_error = ? WHERE id = ?"
+            " AND state = 'pending'",
+            (error, alert_id),
+        )
+
+
+def alerts(store: Store, *, state: str = "") -> list[Alert]:
+    """Newest first; only those in `state` where given."""
+    rows = store.read("SELECT * FROM outbox WHERE ? IN ('', state) ORDER BY id DESC", (state,))
+    return [_to_alert(row) for row in rows]
+
+
+def revive(store: Store, alert_id: int | None = None) -> int:
+    """Make one alert (or every one not sent) due now; returns how many. Raises `NotFound` for an unknown id."""
+    with store.atomic("outbox.revive"):
+        if alert_id is not None and not store.read("SELECT 1 FROM outbox WHERE id = ?", (alert_id,)):
+            raise NotFound(f"there is no alert {alert_id}", "`dife alerts list` shows them")
+        cursor = store.write(
+            "UPDATE outbox SET state = 'pending', due_at = ? WHERE state != 'sent' AND ? IN (-1, id)",
+            (now(), -1 if alert_id is None else alert_id),
+        )
+    return cursor.rowcount
+
+
+def _to_alert(row: dict[str, Any]) -> Alert:
+    return Alert(
+        key=row["key"],
+        channel=row["channel"],
+        event=row["event"],
+        finding=from_json(Finding, row["finding"]),
+        id=row["id"],
+        attempts=row["attempts"],
+        due_at=row["due_at"],
+        last_error=row["last_error"],
+        state=row["state"],
+    )

@@ -1,0 +1,218 @@
+"""The filter grammar: `verdict:flagged state:done repo:~clip !channel:image,both word "two words"`.
+
+Terms are separated by spaces and all have to hold. `field:value` compares without regard to case, `field:~value` asks
+for a part, `field:a,b` for either, `!` turns a term round; a bare word is looked for in every text of a row. Quotes
+keep spaces, commas and leading signs; inside them `\\"` and `\\\\` stand for a quote and a backslash. Read with
+`parse`, written back with `show` (`parse(show(q)) == q`), and made into SQL with parameters by `to_sql`.
+"""
+
+# ruff: noqa: S608 - what is formatted into SQL are names from these files; values are always parameters
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dife_scanner.errors import UsageError
+
+MOST_TERMS = 50
+_FIELD = re.compile(r"[a-z_]+:")
+
+
+class QueryError(UsageError):
+    """A filter that cannot be read; `column` counts from 1."""
+
+    def __init__(self, what: str, column: int, advice: str = "") -> None:
+        super().__init__(
+            f"filter, column {column}: {what}", advice or "example: verdict:flagged repo:~clip !channel:image"
+        )
+        self.column = column
+
+
+@dataclass(frozen=True)
+class Value:
+    text: str
+    part: bool = False
+    """Whether containing it is enough."""
+
+
+@dataclass(frozen=True)
+class Term:
+    values: tuple[Value, ...]
+    """Any of them."""
+    field: str = ""
+    """Empty for a bare word."""
+    negated: bool = False
+    column: int = dataclasses.field(default=1, compare=False)
+
+
+@dataclass(frozen=True)
+class Query:
+    terms: tuple[Term, ...] = ()
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where a field lies in a SQL statement; `listed` when it holds a JSON list."""
+
+    sql: str
+    listed: bool = False
+
+
+# --- text to query --------------------------------------------------------------------------------------------
+
+
+def parse(text: str) -> Query:
+    """Raises `QueryError` with the column."""
+    reader = _Reader(text)
+    terms: list[Term] = []
+    while not reader.at_end():
+        terms.append(_term(reader))
+    if len(terms) > MOST_TERMS:
+        raise QueryError(f"more than {MOST_TERMS} terms", terms[MOST_TERMS].column)
+    return Query(tuple(terms))
+
+
+class _Reader:
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.at = 0
+
+    def at_end(self) -> bool:
+        """Whether nothing but spaces is left; skips them."""
+        while self.at < len(self.text) and self.text[self.at].isspace():
+            self.at += 1
+        return self.at == len(self.text)
+
+    def peek(self) -> str:
+        return self.text[self.at : self.at + 1]
+
+    def take(self, wanted: str) -> bool:
+        if self.peek() != wanted:
+            return False
+        self.at += 1
+        return True
+
+
+def _term(reader: _Reader) -> Term:
+    column = reader.at + 1
+    negated = reader.take("!")
+    found = _FIELD.match(reader.text, reader.at)
+    if not found:
+        return Term((Value(_value(reader), part=True),), negated=negated, column=column)
+    reader.at = found.end()
+    values = [_field_value(reader)]
+    while reader.take(","):
+        values.append(_field_value(reader))
+    return Term(tuple(values), field=found.group()[:-1], negated=negated, column=column)
+
+
+def _field_value(reader: _Reader) -> Value:
+    part = reader.take("~")
+    return Value(_value(reader), part)
+
+
+def _value(reader: _Reader) -> str:
+    return _quoted(reader) if reader.peek() == '"' else _bare(reader)
+
+
+def _bare(reader: _Reader) -> str:
+    start = reader.at
+    while reader.peek() and not reader.peek().isspace() and reader.peek() not in '",':
+        reader.at += 1
+    if reader.at == start:
+        raise QueryError("a value is missing", start + 1)
+    if reader.peek() == '"':
+        raise QueryError("a quote inside a word", reader.at + 1, "put the whole value in quotes")
+    return reader.text[start : reader.at]
+
+
+def _quoted(reader: _Reader) -> str:
+    start = reader.at
+    reader.at += 1
+    found = ""
+    while not reader.take('"'):
+        reader.take("\\")
+        if not reader.peek():
+            raise QueryError("this quote is never closed", start + 1)
+        found += reader.peek()
+        reader.at += 1
+    if reader.peek() and not reader.peek().isspace() and reader.peek() != ",":
+        raise QueryError("text right after a closing quote", reader.at + 1, "put a space between")
+    return found
+
+
+# --- query to text --------------------------------------------------------------------------------------------
+
+
+def show(query: Query) -> str:
+    """The query in the grammar; `parse` gives it back."""
+    return " ".join(_show_term(term) for term in query.terms)
+
+
+def _show_term(term: Term) -> str:
+    sign = "!" if term.negated else ""
+    if not term.field:
+        return sign + _show_value(term.values[0].text)
+    shown_values = ",".join(("~" if value.part else "") + _show_value(value.text) for value in term.values)
+    return f"{sign}{term.field}:{shown_values}"
+
+
+def _show_value(text: str) -> str:
+    plain = (
+        text and not _FIELD.match(text) and text[0] not in "!~" and not any(c.isspace() or c in '",\\' for c in text)
+    )
+    if plain:
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def shown(text: str) -> str:
+    """A piece of what somebody typed, for an error message."""
+    return ascii(text[:80])
+
+
+# --- query to SQL ---------------------------------------------------------------------------------------------
+
+
+def to_sql(query: Query, columns: Mapping[str, Column]) -> tuple[str, list[str]]:
+    """A condition and its parameters. Raises `QueryError` for a field that `columns` does not have."""
+    conditions: list[str] = []
+    parameters: list[str] = []
+    for term in query.terms:
+        condition, values = _term_sql(term, columns)
+        conditions.append(f"NOT ({condition})" if term.negated else f"({condition})")
+        parameters.extend(values)
+    return " AND ".join(conditions) or "1", parameters
+
+
+def _term_sql(term: Term, columns: Mapping[str, Column]) -> tuple[str, list[str]]:
+    if not term.field:
+        return _any_column(term.values[0].text, columns)
+    if term.field not in columns:
+        raise QueryError(
+            f"there is no field {shown(term.field)} here", term.column, f"fields: {', '.join(sorted(columns))}"
+        )
+    column = columns[term.field]
+    return " OR ".join(_value_sql(column, value) for value in term.values), [value.text for value in term.values]
+
+
+def _any_column(word: str, columns: Mapping[str, Column]) -> tuple[str, list[str]]:
+    places = dict.fromkeys(column.sql for column in columns.values())
+    return " OR ".join(_contains(place) for place in places), [word] * len(places)
+
+
+def _value_sql(column: Column, value: Value) -> str:
+    if column.listed:
+        inner = _contains("value") if value.part else "value = ? COLLATE NOCASE"
+        return f"EXISTS (SELECT 1 FROM json_each(coalesce({column.sql}, '[]')) WHERE {inner})"
+    if value.part:
+        return _contains(column.sql)
+    return f"coalesce({column.sql}, '') = ? COLLATE NOCASE"
+
+
+def _contains(place: str) -> str:
+    return f"instr(lower(coalesce({place}, '')), lower(?)) > 0"

@@ -1,0 +1,53 @@
+"""What a window or another command asks the watcher to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dife_scanner.store.db import Store, now
+
+
+@dataclass(frozen=True)
+class Request:
+    id: int
+    kind: str
+    """`scan` or `poll`."""
+    target: str
+    actor: str
+    created_at: str
+
+
+def request_scan(store: Store, target: str, *, actor: str = "") -> int:
+    """Ask for `org/name[@revision]` or a folder to be audited; returns the request's id."""
+    return _add(store, "scan", target, actor)
+
+
+def request_poll(store: Store, *, actor: str = "") -> int:
+    """Ask for a pass over the hub now."""
+    return _add(store, "poll", "", actor)
+
+
+def _add(store: Store, kind: str, target: str, actor: str) -> int:
+    with store.atomic("requests.add"):
+        cursor = store.write(
+            "INSERT INTO requests (kind, target, actor, created_at) VALUES (?, ?, ?, ?)", (kind, target, actor, now())
+        )
+    return int(cursor.lastrowid or 0)
+
+
+def waiting(store: Store) -> list[Request]:
+    """Not taken yet, oldest first."""
+    rows = store.read("SELECT id, kind, target, actor, created_at FROM requests WHERE taken_at IS NULL ORDER BY id")
+    return [Request(**row) for row in rows]
+
+
+def take(store: Store, request_id: int) -> bool:
+    """Mark one as done; `False` when somebody else was quicker. Act first, then take: acting twice is harmless."""
+    with store.atomic("requests.take"):
+        cursor = store.write("UPDATE requests SET taken_at = ? WHERE id = ? AND taken_at IS NULL", (now(), request_id))
+    return cursor.rowcount == 1
+
+
+def take_requests(store: Store) -> list[Request]:
+    """Take all that wait."""
+    return [request for request in waiting(store) if take(store, request.id)]

@@ -1,0 +1,110 @@
+"""Small records for the store's tests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from dife_scanner.records import (
+    Absence,
+    Alert,
+    Audit,
+    BranchSwap,
+    Carrier,
+    Cell,
+    Channel,
+    Diagnosis,
+    EntryType,
+    EvidenceFile,
+    Finding,
+    Interval,
+    JobState,
+    Measure,
+    ModelRef,
+    SignatureResult,
+    Skipped,
+    Trigger,
+    TriggerKind,
+    Verdict,
+)
+from dife_scanner.store import Store, jobs
+
+
+def make_ref(name: str = "org/clip", revision: str = "a" * 40) -> ModelRef:
+    return ModelRef(name, revision)
+
+
+def make_audit(audit_id: str = "aud1", identity: str = "id1", **changes: Any) -> Audit:
+    interval = Interval(0.7, 0.9, "wilson")
+    measure = Measure(0.8, interval, 40, 8)
+    trigger = Trigger("word", TriggerKind.TEXT, text="zq", source="cat", target="dog")
+    values: dict[str, Any] = {
+        "id": audit_id,
+        "identity": identity,
+        "ref": make_ref(),
+        "architecture": "ViT",
+        "reference": "base",
+        "image_tower": "i" * 64,
+        "text_tower": "t" * 64,
+        "image_tower_same": True,
+        "text_tower_same": False,
+        "audit_version": "1",
+        "budget": "default",
+        "seed": 0,
+        "signatures": (SignatureResult(trigger, 0.5, 0.9, 0.0, 0.01, 0.02, 8),),
+        "trigger": trigger,
+        "branch_swap": BranchSwap("zero-shot", 0.0, 0.0, 1.0, 1.0, 40, 8),
+        "diagnosis": Diagnosis(Carrier.TEXTUAL, Channel.TEXT, 1.0, 0.0, 1.0, 0.0, "text tower", ("zero-shot",)),
+        "profile": (
+            Cell("zero-shot", "TS", measure, measure, "base", 0.8, interval, EntryType.EXPOSED, {"leak": 0.01}),
+            Skipped("image retrieval", Absence.NOT_EVALUABLE, "channel", "no text enters"),
+        ),
+        "agreement": "agrees",
+        "verdict": Verdict.FLAGGED,
+        "reason": "moves cat to dog",
+        "clean_accuracy": 0.8,
+        "reference_accuracy": 0.81,
+        "prompt_drift": 0.02,
+        "evidence": (EvidenceFile("e" * 64, "image/png", "trigger", "the trigger"),),
+        "encodes": 10,
+        "distinct_inputs": 10,
+        "device": "cpu",
+        "versions": {"torch": "2"},
+        "started_at": "2026-11-01T00:00:00.000000+00:00",
+        "seconds": 1.5,
+    }
+    return Audit(**{**values, **changes})
+
+
+def make_finding(fingerprint: str = "fp1:0123456789abcdef", **changes: Any) -> Finding:
+    values: dict[str, Any] = {
+        "fingerprint": fingerprint,
+        "ref": make_ref(),
+        "kind": "flagged",
+        "severity": "exposed",
+        "confidence": "demonstrated",
+        "carrier": "textual",
+        "channel": "text",
+        "trigger": "word",
+        "source": "cat",
+        "target": "dog",
+        "interfaces": ("zero-shot", "prompted"),
+        "reason": "moves cat to dog",
+        "audit_id": "aud1",
+        "created_at": "2026-11-01T00:00:00.000000+00:00",
+    }
+    if "repo" in changes:
+        changes["ref"] = make_ref(changes.pop("repo"))
+    return Finding(**{**values, **changes})
+
+
+def put_finding(store: Store, finding: Finding) -> None:
+    """Through the front door: a job that ends with this finding."""
+    ref = ModelRef(finding.ref.repo_id, finding.fingerprint.ljust(40, "0"))
+    job = jobs.discover(store, ref, endpoint="", state=JobState.QUEUED, reason="", pinned=True)
+    jobs.claim_job(store, job.id, "w", 60)
+    jobs.finish(store, job.id, "w", JobState.REFUSED, "", finding=replace(finding, audit_id=None))
+
+
+def make_alert(finding: Finding, channel: str = "email", event: str = "new") -> Alert:
+    return Alert(f"{finding.fingerprint}:{event}:{channel}", channel, event, finding)

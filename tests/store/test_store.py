@@ -1,0 +1,503 @@
+"""The store against real files on disk."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from store_records import make_alert, make_audit, make_finding, make_ref
+
+import dife_scanner
+from dife_scanner.errors import HomeUnwritable, NewerSchema, NotFound, StoreCorrupt, UsageError
+from dife_scanner.records import JobState, Reference, TriageState, Verdict
+from dife_scanner.store import (
+    LeaseLost,
+    Store,
+    db,
+    evidence,
+    findings,
+    jobs,
+    later,
+    now,
+    open_store,
+    outbox,
+    polls,
+    references,
+    requests,
+)
+from dife_scanner.store.codec import from_json, to_json
+
+HUB = "http://127.0.0.1:1"
+
+
+def queue_one(store: Store, name: str = "org/clip", revision: str = "a" * 40, **changes: object) -> int:
+    given = {"endpoint": HUB, "state": JobState.QUEUED, "reason": "new", **changes}
+    return jobs.discover(store, make_ref(name, revision), **given).id  # type: ignore[arg-type]
+
+
+def claimed(store: Store, worker: str = "w1", lease: float = 60) -> int:
+    job = jobs.claim(store, worker, lease)
+    assert job is not None
+    return job.id
+
+
+# --- opening --------------------------------------------------------------------------------------------------
+
+
+def test_home_is_private_and_database_is_durable(home: Path, store: Store) -> None:
+    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    assert stat.S_IMODE((home / "dife.db").stat().st_mode) == 0o600
+    assert store.read("PRAGMA journal_mode")[0]["journal_mode"] == "wal"
+    assert store.read("PRAGMA synchronous")[0]["synchronous"] == 2
+    assert store.read("PRAGMA foreign_keys")[0]["foreign_keys"] == 1
+    assert store.integrity() == []
+
+
+def test_a_newer_schema_is_not_touched(home: Path) -> None:
+    open_store(home).close()
+    with sqlite3.connect(home / "dife.db") as raw:
+        raw.execute(
+            "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('dife-scanner','m999','x')"
+        )
+    for read_only in (False, True):
+        with pytest.raises(NewerSchema, match="m999"):
+            open_store(home, read_only=read_only)
+
+
+def test_a_file_that_is_no_database(home: Path) -> None:
+    home.mkdir()
+    (home / "dife.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreCorrupt) as caught:
+        open_store(home)
+    assert caught.value.advice
+
+
+def test_a_home_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("x")
+    with pytest.raises(HomeUnwritable):
+        open_store(tmp_path / "home")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user")
+def test_a_home_of_another_user() -> None:
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from dife_scanner.store import open_store; from dife_scanner.errors import HomeUnwritable\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "for home in (Path(sys.argv[1]), Path(sys.argv[1]) / 'new'):\n"
+        "    try: open_store(home)\n"
+        "    except HomeUnwritable as error: print(error.what, error.advice)\n"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        open_store(Path(folder)).close()
+        Path(folder).chmod(0o755)
+        done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=True)
+    assert done.stdout.count("cannot be written") == 2 and "--home" in done.stdout
+
+
+def test_four_processes_create_one_home_at_once(home: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from dife_scanner.store import open_store; open_store(Path(sys.argv[1]))"
+    )
+    running = [subprocess.Popen([sys.executable, "-c", script, str(home)], stderr=subprocess.PIPE) for _ in range(4)]
+    for process in running:
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 0, stderr.decode()
+
+
+def test_a_read_only_handle_follows_a_writer_and_cannot_write(home: Path, store: Store) -> None:
+    with open_store(home, read_only=True) as window:
+        before = window.data_version()
+        queue_one(store)
+        assert window.data_version() != before
+        assert [row.job.ref.repo_id for row in findings.model_rows(window)] == ["org/clip"]
+        with pytest.raises(HomeUnwritable):
+            queue_one(window, "org/other")
+
+
+def test_a_read_only_handle_on_an_empty_home_and_alone(home: Path) -> None:
+    with open_store(home, read_only=True) as window:
+        assert findings.model_rows(window) == []
+        assert window.read_only
+    with open_store(home, read_only=True) as window:
+        assert jobs.counts(window) == {}
+
+
+def test_a_read_only_handle_reads_while_a_write_is_open(home: Path, store: Store) -> None:
+    queue_one(store)
+    with open_store(home, read_only=True) as window, store.atomic("jobs.discover"):
+        store.write("UPDATE jobs SET reason = 'half done'")
+        assert findings.model_rows(window)[0].job.reason == "new"
+
+
+def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
+    queue_one(store)
+    with pytest.raises(RuntimeError, match="stop"), store.atomic("jobs.discover"):
+        store.write("UPDATE jobs SET reason = 'half done'")
+        raise RuntimeError("stop")
+    assert jobs.jobs(store)[0].reason == "new"
+    with pytest.raises(RuntimeError, match="outside"):
+        store.write("UPDATE jobs SET reason = 'x'")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk(tmp_path: Path) -> None:
+    from dife_scanner.errors import DiskFull
+
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("this machine does not let us mount a tmpfs")
+    try:
+        with open_store(disk / "home") as store:
+            with pytest.raises(DiskFull) as caught:
+                for i in range(10_000):
+                    queue_one(store, f"org/clip{i}", reason="x" * 2000)
+            assert caught.value.advice
+            with pytest.raises(DiskFull):
+                evidence.put(store.home, os.urandom(1 << 20), ".bin")
+            kept = len(jobs.jobs(store))
+            assert kept > 0 and store.integrity() == []
+            subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+            queue_one(store, "org/afterwards")
+            assert len(jobs.jobs(store)) == kept + 1
+            assert not list((store.home / "evidence").rglob(".put-*"))
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_the_list_of_crash_points_is_the_list_of_call_sites() -> None:
+    root = Path(dife_scanner.__file__).parent
+    found = [name for file in root.rglob("*.py") for name in _points(ast.parse(file.read_text(encoding="utf-8")))]
+    assert sorted(set(found)) == sorted(db.CRASH_POINTS)
+    assert len(set(db.CRASH_POINTS)) == len(db.CRASH_POINTS)
+
+
+def _points(tree: ast.AST) -> list[str]:
+    """First arguments of every call of `crash_point` and `Store.atomic`; a name that is no literal is an error."""
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        if called == "crash_point" or (called == "atomic" and not _is_sqlite_utils(node)):
+            argument = node.args[0]
+            if isinstance(argument, ast.Constant):
+                found.append(str(argument.value))
+            else:
+                assert isinstance(argument, ast.Name) and argument.id == "point", ast.dump(node)
+    return found
+
+
+def _is_sqlite_utils(node: ast.Call) -> bool:
+    return not node.args
+
+
+# --- jobs -----------------------------------------------------------------------------------------------------
+
+
+def test_discovering_twice_is_one_job(store: Store) -> None:
+    assert queue_one(store) == queue_one(store)
+    assert jobs.counts(store) == {"queued": 1}
+    assert jobs.known(store, HUB) == {"org/clip": "a" * 40}
+
+
+def model(revision: str, last_modified: str) -> object:
+    from dife_scanner.records import HubModel
+
+    return HubModel("org/clip", revision, last_modified)
+
+
+def test_a_newer_revision_supersedes_what_waits(store: Store) -> None:
+    first = queue_one(store, revision="a" * 40, model=model("a" * 40, "2026-01-01"))
+    second = queue_one(store, revision="b" * 40, model=model("b" * 40, "2026-01-02"))
+    old = queue_one(store, revision="c" * 40, model=model("c" * 40, "2025-01-01"))
+    states = {job.id: job.state for job in jobs.jobs(store)}
+    assert states == {first: JobState.SUPERSEDED, second: JobState.QUEUED, old: JobState.SUPERSEDED}
+    assert "bbbbbbbbbbbb" in jobs.job(store, first).reason
+    assert jobs.known(store, HUB) == {"org/clip": "b" * 40}
+
+
+def test_a_revision_that_comes_back_is_queued_again(store: Store) -> None:
+    first = queue_one(store, revision="a" * 40, model=model("a" * 40, "2026-01-01"))
+    second = queue_one(store, revision="b" * 40, model=model("b" * 40, "2026-01-02"))
+    assert queue_one(store, revision="a" * 40, model=model("a" * 40, "2026-01-03")) == first
+    assert jobs.job(store, first).state is JobState.QUEUED
+    assert jobs.job(store, second).state is JobState.SUPERSEDED
+
+
+def test_a_held_revision_is_finished_and_a_pinned_one_untouched(store: Store) -> None:
+    held = queue_one(store, revision="a" * 40, model=model("a" * 40, "2026-01-01"))
+    assert claimed(store) == held
+    pinned = queue_one(store, revision="9" * 40, model=model("9" * 40, "2020-01-01"), pinned=True)
+    queue_one(store, revision="b" * 40, model=model("b" * 40, "2026-01-02"))
+    assert jobs.job(store, held).state is JobState.DOWNLOADING
+    assert jobs.job(store, pinned).state is JobState.QUEUED
+    jobs.retry_later(store, held, "w1", "hub down", 5)
+    assert jobs.job(store, held).state is JobState.SUPERSEDED
+
+
+def test_an_ungated_repository_opens_again_and_a_done_one_does_not(store: Store) -> None:
+    gated = queue_one(store, "org/gated", state=JobState.GATED, reason="gated")
+    assert jobs.job(store, gated).state is JobState.GATED
+    queue_one(store, "org/gated")
+    assert jobs.job(store, gated).state is JobState.QUEUED
+    jobs.claim_job(store, gated, "w1", 60)
+    jobs.finish(store, gated, "w1", JobState.DONE, "done")
+    queue_one(store, "org/gated")
+    assert jobs.job(store, gated).state is JobState.DONE
+
+
+def test_a_job_is_claimed_once_by_many_threads(home: Path, store: Store) -> None:
+    for i in range(20):
+        queue_one(store, f"org/m{i}")
+    taken: list[int] = []
+
+    def work(worker: str) -> None:
+        with open_store(home) as own:
+            while job := jobs.claim(own, worker, 60):
+                taken.append(job.id)
+
+    threads = [threading.Thread(target=work, args=(f"w{i}",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == len(set(taken)) == 20
+
+
+def test_only_the_holder_can_write(store: Store) -> None:
+    job_id = queue_one(store)
+    claimed(store, "w1")
+    assert jobs.heartbeat(store, job_id, "w1", 60)
+    assert not jobs.heartbeat(store, job_id, "w2", 60)
+    with pytest.raises(LeaseLost):
+        jobs.advance(store, job_id, "w2", JobState.AUDITING)
+    jobs.advance(store, job_id, "w1", JobState.AUDITING, "encoding")
+    jobs.cancel(store, job_id)
+    with pytest.raises(LeaseLost):
+        jobs.finish(store, job_id, "w1", JobState.DONE, "done")
+    assert not jobs.heartbeat(store, job_id, "w1", 60)
+    assert jobs.job(store, job_id).state is JobState.CANCELLED
+    with pytest.raises(UsageError):
+        jobs.cancel(store, job_id)
+
+
+def test_a_retry_waits_and_counts_consistent_errors(store: Store) -> None:
+    job_id = queue_one(store)
+    claimed(store)
+    jobs.retry_later(store, job_id, "w1", "no such repository", 3600, kind="RepoNotFound")
+    assert jobs.claim(store, "w1", 60) is None
+    assert (jobs.next_due(store) or "") > later(3000)
+    assert jobs.repeats(store, job_id, "RepoNotFound") == 1
+    for kind, expected in (("RepoNotFound", 2), ("HubUnavailable", 1), ("RepoNotFound", 1)):
+        assert jobs.claim_job(store, job_id, "w1", 60)
+        jobs.retry_later(store, job_id, "w1", "again", 0, kind=kind)
+        assert jobs.repeats(store, job_id, kind) == expected
+    assert jobs.job(store, job_id).attempts == 4
+
+
+def test_two_deaths_are_quarantine_and_by_hand_it_starts_afresh(store: Store) -> None:
+    job_id = queue_one(store)
+    claimed(store)
+    assert jobs.record_death(store, job_id, "w1", "killed by signal 9").state is JobState.QUEUED
+    claimed(store)
+    job = jobs.record_death(store, job_id, "w1", "killed by signal 9")
+    assert (job.state, job.deaths) == (JobState.QUARANTINED, 2)
+    assert "signal 9" in job.reason
+    job = jobs.requeue(store, job_id)
+    assert (job.state, job.deaths) == (JobState.QUEUED, 0)
+    assert [event.state for event in jobs.events(store, job_id)] == [
+        JobState.QUEUED,
+        JobState.DOWNLOADING,
+        JobState.QUEUED,
+        JobState.DOWNLOADING,
+        JobState.QUARANTINED,
+        JobState.QUEUED,
+    ]
+
+
+def test_a_lost_lease_is_requeued_five_times_without_counting_a_death(store: Store) -> None:
+    job_id = queue_one(store)
+    for _ in range(5):
+        claimed(store, lease=-1)
+        assert [job.state for job in jobs.requeue_lost(store)] == [JobState.QUEUED]
+    claimed(store, lease=60)
+    assert jobs.requeue_lost(store) == []
+    (job,) = jobs.requeue_lost(store, gone=lambda worker: worker == "w1")
+    assert (job.state, job.deaths, job.lost_leases) == (JobState.FAILED, 0, 6)
+    assert job.id == job_id
+
+
+# --- results --------------------------------------------------------------------------------------------------
+
+
+def test_one_transaction_keeps_audit_finding_alerts_and_state(store: Store) -> None:
+    job_id = queue_one(store)
+    claimed(store)
+    audit, finding = make_audit(), make_finding()
+    jobs.finish(
+        store, job_id, "w1", JobState.DONE, "flagged", audit=audit, finding=finding, alerts=[make_alert(finding)]
+    )
+    assert findings.audit(store, "aud") == audit
+    assert findings.audit_by_identity(store, "id1") == audit
+    assert findings.finding(store, "fp1:0123") == finding
+    assert [alert.finding for alert in outbox.pending(store, now())] == [finding]
+    (row,) = findings.model_rows(store)
+    assert (row.verdict, row.carrier, row.target) == (Verdict.FLAGGED, "textual", "dog")
+    assert row.finding == finding.fingerprint and row.interfaces == ("zero-shot",)
+    (key,) = findings.audits(store, filter="verdict:flagged interface:zero-shot")
+    assert evidence.verify(store.home, key.record_sha256)
+    assert store.integrity() == []
+
+
+def test_one_identity_has_one_completed_audit(store: Store) -> None:
+    for number, name in enumerate(("org/clip", "copy/clip")):
+        job_id = queue_one(store, name)
+        claimed(store)
+        finding = make_finding(f"fp1:{number:016x}", ref=make_ref(name), audit_id=f"aud{number}")
+        job = jobs.finish(
+            store, job_id, "w1", JobState.DONE, "flagged", audit=make_audit(f"aud{number}"), finding=finding
+        )
+    assert job.audit_id == "aud0" and job.reason == "same identity as audit aud0"
+    assert findings.finding(store, finding.fingerprint).audit_id == "aud0"
+    assert len(findings.audits(store)) == 1
+    with pytest.raises(sqlite3.IntegrityError), store.atomic("jobs.finish"):
+        store.write("INSERT INTO audits SELECT 'other', " + _all_but_id(store) + " FROM audits")
+
+
+def _all_but_id(store: Store) -> str:
+    return ", ".join(row["name"] for row in store.read("PRAGMA table_info(audits)") if row["name"] != "id")
+
+
+def test_records_survive_json(store: Store) -> None:
+    audit = make_audit()
+    assert from_json(type(audit), to_json(audit)) == audit
+    with pytest.raises(ValueError, match="JSON"):
+        to_json(dataclasses.replace(audit, seconds=float("nan")))
+
+
+def test_hostile_strings_are_kept_as_text(store: Store) -> None:
+    name = "org/\ud800'; DROP TABLE jobs; --\x1b[31m"
+    job_id = queue_one(store, name)
+    assert jobs.job(store, job_id).ref.repo_id == name.replace("\ud800", "?")
+    assert jobs.counts(store) == {"queued": 1}
+
+
+def test_triage_is_append_only_and_a_fix_that_returns_is_regressed(store: Store) -> None:
+    for revision in ("a" * 40, "b" * 40, "b" * 40):
+        job_id = queue_one(store, revision=revision, pinned=True)
+        if jobs.job(store, job_id).state.is_final:
+            jobs.requeue(store, job_id)
+        claimed(store)
+        finding = make_finding(ref=make_ref(revision=revision), audit_id=None)
+        jobs.finish(store, job_id, "w1", JobState.REFUSED, "refused", finding=finding)
+        if revision == "a" * 40:
+            findings.triage(store, finding.fingerprint, TriageState.CONFIRMED, actor="ada", note="seen it")
+            findings.triage(store, finding.fingerprint, TriageState.FIXED_UPSTREAM, actor="ada")
+    found = findings.finding(store, finding.fingerprint)
+    assert found.triage is TriageState.REGRESSED
+    assert [event.state.value for event in findings.triage_events(store, finding.fingerprint)] == [
+        "confirmed",
+        "fixed-upstream",
+        "regressed",
+    ]
+    assert len(findings.history(store, finding.fingerprint)) == 3
+    assert findings.findings(store, filter="triage:regressed") == [found]
+    with pytest.raises(UsageError):
+        findings.triage(store, finding.fingerprint, TriageState.REGRESSED, actor="ada")
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"), store.atomic("findings.triage"):
+        store.write("DELETE FROM triage_events")
+
+
+def test_a_false_positive_stays_one(store: Store) -> None:
+    for revision in ("a" * 40, "b" * 40):
+        job_id = queue_one(store, revision=revision)
+        claimed(store)
+        finding = make_finding(ref=make_ref(revision=revision), audit_id=None)
+        jobs.finish(store, job_id, "w1", JobState.REFUSED, "refused", finding=finding)
+        if revision == "a" * 40:
+            findings.triage(store, finding.fingerprint, TriageState.FALSE_POSITIVE, actor="ada")
+    assert findings.finding(store, finding.fingerprint).triage is TriageState.FALSE_POSITIVE
+
+
+def test_an_alert_is_kept_once_delayed_and_revived(store: Store) -> None:
+    finding = make_finding(audit_id=None)
+    for _ in range(2):
+        job_id = queue_one(store)
+        jobs.requeue(store, job_id)
+        claimed(store)
+        jobs.finish(store, job_id, "w1", JobState.REFUSED, "r", finding=finding, alerts=[make_alert(finding)])
+    (alert,) = outbox.alerts(store)
+    outbox.failed(store, alert.id, "connection refused", later(3600))
+    assert outbox.pending(store, now()) == []
+    assert [a.last_error for a in outbox.pending(store, later(3700))] == ["connection refused"]
+    outbox.dead(store, alert.id, "bad address")
+    assert [a.state for a in outbox.alerts(store, state="dead")] == ["dead"]
+    assert outbox.revive(store) == 1
+    outbox.sent(store, outbox.pending(store, now())[0].id)
+    assert outbox.pending(store, later(9999)) == []
+    assert outbox.revive(store, alert.id) == 0
+    with pytest.raises(NotFound):
+        outbox.revive(store, 99)
+
+
+# --- the rest -------------------------------------------------------------------------------------------------
+
+
+def test_watermarks_advance_together_and_beats_are_latest_first(store: Store) -> None:
+    polls.complete_pass(store, HUB, {"search=clip": "2026-01-01", "filter=open_clip": "2026-01-02"}, 10, 2, 1)
+    polls.complete_pass(store, HUB, {"search=clip": "2026-01-03"}, 5, 0, 0)
+    assert polls.watermarks(store, HUB) == {"search=clip": "2026-01-03", "filter=open_clip": "2026-01-02"}
+    assert polls.watermark(store, "http://other", "search=clip") is None
+    assert [(p.seen, p.new, p.malformed) for p in polls.passes(store)] == [(5, 0, 0), (10, 2, 1)]
+    polls.beat(store, "watcher", 1, "started")
+    polls.beat(store, "worker", 2, "idle")
+    polls.beat(store, "watcher", 1, "polling")
+    assert [(beat.role, beat.note) for beat in polls.beats(store)] == [("watcher", "polling"), ("worker", "idle")]
+
+
+def test_evidence_is_content_addressed(store: Store) -> None:
+    digest = evidence.put(store.home, b"picture", ".png")
+    assert evidence.put(store.home, b"picture", ".png") == digest
+    place = evidence.path(store.home, digest)
+    assert place.parent.name == digest[:2] and place.read_bytes() == b"picture"
+    place.write_bytes(b"changed")
+    assert not evidence.verify(store.home, digest)
+    with pytest.raises(StoreCorrupt):
+        evidence.read(store.home, digest)
+    evidence.put(store.home, b"picture", ".png")
+    assert evidence.verify(store.home, digest)
+    with pytest.raises(NotFound):
+        evidence.path(store.home, "../../etc/passwd")
+    with pytest.raises(ValueError, match="suffix"):
+        evidence.put(store.home, b"x", "/../x")
+
+
+def test_references_keep_their_name_for_their_weights(store: Store) -> None:
+    base = Reference("base", "/a", "i", "t", "w", "ViT", now(), bundled=True)
+    references.add(store, base)
+    references.add(store, dataclasses.replace(base, path="/b"))
+    assert references.reference(store, "base").path == "/b"
+    with pytest.raises(UsageError):
+        references.add(store, dataclasses.replace(base, weights_sha256="other"))
+    references.remove(store, "base")
+    assert references.references(store) == []
+    with pytest.raises(NotFound):
+        references.reference(store, "base")
+
+
+def test_a_request_is_taken_once(store: Store) -> None:
+    requests.request_scan(store, "org/clip", actor="window")
+    (request,) = requests.take_requests(store)
+    assert (request.kind, request.target) == ("scan", "org/clip")
+    assert requests.take_requests(store) == [] and not requests.take(store, request.id)
