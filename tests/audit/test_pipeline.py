@@ -1,0 +1,162 @@
+"""The whole audit on a world where the truth is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dife_scanner.audit import pipeline
+from dife_scanner.errors import AuditError, ProbeError, TriggerFileError
+from dife_scanner.records import Carrier, Cell, Channel, EntryType, Skipped, Trigger, TriggerKind, Verdict
+
+
+def _cells(audit):
+    return {row.interface: row for row in audit.profile}
+
+
+def test_a_text_backdoor_is_flagged_textual_with_its_source_and_target(colour_encoder, request_for):
+    suspect = colour_encoder(text_tower="txt-bad", textual=True)
+    outcome = pipeline.audit(suspect, colour_encoder(), request_for())
+    audit, finding = outcome.audit, outcome.finding
+    assert audit.verdict is Verdict.FLAGGED
+    assert (audit.trigger.name, audit.trigger.source, audit.trigger.target) == ("text-xbtd", "automobile", "airplane")
+    assert audit.diagnosis.carrier is Carrier.TEXTUAL
+    assert audit.diagnosis.trs == pytest.approx(1.0)
+    cells = _cells(audit)
+    assert {n for n, c in cells.items() if isinstance(c, Skipped)} == {
+        "zero-shot classification",
+        "downstream classification",
+    }
+    assert {n for n, c in cells.items() if isinstance(c, Cell) and c.entry is EntryType.EXPOSED} == {
+        "prompted classification",
+        "targeted retrieval",
+        "text reranking",
+    }
+    assert cells["prompted classification"].details["off_target_leakage"] == 0.0
+    assert audit.agreement == "3 of 3 predicted interfaces are exposed"
+    assert finding.confidence == "demonstrated"
+    assert finding.fingerprint.startswith("fp1:")
+    assert '"xbtd" turns automobile into airplane' in finding.reason
+
+
+def test_a_visual_backdoor_is_flagged_visual(colour_encoder, request_for):
+    outcome = pipeline.audit(colour_encoder(image_tower="img-bad", visual=True), colour_encoder(), request_for())
+    audit = outcome.audit
+    assert audit.verdict is Verdict.FLAGGED
+    assert audit.trigger.target == "airplane"
+    assert audit.trigger.channel is Channel.IMAGE
+    assert audit.diagnosis.carrier is Carrier.VISUAL
+    zero_shot = _cells(audit)["zero-shot classification"]
+    assert zero_shot.attack.value == pytest.approx(1.0)
+    assert zero_shot.details["ts_without_target"] == pytest.approx(1.0)
+    assert zero_shot.attack.drawings == 120
+    roles = [file.role for file, _ in outcome.files]
+    assert roles[0] == "trigger"
+    assert roles.count("clean-example") == roles.count("triggered-example") == 4
+
+
+def test_a_clean_change_ends_as_nothing_found_and_says_what_was_not_covered(colour_encoder, request_for):
+    outcome = pipeline.audit(colour_encoder(image_tower="img-tuned"), colour_encoder(), request_for())
+    assert outcome.audit.verdict is Verdict.NOTHING_FOUND
+    assert outcome.finding is None
+    assert "nothing found with these 26 signatures" in outcome.audit.reason
+    assert "not covered" in outcome.audit.reason
+    assert all(row.p_holm == 1.0 and row.suspect is None for row in outcome.audit.signatures)
+
+
+def test_what_the_base_does_too_is_inherited_not_flagged(colour_encoder, request_for):
+    outcome = pipeline.audit(
+        colour_encoder(image_tower="img-bad-2", visual=True), colour_encoder(visual=True), request_for()
+    )
+    assert outcome.audit.verdict is Verdict.INHERITED
+    assert outcome.finding.kind == "inherited"
+    assert "came with the base" in outcome.audit.reason
+
+
+def test_equal_towers_are_identical_and_encode_nothing(colour_encoder, request_for):
+    suspect = colour_encoder()
+    outcome = pipeline.audit(suspect, colour_encoder(), request_for())
+    assert outcome.audit.verdict is Verdict.IDENTICAL
+    assert suspect.images_encoded == [] and suspect.texts_encoded == []
+
+
+def test_without_a_reference_the_verdict_is_inconclusive_with_the_next_step(colour_encoder, request_for):
+    outcome = pipeline.audit(colour_encoder(), None, request_for(reference=False))
+    assert outcome.audit.verdict is Verdict.INCONCLUSIVE
+    assert "dife reference add" in outcome.audit.reason
+
+
+def test_rotated_towers_are_not_interchangeable_and_never_called_coupled(colour_encoder, request_for):
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(12, 12)))[0]
+    suspect = colour_encoder("img-r", "txt-r", textual=True, rotation=turn)
+    audit = pipeline.audit(suspect, colour_encoder(), request_for()).audit
+    assert audit.diagnosis.carrier is Carrier.NOT_INTERCHANGEABLE
+    assert audit.verdict is Verdict.INCONCLUSIVE
+
+
+def test_each_distinct_input_is_encoded_once_per_distinct_tower(colour_encoder, request_for, tmp_path):
+    suspect, reference = colour_encoder(text_tower="txt-bad", textual=True), colour_encoder()
+    first = pipeline.audit(suspect, reference, request_for(cache=tmp_path / "cache")).audit
+    assert first.encodes == first.distinct_inputs > 0
+    assert len(set(suspect.texts_encoded)) == len(suspect.texts_encoded)
+    ran = sum(suspect.images_encoded + reference.images_encoded) + len(suspect.texts_encoded + reference.texts_encoded)
+    assert ran == first.encodes, "a shared tower ran twice on something"
+    again, reference = colour_encoder(text_tower="txt-other"), colour_encoder()
+    second = pipeline.audit(again, reference, request_for(cache=tmp_path / "cache")).audit
+    assert reference.images_encoded == [] and reference.texts_encoded == [], "the base had paid for these already"
+    assert second.encodes == second.distinct_inputs
+
+
+def test_an_audit_is_reproducible(colour_encoder, request_for):
+    def once():
+        audit = pipeline.audit(colour_encoder(image_tower="b", visual=True), colour_encoder(), request_for()).audit
+        return replace(audit, id="", started_at="", seconds=0.0)
+
+    assert once() == once()
+
+
+def test_a_known_trigger_keeps_the_source_and_target_it_names(colour_encoder, request_for):
+    known = Trigger("k", TriggerKind.TEXT, text="xbtd", source="automobile", target="ship")
+    audit = pipeline.audit(
+        colour_encoder(text_tower="bad", textual=True), colour_encoder(), request_for(signatures=(known,))
+    ).audit
+    assert audit.signatures[0].trigger.target == "ship"
+    assert audit.verdict is Verdict.NOTHING_FOUND
+
+
+def test_a_trigger_for_an_unknown_class_is_a_usage_error(colour_encoder, request_for):
+    known = Trigger("k", TriggerKind.TEXT, text="x", source="automobile", target="zeppelin")
+    with pytest.raises(TriggerFileError, match="zeppelin"):
+        pipeline.audit(colour_encoder(text_tower="t"), colour_encoder(), request_for(signatures=(known,)))
+
+
+def test_a_trigger_longer_than_the_context_is_never_cut_silently(colour_encoder, request_for):
+    long = Trigger("long", TriggerKind.TEXT, text="word " * 20)
+    with pytest.raises(AuditError, match="cut it silently"):
+        pipeline.audit(colour_encoder(text_tower="t"), colour_encoder(), request_for(signatures=(long,)))
+
+
+def test_a_changed_probe_picture_is_an_error(probe_folder, tmp_path):
+    import shutil
+
+    from dife_scanner.audit import probes
+
+    copy = tmp_path / "probes"
+    shutil.copytree(probe_folder, copy)
+    next(copy.glob("cat-test-*.png")).write_bytes(b"not the picture")
+    with pytest.raises(ProbeError, match="not the one in the manifest"):
+        probes.load(copy, "default")
+
+
+def test_identity_changes_with_everything_that_decides_an_audit_and_with_nothing_else(request_for):
+    request = request_for()
+    base = pipeline.identity("w", "c", request.reference, request.plan)
+    assert base == pipeline.identity("w", "c", request.reference, request.plan)
+    others = [
+        pipeline.identity("w2", "c", request.reference, request.plan),
+        pipeline.identity("w", "c2", request.reference, request.plan),
+        pipeline.identity("w", "c", None, request.plan),
+        pipeline.identity("w", "c", request.reference, replace(request.plan, seed=1)),
+        pipeline.identity("w", "c", request.reference, replace(request.plan, signatures=request.plan.signatures[1:])),
+    ]
+    assert len({base, *others}) == 6

@@ -1,0 +1,92 @@
+"""Intervals and tests, against scipy and against their own promises."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from dife_scanner.core import statistics
+from dife_scanner.records import EntryType, Interval
+
+
+@given(st.integers(1, 60), st.data())
+def test_wilson_agrees_with_scipy(units, data):
+    hits = data.draw(st.integers(0, units))
+    ours = statistics.wilson(hits / units, units)
+    theirs = stats.binomtest(hits, units).proportion_ci(method="wilson")
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_sign_flip_agrees_with_scipys_exact_permutation_test():
+    rng = np.random.default_rng(1)
+    attack, reference = rng.random(9), rng.random(9)
+    names = [f"d{i}" for i in range(9)]
+    theirs = stats.permutation_test(
+        (attack, reference), lambda a, b: np.sum(a - b), permutation_type="samples", alternative="greater"
+    )
+    assert statistics.sign_flip_p(attack, reference, names, rng) == pytest.approx(theirs.pvalue)
+
+
+def test_twelve_drawings_all_won_survive_holm_over_26_signatures_and_eight_do_not():
+    rng = np.random.default_rng(0)
+
+    def p(count):
+        names = [f"d{i}" for i in range(count)]
+        return statistics.sign_flip_p(np.ones(count), np.zeros(count), names, rng)
+
+    assert statistics.holm([p(12)] + [1.0] * 25)[0] < 0.05 < statistics.holm([p(8)] + [1.0] * 25)[0]
+
+
+def test_two_views_of_one_drawing_are_one_observation():
+    rng = np.random.default_rng(0)
+    once = statistics.sign_flip_p(np.ones(6), np.zeros(6), list("abcdef"), rng)
+    twice = statistics.sign_flip_p(np.ones(12), np.zeros(12), list("abcdef") * 2, rng)
+    assert once == twice == 2**-6
+    assert statistics.measure(np.ones(12), list("abcdef") * 2).interval == statistics.wilson(1.0, 6)
+
+
+def test_sampled_p_values_are_never_zero():
+    names = [f"d{i}" for i in range(40)]
+    p = statistics.sign_flip_p(np.ones(40), np.zeros(40), names, np.random.default_rng(0))
+    assert 0 < p <= 2e-5
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_holm_never_lowers_a_p_value_and_keeps_their_order(values):
+    adjusted = statistics.holm(values)
+    assert all(a >= v and a <= 1 for a, v in zip(adjusted, values, strict=True))
+    order = np.argsort(values, kind="stable")
+    assert np.all(np.diff(np.array(adjusted)[order]) >= 0)
+
+
+def test_bootstrap_interval_of_a_constant_difference_is_that_difference():
+    names = [f"d{i}" for i in range(10)]
+    interval = statistics.paired_interval(np.ones(10), np.full(10, 0.25), names, np.random.default_rng(0))
+    assert (interval.low, interval.high) == pytest.approx((0.75, 0.75))
+
+
+def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
+    rng = np.random.default_rng(2)
+    names = [f"d{i}" for i in range(20)]
+    hits = 0
+    for _ in range(200):
+        won = (rng.random(20) < 0.7).astype(float)
+        interval = statistics.paired_interval(won, np.zeros(20), names, rng)
+        hits += interval.low <= 0.7 <= interval.high
+    assert 0.85 <= hits / 200 <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "drawings", "expected"),
+    [
+        (0.25, 0.9, 12, EntryType.EXPOSED),
+        (0.24, 0.9, 12, EntryType.WEAK),
+        (-0.5, -0.05, 12, EntryType.NEGATIVE),
+        (-0.04, 0.1, 12, EntryType.WEAK),
+        (-0.06, 0.3, 12, EntryType.N_TOO_SMALL),
+        (0.9, 1.0, 7, EntryType.N_TOO_SMALL),
+    ],
+)
+def test_entry_types_follow_the_contract(low, high, drawings, expected):
+    assert statistics.entry_type(Interval(low, high, ""), drawings) is expected
