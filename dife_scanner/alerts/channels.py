@@ -230,14 +230,21 @@ class SlackWebhook:
                 "Slack alerts are on, but there is no webhook address",
                 "store it as the secret slack-webhook (`dife info` shows where secrets are looked up)",
             )
-        try:
-            parts = urlsplit(address)
-            host = parts.hostname or ""
-        except ValueError:
-            host = ""
-        if not host or not (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))):
+        if not _is_webhook(address):
             raise AlertFailed("the secret slack-webhook is not an https:// address", "copy it again from Slack")
         return address
+
+
+def _is_webhook(address: str) -> bool:
+    """Encrypted, or on this machine; and nothing in it that urllib would quote back in an error."""
+    if not (address.isascii() and address.isprintable() and " " not in address):
+        return False
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
 
 
 def _slack_error(status: int, body: str, retry_after: float | None, secrets: list[str]) -> AlertFailed:
