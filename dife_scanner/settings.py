@@ -118,6 +118,8 @@ def load(home: Path | None = None, **given: Any) -> Settings:
     where = home or (Path(os.environ["DIFE_HOME"]) if os.environ.get("DIFE_HOME") else None)
     where = (where or platformdirs.user_data_path(APP)).expanduser().absolute()
     path = config_path(where)
+    if path.exists() and not path.is_file():
+        raise SettingsError(f"{path} is not a file", "move it away or run `dife config init`")
 
     class _FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=path)
@@ -135,6 +137,71 @@ def load(home: Path | None = None, **given: Any) -> Settings:
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
     return Settings.model_construct(**{name: getattr(read, name) for name in Settings.model_fields})
+
+
+_TEMPLATE = """\
+# Settings of DIFE Scanner. Take the # away from what you want to change; what stands there is the default.
+# Every key can also be given in the environment, which wins: DIFE_WORKERS=2, DIFE_ALERTS__EMAIL__HOST=mail.example.org
+# Passwords and tokens do not belong here: `dife info` shows where they are looked up.
+
+# The hub to watch.
+#endpoint = "https://huggingface.co"
+# Seconds from one pass over the hub to the next.
+#interval_seconds = 1800.0
+# Each pass looks this many seconds further back than the last one saw, because listings arrive late.
+#overlap_seconds = 3600.0
+# Audits at the same time.
+#workers = 1
+# "auto", "cpu", "cuda", "cuda:1" or "mps".
+#device = "auto"
+# Replaces the built-in union of hub filters, e.g. ["filter=open_clip", "search=clip"].
+#filters = []
+# Further trigger files or folders beside the bundled signatures.
+#signatures = []
+
+# Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
+[limits]
+# Files to fetch for one checkpoint, together.
+#checkpoint_bytes = 21474836480
+# One configuration, tokenizer or card.
+#small_file_bytes = 16777216
+# The header of a safetensors file.
+#header_bytes = 25000000
+#tensors = 20000
+# Reading headers and configurations, in a process of its own.
+#parse_seconds = 30.0
+#parse_rss_mib = 1024
+# One audit, in a process of its own.
+#audit_seconds = 3600.0
+#audit_rss_mib = 16384
+# One request to the hub, one pass over its listings, one checkpoint's download.
+#request_seconds = 20.0
+#pass_seconds = 1800.0
+#download_seconds = 21600.0
+
+# E-mail is on where both host and recipients are given. The password is the secret smtp-password.
+[alerts.email]
+#host = ""
+#port = 25
+#sender = "dife-scanner@localhost"
+# e.g. ["soc@example.org"]
+#recipients = []
+# With a user name the server is asked to let us in; without one it is not.
+#username = ""
+# "none", "starttls" (mostly port 587) or "tls" (mostly port 465).
+#security = "none"
+#timeout_seconds = 20.0
+
+# The address of the incoming webhook is the secret slack-webhook.
+[alerts.slack]
+#enabled = false
+#timeout_seconds = 20.0
+"""
+
+
+def template() -> str:
+    """A `config.toml` with every key, its default and what it does; as it stands it changes nothing."""
+    return _TEMPLATE
 
 
 # --- secrets --------------------------------------------------------------------------------------------------
@@ -185,7 +252,9 @@ def _from_file(name: str, home: Path) -> Secret | None:
         value = path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         if given:
-            raise SettingsError(f"secret file {path} does not exist", f"create it or unset {_variable(name)}_FILE") from None
+            raise SettingsError(
+                f"secret file {path} does not exist", f"create it or unset {_variable(name)}_FILE"
+            ) from None
         return None
     except OSError as error:
         raise SettingsError(f"secret file {path} cannot be read: {error.strerror}", "check its owner") from error
