@@ -30,27 +30,27 @@ class _Section(BaseModel):
 class Limits(_Section):
     """Bounds on everything a hub can send us. Hitting one is the state `limit-exceeded`, never a verdict."""
 
-    checkpoint_bytes: int = Field(20 * 1024**3, gt=0)
-    small_file_bytes: int = Field(16 * 1024**2, gt=0)
-    header_bytes: int = Field(25_000_000, gt=0)
-    tensors: int = Field(20_000, gt=0)
-    parse_seconds: float = Field(30.0, gt=0)
-    parse_rss_mib: int = Field(1024, gt=0)
-    audit_seconds: float = Field(3600.0, gt=0)
-    audit_rss_mib: int = Field(16_384, gt=0)
-    request_seconds: float = Field(20.0, gt=0)
-    pass_seconds: float = Field(1800.0, gt=0)
-    download_seconds: float = Field(6 * 3600.0, gt=0)
+    checkpoint_bytes: int = Field(default=20 * 1024**3, gt=0)
+    small_file_bytes: int = Field(default=16 * 1024**2, gt=0)
+    header_bytes: int = Field(default=25_000_000, gt=0)
+    tensors: int = Field(default=20_000, gt=0)
+    parse_seconds: float = Field(default=30.0, gt=0)
+    parse_rss_mib: int = Field(default=1024, gt=0)
+    audit_seconds: float = Field(default=3600.0, gt=0)
+    audit_rss_mib: int = Field(default=16_384, gt=0)
+    request_seconds: float = Field(default=20.0, gt=0)
+    pass_seconds: float = Field(default=1800.0, gt=0)
+    download_seconds: float = Field(default=6 * 3600.0, gt=0)
 
 
 class Email(_Section):
     host: str = ""
-    port: int = Field(25, ge=1, le=65535)
+    port: int = Field(default=25, ge=1, le=65535)
     sender: str = "dife-scanner@localhost"
     recipients: tuple[str, ...] = ()
     username: str = ""
     security: Literal["none", "starttls", "tls"] = "none"
-    timeout_seconds: float = Field(20.0, gt=0)
+    timeout_seconds: float = Field(default=20.0, gt=0)
 
     @property
     def enabled(self) -> bool:
@@ -59,7 +59,7 @@ class Email(_Section):
 
 class Slack(_Section):
     enabled: bool = False
-    timeout_seconds: float = Field(20.0, gt=0)
+    timeout_seconds: float = Field(default=20.0, gt=0)
 
 
 class Alerts(_Section):
@@ -76,9 +76,9 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=lambda: platformdirs.user_data_path(APP))
     endpoint: str = DEFAULT_ENDPOINT
-    interval_seconds: float = Field(1800.0, ge=1)
-    overlap_seconds: float = Field(3600.0, ge=0)
-    workers: int = Field(1, ge=1, le=64)
+    interval_seconds: float = Field(default=1800.0, ge=1)
+    overlap_seconds: float = Field(default=3600.0, ge=0)
+    workers: int = Field(default=1, ge=1, le=64)
     device: str = "auto"
     filters: tuple[str, ...] = ()
     """Replaces the built-in union of hub filters, e.g. `filter=open_clip`, `search=clip`."""
