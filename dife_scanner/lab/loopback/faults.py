@@ -16,6 +16,9 @@ from typing import Any
 
 from dife_scanner.lab.loopback.messages import Body, Request, Response, error
 
+LISTING = r"GET /api/models($|\?)"
+"""Matches every page of a listing."""
+
 Edit = Callable[[Request, Response], Response]
 
 
@@ -137,7 +140,7 @@ def items(match: str, edit: Callable[[list[dict[str, Any]]], Any], **when: Any) 
     return Fault(match, change, **when)
 
 
-def malformed_items(match: str = r"GET /api/models\?", **when: Any) -> Fault:
+def malformed_items(match: str = LISTING, **when: Any) -> Fault:
     """In front of every page: an item without id, one with a bad date, one with a traversal id, and no item at all."""
     sha, date = "a" * 40, "2026-01-01T00:00:00.000Z"
     bad = [
@@ -170,12 +173,12 @@ def headers(match: str, values: dict[str, str], **when: Any) -> Fault:
     return Fault(match, lambda _, response: response.with_headers(**values), **when)
 
 
-def link_to(origin: str, match: str = r"GET /api/models\?", **when: Any) -> Fault:
+def link_to(origin: str, match: str = LISTING, **when: Any) -> Fault:
     """Every page names a next one on another host."""
     return headers(match, {"Link": f'<{origin}/api/models?cursor=eA==>; rel="next"'}, **when)
 
 
-def link_loop(match: str = r"GET /api/models\?", **when: Any) -> Fault:
+def link_loop(match: str = LISTING, **when: Any) -> Fault:
     """Every page names itself as the next one."""
 
     def edit(request: Request, response: Response) -> Response:

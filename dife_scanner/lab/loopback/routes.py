@@ -69,6 +69,8 @@ class Routes:
                 return self._with_repository(request, f"{org}/{name}", rest, handler) if handler else NOT_FOUND
             case ["api", "resolve-cache", "models", org, name, sha, *path]:
                 return self._with_repository(request, f"{org}/{name}", [sha, *path], self._resolve_cache)
+            case [org, name, "raw", revision, *path] if org != "api" and path:
+                return self._with_repository(request, f"{org}/{name}", [revision, *path], self._raw)
             case [org, name, "resolve", revision, *path] if org != "api" and path:
                 return self._with_repository(request, f"{org}/{name}", [revision, *path], self._resolve)
         return NOT_FOUND
@@ -206,6 +208,21 @@ class Routes:
         size, etag = str(blob.size), f'"{blob.sha256}"'
         location = f"{self.cdn}{self._signed(blob, path)}"
         return redirect(302, location, X_Repo_Commit=commit.sha, X_Linked_Size=size, X_Linked_ETag=etag)
+
+    def _raw(self, request: Request, model: Repository, rest: list[str]) -> Response:
+        """What git itself holds: of a large file, the pointer."""
+        commit, path = model.at(rest[0]), _joined(rest[1:])
+        if commit is None:
+            return _no_revision(rest[0])
+        if refused := self.access.shut(request, model):
+            return refused
+        blob = commit.blobs.get(path)
+        if blob is None:
+            return _no_entry(path, commit)
+        large = Body.of(git.pointer(blob.sha256, blob.size)) if blob.sha256 else None
+        body = large or Body.file(self.shelf.path(blob.object_id), blob.size)
+        headers = {"Content-Type": "text/plain; charset=utf-8", "ETag": f'"{blob.oid}"', "X-Repo-Commit": commit.sha}
+        return ranged(request, Response(200, headers, body))
 
     def _resolve_cache(self, request: Request, model: Repository, rest: list[str]) -> Response:
         commit, path = model.at(rest[0]), _joined(rest[1:])

@@ -1,0 +1,26 @@
+"""Environment for the real client, set before anything imports it: its own cache, no telemetry, no proxy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+for _name, _value in {
+    "HF_HUB_DISABLE_XET": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "NO_PROXY": "127.0.0.1",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+from dife_scanner.lab.loopback import LoopbackHub  # noqa: E402
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[LoopbackHub]:
+    """A running, empty hub; `hf_all` opens everything, `hf_none` nothing."""
+    with LoopbackHub(tmp_path / "hub", tokens={"hf_all": "*", "hf_none": ()}) as running:
+        yield running
