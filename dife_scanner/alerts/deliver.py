@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dife_scanner.alerts.channels import AlertChannel
-from dife_scanner.alerts.messages import Message, message, trial
+from dife_scanner.alerts.messages import Picture, message, trial
 from dife_scanner.errors import AlertFailed, DifeError
 from dife_scanner.records import Alert
-from dife_scanner.store import Store, outbox
+from dife_scanner.store import Store, evidence, findings, outbox
 from dife_scanner.store import now as moment
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,8 @@ FIRST_PAUSE = 60.0
 LONGEST_PAUSE = 6 * 3600.0
 STORM = 20
 """More alerts than this waiting for one channel go as one digest."""
+
+PICTURE_BYTES = 1 << 20
 
 _EVER = "9999-12-31T23:59:59.999999+00:00"
 
@@ -62,7 +64,7 @@ def deliver(store: Store, channels: Sequence[AlertChannel], now: str, *, rng: ra
         def start(route: _Route) -> None:
             batch = route.next_batch(store, now)
             if batch:
-                running[pool.submit(_send, route.channel, batch)] = (route, batch)
+                running[pool.submit(_send, route.channel, batch, _picture(store, batch))] = (route, batch)
 
         for route in routes:
             start(route)
@@ -89,9 +91,23 @@ def _added(a: Delivered, b: Delivered) -> Delivered:
     return replace(a, sent=a.sent + b.sent, failed=a.failed + b.failed, dead=a.dead + b.dead)
 
 
-def _send(channel: AlertChannel, batch: list[Alert]) -> None:
-    composed: Message = message(batch)
-    channel.send(composed)
+def _send(channel: AlertChannel, batch: list[Alert], picture: Picture | None) -> None:
+    channel.send(message(batch, picture))
+
+
+def _picture(store: Store, batch: list[Alert]) -> Picture | None:
+    """The audit's first triggered example. A missing one is no reason to hold an alert back."""
+    audit_id = batch[0].finding.audit_id
+    if audit_id is None or len(batch) > 1:
+        return None
+    try:
+        for file in findings.audit(store, audit_id).evidence:
+            if file.role == "triggered-example" and file.media_type == "image/png":
+                content = evidence.read(store.home, file.sha256)
+                return Picture(content, file.caption) if len(content) <= PICTURE_BYTES else None
+    except (DifeError, OSError) as error:
+        log.warning("alert %s goes without its picture: %s", batch[0].id, error)
+    return None
 
 
 class _Route:

@@ -47,6 +47,14 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A PNG that this program drew, to stand inside an e-mail."""
+
+    png: bytes
+    caption: str
+
+
+@dataclass(frozen=True)
 class Message:
     """What a channel sends."""
 
@@ -57,14 +65,16 @@ class Message:
     entries: tuple[Entry, ...] = ()
     follows: str = ""
     """Key of the message that this one continues."""
+    picture: Picture | None = None
+    """For channels that can carry one; an incoming webhook cannot."""
 
 
 # --- from alerts ----------------------------------------------------------------------------------------------
 
 
-def message(alerts: Sequence[Alert]) -> Message:
-    """One alert as a message of its own, several as one digest."""
-    return _single(alerts[0]) if len(alerts) == 1 else _digest(alerts)
+def message(alerts: Sequence[Alert], picture: Picture | None = None) -> Message:
+    """One alert as a message of its own, several as one digest (which takes no picture)."""
+    return _single(alerts[0], picture) if len(alerts) == 1 else _digest(alerts)
 
 
 def trial(channel: str, moment: str) -> Message:
@@ -76,15 +86,15 @@ def trial(channel: str, moment: str) -> Message:
     )
 
 
-def _single(alert: Alert) -> Message:
-    entry = _entry(alert.finding)
+def _single(alert: Alert, picture: Picture | None) -> Message:
     again = "Back again: " if alert.event == REGRESSED else ""
     return Message(
         key=alert.key,
         subject=SUBJECT_PREFIX + again + _headline(alert.finding),
         summary=_summary(alert),
-        entries=(entry,),
+        entries=(_entry(alert.finding),),
         follows=key(alert.finding, NEW, alert.channel) if alert.event == REGRESSED else "",
+        picture=picture and Picture(picture.png, _safe(picture.caption, 300)),
     )
 
 
@@ -130,7 +140,7 @@ def _entry(finding: Finding) -> Entry:
         ("Trigger", finding.trigger),
         ("Source and target", _arrow(finding.source, finding.target)),
         ("Exposed interfaces", ", ".join(finding.interfaces)),
-        ("Found", finding.created_at),
+        ("Found", finding.created_at[:16].replace("T", " ") + " UTC"),
     )
     return Entry(
         title=_safe(str(finding.ref), 120),
@@ -153,7 +163,7 @@ def _safe(text: str, limit: int) -> str:
 
 
 def as_email(message: Message, sender: str, recipients: Sequence[str]) -> EmailMessage:
-    """Plain text first, then HTML without images or links.
+    """Plain text first, then HTML without links and with no picture but the one inside the mail itself.
 
     Equal keys give equal Message-IDs, so a retry is no new mail.
     """
@@ -171,6 +181,12 @@ def as_email(message: Message, sender: str, recipients: Sequence[str]) -> EmailM
     mail["X-Auto-Response-Suppress"] = "All"
     mail.set_content(as_text(message), cte="quoted-printable")
     mail.add_alternative(as_html(message), subtype="html", cte="quoted-printable")
+    if message.picture:
+        _, page = mail.iter_parts()
+        assert isinstance(page, EmailMessage)
+        page.add_related(
+            message.picture.png, "image", "png", cid=f"<{_CID}>", disposition="inline", filename="example.png"
+        )
     return mail
 
 
@@ -178,6 +194,7 @@ def message_id(key: str, domain: str) -> str:
     return f"<dife.{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()[:40]}@{domain}>"
 
 
+_CID = "example@dife"
 _FOOTER = "Sent by DIFE Scanner; replies are not read."
 
 
@@ -187,6 +204,7 @@ def as_text(message: Message) -> str:
         width = max(len(label) for label, _ in entry.facts)
         facts = "\n".join(f"  {label:<{width}}  {value}" for label, value in entry.facts)
         parts.append(f"{facts}\n\n  Why: {entry.reason}\n  Evidence: {entry.command}")
+    parts += [f"The attached picture: {message.picture.caption}"] if message.picture else []
     parts += _left_out(message, MAIL_ENTRIES)
     return "\n\n".join([*parts, f"-- \n{_FOOTER}\n"])
 
@@ -200,6 +218,9 @@ def as_html(message: Message) -> str:
         )
         parts.append(f"<table>{rows}</table><p><b>Why:</b> {_html(entry.reason)}</p>")
         parts.append(f"<p><b>Evidence:</b> <code>{_html(entry.command)}</code></p><hr>")
+    if message.picture:
+        caption = _html(message.picture.caption)
+        parts.append(f'<p><img src="cid:{_CID}" alt="{caption}" width="192"><br>{caption}</p>')
     parts += [f"<p>{_html(line)}</p>" for line in _left_out(message, MAIL_ENTRIES)]
     body = "\n".join([*parts, f"<p><small>{_FOOTER}</small></p>"])
     return f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"></head><body>\n{body}\n</body></html>\n'

@@ -9,7 +9,7 @@ from typing import Any
 
 from dife_scanner import settings
 from dife_scanner.alerts import Email, SlackWebhook, alerts_for
-from dife_scanner.records import Finding, JobState, ModelRef
+from dife_scanner.records import Audit, Finding, JobState, ModelRef
 from dife_scanner.store import Store, findings, jobs
 
 HOSTILE = (
@@ -52,12 +52,12 @@ def hostile_finding(number: int = 66) -> Finding:
     )
 
 
-def put(store: Store, finding: Finding, *channels: str) -> Finding:
+def put(store: Store, finding: Finding, *channels: str, audit: Audit | None = None) -> Finding:
     """Take `finding` the whole way a worker takes it: job, rules, and one transaction into the store."""
     job = jobs.discover(store, finding.ref, endpoint="http://127.0.0.1", state=JobState.QUEUED, reason="new")
     assert jobs.claim_job(store, job.id, "test", 60)
     alerts = alerts_for(finding, findings.find(store, finding.fingerprint), channels or ("email", "slack"))
-    jobs.finish(store, job.id, "test", JobState.DONE, "audited", finding=finding, alerts=alerts)
+    jobs.finish(store, job.id, "test", JobState.DONE, "audited", audit=audit, finding=finding, alerts=alerts)
     return finding
 
 

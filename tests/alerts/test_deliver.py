@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -18,8 +19,8 @@ from dife_scanner.alerts.deliver import ATTEMPTS, LONGEST_PAUSE, STORM, pause
 from dife_scanner.alerts.messages import Message
 from dife_scanner.errors import AlertFailed
 from dife_scanner.lab.sinks import Answer, SlackSink, SmtpSink
-from dife_scanner.records import Alert, TriageState
-from dife_scanner.store import Store, findings, open_store, outbox
+from dife_scanner.records import Alert, Audit, EvidenceFile, TriageState, Verdict
+from dife_scanner.store import Store, evidence, findings, open_store, outbox
 
 
 def states(store: Store) -> list[str]:
@@ -82,6 +83,39 @@ def test_alerts_of_a_channel_that_is_switched_off_stay(store: Store) -> None:
     put(store, make_finding())
     assert deliver(store, [Recorder("email")], soon()) == Delivered(sent=1, unrouted=1)
     assert deliver(store, [Recorder("slack")], soon()) == Delivered(sent=1)
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+
+def audit_with(home: Path, files: list[tuple[str, str]]) -> Audit:
+    """An audit with these roles and media types as evidence, all with the same content."""
+    digest = evidence.put(home, PNG, ".png")
+    kept = tuple(EvidenceFile(digest, media, role, f"a {role}") for role, media in files)
+    values = {field.name: None for field in fields(Audit)} | {"id": "a" * 16, "ref": make_finding().ref}
+    values |= {"verdict": Verdict.FLAGGED, "evidence": kept, "signatures": (), "profile": (), "versions": {}}
+    values |= {"identity": "i", "image_tower_same": True, "text_tower_same": False, "seed": 0, "seconds": 1.0}
+    values |= {"encodes": 0, "distinct_inputs": 0}
+    words = ("architecture", "reference", "image_tower", "text_tower", "audit_version", "budget", "agreement")
+    values |= dict.fromkeys((*words, "reason", "device", "started_at"), "")
+    return Audit(**values)  # type: ignore[arg-type]
+
+
+def test_the_mail_shows_a_triggered_example(store: Store, smtp: SmtpSink) -> None:
+    audit = audit_with(store.home, [("clean-example", "image/png"), ("triggered-example", "image/png")])
+    put(store, make_finding(), "email", audit=audit)
+    assert deliver(store, [email_to(smtp.port)], soon()).sent == 1
+    (drawn,) = (part for part in smtp.mails[0].walk() if part.get_content_type() == "image/png")
+    assert drawn.get_payload(decode=True) == PNG
+    assert "The attached picture: a triggered-example" in smtp.mails[0].get_body(("plain",)).get_content()
+
+
+def test_a_lost_picture_does_not_hold_the_alert_back(store: Store, smtp: SmtpSink) -> None:
+    put(store, make_finding(), "email", audit=audit_with(store.home, [("triggered-example", "image/png")]))
+    for path in (store.home / "evidence").rglob("*.png"):
+        path.unlink()
+    assert deliver(store, [email_to(smtp.port)], soon()).sent == 1
+    assert "image/png" not in smtp.mails[0].as_string()
 
 
 # --- dead channels --------------------------------------------------------------------------------------------

@@ -9,12 +9,12 @@ from email.policy import SMTP
 from html.parser import HTMLParser
 
 import pytest
-from alert_kit import hostile_finding, make_finding, renamed
+from alert_kit import HOSTILE, hostile_finding, make_finding, renamed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from dife_scanner.alerts.messages import Message, as_email, as_html, as_slack, as_text, message, trial
+from dife_scanner.alerts.messages import Message, Picture, as_email, as_html, as_slack, as_text, message, trial
 from dife_scanner.alerts.rules import alerts_for
 from dife_scanner.core.plain import plain
 from dife_scanner.lab.sinks import slack_problem
@@ -122,6 +122,19 @@ def test_a_hostile_model_cannot_add_headers_or_markup_to_a_mail() -> None:
         "hr",
         "small",
     }
+
+
+def test_a_picture_travels_inside_the_mail() -> None:
+    picture = Picture(b"\x89PNG\r\n\x1a\n" + bytes(2000), HOSTILE)
+    mail = mail_of(message([alert(make_finding())], picture))
+    text, related = mail.iter_parts()
+    page, drawn = related.iter_parts()
+    assert (related.get_content_type(), drawn.get_content_type()) == ("multipart/related", "image/png")
+    assert drawn.get_content() == picture.png
+    assert f'<img src="cid:{drawn["Content-ID"][1:-1]}" alt="evil ' in page.get_content()
+    assert page.get_content().count("<img") == 1
+    for body in (text.get_content(), page.get_content()):
+        assert "<script" not in page.get_content() and "://" not in body
 
 
 def test_every_line_of_a_mail_is_short_seven_bit_text() -> None:
