@@ -1,0 +1,200 @@
+"""A strict reader of safetensors headers, stricter than the format's own reader and free of any tensor library.
+
+The format: 8 bytes little-endian length n, n bytes of JSON (`{"name": {"dtype", "shape", "data_offsets"}}` and an
+optional `__metadata__` of strings), then the data. The library's reader lets duplicate keys, control characters in
+names and absurd shapes pass; here each of them ends in `Refused`, and a stated bound in `LimitExceeded`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Any, BinaryIO, NoReturn
+
+from dife_scanner.errors import LimitExceeded, Refused
+from dife_scanner.models import strict_json
+from dife_scanner.models.strict_json import NotStrictError, TooManyObjectsError, shown
+
+LENGTH_BYTES = 8
+MOST_DIMENSIONS = 8
+LONGEST_DIMENSION = 2**31
+LONGEST_NAME = 256
+MOST_METADATA_CHARACTERS = 65_536
+
+DTYPE_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+    "U16": 16, "I16": 16, "F16": 16, "BF16": 16, "U32": 32, "I32": 32, "F32": 32, "C64": 64, "U64": 64,
+    "I64": 64, "F64": 64,
+}  # fmt: skip
+"""Every element type the format knows; which of them can be audited is `checks.compare`'s business."""
+
+_OTHER_FORMATS = (
+    (b"PK\x03\x04", "a zip archive, as torch.save writes"),
+    (b"\x80", "a Python pickle"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"GGUF", "a GGUF file"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"version ", "a Git-LFS pointer"),
+    (b"<", "a web page"),
+)
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:\-]+")
+
+
+@dataclass(frozen=True)
+class ParseLimits:
+    """Bounds on parsing one checkpoint's header and configuration."""
+
+    header_bytes: int = 25_000_000
+    config_bytes: int = 1_048_576
+    tensors: int = 20_000
+    seconds: float = 30.0
+    memory_mib: int = 1024
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One tensor as the header describes it; `start` and `end` count from the first data byte."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header that keeps every rule of this module; entries in the order of their data."""
+
+    tensors: tuple[TensorEntry, ...]
+    metadata: tuple[tuple[str, str], ...]
+    """Written by a stranger: escape before showing."""
+    header_bytes: int
+    file_bytes: int
+
+
+def refuse(file: str, why: str) -> NoReturn:
+    """Refuse `file` with the reason in words."""
+    raise Refused(f"{file} is not a valid safetensors file: {why}", "do not load it; report it to its author")
+
+
+def parse_header(stream: BinaryIO, file: str, limits: ParseLimits) -> Header:
+    """Read and check the header of `stream`, a seekable file called `file` in messages; no tensor data is read.
+
+    Raises `Refused` for anything the format forbids and for names that cannot be an honest tensor's;
+    `LimitExceeded` for a header or tensor count beyond `limits`.
+    """
+    total = stream.seek(0, 2)
+    stream.seek(0)
+    length = _header_length(stream.read(LENGTH_BYTES), total, file, limits)
+    document = _document(stream.read(length), file, limits)
+    metadata = _metadata(document.pop("__metadata__", {}), file)
+    entries = [_entry(name, body, file) for name, body in document.items()]
+    entries.sort(key=lambda entry: (entry.start, entry.end))
+    _check_coverage(entries, total - LENGTH_BYTES - length, file)
+    return Header(tuple(entries), metadata, length, total)
+
+
+def _header_length(prefix: bytes, total: int, file: str, limits: ParseLimits) -> int:
+    if len(prefix) < LENGTH_BYTES:
+        refuse(file, f"truncated, it has {total} bytes and not even the {LENGTH_BYTES} of the header length")
+    length = int.from_bytes(prefix, "little")
+    if length > total - LENGTH_BYTES:
+        for magic, kind in _OTHER_FORMATS:
+            if prefix.startswith(magic[:LENGTH_BYTES]):
+                refuse(file, f"its first bytes are those of {kind}")
+        refuse(file, f"truncated, it announces a header of {length} bytes but has {total} bytes in all")
+    if length > limits.header_bytes:
+        raise LimitExceeded(
+            f"{file} has a header of {length} bytes; the limit is {limits.header_bytes}",
+            "raise limits.header_bytes if you expect such a file",
+        )
+    return length
+
+
+def _document(raw: bytes, file: str, limits: ParseLimits) -> dict[str, Any]:
+    if not raw.startswith(b"{"):
+        refuse(file, "the header does not start with an opening brace")
+    try:
+        # one object per tensor, one for the metadata and the outermost one
+        document = strict_json.read(raw, limits.tensors + 2)
+    except NotStrictError as error:
+        refuse(file, f"in its header, {error}")
+    except TooManyObjectsError:
+        _too_many(file, limits)
+    if len(document) - ("__metadata__" in document) > limits.tensors:
+        _too_many(file, limits)
+    return document
+
+
+def _too_many(file: str, limits: ParseLimits) -> NoReturn:
+    raise LimitExceeded(
+        f"{file} lists more than {limits.tensors} tensors", "raise limits.tensors if you expect such a file"
+    )
+
+
+def _metadata(body: object, file: str) -> tuple[tuple[str, str], ...]:
+    if not isinstance(body, dict) or not all(isinstance(value, str) for value in body.values()):
+        refuse(file, "its metadata is not a map of strings")
+    if sum(len(key) + len(value) for key, value in body.items()) > MOST_METADATA_CHARACTERS:
+        raise LimitExceeded(
+            f"{file} carries more than {MOST_METADATA_CHARACTERS} characters of metadata", "strip the metadata"
+        )
+    return tuple(sorted(body.items()))
+
+
+def _entry(name: str, body: object, file: str) -> TensorEntry:
+    _check_name(name, file)
+    if not isinstance(body, dict) or set(body) != {"dtype", "shape", "data_offsets"}:
+        refuse(file, f"the entry of {shown(name)} has not exactly dtype, shape and data_offsets")
+    dtype, shape, offsets = body["dtype"], body["shape"], body["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
+        refuse(file, f"tensor {shown(name)} has the unknown dtype {shown(str(dtype))}")
+    if not _whole_numbers(shape) or len(shape) > MOST_DIMENSIONS or any(n < 1 or n > LONGEST_DIMENSION for n in shape):
+        refuse(
+            file,
+            f"tensor {shown(name)} has an impossible shape: at most {MOST_DIMENSIONS} whole numbers "
+            f"between 1 and {LONGEST_DIMENSION}",
+        )
+    if not _whole_numbers(offsets) or len(offsets) != 2 or not 0 <= offsets[0] <= offsets[1] < 2**63:
+        refuse(file, f"tensor {shown(name)} has impossible offsets, not two rising whole numbers from 0")
+    bits = math.prod(shape) * DTYPE_BITS[dtype]
+    if bits != (offsets[1] - offsets[0]) * 8:
+        refuse(
+            file, f"tensor {shown(name)} spans {offsets[1] - offsets[0]} bytes, its shape and dtype ask for {bits // 8}"
+        )
+    return TensorEntry(name, dtype, tuple(shape), offsets[0], offsets[1])
+
+
+def _whole_numbers(value: object) -> bool:
+    return isinstance(value, list) and all(type(item) is int for item in value)
+
+
+def _check_name(name: str, file: str) -> None:
+    if not name or len(name) > LONGEST_NAME:
+        refuse(file, f"a tensor name has {len(name)} characters; 1 to {LONGEST_NAME} are possible")
+    if any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in name):
+        refuse(file, f"the tensor name {shown(name)} contains control or text-direction characters")
+    if "/" in name or "\\" in name or ".." in name:
+        refuse(file, f"the tensor name {shown(name)} looks like a path")
+    if not _PLAIN_NAME.fullmatch(name):
+        refuse(file, f"the tensor name {shown(name)} has characters no tensor name needs")
+
+
+def _check_coverage(entries: list[TensorEntry], data_bytes: int, file: str) -> None:
+    if not entries:
+        refuse(file, "it holds no tensor")
+    reached = 0
+    for entry in entries:
+        if entry.start < reached:
+            refuse(file, f"tensor {shown(entry.name)} overlaps the one before it")
+        if entry.start > reached:
+            refuse(file, f"{entry.start - reached} bytes before tensor {shown(entry.name)} belong to no tensor (a gap)")
+        reached = entry.end
+    if reached > data_bytes:
+        refuse(file, f"truncated, its tensors need {reached} bytes of data and it has {data_bytes}")
+    if reached < data_bytes:
+        refuse(file, f"over-long, {data_bytes - reached} bytes follow the last tensor")

@@ -1,0 +1,220 @@
+"""A private copy of exactly the files an audit reads, hashed while copying and compared with what was announced.
+
+Everything after this works on the copy, so what is checked is what is loaded.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from dife_scanner.errors import (
+    ContentMismatch,
+    DiskFull,
+    HomeUnwritable,
+    LimitExceeded,
+    Refused,
+    Unsupported,
+    UsageError,
+)
+from dife_scanner.models.config import CONFIG_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dife_scanner.records import HubFile
+
+WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+"""Names open_clip and the hub's converter give, in the order of preference; only the first present is read."""
+KNOWN_FILES = (CONFIG_FILE, *WEIGHT_FILES)
+
+_CHUNK = 4 * 1024**2
+_POINTER = b"version https://git-lfs.github.com/spec/v1"
+
+
+class IntakeLimits(Protocol):
+    """The two bounds intake needs; `settings.Limits` has them."""
+
+    @property
+    def checkpoint_bytes(self) -> int: ...
+    @property
+    def small_file_bytes(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """One read-only file of the private copy."""
+
+    name: str
+    path: Path
+    size: int
+    sha256: str
+    git_oid: str
+    """Git blob id; empty for files larger than `small_file_bytes`."""
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A private copy of one checkpoint."""
+
+    folder: Path
+    files: tuple[StagedFile, ...]
+
+    @property
+    def config(self) -> StagedFile:
+        """The staged `open_clip_config.json`; `Unsupported` where there is none."""
+        for file in self.files:
+            if file.name == CONFIG_FILE:
+                return file
+        raise Unsupported(f"there is no {CONFIG_FILE}", "only checkpoints saved by open_clip can be audited")
+
+    @property
+    def weights(self) -> StagedFile:
+        """The staged weights; `Unsupported` where there are none."""
+        by_name = {file.name: file for file in self.files}
+        for name in WEIGHT_FILES:
+            if name in by_name:
+                return by_name[name]
+        raise Unsupported(f"there is no {WEIGHT_FILES[0]}", "only weights saved as safetensors can be audited")
+
+    @property
+    def content_hash(self) -> str:
+        """sha256 over names and hashes: the revision of a checkpoint that has no commit."""
+        lines = sorted(f"{file.sha256}  {file.name}\n" for file in self.files)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def find(folder: Path) -> dict[str, Path]:
+    """The files of a checkpoint in `folder`, or beside a single `.safetensors` file of any name, for `stage`.
+
+    Links are not followed here; pass a resolved path where the folder's owner is trusted.
+    Raises `Unsupported` where the configuration or the weights are missing.
+    """
+    if folder.suffix == ".safetensors" and not folder.is_dir():
+        found = {CONFIG_FILE: folder.parent / CONFIG_FILE, WEIGHT_FILES[0]: folder}
+    else:
+        weights = next((name for name in WEIGHT_FILES if os.path.lexists(folder / name)), WEIGHT_FILES[0])
+        found = {name: folder / name for name in (CONFIG_FILE, weights)}
+    for name, path in found.items():
+        if not os.path.lexists(path):
+            raise Unsupported(
+                f"{folder} has no {name}", "only checkpoints saved by open_clip as safetensors can be audited"
+            )
+    return found
+
+
+def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: IntakeLimits) -> Staged:
+    """Copy `files` (name to path) into the new folder `dest`, read-only, and return what was copied.
+
+    Names must be on the closed list. Each file must be a regular one and no link, at most `small_file_bytes` long
+    (weights: `checkpoint_bytes`), and, where `expected` names it, of the announced size and sha256 or git
+    blob id. Raises `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
+    """
+    unknown = sorted(set(files) - set(KNOWN_FILES))
+    if unknown:
+        raise UsageError(f"{unknown[0]} is not a file that an audit reads", f"known are {', '.join(KNOWN_FILES)}")
+    try:
+        dest.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        raise UsageError(f"{dest} exists already", "a private copy starts in a folder of its own") from None
+    except OSError as error:
+        raise _disk_error(error, dest) from error
+    staged: list[StagedFile] = []
+    for name in sorted(files):
+        most = limits.small_file_bytes if name == CONFIG_FILE else limits.checkpoint_bytes
+        with _opened(files[name], name) as source:
+            staged.append(_copy(source, name, dest / name, expected.get(name), most, limits.small_file_bytes))
+    return Staged(dest, tuple(staged))
+
+
+def _opened(path: Path, name: str) -> BinaryIO:
+    # O_NONBLOCK: opening a pipe must not wait for a writer
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    flags |= getattr(os, "O_BINARY", 0)
+    try:
+        number = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP or path.is_symlink():
+            raise Refused(f"{name} is a symbolic link", "give the folder that holds the file itself") from None
+        raise Unsupported(f"{name} cannot be read: {error.strerror}", f"check {path}") from error
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise Refused(f"{name} is not a regular file", "do not load it")
+    return os.fdopen(number, "rb", buffering=0)
+
+
+def _copy(source: BinaryIO, name: str, to: Path, announced: HubFile | None, most: int, small: int) -> StagedFile:
+    size = os.fstat(source.fileno()).st_size
+    if size > most:
+        raise LimitExceeded(
+            f"{name} has {size} bytes; the limit is {most}", "raise the limit if you expect such a file"
+        )
+    if announced is not None and announced.size is not None:
+        _compare_size(name, size, announced.size, source)
+    sha256 = hashlib.sha256()
+    git = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False) if size <= small else None
+    copied = 0
+    try:
+        with to.open("xb") as out:
+            while chunk := source.read(_CHUNK):
+                if copied == 0:
+                    _refuse_pointer(name, chunk)
+                copied += len(chunk)
+                if copied > size:
+                    break
+                out.write(chunk)
+                sha256.update(chunk)
+                if git:
+                    git.update(chunk)
+        to.chmod(0o400)
+    except OSError as error:
+        raise _disk_error(error, to) from error
+    if copied != size:
+        raise ContentMismatch(f"{name} changed while it was being copied", "try again once nobody writes to it")
+    done = StagedFile(name, to, size, sha256.hexdigest(), git.hexdigest() if git else "")
+    _compare_hash(done, announced)
+    return done
+
+
+def _compare_size(name: str, size: int, announced: int, source: BinaryIO) -> None:
+    if size == announced:
+        return
+    _refuse_pointer(name, os.pread(source.fileno(), 64, 0))
+    kind = "truncated" if size < announced else "over-long"
+    raise ContentMismatch(f"{name} is {kind}: it has {size} bytes, {announced} were announced", "download it again")
+
+
+def _refuse_pointer(name: str, start: bytes) -> None:
+    if start.startswith(_POINTER):
+        raise ContentMismatch(
+            f"{name} is a Git-LFS pointer, a note that stands for the file, not the file itself",
+            "fetch the real file, e.g. with `git lfs pull`",
+        )
+
+
+def _compare_hash(file: StagedFile, announced: HubFile | None) -> None:
+    if announced is None:
+        return
+    if announced.sha256 is not None:
+        kind, arrived, wanted = "sha256", file.sha256, announced.sha256
+    elif announced.git_oid is not None and file.git_oid:
+        kind, arrived, wanted = "git blob id", file.git_oid, announced.git_oid
+    else:
+        return
+    if arrived != wanted.lower():
+        raise ContentMismatch(
+            f"{file.name} is not the file that was announced: its {kind} is {arrived}", "download it again"
+        )
+
+
+def _disk_error(error: OSError, path: Path) -> Exception:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"the disk is full: {path} could not be written", "free some space and run again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return HomeUnwritable(f"{path} cannot be written: {error.strerror}", "check its owner and permissions")
+    return error

@@ -1,0 +1,71 @@
+"""From a folder of unknown origin to an `Encoder`; the one way weights enter this program.
+
+Order: private copy with hashes (`intake`), header and configuration in a limited child (`sandbox`), then a model
+built from checked numbers alone, filled by the safetensors library with every tensor accounted for (`clip`). Nothing
+is fetched, nothing is unpickled, and no name in a file is ever looked up anywhere.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dife_scanner.models import intake, sandbox
+from dife_scanner.models.header import ParseLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dife_scanner.models.clip import ClipEncoder
+    from dife_scanner.records import HubFile
+    from dife_scanner.settings import Limits
+
+
+def load(
+    folder: Path,
+    *,
+    device: str = "cpu",
+    limits: Limits | None = None,
+    expected: Mapping[str, HubFile] | None = None,
+    workdir: Path | None = None,
+) -> ClipEncoder:
+    """Load an open_clip checkpoint with safetensors from `folder` (or a `.safetensors` file beside its configuration).
+
+    A private copy is made in `workdir` (default: the system's temporary folder) and removed again. `expected` maps
+    file names to what the hub announced; sizes and hashes are compared. `device` is `cpu`, `cuda`, `cuda:N` or `auto`.
+
+    Raises `Unsupported`, `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
+    """
+    limits = limits or default_limits()
+    with tempfile.TemporaryDirectory(prefix="dife-", dir=workdir) as scratch:
+        staged = intake.stage(intake.find(folder), expected or {}, Path(scratch) / "copy", limits)
+        return load_staged(staged, device=device, limits=limits)
+
+
+def load_staged(staged: intake.Staged, *, device: str = "cpu", limits: Limits | None = None) -> ClipEncoder:
+    """Load from a private copy that `intake.stage` made; the copy is not needed afterwards."""
+    inspection = sandbox.inspect_files(
+        staged.config.path, staged.weights.path, parse_limits(limits or default_limits())
+    )
+    from dife_scanner.models import clip  # torch loads here and not earlier
+
+    return clip.build(inspection, staged.weights, device)
+
+
+def default_limits() -> Limits:
+    """The limits of a program without settings."""
+    from dife_scanner.settings import Limits
+
+    return Limits.model_validate({})
+
+
+def parse_limits(limits: Limits) -> ParseLimits:
+    """The part of the settings that bounds parsing, as plain values for the child."""
+    return ParseLimits(
+        header_bytes=limits.header_bytes,
+        config_bytes=min(limits.small_file_bytes, ParseLimits.config_bytes),
+        tensors=limits.tensors,
+        seconds=limits.parse_seconds,
+        memory_mib=limits.parse_rss_mib,
+    )

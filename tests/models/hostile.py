@@ -1,0 +1,385 @@
+"""The corpus of bad checkpoints: generators only, payloads inert, nothing kept in the repository.
+
+Each case says what the loader has to call it and which words have to be in the message. Run as a program it loads
+every case through the public door with an audit hook installed and prints what happened as JSON.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import struct
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from checkpoints import CONFIG, WEIGHTS, changed_config, split, with_header
+
+MARKER = "executed"
+_ONE = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+_TENSOR = "visual.ln_post.weight"
+
+
+@dataclass(frozen=True)
+class Case:
+    error: str
+    words: str
+    """Has to be in the message."""
+    write: Callable[[Path], None]
+    """Turns a folder with a valid checkpoint into the bad one."""
+
+
+def weights(error: str, words: str, change: Callable[[bytes], bytes]) -> Case:
+    def write(folder: Path) -> None:
+        path = folder / WEIGHTS
+        path.write_bytes(change(path.read_bytes()))
+
+    return Case(error, words, write)
+
+
+def header(error: str, words: str, change: Callable[[dict[str, Any]], Any]) -> Case:
+    """`change` edits the parsed header in place, or returns another one (or its bytes)."""
+
+    def edit(raw: bytes) -> bytes:
+        parsed, data = split(raw)
+        returned = change(parsed)
+        return with_header(parsed if returned is None else returned, data)
+
+    return weights(error, words, edit)
+
+
+def config(error: str, words: str, raw: bytes | None = None, **changes: Any) -> Case:
+    made = changed_config(**changes) if raw is None else raw
+    return Case(error, words, lambda folder: (folder / CONFIG).write_bytes(made) and None)
+
+
+def _linked(name: str) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / name).rename(folder / "elsewhere")
+        (folder / name).symlink_to(folder / "elsewhere")
+
+    return write
+
+
+def _replaced(name: str, make: Callable[[Path], object]) -> Callable[[Path], None]:
+    def write(folder: Path) -> None:
+        (folder / name).unlink()
+        make(folder / name)
+
+    return write
+
+
+def _rename(old: str, new: str) -> Callable[[dict[str, Any]], None]:
+    def change(parsed: dict[str, Any]) -> None:
+        parsed[new] = parsed.pop(old)
+
+    return change
+
+
+def _entry(**changes: Any) -> Callable[[dict[str, Any]], None]:
+    def change(parsed: dict[str, Any]) -> None:
+        parsed[_TENSOR] |= changes
+
+    return change
+
+
+def _twice(parsed: dict[str, Any]) -> bytes:
+    text = json.dumps(parsed)
+    return (text[:-1] + f', "{_TENSOR}": {json.dumps(parsed[_TENSOR])}' + "}").encode()
+
+
+def _first(parsed: dict[str, Any]) -> dict[str, Any]:
+    return next(body for name, body in parsed.items() if body.get("data_offsets", [1])[0] == 0)
+
+
+def _shift_first(by: int) -> Callable[[dict[str, Any]], None]:
+    def change(parsed: dict[str, Any]) -> None:
+        offsets = _first(parsed)["data_offsets"]
+        offsets[:] = [offsets[0] + by, offsets[1] + by]
+
+    return change
+
+
+def _value(name: str, value: float) -> Callable[[bytes], bytes]:
+    def change(raw: bytes) -> bytes:
+        parsed, data = split(raw)
+        start = parsed[name]["data_offsets"][0]
+        return with_header(parsed, data[:start] + struct.pack("<f", value) + data[start + 4 :])
+
+    return change
+
+
+def _length(value: int) -> bytes:
+    return value.to_bytes(8, "little")
+
+
+def _many(raw: bytes) -> bytes:
+    entries = (f'"t{i}":{{"dtype":"U8","shape":[1],"data_offsets":[{i},{i + 1}]}}' for i in range(300_000))
+    return with_header(("{" + ",".join(entries) + "}").encode(), bytes(300_000))
+
+
+class _Payload:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {MARKER}",)
+
+
+def _pickle(raw: bytes) -> bytes:
+    return pickle.dumps({"state_dict": _Payload()})
+
+
+def _zip(raw: bytes) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("archive/data.pkl", _pickle(raw))
+    return made.getvalue()
+
+
+def _pointer(path: Path) -> None:
+    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n")
+
+
+REFUSED, LIMIT, UNSUPPORTED, MISMATCH = "Refused", "LimitExceeded", "Unsupported", "ContentMismatch"
+
+HEADERS: dict[str, Case] = {
+    "empty": weights(REFUSED, "truncated", lambda raw: b""),
+    "seven bytes": weights(REFUSED, "truncated", lambda raw: raw[:7]),
+    "cut in the header": weights(REFUSED, "truncated", lambda raw: raw[:100]),
+    "cut in the data": weights(REFUSED, "truncated", lambda raw: raw[:-1]),
+    "over-long": weights(REFUSED, "over-long, 3 bytes", lambda raw: raw + b"abc"),
+    "header length 2^63": weights(REFUSED, "truncated, it announces", lambda raw: _length(2**63) + raw[8:]),
+    "header length all ones": weights(REFUSED, "truncated, it announces", lambda raw: _length(2**64 - 1) + raw[8:]),
+    "header not JSON": header(REFUSED, "not json", lambda parsed: b'{"a": oops}'),
+    "header not an object": header(REFUSED, "opening brace", lambda parsed: b"[1, 2]"),
+    "header with text after it": header(REFUSED, "not json", lambda parsed: json.dumps(parsed).encode() + b"x"),
+    "header not UTF-8": header(REFUSED, "not utf-8", lambda parsed: b'{"\xff\xfe": 1}'),
+    "header with NaN": header(REFUSED, "nan is not a json number", lambda parsed: b'{"a": NaN}'),
+    "header nested deeply": header(REFUSED, "nested too deeply", lambda parsed: b'{"a":' + b"[" * 200_000),
+    "header with a giant number": header(REFUSED, "not json", lambda parsed: b'{"a": ' + b"9" * 5000 + b"}"),
+    "duplicate tensor": header(REFUSED, "occurs twice", _twice),
+    "300,000 tensors": weights(LIMIT, "more than 20000 tensors", _many),
+    "no tensors": header(REFUSED, "no tensor", lambda parsed: {}),
+    "ANSI in a name": header(REFUSED, "control or text-direction", _rename(_TENSOR, "\x1b[2J\x1b]0;owned\x07")),
+    "right-to-left name": header(REFUSED, "control or text-direction", _rename(_TENSOR, "visual.\u202egnp.weight")),
+    "newline in a name": header(REFUSED, "control or text-direction", _rename(_TENSOR, "a\nERROR forged log line")),
+    "path as a name": header(REFUSED, "looks like a path", _rename(_TENSOR, "../../etc/passwd")),
+    "markup as a name": header(REFUSED, "no tensor name needs", _rename(_TENSOR, "<img src=x>")),
+    "empty name": header(REFUSED, "0 characters", _rename(_TENSOR, "")),
+    "endless name": header(REFUSED, "5000 characters", _rename(_TENSOR, "a" * 5000)),
+    "unknown dtype": header(REFUSED, "unknown dtype", _entry(dtype="F\x1b[31m8")),
+    "wrong dtype": header(REFUSED, "has the dtype i32", _entry(dtype="I32")),
+    "quantised": weights(UNSUPPORTED, "quantised", lambda raw: _quantised(raw)),
+    "wrong shape": header(REFUSED, "has the shape [8, 8] instead of [64]", _entry(shape=[8, 8])),
+    "shape beyond 2^31": header(REFUSED, "impossible shape", _entry(shape=[0, 2**60])),
+    "shape that overflows": header(REFUSED, "its shape and dtype ask for", _entry(shape=[2**31] * 8)),
+    "negative shape": header(REFUSED, "impossible shape", _entry(shape=[-8, -8])),
+    "true as a shape": header(REFUSED, "impossible shape", _entry(shape=[True, 64])),
+    "fraction as an offset": header(REFUSED, "impossible offsets", _entry(data_offsets=[0.0, 256.0])),
+    "negative offsets": header(REFUSED, "impossible offsets", _shift_first(-4)),
+    "offsets reversed": header(REFUSED, "impossible offsets", _entry(data_offsets=[256, 0])),
+    "offsets of 4,000 digits": header(REFUSED, "impossible offsets", _entry(data_offsets=[0, 10**4000])),
+    "overlap": header(REFUSED, "overlaps", _entry(data_offsets=[0, 256])),
+    "gap": header(REFUSED, "a gap", lambda parsed: _shift_all(parsed, 8)),
+    "offsets past the end": header(REFUSED, "a gap", _entry(data_offsets=[2**40, 2**40 + 256])),
+    "entry with a fourth key": header(REFUSED, "exactly dtype, shape", _entry(run="rm -rf /")),
+    "entry that is a string": header(REFUSED, "exactly dtype, shape", lambda parsed: {"a": "b"}),
+    "metadata of numbers": header(REFUSED, "map of strings", lambda parsed: {**parsed, "__metadata__": {"a": 1}}),
+    "metadata of a megabyte": header(
+        LIMIT, "characters of metadata", lambda parsed: {**parsed, "__metadata__": {"a": "b" * 10**6}}
+    ),
+    "unexpected tensor": header(REFUSED, "1 unexpected tensors", _rename(_TENSOR, "visual.backdoor.weight")),
+    "missing tensor": weights(REFUSED, "1 missing tensors", lambda raw: _without_last(raw)),
+    "another layout": header(UNSUPPORTED, "another layout", lambda parsed: _prefixed(parsed, "vision_model.")),
+}  # fmt: skip
+"""What the parser alone has to notice."""
+
+FILES: dict[str, Case] = {
+    "also empty": weights(REFUSED, "truncated", lambda raw: b""),
+    "also cut in the data": weights(REFUSED, "truncated", lambda raw: raw[:-1]),
+    "also a duplicate tensor": header(REFUSED, "occurs twice", _twice),
+    "also 300,000 tensors": weights(LIMIT, "more than 20000 tensors", _many),
+    "also ANSI in a name": header(REFUSED, "control or text-direction", _rename(_TENSOR, "\x1b[2J\x1b]0;owned\x07")),
+    "NaN weight": weights(REFUSED, "'visual.proj' holds nan", _value("visual.proj", float("nan"))),
+    "infinite weight": weights(REFUSED, "'ln_final.bias' holds nan or infinite", _value("ln_final.bias", float("inf"))),
+    "endless logit scale": weights(REFUSED, "logit_scale", _value("logit_scale", 1e30)),
+    "pickle renamed": weights(REFUSED, "a python pickle", _pickle),
+    "zip renamed": weights(REFUSED, "a zip archive", _zip),
+    "GGUF renamed": weights(REFUSED, "a gguf file", lambda raw: b"GGUF" + b"\xff" * 400),
+    "web page": weights(REFUSED, "a web page", lambda raw: b"<!doctype html><title>404</title>"),
+    "LFS pointer": Case(MISMATCH, "git-lfs pointer", _replaced(WEIGHTS, _pointer)),
+    "configuration is an LFS pointer": Case(MISMATCH, "git-lfs pointer", _replaced(CONFIG, _pointer)),
+    "weights are a link": Case(REFUSED, "symbolic link", _linked(WEIGHTS)),
+    "configuration is a link": Case(REFUSED, "symbolic link", _linked(CONFIG)),
+    "link to a device": Case(REFUSED, "symbolic link", _replaced(WEIGHTS, lambda path: path.symlink_to("/dev/zero"))),
+    "weights are a folder": Case(REFUSED, "not a regular file", _replaced(WEIGHTS, Path.mkdir)),
+    "weights are a pipe": Case(REFUSED, "not a regular file", _replaced(WEIGHTS, os.mkfifo)),
+    "no weights": Case(UNSUPPORTED, f"no {WEIGHTS}", _replaced(WEIGHTS, lambda path: None)),
+    "no configuration": Case(UNSUPPORTED, f"no {CONFIG}", _replaced(CONFIG, lambda path: None)),
+    "only a pickle": Case(UNSUPPORTED, f"no {WEIGHTS}", lambda folder: _renamed(folder, "pytorch_model.bin")),
+    "another picture size": config(UNSUPPORTED, "interpolate", vision={"image_size": 64}),
+    "another width": config(REFUSED, "does not match its configuration", vision={"width": 128}),
+    "more layers than the file": config(REFUSED, "missing tensors", vision={"layers": 3}),
+    "also 10^6 layers": config(LIMIT, "`model_cfg.vision_cfg.layers`", vision={"layers": 10**6}),
+    "also a text tower from a repository": config(UNSUPPORTED, "'evil/model'", text={"hf_model_name": "evil/model"}),
+}  # fmt: skip
+"""What has to come out of the public door, `load`."""
+
+
+def _renamed(folder: Path, name: str) -> None:
+    (folder / WEIGHTS).rename(folder / name)
+
+
+def _shift_all(parsed: dict[str, Any], by: int) -> None:
+    for body in parsed.values():
+        if "data_offsets" in body:
+            body["data_offsets"] = [offset + by for offset in body["data_offsets"]]
+
+
+def _prefixed(parsed: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {prefix + name: body for name, body in parsed.items()}
+
+
+def _last(parsed: dict[str, Any]) -> str:
+    return max(parsed, key=lambda name: parsed[name].get("data_offsets", [0, 0])[1])
+
+
+def _without_last(raw: bytes) -> bytes:
+    parsed, data = split(raw)
+    start = parsed.pop(_last(parsed))["data_offsets"][0]
+    return with_header(parsed, data[:start])
+
+
+def _quantised(raw: bytes) -> bytes:
+    parsed, data = split(raw)
+    entry = parsed[_last(parsed)]
+    start, end = entry["data_offsets"]
+    entry |= {"dtype": "I8", "data_offsets": [start, start + (end - start) // 4]}
+    return with_header(parsed, data[: entry["data_offsets"][1]])
+
+
+CONFIGS: dict[str, Case] = {
+    "10^6 layers": config(LIMIT, "`model_cfg.vision_cfg.layers` makes 1000000", vision={"layers": 10**6}),
+    "10^6 text layers": config(LIMIT, "`model_cfg.text_cfg.layers`", text={"layers": 10**6}),
+    "a width of 10^400": config(LIMIT, "`model_cfg.vision_cfg.width` makes more than 10^18", vision={"width": 10**400}),
+    "10^6 blocks": config(LIMIT, "`model_cfg.vision_cfg.layers`", vision={"layers": [10**6, 1, 1, 1]}),
+    "a picture of 10^6 pixels": config(LIMIT, "`model_cfg.vision_cfg.image_size`", vision={"image_size": 10**6}),
+    "a million patches": config(LIMIT, "makes 1048576", vision={"image_size": 1024, "patch_size": 1}),
+    "a context of 10^6": config(LIMIT, "`model_cfg.text_cfg.context_length`", text={"context_length": 10**6}),
+    "an embedding of 10^9": config(LIMIT, "`model_cfg.embed_dim`", embed_dim=10**9),
+    "a huge file": config(LIMIT, "more than 1048576 bytes", b" " * 2**21),
+    "10,000 objects": config(LIMIT, "more than 1000 json objects", b'{"a":[' + b",".join([b"{}"] * 10_000) + b"]}"),
+    "zero layers": config(REFUSED, "`model_cfg.vision_cfg.layers` is not a whole number", vision={"layers": 0}),
+    "negative width": config(REFUSED, "`model_cfg.text_cfg.width`", text={"width": -64}),
+    "layers in words": config(REFUSED, "`model_cfg.vision_cfg.layers`", vision={"layers": "12"}),
+    "true layers": config(REFUSED, "`model_cfg.vision_cfg.layers`", vision={"layers": True}),
+    "three stages": config(REFUSED, "four whole numbers", vision={"layers": [1, 1, 1]}),
+    "heads that do not divide": config(REFUSED, "`model_cfg.text_cfg.width` is not a multiple", text={"heads": 5}),
+    "heads wider than the tower": config(REFUSED, "`model_cfg.vision_cfg.width`", vision={"head_width": 1000}),
+    "patch larger than the picture": config(REFUSED, "larger than the picture", vision={"patch_size": 64}),
+    "odd picture for a ResNet": config(REFUSED, "multiple of 32", vision={"layers": [1, 1, 1, 1], "image_size": 65}),
+    "deviation of zero": config(REFUSED, "`preprocess_cfg.std`", preprocess={"std": [0, 1, 1]}),
+    "mean in words": config(REFUSED, "`preprocess_cfg.mean`", preprocess={"mean": ["a", "b", "c"]}),
+    "an endless number": config(REFUSED, "`model_cfg.vision_cfg.mlp_ratio`", vision={"mlp_ratio": 1e300}),
+    "NaN": config(REFUSED, "nan is not a json number", b'{"model_cfg": NaN}'),
+    "5,000 digits": config(REFUSED, "not json", b'{"model_cfg": ' + b"9" * 5000 + b"}"),
+    "not JSON": config(REFUSED, "not json", b"import os"),
+    "not UTF-8": config(REFUSED, "not utf-8", '{"model_cfg": "é"}'.encode("latin-1")),
+    "UTF-16": config(REFUSED, "not utf-8", '{"model_cfg": {}}'.encode("utf-16")),
+    "a list": config(REFUSED, "not a json object", b"[]"),
+    "nested deeply": config(REFUSED, "nested too deeply", b"[" * 200_000),
+    "duplicate key": config(REFUSED, "'model_cfg' occurs twice", b'{"model_cfg": {}, "model_cfg": {}}'),
+    "no model_cfg": config(REFUSED, "`model_cfg` is missing", b"{}"),
+    "no embed_dim": config(REFUSED, "`model_cfg.embed_dim` is missing", embed_dim=None),
+    "model_cfg in words": config(REFUSED, "`model_cfg` is not an object", b'{"model_cfg": "ViT-B-32"}'),
+    "timm from a repository": config(
+        REFUSED, "names another place", vision={"timm_model_name": "hf-hub:evil/\x1b[31mmodel"}
+    ),
+    "timm from a folder": config(REFUSED, "names another place", vision={"timm_model_name": "local-dir:/etc"}),
+    "timm": config(UNSUPPORTED, "the timm model 'convnext_base'", vision={"timm_model_name": "convnext_base"}),
+    "text tower from a repository": config(UNSUPPORTED, "'evil/model'", text={"hf_model_name": "evil/model"}),
+    "tokenizer from a repository": config(UNSUPPORTED, "'evil/tokens'", text={"hf_tokenizer_name": "evil/tokens"}),
+    "tokenizer options": config(UNSUPPORTED, "tokenizer_kwargs", text={"tokenizer_kwargs": {"clean": "whitespace"}}),
+    "another vocabulary": config(UNSUPPORTED, "vocab_size", text={"vocab_size": 32000}),
+    "both directions": config(UNSUPPORTED, "no_causal_mask", text={"no_causal_mask": True}),
+    "a caption decoder": config(UNSUPPORTED, "multimodal_cfg", multimodal_cfg={"width": 64}),
+    "unknown key": config(UNSUPPORTED, "unknown key", **{"\x1b[2Jtrust_remote_code": True}),
+    "unknown interpolation": config(UNSUPPORTED, "interpolation", preprocess={"interpolation": "lanczos"}),
+    "a picture that is not square": config(UNSUPPORTED, "not square", vision={"image_size": [32, 64]}),
+}  # fmt: skip
+
+
+# --- as a program ---------------------------------------------------------------------------------------------
+
+FORBIDDEN = (
+    "pickle.find_class", "exec", "compile", "marshal.loads", "code.__new__", "function.__new__", "import", "os.system",
+    "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "subprocess.Popen", "pty.spawn", "socket.", "ctypes.",
+    "urllib.Request", "http.client.", "shutil.unpack_archive", "webbrowser.open",
+)  # fmt: skip
+
+
+def _parse(folder: Path) -> None:
+    """What the limited child does, here where the audit hook sees it."""
+    from dife_scanner.models.checks import inspect
+    from dife_scanner.models.header import ParseLimits
+
+    with (folder / CONFIG).open("rb") as config_file, (folder / WEIGHTS).open("rb") as weights_file:
+        inspect(config_file, weights_file, WEIGHTS, ParseLimits())
+
+
+def main(good: Path, scratch: Path) -> None:
+    """Load every case with `good` as the starting point; print `{case: [error, message]}` and the events."""
+    import shutil
+
+    from dife_scanner.errors import DifeError
+    from dife_scanner.models import sandbox
+    from dife_scanner.models.load import load
+
+    os.chdir(scratch)
+    load(good)  # whatever is imported late is imported now
+    _parse(good)
+    events: list[str] = []
+    watching = True
+
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        if not watching or not event.startswith(FORBIDDEN):
+            return
+        if event == "subprocess.Popen" and list(arguments[1][:5]) == [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            sandbox._BOOTSTRAP,
+        ]:
+            return
+        events.append(f"{event} {arguments!r:.200}")
+
+    sys.addaudithook(hook)
+    outcomes: dict[str, list[str]] = {}
+    doors = ((HEADERS, lambda folder: _parse(folder)), (CONFIGS, lambda folder: _parse(folder)), (FILES, load))
+    for cases, door in doors:
+        for name, case in cases.items():
+            folder = scratch / "case"
+            watching = False
+            shutil.copytree(good, folder)
+            case.write(folder)
+            watching = True
+            try:
+                door(folder)
+                outcomes[name] = ["loaded", ""]
+            except DifeError as error:
+                outcomes[name] = [type(error).__name__, error.what]
+            watching = False
+            shutil.rmtree(folder)
+            watching = True
+    seen = list(events)
+    pickle.loads(pickle.dumps(os.getcwd))  # the hook does notice
+    left = sorted(path.name for path in scratch.iterdir())
+    print(json.dumps({"outcomes": outcomes, "events": seen, "control": events[len(seen) :], "left": left}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

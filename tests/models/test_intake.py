@@ -1,0 +1,137 @@
+"""The private copy holds what was announced, read-only, or there is no copy."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from checkpoints import CONFIG, WEIGHTS
+
+from dife_scanner.errors import ContentMismatch, DiskFull, HomeUnwritable, LimitExceeded, Unsupported, UsageError
+from dife_scanner.models import intake
+from dife_scanner.models.intake import Staged, find, stage
+from dife_scanner.records import HubFile
+from dife_scanner.settings import Limits
+
+LIMITS = Limits.model_validate({})
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / CONFIG).write_bytes(b'{"model_cfg": {}}')
+    (folder / WEIGHTS).write_bytes(b"weights" * 1000)
+    return folder
+
+
+@pytest.fixture
+def staged(source: Path, tmp_path: Path) -> Callable[..., Staged]:
+    def run(limits: Limits = LIMITS, **expected: HubFile) -> Staged:
+        announced = {CONFIG if name == "config" else WEIGHTS: file for name, file in expected.items()}
+        return stage(find(source), announced, tmp_path / "copy", limits)
+
+    return run
+
+
+def test_copies_bytes_and_reports_their_hashes(staged: Callable[..., Staged], source: Path) -> None:
+    copy = staged()
+    for file in (copy.config, copy.weights):
+        original = (source / file.name).read_bytes()
+        assert file.path.read_bytes() == original
+        assert file.sha256 == hashlib.sha256(original).hexdigest()
+        assert file.size == len(original)
+        assert file.path.stat().st_mode & 0o777 == 0o400
+    assert copy.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_blob_id_is_the_one_git_computes(staged: Callable[..., Staged], source: Path) -> None:
+    ids = subprocess.run(["git", "hash-object", CONFIG], cwd=source, capture_output=True, text=True, check=True)
+    assert staged().config.git_oid == ids.stdout.strip()
+
+
+def test_accepts_files_that_are_as_announced(staged: Callable[..., Staged], source: Path) -> None:
+    sha256 = hashlib.sha256((source / WEIGHTS).read_bytes()).hexdigest()
+    git_oid = hashlib.sha1(b"blob 17\0" + (source / CONFIG).read_bytes()).hexdigest()
+    weights = HubFile(WEIGHTS, 7000, sha256=sha256.upper(), git_oid="blob id of the LFS pointer")
+    assert staged(config=HubFile(CONFIG, 17, git_oid=git_oid), weights=weights).weights.sha256 == sha256
+
+
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        (HubFile(WEIGHTS, 7001), "truncated: it has 7000 bytes, 7001 were announced"),
+        (HubFile(WEIGHTS, 6999), "over-long"),
+        (HubFile(WEIGHTS, 7000, sha256="0" * 64), "not the file that was announced: its sha256"),
+        (HubFile(WEIGHTS, git_oid="0" * 40), "its git blob id"),
+    ],
+)
+def test_refuses_files_that_are_not_as_announced(staged: Callable[..., Staged], file: HubFile, words: str) -> None:
+    with pytest.raises(ContentMismatch, match=words):
+        staged(weights=file)
+
+
+def test_the_content_hash_depends_on_every_byte_and_on_nothing_else(
+    staged: Callable[..., Staged], source: Path, tmp_path: Path
+) -> None:
+    first = staged().content_hash
+    assert stage(find(source), {}, tmp_path / "again", LIMITS).content_hash == first
+    (source / WEIGHTS).write_bytes(b"Weights" + b"weights" * 999)
+    assert stage(find(source), {}, tmp_path / "other", LIMITS).content_hash != first
+
+
+def test_a_file_beyond_its_limit_is_not_copied(staged: Callable[..., Staged], tmp_path: Path) -> None:
+    with pytest.raises(LimitExceeded, match="7000 bytes; the limit is 6000"):
+        staged(limits=LIMITS.model_copy(update={"checkpoint_bytes": 6000}))
+    assert not (tmp_path / "copy" / WEIGHTS).exists()
+
+
+def test_a_file_that_grows_while_it_is_copied_is_noticed(
+    staged: Callable[..., Staged], source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def grow(name: str, chunk: bytes) -> None:
+        with (source / name).open("ab") as file:
+            file.write(b"more")
+
+    monkeypatch.setattr(intake, "_refuse_pointer", grow)
+    monkeypatch.setattr(intake, "_CHUNK", 16)
+    with pytest.raises(ContentMismatch, match="changed while it was being copied"):
+        staged()
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EROFS, HomeUnwritable)]
+)
+def test_a_disk_that_cannot_be_written_says_so(
+    staged: Callable[..., Staged], monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+) -> None:
+    def fail(path: Path, *_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", fail)
+    with pytest.raises(error):
+        staged()
+
+
+def test_finds_weights_beside_their_configuration(source: Path) -> None:
+    other = source / "epoch_10.safetensors"
+    other.write_bytes(b"x")
+    assert find(other) == {CONFIG: source / CONFIG, WEIGHTS: other}
+    assert find(source) == {CONFIG: source / CONFIG, WEIGHTS: source / WEIGHTS}
+    (source / WEIGHTS).rename(source / "open_clip_pytorch_model.safetensors")
+    assert "open_clip_pytorch_model.safetensors" in find(source)
+    (source / CONFIG).unlink()
+    with pytest.raises(Unsupported, match=f"no {CONFIG}"):
+        find(source)
+
+
+def test_only_known_names_go_into_a_folder_of_their_own(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a file that an audit reads"):
+        stage({"../escape": source / CONFIG}, {}, tmp_path / "copy", LIMITS)
+    with pytest.raises(UsageError, match="exists already"):
+        stage({CONFIG: source / CONFIG}, {}, source, LIMITS)
