@@ -12,10 +12,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dife_scanner.errors import UsageError
 from dife_scanner.lab.loopback import Announced, LoopbackHub, Quotas, git
+from dife_scanner.lab.loopback.access import Access
 from dife_scanner.lab.loopback.hostile import safetensors
+from dife_scanner.lab.loopback.messages import Request
+from dife_scanner.lab.loopback.repositories import Repositories
+from dife_scanner.lab.loopback.routes import Routes
 
 WEIGHTS = safetensors({"visual.proj": np.arange(40_000, dtype=np.float32)})
 FILES = {"README.md": "# A model\n", "open_clip_config.json": "{}", "open_clip_model.safetensors": WEIGHTS}
@@ -342,6 +348,111 @@ def test_quota_runs_out_and_says_when_it_comes_back(tmp_path: Path) -> None:
         assert limit is not None and limit.remaining == 0 and 0 < limit.reset_in_seconds <= 100
         hub.heal()
         assert api(hub).model_info("org/clip").id == "org/clip"
+
+
+PARTS = st.sampled_from(
+    [
+        "api",
+        "models",
+        "org",
+        "clip",
+        "main",
+        "revision",
+        "tree",
+        "commits",
+        "resolve",
+        "resolve-cache",
+        "raw",
+        "refs",
+        "scan",
+        "paths-info",
+        "safetensors-metadata",
+        "auth-check",
+        "README.md",
+        "..",
+        "%2F",
+        "%00",
+        "%FF",
+        "",
+        "repos",
+        "lfs",
+    ]
+)
+NAMES = st.sampled_from(
+    ["sort", "direction", "limit", "cursor", "p", "expand", "filter", "recursive", "gated", "blobs"]
+)
+VALUES = st.sampled_from(["true", "", "-1", "0", "9" * 30, "e30=", "eyIkb3IiOltdfQ==", "lastModified", "\x00", "%"])
+
+
+@given(
+    st.lists(PARTS, max_size=9),
+    st.dictionaries(NAMES, VALUES),
+    st.sampled_from(["GET", "POST"]),
+    st.binary(max_size=20),
+)
+@settings(max_examples=300, deadline=None)
+def test_no_request_breaks_a_route(
+    shelf: Repositories, parts: list[str], query: dict[str, str], method: str, body: bytes
+) -> None:
+    """Whatever is asked, there is an answer, and it has an error text where it is none."""
+    path = "/" + "/".join(parts)
+    values = {name: (value,) for name, value in query.items()}
+    response = Routes(shelf, Access({})).answer(Request(method, path, values, {}, body, target=path))
+    assert response.status in (200, 302, 307, 400, 401, 403, 404)
+    assert response.status < 400 or json.loads(response.body.data)["error"]
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Repositories:
+    kept = Repositories(tmp_path_factory.mktemp("shelf"))
+    kept.add("org/clip", FILES)
+    return kept
+
+
+def test_hostile_revision_does_not_split_headers(hub: LoopbackHub) -> None:
+    import urllib.error
+
+    hub.add_repo("org/clip", {"a": "a"})
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        get_json(hub, "/api/models/org/clip/revision/x%0D%0ASet-Cookie:%20a=b%E2%82%AC")
+    assert caught.value.code == 404 and caught.value.headers["Set-Cookie"] is None
+    assert caught.value.headers["X-Error-Message"] == "Invalid rev id: x??Set-Cookie: a=b?"
+
+
+def test_tags_and_raw_pointers_are_git_s(hub: LoopbackHub) -> None:
+    import urllib.request
+
+    sha = hub.add_repo("org/clip", FILES)
+    hub.commit("org/clip", {"README.md": "new\n"})
+    hub.change("org/clip", git_tags={"v1": sha})
+    assert api(hub).model_info("org/clip", revision="v1").sha == sha
+    assert [(tag.name, tag.target_commit) for tag in api(hub).list_repo_refs("org/clip").tags] == [("v1", sha)]
+    with urllib.request.urlopen(f"{hub.endpoint}/org/clip/raw/v1/open_clip_model.safetensors", timeout=20) as response:
+        raw = response.read()
+    blob = hub.repo("org/clip").head.blobs["open_clip_model.safetensors"]
+    assert raw.startswith(b"version https://git-lfs") and git.blob_oid(raw) == blob.oid
+
+
+def test_a_folder_is_served_by_a_process_of_its_own(tmp_path: Path) -> None:
+    import sys
+
+    LoopbackHub(tmp_path).add_repo("org/clip", FILES)
+    command = [sys.executable, "-m", "dife_scanner.lab.loopback", str(tmp_path), "--token", "hf_x"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        endpoint = process.stdout.readline().strip()
+        found = [json.loads(get(endpoint + "/api/models", token)) for token in ("hf_x", "")]
+        process.terminate()
+        assert process.wait(10) == 0
+    assert [[item["id"] for item in items] for items in found] == [["org/clip"], ["org/clip"]]
+
+
+def get(url: str, token: str) -> bytes:
+    import urllib.request
+
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    with urllib.request.urlopen(request, timeout=20) as response:
+        return bytes(response.read())
 
 
 # --- plain HTTP -----------------------------------------------------------------------------------------------

@@ -33,8 +33,24 @@ def compare(report: Report, hub: LoopbackHub, endpoint: str, repo_id: str, work:
         parsed = through.parse_safetensors_file_metadata(repo_id, path, revision=sha, timeout=60)
         whole = direct.parse_safetensors_file_metadata(repo_id, path, revision=sha, timeout=60)
         report.check(f"{repo_id}: header of {path} by Range", parsed.tensors, whole.tensors)
+    _compare_client(report, hub, endpoint, repo_id, work)
     agents = {request.user_agent.partition("/")[0] for request in list(hub.requests)[before:]}
     report.check(f"{repo_id}: the mirror itself asked the hub", "python-httpx" in agents, True)
+
+
+def _compare_client(report: Report, hub: LoopbackHub, endpoint: str, repo_id: str, work: Path) -> None:
+    """The scanner's own client, which asks for less and believes less."""
+    from dife_scanner.hub.client import Hub
+    from dife_scanner.records import ModelRef
+
+    sha = hub.repo(repo_id).head.sha
+    through = Hub(endpoint, cache=work / "client-cache", request_seconds=60)
+    found = through.info(repo_id, sha)
+    report.check(f"{repo_id}: the scanner's client", found, Hub(hub.endpoint, cache=work / "cache").info(repo_id, sha))
+    ref, folder = ModelRef(repo_id, sha), work / "client" / repo_id
+    got = {file.path: _sha256(through.fetch(ref, file, folder).read_bytes()) for file in found.files}
+    expected = {path: _sha256(_content(hub, repo_id, path)) for path in hub.repo(repo_id).head.blobs}
+    report.check(f"{repo_id}: the scanner's client fetches and verifies every file", got, expected)
 
 
 def _api(endpoint: str) -> Any:

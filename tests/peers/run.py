@@ -16,6 +16,7 @@ import argparse
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -65,6 +66,9 @@ def _short(value: object) -> str:
 
 def main() -> int:
     options = _options()
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _stop)  # an exit, so that processes started here are ended too
+    signal.alarm(int(options.minutes * 60))
     options.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="dife-peers-") as scratch:
         work = Path(scratch)
@@ -81,6 +85,11 @@ def main() -> int:
     return 1 if report.failed else 0
 
 
+def _stop(number: int, _: object) -> None:
+    print(f"FAIL stopped by {signal.Signals(number).name}", flush=True)
+    sys.exit(1)
+
+
 def _options() -> argparse.Namespace:
     import platformdirs
 
@@ -89,6 +98,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=Path(cache), help="where the two peers are installed")
     parser.add_argument("--no-scan", action="store_true", help="leave out `dife scan` through the mirror")
     parser.add_argument("--hub-root", type=Path, help="a loopback hub's folder whose repositories are scanned as well")
+    parser.add_argument("--minutes", type=float, default=40, help="give up after so long")
     return parser.parse_args()
 
 

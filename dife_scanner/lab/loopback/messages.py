@@ -115,7 +115,8 @@ def as_json(value: Any, **headers: str) -> Response:
 
 def error(status: int, message: str, code: str = "") -> Response:
     """An error the way the Hub words it: body, `X-Error-Message` and, where there is one, `X-Error-Code`."""
-    response = replace(as_json({"error": message}, X_Error_Message=message), status=status)
+    in_header = "".join(c if " " <= c <= "~" else "?" for c in message)  # a revision may hold CR, LF or anything
+    response = replace(as_json({"error": message}, X_Error_Message=in_header), status=status)
     return response.with_headers(X_Error_Code=code) if code else response
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import threading
 from collections import deque
 from collections.abc import Collection, Mapping
@@ -77,7 +78,7 @@ class LoopbackHub:
             server = Port(self, name, port)
             self._servers[name] = server
             self._ports[name] = server.server_address[1]
-            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self._routes.cdn = self.cdn
         return self
 
@@ -155,7 +156,7 @@ class LoopbackHub:
         response, rate = self._rates.take(request)
         if response is None:
             response = self._routes.answer(request)
-        response = replace(response, headers={**rate, **response.headers})
+        response = replace(response, headers={**rate, "X-Request-Id": secrets.token_hex(8), **response.headers})
         response = self._faults.apply(request, response)
         self.requests.append(_seen(request, response))
         return response
