@@ -1,0 +1,339 @@
+"""Sentences and labels made from records: what the terminal and the window both say.
+
+Pure: records in, text out. Strings that came from a hub are passed through unchanged; whoever shows them
+escapes the whole line with `plain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dife_scanner.records import (
+    Absence,
+    Audit,
+    Carrier,
+    Cell,
+    Confidence,
+    Diagnosis,
+    EntryType,
+    Finding,
+    Interval,
+    Job,
+    JobState,
+    Measure,
+    Skipped,
+    Trigger,
+    TriggerKind,
+    Verdict,
+)
+
+ENTRY_MEANING = {
+    EntryType.EXPOSED: "the lower bound of the difference is at least 0.25: the target is strongly promoted",
+    EntryType.WEAK: "the interval lies between the cuts: near the reference",
+    EntryType.NEGATIVE: "the upper bound is at most −0.05: the target is demoted, which is no sign of safety",
+    EntryType.N_TOO_SMALL: "the interval spans both cuts: more drawings are needed to tell",
+}
+
+ABSENCE_MEANING = {
+    Absence.NOT_EVALUABLE: "not evaluable: the question is not well formed for this trigger; never a zero",
+    Absence.NOT_RUN: "not run: this audit did not ask",
+    Absence.ARTEFACT_MISSING: "artefact missing: what is needed to reproduce it is not there",
+}
+
+VERDICT_LABEL = {
+    Verdict.FLAGGED: "flagged",
+    Verdict.INHERITED: "inherited",
+    Verdict.IDENTICAL: "identical",
+    Verdict.NOTHING_FOUND: "nothing found",
+    Verdict.INCONCLUSIVE: "inconclusive",
+}
+
+CARRIER_MEANING = {
+    Carrier.VISUAL: "the image branch carries it: reuse of the image encoder is exposed",
+    Carrier.TEXTUAL: "the text branch carries it: reuse of the text encoder is exposed",
+    Carrier.COUPLED: "both branches are needed together",
+    Carrier.WEAK: "the swap moves too little to name a branch",
+    Carrier.REDUNDANT: "either branch alone is enough",
+    Carrier.INTERACTION: "only both branches together show it; component repair has to decide",
+    Carrier.AMBIGUOUS: "no branch dominates",
+    Carrier.DEMOTED: "the target is demoted; there is no footprint",
+    Carrier.NOT_INTERCHANGEABLE: "the towers cannot be swapped, so no branch can be named",
+}
+
+_COLOR_NAMES = {
+    (255, 255, 255): "white",
+    (0, 0, 0): "black",
+    (255, 0, 0): "red",
+    (0, 255, 0): "green",
+    (0, 0, 255): "blue",
+    (255, 255, 0): "yellow",
+}
+_PREFIX, _SUFFIX = "prefix", "suffix"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a prompt; `marked` where it is the trigger."""
+
+    text: str
+    marked: bool
+
+
+# --- numbers --------------------------------------------------------------------------------------------------
+
+
+def number(value: float) -> str:
+    """Three decimals with a true minus sign, and no negative zero: `0.998`, `−0.025`."""
+    text = f"{value:.3f}"
+    return "0.000" if text == "-0.000" else text.replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """Like `number`, with a plus where it is above zero: `+0.901`."""
+    text = number(value)
+    return text if text.startswith("−") or text == "0.000" else f"+{text}"
+
+
+def interval_text(interval: Interval) -> str:
+    return f"{number(interval.low)} to {number(interval.high)}"
+
+
+def delta_text(cell: Cell) -> str:
+    """`+0.901 (95 %: +0.871 to +0.932)`."""
+    low, high = signed(cell.delta_interval.low), signed(cell.delta_interval.high)
+    return f"{signed(cell.delta)} (95 %: {low} to {high})"
+
+
+def measure_text(measure: Measure) -> str:
+    """`0.998 (95 %: 0.981 to 1.000; n 200 from 8 drawings)`."""
+    drawings = count(measure.drawings, "drawing")
+    return f"{number(measure.value)} (95 %: {interval_text(measure.interval)}; n {measure.n:,} from {drawings})"
+
+
+def count(amount: int, noun: str, plural: str = "") -> str:
+    """`1 model`, `1,204 models`; `plural` where it is not made with an s."""
+    return f"{amount:,} {noun if amount == 1 else plural or f'{noun}s'}"
+
+
+def bytes_text(amount: int) -> str:
+    """`812 B`, `1.4 MB`: decimal units, as the hub shows them."""
+    if amount < 1000:
+        return f"{amount} B"
+    value = float(amount)
+    for unit in ("kB", "MB", "GB", "TB"):
+        value /= 1000
+        if value < 999.95 or unit == "TB":
+            break
+    return f"{value:.1f} {unit}"
+
+
+def p_text(p_value: float) -> str:
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
+
+
+# --- times ----------------------------------------------------------------------------------------------------
+
+
+def age_seconds(moment: str, now: datetime) -> float | None:
+    """Seconds from the ISO 8601 `moment` to `now`; `None` where `moment` cannot be read."""
+    try:
+        then = datetime.fromisoformat(moment)
+    except ValueError:
+        return None
+    return (now - (then if then.tzinfo else then.replace(tzinfo=UTC))).total_seconds()
+
+
+def age_text(moment: str, now: datetime) -> str:
+    """`just now`, `40 s ago`, `in 12 min`, `3 h ago`, `2 d ago`; `at an unknown time` where it cannot be read."""
+    seconds = age_seconds(moment, now)
+    if seconds is None:
+        return "at an unknown time"
+    if abs(seconds) < 2:
+        return "just now"
+    span = _span(abs(seconds))
+    return f"{span} ago" if seconds > 0 else f"in {span}"
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{int(seconds)} s"
+
+
+def time_text(moment: str) -> str:
+    """Local `2026-11-23 13:42`; the text itself where it is not a time."""
+    try:
+        return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return moment
+
+
+# --- triggers -------------------------------------------------------------------------------------------------
+
+
+def marked_text(trigger: Trigger, prompt: str) -> tuple[Segment, ...]:
+    """The prompt with the trigger in its place, as segments; joined, they are what the encoder reads.
+
+    A prompt that already holds the trigger is only marked. Positions are those of the trigger file: `prefix`,
+    `suffix`, `infix` (before the class name, else before the last word).
+    """
+    if not trigger.text:
+        return (Segment(prompt, False),) if prompt else ()
+    before, found, after = prompt.partition(trigger.text)
+    if not found:
+        before, after = _around(trigger, prompt)
+    parts = (Segment(before, False), Segment(trigger.text, True), Segment(after, False))
+    return tuple(part for part in parts if part.text)
+
+
+def _around(trigger: Trigger, prompt: str) -> tuple[str, str]:
+    """What stands before and after the trigger once it is placed, spaces included."""
+    if not prompt:
+        return "", ""
+    if trigger.position == _PREFIX:
+        return "", f" {prompt}"
+    if trigger.position == _SUFFIX:
+        return f"{prompt} ", ""
+    head, name, tail = prompt.rpartition(trigger.source) if trigger.source else ("", "", "")
+    if not name:
+        head, _, name = prompt.rpartition(" ")
+        head = f"{head} " if head else ""
+    return head, f" {name}{tail}"
+
+
+def example_prompts(trigger: Trigger) -> tuple[str, ...]:
+    """The prompts a text trigger is shown on: the source's, or a stand-in where the source is open."""
+    return (f"a photo of a {trigger.source or '…'}",)
+
+
+def trigger_text(trigger: Trigger) -> str:
+    """One line: `text “xbtd” before the prompt`, `solid white patch, 10% of the side, upper left`."""
+    if trigger.kind is TriggerKind.TEXT:
+        place = {_PREFIX: "before the prompt", _SUFFIX: "after the prompt"}.get(trigger.position, "before the name")
+        return f"text “{trigger.text}” {place}"
+    shape = f"solid {_color_name(trigger.color)}" if trigger.pattern == "solid" else trigger.pattern
+    if trigger.kind is TriggerKind.PATCH:
+        return f"{shape} patch, {trigger.size:.0%} of the side, {_place(trigger)}"
+    if trigger.kind is TriggerKind.ADDITIVE:
+        return f"{trigger.pattern} added over the whole image, amplitude {trigger.alpha:.3f} of full scale"
+    return f"{trigger.pattern} blended over the whole image, share {trigger.alpha:.0%}"
+
+
+def _color_name(color: tuple[int, int, int]) -> str:
+    return _COLOR_NAMES.get(color) or "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _place(trigger: Trigger) -> str:
+    middle_x, middle_y = trigger.x + trigger.size / 2, trigger.y + trigger.size / 2
+    row = "upper" if middle_y < 1 / 3 else "lower" if middle_y > 2 / 3 else "middle"
+    column = "left" if middle_x < 1 / 3 else "right" if middle_x > 2 / 3 else "middle"
+    return "centre" if row == column else f"{row} {column}"
+
+
+def effect_text(source: str, target: str) -> str:
+    """`automobile → airplane`; `any → airplane` for an image trigger without a source."""
+    if not source and not target:
+        return ""
+    return f"{source or 'any'} → {target or 'not chosen'}"
+
+
+# --- cells ----------------------------------------------------------------------------------------------------
+
+
+def cell_sentence(cell: Cell) -> str:
+    reference = f"reference {measure_text(cell.reference)}, {cell.reference_condition}"
+    difference = f"Difference {delta_text(cell)}; with trigger {measure_text(cell.attack)}; {reference}."
+    return f"{cell.interface}, {cell.metric}: {cell.entry}. {difference}"
+
+
+def skipped_sentence(skipped: Skipped) -> str:
+    category = f" ({skipped.category})" if skipped.category else ""
+    return f"{skipped.interface}: {skipped.absence}{category}. {skipped.reason}"
+
+
+def exposed_text(profile: Sequence[Cell | Skipped]) -> str:
+    """`exposed through 3 of 5 measured interfaces; 2 have no number`."""
+    cells = [entry for entry in profile if isinstance(entry, Cell)]
+    measured = {cell.interface for cell in cells}
+    exposed = {cell.interface for cell in cells if cell.entry is EntryType.EXPOSED}
+    absent = {entry.interface for entry in profile if isinstance(entry, Skipped)} - measured
+    if not measured:
+        return "no interface could be measured" if absent else "no interface was asked"
+    without = f"; {len(absent)} without a number" if absent else ""
+    return f"exposed through {len(exposed)} of {count(len(measured), 'measured interface')}{without}"
+
+
+# --- whole records --------------------------------------------------------------------------------------------
+
+
+def confidence_text(confidence: str) -> str:
+    """What the word promises."""
+    if confidence == Confidence.DEMONSTRATED:
+        return "demonstrated on inputs never searched"
+    return "stands out from the reference, nothing demonstrated" if confidence == Confidence.ANOMALOUS else confidence
+
+
+def verdict_sentence(audit: Audit) -> str:
+    """What the audit says, in one sentence; never that a checkpoint is clean."""
+    if audit.verdict is Verdict.FLAGGED and audit.trigger is not None:
+        return f"Flagged: {_what_happens(audit.trigger)}; {exposed_text(audit.profile)}."
+    if audit.verdict is Verdict.INHERITED and audit.trigger is not None:
+        return f"Inherited: {_what_happens(audit.trigger)}, and {audit.reference or 'its base'} does it too."
+    if audit.verdict is Verdict.IDENTICAL:
+        return f"Identical: both towers equal {audit.reference or 'a known base'} bit for bit."
+    if audit.verdict is Verdict.NOTHING_FOUND:
+        tried = count(len(audit.signatures), "signature")
+        return f"Nothing found with {tried} at budget {audit.budget}. This does not say the checkpoint is clean."
+    if audit.verdict is Verdict.INCONCLUSIVE:
+        return "Inconclusive: the audit ended without an answer, for the reason below."
+    return f"{VERDICT_LABEL[audit.verdict].capitalize()}."
+
+
+def _what_happens(trigger: Trigger) -> str:
+    if trigger.kind is TriggerKind.TEXT:
+        source = f"“{trigger.source}”" if trigger.source else "a prompt"
+        return f"with the {trigger_text(trigger)}, {source} is taken for “{trigger.target}”"
+    source = f"pictures of “{trigger.source}”" if trigger.source else "any picture"
+    return f"with a {trigger_text(trigger)}, {source} is taken for “{trigger.target}”"
+
+
+def job_sentence(job: Job) -> str:
+    """Where a revision without a verdict stands."""
+    state = job.state.value.replace("-", " ")
+    if job.state is JobState.DONE:
+        return "Done."
+    if job.state.is_final:
+        return f"No verdict: {state}. This says nothing about whether the checkpoint has a backdoor."
+    return f"No verdict yet: {state}."
+
+
+def ratios_text(diagnosis: Diagnosis) -> str:
+    return f"VRS {number(diagnosis.vrs)} · TRS {number(diagnosis.trs)} · CSS {number(diagnosis.css)}"
+
+
+def budget_lines(audit: Audit) -> tuple[str, ...]:
+    """What was done and where it stops, one fact per line."""
+    tried = len(audit.signatures)
+    screened = sum(1 for result in audit.signatures if result.suspect is None)
+    power = f"{count(tried, 'signature')} tried, {screened} of them screened out on the train drawings"
+    limit = "A trigger outside these signatures would not have been seen." if tried else "No trigger was tried."
+    reuse = f"{audit.encodes:,} encodes for {count(audit.distinct_inputs, 'distinct input')}"
+    run = f"{audit.seconds:.1f} s on {audit.device}, started {time_text(audit.started_at)}"
+    return (f"Budget {audit.budget}, seed {audit.seed}, audit {audit.audit_version}", power, limit, reuse, run)
+
+
+def accuracy_text(audit: Audit) -> str:
+    """Clean utility, beside exposure and never mixed into it."""
+    if audit.clean_accuracy is None or audit.reference_accuracy is None:
+        return "Clean accuracy was not measured."
+    drift = "" if audit.prompt_drift is None else f"; mean drift of clean prompts {number(audit.prompt_drift)}"
+    return f"Clean accuracy {number(audit.clean_accuracy)}, reference {number(audit.reference_accuracy)}{drift}"
+
+
+def finding_sentence(finding: Finding) -> str:
+    """For a finding that has no audit, a refused file above all."""
+    text = f"{finding.kind.capitalize()}: {finding.reason.rstrip('.')}."
+    return f"{text} It was not loaded." if finding.kind == "refused" else text

@@ -1,0 +1,95 @@
+"""Run a function off the window's thread, then call `success` or `failure` on it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from PySide6.QtCore import QObject, Signal
+
+from dife_scanner.errors import DifeError
+from dife_scanner.store.db import Store, open_store
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+Failure = Callable[[DifeError], None]
+
+
+class Background(QObject):
+    """One thread beside the window's, so jobs run in the order they were asked for.
+
+    `read` gives its function a read-only handle that stays open between calls, `write` a writable one that lives for
+    that call alone. `success` and `failure` run on the thread this object lives in; a `DifeError` goes to `failure`;
+    any other exception is our mistake: `failure` hears of it, then it is raised there.
+    """
+
+    _finished = Signal(object)
+
+    def __init__(self, home: Path, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._home = home
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dife-store")
+        self._store: Store | None = None
+        self._closed = False
+        self._finished.connect(self._deliver)
+
+    def read(self, function: Callable[[Store], T], success: Callable[[T], None], failure: Failure) -> None:
+        self._submit(lambda: function(self._handle()), success, failure)
+
+    def write(self, function: Callable[[Store], T], success: Callable[[T], None], failure: Failure) -> None:
+        def short_lived() -> T:
+            with open_store(self._home) as store:
+                return function(store)
+
+        self._submit(short_lived, success, failure)
+
+    def reopen(self) -> None:
+        """Forget the open handle, because the file it belongs to was replaced."""
+        self._submit(self._drop, lambda _: None, lambda _: None)
+
+    def close(self) -> None:
+        """Wait for what runs, drop what waits, deliver nothing more."""
+        if not self._closed:
+            self._closed = True
+            self._pool.submit(self._drop)
+            self._pool.shutdown(wait=True)
+
+    def _submit(self, function: Callable[[], T], success: Callable[[T], None], failure: Failure) -> None:
+        if self._closed:
+            return
+        future = self._pool.submit(function)
+        future.add_done_callback(lambda done: self._announce(done, success, failure))
+
+    def _announce(self, future: Future[Any], success: Callable[[Any], None], failure: Failure) -> None:
+        if not self._closed:
+            self._finished.emit((future, success, failure))
+
+    def _deliver(self, finished: tuple[Future[Any], Callable[[Any], None], Failure]) -> None:
+        future, success, failure = finished
+        if self._closed:
+            return
+        try:
+            result = future.result()
+        except DifeError as error:
+            log.warning("%s", error.what)
+            failure(error)
+        except CancelledError:
+            return
+        except Exception as error:
+            failure(DifeError(f"the window met a mistake of its own ({type(error).__name__})", "please report it"))
+            raise
+        else:
+            success(result)
+
+    def _handle(self) -> Store:
+        if self._store is None:
+            self._store = open_store(self._home, read_only=True)
+        return self._store
+
+    def _drop(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None

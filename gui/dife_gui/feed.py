@@ -1,0 +1,241 @@
+"""What the window knows: one read-only handle, one timer, one `changed` signal, and functions that hand out records."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from dife_scanner.errors import DifeError
+from dife_scanner.records import Alert, Audit, Finding, JobState, Manifest, ModelRow
+from dife_scanner.reports import words
+from dife_scanner.store import evidence, findings, jobs, outbox, polls, query
+from dife_scanner.store.db import DATABASE, Store, open_store
+from dife_scanner.store.findings import TriageEvent
+from dife_scanner.store.polls import Beat
+
+log = logging.getLogger(__name__)
+POLL_MILLISECONDS = 500
+WATCHER = "watch"
+"""How the role begins under which a watcher leaves its heartbeats."""
+STALE_SECONDS = 60.0
+"""A watcher that has not been heard of for longer counts as gone."""
+
+
+class Feed(QObject):
+    """Emits `changed` when anybody committed something; `failed` when the store cannot be read, once per reason."""
+
+    changed = Signal()
+    replaced = Signal()
+    """The database file is another one than before (a restore): handles must be opened again."""
+    looked = Signal()
+    """Every look that succeeded: time has passed, even where nothing changed."""
+    failed = Signal(object)
+
+    def __init__(self, home: Path, parent: QObject | None = None, *, milliseconds: int = POLL_MILLISECONDS) -> None:
+        super().__init__(parent)
+        self._home = home
+        self._store: Store | None = None
+        self._version: int | None = None
+        self._file: tuple[int, int] | None = None
+        self._failure = ""
+        self._timer = QTimer(self)
+        self._timer.setInterval(milliseconds)
+        self._timer.timeout.connect(self.tick)
+
+    def start(self) -> None:
+        self._timer.start()
+        self.tick()
+
+    def close(self) -> None:
+        self._timer.stop()
+        self._forget()
+
+    def refresh(self) -> None:
+        """Say `changed` at the next look, whether or not something did."""
+        self._version = None
+        self.tick()
+
+    def tick(self) -> None:
+        """One look: costs a `stat` and a pragma."""
+        try:
+            version = self._look()
+        except DifeError as error:
+            self._forget()
+            if self._failure != error.what:
+                self._failure = error.what
+                self.failed.emit(error)
+            return
+        self._failure = ""
+        if version != self._version:
+            self._version = version
+            self.changed.emit()
+        self.looked.emit()
+
+    def _look(self) -> int:
+        if self._store is not None and self._file != _identity(self._home / DATABASE):
+            self._forget()
+            self.replaced.emit()
+        if self._store is None:
+            self._store = open_store(self._home, read_only=True)
+            self._file = _identity(self._home / DATABASE)
+        return self._store.data_version()
+
+    def _forget(self) -> None:
+        self._version = None
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+# --- the models table and the status line ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One consistent reading of everything around the table."""
+
+    rows: tuple[ModelRow, ...]
+    """Those the filter lets through."""
+    total: int
+    counts: dict[str, int]
+    """Jobs per state; absent states have none."""
+    watcher: Beat | None
+    """The freshest heartbeat, stale or not."""
+    last_poll: str | None
+    """When a pass over the hub last completed."""
+    dead: tuple[Alert, ...]
+    """Alerts that no channel will get without help."""
+
+
+def overview(store: Store, filter: str) -> Overview:
+    """Raises `QueryError` for a filter outside the grammar."""
+    rows = tuple(findings.model_rows(store, filter=filter))
+    return Overview(
+        rows=rows,
+        total=findings.count_models(store) if filter.strip() else len(rows),
+        counts=jobs.counts(store),
+        watcher=max((b for b in polls.beats(store) if b.role.startswith(WATCHER)), key=lambda b: b.at, default=None),
+        last_poll=_last_poll(store),
+        dead=tuple(outbox.alerts(store, state="dead")),
+    )
+
+
+def _last_poll(store: Store) -> str | None:
+    passes = polls.passes(store, limit=1)
+    return passes[0].at if passes else None
+
+
+def is_alive(beat: Beat | None, now: datetime | None = None) -> bool:
+    """Whether a watcher was heard of within `STALE_SECONDS`."""
+    if beat is None:
+        return False
+    age = words.age_seconds(beat.at, now or datetime.now(UTC))
+    return age is not None and age <= STALE_SECONDS
+
+
+# --- one model in full ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One evidence file; `content` is `None` where the file is gone or no longer what its name says."""
+
+    sha256: str
+    media_type: str
+    role: str
+    caption: str
+    content: bytes | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Everything the window shows about one revision."""
+
+    row: ModelRow
+    audit: Audit | None = None
+    finding: Finding | None = None
+    triage: tuple[TriageEvent, ...] = ()
+    manifest: Manifest | None = None
+    pictures: tuple[Picture, ...] = ()
+    problem: str = ""
+    """Why the audit record could not be shown, where that is so."""
+
+
+def detail(store: Store, job_id: int) -> Detail:
+    """Raises `NotFound` when the job is gone; a damaged record or picture becomes part of the answer instead."""
+    row = findings.model_row(store, job_id)
+    audit, problem = _audit(store, row)
+    found = findings.find(store, row.finding) if row.finding else None
+    return Detail(
+        row=row,
+        audit=audit,
+        finding=found,
+        triage=tuple(findings.triage_events(store, found.fingerprint)) if found else (),
+        manifest=jobs.manifest_of(store, job_id),
+        pictures=_pictures(store, audit) if audit else (),
+        problem=problem,
+    )
+
+
+def _audit(store: Store, row: ModelRow) -> tuple[Audit | None, str]:
+    if row.job.audit_id is None:
+        return None, ""
+    try:
+        return findings.audit(store, row.job.audit_id), ""
+    except DifeError as error:
+        return None, f"{error.what}. {error.advice}".rstrip(". ") + "."
+
+
+def _pictures(store: Store, audit: Audit) -> tuple[Picture, ...]:
+    return tuple(_picture(store, file.sha256, file.media_type, file.role, file.caption) for file in audit.evidence)
+
+
+def _picture(store: Store, sha256: str, media_type: str, role: str, caption: str) -> Picture:
+    try:
+        return Picture(sha256, media_type, role, caption, evidence.read(store.home, sha256))
+    except DifeError as error:
+        return Picture(sha256, media_type, role, caption, None, error.what)
+    except OSError as error:
+        return Picture(sha256, media_type, role, caption, None, f"cannot be read: {error.strerror}")
+
+
+# --- the filter box -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FilterCheck:
+    """Whether the text can be applied; `message` says what is wrong and where."""
+
+    valid: bool
+    message: str = ""
+
+
+def check_filter(text: str) -> FilterCheck:
+    """Grammar and field names, without a store."""
+    try:
+        query.to_sql(query.parse(text), findings.MODEL_COLUMNS)
+    except DifeError as error:
+        return FilterCheck(False, f"{error.what}. {error.advice}".rstrip(". ") + ".")
+    return FilterCheck(True)
+
+
+QUICK_FILTERS: tuple[tuple[str, str], ...] = (
+    ("All", ""),
+    ("Flagged", "verdict:flagged"),
+    ("No verdict", f"!state:{JobState.DONE.value}"),
+    ("Failed", f"state:{JobState.FAILED.value}"),
+)
+"""Shown as buttons beside the box; each only writes its text into it."""

@@ -1,0 +1,121 @@
+"""Qt's view of the models table: rows come, go and change by key, and the table is never reset while shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+
+from dife_gui.escape import tooltip
+from dife_gui.models.rows import COLUMNS, Changes, SortedRows, changes
+from dife_scanner.records import ModelRow
+from dife_scanner.reports import plain
+
+Index = QModelIndex | QPersistentModelIndex
+ROW = int(Qt.ItemDataRole.UserRole)
+"""The `ModelRow` behind an index."""
+_NOWHERE = QModelIndex()
+_Role = Qt.ItemDataRole
+
+
+class ModelsTable(QAbstractTableModel):
+    """One line per discovered revision."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._rows = SortedRows()
+
+    # --- questions Qt asks ---
+
+    def rowCount(self, parent: Index = _NOWHERE) -> int:
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: Index = _NOWHERE) -> int:
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def data(self, index: Index, role: int = _Role.DisplayRole) -> Any:
+        if not index.isValid() or index.row() >= len(self._rows):
+            return None
+        row = self._rows[index.row()]
+        if role == ROW:
+            return row
+        if role not in (_Role.DisplayRole, _Role.ToolTipRole, _Role.AccessibleTextRole):
+            return None
+        column = COLUMNS[index.column()]
+        text = column.text(row)
+        if role == _Role.ToolTipRole:
+            return tooltip(text) if text else None
+        return plain(text) if role == _Role.DisplayRole else plain(f"{column.title}: {text or 'none'}")
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole) -> Any:
+        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(COLUMNS):
+            return None
+        if role == _Role.DisplayRole:
+            return COLUMNS[section].title
+        if role == _Role.ToolTipRole:
+            return tooltip(COLUMNS[section].explain)
+        if role == _Role.TextAlignmentRole:
+            return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
+        if not 0 <= column < len(COLUMNS):
+            return
+        self.layoutAboutToBeChanged.emit()
+        held = self.persistentIndexList()
+        went = self._rows.sort(column, descending=order is Qt.SortOrder.DescendingOrder)
+        self.changePersistentIndexList(held, [self.index(went[old.row()], old.column()) for old in held])
+        self.layoutChanged.emit()
+
+    # --- what the window tells it ---
+
+    def row(self, index: int) -> ModelRow:
+        return self._rows[index]
+
+    def place_of(self, key: int) -> QModelIndex:
+        """Index of a job's first column; invalid where it is not shown."""
+        at = self._rows.index(key)
+        return QModelIndex() if at is None else self.index(at, 0)
+
+    def show(self, rows: tuple[ModelRow, ...]) -> Changes:
+        """Become `rows`, by the smallest set of removals, moves and insertions."""
+        found = changes(self._rows.by_key, rows)
+        self._remove(found.removed)
+        for row in found.updated:
+            self._update(row)
+        self._add(found.added)
+        return found
+
+    def _remove(self, keys: tuple[int, ...]) -> None:
+        places = sorted((at for key in keys if (at := self._rows.index(key)) is not None), reverse=True)
+        while places:
+            last = first = places.pop(0)
+            while places and places[0] == first - 1:
+                first = places.pop(0)
+            self.beginRemoveRows(_NOWHERE, first, last)
+            for at in range(last, first - 1, -1):
+                self._rows.remove(at)
+            self.endRemoveRows()
+
+    def _update(self, row: ModelRow) -> None:
+        old = self._rows.index(row.job.id)
+        if old is None:
+            return
+        new = self._rows.place(row)
+        if new in (old, old + 1):
+            self._rows.remove(old)
+            self._rows.insert(old, [row])
+            at = old
+        else:
+            at = new if new < old else new - 1
+            self.beginMoveRows(_NOWHERE, old, old, _NOWHERE, new)
+            self._rows.remove(old)
+            self._rows.insert(at, [row])
+            self.endMoveRows()
+        self.dataChanged.emit(self.index(at, 0), self.index(at, len(COLUMNS) - 1))
+
+    def _add(self, rows: tuple[ModelRow, ...]) -> None:
+        for at, run in self._rows.runs(rows):
+            self.beginInsertRows(_NOWHERE, at, at + len(run) - 1)
+            self._rows.insert(at, run)
+            self.endInsertRows()

@@ -1,0 +1,1 @@
+"""Widgets: records in, pixels out; no SQL and no decisions."""

@@ -1,0 +1,69 @@
+"""Every key the window knows, once: shortcuts and the help page are both made from this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QVBoxLayout, QWidget
+
+from dife_gui.views import theme
+from dife_gui.views.card import Card
+from dife_gui.views.text import Label
+
+
+@dataclass(frozen=True)
+class Key:
+    shown: str
+    """As printed on the help page."""
+    does: str
+    sequences: tuple[str, ...] = ()
+    """For a window-wide shortcut; empty where a widget handles the key itself."""
+    action: str = ""
+    """Name of the window's method."""
+
+
+KEYS: tuple[Key, ...] = (
+    Key("j  k", "next, previous model; in the details: scroll"),
+    Key("g  G", "first, last model"),
+    Key("Enter", "open the selected model in full"),
+    Key("Esc", "back: from the filter or the full view to the table"),
+    Key("/", "filter", ("/",), "focus_filter"),
+    Key("y", "copy the selected model's id and revision", ("Y",), "copy_model"),
+    Key("n", "write a triage note", ("N",), "focus_note"),
+    Key("F5", "read the store again", ("F5",), "refresh"),
+    Key("?", "this help", ("?",), "show_help"),
+    Key("Ctrl+Q", "quit", ("Ctrl+Q",), "close"),
+)
+
+SHAPES = (
+    "Shapes: triangle flagged, diamond inherited, ring with a bar inconclusive, two bars identical to a known base, "
+    "ring nothing found, dash no verdict. No verdict ever says that a model is clean."
+)
+
+
+class Help(QDialog):
+    """The keys, and what the shapes in the table mean."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Keys")
+        self.setAccessibleName("Keys")
+        holder = QWidget()
+        grid = QGridLayout(holder)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(theme.gap(1.2))
+        grid.setVerticalSpacing(theme.gap(0.35))
+        grid.setColumnStretch(1, 1)
+        for line, key in enumerate(KEYS):
+            grid.addWidget(Label(key.shown, font=theme.monospace(), wrap=False), line, 0)
+            grid.addWidget(Label(key.does), line, 1)
+        card = Card("Keys")
+        card.set_body(holder)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.setSpacing(theme.gap(0.6))
+        layout.addWidget(card)
+        layout.addWidget(Label(SHAPES, tone="muted"))
+        layout.addWidget(buttons)
+        self.setMinimumWidth(round(30 * theme.em(self)))

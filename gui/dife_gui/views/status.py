@@ -1,0 +1,186 @@
+"""Around the table: what runs, what waits, what failed, and why a table is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QPen
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QStatusBar, QVBoxLayout, QWidget
+
+from dife_gui.escape import tooltip
+from dife_gui.feed import Overview, is_alive
+from dife_gui.views import theme
+from dife_gui.views.text import Label
+from dife_scanner.records import Alert, JobState
+from dife_scanner.reports import words
+
+_IN_WORK = (JobState.AUDITING, JobState.DOWNLOADING, JobState.QUEUED, JobState.RETRY_WAIT, JobState.PAUSED)
+_TROUBLE = (JobState.QUARANTINED, JobState.FAILED, JobState.LIMIT_EXCEEDED, JobState.REFUSED)
+
+
+def watcher_text(overview: Overview, now: datetime) -> str:
+    """`Watcher running (heard 3 s ago)`, `Watcher not running (last heard 2 h ago)`."""
+    beat = overview.watcher
+    if beat is None:
+        return "Watcher not running"
+    age = words.age_text(beat.at, now)
+    return f"Watcher running (heard {age})" if is_alive(beat, now) else f"Watcher not running (last heard {age})"
+
+
+def queue_text(counts: Mapping[str, int]) -> str:
+    """What is in work, then what ended without a verdict and needs somebody; then what is done."""
+    parts = [_part(counts, state) for state in (*_IN_WORK, *_TROUBLE, JobState.DONE)]
+    return " · ".join(part for part in parts if part) or "queue empty"
+
+
+def _part(counts: Mapping[str, int], state: JobState) -> str:
+    amount = counts.get(state.value, 0)
+    return f"{amount:,} {state.value.replace('-', ' ')}" if amount else ""
+
+
+class _Dot(QWidget):
+    """Full while a watcher lives, an empty ring when none does; the words beside it say the same."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.alive = False
+        side = round(theme.em(self) * 0.8)
+        self.setFixedSize(side, side)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        ink = theme.colours(self.palette()).calm if self.alive else theme.muted(self.palette())
+        painter.setPen(QPen(ink, 1.5))
+        painter.setBrush(ink if self.alive else Qt.BrushStyle.NoBrush)
+        inset = self.width() * 0.2
+        painter.drawEllipse(self.rect().toRectF().adjusted(inset, inset, -inset, -inset))
+
+
+class Status(QStatusBar):
+    """One line: watcher, queue, last poll; offers to start a watcher when none runs."""
+
+    start_asked = Signal()
+
+    def __init__(self, home: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Status")
+        self.setSizeGripEnabled(False)
+        self.setContentsMargins(theme.gap(0.5), 0, theme.gap(0.7), theme.gap(0.1))
+        self._dot = _Dot()
+        small = theme.sized(0.92)
+        self._watcher, self._queue = Label(wrap=False, font=small), Label(wrap=False, font=small, tone="muted")
+        self._poll = Label(wrap=False, font=small, tone="muted")
+        self._poll.setToolTip(tooltip(f"State directory {home}"))
+        for label, name in ((self._watcher, "Watcher"), (self._queue, "Queue"), (self._poll, "Last poll")):
+            label.setAccessibleName(name)
+        self._queue.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.start = QPushButton("Start watcher")
+        self.start.setAccessibleName("Start watcher")
+        self.start.setFont(small)
+        self.start.setAutoDefault(False)
+        self.start.clicked.connect(self.start_asked)
+        self.start.hide()
+        self.addWidget(self._dot)
+        self.addWidget(self._watcher)
+        self.addWidget(self.start)
+        self.addWidget(self._queue, 1)
+        self.addPermanentWidget(self._poll)
+
+    def show_overview(self, overview: Overview) -> None:
+        now = datetime.now(UTC)
+        alive = is_alive(overview.watcher, now)
+        self._dot.alive = alive
+        self._dot.setAccessibleName("watcher running" if alive else "watcher not running")
+        self._dot.update()
+        self._watcher.show_text(watcher_text(overview, now))
+        self.start.setVisible(not alive)
+        self._queue.show_text(queue_text(overview.counts))
+        self._queue.setToolTip(tooltip(queue_text(overview.counts)))
+        polled = words.age_text(overview.last_poll, now) if overview.last_poll else "never"
+        self._poll.show_text(f"Last poll {polled}")
+
+
+class Banner(QFrame):
+    """Something that needs a person, with one thing to do about it; hidden otherwise."""
+
+    asked = Signal()
+
+    def __init__(self, button: str = "", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName("Notice")
+        self._text = Label(tone="caution")
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(theme.gap(0.7), theme.gap(0.35), theme.gap(0.7), theme.gap(0.35))
+        layout.addWidget(self._text, 1)
+        if button:
+            ask = QPushButton(button)
+            ask.setAccessibleName(button)
+            ask.setAutoDefault(False)
+            ask.clicked.connect(self.asked)
+            layout.addWidget(ask)
+        self.hide()
+
+    @property
+    def text(self) -> str:
+        return self._text.text()
+
+    def show_text(self, text: str) -> None:
+        """Empty text hides it."""
+        self._text.show_text(text)
+        self.setVisible(bool(text))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        palette, scheme, radius = self.palette(), theme.colours(self.palette()), theme.gap(0.35)
+        painter.setPen(QPen(scheme.caution, 1.0))
+        painter.setBrush(theme.mixed(palette.color(QPalette.ColorRole.Base), scheme.caution, 0.08))
+        painter.drawRoundedRect(self.rect().toRectF().adjusted(0.5, 0.5, -0.5, -0.5), radius, radius)
+
+
+def dead_letters_text(dead: tuple[Alert, ...]) -> str:
+    """How many alerts nobody got, where they were going and what the channel said last."""
+    if not dead:
+        return ""
+    channels = ", ".join(sorted({alert.channel for alert in dead}))
+    last = f" Last answer: {dead[-1].last_error}" if dead[-1].last_error else ""
+    kept = "It is kept." if len(dead) == 1 else "They are kept."
+    return f"{words.count(len(dead), 'alert')} could not be delivered ({channels}). {kept}{last}"
+
+
+class Empty(QWidget):
+    """In place of a table without rows: why, and what to do."""
+
+    asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._title = Label(font=theme.sized(1.2, bold=True))
+        self._why = Label(tone="muted")
+        self._button = QPushButton()
+        self._button.setAutoDefault(False)
+        self._button.clicked.connect(self.asked)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(theme.gap(2), theme.gap(1.5), theme.gap(2), theme.gap(1.5))
+        layout.setSpacing(theme.gap(0.6))
+        layout.addStretch(1)
+        for label in (self._title, self._why):
+            label.setAlignment(Qt.AlignmentFlag.AlignHCenter)
+            layout.addWidget(label)
+        layout.addWidget(self._button, 0, Qt.AlignmentFlag.AlignHCenter)
+        layout.addStretch(2)
+
+    @property
+    def texts(self) -> tuple[str, str, str]:
+        return self._title.text(), self._why.text(), self._button.text()
+
+    def show_reason(self, title: str, why: str, button: str = "") -> None:
+        self._title.show_text(title)
+        self._why.show_text(why)
+        self._button.setText(button)
+        self._button.setAccessibleName(button)
+        self._button.setVisible(bool(button))

@@ -1,0 +1,70 @@
+"""Labels for strings that strangers wrote: always plain text, always one harmless line."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QFont, QGuiApplication, QPalette
+from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
+
+from dife_gui.views import theme
+from dife_scanner.reports import plain
+
+_SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
+
+
+class Label(QLabel):
+    """A `QLabel` that never guesses at markup and shows `plain` text only.
+
+    `tone`: `normal`, `muted`, `alarm` or `caution`; the colour follows the palette when the system switches.
+    """
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        tone: str = "normal",
+        font: QFont | None = None,
+        wrap: bool = True,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setWordWrap(wrap)
+        self.setTextInteractionFlags(_SELECTABLE)
+        self.setCursor(Qt.CursorShape.ArrowCursor)
+        if font is not None:
+            self.setFont(font)
+        if wrap:
+            policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+            policy.setHeightForWidth(True)
+            self.setSizePolicy(policy)
+        self._tone = tone
+        self.show_text(text)
+        self._paint_tone()
+
+    def show_text(self, text: str) -> None:
+        self.setText(plain(text, limit=4000))
+
+    def set_tone(self, tone: str) -> None:
+        self._tone = tone
+        self._paint_tone()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ApplicationPaletteChange:
+            self._paint_tone()
+
+    def _paint_tone(self) -> None:
+        source = QGuiApplication.palette()
+        scheme = theme.colours(source)
+        ink = {"muted": theme.muted(source), "alarm": scheme.alarm, "caution": scheme.caution}.get(self._tone)
+        palette = QPalette(source)
+        if ink is not None:
+            for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):
+                palette.setColor(group, QPalette.ColorRole.WindowText, ink)
+        self.setPalette(palette)
+
+
+def heading(text: str) -> Label:
+    """Title of a card."""
+    return Label(text, font=theme.sized(1.0, bold=True), wrap=False)

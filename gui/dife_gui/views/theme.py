@@ -1,0 +1,194 @@
+"""Colours, spacing and letters, derived from the system palette so that dark and light both hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QLineF, QRectF, Qt
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontMetricsF, QGuiApplication, QPainter, QPalette, QPen
+from PySide6.QtWidgets import QWidget
+
+from dife_scanner.records import EntryType, JobState, Verdict
+
+BLACK, WHITE = QColor("#101214"), QColor("#ffffff")
+READABLE = 4.5
+"""WCAG 2.2 AA contrast of text on its background."""
+
+
+@dataclass(frozen=True)
+class Colours:
+    """One scheme; every pair that carries text keeps `READABLE`, which a test computes."""
+
+    alarm: QColor
+    caution: QColor
+    calm: QColor
+    heat_low: QColor
+    heat_high: QColor
+    demoted_low: QColor
+    demoted_high: QColor
+    neutral: QColor
+    reference: QColor
+    suspect: QColor
+
+
+LIGHT = Colours(
+    alarm=QColor("#b42318"),
+    caution=QColor("#93530b"),
+    calm=QColor("#3d5a80"),
+    heat_low=QColor("#fbd9c6"),
+    heat_high=QColor("#b3261e"),
+    demoted_low=QColor("#dbe7f5"),
+    demoted_high=QColor("#7fa8d6"),
+    neutral=QColor("#eeece7"),
+    reference=QColor("#8a94a3"),
+    suspect=QColor("#b3261e"),
+)
+DARK = Colours(
+    alarm=QColor("#ff9d90"),
+    caution=QColor("#f0b866"),
+    calm=QColor("#9dbce8"),
+    heat_low=QColor("#5c3327"),
+    heat_high=QColor("#ef7462"),
+    demoted_low=QColor("#24384f"),
+    demoted_high=QColor("#3f6c9e"),
+    neutral=QColor("#3a3b3e"),
+    reference=QColor("#8d97a6"),
+    suspect=QColor("#ef7462"),
+)
+
+
+def colours(palette: QPalette) -> Colours:
+    return DARK if is_dark(palette) else LIGHT
+
+
+def dark_palette() -> QPalette:
+    """For desktops that cannot be asked for their own dark colours."""
+    window, base, text = QColor("#1e1f22"), QColor("#26282c"), QColor("#e4e6ea")
+    palette = QPalette(text, QColor("#34373c"), QColor("#4a4d53"), QColor("#141517"), QColor("#3c3f44"), text, base)
+    roles = {
+        QPalette.ColorRole.Window: window,
+        QPalette.ColorRole.AlternateBase: window,
+        QPalette.ColorRole.BrightText: WHITE,
+        QPalette.ColorRole.Highlight: QColor("#2f6296"),
+        QPalette.ColorRole.HighlightedText: WHITE,
+        QPalette.ColorRole.ToolTipBase: QColor("#34373c"),
+        QPalette.ColorRole.ToolTipText: text,
+        QPalette.ColorRole.Link: QColor("#9dbce8"),
+    }
+    for role, color in roles.items():
+        palette.setColor(role, color)
+    for role in (QPalette.ColorRole.Text, QPalette.ColorRole.WindowText, QPalette.ColorRole.ButtonText):
+        palette.setColor(QPalette.ColorGroup.Disabled, role, mixed(text, base, 0.5))
+    palette.setColor(QPalette.ColorRole.PlaceholderText, mixed(text, base, 0.4))
+    return palette
+
+
+def is_dark(palette: QPalette) -> bool:
+    return palette.color(QPalette.ColorRole.Base).lightness() < 128
+
+
+def mixed(low: QColor, high: QColor, share: float) -> QColor:
+    share = min(max(share, 0.0), 1.0)
+    parts = zip(_rgb(low), _rgb(high), strict=True)
+    return QColor(*(round(a + (b - a) * share) for a, b in parts))
+
+
+def _rgb(color: QColor) -> tuple[int, int, int]:
+    return color.red(), color.green(), color.blue()
+
+
+def muted(palette: QPalette) -> QColor:
+    """Secondary text: still `READABLE` on the base colour."""
+    return mixed(palette.color(QPalette.ColorRole.Text), palette.color(QPalette.ColorRole.Base), 0.32)
+
+
+def hairline(palette: QPalette) -> QColor:
+    return mixed(palette.color(QPalette.ColorRole.Base), palette.color(QPalette.ColorRole.Text), 0.16)
+
+
+def heat(entry: EntryType, delta: float, scheme: Colours) -> QColor:
+    """Background of a numeric cell: warm with promotion, blue with demotion, neutral in between."""
+    if entry is EntryType.EXPOSED:
+        return mixed(scheme.heat_low, scheme.heat_high, (delta - 0.25) / 0.75)
+    if entry is EntryType.NEGATIVE:
+        return mixed(scheme.demoted_low, scheme.demoted_high, (-delta - 0.05) / 0.5)
+    return scheme.neutral
+
+
+def text_on(background: QColor) -> QColor:
+    """Near-black or white, whichever reads better there."""
+    return max((BLACK, WHITE), key=lambda ink: contrast(ink, background))
+
+
+def contrast(first: QColor, second: QColor) -> float:
+    """WCAG contrast ratio, 1 to 21."""
+    lighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(color: QColor) -> float:
+    def linear(value: float) -> float:
+        return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
+
+    red, green, blue = (linear(part / 255) for part in _rgb(color))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def verdict_color(verdict: Verdict | None, palette: QPalette) -> QColor:
+    scheme = colours(palette)
+    if verdict is Verdict.FLAGGED:
+        return scheme.alarm
+    if verdict is Verdict.INHERITED or verdict is Verdict.INCONCLUSIVE:
+        return scheme.caution
+    return muted(palette)
+
+
+def state_color(state: JobState, palette: QPalette) -> QColor:
+    scheme = colours(palette)
+    if state in (JobState.REFUSED, JobState.QUARANTINED):
+        return scheme.alarm
+    if state in (JobState.FAILED, JobState.LIMIT_EXCEEDED):
+        return scheme.caution
+    return palette.color(QPalette.ColorRole.Text)
+
+
+# --- letters and space ----------------------------------------------------------------------------------------
+
+
+def em(widget: QWidget) -> float:
+    """Height of a line in the widget's own font: the unit of every size here, so that it scales with the letters."""
+    return QFontMetricsF(widget.font()).height()
+
+
+def gap(share: float = 0.5) -> int:
+    """Space between things, in lines of the application's font."""
+    return max(1, round(QFontMetricsF(QGuiApplication.font()).height() * share))
+
+
+def sized(scale: float, *, bold: bool = False) -> QFont:
+    font = QFont(QGuiApplication.font())
+    font.setPointSizeF(font.pointSizeF() * scale)
+    if bold:
+        font.setWeight(QFont.Weight.DemiBold)
+    return font
+
+
+def monospace(scale: float = 0.95) -> QFont:
+    font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
+    font.setPointSizeF(QGuiApplication.font().pointSizeF() * scale)
+    return font
+
+
+# --- painted things -------------------------------------------------------------------------------------------
+
+
+def hatch(painter: QPainter, area: QRectF, color: QColor, step: float) -> None:
+    """Diagonal lines over `area`: "there is no number here", readable without any colour."""
+    painter.save()
+    painter.setClipRect(area, Qt.ClipOperation.IntersectClip)
+    painter.setPen(QPen(color, max(1.0, step / 8)))
+    x = area.left() - area.height()
+    while x < area.right():
+        painter.drawLine(QLineF(x, area.bottom(), x + area.height(), area.top()))
+        x += step
+    painter.restore()

@@ -1,0 +1,272 @@
+"""The window: a table above, one model in full below, and what runs around them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sys
+from pathlib import Path
+
+from PySide6.QtCore import QProcess, QProcessEnvironment, Qt, Signal
+from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
+from PySide6.QtWidgets import QMainWindow, QSplitter, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+
+from dife_gui.background import Background
+from dife_gui.feed import Detail, Feed, Overview, detail, is_alive, overview
+from dife_gui.models.models_table import ModelsTable
+from dife_gui.views import theme
+from dife_gui.views.detail import DetailPane
+from dife_gui.views.filter_box import FilterBox
+from dife_gui.views.keys import KEYS, Help
+from dife_gui.views.record import copy, identifiers
+from dife_gui.views.status import Banner, Empty, Status, dead_letters_text
+from dife_gui.views.table import ModelsView
+from dife_scanner.errors import DifeError, UsageError
+from dife_scanner.records import TriageState
+from dife_scanner.store import findings, outbox
+from dife_scanner.store.db import Store
+
+
+class Window(QMainWindow):
+    """Reads in the background whenever the feed says so; one reading at a time, never two of the same."""
+
+    settled = Signal()
+    """What was asked for is on screen."""
+
+    def __init__(self, home: Path, *, milliseconds: int | None = None) -> None:
+        super().__init__()
+        self._home = home
+        self._wanted: int | None = None
+        self._reading, self._again = False, False
+        self._overview: Overview | None = None
+        self._background = Background(home, self)
+        self.feed = Feed(home, self, **({} if milliseconds is None else {"milliseconds": milliseconds}))
+        self._build()
+        self._connect()
+
+    def _build(self) -> None:
+        self.setWindowTitle("DIFE Scanner")
+        self.filter = FilterBox()
+        self.table = ModelsTable(self)
+        self.models = ModelsView(self.table)
+        self.empty = Empty()
+        self.empty.show_reason("Reading…", "")
+        self.detail = DetailPane()
+        self.back = QToolButton()
+        self.back.setText("‹ All models")
+        self.back.setToolTip("Back to the table (Esc)")
+        self.back.setAccessibleName("Back to all models")
+        self.back.setAutoRaise(True)
+        self.back.hide()
+        self.dead_letters, self.trouble = Banner("Try again"), Banner()
+        self.status = Status(self._home)
+        self.setStatusBar(self.status)
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(self.models)
+        self.splitter = QSplitter(Qt.Orientation.Vertical)
+        self.splitter.addWidget(self._stack)
+        self.splitter.addWidget(self.detail)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.setStretchFactor(0, 0)
+        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setSizes([round(13 * theme.em(self)), round(30 * theme.em(self))])
+        self._stack.setMinimumHeight(round(5 * theme.em(self)))
+        self.detail.setMinimumHeight(round(5 * theme.em(self)))
+        centre = QWidget()
+        layout = QVBoxLayout(centre)
+        layout.setContentsMargins(theme.gap(0.7), theme.gap(0.6), theme.gap(0.7), 0)
+        layout.setSpacing(theme.gap(0.5))
+        for part in (self.filter, self.trouble, self.dead_letters):
+            layout.addWidget(part)
+        layout.addWidget(self.back, 0, Qt.AlignmentFlag.AlignLeft)
+        layout.addWidget(self.splitter, 1)
+        self.setCentralWidget(centre)
+
+    def _connect(self) -> None:
+        self.feed.changed.connect(self._read)
+        self.feed.looked.connect(self._time_passed)
+        self.feed.replaced.connect(self._background.reopen)
+        self.feed.failed.connect(self._show_failure)
+        self.filter.applied.connect(lambda _: self._read())
+        self.filter.left.connect(self._to_table)
+        self.models.chosen.connect(self._choose)
+        self.models.opened.connect(self.open_detail)
+        self.detail.left.connect(self._to_table)
+        self.back.clicked.connect(self._to_table)
+        self.detail.triage.decided.connect(self._triage)
+        self.dead_letters.asked.connect(self._revive)
+        self.status.start_asked.connect(self.start_watcher)
+        self.empty.asked.connect(self._leave_empty)
+        for key in KEYS:
+            for sequence in key.sequences:
+                QShortcut(QKeySequence(sequence), self, getattr(self, key.action))
+
+    def start(self) -> None:
+        """Begin to look at the store."""
+        self.feed.start()
+        self.models.setFocus()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.feed.close()
+        self._background.close()
+        super().closeEvent(event)
+
+    # --- reading ---
+
+    def _read(self) -> None:
+        if self._reading:
+            self._again = True
+            return
+        self._reading = True
+        text = self.filter.text
+        self._background.read(lambda store: overview(store, text), self._show_overview, self._reading_failed)
+
+    def _show_overview(self, found: Overview) -> None:
+        self._overview = found
+        self.trouble.show_text("")
+        with self.models.held():
+            self.table.show(found.rows)
+        self.filter.show_count(len(found.rows), found.total)
+        self.status.show_overview(found)
+        self.dead_letters.show_text(dead_letters_text(found.dead))
+        self._show_empty(found)
+        if found.rows and self.models.current_job is None:
+            self.models.choose(self.table.row(0).job.id)
+        self._read_detail()
+        self._done_reading()
+
+    def _time_passed(self) -> None:
+        """A watcher that falls silent changes nothing in the store; only the clock tells."""
+        if self._overview is not None:
+            self.status.show_overview(self._overview)
+
+    def _reading_failed(self, error: DifeError) -> None:
+        if isinstance(error, UsageError):
+            self.filter.show_problem(f"{error.what}. {error.advice}")
+        else:
+            self._show_failure(error)
+        self._done_reading()
+
+    def _done_reading(self) -> None:
+        self._reading = False
+        if self._again:
+            self._again = False
+            self._read()
+
+    def _show_failure(self, error: DifeError) -> None:
+        self.trouble.show_text(f"{error.what}. {error.advice}".rstrip(". ") + ".")
+        if self.table.rowCount() == 0:
+            self.empty.show_reason("The store cannot be read", error.what)
+
+    def _show_empty(self, found: Overview) -> None:
+        self._stack.setCurrentWidget(self.models if found.rows else self.empty)
+        self.detail.setVisible(bool(found.rows))
+        if found.rows:
+            return
+        self.back.hide()
+        self._stack.show()
+        if found.total:
+            hidden = f"The filter hides all {found.total:,}." if found.total > 1 else "The filter hides the only one."
+            self.empty.show_reason("No model matches", hidden, "Clear the filter")
+        elif is_alive(found.watcher):
+            self.empty.show_reason("No models yet", "A watcher is running; what its first poll finds appears here.")
+        else:
+            why = f"No watcher has filled {self._home}. Start one here, or run “dife demo” to see a whole run."
+            self.empty.show_reason("No models yet", why, "Start watcher")
+
+    def _leave_empty(self) -> None:
+        if self._overview is not None and self._overview.total:
+            self.filter.set_text("")
+        else:
+            self.start_watcher()
+
+    # --- one model ---
+
+    def _choose(self, job_id: int | None) -> None:
+        self._wanted = job_id
+        if job_id is None:
+            self.detail.show_detail(None)
+        else:
+            self._read_detail()
+
+    def _read_detail(self) -> None:
+        job_id = self._wanted
+        if job_id is None:
+            self.settled.emit()
+            return
+        self._background.read(lambda store: detail(store, job_id), self._show_detail, self._detail_failed)
+
+    def _show_detail(self, found: Detail) -> None:
+        if found.row.job.id == self._wanted:
+            self.detail.show_detail(found)
+            self.settled.emit()
+
+    def _detail_failed(self, error: DifeError) -> None:
+        self.trouble.show_text(f"{error.what}. {error.advice}".rstrip(". ") + ".")
+
+    def _triage(self, fingerprint: str, state: TriageState, note: str) -> None:
+        actor = getpass.getuser()
+
+        def write(store: Store) -> None:
+            findings.triage(store, fingerprint, state, actor=actor, note=note)
+
+        def stored(_: None) -> None:
+            self.detail.triage.accepted(fingerprint)
+            self._read_detail()
+
+        self._background.write(write, stored, lambda error: self.detail.triage.show_problem(error.what))
+
+    def _revive(self) -> None:
+        self._background.write(lambda store: outbox.revive(store), lambda _: self.refresh(), self._show_failure)
+
+    # --- what keys and buttons do ---
+
+    def refresh(self) -> None:
+        self.feed.refresh()
+
+    def focus_filter(self) -> None:
+        self.filter.line.setFocus(Qt.FocusReason.ShortcutFocusReason)
+        self.filter.line.selectAll()
+
+    def focus_note(self) -> None:
+        note = self.detail.triage.note
+        if note.isVisible():
+            self.detail.ensureWidgetVisible(note)
+            note.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def copy_model(self) -> None:
+        if self.detail.detail is not None:
+            copy(identifiers(self.detail.detail)[0][1])
+
+    def show_help(self) -> None:
+        Help(self).exec()
+
+    def open_detail(self) -> None:
+        """The selected model over the whole window; Escape brings the table back."""
+        if self.detail.detail is not None:
+            self._stack.hide()
+            self.back.show()
+            self.detail.setFocus()
+
+    def _to_table(self) -> None:
+        self.back.hide()
+        self._stack.show()
+        self.models.setFocus()
+
+    def start_watcher(self) -> None:
+        """`dife watch` on the same state directory, living on after this window."""
+        program = Path(sys.executable).with_name("dife.exe" if os.name == "nt" else "dife")
+        process = QProcess()
+        environment = QProcessEnvironment.systemEnvironment()
+        environment.insert("DIFE_HOME", str(self._home))
+        process.setProcessEnvironment(environment)
+        process.setProgram(str(program))
+        process.setArguments(["watch"])
+        for channel in (process.setStandardOutputFile, process.setStandardErrorFile):
+            channel(str(self._home / "logs" / "watch.log"), QProcess.OpenModeFlag.Append)
+        started, _ = process.startDetached()
+        if started:
+            self.status.showMessage("Watcher started; it writes to logs/watch.log", 5000)
+        else:
+            self.trouble.show_text(f"A watcher could not be started from here. Run: DIFE_HOME={self._home} dife watch")
