@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,9 @@ def run(tiny_vit: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     program = Path(__file__).with_name("hostile.py")
     scratch = tmp_path_factory.mktemp("hostile")
     command = [sys.executable, str(program), str(tiny_vit), str(scratch)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=200, env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)
 
