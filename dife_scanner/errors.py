@@ -51,6 +51,10 @@ class RepoGated(HubError):
     """Access has to be asked for on the hub first."""
 
 
+class RepoPrivate(HubError):
+    """The repository exists and the hub forbids this token (or no token) to read it."""
+
+
 class RepoDisabled(HubError):
     """The hub has switched the repository off."""
 

@@ -1,0 +1,26 @@
+"""The hub: what is there, what is new, and bringing it here verified."""
+
+from dife_scanner.hub.client import Hub
+from dife_scanner.hub.deadline import Deadline
+from dife_scanner.hub.listing import Page
+from dife_scanner.hub.manifest import base_claim, local_manifest, manifest, small_files, wanted_files
+from dife_scanner.hub.poll import LOOKBACK_DAYS, SOURCES, Plan, PollResult, plan, poll
+from dife_scanner.hub.wire import RateLimit
+
+__all__ = [
+    "LOOKBACK_DAYS",
+    "SOURCES",
+    "Deadline",
+    "Hub",
+    "Page",
+    "Plan",
+    "PollResult",
+    "RateLimit",
+    "base_claim",
+    "local_manifest",
+    "manifest",
+    "plan",
+    "poll",
+    "small_files",
+    "wanted_files",
+]

@@ -1,0 +1,273 @@
+"""One pass over a hub's listings: what is new since the last one, and what it would cost to look at it.
+
+A listing is not a snapshot: a model changed while we page jumps ahead of the cursor. So each source is read from the
+top down to its watermark less an overlap, revisions are told apart by commit, and the watermark of a source is the
+newest change seen on its first page, handed out only when the source was read to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from dife_scanner.errors import BadToken, HubError, HubUnavailable, LimitExceeded, UsageError
+from dife_scanner.hub import listing
+from dife_scanner.hub.client import Hub
+from dife_scanner.hub.deadline import Deadline
+from dife_scanner.hub.manifest import manifest, wanted_files
+from dife_scanner.records import HubModel, JobState, ModelRef
+
+SOURCES = (
+    "filter=open_clip",
+    "filter=clip",
+    "filter=siglip",
+    "filter=siglip2",
+    "filter=chinese_clip",
+    "pipeline_tag=zero-shot-image-classification",
+    "filter=arxiv:2103.00020",
+    "filter=base_model:openai/clip-vit-base-patch32",
+    "filter=base_model:openai/clip-vit-base-patch16",
+    "filter=base_model:openai/clip-vit-large-patch14",
+    "filter=base_model:openai/clip-vit-large-patch14-336",
+    "filter=base_model:laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
+    "filter=base_model:laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+    "search=clip",
+)
+"""No single filter finds every CLIP; the union does as far as authors tag or name them so."""
+LOOKBACK_DAYS = 30.0
+"""How far a source is read that has no watermark yet."""
+
+Progress = Callable[[str, int, int], None]
+"""Called after each page with the source, its pages so far and the models seen in the whole pass."""
+
+
+@dataclass(frozen=True)
+class PollResult:
+    models: tuple[HubModel, ...]
+    """Revisions not known before, each repository once, newest change first. From the listing: no sizes."""
+    watermarks: dict[str, str]
+    """For each source read to its end. Store them after `models`, never before."""
+    malformed: int
+    """Items that could not be read."""
+    requests: int
+    seen: int
+    """Distinct repositories within the time looked at."""
+    complete: bool
+    """Every source was read to its end."""
+    problems: tuple[str, ...] = ()
+    """Why a source was not, and the kinds of malformed items."""
+    retry_after: float | None = None
+    """Seconds the hub asked us to stay away."""
+
+
+@dataclass
+class _Pass:
+    """What one pass has gathered so far."""
+
+    newest: dict[str, HubModel] = field(default_factory=dict)
+    watermarks: dict[str, str] = field(default_factory=dict)
+    """Of the sources read to their end; empty text for one that showed nothing."""
+    malformed: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    errors: list[HubError | LimitExceeded] = field(default_factory=list)
+
+
+def poll(
+    hub: Hub,
+    *,
+    known: Mapping[str, str],
+    watermarks: Mapping[str, str],
+    overlap_seconds: float = 3600.0,
+    deadline: Deadline | None = None,
+    sources: Sequence[str] = SOURCES,
+    lookback_days: float | None = LOOKBACK_DAYS,
+    since: datetime | None = None,
+    progress: Progress | None = None,
+) -> PollResult:
+    """Read every source down to what was read before.
+
+    `known` maps repositories to the commit seen last. A source without a watermark is read `lookback_days` back
+    (`None`: to its end); `since` (with a time zone) replaces watermark and look-back. A source that fails or is cut
+    by the deadline makes the pass incomplete. Raises `HubUnavailable` where the hub never answered, `BadToken`, and
+    the source's own error where none could be read.
+    """
+    if since is not None and since.tzinfo is None:
+        raise UsageError("the time to look back to has no time zone", "write it as 2026-10-01T00:00:00Z")
+    deadline, began, requests, found = deadline or Deadline(), datetime.now(UTC), hub.requests, _Pass()
+    for number, source in enumerate(sources, 1):
+        bound = since or _bound(watermarks.get(source), overlap_seconds, lookback_days, began)
+        if not _read_source(hub, source, bound, began, found, deadline, progress):
+            found.problems += [f"{left}: not asked any more" for left in sources[number:]]
+            break
+    if found.errors and not found.newest and not found.watermarks:
+        raise found.errors[0]
+    models = sorted(found.newest.values(), key=lambda model: (model.last_modified, model.repo_id), reverse=True)
+    return PollResult(
+        models=tuple(model for model in models if known.get(model.repo_id) != model.sha),
+        watermarks={source: value for source, value in found.watermarks.items() if value},
+        malformed=sum(found.malformed.values()),
+        requests=hub.requests - requests,
+        seen=len(models),
+        complete=set(sources) <= set(found.watermarks),
+        problems=(*found.problems, *(f"{count} × {kind}" for kind, count in sorted(found.malformed.items()))),
+        retry_after=max((asked for error in found.errors if (asked := _asked(error))), default=None),
+    )
+
+
+def _read_source(
+    hub: Hub,
+    source: str,
+    bound: datetime | None,
+    began: datetime,
+    found: _Pass,
+    deadline: Deadline,
+    progress: Progress | None,
+) -> bool:
+    """Read one source into `found`; false where going on with the next makes no sense."""
+    top, oldest = "", listing.utc(bound) if bound else ""
+    try:
+        for number, page in enumerate(hub.pages(source, bound, deadline=deadline), 1):
+            if number == 1:
+                top = max((model.last_modified for model in page.models), default="")
+            _add(found, [model for model in page.models if model.last_modified >= oldest])
+            for reason in page.malformed:
+                found.malformed[reason] = found.malformed.get(reason, 0) + 1
+            if progress:
+                progress(source, number, len(found.newest))
+    except BadToken:
+        raise
+    except (HubError, LimitExceeded) as error:
+        found.errors.append(error)
+        found.problems.append(f"{source}: {error.what}")
+        return not deadline.passed and hub.answers > 0 and _asked(error) is None
+    # a date from the future would hide everything changed until then
+    found.watermarks[source] = min(top, listing.utc(began)) if top else ""
+    return True
+
+
+def _add(found: _Pass, models: Sequence[HubModel]) -> None:
+    for model in models:
+        had = found.newest.get(model.repo_id)
+        if had is None or had.last_modified < model.last_modified:
+            found.newest[model.repo_id] = model
+
+
+def _asked(error: HubError | LimitExceeded) -> float | None:
+    return error.retry_after if isinstance(error, HubUnavailable) else None
+
+
+def _bound(watermark: str | None, overlap: float, lookback_days: float | None, began: datetime) -> datetime | None:
+    if watermark:
+        return datetime.fromisoformat(watermark) - timedelta(seconds=overlap)
+    return None if lookback_days is None else began - timedelta(days=lookback_days)
+
+
+# --- before anything is fetched -------------------------------------------------------------------------------
+
+API_REQUESTS = {False: 500, True: 1000}
+"""Per five minutes without and with a token, as the hub documents; what it says in its answers wins."""
+RESOLVER_REQUESTS = {False: 3000, True: 5000}
+WINDOW_SECONDS = 300.0
+BYTES_PER_SECOND = 10e6
+SAMPLE = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What fetching the models of a pass would take."""
+
+    models: int
+    """New revisions."""
+    auditable: int
+    """Of these, how many have a layout this version can audit, as far as names tell."""
+    states: dict[str, int]
+    """New revisions by the state they would go to at once."""
+    bytes: int
+    requests: int
+    """Still to be sent, for looking at and fetching the auditable ones."""
+    hours: float
+    exact: bool
+    """Every size was asked for; otherwise the mean of a sample stands for the others."""
+    assumptions: tuple[str, ...]
+
+
+def plan(
+    hub: Hub,
+    result: PollResult,
+    *,
+    sample: int = SAMPLE,
+    bytes_per_second: float = BYTES_PER_SECOND,
+    audit_seconds: float = 0.0,
+    deadline: Deadline | None = None,
+) -> Plan:
+    """Work out the cost of `result.models`; sends one listing request for each of at most `sample` models.
+
+    `audit_seconds` is what one audit takes on this machine, where known. Raises the errors of `Hub.tree` only where
+    no size at all could be learned.
+    """
+    judged = [(model, manifest(model, {}).state) for model in result.models]
+    wanted = [model for model, state in judged if state is JobState.QUEUED]
+    asked = wanted[:: max(1, -(-len(wanted) // max(1, sample)))]
+    sizes = _sizes(hub, asked, deadline or Deadline())
+    total = round(sum(size for size, _ in sizes) * len(wanted) / max(1, len(sizes)))
+    files = round(sum(count for _, count in sizes) * len(wanted) / max(1, len(sizes)))
+    quota, window = _api_quota(hub)
+    looking = 2 * len(wanted)
+    seconds = max(looking / quota * window, files / RESOLVER_REQUESTS[hub.has_token] * WINDOW_SECONDS)
+    states: dict[str, int] = {}
+    for _, state in judged:
+        states[state.value] = states.get(state.value, 0) + 1
+    return Plan(
+        models=len(judged),
+        auditable=len(wanted),
+        states=states,
+        bytes=total,
+        requests=looking + files,
+        hours=(seconds + total / bytes_per_second + audit_seconds * len(wanted)) / 3600,
+        exact=len(sizes) == len(wanted),
+        assumptions=_assumptions(hub, quota, window, bytes_per_second, audit_seconds, len(sizes), len(wanted)),
+    )
+
+
+def _sizes(hub: Hub, models: Sequence[HubModel], deadline: Deadline) -> list[tuple[int, int]]:
+    """Bytes and files to fetch of each model that could be asked for."""
+    sizes: list[tuple[int, int]] = []
+    failure: HubError | LimitExceeded | None = None
+    for model in models:
+        try:
+            files = hub.tree(ModelRef(model.repo_id, model.sha), deadline=deadline)
+        except HubUnavailable as error:
+            failure = error
+            break
+        except (HubError, LimitExceeded) as error:
+            failure = error  # gone or closed since the listing
+            continue
+        wanted = wanted_files(files)
+        sizes.append((sum(file.size or 0 for file in wanted), len(wanted)))
+    if failure is not None and not sizes:
+        raise failure
+    return sizes
+
+
+def _api_quota(hub: Hub) -> tuple[int, float]:
+    """Requests and seconds of the hub's window, from its own answers where it says."""
+    rate = hub.rate
+    if rate is not None and rate.bucket == "api" and rate.quota and rate.window:
+        return rate.quota, float(rate.window)
+    return API_REQUESTS[hub.has_token], WINDOW_SECONDS
+
+
+def _assumptions(
+    hub: Hub, quota: int, window: float, bytes_per_second: float, audit_seconds: float, asked: int, wanted: int
+) -> tuple[str, ...]:
+    stated = "as the hub states" if hub.rate and hub.rate.quota else "as documented"
+    lines = [
+        f"{quota} API requests per {window:g} s ({stated}), {RESOLVER_REQUESTS[hub.has_token]} file requests per "
+        f"{WINDOW_SECONDS:g} s (as documented)",
+        f"downloads at {bytes_per_second / 1e6:g} MB/s, one after another",
+        f"{audit_seconds:g} s per audit" if audit_seconds else "audit time not included",
+    ]
+    if asked < wanted:
+        lines.append(f"sizes of {asked} models asked for, their mean taken for the other {wanted - asked}")
+    return tuple(lines)

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub_files import CONFIG, WEIGHTS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dife_scanner.errors import Unsupported, UsageError
+from dife_scanner.hub import base_claim, local_manifest, manifest, small_files
+from dife_scanner.records import HubFile, HubModel, JobState, Layout
+
+OTHER_WEIGHTS, PICKLE = "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"
+
+
+def model(*paths: str, size: int = 100, **fields: Any) -> HubModel:
+    files = tuple(HubFile(path, size, git_oid="b" * 40) for path in paths)
+    return HubModel("org/name", "a" * 40, "2026-10-01T00:00:00.000000+00:00", files=files, **fields)
+
+
+def test_an_open_clip_checkpoint_is_queued_with_what_it_needs(config: bytes) -> None:
+    found = model(
+        CONFIG, WEIGHTS, PICKLE, "tokenizer.json", "README.md", "model.safetensors", "config.json", "vocab.json"
+    )
+    assert [file.path for file in small_files(found)] == [CONFIG]
+    made = manifest(found, {CONFIG: config})
+    assert (made.layout, made.state, made.reason) == (Layout.OPEN_CLIP, JobState.QUEUED, "")
+    assert made.architecture == "ViT 64/16 w192 d6 · text w128 d3 · embed 128"
+    assert [file.path for file in made.files] == [CONFIG, WEIGHTS, "tokenizer.json", "vocab.json"]
+    assert made.bytes_to_fetch == 400
+    assert str(made.ref) == "org/name@aaaaaaaaaaaa"
+
+
+def test_the_converted_weights_are_taken_where_there_are_no_others(config: bytes) -> None:
+    assert manifest(model(CONFIG, OTHER_WEIGHTS), {CONFIG: config}).files[1].path == OTHER_WEIGHTS
+    assert manifest(model(CONFIG, OTHER_WEIGHTS, WEIGHTS), {CONFIG: config}).files[1].path == WEIGHTS
+
+
+@pytest.mark.parametrize(
+    ("paths", "fields", "layout", "words"),
+    [
+        ([CONFIG, PICKLE], {}, Layout.OPEN_CLIP_PICKLE, "weights only as a pickle"),
+        ([PICKLE], {}, Layout.OPEN_CLIP_PICKLE, "never loaded"),
+        ([WEIGHTS], {}, Layout.OPEN_CLIP, "without open_clip_config.json"),
+        ([CONFIG, "model.safetensors"], {}, Layout.OPEN_CLIP, "without open_clip_model.safetensors"),
+        (["config.json", "model.safetensors"], {"library": "transformers"}, Layout.TRANSFORMERS, "not mapped yet"),
+        (["config.json", "model-00001-of-00002.safetensors"], {"tags": ("siglip",)}, Layout.TRANSFORMERS, "not mapped"),
+        (["config.json", "pytorch_model.bin"], {"tags": ("clip",)}, Layout.TRANSFORMERS, "only as a pickle (.bin)"),
+        (["modules.json", "0_CLIPModel/model.safetensors"], {}, Layout.SENTENCE_TRANSFORMERS, "not mapped"),
+        (["model_index.json", "text_encoder/config.json"], {}, Layout.DIFFUSION, "text encoder"),
+        (["adapter_config.json", "adapter_model.safetensors"], {}, Layout.PEFT, "not merged"),
+        (["onnx/model.onnx", "config.json"], {}, Layout.ONNX, "not read yet"),
+        (["clip.gguf"], {}, Layout.GGUF, "not read yet"),
+        (["model.ggmlv0.f16.bin"], {}, Layout.GGUF, "not read yet"),
+        (["model.safetensors"], {"library": "timm"}, Layout.TIMM, "timm"),
+        (["checkpoint.pt"], {}, Layout.OTHER, "pickle"),
+        (["README.md"], {}, Layout.OTHER, "no known CLIP layout"),
+        ([], {}, Layout.OTHER, "no files"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_audited_yet_has_a_reason(
+    paths: list[str], fields: dict[str, Any], layout: Layout, words: str
+) -> None:
+    found = model(*paths, **fields)
+    made = manifest(found, {})
+    assert (made.layout, made.state) == (layout, JobState.UNSUPPORTED) and words in made.reason
+    assert small_files(found) == [] and made.files == () and made.bytes_to_fetch == 0
+
+
+def test_the_states_of_access(config: bytes) -> None:
+    def state(small: dict[str, bytes], **fields: Any) -> JobState:
+        made = manifest(model(CONFIG, WEIGHTS, **fields), small)
+        assert made.reason or made.state is JobState.QUEUED
+        return made.state
+
+    read = {CONFIG: config}
+    assert state({}, gated=True) is JobState.GATED
+    assert state({}, private=True) is JobState.PRIVATE
+    assert state(read, gated=True) is JobState.QUEUED  # its token was let in
+    assert state(read, private=True) is JobState.QUEUED
+    assert state(read, disabled=True) is JobState.DISABLED
+    assert state({}) is JobState.QUEUED
+    assert (
+        manifest(model("config.json", "model.safetensors", gated=True, tags=("clip",)), {}).state
+        is JobState.UNSUPPORTED
+    )
+
+
+def test_limits_are_said_before_anything_is_fetched(config: bytes) -> None:
+    made = manifest(model(CONFIG, WEIGHTS, size=100), {CONFIG: config}, checkpoint_bytes=99)
+    assert made.state is JobState.LIMIT_EXCEEDED and "100 bytes, the limit is 99" in made.reason
+    huge = model(CONFIG, WEIGHTS, size=1 << 30)
+    assert small_files(huge) == []
+    assert manifest(huge, {}).state is JobState.LIMIT_EXCEEDED
+
+
+def _config(**model_cfg: Any) -> dict[str, bytes]:
+    cfg = {
+        "embed_dim": 512,
+        "vision_cfg": {"layers": [3, 4, 6, 3], "width": 64, "image_size": 96},
+        "text_cfg": {"width": 64},
+    }
+    return {CONFIG: json.dumps({"model_cfg": cfg | model_cfg}).encode()}
+
+
+def test_architectures_are_named() -> None:
+    found = model(CONFIG, WEIGHTS)
+    assert manifest(found, _config()).architecture == "RN 96 3-4-6-3 w64 · text w64 d12 · embed 512"
+    short = manifest(found, _config(quick_gelu=True, text_cfg={"width": 8, "layers": 2, "context_length": 32}))
+    assert short.architecture.endswith("text w8 d2 c32 · embed 512 · quick_gelu")
+
+
+def test_towers_from_elsewhere_are_not_fetched() -> None:
+    found = model(CONFIG, WEIGHTS)
+    timm = manifest(found, _config(vision_cfg={"timm_model_name": "vit_small"}))
+    assert timm.state is JobState.UNSUPPORTED and "timm model vit_small" in timm.reason
+    other = manifest(found, _config(text_cfg={"hf_model_name": "evil/\x1b[31mcode"}))
+    assert other.state is JobState.UNSUPPORTED and "another repository (evil/code)" in other.reason
+    # a name that is a place is for the intake to refuse, as a finding
+    assert manifest(found, _config(vision_cfg={"timm_model_name": "hf-hub:evil/code"})).state is JobState.QUEUED
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"model_cfg": 3}', b'{"model_cfg": {"vision_cfg": [1]}}'],
+    ids=range(6),
+)
+def test_a_broken_config_is_left_to_the_intake_to_refuse(raw: bytes) -> None:
+    made = manifest(model(CONFIG, WEIGHTS), {CONFIG: raw})
+    assert (made.state, made.architecture) == (JobState.QUEUED, "")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
+            st.sampled_from(["model_cfg", "vision_cfg", "text_cfg", "layers", "width", "timm_model_name"]), inner),
+    )
+)  # fmt: skip
+def test_no_config_whatever_raises(body: object) -> None:
+    manifest(model(CONFIG, WEIGHTS), {CONFIG: json.dumps(body).encode()})
+
+
+def test_base_claims_are_read_from_the_tags() -> None:
+    assert base_claim(["clip", "base_model:a/b", "base_model:finetune:a/b"]) == "a/b (finetune)"
+    assert base_claim(["base_model:quantized:a/b", "base_model:a/b", "base_model:c/d"]) == "a/b (quantized), c/d"
+    assert base_claim(["clip"]) == ""
+
+
+# --- local ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, config: bytes) -> Path:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / CONFIG).write_bytes(config)
+    (folder / WEIGHTS).write_bytes(b"weights")
+    return folder
+
+
+def test_a_folder_is_named_by_its_contents(folder: Path, tmp_path: Path) -> None:
+    made = local_manifest(folder)
+    assert made.ref.local and made.ref.repo_id == str(folder) and made.state is JobState.QUEUED
+    assert made.ref.revision.startswith("local-") and len(made.ref.revision) == 40
+    assert made.architecture == "ViT 64/16 w192 d6 · text w128 d3 · embed 128"
+    assert made.files[1] == HubFile(WEIGHTS, 7, sha256=hashlib.sha256(b"weights").hexdigest())
+    (folder / "README.md").write_text("does not matter")
+    assert local_manifest(folder).ref == made.ref
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert local_manifest(moved).ref.revision == made.ref.revision
+    (moved / WEIGHTS).write_bytes(b"weightS")
+    assert local_manifest(moved).ref.revision != made.ref.revision
+
+
+def test_one_file_beside_its_config(folder: Path) -> None:
+    (folder / "epoch-2.safetensors").write_bytes(b"two")
+    made = local_manifest(folder / "epoch-2.safetensors")
+    assert [file.path for file in made.files] == [CONFIG, "epoch-2.safetensors"]
+    assert local_manifest(folder).files[1].path == WEIGHTS
+    (folder / WEIGHTS).unlink()
+    assert local_manifest(folder).files[1].path == "epoch-2.safetensors"
+    (folder / "epoch-1.safetensors").write_bytes(b"one")
+    with pytest.raises(UsageError, match=r"holds 2 \.safetensors files"):
+        local_manifest(folder)
+
+
+def test_what_is_no_checkpoint_is_said(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        local_manifest(tmp_path / "none")
+    with pytest.raises(UsageError, match="is not a checkpoint"):
+        local_manifest(folder / CONFIG)
+    (folder / WEIGHTS).rename(folder / PICKLE)
+    with pytest.raises(Unsupported, match="a pickle is never loaded"):
+        local_manifest(folder)
+    (folder / PICKLE).unlink()
+    os.mkfifo(folder / WEIGHTS)
+    with pytest.raises(Unsupported, match=r"no \.safetensors weights"):
+        local_manifest(folder)
+    (folder / CONFIG).unlink()
+    with pytest.raises(Unsupported, match=f"has no {CONFIG}") as caught:
+        local_manifest(folder)
+    assert caught.value.advice
+
+
+def test_local_limits(folder: Path) -> None:
+    made = local_manifest(folder, checkpoint_bytes=3)
+    assert made.state is JobState.LIMIT_EXCEEDED and "the limit is 3" in made.reason
