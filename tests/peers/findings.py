@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
     from run import Report
 
 SECONDS = 600
+
+
+@contextmanager
+def hub(folder: Path, root: Path | None) -> Iterator[LoopbackHub]:
+    """A running hub with the repositories of `dife demo`, or with those of `root`."""
+    with LoopbackHub(root or folder) as running:
+        if root is None:
+            from dife_scanner.lab import demo, specimens
+
+            demo.publish(running, {name: specimens.build(name) for name in specimens.SPECIMENS})
+        yield running
 
 
 def compare(report: Report, hub: LoopbackHub, endpoint: str, repo_id: str, work: Path) -> None:
