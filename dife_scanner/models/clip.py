@@ -73,7 +73,10 @@ class ClipEncoder:
         for start in range(0, len(pixels), self._images_at_once):
             part = slice(start, start + self._images_at_once)
             batch = torch.from_numpy(np.ascontiguousarray(pixels[part])).to(self.device).permute(0, 3, 1, 2)
-            found[part] = _unit(self.model.visual((batch.float() / 255 - self._mean) / self._std), "a picture")
+            # full float32 and one algorithm per shape, so that a GPU repeats itself and agrees with a CPU
+            with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+                embedded = self.model.visual((batch.float() / 255 - self._mean) / self._std)
+            found[part] = _unit(embedded, "a picture")
         return found
 
     @torch.inference_mode()

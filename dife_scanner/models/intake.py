@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,10 +90,10 @@ class Staged:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def find(folder: Path) -> dict[str, Path]:
+def find(folder: Path, *, follow_links: bool = False) -> dict[str, Path]:
     """The files of a checkpoint in `folder`, or beside a single `.safetensors` file of any name, for `stage`.
 
-    Links are not followed here; pass a resolved path where the folder's owner is trusted.
+    `follow_links` is for a folder whose owner is trusted, such as the hub client's cache, which is made of links.
     Raises `Unsupported` where the configuration or the weights are missing.
     """
     if folder.suffix == ".safetensors" and not folder.is_dir():
@@ -105,7 +106,7 @@ def find(folder: Path) -> dict[str, Path]:
             raise Unsupported(
                 f"{folder} has no {name}", "only checkpoints saved by open_clip as safetensors can be audited"
             )
-    return found
+    return {name: path.resolve() for name, path in found.items()} if follow_links else found
 
 
 def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: IntakeLimits) -> Staged:
@@ -113,7 +114,9 @@ def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path
 
     Names must be on the closed list. Each file must be a regular one and no link, at most `small_file_bytes` long
     (weights: `checkpoint_bytes`), and, where `expected` names it, of the announced size and sha256 or git
-    blob id. Raises `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
+    blob id. Where anything is wrong, `dest` is removed again; only a killed process leaves one behind.
+
+    Raises `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
     """
     unknown = sorted(set(files) - set(KNOWN_FILES))
     if unknown:
@@ -123,13 +126,20 @@ def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path
     except FileExistsError:
         raise UsageError(f"{dest} exists already", "a private copy starts in a folder of its own") from None
     except OSError as error:
-        raise _disk_error(error, dest) from error
-    staged: list[StagedFile] = []
-    for name in sorted(files):
-        most = limits.small_file_bytes if name == CONFIG_FILE else limits.checkpoint_bytes
-        with _opened(files[name], name) as source:
-            staged.append(_copy(source, name, dest / name, expected.get(name), most, limits.small_file_bytes))
-    return Staged(dest, tuple(staged))
+        raise disk_error(error, dest) from error
+    try:
+        return Staged(
+            dest, tuple(_stage_one(name, files[name], expected.get(name), dest, limits) for name in sorted(files))
+        )
+    except BaseException:
+        shutil.rmtree(dest, ignore_errors=True)
+        raise
+
+
+def _stage_one(name: str, path: Path, announced: HubFile | None, dest: Path, limits: IntakeLimits) -> StagedFile:
+    most = limits.small_file_bytes if name == CONFIG_FILE else limits.checkpoint_bytes
+    with _opened(path, name) as source:
+        return _copy(source, name, dest / name, announced, most, limits.small_file_bytes)
 
 
 def _opened(path: Path, name: str) -> BinaryIO:
@@ -173,7 +183,7 @@ def _copy(source: BinaryIO, name: str, to: Path, announced: HubFile | None, most
                     git.update(chunk)
         to.chmod(0o400)
     except OSError as error:
-        raise _disk_error(error, to) from error
+        raise disk_error(error, to) from error
     if copied != size:
         raise ContentMismatch(f"{name} changed while it was being copied", "try again once nobody writes to it")
     done = StagedFile(name, to, size, sha256.hexdigest(), git.hexdigest() if git else "")
@@ -212,7 +222,8 @@ def _compare_hash(file: StagedFile, announced: HubFile | None) -> None:
         )
 
 
-def _disk_error(error: OSError, path: Path) -> Exception:
+def disk_error(error: OSError, path: Path) -> Exception:
+    """The error with words for a failed write to `path`; `error` itself where there are none."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return DiskFull(f"the disk is full: {path} could not be written", "free some space and run again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -7,7 +7,9 @@ is fetched, nothing is unpickled, and no name in a file is ever looked up anywhe
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,18 +31,31 @@ def load(
     limits: Limits | None = None,
     expected: Mapping[str, HubFile] | None = None,
     workdir: Path | None = None,
+    follow_links: bool = False,
 ) -> ClipEncoder:
     """Load an open_clip checkpoint with safetensors from `folder` (or a `.safetensors` file beside its configuration).
 
     A private copy is made in `workdir` (default: the system's temporary folder) and removed again. `expected` maps
     file names to what the hub announced; sizes and hashes are compared. `device` is `cpu`, `cuda`, `cuda:N` or `auto`.
+    `follow_links` is for folders whose owner is trusted, see `intake.find`.
 
     Raises `Unsupported`, `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
     """
     limits = limits or default_limits()
-    with tempfile.TemporaryDirectory(prefix="dife-", dir=workdir) as scratch:
-        staged = intake.stage(intake.find(folder), expected or {}, Path(scratch) / "copy", limits)
+    files = intake.find(folder, follow_links=follow_links)
+    with _scratch(workdir) as scratch:
+        staged = intake.stage(files, expected or {}, scratch / "copy", limits)
         return load_staged(staged, device=device, limits=limits)
+
+
+@contextlib.contextmanager
+def _scratch(workdir: Path | None) -> Iterator[Path]:
+    try:
+        made = tempfile.TemporaryDirectory(prefix="dife-", dir=workdir)
+    except OSError as error:
+        raise intake.disk_error(error, workdir or Path(tempfile.gettempdir())) from error
+    with made as name:
+        yield Path(name)
 
 
 def load_staged(staged: intake.Staged, *, device: str = "cpu", limits: Limits | None = None) -> ClipEncoder:

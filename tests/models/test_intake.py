@@ -12,7 +12,15 @@ from pathlib import Path
 import pytest
 from checkpoints import CONFIG, WEIGHTS
 
-from dife_scanner.errors import ContentMismatch, DiskFull, HomeUnwritable, LimitExceeded, Unsupported, UsageError
+from dife_scanner.errors import (
+    ContentMismatch,
+    DiskFull,
+    HomeUnwritable,
+    LimitExceeded,
+    Refused,
+    Unsupported,
+    UsageError,
+)
 from dife_scanner.models import intake
 from dife_scanner.models.intake import Staged, find, stage
 from dife_scanner.records import HubFile
@@ -88,7 +96,7 @@ def test_the_content_hash_depends_on_every_byte_and_on_nothing_else(
 def test_a_file_beyond_its_limit_is_not_copied(staged: Callable[..., Staged], tmp_path: Path) -> None:
     with pytest.raises(LimitExceeded, match="7000 bytes; the limit is 6000"):
         staged(limits=LIMITS.model_copy(update={"checkpoint_bytes": 6000}))
-    assert not (tmp_path / "copy" / WEIGHTS).exists()
+    assert not (tmp_path / "copy").exists()
 
 
 def test_a_file_that_grows_while_it_is_copied_is_noticed(
@@ -128,6 +136,17 @@ def test_finds_weights_beside_their_configuration(source: Path) -> None:
     (source / CONFIG).unlink()
     with pytest.raises(Unsupported, match=f"no {CONFIG}"):
         find(source)
+
+
+def test_links_are_followed_only_where_the_caller_says_so(source: Path, tmp_path: Path) -> None:
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    for name in (CONFIG, WEIGHTS):
+        (snapshot / name).symlink_to(source / name)
+    with pytest.raises(Refused, match="symbolic link"):
+        stage(find(snapshot), {}, tmp_path / "copy", LIMITS)
+    copy = stage(find(snapshot, follow_links=True), {}, tmp_path / "copy", LIMITS)
+    assert copy.weights.path.read_bytes() == (source / WEIGHTS).read_bytes()
 
 
 def test_only_known_names_go_into_a_folder_of_their_own(source: Path, tmp_path: Path) -> None:
