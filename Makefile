@@ -1,0 +1,53 @@
+# Every target creates what it needs. Slow ones resume where they stopped.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+HOME_DIR ?= .lab/demo
+
+.PHONY: demo test lint types contracts check peers soak bench bases wheel clean
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet -e '.[gui,dev]'
+	@touch $@
+
+demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its own
+	$(BIN)/dife demo
+
+test: $(VENV)/.installed  ## the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+contracts: $(VENV)/.installed
+	$(BIN)/lint-imports
+
+check: lint types contracts test
+
+peers: $(VENV)/.installed  ## two programs nobody here wrote, against the loopback hub
+	$(BIN)/python tests/peers/run.py
+
+soak: $(VENV)/.installed  ## fifty kills at random moments
+	$(BIN)/python benchmarks/soak.py
+
+bench: $(VENV)/.installed  ## every benchmark; results go to docs/benchmarks.md by hand, with the commit
+	$(BIN)/python benchmarks/audit.py
+	$(BIN)/python benchmarks/poll.py
+	$(BIN)/python benchmarks/startup.py
+
+bases: $(VENV)/.installed  ## train both bundled bases anew (about an hour each; resumes)
+	$(BIN)/python -m dife_scanner.lab.bases train vit
+	$(BIN)/python -m dife_scanner.lab.bases train rn
+
+wheel: $(VENV)/.installed
+	$(BIN)/python -m build --wheel
+
+clean:
+	rm -rf build dist .lab .pytest_cache .mypy_cache .ruff_cache

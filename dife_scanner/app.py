@@ -1,0 +1,220 @@
+"""Composition root: settings in, wired objects out."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dife_scanner.errors import UsageError
+from dife_scanner.queue.home import bases_folder, open_home
+from dife_scanner.records import Job, JobState, Manifest, ModelRef, Reference
+from dife_scanner.settings import Settings, config_path, secret
+from dife_scanner.store import jobs, polls, references
+from dife_scanner.store.db import Store, now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from dife_scanner.alerts.channels import AlertChannel
+    from dife_scanner.audit.progress import Progress
+    from dife_scanner.queue.watch import Event, Summary
+    from dife_scanner.queue.worker import Work
+    from dife_scanner.reports.as_json import PlanDocument
+
+PACKAGES = ("torch", "open_clip_torch", "huggingface_hub", "sqlite-utils", "apscheduler", "PySide6-Essentials")
+
+
+def add_reference(store: Store, settings: Settings, folder: Path, name: str) -> Reference:
+    """Load a local checkpoint as strictly as a suspect and register it as clean. Raises what loading raises."""
+    from dife_scanner.models import intake
+    from dife_scanner.models.load import load
+
+    if not folder.exists():
+        raise UsageError(f"{folder} does not exist", "give the folder of an open_clip checkpoint")
+    kept = settings.home / "references" / name
+    if Path(name).name != name or name.startswith("."):
+        raise UsageError(f"`{name}` is not a usable reference name", "use letters, digits and dashes")
+    if kept.exists():
+        raise UsageError(f"there is already a reference {name}", "choose another name with --name")
+    staged = intake.stage(intake.find(folder.resolve()), {}, kept, settings.limits)
+    encoder = load(kept, device="cpu", limits=settings.limits)
+    added = Reference(
+        name=name,
+        path=str(kept),
+        image_tower=encoder.image_tower,
+        text_tower=encoder.text_tower,
+        weights_sha256=staged.weights.sha256,
+        architecture=encoder.architecture,
+        added_at=now(),
+    )
+    references.add(store, added)
+    return added
+
+
+def channels(settings: Settings) -> Sequence[AlertChannel]:
+    from dife_scanner.alerts.channels import configured
+
+    return configured(settings)
+
+
+# --- what `dife info` says ------------------------------------------------------------------------------------
+
+
+def paths(settings: Settings) -> dict[str, str]:
+    home = settings.home
+    return {
+        "home": str(home),
+        "settings": str(config_path(home)),
+        "database": str(home / "dife.db"),
+        "evidence": str(home / "evidence"),
+        "cache": str(home / "cache"),
+        "bundled bases": str(bases_folder()),
+    }
+
+
+def device(settings: Settings) -> str:
+    from dife_scanner.models.clip import pick_device
+
+    return str(pick_device(settings.device))
+
+
+def versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def secret_source(name: str, settings: Settings) -> str:
+    found = secret(name, settings.home)
+    return found.source if found else "not set"
+
+
+# --- scanning -------------------------------------------------------------------------------------------------
+
+
+def scan_work(
+    settings: Settings, *, reference: str, triggers: Sequence[Path], with_library: bool, budget: str, seed: int
+) -> Work:
+    """How the jobs of one `dife scan` are done. Raises `TriggerFileError`."""
+    from dife_scanner.audit.pipeline import Plan
+    from dife_scanner.queue.worker import default_work
+    from dife_scanner.triggers import known
+
+    signatures = known.gather([*settings.signatures, *triggers], with_library=with_library)
+    return default_work(settings, plan=Plan(signatures, budget, seed), reference=reference)
+
+
+def scan(store: Store, work: Work, target: str, progress: Progress) -> Job:
+    """Queue one target and do it here; the job as it stands then. A running watcher is not disturbed."""
+    from dife_scanner.queue import targets, worker
+
+    progress("looking", note=target)
+    settings = work.settings
+    job = targets.enqueue(store, target, settings.limits, lambda: worker.hub_for(settings, settings.endpoint))
+    return worker.run_to_end(store, job, work, progress)
+
+
+def _look(settings: Settings, target: str) -> Manifest:
+    """The manifest of a target: a local path where there is one, else a repository on the endpoint."""
+    from dife_scanner.hub.manifest import local_manifest
+    from dife_scanner.queue import intake, targets
+    from dife_scanner.queue.worker import hub_for
+
+    limits = settings.limits
+    if targets.is_local(target):
+        return local_manifest(
+            Path(target).expanduser().resolve(),
+            checkpoint_bytes=limits.checkpoint_bytes,
+            small_file_bytes=limits.small_file_bytes,
+        )
+    repo_id, _, revision = target.partition("@")
+    return intake.look(hub_for(settings, settings.endpoint), ModelRef(repo_id, revision), limits)[1]
+
+
+def plan_targets(settings: Settings, targets: Sequence[str]) -> PlanDocument:
+    """What `dife scan` would fetch for these targets."""
+    from dife_scanner.hub.poll import BYTES_PER_SECOND
+    from dife_scanner.reports.as_json import PlanDocument, PlannedModel
+
+    found = [_look(settings, target) for target in targets]
+    fetched = [one for one in found if one.state is JobState.QUEUED]
+    total = sum(one.bytes_to_fetch for one in fetched if not one.ref.local)
+    states: dict[str, int] = {}
+    for one in found:
+        states[one.state.value] = states.get(one.state.value, 0) + 1
+    return PlanDocument(
+        models=len(found),
+        auditable=len(fetched),
+        states=states,
+        bytes=total,
+        requests=sum(2 + len(one.files) for one in fetched if not one.ref.local),
+        hours=total / BYTES_PER_SECOND / 3600,
+        exact=True,
+        assumptions=(f"downloads at {BYTES_PER_SECOND / 1e6:g} MB/s", "audit time not included"),
+        targets=tuple(
+            PlannedModel(
+                one.ref, one.layout.value, one.state, one.reason, one.bytes_to_fetch, tuple(f.path for f in one.files)
+            )
+            for one in found
+        ),
+    )
+
+
+def plan_pass(settings: Settings) -> PlanDocument:
+    """What the next poll would find and what looking at it would cost; nothing is fetched and nothing recorded."""
+    from dife_scanner.hub.deadline import Deadline
+    from dife_scanner.hub.poll import SOURCES, plan, poll
+    from dife_scanner.queue.worker import hub_for
+    from dife_scanner.reports.as_json import PlanDocument
+
+    hub = hub_for(settings, settings.endpoint)
+    with open_home(settings) as store:
+        known, marks = jobs.known(store, settings.endpoint), polls.watermarks(store, settings.endpoint)
+    deadline = Deadline(settings.limits.pass_seconds)
+    result = poll(
+        hub,
+        known=known,
+        watermarks=marks,
+        overlap_seconds=settings.overlap_seconds,
+        deadline=deadline,
+        sources=settings.filters or SOURCES,
+    )
+    found = plan(hub, result, deadline=deadline)
+    return PlanDocument(
+        models=found.models,
+        auditable=found.auditable,
+        states=found.states,
+        bytes=found.bytes,
+        requests=found.requests,
+        hours=found.hours,
+        exact=found.exact and result.complete,
+        assumptions=(*found.assumptions, *result.problems),
+    )
+
+
+# --- watching -------------------------------------------------------------------------------------------------
+
+
+def watch(settings: Settings, *, once: bool, on_event: Callable[[Event], None]) -> Summary:
+    """Supervise poller, workers and alert sender until stopped; with `once`, one pass and everything it found."""
+    from dife_scanner.queue.watch import watch as supervise
+    from dife_scanner.queue.worker import default_work
+
+    with open_home(settings):
+        pass
+    return supervise(default_work(settings), once=once, on_event=on_event)
+
+
+def work(settings: Settings, *, until_idle: bool, progress: Progress) -> None:
+    """Be one worker in this process until stopped."""
+    from dife_scanner.queue.processes import stop_event
+    from dife_scanner.queue.worker import default_work, work_loop
+
+    with open_home(settings):
+        pass
+    work_loop(default_work(settings), stop_event(), until_idle=until_idle, progress_for=lambda job: progress)

@@ -1,0 +1,5 @@
+"""The `dife` command: parse, wire, print, exit."""
+
+from dife_scanner.cli.main import main
+
+__all__ = ["main"]

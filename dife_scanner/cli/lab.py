@@ -1,0 +1,104 @@
+"""Commands for trying the scanner out: demo, lab build, gui."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dife_scanner.cli.session import Session, command
+from dife_scanner.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from dife_scanner.lab.demo import Result
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "demo")(demo)
+    command(app, "gui")(gui)
+    lab = typer.Typer(help="Small specimens that test the detector.", no_args_is_help=True)
+    command(lab, "build")(build)
+    app.add_typer(lab, name="lab")
+
+
+def demo(
+    session: Session,
+    keep: Annotated[Path | None, typer.Option(help="Keep the demo's state in this directory.")] = None,
+    gui: Annotated[bool, typer.Option("--gui", help="Open the window and watch live.")] = False,
+) -> int:
+    """Run the whole job on a hub of its own: poll, download, audit, flag, show, alert.
+
+    Exit code 0 when every model ended as expected, 1 otherwise.
+    """
+    from dife_scanner.cli.scan import Events
+    from dife_scanner.lab import demo as lab_demo
+
+    with tempfile.TemporaryDirectory(prefix="dife-demo-") as scratch, session.progress() as progress:
+        home = keep.expanduser().absolute() if keep else Path(scratch)
+        result = lab_demo.run(home, progress=progress, on_event=Events(session, progress), window=gui)
+        _print(session, result, kept=keep is not None)
+    if result.surprises:
+        raise lab_demo.DemoError("the demo did not end as expected: " + "; ".join(result.surprises))
+    return 0
+
+
+def _print(session: Session, result: Result, *, kept: bool) -> None:
+    from rich.console import Group
+    from rich.text import Text
+
+    from dife_scanner.reports import as_json, table
+
+    lines = [
+        f"{result.mails} mails and {result.slack_messages} Slack messages arrived in the demo's own sinks",
+        f"the window: {result.screenshot or 'install the gui extra to see it'}" if kept else "",
+        f"everything is kept in {result.home}; look at it with `dife gui --home {result.home}`" if kept else "",
+    ]
+    details = {row.job.ref.repo_id: row.verdict.value if row.verdict else row.job.state.value for row in result.rows}
+
+    def shown() -> RenderableType:
+        said = [Text(line) for line in lines if line]
+        return Group(table.models(result.rows), Text(""), table.reasons(result.rows), Text(""), *said)
+
+    session.show(as_json.DoneDocument("demo", details), shown)
+
+
+def build(
+    session: Session,
+    names: Annotated[list[str] | None, typer.Argument(help="Specimens to build; all of them if left out.")] = None,
+) -> None:
+    """Build and cache the specimens: small backdoored checkpoints and their clean twins."""
+    from rich.text import Text
+
+    from dife_scanner.lab import specimens
+    from dife_scanner.reports import as_json
+
+    wanted = names or list(specimens.SPECIMENS)
+    if unknown := [name for name in wanted if name not in specimens.SPECIMENS]:
+        raise UsageError(f"no specimen is called {unknown[0]!r}", f"one of: {', '.join(specimens.SPECIMENS)}")
+    with session.progress() as progress:
+        built = {name: str(specimens.build(name, progress=progress)) for name in wanted}
+    words = "\n".join(f"{name}: {path}" for name, path in built.items())
+    session.show(as_json.DoneDocument("built", built), lambda: Text(words))
+
+
+def gui(
+    session: Session,
+    screenshot: Annotated[Path | None, typer.Option(help="Draw the window into this PNG file and end.")] = None,
+    filter: Annotated[str, typer.Option(help="Show what matches, e.g. `verdict:flagged`.")] = "",
+) -> int:
+    """Open the window on this home."""
+    try:
+        from dife_gui.app import main
+    except ImportError as error:
+        raise UsageError(
+            f"the window cannot be opened: {error.name or 'PySide6'} is not installed",
+            "pip install 'dife-scanner[gui]'",
+        ) from error
+    settings = session.settings()
+    with session.store(settings):
+        pass
+    return int(main(settings.home, screenshot=screenshot, filter=filter))

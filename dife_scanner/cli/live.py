@@ -1,0 +1,63 @@
+"""Progress as a person watches it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+from dife_scanner.audit.progress import Progress, Step
+from dife_scanner.core.plain import plain
+
+LINE_EVERY_SECONDS = 5.0
+
+
+@contextmanager
+def live(console: Console) -> Iterator[Progress]:
+    """One bar that follows the current phase; on a console without a terminal, a line per phase."""
+    if not console.is_terminal:
+        yield Progress(_Lines(console))
+        return
+    bars = RichProgress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}", markup=False, style="dim"),
+        console=console,
+        transient=True,
+    )
+    with bars:
+        task = bars.add_task("starting", total=None, note="")
+
+        def show(step: Step) -> None:
+            bars.update(
+                task,
+                description=plain(step.phase, 40),
+                completed=step.done,
+                total=step.total or None,
+                note=plain(step.note, 80),
+            )
+
+        yield Progress(show)
+
+
+class _Lines:
+    """A line when the phase changes, and one every few seconds within a phase."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._phase, self._at = "", 0.0
+
+    def __call__(self, step: Step) -> None:
+        now = time.monotonic()
+        if step.phase == self._phase and now - self._at < LINE_EVERY_SECONDS:
+            return
+        self._phase, self._at = step.phase, now
+        share = f" {step.done:,} of {step.total:,}" if step.total else ""
+        self._console.print(Text(plain(f"{step.phase}{share} {step.note}".rstrip(), 160)))

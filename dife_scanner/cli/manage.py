@@ -1,0 +1,148 @@
+"""Commands that set things up: config, reference, alerts, info."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dife_scanner.cli.session import Session, command
+from dife_scanner.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def register(app: typer.Typer) -> None:
+    config = typer.Typer(help="Write or check the settings file.", no_args_is_help=True)
+    command(config, "init")(config_init)
+    command(config, "check")(config_check)
+    app.add_typer(config, name="config")
+    reference = typer.Typer(help="The clean checkpoints that suspects are compared with.", no_args_is_help=True)
+    command(reference, "add")(reference_add)
+    command(reference, "list")(reference_list)
+    app.add_typer(reference, name="reference")
+    alerts = typer.Typer(help="The alert outbox and its channels.", no_args_is_help=True)
+    command(alerts, "list")(alerts_list)
+    command(alerts, "test")(alerts_test)
+    command(alerts, "retry")(alerts_retry)
+    app.add_typer(alerts, name="alerts")
+    command(app, "info")(info)
+
+
+def config_init(session: Session) -> None:
+    """Write a commented config.toml with every setting at its default."""
+    from dife_scanner import settings
+    from dife_scanner.store.db import open_store
+
+    read = session.settings()
+    path = settings.config_path(read.home)
+    if path.exists():
+        raise UsageError(f"{path} exists already", "edit it, or move it away first")
+    open_store(read.home).close()  # makes the directory, or says why it cannot
+    path.write_text(settings.template(), encoding="utf-8")
+    _done(session, "written", path=str(path))
+
+
+def config_check(session: Session) -> None:
+    """Read the settings and say what is wrong with them, if anything."""
+    from dife_scanner import settings
+
+    read = session.settings()
+    _done(session, "the settings are valid", path=str(settings.config_path(read.home)))
+
+
+def reference_add(
+    session: Session,
+    folder: Annotated[Path, typer.Argument(help="Folder with open_clip_config.json and open_clip_model.safetensors.")],
+    name: Annotated[str, typer.Option(help="How to call it; the folder's name by default.")] = "",
+) -> None:
+    """Declare a local checkpoint clean: suspects of its architecture are compared with it."""
+    from dife_scanner import app
+    from dife_scanner.reports import as_json, table
+
+    settings = session.settings()
+    with session.store(settings) as store:
+        added = app.add_reference(store, settings, folder, name or folder.resolve().name)
+    session.show(as_json.ReferencesDocument((added,)), lambda: table.references([added]))
+
+
+def reference_list(session: Session) -> None:
+    """List the clean checkpoints, bundled ones included."""
+    from dife_scanner.reports import as_json, table
+    from dife_scanner.store import references
+
+    with session.store(session.settings()) as store:
+        rows = references.references(store)
+    session.show(as_json.ReferencesDocument(tuple(rows)), lambda: table.references(rows))
+
+
+def alerts_list(session: Session) -> None:
+    """List the outbox: what waits, what was sent, what a channel never took."""
+    from dife_scanner.reports import as_json, table
+    from dife_scanner.store import outbox
+
+    with session.store(session.settings()) as store:
+        rows = outbox.alerts(store)
+    session.show(as_json.AlertsDocument(tuple(rows)), lambda: table.alerts(rows))
+
+
+def alerts_test(session: Session) -> None:
+    """Send a test message through every configured channel."""
+    from dife_scanner import app
+    from dife_scanner.alerts.deliver import test_message
+
+    channels = app.channels(session.settings())
+    if not channels:
+        raise UsageError("no alert channel is configured", "fill in [alerts] in config.toml: `dife config init`")
+    for channel in channels:
+        test_message(channel)
+    _done(session, "sent", channels=", ".join(channel.name for channel in channels))
+
+
+def alerts_retry(
+    session: Session, id: Annotated[int | None, typer.Argument(help="One alert; all given-up ones if left out.")] = None
+) -> None:
+    """Put alerts that were given up on back into the outbox."""
+    from dife_scanner.store import outbox
+
+    with session.store(session.settings()) as store:
+        count = outbox.revive(store, id)
+    _done(session, "revived", alerts=str(count))
+
+
+def info(session: Session) -> None:
+    """Show every path, version and device, and where each secret comes from."""
+    from dife_scanner import __version__, app, settings
+    from dife_scanner.reports import as_json
+
+    read = session.settings()
+    document = as_json.InfoDocument(
+        version=__version__,
+        paths=app.paths(read),
+        device=app.device(read),
+        versions=app.versions(),
+        secrets={name: app.secret_source(name, read) for name in settings.SECRETS},
+        settings={"endpoint": read.endpoint, "workers": str(read.workers), "interval": f"{read.interval_seconds:g} s"},
+    )
+
+    def shown() -> RenderableType:
+        from rich.text import Text
+
+        groups = (document.paths, {"device": document.device}, document.versions, document.secrets, document.settings)
+        lines = [f"dife-scanner {document.version}"]
+        lines += [f"{key:<18} {value}" for group in groups for key, value in group.items()]
+        return Text("\n".join(lines))
+
+    session.show(document, shown)
+
+
+def _done(session: Session, what: str, **details: str) -> None:
+    from rich.text import Text
+
+    from dife_scanner.core.plain import plain
+    from dife_scanner.reports import as_json
+
+    words = ", ".join(f"{key} {value}" for key, value in details.items())
+    session.show(as_json.DoneDocument(what, details), lambda: Text(plain(f"{what}: {words}", 400)))

@@ -1,0 +1,236 @@
+"""Commands that do the work: scan, watch, work."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dife_scanner.cli.session import Session, command, error_line
+from dife_scanner.errors import DifeError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from dife_scanner.audit.progress import Progress
+    from dife_scanner.queue.watch import Event
+    from dife_scanner.records import Job
+    from dife_scanner.reports.as_json import PlanDocument, ScanDocument, TargetResult
+    from dife_scanner.settings import Settings
+    from dife_scanner.store.db import Store
+
+NOTHING, FLAGGED, NO_VERDICT, FAILED = 0, 1, 2, 3
+
+
+class Budget(StrEnum):
+    QUICK = "quick"
+    DEFAULT = "default"
+    DEEP = "deep"
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "scan")(scan)
+    command(app, "watch")(watch)
+    command(app, "work")(work)
+
+
+EndpointOption = Annotated[str | None, typer.Option(help="The hub's address; huggingface.co by default.")]
+TriggersOption = Annotated[list[Path] | None, typer.Option(help="Trigger file (docs/triggers.md); repeatable.")]
+
+
+def scan(
+    session: Session,
+    targets: Annotated[
+        list[str], typer.Argument(metavar="TARGET…", help="`org/name[@revision]`, a folder, or a `.safetensors` file.")
+    ],
+    reference: Annotated[str, typer.Option(help="Compare with this reference; chosen by architecture otherwise.")] = "",
+    triggers: TriggersOption = None,
+    no_signatures: Annotated[bool, typer.Option("--no-signatures", help="Only the given trigger files.")] = False,
+    budget: Annotated[Budget, typer.Option(help="How many pictures per drawing.")] = Budget.DEFAULT,
+    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    endpoint: EndpointOption = None,
+    fail_on: Annotated[list[str] | None, typer.Option(help="`inherited` also counts as flagged.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what would be fetched, and stop.")] = False,
+) -> int:
+    """Audit checkpoints now, and say which are flagged, through which interface, and why.
+
+    Exit code: 0 every target has a verdict and nothing needs attention, 1 something flagged or refused, 2 something
+    has no verdict or is inconclusive, 3 the command failed, 64 wrong usage.
+    """
+    from dife_scanner import app
+
+    if unknown := set(fail_on or ()) - {"inherited"}:
+        raise UsageError(f"--fail-on does not know {', '.join(sorted(unknown))}", "it takes `inherited`")
+    settings = session.settings(endpoint=endpoint)
+    if plan:
+        return _show_plan(session, app.plan_targets(settings, targets))
+    work = app.scan_work(
+        settings,
+        reference=reference,
+        triggers=triggers or [],
+        with_library=not no_signatures,
+        budget=budget.value,
+        seed=seed,
+    )
+    with session.store(settings) as store, session.progress() as progress:
+        ended: list[tuple[str, Job]] = []
+        errors: list[DifeError] = []
+        for target in targets:
+            try:
+                ended.append((target, app.scan(store, work, target, progress)))
+            except DifeError as error:
+                errors.append(error)
+        document = _document(store, ended, frozenset(fail_on or ()))
+    return _report(session, settings, document, errors)
+
+
+def _report(session: Session, settings: Settings, document: ScanDocument, errors: Sequence[DifeError]) -> int:
+    if errors and not document.targets:
+        if len(errors) == 1:
+            raise errors[0]
+        _print_errors(errors)
+        return FAILED
+    session.show(document, lambda: _shown(settings, document))
+    _print_errors(errors)
+    return max_code(document, bool(errors))
+
+
+def max_code(document: ScanDocument, with_errors: bool = False) -> int:
+    """Flagged or refused wins over missing verdicts (contract's exit codes)."""
+    if document.flagged or document.refused:
+        return FLAGGED
+    return NO_VERDICT if document.without_verdict or with_errors else NOTHING
+
+
+def _print_errors(errors: Sequence[DifeError]) -> None:
+    for error in errors:
+        for line in error_line(error):
+            print(line, file=sys.stderr)
+
+
+def _document(store: Store, ended: Sequence[tuple[str, Job]], fail_on: frozenset[str]) -> ScanDocument:
+    from dife_scanner.records import JobState, TriageState, Verdict
+    from dife_scanner.reports.as_json import ScanDocument
+
+    results = tuple(_result(store, target, job) for target, job in ended)
+    accepted = {TriageState.ACCEPTED_RISK, TriageState.FALSE_POSITIVE}
+    suppressed = [r for r in results if r.finding and r.finding.triage in accepted]
+    counted = [r for r in results if r not in suppressed]
+    alarming = {Verdict.FLAGGED} | ({Verdict.INHERITED} if "inherited" in fail_on else set())
+    refused = [r for r in counted if r.job.state is JobState.REFUSED]
+    missing = [r for r in counted if r not in refused and r.verdict in (None, Verdict.INCONCLUSIVE)]
+    return ScanDocument(
+        flagged=sum(1 for r in counted if r.verdict in alarming),
+        refused=len(refused),
+        without_verdict=len(missing),
+        suppressed=len(suppressed),
+        targets=results,
+    )
+
+
+def _result(store: Store, target: str, job: Job) -> TargetResult:
+    from dife_scanner.reports.as_json import TargetResult
+    from dife_scanner.store import findings
+
+    row = findings.model_row(store, job.id)
+    audit = findings.audit(store, job.audit_id) if job.audit_id else None
+    finding = findings.find(store, row.finding) if row.finding else None
+    return TargetResult(target, job, row.verdict, finding, audit)
+
+
+def _shown(settings: Settings, document: ScanDocument) -> RenderableType:
+    from dife_scanner.reports import table
+
+    if len(document.targets) == 1 and (audit := document.targets[0].audit):
+        return table.audit(audit, document.targets[0].finding, settings.home)
+    return _table(settings, document)
+
+
+def _show_plan(session: Session, document: PlanDocument) -> int:
+    from dife_scanner.reports import table
+
+    session.show(document, lambda: table.plan(document))
+    return NOTHING
+
+
+def watch(
+    session: Session,
+    once: Annotated[bool, typer.Option("--once", help="One complete pass and everything it finds, then end.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what a pass would cost, and stop.")] = False,
+    interval: Annotated[float | None, typer.Option(min=1, help="Seconds between passes.")] = None,
+    endpoint: EndpointOption = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Audits at a time.")] = None,
+) -> int:
+    """Watch a hub: poll, audit what is new, keep every finding, send alerts.
+
+    With --once the exit code is that of `scan`, over the revisions found in this pass.
+    """
+    from dife_scanner import app
+
+    settings = session.settings(endpoint=endpoint, interval_seconds=interval, workers=workers)
+    if plan:
+        return _show_plan(session, app.plan_pass(settings))
+    with session.progress() as progress:
+        summary = app.watch(settings, once=once, on_event=Events(session, progress))
+    if not once:
+        return NOTHING
+    if summary.error is not None:
+        raise summary.error
+    with session.store(settings) as store:
+        document = _document(store, [(str(job.ref), job) for job in summary.jobs], frozenset())
+    if not session.as_json:
+        session.show(document, lambda: _table(settings, document))
+    return max_code(document)
+
+
+class Events:
+    """What a watcher tells, as JSON Lines on stdout or as talk on stderr."""
+
+    def __init__(self, session: Session, progress: Progress) -> None:
+        self._session, self._progress = session, progress
+        self._console = session.err()
+
+    def __call__(self, event: Event) -> None:
+        if self._session.as_json:
+            from dife_scanner.reports import as_json
+
+            print(as_json.render(as_json.EventDocument(event.kind, event.at, event.text, event.job)), flush=True)
+            return
+        from rich.text import Text
+
+        from dife_scanner.core.plain import plain
+        from dife_scanner.reports import words
+
+        reason = f" — {event.job.reason}" if event.job and event.job.state.is_final else ""
+        self._console.print(Text(plain(f"{words.time_text(event.at)}  {event.text}{reason}", 240)))
+
+
+def _table(settings: Settings, document: ScanDocument) -> RenderableType:
+    from rich.console import Group
+
+    from dife_scanner.reports import table
+    from dife_scanner.store import findings
+    from dife_scanner.store.db import open_store
+
+    with open_store(settings.home, read_only=True) as store:
+        rows = [findings.model_row(store, result.job.id) for result in document.targets]
+    return Group(table.models(rows), table.reasons(rows))
+
+
+def work(
+    session: Session,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when no job is due.")] = False,
+) -> int:
+    """Be one worker: take queued jobs, audit them, save. A watcher starts its own."""
+    from dife_scanner import app
+
+    settings = session.settings()
+    with session.store(settings):
+        pass
+    with session.progress() as progress:
+        app.work(settings, until_idle=until_idle, progress=progress)
+    return NOTHING

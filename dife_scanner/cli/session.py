@@ -1,0 +1,135 @@
+"""What every command shares: where the state is, how to talk, and how to print a result."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dife_scanner.core.plain import plain
+from dife_scanner.errors import DifeError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from dife_scanner.audit.progress import Progress
+    from dife_scanner.settings import Settings
+    from dife_scanner.store.db import Store
+
+
+@dataclass(frozen=True)
+class Session:
+    """The options that every command has."""
+
+    home: Path | None
+    as_json: bool
+    quiet: bool
+    no_color: bool
+    verbose: bool
+
+    def settings(self, **given: Any) -> Settings:
+        from dife_scanner import settings
+
+        return settings.load(self.home, **given)
+
+    @contextmanager
+    def store(self, settings: Settings) -> Iterator[Store]:
+        """The writable store, with the bundled references in it."""
+        from dife_scanner.queue.home import open_home
+
+        with open_home(settings) as store:
+            yield store
+
+    def out(self) -> Console:
+        from rich.console import Console
+
+        return Console(no_color=self.no_color, highlight=False, width=None if sys.stdout.isatty() else 160)
+
+    def err(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=True, no_color=self.no_color, highlight=False, quiet=self.quiet)
+
+    def show(self, document: object, shown: Callable[[], RenderableType]) -> None:
+        """Print a result: the JSON document with `--json`, otherwise what a person reads."""
+        if self.as_json:
+            from dife_scanner.reports import as_json
+
+            print(as_json.render(document))
+        else:
+            self.out().print(shown())
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """Live progress on stderr; silent with `--quiet`, plain lines where stderr is no terminal."""
+        from dife_scanner.audit.progress import SILENT
+        from dife_scanner.cli.live import live
+
+        if self.quiet:
+            yield SILENT
+        else:
+            with live(self.err()) as progress:
+                yield progress
+
+
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", envvar="DIFE_HOME", help="Directory that holds all state.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]
+ColorOption = Annotated[bool, typer.Option("--no-color", help="No colours.")]
+VerboseOption = Annotated[bool, typer.Option("-v", "--verbose", help="Say more on stderr.")]
+
+_COMMON = {"home": HomeOption, "as_json": JsonOption, "quiet": QuietOption, "no_color": ColorOption}
+_COMMON["verbose"] = VerboseOption
+
+
+def command(group: typer.Typer, name: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+    """Register `function(session, …)` as a command that also takes the common options."""
+
+    def register(function: Callable[..., int | None]) -> Callable[..., int | None]:
+        own = [p for key, p in inspect.signature(function, eval_str=True).parameters.items() if key != "session"]
+        common = [
+            inspect.Parameter(
+                key, inspect.Parameter.KEYWORD_ONLY, default=None if key == "home" else False, annotation=annotation
+            )
+            for key, annotation in _COMMON.items()
+        ]
+
+        @functools.wraps(function)
+        def wrapped(**values: Any) -> int | None:
+            session = Session(**{key: values.pop(key) for key in _COMMON})
+            _log(session)
+            return function(session, **values)
+
+        keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        wrapped.__signature__ = inspect.Signature([*keyword_only, *common])  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *common]}
+        group.command(name)(wrapped)
+        return function
+
+    return register
+
+
+def error_line(error: DifeError) -> list[str]:
+    """An error as a person reads it: what happened, and what to do next."""
+    lines = [f"dife: {plain(error.what, 1000)}"]
+    return [*lines, f"  try: {plain(error.advice, 1000)}"] if error.advice else lines
+
+
+def _log(session: Session) -> None:
+    """Only our own logger, only here."""
+    ours = logging.getLogger("dife_scanner")
+    ours.setLevel(logging.DEBUG if session.verbose else logging.WARNING)
+    if not ours.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        ours.addHandler(handler)

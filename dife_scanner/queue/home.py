@@ -1,0 +1,38 @@
+"""A home ready for work: the store open, and the clean bases that ship with the package registered in it."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from pathlib import Path
+
+from dife_scanner.records import Reference
+from dife_scanner.settings import Settings
+from dife_scanner.store import references
+from dife_scanner.store.db import Store, open_store
+
+
+def open_home(settings: Settings) -> Store:
+    """The writable store of this home. A bundled base that changed with a new version replaces its former self."""
+    store = open_store(settings.home)
+    stored = {reference.name: reference for reference in references.references(store)}
+    for bundled in bundled_references():
+        before = stored.get(bundled.name)
+        if before and before.weights_sha256 != bundled.weights_sha256:
+            references.remove(store, bundled.name)
+        if before is None or (before.path, before.weights_sha256) != (bundled.path, bundled.weights_sha256):
+            references.add(store, bundled)
+    return store
+
+
+def bases_folder() -> Path:
+    return Path(str(files("dife_scanner") / "assets" / "bases"))
+
+
+def bundled_references() -> tuple[Reference, ...]:
+    """The clean bases that ship with the package; their tower hashes are checked by a test, not at every start."""
+    found = []
+    for description in sorted(bases_folder().glob("*/reference.json")):
+        fields = json.loads(description.read_text(encoding="utf-8"))
+        found.append(Reference(**fields, path=str(description.parent), added_at="", bundled=True))
+    return tuple(found)

@@ -1,0 +1,226 @@
+"""One JSON document per command, each with a schema that ships in `assets/schemas/`.
+
+`python -m dife_scanner.reports.as_json` writes the schemas anew; a test fails where a committed one is stale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from dife_scanner.records import Alert, Audit, Finding, Job, JobState, ModelRef, Reference, Verdict
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """What one target of `scan` (or one revision of `watch --once`) came to."""
+
+    target: str
+    job: Job
+    verdict: Verdict | None
+    finding: Finding | None
+    audit: Audit | None
+
+
+@dataclass(frozen=True)
+class ScanDocument:
+    flagged: int
+    refused: int
+    without_verdict: int
+    suppressed: int
+    targets: tuple[TargetResult, ...]
+    format: str = "dife/scan-1"
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    ref: ModelRef
+    layout: str
+    state: JobState
+    reason: str
+    bytes_to_fetch: int
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlanDocument:
+    """What would be done, before anything large is fetched."""
+
+    models: int
+    auditable: int
+    states: dict[str, int]
+    bytes: int
+    requests: int
+    hours: float
+    exact: bool
+    assumptions: tuple[str, ...]
+    targets: tuple[PlannedModel, ...] = ()
+    """Named for `scan`; a poll's plan counts them only."""
+    format: str = "dife/plan-1"
+
+
+@dataclass(frozen=True)
+class FindingsDocument:
+    filter: str
+    findings: tuple[Finding, ...]
+    format: str = "dife/findings-1"
+
+
+@dataclass(frozen=True)
+class AuditLine:
+    id: str
+    ref: ModelRef
+    verdict: Verdict
+    carrier: str
+    channel: str
+    trigger: str
+    source: str
+    target: str
+    interfaces: tuple[str, ...]
+    reference: str
+    reason: str
+    started_at: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class AuditsDocument:
+    filter: str
+    audits: tuple[AuditLine, ...]
+    format: str = "dife/audits-1"
+
+
+@dataclass(frozen=True)
+class ShowDocument:
+    audit: Audit | None
+    finding: Finding | None
+    job: Job | None = None
+    format: str = "dife/show-1"
+
+
+@dataclass(frozen=True)
+class QueueDocument:
+    counts: dict[str, int]
+    jobs: tuple[Job, ...]
+    format: str = "dife/queue-1"
+
+
+@dataclass(frozen=True)
+class Sign:
+    """Sign of life of one process."""
+
+    role: str
+    pid: int
+    note: str
+    at: str
+
+
+@dataclass(frozen=True)
+class StatusDocument:
+    watching: bool
+    processes: tuple[Sign, ...]
+    counts: dict[str, int]
+    last_pass_at: str | None
+    alerts_pending: int
+    alerts_dead: int
+    format: str = "dife/status-1"
+
+
+@dataclass(frozen=True)
+class ReferencesDocument:
+    references: tuple[Reference, ...]
+    format: str = "dife/references-1"
+
+
+@dataclass(frozen=True)
+class AlertsDocument:
+    alerts: tuple[Alert, ...]
+    format: str = "dife/alerts-1"
+
+
+@dataclass(frozen=True)
+class InfoDocument:
+    version: str
+    paths: dict[str, str]
+    device: str
+    versions: dict[str, str]
+    secrets: dict[str, str]
+    settings: dict[str, str] = field(default_factory=dict)
+    format: str = "dife/info-1"
+
+
+@dataclass(frozen=True)
+class DoneDocument:
+    """A command whose result is that it was done."""
+
+    done: str
+    details: dict[str, str] = field(default_factory=dict)
+    format: str = "dife/done-1"
+
+
+@dataclass(frozen=True)
+class EventDocument:
+    """One line of `watch --json`."""
+
+    event: str
+    at: str
+    message: str
+    job: Job | None = None
+    format: str = "dife/event-1"
+
+
+DOCUMENTS: tuple[type, ...] = (
+    ScanDocument,
+    PlanDocument,
+    FindingsDocument,
+    AuditsDocument,
+    ShowDocument,
+    QueueDocument,
+    StatusDocument,
+    ReferencesDocument,
+    AlertsDocument,
+    InfoDocument,
+    DoneDocument,
+    EventDocument,
+)
+
+
+def render(document: object) -> str:
+    """One line of JSON, keys as in the schema of its `format`."""
+    return str(_adapter(type(document)).dump_json(document).decode())
+
+
+def schema(kind: type) -> dict[str, Any]:
+    """JSON Schema (2020-12) of one document."""
+    found: dict[str, Any] = _adapter(kind).json_schema(mode="serialization")
+    found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    found["properties"]["format"] = {"const": format_of(kind)}
+    return found
+
+
+def format_of(kind: type) -> str:
+    return str(kind.__dataclass_fields__["format"].default)  # type: ignore[attr-defined]
+
+
+def schema_file(kind: type) -> Path:
+    name = format_of(kind).removeprefix("dife/")
+    return Path(str(files("dife_scanner") / "assets" / "schemas" / f"{name}.json"))
+
+
+def _adapter(kind: type) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _write_schemas() -> None:
+    import json
+
+    for kind in DOCUMENTS:
+        schema_file(kind).write_text(json.dumps(schema(kind), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    _write_schemas()

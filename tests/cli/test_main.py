@@ -1,0 +1,111 @@
+"""The command line: quick to answer, honest in its exit codes, and never a traceback."""
+
+import json
+import subprocess
+import sys
+import time
+
+import jsonschema
+import pytest
+
+from dife_scanner.reports import as_json
+
+
+def dife(*arguments, home=None, **given):
+    command = [sys.executable, "-m", "dife_scanner", *arguments]
+    if home is not None:
+        command += ["--home", str(home)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **given)
+
+
+def document(done):
+    """The one JSON document on stdout, checked against its shipped schema."""
+    (line,) = done.stdout.splitlines()
+    read = json.loads(line)
+    kind = next(k for k in as_json.DOCUMENTS if as_json.format_of(k) == read["format"])
+    jsonschema.validate(read, json.loads(as_json.schema_file(kind).read_text()))
+    return read
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys, dife_scanner.cli as c\n"
+        "sys.argv = ['dife', '--help']\n"
+        "try: c.main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'open_clip', 'PySide6', 'huggingface_hub', 'scipy', 'numpy', 'sqlite3', 'pydantic'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+    assert "Find backdoored CLIP checkpoints" in done.stdout
+
+
+def test_help_costs_little_more_than_the_interpreter_itself():
+    """A ratio within one run: `dife --help` against importing the argument parser alone."""
+
+    def seconds(code):
+        best = 9.0
+        for _ in range(3):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+            best = min(best, time.perf_counter() - began)
+        return best
+
+    parser = seconds("import typer")
+    ours = seconds("import sys, dife_scanner.cli as c; sys.argv = ['dife', '--help']; sys.exit(c.main())")
+    assert ours < 2.5 * parser
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["nosuch"], 64, "No such command"),
+        (["scan"], 64, "Missing argument"),
+        (["scan", "x", "--budget", "huge"], 64, "huge"),
+        (["scan", "x", "--fail-on", "rain"], 64, "rain"),
+        (["scan", "/no/such/folder"], 64, "/no/such/folder"),
+        (["scan", "not a repo id"], 64, "not a repo id"),
+        (["show", "feedface"], 3, "there is no audit"),
+        (["show", "fp1:00"], 3, "there is no finding"),
+        (["triage", "fp1:00", "happy"], 64, "not a triage state"),
+        (["retry", "7"], 3, "there is no job"),
+        (["findings", "colour:red"], 64, "colour"),
+        (["lab", "build", "dragon"], 64, "dragon"),
+        (["alerts", "test"], 64, "no alert channel"),
+        (["reference", "add", "/no/such/folder"], 64, "does not exist"),
+        (["scan", "x/y", "--triggers", "/no/such.toml"], 64, "cannot be read"),
+    ],
+)
+def test_wrong_input_has_a_message_a_code_and_no_traceback(tmp_path, arguments, code, words):
+    done = dife(*arguments, home=tmp_path / "home")
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments", [["findings"], ["audits"], ["queue"], ["status"], ["reference", "list"], ["alerts", "list"], ["info"]]
+)
+def test_listings_of_a_new_home_are_documents_with_a_schema(tmp_path, arguments):
+    done = dife(*arguments, "--json", home=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    assert document(done)["format"].startswith("dife/")
+    shown = dife(*arguments, home=tmp_path / "home")
+    assert shown.returncode == 0 and shown.stdout.strip()
+
+
+def test_committed_schemas_are_those_of_the_code():
+    for kind in as_json.DOCUMENTS:
+        assert json.loads(as_json.schema_file(kind).read_text()) == as_json.schema(kind), kind.__name__
+
+
+def test_config_init_writes_what_config_check_accepts(tmp_path):
+    home = tmp_path / "home"
+    assert dife("config", "init", home=home).returncode == 0
+    assert dife("config", "check", home=home).returncode == 0
+    assert dife("config", "init", home=home).returncode == 64
+    (home / "config.toml").write_text("interval_seconds = -1\n")
+    bad = dife("config", "check", home=home)
+    assert bad.returncode == 64 and "interval_seconds" in bad.stderr
