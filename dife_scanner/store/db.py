@@ -29,11 +29,13 @@ BUSY_SECONDS = 30.0
 CRASH_POINTS: tuple[str, ...] = (
     "evidence.written",
     "evidence.renamed",
+    "hub.renamed",
     "jobs.discover",
     "jobs.claim",
     "jobs.claim_job",
     "jobs.heartbeat",
     "jobs.advance",
+    "jobs.keep_manifest",
     "jobs.retry_later",
     "jobs.finish",
     "jobs.record_death",
@@ -41,6 +43,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "jobs.requeue",
     "jobs.cancel",
     "jobs.pause",
+    "jobs.release",
     "polls.complete_pass",
     "polls.beat",
     "findings.triage",
@@ -53,6 +56,10 @@ CRASH_POINTS: tuple[str, ...] = (
     "references.remove",
     "requests.add",
     "requests.take",
+    "child.outcome",
+    "worker.fetched",
+    "worker.staged",
+    "worker.audited",
 )
 """After each commit (the name given to `Store.atomic`), rename and send. A test compares this with the call sites."""
 

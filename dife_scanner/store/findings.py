@@ -329,6 +329,12 @@ def findings(store: Store, *, filter: str = "", limit: int | None = None) -> lis
     return [_to_finding(row) for row in rows]
 
 
+def of_audit(store: Store, audit_id: str) -> Finding | None:
+    """The finding that this audit amounted to when it was made."""
+    rows = store.read("SELECT record FROM finding_history WHERE audit_id = ? ORDER BY id LIMIT 1", (audit_id,))
+    return from_json(Finding, rows[0]["record"]) if rows else None
+
+
 def history(store: Store, fingerprint: str) -> list[Finding]:
     """The finding as it was each time it was seen, oldest first."""
     rows = store.read("SELECT record FROM finding_history WHERE fingerprint = ? ORDER BY id", (fingerprint,))

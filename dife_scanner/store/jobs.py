@@ -132,20 +132,22 @@ def _rediscover(
     manifest: Manifest | None,
     pinned: bool,
 ) -> None:
-    if model:
-        store.write(
-            "UPDATE jobs SET model = ?, last_modified = ? WHERE id = ?",
-            (to_json(model), model.last_modified, row["id"]),
-        )
-    if manifest:
-        store.write(
-            "UPDATE jobs SET manifest = ?, layout = ? WHERE id = ?",
-            (to_json(manifest), manifest.layout.value, row["id"]),
-        )
+    _keep_look(store, row["id"], model, manifest)
     if pinned:
         store.write("UPDATE jobs SET pinned = 1 WHERE id = ?", (row["id"],))
     if state is JobState.QUEUED and JobState(row["state"]) in _MAY_REOPEN and (pinned or _is_newest(store, row["id"])):
         _reset(store, row["id"], reason)
+
+
+def _keep_look(store: Store, job_id: int, model: HubModel | None, manifest: Manifest | None) -> None:
+    if model:
+        store.write(
+            "UPDATE jobs SET model = ?, last_modified = ? WHERE id = ?", (to_json(model), model.last_modified, job_id)
+        )
+    if manifest:
+        store.write(
+            "UPDATE jobs SET manifest = ?, layout = ? WHERE id = ?", (to_json(manifest), manifest.layout.value, job_id)
+        )
 
 
 def _supersede(store: Store, endpoint: str, repo_id: str) -> None:
@@ -223,6 +225,20 @@ def events(store: Store, job_id: int) -> list[JobEvent]:
     return [JobEvent(row["at"], JobState(row["state"]), row["reason"], row["worker"]) for row in rows]
 
 
+def last_event(store: Store) -> int:
+    """The number of the newest event, for `events_after`."""
+    return int(store.read("SELECT coalesce(max(id), 0) AS last FROM job_events")[0]["last"])
+
+
+def events_after(store: Store, number: int) -> list[tuple[int, int, JobEvent]]:
+    """What happened to any job after event `number`: (number, job id, event), oldest first."""
+    rows = store.read("SELECT * FROM job_events WHERE id > ? ORDER BY id", (number,))
+    return [
+        (row["id"], row["job_id"], JobEvent(row["at"], JobState(row["state"]), row["reason"], row["worker"]))
+        for row in rows
+    ]
+
+
 def manifest_of(store: Store, job_id: int) -> Manifest | None:
     text = _row(store, job_id)["manifest"]
     return from_json(Manifest, text) if text else None
@@ -298,6 +314,13 @@ def advance(store: Store, job_id: int, worker: str, state: JobState, reason: str
         _set(store, job_id, state, reason, worker=worker, lease_until=row["lease_until"])
 
 
+def keep_manifest(store: Store, job_id: int, worker: str, model: HubModel | None, manifest: Manifest) -> None:
+    """Keep what a closer look at the hub showed. Raises `LeaseLost`."""
+    with store.atomic("jobs.keep_manifest"):
+        _held(store, job_id, worker)
+        _keep_look(store, job_id, model, manifest)
+
+
 def retry_later(store: Store, job_id: int, worker: str, reason: str, delay_seconds: float, *, kind: str = "") -> Job:
     """Put off after a transient error of `kind` (see `repeats`). Raises `LeaseLost`."""
     with store.atomic("jobs.retry_later"):
@@ -316,6 +339,15 @@ def pause(store: Store, job_id: int, worker: str, reason: str, delay_seconds: fl
     with store.atomic("jobs.pause"):
         _held(store, job_id, worker)
         _set(store, job_id, JobState.PAUSED, reason, next_check_at=later(delay_seconds))
+    return job(store, job_id)
+
+
+def release(store: Store, job_id: int, worker: str, reason: str) -> Job:
+    """Give a job back untouched, as a worker does that is asked to stop. Raises `LeaseLost`."""
+    with store.atomic("jobs.release"):
+        row = _held(store, job_id, worker)
+        _set(store, job_id, JobState.QUEUED, reason)
+        _supersede(store, row["endpoint"], row["repo_id"])
     return job(store, job_id)
 
 

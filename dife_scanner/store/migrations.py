@@ -155,7 +155,10 @@ CREATE TABLE passes (
   at TEXT NOT NULL,
   seen INTEGER NOT NULL,
   new INTEGER NOT NULL,
-  malformed INTEGER NOT NULL
+  malformed INTEGER NOT NULL,
+  requests INTEGER NOT NULL,
+  complete INTEGER NOT NULL,
+  problems TEXT NOT NULL
 ) STRICT;
 
 CREATE TABLE beats (

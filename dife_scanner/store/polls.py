@@ -22,13 +22,17 @@ class Beat:
 
 @dataclass(frozen=True)
 class Pass:
-    """One complete reading of a hub's listings."""
+    """One reading of a hub's listings."""
 
     endpoint: str
     at: str
     seen: int
     new: int
     malformed: int
+    requests: int
+    complete: bool
+    problems: str
+    """Why it is not complete, and what was wrong with the malformed items."""
 
 
 def watermark(store: Store, endpoint: str, source: str) -> str | None:
@@ -43,9 +47,18 @@ def watermarks(store: Store, endpoint: str) -> dict[str, str]:
 
 
 def complete_pass(
-    store: Store, endpoint: str, watermarks: Mapping[str, str], seen: int, new: int, malformed: int
+    store: Store,
+    endpoint: str,
+    watermarks: Mapping[str, str],
+    seen: int,
+    new: int,
+    malformed: int,
+    *,
+    requests: int = 0,
+    complete: bool = True,
+    problems: str = "",
 ) -> None:
-    """Advance all watermarks of a pass that was read to its end, together with its counts."""
+    """Advance the watermarks of the sources that were read to their end, together with the counts of the pass."""
     at = now()
     with store.atomic("polls.complete_pass"):
         for source, value in watermarks.items():
@@ -56,15 +69,19 @@ def complete_pass(
                 (endpoint, source, value, at),
             )
         store.write(
-            "INSERT INTO passes (endpoint, at, seen, new, malformed) VALUES (?, ?, ?, ?, ?)",
-            (endpoint, at, seen, new, malformed),
+            "INSERT INTO passes (endpoint, at, seen, new, malformed, requests, complete, problems)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (endpoint, at, seen, new, malformed, requests, int(complete), problems),
         )
 
 
 def passes(store: Store, *, limit: int = 20) -> list[Pass]:
-    """Complete passes, newest first."""
-    rows = store.read("SELECT endpoint, at, seen, new, malformed FROM passes ORDER BY id DESC LIMIT ?", (limit,))
-    return [Pass(**row) for row in rows]
+    """Newest first."""
+    rows = store.read(
+        "SELECT endpoint, at, seen, new, malformed, requests, complete, problems FROM passes ORDER BY id DESC LIMIT ?",
+        (limit,),
+    )
+    return [Pass(**{**row, "complete": bool(row["complete"])}) for row in rows]
 
 
 def beat(store: Store, role: str, pid: int, note: str) -> None:

@@ -1,0 +1,193 @@
+"""One audit in a process of its own, watched from outside: memory, wall clock, and whether it lives.
+
+The processes come from a server process that has torch loaded already, so an audit does not pay for a cold import, and
+that server has never loaded a checkpoint or touched a GPU. It is started with the first job, while that is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pkgutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from dife_scanner.audit.progress import Progress, Step
+from dife_scanner.errors import LimitExceeded
+from dife_scanner.queue import outcome
+from dife_scanner.queue.processes import end_with_parent
+
+if TYPE_CHECKING:
+    from dife_scanner.audit.pipeline import Request
+
+AUDIT = "dife_scanner.audit.pipeline:run"
+PRELOAD = ("torch", "open_clip", "dife_scanner.models.clip", "dife_scanner.audit.pipeline")
+
+_TICK_SECONDS = 0.2
+_STEP_SECONDS = 0.1
+_MOST_STEP_BYTES = 65_536
+
+
+class ChildDied(Exception):
+    """The audit process ended without a word: killed, or crashed in native code."""
+
+
+def warm_up(preload: tuple[str, ...] = PRELOAD) -> None:
+    """Start the server process, so that it loads while something else is waited for."""
+    context = _context(preload)
+    if context.get_start_method() == "forkserver":
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()
+
+
+def run(
+    request: Request,
+    folder: Path,
+    *,
+    seconds: float,
+    rss_mib: int,
+    threads: int = 0,
+    progress: Progress,
+    check: Callable[[], None] = lambda: None,
+    entry: str = AUDIT,
+    preload: tuple[str, ...] = PRELOAD,
+) -> outcome.Kept:
+    """Run `entry(request, progress)` in a child that leaves its outcome in the empty `folder`.
+
+    `check` is called several times a second; what it raises stops the child. Raises `LimitExceeded` past `seconds` or
+    `rss_mib`, `ChildDied`, `ChildBug`, or whatever error of ours the audit raised.
+    """
+    context = _context(preload)
+    reader, writer = context.Pipe(duplex=False)
+    process = context.Process(target=_main, args=(entry, request, folder, writer, threads), daemon=True)
+    process.start()
+    writer.close()
+    try:
+        _watch(process, reader, _Limits(seconds, rss_mib), progress, check)
+    finally:
+        _end(process)
+        reader.close()
+    kept = outcome.read(folder)
+    if kept is None:
+        raise ChildDied(_how_it_died(process.exitcode))
+    return kept
+
+
+def _context(preload: tuple[str, ...]) -> Any:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    return context
+
+
+class _Limits:
+    def __init__(self, seconds: float, rss_mib: int) -> None:
+        self._seconds, self._rss_mib = seconds, rss_mib
+        self._end = time.monotonic() + seconds
+
+    def check(self, pid: int) -> None:
+        """Raises `LimitExceeded`."""
+        if time.monotonic() > self._end:
+            raise LimitExceeded(
+                f"the audit took longer than {self._seconds:g} seconds",
+                "raise limits.audit_seconds, or choose a smaller budget",
+            )
+        try:
+            used = psutil.Process(pid).memory_info().rss / 1024**2
+        except psutil.Error:  # it has just ended
+            return
+        if used > self._rss_mib:
+            raise LimitExceeded(
+                f"the audit used more than {self._rss_mib} MiB of memory", "raise limits.audit_rss_mib if you can"
+            )
+
+
+def _watch(process: Any, reader: Connection, limits: _Limits, progress: Progress, check: Callable[[], None]) -> None:
+    listening: list[Any] = [process.sentinel, reader]
+    while process.is_alive():
+        check()
+        limits.check(process.pid)
+        if reader in wait(listening, timeout=_TICK_SECONDS) and not _forward(reader, progress):
+            listening.remove(reader)
+
+
+def _forward(reader: Connection, progress: Progress) -> bool:
+    """Pass on one step; `False` when there will be no more."""
+    try:
+        step = Step(**json.loads(reader.recv_bytes(_MOST_STEP_BYTES)))
+    except (EOFError, OSError, ValueError, TypeError):
+        return False
+    progress(step.phase, step.done, step.total, step.note)
+    return True
+
+
+def _end(process: Any) -> None:
+    if process.is_alive():
+        process.kill()
+    process.join()
+
+
+def _how_it_died(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        try:
+            return f"killed by {signal.Signals(-exitcode).name}"
+        except ValueError:
+            return f"killed by signal {-exitcode}"
+    return f"ended with exit code {exitcode} and no outcome"
+
+
+# --- inside the child -----------------------------------------------------------------------------------------
+
+
+def _main(entry: str, request: Request, folder: Path, writer: Connection, threads: int) -> None:
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _no_core_dumps()
+    if threads and "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(threads)
+    try:
+        audited = pkgutil.resolve_name(entry)(request, Progress(_Sender(writer)))
+        outcome.write(folder, audited)
+    except MemoryError:
+        outcome.write_error(folder, LimitExceeded("the audit ran out of memory", "use a machine with more memory"))
+    except Exception as error:  # whatever it is, the worker puts it in words; nobody else is here to act on it
+        outcome.write_error(folder, error)
+        if os.environ.get("DIFE_DEBUG"):
+            raise
+
+
+def _no_core_dumps() -> None:
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class _Sender:
+    """Steps to the worker, at most ten a second unless the phase changes."""
+
+    def __init__(self, writer: Connection) -> None:
+        self._writer = writer
+        self._phase, self._sent_at = "", 0.0
+
+    def __call__(self, step: Step) -> None:
+        at = time.monotonic()
+        if step.phase == self._phase and at - self._sent_at < _STEP_SECONDS and step.done != step.total:
+            return
+        self._phase, self._sent_at = step.phase, at
+        try:
+            self._writer.send_bytes(json.dumps(asdict(replace(step, note=step.note[:500]))).encode())
+        except OSError:  # nobody listens any more
+            return

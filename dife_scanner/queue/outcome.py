@@ -1,0 +1,124 @@
+"""What an audit child leaves in its job's work folder, and how the worker reads it back.
+
+The child may have been taken over by what it loaded: everything is JSON or bytes with a limit, checked on reading.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dife_scanner import errors
+from dife_scanner.errors import AuditError, DifeError
+from dife_scanner.records import Audit, EvidenceFile, Finding
+from dife_scanner.store import evidence
+from dife_scanner.store.codec import from_json, to_json
+from dife_scanner.store.db import crash_point
+
+if TYPE_CHECKING:
+    from dife_scanner.audit.pipeline import Outcome
+
+MOST_RECORD_BYTES = 64 * 1024**2
+MOST_FILE_BYTES = 64 * 1024**2
+MOST_FILES = 1000
+
+_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "text/plain": ".txt", "application/json": ".json"}
+_RECORD = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An outcome read back: records, and the content of each evidence file."""
+
+    audit: Audit
+    finding: Finding | None
+    files: tuple[tuple[EvidenceFile, bytes], ...]
+
+
+class ChildBug(Exception):
+    """The audit ended in an exception that is not one of ours; the text is for the log and the job's reason."""
+
+
+# --- the child's side -----------------------------------------------------------------------------------------
+
+
+def write(folder: Path, outcome: Outcome) -> None:
+    """Files first, the record last and by rename: where the record is, all is."""
+    for file, content in outcome.files:
+        (folder / file.sha256).write_bytes(content)
+    finding = json.loads(to_json(outcome.finding)) if outcome.finding else None
+    _write_record(folder, {"audit": json.loads(to_json(outcome.audit)), "finding": finding})
+
+
+def write_error(folder: Path, error: Exception) -> None:
+    if isinstance(error, DifeError):
+        _write_record(folder, {"error": type(error).__name__, "what": error.what, "advice": error.advice})
+    else:
+        _write_record(folder, {"error": "", "what": f"{type(error).__name__}: {error}", "advice": ""})
+
+
+def _write_record(folder: Path, document: dict[str, Any]) -> None:
+    part = folder / "outcome.part"
+    with part.open("w", encoding="ascii") as file:
+        json.dump(document, file, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / _RECORD)
+    crash_point("child.outcome")
+
+
+# --- the worker's side ----------------------------------------------------------------------------------------
+
+
+def read(folder: Path) -> Kept | None:
+    """`None` where the child died before it was done. Raises the child's own error, or `ChildBug`."""
+    try:
+        raw = _bytes(folder / _RECORD, MOST_RECORD_BYTES)
+    except FileNotFoundError:
+        return None
+    document = json.loads(raw)
+    if "error" in document:
+        raise _error(document)
+    finding = document["finding"]
+    audit = from_json(Audit, json.dumps(document["audit"]))
+    return Kept(audit, from_json(Finding, json.dumps(finding)) if finding else None, _files(folder, audit))
+
+
+def keep(home: Path, kept: Kept) -> None:
+    """Put the evidence files where the store expects them."""
+    for file, content in kept.files:
+        evidence.put(home, content, _SUFFIXES.get(file.media_type, ".bin"))
+
+
+def _files(folder: Path, audit: Audit) -> tuple[tuple[EvidenceFile, bytes], ...]:
+    if len(audit.evidence) > MOST_FILES:
+        raise AuditError(f"the audit process left more than {MOST_FILES} evidence files")
+    return tuple((file, _content(folder, file)) for file in audit.evidence)
+
+
+def _content(folder: Path, file: EvidenceFile) -> bytes:
+    name = Path(file.sha256).name
+    content = _bytes(folder / name, MOST_FILE_BYTES)
+    if hashlib.sha256(content).hexdigest() != name:
+        raise AuditError(f"evidence file {name[:64]} is not what the audit process said it was")
+    return content
+
+
+def _bytes(path: Path, most: int) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise AuditError(f"the audit process left more than {most} bytes in {path.name[:64]}")
+    return content
+
+
+def _error(document: dict[str, Any]) -> Exception:
+    kind = getattr(errors, str(document["error"]), None)
+    if isinstance(kind, type) and issubclass(kind, DifeError):
+        return kind(str(document["what"]), str(document["advice"]))
+    return ChildBug(str(document["what"]))

@@ -1,0 +1,48 @@
+"""When to poll: apscheduler, which only sets a flag; what it reports about missed runs is passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+POLL = "poll"
+
+
+class Schedule:
+    """Calls `enqueue` at once and then every `interval` seconds; `trouble` hears of every run that was not made."""
+
+    def __init__(self, interval: float, enqueue: Callable[[], None], trouble: Callable[[str], None]) -> None:
+        from apscheduler import events
+        from apscheduler.jobstores.memory import MemoryJobStore
+        from apscheduler.schedulers.background import BackgroundScheduler
+
+        self._words = {
+            events.EVENT_JOB_MISSED: "a poll was missed",
+            events.EVENT_JOB_MAX_INSTANCES: "a poll was due while the one before was still being enqueued",
+            events.EVENT_JOB_ERROR: "a poll could not be enqueued",
+        }
+        self._trouble = trouble
+        self._scheduler = BackgroundScheduler(jobstores={"default": MemoryJobStore()}, timezone=UTC)
+        self._scheduler.add_listener(self._listen, sum(self._words))
+        self._scheduler.add_job(
+            enqueue,
+            "interval",
+            seconds=interval,
+            id=POLL,
+            next_run_time=datetime.now(UTC),
+            misfire_grace_time=None,
+            coalesce=True,
+            max_instances=1,
+        )
+
+    def __enter__(self) -> Schedule:
+        self._scheduler.start()
+        return self
+
+    def __exit__(self, *exit_: object) -> None:
+        self._scheduler.shutdown(wait=False)
+
+    def _listen(self, event: Any) -> None:
+        reason = getattr(event, "exception", None)
+        self._trouble(self._words[event.code] + (f": {reason}" if reason else ""))

@@ -1,0 +1,136 @@
+"""Which state a job goes to after an error: the one place that decides."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import random
+
+from dife_scanner.alerts.rules import alerts_for
+from dife_scanner.core.verdict import fingerprint
+from dife_scanner.errors import (
+    BadToken,
+    ContentMismatch,
+    DifeError,
+    DiskFull,
+    HubError,
+    HubUnavailable,
+    LimitExceeded,
+    Refused,
+    RepoDisabled,
+    RepoGated,
+    RepoNotFound,
+    RepoPrivate,
+    RevisionNotFound,
+    Unsupported,
+)
+from dife_scanner.queue.child import ChildDied
+from dife_scanner.queue.outcome import ChildBug
+from dife_scanner.records import Finding, Job, JobState
+from dife_scanner.store import Store, findings, jobs, now
+from dife_scanner.store.db import disk_full
+
+log = logging.getLogger(__name__)
+
+NOT_FOUND_TO_DELETED = 3
+"""Consistent answers on separate tries."""
+NOT_FOUND_SECONDS = 600.0
+MISMATCHES_TO_REFUSED = 2
+"""A truncated transfer is transient; the same damage twice is not."""
+MISMATCH_SECONDS = 2.0
+FIRST_RETRY_SECONDS = 5.0
+LONGEST_RETRY_SECONDS = 6 * 3600.0
+MOST_RETRIES = 16
+"""About two days with the delays above."""
+PAUSE_SECONDS = 60.0
+RECHECK_SECONDS = 7 * 24 * 3600.0
+"""When a gated, private or disabled repository is worth another look."""
+
+_ACCESS = ((RepoGated, JobState.GATED), (RepoPrivate, JobState.PRIVATE), (RepoDisabled, JobState.DISABLED))
+
+
+def settle(store: Store, job: Job, worker: str, error: Exception, channels: tuple[str, ...], rng: random.Random) -> Job:
+    """Write down how `job` ended or when it is tried again. Raises `LeaseLost`, and `DiskFull` if even that fails."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        error = disk_full(store.home)
+    reason = _words(error)
+    for kind, state in _ACCESS:
+        if isinstance(error, kind):
+            return jobs.finish(store, job.id, worker, state, reason, next_check_seconds=RECHECK_SECONDS)
+    if isinstance(error, (RepoNotFound, RevisionNotFound)):
+        return _not_found(store, job, worker, reason)
+    if isinstance(error, ContentMismatch):
+        return _mismatch(store, job, worker, error, reason, channels)
+    if isinstance(error, Refused):
+        return refuse(store, job, worker, type(error).__name__, reason, channels)
+    if isinstance(error, Unsupported):
+        return jobs.finish(store, job.id, worker, JobState.UNSUPPORTED, reason)
+    if isinstance(error, LimitExceeded):
+        return jobs.finish(store, job.id, worker, JobState.LIMIT_EXCEEDED, reason)
+    if isinstance(error, (DiskFull, BadToken)):
+        return jobs.pause(store, job.id, worker, reason, PAUSE_SECONDS)
+    if isinstance(error, HubError):
+        return _transient(store, job, worker, error, reason, rng)
+    if isinstance(error, ChildDied):
+        return jobs.record_death(store, job.id, worker, reason)
+    if not isinstance(error, DifeError):
+        log.error("job %s failed", job.id, exc_info=error)
+    return jobs.finish(store, job.id, worker, JobState.FAILED, reason)
+
+
+def refuse(store: Store, job: Job, worker: str, why: str, reason: str, channels: tuple[str, ...]) -> Job:
+    """End as refused, with the finding that says so and its alerts."""
+    finding = Finding(
+        fingerprint=fingerprint(job.ref.repo_id, "refused", why),
+        ref=job.ref,
+        kind="refused",
+        severity="refused",
+        confidence="",
+        carrier="",
+        channel="",
+        trigger="",
+        source="",
+        target="",
+        interfaces=(),
+        reason=reason,
+        audit_id=None,
+        created_at=now(),
+    )
+    alerts = alerts_for(finding, findings.find(store, finding.fingerprint), channels)
+    return jobs.finish(store, job.id, worker, JobState.REFUSED, reason, finding=finding, alerts=alerts)
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, DifeError):
+        return error.what
+    if isinstance(error, (ChildDied, ChildBug)):
+        return str(error)
+    return f"internal error: {type(error).__name__}: {error}"
+
+
+def _not_found(store: Store, job: Job, worker: str, reason: str) -> Job:
+    times = jobs.repeats(store, job.id, RepoNotFound.__name__) + 1
+    if times >= NOT_FOUND_TO_DELETED:
+        return jobs.finish(store, job.id, worker, JobState.DELETED, f"{reason} (asked {times} times)")
+    reason = f"{reason} (answer {times} of {NOT_FOUND_TO_DELETED} before it counts as deleted)"
+    return jobs.retry_later(store, job.id, worker, reason, NOT_FOUND_SECONDS * times, kind=RepoNotFound.__name__)
+
+
+def _mismatch(
+    store: Store, job: Job, worker: str, error: ContentMismatch, reason: str, channels: tuple[str, ...]
+) -> Job:
+    if job.ref.local:
+        return jobs.finish(store, job.id, worker, JobState.FAILED, reason)
+    kind = type(error).__name__
+    times = jobs.repeats(store, job.id, kind) + 1
+    if times >= MISMATCHES_TO_REFUSED:
+        return refuse(store, job, worker, kind, f"{reason} (twice)", channels)
+    return jobs.retry_later(store, job.id, worker, reason, MISMATCH_SECONDS, kind=kind)
+
+
+def _transient(store: Store, job: Job, worker: str, error: HubError, reason: str, rng: random.Random) -> Job:
+    if job.attempts >= MOST_RETRIES:
+        return jobs.finish(store, job.id, worker, JobState.FAILED, f"given up after {job.attempts + 1} tries: {reason}")
+    asked = (error.retry_after or 0.0) if isinstance(error, HubUnavailable) else 0.0
+    delay = max(asked, min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0**job.attempts))
+    return jobs.retry_later(store, job.id, worker, reason, delay * rng.uniform(1.0, 1.25), kind=type(error).__name__)

@@ -1,0 +1,159 @@
+"""Tiny checkpoints, a probe set of three pictures, and an audit that costs nothing.
+
+The audit double has the interface of `dife_scanner.audit.pipeline:run` and runs in the real audit child; everything
+around it (hub, intake, sandboxed inspection, child, store, alerts) is the real code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import time
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dife_scanner import settings as settings_
+from dife_scanner.audit.pipeline import AUDIT_VERSION, Outcome, Plan, Request, identity
+from dife_scanner.audit.progress import Progress
+from dife_scanner.core.verdict import fingerprint
+from dife_scanner.errors import AuditError
+from dife_scanner.models.config import expected_tensors, parse_config
+from dife_scanner.queue.worker import Work
+from dife_scanner.records import Audit, EvidenceFile, Finding, Verdict
+from dife_scanner.settings import Settings
+
+PRELOAD = ("dife_scanner.audit.pipeline", "dife_scanner.settings", "PIL.Image")
+"""What the double needs; torch is not among it."""
+CONFIG = "open_clip_config.json"
+WEIGHTS = "open_clip_model.safetensors"
+_MODEL: dict[str, Any] = {
+    "embed_dim": 8,
+    "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 16, "patch_size": 16},
+    "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
+}
+
+
+def checkpoint(seed: int = 0) -> dict[str, bytes]:
+    """The files of a valid little open_clip repository; another seed is another model."""
+    from safetensors.numpy import save
+
+    config = json.dumps({"model_cfg": _MODEL, "preprocess_cfg": {}}).encode()
+    shapes = expected_tensors(parse_config(config))
+    weights = {name: np.full(shape, seed / 7, np.float16) for name, shape in shapes.items()}
+    return {CONFIG: config, WEIGHTS: save(weights)}
+
+
+def checkpoint_folder(folder: Path, seed: int = 0) -> Path:
+    folder.mkdir(parents=True)
+    for name, content in checkpoint(seed).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def probes_folder(folder: Path) -> Path:
+    """One picture per split."""
+    folder.mkdir(parents=True)
+    rows = []
+    for number, split in enumerate(("train", "diagnosis", "test")):
+        stream = BytesIO()
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(stream, "PNG")
+        (folder / f"{split}.png").write_bytes(stream.getvalue())
+        digest = hashlib.sha256(stream.getvalue()).hexdigest()
+        rows.append({"file": f"{split}.png", "sha256": digest, "label": "cat", "drawing": split, "split": split})
+    (folder / "probes.json").write_text(json.dumps({"version": "1", "classes": ["cat"], "images": rows}))
+    return folder
+
+
+def work_for(home: Path, endpoint: str = "http://127.0.0.1:9", **changes: Any) -> Work:
+    """Work with the audit double; `limits` and other settings as keyword arguments."""
+    audit, channels = changes.pop("audit", "queue_kit:audit"), changes.pop("channels", ())
+    lease = changes.pop("lease_seconds", 60.0)
+    folder = home.parent / "probes"
+    if not folder.exists():
+        probes_folder(folder)
+    settings: Settings = settings_.load(home, endpoint=endpoint, filters=("search=clip",), **changes)
+    plan = Plan((), budget="quick", probes_folder=folder)
+    return Work(settings, plan, channels=channels, audit=audit, preload=PRELOAD, lease_seconds=lease, seed=0)
+
+
+def audit(request: Request, progress: Progress) -> Outcome:
+    """What the checkpoint's name asks for: `bad` is flagged, `dies`, `hogs`, `sleeps`, `bug` and `nan` do just that."""
+    name = request.ref.repo_id.rsplit("/", 1)[-1]
+    progress("auditing", 0, 1, name)
+    if "dies" in name:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "hogs" in name:
+        hog = np.ones(300 * 1024**2, np.uint8)
+        time.sleep(60 * hog[0])
+    if "sleeps" in name:
+        time.sleep(60)
+    if "bug" in name:
+        raise ZeroDivisionError("division by zero")
+    if "nan" in name:
+        raise AuditError("the image tower gives embeddings that are not finite", "do not use it")
+    time.sleep(float(os.environ.get("DIFE_TEST_AUDIT_SECONDS", "0")))
+    return _outcome(request, Verdict.FLAGGED if "bad" in name else Verdict.NOTHING_FOUND)
+
+
+def _outcome(request: Request, verdict: Verdict) -> Outcome:
+    key = identity(request.weights_sha256, request.config_digest, request.reference, request.plan)
+    content = f"picture of {key}".encode()
+    file = EvidenceFile(hashlib.sha256(content).hexdigest(), "image/png", "trigger", "a picture")
+    record = Audit(
+        id=hashlib.sha256(f"{key}{time.time()}{os.getpid()}".encode()).hexdigest()[:16],
+        identity=key,
+        ref=request.ref,
+        architecture="tiny",
+        reference="",
+        image_tower="i",
+        text_tower="t",
+        image_tower_same=False,
+        text_tower_same=False,
+        audit_version=AUDIT_VERSION,
+        budget=request.plan.budget,
+        seed=0,
+        signatures=(),
+        trigger=None,
+        branch_swap=None,
+        diagnosis=None,
+        profile=(),
+        agreement="",
+        verdict=verdict,
+        reason=f"as its name says: {verdict.value}",
+        clean_accuracy=None,
+        reference_accuracy=None,
+        prompt_drift=None,
+        evidence=(file,),
+        encodes=0,
+        distinct_inputs=0,
+        device="cpu",
+        versions={},
+        started_at="2026-11-01T00:00:00.000000+00:00",
+        seconds=0.0,
+    )
+    return Outcome(record, _finding(record) if verdict is Verdict.FLAGGED else None, ((file, content),))
+
+
+def _finding(record: Audit) -> Finding:
+    return Finding(
+        fingerprint=fingerprint(record.ref.repo_id, "flagged", "text", "textual", "dog"),
+        ref=record.ref,
+        kind="flagged",
+        severity="exposed",
+        confidence="demonstrated",
+        carrier="textual",
+        channel="text",
+        trigger="word",
+        source="cat",
+        target="dog",
+        interfaces=("zero-shot",),
+        reason=record.reason,
+        audit_id=record.id,
+        created_at=record.started_at,
+    )

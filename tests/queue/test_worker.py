@@ -1,0 +1,300 @@
+"""One job through the real path, with real processes, against the loopback hub."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from queue_kit import CONFIG, WEIGHTS, checkpoint, checkpoint_folder, work_for
+
+from dife_scanner.audit.progress import Progress, Step
+from dife_scanner.errors import DiskFull, NotComparable, NotFound
+from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
+from dife_scanner.queue import references, targets, worker
+from dife_scanner.queue.lease import gone, worker_name
+from dife_scanner.queue.poller import poll_pass, serve_requests
+from dife_scanner.queue.worker import Work
+from dife_scanner.records import Job, JobState, Reference
+from dife_scanner.store import Store, evidence, findings, jobs, later, now, outbox, polls, requests
+
+
+def asked(store: Store, work: Work, target: str) -> Job:
+    settings = work.settings
+    return targets.enqueue(store, target, settings.limits, lambda: worker.hub_for(settings, settings.endpoint))
+
+
+def scanned(store: Store, hub: LoopbackHub, target: str, **changes: Any) -> Job:
+    """Queued and done in one go."""
+    work = work_for(store.home, hub.endpoint, **changes)
+    return worker.run_to_end(store, asked(store, work, target), work)
+
+
+# --- to a verdict ---------------------------------------------------------------------------------------------
+
+
+def test_a_repository_ends_done_with_audit_evidence_finding_and_alert(store: Store, hub: LoopbackHub) -> None:
+    sha = hub.add_repo("org/clip-bad", checkpoint())
+    steps: list[Step] = []
+    work = work_for(store.home, hub.endpoint, channels=("email", "slack"))
+    job = asked(store, work, "org/clip-bad")
+    job = worker.run_to_end(store, job, work, Progress(steps.append))
+    assert (job.state, job.ref.revision) == (JobState.DONE, sha)
+    (row,) = findings.model_rows(store, filter="verdict:flagged state:done")
+    audit = findings.audit(store, job.audit_id or "")
+    assert evidence.read(store.home, audit.evidence[0].sha256).startswith(b"picture of")
+    assert findings.finding(store, row.finding or "").audit_id == audit.id
+    assert sorted(alert.channel for alert in outbox.pending(store, now())) == ["email", "slack"]
+    assert [event.state.value for event in jobs.events(store, job.id)] == ["queued", "downloading", "auditing", "done"]
+    phases = list(dict.fromkeys(step.phase for step in steps))
+    assert phases == ["looking", "downloading", "checking", "auditing"]
+    assert not (store.home / "work" / str(job.id)).exists()
+    assert not list((store.home / "cache" / "hub").rglob("*.safetensors"))
+    assert row.layout == "open_clip"
+
+
+def test_a_local_folder_takes_the_same_path(store: Store, hub: LoopbackHub, tmp_path: Path) -> None:
+    folder = checkpoint_folder(tmp_path / "fine")
+    job = scanned(store, hub, str(folder))
+    assert (job.state, job.endpoint, job.ref.local) == (JobState.DONE, "", True)
+    renamed = checkpoint_folder(tmp_path / "renamed", seed=3)
+    (renamed / WEIGHTS).rename(renamed / "mine.safetensors")
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in (CONFIG, "mine.safetensors"):
+        (linked / name).symlink_to(renamed / name)
+    assert scanned(store, hub, str(linked / "mine.safetensors")).state is JobState.DONE
+    assert not hub.seen()
+
+
+def test_the_same_weights_elsewhere_are_not_audited_again_but_are_a_finding_there(
+    store: Store, hub: LoopbackHub
+) -> None:
+    hub.add_repo("org/clip-bad", checkpoint())
+    hub.add_repo("copycat/clip-dies", checkpoint())
+    first = scanned(store, hub, "org/clip-bad", channels=("email",))
+    second = scanned(store, hub, "copycat/clip-dies", channels=("email",))
+    assert second.audit_id == first.audit_id
+    assert second.reason == f"same identity as audit {first.audit_id}"
+    assert JobState.AUDITING not in [event.state for event in jobs.events(store, second.id)]
+    assert {f.ref.repo_id for f in findings.findings(store)} == {"org/clip-bad", "copycat/clip-dies"}
+    assert len(outbox.pending(store, now())) == 2
+    again = scanned(store, hub, "org/clip-bad", channels=("email",))
+    assert again.id == first.id and again.state is JobState.DONE and again.audit_id == first.audit_id
+    assert len(outbox.pending(store, now())) == 2
+
+
+# --- to a state with a reason ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "limits", "state", "reason"),
+    [
+        ("clip-bug", {}, JobState.FAILED, "division by zero"),
+        ("clip-nan", {}, JobState.FAILED, "not finite"),
+        ("clip-dies", {}, JobState.QUARANTINED, "SIGKILL"),
+        ("clip-sleeps", {"audit_seconds": 0.5}, JobState.LIMIT_EXCEEDED, "0.5 seconds"),
+        ("clip-hogs", {"audit_rss_mib": 250}, JobState.LIMIT_EXCEEDED, "250 MiB"),
+    ],
+)
+def test_what_happens_in_the_audit_child(
+    store: Store, hub: LoopbackHub, name: str, limits: dict[str, Any], state: JobState, reason: str
+) -> None:
+    hub.add_repo(f"org/{name}", checkpoint())
+    job = scanned(store, hub, f"org/{name}", limits=limits)
+    assert job.state is state and reason in job.reason
+    assert job.deaths == (2 if name == "clip-dies" else 0)
+    assert findings.audits(store) == []
+
+
+def test_what_a_repository_can_be(store: Store, hub: LoopbackHub) -> None:
+    files = checkpoint()
+    hub.add_repo("org/pickle", {CONFIG: files[CONFIG], "open_clip_pytorch_model.bin": b"x" * 100})
+    hub.add_repo("org/gated", files, gated="manual")
+    hub.add_repo("org/huge", {CONFIG: files[CONFIG], WEIGHTS: Announced(10**12)})
+    hub.add_repo(
+        "org/odd", {CONFIG: files[CONFIG].replace(b'"layers": 1', b'"layers": 1000000'), WEIGHTS: files[WEIGHTS]}
+    )
+    hub.add_repo("org/extra", {CONFIG: files[CONFIG], WEIGHTS: files[WEIGHTS] + b"more"})
+    states = {name: scanned(store, hub, f"org/{name}").state for name in ("pickle", "gated", "huge", "odd", "extra")}
+    assert states == {
+        "pickle": JobState.UNSUPPORTED,
+        "gated": JobState.GATED,
+        "huge": JobState.LIMIT_EXCEEDED,
+        "odd": JobState.LIMIT_EXCEEDED,
+        "extra": JobState.REFUSED,
+    }
+    (refused,) = findings.findings(store, filter="kind:refused")
+    assert refused.ref.repo_id == "org/extra" and refused.severity == "refused"
+
+
+def test_damage_is_refused_only_when_it_comes_twice(store: Store, hub: LoopbackHub) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    hub.inject(faults.corrupt("/repos/lfs/"))
+    assert scanned(store, hub, "org/clip").state is JobState.DONE
+    hub.add_repo("org/damaged", checkpoint(1))
+    hub.inject(faults.corrupt("/repos/lfs/", times=None))
+    job = scanned(store, hub, "org/damaged")
+    assert job.state is JobState.REFUSED and "twice" in job.reason
+    assert [f.kind for f in findings.findings(store)] == ["refused"]
+
+
+def test_a_repository_that_is_gone_three_times_is_deleted(store: Store, hub: LoopbackHub) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip")
+    hub.remove("org/clip")
+    states = [worker.process(store, job, work).state for _ in range(3)]
+    assert states == [JobState.RETRY_WAIT, JobState.RETRY_WAIT, JobState.DELETED]
+
+
+def test_an_outage_delays_with_growing_pauses_and_ends_in_words(
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dife_scanner.queue.settle.MOST_RETRIES", 2)
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint, limits={"request_seconds": 0.2})
+    job = asked(store, work, "org/clip")
+    hub.inject(faults.rate_limited("GET /api", 300, times=None))
+    first = worker.process(store, job, work)
+    assert first.state is JobState.RETRY_WAIT and (first.next_check_at or "") > later(290)
+    hub.heal()
+    hub.inject(faults.status("GET /api", 418, times=None))
+    second = worker.process(store, job, work)
+    assert second.state is JobState.RETRY_WAIT and later(9) < (second.next_check_at or "") < later(13)
+    third = worker.process(store, job, work)
+    assert third.state is JobState.FAILED and "given up after 3 tries" in third.reason
+
+
+def test_a_full_disk_pauses_and_loses_nothing(store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip")
+
+    def full(*args: object, **kwargs: object) -> None:
+        raise DiskFull("the disk is full", "free some space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dife_scanner.queue.intake.fetch", full)
+        job = worker.process(store, job, work)
+    assert (job.state, job.attempts, job.reason) == (JobState.PAUSED, 0, "the disk is full")
+    assert worker.process(store, job, work).state is JobState.DONE
+
+
+# --- leases ---------------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_job_stops_its_audit(store: Store, hub: LoopbackHub) -> None:
+    hub.add_repo("org/clip-sleeps", checkpoint())
+    work = work_for(store.home, hub.endpoint, lease_seconds=1.0)
+    job = asked(store, work, "org/clip-sleeps")
+
+    def cancel() -> None:
+        from dife_scanner.store import open_store
+
+        with open_store(store.home) as own:
+            while jobs.job(own, job.id).state is not JobState.AUDITING:
+                time.sleep(0.05)
+            jobs.cancel(own, job.id)
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    began = time.monotonic()
+    job = worker.process(store, job, work)
+    thread.join()
+    assert job.state is JobState.CANCELLED and time.monotonic() - began < 20
+
+
+def test_a_worker_that_is_asked_to_stop_gives_its_job_back(store: Store, hub: LoopbackHub) -> None:
+    hub.add_repo("org/clip-sleeps", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip-sleeps")
+    stop = threading.Event()
+    timer = threading.Timer(1.0, stop.set)
+    timer.start()
+    job = worker.process(store, job, work, stop=stop)
+    assert (job.state, job.attempts, job.deaths, job.lost_leases) == (JobState.QUEUED, 0, 0, 0)
+
+
+def test_a_lease_is_renewed_while_the_audit_runs(
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add_repo("org/clip-sleeps", checkpoint())
+    work = work_for(store.home, hub.endpoint, lease_seconds=0.8, limits={"audit_seconds": 3.0})
+    job = asked(store, work, "org/clip-sleeps")
+    assert worker.process(store, job, work).state is JobState.LIMIT_EXCEEDED
+    assert jobs.job(store, job.id).lost_leases == 0
+
+
+def test_a_job_that_another_worker_holds_is_left_alone(store: Store, hub: LoopbackHub) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip")
+    jobs.claim_job(store, job.id, "somebody", 60)
+    assert worker.process(store, job, work).worker == "somebody"
+
+
+def test_who_is_gone() -> None:
+    mine = worker_name()
+    host, pid, start = mine.rsplit(":", 2)
+    assert not gone(mine)
+    assert gone(f"{host}:{pid}:1.00")
+    assert gone(f"{host}:{2**22 + 1}:{start}")
+    assert not gone(f"elsewhere:{2**22 + 1}:{start}")
+    assert not gone("w1")
+    child = os.fork()
+    if not child:
+        signal.pause()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert gone(f"{host}:{child}:{start}")
+
+
+# --- finding jobs ---------------------------------------------------------------------------------------------
+
+
+def test_a_pass_records_every_revision_once(store: Store, hub: LoopbackHub) -> None:
+    for number in range(3):
+        hub.add_repo(f"org/clip{number}", checkpoint(), last_modified=later(-60))
+    hub.add_repo("org/clip-pickle", {"open_clip_pytorch_model.bin": b"x"}, last_modified=later(-60))
+    work = work_for(store.home, hub.endpoint)
+    assert poll_pass(store, work).new == 4
+    assert jobs.counts(store) == {"queued": 3, "unsupported": 1}
+    assert poll_pass(store, work).new == 0
+    sha = hub.commit("org/clip0", checkpoint(5))
+    assert poll_pass(store, work).new == 1
+    assert jobs.counts(store) == {"queued": 3, "unsupported": 1, "superseded": 1}
+    assert jobs.known(store, hub.endpoint)["org/clip0"] == sha
+    assert [(p.complete, p.new) for p in polls.passes(store)] == [(True, 1), (True, 0), (True, 4)]
+
+
+def test_what_a_window_asks_for_is_queued_first(store: Store, hub: LoopbackHub, tmp_path: Path) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    poll_pass(store, work)
+    requests.request_scan(store, str(checkpoint_folder(tmp_path / "mine")), actor="window")
+    requests.request_scan(store, "org/none")
+    (problem,) = serve_requests(store, work)
+    assert "org/none" in problem
+    first = jobs.claim(store, "w", 60)
+    assert first is not None and first.ref.local
+    assert requests.waiting(store) == []
+
+
+def test_the_reference_is_of_the_same_architecture_and_preferably_the_claimed_one() -> None:
+    def reference(name: str, architecture: str, added: str) -> Reference:
+        return Reference(name, "/r", "i", "t", "w", architecture, added)
+
+    known = [reference("vit", "V", "2"), reference("older", "V", "1"), reference("rn", "R", "0")]
+    assert references.choose(known, "V", "") == known[1]
+    assert references.choose(known, "V", "someone/vit (finetune)") == known[0]
+    assert references.choose(known, "X", "someone/vit") is None
+    assert references.choose(known, "V", "", "vit") == known[0]
+    with pytest.raises(NotComparable):
+        references.choose(known, "V", "", "rn")
+    with pytest.raises(NotFound):
+        references.choose(known, "V", "", "nobody")
