@@ -74,15 +74,17 @@ def manifest(
     model: HubModel,
     small: Mapping[str, bytes],
     *,
+    may_open: bool = False,
     checkpoint_bytes: int = CHECKPOINT_BYTES,
     small_file_bytes: int = SMALL_FILE_BYTES,
 ) -> Manifest:
     """What to fetch of `model` and the state it goes to.
 
     `small` holds the bytes of `small_files(model)`. A gated or private model counts as readable when they are there;
-    leave them out where the hub refused them. A listing item without sizes gets a manifest of 0 bytes: ask `info`.
+    leave them out where the hub refused them, and say `may_open` where there is a token and nobody has tried yet:
+    it is queued then, and the hub decides. A listing item without sizes gets a manifest of 0 bytes: ask `info`.
     """
-    judged = _judge(model, small, checkpoint_bytes, small_file_bytes)
+    judged = _judge(model, small, may_open, checkpoint_bytes, small_file_bytes)
     return Manifest(
         ref=ModelRef(model.repo_id, model.sha),
         layout=judged.layout,
@@ -125,7 +127,9 @@ class _Judged:
     files: tuple[HubFile, ...] = ()
 
 
-def _judge(model: HubModel, small: Mapping[str, bytes], checkpoint_bytes: int, small_file_bytes: int) -> _Judged:
+def _judge(
+    model: HubModel, small: Mapping[str, bytes], may_open: bool, checkpoint_bytes: int, small_file_bytes: int
+) -> _Judged:
     files = _by_path(model.files)
     layout, unsupported = _layout(files, model, small)
     if model.disabled:
@@ -133,7 +137,7 @@ def _judge(model: HubModel, small: Mapping[str, bytes], checkpoint_bytes: int, s
     if unsupported:
         return _Judged(layout, JobState.UNSUPPORTED, unsupported)
     if CONFIG not in small:
-        return _Judged(layout, *_unread(model, files[CONFIG], small_file_bytes))
+        return _Judged(layout, *_unread(model, files[CONFIG], may_open, small_file_bytes))
     wanted = wanted_files(model.files)
     architecture, unsupported = _described(small[CONFIG])
     if unsupported:
@@ -146,10 +150,10 @@ def _judge(model: HubModel, small: Mapping[str, bytes], checkpoint_bytes: int, s
     return _Judged(layout, JobState.QUEUED, "", architecture, wanted)
 
 
-def _unread(model: HubModel, config: HubFile, limit: int) -> tuple[JobState, str]:
-    if model.gated:
+def _unread(model: HubModel, config: HubFile, may_open: bool, limit: int) -> tuple[JobState, str]:
+    if model.gated and not may_open:
         return JobState.GATED, "access has to be asked for on the hub first"
-    if model.private:
+    if model.private and not may_open:
         return JobState.PRIVATE, "the hub does not let us read its files"
     if (config.size or 0) > limit:
         return JobState.LIMIT_EXCEEDED, f"{CONFIG} has {config.size} bytes, the limit is {limit}"

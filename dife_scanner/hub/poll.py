@@ -206,7 +206,7 @@ def plan(
     `audit_seconds` is what one audit takes on this machine, where known. Raises the errors of `Hub.tree` only where
     no size at all could be learned.
     """
-    judged = [(model, manifest(model, {}).state) for model in result.models]
+    judged = [(model, manifest(model, {}, may_open=hub.has_token).state) for model in result.models]
     wanted = [model for model, state in judged if state is JobState.QUEUED]
     asked = wanted[:: max(1, -(-len(wanted) // max(1, sample)))]
     sizes = _sizes(hub, asked, deadline or Deadline())

@@ -39,6 +39,7 @@ LONGEST_BACKOFF = 8.0
 WORTH_BYTES = 1024**2
 """What a try has to bring for the next failure to count as the first one again."""
 
+_PACKED = {"Accept-Encoding": "gzip"}  # others, or several at once, can grow a network read to gigabytes
 _BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105
 _CHECK_NAME = "check the name; for a private repository set the secret hf-token"
 _LATER = "try again later"
@@ -160,6 +161,8 @@ class Wire:
                     httpx.URL(url, params=params) if params else httpx.URL(url), what, headers, elsewhere
                 )
                 try:
+                    if response.headers.get("Content-Encoding", "identity").lower() not in ("gzip", "identity"):
+                        raise HubError(f"{self.endpoint} packs its answer for {what} in a way that was not asked for")
                     if response.status_code >= 400:
                         raise self._error(response, what)
                     yield response
@@ -181,7 +184,7 @@ class Wire:
         session = self._session()
         for _ in range(MAX_REDIRECTS + 1):
             request = session.build_request(
-                "GET", target, headers=self._headers(target) | (headers or {}), timeout=self._request_seconds
+                "GET", target, headers=self._headers(target) | (headers or _PACKED), timeout=self._request_seconds
             )
             self.requests += 1
             response = session.send(request, stream=True, follow_redirects=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import socket
@@ -264,6 +265,29 @@ def test_answers_without_end_are_cut(
 
     with pytest.raises(LimitExceeded, match="larger than 100000 bytes"):
         connect(endpoint=raw_server(endless)).info("org/clip")
+
+
+def test_a_packed_answer_is_read_and_a_bomb_is_not(
+    raw_server: Callable[..., str], connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dife_scanner.hub.wire.ANSWER_BYTES", 1 << 20)
+
+    def packed(encoding: str, body: bytes) -> Callable[[socket.socket], None]:
+        def talk(connection: socket.socket) -> None:
+            connection.recv(65536)
+            head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(body)}\r\n\r\n"
+            connection.sendall(head.encode() + body)
+
+        return talk
+
+    with pytest.raises(HubError, match="not an object"):
+        connect(endpoint=raw_server(packed("gzip", gzip.compress(b"[]")))).info("org/clip")
+    bomb = gzip.compress(bytes(4 << 20))
+    with pytest.raises(LimitExceeded, match="larger than"):
+        connect(endpoint=raw_server(packed("gzip", bomb))).info("org/clip")
+    for encoding in ("gzip, gzip", "br", "zstd"):
+        with pytest.raises(HubError, match="packs its answer"):
+            connect(endpoint=raw_server(packed(encoding, bomb))).info("org/clip")
 
 
 # --- paging and the token ---------------------------------------------------------------------------------------

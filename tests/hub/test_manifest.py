@@ -85,6 +85,8 @@ def test_the_states_of_access(config: bytes) -> None:
     assert state(read, private=True) is JobState.QUEUED
     assert state(read, disabled=True) is JobState.DISABLED
     assert state({}) is JobState.QUEUED
+    waiting = manifest(model(CONFIG, WEIGHTS, gated=True, private=True), {}, may_open=True)
+    assert waiting.state is JobState.QUEUED and "not been read yet" in waiting.reason
     assert (
         manifest(model("config.json", "model.safetensors", gated=True, tags=("clip",)), {}).state
         is JobState.UNSUPPORTED
