@@ -255,6 +255,8 @@ def test_closed_hub_refuses_and_comes_back_on_its_ports(hub: LoopbackHub) -> Non
         api(hub).model_info("org/clip")
     hub.start()
     assert hub.endpoint == endpoint
+    with pytest.raises(OSError, match="in use"):
+        LoopbackHub(hub.shelf.root, port=int(endpoint.rpartition(":")[2])).start()
     assert api(hub).model_info("org/clip").id == "org/clip"
 
 

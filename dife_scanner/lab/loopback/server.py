@@ -72,13 +72,17 @@ class LoopbackHub:
     # --- life -------------------------------------------------------------------------------------------------
 
     def start(self) -> LoopbackHub:
-        """Listen; a hub that was closed can be started again and keeps its ports."""
+        """Listen; a hub that was closed can be started again and keeps its ports. `OSError` where one is taken."""
         self._closing.clear()
-        for name, port in self._ports.items():
-            server = Port(self, name, port)
-            self._servers[name] = server
-            self._ports[name] = server.server_address[1]
-            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        try:
+            for name in set(self._ports) - set(self._servers):
+                server = Port(self, name, self._ports[name])
+                self._servers[name] = server
+                self._ports[name] = server.server_address[1]
+                threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        except OSError:
+            self.close()
+            raise
         self._routes.cdn = self.cdn
         return self
 
