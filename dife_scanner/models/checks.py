@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ QUANTISED = frozenset({"I8", "U8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "F6_E2
 STEP_COUNTER = ".num_batches_tracked"
 """Ending of the one kind of tensor that no inference reads: a training step counter of batch normalisation."""
 _TEXT_PREFIX = "text."
+_ADVICE = "do not load it; report it to its author"
 _SCALARS = frozenset({"logit_scale", "logit_bias"})
 _STRETCHABLE = frozenset({"visual.positional_embedding", "positional_embedding"})
 
@@ -55,33 +57,32 @@ def compare(header: Header, config: ClipConfig, file: str) -> Inspection:
     another layout, stretched positions would be interpolated by open_clip, and quantised values need another reader:
     those are `Unsupported`.
     """
-    entries = {entry.name.removeprefix(_TEXT_PREFIX): entry for entry in header.tensors}
+    entries = {entry.name: entry for entry in header.tensors}
     expected = expected_tensors(config)
-    advice = "do not load it; report it to its author"
-    if not entries.keys() & expected.keys() - _SCALARS:
+    prefix = _TEXT_PREFIX if any(name.startswith(_TEXT_PREFIX) for name in entries) else ""
+    names = {name: name if name in _SCALARS or name.startswith("visual.") else prefix + name for name in expected}
+    wanted = set(names.values())
+    if not entries.keys() & (wanted - _SCALARS):
         raise Unsupported(
             f"{file} holds tensors of another layout (the first is {shown(header.tensors[0].name)})",
             "only checkpoints saved by open_clip can be audited",
         )
-    for kind, names in (
-        ("unexpected", entries.keys() - expected.keys()),
-        ("missing", expected.keys() - entries.keys()),
-    ):
-        if names:
-            raise Refused(
-                f"{file} does not match its configuration: {len(names)} {kind} tensors, the first is "
-                f"{shown(min(names))}",
-                advice,
-            )
+    _compare_names("unexpected", entries.keys() - wanted, file)
+    _compare_names("missing", wanted - entries.keys(), file)
     for name, shape in expected.items():
-        _compare_one(name, entries[name], shape, file, advice)
-    if len(entries) != len(header.tensors):
-        raise Refused(f"{file} names the text tower's tensors in two ways at once", advice)
-    parameters = sum(math.prod(shape) for shape in expected.values())
-    return Inspection(config, tuple((name, entries[name].name) for name in sorted(entries)), parameters)
+        _compare_one(name, entries[names[name]], shape, file)
+    return Inspection(config, tuple(sorted(names.items())), sum(math.prod(shape) for shape in expected.values()))
 
 
-def _compare_one(name: str, entry: TensorEntry, shape: tuple[int, ...], file: str, advice: str) -> None:
+def _compare_names(kind: str, names: Set[str], file: str) -> None:
+    if names:
+        first = shown(min(names))
+        raise Refused(
+            f"{file} does not match its configuration: {len(names)} {kind} tensors, the first is {first}", _ADVICE
+        )
+
+
+def _compare_one(name: str, entry: TensorEntry, shape: tuple[int, ...], file: str) -> None:
     fits = entry.shape == shape or (name in _SCALARS and entry.shape == (1,))
     if not fits and name in _STRETCHABLE and len(entry.shape) == 2 and entry.shape[1] == shape[1]:
         raise Unsupported(
@@ -93,9 +94,9 @@ def _compare_one(name: str, entry: TensorEntry, shape: tuple[int, ...], file: st
         raise Refused(
             f"{file} does not match its configuration: {shown(name)} has the shape {list(entry.shape)} instead of "
             f"{list(shape)}",
-            advice,
+            _ADVICE,
         )
     if entry.dtype in QUANTISED:
         raise Unsupported(f"{file}: {shown(name)} is quantised ({entry.dtype}), which this version does not read", "")
     if entry.dtype not in FLOATS and not (name.endswith(STEP_COUNTER) and entry.dtype == "I64"):
-        raise Refused(f"{file} does not match its configuration: {shown(name)} has the dtype {entry.dtype}", advice)
+        raise Refused(f"{file} does not match its configuration: {shown(name)} has the dtype {entry.dtype}", _ADVICE)

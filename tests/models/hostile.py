@@ -193,6 +193,8 @@ HEADERS: dict[str, Case] = {
     ),
     "unexpected tensor": header(REFUSED, "1 unexpected tensors", _rename(_TENSOR, "visual.backdoor.weight")),
     "missing tensor": weights(REFUSED, "1 missing tensors", lambda raw: _without_last(raw)),
+    "two namings at once": header(REFUSED, "unexpected tensors", _rename("ln_final.bias", "text.ln_final.bias")),
+    "image tower under the text tower": header(REFUSED, "unexpected", _rename("visual.proj", "text.visual.proj")),
     "another layout": header(UNSUPPORTED, "another layout", lambda parsed: _prefixed(parsed, "vision_model.")),
 }  # fmt: skip
 """What the parser alone has to notice."""
@@ -201,7 +203,6 @@ FILES: dict[str, Case] = {
     "also empty": weights(REFUSED, "truncated", lambda raw: b""),
     "also cut in the data": weights(REFUSED, "truncated", lambda raw: raw[:-1]),
     "also a duplicate tensor": header(REFUSED, "occurs twice", _twice),
-    "also 300,000 tensors": weights(LIMIT, "more than 20000 tensors", _many),
     "also ANSI in a name": header(REFUSED, "control or text-direction", _rename(_TENSOR, "\x1b[2J\x1b]0;owned\x07")),
     "NaN weight": weights(REFUSED, "'visual.proj' holds nan", _value("visual.proj", float("nan"))),
     "infinite weight": weights(REFUSED, "'ln_final.bias' holds nan or infinite", _value("ln_final.bias", float("inf"))),
