@@ -73,6 +73,7 @@ def build(
     """Build and cache the specimens: small backdoored checkpoints and their clean twins."""
     from rich.text import Text
 
+    from dife_scanner.lab import demo as lab_demo
     from dife_scanner.lab import specimens
     from dife_scanner.reports import as_json
 
@@ -80,7 +81,7 @@ def build(
     if unknown := [name for name in wanted if name not in specimens.SPECIMENS]:
         raise UsageError(f"no specimen is called {unknown[0]!r}", f"one of: {', '.join(specimens.SPECIMENS)}")
     with session.progress() as progress:
-        built = {name: str(specimens.build(name, progress=progress)) for name in wanted}
+        built = {name: str(path) for name, path in lab_demo.build_specimens(wanted, progress).items()}
     words = "\n".join(f"{name}: {path}" for name, path in built.items())
     session.show(as_json.DoneDocument("built", built), lambda: Text(words))
 
