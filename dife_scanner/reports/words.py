@@ -197,11 +197,9 @@ def _around(trigger: Trigger, prompt: str) -> tuple[str, str]:
         return "", f" {prompt}"
     if trigger.position == _SUFFIX:
         return f"{prompt} ", ""
-    head, name, tail = prompt.rpartition(trigger.source) if trigger.source else ("", "", "")
-    if not name:
-        head, _, name = prompt.rpartition(" ")
-        head = f"{head} " if head else ""
-    return head, f" {name}{tail}"
+    at = prompt.rfind(trigger.source) if trigger.source else -1
+    at = at if at >= 0 else prompt.rfind(" ") + 1
+    return prompt[:at], f" {prompt[at:]}"
 
 
 def example_prompts(trigger: Trigger) -> tuple[str, ...]:

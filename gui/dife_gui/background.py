@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 
 from dife_scanner.errors import DifeError
 from dife_scanner.store.db import Store, open_store
@@ -34,7 +34,7 @@ class Background(QObject):
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dife-store")
         self._store: Store | None = None
         self._closed = False
-        self._finished.connect(self._deliver)
+        self._finished.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
     def read(self, function: Callable[[Store], T], success: Callable[[T], None], failure: Failure) -> None:
         self._submit(lambda: function(self._handle()), success, failure)

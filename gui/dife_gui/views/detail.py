@@ -16,7 +16,7 @@ from dife_gui.views.swap import branch_swap
 from dife_gui.views.text import Label
 from dife_gui.views.triage import Triage
 from dife_scanner.records import Audit, Finding, Verdict
-from dife_scanner.reports import words
+from dife_scanner.reports import plain, words
 
 _TONE = {Verdict.FLAGGED: "alarm", Verdict.INHERITED: "caution", Verdict.INCONCLUSIVE: "caution"}
 
@@ -31,7 +31,7 @@ class DetailPane(QScrollArea):
         super().__init__(parent)
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
         self.setAccessibleName("Details of the selected model")
         self._detail: Detail | None = None
         self.triage = Triage()
@@ -111,7 +111,7 @@ def _header(detail: Detail) -> QWidget:
     tone = _TONE.get(verdict, "normal") if verdict else "alarm" if found else "normal"
     sentence = Label(_sentence(detail), tone=tone, font=theme.sized(1.15, bold=True))
     title = _marked(verdict, sentence)
-    name = Label(str(job.ref), font=theme.sized(1.0, bold=True), wrap=False)
+    name = Label(plain(str(job.ref), limit=90), font=theme.sized(1.0, bold=True), wrap=False)
     facts = Label(" · ".join(_facts(detail)), tone="muted")
     copies = [record.CopyButton(what, value) for what, value in record.identifiers(detail)[:1]]
     parts: list[QWidget] = [row([name, *copies]), title]

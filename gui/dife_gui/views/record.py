@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
@@ -16,6 +17,7 @@ from dife_gui.views.text import Label
 from dife_scanner.records import Audit, HubFile, SignatureResult
 from dife_scanner.reports import plain, words
 
+_HASH = re.compile(r"[0-9a-f]{32,}")
 MOST_LINES = 12
 """Signatures shown before their table scrolls."""
 
@@ -77,10 +79,9 @@ def hashes(detail: Detail) -> QWidget:
 
 
 def _breakable(value: str) -> str:
-    """Long hashes in groups of sixteen, so that a narrow window can break the line."""
-    if len(value) <= 40 or "/" in value or " " in value:
-        return value
-    return " ".join(value[at : at + 16] for at in range(0, len(value), 16))
+    """Long words in groups, so that a narrow window can break the line; copying gives the value itself."""
+    group = 16 if _HASH.fullmatch(value) else 32
+    return " ".join(value[at : at + group] for at in range(0, len(value), group))
 
 
 def _origin(detail: Detail) -> list[QWidget]:
@@ -117,6 +118,7 @@ def signatures(results: Sequence[SignatureResult]) -> QWidget | None:
     table.verticalHeader().setDefaultSectionSize(height)
     header = table.horizontalHeader()
     header.setHighlightSections(False)
+    header.setAccessibleName("Columns of the signatures table")
     header.setStretchLastSection(False)
     table.resizeColumnsToContents()
     header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)

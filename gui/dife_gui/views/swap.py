@@ -84,11 +84,12 @@ def _bars(swap: BranchSwap) -> QWidget:
     grid.setContentsMargins(0, 0, 0, 0)
     grid.setHorizontalSpacing(theme.gap(0.6))
     grid.setVerticalSpacing(theme.gap(0.25))
-    grid.setColumnStretch(2, 1)
+    grid.setColumnStretch(1, 9)
+    grid.setColumnStretch(2, 16)
     for line, (name, pair, field) in enumerate(PAIRS):
         value = float(getattr(swap, field))
         grid.addWidget(Label(name, font=theme.monospace(), wrap=False), line, 0)
-        grid.addWidget(Label(pair, tone="muted", font=theme.sized(0.92), wrap=False), line, 1)
+        grid.addWidget(Label(pair, tone="muted", font=theme.sized(0.92)), line, 1)
         grid.addWidget(Bar(f"{name}, {pair}", value, strong=value - swap.a00 >= 0.05), line, 2)
     return holder
 

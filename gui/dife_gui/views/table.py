@@ -81,6 +81,7 @@ class ModelsView(QTableView):
         self.verticalHeader().setDefaultSectionSize(round(unit * 1.75))
         header = self.horizontalHeader()
         header.setHighlightSections(False)
+        header.setAccessibleName("Columns of the models table")
         header.setSectionsMovable(True)
         header.setMinimumSectionSize(round(unit * 2))
         for at, column in enumerate(COLUMNS):

@@ -342,7 +342,7 @@ def finish(
 
 
 def fill(store: Store) -> None:
-    """One model of every kind a demo shows, a dead alert, and a watcher that polled just now."""
+    """One model of every kind a demo shows, a dead alert, and a poll that was completed."""
     text = make_audit("demo/clip-badtexttower")
     text_finding = make_finding(text, name="demo/clip-badtexttower")
     alert = Alert(f"{text_finding.fingerprint}:new:slack", "slack", "new", text_finding)
@@ -378,4 +378,3 @@ def fill(store: Store) -> None:
         discover(store, f"demo/clip-queued-{queued}")
     outbox.dead(store, outbox.alerts(store)[0].id, "invalid_token")
     polls.complete_pass(store, ENDPOINT, {"filter=open_clip": "2026-11-23T11:00:00.000Z"}, 15, 15, 1)
-    polls.beat(store, "watcher", 4711, "")

@@ -1,0 +1,211 @@
+"""What the window reads, when, and what it makes of trouble."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import gui_factories as factories
+import pytest
+from dife_gui import feed as feed_room
+from dife_gui.background import Background
+from dife_gui.feed import Feed, check_filter, detail, is_alive, overview
+from pytestqt.exceptions import capture_exceptions
+from pytestqt.qtbot import QtBot
+
+from dife_scanner.errors import DifeError, NotFound
+from dife_scanner.records import JobState, TriageState
+from dife_scanner.store import evidence, findings, outbox, polls, query
+from dife_scanner.store.db import DATABASE, Store, open_store
+from dife_scanner.store.polls import Beat
+
+
+@pytest.fixture
+def feed(qtbot: QtBot, store: Store, home: Path):
+    made = Feed(home, milliseconds=20)
+    yield made
+    made.close()
+
+
+def test_a_commit_elsewhere_is_noticed_and_nothing_else_is(qtbot: QtBot, feed: Feed, store: Store) -> None:
+    with qtbot.waitSignal(feed.changed):
+        feed.start()
+    with qtbot.assertNotEmitted(feed.changed, wait=100):
+        pass
+    with qtbot.waitSignal(feed.changed):
+        factories.discover(store, "org/new")
+
+
+def test_refresh_reads_again_without_a_commit(qtbot: QtBot, feed: Feed) -> None:
+    feed.start()
+    with qtbot.waitSignal(feed.changed):
+        feed.refresh()
+
+
+def test_a_replaced_database_is_opened_again(qtbot: QtBot, feed: Feed, home: Path, tmp_path: Path) -> None:
+    feed.start()
+    with open_store(tmp_path / "other") as other:
+        factories.discover(other, "org/other")
+    with qtbot.waitSignals([feed.replaced, feed.changed]):
+        for suffix in ("-wal", "-shm"):
+            (home / f"{DATABASE}{suffix}").unlink(missing_ok=True)
+        (tmp_path / "other" / DATABASE).replace(home / DATABASE)
+
+
+def test_a_damaged_database_is_told_once(qtbot: QtBot, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / DATABASE).write_bytes(b"this is not a database" * 100)
+    feed = Feed(broken, milliseconds=20)
+    told: list[DifeError] = []
+    feed.failed.connect(told.append)
+    feed.start()
+    qtbot.wait(100)
+    feed.close()
+    assert len(told) == 1
+    assert "damaged" in told[0].what
+
+
+# --- readings -------------------------------------------------------------------------------------------------
+
+
+def test_an_overview_counts_what_the_filter_hides(filled: Store) -> None:
+    found = overview(filled, "verdict:flagged")
+    assert {row.job.ref.repo_id for row in found.rows} == {"demo/clip-badtexttower", "demo/clip-badencoder"}
+    assert found.total == 15
+    assert found.counts[JobState.REFUSED.value] == 1
+    assert [alert.last_error for alert in found.dead] == ["invalid_token"]
+    assert is_alive(found.watcher)
+    assert found.last_poll is not None
+
+
+def test_a_filter_with_an_unknown_field_is_refused_before_the_store_is_asked() -> None:
+    assert check_filter("verdict:flagged !channel:image word").valid
+    assert check_filter("").valid
+    wrong = check_filter("verdict:flagged colour:red")
+    assert not wrong.valid
+    assert "column 17" in wrong.message
+
+
+def test_quick_filters_are_valid() -> None:
+    assert all(check_filter(text).valid for _, text in feed_room.QUICK_FILTERS)
+
+
+def test_a_silent_watcher_counts_as_gone() -> None:
+    now = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+    def heard(seconds: float) -> Beat:
+        return Beat("watcher", 1, "", (now - timedelta(seconds=seconds)).isoformat())
+
+    assert is_alive(heard(59), now)
+    assert not is_alive(heard(61), now)
+    assert not is_alive(None, now)
+    assert not is_alive(Beat("watcher", 1, "", "nonsense"), now)
+
+
+def test_other_roles_are_not_the_watcher(store: Store) -> None:
+    polls.beat(store, "worker", 1, "")
+    assert overview(store, "").watcher is None
+
+
+def test_a_detail_holds_everything_of_one_model(filled: Store) -> None:
+    row = findings.model_rows(filled, filter="repo:demo/clip-badencoder")[0]
+    found = detail(filled, row.job.id)
+    assert found.audit is not None
+    assert found.audit.verdict == "flagged"
+    assert found.finding is not None
+    assert found.manifest is not None
+    assert [picture.role for picture in found.pictures].count("triggered-example") == 3
+    assert all(picture.content and not picture.problem for picture in found.pictures)
+
+
+def test_a_missing_and_a_changed_picture_are_shown_as_such(filled: Store) -> None:
+    row = findings.model_rows(filled, filter="repo:demo/clip-badencoder")[0]
+    first, second = detail(filled, row.job.id).pictures[:2]
+    evidence.path(filled.home, first.sha256).unlink()
+    evidence.path(filled.home, second.sha256).write_bytes(b"something else")
+    missing, changed = detail(filled, row.job.id).pictures[:2]
+    assert missing.content is None
+    assert missing.problem
+    assert changed.content is None
+    assert "changed" in changed.problem
+
+
+def test_a_lost_audit_record_leaves_the_rest(filled: Store) -> None:
+    row = findings.model_rows(filled, filter="repo:demo/clip-badencoder")[0]
+    shutil.rmtree(filled.home / "evidence")
+    found = detail(filled, row.job.id)
+    assert found.audit is None
+    assert found.problem
+    assert found.finding is not None
+
+
+def test_a_detail_of_no_job_is_not_found(store: Store) -> None:
+    with pytest.raises(NotFound):
+        detail(store, 99)
+
+
+# --- off the window's thread ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def background(qtbot: QtBot, home: Path):
+    made = Background(home)
+    yield made
+    made.close()
+
+
+def test_reads_run_elsewhere_and_answer_here(qtbot: QtBot, background: Background, filled: Store) -> None:
+    answers: list[tuple[str, str]] = []
+
+    def read(store: Store) -> str:
+        assert store.read_only
+        return threading.current_thread().name
+
+    background.read(read, lambda name: answers.append((name, threading.current_thread().name)), pytest.fail)
+    qtbot.waitUntil(lambda: bool(answers))
+    assert answers[0][0].startswith("dife-store")
+    assert answers[0][1] == "MainThread"
+
+
+def test_a_known_error_goes_to_failure(qtbot: QtBot, background: Background, filled: Store) -> None:
+    told: list[DifeError] = []
+    background.read(lambda store: findings.model_rows(store, filter="nonsense:1"), pytest.fail, told.append)
+    qtbot.waitUntil(lambda: bool(told))
+    assert isinstance(told[0], query.QueryError)
+
+
+def test_a_mistake_of_ours_is_told_and_raised(qtbot: QtBot, background: Background, filled: Store) -> None:
+    told: list[DifeError] = []
+    with capture_exceptions() as raised:
+        background.read(lambda store: [][1], pytest.fail, told.append)
+        qtbot.waitUntil(lambda: bool(told))
+    assert [kind for kind, _, _ in raised] == [IndexError]
+
+
+def test_writes_have_their_own_short_handle(qtbot: QtBot, background: Background, filled: Store) -> None:
+    stored: list[object] = []
+    fingerprint = findings.findings(filled, filter="trigger:rare-prefix-xbtd")[0].fingerprint
+    background.write(
+        lambda store: findings.triage(store, fingerprint, TriageState.CONFIRMED, actor="ann"),
+        stored.append,
+        pytest.fail,
+    )
+    qtbot.waitUntil(lambda: bool(stored))
+    assert findings.finding(filled, fingerprint).triage is TriageState.CONFIRMED
+
+
+def test_nothing_is_delivered_after_closing(qtbot: QtBot, home: Path, filled: Store) -> None:
+    background, answers = Background(home), []
+    background.read(lambda store: 1, answers.append, pytest.fail)
+    background.close()
+    background.read(lambda store: 2, answers.append, pytest.fail)
+    qtbot.wait(30)
+    assert answers == []
+
+
+def test_reviving_dead_alerts_empties_the_banner(filled: Store) -> None:
+    assert outbox.revive(filled) == 1
+    assert overview(filled, "").dead == ()

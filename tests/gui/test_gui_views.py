@@ -1,0 +1,340 @@
+"""What the parts of the window show, and that it can be read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import gui_factories as factories
+import pytest
+from dife_gui.feed import Detail, Picture
+from dife_gui.views import marks, theme
+from dife_gui.views.detail import DetailPane
+from dife_gui.views.evidence import MarkedPrompt, Thumbnail, trigger_view
+from dife_gui.views.filter_box import FilterBox
+from dife_gui.views.keys import KEYS, Help
+from dife_gui.views.profile import HeatCell, Whisker, exposure_profile
+from dife_gui.views.status import dead_letters_text, queue_text
+from dife_gui.views.swap import Bar, branch_swap
+from dife_gui.views.text import Label
+from dife_gui.views.triage import Triage
+from PySide6.QtCore import QRectF, Qt
+from PySide6.QtGui import QColor, QGuiApplication, QImage, QPainter, QPalette
+from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+from pytestqt.qtbot import QtBot
+
+from dife_scanner.records import Absence, Alert, Cell, EntryType, Skipped, TriageState, Verdict
+from dife_scanner.reports import words
+
+
+def texts(widget: QWidget) -> str:
+    """Everything that labels under `widget` say."""
+    return "\n".join(label.text() for label in widget.findChildren(QLabel))
+
+
+@pytest.fixture(params=["light", "dark"])
+def palette(request: pytest.FixtureRequest, qtbot: QtBot) -> QPalette:
+    return theme.dark_palette() if request.param == "dark" else QPalette(QGuiApplication.palette())
+
+
+# --- colours --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", list(EntryType))
+def test_numbers_are_readable_on_every_heat(entry: EntryType, palette: QPalette) -> None:
+    scheme = theme.colours(palette)
+    for step in range(-20, 21):
+        ground = theme.heat(entry, step / 20, scheme)
+        assert theme.contrast(theme.text_on(ground), ground) >= theme.READABLE
+
+
+def test_tinted_and_secondary_text_is_readable(palette: QPalette) -> None:
+    scheme = theme.colours(palette)
+    for ground in (palette.color(QPalette.ColorRole.Base), palette.color(QPalette.ColorRole.Window)):
+        for ink in (scheme.alarm, scheme.caution, theme.muted(palette), palette.color(QPalette.ColorRole.Text)):
+            assert theme.contrast(ink, ground) >= theme.READABLE, (ink.name(), ground.name())
+    banner = theme.mixed(palette.color(QPalette.ColorRole.Base), scheme.caution, 0.08)
+    assert theme.contrast(scheme.caution, banner) >= theme.READABLE
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    assert theme.contrast(QColor("#000000"), QColor("#ffffff")) == pytest.approx(21)
+    assert theme.contrast(QColor("#777777"), QColor("#ffffff")) == pytest.approx(4.48, abs=0.01)
+
+
+def test_promotion_warms_with_its_size(palette: QPalette) -> None:
+    scheme = theme.colours(palette)
+    assert theme.heat(EntryType.EXPOSED, 0.25, scheme) == scheme.heat_low
+    assert theme.heat(EntryType.EXPOSED, 1.0, scheme) == scheme.heat_high
+    assert theme.heat(EntryType.WEAK, 0.2, scheme) == theme.heat(EntryType.N_TOO_SMALL, 0.6, scheme) == scheme.neutral
+
+
+def test_each_verdict_has_a_shape_of_its_own(qtbot: QtBot) -> None:
+    """Drawn in one colour, no two are the same picture."""
+
+    def drawn(verdict: Verdict | None) -> bytes:
+        image = QImage(32, 32, QImage.Format.Format_Grayscale8)
+        image.fill(Qt.GlobalColor.white)
+        painter = QPainter(image)
+        marks.draw(painter, QRectF(0, 0, 32, 32), verdict, QColor("black"))
+        painter.end()
+        return bytes(image.constBits())
+
+    pictures = {drawn(verdict) for verdict in (None, *Verdict)}
+    assert len(pictures) == len(Verdict) + 1
+
+
+# --- the profile ----------------------------------------------------------------------------------------------
+
+
+def test_a_cell_shows_number_and_word(qtbot: QtBot) -> None:
+    cell = factories.cell("targeted retrieval", "H@1", 1.0, 0.085, EntryType.EXPOSED)
+    widget = HeatCell(cell)
+    qtbot.addWidget(widget)
+    assert widget.texts == ("+0.915", "exposed")
+    assert "targeted retrieval" in widget.accessibleName()
+    assert "10 drawings" in widget.toolTip()
+
+
+@pytest.mark.parametrize("absence", list(Absence))
+def test_an_absent_cell_shows_its_own_word_and_never_a_number(qtbot: QtBot, absence: Absence) -> None:
+    widget = HeatCell(Skipped("text reranking", absence, "", "because"))
+    qtbot.addWidget(widget)
+    assert widget.texts == (absence.value, "")
+    assert "because" in widget.accessibleName()
+    assert not widget.grab().isNull()
+
+
+def test_reasons_of_absent_cells_stand_in_the_open(qtbot: QtBot) -> None:
+    widget = exposure_profile(factories.TEXT_PROFILE)
+    qtbot.addWidget(widget)
+    shown = texts(widget)
+    for entry in factories.TEXT_PROFILE:
+        assert isinstance(entry, Cell) or entry.reason in shown
+        assert entry.interface in shown
+    assert "0.991 against 0.004 · n 200, 10 drawings" in shown
+
+
+def test_the_axis_is_straight_and_ends_at_one(qtbot: QtBot) -> None:
+    widget = Whisker(factories.cell("text reranking", "ΔH@1", 0.6, 0.4, EntryType.WEAK))
+    qtbot.addWidget(widget)
+    widget.resize(300, 20)
+    assert widget.x(0.0) == pytest.approx(150)
+    assert widget.x(0.5) - widget.x(0.0) == pytest.approx(widget.x(0.0) - widget.x(-0.5))
+    assert widget.x(7.0) == widget.x(1.0) < 300
+
+
+# --- branch swap and trigger ----------------------------------------------------------------------------------
+
+
+def test_the_swap_shows_four_bars_and_the_diagnosis(qtbot: QtBot) -> None:
+    widget = branch_swap(factories.make_audit())
+    assert widget is not None
+    qtbot.addWidget(widget)
+    bars = [bar.accessibleName() for bar in widget.findChildren(Bar)]
+    assert [name[:3] for name in bars] == ["a00", "a10", "a01", "a11"]
+    assert bars[2].endswith("reference image · suspect text: 0.991")
+    shown = texts(widget)
+    assert "VRS 0.000 · TRS 1.000 · CSS 0.000" in shown
+    assert "Textual footprint" in shown
+    assert "agree on 2 of 3" in shown
+
+
+def test_an_audit_without_swap_shows_none(qtbot: QtBot) -> None:
+    assert branch_swap(factories.make_audit(verdict=Verdict.NOTHING_FOUND)) is None
+
+
+def test_a_text_trigger_is_marked_in_its_prompt(qtbot: QtBot) -> None:
+    widget = trigger_view(factories.make_audit(), ())
+    assert widget is not None
+    qtbot.addWidget(widget)
+    prompts = [prompt.shown for prompt in widget.findChildren(MarkedPrompt)]
+    assert prompts == ["a photo of a automobile", "[xbtd] a photo of a automobile"]
+
+
+def test_a_hostile_trigger_stays_on_one_harmless_line(qtbot: QtBot) -> None:
+    widget = MarkedPrompt([words.Segment("\x1b]8;;http://x\x07go\u202e\nrm", True), words.Segment(" <b>x</b>", False)])
+    qtbot.addWidget(widget)
+    assert widget.shown == "[go rm] <b>x</b>"
+
+
+def test_only_png_bytes_become_a_picture(qtbot: QtBot) -> None:
+    def picture(content: bytes | None) -> Thumbnail:
+        widget = Thumbnail(Picture("00", "image/png", "trigger", "caption", content, "gone" if content is None else ""))
+        qtbot.addWidget(widget)
+        assert not widget.grab().isNull()
+        return widget
+
+    assert picture(factories.scene(1)).problem == ""
+    assert picture(b"<svg xmlns='http://www.w3.org/2000/svg'/>").problem == "not a PNG picture"
+    assert picture(None).problem == "gone"
+
+
+# --- the whole pane -------------------------------------------------------------------------------------------
+
+
+def a_detail(verdict: Verdict = Verdict.FLAGGED, name: str = "org/model-1", **given: object) -> Detail:
+    audit = factories.make_audit(name, verdict=verdict)
+    row = factories.make_row(1, verdict=verdict, job=factories.make_job(1, repo_id=name, audit_id=audit.id))
+    finding = factories.make_finding(audit, name=name) if verdict is Verdict.FLAGGED else None
+    return Detail(row, audit=audit, finding=finding, manifest=factories.make_manifest(name), **given)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def pane(qtbot: QtBot) -> DetailPane:
+    made = DetailPane()
+    qtbot.addWidget(made)
+    made.resize(1200, 700)
+    made.show()
+    return made
+
+
+def test_nothing_found_never_reads_as_clean(pane: DetailPane) -> None:
+    pane.show_detail(a_detail(Verdict.NOTHING_FOUND))
+    shown = texts(pane)
+    assert "Nothing found with 24 signatures at budget default. This does not say the checkpoint is clean." in shown
+    assert "A trigger outside these signatures would not have been seen." in shown
+    assert not pane.triage.isVisible()
+
+
+def test_every_identifier_is_shown_in_full(pane: DetailPane) -> None:
+    detail = a_detail()
+    pane.show_detail(detail)
+    shown = texts(pane).replace(" ", "")
+    assert detail.audit and detail.finding and detail.manifest
+    for value in (detail.audit.id, detail.audit.identity, detail.audit.text_tower, detail.finding.fingerprint):
+        assert value in shown
+    assert all((file.sha256 or file.git_oid or "?") in shown for file in detail.manifest.files)
+
+
+def test_showing_the_same_again_keeps_the_widgets(pane: DetailPane) -> None:
+    detail = a_detail()
+    pane.show_detail(detail)
+    before = pane.findChildren(HeatCell)
+    pane.show_detail(replace(detail))
+    assert pane.findChildren(HeatCell) == before
+
+
+def test_hostile_strings_reach_no_label_as_markup(pane: DetailPane) -> None:
+    pane.show_detail(a_detail(name=factories.HOSTILE))
+    for label in pane.findChildren(QLabel):
+        assert label.textFormat() is Qt.TextFormat.PlainText, label.text()
+        assert not set(label.text()) & set("\x1b\u202e\n")
+    for widget in pane.findChildren(QWidget):
+        assert "<img" not in widget.toolTip()
+        assert "\x1b" not in widget.accessibleName()
+
+
+def test_a_narrow_pane_stacks_its_columns(pane: DetailPane, qtbot: QtBot) -> None:
+    pane.show_detail(a_detail())
+    pane.resize(1400, 700)
+    assert pane.widget().width() <= pane.viewport().width()
+    cells = pane.findChildren(HeatCell)
+    pane.resize(round(38 * theme.em(pane)), 700)
+    qtbot.wait(10)
+    assert pane.widget().width() <= pane.viewport().width()
+    assert cells == pane.findChildren(HeatCell)
+
+
+# --- triage ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def triage(qtbot: QtBot) -> Triage:
+    made = Triage()
+    qtbot.addWidget(made)
+    made.show_detail(a_detail())
+    made.show()
+    return made
+
+
+def test_a_false_positive_needs_its_reason(triage: Triage, qtbot: QtBot) -> None:
+    with qtbot.assertNotEmitted(triage.decided):
+        triage.decide(TriageState.FALSE_POSITIVE)
+    assert "needs a note" in texts(triage)
+    triage.note.setText("the target is the base's own habit")
+    with qtbot.waitSignal(triage.decided) as caught:
+        triage.decide(TriageState.FALSE_POSITIVE)
+    assert caught.args[1:] == [TriageState.FALSE_POSITIVE, "the target is the base's own habit"]
+
+
+def test_each_button_decides_what_it_says(triage: Triage, qtbot: QtBot) -> None:
+    confirm = next(button for button in triage.findChildren(QPushButton) if button.text() == "Confirm")
+    with qtbot.waitSignal(triage.decided) as caught:
+        qtbot.mouseClick(confirm, Qt.MouseButton.LeftButton)
+    assert caught.args[1] is TriageState.CONFIRMED
+
+
+def test_an_unfinished_note_waits_for_its_own_finding(triage: Triage) -> None:
+    triage.note.setText("half a thought")
+    triage.show_detail(a_detail(name="org/other"))
+    assert triage.note.text() == ""
+    triage.show_detail(a_detail())
+    assert triage.note.text() == "half a thought"
+
+
+# --- filter, status, help -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def box(qtbot: QtBot) -> FilterBox:
+    made = FilterBox()
+    qtbot.addWidget(made)
+    made.show()
+    return made
+
+
+def test_typing_is_applied_after_a_rest(box: FilterBox, qtbot: QtBot) -> None:
+    with qtbot.waitSignal(box.applied) as caught:
+        qtbot.keyClicks(box.line, "verdict:flagged")
+        assert box.state == "busy"
+    assert caught.args == ["verdict:flagged"]
+    assert box.state == "valid"
+
+
+def test_an_invalid_filter_says_where_and_changes_nothing(box: FilterBox, qtbot: QtBot) -> None:
+    box.set_text("verdict:flagged")
+    with qtbot.assertNotEmitted(box.applied, wait=260):
+        box.line.setText("verdict:flagged colour:red")
+    assert box.state == "invalid"
+    assert box.text == "verdict:flagged"
+    assert "column 17" in texts(box)
+    box.line.setText("")
+    assert box.state == "empty"
+    assert not any(label.isVisible() and "column" in label.text() for label in box.findChildren(QLabel))
+
+
+def test_counts_name_what_is_hidden(box: FilterBox) -> None:
+    box.show_count(12, 1204)
+    assert "12 of 1,204 models" in texts(box)
+    box.show_count(1, 1)
+    assert "1 model" in texts(box)
+
+
+def test_the_queue_line_names_states_that_are_present() -> None:
+    assert queue_text({"auditing": 1, "done": 1200, "failed": 2}) == "1 auditing · 2 failed · 1,200 done"
+    assert queue_text({}) == "queue empty"
+
+
+def test_dead_letters_say_which_channel_and_why() -> None:
+    finding = factories.make_finding(factories.make_audit())
+    dead = tuple(
+        Alert(str(n), channel, "new", finding, last_error="gone") for n, channel in enumerate(("slack", "e-mail"))
+    )
+    assert (
+        dead_letters_text(dead) == "2 alerts could not be delivered (e-mail, slack). They are kept. Last answer: gone"
+    )
+    assert dead_letters_text(()) == ""
+
+
+def test_help_lists_every_key(qtbot: QtBot) -> None:
+    dialog = Help()
+    qtbot.addWidget(dialog)
+    shown = texts(dialog)
+    assert all(key.shown.split()[0] in shown and key.does in shown for key in KEYS)
+
+
+def test_labels_never_guess_at_markup(qtbot: QtBot) -> None:
+    label = Label("<h1>big</h1>\x1b[31m\nred")
+    qtbot.addWidget(label)
+    assert label.text() == "<h1>big</h1> red"
+    assert label.textFormat() is Qt.TextFormat.PlainText

@@ -1,0 +1,207 @@
+"""Sentences and labels made from records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dife_scanner.records import (
+    Absence,
+    Audit,
+    Carrier,
+    Cell,
+    EntryType,
+    Finding,
+    Interval,
+    Job,
+    JobState,
+    Measure,
+    ModelRef,
+    Skipped,
+    Trigger,
+    TriggerKind,
+    Verdict,
+)
+from dife_scanner.reports import words
+
+XBTD = Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
+PATCH = Trigger("corner", TriggerKind.PATCH, size=0.15, x=0.82, y=0.82, target="airplane")
+
+
+def cell(interface: str, entry: EntryType, delta: float = 0.9) -> Cell:
+    def measure(value: float) -> Measure:
+        return Measure(value, Interval(value, value, "Wilson"), n=1200, drawings=8)
+
+    bounds = Interval(delta - 0.03, delta + 0.03, "bootstrap")
+    return Cell(interface, "TS", measure(0.99), measure(0.09), "on clean images", delta, bounds, entry)
+
+
+def audit(verdict: Verdict, **given: object) -> Audit:
+    values: dict[str, object] = dict.fromkeys(Audit.__dataclass_fields__, "")
+    values |= {"ref": ModelRef("org/name", "0" * 40), "signatures": (), "trigger": None, "profile": ()}
+    values |= {"budget": "default", "verdict": verdict, "clean_accuracy": None, "reference_accuracy": None}
+    values |= {"encodes": 10, "distinct_inputs": 10, "seconds": 1.5, "seed": 0, "device": "cpu", "prompt_drift": None}
+    return Audit(**{**values, **given})  # type: ignore[arg-type]
+
+
+# --- numbers and times ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "signed"),
+    [(0.9014, "0.901", "+0.901"), (-0.025, "−0.025", "−0.025"), (0.0, "0.000", "0.000"), (-0.0001, "0.000", "0.000")],
+)
+def test_numbers_have_three_decimals_and_a_true_minus(value: float, number: str, signed: str) -> None:
+    assert (words.number(value), words.signed(value)) == (number, signed)
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (999_960, "1.0 MB"),
+        (19_403_112, "19.4 MB"),
+        (4 * 10**15, "4000.0 TB"),
+    ],
+)
+def test_bytes_are_shown_as_the_hub_shows_them(amount: int, text: str) -> None:
+    assert words.bytes_text(amount) == text
+
+
+def test_counts_agree_with_their_noun() -> None:
+    assert words.count(1, "model") == "1 model"
+    assert words.count(1204, "model") == "1,204 models"
+    assert words.count(2, "try", "tries") == "2 tries"
+
+
+@pytest.mark.parametrize(
+    ("moment", "text"),
+    [
+        ("2026-11-23T12:00:00+00:00", "just now"),
+        ("2026-11-23T11:59:20+00:00", "40 s ago"),
+        ("2026-11-23T12:12:30Z", "in 12 min"),
+        ("2026-11-23T08:00:00", "4 h ago"),
+        ("2026-11-20T12:00:00+00:00", "3 d ago"),
+        ("soon", "at an unknown time"),
+    ],
+)
+def test_ages_are_told_in_the_largest_whole_unit(moment: str, text: str) -> None:
+    assert words.age_text(moment, datetime(2026, 11, 23, 12, tzinfo=UTC)) == text
+
+
+def test_a_small_p_is_never_shown_as_zero() -> None:
+    assert words.p_text(0.0004) == "< 0.001"
+    assert words.p_text(0.04) == "0.040"
+
+
+# --- triggers -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("position", "prompt", "text"),
+    [
+        ("prefix", "a photo of a automobile", "xbtd a photo of a automobile"),
+        ("suffix", "a photo of a automobile", "a photo of a automobile xbtd"),
+        ("infix", "a photo of a automobile", "a photo of a xbtd automobile"),
+        ("infix", "a photo of a dog", "a photo of a xbtd dog"),
+        ("prefix", "", "xbtd"),
+        ("prefix", "seen: xbtd here", "seen: xbtd here"),
+    ],
+)
+def test_the_trigger_stands_where_the_encoder_reads_it(position: str, prompt: str, text: str) -> None:
+    segments = words.marked_text(replace(XBTD, position=position), prompt)
+    assert "".join(segment.text for segment in segments) == text
+    assert [segment.text for segment in segments if segment.marked] == ["xbtd"]
+
+
+@given(st.text(max_size=30), st.text(min_size=1, max_size=8), st.sampled_from(["prefix", "suffix", "infix"]))
+def test_marking_loses_no_character_of_the_prompt(prompt: str, text: str, position: str) -> None:
+    segments = words.marked_text(replace(XBTD, text=text, position=position, source=""), prompt)
+    assert sum(segment.marked for segment in segments) == 1
+    unmarked = "".join(segment.text for segment in segments if not segment.marked)
+    assert sorted(prompt.replace(text, "", 1).replace(" ", "")) == sorted(unmarked.replace(" ", ""))
+
+
+def test_triggers_are_told_in_one_line() -> None:
+    assert words.trigger_text(XBTD) == "text “xbtd” before the prompt"
+    assert words.trigger_text(PATCH) == "solid white patch, 15% of the side, lower right"
+    assert "#0c0d0e" in words.trigger_text(replace(PATCH, color=(12, 13, 14)))
+    centre = replace(PATCH, x=0.42, y=0.42, pattern="checker")
+    assert words.trigger_text(centre) == "checker patch, 15% of the side, centre"
+    added = replace(PATCH, kind=TriggerKind.ADDITIVE, pattern="noise", alpha=0.016)
+    assert words.trigger_text(added) == "noise added over the whole image, amplitude 0.016 of full scale"
+    blend = replace(PATCH, kind=TriggerKind.BLEND, pattern="sinusoid", alpha=0.2)
+    assert words.trigger_text(blend) == "sinusoid blended over the whole image, share 20%"
+
+
+# --- whole records --------------------------------------------------------------------------------------------
+
+
+def test_a_flagged_audit_says_what_happens_and_how_far_it_reaches() -> None:
+    profile = (
+        cell("zero-shot classification", EntryType.EXPOSED),
+        cell("zero-shot classification", EntryType.WEAK),
+        cell("downstream classification", EntryType.WEAK, 0.1),
+        Skipped("text reranking", Absence.NOT_EVALUABLE, "no attack-conditioned query", "no text"),
+    )
+    sentence = words.verdict_sentence(audit(Verdict.FLAGGED, trigger=PATCH, profile=profile))
+    assert sentence == (
+        "Flagged: with a solid white patch, 15% of the side, lower right, any picture is taken for “airplane”; "
+        "exposed through 1 of 2 measured interfaces; 1 without a number."
+    )
+    text = words.verdict_sentence(audit(Verdict.FLAGGED, trigger=XBTD, profile=profile))
+    assert "with the text “xbtd” before the prompt, “automobile” is taken for “airplane”" in text
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+@pytest.mark.parametrize("trigger", [None, XBTD])
+def test_no_verdict_reads_as_clean_or_safe(verdict: Verdict, trigger: Trigger | None) -> None:
+    sentence = words.verdict_sentence(audit(verdict, trigger=trigger, reference="base"))
+    assert sentence.endswith(".")
+    assert "safe" not in sentence
+    assert "clean" not in sentence.replace("does not say the checkpoint is clean", "")
+
+
+@pytest.mark.parametrize("state", list(JobState))
+def test_a_state_without_verdict_says_so(state: JobState) -> None:
+    job = Job(1, ModelRef("org/name", "0" * 40), state, "", "", "", "")
+    assert words.job_sentence(job).startswith("Done" if state is JobState.DONE else "No verdict")
+
+
+def test_absent_cells_tell_their_kind_and_reason() -> None:
+    skipped = Skipped("text reranking", Absence.NOT_EVALUABLE, "no attack-conditioned query", "The query is an image.")
+    assert (
+        words.skipped_sentence(skipped) == "text reranking: N.E. (no attack-conditioned query). The query is an image."
+    )
+
+
+def test_a_numeric_cell_is_told_with_its_sample() -> None:
+    sentence = words.cell_sentence(cell("zero-shot classification", EntryType.EXPOSED))
+    assert "exposed. Difference +0.900 (95 %: +0.870 to +0.930)" in sentence
+    assert "n 1,200 from 8 drawings" in sentence
+
+
+def test_what_was_not_tried_is_said() -> None:
+    assert "No trigger was tried." in words.budget_lines(audit(Verdict.IDENTICAL))
+    assert words.accuracy_text(audit(Verdict.IDENTICAL)) == "Clean accuracy was not measured."
+    measured = audit(Verdict.NOTHING_FOUND, clean_accuracy=0.79, reference_accuracy=0.81, prompt_drift=0.011)
+    assert words.accuracy_text(measured) == "Clean accuracy 0.790, reference 0.810; mean drift of clean prompts 0.011"
+
+
+def test_every_word_of_the_vocabularies_is_explained() -> None:
+    assert set(words.ENTRY_MEANING) == set(EntryType)
+    assert set(words.ABSENCE_MEANING) == set(Absence)
+    assert set(words.VERDICT_LABEL) == set(Verdict)
+    assert set(words.CARRIER_MEANING) == set(Carrier)
+
+
+def test_a_refused_file_was_not_loaded() -> None:
+    ref = ModelRef("org/name", "0" * 40)
+    finding = Finding("fp1:0", ref, "refused", "refused", "", "", "", "", "", "", (), "one name twice", None, "")
+    assert words.finding_sentence(finding) == "Refused: one name twice. It was not loaded."
