@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 AUDIT = "dife_scanner.audit.pipeline:run"
 PRELOAD = ("torch", "open_clip", "dife_scanner.models.clip", "dife_scanner.audit.pipeline")
+FORKSERVER = "forkserver"
 
 _TICK_SECONDS = 0.2
 _STEP_SECONDS = 0.1
@@ -41,10 +42,10 @@ class ChildDied(Exception):
     """The audit process ended without a word: killed, or crashed in native code."""
 
 
-def warm_up(preload: tuple[str, ...] = PRELOAD) -> None:
+def warm_up(preload: tuple[str, ...] = PRELOAD, start: str = FORKSERVER) -> None:
     """Start the server process, so that it loads while something else is waited for."""
-    context = _context(preload)
-    if context.get_start_method() == "forkserver":
+    context = _context(preload, start)
+    if context.get_start_method() == FORKSERVER:
         from multiprocessing import forkserver
 
         forkserver.ensure_running()
@@ -61,13 +62,14 @@ def run(
     check: Callable[[], None] = lambda: None,
     entry: str = AUDIT,
     preload: tuple[str, ...] = PRELOAD,
+    start: str = FORKSERVER,
 ) -> outcome.Kept:
     """Run `entry(request, progress)` in a child that leaves its outcome in the empty `folder`.
 
     `check` is called several times a second; what it raises stops the child. Raises `LimitExceeded` past `seconds` or
     `rss_mib`, `ChildDied`, `ChildBug`, or whatever error of ours the audit raised.
     """
-    context = _context(preload)
+    context = _context(preload, start)
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=_main, args=(entry, request, folder, writer, threads), daemon=True)
     process.start()
@@ -83,11 +85,12 @@ def run(
     return kept
 
 
-def _context(preload: tuple[str, ...]) -> Any:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+def _context(preload: tuple[str, ...], start: str) -> Any:
+    if start not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
+    context = multiprocessing.get_context(start)
+    if start == FORKSERVER:
+        context.set_forkserver_preload(list(preload))
     return context
 
 

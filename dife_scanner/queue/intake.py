@@ -15,7 +15,7 @@ from dife_scanner.errors import Unsupported
 from dife_scanner.hub.manifest import local_manifest, manifest, small_files
 from dife_scanner.models import intake, sandbox
 from dife_scanner.models.load import parse_limits
-from dife_scanner.records import HubFile, HubModel, Manifest, ModelRef
+from dife_scanner.records import HubFile, HubModel, JobState, Manifest, ModelRef
 from dife_scanner.settings import Limits
 from dife_scanner.store.db import crash_point
 
@@ -34,6 +34,14 @@ class Prepared:
     config_digest: str
     """sha256 of the sanitised configuration, tokenizer and preprocessing included."""
     architecture: str
+
+
+def first_look(model: HubModel, token: bool) -> Manifest:
+    """What a listing alone says; with a `token`, a gated or private model may be open to us and is queued."""
+    found = manifest(model, {})
+    if token and found.state in (JobState.GATED, JobState.PRIVATE):
+        return replace(found, state=JobState.QUEUED, reason="")
+    return found
 
 
 def look(hub: Hub, ref: ModelRef, limits: Limits) -> tuple[HubModel, Manifest]:

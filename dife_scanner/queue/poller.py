@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from dife_scanner.errors import DifeError
 from dife_scanner.hub.deadline import Deadline
-from dife_scanner.hub.manifest import manifest
 from dife_scanner.hub.poll import SOURCES, PollResult, poll
 from dife_scanner.queue import targets
+from dife_scanner.queue.intake import first_look
 from dife_scanner.queue.worker import Work, hub_for
 from dife_scanner.records import HubModel, ModelRef
 from dife_scanner.store import Store, jobs, polls, requests
@@ -41,15 +41,16 @@ def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> Pass
     stay, and revisions already recorded are not recorded twice.
     """
     settings = work.settings
+    hub = hub_for(settings, settings.endpoint)
     result = poll(
-        hub_for(settings, settings.endpoint),
+        hub,
         known=jobs.known(store, settings.endpoint),
         watermarks=polls.watermarks(store, settings.endpoint),
         overlap_seconds=settings.overlap_seconds,
         deadline=Deadline(seconds or settings.limits.pass_seconds),
         sources=settings.filters or SOURCES,
     )
-    record(store, settings.endpoint, result)
+    record(store, settings.endpoint, result, token=hub.has_token)
     return Passed(
         seen=result.seen,
         new=len(result.models),
@@ -61,12 +62,12 @@ def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> Pass
     )
 
 
-def record(store: Store, endpoint: str, result: PollResult) -> None:
-    """All models first, watermarks last."""
+def record(store: Store, endpoint: str, result: PollResult, *, token: bool = False) -> None:
+    """All models first, watermarks last. With a `token`, gated and private models are looked at before judged."""
     for start in range(0, len(result.models), _BATCH):
         with store.atomic("jobs.discover"):
             for model in result.models[start : start + _BATCH]:
-                _discover(store, endpoint, model)
+                _discover(store, endpoint, model, token)
     polls.complete_pass(
         store,
         endpoint,
@@ -80,8 +81,8 @@ def record(store: Store, endpoint: str, result: PollResult) -> None:
     )
 
 
-def _discover(store: Store, endpoint: str, model: HubModel) -> None:
-    found = manifest(model, {})
+def _discover(store: Store, endpoint: str, model: HubModel, token: bool) -> None:
+    found = first_look(model, token)
     jobs.discover(
         store,
         ModelRef(model.repo_id, model.sha),

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dife_scanner.hub.manifest import local_manifest, manifest
+from dife_scanner.hub.manifest import local_manifest
+from dife_scanner.queue.intake import first_look
 from dife_scanner.records import Job, JobState, ModelRef
 from dife_scanner.settings import Limits
 from dife_scanner.store import Store, jobs
@@ -44,7 +45,7 @@ def _local(store: Store, target: str, limits: Limits) -> Job:
 def _remote(store: Store, target: str, hub: Hub) -> Job:
     name, _, revision = target.partition("@")
     model = hub.info(name, revision or None)
-    found = manifest(model, {})
+    found = first_look(model, hub.has_token)
     return jobs.discover(
         store,
         ModelRef(model.repo_id, model.sha),

@@ -27,6 +27,7 @@ from dife_scanner.errors import DiskFull, HomeUnwritable, StoreCorrupt
 from dife_scanner.queue import child, intake, outcome, references
 from dife_scanner.queue.lease import Lease, gone, worker_name
 from dife_scanner.queue.settle import settle
+from dife_scanner.queue.sweep import sweep
 from dife_scanner.records import Alert, Audit, Finding, Job, JobState, Manifest
 from dife_scanner.settings import Settings
 from dife_scanner.store import LeaseLost, Store, findings, jobs, later, now, open_store, polls
@@ -56,6 +57,8 @@ class Work:
     audit: str = child.AUDIT
     """What an audit child runs, `module:function`."""
     preload: tuple[str, ...] = child.PRELOAD
+    start: str = child.FORKSERVER
+    """How audit children come about; `spawn` where the system has no such server."""
     lease_seconds: float = 60.0
     seed: int | None = field(default=None)
     """Of the jitter in delays; `None`: from the system."""
@@ -185,7 +188,7 @@ class _Run:
         found = self._look()
         if found.state.is_final:
             return self._finish(found.state, found.reason)
-        child.warm_up(self._work.preload)
+        child.warm_up(self._work.preload, self._work.start)
         return self._audit_once(self._request(found, self._prepare(found)))
 
     def _look(self) -> Manifest:
@@ -257,6 +260,7 @@ class _Run:
             check=self._check,
             entry=self._work.audit,
             preload=self._work.preload,
+            start=self._work.start,
         )
         crash_point("worker.audited")
         self._check()
@@ -297,6 +301,7 @@ def work_loop(
     worker = worker_name()
     beat_at = 0.0
     with open_store(work.home) as store:
+        sweep(store)
         while not stop.is_set():
             try:
                 if time.monotonic() >= beat_at:

@@ -41,6 +41,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "jobs.record_death",
     "jobs.requeue_lost",
     "jobs.requeue",
+    "jobs.while_none_changes",
     "jobs.cancel",
     "jobs.pause",
     "jobs.release",
@@ -67,7 +68,10 @@ _hits: dict[str, int] = {}
 
 
 def crash_point(name: str) -> None:
-    """Kill this process here when `DIFE_CRASH_AT` is `name` (or `name:n`: on the n-th passage). For crash tests."""
+    """Kill this process here when `DIFE_CRASH_AT` is `name` (or `name:n`: on the n-th passage). For crash tests.
+
+    With `DIFE_CRASH_MARK` only once over all processes: whoever can create that file is the one that dies.
+    """
     wanted = os.environ.get("DIFE_CRASH_AT")
     if not wanted:
         return
@@ -75,8 +79,19 @@ def crash_point(name: str) -> None:
     if point != name:
         return
     _hits[name] = _hits.get(name, 0) + 1
-    if _hits[name] == int(count or 1):
+    if _hits[name] == int(count or 1) and _first_to_die():
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _first_to_die() -> bool:
+    mark = os.environ.get("DIFE_CRASH_MARK")
+    if not mark:
+        return True
+    try:
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    except FileExistsError:
+        return False
+    return True
 
 
 # --- time -----------------------------------------------------------------------------------------------------

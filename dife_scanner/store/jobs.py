@@ -414,6 +414,20 @@ def requeue_lost(store: Store, *, gone: Callable[[str], bool] | None = None) -> 
     return [job(store, row["id"]) for row in rows]
 
 
+def while_none_changes(store: Store, act: Callable[[set[int], set[ModelRef]], None]) -> None:
+    """Call `act` with the ids of held jobs and the revisions of unfinished ones; until it returns none is claimed.
+
+    For quick work only: every writer waits.
+    """
+    with store.atomic("jobs.while_none_changes"):
+        rows = store.read(
+            f"SELECT id, repo_id, revision, local, state FROM jobs WHERE state IN ({_marks(_HELD + _WAITING)})",
+            _values(_HELD + _WAITING),
+        )
+        held = {row["id"] for row in rows if JobState(row["state"]) in _HELD}
+        act(held, {ModelRef(row["repo_id"], row["revision"], bool(row["local"])) for row in rows})
+
+
 def _is_lost(row: dict[str, Any], gone: Callable[[str], bool] | None) -> bool:
     return (row["lease_until"] or "") < now() or bool(gone and gone(row["worker"] or ""))
 

@@ -73,13 +73,15 @@ def probes_folder(folder: Path) -> Path:
 def work_for(home: Path, endpoint: str = "http://127.0.0.1:9", **changes: Any) -> Work:
     """Work with the audit double; `limits` and other settings as keyword arguments."""
     audit, channels = changes.pop("audit", "queue_kit:audit"), changes.pop("channels", ())
-    lease = changes.pop("lease_seconds", 60.0)
+    lease, start = changes.pop("lease_seconds", 60.0), changes.pop("start", "forkserver")
     folder = home.parent / "probes"
     if not folder.exists():
         probes_folder(folder)
     settings: Settings = settings_.load(home, endpoint=endpoint, filters=("search=clip",), **changes)
     plan = Plan((), budget="quick", probes_folder=folder)
-    return Work(settings, plan, channels=channels, audit=audit, preload=PRELOAD, lease_seconds=lease, seed=0)
+    return Work(
+        settings, plan, channels=channels, audit=audit, preload=PRELOAD, start=start, lease_seconds=lease, seed=0
+    )
 
 
 def audit(request: Request, progress: Progress) -> Outcome:

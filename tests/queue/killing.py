@@ -1,0 +1,160 @@
+"""A hub, a Slack that takes alerts, a watcher with its children, and somebody who kills them at random.
+
+Used by `test_crash.py` (five kills) and `benchmarks/soak.py` (fifty). The audit is the double of `queue_kit`;
+watcher, poll pass, workers, audit children, intake, store and alert sender are the real ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+from queue_kit import checkpoint, work_for
+
+from dife_scanner.lab.loopback import LoopbackHub
+from dife_scanner.lab.sinks import SlackSink
+from dife_scanner.records import JobState
+from dife_scanner.store import evidence, findings, jobs, later, open_store, outbox, polls
+
+SCRIPT = Path(__file__).with_name("run_watcher.py")
+ROLES = ("watcher", "worker", "audit child")
+NAMES = ("clip-bad", "clip-fine", "clip-sleepless", "clip-other")
+
+
+@dataclass
+class Rig:
+    """Everything one trial of kills needs, under `folder`."""
+
+    folder: Path
+    audit_seconds: float = 0.4
+    port: int = 0
+    watcher: subprocess.Popen[bytes] | None = None
+    killed: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.home = self.folder / "home"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        work_for(self.home)  # makes the probe folder
+        self.hub = LoopbackHub(self.folder / "hub", port=self.port)
+        self.slack = SlackSink(self.folder / "slack")
+
+    def __enter__(self) -> Rig:
+        self.hub.start()
+        self.slack.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self.watcher and self.watcher.poll() is None:
+            self.watcher.kill()
+            self.watcher.wait()
+        self.slack.__exit__(kind, error, tb)
+        self.hub.close()
+
+    def add_models(self, count: int, start: int = 0) -> None:
+        for number in range(start, start + count):
+            name = f"org{number}/{NAMES[number % len(NAMES)]}"
+            self.hub.add_repo(name, checkpoint(number), last_modified=later(0))
+
+    # --- processes --------------------------------------------------------------------------------------------
+
+    def start(self, *flags: str) -> subprocess.Popen[bytes]:
+        environment = {
+            "DIFE_TEST_AUDIT_SECONDS": str(self.audit_seconds),
+            "DIFE_ALERTS__SLACK__ENABLED": "true",
+            "DIFE_SLACK_WEBHOOK": self.slack.url,
+        }
+        with (self.folder / "watcher.log").open("ab") as log:
+            self.watcher = subprocess.Popen(
+                [sys.executable, str(SCRIPT), str(self.home), self.hub.endpoint, *flags],
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **environment},
+            )
+        return self.watcher
+
+    def kill_one(self, rng: random.Random, role: str = "", patience: float = 20.0) -> str:
+        """Kill one running process of `role` (default: any role), restarting the watcher where needed; the role."""
+        end = time.monotonic() + patience
+        while True:
+            if self.watcher is None or self.watcher.poll() is not None:
+                self.start()
+            found = self.victims()
+            wanted = [one for one in ([role] if role else ROLES) if found.get(one)]
+            if wanted or time.monotonic() > end:
+                break
+            time.sleep(0.02)
+        chosen = rng.choice(wanted or ["watcher"])
+        for pid in rng.sample(found.get(chosen) or [self.watcher.pid], 1):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if chosen == "watcher":
+            self.watcher.wait()
+        self.killed[chosen] += 1
+        return chosen
+
+    def victims(self) -> dict[str, list[int]]:
+        """Running processes by role. An audit child is a child of a worker's fork server."""
+        assert self.watcher is not None
+        found: dict[str, list[int]] = {"watcher": [self.watcher.pid]}
+        with contextlib.suppress(psutil.Error), open_store(self.home, read_only=True) as store:
+            workers = {beat.pid for beat in polls.beats(store) if beat.role == "worker"}
+            for child in psutil.Process(self.watcher.pid).children():
+                if child.pid in workers:
+                    found.setdefault("worker", []).append(child.pid)
+                    servers = [each for each in child.children() if "forkserver" in " ".join(each.cmdline())]
+                    audits = [each.pid for server in servers for each in server.children()]
+                    found.setdefault("audit child", []).extend(audits)
+        return found
+
+    def finish(self, seconds: float = 300.0) -> int:
+        """Stop what runs, let a last `--once` do the rest, and return its exit code."""
+        if self.watcher and self.watcher.poll() is None:
+            self.watcher.send_signal(signal.SIGTERM)
+            self.watcher.wait(60)
+        return self.start("--once").wait(seconds)
+
+    # --- the rules ----------------------------------------------------------------------------------------------
+
+    def broken_rules(self) -> list[str]:
+        """What is not as it has to be after any number of kills; empty when all is well."""
+        with open_store(self.home) as store:
+            broken = [f"integrity: {line}" for line in store.integrity()]
+            every = jobs.jobs(store)
+            broken += [f"job {job.id} of {job.ref} is {job.state.value}" for job in every if not job.state.is_final]
+            places = Counter((job.endpoint, job.ref) for job in every)
+            broken += [f"{ref} was discovered twice" for (_, ref), count in places.items() if count > 1]
+            on_hub = {(repo.repo_id, repo.head.sha) for repo in self.hub.shelf.all()}
+            missing = on_hub - {(job.ref.repo_id, job.ref.revision) for job in every}
+            broken += [f"{name}@{sha} was never discovered" for name, sha in missing]
+            audits = findings.audits(store)
+            identities = Counter(audit.identity for audit in audits)
+            broken += [f"{count} audits of identity {name}" for name, count in identities.items() if count > 1]
+            ids = {audit.id for audit in audits}
+            for job in every:
+                if job.state is JobState.DONE and job.audit_id not in ids:
+                    broken.append(f"job {job.id} is done without its audit")
+            for audit in audits:
+                whole = findings.audit(store, audit.id)
+                broken += [
+                    f"evidence {f.sha256} is gone" for f in whole.evidence if not evidence.verify(self.home, f.sha256)
+                ]
+            broken += [f"alert {a.key} is {a.state}" for a in outbox.alerts(store) if a.state != "sent"]
+            flagged = [found.fingerprint for found in findings.findings(store, filter="kind:flagged")]
+            alerted = {alert.finding.fingerprint for alert in outbox.alerts(store)}
+            broken += [f"finding {fingerprint} has no alert" for fingerprint in flagged if fingerprint not in alerted]
+            arrived = "\n".join(path.read_text() for path in (self.folder / "slack").glob("*"))
+            broken += [
+                f"no message about {fingerprint} arrived" for fingerprint in flagged if fingerprint not in arrived
+            ]
+        left = [str(path.name) for path in (self.home / "work").iterdir() if path.is_dir()]
+        return broken + [f"work folder {name} was left" for name in left]

@@ -1,0 +1,34 @@
+"""`python run_watcher.py HOME ENDPOINT [--once]`: the real watcher with the audit double, one JSON line per event."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from dife_scanner.alerts import configured
+from dife_scanner.errors import DifeError
+from dife_scanner.queue.watch import Event, watch
+
+
+def main() -> int:
+    from queue_kit import work_for
+
+    home, endpoint, *flags = sys.argv[1:]
+    work = work_for(Path(home), endpoint, workers=2, interval_seconds=1.0, lease_seconds=5.0)
+    work = replace(work, channels=tuple(channel.name for channel in configured(work.settings)))
+
+    def tell(event: Event) -> None:
+        print(json.dumps(asdict(event), default=str), flush=True)
+
+    try:
+        summary = watch(work, once="--once" in flags, on_event=tell)
+    except DifeError as error:
+        print(f"{error.what}; {error.advice}", file=sys.stderr)
+        return error.exit_code
+    return 0 if summary.error is None else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,236 @@
+"""Kill the process at every point where something has just become durable; nothing may be lost or done twice.
+
+Each crash point is struck once by a process that does real work (poll, fetch, inspect, audit, save, send) with the
+audit double of `queue_kit`; a second process then works on, and the rules of `assert_sound` must hold.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from killing import Rig
+from queue_kit import checkpoint, work_for
+
+from dife_scanner.alerts import deliver
+from dife_scanner.alerts.messages import Message
+from dife_scanner.errors import AlertFailed, DiskFull
+from dife_scanner.lab.loopback import LoopbackHub, faults
+from dife_scanner.queue import intake, settle
+from dife_scanner.queue.poller import poll_pass, serve_requests
+from dife_scanner.queue.worker import Work, process, work_loop
+from dife_scanner.records import JobState, Reference, TriageState
+from dife_scanner.store import Store, evidence, findings, jobs, later, now, open_store, outbox, polls, references
+from dife_scanner.store import requests as asked
+from dife_scanner.store.db import CRASH_POINTS
+
+BAD = "org/clip-bad"
+OPEN = [state for state in JobState if not state.is_final]
+
+
+class FileChannel:
+    """A channel that writes down what it took."""
+
+    name = "file"
+
+    def __init__(self, home: Path, *, works: bool = True) -> None:
+        self.quiet_until = ""
+        self._path = home.parent / "sent"
+        self._works = works
+
+    def send(self, message: Message) -> None:
+        if not self._works:
+            raise AlertFailed("nobody there", "try again")
+        with self._path.open("a") as file:
+            file.write(message.key + "\n")
+
+
+# --- what the processes do --------------------------------------------------------------------------------------
+
+
+def watch_once(work: Work) -> None:
+    """What a watcher's children do, in one process: a pass, what windows asked for, every job, every alert."""
+    with open_store(work.home) as store:
+        polls.beat(store, "crash test", os.getpid(), "")
+        serve_requests(store, work)
+        poll_pass(store, work)
+        work_loop(work, threading.Event(), until_idle=True)
+        while jobs.jobs(store, states=OPEN):
+            time.sleep(0.02)
+            work_loop(work, threading.Event(), until_idle=True)
+        deliver(store, [FileChannel(work.home)], now())
+
+
+def _first_job(store: Store, work: Work) -> int:
+    poll_pass(store, work)
+    return jobs.jobs(store)[0].id
+
+
+def _direct(work: Work) -> None:
+    with open_store(work.home) as store:
+        process(store, jobs.job(store, _first_job(store, work)), work)
+
+
+def _stopped(work: Work) -> None:
+    stop = threading.Event()
+    stop.set()
+    with open_store(work.home) as store:
+        process(store, jobs.job(store, _first_job(store, work)), work, stop=stop)
+
+
+def _full_disk(work: Work) -> None:
+    def full(*args: object) -> None:
+        raise DiskFull("the disk is full")
+
+    intake.fetch, before = full, intake.fetch  # type: ignore[assignment]
+    settle.PAUSE_SECONDS = 0.1
+    try:
+        _direct(work)
+    finally:
+        intake.fetch = before
+
+
+def _lost_worker(work: Work) -> None:
+    with open_store(work.home) as store:
+        _first_job(store, work)
+        jobs.claim(store, "somewhere:1:1.00", -1)
+        jobs.requeue_lost(store)
+
+
+def _by_hand(work: Work) -> None:
+    """Everything that windows and commands write, after a run that left something to write about."""
+    watch_once(work)
+    with open_store(work.home) as store:
+        (found,) = findings.findings(store)
+        job = jobs.jobs(store)[0]
+        findings.triage(store, found.fingerprint, TriageState.CONFIRMED, actor="ada")
+        jobs.requeue(store, job.id)
+        jobs.cancel(store, job.id)
+        jobs.requeue(store, job.id)
+        references.add(store, Reference("base", "/r", "i", "t", "w", "V", now()))
+        references.remove(store, "base")
+        asked.request_scan(store, "org/none")
+        asked.take_requests(store)
+
+
+def _alerts(work: Work) -> None:
+    """A channel that fails, one given up on, and one revived by hand."""
+    with open_store(work.home) as store:
+        poll_pass(store, work)
+        work_loop(work, threading.Event(), until_idle=True)
+        deliver(store, [FileChannel(work.home, works=False)], now())
+        (alert,) = outbox.alerts(store)
+        outbox.dead(store, alert.id, "given up")
+        outbox.revive(store)
+
+
+SCENARIOS: dict[str, Callable[[Work], None]] = {
+    "jobs.claim_job": _direct,
+    "jobs.release": _stopped,
+    "jobs.pause": _full_disk,
+    "jobs.requeue_lost": _lost_worker,
+    "jobs.requeue": _by_hand,
+    "jobs.cancel": _by_hand,
+    "findings.triage": _by_hand,
+    "references.add": _by_hand,
+    "references.remove": _by_hand,
+    "requests.add": _by_hand,
+    "requests.take": _by_hand,
+    "outbox.failed": _alerts,
+    "outbox.dead": _alerts,
+    "outbox.revive": _alerts,
+}
+"""The others are passed by `watch_once`."""
+
+
+def forked(action: Callable[[], None], **environment: str) -> int:
+    """Run `action` in a fork of this process (its imports are paid for); the exit code, negative for a signal."""
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            os.environ.update(environment)
+            action()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+# --- the rules --------------------------------------------------------------------------------------------------
+
+
+def assert_sound(home: Path, expected: dict[str, JobState]) -> None:
+    with open_store(home) as store:
+        assert store.integrity() == []
+        found = {job.ref.repo_id: job for job in jobs.jobs(store)}
+        assert {name: job.state for name, job in found.items()} == expected
+        assert len(jobs.jobs(store)) == len(expected)
+        audits = findings.audits(store)
+        assert len({audit.identity for audit in audits}) == len(audits)
+        for row in audits:
+            whole = findings.audit(store, row.id)
+            assert all(evidence.verify(home, file.sha256) for file in whole.evidence)
+        for job in found.values():
+            assert job.state is not JobState.DONE or job.audit_id in {audit.id for audit in audits}
+            final = [event for event in jobs.events(store, job.id) if event.state.is_final]
+            assert len(final) >= 1 and final[-1].state is job.state
+        assert [alert.state for alert in outbox.alerts(store)] == ["sent"] * len(findings.findings(store))
+        sent = set((home.parent / "sent").read_text().split("\n"))
+        assert len(sent) >= len(outbox.alerts(store))
+    assert not list((home / "work").glob("[0-9]*"))
+    assert not list((home / "evidence").rglob("*.json.*"))
+
+
+@pytest.fixture
+def busy_hub(hub: LoopbackHub) -> Iterator[LoopbackHub]:
+    hub.add_repo(BAD, checkpoint(), last_modified=later(-60))
+    yield hub
+
+
+@pytest.mark.parametrize("point", CRASH_POINTS)
+def test_a_kill_at_every_point(point: str, home: Path, busy_hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {BAD: JobState.CANCELLED if point == "jobs.cancel" else JobState.DONE}
+    monkeypatch.setattr(settle, "MISMATCH_SECONDS", 0.05)
+    seconds, lease = "0", 60.0
+    if point == "jobs.retry_later":
+        busy_hub.inject(faults.corrupt("/repos/lfs/"))
+    if point == "jobs.record_death":
+        busy_hub.add_repo("org/clip-dies", checkpoint(2), last_modified=later(-50))
+        expected["org/clip-dies"] = JobState.QUARANTINED
+    if point == "jobs.heartbeat":
+        seconds, lease = "0.5", 0.8
+    work = work_for(home, busy_hub.endpoint, channels=("file",), start="fork", lease_seconds=lease)
+    mark = home.parent / "mark"
+    scenario = SCENARIOS.get(point, watch_once)
+    code = forked(
+        lambda: scenario(work), DIFE_CRASH_AT=point, DIFE_CRASH_MARK=str(mark), DIFE_TEST_AUDIT_SECONDS=seconds
+    )
+    assert mark.exists(), f"{point} was never passed"
+    in_audit_child = point == "child.outcome"
+    assert code == (0 if in_audit_child else -signal.SIGKILL)
+    if point in ("outbox.failed", "outbox.dead"):
+        with open_store(home) as store:
+            assert outbox.revive(store) == 1
+    assert forked(lambda: watch_once(work)) == 0
+    assert_sound(home, expected)
+
+
+def test_five_kills_at_random_moments(tmp_path: Path) -> None:
+    rng = random.Random(11)
+    with Rig(tmp_path / "rig") as rig:
+        rig.add_models(4)
+        for number, role in enumerate(("audit child", "worker", "watcher", "", "")):
+            time.sleep(rng.uniform(0.0, 0.5))
+            rig.kill_one(rng, role)
+            rig.add_models(1, start=4 + number)
+        assert rig.finish() == 0
+        assert rig.broken_rules() == []
+        assert rig.killed["audit child"] >= 1 and rig.killed["worker"] >= 1 and rig.killed["watcher"] >= 1

@@ -1,0 +1,137 @@
+"""The watcher as a process, with its own children."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+from queue_kit import checkpoint, work_for
+
+from dife_scanner.lab.loopback import LoopbackHub, faults
+from dife_scanner.queue.schedule import Schedule
+from dife_scanner.store import Store, findings, jobs, later, polls
+
+SCRIPT = Path(__file__).with_name("run_watcher.py")
+
+
+def start(home: Path, endpoint: str, *flags: str, **environment: str) -> subprocess.Popen[str]:
+    work_for(home)  # makes the probe folder
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(home), endpoint, *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+    return found
+
+
+def test_once_polls_audits_and_ends(store: Store, hub: LoopbackHub) -> None:
+    for number, name in enumerate(("clip-bad", "clip-fine")):
+        hub.add_repo(f"org/{name}", checkpoint(number), last_modified=later(-60))
+    hub.add_repo("org/clip-gated", checkpoint(7), gated="manual", last_modified=later(-60))
+    watcher = start(store.home, hub.endpoint, "--once")
+    out, err = watcher.communicate(timeout=120)
+    assert (watcher.returncode, err) == (0, "")
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [event["kind"] for event in events if event["kind"] != "job"] == [
+        "started", "poll-started", "poll", "stopped",
+    ]  # fmt: skip
+    assert jobs.counts(store) == {"done": 2, "gated": 1}
+    assert len(findings.findings(store)) == 1
+    told = [event["job"]["state"] for event in events if event["kind"] == "job"]
+    assert told.count("done") == 2 and told.count("queued") == 2
+    assert {beat.role for beat in polls.beats(store)} >= {"watcher", "worker", "poller"}
+
+
+def test_a_hub_that_is_down_ends_once_with_words(store: Store) -> None:
+    watcher = start(store.home, "http://127.0.0.1:9", "--once")
+    out, _ = watcher.communicate(timeout=120)
+    assert watcher.returncode == 3
+    (failed,) = [event for line in out.splitlines() if (event := json.loads(line))["kind"] == "poll-failed"]
+    assert "cannot be reached" in failed["text"]
+
+
+def test_watching_restarts_workers_refuses_a_second_watcher_and_stops_on_request(
+    store: Store, hub: LoopbackHub
+) -> None:
+    hub.add_repo("org/clip-sleeps", checkpoint(), last_modified=later(-60))
+    watcher = start(store.home, hub.endpoint)
+    try:
+        (held,) = until(lambda: [job for job in jobs.jobs(store) if job.state.value == "auditing"])
+        second = start(store.home, hub.endpoint)
+        _, words = second.communicate(timeout=60)
+        assert second.returncode == 3 and "another watcher holds" in words
+
+        worker_pid = int((held.worker or "").split(":")[1])
+        audit = until(lambda: _audit_children(worker_pid))
+        os.kill(worker_pid, signal.SIGKILL)
+        until(lambda: not any(psutil.pid_exists(pid) for pid in audit))
+        again = until(lambda: [j for j in jobs.jobs(store) if j.state.value == "auditing" and j.worker != held.worker])
+        assert (again[0].lost_leases, again[0].deaths) == (1, 0)
+
+        hub.add_repo("org/clip-new", checkpoint(3))
+        until(lambda: findings.model_rows(store, filter="repo:org/clip-new state:done"))
+        children = psutil.Process(watcher.pid).children(recursive=True)
+        watcher.send_signal(signal.SIGTERM)
+        out, _ = watcher.communicate(timeout=60)
+        assert watcher.returncode == 0
+        until(lambda: not [child for child in children if child.is_running()], 10)
+        assert jobs.job(store, held.id).state.value == "queued"
+        kinds = [json.loads(line)["kind"] for line in out.splitlines()]
+        assert "restarted" in kinds and kinds[-1] == "stopped" and kinds.count("poll") >= 2
+    finally:
+        watcher.kill()
+        watcher.communicate()
+
+
+def _audit_children(worker_pid: int) -> list[int]:
+    """The audit child is a child of the worker's fork server."""
+    below = psutil.Process(worker_pid).children(recursive=True)
+    return [child.pid for child in below if child.parent() and child.parent().pid != worker_pid]
+
+
+def test_a_pass_that_hangs_is_killed_and_the_next_one_works(store: Store, hub: LoopbackHub, monkeypatch: Any) -> None:
+    from dife_scanner.queue import watch as watch_
+
+    hub.add_repo("org/clip", checkpoint(), last_modified=later(-60))
+    monkeypatch.setattr(watch_, "PASS_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(watch_.poller, "serve_requests", None)
+    work = work_for(store.home, hub.endpoint, limits={"pass_seconds": 3.0, "request_seconds": 30.0})
+    hub.inject(faults.hang(r"GET /api/models\?", times=None))
+    passing = watch_._Pass(work)
+    passing.start(True)
+    ended = until(passing.ended, 30)
+    assert ended.error is not None
+    assert polls.watermarks(store, hub.endpoint) == {}
+
+
+def test_the_schedule_fires_at_once_and_tells_of_trouble() -> None:
+    fired: list[float] = []
+    troubles: list[str] = []
+
+    def enqueue() -> None:
+        fired.append(time.monotonic())
+        if len(fired) == 2:
+            raise RuntimeError("no")
+
+    began = time.monotonic()
+    with Schedule(0.2, enqueue, troubles.append):
+        until(lambda: len(fired) > 2 and troubles, 10)
+    assert fired[0] - began < 1.0
+    assert troubles == ["a poll could not be enqueued: no"]
