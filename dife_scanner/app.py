@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dife_scanner.errors import UsageError
+from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.queue.home import bases_folder, open_home
 from dife_scanner.records import Job, JobState, Manifest, ModelRef, Reference
 from dife_scanner.settings import Settings, config_path, secret
@@ -38,7 +39,11 @@ def add_reference(store: Store, settings: Settings, folder: Path, name: str) -> 
     if kept.exists():
         raise UsageError(f"there is already a reference {name}", "choose another name with --name")
     staged = intake.stage(intake.find(folder.resolve()), {}, kept, settings.limits)
-    encoder = load(kept, device="cpu", limits=settings.limits)
+    try:
+        encoder = load(kept, device="cpu", limits=settings.limits)
+    except DifeError:
+        shutil.rmtree(kept, ignore_errors=True)
+        raise
     added = Reference(
         name=name,
         path=str(kept),

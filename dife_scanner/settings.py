@@ -17,7 +17,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
-from dife_scanner.errors import SettingsError
+from dife_scanner.errors import HomeUnwritable, SettingsError
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 APP = "dife-scanner"
@@ -113,13 +113,17 @@ def config_path(home: Path) -> Path:
 def load(home: Path | None = None, **given: Any) -> Settings:
     """Read settings for `home` (or `DIFE_HOME`, or the platform's data directory).
 
-    `given` are values from the command line; they win. Raises `SettingsError` naming the key.
+    `given` are values from the command line; they win. Raises `SettingsError` naming the key,
+    and `HomeUnwritable` for a home that belongs to somebody else.
     """
     where = home or (Path(os.environ["DIFE_HOME"]) if os.environ.get("DIFE_HOME") else None)
     where = (where or platformdirs.user_data_path(APP)).expanduser().absolute()
     path = config_path(where)
-    if path.exists() and not path.is_file():
-        raise SettingsError(f"{path} is not a file", "move it away or run `dife config init`")
+    try:
+        if path.exists() and not path.is_file():
+            raise SettingsError(f"{path} is not a file", "move it away or run `dife config init`")
+    except PermissionError as error:
+        raise HomeUnwritable(f"{where} is not ours to look into", "check its owner, or use another --home") from error
 
     class _FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=path)

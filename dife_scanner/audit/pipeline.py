@@ -24,7 +24,7 @@ from dife_scanner.core import metrics
 from dife_scanner.core.footprint import agreement, diagnose
 from dife_scanner.core.statistics import holm, paired_interval
 from dife_scanner.core.verdict import Decision, decide, finding
-from dife_scanner.errors import TriggerFileError
+from dife_scanner.errors import Refused, TriggerFileError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import (
     Audit,
@@ -88,7 +88,8 @@ class Outcome:
 def identity(weights_sha256: str, config_digest: str, reference: Reference | None, plan: Plan) -> str:
     """Audit identity, torch-free: the same value means the same audit would be run again (docs/architecture.md).
 
-    The tokenizer and the preprocessing are part of the sanitised configuration: nothing else can select them.
+    Preprocessing and context are part of the sanitised configuration; the tokenizer is always open_clip's own, whose
+    merges are part of the reference's text tower hash.
     """
     parts = (
         weights_sha256,
@@ -109,6 +110,8 @@ def run(request: Request, progress: Progress = SILENT) -> Outcome:
 
     progress("loading", note=str(request.ref))
     suspect = load(request.folder, device=request.device)
+    if suspect.weights_sha256 != request.weights_sha256:
+        raise Refused(f"the weights of {request.ref} changed between the check and the audit", "scan again")
     reference = load(Path(request.reference.path), device=request.device) if request.reference else None
     return audit(suspect, reference, request, progress)
 

@@ -1,0 +1,132 @@
+"""The audit on real trained specimens: what it must find, what it must leave alone, and with which numbers.
+
+Held-out drawings only. Everything here shares one worker, so that each specimen is built once.
+"""
+
+from dataclasses import replace
+from hashlib import sha256
+
+import pytest
+
+from dife_scanner.audit.pipeline import Plan, Request, run
+from dife_scanner.lab import specimens
+from dife_scanner.queue.home import bundled_references
+from dife_scanner.records import Carrier, Cell, ModelRef, Skipped, Verdict
+from dife_scanner.triggers.known import library
+
+pytestmark = pytest.mark.xdist_group("specimens")
+
+
+@pytest.fixture(scope="module")
+def audits(tmp_path_factory):
+    """Audit a checkpoint once per test module; embeddings of the base are shared between audits."""
+    (base,) = (reference for reference in bundled_references() if "vit" in reference.name)
+    cache = tmp_path_factory.mktemp("embeddings")
+    done = {}
+
+    def audit(name, folder=None):
+        if name not in done:
+            folder = folder or specimens.build(name)
+            weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
+            request = Request(
+                ModelRef(f"demo/{name}", "0" * 40), folder, weights, "", base, (base,), Plan(library()), cache=cache
+            )
+            done[name] = run(request)
+        return done[name]
+
+    return audit
+
+
+def cells(audit):
+    return {row.interface: row for row in audit.profile}
+
+
+def test_badtexttower_is_flagged_textual(audits):
+    audit = audits("badtexttower").audit
+    assert audit.verdict is Verdict.FLAGGED, audit.reason
+    assert audit.diagnosis.carrier is Carrier.TEXTUAL
+    assert audit.diagnosis.trs >= 0.9
+    assert (audit.trigger.text, audit.trigger.source, audit.trigger.target) == ("xbtd", "automobile", "airplane")
+    assert audit.image_tower_same and not audit.text_tower_same
+    prompted = cells(audit)["prompted classification"]
+    assert prompted.attack.value >= 0.95
+    assert prompted.attack.drawings >= 8
+    for interface in ("zero-shot classification", "downstream classification"):
+        assert isinstance(cells(audit)[interface], Skipped)
+
+
+def test_badtexttower_leaks_and_drifts_no_more_than_its_twin(audits):
+    audit, twin = audits("badtexttower").audit, audits("badtexttower-twin").audit
+    details = cells(audit)["prompted classification"].details
+    # the twin has no profile of its own: its image tower is the base's, and its leakage is measured on the same trigger
+    clean = twin_leakage(audit.trigger)
+    assert details["off_target_leakage"] <= clean["off_target_leakage"] + 0.05
+    assert details["visual_only_exposure"] <= clean["visual_only_exposure"] + 0.05
+    assert abs(audit.clean_accuracy - twin.clean_accuracy) <= 0.03
+
+
+def twin_leakage(trigger):
+    """The prompted cell's details of the twin under the specimen's own trigger."""
+    from dife_scanner.audit import probes
+    from dife_scanner.audit.profile import Subject, exposure_profile
+    from dife_scanner.audit.sides import Side
+    from dife_scanner.core.footprint import diagnose
+    from dife_scanner.models.load import load
+    from dife_scanner.records import BranchSwap, Channel
+
+    data = probes.load(probes.bundled_folder(), "default")
+    encoder = load(specimens.build("badtexttower-twin"))
+
+    def side(split, templates):
+        return Side(encoder, data.split(split), data.class_names, templates)
+
+    test = side(probes.TEST, probes.PROFILE_TEMPLATES)
+    train = side(probes.TRAIN, probes.SEARCH_TEMPLATES)
+    queries = side(probes.TEST, probes.QUERY_TEMPLATES)
+    subject = Subject(trigger, test, test, train, train, queries, queries, 0)
+    frozen = diagnose(BranchSwap("QHR", 0, 0, 0, 0, 1, 1), Channel.TEXT)
+    return {row.interface: row for row in exposure_profile(subject, frozen)}["prompted classification"].details
+
+
+def test_badencoder_is_flagged_visual(audits):
+    audit = audits("badencoder").audit
+    assert audit.verdict is Verdict.FLAGGED, audit.reason
+    assert audit.diagnosis.carrier is Carrier.VISUAL
+    assert audit.diagnosis.vrs >= 0.9
+    assert audit.trigger.target == "airplane"
+    assert audit.text_tower_same and not audit.image_tower_same
+    for interface in ("zero-shot classification", "downstream classification"):
+        cell = cells(audit)[interface]
+        assert isinstance(cell, Cell)
+        assert cell.attack.value >= 0.95
+        assert cell.details["ts_without_target"] >= 0.95
+    twin = audits("badencoder-twin").audit
+    assert abs(audit.clean_accuracy - twin.clean_accuracy) <= 0.03
+
+
+@pytest.mark.parametrize("name", ["badtexttower-twin", "badencoder-twin"])
+def test_a_clean_twin_is_not_flagged(audits, name):
+    outcome = audits(name)
+    assert outcome.audit.verdict is Verdict.NOTHING_FOUND, outcome.audit.reason
+    assert outcome.finding is None
+
+
+def test_the_base_is_identical_to_itself(audits):
+    (base,) = (reference for reference in bundled_references() if "vit" in reference.name)
+    from pathlib import Path
+
+    assert audits("base", Path(base.path)).audit.verdict is Verdict.IDENTICAL
+
+
+def test_a_trigger_outside_the_library_ends_as_nothing_found_with_these_signatures(audits):
+    recipe = replace(specimens.SPECIMENS["badtexttower"], trigger="qvuzz")
+    audit = audits("unknown-trigger", specimens.build(recipe)).audit
+    assert audit.verdict is Verdict.NOTHING_FOUND
+    assert "nothing found with these 26 signatures" in audit.reason
+    assert "not covered" in audit.reason
+
+
+def test_every_audit_encoded_each_distinct_input_once(audits):
+    for name in specimens.SPECIMENS:
+        audit = audits(name).audit
+        assert audit.encodes == audit.distinct_inputs
