@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from PySide6.QtWidgets import QApplication
 
 from dife_gui.views import theme
 from dife_gui.views.window import Window
+from dife_scanner.errors import DifeError
 
 WIDTH, HEIGHT = 1280, 800
 _SCHEMES = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark, "system": Qt.ColorScheme.Unknown}
@@ -28,8 +31,9 @@ def main(
     """Show the window until it is closed; returns the exit code.
 
     With `screenshot` the window is drawn, saved there as PNG and closed: 0 when the file was written, else 3. `full`
-    shows the selected model over the whole window.
+    shows the selected model over the whole window. Raises `DifeError` where there is no display.
     """
+    _need_display()
     app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)
     app.setApplicationName("DIFE Scanner")
@@ -42,8 +46,20 @@ def main(
     window.show()
     window.start()
     if screenshot is None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: window.close())
         return app.exec()
     return _take(app, window, screenshot, full=full)
+
+
+def _need_display() -> None:
+    """Qt ends the process when it finds no display; say so before it does."""
+    named = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in named):
+        raise DifeError(
+            "there is no display to open a window on",
+            "start it from a desktop session; `dife findings` and `dife show` print the same in a terminal",
+        )
 
 
 def _choose_scheme(app: QApplication, scheme: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from dife_gui.escape import explained
 from dife_scanner.errors import DifeError
 from dife_scanner.records import Alert, Audit, Finding, JobState, Manifest, ModelRow
 from dife_scanner.reports import words
@@ -19,8 +20,10 @@ from dife_scanner.store.polls import Beat
 
 log = logging.getLogger(__name__)
 POLL_MILLISECONDS = 500
-WATCHER = "watch"
-"""How the role begins under which a watcher leaves its heartbeats."""
+WATCHER, POLLER = "watcher", "poller"
+"""Roles under which a watcher leaves its heartbeats and the outcome of each pass over the hub."""
+FAILED = "failed: "
+"""How the note of a pass begins that did not come to its end."""
 STALE_SECONDS = 60.0
 """A watcher that has not been heard of for longer counts as gone."""
 
@@ -113,6 +116,8 @@ class Overview:
     """Jobs per state; absent states have none."""
     watcher: Beat | None
     """The freshest heartbeat, stale or not."""
+    poller: Beat | None
+    """The outcome of the latest pass, complete or not."""
     last_poll: str | None
     """When a pass over the hub last completed."""
     dead: tuple[Alert, ...]
@@ -122,11 +127,13 @@ class Overview:
 def overview(store: Store, filter: str) -> Overview:
     """Raises `QueryError` for a filter outside the grammar."""
     rows = tuple(findings.model_rows(store, filter=filter))
+    beats = polls.beats(store)
     return Overview(
         rows=rows,
         total=findings.count_models(store) if filter.strip() else len(rows),
         counts=jobs.counts(store),
-        watcher=max((b for b in polls.beats(store) if b.role.startswith(WATCHER)), key=lambda b: b.at, default=None),
+        watcher=_newest(beats, WATCHER),
+        poller=_newest(beats, POLLER),
         last_poll=_last_poll(store),
         dead=tuple(outbox.alerts(store, state="dead")),
     )
@@ -135,6 +142,17 @@ def overview(store: Store, filter: str) -> Overview:
 def _last_poll(store: Store) -> str | None:
     passes = polls.passes(store, limit=1)
     return passes[0].at if passes else None
+
+
+def _newest(beats: list[Beat], role: str) -> Beat | None:
+    return max((beat for beat in beats if beat.role == role), key=lambda beat: beat.at, default=None)
+
+
+def poll_failure(found: Overview) -> str:
+    """Why the latest pass of a living watcher failed; empty where it did not."""
+    if found.poller is None or not found.poller.note.startswith(FAILED) or not is_alive(found.watcher):
+        return ""
+    return found.poller.note.removeprefix(FAILED)
 
 
 def is_alive(beat: Beat | None, now: datetime | None = None) -> bool:
@@ -196,7 +214,7 @@ def _audit(store: Store, row: ModelRow) -> tuple[Audit | None, str]:
     try:
         return findings.audit(store, row.job.audit_id), ""
     except DifeError as error:
-        return None, f"{error.what}. {error.advice}".rstrip(". ") + "."
+        return None, explained(error)
 
 
 def _pictures(store: Store, audit: Audit) -> tuple[Picture, ...]:
@@ -228,7 +246,7 @@ def check_filter(text: str) -> FilterCheck:
     try:
         query.to_sql(query.parse(text), findings.MODEL_COLUMNS)
     except DifeError as error:
-        return FilterCheck(False, f"{error.what}. {error.advice}".rstrip(". ") + ".")
+        return FilterCheck(False, explained(error))
     return FilterCheck(True)
 
 

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import gui_factories as factories
 import pytest
+from dife_gui import app
+from dife_gui.views import theme
+from dife_gui.views.text import Label
 from dife_gui.views.window import Window
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QGuiApplication, QImage
+from PySide6.QtCore import QCoreApplication, Qt
+from PySide6.QtGui import QGuiApplication, QImage, QPalette
 from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
+from dife_scanner.errors import DifeError
 from dife_scanner.records import JobState, TriageState, Verdict
-from dife_scanner.store import findings, jobs, outbox
+from dife_scanner.store import findings, jobs, outbox, polls
 from dife_scanner.store.db import Store
 
 Open = Callable[[], Window]
@@ -111,6 +115,14 @@ def test_dead_alerts_can_be_tried_again(qtbot: QtBot, open_window: Open, filled:
     assert outbox.alerts(filled, state="dead") == []
 
 
+def test_a_failing_poll_is_told_until_one_succeeds(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+    polls.beat(filled, "poller", 4711, "failed: the hub did not answer within 20 seconds")
+    window = open_window()
+    assert "The last poll failed: the hub did not answer within 20 seconds." in window.hub.text
+    polls.beat(filled, "poller", 4712, "15 models seen, 0 new, 0 malformed")
+    qtbot.waitUntil(lambda: not window.hub.isVisible())
+
+
 # --- keys -----------------------------------------------------------------------------------------------------
 
 
@@ -134,6 +146,17 @@ def test_keys_move_open_and_come_back(qtbot: QtBot, open_window: Open, filled: S
     assert window.back.isVisible()
     qtbot.keyClick(window.detail, Qt.Key.Key_Escape)
     assert window.models.isVisible()
+
+
+def test_letters_that_are_commands_can_still_be_typed(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+    window = open_window()
+    window.activateWindow()
+    qtbot.keyClick(window.models, Qt.Key.Key_Slash)
+    qtbot.waitUntil(window.filter.line.hasFocus)
+    qtbot.keyClicks(window.filter.line, "jkny/")
+    assert window.filter.line.text() == "jkny/"
+    qtbot.keyClick(window.filter.line, Qt.Key.Key_Escape)
+    qtbot.waitUntil(window.models.hasFocus)
 
 
 def test_copying_a_hostile_name_copies_no_control_characters(qtbot: QtBot, open_window: Open, filled: Store) -> None:
@@ -187,6 +210,35 @@ def test_everything_that_takes_focus_has_a_name(qtbot: QtBot, open_window: Open,
 def is_painted(widget: QWidget) -> bool:
     """One of our own leaves: what it shows, Qt cannot know."""
     return type(widget).__module__.startswith("dife_gui") and not widget.children()
+
+
+def test_dark_can_be_chosen_while_the_window_is_open(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+    """Every label stays readable on the ground it stands on, in both, after switching."""
+    window = open_window()
+    choose(qtbot, window, "demo/clip-badtexttower")
+    window.filter.set_text("verdict:flagged")
+    light = QPalette(QGuiApplication.palette())
+    try:
+        for palette in (theme.dark_palette(), light):
+            QGuiApplication.setPalette(palette)
+            QCoreApplication.processEvents()
+            grounds = [palette.color(role) for role in (QPalette.ColorRole.Base, QPalette.ColorRole.Window)]
+            for label in window.findChildren(Label):
+                ink = label.palette().color(QPalette.ColorRole.WindowText)
+                assert all(theme.contrast(ink, ground) >= theme.READABLE for ground in grounds), label.text()
+            line = window.filter.line.palette()
+            ink, ground = line.color(QPalette.ColorRole.Text), line.color(QPalette.ColorRole.Base)
+            assert theme.contrast(ink, ground) >= theme.READABLE
+    finally:
+        QGuiApplication.setPalette(light)
+
+
+def test_without_a_display_the_window_says_so(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    with pytest.raises(DifeError, match="no display"):
+        app.main(home)
 
 
 def test_a_screenshot_is_taken_and_the_window_ends(filled: Store, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QSignalBlocker, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QPalette
 from PySide6.QtWidgets import QHBoxLayout, QLineEdit, QToolButton, QVBoxLayout, QWidget
 
@@ -92,6 +92,11 @@ class FilterBox(QWidget):
         self._check = FilterCheck(False, message)
         self._tint()
 
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange:
+            self._tint()
+
     def _quick(self, name: str, text: str) -> QToolButton:
         button = QToolButton()
         button.setText(name)
@@ -124,7 +129,7 @@ class FilterBox(QWidget):
 
     def _tint(self) -> None:
         with QSignalBlocker(self.line):
-            palette = QPalette(self.palette())
+            palette = QPalette()
             base, scheme = palette.color(QPalette.ColorRole.Base), theme.colours(palette)
             ground = {"invalid": scheme.alarm, "valid": scheme.calm}.get(self.state)
             if ground is not None:

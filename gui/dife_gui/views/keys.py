@@ -66,4 +66,5 @@ class Help(QDialog):
         layout.addWidget(card)
         layout.addWidget(Label(SHAPES, tone="muted"))
         layout.addWidget(buttons)
-        self.setMinimumWidth(round(30 * theme.em(self)))
+        width = round(32 * theme.em(self))
+        self.resize(width, layout.totalHeightForWidth(width))

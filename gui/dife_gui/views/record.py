@@ -52,7 +52,8 @@ def identifiers(detail: Detail) -> list[tuple[str, str]]:
         named += [("image tower", audit.image_tower), ("text tower", audit.text_tower)]
     if detail.manifest is not None:
         named += [(f"file {file.path}", hash) for file in detail.manifest.files if (hash := _hash(file))]
-    named += [(f"evidence {picture.role}", picture.sha256) for picture in detail.pictures]
+    pictures = {picture.sha256: picture.role for picture in reversed(detail.pictures)}
+    named += [(f"evidence {role}", sha256) for sha256, role in reversed(pictures.items())]
     return [(name, value) for name, value in named if value]
 
 

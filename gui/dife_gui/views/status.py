@@ -74,7 +74,7 @@ class Status(QStatusBar):
         small = theme.sized(0.92)
         self._watcher, self._queue = Label(wrap=False, font=small), Label(wrap=False, font=small, tone="muted")
         self._poll = Label(wrap=False, font=small, tone="muted")
-        self._poll.setToolTip(tooltip(f"State directory {home}"))
+        self._watcher.setToolTip(tooltip(f"State directory {home}"))
         for label, name in ((self._watcher, "Watcher"), (self._queue, "Queue"), (self._poll, "Last poll")):
             label.setAccessibleName(name)
         self._queue.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -101,7 +101,9 @@ class Status(QStatusBar):
         self._queue.show_text(queue_text(overview.counts))
         self._queue.setToolTip(tooltip(queue_text(overview.counts)))
         polled = words.age_text(overview.last_poll, now) if overview.last_poll else "never"
-        self._poll.show_text(f"Last poll {polled}")
+        self._poll.show_text(f"Last complete poll {polled}")
+        if overview.poller is not None:
+            self._poll.setToolTip(tooltip(f"{words.time_text(overview.poller.at)}: {overview.poller.note}"))
 
 
 class Banner(QFrame):

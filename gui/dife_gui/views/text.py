@@ -18,6 +18,9 @@ class Label(QLabel):
     `tone`: `normal`, `muted`, `alarm` or `caution`; the colour follows the palette when the system switches.
     """
 
+    _tone = "normal"
+    _painted_for = 0
+
     def __init__(
         self,
         text: str = "",
@@ -51,14 +54,15 @@ class Label(QLabel):
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.ApplicationPaletteChange:
+        if event.type() == QEvent.Type.PaletteChange and self._painted_for != QGuiApplication.palette().cacheKey():
             self._paint_tone()
 
     def _paint_tone(self) -> None:
         source = QGuiApplication.palette()
+        self._painted_for = source.cacheKey()
         scheme = theme.colours(source)
         ink = {"muted": theme.muted(source), "alarm": scheme.alarm, "caution": scheme.caution}.get(self._tone)
-        palette = QPalette(source)
+        palette = QPalette()  # no role set by itself, so that all others keep following the system
         if ink is not None:
             for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):
                 palette.setColor(group, QPalette.ColorRole.WindowText, ink)

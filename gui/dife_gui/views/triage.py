@@ -59,6 +59,7 @@ class Triage(QWidget):
         if detail.finding is None:
             return
         if self._finding is not None and self._finding.fingerprint != detail.finding.fingerprint:
+            self._problem.hide()
             self._notes[self._finding.fingerprint] = self.note.text()
             self.note.setText(self._notes.pop(detail.finding.fingerprint, ""))
         self._finding = detail.finding

@@ -12,7 +12,8 @@ from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
 from PySide6.QtWidgets import QMainWindow, QSplitter, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from dife_gui.background import Background
-from dife_gui.feed import Detail, Feed, Overview, detail, is_alive, overview
+from dife_gui.escape import explained
+from dife_gui.feed import Detail, Feed, Overview, detail, is_alive, overview, poll_failure
 from dife_gui.models.models_table import ModelsTable
 from dife_gui.views import theme
 from dife_gui.views.detail import DetailPane
@@ -25,6 +26,14 @@ from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.records import TriageState
 from dife_scanner.store import findings, outbox
 from dife_scanner.store.db import Store
+
+
+def _actor() -> str:
+    """Who decides; a container may run us as somebody without a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 class Window(QMainWindow):
@@ -58,7 +67,7 @@ class Window(QMainWindow):
         self.back.setAccessibleName("Back to all models")
         self.back.setAutoRaise(True)
         self.back.hide()
-        self.dead_letters, self.trouble = Banner("Try again"), Banner()
+        self.dead_letters, self.trouble, self.hub = Banner("Try again"), Banner(), Banner()
         self.status = Status(self._home)
         self.setStatusBar(self.status)
         self._stack = QStackedWidget()
@@ -77,7 +86,7 @@ class Window(QMainWindow):
         layout = QVBoxLayout(centre)
         layout.setContentsMargins(theme.gap(0.7), theme.gap(0.6), theme.gap(0.7), 0)
         layout.setSpacing(theme.gap(0.5))
-        for part in (self.filter, self.trouble, self.dead_letters):
+        for part in (self.filter, self.trouble, self.hub, self.dead_letters):
             layout.addWidget(part)
         layout.addWidget(self.back, 0, Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(self.splitter, 1)
@@ -129,6 +138,8 @@ class Window(QMainWindow):
             self.table.show(found.rows)
         self.filter.show_count(len(found.rows), found.total)
         self.status.show_overview(found)
+        failure = poll_failure(found)
+        self.hub.show_text(f"The last poll failed: {failure}. It is tried again by itself." if failure else "")
         self.dead_letters.show_text(dead_letters_text(found.dead))
         self._show_empty(found)
         if found.rows and self.models.current_job is None:
@@ -143,7 +154,7 @@ class Window(QMainWindow):
 
     def _reading_failed(self, error: DifeError) -> None:
         if isinstance(error, UsageError):
-            self.filter.show_problem(f"{error.what}. {error.advice}")
+            self.filter.show_problem(explained(error))
         else:
             self._show_failure(error)
         self._done_reading()
@@ -155,7 +166,7 @@ class Window(QMainWindow):
             self._read()
 
     def _show_failure(self, error: DifeError) -> None:
-        self.trouble.show_text(f"{error.what}. {error.advice}".rstrip(". ") + ".")
+        self.trouble.show_text(explained(error))
         if self.table.rowCount() == 0:
             self.empty.show_reason("The store cannot be read", error.what)
 
@@ -203,10 +214,10 @@ class Window(QMainWindow):
             self.settled.emit()
 
     def _detail_failed(self, error: DifeError) -> None:
-        self.trouble.show_text(f"{error.what}. {error.advice}".rstrip(". ") + ".")
+        self.trouble.show_text(explained(error))
 
     def _triage(self, fingerprint: str, state: TriageState, note: str) -> None:
-        actor = getpass.getuser()
+        actor = _actor()
 
         def write(store: Store) -> None:
             findings.triage(store, fingerprint, state, actor=actor, note=note)
@@ -215,7 +226,7 @@ class Window(QMainWindow):
             self.detail.triage.accepted(fingerprint)
             self._read_detail()
 
-        self._background.write(write, stored, lambda error: self.detail.triage.show_problem(error.what))
+        self._background.write(write, stored, lambda error: self.detail.triage.show_problem(explained(error)))
 
     def _revive(self) -> None:
         self._background.write(lambda store: outbox.revive(store), lambda _: self.refresh(), self._show_failure)
