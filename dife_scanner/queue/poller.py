@@ -63,7 +63,10 @@ def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> Pass
 
 
 def record(store: Store, endpoint: str, result: PollResult, *, token: bool = False) -> None:
-    """All models first, watermarks last. With a `token`, gated and private models are looked at before judged."""
+    """All models first; the watermarks last, and only after a complete pass.
+
+    With a `token`, gated and private models are looked at before they are judged.
+    """
     for start in range(0, len(result.models), _BATCH):
         with store.atomic("jobs.discover"):
             for model in result.models[start : start + _BATCH]:
@@ -71,7 +74,7 @@ def record(store: Store, endpoint: str, result: PollResult, *, token: bool = Fal
     polls.complete_pass(
         store,
         endpoint,
-        result.watermarks,
+        result.watermarks if result.complete else {},
         result.seen,
         len(result.models),
         result.malformed,

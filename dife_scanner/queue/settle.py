@@ -43,8 +43,6 @@ LONGEST_RETRY_SECONDS = 6 * 3600.0
 MOST_RETRIES = 16
 """About two days with the delays above."""
 PAUSE_SECONDS = 60.0
-RECHECK_SECONDS = 7 * 24 * 3600.0
-"""When a gated, private or disabled repository is worth another look."""
 
 _ACCESS = ((RepoGated, JobState.GATED), (RepoPrivate, JobState.PRIVATE), (RepoDisabled, JobState.DISABLED))
 
@@ -56,7 +54,7 @@ def settle(store: Store, job: Job, worker: str, error: Exception, channels: tupl
     reason = _words(error)
     for kind, state in _ACCESS:
         if isinstance(error, kind):
-            return jobs.finish(store, job.id, worker, state, reason, next_check_seconds=RECHECK_SECONDS)
+            return jobs.finish(store, job.id, worker, state, reason)
     if isinstance(error, (RepoNotFound, RevisionNotFound)):
         return _not_found(store, job, worker, reason)
     if isinstance(error, ContentMismatch):

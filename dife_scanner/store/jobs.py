@@ -19,12 +19,15 @@ from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import Store, later, now
 from dife_scanner.store.rows import to_job
 
+RECHECK_SECONDS = 7 * 24 * 3600.0
+"""When a gated, private or disabled repository is looked at again."""
 DEATHS_TO_QUARANTINE = 2
 LOST_LEASES_ALLOWED = 5
 CLAIM_REASON = "taken by a worker"
 
 _HELD = (JobState.DOWNLOADING, JobState.AUDITING)
 _WAITING = (JobState.QUEUED, JobState.RETRY_WAIT, JobState.PAUSED)
+_RECHECKED = (JobState.GATED, JobState.PRIVATE, JobState.DISABLED)
 _MAY_REOPEN = frozenset(
     {
         JobState.UNSUPPORTED,
@@ -101,7 +104,7 @@ def _insert(
     at = now()
     cursor = store.write(
         "INSERT INTO jobs (endpoint, repo_id, revision, local, pinned, state, reason, created_at, updated_at,"
-        " last_modified, layout, model, manifest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " last_modified, next_check_at, layout, model, manifest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             endpoint,
             ref.repo_id,
@@ -113,6 +116,7 @@ def _insert(
             at,
             at,
             model.last_modified if model else "",
+            later(RECHECK_SECONDS) if state in _RECHECKED else None,
             manifest.layout.value if manifest else "",
             to_json(model) if model else None,
             to_json(manifest) if manifest else None,
@@ -161,6 +165,11 @@ def _supersede(store: Store, endpoint: str, repo_id: str) -> None:
     )
     for row in waiting:
         _set(store, row["id"], JobState.SUPERSEDED, _overtaken(newest))
+    store.write(
+        "UPDATE jobs SET next_check_at = NULL WHERE endpoint = ? AND repo_id = ? AND pinned = 0 AND id != ?"
+        " AND next_check_at IS NOT NULL",
+        (endpoint, repo_id, newest["id"]),
+    )
 
 
 def _newest(store: Store, endpoint: str, repo_id: str) -> dict[str, Any] | None:
@@ -269,19 +278,27 @@ def next_due(store: Store) -> str | None:
 
 
 def claim(store: Store, worker: str, lease_seconds: float) -> Job | None:
-    """Take the next due job, those somebody asked for first, then the oldest; `None` when nothing is due."""
-    due = (
-        f"SELECT id FROM jobs WHERE state IN ({_marks(_WAITING)}) AND coalesce(next_check_at, '') <= ?"
-        " ORDER BY pinned DESC, id LIMIT 1"
-    )
-    if not store.read(due, (*_values(_WAITING), now())):
+    """Take the next due job, those somebody asked for first, then the oldest; `None` when nothing is due.
+
+    A gated, private or disabled one is due again `RECHECK_SECONDS` after it was last looked at.
+    """
+    if not _due(store):
         return None
     with store.atomic("jobs.claim"):
-        rows = store.read(due, (*_values(_WAITING), now()))
+        rows = _due(store)
         if not rows:
             return None
         _take(store, rows[0]["id"], worker, lease_seconds)
     return job(store, rows[0]["id"])
+
+
+def _due(store: Store) -> list[dict[str, Any]]:
+    at = now()
+    return store.read(
+        f"SELECT id FROM jobs WHERE (state IN ({_marks(_WAITING)}) AND coalesce(next_check_at, '') <= ?)"
+        f" OR (state IN ({_marks(_RECHECKED)}) AND next_check_at <= ?) ORDER BY pinned DESC, id LIMIT 1",
+        (*_values(_WAITING), at, *_values(_RECHECKED), at),
+    )
 
 
 def claim_job(store: Store, job_id: int, worker: str, lease_seconds: float) -> Job | None:
@@ -361,7 +378,6 @@ def finish(
     audit: Audit | None = None,
     finding: Finding | None = None,
     alerts: Sequence[Alert] = (),
-    next_check_seconds: float | None = None,
 ) -> Job:
     """End a job: audit, finding, alerts and state in one transaction. Raises `LeaseLost`.
 
@@ -375,7 +391,7 @@ def finish(
         audit_id = findings.insert_audit(store, audit, record) if audit else None
         if audit and audit_id != audit.id:
             reason = f"same identity as audit {audit_id}"
-        _set(store, job_id, state, reason, next_check_at=_later_or_none(next_check_seconds))
+        _set(store, job_id, state, reason)
         if finding:
             stored = replace(finding, audit_id=audit_id or finding.audit_id)
             findings.insert_finding(store, stored, job_id)
@@ -502,6 +518,8 @@ def _set(
     next_check_at: str | None = None,
 ) -> None:
     """The only way a state changes; leaves an event."""
+    if state in _RECHECKED:
+        next_check_at = later(RECHECK_SECONDS)
     store.write(
         "UPDATE jobs SET state = ?, reason = ?, updated_at = ?, worker = ?, lease_until = ?, next_check_at = ?"
         " WHERE id = ?",
@@ -523,7 +541,3 @@ def _marks(values: Sequence[Any]) -> str:
 
 def _values(states: Sequence[JobState]) -> tuple[str, ...]:
     return tuple(state.value for state in states)
-
-
-def _later_or_none(seconds: float | None) -> str | None:
-    return None if seconds is None else later(seconds)

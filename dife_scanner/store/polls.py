@@ -58,7 +58,7 @@ def complete_pass(
     complete: bool = True,
     problems: str = "",
 ) -> None:
-    """Advance the watermarks of the sources that were read to their end, together with the counts of the pass."""
+    """Advance the watermarks (none after an incomplete pass) together with the counts of the pass."""
     at = now()
     with store.atomic("polls.complete_pass"):
         for source, value in watermarks.items():

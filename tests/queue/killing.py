@@ -46,7 +46,7 @@ class Rig:
         self.folder.mkdir(parents=True, exist_ok=True)
         work_for(self.home)  # makes the probe folder
         self.hub = LoopbackHub(self.folder / "hub", port=self.port)
-        self.slack = SlackSink(self.folder / "slack")
+        self.slack = SlackSink(self.folder / "slack" / str(time.time_ns()))
 
     def __enter__(self) -> Rig:
         self.hub.start()
@@ -152,7 +152,7 @@ class Rig:
             flagged = [found.fingerprint for found in findings.findings(store, filter="kind:flagged")]
             alerted = {alert.finding.fingerprint for alert in outbox.alerts(store)}
             broken += [f"finding {fingerprint} has no alert" for fingerprint in flagged if fingerprint not in alerted]
-            arrived = "\n".join(path.read_text() for path in (self.folder / "slack").glob("*"))
+            arrived = "\n".join(path.read_text() for path in (self.folder / "slack").glob("*/*.json"))
             broken += [
                 f"no message about {fingerprint} arrived" for fingerprint in flagged if fingerprint not in arrived
             ]

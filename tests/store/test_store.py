@@ -257,6 +257,15 @@ def test_an_ungated_repository_opens_again_and_a_done_one_does_not(store: Store)
     assert jobs.job(store, gated).state is JobState.DONE
 
 
+def test_a_gated_repository_is_looked_at_again_after_a_week(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "RECHECK_SECONDS", -1.0)
+    old = queue_one(store, "org/clip", "a" * 40, state=JobState.GATED, model=model("a" * 40, "2026-01-01"))
+    assert claimed(store) == old
+    assert jobs.finish(store, old, "w1", JobState.GATED, "still").next_check_at
+    newer = queue_one(store, "org/clip", "b" * 40, state=JobState.GATED, model=model("b" * 40, "2026-01-02"))
+    assert claimed(store) == newer and jobs.claim(store, "w1", 60) is None
+
+
 def test_a_job_is_claimed_once_by_many_threads(home: Path, store: Store) -> None:
     for i in range(20):
         queue_one(store, f"org/m{i}")

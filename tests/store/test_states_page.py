@@ -1,0 +1,64 @@
+"""`docs/states.md` is the one table of states: it names every word of the enums, and no other."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from dife_scanner.core import footprint, statistics, verdict
+from dife_scanner.records import Absence, Carrier, EntryType, JobState, TriageState, Verdict
+from dife_scanner.store import jobs
+
+PAGE = (Path(__file__).parents[2] / "docs" / "states.md").read_text(encoding="utf-8")
+
+
+def table(heading: str) -> dict[str, tuple[str, str]]:
+    """Rows of the first table whose head starts with `heading`."""
+    after = PAGE.split(f"| {heading} | meaning | next |\n|---|---|---|\n", 1)[1]
+    rows = re.match(r"(?:\|.*\|\n)+", after)
+    assert rows
+    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.group().splitlines()]
+    return {word.strip("` "): (meaning, following) for word, meaning, following in cells}
+
+
+@pytest.mark.parametrize(
+    ("heading", "words"),
+    [
+        ("state", JobState),
+        ("verdict", Verdict),
+        ("entry", EntryType),
+        ("absence", Absence),
+        ("carrier", Carrier),
+        ("triage", TriageState),
+    ],
+)
+def test_every_word_is_explained_and_none_is_invented(heading: str, words: type[StrEnum]) -> None:
+    rows = table(heading)
+    assert set(rows) == {word.value for word in words}
+    assert all(meaning and following for meaning, following in rows.values())
+
+
+def test_the_first_five_states_are_the_open_ones() -> None:
+    assert [JobState(word).is_final for word in table("state")] == [False] * 5 + [True] * 12
+
+
+def test_the_constants_are_those_of_the_code() -> None:
+    for text, value in (
+        ("lower bound at least 0.25", statistics.EXPOSED_CUT),
+        ("upper bound at most −0.05", -statistics.NEGATIVE_CUT),
+        ("fewer than 8 drawings", statistics.MIN_DRAWINGS),
+        ("more than 0.70 of the effect, 0.20 ahead", footprint.DOMINANT),
+        ("less than 0.05", footprint.SIGNAL_FLOOR),
+        ("more than 0.10 of clean accuracy", footprint.MIXED_ACCURACY_LOSS),
+        ("at 0.5 or above", verdict.DEMONSTRATED_CUT),
+    ):
+        assert text in PAGE and str(value) in text.replace("0.70", "0.7").replace("0.10", "0.1")
+    assert footprint.MARGIN == 0.20
+    assert (jobs.DEATHS_TO_QUARANTINE, jobs.LOST_LEASES_ALLOWED) == (2, 5)
+
+
+def test_nothing_is_called_clean_or_safe() -> None:
+    assert not [word for word in (*table("state"), *table("verdict")) if word in ("clean", "safe")]
