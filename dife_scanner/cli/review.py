@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -52,9 +51,7 @@ def audits(session: Session, filter: FilterArgument = None) -> None:
     text = " ".join(filter or [])
     with session.store(session.settings()) as store:
         rows = kept.audits(store, filter=text)
-    names = [f.name for f in fields(as_json.AuditLine)]
-    lines = tuple(as_json.AuditLine(**{name: getattr(row, name) for name in names}) for row in rows)
-    session.show(as_json.AuditsDocument(text, lines), lambda: table.audits(lines))
+    session.show(as_json.AuditsDocument(text, tuple(rows)), lambda: table.audits(rows))
 
 
 def show(session: Session, id: Annotated[str, typer.Argument(help="Audit, finding (fp1:…) or job number.")]) -> None:
@@ -109,7 +106,7 @@ def status(session: Session) -> None:
         counts = jobs.counts(store)
         waiting = len(outbox.alerts(store, state="pending"))
         dead = len(outbox.alerts(store, state="dead"))
-    alive = tuple(as_json.Sign(b.role, b.pid, b.note, b.at) for b in beats if _runs(b.pid))
+    alive = tuple(beat for beat in beats if _runs(beat.pid))
     document = as_json.StatusDocument(
         watching=any(sign.role == "watcher" for sign in alive),
         processes=alive,

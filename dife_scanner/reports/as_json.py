@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dife_scanner.records import Alert, Audit, Finding, Job, JobState, ModelRef, Reference, Verdict
+from dife_scanner.store.findings import AuditRow
+from dife_scanner.store.polls import Beat
 
 
 @dataclass(frozen=True)
@@ -69,26 +71,9 @@ class FindingsDocument:
 
 
 @dataclass(frozen=True)
-class AuditLine:
-    id: str
-    ref: ModelRef
-    verdict: Verdict
-    carrier: str
-    channel: str
-    trigger: str
-    source: str
-    target: str
-    interfaces: tuple[str, ...]
-    reference: str
-    reason: str
-    started_at: str
-    seconds: float
-
-
-@dataclass(frozen=True)
 class AuditsDocument:
     filter: str
-    audits: tuple[AuditLine, ...]
+    audits: tuple[AuditRow, ...]
     format: str = "dife/audits-1"
 
 
@@ -108,19 +93,9 @@ class QueueDocument:
 
 
 @dataclass(frozen=True)
-class Sign:
-    """Sign of life of one process."""
-
-    role: str
-    pid: int
-    note: str
-    at: str
-
-
-@dataclass(frozen=True)
 class StatusDocument:
     watching: bool
-    processes: tuple[Sign, ...]
+    processes: tuple[Beat, ...]
     counts: dict[str, int]
     last_pass_at: str | None
     alerts_pending: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,8 +27,9 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.reports import words
-from dife_scanner.reports.as_json import AuditLine, PlanDocument
+from dife_scanner.reports.as_json import PlanDocument
 from dife_scanner.reports.text import plain
+from dife_scanner.store.findings import AuditRow
 
 VERDICT_STYLE = {
     Verdict.FLAGGED: "bold red",
@@ -88,7 +89,7 @@ def findings(rows: Sequence[Finding]) -> RenderableType:
     return table if rows else Text("No finding matches. That is not a statement about any model.", "dim")
 
 
-def audits(rows: Iterable[AuditLine]) -> RenderableType:
+def audits(rows: Sequence[AuditRow]) -> RenderableType:
     table = _table("audit", "model", "verdict", "footprint", "trigger", "effect", "reference", "seconds")
     for row in rows:
         table.add_row(
