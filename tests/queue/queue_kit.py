@@ -39,8 +39,8 @@ _MODEL: dict[str, Any] = {
 }
 
 
-def checkpoint(seed: int = 0) -> dict[str, bytes]:
-    """The files of a valid little open_clip repository; another seed is another model."""
+def checkpoint(seed: float = 0) -> dict[str, bytes]:
+    """The files of a valid little open_clip repository; another seed is another model, NaN a broken one."""
     from safetensors.numpy import save
 
     config = json.dumps({"model_cfg": _MODEL, "preprocess_cfg": {}}).encode()
@@ -74,13 +74,14 @@ def work_for(home: Path, endpoint: str = "http://127.0.0.1:9", **changes: Any) -
     """Work with the audit double; `limits` and other settings as keyword arguments."""
     audit, channels = changes.pop("audit", "queue_kit:audit"), changes.pop("channels", ())
     lease, start = changes.pop("lease_seconds", 60.0), changes.pop("start", "forkserver")
+    preload = changes.pop("preload", PRELOAD)
     folder = home.parent / "probes"
     if not folder.exists():
         probes_folder(folder)
     settings: Settings = settings_.load(home, endpoint=endpoint, filters=("search=clip",), **changes)
     plan = Plan((), budget="quick", probes_folder=folder)
     return Work(
-        settings, plan, channels=channels, audit=audit, preload=PRELOAD, start=start, lease_seconds=lease, seed=0
+        settings, plan, channels=channels, audit=audit, preload=preload, start=start, lease_seconds=lease, seed=0
     )
 
 

@@ -15,7 +15,7 @@ from queue_kit import CONFIG, WEIGHTS, checkpoint, checkpoint_folder, work_for
 from dife_scanner.audit.progress import Progress, Step
 from dife_scanner.errors import DiskFull, NotComparable, NotFound
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
-from dife_scanner.queue import references, targets, worker
+from dife_scanner.queue import child, references, targets, worker
 from dife_scanner.queue.lease import gone, worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.worker import Work
@@ -298,3 +298,24 @@ def test_the_reference_is_of_the_same_architecture_and_preferably_the_claimed_on
         references.choose(known, "V", "", "rn")
     with pytest.raises(NotFound):
         references.choose(known, "V", "", "nobody")
+
+
+# --- the real audit -------------------------------------------------------------------------------------------
+
+
+def test_the_real_audit_runs_in_the_child(store: Store, hub: LoopbackHub) -> None:
+    """torch, open_clip and `audit.pipeline:run` themselves; without a reference nothing can be compared."""
+    hub.add_repo("org/clip", checkpoint(1))
+    steps: list[Step] = []
+    work = work_for(store.home, hub.endpoint, audit=child.AUDIT, preload=child.PRELOAD)
+    job = worker.run_to_end(store, asked(store, work, "org/clip"), work, Progress(steps.append))
+    assert job.state is JobState.DONE
+    audit = findings.audit(store, job.audit_id or "")
+    assert (audit.verdict.value, audit.reference) == ("inconclusive", "")
+    assert "unknown base" in job.reason
+    assert "loading" in [step.phase for step in steps]
+
+    hub.add_repo("org/nan", checkpoint(float("nan")))
+    refused = scanned(store, hub, "org/nan", audit=child.AUDIT, preload=child.PRELOAD)
+    assert refused.state is JobState.REFUSED and "NaN" in refused.reason
+    assert [found.kind for found in findings.findings(store)] == ["refused"]
