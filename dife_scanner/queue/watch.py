@@ -262,7 +262,12 @@ def _job_event(store: Store, job_id: int, event: jobs.JobEvent) -> Event:
 
 
 def _context() -> Any:
-    return multiprocessing.get_context("spawn")
+    """Children come from a server process that has imported this module, which otherwise costs a second of CPU each."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
 
 
 class _Slot:

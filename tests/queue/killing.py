@@ -108,7 +108,7 @@ class Rig:
         found: dict[str, list[int]] = {"watcher": [self.watcher.pid]}
         with contextlib.suppress(psutil.Error), open_store(self.home, read_only=True) as store:
             workers = {beat.pid for beat in polls.beats(store) if beat.role == "worker"}
-            for child in psutil.Process(self.watcher.pid).children():
+            for child in psutil.Process(self.watcher.pid).children(recursive=True):
                 if child.pid in workers:
                     found.setdefault("worker", []).append(child.pid)
                     servers = [each for each in child.children() if "forkserver" in " ".join(each.cmdline())]

@@ -6,6 +6,7 @@ audit double of `queue_kit`; a second process then works on, and the rules of `a
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
@@ -21,6 +22,7 @@ from queue_kit import checkpoint, work_for
 from dife_scanner.alerts import deliver
 from dife_scanner.alerts.messages import Message
 from dife_scanner.errors import AlertFailed, DiskFull
+from dife_scanner.hub import client
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import intake, settle
 from dife_scanner.queue.poller import poll_pass, serve_requests
@@ -31,6 +33,9 @@ from dife_scanner.store import requests as asked
 from dife_scanner.store.db import CRASH_POINTS
 
 BAD = "org/clip-bad"
+client.prepare(Path("unused"))
+for _module in ("utils", "errors", "file_download"):  # paid for once instead of in every fork
+    importlib.import_module(f"huggingface_hub.{_module}")
 OPEN = [state for state in JobState if not state.is_final]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -20,7 +21,7 @@ from dife_scanner.queue.lease import gone, worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.worker import Work
 from dife_scanner.records import Job, JobState, Reference
-from dife_scanner.store import Store, evidence, findings, jobs, later, now, outbox, polls, requests
+from dife_scanner.store import Store, evidence, findings, jobs, later, now, open_store, outbox, polls, requests
 
 
 def asked(store: Store, work: Work, target: str) -> Job:
@@ -183,6 +184,25 @@ def test_a_full_disk_pauses_and_loses_nothing(store: Store, hub: LoopbackHub, mo
         job = worker.process(store, job, work)
     assert (job.state, job.attempts, job.reason) == (JobState.PAUSED, 0, "the disk is full")
     assert worker.process(store, job, work).state is JobState.DONE
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
+def test_a_disk_that_is_really_full(hub: LoopbackHub, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("this machine does not let us mount a tmpfs")
+    try:
+        hub.add_repo("org/clip-bad", checkpoint())
+        work = work_for(disk / "home", hub.endpoint, start="fork")
+        with open_store(work.home) as store:
+            job = worker.run_to_end(store, asked(store, work, "org/clip-bad"), work)
+            assert job.state is JobState.PAUSED and ("full" in job.reason or "free" in job.reason)
+            assert store.integrity() == [] and findings.audits(store) == []
+            subprocess.run(["mount", "-o", "remount,size=32m", str(disk)], check=True)
+            assert worker.process(store, job, work).state is JobState.DONE
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 # --- leases ---------------------------------------------------------------------------------------------------
