@@ -32,8 +32,9 @@ def end_with_parent() -> None:
 
 
 def stop_event() -> threading.Event:
-    """Set when this process is asked to stop (SIGTERM); the terminal's Ctrl-C is left to the parent."""
+    """Set when this process is asked to stop: SIGTERM, and Ctrl-C unless there is a parent that hears it too."""
     event = threading.Event()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    alone = multiprocessing.parent_process() is None
     signal.signal(signal.SIGTERM, lambda number, frame: event.set())
+    signal.signal(signal.SIGINT, (lambda number, frame: event.set()) if alone else signal.SIG_IGN)
     return event

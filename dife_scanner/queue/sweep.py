@@ -24,6 +24,9 @@ def sweep(store: Store) -> None:
         for folder in work.iterdir():
             if folder.name.isdigit() and int(folder.name) not in held:
                 folder.rename(work / f"{_TRASH}{uuid.uuid4().hex}")
+        if not held:
+            for lock in work.glob("identity-*.lock"):
+                lock.unlink(missing_ok=True)
         wanted = {cache_folder(store.home, ref) for ref in unfinished}
         for folder in (store.home / "cache" / "hub").glob("*/*"):
             if folder not in wanted:

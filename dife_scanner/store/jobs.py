@@ -70,8 +70,8 @@ def discover(
 
     Older revisions of the repository that still wait become `superseded`; one that a worker holds is finished. A
     revision older than the newest known is itself recorded as superseded. `pinned`: somebody asked for exactly this
-    revision, so it neither supersedes nor is superseded. A job that ended as unsupported, gated, private, disabled,
-    deleted or superseded opens again when it is now found `queued`.
+    revision, so it is not superseded, and supersedes others only once a listing shows it too. A job that ended as
+    unsupported, gated, private, disabled, deleted or superseded opens again when it is now found `queued`.
     """
     with store.atomic("jobs.discover"):
         row = _by_ref(store, endpoint, ref)
@@ -104,7 +104,8 @@ def _insert(
     at = now()
     cursor = store.write(
         "INSERT INTO jobs (endpoint, repo_id, revision, local, pinned, state, reason, created_at, updated_at,"
-        " last_modified, next_check_at, layout, model, manifest) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " last_modified, next_check_at, layout, model, manifest, listed)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             endpoint,
             ref.repo_id,
@@ -120,6 +121,7 @@ def _insert(
             manifest.layout.value if manifest else "",
             to_json(model) if model else None,
             to_json(manifest) if manifest else None,
+            int(not pinned),
         ),
     )
     job_id = int(cursor.lastrowid or 0)
@@ -137,8 +139,9 @@ def _rediscover(
     pinned: bool,
 ) -> None:
     _keep_look(store, row["id"], model, manifest)
-    if pinned:
-        store.write("UPDATE jobs SET pinned = 1 WHERE id = ?", (row["id"],))
+    store.write(
+        "UPDATE jobs SET pinned = 1 WHERE id = ?" if pinned else "UPDATE jobs SET listed = 1 WHERE id = ?", (row["id"],)
+    )
     if state is JobState.QUEUED and JobState(row["state"]) in _MAY_REOPEN and (pinned or _is_newest(store, row["id"])):
         _reset(store, row["id"], reason)
 
@@ -174,7 +177,7 @@ def _supersede(store: Store, endpoint: str, repo_id: str) -> None:
 
 def _newest(store: Store, endpoint: str, repo_id: str) -> dict[str, Any] | None:
     rows = store.read(
-        "SELECT id, revision FROM jobs WHERE endpoint = ? AND repo_id = ? AND pinned = 0"
+        "SELECT id, revision FROM jobs WHERE endpoint = ? AND repo_id = ? AND listed = 1"
         " ORDER BY last_modified DESC, id DESC LIMIT 1",
         (endpoint, repo_id),
     )
@@ -195,9 +198,9 @@ def _is_newest(store: Store, job_id: int) -> bool:
 
 
 def known(store: Store, endpoint: str) -> dict[str, str]:
-    """The newest recorded sha of every repository of `endpoint`."""
+    """The sha of every repository of `endpoint` as it was last listed."""
     rows = store.read(
-        "SELECT repo_id, revision FROM jobs WHERE endpoint = ? AND pinned = 0 ORDER BY last_modified, id", (endpoint,)
+        "SELECT repo_id, revision FROM jobs WHERE endpoint = ? AND listed = 1 ORDER BY last_modified, id", (endpoint,)
     )
     return {row["repo_id"]: row["revision"] for row in rows}
 

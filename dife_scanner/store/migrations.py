@@ -197,6 +197,13 @@ def m001_first_tables(db: Database) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m002_listed_revisions(db: Database) -> None:
+    """A revision somebody asked for may also be the one that the hub lists: two different things."""
+    db.execute("ALTER TABLE jobs ADD COLUMN listed INTEGER NOT NULL DEFAULT 0")
+    db.execute("UPDATE jobs SET listed = 1 - pinned")
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database
 from store_records import make_alert, make_audit, make_finding, make_ref
 
 import dife_scanner
@@ -35,6 +36,7 @@ from dife_scanner.store import (
     requests,
 )
 from dife_scanner.store.codec import from_json, to_json
+from dife_scanner.store.migrations import MIGRATIONS
 
 HUB = "http://127.0.0.1:1"
 
@@ -244,6 +246,30 @@ def test_a_held_revision_is_finished_and_a_pinned_one_untouched(store: Store) ->
     assert jobs.job(store, pinned).state is JobState.QUEUED
     jobs.retry_later(store, held, "w1", "hub down", 5)
     assert jobs.job(store, held).state is JobState.SUPERSEDED
+
+
+def test_a_revision_asked_for_that_is_listed_later_is_known_then(store: Store) -> None:
+    waiting = queue_one(store, revision="a" * 40, model=model("a" * 40, "2026-01-01"))
+    asked = queue_one(store, revision="b" * 40, model=model("b" * 40, "2026-01-02"), pinned=True)
+    assert jobs.known(store, HUB) == {"org/clip": "a" * 40}
+    assert jobs.job(store, waiting).state is JobState.QUEUED
+    queue_one(store, revision="b" * 40, model=model("b" * 40, "2026-01-02"))
+    assert jobs.known(store, HUB) == {"org/clip": "b" * 40}
+    assert (jobs.job(store, waiting).state, jobs.job(store, asked).state) == (JobState.SUPERSEDED, JobState.QUEUED)
+
+
+def test_a_home_of_the_first_version_is_brought_up_to_date(home: Path) -> None:
+    home.mkdir()
+    with sqlite3.connect(home / "dife.db") as raw:
+        MIGRATIONS.apply(Database(raw), stop_before="m002_listed_revisions")
+        raw.execute(
+            "INSERT INTO jobs (endpoint, repo_id, revision, local, pinned, state, reason, created_at, updated_at,"
+            " last_modified, layout) VALUES (?, 'org/clip', 'a', 0, 0, 'done', '', '', '', '', '')",
+            (HUB,),
+        )
+    raw.close()
+    with open_store(home, read_only=True) as store:
+        assert jobs.known(store, HUB) == {"org/clip": "a"}
 
 
 def test_an_ungated_repository_opens_again_and_a_done_one_does_not(store: Store) -> None:
