@@ -12,6 +12,7 @@ import os
 import pkgutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -72,8 +73,12 @@ def run(
     context = _context(preload, start)
     reader, writer = context.Pipe(duplex=False)
     process = context.Process(target=_main, args=(entry, request, folder, writer, threads), daemon=True)
-    process.start()
-    writer.close()
+    try:
+        process.start()
+    except (EOFError, ConnectionError) as error:
+        raise ChildDied("the server process for audits ended while it started one") from error
+    finally:
+        writer.close()
     try:
         _watch(process, reader, _Limits(seconds, rss_mib), progress, check)
     finally:
@@ -158,6 +163,7 @@ def _main(entry: str, request: Request, folder: Path, writer: Connection, thread
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _no_core_dumps()
+    tempfile.tempdir = tempfile.mkdtemp(prefix="tmp-", dir=folder)  # removed with the job, however this process ends
     if threads and "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     try:

@@ -255,7 +255,7 @@ class _Run:
             folder,
             seconds=self._limits.audit_seconds,
             rss_mib=self._limits.audit_rss_mib,
-            threads=max(1, (os.cpu_count() or 1) // self._work.settings.workers),
+            threads=max(1, _cores() // self._work.settings.workers),
             progress=self._progress,
             check=self._check,
             entry=self._work.audit,
@@ -284,6 +284,11 @@ class _Run:
         return jobs.finish(
             self._store, self._job.id, self._worker, state, reason, audit=audit, finding=finding, alerts=alerts
         )
+
+
+def _cores() -> int:
+    """Those this process may use, which in a container can be fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 # --- one after the other --------------------------------------------------------------------------------------
