@@ -34,9 +34,12 @@ def compare(report: Report, hub: LoopbackHub, endpoint: str, repo_id: str, work:
     """Two scans of one revision, each in a home of its own so that each fetches for itself."""
     target = f"{repo_id}@{hub.repo(repo_id).head.sha}"
     direct = _scan(target, hub.endpoint, work / "home-direct")
+    before = len(hub.requests)
     through = _scan(target, endpoint, work / "home-mirror")
+    agents = {request.user_agent.partition("/")[0] for request in list(hub.requests)[before:]}
     words = ", ".join(str(direct[field]) for field in ("state", "verdict", "carrier") if direct[field])
     report.check(f"{repo_id}: same finding through the mirror ({words})", through, direct)
+    report.check(f"{repo_id}: only the mirror asked the hub", agents, {"python-httpx"})
 
 
 def _scan(target: str, endpoint: str, home: Path) -> dict[str, Any]:
