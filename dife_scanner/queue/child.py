@@ -25,7 +25,7 @@ import psutil
 from dife_scanner.audit.progress import Progress, Step
 from dife_scanner.errors import LimitExceeded
 from dife_scanner.queue import outcome
-from dife_scanner.queue.processes import end_with_parent
+from dife_scanner.queue.processes import end_server_at_exit, end_with_parent
 
 if TYPE_CHECKING:
     from dife_scanner.audit.pipeline import Request
@@ -49,6 +49,7 @@ def warm_up(preload: tuple[str, ...] = PRELOAD, start: str = FORKSERVER) -> None
     if context.get_start_method() == FORKSERVER:
         from multiprocessing import forkserver
 
+        end_server_at_exit()
         forkserver.ensure_running()
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from multiprocessing import util
 from multiprocessing.connection import wait
 
 _PR_SET_PDEATHSIG = 1
@@ -29,6 +30,28 @@ def end_with_parent() -> None:
     if sys.platform == "linux":  # the thread above needs the GIL; this does not
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+_ending: list[util.Finalize] = []
+
+
+def end_server_at_exit() -> None:
+    """Kill this process's fork server when this process ends.
+
+    Left alone it would finish its imports first, and until then hold our standard output open: whoever reads that
+    through a pipe would wait for torch to load long after we are gone.
+    """
+    if not _ending:
+        _ending.append(util.Finalize(None, _kill_server, exitpriority=100))
+
+
+def _kill_server() -> None:
+    from multiprocessing import forkserver  # not on every system
+
+    pid = getattr(forkserver._forkserver, "_forkserver_pid", None)
+    if pid:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def stop_event() -> threading.Event:

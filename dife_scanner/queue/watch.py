@@ -24,7 +24,7 @@ from dife_scanner import errors
 from dife_scanner.errors import AlreadyWatching, DifeError, DiskFull
 from dife_scanner.queue import poller
 from dife_scanner.queue.lease import gone
-from dife_scanner.queue.processes import end_with_parent, stop_event
+from dife_scanner.queue.processes import end_server_at_exit, end_with_parent, stop_event
 from dife_scanner.queue.schedule import Schedule
 from dife_scanner.queue.worker import Work, work_loop
 from dife_scanner.records import Job, JobState
@@ -265,6 +265,7 @@ def _context() -> Any:
     """Children come from a server process that has imported this module, which otherwise costs a second of CPU each."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
+    end_server_at_exit()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])
     return context
