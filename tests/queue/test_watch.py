@@ -33,7 +33,7 @@ def start(home: Path, endpoint: str, *flags: str, **environment: str) -> subproc
     )
 
 
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end, "waited too long"
