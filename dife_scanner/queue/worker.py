@@ -116,6 +116,8 @@ def process(
     or that has ended, is returned as it is.
     """
     worker = worker or worker_name()
+    if job.worker != worker:
+        jobs.requeue_lost(store, gone=gone)
     claimed = job if job.worker == worker else jobs.claim_job(store, job.id, worker, work.lease_seconds)
     if claimed is None:
         return jobs.job(store, job.id)

@@ -258,6 +258,15 @@ def test_a_job_that_another_worker_holds_is_left_alone(store: Store, hub: Loopba
     assert worker.process(store, job, work).worker == "somebody"
 
 
+def test_a_scan_that_was_killed_does_not_hold_up_the_next_one(store: Store, hub: LoopbackHub) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint, start="fork")
+    job = asked(store, work, "org/clip")
+    host = worker_name().split(":")[0]
+    jobs.claim_job(store, job.id, f"{host}:{2**22 + 1}:1.00", 3600)
+    assert worker.process(store, job, work).state is JobState.DONE
+
+
 def test_who_is_gone() -> None:
     mine = worker_name()
     host, pid, start = mine.rsplit(":", 2)
