@@ -26,7 +26,7 @@ def hub(folder: Path, root: Path | None) -> Iterator[LoopbackHub]:
         if root is None:
             from dife_scanner.lab import demo, specimens
 
-            demo.publish(running, {name: specimens.build(name) for name in specimens.SPECIMENS})
+            demo.publish(running, demo.build_specimens(specimens.SPECIMENS))
         yield running
 
 
