@@ -102,7 +102,7 @@ def status(session: Session) -> None:
     settings = session.settings()
     with session.store(settings) as store:
         beats = polls.beats(store)
-        passes = polls.passes(store, limit=1)
+        passes = [one for one in polls.passes(store) if one.complete]
         counts = jobs.counts(store)
         waiting = len(outbox.alerts(store, state="pending"))
         dead = len(outbox.alerts(store, state="dead"))

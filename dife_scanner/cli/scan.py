@@ -195,6 +195,9 @@ class Events:
         self._console = session.err()
 
     def __call__(self, event: Event) -> None:
+        if event.kind == "progress":
+            self._progress("working", note=event.text)
+            return
         if self._session.as_json:
             from dife_scanner.reports import as_json
 

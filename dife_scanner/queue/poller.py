@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass
 
 from dife_scanner.errors import DifeError
@@ -49,6 +50,9 @@ def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> Pass
         overlap_seconds=settings.overlap_seconds,
         deadline=Deadline(seconds or settings.limits.pass_seconds),
         sources=settings.filters or SOURCES,
+        progress=lambda source, page, seen: polls.beat(
+            store, "poller", os.getpid(), f"reading {source}, page {page}: {seen:,} models so far"
+        ),
     )
     record(store, settings.endpoint, result, token=hub.has_token)
     return Passed(

@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dife_scanner import errors
+from dife_scanner.audit.progress import Progress, Step
 from dife_scanner.errors import AlreadyWatching, DifeError, DiskFull
 from dife_scanner.queue import poller
 from dife_scanner.queue.lease import gone
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 TICK_SECONDS = 0.2
 BEAT_SECONDS = 10.0
+TOLD_SECONDS = 1.0
 ONCE_PATIENCE_SECONDS = 30.0
 """`once` waits for a job that is due again within this, and leaves later ones to the next run."""
 ALERT_SECONDS = 2.0
@@ -52,7 +54,8 @@ class Event:
     """Something a person or a script following the watcher may want to know."""
 
     kind: str
-    """`started`, `poll-started`, `poll`, `poll-failed`, `request-failed`, `job`, `restarted`, `trouble`, `stopped`."""
+    """`started`, `poll-started`, `poll`, `poll-failed`, `request-failed`, `job`, `progress`, `restarted`, `trouble`,
+    `stopped`."""
     at: str
     text: str
     job: Job | None = None
@@ -132,6 +135,8 @@ class _Watcher:
         self._passes = 0
         self._error: DifeError | None = None
         self._beat_at = 0.0
+        self._began = now()
+        self._notes: dict[int, str] = {}
 
     def run(self) -> Summary:
         self._say("started", f"watching {self._work.settings.endpoint} with {len(self._workers)} worker(s)")
@@ -169,6 +174,7 @@ class _Watcher:
                 self._say("restarted", f"a {slot.role} process ended ({slot.last_exit}) and was started again")
         self._tend_pass()
         self._follow()
+        self._tell_progress()
         for trouble in self._troubles[:]:
             self._troubles.remove(trouble)
             self._say("trouble", trouble)
@@ -248,6 +254,13 @@ class _Watcher:
         for number, job_id, event in jobs.events_after(self._store, self._event):
             self._event = number
             self._tell(_job_event(self._store, job_id, event))
+
+    def _tell_progress(self) -> None:
+        """Pass on what poller and workers are doing, when it changed."""
+        for beat in polls.beats(self._store):
+            if beat.role in ("worker", "poller") and beat.at > self._began and self._notes.get(beat.pid) != beat.note:
+                self._notes[beat.pid] = beat.note
+                self._tell(Event("progress", beat.at, beat.note))
 
     def _say(self, kind: str, text: str, data: dict[str, Any] | None = None) -> None:
         self._tell(Event(kind, now(), text, data=data or {}))
@@ -382,7 +395,25 @@ def _stop_all(processes: list[Any], grace: float = GRACE_SECONDS) -> None:
 
 def _work_main(work: Work) -> None:
     end_with_parent()
-    work_loop(work, stop_event())
+    with open_store(work.home) as store:
+        work_loop(work, stop_event(), progress_for=lambda job: Progress(_Told(store, "worker", str(job.ref))))
+
+
+class _Told:
+    """Progress as a sign of life, which the watcher, the window and `dife status` read; one a second at most."""
+
+    def __init__(self, store: Store, role: str, about: str) -> None:
+        self._store, self._role, self._about = store, role, about
+        self._phase, self._at = "", 0.0
+
+    def __call__(self, step: Step) -> None:
+        at = time.monotonic()
+        if step.phase == self._phase and at - self._at < TOLD_SECONDS:
+            return
+        self._phase, self._at = step.phase, at
+        share = f" {step.done:,} of {step.total:,}" if step.total else ""
+        with suppress(DiskFull):
+            polls.beat(self._store, self._role, os.getpid(), f"{self._about}: {step.phase}{share} {step.note}".rstrip())
 
 
 def _pass_main(work: Work, polling: bool, writer: Any) -> None:
