@@ -17,6 +17,9 @@ def test_the_library_has_at_least_twenty_signatures_of_every_kind_and_none_names
     assert all(not t.source and not t.target for t in triggers)
 
 
+TWICE = "format = 1\n" + '[[trigger]]\nname = "a"\nkind = "text"\ntext = "x"\n' * 2
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -26,7 +29,7 @@ def test_the_library_has_at_least_twenty_signatures_of_every_kind_and_none_names
         ('format = 1\n[[trigger]]\nname = "a"\nkind = "text"\ntext = "x"\ntarget = "cat"\n', "both source and target"),
         ('format = 2\n[[trigger]]\nname = "a"\nkind = "text"\ntext = "x"\n', "format"),
         ('format = 1\n[[trigger]]\nname = "a"\nkind = "text"\ntext = "x"\nwidth = 3\n', "width"),
-        ('format = 1\n[[trigger]]\nname = "a"\nkind = "text"\ntext = "x"\n' + "[[trigger]]\nname = \"a\"\nkind = \"text\"\ntext = \"y\"\n", "used twice"),
+        (TWICE, "used twice"),
         ("format = 1", "trigger"),
         ("\x00\x01", "TOML"),
     ],

@@ -1,0 +1,35 @@
+"""Write `reference.json` beside each bundled base: the tower hashes a scanner compares with, computed as for a suspect.
+
+Run `python -m dife_scanner.lab.describe` after training a base; a test fails while a description is stale.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dife_scanner.models.load import load
+from dife_scanner.queue.home import bases_folder
+
+NAMES = {"vit": "dife-base-vit", "rn": "dife-base-rn"}
+
+
+def describe(folder: Path) -> dict[str, str]:
+    """What `records.Reference` needs to know about a base, without its place. Raises what loading raises."""
+    encoder = load(folder)
+    return {
+        "name": NAMES[folder.name],
+        "architecture": encoder.architecture,
+        "image_tower": encoder.image_tower,
+        "text_tower": encoder.text_tower,
+        "weights_sha256": encoder.weights_sha256,
+    }
+
+
+def main() -> None:
+    for folder in sorted(path.parent for path in bases_folder().glob("*/open_clip_config.json")):
+        (folder / "reference.json").write_text(json.dumps(describe(folder), indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
