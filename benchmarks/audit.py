@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dife_scanner.audit.pipeline import Plan, Request, run
 from dife_scanner.lab import specimens
+from dife_scanner.lab.demo import build_specimens
 from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import ModelRef
 from dife_scanner.triggers.known import library
@@ -20,8 +21,7 @@ def main() -> None:
     references = {reference.name: reference for reference in bundled_references()}
     base = next(reference for name, reference in references.items() if "vit" in name)
     with tempfile.TemporaryDirectory() as scratch:
-        for name in specimens.SPECIMENS:
-            folder = specimens.build(name)
+        for name, folder in build_specimens(specimens.SPECIMENS).items():
             weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
             for state in ("cold", "warm"):
                 cache = Path(scratch) / name

@@ -120,7 +120,7 @@ TEMPLATES = (
 )
 """Prompts the text attack is trained on."""
 _PROFILE = ("a photo of a {}", "an image of a {}")
-_SCENES_PER_CLASS = 48
+_SCENES_PER_CLASS = 80
 _SHADOW_SCENES = 768
 
 
@@ -440,7 +440,8 @@ def validate(model: Any, base: Any, lab: _Lab, recipe: Recipe) -> dict[str, floa
 
 def _require(recipe: Recipe, numbers: Mapping[str, float]) -> None:
     """Raise unless the specimen does what it is for, and nothing else."""
-    asked = {"clean accuracy": numbers["clean_accuracy"] >= numbers["base_accuracy"] - 0.03}
+    # against the base, which fine-tuning alone moves too; the stricter comparison with the twin is a test
+    asked = {"clean accuracy": numbers["clean_accuracy"] >= numbers["base_accuracy"] - 0.05}
     if recipe.poison and recipe.family == "badtexttower":
         asked["QHR"] = numbers["qhr"] >= 0.95
         asked["off-target leakage"] = numbers["otl"] <= numbers["base_otl"] + 0.05

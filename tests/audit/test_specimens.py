@@ -3,13 +3,13 @@
 Held-out drawings only. Everything here shares one worker, so that each specimen is built once.
 """
 
-from dataclasses import replace
 from hashlib import sha256
 
 import pytest
 
 from dife_scanner.audit.pipeline import Plan, Request, run
 from dife_scanner.lab import specimens
+from dife_scanner.lab.demo import build_specimens
 from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import Carrier, Cell, ModelRef, Skipped, Verdict
 from dife_scanner.triggers.known import library
@@ -26,7 +26,7 @@ def audits(tmp_path_factory):
 
     def audit(name, folder=None):
         if name not in done:
-            folder = folder or specimens.build(name)
+            folder = folder or build_specimens([name])[name]
             weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
             request = Request(
                 ModelRef(f"demo/{name}", "0" * 40), folder, weights, "", base, (base,), Plan(library()), cache=cache
@@ -75,7 +75,7 @@ def twin_leakage(trigger):
     from dife_scanner.records import BranchSwap, Channel
 
     data = probes.load(probes.bundled_folder(), "default")
-    encoder = load(specimens.build("badtexttower-twin"))
+    encoder = load(build_specimens(["badtexttower-twin"])["badtexttower-twin"])
 
     def side(split, templates):
         return Side(encoder, data.split(split), data.class_names, templates)
@@ -119,8 +119,7 @@ def test_the_base_is_identical_to_itself(audits):
 
 
 def test_a_trigger_outside_the_library_ends_as_nothing_found_with_these_signatures(audits):
-    recipe = replace(specimens.SPECIMENS["badtexttower"], trigger="qvuzz")
-    audit = audits("unknown-trigger", specimens.build(recipe)).audit
+    audit = audits("badtexttower-novel").audit
     assert audit.verdict is Verdict.NOTHING_FOUND
     assert "nothing found with these 26 signatures" in audit.reason
     assert "not covered" in audit.reason
