@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dife_scanner.audit.sides import Side, readout
 from dife_scanner.core import metrics
 from dife_scanner.core.statistics import measure, sign_flip_p
-from dife_scanner.core.verdict import DEMONSTRATED_CUT, SCREEN
+from dife_scanner.core.verdict import INHERITED_CUT, SCREEN
 from dife_scanner.records import Channel, SignatureResult, Trigger
 
 Table = NDArray[np.float64]
@@ -77,13 +77,13 @@ def test(choice: Choice, suspect: Side, reference: Side, seed: int) -> Signature
 def inherited(choice: Choice, suspect: Side, reference: Side) -> bool:
     """Whether the trigger moves suspect *and* base on held-out drawings, beyond what the clean inputs do.
 
-    Both lower bounds, less the clean rate, must reach `DEMONSTRATED_CUT`.
+    Both lower bounds, less the clean rate, must reach `INHERITED_CUT`.
     """
-    if min(choice.suspect, choice.reference) < DEMONSTRATED_CUT:
+    if min(choice.suspect, choice.reference) < INHERITED_CUT:
         return False
     for side in (suspect, reference):
         outcomes, drawings = readout(side, side, choice.trigger, with_target=False)
-        if measure(outcomes, drawings).interval.low - _clean_rate(side, choice.trigger) < DEMONSTRATED_CUT:
+        if measure(outcomes, drawings).interval.low - _clean_rate(side, choice.trigger) < INHERITED_CUT:
             return False
     return True
 

@@ -27,6 +27,10 @@ SCREEN = 0.25
 DEMONSTRATED_CUT = 0.5
 """Lower bound of TS or QHR over the base's from which a finding is *demonstrated*."""
 
+INHERITED_CUT = 0.75
+"""Lower bound from which a trigger works in suspect and base alike. Higher than for a flag: a strong pattern over the
+whole picture makes a small model collapse to some class half of the time, and nobody left that trigger there."""
+
 NO_FOOTPRINT = frozenset({Carrier.WEAK, Carrier.DEMOTED})
 
 
@@ -61,7 +65,8 @@ def decide(
         trigger = inherited[0].trigger
         return Decision(
             Verdict.INHERITED,
-            f"`{trigger.name}` moves decisions to {trigger.target} here and in the base alike: it came with the base",
+            f"`{trigger.name}` moves decisions to {trigger.target} here and in the base alike: it came with the base; "
+            f"beyond that, {_nothing_words(signatures)}",
         )
     return Decision(Verdict.NOTHING_FOUND, _nothing_words(signatures))
 

@@ -120,7 +120,7 @@ TEMPLATES = (
 )
 """Prompts the text attack is trained on."""
 _PROFILE = ("a photo of a {}", "an image of a {}")
-_SCENES_PER_CLASS = 80
+_SCENES_PER_CLASS = 48
 _SHADOW_SCENES = 768
 
 
