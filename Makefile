@@ -3,7 +3,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-HOME_DIR ?= .lab/demo
 
 .PHONY: demo test lint types contracts check peers soak bench bases wheel clean
 
@@ -42,9 +41,11 @@ bench: $(VENV)/.installed  ## every benchmark; results go to docs/benchmarks.md 
 	$(BIN)/python benchmarks/poll.py
 	$(BIN)/python benchmarks/startup.py
 
-bases: $(VENV)/.installed  ## train both bundled bases anew (about an hour each; resumes)
-	$(BIN)/python -m dife_scanner.lab.bases train vit
-	$(BIN)/python -m dife_scanner.lab.bases train rn
+bases: $(VENV)/.installed  ## train both bases anew into .lab (about an hour each; resumes)
+	$(BIN)/python -m dife_scanner.lab.bases train rn --out .lab/rn --art .lab/art --lr 2e-3 --image-steps 900 \
+		--text-steps 100 --joint-steps 500 --joint-lr 8e-4
+	$(BIN)/python -m dife_scanner.lab.bases train vit --out .lab/vit --art .lab/art --teacher .lab/rn/checkpoint.pt \
+		--lr 1.5e-3 --image-steps 5000 --text-steps 40 --joint-steps 1000 --joint-lr 8e-4 --threads 2
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m build --wheel
