@@ -14,8 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from dife_scanner import settings
 from dife_scanner.audit.progress import SILENT, Progress
 from dife_scanner.errors import DifeError
@@ -102,14 +100,13 @@ def run(
 
 def build_specimens(names: Iterable[str], progress: Progress = SILENT) -> dict[str, Path]:
     """Folders of these specimens, trained once and kept in the user's cache directory."""
-    cache = platformdirs.user_cache_path(settings.APP) / "specimens"
     built = {}
     for name in names:
 
         def tell(what: str, done: int, of: int, name: str = name) -> None:
             progress(f"building {name}", done, of, what)
 
-        built[name] = specimens.build(name, cache_dir=cache, progress=tell)
+        built[name] = specimens.build(name, progress=tell)
     return built
 
 
