@@ -42,10 +42,16 @@ class ArtSet:
     """True: one colour only, painted with a random tint."""
     family: str
     """Sets of one family draw the same designs in different finishes."""
+    pictures: bool = True
+    """False: bases train on it, but no probe picture or lab sprite is made from it."""
 
 
 def _sets(*rows: tuple[str, str, bool, bool, str]) -> dict[str, ArtSet]:
     return {row[0]: ArtSet(*row) for row in rows}
+
+
+def _more(*rows: tuple[str, str, bool]) -> dict[str, ArtSet]:
+    return {name: ArtSet(name, version, False, mono, name, pictures=False) for name, version, mono in rows}
 
 
 SETS = _sets(
@@ -70,6 +76,29 @@ SETS = _sets(
     ("icon-park", "1.2.4", True, False, "icon-park"),
     ("tabler", "1.2.41", True, True, "tabler"),
     ("lucide-lab", "1.2.3", True, True, "lucide-lab"),
+) | _more(
+    ("streamline-cyber-color", "1.2.2", False),
+    ("streamline-flex-color", "1.2.2", False),
+    ("streamline-plump-color", "1.2.2", False),
+    ("streamline-sharp-color", "1.2.2", False),
+    ("streamline-ultimate-color", "1.2.2", False),
+    ("marketeq", "1.2.2", False),
+    ("boxicons", "1.2.0", True),
+    ("bi", "1.2.7", True),
+    ("cil", "1.2.3", True),
+    ("fluent", "1.2.60", True),
+    ("hugeicons", "1.2.35", True),
+    ("ion", "1.2.7", True),
+    ("majesticons", "1.2.5", True),
+    ("ri", "1.2.10", True),
+    ("solar", "1.2.13", True),
+    ("uil", "1.2.3", True),
+    ("temaki", "1.2.6", True),
+    ("streamline", "1.2.5", True),
+    ("streamline-pixel", "1.2.0", True),
+    ("picon", "1.2.0", True),
+    ("whh", "1.2.0", True),
+    ("zmdi", "1.2.0", True),
 )
 
 _CLASS_TABLE = """
@@ -138,6 +167,50 @@ truck:tow truck | tow-truck dump-truck tanker-truck
 made of a smiling cat with tears or heart eyes, wolves, unicorns, rocking and chess horses, people riding or
 rowing, vans and buses, hatching chicks and roast birds, toy ducks and paper boats or planes."""
 
+_OWN_NAMES = """
+streamline-cyber-color | automobile: car-4 | automobile/police car: police-car-1 | cat: cat-2 | dog: dog-1 \
+| truck/delivery truck: delivery-truck-5
+streamline-flex-color | airplane: airport-plane airport-plane-flat | automobile/taxi: car-taxi-1 car-taxi-1-flat \
+| cat: cat-2 cat-2-flat | dog: dog-1 dog-1-flat
+streamline-plump-color | airplane: airplane-enabled airplane-enabled-flat | dog: dog-1 dog-1-flat \
+| truck/fire engine: firefighter-truck firefighter-truck-flat | ship/sailboat: sail-ship sail-ship-flat
+streamline-sharp-color | automobile: car-2 car-2-flat
+streamline-ultimate-color | automobile: car-4 car-retro | ship/cargo ship: shipment-cargo-boat \
+| truck: truck-empty-1 | truck/fire engine: public-service-firefighter-truck-1 \
+| truck/delivery truck: delivery-truck-3 delivery-truck-cargo
+marketeq | airplane/jet: jet-plane-right | ship/cargo ship: cargo-ship-2
+boxicons | airplane: plane-alt plane-land plane-take-off | bird: bird-alt | cat: cat-body | dog: dog-alt dog-body
+bi | truck: truck-flatbed
+cil | airplane: airplane-mode | automobile: car-alt | ship/boat: boat-alt
+fluent | airplane: airplane-24-filled airplane-24-regular airplane-landing-24-filled airplane-take-off-24-filled \
+| cat: animal-cat-24-filled animal-cat-24-regular | dog: animal-dog-24-filled animal-dog-24-regular \
+| automobile: vehicle-car-24-filled vehicle-car-24-regular vehicle-car-profile-24-filled \
+vehicle-car-profile-ltr-24-regular | ship: vehicle-ship-24-filled \
+vehicle-ship-24-regular | truck: vehicle-truck-24-filled vehicle-truck-24-regular vehicle-truck-profile-24-filled
+hugeicons | airplane: airplane-01 airplane-02 airplane-landing-01 airplane-landing-02 airplane-take-off-01 \
+airplane-take-off-02 airplane-mode | automobile: car-01 car-02 car-03 car-04 car-05 car-front \
+| automobile/taxi: taxi-02 | ship/boat: ferry-boat | horse: horse-saddle | truck: container-truck-01 \
+container-truck-02 semi-truck truck-electric truck-monster | truck/delivery truck: delivery-truck-01 \
+delivery-truck-02 shipping-truck-01 shipping-truck-02
+ion | airplane: airplane-sharp ios-airplane md-airplane plane | airplane/jet: ios-jet md-jet jet | ship/boat: boat-sharp \
+ios-boat md-boat | automobile: car-sharp car-sport ios-car md-car
+majesticons | airplane: airplane-flight-2 airplane-flight-2-line
+ri | ship: ship-2-fill ship-2-line
+solar | automobile: car-bold car-bold-duotone car-linear \
+| cat: cat-bold cat-bold-duotone cat-linear
+uil | airplane: plane-fly | automobile: car-sideview
+temaki | airplane/jet: fighter-jet
+streamline | airplane: airplane-solid airplane-enabled-solid airport-plane airport-plane-solid \
+| automobile/taxi: car-taxi-1-solid car-taxi-1 | cat: cat-1 cat-1-solid nature-ecology-cat-head-cat-pet-animals-felyne \
+| dog: nature-ecology-dog-head-dog-pet-animals-canine | ship/sailboat: sail-ship sail-ship-solid \
+| truck: shipping-truck shipping-truck-solid
+streamline-pixel | airplane: transportation-plane | truck: transportation-truck | cat: pet-animals-cat \
+| dog: pet-animals-dog | frog: pet-animals-frog pet-animals-frog-face
+picon | airplane: aircraft | cat: kitten | dog: puppy
+"""
+"""set | class[/kind]: drawing names ... for sets that only train, on top of the names they share with the others."""
+
+
 _LEFT_OUT = re.compile(
     r"(cat|dog|puppy|kitten|bird|chick|duck|rooster|turkey|chicken|swan|penguin|dove|eagle|owl|parrot|goose|"
     r"flamingo|peacock|phoenix|horse|unicorn|zebra|donkey|deer|moose|frog|wolf|fox|tiger|leopard|lion|"
@@ -164,6 +237,9 @@ _UNCLEAR = frozenset(
         "icon-park:frog",  # could be a bear
         "lucide-lab:penguin",  # reads as a knot
         "game-icons:hound",
+        "whh:chicken",  # a drumstick
+        "cil:taxi",  # the word
+        "solar:plane-outline",  # a paper plane
     }
 )
 """Drawings a person does not recognise as their class, dropped after looking at a contact sheet."""
@@ -188,6 +264,18 @@ def class_table() -> dict[str, tuple[str, str]]:
         label, names = (part.strip() for part in line.split("|"))
         cls, _, kind = label.partition(":")
         table.update(dict.fromkeys(names.split(), (cls, kind or cls)))
+    return table
+
+
+def own_names() -> dict[str, dict[str, tuple[str, str]]]:
+    """Set -> drawing name -> (class, kind), for names that mean this in one set only."""
+    table: dict[str, dict[str, tuple[str, str]]] = {}
+    for line in _OWN_NAMES.replace("\\\n", " ").strip().splitlines():
+        set_name, *groups = (part.strip() for part in line.split("|"))
+        for group in groups:
+            label, _, names = group.partition(":")
+            cls, _, kind = label.strip().partition("/")
+            table.setdefault(set_name, {}).update(dict.fromkeys(names.split(), (cls, kind or cls)))
     return table
 
 
@@ -305,8 +393,10 @@ def _bodies(folder: Path, name: str) -> Iterator[tuple[str, str]]:
 
 def class_drawings(folder: Path, names: Iterable[str] = tuple(SETS)) -> list[Drawing]:
     """Every drawing of the ten classes, once (aliases and exact repeats dropped)."""
-    table, found, seen = class_table(), [], set()
+    found: list[Drawing] = []
+    seen: set[bytes] = set()
     for set_name in names:
+        table = class_table() | own_names().get(set_name, {})
         for name, svg in _bodies(folder, set_name):
             base = re.sub(r"-(fill|bold|duotone|filled|line|outline)$", "", name)
             label = table.get(name) or table.get(base)
