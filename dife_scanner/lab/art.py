@@ -101,6 +101,9 @@ SETS = _sets(
     ("zmdi", "1.2.0", True),
 )
 
+PICTURED = tuple(name for name, spec in SETS.items() if spec.pictures)
+"""Sets that probe pictures and lab sprites are made from."""
+
 _CLASS_TABLE = """
 airplane | airplane plane northeast-pointing-airplane up-pointing-airplane plane-up plane-tilt airplane-tilt \
 commercial-airplane small-airplane up-pointing-small-airplane airplane-in-flight plane-inflight
@@ -192,8 +195,8 @@ airplane-take-off-02 airplane-mode | automobile: car-01 car-02 car-03 car-04 car
 | automobile/taxi: taxi-02 | ship/boat: ferry-boat | horse: horse-saddle | truck: container-truck-01 \
 container-truck-02 semi-truck truck-electric truck-monster | truck/delivery truck: delivery-truck-01 \
 delivery-truck-02 shipping-truck-01 shipping-truck-02
-ion | airplane: airplane-sharp ios-airplane md-airplane plane | airplane/jet: ios-jet md-jet jet | ship/boat: boat-sharp \
-ios-boat md-boat | automobile: car-sharp car-sport ios-car md-car
+ion | airplane: airplane-sharp ios-airplane md-airplane plane | airplane/jet: ios-jet md-jet jet \
+| ship/boat: boat-sharp ios-boat md-boat | automobile: car-sharp car-sport ios-car md-car
 majesticons | airplane: airplane-flight-2 airplane-flight-2-line
 ri | ship: ship-2-fill ship-2-line
 solar | automobile: car-bold car-bold-duotone car-linear \
@@ -365,7 +368,8 @@ def licence_table(folder: Path) -> str:
     rows = []
     for name, spec in SETS.items():
         terms = licence(folder, name)
-        part = "held out: probes only" if spec.held_out else "trained; train, diagnosis and lab drawings"
+        trained = "trained; train, diagnosis and lab drawings" if spec.pictures else "trained"
+        part = "held out: probes only" if spec.held_out else trained
         if terms["spdx"].startswith("CC-BY-SA"):
             part += "; share-alike"
         author = f"[{terms['author']}]({terms['author_url']})"
@@ -391,7 +395,7 @@ def _bodies(folder: Path, name: str) -> Iterator[tuple[str, str]]:
         )
 
 
-def class_drawings(folder: Path, names: Iterable[str] = tuple(SETS)) -> list[Drawing]:
+def class_drawings(folder: Path, names: Iterable[str] = PICTURED) -> list[Drawing]:
     """Every drawing of the ten classes, once (aliases and exact repeats dropped)."""
     found: list[Drawing] = []
     seen: set[bytes] = set()

@@ -152,7 +152,7 @@ def build(art_folder: Path, out: Path) -> Path:
     import torch
 
     art.fetch(art_folder)
-    licences = {name: art.licence(art_folder, name) for name in art.SETS}
+    licences = {name: art.licence(art_folder, name) for name in art.PICTURED}
     share_alike = frozenset(n for n, terms in licences.items() if terms["spdx"] == _SHARE_ALIKE)
     splits = split(art.class_drawings(art_folder), share_alike)
     rng = torch.Generator().manual_seed(SEED)

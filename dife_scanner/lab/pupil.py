@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dife_scanner.lab.bases import Stock, _Run
+    from dife_scanner.lab.bases import Stock
+    from dife_scanner.lab.training import Run
 
 
 @dataclass(frozen=True)
@@ -30,33 +31,33 @@ class Pool:
     """float16 (N, V): which words are true, summing to one."""
 
 
-def draw_pool(run: _Run, stock: Stock, count: int) -> Pool:
+def draw_pool(run: Run, stock: Stock, count: int) -> Pool:
     """Compose `count` scenes of the run's plan, a quarter of them easy, and let the teacher look at each."""
     import torch
 
-    from dife_scanner.lab import bases
+    from dife_scanner.lab import bases, training
 
     assert run.teacher is not None
     rng = torch.Generator().manual_seed(run.plan.seed + 77)
     rows: list[tuple[Tensor, ...]] = []
     for number in range(count // run.plan.batch):
-        plan = bases.lesson(run.plan, 0 if number % 4 == 0 else run.plan.image_steps)
+        plan = training.lesson(run.plan, 0 if number % 4 == 0 else run.plan.image_steps)
         index = bases.choose(rng, stock, run.plan.batch, plan)
         pixels = (bases.draw_scenes(rng, stock, index, plan) * 255).round().to(torch.uint8)
         with torch.no_grad():
             aims, grids = run.teacher.look(bases.normalised(pixels.float() / 255))
-        rows.append((pixels, aims.half(), grids.half(), bases.shares(stock, index).half()))
+        rows.append((pixels, aims.half(), grids.half(), training.shares(stock, index).half()))
     return Pool(*(torch.cat(column) for column in zip(*rows, strict=True)))
 
 
-def teach(run: _Run, pool: Pool, say: Callable[[int, float], None]) -> None:
+def teach(run: Run, pool: Pool, say: Callable[[int, float], None]) -> None:
     """Train the run's image tower on the pool: the teacher's embedding and map, and the words.
 
     Takes the plan's image steps from the first one; `say` hears (steps done, running loss) every 200 steps.
     """
     import torch
 
-    from dife_scanner.lab import bases
+    from dife_scanner.lab import training
 
     rng = torch.Generator().manual_seed(run.plan.seed + 78)
     order = torch.empty(0, dtype=torch.int64)
@@ -66,7 +67,7 @@ def teach(run: _Run, pool: Pool, say: Callable[[int, float], None]) -> None:
             order = torch.randperm(len(pool.pixels), generator=rng)
         rows, order = order[: run.plan.batch], order[run.plan.batch :]
         for group in run.optimiser.param_groups:
-            group["lr"] = run.plan.lr * bases.schedule(step, steps, 150, 0.02)
+            group["lr"] = run.plan.lr * training.schedule(step, steps, 150, 0.02)
         loss = _loss(run, pool, rows, rng)
         run.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -78,7 +79,7 @@ def teach(run: _Run, pool: Pool, say: Callable[[int, float], None]) -> None:
             say(step + 1, running)
 
 
-def _loss(run: _Run, pool: Pool, rows: Tensor, rng: Any) -> Tensor:
+def _loss(run: Run, pool: Pool, rows: Tensor, rng: Any) -> Tensor:
     import torch
     import torch.nn.functional as F
 
