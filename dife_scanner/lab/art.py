@@ -350,10 +350,10 @@ def licence(folder: Path, name: str) -> dict[str, str]:
 
 _NOTICE = """# Drawings: authors and licences
 
-The probe pictures, the lab sheet and both bases in this folder are made from the drawing sets below, taken in
-their Iconify form (npm `@iconify-json/SET`). Probe pictures and the lab sheet contain the drawings themselves,
-scaled, turned, sometimes tinted, and placed on generated backgrounds; `probes/probes.json` names set, drawing and
-licence of every picture. The bases are weights trained on scenes of the sets marked *trained*.
+The probe pictures, the lab sheet, the scene sheet and both bases in this folder are made from the drawing sets
+below, taken in their Iconify form (npm `@iconify-json/SET`). Probe pictures and both sheets contain the drawings themselves,
+scaled, turned, sometimes tinted, and placed on generated backgrounds; `probes/probes.json` and `probes/scenes.json`
+name set, drawing and licence of every picture. The bases are weights trained on scenes of the sets marked *trained*.
 
 Sets marked *share-alike* are used for weights, and for pictures only where a class has too few drawings without
 them; pictures that hold such a drawing are under the same licence.
@@ -378,7 +378,7 @@ def licence_table(folder: Path) -> str:
     return _NOTICE + "\n".join(rows) + "\n"
 
 
-def _bodies(folder: Path, name: str) -> Iterator[tuple[str, str]]:
+def bodies(folder: Path, name: str) -> Iterator[tuple[str, str]]:
     """(drawing name, svg) of a set, aliases after the drawings they repeat."""
     table: dict[str, Any] = json.loads((_package(folder, SETS[name]) / "icons.json").read_text())
     icons: dict[str, Any] = table["icons"]
@@ -401,7 +401,7 @@ def class_drawings(folder: Path, names: Iterable[str] = PICTURED) -> list[Drawin
     seen: set[bytes] = set()
     for set_name in names:
         table = class_table() | own_names().get(set_name, {})
-        for name, svg in _bodies(folder, set_name):
+        for name, svg in bodies(folder, set_name):
             base = re.sub(r"-(fill|bold|duotone|filled|line|outline)$", "", name)
             label = table.get(name) or table.get(base)
             digest = hashlib.sha256(svg.encode()).digest()
@@ -417,8 +417,8 @@ def other_drawings(folder: Path, at_least: int = 4) -> list[Drawing]:
     """Drawings of other concepts, from the colour training sets; a concept needs `at_least` sets."""
     squeezed: dict[str, dict[str, str]] = {}
     for set_name in _CONCEPT_SETS:
-        squeezed[set_name] = {name.replace("-", ""): svg for name, svg in _bodies(folder, set_name)}
-    concepts = [name for name, _ in _bodies(folder, "noto") if _WORD.match(name) and not _is_left_out(name)]
+        squeezed[set_name] = {name.replace("-", ""): svg for name, svg in bodies(folder, set_name)}
+    concepts = [name for name, _ in bodies(folder, "noto") if _WORD.match(name) and not _is_left_out(name)]
     found = []
     for concept in sorted(set(concepts)):
         key = concept.replace("-", "")

@@ -3,6 +3,7 @@
 `python -m dife_scanner.lab.probes --art DIR` writes `assets/probes/`. Splits are by design: `test` holds designs
 of sets that no base ever trained on; `train` and `diagnosis` hold other designs; `lab` is a sheet of bare
 drawings from training sets, none of them in `diagnosis` or `test`, from which specimens are trained.
+`--scenes` writes the scene sheet instead: bare held-out drawings, from which audits compose scenes.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ TEST_DRAWINGS, TRAIN_DRAWINGS, DIAGNOSIS_DRAWINGS = 16, 8, 5
 MONO_TEST_DRAWINGS = 2
 """At most so many monochrome drawings per class in `test`, where there are enough others."""
 LAB_DRAWINGS, LAB_OTHERS = 24, 48
+SCENE_FINISHES = 2
+"""Drawings of each other concept on the scene sheet, each from another held-out set."""
 VIEWS = {"test": 3, "train": 2, "diagnosis": 3}
 PAIRS = 100
 _SHARE_ALIKE = "CC-BY-SA-4.0"
@@ -67,6 +70,22 @@ _TRAIN_ORDER = (
     "openmoji",
     "emojione-v1",
 )
+
+_SCENE_SETS = ("emojione", "fluent-emoji", "noto-v1")
+"""Held-out colour sets that other concepts of scenes are taken from."""
+_SCENE_CONCEPTS = """
+anchor backpack balloon banana basketball bathtub bed bell bicycle birthday-cake bomb briefcase butterfly cactus
+camera candle castle christmas-tree church cloud cookie crab crayon crocodile crown deciduous-tree dolphin door
+doughnut dress drum eggplant elephant envelope evergreen-tree factory ferris-wheel fish flashlight fountain-pen
+ghost green-apple guitar hamburger hammer handbag hospital hot-pepper hotel house key koala lemon light-bulb
+lipstick lollipop maple-leaf megaphone microphone microscope mobile-phone monkey mountain mushroom necktie newspaper
+octopus package palm-tree panda peach pear pencil pig pineapple pizza printer rabbit radio rainbow red-apple ring
+robot rose running-shoe saxophone school shield snail snake snowflake snowman soccer-ball spider strawberry sunflower
+telephone telescope television tent tomato trophy trumpet tulip turtle umbrella violin volcano watch watermelon whale
+wrench
+"""
+"""Things one can count and name in a caption; nothing that flies, drives or floats, so that no scene shows a class by
+accident."""
 
 
 @dataclass(frozen=True)
@@ -270,8 +289,48 @@ def _write(path: Path, picture: torch.Tensor) -> str:
     return hashlib.sha256(buffer.getvalue()).hexdigest()
 
 
-def _sheet(drawings: Sequence[art.Drawing], out: Path, licences: dict[str, dict[str, str]]) -> dict[str, Any]:
-    """The lab drawings side by side in one RGBA picture, and the list of what stands where."""
+def build_scenes(art_folder: Path, out: Path) -> Path:
+    """Write the scene sheet, `scenes.png` and `scenes.json`, into `out` and return the manifest's path.
+
+    Every drawing stands in a held-out set: all class drawings of the probe set's `test` split, and other concepts.
+    Raises `ArtError` where the probe set in `out` names a test drawing that is not in the drawing sets.
+    """
+    art.fetch(art_folder)
+    licences = {name: art.licence(art_folder, name) for name in art.SETS}
+    rows = json.loads((out / "probes.json").read_text())["images"]
+    wanted = list(dict.fromkeys(row["drawing"] for row in rows if row["split"] == "test"))
+    found = {d.id: d for d in art.class_drawings(art_folder)}
+    if missing := [name for name in wanted if name not in found]:
+        raise art.ArtError(f"test drawing {missing[0]} of the probe set is in no drawing set")
+    drawings = [*(found[name] for name in wanted), *_held_out_others(art_folder)]
+    used = sorted({d.set_name for d in drawings})
+    if barred := [n for n in used if not art.SETS[n].held_out or licences[n]["spdx"] == _SHARE_ALIKE]:
+        raise art.ArtError(f"drawing set {barred[0]} may not stand on the scene sheet")
+    manifest = {"version": VERSION, "licences": [licences[name] for name in used]}
+    path = out / "scenes.json"
+    path.write_text(json.dumps(manifest | _sheet(drawings, out, licences, "scenes.png"), indent=1) + "\n")
+    return path
+
+
+def _held_out_others(art_folder: Path) -> list[art.Drawing]:
+    """`SCENE_FINISHES` drawings of every scene concept, taking the sets in turn."""
+    tables = {
+        name: {key.replace("-", ""): (key, svg) for key, svg in art.bodies(art_folder, name)} for name in _SCENE_SETS
+    }
+    drawings = []
+    for number, concept in enumerate(_SCENE_CONCEPTS.split()):
+        turn = number % len(_SCENE_SETS)
+        having = [n for n in (*_SCENE_SETS[turn:], *_SCENE_SETS[:turn]) if concept.replace("-", "") in tables[n]]
+        for name in having[:SCENE_FINISHES]:
+            key, svg = tables[name][concept.replace("-", "")]
+            drawings.append(art.Drawing(name, key, svg, None, concept.replace("-", " ")))
+    return drawings
+
+
+def _sheet(
+    drawings: Sequence[art.Drawing], out: Path, licences: dict[str, dict[str, str]], file: str = "lab.png"
+) -> dict[str, Any]:
+    """Drawings side by side in one RGBA picture, and the list of what stands where."""
     from PIL import Image
 
     lines = -(-len(drawings) // SHEET_COLUMNS)
@@ -281,7 +340,7 @@ def _sheet(drawings: Sequence[art.Drawing], out: Path, licences: dict[str, dict[
         sheet.paste(Image.fromarray(art.render(drawing, TILE)), place)
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", optimize=True)
-    (out / "lab.png").write_bytes(buffer.getvalue())
+    (out / file).write_bytes(buffer.getvalue())
     rows = [
         {
             "drawing": d.id,
@@ -294,7 +353,7 @@ def _sheet(drawings: Sequence[art.Drawing], out: Path, licences: dict[str, dict[
         for d in drawings
     ]
     digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-    return {"file": "lab.png", "sha256": digest, "tile": TILE, "columns": SHEET_COLUMNS, "drawings": rows}
+    return {"file": file, "sha256": digest, "tile": TILE, "columns": SHEET_COLUMNS, "drawings": rows}
 
 
 def read_lab(folder: Path, size: int) -> scenes.Atlas:
@@ -350,11 +409,16 @@ def contact_sheet(folder: Path, name: str, out: Path, side: int = 64, columns: i
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m dife_scanner.lab.probes --art DIR [--out DIR]`."""
+    """`python -m dife_scanner.lab.probes --art DIR [--out DIR] [--scenes]`."""
     parser = argparse.ArgumentParser(prog="python -m dife_scanner.lab.probes")
     parser.add_argument("--art", type=Path, required=True, help="drawing sets; fetched with npm when missing")
     parser.add_argument("--out", type=Path, default=probe_folder())
+    parser.add_argument("--scenes", action="store_true", help="write the scene sheet from the probe set in --out")
     given = parser.parse_args(arguments)
+    if given.scenes:
+        sheet = json.loads(build_scenes(given.art, given.out).read_text())["drawings"]
+        print(json.dumps(dict(Counter(row["class"] or "other" for row in sheet)), indent=1))
+        return
     manifest = json.loads(build(given.art, given.out).read_text())
     print(json.dumps(manifest["drawings"], indent=1))
 
