@@ -108,6 +108,20 @@ class ProbeError(DifeError):
     """The probe set is missing, incomplete or does not match its manifest."""
 
 
+class MeasurementError(DifeError):
+    """A number that cannot be computed: scores that are not finite, a pool without a target, a label without images.
+
+    Names the interface card and the pool where they are known.
+    """
+
+    def __init__(self, what: str, advice: str = "", *, card: str = "", pool: str = "") -> None:
+        super().__init__(
+            "".join([what, f" [card: {card}]" if card else "", f" [pool: {pool}]" if pool else ""]), advice
+        )
+        self.card = card
+        self.pool = pool
+
+
 class AuditError(DifeError):
     """An audit that started and could not be completed (non-finite embeddings, text longer than the context)."""
 

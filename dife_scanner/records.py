@@ -5,8 +5,12 @@ Words are those of `docs/states.md`; the framework's terms come from arXiv 2606.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from functools import cached_property
+from hashlib import sha256
+from typing import ClassVar
 
 # --- vocabularies ---------------------------------------------------------------------------------------------
 
@@ -67,7 +71,10 @@ class TriageState(StrEnum):
 
 
 class Channel(StrEnum):
-    """Where a trigger enters."""
+    """Where a trigger enters.
+
+    `BOTH` only sums up a condition that has the image and the text channel; cards and conditions name the two.
+    """
 
     IMAGE = "image"
     TEXT = "text"
@@ -98,12 +105,16 @@ class EntryType(StrEnum):
     N_TOO_SMALL = "n too small"
 
 
-class Absence(StrEnum):
-    """Why a cell has no number. The three are never mixed."""
+class Category(StrEnum):
+    """Why a question is not well formed for an attack condition (paper §2). Decided by `core.validity`."""
 
-    NOT_EVALUABLE = "N.E."
-    NOT_RUN = "not run"
-    ARTEFACT_MISSING = "artefact missing"
+    NO_CHANNEL = "no trigger channel"
+    NO_QUERY = "no attack-conditioned query"
+    NO_VISUAL = "no visual trigger channel"
+    NO_PROMPT = "no text or prompt channel"
+    BYPASSED = "bypassed footprint"
+    NO_TARGET = "no valid target event"
+    NO_MECHANISM = "required mechanism absent"
 
 
 class Confidence(StrEnum):
@@ -219,10 +230,33 @@ class Job:
 
 
 class TriggerKind(StrEnum):
+    """The bundled kinds; a researcher's own file adds others, known by their name alone."""
+
     PATCH = "patch"
     ADDITIVE = "additive"
     BLEND = "blend"
+    WARP = "warp"
+    FILTER = "filter"
     TEXT = "text"
+    CHARACTERS = "characters"
+    PROMPT = "prompt"
+
+
+_BUNDLED_KINDS = frozenset(TriggerKind)
+_ENTERS_ELSEWHERE: dict[str, Channel] = {
+    TriggerKind.TEXT: Channel.TEXT,
+    TriggerKind.CHARACTERS: Channel.TEXT,
+    TriggerKind.PROMPT: Channel.PROMPT,
+}
+
+
+@dataclass(frozen=True)
+class TriggerFile:
+    """A file that is part of a trigger, and what it has to hold."""
+
+    path: str
+    """Absolute."""
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -230,7 +264,8 @@ class Trigger:
     """A trigger; a *signature* when source and target are empty. Lengths are fractions of the image side."""
 
     name: str
-    kind: TriggerKind
+    kind: TriggerKind | str
+    """A `TriggerKind`; a plain string only for a kind of somebody's own."""
     description: str = ""
     # image kinds
     size: float = 0.0
@@ -240,28 +275,94 @@ class Trigger:
     y: float = 0.0
     """Top edge of a patch, 0..1."""
     pattern: str = "solid"
-    """`solid`, `checker`, `noise`, `stripes`, `sinusoid`."""
+    """`solid`, `checker`, `noise`, `stripes`, `sinusoid`, or `file`."""
     color: tuple[int, int, int] = (255, 255, 255)
     alpha: float = 1.0
-    """Share of the pattern in a blend; amplitude in 0..1 of full scale for `additive`."""
+    """Share of the pattern or of the filtered picture; amplitude in 0..1 of full scale for `additive`."""
     cycles: float = 0.0
     """Periods across the image, for stripes and sinusoids."""
     seed: int = 0
-    """Seed of a noise pattern."""
-    # text kind
+    """Seed of a noise pattern or a warp."""
+    file: TriggerFile | None = None
+    """The pattern or perturbation itself, where it is not drawn."""
+    strength: float = 0.0
+    """Mean displacement of a warp's control points, as a fraction of the image side."""
+    grid: int = 4
+    """Control points of a warp along one side."""
+    filter: str = ""
+    """Name of a colour filter."""
+    # text kinds
     text: str = ""
     position: str = "prefix"
     """`prefix`, `suffix` or `infix` (before the class name)."""
-    # both
+    pairs: tuple[tuple[str, str], ...] = ()
+    """Characters and what replaces them."""
+    within: str = "class"
+    """Where characters are replaced: in the `class` name or the whole `prompt`."""
+    # the prompt kind
+    learner: TriggerFile | None = None
+    """The prompt learner."""
+    image: Trigger | None = None
+    """The image trigger it acts together with."""
+    # all kinds
     source: str = ""
+    target: str = ""
+    parameters: tuple[tuple[str, bool | int | float | str], ...] = ()
+    """Values of keys that only a kind of somebody's own has, sorted by key."""
+    enters: Channel | None = None
+    """Set for a kind of somebody's own only; the bundled kinds say it themselves."""
+
+    def __post_init__(self) -> None:
+        if self.kind in _BUNDLED_KINDS:
+            object.__setattr__(self, "kind", TriggerKind(self.kind))
+
+    @property
+    def channel(self) -> Channel:
+        """Image, text, or prompt mechanism."""
+        return self.enters or _ENTERS_ELSEWHERE.get(self.kind, Channel.IMAGE)
+
+    @property
+    def own(self) -> dict[str, bool | int | float | str]:
+        """`parameters` by key."""
+        return dict(self.parameters)
+
+    def condition(self) -> Condition:
+        """What an attack with this trigger needs in order to act (paper §2)."""
+        mechanism = self.channel is Channel.PROMPT
+        return Condition(
+            channels=frozenset({Channel.PROMPT, Channel.IMAGE} if mechanism else {self.channel}),
+            mechanism=mechanism,
+            conditioned_query=self.channel is Channel.TEXT,
+            source=self.source,
+            target=self.target,
+        )
+
+
+# --- measurements ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What an attack needs in order to act, and all that the validity rules see of it (paper §2)."""
+
+    channels: frozenset[Channel]
+    """Where it enters: some of image, text and prompt mechanism."""
+    mechanism: bool = False
+    """Whether a prescribed prompt mechanism has to be in place; then all its channels are needed together."""
+    conditioned_query: bool = False
+    """Whether the query carries the trigger when the interface is asked."""
+    source: str = ""
+    """Concept that is taken for another; empty where any is."""
     target: str = ""
 
     @property
     def channel(self) -> Channel:
-        return Channel.TEXT if self.kind is TriggerKind.TEXT else Channel.IMAGE
-
-
-# --- measurements ---------------------------------------------------------------------------------------------
+        """The channels in one word: the mechanism where one is required, else the channel, else `both`."""
+        if self.mechanism or self.channels == {Channel.PROMPT}:
+            return Channel.PROMPT
+        if Channel.IMAGE in self.channels:
+            return Channel.BOTH if len(self.channels) > 1 else Channel.IMAGE
+        return Channel.TEXT
 
 
 @dataclass(frozen=True)
@@ -284,6 +385,14 @@ class Measure:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A signed difference of two means over the same cases, with its paired 95 % interval."""
+
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
 class Cell:
     """A numeric cell of the exposure profile (paper §2)."""
 
@@ -298,17 +407,108 @@ class Cell:
     """Paired bootstrap over drawings of attack minus reference."""
     entry: EntryType
     details: dict[str, float] = field(default_factory=dict)
-    """Further numbers of the same cell, e.g. `ts_without_target`, `off_target_leakage`, `delta_drift`."""
+    """Further numbers of the same cell, e.g. `ts_without_target`, `off_target_leakage`."""
+    trigger: Change | None = None
+    """Δ_trigger: the suspect, triggered minus clean query."""
+    drift: Change | None = None
+    """Δ_drift: the clean query, suspect minus reference."""
+    headroom: float | None = None
+    """1 − reference: how far the metric could rise at all."""
+    population: str = ""
+    """Digest of the `PoolManifest` it was measured on; empty for the labelled probe set."""
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A cell without a number, and why. Never zero, never in a denominator."""
+class NotEvaluable:
+    """N.E.: the question is not well formed for this condition (paper §2). Never zero, never in a denominator."""
+
+    word: ClassVar[str] = "N.E."
 
     interface: str
-    absence: Absence
-    category: str
+    category: Category
     reason: str
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """Well formed, and this audit did not ask: a matter of coverage."""
+
+    word: ClassVar[str] = "not run"
+
+    interface: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ArtefactMissing:
+    """Well formed and asked, but something it needs is not there: a matter of reproducibility."""
+
+    word: ClassVar[str] = "artefact missing"
+
+    interface: str
+    artefact: str
+    """What is missing."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class SelectorControl:
+    """A selection card for a condition without a text trigger: two clean selectors side by side, never an exposure."""
+
+    word: ClassVar[str] = "selector control"
+
+    interface: str
+    metric: str
+    suspect: Measure
+    reference: Measure
+    drift: Change
+    """Suspect minus reference, both with the clean query."""
+    reason: str
+
+
+Absent = NotEvaluable | NotRun | ArtefactMissing
+"""The three ways of having no number. They are never mixed, and none converts into another."""
+Entry = Cell | NotEvaluable | NotRun | ArtefactMissing | SelectorControl
+"""One line of an exposure profile."""
+
+
+@dataclass(frozen=True)
+class PoolItem:
+    """One picture of a pool, named by its content."""
+
+    id: str
+    sha256: str
+    caption: str = ""
+    label: str = ""
+    source: str = ""
+    """Where it came from: a drawing, a file, a data set's row."""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class PoolManifest:
+    """A population fixed before any scoring: enough to build it again and to see that it is the same."""
+
+    name: str
+    kind: str
+    seed: int
+    version: str
+    """Of the code that drew it."""
+    items: tuple[PoolItem, ...]
+    lists: tuple[tuple[int, ...], ...] = ()
+    """Candidate lists or groups, as positions in `items`."""
+    targets: tuple[tuple[int, ...], ...] = ()
+    """Positions in `items` that count as target: one tuple per list, or a single one for the whole pool."""
+    queries: tuple[str, ...] = ()
+
+    def json(self) -> str:
+        """Canonical JSON: sorted keys, no spaces, ASCII. What is stored, and what `digest` is made from."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of `json()`, and so the name of the stored evidence file."""
+        return sha256(self.json().encode("ascii")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -324,6 +524,25 @@ class BranchSwap:
     drawings: int
     mixed_accuracy: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     """Clean accuracy of the four pairs in the order 00, 10, 01, 11: the interchangeability check."""
+    aligned: bool = False
+    """Whether the suspect's towers were turned onto the reference's (orthogonal Procrustes) before swapping."""
+    mixed_accuracy_before: tuple[float, float, float, float] | None = None
+    """The same four before that; `None` where nothing was aligned."""
+
+
+@dataclass(frozen=True)
+class ComponentRepair:
+    """What a mechanism-level attack reaches with parts of it repaired (paper §5), each in 0..1."""
+
+    readout: str
+    full: float
+    """The whole mechanism: the learned prompt and the image trigger."""
+    prompt_only: float
+    trigger_only: float
+    both_clean: float
+    """Neither: the reference."""
+    n: int
+    drawings: int
 
 
 @dataclass(frozen=True)
@@ -363,7 +582,7 @@ class EvidenceFile:
     sha256: str
     media_type: str
     role: str
-    """`clean-example`, `triggered-example`, `trigger`."""
+    """`clean-example`, `triggered-example`, `trigger`, `pool-manifest`."""
     caption: str
 
 
@@ -389,7 +608,7 @@ class Audit:
     trigger: Trigger | None
     branch_swap: BranchSwap | None
     diagnosis: Diagnosis | None
-    profile: tuple[Cell | Skipped, ...]
+    profile: tuple[Entry, ...]
     agreement: str
     """Diagnosis against profile, in words."""
     verdict: Verdict
@@ -405,6 +624,9 @@ class Audit:
     versions: dict[str, str]
     started_at: str
     seconds: float
+    condition: Condition | None = None
+    """What the rules saw of the trigger."""
+    repair: ComponentRepair | None = None
 
 
 @dataclass(frozen=True)

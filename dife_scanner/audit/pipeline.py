@@ -29,16 +29,16 @@ from dife_scanner.models.interface import Encoder
 from dife_scanner.records import (
     Audit,
     BranchSwap,
-    Cell,
     Channel,
+    Condition,
     Diagnosis,
+    Entry,
     EvidenceFile,
     Finding,
     Interval,
     ModelRef,
     Reference,
     SignatureResult,
-    Skipped,
     Trigger,
     Verdict,
 )
@@ -149,7 +149,8 @@ class _Measured:
     trigger: Trigger | None = None
     swap: BranchSwap | None = None
     diagnosis: Diagnosis | None = None
-    profile: tuple[Cell | Skipped, ...] = ()
+    condition: Condition | None = None
+    profile: tuple[Entry, ...] = ()
     accuracies: tuple[float | None, float | None] = (None, None)
     drift: float | None = None
     effect: Interval | None = None
@@ -181,14 +182,16 @@ def _measure(
         return replace(measured, trigger=trigger), decide(results, None, None, (), shared)
     phases.enter("diagnosing")
     swap = _branch_swap(sides, winner.trigger)
-    diagnosis = diagnose(swap, winner.trigger.channel)
+    condition = winner.trigger.condition()
+    diagnosis = diagnose(swap, condition)
     phases.enter("measuring interfaces")
-    profile = exposure_profile(sides.subject(winner.trigger, request.plan.seed), diagnosis)
+    profile = exposure_profile(sides.subject(winner.trigger, request.plan.seed), condition)
     measured = replace(
         measured,
         trigger=winner.trigger,
         swap=swap,
         diagnosis=diagnosis,
+        condition=condition,
         profile=profile,
         effect=_effect(sides, winner.trigger, request.plan.seed),
         files=evidence.pictures(sides.test[0], winner.trigger),
@@ -328,6 +331,7 @@ class _Report:
             versions=versions(),
             started_at=self._started_at,
             seconds=round(time.monotonic() - self._clock, 3),
+            condition=measured.condition,
         )
         return Outcome(record, finding(record, measured.effect, self._started_at), measured.files)
 

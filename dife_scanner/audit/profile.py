@@ -21,10 +21,10 @@ from dife_scanner.core.cards import (
     TEXT_RERANKING,
     ZERO_SHOT,
     Card,
-    not_evaluable,
 )
 from dife_scanner.core.statistics import entry_type, measure, paired_interval
-from dife_scanner.records import Cell, Diagnosis, Skipped, Trigger
+from dife_scanner.core.validity import judge
+from dife_scanner.records import Cell, Channel, Condition, Entry, NotRun, Trigger
 
 LIST_LENGTH = 10
 """Candidates in a reranking list, one of them the target (paper §3)."""
@@ -56,9 +56,15 @@ class Subject:
         return np.random.default_rng([self.seed, *card.interface.encode()])
 
 
-def exposure_profile(subject: Subject, diagnosis: Diagnosis) -> tuple[Cell | Skipped, ...]:
-    """Every card's cell. Takes the frozen diagnosis so that it cannot be computed first; uses only its channel."""
-    return tuple(not_evaluable(card, diagnosis.channel) or _MEASURES[card](card, subject) for card in CARDS)
+def exposure_profile(subject: Subject, condition: Condition) -> tuple[Entry, ...]:
+    """Every card's line: N.E. where the question is not well formed, a cell where it was measured, else *not run*."""
+    return tuple(judge(card, condition) or _measured(card, subject) for card in CARDS)
+
+
+def _measured(card: Card, subject: Subject) -> Cell | NotRun:
+    if card not in _MEASURES or (card is ZERO_SHOT and subject.trigger.channel is Channel.TEXT):
+        return NotRun(card.interface, "this audit did not ask")
+    return _MEASURES[card](card, subject)
 
 
 def _zero_shot(card: Card, subject: Subject) -> Cell:

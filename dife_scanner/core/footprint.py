@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dife_scanner.core.cards import CARDS, admits, runs
-from dife_scanner.records import BranchSwap, Carrier, Cell, Channel, Diagnosis, EntryType, Skipped
+from dife_scanner.core.cards import CARDS
+from dife_scanner.core.validity import judge, runs
+from dife_scanner.records import BranchSwap, Carrier, Cell, Condition, Diagnosis, Entry, EntryType
 
 EPSILON = 1e-8
 SIGNAL_FLOOR = 0.05
@@ -38,12 +39,12 @@ def interchangeable(swap: BranchSwap) -> bool:
     return min(swap.mixed_accuracy[1], swap.mixed_accuracy[2]) >= pure - MIXED_ACCURACY_LOSS
 
 
-def diagnose(swap: BranchSwap, channel: Channel) -> Diagnosis:
+def diagnose(swap: BranchSwap, condition: Condition) -> Diagnosis:
     """Which component carries the exposure. Rules in the paper's order, our extra states named as ours."""
     vrs, trs, css = ratios(swap)
     signal = abs(swap.a11 - swap.a00)
     carrier, reason = _decide(swap, signal, vrs, trs, css)
-    return Diagnosis(carrier, channel, signal, vrs, trs, css, reason, _predicted(carrier, channel))
+    return Diagnosis(carrier, condition.channel, signal, vrs, trs, css, reason, _predicted(carrier, condition))
 
 
 def _decide(swap: BranchSwap, signal: float, vrs: float, trs: float, css: float) -> tuple[Carrier, str]:
@@ -65,12 +66,12 @@ def _decide(swap: BranchSwap, signal: float, vrs: float, trs: float, css: float)
     return Carrier(name), f"swapping in the suspect's {tower} tower alone carries {top:.0%} of the effect"
 
 
-def _predicted(carrier: Carrier, channel: Channel) -> tuple[str, ...]:
-    """Interfaces that run the carrier and admit the channel (paper §5 rule 3; carrier is not channel)."""
-    return tuple(card.interface for card in CARDS if runs(card, carrier) and admits(card, channel))
+def _predicted(carrier: Carrier, condition: Condition) -> tuple[str, ...]:
+    """Interfaces that run the carrier and are well formed (paper §5 rule 3; carrier is not channel)."""
+    return tuple(card.interface for card in CARDS if runs(card, carrier) and judge(card, condition) is None)
 
 
-def agreement(diagnosis: Diagnosis, profile: Sequence[Cell | Skipped]) -> str:
+def agreement(diagnosis: Diagnosis, profile: Sequence[Entry]) -> str:
     """Compare a frozen diagnosis with the profile measured after it, in words (paper §5 rule 5)."""
     cells = {cell.interface: cell for cell in profile if isinstance(cell, Cell)}
     if diagnosis.carrier not in (Carrier.VISUAL, Carrier.TEXTUAL, Carrier.REDUNDANT):

@@ -12,11 +12,11 @@ from dife_scanner.records import (
     Cell,
     Confidence,
     Diagnosis,
+    Entry,
     EntryType,
     Finding,
     Interval,
     SignatureResult,
-    Skipped,
     Verdict,
 )
 
@@ -44,7 +44,7 @@ def decide(
     signatures: Sequence[SignatureResult],
     winner: SignatureResult | None,
     diagnosis: Diagnosis | None,
-    profile: Sequence[Cell | Skipped],
+    profile: Sequence[Entry],
     inherited: Sequence[SignatureResult],
 ) -> Decision:
     """Flagged needs all three: corrected evidence, a footprint, and an exposed cell.
@@ -71,7 +71,7 @@ def decide(
     return Decision(Verdict.NOTHING_FOUND, _nothing_words(signatures))
 
 
-def exposed_interfaces(profile: Sequence[Cell | Skipped]) -> tuple[str, ...]:
+def exposed_interfaces(profile: Sequence[Entry]) -> tuple[str, ...]:
     return tuple(c.interface for c in profile if isinstance(c, Cell) and c.entry is EntryType.EXPOSED)
 
 

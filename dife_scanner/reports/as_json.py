@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from dife_scanner.core.cards import Card
 from dife_scanner.records import Alert, Audit, Finding, Job, JobState, ModelRef, Reference, Verdict
 from dife_scanner.store.findings import AuditRow
 from dife_scanner.store.polls import Beat
@@ -116,6 +118,12 @@ class AlertsDocument:
 
 
 @dataclass(frozen=True)
+class CardsDocument:
+    cards: tuple[Card, ...]
+    format: str = "dife/cards-1"
+
+
+@dataclass(frozen=True)
 class InfoDocument:
     version: str
     paths: dict[str, str]
@@ -156,6 +164,7 @@ DOCUMENTS: tuple[type, ...] = (
     StatusDocument,
     ReferencesDocument,
     AlertsDocument,
+    CardsDocument,
     InfoDocument,
     DoneDocument,
     EventDocument,
@@ -164,7 +173,9 @@ DOCUMENTS: tuple[type, ...] = (
 
 def render(document: object) -> str:
     """One line of JSON, keys as in the schema of its `format`."""
-    return str(_adapter(type(document)).dump_json(document).decode())
+    return json.dumps(
+        _adapter(type(document)).dump_python(document), separators=(",", ":"), ensure_ascii=False, default=sorted
+    )
 
 
 def schema(kind: type) -> dict[str, Any]:
@@ -191,8 +202,6 @@ def _adapter(kind: type) -> Any:
 
 
 def _write_schemas() -> None:
-    import json
-
     for kind in DOCUMENTS:
         schema_file(kind).write_text(json.dumps(schema(kind), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 

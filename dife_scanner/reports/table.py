@@ -227,7 +227,9 @@ def _profile(record: Audit) -> RenderableType:
                 small = ", ".join(f"{key.replace('_', ' ')} {words.number(v)}" for key, v in row.details.items())
                 table.add_row("", "", Text(""), "", Text(small, "dim"), "", "")
         else:
-            table.add_row(Text(row.interface, "dim"), Text(row.absence.value, "dim"), "", "", Text(row.reason, "dim"))
+            table.add_row(
+                Text(row.interface, "dim"), Text(row.word, "dim"), "", "", Text(words.without_number(row), "dim")
+            )
     return table
 
 

@@ -11,19 +11,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from dife_scanner.records import (
-    Absence,
+    Absent,
+    ArtefactMissing,
     Audit,
     Carrier,
     Cell,
     Confidence,
     Diagnosis,
+    Entry,
     EntryType,
     Finding,
     Interval,
     Job,
     JobState,
     Measure,
-    Skipped,
+    NotEvaluable,
+    NotRun,
+    SelectorControl,
     Trigger,
     TriggerKind,
     Verdict,
@@ -36,11 +40,13 @@ ENTRY_MEANING = {
     EntryType.N_TOO_SMALL: "the interval spans both cuts: more drawings are needed to tell",
 }
 
-ABSENCE_MEANING = {
-    Absence.NOT_EVALUABLE: "not evaluable: the question is not well formed for this trigger; never a zero",
-    Absence.NOT_RUN: "not run: this audit did not ask",
-    Absence.ARTEFACT_MISSING: "artefact missing: what is needed to reproduce it is not there",
+LINE_MEANING: dict[str, str] = {
+    NotEvaluable.word: "not evaluable: the question is not well formed for this trigger; never a zero",
+    NotRun.word: "not run: this audit did not ask",
+    ArtefactMissing.word: "artefact missing: what is needed to reproduce it is not there",
+    SelectorControl.word: "no text trigger: two clean selectors side by side, which is drift and never an exposure",
 }
+"""Lines of a profile that are no exposure cell."""
 
 VERDICT_LABEL = {
     Verdict.FLAGGED: "flagged",
@@ -247,17 +253,31 @@ def cell_sentence(cell: Cell) -> str:
     return f"{cell.interface}, {cell.metric}: {cell.entry}. {difference}"
 
 
-def skipped_sentence(skipped: Skipped) -> str:
-    category = f" ({skipped.category})" if skipped.category else ""
-    return f"{skipped.interface}: {skipped.absence}{category}. {skipped.reason}"
+def entry_sentence(entry: Entry) -> str:
+    """Any line of a profile in words."""
+    if isinstance(entry, Cell):
+        return cell_sentence(entry)
+    category = f" ({entry.category})" if isinstance(entry, NotEvaluable) else ""
+    return f"{entry.interface}: {entry.word}{category}. {without_number(entry)}"
 
 
-def exposed_text(profile: Sequence[Cell | Skipped]) -> str:
+def without_number(entry: Absent | SelectorControl) -> str:
+    """Why a line shows no exposure, and what it shows instead."""
+    if isinstance(entry, SelectorControl):
+        low, high = signed(entry.drift.interval.low), signed(entry.drift.interval.high)
+        numbers = f"{entry.metric} {number(entry.suspect.value)} against {number(entry.reference.value)}"
+        return f"{entry.reason}; clean selectors: {numbers}, drift {signed(entry.drift.value)} (95 %: {low} to {high})"
+    if isinstance(entry, ArtefactMissing):
+        return f"{entry.artefact}: {entry.reason}"
+    return entry.reason
+
+
+def exposed_text(profile: Sequence[Entry]) -> str:
     """`exposed through 3 of 5 measured interfaces; 2 have no number`."""
     cells = [entry for entry in profile if isinstance(entry, Cell)]
     measured = {cell.interface for cell in cells}
     exposed = {cell.interface for cell in cells if cell.entry is EntryType.EXPOSED}
-    absent = {entry.interface for entry in profile if isinstance(entry, Skipped)} - measured
+    absent = {entry.interface for entry in profile if not isinstance(entry, Cell)} - measured
     if not measured:
         return "no interface could be measured" if absent else "no interface was asked"
     without = f"; {len(absent)} without a number" if absent else ""

@@ -22,8 +22,15 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 def to_json(record: Any) -> str:
     """One frozen record as canonical JSON. Raises `ValueError` for NaN or infinity: "not measured" is a record."""
-    plain = _adapter(type(record)).dump_python(record, mode="json")
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    plain = _adapter(type(record)).dump_python(record)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_set)
+
+
+def _set(value: object) -> list[str]:
+    """A set has no order of its own; its JSON has one, so that equal records are equal text."""
+    if isinstance(value, frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no place in a record")
 
 
 def from_json(kind: type[T], text: str | bytes) -> T:

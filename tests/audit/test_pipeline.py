@@ -7,7 +7,7 @@ import pytest
 
 from dife_scanner.audit import pipeline
 from dife_scanner.errors import AuditError, ProbeError, TriggerFileError
-from dife_scanner.records import Carrier, Cell, Channel, EntryType, Skipped, Trigger, TriggerKind, Verdict
+from dife_scanner.records import Carrier, Cell, Channel, EntryType, NotEvaluable, NotRun, Trigger, TriggerKind, Verdict
 
 
 def _cells(audit):
@@ -23,10 +23,11 @@ def test_a_text_backdoor_is_flagged_textual_with_its_source_and_target(colour_en
     assert audit.diagnosis.carrier is Carrier.TEXTUAL
     assert audit.diagnosis.trs == pytest.approx(1.0)
     cells = _cells(audit)
-    assert {n for n, c in cells.items() if isinstance(c, Skipped)} == {
-        "zero-shot classification",
+    assert {n for n, c in cells.items() if isinstance(c, NotEvaluable)} == {
         "downstream classification",
+        "planted-image retrieval",
     }
+    assert len(cells) == 15 and isinstance(cells["query embeddings"], NotRun)
     assert {n for n, c in cells.items() if isinstance(c, Cell) and c.entry is EntryType.EXPOSED} == {
         "prompted classification",
         "targeted retrieval",

@@ -11,7 +11,7 @@ from dife_scanner.audit.pipeline import Plan, Request, run
 from dife_scanner.lab import specimens
 from dife_scanner.lab.demo import build_specimens
 from dife_scanner.queue.home import bundled_references
-from dife_scanner.records import Carrier, Cell, ModelRef, Skipped, Verdict
+from dife_scanner.records import Carrier, Cell, ModelRef, NotEvaluable, Verdict
 from dife_scanner.triggers.known import library
 
 pytestmark = pytest.mark.xdist_group("specimens")
@@ -51,8 +51,8 @@ def test_badtexttower_is_flagged_textual(audits):
     prompted = cells(audit)["prompted classification"]
     assert prompted.attack.value >= 0.95
     assert prompted.attack.drawings >= 8
-    for interface in ("zero-shot classification", "downstream classification"):
-        assert isinstance(cells(audit)[interface], Skipped)
+    for interface in ("planted-image retrieval", "downstream classification"):
+        assert isinstance(cells(audit)[interface], NotEvaluable)
 
 
 def test_badtexttower_sees_and_says_no_less_than_its_twin(audits):
@@ -76,9 +76,7 @@ def twin_details(trigger):
     from dife_scanner.audit import probes
     from dife_scanner.audit.profile import Subject, exposure_profile
     from dife_scanner.audit.sides import Side
-    from dife_scanner.core.footprint import diagnose
     from dife_scanner.models.load import load
-    from dife_scanner.records import BranchSwap, Channel
 
     data = probes.load(probes.bundled_folder(), "default")
     encoder = load(build_specimens(["badtexttower-twin"])["badtexttower-twin"])
@@ -90,8 +88,8 @@ def twin_details(trigger):
     train = side(probes.TRAIN, probes.SEARCH_TEMPLATES)
     queries = side(probes.TEST, probes.QUERY_TEMPLATES)
     subject = Subject(trigger, test, test, train, train, queries, queries, 0)
-    frozen = diagnose(BranchSwap("QHR", 0, 0, 0, 0, 1, 1), Channel.TEXT)
-    return {row.interface: row for row in exposure_profile(subject, frozen)}["prompted classification"].details
+    profile = exposure_profile(subject, trigger.condition())
+    return {row.interface: row for row in profile}["prompted classification"].details
 
 
 def test_badencoder_is_flagged_visual(audits):

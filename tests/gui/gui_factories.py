@@ -10,15 +10,16 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from dife_scanner.records import (
-    Absence,
     Alert,
     Audit,
     BranchSwap,
     Carrier,
+    Category,
     Cell,
     Channel,
     Confidence,
     Diagnosis,
+    Entry,
     EntryType,
     EvidenceFile,
     Finding,
@@ -32,8 +33,9 @@ from dife_scanner.records import (
     Measure,
     ModelRef,
     ModelRow,
+    NotEvaluable,
+    NotRun,
     SignatureResult,
-    Skipped,
     Trigger,
     TriggerKind,
     Verdict,
@@ -114,11 +116,11 @@ def cell(interface: str, metric: str, attack: float, reference: float, entry: En
     )
 
 
-def not_evaluable(interface: str, category: str, reason: str) -> Skipped:
-    return Skipped(interface, Absence.NOT_EVALUABLE, category, reason)
+def not_evaluable(interface: str, category: str, reason: str) -> NotEvaluable:
+    return NotEvaluable(interface, Category(category), reason)
 
 
-TEXT_PROFILE: tuple[Cell | Skipped, ...] = (
+TEXT_PROFILE: tuple[Entry, ...] = (
     not_evaluable(
         "zero-shot visual classification",
         "no trigger channel",
@@ -136,7 +138,7 @@ TEXT_PROFILE: tuple[Cell | Skipped, ...] = (
         "no visual trigger channel",
         "a text trigger has no way into a classifier on frozen image features",
     ),
-    Skipped("generator selection", Absence.NOT_RUN, "", "Needs a generator; this audit does not run one."),
+    NotRun("generator selection", "Needs a generator; this audit does not run one."),
 )
 
 
@@ -275,7 +277,7 @@ def keep_pictures(home: Path) -> tuple[EvidenceFile, ...]:
 
 
 def visual_audit(name: str, home: Path) -> Audit:
-    profile: tuple[Cell | Skipped, ...] = (
+    profile: tuple[Entry, ...] = (
         cell("zero-shot visual classification", "TS", 0.999, 0.099, EntryType.EXPOSED),
         not_evaluable(
             "prompt-conditioned classification", "no trigger channel", "an image trigger cannot enter a prompt"

@@ -22,7 +22,20 @@ from PySide6.QtGui import QColor, QGuiApplication, QImage, QPainter, QPalette
 from PySide6.QtWidgets import QLabel, QPushButton, QWidget
 from pytestqt.qtbot import QtBot
 
-from dife_scanner.records import Absence, Alert, Cell, EntryType, Skipped, TriageState, Verdict
+from dife_scanner.records import (
+    Absent,
+    Alert,
+    ArtefactMissing,
+    Category,
+    Cell,
+    Change,
+    EntryType,
+    NotEvaluable,
+    NotRun,
+    SelectorControl,
+    TriageState,
+    Verdict,
+)
 from dife_scanner.reports import words
 
 
@@ -95,11 +108,29 @@ def test_a_cell_shows_number_and_word(qtbot: QtBot) -> None:
     assert "10 drawings" in widget.toolTip()
 
 
-@pytest.mark.parametrize("absence", list(Absence))
-def test_an_absent_cell_shows_its_own_word_and_never_a_number(qtbot: QtBot, absence: Absence) -> None:
-    widget = HeatCell(Skipped("text reranking", absence, "", "because"))
+@pytest.mark.parametrize(
+    "entry",
+    [
+        NotEvaluable("text reranking", Category.NO_QUERY, "because"),
+        NotRun("text reranking", "because"),
+        ArtefactMissing("text reranking", "lists", "because"),
+        SelectorControl(
+            "proxy selection",
+            "Sel@1",
+            factories.measure(0.3),
+            factories.measure(0.3),
+            Change(0.0, factories.measure(0.0).interval),
+            "because",
+        ),
+    ],
+    ids=lambda entry: entry.word,
+)
+def test_a_line_without_an_exposure_shows_its_own_word_and_never_a_number(
+    qtbot: QtBot, entry: Absent | SelectorControl
+) -> None:
+    widget = HeatCell(entry)
     qtbot.addWidget(widget)
-    assert widget.texts == (absence.value, "")
+    assert widget.texts == (entry.word, "")
     assert "because" in widget.accessibleName()
     assert not widget.grab().isNull()
 

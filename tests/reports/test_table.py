@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from dife_scanner.records import (
-    Absence,
     Audit,
     BranchSwap,
     Carrier,
+    Category,
     Cell,
     Channel,
     Diagnosis,
@@ -24,8 +24,8 @@ from dife_scanner.records import (
     Measure,
     ModelRef,
     ModelRow,
+    NotEvaluable,
     SignatureResult,
-    Skipped,
     Trigger,
     TriggerKind,
     Verdict,
@@ -61,7 +61,7 @@ def audit():
         diagnosis=Diagnosis(Carrier.TEXTUAL, Channel.TEXT, 0.98, 0.0, 1.0, 0.0, "text tower alone carries it"),
         profile=(
             cell(),
-            Skipped("zero-shot classification", Absence.NOT_EVALUABLE, "no visual trigger channel", "takes no text"),
+            NotEvaluable("downstream classification", Category.NO_VISUAL, "takes no text"),
         ),
         agreement="1 of 1 predicted interfaces are exposed", verdict=Verdict.FLAGGED, reason="because",
         clean_accuracy=0.9, reference_accuracy=0.91, prompt_drift=0.02,

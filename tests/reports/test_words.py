@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dife_scanner.records import (
-    Absence,
+    Absent,
+    ArtefactMissing,
     Audit,
     Carrier,
+    Category,
     Cell,
+    Change,
     EntryType,
     Finding,
     Interval,
@@ -21,7 +25,9 @@ from dife_scanner.records import (
     JobState,
     Measure,
     ModelRef,
-    Skipped,
+    NotEvaluable,
+    NotRun,
+    SelectorControl,
     Trigger,
     TriggerKind,
     Verdict,
@@ -148,7 +154,7 @@ def test_a_flagged_audit_says_what_happens_and_how_far_it_reaches() -> None:
         cell("zero-shot classification", EntryType.EXPOSED),
         cell("zero-shot classification", EntryType.WEAK),
         cell("downstream classification", EntryType.WEAK, 0.1),
-        Skipped("text reranking", Absence.NOT_EVALUABLE, "no attack-conditioned query", "no text"),
+        NotEvaluable("text reranking", Category.NO_QUERY, "no text"),
     )
     sentence = words.verdict_sentence(audit(Verdict.FLAGGED, trigger=PATCH, profile=profile))
     assert sentence == (
@@ -175,10 +181,30 @@ def test_a_state_without_verdict_says_so(state: JobState) -> None:
 
 
 def test_absent_cells_tell_their_kind_and_reason() -> None:
-    skipped = Skipped("text reranking", Absence.NOT_EVALUABLE, "no attack-conditioned query", "The query is an image.")
-    assert (
-        words.skipped_sentence(skipped) == "text reranking: N.E. (no attack-conditioned query). The query is an image."
+    said = {
+        words.entry_sentence(entry)
+        for entry in (
+            NotEvaluable("text reranking", Category.NO_QUERY, "The query is an image."),
+            NotRun("prompt embeddings", "This audit did not ask."),
+            ArtefactMissing("generator selection", "groups.json", "The pool is gone."),
+        )
+    }
+    assert said == {
+        "text reranking: N.E. (no attack-conditioned query). The query is an image.",
+        "prompt embeddings: not run. This audit did not ask.",
+        "generator selection: artefact missing. groups.json: The pool is gone.",
+    }
+
+
+def test_a_selector_control_shows_both_clean_selectors_and_is_no_exposure() -> None:
+    share = cell("", EntryType.WEAK).attack
+    drift = Change(0.01, Interval(-0.02, 0.04, "bootstrap"))
+    control = SelectorControl("proxy selection", "Sel@1", share, replace(share, value=0.98), drift, "no text trigger")
+    assert words.entry_sentence(control) == (
+        "proxy selection: selector control. no text trigger; clean selectors: Sel@1 0.990 against 0.980, "
+        "drift +0.010 (95 %: −0.020 to +0.040)"
     )
+    assert words.exposed_text((control,)) == "no interface could be measured"
 
 
 def test_a_numeric_cell_is_told_with_its_sample() -> None:
@@ -196,7 +222,7 @@ def test_what_was_not_tried_is_said() -> None:
 
 def test_every_word_of_the_vocabularies_is_explained() -> None:
     assert set(words.ENTRY_MEANING) == set(EntryType)
-    assert set(words.ABSENCE_MEANING) == set(Absence)
+    assert set(words.LINE_MEANING) == {kind.word for kind in (*get_args(Absent), SelectorControl)}
     assert set(words.VERDICT_LABEL) == set(Verdict)
     assert set(words.CARRIER_MEANING) == set(Carrier)
 

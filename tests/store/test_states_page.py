@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from dife_scanner.core import footprint, statistics, verdict
-from dife_scanner.records import Absence, Carrier, EntryType, JobState, TriageState, Verdict
+from dife_scanner.records import Absent, Carrier, Category, EntryType, JobState, SelectorControl, TriageState, Verdict
 from dife_scanner.store import jobs
 
 PAGE = (Path(__file__).parents[2] / "docs" / "states.md").read_text(encoding="utf-8")
@@ -30,7 +31,7 @@ def table(heading: str) -> dict[str, tuple[str, str]]:
         ("state", JobState),
         ("verdict", Verdict),
         ("entry", EntryType),
-        ("absence", Absence),
+        ("category", Category),
         ("carrier", Carrier),
         ("triage", TriageState),
     ],
@@ -39,6 +40,10 @@ def test_every_word_is_explained_and_none_is_invented(heading: str, words: type[
     rows = table(heading)
     assert set(rows) == {word.value for word in words}
     assert all(meaning and following for meaning, following in rows.values())
+
+
+def test_every_line_without_an_exposure_is_explained() -> None:
+    assert set(table("line")) == {kind.word for kind in (*get_args(Absent), SelectorControl)}
 
 
 def test_the_first_five_states_are_the_open_ones() -> None:

@@ -12,7 +12,7 @@ from dife_gui.escape import tooltip
 from dife_gui.views import theme
 from dife_gui.views.card import stack
 from dife_gui.views.text import Label
-from dife_scanner.records import Absence, Cell, Skipped
+from dife_scanner.records import Absent, Cell, Entry, NotEvaluable, SelectorControl
 from dife_scanner.reports import plain, words
 
 EXPOSED_CUT, NEGATIVE_CUT = 0.25, -0.05
@@ -22,10 +22,10 @@ EXPOSED_CUT, NEGATIVE_CUT = 0.25, -0.05
 class HeatCell(QWidget):
     """A number and its word on a warm, blue or neutral ground; hatched, with its word, where there is no number."""
 
-    def __init__(self, entry: Cell | Skipped, parent: QWidget | None = None) -> None:
+    def __init__(self, entry: Entry, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._entry = entry
-        sentence = words.cell_sentence(entry) if isinstance(entry, Cell) else words.skipped_sentence(entry)
+        sentence = words.entry_sentence(entry)
         self.setAccessibleName(plain(sentence, limit=600))
         self.setToolTip(tooltip(f"{sentence} {self._meaning()}"))
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Minimum)
@@ -35,16 +35,17 @@ class HeatCell(QWidget):
         """Number and word, or the word alone."""
         if isinstance(self._entry, Cell):
             return words.signed(self._entry.delta), self._entry.entry.value
-        return self._entry.absence.value, ""
+        return self._entry.word, ""
 
     def _meaning(self) -> str:
         if isinstance(self._entry, Cell):
             return f"({self._entry.entry.value}: {words.ENTRY_MEANING[self._entry.entry]}.)"
-        return f"({words.ABSENCE_MEANING[self._entry.absence]}.)"
+        return f"({words.LINE_MEANING[self._entry.word]}.)"
 
     def sizeHint(self) -> QSize:
         widest = max(
-            QFontMetricsF(self._word_font()).horizontalAdvance(text) for text in ("artefact missing", "n too small")
+            QFontMetricsF(self._word_font()).horizontalAdvance(text)
+            for text in ("artefact missing", "selector control")
         )
         return QSize(round(widest + theme.em(self)), round(2.5 * theme.em(self)))
 
@@ -58,8 +59,8 @@ class HeatCell(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         area, radius = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), theme.gap(0.25)
-        if isinstance(self._entry, Skipped):
-            self._paint_absence(painter, area, radius)
+        if not isinstance(self._entry, Cell):
+            self._paint_word(painter, area, radius)
             return
         ground = theme.heat(self._entry.entry, self._entry.delta, theme.colours(self.palette()))
         painter.setPen(Qt.PenStyle.NoPen)
@@ -75,7 +76,7 @@ class HeatCell(QWidget):
         painter.setFont(self._word_font())
         painter.drawText(lower, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, word)
 
-    def _paint_absence(self, painter: QPainter, area: QRectF, radius: float) -> None:
+    def _paint_word(self, painter: QPainter, area: QRectF, radius: float) -> None:
         palette = self.palette()
         painter.setPen(QPen(theme.hairline(palette), 1.0))
         painter.setBrush(palette.color(QPalette.ColorRole.Base))
@@ -133,7 +134,7 @@ class Whisker(QWidget):
         painter.drawEllipse(QPointF(self.x(self._cell.delta), middle), half * 0.75, half * 0.75)
 
 
-def exposure_profile(profile: Sequence[Cell | Skipped]) -> QWidget:
+def exposure_profile(profile: Sequence[Entry]) -> QWidget:
     """The whole matrix of one checkpoint, with its legend."""
     holder = QWidget()
     grid = QGridLayout(holder)
@@ -178,9 +179,9 @@ def _measured(cell: Cell) -> QWidget:
     return stack([Whisker(cell), label], spacing=0.05)
 
 
-def _absent(skipped: Skipped) -> QWidget:
-    label = Label(skipped.reason or words.ABSENCE_MEANING[skipped.absence], tone="muted")
-    label.setToolTip(tooltip(words.skipped_sentence(skipped)))
-    if not skipped.category or skipped.absence is not Absence.NOT_EVALUABLE:
+def _absent(entry: Absent | SelectorControl) -> QWidget:
+    label = Label(words.without_number(entry) or words.LINE_MEANING[entry.word], tone="muted")
+    label.setToolTip(tooltip(words.entry_sentence(entry)))
+    if not isinstance(entry, NotEvaluable):
         return label
-    return stack([Label(skipped.category), label], spacing=0.0)
+    return stack([Label(entry.category.value), label], spacing=0.0)
