@@ -34,6 +34,7 @@ def test_help_loads_nothing_heavy():
         "try: c.main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'open_clip', 'PySide6', 'huggingface_hub', 'scipy', 'numpy', 'sqlite3', 'pydantic'}\n"
+        "heavy |= {'matplotlib', 'rich.table'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -75,6 +76,7 @@ def test_help_costs_little_more_than_the_interpreter_itself():
         (["alerts", "test"], 64, "no alert channel"),
         (["reference", "add", "/no/such/folder"], 64, "does not exist"),
         (["scan", "x/y", "--triggers", "/no/such.toml"], 64, "cannot be read"),
+        (["cards", "mind reading"], 64, "no interface card `mind reading`"),
     ],
 )
 def test_wrong_input_has_a_message_a_code_and_no_traceback(tmp_path, arguments, code, words):
@@ -94,6 +96,15 @@ def test_listings_of_a_new_home_are_documents_with_a_schema(tmp_path, arguments)
     assert document(done)["format"].startswith("dife/")
     shown = dife(*arguments, home=tmp_path / "home")
     assert shown.returncode == 0 and shown.stdout.strip()
+
+
+def test_cards_are_a_document_with_a_schema_and_one_is_found_however_it_is_written():
+    every = document(dife("cards", "--json"))["cards"]
+    assert len(every) == 15 and len({card["interface"] for card in every}) == 15
+    for written in (["text", "reranking"], ["Text reranking"], ["text-reranking"]):
+        (card,) = document(dife("cards", *written, "--json"))["cards"]
+        assert card == next(one for one in every if one["interface"] == "text reranking")
+    assert "ΔH@1" in dife("cards", "text reranking").stdout
 
 
 def test_committed_schemas_are_those_of_the_code():
