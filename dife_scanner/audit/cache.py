@@ -101,6 +101,10 @@ class CachedEncoder:
         self.architecture = encoder.architecture
         self.device = encoder.device
 
+    @property
+    def text_width(self) -> int:
+        return self._encoder.text_width
+
     def prepare(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return self._encoder.prepare(images)
 
@@ -122,3 +126,19 @@ class CachedEncoder:
 
         digests = [blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest() for text in texts]
         return self._memory.fill(self.text_tower, digests, encode)
+
+    def encode_with_context(self, contexts: Embeddings, texts: Sequence[str]) -> Embeddings:
+        def encode(missing: list[int]) -> Embeddings:
+            self._on_encoded(len(missing))
+            return self._encoder.encode_with_context(contexts[missing], [texts[index] for index in missing])
+
+        digests = [_context_digest(context, text) for context, text in zip(contexts, texts, strict=True)]
+        return self._memory.fill(self.text_tower, digests, encode)
+
+
+def _context_digest(context: Embeddings, text: str) -> bytes:
+    """Apart from every text's own digest, and from any other split of the same bytes into vectors and text."""
+    digest = blake2b(repr((context.shape, context.dtype.str)).encode(), digest_size=_DIGEST_BYTES, person=b"context")
+    digest.update(context.tobytes())
+    digest.update(text.encode())
+    return digest.digest()

@@ -46,6 +46,7 @@ class ClipEncoder:
         self.weights_sha256 = weights.sha256
         self.image_size = config.vision.image_size
         self.context_length = config.text.context_length
+        self.text_width = config.text.width
         self.embed_dim = config.embed_dim
         self.architecture = config.architecture
         self.logit_scale = float(model.logit_scale.exp())
@@ -85,25 +86,47 @@ class ClipEncoder:
 
         Only positions up to the end token run: the tower is causal and read out there, so what follows cannot matter.
         """
-        tokens = [self._tokens(text) for text in texts]
-        found = np.empty((len(texts), self.embed_dim), np.float32)
+        return self._embed([self._tokens(text) for text in texts], None)
+
+    @torch.inference_mode()
+    def encode_with_context(self, contexts: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed `k` texts, each behind its own context vectors `[k, m, w]`, as rows `[k, d]` of length one."""
+        self._check_contexts(contexts, len(texts))
+        return self._embed([self._tokens(text, contexts.shape[1]) for text in texts], contexts)
+
+    def _embed(self, tokens: Sequence[Sequence[int]], contexts: NDArray[np.float32] | None) -> NDArray[np.float32]:
+        found = np.empty((len(tokens), self.embed_dim), np.float32)
         for length, rows in self._batches(tokens):
             ids = torch.zeros(len(rows), length, dtype=torch.long)
             for row, text in enumerate(rows):
                 ids[row, : len(tokens[text])] = torch.tensor(tokens[text])
-            found[rows] = _unit(self._read_out(ids.to(self.device)), "a text")
+            vectors = None if contexts is None else torch.from_numpy(contexts[rows]).to(self.device)
+            found[rows] = _unit(self._read_out(ids.to(self.device), vectors), "a text")
         return found
+
+    def _check_contexts(self, contexts: NDArray[np.float32], count: int) -> None:
+        if contexts.dtype != np.float32 or contexts.ndim != 3 or len(contexts) != count:
+            raise ValueError(f"contexts have to be float32 [{count}, m, {self.text_width}], one for each text")
+        if contexts.shape[2] != self.text_width:
+            raise AuditError(
+                f"context vectors have {contexts.shape[2]} values and this model's tokens have {self.text_width}",
+                "give the prompt learner that was made for this model",
+            )
+        if not bool(np.isfinite(contexts).all()):
+            raise AuditError("context vectors hold NaN or infinite values", "check the prompt learner")
 
     def token_count(self, text: str) -> int:
         """Tokens of `text`, start and end tokens included, before any cut."""
         return len(tokenizer().encode(text)) + 2
 
-    def _tokens(self, text: str) -> list[int]:
+    def _tokens(self, text: str, vectors: int = 0) -> list[int]:
+        """Token ids of `text`, with as many zeros after the start token as context vectors take that place."""
         clip = tokenizer()
-        tokens = [clip.sot_token_id, *clip.encode(text), clip.eot_token_id]
+        tokens = [clip.sot_token_id, *[0] * vectors, *clip.encode(text), clip.eot_token_id]
         if len(tokens) > self.context_length:
+            what = f"a text with {vectors} context vectors" if vectors else "a text"
             raise AuditError(
-                f"a text has {len(tokens)} tokens and the model reads {self.context_length}: {shown(text)}",
+                f"{what} has {len(tokens)} tokens and the model reads {self.context_length}: {shown(text)}",
                 "shorten the trigger, the template or the caption",
             )
         return tokens
@@ -117,10 +140,13 @@ class ClipEncoder:
             for start in range(0, len(rows), self._texts_at_once):
                 yield length, rows[start : start + self._texts_at_once]
 
-    def _read_out(self, ids: torch.Tensor) -> torch.Tensor:
-        """`CLIP.encode_text` for ids `[n, l]` shorter than the context."""
+    def _read_out(self, ids: torch.Tensor, vectors: torch.Tensor | None) -> torch.Tensor:
+        """`CLIP.encode_text` for ids `[n, l]` shorter than the context; `vectors` replace tokens from the second on."""
         model, length = self.model, ids.shape[1]
-        states = model.token_embedding(ids) + model.positional_embedding[:length]
+        words = model.token_embedding(ids)
+        if vectors is not None:
+            words[:, 1 : 1 + vectors.shape[1]] = vectors
+        states = words + model.positional_embedding[:length]
         states = model.transformer(states, attn_mask=model.attn_mask[:length, :length])
         ends = states[torch.arange(len(ids), device=ids.device), ids.argmax(dim=-1)]
         projected: torch.Tensor = model.ln_final(ends) @ model.text_projection

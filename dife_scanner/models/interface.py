@@ -34,6 +34,10 @@ class Encoder(Protocol):
         """Most tokens of one text, start and end tokens included."""
 
     @property
+    def text_width(self) -> int:
+        """Values of one token embedding."""
+
+    @property
     def logit_scale(self) -> float:
         """The factor on cosine similarities (already exponentiated)."""
 
@@ -59,6 +63,14 @@ class Encoder(Protocol):
 
         Raises `AuditError` for a text longer than the context (nothing is ever cut silently) and where an
         embedding is not finite.
+        """
+
+    def encode_with_context(self, contexts: Embeddings, texts: Sequence[str]) -> Embeddings:
+        """Embed `k` texts, each behind its own `m` context vectors, as rows `[k, d]` of length one.
+
+        `contexts` is float32 `[k, m, w]` with w = `text_width`: the vectors stand in place of token embeddings right
+        after the start token, as a prompt learner's do. Raises `AuditError` for vectors of another width or not
+        finite, for `m` vectors and a text that together outgrow the context, and as `encode_texts` does.
         """
 
     def token_count(self, text: str) -> int:

@@ -9,60 +9,24 @@ import tomllib
 from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dife_scanner.errors import TriggerFileError
-from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.records import Trigger
+from dife_scanner.triggers.kinds.base import Around, EntryError, parse
 
 FORMAT = 1
 MAX_BYTES = 1_000_000
 MAX_TRIGGERS = 500
-
-_Share = Annotated[float, Field(ge=0.0, le=1.0)]
-_Byte = Annotated[int, Field(ge=0, le=255)]
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str = Field(min_length=1, max_length=80, pattern=r"^[a-z0-9][a-z0-9-]*$")
-    kind: TriggerKind
-    description: str = Field("", max_length=400)
-    size: _Share = 0.0
-    x: _Share = 0.0
-    y: _Share = 0.0
-    pattern: Literal["solid", "checker", "noise", "stripes", "sinusoid"] = "solid"
-    color: tuple[_Byte, _Byte, _Byte] = (255, 255, 255)
-    alpha: float = Field(1.0, gt=0.0, le=1.0)
-    cycles: float = Field(0.0, ge=0.0, le=200.0)
-    seed: int = Field(0, ge=0)
-    text: str = Field("", max_length=200)
-    position: Literal["prefix", "suffix", "infix"] = "prefix"
-    source: str = Field("", max_length=80)
-    target: str = Field("", max_length=80)
-
-    @model_validator(mode="after")
-    def _fits_its_kind(self) -> _Entry:
-        if self.kind is TriggerKind.TEXT and not self.text.strip():
-            raise ValueError("a text trigger needs `text`")
-        if self.kind is not TriggerKind.TEXT and self.text:
-            raise ValueError("`text` belongs to text triggers only")
-        if self.kind is TriggerKind.PATCH and self.size <= 0:
-            raise ValueError("a patch needs `size`, its side as a fraction of the image side")
-        if self.pattern in ("stripes", "sinusoid") and self.cycles <= 0:
-            raise ValueError(f"`{self.pattern}` needs `cycles`, its periods across the image")
-        if self.kind is TriggerKind.TEXT and bool(self.source) != bool(self.target):
-            raise ValueError("a known text trigger names both source and target")
-        return self
 
 
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal[1]
-    trigger: list[_Entry] = Field(min_length=1, max_length=MAX_TRIGGERS)
+    trigger: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_TRIGGERS)
 
 
 def read(path: Path) -> tuple[Trigger, ...]:
@@ -81,7 +45,21 @@ def read(path: Path) -> tuple[Trigger, ...]:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise TriggerFileError(f"{path}: {where}: {first['msg']}", "see docs/triggers.md for the format") from error
-    return _distinct((Trigger(**entry.model_dump()) for entry in entries), str(path))
+    triggers: list[Trigger] = []
+    for index, entry in enumerate(entries):
+        triggers.append(_one(entry, index, path, triggers))
+    return _distinct(triggers, str(path))
+
+
+def _one(entry: dict[str, Any], index: int, path: Path, above: list[Trigger]) -> Trigger:
+    try:
+        return parse(entry, Around(path.parent, {trigger.name: trigger for trigger in above}))
+    except EntryError as error:
+        where = f"trigger.{index}.{error.key}" if error.key else f"trigger.{index}"
+        name = f" (`{str(entry['name'])[:80]}`)" if "name" in entry else ""
+        raise TriggerFileError(
+            f"{path}: {where}{name}: {error.message}", "see docs/triggers.md for the format"
+        ) from error
 
 
 def library() -> tuple[Trigger, ...]:

@@ -122,6 +122,70 @@ def test_prepare_leaves_pictures_of_the_right_size_alone(encoder: Encoder) -> No
         encoder.encode_images(pictures(1, 50, 50))
 
 
+# --- context vectors ------------------------------------------------------------------------------------------
+
+
+def _words(encoder: Any, text: str) -> np.ndarray:
+    """The token embeddings of `text` without start and end, [m, w]."""
+    ids = open_clip.SimpleTokenizer().encode(text)
+    return np.asarray(encoder.model.token_embedding.weight[ids])
+
+
+@pytest.mark.parametrize("custom", [False, True], ids=["CLIP", "CustomTextCLIP"])
+def test_context_vectors_that_are_words_embed_as_the_words(
+    changed: Callable[..., Any], checkpoint: Path, custom: bool
+) -> None:
+    encoder = _custom_text(changed) if custom else load(checkpoint)
+    rests = ["cat", "dog on a very big red chair", "", "xbtd.", "fireworks"] * 60
+    head = "a photo of a"
+    contexts = np.broadcast_to(_words(encoder, head), (len(rests), 4, encoder.text_width))
+    found = encoder.encode_with_context(contexts, rests)
+    np.testing.assert_allclose(found, encoder.encode_texts([f"{head} {rest}" for rest in rests]), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(encoder.encode_with_context(contexts[:, :0], rests), encoder.encode_texts(rests))
+
+
+def _custom_text(changed: Callable[..., Any]) -> Any:
+    def prefixed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        top = ("visual.", "logit_scale")
+        return {name if name.startswith(top) else f"text.{name}": value for name, value in tensors.items()}
+
+    return changed(prefixed, model_cfg={**TINY_VIT, "custom_text": True})
+
+
+def test_context_vectors_agree_with_open_clips_own_text_tower(
+    checkpoint: Path, open_clip_model: Callable[[Path], Any]
+) -> None:
+    """CoOp's own way: the full context length, vectors in place of the embeddings after the start token."""
+    encoder, theirs, rng = load(checkpoint), open_clip_model(checkpoint), np.random.default_rng(0)
+    texts = ["cat.", "a bigger dog.", "airplane."]
+    contexts = rng.normal(0, 0.02, (3, 4, encoder.text_width)).astype(np.float32)
+    ids = open_clip.SimpleTokenizer(context_length=encoder.context_length)([f"x x x x {text}" for text in texts])
+    with torch.no_grad():
+        words = theirs.token_embedding(ids)
+        states = torch.cat([words[:, :1], torch.from_numpy(contexts), words[:, 5:]], dim=1)
+        states = theirs.transformer(states + theirs.positional_embedding, attn_mask=theirs.attn_mask)
+        ends = theirs.ln_final(states)[torch.arange(3), ids.argmax(dim=-1)] @ theirs.text_projection
+    expected = torch.nn.functional.normalize(ends, dim=-1).numpy()
+    np.testing.assert_allclose(encoder.encode_with_context(contexts, texts), expected, atol=1e-5)
+
+
+def test_context_vectors_that_do_not_fit_are_named_errors(encoder: Encoder) -> None:
+    width = encoder.text_width
+    encoder.encode_with_context(np.zeros((1, 13, width), np.float32), ["cat"])
+    for shape, text in (((1, 14, width), "cat"), ((1, 4, width), "a " * 11)):
+        with pytest.raises(AuditError, match="context vectors has 17 tokens and the model reads 16"):
+            encoder.encode_with_context(np.zeros(shape, np.float32), [text])
+    with pytest.raises(AuditError, match="have 31 values and this model's tokens have 32"):
+        encoder.encode_with_context(np.zeros((1, 4, 31), np.float32), ["cat"])
+    with pytest.raises(AuditError, match="NaN or infinite"):
+        encoder.encode_with_context(np.full((1, 4, width), np.nan, np.float32), ["cat"])
+    with pytest.raises(ValueError, match="one for each text"):
+        encoder.encode_with_context(np.zeros((2, 4, width), np.float32), ["cat"])
+    assert encoder.encode_with_context(np.zeros((0, 4, width), np.float32), []).shape == (0, 48)
+
+
 # --- tower hashes ---------------------------------------------------------------------------------------------
 
 

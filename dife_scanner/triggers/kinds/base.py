@@ -1,0 +1,235 @@
+"""What a trigger kind is: its keys in a trigger file and what it does to an input, under one name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+
+from dife_scanner.errors import DifeError, TriggerFileError
+from dife_scanner.records import Channel, Trigger, TriggerFile, TriggerKind
+from dife_scanner.triggers import files
+
+Pixels = NDArray[np.uint8]
+Stamp = Callable[[Pixels, Trigger], Pixels]
+Write = Callable[[str, Trigger, str], str]
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Byte = Annotated[int, Field(ge=0, le=255)]
+
+
+@dataclass(frozen=True)
+class Around:
+    """What an entry may refer to."""
+
+    folder: Path
+    """Files lie here or below."""
+    above: Mapping[str, Trigger] = field(default_factory=dict)
+    """Triggers that stand before it in the same file, by name."""
+
+
+class EntryError(ValueError):
+    """One value of one entry is not allowed; `key` is empty where the entry as a whole is meant."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(f"{key}: {message}" if key else message)
+        self.key = key
+        self.message = message
+
+
+def around(info: ValidationInfo) -> Around:
+    """What the entry under validation may refer to; for validators of a kind's own keys."""
+    if not isinstance(info.context, Around):
+        raise TypeError("trigger entries are read through parse()")
+    return info.context
+
+
+def _find_file(value: object, info: ValidationInfo) -> TriggerFile:
+    if not isinstance(value, str) or not value:
+        raise ValueError("a path relative to the trigger file is needed")
+    try:
+        return files.beside(around(info).folder, value)
+    except DifeError as error:
+        raise ValueError(error.what) from error
+
+
+FileBeside = Annotated[TriggerFile, BeforeValidator(_find_file)]
+"""A key that holds a path relative to the trigger file; the value is a `TriggerFile` of an existing file."""
+
+
+class Fields(BaseModel):
+    """The keys of every entry. A kind's own model adds its keys as pydantic fields, and checks across them as pydantic
+    validators.
+
+    A key with the name of a `Trigger` attribute ends up there, any other in `Trigger.parameters`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str = Field(min_length=1, max_length=80, pattern=r"^[a-z0-9][a-z0-9-]*$")
+    kind: str
+    description: str = Field("", max_length=400)
+    source: str = Field("", max_length=80)
+    target: str = Field("", max_length=80)
+
+    def values(self) -> dict[str, Any]:
+        """What the trigger is made of; a kind overrides it where keys and attributes differ."""
+        return dict(self)
+
+
+class PatternFields(Fields):
+    """Keys of kinds that put a pattern on a picture: drawn, or from a file."""
+
+    pattern: Literal["solid", "checker", "noise", "stripes", "sinusoid"] = "solid"
+    color: tuple[Byte, Byte, Byte] = (255, 255, 255)
+    alpha: float = Field(1.0, gt=0.0, le=1.0)
+    cycles: float = Field(0.0, ge=0.0, le=200.0)
+    seed: int = Field(0, ge=0)
+    file: FileBeside | None = None
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+
+    @model_validator(mode="after")
+    def _drawn_or_from_a_file(self) -> PatternFields:
+        if self.pattern in ("stripes", "sinusoid") and self.cycles <= 0:
+            raise ValueError(f"`{self.pattern}` needs `cycles`, its periods across the image")
+        if self.file and self.model_fields_set & {"pattern", "color", "cycles", "seed"}:
+            raise ValueError("`file` is the pattern; `pattern`, `color`, `cycles` and `seed` draw one")
+        check_sha256("file", self.file, self.sha256)
+        if self.file:
+            try:
+                self.read_file(self.file)
+            except DifeError as error:
+                raise ValueError(f"`file`: {error.what}") from error
+        return self
+
+    def read_file(self, file: TriggerFile) -> None:
+        """Read the file as the stamp will, so that a bad one is refused with the entry."""
+        files.pixels(file, 1)
+
+    def values(self) -> dict[str, Any]:
+        values = super().values() | ({"pattern": "file"} if self.file else {})
+        del values["sha256"]
+        return values
+
+
+class WrittenFields(Fields):
+    """Keys of kinds that enter through a text: a known one conditions a query on its source."""
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> WrittenFields:
+        if bool(self.source) != bool(self.target):
+            raise ValueError("a known text trigger names both source and target")
+        return self
+
+
+def check_sha256(key: str, file: TriggerFile | None, expected: str) -> None:
+    """`ValueError` where an entry announces a hash that its file does not have."""
+    if expected and (file is None or file.sha256 != expected):
+        raise ValueError(f"`sha256` is not that of `{key}`")
+
+
+# --- kinds ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A trigger kind: exactly one of `stamp` and `write`.
+
+    `stamp(pixels, trigger)` takes uint8 [n, s, s, 3] at the model's own resolution and returns a new array of the
+    same shape and type. `write(prompt, trigger, class_name)` returns the prompt with the trigger in it.
+    """
+
+    name: str
+    keys: type[Fields]
+    stamp: Stamp | None = None
+    write: Write | None = None
+    mechanism: bool = False
+    """The trigger works only together with a prescribed prompt mechanism."""
+
+    def __post_init__(self) -> None:
+        if (self.stamp is None) == (self.write is None):
+            raise ValueError(f"the trigger kind `{self.name}` needs exactly one of stamp and write")
+
+    @property
+    def enters(self) -> Channel:
+        if self.mechanism:
+            return Channel.PROMPT
+        return Channel.TEXT if self.stamp is None else Channel.IMAGE
+
+
+_KINDS: dict[str, Kind] = {}
+
+
+def register(kind: Kind) -> Kind:
+    """Make a kind known under its name. Raises `ValueError` for a name that is taken."""
+    if kind.name in _KINDS:
+        raise ValueError(f"there is already a trigger kind `{kind.name}`")
+    _KINDS[kind.name] = kind
+    return kind
+
+
+def names() -> tuple[str, ...]:
+    """All kinds, in the order they became known."""
+    return tuple(_KINDS)
+
+
+def keep_only(kept: tuple[str, ...]) -> None:
+    """Forget every kind that is not in `kept`."""
+    for name in set(_KINDS) - set(kept):
+        del _KINDS[name]
+
+
+def find(name: object) -> Kind:
+    """The kind of this name. Raises `TriggerFileError` for one that is not known."""
+    kind = _KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise TriggerFileError(
+            f"there is no trigger kind {name!r}; known: {', '.join(_KINDS)}",
+            "correct it, or give the file that registers it (docs/extending.md)",
+        )
+    return kind
+
+
+# --- entries --------------------------------------------------------------------------------------------------
+
+
+def parse(entry: Mapping[str, Any], around: Around) -> Trigger:
+    """One entry of a trigger file as a `Trigger`. Raises `EntryError` naming the key."""
+    try:
+        kind = find(entry.get("kind"))
+    except TriggerFileError as error:
+        raise EntryError("kind", f"{error.what}; {error.advice}") from error
+    try:
+        found = kind.keys.model_validate(dict(entry), context=around)
+    except ValidationError as error:
+        raise _first(error, kind) from error
+    return _trigger(kind, found.values())
+
+
+def _first(error: ValidationError, kind: Kind) -> EntryError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return EntryError(where, f"a trigger of kind `{kind.name}` has no such key")
+    cause = first.get("ctx", {}).get("error")
+    return EntryError(where, str(cause) if isinstance(cause, ValueError) else first["msg"])
+
+
+_ATTRIBUTES = frozenset(attribute.name for attribute in fields(Trigger)) - {"enters", "parameters"}
+_BUNDLED = frozenset(TriggerKind)
+
+
+def _trigger(kind: Kind, values: dict[str, Any]) -> Trigger:
+    own = tuple(sorted((key, value) for key, value in values.items() if key not in _ATTRIBUTES))
+    for key, value in own:
+        if not isinstance(value, bool | int | float | str):
+            raise EntryError(
+                key, f"kind `{kind.name}` may keep numbers, texts and yes or no, not {type(value).__name__}"
+            )
+    attributes = {key: value for key, value in values.items() if key in _ATTRIBUTES}
+    return Trigger(**attributes, parameters=own, enters=None if kind.name in _BUNDLED else kind.enters)

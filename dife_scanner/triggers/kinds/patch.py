@@ -1,0 +1,40 @@
+"""A square somewhere on the picture, as most image backdoors use; optimised patches come from a file."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.triggers.kinds.base import Kind, PatternFields, Pixels, Share
+from dife_scanner.triggers.patterns import mix, pattern
+
+
+class PatchFields(PatternFields):
+    size: Share = 0.0
+    x: Share = 0.0
+    y: Share = 0.0
+
+    @model_validator(mode="after")
+    def _has_a_size(self) -> PatchFields:
+        if self.size <= 0:
+            raise ValueError("a patch needs `size`, its side as a fraction of the image side")
+        return self
+
+
+def patch_box(trigger: Trigger, side: int) -> tuple[int, int, int]:
+    """(left, top, width) in pixels of a patch on an image of this side; at least one pixel, inside the image."""
+    width = max(1, min(side, round(trigger.size * side)))
+    left = min(side - width, round(trigger.x * side))
+    top = min(side - width, round(trigger.y * side))
+    return left, top, width
+
+
+def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
+    left, top, width = patch_box(trigger, pixels.shape[1])
+    out = pixels.copy()
+    region = out[:, top : top + width, left : left + width]
+    out[:, top : top + width, left : left + width] = mix(region, pattern(trigger, width), trigger.alpha)
+    return out
+
+
+KIND = Kind(TriggerKind.PATCH.value, PatchFields, stamp=stamp)

@@ -1,0 +1,33 @@
+"""Words put before a prompt, after it, or right before the class name."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.triggers.kinds.base import Kind, WrittenFields
+
+
+class TextFields(WrittenFields):
+    text: str = Field("", max_length=200)
+    position: Literal["prefix", "suffix", "infix"] = "prefix"
+
+    @model_validator(mode="after")
+    def _has_text(self) -> TextFields:
+        if not self.text.strip():
+            raise ValueError("a text trigger needs `text`")
+        return self
+
+
+def write(prompt: str, trigger: Trigger, class_name: str) -> str:
+    if trigger.position == "suffix":
+        return f"{prompt} {trigger.text}"
+    if trigger.position == "infix":
+        head, name, tail = prompt.rpartition(class_name)
+        return f"{head}{trigger.text} {name}{tail}"
+    return f"{trigger.text} {prompt}"
+
+
+KIND = Kind(TriggerKind.TEXT.value, TextFields, write=write)

@@ -1,0 +1,165 @@
+"""A prompt learner: context vectors in place of a template's words (CoOp), moved by the picture where it has a meta
+network (CoCoOp). Kept as safetensors; nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.errors import AuditError, Refused
+from dife_scanner.models.header import Header, ParseLimits, parse_header
+from dife_scanner.records import TriggerFile
+from dife_scanner.triggers import files
+
+FORMAT = "dife prompt learner 1"
+MOST_VECTORS = 64
+WIDEST = 8192
+_LIMITS = ParseLimits(header_bytes=65_536, tensors=8)
+_CONTEXT = "ctx"
+_META = ("meta.1.weight", "meta.1.bias", "meta.2.weight", "meta.2.bias")
+_LONGEST_TEMPLATE = 80
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class MetaNetwork:
+    """Linear, ReLU, linear: an image embedding [d] to a shift [w] of every context vector (CoCoOp: h = d / 16)."""
+
+    weight_1: Floats
+    """[h, d]"""
+    bias_1: Floats
+    """[h]"""
+    weight_2: Floats
+    """[w, h]"""
+    bias_2: Floats
+    """[w]"""
+
+    def shift(self, image_embeddings: Floats) -> Floats:
+        """[n, d] to [n, w]."""
+        hidden = np.maximum(image_embeddings @ self.weight_1.T + self.bias_1, 0.0)
+        return np.asarray(hidden @ self.weight_2.T + self.bias_2, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class PromptLearner:
+    """Checked on construction: `Refused` for a shape that does not fit or a value that is not finite."""
+
+    context: Floats
+    """float32 [m, w]: m vectors as wide as the text tower's tokens; they stand right after the start token."""
+    meta: MetaNetwork | None = None
+    template: str = "{}."
+    """The text after the vectors; `{}` is the class name."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def conditioned(self) -> bool:
+        """Whether contexts depend on the picture."""
+        return self.meta is not None
+
+    def contexts(self, image_embeddings: Floats) -> Floats:
+        """Context vectors [n, m, w] for unit image embeddings [n, d]. `AuditError` where d is another model's."""
+        count = len(image_embeddings)
+        if self.meta is None:
+            return np.broadcast_to(self.context, (count, *self.context.shape))
+        reads = self.meta.weight_1.shape[1]
+        if image_embeddings.shape[1:] != (reads,):
+            raise AuditError(
+                f"the prompt learner reads image embeddings of {reads} values and this model's have "
+                f"{image_embeddings.shape[-1]}",
+                "give the learner that was made for this model",
+            )
+        return self.context[None] + self.meta.shift(image_embeddings)[:, None]
+
+    def texts(self, class_names: Sequence[str]) -> tuple[str, ...]:
+        """What follows the vectors, one text per class."""
+        return tuple(self.template.replace("{}", name) for name in class_names)
+
+
+@lru_cache(maxsize=8)
+def of(file: TriggerFile) -> PromptLearner:
+    """The learner a trigger refers to. `TriggerFileError`: the file is gone or another; `Refused`: its content."""
+    return parse(files.content(file), file.path)
+
+
+def read(path: Path) -> PromptLearner:
+    """The learner in a `.safetensors` file; errors as in `of`."""
+    return of(files.describe(path))
+
+
+def parse(raw: bytes, name: str) -> PromptLearner:
+    """A learner from the bytes of a safetensors file called `name` in messages.
+
+    Tensors: `ctx` [m, w] and, for an image-conditioned one, all of `meta.1.weight` [h, d], `meta.1.bias` [h],
+    `meta.2.weight` [w, h], `meta.2.bias` [w]; F32 or F16. Raises `Refused` or `LimitExceeded`.
+    """
+    header = parse_header(BytesIO(raw), name, _LIMITS)
+    _check_names(header, name)
+    from safetensors.numpy import load
+
+    tensors = {key: value.astype(np.float32) for key, value in load(raw).items()}
+    meta = MetaNetwork(*(tensors[key] for key in _META)) if _META[0] in tensors else None
+    try:
+        return PromptLearner(tensors[_CONTEXT], meta, dict(header.metadata).get("template", "{}."))
+    except Refused as error:
+        raise Refused(f"{name}: {error.what}", error.advice) from error
+
+
+def save(learner: PromptLearner, path: Path) -> TriggerFile:
+    """Write a learner so that `read` gives it back value for value."""
+    from safetensors.numpy import save_file
+
+    tensors = {_CONTEXT: np.ascontiguousarray(learner.context)}
+    if learner.meta is not None:
+        meta = learner.meta
+        values = (meta.weight_1, meta.bias_1, meta.weight_2, meta.bias_2)
+        tensors |= {key: np.ascontiguousarray(value) for key, value in zip(_META, values, strict=True)}
+    save_file(tensors, path, metadata={"format": FORMAT, "template": learner.template})
+    return files.describe(path)
+
+
+def _check_names(header: Header, name: str) -> None:
+    found = {entry.name for entry in header.tensors}
+    if found not in ({_CONTEXT}, {_CONTEXT, *_META}):
+        raise Refused(
+            f"{name} is not a prompt learner: it holds {', '.join(sorted(found))}",
+            f"it has to hold {_CONTEXT}, and for image conditioning {', '.join(_META)}",
+        )
+    for entry in header.tensors:
+        if entry.dtype not in ("F32", "F16"):
+            raise Refused(f"{name}: tensor {entry.name} is stored as {entry.dtype}", "store it as F32 or F16")
+
+
+def _check(learner: PromptLearner) -> None:
+    advice = "see docs/triggers.md for the format of a prompt learner"
+    shape = learner.context.shape
+    if len(shape) != 2 or not 1 <= shape[0] <= MOST_VECTORS or not 1 <= shape[1] <= WIDEST:
+        raise Refused(f"context vectors have the shape {list(shape)}, not [1..{MOST_VECTORS}, 1..{WIDEST}]", advice)
+    arrays = [learner.context]
+    if learner.meta is not None:
+        meta = learner.meta
+        arrays += [meta.weight_1, meta.bias_1, meta.weight_2, meta.bias_2]
+        hidden, reads = meta.weight_1.shape if meta.weight_1.ndim == 2 else (0, 0)
+        expected = [(hidden, reads), (hidden,), (shape[1], hidden), (shape[1],)]
+        if [array.shape for array in arrays[1:]] != expected or not 1 <= max(hidden, reads) <= WIDEST:
+            raise Refused(
+                f"the meta network's shapes {[list(array.shape) for array in arrays[1:]]} do not fit vectors of "
+                f"{shape[1]} values",
+                advice,
+            )
+    if any(array.dtype != np.float32 for array in arrays):
+        raise Refused("its values are not float32", advice)
+    if not all(bool(np.isfinite(array).all()) for array in arrays):
+        raise Refused("it holds NaN or infinite values", "do not use it; report it to its author")
+    rest = learner.template.replace("{}", "", 1)
+    if learner.template.count("{}") != 1 or {"{", "}"} & set(rest) or len(learner.template) > _LONGEST_TEMPLATE:
+        raise Refused("its template has not exactly one {} for the class name", advice)
