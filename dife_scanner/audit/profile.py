@@ -176,10 +176,10 @@ def _ranked(card: Card, subject: Subject, pools: list[Pool], k: int) -> Cell:
     reference_text = subject.queries_reference.texts_for(source)
     case_drawings = [name for name in drawings for _ in asked.templates]
 
-    def cases(images: Side, texts: metrics.Floats, score: Callable[..., float]) -> metrics.Floats:
-        return np.array([_score(images, pool, text, score) for pool in pools for text in texts])
+    def cases(images: Side, texts: metrics.Floats, score: Callable[..., metrics.Floats]) -> metrics.Floats:
+        return np.concatenate([_score(images, pool, texts, score) for pool in pools])
 
-    def hits(scores: metrics.Floats, targets: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> float:
+    def hits(scores: metrics.Floats, targets: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> metrics.Floats:
         return metrics.hit_at(scores, targets, k)
 
     attack = cases(subject.suspect, attack_text, hits)
@@ -204,10 +204,11 @@ def _ranked(card: Card, subject: Subject, pools: list[Pool], k: int) -> Cell:
     )
 
 
-def _score(images: Side, pool: Pool, text: metrics.Floats, score: Callable[..., float]) -> float:
+def _score(images: Side, pool: Pool, texts: metrics.Floats, score: Callable[..., metrics.Floats]) -> metrics.Floats:
     targets, others = pool
     order = np.concatenate([np.asarray(targets), others])
-    return score(images.images[order] @ text, np.arange(len(order)) < len(targets))
+    scores = metrics.cosines(texts, images.images[order])
+    return score(scores, np.broadcast_to(np.arange(len(order)) < len(targets), scores.shape))
 
 
 def _cell(
