@@ -1,0 +1,27 @@
+"""Populations: what interface cards are asked over, fixed before any scoring, each with its manifest."""
+
+from dife_scanner.audit.populations.composed import bundled
+from dife_scanner.audit.populations.manifest import of_split, rebuild, verify
+from dife_scanner.audit.populations.pool import (
+    CAPTION_LISTS,
+    CAPTIONS,
+    GENERATOR_GROUPS,
+    KINDS,
+    PROXY_GROUPS,
+    Pool,
+    Query,
+)
+
+__all__ = [
+    "CAPTIONS",
+    "CAPTION_LISTS",
+    "GENERATOR_GROUPS",
+    "KINDS",
+    "PROXY_GROUPS",
+    "Pool",
+    "Query",
+    "bundled",
+    "of_split",
+    "rebuild",
+    "verify",
+]

@@ -1,0 +1,41 @@
+"""What can be wrong with a population. Each error names the pool or the file, and the card where one is known."""
+
+from __future__ import annotations
+
+from dife_scanner.errors import DifeError, MeasurementError
+
+
+class TargetNotInPool(MeasurementError):
+    """No picture of the pool shows the target, so no rank of it exists."""
+
+
+class SourceNotInPool(MeasurementError):
+    """No picture of the pool shows the source, so nothing can be asked about it."""
+
+
+class PoolTooSmall(MeasurementError):
+    """The pool holds fewer pictures, targets or sources than were asked for."""
+
+
+class LabelWithoutImages(MeasurementError):
+    """A class name of a labelled population has no picture, or too few to be split."""
+
+
+class ManifestMismatch(MeasurementError):
+    """A pool built again is not the pool of the stored manifest."""
+
+
+class DataError(DifeError):
+    """Data of somebody's own that cannot be read as what it should be."""
+
+
+class UnreadablePicture(DataError):
+    """A file that should be a picture is none, is damaged, or is of a type that is not read."""
+
+
+class PictureMissing(DataError):
+    """A caption file names a picture that is not there."""
+
+
+class UnsafeFormat(DataError):
+    """A format that runs code when it is read."""

@@ -1,0 +1,88 @@
+"""The bundled scene sheet: held-out drawings as small transparent pictures, each with its word and class."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dife_scanner.audit.probes import bundled_folder
+from dife_scanner.errors import ProbeError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_REINSTALL = "reinstall the package"
+_BLACK = 24
+"""A drawing with no opaque pixel above this level is ink: it is painted so that it shows on its background."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sprite:
+    """One drawing, cut out."""
+
+    id: str
+    """`set:name`."""
+    term: str
+    """The finest word for it: `eagle`, `pickup truck`, `lemon`."""
+    class_name: str
+    """Empty for another concept."""
+    licence: str
+    ink: bool
+    """Black only: painted in a colour that contrasts with the background."""
+    picture: Image
+    """RGBA."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    digest: str
+    """sha256 of the manifest, which holds the picture's."""
+    sprites: tuple[Sprite, ...]
+
+    def of_class(self, class_name: str) -> tuple[int, ...]:
+        """Positions of a class's drawings; those of other concepts for the empty name."""
+        return tuple(i for i, sprite in enumerate(self.sprites) if sprite.class_name == class_name)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Sorted."""
+        return tuple(sorted({sprite.class_name for sprite in self.sprites if sprite.class_name}))
+
+
+@lru_cache(maxsize=2)
+def load(folder: Path | None = None) -> Sheet:
+    """The scene sheet in `folder` (default: the bundled one), checked. Raises `ProbeError`."""
+    from PIL import Image
+
+    folder = folder or bundled_folder()
+    try:
+        raw = (folder / "scenes.json").read_bytes()
+        manifest = json.loads(raw)
+        pixels = (folder / manifest["file"]).read_bytes()
+    except (OSError, ValueError, KeyError) as error:
+        raise ProbeError(f"the scene sheet in {folder} cannot be read", _REINSTALL) from error
+    if sha256(pixels).hexdigest() != manifest["sha256"]:
+        raise ProbeError(f"{folder / manifest['file']} is not the picture in its manifest", _REINSTALL)
+    side, columns = manifest["tile"], manifest["columns"]
+    with Image.open(BytesIO(pixels)) as opened:
+        whole = opened.convert("RGBA")
+    sprites = []
+    for number, row in enumerate(manifest["drawings"]):
+        left, top = number % columns * side, number // columns * side
+        tile = whole.crop((left, top, left + side, top + side))
+        shown = Sprite(row["drawing"], row["term"], row["class"] or "", row["licence"], _is_ink(tile), tile)
+        sprites.append(shown)
+    return Sheet(sha256(raw).hexdigest(), tuple(sprites))
+
+
+def _is_ink(tile: Image) -> bool:
+    pixels = np.asarray(tile)
+    opaque = pixels[pixels[..., 3] > 200][:, :3]
+    return bool(opaque.size and opaque.max() <= _BLACK)
