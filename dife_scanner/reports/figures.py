@@ -1,0 +1,272 @@
+"""A study as figures, PNG and SVG: the exposure matrix, what carries it, and trigger apart from drift.
+
+Drawn without a display. The same study gives the same bytes with the same matplotlib.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dife_scanner.core.cards import CARDS
+from dife_scanner.errors import UsageError
+from dife_scanner.records import Cell, Change, Entry, SelectorControl
+from dife_scanner.reports import words
+from dife_scanner.reports.study import ENTRY_MARK, Row, Study, entry_of, short_word
+from dife_scanner.reports.text import plain
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FORMATS = ("png", "svg")
+_DPI = 160
+_PANELS_ACROSS = 5
+_INK, _FAINT, _GROUND = "#1f2430", "#6b7280", "#f3f4f6"
+_REFERENCE, _IMAGE, _TEXT, _BOTH = "#b8bec9", "#3b7dd8", "#2e9d6a", "#c9453c"
+_FONT = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "dife",
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "text.parse_math": False,
+}
+
+
+def check_folder(folder: Path) -> None:
+    """Make `folder` if it is not there and try to write in it, before anything long begins. Raises `UsageError`."""
+    probe = folder / ".dife-figures"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"figures cannot be written to {folder}: {error.strerror or error}", "give --figures a folder you can write"
+        ) from error
+
+
+def write(study: Study, folder: Path) -> tuple[Path, ...]:
+    """Draw every figure that the study has numbers for, as PNG and SVG; what was written. Raises `UsageError`."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    check_folder(folder)
+    written: list[Path] = []
+    with matplotlib.rc_context(_FONT), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a stranger's name may hold any character
+        for name, draw in FIGURES.items():
+            figure = Figure(layout="constrained", facecolor="white")
+            if draw(study, figure):
+                written += _save(figure, folder, name)
+    return tuple(written)
+
+
+def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
+    paths = [folder / f"{name}.{kind}" for kind in FORMATS]
+    for path in paths:
+        kept: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        try:
+            figure.savefig(path, dpi=_DPI, metadata=kept)
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror or error}", "free some space") from error
+    return paths
+
+
+# --- the exposure matrix --------------------------------------------------------------------------------------
+
+
+def exposure_matrix(study: Study, figure: Figure) -> bool:
+    """Heat map of Δ over the reference. Zero is white; an entry without a number is hatched and says what it is."""
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    rows = [row for row in study.rows if row.audit.profile]
+    interfaces = _interfaces(rows)
+    if not rows or not interfaces:
+        return False
+    figure.set_size_inches(2.6 + 0.82 * len(interfaces), 2.2 + 0.52 * len(rows))
+    axes = figure.subplots()
+    colours = ScalarMappable(Normalize(-1, 1), colormaps["RdBu_r"])
+    for y, row in enumerate(rows):
+        for x, interface in enumerate(interfaces):
+            _draw_entry(axes, x, y, entry_of(row.audit, interface), colours)
+    axes.set_xlim(-0.5, len(interfaces) - 0.5)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xticks(range(len(interfaces)), [_wrapped(name) for name in interfaces], rotation=50, ha="right")
+    axes.set_yticks(range(len(rows)), [_name(row) for row in rows])
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    for x in _group_ends(interfaces):
+        axes.axvline(x + 0.5, color=_INK, linewidth=1.2)
+    bar = figure.colorbar(colours, ax=axes, fraction=0.025, pad=0.01)
+    bar.set_label("Δ over the reference")
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    axes.set_title(
+        "Exposure matrix (▲ exposed, ▼ negative, ? n too small; hatched: no number)", loc="left", fontsize=10
+    )
+    return True
+
+
+def _draw_entry(axes: Axes, x: int, y: int, entry: Entry | None, colours: Any) -> None:
+    from matplotlib.patches import Rectangle
+
+    def box(**style: Any) -> None:
+        axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, linewidth=0.6, **style))
+
+    if entry is None:
+        return
+    if isinstance(entry, Cell):
+        ground = colours.to_rgba(entry.delta)
+        ink = "white" if 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2] < 0.55 else _INK
+        box(facecolor=ground, edgecolor=_REFERENCE)
+        value = words.signed(entry.delta) if entry.metric.startswith("Δ") else words.number(entry.attack.value)
+        axes.text(x, y - 0.1, value, ha="center", va="center", color=ink, fontsize=8)
+        mark = f"{ENTRY_MARK[entry.entry]} {entry.metric}".strip()
+        small = 6 if len(mark) < 12 else 4.8
+        axes.text(x, y + 0.24, mark, ha="center", va="center", color=ink, fontsize=small)
+        return
+    control = isinstance(entry, SelectorControl)
+    box(facecolor=_GROUND, edgecolor=_REFERENCE, hatch=None if control else "////", linestyle="--" if control else "-")
+    style = {"boxstyle": "round,pad=0.12", "facecolor": _GROUND, "edgecolor": "none"}
+    axes.text(x, y, short_word(entry), ha="center", va="center", color=_FAINT, fontsize=7, bbox=style)
+    if isinstance(entry, SelectorControl):
+        drift = words.signed(entry.drift.value)
+        axes.text(x, y + 0.3, drift, ha="center", va="center", color=_FAINT, fontsize=6)
+
+
+def _interfaces(rows: Sequence[Row]) -> list[str]:
+    """Those any profile speaks of, cards first in their own order."""
+    found = dict.fromkeys(entry.interface for row in rows for entry in row.audit.profile)
+    order = {card.interface: place for place, card in enumerate(CARDS)}
+    return sorted(found, key=lambda name: order.get(name, len(order)))
+
+
+def _group_ends(interfaces: Sequence[str]) -> list[int]:
+    groups = {card.interface: card.group for card in CARDS}
+    named = [groups.get(name) for name in interfaces]
+    return [place for place in range(len(named) - 1) if named[place] is not named[place + 1]]
+
+
+# --- what carries it ------------------------------------------------------------------------------------------
+
+
+def branch_swap(study: Study, figure: Figure) -> bool:
+    """Four bars per checkpoint: a00, a10, a01, a11 under its diagnostic readout, the diagnosis below."""
+    bars = [
+        (row, (swap.a00, swap.a10, swap.a01, swap.a11), swap.readout)
+        for row in study.rows
+        if (swap := row.audit.branch_swap) is not None
+    ]
+    parts = ("a00 both reference", "a10 suspect's image branch", "a01 suspect's text branch", "a11 both suspect")
+    return _bars(figure, "Branch swap", bars, parts)
+
+
+def component_repair(study: Study, figure: Figure) -> bool:
+    """Four bars per mechanism: whole, prompt only, trigger only, both clean."""
+    bars = [
+        (row, (repair.both_clean, repair.trigger_only, repair.prompt_only, repair.full), repair.readout)
+        for row in study.rows
+        if (repair := row.audit.repair) is not None
+    ]
+    return _bars(figure, "Component repair", bars, ("both clean", "trigger only", "prompt only", "full mechanism"))
+
+
+def _bars(
+    figure: Figure, title: str, rows: Sequence[tuple[Row, tuple[float, ...], str]], parts: tuple[str, ...]
+) -> bool:
+    if not rows:
+        return False
+    figure.set_size_inches(max(5.5, 1.6 + 1.9 * len(rows)), 3.6)
+    axes = figure.subplots()
+    for place, (part, colour) in enumerate(zip(parts, (_REFERENCE, _IMAGE, _TEXT, _BOTH), strict=True)):
+        where = [x + (place - 1.5) * 0.2 for x in range(len(rows))]
+        drawn = axes.bar(where, [values[place] for _, values, _ in rows], 0.18, color=colour, label=part)
+        axes.bar_label(drawn, fmt="%.3f", fontsize=6.5, padding=1)
+    names = [f"{_name(row, 24)}\n{readout} · {_carrier(row)}" for row, _, readout in rows]
+    axes.set_xticks(range(len(rows)), names)
+    axes.set_ylim(0, 1.08)
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=7.5)
+    return True
+
+
+def _carrier(row: Row) -> str:
+    return row.audit.diagnosis.carrier.value if row.audit.diagnosis else "not diagnosed"
+
+
+# --- trigger apart from drift ---------------------------------------------------------------------------------
+
+
+def trigger_and_drift(study: Study, figure: Figure) -> bool:
+    """Δ_trigger and Δ_drift of each cell that has them, with their 95 % intervals, one panel per checkpoint."""
+    panels = [(row, cells) for row in study.rows if (cells := _with_parts(row))]
+    if not panels:
+        return False
+    interfaces = [name for name in _interfaces(study.rows) if any(name in cells for _, cells in panels)]
+    across = min(len(panels), _PANELS_ACROSS)
+    down = -(-len(panels) // across)
+    figure.set_size_inches(2.0 + 1.9 * across, 0.7 + down * (0.6 + 0.3 * len(interfaces)))
+    every = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel()
+    for axes in every[len(panels) :]:
+        axes.set_visible(False)
+    for axes, (row, cells) in zip(every, panels, strict=False):
+        _panel(axes, _name(row, 24), [cells.get(name) for name in interfaces])
+    for axes in every[::across]:
+        axes.set_yticks(range(len(interfaces)), interfaces)
+    found = {label: line for axes in every for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=2, frameon=False)
+    return True
+
+
+def _panel(axes: Axes, title: str, cells: Sequence[Cell | None]) -> None:
+    axes.axvline(0, color=_FAINT, linewidth=0.8)
+    for y, cell in enumerate(cells):
+        axes.axhline(y, color=_GROUND, linewidth=0.8, zorder=0)
+        if cell is not None:
+            _point(axes, cell.trigger, y - 0.14, "Δ trigger", marker="o", color=_BOTH)
+            _point(axes, cell.drift, y + 0.14, "Δ drift", marker="s", color=_IMAGE)
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.set_xlim(-1.08, 1.08)
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(axis="y", length=0)
+
+
+def _with_parts(row: Row) -> dict[str, Cell]:
+    cells = [entry for entry in row.audit.profile if isinstance(entry, Cell) and (entry.trigger or entry.drift)]
+    return {cell.interface: cell for cell in reversed(cells)}
+
+
+def _point(axes: Axes, change: Change | None, y: float, label: str, **style: Any) -> None:
+    if change is None:
+        return
+    below, above = max(0.0, change.value - change.interval.low), max(0.0, change.interval.high - change.value)
+    reach = [[below], [above]]
+    axes.errorbar(change.value, y, xerr=reach, markersize=3.5, capsize=2.0, linewidth=1.1, label=label, **style)
+
+
+def _name(row: Row, limit: int = 32) -> str:
+    return plain(row.name, limit)
+
+
+def _wrapped(interface: str) -> str:
+    return plain(interface, 40).replace(" ", "\n", 1)
+
+
+FIGURES: dict[str, Callable[[Study, Figure], bool]] = {
+    "exposure-matrix": exposure_matrix,
+    "branch-swap": branch_swap,
+    "component-repair": component_repair,
+    "trigger-and-drift": trigger_and_drift,
+}
+"""File name to what draws it; `False` where the study has no such numbers."""
