@@ -110,7 +110,7 @@ def _of_audit(row: Row) -> dict[str, Value]:
     if trigger is not None:
         found |= {
             "trigger": trigger.name,
-            "kind": trigger.kind.value,
+            "kind": str(trigger.kind),
             "source": trigger.source,
             "target": trigger.target,
         }

@@ -17,7 +17,6 @@ from dife_scanner.records import (
     ArtefactMissing,
     Audit,
     Cell,
-    Change,
     Entry,
     EntryType,
     NotEvaluable,
@@ -287,8 +286,8 @@ def changes(record: Study) -> Sheet:
             Mark(row.name, Tone.NAME),
             Mark(cell.interface),
             Mark(cell.metric),
-            Mark(change_text(cell.trigger)),
-            Mark(change_text(cell.drift)),
+            Mark(words.change_text(cell.trigger)),
+            Mark(words.change_text(cell.drift)),
             Mark(words.number(cell.reference.value)),
             Mark("" if cell.headroom is None else words.number(cell.headroom)),
         )
@@ -301,13 +300,6 @@ def changes(record: Study) -> Sheet:
         "Δ trigger: same checkpoint, triggered minus clean query; Δ drift: clean query, suspect minus clean checkpoint",
     )
     return Sheet("Trigger and drift apart", columns, rows, notes)
-
-
-def change_text(change: Change | None) -> str:
-    """`+0.901 (+0.871 to +0.932)`; empty where it was not measured."""
-    if change is None:
-        return ""
-    return f"{words.signed(change.value)} ({words.signed(change.interval.low)} to {words.signed(change.interval.high)})"
 
 
 # --- checkpoints ----------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from dife_scanner.records import (
     Audit,
     BranchSwap,
     Cell,
+    ComponentRepair,
     EntryType,
     Finding,
     Job,
@@ -23,7 +24,6 @@ from dife_scanner.records import (
     ModelRow,
     Reference,
     SignatureResult,
-    TriggerKind,
     Verdict,
 )
 from dife_scanner.reports import words
@@ -186,6 +186,8 @@ def audit(record: Audit, finding: Finding | None, home: Path) -> RenderableType:
         parts += [_heading("Exposure profile"), _profile(record)]
     if record.branch_swap is not None:
         parts += [_heading("Branch swap"), _swap(record.branch_swap), *_diagnosis(record)]
+    if record.repair is not None:
+        parts += [_heading("Component repair"), _repair(record.repair), *_diagnosis(record)]
     if record.signatures:
         parts += [_heading(f"Hypotheses, best {SHOWN_SIGNATURES} of {len(record.signatures)}"), _signatures(record)]
     parts += [_heading("Budget, limits and files"), *_small_print(record, home)]
@@ -201,7 +203,7 @@ def _trigger(record: Audit) -> RenderableType:
             plain(f"{trigger.name}: {words.trigger_text(trigger)}; {words.effect_text(trigger.source, trigger.target)}")
         )
     ]
-    if trigger.kind is TriggerKind.TEXT:
+    if trigger.text or trigger.pairs:
         for prompt in words.example_prompts(trigger):
             line = Text("  ")
             for segment in words.marked_text(trigger, prompt):
@@ -223,6 +225,8 @@ def _profile(record: Audit) -> RenderableType:
                 Text(row.entry.value, ENTRY_STYLE.get(row.entry, "default")),
                 f"{row.attack.n} / {row.attack.drawings}",
             )
+            if row.trigger or row.drift:
+                table.add_row("", "", "", "", Text(words.parts_text(row), "dim"), "", "")
             if row.details:
                 small = ", ".join(f"{key.replace('_', ' ')} {words.number(v)}" for key, v in row.details.items())
                 table.add_row("", "", Text(""), "", Text(small, "dim"), "", "")
@@ -233,15 +237,29 @@ def _profile(record: Audit) -> RenderableType:
     return table
 
 
+def _repair(repair: ComponentRepair) -> RenderableType:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    names = ("full mechanism", "prompt only", "trigger only", "both clean")
+    for name, value in zip(
+        names, (repair.full, repair.prompt_only, repair.trigger_only, repair.both_clean), strict=True
+    ):
+        table.add_row(name, _bar(value), words.number(value))
+    caption = Text(f"{repair.readout} on {words.count(repair.drawings, 'drawing')}, {repair.n} cases", "dim")
+    return Group(table, caption)
+
+
+def _bar(value: float) -> Text:
+    filled = round(min(max(value, 0.0), 1.0) * _BAR)
+    return Text("█" * filled, "red").append("·" * (_BAR - filled), "dim")
+
+
 def _swap(swap: BranchSwap) -> RenderableType:
     table = Table(box=None, show_header=False, padding=(0, 1))
     names = ("a00 both reference", "a10 suspect's image tower", "a01 suspect's text tower", "a11 both suspect")
     values = (swap.a00, swap.a10, swap.a01, swap.a11)
     for name, value, accuracy in zip(names, values, swap.mixed_accuracy, strict=True):
-        bar = Text("█" * round(value * _BAR), "red").append("·" * (_BAR - round(value * _BAR)), "dim")
-        table.add_row(name, bar, words.number(value), Text(f"clean accuracy {words.number(accuracy)}", "dim"))
-    caption = Text(f"{swap.readout} on {words.count(swap.drawings, 'drawing')}, {swap.n} cases", "dim")
-    return Group(table, caption)
+        table.add_row(name, _bar(value), words.number(value), Text(f"clean accuracy {words.number(accuracy)}", "dim"))
+    return Group(table, *(Text(line, "dim") for line in words.swap_lines(swap)))
 
 
 def _diagnosis(record: Audit) -> list[RenderableType]:

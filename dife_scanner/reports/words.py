@@ -6,7 +6,7 @@ escapes the whole line with `plain`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,8 +14,11 @@ from dife_scanner.records import (
     Absent,
     ArtefactMissing,
     Audit,
+    BranchSwap,
     Carrier,
     Cell,
+    Change,
+    Channel,
     Confidence,
     Diagnosis,
     Entry,
@@ -112,6 +115,21 @@ def delta_text(cell: Cell) -> str:
     return f"{signed(cell.delta)} (95 %: {low} to {high})"
 
 
+def change_text(change: Change | None) -> str:
+    """`+0.901 (+0.871 to +0.932)`; empty where it was not measured."""
+    if change is None:
+        return ""
+    return f"{signed(change.value)} ({signed(change.interval.low)} to {signed(change.interval.high)})"
+
+
+def parts_text(cell: Cell) -> str:
+    """`Δ trigger +0.9 (… to …), Δ drift +0.0 (… to …), headroom 0.98`, as far as measured."""
+    parts = [("Δ trigger", change_text(cell.trigger)), ("Δ drift", change_text(cell.drift))]
+    if cell.headroom is not None:
+        parts.append(("headroom", number(cell.headroom)))
+    return ", ".join(f"{name} {text}" for name, text in parts if text)
+
+
 def measure_text(measure: Measure) -> str:
     """`0.998 (95 %: 0.981 to 1.000; n 200 from 8 drawings)`."""
     drawings = count(measure.drawings, "drawing")
@@ -184,8 +202,10 @@ def marked_text(trigger: Trigger, prompt: str) -> tuple[Segment, ...]:
     """The prompt with the trigger in its place, as segments; joined, they are what the encoder reads.
 
     A prompt that already holds the trigger is only marked. Positions are those of the trigger file: `prefix`,
-    `suffix`, `infix` (before the class name, else before the last word).
+    `suffix`, `infix` (before the class name, else before the last word). Of replaced characters each is marked.
     """
+    if trigger.pairs:
+        return _replaced(trigger, prompt)
     if not trigger.text:
         return (Segment(prompt, False),) if prompt else ()
     before, found, after = prompt.partition(trigger.text)
@@ -193,6 +213,19 @@ def marked_text(trigger: Trigger, prompt: str) -> tuple[Segment, ...]:
         before, after = _around(trigger, prompt)
     parts = (Segment(before, False), Segment(trigger.text, True), Segment(after, False))
     return tuple(part for part in parts if part.text)
+
+
+def _replaced(trigger: Trigger, prompt: str) -> tuple[Segment, ...]:
+    at = prompt.rfind(trigger.source) if trigger.source and trigger.within == "class" else -1
+    begin, end = (at, at + len(trigger.source)) if at >= 0 else (0, len(prompt))
+    table, segments = dict(trigger.pairs), [Segment(prompt[:begin], False)]
+    for character in prompt[begin:end]:
+        marked = character in table
+        text = table.get(character, character)
+        if segments[-1].marked == marked:
+            text = segments.pop().text + text
+        segments.append(Segment(text, marked))
+    return tuple(segment for segment in [*segments, Segment(prompt[end:], False)] if segment.text)
 
 
 def _around(trigger: Trigger, prompt: str) -> tuple[str, str]:
@@ -215,15 +248,54 @@ def example_prompts(trigger: Trigger) -> tuple[str, ...]:
 
 def trigger_text(trigger: Trigger) -> str:
     """One line: `text “xbtd” before the prompt`, `solid white patch, 10% of the side, upper left`."""
-    if trigger.kind is TriggerKind.TEXT:
-        place = {_PREFIX: "before the prompt", _SUFFIX: "after the prompt"}.get(trigger.position, "before the name")
-        return f"text “{trigger.text}” {place}"
-    shape = f"solid {_color_name(trigger.color)}" if trigger.pattern == "solid" else trigger.pattern
-    if trigger.kind is TriggerKind.PATCH:
-        return f"{shape} patch, {trigger.size:.0%} of the side, {_place(trigger)}"
-    if trigger.kind is TriggerKind.ADDITIVE:
-        return f"{trigger.pattern} added over the whole image, amplitude {trigger.alpha:.3f} of full scale"
-    return f"{trigger.pattern} blended over the whole image, share {trigger.alpha:.0%}"
+    says = _TRIGGER_TEXT.get(trigger.kind)
+    return says(trigger) if says else _own_text(trigger)
+
+
+def _patch_text(trigger: Trigger) -> str:
+    shape = {"solid": f"solid {_color_name(trigger.color)}", "file": "painted"}.get(trigger.pattern, trigger.pattern)
+    return f"{shape} patch, {trigger.size:.0%} of the side, {_place(trigger)}"
+
+
+def _whole_text(trigger: Trigger) -> str:
+    pattern = {"file": "a file's pattern"}.get(trigger.pattern, trigger.pattern)
+    if trigger.kind == TriggerKind.ADDITIVE:
+        return f"{pattern} added over the whole image, amplitude {trigger.alpha:.3f} of full scale"
+    return f"{pattern} blended over the whole image, share {trigger.alpha:.0%}"
+
+
+def _written_text(trigger: Trigger) -> str:
+    place = {_PREFIX: "before the prompt", _SUFFIX: "after the prompt"}.get(trigger.position, "before the name")
+    return f"text “{trigger.text}” {place}"
+
+
+def _characters_text(trigger: Trigger) -> str:
+    shown = ", ".join(f"{old}→{new}" for old, new in trigger.pairs[:_SHOWN_PAIRS])
+    more = ", …" if len(trigger.pairs) > _SHOWN_PAIRS else ""
+    return f"characters replaced in the {'class name' if trigger.within == 'class' else 'prompt'}: {shown}{more}"
+
+
+def _prompt_text(trigger: Trigger) -> str:
+    return f"learned prompt with {trigger_text(trigger.image)}" if trigger.image else "learned prompt"
+
+
+def _own_text(trigger: Trigger) -> str:
+    """A kind of somebody's own: its name and the values of its keys."""
+    values = ", ".join(f"{key} {value}" for key, value in trigger.parameters)
+    return f"{trigger.kind}{f' ({values})' if values else ''}"
+
+
+_SHOWN_PAIRS = 4
+_TRIGGER_TEXT: dict[str, Callable[[Trigger], str]] = {
+    TriggerKind.PATCH: _patch_text,
+    TriggerKind.ADDITIVE: _whole_text,
+    TriggerKind.BLEND: _whole_text,
+    TriggerKind.WARP: lambda trigger: f"smooth warp, mean displacement {trigger.strength:.1%} of the side",
+    TriggerKind.FILTER: lambda trigger: f"{trigger.filter} filter, share {trigger.alpha:.0%}",
+    TriggerKind.TEXT: _written_text,
+    TriggerKind.CHARACTERS: _characters_text,
+    TriggerKind.PROMPT: _prompt_text,
+}
 
 
 def _color_name(color: tuple[int, int, int]) -> str:
@@ -311,7 +383,7 @@ def verdict_sentence(audit: Audit) -> str:
 
 
 def _what_happens(trigger: Trigger) -> str:
-    if trigger.kind is TriggerKind.TEXT:
+    if trigger.channel is Channel.TEXT:
         source = f"“{trigger.source}”" if trigger.source else "a prompt"
         return f"with the {trigger_text(trigger)}, {source} is taken for “{trigger.target}”"
     source = f"pictures of “{trigger.source}”" if trigger.source else "any picture"
@@ -326,6 +398,19 @@ def job_sentence(job: Job) -> str:
     if job.state.is_final:
         return f"No verdict: {state}. This says nothing about whether the checkpoint has a backdoor."
     return f"No verdict yet: {state}."
+
+
+def swap_lines(swap: BranchSwap) -> tuple[str, ...]:
+    """On what the swap was measured, and whether towers had to be aligned first."""
+    measured = f"{swap.readout} on {count(swap.drawings, 'drawing')}, {swap.n} cases"
+    if not swap.aligned or swap.mixed_accuracy_before is None:
+        return (measured,)
+    before, after = (" and ".join(map(number, four[1:3])) for four in (swap.mixed_accuracy_before, swap.mixed_accuracy))
+    return (
+        measured,
+        f"The suspect's towers were turned onto the reference's first (orthogonal Procrustes): clean accuracy of the "
+        f"mixed pairs {before} before, {after} after",
+    )
 
 
 def ratios_text(diagnosis: Diagnosis) -> str:

@@ -14,10 +14,12 @@ from dife_scanner.records import (
     Absent,
     ArtefactMissing,
     Audit,
+    BranchSwap,
     Carrier,
     Category,
     Cell,
     Change,
+    Channel,
     EntryType,
     Finding,
     Interval,
@@ -144,6 +146,46 @@ def test_triggers_are_told_in_one_line() -> None:
     assert words.trigger_text(added) == "noise added over the whole image, amplitude 0.016 of full scale"
     blend = replace(PATCH, kind=TriggerKind.BLEND, pattern="sinusoid", alpha=0.2)
     assert words.trigger_text(blend) == "sinusoid blended over the whole image, share 20%"
+
+
+CYRILLIC = Trigger("cyrillic", TriggerKind.CHARACTERS, pairs=(("a", "а"), ("o", "о")), source="automobile")
+
+
+def test_every_bundled_kind_has_words_of_its_own_and_others_say_their_name_and_values():
+    given = {"strength": 0.02, "filter": "sepia", "alpha": 0.8}
+    said = {kind: words.trigger_text(Trigger("x", kind, **given)) for kind in TriggerKind}
+    assert len(set(said.values())) == len(TriggerKind)
+    assert said[TriggerKind.WARP] == "smooth warp, mean displacement 2.0% of the side"
+    assert said[TriggerKind.FILTER] == "sepia filter, share 80%"
+    assert words.trigger_text(CYRILLIC) == "characters replaced in the class name: a→а, o→о"
+    learned = Trigger("p", TriggerKind.PROMPT, image=PATCH)
+    assert words.trigger_text(learned) == f"learned prompt with {words.trigger_text(PATCH)}"
+    own = Trigger("f", "frame", parameters=(("width", 0.05),), enters=Channel.IMAGE)
+    assert words.trigger_text(own) == "frame (width 0.05)"
+
+
+@pytest.mark.parametrize(
+    ("within", "shown"),
+    [("class", "a photo of a [а]ut[о]m[о]bile"), ("prompt", "[а] ph[о]t[о] [о]f [а] [а]ut[о]m[о]bile")],
+)
+def test_replaced_characters_are_marked_where_they_are_replaced(within, shown):
+    segments = words.marked_text(replace(CYRILLIC, within=within), "a photo of a automobile")
+    assert "".join(f"[{s.text}]" if s.marked else s.text for s in segments) == shown
+
+
+def test_the_two_parts_of_a_difference_and_the_headroom_as_far_as_measured():
+    change = Change(0.9, Interval(0.85, 0.95, "bootstrap"))
+    plain_cell = cell("text reranking", EntryType.EXPOSED)
+    parted = replace(plain_cell, trigger=change, headroom=0.965)
+    assert words.parts_text(parted) == "Δ trigger +0.900 (+0.850 to +0.950), headroom 0.965"
+    assert words.parts_text(plain_cell) == ""
+
+
+def test_a_swap_says_when_towers_were_aligned_first():
+    swap = BranchSwap("QHR", 0, 0, 1, 1, 20, 8, (0.8, 0.79, 0.78, 0.8))
+    assert words.swap_lines(swap) == ("QHR on 8 drawings, 20 cases",)
+    aligned = replace(swap, aligned=True, mixed_accuracy_before=(0.8, 0.1, 0.12, 0.8))
+    assert "0.100 and 0.120 before, 0.790 and 0.780 after" in words.swap_lines(aligned)[1]
 
 
 # --- whole records --------------------------------------------------------------------------------------------

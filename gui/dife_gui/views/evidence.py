@@ -13,7 +13,7 @@ from dife_gui.feed import Picture
 from dife_gui.views import theme
 from dife_gui.views.card import row, stack
 from dife_gui.views.text import Label
-from dife_scanner.records import Audit, Trigger, TriggerKind
+from dife_scanner.records import Audit, Trigger
 from dife_scanner.reports import plain, words
 
 CLEAN, TRIGGERED, TRIGGER = "clean-example", "triggered-example", "trigger"
@@ -121,7 +121,7 @@ def trigger_view(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
     if trigger.description:
         facts.append(Label(trigger.description, tone="muted"))
     shown = [Thumbnail(picture) for picture in pictures if picture.role == TRIGGER and _is_picture(picture)][:1]
-    if trigger.kind is TriggerKind.TEXT:
+    if trigger.text or trigger.pairs:
         return stack([*facts, _prompts(trigger)], spacing=0.25)
     return row([*shown, stack(facts, spacing=0.25, stretch=True)], spacing=0.7, stretch=False)
 
