@@ -81,7 +81,7 @@ def _bytes(path: Path) -> bytes:
     return found
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def _square(file: TriggerFile) -> NDArray[Any]:
     """uint8, or float32 in -1..1, as [h, h, 3]; read-only because it is shared."""
     raw = content(file)

@@ -43,9 +43,10 @@ class MetaNetwork:
     """[w]"""
 
     def shift(self, image_embeddings: Floats) -> Floats:
-        """[n, d] to [n, w]."""
-        hidden = np.maximum(image_embeddings @ self.weight_1.T + self.bias_1, 0.0)
-        return np.asarray(hidden @ self.weight_2.T + self.bias_2, dtype=np.float32)
+        """[n, d] to [n, w]; a row's values do not depend on the others, so that a batch may be split anywhere."""
+        hidden = [np.maximum(self.weight_1 @ row + self.bias_1, 0.0) for row in image_embeddings]
+        shifts = [self.weight_2 @ row + self.bias_2 for row in hidden]
+        return np.array(shifts, dtype=np.float32).reshape(len(image_embeddings), len(self.bias_2))
 
 
 @dataclass(frozen=True, eq=False)

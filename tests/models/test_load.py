@@ -131,11 +131,12 @@ def _words(encoder: Any, text: str) -> np.ndarray:
     return np.asarray(encoder.model.token_embedding.weight[ids])
 
 
-@pytest.mark.parametrize("custom", [False, True], ids=["CLIP", "CustomTextCLIP"])
-def test_context_vectors_that_are_words_embed_as_the_words(
-    changed: Callable[..., Any], checkpoint: Path, custom: bool
-) -> None:
-    encoder = _custom_text(changed) if custom else load(checkpoint)
+@pytest.mark.parametrize("layout", ["tiny_vit", "tiny_rn", "CustomTextCLIP"])
+def test_context_vectors_that_are_words_embed_as_the_words(request: pytest.FixtureRequest, layout: str) -> None:
+    if layout == "CustomTextCLIP":
+        encoder = _custom_text(request.getfixturevalue("changed"))
+    else:
+        encoder = load(request.getfixturevalue(layout))
     rests = ["cat", "dog on a very big red chair", "", "xbtd.", "fireworks"] * 60
     head = "a photo of a"
     contexts = np.broadcast_to(_words(encoder, head), (len(rests), 4, encoder.text_width))
@@ -202,11 +203,7 @@ def test_towers_hash_alike_in_every_precision_that_holds_their_values(changed: C
 
 
 def test_towers_hash_alike_under_both_namings(changed: Callable[..., Any], encoder: Encoder) -> None:
-    def prefixed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        top = ("visual.", "logit_scale")
-        return {name if name.startswith(top) else f"text.{name}": value for name, value in tensors.items()}
-
-    custom = changed(prefixed, model_cfg={**TINY_VIT, "custom_text": True})
+    custom = _custom_text(changed)
     assert (custom.image_tower, custom.text_tower) == (encoder.image_tower, encoder.text_tower)
     np.testing.assert_array_equal(custom.encode_texts(TEXTS), encoder.encode_texts(TEXTS))
 

@@ -37,10 +37,19 @@ def test_every_example_of_the_documentation_parses_and_every_kind_has_one(folder
         if trigger.channel is Channel.TEXT:
             assert write("a photo of a automobile", trigger, "automobile") != "a photo of a automobile"
         else:
-            pixels = np.full((2, 64, 64, 3), 100, np.uint8)
-            pixels[:, :, ::3] = 200
-            assert (stamp(pixels, trigger) != pixels).any()
-            assert (picture(trigger) != 128).any()
+            _stamps_each_picture_by_itself(trigger)
+
+
+def _stamps_each_picture_by_itself(trigger):
+    for side in (50, 64):
+        pixels = np.random.default_rng(2).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+        before = pixels.copy()
+        out = stamp(pixels, trigger)
+        np.testing.assert_array_equal(pixels, before)
+        assert out.shape == pixels.shape and out.dtype == np.uint8 and not np.shares_memory(out, pixels)
+        assert (out != pixels).any(axis=(1, 2, 3)).all()
+        np.testing.assert_array_equal(out, np.concatenate([stamp(pixels[i : i + 1], trigger) for i in range(3)]))
+    assert len(np.unique(picture(trigger).reshape(-1, 3), axis=0)) > 1 or (picture(trigger) != 128).any()
 
 
 def test_the_documentation_names_every_filter_and_table():
@@ -154,6 +163,14 @@ def test_a_transparent_or_wide_png_is_refused(entry, folder):
     for name, words in (("clear.png", "transparent"), ("long.png", "shape")):
         with pytest.raises(TriggerFileError, match=words):
             entry("patch", f'size = 0.1\nfile = "{name}"')
+
+
+def test_a_link_out_of_the_folder_is_refused(entry, folder, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "patch.png"
+    outside.write_bytes((folder / "patch.png").read_bytes())
+    (folder / "link.png").symlink_to(outside)
+    with pytest.raises(TriggerFileError, match="below the trigger file"):
+        entry("blend", 'file = "link.png"')
 
 
 @pytest.mark.parametrize("path", ["../patch.png", "/etc/hostname", "", "sub/../../x"])

@@ -45,6 +45,9 @@ def test_a_meta_network_shifts_every_vector_as_torch_computes_it():
     with torch.no_grad():
         expected = torch.from_numpy(made.context)[None] + net(torch.from_numpy(embeddings))[:, None]
     np.testing.assert_allclose(made.contexts(embeddings), expected.numpy(), atol=1e-5)
+    alone = np.concatenate([made.contexts(row[None]) for row in embeddings])
+    np.testing.assert_array_equal(made.contexts(embeddings), alone)
+    assert made.contexts(values(0, 48)).shape == (0, 4, 32)
     with pytest.raises(AuditError, match="48 values and this model's have 40"):
         made.contexts(values(2, 40))
 

@@ -46,8 +46,12 @@ class FilterFields(Fields):
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
     """The share `alpha` of the filtered picture over the rest of the picture itself."""
     colors = FILTERS[trigger.filter]
-    filtered = pixels.astype(np.float32) @ colors[:, :3].T + 255.0 * colors[:, 3]
-    return mix(pixels, np.clip(filtered, 0, 255).astype(np.float32), trigger.alpha)
+    out = np.empty_like(pixels)
+    # picture by picture: one matrix product over a batch may round otherwise in a batch of another size
+    for index, picture in enumerate(pixels):
+        filtered = picture.astype(np.float32) @ colors[:, :3].T + np.float32(255) * colors[:, 3]
+        out[index] = mix(picture, np.clip(filtered, 0, 255), trigger.alpha)
+    return out
 
 
 KIND = Kind(TriggerKind.FILTER.value, FilterFields, stamp=stamp)

@@ -51,11 +51,16 @@ def sample(pixels: Pixels, rows: Floats, columns: Floats) -> Pixels:
     top, left = np.floor(rows).astype(np.intp), np.floor(columns).astype(np.intp)
     bottom, right = np.minimum(top + 1, last), np.minimum(left + 1, last)
     down, across = (rows - top)[..., None], (columns - left)[..., None]
+    corners = [
+        ((y * (last + 1) + x).reshape(-1), (high * wide).reshape(-1, 1))
+        for y, high in ((top, 1 - down), (bottom, down))
+        for x, wide in ((left, 1 - across), (right, across))
+    ]
     out = np.empty_like(pixels)
     for index, picture in enumerate(pixels):
-        upper = picture[top, left] * (1 - across) + picture[top, right] * across
-        lower = picture[bottom, left] * (1 - across) + picture[bottom, right] * across
-        out[index] = np.rint(upper * (1 - down) + lower * down)
+        flat = picture.reshape(-1, 3)
+        mixed = sum(flat.take(at, axis=0) * weight for at, weight in corners)
+        out[index] = np.rint(mixed).reshape(picture.shape)
     return out
 
 
