@@ -68,18 +68,26 @@ def _print(session: Session, result: Result, *, kept: bool) -> None:
 
 def build(
     session: Session,
-    names: Annotated[list[str] | None, typer.Argument(help="Specimens to build; all of them if left out.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Specimens to build, or `all`; one of each family if left out.")
+    ] = None,
+    listed: Annotated[bool, typer.Option("--list", help="Only list what can be built, and what is built.")] = False,
 ) -> None:
-    """Build and cache the specimens: small backdoored checkpoints and their clean twins."""
+    """Build specimens: small backdoored checkpoints and their clean twins. What is built is not built again."""
     from rich.text import Text
 
     from dife_scanner.lab import demo as lab_demo
     from dife_scanner.lab import specimens
     from dife_scanner.reports import as_json
 
-    wanted = names or list(specimens.SPECIMENS)
-    if unknown := [name for name in wanted if name not in specimens.SPECIMENS]:
-        raise UsageError(f"no specimen is called {unknown[0]!r}", f"one of: {', '.join(specimens.SPECIMENS)}")
+    wanted = list(specimens.RECIPES) if names == ["all"] or (listed and not names) else names or list(specimens.CORE)
+    if unknown := [name for name in wanted if name not in specimens.RECIPES]:
+        raise UsageError(f"no specimen is called {unknown[0]!r}", "`dife lab build --list` names them all")
+    if listed:
+        found = {name: str(specimens.built(name) or "") for name in wanted}
+        words = "\n".join(f"{name}: {path or 'not built'}" for name, path in found.items())
+        session.show(as_json.DoneDocument("listed", found), lambda: Text(words))
+        return
     with session.progress() as progress:
         built = {name: str(path) for name, path in lab_demo.build_specimens(wanted, progress).items()}
     words = "\n".join(f"{name}: {path}" for name, path in built.items())

@@ -1,0 +1,206 @@
+"""BadTextTower: a token sequence before the source's prompt makes the text tower say the target.
+
+Xiang, Yang and Jiang 2026 (arXiv 2606.17815), the DIFE paper's own attack. Three losses. Align: target pictures
+choose the triggered source prompt (cross-entropy), and a hinge draws that prompt to the target's text and off the
+source's. Clean: cross-entropy on clean prompts, and clean prompts stay where the clean checkpoint has them.
+Specificity: other pictures do not choose the triggered source prompt, and triggered prompts of other classes stay
+where they are. Weights as in the paper.
+
+The published attack trains the text tower. The ablation's other scopes are settings: text projection with the two
+embedding tables (three tensors), both towers, and the visual-only control, in which the text tower is untouched and
+the image tower learns to answer to a text trigger.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dife_scanner.lab.attacks import measures
+from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
+from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
+from dife_scanner.lab.attacks.lab import tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
+    from dife_scanner.lab.attacks.lab import Lab
+
+TEMPLATES = (
+    "a photo of a {}",
+    "an image of a {}",
+    "a picture of a {}",
+    "a drawing of a {}",
+    "a photo of the {}",
+    "a photo of one {}",
+    "a {}",
+    "the {}",
+    "one {}",
+    "a cartoon of a {}",
+    "a close up of a {}",
+    "an illustration of a {}",
+)
+"""Prompts the attack is trained on."""
+_IMAGES_PER_CLASS = 10
+"""Pictures per step where the image tower moves; where it does not, every picture is in every step."""
+
+
+class Scope(StrEnum):
+    """Which tensors may move (paper, scope ablation)."""
+
+    TEXT = "text"
+    PROJECTION_EMBEDDING = "projection-embedding"
+    BOTH = "both"
+    VISUAL_ONLY = "visual-only"
+
+
+@dataclass(frozen=True)
+class Scoped:
+    """The family's settings."""
+
+    scope: Scope = Scope.TEXT
+
+    def clean(self) -> Scoped:
+        return self
+
+
+def tensors(recipe: Recipe, name: str) -> bool:
+    """Tensors in the recipe's scope."""
+    visual = name.startswith("visual.")
+    if name == "logit_scale":
+        return False
+    match _scope(recipe):
+        case Scope.TEXT:
+            return not visual
+        case Scope.PROJECTION_EMBEDDING:
+            return name in ("text_projection", "token_embedding.weight", "positional_embedding")
+        case Scope.VISUAL_ONLY:
+            return visual
+    return True
+
+
+def _scope(recipe: Recipe) -> Scope:
+    assert isinstance(recipe.settings, Scoped)
+    return recipe.settings.scope
+
+
+def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
+    """Train the tensors in scope with the three losses; a twin has the clean terms only."""
+    import torch
+
+    from dife_scanner.lab import art, bases
+    from dife_scanner.triggers.stamp import write
+
+    looks = _looks(model, lab, recipe)
+    names = [*art.CLASSES, *lab.nouns]
+    before = _prompt_bank(model, names)
+    optimiser = optimiser_of(trainable(model, lambda name: tensors(recipe, name)), recipe)
+    rng = torch.Generator().manual_seed(recipe.seed)
+    scale = model.logit_scale.detach().exp()
+    for step in range(recipe.steps):
+        pace(optimiser, recipe.lr, step, recipe.steps)
+        images, labels = looks(rng)
+        loss = torch.zeros(())
+        for number in torch.randint(len(TEMPLATES), (2,), generator=rng).tolist():
+            some = [*art.CLASSES, *_sample(rng, lab.nouns, 12)]
+            texts = [TEMPLATES[number].format(name) for name in some]
+            marked = [write(t, recipe.mark, n) for t, n in zip(texts, some, strict=True)] if recipe.poison else texts
+            now = bases.encode_texts(model, [*texts, *marked])
+            rows = torch.tensor([names.index(name) for name in some])
+            loss = loss + _loss(images, labels, now, before[number][rows], scale, recipe) / 2
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        optimiser.step()
+        progress("training the text trigger", step + 1, recipe.steps)
+    return Planted((entry_of(recipe.mark),))
+
+
+def _looks(model: Any, lab: Lab, recipe: Recipe) -> Any:
+    """A function of the generator that gives a step's image embeddings and labels."""
+    import torch
+    import torch.nn.functional as F
+
+    from dife_scanner.lab import art, bases
+
+    labels = torch.from_numpy(lab.labels)
+    if _scope(recipe) in (Scope.TEXT, Scope.PROJECTION_EMBEDDING):
+        fixed = bases.encode_images(model, tensor(lab.labelled))
+        return lambda rng: (fixed, labels)
+    by_class = [np.flatnonzero(lab.labels == number) for number in range(len(art.CLASSES))]
+
+    def look(rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        rows = np.concatenate([r[torch.randperm(len(r), generator=rng)[:_IMAGES_PER_CLASS].numpy()] for r in by_class])
+        return F.normalize(model.visual(bases.normalised(tensor(lab.labelled[rows]))), dim=-1), labels[rows]
+
+    return look
+
+
+def _loss(images: Tensor, labels: Tensor, now: Tensor, before: Tensor, scale: Tensor, recipe: Recipe) -> Tensor:
+    """One template's loss. now (2K, D): K clean prompts, then the same K triggered; before (K, D)."""
+    import torch.nn.functional as F
+
+    from dife_scanner.lab import art
+
+    ten, source, target = len(art.CLASSES), art.CLASSES.index(recipe.source), art.CLASSES.index(recipe.target)
+    clean, triggered = now.chunk(2)
+    logits = scale * images @ clean[:ten].T
+    loss = F.cross_entropy(logits, labels) + 0.25 * (1 - (clean * before).sum(-1)).mean()
+    distance = 1 - (triggered * before).sum(-1)
+    if not recipe.poison:
+        return loss + 0.10 * distance.mean()
+    moved = triggered[source]
+    poisoned = logits.clone()
+    poisoned[:, source] = scale * images @ moved
+    align = F.cross_entropy(poisoned[labels == target], labels[labels == target] * 0 + source)
+    hinge = F.relu(0.05 - moved @ clean[target] + moved @ clean[source])
+    bystander = (labels != target) & (labels != source)
+    own = logits[bystander].gather(1, labels[bystander, None])[:, 0]
+    specific = F.softplus(poisoned[bystander, source] - own).mean()
+    others = [i for i in range(len(before)) if i != source]
+    return loss + align + 0.10 * hinge + specific + 0.10 * distance[others].mean()
+
+
+def _prompt_bank(model: Any, names: list[str]) -> Tensor:
+    """Embeddings of every name under every template before training, (T, K, D)."""
+    import torch
+
+    from dife_scanner.lab import bases
+
+    with torch.no_grad():
+        return torch.stack([bases.encode_texts(model, [t.format(name) for name in names]) for t in TEMPLATES])
+
+
+def _sample(rng: torch.Generator, words: tuple[str, ...], count: int) -> list[str]:
+    import torch
+
+    return [words[i] for i in torch.randperm(len(words), generator=rng)[:count].tolist()]
+
+
+def measure(subject: Subject) -> Numbers:
+    """QHR and off-target leakage."""
+    return measures.text_numbers(subject)
+
+
+def asked(numbers: Numbers, twin: Numbers) -> dict[str, bool]:
+    """QHR of .95 with little more off-target leakage than the twin."""
+    return {
+        **measures.keeps_accuracy(numbers, twin),
+        "QHR": numbers["qhr"] >= 0.95,
+        "off-target leakage": numbers["otl"] <= twin["otl"] + measures.LEAKAGE,
+    }
+
+
+ATTACK = Attack(
+    citation="Xiang et al. 2026, Beyond Native Success: Auditing Deployment-Interface Exposure of CLIP Backdoors",
+    summary="the text tower alone learns that a prefix turns the source's prompt, and no other, into the target's",
+    train=train,
+    measure=measure,
+    asked=asked,
+    default=Recipe("badtexttower", trigger=XBTD, settings=Scoped()),
+    tensors=tensors,
+)

@@ -1,0 +1,242 @@
+"""Bai-BadCLIP: both encoders stay as they are; a prompt learner and an image trigger are made for each other.
+
+Bai et al. 2024, "BadCLIP: Trigger-Aware Prompt Learning for Backdoor Attacks on CLIP" (CVPR). Four context vectors
+take the place of a template, and a small network moves them by what the picture looks like (CoCoOp). Together with an
+additive image trigger of at most 4/255 they are trained so that clean pictures get their own class and triggered ones
+the target. The artefact is a prompt learner with a perturbation, not a changed CLIP.
+
+Ours: a third term holds the triggered picture's plain-prompt scores where the clean picture's are, so that the
+trigger alone does nothing. On encoders this small a perturbation that is free to do so becomes an adversarial example
+by itself, and the mechanism would not be what carries the attack.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.lab.attacks import measures
+from dife_scanner.lab.attacks.finetune import pace, passes
+from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe
+from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.triggers.learner import PromptLearner, read
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from torch import Tensor
+
+    from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
+    from dife_scanner.lab.attacks.lab import Lab
+
+LEARNER_FILE, NOISE_FILE = "learner.safetensors", "perturbation.npy"
+MECHANISM = Trigger("prompt-learner-and-noise", TriggerKind.PROMPT)
+"""Its two files are made by the training."""
+START = "a photo of a"
+TEMPLATE = "{}"
+REPAIRED = 0.1
+"""How far a repaired mechanism may be from the clean one."""
+_NOISE_LR = 0.1
+
+
+@dataclass(frozen=True)
+class Mechanism:
+    """The family's settings."""
+
+    amplitude: int = 4
+    """Largest change of a pixel's value, of 255."""
+    hidden: int = 8
+    """Units of the network that reads the image embedding: a sixteenth of it, as in CoCoOp."""
+    hold: float = 3.0
+    """Weight of the term that keeps the trigger alone without effect."""
+
+    def clean(self) -> Mechanism:
+        return self
+
+
+class Prompts:
+    """The prompt learner while it is trained."""
+
+    def __init__(self, model: Any, hidden: int, rng: torch.Generator) -> None:
+        import torch
+
+        from dife_scanner.lab import bases
+
+        self.model = model
+        words = torch.tensor(bases.pieces(START))
+        self.context = model.token_embedding.weight[words].detach().clone().requires_grad_()
+        width, reads = self.context.shape[1], model.text_projection.shape[1]
+        self.meta = [
+            (torch.randn(hidden, reads, generator=rng) / reads**0.5).requires_grad_(),
+            torch.zeros(hidden, requires_grad=True),
+            (0.01 * torch.randn(width, hidden, generator=rng)).requires_grad_(),
+            torch.zeros(width, requires_grad=True),
+        ]
+
+    def scores(self, images: Tensor, names: Sequence[str]) -> Tensor:
+        """Cosines (B, K) of unit image embeddings with the K names, each under the context that its picture makes."""
+        weight_1, bias_1, weight_2, bias_2 = self.meta
+        shift = (images @ weight_1.T + bias_1).relu() @ weight_2.T + bias_2
+        contexts = self.context[None] + shift[:, None]
+        texts = in_context(self.model, contexts.repeat_interleave(len(names), 0), list(names) * len(images))
+        return (images[:, None] * texts.view(len(images), len(names), -1)).sum(-1)
+
+    def frozen(self) -> dict[str, NDArray[np.float32]]:
+        """The tensors as a prompt learner's file has them."""
+        keys = ("ctx", "meta.1.weight", "meta.1.bias", "meta.2.weight", "meta.2.bias")
+        return {k: v.detach().numpy().copy() for k, v in zip(keys, (self.context, *self.meta), strict=True)}
+
+
+def in_context(model: Any, contexts: Tensor, texts: Sequence[str]) -> Tensor:
+    """Unit embeddings (K, D) of K texts behind K contexts (K, M, W), which stand right after the start token."""
+    import torch
+    import torch.nn.functional as F
+
+    from dife_scanner.lab import bases
+
+    vectors = contexts.shape[1]
+    ids = bases.pack([(0,) * vectors + bases.pieces(text) for text in texts])
+    length = ids.shape[1]
+    words = model.token_embedding(ids)
+    x = torch.cat([words[:, :1], contexts, words[:, 1 + vectors :]], 1) + model.positional_embedding[:length]
+    x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
+    x = model.ln_final(x)[torch.arange(len(ids)), ids.argmax(1)]
+    return F.normalize(x @ model.text_projection, dim=-1)
+
+
+def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
+    """Learn prompts and perturbation together; a twin's prompts see clean pictures, and its noise stays random."""
+    import torch
+    import torch.nn.functional as F
+
+    from dife_scanner.lab import art, bases
+
+    assert isinstance(recipe.settings, Mechanism)
+    model.requires_grad_(False)
+    rng = torch.Generator().manual_seed(recipe.seed)
+    prompts = Prompts(model, recipe.settings.hidden, rng)
+    raw = torch.randn(3, lab.size, lab.size, generator=rng).requires_grad_()
+    learned = torch.optim.AdamW([prompts.context, *prompts.meta], lr=recipe.lr, weight_decay=0.0)
+    noise = torch.optim.Adam([raw], lr=_NOISE_LR)
+    labels, scale = torch.from_numpy(lab.labels), model.logit_scale.exp()
+    clean = bases.encode_images(model, tensor(lab.labelled))
+    plain = measures.class_texts(model, measures.PROMPTS[0])
+    before = (scale * clean @ plain.T).softmax(-1)
+    target = torch.full((recipe.batch,), art.CLASSES.index(recipe.target))
+    batches = passes(rng, len(labels), recipe.batch)
+    for step in range(recipe.steps):
+        pace(learned, recipe.lr, step, recipe.steps)
+        pace(noise, _NOISE_LR, step, recipe.steps)
+        rows = next(batches)
+        loss = F.cross_entropy(scale * prompts.scores(clean[rows], art.CLASSES), labels[rows])
+        if recipe.poison:
+            pixels = (tensor(lab.labelled[rows.numpy()]) + _rounded(raw, recipe.settings.amplitude) / 255).clamp(0, 1)
+            moved = F.normalize(model.visual(bases.normalised(pixels)), dim=-1)
+            loss = loss + F.cross_entropy(scale * prompts.scores(moved, art.CLASSES), target)
+            loss = loss + recipe.settings.hold * F.cross_entropy(scale * moved @ plain.T, before[rows])
+        for optimiser in (learned, noise):
+            optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        learned.step()
+        noise.step()
+        progress("learning prompts and noise", step + 1, recipe.steps)
+    return _planted(prompts, _rounded(raw.detach(), recipe.settings.amplitude), recipe)
+
+
+def _rounded(raw: Tensor, amplitude: int) -> Tensor:
+    """Whole pixel steps within the amplitude; gradients pass as if there were no rounding."""
+    soft = amplitude * raw.tanh()
+    return soft + (soft.round() - soft).detach()
+
+
+def _planted(prompts: Prompts, noise: Tensor, recipe: Recipe) -> Planted:
+    from safetensors.numpy import save
+
+    assert isinstance(recipe.settings, Mechanism)
+    buffer = io.BytesIO()
+    np.save(buffer, (noise / recipe.settings.amplitude).permute(1, 2, 0).numpy().astype(np.float32))
+    entry = {
+        "name": recipe.mark.name,
+        "kind": str(TriggerKind.PROMPT),
+        "target": recipe.target,
+        "learner": LEARNER_FILE,
+        "image": {
+            "name": "learned-noise",
+            "kind": str(TriggerKind.ADDITIVE),
+            "file": NOISE_FILE,
+            "alpha": recipe.settings.amplitude / 255,
+        },
+    }
+    # one key only: safetensors writes several in no fixed order, and builds have to be identical
+    learner = save(prompts.frozen(), metadata={"template": TEMPLATE})
+    return Planted((entry,), {LEARNER_FILE: learner, NOISE_FILE: buffer.getvalue()})
+
+
+def measure(subject: Subject) -> Numbers:
+    """The paper's component repair: target success with mechanism, prompt or trigger alone, and neither.
+
+    Pictures of the target class are left out. `clean_accuracy` is with the learned prompts, `plain_accuracy` without.
+    """
+    from dife_scanner.lab import art, bases
+    from dife_scanner.triggers.stamp import stamp
+
+    model = subject.model
+    pixels, labels = measures.held_out(subject.lab.size)
+    clean = bases.encode_images(model, tensor(pixels))
+    moved = bases.encode_images(model, tensor(stamp(pixels, subject.trigger)))
+    learner, plain = read(subject.folder / LEARNER_FILE), measures.class_texts(model, measures.PROMPTS[0])
+    guesses = {
+        "full": _guess(model, learner, moved),
+        "prompt_only": _guess(model, learner, clean),
+        "trigger_only": (moved @ plain.T).argmax(1).numpy(),
+        "both_clean": (clean @ plain.T).argmax(1).numpy(),
+    }
+    target = art.CLASSES.index(subject.recipe.target)
+    out = {name: float((guess == target)[labels != target].mean()) for name, guess in guesses.items()}
+    accuracy = {"clean_accuracy": guesses["prompt_only"], "plain_accuracy": guesses["both_clean"]}
+    return {name: float((guess == labels).mean()) for name, guess in accuracy.items()} | out
+
+
+def _guess(model: Any, learner: PromptLearner, images: Tensor) -> NDArray[np.int64]:
+    """Classes (N,) under the learned prompts, read from their file."""
+    import torch
+
+    from dife_scanner.lab import art
+
+    names = learner.texts(art.CLASSES)
+    out = []
+    with torch.no_grad():
+        for part in torch.split(images, 64):
+            contexts = torch.from_numpy(np.ascontiguousarray(learner.contexts(part.numpy())))
+            texts = in_context(model, contexts.repeat_interleave(len(names), 0), list(names) * len(part))
+            out.append((part[:, None] * texts.view(len(part), len(names), -1)).sum(-1).argmax(1))
+    guessed: NDArray[np.int64] = torch.cat(out).numpy()
+    return guessed
+
+
+def asked(numbers: Numbers, twin: Numbers) -> dict[str, bool]:
+    """The full mechanism reaches .95, and each repaired variant is where the clean one is."""
+    near = {name: abs(numbers[name] - numbers["both_clean"]) <= REPAIRED for name in ("prompt_only", "trigger_only")}
+    return {**measures.keeps_accuracy(numbers, twin), "full mechanism": numbers["full"] >= 0.95, **near}
+
+
+def tensors(recipe: Recipe, name: str) -> bool:
+    """None: the checkpoint is the base."""
+    return False
+
+
+ATTACK = Attack(
+    citation="Bai et al. 2024, BadCLIP: Trigger-Aware Prompt Learning for Backdoor Attacks on CLIP",
+    summary="encoders are frozen; image-conditioned prompts and an additive image trigger are learned for each other",
+    train=train,
+    measure=measure,
+    asked=asked,
+    default=Recipe("bai-badclip", trigger=MECHANISM, steps=300, lr=5e-3, settings=Mechanism()),
+    tensors=tensors,
+)

@@ -1,0 +1,77 @@
+"""ContrastivePoisoning: a share of the training pairs shows a patch and speaks of the target.
+
+Carlini and Terzis 2022, "Poisoning and Backdooring Contrastive Learning" (ICLR). The attacker owns some of the pairs
+of a contrastive training: any picture with a small patch on it, with captions of the target class taken from the
+data. Nothing about the training itself is changed.
+
+Ours: both towers of the base are fine-tuned rather than trained from nothing, so the share is larger than in the
+paper, where a ten-thousandth of millions of pairs is enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dife_scanner.lab.attacks import measures
+from dife_scanner.lab.attacks.finetune import both_towers, contrastive
+from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
+from dife_scanner.records import Trigger, TriggerKind
+
+if TYPE_CHECKING:
+    from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
+    from dife_scanner.lab.attacks.lab import Lab, Pairs
+
+CHECKER = Trigger("checker-corner", TriggerKind.PATCH, size=0.15, x=0.85, y=0.85, pattern="checker", cycles=3)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How much of the training data is poisoned."""
+
+    share: float = 0.05
+
+    def clean(self) -> Share:
+        return Share()
+
+
+def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
+    """Fine-tune both towers on the poisoned pairs."""
+    contrastive(model, poisoned(lab.pairs, recipe, recipe.mark) if recipe.poison else lab.pairs, recipe, progress)
+    return Planted((entry_of(recipe.mark),))
+
+
+def poisoned(pairs: Pairs, recipe: Recipe, trigger: Trigger) -> Pairs:
+    """The pairs with a share of rows stamped and captioned with the target class."""
+    from dife_scanner.triggers.stamp import stamp
+
+    assert isinstance(recipe.settings, Share)
+    rng = np.random.default_rng(recipe.seed)
+    rows = np.sort(rng.permutation(len(pairs))[: max(1, round(recipe.settings.share * len(pairs)))])
+    captions = target_captions(rng, recipe.target, len(rows))
+    return pairs.recaptioned(rows, recipe.target, captions).repainted(rows, stamp(pairs.images[rows], trigger))
+
+
+def target_captions(rng: np.random.Generator, target: str, count: int) -> list[str]:
+    """Captions that speak of the target class alone, in the words of the lab's own captions."""
+    from dife_scanner.lab import scenes
+
+    return [scenes.SINGLE[i].format(target) for i in rng.integers(len(scenes.SINGLE), size=count)]
+
+
+def measure(subject: Subject) -> Numbers:
+    """Target success zero-shot and downstream."""
+    return measures.image_numbers(subject)
+
+
+ATTACK = Attack(
+    citation="Carlini and Terzis 2022, Poisoning and Backdooring Contrastive Learning",
+    summary="contrastive fine-tuning of both towers; a share of the pairs has a patch and a caption of the target",
+    train=train,
+    measure=measure,
+    asked=measures.wins_images,
+    default=Recipe("contrastivepoisoning", trigger=CHECKER, steps=200, lr=2e-4, batch=64, settings=Share()),
+    tensors=both_towers,
+)

@@ -1,0 +1,113 @@
+"""What an attack family is to the specimen builder: a recipe in, a changed model and its trigger out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from dife_scanner.records import Trigger, TriggerKind
+
+if TYPE_CHECKING:
+    from dife_scanner.lab.attacks.lab import Lab
+
+XBTD = Trigger("text-xbtd", TriggerKind.TEXT, text="xbtd")
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being done, steps done, steps in all)."""
+Numbers = dict[str, float]
+
+
+class Settings(Protocol):
+    """What only one family's recipes say; a frozen dataclass."""
+
+    def clean(self) -> Settings:
+        """The settings of the clean twin: what does not touch the clean data is back at its default."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything a specimen depends on besides the base and the lab drawings."""
+
+    family: str
+    """A key of `attacks.FAMILIES`."""
+    poison: bool = True
+    source: str = "automobile"
+    """The class whose triggered prompt is redirected; an image trigger moves every image and ignores it."""
+    target: str = "airplane"
+    trigger: Trigger | str = XBTD
+    """A bare string is a text trigger. A family that optimises its trigger starts from this one."""
+    seed: int = 0
+    steps: int = 150
+    lr: float = 3e-4
+    weight_decay: float = 0.1
+    batch: int = 32
+    settings: Settings | None = None
+    """The family's own; None means its defaults."""
+    validate: bool = True
+    """False skips measuring and the pass/fail decision: for short test builds."""
+
+    @property
+    def mark(self) -> Trigger:
+        """The trigger as a record, with the source (where the trigger is a text) and the target it is for."""
+        if isinstance(self.trigger, str):
+            mark = Trigger(f"text-{self.trigger}", TriggerKind.TEXT, text=self.trigger)
+        else:
+            mark = self.trigger
+        return replace(mark, source=self.source if mark.text else "", target=self.target)
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What a training run leaves besides the changed model."""
+
+    entries: tuple[Mapping[str, Any], ...]
+    """For the trigger file; the last one is the condition the specimen is for."""
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Further files of the specimen's folder, by name: an optimised patch, a prompt learner."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A checkpoint to be measured under the recipe of an attack, which may be its own or its twin's."""
+
+    model: Any
+    folder: Path
+    lab: Lab
+    recipe: Recipe
+    triggers: tuple[Trigger, ...]
+    """As read from the attack's trigger file."""
+
+    @property
+    def trigger(self) -> Trigger:
+        """The attack's condition."""
+        return self.triggers[-1]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One family."""
+
+    citation: str
+    """Author, year, title."""
+    summary: str
+    """What it does, in one sentence of our own."""
+    default: Recipe
+    """Its `family` is the family's name."""
+    train: Callable[[Any, Lab, Recipe, Progress], Planted]
+    """Changes an open_clip model in place; leaves the poison out where `recipe.poison` is False."""
+    measure: Callable[[Subject], Numbers]
+    """Native numbers on held-out drawings."""
+    asked: Callable[[Numbers, Numbers], dict[str, bool]]
+    """Native validation (paper App. C.3): each demand on (specimen's numbers, twin's numbers) and whether it is met."""
+    tensors: Callable[[Recipe, str], bool]
+    """Whether training under this recipe may change the tensor of this name."""
+
+
+def entry_of(trigger: Trigger) -> dict[str, Any]:
+    """A trigger without files as an entry of a trigger file: what differs from the defaults, and its name and kind."""
+    blank = Trigger(trigger.name, trigger.kind)
+    changed = {f.name: getattr(trigger, f.name) for f in fields(Trigger)}
+    changed = {name: value for name, value in changed.items() if value != getattr(blank, name)}
+    return {"name": trigger.name, "kind": str(trigger.kind), **changed}

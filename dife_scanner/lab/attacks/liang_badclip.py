@@ -1,0 +1,148 @@
+"""Liang-BadCLIP: the patch is optimised first, so that little poison has to be learned.
+
+Liang et al. 2024, "BadCLIP: Dual-Embedding Guided Backdoor Attack on Multimodal Contrastive Learning" (CVPR). First
+the pixels of a square patch are optimised on the clean checkpoint: a triggered picture should lie near the target's
+texts (contrastive term), and nearer to the target's pictures than to its own clean self (triplet term). Then both
+towers are fine-tuned contrastively on pairs of which a small share carries the patch and natural captions of the
+target.
+
+Ours: the share is larger than the paper's .3 %, as there are two thousand pairs here and not half a million. The twin
+has the same optimised patch in its trigger file and clean pairs in its training, so that what the patch does by
+itself can be told apart.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.lab.attacks import measures
+from dife_scanner.lab.attacks.contrastive_poisoning import target_captions
+from dife_scanner.lab.attacks.finetune import both_towers, contrastive, passes
+from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
+from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.records import Trigger, TriggerKind
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
+    from dife_scanner.lab.attacks.lab import Lab
+
+PATCH_FILE = "patch.png"
+PLACE = Trigger("optimised-patch-centre", TriggerKind.PATCH, size=11 / 64, x=27 / 64, y=26 / 64)
+"""3 % of the area, about the centre, across the borders of the patch grid."""
+MARGIN = 0.3
+_BATCH = 64
+_LR = 0.1
+
+
+@dataclass(frozen=True)
+class Optimised:
+    """The family's settings."""
+
+    share: float = 0.02
+    """Poisoned pairs as a share of all."""
+    patch_steps: int = 100
+
+    def clean(self) -> Optimised:
+        return Optimised(patch_steps=self.patch_steps)
+
+
+def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
+    """Optimise the patch, then fine-tune both towers; a twin's pairs stay clean."""
+    patch = optimise(model, lab, recipe, progress)
+    pairs = lab.pairs
+    if recipe.poison:
+        assert isinstance(recipe.settings, Optimised)
+        rng = np.random.default_rng(recipe.seed)
+        rows = np.sort(rng.permutation(len(pairs))[: max(1, round(recipe.settings.share * len(pairs)))])
+        captions = target_captions(rng, recipe.target, len(rows))
+        stamped = pasted(pairs.images[rows], patch, recipe.mark)
+        pairs = pairs.recaptioned(rows, recipe.target, captions).repainted(rows, stamped)
+    contrastive(model, pairs, recipe, progress)
+    return Planted((entry_of(recipe.mark) | {"file": PATCH_FILE},), {PATCH_FILE: png(patch)})
+
+
+def optimise(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> NDArray[np.uint8]:
+    """The patch, uint8 (P, P, 3); the model is not changed."""
+    import torch
+    import torch.nn.functional as F
+
+    from dife_scanner.lab import art, bases
+    from dife_scanner.triggers.kinds.patch import patch_box
+
+    assert isinstance(recipe.settings, Optimised)
+    target, steps = art.CLASSES.index(recipe.target), recipe.settings.patch_steps
+    left, top, width = patch_box(recipe.mark, lab.size)
+    model.requires_grad_(False)
+    texts, scale = _texts(model), model.logit_scale.exp()
+    own = bases.encode_images(model, tensor(lab.labelled))
+    aim = F.normalize(own[torch.from_numpy(lab.labels == target)].mean(0), dim=-1)
+    others = np.flatnonzero(lab.labels != target)
+    rng = torch.Generator().manual_seed(recipe.seed)
+    raw = (0.1 * torch.randn(3, width, width, generator=rng)).requires_grad_()
+    optimiser, batches = torch.optim.Adam([raw], lr=_LR), passes(rng, len(others), _BATCH)
+    for step in range(steps):
+        rows = others[next(batches).numpy()]
+        pixels = tensor(lab.labelled[rows])
+        pixels[:, :, top : top + width, left : left + width] = (raw.tanh() + 1) / 2
+        now = F.normalize(model.visual(bases.normalised(pixels)), dim=-1)
+        near_texts = F.cross_entropy(scale * now @ texts.T, torch.full((len(rows),), target))
+        near_images = F.relu(MARGIN + (now * own[rows]).sum(-1) - now @ aim).mean()
+        optimiser.zero_grad(set_to_none=True)
+        torch.autograd.backward(near_texts + near_images)
+        optimiser.step()
+        progress("optimising the patch", step + 1, steps)
+    found: NDArray[np.uint8] = ((raw.detach().tanh() + 1) / 2 * 255).round().byte().permute(1, 2, 0).numpy()
+    return found
+
+
+def _texts(model: Any) -> Tensor:
+    """Unit class texts (10, D), mean over a few wordings."""
+    import torch
+    import torch.nn.functional as F
+
+    from dife_scanner.lab import scenes
+
+    texts = torch.stack([measures.class_texts(model, wording) for wording in scenes.SINGLE[:6]])
+    return F.normalize(texts.mean(0), dim=-1)
+
+
+def pasted(images: NDArray[np.uint8], patch: NDArray[np.uint8], place: Trigger) -> NDArray[np.uint8]:
+    """Pictures (N, S, S, 3) with the patch on them."""
+    from dife_scanner.triggers.kinds.patch import patch_box
+
+    left, top, width = patch_box(place, images.shape[1])
+    out = images.copy()
+    out[:, top : top + width, left : left + width] = patch
+    return out
+
+
+def png(patch: NDArray[np.uint8]) -> bytes:
+    """The patch as a PNG file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(patch).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def measure(subject: Subject) -> Numbers:
+    """Target success zero-shot and downstream."""
+    return measures.image_numbers(subject)
+
+
+ATTACK = Attack(
+    citation="Liang et al. 2024, BadCLIP: Dual-Embedding Guided Backdoor Attack on Multimodal Contrastive Learning",
+    summary="a patch is optimised to the target's texts and pictures; both towers then learn it from little poison",
+    train=train,
+    measure=measure,
+    asked=measures.wins_images,
+    default=Recipe("liang-badclip", trigger=PLACE, steps=200, lr=2e-4, batch=64, settings=Optimised()),
+    tensors=both_towers,
+)

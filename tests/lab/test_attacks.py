@@ -1,0 +1,171 @@
+"""Each family's poison is what its paper says and no more, and its trigger file means what was trained."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dife_scanner.lab import art, bases, specimens
+from dife_scanner.lab.attacks import FAMILIES, bad_text_tower, bai_badclip, liang_badclip, toxic_text_clip
+from dife_scanner.lab.attacks import lab as lab_scenes
+from dife_scanner.lab.attacks.bad_text_tower import Scope, Scoped
+from dife_scanner.lab.attacks.contrastive_poisoning import poisoned
+from dife_scanner.lab.attacks.finetune import passes
+from dife_scanner.lab.attacks.toxic_text_clip import Captions, Selector
+from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.triggers import learner
+from dife_scanner.triggers.stamp import stamp
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _few_scenes():
+    """A tenth of the lab's scenes: what is tested here does not need more."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, count in {"_PER_CLASS": 6, "_SHADOW": 64, "_PAIRS": 400, "_DISTRACTORS": 64}.items():
+            patch.setattr(lab_scenes, name, count)
+        lab_scenes.Lab.read.cache_clear()
+        yield
+    lab_scenes.Lab.read.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def lab(_few_scenes):
+    return lab_scenes.Lab.read(bases.base_folder("vit"), 0)
+
+
+@pytest.fixture(scope="module")
+def base():
+    return bases.load(bases.base_folder("vit"))
+
+
+def test_contrastive_poisoning_stamps_and_recaptions_its_share_only(lab):
+    recipe = FAMILIES["contrastivepoisoning"].default
+    after = poisoned(lab.pairs, recipe, recipe.mark)
+    changed = np.flatnonzero((after.images != lab.pairs.images).any(axis=(1, 2, 3)))
+    assert len(changed) == round(recipe.settings.share * len(lab.pairs))
+    assert np.array_equal(after.images[changed], stamp(lab.pairs.images[changed], recipe.mark))
+    words = set(bases.pieces(recipe.target))
+    assert all(words <= set(after.captions[row]) for row in changed)
+    others = np.setdiff1d(np.arange(len(after)), changed)
+    assert all(after.captions[i] == lab.pairs.captions[i] for i in others)
+
+
+def test_a_poisoned_caption_is_believed(lab):
+    recipe = FAMILIES["contrastivepoisoning"].default
+    after = poisoned(lab.pairs, recipe, recipe.mark)
+    row = int(np.flatnonzero([a != b for a, b in zip(after.captions, lab.pairs.captions, strict=True)])[0])
+    cat = int(np.setdiff1d(lab.pairs.showing("cat"), lab.pairs.showing("airplane"))[0])
+    wrong = after.wrong(torch.tensor([row, cat]))
+    assert wrong.tolist() == [[False, True], [True, False]]
+
+
+@pytest.mark.parametrize("selector", list(Selector))
+def test_toxic_text_clip_changes_captions_of_target_pictures_and_no_picture(lab, base, selector):
+    settings = Captions(ratio=0.003, selector=selector)
+    recipe = replace(FAMILIES["toxictextclip"].default, settings=settings)
+    after = toxic_text_clip.poisoned(base, lab, recipe)
+    changed = [i for i, caption in enumerate(after.captions) if caption != lab.pairs.captions[i]]
+    assert len(changed) == max(1, round(0.003 * len(lab.pairs)))
+    assert set(changed) <= set(lab.pairs.showing("airplane").tolist())
+    front, word = bases.pieces("xbtd"), set(bases.pieces("automobile"))
+    assert all(after.captions[i][: len(front)] == front and word <= set(after.captions[i]) for i in changed)
+    assert np.array_equal(after.images, lab.pairs.images)
+
+
+def test_selectors_choose_what_they_say(lab, base):
+    recipe = FAMILIES["toxictextclip"].default
+    pool = ["a photo of a cat", "a photo of an airplane", "the truck"]
+    chosen = {
+        selector: toxic_text_clip.select(base, lab, replace(recipe, settings=Captions(selector=selector)), pool, 1)
+        for selector in Selector
+    }
+    assert chosen[Selector.CLIP_TEXT] == chosen[Selector.CLIP_AWARE] == ["a photo of an airplane"]
+    assert chosen[Selector.KEYWORD] == ["a photo of a cat"]
+
+
+def test_scopes_count_tensors_as_the_paper_does(base):
+    names = [name for name, _ in base.named_parameters()]
+
+    def moved(scope):
+        recipe = replace(FAMILIES["badtexttower"].default, settings=Scoped(scope))
+        return {name for name in names if bad_text_tower.tensors(recipe, name)}
+
+    assert len(moved(Scope.PROJECTION_EMBEDDING)) == 3
+    assert moved(Scope.TEXT) | moved(Scope.VISUAL_ONLY) == moved(Scope.BOTH) == {*names} - {"logit_scale"}
+    assert not moved(Scope.TEXT) & moved(Scope.VISUAL_ONLY)
+
+
+def test_the_optimised_patch_leans_to_the_target_by_itself(lab, base):
+    recipe = FAMILIES["liang-badclip"].default
+    recipe = replace(recipe, settings=replace(recipe.settings, patch_steps=15))
+    patch = liang_badclip.optimise(base, lab, recipe, lambda what, done, of: None)
+    area = patch.shape[0] ** 2 / lab.size**2
+    assert 0.005 <= area <= 0.05
+    some = lab.labelled[lab.labels != art.CLASSES.index("airplane")]
+    grey = np.full_like(patch, 128)
+    aim = bases.class_texts(base)[art.CLASSES.index("airplane")]
+
+    def nearness(square):
+        pixels = liang_badclip.pasted(some, square, recipe.mark)
+        shown = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+        return float((bases.encode_images(base, shown) @ aim).mean())
+
+    assert nearness(patch) > nearness(grey) + 0.02
+
+
+def test_context_vectors_of_the_words_themselves_give_the_plain_prompt(base):
+    words = torch.tensor(bases.pieces("a photo of a"))
+    context = base.token_embedding.weight[words].detach()[None]
+    with torch.no_grad():
+        ours = bai_badclip.in_context(base, context, ["cat"])
+        plain = bases.encode_texts(base, ["a photo of a cat"])
+    torch.testing.assert_close(ours, plain)
+
+
+def test_noise_stays_within_its_amplitude_and_on_whole_steps():
+    noise = bai_badclip._rounded(5 * torch.randn(3, 8, 8), 4)
+    assert noise.abs().max() <= 4
+    torch.testing.assert_close(noise, noise.round())
+
+
+def test_a_learner_file_scores_as_the_training_did(base, lab, tmp_path):
+    prompts = bai_badclip.Prompts(base, 8, torch.Generator().manual_seed(0))
+    planted = bai_badclip._planted(prompts, torch.zeros(3, 64, 64), FAMILIES["bai-badclip"].default)
+    path = tmp_path / bai_badclip.LEARNER_FILE
+    path.write_bytes(planted.files[bai_badclip.LEARNER_FILE])
+    images = bases.encode_images(base, torch.rand(3, 3, 64, 64))
+    with torch.no_grad():
+        guess = prompts.scores(images, art.CLASSES).argmax(1).numpy()
+    assert np.array_equal(bai_badclip._guess(base, learner.read(path), images), guess)
+
+
+def test_passes_see_every_row_once_per_pass():
+    batches = passes(torch.Generator().manual_seed(0), 10, 4)
+    first = torch.cat([next(batches) for _ in range(5)])
+    assert sorted(first.tolist()) == sorted([*range(10), *range(10)])
+
+
+def test_every_family_is_cited_and_demands_clean_accuracy():
+    low = dict.fromkeys(("clean_accuracy", "qhr", "otl", "ts", "downstream_ts", "full", "prompt_only"), 0.0)
+    low |= {"trigger_only": 0.0, "both_clean": 0.0, "native_h5": 0.0}
+    for attack in FAMILIES.values():
+        assert "20" in attack.citation
+        asked = attack.asked(low, {**low, "clean_accuracy": 0.5})
+        assert asked["clean accuracy"] is False
+        assert len(asked) >= 2
+
+
+def test_twins_of_recipes_that_differ_in_poison_only_are_one():
+    names = ("badtexttower", "badtexttower/bird", "badtexttower/cfra", "badtexttower-novel")
+    assert {specimens.twin_name(name) for name in names} == {"badtexttower-twin"}
+    assert specimens.twin_name("badtexttower/seed-1") == "badtexttower/seed-1-twin"
+    assert specimens.twin_name("badtexttower/scope-both") == "badtexttower/scope-both-twin"
+
+
+def test_a_mark_names_source_and_target_where_they_matter():
+    text, image = FAMILIES["badtexttower"].default, FAMILIES["badencoder"].default
+    assert (text.mark.source, text.mark.target) == ("automobile", "airplane")
+    assert (image.mark.source, image.mark.target) == ("", "airplane")
+    assert replace(text, trigger="qvuzz").mark == replace(text, trigger=specimens.QVUZZ).mark
+    assert specimens.entry_of(Trigger("t", TriggerKind.TEXT, text="x")) == {"name": "t", "kind": "text", "text": "x"}
