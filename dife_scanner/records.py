@@ -6,11 +6,13 @@ Words are those of `docs/states.md`; the framework's terms come from arXiv 2606.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
-from typing import ClassVar
+from typing import ClassVar, ParamSpec, TypeVar
 
 # --- vocabularies ---------------------------------------------------------------------------------------------
 
@@ -545,17 +547,48 @@ class ComponentRepair:
     drawings: int
 
 
+_P, _T = ParamSpec("_P"), TypeVar("_T")
+_decided: ContextVar[bool] = ContextVar("_decided", default=False)
+
+
+def decided(make: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """`make(...)`, allowed to make a `Diagnosis`. For `core.footprint.diagnose`, which decides one, and
+    `store.codec.restore`, which reads one that was decided and kept; a test sees to it that nothing else calls this.
+    """
+    token = _decided.set(True)
+    try:
+        return make(*args, **kwargs)
+    finally:
+        _decided.reset(token)
+
+
 @dataclass(frozen=True)
 class Diagnosis:
+    """Which component carries the exposure, decided before any profile is measured (paper §5).
+
+    Only `core.footprint.diagnose` makes one; calling this class raises `TypeError`.
+    """
+
     carrier: Carrier
     channel: Channel
     signal: float
     vrs: float
+    """Of a branch swap; after component repair the same ratio with `trigger only` as a10 …"""
     trs: float
+    """… and `prompt only` as a01."""
     css: float
     reason: str
     predicted: tuple[str, ...] = ()
-    """Interfaces that run the carrier and admit the channel: where exposure is expected."""
+    """Interfaces that run the carrier and are well formed under the condition: where exposure is expected."""
+    diagnostic: str = ""
+    """The interface whose readout decided: its cell repeats a11 and never counts as agreement."""
+
+    def __post_init__(self) -> None:
+        if not _decided.get():
+            raise TypeError(
+                "a Diagnosis is decided by core.footprint.diagnose(evidence, condition), "
+                "or read back by store.codec.restore; it cannot be written down"
+            )
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter
 
-T = TypeVar("T")
+from dife_scanner.records import decided
+
+P, T = ParamSpec("P"), TypeVar("T")
 
 
 _adapters: dict[Any, TypeAdapter[Any]] = {}
@@ -35,4 +38,9 @@ def _set(value: object) -> list[str]:
 
 def from_json(kind: type[T], text: str | bytes) -> T:
     """The record again; `from_json(type(r), to_json(r)) == r`."""
-    return _adapter(kind).validate_python(json.loads(text))  # type: ignore[no-any-return]
+    return restore(_adapter(kind).validate_python, json.loads(text))  # type: ignore[no-any-return]
+
+
+def restore(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """`make(...)` for records that were decided before and kept: the store's way back to a `Diagnosis`."""
+    return decided(make, *args, **kwargs)

@@ -1,69 +1,339 @@
-"""The paper's own branch-swap values give the paper's ratios and diagnoses (arXiv 2606.17815, branch-swap table)."""
+"""The paper's own values give the paper's ratios, diagnoses and accounting (arXiv 2606.17815); the rest is ours."""
 
+import copy
+import math
+import pickle
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+import dife_scanner
 from dife_scanner.core import footprint
+from dife_scanner.core.cards import CARDS, Group
+from dife_scanner.core.footprint import Outcome, Profile, account, compare, diagnose, profile_after, ratios
 from dife_scanner.core.statistics import entry_type
-from dife_scanner.records import BranchSwap, Carrier, Cell, Channel, Condition, EntryType, Interval, Measure
+from dife_scanner.core.validity import judge
+from dife_scanner.errors import MeasurementError
+from dife_scanner.records import (
+    BranchSwap,
+    Carrier,
+    Cell,
+    Change,
+    Channel,
+    ComponentRepair,
+    Condition,
+    Diagnosis,
+    Interval,
+    Measure,
+    NotRun,
+    SelectorControl,
+)
+from dife_scanner.store.codec import from_json, restore, to_json
 
 IMAGE = Condition(frozenset({Channel.IMAGE}), target="airplane")
 TEXT = Condition(frozenset({Channel.TEXT}), conditioned_query=True, source="automobile", target="airplane")
-PAPER = {
-    "BadEncoder": ((0.0988, 0.9998, 0.0988, 0.9998), (1.0, 0.0, 0.0), Carrier.VISUAL, IMAGE),
-    "BadTextTower": ((0.0010, 0.0010, 0.9910, 0.9910), (0.0, 1.0, 0.0), Carrier.TEXTUAL, TEXT),
-    "Liang-BadCLIP": ((0.0992, 0.9993, 0.0994, 0.9994), (0.9999, 0.0002, 0.0001), Carrier.VISUAL, IMAGE),
-    "ContrastivePoisoning": ((0.0991, 0.9999, 0.0994, 1.0), (0.9999, 0.0003, 0.0001), Carrier.VISUAL, IMAGE),
-    "ToxicTextCLIP": ((0.0013, 0.0011, 0.0011, 0.0009), (0.5, 0.5, 0.5), Carrier.WEAK, TEXT),
+BOTH = Condition(frozenset({Channel.TEXT, Channel.IMAGE}), False, True, "automobile", "airplane")
+MECHANISM = Condition(frozenset({Channel.PROMPT, Channel.IMAGE}), mechanism=True, target="airplane")
+
+# a00 a10 a01 a11 | signal | VRS TRS CSS as printed
+SWAPS = {
+    "BadEncoder": ((0.0988, 0.9998, 0.0988, 0.9998), 0.9010, (1.0000, 0.0000, 0.0000), Carrier.VISUAL, IMAGE),
+    "BadTextTower": ((0.0010, 0.0010, 0.9910, 0.9910), 0.9900, (0.0000, 1.0000, 0.0000), Carrier.TEXTUAL, TEXT),
+    "Liang-BadCLIP": ((0.0992, 0.9993, 0.0994, 0.9994), 0.9002, (0.9999, 0.0002, 0.0001), Carrier.VISUAL, IMAGE),
+    "ContrastivePoisoning": ((0.0991, 0.9999, 0.0994, 1.0000), 0.9009, (0.9999, 0.0003, 0.0001), Carrier.VISUAL, IMAGE),
+    "ToxicTextCLIP": ((0.0013, 0.0011, 0.0011, 0.0009), 0.0004, (0.5, 0.5, 0.5), Carrier.WEAK, TEXT),
+}
+REPAIR = ComponentRepair(
+    "TS", full=1.0, prompt_only=0.1002, trigger_only=0.0998, both_clean=0.1019, n=10_000, drawings=9
+)
+COLUMNS = (
+    "zero-shot classification",
+    "prompted classification",
+    "targeted retrieval",
+    "image-text retrieval",
+    "text reranking",
+    "downstream classification",
+)
+MATRIX = {  # exposure matrix; None where the paper prints N.E.
+    "BadEncoder": (0.9998, None, None, 0.0001, None, 0.9996),
+    "BadTextTower": (None, 0.991, 1.0, None, 0.965, None),
+    "ToxicTextCLIP": (0.0971, None, None, 0.0009, -0.025, None),
+    "Liang-BadCLIP": (0.9994, None, None, 0.0001, None, 0.9992),
+    "ContrastivePoisoning": (1.0, None, None, 0.0001, None, 1.0),
+    "Bai-BadCLIP": (0.0973, None, None, 0.0010, None, 1.0),
 }
 
 
-@pytest.mark.parametrize("name", PAPER)
-def test_the_papers_values_give_the_papers_ratios_and_diagnosis(name):
-    values, ratios, carrier, condition = PAPER[name]
-    diagnosis = footprint.diagnose(BranchSwap("", *values, n=10_000, drawings=10_000), condition)
+def swap(a00, a10, a01, a11, accuracy=(0.9, 0.9, 0.9, 0.9), **given):
+    return BranchSwap("", a00, a10, a01, a11, 100, 20, accuracy, **given)
+
+
+def cell(interface, delta, *, drawings=20, spread=0.01):
+    """A cell whose interval lies closely around `delta`."""
+    interval = Interval(delta - spread, delta + spread, "")
+    attack = Measure(max(delta, 0.0), interval, 100, drawings)
+    entry = entry_type(interval, drawings)
+    return Cell(interface, "TS", attack, replace(attack, value=0.0), "", delta, interval, entry)
+
+
+def published(name):
+    """The paper's row as a profile; TS counts the target class, so it is taken over its floor of about one tenth."""
+    diagnosis = (
+        diagnose(REPAIR, MECHANISM) if name == "Bai-BadCLIP" else diagnose(swap(*SWAPS[name][0]), SWAPS[name][4])
+    )
+    floor = {"zero-shot classification": 0.1, "downstream classification": 0.1}
+    return profile_after(
+        diagnosis,
+        [cell(i, v - floor.get(i, 0.0)) for i, v in zip(COLUMNS, MATRIX[name], strict=True) if v is not None],
+    )
+
+
+# --- the paper's own figures ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_the_papers_values_give_the_papers_ratios_to_four_decimals_and_its_diagnosis(name):
+    """ToxicTextCLIP too: its printed a-values, all rounded to the fourth decimal, give .5000 three times with
+    ε = 1e-8. At a signal of .0004 the rounding alone could make them anything, which is why rule 1 comes first: weak.
+    """
+    values, signal, printed, carrier, condition = SWAPS[name]
+    diagnosis = diagnose(swap(*values), condition)
     assert diagnosis.carrier is carrier
-    assert (diagnosis.vrs, diagnosis.trs, diagnosis.css) == pytest.approx(ratios, abs=1.1e-4)
+    assert round(diagnosis.signal, 4) == signal
+    assert tuple(round(value, 4) + 0.0 for value in (diagnosis.vrs, diagnosis.trs, diagnosis.css)) == printed
 
 
-def _swap(a00, a10, a01, a11, accuracy=(0.9, 0.9, 0.9, 0.9)):
-    return BranchSwap("", a00, a10, a01, a11, 100, 20, accuracy)
+def test_component_repair_of_a_prompt_mechanism_is_coupled():
+    diagnosis = diagnose(REPAIR, MECHANISM)
+    assert diagnosis.carrier is Carrier.COUPLED
+    assert diagnosis.channel is Channel.PROMPT
+    assert "prompt only 0.100, trigger only 0.100" in diagnosis.reason
+    assert diagnosis.predicted == ("prompted classification",) and diagnosis.diagnostic == "prompted classification"
+
+
+def test_the_papers_accounting():
+    profiles = {name: published(name) for name in MATRIX}
+    outcomes = {name: compare(profile).outcome for name, profile in profiles.items()}
+    assert outcomes == {
+        "BadEncoder": Outcome.MATCH,
+        "BadTextTower": Outcome.MATCH,
+        "Liang-BadCLIP": Outcome.MATCH,
+        "ContrastivePoisoning": Outcome.MATCH,
+        "Bai-BadCLIP": Outcome.BOUNDARY,
+        "ToxicTextCLIP": Outcome.AMBIGUOUS,
+    }
+    accounting = account(profiles.values())
+    assert str(accounting) == "4/4 simple cases matched, 1 boundary, 1 ambiguous, 0 missing"
+    assert account([*profiles.values(), None]).missing == 1
+
+
+# --- rules -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("swap", "carrier"),
+    ("evidence", "carrier"),
     [
-        (_swap(0.1, 0.12, 0.11, 0.13), Carrier.WEAK),
-        (_swap(0.5, 0.4, 0.4, 0.1), Carrier.DEMOTED),
-        (_swap(0.1, 0.9, 0.9, 0.95), Carrier.REDUNDANT),
-        (_swap(0.1, 0.1, 0.1, 0.95), Carrier.INTERACTION),
-        (_swap(0.1, 0.6, 0.4, 0.9), Carrier.AMBIGUOUS),
-        (_swap(0.1, 0.9, 0.1, 0.95, (0.9, 0.1, 0.12, 0.9)), Carrier.NOT_INTERCHANGEABLE),
+        (swap(0.1, 0.12, 0.11, 0.13), Carrier.WEAK),
+        (swap(0.5, 0.4, 0.4, 0.1), Carrier.DEMOTED),
+        (swap(0.1, 0.9, 0.9, 0.95), Carrier.REDUNDANT),
+        (swap(0.1, 0.1, 0.1, 0.95), Carrier.INTERACTION),
+        (swap(0.1, 0.6, 0.4, 0.9), Carrier.AMBIGUOUS),
+        (swap(0.0, 0.70, 0.0, 1.0), Carrier.AMBIGUOUS),
+        (swap(0.0, 0.75, 0.56, 1.0), Carrier.AMBIGUOUS),
+        (swap(0.0, 0.76, 0.55, 1.0), Carrier.VISUAL),
+        (swap(0.1, 0.9, 0.1, 0.95, (0.9, 0.1, 0.12, 0.9)), Carrier.NOT_INTERCHANGEABLE),
+        (swap(0.1, 0.1, 0.1, 0.95, (0.9, 0.1, 0.12, 0.9)), Carrier.NOT_INTERCHANGEABLE),
+        (swap(0.1, 0.9, 0.1, 0.95, (0.9, 0.81, 0.8, 0.9)), Carrier.VISUAL),
     ],
 )
-def test_states_of_ours_beyond_the_papers_four(swap, carrier):
-    assert footprint.diagnose(swap, IMAGE).carrier is carrier
+def test_branch_swap_rules_and_states_of_ours_beyond_the_papers_four(evidence, carrier):
+    assert diagnose(evidence, IMAGE).carrier is carrier
+
+
+def test_towers_that_aligning_did_not_help_are_said_to_be_so():
+    before = (0.9, 0.1, 0.1, 0.9)
+    turned = swap(0.1, 0.9, 0.1, 0.95, (0.9, 0.6, 0.6, 0.9), aligned=True, mixed_accuracy_before=before)
+    diagnosis = diagnose(turned, IMAGE)
+    assert diagnosis.carrier is Carrier.NOT_INTERCHANGEABLE
+    assert "still loses clean accuracy after they were aligned" in diagnosis.reason
+    assert diagnosis.predicted == ()
+
+
+@pytest.mark.parametrize(
+    ("full", "prompt_only", "trigger_only", "both_clean", "carrier"),
+    [
+        (1.0, 0.19, 0.01, 0.1, Carrier.COUPLED),
+        (0.36, 0.1, 0.1, 0.1, Carrier.COUPLED),
+        (0.34, 0.1, 0.1, 0.1, Carrier.INTERACTION),
+        (1.0, 0.3, 0.1, 0.1, Carrier.INTERACTION),
+        (1.0, 0.1, 0.98, 0.1, Carrier.VISUAL),
+        (1.0, 0.98, 0.1, 0.1, Carrier.TEXTUAL),
+        (1.0, 0.98, 0.97, 0.1, Carrier.REDUNDANT),
+        (1.0, 0.5, 0.5, 0.1, Carrier.AMBIGUOUS),
+        (0.12, 0.1, 0.1, 0.1, Carrier.WEAK),
+        (0.01, 0.1, 0.1, 0.1, Carrier.DEMOTED),
+    ],
+)
+def test_component_repair_rules(full, prompt_only, trigger_only, both_clean, carrier):
+    repair = ComponentRepair("TS", full, prompt_only, trigger_only, both_clean, 100, 20)
+    assert diagnose(repair, MECHANISM).carrier is carrier
+
+
+rates = st.floats(0, 1)
+
+
+@given(rates, rates, rates, rates)
+def test_ratios_are_symmetric_in_the_branches_and_no_decision_is_coupled_without_repair(a00, a10, a01, a11):
+    one, other = ratios(a00, a10, a01, a11), ratios(a00, a01, a10, a11)
+    assert (one.vrs, one.trs, one.css) == (other.trs, other.vrs, other.css)
+    mirrored = {Carrier.VISUAL: Carrier.TEXTUAL, Carrier.TEXTUAL: Carrier.VISUAL}
+    carrier = diagnose(swap(a00, a10, a01, a11), BOTH).carrier
+    assert diagnose(swap(a00, a01, a10, a11), BOTH).carrier is mirrored.get(carrier, carrier)
+    assert carrier is not Carrier.COUPLED
+
+
+def test_evidence_of_the_wrong_kind_and_values_that_are_not_finite_are_named_errors():
+    with pytest.raises(MeasurementError, match="component repair, not from a BranchSwap"):
+        diagnose(swap(0, 0, 0, 1), MECHANISM)
+    with pytest.raises(MeasurementError, match="a branch swap, not from a ComponentRepair"):
+        diagnose(REPAIR, IMAGE)
+    with pytest.raises(MeasurementError, match="not finite"):
+        diagnose(swap(0, 0, 0, math.nan), IMAGE)
+
+
+# --- predictions -----------------------------------------------------------------------------------------------
 
 
 def test_carrier_is_not_channel():
     """A visual carrier under a text trigger predicts text interfaces, not the image ones (visual-only control)."""
-    diagnosis = footprint.diagnose(_swap(0.0, 0.99, 0.0, 0.99), TEXT)
+    diagnosis = diagnose(swap(0.0, 0.99, 0.0, 0.99), TEXT)
     assert diagnosis.carrier is Carrier.VISUAL
     assert {"prompted classification", "targeted retrieval", "text reranking"} <= set(diagnosis.predicted)
     assert not {"downstream classification", "planted-image retrieval", "prompt embeddings"} & set(diagnosis.predicted)
 
 
-def _cell(interface, low, high):
-    measure = Measure(high, Interval(low, high, ""), 24, 12)
-    entry = entry_type(Interval(low, high, ""), 12)
-    return Cell(interface, "TS", measure, replace(measure, value=0.0), "", high, Interval(low, high, ""), entry)
+def test_a_textual_carrier_under_a_text_trigger_predicts_every_text_interface():
+    diagnosis = diagnose(swap(0.0, 0.0, 0.99, 0.99), TEXT)
+    well_formed = [card.interface for card in CARDS if judge(card, TEXT) is None]
+    assert list(diagnosis.predicted) == well_formed and len(well_formed) == 13
+    native = tuple(card for card in CARDS if card.group is Group.NATIVE)
+    assert set(diagnose(swap(0.0, 0.0, 0.99, 0.99), TEXT, native).predicted) < set(well_formed)
 
 
-def test_agreement_counts_predicted_interfaces_and_names_the_unexpected():
-    diagnosis = footprint.diagnose(_swap(0.0, 0.0, 0.99, 0.99), TEXT)
-    profile = (_cell("prompted classification", 0.9, 1.0), _cell("text reranking", 0.0, 0.1))
-    assert footprint.agreement(diagnosis, profile) == "1 of 2 predicted interfaces are exposed"
-    weak = footprint.diagnose(_swap(0.0, 0.0, 0.01, 0.01), TEXT)
-    assert "yet exposed through prompted classification" in footprint.agreement(weak, profile)
-    assert profile[0].entry is EntryType.EXPOSED
+@pytest.mark.parametrize(
+    ("condition", "own"),
+    [
+        (IMAGE, "zero-shot classification"),
+        (BOTH, "zero-shot classification"),
+        (TEXT, "prompted classification"),
+    ],
+)
+def test_the_diagnostics_own_cell_never_counts(condition, own):
+    diagnosis = diagnose(swap(0.0, 0.0, 0.99, 0.99), condition)
+    assert diagnosis.diagnostic == own
+    agreement = compare(profile_after(diagnosis, [cell(own, 0.9)]))
+    assert (agreement.text, agreement.outcome) == ("no other predicted interface was measured", Outcome.MISSING)
+
+
+def test_agreement_counts_other_predicted_interfaces_and_names_what_contradicts():
+    textual = diagnose(swap(0.0, 0.0, 0.99, 0.99), TEXT)
+    borne_out = [cell("prompted classification", 0.9), cell("text reranking", 0.9), cell("caption retrieval", 0.0)]
+    agreement = compare(profile_after(textual, borne_out))
+    assert agreement.text == "1 of 2 other predicted interfaces are exposed; not exposed: caption retrieval"
+    assert agreement.outcome is Outcome.MATCH
+    agreement = compare(profile_after(textual, [*borne_out, cell("planted-image retrieval", 0.9)]))
+    assert agreement.text.endswith("; exposed, not predicted: planted-image retrieval")
+    assert agreement.outcome is Outcome.MISMATCH
+    less = compare(profile_after(textual, [*borne_out, cell("proxy selection", 0.0)]))
+    assert less.outcome is Outcome.MISMATCH
+
+
+def test_what_has_no_number_or_too_few_drawings_is_in_no_denominator():
+    textual = diagnose(swap(0.0, 0.0, 0.99, 0.99), TEXT)
+    share = Measure(0.9, Interval(0.9, 0.9, ""), 10, 10)
+    entries = [
+        cell("text reranking", 0.9),
+        cell("caption retrieval", 0.9, drawings=3),
+        NotRun("proxy selection", "not asked"),
+        SelectorControl("generator selection", "Sel@1", share, share, Change(0.9, share.interval), "no text trigger"),
+    ]
+    assert compare(profile_after(textual, entries)).text == "1 of 1 other predicted interfaces are exposed"
+
+
+def test_a_diagnosis_that_names_no_component_says_whether_something_is_exposed_all_the_same():
+    weak = diagnose(swap(0.0, 0.0, 0.01, 0.01), TEXT)
+    quiet, loud = (compare(profile_after(weak, [cell("text reranking", delta)])) for delta in (0.0, 0.9))
+    assert quiet.text == "weak: no component is named, and no other interface is exposed"
+    assert loud.text == "weak: yet exposed through text reranking"
+    assert quiet.outcome is loud.outcome is Outcome.AMBIGUOUS
+
+
+# --- diagnose, freeze, compare: a matter of types ------------------------------------------------------------
+
+
+def test_a_diagnosis_can_only_be_decided_never_written_down_or_changed():
+    textual = diagnose(swap(0.0, 0.0, 0.99, 0.99), TEXT)
+    with pytest.raises(TypeError, match=r"core\.footprint\.diagnose"):
+        Diagnosis(Carrier.VISUAL, Channel.IMAGE, 1.0, 1.0, 0.0, 0.0, "because I say so")
+    with pytest.raises(TypeError, match=r"core\.footprint\.diagnose"):
+        replace(textual, carrier=Carrier.VISUAL)
+    with pytest.raises(AttributeError):
+        textual.carrier = Carrier.VISUAL
+    diagnose(swap(0.0, 0.0, 0.99, 0.99), TEXT)
+    with pytest.raises(TypeError):  # the permission does not outlive a decision
+        Diagnosis(Carrier.VISUAL, Channel.IMAGE, 1.0, 1.0, 0.0, 0.0, "")
+
+
+def test_the_store_and_another_process_get_a_diagnosis_back_as_it_was():
+    textual = diagnose(swap(0.0, 0.0, 0.99, 0.99), TEXT)
+    assert from_json(Diagnosis, to_json(textual)) == textual
+    assert pickle.loads(pickle.dumps(textual)) == copy.deepcopy(textual) == textual
+    kept = restore(Diagnosis, Carrier.VISUAL, Channel.IMAGE, 1.0, 1.0, 0.0, 0.0, "kept")
+    assert profile_after(kept, []).diagnosis is kept
+
+
+def test_a_profile_needs_a_diagnosis_first_and_compare_needs_a_profile():
+    textual, asked = diagnose(swap(0.0, 0.0, 0.99, 0.99), TEXT), []
+
+    def measuring():
+        asked.append("measured")
+        yield cell("text reranking", 0.9)
+
+    with pytest.raises(TypeError, match="after a Diagnosis"):
+        profile_after(None, measuring())
+    assert asked == [], "cells were measured before there was a diagnosis"
+    with pytest.raises(TypeError, match="profile_after"):
+        Profile(textual, (cell("text reranking", 0.9),))
+    with pytest.raises(TypeError, match="not a tuple"):
+        compare((textual, (cell("text reranking", 0.9),)))
+    profile = profile_after(textual, measuring())
+    assert profile.entries == (cell("text reranking", 0.9),) and profile.diagnosis is textual
+    with pytest.raises(AttributeError):
+        profile.entries = ()
+
+
+def test_nobody_but_the_diagnosis_and_the_store_may_make_one():
+    calls = {
+        file.relative_to(Path(dife_scanner.__file__).parent).as_posix()
+        for file in Path(dife_scanner.__file__).parent.rglob("*.py")
+        if re.search(r"\bdecided\(|import .*\bdecided\b", file.read_text(encoding="utf-8"))
+    }
+    assert calls == {"records.py", "core/footprint.py", "store/codec.py"}
+
+
+def test_only_the_store_restores():
+    package = Path(dife_scanner.__file__).parent
+    users = {
+        file.parent.name
+        for file in package.rglob("*.py")
+        if re.search(r"codec import .*\brestore\b|\bcodec\.restore\(", file.read_text(encoding="utf-8"))
+    }
+    assert users <= {"store"}
+
+
+def test_the_constants_are_the_papers_and_ours():
+    assert (footprint.SIGNAL_FLOOR, footprint.DOMINANT, footprint.MARGIN, footprint.EPSILON) == (0.05, 0.70, 0.20, 1e-8)

@@ -41,6 +41,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.store import evidence, jobs, outbox, polls
+from dife_scanner.store.codec import restore
 from dife_scanner.store.db import Store, now
 
 ENDPOINT = "http://127.0.0.1:8123"
@@ -174,7 +175,8 @@ def make_audit(name: str = "org/model-1", *, verdict: Verdict = Verdict.FLAGGED,
         "branch_swap": BranchSwap("QHR", 0.004, 0.004, 0.991, 0.991, 200, 10, (0.81, 0.80, 0.79, 0.79))
         if flagged
         else None,
-        "diagnosis": Diagnosis(
+        "diagnosis": restore(
+            Diagnosis,
             Carrier.TEXTUAL,
             Channel.TEXT,
             signal=0.987,
@@ -293,7 +295,8 @@ def visual_audit(name: str, home: Path) -> Audit:
         trigger=PATCH_TRIGGER,
         signatures=(signature(PATCH_TRIGGER.name, 0.0004, trigger=PATCH_TRIGGER),),
         branch_swap=BranchSwap("zero-shot TS", 0.099, 0.999, 0.099, 0.999, 200, 10, (0.81, 0.80, 0.81, 0.80)),
-        diagnosis=Diagnosis(
+        diagnosis=restore(
+            Diagnosis,
             Carrier.VISUAL,
             Channel.IMAGE,
             0.9,

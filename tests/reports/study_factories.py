@@ -29,6 +29,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.reports.study import Failure, Study, study
+from dife_scanner.store.codec import restore
 
 HOSTILE = "=cmd|' /C'!A0 <img src=x> $\\frac{a}{0}$ **b** [x](y)\x1b[2J\u202e\nname"
 TEXT = Trigger("text-xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
@@ -93,8 +94,8 @@ def audit(name="lab/model", trigger=TEXT, condition=TEXT_CONDITION, *, attack=0.
         "signatures": (),
         "trigger": trigger,
         "branch_swap": BranchSwap("QHR", 0.001, 0.001, 0.991, 0.991, 200, 10, (0.8, 0.8, 0.79, 0.79)),
-        "diagnosis": Diagnosis(
-            Carrier.TEXTUAL, condition.channel, 0.99, 0.0, 1.0, 0.0, "the text tower alone carries 100%"
+        "diagnosis": restore(
+            Diagnosis, Carrier.TEXTUAL, condition.channel, 0.99, 0.0, 1.0, 0.0, "the text tower alone carries 100%"
         ),
         "profile": profile(condition, attack, reference),
         "agreement": "5 of 5 predicted interfaces are exposed",
@@ -128,7 +129,9 @@ def whole() -> Study:
         PATCH,
         IMAGE_CONDITION,
         branch_swap=BranchSwap("zero-shot TS", 0.0988, 0.9998, 0.0988, 0.9998, 200, 10),
-        diagnosis=Diagnosis(Carrier.VISUAL, Channel.IMAGE, 0.901, 1.0, 0.0, 0.0, "the image tower alone carries it"),
+        diagnosis=restore(
+            Diagnosis, Carrier.VISUAL, Channel.IMAGE, 0.901, 1.0, 0.0, 0.0, "the image tower alone carries it"
+        ),
     )
     mechanism = audit(
         "lab/prompt",
@@ -136,8 +139,8 @@ def whole() -> Study:
         MECHANISM,
         branch_swap=None,
         repair=ComponentRepair("TS", 1.0, 0.1002, 0.0998, 0.1019, 200, 10),
-        diagnosis=Diagnosis(
-            Carrier.COUPLED, Channel.PROMPT, 0.898, 0.0, 0.0, 1.0, "only the whole mechanism is exposed"
+        diagnosis=restore(
+            Diagnosis, Carrier.COUPLED, Channel.PROMPT, 0.898, 0.0, 0.0, 1.0, "only the whole mechanism is exposed"
         ),
     )
     named = [("textual", text), ("patch", image), ("prompt", mechanism), (HOSTILE, replace(text, profile=tuple(odd)))]

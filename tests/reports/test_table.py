@@ -31,6 +31,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.reports import table
+from dife_scanner.store.codec import restore
 
 HOSTILE = "evil\x1b]0;owned\x07\x1b[2J\u202e\u200b[bold red]x[/]/\r\nname"
 REF = ModelRef("org/model", "ab" * 20)
@@ -58,7 +59,7 @@ def audit():
         text_tower="2" * 64, image_tower_same=True, text_tower_same=False, audit_version="dife-1", budget="default",
         seed=0, signatures=(SignatureResult(trigger, 0.97, 0.99, 0.01, 3e-5, 8e-4, 15),), trigger=trigger,
         branch_swap=BranchSwap("QHR", 0.01, 0.01, 0.99, 0.99, 10, 5, (0.9, 0.9, 0.9, 0.9)),
-        diagnosis=Diagnosis(Carrier.TEXTUAL, Channel.TEXT, 0.98, 0.0, 1.0, 0.0, "text tower alone carries it"),
+        diagnosis=restore(Diagnosis, Carrier.TEXTUAL, Channel.TEXT, 0.98, 0.0, 1.0, 0.0, "text tower alone carries it"),
         profile=(
             cell(),
             NotEvaluable("downstream classification", Category.NO_VISUAL, "takes no text"),

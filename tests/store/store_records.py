@@ -34,6 +34,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.store import Store, jobs
+from dife_scanner.store.codec import restore
 
 
 def make_ref(name: str = "org/clip", revision: str = "a" * 40) -> ModelRef:
@@ -60,7 +61,9 @@ def make_audit(audit_id: str = "aud1", identity: str = "id1", **changes: Any) ->
         "signatures": (SignatureResult(trigger, 0.5, 0.9, 0.0, 0.01, 0.02, 8),),
         "trigger": trigger,
         "branch_swap": BranchSwap("zero-shot", 0.0, 0.0, 1.0, 1.0, 40, 8),
-        "diagnosis": Diagnosis(Carrier.TEXTUAL, Channel.TEXT, 1.0, 0.0, 1.0, 0.0, "text tower", ("zero-shot",)),
+        "diagnosis": restore(
+            Diagnosis, Carrier.TEXTUAL, Channel.TEXT, 1.0, 0.0, 1.0, 0.0, "text tower", ("zero-shot",)
+        ),
         "profile": (
             Cell("zero-shot", "TS", measure, measure, "base", 0.8, interval, EntryType.EXPOSED, {"leak": 0.01}),
             Cell(

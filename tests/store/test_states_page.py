@@ -33,6 +33,7 @@ def table(heading: str) -> dict[str, tuple[str, str]]:
         ("entry", EntryType),
         ("category", Category),
         ("carrier", Carrier),
+        ("agreement", footprint.Outcome),
         ("triage", TriageState),
     ],
 )
@@ -58,6 +59,9 @@ def test_the_constants_are_those_of_the_code() -> None:
         ("more than 0.70 of the effect, 0.20 ahead", footprint.DOMINANT),
         ("less than 0.05", footprint.SIGNAL_FLOOR),
         ("more than 0.10 of clean accuracy", footprint.MIXED_ACCURACY_LOSS),
+        ("mechanism stands 0.25 or more", footprint.MECHANISM_FLOOR),
+        ("variant within 0.10 of it", footprint.REPAIR_TOLERANCE),
+        ("at least 0.5 of the measured", footprint.AGREEMENT_SHARE),
         ("at 0.5 or above", verdict.DEMONSTRATED_CUT),
     ):
         assert text in PAGE and str(value) in text.replace("0.70", "0.7").replace("0.10", "0.1")

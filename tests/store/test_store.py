@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import itertools
+import json
 import os
 import sqlite3
 import stat
@@ -19,7 +21,20 @@ from store_records import make_alert, make_audit, make_finding, make_ref
 
 import dife_scanner
 from dife_scanner.errors import HomeUnwritable, NewerSchema, NotFound, StoreCorrupt, UsageError
-from dife_scanner.records import JobState, Reference, TriageState, Verdict
+from dife_scanner.records import (
+    Audit,
+    Category,
+    Channel,
+    Condition,
+    JobState,
+    NotEvaluable,
+    NotRun,
+    PoolItem,
+    PoolManifest,
+    Reference,
+    TriageState,
+    Verdict,
+)
 from dife_scanner.store import (
     LeaseLost,
     Store,
@@ -419,6 +434,45 @@ def test_records_survive_json(store: Store) -> None:
     assert from_json(type(audit), to_json(audit)) == audit
     with pytest.raises(ValueError, match="JSON"):
         to_json(dataclasses.replace(audit, seconds=float("nan")))
+
+
+def test_equal_records_are_equal_text_though_a_set_has_no_order() -> None:
+    channels = (Channel.TEXT, Channel.IMAGE, Channel.PROMPT)
+    written = {to_json(Condition(frozenset(order))) for order in itertools.permutations(channels)}
+    assert written == {
+        '{"channels":["image","prompt mechanism","text"],"conditioned_query":false,'
+        '"mechanism":false,"source":"","target":""}'
+    }
+    with pytest.raises(TypeError, match="no place in a record"), pytest.warns(UserWarning, match="Expected `str`"):
+        to_json(dataclasses.replace(make_audit(), versions={"torch": object()}))  # type: ignore[dict-item]
+
+
+def test_a_pool_manifest_is_stored_under_its_digest(store: Store) -> None:
+    manifest = PoolManifest("p", "captions", 3, "1", (PoolItem("a", "f" * 64, "a cät"),), ((0,),), ((0,),), ("q",))
+    text = to_json(manifest)
+    assert text == manifest.json() and from_json(PoolManifest, text) == manifest
+    assert evidence.put(store.home, text.encode("ascii"), ".json") == manifest.digest
+    assert dataclasses.replace(manifest, seed=4).digest != manifest.digest
+
+
+def test_profiles_kept_before_there_were_five_kinds_of_line_are_still_read() -> None:
+    old = json.loads(to_json(make_audit()))
+    del old["condition"], old["repair"]
+    old["profile"] = [
+        {
+            "interface": "zero-shot",
+            "absence": "N.E.",
+            "category": "no visual trigger channel",
+            "reason": "no text enters",
+        },
+        {"interface": "reranking", "absence": "not run", "category": "", "reason": "did not ask"},
+    ]
+    read = from_json(Audit, json.dumps(old))
+    assert read.condition is None and read.repair is None
+    assert read.profile == (
+        NotEvaluable("zero-shot", Category.NO_VISUAL, "no text enters"),
+        NotRun("reranking", "did not ask"),
+    )
 
 
 def test_hostile_strings_are_kept_as_text(store: Store) -> None:
