@@ -351,9 +351,10 @@ def licence(folder: Path, name: str) -> dict[str, str]:
 _NOTICE = """# Drawings: authors and licences
 
 The probe pictures, the lab sheet, the scene sheet and both bases in this folder are made from the drawing sets
-below, taken in their Iconify form (npm `@iconify-json/SET`). Probe pictures and both sheets contain the drawings themselves,
-scaled, turned, sometimes tinted, and placed on generated backgrounds; `probes/probes.json` and `probes/scenes.json`
-name set, drawing and licence of every picture. The bases are weights trained on scenes of the sets marked *trained*.
+below, taken in their Iconify form (npm `@iconify-json/SET`). Probe pictures and both sheets contain the drawings
+themselves, scaled, turned, sometimes tinted, and placed on generated backgrounds; `probes/probes.json` and
+`probes/scenes.json` name set, drawing and licence of every picture. The bases are weights trained on scenes of the
+sets marked *trained*.
 
 Sets marked *share-alike* are used for weights, and for pictures only where a class has too few drawings without
 them; pictures that hold such a drawing are under the same licence.

@@ -1,7 +1,10 @@
 """Populations: what interface cards are asked over, fixed before any scoring, each with its manifest."""
 
+from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.composed import bundled
+from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.audit.populations.manifest import of_split, rebuild, verify
+from dife_scanner.audit.populations.own import read
 from dife_scanner.audit.populations.pool import (
     CAPTION_LISTS,
     CAPTIONS,
@@ -18,10 +21,13 @@ __all__ = [
     "GENERATOR_GROUPS",
     "KINDS",
     "PROXY_GROUPS",
+    "Captioned",
+    "Labelled",
     "Pool",
     "Query",
     "bundled",
     "of_split",
+    "read",
     "rebuild",
     "verify",
 ]

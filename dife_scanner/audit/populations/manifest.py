@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dife_scanner.audit.populations import composed
+from dife_scanner.audit.populations.captioned import VERSION as OWN_VERSION
+from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.errors import ManifestMismatch
 from dife_scanner.audit.populations.pool import Pool, picture_hashes
 from dife_scanner.audit.probes import Split
@@ -37,29 +39,40 @@ def of_split(
     return PoolManifest(name=f"{name} | {split.name}", kind=LABELLED, seed=seed, version=version, items=items)
 
 
-def rebuild(manifest: PoolManifest, *, class_names: Sequence[str] = (), cache: Path | None = None) -> Pool:
-    """The bundled pool that a manifest describes, drawn again and checked against it.
+def rebuild(
+    manifest: PoolManifest,
+    *,
+    class_names: Sequence[str] = (),
+    cache: Path | None = None,
+    data: Captioned | None = None,
+) -> Pool:
+    """The pool that a manifest describes, drawn again and checked against it.
 
-    Raises `ManifestMismatch` where the manifest is of another version or of no bundled pool, or where the pool that
-    comes out is not the same; the message names the first difference.
+    A bundled pool needs nothing else; a pool of somebody's own data is drawn from `data`, read again. Raises
+    `ManifestMismatch` where the manifest is of another version or of other data, or where the pool that comes out is
+    not the same; the message names the first difference.
     """
     parts = manifest.name.split(" | ")
-    if len(parts) != 5 or parts[0] != composed.ORIGIN:
+    origin, version = (data.name, OWN_VERSION) if data else (composed.ORIGIN, composed.version())
+    if len(parts) != 5 or parts[0] != origin:
         raise ManifestMismatch(
-            "this pool was not drawn from the bundled scenes", "read the data it came from again", pool=manifest.name
+            f"this pool was not drawn from {origin}", "give the data that it came from", pool=manifest.name
         )
-    _, kind, source, target, budget = parts
-    if manifest.version != composed.version():
+    if manifest.version != version:
         raise ManifestMismatch(
-            f"the pool was drawn by {manifest.version}, this program has {composed.version()}",
+            f"the pool was drawn by {manifest.version}, this program has {version}",
             "install the version that made the audit",
             pool=manifest.name,
         )
-    pool = composed.bundled(kind, source, target, budget, manifest.seed, class_names=class_names, cache=cache)
+    _, kind, source, target, budget = parts
+    if data:
+        pool = data.pool(kind, source, target, budget, manifest.seed, class_names=class_names)
+    else:
+        pool = composed.bundled(kind, source, target, budget, manifest.seed, class_names=class_names, cache=cache)
     if difference := verify(pool, manifest):
         raise ManifestMismatch(
             difference,
-            "the stored manifest was changed, or another Pillow rounds pixels differently",
+            "the manifest or the data was changed, or another Pillow rounds pixels differently",
             pool=manifest.name,
         )
     return pool

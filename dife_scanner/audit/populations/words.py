@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "airplane": ("plane", "aircraft", "jet"),
@@ -38,19 +39,22 @@ def terms(class_name: str) -> tuple[str, ...]:
 
 
 def word_in(text: str, words: Sequence[str]) -> str:
-    """The first of `words` that stands in `text` as a word of its own, in singular or plural; empty where none does.
+    """The first place in `text` where one of `words` stands as a word of its own, in singular or plural; else empty.
 
-    Returns the word as it is written in the text, so that a trigger can be placed beside it.
+    Returns the word as it is written there, so that a trigger can be placed beside it.
 
-    >>> word_in("Two cars and a scar", ["car"])
+    >>> word_in("Two cars and a scar", ("automobile", "car"))
     'cars'
-    >>> word_in("a carpet", ["car"])
+    >>> word_in("a carpet", ("car",))
     ''
     """
-    for word in words:
-        if found := re.search(rf"\b{re.escape(word)}(?:s|es)?\b", text, re.IGNORECASE):
-            return found.group()
-    return ""
+    found = _pattern(tuple(words)).search(text)
+    return found.group() if found else ""
+
+
+@lru_cache(maxsize=256)
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(re.escape(word) for word in words)})(?:s|es)?\b", re.IGNORECASE)
 
 
 def with_article(noun: str) -> str:

@@ -1,0 +1,110 @@
+"""CIFAR-10 as its authors distribute it: the binary version, as a folder or inside its archive.
+
+Each file holds rows of 3,073 bytes: a label, then 1,024 red, green and blue values of a 32 × 32 picture. The pickled
+Python version runs code when it is read, and is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.audit.populations.errors import DataError, UnsafeFormat
+from dife_scanner.audit.populations.labelled import Labelled
+from dife_scanner.core.plain import plain
+from dife_scanner.errors import LimitExceeded
+
+SIDE = 32
+ROW = 1 + 3 * SIDE * SIDE
+MAX_BYTES = 64 * 2**20
+"""Of one batch; the authors' have 30,730,000."""
+MAX_MEMBERS = 100
+
+_BATCH = re.compile(r"(?:data_batch_[0-9]+|test_batch)\.bin")
+_PICKLED = re.compile(r"data_batch_[0-9]+|test_batch|batches\.meta")
+_NAMES = "batches.meta.txt"
+_ADVICE = "take the binary version, cifar-10-binary.tar.gz, or the Hub's parquet files"
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder holds CIFAR batches of either kind."""
+    return any(_BATCH.fullmatch(p.name) or _PICKLED.fullmatch(p.name) for p in path.iterdir())
+
+
+def read(path: Path) -> Labelled:
+    """The batches in a folder or a tar archive. Raises `UnsafeFormat`, `DataError`, `LimitExceeded`."""
+    files = _from_folder(path) if path.is_dir() else _from_archive(path)
+    if not any(_BATCH.fullmatch(name) for name in files) and any(_PICKLED.fullmatch(name) for name in files):
+        raise UnsafeFormat(f"{path} holds pickled batches, which run code when they are read", _ADVICE)
+    batches = {name: _rows(name, raw) for name, raw in sorted(files.items()) if _BATCH.fullmatch(name)}
+    if not batches or _NAMES not in files:
+        raise DataError(f"{path} holds no data_batch_*.bin or test_batch.bin beside a {_NAMES}", _ADVICE)
+    names = tuple(files[_NAMES].decode("ascii", "replace").split())
+    rows = np.concatenate(list(batches.values()))
+    labels = rows[:, 0].astype(np.int64)
+    if int(labels.max()) >= len(names):
+        raise DataError(f"{path} has the label {labels.max()}, and {_NAMES} names {len(names)} classes", _ADVICE)
+
+    def load(chosen: Sequence[int]) -> NDArray[np.uint8]:
+        planes = rows[list(chosen), 1:].reshape(-1, 3, SIDE, SIDE)
+        return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+
+    return Labelled(
+        name=path.name,
+        class_names=tuple(plain(name, 40) for name in names),
+        labels=labels,
+        ids=tuple(f"{name}#{row}" for name, batch in batches.items() for row in range(len(batch))),
+        load=load,
+        held_out=np.array([name.startswith("test") for name, batch in batches.items() for _ in batch]),
+    )
+
+
+def _rows(name: str, raw: bytes) -> NDArray[np.uint8]:
+    if not raw or len(raw) % ROW:
+        raise DataError(f"{name} has {len(raw)} bytes, which is no multiple of {ROW}", _ADVICE)
+    return np.frombuffer(raw, np.uint8).reshape(-1, ROW)
+
+
+def _from_folder(path: Path) -> dict[str, bytes]:
+    """Names to bytes; pickled files only by name."""
+    found: dict[str, bytes] = {}
+    for file in sorted(path.iterdir()):
+        if _PICKLED.fullmatch(file.name):
+            found[file.name] = b""
+        elif _wanted(file.name) and file.is_file():
+            _check_size(file.name, file.stat().st_size)
+            found[file.name] = file.read_bytes()
+    return found
+
+
+def _from_archive(path: Path) -> dict[str, bytes]:
+    """As `_from_folder`, from a tar archive read front to back in memory: nothing is written to disk."""
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path, "r|*") as archive:
+            for number, member in enumerate(archive):
+                if number >= MAX_MEMBERS:
+                    raise LimitExceeded(f"{path} has more than {MAX_MEMBERS} members", _ADVICE)
+                _check_size(member.name, member.size)
+                name = member.name.rpartition("/")[2]
+                if not member.isfile() or not (_wanted(name) or _PICKLED.fullmatch(name)):
+                    continue
+                opened = archive.extractfile(member)
+                found[name] = b"" if opened is None or not _wanted(name) else opened.read()
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise DataError(f"{path} is no tar archive that can be read", _ADVICE) from error
+    return found
+
+
+def _wanted(name: str) -> bool:
+    return name == _NAMES or bool(_BATCH.fullmatch(name))
+
+
+def _check_size(name: str, size: int) -> None:
+    if size > MAX_BYTES:
+        raise LimitExceeded(f"{plain(name, 80)} has {size} bytes, the limit is {MAX_BYTES}", _ADVICE)

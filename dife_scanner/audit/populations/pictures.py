@@ -1,0 +1,77 @@
+"""Somebody's pictures, decoded within limits. Nothing here trusts a file: not its size, not its header."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.audit.populations.errors import UnreadablePicture
+from dife_scanner.core.plain import plain
+from dife_scanner.errors import LimitExceeded
+
+SIDE = 224
+"""Pictures larger than this are brought down to it: no model here looks at more."""
+MAX_BYTES = 64 * 2**20
+"""Of one encoded picture."""
+MAX_PIXELS = 100_000_000
+MAX_PICTURES = 2_000_000
+FORMATS = ("JPEG", "PNG", "WEBP")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+_REMOVE = "remove it, or replace it with a JPEG, PNG or WebP picture"
+
+
+def read(path: Path) -> NDArray[np.uint8]:
+    """The picture in a file, as `decode` gives it."""
+    what = plain(str(path), 200)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise LimitExceeded(f"{what} has more than {MAX_BYTES} bytes", _REMOVE)
+        raw = path.read_bytes()
+    except OSError as error:
+        raise UnreadablePicture(f"{what} cannot be read: {error.strerror}", _REMOVE) from error
+    return decode(raw, what)
+
+
+def decode(raw: bytes, what: str) -> NDArray[np.uint8]:
+    """The square middle of a picture, uint8 [s, s, 3] with s = min(shorter side, SIDE).
+
+    `what` names the picture in errors. Raises `UnreadablePicture` for anything but a whole JPEG, PNG or WebP, and
+    `LimitExceeded` for more bytes or pixels than the limits.
+    """
+    from PIL import Image
+
+    if len(raw) > MAX_BYTES:
+        raise LimitExceeded(f"{what} has more than {MAX_BYTES} bytes", _REMOVE)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(BytesIO(raw), formats=FORMATS) as opened:
+                if opened.width * opened.height > MAX_PIXELS:
+                    raise LimitExceeded(f"{what} has {opened.width} × {opened.height} pixels", _REMOVE)
+                picture = opened.convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise LimitExceeded(f"{what} has more than {MAX_PIXELS} pixels", _REMOVE) from error
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError, OverflowError) as error:
+        raise UnreadablePicture(f"{what} is no picture that can be read", _REMOVE) from error
+    short = min(picture.size)
+    side = min(short, SIDE)
+    left, top = (picture.width - short) // 2, (picture.height - short) // 2
+    box = (left, top, left + short, top + short)
+    return np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC, box=box))
+
+
+def stack(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Square pictures as one array [n, s, s, 3]: as they are where all have one size, else all of side `SIDE`."""
+    from PIL import Image
+
+    if len({picture.shape for picture in pictures}) == 1:
+        return np.stack(pictures)
+    grown = [Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for picture in pictures]
+    return np.stack([np.asarray(picture) for picture in grown])
