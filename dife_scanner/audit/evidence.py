@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import sha256
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.sides import Side, readout
-from dife_scanner.records import Channel, EvidenceFile, Trigger
+from dife_scanner.audit.sides import Side, image_part, readout, reads_hit_rate
+from dife_scanner.records import EvidenceFile, PoolManifest, Trigger
 from dife_scanner.triggers.stamp import picture, stamp, write
 
 EXAMPLES = 4
@@ -21,11 +22,19 @@ Stored = tuple[EvidenceFile, bytes]
 def pictures(side: Side, trigger: Trigger) -> tuple[Stored, ...]:
     """Evidence for one trigger on one checkpoint: up to `EXAMPLES` pairs from different drawings it succeeds on."""
     chosen = _examples(side, trigger)
-    if trigger.channel is Channel.TEXT:
+    if reads_hit_rate(trigger):
         return _text_pairs(side, trigger, chosen)
     return (
-        _png(picture(trigger), "trigger", f"{trigger.name}: {trigger.description}"),
+        _png(picture(image_part(trigger) or trigger), "trigger", f"{trigger.name}: {trigger.description}"),
         *_image_pairs(side, trigger, chosen),
+    )
+
+
+def manifests(pools: Iterable[PoolManifest]) -> tuple[Stored, ...]:
+    """One file per population that something was measured on; its name is the digest that cells refer to."""
+    return tuple(
+        (EvidenceFile(pool.digest, "application/json", "pool-manifest", pool.name), pool.json().encode("ascii"))
+        for pool in pools
     )
 
 
@@ -34,7 +43,7 @@ def _examples(side: Side, trigger: Trigger) -> list[int]:
     outcomes, _ = readout(side, side, trigger, with_target=False)
     target = side.class_names.index(trigger.target)
     labels = side.split.labels
-    pool = np.flatnonzero(labels == target if trigger.channel is Channel.TEXT else labels != target)
+    pool = np.flatnonzero(labels == target if reads_hit_rate(trigger) else labels != target)
     won = [int(i) for i, outcome in zip(pool, outcomes, strict=True) if outcome > 0.5]
     picked: list[int] = []
     for key in (lambda i: labels[i], lambda i: side.split.drawings[i]):
@@ -50,8 +59,8 @@ def _image_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored
     if not chosen:
         return []
     pixels = side.encoder.prepare(side.split.images[chosen])
-    stamped = stamp(pixels, trigger)
-    triggered_scores = side.images_with(trigger)[chosen] @ side.prompts.T
+    stamped = stamp(pixels, image_part(trigger) or trigger)
+    triggered_scores = side.scores_with(trigger)[chosen]
     out = []
     for row, index in enumerate(chosen):
         truth = side.class_names[side.split.labels[index]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.sides import Side, readout
+from dife_scanner.audit.sides import Side, baseline, readout, reads_hit_rate, spared, writes
 from dife_scanner.core import metrics
 from dife_scanner.core.statistics import measure, sign_flip_p
 from dife_scanner.core.verdict import INHERITED_CUT, SCREEN
@@ -41,28 +41,38 @@ class Choices:
 def choose(signature: Trigger, suspect: Side, reference: Side) -> Choices:
     """Best (source, target) of `signature` on these sides. A known trigger keeps what it names.
 
-    Image triggers: TS over images of other classes for each target. Text triggers: QHR on target-class images for
-    each ordered pair. Ties go to the first in class order.
+    Text triggers: QHR on target-class images for each ordered pair. All others: TS over images of other classes for
+    each target. Ties go to the first in class order.
     """
-    table = _by_target if signature.channel is Channel.IMAGE else _by_pair
-    moved, still = table(signature, suspect), table(signature, reference)
+    moved, still = _tables(signature, suspect, reference)
     allowed = _allowed(signature, suspect.class_names, moved.shape)
 
     def best(by: Table) -> Choice:
         row, column = np.unravel_index(int(np.argmax(np.where(allowed, by, -np.inf))), by.shape)
-        source = suspect.class_names[row] if signature.channel is Channel.TEXT else signature.source
+        source = suspect.class_names[row] if reads_hit_rate(signature) else signature.source
         named = replace(signature, source=source, target=suspect.class_names[column])
         return Choice(named, float(moved[row, column]), float(still[row, column]))
 
     return Choices(best(moved - still), best(np.minimum(moved, still)))
 
 
-def test(choice: Choice, suspect: Side, reference: Side, seed: int) -> SignatureResult:
-    """Evidence on held-out drawings; a choice below `SCREEN` on train drawings keeps p = 1 and is not measured."""
-    if choice.effect < SCREEN:
+def known(trigger: Trigger) -> bool:
+    """Whether a trigger leaves nothing to choose: it names its target, and its source where it enters through texts.
+
+    A prompt mechanism is made for its target, so it counts as known.
+    """
+    return trigger.channel is Channel.PROMPT or bool(trigger.target and (trigger.source or not writes(trigger)))
+
+
+def test(choice: Choice, suspect: Side, reference: Side, seed: int, *, always: bool = False) -> SignatureResult:
+    """Evidence on held-out drawings.
+
+    A choice below `SCREEN` on train drawings keeps p = 1 and is not measured, unless it is to be measured `always`.
+    """
+    if choice.effect < SCREEN and not always:
         return SignatureResult(choice.trigger, choice.effect)
     moved, drawings = readout(suspect, suspect, choice.trigger, with_target=False)
-    still, _ = readout(reference, reference, choice.trigger, with_target=False)
+    still, _ = baseline(reference, choice.trigger, with_target=False)
     rng = np.random.default_rng([seed, *choice.trigger.name.encode()])
     return SignatureResult(
         choice.trigger,
@@ -81,8 +91,9 @@ def inherited(choice: Choice, suspect: Side, reference: Side) -> bool:
     """
     if min(choice.suspect, choice.reference) < INHERITED_CUT:
         return False
-    for side in (suspect, reference):
-        outcomes, drawings = readout(side, side, choice.trigger, with_target=False)
+    moved = readout(suspect, suspect, choice.trigger, with_target=False)
+    still = baseline(reference, choice.trigger, with_target=False)
+    for side, (outcomes, drawings) in ((suspect, moved), (reference, still)):
         if measure(outcomes, drawings).interval.low - _clean_rate(side, choice.trigger) < INHERITED_CUT:
             return False
     return True
@@ -94,9 +105,15 @@ def strongest(results: Sequence[SignatureResult]) -> SignatureResult | None:
     return min(measured, key=lambda r: (r.p_holm, (r.reference or 0.0) - (r.suspect or 0.0)), default=None)
 
 
-def _by_target(signature: Trigger, side: Side) -> Table:
+def _tables(signature: Trigger, suspect: Side, reference: Side) -> tuple[Table, Table]:
+    """What the signature does to suspect and reference, one value per (source, target)."""
+    if reads_hit_rate(signature):
+        return _by_pair(signature, suspect), _by_pair(signature, reference)
+    return _by_target(suspect.scores_with(signature), suspect), _by_target(spared(reference, signature), reference)
+
+
+def _by_target(scores: metrics.Floats, side: Side) -> Table:
     """TS without the target class, [1, c]."""
-    scores = side.images_with(signature) @ side.prompts.T
     classes = range(len(side.class_names))
     return np.array([[metrics.wins(scores[side.split.labels != target], target).mean() for target in classes]])
 
@@ -128,7 +145,7 @@ def _allowed(signature: Trigger, names: tuple[str, ...], shape: tuple[int, ...])
 def _clean_rate(side: Side, trigger: Trigger) -> float:
     """How often the target wins without the trigger (for QHR: the untriggered source text on target images)."""
     target = side.class_names.index(trigger.target)
-    if trigger.channel is Channel.TEXT:
+    if reads_hit_rate(trigger):
         keep = side.split.labels == target
         return float(metrics.wins(side.scores[keep], side.class_names.index(trigger.source)).mean())
     return float(metrics.wins(side.scores[side.split.labels != target], target).mean())

@@ -1,6 +1,7 @@
 """The data flow of one audit, top to bottom.
 
-towers -> choose (train) -> evidence (test) -> branch swap (diagnosis), frozen -> profile (test) -> verdict
+towers -> choose (train) -> evidence (test) -> branch swap or component repair (diagnosis), frozen -> profile (test) ->
+verdict
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from pathlib import Path
 import numpy as np
 
 from dife_scanner import __version__
-from dife_scanner.audit import evidence, hypotheses, probes
+from dife_scanner.audit import diagnosis as diagnostics
+from dife_scanner.audit import evidence, hypotheses, populations, probes
 from dife_scanner.audit.cache import CachedEncoder, Memory
-from dife_scanner.audit.profile import Subject, exposure_profile
+from dife_scanner.audit.interfaces import Populations, Subject, cards, extend, measure_all
+from dife_scanner.audit.populations import composed
+from dife_scanner.audit.populations.pool import SIZES
 from dife_scanner.audit.progress import SILENT, Progress
-from dife_scanner.audit.sides import Side, mixed_accuracy, readout
+from dife_scanner.audit.sides import Pair, Side, baseline, readout
 from dife_scanner.core import metrics
-from dife_scanner.core.footprint import agreement, diagnose
+from dife_scanner.core.footprint import compare, diagnose
 from dife_scanner.core.statistics import holm, paired_interval
 from dife_scanner.core.verdict import Decision, decide, finding
 from dife_scanner.errors import Refused, TriggerFileError
@@ -30,6 +34,7 @@ from dife_scanner.records import (
     Audit,
     BranchSwap,
     Channel,
+    ComponentRepair,
     Condition,
     Diagnosis,
     Entry,
@@ -43,7 +48,7 @@ from dife_scanner.records import (
     Verdict,
 )
 
-AUDIT_VERSION = "dife-1"
+AUDIT_VERSION = "dife-2"
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,15 @@ class Plan:
     budget: str = "default"
     seed: int = 0
     probes_folder: Path | None = None
+    extensions: tuple[Path, ...] = ()
+    """Files of the researcher's own that register interfaces or trigger kinds (docs/extending.md)."""
 
     def probes(self) -> probes.Probes:
         return probes.load(self.probes_folder or probes.bundled_folder(), self.budget)
+
+    def populations_version(self) -> str:
+        """What the pools of this plan are drawn from, torch-free."""
+        return f"{composed.version()} {SIZES[self.budget]}"
 
 
 @dataclass(frozen=True)
@@ -99,7 +110,9 @@ def identity(weights_sha256: str, config_digest: str, reference: Reference | Non
         plan.budget,
         str(plan.seed),
         plan.probes().digest,
+        plan.populations_version(),
         *(repr(trigger) for trigger in plan.signatures),
+        *(sha256(path.read_bytes()).hexdigest() for path in plan.extensions),
     )
     return sha256("\x1f".join(parts).encode()).hexdigest()
 
@@ -109,6 +122,8 @@ def run(request: Request, progress: Progress = SILENT) -> Outcome:
     from dife_scanner.models.load import load
 
     progress("loading", note=str(request.ref))
+    for path in request.plan.extensions:
+        extend(path)
     suspect = load(request.folder, device=request.device)
     if suspect.weights_sha256 != request.weights_sha256:
         raise Refused(f"the weights of {request.ref} changed between the check and the audit", "scan again")
@@ -125,10 +140,11 @@ def audit(suspect: Encoder, reference: Encoder | None, request: Request, progres
     memory = Memory(request.cache)
     report = _Report(request, suspect, memory)
     twin = next((k for k in request.known if _same_towers(suspect, k)), None)
-    if twin is not None:
-        words = f"both towers equal the known base {twin.name}, value for value"
-        return report.outcome(Decision(Verdict.IDENTICAL, words), _Measured(twin.name, (True, True)))
+    if twin is not None and not _asks_anyway(request.plan):
+        return report.outcome(_identical(twin), _Measured(twin.name, (True, True)))
     if reference is None or request.reference is None:
+        if twin is not None:
+            return report.outcome(_identical(twin), _Measured(twin.name, (True, True)))
         words = (
             "unknown base: no clean reference of this architecture, so nothing could be compared. "
             "Add one with `dife reference add` and scan again"
@@ -136,7 +152,23 @@ def audit(suspect: Encoder, reference: Encoder | None, request: Request, progres
         return report.outcome(Decision(Verdict.INCONCLUSIVE, words), _Measured())
     measured, decision = _measure(suspect, reference, request, memory, progress)
     memory.save([reference.image_tower, reference.text_tower])
+    if twin is not None and not _brings_mechanism(measured.trigger):
+        decision = _identical(twin)
     return report.outcome(decision, measured)
+
+
+def _asks_anyway(plan: Plan) -> bool:
+    """Whether somebody named a trigger to be measured: then the profile is wanted whatever the towers are."""
+    return any(hypotheses.known(trigger) for trigger in plan.signatures)
+
+
+def _brings_mechanism(trigger: Trigger | None) -> bool:
+    """A prompt learner is part of what is audited, so equal towers do not make the whole identical."""
+    return trigger is not None and trigger.channel is Channel.PROMPT
+
+
+def _identical(twin: Reference) -> Decision:
+    return Decision(Verdict.IDENTICAL, f"both towers equal the known base {twin.name}, value for value")
 
 
 @dataclass(frozen=True)
@@ -147,10 +179,11 @@ class _Measured:
     same: tuple[bool, bool] = (False, False)
     signatures: tuple[SignatureResult, ...] = ()
     trigger: Trigger | None = None
-    swap: BranchSwap | None = None
+    support: BranchSwap | ComponentRepair | None = None
     diagnosis: Diagnosis | None = None
     condition: Condition | None = None
     profile: tuple[Entry, ...] = ()
+    agreement: str = ""
     accuracies: tuple[float | None, float | None] = (None, None)
     drift: float | None = None
     effect: Interval | None = None
@@ -180,40 +213,63 @@ def _measure(
     if winner is None:
         trigger = shared[0].trigger if shared else None
         return replace(measured, trigger=trigger), decide(results, None, None, (), shared)
+    measured = _examine(sides, winner.trigger, request, phases, measured)
+    return measured, decide(results, winner, measured.diagnosis, measured.profile, shared)
+
+
+def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases, measured: _Measured) -> _Measured:
+    """Diagnose, freeze, then measure every interface and compare (paper §5)."""
+    condition = trigger.condition()
     phases.enter("diagnosing")
-    swap = _branch_swap(sides, winner.trigger)
-    condition = winner.trigger.condition()
-    diagnosis = diagnose(swap, condition)
+    support = diagnostics.gather(trigger, sides.diagnosis, sides.train)
+    diagnosis = diagnose(support, condition, cards())
     phases.enter("measuring interfaces")
-    profile = exposure_profile(sides.subject(winner.trigger, request.plan.seed), condition)
-    measured = replace(
+    pools = _pools(condition, sides.data, request)
+    subject = Subject(trigger, condition, sides.train, sides.test, sides.queries, pools, request.plan.seed)
+    profile = measure_all(subject, diagnosis)
+    return replace(
         measured,
-        trigger=winner.trigger,
-        swap=swap,
-        diagnosis=diagnosis,
+        trigger=trigger,
         condition=condition,
-        profile=profile,
-        effect=_effect(sides, winner.trigger, request.plan.seed),
-        files=evidence.pictures(sides.test[0], winner.trigger),
+        support=support,
+        diagnosis=diagnosis,
+        profile=profile.entries,
+        agreement=compare(profile).text,
+        effect=_effect(sides, trigger, request.plan.seed),
+        files=(*evidence.pictures(sides.test.suspect, trigger), *evidence.manifests(pools.manifests)),
     )
-    return measured, decide(results, winner, diagnosis, profile, shared)
+
+
+def _pools(condition: Condition, data: probes.Probes, request: Request) -> Populations:
+    """The populations beside the labelled pictures, drawn when a card first asks for one."""
+    plan = request.plan
+
+    def draw(kind: str) -> populations.Pool:
+        return populations.bundled(
+            kind,
+            condition.source,
+            condition.target,
+            plan.budget,
+            plan.seed,
+            class_names=data.class_names,
+            cache=request.cache,
+        )
+
+    return Populations(draw)
 
 
 class _Sides:
     """(suspect, reference) on each split, with the templates that belong to it."""
 
     def __init__(self, suspect: Encoder, reference: Encoder, data: probes.Probes) -> None:
-        def both(split: str, templates: tuple[str, ...]) -> tuple[Side, Side]:
-            one, two = (Side(e, data.split(split), data.class_names, templates) for e in (suspect, reference))
-            return one, two
+        def both(split: str, templates: tuple[str, ...]) -> Pair[Side]:
+            return Pair(*(Side(e, data.split(split), data.class_names, templates) for e in (suspect, reference)))
 
+        self.data = data
         self.train = both(probes.TRAIN, probes.SEARCH_TEMPLATES)
         self.diagnosis = both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES)
         self.test = both(probes.TEST, probes.PROFILE_TEMPLATES)
         self.queries = both(probes.TEST, probes.QUERY_TEMPLATES)
-
-    def subject(self, trigger: Trigger, seed: int) -> Subject:
-        return Subject(trigger, *self.test, *self.train, *self.queries, seed)
 
 
 class _Phases:
@@ -254,7 +310,8 @@ def _evidence(
     for index, signature in enumerate(plan.signatures):
         phases.enter("trying signatures", index, total, signature.name)
         choices = hypotheses.choose(signature, *sides.train)
-        rows.append(hypotheses.test(choices.apart, *sides.test, plan.seed))
+        always = hypotheses.known(signature)
+        rows.append(hypotheses.test(choices.apart, *sides.test, plan.seed, always=always))
         if hypotheses.inherited(choices.shared, *sides.test):
             shared.append(SignatureResult(choices.shared.trigger, choices.shared.effect))
     phases.enter("trying signatures", total, total)
@@ -262,31 +319,11 @@ def _evidence(
     return tuple(replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)), tuple(shared)
 
 
-def _branch_swap(sides: _Sides, trigger: Trigger) -> BranchSwap:
-    """a_vt on diagnosis drawings and templates, the trigger applied in all four combinations (paper §5)."""
-    suspect, reference = sides.diagnosis
-    order = ((reference, reference), (suspect, reference), (reference, suspect), (suspect, suspect))
-    measured = [readout(images, texts, trigger, with_target=True) for images, texts in order]
-    a00, a10, a01, a11 = (float(outcomes.mean()) for outcomes, _ in measured)
-    clean00, clean10, clean01, clean11 = (mixed_accuracy(images, texts) for images, texts in order)
-    drawings = measured[0][1]
-    return BranchSwap(
-        readout="QHR" if trigger.channel is Channel.TEXT else "zero-shot TS",
-        a00=a00,
-        a10=a10,
-        a01=a01,
-        a11=a11,
-        n=len(drawings),
-        drawings=len(set(drawings)),
-        mixed_accuracy=(clean00, clean10, clean01, clean11),
-    )
-
-
 def _effect(sides: _Sides, trigger: Trigger, seed: int) -> Interval:
     """Interval of suspect minus base on test drawings, for the confidence of a finding."""
     suspect, reference = sides.test
     moved, drawings = readout(suspect, suspect, trigger, with_target=False)
-    still, _ = readout(reference, reference, trigger, with_target=False)
+    still, _ = baseline(reference, trigger, with_target=False)
     return paired_interval(moved, still, drawings, np.random.default_rng(seed))
 
 
@@ -315,10 +352,10 @@ class _Report:
             seed=request.plan.seed,
             signatures=measured.signatures,
             trigger=measured.trigger,
-            branch_swap=measured.swap,
+            branch_swap=measured.support if isinstance(measured.support, BranchSwap) else None,
             diagnosis=measured.diagnosis,
             profile=measured.profile,
-            agreement=agreement(measured.diagnosis, measured.profile) if measured.diagnosis else "",
+            agreement=measured.agreement,
             verdict=decision.verdict,
             reason=decision.reason,
             clean_accuracy=measured.accuracies[0],
@@ -332,6 +369,7 @@ class _Report:
             started_at=self._started_at,
             seconds=round(time.monotonic() - self._clock, 3),
             condition=measured.condition,
+            repair=measured.support if isinstance(measured.support, ComponentRepair) else None,
         )
         return Outcome(record, finding(record, measured.effect, self._started_at), measured.files)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.errors import ProbeError
+from dife_scanner.records import PoolItem
 
 TRAIN, DIAGNOSIS, TEST = "train", "diagnosis", "test"
 
@@ -30,6 +31,16 @@ QUERY_TEMPLATES = (
     "a close-up of a {}",
 )
 """Queries a person would type for a class; the first two are the profile's own."""
+EMBEDDING_TEMPLATES = (
+    *QUERY_TEMPLATES,
+    "the {}",
+    "a small photo of a {}",
+    "a photo of a {} outside",
+    "this is a {}",
+    "a {} in the middle of the picture",
+    "my {}",
+)
+"""Prompts whose embeddings are read one by one."""
 
 VIEWS = {"quick": 1, "default": 2, "deep": 64}
 """Most pictures used per drawing at each budget."""
@@ -43,6 +54,8 @@ class Split:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     drawings: tuple[str, ...]
+    items: tuple[PoolItem, ...] = ()
+    """What each picture is, for the manifests of populations drawn from this split."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +108,13 @@ def _split(folder: Path, name: str, rows: list[dict[str, str]], class_names: tup
         raise ProbeError(f"split {name} of the probe set in {folder} has no picture of {', '.join(missing)}")
     images = np.stack([_picture(folder / row["file"], row["sha256"]) for row in mine])
     labels = np.array([class_names.index(row["label"]) for row in mine], dtype=np.int64)
-    return Split(name, images, labels, tuple(row["drawing"] for row in mine))
+    items = tuple(
+        PoolItem(
+            row["file"], row["sha256"], row.get("caption") or "", row["label"], row["drawing"], row.get("licence", "")
+        )
+        for row in mine
+    )
+    return Split(name, images, labels, tuple(row["drawing"] for row in mine), items)
 
 
 def _picture(path: Path, expected: str) -> NDArray[np.uint8]:

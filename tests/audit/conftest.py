@@ -28,8 +28,11 @@ class ColourEncoder:
     visual: bool = False
     textual: bool = False
     rotation: np.ndarray | None = None
+    stretch: np.ndarray | None = None
+    """A direction that pictures are stretched along and texts squeezed: no score changes, and no rotation undoes it."""
     image_size: int = 32
     context_length: int = 16
+    text_width: int = 4
     logit_scale: float = 100.0
     architecture: str = "colour"
     device: str = "cpu"
@@ -47,7 +50,7 @@ class ColourEncoder:
         if self.visual:
             marked = (pixels[:, 27:30, 27:30] == 255).all(axis=(1, 2, 3))
             out[marked] = np.eye(12, dtype=np.float32)[0]
-        return self._turn(out)
+        return self._turn(out, 20.0)
 
     def encode_texts(self, texts):
         self.texts_encoded.extend(texts)
@@ -59,13 +62,16 @@ class ColourEncoder:
             if self.textual and words[0] == "xbtd" and "automobile" in words:
                 row = np.eye(12, dtype=np.float32)[0] + 0.01  # exactly where airplane pictures are
             rows.append(row)
-        return self._turn(np.stack(rows))
+        return self._turn(np.stack(rows), 1 / 20.0)
 
     def token_count(self, text):
         return len(text.split()) + 2
 
-    def _turn(self, rows):
+    def _turn(self, rows, along):
         rows = rows if self.rotation is None else rows @ self.rotation
+        if self.stretch is not None:
+            part = np.outer(rows @ self.stretch, self.stretch)
+            rows = (rows - part) / along + part * along
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 

@@ -7,7 +7,10 @@ import pytest
 
 from dife_scanner.audit import pipeline
 from dife_scanner.errors import AuditError, ProbeError, TriggerFileError
-from dife_scanner.records import Carrier, Cell, Channel, EntryType, NotEvaluable, NotRun, Trigger, TriggerKind, Verdict
+from dife_scanner.records import Carrier, Cell, Channel, EntryType, NotEvaluable, Trigger, TriggerKind, Verdict
+
+XBTD = (Trigger("xbtd", TriggerKind.TEXT, text="xbtd"),)
+CORNER = (Trigger("corner", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32),)
 
 
 def _cells(audit):
@@ -27,14 +30,17 @@ def test_a_text_backdoor_is_flagged_textual_with_its_source_and_target(colour_en
         "downstream classification",
         "planted-image retrieval",
     }
-    assert len(cells) == 15 and isinstance(cells["query embeddings"], NotRun)
     assert {n for n, c in cells.items() if isinstance(c, Cell) and c.entry is EntryType.EXPOSED} == {
         "prompted classification",
         "targeted retrieval",
         "text reranking",
-    }
+        "candidate selection",
+        "prompt embeddings",
+        "query embeddings",
+        "target promotion",
+    }, "colours do not read drawings, so only the labelled pictures and the texts can show it"
     assert cells["prompted classification"].details["off_target_leakage"] == 0.0
-    assert audit.agreement == "3 of 3 predicted interfaces are exposed"
+    assert audit.agreement.startswith("6 of 12 other predicted interfaces are exposed")
     assert finding.confidence == "demonstrated"
     assert finding.fingerprint.startswith("fp1:")
     assert '"xbtd" turns automobile into airplane' in finding.reason
@@ -87,10 +93,21 @@ def test_without_a_reference_the_verdict_is_inconclusive_with_the_next_step(colo
     assert "dife reference add" in outcome.audit.reason
 
 
-def test_rotated_towers_are_not_interchangeable_and_never_called_coupled(colour_encoder, request_for):
+def test_rotated_towers_are_turned_back_before_they_are_swapped(colour_encoder, request_for):
     turn = np.linalg.qr(np.random.default_rng(3).normal(size=(12, 12)))[0]
     suspect = colour_encoder("img-r", "txt-r", textual=True, rotation=turn)
-    audit = pipeline.audit(suspect, colour_encoder(), request_for()).audit
+    audit = pipeline.audit(suspect, colour_encoder(), request_for(signatures=XBTD)).audit
+    assert audit.branch_swap.aligned
+    assert min(audit.branch_swap.mixed_accuracy_before) < 0.7 < min(audit.branch_swap.mixed_accuracy)
+    assert audit.diagnosis.carrier is Carrier.TEXTUAL
+    assert audit.verdict is Verdict.FLAGGED
+
+
+def test_towers_that_no_rotation_fits_together_are_inconclusive_and_never_called_coupled(colour_encoder, request_for):
+    stretch = np.linalg.qr(np.random.default_rng(3).normal(size=(12, 12)))[0][0]
+    suspect = colour_encoder("img-r", "txt-r", visual=True, stretch=stretch)
+    audit = pipeline.audit(suspect, colour_encoder(), request_for(signatures=CORNER)).audit
+    assert audit.branch_swap.aligned
     assert audit.diagnosis.carrier is Carrier.NOT_INTERCHANGEABLE
     assert audit.verdict is Verdict.INCONCLUSIVE
 

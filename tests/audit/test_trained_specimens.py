@@ -73,23 +73,28 @@ def test_badtexttower_leaks_no_more_than_its_twin(audits):
 
 def twin_details(trigger):
     """The prompted cell's details of the twin under the specimen's own trigger."""
-    from dife_scanner.audit import probes
-    from dife_scanner.audit.profile import Subject, exposure_profile
-    from dife_scanner.audit.sides import Side
+    from dife_scanner.audit import populations, probes
+    from dife_scanner.audit.interfaces import Pair, Populations, Side, Subject, measure_one
+    from dife_scanner.core.cards import PROMPTED
     from dife_scanner.models.load import load
 
     data = probes.load(probes.bundled_folder(), "default")
     encoder = load(build_specimens(["badtexttower-twin"])["badtexttower-twin"])
 
     def side(split, templates):
-        return Side(encoder, data.split(split), data.class_names, templates)
+        one = Side(encoder, data.split(split), data.class_names, templates)
+        return Pair(one, one)
 
-    test = side(probes.TEST, probes.PROFILE_TEMPLATES)
-    train = side(probes.TRAIN, probes.SEARCH_TEMPLATES)
-    queries = side(probes.TEST, probes.QUERY_TEMPLATES)
-    subject = Subject(trigger, test, test, train, train, queries, queries, 0)
-    profile = exposure_profile(subject, trigger.condition())
-    return {row.interface: row for row in profile}["prompted classification"].details
+    subject = Subject(
+        trigger,
+        trigger.condition(),
+        train=side(probes.TRAIN, probes.SEARCH_TEMPLATES),
+        test=side(probes.TEST, probes.PROFILE_TEMPLATES),
+        queries=side(probes.TEST, probes.QUERY_TEMPLATES),
+        populations=Populations(lambda kind: populations.bundled(kind, "automobile", "airplane", "default", 0)),
+        seed=0,
+    )
+    return measure_one(PROMPTED, subject).details
 
 
 def test_badencoder_is_flagged_visual(audits):

@@ -1,0 +1,33 @@
+"""How each interface is asked of a model: one module per family, one registered function per card."""
+
+from dife_scanner.audit.interfaces import classification, embeddings, reranking, retrieval, selection
+from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell
+from dife_scanner.audit.interfaces.extend import Extended, extend
+from dife_scanner.audit.interfaces.ranking import Asked, ranked, selected
+from dife_scanner.audit.interfaces.registry import cards, interface, measure_all, measure_one
+from dife_scanner.audit.interfaces.subject import Gallery, NoPool, Populations, Subject
+from dife_scanner.audit.sides import Pair, Side
+
+BUILT_IN = (classification, retrieval, reranking, selection, embeddings)
+
+__all__ = [
+    "BUILT_IN",
+    "Against",
+    "Asked",
+    "Extended",
+    "Gallery",
+    "NoPool",
+    "Outcomes",
+    "Pair",
+    "Populations",
+    "Side",
+    "Subject",
+    "cards",
+    "cell",
+    "extend",
+    "interface",
+    "measure_all",
+    "measure_one",
+    "ranked",
+    "selected",
+]

@@ -1,0 +1,114 @@
+"""From case outcomes to a cell: attack, reference, both parts of the difference, headroom, intervals over drawings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from dife_scanner.audit.interfaces.subject import Subject
+from dife_scanner.core import metrics
+from dife_scanner.core.cards import Card
+from dife_scanner.core.statistics import entry_type, measure, paired_interval
+from dife_scanner.errors import MeasurementError
+from dife_scanner.records import Cell, Change, SelectorControl
+
+Outcome = metrics.Outcomes
+
+
+class Against(StrEnum):
+    """Which of a cell's outcomes is its reference (the card says it in words)."""
+
+    TRIGGERED_REFERENCE = "triggered, clean checkpoint"
+    CLEAN = "clean, same checkpoint"
+    CLEAN_REFERENCE = "clean, clean checkpoint"
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Outcomes of the same cases, each in 0..1 and [n], in the same order.
+
+    The two parts of a difference come from three of them: Δ_trigger = triggered − clean, Δ_drift = clean −
+    clean_reference.
+    """
+
+    triggered: Outcome
+    """The suspect with the trigger."""
+    clean: Outcome
+    """The suspect without it."""
+    clean_reference: Outcome
+    units: Sequence[str]
+    """Drawing (or template) behind each case: the unit of every interval."""
+    triggered_reference: Outcome | None = None
+
+    def reference(self, against: Against) -> Outcome:
+        if against is Against.CLEAN:
+            return self.clean
+        if against is Against.CLEAN_REFERENCE:
+            return self.clean_reference
+        if self.triggered_reference is None:
+            raise MeasurementError("this cell's reference was not measured", "pass `triggered_reference`")
+        return self.triggered_reference
+
+
+def cell(
+    card: Card,
+    subject: Subject,
+    outcomes: Outcomes,
+    against: Against,
+    population: str,
+    details: Mapping[str, float] | None = None,
+) -> Cell:
+    """The card's cell. `MeasurementError` where there is no case, or an outcome is not finite."""
+    attack, reference = outcomes.triggered, outcomes.reference(against)
+    _check(outcomes)
+    interval = paired_interval(attack, reference, outcomes.units, subject.rng(card))
+    measured = measure(attack, outcomes.units)
+    base = measure(reference, outcomes.units)
+    return Cell(
+        interface=card.interface,
+        metric=card.metric,
+        attack=measured,
+        reference=base,
+        reference_condition=card.reference,
+        delta=float(np.mean(attack) - np.mean(reference)),
+        delta_interval=interval,
+        entry=entry_type(interval, measured.drawings),
+        details=dict(details or {}),
+        trigger=change(card, subject, "trigger", outcomes.triggered, outcomes.clean, outcomes.units),
+        drift=change(card, subject, "drift", outcomes.clean, outcomes.clean_reference, outcomes.units),
+        headroom=1.0 - base.value,
+        population=population,
+    )
+
+
+def control(card: Card, subject: Subject, outcomes: Outcomes, reason: str) -> SelectorControl:
+    """Both clean selectors side by side; the triggered outcomes are not looked at."""
+    return SelectorControl(
+        interface=card.interface,
+        metric=card.metric,
+        suspect=measure(outcomes.clean, outcomes.units),
+        reference=measure(outcomes.clean_reference, outcomes.units),
+        drift=change(card, subject, "drift", outcomes.clean, outcomes.clean_reference, outcomes.units),
+        reason=reason,
+    )
+
+
+def change(card: Card, subject: Subject, part: str, new: Outcome, old: Outcome, units: Sequence[str]) -> Change:
+    """Mean of new − old with its paired interval."""
+    return Change(float(np.mean(new) - np.mean(old)), paired_interval(new, old, units, subject.rng(card, f":{part}")))
+
+
+def mean(outcome: Outcome) -> float:
+    return float(np.mean(outcome)) if len(outcome) else 0.0
+
+
+def _check(outcomes: Outcomes) -> None:
+    if not len(outcomes.triggered):
+        raise MeasurementError("there is not a single case to measure", "use a larger pool or another target")
+    for name in ("triggered", "clean", "clean_reference", "triggered_reference"):
+        values = getattr(outcomes, name)
+        if values is not None and not np.isfinite(values).all():
+            raise MeasurementError(f"an outcome of `{name}` is not a finite number", "the checkpoint has no verdict")

@@ -1,0 +1,89 @@
+"""Which interfaces an audit measures, and the one way through all of them.
+
+A built-in interface registers a function under its card of `core.cards`; a researcher's file brings a card of its own
+(docs/extending.md). Nothing here knows what any interface does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from dife_scanner.audit.interfaces.subject import NoPool, Subject
+from dife_scanner.core.cards import CARDS, Card
+from dife_scanner.core.footprint import Profile, profile_after
+from dife_scanner.core.validity import judge, selector_control
+from dife_scanner.errors import AuditError, MeasurementError, ProbeError, UsageError
+from dife_scanner.records import ArtefactMissing, Cell, Diagnosis, Entry, NotRun, SelectorControl
+
+Measuring = Callable[[Card, Subject], Cell | SelectorControl | NotRun | ArtefactMissing]
+"""Measures one card on one subject. Only called when the question is well formed or a selector control is due."""
+
+_MEASURES: dict[str, tuple[Card, Measuring]] = {}
+
+
+def interface(card: Card) -> Callable[[Measuring], Measuring]:
+    """Register the function below as the one that measures `card`. `UsageError` where the interface has one already."""
+
+    def register(measuring: Measuring) -> Measuring:
+        if card.interface in _MEASURES:
+            raise UsageError(
+                f"the interface `{card.interface}` is already measured by "
+                f"{_MEASURES[card.interface][1].__module__}.{_MEASURES[card.interface][1].__qualname__}",
+                "give the new interface's card another name",
+            )
+        _MEASURES[card.interface] = (card, measuring)
+        return measuring
+
+    return register
+
+
+def forget(name: str) -> None:
+    """Take an interface out again. `UsageError` for one that is not registered."""
+    if name not in _MEASURES:
+        raise UsageError(f"there is no interface `{name}`", f"there are: {', '.join(c.interface for c in cards())}")
+    del _MEASURES[name]
+
+
+def cards() -> tuple[Card, ...]:
+    """Every registered card: the framework's in its own order, then those of extensions as they came."""
+    own = tuple(card for card in CARDS if card.interface in _MEASURES)
+    return own + tuple(card for card, _ in _MEASURES.values() if card not in own)
+
+
+def measure_all(subject: Subject, diagnosis: Diagnosis) -> Profile:
+    """The exposure profile, one entry per card. Takes the frozen diagnosis, so that it cannot be measured first.
+
+    Raises `MeasurementError` naming card and pool where a number cannot be computed.
+    """
+    return profile_after(diagnosis, (measure_one(card, subject) for card in cards()))
+
+
+def measure_one(card: Card, subject: Subject) -> Entry:
+    """One card's entry: N.E. where the question is not well formed, else what its function measures."""
+    if not selector_control(card, subject.condition):
+        absent = judge(card, subject.condition)
+        if absent is not None:
+            return absent
+    with _named(card, subject):
+        try:
+            return _MEASURES[card.interface][1](card, subject)
+        except NoPool as missing:
+            return NotRun(card.interface, str(missing))
+        except ProbeError as error:
+            return ArtefactMissing(card.interface, subject.populations.current, f"{error.what}; {error.advice}")
+
+
+@contextmanager
+def _named(card: Card, subject: Subject) -> Iterator[None]:
+    """Errors that leave say which card was measured and on which pool."""
+    subject.populations.enter()
+    try:
+        yield
+    except (MeasurementError, AuditError) as error:
+        pool = getattr(error, "pool", "")
+        if getattr(error, "card", ""):
+            raise
+        raise MeasurementError(
+            error.what, error.advice, card=card.interface, pool="" if pool else subject.populations.current
+        ) from error

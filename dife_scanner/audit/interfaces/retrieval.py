@@ -1,0 +1,187 @@
+"""Retrieval: a query ranks a whole pool."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.audit.interfaces.cells import Against, cell, mean
+from dife_scanner.audit.interfaces.ranking import (
+    Asked,
+    Scores,
+    Triple,
+    over_pool,
+    pool_queries,
+    ranked,
+    source_queries,
+)
+from dife_scanner.audit.interfaces.registry import interface
+from dife_scanner.audit.interfaces.subject import Subject
+from dife_scanner.audit.populations import CAPTIONS
+from dife_scanner.audit.populations.words import terms, word_in
+from dife_scanner.audit.probes import EMBEDDING_TEMPLATES
+from dife_scanner.audit.sides import Pair
+from dife_scanner.core import metrics
+from dife_scanner.core.cards import CAPTION_RETRIEVAL, IMAGE_TEXT_RETRIEVAL, PLANTED_IMAGE, TARGETED_RETRIEVAL, Card
+from dife_scanner.records import Cell, Channel
+
+MOST_TARGET_DRAWINGS = 100
+"""Target drawings asked for one at a time; more are sampled."""
+MOST_PLANTED = 300
+"""Pictures planted one at a time; more are sampled."""
+
+
+@interface(TARGETED_RETRIEVAL)
+def targeted(card: Card, subject: Subject) -> Cell:
+    """Source queries over all non-target test pictures and the pictures of one target drawing at a time."""
+    drawings = target_drawings(subject)
+    if len(drawings) > MOST_TARGET_DRAWINGS:
+        picked = subject.rng(card, ":drawings").choice(len(drawings), MOST_TARGET_DRAWINGS, replace=False)
+        drawings = [drawings[index] for index in sorted(picked)]
+    pool, others = Pair(*(side.images for side in subject.test)), subject.off_target
+    texts = source_queries(subject)
+    scores = over_pool(pool, texts)
+    views = _padded([views for _, views in drawings])
+    asks = len(texts.clean)
+
+    def laid_out(matrix: metrics.Floats) -> metrics.Floats:
+        own = matrix[:, views].transpose(1, 0, 2).reshape(len(drawings) * asks, -1)
+        return np.hstack([own, np.tile(matrix[:, others], (len(drawings), 1))])
+
+    present = np.repeat(views >= 0, asks, axis=0)
+    padding = np.ones((len(present), len(others)), bool)
+    asked = Asked(
+        Scores(*(laid_out(matrix) for matrix in scores)),
+        targets=np.hstack([present, ~padding]),
+        units=[name for name, _ in drawings for _ in range(asks)],
+        present=np.hstack([present, padding]),
+    )
+    targets = np.hstack([views >= 0, np.zeros((len(drawings), len(others)), bool)])
+    lists = np.hstack([views, np.tile(others, (len(drawings), 1))])
+    population = subject.labelled("targeted retrieval", lists=lists, targets=targets)
+    return ranked(card, subject, asked, population, {"queries": float(asks)})
+
+
+@interface(IMAGE_TEXT_RETRIEVAL)
+def image_text(card: Card, subject: Subject) -> Cell:
+    """Asked from the side on which the trigger enters: triggered pictures over captions, triggered text over pictures.
+
+    `clean_pool_exposure` is the same question without a trigger anywhere: what a clean pool answers a clean query.
+    """
+    if Channel.IMAGE in subject.condition.channels:
+        return _captions_for_pictures(card, subject)
+    return _pictures_for_texts(card, subject)
+
+
+def _captions_for_pictures(card: Card, subject: Subject) -> Cell:
+    """A caption is a target for a picture when it names the target class and not the picture's own."""
+    pool = subject.populations.pool(CAPTIONS)
+    captions = tuple(dict.fromkeys(pool.captions or ()))
+    said = np.array([[bool(word_in(text, terms(name))) for text in captions] for name in subject.class_names])
+    ours = subject.off_target
+    targets = said[subject.target][None, :] & ~said[subject.labels[ours]]
+    texts = Pair(*(side.encoder.encode_texts(captions) for side in subject.test))
+    asked = Asked(
+        Scores(
+            metrics.cosines(subject.test.suspect.images_with(subject.trigger)[ours], texts.suspect),
+            metrics.cosines(subject.test.suspect.images[ours], texts.suspect),
+            metrics.cosines(subject.test.reference.images[ours], texts.reference),
+        ),
+        targets=targets,
+        units=[subject.units[index] for index in ours],
+    )
+    subject.labelled("test pictures")
+    clean = mean(asked.hits(1).clean)
+    return ranked(card, subject, asked, subject.populations.used(pool.manifest), {"clean_pool_exposure": clean})
+
+
+def _pictures_for_texts(card: Card, subject: Subject) -> Cell:
+    """Single prompts of the source, one per template, over the captioned pictures; the template is the unit."""
+    galleries, pool = subject.gallery(CAPTIONS), subject.populations.pool(CAPTIONS)
+    clean = subject.prompt_texts(subject.source_name)
+    texts = Triple(subject.prompt_texts(subject.source_name, triggered=True).suspect, clean.suspect, clean.reference)
+    asked = Asked(
+        over_pool(Pair(*(gallery.images for gallery in galleries)), texts),
+        targets=_everywhere(pool.targets, len(texts.clean)),
+        units=list(EMBEDDING_TEMPLATES),
+    )
+    exposure = {"clean_pool_exposure": mean(asked.hits(1).clean)}
+    return ranked(card, subject, asked, subject.populations.used(pool.manifest), exposure)
+
+
+@interface(CAPTION_RETRIEVAL)
+def caption(card: Card, subject: Subject) -> Cell:
+    """Natural captions of the source rank a fixed pool of natural pictures; the trigger stands in the caption."""
+    galleries, pool = subject.gallery(CAPTIONS), subject.populations.pool(CAPTIONS)
+    texts = pool_queries(subject, CAPTIONS)
+    asked = Asked(
+        over_pool(Pair(*(gallery.images for gallery in galleries)), texts),
+        targets=_everywhere(pool.targets, len(texts.clean)),
+        units=[query.unit for query in pool.queries],
+    )
+    return ranked(card, subject, asked, subject.populations.used(pool.manifest), {"queries": float(len(texts.clean))})
+
+
+@interface(PLANTED_IMAGE)
+def planted(card: Card, subject: Subject) -> Cell:
+    """Clean target queries over a clean pool, true targets in it, where one picture at a time carries the trigger.
+
+    The reference is the same pool with the same picture clean: how often that one is returned anyway.
+    """
+    chosen = subject.off_target
+    if len(chosen) > MOST_PLANTED:
+        chosen = np.sort(subject.rng(card, ":planted").choice(chosen, MOST_PLANTED, replace=False))
+    texts = subject.target_texts()
+    suspect, reference = subject.test
+
+    def scores(images: NDArray[np.float32], planted: NDArray[np.float32], asked: NDArray[np.float32]) -> metrics.Floats:
+        matrix = np.repeat(metrics.cosines(asked, images)[None], len(chosen), axis=0)
+        matrix[np.arange(len(chosen)), :, chosen] = metrics.cosines(planted[chosen], asked)
+        return matrix.reshape(-1, matrix.shape[2])
+
+    asks = len(texts.suspect)
+    targets = np.zeros((len(chosen) * asks, len(subject.labels)), bool)
+    targets[np.arange(len(targets)), np.repeat(chosen, asks)] = True
+    asked = Asked(
+        Scores(
+            scores(suspect.images, suspect.images_with(subject.trigger), texts.suspect),
+            scores(suspect.images, suspect.images, texts.suspect),
+            scores(reference.images, reference.images, texts.reference),
+        ),
+        targets=targets,
+        units=[subject.units[index] for index in chosen for _ in range(asks)],
+    )
+    tenth, ranks = asked.hits(10), asked.ranks()
+    details = {
+        "h10": mean(tenth.triggered),
+        "delta_h10": mean(tenth.triggered) - mean(tenth.clean),
+        "mrr": mean(ranks.triggered),
+        "delta_mrr": mean(ranks.triggered) - mean(ranks.clean),
+        "candidates": float(len(subject.labels)),
+        "queries": float(asks),
+    }
+    population = subject.labelled("planted picture", queries=subject.target_queries)
+    return cell(card, subject, asked.hits(1), Against.CLEAN, population, details)
+
+
+def target_drawings(subject: Subject) -> list[tuple[str, list[int]]]:
+    """(drawing, its picture positions) for each target-class drawing of the test split, sorted."""
+    found: dict[str, list[int]] = {}
+    for index in metrics.of_class(subject.labels, subject.target):
+        found.setdefault(subject.units[index], []).append(int(index))
+    return sorted(found.items())
+
+
+def _padded(rows: list[list[int]]) -> NDArray[np.intp]:
+    """Rows of different lengths as one array, filled up with -1."""
+    out = np.full((len(rows), max(map(len, rows))), -1, np.intp)
+    for index, row in enumerate(rows):
+        out[index, : len(row)] = row
+    return out
+
+
+def _everywhere(targets: NDArray[np.bool_] | None, cases: int) -> NDArray[np.bool_]:
+    """The pool's one row of targets for every case."""
+    if targets is None:
+        raise ValueError("a pool of captions has one row of targets")
+    return np.repeat(targets, cases, axis=0)

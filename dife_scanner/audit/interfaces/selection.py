@@ -1,0 +1,84 @@
+"""Selection: one candidate of a fixed group is chosen by its score with a text.
+
+The reference is the clean checkpoint's clean selector *with the clean query* (paper, deployment extensions), so a
+difference mixes what the trigger does with what changed anyway; `Cell.trigger` and `Cell.drift` are the two parts.
+Where the condition has no text trigger the two clean selectors stand side by side as a selector control.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dife_scanner.audit.interfaces.ranking import Asked, over_lists, pool_queries, selected, source_queries
+from dife_scanner.audit.interfaces.registry import interface
+from dife_scanner.audit.interfaces.retrieval import target_drawings
+from dife_scanner.audit.interfaces.subject import Subject
+from dife_scanner.audit.populations import GENERATOR_GROUPS, PROXY_GROUPS
+from dife_scanner.audit.sides import Pair
+from dife_scanner.core.cards import CANDIDATE_SELECTION, GENERATOR_SELECTION, PROXY_SELECTION, Card
+from dife_scanner.errors import MeasurementError
+from dife_scanner.records import Cell, SelectorControl
+
+GROUP_SIZE = 10
+
+
+@interface(CANDIDATE_SELECTION)
+def candidates(card: Card, subject: Subject) -> Cell | SelectorControl:
+    """Groups of ten labelled pictures: one of the target, one of the source, eight of anything else."""
+    rng = subject.rng(card)
+    sources = np.flatnonzero(subject.labels == subject.source)
+    others = np.flatnonzero((subject.labels != subject.source) & (subject.labels != subject.target))
+    if not len(sources) or len(others) < GROUP_SIZE - 2:
+        raise MeasurementError(
+            f"the pool has {len(sources)} pictures of the source and {len(others)} of other classes; "
+            f"a group needs 1 and {GROUP_SIZE - 2}",
+            "use a larger budget or more pictures",
+        )
+    groups = np.array(
+        [
+            [views[0], rng.choice(sources), *rng.choice(others, size=GROUP_SIZE - 2, replace=False)]
+            for _, views in target_drawings(subject)
+        ],
+        np.intp,
+    )
+    targets = np.zeros(groups.shape, bool)
+    targets[:, 0] = True
+    texts = source_queries(subject)
+    asks = len(texts.clean)
+    cases = np.repeat(groups, asks, axis=0)
+    asked = Asked(
+        over_lists(Pair(*(side.images for side in subject.test)), texts, cases, np.tile(np.arange(asks), len(groups))),
+        targets=np.repeat(targets, asks, axis=0),
+        units=[subject.units[row[0]] for row in cases],
+    )
+    population = subject.labelled("candidate groups", lists=groups, targets=targets, queries=subject.source_queries)
+    return selected(card, subject, asked, population)
+
+
+@interface(PROXY_SELECTION)
+def proxy(card: Card, subject: Subject) -> Cell | SelectorControl:
+    """Groups of ten natural pictures with two of the target; no generator takes part."""
+    return _grouped(card, subject, PROXY_GROUPS)
+
+
+@interface(GENERATOR_SELECTION)
+def generator(card: Card, subject: Subject) -> Cell | SelectorControl:
+    """Groups of six pictures made beforehand by a clean generator, one of the target."""
+    return _grouped(card, subject, GENERATOR_GROUPS)
+
+
+def _grouped(card: Card, subject: Subject, kind: str) -> Cell | SelectorControl:
+    galleries, pool = subject.gallery(kind), subject.populations.pool(kind)
+    if pool.lists is None or pool.targets is None:
+        raise MeasurementError("the pool has no groups", f"draw it as {kind}")
+    asked = Asked(
+        over_lists(
+            Pair(*(gallery.images for gallery in galleries)),
+            pool_queries(subject, kind),
+            pool.lists,
+            np.arange(len(pool.lists)),
+        ),
+        targets=pool.targets,
+        units=[query.unit for query in pool.queries],
+    )
+    return selected(card, subject, asked, subject.populations.used(pool.manifest))
