@@ -547,7 +547,8 @@ class ComponentRepair:
     drawings: int
 
 
-_P, _T = ParamSpec("_P"), TypeVar("_T")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _decided: ContextVar[bool] = ContextVar("_decided", default=False)
 
 

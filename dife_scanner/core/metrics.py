@@ -178,7 +178,7 @@ def logistic_readout(features: Floats, labels: NDArray[np.integer], classes: int
 def classify(features: Floats, weights: Floats) -> Floats:
     """Scores [n, c] of `logistic_readout` weights on normalised features [n, d], the same in every batch."""
     scale = 2.0 ** np.ceil(np.log2(max(float(np.linalg.norm(weights[:-1], axis=0).max(initial=0.0)), 1.0)))
-    return cosines(features, weights[:-1].T / scale) * scale + weights[-1]
+    return np.asarray(cosines(features, weights[:-1].T / scale) * scale + weights[-1])
 
 
 def procrustes(moving: Floats, fixed: Floats) -> Floats:

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 
 from dife_scanner.records import decided
 
-P, T = ParamSpec("P"), TypeVar("T")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 _adapters: dict[Any, TypeAdapter[Any]] = {}
