@@ -49,13 +49,13 @@ def test_no_held_out_set_was_trained_on(kind):
 def test_zero_shot_and_nonsense(kind):
     """On drawing styles never trained on, measured again on the bundled pictures.
 
-    The colour styles reach 0.75 each; over all test pictures, monochrome outlines included, the bases do not
-    (docs/bases.md says what they reach), and nothing here pretends otherwise.
+    Each of the three colour styles reaches 0.75 with both bases. Over all test pictures, monochrome outlines included,
+    the ViT does too and the residual network does not (docs/bases.md).
     """
     found = bases.evaluate(bases.base_folder(kind))
     for style in ("emojione", "fluent-emoji", "noto-v1"):
         assert found["test"][style] >= 0.75, style
-    assert found["test"]["all"] >= 0.65
+    assert found["test"]["all"] >= {"vit": 0.75, "rn": 0.65}[kind]
     assert 0.01 <= found["nonsense_shift"]["median"] <= 0.15
 
 
