@@ -12,7 +12,7 @@ from dife_gui.views.detail import DetailPane
 from dife_gui.views.evidence import MarkedPrompt, Thumbnail, trigger_view
 from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
-from dife_gui.views.profile import HeatCell, Whisker, exposure_profile
+from dife_gui.views.profile import HeatCell, Section, Whisker, exposure_profile
 from dife_gui.views.status import dead_letters_text, queue_text
 from dife_gui.views.swap import Bar, branch_swap
 from dife_gui.views.text import Label
@@ -29,6 +29,8 @@ from dife_scanner.records import (
     Category,
     Cell,
     Change,
+    ComponentRepair,
+    Entry,
     EntryType,
     NotEvaluable,
     NotRun,
@@ -145,6 +147,73 @@ def test_reasons_of_absent_cells_stand_in_the_open(qtbot: QtBot) -> None:
     assert "0.991 against 0.004 · n 200, 10 drawings" in shown
 
 
+def whole_profile() -> tuple[Entry, ...]:
+    """An entry for each of the fifteen cards: cells with both parts, N.E., and selector controls."""
+    change = Change(0.02, factories.measure(0.02).interval)
+    made: list[Entry] = []
+    for name in ("candidate selection", "proxy selection", "generator selection"):
+        measure = factories.measure(0.25)
+        made.append(SelectorControl(name, "Sel@1", measure, measure, change, "no text trigger"))
+    for name in ("zero-shot classification", "image-text retrieval", "planted-image retrieval"):
+        cell = factories.cell(name, "TS", 0.99, 0.1, EntryType.EXPOSED)
+        made.append(replace(cell, trigger=Change(0.9, factories.measure(0.9).interval), drift=change, headroom=0.9))
+    for name in (
+        *("prompted classification", "targeted retrieval", "text reranking", "downstream classification"),
+        *("caption retrieval", "caption reranking", "prompt embeddings", "query embeddings", "target promotion"),
+    ):
+        made.append(NotEvaluable(name, Category.NO_QUERY, f"{name} because"))
+    return tuple(made)
+
+
+def test_fifteen_entries_stand_in_groups_of_which_the_first_is_open(qtbot: QtBot) -> None:
+    widget = exposure_profile(whole_profile())
+    qtbot.addWidget(widget)
+    widget.show()
+    sections = widget.findChildren(Section)
+    assert [section.toggle.text() for section in sections] == [
+        "Native interfaces",
+        "Deployment extensions",
+        "Embedding readouts",
+        "Beyond the paper",
+        "Selector controls",
+    ]
+    assert [section.opened for section in sections] == [True, False, False, False, False]
+    assert "2 of 2 exposed, 4 N.E." in sections[0].toggle.accessibleName()
+    assert len(widget.findChildren(HeatCell)) == 15
+    assert sum(cell.isVisible() for cell in widget.findChildren(HeatCell)) == 6
+    sections[3].toggle.click()
+    assert sections[3].opened and sections[3].toggle.accessibleName().endswith("open")
+    sections[3].toggle.click()
+    assert not sections[3].opened
+
+
+def test_selector_controls_stand_apart_from_cells_and_are_no_exposure(qtbot: QtBot) -> None:
+    widget = exposure_profile(whole_profile())
+    qtbot.addWidget(widget)
+    last = widget.findChildren(Section)[-1]
+    assert {cell.texts for cell in last.findChildren(HeatCell)} == {("selector control", "")}
+    assert "0.250 here, 0.250 in the reference; drift +0.020" in texts(last)
+    assert "Exposed through 3 of 3 measured interfaces; 12 without a number." in texts(widget)
+
+
+def test_trigger_and_drift_are_drawn_with_their_intervals(qtbot: QtBot) -> None:
+    cell = next(entry for entry in whole_profile() if isinstance(entry, Cell))
+    widget = Whisker(cell)
+    qtbot.addWidget(widget)
+    assert [shape for _, shape in widget.marks] == ["main", "dot", "square"]
+    assert widget.marks[1][0] is cell.trigger and widget.marks[2][0] is cell.drift
+    assert "Δ trigger +0.900 (+0.880 to +0.920), Δ drift +0.020" in widget.accessibleName()
+    plain_one = Whisker(replace(cell, trigger=None, drift=None))
+    qtbot.addWidget(plain_one)
+    assert len(plain_one.marks) == 1
+    assert plain_one.sizeHint().height() < widget.sizeHint().height()
+    widget.resize(300, widget.sizeHint().height())
+    image = widget.grab().toImage()
+    x = round(widget.x(0.9) * image.devicePixelRatio())
+    dark = [y for y in range(image.height()) if image.pixelColor(x, y).lightness() < 128]
+    assert min(dark) < image.height() / 2 < max(dark)  # Δ over the reference above, Δ trigger below
+
+
 def test_the_axis_is_straight_and_ends_at_one(qtbot: QtBot) -> None:
     widget = Whisker(factories.cell("text reranking", "ΔH@1", 0.6, 0.4, EntryType.WEAK))
     qtbot.addWidget(widget)
@@ -168,6 +237,29 @@ def test_the_swap_shows_four_bars_and_the_diagnosis(qtbot: QtBot) -> None:
     assert "VRS 0.000 · TRS 1.000 · CSS 0.000" in shown
     assert "Textual footprint" in shown
     assert "agree on 2 of 3" in shown
+
+
+def test_a_repair_shows_a_bar_per_variant(qtbot: QtBot) -> None:
+    repair = ComponentRepair(
+        "TS", full=1.0, prompt_only=0.1002, trigger_only=0.0998, both_clean=0.1019, n=90, drawings=9
+    )
+    widget = branch_swap(factories.make_audit(branch_swap=None, repair=repair))
+    assert widget is not None
+    qtbot.addWidget(widget)
+    bars = [bar.accessibleName() for bar in widget.findChildren(Bar)]
+    assert [name.rsplit(": ", 1)[1] for name in bars] == ["0.102", "0.100", "0.100", "1.000"]
+    assert "prompt and trigger together" in bars[3]
+    assert "Readout TS, n 90 from 9 drawings." in texts(widget)
+
+
+def test_a_swap_of_aligned_towers_says_so(qtbot: QtBot) -> None:
+    audit = factories.make_audit()
+    assert audit.branch_swap is not None
+    swap = replace(audit.branch_swap, aligned=True, mixed_accuracy_before=(0.81, 0.11, 0.12, 0.8))
+    widget = branch_swap(replace(audit, branch_swap=swap))
+    assert widget is not None
+    qtbot.addWidget(widget)
+    assert "0.110 and 0.120 before" in texts(widget)
 
 
 def test_an_audit_without_swap_shows_none(qtbot: QtBot) -> None:

@@ -36,7 +36,7 @@ class DetailPane(QScrollArea):
         self._detail: Detail | None = None
         self.triage = Triage()
         self._header = QWidget()
-        self._profile, self._swap = Card("Exposure profile"), Card("Branch swap: which component carries it")
+        self._profile, self._swap = Card("Exposure profile"), Card("Footprint: which component carries it")
         self._trigger, self._examples = Card("Trigger"), Card("Clean against triggered")
         self._triage, self._signatures = Card("Triage"), Card("Signatures tried")
         self._budget, self._record = Card("Budget and limits"), Card("Record")

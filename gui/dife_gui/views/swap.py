@@ -1,6 +1,8 @@
-"""The branch swap: which tower carries the effect, as four bars, three ratios and the diagnosis in words."""
+"""Branch swap or component repair: which part carries the effect, as four bars, ratios and the diagnosis in words."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QPainter, QPaintEvent
@@ -13,11 +15,18 @@ from dife_scanner.records import Audit, BranchSwap, Diagnosis
 from dife_scanner.reports import words
 
 PAIRS = (
-    ("a00", "reference image · reference text", "a00"),
-    ("a10", "suspect image · reference text", "a10"),
-    ("a01", "reference image · suspect text", "a01"),
-    ("a11", "suspect image · suspect text", "a11"),
+    ("a00", "reference image · reference text"),
+    ("a10", "suspect image · reference text"),
+    ("a01", "reference image · suspect text"),
+    ("a11", "suspect image · suspect text"),
 )
+REPAIRS = (
+    ("clean", "neither prompt nor trigger", "both_clean"),
+    ("prompt", "learned prompt only", "prompt_only"),
+    ("trigger", "image trigger only", "trigger_only"),
+    ("full", "prompt and trigger together", "full"),
+)
+"""Name, words and field of each variant of a mechanism."""
 
 
 class Bar(QWidget):
@@ -57,18 +66,26 @@ class Bar(QWidget):
 
 
 def branch_swap(audit: Audit) -> QWidget | None:
-    """Bars, ratios, diagnosis and agreement; `None` where the audit has neither swap nor diagnosis."""
+    """Bars of swap or repair, ratios, diagnosis and agreement; `None` where the audit has none of them."""
     parts: list[QWidget] = []
     if audit.diagnosis is not None:
         parts.append(_verdict(audit.diagnosis))
     if audit.branch_swap is not None:
-        parts.append(_bars(audit.branch_swap))
+        swap = audit.branch_swap
+        parts.append(_bars([(name, pair, getattr(swap, name)) for name, pair in PAIRS], swap.a00))
+    if audit.repair is not None:
+        repair = audit.repair
+        parts.append(_bars([(name, text, getattr(repair, field)) for name, text, field in REPAIRS], repair.both_clean))
     if audit.diagnosis is not None:
         parts.append(_ratios(audit.diagnosis))
     if audit.agreement:
         parts.append(Label(audit.agreement))
     if audit.branch_swap is not None:
         parts.append(_footnote(audit.branch_swap))
+    if audit.repair is not None:
+        drawings = words.count(audit.repair.drawings, "drawing")
+        text = f"Readout {audit.repair.readout}, n {audit.repair.n:,} from {drawings}."
+        parts.append(Label(text, tone="muted", font=theme.sized(0.88)))
     return stack(parts, spacing=0.5) if parts else None
 
 
@@ -78,7 +95,8 @@ def _verdict(diagnosis: Diagnosis) -> QWidget:
     return stack([title, Label(diagnosis.reason, tone="muted")] if diagnosis.reason else [title], spacing=0.2)
 
 
-def _bars(swap: BranchSwap) -> QWidget:
+def _bars(shown: Sequence[tuple[str, str, float]], nothing: float) -> QWidget:
+    """One bar per (name, words, share); strong where it stands clearly above `nothing`."""
     holder = QWidget()
     grid = QGridLayout(holder)
     grid.setContentsMargins(0, 0, 0, 0)
@@ -86,11 +104,10 @@ def _bars(swap: BranchSwap) -> QWidget:
     grid.setVerticalSpacing(theme.gap(0.25))
     grid.setColumnStretch(1, 9)
     grid.setColumnStretch(2, 16)
-    for line, (name, pair, field) in enumerate(PAIRS):
-        value = float(getattr(swap, field))
+    for line, (name, pair, value) in enumerate(shown):
         grid.addWidget(Label(name, font=theme.monospace(), wrap=False), line, 0)
         grid.addWidget(Label(pair, tone="muted", font=theme.sized(0.92)), line, 1)
-        grid.addWidget(Bar(f"{name}, {pair}", value, strong=value - swap.a00 >= 0.05), line, 2)
+        grid.addWidget(Bar(f"{name}, {pair}", value, strong=value - nothing >= 0.05), line, 2)
     return holder
 
 
@@ -109,4 +126,5 @@ def _footnote(swap: BranchSwap) -> QWidget:
     if any(swap.mixed_accuracy):
         pairs = ", ".join(words.number(value) for value in swap.mixed_accuracy)
         text += f" Clean accuracy of the four pairs, in the same order: {pairs}."
+    text = " ".join([text, *words.swap_lines(swap)[1:]])
     return Label(text, tone="muted", font=theme.sized(0.88))
