@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from dife_scanner.core.plain import plain
@@ -103,6 +103,7 @@ class Hub:
     `request_seconds` bounds each wait for the network, three times that each complete small answer, and
     `download_seconds` each file. Transient errors are tried `tries` times in all; a wait the hub asks for is honoured
     up to `patience_seconds`, beyond that `HubUnavailable` carries it. `pause` sleeps (a watcher may pass `Event.wait`).
+    With `repo_type` `dataset` it looks at and fetches data sets; `pages` lists models either way.
     """
 
     def __init__(
@@ -116,8 +117,10 @@ class Hub:
         patience_seconds: float = 60.0,
         tries: int = 3,
         pause: Callable[[float], object] = time.sleep,
+        repo_type: Literal["model", "dataset"] = "model",
     ) -> None:
         prepare(cache)
+        self.repo_type = repo_type
         self.endpoint = endpoint.rstrip("/")
         self.has_token = bool(token)
         self._small_seconds = 3 * request_seconds
@@ -171,12 +174,12 @@ class Hub:
                 return
 
     def info(self, repo_id: str, revision: str | None = None, *, deadline: Deadline | None = None) -> HubModel:
-        """The model at `revision` (default: the main branch), with size and hash of every file at that commit."""
+        """The repository at `revision` (default: the main branch), with size and hash of every file at that commit."""
         deadline = deadline or Deadline()
         name = _checked_id(repo_id)
         at = f"/revision/{quote(revision, safe='')}" if revision else ""
-        what = f"model {name}" + (f" at {plain(revision, 80)}" if revision else "")
-        raw, _, _ = self._wire.json(f"{self.endpoint}/api/models/{name}{at}", None, what, deadline)
+        what = f"{self.repo_type} {name}" + (f" at {plain(revision, 80)}" if revision else "")
+        raw, _, _ = self._wire.json(f"{self.endpoint}/api/{self.repo_type}s/{name}{at}", None, what, deadline)
         try:
             model = listing.model(raw)
         except MalformedError as error:
@@ -187,7 +190,8 @@ class Hub:
 
     def tree(self, ref: ModelRef, *, deadline: Deadline | None = None) -> tuple[HubFile, ...]:
         """Every file of one commit with size and content hash; entries with unusable names are left out."""
-        url = f"{self.endpoint}/api/models/{_checked_id(ref.repo_id)}/tree/{quote(ref.revision, safe='')}"
+        repo = f"{self.repo_type}s/{_checked_id(ref.repo_id)}"
+        url = f"{self.endpoint}/api/{repo}/tree/{quote(ref.revision, safe='')}"
         params = [("recursive", "true"), ("expand", "false")]
         files: dict[str, HubFile] = {}
         what = f"the files of {ref}"
@@ -254,7 +258,13 @@ class Hub:
         from huggingface_hub import hf_hub_url
 
         file = part.file
-        url = hf_hub_url(_checked_id(ref.repo_id), file.path, revision=ref.revision, endpoint=self.endpoint)
+        url = hf_hub_url(
+            _checked_id(ref.repo_id),
+            file.path,
+            repo_type=self.repo_type,
+            revision=ref.revision,
+            endpoint=self.endpoint,
+        )
         what = f"{file.path!r} of {ref}"
 
         def attempt() -> None:

@@ -13,9 +13,11 @@ from PIL import Image
 from pyarrow import parquet as pq
 
 from dife_scanner.audit import populations
-from dife_scanner.audit.populations import cifar, errors, pictures
+from dife_scanner.audit.populations import cifar, dataset, errors, pictures
 from dife_scanner.audit.populations import words as vocabulary
-from dife_scanner.errors import LimitExceeded
+from dife_scanner.errors import LimitExceeded, RepoNotFound
+from dife_scanner.hub import Hub
+from dife_scanner.lab.loopback import LoopbackHub
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RNG = np.random.default_rng(7)
@@ -412,3 +414,55 @@ def test_what_is_nothing_known(tmp_path):
         populations.read(tmp_path, "labelled")
     with pytest.raises(errors.DataError, match="none of the formats"):
         populations.read(tmp_path, "captions")
+
+
+# --- data sets on a hub ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def datasets_hub(tmp_path):
+    """A hub on this machine with one data set, and a client for data sets."""
+    cifar_parquet(tmp_path / "made")
+    with LoopbackHub(tmp_path / "lab") as lab:
+        files = {
+            path.relative_to(tmp_path / "made").as_posix(): path for path in (tmp_path / "made").rglob("*.parquet")
+        }
+        lab.add_repo("org/tiny", {"README.md": "# Data", **files}, kind="datasets")
+        lab.add_repo("org/words", {"README.md": "# Data", "data.csv": "a,b"}, kind="datasets")
+        lab.add_repo("org/clip", {"README.md": "# A model"})
+        yield lab, Hub(lab.endpoint, cache=tmp_path / "hf", repo_type="dataset")
+
+
+def test_a_data_set_by_id(datasets_hub, tmp_path):
+    lab, hub = datasets_hub
+    data = populations.read("org/tiny@main", "labelled", hub=hub, cache=tmp_path / "cache")
+    assert data.class_names == CIFAR and len(data.ids) == 260
+    assert data.name.startswith("org/tiny@") and lab.repo("org/tiny").head.sha.startswith(data.name.split("@")[1])
+    assert data.probes("quick", 0).split("test").images.shape[1:] == (32, 32, 3)
+    before = hub.requests
+    populations.read("org/tiny", "labelled", hub=hub, cache=tmp_path / "cache")
+    assert hub.requests - before == 2  # what it is and what it holds; no file again
+
+
+def test_data_sets_that_cannot_be_taken(datasets_hub, tmp_path):
+    _, hub = datasets_hub
+    with pytest.raises(errors.DataError, match="no parquet"):
+        populations.read("org/words", "labelled", hub=hub, cache=tmp_path / "cache")
+    with pytest.raises(RepoNotFound):
+        populations.read("org/clip", "labelled", hub=hub, cache=tmp_path / "cache")
+    with pytest.raises(LimitExceeded, match="the limit is 100"):
+        dataset.fetch(hub, "org/tiny", tmp_path / "cache", limit=100)
+    test_file = tmp_path / "made" / "plain_text" / "test-00000-of-00001.parquet"
+    folder, _ = dataset.fetch(hub, "org/tiny", tmp_path / "cache", limit=test_file.stat().st_size)
+    assert [file.name for file in folder.rglob("*.parquet")] == [test_file.name]
+    with pytest.raises(errors.DataError, match="nothing at"):
+        populations.read("org/tiny", "labelled")
+
+
+def test_a_data_set_is_no_model(datasets_hub, tmp_path):
+    lab, _ = datasets_hub
+    models = Hub(lab.endpoint, cache=tmp_path / "hf")
+    listed = [model.repo_id for page in models.pages("author=org") for model in page.models]
+    assert listed == ["org/clip"]
+    with pytest.raises(RepoNotFound):
+        models.info("org/tiny")

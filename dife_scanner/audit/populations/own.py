@@ -3,34 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
-from dife_scanner.audit.populations import cifar, coco, folders, parquet
+from dife_scanner.audit.populations import cifar, coco, dataset, folders, parquet
 from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.errors import DataError, UnsafeFormat
 from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.core.plain import plain
+
+if TYPE_CHECKING:
+    from dife_scanner.hub.client import Hub
 
 _ARCHIVES = (".tar", ".tar.gz", ".tgz")
 _PICKLES = (".pkl", ".pickle", ".npy", ".pt", ".pth")
 
 
 @overload
-def read(path: Path | str, kind: Literal["labelled"], *, images: Path | None = None) -> Labelled: ...
-@overload
-def read(path: Path | str, kind: Literal["captions"], *, images: Path | None = None) -> Captioned: ...
 def read(
-    path: Path | str, kind: Literal["labelled", "captions"], *, images: Path | None = None
+    path: Path | str,
+    kind: Literal["labelled"],
+    *,
+    images: Path | None = None,
+    hub: Hub | None = None,
+    cache: Path | None = None,
+) -> Labelled: ...
+@overload
+def read(
+    path: Path | str,
+    kind: Literal["captions"],
+    *,
+    images: Path | None = None,
+    hub: Hub | None = None,
+    cache: Path | None = None,
+) -> Captioned: ...
+def read(
+    path: Path | str,
+    kind: Literal["labelled", "captions"],
+    *,
+    images: Path | None = None,
+    hub: Hub | None = None,
+    cache: Path | None = None,
 ) -> Labelled | Captioned:
-    """Pictures at `path`, as `kind` asks for them. Nothing is executed and no file is written.
+    """Pictures at `path`, as `kind` asks for them. Nothing is executed, and nothing is written but under `cache`.
 
     `labelled`: a folder of labelled folders; CIFAR-10's binary batches, in a folder or their archive; parquet files
     with a class label. `captions`: COCO's captions_*.json with its pictures (`images` names their folder where it is
-    not beside the file); parquet files with captions. Raises `DataError` and its kinds, and `LimitExceeded`.
+    not beside the file); parquet files with captions. A text that is no path here but reads `owner/name[@revision]` is
+    a data set on `hub` (a `Hub` for data sets), fetched into `cache`. Raises `DataError` and its kinds,
+    `LimitExceeded`, and hub errors.
     """
+    if not Path(path).exists() and dataset.is_id(str(path)) and hub is not None and cache is not None:
+        folder, name = dataset.fetch(hub, str(path), cache)
+        return parquet.labelled(folder, name) if kind == "labelled" else parquet.captioned(folder, name)
     path = Path(path)
     if not path.exists():
-        raise DataError(f"there is nothing at {path}", "give a file or a folder")
+        raise DataError(f"there is nothing at {path}", "give a file, a folder or the id of a data set on the hub")
     return _labelled(path) if kind == "labelled" else _captioned(path, images)
 
 

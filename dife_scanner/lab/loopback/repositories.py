@@ -89,6 +89,8 @@ class Repository:
     card: Mapping[str, Any] = field(default_factory=dict)
     scan: Mapping[str, Any] = field(default_factory=lambda: {"scansDone": True, "filesWithIssues": []})
     git_tags: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "models"
+    """`models` or `datasets`: the part of the hub it is in. Unlike on the Hub, the two share their ids."""
 
     @property
     def head(self) -> Commit:
@@ -158,6 +160,7 @@ class Repositories:
         last_modified: datetime | str | None = None,
         created_at: datetime | str | None = None,
         message: str = "Upload model",
+        kind: str = "models",
     ) -> str:
         """A new repository with one commit; returns the commit's sha. `UsageError` for an impossible or taken id."""
         if not _ID.fullmatch(repo_id) or ".." in repo_id:
@@ -183,6 +186,7 @@ class Repositories:
                 downloads=downloads,
                 likes=likes,
                 card=dict(card or {}),
+                kind=kind,
             )
         )
         return first.sha

@@ -63,20 +63,26 @@ class Routes:
                 return self._whoami(request)
             case ["api", "models"]:
                 return self._models(request)
-            case ["api", "models", org, name, *rest]:
+            case ["api", "models" | "datasets" as kind, org, name, *rest]:
                 verb, *rest = rest or [""]
                 handler = self._verbs.get(verb)
-                return self._with_repository(request, f"{org}/{name}", rest, handler) if handler else NOT_FOUND
-            case ["api", "resolve-cache", "models", org, name, sha, *path]:
-                return self._with_repository(request, f"{org}/{name}", [sha, *path], self._resolve_cache)
+                return self._with_repository(request, f"{org}/{name}", rest, handler, kind) if handler else NOT_FOUND
+            case ["api", "resolve-cache", "models" | "datasets" as kind, org, name, sha, *path]:
+                return self._with_repository(request, f"{org}/{name}", [sha, *path], self._resolve_cache, kind)
+            case ["datasets", org, name, "resolve", revision, *path] if path:
+                return self._with_repository(request, f"{org}/{name}", [revision, *path], self._resolve, "datasets")
             case [org, name, "raw", revision, *path] if org != "api" and path:
                 return self._with_repository(request, f"{org}/{name}", [revision, *path], self._raw)
             case [org, name, "resolve", revision, *path] if org != "api" and path:
                 return self._with_repository(request, f"{org}/{name}", [revision, *path], self._resolve)
         return NOT_FOUND
 
-    def _with_repository(self, request: Request, repo_id: str, rest: list[str], handler: Handler) -> Response:
+    def _with_repository(
+        self, request: Request, repo_id: str, rest: list[str], handler: Handler, kind: str = "models"
+    ) -> Response:
         model = self.shelf.find(repo_id)
+        if model is not None and model.kind != kind:
+            return self.access.missing(request)
         if model is None and (new := self.shelf.moved(repo_id)):
             return redirect(307, request.target.replace(repo_id, new, 1))
         if model is None or not self.access.sees(request, model):
@@ -97,9 +103,9 @@ class Routes:
     def _models(self, request: Request) -> Response:
         sort, direction = request.one("sort", "trendingScore"), 1 if request.one("direction", "-1") == "1" else -1
         limit = _number(request, "limit", listing.PAGE, listing.PAGE)
-        visible = (model for model in self._order.models(sort, direction) if self.access.sees(request, model))
-        models = listing.chosen(visible, request)
-        found, cursor = listing.page(models, sort, direction, limit, request.one("cursor"))
+        models = (model for model in self._order.models(sort, direction) if model.kind == "models")
+        visible = (model for model in models if self.access.sees(request, model))
+        found, cursor = listing.page(listing.chosen(visible, request), sort, direction, limit, request.one("cursor"))
         response = as_json([listing.item(model, request, sort) for model in found])
         return _next(request, response, cursor=cursor)
 
@@ -202,7 +208,7 @@ class Routes:
         if blob is None or not self.shelf.path(blob.object_id).exists():
             return _no_entry(path, commit)
         if blob.sha256 is None:
-            cached = f"/api/resolve-cache/models/{model.repo_id}/{commit.sha}/{quote(path)}"
+            cached = f"/api/resolve-cache/{model.kind}/{model.repo_id}/{commit.sha}/{quote(path)}"
             query = urlencode({request.path: "", "etag": f'"{blob.oid}"'})
             return redirect(307, f"{cached}?{query}", X_Repo_Commit=commit.sha)
         size, etag = str(blob.size), f'"{blob.sha256}"'

@@ -1,0 +1,64 @@
+"""A data set on a hub, by id: which of its files are needed, and bringing them here."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dife_scanner.audit.populations.errors import DataError
+from dife_scanner.errors import LimitExceeded, UsageError
+from dife_scanner.records import HubFile, ModelRef
+
+if TYPE_CHECKING:
+    from dife_scanner.hub.client import Hub
+
+MAX_BYTES = 4 * 2**30
+"""Of all files of one data set together."""
+
+_ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` reads `owner/name` or `owner/name@revision`.
+
+    >>> is_id("uoft-cs/cifar10@main"), is_id("/data/cifar10")
+    (True, False)
+    """
+    return bool(_ID.fullmatch(text))
+
+
+def fetch(hub: Hub, reference: str, cache: Path, limit: int = MAX_BYTES) -> tuple[Path, str]:
+    """The data set's parquet files in a folder under `cache`, and its name with the commit they are of.
+
+    Where all of them are more than `limit` bytes, only those of test and validation splits. Files that are already
+    there and verify cost no download. Raises `DataError` where there is no parquet, `LimitExceeded`, and hub errors.
+    """
+    found = _ID.fullmatch(reference)
+    if found is None or hub.repo_type != "dataset":
+        raise UsageError(f"{reference!r} is no data set id", "write it as owner/name or owner/name@revision")
+    info = hub.info(found[1], found[2])
+    wanted = _chosen(info.files, reference, limit)
+    ref = ModelRef(info.repo_id, info.sha)
+    folder = cache / info.repo_id.replace("/", "--") / info.sha
+    for file in wanted:
+        hub.fetch(ref, file, folder, limit=limit)
+    return folder, f"{info.repo_id}@{info.sha[:12]}"
+
+
+def _chosen(files: tuple[HubFile, ...], reference: str, limit: int) -> list[HubFile]:
+    every = [file for file in files if file.path.endswith(".parquet")]
+    if not every:
+        raise DataError(
+            f"the data set {reference} holds no parquet files",
+            "name the revision refs/convert/parquet, or download it and give the folder",
+        )
+    held = [file for file in every if file.path.rpartition("/")[2].startswith(("test", "validation"))]
+    for part in (every, held):
+        if part and sum(file.size or 0 for file in part) <= limit:
+            return part
+    total = sum(file.size or 0 for file in held or every)
+    raise LimitExceeded(
+        f"the data set {reference} has {total} bytes of parquet, the limit is {limit}",
+        "download a part of it and give the folder",
+    )
