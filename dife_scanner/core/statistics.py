@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.records import EntryType, Interval, Measure
+from dife_scanner.records import Change, EntryType, Interval, Measure
 
 FloatArray = NDArray[np.floating]
 
@@ -72,6 +72,15 @@ def paired_interval(
     resampled = (means * counts)[picks].sum(axis=1) / counts[picks].sum(axis=1)
     low, high = np.quantile(resampled, [0.025, 0.975])
     return Interval(float(low), float(high), f"paired bootstrap over {units} drawings, {RESAMPLES} resamples")
+
+
+def change(new: FloatArray, old: FloatArray, drawings: Sequence[str], rng: np.random.Generator) -> Change:
+    """Signed difference of the means of two sets of outcomes [n] of the same cases, with its `paired_interval`.
+
+    Positive is promoted, negative demoted (paper §4). Differences add up: Δ_trigger (triggered − clean query, same
+    checkpoint) plus Δ_drift (clean query, suspect − clean checkpoint) is triggered − clean checkpoint's clean query.
+    """
+    return Change(float(np.mean(new) - np.mean(old)), paired_interval(new, old, drawings, rng))
 
 
 def entry_type(interval: Interval, drawings: int) -> EntryType:

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from dife_scanner.core import statistics
@@ -64,6 +65,27 @@ def test_bootstrap_interval_of_a_constant_difference_is_that_difference():
     names = [f"d{i}" for i in range(10)]
     interval = statistics.paired_interval(np.ones(10), np.full(10, 0.25), names, np.random.default_rng(0))
     assert (interval.low, interval.high) == pytest.approx((0.75, 0.75))
+
+
+outcomes = arrays(np.float64, 12, elements=st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+
+
+@settings(deadline=None, max_examples=30)
+@given(outcomes, outcomes, outcomes)
+def test_the_parts_of_a_difference_add_up_and_change_sign_with_their_order(triggered, clean, reference):
+    names = [f"d{i // 2}" for i in range(12)]
+
+    def part(new, old):
+        return statistics.change(new, old, names, np.random.default_rng(4))
+
+    assert part(triggered, clean).value + part(clean, reference).value == pytest.approx(
+        part(triggered, reference).value, abs=1e-12
+    )
+    forth, back = part(triggered, clean), part(clean, triggered)
+    assert forth.value == -back.value
+    assert (forth.interval.low, forth.interval.high) == pytest.approx((-back.interval.high, -back.interval.low))
+    assert -1 <= forth.interval.low <= forth.interval.high <= 1
+    assert part(clean, clean).value == 0.0
 
 
 def test_bootstrap_covers_the_truth_about_as_often_as_it_says():

@@ -16,22 +16,29 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlite_utils import Database
 from store_records import make_alert, make_audit, make_finding, make_ref
 
 import dife_scanner
 from dife_scanner.errors import HomeUnwritable, NewerSchema, NotFound, StoreCorrupt, UsageError
 from dife_scanner.records import (
+    ArtefactMissing,
     Audit,
     Category,
+    Change,
     Channel,
     Condition,
+    Interval,
     JobState,
+    Measure,
     NotEvaluable,
     NotRun,
     PoolItem,
     PoolManifest,
     Reference,
+    SelectorControl,
     TriageState,
     Verdict,
 )
@@ -453,6 +460,31 @@ def test_a_pool_manifest_is_stored_under_its_digest(store: Store) -> None:
     assert text == manifest.json() and from_json(PoolManifest, text) == manifest
     assert evidence.put(store.home, text.encode("ascii"), ".json") == manifest.digest
     assert dataclasses.replace(manifest, seed=4).digest != manifest.digest
+
+
+words = st.text(st.characters(codec="ascii"), max_size=8)
+shares = st.builds(Measure, st.floats(0, 1), st.just(Interval(0.0, 1.0, "w")), st.integers(0), st.integers(0))
+LINES = st.one_of(
+    st.builds(NotEvaluable, words, st.sampled_from(Category), words),
+    st.builds(NotRun, words, words),
+    st.builds(ArtefactMissing, words, words, words),
+    st.builds(
+        SelectorControl,
+        words,
+        words,
+        shares,
+        shares,
+        st.builds(Change, st.floats(-1, 1), shares.map(lambda m: m.interval)),
+        words,
+    ),
+)
+
+
+@given(st.lists(LINES, max_size=5))
+def test_no_kind_of_profile_line_turns_into_another(lines: list[NotEvaluable]) -> None:
+    audit = make_audit(profile=tuple(lines))
+    read = from_json(Audit, to_json(audit)).profile
+    assert read == audit.profile and [type(line) for line in read] == [type(line) for line in lines]
 
 
 def test_profiles_kept_before_there_were_five_kinds_of_line_are_still_read() -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 import numpy as np
 
 from dife_scanner.audit.interfaces.subject import Subject
-from dife_scanner.core import metrics
+from dife_scanner.core import metrics, statistics
 from dife_scanner.core.cards import Card
 from dife_scanner.core.statistics import entry_type, measure, paired_interval
 from dife_scanner.errors import MeasurementError
@@ -98,7 +98,7 @@ def control(card: Card, subject: Subject, outcomes: Outcomes, reason: str) -> Se
 
 def change(card: Card, subject: Subject, part: str, new: Outcome, old: Outcome, units: Sequence[str]) -> Change:
     """Mean of new − old with its paired interval."""
-    return Change(float(np.mean(new) - np.mean(old)), paired_interval(new, old, units, subject.rng(card, f":{part}")))
+    return statistics.change(new, old, units, subject.rng(card, f":{part}"))
 
 
 def mean(outcome: Outcome) -> float:
