@@ -20,8 +20,7 @@ from dife_scanner.audit import diagnosis as diagnostics
 from dife_scanner.audit import evidence, hypotheses, populations, probes
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import Populations, Subject, cards, extend, measure_all
-from dife_scanner.audit.populations import composed
-from dife_scanner.audit.populations.pool import SIZES
+from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
 from dife_scanner.audit.progress import SILENT, Progress
 from dife_scanner.audit.sides import Pair, Side, baseline, readout
 from dife_scanner.core import metrics
@@ -48,26 +47,7 @@ from dife_scanner.records import (
     Verdict,
 )
 
-AUDIT_VERSION = "dife-2"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What decides an audit besides the checkpoint: equal plans on equal weights give equal audits."""
-
-    signatures: tuple[Trigger, ...]
-    budget: str = "default"
-    seed: int = 0
-    probes_folder: Path | None = None
-    extensions: tuple[Path, ...] = ()
-    """Files of the researcher's own that register interfaces or trigger kinds (docs/extending.md)."""
-
-    def probes(self) -> probes.Probes:
-        return probes.load(self.probes_folder or probes.bundled_folder(), self.budget)
-
-    def populations_version(self) -> str:
-        """What the pools of this plan are drawn from, torch-free."""
-        return f"{composed.version()} {SIZES[self.budget]}"
+__all__ = ["AUDIT_VERSION", "Outcome", "Plan", "Request", "audit", "check_known", "identity", "run", "versions"]
 
 
 @dataclass(frozen=True)
@@ -94,27 +74,6 @@ class Outcome:
     audit: Audit
     finding: Finding | None
     files: tuple[tuple[EvidenceFile, bytes], ...]
-
-
-def identity(weights_sha256: str, config_digest: str, reference: Reference | None, plan: Plan) -> str:
-    """Audit identity, torch-free: the same value means the same audit would be run again (docs/architecture.md).
-
-    Preprocessing and context are part of the sanitised configuration; the tokenizer is always open_clip's own, whose
-    merges are part of the reference's text tower hash.
-    """
-    parts = (
-        weights_sha256,
-        config_digest,
-        f"{reference.image_tower}:{reference.text_tower}" if reference else "no reference",
-        AUDIT_VERSION,
-        plan.budget,
-        str(plan.seed),
-        plan.probes().digest,
-        plan.populations_version(),
-        *(repr(trigger) for trigger in plan.signatures),
-        *(sha256(path.read_bytes()).hexdigest() for path in plan.extensions),
-    )
-    return sha256("\x1f".join(parts).encode()).hexdigest()
 
 
 def run(request: Request, progress: Progress = SILENT) -> Outcome:
@@ -194,7 +153,7 @@ def _measure(
     suspect: Encoder, reference: Encoder, request: Request, memory: Memory, progress: Progress
 ) -> tuple[_Measured, Decision]:
     data = request.plan.probes()
-    _check_known(request.plan.signatures, data.class_names)
+    check_known(request.plan.signatures, data.class_names)
     phases = _Phases(progress)
     sides = _Sides(
         CachedEncoder(suspect, memory, on_encoded=phases.encoded),
@@ -242,18 +201,9 @@ def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases,
 
 def _pools(condition: Condition, data: probes.Probes, request: Request) -> Populations:
     """The populations beside the labelled pictures, drawn when a card first asks for one."""
-    plan = request.plan
 
     def draw(kind: str) -> populations.Pool:
-        return populations.bundled(
-            kind,
-            condition.source,
-            condition.target,
-            plan.budget,
-            plan.seed,
-            class_names=data.class_names,
-            cache=request.cache,
-        )
+        return request.plan.pool(kind, condition, data.class_names, request.cache)
 
     return Populations(draw)
 
@@ -291,7 +241,8 @@ def _same_towers(encoder: Encoder, known: Reference) -> bool:
     return encoder.image_tower == known.image_tower and encoder.text_tower == known.text_tower
 
 
-def _check_known(triggers: tuple[Trigger, ...], class_names: tuple[str, ...]) -> None:
+def check_known(triggers: tuple[Trigger, ...], class_names: tuple[str, ...]) -> None:
+    """`TriggerFileError` for a source or target that no labelled picture shows."""
     for trigger in triggers:
         for role, name in (("source", trigger.source), ("target", trigger.target)):
             if name and name not in class_names:

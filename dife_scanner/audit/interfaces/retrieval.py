@@ -27,8 +27,10 @@ from dife_scanner.records import Cell, Channel
 
 MOST_TARGET_DRAWINGS = 100
 """Target drawings asked for one at a time; more are sampled."""
-MOST_PLANTED = 300
+MOST_PLANTED = 250
 """Pictures planted one at a time; more are sampled."""
+MOST_ASKED = 1000
+"""Triggered pictures that ask for captions; more are sampled."""
 
 
 @interface(TARGETED_RETRIEVAL)
@@ -78,7 +80,7 @@ def _captions_for_pictures(card: Card, subject: Subject) -> Cell:
     pool = subject.populations.pool(CAPTIONS)
     captions = tuple(dict.fromkeys(pool.captions or ()))
     said = np.array([[bool(word_in(text, terms(name))) for text in captions] for name in subject.class_names])
-    ours = subject.off_target
+    ours = _sampled(card, subject, MOST_ASKED)
     targets = said[subject.target][None, :] & ~said[subject.labels[ours]]
     texts = Pair(*(side.encoder.encode_texts(captions) for side in subject.test))
     asked = Asked(
@@ -128,9 +130,7 @@ def planted(card: Card, subject: Subject) -> Cell:
 
     The reference is the same pool with the same picture clean: how often that one is returned anyway.
     """
-    chosen = subject.off_target
-    if len(chosen) > MOST_PLANTED:
-        chosen = np.sort(subject.rng(card, ":planted").choice(chosen, MOST_PLANTED, replace=False))
+    chosen = _sampled(card, subject, MOST_PLANTED)
     texts = subject.target_texts()
     suspect, reference = subject.test
 
@@ -170,6 +170,13 @@ def target_drawings(subject: Subject) -> list[tuple[str, list[int]]]:
     for index in metrics.of_class(subject.labels, subject.target):
         found.setdefault(subject.units[index], []).append(int(index))
     return sorted(found.items())
+
+
+def _sampled(card: Card, subject: Subject, most: int) -> NDArray[np.intp]:
+    """At most `most` of the pictures that are not of the target, in order."""
+    if len(subject.off_target) <= most:
+        return subject.off_target
+    return np.sort(subject.rng(card, ":sample").choice(subject.off_target, most, replace=False))
 
 
 def _padded(rows: list[list[int]]) -> NDArray[np.intp]:

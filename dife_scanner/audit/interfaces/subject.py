@@ -9,13 +9,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.populations import Pool
+from dife_scanner.audit.populations import Pool, of_split
 from dife_scanner.audit.probes import EMBEDDING_TEMPLATES
 from dife_scanner.audit.sides import Embeddings, Pair, Side, writes
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import Card
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Condition, PoolManifest, Trigger
+from dife_scanner.records import Condition, PoolItem, PoolManifest, Trigger
 from dife_scanner.triggers.stamp import write
 
 
@@ -188,7 +188,6 @@ class Subject:
 
         A list's -1 is no picture. Without lists the target's pictures are the one row of targets.
         """
-        split = self.test.suspect.split
         if lists is None or targets is None:
             rows: list[NDArray[np.integer]] = []
             chosen: list[NDArray[np.integer]] = [np.flatnonzero(self.labels == self.target)]
@@ -200,13 +199,18 @@ class Subject:
                 name=f"{name}: {self.condition.target}",
                 kind=Populations.LABELLED,
                 seed=self.seed,
-                version=split.name,
-                items=split.items,
+                version=f"{self.test.suspect.split.name} split",
+                items=self._items,
                 lists=tuple(tuple(int(at) for at in row) for row in rows),
                 targets=tuple(tuple(int(at) for at in row) for row in chosen),
                 queries=tuple(queries),
             )
         )
+
+    @cached_property
+    def _items(self) -> tuple[PoolItem, ...]:
+        split = self.test.suspect.split
+        return split.items or of_split(split.name, split, self.class_names, version="").items
 
     def asked_texts(self, name: str, texts: Sequence[str]) -> str:
         """Digest of a population of texts alone."""

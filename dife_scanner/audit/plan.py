@@ -1,0 +1,113 @@
+"""What decides an audit besides the checkpoint, and the identity that follows from it. Torch-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+from dife_scanner.audit import populations, probes
+from dife_scanner.audit.interfaces.subject import NoPool
+from dife_scanner.audit.populations import composed
+from dife_scanner.audit.populations.pool import SIZES
+from dife_scanner.errors import UsageError
+from dife_scanner.records import Condition, Reference, Trigger
+
+AUDIT_VERSION = "dife-2"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Equal plans on equal weights give equal audits."""
+
+    signatures: tuple[Trigger, ...]
+    budget: str = "default"
+    seed: int = 0
+    probes_folder: Path | None = None
+    extensions: tuple[Path, ...] = ()
+    """Files of the researcher's own that register interfaces or trigger kinds (docs/extending.md)."""
+    pictures: Path | None = None
+    """Labelled pictures of somebody's own in place of the bundled ones, as `audit.populations.read` takes them."""
+    captions: Path | None = None
+    """Captioned pictures of somebody's own in place of the bundled scenes."""
+
+    def probes(self) -> probes.Probes:
+        """The labelled pictures, split so that nothing is measured where it was chosen."""
+        if self.pictures is not None:
+            return _own_probes(self.pictures, self.budget, self.seed)
+        return probes.load(self.probes_folder or probes.bundled_folder(), self.budget)
+
+    def pool(
+        self, kind: str, condition: Condition, class_names: tuple[str, ...], cache: Path | None = None
+    ) -> populations.Pool:
+        """One pool of the plan's data for a condition. `NoPool` where the data cannot have such a pool.
+
+        Own captions are used where there are any; labelled pictures of one's own alone make class-derived pools.
+        """
+        source, target = condition.source, condition.target
+        own = _own_captions(self.captions) if self.captions else None
+        if own is None and self.pictures:
+            own = _own_pictures(self.pictures).captioned()
+        if own is None:
+            return populations.bundled(
+                kind, source, target, self.budget, self.seed, class_names=class_names, cache=cache
+            )
+        if kind == populations.GENERATOR_GROUPS:
+            raise NoPool(
+                f"{own.name} holds no pictures that a generator made beforehand; the bundled scenes do, and are used "
+                "when no pictures of one's own are given"
+            )
+        return own.pool(kind, source, target, self.budget, self.seed, class_names=class_names)
+
+    def populations_version(self) -> str:
+        """What the pools are drawn from."""
+        sizes = repr(SIZES[self.budget])
+        if self.captions:
+            own = _own_captions(self.captions)
+            told = sha256(repr((own.name, own.ids, own.captions)).encode()).hexdigest()
+            return f"own {told} {sizes}"
+        return f"{composed.version()} {sizes}"
+
+
+def identity(weights_sha256: str, config_digest: str, reference: Reference | None, plan: Plan) -> str:
+    """Audit identity: the same value means the same audit would be run again (docs/architecture.md).
+
+    Preprocessing and context are part of the sanitised configuration; the tokenizer is always open_clip's own, whose
+    merges are part of the reference's text tower hash. Raises `UsageError` for an extension that cannot be read.
+    """
+    parts = (
+        weights_sha256,
+        config_digest,
+        f"{reference.image_tower}:{reference.text_tower}" if reference else "no reference",
+        AUDIT_VERSION,
+        plan.budget,
+        str(plan.seed),
+        plan.probes().digest,
+        plan.populations_version(),
+        *(repr(trigger) for trigger in plan.signatures),
+        *(_digest(path) for path in plan.extensions),
+    )
+    return sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(f"the extension {path} cannot be read: {error.strerror}", "check the path") from error
+
+
+@lru_cache(maxsize=2)
+def _own_pictures(path: Path) -> populations.Labelled:
+    return populations.read(path, "labelled")
+
+
+@lru_cache(maxsize=2)
+def _own_captions(path: Path) -> populations.Captioned:
+    return populations.read(path, "captions")
+
+
+@lru_cache(maxsize=2)
+def _own_probes(path: Path, budget: str, seed: int) -> probes.Probes:
+    return _own_pictures(path).probes(budget, seed)
