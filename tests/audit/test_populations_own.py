@@ -69,6 +69,11 @@ def test_splits_depend_on_the_seed_and_on_nothing_else(class_folders):
     made = [populations.read(class_folders, "labelled").probes("quick", seed) for seed in (0, 0, 1)]
     assert made[0].digest == made[1].digest != made[2].digest
     assert made[0].split("test").drawings == made[1].split("test").drawings
+    items = made[0].split("test").items
+    assert [item.id for item in items] == list(made[0].split("test").drawings)
+    (class_folders / items[0].id).write_bytes(picture(250))
+    changed = populations.read(class_folders, "labelled").probes("quick", 0)
+    assert changed.digest != made[0].digest and changed.split("test").items[0].sha256 != items[0].sha256
 
 
 def test_a_train_and_a_test_folder_keep_apart(class_folders):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
@@ -14,6 +14,7 @@ from dife_scanner.audit.populations.dice import Dice
 from dife_scanner.audit.populations.errors import LabelWithoutImages
 from dife_scanner.audit.populations.manifest import of_split
 from dife_scanner.audit.probes import DIAGNOSIS, QUERY_TEMPLATES, TEST, TRAIN, Probes, Split
+from dife_scanner.records import PoolManifest
 
 PER_CLASS = {"quick": (8, 8, 16), "default": (16, 16, 40), "deep": (100, 100, 1000)}
 """Most pictures per class in train, diagnosis and test; `deep` has CIFAR-10's whole test set, as in the paper."""
@@ -46,8 +47,10 @@ class Labelled:
             for split, own in zip(chosen, self._deal(number, name, budget, seed), strict=True):
                 chosen[split] += own
         splits = {name: self._split(name, sorted(rows)) for name, rows in chosen.items()}
-        manifests = [of_split(self.name, one, self.class_names, version=VERSION, seed=seed) for one in splits.values()]
+        manifests = [self._manifest(split, seed) for split in splits.values()]
         digest = sha256("".join(manifest.digest for manifest in manifests).encode()).hexdigest()
+        named = zip(splits.values(), manifests, strict=True)
+        splits = {split.name: replace(split, items=manifest.items) for split, manifest in named}
         return Probes(VERSION, digest, self.class_names, splits)
 
     def captioned(self) -> Captioned:
@@ -77,5 +80,7 @@ class Labelled:
         return free[:half][:train], free[half:][:diagnosis], test[:most]
 
     def _split(self, name: str, rows: list[int]) -> Split:
-        images = self.load(rows)
-        return Split(name, images, self.labels[rows], tuple(self.ids[at] for at in rows))
+        return Split(name, self.load(rows), self.labels[rows], tuple(self.ids[at] for at in rows))
+
+    def _manifest(self, split: Split, seed: int) -> PoolManifest:
+        return of_split(self.name, split, self.class_names, version=VERSION, seed=seed, source=self.name)
