@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dife_scanner.errors import DifeError, UsageError
+from dife_scanner.errors import DifeError, NotFound, UsageError
 from dife_scanner.queue.home import bases_folder, open_home
 from dife_scanner.records import Job, JobState, Manifest, ModelRef, Reference
 from dife_scanner.settings import Settings, config_path, secret
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from dife_scanner.audit.progress import Progress
     from dife_scanner.queue.watch import Event, Summary
     from dife_scanner.queue.worker import Work
+    from dife_scanner.records import Audit, Trigger
     from dife_scanner.reports.as_json import PlanDocument
+    from dife_scanner.reports.study import Extension
 
 PACKAGES = ("torch", "open_clip_torch", "huggingface_hub", "sqlite-utils", "apscheduler", "PySide6-Essentials")
 
@@ -102,16 +105,94 @@ def secret_source(name: str, settings: Settings) -> str:
 # --- scanning -------------------------------------------------------------------------------------------------
 
 
-def scan_work(
-    settings: Settings, *, reference: str, triggers: Sequence[Path], with_library: bool, budget: str, seed: int
-) -> Work:
-    """How the jobs of one `dife scan` are done. Raises `TriggerFileError`."""
-    from dife_scanner.audit.pipeline import Plan
-    from dife_scanner.queue.worker import default_work
+def signatures(files: Sequence[Path], settings: Settings, *, with_library: bool) -> tuple[Trigger, ...]:
+    """What an ordinary scan tries: the library, the settings' files and these. Raises `TriggerFileError`."""
     from dife_scanner.triggers import known
 
-    signatures = known.gather([*settings.signatures, *triggers], with_library=with_library)
-    return default_work(settings, plan=Plan(signatures, budget, seed), reference=reference)
+    return known.gather([*settings.signatures, *files], with_library=with_library)
+
+
+def scan_work(
+    settings: Settings,
+    triggers: Sequence[Trigger],
+    *,
+    reference: str = "",
+    budget: str = "default",
+    seed: int = 0,
+    data: Data,
+) -> Work:
+    """How the jobs of one `dife scan` are done. `TriggerFileError` for a trigger whose target no picture shows."""
+    from dife_scanner.audit.pipeline import check_known
+    from dife_scanner.audit.plan import Plan
+    from dife_scanner.queue.worker import default_work
+
+    plan = Plan(
+        tuple(triggers), budget, seed, extensions=data.extensions, pictures=data.pictures, captions=data.captions
+    )
+    check_known(plan.signatures, plan.probes().class_names)
+    return default_work(settings, plan=plan, reference=reference)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a researcher brings along: files of code, labelled pictures, captioned pictures."""
+
+    extensions: tuple[Path, ...] = ()
+    pictures: Path | None = None
+    captions: Path | None = None
+
+
+def data(settings: Settings, extend: Sequence[Path], pictures: str, captions: str) -> Data:
+    """Load the extensions and find the data; a data set named by its id is fetched. Raises what reading it raises."""
+    for path in extend:
+        _extend(path)
+    found = [_pictures(settings, what) if what else None for what in (pictures, captions)]
+    return Data(tuple(path.resolve() for path in extend), *found)
+
+
+def _extend(path: Path) -> None:
+    from dife_scanner.audit.interfaces import extend
+
+    extend(path)  # here too, so that trigger files may use its kinds
+
+
+def _pictures(settings: Settings, what: str) -> Path:
+    from dife_scanner import settings as settings_
+    from dife_scanner.audit.populations import dataset
+    from dife_scanner.hub.client import Hub
+    from dife_scanner.queue.targets import is_local
+
+    if is_local(what) or not dataset.is_id(what):
+        return Path(what).expanduser().resolve()
+    token = settings_.secret("hf-token", settings.home)
+    hub = Hub(
+        settings.endpoint,
+        token.value if token else None,
+        cache=settings.home / "cache" / "hf",
+        request_seconds=settings.limits.request_seconds,
+        download_seconds=settings.limits.download_seconds,
+        repo_type="dataset",
+    )
+    return dataset.fetch(hub, what, settings.home / "cache" / "data")[0]
+
+
+def digests(found: Data) -> tuple[Extension, ...]:
+    """The extensions as every report names them."""
+    from hashlib import sha256
+
+    from dife_scanner.reports.study import Extension
+
+    return tuple(Extension(path.name, sha256(path.read_bytes()).hexdigest()) for path in found.extensions)
+
+
+def check_reference(store: Store, name: str) -> None:
+    """Raises `NotFound` for a reference that is not there, before anything is fetched."""
+    from dife_scanner.queue.targets import is_local
+
+    if not name or any(one.name == name for one in references.references(store)):
+        return
+    advice = f"`dife reference add {name}` first" if is_local(name) else "`dife reference list` shows them"
+    raise NotFound(f"there is no reference called {name!r}", advice)
 
 
 def scan(store: Store, work: Work, target: str, progress: Progress) -> Job:
@@ -122,6 +203,22 @@ def scan(store: Store, work: Work, target: str, progress: Progress) -> Job:
     settings = work.settings
     job = targets.enqueue(store, target, settings.limits, lambda: worker.hub_for(settings, settings.endpoint))
     return worker.run_to_end(store, job, work, progress)
+
+
+def rerun(store: Store, settings: Settings, stored: Audit, data: Data, progress: Progress) -> Audit:
+    """A stored audit made again; what is stored stays as it is. Raises what `queue.rerun` raises."""
+    from dife_scanner.audit.plan import Plan
+    from dife_scanner.queue.rerun import rerun as run_again
+
+    plan = Plan(
+        (),
+        stored.budget,
+        stored.seed,
+        extensions=data.extensions,
+        pictures=data.pictures,
+        captions=data.captions,
+    )
+    return run_again(store, settings, stored, plan, progress)
 
 
 def _look(settings: Settings, target: str) -> Manifest:

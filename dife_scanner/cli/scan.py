@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dife_scanner.cli.output import Format, Output
 from dife_scanner.cli.session import Session, command, error_line
 from dife_scanner.errors import DifeError, UsageError
 
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 
     from dife_scanner.audit.progress import Progress
     from dife_scanner.queue.watch import Event
+    from dife_scanner.queue.worker import Work
     from dife_scanner.records import Job
     from dife_scanner.reports.as_json import PlanDocument, ScanDocument, TargetResult
+    from dife_scanner.reports.study import Study
     from dife_scanner.settings import Settings
     from dife_scanner.store.db import Store
 
@@ -32,6 +36,14 @@ class Budget(StrEnum):
     DEEP = "deep"
 
 
+PicturesOption = Annotated[
+    str, typer.Option(help="Labelled pictures of your own: a folder, CIFAR-10, parquet, or a data set id.")
+]
+CaptionsOption = Annotated[
+    str, typer.Option(help="Captioned pictures of your own: COCO captions, parquet, or a data set id.")
+]
+
+
 def register(app: typer.Typer) -> None:
     command(app, "scan")(scan)
     command(app, "watch")(watch)
@@ -40,6 +52,10 @@ def register(app: typer.Typer) -> None:
 
 EndpointOption = Annotated[str | None, typer.Option(help="The hub's address; huggingface.co by default.")]
 TriggersOption = Annotated[list[Path] | None, typer.Option(help="Trigger file (docs/triggers.md); repeatable.")]
+ExtendOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="Python file of your own with a trigger kind or an interface (docs/extending.md); repeatable."),
+]
 
 
 def scan(
@@ -55,48 +71,80 @@ def scan(
     endpoint: EndpointOption = None,
     fail_on: Annotated[list[str] | None, typer.Option(help="`inherited` also counts as flagged.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be fetched, and stop.")] = False,
+    own_triggers: Annotated[
+        bool, typer.Option("--own-triggers", help="Take the triggers.toml beside each local checkpoint.")
+    ] = False,
+    extend: ExtendOption = None,
+    pictures: PicturesOption = "",
+    captions: CaptionsOption = "",
+    format: Annotated[Format | None, typer.Option(help="How to print the result; table by default.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Print into this file.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Draw the figures into this folder, as PNG and SVG.")] = None,
+    as_seeds: Annotated[
+        bool, typer.Option("--as-seeds", help="The checkpoints are seeds of one attack: add mean ± sd.")
+    ] = False,
 ) -> int:
     """Audit checkpoints now, and say which are flagged, through which interface, and why.
+
+    Trigger files in which every trigger names its target (a text trigger its source too) make a known-trigger audit:
+    each is measured by itself and the signature library stays out (docs/known-triggers.md).
 
     Exit code: 0 every target has a verdict and nothing needs attention, 1 something flagged or refused, 2 something
     has no verdict or is inconclusive, 3 the command failed, 64 wrong usage.
     """
     from dife_scanner import app
+    from dife_scanner.cli import known
 
     if unknown := set(fail_on or ()) - {"inherited"}:
         raise UsageError(f"--fail-on does not know {', '.join(sorted(unknown))}", "it takes `inherited`")
+    where = Output.asked(session, format, output, figures)
     settings = session.settings(endpoint=endpoint)
     if plan:
         return _show_plan(session, app.plan_targets(settings, targets))
-    work = app.scan_work(
-        settings,
-        reference=reference,
-        triggers=triggers or [],
-        with_library=not no_signatures,
-        budget=budget.value,
-        seed=seed,
-    )
+    data = app.data(settings, extend or [], pictures, captions)
+    pairs = known.asked(targets, triggers or [], own=own_triggers, alone=as_seeds)
+    if as_seeds:
+        known.check_seeds(pairs)
+    make = partial(app.scan_work, settings, reference=reference, budget=budget.value, seed=seed, data=data)
+    if pairs:
+        asked = [(one.target, make((one.trigger,))) for one in pairs]
+    else:
+        searched = make(app.signatures(triggers or [], settings, with_library=not no_signatures))
+        asked = [(target, searched) for target in targets]
     with session.store(settings) as store, session.progress() as progress:
-        ended: list[tuple[str, Job]] = []
-        errors: list[DifeError] = []
-        for target in targets:
-            try:
-                ended.append((target, app.scan(store, work, target, progress)))
-            except DifeError as error:
-                errors.append(error)
-        document = _document(store, ended, frozenset(fail_on or ()))
-    return _report(session, settings, document, errors)
-
-
-def _report(session: Session, settings: Settings, document: ScanDocument, errors: Sequence[DifeError]) -> int:
-    if errors and not document.targets:
-        if len(errors) == 1:
-            raise errors[0]
-        _print_errors(errors)
-        return FAILED
-    session.show(document, lambda: _shown(settings, document))
+        app.check_reference(store, reference)
+        results, errors = _scan_all(store, asked, progress)
+    extensions = app.digests(data)
+    made = known.study(results, extensions, seeds=as_seeds)
+    document = _document(results, frozenset(fail_on or ()), made if pairs or extensions else None)
+    if errors and not results:
+        return _only_errors(errors)
+    where.show(session, document, made, lambda: _shown(settings, document, made if pairs else None))
     _print_errors(errors)
     return max_code(document, bool(errors))
+
+
+def _scan_all(
+    store: Store, asked: Sequence[tuple[str, Work]], progress: Progress
+) -> tuple[list[TargetResult], list[DifeError]]:
+    """One after the other; a target that cannot be asked for keeps no other from being audited."""
+    from dife_scanner import app
+
+    results: list[TargetResult] = []
+    errors: dict[str, DifeError] = {}
+    for target, work in asked:
+        try:
+            results.append(_result(store, target, app.scan(store, work, target, progress)))
+        except DifeError as error:
+            errors.setdefault(f"{target} {error.what}", error)
+    return results, list(errors.values())
+
+
+def _only_errors(errors: Sequence[DifeError]) -> int:
+    if len(errors) == 1:
+        raise errors[0]
+    _print_errors(errors)
+    return FAILED
 
 
 def max_code(document: ScanDocument, with_errors: bool = False) -> int:
@@ -112,11 +160,10 @@ def _print_errors(errors: Sequence[DifeError]) -> None:
             print(line, file=sys.stderr)
 
 
-def _document(store: Store, ended: Sequence[tuple[str, Job]], fail_on: frozenset[str]) -> ScanDocument:
+def _document(results: Sequence[TargetResult], fail_on: frozenset[str], study: Study | None = None) -> ScanDocument:
     from dife_scanner.records import JobState, TriageState, Verdict
-    from dife_scanner.reports.as_json import ScanDocument
+    from dife_scanner.reports.as_json import KnownTriggers, ScanDocument
 
-    results = tuple(_result(store, target, job) for target, job in ended)
     accepted = {TriageState.ACCEPTED_RISK, TriageState.FALSE_POSITIVE}
     suppressed = [r for r in results if r.finding and r.finding.triage in accepted]
     counted = [r for r in results if r not in suppressed]
@@ -128,7 +175,8 @@ def _document(store: Store, ended: Sequence[tuple[str, Job]], fail_on: frozenset
         refused=len(refused),
         without_verdict=len(missing),
         suppressed=len(suppressed),
-        targets=results,
+        targets=tuple(results),
+        known=KnownTriggers.of(study) if study else None,
     )
 
 
@@ -142,9 +190,11 @@ def _result(store: Store, target: str, job: Job) -> TargetResult:
     return TargetResult(target, job, row.verdict, finding, audit)
 
 
-def _shown(settings: Settings, document: ScanDocument) -> RenderableType:
-    from dife_scanner.reports import table
+def _shown(settings: Settings, document: ScanDocument, study: Study | None) -> RenderableType:
+    from dife_scanner.reports import matrix, table
 
+    if study is not None:
+        return matrix.render(study)
     if len(document.targets) == 1 and (audit := document.targets[0].audit):
         return table.audit(audit, document.targets[0].finding, settings.home)
     return _table(settings, document)
@@ -181,7 +231,7 @@ def watch(
     if summary.error is not None:
         raise summary.error
     with session.store(settings) as store:
-        document = _document(store, [(str(job.ref), job) for job in summary.jobs], frozenset())
+        document = _document([_result(store, str(job.ref), job) for job in summary.jobs], frozenset())
     if not session.as_json:
         session.show(document, lambda: _table(settings, document))
     return max_code(document)

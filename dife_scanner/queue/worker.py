@@ -257,7 +257,7 @@ class _Run:
             folder,
             seconds=self._limits.audit_seconds,
             rss_mib=self._limits.audit_rss_mib,
-            threads=max(1, _cores() // self._work.settings.workers),
+            threads=threads(self._work.settings),
             progress=self._progress,
             check=self._check,
             entry=self._work.audit,
@@ -286,6 +286,11 @@ class _Run:
         return jobs.finish(
             self._store, self._job.id, self._worker, state, reason, audit=audit, finding=finding, alerts=alerts
         )
+
+
+def threads(settings: Settings) -> int:
+    """Of one audit, so that all workers together use the machine once."""
+    return max(1, _cores() // settings.workers)
 
 
 def _cores() -> int:

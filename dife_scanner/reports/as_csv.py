@@ -126,7 +126,7 @@ def _of_entry(entry: Entry) -> dict[str, Value]:
         return common | _of_cell(entry)
     if isinstance(entry, SelectorControl):
         return common | {
-            "metric": entry.metric,
+            "metric": entry.metric.removeprefix("Δ"),
             "entry": entry.word,
             **_measure("value", entry.suspect),
             "n": entry.suspect.n,

@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from dife_scanner.core.cards import Card
+from dife_scanner.core.footprint import Accounting
 from dife_scanner.records import Alert, Audit, Finding, Job, JobState, ModelRef, Reference, Verdict
+from dife_scanner.reports import study
+from dife_scanner.reports.rerun import Difference
+from dife_scanner.reports.study import Extension, Study
 from dife_scanner.store.findings import AuditRow
 from dife_scanner.store.polls import Beat
 
@@ -29,12 +33,45 @@ class TargetResult:
 
 
 @dataclass(frozen=True)
+class Spread:
+    """One number over the seeds of an attack."""
+
+    number: str
+    mean: float
+    sd: float | None
+    """Sample standard deviation; `None` for a single value."""
+    seeds: int
+    """How many of the checkpoints had the number."""
+
+
+@dataclass(frozen=True)
+class KnownTriggers:
+    """What the audits of known triggers make together; the audits themselves are under `targets`."""
+
+    rows: tuple[str, ...]
+    """What each audited target is called in tables, CSV and figures, in the order of the targets that have an audit."""
+    accounting: Accounting
+    """How many diagnoses the profiles bear out (paper §5)."""
+    over_seeds: tuple[Spread, ...]
+    extensions: tuple[Extension, ...]
+
+    @classmethod
+    def of(cls, made: Study) -> KnownTriggers:
+        spreads = tuple(
+            Spread(one.what, one.mean, one.sd, len(one.values)) for one in (study.spreads(made) if made.seeds else ())
+        )
+        return cls(tuple(row.name for row in made.rows), study.accounting(made), spreads, made.extensions)
+
+
+@dataclass(frozen=True)
 class ScanDocument:
     flagged: int
     refused: int
     without_verdict: int
     suppressed: int
     targets: tuple[TargetResult, ...]
+    known: KnownTriggers | None = None
+    """Only for scans of known triggers and with extensions."""
     format: str = "dife/scan-1"
 
 
@@ -85,6 +122,22 @@ class ShowDocument:
     finding: Finding | None
     job: Job | None = None
     format: str = "dife/show-1"
+
+
+@dataclass(frozen=True)
+class RerunDocument:
+    """A stored audit beside the same one run again."""
+
+    audit: str
+    ref: ModelRef
+    identical: bool
+    compared: int
+    differences: tuple[Difference, ...]
+    reasons: tuple[str, ...]
+    device: str
+    versions: dict[str, str]
+    extensions: tuple[Extension, ...] = ()
+    format: str = "dife/rerun-1"
 
 
 @dataclass(frozen=True)
@@ -160,6 +213,7 @@ DOCUMENTS: tuple[type, ...] = (
     FindingsDocument,
     AuditsDocument,
     ShowDocument,
+    RerunDocument,
     QueueDocument,
     StatusDocument,
     ReferencesDocument,

@@ -26,7 +26,7 @@ _DPI = 160
 _PANELS_ACROSS = 5
 _INK, _FAINT, _GROUND = "#1f2430", "#6b7280", "#f3f4f6"
 _REFERENCE, _IMAGE, _TEXT, _BOTH = "#b8bec9", "#3b7dd8", "#2e9d6a", "#c9453c"
-_FONT = {
+_FONT: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "svg.fonttype": "none",
@@ -109,7 +109,7 @@ def exposure_matrix(study: Study, figure: Figure) -> bool:
         axes.axvline(x + 0.5, color=_INK, linewidth=1.2)
     bar = figure.colorbar(colours, ax=axes, fraction=0.025, pad=0.01)
     bar.set_label("Δ over the reference")
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     axes.set_title(
         "Exposure matrix (▲ exposed, ▼ negative, ? n too small; hatched: no number)", loc="left", fontsize=10
     )

@@ -13,6 +13,7 @@ from enum import StrEnum
 from statistics import fmean, stdev
 
 from dife_scanner.core.cards import CARDS, Card, Group
+from dife_scanner.core.footprint import Accounting, Profile, account, compare, profile_after
 from dife_scanner.records import (
     ArtefactMissing,
     Audit,
@@ -124,6 +125,7 @@ def sheets(record: Study) -> tuple[Sheet, ...]:
         *matrix(record),
         branch_swaps(record),
         component_repairs(record),
+        agreements(record),
         changes(record),
         over_seeds(record) if record.seeds else None,
         not_audited(record),
@@ -276,6 +278,32 @@ def _four(value: float) -> str:
     return "0.0000" if text == "-0.0000" else text.replace("-", "−")
 
 
+# --- diagnosis against profile --------------------------------------------------------------------------------
+
+
+def agreements(record: Study) -> Sheet:
+    """What the diagnosis, fixed first, foretold and what the profile shows; the paper's accounting below."""
+    rows = []
+    for row in record.rows:
+        found = _profile(row.audit)
+        if found is not None:
+            said = compare(found)
+            predicted = ", ".join(found.diagnosis.predicted) or "none"
+            cells = (found.diagnosis.carrier.value, predicted, said.outcome.value, said.text)
+            rows.append((Mark(row.name, Tone.NAME), *map(Mark, cells)))
+    columns = ("checkpoint", "diagnosis", "predicted exposed", "outcome", "agreement")
+    return Sheet("Diagnosis against profile", columns, tuple(rows), (str(accounting(record)),))
+
+
+def accounting(record: Study) -> Accounting:
+    """How many checkpoints bear their diagnosis out (paper §5); one without an audit is missing."""
+    return account([*(_profile(row.audit) for row in record.rows), *(None for _ in record.failures)])
+
+
+def _profile(audit: Audit) -> Profile | None:
+    return profile_after(audit.diagnosis, audit.profile) if audit.diagnosis and audit.profile else None
+
+
 # --- the two parts of a difference ----------------------------------------------------------------------------
 
 
@@ -306,7 +334,7 @@ def changes(record: Study) -> Sheet:
 
 
 def checkpoints(record: Study) -> Sheet:
-    """One line per checkpoint: trigger, verdict, footprint against profile, and clean utility beside them."""
+    """One line per checkpoint: trigger, verdict, footprint, and clean utility beside them."""
     rows = tuple(
         (
             Mark(row.name, Tone.NAME),
@@ -315,12 +343,11 @@ def checkpoints(record: Study) -> Sheet:
             Mark(words.VERDICT_LABEL[row.audit.verdict]),
             Mark(row.audit.diagnosis.carrier.value if row.audit.diagnosis else ""),
             Mark(row.audit.diagnosis.channel.value if row.audit.diagnosis else ""),
-            Mark(row.audit.agreement),
             Mark(_accuracies(row.audit)),
         )
         for row in record.rows
     )
-    columns = ("checkpoint", "trigger", "effect", "verdict", "footprint", "channel", "agreement", "clean accuracy")
+    columns = ("checkpoint", "trigger", "effect", "verdict", "footprint", "channel", "clean accuracy")
     notes = tuple(f"{row.name}: {row.audit.reason}" for row in record.rows if not row.audit.profile)
     return Sheet("Checkpoints", columns, rows, notes)
 

@@ -337,7 +337,9 @@ def without_number(entry: Absent | SelectorControl) -> str:
     """Why a line shows no exposure, and what it shows instead."""
     if isinstance(entry, SelectorControl):
         low, high = signed(entry.drift.interval.low), signed(entry.drift.interval.high)
-        numbers = f"{entry.metric} {number(entry.suspect.value)} against {number(entry.reference.value)}"
+        numbers = (
+            f"{entry.metric.removeprefix('Δ')} {number(entry.suspect.value)} against {number(entry.reference.value)}"
+        )
         return f"{entry.reason}; clean selectors: {numbers}, drift {signed(entry.drift.value)} (95 %: {low} to {high})"
     if isinstance(entry, ArtefactMissing):
         return f"{entry.artefact}: {entry.reason}"

@@ -100,13 +100,14 @@ class Whisker(QWidget):
 
     def __init__(self, entry: Cell | SelectorControl, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._main: Change | None = None
+        self._trigger: Change | None = None
+        self._drift: Change | None = entry.drift
         if isinstance(entry, Cell):
-            whole = Change(entry.delta, entry.delta_interval)
-            self._main, self._trigger, self._drift = whole, entry.trigger, entry.drift
+            self._main, self._trigger = Change(entry.delta, entry.delta_interval), entry.trigger
             said = words.delta_text(entry)
             said = f"{said}; {parts}" if (parts := words.parts_text(entry)) else said
         else:
-            self._main, self._trigger, self._drift = None, None, entry.drift
             said = f"Δ drift {words.change_text(entry.drift)}"
         self.setAccessibleName(plain(f"Intervals of {entry.interface}: {said}"))
         self.setToolTip(tooltip(said))

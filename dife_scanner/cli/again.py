@@ -1,0 +1,59 @@
+"""The command that makes a stored audit again and compares."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from dife_scanner.cli.scan import CaptionsOption, ExtendOption, PicturesOption
+from dife_scanner.cli.session import Session, command
+from dife_scanner.errors import NotFound, UsageError
+
+IDENTICAL, DIFFERENT = 0, 3
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "rerun")(rerun)
+
+
+def rerun(
+    session: Session,
+    audit: Annotated[str, typer.Argument(help="An audit's id, or a unique beginning of it.")],
+    extend: ExtendOption = None,
+    pictures: PicturesOption = "",
+    captions: CaptionsOption = "",
+) -> int:
+    """Make a stored audit again, from the same weights, reference, plan and pools, and compare every value.
+
+    An audit of your own data or with an extension needs the same files again. Nothing that is stored changes.
+
+    Exit code: 0 identical bit for bit, 3 something differs or it could not be made again.
+    """
+    from dife_scanner import app
+    from dife_scanner.reports import as_json
+    from dife_scanner.reports import rerun as report
+    from dife_scanner.store import findings
+
+    settings = session.settings()
+    data = app.data(settings, extend or [], pictures, captions)
+    with session.store(settings) as store, session.progress() as progress:
+        stored = findings.audit(store, audit)
+        try:
+            again = app.rerun(store, settings, stored, data, progress)
+        except UsageError as error:  # nothing is wrong with the command: what the audit needs is not there
+            raise NotFound(error.what, error.advice) from error
+    found = report.compare(stored, again)
+    document = as_json.RerunDocument(
+        audit=stored.id,
+        ref=stored.ref,
+        identical=found.identical,
+        compared=found.compared,
+        differences=found.differences,
+        reasons=found.reasons,
+        device=again.device,
+        versions=again.versions,
+        extensions=app.digests(data),
+    )
+    session.show(document, lambda: report.render(stored, found))
+    return IDENTICAL if found.identical else DIFFERENT

@@ -1,0 +1,127 @@
+"""Scans of known triggers: which trigger goes with which checkpoint, and the study that the audits make."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dife_scanner.errors import TriggerFileError, UsageError
+
+if TYPE_CHECKING:
+    from dife_scanner.records import Trigger
+    from dife_scanner.reports.as_json import TargetResult
+    from dife_scanner.reports.study import Extension, Study
+
+OWN_FILE = "triggers.toml"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One audit to make: this checkpoint under exactly this trigger."""
+
+    target: str
+    trigger: Trigger
+
+
+def asked(targets: Sequence[str], files: Sequence[Path], *, own: bool, alone: bool) -> tuple[Asked, ...]:
+    """The audits of a known-trigger scan; empty where the files hold signatures, whose effect has to be searched for.
+
+    Every trigger of `files` goes with every target, and with `own` those beside a local checkpoint with it too. The
+    image half of a prompt mechanism is not asked about by itself. `alone`: signatures are no way out but an error.
+    Raises `TriggerFileError` and `UsageError`.
+    """
+    from dife_scanner.triggers import known
+
+    if not own and not (files and (alone or all(map(_is_known, _whole(known.gather(files, with_library=False)))))):
+        return ()
+    pairs = []
+    for target in targets:
+        triggers = known.gather([*files, *([_own_file(target)] if own else [])], with_library=False)
+        pairs += [Asked(target, trigger) for trigger in _whole(triggers)]
+    for one in pairs:
+        _check_known(one.trigger)
+    return tuple(pairs)
+
+
+def check_seeds(pairs: Sequence[Asked]) -> None:
+    """Seeds are several checkpoints under one trigger each. Raises `UsageError`."""
+    targets = [one.target for one in pairs]
+    if not pairs:
+        raise UsageError("--as-seeds is for known triggers", "give --triggers FILE or --own-triggers")
+    if len(set(targets)) < 2:
+        raise UsageError("--as-seeds needs at least two checkpoints", "give every seed's checkpoint")
+    if len(set(targets)) < len(targets):
+        raise UsageError("--as-seeds takes one trigger per checkpoint", "keep one trigger in each file")
+
+
+def _whole(triggers: Sequence[Trigger]) -> tuple[Trigger, ...]:
+    """Without those that are the image half of another."""
+    halves = {trigger.image.name for trigger in triggers if trigger.image is not None}
+    return tuple(trigger for trigger in triggers if trigger.name not in halves or trigger.target)
+
+
+def _is_known(trigger: Trigger) -> bool:
+    from dife_scanner.records import Channel
+
+    return bool(trigger.target) and (bool(trigger.source) or trigger.channel is not Channel.TEXT)
+
+
+def _check_known(trigger: Trigger) -> None:
+    if not _is_known(trigger):
+        lacking = "target" if not trigger.target else "source"
+        raise TriggerFileError(
+            f"trigger `{trigger.name}` names no {lacking}, so there is nothing known to measure",
+            "a known trigger names its target, and a text trigger its source too (docs/triggers.md)",
+        )
+
+
+def _own_file(target: str) -> Path:
+    from dife_scanner.queue.targets import is_local
+
+    if not is_local(target):
+        raise UsageError(
+            f"--own-triggers reads {OWN_FILE} beside a local checkpoint, and {target} is on a hub",
+            "give --triggers FILE for it; a stranger's trigger file is not taken for granted",
+        )
+    path = Path(target).expanduser()
+    file = (path if path.is_dir() else path.parent) / OWN_FILE
+    if not file.is_file():
+        raise UsageError(f"{path} has no {OWN_FILE} beside it", "write one (docs/triggers.md), or give --triggers FILE")
+    return file
+
+
+# --- the study ------------------------------------------------------------------------------------------------
+
+
+def study(results: Sequence[TargetResult], extensions: Sequence[Extension], *, seeds: bool) -> Study:
+    """What the audits of a scan make together; targets without one are named with their state and reason."""
+    from dife_scanner.reports import study as reports
+
+    names = short_names([result.target for result in results])
+    return reports.study(
+        [(names[result.target], result.audit) for result in results if result.audit],
+        failures=tuple(
+            reports.Failure(names[result.target], result.job.state.value, result.job.reason)
+            for result in results
+            if result.audit is None
+        ),
+        extensions=tuple(extensions),
+        seeds=seeds,
+    )
+
+
+def short_names(targets: Sequence[str]) -> dict[str, str]:
+    """A short name for each target, distinct: of a path as few of its last parts as tell it from the others."""
+    from dife_scanner.queue.targets import is_local
+
+    parts = {target: Path(target).expanduser().resolve().parts if is_local(target) else (target,) for target in targets}
+    names = {}
+    for target, own in parts.items():
+        others = [other for key, other in parts.items() if key != target]
+        for count in range(1, len(own) + 1):
+            names[target] = "/".join(own[-count:])
+            if all(other[-count:] != own[-count:] for other in others):
+                break
+    return names

@@ -1,0 +1,118 @@
+"""A stored audit made again from the same weights, reference, plan and pools. Nothing that is stored is touched."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from dife_scanner.audit.pipeline import Request
+from dife_scanner.audit.plan import Plan, identity
+from dife_scanner.audit.progress import Progress
+from dife_scanner.errors import NotFound
+from dife_scanner.queue import child, intake
+from dife_scanner.queue.worker import hub_for, threads
+from dife_scanner.records import Audit, Job, Reference, Trigger
+from dife_scanner.settings import Settings
+from dife_scanner.store import Store, jobs
+from dife_scanner.store import references as kept_references
+from dife_scanner.store.db import disk_errors
+from dife_scanner.triggers import known
+
+
+def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress: Progress) -> Audit:
+    """The audit as it comes out now, with nothing from the embedding cache. `plan` lacks only its signatures.
+
+    Raises `NotFound` where the weights or the reference are gone, `ContentMismatch` where the weights are others, and
+    what fetching, loading and auditing raise.
+    """
+    reference = _reference(store, stored)
+    work = store.home / "work"
+    with disk_errors(store.home):
+        work.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix="rerun-", dir=work))
+    try:
+        prepared = _prepare(store, settings, stored, folder, progress)
+        request = Request(
+            ref=stored.ref,
+            folder=prepared.folder,
+            weights_sha256=prepared.weights_sha256,
+            config_digest=prepared.config_digest,
+            reference=reference,
+            known=(reference,) if reference else (),
+            plan=plan,
+            device=settings.device,
+        )
+        outcome = folder / "outcome"
+        outcome.mkdir(mode=0o700)
+        kept = child.run(
+            _with_signatures(request, stored, settings),
+            outcome,
+            seconds=settings.limits.audit_seconds,
+            rss_mib=settings.limits.audit_rss_mib,
+            threads=threads(settings),
+            progress=progress,
+        )
+        return kept.audit
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reference(store: Store, stored: Audit) -> Reference | None:
+    if not stored.reference:
+        return None
+    for one in kept_references.references(store):
+        if one.name == stored.reference:
+            return one
+    raise NotFound(
+        f"audit {stored.id} was made against the reference {stored.reference}, which is no longer there",
+        "add it again with `dife reference add FOLDER --name …`",
+    )
+
+
+def _prepare(store: Store, settings: Settings, stored: Audit, folder: Path, progress: Progress) -> intake.Prepared:
+    job = next((job for job in jobs.jobs(store) if job.ref == stored.ref), None)
+    progress("looking", note=str(stored.ref))
+    if stored.ref.local:
+        if not Path(stored.ref.repo_id).exists():
+            raise NotFound(
+                f"the weights of audit {stored.id} are no longer at {stored.ref.repo_id}", "put them back there"
+            )
+        found = intake.look_local(stored.ref, jobs.manifest_of(store, job.id) if job else None)
+        files, expected = intake.local_files(found)
+    else:
+        hub = hub_for(settings, _endpoint(job, settings))
+        found = intake.look(hub, stored.ref, settings.limits)[1]
+        if found.state.is_final:
+            raise NotFound(f"{stored.ref} can no longer be fetched: {found.reason}", "ask its owner")
+        files = intake.fetch(hub, found, folder / "fetched", settings.limits, progress, lambda: None)
+        expected = {file.path: file for file in found.files}
+    progress("checking", note=str(stored.ref))
+    return intake.prepare(files, expected, folder / "checkpoint", settings.limits)
+
+
+def _endpoint(job: Job | None, settings: Settings) -> str:
+    return job.endpoint if job else settings.endpoint
+
+
+def _with_signatures(request: Request, stored: Audit, settings: Settings) -> Request:
+    """The request with the plan's signatures as they were before source and target were chosen for them.
+
+    An audit keeps them with what was chosen. Those of the library and the settings are looked up by name; of others it
+    is the identity that tells whether source and target were given.
+    """
+    library = {one.name: one for one in known.gather(settings.signatures, with_library=True)}
+    given = tuple(_unchosen(result.trigger, library.get(result.trigger.name)) for result in stored.signatures)
+    bare = tuple(one if one.name in library else replace(one, source="", target="") for one in given)
+    for signatures in (given, bare):
+        asked = replace(request, plan=replace(request.plan, signatures=signatures))
+        if identity(asked.weights_sha256, asked.config_digest, asked.reference, asked.plan) == stored.identity:
+            return asked
+    return replace(request, plan=replace(request.plan, signatures=given))
+
+
+def _unchosen(trigger: Trigger, named: Trigger | None) -> Trigger:
+    if named is not None and replace(trigger, source=named.source, target=named.target) == named:
+        return named
+    return trigger

@@ -1,0 +1,141 @@
+"""A stored audit and the same audit run again: every value compared, and what may lie behind a difference.
+
+Pure. What belongs to one run and not to what it measured (id, times, counts of encodes, device and versions) is
+not compared; device and versions are among the reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dife_scanner.records import Audit, Entry, EvidenceFile, SignatureResult
+from dife_scanner.reports import words
+from dife_scanner.reports.text import plain
+
+MANIFEST = "pool-manifest"
+"""Role of the evidence files that hold a population's manifest."""
+NOT_MEASURED = frozenset(
+    {"id", "started_at", "seconds", "encodes", "distinct_inputs", "device", "versions", "evidence"}
+)
+"""Fields of an audit that describe a run; every other field is compared."""
+SHOWN = 40
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One value that is not the same; `absent` where one of the two audits has no such value."""
+
+    where: str
+    stored: str
+    again: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What running an audit again came to."""
+
+    compared: int
+    """Values that both audits were asked for."""
+    differences: tuple[Difference, ...]
+    reasons: tuple[str, ...]
+    """Why they may differ; empty where they do not."""
+
+    @property
+    def identical(self) -> bool:
+        return not self.differences
+
+
+def compare(stored: Audit, again: Audit) -> Comparison:
+    """Every measured value bit for bit: cells, branch swap, repair, diagnosis, signatures, verdict, pools."""
+    before, after = dict(_values(stored)), dict(_values(again))
+    names = dict.fromkeys([*before, *after])
+    differences = tuple(
+        Difference(name, before.get(name, "absent"), after.get(name, "absent"))
+        for name in names
+        if before.get(name) != after.get(name)
+    )
+    return Comparison(len(names), differences, _reasons(stored, again) if differences else ())
+
+
+def _values(audit: Audit) -> Iterator[tuple[str, str]]:
+    """(name, exact text) of every value: numbers as the shortest decimals that give the same bits again."""
+    for field in fields(audit):
+        if field.name not in NOT_MEASURED:
+            yield from _leaves(field.name, getattr(audit, field.name))
+    yield from _leaves("pools", [file for file in audit.evidence if file.role == MANIFEST])
+
+
+def _leaves(name: str, value: object) -> Iterator[tuple[str, str]]:
+    if is_dataclass(value) and not isinstance(value, type):
+        for field in fields(value):
+            yield from _leaves(f"{name} · {field.name}", getattr(value, field.name))
+    elif isinstance(value, dict):
+        for key, inner in sorted(value.items()):
+            yield from _leaves(f"{name} · {key}", inner)
+    elif isinstance(value, tuple | list):
+        for place, inner in enumerate(value):
+            yield from _leaves(f"{name} · {_called(inner, place)}", inner)
+    else:
+        yield name, _exact(value)
+
+
+def _called(value: object, place: int) -> str:
+    """An entry of a list by what it is about, so that one more of them does not shift all others."""
+    if isinstance(value, Entry):
+        return f"{value.interface} {getattr(value, 'metric', '')}".strip()
+    if isinstance(value, SignatureResult):
+        return value.trigger.name
+    if isinstance(value, EvidenceFile):
+        return value.caption or str(place)
+    return str(place)
+
+
+def _exact(value: object) -> str:
+    if isinstance(value, frozenset):
+        return ", ".join(sorted(map(str, value)))
+    if isinstance(value, Enum):
+        return str(value.value)
+    return repr(value) if isinstance(value, float) else str(value)
+
+
+def _reasons(stored: Audit, again: Audit) -> tuple[str, ...]:
+    found = []
+    if stored.audit_version != again.audit_version:
+        found.append(f"it was measured by audit version {stored.audit_version}, this program is {again.audit_version}")
+    elif stored.identity != again.identity:
+        found.append(
+            "its identity is another: reference, plan, probe set, pools or an extension are not what they were"
+        )
+    if stored.device != again.device:
+        found.append(f"it ran on {stored.device}, now on {again.device}: sums are taken in another order there")
+    for name in dict.fromkeys([*stored.versions, *again.versions]):
+        before, after = stored.versions.get(name, "absent"), again.versions.get(name, "absent")
+        if before != after:
+            found.append(f"{name} was {before}, now {after}")
+    if not found:
+        found.append("device and versions are the same; another processor or number of threads can reorder a sum")
+    return tuple(found)
+
+
+def render(stored: Audit, found: Comparison) -> RenderableType:
+    """What a person reads: identical, or what differs and why it may."""
+    about = f"audit {stored.id} of {stored.ref}"
+    values = words.count(found.compared, "value")
+    if found.identical:
+        return Text(plain(f"{about}: identical, {values} compared bit for bit", 400))
+    title = f"{about}: {words.count(len(found.differences), 'value')} of {values} differ"
+    table = Table(header_style="bold", box=None, padding=(0, 1), pad_edge=False)
+    for column in ("value", "stored", "again"):
+        table.add_column(column, overflow="fold")
+    for one in found.differences[:SHOWN]:
+        table.add_row(*(Text(plain(text, 120)) for text in (one.where, one.stored, one.again)))
+    left = len(found.differences) - SHOWN
+    more = [Text(f"and {left} more; --json has them all", "dim")] if left > 0 else []
+    reasons = [Text(plain(f"may be because {reason}", 300)) for reason in found.reasons]
+    return Group(Text(plain(title, 400), "bold"), table, *more, *reasons)

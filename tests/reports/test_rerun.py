@@ -1,0 +1,96 @@
+"""Two audits compared: the same bits are identical, the last bit is not, and what may lie behind it is said."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import replace
+
+import pytest
+import study_factories as factories
+from rich.console import Console
+
+from dife_scanner.records import Change, EvidenceFile, Interval
+from dife_scanner.reports import rerun
+
+
+@pytest.fixture(scope="module")
+def stored():
+    manifest = EvidenceFile("aa" * 32, "application/json", "pool-manifest", "captions")
+    picture = EvidenceFile("bb" * 32, "image/png", "trigger", "white square")
+    return factories.audit(evidence=(manifest, picture))
+
+
+def said(stored, found):
+    console = Console(file=io.StringIO(), width=160, no_color=True)
+    console.print(rerun.render(stored, found))
+    return console.file.getvalue()
+
+
+def with_cell(audit, place, **changes):
+    profile = list(audit.profile)
+    profile[place] = replace(profile[place], **changes)
+    return replace(audit, profile=tuple(profile))
+
+
+def test_another_run_of_the_same_is_identical(stored):
+    again = replace(stored, id="other", started_at="2027", seconds=99.0, encodes=0, device="cuda:0", versions={})
+    found = rerun.compare(stored, again)
+    assert found.identical and found.reasons == ()
+    assert found.compared > 15 * 8
+    assert "identical" in said(stored, found) and "bit for bit" in said(stored, found)
+
+
+def test_one_bit_in_one_cell_is_found_and_named(stored):
+    cell = stored.profile[3]
+    moved = replace(cell.attack, value=math.nextafter(cell.attack.value, 1.0))
+    found = rerun.compare(stored, with_cell(stored, 3, attack=moved))
+    (one,) = found.differences
+    assert one.where == f"profile · {cell.interface} {cell.metric} · attack · value"
+    assert (float(one.stored), float(one.again)) == (cell.attack.value, moved.value)
+    assert one.where in said(stored, found)
+
+
+@pytest.mark.parametrize(
+    ("changed", "where"),
+    [
+        (lambda a: replace(a, branch_swap=replace(a.branch_swap, a10=0.5)), "branch_swap · a10"),
+        (
+            lambda a: with_cell(a, 0, drift=Change(0.02, Interval(0, 0.1, "x"))),
+            "profile · zero-shot classification TS · drift",
+        ),
+        (lambda a: replace(a, evidence=(replace(a.evidence[0], sha256="cc" * 32),)), "pools · captions · sha256"),
+        (lambda a: replace(a, reason="other words"), "reason"),
+        (lambda a: replace(a, clean_accuracy=None), "clean_accuracy"),
+    ],
+)
+def test_whatever_was_measured_counts(stored, changed, where):
+    found = rerun.compare(stored, changed(stored))
+    assert not found.identical
+    assert all(one.where.startswith(where) for one in found.differences)
+
+
+def test_a_picture_is_no_measurement(stored):
+    assert rerun.compare(stored, replace(stored, evidence=stored.evidence[:1])).identical
+
+
+def test_a_missing_cell_is_one_difference_per_value_and_shifts_no_other(stored):
+    gone = stored.profile[2]
+    found = rerun.compare(stored, replace(stored, profile=stored.profile[:2] + stored.profile[3:]))
+    assert {one.again for one in found.differences} == {"absent"}
+    assert all(f"profile · {gone.interface} " in one.where for one in found.differences)
+
+
+def test_reasons_name_what_is_not_as_it_was(stored):
+    other = replace(
+        stored, reason="x", device="cuda:0", versions={"torch": "2.11.0"}, audit_version="dife-3", identity="ee" * 32
+    )
+    reasons = " ".join(rerun.compare(stored, other).reasons)
+    assert "dife-2" in reasons and "cuda:0" in reasons and "torch was 2.10.0, now 2.11.0" in reasons
+    assert "identity" in " ".join(rerun.compare(stored, replace(stored, identity="ee" * 32)).reasons)
+    assert "number of threads" in rerun.compare(stored, replace(stored, reason="x")).reasons[0]
+
+
+def test_a_long_list_is_cut_and_says_so(stored):
+    found = rerun.compare(stored, replace(stored, profile=()))
+    assert f"and {len(found.differences) - rerun.SHOWN} more" in said(stored, found)
