@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dife_scanner.audit import populations
-from dife_scanner.audit.populations import composed, errors, scenes, sheet, words
+from dife_scanner.audit import populations, probes
+from dife_scanner.audit.populations import album, composed, errors, scenes, sheet, words
 from dife_scanner.audit.populations.pool import SIZES
-from dife_scanner.errors import UsageError
+from dife_scanner.core.cards import CARDS
+from dife_scanner.errors import ProbeError, UsageError
 
 CAR, PLANE = "automobile", "airplane"
 PLANES = words.terms(PLANE)
@@ -187,7 +188,7 @@ def test_every_drawing_shows_on_its_background():
 def test_errors_name_card_pool_and_what_to_do():
     with pytest.raises(errors.TargetNotInPool, match="'submarine'") as caught:
         pool("caption lists", target="submarine")
-    assert "text reranking" in caught.value.card and caught.value.pool in str(caught.value) and caught.value.advice
+    assert "caption reranking" in caught.value.card and caught.value.pool in str(caught.value) and caught.value.advice
     with pytest.raises(errors.SourceNotInPool, match="'submarine'"):
         pool("captions", source="submarine")
     with pytest.raises(errors.SourceNotInPool, match="one class"):
@@ -198,6 +199,21 @@ def test_errors_name_card_pool_and_what_to_do():
         pool("pictures")
     with pytest.raises(UsageError, match="no budget"):
         pool("captions", budget="huge")
+
+
+def test_errors_name_cards_that_there_are():
+    named = {name for cards in album.CARDS.values() for name in cards.split(", ")}
+    assert named <= {card.interface for card in CARDS} and set(album.CARDS) == set(populations.KINDS)
+
+
+def test_a_sheet_that_is_not_its_manifests_is_refused(tmp_path):
+    for name in ("scenes.json", "scenes.png"):
+        (tmp_path / name).write_bytes((probes.bundled_folder() / name).read_bytes())
+    assert sheet.load(tmp_path).digest == sheet.load().digest
+    (tmp_path / "scenes.png").write_bytes((tmp_path / "scenes.png").read_bytes() + b"x")
+    sheet.load.cache_clear()
+    with pytest.raises(ProbeError, match="not the picture in its manifest"):
+        sheet.load(tmp_path)
 
 
 # --- cache and manifest ----------------------------------------------------------------------------------------
@@ -220,6 +236,8 @@ def test_a_cached_picture_is_believed_only_with_its_hash(tmp_path):
     assert np.array_equal(fresh(tmp_path).images, made.images)
     file.write_bytes(file.read_bytes()[:5000])
     assert np.array_equal(fresh(tmp_path).images, made.images)
+    assert np.array_equal(fresh(file).images, made.images)  # a folder that cannot be made
+    assert [kept.name for kept in tmp_path.iterdir()] == [file.name]
 
 
 @pytest.mark.parametrize("kind", populations.KINDS)

@@ -226,12 +226,21 @@ def test_cifar_files_that_are_cut_or_lie(tmp_path, monkeypatch):
         populations.read(tmp_path, "labelled")
 
 
-def test_an_archive_is_read_in_memory_and_bounded(tmp_path):
+def test_an_archive_is_read_in_memory_and_bounded(tmp_path, monkeypatch):
     path = tmp_path / "cifar-10-binary.tar.gz"
     with tarfile.open(path, "w:gz") as archive:
         for number in range(120):
             archive.addfile(tarfile.TarInfo(f"../../../evil{number}"), io.BytesIO(b""))
     with pytest.raises(LimitExceeded, match="members"):
+        populations.read(path, "labelled")
+    files, _ = cifar_batches()
+    with tarfile.open(path, "w:gz") as archive:
+        for name, raw in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(raw)
+            archive.addfile(member, io.BytesIO(raw))
+    monkeypatch.setattr(cifar, "MAX_TOTAL", 400_000)
+    with pytest.raises(LimitExceeded, match="together"):
         populations.read(path, "labelled")
     path.write_bytes(b"\x1f\x8bnothing")
     with pytest.raises(errors.DataError, match="no tar archive"):
@@ -381,12 +390,12 @@ def test_pools_that_captions_cannot_fill(tmp_path):
     data = populations.read(coco_folder(tmp_path), "captions")
     with pytest.raises(errors.TargetNotInPool, match="'frog'") as caught:
         data.pool("captions", "car", "frog", "quick", 0)
-    assert "targeted retrieval" in caught.value.card and "captions_val2017" in caught.value.pool
+    assert "image-text retrieval" in caught.value.card and "captions_val2017" in caught.value.pool
     with pytest.raises(errors.SourceNotInPool, match="'ship'"):
         data.pool("captions", "ship", "airplane", "quick", 0)
     with pytest.raises(errors.PoolTooSmall, match="5000 pictures, 250 of them of 'airplane'") as caught:
         data.pool("caption lists", "car", "airplane", "deep", 0)
-    assert "smaller budget" in caught.value.advice and "text reranking" in caught.value.card
+    assert "smaller budget" in caught.value.advice and "caption reranking" in caught.value.card
 
 
 @pytest.mark.parametrize("form", ["captions", "caption", "sentences_raw", "sentences"])

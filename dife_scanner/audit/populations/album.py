@@ -29,9 +29,9 @@ from dife_scanner.audit.populations.pool import (
 from dife_scanner.records import PoolItem, PoolManifest
 
 CARDS = {
-    CAPTIONS: "targeted retrieval, image-text retrieval, caption retrieval, target promotion, planted-image retrieval",
-    CAPTION_LISTS: "text reranking, caption reranking",
-    PROXY_GROUPS: "candidate selection, proxy selection",
+    CAPTIONS: "image-text retrieval, caption retrieval, query embeddings",
+    CAPTION_LISTS: "caption reranking",
+    PROXY_GROUPS: "proxy selection",
     GENERATOR_GROUPS: "generator selection",
 }
 """Kind of pool -> the cards that are asked over it, for messages."""

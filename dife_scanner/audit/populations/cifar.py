@@ -23,6 +23,7 @@ SIDE = 32
 ROW = 1 + 3 * SIDE * SIDE
 MAX_BYTES = 64 * 2**20
 """Of one batch; the authors' have 30,730,000."""
+MAX_TOTAL = 512 * 2**20
 MAX_MEMBERS = 100
 
 _BATCH = re.compile(r"(?:data_batch_[0-9]+|test_batch)\.bin")
@@ -96,6 +97,8 @@ def _from_archive(path: Path) -> dict[str, bytes]:
                     continue
                 opened = archive.extractfile(member)
                 found[name] = b"" if opened is None or not _wanted(name) else opened.read()
+                if sum(map(len, found.values())) > MAX_TOTAL:
+                    raise LimitExceeded(f"the batches in {path} have more than {MAX_TOTAL} bytes together", _ADVICE)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(f"{path} is no tar archive that can be read", _ADVICE) from error
     return found

@@ -6,6 +6,7 @@ All kinds of one (source, target, budget, seed) share one set of pictures, so ea
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool,
 from dife_scanner.audit.populations.pool import KINDS, SIZES, Pool, picture_hashes, sealed
 from dife_scanner.errors import UsageError
 from dife_scanner.records import PoolItem
+
+_log = logging.getLogger(__name__)
 
 ORIGIN = "bundled"
 FEWEST_DRAWINGS = 8
@@ -128,11 +131,23 @@ def _pictures(
         return kept
     images = sealed(scenes.draw(planned, drawn))
     hashes = picture_hashes(images)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cache, suffix=".part", delete=False) as part:
-        np.savez(part, images=images, hashes=np.array(hashes))
-    Path(part.name).replace(file)
+    _keep(file, images, hashes)
     return images, hashes
+
+
+def _keep(file: Path, images: NDArray[np.uint8], hashes: tuple[str, ...]) -> None:
+    """Write a cache file as a whole or not at all; a cache that cannot be written is done without."""
+    part: Path | None = None
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as opened:
+            part = Path(opened.name)
+            np.savez(opened, images=images, hashes=np.array(hashes))
+        part.replace(file)
+    except OSError as error:
+        _log.warning("pictures are not kept in %s: %s", file.parent, error.strerror)
+        if part is not None:
+            part.unlink(missing_ok=True)
 
 
 def _key(planned: Sequence[scenes.Scene], drawn: sheet.Sheet) -> str:
