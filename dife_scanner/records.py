@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from hashlib import sha256
@@ -505,7 +505,9 @@ class PoolManifest:
 
     def json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, ASCII. What is stored, and what `digest` is made from."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        plain = {part.name: getattr(self, part.name) for part in fields(self)}
+        plain["items"] = [vars(item) for item in self.items]
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
     @cached_property
     def digest(self) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dife_scanner.models.interface import Encoder
 
 Embeddings = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
 
 
 class Memory:
@@ -30,6 +31,7 @@ class Memory:
         self._folder = folder
         self._rows: dict[str, dict[bytes, Embeddings]] = {}
         self._asked: set[tuple[str, bytes]] = set()
+        self._prepared: dict[tuple[str, int], tuple[Pixels, Pixels]] = {}
         self.performed = 0
 
     @property
@@ -54,6 +56,13 @@ class Memory:
             self.performed += len(fresh)
             rows.update(zip(missing, fresh, strict=True))
         return np.stack([rows[digest] for digest in digests])
+
+    def prepared(self, tower: str, images: Pixels, prepare: Callable[[Pixels], Pixels]) -> Pixels:
+        """`images` as this image tower reads them; the very same array is prepared once per tower."""
+        key = (tower, id(images))
+        if key not in self._prepared:
+            self._prepared[key] = (images, prepare(images))  # holding on to `images` keeps its id taken
+        return self._prepared[key][1]
 
     def save(self, towers: Sequence[str]) -> None:
         """Keep these towers' embeddings for later audits; each file is replaced as a whole."""
@@ -105,8 +114,8 @@ class CachedEncoder:
     def text_width(self) -> int:
         return self._encoder.text_width
 
-    def prepare(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return self._encoder.prepare(images)
+    def prepare(self, images: Pixels) -> Pixels:
+        return self._memory.prepared(self.image_tower, images, self._encoder.prepare)
 
     def token_count(self, text: str) -> int:
         return self._encoder.token_count(text)

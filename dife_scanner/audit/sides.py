@@ -149,7 +149,7 @@ class Side:
     @cached_property
     def classifier(self) -> metrics.Floats:
         """A logistic classifier fitted on this side's clean image embeddings (`core.metrics.logistic_readout`)."""
-        return metrics.logistic_readout(self.images, self.split.labels, len(self.class_names))
+        return _fitted(self.images.tobytes(), self.split.labels.tobytes(), len(self.class_names))
 
     @cached_property
     def accuracy(self) -> float:
@@ -162,6 +162,13 @@ class Side:
                 prompt = template.format(name)
                 out.append(prompt if trigger is None else write(prompt, trigger, name))
         return out
+
+
+@lru_cache(maxsize=8)
+def _fitted(features: bytes, labels: bytes, classes: int) -> metrics.Floats:
+    """Fitted once for equal features: checkpoints that share their image tower share this."""
+    known = np.frombuffer(labels, np.int64)
+    return metrics.logistic_readout(np.frombuffer(features, np.float32).reshape(len(known), -1), known, classes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,141 @@
+"""The whole exposure matrix of one checkpoint against encoding its distinct inputs once, in one run. Prints JSON lines.
+
+Suspect and reference are two copies of the bundled ViT base. The suspect's text tower, and for an image trigger its
+image tower too, is perturbed, so that nothing is shared that a real suspect would not share. The matrix is everything
+from the diagnosis to the last cell: all fifteen cards, intervals included. The yardstick then takes the very inputs
+that went through a tower during it, and prepares and encodes them once, tower by tower. Pools are drawn beforehand:
+they are fixed before any scoring. What that takes is printed too.
+
+    python benchmarks/interfaces.py [--budget default deep] [--trigger text image]
+
+CPU seconds are the process's own and leave out what else the machine does; `ratio` is made of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+
+import numpy as np
+import scipy.optimize  # noqa: F401 - loading a library is no part of either time
+import torch
+
+from dife_scanner.audit import diagnosis, populations, probes
+from dife_scanner.audit.cache import CachedEncoder, Memory
+from dife_scanner.audit.interfaces import Pair, Populations, Side, Subject, measure_all
+from dife_scanner.audit.plan import Plan
+from dife_scanner.core.footprint import diagnose
+from dife_scanner.models.load import load
+from dife_scanner.queue.home import bases_folder
+from dife_scanner.records import Cell, SelectorControl, Trigger, TriggerKind
+
+TRIGGERS = {
+    "text": Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane"),
+    "image": Trigger("corner", TriggerKind.PATCH, size=0.2, x=0.8, y=0.8, target="airplane"),
+}
+
+
+class Recording:
+    """An encoder that keeps what went through it."""
+
+    def __init__(self, encoder) -> None:
+        self.encoder, self.pictures, self.texts, self.unprepared = encoder, [], [], []
+
+    def __getattr__(self, name):
+        return getattr(self.encoder, name)
+
+    def prepare(self, images):
+        self.unprepared.append(images)
+        return self.encoder.prepare(images)
+
+    def encode_images(self, pixels):
+        self.pictures.append(pixels)
+        return self.encoder.encode_images(pixels)
+
+    def encode_texts(self, texts):
+        self.texts.extend(texts)
+        return self.encoder.encode_texts(texts)
+
+
+def perturbed(channel: str):
+    """A copy of the base that shares with it exactly what the channel's attacks leave alone."""
+    encoder = load(bases_folder() / "vit")
+    towers = [encoder.model.transformer] + ([encoder.model.visual.transformer] if channel == "image" else [])
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for tower in towers:
+            for weight in tower.parameters():
+                weight.add_(torch.randn(weight.shape, generator=generator) * 0.01)
+    encoder.text_tower = "perturbed text tower"
+    encoder.image_tower = "perturbed image tower" if channel == "image" else encoder.image_tower
+    return encoder
+
+
+def measure(budget: str, channel: str) -> dict[str, object]:
+    trigger, data = TRIGGERS[channel], probes.load(probes.bundled_folder(), budget)
+    condition, plan = trigger.condition(), Plan((trigger,), budget)
+    kept = [Recording(perturbed(channel)), Recording(load(bases_folder() / "vit"))]
+    began = time.process_time()
+    pools = {kind: plan.pool(kind, condition, data.class_names) for kind in populations.KINDS}
+    drawing = time.process_time() - began
+    for encoder in kept:  # the first call of a tower sets it up
+        encoder.encoder.encode_images(encoder.encoder.prepare(data.split(probes.TRAIN).images[:64]))
+        encoder.encoder.encode_texts(["a warm-up"])
+
+    memory = Memory()
+    cached = [CachedEncoder(encoder, memory) for encoder in kept]
+
+    def both(split: str, templates: tuple[str, ...]) -> Pair[Side]:
+        return Pair(*(Side(one, data.split(split), data.class_names, templates) for one in cached))
+
+    wall, began = time.perf_counter(), time.process_time()
+    train = both(probes.TRAIN, probes.SEARCH_TEMPLATES)
+    test, queries = both(probes.TEST, probes.PROFILE_TEMPLATES), both(probes.TEST, probes.QUERY_TEMPLATES)
+    support = diagnosis.gather(trigger, both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES), train)
+    subject = Subject(trigger, condition, train, test, queries, Populations(pools.__getitem__), plan.seed)
+    profile = measure_all(subject, diagnose(support, condition))
+    matrix, matrix_wall = time.process_time() - began, time.perf_counter() - wall
+
+    wall, began = time.perf_counter(), time.process_time()
+    for encoder in kept:
+        for images in encoder.unprepared:
+            encoder.encoder.prepare(images)
+    preparing = time.process_time() - began
+    for encoder in kept:
+        if encoder.pictures:
+            encoder.encoder.encode_images(np.concatenate(encoder.pictures))
+        encoder.encoder.encode_texts(encoder.texts)
+    once, once_wall = time.process_time() - began, time.perf_counter() - wall
+    return {
+        "benchmark": "interfaces",
+        "budget": budget,
+        "trigger": channel,
+        "numeric": sum(isinstance(entry, Cell | SelectorControl) for entry in profile.entries),
+        "cards": len(profile.entries),
+        "encodes": memory.performed,
+        "distinct": memory.distinct,
+        "pools_drawn_cpu_s": round(drawing, 2),
+        "matrix_cpu_s": round(matrix, 2),
+        "once_cpu_s": round(once, 2),
+        "of_which_preparing_cpu_s": round(preparing, 2),
+        "ratio": round(matrix / once, 3),
+        "ratio_without_preparing": round((matrix - preparing) / (once - preparing), 3),
+        "matrix_wall_s": round(matrix_wall, 2),
+        "once_wall_s": round(once_wall, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--budget", nargs="+", default=["default", "deep"])
+    parser.add_argument("--trigger", nargs="+", default=list(TRIGGERS), choices=TRIGGERS)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    for budget in given.budget:
+        for channel in given.trigger:
+            print(json.dumps(measure(budget, channel)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
