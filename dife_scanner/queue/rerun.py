@@ -10,7 +10,7 @@ from pathlib import Path
 from dife_scanner.audit.pipeline import Request
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.audit.progress import Progress
-from dife_scanner.errors import NotFound
+from dife_scanner.errors import ContentMismatch, NotFound
 from dife_scanner.queue import child, intake
 from dife_scanner.queue.worker import hub_for, threads
 from dife_scanner.records import Audit, Job, Reference, Trigger
@@ -80,6 +80,11 @@ def _prepare(store: Store, settings: Settings, stored: Audit, folder: Path, prog
                 f"the weights of audit {stored.id} are no longer at {stored.ref.repo_id}", "put them back there"
             )
         found = intake.look_local(stored.ref, jobs.manifest_of(store, job.id) if job else None)
+        if found.ref.revision != stored.ref.revision:
+            raise ContentMismatch(
+                f"what lies at {stored.ref.repo_id} is not the checkpoint that audit {stored.id} measured",
+                "put the audited files back, or scan the new ones",
+            )
         files, expected = intake.local_files(found)
     else:
         hub = hub_for(settings, _endpoint(job, settings))
