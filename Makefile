@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types contracts check peers soak bench bases wheel clean
+.PHONY: demo test lint types contracts check peers soak bench bases reproduce wheel clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -47,6 +47,9 @@ bases: $(VENV)/.installed  ## train both bases anew into .lab (about an hour eac
 	$(BIN)/python -m dife_scanner.lab.training vit --out .lab/vit --art .lab/art --teacher .lab/rn/checkpoint.pt \
 		--lr 1.5e-3 --image-steps 2800 --text-steps 40 --joint-steps 6000 --joint-lr 8e-4 --joint-pool 81920 \
 		--prefixed 0.03 --threads 2
+
+reproduce: $(VENV)/.installed  ## the paper's tables beside ours, from specimens built here; resumes
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/dife lab reproduce --docs docs --commit "$$(git rev-parse --short HEAD 2>/dev/null)"
 
 wheel: $(VENV)/.installed
 	$(BIN)/python -m build --wheel

@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     command(app, "gui")(gui)
     lab = typer.Typer(help="Small specimens that test the detector.", no_args_is_help=True)
     command(lab, "build")(build)
+    command(lab, "reproduce")(reproduce)
     app.add_typer(lab, name="lab")
 
 
@@ -92,6 +93,46 @@ def build(
         built = {name: str(path) for name, path in lab_demo.build_specimens(wanted, progress).items()}
     words = "\n".join(f"{name}: {path}" for name, path in built.items())
     session.show(as_json.DoneDocument("built", built), lambda: Text(words))
+
+
+def reproduce(
+    session: Session,
+    parts: Annotated[
+        list[str] | None, typer.Argument(help="matrix, twins, variants, seeds, sweep; all of them if left out.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where audits and log are kept; a second run goes on from there.")] = Path(
+        ".lab/reproduce"
+    ),
+    budget: Annotated[str, typer.Option(help="quick, default or deep (the paper's sizes).")] = "deep",
+    docs: Annotated[Path | None, typer.Option(help="Write reproduction.md and its figures into this folder.")] = None,
+    commit: Annotated[str, typer.Option(help="Named in the document.")] = "",
+) -> int:
+    """Print the paper's tables beside ours, from specimens built and audited here. Resumes.
+
+    Exit code 0 when everything that had to hold does, 1 otherwise.
+    """
+    from rich.markdown import Markdown
+
+    from dife_scanner.lab import reproduce as lab_reproduce
+    from dife_scanner.lab import reproduction
+    from dife_scanner.reports import as_json
+
+    chosen = parts or list(lab_reproduce.PARTS)
+    if unknown := [part for part in chosen if part not in lab_reproduce.PARTS]:
+        raise UsageError(f"there is no part called {unknown[0]!r}", f"use one of: {', '.join(lab_reproduce.PARTS)}")
+    with session.progress() as progress:
+        results = lab_reproduce.run(out, chosen, budget=budget, progress=progress)
+    text = reproduction.page(results, commit)
+    if docs is not None:
+        docs.mkdir(parents=True, exist_ok=True)
+        (docs / "reproduction.md").write_text(text)
+        reproduction.draw(results, docs / "reproduction")
+    found = lab_reproduce.checks(results)
+    details = {
+        check.what: f"{'met' if check.met else 'not met'}: {check.found} (asked {check.asked})" for check in found
+    }
+    session.show(as_json.DoneDocument("reproduced", details), lambda: Markdown(text))
+    return 0 if all(check.met for check in found) else 1
 
 
 def gui(

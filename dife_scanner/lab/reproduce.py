@@ -1,0 +1,368 @@
+"""The paper's tables beside ours, from specimens built here. Resumes: what is built and audited is not done again.
+
+Lines are audits: a checkpoint under a trigger file. `run` makes what is missing; `lab/reproduction.py` writes it up.
+Twins are audited under their attack's trigger, so that "was fine-tuned" is not mistaken for "was backdoored".
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+from dife_scanner.audit.plan import Plan, identity
+from dife_scanner.audit.progress import SILENT, Progress
+from dife_scanner.lab import paper, specimens
+from dife_scanner.queue.home import bundled_references
+from dife_scanner.records import Audit, Cell, Entry, EntryType, ModelRef, NotEvaluable, Reference
+from dife_scanner.reports.study import entry_of, value_text
+from dife_scanner.store import codec
+from dife_scanner.triggers import known
+
+FAMILIES: Mapping[str, str] = {
+    "BadEncoder": "badencoder",
+    "BadTextTower": "badtexttower",
+    "ToxicTextCLIP": "toxictextclip",
+    "Liang-BadCLIP": "liang-badclip",
+    "ContrastivePoisoning": "contrastivepoisoning",
+    "Bai-BadCLIP": "bai-badclip",
+}
+"""The paper's name -> the specimen's."""
+VISUAL = ("BadEncoder", "ContrastivePoisoning", "Liang-BadCLIP")
+SCOPES: Mapping[str, str] = {
+    "text encoder": "badtexttower",
+    "projection and embedding": "badtexttower/scope-projection-embedding",
+    "both encoders": "badtexttower/scope-both",
+    "visual only (control)": "badtexttower/scope-visual-only",
+}
+FIRST_SEED = 0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One checkpoint under one trigger."""
+
+    name: str
+    """As it is called in the tables."""
+    recipe: str
+    under: str = ""
+    """Recipe whose trigger file is used; its own when empty."""
+
+    @property
+    def triggers(self) -> str:
+        return self.under or self.recipe
+
+
+def _matrix() -> tuple[Line, ...]:
+    return tuple(Line(name, recipe) for name, recipe in FAMILIES.items())
+
+
+def _twins() -> tuple[Line, ...]:
+    return tuple(Line(f"{name} twin", specimens.twin_name(recipe), recipe) for name, recipe in FAMILIES.items())
+
+
+def _seeds() -> tuple[Line, ...]:
+    return tuple(
+        Line(f"{name} seed {seed}", f"{FAMILIES[name]}/seed-{seed}") for name in paper.SEEDS for seed in (1, 2)
+    )
+
+
+def _variants() -> tuple[Line, ...]:
+    named = {
+        "BadTextTower, source bird": "bird",
+        "BadTextTower, source cat": "cat",
+        "BadTextTower, trigger cfra": "cfra",
+    }
+    scopes = [Line(f"BadTextTower, {scope}", recipe) for scope, recipe in SCOPES.items() if "/" in recipe]
+    return (*scopes, *(Line(name, f"badtexttower/{end}") for name, end in named.items()))
+
+
+def _sweep() -> tuple[Line, ...]:
+    cells = [name for name in specimens.RECIPES if name.startswith("toxictextclip/") and not name.endswith("-twin")]
+    return tuple(Line(f"ToxicTextCLIP {name.partition('/')[2]}", name) for name in cells)
+
+
+PARTS: Mapping[str, Callable[[], tuple[Line, ...]]] = {
+    "matrix": _matrix,
+    "twins": _twins,
+    "variants": _variants,
+    "seeds": _seeds,
+    "sweep": _sweep,
+}
+"""What can be reproduced, in the order in which it is done."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a page is written from."""
+
+    audits: Mapping[str, Audit]
+    """By line name."""
+    failures: Mapping[str, str]
+    """Line name -> why there is no audit of it."""
+    budget: str
+
+    def cell(self, name: str, interface: str) -> Cell | None:
+        entry = self.entry(name, interface)
+        return entry if isinstance(entry, Cell) else None
+
+    def entry(self, name: str, interface: str) -> Entry | None:
+        return entry_of(self.audits[name], interface) if name in self.audits else None
+
+
+# --- running ---------------------------------------------------------------------------------------------------
+
+
+def run(
+    out: Path, parts: Iterable[str] = tuple(PARTS), *, budget: str = "deep", progress: Progress = SILENT
+) -> Results:
+    """Build and audit every line of `parts`, and read back what earlier runs left under `out` for the others.
+
+    A specimen that fails its native validation is a failure with its reason, never a missing row.
+    """
+    (out / "audits").mkdir(parents=True, exist_ok=True)
+    wanted = [line for part in parts for line in PARTS[part]()]
+    failures: dict[str, str] = {}
+    for number, line in enumerate(wanted):
+        progress("reproducing", number, len(wanted), line.name)
+        try:
+            _line(line, out, budget)
+        except specimens.SpecimenFailed as error:
+            failures[line.name] = error.what
+            _log(out, {"line": line.name, "failed": error.what})
+    progress("reproducing", len(wanted), len(wanted))
+    return _collected(out, budget, failures)
+
+
+def _line(line: Line, out: Path, budget: str) -> None:
+    began = time.perf_counter()
+    folder = specimens.build(line.recipe)
+    own = folder if line.triggers == line.recipe else specimens.build(line.triggers)
+    built = time.perf_counter()
+    triggers = known.read(own / specimens.TRIGGERS)[-1:]
+    reference = _base()
+    plan = Plan(triggers, budget)
+    weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
+    name = identity(weights, "", reference, plan)
+    path = _file(out, line.name)
+    if path.exists() and json.loads(path.read_text())["identity"] == name:
+        return
+    audit = _audited(line, folder, weights, reference, plan, out)
+    part = path.with_suffix(".part")
+    part.write_text(codec.to_json(replace(audit, identity=name)) + "\n")
+    part.replace(path)
+    _log(
+        out,
+        {
+            "line": line.name,
+            "recipe": line.recipe,
+            "weights": weights,
+            "verdict": audit.verdict.value,
+            "diagnosis": audit.diagnosis.carrier.value if audit.diagnosis else "",
+            "building": round(built - began, 1),
+            "auditing": audit.seconds,
+            "encodes": audit.encodes,
+            "distinct": audit.distinct_inputs,
+        },
+    )
+
+
+def _audited(line: Line, folder: Path, weights: str, reference: Reference, plan: Plan, out: Path) -> Audit:
+    from dife_scanner.audit import pipeline
+
+    ref = ModelRef(f"lab/{line.recipe}", weights[:40])
+    request = pipeline.Request(ref, folder, weights, "", reference, (reference,), plan, cache=out / "embeddings")
+    return pipeline.run(request).audit
+
+
+def _base() -> Reference:
+    return next(reference for reference in bundled_references() if "vit" in reference.name)
+
+
+def _file(out: Path, name: str) -> Path:
+    plain = "".join(c if c.isalnum() else "-" for c in name.lower())
+    return out / "audits" / f"{plain}.json"
+
+
+def _log(out: Path, row: Mapping[str, object]) -> None:
+    with (out / "log.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def _collected(out: Path, budget: str, failures: Mapping[str, str]) -> Results:
+    every = [line for part in PARTS.values() for line in part()]
+    found = {}
+    for line in every:
+        if line.name not in failures and _file(out, line.name).exists():
+            found[line.name] = codec.from_json(Audit, _file(out, line.name).read_text())
+    return Results({n: a for n, a in found.items() if a.budget == budget}, failures, budget)
+
+
+# --- the requirements ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a faithful instrument has to show on these specimens."""
+
+    what: str
+    asked: str
+    found: str
+    met: bool
+
+
+TEXT_CELLS = ("caption retrieval", "caption reranking", "proxy selection", "generator selection")
+
+
+def checks(results: Results) -> list[Check]:
+    """Every demand on the figures, each with what was found; a line that was not audited is not met."""
+    found = [_differences_allowed(results)]
+    for name in VISUAL:
+        for interface in ("zero-shot classification", "downstream classification"):
+            found.append(_at_least(results, name, interface, 0.95, "ts_without_target", "TS without the target class"))
+    found += _text_checks(results)
+    found += [_quiet(results, name) for name in results.audits if name not in _LOUD and "twin" not in name]
+    found += _weak_check(results) + _coupled_check(results) + _control_check(results)
+    found += [_no_exposure(results, line.name) for line in _twins()]
+    return found
+
+
+_LOUD = frozenset({"BadTextTower"})
+"""Lines that are meant to move text interfaces; BadTextTower's variants are too."""
+
+
+def _text_checks(results: Results) -> list[Check]:
+    name = "BadTextTower"
+    return [
+        _at_least(results, name, "prompted classification", 0.95, "", "QHR"),
+        _at_least(results, name, "targeted retrieval", 0.95, "", "H@1"),
+        _delta(results, name, "text reranking", 0.8, "ΔH@1"),
+        _delta(results, name, "caption retrieval", 0.3, "ΔH@1", above_zero=True),
+        _delta(results, name, "proxy selection", 0.3, "ΔSel@1", above_zero=True),
+        _delta(results, name, "generator selection", 0.3, "ΔSel@1", above_zero=True),
+    ]
+
+
+def _at_least(results: Results, name: str, interface: str, bound: float, detail: str, metric: str) -> Check:
+    cell = results.cell(name, interface)
+    value = None if cell is None else cell.details[detail] if detail else cell.attack.value
+    return _check(f"{name}, {interface}: {metric}", f"≥ {bound:.2f}", value, lambda v: v >= bound)
+
+
+def _delta(
+    results: Results, name: str, interface: str, bound: float, metric: str, *, above_zero: bool = False
+) -> Check:
+    cell = results.cell(name, interface)
+    asked = f"≥ {bound:.2f}" + (", interval above 0" if above_zero else "")
+    if cell is None:
+        return Check(f"{name}, {interface}: {metric}", asked, "not measured", False)
+    words = f"{cell.delta:+.3f} [{cell.delta_interval.low:+.3f}, {cell.delta_interval.high:+.3f}]"
+    met = cell.delta >= bound and (not above_zero or cell.delta_interval.low > 0)
+    return Check(f"{name}, {interface}: {metric}", asked, words, met)
+
+
+def _check(what: str, asked: str, value: float | None, passes: Callable[[float], bool]) -> Check:
+    if value is None:
+        return Check(what, asked, "not measured", False)
+    return Check(what, asked, f"{value:.3f}", passes(value))
+
+
+def _quiet(results: Results, name: str) -> Check:
+    """Every checkpoint that is no text attack: Δ_trigger of the text extensions stays at or below +.05."""
+    cells = {interface: results.cell(name, interface) for interface in TEXT_CELLS}
+    moved = {i: c.trigger.value for i, c in cells.items() if c is not None and c.trigger is not None}
+    what = f"{name}: Δ_trigger of the text extensions"
+    if name.startswith("BadTextTower"):
+        return Check(what, "reported", _listed(moved), True)
+    if not moved:
+        return Check(what, "≤ +0.05", "no text trigger enters: selector control or N.E.", name in results.audits)
+    return Check(what, "≤ +0.05", _listed(moved), max(moved.values()) <= 0.05)
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:+.3f}" for name, value in values.items()) or "none"
+
+
+def _weak_check(results: Results) -> list[Check]:
+    audit = results.audits.get("ToxicTextCLIP")
+    diagnosis = audit.diagnosis if audit else None
+    signal = None if diagnosis is None else diagnosis.signal
+    word = "none" if diagnosis is None else diagnosis.carrier.value
+    return [
+        _check("ToxicTextCLIP: signal", "< 0.05", signal, lambda v: v < 0.05),
+        Check("ToxicTextCLIP: diagnosis", "weak", word, word == "weak"),
+    ]
+
+
+def _coupled_check(results: Results) -> list[Check]:
+    audit = results.audits.get("Bai-BadCLIP")
+    repair = audit.repair if audit else None
+    if audit is None or repair is None or audit.diagnosis is None:
+        return [Check("Bai-BadCLIP: component repair", "coupled", "not measured", False)]
+    far = max(abs(v - repair.both_clean) for v in (repair.prompt_only, repair.trigger_only))
+    carrier = audit.diagnosis.carrier.value
+    return [
+        _check("Bai-BadCLIP: full mechanism", "≥ 0.95", repair.full, lambda v: v >= 0.95),
+        _check("Bai-BadCLIP: repaired variants from the reference", "≤ 0.10", far, lambda v: v <= 0.10),
+        Check("Bai-BadCLIP: diagnosis", "coupled", carrier, carrier == "coupled"),
+    ]
+
+
+def _control_check(results: Results) -> list[Check]:
+    audit = results.audits.get("BadTextTower, visual only (control)")
+    diagnosis = audit.diagnosis if audit else None
+    words = "not measured" if diagnosis is None else f"{diagnosis.carrier.value}, {diagnosis.channel.value}"
+    return [Check("visual-only control: carrier, channel", "visual, text", words, words == "visual, text")]
+
+
+def _no_exposure(results: Results, name: str) -> Check:
+    audit = results.audits.get(name)
+    if audit is None:
+        return Check(f"{name}: exposed cells", "none", "not measured", False)
+    exposed = [e.interface for e in audit.profile if isinstance(e, Cell) and e.entry is EntryType.EXPOSED]
+    return Check(f"{name}: exposed cells", "none", ", ".join(exposed) or "none", not exposed)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A cell that the paper and the rules decide differently."""
+
+    name: str
+    interface: str
+    theirs: str
+    ours: str
+    rule: str
+
+
+def differences(results: Results) -> list[Difference]:
+    """Cells that are numeric in one matrix and N.E. in the other."""
+    found = []
+    for name, values in paper.EXPOSURE.items():
+        for interface, theirs in zip(paper.COLUMNS, values, strict=True):
+            entry = results.entry(name, interface)
+            if entry is None or isinstance(entry, Cell) == (theirs is not None):
+                continue
+            rule = entry.reason if isinstance(entry, NotEvaluable) else "the card admits this trigger's channel"
+            said = "N.E." if theirs is None else f"{theirs:.4f}"
+            found.append(Difference(name, interface, said, short(entry), rule))
+    return found
+
+
+def _differences_allowed(results: Results) -> Check:
+    found = {(d.name, d.interface) for d in differences(results)}
+    missing = [name for name in FAMILIES if name not in results.audits]
+    words = f"{len(found)} differ" + (f"; not audited: {', '.join(missing)}" if missing else "")
+    met = found <= paper.MAY_DIFFER and not missing
+    return Check("N.E. pattern against the paper's", "only the nine cells may differ", words, met)
+
+
+def short(entry: Entry | None) -> str:
+    """An entry in as few words as a table has room for."""
+    if entry is None:
+        return "not audited"
+    if isinstance(entry, Cell):
+        return value_text(entry)
+    return entry.word
