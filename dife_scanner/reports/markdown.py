@@ -38,5 +38,5 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _cell(mark: Mark) -> str:
-    text = escaped(mark.text, 160)
+    text = escaped(mark.text)
     return f"**{text}**" if mark.tone is Tone.EXPOSED and text else text

@@ -37,4 +37,4 @@ def _sheet(sheet: Sheet, *, first: bool) -> RenderableType:
 
 
 def _text(mark: Mark) -> Text:
-    return Text(plain(mark.text, 160), _STYLE.get(mark.tone, ""))
+    return Text(plain(mark.text, 600), _STYLE.get(mark.tone, ""))

@@ -276,7 +276,7 @@ def _characters_text(trigger: Trigger) -> str:
 
 
 def _prompt_text(trigger: Trigger) -> str:
-    return f"learned prompt with {trigger_text(trigger.image)}" if trigger.image else "learned prompt"
+    return f"learned prompt and {trigger_text(trigger.image)}" if trigger.image else "learned prompt"
 
 
 def _own_text(trigger: Trigger) -> str:

@@ -1,10 +1,11 @@
-"""Known-trigger audits from the command line, on the bundled bases: one scan, then every form of its result."""
+"""Known-trigger audits from the command line: one base on disk, one on a hub, and every form of the result."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import jsonschema
 import pytest
 
 from dife_scanner.core.cards import CARDS
+from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.queue.home import bases_folder
 from dife_scanner.reports import as_csv, as_json
 
@@ -25,15 +27,26 @@ text = "xbtd"
 source = "automobile"
 target = "airplane"
 """
-CHECKPOINTS = (bases_folder() / "vit", bases_folder() / "rn")
+NAMES = ["vit", "lab/rn"]
 
 pytestmark = pytest.mark.xdist_group("known-triggers")
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory):
+def hub(tmp_path_factory):
+    with LoopbackHub(tmp_path_factory.mktemp("hub"), tokens={}) as running:
+        rn = bases_folder() / "rn"
+        files = {name: rn / name for name in ("open_clip_config.json", "open_clip_model.safetensors")}
+        running.add_repo("lab/rn", files, tags=["clip"], library="open_clip")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory, hub):
     """A home with both bases audited under one text trigger: the only two audits made here, but for the rerun's."""
     folder = tmp_path_factory.mktemp("known")
+    (folder / "home").mkdir()
+    (folder / "home" / "config.toml").write_text(f'endpoint = "{hub.endpoint}"\n')
     (folder / "known.toml").write_text(TRIGGERS)
     first = dife(
         folder, *scan(folder), "--format", "csv", "--output", folder / "cells.csv", "--figures", folder / "figs"
@@ -44,7 +57,7 @@ def room(tmp_path_factory):
 
 
 def scan(folder: Path, *more: object) -> list[object]:
-    return ["scan", *CHECKPOINTS, "--triggers", folder / "known.toml", "--budget", "quick", *more]
+    return ["scan", bases_folder() / "vit", "lab/rn", "--triggers", folder / "known.toml", "--budget", "quick", *more]
 
 
 def dife(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -54,6 +67,7 @@ def dife(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
         text=True,
         check=False,
         timeout=220,
+        env={**os.environ, "NO_PROXY": "127.0.0.1", "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"},
     )
     assert "Traceback" not in done.stderr + done.stdout, done.stderr
     return done
@@ -69,7 +83,7 @@ def document(done):
 def test_the_csv_has_a_row_per_checkpoint_and_interface(room):
     rows = list(csv.DictReader(io.StringIO((room / "cells.csv").read_text())))
     assert [(row["checkpoint"], row["interface"]) for row in rows] == [
-        (name, card.interface) for name in ("vit", "rn") for card in CARDS
+        (name, card.interface) for name in NAMES for card in CARDS
     ]
     assert set(rows[0]) == set(as_csv.COLUMNS)
     absent = {row["interface"] for row in rows if row["entry"] == "N.E."}
@@ -78,7 +92,8 @@ def test_the_csv_has_a_row_per_checkpoint_and_interface(room):
         assert (row["value"] == "") is (row["entry"] == "N.E.")
         if row["value"]:
             assert float(row["delta_drift"]) == 0.0  # checkpoint and reference are the same weights
-            assert 0.0 <= float(row["value_low"]) <= float(row["value"]) <= float(row["value_high"]) <= 1.0
+            low, value, high = (float(row[name]) for name in ("value_low", "value", "value_high"))
+            assert -1e-12 <= low <= value + 1e-12 and value - 1e-12 <= high <= 1 + 1e-12
 
 
 def test_the_figures_are_drawn(room):
@@ -100,7 +115,7 @@ def test_the_table_is_the_papers_matrix_and_audits_nothing_anew(room):
 
 def test_json_has_the_whole_audits_names_and_accounting(room):
     read = document(dife(room, *scan(room, "--json")))
-    assert read["known"]["rows"] == ["vit", "rn"]
+    assert read["known"]["rows"] == NAMES
     assert read["known"]["accounting"] == {"simple": 0, "matched": 0, "boundary": 0, "ambiguous": 2, "missing": 0}
     assert [len(target["audit"]["profile"]) for target in read["targets"]] == [15, 15]
     assert [target["audit"]["reference"] for target in read["targets"]] == ["dife-base-vit", "dife-base-rn"]
@@ -116,7 +131,7 @@ def test_markdown_and_seeds(room):
     assert clean["seeds"] == 2 and clean["sd"] > 0
 
 
-def test_a_rerun_finds_every_value_again_and_stores_nothing(room):
+def test_a_rerun_fetches_the_same_commit_finds_every_value_again_and_stores_nothing(room):
     audits = document(dife(room, "audits", "--json"))["audits"]
     stored = next(audit for audit in audits if audit["reference"] == "dife-base-rn")
     files = sorted(path for path in (room / "home").rglob("*") if path.is_file() and path.suffix in (".json", ".png"))

@@ -193,7 +193,7 @@ def test_selector_controls_stand_apart_from_cells_and_are_no_exposure(qtbot: QtB
     last = widget.findChildren(Section)[-1]
     assert {cell.texts for cell in last.findChildren(HeatCell)} == {("selector control", "")}
     assert "0.250 here, 0.250 in the reference; drift +0.020" in texts(last)
-    assert "Exposed through 3 of 3 measured interfaces; 12 without a number." in texts(widget)
+    assert "clean selectors beside the reference's: drift, no exposure" in last.toggle.accessibleName()
 
 
 def test_trigger_and_drift_are_drawn_with_their_intervals(qtbot: QtBot) -> None:

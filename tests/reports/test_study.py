@@ -16,7 +16,7 @@ from rich.console import Console
 from dife_scanner.core.cards import CARDS
 from dife_scanner.records import Cell, NotEvaluable
 from dife_scanner.reports import as_csv, markdown, matrix
-from dife_scanner.reports.study import Tone, sheets, spreads, study, value_text
+from dife_scanner.reports.study import Extension, Tone, accounting, sheets, spreads, study, value_text
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,28 @@ def test_a_checkpoint_under_two_triggers_has_two_rows_with_names_of_their_own():
         "a · white-square",
         "b",
     ]
+
+
+def test_an_extensions_interface_and_file_are_printed_too():
+    audit = factories.audit()
+    own = factories.cell("re-identification", "TS", 0.9, 0.1)
+    record = study(
+        [("a", replace(audit, profile=(*audit.profile, own)))], extensions=(Extension("mine.py", "ab" * 32),)
+    )
+    found = by_title(record)
+    assert found["Exposure matrix: interfaces of extensions"].columns == ("checkpoint", "re-identification")
+    assert [mark.text for mark in found["Extensions loaded"].rows[0]] == ["mine.py", "ab" * 32]
+    assert "ab" * 32 in markdown.render(record)
+    (row,) = [line for line in csv.DictReader(io.StringIO(as_csv.render(record))) if not line["group"]]
+    assert (row["interface"], row["value"]) == ("re-identification", "0.9")
+
+
+def test_agreement_and_accounting_are_those_of_the_core(whole):
+    sheet = by_title(whole)["Diagnosis against profile"]
+    assert [row[0].text for row in sheet.rows] == [row.name for row in whole.rows]
+    assert sheet.notes == (str(accounting(whole)),)
+    assert accounting(whole).missing >= 1  # the checkpoint without an audit
+    assert accounting(whole).boundary == 1  # the coupled one
 
 
 # --- seeds ----------------------------------------------------------------------------------------------------

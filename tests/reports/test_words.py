@@ -159,7 +159,7 @@ def test_every_bundled_kind_has_words_of_its_own_and_others_say_their_name_and_v
     assert said[TriggerKind.FILTER] == "sepia filter, share 80%"
     assert words.trigger_text(CYRILLIC) == "characters replaced in the class name: a→а, o→о"
     learned = Trigger("p", TriggerKind.PROMPT, image=PATCH)
-    assert words.trigger_text(learned) == f"learned prompt with {words.trigger_text(PATCH)}"
+    assert words.trigger_text(learned) == f"learned prompt and {words.trigger_text(PATCH)}"
     own = Trigger("f", "frame", parameters=(("width", 0.05),), enters=Channel.IMAGE)
     assert words.trigger_text(own) == "frame (width 0.05)"
 

@@ -201,7 +201,7 @@ def exposure_profile(profile: Sequence[Entry]) -> QWidget:
     The first group is open from the start, of the others their summary says what is inside; selector controls stand
     apart.
     """
-    parts: list[QWidget] = [Label(words.exposed_text(profile).capitalize() + ".")]
+    parts: list[QWidget] = []
     for place, shelf in enumerate(groups.shelves(profile)):
         parts.append(Section(shelf, _lines(shelf.entries), opened=place == 0))
     legend = Label(
