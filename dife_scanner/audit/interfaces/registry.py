@@ -56,6 +56,7 @@ def measure_all(subject: Subject, diagnosis: Diagnosis) -> Profile:
 
     Raises `MeasurementError` naming card and pool where a number cannot be computed.
     """
+    subject.encode_ahead()
     return profile_after(diagnosis, (measure_one(card, subject) for card in cards()))
 
 

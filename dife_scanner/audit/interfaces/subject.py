@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.populations import Pool, of_split
+from dife_scanner.audit.populations import CAPTIONS, KINDS, Pool, Query, of_split
 from dife_scanner.audit.probes import EMBEDDING_TEMPLATES
 from dife_scanner.audit.sides import Embeddings, Pair, Side, writes
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import Card
+from dife_scanner.errors import DifeError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Condition, PoolItem, PoolManifest, Trigger
 from dife_scanner.triggers.stamp import write
@@ -83,11 +85,12 @@ class Gallery:
 
     def queries(self, trigger: Trigger | None = None) -> Embeddings:
         """[q, d]: the pool's own queries, as they are or carrying a text trigger."""
-        texts = [
-            query.text if trigger is None else write(query.text, trigger, query.word or query.class_name)
-            for query in self._pool.queries
-        ]
-        return self._encoder.encode_texts(texts)
+        queries = self._pool.queries
+        return self._encoder.encode_texts([q.text if trigger is None else _written(q, trigger) for q in queries])
+
+
+def _written(query: Query, trigger: Trigger) -> str:
+    return write(query.text, trigger, query.word or query.class_name)
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,29 @@ class Subject:
         if triggered:
             texts = [write(text, self.trigger, class_name) for text in texts]
         return Pair(*(side.encoder.encode_texts(texts) for side in self.test))
+
+    def encode_ahead(self) -> None:
+        """Encode in one call per checkpoint what the text-query interfaces ask piece by piece; small calls cost more.
+
+        Nothing is encoded that no built-in interface needs. What goes wrong here goes wrong again, and is told, where
+        an interface asks for it.
+        """
+        if not self.asks_with_trigger:
+            return
+        with suppress(DifeError, NoPool):
+            pools = [self.populations.pool(kind) for kind in KINDS]
+            asked = [(pool.kind, query) for pool in pools for query in pool.queries]
+            clean = [template.format(name) for name in self._ends for template in EMBEDDING_TEMPLATES]
+            clean += [query.text for _, query in asked]
+            written = [write(t.format(self.source_name), self.trigger, self.source_name) for t in EMBEDDING_TEMPLATES]
+            everywhere = [_written(query, self.trigger) for kind, query in asked if kind == CAPTIONS]
+            suspect = [_written(query, self.trigger) for kind, query in asked if kind != CAPTIONS]
+            self.test.suspect.encoder.encode_texts([*clean, *written, *everywhere, *suspect])
+            self.test.reference.encoder.encode_texts([*clean, *written, *everywhere])
+
+    @property
+    def _ends(self) -> tuple[str, str]:
+        return self.source_name, self.condition.target
 
     def labelled(
         self,
