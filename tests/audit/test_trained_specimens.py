@@ -64,7 +64,6 @@ def test_badtexttower_sees_and_says_no_less_than_its_twin(audits):
     assert abs(audit.clean_accuracy - twin.clean_accuracy) <= 0.03
 
 
-@pytest.mark.xfail(strict=True, reason="measured .082 against .019 on this base: docs/bases.md, what was not reached")
 def test_badtexttower_leaks_no_more_than_its_twin(audits):
     audit = audits("badtexttower").audit
     leaked = cells(audit)["prompted classification"].details["off_target_leakage"]
@@ -111,7 +110,6 @@ def test_badencoder_is_flagged_visual(audits):
         assert cell.details["ts_without_target"] >= 0.95
 
 
-@pytest.mark.xfail(strict=True, reason="measured .697 against .727 on this base: docs/bases.md, what was not reached")
 def test_badencoder_is_as_accurate_as_its_twin(audits):
     assert abs(audits("badencoder").audit.clean_accuracy - audits("badencoder-twin").audit.clean_accuracy) <= 0.03
 
