@@ -1,13 +1,18 @@
 """The whole audit on a world where the truth is known."""
 
+import json
 from dataclasses import replace
+from hashlib import sha256
 
 import numpy as np
 import pytest
+from colours import NAMES, PALETTE
+from PIL import Image
 
 from dife_scanner.audit import pipeline
 from dife_scanner.errors import AuditError, ProbeError, TriggerFileError
-from dife_scanner.records import Carrier, Cell, Channel, EntryType, NotEvaluable, Trigger, TriggerKind, Verdict
+from dife_scanner.records import Carrier, Cell, Channel, EntryType, NotEvaluable, NotRun, Trigger, TriggerKind, Verdict
+from dife_scanner.triggers import learner
 
 XBTD = (Trigger("xbtd", TriggerKind.TEXT, text="xbtd"),)
 CORNER = (Trigger("corner", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32),)
@@ -140,6 +145,97 @@ def test_a_known_trigger_keeps_the_source_and_target_it_names(colour_encoder, re
     ).audit
     assert audit.signatures[0].trigger.target == "ship"
     assert audit.verdict is Verdict.NOTHING_FOUND
+
+
+def test_a_known_trigger_is_measured_everywhere_even_where_it_does_nothing(colour_encoder, request_for):
+    known = replace(XBTD[0], source="automobile", target="airplane")
+    request = request_for(signatures=(known,))
+    audit = pipeline.audit(colour_encoder(text_tower="tuned"), colour_encoder(), request).audit
+    assert audit.verdict is Verdict.NOTHING_FOUND
+    assert audit.signatures[0].suspect == 0.0, "below the screening level, and measured all the same"
+    assert len(audit.profile) == 15
+    assert audit.condition == known.condition()
+    assert audit.diagnosis.carrier is Carrier.WEAK
+    assert audit.agreement
+
+
+def test_a_signature_that_does_nothing_gets_no_profile(colour_encoder, request_for):
+    audit = pipeline.audit(colour_encoder(text_tower="tuned"), colour_encoder(), request_for(signatures=XBTD)).audit
+    assert audit.profile == () and audit.diagnosis is None and audit.condition is None
+
+
+def test_a_known_trigger_is_measured_on_an_unchanged_base_too(colour_encoder, request_for):
+    known = replace(CORNER[0], target="airplane")
+    audit = pipeline.audit(colour_encoder(), colour_encoder(), request_for(signatures=(known,))).audit
+    assert audit.verdict is Verdict.IDENTICAL
+    cells = [entry for entry in audit.profile if isinstance(entry, Cell)]
+    assert cells and all(cell.drift.value == 0.0 for cell in cells)
+    assert audit.encodes == audit.distinct_inputs
+
+
+def test_a_prompt_mechanism_on_unchanged_towers_is_coupled_and_flagged(colour_encoder, request_for, tmp_path):
+    file = learner.save(learner.PromptLearner(np.ones((2, 4), np.float32), template="{}"), tmp_path / "learner.safetensors")
+    known = Trigger("learned", TriggerKind.PROMPT, learner=file, image=CORNER[0], target="airplane")
+    outcome = pipeline.audit(
+        colour_encoder(coupled=True), colour_encoder(coupled=True), request_for(signatures=(known,))
+    )
+    audit = outcome.audit
+    assert audit.branch_swap is None
+    repair = audit.repair
+    assert repair.full == pytest.approx(1.0)
+    assert repair.prompt_only == repair.trigger_only == repair.both_clean == pytest.approx(0.1)
+    assert audit.diagnosis.carrier is Carrier.COUPLED
+    assert audit.verdict is Verdict.FLAGGED, audit.reason
+    cells = _cells(audit)
+    assert {name for name, cell in cells.items() if isinstance(cell, Cell)} == {"prompted classification"}
+    prompted = cells["prompted classification"]
+    assert prompted.attack.value == pytest.approx(1.0)
+    assert prompted.reference.value == pytest.approx(0.1)
+    assert prompted.trigger.value == pytest.approx(0.9) and prompted.drift.value == pytest.approx(0.0)
+    assert [file.role for file, _ in outcome.files].count("triggered-example") == 4
+
+
+def test_every_population_is_kept_as_evidence_under_the_name_that_cells_give(colour_encoder, request_for):
+    outcome = pipeline.audit(
+        colour_encoder(text_tower="bad", textual=True), colour_encoder(), request_for(signatures=XBTD)
+    )
+    kept = {file.sha256: content for file, content in outcome.files if file.role == "pool-manifest"}
+    cells = [entry for entry in outcome.audit.profile if isinstance(entry, Cell)]
+    assert {cell.population for cell in cells} <= set(kept)
+    for digest, content in kept.items():
+        assert sha256(content).hexdigest() == digest
+        manifest = json.loads(content)
+        assert all(item["sha256"] for item in manifest["items"])
+    assert set(kept) <= {file.sha256 for file in outcome.audit.evidence}
+
+
+def test_pictures_of_ones_own_replace_the_bundled_ones(colour_encoder, request_for, own_pictures):
+    known = replace(XBTD[0], source="automobile", target="airplane")
+    request = request_for(signatures=(known,), budget="quick", probes_folder=None, pictures=own_pictures)
+    suspect = colour_encoder(text_tower="bad", textual=True)
+    outcome = pipeline.audit(suspect, colour_encoder(), request)
+    cells = _cells(outcome.audit)
+    exposed = {n for n, c in cells.items() if isinstance(c, Cell) and c.entry is EntryType.EXPOSED}
+    assert {"prompted classification", "caption reranking", "proxy selection"} <= exposed
+    assert cells["caption retrieval"].trigger.value > 0.2, "of its queries only those that say `automobile` are read"
+    assert isinstance(cells["generator selection"], NotRun)
+    assert own_pictures.name in cells["generator selection"].reason
+    names = {file.caption for file, _ in outcome.files if file.role == "pool-manifest"}
+    assert not any(name.startswith("bundled") for name in names)
+    bundled = replace(request.plan, pictures=None)
+    assert pipeline.identity("w", "c", None, request.plan) != pipeline.identity("w", "c", None, bundled)
+
+
+@pytest.fixture(scope="module")
+def own_pictures(tmp_path_factory):
+    """Thirty-five pictures of each class in a folder of its own."""
+    root, rng = tmp_path_factory.mktemp("mine"), np.random.default_rng(1)
+    for label, name in enumerate(NAMES):
+        (root / name).mkdir()
+        for number in range(35):
+            pixels = np.clip(PALETTE[label] + rng.normal(0, 6, (64, 64, 3)), 0, 254).astype(np.uint8)
+            Image.fromarray(pixels).save(root / name / f"{number}.png")
+    return root
 
 
 def test_a_trigger_for_an_unknown_class_is_a_usage_error(colour_encoder, request_for):
