@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dife_scanner.cli.scan import ExtendOption
 from dife_scanner.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from dife_scanner.core.cards import Card
 
 
 def register(app: typer.Typer) -> None:
@@ -16,19 +22,32 @@ def register(app: typer.Typer) -> None:
 def cards(
     session: Session,
     name: Annotated[list[str] | None, typer.Argument(help="One interface, e.g. `text reranking`; or all.")] = None,
+    extend: ExtendOption = None,
 ) -> None:
     """Show the interface cards: what an audit asks of a checkpoint, how, and when a question is not well formed."""
-    from dife_scanner.core.cards import CARDS, by_name
+    from dife_scanner.core.cards import CARDS
     from dife_scanner.reports import as_json
     from dife_scanner.reports import cards as shown
 
-    wanted = (by_name(_as_written(" ".join(name), [card.interface for card in CARDS])),) if name else CARDS
+    known = _with_extensions(extend) if extend else CARDS
+    wanted = (_found(" ".join(name), known),) if name else known
     session.show(as_json.CardsDocument(wanted), lambda: shown.in_full(wanted[0]) if name else shown.table(wanted))
 
 
-def _as_written(asked: str, known: list[str]) -> str:
-    """The known name that differs from `asked` in blanks, dashes or capitals at most; otherwise what was asked."""
-    return next((one for one in known if _bare(one) == _bare(asked)), asked)
+def _with_extensions(files: Sequence[Path]) -> tuple[Card, ...]:
+    """The framework's cards, then those that the files register."""
+    from dife_scanner.audit import interfaces
+
+    for file in files:
+        interfaces.extend(file)
+    return interfaces.cards()
+
+
+def _found(asked: str, known: Sequence[Card]) -> Card:
+    """The card whose name differs from `asked` in blanks, dashes or capitals at most. `UsageError` names all."""
+    from dife_scanner.core.cards import by_name
+
+    return next((card for card in known if _bare(card.interface) == _bare(asked)), None) or by_name(asked)
 
 
 def _bare(name: str) -> str:

@@ -25,6 +25,7 @@ NOT_MEASURED = frozenset(
 )
 """Fields of an audit that describe a run; every other field is compared."""
 SHOWN = 40
+_SEPARATOR, _ABSENT = " · ", "absent"
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,26 @@ def compare(stored: Audit, again: Audit) -> Comparison:
     """Every measured value bit for bit: cells, branch swap, repair, diagnosis, signatures, verdict, pools."""
     before, after = dict(_values(stored)), dict(_values(again))
     names = dict.fromkeys([*before, *after])
-    differences = tuple(
-        Difference(name, before.get(name, "absent"), after.get(name, "absent"))
-        for name in names
-        if before.get(name) != after.get(name)
+    entries = {_entry(name) for name in before}, {_entry(name) for name in after}
+    differences = dict.fromkeys(
+        _difference(name, before, after, entries) for name in names if before.get(name) != after.get(name)
     )
-    return Comparison(len(names), differences, _reasons(stored, again) if differences else ())
+    return Comparison(len(names), tuple(differences), _reasons(stored, again) if differences else ())
+
+
+def _entry(name: str) -> str:
+    return _SEPARATOR.join(name.split(_SEPARATOR)[:2])
+
+
+def _difference(
+    name: str, before: dict[str, str], after: dict[str, str], entries: tuple[set[str], set[str]]
+) -> Difference:
+    """One value; where a whole entry is missing on one side, that entry."""
+    entry = _entry(name)
+    stored, again = ("there" if entry in side else _ABSENT for side in entries)
+    if stored != again:
+        return Difference(entry, stored, again)
+    return Difference(name, before.get(name, _ABSENT), after.get(name, _ABSENT))
 
 
 def _values(audit: Audit) -> Iterator[tuple[str, str]]:
@@ -74,13 +89,13 @@ def _values(audit: Audit) -> Iterator[tuple[str, str]]:
 def _leaves(name: str, value: object) -> Iterator[tuple[str, str]]:
     if is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
-            yield from _leaves(f"{name} · {field.name}", getattr(value, field.name))
+            yield from _leaves(f"{name}{_SEPARATOR}{field.name}", getattr(value, field.name))
     elif isinstance(value, dict):
         for key, inner in sorted(value.items()):
-            yield from _leaves(f"{name} · {key}", inner)
+            yield from _leaves(f"{name}{_SEPARATOR}{key}", inner)
     elif isinstance(value, tuple | list):
         for place, inner in enumerate(value):
-            yield from _leaves(f"{name} · {_called(inner, place)}", inner)
+            yield from _leaves(f"{name}{_SEPARATOR}{_called(inner, place)}", inner)
     else:
         yield name, _exact(value)
 
@@ -129,7 +144,7 @@ def render(stored: Audit, found: Comparison) -> RenderableType:
     values = words.count(found.compared, "value")
     if found.identical:
         return Text(plain(f"{about}: identical, {values} compared bit for bit", 400))
-    title = f"{about}: {words.count(len(found.differences), 'value')} of {values} differ"
+    title = f"{about}: {words.count(len(found.differences), 'difference')} in {values}"
     table = Table(header_style="bold", box=None, padding=(0, 1), pad_edge=False)
     for column in ("value", "stored", "again"):
         table.add_column(column, overflow="fold")
