@@ -38,6 +38,7 @@ soak: $(VENV)/.installed  ## fifty kills at random moments
 
 bench: $(VENV)/.installed  ## every benchmark; results go to docs/benchmarks.md by hand, with the commit
 	$(BIN)/python benchmarks/audit.py
+	$(BIN)/python benchmarks/interfaces.py
 	$(BIN)/python benchmarks/poll.py
 	$(BIN)/python benchmarks/startup.py
 

@@ -123,7 +123,7 @@ class CachedEncoder:
     def encode_images(self, pixels: NDArray[np.uint8]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
             self._on_encoded(len(missing))
-            return self._encoder.encode_images(pixels[missing])
+            return self._encoder.encode_images(pixels if len(missing) == len(pixels) else pixels[missing])
 
         digests = [blake2b(image.tobytes(), digest_size=_DIGEST_BYTES).digest() for image in pixels]
         return self._memory.fill(self.image_tower, digests, encode)

@@ -79,7 +79,8 @@ def _captions_for_pictures(card: Card, subject: Subject) -> Cell:
     """A caption is a target for a picture when it names the target class and not the picture's own."""
     pool = subject.populations.pool(CAPTIONS)
     captions = tuple(dict.fromkeys(pool.captions or ()))
-    said = np.array([[bool(word_in(text, terms(name))) for text in captions] for name in subject.class_names])
+    named = [terms(name) for name in subject.class_names]
+    said = np.array([[bool(word_in(text, words)) for text in captions] for words in named])
     ours = _sampled(card, subject, MOST_ASKED)
     targets = said[subject.target][None, :] & ~said[subject.labels[ours]]
     texts = Pair(*(side.encoder.encode_texts(captions) for side in subject.test))
