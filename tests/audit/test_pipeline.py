@@ -174,7 +174,9 @@ def test_a_known_trigger_is_measured_on_an_unchanged_base_too(colour_encoder, re
 
 
 def test_a_prompt_mechanism_on_unchanged_towers_is_coupled_and_flagged(colour_encoder, request_for, tmp_path):
-    file = learner.save(learner.PromptLearner(np.ones((2, 4), np.float32), template="{}"), tmp_path / "learner.safetensors")
+    file = learner.save(
+        learner.PromptLearner(np.ones((2, 4), np.float32), template="{}"), tmp_path / "learner.safetensors"
+    )
     known = Trigger("learned", TriggerKind.PROMPT, learner=file, image=CORNER[0], target="airplane")
     outcome = pipeline.audit(
         colour_encoder(coupled=True), colour_encoder(coupled=True), request_for(signatures=(known,))
@@ -189,6 +191,7 @@ def test_a_prompt_mechanism_on_unchanged_towers_is_coupled_and_flagged(colour_en
     cells = _cells(audit)
     assert {name for name, cell in cells.items() if isinstance(cell, Cell)} == {"prompted classification"}
     prompted = cells["prompted classification"]
+    assert prompted.metric == "TS"
     assert prompted.attack.value == pytest.approx(1.0)
     assert prompted.reference.value == pytest.approx(0.1)
     assert prompted.trigger.value == pytest.approx(0.9) and prompted.drift.value == pytest.approx(0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell, mean
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.subject import Subject
@@ -109,7 +111,7 @@ def _with_mechanism(card: Card, subject: Subject) -> Cell:
         triggered_reference=metrics.wins(spared(reference, subject.trigger), target),
     )
     clean = metrics.accuracy(suspect.learned_scores(subject.trigger, triggered=False), subject.labels)
-    return cell(
+    measured = cell(
         card,
         subject,
         outcomes,
@@ -123,6 +125,8 @@ def _with_mechanism(card: Card, subject: Subject) -> Cell:
             "reference_clean_accuracy": reference.accuracy,
         },
     )
+    condition = "the clean checkpoint with written class prompts on the same triggered pictures"
+    return replace(measured, metric="TS", reference_condition=condition)
 
 
 @interface(DOWNSTREAM)
