@@ -1,4 +1,4 @@
-"""Each interface on a real small model or on embeddings where the answer is known."""
+"""Each interface on the bundled pictures, with an encoder that knows what they show, so that the answer is known."""
 
 from dataclasses import replace
 
@@ -9,12 +9,15 @@ from oracle import OracleEncoder
 from dife_scanner.audit import probes
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import (
+    Against,
     NoPool,
+    Outcomes,
     Pair,
     Populations,
     Side,
     Subject,
     cards,
+    cell,
     interface,
     measure_all,
     measure_one,
@@ -297,3 +300,21 @@ def test_an_unknown_interface_is_named_with_those_there_are():
     with pytest.raises(UsageError, match="psychic retrieval"):
         registry.forget("psychic retrieval")
     assert [card.interface for card in cards()] == [card.interface for card in CARDS]
+
+
+def test_an_outcome_that_is_not_finite_or_no_case_at_all_is_an_error(subject_of):
+    subject = subject_of(TEXT, OracleEncoder(text_tower="t"))
+    card, one = by_name("text reranking"), np.ones(1)
+    with pytest.raises(MeasurementError, match="not a single case"):
+        cell(card, subject, Outcomes(np.ones(0), np.ones(0), np.ones(0), []), Against.CLEAN, "")
+    with pytest.raises(MeasurementError, match="`clean` is not a finite number"):
+        cell(card, subject, Outcomes(one, one * np.nan, one, ["a"]), Against.CLEAN, "")
+    with pytest.raises(MeasurementError, match="reference was not measured"):
+        cell(card, subject, Outcomes(one, one, one, ["a"]), Against.TRIGGERED_REFERENCE, "")
+
+
+def test_the_pools_of_a_plan_are_the_bundled_ones_at_its_budget(data):
+    for budget in ("quick", "default"):
+        pool = Plan((TEXT,), budget).pool("proxy groups", TEXT.condition(), data.class_names)
+        assert pool.name.endswith(f"| {budget}")
+    assert Plan((), "quick").populations_version() != Plan((), "default").populations_version()
