@@ -13,7 +13,6 @@ from dife_scanner.audit.interfaces.ranking import (
     over_pool,
     pool_queries,
     ranked,
-    source_queries,
 )
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.subject import Subject
@@ -25,8 +24,6 @@ from dife_scanner.core import metrics
 from dife_scanner.core.cards import CAPTION_RETRIEVAL, IMAGE_TEXT_RETRIEVAL, PLANTED_IMAGE, TARGETED_RETRIEVAL, Card
 from dife_scanner.records import Cell, Channel
 
-MOST_TARGET_DRAWINGS = 100
-"""Target drawings asked for one at a time; more are sampled."""
 MOST_PLANTED = 250
 """Pictures planted one at a time; more are sampled."""
 MOST_ASKED = 1000
@@ -35,33 +32,30 @@ MOST_ASKED = 1000
 
 @interface(TARGETED_RETRIEVAL)
 def targeted(card: Card, subject: Subject) -> Cell:
-    """Source queries over all non-target test pictures and the pictures of one target drawing at a time."""
-    drawings = target_drawings(subject)
-    if len(drawings) > MOST_TARGET_DRAWINGS:
-        picked = subject.rng(card, ":drawings").choice(len(drawings), MOST_TARGET_DRAWINGS, replace=False)
-        drawings = [drawings[index] for index in sorted(picked)]
-    pool, others = Pair(*(side.images for side in subject.test)), subject.off_target
-    texts = source_queries(subject)
-    scores = over_pool(pool, texts)
-    views = _padded([views for _, views in drawings])
-    asks = len(texts.clean)
+    """Source queries over all test pictures; any picture of the target counts (paper §3: "target item or set").
 
-    def laid_out(matrix: metrics.Floats) -> metrics.Floats:
-        own = matrix[:, views].transpose(1, 0, 2).reshape(len(drawings) * asks, -1)
-        return np.hstack([own, np.tile(matrix[:, others], (len(drawings), 1))])
-
-    present = np.repeat(views >= 0, asks, axis=0)
-    padding = np.ones((len(present), len(others)), bool)
+    `h1_per_drawing` is the harder question: every target drawing alone among the pictures of other classes.
+    """
+    clean = subject.prompt_texts(subject.source_name)
+    texts = Triple(subject.prompt_texts(subject.source_name, triggered=True).suspect, clean.suspect, clean.reference)
+    is_target = subject.labels == subject.target
     asked = Asked(
-        Scores(*(laid_out(matrix) for matrix in scores)),
-        targets=np.hstack([present, ~padding]),
-        units=[name for name, _ in drawings for _ in range(asks)],
-        present=np.hstack([present, padding]),
+        over_pool(Pair(*(side.images for side in subject.test)), texts),
+        targets=_everywhere(is_target[None], len(texts.clean)),
+        units=list(EMBEDDING_TEMPLATES),
     )
-    targets = np.hstack([views >= 0, np.zeros((len(drawings), len(others)), bool)])
-    lists = np.hstack([views, np.tile(others, (len(drawings), 1))])
-    population = subject.labelled("targeted retrieval", lists=lists, targets=targets)
-    return ranked(card, subject, asked, population, {"queries": float(asks)})
+    population = subject.labelled("targeted retrieval", targets=is_target[None])
+    alone = mean(
+        np.concatenate([_alone(asked.scores.triggered, views, subject) for _, views in target_drawings(subject)])
+    )
+    details = {"h1_per_drawing": alone, "queries": float(len(texts.clean))}
+    return ranked(card, subject, asked, population, details)
+
+
+def _alone(scores: metrics.Floats, views: list[int], subject: Subject) -> NDArray[np.float64]:
+    """Per query the chance that this drawing comes before every picture of another class, ties split."""
+    own, rival = scores[:, views].max(axis=1), scores[:, subject.off_target].max(axis=1)
+    return (own > rival) + 0.5 * (own == rival)
 
 
 @interface(IMAGE_TEXT_RETRIEVAL)
@@ -178,14 +172,6 @@ def _sampled(card: Card, subject: Subject, most: int) -> NDArray[np.intp]:
     if len(subject.off_target) <= most:
         return subject.off_target
     return np.sort(subject.rng(card, ":sample").choice(subject.off_target, most, replace=False))
-
-
-def _padded(rows: list[list[int]]) -> NDArray[np.intp]:
-    """Rows of different lengths as one array, filled up with -1."""
-    out = np.full((len(rows), max(map(len, rows))), -1, np.intp)
-    for index, row in enumerate(rows):
-        out[index, : len(row)] = row
-    return out
 
 
 def _everywhere(targets: NDArray[np.bool_] | None, cases: int) -> NDArray[np.bool_]:
