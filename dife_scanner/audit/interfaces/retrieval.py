@@ -55,7 +55,7 @@ def targeted(card: Card, subject: Subject) -> Cell:
 def _alone(scores: metrics.Floats, views: list[int], subject: Subject) -> NDArray[np.float64]:
     """Per query the chance that this drawing comes before every picture of another class, ties split."""
     own, rival = scores[:, views].max(axis=1), scores[:, subject.off_target].max(axis=1)
-    return (own > rival) + 0.5 * (own == rival)
+    return np.where(own == rival, 0.5, own > rival).astype(np.float64)
 
 
 @interface(IMAGE_TEXT_RETRIEVAL)
