@@ -133,6 +133,11 @@ def _reasons(stored: Audit, again: Audit) -> tuple[str, ...]:
         before, after = stored.versions.get(name, "absent"), again.versions.get(name, "absent")
         if before != after:
             found.append(f"{name} was {before}, now {after}")
+    if stored.encodes != again.encodes:
+        found.append(
+            f"it encoded {stored.encodes:,} inputs and took the rest from the cache of earlier audits; now "
+            f"{again.encodes:,} were encoded, in other batches"
+        )
     if not found:
         found.append("device and versions are the same; another processor or number of threads can reorder a sum")
     return tuple(found)

@@ -89,6 +89,8 @@ def test_reasons_name_what_is_not_as_it_was(stored):
     reasons = " ".join(rerun.compare(stored, other).reasons)
     assert "dife-2" in reasons and "cuda:0" in reasons and "torch was 2.10.0, now 2.11.0" in reasons
     assert "identity" in " ".join(rerun.compare(stored, replace(stored, identity="ee" * 32)).reasons)
+    cached = " ".join(rerun.compare(stored, replace(stored, reason="x", encodes=900)).reasons)
+    assert "cache of earlier audits" in cached and "900" in cached
     assert "number of threads" in rerun.compare(stored, replace(stored, reason="x")).reasons[0]
 
 
