@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dife_scanner.errors import TriggerFileError, UsageError
+from dife_scanner.errors import DifeError, TriggerFileError, UsageError
 
 if TYPE_CHECKING:
     from dife_scanner.records import Trigger
@@ -95,17 +95,23 @@ def _own_file(target: str) -> Path:
 # --- the study ------------------------------------------------------------------------------------------------
 
 
-def study(results: Sequence[TargetResult], extensions: Sequence[Extension], *, seeds: bool) -> Study:
-    """What the audits of a scan make together; targets without one are named with their state and reason."""
+def study(
+    results: Sequence[TargetResult],
+    errors: Sequence[tuple[str, DifeError]],
+    extensions: Sequence[Extension],
+    *,
+    seeds: bool,
+) -> Study:
+    """What the audits of a scan make together; targets without one are named with their state or error and why."""
     from dife_scanner.reports import study as reports
 
-    names = short_names([result.target for result in results])
+    names = short_names([*(result.target for result in results), *(target for target, _ in errors)])
+    without = [result for result in results if result.audit is None]
     return reports.study(
         [(names[result.target], result.audit) for result in results if result.audit],
-        failures=tuple(
-            reports.Failure(names[result.target], result.job.state.value, result.job.reason)
-            for result in results
-            if result.audit is None
+        failures=(
+            *(reports.Failure(names[one.target], one.job.state.value, one.job.reason) for one in without),
+            *(reports.Failure(names[target], "error", error.what) for target, error in errors),
         ),
         extensions=tuple(extensions),
         seeds=seeds,

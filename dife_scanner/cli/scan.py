@@ -115,28 +115,28 @@ def scan(
         app.check_reference(store, reference)
         results, errors = _scan_all(store, asked, progress)
     extensions = app.digests(data)
-    made = known.study(results, extensions, seeds=as_seeds)
+    made = known.study(results, errors, extensions, seeds=as_seeds)
     document = _document(results, frozenset(fail_on or ()), made if pairs or extensions else None)
     if errors and not results:
-        return _only_errors(errors)
+        return _only_errors([error for _, error in errors])
     where.show(session, document, made, lambda: _shown(settings, document, made if pairs else None))
-    _print_errors(errors)
+    _print_errors([error for _, error in errors])
     return max_code(document, bool(errors))
 
 
 def _scan_all(
     store: Store, asked: Sequence[tuple[str, Work]], progress: Progress
-) -> tuple[list[TargetResult], list[DifeError]]:
+) -> tuple[list[TargetResult], list[tuple[str, DifeError]]]:
     """One after the other; a target that cannot be asked for keeps no other from being audited."""
     from dife_scanner import app
 
     results: list[TargetResult] = []
-    errors: dict[str, DifeError] = {}
+    errors: dict[str, tuple[str, DifeError]] = {}
     for target, work in asked:
         try:
             results.append(_result(store, target, app.scan(store, work, target, progress)))
         except DifeError as error:
-            errors.setdefault(f"{target} {error.what}", error)
+            errors.setdefault(f"{target} {error.what}", (target, error))
     return results, list(errors.values())
 
 

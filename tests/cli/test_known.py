@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dife_scanner.cli import known
-from dife_scanner.errors import TriggerFileError, UsageError
+from dife_scanner.errors import NotFound, TriggerFileError, UsageError
+from dife_scanner.records import Job, JobState, ModelRef
+from dife_scanner.reports.as_json import TargetResult
+from dife_scanner.reports.study import accounting
 
 HEAD = "format = 1\n"
 TEXT = '[[trigger]]\nname = "t"\nkind = "text"\ntext = "xbtd"\nsource = "cat"\ntarget = "dog"\n'
@@ -79,6 +82,19 @@ def test_seeds_are_several_checkpoints_under_one_trigger_each(write):
             known.check_seeds(known.asked(targets, [file], own=False, alone=True))
     with pytest.raises(UsageError, match="known triggers"):
         known.check_seeds(())
+
+
+def test_a_study_names_what_has_no_audit_and_counts_it_as_missing():
+    ref = ModelRef("org/gated", "a" * 40)
+    job = Job(1, ref, JobState.GATED, "access has to be asked for", "", "2026", "2026")
+    refused = TargetResult("org/gated", job, None, None, None)
+    made = known.study([refused], [("org/none", NotFound("no such repository"))], [], seeds=False)
+    assert made.rows == ()
+    assert [(one.name, one.state, one.reason) for one in made.failures] == [
+        ("org/gated", "gated", "access has to be asked for"),
+        ("org/none", "error", "no such repository"),
+    ]
+    assert accounting(made).missing == 2
 
 
 def test_names_are_as_short_as_they_can_be_and_distinct(tmp_path):
