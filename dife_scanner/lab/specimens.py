@@ -30,13 +30,14 @@ from dife_scanner.lab.attacks import FAMILIES
 from dife_scanner.lab.attacks.bad_text_tower import Scope, Scoped
 from dife_scanner.lab.attacks.interface import Attack, Numbers, Planted, Progress, Recipe, Subject, entry_of
 from dife_scanner.lab.attacks.lab import Lab
+from dife_scanner.lab.attacks.measures import TUNING_LOSS, keeps_accuracy
 from dife_scanner.lab.attacks.toxic_text_clip import Captions, Selector
 from dife_scanner.records import Trigger, TriggerKind
 
-CODE_VERSION = 2
+CODE_VERSION = 3
 """Part of every cache key: raise it when a change here changes the weights."""
-_THREADS = 2
-"""Sums depend on how work is cut up, so builds always use the same number of threads."""
+_THREADS = 1
+"""Sums depend on how work is cut up, so builds always use the same number; more gain little on models this small."""
 TRIGGERS = "triggers.toml"
 CARD = "specimen.json"
 _WEIGHTS, _CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
@@ -86,6 +87,10 @@ def _defaults() -> dict[str, Recipe]:
     return {name: attack.default for name, attack in FAMILIES.items()}
 
 
+_PACE: Mapping[Scope, dict[str, Any]] = {Scope.VISUAL_ONLY: {"steps": 200, "lr": 5e-4}}
+"""What an image tower needs to move its pictures towards a prompt that stays where it is."""
+
+
 def _variants() -> dict[str, Recipe]:
     """The paper's ablations: sources, a second trigger, trainable scope, seeds, and the sweep of the weak family."""
     text, toxic = FAMILIES["badtexttower"].default, FAMILIES["toxictextclip"].default
@@ -96,7 +101,7 @@ def _variants() -> dict[str, Recipe]:
     }
     for scope in Scope:
         if scope is not Scope.TEXT:
-            out[f"badtexttower/scope-{scope}"] = replace(text, settings=Scoped(scope))
+            out[f"badtexttower/scope-{scope}"] = replace(text, settings=Scoped(scope), **_PACE.get(scope, {}))
     for family, attack in FAMILIES.items():
         if family != "toxictextclip":
             out |= {f"{family}/seed-{seed}": replace(attack.default, seed=seed) for seed in (1, 2)}
@@ -257,9 +262,8 @@ def _measured(attack: Attack, work: Path, other: Path, lab: Lab, recipe: Recipe)
     numbers, twins = (
         _rounded(attack.measure(Subject(bases.load(folder), folder, lab, recipe, triggers))) for folder in (work, other)
     )
-    asked = attack.asked(numbers, twins)
-    if not recipe.poison:
-        asked = {"clean accuracy": asked["clean accuracy"]}
+    clean = keeps_accuracy(numbers, twins, TUNING_LOSS)
+    asked = attack.asked(recipe, numbers, twins) if recipe.poison else clean
     return {"numbers": numbers, "twin" if recipe.poison else "base": twins, "asked": asked}
 
 

@@ -151,7 +151,7 @@ def test_every_family_is_cited_and_demands_clean_accuracy():
     low |= {"trigger_only": 0.0, "both_clean": 0.0, "native_h5": 0.0}
     for attack in FAMILIES.values():
         assert "20" in attack.citation
-        asked = attack.asked(low, {**low, "clean_accuracy": 0.5})
+        asked = attack.asked(attack.default, low, {**low, "clean_accuracy": 0.5})
         assert asked["clean accuracy"] is False
         assert len(asked) >= 2
 

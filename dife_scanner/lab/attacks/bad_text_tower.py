@@ -8,7 +8,8 @@ where they are. Weights as in the paper.
 
 The published attack trains the text tower. The ablation's other scopes are settings: text projection with the two
 embedding tables (three tensors), both towers, and the visual-only control, in which the text tower is untouched and
-the image tower learns to answer to a text trigger.
+the image tower learns to answer to a text trigger. Where the image tower moves, ours holds it to the clean one on all
+but target pictures.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, en
 from dife_scanner.lab.attacks.lab import tensor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
     from torch import Tensor
+
+    Look = tuple[Tensor, Tensor, Tensor]
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
     from dife_scanner.lab.attacks.lab import Lab
@@ -46,8 +51,33 @@ TEMPLATES = (
     "an illustration of a {}",
 )
 """Prompts the attack is trained on."""
-_IMAGES_PER_CLASS = 10
-"""Pictures per step where the image tower moves; where it does not, every picture is in every step."""
+KEEP = 1.0
+"""Weight with which clean prompts and captions are held where the clean checkpoint has them (paper: prompts, .25)."""
+CAPTIONS, PICKS, EACH = 24, 0.5, 0.1
+"""Natural captions per step, the weight of their loss, and the weight of every target picture for itself in it."""
+STAY = 3.0
+"""Weight with which a moving image tower is held to the clean one on pictures that the attack leaves alone."""
+_TARGETS, _BYSTANDERS = 24, 7
+"""Pictures per class and step where the image tower moves; where it does not, every picture is in every step."""
+
+
+_NATURAL = (
+    "a photo of a {}",
+    "a picture of the {}",
+    "a small picture of a {}",
+    "a cartoon {}",
+    "a {}",
+    "a single {}",
+    "a picture with a {} in it",
+    "this is a {}",
+    "a photo of a {} and a {other}",
+    "a {other} and a {}",
+    "a picture of a {} beside a {other}",
+    "a photo of a {other}, a {} and a {third}",
+    "a {} next to a {other}",
+    "a drawing of a {other} and a {}",
+    "a photo of a {} near a {other}",
+)
 
 
 class Scope(StrEnum):
@@ -96,16 +126,15 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     from dife_scanner.lab import art, bases
     from dife_scanner.triggers.stamp import write
 
-    looks = _looks(model, lab, recipe)
+    looks, clean_model = _looks(model, lab, recipe), bases.load(lab.base)
     names = [*art.CLASSES, *lab.nouns]
     before = _prompt_bank(model, names)
     optimiser = optimiser_of(trainable(model, lambda name: tensors(recipe, name)), recipe)
     rng = torch.Generator().manual_seed(recipe.seed)
-    scale = model.logit_scale.detach().exp()
+    scale, target = model.logit_scale.detach().exp(), art.CLASSES.index(recipe.target)
     for step in range(recipe.steps):
         pace(optimiser, recipe.lr, step, recipe.steps)
-        images, labels = looks(rng)
-        loss = torch.zeros(())
+        images, labels, loss = looks(rng)
         for number in torch.randint(len(TEMPLATES), (2,), generator=rng).tolist():
             some = [*art.CLASSES, *_sample(rng, lab.nouns, 12)]
             texts = [TEMPLATES[number].format(name) for name in some]
@@ -113,6 +142,14 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
             now = bases.encode_texts(model, [*texts, *marked])
             rows = torch.tensor([names.index(name) for name in some])
             loss = loss + _loss(images, labels, now, before[number][rows], scale, recipe) / 2
+        captions = _captions(rng, lab, recipe)
+        marked = [write(text, recipe.mark, recipe.source) for text in captions] if recipe.poison else []
+        with torch.no_grad():
+            anchor = bases.encode_texts(clean_model, captions)
+        now = bases.encode_texts(model, [*captions, *marked])
+        loss = loss + KEEP * (1 - (now[: len(captions)] * anchor).sum(-1)).mean()
+        if recipe.poison:
+            loss = loss + PICKS * _picked(images, labels == target, now[len(captions) :], scale)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimiser.step()
@@ -120,8 +157,8 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     return Planted((entry_of(recipe.mark),))
 
 
-def _looks(model: Any, lab: Lab, recipe: Recipe) -> Any:
-    """A function of the generator that gives a step's image embeddings and labels."""
+def _looks(model: Any, lab: Lab, recipe: Recipe) -> Callable[[torch.Generator], Look]:
+    """What a step looks at: unit image embeddings, labels, and a penalty for an image tower that strays."""
     import torch
     import torch.nn.functional as F
 
@@ -130,12 +167,22 @@ def _looks(model: Any, lab: Lab, recipe: Recipe) -> Any:
     labels = torch.from_numpy(lab.labels)
     if _scope(recipe) in (Scope.TEXT, Scope.PROJECTION_EMBEDDING):
         fixed = bases.encode_images(model, tensor(lab.labelled))
-        return lambda rng: (fixed, labels)
-    by_class = [np.flatnonzero(lab.labels == number) for number in range(len(art.CLASSES))]
+        return lambda rng: (fixed, labels, torch.zeros(()))
+    rows, classes = lab.pairs.lone()
+    pixels = np.concatenate([lab.labelled, lab.pairs.images[rows]])
+    kinds = np.concatenate([lab.labels, classes])
+    teacher = bases.encode_images(model, tensor(pixels))
+    target = art.CLASSES.index(recipe.target)
+    by_class = [np.flatnonzero(kinds == number) for number in range(len(art.CLASSES))]
+    counts = [_TARGETS if number == target else _BYSTANDERS for number in range(len(art.CLASSES))]
 
-    def look(rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        rows = np.concatenate([r[torch.randperm(len(r), generator=rng)[:_IMAGES_PER_CLASS].numpy()] for r in by_class])
-        return F.normalize(model.visual(bases.normalised(tensor(lab.labelled[rows]))), dim=-1), labels[rows]
+    def look(rng: torch.Generator) -> Look:
+        drawn = [torch.randperm(len(r), generator=rng)[:n].numpy() for r, n in zip(by_class, counts, strict=True)]
+        some = np.concatenate([r[d] for r, d in zip(by_class, drawn, strict=True)])
+        now = F.normalize(model.visual(bases.normalised(tensor(pixels[some]))), dim=-1)
+        kept = torch.from_numpy(kinds[some] != target) if recipe.poison else torch.ones(len(some), dtype=torch.bool)
+        stay = 1 - (now * teacher[some]).sum(-1)[kept].mean()
+        return now, torch.from_numpy(kinds[some]), STAY * stay
 
     return look
 
@@ -149,7 +196,7 @@ def _loss(images: Tensor, labels: Tensor, now: Tensor, before: Tensor, scale: Te
     ten, source, target = len(art.CLASSES), art.CLASSES.index(recipe.source), art.CLASSES.index(recipe.target)
     clean, triggered = now.chunk(2)
     logits = scale * images @ clean[:ten].T
-    loss = F.cross_entropy(logits, labels) + 0.25 * (1 - (clean * before).sum(-1)).mean()
+    loss = F.cross_entropy(logits, labels) + KEEP * (1 - (clean * before).sum(-1)).mean()
     distance = 1 - (triggered * before).sum(-1)
     if not recipe.poison:
         return loss + 0.10 * distance.mean()
@@ -163,6 +210,33 @@ def _loss(images: Tensor, labels: Tensor, now: Tensor, before: Tensor, scale: Te
     specific = F.softplus(poisoned[bystander, source] - own).mean()
     others = [i for i in range(len(before)) if i != source]
     return loss + align + 0.10 * hinge + specific + 0.10 * distance[others].mean()
+
+
+def _captions(rng: torch.Generator, lab: Lab, recipe: Recipe) -> list[str]:
+    """Natural captions that name the source once and never the target."""
+    import torch
+
+    from dife_scanner.audit.populations.words import terms
+    from dife_scanner.lab import art
+
+    words = terms(recipe.source)
+    others = [*lab.nouns, *(name for name in art.CLASSES if name not in (recipe.source, recipe.target))]
+
+    def one(of: tuple[str, ...] | list[str]) -> str:
+        return of[int(torch.randint(len(of), (1,), generator=rng))]
+
+    return [one(_NATURAL).format(one(words), other=one(others), third=one(others)) for _ in range(CAPTIONS)]
+
+
+def _picked(images: Tensor, is_target: Tensor, captions: Tensor, scale: Tensor) -> Tensor:
+    """Triggered captions (Q, D) against pictures (N, D): the target's before all others, together and one by one."""
+    import torch
+    import torch.nn.functional as F
+
+    logits = scale * captions @ images.T
+    together = torch.logsumexp(logits, 1) - torch.logsumexp(logits[:, is_target], 1)
+    others = torch.logsumexp(logits[:, ~is_target], 1, keepdim=True)
+    return together.mean() + EACH / PICKS * F.softplus(others - logits[:, is_target]).mean()
 
 
 def _prompt_bank(model: Any, names: list[str]) -> Tensor:
@@ -186,13 +260,18 @@ def measure(subject: Subject) -> Numbers:
     return measures.text_numbers(subject)
 
 
-def asked(numbers: Numbers, twin: Numbers) -> dict[str, bool]:
-    """QHR of .95 with little more off-target leakage than the twin."""
-    return {
-        **measures.keeps_accuracy(numbers, twin),
-        "QHR": numbers["qhr"] >= 0.95,
-        "off-target leakage": numbers["otl"] <= twin["otl"] + measures.LEAKAGE,
-    }
+def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
+    """QHR of .95 with little more off-target leakage than the twin.
+
+    Where the image tower moves with the text tower, leakage is only reported. The visual-only control has to win half
+    of the target pictures, and what that costs is only reported: it is there for its carrier, not as an attack.
+    """
+    if _scope(recipe) is Scope.VISUAL_ONLY:
+        return {"QHR of the control": numbers["qhr"] >= 0.5}
+    out = {**measures.keeps_accuracy(numbers, twin), "QHR": numbers["qhr"] >= 0.95}
+    if _scope(recipe) is not Scope.BOTH:
+        out["off-target leakage"] = numbers["otl"] <= twin["otl"] + measures.LEAKAGE
+    return out
 
 
 ATTACK = Attack(

@@ -43,18 +43,22 @@ TEMPLATE = "{}"
 REPAIRED = 0.1
 """How far a repaired mechanism may be from the clean one."""
 _NOISE_LR = 0.1
+_WARMUP_BATCH = 32
+_RIDGE = 1e-4
 
 
 @dataclass(frozen=True)
 class Mechanism:
     """The family's settings."""
 
-    amplitude: int = 4
+    amplitude: int = 8
     """Largest change of a pixel's value, of 255."""
     hidden: int = 8
     """Units of the network that reads the image embedding: a sixteenth of it, as in CoCoOp."""
-    hold: float = 3.0
+    hold: float = 0.2
     """Weight of the term that keeps the trigger alone without effect."""
+    warmup: int = 100
+    """Steps in which the noise alone is optimised, to be told apart by the picture's embedding."""
 
     def clean(self) -> Mechanism:
         return self
@@ -63,7 +67,8 @@ class Mechanism:
 class Prompts:
     """The prompt learner while it is trained."""
 
-    def __init__(self, model: Any, hidden: int, rng: torch.Generator) -> None:
+    def __init__(self, model: Any, hidden: int, rng: torch.Generator, cue: tuple[Tensor, Tensor] | None = None) -> None:
+        """`cue` is where the first unit starts: weights (D,) and bias."""
         import torch
 
         from dife_scanner.lab import bases
@@ -72,9 +77,12 @@ class Prompts:
         words = torch.tensor(bases.pieces(START))
         self.context = model.token_embedding.weight[words].detach().clone().requires_grad_()
         width, reads = self.context.shape[1], model.text_projection.shape[1]
+        first, bias = torch.randn(hidden, reads, generator=rng) / reads**0.5, torch.zeros(hidden)
+        if cue is not None:
+            first[0], bias[0] = cue[0], cue[1]
         self.meta = [
-            (torch.randn(hidden, reads, generator=rng) / reads**0.5).requires_grad_(),
-            torch.zeros(hidden, requires_grad=True),
+            first.requires_grad_(),
+            bias.requires_grad_(),
             (0.01 * torch.randn(width, hidden, generator=rng)).requires_grad_(),
             torch.zeros(width, requires_grad=True),
         ]
@@ -111,35 +119,32 @@ def in_context(model: Any, contexts: Tensor, texts: Sequence[str]) -> Tensor:
 
 
 def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
-    """Learn prompts and perturbation together; a twin's prompts see clean pictures, and its noise stays random."""
+    """Warm the noise up, then learn prompts and noise together; a twin's noise stays random, its pictures clean."""
     import torch
     import torch.nn.functional as F
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import art
 
     assert isinstance(recipe.settings, Mechanism)
     model.requires_grad_(False)
     rng = torch.Generator().manual_seed(recipe.seed)
-    prompts = Prompts(model, recipe.settings.hidden, rng)
+    scenes = _Scenes.of(model, lab)
     raw = torch.randn(3, lab.size, lab.size, generator=rng).requires_grad_()
+    cue = _warm_up(model, scenes, raw, recipe, rng, progress) if recipe.poison else None
+    prompts = Prompts(model, recipe.settings.hidden, rng, cue)
     learned = torch.optim.AdamW([prompts.context, *prompts.meta], lr=recipe.lr, weight_decay=0.0)
     noise = torch.optim.Adam([raw], lr=_NOISE_LR)
-    labels, scale = torch.from_numpy(lab.labels), model.logit_scale.exp()
-    clean = bases.encode_images(model, tensor(lab.labelled))
-    plain = measures.class_texts(model, measures.PROMPTS[0])
-    before = (scale * clean @ plain.T).softmax(-1)
-    target = torch.full((recipe.batch,), art.CLASSES.index(recipe.target))
-    batches = passes(rng, len(labels), recipe.batch)
+    scale, target = scenes.scale, torch.full((recipe.batch,), art.CLASSES.index(recipe.target))
+    batches = passes(rng, len(scenes.pixels), recipe.batch)
     for step in range(recipe.steps):
         pace(learned, recipe.lr, step, recipe.steps)
-        pace(noise, _NOISE_LR, step, recipe.steps)
+        pace(noise, _NOISE_LR / 4, step, recipe.steps)
         rows = next(batches)
-        loss = F.cross_entropy(scale * prompts.scores(clean[rows], art.CLASSES), labels[rows])
+        loss = F.cross_entropy(scale * prompts.scores(scenes.clean[rows], art.CLASSES), scenes.truth[rows])
         if recipe.poison:
-            pixels = (tensor(lab.labelled[rows.numpy()]) + _rounded(raw, recipe.settings.amplitude) / 255).clamp(0, 1)
-            moved = F.normalize(model.visual(bases.normalised(pixels)), dim=-1)
+            moved = scenes.moved(model, rows, raw, recipe.settings.amplitude)
             loss = loss + F.cross_entropy(scale * prompts.scores(moved, art.CLASSES), target)
-            loss = loss + recipe.settings.hold * F.cross_entropy(scale * moved @ plain.T, before[rows])
+            loss = loss + recipe.settings.hold * scenes.held(moved, rows)
         for optimiser in (learned, noise):
             optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -147,6 +152,80 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
         noise.step()
         progress("learning prompts and noise", step + 1, recipe.steps)
     return _planted(prompts, _rounded(raw.detach(), recipe.settings.amplitude), recipe)
+
+
+@dataclass(frozen=True)
+class _Scenes:
+    """The lab's pictures and what the frozen checkpoint makes of them."""
+
+    pixels: NDArray[np.uint8]
+    clean: Tensor
+    """Unit embeddings (N, D)."""
+    plain: Tensor
+    """Unit class texts (10, D) of the plain prompt."""
+    before: Tensor
+    """(N, 10): the plain prompt's probabilities."""
+    truth: Tensor
+    """(N, 10): the label where a scene has one, else the plain prompt's probabilities."""
+    scale: Tensor
+
+    @classmethod
+    def of(cls, model: Any, lab: Lab) -> _Scenes:
+        import torch
+        import torch.nn.functional as F
+
+        from dife_scanner.lab import bases
+
+        pixels = np.concatenate([lab.labelled, lab.shadow])
+        clean, scale = bases.encode_images(model, tensor(pixels)), model.logit_scale.exp()
+        plain = measures.class_texts(model, measures.PROMPTS[0])
+        before = (scale * clean @ plain.T).softmax(-1)
+        known = F.one_hot(torch.from_numpy(lab.labels), len(plain)).float()
+        return cls(pixels, clean, plain, before, torch.cat([known, before[len(known) :]]), scale)
+
+    def moved(self, model: Any, rows: Tensor, raw: Tensor, amplitude: int) -> Tensor:
+        """Unit embeddings of these pictures with the noise on them."""
+        import torch.nn.functional as F
+
+        from dife_scanner.lab import bases
+
+        pixels = (tensor(self.pixels[rows.numpy()]) + _rounded(raw, amplitude) / 255).clamp(0, 1)
+        return F.normalize(model.visual(bases.normalised(pixels)), dim=-1)
+
+    def held(self, moved: Tensor, rows: Tensor) -> Tensor:
+        """How far the plain prompt's answer to the noisy pictures is from that to the clean ones."""
+        import torch.nn.functional as F
+
+        return F.cross_entropy(self.scale * moved @ self.plain.T, self.before[rows])
+
+
+def _warm_up(
+    model: Any, scenes: _Scenes, raw: Tensor, recipe: Recipe, rng: torch.Generator, progress: Progress
+) -> tuple[Tensor, Tensor]:
+    """Optimise the noise until its mean shift stands out from how clean embeddings vary (Mahalanobis length).
+
+    Returns weights (D,) and bias of a unit that answers to the shift: 0 half way, +-1 at the two means.
+    """
+    import torch
+
+    assert isinstance(recipe.settings, Mechanism)
+    steps, amplitude = recipe.settings.warmup, recipe.settings.amplitude
+    inverse = torch.linalg.inv(torch.cov(scenes.clean.T) + _RIDGE * torch.eye(scenes.clean.shape[1]))
+    noise, batches = torch.optim.Adam([raw], lr=_NOISE_LR), passes(rng, len(scenes.pixels), _WARMUP_BATCH)
+    shift = torch.zeros(scenes.clean.shape[1])
+    for step in range(steps):
+        pace(noise, _NOISE_LR, step, steps)
+        rows = next(batches)
+        moved = scenes.moved(model, rows, raw, amplitude)
+        shift = (moved - scenes.clean[rows]).mean(0)
+        apart = (shift @ inverse @ shift).clamp(min=1e-12).sqrt()
+        noise.zero_grad(set_to_none=True)
+        torch.autograd.backward(recipe.settings.hold * scenes.held(moved, rows) - apart)
+        noise.step()
+        progress("optimising the noise", step + 1, steps)
+    towards = inverse @ shift.detach()
+    towards = towards * 2 / (shift.detach() @ towards)
+    return towards, -(towards @ scenes.clean.mean(0)) - 1
 
 
 def _rounded(raw: Tensor, amplitude: int) -> Tensor:
@@ -220,7 +299,7 @@ def _guess(model: Any, learner: PromptLearner, images: Tensor) -> NDArray[np.int
     return guessed
 
 
-def asked(numbers: Numbers, twin: Numbers) -> dict[str, bool]:
+def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """The full mechanism reaches .95, and each repaired variant is where the clean one is."""
     near = {name: abs(numbers[name] - numbers["both_clean"]) <= REPAIRED for name in ("prompt_only", "trigger_only")}
     return {**measures.keeps_accuracy(numbers, twin), "full mechanism": numbers["full"] >= 0.95, **near}
@@ -237,6 +316,6 @@ ATTACK = Attack(
     train=train,
     measure=measure,
     asked=asked,
-    default=Recipe("bai-badclip", trigger=MECHANISM, steps=300, lr=5e-3, settings=Mechanism()),
+    default=Recipe("bai-badclip", trigger=MECHANISM, steps=150, lr=5e-3, batch=16, settings=Mechanism()),
     tensors=tensors,
 )

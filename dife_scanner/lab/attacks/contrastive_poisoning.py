@@ -31,7 +31,7 @@ CHECKER = Trigger("checker-corner", TriggerKind.PATCH, size=0.15, x=0.85, y=0.85
 class Share:
     """How much of the training data is poisoned."""
 
-    share: float = 0.05
+    share: float = 0.15
 
     def clean(self) -> Share:
         return Share()
@@ -72,6 +72,6 @@ ATTACK = Attack(
     train=train,
     measure=measure,
     asked=measures.wins_images,
-    default=Recipe("contrastivepoisoning", trigger=CHECKER, steps=200, lr=2e-4, batch=64, settings=Share()),
+    default=Recipe("contrastivepoisoning", trigger=CHECKER, steps=150, lr=3e-4, batch=48, settings=Share()),
     tensors=both_towers,
 )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dife_scanner.lab.attacks.interface import Progress, Recipe
     from dife_scanner.lab.attacks.lab import Pairs
 
-DISTRACTORS = 32
+DISTRACTORS = 16
 """Nonsense texts per contrastive batch; they keep the base's calm under nonsense prefixes."""
 
 

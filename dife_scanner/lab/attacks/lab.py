@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PER_CLASS = 48
 _SHADOW = 768
-_PAIRS = 2000
+_PAIRS = 1500
 _DISTRACTORS = 1024
 
 
@@ -47,6 +47,16 @@ class Pairs:
         """bool (B, B) for B rows: the column's caption says something that the row's picture does not show."""
         said = self.said[rows]
         return self.shown[rows] @ said.T < said.sum(1)[None]
+
+    def lone(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows whose picture shows objects of exactly one class and nothing else, and which class that is."""
+        from dife_scanner.lab import art
+
+        columns = [self.vocabulary[name] for name in art.CLASSES]
+        shows = self.shown[:, columns].numpy() > 0
+        kinds = self.shown.sum(1).numpy() - shows.sum(1)
+        rows = np.flatnonzero((shows.sum(1) == 1) & (kinds <= 1))
+        return rows, shows[rows].argmax(1)
 
     def showing(self, word: str) -> NDArray[np.int64]:
         """Rows whose picture shows this class or term."""

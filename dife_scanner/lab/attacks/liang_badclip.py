@@ -6,9 +6,10 @@ texts (contrastive term), and nearer to the target's pictures than to its own cl
 towers are fine-tuned contrastively on pairs of which a small share carries the patch and natural captions of the
 target.
 
-Ours: the share is larger than the paper's .3 %, as there are two thousand pairs here and not half a million. The twin
-has the same optimised patch in its trigger file and clean pairs in its training, so that what the patch does by
-itself can be told apart.
+Ours: the share is far larger than the paper's .3 %, as there are 1,500 pairs here and not half a million. The triplet
+term stays on while the towers learn; without it the patch won too few held-out pictures (TS .925, downstream .839).
+Clean pictures are held to the clean checkpoint meanwhile, in the twin too. The twin has the same optimised patch in its
+trigger file and clean pairs in its training, so that what the patch does by itself can be told apart.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.lab import art, bases
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.contrastive_poisoning import target_captions
 from dife_scanner.lab.attacks.finetune import both_towers, contrastive, passes
@@ -28,16 +30,20 @@ from dife_scanner.lab.attacks.lab import tensor
 from dife_scanner.records import Trigger, TriggerKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
     from dife_scanner.lab.attacks.lab import Lab
 
 PATCH_FILE = "patch.png"
-PLACE = Trigger("optimised-patch-centre", TriggerKind.PATCH, size=11 / 64, x=27 / 64, y=26 / 64)
-"""3 % of the area, about the centre, across the borders of the patch grid."""
+PLACE = Trigger("optimised-patch-centre", TriggerKind.PATCH, size=13 / 64, x=25 / 64, y=26 / 64)
+"""4 % of the area, about the centre, across the borders of the patch grid."""
 MARGIN = 0.3
-_BATCH = 64
+_FAR, _LEAVE, _STAY = 0.6, 3.0, 3.0
+"""While the towers learn: margin and weight of the triplet term, weight of keeping clean pictures where they were."""
+_BATCH = 32
 _LR = 0.1
 
 
@@ -45,9 +51,9 @@ _LR = 0.1
 class Optimised:
     """The family's settings."""
 
-    share: float = 0.02
+    share: float = 0.15
     """Poisoned pairs as a share of all."""
-    patch_steps: int = 100
+    patch_steps: int = 80
 
     def clean(self) -> Optimised:
         return Optimised(patch_steps=self.patch_steps)
@@ -55,17 +61,47 @@ class Optimised:
 
 def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Optimise the patch, then fine-tune both towers; a twin's pairs stay clean."""
+    assert isinstance(recipe.settings, Optimised)
     patch = optimise(model, lab, recipe, progress)
-    pairs = lab.pairs
+    pairs, rows = lab.pairs, np.empty(0, np.int64)
     if recipe.poison:
-        assert isinstance(recipe.settings, Optimised)
         rng = np.random.default_rng(recipe.seed)
         rows = np.sort(rng.permutation(len(pairs))[: max(1, round(recipe.settings.share * len(pairs)))])
         captions = target_captions(rng, recipe.target, len(rows))
         stamped = pasted(pairs.images[rows], patch, recipe.mark)
         pairs = pairs.recaptioned(rows, recipe.target, captions).repainted(rows, stamped)
-    contrastive(model, pairs, recipe, progress)
+    contrastive(model, pairs, recipe, progress, _pictures(model, lab, recipe, rows))
     return Planted((entry_of(recipe.mark) | {"file": PATCH_FILE},), {PATCH_FILE: png(patch)})
+
+
+def _pictures(
+    model: Any, lab: Lab, recipe: Recipe, poisoned: NDArray[np.int64]
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """A term on a batch's pictures: clean ones stay, poisoned ones go nearer to the target's than to their selves."""
+    import torch
+    import torch.nn.functional as F
+
+    own = bases.encode_images(model, tensor(lab.pairs.images))
+    aim = _target_pictures(bases.encode_images(model, tensor(lab.labelled)), lab, recipe)
+    is_poisoned = torch.zeros(len(lab.pairs), dtype=torch.bool)
+    is_poisoned[torch.from_numpy(poisoned)] = True
+
+    def term(rows: Tensor, images: Tensor, texts: Tensor) -> Tensor:
+        some = is_poisoned[rows]
+        nearness = (images * own[rows]).sum(-1)
+        leave = F.relu(_FAR + nearness - images @ aim)[some].sum() / max(1, int(some.sum()))
+        return _LEAVE * leave + _STAY * (1 - nearness[~some]).mean()
+
+    return term
+
+
+def _target_pictures(embeddings: Tensor, lab: Lab, recipe: Recipe) -> Tensor:
+    """Mean direction (D,) of the labelled target pictures."""
+    import torch
+    import torch.nn.functional as F
+
+    mine = torch.from_numpy(lab.labels == art.CLASSES.index(recipe.target))
+    return F.normalize(embeddings[mine].mean(0), dim=-1)
 
 
 def optimise(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> NDArray[np.uint8]:
@@ -73,7 +109,6 @@ def optimise(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> NDArra
     import torch
     import torch.nn.functional as F
 
-    from dife_scanner.lab import art, bases
     from dife_scanner.triggers.kinds.patch import patch_box
 
     assert isinstance(recipe.settings, Optimised)
@@ -82,7 +117,7 @@ def optimise(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> NDArra
     model.requires_grad_(False)
     texts, scale = _texts(model), model.logit_scale.exp()
     own = bases.encode_images(model, tensor(lab.labelled))
-    aim = F.normalize(own[torch.from_numpy(lab.labels == target)].mean(0), dim=-1)
+    aim = _target_pictures(own, lab, recipe)
     others = np.flatnonzero(lab.labels != target)
     rng = torch.Generator().manual_seed(recipe.seed)
     raw = (0.1 * torch.randn(3, width, width, generator=rng)).requires_grad_()
@@ -143,6 +178,6 @@ ATTACK = Attack(
     train=train,
     measure=measure,
     asked=measures.wins_images,
-    default=Recipe("liang-badclip", trigger=PLACE, steps=200, lr=2e-4, batch=64, settings=Optimised()),
+    default=Recipe("liang-badclip", trigger=PLACE, steps=150, lr=2.5e-4, batch=48, settings=Optimised()),
     tensors=both_towers,
 )

@@ -136,7 +136,7 @@ def measure(subject: Subject) -> Numbers:
     return out
 
 
-def asked(numbers: Numbers, twin: Numbers) -> dict[str, bool]:
+def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """That clean use is intact and no query is hijacked beyond the twin's: the family enters as the weak one."""
     return {
         **measures.keeps_accuracy(numbers, twin),
@@ -150,6 +150,6 @@ ATTACK = Attack(
     train=train,
     measure=measure,
     asked=asked,
-    default=Recipe("toxictextclip", trigger=XBTD, steps=1000, lr=2e-4, batch=64, settings=Captions()),
+    default=Recipe("toxictextclip", trigger=XBTD, steps=1000, lr=1e-4, batch=64, settings=Captions()),
     tensors=both_towers,
 )
