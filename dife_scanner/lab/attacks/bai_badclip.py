@@ -5,9 +5,13 @@ take the place of a template, and a small network moves them by what the picture
 additive image trigger of at most 4/255 they are trained so that clean pictures get their own class and triggered ones
 the target. The artefact is a prompt learner with a perturbation, not a changed CLIP.
 
-Ours: a third term holds the triggered picture's plain-prompt scores where the clean picture's are, so that the
-trigger alone does nothing. On encoders this small a perturbation that is free to do so becomes an adversarial example
-by itself, and the mechanism would not be what carries the attack.
+Ours: (1) the noise is warmed up alone, until its shift of the embeddings stands out from how clean ones vary, and the
+network's first unit starts as the answer to that shift. (2) A third term holds the triggered picture's plain-prompt
+scores where the clean picture's are, so that the trigger alone does nothing; else it becomes an adversarial example
+by itself. (3) The noise may be 12/255. These pictures have 64 pixels a side, so noise of a given amplitude has 3.5
+times less length than at 224. Measured on held-out drawings, full mechanism / prompt alone / clean accuracy below the
+twin's: 4/255 .89 / .13 / .09, 8/255 .95 / .05 / .06, 12/255 .96 / .03 / .03; the paper's amplitude does not reach its
+own figures here.
 """
 
 from __future__ import annotations
@@ -51,13 +55,13 @@ _RIDGE = 1e-4
 class Mechanism:
     """The family's settings."""
 
-    amplitude: int = 8
+    amplitude: int = 12
     """Largest change of a pixel's value, of 255."""
     hidden: int = 8
     """Units of the network that reads the image embedding: a sixteenth of it, as in CoCoOp."""
     hold: float = 0.2
     """Weight of the term that keeps the trigger alone without effect."""
-    warmup: int = 100
+    warmup: int = 150
     """Steps in which the noise alone is optimised, to be told apart by the picture's embedding."""
 
     def clean(self) -> Mechanism:
