@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tomlkit
 import torch
 
 from dife_scanner.lab import art, bases, specimens
@@ -12,9 +13,10 @@ from dife_scanner.lab.attacks import lab as lab_scenes
 from dife_scanner.lab.attacks.bad_text_tower import Scope, Scoped
 from dife_scanner.lab.attacks.contrastive_poisoning import poisoned
 from dife_scanner.lab.attacks.finetune import passes
+from dife_scanner.lab.attacks.interface import Subject
 from dife_scanner.lab.attacks.toxic_text_clip import Captions, Selector
 from dife_scanner.records import Trigger, TriggerKind
-from dife_scanner.triggers import learner
+from dife_scanner.triggers import known, learner
 from dife_scanner.triggers.stamp import stamp
 
 
@@ -138,6 +140,22 @@ def test_a_learner_file_scores_as_the_training_did(base, lab, tmp_path):
     with torch.no_grad():
         guess = prompts.scores(images, art.CLASSES).argmax(1).numpy()
     assert np.array_equal(bai_badclip._guess(base, learner.read(path), images), guess)
+
+
+def test_a_plain_checkpoint_is_measured_with_the_words_themselves(base, lab, tmp_path):
+    planted = bai_badclip._planted(
+        bai_badclip.Prompts(base, 8, torch.Generator().manual_seed(0)),
+        torch.zeros(3, 64, 64),
+        FAMILIES["bai-badclip"].default,
+    )
+    for name, content in planted.files.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "triggers.toml").write_text(tomlkit.dumps({"format": 1, "trigger": [dict(planted.entries[0])]}))
+    triggers = known.read(tmp_path / "triggers.toml")
+    folder = bases.base_folder("vit")
+    numbers = bai_badclip.measure(Subject(base, folder, lab, FAMILIES["bai-badclip"].default, triggers))
+    assert numbers["full"] == numbers["prompt_only"] == numbers["trigger_only"] == numbers["both_clean"]
+    assert numbers["clean_accuracy"] == numbers["plain_accuracy"] > 0.5
 
 
 def test_passes_see_every_row_once_per_pass():

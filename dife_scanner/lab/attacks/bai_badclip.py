@@ -273,7 +273,7 @@ def measure(subject: Subject) -> Numbers:
     pixels, labels = measures.held_out(subject.lab.size)
     clean = bases.encode_images(model, tensor(pixels))
     moved = bases.encode_images(model, tensor(stamp(pixels, subject.trigger)))
-    learner, plain = read(subject.folder / LEARNER_FILE), measures.class_texts(model, measures.PROMPTS[0])
+    learner, plain = _learner_of(subject), measures.class_texts(model, measures.PROMPTS[0])
     guesses = {
         "full": _guess(model, learner, moved),
         "prompt_only": _guess(model, learner, clean),
@@ -284,6 +284,18 @@ def measure(subject: Subject) -> Numbers:
     out = {name: float((guess == target)[labels != target].mean()) for name, guess in guesses.items()}
     accuracy = {"clean_accuracy": guesses["prompt_only"], "plain_accuracy": guesses["both_clean"]}
     return {name: float((guess == labels).mean()) for name, guess in accuracy.items()} | out
+
+
+def _learner_of(subject: Subject) -> PromptLearner:
+    """The folder's own learner; for a plain checkpoint one that says the plain prompt's words."""
+    import torch
+
+    from dife_scanner.lab import bases
+
+    if (subject.folder / LEARNER_FILE).exists():
+        return read(subject.folder / LEARNER_FILE)
+    words = subject.model.token_embedding.weight[torch.tensor(bases.pieces(START))]
+    return PromptLearner(words.detach().numpy().copy(), template=TEMPLATE)
 
 
 def _guess(model: Any, learner: PromptLearner, images: Tensor) -> NDArray[np.int64]:
