@@ -121,7 +121,7 @@ def reproduce(
     if unknown := [part for part in chosen if part not in lab_reproduce.PARTS]:
         raise UsageError(f"there is no part called {unknown[0]!r}", f"use one of: {', '.join(lab_reproduce.PARTS)}")
     with session.progress() as progress:
-        results = lab_reproduce.run(out, chosen, budget=budget, progress=progress)
+        results = lab_reproduce.run(out, lab_reproduce.lines_of(chosen), budget=budget, progress=progress)
     text = reproduction.page(results, commit)
     if docs is not None:
         docs.mkdir(parents=True, exist_ok=True)

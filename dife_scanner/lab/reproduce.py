@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -116,15 +116,17 @@ class Results:
 # --- running ---------------------------------------------------------------------------------------------------
 
 
-def run(
-    out: Path, parts: Iterable[str] = tuple(PARTS), *, budget: str = "deep", progress: Progress = SILENT
-) -> Results:
-    """Build and audit every line of `parts`, and read back what earlier runs left under `out` for the others.
+def lines_of(parts: Iterable[str] = tuple(PARTS)) -> tuple[Line, ...]:
+    """Every line of these parts."""
+    return tuple(line for part in parts for line in PARTS[part]())
+
+
+def run(out: Path, wanted: Sequence[Line], *, budget: str = "deep", progress: Progress = SILENT) -> Results:
+    """Build and audit these lines, and read back what earlier runs left under `out` of all others.
 
     A specimen that fails its native validation is a failure with its reason, never a missing row.
     """
     (out / "audits").mkdir(parents=True, exist_ok=True)
-    wanted = [line for part in parts for line in PARTS[part]()]
     failures: dict[str, str] = {}
     for number, line in enumerate(wanted):
         progress("reproducing", number, len(wanted), line.name)
@@ -193,9 +195,8 @@ def _log(out: Path, row: Mapping[str, object]) -> None:
 
 
 def _collected(out: Path, budget: str, failures: Mapping[str, str]) -> Results:
-    every = [line for part in PARTS.values() for line in part()]
     found = {}
-    for line in every:
+    for line in lines_of():
         if line.name not in failures and _file(out, line.name).exists():
             found[line.name] = codec.from_json(Audit, _file(out, line.name).read_text())
     return Results({n: a for n, a in found.items() if a.budget == budget}, failures, budget)

@@ -272,7 +272,7 @@ def _profile(audit: Audit) -> Profile | None:
 
 
 def _not_there(results: reproduce.Results) -> str:
-    every = [line.name for part in reproduce.PARTS.values() for line in part()]
+    every = [line.name for line in reproduce.lines_of()]
     missing = [name for name in every if name not in results.audits and name not in results.failures]
     rows = [(name, reason) for name, reason in results.failures.items()]
     if missing:
