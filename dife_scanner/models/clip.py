@@ -31,6 +31,9 @@ SHARED = frozenset({"logit_scale", "logit_bias"})
 """Tensors that belong to neither tower."""
 LENGTH_STEP = 8
 """Texts run at their own length rounded up to a multiple of this, so that a text's length never depends on others."""
+BATCH = 32
+"""Rows per batch on a CPU. A short batch is filled up, because the bits of a row depend on how many go with it, and not on
+which or where: so an embedding is the same whatever was asked together with it."""
 _INTERPOLATIONS = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}
 
 Weights = dict[str, torch.Tensor]
@@ -54,8 +57,8 @@ class ClipEncoder:
         self._resize = picture_transform(config)
         scale = torch.tensor([config.preprocessing.mean, config.preprocessing.std], device=self.device)
         self._mean, self._std = scale.view(2, 1, 3, 1, 1)
-        self._images_at_once = 64 if self.device == "cpu" else 256
-        self._texts_at_once = 256 if self.device == "cpu" else 2048
+        self._images_at_once = BATCH if self.device == "cpu" else 256
+        self._texts_at_once = BATCH if self.device == "cpu" else 512
 
     def prepare(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and crop `[n, h, w, 3]` exactly as open_clip's own transform does, to `[n, s, s, 3]`."""
@@ -73,11 +76,12 @@ class ClipEncoder:
         found = np.empty((len(pixels), self.embed_dim), np.float32)
         for start in range(0, len(pixels), self._images_at_once):
             part = slice(start, start + self._images_at_once)
-            batch = torch.from_numpy(np.ascontiguousarray(pixels[part])).to(self.device).permute(0, 3, 1, 2)
+            rows = _filled(np.arange(len(pixels))[part], self._images_at_once)
+            batch = torch.from_numpy(pixels[rows]).to(self.device).permute(0, 3, 1, 2)
             # full float32 and one algorithm per shape, so that a GPU repeats itself and agrees with a CPU
             with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
                 embedded = self.model.visual((batch.float() / 255 - self._mean) / self._std)
-            found[part] = _unit(embedded, "a picture")
+            found[part] = _unit(embedded, "a picture")[: len(pixels[part])]
         return found
 
     @torch.inference_mode()
@@ -97,11 +101,12 @@ class ClipEncoder:
     def _embed(self, tokens: Sequence[Sequence[int]], contexts: NDArray[np.float32] | None) -> NDArray[np.float32]:
         found = np.empty((len(tokens), self.embed_dim), np.float32)
         for length, rows in self._batches(tokens):
-            ids = torch.zeros(len(rows), length, dtype=torch.long)
-            for row, text in enumerate(rows):
+            filled = _filled(rows, self._texts_at_once)
+            ids = torch.zeros(len(filled), length, dtype=torch.long)
+            for row, text in enumerate(filled):
                 ids[row, : len(tokens[text])] = torch.tensor(tokens[text])
-            vectors = None if contexts is None else torch.from_numpy(contexts[rows]).to(self.device)
-            found[rows] = _unit(self._read_out(ids.to(self.device), vectors), "a text")
+            vectors = None if contexts is None else torch.from_numpy(contexts[filled]).to(self.device)
+            found[rows] = _unit(self._read_out(ids.to(self.device), vectors), "a text")[: len(rows)]
         return found
 
     def _check_contexts(self, contexts: NDArray[np.float32], count: int) -> None:
@@ -151,6 +156,11 @@ class ClipEncoder:
         ends = states[torch.arange(len(ids), device=ids.device), ids.argmax(dim=-1)]
         projected: torch.Tensor = model.ln_final(ends) @ model.text_projection
         return projected
+
+
+def _filled(rows: Sequence[int] | NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """`rows`, the last repeated until there are `size`."""
+    return np.pad(np.asarray(rows, np.int64), (0, size - len(rows)), mode="edge")
 
 
 def _unit(embeddings: torch.Tensor, what: str) -> NDArray[np.float32]:

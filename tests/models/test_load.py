@@ -91,6 +91,19 @@ def test_a_text_is_embedded_alike_alone_and_in_company(encoder: Encoder) -> None
     np.testing.assert_allclose(together[-len(TEXTS) :], alone, atol=1e-6)
 
 
+def test_an_embedding_has_the_same_bits_in_any_company(checkpoint: Path) -> None:
+    encoder = load(checkpoint)
+    rng = np.random.default_rng(0)
+    side = encoder.image_size
+    pixels = rng.integers(0, 256, (70, side, side, 3), dtype=np.uint8)
+    texts = [f"a photo of a dog {'big ' * (row % 5)}{row}" for row in range(70)]
+    images, written = encoder.encode_images(pixels), encoder.encode_texts(texts)
+    for count in (1, 3, 16, 17, 69):
+        some = rng.permutation(70)[:count]
+        assert np.array_equal(encoder.encode_images(pixels[some]), images[some])
+        assert np.array_equal(encoder.encode_texts([texts[row] for row in some]), written[some])
+
+
 def test_nothing_to_embed_gives_no_rows(encoder: Encoder) -> None:
     assert encoder.encode_texts([]).shape == encoder.encode_images(encoder.prepare(pictures(0))).shape == (0, 48)
 
