@@ -61,7 +61,7 @@ def _matrix() -> tuple[Line, ...]:
 
 
 def _twins() -> tuple[Line, ...]:
-    """Each under its attack's trigger; a prompt learner's twin has a clean learner, which is in its own trigger file."""
+    """Each under its attack's trigger; a prompt learner's twin has a clean learner, in a trigger file of its own."""
     return tuple(
         Line(f"{name} twin", specimens.twin_name(recipe), "" if recipe == "bai-badclip" else recipe)
         for name, recipe in FAMILIES.items()
