@@ -32,8 +32,8 @@ SHARED = frozenset({"logit_scale", "logit_bias"})
 LENGTH_STEP = 8
 """Texts run at their own length rounded up to a multiple of this, so that a text's length never depends on others."""
 BATCH = 32
-"""Rows per batch on a CPU. A short batch is filled up: the bits of a row depend on how many go with it, and not on which
-or where, so an embedding is the same whatever was asked together with it."""
+"""Rows per batch on a CPU. A short batch is filled up: the bits of a row depend on how many go with it, and not on
+which or where, so an embedding is the same whatever was asked together with it."""
 _INTERPOLATIONS = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}
 
 Weights = dict[str, torch.Tensor]
