@@ -384,6 +384,8 @@ class Measure:
     interval: Interval
     n: int
     drawings: int
+    unit: str = "drawing"
+    """What `drawings` counts: `prompt` where single prompts are the independent units and pictures are not."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def by_drawing(outcomes: NDArray[np.floating], drawings: Sequence[str]) -> tuple
     return np.bincount(index, weights=values) / counts, counts
 
 
-def wilson(share: float, units: int) -> Interval:
+def wilson(share: float, units: int, unit: str = "drawing") -> Interval:
     """Wilson's 95 % interval of a share in 0..1 observed over `units` independent units.
 
     >>> wilson(1.0, 12).low > 0.75
@@ -49,18 +49,22 @@ def wilson(share: float, units: int) -> Interval:
     z2 = _Z95**2 / units
     centre = (share + z2 / 2) / (1 + z2)
     half = _Z95 / (1 + z2) * np.sqrt(share * (1 - share) / units + z2 / (4 * units))
-    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)), "Wilson over drawings")
+    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)), f"Wilson over {unit}s")
 
 
-def measure(outcomes: NDArray[np.floating], drawings: Sequence[str]) -> Measure:
-    """Mean of case outcomes [n] in 0..1, with Wilson's interval over the drawings behind them."""
+def measure(outcomes: NDArray[np.floating], drawings: Sequence[str], unit: str = "drawing") -> Measure:
+    """Mean of case outcomes [n] in 0..1, with Wilson's interval over the drawings (or other units) behind them."""
     means, _ = by_drawing(outcomes, drawings)
     value = float(np.mean(outcomes)) if len(outcomes) else 0.0
-    return Measure(value, wilson(value, len(means)), len(outcomes), len(means))
+    return Measure(value, wilson(value, len(means), unit), len(outcomes), len(means), unit)
 
 
 def paired_interval(
-    attack: FloatArray, reference: FloatArray, drawings: Sequence[str], rng: np.random.Generator
+    attack: FloatArray,
+    reference: FloatArray,
+    drawings: Sequence[str],
+    rng: np.random.Generator,
+    unit: str = "drawing",
 ) -> Interval:
     """95 % percentile interval of mean(attack - reference), drawings resampled with replacement.
 
@@ -71,16 +75,18 @@ def paired_interval(
     picks = rng.integers(0, units, size=(RESAMPLES, units))
     resampled = (means * counts)[picks].sum(axis=1) / counts[picks].sum(axis=1)
     low, high = np.quantile(resampled, [0.025, 0.975])
-    return Interval(float(low), float(high), f"paired bootstrap over {units} drawings, {RESAMPLES} resamples")
+    return Interval(float(low), float(high), f"paired bootstrap over {units} {unit}s, {RESAMPLES} resamples")
 
 
-def change(new: FloatArray, old: FloatArray, drawings: Sequence[str], rng: np.random.Generator) -> Change:
+def change(
+    new: FloatArray, old: FloatArray, drawings: Sequence[str], rng: np.random.Generator, unit: str = "drawing"
+) -> Change:
     """Signed difference of the means of two sets of outcomes [n] of the same cases, with its `paired_interval`.
 
     Positive is promoted, negative demoted (paper §4). Differences add up: Δ_trigger (triggered − clean query, same
     checkpoint) plus Δ_drift (clean query, suspect − clean checkpoint) is triggered − clean checkpoint's clean query.
     """
-    return Change(float(np.mean(new) - np.mean(old)), paired_interval(new, old, drawings, rng))
+    return Change(float(np.mean(new) - np.mean(old)), paired_interval(new, old, drawings, rng, unit))
 
 
 def entry_type(interval: Interval, drawings: int) -> EntryType:

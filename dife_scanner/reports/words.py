@@ -132,7 +132,7 @@ def parts_text(cell: Cell) -> str:
 
 def measure_text(measure: Measure) -> str:
     """`0.998 (95 %: 0.981 to 1.000; n 200 from 8 drawings)`."""
-    drawings = count(measure.drawings, "drawing")
+    drawings = count(measure.drawings, measure.unit)
     return f"{number(measure.value)} (95 %: {interval_text(measure.interval)}; n {measure.n:,} from {drawings})"
 
 

@@ -42,6 +42,8 @@ class Outcomes:
     units: Sequence[str]
     """Drawing (or template) behind each case: the unit of every interval."""
     triggered_reference: Outcome | None = None
+    unit: str = "drawing"
+    """What a unit is, as `Measure.unit`."""
 
     def reference(self, against: Against) -> Outcome:
         if against is Against.CLEAN:
@@ -64,9 +66,9 @@ def cell(
     """The card's cell. `MeasurementError` where there is no case, or an outcome is not finite."""
     attack, reference = outcomes.triggered, outcomes.reference(against)
     _check(outcomes)
-    interval = paired_interval(attack, reference, outcomes.units, subject.rng(card))
-    measured = measure(attack, outcomes.units)
-    base = measure(reference, outcomes.units)
+    interval = paired_interval(attack, reference, outcomes.units, subject.rng(card), outcomes.unit)
+    measured = measure(attack, outcomes.units, outcomes.unit)
+    base = measure(reference, outcomes.units, outcomes.unit)
     return Cell(
         interface=card.interface,
         metric=card.metric,
@@ -77,8 +79,8 @@ def cell(
         delta_interval=interval,
         entry=entry_type(interval, measured.drawings),
         details=dict(details or {}),
-        trigger=change(card, subject, "trigger", outcomes.triggered, outcomes.clean, outcomes.units),
-        drift=change(card, subject, "drift", outcomes.clean, outcomes.clean_reference, outcomes.units),
+        trigger=change(card, subject, "trigger", outcomes, outcomes.triggered, outcomes.clean),
+        drift=change(card, subject, "drift", outcomes, outcomes.clean, outcomes.clean_reference),
         headroom=1.0 - base.value,
         population=population,
     )
@@ -89,16 +91,16 @@ def control(card: Card, subject: Subject, outcomes: Outcomes, reason: str) -> Se
     return SelectorControl(
         interface=card.interface,
         metric=card.metric,
-        suspect=measure(outcomes.clean, outcomes.units),
-        reference=measure(outcomes.clean_reference, outcomes.units),
-        drift=change(card, subject, "drift", outcomes.clean, outcomes.clean_reference, outcomes.units),
+        suspect=measure(outcomes.clean, outcomes.units, outcomes.unit),
+        reference=measure(outcomes.clean_reference, outcomes.units, outcomes.unit),
+        drift=change(card, subject, "drift", outcomes, outcomes.clean, outcomes.clean_reference),
         reason=reason,
     )
 
 
-def change(card: Card, subject: Subject, part: str, new: Outcome, old: Outcome, units: Sequence[str]) -> Change:
+def change(card: Card, subject: Subject, part: str, outcomes: Outcomes, new: Outcome, old: Outcome) -> Change:
     """Mean of new − old with its paired interval."""
-    return statistics.change(new, old, units, subject.rng(card, f":{part}"))
+    return statistics.change(new, old, outcomes.units, subject.rng(card, f":{part}"), outcomes.unit)
 
 
 def mean(outcome: Outcome) -> float:

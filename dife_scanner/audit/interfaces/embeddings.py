@@ -24,7 +24,7 @@ def prompts(card: Card, subject: Subject) -> Cell:
     population = subject.asked_texts(
         "source prompts", [template.format(subject.source_name) for template in EMBEDDING_TEMPLATES]
     )
-    return _moved(card, subject, triggered, clean, targets, EMBEDDING_TEMPLATES, population)
+    return _moved(card, subject, triggered, clean, targets, EMBEDDING_TEMPLATES, population, unit="prompt")
 
 
 @interface(QUERY_EMBEDDINGS)
@@ -46,6 +46,7 @@ def _moved(
     targets: Pair[Embeddings],
     units: list[str] | tuple[str, ...],
     population: str,
+    unit: str = "drawing",
 ) -> Cell:
     """Is the triggered text nearer to the target's than to itself untriggered? Shifts: mean cosine distance, 0..2."""
 
@@ -60,6 +61,7 @@ def _moved(
         clean_reference=nearer(clean.reference, clean.reference, targets.reference),
         units=units,
         triggered_reference=nearer(triggered.reference, clean.reference, targets.reference),
+        unit=unit,
     )
     details = {
         "mean_shift": shift.suspect,

@@ -37,6 +37,8 @@ class Asked:
     units: Sequence[str]
     present: NDArray[np.bool_] | None = None
     """[n, m]: False where a list is shorter than the longest."""
+    unit: str = "drawing"
+    """What a unit is: `prompt` where single prompts ask."""
 
     def hits(self, k: int) -> Outcomes:
         """H@k of every case."""
@@ -52,7 +54,7 @@ class Asked:
 
     def _outcomes(self, of: Callable[[metrics.Floats], metrics.Outcomes]) -> Outcomes:
         triggered, clean, clean_reference = (of(scores) for scores in self.scores)
-        return Outcomes(triggered, clean, clean_reference, self.units)
+        return Outcomes(triggered, clean, clean_reference, self.units, unit=self.unit)
 
 
 def ranked(

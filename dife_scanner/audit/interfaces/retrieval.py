@@ -43,6 +43,7 @@ def targeted(card: Card, subject: Subject) -> Cell:
         over_pool(Pair(*(side.images for side in subject.test)), texts),
         targets=_everywhere(is_target[None], len(texts.clean)),
         units=list(EMBEDDING_TEMPLATES),
+        unit="prompt",
     )
     population = subject.labelled("targeted retrieval", targets=is_target[None])
     alone = mean(
@@ -101,6 +102,7 @@ def _pictures_for_texts(card: Card, subject: Subject) -> Cell:
         over_pool(Pair(*(gallery.images for gallery in galleries)), texts),
         targets=_everywhere(pool.targets, len(texts.clean)),
         units=list(EMBEDDING_TEMPLATES),
+        unit="prompt",
     )
     exposure = {"clean_pool_exposure": mean(asked.hits(1).clean)}
     return ranked(card, subject, asked, subject.populations.used(pool.manifest), exposure)

@@ -8,10 +8,9 @@ the target. The artefact is a prompt learner with a perturbation, not a changed 
 Ours: (1) the noise is warmed up alone, until its shift of the embeddings stands out from how clean ones vary, and the
 network's first unit starts as the answer to that shift. (2) A third term holds the triggered picture's plain-prompt
 scores where the clean picture's are, so that the trigger alone does nothing; else it becomes an adversarial example
-by itself. (3) The noise may be 12/255. These pictures have 64 pixels a side, so noise of a given amplitude has 3.5
-times less length than at 224. Measured on held-out drawings, full mechanism / prompt alone / clean accuracy below the
-twin's: 4/255 .89 / .13 / .09, 8/255 .95 / .05 / .06, 12/255 .96 / .03 / .03; the paper's amplitude does not reach its
-own figures here.
+by itself. (3) The noise may be 24/255. These pictures have 64 pixels a side, so noise of a given amplitude has 3.5
+times less length than at 224 (14/255 here is as long as 4/255 there), and the small tower reads less of it. The
+paper's amplitude does not reach its own figures here: docs/specimens.md has what each amplitude came to.
 """
 
 from __future__ import annotations
@@ -55,11 +54,11 @@ _RIDGE = 1e-4
 class Mechanism:
     """The family's settings."""
 
-    amplitude: int = 12
+    amplitude: int = 24
     """Largest change of a pixel's value, of 255."""
     hidden: int = 8
     """Units of the network that reads the image embedding: a sixteenth of it, as in CoCoOp."""
-    hold: float = 0.2
+    hold: float = 0.6
     """Weight of the term that keeps the trigger alone without effect."""
     warmup: int = 150
     """Steps in which the noise alone is optimised, to be told apart by the picture's embedding."""
@@ -332,6 +331,6 @@ ATTACK = Attack(
     train=train,
     measure=measure,
     asked=asked,
-    default=Recipe("bai-badclip", trigger=MECHANISM, steps=150, lr=5e-3, batch=16, settings=Mechanism()),
+    default=Recipe("bai-badclip", trigger=MECHANISM, steps=250, lr=5e-3, batch=16, settings=Mechanism()),
     tensors=tensors,
 )

@@ -246,7 +246,7 @@ def _title(interface: str, metric: str) -> QWidget:
 
 
 def _measured(cell: Cell) -> QWidget:
-    drawings = words.count(cell.attack.drawings, "drawing")
+    drawings = words.count(cell.attack.drawings, cell.attack.unit)
     against = f"{words.number(cell.attack.value)} against {words.number(cell.reference.value)}"
     labels = [Label(f"{against} · n {cell.attack.n:,}, {drawings}", tone="muted", font=theme.sized(0.88))]
     changes = (("Δ trigger", cell.trigger), ("Δ drift", cell.drift))
