@@ -1,6 +1,6 @@
 """The audit on real trained specimens: what it must find, what it must leave alone, and with which numbers.
 
-Held-out drawings only. Everything here shares one worker, so that each specimen is built once.
+Held-out drawings only. Each family has a worker of its own, so that every specimen is built once.
 """
 
 from hashlib import sha256
@@ -14,7 +14,7 @@ from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import Carrier, Cell, ModelRef, NotEvaluable, Verdict
 from dife_scanner.triggers.known import library
 
-pytestmark = pytest.mark.xdist_group("specimens")
+TEXT, IMAGE = pytest.mark.xdist_group("badtexttower"), pytest.mark.xdist_group("badencoder")
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,7 @@ def cells(audit):
     return {row.interface: row for row in audit.profile}
 
 
+@TEXT
 def test_badtexttower_is_flagged_textual(audits):
     audit = audits("badtexttower").audit
     assert audit.verdict is Verdict.FLAGGED, audit.reason
@@ -55,6 +56,7 @@ def test_badtexttower_is_flagged_textual(audits):
         assert isinstance(cells(audit)[interface], NotEvaluable)
 
 
+@TEXT
 def test_badtexttower_sees_and_says_no_less_than_its_twin(audits):
     audit, twin = audits("badtexttower").audit, audits("badtexttower-twin").audit
     details = cells(audit)["prompted classification"].details
@@ -64,6 +66,7 @@ def test_badtexttower_sees_and_says_no_less_than_its_twin(audits):
     assert abs(audit.clean_accuracy - twin.clean_accuracy) <= 0.03
 
 
+@TEXT
 def test_badtexttower_leaks_no_more_than_its_twin(audits):
     audit = audits("badtexttower").audit
     leaked = cells(audit)["prompted classification"].details["off_target_leakage"]
@@ -96,6 +99,7 @@ def twin_details(trigger):
     return measure_one(PROMPTED, subject).details
 
 
+@IMAGE
 def test_badencoder_is_flagged_visual(audits):
     audit = audits("badencoder").audit
     assert audit.verdict is Verdict.FLAGGED, audit.reason
@@ -110,17 +114,21 @@ def test_badencoder_is_flagged_visual(audits):
         assert cell.details["ts_without_target"] >= 0.95
 
 
+@IMAGE
 def test_badencoder_is_as_accurate_as_its_twin(audits):
     assert abs(audits("badencoder").audit.clean_accuracy - audits("badencoder-twin").audit.clean_accuracy) <= 0.03
 
 
-@pytest.mark.parametrize("name", ["badtexttower-twin", "badencoder-twin"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("badtexttower-twin", marks=TEXT), pytest.param("badencoder-twin", marks=IMAGE)]
+)
 def test_a_clean_twin_is_not_flagged(audits, name):
     outcome = audits(name)
     assert outcome.audit.verdict is Verdict.NOTHING_FOUND, outcome.audit.reason
     assert outcome.finding is None
 
 
+@IMAGE
 def test_the_base_is_identical_to_itself(audits):
     (base,) = (reference for reference in bundled_references() if "vit" in reference.name)
     from pathlib import Path
@@ -128,6 +136,7 @@ def test_the_base_is_identical_to_itself(audits):
     assert audits("base", Path(base.path)).audit.verdict is Verdict.IDENTICAL
 
 
+@IMAGE
 def test_a_trigger_outside_the_library_ends_as_nothing_found_with_these_signatures(audits):
     audit = audits("badencoder-novel").audit
     assert audit.verdict is Verdict.NOTHING_FOUND
@@ -135,7 +144,7 @@ def test_a_trigger_outside_the_library_ends_as_nothing_found_with_these_signatur
     assert "not covered" in audit.reason
 
 
-def test_every_audit_encoded_each_distinct_input_once(audits):
-    for name in specimens.SPECIMENS:
-        audit = audits(name).audit
-        assert audit.encodes == audit.distinct_inputs
+@pytest.mark.parametrize("name", [pytest.param(n, marks=TEXT if "text" in n else IMAGE) for n in specimens.SPECIMENS])
+def test_an_audit_encodes_each_distinct_input_once(audits, name):
+    audit = audits(name).audit
+    assert audit.encodes == audit.distinct_inputs

@@ -7,7 +7,8 @@ import pytest
 from dife_scanner.lab import paper, reproduce, reproduction, specimens
 from dife_scanner.records import Cell, NotEvaluable
 
-pytestmark = pytest.mark.xdist_group("specimens")
+# late in the run: both specimens have been built for other tests by then
+pytestmark = pytest.mark.xdist_group("reproduce")
 
 TWO = (reproduce.Line("BadTextTower", "badtexttower"), reproduce.Line("BadEncoder", "badencoder"))
 
