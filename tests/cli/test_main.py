@@ -55,7 +55,8 @@ def test_help_costs_little_more_than_the_interpreter_itself():
 
     parser = seconds("import typer")
     ours = seconds("import sys, dife_scanner.cli as c; sys.argv = ['dife', '--help']; sys.exit(c.main())")
-    assert ours < 2.5 * parser
+    # rich draws the page; torch alone would be more than ten times the parser
+    assert ours < 4 * parser
 
 
 @pytest.mark.parametrize(
