@@ -129,7 +129,7 @@ def scan_work(
     plan = Plan(
         tuple(triggers), budget, seed, extensions=data.extensions, pictures=data.pictures, captions=data.captions
     )
-    check_known(plan.signatures, plan.probes().class_names)
+    check_known(plan, plan.probes().class_names)
     return default_work(settings, plan=plan, reference=reference)
 
 

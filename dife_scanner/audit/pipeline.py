@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -19,11 +20,12 @@ from dife_scanner import __version__
 from dife_scanner.audit import diagnosis as diagnostics
 from dife_scanner.audit import evidence, hypotheses, populations, probes
 from dife_scanner.audit.cache import CachedEncoder, Memory
-from dife_scanner.audit.interfaces import Populations, Subject, cards, extend, measure_all
+from dife_scanner.audit.interfaces import Populations, Subject, cards, extend, measure_all, named
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
 from dife_scanner.audit.progress import SILENT, Progress
-from dife_scanner.audit.sides import Pair, Side, baseline, readout
+from dife_scanner.audit.sides import Pair, Side, baseline, readout, reads_hit_rate
 from dife_scanner.core import metrics
+from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.footprint import compare, diagnose
 from dife_scanner.core.statistics import holm, paired_interval
 from dife_scanner.core.verdict import Decision, decide, finding
@@ -153,7 +155,7 @@ def _measure(
     suspect: Encoder, reference: Encoder, request: Request, memory: Memory, progress: Progress
 ) -> tuple[_Measured, Decision]:
     data = request.plan.probes()
-    check_known(request.plan.signatures, data.class_names)
+    check_known(request.plan, data.class_names)
     phases = _Phases(progress)
     sides = _Sides(
         CachedEncoder(suspect, memory, on_encoded=phases.encoded),
@@ -161,11 +163,13 @@ def _measure(
         data,
     )
     results, shared = _evidence(sides, request.plan, phases)
+    with named(ZERO_SHOT, _labelled(probes.TEST)):
+        accuracies = (sides.test[0].accuracy, sides.test[1].accuracy)
     measured = _Measured(
         reference_name=request.reference.name if request.reference else "",
         same=(suspect.image_tower == reference.image_tower, suspect.text_tower == reference.text_tower),
         signatures=results,
-        accuracies=(sides.test[0].accuracy, sides.test[1].accuracy),
+        accuracies=accuracies,
         drift=float(metrics.cosine_distance(sides.test[0].prompts, sides.test[1].prompts).mean()),
     )
     winner = hypotheses.strongest(results)
@@ -180,8 +184,9 @@ def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases,
     """Diagnose, freeze, then measure every interface and compare (paper §5)."""
     condition = trigger.condition()
     phases.enter("diagnosing")
-    support = diagnostics.gather(trigger, sides.diagnosis, sides.train)
-    diagnosis = diagnose(support, condition, cards())
+    with named(_read_by(trigger), _labelled(probes.DIAGNOSIS)):
+        support = diagnostics.gather(trigger, sides.diagnosis, sides.train)
+        diagnosis = diagnose(support, condition, cards())
     phases.enter("measuring interfaces")
     pools = _pools(condition, sides.data, request)
     subject = Subject(trigger, condition, sides.train, sides.test, sides.queries, pools, request.plan.seed)
@@ -241,13 +246,14 @@ def _same_towers(encoder: Encoder, known: Reference) -> bool:
     return encoder.image_tower == known.image_tower and encoder.text_tower == known.text_tower
 
 
-def check_known(triggers: tuple[Trigger, ...], class_names: tuple[str, ...]) -> None:
+def check_known(plan: Plan, class_names: tuple[str, ...]) -> None:
     """`TriggerFileError` for a source or target that no labelled picture shows."""
-    for trigger in triggers:
+    for trigger in plan.signatures:
         for role, name in (("source", trigger.source), ("target", trigger.target)):
             if name and name not in class_names:
                 raise TriggerFileError(
-                    f"trigger `{trigger.name}` names the {role} `{name}`, which the probe set has no pictures of",
+                    f"trigger `{trigger.name}` names the {role} `{name}`, which no labelled picture shows "
+                    f"[card: {_read_by(trigger).interface} and all others] [pool: {plan.pictures_name()}]",
                     f"use one of: {', '.join(class_names)}",
                 )
 
@@ -260,14 +266,24 @@ def _evidence(
     total = len(plan.signatures)
     for index, signature in enumerate(plan.signatures):
         phases.enter("trying signatures", index, total, signature.name)
-        choices = hypotheses.choose(signature, *sides.train)
-        always = hypotheses.known(signature)
-        rows.append(hypotheses.test(choices.apart, *sides.test, plan.seed, always=always))
-        if hypotheses.inherited(choices.shared, *sides.test):
-            shared.append(SignatureResult(choices.shared.trigger, choices.shared.effect))
+        with named(_read_by(signature), _labelled(probes.TRAIN, probes.TEST)):
+            choices = hypotheses.choose(signature, *sides.train)
+            always = hypotheses.known(signature)
+            rows.append(hypotheses.test(choices.apart, *sides.test, plan.seed, always=always))
+            if hypotheses.inherited(choices.shared, *sides.test):
+                shared.append(SignatureResult(choices.shared.trigger, choices.shared.effect))
     phases.enter("trying signatures", total, total)
     corrected = holm([row.p_value for row in rows])
     return tuple(replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)), tuple(shared)
+
+
+def _read_by(trigger: Trigger) -> Card:
+    """The card whose number is the evidence and the diagnostic readout of a trigger (paper §5)."""
+    return PROMPTED if reads_hit_rate(trigger) else ZERO_SHOT
+
+
+def _labelled(*splits: str) -> Callable[[], str]:
+    return lambda: f"labelled pictures: {' and '.join(splits)}"
 
 
 def _effect(sides: _Sides, trigger: Trigger, seed: int) -> Interval:

@@ -38,6 +38,10 @@ class Plan:
             return _own_probes(self.pictures, self.budget, self.seed)
         return probes.load(self.probes_folder or probes.bundled_folder(), self.budget)
 
+    def pictures_name(self) -> str:
+        """What errors call the labelled pictures."""
+        return _own_pictures(self.pictures).name if self.pictures else "bundled labelled pictures"
+
     def pool(
         self, kind: str, condition: Condition, class_names: tuple[str, ...], cache: Path | None = None
     ) -> populations.Pool:

@@ -56,9 +56,14 @@ def write(folder: Path, outcome: Outcome) -> None:
 
 def write_error(folder: Path, error: Exception) -> None:
     if isinstance(error, DifeError):
-        _write_record(folder, {"error": type(error).__name__, "what": error.what, "advice": error.advice})
+        _write_record(folder, {"error": _public_name(error), "what": error.what, "advice": error.advice})
     else:
         _write_record(folder, {"error": "", "what": f"{type(error).__name__}: {error}", "advice": ""})
+
+
+def _public_name(error: DifeError) -> str:
+    """The nearest class of `errors`: other modules have kinds of those, which the worker need not know."""
+    return next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))
 
 
 def _write_record(folder: Path, document: dict[str, Any]) -> None:

@@ -73,6 +73,8 @@ def settle(store: Store, job: Job, worker: str, error: Exception, channels: tupl
         return jobs.record_death(store, job.id, worker, reason)
     if not isinstance(error, DifeError):
         log.error("job %s failed", job.id, exc_info=error)
+    elif error.advice:
+        reason = f"{reason}; {error.advice}"
     return jobs.finish(store, job.id, worker, JobState.FAILED, reason)
 
 

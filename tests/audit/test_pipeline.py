@@ -10,7 +10,7 @@ from colours import NAMES, PALETTE
 from PIL import Image
 
 from dife_scanner.audit import pipeline
-from dife_scanner.errors import AuditError, ProbeError, TriggerFileError
+from dife_scanner.errors import AuditError, MeasurementError, ProbeError, TriggerFileError
 from dife_scanner.records import Carrier, Cell, Channel, EntryType, NotEvaluable, NotRun, Trigger, TriggerKind, Verdict
 from dife_scanner.triggers import learner
 
@@ -243,14 +243,31 @@ def own_pictures(tmp_path_factory):
 
 def test_a_trigger_for_an_unknown_class_is_a_usage_error(colour_encoder, request_for):
     known = Trigger("k", TriggerKind.TEXT, text="x", source="automobile", target="zeppelin")
-    with pytest.raises(TriggerFileError, match="zeppelin"):
+    with pytest.raises(
+        TriggerFileError, match=r"zeppelin.*\[card: prompted classification .*\[pool: bundled labelled pictures\]"
+    ):
         pipeline.audit(colour_encoder(text_tower="t"), colour_encoder(), request_for(signatures=(known,)))
 
 
 def test_a_trigger_longer_than_the_context_is_never_cut_silently(colour_encoder, request_for):
     long = Trigger("long", TriggerKind.TEXT, text="word " * 20)
-    with pytest.raises(AuditError, match="cut it silently"):
+    with pytest.raises(
+        MeasurementError, match=r"cut it silently \[card: prompted classification\] \[pool: labelled pictures: train"
+    ) as caught:
         pipeline.audit(colour_encoder(text_tower="t"), colour_encoder(), request_for(signatures=(long,)))
+    assert "shorten" in caught.value.advice
+
+
+def test_embeddings_that_are_not_finite_name_the_card_and_the_pool(colour_encoder, request_for, monkeypatch):
+    suspect = colour_encoder(text_tower="t")
+
+    def broken(*_):
+        raise AuditError("the model embeds a picture as values that are not finite", "it has no verdict")
+
+    monkeypatch.setattr(suspect, "encode_images", broken)
+    patch = Trigger("p", TriggerKind.PATCH, target="airplane")
+    with pytest.raises(MeasurementError, match=r"finite \[card: zero-shot classification\] \[pool: labelled pictures"):
+        pipeline.audit(suspect, colour_encoder(), request_for(signatures=(patch,)))
 
 
 def test_a_changed_probe_picture_is_an_error(probe_folder, tmp_path):

@@ -451,6 +451,7 @@ def test_a_data_set_by_id(datasets_hub, tmp_path):
     lab, hub = datasets_hub
     data = populations.read("org/tiny@main", "labelled", hub=hub, cache=tmp_path / "cache")
     assert data.class_names == CIFAR and len(data.ids) == 260
+    assert populations.read(*(tmp_path / "cache").glob("*/*"), "labelled").name == data.name  # as manifests say it
     assert data.name.startswith("org/tiny@") and lab.repo("org/tiny").head.sha.startswith(data.name.split("@")[1])
     assert data.probes("quick", 0).split("test").images.shape[1:] == (32, 32, 3)
     before = hub.requests

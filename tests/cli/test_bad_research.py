@@ -54,7 +54,7 @@ def file(tmp_path):
     ("entry", "words"),
     [
         (KNOWN.replace('"text"', '"laser"'), ["laser", "patch", "prompt"]),
-        (KNOWN.replace("airplane", "zebra"), ["zebra", "airplane"]),
+        (KNOWN.replace("airplane", "zebra"), ["zebra", "airplane", "card: ", "pool: bundled"]),
         (KNOWN.replace('source = "automobile"\n', ""), ["source"]),
         (KNOWN.replace('text = "xbtd"\n', ""), ["text"]),
         ("", ["trigger"]),

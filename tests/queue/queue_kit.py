@@ -21,6 +21,7 @@ from PIL import Image
 
 from dife_scanner import settings as settings_
 from dife_scanner.audit.pipeline import AUDIT_VERSION, Outcome, Plan, Request, identity
+from dife_scanner.audit.populations.errors import PoolTooSmall
 from dife_scanner.audit.progress import Progress
 from dife_scanner.core.verdict import fingerprint
 from dife_scanner.errors import AuditError
@@ -102,6 +103,8 @@ def audit(request: Request, progress: Progress) -> Outcome:
         raise ZeroDivisionError("division by zero")
     if "nan" in name:
         raise AuditError("the image tower gives embeddings that are not finite", "do not use it")
+    if "small" in name:
+        raise PoolTooSmall("five pictures of twenty", "give more pictures", card="caption retrieval", pool="mine")
     time.sleep(float(os.environ.get("DIFE_TEST_AUDIT_SECONDS", "0")))
     return _outcome(request, Verdict.FLAGGED if "bad" in name else Verdict.NOTHING_FOUND)
 

@@ -96,19 +96,32 @@ def test_the_same_weights_elsewhere_are_not_audited_again_but_are_a_finding_ther
     ("name", "limits", "state", "reason"),
     [
         ("clip-bug", {}, JobState.FAILED, "division by zero"),
-        ("clip-nan", {}, JobState.FAILED, "not finite"),
+        ("clip-nan", {}, JobState.FAILED, "not finite; do not use it"),
+        (
+            "clip-small",
+            {},
+            JobState.FAILED,
+            "five pictures of twenty [card: caption retrieval] [pool: mine]; give more pictures",
+        ),
         ("clip-dies", {}, JobState.QUARANTINED, "SIGKILL"),
         ("clip-sleeps", {"audit_seconds": 0.5}, JobState.LIMIT_EXCEEDED, "0.5 seconds"),
         ("clip-hogs", {"audit_rss_mib": 250}, JobState.LIMIT_EXCEEDED, "250 MiB"),
     ],
 )
 def test_what_happens_in_the_audit_child(
-    store: Store, hub: LoopbackHub, name: str, limits: dict[str, Any], state: JobState, reason: str
+    store: Store,
+    hub: LoopbackHub,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
+    limits: dict[str, Any],
+    state: JobState,
+    reason: str,
 ) -> None:
     hub.add_repo(f"org/{name}", checkpoint())
     job = scanned(store, hub, f"org/{name}", limits=limits)
     assert job.state is state and reason in job.reason
     assert job.deaths == (2 if name == "clip-dies" else 0)
+    assert ("Traceback" in caplog.text) is (name == "clip-bug")  # an error of ours is no bug
     assert findings.audits(store) == []
 
 

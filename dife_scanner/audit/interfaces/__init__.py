@@ -4,7 +4,7 @@ from dife_scanner.audit.interfaces import classification, embeddings, reranking,
 from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell
 from dife_scanner.audit.interfaces.extend import Extended, extend
 from dife_scanner.audit.interfaces.ranking import Asked, ranked, selected
-from dife_scanner.audit.interfaces.registry import cards, interface, measure_all, measure_one
+from dife_scanner.audit.interfaces.registry import cards, interface, measure_all, measure_one, named
 from dife_scanner.audit.interfaces.subject import Gallery, NoPool, Populations, Subject
 from dife_scanner.audit.sides import Pair, Side
 
@@ -28,6 +28,7 @@ __all__ = [
     "interface",
     "measure_all",
     "measure_one",
+    "named",
     "ranked",
     "selected",
 ]

@@ -66,7 +66,8 @@ def measure_one(card: Card, subject: Subject) -> Entry:
         absent = judge(card, subject.condition)
         if absent is not None:
             return absent
-    with _named(card, subject):
+    subject.populations.enter()
+    with named(card, lambda: subject.populations.current):
         try:
             return _MEASURES[card.interface][1](card, subject)
         except NoPool as missing:
@@ -76,15 +77,12 @@ def measure_one(card: Card, subject: Subject) -> Entry:
 
 
 @contextmanager
-def _named(card: Card, subject: Subject) -> Iterator[None]:
-    """Errors that leave say which card was measured and on which pool."""
-    subject.populations.enter()
+def named(card: Card, pool: Callable[[], str]) -> Iterator[None]:
+    """Errors that leave say which card was measured and on which pool, unless they say it themselves."""
     try:
         yield
     except (MeasurementError, AuditError) as error:
-        pool = getattr(error, "pool", "")
         if getattr(error, "card", ""):
             raise
-        raise MeasurementError(
-            error.what, error.advice, card=card.interface, pool="" if pool else subject.populations.current
-        ) from error
+        known = getattr(error, "pool", "")
+        raise MeasurementError(error.what, error.advice, card=card.interface, pool="" if known else pool()) from error

@@ -17,6 +17,9 @@ MAX_BYTES = 4 * 2**30
 """Of all files of one data set together."""
 
 _ID = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
+_SLASH = "--"
+"""Of an id, in the name of a folder; as in the hub's own cache, ids do not have it."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 def is_id(text: str) -> bool:
@@ -40,10 +43,22 @@ def fetch(hub: Hub, reference: str, cache: Path, limit: int = MAX_BYTES) -> tupl
     info = hub.info(found[1], found[2])
     wanted = _chosen(info.files, reference, limit)
     ref = ModelRef(info.repo_id, info.sha)
-    folder = cache / info.repo_id.replace("/", "--") / info.sha
+    folder = cache / info.repo_id.replace("/", _SLASH) / info.sha
     for file in wanted:
         hub.fetch(ref, file, folder, limit=limit)
-    return folder, f"{info.repo_id}@{info.sha[:12]}"
+    return folder, name_of(folder)
+
+
+def name_of(folder: Path) -> str:
+    """`owner/name@commit` where `folder` is one that `fetch` made; else empty. Manifests give it as their source.
+
+    >>> name_of(Path("cache/uoft-cs--cifar10") / ("0123456789" * 4)), name_of(Path("my/pictures"))
+    ('uoft-cs/cifar10@012345678901', '')
+    """
+    owner, slash, name = folder.parent.name.partition(_SLASH)
+    if not slash or not _COMMIT.fullmatch(folder.name):
+        return ""
+    return f"{owner}/{name}@{folder.name[:12]}"
 
 
 def _chosen(files: tuple[HubFile, ...], reference: str, limit: int) -> list[HubFile]:

@@ -89,4 +89,4 @@ def _unknown(path: Path, wanted: str) -> DataError:
 
 
 def _name(path: Path) -> str:
-    return plain(path.stem, 80)
+    return dataset.name_of(path) or plain(path.stem, 80)
