@@ -261,14 +261,15 @@ def measure(subject: Subject) -> Numbers:
 
 
 def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
-    """QHR of .95, in an ablation (another source or scope) of .9, with little more off-target leakage than the twin.
+    """QHR of .95 (another source, scope or seed: .9), with little more off-target leakage than the twin.
 
     Where the image tower moves with the text tower, leakage is only reported. The visual-only control has to win half
     of the target pictures, and what that costs is only reported: it is there for its carrier, not as an attack.
     """
     if _scope(recipe) is Scope.VISUAL_ONLY:
         return {"QHR of the control": numbers["qhr"] >= 0.5}
-    ablation = recipe.source != ATTACK.default.source or _scope(recipe) is not Scope.TEXT
+    own = ATTACK.default
+    ablation = (recipe.source, recipe.seed) != (own.source, own.seed) or _scope(recipe) is not Scope.TEXT
     least = 0.9 if ablation else 0.95
     out = {**measures.keeps_accuracy(numbers, twin), "QHR": numbers["qhr"] >= least}
     if _scope(recipe) is not Scope.BOTH:
