@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dife_scanner.cli.scan import CaptionsOption, ExtendOption, PicturesOption
+from dife_scanner.cli.scan import CaptionsOption, EndpointOption, ExtendOption, PicturesOption
 from dife_scanner.cli.session import Session, command
 from dife_scanner.errors import NotFound, UsageError
 
@@ -23,6 +23,7 @@ def rerun(
     extend: ExtendOption = None,
     pictures: PicturesOption = "",
     captions: CaptionsOption = "",
+    endpoint: EndpointOption = None,
 ) -> int:
     """Make a stored audit again, from the same weights, reference, plan and pools, and compare every value.
 
@@ -35,7 +36,7 @@ def rerun(
     from dife_scanner.reports import rerun as report
     from dife_scanner.store import findings
 
-    settings = session.settings()
+    settings = session.settings(endpoint=endpoint)
     data = app.data(settings, extend or [], pictures, captions)
     with session.store(settings) as store, session.progress() as progress:
         stored = findings.audit(store, audit)

@@ -65,7 +65,12 @@ def _exposure(results: reproduce.Results) -> str:
     text += "\nCells that the rules decide otherwise than the paper's matrix:\n\n"
     text += _table(("checkpoint", "interface", "paper", "ours", "rule"), told)
     planted = [
-        (name, reproduce.short(results.entry(name, "planted-image retrieval")), _clean_pool(results, name))
+        (
+            name,
+            reproduce.short(results.entry(name, "planted-image retrieval")),
+            _detail(results, name, "planted-image retrieval", "h10"),
+            _detail(results, name, "image-text retrieval", "clean_pool_exposure"),
+        )
         for name in reproduce.FAMILIES
     ]
     text += (
@@ -73,13 +78,13 @@ def _exposure(results: reproduce.Results) -> str:
     )
     text += "near-zero figures for visual attacks read like:\n\n"
     return text + _table(
-        ("checkpoint", "planted-image retrieval", "image-text retrieval, clean pool and query"), planted
+        ("checkpoint", "planted-image retrieval, H@1", "H@10", "image-text retrieval, clean pool and query"), planted
     )
 
 
-def _clean_pool(results: reproduce.Results, name: str) -> str:
-    cell = results.cell(name, "image-text retrieval")
-    return "-" if cell is None else f"{cell.details['clean_pool_exposure']:.4f}"
+def _detail(results: reproduce.Results, name: str, interface: str, detail: str) -> str:
+    cell = results.cell(name, interface)
+    return "-" if cell is None else f"{cell.details[detail]:.4f}"
 
 
 def _beside(theirs: float | None, entry: Entry | None) -> str:

@@ -52,13 +52,13 @@ def fetch(hub: Hub, reference: str, cache: Path, limit: int = MAX_BYTES) -> tupl
 def name_of(folder: Path) -> str:
     """`owner/name@commit` where `folder` is one that `fetch` made; else empty. Manifests give it as their source.
 
-    >>> name_of(Path("cache/uoft-cs--cifar10") / ("0123456789" * 4)), name_of(Path("my/pictures"))
-    ('uoft-cs/cifar10@012345678901', '')
+    >>> name_of(Path("cache/uoft-cs--cifar10") / ("c0ffee" * 6 + "c0de")), name_of(Path("my/pictures"))
+    ('uoft-cs/cifar10@c0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0de', '')
     """
     owner, slash, name = folder.parent.name.partition(_SLASH)
     if not slash or not _COMMIT.fullmatch(folder.name):
         return ""
-    return f"{owner}/{name}@{folder.name[:12]}"
+    return f"{owner}/{name}@{folder.name}"
 
 
 def _chosen(files: tuple[HubFile, ...], reference: str, limit: int) -> list[HubFile]:
