@@ -229,14 +229,15 @@ def checks(results: Results) -> list[Check]:
         for interface in ("zero-shot classification", "downstream classification"):
             found.append(_at_least(results, name, interface, 0.95, "ts_without_target", "TS without the target class"))
     found += _text_checks(results)
-    found += [_quiet(results, name) for name in results.audits if name not in _LOUD]
+    found += [_quiet(results, name) for name in results.audits if not _text_attack(name)]
     found += _weak_check(results) + _coupled_check(results) + _control_check(results)
     found += [_no_exposure(results, line.name) for line in _twins()]
     return found
 
 
-_LOUD = frozenset({"BadTextTower"})
-"""Lines that are meant to move text interfaces; BadTextTower's variants are too."""
+def _text_attack(name: str) -> bool:
+    """BadTextTower and its variants are meant to move text interfaces; its twin is not."""
+    return name.startswith("BadTextTower") and not name.endswith("twin")
 
 
 def _text_checks(results: Results) -> list[Check]:
@@ -280,8 +281,6 @@ def _quiet(results: Results, name: str) -> Check:
     cells = {interface: results.cell(name, interface) for interface in TEXT_CELLS}
     moved = {i: c.trigger.value for i, c in cells.items() if c is not None and c.trigger is not None}
     what = f"{name}: Δ_trigger of the text extensions"
-    if name.startswith(("BadTextTower,", "BadTextTower seed")):
-        return Check(what, "reported", _listed(moved), True)
     if not moved:
         return Check(what, "≤ +0.05", "no text trigger enters: selector control or N.E.", name in results.audits)
     return Check(what, "≤ +0.05", _listed(moved), max(moved.values()) <= 0.05)
