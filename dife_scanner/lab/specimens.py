@@ -17,7 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -198,7 +198,7 @@ def key(recipe: Recipe, base: Path, probe_set: Path) -> str:
 
 def told(recipe: Recipe) -> dict[str, Any]:
     """The recipe as JSON has it."""
-    extra = None if recipe.settings is None else asdict(recipe.settings)  # type: ignore[call-overload]
+    extra = None if recipe.settings is None else dict(vars(recipe.settings))
     plain = {f: getattr(recipe, f) for f in recipe.__dataclass_fields__ if f not in ("settings", "trigger")}
     return {**plain, "settings": extra, "trigger": entry_of(recipe.mark)}
 

@@ -110,12 +110,17 @@ _GROUPS = (
 )
 
 
-def study(named: Iterable[tuple[str, Audit]], **rest: object) -> Study:
+def study(
+    named: Iterable[tuple[str, Audit]],
+    failures: tuple[Failure, ...] = (),
+    extensions: tuple[Extension, ...] = (),
+    seeds: bool = False,
+) -> Study:
     """A study of (name, audit) pairs; a checkpoint that stands there under several triggers is told apart by them."""
     pairs = list(named)
     times = Counter(name for name, _ in pairs)
     rows = tuple(Row(name if times[name] == 1 else f"{name} · {_trigger_name(audit)}", audit) for name, audit in pairs)
-    return Study(rows, **rest)  # type: ignore[arg-type]
+    return Study(rows, failures, extensions, seeds)
 
 
 def sheets(record: Study) -> tuple[Sheet, ...]:

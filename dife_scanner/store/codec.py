@@ -39,7 +39,8 @@ def _set(value: object) -> list[str]:
 
 def from_json(kind: type[T], text: str | bytes) -> T:
     """The record again; `from_json(type(r), to_json(r)) == r`."""
-    return restore(_adapter(kind).validate_python, json.loads(text))  # type: ignore[no-any-return]
+    record: T = restore(_adapter(kind).validate_python, json.loads(text))
+    return record
 
 
 def restore(make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -259,7 +259,7 @@ def hub_file(path, columns, features, group=16):
     pq.write_table(table, path, row_group_size=group)
 
 
-def cifar_parquet(folder, names=list(CIFAR)):  # noqa: B006
+def cifar_parquet(folder, names=CIFAR):
     features = {"img": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
     for split, count, start in (("train", 200, 0), ("test", 60, 300)):
         cells = [{"bytes": picture(start + i, (32, 32)), "path": None} for i in range(count)]

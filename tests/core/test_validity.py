@@ -14,43 +14,25 @@ from dife_scanner.core import validity
 from dife_scanner.core.cards import CARDS, Card, Group, Readout, by_name
 from dife_scanner.core.validity import judge, runs, selector_control
 from dife_scanner.errors import UsageError
+from dife_scanner.lab import paper
 from dife_scanner.records import Carrier, Category, Channel, Condition, NotEvaluable
 
 IMAGE = Condition(frozenset({Channel.IMAGE}), target="airplane")
 TEXT = Condition(frozenset({Channel.TEXT}), conditioned_query=True, source="automobile", target="airplane")
 MECHANISM = Condition(frozenset({Channel.PROMPT, Channel.IMAGE}), mechanism=True, target="airplane")
 
-COLUMNS = (
-    "zero-shot classification",
-    "prompted classification",
-    "targeted retrieval",
-    "image-text retrieval",
-    "text reranking",
-    "downstream classification",
-)
-PAPER = {  # exposure matrix of arXiv 2606.17815: n where it prints a number, . where it prints N.E.
-    "BadEncoder": (IMAGE, "n..n.n"),
-    "ContrastivePoisoning": (IMAGE, "n..n.n"),
-    "Liang-BadCLIP": (IMAGE, "n..n.n"),
-    "BadTextTower": (TEXT, ".nn.n."),
-    "ToxicTextCLIP": (TEXT, "n..nn."),
-    "Bai-BadCLIP": (MECHANISM, "n..n.n"),
-}
-MAY_DIFFER = {
-    ("BadTextTower", "zero-shot classification"),
-    ("BadTextTower", "image-text retrieval"),
-    ("ToxicTextCLIP", "zero-shot classification"),
-    ("ToxicTextCLIP", "prompted classification"),
-    ("ToxicTextCLIP", "targeted retrieval"),
-    ("Bai-BadCLIP", "zero-shot classification"),
-    ("Bai-BadCLIP", "prompted classification"),
-    ("Bai-BadCLIP", "image-text retrieval"),
-    ("Bai-BadCLIP", "downstream classification"),
+CONDITIONS = {
+    "BadEncoder": IMAGE,
+    "ContrastivePoisoning": IMAGE,
+    "Liang-BadCLIP": IMAGE,
+    "BadTextTower": TEXT,
+    "ToxicTextCLIP": TEXT,
+    "Bai-BadCLIP": MECHANISM,
 }
 
 
 def pattern(condition):
-    return "".join("." if judge(by_name(name), condition) else "n" for name in COLUMNS)
+    return "".join("." if judge(by_name(name), condition) else "n" for name in paper.COLUMNS)
 
 
 def category(interface, condition):
@@ -62,11 +44,11 @@ def test_the_papers_matrix_differs_only_where_its_own_cards_do():
     """Eight cells. The ninth that may, ToxicTextCLIP × zero-shot, is numeric in both: a triggered class prompt."""
     differing = {
         (name, interface)
-        for name, (condition, printed) in PAPER.items()
-        for interface, theirs, ours in zip(COLUMNS, printed, pattern(condition), strict=True)
-        if theirs != ours
+        for name, condition in CONDITIONS.items()
+        for interface, theirs, ours in zip(paper.COLUMNS, paper.EXPOSURE[name], pattern(condition), strict=True)
+        if (theirs is None) != (ours == ".")
     }
-    assert differing == MAY_DIFFER - {("ToxicTextCLIP", "zero-shot classification")}
+    assert differing == paper.MAY_DIFFER - {("ToxicTextCLIP", "zero-shot classification")}
 
 
 def test_the_pattern_of_each_kind_of_condition():

@@ -24,3 +24,16 @@ def hub(tmp_path: Path) -> Iterator[LoopbackHub]:
     """A running, empty hub; `hf_all` opens everything, `hf_none` nothing."""
     with LoopbackHub(tmp_path / "hub", tokens={"hf_all": "*", "hf_none": ()}) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def few_scenes() -> Iterator[None]:
+    """A tenth of the scenes that specimens are trained from: what is tested with them does not need more."""
+    from dife_scanner.lab.attacks import lab
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, count in {"_PER_CLASS": 6, "_SHADOW": 64, "_PAIRS": 400, "_DISTRACTORS": 64}.items():
+            patch.setattr(lab, name, count)
+        lab.Lab.read.cache_clear()
+        yield
+    lab.Lab.read.cache_clear()

@@ -19,20 +19,11 @@ from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers import known, learner
 from dife_scanner.triggers.stamp import stamp
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _few_scenes():
-    """A tenth of the lab's scenes: what is tested here does not need more."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, count in {"_PER_CLASS": 6, "_SHADOW": 64, "_PAIRS": 400, "_DISTRACTORS": 64}.items():
-            patch.setattr(lab_scenes, name, count)
-        lab_scenes.Lab.read.cache_clear()
-        yield
-    lab_scenes.Lab.read.cache_clear()
+pytestmark = pytest.mark.usefixtures("few_scenes")
 
 
 @pytest.fixture(scope="module")
-def lab(_few_scenes):
+def lab(few_scenes):
     return lab_scenes.Lab.read(bases.base_folder("vit"), 0)
 
 

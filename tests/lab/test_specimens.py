@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 
 from dife_scanner.lab import bases, specimens
 from dife_scanner.lab.attacks import FAMILIES
-from dife_scanner.lab.attacks import lab as lab_scenes
 from dife_scanner.triggers import known
 
 WEIGHTS = "open_clip_model.safetensors"
@@ -24,19 +23,11 @@ def short(what):
     return replace(recipe, steps=3, validate=False, settings=extra)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _few_scenes():
-    """A tenth of the lab's scenes: what is tested here does not need more."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, count in {"_PER_CLASS": 6, "_SHADOW": 64, "_PAIRS": 400, "_DISTRACTORS": 64}.items():
-            patch.setattr(lab_scenes, name, count)
-        lab_scenes.Lab.read.cache_clear()
-        yield
-    lab_scenes.Lab.read.cache_clear()
+pytestmark = pytest.mark.usefixtures("few_scenes")
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def built(tmp_path_factory, few_scenes):
     """Three-step builds of every family and its twin, by name."""
     cache = tmp_path_factory.mktemp("specimens")
     return {name: specimens.build(short(name), cache_dir=cache) for name in specimens.CORE}

@@ -134,9 +134,10 @@ def test_a_trigger_that_outgrows_the_context_is_an_error_whatever_its_kind_and_p
     ]
     triggers.append(Trigger("characters", TriggerKind.CHARACTERS, pairs=(("a", "ѕѕѕѕ"), ("o", "ѕѕѕѕ"), ("t", "ѕѕѕѕ"))))
     for trigger in triggers:
-        for ask in (lambda: side.texts_for("automobile", trigger), lambda: side.prompts_with(trigger)):  # noqa: B023
-            with pytest.raises(AuditError, match="tokens"):
-                ask()
+        with pytest.raises(AuditError, match="tokens"):
+            side.texts_for("automobile", trigger)
+        with pytest.raises(AuditError, match="tokens"):
+            side.prompts_with(trigger)
 
 
 def test_a_memory_keeps_contexts_apart_from_texts_and_encodes_each_once(encoder):

@@ -14,7 +14,8 @@ from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.sides import Embeddings, Pair
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import Card
-from dife_scanner.records import Cell, SelectorControl
+from dife_scanner.errors import MeasurementError
+from dife_scanner.records import Cell, PoolManifest, SelectorControl
 
 
 class Scores(NamedTuple):
@@ -104,6 +105,16 @@ def over_lists(
 ) -> Scores:
     """Scores [n, k] of the texts `asked[i]`, each over the pictures `lists[i]`."""
     return Scores(*(np.take_along_axis(scores[asked], lists, axis=1) for scores in over_pool(images, texts)))
+
+
+def over_groups(subject: Subject, kind: str) -> tuple[Asked, PoolManifest]:
+    """The pool's lists or groups of pictures, each asked with its own query. `MeasurementError` where it has none."""
+    galleries, pool = subject.gallery(kind), subject.populations.pool(kind)
+    if pool.lists is None or pool.targets is None:
+        raise MeasurementError("the pool has no lists or groups", f"draw it as {kind}")
+    images, asks = Pair(*(gallery.images for gallery in galleries)), np.arange(len(pool.lists))
+    scores = over_lists(images, pool_queries(subject, kind), pool.lists, asks)
+    return Asked(scores, pool.targets, [query.unit for query in pool.queries]), pool.manifest
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.interfaces.ranking import Asked, over_lists, pool_queries, ranked, source_queries
+from dife_scanner.audit.interfaces.ranking import Asked, over_groups, over_lists, ranked, source_queries
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.retrieval import target_drawings
 from dife_scanner.audit.interfaces.subject import Subject
@@ -69,17 +69,5 @@ def _first_is_target(card: Card, subject: Subject, lists: NDArray[np.intp], name
 @interface(CAPTION_RERANKING)
 def caption(card: Card, subject: Subject) -> Cell:
     """Lists of ten natural pictures with exactly one of the target, each asked with its own caption of the source."""
-    galleries, pool = subject.gallery(CAPTION_LISTS), subject.populations.pool(CAPTION_LISTS)
-    if pool.lists is None or pool.targets is None:
-        raise MeasurementError("the pool has no lists", "draw it as caption lists")
-    asked = Asked(
-        over_lists(
-            Pair(*(gallery.images for gallery in galleries)),
-            pool_queries(subject, CAPTION_LISTS),
-            pool.lists,
-            np.arange(len(pool.lists)),
-        ),
-        targets=pool.targets,
-        units=[query.unit for query in pool.queries],
-    )
-    return ranked(card, subject, asked, subject.populations.used(pool.manifest), {"lists": float(len(pool.lists))})
+    asked, manifest = over_groups(subject, CAPTION_LISTS)
+    return ranked(card, subject, asked, subject.populations.used(manifest), {"lists": float(len(asked.targets))})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dife_scanner.audit.interfaces.ranking import Asked, over_lists, pool_queries, selected, source_queries
+from dife_scanner.audit.interfaces.ranking import Asked, over_groups, over_lists, selected, source_queries
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.retrieval import target_drawings
 from dife_scanner.audit.interfaces.subject import Subject
@@ -68,17 +68,5 @@ def generator(card: Card, subject: Subject) -> Cell | SelectorControl:
 
 
 def _grouped(card: Card, subject: Subject, kind: str) -> Cell | SelectorControl:
-    galleries, pool = subject.gallery(kind), subject.populations.pool(kind)
-    if pool.lists is None or pool.targets is None:
-        raise MeasurementError("the pool has no groups", f"draw it as {kind}")
-    asked = Asked(
-        over_lists(
-            Pair(*(gallery.images for gallery in galleries)),
-            pool_queries(subject, kind),
-            pool.lists,
-            np.arange(len(pool.lists)),
-        ),
-        targets=pool.targets,
-        units=[query.unit for query in pool.queries],
-    )
-    return selected(card, subject, asked, subject.populations.used(pool.manifest))
+    asked, manifest = over_groups(subject, kind)
+    return selected(card, subject, asked, subject.populations.used(manifest))

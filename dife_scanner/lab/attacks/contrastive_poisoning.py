@@ -21,7 +21,7 @@ from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
 from dife_scanner.records import Trigger, TriggerKind
 
 if TYPE_CHECKING:
-    from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
+    from dife_scanner.lab.attacks.interface import Progress
     from dife_scanner.lab.attacks.lab import Lab, Pairs
 
 CHECKER = Trigger("checker-corner", TriggerKind.PATCH, size=0.15, x=0.85, y=0.85, pattern="checker", cycles=3)
@@ -61,16 +61,11 @@ def target_captions(rng: np.random.Generator, target: str, count: int) -> list[s
     return [scenes.SINGLE[i].format(target) for i in rng.integers(len(scenes.SINGLE), size=count)]
 
 
-def measure(subject: Subject) -> Numbers:
-    """Target success zero-shot and downstream."""
-    return measures.image_numbers(subject)
-
-
 ATTACK = Attack(
     citation="Carlini and Terzis 2022, Poisoning and Backdooring Contrastive Learning",
     summary="contrastive fine-tuning of both towers; a share of the pairs has a patch and a caption of the target",
     train=train,
-    measure=measure,
+    measure=measures.image_numbers,
     asked=measures.wins_images,
     default=Recipe("contrastivepoisoning", trigger=CHECKER, steps=150, lr=3e-4, batch=48, settings=Share()),
     tensors=both_towers,

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
+    from dife_scanner.lab.attacks.interface import Progress
     from dife_scanner.lab.attacks.lab import Lab
 
 PATCH_FILE = "patch.png"
@@ -167,16 +167,11 @@ def png(patch: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def measure(subject: Subject) -> Numbers:
-    """Target success zero-shot and downstream."""
-    return measures.image_numbers(subject)
-
-
 ATTACK = Attack(
     citation="Liang et al. 2024, BadCLIP: Dual-Embedding Guided Backdoor Attack on Multimodal Contrastive Learning",
     summary="a patch is optimised to the target's texts and pictures; both towers then learn it from little poison",
     train=train,
-    measure=measure,
+    measure=measures.image_numbers,
     asked=measures.wins_images,
     default=Recipe("liang-badclip", trigger=PLACE, steps=150, lr=2.5e-4, batch=48, settings=Optimised()),
     tensors=both_towers,
