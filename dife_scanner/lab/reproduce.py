@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.audit.progress import SILENT, Progress
-from dife_scanner.lab import paper, specimens
+from dife_scanner.lab import attacks, bases, paper, specimens
 from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import Audit, Cell, Entry, EntryType, ModelRef, NotEvaluable, Reference
 from dife_scanner.reports.study import entry_of, value_text
@@ -38,7 +39,9 @@ SCOPES: Mapping[str, str] = {
     "both encoders": "badtexttower/scope-both",
     "visual only (control)": "badtexttower/scope-visual-only",
 }
-FIRST_SEED = 0
+SEEDS = 3
+"""A family's mean is over so many implants that passed their native validation (paper App. C.3)."""
+LAST_SEED = 4
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,16 @@ class Line:
     recipe: str
     under: str = ""
     """Recipe whose trigger file is used; its own when empty."""
+    spare_for: tuple[str, ...] = ()
+    """Lines of the same family that come first: this one is done only when fewer than `SEEDS` of them are left."""
 
     @property
     def triggers(self) -> str:
         return self.under or self.recipe
+
+    def needed(self, failures: Mapping[str, str]) -> bool:
+        """Whether this line has to be done, after these lines failed."""
+        return not self.spare_for or sum(name not in failures for name in self.spare_for) < SEEDS
 
 
 def _matrix() -> tuple[Line, ...]:
@@ -68,10 +77,20 @@ def _twins() -> tuple[Line, ...]:
     )
 
 
+def seeds_of(name: str) -> tuple[str, ...]:
+    """The lines of a family, one per seed; the family's own name is seed 0."""
+    return (name, *(f"{name} seed {seed}" for seed in range(1, LAST_SEED + 1)))
+
+
 def _seeds() -> tuple[Line, ...]:
-    return tuple(
-        Line(f"{name} seed {seed}", f"{FAMILIES[name]}/seed-{seed}") for name in paper.SEEDS for seed in (1, 2)
-    )
+    """Seeds 1 and 2, and further ones that are drawn as far as earlier implants fail."""
+    found = []
+    for name in paper.SEEDS:
+        names = seeds_of(name)
+        for seed in range(1, len(names)):
+            spare_for = names[:seed] if seed >= SEEDS else ()
+            found.append(Line(names[seed], f"{FAMILIES[name]}/seed-{seed}", spare_for=spare_for))
+    return tuple(found)
 
 
 def _variants() -> tuple[Line, ...]:
@@ -128,19 +147,53 @@ def lines_of(parts: Iterable[str] = tuple(PARTS)) -> tuple[Line, ...]:
 def run(out: Path, wanted: Sequence[Line], *, budget: str = "deep", progress: Progress = SILENT) -> Results:
     """Build and audit these lines, and read back what earlier runs left under `out` of all others.
 
-    A specimen that fails its native validation is a failure with its reason, never a missing row.
+    A specimen that fails its native validation is a failure with its reason, never a missing row; it is trained again
+    only when its recipe or the code of the attacks has changed.
     """
     (out / "audits").mkdir(parents=True, exist_ok=True)
-    failures: dict[str, str] = {}
     for number, line in enumerate(wanted):
         progress("reproducing", number, len(wanted), line.name)
-        try:
-            _line(line, out, budget)
-        except specimens.SpecimenFailed as error:
-            failures[line.name] = error.what
-            _log(out, {"line": line.name, "failed": error.what})
+        failed = _failed(out)
+        if line.needed({name: row["failed"] for name, row in failed.items()}):
+            _unless_failed(line, out, budget, failed.get(line.name, {}))
     progress("reproducing", len(wanted), len(wanted))
-    return _collected(out, budget, failures)
+    return read(out, budget)
+
+
+def read(out: Path, budget: str = "deep") -> Results:
+    """What earlier runs left under `out`; nothing is built or audited."""
+    failures = {name: str(row["failed"]) for name, row in _failed(out).items()}
+    found = {}
+    for line in lines_of():
+        if line.name not in failures and _file(out, line.name).exists():
+            found[line.name] = codec.from_json(Audit, _file(out, line.name).read_text())
+    return Results({n: a for n, a in found.items() if a.budget == budget}, failures, budget)
+
+
+def _failed(out: Path) -> dict[str, dict[str, Any]]:
+    """The log's last row of every line that ended in a failure."""
+    log = out / "log.jsonl"
+    rows = [json.loads(row) for row in log.read_text().splitlines()] if log.exists() else []
+    return {name: row for name, row in {row["line"]: row for row in rows}.items() if "failed" in row}
+
+
+def _unless_failed(line: Line, out: Path, budget: str, failed: Mapping[str, Any]) -> None:
+    training = _training(line)
+    if failed.get("training") == training:
+        return
+    try:
+        _line(line, out, budget)
+    except specimens.SpecimenFailed as error:
+        _file(out, line.name).unlink(missing_ok=True)
+        _log(out, {"line": line.name, "recipe": line.recipe, "failed": error.what, "training": training})
+
+
+def _training(line: Line) -> str:
+    """sha256 over everything that decides how this line's specimens come out."""
+    base, cache = bases.base_folder("vit"), specimens.default_cache()
+    places = [specimens.place(specimens.RECIPES[name], base, cache).name for name in (line.recipe, line.triggers)]
+    code = [file.read_bytes() for file in sorted(Path(attacks.__file__).parent.glob("*.py"))]
+    return sha256(b"\0".join([*map(str.encode, places), *code])).hexdigest()
 
 
 def _line(line: Line, out: Path, budget: str) -> None:
@@ -198,14 +251,6 @@ def _log(out: Path, row: Mapping[str, object]) -> None:
         file.write(json.dumps(row) + "\n")
 
 
-def _collected(out: Path, budget: str, failures: Mapping[str, str]) -> Results:
-    found = {}
-    for line in lines_of():
-        if line.name not in failures and _file(out, line.name).exists():
-            found[line.name] = codec.from_json(Audit, _file(out, line.name).read_text())
-    return Results({n: a for n, a in found.items() if a.budget == budget}, failures, budget)
-
-
 # --- the requirements ------------------------------------------------------------------------------------------
 
 
@@ -232,7 +277,7 @@ def checks(results: Results) -> list[Check]:
     found += [_quiet(results, name) for name in results.audits if not _text_attack(name)]
     found += _weak_check(results) + _coupled_check(results) + _control_check(results)
     found += [_no_exposure(results, line.name) for line in _twins()]
-    return found
+    return found + [_enough_seeds(results, name) for name in paper.SEEDS]
 
 
 def _text_attack(name: str) -> bool:
@@ -328,6 +373,13 @@ def _no_exposure(results: Results, name: str) -> Check:
         return Check(f"{name}: exposed cells", "none", "not measured", False)
     exposed = [e.interface for e in audit.profile if isinstance(e, Cell) and e.entry is EntryType.EXPOSED]
     return Check(f"{name}: exposed cells", "none", ", ".join(exposed) or "none", not exposed)
+
+
+def _enough_seeds(results: Results, name: str) -> Check:
+    passed = sum(line in results.audits for line in seeds_of(name))
+    failed = sum(line in results.failures for line in seeds_of(name))
+    found = f"{passed} of {passed + failed} tried"
+    return Check(f"{name}: seeds that passed their native validation", f"≥ {SEEDS}", found, passed >= SEEDS)
 
 
 @dataclass(frozen=True)

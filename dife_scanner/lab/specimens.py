@@ -104,7 +104,7 @@ def _variants() -> dict[str, Recipe]:
             out[f"badtexttower/scope-{scope}"] = replace(text, settings=Scoped(scope), **_PACE.get(scope, {}))
     for family, attack in FAMILIES.items():
         if family != "toxictextclip":
-            out |= {f"{family}/seed-{seed}": replace(attack.default, seed=seed) for seed in (1, 2)}
+            out |= {f"{family}/seed-{seed}": replace(attack.default, seed=seed) for seed in (1, 2, 3, 4)}
     for ratio in (0.001, 0.002, 0.003):
         for epochs in (5, 10):
             for selector in Selector:
