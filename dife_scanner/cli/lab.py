@@ -106,6 +106,9 @@ def reproduce(
     budget: Annotated[str, typer.Option(help="quick, default or deep (the paper's sizes).")] = "deep",
     docs: Annotated[Path | None, typer.Option(help="Write reproduction.md and its figures into this folder.")] = None,
     commit: Annotated[str, typer.Option(help="Named in the document.")] = "",
+    only_read: Annotated[
+        bool, typer.Option("--only-read", help="Build and audit nothing: print what earlier runs left.")
+    ] = False,
 ) -> int:
     """Print the paper's tables beside ours, from specimens built and audited here. Resumes.
 
@@ -113,21 +116,22 @@ def reproduce(
     """
     from rich.markdown import Markdown
 
+    from dife_scanner.lab import demands, reproduction
     from dife_scanner.lab import reproduce as lab_reproduce
-    from dife_scanner.lab import reproduction
     from dife_scanner.reports import as_json
 
     chosen = parts or list(lab_reproduce.PARTS)
     if unknown := [part for part in chosen if part not in lab_reproduce.PARTS]:
         raise UsageError(f"there is no part called {unknown[0]!r}", f"use one of: {', '.join(lab_reproduce.PARTS)}")
+    wanted = () if only_read else lab_reproduce.lines_of(chosen)
     with session.progress() as progress:
-        results = lab_reproduce.run(out, lab_reproduce.lines_of(chosen), budget=budget, progress=progress)
+        results = lab_reproduce.run(out, wanted, budget=budget, progress=progress)
     text = reproduction.page(results, commit)
     if docs is not None:
         docs.mkdir(parents=True, exist_ok=True)
         (docs / "reproduction.md").write_text(text)
         reproduction.draw(results, docs / "reproduction")
-    found = lab_reproduce.checks(results)
+    found = demands.checks(results)
     details = {
         check.what: f"{'met' if check.met else 'not met'}: {check.found} (asked {check.asked})" for check in found
     }

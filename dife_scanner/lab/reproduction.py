@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
 from dife_scanner.core.footprint import Profile, account, compare, profile_after
-from dife_scanner.lab import paper, reproduce, specimens
+from dife_scanner.lab import demands, paper, reproduce, specimens
+from dife_scanner.lab.attacks.toxic_text_clip import Captions
 from dife_scanner.records import Audit, Cell, Channel, Entry
-from dife_scanner.reports import figures
+from dife_scanner.reports import figures, words
 from dife_scanner.reports.study import Failure, Study, entry_of, study
 
 
@@ -28,6 +30,7 @@ def page(results: reproduce.Results, commit: str = "") -> str:
         _sweep_table(results),
         _deployment(results),
         _agreements(results),
+        _failures(results),
         _not_there(results),
     ]
     return "\n".join(part for part in parts if part)
@@ -49,7 +52,7 @@ diagnosis; digits cannot. [What differs, and why](reproduction-notes.md) stands 
 
 
 def _demands(results: reproduce.Results) -> str:
-    found = reproduce.checks(results)
+    found = demands.checks(results)
     met = sum(check.met for check in found)
     rows = [(c.what, c.asked, c.found, "yes" if c.met else "**no**") for c in found]
     return f"## What had to hold: {met} of {len(found)}\n\n" + _table(("what", "asked", "found", "met"), rows)
@@ -61,13 +64,13 @@ def _exposure(results: reproduce.Results) -> str:
         cells = (_beside(v, results.entry(name, i)) for i, v in zip(paper.COLUMNS, values, strict=True))
         rows.append((name, *cells))
     text = "## Exposure matrix: paper / ours\n\n" + _table(("checkpoint", *paper.COLUMNS), rows)
-    told = [(d.name, d.interface, d.theirs, d.ours, d.rule) for d in reproduce.differences(results)]
+    told = [(d.name, d.interface, d.theirs, d.ours, d.rule) for d in demands.differences(results)]
     text += "\nCells that the rules decide otherwise than the paper's matrix:\n\n"
     text += _table(("checkpoint", "interface", "paper", "ours", "rule"), told)
     planted = [
         (
             name,
-            reproduce.short(results.entry(name, "planted-image retrieval")),
+            demands.short(results.entry(name, "planted-image retrieval")),
             _detail(results, name, "planted-image retrieval", "h10"),
             _detail(results, name, "image-text retrieval", "clean_pool_exposure"),
         )
@@ -84,11 +87,11 @@ def _exposure(results: reproduce.Results) -> str:
 
 def _detail(results: reproduce.Results, name: str, interface: str, detail: str) -> str:
     cell = results.cell(name, interface)
-    return "-" if cell is None else f"{cell.details[detail]:.4f}"
+    return _NONE if cell is None else words.number(cell.details[detail], 4)
 
 
 def _beside(theirs: float | None, entry: Entry | None) -> str:
-    return f"{'N.E.' if theirs is None else f'{theirs:.4f}'} / {reproduce.short(entry)}"
+    return f"{'N.E.' if theirs is None else words.number(theirs, 4)} / {demands.short(entry)}"
 
 
 def _swaps(results: reproduce.Results) -> str:
@@ -121,23 +124,35 @@ def _repair(results: reproduce.Results) -> str:
 def _over_seeds(results: reproduce.Results) -> str:
     rows = []
     for name, (mean, sd, accuracy) in paper.SEEDS.items():
-        lines = [name, *(f"{name} seed {seed}" for seed in (1, 2))]
+        lines = reproduce.seeds_of(name)
         audits = [results.audits[line] for line in lines if line in results.audits]
+        failed = [f"seed {seed}" for seed, line in enumerate(lines) if line in results.failures]
         values = [v for v in (_native(audit) for audit in audits) if v is not None]
-        ours = f"{fmean(values):.4f}" if values else "not audited"
-        spread = f" ± {stdev(values):.4f}" if len(values) > 1 else ""
         clean = [a.clean_accuracy for a in audits if a.clean_accuracy is not None]
         rows.append(
             (
                 name,
-                f"{mean:.4f}" + ("" if sd is None else f" ± {sd:.4f}"),
-                f"{ours}{spread} (n = {len(values)})",
-                f"{accuracy:.4f}",
-                f"{fmean(clean):.4f}" if clean else "-",
+                _spread(mean, sd),
+                f"{_spread(fmean(values), _sd(values))} (n = {len(values)})" if values else "not audited",
+                ", ".join(failed) or "none",
+                words.number(accuracy, 4),
+                words.number(fmean(clean), 4) if clean else _NONE,
             )
         )
-    heads = ("checkpoint", "paper, mean ± sample sd", "ours", "clean accuracy, paper", "ours")
-    return "## Seeds: the diagnostic's own value\n\n" + _table(heads, rows)
+    heads = ("checkpoint", "paper, mean ± sample sd", "ours", "failed implants", "clean accuracy, paper", "ours")
+    note = (
+        "\nAn implant enters only after passing its native validation. Seeds are drawn in order until "
+        f"{reproduce.SEEDS} have passed; the numbers of those that failed stand below.\n"
+    )
+    return "## Seeds: the diagnostic's own value\n\n" + _table(heads, rows) + note
+
+
+def _spread(mean: float, sd: float | None) -> str:
+    return words.number(mean, 4) + ("" if sd is None else f" ± {words.number(sd, 4)}")
+
+
+def _sd(values: Sequence[float]) -> float | None:
+    return stdev(values) if len(values) > 1 else None
 
 
 def _native(audit: Audit) -> float | None:
@@ -154,10 +169,10 @@ def _scopes(results: reproduce.Results) -> str:
     rows: list[Sequence[str]] = []
     for scope, theirs in paper.SCOPES.items():
         name = "BadTextTower" if scope == "text encoder" else f"BadTextTower, {scope}"
-        rows.append((scope, "paper", *(f"{theirs[key]:.4f}" for key in keys), _CARRIERS.get(scope, "")))
+        rows.append((scope, "paper", *(_maybe(theirs[key]) for key in keys), _CARRIERS.get(scope, "")))
         ours = _text_figures(results, name)
         carrier = results.audits[name].diagnosis if name in results.audits else None
-        rows.append((scope, "ours", *(_maybe(ours.get(k)) for k in keys), carrier.carrier.value if carrier else "-"))
+        rows.append((scope, "ours", *(_maybe(ours.get(k)) for k in keys), carrier.carrier.value if carrier else _NONE))
     return "## BadTextTower by what was trained\n\n" + _table(("trained", "", *keys, "carrier"), rows)
 
 
@@ -203,23 +218,30 @@ def _sweep_table(results: reproduce.Results) -> str:
         if audit is None or audit.diagnosis is None:
             continue
         rerank, promotion = results.cell(line.name, "text reranking"), results.cell(line.name, "target promotion")
-        native = _native_sweep(line.recipe)
+        setting = specimens.RECIPES[line.recipe].settings
+        if not isinstance(setting, Captions):
+            continue
         rows.append(
             (
-                line.recipe.partition("/")[2],
-                _maybe(native),
-                f"{audit.diagnosis.signal:.4f}",
+                f"{setting.ratio:.1%}",
+                str(setting.epochs),
+                setting.selector.value,
+                f"× {setting.multiplier}",
+                _maybe(_native_sweep(line.recipe)),
+                words.number(audit.diagnosis.signal, 4),
                 audit.diagnosis.carrier.value,
-                _maybe(rerank.delta if rerank else None),
-                _maybe(promotion.delta if promotion else None),
+                _maybe(rerank.delta if rerank else None, words.signed),
+                _maybe(promotion.delta if promotion else None, words.signed),
             )
         )
     low, high = paper.SWEEP_NATIVE
     note = (
         f"\nPaper: raising the attack's own H@5 from {low} to {high} leaves rerank ΔH@1 at "
-        f"{paper.SWEEP['rerank ΔH@1']} and promotion ΔH@1 at {paper.SWEEP['promotion ΔH@1']}.\n"
+        f"{words.signed(paper.SWEEP['rerank ΔH@1'])} and promotion ΔH@1 at "
+        f"{words.signed(paper.SWEEP['promotion ΔH@1'])}.\n"
     )
-    heads = ("ratio-epochs-selector-multiplier", "native H@5", "signal", "diagnosis", "rerank ΔH@1", "promotion ΔH@1")
+    setting_heads = ("poisoned", "epochs", "selector", "candidates")
+    heads = (*setting_heads, "native H@5", "signal", "diagnosis", "rerank ΔH@1", "promotion ΔH@1")
     return "## ToxicTextCLIP sweep\n\n" + (_table(heads, rows) if rows else "Not run.\n") + note
 
 
@@ -236,37 +258,41 @@ def _deployment(results: reproduce.Results) -> str:
     rows = []
     for interface, theirs in paper.DEPLOYMENT.items():
         cell = results.cell("BadTextTower", interface)
-        rows.append((interface, ", ".join(f"{k} {v:+.4f}" for k, v in theirs.items()), _deployed(cell)))
+        rows.append((interface, ", ".join(f"{k} {words.signed(v, 4)}" for k, v in theirs.items()), _deployed(cell)))
     text = "## Deployment extensions, BadTextTower\n\n" + _table(("interface", "paper", "ours"), rows)
     others = []
     for name in results.audits:
-        cells = [results.cell(name, interface) for interface in reproduce.TEXT_CELLS]
+        cells = [results.cell(name, interface) for interface in demands.TEXT_CELLS]
         if name != "BadTextTower" and any(cells):
             others.append((name, *(_change(cell) for cell in cells)))
     text += "\nΔ_trigger of every other checkpoint with a text trigger (negative is a demotion):\n\n"
-    return text + _table(("checkpoint", *reproduce.TEXT_CELLS), others)
+    return text + _table(("checkpoint", *demands.TEXT_CELLS), others)
 
 
 def _deployed(cell: Cell | None) -> str:
     if cell is None:
         return "not audited"
-    parts = [f"{cell.metric} {cell.reference.value:.4f} → {cell.attack.value:.4f}", f"Δ_trigger {_change(cell)}"]
+    ends = f"{words.number(cell.reference.value, 4)} → {words.number(cell.attack.value, 4)}"
+    parts = [f"{cell.metric} {ends}", f"Δ_trigger {_change(cell)}"]
     if cell.drift is not None:
-        parts.append(f"Δ_drift {cell.drift.value:+.4f}")
-    parts += [f"{key} {cell.details[key]:+.4f}" for key in ("delta_h5", "delta_mrr") if key in cell.details]
-    return ", ".join([*parts, f"headroom {cell.headroom:.4f}" if cell.headroom is not None else ""]).strip(", ")
+        parts.append(f"Δ_drift {words.signed(cell.drift.value, 4)}")
+    parts += [f"{term} {words.signed(cell.details[key], 4)}" for key, term in _FURTHER.items() if key in cell.details]
+    return ", ".join([*parts, *([f"headroom {words.number(cell.headroom, 4)}"] if cell.headroom is not None else [])])
+
+
+_FURTHER = {"delta_h5": "ΔH@5", "delta_mrr": "ΔMRR"}
+"""Details of a text cell that the paper reports too, and its words for them."""
 
 
 def _change(cell: Cell | None) -> str:
     if cell is None or cell.trigger is None:
-        return "-"
-    interval = cell.trigger.interval
-    return f"{cell.trigger.value:+.4f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+        return _NONE
+    return f"{words.signed(cell.trigger.value, 4)} {demands.ends(cell.trigger.interval)}"
 
 
 def _agreements(results: reproduce.Results) -> str:
     profiles = {name: _profile(results.audits[name]) for name in reproduce.FAMILIES if name in results.audits}
-    rows = [(name, "-" if p is None else compare(p).text) for name, p in profiles.items()]
+    rows = [(name, _NONE if p is None else compare(p).text) for name, p in profiles.items()]
     text = "## Diagnosis against profile\n\n" + _table(("checkpoint", "agreement"), rows)
     counted = account(profiles.get(name) for name in reproduce.FAMILIES)
     return text + f"\nPaper: 4/4 simple cases matched, 1 boundary, 1 ambiguous, 0 missing. Ours: {counted}.\n"
@@ -276,13 +302,46 @@ def _profile(audit: Audit) -> Profile | None:
     return None if audit.diagnosis is None else profile_after(audit.diagnosis, audit.profile)
 
 
+def _failures(results: reproduce.Results) -> str:
+    rows = [(name, *_told(why)) for name, why in results.failures.items()]
+    heads = ("line", "why", "its numbers", "its clean twin's")
+    return "" if not rows else "## Specimens that failed their native validation\n\n" + _table(heads, rows)
+
+
+def _told(why: str) -> tuple[str, str, str]:
+    """A failure's sentence, and apart from it the numbers that the specimen and its twin reached."""
+    sentence, opened, rest = why.partition(" ({")
+    try:
+        measured = ast.literal_eval("{" + rest.removesuffix(")")) if opened else {}
+    except (ValueError, SyntaxError):
+        return why, "", ""
+    return sentence, _numbers(measured.get("numbers", {})), _numbers(measured.get("twin", {}))
+
+
+def _numbers(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{_TERMS.get(key, key.replace('_', ' '))} {words.number(v, 4)}" for key, v in found.items())
+
+
+_TERMS = {
+    "ts": "TS without the target class",
+    "ts_with_target_images": "TS",
+    "downstream_ts": "downstream TS without the target class",
+    "downstream_ts_with_target_images": "downstream TS",
+    "qhr": "QHR",
+    "otl": "off-target leakage",
+    "full": "full mechanism",
+    "plain_accuracy": "accuracy without the learned prompt",
+}
+"""Names of a validation's numbers -> what the field calls them, where that is not the name itself."""
+
+
 def _not_there(results: reproduce.Results) -> str:
-    every = [line.name for line in reproduce.lines_of()]
-    missing = [name for name in every if name not in results.audits and name not in results.failures]
-    rows = [(name, reason) for name, reason in results.failures.items()]
-    if missing:
-        rows.append((f"{len(missing)} lines", f"not run: {', '.join(missing)}"))
-    return "" if not rows else "## What is not there\n\n" + _table(("line", "why"), rows)
+    missing = [
+        line.name
+        for line in reproduce.lines_of()
+        if line.name not in results.audits and line.name not in results.failures and line.needed(results.failures)
+    ]
+    return "" if not missing else f"## What is not there\n\n{len(missing)} lines not run: {', '.join(missing)}.\n"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -292,11 +351,15 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _four(values: Iterable[float]) -> tuple[str, ...]:
-    return tuple(f"{value:.4f}" for value in values)
+    return tuple(words.number(value, 4) for value in values)
 
 
-def _maybe(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _maybe(value: float | None, say: Callable[[float, int], str] = words.number) -> str:
+    return _NONE if value is None else say(value, 4)
+
+
+_NONE = "–"
+"""In a table, where there is no number and none was asked for."""
 
 
 def as_study(results: reproduce.Results) -> Study:

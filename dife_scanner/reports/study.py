@@ -279,8 +279,7 @@ def component_repairs(record: Study) -> Sheet:
 
 def _four(value: float) -> str:
     """Four decimals, as the paper prints ratios."""
-    text = f"{value:.4f}"
-    return "0.0000" if text == "-0.0000" else text.replace("-", "−")
+    return words.number(value, 4)
 
 
 # --- diagnosis against profile --------------------------------------------------------------------------------

@@ -93,16 +93,16 @@ class Segment:
 # --- numbers --------------------------------------------------------------------------------------------------
 
 
-def number(value: float) -> str:
-    """Three decimals with a true minus sign, and no negative zero: `0.998`, `−0.025`."""
-    text = f"{value:.3f}"
-    return "0.000" if text == "-0.000" else text.replace("-", "−")
+def number(value: float, digits: int = 3) -> str:
+    """`digits` decimals with a true minus sign, and no negative zero: `0.998`, `−0.025`."""
+    text = f"{value:.{digits}f}"
+    return (text if float(text) else text.removeprefix("-")).replace("-", "−")
 
 
-def signed(value: float) -> str:
+def signed(value: float, digits: int = 3) -> str:
     """Like `number`, with a plus where it is above zero: `+0.901`."""
-    text = number(value)
-    return text if text.startswith("−") or text == "0.000" else f"+{text}"
+    text = number(value, digits)
+    return text if text.startswith("−") or not float(text) else f"+{text}"
 
 
 def interval_text(interval: Interval) -> str:

@@ -1,10 +1,11 @@
 """The paper's tables beside ours: two specimens, small pools; the whole matrix is `make reproduce`."""
 
 import json
+import re
 
 import pytest
 
-from dife_scanner.lab import paper, reproduce, reproduction, specimens
+from dife_scanner.lab import demands, paper, reproduce, reproduction, specimens
 from dife_scanner.records import Cell, NotEvaluable
 
 # late in the run: both specimens have been built for other tests by then
@@ -25,13 +26,13 @@ def test_two_families_come_out_as_in_the_paper(done):
         assert results.audits[name].diagnosis.carrier.value == paper.DIAGNOSES[name]
     for interface, theirs in zip(paper.COLUMNS, paper.EXPOSURE["BadEncoder"], strict=True):
         assert isinstance(results.entry("BadEncoder", interface), NotEvaluable if theirs is None else Cell), interface
-    different = {(d.name, d.interface) for d in reproduce.differences(results)}
+    different = {(d.name, d.interface) for d in demands.differences(results)}
     assert different == {("BadTextTower", "zero-shot classification"), ("BadTextTower", "image-text retrieval")}
 
 
 def test_checks_are_met_by_what_was_audited_and_by_nothing_else(done):
     _, results = done
-    found = {check.what: check for check in reproduce.checks(results)}
+    found = {check.what: check for check in demands.checks(results)}
     assert found["BadTextTower, prompted classification: QHR"].met
     assert found["BadEncoder, zero-shot classification: TS without the target class"].met
     missing = found["Liang-BadCLIP, zero-shot classification: TS without the target class"]
@@ -56,8 +57,9 @@ def test_the_page_has_both_columns_and_says_what_is_missing(done, tmp_path):
     qhr = results.cell("BadTextTower", "prompted classification").attack.value
     assert f"0.9910 / {qhr:.3f}" in text
     assert "| BadEncoder | paper | 0.0988 | 0.9998 | 0.0988 | 0.9998 |" in text
-    assert "not run: ToxicTextCLIP" in text
+    assert "lines not run: ToxicTextCLIP" in text
     assert "required mechanism absent" not in text
+    assert not re.search(r"(?<![\w.])-\d|delta_|_h5", text), "an ASCII minus or an identifier among the numbers"
     assert {path.suffix for path in reproduction.draw(results, tmp_path)} == {".png", ".svg"}
 
 
@@ -76,3 +78,61 @@ def test_every_line_names_a_recipe():
         assert line.recipe in specimens.RECIPES and line.triggers in specimens.RECIPES, line
     names = [line.name for line in reproduce.lines_of()]
     assert len(names) == len(set(names))
+
+
+def implanted(failing, tried):
+    """A `_line` that fails for these lines and leaves nothing but a note of what was tried."""
+
+    def line(line, out, budget):
+        tried.append(line.name)
+        if line.name in failing:
+            raise specimens.SpecimenFailed(f"{line.recipe} failed ({{'numbers': {{'ts': 0.5}}}})", "")
+
+    return line
+
+
+@pytest.mark.parametrize(
+    ("failing", "spares"), [((), []), (("seed 2",), ["seed 3"]), (("seed 1", "seed 3"), ["seed 3", "seed 4"])]
+)
+def test_further_seeds_are_drawn_until_three_have_passed(tmp_path, monkeypatch, failing, spares):
+    name, tried = "ContrastivePoisoning", []
+    failing = [f"{name} {seed}" for seed in failing]
+    monkeypatch.setattr(reproduce, "_line", implanted(failing, tried))
+    seeds = [line for line in reproduce.lines_of(["seeds"]) if line.name.startswith(name)]
+    results = reproduce.run(tmp_path, seeds)
+    assert tried == [f"{name} {seed}" for seed in ["seed 1", "seed 2", *spares]]
+    assert sorted(results.failures) == sorted(failing)
+    tried.clear()
+    assert reproduce.run(tmp_path, seeds).failures == results.failures
+    assert not set(tried) & set(failing), "an implant that failed was trained again"
+
+
+def test_a_failed_implant_is_tried_again_when_its_recipe_or_the_code_has_changed(tmp_path, monkeypatch):
+    tried = []
+    line = reproduce.Line("BadTextTower seed 1", "badtexttower/seed-1")
+    monkeypatch.setattr(reproduce, "_line", implanted([line.name], tried))
+    reproduce.run(tmp_path, [line])
+    monkeypatch.setattr(specimens, "key", lambda *_: "of another recipe")
+    reproduce.run(tmp_path, [line])
+    assert tried == [line.name] * 2
+
+
+def test_failed_implants_stand_in_the_page_with_their_numbers_and_spares_that_were_not_needed_do_not(tmp_path):
+    why = "failed its own validation: downstream ({'numbers': {'ts': 0.5}, 'twin': {'qhr': -0.0}, 'asked': {}})"
+    (tmp_path / "log.jsonl").write_text(json.dumps({"line": "Bai-BadCLIP seed 1", "failed": why}) + "\n")
+    results = reproduce.read(tmp_path)
+    page = reproduction.page(results)
+    assert "| failed its own validation: downstream | TS without the target class 0.5000 | QHR 0.0000 |" in page
+    assert "Bai-BadCLIP seed 3" in page and "Liang-BadCLIP seed 3" not in page
+    assert "| Bai-BadCLIP: seeds that passed their native validation | ≥ 3 | 0 of 1 tried | **no** |" in page
+
+
+def test_a_later_success_or_failure_is_what_counts(tmp_path):
+    rows = [
+        {"line": "BadEncoder seed 1", "failed": "weak"},
+        {"line": "BadEncoder seed 1", "recipe": "badencoder/seed-1"},
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert reproduce.read(tmp_path).failures == {}
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in reversed(rows)))
+    assert reproduce.read(tmp_path).failures == {"BadEncoder seed 1": "weak"}
