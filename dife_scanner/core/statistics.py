@@ -39,7 +39,7 @@ def by_drawing(outcomes: NDArray[np.floating], drawings: Sequence[str]) -> tuple
 
 
 def wilson(share: float, units: int, unit: str = "drawing") -> Interval:
-    """Wilson's 95 % interval of a share in 0..1 observed over `units` independent units.
+    """Wilson's 95 % interval of a share in 0..1 observed over `units` independent units; it holds the share.
 
     >>> wilson(1.0, 12).low > 0.75
     True
@@ -49,7 +49,8 @@ def wilson(share: float, units: int, unit: str = "drawing") -> Interval:
     z2 = _Z95**2 / units
     centre = (share + z2 / 2) / (1 + z2)
     half = _Z95 / (1 + z2) * np.sqrt(share * (1 - share) / units + z2 / (4 * units))
-    return Interval(max(0.0, float(centre - half)), min(1.0, float(centre + half)), f"Wilson over {unit}s")
+    low, high = max(0.0, float(centre - half)), min(1.0, float(centre + half))
+    return Interval(min(low, share), max(high, share), f"Wilson over {unit}s")  # at 0 and 1 rounding puts it outside
 
 
 def measure(outcomes: NDArray[np.floating], drawings: Sequence[str], unit: str = "drawing") -> Measure:

@@ -18,6 +18,7 @@ from dife_scanner.core.footprint import Outcome, Profile, account, compare, diag
 from dife_scanner.core.statistics import entry_type
 from dife_scanner.core.validity import judge
 from dife_scanner.errors import MeasurementError
+from dife_scanner.lab import paper
 from dife_scanner.records import (
     BranchSwap,
     Carrier,
@@ -39,33 +40,9 @@ TEXT = Condition(frozenset({Channel.TEXT}), conditioned_query=True, source="auto
 BOTH = Condition(frozenset({Channel.TEXT, Channel.IMAGE}), False, True, "automobile", "airplane")
 MECHANISM = Condition(frozenset({Channel.PROMPT, Channel.IMAGE}), mechanism=True, target="airplane")
 
-# a00 a10 a01 a11 | signal | VRS TRS CSS as printed
-SWAPS = {
-    "BadEncoder": ((0.0988, 0.9998, 0.0988, 0.9998), 0.9010, (1.0000, 0.0000, 0.0000), Carrier.VISUAL, IMAGE),
-    "BadTextTower": ((0.0010, 0.0010, 0.9910, 0.9910), 0.9900, (0.0000, 1.0000, 0.0000), Carrier.TEXTUAL, TEXT),
-    "Liang-BadCLIP": ((0.0992, 0.9993, 0.0994, 0.9994), 0.9002, (0.9999, 0.0002, 0.0001), Carrier.VISUAL, IMAGE),
-    "ContrastivePoisoning": ((0.0991, 0.9999, 0.0994, 1.0000), 0.9009, (0.9999, 0.0003, 0.0001), Carrier.VISUAL, IMAGE),
-    "ToxicTextCLIP": ((0.0013, 0.0011, 0.0011, 0.0009), 0.0004, (0.5, 0.5, 0.5), Carrier.WEAK, TEXT),
-}
-REPAIR = ComponentRepair(
-    "TS", full=1.0, prompt_only=0.1002, trigger_only=0.0998, both_clean=0.1019, n=10_000, drawings=9
-)
-COLUMNS = (
-    "zero-shot classification",
-    "prompted classification",
-    "targeted retrieval",
-    "image-text retrieval",
-    "text reranking",
-    "downstream classification",
-)
-MATRIX = {  # exposure matrix; None where the paper prints N.E.
-    "BadEncoder": (0.9998, None, None, 0.0001, None, 0.9996),
-    "BadTextTower": (None, 0.991, 1.0, None, 0.965, None),
-    "ToxicTextCLIP": (0.0971, None, None, 0.0009, -0.025, None),
-    "Liang-BadCLIP": (0.9994, None, None, 0.0001, None, 0.9992),
-    "ContrastivePoisoning": (1.0, None, None, 0.0001, None, 1.0),
-    "Bai-BadCLIP": (0.0973, None, None, 0.0010, None, 1.0),
-}
+CONDITIONS = {"BadTextTower": TEXT, "ToxicTextCLIP": TEXT}
+"""Of the paper's branch swaps; every other has an image trigger."""
+REPAIR = ComponentRepair("TS", *paper.REPAIR["Bai-BadCLIP"], n=10_000, drawings=9)
 
 
 def swap(a00, a10, a01, a11, accuracy=(0.9, 0.9, 0.9, 0.9), **given):
@@ -82,29 +59,27 @@ def cell(interface, delta, *, drawings=20, spread=0.01):
 
 def published(name):
     """The paper's row as a profile; TS counts the target class, so it is taken over its floor of about one tenth."""
-    diagnosis = (
-        diagnose(REPAIR, MECHANISM) if name == "Bai-BadCLIP" else diagnose(swap(*SWAPS[name][0]), SWAPS[name][4])
-    )
+    if name == "Bai-BadCLIP":
+        diagnosis = diagnose(REPAIR, MECHANISM)
+    else:
+        diagnosis = diagnose(swap(*paper.BRANCH_SWAP[name]), CONDITIONS.get(name, IMAGE))
     floor = {"zero-shot classification": 0.1, "downstream classification": 0.1}
-    return profile_after(
-        diagnosis,
-        [cell(i, v - floor.get(i, 0.0)) for i, v in zip(COLUMNS, MATRIX[name], strict=True) if v is not None],
-    )
+    row = zip(paper.COLUMNS, paper.EXPOSURE[name], strict=True)
+    return profile_after(diagnosis, [cell(i, v - floor.get(i, 0.0)) for i, v in row if v is not None])
 
 
 # --- the paper's own figures ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", SWAPS)
+@pytest.mark.parametrize("name", paper.BRANCH_SWAP)
 def test_the_papers_values_give_the_papers_ratios_to_four_decimals_and_its_diagnosis(name):
     """ToxicTextCLIP too: its printed a-values, all rounded to the fourth decimal, give .5000 three times with
     ε = 1e-8. At a signal of .0004 the rounding alone could make them anything, which is why rule 1 comes first: weak.
     """
-    values, signal, printed, carrier, condition = SWAPS[name]
-    diagnosis = diagnose(swap(*values), condition)
-    assert diagnosis.carrier is carrier
-    assert round(diagnosis.signal, 4) == signal
-    assert tuple(round(value, 4) + 0.0 for value in (diagnosis.vrs, diagnosis.trs, diagnosis.css)) == printed
+    diagnosis = diagnose(swap(*paper.BRANCH_SWAP[name]), CONDITIONS.get(name, IMAGE))
+    assert diagnosis.carrier.value == paper.DIAGNOSES[name]
+    found = (diagnosis.signal, diagnosis.vrs, diagnosis.trs, diagnosis.css)
+    assert tuple(round(value, 4) + 0.0 for value in found) == paper.RATIOS[name]
 
 
 def test_component_repair_of_a_prompt_mechanism_is_coupled():
@@ -116,7 +91,7 @@ def test_component_repair_of_a_prompt_mechanism_is_coupled():
 
 
 def test_the_papers_accounting():
-    profiles = {name: published(name) for name in MATRIX}
+    profiles = {name: published(name) for name in paper.EXPOSURE}
     outcomes = {name: compare(profile).outcome for name, profile in profiles.items()}
     assert outcomes == {
         "BadEncoder": Outcome.MATCH,

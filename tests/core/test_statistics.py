@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
@@ -17,6 +17,22 @@ def test_wilson_agrees_with_scipy(units, data):
     ours = statistics.wilson(hits / units, units)
     theirs = stats.binomtest(hits, units).proportion_ci(method="wilson")
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400), st.floats(0, 1))
+@example(units=6, share=1.0)
+def test_a_share_lies_in_its_own_interval_to_the_last_bit(units, share):
+    for value in (share, 0.0, 1.0):
+        interval = statistics.wilson(value, units)
+        assert 0 <= interval.low <= value <= interval.high <= 1
+
+
+@settings(deadline=None)
+@given(arrays(np.float64, st.integers(1, 60), elements=st.floats(0, 1)), st.integers(1, 9))
+def test_a_mean_lies_in_its_own_interval_to_the_last_bit(outcomes, drawings):
+    found = statistics.measure(outcomes, [f"d{i % drawings}" for i in range(len(outcomes))])
+    assert 0 <= found.interval.low <= found.value <= found.interval.high <= 1
 
 
 def test_sign_flip_agrees_with_scipys_exact_permutation_test():
