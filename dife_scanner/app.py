@@ -82,7 +82,7 @@ def paths(settings: Settings) -> dict[str, str]:
 
 
 def device(settings: Settings) -> str:
-    from dife_scanner.models.clip import pick_device
+    from dife_scanner.models.device import pick_device
 
     return str(pick_device(settings.device))
 
@@ -121,7 +121,10 @@ def scan_work(
     seed: int = 0,
     data: Data,
 ) -> Work:
-    """How the jobs of one `dife scan` are done. `TriggerFileError` for a trigger whose target no picture shows."""
+    """How the jobs of one `dife scan` are done; data of the user's own is read before the first begins.
+
+    Raises what reading it raises, and `TriggerFileError` for a trigger whose target no picture shows.
+    """
     from dife_scanner.audit.pipeline import check_known
     from dife_scanner.audit.plan import Plan
     from dife_scanner.queue.worker import default_work
@@ -129,6 +132,7 @@ def scan_work(
     plan = Plan(
         tuple(triggers), budget, seed, extensions=data.extensions, pictures=data.pictures, captions=data.captions
     )
+    plan.read()
     check_known(plan, plan.probes().class_names)
     return default_work(settings, plan=plan, reference=reference)
 

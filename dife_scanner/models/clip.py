@@ -20,9 +20,10 @@ from PIL import Image
 from safetensors import safe_open
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
-from dife_scanner.errors import AuditError, Refused, UsageError
+from dife_scanner.errors import AuditError, Refused
 from dife_scanner.models.checks import STEP_COUNTER, Inspection
 from dife_scanner.models.config import ClipConfig, model_arguments
+from dife_scanner.models.device import pick_device
 from dife_scanner.models.intake import StagedFile
 from dife_scanner.models.strict_json import shown
 
@@ -205,18 +206,6 @@ def build(inspection: Inspection, weights: StagedFile, device: str) -> ClipEncod
     model.attn_mask = torch.full((context, context), float("-inf")).triu_(1)
     model = model.eval().requires_grad_(False).to(place)
     return ClipEncoder(model, inspection.config, towers, weights)
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` is the first CUDA device where there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"the device {shown(name)} cannot be used here", "use cpu, cuda, cuda:N or auto") from error
-    return device
 
 
 def read_weights(path: Path, inspection: Inspection) -> Weights:

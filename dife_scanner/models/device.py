@@ -1,0 +1,20 @@
+"""Where models run. Needs torch and nothing else, so that asking costs no more than that."""
+
+from __future__ import annotations
+
+import torch
+
+from dife_scanner.errors import UsageError
+from dife_scanner.models.strict_json import shown
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` is the first CUDA device where there is one, else the CPU. Raises `UsageError`."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"the device {shown(name)} cannot be used here", "use cpu, cuda, cuda:N or auto") from error
+    return device
