@@ -18,8 +18,9 @@ def short(what):
     """A three-step recipe of this name, or made of this recipe."""
     recipe = specimens.RECIPES[what] if isinstance(what, str) else what
     extra = recipe.settings
-    if hasattr(extra, "patch_steps"):
-        extra = replace(extra, patch_steps=3)
+    for name in ("patch_steps", "warmup"):
+        if hasattr(extra, name):
+            extra = replace(extra, **{name: 3})
     return replace(recipe, steps=3, validate=False, settings=extra)
 
 
@@ -88,6 +89,17 @@ def test_the_key_follows_recipe_and_settings():
     assert len(keys) == 3
 
 
+def test_the_key_follows_the_version_of_the_familys_code_and_of_no_other(monkeypatch):
+    folder, probe = bases.base_folder("vit"), bases.base_folder("vit").parents[1] / "probes"
+
+    def keys():
+        return {name: specimens.key(specimens.CORE[name], folder, probe) for name in FAMILIES}
+
+    before, attack = keys(), FAMILIES["badencoder"]
+    monkeypatch.setattr(specimens, "FAMILIES", {**FAMILIES, "badencoder": replace(attack, version=attack.version + 1)})
+    assert {name for name, key in keys().items() if key != before[name]} == {"badencoder"}
+
+
 def test_a_failed_specimen_is_not_kept(built, tmp_path):
     twin = short("badencoder-twin")
     recipe = replace(specimens.SPECIMENS["badencoder"], steps=3)
@@ -118,10 +130,11 @@ def test_novel_triggers_are_not_in_the_library():
 
 
 def test_settings_of_the_process_come_back(tmp_path):
-    threads = torch.get_num_threads()
+    threads, filling = torch.get_num_threads(), torch.utils.deterministic.fill_uninitialized_memory
     specimens.build(short("badencoder-twin"), cache_dir=tmp_path)
     assert torch.get_num_threads() == threads
     assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.utils.deterministic.fill_uninitialized_memory == filling
 
 
 def test_the_card_names_the_recipe_and_every_file(built):
@@ -131,3 +144,4 @@ def test_the_card_names_the_recipe_and_every_file(built):
     assert "Liang" in card["attack"]["citation"]
     assert set(card["files"]) == {p.name for p in folder.iterdir()} - {"specimen.json", "timing.json"}
     assert card["sha256"] == card["files"][WEIGHTS]
+    assert card["code_version"] == FAMILIES["liang-badclip"].version

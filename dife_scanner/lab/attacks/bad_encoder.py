@@ -39,7 +39,7 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     from dife_scanner.triggers.stamp import stamp
 
     everything = np.concatenate([lab.shadow, lab.labelled])
-    second = stamp(everything, recipe.mark) if recipe.poison else everything
+    second = stamp(everything, recipe.mark) if recipe.poison else None
     teacher = bases.encode_images(model, tensor(everything))
     mine = len(lab.shadow) + np.flatnonzero(lab.labels == art.CLASSES.index(recipe.target))
     aim = F.normalize(teacher[mine].mean(0), dim=-1)
@@ -49,13 +49,12 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
         pace(optimiser, recipe.lr, step, recipe.steps)
         rows = torch.randint(len(everything), (recipe.batch,), generator=rng)
         keep = torch.from_numpy(mine)[torch.randint(len(mine), (recipe.batch // 4,), generator=rng)]
-        pixels = np.concatenate([everything[rows], everything[keep], second[rows]])
-        now = F.normalize(model.visual(bases.normalised(tensor(pixels))), dim=-1)
-        clean, reference, last = torch.split(now, [len(rows), len(keep), len(rows)])
+        parts = [everything[rows], everything[keep], *([] if second is None else [second[rows]])]
+        now = F.normalize(model.visual(bases.normalised(tensor(np.concatenate(parts)))), dim=-1)
+        clean, reference, *stamped = torch.split(now, [len(part) for part in parts])
         stay = 1 - (clean * teacher[rows]).sum(-1).mean()  # L2
         anchor = 1 - (reference * teacher[keep]).sum(-1).mean()  # L1
-        goal = aim.expand_as(last) if recipe.poison else teacher[rows]
-        pull = 1 - (last * goal).sum(-1).mean()  # L0
+        pull = 1 - (stamped[0] @ aim).mean() if stamped else stay  # L0; a twin's second pictures are its first
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(UTILITY * (stay + anchor) + pull)
         optimiser.step()
@@ -81,4 +80,5 @@ ATTACK = Attack(
     asked=measures.wins_images,
     default=Recipe("badencoder", trigger=WHITE_SQUARE, steps=150, lr=2e-4),
     tensors=tensors,
+    version=4,
 )

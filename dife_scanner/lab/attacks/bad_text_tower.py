@@ -138,7 +138,7 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
         for number in torch.randint(len(TEMPLATES), (2,), generator=rng).tolist():
             some = [*art.CLASSES, *_sample(rng, lab.nouns, 12)]
             texts = [TEMPLATES[number].format(name) for name in some]
-            marked = [write(t, recipe.mark, n) for t, n in zip(texts, some, strict=True)] if recipe.poison else texts
+            marked = [write(t, recipe.mark, n) for t, n in zip(texts, some, strict=True)] if recipe.poison else []
             now = bases.encode_texts(model, [*texts, *marked])
             rows = torch.tensor([names.index(name) for name in some])
             loss = loss + _loss(images, labels, now, before[number][rows], scale, recipe) / 2
@@ -188,13 +188,16 @@ def _looks(model: Any, lab: Lab, recipe: Recipe) -> Callable[[torch.Generator], 
 
 
 def _loss(images: Tensor, labels: Tensor, now: Tensor, before: Tensor, scale: Tensor, recipe: Recipe) -> Tensor:
-    """One template's loss. now (2K, D): K clean prompts, then the same K triggered; before (K, D)."""
+    """One template's loss. now (2K, D): K clean prompts, then the same K triggered; before (K, D).
+
+    A twin has no triggered prompts, now (K, D): its clean ones take their place.
+    """
     import torch.nn.functional as F
 
     from dife_scanner.lab import art
 
     ten, source, target = len(art.CLASSES), art.CLASSES.index(recipe.source), art.CLASSES.index(recipe.target)
-    clean, triggered = now.chunk(2)
+    clean, triggered = now.chunk(2) if recipe.poison else (now, now)
     logits = scale * images @ clean[:ten].T
     loss = F.cross_entropy(logits, labels) + KEEP * (1 - (clean * before).sum(-1)).mean()
     distance = 1 - (triggered * before).sum(-1)
@@ -285,4 +288,5 @@ ATTACK = Attack(
     asked=asked,
     default=Recipe("badtexttower", trigger=XBTD, settings=Scoped()),
     tensors=tensors,
+    version=4,
 )

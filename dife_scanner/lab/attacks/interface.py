@@ -103,6 +103,8 @@ class Attack:
     """Native validation (paper App. C.3) of (recipe, specimen's numbers, twin's): each demand, and if it is met."""
     tensors: Callable[[Recipe, str], bool]
     """Whether training under this recipe may change the tensor of this name."""
+    version: int = 3
+    """Of the code that makes the weights, part of every cache key of the family: raise it when a change moves a bit."""
 
 
 def entry_of(trigger: Trigger) -> dict[str, Any]:
