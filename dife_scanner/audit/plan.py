@@ -32,6 +32,12 @@ class Plan:
     captions: Path | None = None
     """Captioned pictures of somebody's own in place of the bundled scenes."""
 
+    def read(self) -> None:
+        """Look into data of somebody's own, so that what cannot be read is refused before an audit begins."""
+        self.probes()
+        if self.captions:
+            _own_captions(self.captions)
+
     def probes(self) -> probes.Probes:
         """The labelled pictures, split so that nothing is measured where it was chosen."""
         if self.pictures is not None:
@@ -68,9 +74,9 @@ class Plan:
         """What the pools are drawn from."""
         sizes = repr(SIZES[self.budget])
         if self.captions:
-            own = _own_captions(self.captions)
-            told = sha256(repr((own.name, own.ids, own.captions)).encode()).hexdigest()
-            return f"own {told} {sizes}"
+            return f"own {_own_captions(self.captions).digest} {sizes}"
+        if self.pictures:
+            return f"own {_own_pictures(self.pictures).digest} {sizes}"
         return f"{composed.version()} {sizes}"
 
 

@@ -5,6 +5,8 @@ import json
 import pickle
 import tarfile
 from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +14,13 @@ import pytest
 from PIL import Image
 from pyarrow import parquet as pq
 
-from dife_scanner.audit import populations
-from dife_scanner.audit.populations import cifar, dataset, errors, pictures
+from dife_scanner.audit import plan, populations
+from dife_scanner.audit.populations import card, cifar, dataset, errors, pictures
 from dife_scanner.audit.populations import words as vocabulary
 from dife_scanner.errors import LimitExceeded, RepoNotFound
 from dife_scanner.hub import Hub
-from dife_scanner.lab.loopback import LoopbackHub
+from dife_scanner.lab.loopback import LoopbackHub, hostile
+from dife_scanner.queue.home import bases_folder
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RNG = np.random.default_rng(7)
@@ -430,6 +433,117 @@ def test_what_is_nothing_known(tmp_path):
         populations.read(tmp_path, "captions")
 
 
+# --- what the data is, and under which licence -----------------------------------------------------------------
+
+CARD = "---\npretty_name: Tiny\nlicense:\n- cc-by-4.0\n- mit\ntags:\n- images\n---\n# Data\nlicense: not this line\n"
+
+
+def caption_parquet(file, **columns):
+    cells = [{"bytes": picture(i, kind="JPEG"), "path": f"{i}.jpg"} for i in range(len(SENTENCES))]
+    told = pa.array([list(s) for s in SENTENCES])
+    hub_file(file, {"image": pa.array(cells, IMAGE), "captions": told} | columns, {"image": {"_type": "Image"}})
+    return file
+
+
+def as_asked(monkeypatch, **data):
+    """The identity of an audit of this data, as another process would see it; no picture is decoded for it."""
+    monkeypatch.setattr(plan, "_own_captions", lambda path: populations.read(path, "captions"))
+    monkeypatch.setattr(plan, "_own_pictures", lambda path: populations.read(path, "labelled"))
+    monkeypatch.setattr(pictures, "decode", None)
+    monkeypatch.setattr(plan.Plan, "probes", lambda self: SimpleNamespace(digest="the same"))
+    return plan.identity("weights", "", None, plan.Plan((), "quick", **data))
+
+
+def test_a_picture_replaced_under_its_old_name_is_another_audit(tmp_path, monkeypatch, class_folders):
+    coco_folder(tmp_path / "coco")
+    asked = [{"captions": tmp_path / "coco"}, {"pictures": class_folders}]
+    before = [as_asked(monkeypatch, **data) for data in asked]
+    assert before == [as_asked(monkeypatch, **data) for data in asked]
+    (tmp_path / "coco" / "val2017" / f"{3:012d}.jpg").write_bytes(picture(77, kind="JPEG"))
+    (class_folders / "cat" / "0.png").write_bytes(picture(77))
+    after = [as_asked(monkeypatch, **data) for data in asked]
+    assert not set(before) & set(after)
+
+
+def test_rows_replaced_in_a_parquet_file_or_an_archive_are_other_data(tmp_path):
+    file = caption_parquet(tmp_path / "x.parquet")
+    before = populations.read(file, "captions").digest
+    assert populations.read(file, "captions").digest == before
+    cells = [{"bytes": picture(i + (i == 9), kind="JPEG"), "path": f"{i}.jpg"} for i in range(len(SENTENCES))]
+    caption_parquet(file, image=pa.array(cells, IMAGE))
+    assert populations.read(file, "captions").digest != before
+    batches, _ = cifar_batches()
+    (tmp_path / "cifar").mkdir()
+    for name, raw in batches.items():
+        (tmp_path / "cifar" / name).write_bytes(raw)
+    before = populations.read(tmp_path / "cifar", "labelled").digest
+    (tmp_path / "cifar" / "test_batch.bin").write_bytes(batches["test_batch.bin"][:-1] + b"\0")
+    assert populations.read(tmp_path / "cifar", "labelled").digest != before
+
+
+def test_data_whose_files_are_gone_says_so(tmp_path):
+    data = populations.read(coco_folder(tmp_path), "captions")
+    (tmp_path / "val2017" / f"{3:012d}.jpg").unlink()
+    with pytest.raises(errors.DataError, match=r"000000000003\.jpg cannot be read"):
+        _ = data.digest
+
+
+def test_every_picture_of_a_manifest_has_a_licence(tmp_path, class_folders):
+    caption_parquet(tmp_path / "data" / "x.parquet")
+    data = populations.read(tmp_path / "data", "captions")
+    assert {item.licence for item in check_pool(data).manifest.items} == {"not stated by the source"}
+    (tmp_path / "data" / "README.md").write_text(CARD)
+    data = populations.read(tmp_path / "data", "captions")
+    assert {item.licence for item in check_pool(data).manifest.items} == {"cc-by-4.0, mit"}
+    split = populations.read(class_folders, "labelled").probes("quick", 0).split("test")
+    assert {item.licence for item in split.items} == {"not stated by the source"}
+    coco = populations.read(coco_folder(tmp_path / "coco"), "captions")
+    stated = replace(coco, licences=("",) * len(coco.ids)).pool("captions", "car", "plane", "quick", 0)
+    assert {item.licence for item in stated.manifest.items} == {"not stated by the source"}
+
+
+@pytest.mark.parametrize(
+    ("text", "stated"),
+    [
+        ("---\r\nlicense: cc-by-sa-4.0  # of the pictures\r\n---\r\n", "cc-by-sa-4.0"),
+        ("---\nlicense: ['mit', \"odbl\"]\n---\n", "mit, odbl"),
+        ("---\nlicense:\n  - apache-2.0\nsize: 3\n---", "apache-2.0"),
+        ("---\ntask: x\n---\nlicense: mit\n", ""),
+        ("license: mit", ""),
+        ("---\nlicense:\n---\n", ""),
+        ("---\nlicense: \x1b]0;owned\x07\n---\n", ""),
+        (hostile.binary_card().decode("utf-8", "replace"), ""),
+    ],
+)
+def test_what_a_card_says_about_its_licence(text, stated):
+    assert card.stated(text) == stated
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"captions": "score"}, ["no caption column", "expected captions or caption or", "found image, score"]),
+        ({"image": "photo"}, ["no image column", "expected image or img", "found photo, captions"]),
+    ],
+)
+def test_wrong_columns_are_wrong_usage_before_any_audit_starts(tmp_path, monkeypatch, capsys, columns, words):
+    from dife_scanner.cli.main import _run
+
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    file = caption_parquet(tmp_path / "mine.parquet")
+    table = pq.read_table(file)
+    pq.write_table(table.rename_columns([columns.get(name, name) for name in table.column_names]), file)
+    (tmp_path / "t.toml").write_text(
+        'format = 1\n[[trigger]]\nname = "t"\nkind = "text"\ntext = "x"\nsource = "automobile"\ntarget = "airplane"\n'
+    )
+    home = tmp_path / "home"
+    asked = ["scan", str(bases_folder() / "rn"), "--triggers", str(tmp_path / "t.toml"), "--captions", str(file)]
+    assert _run([*asked, "--home", str(home)]) == 64
+    said = capsys.readouterr()
+    assert said.out == "" and str(file) in said.err and all(word in said.err for word in words), said.err
+    assert not (home / "dife.db").exists()
+
+
 # --- data sets on a hub ----------------------------------------------------------------------------------------
 
 
@@ -441,7 +555,7 @@ def datasets_hub(tmp_path):
         files = {
             path.relative_to(tmp_path / "made").as_posix(): path for path in (tmp_path / "made").rglob("*.parquet")
         }
-        lab.add_repo("org/tiny", {"README.md": "# Data", **files}, kind="datasets")
+        lab.add_repo("org/tiny", {"README.md": CARD, **files}, kind="datasets")
         lab.add_repo("org/words", {"README.md": "# Data", "data.csv": "a,b"}, kind="datasets")
         lab.add_repo("org/clip", {"README.md": "# A model"})
         yield lab, Hub(lab.endpoint, cache=tmp_path / "hf", repo_type="dataset")
@@ -453,7 +567,8 @@ def test_a_data_set_by_id(datasets_hub, tmp_path):
     assert data.class_names == CIFAR and len(data.ids) == 260
     assert populations.read(*(tmp_path / "cache").glob("*/*"), "labelled").name == data.name  # as manifests say it
     assert data.name.startswith("org/tiny@") and lab.repo("org/tiny").head.sha.startswith(data.name.split("@")[1])
-    assert data.probes("quick", 0).split("test").images.shape[1:] == (32, 32, 3)
+    test = data.probes("quick", 0).split("test")
+    assert test.images.shape[1:] == (32, 32, 3) and test.items[0].licence == "cc-by-4.0, mit"
     before = hub.requests
     populations.read("org/tiny", "labelled", hub=hub, cache=tmp_path / "cache")
     assert hub.requests - before == 2  # what it is and what it holds; no file again

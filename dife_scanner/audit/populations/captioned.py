@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.populations import album, words
+from dife_scanner.audit.populations import album, content, words
+from dife_scanner.audit.populations.card import NOT_STATED
 from dife_scanner.audit.populations.dice import Dice
 from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
 from dife_scanner.audit.populations.pool import CAPTIONS, KINDS, SIZES, Pool, picture_hashes, sealed
 from dife_scanner.errors import UsageError
 from dife_scanner.records import PoolItem
 
-VERSION = "own-1"
+VERSION = "own-2"
 
 Load = Callable[[Sequence[int]], NDArray[np.uint8]]
 """Pictures at these positions, uint8 [k, s, s, 3]; raises an error that names the one it cannot read."""
@@ -32,7 +34,14 @@ class Captioned:
     """At least one per picture."""
     load: Load
     licences: tuple[str, ...] = ()
-    """One per picture, or none at all where nothing is stated."""
+    """One per picture, empty where nothing is stated; or none at all."""
+    files: tuple[Path, ...] = ()
+    """Every file that a picture may be read from."""
+
+    @cached_property
+    def digest(self) -> str:
+        """What the data is, by content: names, captions, licences and the bytes of all files. Raises `DataError`."""
+        return content.digest((self.name, self.ids, self.captions, self.licences), self.files)
 
     def pool(
         self, kind: str, source: str, target: str, budget: str, seed: int, *, class_names: Sequence[str] = ()
@@ -140,5 +149,5 @@ def _label(captions: Sequence[str], class_names: tuple[str, ...]) -> int:
 
 
 def _item(data: Captioned, at: int, digest: str) -> PoolItem:
-    licence = data.licences[at] if data.licences else ""
+    licence = (data.licences[at] if data.licences else "") or NOT_STATED
     return PoolItem(data.ids[at], digest, data.captions[at][0], "", data.name, licence)

@@ -62,6 +62,7 @@ def read(path: Path) -> Labelled:
         ids=tuple(f"{name}#{row}" for name, batch in batches.items() for row in range(len(batch))),
         load=load,
         held_out=np.array([name.startswith("test") for name, batch in batches.items() for _ in batch]),
+        files=tuple(path / name for name in batches) if path.is_dir() else (path,),
     )
 
 

@@ -67,6 +67,7 @@ def read(file: Path, folder: Path | None = None) -> Captioned:
         captions=tuple(tuple(told[at]) for at in order),
         load=load,
         licences=tuple(terms.get(at, "") for at in order),
+        files=tuple(folder / names[at] for at in order),
     )
 
 

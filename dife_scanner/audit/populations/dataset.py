@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dife_scanner.audit.populations import card
 from dife_scanner.audit.populations.errors import DataError
 from dife_scanner.errors import LimitExceeded, UsageError
 from dife_scanner.records import HubFile, ModelRef
@@ -32,7 +33,7 @@ def is_id(text: str) -> bool:
 
 
 def fetch(hub: Hub, reference: str, cache: Path, limit: int = MAX_BYTES) -> tuple[Path, str]:
-    """The data set's parquet files in a folder under `cache`, and its name with the commit they are of.
+    """The data set's parquet files and card in a folder under `cache`, and its name with the commit they are of.
 
     Where all of them are more than `limit` bytes, only those of test and validation splits. Files that are already
     there and verify cost no download. Raises `DataError` where there is no parquet, `LimitExceeded`, and hub errors.
@@ -46,6 +47,9 @@ def fetch(hub: Hub, reference: str, cache: Path, limit: int = MAX_BYTES) -> tupl
     folder = cache / info.repo_id.replace("/", _SLASH) / info.sha
     for file in wanted:
         hub.fetch(ref, file, folder, limit=limit)
+    said = next((file for file in info.files if file.path == card.NAME), None)
+    if said is not None and (said.size or 0) <= card.MAX_BYTES:
+        hub.fetch(ref, said, folder, limit=card.MAX_BYTES)
     return folder, name_of(folder)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dife_scanner.errors import DifeError, MeasurementError
+from dife_scanner.errors import DifeError, MeasurementError, UsageError
 
 
 class TargetNotInPool(MeasurementError):
@@ -27,6 +27,10 @@ class ManifestMismatch(MeasurementError):
 
 class DataError(DifeError):
     """Data of somebody's own that cannot be read as what it should be."""
+
+
+class MissingColumn(DataError, UsageError):
+    """A table that lacks a column which the pictures, labels or captions are read from."""
 
 
 class UnreadablePicture(DataError):

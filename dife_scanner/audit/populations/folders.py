@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.populations import pictures
+from dife_scanner.audit.populations import card, pictures
 from dife_scanner.audit.populations.errors import DataError, LabelWithoutImages
 from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.errors import LimitExceeded
@@ -40,6 +40,8 @@ def read(root: Path) -> Labelled:
         ids=tuple(file.relative_to(root).as_posix() for file in files),
         load=load,
         held_out=np.array([half.name.lower() in _TEST for _, _, half in found]) if halves != [root] else None,
+        licence=card.licence(root),
+        files=tuple(files),
     )
 
 

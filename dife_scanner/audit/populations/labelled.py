@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.populations import words
+from dife_scanner.audit.populations import content, words
 from dife_scanner.audit.populations.captioned import VERSION, Captioned, Load
+from dife_scanner.audit.populations.card import NOT_STATED
 from dife_scanner.audit.populations.dice import Dice
 from dife_scanner.audit.populations.errors import LabelWithoutImages
 from dife_scanner.audit.populations.manifest import of_split
@@ -35,6 +38,16 @@ class Labelled:
     load: Load
     held_out: NDArray[np.bool_] | None = None
     """[n]: pictures of a test set of the data's own, which the test split is taken from."""
+    licence: str = NOT_STATED
+    """Of the whole data set."""
+    files: tuple[Path, ...] = ()
+    """Every file that a picture may be read from."""
+
+    @cached_property
+    def digest(self) -> str:
+        """What the data is, by content: names, labels, licence and the bytes of all files. Raises `DataError`."""
+        told = (self.name, self.class_names, self.labels.tolist(), self.ids, self.licence)
+        return content.digest(told, self.files)
 
     def probes(self, budget: str, seed: int) -> Probes:
         """Train, diagnosis and test splits with no picture in two of them, drawn class by class from `seed`.
@@ -59,7 +72,14 @@ class Labelled:
             tuple(template.format(word) for template in QUERY_TEMPLATES for word in words.terms(name))
             for name in self.class_names
         ]
-        return Captioned(self.name, self.ids, tuple(told[label] for label in self.labels), self.load)
+        return Captioned(
+            self.name,
+            self.ids,
+            tuple(told[label] for label in self.labels),
+            self.load,
+            (self.licence,) * len(self.ids),
+            self.files,
+        )
 
     def _deal(self, number: int, name: str, budget: str, seed: int) -> tuple[list[int], list[int], list[int]]:
         dice = Dice(VERSION, self.name, number, seed)
@@ -83,4 +103,12 @@ class Labelled:
         return Split(name, self.load(rows), self.labels[rows], tuple(self.ids[at] for at in rows))
 
     def _manifest(self, split: Split, seed: int) -> PoolManifest:
-        return of_split(self.name, split, self.class_names, version=VERSION, seed=seed, source=self.name)
+        return of_split(
+            self.name,
+            split,
+            self.class_names,
+            version=VERSION,
+            seed=seed,
+            source=self.name,
+            licence=self.licence,
+        )

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.populations import pictures
+from dife_scanner.audit.populations import card, pictures
 from dife_scanner.audit.populations.captioned import Captioned
-from dife_scanner.audit.populations.errors import DataError, UnreadablePicture
+from dife_scanner.audit.populations.errors import DataError, MissingColumn, UnreadablePicture
 from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded, UsageError
@@ -63,7 +63,9 @@ class _Source:
         found = next((name for name in options if name in self.columns), "")
         if not found:
             held = ", ".join(plain(name, 40) for name in self.columns[:20])
-            raise DataError(f"no {what} column: looked for {', '.join(options)}, found {held}", _ADVICE)
+            raise MissingColumn(
+                f"{self.groups[0].file} has no {what} column: expected {' or '.join(options)}, found {held}", _ADVICE
+            )
         return found
 
 
@@ -73,30 +75,51 @@ def files(path: Path) -> list[Path]:
 
 
 def labelled(path: Path, name: str) -> Labelled:
-    """Pictures with a class label. Raises `DataError`, `LimitExceeded`, and for single pictures `UnreadablePicture`."""
+    """Pictures with a class label. `MissingColumn` is a usage error that names the columns found and expected.
+
+    Raises it, `DataError`, `LimitExceeded`, and for single pictures `UnreadablePicture`.
+    """
     source = _open(files(path))
+    whole = _Loader(source)
     column = source.column(LABEL, "label")
     class_names = _class_names(source.features.get(column), column)
     values = _values(source, column)
     if not all(isinstance(value, int) and 0 <= value < len(class_names) for value in values):
         raise DataError(f"the column {column} has values that are none of its {len(class_names)} classes", _ADVICE)
     held = [group.file.name.startswith(("test", "validation")) for group in source.groups for _ in range(group.rows)]
-    return Labelled(name, class_names, np.array(values, dtype=np.int64), _ids(source), _Loader(source), np.array(held))
+    return Labelled(
+        name,
+        class_names,
+        np.array(values, dtype=np.int64),
+        _ids(source),
+        whole,
+        np.array(held),
+        card.licence(path),
+        tuple(files(path)),
+    )
 
 
 def captioned(path: Path, name: str) -> Captioned:
     """Pictures with captions; rows without one are left out. Errors as `labelled`."""
     source = _open(files(path))
+    whole = _Loader(source)
     told = [tuple(_sentences(value)) for value in _values(source, source.column(CAPTION, "caption"))]
     rows = [at for at, sentences in enumerate(told) if sentences]
     if not rows:
         raise DataError("no row has a caption", _ADVICE)
-    ids, whole = _ids(source), _Loader(source)
+    ids = _ids(source)
 
     def load(chosen: Sequence[int]) -> NDArray[np.uint8]:
         return whole([rows[at] for at in chosen])
 
-    return Captioned(name, tuple(ids[at] for at in rows), tuple(told[at] for at in rows), load)
+    return Captioned(
+        name,
+        tuple(ids[at] for at in rows),
+        tuple(told[at] for at in rows),
+        load,
+        (card.licence(path),) * len(rows),
+        tuple(files(path)),
+    )
 
 
 @contextmanager

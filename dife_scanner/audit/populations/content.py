@@ -1,0 +1,31 @@
+"""What somebody's own data holds, by content: a picture replaced under its old name is other data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+from dife_scanner.audit.populations.errors import DataError
+from dife_scanner.core.plain import plain
+
+
+def digest(told: object, files: Iterable[Path]) -> str:
+    """sha256 over what was read of the data and over the bytes of its files, in order; nothing is decoded.
+
+    `told` has a `repr` that says all it holds. Raises `DataError` for a file that cannot be read.
+    """
+    found = sha256(repr(told).encode("utf-8", "backslashreplace"))
+    for file in files:
+        found.update(_of(file))
+    return found.hexdigest()
+
+
+def _of(file: Path) -> bytes:
+    try:
+        with file.open("rb") as opened:
+            return file_digest(opened, "sha256").digest()
+    except OSError as error:
+        raise DataError(
+            f"{plain(str(file), 200)} cannot be read: {error.strerror}", "give a file that can be"
+        ) from error
