@@ -1,3 +1,43 @@
 """For every test."""
 
+from __future__ import annotations
+
 import pydantic.fields  # noqa: F401 - before pytest-qt imports PySide6, whose import hook breaks a first import of pydantic
+import pytest
+
+LONGEST = (
+    "badtexttower",
+    "badencoder",
+    "tests/queue/test_crash.py",
+    "tests/queue/test_worker.py",
+    "known-triggers",
+    "tests/lab/test_specimens.py",
+    "tests/cli/test_bad_input.py",
+    "tests/queue/test_watch.py",
+    "reproduce",
+    "tests/audit/test_pipeline.py",
+    "tests/audit/test_populations.py",
+    "tests/cli/test_main.py",
+    "tests/audit/test_diagnosis.py",
+    "tests/models/test_hostile.py",
+    "tests/lab/test_attacks.py",
+    "tests/reports/test_figures.py",
+)
+"""Groups of more than ten seconds or so, longest first: what starts last has to be short, or a worker ends alone."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # pytest-xdist would start the groups with the most tests first
+
+
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests go to one worker, so that what the file builds is built once; the longest groups come first."""
+    ranks = {}
+    for item in items:
+        mark = item.get_closest_marker("xdist_group")
+        group = mark.args[0] if mark else item.nodeid.partition("::")[0]
+        if mark is None:
+            item.add_marker(pytest.mark.xdist_group(group))
+        ranks[item] = LONGEST.index(group) if group in LONGEST else len(LONGEST)
+    items.sort(key=ranks.__getitem__)

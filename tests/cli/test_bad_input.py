@@ -9,8 +9,10 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
+import calling
 import numpy as np
 import pytest
 from checkpoints import CONFIG, TINY_VIT, WEIGHTS, changed_config, split, with_header, write_checkpoint
@@ -18,25 +20,9 @@ from filelock import FileLock
 
 from dife_scanner.lab.loopback import LoopbackHub, faults
 
-ENVIRONMENT = {
-    **os.environ,
-    "NO_PROXY": "127.0.0.1",
-    "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-    "DIFE_LIMITS__REQUEST_SECONDS": "1",
-}
-
-
-def dife(*arguments, timeout=60, **environment):
-    done = subprocess.run(
-        [sys.executable, "-m", "dife_scanner", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env={**ENVIRONMENT, **environment},
-    )
-    assert "Traceback" not in done.stderr + done.stdout, done.stderr
-    return done
+pytestmark = pytest.mark.usefixtures("audit_server")
+BRIEF = {"DIFE_LIMITS__REQUEST_SECONDS": "1"}
+dife, process = partial(calling.dife, **BRIEF), partial(calling.process, **BRIEF)
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +42,9 @@ def hub(tmp_path_factory, good):
 
 @pytest.fixture
 def scan(tmp_path, hub):
-    def run(target, *more, **environment):
+    def run(target, *more, call=dife):
         endpoint = () if "--endpoint" in more else ("--endpoint", hub.endpoint)
-        return dife("scan", target, "--home", tmp_path / "home", *endpoint, *more, **environment)
+        return call("scan", target, "--home", tmp_path / "home", *endpoint, *more)
 
     return run
 
@@ -67,7 +53,7 @@ def scan(tmp_path, hub):
 
 
 def test_no_such_repository(scan):
-    done = scan("lab/none")
+    done = scan("lab/none", call=process)
     assert done.returncode == 3
     assert "lab/none" in done.stderr and "try:" in done.stderr
 
@@ -202,7 +188,7 @@ def test_a_second_watcher_on_one_home(tmp_path, hub):
     home = tmp_path / "home"
     home.mkdir()
     with FileLock(home / "watch.lock"):
-        done = dife("watch", "--once", "--home", home, "--endpoint", hub.endpoint)
+        done = process("watch", "--once", "--home", home, "--endpoint", hub.endpoint)
     assert done.returncode == 3
     assert "another watcher" in done.stderr
 
@@ -238,7 +224,7 @@ def test_a_home_that_another_user_owns(tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        env=ENVIRONMENT,
+        env={**os.environ, **calling.ENVIRONMENT},
     )
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
@@ -263,7 +249,7 @@ def test_a_full_disk(tmp_path, good):
                     file.flush()
             except OSError:
                 pass
-        done = dife("scan", good, "--home", home)
+        done = process("scan", good, "--home", home)  # leaves nothing open on the disk
         assert done.returncode in (2, 3), done.stdout
         assert "full" in done.stderr + done.stdout
         Path(filler).unlink()

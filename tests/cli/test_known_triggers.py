@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
+import calling
 import jsonschema
 import pytest
 
@@ -42,7 +41,7 @@ def hub(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory, hub):
+def room(tmp_path_factory, hub, audit_server):
     """A home with both bases audited under one text trigger: the only two audits made here, but for the rerun's."""
     folder = tmp_path_factory.mktemp("known")
     (folder / "home").mkdir()
@@ -60,17 +59,8 @@ def scan(folder: Path, *more: object) -> list[object]:
     return ["scan", bases_folder() / "vit", "lab/rn", "--triggers", folder / "known.toml", "--budget", "quick", *more]
 
 
-def dife(folder: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "dife_scanner", *map(str, arguments), "--home", str(folder / "home"), "--quiet"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=220,
-        env={**os.environ, "NO_PROXY": "127.0.0.1", "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring"},
-    )
-    assert "Traceback" not in done.stderr + done.stdout, done.stderr
-    return done
+def dife(folder: Path, *arguments: object, call=calling.dife) -> subprocess.CompletedProcess[str]:
+    return call(*arguments, "--home", folder / "home", "--quiet")
 
 
 def document(done):
@@ -104,7 +94,7 @@ def test_the_figures_are_drawn(room):
 
 def test_the_table_is_the_papers_matrix_and_audits_nothing_anew(room):
     before = sorted((room / "home" / "evidence").rglob("*.json"))
-    done = dife(room, *scan(room))
+    done = dife(room, *scan(room), call=calling.process)
     assert done.returncode == 0
     for title in ("Exposure matrix: native interfaces", "Branch swap", "Diagnosis against profile"):
         assert title in done.stdout

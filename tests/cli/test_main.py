@@ -5,17 +5,15 @@ import subprocess
 import sys
 import time
 
+import calling
 import jsonschema
 import pytest
 
 from dife_scanner.reports import as_json
 
 
-def dife(*arguments, home=None, **given):
-    command = [sys.executable, "-m", "dife_scanner", *arguments]
-    if home is not None:
-        command += ["--home", str(home)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **given)
+def dife(*arguments, home=None):
+    return calling.dife(*arguments, *(() if home is None else ("--home", home)))
 
 
 def document(done):
@@ -40,6 +38,15 @@ def test_help_loads_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr.strip() == "[]"
     assert "Find backdoored CLIP checkpoints" in done.stdout
+
+
+def test_the_device_is_picked_with_torch_alone():
+    code = (
+        "import sys; from dife_scanner.models.device import pick_device; print(pick_device('cpu'))\n"
+        "print(sorted({'open_clip', 'torchvision'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["cpu", "[]"]
 
 
 def test_help_costs_little_more_than_the_interpreter_itself():
@@ -78,12 +85,26 @@ def test_help_costs_little_more_than_the_interpreter_itself():
         (["cards", "mind reading"], 64, "no interface card `mind reading`"),
     ],
 )
-def test_wrong_input_has_a_message_a_code_and_no_traceback(tmp_path, arguments, code, words):
+def test_wrong_input_has_a_message_and_a_code(tmp_path, arguments, code, words):
     done = dife(*arguments, home=tmp_path / "home")
     assert done.returncode == code, done.stderr
     assert words in done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["nosuch"], 64, "No such command"),
+        (["show", "feedface"], 3, "there is no audit"),
+        (["status", "--json"], 0, ""),
+    ],
+)
+def test_the_program_itself_exits_with_the_code_and_shows_no_traceback(tmp_path, arguments, code, words):
+    done = calling.process(*arguments, "--home", tmp_path / "home")
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert bool(done.stdout) is (code == 0)
 
 
 @pytest.mark.parametrize(
