@@ -24,8 +24,9 @@ def pictures(side: Side, trigger: Trigger) -> tuple[Stored, ...]:
     chosen = _examples(side, trigger)
     if reads_hit_rate(trigger):
         return _text_pairs(side, trigger, chosen)
+    caption = f"{trigger.name}: {trigger.description or trigger.kind}"
     return (
-        _png(picture(image_part(trigger) or trigger), "trigger", f"{trigger.name}: {trigger.description}"),
+        _png(picture(image_part(trigger) or trigger), "trigger", caption),
         *_image_pairs(side, trigger, chosen),
     )
 

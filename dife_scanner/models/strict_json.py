@@ -15,8 +15,8 @@ class TooManyObjectsError(ValueError):
 
 
 def shown(text: str, most: int = 80) -> str:
-    """A stranger's string as one short, quoted, pure-ASCII word that no terminal acts on."""
-    return ascii(text if len(text) <= most else text[:most] + "…")
+    """A stranger's string as one short, quoted, pure-ASCII word that no terminal acts on; `...` follows a cut one."""
+    return ascii(text) if len(text) <= most else f"{text[:most]!a}..."
 
 
 def read(raw: bytes, most_objects: int) -> dict[str, Any]:

@@ -1,29 +1,36 @@
 """docs/extending.md is what a researcher follows: its interface is registered from one file and audited with here."""
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from dife_scanner.audit import pipeline
 from dife_scanner.audit.interfaces import cards, extend, registry
 from dife_scanner.core.cards import CARDS
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Cell, EntryType, NotEvaluable, Trigger, TriggerKind
+from dife_scanner.reports import table
+from dife_scanner.triggers import known
+from dife_scanner.triggers.kinds import base
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "extending.md").read_text().split("## An interface")[1]
+KINDS, DOCUMENT = (Path(__file__).parents[2] / "docs" / "extending.md").read_text().split("## An interface")
 NAME = "nearest-neighbour tagging"
 CORNER = Trigger("corner", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
 XBTD = Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
 
 
 @pytest.fixture(autouse=True)
-def _interfaces_as_before():
+def _as_before():
+    before = base.names()
     yield
     for card in cards():
         if card not in CARDS:
             registry.forget(card.interface)
+    base.keep_only(before)
 
 
 @pytest.fixture
@@ -46,6 +53,20 @@ def test_the_documented_interface_is_measured_and_predicted(example, colour_enco
     assert cell.details["ts_without_target"] == 1.0
     assert NAME in audit.diagnosis.predicted
     assert cell.population in {file.sha256 for file in audit.evidence if file.role == "pool-manifest"}
+
+
+def test_the_documented_trigger_kind_is_shown_by_name_and_kind(tmp_path, colour_encoder, request_for):
+    code, entry = (re.search(rf"```{tongue}\n(.*?)```", KINDS, re.DOTALL)[1] for tongue in ("python", "toml"))
+    for name, text in (("frame.py", code), ("triggers.toml", entry)):
+        (tmp_path / name).write_text(text)
+    assert extend(tmp_path / "frame.py").kinds == ("frame",)
+    suspect = colour_encoder(image_tower="bad", visual=True)
+    request = request_for(signatures=known.read(tmp_path / "triggers.toml"))
+    audit = pipeline.audit(suspect, colour_encoder(), request).audit
+    shown = io.StringIO()
+    Console(file=shown, width=200).print(table.audit(audit, None, tmp_path))
+    assert "red-frame: frame (red 255, width 0.05); any → airplane" in shown.getvalue()
+    assert "trigger: red-frame: frame — evidence" in shown.getvalue()
 
 
 def test_its_card_alone_decides_whether_the_question_is_well_formed(example, colour_encoder, request_for):
