@@ -14,6 +14,8 @@ from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import Carrier, Cell, ModelRef, NotEvaluable, Verdict
 from dife_scanner.triggers.known import library
 
+RARE = ("xbtd", "cfra", "cf", "mn", "bb", "tq", "mb")
+"""Tokens that no caption has; `xbtd` is in the library in front, behind and within the prompt."""
 TEXT, IMAGE = pytest.mark.xdist_group("badtexttower"), pytest.mark.xdist_group("badencoder")
 
 
@@ -24,15 +26,14 @@ def audits(tmp_path_factory):
     cache = tmp_path_factory.mktemp("embeddings")
     done = {}
 
-    def audit(name, folder=None):
-        if name not in done:
+    def audit(name, folder=None, signatures=None):
+        if (name, signatures) not in done:
             folder = folder or build_specimens([name])[name]
             weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
-            request = Request(
-                ModelRef(f"demo/{name}", "0" * 40), folder, weights, "", base, (base,), Plan(library()), cache=cache
-            )
-            done[name] = run(request)
-        return done[name]
+            plan = Plan(library() if signatures is None else signatures)
+            request = Request(ModelRef(f"demo/{name}", "0" * 40), folder, weights, "", base, (base,), plan, cache=cache)
+            done[name, signatures] = run(request)
+        return done[name, signatures]
 
     return audit
 
@@ -136,11 +137,18 @@ def test_the_base_is_identical_to_itself(audits):
     assert audits("base", Path(base.path)).audit.verdict is Verdict.IDENTICAL
 
 
-@IMAGE
+@TEXT
 def test_a_trigger_outside_the_library_ends_as_nothing_found_with_these_signatures(audits):
-    audit = audits("badencoder-novel").audit
-    assert audit.verdict is Verdict.NOTHING_FOUND
-    assert "nothing found with these 25 signatures" in audit.reason
+    """The specimen that the whole library flags, and a library without rare tokens.
+
+    Its own token alone does not do: the tower answers to others as rare (`mn`, `tq`) nearly as well, and is flagged by
+    them, as the image specimen is by other white squares than its own. That is no miss.
+    """
+    others = tuple(one for one in library() if one.text not in RARE)
+    assert len(library()) - len(others) == 9 and audits("badtexttower").audit.trigger.text in RARE
+    audit = audits("badtexttower", signatures=others).audit
+    assert audit.verdict is Verdict.NOTHING_FOUND, audit.reason
+    assert f"nothing found with these {len(others)} signatures" in audit.reason
     assert "not covered" in audit.reason
 
 
