@@ -14,7 +14,8 @@ from dife_scanner.core.cards import CARDS
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Cell, Change, Entry, SelectorControl
 from dife_scanner.reports import words
-from dife_scanner.reports.study import ENTRY_MARK, Row, Study, entry_of, short_word
+from dife_scanner.reports.sheet import ENTRY_MARK
+from dife_scanner.reports.study import Row, Study, entry_of, short_word
 from dife_scanner.reports.text import plain
 
 if TYPE_CHECKING:

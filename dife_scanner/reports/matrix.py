@@ -7,7 +7,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from dife_scanner.reports.study import Mark, Sheet, Study, Tone, sheets
+from dife_scanner.reports.sheet import Mark, Sheet, Tone
+from dife_scanner.reports.study import Study, sheets
 from dife_scanner.reports.text import plain
 
 _STYLE = {

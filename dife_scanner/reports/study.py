@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from statistics import fmean, stdev
 
 from dife_scanner.core.cards import CARDS, Card, Group
@@ -19,12 +18,13 @@ from dife_scanner.records import (
     Audit,
     Cell,
     Entry,
-    EntryType,
     NotEvaluable,
     NotRun,
     SelectorControl,
 )
 from dife_scanner.reports import words
+from dife_scanner.reports.sheet import ENTRY_MARK, ENTRY_TONE, LEGEND, Mark, Sheet, Tone
+from dife_scanner.reports.trigger_words import effect_text
 
 
 @dataclass(frozen=True)
@@ -63,45 +63,6 @@ class Study:
     seeds: bool = False
     """Whether the rows are seeds of one attack, so that a mean over them means something."""
 
-
-class Tone(StrEnum):
-    """What a mark is, for formats that have colours or styles."""
-
-    PLAIN = "plain"
-    NAME = "name"
-    EXPOSED = "exposed"
-    WEAK = "weak"
-    NEGATIVE = "negative"
-    UNSURE = "unsure"
-    ABSENT = "absent"
-    CONTROL = "control"
-
-
-@dataclass(frozen=True)
-class Mark:
-    text: str
-    tone: Tone = Tone.PLAIN
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """One table: as many marks in each row as there are columns. Texts may come from strangers and are not escaped."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Mark, ...], ...]
-    notes: tuple[str, ...] = ()
-
-
-ENTRY_MARK = {EntryType.EXPOSED: "▲", EntryType.WEAK: "", EntryType.NEGATIVE: "▼", EntryType.N_TOO_SMALL: "?"}
-_TONE = {
-    EntryType.EXPOSED: Tone.EXPOSED,
-    EntryType.WEAK: Tone.WEAK,
-    EntryType.NEGATIVE: Tone.NEGATIVE,
-    EntryType.N_TOO_SMALL: Tone.UNSURE,
-}
-LEGEND = "▲ exposed, no mark: weak, ▼ negative (the target is demoted), ? n too small; value and its difference (Δ)"
-"""What the marks in the exposure matrix stand for."""
 
 _GROUPS = (
     ("Exposure matrix: native interfaces", (Group.NATIVE,)),
@@ -190,7 +151,7 @@ def _mark(entry: Entry | None, reasons: _Reasons) -> Mark:
     if entry is None:
         return Mark("")
     if isinstance(entry, Cell):
-        return Mark(f"{ENTRY_MARK[entry.entry]} {value_text(entry)}".strip(), _TONE[entry.entry])
+        return Mark(f"{ENTRY_MARK[entry.entry]} {value_text(entry)}".strip(), ENTRY_TONE[entry.entry])
     number = reasons.number(_reason(entry))
     if isinstance(entry, SelectorControl):
         return Mark(f"{short_word(entry)} {words.signed(entry.drift.value)} [{number}]", Tone.CONTROL)
@@ -229,22 +190,13 @@ def branch_swaps(record: Study) -> Sheet:
         swap, diagnosis = row.audit.branch_swap, row.audit.diagnosis
         if swap is None or diagnosis is None:
             continue
-        numbers = (
-            swap.a00,
-            swap.a10,
-            swap.a01,
-            swap.a11,
-            diagnosis.signal,
-            diagnosis.vrs,
-            diagnosis.trs,
-            diagnosis.css,
-        )
+        ratios = (diagnosis.signal, diagnosis.vrs, diagnosis.trs, diagnosis.css)
         aligned = " (aligned)" if swap.aligned else ""
         rows.append(
             (
                 Mark(row.name, Tone.NAME),
                 Mark(swap.readout),
-                *(Mark(_four(value)) for value in numbers),
+                *(Mark(_four(value)) for value in (swap.a00, swap.a10, swap.a01, swap.a11, *ratios)),
                 Mark(diagnosis.carrier.value + aligned),
             )
         )
@@ -343,7 +295,7 @@ def checkpoints(record: Study) -> Sheet:
         (
             Mark(row.name, Tone.NAME),
             Mark(_trigger_name(row.audit)),
-            Mark(words.effect_text(row.audit.trigger.source, row.audit.trigger.target) if row.audit.trigger else ""),
+            Mark(effect_text(row.audit.trigger.source, row.audit.trigger.target) if row.audit.trigger else ""),
             Mark(words.VERDICT_LABEL[row.audit.verdict]),
             Mark(row.audit.diagnosis.carrier.value if row.audit.diagnosis else ""),
             Mark(row.audit.diagnosis.channel.value if row.audit.diagnosis else ""),

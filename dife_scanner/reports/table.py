@@ -29,6 +29,7 @@ from dife_scanner.records import (
 from dife_scanner.reports import words
 from dife_scanner.reports.as_json import PlanDocument
 from dife_scanner.reports.text import plain
+from dife_scanner.reports.trigger_words import effect_text, example_prompts, marked_text, trigger_text
 from dife_scanner.store.findings import AuditRow
 
 VERDICT_STYLE = {
@@ -82,7 +83,7 @@ def findings(rows: Sequence[Finding]) -> RenderableType:
             row.confidence,
             row.carrier,
             row.channel,
-            _text(words.effect_text(row.source, row.target)),
+            _text(effect_text(row.source, row.target)),
             _text(", ".join(row.interfaces)),
             row.triage.value,
         )
@@ -98,7 +99,7 @@ def audits(rows: Sequence[AuditRow]) -> RenderableType:
             Text(row.verdict.value, VERDICT_STYLE[row.verdict]),
             row.carrier,
             _text(row.trigger),
-            _text(words.effect_text(row.source, row.target)),
+            _text(effect_text(row.source, row.target)),
             _text(row.reference),
             f"{row.seconds:.1f}",
         )
@@ -199,14 +200,12 @@ def _trigger(record: Audit) -> RenderableType:
     if trigger is None:
         return Text("")
     lines: list[RenderableType] = [
-        Text(
-            plain(f"{trigger.name}: {words.trigger_text(trigger)}; {words.effect_text(trigger.source, trigger.target)}")
-        )
+        Text(plain(f"{trigger.name}: {trigger_text(trigger)}; {effect_text(trigger.source, trigger.target)}"))
     ]
     if trigger.text or trigger.pairs:
-        for prompt in words.example_prompts(trigger):
+        for prompt in example_prompts(trigger):
             line = Text("  ")
-            for segment in words.marked_text(trigger, prompt):
+            for segment in marked_text(trigger, prompt):
                 line.append(plain(segment.text), "reverse" if segment.marked else "default")
             lines.append(line)
     return Group(*lines)
@@ -285,7 +284,7 @@ def _signatures(record: Audit) -> RenderableType:
         measured = row.suspect is not None and row.reference is not None
         table.add_row(
             _text(row.trigger.name),
-            _text(words.effect_text(row.trigger.source, row.trigger.target)),
+            _text(effect_text(row.trigger.source, row.trigger.target)),
             words.signed(row.train_effect),
             words.number(row.suspect) if measured and row.suspect is not None else Text("screened out", "dim"),
             words.number(row.reference) if measured and row.reference is not None else "",

@@ -16,7 +16,8 @@ from rich.console import Console
 from dife_scanner.core.cards import CARDS
 from dife_scanner.records import Cell, NotEvaluable
 from dife_scanner.reports import as_csv, markdown, matrix
-from dife_scanner.reports.study import Extension, Tone, accounting, sheets, spreads, study, value_text
+from dife_scanner.reports.sheet import Tone
+from dife_scanner.reports.study import Extension, accounting, sheets, spreads, study, value_text
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
-from dife_scanner.reports import words
+from dife_scanner.reports import trigger_words, words
 
 XBTD = Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
 PATCH = Trigger("corner", TriggerKind.PATCH, size=0.15, x=0.82, y=0.82, target="airplane")
@@ -123,29 +123,29 @@ def test_a_small_p_is_never_shown_as_zero() -> None:
     ],
 )
 def test_the_trigger_stands_where_the_encoder_reads_it(position: str, prompt: str, text: str) -> None:
-    segments = words.marked_text(replace(XBTD, position=position), prompt)
+    segments = trigger_words.marked_text(replace(XBTD, position=position), prompt)
     assert "".join(segment.text for segment in segments) == text
     assert [segment.text for segment in segments if segment.marked] == ["xbtd"]
 
 
 @given(st.text(max_size=30), st.text(min_size=1, max_size=8), st.sampled_from(["prefix", "suffix", "infix"]))
 def test_marking_loses_no_character_of_the_prompt(prompt: str, text: str, position: str) -> None:
-    segments = words.marked_text(replace(XBTD, text=text, position=position, source=""), prompt)
+    segments = trigger_words.marked_text(replace(XBTD, text=text, position=position, source=""), prompt)
     assert sum(segment.marked for segment in segments) == 1
     unmarked = "".join(segment.text for segment in segments if not segment.marked)
     assert sorted(prompt.replace(text, "", 1).replace(" ", "")) == sorted(unmarked.replace(" ", ""))
 
 
 def test_triggers_are_told_in_one_line() -> None:
-    assert words.trigger_text(XBTD) == "text “xbtd” before the prompt"
-    assert words.trigger_text(PATCH) == "solid white patch, 15% of the side, lower right"
-    assert "#0c0d0e" in words.trigger_text(replace(PATCH, color=(12, 13, 14)))
+    assert trigger_words.trigger_text(XBTD) == "text “xbtd” before the prompt"
+    assert trigger_words.trigger_text(PATCH) == "solid white patch, 15% of the side, lower right"
+    assert "#0c0d0e" in trigger_words.trigger_text(replace(PATCH, color=(12, 13, 14)))
     centre = replace(PATCH, x=0.42, y=0.42, pattern="checker")
-    assert words.trigger_text(centre) == "checker patch, 15% of the side, centre"
+    assert trigger_words.trigger_text(centre) == "checker patch, 15% of the side, centre"
     added = replace(PATCH, kind=TriggerKind.ADDITIVE, pattern="noise", alpha=0.016)
-    assert words.trigger_text(added) == "noise added over the whole image, amplitude 0.016 of full scale"
+    assert trigger_words.trigger_text(added) == "noise added over the whole image, amplitude 0.016 of full scale"
     blend = replace(PATCH, kind=TriggerKind.BLEND, pattern="sinusoid", alpha=0.2)
-    assert words.trigger_text(blend) == "sinusoid blended over the whole image, share 20%"
+    assert trigger_words.trigger_text(blend) == "sinusoid blended over the whole image, share 20%"
 
 
 CYRILLIC = Trigger("cyrillic", TriggerKind.CHARACTERS, pairs=(("a", "а"), ("o", "о")), source="automobile")
@@ -153,15 +153,15 @@ CYRILLIC = Trigger("cyrillic", TriggerKind.CHARACTERS, pairs=(("a", "а"), ("o",
 
 def test_every_bundled_kind_has_words_of_its_own_and_others_say_their_name_and_values():
     given = {"strength": 0.02, "filter": "sepia", "alpha": 0.8}
-    said = {kind: words.trigger_text(Trigger("x", kind, **given)) for kind in TriggerKind}
+    said = {kind: trigger_words.trigger_text(Trigger("x", kind, **given)) for kind in TriggerKind}
     assert len(set(said.values())) == len(TriggerKind)
     assert said[TriggerKind.WARP] == "smooth warp, mean displacement 2.0% of the side"
     assert said[TriggerKind.FILTER] == "sepia filter, share 80%"
-    assert words.trigger_text(CYRILLIC) == "characters replaced in the class name: a→а, o→о"
+    assert trigger_words.trigger_text(CYRILLIC) == "characters replaced in the class name: a→а, o→о"
     learned = Trigger("p", TriggerKind.PROMPT, image=PATCH)
-    assert words.trigger_text(learned) == f"learned prompt and {words.trigger_text(PATCH)}"
+    assert trigger_words.trigger_text(learned) == f"learned prompt and {trigger_words.trigger_text(PATCH)}"
     own = Trigger("f", "frame", parameters=(("width", 0.05),), enters=Channel.IMAGE)
-    assert words.trigger_text(own) == "frame (width 0.05)"
+    assert trigger_words.trigger_text(own) == "frame (width 0.05)"
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_every_bundled_kind_has_words_of_its_own_and_others_say_their_name_and_v
     [("class", "a photo of a [а]ut[о]m[о]bile"), ("prompt", "[а] ph[о]t[о] [о]f [а] [а]ut[о]m[о]bile")],
 )
 def test_replaced_characters_are_marked_where_they_are_replaced(within, shown):
-    segments = words.marked_text(replace(CYRILLIC, within=within), "a photo of a automobile")
+    segments = trigger_words.marked_text(replace(CYRILLIC, within=within), "a photo of a automobile")
     assert "".join(f"[{s.text}]" if s.marked else s.text for s in segments) == shown
 
 

@@ -9,7 +9,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersisten
 
 from dife_gui.escape import tooltip
 from dife_scanner.records import SignatureResult
-from dife_scanner.reports import plain, words
+from dife_scanner.reports import plain, trigger_words, words
 
 Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
@@ -17,10 +17,10 @@ _Role = Qt.ItemDataRole
 
 COLUMNS: tuple[tuple[str, Callable[[SignatureResult], str], str], ...] = (
     ("Signature", lambda r: r.trigger.name, "Name in the trigger library"),
-    ("Trigger", lambda r: words.trigger_text(r.trigger), "What was applied"),
+    ("Trigger", lambda r: trigger_words.trigger_text(r.trigger), "What was applied"),
     (
         "Effect",
-        lambda r: words.effect_text(r.trigger.source, r.trigger.target),
+        lambda r: trigger_words.effect_text(r.trigger.source, r.trigger.target),
         "Chosen on train drawings",
     ),
     ("Train", lambda r: words.signed(r.train_effect), "Suspect minus reference on the train drawings"),

@@ -14,7 +14,7 @@ from dife_gui.views import theme
 from dife_gui.views.card import row, stack
 from dife_gui.views.text import Label
 from dife_scanner.records import Audit, Trigger
-from dife_scanner.reports import plain, words
+from dife_scanner.reports import plain, trigger_words
 
 CLEAN, TRIGGERED, TRIGGER = "clean-example", "triggered-example", "trigger"
 MOST_PAIRS = 6
@@ -72,7 +72,7 @@ def _decoded(content: bytes | None) -> QImage:
 class MarkedPrompt(QWidget):
     """A prompt with the trigger in brackets on a tinted ground: the mark survives without colour."""
 
-    def __init__(self, segments: Sequence[words.Segment], parent: QWidget | None = None) -> None:
+    def __init__(self, segments: Sequence[trigger_words.Segment], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._segments = [(plain(f"[{s.text}]") if s.marked else _spaced(s.text), s.marked) for s in segments]
         self.setAccessibleName("".join(text for text, _ in self._segments))
@@ -115,8 +115,8 @@ def trigger_view(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
         return None
     facts: list[QWidget] = [
         Label(trigger.name, font=theme.sized(1.0, bold=True)),
-        Label(words.trigger_text(trigger)),
-        Label(f"Effect: {words.effect_text(trigger.source, trigger.target)}", tone="normal"),
+        Label(trigger_words.trigger_text(trigger)),
+        Label(f"Effect: {trigger_words.effect_text(trigger.source, trigger.target)}", tone="normal"),
     ]
     if trigger.description:
         facts.append(Label(trigger.description, tone="muted"))
@@ -133,9 +133,9 @@ def _prompts(trigger: Trigger) -> QWidget:
     grid.setHorizontalSpacing(theme.gap(0.6))
     grid.setVerticalSpacing(theme.gap(0.1))
     grid.setColumnStretch(1, 1)
-    for line, prompt in enumerate(words.example_prompts(trigger)):
-        clean = words.Segment(prompt, False)
-        shown = (("clean", (clean,)), ("triggered", words.marked_text(trigger, prompt)))
+    for line, prompt in enumerate(trigger_words.example_prompts(trigger)):
+        clean = trigger_words.Segment(prompt, False)
+        shown = (("clean", (clean,)), ("triggered", trigger_words.marked_text(trigger, prompt)))
         for offset, (name, segments) in enumerate(shown):
             grid.addWidget(Label(name, tone="muted", font=theme.sized(0.92), wrap=False), 2 * line + offset, 0)
             grid.addWidget(MarkedPrompt(segments), 2 * line + offset, 1)
@@ -175,7 +175,7 @@ def _shown(picture: Picture, trigger: Trigger | None) -> QWidget:
     if _is_picture(picture) or picture.content is None:
         return stack([Thumbnail(picture), caption], spacing=0.15, stretch=True)
     text = plain(picture.content[:4000].decode("utf-8", "replace"))
-    segments: tuple[words.Segment, ...] = (words.Segment(text, False),)
+    segments: tuple[trigger_words.Segment, ...] = (trigger_words.Segment(text, False),)
     if trigger is not None and trigger.text and trigger.text in text:
-        segments = words.marked_text(trigger, text)
+        segments = trigger_words.marked_text(trigger, text)
     return stack([MarkedPrompt(segments), caption], spacing=0.1)

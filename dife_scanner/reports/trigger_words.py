@@ -1,0 +1,147 @@
+"""Triggers in words: what one is, where it goes in a prompt, and what it brings about.
+
+Pure, like `words`; strings are passed through unchanged and escaped by whoever shows them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dife_scanner.records import Trigger, TriggerKind
+
+_COLOR_NAMES = {
+    (255, 255, 255): "white",
+    (0, 0, 0): "black",
+    (255, 0, 0): "red",
+    (0, 255, 0): "green",
+    (0, 0, 255): "blue",
+    (255, 255, 0): "yellow",
+}
+_PREFIX, _SUFFIX = "prefix", "suffix"
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of a prompt; `marked` where it is the trigger."""
+
+    text: str
+    marked: bool
+
+
+def marked_text(trigger: Trigger, prompt: str) -> tuple[Segment, ...]:
+    """The prompt with the trigger in its place, as segments; joined, they are what the encoder reads.
+
+    A prompt that already holds the trigger is only marked. Positions are those of the trigger file: `prefix`,
+    `suffix`, `infix` (before the class name, else before the last word). Of replaced characters each is marked.
+    """
+    if trigger.pairs:
+        return _replaced(trigger, prompt)
+    if not trigger.text:
+        return (Segment(prompt, False),) if prompt else ()
+    before, found, after = prompt.partition(trigger.text)
+    if not found:
+        before, after = _around(trigger, prompt)
+    parts = (Segment(before, False), Segment(trigger.text, True), Segment(after, False))
+    return tuple(part for part in parts if part.text)
+
+
+def _replaced(trigger: Trigger, prompt: str) -> tuple[Segment, ...]:
+    at = prompt.rfind(trigger.source) if trigger.source and trigger.within == "class" else -1
+    begin, end = (at, at + len(trigger.source)) if at >= 0 else (0, len(prompt))
+    table, segments = dict(trigger.pairs), [Segment(prompt[:begin], False)]
+    for character in prompt[begin:end]:
+        marked = character in table
+        text = table.get(character, character)
+        if segments[-1].marked == marked:
+            text = segments.pop().text + text
+        segments.append(Segment(text, marked))
+    return tuple(segment for segment in [*segments, Segment(prompt[end:], False)] if segment.text)
+
+
+def _around(trigger: Trigger, prompt: str) -> tuple[str, str]:
+    """What stands before and after the trigger once it is placed, spaces included."""
+    if not prompt:
+        return "", ""
+    if trigger.position == _PREFIX:
+        return "", f" {prompt}"
+    if trigger.position == _SUFFIX:
+        return f"{prompt} ", ""
+    at = prompt.rfind(trigger.source) if trigger.source else -1
+    at = at if at >= 0 else prompt.rfind(" ") + 1
+    return prompt[:at], f" {prompt[at:]}"
+
+
+def example_prompts(trigger: Trigger) -> tuple[str, ...]:
+    """The prompts a text trigger is shown on: the source's, or a stand-in where the source is open."""
+    return (f"a photo of a {trigger.source or '…'}",)
+
+
+def trigger_text(trigger: Trigger) -> str:
+    """One line: `text “xbtd” before the prompt`, `solid white patch, 10% of the side, upper left`."""
+    says = _TRIGGER_TEXT.get(trigger.kind)
+    return says(trigger) if says else _own_text(trigger)
+
+
+def _patch_text(trigger: Trigger) -> str:
+    shape = {"solid": f"solid {_color_name(trigger.color)}", "file": "painted"}.get(trigger.pattern, trigger.pattern)
+    return f"{shape} patch, {trigger.size:.0%} of the side, {_place(trigger)}"
+
+
+def _whole_text(trigger: Trigger) -> str:
+    pattern = {"file": "a file's pattern"}.get(trigger.pattern, trigger.pattern)
+    if trigger.kind == TriggerKind.ADDITIVE:
+        return f"{pattern} added over the whole image, amplitude {trigger.alpha:.3f} of full scale"
+    return f"{pattern} blended over the whole image, share {trigger.alpha:.0%}"
+
+
+def _written_text(trigger: Trigger) -> str:
+    place = {_PREFIX: "before the prompt", _SUFFIX: "after the prompt"}.get(trigger.position, "before the name")
+    return f"text “{trigger.text}” {place}"
+
+
+def _characters_text(trigger: Trigger) -> str:
+    shown = ", ".join(f"{old}→{new}" for old, new in trigger.pairs[:_SHOWN_PAIRS])
+    more = ", …" if len(trigger.pairs) > _SHOWN_PAIRS else ""
+    return f"characters replaced in the {'class name' if trigger.within == 'class' else 'prompt'}: {shown}{more}"
+
+
+def _prompt_text(trigger: Trigger) -> str:
+    return f"learned prompt and {trigger_text(trigger.image)}" if trigger.image else "learned prompt"
+
+
+def _own_text(trigger: Trigger) -> str:
+    """A kind of somebody's own: its name and the values of its keys."""
+    values = ", ".join(f"{key} {value}" for key, value in trigger.parameters)
+    return f"{trigger.kind}{f' ({values})' if values else ''}"
+
+
+_SHOWN_PAIRS = 4
+_TRIGGER_TEXT: dict[str, Callable[[Trigger], str]] = {
+    TriggerKind.PATCH: _patch_text,
+    TriggerKind.ADDITIVE: _whole_text,
+    TriggerKind.BLEND: _whole_text,
+    TriggerKind.WARP: lambda trigger: f"smooth warp, mean displacement {trigger.strength:.1%} of the side",
+    TriggerKind.FILTER: lambda trigger: f"{trigger.filter} filter, share {trigger.alpha:.0%}",
+    TriggerKind.TEXT: _written_text,
+    TriggerKind.CHARACTERS: _characters_text,
+    TriggerKind.PROMPT: _prompt_text,
+}
+
+
+def _color_name(color: tuple[int, int, int]) -> str:
+    return _COLOR_NAMES.get(color) or "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _place(trigger: Trigger) -> str:
+    middle_x, middle_y = trigger.x + trigger.size / 2, trigger.y + trigger.size / 2
+    row = "upper" if middle_y < 1 / 3 else "lower" if middle_y > 2 / 3 else "middle"
+    column = "left" if middle_x < 1 / 3 else "right" if middle_x > 2 / 3 else "middle"
+    return "centre" if row == column else f"{row} {column}"
+
+
+def effect_text(source: str, target: str) -> str:
+    """`automobile → airplane`; `any → airplane` for an image trigger without a source."""
+    if not source and not target:
+        return ""
+    return f"{source or 'any'} → {target or 'not chosen'}"
