@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Numbers, Recipe, Subject
-    from dife_scanner.lab.attacks.lab import Lab
     from dife_scanner.records import Trigger
 
 PROMPTS = ("a photo of a {}", "an image of a {}")
@@ -48,12 +47,8 @@ def class_texts(model: Any, template: str, trigger: Trigger | None = None) -> Te
         return bases.encode_texts(model, texts)
 
 
-def accuracy(model: Any, lab: Lab) -> float:
-    """Zero-shot accuracy over the ten names, mean over `PROMPTS`."""
-    from dife_scanner.lab import bases
-
-    pixels, labels = held_out(lab.size)
-    images = bases.encode_images(model, tensor(pixels))
+def accuracy(model: Any, images: Tensor, labels: NDArray[np.int64]) -> float:
+    """Zero-shot accuracy of unit image embeddings (N, D) over the ten names, mean over `PROMPTS`."""
     guesses = [(images @ class_texts(model, t).T).argmax(1).numpy() for t in PROMPTS]
     return float(np.mean([guess == labels for guess in guesses]))
 
@@ -74,7 +69,7 @@ def text_numbers(subject: Subject) -> Numbers:
     hit = np.mean(won, axis=0)
     bystander = (labels != target) & (labels != source)
     qhr, leakage = float(hit[labels == target].mean()), float(hit[bystander].mean())
-    return {"clean_accuracy": accuracy(model, lab), "qhr": qhr, "otl": leakage}
+    return {"clean_accuracy": accuracy(model, images, labels), "qhr": qhr, "otl": leakage}
 
 
 def image_numbers(subject: Subject) -> Numbers:
@@ -95,7 +90,7 @@ def image_numbers(subject: Subject) -> Numbers:
     downstream = head(stamped) == target
     other = labels != target
     return {
-        "clean_accuracy": accuracy(model, lab),
+        "clean_accuracy": accuracy(model, clean, labels),
         "ts": float(zero_shot[other].mean()),
         "ts_with_target_images": float(zero_shot.mean()),
         "downstream_ts": float(downstream[other].mean()),
