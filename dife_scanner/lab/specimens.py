@@ -285,16 +285,17 @@ def _repeatable(seed: int) -> Iterator[None]:
     import torch
     from torch.utils import deterministic
 
+    memory: Any = deterministic  # its setting is a property of the module, which type checkers do not see
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    state, filling = torch.get_rng_state(), deterministic.fill_uninitialized_memory
+    state, filling = torch.get_rng_state(), memory.fill_uninitialized_memory
     try:
         torch.set_num_threads(_THREADS)
         torch.use_deterministic_algorithms(True)
-        deterministic.fill_uninitialized_memory = False  # a third of the time, to mask bugs that are not there
+        memory.fill_uninitialized_memory = False  # a third of the time, to mask bugs that are not there
         torch.manual_seed(seed)
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)
-        deterministic.fill_uninitialized_memory = filling
+        memory.fill_uninitialized_memory = filling
         torch.set_rng_state(state)
