@@ -291,7 +291,7 @@ def _repeatable(seed: int) -> Iterator[None]:
     try:
         torch.set_num_threads(_THREADS)
         torch.use_deterministic_algorithms(True)
-        memory.fill_uninitialized_memory = False  # a third of the time, to mask bugs that are not there
+        memory.fill_uninitialized_memory = False  # up to a third of the time, and nothing reads it
         torch.manual_seed(seed)
         yield
     finally:
