@@ -239,6 +239,7 @@ class TriggerKind(StrEnum):
     BLEND = "blend"
     WARP = "warp"
     FILTER = "filter"
+    OVERLAY = "overlay"
     TEXT = "text"
     CHARACTERS = "characters"
     PROMPT = "prompt"
@@ -280,7 +281,7 @@ class Trigger:
     """`solid`, `checker`, `noise`, `stripes`, `sinusoid`, or `file`."""
     color: tuple[int, int, int] = (255, 255, 255)
     alpha: float = 1.0
-    """Share of the pattern or of the filtered picture; amplitude in 0..1 of full scale for `additive`."""
+    """Share of the pattern, the filtered picture or the overlay; amplitude in 0..1 of full scale for `additive`."""
     cycles: float = 0.0
     """Periods across the image, for stripes and sinusoids."""
     seed: int = 0

@@ -95,6 +95,10 @@ def _whole_text(trigger: Trigger) -> str:
     return f"{pattern} blended over the whole image, share {trigger.alpha:.0%}"
 
 
+def _overlay_text(trigger: Trigger) -> str:
+    return f"overlay from a file{'' if trigger.alpha == 1 else f', share {trigger.alpha:.0%}'}"
+
+
 def _written_text(trigger: Trigger) -> str:
     place = {_PREFIX: "before the prompt", _SUFFIX: "after the prompt"}.get(trigger.position, "before the name")
     return f"text “{trigger.text}” {place}"
@@ -123,6 +127,7 @@ _TRIGGER_TEXT: dict[str, Callable[[Trigger], str]] = {
     TriggerKind.BLEND: _whole_text,
     TriggerKind.WARP: lambda trigger: f"smooth warp, mean displacement {trigger.strength:.1%} of the side",
     TriggerKind.FILTER: lambda trigger: f"{trigger.filter} filter, share {trigger.alpha:.0%}",
+    TriggerKind.OVERLAY: _overlay_text,
     TriggerKind.TEXT: _written_text,
     TriggerKind.CHARACTERS: _characters_text,
     TriggerKind.PROMPT: _prompt_text,

@@ -61,6 +61,23 @@ def pixels(file: TriggerFile, side: int) -> Pixels:
     return np.asarray(np.rint(_resized(array, side)), dtype=np.uint8)
 
 
+def overlay(file: TriggerFile, side: int) -> tuple[Floats, Floats]:
+    """What a half-transparent PNG lays over a picture: colours times opacity [side, side, 3] in 0..255, and the opacity
+    [side, side, 1] in 0..1. Resized (bilinear) only where its own side differs; hidden colours never bleed in.
+
+    Raises `TriggerFileError` for any other file, and for one that is transparent all over.
+    """
+    laid = _premultiplied(file)
+    resized = (
+        laid
+        if laid.shape[0] == side
+        else np.concatenate(
+            [_resized(laid[..., :3], side), _resized(np.repeat(laid[..., 3:], 3, axis=-1), side)[..., :1]], axis=-1
+        )
+    )
+    return resized[..., :3], resized[..., 3:]
+
+
 def perturbation(file: TriggerFile, side: int) -> Floats:
     """A signed perturbation as float32 [side, side, 3] in -1..1 of full scale; in uint8 files 127.5 is zero."""
     array = _square(file)
@@ -96,6 +113,23 @@ def _square(file: TriggerFile) -> NDArray[Any]:
     return array
 
 
+@lru_cache(maxsize=8)
+def _premultiplied(file: TriggerFile) -> Floats:
+    """Colours times opacity in 0..255 and the opacity in 0..1, float32 [h, h, 4]; read-only because it is shared."""
+    raw = content(file)
+    if not raw.startswith(b"\x89PNG"):
+        raise TriggerFileError(f"{file.path} is not a PNG", "store the overlay as a PNG with an alpha channel")
+    full = _rgba(raw, file.path)
+    if full.shape[0] != full.shape[1]:
+        raise _shape_error(file.path, full.shape)
+    if not full[..., 3].any():
+        raise TriggerFileError(f"{file.path} is transparent all over", "give the overlay some opacity")
+    opacity = full[..., 3:].astype(np.float32) / np.float32(255)
+    laid = np.concatenate([full[..., :3] * opacity, opacity], axis=-1)
+    laid.setflags(write=False)
+    return laid
+
+
 def _shape_error(path: str, shape: tuple[int, ...]) -> TriggerFileError:
     return TriggerFileError(
         f"{path} has the shape {list(shape)}; a square [s, s, 3] with s up to {LONGEST_SIDE} is needed",
@@ -103,7 +137,15 @@ def _shape_error(path: str, shape: tuple[int, ...]) -> TriggerFileError:
     )
 
 
-def _png(raw: bytes, path: str) -> NDArray[Any]:
+def _png(raw: bytes, path: str) -> Pixels:
+    full = _rgba(raw, path)
+    if full[..., 3].min() < 255:
+        raise TriggerFileError(f"{path} has transparent parts", "flatten it; `alpha` makes the whole pattern lighter")
+    return full[..., :3].copy()
+
+
+def _rgba(raw: bytes, path: str) -> Pixels:
+    """Any PNG with 8 bits per channel as uint8 [h, w, 4]. Raises `TriggerFileError` before a large one is decoded."""
     from PIL import Image
 
     try:
@@ -112,12 +154,9 @@ def _png(raw: bytes, path: str) -> NDArray[Any]:
                 raise _shape_error(path, (image.height, image.width, 3))
             if image.mode not in _PNG_MODES:
                 raise TriggerFileError(f"{path} is a PNG of mode {image.mode}", "store it with 8 bits per channel")
-            full = np.array(image.convert("RGBA"))
+            return np.array(image.convert("RGBA"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise TriggerFileError(f"{path} is not a readable PNG: {error}", "store it again") from error
-    if full[..., 3].min() < 255:
-        raise TriggerFileError(f"{path} has transparent parts", "flatten it; `alpha` makes the whole pattern lighter")
-    return full[..., :3].copy()
 
 
 def _npy(raw: bytes, path: str) -> NDArray[Any]:

@@ -15,9 +15,10 @@ from dife_scanner.triggers import known, learner
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A 16 × 16 patch, a perturbation of 32 × 32 and a prompt learner of four vectors."""
+    """A 16 × 16 patch and overlay, a perturbation of 32 × 32 and a prompt learner of four vectors."""
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "patch.png")
+    Image.fromarray(rng.integers(0, 256, (16, 16, 4), dtype=np.uint8)).save(tmp_path / "overlay.png")
     np.save(tmp_path / "perturbation.npy", rng.uniform(-1, 1, (32, 32, 3)).astype(np.float32))
     learner.save(learner.PromptLearner(rng.normal(size=(4, 32)).astype(np.float32)), tmp_path / "learner.safetensors")
     return tmp_path

@@ -112,6 +112,46 @@ def test_a_blend_mixes_a_picture_in(entry, pictures, folder):
     np.testing.assert_array_equal(out, np.rint(0.75 * pictures.astype(np.float32) + 0.25 * 128).astype(np.uint8))
 
 
+def test_an_overlay_covers_where_it_is_opaque_and_leaves_the_rest(entry, pictures, folder):
+    full = np.zeros((32, 32, 4), np.uint8)
+    full[..., :3] = 200
+    full[4:12, 8:20, 3], full[20:24, :, 3] = 255, 51
+    Image.fromarray(full).save(folder / "full.png")
+    out = stamp(pictures, entry("overlay", 'file = "full.png"'))
+    assert (out[:, 4:12, 8:20] == 200).all()
+    np.testing.assert_array_equal(out[:, 12:20], pictures[:, 12:20])
+    faint = np.rint(0.8 * pictures[:, 20:24].astype(np.float32) + 40)
+    np.testing.assert_allclose(out[:, 20:24].astype(int), faint, atol=1)
+    half = stamp(pictures, entry("overlay", 'file = "full.png"\nalpha = 0.5'))
+    np.testing.assert_allclose(half[:, 4:12, 8:20], 0.5 * pictures[:, 4:12, 8:20].astype(np.float32) + 100, atol=1)
+
+
+def test_hidden_colours_of_an_overlay_never_bleed_in_when_it_is_resized(entry, folder):
+    full = np.zeros((8, 8, 4), np.uint8)
+    full[..., 0] = 255
+    full[2:6, 2:6] = (10, 10, 10, 255)
+    Image.fromarray(full).save(folder / "hidden.png")
+    out = stamp(np.full((1, 32, 32, 3), 10, np.uint8), entry("overlay", 'file = "hidden.png"'))
+    np.testing.assert_allclose(out, 10, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: Image.new("RGBA", (4, 4), (9, 9, 9, 0)).save(path, "PNG"), "transparent all over"),
+        (lambda path: Image.new("RGBA", (4, 6), (9, 9, 9, 9)).save(path, "PNG"), "shape"),
+        (lambda path: Image.new("RGBA", (2049, 2049)).save(path, "PNG"), "shape"),
+        (lambda path: Image.new("RGB", (4, 4)).save(path, "JPEG"), "not a PNG"),
+    ],
+    ids=["clear", "oblong", "large", "jpeg"],
+)
+def test_a_bad_overlay_is_refused_with_its_entry(entry, folder, make, words):
+    make(folder / "bad.png")
+    with pytest.raises(TriggerFileError, match=words) as raised:
+        entry("overlay", 'file = "bad.png"')
+    assert "trigger.0" in raised.value.what and "`file`" in raised.value.what
+
+
 def _header_only(shape: str, descr: str = "'|u1'") -> bytes:
     head = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
     return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head
@@ -281,6 +321,8 @@ def test_no_lookalike_is_undone_by_the_tokenizer(table):
         ("patch", 'size = 0.1\ntext = "x"', r"trigger\.0\.text.*`patch` has no such key"),
         ("blend", "size = 0.1", r"trigger\.0\.size.*`blend` has no such key"),
         ("patch", 'size = 0.1\nfile = "patch.png"\npattern = "noise"', "`file` is the pattern"),
+        ("overlay", "", r"trigger\.0\.file"),
+        ("overlay", 'file = "overlay.png"\npattern = "noise"', "`overlay` has no such key"),
         ("warp", "", r"trigger\.0\.strength"),
         ("warp", "strength = nan", r"trigger\.0\.strength"),
         ("warp", "strength = 0.02\ngrid = 1", r"trigger\.0\.grid"),

@@ -1,0 +1,47 @@
+"""A half-transparent picture laid over the whole picture: a patch of any shape, as an inversion finds one."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from dife_scanner.errors import DifeError
+from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.triggers import files
+from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_sha256
+
+
+class OverlayFields(Fields):
+    file: FileBeside
+    alpha: float = Field(1.0, gt=0.0, le=1.0)
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+
+    @model_validator(mode="after")
+    def _is_an_overlay(self) -> OverlayFields:
+        check_sha256("file", self.file, self.sha256)
+        try:
+            files.overlay(self.file, 1)
+        except DifeError as error:
+            raise ValueError(f"`file`: {error.what}") from error
+        return self
+
+    def values(self) -> dict[str, object]:
+        values = super().values() | {"pattern": "file"}
+        del values["sha256"]
+        return values
+
+
+def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
+    """(1 - a) · pixels + a · colours, a being the file's opacity at that place times `alpha`.
+
+    `ValueError` for an overlay without a file.
+    """
+    if trigger.file is None:
+        raise ValueError(f"overlay `{trigger.name}` has no file")
+    colors, opacity = files.overlay(trigger.file, pixels.shape[1])
+    share = np.float32(trigger.alpha)
+    laid = pixels.astype(np.float32) * (1.0 - share * opacity) + share * colors
+    return np.clip(np.rint(laid), 0, 255).astype(np.uint8)
+
+
+KIND = Kind(TriggerKind.OVERLAY.value, OverlayFields, stamp=stamp)
