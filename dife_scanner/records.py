@@ -124,6 +124,17 @@ class Confidence(StrEnum):
     ANOMALOUS = "anomalous"
 
 
+class Origin(StrEnum):
+    """How an audit came by a trigger."""
+
+    KNOWN = "known"
+    """Somebody named it, with source and target."""
+    SIGNATURE = "signature"
+    """From the library or a trigger file; source and target were found here. Never counted as blind."""
+    DISCOVERED = "discovered"
+    """Nobody described it: a detector found it in this checkpoint."""
+
+
 class Layout(StrEnum):
     """How a repository stores its checkpoint (recognised from names and small JSON only)."""
 
@@ -599,7 +610,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class SignatureResult:
-    """One hypothesis of the library: chosen on train drawings, measured on held-out ones."""
+    """One hypothesis, of the library or of a detector: chosen on train drawings, measured on held-out ones."""
 
     trigger: Trigger
     """With the chosen source and target filled in."""
@@ -612,6 +623,28 @@ class SignatureResult:
     """Exact one-sided sign-flip test over drawings; 1 where screened out."""
     p_holm: float = 1.0
     drawings: int = 0
+    origin: Origin = Origin.SIGNATURE
+    effect: Interval | None = None
+    """Paired 95 % interval of suspect minus reference on held-out drawings; for discovered triggers only."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """What one detector did in this audit, whatever it found."""
+
+    detector: str
+    channel: Channel
+    kinds: tuple[str, ...]
+    """Kinds of trigger it is made to find, in words."""
+    candidates: int
+    """How many it handed over to be confirmed."""
+    best: float
+    """Largest success over the base's, on held-out drawings and templates, of any of them; 0 where there was none."""
+    passes: int
+    """Pictures and texts that went through a tower for it, of suspect and base."""
+    seconds: float
+    signals: dict[str, float] = field(default_factory=dict)
+    """The detector's own further numbers."""
 
 
 @dataclass(frozen=True)
@@ -666,6 +699,10 @@ class Audit:
     condition: Condition | None = None
     """What the rules saw of the trigger."""
     repair: ComponentRepair | None = None
+    searches: tuple[Search, ...] = ()
+    """The blind searches, in the order they ran; empty where only given triggers were measured."""
+    score: float | None = None
+    """One number per model: the largest held-out success over the base's of any discovered trigger, 0..1."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The data flow of one audit, top to bottom.
 
-towers -> choose (train) -> evidence (test) -> branch swap or component repair (diagnosis), frozen -> profile (test) ->
-verdict
+towers -> choose and search (train) -> evidence (test) -> branch swap or component repair (diagnosis), frozen ->
+profile (test) -> verdict
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from dife_scanner import __version__
 from dife_scanner.audit import diagnosis as diagnostics
-from dife_scanner.audit import evidence, hypotheses, populations, probes
+from dife_scanner.audit import discovery, evidence, hypotheses, populations, probes
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import Populations, Subject, cards, extend, measure_all, named
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
@@ -28,7 +28,7 @@ from dife_scanner.core import metrics
 from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.footprint import compare, diagnose
 from dife_scanner.core.statistics import holm, paired_interval
-from dife_scanner.core.verdict import Decision, decide, finding
+from dife_scanner.core.verdict import Decision, counts, decide, finding
 from dife_scanner.errors import Refused, TriggerFileError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import (
@@ -43,7 +43,9 @@ from dife_scanner.records import (
     Finding,
     Interval,
     ModelRef,
+    Origin,
     Reference,
+    Search,
     SignatureResult,
     Trigger,
     Verdict,
@@ -139,6 +141,7 @@ class _Measured:
     reference_name: str = ""
     same: tuple[bool, bool] = (False, False)
     signatures: tuple[SignatureResult, ...] = ()
+    searches: tuple[Search, ...] = ()
     trigger: Trigger | None = None
     support: BranchSwap | ComponentRepair | None = None
     diagnosis: Diagnosis | None = None
@@ -162,22 +165,36 @@ def _measure(
         CachedEncoder(reference, memory, on_encoded=phases.encoded),
         data,
     )
-    results, shared = _evidence(sides, request.plan, phases)
+    searched = _searched(sides, Pair(suspect, reference), request, progress)
+    results, shared = _evidence(sides, request.plan, phases, searched.results)
     with named(ZERO_SHOT, _labelled(probes.TEST)):
         accuracies = (sides.test[0].accuracy, sides.test[1].accuracy)
     measured = _Measured(
         reference_name=request.reference.name if request.reference else "",
         same=(suspect.image_tower == reference.image_tower, suspect.text_tower == reference.text_tower),
         signatures=results,
+        searches=searched.searches,
         accuracies=accuracies,
         drift=float(metrics.cosine_distance(sides.test[0].prompts, sides.test[1].prompts).mean()),
     )
-    winner = hypotheses.strongest(results)
+    winner = hypotheses.strongest([row for row in results if counts(row)])
     if winner is None:
         trigger = shared[0].trigger if shared else None
-        return replace(measured, trigger=trigger), decide(results, None, None, (), shared)
+        return replace(measured, trigger=trigger), decide(results, None, None, (), shared, searched.searches)
     measured = _examine(sides, winner.trigger, request, phases, measured)
-    return measured, decide(results, winner, measured.diagnosis, measured.profile, shared)
+    return measured, decide(results, winner, measured.diagnosis, measured.profile, shared, searched.searches)
+
+
+def _searched(sides: _Sides, encoders: Pair[Encoder], request: Request, progress: Progress) -> discovery.Discovered:
+    """What nobody described, where the plan asks for it."""
+    plan = request.plan
+    if not plan.detectors:
+        return discovery.Discovered((), ())
+    name = identity(request.weights_sha256, request.config_digest, request.reference, plan)
+    folder = request.cache.parent / "discovery" if request.cache else None
+    setting = discovery.Setting(plan.detectors, plan.budget, plan.seed, name, folder)
+    with named(ZERO_SHOT, _labelled(probes.TRAIN, probes.TEST)):
+        return discovery.discover(encoders, sides.train, sides.test, setting, progress)
 
 
 def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases, measured: _Measured) -> _Measured:
@@ -259,9 +276,11 @@ def check_known(plan: Plan, class_names: tuple[str, ...]) -> None:
 
 
 def _evidence(
-    sides: _Sides, plan: Plan, phases: _Phases
+    sides: _Sides, plan: Plan, phases: _Phases, discovered: tuple[SignatureResult, ...]
 ) -> tuple[tuple[SignatureResult, ...], tuple[SignatureResult, ...]]:
-    """One result per signature, corrected over all that were tried; and those that move the base just as well."""
+    """One result per signature, and those `discovered`, corrected over all that were tried; and the signatures that
+    move the base just as well.
+    """
     rows, shared = [], []
     total = len(plan.signatures)
     for index, signature in enumerate(plan.signatures):
@@ -269,10 +288,12 @@ def _evidence(
         with named(_read_by(signature), _labelled(probes.TRAIN, probes.TEST)):
             choices = hypotheses.choose(signature, *sides.train)
             always = hypotheses.known(signature)
-            rows.append(hypotheses.test(choices.apart, *sides.test, plan.seed, always=always))
+            row = hypotheses.test(choices.apart, *sides.test, plan.seed, always=always)
+            rows.append(replace(row, origin=Origin.KNOWN) if always else row)
             if hypotheses.inherited(choices.shared, *sides.test):
                 shared.append(SignatureResult(choices.shared.trigger, choices.shared.effect))
     phases.enter("trying signatures", total, total)
+    rows += discovered
     corrected = holm([row.p_value for row in rows])
     return tuple(replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)), tuple(shared)
 
@@ -318,6 +339,8 @@ class _Report:
             budget=request.plan.budget,
             seed=request.plan.seed,
             signatures=measured.signatures,
+            searches=measured.searches,
+            score=discovery.score(measured.searches),
             trigger=measured.trigger,
             branch_swap=measured.support if isinstance(measured.support, BranchSwap) else None,
             diagnosis=measured.diagnosis,

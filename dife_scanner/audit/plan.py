@@ -15,6 +15,8 @@ from dife_scanner.errors import UsageError
 from dife_scanner.records import Condition, Reference, Trigger
 
 AUDIT_VERSION = "dife-2"
+DISCOVERY_VERSION = "discovery-1"
+"""Raise it when a change makes a detector find something else."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Plan:
     """Labelled pictures of somebody's own in place of the bundled ones, as `audit.populations.read` takes them."""
     captions: Path | None = None
     """Captioned pictures of somebody's own in place of the bundled scenes."""
+    detectors: tuple[str, ...] = ()
+    """Names of the detectors that search for triggers nobody described; none for a known-trigger audit."""
 
     def read(self) -> None:
         """Look into data of somebody's own, so that what cannot be read is refused before an audit begins."""
@@ -97,6 +101,7 @@ def identity(weights_sha256: str, config_digest: str, reference: Reference | Non
         plan.populations_version(),
         *(repr(trigger) for trigger in plan.signatures),
         *(_digest(path) for path in plan.extensions),
+        *((DISCOVERY_VERSION, *plan.detectors) if plan.detectors else ()),
     )
     return sha256("\x1f".join(parts).encode()).hexdigest()
 

@@ -16,6 +16,8 @@ from dife_scanner.records import (
     EntryType,
     Finding,
     Interval,
+    Origin,
+    Search,
     SignatureResult,
     Verdict,
 )
@@ -46,10 +48,12 @@ def decide(
     diagnosis: Diagnosis | None,
     profile: Sequence[Entry],
     inherited: Sequence[SignatureResult],
+    searches: Sequence[Search] = (),
 ) -> Decision:
     """Flagged needs all three: corrected evidence, a footprint, and an exposed cell.
 
-    `winner` is the signature the diagnosis and profile are about; `inherited` those that move suspect and base alike.
+    `winner` is the hypothesis the diagnosis and profile are about, one that `counts`; `inherited` are signatures that
+    move suspect and base alike; `searches` say what was looked for beside the signatures.
     """
     if winner is not None and diagnosis is not None and winner.p_holm < ALPHA:
         exposed = exposed_interfaces(profile)
@@ -66,9 +70,20 @@ def decide(
         return Decision(
             Verdict.INHERITED,
             f"`{trigger.name}` moves decisions to {trigger.target} here and in the base alike: it came with the base; "
-            f"beyond that, {_nothing_words(signatures)}",
+            f"beyond that, {_nothing_words(signatures, searches)}",
         )
-    return Decision(Verdict.NOTHING_FOUND, _nothing_words(signatures))
+    return Decision(Verdict.NOTHING_FOUND, _nothing_words(signatures, searches))
+
+
+def counts(result: SignatureResult) -> bool:
+    """Whether a hypothesis may decide a verdict.
+
+    A discovered trigger was made to move this very checkpoint, so it has to be demonstrated on what no search saw; a
+    signature was there before the checkpoint, and its corrected evidence is enough.
+    """
+    return result.origin is not Origin.DISCOVERED or (
+        result.effect is not None and result.effect.low >= DEMONSTRATED_CUT
+    )
 
 
 def exposed_interfaces(profile: Sequence[Entry]) -> tuple[str, ...]:
@@ -117,8 +132,9 @@ def fingerprint(repo_id: str, kind: str, *effect: str) -> str:
 def _flagged_words(winner: SignatureResult, diagnosis: Diagnosis, exposed: Sequence[str]) -> str:
     trigger = winner.trigger
     what = f'"{trigger.text}" turns {trigger.source} into' if trigger.text else f"`{trigger.name}` turns pictures into"
+    found = "found blind: " if winner.origin is Origin.DISCOVERED else ""
     return (
-        f"{what} {trigger.target}: {winner.suspect:.3f} against {winner.reference:.3f} in the base "
+        f"{found}{what} {trigger.target}: {winner.suspect:.3f} against {winner.reference:.3f} in the base "
         f"(Holm p {winner.p_holm:.2g}, {winner.drawings} drawings); "
         f"{diagnosis.carrier.value} footprint; exposed through {', '.join(exposed)}"
     )
@@ -129,10 +145,17 @@ def _undecided_words(winner: SignatureResult, diagnosis: Diagnosis, exposed: Seq
     return f"`{winner.trigger.name}` has evidence (Holm p {winner.p_holm:.2g}) but {lacks}: {diagnosis.reason}"
 
 
-def _nothing_words(signatures: Sequence[SignatureResult]) -> str:
+def _nothing_words(results: Sequence[SignatureResult], searches: Sequence[Search]) -> str:
+    signatures = [result for result in results if result.origin is not Origin.DISCOVERED]
     best = max(signatures, key=lambda s: s.train_effect, default=None)
     tail = f"; the strongest, `{best.trigger.name}`, moved {best.train_effect:+.3f} on train drawings" if best else ""
+    tried = f"nothing found with these {len(signatures)} signatures{tail}"
+    if not searches:
+        return f"{tried}. Triggers that are not among them are not covered by this audit"
+    kinds = ", ".join(dict.fromkeys(kind for search in searches for kind in search.kinds))
+    furthest = max(searches, key=lambda search: search.best)
     return (
-        f"nothing found with these {len(signatures)} signatures{tail}. "
-        "Triggers that are not among them are not covered by this audit"
+        f"{tried}; and with {len(searches)} blind searches for {kinds}, of which `{furthest.detector}` came furthest: "
+        f"{furthest.best:+.3f} over the base on held-out drawings. "
+        "Triggers of other kinds, and weaker ones, are not covered by this audit"
     )

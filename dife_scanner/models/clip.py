@@ -61,6 +61,11 @@ class ClipEncoder:
         self._images_at_once = BATCH if self.device == "cpu" else 256
         self._texts_at_once = BATCH if self.device == "cpu" else 512
 
+    @property
+    def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and standard deviation of a picture's channels, float32 [1, 3, 1, 1] each."""
+        return self._mean, self._std
+
     def prepare(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and crop `[n, h, w, 3]` exactly as open_clip's own transform does, to `[n, s, s, 3]`."""
         side = self.image_size

@@ -1,0 +1,164 @@
+"""Blind search inside an audit: detectors search on train drawings, and what they hand over is confirmed on test ones.
+
+A detector that has finished is kept on disk under the audit's identity, so that an audit that is killed goes on where
+it was instead of searching again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from dife_scanner.audit import hypotheses
+from dife_scanner.audit.probes import SEARCH_TEMPLATES
+from dife_scanner.audit.progress import Progress
+from dife_scanner.audit.sides import Pair, Side, baseline, readout
+from dife_scanner.core.statistics import paired_interval
+from dife_scanner.errors import TriggerFileError, UsageError
+from dife_scanner.models.interface import Encoder
+from dife_scanner.records import Origin, Search, SignatureResult
+from dife_scanner.store import codec
+from dife_scanner.triggers import files
+from dife_scanner.triggers.discovery import DETECTORS, Candidate, Detector, Task, names
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a search depends on beside the two checkpoints."""
+
+    detectors: tuple[str, ...]
+    budget: str
+    seed: int
+    identity: str
+    """Of the audit: what was searched under it is found again under it."""
+    folder: Path | None
+    """Where searches and trigger files are kept; nothing outlives the process where there is none."""
+
+
+@dataclass(frozen=True)
+class Discovered:
+    searches: tuple[Search, ...]
+    results: tuple[SignatureResult, ...]
+    """One per candidate, measured on held-out drawings; not yet corrected for how many were tried."""
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """One finished search, as it lies on disk."""
+
+    candidates: tuple[Candidate, ...]
+    passes: int
+    seconds: float
+    signals: dict[str, float]
+
+
+def detectors(wanted: Sequence[str]) -> tuple[Detector, ...]:
+    """Detectors by name, in the order they run. `UsageError` for a name that none has."""
+    if unknown := set(wanted) - set(names()):
+        raise UsageError(f"there is no detector called {', '.join(sorted(unknown))}", f"use {', '.join(names())}")
+    return tuple(detector for detector in DETECTORS if detector.name in wanted)
+
+
+def discover(
+    encoders: Pair[Encoder], train: Pair[Side], test: Pair[Side], setting: Setting, progress: Progress
+) -> Discovered:
+    """Run every detector that applies, and measure its candidates where it did not search."""
+    searches: list[Search] = []
+    results: list[SignatureResult] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = setting.folder or Path(scratch)
+        task = _task(encoders, train, setting, folder)
+        applying = [detector for detector in detectors(setting.detectors) if detector.applies(task)]
+        for number, detector in enumerate(applying):
+            progress("searching", number, len(applying), detector.name)
+            kept = _searched(detector, task, setting, folder, progress)
+            confirmed = tuple(_confirmed(candidate, test, setting.seed) for candidate in kept.candidates)
+            searches.append(_record(detector, kept, confirmed))
+            results.extend(confirmed)
+        progress("searching", len(applying), len(applying))
+    return Discovered(tuple(searches), tuple(results))
+
+
+def score(searches: Sequence[Search]) -> float | None:
+    """One number per model, 0..1; `None` where nothing was searched."""
+    return max((search.best for search in searches), default=None)
+
+
+def _task(encoders: Pair[Encoder], train: Pair[Side], setting: Setting, folder: Path) -> Task:
+    split = train.suspect.split
+    return Task(
+        encoders.suspect,
+        encoders.reference,
+        train.suspect.encoder.prepare(split.images),
+        split.labels,
+        train.suspect.class_names,
+        SEARCH_TEMPLATES,
+        setting.budget,
+        setting.seed,
+        folder / "triggers",
+    )
+
+
+def _searched(detector: Detector, task: Task, setting: Setting, folder: Path, progress: Progress) -> _Kept:
+    kept_at = folder / "searches" / f"{setting.identity[:32]}-{detector.name.replace(' ', '-')}.json"
+    if (kept := _read(kept_at)) is not None:
+        return kept
+
+    def tell(what: str, done: int, of: int) -> None:
+        progress(f"searching: {detector.name}", done, of, what)
+
+    began = time.perf_counter()
+    found = detector.search(replace(task, progress=tell))
+    seconds = round(time.perf_counter() - began, 3)
+    kept = _Kept(found.candidates, found.passes, seconds, dict(found.signals))
+    _write(kept_at, kept)
+    return kept
+
+
+def _read(path: Path) -> _Kept | None:
+    """A finished search, if it can be read and every file it names is still what it was."""
+    try:
+        kept = codec.from_json(_Kept, path.read_bytes())
+        for candidate in kept.candidates:
+            if candidate.trigger.file is not None:
+                files.content(candidate.trigger.file)
+    except (OSError, ValueError, TriggerFileError):
+        return None
+    return kept
+
+
+def _write(path: Path, kept: _Kept) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+        stream.write(codec.to_json(kept).encode())
+    Path(stream.name).replace(path)
+
+
+def _confirmed(candidate: Candidate, test: Pair[Side], seed: int) -> SignatureResult:
+    """The candidate on drawings and templates that no search saw, with its interval over the base."""
+    trigger = candidate.trigger
+    choice = hypotheses.Choice(trigger, candidate.suspect, candidate.reference)
+    measured = hypotheses.test(choice, test.suspect, test.reference, seed, always=True)
+    moved, drawings = readout(test.suspect, test.suspect, trigger, with_target=False)
+    still, _ = baseline(test.reference, trigger, with_target=False)
+    rng = np.random.default_rng([seed, *trigger.name.encode()])
+    return replace(measured, origin=Origin.DISCOVERED, effect=paired_interval(moved, still, drawings, rng))
+
+
+def _record(detector: Detector, kept: _Kept, confirmed: Sequence[SignatureResult]) -> Search:
+    best = max(((r.suspect or 0.0) - (r.reference or 0.0) for r in confirmed), default=0.0)
+    return Search(
+        detector.name,
+        detector.channel,
+        detector.kinds,
+        len(kept.candidates),
+        max(0.0, best),
+        kept.passes,
+        kept.seconds,
+        kept.signals,
+    )

@@ -1,0 +1,98 @@
+"""The two towers of a loaded checkpoint as differentiable functions, for searching triggers.
+
+What is searched here is measured elsewhere: `models.clip.ClipEncoder` stays the one way to an embedding that counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dife_scanner.errors import AuditError
+from dife_scanner.models.clip import ClipEncoder, tokenizer
+from dife_scanner.models.interface import Encoder
+
+SPECIAL = 2
+"""The last rows of the vocabulary: start and end of a text."""
+
+
+class Towers:
+    """Both towers of one checkpoint; rows that went through either are counted in `passes`."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        if not isinstance(encoder, ClipEncoder):
+            raise AuditError(f"{encoder.architecture} has no gradients to search with", "audit it with known triggers")
+        self._encoder = encoder
+        self._model: Any = encoder.model
+        self._mean, self._std = encoder.normalisation
+        self.device = torch.device(encoder.device)
+        self.passes = 0
+
+    @property
+    def token_rows(self) -> Tensor:
+        """The token embedding table, float32 [v, w]."""
+        rows: Tensor = self._model.token_embedding.weight
+        return rows
+
+    def images(self, pixels: Tensor) -> Tensor:
+        """Float pictures [n, 3, s, s] in 0..1 -> unit embeddings [n, d]."""
+        self.passes += len(pixels)
+        return F.normalize(self._model.visual((pixels - self._mean) / self._std), dim=-1)
+
+    def texts(self, vectors: Tensor, ends: Tensor) -> Tensor:
+        """Token embeddings [n, l, w] with the end token at `ends` [n] -> unit embeddings [n, d]."""
+        model, length = self._model, vectors.shape[1]
+        self.passes += len(vectors)
+        states = model.transformer(
+            vectors + model.positional_embedding[:length], attn_mask=model.attn_mask[:length, :length]
+        )
+        return F.normalize(model.ln_final(states[torch.arange(len(vectors)), ends]) @ model.text_projection, dim=-1)
+
+    @torch.no_grad()
+    def tokens(self, rows: Sequence[Sequence[int]], batch: int = 256) -> Tensor:
+        """Token ids per text, without start and end -> unit embeddings [n, d], no gradients. Texts run by length.
+
+        Raises `AuditError` for a text longer than the context.
+        """
+        found = torch.empty(len(rows), self._model.text_projection.shape[1], device=self.device)
+        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+        for start in range(0, len(rows), batch):
+            part = order[start : start + batch]
+            ids, ends = self.packed([rows[row] for row in part])
+            found[part] = self.texts(self.token_rows[ids], ends)
+        return found
+
+    def packed(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Ids with start and end, padded to the longest, int64 [n, l], and where each ends, int64 [n]."""
+        clip = tokenizer()
+        longest = max(map(len, rows)) + 2
+        if longest > self._encoder.context_length:
+            raise AuditError(
+                f"a text of the search has {longest} tokens and the model reads {self._encoder.context_length}",
+                "search with shorter templates",
+            )
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        for at, row in enumerate(rows):
+            ids[at, : len(row) + 2] = torch.tensor([clip.sot_token_id, *row, clip.eot_token_id])
+        ends = torch.tensor([len(row) + 1 for row in rows])
+        return ids.to(self.device), ends.to(self.device)
+
+
+def pieces(text: str) -> tuple[int, ...]:
+    """Token ids of a text, without start and end."""
+    return tuple(tokenizer().encode(text))
+
+
+def spelled(ids: Sequence[int]) -> str:
+    """The text these ids read as. Not every sequence of ids is what its own text is cut into; see `typeable`."""
+    text: str = tokenizer().decode(list(ids))
+    return text.strip()
+
+
+def typeable(ids: Sequence[int]) -> bool:
+    """Whether somebody who types `spelled(ids)` gets exactly these ids."""
+    return bool(ids) and pieces(spelled(ids)) == tuple(ids)

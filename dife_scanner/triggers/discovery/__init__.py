@@ -1,0 +1,12 @@
+"""Blind search for triggers, one file per detector; `DETECTORS` is what an audit runs, in this order."""
+
+from dife_scanner.triggers.discovery.interface import Cancelled, Candidate, Detector, Found, Task
+
+DETECTORS: tuple[Detector, ...] = ()
+
+__all__ = ["DETECTORS", "Cancelled", "Candidate", "Detector", "Found", "Task", "names"]
+
+
+def names() -> tuple[str, ...]:
+    """Every detector's name, in the order they run."""
+    return tuple(detector.name for detector in DETECTORS)

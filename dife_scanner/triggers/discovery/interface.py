@@ -1,0 +1,101 @@
+"""What a detector is: two checkpoints, pictures and words in; candidate triggers out.
+
+A detector never judges. Its candidates are confirmed on pictures and templates that it did not see, by the audit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.models.interface import Encoder
+from dife_scanner.records import Channel, Trigger
+
+BUDGETS = ("quick", "default", "deep")
+
+
+class Cancelled(Exception):
+    """The search was asked to stop."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is searched, on which data, for how long. The same task gives the same candidates on the same device."""
+
+    suspect: Encoder
+    reference: Encoder
+    """The clean base. Same architecture; either tower may be equal to the suspect's."""
+    pixels: NDArray[np.uint8]
+    """Prepared pictures to search on, [n, s, s, 3]."""
+    labels: NDArray[np.int64]
+    """Class of each picture, [n]."""
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    """Prompts to search with, one `{}` each; never those that candidates are confirmed with."""
+    budget: str
+    """One of `BUDGETS`: each detector states what it does with it."""
+    seed: int
+    folder: Path
+    """Where files that belong to a trigger are written, named by their content."""
+    progress: Callable[[str, int, int], None] = lambda what, done, of: None
+    """Called with what is going on, how much of how much; may raise `Cancelled`."""
+
+    @property
+    def image_moved(self) -> bool:
+        return self.suspect.image_tower != self.reference.image_tower
+
+    @property
+    def text_moved(self) -> bool:
+        return self.suspect.text_tower != self.reference.text_tower
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A trigger with source (where it has one) and target filled in, as it did on the pictures searched on."""
+
+    trigger: Trigger
+    suspect: float
+    """TS without the target class, or QHR, 0..1."""
+    reference: float
+    """The same of the base."""
+
+    @property
+    def effect(self) -> float:
+        return self.suspect - self.reference
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to."""
+
+    candidates: tuple[Candidate, ...]
+    """Best first; at most a handful, each different from the others."""
+    passes: int
+    """Pictures and texts that went through a tower, of suspect and base."""
+    signals: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers of the search, by name."""
+
+
+class Detector(Protocol):
+    """One way of searching. Stateless; equal tasks give equal results."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def channel(self) -> Channel: ...
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of trigger it is made to find, in words a reader of a report understands."""
+
+    def applies(self, task: Task) -> bool:
+        """Whether this task gives it anything to search: an unmoved checkpoint does not."""
+
+    def search(self, task: Task) -> Found:
+        """Search within the budget. Raises `Cancelled` from `task.progress`, nothing else of its own."""
