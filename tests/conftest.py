@@ -31,8 +31,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests go to one worker, so that what the file builds is built once; the longest groups come first."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A file's tests go to one worker, so that what the file builds is built once; the longest groups come first.
+
+    pytest-xdist 3.8 writes the group behind a test's id for its scheduler, in an attribute that pytest 9.2 no longer
+    reads, so that its groups come to nothing; here it is written where that pytest keeps the id.
+    """
+    grouped = getattr(config.option, "loadgroup", False)
     ranks = {}
     for item in items:
         mark = item.get_closest_marker("xdist_group")
@@ -40,4 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if mark is None:
             item.add_marker(pytest.mark.xdist_group(group))
         ranks[item] = LONGEST.index(group) if group in LONGEST else len(LONGEST)
+        if grouped and hasattr(item, "_id") and not item.nodeid.endswith(f"@{group}"):
+            from _pytest.nodeid import coerce_node_id
+
+            item._id = coerce_node_id(f"{item.nodeid}@{group}")
     items.sort(key=ranks.__getitem__)
