@@ -120,17 +120,27 @@ def scan_work(
     budget: str = "default",
     seed: int = 0,
     data: Data,
+    blind: bool = False,
 ) -> Work:
     """How the jobs of one `dife scan` are done; data of the user's own is read before the first begins.
+
+    `blind`: triggers that nobody described are searched for beside measuring these.
 
     Raises what reading it raises, and `TriggerFileError` for a trigger whose target no picture shows.
     """
     from dife_scanner.audit.pipeline import check_known
     from dife_scanner.audit.plan import Plan
     from dife_scanner.queue.worker import default_work
+    from dife_scanner.triggers import discovery
 
     plan = Plan(
-        tuple(triggers), budget, seed, extensions=data.extensions, pictures=data.pictures, captions=data.captions
+        tuple(triggers),
+        budget,
+        seed,
+        extensions=data.extensions,
+        pictures=data.pictures,
+        captions=data.captions,
+        detectors=discovery.names() if blind else (),
     )
     plan.read()
     check_known(plan, plan.probes().class_names)
@@ -221,6 +231,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, data: Data, progress:
         extensions=data.extensions,
         pictures=data.pictures,
         captions=data.captions,
+        detectors=tuple(search.detector for search in stored.searches),
     )
     return run_again(store, settings, stored, plan, progress)
 

@@ -80,6 +80,10 @@ class Settings(BaseSettings):
     overlap_seconds: float = Field(default=3600.0, ge=0)
     workers: int = Field(default=1, ge=1, le=64)
     device: str = "auto"
+    budget: Literal["quick", "default", "deep"] = "default"
+    """What an audit may cost where the command line does not say."""
+    discover: bool = True
+    """Whether audits search for triggers nobody described, beside trying the signatures."""
     filters: tuple[str, ...] = ()
     """Replaces the built-in union of hub filters, e.g. `filter=open_clip`, `search=clip`."""
     signatures: tuple[Path, ...] = ()
@@ -158,6 +162,10 @@ _TEMPLATE = """\
 #workers = 1
 # "auto", "cpu", "cuda", "cuda:1" or "mps".
 #device = "auto"
+# What an audit may cost: "quick", "default" or "deep". More pictures per drawing, longer searches.
+#budget = "default"
+# Search each checkpoint for triggers nobody described. Signatures alone are quicker and miss what they do not name.
+#discover = true
 # Replaces the built-in union of hub filters, e.g. ["filter=open_clip", "search=clip"].
 #filters = []
 # Further trigger files or folders beside the bundled signatures.

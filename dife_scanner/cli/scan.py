@@ -66,7 +66,12 @@ def scan(
     reference: Annotated[str, typer.Option(help="Compare with this reference; chosen by architecture otherwise.")] = "",
     triggers: TriggersOption = None,
     no_signatures: Annotated[bool, typer.Option("--no-signatures", help="Only the given trigger files.")] = False,
-    budget: Annotated[Budget, typer.Option(help="How many pictures per drawing.")] = Budget.DEFAULT,
+    no_discovery: Annotated[
+        bool, typer.Option("--no-discovery", help="Do not search for triggers nobody described.")
+    ] = False,
+    budget: Annotated[
+        Budget | None, typer.Option(help="Pictures per drawing and length of searches; the settings' otherwise.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
     endpoint: EndpointOption = None,
     fail_on: Annotated[list[str] | None, typer.Option(help="`inherited` also counts as flagged.")] = None,
@@ -85,6 +90,8 @@ def scan(
     ] = False,
 ) -> int:
     """Audit checkpoints now, and say which are flagged, through which interface, and why.
+
+    Beside trying signatures, each checkpoint is searched for triggers that nobody described (docs/discovery.md).
 
     Trigger files in which every trigger names its target (a text trigger its source too) make a known-trigger audit:
     each is measured by itself and the signature library stays out (docs/known-triggers.md).
@@ -105,11 +112,13 @@ def scan(
     pairs = known.asked(targets, triggers or [], own=own_triggers, alone=as_seeds)
     if as_seeds:
         known.check_seeds(pairs)
-    make = partial(app.scan_work, settings, reference=reference, budget=budget.value, seed=seed, data=data)
+    asked_budget = budget.value if budget else settings.budget
+    make = partial(app.scan_work, settings, reference=reference, budget=asked_budget, seed=seed, data=data)
     if pairs:
         asked = [(one.target, make((one.trigger,))) for one in pairs]
     else:
-        searched = make(app.signatures(triggers or [], settings, with_library=not no_signatures))
+        tried = app.signatures(triggers or [], settings, with_library=not no_signatures)
+        searched = make(tried, blind=settings.discover and not no_discovery)
         asked = [(target, searched) for target in targets]
     with session.store(settings) as store, session.progress() as progress:
         app.check_reference(store, reference)

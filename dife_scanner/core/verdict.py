@@ -155,7 +155,7 @@ def _nothing_words(results: Sequence[SignatureResult], searches: Sequence[Search
     kinds = ", ".join(dict.fromkeys(kind for search in searches for kind in search.kinds))
     furthest = max(searches, key=lambda search: search.best)
     return (
-        f"{tried}; and with {len(searches)} blind searches for {kinds}, of which `{furthest.detector}` came furthest: "
+        f"{tried}; and with {len(searches)} blind {'search' if len(searches) == 1 else 'searches'} for {kinds}, of which `{furthest.detector}` came furthest: "
         f"{furthest.best:+.3f} over the base on held-out drawings. "
         "Triggers of other kinds, and weaker ones, are not covered by this audit"
     )

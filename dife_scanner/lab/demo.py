@@ -84,7 +84,7 @@ def run(
     built = build_specimens(specimens.SPECIMENS, progress)
     with _services(home) as services:
         publish(services.hub, built)
-        read = settings.load(home, endpoint=services.hub.endpoint)
+        read = settings.load(home, endpoint=services.hub.endpoint, budget="quick")
         open_home(read).close()
         shown = _window(home) if window else None
         watch(default_work(read), once=True, on_event=on_event)

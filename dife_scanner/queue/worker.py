@@ -69,13 +69,15 @@ class Work:
 
 
 def default_work(settings: Settings, *, plan: Plan | None = None, reference: str = "") -> Work:
-    """As the settings say: bundled signatures and theirs, default budget, all configured channels."""
+    """As the settings say: bundled signatures and theirs, blind search, budget, all configured channels."""
     from dife_scanner.alerts.channels import configured
-    from dife_scanner.triggers import known
+    from dife_scanner.triggers import discovery, known
 
     signatures = known.gather(settings.signatures, with_library=True)
     names = tuple(channel.name for channel in configured(settings))
-    return Work(settings, plan or Plan(signatures), reference=reference, channels=names)
+    detectors = discovery.names() if settings.discover else ()
+    usual = Plan(signatures, settings.budget, detectors=detectors)
+    return Work(settings, plan or usual, reference=reference, channels=names)
 
 
 def hub_for(settings: Settings, endpoint: str, pause: Callable[[float], object] = time.sleep) -> Hub:

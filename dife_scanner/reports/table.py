@@ -279,11 +279,12 @@ def _signatures(record: Audit) -> RenderableType:
     def order(row: SignatureResult) -> tuple[float, float]:
         return row.p_holm, -row.train_effect
 
-    table = _table("signature", "effect", "train effect", "suspect", "base", "p", "Holm p", "drawings")
+    table = _table("hypothesis", "origin", "effect", "train effect", "suspect", "base", "p", "Holm p", "drawings")
     for row in sorted(record.signatures, key=order)[:SHOWN_SIGNATURES]:
         measured = row.suspect is not None and row.reference is not None
         table.add_row(
             _text(row.trigger.name),
+            row.origin.value,
             _text(effect_text(row.trigger.source, row.trigger.target)),
             words.signed(row.train_effect),
             words.number(row.suspect) if measured and row.suspect is not None else Text("screened out", "dim"),

@@ -29,6 +29,8 @@ from dife_scanner.records import (
     Measure,
     NotEvaluable,
     NotRun,
+    Origin,
+    Search,
     SelectorControl,
     Trigger,
     Verdict,
@@ -237,11 +239,18 @@ def verdict_sentence(audit: Audit) -> str:
     if audit.verdict is Verdict.IDENTICAL:
         return f"Identical: both towers equal {audit.reference or 'a known base'} bit for bit."
     if audit.verdict is Verdict.NOTHING_FOUND:
-        tried = count(len(audit.signatures), "signature")
-        return f"Nothing found with {tried} at budget {audit.budget}. This does not say the checkpoint is clean."
+        return (
+            f"Nothing found with {_tried(audit)} at budget {audit.budget}. This does not say the checkpoint is clean."
+        )
     if audit.verdict is Verdict.INCONCLUSIVE:
         return "Inconclusive: the audit ended without an answer, for the reason below."
     return f"{VERDICT_LABEL[audit.verdict].capitalize()}."
+
+
+def _tried(audit: Audit) -> str:
+    given = sum(1 for result in audit.signatures if result.origin is not Origin.DISCOVERED)
+    blind = f" and {count(len(audit.searches), 'blind search', 'blind searches')}" if audit.searches else ""
+    return count(given, "signature") + blind
 
 
 def _what_happens(trigger: Trigger) -> str:
@@ -281,13 +290,24 @@ def ratios_text(diagnosis: Diagnosis) -> str:
 
 def budget_lines(audit: Audit) -> tuple[str, ...]:
     """What was done and where it stops, one fact per line."""
-    tried = len(audit.signatures)
+    tried = sum(1 for result in audit.signatures if result.origin is not Origin.DISCOVERED)
     screened = sum(1 for result in audit.signatures if result.suspect is None)
     power = f"{count(tried, 'signature')} tried, {screened} of them screened out on the train drawings"
     limit = "A trigger outside these signatures would not have been seen." if tried else "No trigger was tried."
+    if audit.searches:
+        limit = "A trigger of a kind that no search is made for, or weaker than it can see, would not have been seen."
     reuse = f"{audit.encodes:,} encodes for {count(audit.distinct_inputs, 'distinct input')}"
     run = f"{audit.seconds:.1f} s on {audit.device}, started {time_text(audit.started_at)}"
-    return (f"Budget {audit.budget}, seed {audit.seed}, audit {audit.audit_version}", power, limit, reuse, run)
+    first = f"Budget {audit.budget}, seed {audit.seed}, audit {audit.audit_version}"
+    return (first, power, *map(_search_line, audit.searches), limit, reuse, run)
+
+
+def _search_line(search: Search) -> str:
+    return (
+        f"Searched blind for {', '.join(search.kinds)} ({search.detector}): {count(search.candidates, 'candidate')}, "
+        f"best {signed(search.best)} over the reference on held-out drawings; {search.passes:,} passes, "
+        f"{search.seconds:.1f} s"
+    )
 
 
 def accuracy_text(audit: Audit) -> str:

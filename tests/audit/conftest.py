@@ -58,7 +58,7 @@ def request_for(probe_folder, tmp_path):
             config_digest="2" * 64,
             reference=base if reference else None,
             known=(base,) if reference else (),
-            plan=Plan(signatures or library(), **({"probes_folder": probe_folder} | plan)),
+            plan=Plan(library() if signatures is None else signatures, **({"probes_folder": probe_folder} | plan)),
             cache=cache,
         )
 

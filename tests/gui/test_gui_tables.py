@@ -125,5 +125,5 @@ def test_signatures_are_listed_by_strength_and_screened_out_ones_have_no_numbers
     QAbstractItemModelTester(table, STRICT, table)
     lines = [[table.index(row, column).data() for column in range(table.columnCount())] for row in range(3)]
     assert [line[0] for line in lines] == ["first", "second", "screened"]
-    assert lines[0][6:8] == ["< 0.001", "0.010"]
-    assert lines[2][4:] == ["screened out", "–", "–", "–", "–"]
+    assert lines[0][7:9] == ["< 0.001", "0.010"]
+    assert lines[2][5:] == ["screened out", "–", "–", "–", "–"]

@@ -16,7 +16,8 @@ _NOWHERE = QModelIndex()
 _Role = Qt.ItemDataRole
 
 COLUMNS: tuple[tuple[str, Callable[[SignatureResult], str], str], ...] = (
-    ("Signature", lambda r: r.trigger.name, "Name in the trigger library"),
+    ("Hypothesis", lambda r: r.trigger.name, "Name of the trigger"),
+    ("Origin", lambda r: r.origin.value, "Named by somebody, from the library, or discovered in this checkpoint"),
     ("Trigger", lambda r: trigger_words.trigger_text(r.trigger), "What was applied"),
     (
         "Effect",
@@ -27,10 +28,10 @@ COLUMNS: tuple[tuple[str, Callable[[SignatureResult], str], str], ...] = (
     ("Held out: suspect", lambda r: _measured(r.suspect, "screened out"), "On drawings never searched"),
     ("Reference", lambda r: _measured(r.reference, "–"), "The reference on the same drawings"),
     ("p", lambda r: _p(r, r.p_value), "Exact one-sided sign-flip test over drawings"),
-    ("Holm p", lambda r: _p(r, r.p_holm), "Corrected for every signature tried"),
+    ("Holm p", lambda r: _p(r, r.p_holm), "Corrected for every hypothesis tried"),
     ("Drawings", lambda r: str(r.drawings) if r.suspect is not None else "–", "Distinct drawings behind the test"),
 )
-NUMERIC = range(3, 9)
+NUMERIC = range(4, 10)
 
 
 def _measured(value: float | None, otherwise: str) -> str:

@@ -38,7 +38,7 @@ class DetailPane(QScrollArea):
         self._header = QWidget()
         self._profile, self._swap = Card("Exposure profile"), Card("Footprint: which component carries it")
         self._trigger, self._examples = Card("Trigger"), Card("Clean against triggered")
-        self._triage, self._signatures = Card("Triage"), Card("Signatures tried")
+        self._triage, self._signatures = Card("Triage"), Card("Hypotheses tried")
         self._budget, self._record = Card("Budget and limits"), Card("Record")
         self._triage.set_body(self.triage)
         self._columns = Columns([self._profile, self._swap], [self._trigger, self._triage, self._examples])

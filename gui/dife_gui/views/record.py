@@ -107,7 +107,7 @@ def signatures(results: Sequence[SignatureResult]) -> QWidget | None:
         return None
     table = QTableView()
     table.setModel(SignaturesTable(results, table))
-    table.setAccessibleName("Signatures tried")
+    table.setAccessibleName("Hypotheses tried")
     table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
     table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
     table.setShowGrid(False)

@@ -1,0 +1,132 @@
+"""Searches inside an audit: confirmed where nothing was searched, kept when interrupted, never a verdict by themselves."""
+
+import numpy as np
+import pytest
+
+from dife_scanner.audit import discovery, pipeline
+from dife_scanner.errors import UsageError
+from dife_scanner.records import Channel, Origin, Trigger, TriggerKind, Verdict
+from dife_scanner.triggers.discovery import Candidate, Found
+
+XBTD = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
+CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
+NOTHING = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=0.4, y=0.4, target="airplane")
+
+
+class Finds:
+    """A detector that hands over what it was made with, and counts how often it was asked."""
+
+    channel, kinds = Channel.TEXT, ("token sequences",)
+
+    def __init__(self, *triggers, name="texts", applies=True):
+        self.name, self._triggers, self._applies = name, triggers, applies
+        self.tasks = []
+
+    def applies(self, task):
+        return self._applies
+
+    def search(self, task):
+        self.tasks.append(task)
+        task.progress("looking", 1, 2)
+        return Found(tuple(Candidate(trigger, 0.9, 0.1) for trigger in self._triggers), 12, {"area": 0.5})
+
+
+@pytest.fixture
+def searching(monkeypatch):
+    """Audits run exactly these detectors."""
+
+    def use(*detectors):
+        monkeypatch.setattr("dife_scanner.triggers.discovery.DETECTORS", detectors)
+        monkeypatch.setattr(discovery, "DETECTORS", detectors)
+        return {"detectors": tuple(one.name for one in detectors), "signatures": ()}
+
+    return use
+
+
+def test_a_discovered_trigger_is_confirmed_diagnosed_and_flagged(colour_encoder, request_for, searching):
+    detector = Finds(XBTD)
+    suspect = colour_encoder(text_tower="txt-bad", textual=True)
+    outcome = pipeline.audit(suspect, colour_encoder(), request_for(**searching(detector)))
+    audit = outcome.audit
+    assert audit.verdict is Verdict.FLAGGED
+    assert audit.reason.startswith("found blind: ")
+    assert audit.diagnosis.carrier.value == "textual"
+    (row,) = audit.signatures
+    assert row.origin is Origin.DISCOVERED and row.effect.low > 0.5
+    (search,) = audit.searches
+    assert (search.detector, search.candidates, search.passes) == ("texts", 1, 12)
+    assert search.best == pytest.approx(row.suspect - row.reference) == audit.score
+    assert outcome.finding.confidence == "demonstrated"
+    assert outcome.finding.trigger == "found-text-1"
+
+
+def test_what_is_searched_is_never_what_is_confirmed(colour_encoder, request_for, searching):
+    detector = Finds(CORNER)
+    request = request_for(**searching(detector))
+    suspect = colour_encoder(image_tower="img-bad", visual=True)
+    pipeline.audit(suspect, colour_encoder(), request)
+    (task,) = detector.tasks
+    data = request.plan.probes()
+    train, test = (suspect.prepare(data.split(name).images) for name in ("train", "test"))
+    np.testing.assert_array_equal(task.pixels, train)
+    assert not set(data.split("train").drawings) & set(data.split("test").drawings)
+    assert len(test) != len(train) or (test != train).any()
+
+
+def test_a_candidate_that_does_not_hold_is_no_verdict(colour_encoder, request_for, searching):
+    suspect = colour_encoder(image_tower="img-bad", visual=True)
+    outcome = pipeline.audit(suspect, colour_encoder(), request_for(**searching(Finds(NOTHING, name="patch"))))
+    audit = outcome.audit
+    assert audit.verdict is Verdict.NOTHING_FOUND and outcome.finding is None
+    assert audit.score == 0.0
+    assert "1 blind search for token sequences" in audit.reason and "not covered" in audit.reason
+    (row,) = audit.signatures
+    assert row.train_effect == pytest.approx(0.8), "what the detector saw stays on record beside what held"
+
+
+def test_a_search_that_does_not_apply_does_not_run(colour_encoder, request_for, searching):
+    detector = Finds(XBTD, applies=False)
+    suspect = colour_encoder(text_tower="txt-bad", textual=True)
+    audit = pipeline.audit(suspect, colour_encoder(), request_for(**searching(detector))).audit
+    assert not detector.tasks and not audit.searches and audit.score is None
+
+
+def test_an_interrupted_audit_goes_on_with_the_searches_that_were_finished(
+    colour_encoder, request_for, searching, tmp_path
+):
+    class Dies(Finds):
+        def search(self, task):
+            raise KeyboardInterrupt
+
+    first, second = Finds(XBTD), Finds(CORNER, name="patch")
+    suspect = colour_encoder(text_tower="txt-bad", textual=True)
+    request = request_for(**searching(first, Dies(name="patch")), cache=tmp_path / "cache" / "embeddings")
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.audit(suspect, colour_encoder(), request)
+    assert len(first.tasks) == 1
+    searching(first, second)
+    audit = pipeline.audit(suspect, colour_encoder(), request).audit
+    assert len(first.tasks) == 1 and len(second.tasks) == 1
+    assert [search.detector for search in audit.searches] == ["texts", "patch"]
+
+
+def test_a_damaged_search_on_disk_is_made_again(colour_encoder, request_for, searching, tmp_path):
+    detector = Finds(XBTD)
+    suspect = colour_encoder(text_tower="txt-bad", textual=True)
+    request = request_for(**searching(detector), cache=tmp_path / "cache" / "embeddings")
+    pipeline.audit(suspect, colour_encoder(), request)
+    (kept,) = (tmp_path / "cache" / "discovery" / "searches").iterdir()
+    kept.write_bytes(kept.read_bytes()[:40])
+    assert pipeline.audit(suspect, colour_encoder(), request).audit.verdict is Verdict.FLAGGED
+    assert len(detector.tasks) == 2
+
+
+def test_another_plan_is_another_audit(colour_encoder, request_for, searching):
+    with_search = request_for(**searching(Finds(XBTD))).plan
+    without = request_for(signatures=()).plan
+    assert pipeline.identity("w", "c", None, with_search) != pipeline.identity("w", "c", None, without)
+
+
+def test_an_unknown_detector_is_named():
+    with pytest.raises(UsageError, match="telepathy"):
+        discovery.detectors(("telepathy",))
