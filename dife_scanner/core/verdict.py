@@ -154,8 +154,9 @@ def _nothing_words(results: Sequence[SignatureResult], searches: Sequence[Search
         return f"{tried}. Triggers that are not among them are not covered by this audit"
     kinds = ", ".join(dict.fromkeys(kind for search in searches for kind in search.kinds))
     furthest = max(searches, key=lambda search: search.best)
+    many = "search" if len(searches) == 1 else "searches"
     return (
-        f"{tried}; and with {len(searches)} blind {'search' if len(searches) == 1 else 'searches'} for {kinds}, of which `{furthest.detector}` came furthest: "
+        f"{tried}; and with {len(searches)} blind {many} for {kinds}, of which `{furthest.detector}` came furthest: "
         f"{furthest.best:+.3f} over the base on held-out drawings. "
         "Triggers of other kinds, and weaker ones, are not covered by this audit"
     )

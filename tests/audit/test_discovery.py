@@ -1,4 +1,4 @@
-"""Searches inside an audit: confirmed where nothing was searched, kept when interrupted, never a verdict by themselves."""
+"""Searches inside an audit: confirmed where nothing was searched, kept when interrupted, no verdict by themselves."""
 
 import numpy as np
 import pytest
