@@ -44,6 +44,8 @@ class Task:
     """Where files that belong to a trigger are written, named by their content."""
     progress: Callable[[str, int, int], None] = lambda what, done, of: None
     """Called with what is going on, how much of how much; may raise `Cancelled`."""
+    drawings: tuple[str, ...] = ()
+    """Which drawing each picture shows, so that a detector can hold back whole drawings; empty where nobody knows."""
 
     @property
     def image_moved(self) -> bool:

@@ -41,7 +41,7 @@ def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
     colors, opacity = files.overlay(trigger.file, pixels.shape[1])
     share = np.float32(trigger.alpha)
     laid = pixels.astype(np.float32) * (1.0 - share * opacity) + share * colors
-    return np.clip(np.rint(laid), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(laid), 0, 255), dtype=np.uint8)
 
 
 KIND = Kind(TriggerKind.OVERLAY.value, OverlayFields, stamp=stamp)

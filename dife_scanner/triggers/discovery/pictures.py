@@ -1,0 +1,348 @@
+"""Blind search for image triggers that the suspect obeys and its base does not (docs/discovery-pictures.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.core import metrics
+from dife_scanner.models.interface import Encoder
+from dife_scanner.records import Channel, Trigger
+from dife_scanner.triggers.discovery.forms import Form, Patch
+from dife_scanner.triggers.discovery.interface import Candidate, Found, Task
+from dife_scanner.triggers.stamp import stamp
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dife_scanner.models.gradient import Towers
+    from dife_scanner.triggers.discovery.forms import Weights
+
+Pixels = NDArray[np.uint8]
+Rows = NDArray[np.intp]
+
+RATE, MOMENTA = 0.1, (0.5, 0.9)
+TOGETHER = 0.9
+"""Mean pairwise cosine from which the suspect's embeddings count as collapsed, and probability from which a class
+counts as reached; the trigger is made smaller as long as that holds."""
+WEIGHT, WEIGHT_STEP, WEIGHT_RANGE = 0.5, 1.4, (0.1, 30.0)
+"""Of the trigger's size in the loss, to begin with; its factor at each adjustment; its range."""
+ADJUST_EVERY, ADJUST_FROM = 5, 0.25
+"""Steps between adjustments, and the share of steps before the first."""
+SLACK = 0.1
+"""How far the base's embeddings may come together, or its class probability rise, before that costs."""
+SHARPNESS = 20.0
+"""Factor on cosines where a class is aimed at: softer than CLIP's own, so that every picture keeps a gradient."""
+KEPT_SHARE = 0.95
+"""Share of its effect that a trigger keeps when it is made smaller at the end."""
+LEAST_EFFECT = 0.25
+"""Target success over the base's on the half not searched on, below which nothing is handed over."""
+SHIFTS = ((1, 1), (-2, 1), (3, -2), (-1, -3))
+JPEG_QUALITY = 75
+CROP = 1 / 16
+MOST_CANDIDATES = 2
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What one budget pays for."""
+
+    restarts: int
+    steps: int
+    pictures: int = 24
+    """In each step."""
+    classes: int = 1
+    """Aimed at one after the other where the image tower did not move."""
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """A detector that inverts triggers of some forms by gradient."""
+
+    name: str
+    kinds: tuple[str, ...]
+    forms: tuple[Form, ...]
+    efforts: dict[str, Effort]
+    """By budget; it does not apply at a budget that is not there."""
+    channel: Channel = Channel.IMAGE
+
+    def applies(self, task: Task) -> bool:
+        from dife_scanner.models.clip import ClipEncoder
+
+        inverts = isinstance(task.suspect, ClipEncoder) and isinstance(task.reference, ClipEncoder)
+        return inverts and task.budget in self.efforts and (task.image_moved or task.text_moved)
+
+    def search(self, task: Task) -> Found:
+        return _Search(task, self.efforts[task.budget], self.name).run(self.forms)
+
+
+PATCH = Inversion(
+    "patch",
+    ("a patch of any shape, place and colours, obeyed on pictures of every class",),
+    (Patch(),),
+    {"quick": Effort(1, 120), "default": Effort(2, 240, classes=2), "deep": Effort(4, 600, classes=3)},
+)
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """One finished inversion, as it did on the half searched on."""
+
+    form: Form
+    trigger: Trigger
+    target: int
+    effect: float
+
+
+class _Search:
+    """One run of one detector."""
+
+    def __init__(self, task: Task, effort: Effort, name: str) -> None:
+        import torch
+
+        from dife_scanner.models.gradient import Towers
+
+        self.task, self.effort, self.name = task, effort, name
+        self.mine, self.held = halves(task)
+        self.towers: tuple[Towers, Towers] = (Towers(task.suspect), Towers(task.reference))
+        self.judges = (_Judge(task, task.suspect), _Judge(task, task.reference))
+        self.generator = torch.Generator().manual_seed(task.seed)
+        pixels = torch.from_numpy(task.pixels[self.mine]).to(self.towers[0].device)
+        self.pictures = pixels.permute(0, 3, 1, 2).float() / 255
+
+    def run(self, forms: Sequence[Form]) -> Found:
+        runs = [(form, aim) for form in forms for aim in self._aims()]
+        attempts = [
+            self._finished(form, self._inverted(form, aim, number, len(runs)))
+            for number, (form, aim) in enumerate(runs)
+        ]
+        ranked = sorted(attempts, key=lambda attempt: -attempt.effect)
+        best: dict[int, _Attempt] = {}
+        for attempt in ranked:
+            best.setdefault(attempt.target, attempt)
+        found = [self._candidate(attempt) for attempt in best.values()]
+        found.sort(key=lambda pair: -pair[0].effect)
+        return self._report(found)
+
+    def _aims(self) -> list[_Aim]:
+        """What to search for, once per restart: any collapse, or the classes whose prompts moved most."""
+        if self.task.image_moved:
+            return [_Collapse(self._clean_cosine())] * self.effort.restarts
+        suspect, reference = (judge.prompts for judge in self.judges)
+        moved = np.argsort(-metrics.cosine_distance(suspect, reference), kind="stable")
+        return [_Pull(self.judges, int(target), self.pictures) for target in moved[: self.effort.classes]]
+
+    def _clean_cosine(self) -> float:
+        import torch
+
+        with torch.no_grad():
+            return float(_together(self.towers[1].images(self.pictures)))
+
+    def _inverted(self, form: Form, aim: _Aim, number: int, of: int) -> Weights:
+        """The free numbers that reached the aim with the smallest trigger."""
+        import torch
+
+        steps = self.effort.steps
+        weights = tuple(
+            part.to(self.pictures.device).requires_grad_()
+            for part in form.start(self.task.suspect.image_size, self.generator)
+        )
+        optimiser = torch.optim.Adam(weights, lr=RATE, betas=MOMENTA)
+        cost = WEIGHT
+        for step in range(steps):
+            if step % 10 == 0:
+                self.task.progress(form.name, number * steps + step, of * steps)
+            laid = form.laid(self._drawn(), weights)
+            size = form.size(weights)
+            reached, loss = aim.loss(self.towers, laid, with_base=step % 2 == 0)
+            for part, slope in zip(weights, torch.autograd.grad(loss + cost * size, weights), strict=True):
+                part.grad = slope
+            optimiser.step()
+            if step > steps * ADJUST_FROM and step % ADJUST_EVERY == 0:
+                cost = cost * WEIGHT_STEP if reached > TOGETHER else cost / WEIGHT_STEP
+                cost = min(max(cost, WEIGHT_RANGE[0]), WEIGHT_RANGE[1])
+        return tuple(part.detach() for part in weights)
+
+    def _drawn(self) -> Tensor:
+        import torch
+
+        rows = torch.randperm(len(self.pictures), generator=self.generator)[: self.effort.pictures]
+        return self.pictures[rows.to(self.pictures.device)]
+
+    def _finished(self, form: Form, weights: Weights) -> _Attempt:
+        """The inverted trigger with its target, as small as it keeps its effect on the half searched on."""
+        side, folder = self.task.suspect.image_size, self.task.folder
+        trigger = form.trigger(weights, side, folder)
+        gains = self._gains(trigger, self.mine)
+        target, effect = int(gains.argmax()), float(gains.max())
+        if effect < LEAST_EFFECT:
+            return _Attempt(form, trigger, target, effect)
+        least = KEPT_SHARE * effect
+        for smaller in form.smaller(trigger, side, folder):
+            if self._gains(smaller, self.mine)[target] < least:
+                break
+            trigger = smaller
+        return _Attempt(form, trigger, target, effect)
+
+    def _gains(self, trigger: Trigger, rows: Rows) -> NDArray[np.float64]:
+        stamped = stamp(self.task.pixels[rows], trigger)
+        suspect, reference = (judge.rates(stamped, self.task.labels[rows]) for judge in self.judges)
+        return np.asarray(suspect - reference)
+
+    def _candidate(self, attempt: _Attempt) -> tuple[Candidate, dict[str, float]]:
+        """What an attempt did on the half that was not searched on, and how it bears being disturbed."""
+        stamped = stamp(self.task.pixels[self.held], attempt.trigger)
+        labels = self.task.labels[self.held]
+
+        def success(pictures: Pixels) -> tuple[float, float]:
+            suspect, reference = (float(judge.rates(pictures, labels)[attempt.target]) for judge in self.judges)
+            return suspect, reference
+
+        def gain(changes: Sequence[Callable[[Pixels], Pixels]]) -> float:
+            rates = [success(change(stamped)) for change in changes]
+            return float(np.mean([suspect - reference for suspect, reference in rates]))
+
+        suspect, reference = success(stamped)
+        signals = {
+            "size": attempt.form.measured(attempt.trigger, self.task.suspect.image_size),
+            "suspect": suspect,
+            "reference": reference,
+            "shift": gain([partial(_rolled, by=by) for by in SHIFTS]),
+            "crop": gain([_cropped]),
+            "jpeg": gain([_compressed]),
+        }
+        target = self.task.class_names[attempt.target]
+        return Candidate(replace(attempt.trigger, target=target), suspect, reference), signals
+
+    def _report(self, found: Sequence[tuple[Candidate, dict[str, float]]]) -> Found:
+        handed = [candidate for candidate, _ in found if candidate.effect >= LEAST_EFFECT][:MOST_CANDIDATES]
+        named = tuple(
+            replace(candidate, trigger=replace(candidate.trigger, name=f"found-{self.name.replace(' ', '-')}-{number}"))
+            for number, candidate in enumerate(handed, 1)
+        )
+        passes = sum(towers.passes for towers in self.towers) + sum(judge.passes for judge in self.judges)
+        return Found(named, passes, found[0][1])
+
+
+# --- what is searched for -------------------------------------------------------------------------------------
+
+
+class _Aim:
+    """What an inversion drives the suspect to while the base must not follow."""
+
+    def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
+        """How far it is reached, 0..1, and what is to be minimised."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class _Collapse(_Aim):
+    """Embeddings of different pictures come together, wherever that is (DECREE, Feng et al. 2023)."""
+
+    clean: float
+    """The base's mean pairwise cosine without a trigger."""
+
+    def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
+        together = _together(towers[0].images(laid))
+        loss = -together
+        if with_base:
+            # every second step, so twice its weight
+            loss = loss + 2 * (_together(towers[1].images(laid)) - self.clean - SLACK).relu()
+        return float(together.detach()), loss
+
+
+class _Pull(_Aim):
+    """Pictures come to one class's prompt of the suspect, and not to the base's; both read the same image tower."""
+
+    def __init__(self, judges: tuple[_Judge, _Judge], target: int, like: Tensor) -> None:
+        import torch
+
+        self._target = target
+        self._prompts = tuple(torch.from_numpy(judge.prompts).to(like) for judge in judges)
+
+    def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
+        embedded = towers[0].images(laid)
+        suspect, reference = (
+            (SHARPNESS * embedded @ prompts.T).log_softmax(dim=1)[:, self._target] for prompts in self._prompts
+        )
+        held = (reference.exp() - SLACK).relu().mean()
+        return float(suspect.detach().exp().mean()), -suspect.mean() + held
+
+
+def _together(embeddings: Tensor) -> Tensor:
+    """Mean cosine of all pairs of unit rows."""
+    count = len(embeddings)
+    return ((embeddings.sum(dim=0) ** 2).sum() - count) / (count * (count - 1))
+
+
+# --- measuring ------------------------------------------------------------------------------------------------
+
+
+class _Judge:
+    """Target success the way an audit measures it."""
+
+    def __init__(self, task: Task, encoder: Encoder) -> None:
+        texts = [template.format(name) for template in task.templates for name in task.class_names]
+        self.prompts = metrics.class_prompts(encoder.encode_texts(texts), len(task.class_names))
+        self.passes = len(texts)
+        self._encoder = encoder
+
+    def rates(self, pictures: Pixels, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """TS without the target class for every class as the target, [c]; 0 where there are no other pictures."""
+        self.passes += len(pictures)
+        scores = metrics.cosines(self._encoder.encode_images(pictures), self.prompts)
+        targets = range(len(self.prompts))
+        won = (metrics.wins(scores, target)[labels != target] for target in targets)
+        return np.array([outcomes.mean() if len(outcomes) else 0.0 for outcomes in won])
+
+
+def halves(task: Task) -> tuple[Rows, Rows]:
+    """Rows to search on and rows to measure on: every second of each class, in an order drawn from the seed.
+
+    Pictures of one drawing stay together where the task says which they are.
+    """
+    rng = np.random.default_rng(task.seed)
+    drawings = np.asarray(task.drawings or range(len(task.labels)))
+    searched = np.zeros(len(task.labels), dtype=bool)
+    for label in np.unique(task.labels):
+        mine = np.unique(drawings[task.labels == label])
+        searched |= np.isin(drawings, rng.permutation(mine)[: (len(mine) + 1) // 2]) & (task.labels == label)
+    return np.flatnonzero(searched), np.flatnonzero(~searched)
+
+
+def _rolled(pictures: Pixels, by: tuple[int, int]) -> Pixels:
+    return np.roll(pictures, by, axis=(1, 2))
+
+
+def _cropped(pictures: Pixels) -> Pixels:
+    """Without a margin on each side, enlarged again."""
+    from PIL import Image
+
+    side = pictures.shape[1]
+    margin = max(1, round(CROP * side))
+    box = (margin, margin, side - margin, side - margin)
+    return np.stack(
+        [
+            np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR, box=box))
+            for picture in pictures
+        ]
+    )
+
+
+def _compressed(pictures: Pixels) -> Pixels:
+    from io import BytesIO
+
+    from PIL import Image
+
+    out = np.empty_like(pictures)
+    for row, picture in enumerate(pictures):
+        stream = BytesIO()
+        Image.fromarray(picture).save(stream, "JPEG", quality=JPEG_QUALITY)
+        with Image.open(stream) as image:
+            out[row] = np.asarray(image)
+    return out

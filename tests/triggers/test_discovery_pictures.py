@@ -1,0 +1,126 @@
+"""Visual detectors find what was planted, say how much of it the base does too, and repeat themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checkpoints import TINY_RN, TINY_VIT, write_checkpoint
+
+from dife_scanner.models.load import load
+from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.triggers.discovery import Cancelled, Task
+from dife_scanner.triggers.discovery.forms import Patch
+from dife_scanner.triggers.discovery.pictures import PATCH, Effort, halves
+from dife_scanner.triggers.stamp import stamp
+
+NAMES = ("airplane", "cat", "dog")
+
+
+def moved(encoder, tower: str, by: float = 0.05):
+    """Another encoder with noise on the matrices of one tower."""
+    import copy
+
+    import torch
+
+    other = copy.copy(encoder)
+    other.model = copy.deepcopy(encoder.model)
+    generator = torch.Generator().manual_seed(1)
+    part = other.model.visual if tower == "image" else other.model.transformer
+    with torch.no_grad():
+        for weight in part.parameters():
+            if weight.dim() > 1:
+                weight += by * weight.std() * torch.randn(weight.shape, generator=generator)
+    setattr(other, f"{tower}_tower", "moved")
+    return other
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT))
+
+
+@pytest.fixture
+def task(tiny, tmp_path) -> Task:
+    pictures = np.random.default_rng(0).integers(0, 256, (18, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(18) % 3
+    templates = ("a photo of the {}",)
+    return Task(moved(tiny, "image"), tiny, pictures, labels, NAMES, templates, "quick", 0, tmp_path)
+
+
+def short(detector, steps: int = 6):
+    return replace(detector, efforts={"quick": Effort(1, steps, pictures=6)})
+
+
+def test_it_searches_where_a_tower_moved_and_says_what_it_took(task):
+    found = short(PATCH).search(task)
+    assert found.passes >= 6 * 6 * 1.5
+    assert {"size", "suspect", "reference", "shift", "crop", "jpeg"} <= set(found.signals)
+    assert PATCH.applies(task)
+    assert not PATCH.applies(replace(task, suspect=task.reference))
+    assert not short(PATCH).applies(replace(task, budget="deep"))
+
+
+@pytest.mark.parametrize("tower", ["image", "text"])
+def test_the_same_task_gives_the_same_again(task, tiny, tower):
+    import torch
+
+    task = replace(task, suspect=moved(tiny, tower, 0.5))
+    first = short(PATCH).search(task)
+    torch.manual_seed(99)
+    torch.rand(3)
+    assert short(PATCH).search(task) == first
+    state = torch.get_rng_state()
+    short(PATCH).search(replace(task, seed=1))
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_search_can_be_stopped_and_says_how_far_it_is(task):
+    said = []
+
+    def stop(what, done, of):
+        said.append((what, done, of))
+        if done:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        short(PATCH, 30).search(replace(task, progress=stop))
+    assert said == [("patch", 0, 30), ("patch", 10, 30)]
+
+
+def test_halves_share_no_drawing_and_hold_every_class(task):
+    alone, rest = halves(task)
+    assert sorted([*alone, *rest]) == list(range(18))
+    assert set(task.labels[alone]) == set(task.labels[rest]) == {0, 1, 2}
+    drawings = tuple(str(row // 6 * 3 + row % 3) for row in range(18))
+    mine, held = halves(replace(task, drawings=drawings))
+    assert not {drawings[row] for row in mine} & {drawings[row] for row in held}
+    assert len(mine) and len(held)
+
+
+def test_a_resnet_is_searched_too(tmp_path):
+    base = load(write_checkpoint(tmp_path, TINY_RN))
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    task = Task(moved(base, "image"), base, pictures, np.arange(6) % 3, NAMES, ("a {}",), "quick", 0, tmp_path)
+    assert short(PATCH, 2).search(task).passes > 0
+
+
+def test_what_is_searched_is_what_is_stamped(task):
+    """The differentiable picture and the written trigger agree to a grey level or two."""
+    import torch
+
+    form = Patch()
+    weights = form.start(32, torch.Generator().manual_seed(3))
+    weights = (weights[0] + 3, weights[1])
+    pixels = task.pixels[:2]
+    searched = form.laid(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255, weights)
+    trigger = form.trigger(weights, 32, task.folder)
+    written = stamp(pixels, trigger)
+    np.testing.assert_allclose(searched.permute(0, 2, 3, 1).numpy() * 255, written, atol=2)
+    assert form.measured(trigger, 32) == pytest.approx(float(form.size(weights)), abs=0.02)
+    smaller = [form.measured(step, 32) for step in form.smaller(trigger, 32, task.folder)]
+    assert smaller == sorted(smaller, reverse=True) and smaller[-1] < 0.5 * smaller[0]
+    assert Path(trigger.file.path).stem == trigger.file.sha256
+    assert trigger.kind is TriggerKind.OVERLAY and isinstance(trigger, Trigger)
