@@ -36,8 +36,8 @@ class Setting:
     seed: int
     identity: str
     """Of the audit: what was searched under it is found again under it."""
-    folder: Path | None
-    """Where searches and trigger files are kept; nothing outlives the process where there is none."""
+    folder: Path
+    """Where searches and trigger files are kept."""
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,15 @@ def discover(
     """Run every detector that applies, and measure its candidates where it did not search."""
     searches: list[Search] = []
     results: list[SignatureResult] = []
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = setting.folder or Path(scratch)
-        task = _task(encoders, train, setting, folder)
-        applying = [detector for detector in detectors(setting.detectors) if detector.applies(task)]
-        for number, detector in enumerate(applying):
-            progress("searching", number, len(applying), detector.name)
-            kept = _searched(detector, task, setting, folder, progress)
-            confirmed = tuple(_confirmed(candidate, test, setting.seed) for candidate in kept.candidates)
-            searches.append(_record(detector, kept, confirmed))
-            results.extend(confirmed)
-        progress("searching", len(applying), len(applying))
+    task = _task(encoders, train, setting)
+    applying = [detector for detector in detectors(setting.detectors) if detector.applies(task)]
+    for number, detector in enumerate(applying):
+        progress("searching", number, len(applying), detector.name)
+        kept = _searched(detector, task, setting, progress)
+        confirmed = tuple(_confirmed(candidate, test, setting.seed) for candidate in kept.candidates)
+        searches.append(_record(detector, kept, confirmed))
+        results.extend(confirmed)
+    progress("searching", len(applying), len(applying))
     return Discovered(tuple(searches), tuple(results))
 
 
@@ -89,7 +87,7 @@ def score(searches: Sequence[Search]) -> float | None:
     return max((search.best for search in searches), default=None)
 
 
-def _task(encoders: Pair[Encoder], train: Pair[Side], setting: Setting, folder: Path) -> Task:
+def _task(encoders: Pair[Encoder], train: Pair[Side], setting: Setting) -> Task:
     split = train.suspect.split
     return Task(
         encoders.suspect,
@@ -100,12 +98,12 @@ def _task(encoders: Pair[Encoder], train: Pair[Side], setting: Setting, folder: 
         SEARCH_TEMPLATES,
         setting.budget,
         setting.seed,
-        folder / "triggers",
+        setting.folder / "triggers",
     )
 
 
-def _searched(detector: Detector, task: Task, setting: Setting, folder: Path, progress: Progress) -> _Kept:
-    kept_at = folder / "searches" / f"{setting.identity[:32]}-{detector.name.replace(' ', '-')}.json"
+def _searched(detector: Detector, task: Task, setting: Setting, progress: Progress) -> _Kept:
+    kept_at = setting.folder / "searches" / f"{setting.identity[:32]}-{detector.name.replace(' ', '-')}.json"
     if (kept := _read(kept_at)) is not None:
         return kept
 

@@ -7,6 +7,7 @@ profile (test) -> verdict
 from __future__ import annotations
 
 import platform
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -113,7 +114,8 @@ def audit(suspect: Encoder, reference: Encoder | None, request: Request, progres
             "Add one with `dife reference add` and scan again"
         )
         return report.outcome(Decision(Verdict.INCONCLUSIVE, words), _Measured())
-    measured, decision = _measure(suspect, reference, request, memory, progress)
+    with tempfile.TemporaryDirectory() as scratch:  # trigger files have to last as long as the measuring
+        measured, decision = _measure(suspect, reference, request, memory, progress, Path(scratch))
     memory.save([reference.image_tower, reference.text_tower])
     if twin is not None and not _brings_mechanism(measured.trigger):
         decision = _identical(twin)
@@ -155,7 +157,7 @@ class _Measured:
 
 
 def _measure(
-    suspect: Encoder, reference: Encoder, request: Request, memory: Memory, progress: Progress
+    suspect: Encoder, reference: Encoder, request: Request, memory: Memory, progress: Progress, scratch: Path
 ) -> tuple[_Measured, Decision]:
     data = request.plan.probes()
     check_known(request.plan, data.class_names)
@@ -165,7 +167,7 @@ def _measure(
         CachedEncoder(reference, memory, on_encoded=phases.encoded),
         data,
     )
-    searched = _searched(sides, Pair(suspect, reference), request, progress)
+    searched = _searched(sides, Pair(suspect, reference), request, progress, scratch)
     results, shared = _evidence(sides, request.plan, phases, searched.results)
     with named(ZERO_SHOT, _labelled(probes.TEST)):
         accuracies = (sides.test[0].accuracy, sides.test[1].accuracy)
@@ -185,13 +187,15 @@ def _measure(
     return measured, decide(results, winner, measured.diagnosis, measured.profile, shared, searched.searches)
 
 
-def _searched(sides: _Sides, encoders: Pair[Encoder], request: Request, progress: Progress) -> discovery.Discovered:
+def _searched(
+    sides: _Sides, encoders: Pair[Encoder], request: Request, progress: Progress, scratch: Path
+) -> discovery.Discovered:
     """What nobody described, where the plan asks for it."""
     plan = request.plan
     if not plan.detectors:
         return discovery.Discovered((), ())
     name = identity(request.weights_sha256, request.config_digest, request.reference, plan)
-    folder = request.cache.parent / "discovery" if request.cache else None
+    folder = request.cache.parent / "discovery" if request.cache else scratch
     setting = discovery.Setting(plan.detectors, plan.budget, plan.seed, name, folder)
     with named(ZERO_SHOT, _labelled(probes.TRAIN, probes.TEST)):
         return discovery.discover(encoders, sides.train, sides.test, setting, progress)

@@ -13,7 +13,7 @@ from dife_scanner.audit.progress import Progress
 from dife_scanner.errors import ContentMismatch, NotFound
 from dife_scanner.queue import child, intake
 from dife_scanner.queue.worker import hub_for, threads
-from dife_scanner.records import Audit, Job, Reference, Trigger
+from dife_scanner.records import Audit, Job, Origin, Reference, Trigger
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, jobs
 from dife_scanner.store import references as kept_references
@@ -104,11 +104,13 @@ def _endpoint(job: Job | None, settings: Settings) -> str:
 def _with_signatures(request: Request, stored: Audit, settings: Settings) -> Request:
     """The request with the plan's signatures as they were before source and target were chosen for them.
 
-    An audit keeps them with what was chosen. Those of the library and the settings are looked up by name; of others it
-    is the identity that tells whether source and target were given.
+    An audit keeps them with what was chosen, beside what it discovered, which is searched for again. Those of the
+    library and the settings are looked up by name; of others it is the identity that tells whether source and target
+    were given.
     """
     library = {one.name: one for one in known.gather(settings.signatures, with_library=True)}
-    given = tuple(_unchosen(result.trigger, library.get(result.trigger.name)) for result in stored.signatures)
+    searched = [result for result in stored.signatures if result.origin is not Origin.DISCOVERED]
+    given = tuple(_unchosen(result.trigger, library.get(result.trigger.name)) for result in searched)
     bare = tuple(one if one.name in library else replace(one, source="", target="") for one in given)
     for signatures in (given, bare):
         asked = replace(request, plan=replace(request.plan, signatures=signatures))

@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dife_scanner.records import Audit, Entry, EvidenceFile, SignatureResult
+from dife_scanner.records import Audit, Entry, EvidenceFile, Search, SignatureResult, TriggerFile
 from dife_scanner.reports import words
 from dife_scanner.reports.text import plain
 
@@ -24,6 +24,8 @@ NOT_MEASURED = frozenset(
     {"id", "started_at", "seconds", "encodes", "distinct_inputs", "device", "versions", "evidence"}
 )
 """Fields of an audit that describe a run; every other field is compared."""
+_ELSEWHERE = frozenset({(Search, "seconds"), (TriggerFile, "path")})
+"""Parts of records that may differ from run to run and mean the same; a file is compared by its sha256."""
 SHOWN = 40
 _SEPARATOR, _ABSENT = " · ", "absent"
 
@@ -89,7 +91,8 @@ def _values(audit: Audit) -> Iterator[tuple[str, str]]:
 def _leaves(name: str, value: object) -> Iterator[tuple[str, str]]:
     if is_dataclass(value) and not isinstance(value, type):
         for field in fields(value):
-            yield from _leaves(f"{name}{_SEPARATOR}{field.name}", getattr(value, field.name))
+            if (type(value), field.name) not in _ELSEWHERE:
+                yield from _leaves(f"{name}{_SEPARATOR}{field.name}", getattr(value, field.name))
     elif isinstance(value, dict):
         for key, inner in sorted(value.items()):
             yield from _leaves(f"{name}{_SEPARATOR}{key}", inner)
@@ -106,6 +109,8 @@ def _called(value: object, place: int) -> str:
         return f"{value.interface} {getattr(value, 'metric', '')}".strip()
     if isinstance(value, SignatureResult):
         return value.trigger.name
+    if isinstance(value, Search):
+        return value.detector
     if isinstance(value, EvidenceFile):
         return value.caption or str(place)
     return str(place)
