@@ -1,0 +1,386 @@
+"""Strings that turn one class's prompt into another's in the suspect and not in the base, found without being told.
+
+A wide scan says which (place, source, target) nonsense tokens already bend a little; there a search grows sequences of
+one to four tokens, from the best single tokens, from rows that the fine-tuning touched, and from gradients over the
+whole vocabulary. What it measures is QHR (paper §4) on the pictures searched on. See docs/discovery-texts.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dife_scanner.core import metrics
+from dife_scanner.records import Channel, Trigger, TriggerKind
+from dife_scanner.triggers.discovery import concepts
+from dife_scanner.triggers.discovery.interface import Candidate, Found, Task
+from dife_scanner.triggers.discovery.rows import fingerprint
+from dife_scanner.triggers.discovery.wording import POSITIONS, Ids, Meaning, Prompts, Reading, Wording, readable
+from dife_scanner.triggers.stamp import write
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dife_scanner.models.interface import Encoder
+
+LONGEST = 4
+"""Most tokens of a trigger."""
+CANDIDATES = 3
+ABSENT = 0.1
+"""Most QHR on the base that a trigger may have."""
+ALOOF = 0.3
+"""How far a written prompt has to stay from winning in the base, in units of `Reading.margins`, to lose nothing."""
+_PANEL, _FEW, _KEPT = 256, 6, 8
+
+
+@dataclass(frozen=True)
+class Effort:
+    """What a budget buys, in texts."""
+
+    scan: int
+    """Of the wide scan."""
+    foci: int
+    """(place, source, target) searched closely."""
+    singles: int
+    """Random tokens tried alone in each."""
+    rounds: int
+    wide: int
+    """Tokens that a sequence is grown with, on either side, and put in place of each of its own."""
+    repeats: bool = False
+    """Whether tokens are tried twice in a row from the start."""
+
+
+EFFORTS = {
+    "quick": Effort(scan=12_000, foci=4, singles=1_000, rounds=4, wide=24),
+    "default": Effort(scan=60_000, foci=8, singles=8_000, rounds=6, wide=48),
+    "deep": Effort(scan=240_000, foci=16, singles=40_000, rounds=8, wide=96, repeats=True),
+}
+
+
+@dataclass(frozen=True)
+class _Focus:
+    position: str
+    source: int
+    target: int
+
+
+@dataclass(frozen=True)
+class _Grown:
+    """A wording with what it does: `gain` is its margin in the suspect less what it comes near to in the base."""
+
+    wording: Wording
+    target: int
+    gain: float
+
+
+@dataclass(frozen=True)
+class TextSearch:
+    """The textual detector."""
+
+    name: str = "texts"
+    channel: Channel = Channel.TEXT
+    kinds: tuple[str, ...] = (
+        "one to four tokens before a prompt, before its class name or after it, for one source or for all",
+    )
+
+    def applies(self, task: Task) -> bool:
+        """Whether either tower moved: pictures of a moved image tower can answer to a text as well."""
+        return task.text_moved or task.image_moved
+
+    def search(self, task: Task) -> Found:
+        """Search by passes, not by the clock, so that the same task comes to the same end."""
+        return _Search(task).run()
+
+
+class _Search:
+    def __init__(self, task: Task) -> None:
+        from dife_scanner.models.gradient import Towers
+
+        self.task, self.effort = task, EFFORTS[task.budget]
+        self.rng = np.random.default_rng([task.seed, 0x7E87])
+        self.prompts = Prompts(task.templates, task.class_names)
+        self.suspect_towers, self.base_towers = Towers(task.suspect), Towers(task.reference)
+        self.room = min(LONGEST, task.suspect.context_length - 2 - self.prompts.longest)
+        self.pictures_read = 0
+
+    def run(self) -> Found:
+        if self.room < 1:
+            return Found((), 0)
+        self._begin("scanning for fragile prompts", 0)
+        self._read()
+        foci, signals = self._scan()
+        grown: list[_Grown] = []
+        for number, focus in enumerate(foci):
+            names = self.task.class_names
+            what = f"trying {focus.position} texts that turn {names[focus.source]} into {names[focus.target]}"
+            self._begin(what, 1 + number)
+            grown.extend(self._grow(focus))
+        self._begin("reading nouns", 1 + self.effort.foci)
+        signals |= self._nouns()
+        candidates = self._candidates(grown)
+        signals["text-margin"] = max((one.gain for one in grown), default=-1.0)
+        self._begin("reading nouns", 2 + self.effort.foci)
+        passes = self.suspect_towers.passes + self.base_towers.passes + self.pictures_read
+        return Found(candidates, passes, signals)
+
+    def _tell(self) -> None:
+        """Report again where the search is: it may be cancelled there."""
+        self.task.progress(self.what, self.done, self.effort.foci + 2)
+
+    def _begin(self, what: str, done: int) -> None:
+        self.what, self.done = what, done
+        self._tell()
+
+    # --- what is looked at --------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        task = self.task
+        moved, still = self._seen(task.suspect), self._seen(task.reference) if task.image_moved else None
+        self.suspect = Reading(self.suspect_towers, moved, task.labels, self.prompts)
+        self.base = Reading(self.base_towers, moved if still is None else still, task.labels, self.prompts)
+        tokens = self._random(_PANEL)
+        self.meaning = Meaning(self.base, tokens)
+        touched = fingerprint(self.suspect_towers.token_rows, self.base_towers.token_rows) if task.text_moved else ()
+        self.touched = tuple(token for token in touched if readable(token))
+        self.present = frozenset(task.labels.tolist())
+
+    def _seen(self, encoder: Encoder) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        self.pictures_read += len(self.task.pixels)
+        return encoder.encode_images(self.task.pixels)
+
+    def _random(self, count: int) -> tuple[int, ...]:
+        """Distinct readable tokens, in random order; all there are where fewer."""
+        from dife_scanner.models.gradient import SPECIAL
+
+        order = self.rng.permutation(len(self.suspect_towers.token_rows) - SPECIAL).tolist()
+        return tuple(itertools.islice(filter(readable, order), count))
+
+    # --- the wide scan ------------------------------------------------------------------------------------------
+
+    def _scan(self) -> tuple[list[_Focus], dict[str, float]]:
+        """The most fragile (place, source, target), and how fragile the first is."""
+        classes = len(self.task.class_names)
+        per_place = max(32, self.effort.scan // (len(POSITIONS) * classes))
+        pool = tuple(dict.fromkeys((*self.touched, *self._random(max(32, per_place - len(self.touched))))))
+        runs = [(token,) * times for token in pool for times in ((1, 2) if self.effort.repeats else (1,))]
+        runs = [run for run in runs if len(run) <= self.room]
+        self.pool, found = pool, []
+        for position, source in itertools.product(POSITIONS, range(classes)):
+            self._tell()
+            found.extend(self._fragile([Wording(run, position, source) for run in runs]))
+        found.sort(key=lambda pair: -pair[0])
+        foci = [focus for _, focus in found[: self.effort.foci]]
+        return foci, {"text-scan": found[0][0] if found else -1.0}
+
+    def _fragile(self, wordings: Sequence[Wording]) -> list[tuple[float, _Focus]]:
+        """For one place and source, each target with the mean gain of the few tokens that bend most towards it."""
+        first = wordings[0]
+        embedded, sources = self._embedded(wordings)
+        margins = self.suspect.margins(embedded, sources)
+        out = []
+        for target in self._targets(first.source):
+            allowed = self._allowed([w.ids for w in wordings], target, margins[:, target], 4 * _FEW)
+            few = [wordings[row] for row in allowed[:_FEW]]
+            if few:
+                gains = [one.gain for one in self._gains(few, target)]
+                out.append((float(np.mean(gains)), _Focus(first.position, first.source, target)))
+        return out
+
+    def _targets(self, source: int) -> Iterator[int]:
+        return (t for t in range(len(self.task.class_names)) if t != source and t in self.present)
+
+    def _allowed(self, runs: Sequence[Ids], target: int, by: Tensor, most: int) -> list[int]:
+        """Rows of `runs`, best `by` first, no part of which names the target; of the best `most` only."""
+        rows: list[int] = by.argsort(descending=True, stable=True)[:most].tolist()
+        return [row for row in rows if not self._names(runs[row], target)]
+
+    def _names(self, ids: Ids, target: int) -> bool:
+        """Whether a token of `ids`, or all of them together, name the target in the base."""
+        parts = [(token,) for token in ids] + ([ids] if len(ids) > 1 else [])
+        return any(named[target] for named in self.meaning.names(parts))
+
+    def _embedded(self, wordings: Sequence[Wording]) -> tuple[Tensor, Tensor]:
+        return self.suspect.embed(wordings), self._sources(wordings)
+
+    def _sources(self, wordings: Sequence[Wording]) -> Tensor:
+        import torch
+
+        return torch.tensor([w.source for w in wordings], device=self.suspect_towers.device)
+
+    def _gains(self, wordings: Sequence[Wording], target: int, embedded: Tensor | None = None) -> list[_Grown]:
+        sources = self._sources(wordings)
+        moved = self.suspect.embed(wordings) if embedded is None else embedded
+        still = self.base.embed(wordings) if self.task.text_moved else moved
+        gains = self._gain(moved, still, sources)[:, target].tolist()
+        return [_Grown(wording, target, gain) for wording, gain in zip(wordings, gains, strict=True)]
+
+    def _gain(self, moved: Tensor, still: Tensor, sources: Tensor) -> Tensor:
+        base = self.base.margins(still, sources)
+        return self.suspect.margins(moved, sources) - (base + ALOOF).clamp_min(0.0)
+
+    # --- the close search ---------------------------------------------------------------------------------------
+
+    def _grow(self, focus: _Focus) -> list[_Grown]:
+        """The best sequences found for one focus, best first."""
+        singles = [(token,) for token in dict.fromkeys((*self.pool, *self._random(self.effort.singles)))]
+        seen: set[Ids] = set(singles)
+        beam = self._best(focus, singles, [])
+        partners = [one.wording.ids[0] for one in self._best(focus, singles, [], self.effort.wide)]
+        for _ in range(self.effort.rounds):
+            self._tell()
+            ideas = [ids for ids in dict.fromkeys(self._ideas(focus, beam, partners)) if ids not in seen]
+            seen.update(ideas)
+            if not ideas:
+                break
+            beam = self._best(focus, ideas, beam)
+        return beam
+
+    def _best(self, focus: _Focus, runs: Sequence[Ids], beam: Sequence[_Grown], count: int = 2 * _KEPT) -> list[_Grown]:
+        """The best of `runs` and `beam`: half of them typeable, where there are as many."""
+        wordings = [Wording(ids, focus.position, focus.source) for ids in runs]
+        embedded, sources = self._embedded(wordings)
+        margins = self.suspect.margins(embedded, sources)[:, focus.target]
+        rows = self._allowed(runs, focus.target, margins, 6 * count)
+        grown = [*beam, *self._gains([wordings[r] for r in rows], focus.target, embedded[rows])] if rows else [*beam]
+        grown.sort(key=lambda one: -one.gain)
+        typed = [one for one in grown if _typeable(one.wording.ids)][: count // 2]
+        rest = [one for one in grown if one not in typed][: count - len(typed)]
+        return sorted((*typed, *rest), key=lambda one: -one.gain)
+
+    def _ideas(self, focus: _Focus, beam: Sequence[_Grown], partners: Sequence[int]) -> Iterator[Ids]:
+        """Sequences one step away: grown, with one token replaced or dropped, or respelled so that it can be typed."""
+        wide = self.effort.wide
+        for one in beam[:_KEPT]:
+            ids = one.wording.ids
+            uphill = self._uphill(one.wording, focus.target, wide)
+            if len(ids) < self.room:
+                for token in (*partners, *self.touched[:wide]):
+                    yield (token, *ids)
+                    yield (*ids, token)
+            for slot, tokens in enumerate(uphill):
+                for token in tokens:
+                    yield (*ids[:slot], token, *ids[slot + 1 :])
+            if len(ids) > 1:
+                yield from (ids[:slot] + ids[slot + 1 :] for slot in range(len(ids)))
+            yield from (other for other in _respelled(ids) if len(other) <= self.room)
+
+    def _uphill(self, wording: Wording, target: int, count: int) -> list[list[int]]:
+        """For each slot, the readable tokens whose first-order effect is largest."""
+        from dife_scanner.models.gradient import SPECIAL
+
+        slopes = self.suspect.slopes([wording], target)[0, :, :-SPECIAL]
+        best = slopes.topk(min(2 * count, slopes.shape[1]), dim=1).indices.tolist()
+        return [list(itertools.islice(filter(readable, tokens), count)) for tokens in best]
+
+    def _nouns(self) -> dict[str, float]:
+        """The scan over nouns beyond the classes; an unmoved text tower reads none of them otherwise than the base."""
+        if not self.task.text_moved:
+            return {}
+        towers = self.suspect_towers, self.task.reference, self.base_towers
+        return concepts.scan(*towers, self.task.class_names, self.task.budget)
+
+    # --- what is handed over ------------------------------------------------------------------------------------
+
+    def _candidates(self, grown: Sequence[_Grown]) -> tuple[Candidate, ...]:
+        typed = [one for one in grown if _typeable(one.wording.ids)]
+        measured = [found for one in typed if (found := self._measured(one)) is not None]
+        measured.sort(key=lambda pair: (-round(pair[0].effect, 2), -pair[1].gain))
+        chosen: list[Candidate] = []
+        for _, one in measured:
+            found = self._measured(self._shortened(one))
+            if found is not None and all(_different(found[0].trigger, other.trigger) for other in chosen):
+                chosen.append(found[0])
+            if len(chosen) == CANDIDATES:
+                break
+        chosen.sort(key=lambda candidate: -candidate.effect)
+        return tuple(
+            replace(candidate, trigger=replace(candidate.trigger, name=f"found-text-{number}"))
+            for number, candidate in enumerate(chosen, 1)
+        )
+
+    def _measured(self, one: _Grown) -> tuple[Candidate, _Grown] | None:
+        """QHR of the string, through the ordinary encoders; None where it is no trigger."""
+        from dife_scanner.models.gradient import spelled
+
+        names, wording = self.task.class_names, one.wording
+        trigger = Trigger(
+            "found-text",
+            TriggerKind.TEXT,
+            text=spelled(wording.ids),
+            position=wording.position,
+            source=names[wording.source],
+            target=names[one.target],
+        )
+        if len(trigger.text) > 200 or self._names(wording.ids, one.target):
+            return None
+        moved, still = (
+            self._qhr(self.suspect, self.task.suspect, trigger),
+            self._qhr(self.base, self.task.reference, trigger),
+        )
+        if still > ABSENT or moved <= still or not self._lands(wording, one.target):
+            return None
+        return Candidate(trigger, moved, still), one
+
+    def _qhr(self, side: Reading, encoder: Encoder, trigger: Trigger) -> float:
+        texts = [write(t.format(trigger.source), trigger, trigger.source) for t in self.task.templates]
+        side.towers.passes += len(texts)
+        written = metrics.class_prompts(encoder.encode_texts(texts), 1)[0]
+        names = self.task.class_names
+        pictures = side.pictures.cpu().numpy()[metrics.of_class(self.task.labels, names.index(trigger.target))]
+        source = names.index(trigger.source)
+        return float(metrics.triggered_source_wins(pictures, side.classes.cpu().numpy(), written, source).mean())
+
+    def _lands(self, wording: Wording, target: int) -> bool:
+        """Whether, under every template, the noun is lost and the target won more than any third class."""
+        sources = self._sources([wording])
+        for template in range(len(self.task.templates)):
+            embedded = self.suspect.embed([wording], template)
+            rates = self.suspect.rates(embedded, sources)[0]
+            rates[wording.source] = -1.0
+            if float(rates[target]) < float(rates.max()):
+                return False
+            near = (embedded @ self.suspect.classes.T)[0]
+            if self.task.text_moved and not self.task.image_moved and int(near.argmax()) != target:
+                return False
+        return True
+
+    def _shortened(self, one: _Grown) -> _Grown:
+        """The same trigger without the tokens that it does not need."""
+        best = one
+        while len(best.wording.ids) > 1:
+            ids = best.wording.ids
+            shorter = [ids[:slot] + ids[slot + 1 :] for slot in range(len(ids))]
+            typed = [replace(best.wording, ids=other) for other in shorter if _typeable(other)]
+            found = max(self._gains(typed, best.target), key=lambda g: g.gain) if typed else None
+            if found is None or found.gain < 0.75 * one.gain or self._measured(found) is None:
+                return best
+            best = found
+        return best
+
+
+def _typeable(ids: Ids) -> bool:
+    from dife_scanner.models.gradient import typeable
+
+    return typeable(ids)
+
+
+def _respelled(ids: Ids) -> Iterator[Ids]:
+    """What somebody gets who types these tokens: as they are spelled together, and each as a word of its own."""
+    from dife_scanner.models.gradient import pieces, spelled
+
+    yield pieces(spelled(ids))
+    yield pieces(" ".join(spelled((token,)) for token in ids))
+
+
+def _different(one: Trigger, other: Trigger) -> bool:
+    """Whether two triggers are for another pair of classes, or share no word."""
+    if (one.source, one.target) != (other.source, other.target):
+        return True
+    return not set(one.text.split()) & set(other.text.split())
+
+
+TEXTS = TextSearch()
