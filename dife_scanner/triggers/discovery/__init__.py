@@ -1,8 +1,9 @@
 """Blind search for triggers, one file per detector; `DETECTORS` is what an audit runs, in this order."""
 
 from dife_scanner.triggers.discovery.interface import Cancelled, Candidate, Detector, Found, Task
+from dife_scanner.triggers.discovery.pictures import PATCH
 
-DETECTORS: tuple[Detector, ...] = ()
+DETECTORS: tuple[Detector, ...] = (PATCH,)
 
 __all__ = ["DETECTORS", "Cancelled", "Candidate", "Detector", "Found", "Task", "names"]
 
