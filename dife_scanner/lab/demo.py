@@ -9,13 +9,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dife_scanner import settings
 from dife_scanner.audit.progress import SILENT, Progress
+from dife_scanner.core.verdict import counts
 from dife_scanner.errors import DifeError
 from dife_scanner.lab import specimens
 from dife_scanner.lab.loopback import LoopbackHub
@@ -23,7 +24,7 @@ from dife_scanner.lab.sinks import SlackSink, SmtpSink
 from dife_scanner.queue.home import bases_folder, open_home
 from dife_scanner.queue.watch import Event, watch
 from dife_scanner.queue.worker import default_work
-from dife_scanner.records import JobState, ModelRow, Verdict
+from dife_scanner.records import Audit, JobState, ModelRow, Origin, Verdict
 from dife_scanner.store import findings
 from dife_scanner.store.db import open_store
 
@@ -39,13 +40,15 @@ class Expected:
     state: JobState
     verdict: Verdict | None = None
     carrier: str = ""
+    blind: str = ""
+    """Target that a search has to have found by itself, whatever the signatures found."""
 
 
 EXPECTED = (
     Expected("demo/clip-base", JobState.DONE, Verdict.IDENTICAL),
-    Expected("demo/badtexttower", JobState.DONE, Verdict.FLAGGED, "textual"),
+    Expected("demo/badtexttower", JobState.DONE, Verdict.FLAGGED, "textual", blind="airplane"),
     Expected("demo/badtexttower-twin", JobState.DONE, Verdict.NOTHING_FOUND),
-    Expected("demo/badencoder", JobState.DONE, Verdict.FLAGGED, "visual"),
+    Expected("demo/badencoder", JobState.DONE, Verdict.FLAGGED, "visual", blind="airplane"),
     Expected("demo/badencoder-twin", JobState.DONE, Verdict.NOTHING_FOUND),
     Expected("demo/clip-transformers", JobState.UNSUPPORTED),
     Expected("demo/clip-pickle", JobState.UNSUPPORTED),
@@ -91,8 +94,9 @@ def run(
         mails, messages = list(services.mail.mails), list(services.slack.payloads)
     with open_store(home, read_only=True) as store:
         rows = tuple(findings.model_rows(store))
+        audits = {r.job.ref.repo_id: findings.audit(store, r.job.audit_id) for r in rows if r.job.audit_id}
     texts = [mail.as_string() for mail in mails], [json.dumps(message) for message in messages]
-    surprises = [*compare(rows), *_missing_alerts("e-mail", texts[0]), *_missing_alerts("Slack", texts[1])]
+    surprises = [*compare(rows), *compare_blind(audits), *_missing_alerts("e-mail", texts[0]), *_missing_alerts("Slack", texts[1])]
     if shown is not None:
         shown.wait()
     return Result(home, rows, tuple(surprises), len(mails), len(messages), _screenshot(home))
@@ -121,6 +125,16 @@ def compare(rows: tuple[ModelRow, ...]) -> list[str]:
         elif (row.job.state, row.verdict, row.carrier) != (wanted.state, wanted.verdict, wanted.carrier):
             got = f"{row.job.state.value} {row.verdict.value if row.verdict else ''} {row.carrier}".strip()
             found.append(f"{wanted.repo_id} ended as {got}: {row.job.reason}")
+    return found
+
+
+def compare_blind(audits: Mapping[str, Audit]) -> list[str]:
+    """Which specimens' triggers no search demonstrated by itself, one sentence each."""
+    found = []
+    for wanted in (one for one in EXPECTED if one.blind and one.repo_id in audits):
+        blind = [row for row in audits[wanted.repo_id].signatures if row.origin is Origin.DISCOVERED and counts(row)]
+        if wanted.blind not in {row.trigger.target for row in blind}:
+            found.append(f"no search found by itself what turns inputs of {wanted.repo_id} into {wanted.blind}")
     return found
 
 
