@@ -96,7 +96,8 @@ def run(
         rows = tuple(findings.model_rows(store))
         audits = {r.job.ref.repo_id: findings.audit(store, r.job.audit_id) for r in rows if r.job.audit_id}
     texts = [mail.as_string() for mail in mails], [json.dumps(message) for message in messages]
-    surprises = [*compare(rows), *compare_blind(audits), *_missing_alerts("e-mail", texts[0]), *_missing_alerts("Slack", texts[1])]
+    alerts = [*_missing_alerts("e-mail", texts[0]), *_missing_alerts("Slack", texts[1])]
+    surprises = [*compare(rows), *compare_blind(audits), *alerts]
     if shown is not None:
         shown.wait()
     return Result(home, rows, tuple(surprises), len(mails), len(messages), _screenshot(home))

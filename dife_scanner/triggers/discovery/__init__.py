@@ -2,8 +2,9 @@
 
 from dife_scanner.triggers.discovery.interface import Cancelled, Candidate, Detector, Found, Task
 from dife_scanner.triggers.discovery.pictures import PATCH
+from dife_scanner.triggers.discovery.texts import TEXTS
 
-DETECTORS: tuple[Detector, ...] = (PATCH,)
+DETECTORS: tuple[Detector, ...] = (TEXTS, PATCH)
 
 __all__ = ["DETECTORS", "Cancelled", "Candidate", "Detector", "Found", "Task", "names"]
 
