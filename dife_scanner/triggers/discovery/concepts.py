@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 
     from dife_scanner.models.gradient import Towers
 
-PANEL = {"quick": 16, "default": 64, "deep": 160}
+PANEL = {"quick": 12, "default": 64, "deep": 160}
 """Random tokens put before each noun."""
+NOUNS = {"quick": 240, "default": 1000, "deep": 1000}
+"""Most nouns asked for; about half are known to a small base."""
 TEMPLATES = ("a photo of a {}", "a picture of the {}")
 STEADY, NAMELESS, DISTINCT, DRIFT, BEYOND = 0.8, 0.7, 0.85, 0.2, 0.3
 """What a noun needs to take part: least cosine with itself under nonsense (lowest tenth), most cosine with the prompt
@@ -90,7 +92,7 @@ def _census(of: _Base) -> _Census:
     import torch
 
     towers, before = of.towers, of.towers.passes
-    names = tuple(dict.fromkeys((*of.first, *nouns())))
+    names = tuple(dict.fromkeys((*of.first, *nouns())))[: NOUNS[of.budget]]
     clean, mean = _centred(_prompts(towers, names))
     nameless = _unit(_prompts(towers, ("",)) - mean)[0]
     under = _under_nonsense(towers, names, mean, of.budget)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +35,12 @@ ABSENT = 0.1
 """Most QHR on the base that a trigger may have."""
 ALOOF = 0.3
 """How far a written prompt has to stay from winning in the base, in units of `Reading.margins`, to lose nothing."""
-_PANEL, _FEW, _KEPT = 256, 6, 8
+_PANEL, _LEAST, _FEW = 256, 32, 6
+"""Tokens that meaning is judged against, the fewest tried in each prompt of the scan, and how many of them count."""
+_TARGETS, _LOOKS = 9, 300
+"""Most targets looked at for each source; fewer where classes times targets would be more than this."""
+_BEAM, _PROGRESS, _MEASURED = 16, 0.02, 24
+"""Sequences kept from round to round, the gain that earns a further round, and how many are measured at the end."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +61,22 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(scan=12_000, foci=4, singles=1_000, rounds=4, wide=24),
+    "quick": Effort(scan=9_000, foci=4, singles=600, rounds=4, wide=16),
     "default": Effort(scan=60_000, foci=8, singles=8_000, rounds=6, wide=48),
-    "deep": Effort(scan=240_000, foci=16, singles=40_000, rounds=8, wide=96, repeats=True),
+    "deep": Effort(scan=160_000, foci=12, singles=30_000, rounds=8, wide=96, repeats=True),
 }
 
 
 @dataclass(frozen=True)
 class _Focus:
+    """Where to search closely: `fragile` is how much nonsense bends this source to this target on average, `seeds` the
+    tokens that do most."""
+
     position: str
     source: int
     target: int
+    fragile: float
+    seeds: tuple[Ids, ...]
 
 
 @dataclass(frozen=True)
@@ -164,47 +175,45 @@ class _Search:
     def _scan(self) -> tuple[list[_Focus], dict[str, float]]:
         """The most fragile (place, source, target), and how fragile the first is."""
         classes = len(self.task.class_names)
-        per_place = max(32, self.effort.scan // (len(POSITIONS) * classes))
-        pool = tuple(dict.fromkeys((*self.touched, *self._random(max(32, per_place - len(self.touched))))))
-        runs = [(token,) * times for token in pool for times in ((1, 2) if self.effort.repeats else (1,))]
-        runs = [run for run in runs if len(run) <= self.room]
-        self.pool, found = pool, []
+        times = (1, 2) if self.effort.repeats and self.room > 1 else (1,)
+        count = max(_LEAST, self.effort.scan // (len(POSITIONS) * classes * len(times)))
+        pool = dict.fromkeys((*self.touched, *self._random(max(_LEAST, count - len(self.touched)))))
+        runs = [(token,) * number for number in times for token in pool]
+        found: list[_Focus] = []
         for position, source in itertools.product(POSITIONS, range(classes)):
             self._tell()
-            found.extend(self._fragile([Wording(run, position, source) for run in runs]))
-        found.sort(key=lambda pair: -pair[0])
-        foci = [focus for _, focus in found[: self.effort.foci]]
-        return foci, {"text-scan": found[0][0] if found else -1.0}
+            found.extend(self._fragile(runs, position, source))
+        found.sort(key=lambda focus: -focus.fragile)
+        return found[: self.effort.foci], {"text-scan": found[0].fragile if found else -1.0}
 
-    def _fragile(self, wordings: Sequence[Wording]) -> list[tuple[float, _Focus]]:
-        """For one place and source, each target with the mean gain of the few tokens that bend most towards it."""
-        first = wordings[0]
-        embedded, sources = self._embedded(wordings)
-        margins = self.suspect.margins(embedded, sources)
-        out = []
-        for target in self._targets(first.source):
-            allowed = self._allowed([w.ids for w in wordings], target, margins[:, target], 4 * _FEW)
-            few = [wordings[row] for row in allowed[:_FEW]]
-            if few:
-                gains = [one.gain for one in self._gains(few, target)]
-                out.append((float(np.mean(gains)), _Focus(first.position, first.source, target)))
-        return out
+    def _fragile(self, runs: Sequence[Ids], position: str, source: int) -> Iterator[_Focus]:
+        """One place and source with each of the targets that nonsense bends it to most."""
+        wordings = [Wording(ids, position, source) for ids in runs]
+        embedded = self.suspect.embed(wordings)
+        margins = self.suspect.margins(embedded, self._sources(wordings))
+        for target in self._targets(source, margins):
+            rows = self._allowed(runs, target, margins[:, target], 2 * self.effort.wide)
+            if rows:
+                few = self._gains([wordings[row] for row in rows[:_FEW]], target, embedded[rows[:_FEW]])
+                seeds = tuple(runs[row] for row in rows)
+                yield _Focus(position, source, target, float(np.mean([one.gain for one in few])), seeds)
 
-    def _targets(self, source: int) -> Iterator[int]:
-        return (t for t in range(len(self.task.class_names)) if t != source and t in self.present)
+    def _targets(self, source: int, margins: Tensor) -> list[int]:
+        """Classes with pictures, the easiest first; fewer of them where there are many classes."""
+        classes = len(self.task.class_names)
+        easy = margins.topk(min(_FEW, len(margins)), dim=0).values.mean(0).tolist()
+        there = [t for t in range(classes) if t != source and t in self.present]
+        return sorted(there, key=lambda t: -easy[t])[: max(1, min(_TARGETS, _LOOKS // classes))]
 
     def _allowed(self, runs: Sequence[Ids], target: int, by: Tensor, most: int) -> list[int]:
         """Rows of `runs`, best `by` first, no part of which names the target; of the best `most` only."""
         rows: list[int] = by.argsort(descending=True, stable=True)[:most].tolist()
+        self.meaning.names(part for row in rows for part in _parts(runs[row]))
         return [row for row in rows if not self._names(runs[row], target)]
 
     def _names(self, ids: Ids, target: int) -> bool:
         """Whether a token of `ids`, or all of them together, name the target in the base."""
-        parts = [(token,) for token in ids] + ([ids] if len(ids) > 1 else [])
-        return any(named[target] for named in self.meaning.names(parts))
-
-    def _embedded(self, wordings: Sequence[Wording]) -> tuple[Tensor, Tensor]:
-        return self.suspect.embed(wordings), self._sources(wordings)
+        return any(named[target] for named in self.meaning.names(_parts(ids)))
 
     def _sources(self, wordings: Sequence[Wording]) -> Tensor:
         import torch
@@ -226,35 +235,35 @@ class _Search:
 
     def _grow(self, focus: _Focus) -> list[_Grown]:
         """The best sequences found for one focus, best first."""
-        singles = [(token,) for token in dict.fromkeys((*self.pool, *self._random(self.effort.singles)))]
-        seen: set[Ids] = set(singles)
-        beam = self._best(focus, singles, [])
-        partners = [one.wording.ids[0] for one in self._best(focus, singles, [], self.effort.wide)]
+        singles = tuple((token,) for token in self._random(self.effort.singles))
+        runs = tuple(dict.fromkeys((*focus.seeds, *singles)))
+        seen: set[Ids] = set(runs)
+        first = self._best(focus, runs, [], max(_BEAM, 2 * self.effort.wide))
+        partners = [one.wording.ids[0] for one in first][: self.effort.wide]
+        beam, before = _beam(first, _BEAM), -np.inf
         for _ in range(self.effort.rounds):
             self._tell()
             ideas = [ids for ids in dict.fromkeys(self._ideas(focus, beam, partners)) if ids not in seen]
-            seen.update(ideas)
-            if not ideas:
+            if not ideas or _reach(beam) < before + _PROGRESS:
                 break
-            beam = self._best(focus, ideas, beam)
+            before = _reach(beam)
+            seen.update(ideas)
+            beam = self._best(focus, ideas, beam, _BEAM)
         return beam
 
-    def _best(self, focus: _Focus, runs: Sequence[Ids], beam: Sequence[_Grown], count: int = 2 * _KEPT) -> list[_Grown]:
-        """The best of `runs` and `beam`: half of them typeable, where there are as many."""
+    def _best(self, focus: _Focus, runs: Sequence[Ids], beam: Sequence[_Grown], count: int) -> list[_Grown]:
+        """The best of `runs` and `beam`, at most `count`."""
         wordings = [Wording(ids, focus.position, focus.source) for ids in runs]
-        embedded, sources = self._embedded(wordings)
-        margins = self.suspect.margins(embedded, sources)[:, focus.target]
-        rows = self._allowed(runs, focus.target, margins, 6 * count)
-        grown = [*beam, *self._gains([wordings[r] for r in rows], focus.target, embedded[rows])] if rows else [*beam]
-        grown.sort(key=lambda one: -one.gain)
-        typed = [one for one in grown if _typeable(one.wording.ids)][: count // 2]
-        rest = [one for one in grown if one not in typed][: count - len(typed)]
-        return sorted((*typed, *rest), key=lambda one: -one.gain)
+        embedded = self.suspect.embed(wordings)
+        margins = self.suspect.margins(embedded, self._sources(wordings))[:, focus.target]
+        rows = self._allowed(runs, focus.target, margins, 4 * count)
+        grown = self._gains([wordings[row] for row in rows], focus.target, embedded[rows]) if rows else []
+        return _beam([*beam, *grown], count)
 
     def _ideas(self, focus: _Focus, beam: Sequence[_Grown], partners: Sequence[int]) -> Iterator[Ids]:
         """Sequences one step away: grown, with one token replaced or dropped, or respelled so that it can be typed."""
         wide = self.effort.wide
-        for one in beam[:_KEPT]:
+        for one in beam[: _BEAM // 2]:
             ids = one.wording.ids
             uphill = self._uphill(one.wording, focus.target, wide)
             if len(ids) < self.room:
@@ -287,6 +296,7 @@ class _Search:
 
     def _candidates(self, grown: Sequence[_Grown]) -> tuple[Candidate, ...]:
         typed = [one for one in grown if _typeable(one.wording.ids)]
+        typed = sorted(typed, key=lambda one: -one.gain)[:_MEASURED]
         measured = [found for one in typed if (found := self._measured(one)) is not None]
         measured.sort(key=lambda pair: (-round(pair[0].effect, 2), -pair[1].gain))
         chosen: list[Candidate] = []
@@ -362,6 +372,26 @@ class _Search:
         return best
 
 
+def _beam(grown: Sequence[_Grown], count: int) -> list[_Grown]:
+    """The best, half of them typeable where there are as many; best first."""
+    grown = sorted(grown, key=lambda one: -one.gain)
+    typed = list(itertools.islice((one for one in grown if _typeable(one.wording.ids)), count // 2))
+    chosen = {one.wording.ids for one in typed}
+    rest = [one for one in grown if one.wording.ids not in chosen][: count - len(typed)]
+    return sorted((*typed, *rest), key=lambda one: -one.gain)
+
+
+def _reach(beam: Sequence[_Grown]) -> float:
+    """The gain of the best that can be typed."""
+    return next((one.gain for one in beam if _typeable(one.wording.ids)), -np.inf)
+
+
+def _parts(ids: Ids) -> list[Ids]:
+    """Each token, and where there are several, all together."""
+    return [(token,) for token in ids] + ([ids] if len(ids) > 1 else [])
+
+
+@lru_cache(maxsize=65_536)
 def _typeable(ids: Ids) -> bool:
     from dife_scanner.models.gradient import typeable
 
