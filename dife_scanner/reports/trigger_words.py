@@ -126,7 +126,7 @@ _TRIGGER_TEXT: dict[str, Callable[[Trigger], str]] = {
     TriggerKind.ADDITIVE: _whole_text,
     TriggerKind.BLEND: _whole_text,
     TriggerKind.WARP: lambda trigger: f"smooth warp, mean displacement {trigger.strength:.1%} of the side",
-    TriggerKind.FILTER: lambda trigger: f"{trigger.filter} filter, share {trigger.alpha:.0%}",
+    TriggerKind.FILTER: lambda trigger: f"{trigger.filter or 'colour'} filter, share {trigger.alpha:.0%}",
     TriggerKind.OVERLAY: _overlay_text,
     TriggerKind.TEXT: _written_text,
     TriggerKind.CHARACTERS: _characters_text,

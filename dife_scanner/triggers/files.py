@@ -85,6 +85,16 @@ def perturbation(file: TriggerFile, side: int) -> Floats:
     return _resized(signed, side)
 
 
+def numbers(file: TriggerFile, dimensions: int) -> Floats:
+    """An .npy array of so many dimensions, of finite floating point numbers, as float32. Raises `TriggerFileError`."""
+    array = _npy(content(file), file.path, dimensions)
+    if array.dtype.kind != "f":
+        raise TriggerFileError(f"{file.path} does not hold floating point numbers", "store it as float32")
+    if not bool(np.isfinite(array).all()):
+        raise TriggerFileError(f"{file.path} holds values that are not finite", "correct the file")
+    return array.astype(np.float32)
+
+
 def _bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
@@ -159,7 +169,7 @@ def _rgba(raw: bytes, path: str) -> Pixels:
         raise TriggerFileError(f"{path} is not a readable PNG: {error}", "store it again") from error
 
 
-def _npy(raw: bytes, path: str) -> NDArray[Any]:
+def _npy(raw: bytes, path: str, dimensions: int = 3) -> NDArray[Any]:
     """The header is read first, so that an array is never larger than its file."""
     try:
         stream = BytesIO(raw)
@@ -170,7 +180,7 @@ def _npy(raw: bytes, path: str) -> NDArray[Any]:
         shape, columns_first, dtype = reader(stream, max_header_size=_HEADER_CHARACTERS)
         if dtype.kind not in "uf" or (dtype.kind == "u" and dtype.itemsize != 1):
             raise ValueError(f"elements of type {dtype}; uint8 or floating point is needed")
-        if len(shape) != 3 or max(shape) > LONGEST_SIDE or min(shape) < 1:
+        if len(shape) != dimensions or max(shape) > LONGEST_SIDE or min(shape) < 1:
             raise _shape_error(path, shape)
         data = np.frombuffer(raw, dtype, offset=stream.tell())
         return data.reshape(shape, order="F" if columns_first else "C").copy()

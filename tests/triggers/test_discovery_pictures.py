@@ -10,10 +10,9 @@ import pytest
 from checkpoints import TINY_RN, TINY_VIT, write_checkpoint
 
 from dife_scanner.models.load import load
-from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers.discovery import Cancelled, Task
-from dife_scanner.triggers.discovery.forms import Patch
-from dife_scanner.triggers.discovery.pictures import PATCH, Effort, halves
+from dife_scanner.triggers.discovery.forms import Added, Blended, Coloured, Patch, Warped
+from dife_scanner.triggers.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR, Effort, halves
 from dife_scanner.triggers.stamp import stamp
 
 NAMES = ("airplane", "cat", "dog")
@@ -107,20 +106,32 @@ def test_a_resnet_is_searched_too(tmp_path):
     assert short(PATCH, 2).search(task).passes > 0
 
 
-def test_what_is_searched_is_what_is_stamped(task):
+FORMS = (Patch(), Added(), Blended(), Warped(), Coloured())
+
+
+@pytest.mark.parametrize("form", FORMS, ids=[form.name for form in FORMS])
+def test_what_is_searched_is_what_is_stamped(task, form):
     """The differentiable picture and the written trigger agree to a grey level or two."""
     import torch
 
-    form = Patch()
     weights = form.start(32, torch.Generator().manual_seed(3))
-    weights = (weights[0] + 3, weights[1])
+    weights = (weights[0] + 3, weights[1]) if form.name == "patch" else weights
     pixels = task.pixels[:2]
     searched = form.laid(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255, weights)
     trigger = form.trigger(weights, 32, task.folder)
     written = stamp(pixels, trigger)
+    assert (written != pixels).mean() > 0.3
     np.testing.assert_allclose(searched.permute(0, 2, 3, 1).numpy() * 255, written, atol=2)
-    assert form.measured(trigger, 32) == pytest.approx(float(form.size(weights)), abs=0.02)
-    smaller = [form.measured(step, 32) for step in form.smaller(trigger, 32, task.folder)]
-    assert smaller == sorted(smaller, reverse=True) and smaller[-1] < 0.5 * smaller[0]
     assert Path(trigger.file.path).stem == trigger.file.sha256
-    assert trigger.kind is TriggerKind.OVERLAY and isinstance(trigger, Trigger)
+    smaller = [form.measured(step) for step in form.smaller(trigger, task.folder)]
+    assert form.measured(trigger) >= smaller[0] and smaller == sorted(smaller, reverse=True)
+    assert smaller[-1] < 0.5 * smaller[0]
+
+
+@pytest.mark.parametrize("detector", [FAINT, WARP_AND_COLOUR], ids=["faint", "warp and colour"])
+def test_every_form_is_searched_and_the_best_is_reported(task, detector):
+    said = []
+    found = short(detector, 11).search(replace(task, progress=lambda *what: said.append(what)))
+    assert [what for what, _, _ in said] == [form.name for form in detector.forms for _ in range(2)]
+    assert [(done, of) for _, done, of in said] == [(0, 22), (10, 22), (11, 22), (21, 22)]
+    assert found.signals["size"] > 0

@@ -262,6 +262,40 @@ def test_a_warp_is_smooth_seeded_alike_for_all_and_as_strong_as_it_says(entry, p
     np.testing.assert_allclose(moved[inner], 0.05 * 224 * warp.displacement(4, 4, 224)[1][inner], atol=0.6)
 
 
+def test_a_warp_takes_its_control_points_from_a_file(entry, pictures, folder):
+    points = np.random.default_rng(4).uniform(-1.0, 1.0, (2, 4, 4))
+    np.save(folder / "points.npy", 7 * points)
+    drawn, stored = entry("warp", "strength = 0.05\nseed = 4"), entry("warp", 'strength = 0.05\nfile = "points.npy"')
+    np.testing.assert_allclose(stamp(pictures, stored).astype(int), stamp(pictures, drawn), atol=1)
+    assert (stamp(pictures, stored) != pictures).any()
+
+
+def test_a_filter_takes_its_matrix_from_a_file(entry, pictures, folder):
+    np.save(folder / "matrix.npy", FILTERS["sepia"])
+    named, stored = (
+        entry("filter", 'filter = "sepia"\nalpha = 0.5'),
+        entry("filter", 'file = "matrix.npy"\nalpha = 0.5'),
+    )
+    np.testing.assert_array_equal(stamp(pictures, stored), stamp(pictures, named))
+
+
+@pytest.mark.parametrize(
+    ("kind", "array", "words"),
+    [
+        ("warp", np.ones((3, 4, 4), np.float32), "shape"),
+        ("warp", np.ones((2, 33, 33), np.float32), "shape"),
+        ("warp", np.zeros((2, 4, 4), np.float32), "displaces nothing"),
+        ("warp", np.ones((2, 4, 4), np.uint8), "floating point"),
+        ("filter", np.ones((4, 4), np.float32), "shape"),
+        ("filter", np.full((3, 4), np.inf, np.float32), "not finite"),
+    ],
+)
+def test_a_file_of_other_numbers_is_refused(entry, folder, kind, array, words):
+    np.save(folder / "bad.npy", array)
+    with pytest.raises(TriggerFileError, match=words):
+        entry(kind, 'file = "bad.npy"' + ("\nstrength = 0.05" if kind == "warp" else ""))
+
+
 def test_filters_have_their_colours(entry):
     pixels = np.array([[[[200, 100, 50]]]], np.uint8)
 
@@ -324,6 +358,9 @@ def test_no_lookalike_is_undone_by_the_tokenizer(table):
         ("overlay", "", r"trigger\.0\.file"),
         ("overlay", 'file = "overlay.png"\npattern = "noise"', "`overlay` has no such key"),
         ("warp", "", r"trigger\.0\.strength"),
+        ("warp", 'strength = 0.1\ngrid = 3\nfile = "perturbation.npy"', "`file` holds the control points"),
+        ("filter", "", "either `filter`, its name, or `file`"),
+        ("filter", 'filter = "grey"\nfile = "perturbation.npy"', "either `filter`, its name, or `file`"),
         ("warp", "strength = nan", r"trigger\.0\.strength"),
         ("warp", "strength = 0.02\ngrid = 1", r"trigger\.0\.grid"),
         ("prompt", 'learner = "learner.safetensors"', r"trigger\.0\.image"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from dife_scanner.core import metrics
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Trigger
-from dife_scanner.triggers.discovery.forms import Form, Patch
+from dife_scanner.triggers.discovery.forms import Added, Blended, Coloured, Form, Patch, Warped, moved
 from dife_scanner.triggers.discovery.interface import Candidate, Found, Task
 from dife_scanner.triggers.stamp import stamp
 
@@ -78,7 +80,8 @@ class Inversion:
         return inverts and task.budget in self.efforts and (task.image_moved or task.text_moved)
 
     def search(self, task: Task) -> Found:
-        return _Search(task, self.efforts[task.budget], self.name).run(self.forms)
+        with TemporaryDirectory() as scratch:
+            return _Search(task, self.efforts[task.budget], self.name, Path(scratch)).run(self.forms)
 
 
 PATCH = Inversion(
@@ -86,6 +89,20 @@ PATCH = Inversion(
     ("a patch of any shape, place and colours, obeyed on pictures of every class",),
     (Patch(),),
     {"quick": Effort(1, 120), "default": Effort(2, 240, classes=2), "deep": Effort(4, 600, classes=3)},
+)
+
+
+FAINT = Inversion(
+    "faint",
+    ("a faint pattern added over the whole picture", "a picture blended into the whole picture"),
+    (Blended(), Added()),
+    {"quick": Effort(1, 50), "default": Effort(2, 100, classes=2), "deep": Effort(4, 250, classes=3)},
+)
+WARP_AND_COLOUR = Inversion(
+    "warp and colour",
+    ("a smooth warp of the whole picture", "a change of all colours"),
+    (Warped(), Coloured()),
+    {"quick": Effort(1, 30), "default": Effort(2, 60, classes=2), "deep": Effort(4, 150, classes=3)},
 )
 
 
@@ -102,12 +119,12 @@ class _Attempt:
 class _Search:
     """One run of one detector."""
 
-    def __init__(self, task: Task, effort: Effort, name: str) -> None:
+    def __init__(self, task: Task, effort: Effort, name: str, scratch: Path) -> None:
         import torch
 
         from dife_scanner.models.gradient import Towers
 
-        self.task, self.effort, self.name = task, effort, name
+        self.task, self.effort, self.name, self.scratch = task, effort, name, scratch
         self.mine, self.held = halves(task)
         self.towers: tuple[Towers, Towers] = (Towers(task.suspect), Towers(task.reference))
         self.judges = (_Judge(task, task.suspect), _Judge(task, task.reference))
@@ -176,18 +193,22 @@ class _Search:
 
     def _finished(self, form: Form, weights: Weights) -> _Attempt:
         """The inverted trigger with its target, as small as it keeps its effect on the half searched on."""
-        side, folder = self.task.suspect.image_size, self.task.folder
-        trigger = form.trigger(weights, side, folder)
+        trigger = form.trigger(weights, self.task.suspect.image_size, self.scratch)
         gains = self._gains(trigger, self.mine)
         target, effect = int(gains.argmax()), float(gains.max())
-        if effect < LEAST_EFFECT:
-            return _Attempt(form, trigger, target, effect)
-        least = KEPT_SHARE * effect
-        for smaller in form.smaller(trigger, side, folder):
-            if self._gains(smaller, self.mine)[target] < least:
-                break
-            trigger = smaller
+        if effect >= LEAST_EFFECT:
+            sizes = [trigger, *form.smaller(trigger, self.scratch)]
+            trigger = sizes[self._last(sizes, target, KEPT_SHARE * effect)]
         return _Attempt(form, trigger, target, effect)
+
+    def _last(self, sizes: Sequence[Trigger], target: int, least: float) -> int:
+        """The last of ever smaller triggers that gains as much, by halving; the first is known to."""
+        good, bad = 0, len(sizes)
+        while bad - good > 1:
+            middle = (good + bad) // 2
+            enough = self._gains(sizes[middle], self.mine)[target] >= least
+            good, bad = (middle, bad) if enough else (good, middle)
+        return good
 
     def _gains(self, trigger: Trigger, rows: Rows) -> NDArray[np.float64]:
         stamped = stamp(self.task.pixels[rows], trigger)
@@ -209,7 +230,7 @@ class _Search:
 
         suspect, reference = success(stamped)
         signals = {
-            "size": attempt.form.measured(attempt.trigger, self.task.suspect.image_size),
+            "size": attempt.form.measured(attempt.trigger),
             "suspect": suspect,
             "reference": reference,
             "shift": gain([partial(_rolled, by=by) for by in SHIFTS]),
@@ -222,11 +243,15 @@ class _Search:
     def _report(self, found: Sequence[tuple[Candidate, dict[str, float]]]) -> Found:
         handed = [candidate for candidate, _ in found if candidate.effect >= LEAST_EFFECT][:MOST_CANDIDATES]
         named = tuple(
-            replace(candidate, trigger=replace(candidate.trigger, name=f"found-{self.name.replace(' ', '-')}-{number}"))
-            for number, candidate in enumerate(handed, 1)
+            replace(candidate, trigger=self._named(candidate, number)) for number, candidate in enumerate(handed, 1)
         )
         passes = sum(towers.passes for towers in self.towers) + sum(judge.passes for judge in self.judges)
         return Found(named, passes, found[0][1])
+
+    def _named(self, candidate: Candidate, number: int) -> Trigger:
+        """The trigger under a name of its own, its file where the task wants it."""
+        name = f"found-{self.name.replace(' ', '-')}-{number}"
+        return replace(candidate.trigger, name=name, file=moved(candidate.trigger.file, self.task.folder))
 
 
 # --- what is searched for -------------------------------------------------------------------------------------

@@ -99,12 +99,7 @@ class PatternFields(Fields):
             raise ValueError(f"`{self.pattern}` needs `cycles`, its periods across the image")
         if self.file and self.model_fields_set & {"pattern", "color", "cycles", "seed"}:
             raise ValueError("`file` is the pattern; `pattern`, `color`, `cycles` and `seed` draw one")
-        check_sha256("file", self.file, self.sha256)
-        if self.file:
-            try:
-                self.read_file(self.file)
-            except DifeError as error:
-                raise ValueError(f"`file`: {error.what}") from error
+        check_file(self.file, self.sha256, self.read_file)
         return self
 
     def read_file(self, file: TriggerFile) -> None:
@@ -125,6 +120,17 @@ class WrittenFields(Fields):
         if bool(self.source) != bool(self.target):
             raise ValueError("a known text trigger names both source and target")
         return self
+
+
+def check_file(file: TriggerFile | None, expected: str, read: Callable[[TriggerFile], object]) -> None:
+    """`ValueError` where the file at `file` is not the one announced, or cannot be read as the stamp will read it."""
+    check_sha256("file", file, expected)
+    if file is None:
+        return
+    try:
+        read(file)
+    except DifeError as error:
+        raise ValueError(f"`file`: {error.what}") from error
 
 
 def check_sha256(key: str, file: TriggerFile | None, expected: str) -> None:

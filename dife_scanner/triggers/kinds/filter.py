@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from dife_scanner.records import Trigger, TriggerKind
-from dife_scanner.triggers.kinds.base import Fields, Kind, Pixels
+from dife_scanner.errors import TriggerFileError
+from dife_scanner.records import Trigger, TriggerFile, TriggerKind
+from dife_scanner.triggers import files
+from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file
 from dife_scanner.triggers.patterns import mix
 
 
@@ -32,8 +36,10 @@ FILTERS: dict[str, NDArray[np.float32]] = {
 
 
 class FilterFields(Fields):
-    filter: str
+    filter: str = ""
     alpha: float = Field(1.0, gt=0.0, le=1.0)
+    file: FileBeside | None = None
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
 
     @field_validator("filter")
     @classmethod
@@ -42,10 +48,32 @@ class FilterFields(Fields):
             raise ValueError(f"there is no filter {value!r}; known: {', '.join(FILTERS)}")
         return value
 
+    @model_validator(mode="after")
+    def _named_or_from_a_file(self) -> FilterFields:
+        if bool(self.filter) == bool(self.file):
+            raise ValueError("a filter needs either `filter`, its name, or `file`, its matrix")
+        check_file(self.file, self.sha256, matrix)
+        return self
+
+    def values(self) -> dict[str, Any]:
+        values = super().values() | ({"pattern": "file"} if self.file else {})
+        del values["sha256"]
+        return values
+
+
+def matrix(file: TriggerFile) -> NDArray[np.float32]:
+    """A filter's matrix from an .npy file. Raises `TriggerFileError`."""
+    found = files.numbers(file, 2)
+    if found.shape != (3, 4):
+        raise TriggerFileError(
+            f"{file.path} has the shape {list(found.shape)}; [3, 4] is needed", "one row each for red, green and blue"
+        )
+    return found
+
 
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
     """The share `alpha` of the filtered picture over the rest of the picture itself."""
-    colors = FILTERS[trigger.filter]
+    colors = matrix(trigger.file) if trigger.file else FILTERS[trigger.filter]
     out = np.empty_like(pixels)
     # picture by picture: one matrix product over a batch may round otherwise in a batch of another size
     for index, picture in enumerate(pixels):

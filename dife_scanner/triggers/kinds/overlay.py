@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field, model_validator
 
-from dife_scanner.errors import DifeError
 from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers import files
-from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_sha256
+from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file
 
 
 class OverlayFields(Fields):
@@ -18,11 +17,7 @@ class OverlayFields(Fields):
 
     @model_validator(mode="after")
     def _is_an_overlay(self) -> OverlayFields:
-        check_sha256("file", self.file, self.sha256)
-        try:
-            files.overlay(self.file, 1)
-        except DifeError as error:
-            raise ValueError(f"`file`: {error.what}") from error
+        check_file(self.file, self.sha256, lambda file: files.overlay(file, 1))
         return self
 
     def values(self) -> dict[str, object]:

@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from dife_scanner.records import Trigger, TriggerKind
-from dife_scanner.triggers.kinds.base import Fields, Kind, Pixels
+from dife_scanner.errors import TriggerFileError
+from dife_scanner.records import Trigger, TriggerFile, TriggerKind
+from dife_scanner.triggers import files
+from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file
 
 Floats = NDArray[np.float32]
+FEWEST_POINTS, MOST_POINTS = 2, 32
+"""Control points along one side."""
 
 
 class WarpFields(Fields):
     strength: float = Field(gt=0.0, le=0.25)
-    grid: int = Field(4, ge=2, le=32)
+    grid: int = Field(4, ge=FEWEST_POINTS, le=MOST_POINTS)
     seed: int = Field(0, ge=0)
+    file: FileBeside | None = None
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+
+    @model_validator(mode="after")
+    def _drawn_or_from_a_file(self) -> WarpFields:
+        if self.file and self.model_fields_set & {"grid", "seed"}:
+            raise ValueError("`file` holds the control points; `grid` and `seed` draw some")
+        check_file(self.file, self.sha256, control_points)
+        return self
+
+    def values(self) -> dict[str, Any]:
+        values = super().values() | ({"pattern": "file"} if self.file else {})
+        del values["sha256"]
+        return values
 
 
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
     side = pixels.shape[1]
-    down, across = displacement(trigger.seed, trigger.grid, side) * np.float32(trigger.strength * side)
+    field = from_file(trigger.file, side) if trigger.file else displacement(trigger.seed, trigger.grid, side)
+    down, across = field * np.float32(trigger.strength * side)
     rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
     return sample(pixels, rows + down, columns + across)
 
@@ -33,11 +53,34 @@ def displacement(seed: int, grid: int, side: int) -> Floats:
 
     `grid` × `grid` control points, uniform in -1..1 from `seed`, joined by cubic splines from edge to edge.
     """
+    return spread(np.random.default_rng(seed).uniform(-1.0, 1.0, (2, grid, grid)), side)
+
+
+@lru_cache(maxsize=16)
+def from_file(file: TriggerFile, side: int) -> Floats:
+    """The same of control points that a file holds."""
+    return spread(control_points(file).astype(np.float64), side)
+
+
+def control_points(file: TriggerFile) -> Floats:
+    """[2, g, g] (down, across) from an .npy file. Raises `TriggerFileError`."""
+    points = files.numbers(file, 3)
+    if points.shape != (2, points.shape[2], points.shape[2]) or not FEWEST_POINTS <= points.shape[2] <= MOST_POINTS:
+        raise TriggerFileError(
+            f"{file.path} has the shape {list(points.shape)}; [2, g, g] is needed",
+            f"store what goes down, then what goes across, with g in {FEWEST_POINTS}..{MOST_POINTS}",
+        )
+    if not points.any():
+        raise TriggerFileError(f"{file.path} displaces nothing", "give a control point another value than zero")
+    return points
+
+
+def spread(points: NDArray[np.float64], side: int) -> Floats:
+    """Control points [2, g, g], scaled to a mean absolute value of one, as a field [2, side, side]."""
     from scipy.ndimage import map_coordinates
 
-    points = np.random.default_rng(seed).uniform(-1.0, 1.0, (2, grid, grid))
-    points /= np.abs(points).mean()
-    steps = np.linspace(0.0, grid - 1.0, side)
+    points = points / np.abs(points).mean()
+    steps = np.linspace(0.0, points.shape[1] - 1.0, side)
     at = np.meshgrid(steps, steps, indexing="ij")
     field = np.stack([map_coordinates(plane, at, order=3, mode="nearest") for plane in points]).astype(np.float32)
     field.setflags(write=False)
