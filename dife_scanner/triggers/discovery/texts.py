@@ -8,6 +8,7 @@ whole vocabulary. What it measures is QHR (paper §4) on the pictures searched o
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -35,8 +36,11 @@ ABSENT = 0.1
 """Most QHR on the base that a trigger may have."""
 ALOOF = 0.3
 """How far a written prompt has to stay from winning in the base, in units of `Reading.margins`, to lose nothing."""
-_PANEL, _LEAST, _FEW = 256, 32, 6
-"""Tokens that meaning is judged against, the fewest tried in each prompt of the scan, and how many of them count."""
+_PANEL, _LEAST, _FEW, _RUN = 256, 32, 6, 3
+"""Tokens that meaning is judged against; the fewest tried in each prompt of the scan, how many of them count, and the
+length of a run of several."""
+_SHORTLIST, _PLACES = 4, 2
+"""Foci rated under every template for each that is searched, and most places searched for one source and target."""
 _TARGETS, _LOOKS = 9, 300
 """Most targets looked at for each source; fewer where classes times targets would be more than this."""
 _BEAM, _PROGRESS, _MEASURED = 16, 0.02, 24
@@ -63,7 +67,7 @@ class Effort:
 EFFORTS = {
     "quick": Effort(scan=9_000, foci=4, singles=600, rounds=4, wide=16),
     "default": Effort(scan=60_000, foci=8, singles=8_000, rounds=6, wide=48),
-    "deep": Effort(scan=160_000, foci=12, singles=30_000, rounds=8, wide=96, repeats=True),
+    "deep": Effort(scan=120_000, foci=12, singles=30_000, rounds=8, wide=96, repeats=True),
 }
 
 
@@ -81,7 +85,7 @@ class _Focus:
 
 @dataclass(frozen=True)
 class _Grown:
-    """A wording with what it does: `gain` is its margin in the suspect less what it comes near to in the base."""
+    """A wording with what it does: `gain` is its margin in the suspect, less how near it comes in the base."""
 
     wording: Wording
     target: int
@@ -114,6 +118,7 @@ class _Search:
         self.task, self.effort = task, EFFORTS[task.budget]
         self.rng = np.random.default_rng([task.seed, 0x7E87])
         self.prompts = Prompts(task.templates, task.class_names)
+        self.templates = range(len(task.templates))
         self.suspect_towers, self.base_towers = Towers(task.suspect), Towers(task.reference)
         self.room = min(LONGEST, task.suspect.context_length - 2 - self.prompts.longest)
         self.pictures_read = 0
@@ -173,18 +178,34 @@ class _Search:
     # --- the wide scan ------------------------------------------------------------------------------------------
 
     def _scan(self) -> tuple[list[_Focus], dict[str, float]]:
-        """The most fragile (place, source, target), and how fragile the first is."""
-        classes = len(self.task.class_names)
-        times = (1, 2) if self.effort.repeats and self.room > 1 else (1,)
-        count = max(_LEAST, self.effort.scan // (len(POSITIONS) * classes * len(times)))
-        pool = dict.fromkeys((*self.touched, *self._random(max(_LEAST, count - len(self.touched)))))
-        runs = [(token,) * number for number in times for token in pool]
+        """The most fragile (place, source, target), and how fragile the first is under every template."""
         found: list[_Focus] = []
-        for position, source in itertools.product(POSITIONS, range(classes)):
+        runs = self._nonsense()
+        for position, source in itertools.product(POSITIONS, range(len(self.task.class_names))):
             self._tell()
             found.extend(self._fragile(runs, position, source))
         found.sort(key=lambda focus: -focus.fragile)
-        return found[: self.effort.foci], {"text-scan": found[0].fragile if found else -1.0}
+        found = [self._rated(focus) for focus in found[: _SHORTLIST * self.effort.foci]]
+        found.sort(key=lambda focus: -focus.fragile)
+        pairs: Counter[tuple[int, int]] = Counter()
+        foci = []
+        for focus in found:
+            pairs[focus.source, focus.target] += 1
+            if pairs[focus.source, focus.target] <= _PLACES:
+                foci.append(focus)
+        return foci[: self.effort.foci], {"text-scan": found[0].fragile if found else -1.0}
+
+    def _nonsense(self) -> list[Ids]:
+        """What the scan puts into every prompt: touched and random tokens alone, and random runs of several."""
+        count = max(_LEAST, self.effort.scan // (len(POSITIONS) * len(self.task.class_names)))
+        alone = tuple(dict.fromkeys((*self.touched, *self._random(max(_LEAST, count * 2 // 3 - len(self.touched))))))
+        runs = [(token,) for token in alone]
+        if self.room > 1:
+            several = min(_RUN, self.room)
+            drawn = self.rng.choice(alone, (max(_LEAST, count // 3), several)).tolist()
+            runs += [tuple(run) for run in drawn]
+            runs += [(token, token) for token in alone] if self.effort.repeats else []
+        return runs
 
     def _fragile(self, runs: Sequence[Ids], position: str, source: int) -> Iterator[_Focus]:
         """One place and source with each of the targets that nonsense bends it to most."""
@@ -194,9 +215,15 @@ class _Search:
         for target in self._targets(source, margins):
             rows = self._allowed(runs, target, margins[:, target], 2 * self.effort.wide)
             if rows:
-                few = self._gains([wordings[row] for row in rows[:_FEW]], target, embedded[rows[:_FEW]])
+                few = self._gains([wordings[row] for row in rows[:_FEW]], target, (0,))
                 seeds = tuple(runs[row] for row in rows)
                 yield _Focus(position, source, target, float(np.mean([one.gain for one in few])), seeds)
+
+    def _rated(self, focus: _Focus) -> _Focus:
+        """The same, `fragile` under the template where it is least so."""
+        few = [Wording(ids, focus.position, focus.source) for ids in focus.seeds[:_FEW]]
+        fragile = np.mean([one.gain for one in self._gains(few, focus.target, self.templates)])
+        return replace(focus, fragile=float(fragile))
 
     def _targets(self, source: int, margins: Tensor) -> list[int]:
         """Classes with pictures, the easiest first; fewer of them where there are many classes."""
@@ -220,16 +247,18 @@ class _Search:
 
         return torch.tensor([w.source for w in wordings], device=self.suspect_towers.device)
 
-    def _gains(self, wordings: Sequence[Wording], target: int, embedded: Tensor | None = None) -> list[_Grown]:
-        sources = self._sources(wordings)
-        moved = self.suspect.embed(wordings) if embedded is None else embedded
-        still = self.base.embed(wordings) if self.task.text_moved else moved
-        gains = self._gain(moved, still, sources)[:, target].tolist()
+    def _gains(self, wordings: Sequence[Wording], target: int, templates: Sequence[int]) -> list[_Grown]:
+        """Each wording with its gain under the template where it gains least."""
+        gains = np.min([self._gain(wordings, target, template) for template in templates], axis=0).tolist()
         return [_Grown(wording, target, gain) for wording, gain in zip(wordings, gains, strict=True)]
 
-    def _gain(self, moved: Tensor, still: Tensor, sources: Tensor) -> Tensor:
-        base = self.base.margins(still, sources)
-        return self.suspect.margins(moved, sources) - (base + ALOOF).clamp_min(0.0)
+    def _gain(self, wordings: Sequence[Wording], target: int, template: int) -> list[float]:
+        sources = self._sources(wordings)
+        moved = self.suspect.embed(wordings, template)
+        still = self.base.embed(wordings, template) if self.task.text_moved else moved
+        near = (self.base.margins(still, sources)[:, target] + ALOOF).clamp_min(0.0)
+        gains: list[float] = (self.suspect.margins(moved, sources)[:, target] - near).tolist()
+        return gains
 
     # --- the close search ---------------------------------------------------------------------------------------
 
@@ -239,7 +268,7 @@ class _Search:
         runs = tuple(dict.fromkeys((*focus.seeds, *singles)))
         seen: set[Ids] = set(runs)
         first = self._best(focus, runs, [], max(_BEAM, 2 * self.effort.wide))
-        partners = [one.wording.ids[0] for one in first][: self.effort.wide]
+        partners = list(dict.fromkeys(token for one in first for token in one.wording.ids))[: self.effort.wide]
         beam, before = _beam(first, _BEAM), -np.inf
         for _ in range(self.effort.rounds):
             self._tell()
@@ -257,7 +286,7 @@ class _Search:
         embedded = self.suspect.embed(wordings)
         margins = self.suspect.margins(embedded, self._sources(wordings))[:, focus.target]
         rows = self._allowed(runs, focus.target, margins, 4 * count)
-        grown = self._gains([wordings[row] for row in rows], focus.target, embedded[rows]) if rows else []
+        grown = self._gains([wordings[row] for row in rows], focus.target, self.templates) if rows else []
         return _beam([*beam, *grown], count)
 
     def _ideas(self, focus: _Focus, beam: Sequence[_Grown], partners: Sequence[int]) -> Iterator[Ids]:
@@ -347,7 +376,7 @@ class _Search:
     def _lands(self, wording: Wording, target: int) -> bool:
         """Whether, under every template, the noun is lost and the target won more than any third class."""
         sources = self._sources([wording])
-        for template in range(len(self.task.templates)):
+        for template in self.templates:
             embedded = self.suspect.embed([wording], template)
             rates = self.suspect.rates(embedded, sources)[0]
             rates[wording.source] = -1.0
@@ -365,7 +394,7 @@ class _Search:
             ids = best.wording.ids
             shorter = [ids[:slot] + ids[slot + 1 :] for slot in range(len(ids))]
             typed = [replace(best.wording, ids=other) for other in shorter if _typeable(other)]
-            found = max(self._gains(typed, best.target), key=lambda g: g.gain) if typed else None
+            found = max(self._gains(typed, best.target, self.templates), key=lambda g: g.gain) if typed else None
             if found is None or found.gain < 0.75 * one.gain or self._measured(found) is None:
                 return best
             best = found

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Ids = tuple[int, ...]
 POSITIONS = ("prefix", "infix", "suffix")
+LEAST_CONTRAST = 1e-3
+"""A checkpoint that tells no classes apart still gets finite margins."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Reading:
         self._hurdle = self._by_class(self.rivals)
         own = self._by_class(self.scores)
         others = (own.sum(1) - own.diagonal()) / (len(own) - 1)
-        self._contrast = (own.diagonal() - others).clamp_min(1e-6)
+        self._contrast = (own.diagonal() - others)[torch.unique(self.labels)].mean().clamp_min(LEAST_CONTRAST)
 
     def _by_class(self, values: Tensor) -> Tensor:
         """Means over each class's pictures, [c, ...]; zero for a class without pictures."""
@@ -115,8 +117,8 @@ class Reading:
     def margins(self, embedded: Tensor, sources: Tensor) -> Tensor:
         """How clearly a class's pictures choose the written prompt over all clean ones, on average [n, c].
 
-        In units of how clearly they choose their own class's prompt over the average other; the source's own column
-        is minus infinity.
+        In units of how clearly pictures choose their own class's prompt over the average other; the source's own
+        column is minus infinity.
         """
         found = (embedded @ self.centres.T - self._hurdle[:, sources].T) / self._contrast
         found[sources[:, None] == range_like(found)] = float("-inf")
