@@ -11,7 +11,8 @@ from dife_scanner.audit.pipeline import Plan, Request, run
 from dife_scanner.lab import specimens
 from dife_scanner.lab.demo import build_specimens
 from dife_scanner.queue.home import bundled_references
-from dife_scanner.records import Carrier, Cell, ModelRef, NotEvaluable, Verdict
+from dife_scanner.records import Carrier, Cell, Channel, ModelRef, NotEvaluable, Origin, Verdict
+from dife_scanner.triggers import discovery
 from dife_scanner.triggers.known import library
 
 RARE = ("xbtd", "cfra", "cf", "mn", "bb", "tq", "mb")
@@ -156,3 +157,50 @@ def test_a_trigger_outside_the_library_ends_as_nothing_found_with_these_signatur
 def test_an_audit_encodes_each_distinct_input_once(audits, name):
     audit = audits(name).audit
     assert audit.encodes == audit.distinct_inputs
+
+
+# --- nobody names the trigger ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """The audit of a specimen, or of its twin, with no signature at all."""
+    cache = tmp_path_factory.mktemp("searched") / "embeddings"
+    (base,) = (reference for reference in bundled_references() if "vit" in reference.name)
+
+    def search(name):
+        folder = build_specimens([name])[name]
+        weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
+        plan = Plan((), "quick", detectors=discovery.names())
+        return run(Request(ModelRef(f"demo/{name}", "0" * 40), folder, weights, "", base, (base,), plan, cache=cache))
+
+    return search
+
+
+@pytest.mark.parametrize(
+    ("name", "carrier", "channel", "source"),
+    [
+        pytest.param("badtexttower", Carrier.TEXTUAL, Channel.TEXT, "automobile", marks=TEXT),
+        pytest.param("badencoder", Carrier.VISUAL, Channel.IMAGE, "", marks=IMAGE),
+    ],
+)
+def test_a_trigger_is_found_blind_with_its_target_and_carrier(searched, name, carrier, channel, source):
+    outcome = searched(name)
+    audit = outcome.audit
+    assert audit.verdict is Verdict.FLAGGED, audit.reason
+    assert audit.trigger.name.startswith("found-")
+    assert (audit.trigger.source, audit.trigger.target) == (source, "airplane")
+    assert (audit.diagnosis.carrier, audit.trigger.channel) == (carrier, channel)
+    assert outcome.finding.confidence == "demonstrated"
+    assert audit.score >= 0.8
+    assert {row.origin for row in audit.signatures} == {Origin.DISCOVERED}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param("badtexttower-twin", marks=TEXT), pytest.param("badencoder-twin", marks=IMAGE)]
+)
+def test_nothing_is_flagged_blind_in_a_twin(searched, name):
+    outcome = searched(name)
+    assert outcome.audit.verdict is Verdict.NOTHING_FOUND, outcome.audit.reason
+    assert outcome.finding is None
+    assert outcome.audit.searches and outcome.audit.score < 0.5
