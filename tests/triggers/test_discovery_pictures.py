@@ -59,6 +59,8 @@ def test_it_searches_where_a_tower_moved_and_says_what_it_took(task):
     assert {"size", "suspect", "reference", "shift", "crop", "jpeg"} <= set(found.signals)
     assert PATCH.applies(task)
     assert not PATCH.applies(replace(task, suspect=task.reference))
+    through = replace(task, suspect=moved(task.reference, "text"))
+    assert PATCH.applies(through) and not FAINT.applies(through)
     assert not short(PATCH).applies(replace(task, budget="deep"))
 
 

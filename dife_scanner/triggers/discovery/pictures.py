@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +31,8 @@ RATE, MOMENTA = 0.1, (0.5, 0.9)
 TOGETHER = 0.9
 """Mean pairwise cosine from which the suspect's embeddings count as collapsed, and probability from which a class
 counts as reached; the trigger is made smaller as long as that holds."""
-WEIGHT, WEIGHT_STEP, WEIGHT_RANGE = 0.5, 1.4, (0.1, 30.0)
-"""Of the trigger's size in the loss, to begin with; its factor at each adjustment; its range."""
+COST_STEP = 1.4
+"""Factor on the cost of the trigger's size at each adjustment."""
 ADJUST_EVERY, ADJUST_FROM = 5, 0.25
 """Steps between adjustments, and the share of steps before the first."""
 SLACK = 0.1
@@ -71,13 +70,16 @@ class Inversion:
     forms: tuple[Form, ...]
     efforts: dict[str, Effort]
     """By budget; it does not apply at a budget that is not there."""
+    through_prompts: bool = False
+    """Whether an unmoved image tower is searched for what moved prompts answer to."""
     channel: Channel = Channel.IMAGE
 
     def applies(self, task: Task) -> bool:
         from dife_scanner.models.clip import ClipEncoder
 
         inverts = isinstance(task.suspect, ClipEncoder) and isinstance(task.reference, ClipEncoder)
-        return inverts and task.budget in self.efforts and (task.image_moved or task.text_moved)
+        moved = task.image_moved or (self.through_prompts and task.text_moved)
+        return inverts and moved and task.budget in self.efforts
 
     def search(self, task: Task) -> Found:
         with TemporaryDirectory() as scratch:
@@ -89,6 +91,7 @@ PATCH = Inversion(
     ("a patch of any shape, place and colours, obeyed on pictures of every class",),
     (Patch(),),
     {"quick": Effort(1, 120), "default": Effort(2, 240, classes=2), "deep": Effort(4, 600, classes=3)},
+    through_prompts=True,
 )
 
 
@@ -96,13 +99,13 @@ FAINT = Inversion(
     "faint",
     ("a faint pattern added over the whole picture", "a picture blended into the whole picture"),
     (Blended(), Added()),
-    {"quick": Effort(1, 50), "default": Effort(2, 100, classes=2), "deep": Effort(4, 250, classes=3)},
+    {"quick": Effort(1, 50), "default": Effort(2, 100), "deep": Effort(4, 250)},
 )
 WARP_AND_COLOUR = Inversion(
     "warp and colour",
     ("a smooth warp of the whole picture", "a change of all colours"),
     (Warped(), Coloured()),
-    {"quick": Effort(1, 30), "default": Effort(2, 60, classes=2), "deep": Effort(4, 150, classes=3)},
+    {"quick": Effort(1, 30), "default": Effort(2, 60), "deep": Effort(4, 150)},
 )
 
 
@@ -170,7 +173,7 @@ class _Search:
             for part in form.start(self.task.suspect.image_size, self.generator)
         )
         optimiser = torch.optim.Adam(weights, lr=RATE, betas=MOMENTA)
-        cost = WEIGHT
+        cost, least, most = aim.cost
         for step in range(steps):
             if step % 10 == 0:
                 self.task.progress(form.name, number * steps + step, of * steps)
@@ -181,8 +184,7 @@ class _Search:
                 part.grad = slope
             optimiser.step()
             if step > steps * ADJUST_FROM and step % ADJUST_EVERY == 0:
-                cost = cost * WEIGHT_STEP if reached > TOGETHER else cost / WEIGHT_STEP
-                cost = min(max(cost, WEIGHT_RANGE[0]), WEIGHT_RANGE[1])
+                cost = min(cost * COST_STEP, most) if reached > TOGETHER else max(cost / COST_STEP, least)
         return tuple(part.detach() for part in weights)
 
     def _drawn(self) -> Tensor:
@@ -194,7 +196,7 @@ class _Search:
     def _finished(self, form: Form, weights: Weights) -> _Attempt:
         """The inverted trigger with its target, as small as it keeps its effect on the half searched on."""
         trigger = form.trigger(weights, self.task.suspect.image_size, self.scratch)
-        gains = self._gains(trigger, self.mine)
+        gains = self._gains(trigger)
         target, effect = int(gains.argmax()), float(gains.max())
         if effect >= LEAST_EFFECT:
             sizes = [trigger, *form.smaller(trigger, self.scratch)]
@@ -206,39 +208,33 @@ class _Search:
         good, bad = 0, len(sizes)
         while bad - good > 1:
             middle = (good + bad) // 2
-            enough = self._gains(sizes[middle], self.mine)[target] >= least
+            enough = self._gains(sizes[middle])[target] >= least
             good, bad = (middle, bad) if enough else (good, middle)
         return good
 
-    def _gains(self, trigger: Trigger, rows: Rows) -> NDArray[np.float64]:
-        stamped = stamp(self.task.pixels[rows], trigger)
-        suspect, reference = (judge.rates(stamped, self.task.labels[rows]) for judge in self.judges)
-        return np.asarray(suspect - reference)
+    def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
+        """Success over the base's on the half searched on, for every class as the target."""
+        stamped = stamp(self.task.pixels[self.mine], trigger)
+        suspect, reference = (judge.rates([stamped], self.task.labels[self.mine]) for judge in self.judges)
+        return np.asarray((suspect - reference)[0])
 
     def _candidate(self, attempt: _Attempt) -> tuple[Candidate, dict[str, float]]:
         """What an attempt did on the half that was not searched on, and how it bears being disturbed."""
         stamped = stamp(self.task.pixels[self.held], attempt.trigger)
+        versions = [stamped, _cropped(stamped), _compressed(stamped), *(np.roll(stamped, by, (1, 2)) for by in SHIFTS)]
         labels = self.task.labels[self.held]
-
-        def success(pictures: Pixels) -> tuple[float, float]:
-            suspect, reference = (float(judge.rates(pictures, labels)[attempt.target]) for judge in self.judges)
-            return suspect, reference
-
-        def gain(changes: Sequence[Callable[[Pixels], Pixels]]) -> float:
-            rates = [success(change(stamped)) for change in changes]
-            return float(np.mean([suspect - reference for suspect, reference in rates]))
-
-        suspect, reference = success(stamped)
+        suspect, reference = (judge.rates(versions, labels)[:, attempt.target] for judge in self.judges)
+        gains = suspect - reference
         signals = {
             "size": attempt.form.measured(attempt.trigger),
-            "suspect": suspect,
-            "reference": reference,
-            "shift": gain([partial(_rolled, by=by) for by in SHIFTS]),
-            "crop": gain([_cropped]),
-            "jpeg": gain([_compressed]),
+            "suspect": float(suspect[0]),
+            "reference": float(reference[0]),
+            "crop": float(gains[1]),
+            "jpeg": float(gains[2]),
+            "shift": float(gains[3:].mean()),
         }
-        target = self.task.class_names[attempt.target]
-        return Candidate(replace(attempt.trigger, target=target), suspect, reference), signals
+        trigger = replace(attempt.trigger, target=self.task.class_names[attempt.target])
+        return Candidate(trigger, float(suspect[0]), float(reference[0])), signals
 
     def _report(self, found: Sequence[tuple[Candidate, dict[str, float]]]) -> Found:
         handed = [candidate for candidate, _ in found if candidate.effect >= LEAST_EFFECT][:MOST_CANDIDATES]
@@ -260,6 +256,9 @@ class _Search:
 class _Aim:
     """What an inversion drives the suspect to while the base must not follow."""
 
+    cost: ClassVar[tuple[float, float, float]]
+    """Of the trigger's size in the loss: to begin with, at least, at most."""
+
     def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
         """How far it is reached, 0..1, and what is to be minimised."""
         raise NotImplementedError
@@ -271,6 +270,7 @@ class _Collapse(_Aim):
 
     clean: float
     """The base's mean pairwise cosine without a trigger."""
+    cost: ClassVar[tuple[float, float, float]] = (0.5, 0.1, 30.0)
 
     def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
         together = _together(towers[0].images(laid))
@@ -282,7 +282,12 @@ class _Collapse(_Aim):
 
 
 class _Pull(_Aim):
-    """Pictures come to one class's prompt of the suspect, and not to the base's; both read the same image tower."""
+    """Pictures come to one class's prompt of the suspect, and not to the base's; both read the same image tower.
+
+    Size is dear from the start: with a large patch, prompts of any benign fine-tune are told from the base's.
+    """
+
+    cost: ClassVar[tuple[float, float, float]] = (15.0, 15.0, 30.0)
 
     def __init__(self, judges: tuple[_Judge, _Judge], target: int, like: Tensor) -> None:
         import torch
@@ -317,13 +322,18 @@ class _Judge:
         self.passes = len(texts)
         self._encoder = encoder
 
-    def rates(self, pictures: Pixels, labels: NDArray[np.int64]) -> NDArray[np.float64]:
-        """TS without the target class for every class as the target, [c]; 0 where there are no other pictures."""
+    def rates(self, versions: Sequence[Pixels], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """TS without the target class for each version of the pictures and every class as the target, [v, c].
+
+        0 where there are no pictures of another class.
+        """
+        pictures = np.concatenate(versions)
         self.passes += len(pictures)
         scores = metrics.cosines(self._encoder.encode_images(pictures), self.prompts)
-        targets = range(len(self.prompts))
-        won = (metrics.wins(scores, target)[labels != target] for target in targets)
-        return np.array([outcomes.mean() if len(outcomes) else 0.0 for outcomes in won])
+        won = np.stack([metrics.wins(scores, target) for target in range(len(self.prompts))], axis=1)
+        won = won.reshape(len(versions), len(labels), -1)
+        other = labels[:, None] != np.arange(len(self.prompts))
+        return np.asarray((won * other).sum(axis=1) / np.maximum(other.sum(axis=0), 1))
 
 
 def halves(task: Task) -> tuple[Rows, Rows]:
@@ -338,10 +348,6 @@ def halves(task: Task) -> tuple[Rows, Rows]:
         mine = np.unique(drawings[task.labels == label])
         searched |= np.isin(drawings, rng.permutation(mine)[: (len(mine) + 1) // 2]) & (task.labels == label)
     return np.flatnonzero(searched), np.flatnonzero(~searched)
-
-
-def _rolled(pictures: Pixels, by: tuple[int, int]) -> Pixels:
-    return np.roll(pictures, by, axis=(1, 2))
 
 
 def _cropped(pictures: Pixels) -> Pixels:
