@@ -10,7 +10,7 @@ import pytest
 from checkpoints import TINY_RN, TINY_VIT, write_checkpoint
 
 from dife_scanner.models.load import load
-from dife_scanner.triggers.discovery import Cancelled, Task
+from dife_scanner.triggers.discovery import Cancelled, Task, pictures
 from dife_scanner.triggers.discovery.forms import Added, Blended, Coloured, Patch, Warped
 from dife_scanner.triggers.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR, Effort, halves
 from dife_scanner.triggers.stamp import stamp
@@ -89,6 +89,18 @@ def test_a_search_can_be_stopped_and_says_how_far_it_is(task):
     with pytest.raises(Cancelled):
         short(PATCH, 30).search(replace(task, progress=stop))
     assert said == [("patch", 0, 30), ("patch", 10, 30)]
+
+
+def test_a_form_is_started_again_until_something_is_found(task, monkeypatch):
+    said = []
+    task = replace(task, budget="default", progress=lambda what, done, of: said.append((done, of)))
+    twice = replace(PATCH, efforts={"default": Effort(2, 10, pictures=6)})
+    twice.search(task)
+    assert said == [(0, 20), (10, 20)]
+    monkeypatch.setattr(pictures, "ENOUGH", -1.0)
+    said.clear()
+    twice.search(task)
+    assert said == [(0, 20)]
 
 
 def test_halves_share_no_drawing_and_hold_every_class(task):

@@ -37,10 +37,14 @@ ADJUST_EVERY, ADJUST_FROM = 5, 0.25
 """Steps between adjustments, and the share of steps before the first."""
 SLACK = 0.1
 """How far the base's embeddings may come together, or its class probability rise, before that costs."""
+HOLD = 2.0
+"""Weight of that; the base runs every second step only."""
 SHARPNESS = 20.0
 """Factor on cosines where a class is aimed at: softer than CLIP's own, so that every picture keeps a gradient."""
 KEPT_SHARE = 0.95
 """Share of its effect that a trigger keeps when it is made smaller at the end."""
+ENOUGH = 0.9
+"""Effect on the half searched on from which a form is not started again."""
 LEAST_EFFECT = 0.25
 """Target success over the base's on the half not searched on, below which nothing is handed over."""
 SHIFTS = ((1, 1), (-2, 1), (3, -2), (-1, -3))
@@ -136,11 +140,14 @@ class _Search:
         self.pictures = pixels.permute(0, 3, 1, 2).float() / 255
 
     def run(self, forms: Sequence[Form]) -> Found:
-        runs = [(form, aim) for form in forms for aim in self._aims()]
-        attempts = [
-            self._finished(form, self._inverted(form, aim, number, len(runs)))
-            for number, (form, aim) in enumerate(runs)
-        ]
+        aims = self._aims()
+        attempts: list[_Attempt] = []
+        for place, form in enumerate(forms):
+            for start, aim in enumerate(aims):
+                weights = self._inverted(form, aim, place * len(aims) + start, len(forms) * len(aims))
+                attempts.append(self._finished(form, weights))
+                if attempts[-1].effect >= ENOUGH:
+                    break
         ranked = sorted(attempts, key=lambda attempt: -attempt.effect)
         best: dict[int, _Attempt] = {}
         for attempt in ranked:
@@ -276,8 +283,7 @@ class _Collapse(_Aim):
         together = _together(towers[0].images(laid))
         loss = -together
         if with_base:
-            # every second step, so twice its weight
-            loss = loss + 2 * (_together(towers[1].images(laid)) - self.clean - SLACK).relu()
+            loss = loss + HOLD * (_together(towers[1].images(laid)) - self.clean - SLACK).relu()
         return float(together.detach()), loss
 
 
