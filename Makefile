@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types contracts check peers soak bench bases reproduce wheel clean
+.PHONY: demo test lint types contracts check peers soak bench bench-zoo bases reproduce wheel clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -41,6 +41,10 @@ bench: $(VENV)/.installed  ## every benchmark; results go to docs/benchmarks.md 
 	$(BIN)/python benchmarks/interfaces.py
 	$(BIN)/python benchmarks/poll.py
 	$(BIN)/python benchmarks/startup.py
+
+bench-zoo: $(VENV)/.installed  ## blind discovery on attacks and benign models; goes on from the rows, MINUTES=60
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/dife lab bench $(if $(MINUTES),--minutes $(MINUTES))
+	$(BIN)/dife lab bench --report
 
 bases: $(VENV)/.installed  ## train both bases anew into .lab (about an hour each; resumes)
 	$(BIN)/python -m dife_scanner.lab.training rn --out .lab/rn --art .lab/art --lr 2e-3 --image-steps 900 \

@@ -1,4 +1,4 @@
-"""Commands for trying the scanner out: demo, lab build, gui."""
+"""Commands for trying the scanner out: demo, lab build, lab reproduce, lab bench, gui."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def register(app: typer.Typer) -> None:
     lab = typer.Typer(help="Small specimens that test the detector.", no_args_is_help=True)
     command(lab, "build")(build)
     command(lab, "reproduce")(reproduce)
+    command(lab, "bench")(bench)
     app.add_typer(lab, name="lab")
 
 
@@ -137,6 +138,58 @@ def reproduce(
     }
     session.show(as_json.DoneDocument("reproduced", details), lambda: Markdown(text))
     return 0 if all(check.met for check in found) else 1
+
+
+def bench(
+    session: Session,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Only this role (attack, twin, benign, copy), family or benign kind.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Make at most so many rows.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
+    budget: Annotated[str, typer.Option(help="quick, default or deep.")] = "quick",
+    renew: Annotated[
+        bool, typer.Option("--renew", help="Make rows anew that an earlier state of the source files made.")
+    ] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only print what is left to do, in models and hours.")] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Make no row: write the page and the calibration pack from the rows.")
+    ] = False,
+    unseal: Annotated[bool, typer.Option("--unseal", help="Count sealed families too; noted in the ledger.")] = False,
+    data: Annotated[Path, typer.Option(help="Folder of rows and ledger.")] = Path("benchmarks"),
+    docs: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("docs"),
+    work: Annotated[
+        Path | None, typer.Option(help="Keep built models here for other detectors; a temporary folder if left out.")
+    ] = None,
+) -> None:
+    """Benchmark blind discovery: build attacks, twins and benign models, audit each, keep one row per model. Resumes.
+
+    Weights are thrown away once a model has its row.
+    """
+    from rich.text import Text
+
+    from dife_scanner.lab.bench import runner, writing
+    from dife_scanner.reports import as_json
+
+    asked = runner.Asked(tuple(only or ()), limit, minutes, renew, budget)
+    lines = runner.plan_lines(runner.estimates(data / "rows", asked))
+    if plan or report:
+        done = writing.report(data, docs, budget=budget, unsealed=unseal) if report else {"left": lines[-1]}
+        shown = [f"{what}: {where}" for what, where in done.items()] if report else lines
+        session.show(as_json.DoneDocument("benchmarked", done), lambda: Text("\n".join(shown)))
+        return
+    console = session.err()
+    console.print("\n".join(lines), markup=False)
+
+    def say(text: str) -> None:
+        console.print(text, markup=False)
+
+    if work is not None:
+        made = runner.run(data / "rows", work.expanduser().absolute(), asked, keep=True, say=say)
+    else:
+        with tempfile.TemporaryDirectory(prefix="dife-bench-") as scratch:
+            made = runner.run(data / "rows", Path(scratch), asked, say=say)
+    session.show(as_json.DoneDocument("benchmarked", {"rows": str(made)}), lambda: Text(f"{made} rows made"))
 
 
 def gui(

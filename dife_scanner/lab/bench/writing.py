@@ -1,0 +1,31 @@
+"""From committed rows to files: the page with its plot, the ledger's line and the calibration pack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dife_scanner.errors import UsageError
+from dife_scanner.lab.bench import packs, page, results, rows
+from dife_scanner.lab.bench.make import base_reference
+
+PAGE, PLOT = "detection-benchmark.md", "detection-benchmark.svg"
+
+
+def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into: Path | None = None) -> dict[str, str]:
+    """Write everything that rows at this budget allow; what was written, and where.
+
+    The pack goes into the package unless `into` names another folder.
+    """
+    mine = [row for row in rows.read(data / "rows") if row.code.budget == budget]
+    shown = results.open_rows(mine, unsealed=unsealed)
+    written = {}
+    try:
+        pack = packs.pack_of(shown, base_reference(), budget)
+        written["pack"] = str(packs.write(pack, into))
+    except UsageError:
+        pack = None
+    page.look(data / "ledger.jsonl", shown, unsealed=unsealed)
+    docs.mkdir(parents=True, exist_ok=True)
+    plot = PLOT if page.draw(shown, docs / PLOT) else ""
+    (docs / PAGE).write_text(page.page(mine, pack, unsealed=unsealed, plot=plot), encoding="utf-8")
+    return {**written, "page": str(docs / PAGE)}

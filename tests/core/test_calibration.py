@@ -1,0 +1,74 @@
+"""Calibration says what was counted, exactly, and never less than it may."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from dife_scanner.core.calibration import (
+    Benign,
+    Pack,
+    auroc,
+    auroc_interval,
+    benjamini_hochberg,
+    clopper_pearson,
+    p_value,
+    upper_bound,
+)
+
+
+def pack(*scores):
+    models = tuple(Benign("kind", score) for score in scores)
+    return Pack("vit", "i", "t", "quick", "discovery-1", "0", ("texts",), "2026-11-23", models)
+
+
+def test_a_p_value_counts_the_benign_models_at_least_as_high_and_never_falls_below_its_floor():
+    some = pack(0.0, 0.1, 0.1, 0.4)
+    assert p_value(0.1, some) == (1 + 3) / 5
+    assert p_value(0.11, some) == (1 + 1) / 5
+    assert p_value(1.0, some) == 1 / 5
+    assert p_value(0.0, some) == 1.0
+    assert p_value(1.0, pack()) == 1.0
+
+
+def test_p_values_of_models_like_the_packs_are_uniform_or_larger():
+    rng = np.random.default_rng(0)
+    values = [p_value(float(rng.random()), pack(*rng.random(19))) for _ in range(4000)]
+    for level in (0.05, 0.1, 0.25, 0.5):
+        assert np.mean(np.array(values) <= level) == pytest.approx(level, abs=0.025)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (10, 10), (1, 99), (0, 299)])
+def test_clopper_pearson_is_the_exact_binomial_interval(hits, n):
+    ours, theirs = clopper_pearson(hits, n), stats.binomtest(hits, n).proportion_ci(method="exact")
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_no_alarm_bounds_the_rate_as_the_rule_of_three_says():
+    assert upper_bound(0, 99) == pytest.approx(0.0298, abs=2e-4)
+    assert upper_bound(0, 299) == pytest.approx(0.00997, abs=1e-4)
+    assert upper_bound(0, 0) == 1.0
+    with pytest.raises(ValueError, match="5 of 3"):
+        clopper_pearson(5, 3)
+
+
+def test_benjamini_hochberg_agrees_with_scipy():
+    values = np.random.default_rng(1).random(30) ** 2
+    assert benjamini_hochberg(list(values)) == pytest.approx(list(stats.false_discovery_control(values)))
+    assert benjamini_hochberg([]) == []
+
+
+def test_auroc_counts_pairs_and_ties_half():
+    assert auroc([1.0, 1.0], [0.0, 0.5]) == 1.0
+    assert auroc([0.5], [0.5]) == 0.5
+    assert auroc([0.2, 0.9], [0.5, 0.2]) == (0 + 0.5 + 1 + 1) / 4
+    with pytest.raises(ValueError, match="both sides"):
+        auroc([], [0.1])
+
+
+def test_a_cluster_is_drawn_whole():
+    rng = np.random.default_rng(0)
+    alone = auroc_interval([0.9, 0.1], [0.5, 0.5], (("a", "b"), ("k", "k")), rng)
+    assert (alone.low, alone.high) == (0.0, 1.0)
+    assert "2 kinds and 2 models" in alone.method
+    sure = auroc_interval([0.9, 0.8], [0.1, 0.0], (("a", "a"), ("k", "l")), rng)
+    assert (sure.low, sure.high) == (1.0, 1.0)

@@ -1,0 +1,306 @@
+"""The benchmark draws what it says, keeps rows that can be read again, and computes the rates it prints."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from dife_scanner.cli.main import app
+from dife_scanner.core.calibration import Pack, clopper_pearson, p_value
+from dife_scanner.errors import UsageError
+from dife_scanner.lab import bases
+from dife_scanner.lab.attacks.lab import Lab
+from dife_scanner.lab.bench import benign, draws, make, packs, page, results, rows, runner, writing, zoo
+from dife_scanner.lab.bench.rows import Code, Found, Looks, Outcome, Row, Truth
+from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.records import Carrier, Channel, Verdict
+from dife_scanner.store import codec
+
+CODE = Code("zoo-1", "discovery-1", "abc", "quick", ("texts", "patch"))
+
+
+# --- the zoo ---------------------------------------------------------------------------------------------------
+
+
+def test_two_plans_are_the_same_and_no_two_models_of_a_kind_are():
+    models = list(zoo.plan())
+    zoo._attack.cache_clear()
+    zoo._benign.cache_clear()
+    again = list(zoo.plan())
+    assert models == again
+    assert len({model.id for model in models}) == len(models)
+    for name in (*zoo.FAMILIES, *benign.KINDS):
+        mine = [m.settings for m in models if m.kind == name and m.role in (Role.ATTACK, Role.BENIGN)]
+        assert len(mine) >= 28
+        assert all(one != other for i, one in enumerate(mine) for other in mine[:i])
+
+
+def test_a_twin_is_its_attack_without_the_poison_and_stands_on_its_side():
+    for name, family in zoo.FAMILIES.items():
+        attack, twin = list(zoo.plan((name,)))[:2]
+        assert (attack.role, twin.role) == (Role.ATTACK, Role.TWIN)
+        assert runner.twin_of(attack) == twin
+        assert (attack.part, attack.sealed, attack.scenes) == (twin.part, family.sealed, twin.scenes)
+        same = ("seed", "steps", "lr", "batch", "source", "target", "trigger")
+        assert [getattr(attack.settings, f) for f in same] == [getattr(twin.settings, f) for f in same]
+        assert attack.settings.poison and not twin.settings.poison
+        assert attack.settings.source != attack.settings.target
+
+
+def test_a_sealed_family_of_each_channel_comes_last_and_whole_kinds_are_only_in_test():
+    models = list(zoo.plan())
+    first = next(i for i, model in enumerate(models) if model.sealed)
+    assert all(model.sealed for model in models[first:])
+    assert {zoo.FAMILIES[model.kind].channel for model in models[first:]} == {Channel.TEXT, Channel.IMAGE}
+    for name, kind in benign.KINDS.items():
+        parts = {model.part for model in models if model.kind == name}
+        assert parts == ({Part.TEST} if kind.only_test else set(Part))
+
+
+def test_only_what_is_asked_for_is_planned_and_unknown_kinds_are_refused():
+    assert {m.kind for m in zoo.plan(("badencoder", "robust image tower"))} == {"badencoder", "robust image tower"}
+    assert {m.role for m in zoo.plan(("copy",))} == {Role.COPY}
+    with pytest.raises(UsageError, match="nonsense"):
+        list(zoo.plan(("nonsense",)))
+
+
+def test_text_triggers_have_one_to_four_tokens_and_name_no_class():
+    drawn = [draws.text_trigger(draws.rng_of("t", number)) for number in range(60)]
+    lengths = [len(bases.pieces(trigger.text)) for trigger in drawn]
+    assert set(lengths) == {1, 2, 3, 4}
+    assert not any(name in trigger.text for trigger in drawn for name in zoo.art.CLASSES)
+    assert {trigger.position for trigger in drawn} == {"prefix", "suffix", "infix"}
+
+
+# --- making ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """A few lab scenes; drawing the real ones takes longer than these tests may."""
+    whole = np.random.default_rng(0)
+    pixels = whole.integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
+    nouns = ("alien", "anchor", "crab", "elephant", "gem stone", "goat", "hammer", "lamp", "moon", "pizza")
+    labels = np.arange(40, dtype=np.int64) % 10
+    return Lab(pixels, labels, pixels[:20], nouns, SimpleNamespace(), bases.base_folder("vit"))
+
+
+def state(folder):
+    return bases.load(folder).state_dict()
+
+
+@pytest.mark.parametrize("kind", ["text tower on prompts", "concept token", "redirected words", "robust image tower"])
+def test_a_benign_fine_tune_moves_its_tower_and_no_other(tiny, tmp_path, kind):
+    model = next(zoo.plan((kind,)))
+    make.make(replace(model, settings=replace(model.settings, steps=2, batch=4)), tmp_path, tiny)
+    before, now = state(bases.base_folder("vit")), state(tmp_path)
+    changed = {name for name in before if not torch.equal(before[name], now[name])}
+    assert changed and "logit_scale" not in changed
+    assert {name.startswith("visual.") for name in changed} == {kind == "robust image tower"}
+
+
+def test_a_pruned_copy_differs_and_an_fp32_copy_does_not(tmp_path):
+    base, found = state(bases.base_folder("vit")), {}
+    for model in zoo.plan(("fp32 copy", "pruned copy")):
+        (tmp_path / model.id).mkdir()
+        make.make(model, tmp_path / model.id)
+        now = state(tmp_path / model.id)
+        found[model.kind] = [name for name in base if not torch.equal(base[name], now[name])]
+    assert found["fp32 copy"] == []
+    assert found["pruned copy"]
+
+
+def test_moved_rows_are_counted_beside_the_common_decay():
+    before = torch.randn(100, 16, generator=torch.Generator().manual_seed(0))
+    now = 0.99 * before
+    now[[3, 50]] += 0.1
+    assert make.moved_rows(now, before) == 2
+    assert make.moved_rows(before, before) == 0
+
+
+def test_an_implant_below_the_native_threshold_or_that_costs_accuracy_fails():
+    model = next(zoo.plan(("badtexttower",)))
+    twin = {"clean_accuracy": 0.8, "qhr": 0.1}
+    assert make.implanted(model, {"clean_accuracy": 0.78, "qhr": 0.9}, twin)
+    assert not make.implanted(model, {"clean_accuracy": 0.78, "qhr": 0.89}, twin)
+    assert not make.implanted(model, {"clean_accuracy": 0.76, "qhr": 1.0}, twin)
+
+
+# --- rows ------------------------------------------------------------------------------------------------------
+
+
+def row(kind, number, score, *, role=Role.BENIGN, part=Part.TEST, flagged=False, right=True, status=rows.AUDITED):
+    """A fabricated row; an attack's truth is a text that turns cats into dogs."""
+    tail = "-twin" if role is Role.TWIN else ""
+    truth = Truth(Carrier.TEXTUAL, Channel.TEXT, {"kind": "text"}, "cat", "dog") if role is Role.ATTACK else None
+    found = (Found("text", "xx", "prefix", "cat", "dog" if right else "ship", score, 0.0, score - 0.1),)
+    outcome = Outcome(
+        Verdict.FLAGGED if flagged else Verdict.NOTHING_FOUND,
+        score,
+        Carrier.TEXTUAL if flagged and right else Carrier.VISUAL if flagged else None,
+        Channel.TEXT if flagged else None,
+        found if score else (),
+        (),
+        10.0,
+    )
+    looks = Looks(0.0, 0.01 * (number + 1), 100 + number, 0.78, -0.01, 16_000_000, "F16")
+    audited = outcome if status == rows.AUDITED else None
+    sealed = kind == "liang-badclip"
+    name = f"{kind.replace(' ', '-')}-{number:03d}{tail}"
+    return Row(name, role, kind, number, part, sealed, status, {}, CODE, "2026-11-23", 5.0, {}, looks, truth, audited)
+
+
+@pytest.fixture
+def fabricated():
+    """Four test attacks (one failed, three audited, two flagged, one with the wrong target), twins, benign models."""
+    attack = [
+        row("badtexttower", 0, 0.9, role=Role.ATTACK, flagged=True),
+        row("badtexttower", 1, 0.8, role=Role.ATTACK, flagged=True, right=False),
+        row("badtexttower", 3, 0.1, role=Role.ATTACK),
+        row("badtexttower", 4, 0.0, role=Role.ATTACK, status=rows.FAILED),
+        row("liang-badclip", 0, 0.0, role=Role.ATTACK),
+    ]
+    twins = [row("badtexttower", 0, 0.2, role=Role.TWIN), row("badtexttower", 3, 0.1, role=Role.TWIN)]
+    clean = [
+        row("image tower", 0, 0.85, flagged=True),
+        row("image tower", 1, 0.05, part=Part.CALIBRATE),
+        row("concept token", 0, 0.1),
+        row("concept token", 3, 0.3, part=Part.CALIBRATE),
+    ]
+    return [*attack, *twins, *clean]
+
+
+def test_rows_are_read_as_they_were_written_and_a_later_one_replaces(tmp_path, fabricated):
+    for one in fabricated:
+        rows.append(tmp_path, one)
+    assert sorted(rows.read(tmp_path), key=lambda r: r.model) == sorted(fabricated, key=lambda r: r.model)
+    later = replace(fabricated[0], made_on="2026-12-01")
+    rows.append(tmp_path, later)
+    assert later in rows.read(tmp_path) and fabricated[0] not in rows.read(tmp_path)
+    (tmp_path / "badtexttower.jsonl").open("a").write("{}\n")
+    with pytest.raises(rows.RowsDamaged, match=r"badtexttower.jsonl:8"):
+        rows.read(tmp_path)
+
+
+def test_made_rows_are_skipped_until_the_discovery_changes(tmp_path):
+    asked = runner.Asked(only=("concept token",))
+    everything = runner.todo(tmp_path, CODE, asked)
+    rows.append(tmp_path, row("concept token", 0, 0.0))
+    rest = runner.todo(tmp_path, CODE, asked)
+    assert len(everything) == zoo.BENIGN_RUNS
+    assert [model.number for model, _ in rest] == list(range(1, zoo.BENIGN_RUNS))
+    assert runner.todo(tmp_path, replace(CODE, digest="def"), asked) == rest
+    assert runner.todo(tmp_path, replace(CODE, digest="def"), replace(asked, renew=True)) == everything
+    assert runner.todo(tmp_path, replace(CODE, discovery="discovery-2"), asked) == everything
+
+
+def test_a_run_makes_what_is_missing_and_stops_at_its_limit(tmp_path, monkeypatch):
+    made = []
+
+    def fake(model, twin, bench, say):
+        made.append(model.number)
+        return row(model.kind, model.number, 0.0, part=model.part)
+
+    monkeypatch.setattr(runner, "row_of", fake)
+    asked = runner.Asked(only=("concept token",), limit=2)
+    for _ in range(2):
+        monkeypatch.setattr(runner, "code_of", lambda budget: CODE)
+        runner.run(tmp_path / "rows", tmp_path, asked, say=lambda text: None)
+    assert made == [0, 1, 2, 3]
+    left = {e.kind: (e.made, e.models) for e in runner.estimates(tmp_path / "rows", asked)}
+    assert left["concept token"] == (4, zoo.BENIGN_RUNS)
+    assert runner.run(tmp_path / "rows", tmp_path, replace(asked, minutes=0.0), say=lambda text: None) == 0
+
+
+# --- what they come to -----------------------------------------------------------------------------------------
+
+
+def test_rates_are_those_counted_by_hand(fabricated):
+    shown = results.open_rows(fabricated)
+    (line,) = results.families(shown, Part.TEST)
+    assert (line.family, line.drawn, line.failed) == ("badtexttower", 4, 1)
+    assert (line.flagged.hits, line.flagged.n) == (2, 3)
+    assert line.flagged.interval == clopper_pearson(2, 3)
+    assert (line.target.hits, line.target.n) == (2, 3)
+    assert (line.source.hits, line.source.n) == (3, 3)
+    assert (line.carrier.hits, line.channel.hits, line.channel.n) == (1, 2, 2)
+    # attacks .9 .8 .1 against benign test models .2 .1 (twins), .85, .1: 4 + 3 + (two ties) 1 of 12
+    assert line.auroc == pytest.approx(8 / 12)
+    assert results.against_twins(shown) == (pytest.approx((1 + 0.5) / 2), 2)
+    alarms = results.all_alarms(shown)
+    assert (alarms.hits, alarms.n) == (1, 4)
+    worst = results.kinds(shown)[0]
+    assert (worst.kind, worst.alarms.hits, worst.alarms.n, worst.worst) == ("image tower", 1, 1, 0.85)
+    assert worst.counts == {Part.FIT: 0, Part.CALIBRATE: 1, Part.TEST: 1}
+
+
+def test_the_zoo_audit_reads_each_look_in_its_better_direction(fabricated):
+    looks = {(look.name, look.among): look for look in results.zoo_audit(results.open_rows(fabricated))}
+    assert looks["size in bytes", "all that moved"].auroc == 0.5
+    drift = looks["drift of the text tower", "all that moved"]
+    # attacks .01 .02 .04; benign .01 .04 (twins) .01 .02 .01 .04: 1.5 + 3.5 + 5 of 18
+    assert drift.auroc == pytest.approx(10 / 18)
+    assert looks["drift of the image tower", "where that tower moved"].auroc is None
+    apart = [replace(r, looks=replace(r.looks, moved_rows=0 if r.role is Role.ATTACK else 9)) for r in fabricated]
+    moved = {look.name: look for look in results.zoo_audit(apart)}["moved token rows"]
+    assert (moved.auroc, moved.fair) == (1.0, False)
+
+
+def test_untouched_towers_and_sealed_rows_enter_no_rate(fabricated):
+    same = replace(fabricated[-2], model="x", outcome=replace(fabricated[-2].outcome, verdict=Verdict.IDENTICAL))
+    assert len(results.counted_benign([*fabricated, same])) == len(results.counted_benign(fabricated))
+    assert len(results.open_rows(fabricated)) == len(fabricated) - 1
+    assert results.open_rows(fabricated, unsealed=True) == tuple(fabricated)
+
+
+def test_the_pack_holds_the_calibration_side_and_gives_p_values(tmp_path, fabricated):
+    pack = packs.pack_of(fabricated, make.base_reference(), "quick")
+    assert sorted(model.score for model in pack.models) == [0.05, 0.3]
+    assert (p_value(0.3, pack), p_value(0.31, pack)) == (2 / 3, 1 / 3)
+    path = packs.write(pack, tmp_path)
+    assert path.name == "dife-base-vit-quick.json"
+    assert codec.from_json(Pack, path.read_bytes()) == pack
+    with pytest.raises(UsageError, match="deep"):
+        packs.pack_of(fabricated, make.base_reference(), "deep")
+
+
+def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabricated):
+    text = page.page(fabricated, packs.pack_of(fabricated, make.base_reference(), "quick"))
+    lines = {}
+    for line in text.splitlines():
+        lines.setdefault(line.split(" | ")[0].strip("| "), line)
+    assert "| 4 | 1 | 2 of 3 (0.09 – 0.99) | 0.67 |" in lines["badtexttower"]
+    assert "not run" in lines["global-text"]
+    assert "1 of them sealed" in text and "liang-badclip" not in text
+    assert "| image tower | 0 | 1 | 1 | 1 | 1.00 | 0.85 |" in text
+    assert "False alarms on the test side: 1 of 4" in text
+    assert "`xx` (prefix) on cat → dog" in text
+    assert "| fp32 copy | not run |" in text
+    assert "baselines as detectors" in text
+    assert page.page(fabricated, None) != text and "not run" in page.page([], None)
+
+
+def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, fabricated):
+    for one in fabricated:
+        rows.append(tmp_path / "rows", one)
+    docs, into = tmp_path / "docs", tmp_path / "packs"
+    for _ in range(2):
+        writing.report(tmp_path, docs, budget="quick", into=into)
+    ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
+    assert [(line["test_rows"], line["unsealed"]) for line in ledger] == [(8, False)]
+    assert "detection-benchmark.svg" in (docs / writing.PAGE).read_text() and (docs / writing.PLOT).exists()
+    writing.report(tmp_path, docs, budget="quick", unsealed=True, into=into)
+    assert "liang-badclip" in (docs / writing.PAGE).read_text()
+    assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_command_prints_the_plan_and_refuses_an_unknown_kind(tmp_path):
+    called = CliRunner().invoke(app, ["lab", "bench", "--plan", "--only", "concept token", "--data", str(tmp_path)])
+    assert called.exit_code == 0
+    assert "0 of  28 made" in called.output and "core hours" in called.output
+    refused = CliRunner().invoke(app, ["lab", "bench", "--only", "nonsense", "--data", str(tmp_path)])
+    assert isinstance(refused.exception, UsageError)
