@@ -105,10 +105,17 @@ def secret_source(name: str, settings: Settings) -> str:
 # --- scanning -------------------------------------------------------------------------------------------------
 
 
-def signatures(files: Sequence[Path], settings: Settings, *, with_library: bool) -> tuple[Trigger, ...]:
-    """What an ordinary scan tries: the library, the settings' files and these. Raises `TriggerFileError`."""
+def signatures(
+    files: Sequence[Path], settings: Settings, *, with_library: bool, blind: bool = False
+) -> tuple[Trigger, ...]:
+    """What an ordinary scan tries: the library, the settings' files and these.
+
+    Raises `TriggerFileError`, also for none at all, unless the scan is `blind` and searches beside them.
+    """
     from dife_scanner.triggers import known
 
+    if blind and not (with_library or files or settings.signatures):
+        return ()
     return known.gather([*settings.signatures, *files], with_library=with_library)
 
 

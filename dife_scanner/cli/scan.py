@@ -117,8 +117,9 @@ def scan(
     if pairs:
         asked = [(one.target, make((one.trigger,))) for one in pairs]
     else:
-        tried = app.signatures(triggers or [], settings, with_library=not no_signatures)
-        searched = make(tried, blind=settings.discover and not no_discovery)
+        blind = settings.discover and not no_discovery
+        tried = app.signatures(triggers or [], settings, with_library=not no_signatures, blind=blind)
+        searched = make(tried, blind=blind)
         asked = [(target, searched) for target in targets]
     with session.store(settings) as store, session.progress() as progress:
         app.check_reference(store, reference)

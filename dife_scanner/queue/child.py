@@ -96,6 +96,8 @@ def _context(preload: tuple[str, ...], start: str) -> Any:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context(start)
     if start == FORKSERVER:
+        # threads that wait spinning take the core from those they wait for, as soon as anything else runs here
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         context.set_forkserver_preload(list(preload))
     return context
 
