@@ -99,7 +99,7 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def auroc(positives: Sequence[float], negatives: Sequence[float]) -> float:
+def auroc(positives: Sequence[float] | NDArray[np.float64], negatives: Sequence[float] | NDArray[np.float64]) -> float:
     """Chance that a positive's score exceeds a negative's, ties counted half. `ValueError` where one side is empty.
 
     >>> auroc([0.9, 0.5], [0.5, 0.1])

@@ -111,7 +111,7 @@ def _fair(fair: bool | None) -> str:
 def _attacks(shown: Sequence[Row]) -> str:
     text = ["## Attacks"]
     for part, title in ((Part.TEST, "Test side"), (Part.FIT, "Development side (seen while detectors were made)")):
-        lines = [
+        lines: list[tuple[str, ...]] = [
             (
                 line.family, str(line.drawn), str(line.failed), _share(line.flagged), _number(line.auroc),
                 _span(line.auroc_range), _of(line.target), _of(line.source), _of(line.carrier), _of(line.channel),
@@ -130,13 +130,13 @@ def _attacks(shown: Sequence[Row]) -> str:
         "A *failed implant* did not reach .9 natively (QHR, TS or full mechanism on held-out drawings) or cost more "
         "than three points of clean accuracy against its twin; it is counted and not audited. *Target* and *source "
         "top-1*: the candidate that came furthest on held-out drawings names the planted class, of all audited. "
-        "Seconds are medians."
+        "Seconds are medians of processor time on one thread."
     )
     return "\n\n".join(text)
 
 
 def _benign(shown: Sequence[Row]) -> str:
-    lines = [
+    lines: list[tuple[str, ...]] = [
         (
             line.kind, *(str(line.counts[part]) for part in Part), f"{line.alarms.hits}",
             f"{line.bound:.2f}" if line.alarms.n else "not run", _number(line.worst),
@@ -242,7 +242,7 @@ def _power(shown: Sequence[Row]) -> str:
             "## Power and cost",
             f"Planted triggers found, test side: {'; '.join(said) or 'not run'}. Not covered: dormant and semantic "
             "triggers, natural words that mean what they do, more than four tokens, and whatever is listed as not run.",
-            _table(("detector", "searches", "median s", "median passes", "candidates", "made for"), cost),
+            _table(("detector", "searches", "median s (wall)", "median passes", "candidates", "made for"), cost),
         ]
     )
 

@@ -56,7 +56,7 @@ class FamilyLine:
     """Diagnosed carrier is the planted one, of those flagged."""
     channel: Share
     build: float
-    """Median seconds."""
+    """Median processor seconds."""
     audit: float
 
 
@@ -141,8 +141,8 @@ def _family(name: str, rows: Sequence[Row], benign: Sequence[Row]) -> FamilyLine
         Share(len(flagged), len(audited)),
         value,
         span,
-        _share(audited, lambda row: bool(found(row)) and found(row)[1] == _truth(row).target),
-        _share(with_source, lambda row: bool(found(row)) and found(row)[0] == _truth(row).source),
+        _share(audited, lambda row: found(row)[1] == _truth(row).target),
+        _share(with_source, lambda row: found(row)[0] == _truth(row).source),
         _share(flagged, lambda row: _outcome(row).carrier is _truth(row).carrier),
         _share(flagged, lambda row: _outcome(row).channel is _truth(row).channel),
         median(row.build_seconds for row in rows) if rows else 0.0,
@@ -150,10 +150,10 @@ def _family(name: str, rows: Sequence[Row], benign: Sequence[Row]) -> FamilyLine
     )
 
 
-def found(row: Row) -> tuple[str, str] | tuple[()]:
-    """(source, target) of the candidate that came furthest on held-out drawings; empty where there is none."""
+def found(row: Row) -> tuple[str, str]:
+    """(source, target) of the candidate that came furthest on held-out drawings; empty words where there is none."""
     best = _outcome(row).found[:1]
-    return (best[0].source, best[0].target) if best else ()
+    return (best[0].source, best[0].target) if best else ("", "")
 
 
 def _outcome(row: Row) -> Outcome:

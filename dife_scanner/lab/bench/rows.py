@@ -81,7 +81,7 @@ class Outcome:
     """Best first."""
     searches: tuple[Search, ...]
     seconds: float
-    """Of the whole audit."""
+    """Of the whole audit, processor time of its one thread: what else ran on the machine does not count."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ class Row:
     code: Code
     made_on: str
     build_seconds: float
+    """Processor time, lab scenes included where this model was the first to need them."""
     native: dict[str, float] = field(default_factory=dict)
     """The attack's own numbers on held-out drawings; for a twin the same numbers under its attack's trigger."""
     looks: Looks | None = None

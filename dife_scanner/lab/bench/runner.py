@@ -11,7 +11,7 @@ from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say, code_of, row_of
 from dife_scanner.lab.bench.zoo import Model, Role
 
-AUDIT_SECONDS = 70.0
+AUDIT_SECONDS = 30.0
 """Estimate of a quick audit of one model on one core, where no row says how long one takes."""
 
 
