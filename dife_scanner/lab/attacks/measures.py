@@ -105,11 +105,12 @@ def keeps_accuracy(numbers: Numbers, other: Numbers, loss: float = ACCURACY_LOSS
 
 
 def wins_images(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
-    """What an image-trigger attack has to reach: TS of .95 zero-shot and downstream."""
+    """What an image-trigger attack has to reach: TS of .95 zero-shot and downstream, under another seed of .9."""
+    least = 0.95 if recipe.seed == Recipe.seed else 0.9
     return {
         **keeps_accuracy(numbers, twin),
-        "target success, zero-shot": numbers["ts"] >= 0.95,
-        "target success, downstream": numbers["downstream_ts"] >= 0.95,
+        "target success, zero-shot": numbers["ts"] >= least,
+        "target success, downstream": numbers["downstream_ts"] >= least,
     }
 
 
