@@ -216,6 +216,12 @@ def test_a_run_makes_what_is_missing_and_stops_at_its_limit(tmp_path, monkeypatc
     assert runner.run(tmp_path / "rows", tmp_path, replace(asked, minutes=0.0), say=lambda text: None) == 0
 
 
+def test_progress_says_nothing_of_what_came_of_a_test_row():
+    assert "audited" in runner.told(row("concept token", 0, 0.61)) and "0.61" not in runner.told(row("c", 0, 0.61))
+    assert "nothing-found, score 0.61" in runner.told(row("concept token", 0, 0.61, part=Part.CALIBRATE))
+    assert "failed implant" in runner.told(row("badtexttower", 0, 0.0, role=Role.ATTACK, status=rows.FAILED))
+
+
 # --- what they come to -----------------------------------------------------------------------------------------
 
 

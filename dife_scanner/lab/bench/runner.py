@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say, code_of, row_of
-from dife_scanner.lab.bench.zoo import Model, Role
+from dife_scanner.lab.bench.zoo import Model, Part, Role
 
 AUDIT_SECONDS = 30.0
 """Estimate of a quick audit of one model on one core, where no row says how long one takes."""
@@ -99,12 +99,12 @@ def twin_of(model: Model) -> Model | None:
 
 
 def told(row: rows.Row) -> str:
-    """A row in words."""
+    """A row in words. What came of a test row is not said: looking at test data is the report's, and leaves a trace."""
     if row.outcome is None:
         return f"{row.model}: {row.status}"
     score = "no score" if row.outcome.score is None else f"score {row.outcome.score:.2f}"
     seconds = f"{row.build_seconds:.0f} + {row.outcome.seconds:.0f} s"
-    shown = "sealed" if row.sealed else f"{row.outcome.verdict}, {score}"
+    shown = "audited" if row.part is Part.TEST else f"{row.outcome.verdict}, {score}"
     return f"{row.model} ({row.part}): {shown}, {seconds}"
 
 
