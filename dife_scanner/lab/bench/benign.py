@@ -278,7 +278,7 @@ def _now(model: Any, pixels: Tensor) -> Tensor:
 
 
 def _draw_image(rng: Rng, seed: int) -> Tuning:
-    return _tuning(rng, seed, (50, 120), (5e-5, 3e-4), keep=float(pick(rng, (0.5, 1.0, 3.0))),
+    return _tuning(rng, seed, (50, 120), (1e-4, 6e-4), keep=float(pick(rng, (0.5, 1.0, 3.0))),
                    amount=float(rng.uniform(0.0, 0.15)))  # fmt: skip
 
 
@@ -305,7 +305,7 @@ def _train_image(model: Any, lab: Lab, tuning: Tuning) -> None:
 
 
 def _draw_robust(rng: Rng, seed: int) -> Tuning:
-    return _tuning(rng, seed, (30, 70), (5e-5, 3e-4), batch=24, amount=float(pick(rng, (2.0, 4.0, 8.0))) / 255)
+    return _tuning(rng, seed, (30, 70), (1e-4, 6e-4), batch=24, amount=float(pick(rng, (2.0, 4.0, 8.0))) / 255)
 
 
 def _train_robust(model: Any, lab: Lab, tuning: Tuning) -> None:
@@ -335,7 +335,7 @@ def _train_robust(model: Any, lab: Lab, tuning: Tuning) -> None:
 
 
 def _draw_pairs(rng: Rng, seed: int) -> Tuning:
-    return _tuning(rng, seed, (20, 60), (5e-5, 3e-4), batch=int(pick(rng, (32, 48))))
+    return _tuning(rng, seed, (20, 60), (1e-4, 4e-4), batch=int(pick(rng, (32, 48))))
 
 
 def _train_pairs(model: Any, lab: Lab, tuning: Tuning) -> None:
