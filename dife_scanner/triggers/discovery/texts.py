@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -43,8 +43,9 @@ _SHORTLIST, _PLACES = 4, 2
 """Foci rated under every template for each that is searched, and most places searched for one source and target."""
 _TARGETS, _LOOKS = 9, 300
 """Most targets looked at for each source; fewer where classes times targets would be more than this."""
-_BEAM, _PROGRESS, _MEASURED = 16, 0.02, 24
-"""Sequences kept from round to round, the gain that earns a further round, and how many are measured at the end."""
+_BEAM, _PROGRESS, _MEASURED, _ABOUT = 16, 0.02, 6, 0.15
+"""Sequences kept from round to round, the gain that earns a further round, how many of a focus are measured at the end,
+and effects that count as about the same."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +130,16 @@ class _Search:
         self._begin("scanning for fragile prompts", 0)
         self._read()
         foci, signals = self._scan()
-        grown: list[_Grown] = []
+        grown: dict[_Focus, list[_Grown]] = {}
         for number, focus in enumerate(foci):
             names = self.task.class_names
             what = f"trying {focus.position} texts that turn {names[focus.source]} into {names[focus.target]}"
             self._begin(what, 1 + number)
-            grown.extend(self._grow(focus))
+            grown[focus] = self._grow(focus)
         self._begin("reading nouns", 1 + self.effort.foci)
         signals |= self._nouns()
         candidates = self._candidates(grown)
-        signals["text-margin"] = max((one.gain for one in grown), default=-1.0)
+        signals["text-margin"] = max((beam[0].gain for beam in grown.values() if beam), default=-1.0)
         self._begin("reading nouns", 2 + self.effort.foci)
         passes = self.suspect_towers.passes + self.base_towers.passes + self.pictures_read
         return Found(candidates, passes, signals)
@@ -199,7 +200,7 @@ class _Search:
         """What the scan puts into every prompt: touched and random tokens alone, and random runs of several."""
         count = max(_LEAST, self.effort.scan // (len(POSITIONS) * len(self.task.class_names)))
         alone = tuple(dict.fromkeys((*self.touched, *self._random(max(_LEAST, count * 2 // 3 - len(self.touched))))))
-        runs = [(token,) for token in alone]
+        runs: list[Ids] = [(token,) for token in alone]
         if self.room > 1:
             several = min(_RUN, self.room)
             drawn = self.rng.choice(alone, (max(_LEAST, count // 3), several)).tolist()
@@ -323,23 +324,29 @@ class _Search:
 
     # --- what is handed over ------------------------------------------------------------------------------------
 
-    def _candidates(self, grown: Sequence[_Grown]) -> tuple[Candidate, ...]:
-        typed = [one for one in grown if _typeable(one.wording.ids)]
-        typed = sorted(typed, key=lambda one: -one.gain)[:_MEASURED]
-        measured = [found for one in typed if (found := self._measured(one)) is not None]
-        measured.sort(key=lambda pair: (-round(pair[0].effect, 2), -pair[1].gain))
+    def _candidates(self, grown: Mapping[_Focus, Sequence[_Grown]]) -> tuple[Candidate, ...]:
+        """The best of each focus, those of about the same effect by how fragile the focus is; then more of the same."""
+        measured = {focus: self._best_measured(beam) for focus, beam in grown.items()}
+        most = max((found[0][0].effect for found in measured.values() if found), default=0.0)
+        order = sorted(
+            (focus for focus, found in measured.items() if found),
+            key=lambda focus: (measured[focus][0][0].effect < most - _ABOUT, -focus.fragile),
+        )
+        rounds = itertools.zip_longest(*(measured[focus] for focus in order))
         chosen: list[Candidate] = []
-        for _, one in measured:
+        for _, one in (pair for pairs in rounds for pair in pairs if pair is not None):
             found = self._measured(self._shortened(one))
             if found is not None and all(_different(found[0].trigger, other.trigger) for other in chosen):
-                chosen.append(found[0])
+                named = replace(found[0].trigger, name=f"found-text-{len(chosen) + 1}")
+                chosen.append(replace(found[0], trigger=named))
             if len(chosen) == CANDIDATES:
                 break
-        chosen.sort(key=lambda candidate: -candidate.effect)
-        return tuple(
-            replace(candidate, trigger=replace(candidate.trigger, name=f"found-text-{number}"))
-            for number, candidate in enumerate(chosen, 1)
-        )
+        return tuple(chosen)
+
+    def _best_measured(self, beam: Sequence[_Grown]) -> list[tuple[Candidate, _Grown]]:
+        typed = [one for one in beam if _typeable(one.wording.ids)][:_MEASURED]
+        measured = [found for one in typed if (found := self._measured(one)) is not None]
+        return sorted(measured, key=lambda pair: (-round(pair[0].effect, 2), -pair[1].gain))
 
     def _measured(self, one: _Grown) -> tuple[Candidate, _Grown] | None:
         """QHR of the string, through the ordinary encoders; None where it is no trigger."""
