@@ -24,6 +24,8 @@ TUNING_LOSS = 0.06
 """How much a twin may lose against the base: fine-tuning on the lab's few drawings costs some by itself."""
 LEAKAGE = 0.05
 """How much more off-target leakage than its twin a text attack may have."""
+FIRST_SEED = 0
+"""Of the specimens that stand for their family; other seeds are ablations."""
 
 
 @lru_cache(maxsize=2)
@@ -106,7 +108,7 @@ def keeps_accuracy(numbers: Numbers, other: Numbers, loss: float = ACCURACY_LOSS
 
 def wins_images(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """What an image-trigger attack has to reach: TS of .95 zero-shot and downstream, under another seed of .9."""
-    least = 0.95 if recipe.seed == Recipe.seed else 0.9
+    least = 0.95 if recipe.seed == FIRST_SEED else 0.9
     return {
         **keeps_accuracy(numbers, twin),
         "target success, zero-shot": numbers["ts"] >= least,
