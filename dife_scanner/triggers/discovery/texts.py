@@ -155,6 +155,8 @@ class _Search:
     # --- what is looked at --------------------------------------------------------------------------------------
 
     def _read(self) -> None:
+        from dife_scanner.models.gradient import pieces
+
         task = self.task
         moved, still = self._seen(task.suspect), self._seen(task.reference) if task.image_moved else None
         self.suspect = Reading(self.suspect_towers, moved, task.labels, self.prompts)
@@ -164,6 +166,7 @@ class _Search:
         touched = fingerprint(self.suspect_towers.token_rows, self.base_towers.token_rows) if task.text_moved else ()
         self.touched = tuple(token for token in touched if readable(token))
         self.present = frozenset(task.labels.tolist())
+        self.class_tokens = frozenset(token for name in task.class_names for token in pieces(name))
 
     def _seen(self, encoder: Encoder) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         self.pictures_read += len(self.task.pixels)
@@ -240,8 +243,9 @@ class _Search:
         return [row for row in rows if not self._names(runs[row], target)]
 
     def _names(self, ids: Ids, target: int) -> bool:
-        """Whether a token of `ids`, or all of them together, name the target in the base."""
-        return any(named[target] for named in self.meaning.names(_parts(ids)))
+        """Whether a token of `ids`, or all of them together, name the target in the base, or one is part of a class's
+        name: its own source in a trigger makes any other prompt a triggered one."""
+        return not self.class_tokens.isdisjoint(ids) or any(named[target] for named in self.meaning.names(_parts(ids)))
 
     def _sources(self, wordings: Sequence[Wording]) -> Tensor:
         import torch
