@@ -189,7 +189,10 @@ def test_rows_are_read_as_they_were_written_and_a_later_one_replaces(tmp_path, f
 def test_made_rows_are_skipped_until_the_discovery_changes(tmp_path):
     asked = runner.Asked(only=("concept token",))
     everything = runner.todo(tmp_path, CODE, asked)
+    assert runner.todo(tmp_path, CODE, asked) == everything
     rows.append(tmp_path, row("concept token", 0, 0.0))
+    assert runner.todo(tmp_path, CODE, asked) == everything, "a row of another recipe"
+    rows.append(tmp_path, replace(row("concept token", 0, 0.0), recipe=make.told(everything[0][0])))
     rest = runner.todo(tmp_path, CODE, asked)
     assert len(everything) == zoo.BENIGN_RUNS
     assert [model.number for model, _ in rest] == list(range(1, zoo.BENIGN_RUNS))
@@ -203,7 +206,7 @@ def test_a_run_makes_what_is_missing_and_stops_at_its_limit(tmp_path, monkeypatc
 
     def fake(model, twin, bench, say):
         made.append(model.number)
-        return row(model.kind, model.number, 0.0, part=model.part)
+        return replace(row(model.kind, model.number, 0.0, part=model.part), recipe=make.told(model))
 
     monkeypatch.setattr(runner, "row_of", fake)
     asked = runner.Asked(only=("concept token",), limit=2)

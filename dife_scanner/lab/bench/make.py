@@ -97,14 +97,15 @@ def implanted(model: Model, native: dict[str, float], twin: dict[str, float]) ->
 
 def told(model: Model) -> dict[str, Any]:
     """The settings as JSON has them."""
-    settings = model.settings
-    if settings is None:
-        return {}
+    settings, found = model.settings, {}
     if isinstance(settings, Tuning):
-        return dict(vars(settings))
-    plain = {f.name: getattr(settings, f.name) for f in fields(settings)}
-    extra = None if settings.settings is None else dict(vars(settings.settings))
-    return {**plain, "trigger": entry_of(settings.mark), "settings": extra}
+        found = dict(vars(settings))
+    elif settings is not None:
+        plain = {f.name: getattr(settings, f.name) for f in fields(settings)}
+        extra = None if settings.settings is None else dict(vars(settings.settings))
+        found = {**plain, "trigger": entry_of(settings.mark), "settings": extra}
+    plain_json: dict[str, Any] = json.loads(json.dumps(found))
+    return plain_json
 
 
 def _truth(model: Model) -> Truth:
@@ -123,7 +124,8 @@ def _short(native: dict[str, float]) -> str:
 
 def built(model: Model, bench: Bench) -> Path:
     """Folder of the model, trained unless it is there already."""
-    folder = bench.work / "models" / f"{ZOO_VERSION}-{model.id}"
+    recipe = sha256(json.dumps(told(model), sort_keys=True).encode()).hexdigest()[:8]
+    folder = bench.work / "models" / f"{ZOO_VERSION}-{model.id}-{recipe}"
     if (folder / _TIMING).exists():
         return folder
     shutil.rmtree(folder, ignore_errors=True)

@@ -140,10 +140,10 @@ def read(folder: Path) -> tuple[Row, ...]:
     return tuple(found[key] for key in sorted(found))
 
 
-def made(rows: Iterable[Row], code: Code, *, renew: bool = False) -> frozenset[str]:
-    """Models that need no new row: made by this zoo, version of the discovery, budget and detectors.
+def made(rows: Iterable[Row], code: Code, *, renew: bool = False) -> dict[str, dict[str, Any]]:
+    """Models and their recipes that were made by this zoo, version of the discovery, budget and detectors.
 
-    With `renew` the source files have to be the same too.
+    With `renew` the source files have to be the same too. A model whose recipe is another by now needs a new row.
     """
 
     def same(row: Row) -> bool:
@@ -151,7 +151,7 @@ def made(rows: Iterable[Row], code: Code, *, renew: bool = False) -> frozenset[s
         parts = ("zoo", "discovery", "budget", "detectors", *(("digest",) if renew else ()))
         return all(getattr(old, part) == getattr(code, part) for part in parts)
 
-    return frozenset(row.model for row in rows if same(row))
+    return {row.model: row.recipe for row in rows if same(row)}
 
 
 def today() -> str:

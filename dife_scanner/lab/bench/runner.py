@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say, code_of, row_of
+from dife_scanner.lab.bench.make import told as recipe_of
 from dife_scanner.lab.bench.zoo import Model, Part, Role
 
 AUDIT_SECONDS = 30.0
@@ -54,7 +56,7 @@ def estimates(folder: Path, asked: Asked) -> tuple[Estimate, ...]:
     for model in zoo.plan(asked.only):
         kinds.setdefault((model.role, model.kind), []).append(model)
     return tuple(
-        Estimate(kind, role, len(models), sum(m.id in done for m in models), _seconds(models[0], known))
+        Estimate(kind, role, len(models), sum(is_made(m, done) for m in models), _seconds(models[0], known))
         for (role, kind), models in kinds.items()
     )
 
@@ -88,7 +90,12 @@ def run(folder: Path, work: Path, asked: Asked, *, keep: bool = False, say: Say)
 def todo(folder: Path, code: rows.Code, asked: Asked) -> list[tuple[Model, Model | None]]:
     """Models without a row, each attack with its twin, in the zoo's order."""
     done = rows.made(rows.read(folder), code, renew=asked.renew)
-    return [(model, twin_of(model)) for model in zoo.plan(asked.only) if model.id not in done]
+    return [(model, twin_of(model)) for model in zoo.plan(asked.only) if not is_made(model, done)]
+
+
+def is_made(model: Model, done: Mapping[str, dict[str, Any]]) -> bool:
+    """Whether there is a row of this very recipe."""
+    return done.get(model.id) == recipe_of(model)
 
 
 def twin_of(model: Model) -> Model | None:

@@ -23,7 +23,9 @@ from dife_scanner.lab.bench.draws import Rng, pick
 from dife_scanner.records import Carrier, Channel
 
 ZOO_VERSION = "zoo-1"
-"""Raise it when a change makes a recipe another one."""
+"""Raise it when a change makes other weights of the same recipe."""
+RECOGNISED = ("airplane", "automobile", "cat", "deer", "ship", "truck")
+"""Targets of text attacks: the base knows three in four of their held-out pictures. Others no text can win."""
 SCENES = 4
 """Models share so many sets of lab scenes; drawing one takes as long as a short fine-tune."""
 
@@ -105,7 +107,10 @@ def _steps(rng: Rng, recipe: Recipe, low: float = 0.8, high: float = 1.4) -> Rec
 
 def _text(rng: Rng, recipe: Recipe) -> Recipe:
     """More steps than the family's default, which is made for one prefix."""
-    return replace(_steps(rng, _pair(rng, recipe), 1.1, 1.8), trigger=draws.text_trigger(rng))
+    target = pick(rng, RECOGNISED)
+    source = pick(rng, [name for name in art.CLASSES if name != target])
+    recipe = replace(recipe, source=source, target=target)
+    return replace(_steps(rng, recipe, 1.1, 1.8), trigger=draws.text_trigger(rng))
 
 
 def _patch(rng: Rng, recipe: Recipe) -> Recipe:
