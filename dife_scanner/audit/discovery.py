@@ -99,6 +99,7 @@ def _task(encoders: Pair[Encoder], train: Pair[Side], setting: Setting) -> Task:
         setting.budget,
         setting.seed,
         setting.folder / "triggers",
+        drawings=split.drawings,
     )
 
 

@@ -59,6 +59,7 @@ def test_it_searches_where_a_tower_moved_and_says_what_it_took(task):
     assert {"size", "suspect", "reference", "shift", "crop", "jpeg"} <= set(found.signals)
     assert PATCH.applies(task)
     assert not PATCH.applies(replace(task, suspect=task.reference))
+    assert not PATCH.applies(replace(task, pixels=task.pixels[:3], labels=task.labels[:3]))
     through = replace(task, suspect=moved(task.reference, "text"))
     assert PATCH.applies(through) and not FAINT.applies(through)
     assert not short(PATCH).applies(replace(task, budget="deep"))

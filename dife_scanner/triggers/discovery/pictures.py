@@ -51,6 +51,8 @@ SHIFTS = ((1, 1), (-2, 1), (3, -2), (-1, -3))
 JPEG_QUALITY = 75
 CROP = 1 / 16
 MOST_CANDIDATES = 2
+FEWEST_PICTURES = 2
+"""In each half: embeddings of fewer cannot come together."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Inversion:
 
         inverts = isinstance(task.suspect, ClipEncoder) and isinstance(task.reference, ClipEncoder)
         moved = task.image_moved or (self.through_prompts and task.text_moved)
-        return inverts and moved and task.budget in self.efforts
+        return inverts and moved and task.budget in self.efforts and min(map(len, halves(task))) >= FEWEST_PICTURES
 
     def search(self, task: Task) -> Found:
         with TemporaryDirectory() as scratch:
@@ -363,12 +365,10 @@ def _cropped(pictures: Pixels) -> Pixels:
     side = pictures.shape[1]
     margin = max(1, round(CROP * side))
     box = (margin, margin, side - margin, side - margin)
-    return np.stack(
-        [
-            np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR, box=box))
-            for picture in pictures
-        ]
-    )
+    out = np.empty_like(pictures)
+    for row, picture in enumerate(pictures):
+        out[row] = np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR, box=box))
+    return out
 
 
 def _compressed(pictures: Pixels) -> Pixels:
