@@ -256,7 +256,9 @@ def test_the_zoo_audit_reads_each_look_in_its_better_direction(fabricated):
     assert looks["drift of the image tower", "where that tower moved"].auroc is None
     apart = [replace(r, looks=replace(r.looks, moved_rows=0 if r.role is Role.ATTACK else 9)) for r in fabricated]
     moved = {look.name: look for look in results.zoo_audit(apart)}["moved token rows"]
-    assert (moved.auroc, moved.fair) == (1.0, False)
+    assert (moved.auroc, moved.fair) == (1.0, None), "six benign models are too few to call the zoo unfair"
+    many = [*apart, *(replace(apart[-2], model=f"m{i}") for i in range(9))]
+    assert {look.name: look for look in results.zoo_audit(many)}["moved token rows"].fair is False
 
 
 def test_untouched_towers_and_sealed_rows_enter_no_rate(fabricated):

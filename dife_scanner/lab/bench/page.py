@@ -105,7 +105,7 @@ def _zoo(shown: Sequence[Row]) -> str:
 
 
 def _fair(fair: bool | None) -> str:
-    return "not run" if fair is None else "yes" if fair else "**no**"
+    return "too few" if fair is None else "yes" if fair else "**no**"
 
 
 def _attacks(shown: Sequence[Row]) -> str:
@@ -182,10 +182,10 @@ def _said(row: Row) -> str:
 
 
 def _copies(shown: Sequence[Row]) -> str:
-    made = {row.kind: row for row in shown if row.role is Role.COPY}
+    made = {row.kind: row.outcome for row in shown if row.role is Role.COPY}
     lines = [
-        (name, made[name].outcome.verdict.value, _number(results.score(made[name])))  # type: ignore[union-attr]
-        if name in made
+        (name, outcome.verdict.value, "–" if outcome.score is None else _number(outcome.score))
+        if (outcome := made.get(name)) is not None
         else (name, "not run", "")
         for name in zoo.COPIES
     ]

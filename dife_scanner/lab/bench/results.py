@@ -90,7 +90,9 @@ class Look:
 
     @property
     def fair(self) -> bool | None:
-        return None if self.auroc is None else self.auroc <= FAIR
+        """`None` where there are too few models to say."""
+        enough = self.attacks >= _ENOUGH[0] and self.benign >= _ENOUGH[1]
+        return self.auroc <= FAIR if enough and self.auroc is not None else None
 
 
 def open_rows(rows: Iterable[Row], *, unsealed: bool = False) -> tuple[Row, ...]:
