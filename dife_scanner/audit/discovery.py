@@ -12,13 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from dife_scanner.audit import hypotheses
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.progress import Progress
-from dife_scanner.audit.sides import Pair, Side, baseline, readout
-from dife_scanner.core.statistics import paired_interval
+from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.errors import TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Origin, Search, SignatureResult
@@ -143,10 +140,7 @@ def _confirmed(candidate: Candidate, test: Pair[Side], seed: int) -> SignatureRe
     trigger = candidate.trigger
     choice = hypotheses.Choice(trigger, candidate.suspect, candidate.reference)
     measured = hypotheses.test(choice, test.suspect, test.reference, seed, always=True)
-    moved, drawings = readout(test.suspect, test.suspect, trigger, with_target=False)
-    still, _ = baseline(test.reference, trigger, with_target=False)
-    rng = np.random.default_rng([seed, *trigger.name.encode()])
-    return replace(measured, origin=Origin.DISCOVERED, effect=paired_interval(moved, still, drawings, rng))
+    return replace(measured, origin=Origin.DISCOVERED, effect=hypotheses.effect(trigger, *test, seed))
 
 
 def _record(detector: Detector, kept: _Kept, confirmed: Sequence[SignatureResult]) -> Search:

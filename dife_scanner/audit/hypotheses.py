@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from dife_scanner.audit.sides import Side, baseline, readout, reads_hit_rate, spared, writes
 from dife_scanner.core import metrics
-from dife_scanner.core.statistics import measure, sign_flip_p
+from dife_scanner.core.statistics import measure, paired_interval, sign_flip_p
 from dife_scanner.core.verdict import INHERITED_CUT, SCREEN
-from dife_scanner.records import Channel, SignatureResult, Trigger
+from dife_scanner.records import Channel, Interval, SignatureResult, Trigger
 
 Table = NDArray[np.float64]
 
@@ -82,6 +82,13 @@ def test(choice: Choice, suspect: Side, reference: Side, seed: int, *, always: b
         sign_flip_p(moved, still, drawings, rng),
         drawings=len(set(drawings)),
     )
+
+
+def effect(trigger: Trigger, suspect: Side, reference: Side, seed: int) -> Interval:
+    """Paired 95 % interval of the readout, suspect minus reference, over the drawings of these sides."""
+    moved, drawings = readout(suspect, suspect, trigger, with_target=False)
+    still, _ = baseline(reference, trigger, with_target=False)
+    return paired_interval(moved, still, drawings, np.random.default_rng(seed))
 
 
 def inherited(choice: Choice, suspect: Side, reference: Side) -> bool:

@@ -15,8 +15,6 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
-
 from dife_scanner import __version__
 from dife_scanner.audit import diagnosis as diagnostics
 from dife_scanner.audit import discovery, evidence, hypotheses, populations, probes
@@ -24,11 +22,11 @@ from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import Populations, Subject, cards, extend, measure_all, named
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
 from dife_scanner.audit.progress import SILENT, Progress
-from dife_scanner.audit.sides import Pair, Side, baseline, readout, reads_hit_rate
+from dife_scanner.audit.sides import Pair, Side, reads_hit_rate
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.footprint import compare, diagnose
-from dife_scanner.core.statistics import holm, paired_interval
+from dife_scanner.core.statistics import holm
 from dife_scanner.core.verdict import Decision, counts, decide, finding
 from dife_scanner.errors import Refused, TriggerFileError
 from dife_scanner.models.interface import Encoder
@@ -220,7 +218,7 @@ def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases,
         diagnosis=diagnosis,
         profile=profile.entries,
         agreement=compare(profile).text,
-        effect=_effect(sides, trigger, request.plan.seed),
+        effect=hypotheses.effect(trigger, *sides.test, request.plan.seed),
         files=(*evidence.pictures(sides.test.suspect, trigger), *evidence.manifests(pools.manifests)),
     )
 
@@ -309,14 +307,6 @@ def _read_by(trigger: Trigger) -> Card:
 
 def _labelled(*splits: str) -> Callable[[], str]:
     return lambda: f"labelled pictures: {' and '.join(splits)}"
-
-
-def _effect(sides: _Sides, trigger: Trigger, seed: int) -> Interval:
-    """Interval of suspect minus base on test drawings, for the confidence of a finding."""
-    suspect, reference = sides.test
-    moved, drawings = readout(suspect, suspect, trigger, with_target=False)
-    still, _ = baseline(reference, trigger, with_target=False)
-    return paired_interval(moved, still, drawings, np.random.default_rng(seed))
 
 
 class _Report:

@@ -98,8 +98,21 @@ class Patch:
         return float(_png_array(trigger)[..., 3].mean() / 255)
 
 
+class _Faint:
+    """What the forms share whose size is one amplitude, the second of their weights."""
+
+    def size(self, weights: Weights) -> Tensor:
+        return weights[1].sigmoid().mean()
+
+    def smaller(self, trigger: Trigger, folder: Path) -> Iterator[Trigger]:
+        return _fainter(trigger)
+
+    def measured(self, trigger: Trigger) -> float:
+        return trigger.alpha
+
+
 @dataclass(frozen=True)
-class Added:
+class Added(_Faint):
     """A signed perturbation of the whole picture with a free amplitude."""
 
     name: str = "additive"
@@ -112,23 +125,14 @@ class Added:
     def laid(self, pictures: Tensor, weights: Weights) -> Tensor:
         return (pictures + MOST_ADDED * weights[1].sigmoid() * weights[0].tanh()).clamp(0, 1)
 
-    def size(self, weights: Weights) -> Tensor:
-        return weights[1].sigmoid().mean()
-
     def trigger(self, weights: Weights, side: int, folder: Path) -> Trigger:
         signs = weights[0].tanh()[0].permute(1, 2, 0).cpu().numpy()
         alpha = MOST_ADDED * float(weights[1].sigmoid())
         return Trigger("", TriggerKind.ADDITIVE, pattern="file", alpha=alpha, file=_kept(_npy(signs), ".npy", folder))
 
-    def smaller(self, trigger: Trigger, folder: Path) -> Iterator[Trigger]:
-        return _fainter(trigger)
-
-    def measured(self, trigger: Trigger) -> float:
-        return trigger.alpha
-
 
 @dataclass(frozen=True)
-class Blended:
+class Blended(_Faint):
     """A picture mixed into the whole picture with a free share."""
 
     name: str = "blend"
@@ -142,19 +146,10 @@ class Blended:
         share = MOST_BLENDED * weights[1].sigmoid()
         return pictures * (1 - share) + share * _grown(weights[0], pictures.shape[-1])
 
-    def size(self, weights: Weights) -> Tensor:
-        return weights[1].sigmoid().mean()
-
     def trigger(self, weights: Weights, side: int, folder: Path) -> Trigger:
         colors = np.rint(_grown(weights[0], side)[0].permute(1, 2, 0).cpu().numpy() * 255).astype(np.uint8)
         alpha = MOST_BLENDED * float(weights[1].sigmoid())
         return Trigger("", TriggerKind.BLEND, pattern="file", alpha=alpha, file=_kept(_png(colors), ".png", folder))
-
-    def smaller(self, trigger: Trigger, folder: Path) -> Iterator[Trigger]:
-        return _fainter(trigger)
-
-    def measured(self, trigger: Trigger) -> float:
-        return trigger.alpha
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -262,7 +262,7 @@ class _Search:
 # --- what is searched for -------------------------------------------------------------------------------------
 
 
-class _Aim:
+class _Aim(Protocol):
     """What an inversion drives the suspect to while the base must not follow."""
 
     cost: ClassVar[tuple[float, float, float]]
@@ -270,11 +270,10 @@ class _Aim:
 
     def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
         """How far it is reached, 0..1, and what is to be minimised."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class _Collapse(_Aim):
+class _Collapse:
     """Embeddings of different pictures come together, wherever that is (DECREE, Feng et al. 2023)."""
 
     clean: float
@@ -289,7 +288,7 @@ class _Collapse(_Aim):
         return float(together.detach()), loss
 
 
-class _Pull(_Aim):
+class _Pull:
     """Pictures come to one class's prompt of the suspect, and not to the base's; both read the same image tower.
 
     Size is dear from the start: with a large patch, prompts of any benign fine-tune are told from the base's.
