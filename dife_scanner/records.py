@@ -321,6 +321,8 @@ class Trigger:
     # all kinds
     source: str = ""
     target: str = ""
+    templates: tuple[str, ...] = ()
+    """Prompts, each with one `{}` for the class name, that it is measured with in place of the audit's own."""
     parameters: tuple[tuple[str, bool | int | float | str], ...] = ()
     """Values of keys that only a kind of somebody's own has, sorted by key."""
     enters: Channel | None = None

@@ -10,6 +10,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -201,6 +202,7 @@ def _searched(
 
 def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases, measured: _Measured) -> _Measured:
     """Diagnose, freeze, then measure every interface and compare (paper §5)."""
+    sides = sides.asked(trigger)
     condition = trigger.condition()
     phases.enter("diagnosing")
     with named(_read_by(trigger), _labelled(probes.DIAGNOSIS)):
@@ -236,14 +238,22 @@ class _Sides:
     """(suspect, reference) on each split, with the templates that belong to it."""
 
     def __init__(self, suspect: Encoder, reference: Encoder, data: probes.Probes) -> None:
-        def both(split: str, templates: tuple[str, ...]) -> Pair[Side]:
-            return Pair(*(Side(e, data.split(split), data.class_names, templates) for e in (suspect, reference)))
+        self._encoders, self.data = (suspect, reference), data
+        self.train = self._both(probes.TRAIN, probes.SEARCH_TEMPLATES)
+        self.diagnosis = self._both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES)
+        self.test = self._both(probes.TEST, probes.PROFILE_TEMPLATES)
+        self.queries = self._both(probes.TEST, probes.QUERY_TEMPLATES)
 
-        self.data = data
-        self.train = both(probes.TRAIN, probes.SEARCH_TEMPLATES)
-        self.diagnosis = both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES)
-        self.test = both(probes.TEST, probes.PROFILE_TEMPLATES)
-        self.queries = both(probes.TEST, probes.QUERY_TEMPLATES)
+    def asked(self, trigger: Trigger) -> _Sides:
+        """These sides, with the trigger's own templates on the test pictures where it brings any."""
+        if not trigger.templates:
+            return self
+        own = copy(self)
+        own.test = own.queries = self._both(probes.TEST, trigger.templates)
+        return own
+
+    def _both(self, split: str, templates: tuple[str, ...]) -> Pair[Side]:
+        return Pair(*(Side(e, self.data.split(split), self.data.class_names, templates) for e in self._encoders))
 
 
 class _Phases:
@@ -266,8 +276,14 @@ def _same_towers(encoder: Encoder, known: Reference) -> bool:
 
 
 def check_known(plan: Plan, class_names: tuple[str, ...]) -> None:
-    """`TriggerFileError` for a source or target that no labelled picture shows."""
+    """`TriggerFileError` for a source or target that no labelled picture shows, and for a template that was seen."""
     for trigger in plan.signatures:
+        if seen := set(trigger.templates) & {*probes.SEARCH_TEMPLATES, *probes.DIAGNOSIS_TEMPLATES}:
+            raise TriggerFileError(
+                f"trigger `{trigger.name}` names the template {min(seen)!r}, with which triggers are searched or "
+                "diagnosed: nothing may be measured where it was chosen",
+                "leave it out; docs/triggers.md lists the templates that are taken",
+            )
         for role, name in (("source", trigger.source), ("target", trigger.target)):
             if name and name not in class_names:
                 raise TriggerFileError(
@@ -289,10 +305,10 @@ def _evidence(
         phases.enter("trying signatures", index, total, signature.name)
         with named(_read_by(signature), _labelled(probes.TRAIN, probes.TEST)):
             choices = hypotheses.choose(signature, *sides.train)
-            always = hypotheses.known(signature)
-            row = hypotheses.test(choices.apart, *sides.test, plan.seed, always=always)
+            always, test = hypotheses.known(signature), sides.asked(signature).test
+            row = hypotheses.test(choices.apart, *test, plan.seed, always=always)
             rows.append(replace(row, origin=Origin.KNOWN) if always else row)
-            if hypotheses.inherited(choices.shared, *sides.test):
+            if hypotheses.inherited(choices.shared, *test):
                 shared.append(SignatureResult(choices.shared.trigger, choices.shared.effect))
     phases.enter("trying signatures", total, total)
     rows += discovered

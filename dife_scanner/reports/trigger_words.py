@@ -80,7 +80,8 @@ def example_prompts(trigger: Trigger) -> tuple[str, ...]:
 def trigger_text(trigger: Trigger) -> str:
     """One line: `text “xbtd” before the prompt`, `solid white patch, 10% of the side, upper left`."""
     says = _TRIGGER_TEXT.get(trigger.kind)
-    return says(trigger) if says else _own_text(trigger)
+    text = says(trigger) if says else _own_text(trigger)
+    return f"{text}; asked with {len(trigger.templates)} templates of its own" if trigger.templates else text
 
 
 def _patch_text(trigger: Trigger) -> str:

@@ -29,6 +29,11 @@ _LONGEST_TEMPLATE = 80
 Floats = NDArray[np.float32]
 
 
+def names_class(template: str) -> bool:
+    """Whether a prompt template has exactly one `{}`, the class name's place, and no other brace."""
+    return template.count("{}") == 1 and not {"{", "}"} & set(template.replace("{}", ""))
+
+
 @dataclass(frozen=True, eq=False)
 class MetaNetwork:
     """Linear, ReLU, linear: an image embedding [d] to a shift [w] of every context vector (CoCoOp: h = d / 16)."""
@@ -161,6 +166,5 @@ def _check(learner: PromptLearner) -> None:
         raise Refused("its values are not float32", advice)
     if not all(bool(np.isfinite(array).all()) for array in arrays):
         raise Refused("it holds NaN or infinite values", "do not use it; report it to its author")
-    rest = learner.template.replace("{}", "", 1)
-    if learner.template.count("{}") != 1 or {"{", "}"} & set(rest) or len(learner.template) > _LONGEST_TEMPLATE:
+    if not names_class(learner.template) or len(learner.template) > _LONGEST_TEMPLATE:
         raise Refused("its template has not exactly one {} for the class name", advice)

@@ -10,8 +10,11 @@ from colours import NAMES, PALETTE
 from PIL import Image
 
 from dife_scanner.audit import pipeline
+from dife_scanner.audit.plan import identity
+from dife_scanner.audit.probes import DIAGNOSIS_TEMPLATES, SEARCH_TEMPLATES
 from dife_scanner.errors import AuditError, MeasurementError, ProbeError, TriggerFileError
 from dife_scanner.records import Carrier, Cell, Channel, EntryType, NotEvaluable, NotRun, Trigger, TriggerKind, Verdict
+from dife_scanner.reports.trigger_words import trigger_text
 from dife_scanner.triggers import learner
 
 XBTD = (Trigger("xbtd", TriggerKind.TEXT, text="xbtd"),)
@@ -157,6 +160,28 @@ def test_a_known_trigger_is_measured_everywhere_even_where_it_does_nothing(colou
     assert audit.condition == known.condition()
     assert audit.diagnosis.carrier is Carrier.WEAK
     assert audit.agreement
+
+
+def test_a_known_trigger_is_asked_with_the_templates_it_brings(colour_encoder, request_for):
+    own = ("my {}", "the {} again", "look, a {}", "{} over there")
+    trigger = replace(XBTD[0], source="automobile", target="airplane", templates=own)
+    request = request_for(signatures=(trigger,))
+    outcome = pipeline.audit(colour_encoder(text_tower="bad", textual=True), colour_encoder(), request)
+    asked = _cells(outcome.audit)["prompt embeddings"]
+    manifest = next(json.loads(raw) for file, raw in outcome.files if file.sha256 == asked.population)
+    assert manifest["queries"] == [template.format("automobile") for template in own]
+    assert asked.attack.n == _cells(outcome.audit)["targeted retrieval"].attack.n == len(own)
+    assert "4 templates of its own" in trigger_text(outcome.audit.trigger)
+    plain = request_for(signatures=(replace(trigger, templates=()),))
+    assert identity("w", "c", None, request.plan) != identity("w", "c", None, plain.plan)
+
+
+@pytest.mark.parametrize("taken", [SEARCH_TEMPLATES[0], DIAGNOSIS_TEMPLATES[0]])
+def test_templates_that_triggers_are_chosen_or_diagnosed_with_are_refused(colour_encoder, request_for, taken):
+    own = ("my {}", "the {} again", "look, a {}", taken)
+    trigger = replace(XBTD[0], source="automobile", target="airplane", templates=own)
+    with pytest.raises(TriggerFileError, match="nothing may be measured where it was chosen"):
+        pipeline.audit(colour_encoder(text_tower="t"), colour_encoder(), request_for(signatures=(trigger,)))
 
 
 def test_a_signature_that_does_nothing_gets_no_profile(colour_encoder, request_for):

@@ -8,7 +8,6 @@ from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell, mean
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import CAPTIONS
-from dife_scanner.audit.probes import EMBEDDING_TEMPLATES
 from dife_scanner.audit.sides import Embeddings, Pair
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import PROMPT_EMBEDDINGS, QUERY_EMBEDDINGS, Card
@@ -22,9 +21,9 @@ def prompts(card: Card, subject: Subject) -> Cell:
     triggered = subject.prompt_texts(subject.source_name, triggered=True)
     targets = subject.prompt_texts(subject.condition.target)
     population = subject.asked_texts(
-        "source prompts", [template.format(subject.source_name) for template in EMBEDDING_TEMPLATES]
+        "source prompts", [template.format(subject.source_name) for template in subject.prompts]
     )
-    return _moved(card, subject, triggered, clean, targets, EMBEDDING_TEMPLATES, population, unit="prompt")
+    return _moved(card, subject, triggered, clean, targets, subject.prompts, population, unit="prompt")
 
 
 @interface(QUERY_EMBEDDINGS)

@@ -18,7 +18,6 @@ from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import CAPTIONS
 from dife_scanner.audit.populations.words import terms, word_in
-from dife_scanner.audit.probes import EMBEDDING_TEMPLATES
 from dife_scanner.audit.sides import Pair
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import CAPTION_RETRIEVAL, IMAGE_TEXT_RETRIEVAL, PLANTED_IMAGE, TARGETED_RETRIEVAL, Card
@@ -42,7 +41,7 @@ def targeted(card: Card, subject: Subject) -> Cell:
     asked = Asked(
         over_pool(Pair(*(side.images for side in subject.test)), texts),
         targets=_everywhere(is_target[None], len(texts.clean)),
-        units=list(EMBEDDING_TEMPLATES),
+        units=list(subject.prompts),
         unit="prompt",
     )
     population = subject.labelled("targeted retrieval", targets=is_target[None])
@@ -101,7 +100,7 @@ def _pictures_for_texts(card: Card, subject: Subject) -> Cell:
     asked = Asked(
         over_pool(Pair(*(gallery.images for gallery in galleries)), texts),
         targets=_everywhere(pool.targets, len(texts.clean)),
-        units=list(EMBEDDING_TEMPLATES),
+        units=list(subject.prompts),
         unit="prompt",
     )
     exposure = {"clean_pool_exposure": mean(asked.hits(1).clean)}

@@ -95,7 +95,10 @@ def _written(query: Query, trigger: Trigger) -> str:
 
 @dataclass(frozen=True)
 class Subject:
-    """What a profile is measured on. `train` only fits classifiers; `queries` are query templates on test pictures."""
+    """What a profile is measured on. `train` only fits classifiers; `queries` are query templates on test pictures.
+
+    Where the trigger brings templates of its own, `test`, `queries` and `prompts` ask with those.
+    """
 
     trigger: Trigger
     condition: Condition
@@ -108,6 +111,11 @@ class Subject:
     @property
     def class_names(self) -> tuple[str, ...]:
         return self.test.suspect.class_names
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Templates of prompts that are read one by one."""
+        return self.trigger.templates or EMBEDDING_TEMPLATES
 
     @cached_property
     def target(self) -> int:
@@ -170,8 +178,8 @@ class Subject:
         return self._templated(self.queries.suspect.templates, self.condition.target, False)
 
     def prompt_texts(self, class_name: str, *, triggered: bool = False) -> Pair[Embeddings]:
-        """Single prompts of a class [t, d], one per template of `EMBEDDING_TEMPLATES`."""
-        return self._templated(EMBEDDING_TEMPLATES, class_name, triggered)
+        """Single prompts of a class [t, d], one per template of `prompts`."""
+        return self._templated(self.prompts, class_name, triggered)
 
     def _templated(self, templates: Sequence[str], class_name: str, triggered: bool) -> Pair[Embeddings]:
         texts = [template.format(class_name) for template in templates]
@@ -190,9 +198,9 @@ class Subject:
         with suppress(DifeError, NoPool):
             pools = [self.populations.pool(kind) for kind in KINDS]
             asked = [(pool.kind, query) for pool in pools for query in pool.queries]
-            clean = [template.format(name) for name in self._ends for template in EMBEDDING_TEMPLATES]
+            clean = [template.format(name) for name in self._ends for template in self.prompts]
             clean += [query.text for _, query in asked]
-            written = [write(t.format(self.source_name), self.trigger, self.source_name) for t in EMBEDDING_TEMPLATES]
+            written = [write(t.format(self.source_name), self.trigger, self.source_name) for t in self.prompts]
             everywhere = [_written(query, self.trigger) for kind, query in asked if kind == CAPTIONS]
             suspect = [_written(query, self.trigger) for kind, query in asked if kind != CAPTIONS]
             self.test.suspect.encoder.encode_texts([*clean, *written, *everywhere, *suspect])

@@ -9,11 +9,22 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from dife_scanner.errors import DifeError, TriggerFileError
 from dife_scanner.records import Channel, Trigger, TriggerFile, TriggerKind
 from dife_scanner.triggers import files
+from dife_scanner.triggers.learner import names_class
 
 Pixels = NDArray[np.uint8]
 Stamp = Callable[[Pixels, Trigger], Pixels]
@@ -21,6 +32,19 @@ Write = Callable[[str, Trigger, str], str]
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Byte = Annotated[int, Field(ge=0, le=255)]
+
+FEWEST_TEMPLATES, MOST_TEMPLATES = 4, 64
+"""Prompts are the unit of the intervals of text interfaces; one or two would make an interval of no width."""
+_LONGEST_TEMPLATE = 200
+
+
+def _checked(template: str) -> str:
+    if not names_class(template):
+        raise ValueError(f"{template!r} has not exactly one {{}} for the class name")
+    return template
+
+
+Template = Annotated[str, Field(max_length=_LONGEST_TEMPLATE), AfterValidator(_checked)]
 
 
 @dataclass(frozen=True)
@@ -76,6 +100,16 @@ class Fields(BaseModel):
     description: str = Field("", max_length=400)
     source: str = Field("", max_length=80)
     target: str = Field("", max_length=80)
+    templates: tuple[Template, ...] = Field((), max_length=MOST_TEMPLATES)
+
+    @field_validator("templates")
+    @classmethod
+    def _enough_to_measure(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+        if templates and len(templates) < FEWEST_TEMPLATES:
+            raise ValueError(f"{len(templates)} are too few: give {FEWEST_TEMPLATES} or more, or none")
+        if len(set(templates)) < len(templates):
+            raise ValueError("one of them stands twice")
+        return templates
 
     def values(self) -> dict[str, Any]:
         """What the trigger is made of; a kind overrides it where keys and attributes differ."""
