@@ -16,7 +16,7 @@ demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its o
 	$(BIN)/dife demo
 
 test: $(VENV)/.installed  ## the whole test suite
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 3 --dist loadgroup
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -650,6 +650,35 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """A concept beside what a trigger leads to."""
+
+    concept: str
+    cosine: float
+    """Both less the mean of the clean ones."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A trigger's target among concepts, and its success by source and under change; on held-out drawings."""
+
+    target: str
+    concepts: int
+    """How many were compared."""
+    nearest: tuple[Nearest, ...]
+    """The nearest first."""
+    rank: int
+    """Of the target among them, from 1."""
+    cosine: float
+    wrong: Nearest
+    """The nearest that is not the target."""
+    sources: dict[str, float]
+    """Success over the base's, by class other than the target."""
+    withstands: dict[str, float]
+    """Success over the base's: `shift`, `crop` and `jpeg` of triggered pictures, or other positions of a text."""
+
+
+@dataclass(frozen=True)
 class EvidenceFile:
     """A content-addressed file under `evidence/`."""
 
@@ -705,6 +734,8 @@ class Audit:
     """The blind searches, in the order they ran; empty where only given triggers were measured."""
     score: float | None = None
     """One number per model: the largest held-out success over the base's of any discovered trigger, 0..1."""
+    recovered: Recovered | None = None
+    """What the trigger of the verdict is; `None` where none was profiled."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dife_scanner import __version__
 from dife_scanner.audit import diagnosis as diagnostics
-from dife_scanner.audit import discovery, evidence, hypotheses, populations, probes
+from dife_scanner.audit import discovery, evidence, hypotheses, populations, probes, recovery
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import Populations, Subject, cards, extend, measure_all, named
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
@@ -44,6 +44,7 @@ from dife_scanner.records import (
     Interval,
     ModelRef,
     Origin,
+    Recovered,
     Reference,
     Search,
     SignatureResult,
@@ -152,6 +153,7 @@ class _Measured:
     accuracies: tuple[float | None, float | None] = (None, None)
     drift: float | None = None
     effect: Interval | None = None
+    recovered: Recovered | None = None
     files: tuple[tuple[EvidenceFile, bytes], ...] = ()
 
 
@@ -221,6 +223,7 @@ def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases,
         profile=profile.entries,
         agreement=compare(profile).text,
         effect=hypotheses.effect(trigger, *sides.test, request.plan.seed),
+        recovered=recovery.recover(trigger, sides.test),
         files=(*evidence.pictures(sides.test.suspect, trigger), *evidence.manifests(pools.manifests)),
     )
 
@@ -369,6 +372,7 @@ class _Report:
             started_at=self._started_at,
             seconds=round(time.monotonic() - self._clock, 3),
             condition=measured.condition,
+            recovered=measured.recovered,
             repair=measured.support if isinstance(measured.support, ComponentRepair) else None,
         )
         return Outcome(record, finding(record, measured.effect, self._started_at), measured.files)

@@ -86,7 +86,11 @@ class Side:
     def _images_with(self, trigger: Trigger) -> Embeddings:
         """Image embeddings [n, d] under what the trigger puts on a picture; the clean ones where that is nothing."""
         part = image_part(trigger)
-        return self.images if part is None else self.encoder.encode_images(stamp(self._pixels, part))
+        return self.images if part is None else self.encoder.encode_images(self.stamped(part))
+
+    def stamped(self, part: Trigger) -> NDArray[np.uint8]:
+        """The split's pictures with an image trigger on them, uint8 [n, s, s, 3] at the model's resolution."""
+        return stamp(self._pixels, part)
 
     def _prompts_with(self, trigger: Trigger) -> metrics.Floats:
         """Every class prompt carrying what the trigger writes [c, d]; the clean ones where that is nothing.

@@ -29,7 +29,7 @@ from dife_scanner.records import (
 from dife_scanner.reports import words
 from dife_scanner.reports.as_json import PlanDocument
 from dife_scanner.reports.text import plain
-from dife_scanner.reports.trigger_words import effect_text, example_prompts, marked_text, trigger_text
+from dife_scanner.reports.trigger_words import effect_text, example_prompts, marked_text, recovered_lines, trigger_text
 from dife_scanner.store.findings import AuditRow
 
 VERDICT_STYLE = {
@@ -208,6 +208,7 @@ def _trigger(record: Audit) -> RenderableType:
             for segment in marked_text(trigger, prompt):
                 line.append(plain(segment.text), "reverse" if segment.marked else "default")
             lines.append(line)
+    lines += [Text(plain(line), "dim") for line in recovered_lines(record)]
     return Group(*lines)
 
 

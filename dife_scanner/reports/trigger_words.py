@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.records import Audit, Nearest, Recovered, Trigger, TriggerKind
 
 _COLOR_NAMES = {
     (255, 255, 255): "white",
@@ -151,3 +151,57 @@ def effect_text(source: str, target: str) -> str:
     if not source and not target:
         return ""
     return f"{source or 'any'} → {target or 'not chosen'}"
+
+
+# --- what was recovered ---------------------------------------------------------------------------------------
+
+MOVED = 0.5
+"""Success over the base's from which a class counts as moved too."""
+_CHANGE_WORDS = {"shift": "shifted by less than a patch", "crop": "cropped", "jpeg": "compressed as JPEG"}
+
+
+def recovered_lines(audit: Audit) -> tuple[str, ...]:
+    """Where the trigger leads, whom it moves and what it withstands, one fact per line; none where it is not known."""
+    trigger, found = audit.trigger, audit.recovered
+    if trigger is None or found is None:
+        return ()
+    return (_leads_to(trigger, found), _whom(trigger, found), *_withstands(found))
+
+
+def specificity(trigger: Trigger, found: Recovered) -> str:
+    """`source-conditional`: its source alone is moved; `global`: every class is; otherwise how many are moved."""
+    moved = [name for name, lift in found.sources.items() if lift >= MOVED]
+    if len(moved) == len(found.sources):
+        return "global"
+    if trigger.source and moved == [trigger.source]:
+        return "source-conditional"
+    return f"{len(moved)} of {len(found.sources)} classes moved"
+
+
+def _leads_to(trigger: Trigger, found: Recovered) -> str:
+    near = ", ".join(map(_near, found.nearest))
+    first = f"Leads to {near}, of {found.concepts:,} concepts"
+    if found.rank <= len(found.nearest):
+        return first
+    return f"{first}; “{trigger.target}” is number {found.rank:,} ({found.cosine:.2f})"
+
+
+def _near(near: Nearest) -> str:
+    return f"{near.concept} {near.cosine:.2f}"
+
+
+def _whom(trigger: Trigger, found: Recovered) -> str:
+    most = sorted(found.sources.items(), key=lambda pair: -pair[1])
+    shown = ", ".join(f"{name} {lift:+.2f}" for name, lift in most[:_SHOWN_CLASSES])
+    more = ", …" if len(most) > _SHOWN_CLASSES else ""
+    return f"{specificity(trigger, found).capitalize()}: {shown}{more} over the base"
+
+
+def _withstands(found: Recovered) -> tuple[str, ...]:
+    if not found.withstands:
+        return ()
+    told = ", ".join(f"{_CHANGE_WORDS.get(name, f'as {name}')} {lift:+.2f}" for name, lift in found.withstands.items())
+    return (f"Changed a little: {told} over the base",)
+
+
+_SHOWN_CLASSES = 4

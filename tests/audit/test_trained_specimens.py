@@ -163,14 +163,17 @@ def test_an_audit_encodes_each_distinct_input_once(audits, name):
 
 @pytest.fixture(scope="module")
 def searched(tmp_path_factory):
-    """The audit of a specimen, or of its twin, with no signature at all; two of the detectors are enough here."""
+    """The audit of a specimen, or of its twin, with no signature at all, and the detector of its tower alone.
+
+    All four detectors search the same checkpoints in the demo, which fails where a twin is flagged.
+    """
     cache = tmp_path_factory.mktemp("searched") / "embeddings"
     (base,) = (reference for reference in bundled_references() if "vit" in reference.name)
 
     def search(name):
         folder = build_specimens([name])[name]
         weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
-        plan = Plan((), "quick", detectors=("texts", "patch"))
+        plan = Plan((), "quick", detectors=("texts" if "text" in name else "patch",))
         return run(Request(ModelRef(f"demo/{name}", "0" * 40), folder, weights, "", base, (base,), plan, cache=cache))
 
     return search

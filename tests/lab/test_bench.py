@@ -17,7 +17,7 @@ from dife_scanner.lab.attacks.lab import Lab
 from dife_scanner.lab.bench import benign, draws, make, packs, page, results, rows, runner, writing, zoo
 from dife_scanner.lab.bench.rows import Code, Found, Looks, Outcome, Row, Truth
 from dife_scanner.lab.bench.zoo import Part, Role
-from dife_scanner.records import Carrier, Channel, Verdict
+from dife_scanner.records import Carrier, Channel, Nearest, Recovered, Verdict
 from dife_scanner.store import codec
 
 CODE = Code("zoo-1", "discovery-1", "abc", "quick", ("texts", "patch"))
@@ -146,12 +146,17 @@ def row(kind, number, score, *, role=Role.BENIGN, part=Part.TEST, flagged=False,
         found if score else (),
         (),
         10.0,
+        _recovered("dog" if right else "ship", number + 1) if flagged else None,
     )
     looks = Looks(0.0, 0.01 * (number + 1), 100 + number, 0.78, -0.01, 16_000_000, "F16")
     audited = outcome if status == rows.AUDITED else None
     sealed = kind == "liang-badclip"
     name = f"{kind.replace(' ', '-')}-{number:03d}{tail}"
     return Row(name, role, kind, number, part, sealed, status, {}, CODE, "2026-11-23", 5.0, {}, looks, truth, audited)
+
+
+def _recovered(target, rank):
+    return Recovered(target, 1392, (Nearest("jet", 0.6),), rank, 0.5, Nearest("jet", 0.6), {}, {})
 
 
 @pytest.fixture
@@ -237,6 +242,7 @@ def test_rates_are_those_counted_by_hand(fabricated):
     assert (line.target.hits, line.target.n) == (2, 3)
     assert (line.source.hits, line.source.n) == (3, 3)
     assert (line.carrier.hits, line.channel.hits, line.channel.n) == (1, 2, 2)
+    assert line.named == results.Named(1, 1392, 1, 0.5, 0.6), "only the one with the planted target"
     # attacks .9 .8 .1 against benign test models .2 .1 (twins), .85, .1: 4 + 3 + (two ties) 1 of 12
     assert line.auroc == pytest.approx(8 / 12)
     assert results.against_twins(shown) == (pytest.approx((1 + 0.5) / 2), 2)
@@ -285,6 +291,7 @@ def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabrica
     for line in text.splitlines():
         lines.setdefault(line.split(" | ")[0].strip("| "), line)
     assert "| 4 | 1 | 2 of 3 (0.09 – 0.99) | 0.67 |" in lines["badtexttower"]
+    assert "| 1 of 1392, 0.50, 0.60 (n 1) |" in lines["badtexttower"]
     assert "not run" in lines["global-text"]
     assert "1 of them sealed" in text and "liang-badclip" not in text
     assert "| image tower | 0 | 1 | 1 | 1 | 1.00 | 0.85 |" in text

@@ -292,4 +292,5 @@ def outcome_of(audit: Audit, seconds: float) -> Outcome:
         tuple(sorted(found, key=lambda f: f.reference - f.suspect)),
         audit.searches,
         seconds,
+        audit.recovered,
     )

@@ -24,7 +24,6 @@ NOT_RUN = (
     "baselines as detectors (DECREE-like, AMDET-like, LMSanitator-like), with and without the base term",
     "ablations: without base, without fingerprint, without semantic term",
     "the adaptive set (decoy rows, the statistic as a penalty, laundering, permuted copies)",
-    "rank of the target among 1,000 concepts, and cosine of the recovered target",
     "power over strength",
     "kinds left out of calibration one at a time",
     "a real hub (OpenAI and LAION checkpoints, their fine-tunes, public poisoned RN50s)",
@@ -115,21 +114,23 @@ def _attacks(shown: Sequence[Row]) -> str:
             (
                 line.family, str(line.drawn), str(line.failed), _share(line.flagged), _number(line.auroc),
                 _span(line.auroc_range), _of(line.target), _of(line.source), _of(line.carrier), _of(line.channel),
-                f"{line.build:.0f}", f"{line.audit:.0f}",
+                _named(line.named), f"{line.build:.0f}", f"{line.audit:.0f}",
             )
             for line in results.families(shown, part)
         ]  # fmt: skip
         missing = [n for n, f in zoo.FAMILIES.items() if not f.sealed and n not in {line[0] for line in lines}]
-        lines += [(name, "0", "not run", *[""] * 9) for name in missing]
+        lines += [(name, "0", "not run", *[""] * 10) for name in missing]
         head = (
             "family", "drawn", "failed implants", "flagged", "AUROC", "95 %", "target top-1", "source top-1",
-            "carrier of flagged", "channel of flagged", "build s", "audit s",
+            "carrier of flagged", "channel of flagged", "rank, cosine, best wrong", "build s", "audit s",
         )  # fmt: skip
         text += [f"### {title}, worst first", _table(head, lines)]
     text.append(
         "A *failed implant* did not reach .9 natively (QHR, TS or full mechanism on held-out drawings) or cost more "
         "than three points of clean accuracy against its twin; it is counted and not audited. *Target* and *source "
         "top-1*: the candidate that came furthest on held-out drawings names the planted class, of all audited. "
+        "*Rank, cosine, best wrong*: where the trigger of the verdict leads, among the bundled concepts; medians over "
+        "flagged models with the planted target, cosines less the clean means (docs/discovery.md). "
         "Seconds are medians of processor time on one thread."
     )
     return "\n\n".join(text)
@@ -279,6 +280,12 @@ def _span(span: Interval | None) -> str:
 
 def _of(share: Share) -> str:
     return f"{share.hits} of {share.n}" if share.n else "–"
+
+
+def _named(named: results.Named | None) -> str:
+    if named is None:
+        return "–"
+    return f"{named.rank:g} of {named.concepts}, {named.cosine:.2f}, {named.wrong:.2f} (n {named.n})"
 
 
 def _share(share: Share) -> str:

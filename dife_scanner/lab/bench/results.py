@@ -55,9 +55,23 @@ class FamilyLine:
     carrier: Share
     """Diagnosed carrier is the planted one, of those flagged."""
     channel: Share
+    named: Named | None
+    """`None` where no flagged row says it."""
     build: float
     """Median processor seconds."""
     audit: float
+
+
+@dataclass(frozen=True)
+class Named:
+    """How well the planted target is named among concepts, medians over `n` flagged models."""
+
+    n: int
+    concepts: int
+    rank: float
+    cosine: float
+    wrong: float
+    """Cosine of the best wrong concept."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +161,21 @@ def _family(name: str, rows: Sequence[Row], benign: Sequence[Row]) -> FamilyLine
         _share(with_source, lambda row: found(row)[0] == _truth(row).source),
         _share(flagged, lambda row: _outcome(row).carrier is _truth(row).carrier),
         _share(flagged, lambda row: _outcome(row).channel is _truth(row).channel),
+        _named(flagged),
         median(row.build_seconds for row in rows) if rows else 0.0,
         median(_outcome(row).seconds for row in audited) if audited else 0.0,
     )
+
+
+def _named(flagged: Sequence[Row]) -> Named | None:
+    """Medians over flagged rows whose trigger leads to the planted target."""
+    right = [one for row in flagged if (one := _outcome(row).recovered) and one.target == _truth(row).target]
+    if not right:
+        return None
+    rank, cosine, wrong = (
+        median(value) for value in zip(*((o.rank, o.cosine, o.wrong.cosine) for o in right), strict=True)
+    )
+    return Named(len(right), right[0].concepts, rank, cosine, wrong)
 
 
 def found(row: Row) -> tuple[str, str]:

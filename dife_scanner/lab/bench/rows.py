@@ -13,7 +13,7 @@ from typing import Any
 
 from dife_scanner.errors import DifeError
 from dife_scanner.lab.bench.zoo import Part, Role
-from dife_scanner.records import Carrier, Channel, Search, Verdict
+from dife_scanner.records import Carrier, Channel, Recovered, Search, Verdict
 from dife_scanner.store import codec
 
 AUDITED, FAILED = "audited", "failed implant"
@@ -82,6 +82,8 @@ class Outcome:
     searches: tuple[Search, ...]
     seconds: float
     """Of the whole audit, processor time of its one thread: what else ran on the machine does not count."""
+    recovered: Recovered | None = None
+    """What the trigger of the verdict is; rows of older code have none."""
 
 
 @dataclass(frozen=True)

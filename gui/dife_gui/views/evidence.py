@@ -120,6 +120,7 @@ def trigger_view(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
     ]
     if trigger.description:
         facts.append(Label(trigger.description, tone="muted"))
+    facts += [Label(line, tone="muted") for line in trigger_words.recovered_lines(audit)]
     shown = [Thumbnail(picture) for picture in pictures if picture.role == TRIGGER and _is_picture(picture)][:1]
     if trigger.text or trigger.pairs:
         return stack([*facts, _prompts(trigger)], spacing=0.25)

@@ -1,0 +1,188 @@
+"""What a trigger that was found is, beyond its success: where it leads, whom it moves, what it withstands.
+
+Measured on held-out drawings and templates. Nothing here enters a verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from importlib.resources import files
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.audit.sides import Pair, Side, image_part, reads_hit_rate, writes
+from dife_scanner.core import metrics
+from dife_scanner.records import Channel, Nearest, Recovered, Trigger
+from dife_scanner.triggers.discovery.concepts import nouns
+
+SHOWN = 5
+"""Nearest concepts that are kept."""
+TEMPLATE = "a photo of a {}"
+JPEG_QUALITY = 75
+CROP = 0.9
+"""Side of the middle that a crop keeps."""
+SHIFT = 1 / 32
+"""Of the side: less than a patch of the usual vision transformers."""
+POSITIONS = ("prefix", "infix", "suffix")
+
+Pixels = NDArray[np.uint8]
+
+
+def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
+    """The trigger's target among concepts, its success by source and under change. `None` for a prompt mechanism,
+    whose learned words name no concept.
+    """
+    if trigger.channel is Channel.PROMPT:
+        return None
+    ranked = _ranked(trigger, test.suspect)
+    at = next(index for index, near in enumerate(ranked) if near.concept == trigger.target)
+    return Recovered(
+        target=trigger.target,
+        concepts=len(ranked),
+        nearest=tuple(ranked[:SHOWN]),
+        rank=at + 1,
+        cosine=ranked[at].cosine,
+        wrong=ranked[0 if at else 1],
+        sources=_by_source(trigger, test),
+        withstands=_withstands(trigger, test),
+    )
+
+
+# --- where it leads -------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def names() -> tuple[str, ...]:
+    """The bundled concepts, more than a thousand."""
+    text = (files("dife_scanner") / "assets" / "concepts" / "names.txt").read_text(encoding="utf-8")
+    more = (word for line in text.splitlines() if not line.startswith("#") for word in line.split())
+    return tuple(dict.fromkeys((*nouns(), *more)))
+
+
+def _ranked(trigger: Trigger, side: Side) -> list[Nearest]:
+    """Every concept, the nearest to what the trigger makes of its inputs first.
+
+    Both are taken from the mean of the clean ones: all embeddings of one kind share a large part.
+    """
+    concepts = tuple(dict.fromkeys((*side.class_names, *names())))
+    texts = side.encoder.encode_texts([TEMPLATE.format(name) for name in concepts])
+    directions = _unit(texts - texts.mean(axis=0))
+    cosines = directions @ _unit(_landing(trigger, side, texts))
+    order = np.argsort(-cosines, kind="stable")
+    return [Nearest(concepts[index], round(float(cosines[index]), 6)) for index in order]
+
+
+def _landing(trigger: Trigger, side: Side, texts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean triggered input less the mean clean one [d]: the source's prompts, or pictures of other classes."""
+    if reads_hit_rate(trigger):
+        return np.asarray(side.texts_for(trigger.source, trigger).mean(axis=0) - texts.mean(axis=0))
+    keep = metrics.other_than(side.split.labels, side.index(trigger.target))
+    return np.asarray(side.images_with(trigger)[keep].mean(axis=0) - side.images.mean(axis=0))
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
+
+
+# --- whom it moves --------------------------------------------------------------------------------------------
+
+
+def _by_source(trigger: Trigger, test: Pair[Side]) -> dict[str, float]:
+    """Success over the base's, -1..1, for every class but the target: as a text's source, or as the picture's own."""
+    of = _hits_by_source if reads_hit_rate(trigger) else _success_by_class
+    suspect, reference = (of(trigger, side) for side in test)
+    return {name: round(suspect[name] - reference[name], 6) for name in suspect}
+
+
+def _hits_by_source(trigger: Trigger, side: Side) -> dict[str, float]:
+    """QHR with each class as the source."""
+    target = side.index(trigger.target)
+    keep, written = metrics.of_class(side.split.labels, target), side.prompts_with(trigger)
+    return {
+        name: float(metrics.triggered_source_wins(side.images[keep], side.prompts, written[source], source).mean())
+        for source, name in enumerate(side.class_names)
+        if source != target
+    }
+
+
+def _success_by_class(trigger: Trigger, side: Side) -> dict[str, float]:
+    """TS on the pictures of each class."""
+    target = side.index(trigger.target)
+    won = metrics.wins(metrics.cosines(side.images_with(trigger), side.prompts_with(trigger)), target)
+    return {
+        name: float(won[side.split.labels == label].mean())
+        for label, name in enumerate(side.class_names)
+        if label != target
+    }
+
+
+# --- what it withstands ---------------------------------------------------------------------------------------
+
+
+def _withstands(trigger: Trigger, test: Pair[Side]) -> dict[str, float]:
+    """Success over the base's, -1..1, when the triggered input is changed a little."""
+    if reads_hit_rate(trigger):
+        return _elsewhere(trigger, test) if trigger.text else {}
+    suspect, reference = (_changed(trigger, side) for side in test)
+    return {name: round(suspect[name] - reference[name], 6) for name in suspect}
+
+
+def _elsewhere(trigger: Trigger, test: Pair[Side]) -> dict[str, float]:
+    """A text at the other positions of its source's prompts."""
+    moved = [replace(trigger, position=place) for place in POSITIONS if place != trigger.position]
+    lifts = ([_hits_by_source(one, side)[trigger.source] for side in test] for one in moved)
+    return {one.position: round(suspect - still, 6) for one, (suspect, still) in zip(moved, lifts, strict=True)}
+
+
+def _changed(trigger: Trigger, side: Side) -> dict[str, float]:
+    """TS on pictures of other classes that were shifted, cropped or compressed after the trigger was put on."""
+    part, target = image_part(trigger), side.index(trigger.target)
+    if part is None:
+        return {}
+    stamped = side.stamped(part)[metrics.other_than(side.split.labels, target)]
+    prompts = side.prompts_with(trigger) if writes(trigger) else side.prompts
+    return {
+        name: float(metrics.wins(metrics.cosines(side.encoder.encode_images(change(stamped)), prompts), target).mean())
+        for name, change in CHANGES.items()
+    }
+
+
+def _shifted(pixels: Pixels) -> Pixels:
+    """Right and down by `SHIFT` of the side, edges repeated."""
+    by = max(1, round(SHIFT * pixels.shape[1]))
+    padded = np.pad(pixels, ((0, 0), (by, 0), (by, 0), (0, 0)), mode="edge")
+    return padded[:, : pixels.shape[1], : pixels.shape[2]]
+
+
+def _cropped(pixels: Pixels) -> Pixels:
+    from PIL import Image
+
+    side = pixels.shape[1]
+    edge = (1 - CROP) / 2 * side
+    box = (edge, edge, side - edge, side - edge)
+    resized = (Image.fromarray(one).resize((side, side), Image.Resampling.BICUBIC, box) for one in pixels)
+    return np.stack([np.asarray(one) for one in resized])
+
+
+def _compressed(pixels: Pixels) -> Pixels:
+    from PIL import Image
+
+    def through(one: Pixels) -> Pixels:
+        buffer = BytesIO()
+        Image.fromarray(one).save(buffer, "JPEG", quality=JPEG_QUALITY)
+        with Image.open(buffer, formats=["JPEG"]) as image:
+            return np.asarray(image.convert("RGB"))
+
+    return np.stack([through(one) for one in pixels])
+
+
+CHANGES: dict[str, Callable[[Pixels], Pixels]] = {
+    "shift": _shifted,
+    "crop": _cropped,
+    "jpeg": _compressed,
+}
