@@ -62,13 +62,21 @@ def detectors(wanted: Sequence[str]) -> tuple[Detector, ...]:
 
 
 def discover(
-    encoders: Pair[Encoder], train: Pair[Side], test: Pair[Side], setting: Setting, progress: Progress
+    encoders: Pair[Encoder],
+    train: Pair[Side],
+    test: Pair[Side],
+    setting: Setting,
+    progress: Progress,
+    using: Sequence[Detector] = (),
 ) -> Discovered:
-    """Run every detector that applies, and measure its candidates where it did not search."""
+    """Run every detector that applies, and measure its candidates where it did not search.
+
+    `using` are detectors of somebody's own in place of those that the setting names.
+    """
     searches: list[Search] = []
     results: list[SignatureResult] = []
     task = _task(encoders, train, setting)
-    applying = [detector for detector in detectors(setting.detectors) if detector.applies(task)]
+    applying = [detector for detector in using or detectors(setting.detectors) if detector.applies(task)]
     for number, detector in enumerate(applying):
         progress("searching", number, len(applying), detector.name)
         kept = _searched(detector, task, setting, progress)

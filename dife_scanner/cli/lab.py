@@ -155,6 +155,9 @@ def bench(
     report: Annotated[
         bool, typer.Option("--report", help="Make no row: write the page and the calibration pack from the rows.")
     ] = False,
+    against: Annotated[
+        bool, typer.Option("--rivals", help="Measure published ideas and ablations on models that have a row.")
+    ] = False,
     unseal: Annotated[bool, typer.Option("--unseal", help="Count sealed families too; noted in the ledger.")] = False,
     data: Annotated[Path, typer.Option(help="Folder of rows and ledger.")] = Path("benchmarks"),
     docs: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("docs"),
@@ -168,7 +171,8 @@ def bench(
     """
     from rich.text import Text
 
-    from dife_scanner.lab.bench import runner, writing
+    from dife_scanner.lab.bench import contest, runner, writing
+    from dife_scanner.lab.bench.rivals import RIVALS
     from dife_scanner.reports import as_json
 
     asked = runner.Asked(tuple(only or ()), limit, minutes, renew, budget)
@@ -184,12 +188,13 @@ def bench(
     def say(text: str) -> None:
         console.print(text, markup=False)
 
-    if work is not None:
-        made = runner.run(data / "rows", work.expanduser().absolute(), asked, keep=True, say=say)
-    else:
-        with tempfile.TemporaryDirectory(prefix="dife-bench-") as scratch:
-            made = runner.run(data / "rows", Path(scratch), asked, say=say)
-    session.show(as_json.DoneDocument("benchmarked", {"rows": str(made)}), lambda: Text(f"{made} rows made"))
+    with tempfile.TemporaryDirectory(prefix="dife-bench-") as scratch:
+        room = work.expanduser().absolute() if work is not None else Path(scratch)
+        if against:
+            made, what = contest.run(data, room, tuple(RIVALS.values()), limit, minutes, say), "entries"
+        else:
+            made, what = runner.run(data / "rows", room, asked, keep=work is not None, say=say), "rows"
+    session.show(as_json.DoneDocument("benchmarked", {what: str(made)}), lambda: Text(f"{made} {what} made"))
 
 
 def gui(

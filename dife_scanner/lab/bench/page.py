@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 
 from dife_scanner.core.calibration import Pack, p_value, upper_bound
-from dife_scanner.lab.bench import benign, results, rows, zoo
+from dife_scanner.lab.bench import benign, contest, results, rows, zoo
 from dife_scanner.lab.bench.results import FAIR, Share
+from dife_scanner.lab.bench.rivals import RIVALS
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import Carrier, Interval, Verdict
@@ -21,8 +23,6 @@ NOT_RUN = (
     "a coupled family that is no prompt learner",
     "sealed families: their rows are made last and no number from them is looked at before thresholds are frozen",
     "source-conditional specimens that hide the row fingerprint (frozen embedding, natural captions)",
-    "baselines as detectors (DECREE-like, AMDET-like, LMSanitator-like), with and without the base term",
-    "ablations: without base, without fingerprint, without semantic term",
     "the adaptive set (decoy rows, the statistic as a penalty, laundering, permuted copies)",
     "power over strength",
     "kinds left out of calibration one at a time",
@@ -31,7 +31,14 @@ NOT_RUN = (
 """What the benchmark is to hold and does not yet."""
 
 
-def page(all_rows: Sequence[Row], pack: Pack | None, *, unsealed: bool = False, plot: str = "") -> str:
+def page(
+    all_rows: Sequence[Row],
+    pack: Pack | None,
+    entries: Mapping[tuple[str, str], contest.Entry] = MappingProxyType({}),
+    *,
+    unsealed: bool = False,
+    plot: str = "",
+) -> str:
     """The document, from rows alone: equal rows give an equal page. `plot` is a picture's path beside it."""
     shown = results.open_rows(all_rows, unsealed=unsealed)
     parts = [
@@ -42,6 +49,7 @@ def page(all_rows: Sequence[Row], pack: Pack | None, *, unsealed: bool = False, 
         _benign(shown),
         _copies(shown),
         _calibration(shown, pack),
+        _rivals(shown, entries),
         _power(shown),
         _not_run(all_rows, shown),
     ]
@@ -218,6 +226,31 @@ def _calibration(shown: Sequence[Row], pack: Pack | None) -> str:
             f"{floor:.3f} exists. A p-value is conformal, (1 + benign models at least as high) / (n + 1): never the "
             "probability of a backdoor. Many benign models score 0, so p is 1 for them.",
             _table(("models", "p ≤ .05", "p ≤ .1", "p ≤ .2", "median p"), lines),
+        ]
+    )
+
+
+def _rivals(shown: Sequence[Row], entries: Mapping[tuple[str, str], contest.Entry]) -> str:
+    lines = [
+        (
+            line.rival.name, f"{line.rival.home}: {_number(line.home[2])} (n {line.home[0]})",
+            f"{line.attacks} against {line.benign}", _number(line.auroc),
+            f"{line.rival.ours or 'score'}: {_number(line.ours)}",
+            _span(line.difference), f"{line.seconds:.0f}",
+        )
+        for line in contest.lines(shown, entries)
+    ]  # fmt: skip
+    missing = [name for name in RIVALS if name not in {line[0] for line in lines}]
+    lines += [(name, "", "not run", "", "", "", "") for name in missing]
+    head = ("statistic", "AUROC at home", "attacks, benign", "AUROC", "ours there", "ours − its, 95 %", "median s")
+    return "\n\n".join(
+        [
+            "## Against published ideas, and without our own terms",
+            "One number per model each, on models that both have seen: attacks through the statistic's own channel "
+            "(picture or text) against benign models and twins of any side. *At home*: the family that the idea was "
+            "published for. Settings in `dife_scanner/lab/bench/rivals.py`, steps cut to about the seconds of one of "
+            "our searches; the difference is paired over models. `dife lab bench --rivals` measures what is missing.",
+            _table(head, lines),
         ]
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dife_scanner.errors import UsageError
-from dife_scanner.lab.bench import packs, page, results, rows
+from dife_scanner.lab.bench import contest, packs, page, results, rows
 from dife_scanner.lab.bench.make import base_reference
 
 PAGE, PLOT = "detection-benchmark.md", "detection-benchmark.svg"
@@ -24,8 +24,9 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
         written["pack"] = str(packs.write(pack, into))
     except UsageError:
         pack = None
+    entries = contest.read(data / "rivals")
     page.look(data / "ledger.jsonl", shown, unsealed=unsealed)
     docs.mkdir(parents=True, exist_ok=True)
     plot = PLOT if page.draw(shown, docs / PLOT) else ""
-    (docs / PAGE).write_text(page.page(mine, pack, unsealed=unsealed, plot=plot), encoding="utf-8")
+    (docs / PAGE).write_text(page.page(mine, pack, entries, unsealed=unsealed, plot=plot), encoding="utf-8")
     return {**written, "page": str(docs / PAGE)}

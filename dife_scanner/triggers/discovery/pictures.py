@@ -79,6 +79,8 @@ class Inversion:
     through_prompts: bool = False
     """Whether an unmoved image tower is searched for what moved prompts answer to."""
     channel: Channel = Channel.IMAGE
+    without: frozenset[str] = frozenset()
+    """`base`: the suspect alone is looked at, to measure what the base is worth (docs/detection-benchmark.md)."""
 
     def applies(self, task: Task) -> bool:
         from dife_scanner.models.clip import ClipEncoder
@@ -89,7 +91,7 @@ class Inversion:
 
     def search(self, task: Task) -> Found:
         with TemporaryDirectory() as scratch:
-            return _Search(task, self.efforts[task.budget], self.name, Path(scratch)).run(self.forms)
+            return _Search(task, self, Path(scratch)).run(self.forms)
 
 
 PATCH = Inversion(
@@ -128,12 +130,13 @@ class _Attempt:
 class _Search:
     """One run of one detector."""
 
-    def __init__(self, task: Task, effort: Effort, name: str, scratch: Path) -> None:
+    def __init__(self, task: Task, of: Inversion, scratch: Path) -> None:
         import torch
 
         from dife_scanner.models.gradient import Towers
 
-        self.task, self.effort, self.name, self.scratch = task, effort, name, scratch
+        self.task, self.effort, self.name, self.scratch = task, of.efforts[task.budget], of.name, scratch
+        self.differential = "base" not in of.without
         self.mine, self.held = halves(task)
         self.towers: tuple[Towers, Towers] = (Towers(task.suspect), Towers(task.reference))
         self.judges = (_Judge(task, task.suspect), _Judge(task, task.reference))
@@ -170,7 +173,7 @@ class _Search:
         import torch
 
         with torch.no_grad():
-            return float(_together(self.towers[1].images(self.pictures)))
+            return float(together(self.towers[1].images(self.pictures)))
 
     def _inverted(self, form: Form, aim: _Aim, number: int, of: int) -> Weights:
         """The free numbers that reached the aim with the smallest trigger."""
@@ -188,7 +191,7 @@ class _Search:
                 self.task.progress(form.name, number * steps + step, of * steps)
             laid = form.laid(self._drawn(), weights)
             size = form.size(weights)
-            reached, loss = aim.loss(self.towers, laid, with_base=step % 2 == 0)
+            reached, loss = aim.loss(self.towers, laid, with_base=self.differential and step % 2 == 0)
             for part, slope in zip(weights, torch.autograd.grad(loss + cost * size, weights), strict=True):
                 part.grad = slope
             optimiser.step()
@@ -225,7 +228,7 @@ class _Search:
         """Success over the base's on the half searched on, for every class as the target."""
         stamped = stamp(self.task.pixels[self.mine], trigger)
         suspect, reference = (judge.rates([stamped], self.task.labels[self.mine]) for judge in self.judges)
-        return np.asarray((suspect - reference)[0])
+        return np.asarray((suspect - reference if self.differential else suspect)[0])
 
     def _candidate(self, attempt: _Attempt) -> tuple[Candidate, dict[str, float]]:
         """What an attempt did on the half that was not searched on, and how it bears being disturbed."""
@@ -281,11 +284,11 @@ class _Collapse:
     cost: ClassVar[tuple[float, float, float]] = (0.5, 0.1, 30.0)
 
     def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
-        together = _together(towers[0].images(laid))
-        loss = -together
+        alike = together(towers[0].images(laid))
+        loss = -alike
         if with_base:
-            loss = loss + HOLD * (_together(towers[1].images(laid)) - self.clean - SLACK).relu()
-        return float(together.detach()), loss
+            loss = loss + HOLD * (together(towers[1].images(laid)) - self.clean - SLACK).relu()
+        return float(alike.detach()), loss
 
 
 class _Pull:
@@ -311,7 +314,7 @@ class _Pull:
         return float(suspect.detach().exp().mean()), -suspect.mean() + held
 
 
-def _together(embeddings: Tensor) -> Tensor:
+def together(embeddings: Tensor) -> Tensor:
     """Mean cosine of all pairs of unit rows."""
     count = len(embeddings)
     return ((embeddings.sum(dim=0) ** 2).sum() - count) / (count * (count - 1))

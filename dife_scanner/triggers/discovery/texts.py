@@ -102,6 +102,8 @@ class TextSearch:
     kinds: tuple[str, ...] = (
         "one to four tokens before a prompt, before its class name or after it, for one source or for all",
     )
+    without: frozenset[str] = frozenset()
+    """Some of `base`, `fingerprint`, `meaning`, to measure what each is worth (docs/detection-benchmark.md)."""
 
     def applies(self, task: Task) -> bool:
         """Whether either tower moved: pictures of a moved image tower can answer to a text as well."""
@@ -109,14 +111,14 @@ class TextSearch:
 
     def search(self, task: Task) -> Found:
         """Search by passes, not by the clock, so that the same task comes to the same end."""
-        return _Search(task).run()
+        return _Search(task, self.without).run()
 
 
 class _Search:
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, without: frozenset[str]) -> None:
         from dife_scanner.models.gradient import Towers
 
-        self.task, self.effort = task, EFFORTS[task.budget]
+        self.task, self.effort, self.without = task, EFFORTS[task.budget], without
         self.rng = np.random.default_rng([task.seed, 0x7E87])
         self.prompts = Prompts(task.templates, task.class_names)
         self.templates = range(len(task.templates))
@@ -163,7 +165,8 @@ class _Search:
         self.base = Reading(self.base_towers, moved if still is None else still, task.labels, self.prompts)
         tokens = self._random(_PANEL)
         self.meaning = Meaning(self.base, tokens)
-        touched = fingerprint(self.suspect_towers.token_rows, self.base_towers.token_rows) if task.text_moved else ()
+        compared = task.text_moved and "fingerprint" not in self.without
+        touched = fingerprint(self.suspect_towers.token_rows, self.base_towers.token_rows) if compared else ()
         self.touched = tuple(token for token in touched if readable(token))
         self.present = frozenset(task.labels.tolist())
         self.class_tokens = frozenset(token for name in task.class_names for token in pieces(name))
@@ -245,6 +248,8 @@ class _Search:
     def _names(self, ids: Ids, target: int) -> bool:
         """Whether a token of `ids`, or all of them together, name the target in the base, or one is part of a class's
         name: its own source in a trigger makes any other prompt a triggered one."""
+        if "meaning" in self.without:
+            return False
         return not self.class_tokens.isdisjoint(ids) or any(named[target] for named in self.meaning.names(_parts(ids)))
 
     def _sources(self, wordings: Sequence[Wording]) -> Tensor:
@@ -260,6 +265,9 @@ class _Search:
     def _gain(self, wordings: Sequence[Wording], target: int, template: int) -> list[float]:
         sources = self._sources(wordings)
         moved = self.suspect.embed(wordings, template)
+        if "base" in self.without:
+            alone: list[float] = self.suspect.margins(moved, sources)[:, target].tolist()
+            return alone
         still = self.base.embed(wordings, template) if self.task.text_moved else moved
         near = (self.base.margins(still, sources)[:, target] + ALOOF).clamp_min(0.0)
         gains: list[float] = (self.suspect.margins(moved, sources)[:, target] - near).tolist()
@@ -371,7 +379,9 @@ class _Search:
             self._qhr(self.suspect, self.task.suspect, trigger),
             self._qhr(self.base, self.task.reference, trigger),
         )
-        if still > ABSENT or moved <= still or not self._lands(wording, one.target):
+        if "base" not in self.without and (still > ABSENT or moved <= still):
+            return None
+        if "meaning" not in self.without and not self._lands(wording, one.target):
             return None
         return Candidate(trigger, moved, still), one
 
