@@ -12,7 +12,7 @@ from dife_scanner.errors import DifeError, NotFound, UsageError
 from dife_scanner.queue.home import bases_folder, open_home
 from dife_scanner.records import Job, JobState, Manifest, ModelRef, Reference
 from dife_scanner.settings import Settings, config_path, secret
-from dife_scanner.store import jobs, polls, references
+from dife_scanner.store import findings, jobs, polls, references
 from dife_scanner.store.db import Store, now
 
 if TYPE_CHECKING:
@@ -260,14 +260,16 @@ def _look(settings: Settings, target: str) -> Manifest:
     return intake.look(hub_for(settings, settings.endpoint), ModelRef(repo_id, revision), limits)[1]
 
 
-def plan_targets(settings: Settings, targets: Sequence[str]) -> PlanDocument:
-    """What `dife scan` would fetch for these targets."""
-    from dife_scanner.hub.poll import BYTES_PER_SECOND
+def plan_targets(settings: Settings, targets: Sequence[str], budget: str) -> PlanDocument:
+    """What `dife scan` would fetch for these targets, and how long it would take."""
+    from dife_scanner.hub.poll import BYTES_PER_SECOND, audit_words
     from dife_scanner.reports.as_json import PlanDocument, PlannedModel
 
     found = [_look(settings, target) for target in targets]
     fetched = [one for one in found if one.state is JobState.QUEUED]
     total = sum(one.bytes_to_fetch for one in fetched if not one.ref.local)
+    with open_home(settings) as store:
+        audit_seconds = findings.usual_seconds(store, budget) or 0.0
     states: dict[str, int] = {}
     for one in found:
         states[one.state.value] = states.get(one.state.value, 0) + 1
@@ -277,9 +279,9 @@ def plan_targets(settings: Settings, targets: Sequence[str]) -> PlanDocument:
         states=states,
         bytes=total,
         requests=sum(2 + len(one.files) for one in fetched if not one.ref.local),
-        hours=total / BYTES_PER_SECOND / 3600,
+        hours=(total / BYTES_PER_SECOND + audit_seconds * len(fetched)) / 3600,
         exact=True,
-        assumptions=(f"downloads at {BYTES_PER_SECOND / 1e6:g} MB/s", "audit time not included"),
+        assumptions=(f"downloads at {BYTES_PER_SECOND / 1e6:g} MB/s", audit_words(audit_seconds)),
         targets=tuple(
             PlannedModel(
                 one.ref, one.layout.value, one.state, one.reason, one.bytes_to_fetch, tuple(f.path for f in one.files)
@@ -299,6 +301,7 @@ def plan_pass(settings: Settings) -> PlanDocument:
     hub = hub_for(settings, settings.endpoint)
     with open_home(settings) as store:
         known, marks = jobs.known(store, settings.endpoint), polls.watermarks(store, settings.endpoint)
+        audit_seconds = findings.usual_seconds(store, settings.budget) or 0.0
     deadline = Deadline(settings.limits.pass_seconds)
     result = poll(
         hub,
@@ -308,7 +311,7 @@ def plan_pass(settings: Settings) -> PlanDocument:
         deadline=deadline,
         sources=settings.filters or SOURCES,
     )
-    found = plan(hub, result, deadline=deadline)
+    found = plan(hub, result, audit_seconds=audit_seconds, deadline=deadline)
     return PlanDocument(
         models=found.models,
         auditable=found.auditable,

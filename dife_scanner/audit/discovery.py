@@ -16,12 +16,15 @@ from dife_scanner.audit import hypotheses
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.progress import Progress
 from dife_scanner.audit.sides import Pair, Side
-from dife_scanner.errors import TriggerFileError, UsageError
+from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Origin, Search, SignatureResult
 from dife_scanner.store import codec
 from dife_scanner.triggers import files
-from dife_scanner.triggers.discovery import DETECTORS, Candidate, Detector, Task, names
+from dife_scanner.triggers.discovery import DETECTORS, Candidate, Detector, Load, Task, cost, names
+
+MARGIN = 1.5
+"""By how much an estimate has to exceed the limit before a search is not begun: it is no more than an estimate."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class Setting:
     """Of the audit: what was searched under it is found again under it."""
     folder: Path
     """Where searches and trigger files are kept."""
+    seconds: float | None = None
+    """What the audit may take; searches that would clearly take longer are not begun."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +82,36 @@ def discover(
     results: list[SignatureResult] = []
     task = _task(encoders, train, setting)
     applying = [detector for detector in using or detectors(setting.detectors) if detector.applies(task)]
+    told = _estimate(applying, task, setting)
     for number, detector in enumerate(applying):
-        progress("searching", number, len(applying), detector.name)
+        progress("searching", number, len(applying), f"{detector.name}{told}")
         kept = _searched(detector, task, setting, progress)
         confirmed = tuple(_confirmed(candidate, test, setting.seed) for candidate in kept.candidates)
         searches.append(_record(detector, kept, confirmed))
         results.extend(confirmed)
     progress("searching", len(applying), len(applying))
     return Discovered(tuple(searches), tuple(results))
+
+
+def _estimate(applying: Sequence[Detector], task: Task, setting: Setting) -> str:
+    """About how long what is left will take, in words. `LimitExceeded` where that is clearly beyond the limit."""
+    left = [detector.load(task) for detector in applying if _read(_kept_at(detector, setting)) is None]
+    if not left:
+        return ""
+    took = cost.seconds(sum(left, start=Load(0, 0)), task)
+    if setting.seconds is not None and took > MARGIN * setting.seconds:
+        raise LimitExceeded(
+            f"the searches at budget {setting.budget} would take about {_long(took)} on {task.suspect.device}, and an "
+            f"audit may take {_long(setting.seconds)}",
+            "use a faster device, raise limits.audit_seconds, or audit without searches (--no-discovery)",
+        )
+    return f", about {_long(took)} in all"
+
+
+def _long(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def score(searches: Sequence[Search]) -> float | None:
@@ -109,7 +136,7 @@ def _task(encoders: Pair[Encoder], train: Pair[Side], setting: Setting) -> Task:
 
 
 def _searched(detector: Detector, task: Task, setting: Setting, progress: Progress) -> _Kept:
-    kept_at = setting.folder / "searches" / f"{setting.identity[:32]}-{detector.name.replace(' ', '-')}.json"
+    kept_at = _kept_at(detector, setting)
     if (kept := _read(kept_at)) is not None:
         return kept
 
@@ -122,6 +149,10 @@ def _searched(detector: Detector, task: Task, setting: Setting, progress: Progre
     kept = _Kept(found.candidates, found.passes, seconds, dict(found.signals))
     _write(kept_at, kept)
     return kept
+
+
+def _kept_at(detector: Detector, setting: Setting) -> Path:
+    return setting.folder / "searches" / f"{setting.identity[:32]}-{detector.name.replace(' ', '-')}.json"
 
 
 def _read(path: Path) -> _Kept | None:

@@ -72,6 +72,8 @@ class Request:
     device: str = "cpu"
     cache: Path | None = None
     """Folder of embeddings kept per tower."""
+    seconds: float | None = None
+    """What the audit may take, where it is bounded."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,7 @@ def _searched(
         return discovery.Discovered((), ())
     name = identity(request.weights_sha256, request.config_digest, request.reference, plan)
     folder = request.cache.parent / "discovery" if request.cache else scratch
-    setting = discovery.Setting(plan.detectors, plan.budget, plan.seed, name, folder)
+    setting = discovery.Setting(plan.detectors, plan.budget, plan.seed, name, folder, request.seconds)
     with named(ZERO_SHOT, _labelled(probes.TRAIN, probes.TEST)):
         return discovery.discover(encoders, sides.train, sides.test, setting, progress)
 

@@ -106,13 +106,13 @@ def scan(
         raise UsageError(f"--fail-on does not know {', '.join(sorted(unknown))}", "it takes `inherited`")
     where = Output.asked(session, format, output, figures)
     settings = session.settings(endpoint=endpoint)
+    asked_budget = budget.value if budget else settings.budget
     if plan:
-        return _show_plan(session, app.plan_targets(settings, targets))
+        return _show_plan(session, app.plan_targets(settings, targets, asked_budget))
     data = app.data(settings, extend or [], pictures, captions)
     pairs = known.asked(targets, triggers or [], own=own_triggers, alone=as_seeds)
     if as_seeds:
         known.check_seeds(pairs)
-    asked_budget = budget.value if budget else settings.budget
     make = partial(app.scan_work, settings, reference=reference, budget=asked_budget, seed=seed, data=data)
     if pairs:
         asked = [(one.target, make((one.trigger,))) for one in pairs]

@@ -258,6 +258,11 @@ def _api_quota(hub: Hub) -> tuple[int, float]:
     return API_REQUESTS[hub.has_token], WINDOW_SECONDS
 
 
+def audit_words(seconds: float) -> str:
+    """What a plan assumes of an audit's time, 0 where no audit has run here yet."""
+    return f"{seconds:.3g} s per audit, as here so far" if seconds else "audit time not included: none has run here yet"
+
+
 def _assumptions(
     hub: Hub, quota: int, window: float, bytes_per_second: float, audit_seconds: float, asked: int, wanted: int
 ) -> tuple[str, ...]:
@@ -266,7 +271,7 @@ def _assumptions(
         f"{quota} API requests per {window:g} s ({stated}), {RESOLVER_REQUESTS[hub.has_token]} file requests per "
         f"{WINDOW_SECONDS:g} s (as documented)",
         f"downloads at {bytes_per_second / 1e6:g} MB/s, one after another",
-        f"{audit_seconds:g} s per audit" if audit_seconds else "audit time not included",
+        audit_words(audit_seconds),
     ]
     if asked < wanted:
         lines.append(f"sizes of {asked} models asked for, their mean taken for the other {wanted - asked}")

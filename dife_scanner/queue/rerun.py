@@ -43,6 +43,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
             known=(reference,) if reference else (),
             plan=plan,
             device=settings.device,
+            seconds=settings.limits.audit_seconds,
         )
         outcome = folder / "outcome"
         outcome.mkdir(mode=0o700)

@@ -236,6 +236,7 @@ class _Run:
             plan=self._work.plan,
             device=self._work.settings.device,
             cache=self._work.home / "cache" / "embeddings",
+            seconds=self._limits.audit_seconds,
         )
 
     def _audit_once(self, request: Request) -> Job:

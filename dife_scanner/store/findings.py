@@ -203,6 +203,16 @@ def audit_by_identity(store: Store, identity: str) -> Audit | None:
     return audit(store, rows[0]["id"]) if rows else None
 
 
+def usual_seconds(store: Store, budget: str) -> float | None:
+    """What an audit at this budget took here, the mean of the newest fifty that compared something; `None` without."""
+    rows = store.read(
+        "SELECT avg(seconds) AS mean FROM (SELECT seconds FROM audits WHERE budget = ?"
+        " AND verdict NOT IN ('identical', 'inconclusive') ORDER BY stored_at DESC LIMIT 50)",
+        (budget,),
+    )
+    return None if rows[0]["mean"] is None else float(rows[0]["mean"])
+
+
 def audits(store: Store, *, filter: str = "", limit: int | None = None) -> list[AuditRow]:
     """Newest first. `filter` is the grammar of `query`; raises `QueryError`."""
     where, parameters = query.to_sql(query.parse(filter), AUDIT_COLUMNS)

@@ -1,12 +1,15 @@
 """Searches inside an audit: confirmed where nothing was searched, kept when interrupted, no verdict by themselves."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from dife_scanner.audit import discovery, pipeline
-from dife_scanner.errors import UsageError
+from dife_scanner.audit.progress import Progress
+from dife_scanner.errors import LimitExceeded, UsageError
 from dife_scanner.records import Channel, Origin, Trigger, TriggerKind, Verdict
-from dife_scanner.triggers.discovery import Candidate, Found
+from dife_scanner.triggers.discovery import Candidate, Found, Load
 
 XBTD = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
 CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
@@ -24,6 +27,9 @@ class Finds:
 
     def applies(self, task):
         return self._applies
+
+    def load(self, task):
+        return Load(0, 0)
 
     def search(self, task):
         self.tasks.append(task)
@@ -119,6 +125,23 @@ def test_a_damaged_search_on_disk_is_made_again(colour_encoder, request_for, sea
     kept.write_bytes(kept.read_bytes()[:40])
     assert pipeline.audit(suspect, colour_encoder(), request).audit.verdict is Verdict.FLAGGED
     assert len(detector.tasks) == 2
+
+
+def test_searches_far_beyond_the_limit_are_not_begun(colour_encoder, request_for, searching, tmp_path, monkeypatch):
+    """How long they take is read from the checkpoint (tests/triggers); here it is an hour, or half of it."""
+    detector = Finds(XBTD)
+    suspect = colour_encoder(text_tower="txt-bad", textual=True)
+    request = replace(request_for(**searching(detector), cache=tmp_path / "cache" / "embeddings"), seconds=1800.0)
+    monkeypatch.setattr("dife_scanner.triggers.discovery.cost.seconds", lambda load, task: 3600.0)
+    with pytest.raises(LimitExceeded, match=r"default would take about 60 min on cpu.* may take 30 min") as caught:
+        pipeline.audit(suspect, colour_encoder(), request)
+    assert "--no-discovery" in caught.value.advice and not detector.tasks
+    notes = []
+    told = Progress(lambda step: notes.append(step.note))
+    pipeline.audit(suspect, colour_encoder(), replace(request, seconds=3000.0), told)
+    assert len(detector.tasks) == 1 and any("about 60 min in all" in note for note in notes)
+    pipeline.audit(suspect, colour_encoder(), request)
+    assert len(detector.tasks) == 1, "what has finished costs nothing"
 
 
 def test_another_plan_is_another_audit(colour_encoder, request_for, searching):

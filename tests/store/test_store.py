@@ -417,6 +417,18 @@ def test_one_transaction_keeps_audit_finding_alerts_and_state(store: Store) -> N
     assert store.integrity() == []
 
 
+def test_what_an_audit_usually_takes_is_the_mean_of_those_that_compared_something(store: Store) -> None:
+    assert findings.usual_seconds(store, "quick") is None
+    taken = ((20.0, Verdict.FLAGGED), (40.0, Verdict.NOTHING_FOUND), (0.1, Verdict.IDENTICAL))
+    for number, (seconds, verdict) in enumerate(taken):
+        job_id = queue_one(store, f"org/clip-{number}")
+        claimed(store)
+        named = make_audit(f"aud{number}", f"id{number}", seconds=seconds, verdict=verdict, budget="quick")
+        jobs.finish(store, job_id, "w1", JobState.DONE, "done", audit=named)
+    assert findings.usual_seconds(store, "quick") == 30.0
+    assert findings.usual_seconds(store, "deep") is None
+
+
 def test_one_identity_has_one_completed_audit(store: Store) -> None:
     for number, name in enumerate(("org/clip", "copy/clip")):
         job_id = queue_one(store, name)

@@ -56,6 +56,8 @@ def short(detector, steps: int = 6):
 def test_it_searches_where_a_tower_moved_and_says_what_it_took(task):
     found = short(PATCH).search(task)
     assert found.passes >= 6 * 6 * 1.5
+    forward = found.passes + 2 * 6 * 6 * 1.5
+    assert 0.4 * forward < short(PATCH).load(task).images < 2.5 * forward
     assert {"size", "suspect", "reference", "shift", "crop", "jpeg"} <= set(found.signals)
     assert PATCH.applies(task)
     assert not PATCH.applies(replace(task, suspect=task.reference))

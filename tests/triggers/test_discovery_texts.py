@@ -131,6 +131,7 @@ def test_the_same_task_comes_to_the_same_end(task, found, monkeypatch):
     monkeypatch.setattr(texts, "fingerprint", lambda suspect, reference: ())
     assert TEXTS.search(task) == found
     assert 5_000 < found.passes < 20_000
+    assert 0.4 * found.passes < TEXTS.load(task).texts < 2.5 * found.passes
 
 
 def test_rows_that_moved_hold_the_trigger(task):

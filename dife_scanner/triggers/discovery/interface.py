@@ -83,6 +83,17 @@ class Found:
     """Further numbers of the search, by name."""
 
 
+@dataclass(frozen=True)
+class Load:
+    """About what a search takes, in forward passes of one input; a backward pass counts as two."""
+
+    images: int
+    texts: int
+
+    def __add__(self, other: Load) -> Load:
+        return Load(self.images + other.images, self.texts + other.texts)
+
+
 class Detector(Protocol):
     """One way of searching. Stateless; equal tasks give equal results."""
 
@@ -98,6 +109,9 @@ class Detector(Protocol):
 
     def applies(self, task: Task) -> bool:
         """Whether this task gives it anything to search: an unmoved checkpoint does not."""
+
+    def load(self, task: Task) -> Load:
+        """What `search` would take; it seldom takes more, and less where it ends early."""
 
     def search(self, task: Task) -> Found:
         """Search within the budget. Raises `Cancelled` from `task.progress`, nothing else of its own."""

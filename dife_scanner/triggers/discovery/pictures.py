@@ -15,7 +15,7 @@ from dife_scanner.core import metrics
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Trigger
 from dife_scanner.triggers.discovery.forms import Added, Blended, Coloured, Form, Patch, Warped, moved
-from dife_scanner.triggers.discovery.interface import Candidate, Found, Task
+from dife_scanner.triggers.discovery.interface import Candidate, Found, Load, Task
 from dife_scanner.triggers.stamp import stamp
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ SHIFTS = ((1, 1), (-2, 1), (3, -2), (-1, -3))
 JPEG_QUALITY = 75
 CROP = 1 / 16
 MOST_CANDIDATES = 2
+_JUDGED = 10
+"""Versions of every picture that an attempt is judged by, suspect and base together."""
 FEWEST_PICTURES = 2
 """In each half: embeddings of fewer cannot come together."""
 
@@ -88,6 +90,12 @@ class Inversion:
         inverts = isinstance(task.suspect, ClipEncoder) and isinstance(task.reference, ClipEncoder)
         moved = task.image_moved or (self.through_prompts and task.text_moved)
         return inverts and moved and task.budget in self.efforts and min(map(len, halves(task))) >= FEWEST_PICTURES
+
+    def load(self, task: Task) -> Load:
+        """The suspect at each step and the base at every second, forward and back; and what judges each attempt."""
+        effort = self.efforts[task.budget]
+        attempts = len(self.forms) * (effort.restarts if task.image_moved else effort.classes)
+        return Load(round(attempts * (4.5 * effort.steps * effort.pictures + _JUDGED * len(task.pixels))), 0)
 
     def search(self, task: Task) -> Found:
         with TemporaryDirectory() as scratch:

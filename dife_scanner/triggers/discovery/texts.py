@@ -19,7 +19,7 @@ import numpy as np
 from dife_scanner.core import metrics
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers.discovery import concepts
-from dife_scanner.triggers.discovery.interface import Candidate, Found, Task
+from dife_scanner.triggers.discovery.interface import Candidate, Found, Load, Task
 from dife_scanner.triggers.discovery.rows import fingerprint
 from dife_scanner.triggers.discovery.wording import POSITIONS, Ids, Meaning, Prompts, Reading, Wording, readable
 from dife_scanner.triggers.stamp import write
@@ -108,6 +108,13 @@ class TextSearch:
     def applies(self, task: Task) -> bool:
         """Whether either tower moved: pictures of a moved image tower can answer to a text as well."""
         return task.text_moved or task.image_moved
+
+    def load(self, task: Task) -> Load:
+        """The scan, the close searches and the nouns; most of what is tried in the suspect is tried in the base."""
+        effort = EFFORTS[task.budget]
+        close = effort.foci * (effort.singles + effort.rounds * (_BEAM // 2) * 5 * effort.wide)
+        nouns = 2 * concepts.PANEL[task.budget] * min(concepts.NOUNS[task.budget], len(concepts.nouns()))
+        return Load(0, round(1.3 * effort.scan + 1.3 * close + (nouns if task.text_moved else 0)))
 
     def search(self, task: Task) -> Found:
         """Search by passes, not by the clock, so that the same task comes to the same end."""
