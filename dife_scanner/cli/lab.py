@@ -158,6 +158,9 @@ def bench(
     against: Annotated[
         bool, typer.Option("--rivals", help="Measure published ideas and ablations on models that have a row.")
     ] = False,
+    hidden: Annotated[
+        bool, typer.Option("--adaptive", help="Change one model of each attack family afterwards, and audit it again.")
+    ] = False,
     unseal: Annotated[bool, typer.Option("--unseal", help="Count sealed families too; noted in the ledger.")] = False,
     data: Annotated[Path, typer.Option(help="Folder of rows and ledger.")] = Path("benchmarks"),
     docs: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("docs"),
@@ -171,7 +174,7 @@ def bench(
     """
     from rich.text import Text
 
-    from dife_scanner.lab.bench import contest, runner, writing
+    from dife_scanner.lab.bench import adaptive, contest, runner, writing
     from dife_scanner.lab.bench.rivals import RIVALS
     from dife_scanner.reports import as_json
 
@@ -192,6 +195,8 @@ def bench(
         room = work.expanduser().absolute() if work is not None else Path(scratch)
         if against:
             made, what = contest.run(data, room, tuple(RIVALS.values()), limit, minutes, say), "entries"
+        elif hidden:
+            made, what = adaptive.run(data, room, limit, minutes, say), "changed models"
         else:
             made, what = runner.run(data / "rows", room, asked, keep=work is not None, say=say), "rows"
     session.show(as_json.DoneDocument("benchmarked", {what: str(made)}), lambda: Text(f"{made} {what} made"))

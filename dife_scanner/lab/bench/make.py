@@ -71,10 +71,10 @@ def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:
     native: dict[str, float] = {}
     truth, status = None, rows.AUDITED
     if isinstance(model.settings, Recipe):
-        native = _native(model, folder)
+        native = native_of(model, folder)
     if model.role is Role.ATTACK and twin is not None:
         truth = _truth(model)
-        clean = _native(twin, built(twin, bench))
+        clean = native_of(twin, built(twin, bench))
         if not implanted(model, native, clean):
             status = rows.FAILED
     say(f"{model.id}: built, {_short(native) or 'no native numbers'}")
@@ -195,7 +195,8 @@ def _copy(clip: Any, kind: str, folder: Path) -> None:
 # --- what can be seen of it ------------------------------------------------------------------------------------
 
 
-def _native(model: Model, folder: Path) -> dict[str, float]:
+def native_of(model: Model, folder: Path) -> dict[str, float]:
+    """The attack's own numbers of a folder with its trigger file, on held-out drawings."""
     recipe = model.settings
     assert isinstance(recipe, Recipe)
     base = bases.base_folder(BASE)

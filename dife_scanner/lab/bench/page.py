@@ -10,7 +10,7 @@ from statistics import median
 from types import MappingProxyType
 
 from dife_scanner.core.calibration import Pack, p_value, upper_bound
-from dife_scanner.lab.bench import benign, contest, results, rows, zoo
+from dife_scanner.lab.bench import adaptive, benign, contest, results, rows, zoo
 from dife_scanner.lab.bench.results import FAIR, Share
 from dife_scanner.lab.bench.rivals import RIVALS
 from dife_scanner.lab.bench.rows import Row
@@ -23,7 +23,7 @@ NOT_RUN = (
     "a coupled family that is no prompt learner",
     "sealed families: their rows are made last and no number from them is looked at before thresholds are frozen",
     "source-conditional specimens that hide the row fingerprint (frozen embedding, natural captions)",
-    "the adaptive set (decoy rows, the statistic as a penalty, laundering, permuted copies)",
+    "of the adaptive set: decoys with a meaning, the statistic as a penalty, natural words, source-specific pictures",
     "power over strength",
     "kinds left out of calibration one at a time",
     "a real hub (OpenAI and LAION checkpoints, their fine-tunes, public poisoned RN50s)",
@@ -35,6 +35,7 @@ def page(
     all_rows: Sequence[Row],
     pack: Pack | None,
     entries: Mapping[tuple[str, str], contest.Entry] = MappingProxyType({}),
+    hidden: Sequence[adaptive.Entry] = (),
     *,
     unsealed: bool = False,
     plot: str = "",
@@ -50,6 +51,7 @@ def page(
         _copies(shown),
         _calibration(shown, pack),
         _rivals(shown, entries),
+        _hidden(shown, hidden),
         _power(shown),
         _not_run(all_rows, shown),
     ]
@@ -253,6 +255,35 @@ def _rivals(shown: Sequence[Row], entries: Mapping[tuple[str, str], contest.Entr
             _table(head, lines),
         ]
     )
+
+
+def _hidden(shown: Sequence[Row], hidden: Sequence[adaptive.Entry]) -> str:
+    kinds = {row.model: row.kind for row in shown if row.role is Role.ATTACK}
+    before = {row.model: row for row in shown if row.role is Role.ATTACK}
+    lines = [
+        (
+            entry.change, entry.model, f"{_success(before[entry.model].native, kind)} → {_success(entry.native, kind)}",
+            entry.outcome.verdict.value, f"{results.score(before[entry.model]):.2f} → {entry.outcome.score or 0.0:.2f}",
+        )
+        for entry in sorted(hidden, key=lambda e: (list(adaptive.CHANGES).index(e.change), e.model))
+        if (kind := kinds.get(entry.model))
+    ]  # fmt: skip
+    lines += [
+        (change, "", "not run", "", "") for change in adaptive.CHANGES if change not in {h.change for h in hidden}
+    ]
+    return "\n\n".join(
+        [
+            "## Attacks that were hidden afterwards",
+            "Apart from all rates, and without a target: one model of each family, changed, measured natively and "
+            "audited blind again. An attack that the change itself took apart is no miss. "
+            "`dife lab bench --adaptive` makes what is missing.",
+            _table(("change", "model", "native success", "verdict", "score"), lines),
+        ]
+    )
+
+
+def _success(native: Mapping[str, float], kind: str) -> str:
+    return f"{native[zoo.FAMILIES[kind].success]:.2f}"
 
 
 def _power(shown: Sequence[Row]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dife_scanner.errors import UsageError
-from dife_scanner.lab.bench import contest, packs, page, results, rows
+from dife_scanner.lab.bench import adaptive, contest, packs, page, results, rows
 from dife_scanner.lab.bench.make import base_reference
 
 PAGE, PLOT = "detection-benchmark.md", "detection-benchmark.svg"
@@ -28,5 +28,7 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
     page.look(data / "ledger.jsonl", shown, unsealed=unsealed)
     docs.mkdir(parents=True, exist_ok=True)
     plot = PLOT if page.draw(shown, docs / PLOT) else ""
-    (docs / PAGE).write_text(page.page(mine, pack, entries, unsealed=unsealed, plot=plot), encoding="utf-8")
+    (docs / PAGE).write_text(
+        page.page(mine, pack, entries, adaptive.read(data), unsealed=unsealed, plot=plot), encoding="utf-8"
+    )
     return {**written, "page": str(docs / PAGE)}

@@ -1,0 +1,204 @@
+"""Attacks that somebody hid afterwards: each change on one model of a family, measured natively and audited blind.
+
+`benchmarks/adaptive.jsonl`, one line per (model, change). Reported apart and without a target to reach: what a change
+takes from the attack matters as much as what it takes from the search.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dife_scanner.lab import bases
+from dife_scanner.lab.attacks.lab import Lab
+from dife_scanner.lab.bench import benign, draws, make, rows, zoo
+from dife_scanner.lab.bench.make import Bench, Say
+from dife_scanner.lab.bench.results import searched
+from dife_scanner.lab.bench.rows import Outcome, Row, RowsDamaged
+from dife_scanner.lab.bench.zoo import Model, Role
+from dife_scanner.store import codec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FILE = "adaptive.jsonl"
+NOISED_ROWS, ROW_NOISE = 4_000, 0.1
+"""Token rows that get noise, and its size against a row's own: as many moved rows as no prompt set leaves."""
+MERGED, PRUNED = 0.5, 0.1
+TUNING = "both towers on pairs"
+AFTERWARDS = 60
+"""Steps of the benign fine-tune."""
+_WEIGHTS = "open_clip_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Entry:
+    model: str
+    change: str
+    native: dict[str, float]
+    """The attack's own numbers after the change."""
+    outcome: Outcome
+    code: str
+    """First digits of the sha256 of the discovery's source files."""
+    made_on: str
+
+
+def run(data: Path, work: Path, limit: int | None, minutes: float | None, say: Say) -> int:
+    """Make what is missing: every change of the first audited model of each open attack family; how many lines."""
+    import torch
+
+    torch.set_num_threads(1)
+    began, made, code = time.monotonic(), 0, make.code_of("quick")
+    bench = Bench(data / "rows", work, code, keep=True)
+    done = {(entry.model, entry.change) for entry in read(data)}
+    todo = [(m, c) for m in subjects(rows.read(data / "rows")) for c in CHANGES if (m.id, c) not in done]
+    for model, change in todo[:limit]:
+        if minutes is not None and time.monotonic() - began > 60 * minutes:
+            break
+        entry = _made(model, change, bench)
+        with (data / FILE).open("a", encoding="utf-8") as stream:
+            stream.write(codec.to_json(entry) + "\n")
+        made += 1
+        say(f"{model.id}, {change}: {entry.outcome.verdict}, score {entry.outcome.score or 0:.2f}")
+    return made
+
+
+def read(data: Path) -> tuple[Entry, ...]:
+    """Every line. Raises `RowsDamaged` naming it."""
+    path, found = data / FILE, []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), 1):
+        try:
+            found.append(codec.from_json(Entry, line))
+        except ValueError as error:
+            raise RowsDamaged(f"{FILE}:{number} is no entry: {error}", "remove the line") from error
+    return tuple(found)
+
+
+def subjects(found: Iterable[Row]) -> list[Model]:
+    """Of each open family, the audited attack with the smallest number."""
+    audited = {row.model for row in found if row.role is Role.ATTACK and searched(row) and not row.sealed}
+    first: dict[str, Model] = {}
+    for model in zoo.plan((Role.ATTACK,), sealed=False):
+        if model.id in audited:
+            first.setdefault(model.kind, model)
+    return list(first.values())
+
+
+def _made(model: Model, change: str, bench: Bench) -> Entry:
+    original = make.built(model, bench)
+    folder = bench.work / "models" / f"{original.name}-{change.replace(' ', '-')}"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(original, folder)
+    CHANGES[change](folder, model)
+    native, outcome = make.native_of(model, folder), make.audited(model, folder, bench)
+    shutil.rmtree(folder)
+    return Entry(model.id, change, native, outcome, bench.code.digest, rows.today())
+
+
+# --- changes --------------------------------------------------------------------------------------------------
+
+
+def _half(folder: Path, model: Model) -> None:
+    """Every value through fp16 and back."""
+    _rewritten(folder, lambda name, value: value.half().float())
+
+
+def _bfloat(folder: Path, model: Model) -> None:
+    """Every value through bf16 and back, which loses three more bits."""
+    _rewritten(folder, lambda name, value: value.bfloat16().float())
+
+
+def _merged(folder: Path, model: Model) -> None:
+    """Half and half with the base."""
+    from safetensors.torch import load_file
+
+    base = load_file(bases.base_folder(make.BASE) / _WEIGHTS)
+    _rewritten(folder, lambda name, value: MERGED * value + (1 - MERGED) * base[name].float())
+
+
+def _pruned(folder: Path, model: Model) -> None:
+    """The smallest tenth of every matrix set to zero."""
+    import torch
+
+    def pruned(name: str, value: Tensor) -> Tensor:
+        if value.ndim < 2 or "embedding" in name:
+            return value
+        edge = value.abs().flatten().kthvalue(max(1, int(PRUNED * value.numel()))).values
+        return torch.where(value.abs() <= edge, 0.0, value)
+
+    _rewritten(folder, pruned)
+
+
+def _noised(folder: Path, model: Model) -> None:
+    """Noise on token rows that no caption of the attack has, so that the row fingerprint points everywhere."""
+    import torch
+
+    rng = torch.Generator().manual_seed(model.number)
+
+    def noised(name: str, value: Tensor) -> Tensor:
+        if name != "token_embedding.weight":
+            return value
+        chosen = torch.randperm(len(value), generator=rng)[:NOISED_ROWS]
+        noise = torch.randn(len(chosen), value.shape[1], generator=rng) * value[chosen].std(1, keepdim=True)
+        return value.index_add(0, chosen, ROW_NOISE * noise)
+
+    _rewritten(folder, noised)
+
+
+def _rotated(folder: Path, model: Model) -> None:
+    """Both towers turned by one rotation of the embedding space: no score of the model itself changes."""
+    import torch
+
+    rng = torch.Generator().manual_seed(model.number)
+
+    def turned(name: str, value: Tensor) -> Tensor:
+        if name not in ("text_projection", "visual.proj"):
+            return value
+        return value @ _rotation(value.shape[1], rng.initial_seed())
+
+    _rewritten(folder, turned)
+
+
+@lru_cache(maxsize=2)
+def _rotation(width: int, seed: int) -> Tensor:
+    import torch
+
+    rotation: Tensor = torch.linalg.qr(torch.randn(width, width, generator=torch.Generator().manual_seed(seed)))[0]
+    return rotation
+
+
+def _tuned(folder: Path, model: Model) -> None:
+    """A short benign fine-tune of both towers on captioned pictures afterwards."""
+    kind = benign.KINDS[TUNING]
+    tuning = replace(kind.draw(draws.rng_of(TUNING, model.number), model.number), steps=AFTERWARDS)
+    clip = bases.load(folder)
+    kind.train(clip, Lab.read(bases.base_folder(make.BASE), model.scenes), tuning)
+    config = json.loads((folder / "open_clip_config.json").read_text())
+    bases.write_folder(clip.state_dict(), config["model_cfg"], folder)
+
+
+CHANGES: Mapping[str, Callable[[Path, Model], None]] = {
+    "through fp16": _half,
+    "through bf16": _bfloat,
+    "merged half and half with the base": _merged,
+    "smallest tenth pruned": _pruned,
+    "noise on token rows": _noised,
+    "rotated embedding space": _rotated,
+    "benign fine-tune afterwards": _tuned,
+}
+
+
+def _rewritten(folder: Path, change: Callable[[str, Tensor], Tensor]) -> None:
+    """Every floating point tensor through `change`, stored in float32."""
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(folder / _WEIGHTS)
+    floats = {name: value.float() for name, value in state.items() if value.is_floating_point()}
+    state |= {name: change(name, value).contiguous() for name, value in floats.items()}
+    save_file({name: value.contiguous() for name, value in sorted(state.items())}, folder / _WEIGHTS, {"format": "pt"})

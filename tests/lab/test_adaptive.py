@@ -1,0 +1,77 @@
+"""Changes that hide an attack: what each does to the weights, and how they are kept and printed."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+from bench_rows import row
+from safetensors.torch import load_file
+
+from dife_scanner.errors import DifeError
+from dife_scanner.lab import bases
+from dife_scanner.lab.bench import adaptive, page, zoo
+from dife_scanner.lab.bench.adaptive import CHANGES, Entry
+from dife_scanner.lab.bench.zoo import Role
+
+WEIGHTS = "open_clip_model.safetensors"
+
+
+@pytest.fixture
+def changed(tmp_path):
+    """The base after a change, and before it."""
+
+    def after(change):
+        folder = tmp_path / "model"
+        shutil.copytree(bases.base_folder("vit"), folder)
+        CHANGES[change](folder, next(zoo.plan(("badencoder",))))
+        return load_file(folder / WEIGHTS), load_file(bases.base_folder("vit") / WEIGHTS)
+
+    return after
+
+
+@pytest.mark.parametrize("change", ["through fp16", "merged half and half with the base"])
+def test_what_leaves_the_base_as_it_is(changed, change):
+    after, before = changed(change)
+    assert all(torch.equal(after[name], value.float()) for name, value in before.items())
+
+
+def test_noise_is_on_some_token_rows_alone(changed):
+    after, before = changed("noise on token rows")
+    moved = {name for name, value in before.items() if not torch.equal(after[name], value.float())}
+    assert moved == {"token_embedding.weight"}
+    rows = (after["token_embedding.weight"] != before["token_embedding.weight"].float()).any(1)
+    assert int(rows.sum()) == adaptive.NOISED_ROWS
+
+
+def test_a_rotation_changes_no_score(changed):
+    after, before = changed("rotated embedding space")
+    clean, turned = ({name: value.float() for name, value in state.items()} for state in (before, after))
+    assert not torch.allclose(clean["visual.proj"], turned["visual.proj"], atol=1e-2)
+    gram = [state["visual.proj"] @ state["text_projection"].T for state in (clean, turned)]
+    assert torch.allclose(*gram, atol=1e-3 * float(gram[0].abs().max()))
+
+
+def test_pruning_takes_a_tenth(changed):
+    after, _ = changed("smallest tenth pruned")
+    weight = after["visual.transformer.resblocks.0.mlp.c_fc.weight"]
+    assert float((weight == 0).float().mean()) == pytest.approx(adaptive.PRUNED, abs=0.01)
+
+
+def test_the_first_audited_model_of_each_open_family_is_changed_and_the_page_says_what_came_of_it(tmp_path):
+    shown = [row("badencoder", 1, 0.9, role=Role.ATTACK, flagged=True), row("badencoder", 4, 0.9, role=Role.ATTACK)]
+    shown += [row("liang-badclip", 0, 0.9, role=Role.ATTACK), row("image tower", 0, 0.1)]
+    assert [model.id for model in adaptive.subjects(shown)] == ["badencoder-001"]
+    shown[0].native.update(ts=0.97)
+    entry = Entry("badencoder-001", "through fp16", {"ts": 0.96}, shown[1].outcome, "abc", "2026-11-23")
+    text = page.page(shown, None, hidden=[entry])
+    assert "| through fp16 | badencoder-001 | 0.97 → 0.96 | nothing-found | 0.90 → 0.90 |" in text
+    assert "| rotated embedding space |  | not run |" in text
+
+
+def test_a_damaged_line_is_named(tmp_path):
+    assert adaptive.read(tmp_path) == ()
+    (tmp_path / adaptive.FILE).write_text("{}\n")
+    with pytest.raises(DifeError, match=r"adaptive.jsonl:1"):
+        adaptive.read(tmp_path)
