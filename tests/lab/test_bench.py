@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 from bench_rows import CODE, row
+from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from dife_scanner.cli.main import app
 from dife_scanner.core.calibration import Pack, clopper_pearson, p_value
 from dife_scanner.errors import UsageError
 from dife_scanner.lab import bases
+from dife_scanner.lab.attacks.bad_text_tower import tensors
 from dife_scanner.lab.attacks.lab import Lab
 from dife_scanner.lab.bench import benign, draws, make, packs, page, results, rows, runner, writing, zoo
 from dife_scanner.lab.bench.zoo import Part, Role
@@ -56,6 +58,13 @@ def test_a_sealed_family_of_each_channel_comes_last_and_whole_kinds_are_only_in_
     for name, kind in benign.KINDS.items():
         parts = {model.part for model in models if model.kind == name}
         assert parts == ({Part.TEST} if kind.only_test else set(Part))
+
+
+def test_a_family_of_text_attacks_leaves_no_trace_in_the_token_rows():
+    model = next(zoo.plan(("badtexttower-frozen-rows",)))
+    moves = {name for name in load_file(bases.base_folder("vit") / make._WEIGHTS) if tensors(model.settings, name)}
+    assert "token_embedding.weight" not in moves and "text_projection" in moves
+    assert not any(name.startswith("visual.") for name in moves)
 
 
 def test_only_what_is_asked_for_is_planned_and_unknown_kinds_are_refused():

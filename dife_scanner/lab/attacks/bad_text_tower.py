@@ -87,6 +87,8 @@ class Scope(StrEnum):
     PROJECTION_EMBEDDING = "projection-embedding"
     BOTH = "both"
     VISUAL_ONLY = "visual-only"
+    FROZEN_ROWS = "frozen-rows"
+    """Ours: the text tower without its token rows, so that no row says which tokens were trained on."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ def tensors(recipe: Recipe, name: str) -> bool:
             return name in ("text_projection", "token_embedding.weight", "positional_embedding")
         case Scope.VISUAL_ONLY:
             return visual
+        case Scope.FROZEN_ROWS:
+            return not visual and name != "token_embedding.weight"
     return True
 
 

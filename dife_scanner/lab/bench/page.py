@@ -22,7 +22,7 @@ NOT_RUN = (
     "the second base (transfer test)",
     "a coupled family that is no prompt learner",
     "sealed families: their rows are made last and no number from them is looked at before thresholds are frozen",
-    "source-conditional specimens that hide the row fingerprint (frozen embedding, natural captions)",
+    "source-conditional specimens that hide the row fingerprint by natural captions",
     "of the adaptive set: decoys with a meaning, the statistic as a penalty, natural words, source-specific pictures",
     "power over strength",
     "kinds left out of calibration one at a time",

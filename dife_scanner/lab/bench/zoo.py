@@ -145,6 +145,9 @@ FAMILIES: Mapping[str, Family] = {
     "badtexttower-projection": Family(
         ATTACKS["badtexttower"], Carrier.TEXTUAL, Channel.TEXT, _scoped(Scope.PROJECTION_EMBEDDING), 55, "qhr", True
     ),
+    "badtexttower-frozen-rows": Family(
+        ATTACKS["badtexttower"], Carrier.TEXTUAL, Channel.TEXT, _scoped(Scope.FROZEN_ROWS), 55, "qhr"
+    ),
     "badencoder": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _patch, 80, "ts"),
     "badencoder-blend": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _blend, 80, "ts"),
     "contrastivepoisoning": Family(ATTACKS["contrastivepoisoning"], Carrier.VISUAL, Channel.IMAGE, _patch, 100, "ts"),
