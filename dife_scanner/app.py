@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
     from dife_scanner.alerts.channels import AlertChannel
     from dife_scanner.audit.progress import Progress
+    from dife_scanner.queue.calibration import File
     from dife_scanner.queue.watch import Event, Summary
     from dife_scanner.queue.worker import Work
     from dife_scanner.records import Audit, Trigger
-    from dife_scanner.reports.as_json import PlanDocument
+    from dife_scanner.reports.as_json import CalibrationFile, PlanDocument
     from dife_scanner.reports.study import Extension
 
 PACKAGES = ("torch", "open_clip_torch", "huggingface_hub", "sqlite-utils", "apscheduler", "PySide6-Essentials")
@@ -64,6 +65,58 @@ def channels(settings: Settings) -> Sequence[AlertChannel]:
     from dife_scanner.alerts.channels import configured
 
     return configured(settings)
+
+
+# --- calibration ----------------------------------------------------------------------------------------------
+
+
+def calibration_files(store: Store, settings: Settings, only: Sequence[Path] = ()) -> tuple[CalibrationFile, ...]:
+    """Calibration files (those of this home and of the package, or `only` these) and whether an audit can use them."""
+    from dife_scanner.queue import calibration
+    from dife_scanner.triggers import discovery
+
+    there = [calibration.file_at(path) for path in only] if only else calibration.found(settings.home)
+    known = references.references(store)
+    return tuple(_calibration_file(one, calibration.unused(one, known, discovery.names())) for one in there)
+
+
+def _calibration_file(one: File, unused: str) -> CalibrationFile:
+    """One file as `dife calibration list` shows it; `unused`: why no audit can be read beside it."""
+    from dife_scanner.core.calibration import Pack, age, limits, upper_bound
+    from dife_scanner.queue.calibration import today
+    from dife_scanner.reports.as_json import CalibrationFile
+
+    content = one.content
+    if content is None:
+        return CalibrationFile(str(one.path), one.shipped, "damaged", one.error.what if one.error else "")
+    pack = content if isinstance(content, Pack) else None
+    said = [unused] if unused else []
+    common = CalibrationFile(
+        path=str(one.path),
+        shipped=one.shipped,
+        state="unused" if unused else "in use",
+        said="; ".join([*said, *(limits(pack, today()) if pack else ())]),
+        base=content.base,
+        budget=content.searched.budget,
+        discovery=content.searched.discovery,
+        detectors=content.searched.detectors,
+        made_on=content.made_on,
+        age_days=age(content, today()),
+        digest=one.digest,
+    )
+    if not isinstance(content, Pack):
+        planted = sum(line.planted for line in content.planted)
+        return replace(common, kind="power", name=one.path.stem, n=planted)
+    return replace(
+        common,
+        kind="pack",
+        name=content.name,
+        n=content.n,
+        smallest_p=1 / (content.n + 1),
+        tested=content.tested,
+        alarms=content.alarms,
+        alarm_bound=upper_bound(content.alarms, content.tested),
+    )
 
 
 # --- what `dife info` says ------------------------------------------------------------------------------------

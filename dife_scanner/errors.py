@@ -122,6 +122,10 @@ class MeasurementError(DifeError):
         self.pool = pool
 
 
+class CalibrationDamaged(DifeError):
+    """A calibration file that is not what was written: cut, changed, or of a format this version does not know."""
+
+
 class AuditError(DifeError):
     """An audit that started and could not be completed (non-finite embeddings, text longer than the context)."""
 

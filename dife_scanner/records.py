@@ -135,6 +135,16 @@ class Origin(StrEnum):
     """Nobody described it: a detector found it in this checkpoint."""
 
 
+class Stratum(StrEnum):
+    """How near a calibration pack is to an audit."""
+
+    OWN = "own"
+    """Same base, budget, pictures, detectors and version of the discovery: its p-value is the audit's."""
+    NEIGHBOUR = "neighbour"
+    """The same of another base of this architecture: named, and no rate is taken from it."""
+    NONE = "none"
+
+
 class Layout(StrEnum):
     """How a repository stores its checkpoint (recognised from names and small JSON only)."""
 
@@ -690,6 +700,52 @@ class EvidenceFile:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What a score says beside those of benign models. Never the probability of a backdoor."""
+
+    stratum: Stratum
+    pack: str
+    """Name of the pack; empty where there is none."""
+    digest: str
+    """sha256 of the pack's content."""
+    n: int
+    """Benign models in it."""
+    p_value: float | None
+    """Conformal, never below 1 / (n + 1); only from a pack of the audit's own stratum."""
+    made_on: str
+    """ISO date of the pack's newest model."""
+    alarm_bound: float | None
+    """One-sided 95 % upper bound of the share of benign models that are flagged; only from the own stratum."""
+    reason: str = ""
+    """Why there is no rate, or what limits the one there is, in words."""
+
+
+@dataclass(frozen=True)
+class Planted:
+    """How many models with a planted trigger of one kind were found."""
+
+    kind: str
+    """In words, e.g. `patch through image`."""
+    found: int
+    planted: int
+
+
+@dataclass(frozen=True)
+class Power:
+    """What blind searches of an audit's stratum found among models with planted triggers."""
+
+    digest: str
+    """sha256 of the table's content."""
+    planted: tuple[Planted, ...]
+    not_covered: tuple[str, ...]
+    """Kinds that were not planted or that no search is made for, in words."""
+    side: str
+    """Which models of the benchmark were counted, in words."""
+    made_on: str
+    """ISO date of the newest of them."""
+
+
+@dataclass(frozen=True)
 class Audit:
     """Everything one completed audit measured; stored whole, as JSON, content-addressed."""
 
@@ -736,19 +792,23 @@ class Audit:
     """One number per model: the largest held-out success over the base's of any discovered trigger, 0..1."""
     recovered: Recovered | None = None
     """What the trigger of the verdict is; `None` where none was profiled."""
+    calibration: Calibration | None = None
+    """How the score reads beside benign models; `None` without a score."""
+    power: Power | None = None
+    """What such searches find; `None` where that was not measured for this stratum, or nothing was searched."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A flagged, inherited or refused checkpoint."""
+    """A flagged, inherited, anomalous or refused checkpoint."""
 
     fingerprint: str
     """`fp1:` and 16 hex digits; equal for the same effect in the same repository."""
     ref: ModelRef
     kind: str
-    """`flagged`, `inherited` or `refused`."""
+    """`flagged`, `inherited`, `anomalous` or `refused`."""
     severity: str
-    """The worst entry type over the interfaces, or `refused`."""
+    """The worst entry type over the interfaces, or `refused`; empty where no interface was measured."""
     confidence: str
     carrier: str
     channel: str

@@ -11,7 +11,7 @@ import sys
 
 import typer
 
-from dife_scanner.cli import again, framework, lab, manage, review, scan
+from dife_scanner.cli import again, calibration, framework, lab, manage, review, scan
 from dife_scanner.cli.session import error_line
 from dife_scanner.errors import DifeError
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (scan, review, again, framework, manage, lab):
+for room in (scan, review, again, framework, manage, calibration, lab):
     room.register(app)
 
 

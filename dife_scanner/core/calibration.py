@@ -6,14 +6,49 @@ None of these is the probability that a model is backdoored.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.records import Interval
+from dife_scanner.records import Calibration, Interval, Planted, Stratum
 
 RESAMPLES = 2000
+
+
+ANOMALOUS = 0.05
+"""False discovery rate over a batch: who stands out has a Benjamini-Hochberg adjusted p-value of at most this."""
+FEWEST = 19
+"""Benign models from which a p-value can be as low as `ANOMALOUS` at all."""
+STALE_DAYS = 180
+"""A pack older than this is still used, and said to be old."""
+
+
+@dataclass(frozen=True)
+class Searched:
+    """What a score depends on beside the model: scores are read beside each other only where all of it is equal."""
+
+    image_tower: str
+    text_tower: str
+    """Tower hashes of the base."""
+    architecture: str
+    budget: str
+    discovery: str
+    """Version of the discovery."""
+    detectors: tuple[str, ...]
+    """Names, sorted."""
+    pictures: str
+    """Digest of the labelled pictures that were searched on."""
+
+    def neighbours(self, other: Searched) -> bool:
+        """Whether only the weights of the base differ."""
+        return self != other and self == replace(other, image_tower=self.image_tower, text_tower=self.text_tower)
+
+    def same_place(self, other: Searched) -> bool:
+        """Whether base and budget are the same, whatever searched there."""
+        mine, others = ((one.image_tower, one.text_tower, one.budget, one.pictures) for one in (self, other))
+        return mine == others
 
 
 @dataclass(frozen=True)
@@ -26,26 +61,47 @@ class Benign:
 
 @dataclass(frozen=True)
 class Pack:
-    """Scores of benign models of one base, searched at one budget by one version of the discovery."""
+    """Scores of benign models of one base, all searched in the same way."""
 
+    name: str
     base: str
     """Name of the reference they were made from."""
-    image_tower: str
-    text_tower: str
-    """Its tower hashes: a pack speaks of audits against this base only."""
-    budget: str
-    discovery: str
-    """Version of the discovery …"""
-    digest: str
-    """… and of its source files; several, joined by `+`, where the models were not all searched by the same ones."""
-    detectors: tuple[str, ...]
+    searched: Searched
+    code: str
+    """Digest of the source files that searched; several, joined by `+`, where they were not all the same."""
     made_on: str
-    """ISO date of the newest row."""
+    """ISO date of the newest model."""
     models: tuple[Benign, ...]
+    tested: int
+    """Benign models by which the rate of false alarms is bounded …"""
+    alarms: int
+    """… and how many of them were flagged. A flag takes no score from the pack, so its own models may be among them."""
+    presumed: bool = False
+    """Whether the models are strangers' that are only presumed to be benign."""
 
     @property
     def n(self) -> int:
         return len(self.models)
+
+
+@dataclass(frozen=True)
+class PowerTable:
+    """What searches found among models with planted triggers, as the package ships it."""
+
+    base: str
+    searched: Searched
+    made_on: str
+    side: str
+    planted: tuple[Planted, ...]
+    not_covered: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A pack and the sha256 of its content."""
+
+    pack: Pack
+    digest: str
 
 
 def p_value(score: float, pack: Pack) -> float:
@@ -53,11 +109,76 @@ def p_value(score: float, pack: Pack) -> float:
 
     Right on average over packs when the audited model, were it benign, could be exchanged with the pack's.
 
-    >>> pack = Pack("b", "", "", "quick", "1", "", (), "", (Benign("k", 0.1), Benign("k", 0.3), Benign("k", 0.2)))
+    >>> alike = Searched("", "", "", "quick", "1", (), "")
+    >>> models = (Benign("k", 0.1), Benign("k", 0.3), Benign("k", 0.2))
+    >>> pack = Pack("n", "b", alike, "", "", models, tested=3, alarms=0)
     >>> p_value(0.3, pack), p_value(0.9, pack)
     (0.5, 0.25)
     """
     return (1 + sum(model.score >= score for model in pack.models)) / (pack.n + 1)
+
+
+# --- an audit beside the packs there are -----------------------------------------------------------------------
+
+
+def calibrate(score: float, mine: Searched, packs: Sequence[Kept], today: date) -> Calibration:
+    """What a score says beside the largest pack of its own stratum; of another base a pack is only named.
+
+    The choice never depends on the score.
+    """
+    filled = sorted((kept for kept in packs if kept.pack.n), key=lambda kept: (-kept.pack.n, kept.pack.name))
+    own = next((kept for kept in filled if kept.pack.searched == mine), None)
+    if own is not None:
+        return _own(score, own, today)
+    near = next((kept for kept in filled if mine.neighbours(kept.pack.searched)), None)
+    if near is not None:
+        why = f"the only pack of this architecture and budget is of another base, {near.pack.base}: a neighbour's rate "
+        return _without(near, Stratum.NEIGHBOUR, why + "is not this base's")
+    other = next((kept for kept in filled if mine.same_place(kept.pack.searched)), None)
+    if other is not None:
+        return _without(None, Stratum.NONE, f"the pack {other.pack.name} {outdated(mine, other.pack.searched)}")
+    return _without(None, Stratum.NONE, "no calibration pack for this base at this budget")
+
+
+def outdated(mine: Searched, then: Searched) -> str:
+    """In words why what was searched at the same base and budget says nothing about searches like `mine`."""
+    if then.discovery != mine.discovery:
+        return f"was made by {then.discovery}, this is {mine.discovery}"
+    return f"was searched by {', '.join(then.detectors)}, here it was {', '.join(mine.detectors)}"
+
+
+def limits(pack: Pack, today: date) -> tuple[str, ...]:
+    """What has to be known about a pack before its p-values are read, in words; empty where there is nothing."""
+    said = []
+    if pack.n < FEWEST:
+        said.append(f"{pack.n} benign models can never give a p-value of {ANOMALOUS:g}: it takes {FEWEST}")
+    if (days := age(pack, today)) > STALE_DAYS:
+        said.append(f"the pack is {days} days old")
+    if pack.presumed:
+        said.append("its models are strangers', presumed to be benign")
+    return tuple(said)
+
+
+def age(made: Pack | PowerTable, today: date) -> int:
+    """In days."""
+    return (today - date.fromisoformat(made.made_on)).days
+
+
+def _own(score: float, kept: Kept, today: date) -> Calibration:
+    pack = kept.pack
+    return Calibration(
+        Stratum.OWN, pack.name, kept.digest, pack.n, p_value(score, pack), pack.made_on,
+        upper_bound(pack.alarms, pack.tested), "; ".join(limits(pack, today)),
+    )  # fmt: skip
+
+
+def _without(kept: Kept | None, stratum: Stratum, reason: str) -> Calibration:
+    if kept is None:
+        return Calibration(stratum, "", "", 0, None, "", None, reason)
+    return Calibration(stratum, kept.pack.name, kept.digest, kept.pack.n, None, kept.pack.made_on, None, reason)
+
+
+# --- exact bounds and batches ----------------------------------------------------------------------------------
 
 
 def clopper_pearson(hits: int, n: int, level: float = 0.95) -> Interval:

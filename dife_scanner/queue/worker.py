@@ -24,7 +24,7 @@ from dife_scanner.audit.pipeline import Plan, Request, identity
 from dife_scanner.audit.progress import SILENT, Progress
 from dife_scanner.core.verdict import fingerprint
 from dife_scanner.errors import DiskFull, HomeUnwritable, StoreCorrupt
-from dife_scanner.queue import child, intake, outcome, references
+from dife_scanner.queue import calibration, child, intake, outcome, references
 from dife_scanner.queue.lease import Lease, gone, worker_name
 from dife_scanner.queue.settle import settle
 from dife_scanner.queue.sweep import sweep
@@ -270,7 +270,8 @@ class _Run:
         crash_point("worker.audited")
         self._check()
         outcome.keep(self._work.home, kept)
-        return self._finish(JobState.DONE, kept.audit.reason, kept.audit, kept.finding)
+        audit = calibration.calibrated(kept.audit, request.reference, request.plan, self._work.home)
+        return self._finish(JobState.DONE, audit.reason, audit, kept.finding)
 
     def _reuse(self, before: Audit) -> Job:
         """The same checkpoint under another name or commit: same audit, and its finding is one for this place too."""

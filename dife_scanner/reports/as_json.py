@@ -165,6 +165,39 @@ class ReferencesDocument:
 
 
 @dataclass(frozen=True)
+class CalibrationFile:
+    """One calibration file as it is now."""
+
+    path: str
+    shipped: bool
+    state: str
+    """`in use`, `unused` (no audit of this home could be read beside it, and `said` why), or `damaged`."""
+    said: str = ""
+    kind: str = ""
+    """`pack` or `power`; this and the rest is empty for a damaged file."""
+    name: str = ""
+    base: str = ""
+    budget: str = ""
+    discovery: str = ""
+    detectors: tuple[str, ...] = ()
+    made_on: str = ""
+    age_days: int | None = None
+    digest: str = ""
+    n: int = 0
+    """Benign models of a pack; models with a planted trigger of a power table."""
+    smallest_p: float | None = None
+    tested: int = 0
+    alarms: int = 0
+    alarm_bound: float | None = None
+
+
+@dataclass(frozen=True)
+class CalibrationDocument:
+    files: tuple[CalibrationFile, ...]
+    format: str = "dife/calibration-1"
+
+
+@dataclass(frozen=True)
 class AlertsDocument:
     alerts: tuple[Alert, ...]
     format: str = "dife/alerts-1"
@@ -217,6 +250,7 @@ DOCUMENTS: tuple[type, ...] = (
     QueueDocument,
     StatusDocument,
     ReferencesDocument,
+    CalibrationDocument,
     AlertsDocument,
     CardsDocument,
     InfoDocument,

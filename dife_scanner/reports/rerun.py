@@ -22,8 +22,9 @@ MANIFEST = "pool-manifest"
 """Role of the evidence files that hold a population's manifest."""
 NOT_MEASURED = frozenset(
     {"id", "started_at", "seconds", "encodes", "distinct_inputs", "device", "versions", "evidence"}
+    | {"calibration", "power"}
 )
-"""Fields of an audit that describe a run; every other field is compared."""
+"""Fields of an audit that describe a run or what was known beside it then; every other field is compared."""
 _ELSEWHERE = frozenset({(Search, "seconds"), (TriggerFile, "path")})
 """Parts of records that may differ from run to run and mean the same; a file is compared by its sha256."""
 SHOWN = 40

@@ -27,7 +27,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.reports import words
-from dife_scanner.reports.as_json import PlanDocument
+from dife_scanner.reports.as_json import CalibrationFile, PlanDocument
 from dife_scanner.reports.text import plain
 from dife_scanner.reports.trigger_words import effect_text, example_prompts, marked_text, recovered_lines, trigger_text
 from dife_scanner.store.findings import AuditRow
@@ -136,6 +136,28 @@ def references(rows: Sequence[Reference]) -> RenderableType:
     return table
 
 
+def calibration(rows: Sequence[CalibrationFile]) -> RenderableType:
+    """Calibration files, and below what limits each of them."""
+    shown = _table("file", "base", "budget", "holds", "smallest p", "benign flagged", "made", "state")
+    for row in rows:
+        flagged = f"{row.alarms} of {row.tested}" if row.tested else ""
+        holds = words.count(row.n, "benign model" if row.kind == "pack" else "planted trigger") if row.kind else ""
+        shown.add_row(
+            _text(row.name or Path(row.path).name),
+            _text(row.base),
+            row.budget,
+            holds,
+            f"{row.smallest_p:.3f}" if row.smallest_p is not None else "",
+            f"{flagged} (at most {row.alarm_bound:.1%})" if row.alarm_bound is not None else flagged,
+            row.made_on,
+            Text(row.state, "bold red" if row.state == "damaged" else "default"),
+        )
+    notes = [Text(plain(f"{row.name or row.path}: {row.said}", 400), "dim") for row in rows if row.said]
+    if not rows:
+        return Text("No calibration pack: no false-alarm rate is printed. `dife calibration build` makes one.", "dim")
+    return Group(shown, *notes)
+
+
 def alerts(rows: Sequence[Alert]) -> RenderableType:
     table = _table("alert", "channel", "event", "model", "state", "tries", "due", "last error")
     for row in rows:
@@ -174,8 +196,9 @@ def audit(record: Audit, finding: Finding | None, home: Path) -> RenderableType:
     style = VERDICT_STYLE[record.verdict]
     parts: list[RenderableType] = [
         Text.assemble((plain(str(record.ref)), "bold"), "  ", (words.VERDICT_LABEL[record.verdict].upper(), style)),
-        Text(plain(words.verdict_sentence(record), 600)),
+        Text(plain(words.verdict_sentence(record), 1500)),
         Text(plain(record.reason, 800)),
+        *(Text(plain(line, 800)) for line in words.calibration_lines(record)),
     ]
     if finding is not None:
         parts.append(

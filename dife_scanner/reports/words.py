@@ -14,6 +14,7 @@ from dife_scanner.records import (
     ArtefactMissing,
     Audit,
     BranchSwap,
+    Calibration,
     Carrier,
     Cell,
     Change,
@@ -239,12 +240,56 @@ def verdict_sentence(audit: Audit) -> str:
     if audit.verdict is Verdict.IDENTICAL:
         return f"Identical: both towers equal {audit.reference or 'a known base'} bit for bit."
     if audit.verdict is Verdict.NOTHING_FOUND:
+        power = f" {_capital(power_text(audit))}." if audit.searches else ""
         return (
-            f"Nothing found with {_tried(audit)} at budget {audit.budget}. This does not say the checkpoint is clean."
+            f"Nothing found with {_tried(audit)} at budget {audit.budget}.{power} "
+            "This does not say the checkpoint is clean."
         )
     if audit.verdict is Verdict.INCONCLUSIVE:
         return "Inconclusive: the audit ended without an answer, for the reason below."
     return f"{VERDICT_LABEL[audit.verdict].capitalize()}."
+
+
+def power_text(audit: Audit) -> str:
+    """What the blind searches of this audit find where something was planted, and what they cannot find."""
+    if audit.power is None:
+        return "power not measured at this budget"
+    kinds = ", ".join(f"{one.kind} ({one.found} of {one.planted})" for one in audit.power.planted)
+    found, planted = (sum(getattr(one, what) for one in audit.power.planted) for what in ("found", "planted"))
+    missing = f"; not covered: {', '.join(audit.power.not_covered)}" if audit.power.not_covered else ""
+    return (
+        f"triggers of the kinds {kinds} were found in {found} of {planted} planted cases at this budget "
+        f"({audit.power.side}){missing}"
+    )
+
+
+def calibration_text(said: Calibration) -> str:
+    """The p-value with its pack, or why there is none."""
+    if said.p_value is None:
+        return f"{said.reason}: no false-alarm rate is printed"
+    tail = f"; {said.reason}" if said.reason else ""
+    return (
+        f"p = {said.p_value:.3f} against {count(said.n, 'benign model')} of pack {said.pack} "
+        f"(never below 1/{said.n + 1}; not the probability of a backdoor){tail}"
+    )
+
+
+def calibration_lines(audit: Audit) -> tuple[str, ...]:
+    """How the score reads beside benign models; nothing for an audit without one."""
+    if audit.calibration is None or audit.score is None:
+        return ()
+    lines = [f"Score {number(audit.score)}: {calibration_text(audit.calibration)}"]
+    if audit.calibration.alarm_bound is not None:
+        lines.append(f"{_bound(audit.calibration.alarm_bound)} of such benign models are flagged (95 % bound)")
+    return tuple(lines)
+
+
+def _bound(share: float) -> str:
+    return f"At most {100 * share:.1f} %"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _tried(audit: Audit) -> str:

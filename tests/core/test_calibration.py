@@ -1,24 +1,42 @@
 """Calibration says what was counted, exactly, and never less than it may."""
 
+import math
+from dataclasses import replace
+from datetime import date, timedelta
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from dife_scanner.core.calibration import (
+    ANOMALOUS,
+    FEWEST,
+    STALE_DAYS,
     Benign,
+    Kept,
     Pack,
+    Searched,
     auroc,
     auroc_interval,
     benjamini_hochberg,
+    calibrate,
     clopper_pearson,
     p_value,
     upper_bound,
 )
+from dife_scanner.records import Stratum
+
+HERE = Searched("i", "t", "ViT", "quick", "discovery-1", ("patch", "texts"), "probes")
+DAY = date(2026, 11, 23)
 
 
-def pack(*scores):
+def pack(*scores, searched=HERE, name="vit-quick", alarms=0, **more):
     models = tuple(Benign("kind", score) for score in scores)
-    return Pack("vit", "i", "t", "quick", "discovery-1", "0", ("texts",), "2026-11-23", models)
+    return Pack(name, "vit", searched, "0", "2026-11-23", models, len(models), alarms, **more)
+
+
+def kept(pack):
+    return Kept(pack, f"sha of {pack.name}")
 
 
 def test_a_p_value_counts_the_benign_models_at_least_as_high_and_never_falls_below_its_floor():
@@ -72,3 +90,44 @@ def test_a_cluster_is_drawn_whole():
     assert "2 kinds and 2 models" in alone.method
     sure = auroc_interval([0.9, 0.8], [0.1, 0.0], (("a", "a"), ("k", "l")), rng)
     assert (sure.low, sure.high) == (1.0, 1.0)
+
+
+# --- which pack speaks -----------------------------------------------------------------------------------------
+
+
+def test_the_largest_pack_of_the_own_stratum_speaks_whatever_the_score():
+    small, large = pack(*[0.9] * 20, name="small"), pack(*[0.1] * 30, name="large", alarms=1)
+    for score in (0.0, 0.5, 1.0):
+        said = calibrate(score, HERE, [kept(small), kept(large)], DAY)
+        assert (said.stratum, said.pack, said.digest, said.n) == (Stratum.OWN, "large", "sha of large", 30)
+        assert said.p_value == p_value(score, large)
+    assert said.p_value == 1 / 31 and said.alarm_bound == upper_bound(1, 30)
+    assert said.reason == ""
+
+
+@pytest.mark.parametrize(
+    ("searched", "stratum", "words"),
+    [
+        (replace(HERE, image_tower="other"), Stratum.NEIGHBOUR, "is of another base, vit"),
+        (replace(HERE, discovery="discovery-0"), Stratum.NONE, "made by discovery-0, this is discovery-1"),
+        (replace(HERE, detectors=("texts",)), Stratum.NONE, "searched by texts, here it was patch, texts"),
+        (replace(HERE, budget="deep"), Stratum.NONE, "no calibration pack for this base at this budget"),
+        (replace(HERE, architecture="RN", text_tower="x"), Stratum.NONE, "no calibration pack for this base"),
+        (replace(HERE, pictures="own"), Stratum.NONE, "no calibration pack for this base at this budget"),
+    ],
+)
+def test_any_other_stratum_gives_no_rate_and_says_why(searched, stratum, words):
+    said = calibrate(0.9, HERE, [kept(pack(*[0.1] * 99, searched=searched))], DAY)
+    assert (said.stratum, said.p_value, said.alarm_bound) == (stratum, None, None)
+    assert words in said.reason
+    assert calibrate(0.9, HERE, [kept(pack())], DAY).stratum is Stratum.NONE, "an empty pack says nothing"
+
+
+def test_what_limits_a_pack_is_said():
+    assert math.isclose(1 / (FEWEST + 1), ANOMALOUS), "one model fewer and no p-value reaches the cut"
+    few = calibrate(1.0, HERE, [kept(pack(*[0.0] * (FEWEST - 1)))], DAY)
+    assert few.p_value > ANOMALOUS and "18 benign models can never give a p-value of 0.05: it takes 19" in few.reason
+    enough = pack(*[0.0] * FEWEST)
+    assert calibrate(1.0, HERE, [kept(enough)], DAY + timedelta(STALE_DAYS)).reason == ""
+    assert "181 days old" in calibrate(1.0, HERE, [kept(enough)], DAY + timedelta(STALE_DAYS + 1)).reason
+    assert "presumed to be benign" in calibrate(1.0, HERE, [kept(replace(enough, presumed=True))], DAY).reason

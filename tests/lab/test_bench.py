@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,15 +13,15 @@ from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from dife_scanner.cli.main import app
-from dife_scanner.core.calibration import Pack, clopper_pearson, p_value
+from dife_scanner.core.calibration import clopper_pearson, p_value
 from dife_scanner.errors import UsageError
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.bad_text_tower import tensors
 from dife_scanner.lab.attacks.lab import Lab
 from dife_scanner.lab.bench import benign, draws, make, packs, page, results, rows, runner, writing, zoo
 from dife_scanner.lab.bench.zoo import Part, Role
-from dife_scanner.records import Channel, Verdict
-from dife_scanner.store import codec
+from dife_scanner.queue import calibration
+from dife_scanner.records import Channel, Planted, Verdict
 
 # --- the zoo ---------------------------------------------------------------------------------------------------
 
@@ -254,19 +255,28 @@ def test_untouched_towers_and_sealed_rows_enter_no_rate(fabricated):
     assert results.open_rows(fabricated, unsealed=True) == tuple(fabricated)
 
 
-def test_the_pack_holds_the_calibration_side_and_gives_p_values(tmp_path, fabricated):
-    pack = packs.pack_of(fabricated, make.base_reference(), "quick")
-    assert sorted(model.score for model in pack.models) == [0.05, 0.3]
+def test_the_pack_holds_the_calibration_side_and_is_bounded_on_the_test_side(fabricated):
+    other = replace(row("concept token", 10, 0.7, part=Part.CALIBRATE), code=replace(CODE, detectors=("texts",)))
+    pack = packs.pack_of([*fabricated, other], make.base_reference(), CODE)
+    assert sorted(model.score for model in pack.models) == [0.05, 0.3], "what other detectors scored is no peer"
     assert (p_value(0.3, pack), p_value(0.31, pack)) == (2 / 3, 1 / 3)
-    path = packs.write(pack, tmp_path)
-    assert path.name == "dife-base-vit-quick.json"
-    assert codec.from_json(Pack, path.read_bytes()) == pack
+    assert (pack.alarms, pack.tested, pack.name) == (1, 4, "dife-base-vit-quick")
+    assert pack.searched.detectors == ("patch", "texts") and pack.searched.architecture.startswith("ViT")
     with pytest.raises(UsageError, match="deep"):
-        packs.pack_of(fabricated, make.base_reference(), "deep")
+        packs.pack_of(fabricated, make.base_reference(), replace(CODE, budget="deep"))
+
+
+def test_the_power_table_counts_working_implants_of_the_test_side(fabricated):
+    fitted = row("badtexttower", 2, 0.9, role=Role.ATTACK, part=Part.FIT, flagged=True)
+    power = packs.power_of([*fabricated, fitted], make.base_reference(), CODE)
+    assert power.planted == (Planted("text through text", 2, 3),), "failed, sealed and development rows do not count"
+    assert "patch" in power.not_covered and "text" not in power.not_covered
+    assert set(packs.OUT_OF_REACH) <= set(power.not_covered)
+    assert packs.power_of([r for r in fabricated if r.role is not Role.ATTACK], make.base_reference(), CODE) is None
 
 
 def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabricated):
-    text = page.page(fabricated, packs.pack_of(fabricated, make.base_reference(), "quick"))
+    text = page.page(fabricated, packs.pack_of(fabricated, make.base_reference(), CODE))
     lines = {}
     for line in text.splitlines():
         lines.setdefault(line.split(" | ")[0].strip("| "), line)
@@ -282,12 +292,16 @@ def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabrica
     assert page.page(fabricated, None) != text and "not run" in page.page([], None)
 
 
-def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, fabricated):
+def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, monkeypatch, fabricated):
     for one in fabricated:
         rows.append(tmp_path / "rows", one)
+    monkeypatch.setattr(writing, "code_of", lambda budget: CODE)
     docs, into = tmp_path / "docs", tmp_path / "packs"
     for _ in range(2):
-        writing.report(tmp_path, docs, budget="quick", into=into)
+        written = writing.report(tmp_path, docs, budget="quick", into=into)
+    pack, power = (calibration.read(Path(written[what]))[0] for what in ("pack", "power"))
+    assert (pack.n, power.planted[0].planted) == (2, 3)
+    assert {path.name for path in into.iterdir()} == {"dife-base-vit-quick.json", "dife-base-vit-quick-power.json"}
     ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
     assert [(line["test_rows"], line["unsealed"]) for line in ledger] == [(8, False)]
     assert "detection-benchmark.svg" in (docs / writing.PAGE).read_text() and (docs / writing.PLOT).exists()

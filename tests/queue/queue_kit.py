@@ -12,6 +12,7 @@ import os
 import signal
 import tempfile
 import time
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,19 @@ from dife_scanner.core.verdict import fingerprint
 from dife_scanner.errors import AuditError
 from dife_scanner.models.config import expected_tensors, parse_config
 from dife_scanner.queue.worker import Work
-from dife_scanner.records import Audit, EvidenceFile, Finding, Verdict
+from dife_scanner.records import (
+    Audit,
+    Channel,
+    EvidenceFile,
+    Finding,
+    ModelRef,
+    Origin,
+    Search,
+    SignatureResult,
+    Trigger,
+    TriggerKind,
+    Verdict,
+)
 from dife_scanner.settings import Settings
 
 PRELOAD = ("dife_scanner.audit.pipeline", "dife_scanner.settings", "PIL.Image")
@@ -106,46 +119,67 @@ def audit(request: Request, progress: Progress) -> Outcome:
     if "small" in name:
         raise PoolTooSmall("five pictures of twenty", "give more pictures", card="caption retrieval", pool="mine")
     time.sleep(float(os.environ.get("DIFE_TEST_AUDIT_SECONDS", "0")))
-    return _outcome(request, Verdict.FLAGGED if "bad" in name else Verdict.NOTHING_FOUND)
+    return _outcome(request, Verdict.FLAGGED if "bad" in name else Verdict.NOTHING_FOUND, _score(name))
 
 
-def _outcome(request: Request, verdict: Verdict) -> Outcome:
+def _score(name: str) -> float | None:
+    """`scored-40` has a score of 0.4, as if something had searched."""
+    return int(name.rsplit("-", 1)[-1]) / 100 if "scored" in name else None
+
+
+def _outcome(request: Request, verdict: Verdict, score: float | None) -> Outcome:
     key = identity(request.weights_sha256, request.config_digest, request.reference, request.plan)
     content = f"picture of {key}".encode()
     file = EvidenceFile(hashlib.sha256(content).hexdigest(), "image/png", "trigger", "a picture")
-    record = Audit(
-        id=hashlib.sha256(f"{key}{time.time()}{os.getpid()}".encode()).hexdigest()[:16],
-        identity=key,
-        ref=request.ref,
-        architecture="tiny",
-        reference="",
-        image_tower="i",
-        text_tower="t",
-        image_tower_same=False,
-        text_tower_same=False,
-        audit_version=AUDIT_VERSION,
-        budget=request.plan.budget,
-        seed=0,
-        signatures=(),
-        trigger=None,
-        branch_swap=None,
-        diagnosis=None,
-        profile=(),
-        agreement="",
-        verdict=verdict,
-        reason=f"as its name says: {verdict.value}",
-        clean_accuracy=None,
-        reference_accuracy=None,
-        prompt_drift=None,
-        evidence=(file,),
-        encodes=0,
-        distinct_inputs=0,
-        device="cpu",
-        versions={},
-        started_at="2026-11-01T00:00:00.000000+00:00",
-        seconds=0.0,
-    )
+    made = audit_record(request.ref, verdict, identity=key, budget=request.plan.budget, evidence=(file,))
+    digest = hashlib.sha256(f"{key}{time.time()}{os.getpid()}".encode()).hexdigest()[:16]
+    record = replace(made, id=digest, **({} if score is None else searched(score)))
     return Outcome(record, _finding(record) if verdict is Verdict.FLAGGED else None, ((file, content),))
+
+
+def searched(score: float) -> dict[str, Any]:
+    """Fields of an audit whose search for texts came so far."""
+    trigger = Trigger("found-text", TriggerKind.TEXT, text="zq", source="cat", target="dog")
+    found = SignatureResult(trigger, score, score, 0.0, origin=Origin.DISCOVERED)
+    search = Search("texts", Channel.TEXT, ("texts",), 1, score, 10, 0.1)
+    return {"score": score, "searches": (search,), "signatures": (found,)}
+
+
+def audit_record(ref: ModelRef, verdict: Verdict = Verdict.NOTHING_FOUND, **changes: Any) -> Audit:
+    """A completed audit that measured nothing."""
+    values: dict[str, Any] = {
+        "id": "0" * 16,
+        "identity": "0" * 64,
+        "ref": ref,
+        "architecture": "tiny",
+        "reference": "",
+        "image_tower": "i",
+        "text_tower": "t",
+        "image_tower_same": False,
+        "text_tower_same": False,
+        "audit_version": AUDIT_VERSION,
+        "budget": "quick",
+        "seed": 0,
+        "signatures": (),
+        "trigger": None,
+        "branch_swap": None,
+        "diagnosis": None,
+        "profile": (),
+        "agreement": "",
+        "verdict": verdict,
+        "reason": f"as its name says: {verdict.value}",
+        "clean_accuracy": None,
+        "reference_accuracy": None,
+        "prompt_drift": None,
+        "evidence": (),
+        "encodes": 0,
+        "distinct_inputs": 0,
+        "device": "cpu",
+        "versions": {},
+        "started_at": "2026-11-01T00:00:00.000000+00:00",
+        "seconds": 0.0,
+    }
+    return Audit(**{**values, **changes})
 
 
 def _finding(record: Audit) -> Finding:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from dife_scanner.core.calibration import Pack, p_value, upper_bound
 from dife_scanner.lab.bench import adaptive, benign, contest, results, rows, zoo
+from dife_scanner.lab.bench.packs import planted_kind
 from dife_scanner.lab.bench.results import FAIR, Share
 from dife_scanner.lab.bench.rivals import RIVALS
 from dife_scanner.lab.bench.rows import Row
@@ -290,7 +291,7 @@ def _power(shown: Sequence[Row]) -> str:
     found: dict[str, list[bool]] = {}
     for row in shown:
         if row.truth and row.outcome and row.part is Part.TEST:
-            found.setdefault(f"{row.truth.trigger['kind']} through {row.truth.channel}", []).append(row.flagged)
+            found.setdefault(planted_kind(row), []).append(row.flagged)
     said = [f"{kind}: {sum(hits)} of {len(hits)}" for kind, hits in sorted(found.items())]
     searches = [s for row in shown if row.outcome for s in row.outcome.searches]
     names = dict.fromkeys(search.detector for search in searches)

@@ -148,7 +148,7 @@ def _sentence(detail: Detail) -> str:
 
 def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list[str]:
     if audit is not None:
-        return [audit.reason] if audit.reason else []
+        return [*([audit.reason] if audit.reason else []), *words.calibration_lines(audit)]
     return [detail.row.job.reason] if detail.row.job.reason and found is None else []
 
 

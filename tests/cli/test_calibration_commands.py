@@ -1,0 +1,82 @@
+"""`dife calibration`: what packs there are, which of them speak, and that damage is seen."""
+
+import json
+from datetime import date, timedelta
+
+import calling
+import jsonschema
+import pytest
+
+from dife_scanner.audit.plan import Plan
+from dife_scanner.core.calibration import STALE_DAYS, Benign, Pack
+from dife_scanner.queue import calibration
+from dife_scanner.queue.home import bundled_references
+from dife_scanner.reports import as_json
+from dife_scanner.triggers import discovery
+
+BASE = next(one for one in bundled_references() if one.name == "dife-base-vit")
+TODAY = date.fromisoformat("2026-11-23")
+
+
+def pack(name="mine-quick", n=99, made_on=TODAY, detectors=None, base=BASE):
+    plan = Plan((), "quick", detectors=discovery.names() if detectors is None else detectors)
+    models = tuple(Benign("image tower", index / 1000) for index in range(n))
+    return Pack(name, base.name, calibration.searched(base, plan), "0", made_on.isoformat(), models, n, 1)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "today", lambda: TODAY)
+    monkeypatch.setattr(calibration, "shipped_folder", lambda: tmp_path / "shipped")
+    return tmp_path / "home"
+
+
+def keep(home, made, name=None):
+    return calibration.write(made, calibration.own_folder(home) / f"{name or made.name}.json")
+
+
+def listed(home, *arguments):
+    done = calling.dife("calibration", *arguments, "--home", home, "--json")
+    read = json.loads(done.stdout)
+    jsonschema.validate(read, json.loads(as_json.schema_file(as_json.CalibrationDocument).read_text()))
+    return done.returncode, {row["name"]: row for row in read["files"]}
+
+
+def test_a_pack_that_speaks_is_in_use_with_its_smallest_p_value_and_its_bound(home):
+    keep(home, pack())
+    code, rows = listed(home, "list")
+    row = rows["mine-quick"]
+    assert (code, row["state"], row["n"], row["said"], row["shipped"]) == (0, "in use", 99, "", False)
+    assert row["smallest_p"] == 0.01 and row["alarm_bound"] == pytest.approx(0.0471, abs=1e-3)
+    shown = calling.dife("calibration", "list", "--home", home).stdout
+    assert "mine-quick" in shown and "0.010" in shown and "1 of 99 (at most 4.7%)" in shown
+
+
+def test_a_pack_that_cannot_speak_says_why(home):
+    keep(home, pack("small", n=5))
+    keep(home, pack("old", made_on=TODAY - timedelta(STALE_DAYS + 1)))
+    keep(home, pack("other", detectors=("texts",)))
+    stranger = as_json.Reference("gone", "", "i", "t", "w", "ViT", "")
+    keep(home, pack("stranger", base=stranger))
+    _, rows = listed(home, "list")
+    assert "5 benign models can never give a p-value of 0.05" in rows["small"]["said"]
+    assert "181 days old" in rows["old"]["said"] and rows["old"]["age_days"] == 181
+    assert [rows[name]["state"] for name in ("small", "old", "other", "stranger")] == ["in use"] * 2 + ["unused"] * 2
+    assert "was searched by texts, here it was" in rows["other"]["said"]
+    assert "no reference here has the towers and pictures of gone" in rows["stranger"]["said"]
+
+
+def test_verify_exits_3_where_a_file_was_changed_and_0_where_none_was(home):
+    path = keep(home, pack())
+    assert listed(home, "verify")[0] == 0
+    path.write_text(path.read_text().replace('"score": 0.01,', '"score": 0.02,').replace("0.011", "0.012"))
+    code, rows = listed(home, "verify")
+    assert code == 3 and rows[""]["state"] == "damaged" and "has been changed" in rows[""]["said"]
+    whole = calibration.write(pack("other"), home / "elsewhere.json")
+    assert listed(home, "verify", whole)[0] == 0, "only the file that was named"
+    assert calling.dife("calibration", "verify", home / "nothing.json", "--home", home).returncode == 3
+    assert listed(home, "list")[0] == 0
+
+
+def test_a_home_without_packs_says_that_no_rate_is_printed(home):
+    assert "no false-alarm rate is printed" in calling.dife("calibration", "list", "--home", home).stdout

@@ -1,0 +1,108 @@
+"""Calibration files are read only as they were written, and an audit says what they come to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from queue_kit import audit_record, searched
+
+from dife_scanner.audit.plan import DISCOVERY_VERSION, Plan
+from dife_scanner.core.calibration import Benign, Pack, PowerTable
+from dife_scanner.errors import CalibrationDamaged
+from dife_scanner.queue import calibration
+from dife_scanner.queue.home import bundled_references
+from dife_scanner.records import Audit, ModelRef, Planted, Stratum
+
+PLAN = Plan((), "quick", detectors=("texts", "patch"))
+BASE = next(one for one in bundled_references() if one.name == "dife-base-vit")
+
+
+def pack(n: int = 19, score: float = 0.1) -> Pack:
+    models = tuple(Benign("image tower", score) for _ in range(n))
+    return Pack("mine-quick", BASE.name, calibration.searched(BASE, PLAN), "0", "2026-11-23", models, n, 0)
+
+
+def power() -> PowerTable:
+    searched = calibration.searched(BASE, PLAN)
+    return PowerTable(BASE.name, searched, "2026-11-23", "test side", (Planted("patch", 3, 4),), ("warp",))
+
+
+def kept(home: Path, content: Pack | PowerTable, name: str = "mine") -> Path:
+    return calibration.write(content, calibration.own_folder(home) / f"{name}.json")
+
+
+@pytest.fixture
+def scored() -> Audit:
+    return audit_record(ModelRef("org/name", "0" * 40), **searched(0.4))
+
+
+@pytest.mark.parametrize("content", [pack(), power()])
+def test_a_file_is_read_as_it_was_written(tmp_path: Path, content: Pack | PowerTable) -> None:
+    path = kept(tmp_path, content)
+    again, digest = calibration.read(path)
+    assert again == content and len(digest) == 64
+    assert calibration.read(calibration.write(content, tmp_path / "other.json"))[1] == digest
+    assert [one.name for one in path.parent.iterdir()] == ["mine.json"], "no temporary file stays"
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda d: d["content"]["models"][0].update(score=0.0), "has been changed"),
+        (lambda d: d["content"].update(made_on="2026-11-24"), "has been changed"),
+        (lambda d: d.update(format=2), "has format 2, this version reads 1"),
+        (lambda d: d.update(kind="verdict"), "holds 'verdict'"),
+        (lambda d: d.update(kind="power"), "does not hold what its kind has to"),
+        (lambda d: d.pop("sha256"), "is not a calibration file"),
+    ],
+)
+def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: object, words: str) -> None:
+    path = kept(tmp_path, pack())
+    document = json.loads(path.read_text())
+    damage(document)  # type: ignore[operator]
+    path.write_text(json.dumps(document))
+    with pytest.raises(CalibrationDamaged, match=words) as error:
+        calibration.read(path)
+    assert str(path) in error.value.what and error.value.advice
+
+
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    path = kept(tmp_path, pack())
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CalibrationDamaged, match="cannot be read"):
+        calibration.read(path)
+
+
+def test_an_audit_with_a_score_gets_its_p_value_and_power(tmp_path: Path, scored: Audit) -> None:
+    bare = calibration.calibrated(scored, BASE, PLAN, tmp_path / "empty")
+    assert bare.calibration and bare.calibration.stratum is Stratum.NONE and bare.power is None
+    kept(tmp_path, pack())
+    kept(tmp_path, power(), "power")
+    audit = calibration.calibrated(scored, BASE, PLAN, tmp_path)
+    assert audit.calibration and audit.power
+    assert (audit.calibration.pack, audit.calibration.p_value, audit.calibration.n) == ("mine-quick", 1 / 20, 19)
+    assert audit.power.planted == (Planted("patch", 3, 4),)
+    assert replace(audit, calibration=None, power=None) == scored
+    other = replace(PLAN, detectors=("texts",))
+    said = calibration.calibrated(scored, BASE, other, tmp_path)
+    assert said.calibration and said.calibration.p_value is None and said.power is None
+    unscored = replace(scored, score=None)
+    assert calibration.calibrated(unscored, BASE, PLAN, tmp_path) is unscored
+    assert calibration.calibrated(scored, None, PLAN, tmp_path) is scored
+
+
+def test_a_damaged_pack_gives_no_rate_and_is_named(tmp_path: Path, scored: Audit) -> None:
+    path = kept(tmp_path, pack())
+    path.write_text(path.read_text().replace("0.1", "0.0", 1))
+    said = calibration.calibrated(scored, BASE, PLAN, tmp_path).calibration
+    assert said and said.p_value is None and str(path) in said.reason and "has been changed" in said.reason
+
+
+def test_every_shipped_file_is_whole_and_of_this_discovery() -> None:
+    """A pack made by another version of the discovery would never speak; it would have to be made anew."""
+    for one in calibration.found(None):
+        assert one.error is None and one.content is not None, one.path
+        assert one.content.searched.discovery == DISCOVERY_VERSION
