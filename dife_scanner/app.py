@@ -279,6 +279,16 @@ def scan(store: Store, work: Work, target: str, progress: Progress) -> Job:
     return worker.run_to_end(store, job, work, progress)
 
 
+def settle(store: Store, done: Sequence[Job] | None = None) -> None:
+    """The end of a batch: p-values of these jobs' audits (of all that wait for one) are corrected together."""
+    from dife_scanner.queue import batch
+
+    if done is None:
+        batch.settle_when_over(store)
+    else:
+        batch.settle(store, [job.audit_id for job in done if job.audit_id])
+
+
 def rerun(store: Store, settings: Settings, stored: Audit, data: Data, progress: Progress) -> Audit:
     """A stored audit made again; what is stored stays as it is. Raises what `queue.rerun` raises."""
     from dife_scanner.audit.plan import Plan

@@ -824,6 +824,20 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Tally:
+    """What some audits come to together, and how much of it chance alone may have made."""
+
+    audited: int
+    flagged: int
+    anomalous: int
+    """Those in the review queue because their score stands out in its batch."""
+    rated: int
+    """Audits with a calibration pack of their own stratum."""
+    expected: float
+    """Flags to expect by chance among those at most, were all of them benign: the sum of their packs' bounds."""
+
+
+@dataclass(frozen=True)
 class Alert:
     """One message to one channel; lives in the outbox until that channel took it."""
 

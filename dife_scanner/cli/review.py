@@ -34,24 +34,30 @@ def register(app: typer.Typer) -> None:
 
 def findings(session: Session, filter: FilterArgument = None) -> None:
     """List findings, newest first."""
+    from rich.console import Group
+
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import findings as kept
 
     text = " ".join(filter or [])
     with session.store(session.settings()) as store:
-        rows = kept.findings(store, filter=text)
-    session.show(as_json.FindingsDocument(text, tuple(rows)), lambda: table.findings(rows))
+        rows, tally = kept.findings(store, filter=text), kept.tally(store)
+    document = as_json.FindingsDocument(text, tuple(rows), tally)
+    session.show(document, lambda: Group(table.findings(rows), table.tally(tally)))
 
 
 def audits(session: Session, filter: FilterArgument = None) -> None:
     """List completed audits, newest first."""
+    from rich.console import Group
+
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import findings as kept
 
     text = " ".join(filter or [])
     with session.store(session.settings()) as store:
-        rows = kept.audits(store, filter=text)
-    session.show(as_json.AuditsDocument(text, tuple(rows)), lambda: table.audits(rows))
+        rows, tally = kept.audits(store, filter=text), kept.tally(store, filter=text)
+    document = as_json.AuditsDocument(text, tuple(rows), tally)
+    session.show(document, lambda: Group(table.audits(rows), table.tally(tally)))
 
 
 def show(session: Session, id: Annotated[str, typer.Argument(help="Audit, finding (fp1:…) or job number.")]) -> None:

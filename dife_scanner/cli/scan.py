@@ -140,14 +140,15 @@ def _scan_all(
     """One after the other; a target that cannot be asked for keeps no other from being audited."""
     from dife_scanner import app
 
-    results: list[TargetResult] = []
+    done: list[tuple[str, Job]] = []
     errors: dict[str, tuple[str, DifeError]] = {}
     for target, work in asked:
         try:
-            results.append(_result(store, target, app.scan(store, work, target, progress)))
+            done.append((target, app.scan(store, work, target, progress)))
         except DifeError as error:
             errors.setdefault(f"{target} {error.what}", (target, error))
-    return results, list(errors.values())
+    app.settle(store, [job for _, job in done])
+    return [_result(store, target, job) for target, job in done], list(errors.values())
 
 
 def _only_errors(errors: Sequence[DifeError]) -> int:
@@ -171,7 +172,8 @@ def _print_errors(errors: Sequence[DifeError]) -> None:
 
 
 def _document(results: Sequence[TargetResult], fail_on: frozenset[str], study: Study | None = None) -> ScanDocument:
-    from dife_scanner.records import JobState, TriageState, Verdict
+    from dife_scanner.records import Confidence, JobState, TriageState, Verdict
+    from dife_scanner.reports import words
     from dife_scanner.reports.as_json import KnownTriggers, ScanDocument
 
     accepted = {TriageState.ACCEPTED_RISK, TriageState.FALSE_POSITIVE}
@@ -180,12 +182,14 @@ def _document(results: Sequence[TargetResult], fail_on: frozenset[str], study: S
     alarming = {Verdict.FLAGGED} | ({Verdict.INHERITED} if "inherited" in fail_on else set())
     refused = [r for r in counted if r.job.state is JobState.REFUSED]
     missing = [r for r in counted if r not in refused and r.verdict in (None, Verdict.INCONCLUSIVE)]
+    anomalous = sum(1 for r in counted if r.finding and r.finding.kind == Confidence.ANOMALOUS)
     return ScanDocument(
         flagged=sum(1 for r in counted if r.verdict in alarming),
         refused=len(refused),
         without_verdict=len(missing),
         suppressed=len(suppressed),
         targets=tuple(results),
+        tally=words.tally([r.audit for r in results if r.audit], anomalous),
         known=KnownTriggers.of(study) if study else None,
     )
 
@@ -241,6 +245,7 @@ def watch(
     if summary.error is not None:
         raise summary.error
     with session.store(settings) as store:
+        app.settle(store)
         document = _document([_result(store, str(job.ref), job) for job in summary.jobs], frozenset())
     if not session.as_json:
         session.show(document, lambda: _table(settings, document))
@@ -281,7 +286,7 @@ def _table(settings: Settings, document: ScanDocument) -> RenderableType:
 
     with open_store(settings.home, read_only=True) as store:
         rows = [findings.model_row(store, result.job.id) for result in document.targets]
-    return Group(table.models(rows), table.reasons(rows))
+    return Group(table.models(rows), table.reasons(rows), table.tally(document.tally))
 
 
 def work(

@@ -16,6 +16,7 @@ from dife_scanner.records import (
     EntryType,
     Finding,
     Interval,
+    ModelRef,
     Origin,
     Search,
     SignatureResult,
@@ -118,6 +119,37 @@ def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding |
         target=target,
         interfaces=exposed,
         reason=audit.reason,
+        audit_id=audit.id,
+        created_at=created_at,
+    )
+
+
+def anomaly(audit: Audit, ref: ModelRef, adjusted: float, batch: int, created_at: str) -> Finding:
+    """The finding for the review queue that a score amounts to when it stands out in its batch of `batch` models.
+
+    `adjusted`: the p-value after Benjamini-Hochberg over the batch. Nothing is demonstrated: the verdict stays what it
+    is, and the trigger named is only the one that came furthest.
+    """
+    found = [result for result in audit.signatures if result.origin is Origin.DISCOVERED]
+    best = max(found, key=lambda r: (r.suspect or 0.0) - (r.reference or 0.0), default=None)
+    trigger, said = (best.trigger if best else None), audit.calibration
+    channel, target = (trigger.channel.value, trigger.target) if trigger else ("", "")
+    beside = f"p {said.p_value:.3f} against {said.n} benign models of pack {said.pack}" if said and said.p_value else ""
+    corrected = f"{adjusted:.3f} after Benjamini-Hochberg over its batch of {batch}"
+    return Finding(
+        fingerprint=fingerprint(ref.repo_id, Confidence.ANOMALOUS.value, channel, "", target),
+        ref=ref,
+        kind=Confidence.ANOMALOUS.value,
+        severity="",
+        confidence=Confidence.ANOMALOUS.value,
+        carrier="",
+        channel=channel,
+        trigger=trigger.name if trigger else "",
+        source=trigger.source if trigger else "",
+        target=target,
+        interfaces=(),
+        reason=f"the score {audit.score or 0.0:.3f} stands out, nothing is demonstrated: {beside}, {corrected}; "
+        "not the probability of a backdoor",
         audit_id=audit.id,
         created_at=created_at,
     )

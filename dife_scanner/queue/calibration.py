@@ -173,6 +173,17 @@ def calibrated(audit: Audit, reference: Reference | None, plan: Plan, home: Path
     return replace(audit, calibration=said, power=_power(mine, there))
 
 
+def renewed(audit: Audit, reference: Reference | None, plan: Plan, home: Path) -> Audit:
+    """A stored audit with what is known beside it now; itself where packs and power tables are those of then."""
+    now = calibrated(audit, reference, plan, home)
+    return audit if _sources(now) == _sources(audit) else now
+
+
+def _sources(audit: Audit) -> tuple[str, ...] | None:
+    said, power = audit.calibration, audit.power
+    return (said.stratum, said.digest, power.digest if power else "") if said else None
+
+
 def _power(mine: Searched, there: Sequence[File]) -> Power | None:
     for one in there:
         if isinstance(one.content, PowerTable) and one.content.searched == mine:

@@ -24,7 +24,7 @@ from dife_scanner.audit.pipeline import Plan, Request, identity
 from dife_scanner.audit.progress import SILENT, Progress
 from dife_scanner.core.verdict import fingerprint
 from dife_scanner.errors import DiskFull, HomeUnwritable, StoreCorrupt
-from dife_scanner.queue import calibration, child, intake, outcome, references
+from dife_scanner.queue import batch, calibration, child, intake, outcome, references
 from dife_scanner.queue.lease import Lease, gone, worker_name
 from dife_scanner.queue.settle import settle
 from dife_scanner.queue.sweep import sweep
@@ -246,7 +246,7 @@ class _Run:
         try:
             with lock.acquire(timeout=0):
                 before = findings.audit_by_identity(self._store, name)
-                return self._reuse(before) if before else self._audit(request)
+                return self._reuse(before, request) if before else self._audit(request)
         except Timeout:
             reason = "another worker audits the same weights just now"
             return jobs.pause(self._store, self._job.id, self._worker, reason, SAME_IDENTITY_SECONDS)
@@ -273,14 +273,18 @@ class _Run:
         audit = calibration.calibrated(kept.audit, request.reference, request.plan, self._work.home)
         return self._finish(JobState.DONE, audit.reason, audit, kept.finding)
 
-    def _reuse(self, before: Audit) -> Job:
-        """The same checkpoint under another name or commit: same audit, and its finding is one for this place too."""
+    def _reuse(self, before: Audit, request: Request) -> Job:
+        """The same checkpoint under another name or commit: same audit, and its finding is one for this place too.
+
+        What packs that came since say about its score is kept with it.
+        """
         finding = findings.of_audit(self._store, before.id)
         if finding:
             parts = (finding.kind, finding.channel, finding.carrier, finding.target)
             place = fingerprint(self._job.ref.repo_id, *parts)
             finding = replace(finding, fingerprint=place, ref=self._job.ref, created_at=now())
-        return self._finish(JobState.DONE, f"same identity as audit {before.id}", before, finding)
+        audit = calibration.renewed(before, request.reference, request.plan, self._work.home)
+        return self._finish(JobState.DONE, f"same identity as audit {before.id}", audit, finding)
 
     def _finish(self, state: JobState, reason: str, audit: Audit | None = None, finding: Finding | None = None) -> Job:
         alerts: tuple[Alert, ...] = ()
@@ -327,9 +331,10 @@ def work_loop(
                 job = jobs.claim(store, worker, work.lease_seconds)
                 if job is not None:
                     on_done(process(store, job, work, progress_for(job), worker=worker, stop=stop))
-                elif until_idle:
-                    return
                 else:
+                    batch.settle_when_over(store)
+                    if until_idle:
+                        return
                     stop.wait(IDLE_SECONDS)
             except DiskFull as error:
                 _wait_for_room(store, worker, error, stop)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dife_scanner.core.cards import CARDS
 from dife_scanner.records import (
     ArtefactMissing,
+    Audit,
     Cell,
     Change,
     Entry,
@@ -32,6 +33,10 @@ COLUMNS: Mapping[str, str] = {
     "budget": "quick, default or deep",
     "seed": "of every random choice",
     "device": "what the model ran on",
+    "score": "largest held-out success of a discovered trigger over the base's; empty where nothing was searched",
+    "p_value": "of the score, against the benign models of the pack; empty without one",
+    "pack": "calibration pack of the checkpoint's own base and budget",
+    "alarm_bound": "upper bound of the share of such benign models that are flagged",
     "trigger": "name in the trigger file",
     "kind": "kind of the trigger",
     "channel": "where the attack enters",
@@ -104,6 +109,8 @@ def _of_audit(row: Row) -> dict[str, Value]:
         "budget": audit.budget,
         "seed": audit.seed,
         "device": audit.device,
+        "score": audit.score,
+        **_of_calibration(audit),
         "channel": audit.condition.channel.value if audit.condition else "",
         "footprint": diagnosis.carrier.value if diagnosis else "",
     }
@@ -115,6 +122,13 @@ def _of_audit(row: Row) -> dict[str, Value]:
             "target": trigger.target,
         }
     return found
+
+
+def _of_calibration(audit: Audit) -> dict[str, Value]:
+    said = audit.calibration
+    if said is None or said.p_value is None:
+        return {}
+    return {"p_value": said.p_value, "pack": said.pack, "alarm_bound": said.alarm_bound}
 
 
 _GROUP = {card.interface: card.group.value for card in CARDS}

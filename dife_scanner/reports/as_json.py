@@ -13,7 +13,7 @@ from typing import Any
 
 from dife_scanner.core.cards import Card
 from dife_scanner.core.footprint import Accounting
-from dife_scanner.records import Alert, Audit, Finding, Job, JobState, ModelRef, Reference, Verdict
+from dife_scanner.records import Alert, Audit, Finding, Job, JobState, ModelRef, Reference, Tally, Verdict
 from dife_scanner.reports import study
 from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.study import Extension, Study
@@ -70,6 +70,8 @@ class ScanDocument:
     without_verdict: int
     suppressed: int
     targets: tuple[TargetResult, ...]
+    tally: Tally
+    """Over the audits of these targets."""
     known: KnownTriggers | None = None
     """Only for scans of known triggers and with extensions."""
     format: str = "dife/scan-1"
@@ -106,6 +108,8 @@ class PlanDocument:
 class FindingsDocument:
     filter: str
     findings: tuple[Finding, ...]
+    tally: Tally | None = None
+    """Over every audit of this home; absent where single findings were asked for."""
     format: str = "dife/findings-1"
 
 
@@ -113,6 +117,8 @@ class FindingsDocument:
 class AuditsDocument:
     filter: str
     audits: tuple[AuditRow, ...]
+    tally: Tally
+    """Over the audits listed."""
     format: str = "dife/audits-1"
 
 

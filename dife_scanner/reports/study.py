@@ -304,8 +304,10 @@ def checkpoints(record: Study) -> Sheet:
         for row in record.rows
     )
     columns = ("checkpoint", "trigger", "effect", "verdict", "footprint", "channel", "clean accuracy")
-    notes = tuple(f"{row.name}: {row.audit.reason}" for row in record.rows if not row.audit.profile)
-    return Sheet("Checkpoints", columns, rows, notes)
+    notes = [words.tally_text(words.tally([row.audit for row in record.rows]))]
+    notes += [f"{row.name}: {row.audit.reason}" for row in record.rows if not row.audit.profile]
+    notes += [f"{row.name}: {line}" for row in record.rows for line in words.calibration_lines(row.audit)]
+    return Sheet("Checkpoints", columns, rows, tuple(notes))
 
 
 def _trigger_name(audit: Audit) -> str:

@@ -24,6 +24,7 @@ from dife_scanner.records import (
     ModelRow,
     Reference,
     SignatureResult,
+    Tally,
     Verdict,
 )
 from dife_scanner.reports import words
@@ -71,6 +72,11 @@ def reasons(rows: Sequence[ModelRow]) -> RenderableType:
     return Group(*lines)
 
 
+def tally(found: Tally) -> RenderableType:
+    """How many were audited and flagged, and how many flags chance alone may make."""
+    return Text(words.tally_text(found), "dim")
+
+
 def findings(rows: Sequence[Finding]) -> RenderableType:
     table = _table(
         "finding", "model", "kind", "confidence", "footprint", "channel", "effect", "exposed through", "triage"
@@ -91,7 +97,7 @@ def findings(rows: Sequence[Finding]) -> RenderableType:
 
 
 def audits(rows: Sequence[AuditRow]) -> RenderableType:
-    table = _table("audit", "model", "verdict", "footprint", "trigger", "effect", "reference", "seconds")
+    table = _table("audit", "model", "verdict", "footprint", "trigger", "effect", "score", "p", "reference", "seconds")
     for row in rows:
         table.add_row(
             row.id,
@@ -100,6 +106,8 @@ def audits(rows: Sequence[AuditRow]) -> RenderableType:
             row.carrier,
             _text(row.trigger),
             _text(effect_text(row.source, row.target)),
+            words.number(row.score) if row.score is not None else "",
+            f"{row.p_value:.3f}" if row.p_value is not None else "",
             _text(row.reference),
             f"{row.seconds:.1f}",
         )

@@ -33,6 +33,7 @@ from dife_scanner.records import (
     Origin,
     Search,
     SelectorControl,
+    Tally,
     Trigger,
     Verdict,
 )
@@ -282,6 +283,28 @@ def calibration_lines(audit: Audit) -> tuple[str, ...]:
     if audit.calibration.alarm_bound is not None:
         lines.append(f"{_bound(audit.calibration.alarm_bound)} of such benign models are flagged (95 % bound)")
     return tuple(lines)
+
+
+def tally(audits: Sequence[Audit], anomalous: int = 0) -> Tally:
+    """What these audits come to together."""
+    bounds = [said.alarm_bound for audit in audits if (said := audit.calibration) and said.alarm_bound is not None]
+    flagged = sum(audit.verdict is Verdict.FLAGGED for audit in audits)
+    return Tally(len(audits), flagged, anomalous, len(bounds), sum(bounds))
+
+
+def tally_text(found: Tally) -> str:
+    """`12 audited, 1 flagged, 0 anomalous; by chance alone at most 0.36 flags are to be expected (…)`."""
+    said = f"{found.audited:,} audited, {found.flagged:,} flagged, {found.anomalous:,} anomalous"
+    if not found.audited:
+        return said
+    if not found.rated:
+        return f"{said}; how many to expect by chance is not known: no calibration pack speaks of them"
+    rest = found.audited - found.rated
+    whom = "them" if not rest else f"the {found.rated:,} with a calibration pack, no rate for the other {rest:,}"
+    return (
+        f"{said}; by chance alone at most {number(found.expected, 2)} flags are to be expected among {whom} "
+        "(95 % bound, were all of them benign)"
+    )
 
 
 def _bound(share: float) -> str:

@@ -45,6 +45,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "jobs.cancel",
     "jobs.pause",
     "jobs.release",
+    "batch.settle",
     "polls.complete_pass",
     "polls.beat",
     "findings.triage",

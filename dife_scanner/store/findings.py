@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from dife_scanner.records import (
     Finding,
     ModelRef,
     ModelRow,
+    Tally,
     TriageState,
     Verdict,
 )
@@ -27,6 +29,8 @@ from dife_scanner.store.rows import to_job
 
 BY_HAND = frozenset(TriageState) - {TriageState.NEW, TriageState.REGRESSED, TriageState.EXPIRED}
 """What a person can set; the others happen."""
+ANOMALOUS = "anomalous"
+"""Kind of a finding whose score stands out in its batch, with nothing demonstrated."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,22 @@ class AuditRow:
     interfaces: tuple[str, ...]
     started_at: str
     seconds: float
+    score: float | None = None
+    """The audit's one score; `None` where nothing was searched."""
+    p_value: float | None = None
+    """Of the score, from a pack of the audit's own stratum; `None` without one."""
+    pack: str = ""
+    """Name of that pack."""
+    alarm_bound: float | None = None
+    """Upper bound of the share of benign models that are flagged, from the same pack."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An audit's p-value, for correction over its batch."""
+
+    audit_id: str
+    p_value: float
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,7 @@ AUDIT_COLUMNS = {
     "architecture": _text("a.architecture"),
     "budget": _text("a.budget"),
     "version": _text("a.audit_version"),
+    "pack": _text("a.pack"),
     "reason": _text("a.reason"),
 }
 """Fields that a filter over audits knows."""
@@ -140,15 +161,20 @@ def keep_record(store: Store, audit: Audit) -> str:
 
 
 def insert_audit(store: Store, audit: Audit, record_sha256: str) -> str:
-    """Inside a transaction: the row of a completed audit. Returns the id that is stored for this identity."""
-    before = store.read("SELECT id FROM audits WHERE identity = ?", (audit.identity,))
+    """Inside a transaction: the row of a completed audit. Returns the id that is stored for this identity.
+
+    The stored audit itself, calibrated anew, replaces its record and waits for a batch again.
+    """
+    before = store.read("SELECT id, record_sha256 FROM audits WHERE identity = ?", (audit.identity,))
     if before:
+        if before[0]["id"] == audit.id and before[0]["record_sha256"] != record_sha256:
+            _recalibrate(store, audit, record_sha256)
         return str(before[0]["id"])
     store.write(
         "INSERT INTO audits (id, identity, record_sha256, repo_id, revision, local, architecture, reference,"
         " image_tower, text_tower, audit_version, budget, seed, verdict, reason, carrier, channel, trigger, source,"
-        " target, interfaces, started_at, seconds, stored_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " target, interfaces, started_at, seconds, stored_at, score, p_value, alarm_bound, pack)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             audit.id,
             audit.identity,
@@ -174,9 +200,24 @@ def insert_audit(store: Store, audit: Audit, record_sha256: str) -> str:
             audit.started_at,
             audit.seconds,
             now(),
+            audit.score,
+            *_reading(audit),
         ),
     )
     return audit.id
+
+
+def _reading(audit: Audit) -> tuple[float | None, float | None, str]:
+    """p-value, bound of the false-alarm rate, and the pack that gave them."""
+    said = audit.calibration
+    return (said.p_value, said.alarm_bound, said.pack) if said and said.p_value is not None else (None, None, "")
+
+
+def _recalibrate(store: Store, audit: Audit, record_sha256: str) -> None:
+    store.write(
+        "UPDATE audits SET record_sha256 = ?, p_value = ?, alarm_bound = ?, pack = ?, batch = '' WHERE id = ?",
+        (record_sha256, *_reading(audit), audit.id),
+    )
 
 
 def _exposed(audit: Audit) -> list[str]:
@@ -242,7 +283,45 @@ def _to_audit_row(row: dict[str, Any]) -> AuditRow:
         interfaces=tuple(json.loads(row["interfaces"])),
         started_at=row["started_at"],
         seconds=row["seconds"],
+        score=row["score"],
+        p_value=row["p_value"],
+        pack=row["pack"],
+        alarm_bound=row["alarm_bound"],
     )
+
+
+def tally(store: Store, *, filter: str = "") -> Tally:
+    """Over the audits that `audits` would list with this filter. Raises `QueryError`."""
+    where, parameters = query.to_sql(query.parse(filter), AUDIT_COLUMNS)
+    (row,) = store.read(
+        "SELECT count(*) AS audited, coalesce(sum(a.verdict = 'flagged'), 0) AS flagged,"
+        f" coalesce(sum(a.id IN (SELECT audit_id FROM findings WHERE kind = '{ANOMALOUS}')), 0) AS anomalous,"
+        " count(a.alarm_bound) AS rated, coalesce(sum(a.alarm_bound), 0.0) AS expected"
+        f" FROM audits AS a WHERE {where}",
+        parameters,
+    )
+    return Tally(**row)
+
+
+# --- batches --------------------------------------------------------------------------------------------------
+
+
+def waiting(store: Store, audit_ids: Sequence[str] | None = None) -> list[Scored]:
+    """Audits with a p-value: these, or all whose batch is not over yet."""
+    where, parameters = "batch = ''", tuple(audit_ids or ())
+    if audit_ids is not None:
+        where = f"id IN ({', '.join('?' * len(audit_ids))})"
+    rows = store.read(
+        f"SELECT id, p_value FROM audits WHERE p_value IS NOT NULL AND {where} ORDER BY stored_at, id", parameters
+    )
+    return [Scored(row["id"], row["p_value"]) for row in rows]
+
+
+def close_batch(store: Store, audits: Sequence[Scored]) -> None:
+    """Inside a transaction: these audits were corrected together."""
+    at = now()
+    for one in audits:
+        store.write("UPDATE audits SET batch = ? WHERE id = ?", (at, one.audit_id))
 
 
 # --- findings -------------------------------------------------------------------------------------------------

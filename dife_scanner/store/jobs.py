@@ -406,6 +406,18 @@ def finish(
     return job(store, job_id)
 
 
+def without_finding(store: Store, audit_id: str) -> list[Job]:
+    """Jobs that ended with this audit and have no finding."""
+    rows = store.read("SELECT * FROM jobs WHERE audit_id = ? AND fingerprint IS NULL ORDER BY id", (audit_id,))
+    return [to_job(row) for row in rows]
+
+
+def attach(store: Store, job_id: int, finding: Finding) -> None:
+    """Inside a transaction: a finding that became one only after its job had ended. It alerts nobody."""
+    findings.insert_finding(store, finding, job_id)
+    store.write("UPDATE jobs SET fingerprint = ? WHERE id = ?", (finding.fingerprint, job_id))
+
+
 def record_death(store: Store, job_id: int, worker: str, reason: str) -> Job:
     """A living worker saw its child die on this job: once is tried again, twice is quarantine. Raises `LeaseLost`."""
     with store.atomic("jobs.record_death"):

@@ -24,7 +24,7 @@ from dife_scanner.alerts.messages import Message
 from dife_scanner.errors import AlertFailed, DiskFull
 from dife_scanner.hub import client
 from dife_scanner.lab.loopback import LoopbackHub, faults
-from dife_scanner.queue import intake, settle
+from dife_scanner.queue import batch, intake, settle
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.worker import Work, process, work_loop
 from dife_scanner.records import JobState, Reference, TriageState
@@ -135,6 +135,13 @@ def _alerts(work: Work) -> None:
         outbox.revive(store)
 
 
+def _batch(work: Work) -> None:
+    """One pass whose scores were searched, corrected together at its end."""
+    watch_once(work)
+    with open_store(work.home) as store:
+        batch.settle(store)
+
+
 SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.claim_job": _direct,
     "jobs.release": _stopped,
@@ -142,6 +149,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.requeue_lost": _lost_worker,
     "jobs.requeue": _by_hand,
     "jobs.cancel": _by_hand,
+    "batch.settle": _batch,
     "findings.triage": _by_hand,
     "references.add": _by_hand,
     "references.remove": _by_hand,

@@ -15,6 +15,7 @@ from dife_scanner.records import (
     ArtefactMissing,
     Audit,
     BranchSwap,
+    Calibration,
     Carrier,
     Category,
     Cell,
@@ -29,7 +30,11 @@ from dife_scanner.records import (
     ModelRef,
     NotEvaluable,
     NotRun,
+    Planted,
+    Power,
+    Search,
     SelectorControl,
+    Stratum,
     Trigger,
     TriggerKind,
     Verdict,
@@ -53,6 +58,7 @@ def audit(verdict: Verdict, **given: object) -> Audit:
     values |= {"ref": ModelRef("org/name", "0" * 40), "signatures": (), "trigger": None, "profile": ()}
     values |= {"budget": "default", "verdict": verdict, "clean_accuracy": None, "reference_accuracy": None}
     values |= {"encodes": 10, "distinct_inputs": 10, "seconds": 1.5, "seed": 0, "device": "cpu", "prompt_drift": None}
+    values |= {"searches": (), "score": None, "calibration": None, "power": None}
     return Audit(**{**values, **given})  # type: ignore[arg-type]
 
 
@@ -273,3 +279,59 @@ def test_a_refused_file_was_not_loaded() -> None:
     ref = ModelRef("org/name", "0" * 40)
     finding = Finding("fp1:0", ref, "refused", "refused", "", "", "", "", "", "", (), "one name twice", None, "")
     assert words.finding_sentence(finding) == "Refused: one name twice. It was not loaded."
+
+
+# --- calibration ----------------------------------------------------------------------------------------------
+
+SEARCHED = Search("texts", Channel.TEXT, ("texts",), 1, 0.4, 10, 1.0)
+OWN = Calibration(Stratum.OWN, "base-quick", "d", 99, 0.01, "2026-11-23", 0.03)
+NONE = Calibration(Stratum.NONE, "", "", 0, None, "", None, "no calibration pack for this base at this budget")
+
+
+def test_a_p_value_names_its_pack_its_floor_and_what_it_is_not() -> None:
+    scored = audit(Verdict.NOTHING_FOUND, searches=(SEARCHED,), score=0.4, calibration=OWN)
+    first, second = words.calibration_lines(scored)
+    assert first == (
+        "Score 0.400: p = 0.010 against 99 benign models of pack base-quick (never below 1/100; not the "
+        "probability of a backdoor)"
+    )
+    assert second == "At most 3.0 % of such benign models are flagged (95 % bound)"
+    old = replace(scored, calibration=replace(OWN, reason="the pack is 200 days old"))
+    assert words.calibration_lines(old)[0].endswith("; the pack is 200 days old")
+
+
+def test_without_a_pack_no_rate_is_printed_and_without_a_score_nothing() -> None:
+    scored = audit(Verdict.NOTHING_FOUND, searches=(SEARCHED,), score=0.4, calibration=NONE)
+    assert words.calibration_lines(scored) == (
+        "Score 0.400: no calibration pack for this base at this budget: no false-alarm rate is printed",
+    )
+    assert words.calibration_lines(audit(Verdict.IDENTICAL)) == ()
+
+
+def test_nothing_found_says_what_would_have_been_found() -> None:
+    planted = (Planted("patch through image", 11, 12), Planted("text through text", 3, 6))
+    power = Power("d", planted, ("warp", "semantic triggers"), "test side", "2026-11-23")
+    searched = audit(Verdict.NOTHING_FOUND, searches=(SEARCHED,), score=0.0, calibration=NONE, power=power)
+    assert (
+        "Triggers of the kinds patch through image (11 of 12), text through text (3 of 6) were found in 14 of 18 "
+        "planted cases at this budget (test side); not covered: warp, semantic triggers."
+        in words.verdict_sentence(searched)
+    )
+    assert "Power not measured at this budget." in words.verdict_sentence(replace(searched, power=None))
+    assert "ower" not in words.verdict_sentence(audit(Verdict.NOTHING_FOUND)), "nothing was searched"
+
+
+def test_a_list_says_how_many_flags_chance_alone_may_make() -> None:
+    rated = audit(Verdict.FLAGGED, calibration=OWN, score=1.0)
+    unrated = audit(Verdict.NOTHING_FOUND, calibration=NONE, score=0.0)
+    assert words.tally_text(words.tally([rated, rated], 1)) == (
+        "2 audited, 2 flagged, 1 anomalous; by chance alone at most 0.06 flags are to be expected among them "
+        "(95 % bound, were all of them benign)"
+    )
+    assert "among the 1 with a calibration pack, no rate for the other 1" in words.tally_text(
+        words.tally([rated, unrated])
+    )
+    assert words.tally_text(words.tally([unrated])).endswith(
+        "how many to expect by chance is not known: no calibration pack speaks of them"
+    )
+    assert words.tally_text(words.tally([])) == "0 audited, 0 flagged, 0 anomalous"

@@ -1,0 +1,48 @@
+"""Which scores stand out once a batch is over: the targets of one scan, or what one pass of a watcher found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dife_scanner.core.calibration import ANOMALOUS, benjamini_hochberg
+from dife_scanner.core.verdict import anomaly
+from dife_scanner.records import Audit, Finding, JobState, Verdict
+from dife_scanner.store import Store, findings, jobs, now
+
+_HELD = (JobState.DOWNLOADING, JobState.AUDITING)
+
+
+def settle(store: Store, audit_ids: Sequence[str] | None = None) -> list[Finding]:
+    """Correct the p-values of these audits (or of all whose batch is still open) together; the anomalous ones.
+
+    Each becomes a finding of every job that ended with it and has none. Benjamini-Hochberg runs over every audit of
+    the batch that has a p-value, demonstrated ones too; what is demonstrated needs no finding of this kind.
+    """
+    batch = findings.waiting(store, audit_ids)
+    adjusted = benjamini_hochberg([one.p_value for one in batch])
+    out = [(findings.audit(store, one.audit_id), q) for one, q in zip(batch, adjusted, strict=True) if q <= ANOMALOUS]
+    with store.atomic("batch.settle"):
+        if findings.waiting(store, audit_ids) != batch:  # somebody else was quicker, or an audit came meanwhile
+            return []
+        findings.close_batch(store, batch)
+        return [
+            found
+            for audit, q in out
+            if audit.verdict is Verdict.NOTHING_FOUND
+            for found in _attached(store, audit, q, len(batch))
+        ]
+
+
+def settle_when_over(store: Store) -> None:
+    """`settle` what is open, unless a job is still in some worker's hand."""
+    if findings.waiting(store) and not jobs.jobs(store, states=_HELD, limit=1):
+        settle(store)
+
+
+def _attached(store: Store, audit: Audit, adjusted: float, batch: int) -> list[Finding]:
+    made = []
+    for job in jobs.without_finding(store, audit.id):
+        found = anomaly(audit, job.ref, adjusted, batch, now())
+        jobs.attach(store, job.id, found)
+        made.append(found)
+    return made
