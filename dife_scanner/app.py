@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from dife_scanner.alerts.channels import AlertChannel
     from dife_scanner.audit.progress import Progress
+    from dife_scanner.hub.client import Hub
     from dife_scanner.queue.calibration import File
+    from dife_scanner.queue.presumed import Asked as Presumed
     from dife_scanner.queue.watch import Event, Summary
     from dife_scanner.queue.worker import Work
     from dife_scanner.records import Audit, Trigger
@@ -116,6 +118,35 @@ def _calibration_file(one: File, unused: str) -> CalibrationFile:
         tested=content.tested,
         alarms=content.alarms,
         alarm_bound=upper_bound(content.alarms, content.tested),
+    )
+
+
+def hub(settings: Settings) -> Hub:
+    """A client for the settings' hub."""
+    from dife_scanner.queue.worker import hub_for
+
+    return hub_for(settings, settings.endpoint)
+
+
+def presumed(
+    store: Store, settings: Settings, base: str, reference: str, budget: str, n: int, minutes: float | None
+) -> Presumed:
+    """What `dife calibration from-hub` is asked for. Raises `UsageError` where the base is no reference here."""
+    from dife_scanner.queue import presumed
+
+    found = presumed.reference_for(base, references.references(store), reference)
+    work = scan_work(settings, (), reference=found.name, budget=budget, data=Data(), blind=True)
+    return presumed.Asked(base, found, work, n, minutes)
+
+
+def plan_presumed(asked: Presumed) -> PlanDocument:
+    """What is left of it in bytes and hours."""
+    from dife_scanner.queue import presumed
+    from dife_scanner.reports.as_json import PlanDocument
+
+    cost = presumed.cost(asked, hub(asked.work.settings))
+    return PlanDocument(
+        cost.models, cost.auditable, cost.states, cost.bytes, cost.requests, cost.hours, cost.exact, cost.assumptions
     )
 
 

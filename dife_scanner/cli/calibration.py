@@ -1,4 +1,4 @@
-"""Commands about calibration: which packs there are, and whether they are what was written."""
+"""Commands about calibration: which packs there are, whether they are what was written, and making one's own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dife_scanner.cli.scan import Budget, EndpointOption
 from dife_scanner.cli.session import Session, command
+from dife_scanner.core.plain import plain
 
 if TYPE_CHECKING:
     from dife_scanner.reports.as_json import CalibrationDocument
@@ -20,15 +22,14 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Benign models that scores are read beside (docs/calibration.md).", no_args_is_help=True)
     command(group, "list")(list_packs)
     command(group, "verify")(verify)
+    command(group, "build")(build)
+    command(group, "from-hub")(from_hub)
     app.add_typer(group, name="calibration")
 
 
 def list_packs(session: Session) -> None:
     """List calibration packs and power tables: shipped ones and your own, what each speaks of, and how old it is."""
-    from dife_scanner.reports import table
-
-    document = _document(session, session.settings(), ())
-    session.show(document, lambda: table.calibration(document.files))
+    _show(session, [])
 
 
 def verify(
@@ -44,6 +45,89 @@ def verify(
     document = _document(session, session.settings(), files or ())
     session.show(document, lambda: table.calibration(document.files))
     return DAMAGED if any(file.state == "damaged" for file in document.files) else WHOLE
+
+
+def build(
+    session: Session,
+    base: Annotated[str, typer.Option(help="A reference: `dife reference list`.")],
+    n: Annotated[int, typer.Option(min=1, max=2000, help="Benign models; no p-value gets below 1/(n + 1).")] = 99,
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
+    budget: Annotated[Budget | None, typer.Option(help="Of the searches; the settings' otherwise.")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Time one model, say how long all take, and stop.")] = False,
+) -> None:
+    """Make benign fine-tunes of a reference on this machine, audit each blind, and write your own pack. Resumes.
+
+    One model is timed first and the hours are said. A model that was made is kept as a row and never made again.
+    """
+    from rich.text import Text
+
+    from dife_scanner.lab.bench import own
+    from dife_scanner.reports import as_json
+    from dife_scanner.store import references
+
+    settings = session.settings()
+    with session.store(settings) as store:
+        reference = references.reference(store, base)
+    asked = own.Asked(
+        reference, settings.home, n, minutes, budget.value if budget else settings.budget, settings.device
+    )
+    console = session.err()
+
+    def say(text: str) -> None:
+        console.print(text, markup=False)
+
+    left = own.time_one(asked, say)
+    said = f"{left.left} of {n} models left, {left.seconds:.0f} s each: about {left.hours:.2f} core hours"
+    say(said)
+    if plan:
+        details = {"models": str(left.left), "seconds each": f"{left.seconds:.0f}", "hours": f"{left.hours:.2f}"}
+        session.show(as_json.DoneDocument("planned", details), lambda: Text(said))
+        return
+    path = own.run(asked, say)
+    _show(session, [path] if path else [])
+
+
+def from_hub(
+    session: Session,
+    base: Annotated[str, typer.Argument(help="The base's repository, `org/name`.")],
+    n: Annotated[int, typer.Option(min=1, max=2000, help="Fine-tunes, one per author.")] = 300,
+    reference: Annotated[str, typer.Option(help="What the base is called here; its own name otherwise.")] = "",
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
+    budget: Annotated[Budget | None, typer.Option(help="Of the searches; the settings' otherwise.")] = None,
+    endpoint: EndpointOption = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Say how many bytes and hours it takes, and stop.")] = False,
+) -> None:
+    """Audit a hub's fine-tunes of a base, presumed benign, and write your own pack from their scores. Resumes.
+
+    Each is fetched, checked and audited blind like any other checkpoint; one that is flagged is a finding, counts
+    as a false alarm of the pack, and stays in it.
+    """
+    from dife_scanner import app
+    from dife_scanner.queue import presumed
+    from dife_scanner.reports import table
+
+    settings = session.settings(endpoint=endpoint)
+    console = session.err()
+
+    def say(text: str) -> None:
+        console.print(plain(text, 400), markup=False)
+
+    with session.store(settings) as store:
+        asked = app.presumed(store, settings, base, reference, budget.value if budget else settings.budget, n, minutes)
+        if plan:
+            document = app.plan_presumed(asked)
+            session.show(document, lambda: table.plan(document))
+            return
+        with session.progress() as progress:
+            path = presumed.run(store, asked, app.hub(settings), say, progress)
+    _show(session, [path] if path else [])
+
+
+def _show(session: Session, files: list[Path]) -> None:
+    from dife_scanner.reports import table
+
+    document = _document(session, session.settings(), files)
+    session.show(document, lambda: table.calibration(document.files))
 
 
 def _document(session: Session, settings: Settings, files: list[Path] | tuple[Path, ...]) -> CalibrationDocument:

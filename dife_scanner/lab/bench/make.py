@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 BASE = "vit"
 NATIVE = 0.9
 """What an attack's own number has to reach; below it is a failed implant."""
-_TRIGGERS, _TIMING = "triggers.toml", "timing.json"
+_TRIGGERS, TIMING = "triggers.toml", "timing.json"
 _WEIGHTS, _CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 _MOVED = 2e-3
 """Relative change of a token's row that is more than fp16's rounding (about 3e-4)."""
@@ -54,6 +54,10 @@ class Bench:
     code: Code
     keep: bool = False
     """Built models stay in `work`, for a second audit by other detectors."""
+    base: Reference = field(default_factory=lambda: base_reference())
+    """What models are made of and compared with."""
+    device: str = "cpu"
+    """What audits run on; training stays on the processor."""
 
 
 def code_of(budget: str) -> Code:
@@ -80,7 +84,7 @@ def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:
     say(f"{model.id}: built, {_short(native) or 'no native numbers'}")
     looks = looks_of(folder)
     outcome = audited(model, folder, bench) if status == rows.AUDITED else None
-    seconds = float(json.loads((folder / _TIMING).read_text())["seconds"])
+    seconds = float(json.loads((folder / TIMING).read_text())["seconds"])
     if not bench.keep:
         shutil.rmtree(folder)
     return Row(
@@ -126,22 +130,22 @@ def built(model: Model, bench: Bench) -> Path:
     """Folder of the model, trained unless it is there already."""
     recipe = sha256(json.dumps(told(model), sort_keys=True).encode()).hexdigest()[:8]
     folder = bench.work / "models" / f"{ZOO_VERSION}-{model.id}-{recipe}"
-    if (folder / _TIMING).exists():
+    if (folder / TIMING).exists():
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     began = time.process_time()
-    make(model, folder)
-    (folder / _TIMING).write_text(json.dumps({"seconds": round(time.process_time() - began, 1)}))
+    make(model, folder, base=Path(bench.base.path))
+    (folder / TIMING).write_text(json.dumps({"seconds": round(time.process_time() - began, 1)}))
     return folder
 
 
-def make(model: Model, folder: Path, lab: Lab | None = None) -> None:
+def make(model: Model, folder: Path, lab: Lab | None = None, *, base: Path | None = None) -> None:
     """Train the model and write its checkpoint in open_clip layout; an attack or twin with its trigger file."""
     import torch
 
     torch.manual_seed(model.number)
-    base = bases.base_folder(BASE)
+    base = base or bases.base_folder(BASE)
     clip = bases.load(base)
     if model.settings is None:
         _copy(clip, model.kind, folder)
@@ -264,8 +268,10 @@ def audited(model: Model, folder: Path, bench: Bench) -> Outcome:
     """Audit without any signature; what the searches keep on disk is thrown away afterwards."""
     weights = sha256((folder / _WEIGHTS).read_bytes()).hexdigest()
     plan = Plan(signatures=(), budget=bench.code.budget, detectors=bench.code.detectors)
-    base, cache = base_reference(), bench.work / "embeddings"
-    request = Request(ModelRef(f"zoo/{model.id}", "0" * 40), folder, weights, "", base, (base,), plan, cache=cache)
+    request = Request(
+        ModelRef(f"zoo/{model.id}", "0" * 40), folder, weights, "", bench.base, (bench.base,), plan, bench.device,
+        bench.work / "embeddings",
+    )  # fmt: skip
     began = time.process_time()
     audit = run(request).audit
     seconds = time.process_time() - began

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
+from itertools import count
 from typing import Any
 
 from dife_scanner.errors import UsageError
@@ -187,6 +188,12 @@ def _benign(name: str, number: int) -> Model:
     tuning = kind.draw(draws.rng_of(name, number), number)
     part = Part.TEST if kind.only_test else _PARTS[number % len(_PARTS)]
     return Model(Role.BENIGN, name, number, part, tuning, kind.seconds)
+
+
+def benign_models() -> Iterator[Model]:
+    """Benign fine-tunes without end, all kinds turn by turn."""
+    for number in count():
+        yield from (_benign(name, number) for name in benign.KINDS)
 
 
 COPIES = ("fp32 copy", "bf16 copy", "int8 copy", "pruned copy")

@@ -1,0 +1,142 @@
+"""A calibration pack of one's own: benign fine-tunes of a registered reference, made and audited on this machine.
+
+One row per model is kept, so that a run that is killed goes on where it was; weights are thrown away.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from dife_scanner.lab.bench import packs, rows, zoo
+from dife_scanner.lab.bench.make import TIMING, Bench, audited, built, code_of, told
+from dife_scanner.lab.bench.results import counted_benign
+from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.runner import AUDIT_SECONDS, is_made
+from dife_scanner.lab.bench.zoo import Model
+from dife_scanner.queue import calibration
+from dife_scanner.records import Reference
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a pack is asked to be."""
+
+    base: Reference
+    home: Path
+    n: int = 99
+    """Benign models."""
+    minutes: float | None = None
+    """No model is begun after this."""
+    budget: str = "quick"
+    device: str = "cpu"
+
+    @property
+    def name(self) -> str:
+        return f"{self.base.name}-{self.budget}"
+
+    @property
+    def rows(self) -> Path:
+        return calibration.own_folder(self.home) / "rows" / self.name
+
+    @property
+    def pack(self) -> Path:
+        return calibration.own_folder(self.home) / f"{self.name}.json"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is left to do."""
+
+    made: int
+    left: int
+    seconds: float
+    """Per model, building and audit, of processor time."""
+    timed: bool
+    """Whether a model was timed here; otherwise the recipes' own estimate for a small base."""
+
+    @property
+    def hours(self) -> float:
+        return self.left * self.seconds / 3600
+
+
+def estimate(asked: Asked) -> Estimate:
+    """What is left, in seconds that the rows say."""
+    known, missing = _known(asked), _missing(asked)
+    spent = [row.build_seconds + row.outcome.seconds for row in known if row.outcome]
+    guessed = [model.seconds + AUDIT_SECONDS for model in missing]
+    seconds = sum(spent) / len(spent) if spent else sum(guessed) / max(1, len(guessed))
+    return Estimate(len(known), len(missing), seconds, bool(spent))
+
+
+def time_one(asked: Asked, say: Say) -> Estimate:
+    """The estimate after at least one model was made: the first is timed, and its row is kept like any other."""
+    before = estimate(asked)
+    if before.timed or not before.left:
+        return before
+    say(f"timing one of {before.left} models")
+    _make(_missing(asked)[0], asked, say)
+    return estimate(asked)
+
+
+def run(asked: Asked, say: Say) -> Path | None:
+    """Make the missing models and write the pack of all there are; where it lies, or `None` without any model."""
+    began = time.monotonic()
+    while missing := _missing(asked):
+        if asked.minutes is not None and time.monotonic() - began > 60 * asked.minutes:
+            break
+        _make(missing[0], asked, say)
+        left = estimate(asked)
+        say(f"{left.made} of {asked.n} made · about {left.hours:.2f} core hours left")
+    return write(asked)
+
+
+def write(asked: Asked) -> Path | None:
+    """The pack of the rows there are."""
+    known = _known(asked)
+    if not known:
+        return None
+    made = packs.pack(asked.name, asked.base, code_of(asked.budget), known, known)
+    return calibration.write(made, asked.pack)
+
+
+def _models(n: int) -> list[Model]:
+    return list(islice(zoo.benign_models(), n))
+
+
+def _known(asked: Asked) -> list[Row]:
+    """Rows that belong in the pack: by today's searches, of a model that moved."""
+    wanted = {model.id for model in _models(asked.n)}
+    mine = packs.alike(counted_benign(rows.read(asked.rows)), code_of(asked.budget))
+    return [row for row in mine if row.model in wanted]
+
+
+def _missing(asked: Asked) -> list[Model]:
+    done = rows.made(rows.read(asked.rows), code_of(asked.budget))
+    return [model for model in _models(asked.n) if not is_made(model, done)]
+
+
+def _make(model: Model, asked: Asked, say: Say) -> None:
+    """Build, audit blind, keep the row. Weights and finished searches survive a kill until the row is there."""
+    bench = Bench(
+        asked.rows, asked.home / "cache" / "calibration" / asked.name, code_of(asked.budget),
+        base=asked.base, device=asked.device,
+    )  # fmt: skip
+    folder = built(model, bench)
+    outcome = audited(model, folder, bench)
+    seconds = float(json.loads((folder / TIMING).read_text())["seconds"])
+    row = Row(
+        model.id, model.role, model.kind, model.number, model.part, False, rows.AUDITED, told(model), bench.code,
+        rows.today(), seconds, outcome=outcome,
+    )  # fmt: skip
+    rows.append(asked.rows, row)
+    shutil.rmtree(folder)
+    score = "no score" if outcome.score is None else f"score {outcome.score:.2f}"
+    say(f"{row.model}: {outcome.verdict}, {score}, {seconds:.0f} + {outcome.seconds:.0f} s")
