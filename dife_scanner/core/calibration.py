@@ -21,6 +21,8 @@ ANOMALOUS = 0.05
 """False discovery rate over a batch: who stands out has a Benjamini-Hochberg adjusted p-value of at most this."""
 FEWEST = 19
 """Benign models from which a p-value can be as low as `ANOMALOUS` at all."""
+DIGITS = 4
+"""Decimals to which scores are compared. They are shares of a few drawings, so equal ones have to stay equal."""
 STALE_DAYS = 180
 """A pack older than this is still used, and said to be old."""
 
@@ -115,7 +117,8 @@ def p_value(score: float, pack: Pack) -> float:
     >>> p_value(0.3, pack), p_value(0.9, pack)
     (0.5, 0.25)
     """
-    return (1 + sum(model.score >= score for model in pack.models)) / (pack.n + 1)
+    own = round(score, DIGITS)
+    return (1 + sum(round(model.score, DIGITS) >= own for model in pack.models)) / (pack.n + 1)
 
 
 # --- an audit beside the packs there are -----------------------------------------------------------------------
@@ -137,7 +140,13 @@ def calibrate(score: float, mine: Searched, packs: Sequence[Kept], today: date) 
     other = next((kept for kept in filled if mine.same_place(kept.pack.searched)), None)
     if other is not None:
         return _without(None, Stratum.NONE, f"the pack {other.pack.name} {outdated(mine, other.pack.searched)}")
-    return _without(None, Stratum.NONE, "no calibration pack for this base at this budget")
+    why = "no calibration pack for this base at this budget"
+    budgets = sorted({kept.pack.searched.budget for kept in filled if _another_budget(kept.pack.searched, mine)})
+    return _without(None, Stratum.NONE, f"{why} (there is one at {', '.join(budgets)})" if budgets else why)
+
+
+def _another_budget(then: Searched, mine: Searched) -> bool:
+    return then != mine and replace(then, budget=mine.budget) == mine
 
 
 def outdated(mine: Searched, then: Searched) -> str:

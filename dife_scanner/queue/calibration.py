@@ -94,11 +94,24 @@ def read(path: Path) -> tuple[Pack | PowerTable, str]:
         raise _damaged(path, f"holds {document['kind']!r}, which this version does not know")
     try:
         content: Pack | PowerTable = from_json(kind, json.dumps(document["content"]))
-        date.fromisoformat(content.made_on)
-        VIEWS[content.searched.budget]
-    except (ValueError, KeyError) as error:
-        raise _damaged(path, "does not hold what its kind has to") from error
+        _check(content)
+    except ValueError as error:
+        raise _damaged(path, f"does not hold what its kind has to: {error}") from error
     return content, str(document["sha256"])
+
+
+def _check(content: Pack | PowerTable) -> None:
+    """`ValueError` for values that no calibration can have."""
+    date.fromisoformat(content.made_on)
+    if content.searched.budget not in VIEWS:
+        raise ValueError("there is no such budget")
+    if isinstance(content, Pack):
+        if not all(0 <= model.score <= 1 for model in content.models):
+            raise ValueError("a score lies between 0 and 1")
+        if not 0 <= content.alarms <= content.tested:
+            raise ValueError("more alarms than models")
+    elif not all(0 <= one.found <= one.planted for one in content.planted):
+        raise ValueError("more found than planted")
 
 
 def found(home: Path | None) -> tuple[File, ...]:

@@ -48,6 +48,10 @@ def test_a_p_value_counts_the_benign_models_at_least_as_high_and_never_falls_bel
     assert p_value(1.0, pack()) == 1.0
 
 
+def test_equal_scores_stay_equal_however_many_decimals_were_kept():
+    assert p_value(1 / 3, pack(round(1 / 3, 4))) == p_value(round(1 / 3, 4), pack(1 / 3)) == 1.0
+
+
 def test_p_values_of_models_like_the_packs_are_uniform_or_larger():
     rng = np.random.default_rng(0)
     values = [p_value(float(rng.random()), pack(*rng.random(19))) for _ in range(4000)]
@@ -111,7 +115,7 @@ def test_the_largest_pack_of_the_own_stratum_speaks_whatever_the_score():
         (replace(HERE, image_tower="other"), Stratum.NEIGHBOUR, "is of another base, vit"),
         (replace(HERE, discovery="discovery-0"), Stratum.NONE, "made by discovery-0, this is discovery-1"),
         (replace(HERE, detectors=("texts",)), Stratum.NONE, "searched by texts, here it was patch, texts"),
-        (replace(HERE, budget="deep"), Stratum.NONE, "no calibration pack for this base at this budget"),
+        (replace(HERE, budget="deep"), Stratum.NONE, "for this base at this budget (there is one at deep)"),
         (replace(HERE, architecture="RN", text_tower="x"), Stratum.NONE, "no calibration pack for this base"),
         (replace(HERE, pictures="own"), Stratum.NONE, "no calibration pack for this base at this budget"),
     ],

@@ -44,6 +44,13 @@ def test_what_needs_a_person_comes_first() -> None:
     assert [row.job.id for row in sorted(rows, key=needs_attention)] == [8, 7, 6, 5, 4, 3, 2, 1]
 
 
+def test_a_score_that_stands_out_comes_before_what_is_in_work() -> None:
+    working = make_row(3, job=make_job(3, state=JobState.AUDITING))
+    anomalous = make_row(1, verdict=Verdict.NOTHING_FOUND, finding="fp1:0000000000000000")
+    plain = make_row(2, verdict=Verdict.NOTHING_FOUND)
+    assert sorted([plain, working, anomalous], key=needs_attention) == [anomalous, working, plain]
+
+
 def test_equal_sort_keys_show_the_last_changed_first() -> None:
     rows = SortedRows()
     rows.insert(0, sorted([make_row(1), make_row(2), make_row(3)], key=rows.sort_key))

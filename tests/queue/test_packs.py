@@ -69,6 +69,21 @@ def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: object, words
     assert str(path) in error.value.what and error.value.advice
 
 
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (replace(pack(), alarms=20), "more alarms than models"),
+        (pack(score=1.5), "between 0 and 1"),
+        (replace(pack(), searched=replace(pack().searched, budget="huge")), "no such budget"),
+        (replace(pack(), made_on="yesterday"), "yesterday"),
+        (replace(power(), planted=(Planted("patch", 5, 4),)), "more found than planted"),
+    ],
+)
+def test_values_that_no_calibration_can_have_are_refused(tmp_path: Path, wrong: Pack | PowerTable, words: str) -> None:
+    with pytest.raises(CalibrationDamaged, match=words):
+        calibration.read(kept(tmp_path, wrong))
+
+
 def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     path = kept(tmp_path, pack())
     path.write_bytes(path.read_bytes()[:-100])

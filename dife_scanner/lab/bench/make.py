@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from dife_scanner.audit.pipeline import Plan, Request, run
 from dife_scanner.audit.plan import DISCOVERY_VERSION
+from dife_scanner.core.calibration import DIGITS
 from dife_scanner.lab import art, bases
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.interface import Planted, Recipe, Subject, entry_of
@@ -293,7 +294,7 @@ def outcome_of(audit: Audit, seconds: float) -> Outcome:
     diagnosis = audit.diagnosis
     return Outcome(
         audit.verdict,
-        None if audit.score is None else round(audit.score, 4),
+        None if audit.score is None else round(audit.score, DIGITS),
         diagnosis.carrier if diagnosis else None,
         diagnosis.channel if diagnosis else None,
         tuple(sorted(found, key=lambda f: f.reference - f.suspect)),

@@ -43,12 +43,14 @@ _BY_STATE = {
     JobState.FAILED: 4,
     JobState.LIMIT_EXCEEDED: 4,
 }
-_IN_WORK, _NO_VERDICT = 5, 8
+_ANOMALOUS, _IN_WORK, _NO_VERDICT = 3, 5, 8
 
 
 def needs_attention(row: ModelRow) -> int:
-    """Order of the table as it opens, smaller is more urgent: flagged and refused, doubtful and failed, in work,
-    without a finding, and last what cannot be audited."""
+    """Order of the table as it opens, smaller is more urgent: flagged and refused, doubtful, anomalous and failed, in
+    work, without a finding, and last what cannot be audited."""
+    if row.verdict is Verdict.NOTHING_FOUND and row.finding:
+        return _ANOMALOUS
     if row.verdict is not None:
         return _BY_VERDICT[row.verdict]
     if not row.job.state.is_final:
