@@ -242,11 +242,10 @@ def test_a_full_disk(tmp_path, good):
         home = disk / "home"
         assert dife("findings", "--home", home).returncode == 0
         filler = disk / "filler"
-        with filler.open("wb") as file:
+        with filler.open("wb", buffering=0) as file:
             try:
                 while True:
                     file.write(b"\0" * 65536)
-                    file.flush()
             except OSError:
                 pass
         done = process("scan", good, "--home", home)  # leaves nothing open on the disk

@@ -45,6 +45,13 @@ _PRUNED = 0.1
 Say = Callable[[str], None]
 
 
+@lru_cache(maxsize=1)
+def base_reference() -> Reference:
+    """The bundled base as audits know it."""
+    (found,) = (r for r in bundled_references() if Path(r.path) == bases.base_folder(BASE))
+    return found
+
+
 @dataclass(frozen=True)
 class Bench:
     """Where things lie, and the code that makes rows."""
@@ -55,7 +62,7 @@ class Bench:
     code: Code
     keep: bool = False
     """Built models stay in `work`, for a second audit by other detectors."""
-    base: Reference = field(default_factory=lambda: base_reference())
+    base: Reference = field(default_factory=base_reference)
     """What models are made of and compared with."""
     device: str = "cpu"
     """What audits run on; training stays on the processor."""
@@ -256,13 +263,6 @@ def moved_rows(now: Tensor, before: Tensor) -> int:
 
 
 # --- the blind audit -------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=1)
-def base_reference() -> Reference:
-    """The bundled base as audits know it."""
-    (found,) = (r for r in bundled_references() if Path(r.path) == bases.base_folder(BASE))
-    return found
 
 
 def audited(model: Model, folder: Path, bench: Bench) -> Outcome:
