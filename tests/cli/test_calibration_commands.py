@@ -9,8 +9,12 @@ import pytest
 
 from dife_scanner.audit.plan import Plan
 from dife_scanner.core.calibration import STALE_DAYS, Benign, Pack
+from dife_scanner.lab.bench import make, own, rows, zoo
+from dife_scanner.lab.bench.rows import Outcome, Row
+from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.queue import calibration
 from dife_scanner.queue.home import bundled_references
+from dife_scanner.records import Verdict
 from dife_scanner.reports import as_json
 from dife_scanner.triggers import discovery
 
@@ -80,3 +84,44 @@ def test_verify_exits_3_where_a_file_was_changed_and_0_where_none_was(home):
 
 def test_a_home_without_packs_says_that_no_rate_is_printed(home):
     assert "no false-alarm rate is printed" in calling.dife("calibration", "list", "--home", home).stdout
+
+
+# --- one's own -------------------------------------------------------------------------------------------------
+
+
+def test_building_says_from_its_rows_how_long_the_rest_takes(home):
+    asked = own.Asked(BASE, home, n=9)
+    model = next(zoo.benign_models())
+    outcome = Outcome(Verdict.NOTHING_FOUND, 0.1, None, None, (), (), 30.0)
+    made = Row(
+        model.id, model.role, model.kind, 0, model.part, False, "audited", make.told(model), make.code_of("quick"),
+        "2026-11-23", 15.0, outcome=outcome,
+    )  # fmt: skip
+    rows.append(asked.rows, made)
+    arguments = ("calibration", "build", "--base", BASE.name, "--n", 9, "--budget", "quick", "--home", home)
+    done = calling.dife(*arguments, "--plan", "--json")
+    read = json.loads(done.stdout)
+    assert read["details"] == {"models": "8", "seconds each": "45", "hours": "0.10"}
+    done = calling.dife(*arguments, "--minutes", 0)
+    assert done.returncode == 0 and "1 benign model" in done.stdout and "8 of 9 models left" in done.stderr
+    assert listed(home, "list")[1]["dife-base-vit-quick"]["n"] == 1
+
+
+def test_what_cannot_be_built_is_said(home):
+    unknown = calling.dife("calibration", "build", "--base", "nobody", "--home", home)
+    assert unknown.returncode == 3 and "there is no reference 'nobody'" in unknown.stderr
+    unnamed = calling.dife("calibration", "from-hub", "org/clip", "--home", home)
+    assert unnamed.returncode == 64 and "no reference here is called clip" in unnamed.stderr
+
+
+def test_a_pack_from_a_hub_says_first_what_it_costs(home, tmp_path):
+    with LoopbackHub(tmp_path / "hub") as hub:
+        for author in ("ann", "ben"):
+            files = {"open_clip_config.json": b"{}", "open_clip_model.safetensors": b"x" * 500_000}
+            hub.add_repo(f"{author}/clip", files, tags=["base_model:finetune:org/clip"])
+        arguments = ("org/clip", "--reference", BASE.name, "--endpoint", hub.endpoint, "--home", home)
+        done = calling.dife("calibration", "from-hub", *arguments, "--plan", "--json")
+        assert not hub.seen("/resolve/"), "nothing is fetched"
+    read = json.loads(done.stdout)
+    jsonschema.validate(read, json.loads(as_json.schema_file(as_json.PlanDocument).read_text()))
+    assert (read["auditable"], read["bytes"]) == (2, 2 * 500_002)

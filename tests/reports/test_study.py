@@ -14,7 +14,7 @@ import study_factories as factories
 from rich.console import Console
 
 from dife_scanner.core.cards import CARDS
-from dife_scanner.records import Cell, NotEvaluable
+from dife_scanner.records import Calibration, Cell, NotEvaluable, Stratum
 from dife_scanner.reports import as_csv, markdown, matrix
 from dife_scanner.reports.sheet import Tone
 from dife_scanner.reports.study import Extension, accounting, sheets, spreads, study, value_text
@@ -188,6 +188,18 @@ def test_markdown_tables_are_whole_and_no_name_becomes_markup(whole):
         assert bars == columns, line
     assert "**▲ 0.991 (+0.956)**" in text
     assert len(re.findall(r"^## ", text, re.M)) == len(sheets(whole))
+
+
+def test_every_form_says_how_many_flags_chance_may_make_and_what_a_score_is_worth():
+    said = Calibration(Stratum.OWN, "base-quick", "d", 99, 0.01, "2026-11-23", 0.03)
+    one = study([("rated", replace(factories.audit(), score=0.4, calibration=said))])
+    text = markdown.render(one)
+    assert "1 audited, 1 flagged, 0 anomalous; by chance alone at most 0.03 flags" in text
+    assert "rated: Score 0.400: p = 0.010 against 99 benign models of pack base-quick" in text
+    row = next(csv.DictReader(io.StringIO(as_csv.render(one))))
+    assert (row["score"], row["p_value"], row["pack"], row["alarm_bound"]) == ("0.4", "0.01", "base-quick", "0.03")
+    plain = next(csv.DictReader(io.StringIO(as_csv.render(study([("plain", factories.audit())])))))
+    assert (plain["score"], plain["p_value"], plain["pack"], plain["alarm_bound"]) == ("", "", "", "")
 
 
 # --- CSV ------------------------------------------------------------------------------------------------------
