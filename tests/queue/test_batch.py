@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from pathlib import Path
 
 import pytest
 from queue_kit import checkpoint, work_for
@@ -15,8 +14,8 @@ from dife_scanner.models.config import parse_config
 from dife_scanner.queue import batch, calibration, targets, worker
 from dife_scanner.queue.poller import poll_pass
 from dife_scanner.queue.worker import Work, work_loop
-from dife_scanner.records import Job, JobState, Reference, Stratum, TriageState, Verdict
-from dife_scanner.store import Store, findings, jobs, later, open_store, outbox, references
+from dife_scanner.records import Job, Reference, Stratum, TriageState, Verdict
+from dife_scanner.store import Store, findings, jobs, later, outbox, references
 from dife_scanner.store.codec import from_json, to_json
 
 ARCHITECTURE = parse_config(checkpoint()["open_clip_config.json"]).architecture
@@ -127,10 +126,3 @@ def test_an_audit_stored_before_there_were_packs_can_be_read(store: Store, hub: 
     audit = findings.audit(store, job.audit_id or "")
     old = {key: value for key, value in json.loads(to_json(audit)).items() if key not in ("calibration", "power")}
     assert from_json(type(audit), json.dumps(old)).calibration is None
-
-
-def test_columns_of_older_databases_are_empty(home: Path) -> None:
-    with open_store(home) as store:
-        columns = {row["name"] for row in store.read("SELECT name FROM pragma_table_info('audits')")}
-        assert {"score", "p_value", "alarm_bound", "pack", "batch"} <= columns
-        assert findings.tally(store).audited == 0 and jobs.jobs(store, states=[JobState.DONE]) == []

@@ -97,6 +97,24 @@ def test_a_newer_schema_is_not_touched(home: Path) -> None:
             open_store(home, read_only=read_only)
 
 
+def test_audits_of_an_older_database_are_kept_and_wait_for_no_batch(home: Path) -> None:
+    home.mkdir()
+    with sqlite3.connect(home / "dife.db", isolation_level=None) as raw:
+        MIGRATIONS.apply(Database(raw), stop_before="m003_calibration")
+        columns = [row[1] for row in raw.execute("PRAGMA table_info(audits)")]
+        values = {"verdict": "flagged", "interfaces": "[]", "local": 0, "seed": 0, "seconds": 1.0}
+        raw.execute(
+            f"INSERT INTO audits ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
+            [values.get(column, column) for column in columns],
+        )
+    with open_store(home) as store:
+        (row,) = findings.audits(store)
+        assert (row.id, row.verdict.value, row.score, row.p_value, row.pack) == ("id", "flagged", None, None, "")
+        assert findings.waiting(store) == []
+        found = findings.tally(store)
+        assert (found.audited, found.flagged, found.rated, found.expected) == (1, 1, 0, 0.0)
+
+
 def test_a_file_that_is_no_database(home: Path) -> None:
     home.mkdir()
     (home / "dife.db").write_bytes(b"not a database" * 100)
