@@ -160,7 +160,7 @@ def limits(pack: Pack, today: date) -> tuple[str, ...]:
     """What has to be known about a pack before its p-values are read, in words; empty where there is nothing."""
     said = []
     if pack.n < FEWEST:
-        said.append(f"{pack.n} benign models can never give a p-value of {ANOMALOUS:g}: it takes {FEWEST}")
+        said.append(f"a pack of {pack.n} can never give a p-value of {ANOMALOUS:g}: that takes {FEWEST}")
     if (days := age(pack, today)) > STALE_DAYS:
         said.append(f"the pack is {days} days old")
     if pack.presumed:

@@ -63,7 +63,7 @@ def test_a_pack_that_cannot_speak_says_why(home):
     stranger = as_json.Reference("gone", "", "i", "t", "w", "ViT", "")
     keep(home, pack("stranger", base=stranger))
     _, rows = listed(home, "list")
-    assert "5 benign models can never give a p-value of 0.05" in rows["small"]["said"]
+    assert "a pack of 5 can never give a p-value of 0.05" in rows["small"]["said"]
     assert "181 days old" in rows["old"]["said"] and rows["old"]["age_days"] == 181
     assert [rows[name]["state"] for name in ("small", "old", "other", "stranger")] == ["in use"] * 2 + ["unused"] * 2
     assert "was searched by texts, here it was" in rows["other"]["said"]

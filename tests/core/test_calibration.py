@@ -130,7 +130,7 @@ def test_any_other_stratum_gives_no_rate_and_says_why(searched, stratum, words):
 def test_what_limits_a_pack_is_said():
     assert math.isclose(1 / (FEWEST + 1), ANOMALOUS), "one model fewer and no p-value reaches the cut"
     few = calibrate(1.0, HERE, [kept(pack(*[0.0] * (FEWEST - 1)))], DAY)
-    assert few.p_value > ANOMALOUS and "18 benign models can never give a p-value of 0.05: it takes 19" in few.reason
+    assert few.p_value > ANOMALOUS and "a pack of 18 can never give a p-value of 0.05: that takes 19" in few.reason
     enough = pack(*[0.0] * FEWEST)
     assert calibrate(1.0, HERE, [kept(enough)], DAY + timedelta(STALE_DAYS)).reason == ""
     assert "181 days old" in calibrate(1.0, HERE, [kept(enough)], DAY + timedelta(STALE_DAYS + 1)).reason
