@@ -139,12 +139,12 @@ def presumed(
     return presumed.Asked(base, found, work, n, minutes)
 
 
-def plan_presumed(asked: Presumed) -> PlanDocument:
+def plan_presumed(store: Store, asked: Presumed) -> PlanDocument:
     """What is left of it in bytes and hours."""
     from dife_scanner.queue import presumed
     from dife_scanner.reports.as_json import PlanDocument
 
-    cost = presumed.cost(asked, hub(asked.work.settings))
+    cost = presumed.cost(store, asked, hub(asked.work.settings))
     return PlanDocument(
         cost.models, cost.auditable, cost.states, cost.bytes, cost.requests, cost.hours, cost.exact, cost.assumptions
     )

@@ -115,7 +115,7 @@ def from_hub(
     with session.store(settings) as store:
         asked = app.presumed(store, settings, base, reference, budget.value if budget else settings.budget, n, minutes)
         if plan:
-            document = app.plan_presumed(asked)
+            document = app.plan_presumed(store, asked)
             session.show(document, lambda: table.plan(document))
             return
         with session.progress() as progress:

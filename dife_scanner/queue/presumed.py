@@ -95,8 +95,8 @@ def reference_for(base: str, known: Sequence[Reference], wanted: str = "") -> Re
     )
 
 
-def cost(asked: Asked, hub: Hub) -> Cost:
-    """Bytes and hours of what is left, sizes from a sample; the audits' seconds are those of rows, where there are any.
+def cost(store: Store, asked: Asked, hub: Hub) -> Cost:
+    """Bytes and hours of what is left, sizes from a sample; an audit takes what it took in rows, or else in this home.
 
     Raises the hub's errors.
     """
@@ -104,8 +104,9 @@ def cost(asked: Asked, hub: Hub) -> Cost:
     left = max(0, asked.n - len(_scored(asked, done)))
     models = tuple(islice(_candidates(asked, hub, done), left))
     spent = [row.seconds for row in _scored(asked, done)]
+    seconds = sum(spent) / len(spent) if spent else findings.usual_seconds(store, asked.work.plan.budget)
     found = PollResult(models, {}, 0, 0, len(models), True)
-    return cost_of(hub, found, audit_seconds=sum(spent) / len(spent) if spent else 0.0)
+    return cost_of(hub, found, audit_seconds=seconds or 0.0)
 
 
 def run(store: Store, asked: Asked, hub: Hub, say: Say, progress: Progress = SILENT) -> Path | None:
