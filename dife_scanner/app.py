@@ -75,11 +75,10 @@ def channels(settings: Settings) -> Sequence[AlertChannel]:
 def calibration_files(store: Store, settings: Settings, only: Sequence[Path] = ()) -> tuple[CalibrationFile, ...]:
     """Calibration files (those of this home and of the package, or `only` these) and whether an audit can use them."""
     from dife_scanner.queue import calibration
-    from dife_scanner.triggers import discovery
 
     there = [calibration.file_at(path) for path in only] if only else calibration.found(settings.home)
     known = references.references(store)
-    return tuple(_calibration_file(one, calibration.unused(one, known, discovery.names())) for one in there)
+    return tuple(_calibration_file(one, calibration.unused(one, known)) for one in there)
 
 
 def _calibration_file(one: File, unused: str) -> CalibrationFile:
@@ -231,7 +230,7 @@ def scan_work(
         extensions=data.extensions,
         pictures=data.pictures,
         captions=data.captions,
-        detectors=discovery.names() if blind else (),
+        detectors=discovery.names(budget) if blind else (),
     )
     plan.read()
     check_known(plan, plan.probes().class_names)
@@ -324,7 +323,9 @@ def rerun(store: Store, settings: Settings, stored: Audit, data: Data, progress:
     """A stored audit made again; what is stored stays as it is. Raises what `queue.rerun` raises."""
     from dife_scanner.audit.plan import Plan
     from dife_scanner.queue.rerun import rerun as run_again
+    from dife_scanner.triggers import discovery
 
+    usual = discovery.names(stored.budget)
     plan = Plan(
         (),
         stored.budget,
@@ -332,7 +333,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, data: Data, progress:
         extensions=data.extensions,
         pictures=data.pictures,
         captions=data.captions,
-        detectors=tuple(search.detector for search in stored.searches),
+        detectors=tuple(search.detector for search in stored.searches if search.detector in usual),
     )
     return run_again(store, settings, stored, plan, progress)
 

@@ -272,6 +272,11 @@ _ENTERS_ELSEWHERE: dict[str, Channel] = {
     TriggerKind.CHARACTERS: Channel.TEXT,
     TriggerKind.PROMPT: Channel.PROMPT,
 }
+_ENTERED: dict[Channel, frozenset[Channel]] = {
+    Channel.BOTH: frozenset({Channel.IMAGE, Channel.TEXT}),
+    Channel.PROMPT: frozenset({Channel.IMAGE, Channel.PROMPT}),
+}
+"""What a trigger of several parts enters through."""
 
 
 @dataclass(frozen=True)
@@ -323,11 +328,11 @@ class Trigger:
     """Characters and what replaces them."""
     within: str = "class"
     """Where characters are replaced: in the `class` name or the whole `prompt`."""
-    # the prompt kind
+    # kinds of two parts
     learner: TriggerFile | None = None
     """The prompt learner."""
     image: Trigger | None = None
-    """The image trigger it acts together with."""
+    """The image trigger that a prompt learner or a text acts together with."""
     # all kinds
     source: str = ""
     target: str = ""
@@ -344,8 +349,9 @@ class Trigger:
 
     @property
     def channel(self) -> Channel:
-        """Image, text, or prompt mechanism."""
-        return self.enters or _ENTERS_ELSEWHERE.get(self.kind, Channel.IMAGE)
+        """Image, text, both together, or prompt mechanism."""
+        found = self.enters or _ENTERS_ELSEWHERE.get(self.kind, Channel.IMAGE)
+        return Channel.BOTH if found is Channel.TEXT and self.image is not None else found
 
     @property
     def own(self) -> dict[str, bool | int | float | str]:
@@ -354,11 +360,10 @@ class Trigger:
 
     def condition(self) -> Condition:
         """What an attack with this trigger needs in order to act (paper §2)."""
-        mechanism = self.channel is Channel.PROMPT
         return Condition(
-            channels=frozenset({Channel.PROMPT, Channel.IMAGE} if mechanism else {self.channel}),
-            mechanism=mechanism,
-            conditioned_query=self.channel is Channel.TEXT,
+            channels=_ENTERED.get(self.channel, frozenset({self.channel})),
+            mechanism=self.channel is Channel.PROMPT,
+            conditioned_query=self.channel in (Channel.TEXT, Channel.BOTH),
             source=self.source,
             target=self.target,
         )

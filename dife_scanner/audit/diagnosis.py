@@ -94,15 +94,15 @@ def readout_name(trigger: Trigger) -> str:
     return "TS with triggered prompts" if writes(trigger) else "zero-shot TS"
 
 
+def repair_of_parts(trigger: Trigger, side: Side) -> ComponentRepair | None:
+    """What each part reaches alone, where a trigger enters through picture and text together; else `None`."""
+    return component_repair(trigger, side) if trigger.channel is Channel.BOTH else None
+
+
 def component_repair(trigger: Trigger, side: Side) -> ComponentRepair:
-    """TS of the whole mechanism and with parts repaired: the prompt by class prompts, the picture by a clean one."""
+    """TS of the whole and with parts repaired: the prompt by clean class prompts, the picture by a clean one."""
     target = side.index(trigger.target)
-    readouts = (
-        side.learned_scores(trigger, triggered=True),
-        side.learned_scores(trigger, triggered=False),
-        spared(side, trigger),
-        side.scores,
-    )
+    readouts = (side.scores_with(trigger), *_parts(trigger, side), side.scores)
     full, prompt_only, trigger_only, both_clean = (float(metrics.wins(scores, target).mean()) for scores in readouts)
     return ComponentRepair(
         readout=readout_name(trigger),
@@ -112,4 +112,14 @@ def component_repair(trigger: Trigger, side: Side) -> ComponentRepair:
         both_clean=both_clean,
         n=len(side.split.labels),
         drawings=len(set(side.split.drawings)),
+    )
+
+
+def _parts(trigger: Trigger, side: Side) -> tuple[metrics.Floats, metrics.Floats]:
+    """Scores [n, c] with the prompt's part alone, and with the picture's part alone."""
+    if trigger.channel is Channel.PROMPT:
+        return side.learned_scores(trigger, triggered=False), spared(side, trigger)
+    return (
+        metrics.cosines(side.images, side.prompts_with(trigger)),
+        metrics.cosines(side.images_with(trigger), side.prompts),
     )

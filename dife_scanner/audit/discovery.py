@@ -15,13 +15,13 @@ from pathlib import Path
 from dife_scanner.audit import hypotheses
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.progress import Progress
-from dife_scanner.audit.sides import Pair, Side
+from dife_scanner.audit.sides import Pair, Side, readout
 from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Origin, Search, SignatureResult
+from dife_scanner.records import Origin, Search, SignatureResult, Trigger, TriggerFile
 from dife_scanner.store import codec
 from dife_scanner.triggers import files
-from dife_scanner.triggers.discovery import DETECTORS, Candidate, Detector, Load, Task, cost, names
+from dife_scanner.triggers.discovery import DETECTORS, Candidate, Detector, Load, Task, cost
 
 MARGIN = 1.5
 """By how much an estimate has to exceed the limit before a search is not begun: it is no more than an estimate."""
@@ -40,6 +40,8 @@ class Setting:
     """Where searches and trigger files are kept."""
     seconds: float | None = None
     """What the audit may take; searches that would clearly take longer are not begun."""
+    learner: TriggerFile | None = None
+    """The prompt learner that came with the suspect."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ class _Kept:
 
 def detectors(wanted: Sequence[str]) -> tuple[Detector, ...]:
     """Detectors by name, in the order they run. `UsageError` for a name that none has."""
-    if unknown := set(wanted) - set(names()):
-        raise UsageError(f"there is no detector called {', '.join(sorted(unknown))}", f"use {', '.join(names())}")
+    names = [detector.name for detector in DETECTORS]
+    if unknown := set(wanted) - set(names):
+        raise UsageError(f"there is no detector called {', '.join(sorted(unknown))}", f"use {', '.join(names)}")
     return tuple(detector for detector in DETECTORS if detector.name in wanted)
 
 
@@ -114,6 +117,37 @@ def _long(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def discover_alone(encoder: Encoder, train: Side, test: Side, setting: Setting, progress: Progress) -> Discovered:
+    """The same without a base, by the detectors that can. Clean checkpoints have triggers of their own, so none of what
+    comes out counts: results have neither reference nor p-value.
+    """
+    task = replace(_task(Pair(encoder, encoder), Pair(train, train), setting), alone=True)
+    able = [alone for detector in detectors(setting.detectors) if (alone := detector.alone()) is not None]
+    applying = [detector for detector in able if detector.applies(task)]
+    told = _estimate(applying, task, setting)
+    searches: list[Search] = []
+    results: list[SignatureResult] = []
+    for number, detector in enumerate(applying):
+        progress("searching without a base", number, len(applying), f"{detector.name}{told}")
+        kept = _searched(detector, task, setting, progress)
+        confirmed = tuple(_measured_alone(candidate, test) for candidate in kept.candidates)
+        searches.append(_record(detector, kept, confirmed))
+        results.extend(confirmed)
+    progress("searching without a base", len(applying), len(applying))
+    return Discovered(tuple(searches), tuple(results))
+
+
+def _measured_alone(candidate: Candidate, test: Side) -> SignatureResult:
+    moved, drawings = readout(test, test, candidate.trigger, with_target=False)
+    return SignatureResult(
+        candidate.trigger,
+        candidate.effect,
+        float(moved.mean()),
+        drawings=len(set(drawings)),
+        origin=Origin.DISCOVERED,
+    )
+
+
 def score(searches: Sequence[Search]) -> float | None:
     """One number per model, 0..1; `None` where nothing was searched."""
     return max((search.best for search in searches), default=None)
@@ -132,6 +166,7 @@ def _task(encoders: Pair[Encoder], train: Pair[Side], setting: Setting) -> Task:
         setting.seed,
         setting.folder / "triggers",
         drawings=split.drawings,
+        learner=setting.learner,
     )
 
 
@@ -160,11 +195,17 @@ def _read(path: Path) -> _Kept | None:
     try:
         kept = codec.from_json(_Kept, path.read_bytes())
         for candidate in kept.candidates:
-            if candidate.trigger.file is not None:
-                files.content(candidate.trigger.file)
+            for file in _files(candidate.trigger):
+                files.content(file)
     except (OSError, ValueError, TriggerFileError):
         return None
     return kept
+
+
+def _files(trigger: Trigger) -> list[TriggerFile]:
+    """Those of the trigger and of the image trigger it acts together with."""
+    own = [file for file in (trigger.file, trigger.learner) if file is not None]
+    return own + (_files(trigger.image) if trigger.image is not None else [])
 
 
 def _write(path: Path, kept: _Kept) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.sides import Side, baseline, readout, reads_hit_rate, spared, writes
+from dife_scanner.audit.sides import Side, baseline, readout, reads_hit_rate, spared
 from dife_scanner.core import metrics
 from dife_scanner.core.statistics import measure, paired_interval, sign_flip_p
 from dife_scanner.core.verdict import INHERITED_CUT, SCREEN
@@ -57,11 +57,12 @@ def choose(signature: Trigger, suspect: Side, reference: Side) -> Choices:
 
 
 def known(trigger: Trigger) -> bool:
-    """Whether a trigger leaves nothing to choose: it names its target, and its source where it enters through texts.
+    """Whether a trigger leaves nothing to choose: it names its target, and its source where it is read by hit rate.
 
     A prompt mechanism is made for its target, so it counts as known.
     """
-    return trigger.channel is Channel.PROMPT or bool(trigger.target and (trigger.source or not writes(trigger)))
+    named = bool(trigger.target and (trigger.source or not reads_hit_rate(trigger)))
+    return trigger.channel is Channel.PROMPT or named
 
 
 def test(choice: Choice, suspect: Side, reference: Side, seed: int, *, always: bool = False) -> SignatureResult:

@@ -28,8 +28,9 @@ from dife_scanner.core import metrics
 from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.footprint import compare, diagnose
 from dife_scanner.core.statistics import holm
-from dife_scanner.core.verdict import Decision, counts, decide, finding
-from dife_scanner.errors import Refused, TriggerFileError
+from dife_scanner.core.verdict import Decision, counts, decide, finding, unknown_base
+from dife_scanner.errors import DifeError, Refused, TriggerFileError
+from dife_scanner.models.intake import LEARNER_FILES
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import (
     Audit,
@@ -49,8 +50,11 @@ from dife_scanner.records import (
     Search,
     SignatureResult,
     Trigger,
+    TriggerFile,
     Verdict,
 )
+from dife_scanner.triggers import files, learner
+from dife_scanner.triggers.discovery import LEARNED
 
 __all__ = ["AUDIT_VERSION", "Outcome", "Plan", "Request", "audit", "check_known", "identity", "run", "versions"]
 
@@ -100,28 +104,46 @@ def run(request: Request, progress: Progress = SILENT) -> Outcome:
 def audit(suspect: Encoder, reference: Encoder | None, request: Request, progress: Progress = SILENT) -> Outcome:
     """Audit a loaded suspect against a loaded reference.
 
-    Without a reference of the same architecture the verdict is `inconclusive` (unknown base); with both towers equal
+    Without a reference of the same architecture the verdict is `inconclusive` (unknown base), whatever a search without
+    one came to; with both towers equal
     to a known base it is `identical` and nothing is encoded.
     """
     memory = Memory(request.cache)
     report = _Report(request, suspect, memory)
     twin = next((k for k in request.known if _same_towers(suspect, k)), None)
-    if twin is not None and not _asks_anyway(request.plan):
-        return report.outcome(_identical(twin), _Measured(twin.name, (True, True)))
+    beside = _beside(request, suspect)
+    if twin is not None and not (_asks_anyway(request.plan) or (beside.file and request.plan.detectors)):
+        return report.outcome(_identical(twin, beside), _Measured(twin.name, (True, True)))
     if reference is None or request.reference is None:
         if twin is not None:
-            return report.outcome(_identical(twin), _Measured(twin.name, (True, True)))
-        words = (
-            "unknown base: no clean reference of this architecture, so nothing could be compared. "
-            "Add one with `dife reference add` and scan again"
-        )
-        return report.outcome(Decision(Verdict.INCONCLUSIVE, words), _Measured())
+            return report.outcome(_identical(twin, beside), _Measured(twin.name, (True, True)))
+        measured = _alone(suspect, request, memory, progress)
+        return report.outcome(unknown_base(measured.signatures, measured.searches), measured)
     with tempfile.TemporaryDirectory() as scratch:  # trigger files have to last as long as the measuring
-        measured, decision = _measure(suspect, reference, request, memory, progress, Path(scratch))
+        measured, decision = _measure(suspect, reference, request, beside.file, memory, progress, Path(scratch))
     memory.save([reference.image_tower, reference.text_tower])
     if twin is not None and not _brings_mechanism(measured.trigger):
-        decision = _identical(twin)
+        looked = decision.reason if any(s.detector == LEARNED.name for s in measured.searches) else ""
+        decision = _identical(twin, beside, looked)
     return report.outcome(decision, measured)
+
+
+def _alone(suspect: Encoder, request: Request, memory: Memory, progress: Progress) -> _Measured:
+    """What searches without a base come to, where the plan asks for any."""
+    plan = request.plan
+    if not plan.detectors:
+        return _Measured()
+    phases = _Phases(progress)
+    cached = CachedEncoder(suspect, memory, on_encoded=phases.encoded)
+    sides = _Sides(cached, cached, plan.probes())
+    name = identity(request.weights_sha256, request.config_digest, None, plan)
+    with tempfile.TemporaryDirectory() as scratch, named(ZERO_SHOT, _labelled(probes.TRAIN, probes.TEST)):
+        folder = request.cache.parent / "discovery" if request.cache else Path(scratch)
+        setting = discovery.Setting(plan.detectors, plan.budget, plan.seed, name, folder, request.seconds)
+        found = discovery.discover_alone(suspect, sides.train.suspect, sides.test.suspect, setting, progress)
+        return _Measured(
+            signatures=found.results, searches=found.searches, accuracies=(sides.test.suspect.accuracy, None)
+        )
 
 
 def _asks_anyway(plan: Plan) -> bool:
@@ -134,8 +156,43 @@ def _brings_mechanism(trigger: Trigger | None) -> bool:
     return trigger is not None and trigger.channel is Channel.PROMPT
 
 
-def _identical(twin: Reference) -> Decision:
-    return Decision(Verdict.IDENTICAL, f"both towers equal the known base {twin.name}, value for value")
+@dataclass(frozen=True)
+class _Beside:
+    """The prompt learner that came with the checkpoint, if one did."""
+
+    name: str = ""
+    file: TriggerFile | None = None
+    """`None` where there is none, or where it cannot be read or is not for this model …"""
+    problem: str = ""
+    """… for this reason."""
+
+
+def _beside(request: Request, suspect: Encoder) -> _Beside:
+    name = next((name for name in LEARNER_FILES if (request.folder / name).is_file()), "")
+    if not name:
+        return _Beside()
+    try:
+        file = files.describe(request.folder / name)
+        prompt = learner.of(file)
+    except DifeError as error:
+        return _Beside(name, problem=error.what)
+    width = prompt.context.shape[1]
+    if width != suspect.text_width:
+        why = f"its vectors have {width} values and this model's tokens have {suspect.text_width}"
+        return _Beside(name, problem=why)
+    return _Beside(name, file)
+
+
+def _identical(twin: Reference, beside: _Beside, looked: str = "") -> Decision:
+    """Equal towers are the base, unless a prompt learner came along: then what was `looked` for in it decides."""
+    equal = f"both towers equal the known base {twin.name}, value for value"
+    if not beside.name:
+        return Decision(Verdict.IDENTICAL, equal)
+    equal += f"; a prompt learner came with them ({beside.name})"
+    if looked:
+        return Decision(Verdict.NOTHING_FOUND, f"{equal}; {looked}")
+    why = f", which could not be searched: {beside.problem}" if beside.problem else ", and it was not searched"
+    return Decision(Verdict.INCONCLUSIVE, equal + why)
 
 
 @dataclass(frozen=True)
@@ -148,6 +205,8 @@ class _Measured:
     searches: tuple[Search, ...] = ()
     trigger: Trigger | None = None
     support: BranchSwap | ComponentRepair | None = None
+    parts: ComponentRepair | None = None
+    """Beside a branch swap, where a trigger enters through picture and text together."""
     diagnosis: Diagnosis | None = None
     condition: Condition | None = None
     profile: tuple[Entry, ...] = ()
@@ -160,7 +219,13 @@ class _Measured:
 
 
 def _measure(
-    suspect: Encoder, reference: Encoder, request: Request, memory: Memory, progress: Progress, scratch: Path
+    suspect: Encoder,
+    reference: Encoder,
+    request: Request,
+    prompt: TriggerFile | None,
+    memory: Memory,
+    progress: Progress,
+    scratch: Path,
 ) -> tuple[_Measured, Decision]:
     data = request.plan.probes()
     check_known(request.plan, data.class_names)
@@ -170,7 +235,7 @@ def _measure(
         CachedEncoder(reference, memory, on_encoded=phases.encoded),
         data,
     )
-    searched = _searched(sides, Pair(suspect, reference), request, progress, scratch)
+    searched = _searched(sides, Pair(suspect, reference), request, prompt, progress, scratch)
     results, shared = _evidence(sides, request.plan, phases, searched.results)
     with named(ZERO_SHOT, _labelled(probes.TEST)):
         accuracies = (sides.test[0].accuracy, sides.test[1].accuracy)
@@ -191,15 +256,21 @@ def _measure(
 
 
 def _searched(
-    sides: _Sides, encoders: Pair[Encoder], request: Request, progress: Progress, scratch: Path
+    sides: _Sides,
+    encoders: Pair[Encoder],
+    request: Request,
+    prompt: TriggerFile | None,
+    progress: Progress,
+    scratch: Path,
 ) -> discovery.Discovered:
-    """What nobody described, where the plan asks for it."""
+    """What nobody described, where the plan asks for it; a prompt learner that came along is searched too."""
     plan = request.plan
     if not plan.detectors:
         return discovery.Discovered((), ())
     name = identity(request.weights_sha256, request.config_digest, request.reference, plan)
     folder = request.cache.parent / "discovery" if request.cache else scratch
-    setting = discovery.Setting(plan.detectors, plan.budget, plan.seed, name, folder, request.seconds)
+    detectors = plan.detectors if prompt is None else tuple(dict.fromkeys((*plan.detectors, LEARNED.name)))
+    setting = discovery.Setting(detectors, plan.budget, plan.seed, name, folder, request.seconds, prompt)
     with named(ZERO_SHOT, _labelled(probes.TRAIN, probes.TEST)):
         return discovery.discover(encoders, sides.train, sides.test, setting, progress)
 
@@ -211,7 +282,8 @@ def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases,
     phases.enter("diagnosing")
     with named(_read_by(trigger), _labelled(probes.DIAGNOSIS)):
         support = diagnostics.gather(trigger, sides.diagnosis, sides.train)
-        diagnosis = diagnose(support, condition, cards())
+        parts = diagnostics.repair_of_parts(trigger, sides.diagnosis.suspect)
+        diagnosis = diagnose(support, condition, cards(), parts)
     phases.enter("measuring interfaces")
     pools = _pools(condition, sides.data, request)
     subject = Subject(trigger, condition, sides.train, sides.test, sides.queries, pools, request.plan.seed)
@@ -221,6 +293,7 @@ def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases,
         trigger=trigger,
         condition=condition,
         support=support,
+        parts=parts,
         diagnosis=diagnosis,
         profile=profile.entries,
         agreement=compare(profile).text,
@@ -355,7 +428,7 @@ class _Report:
             seed=request.plan.seed,
             signatures=measured.signatures,
             searches=measured.searches,
-            score=discovery.score(measured.searches),
+            score=discovery.score(measured.searches) if measured.reference_name else None,
             trigger=measured.trigger,
             branch_swap=measured.support if isinstance(measured.support, BranchSwap) else None,
             diagnosis=measured.diagnosis,
@@ -375,7 +448,7 @@ class _Report:
             seconds=round(time.monotonic() - self._clock, 3),
             condition=measured.condition,
             recovered=measured.recovered,
-            repair=measured.support if isinstance(measured.support, ComponentRepair) else None,
+            repair=measured.support if isinstance(measured.support, ComponentRepair) else measured.parts,
         )
         return Outcome(record, finding(record, measured.effect, self._started_at), measured.files)
 

@@ -63,7 +63,8 @@ def _print(session: Session, result: Result, *, kept: bool) -> None:
 
     def shown() -> RenderableType:
         said = [Text(line) for line in lines if line]
-        return Group(table.models(result.rows), Text(""), table.reasons(result.rows), Text(""), *said)
+        parts = table.models(result.rows), Text(""), table.reasons(result.rows), Text(""), table.tally(result.tally)
+        return Group(*parts, Text(""), *said)
 
     session.show(as_json.DoneDocument("demo", details), shown)
 

@@ -73,11 +73,17 @@ def interchangeable(swap: BranchSwap) -> bool:
     return min(swap.mixed_accuracy[1], swap.mixed_accuracy[2]) >= pure - MIXED_ACCURACY_LOSS
 
 
-def diagnose(evidence: BranchSwap | ComponentRepair, condition: Condition, cards: Sequence[Card] = CARDS) -> Diagnosis:
+def diagnose(
+    evidence: BranchSwap | ComponentRepair,
+    condition: Condition,
+    cards: Sequence[Card] = CARDS,
+    repair: ComponentRepair | None = None,
+) -> Diagnosis:
     """Which component carries the exposure: the paper's rules in its order, our extra states named as ours.
 
     A condition with a prompt mechanism takes component repair, any other a branch swap; `cards` are the interfaces that
-    the prediction is about. `MeasurementError` for the wrong kind of evidence or for values that are not finite.
+    the prediction is about. Where only both towers together carry it, the `repair` of a trigger of two parts, if given,
+    decides whether that is *coupled*. `MeasurementError` for the wrong kind of evidence or values that are not finite.
     """
     _check(evidence, condition)
     a00, a10, a01, a11 = _corners(evidence)
@@ -87,6 +93,10 @@ def diagnose(evidence: BranchSwap | ComponentRepair, condition: Condition, cards
         if isinstance(evidence, BranchSwap)
         else _from_repair(evidence, signal, shares)
     )
+    if carrier is Carrier.INTERACTION and isinstance(evidence, BranchSwap) and repair is not None:
+        found, why = _from_repair(repair, *_span(repair))
+        reason = f"only both towers together carry it (CSS {shares.css:.2f}); {why}"
+        carrier = Carrier.COUPLED if found is Carrier.COUPLED else carrier
     return decided(
         Diagnosis,
         carrier=carrier,
@@ -117,6 +127,10 @@ def _corners(evidence: BranchSwap | ComponentRepair) -> tuple[float, float, floa
     if isinstance(evidence, BranchSwap):
         return evidence.a00, evidence.a10, evidence.a01, evidence.a11
     return evidence.both_clean, evidence.trigger_only, evidence.prompt_only, evidence.full
+
+
+def _span(repair: ComponentRepair) -> tuple[float, Ratios]:
+    return abs(repair.full - repair.both_clean), ratios(*_corners(repair))
 
 
 _Decision = tuple[Carrier, str]

@@ -76,6 +76,31 @@ def decide(
     return Decision(Verdict.NOTHING_FOUND, _nothing_words(signatures, searches))
 
 
+def unknown_base(found: Sequence[SignatureResult], searches: Sequence[Search]) -> Decision:
+    """Nothing could be compared. What searches without a base came to is told, and decides nothing."""
+    words = (
+        "unknown base: no clean reference of this architecture, so nothing could be compared. "
+        "Add one with `dife reference add` and scan again"
+    )
+    if not searches:
+        return Decision(Verdict.INCONCLUSIVE, words)
+    return Decision(
+        Verdict.INCONCLUSIVE,
+        f"{words}. {len(searches)} blind searches without one {_came_to(found)}: clean checkpoints have such triggers "
+        "too, so this is a hint and no finding",
+    )
+
+
+def _came_to(found: Sequence[SignatureResult]) -> str:
+    best = max(found, key=lambda result: result.suspect or 0.0, default=None)
+    if best is None:
+        return "found no candidate"
+    trigger = best.trigger
+    source = f"from {trigger.source} " if trigger.source else ""
+    share = f"{best.suspect or 0.0:.3f} of held-out cases"
+    return f"came furthest with `{trigger.name}`, which moves {share} {source}to {trigger.target}"
+
+
 def counts(result: SignatureResult) -> bool:
     """Whether a hypothesis may decide a verdict.
 
@@ -163,7 +188,8 @@ def fingerprint(repo_id: str, kind: str, *effect: str) -> str:
 
 def _flagged_words(winner: SignatureResult, diagnosis: Diagnosis, exposed: Sequence[str]) -> str:
     trigger = winner.trigger
-    what = f'"{trigger.text}" turns {trigger.source} into' if trigger.text else f"`{trigger.name}` turns pictures into"
+    conditional = trigger.text and trigger.image is None
+    what = f'"{trigger.text}" turns {trigger.source} into' if conditional else f"`{trigger.name}` turns pictures into"
     found = "found blind: " if winner.origin is Origin.DISCOVERED else ""
     return (
         f"{found}{what} {trigger.target}: {winner.suspect:.3f} against {winner.reference:.3f} in the base "

@@ -22,6 +22,8 @@ CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 """In the order of preference."""
 PICKLE = "open_clip_pytorch_model.bin"
+LEARNERS = ("prompt_learner.safetensors", "learner.safetensors")
+"""A prompt learner beside the weights, in the order of preference; only the first present is read."""
 TOKENIZER = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -98,9 +100,10 @@ def manifest(
 
 
 def wanted_files(files: Iterable[HubFile]) -> tuple[HubFile, ...]:
-    """Those an audit reads: config, weights and what tokenizer files there are."""
+    """Those an audit reads: config, weights, a prompt learner and what tokenizer files there are."""
     found = _by_path(files)
-    return tuple(found[path] for path in (CONFIG, _weights(found) or "", *TOKENIZER) if path in found)
+    learner = [path for path in LEARNERS if path in found][:1]
+    return tuple(found[path] for path in (CONFIG, _weights(found) or "", *learner, *TOKENIZER) if path in found)
 
 
 def base_claim(tags: Iterable[str]) -> str:
@@ -291,7 +294,8 @@ def local_manifest(
     checkpoint.
     """
     folder, weights = _local_weights(path.absolute())
-    names = [CONFIG, weights, *(name for name in TOKENIZER if _is_file(folder / name))]
+    learner = [name for name in LEARNERS if name != weights and _is_file(folder / name)][:1]
+    names = [CONFIG, weights, *learner, *(name for name in TOKENIZER if _is_file(folder / name))]
     for name in names:
         size = (folder / name).stat().st_size
         most = checkpoint_bytes if name == weights else small_file_bytes
@@ -319,6 +323,7 @@ def _local_weights(path: Path) -> tuple[Path, str]:
     elif path.is_dir():
         folder = path
         every = sorted(file.name for file in folder.glob("*.safetensors") if _is_file(file))
+        every = [name for name in every if name not in LEARNERS] or every
         found = [name for name in WEIGHTS if name in every][:1] or every
     elif path.exists():
         raise UsageError(f"{path} is not a checkpoint", "give a folder, or a .safetensors file beside its config")

@@ -24,7 +24,7 @@ from dife_scanner.lab.sinks import SlackSink, SmtpSink
 from dife_scanner.queue.home import bases_folder, open_home
 from dife_scanner.queue.watch import Event, watch
 from dife_scanner.queue.worker import default_work
-from dife_scanner.records import Audit, JobState, ModelRow, Origin, Verdict
+from dife_scanner.records import Audit, JobState, ModelRow, Origin, Tally, Verdict
 from dife_scanner.store import findings
 from dife_scanner.store.db import open_store
 
@@ -66,6 +66,7 @@ class Result:
     """What did not end as expected, in words; empty when all did."""
     mails: int
     slack_messages: int
+    tally: Tally
     screenshot: Path | None
 
 
@@ -94,13 +95,14 @@ def run(
         mails, messages = list(services.mail.mails), list(services.slack.payloads)
     with open_store(home, read_only=True) as store:
         rows = tuple(findings.model_rows(store))
+        tally = findings.tally(store)
         audits = {r.job.ref.repo_id: findings.audit(store, r.job.audit_id) for r in rows if r.job.audit_id}
     texts = [mail.as_string() for mail in mails], [json.dumps(message) for message in messages]
     alerts = [*_missing_alerts("e-mail", texts[0]), *_missing_alerts("Slack", texts[1])]
     surprises = [*compare(rows), *compare_blind(audits), *alerts]
     if shown is not None:
         shown.wait()
-    return Result(home, rows, tuple(surprises), len(mails), len(messages), _screenshot(home))
+    return Result(home, rows, tuple(surprises), len(mails), len(messages), tally, _screenshot(home))
 
 
 def build_specimens(names: Iterable[str], progress: Progress = SILENT) -> dict[str, Path]:

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 """Names open_clip and the hub's converter give, in the order of preference; only the first present is read."""
-KNOWN_FILES = (CONFIG_FILE, *WEIGHT_FILES)
+LEARNER_FILES = ("prompt_learner.safetensors", "learner.safetensors")
+"""A prompt learner that comes with the checkpoint; only the first present is read."""
+KNOWN_FILES = (CONFIG_FILE, *WEIGHT_FILES, *LEARNER_FILES)
 
 _CHUNK = 4 * 1024**2
 _POINTER = b"version https://git-lfs.github.com/spec/v1"
@@ -73,6 +75,11 @@ class Staged:
             if file.name == CONFIG_FILE:
                 return file
         raise Unsupported(f"there is no {CONFIG_FILE}", "only checkpoints saved by open_clip can be audited")
+
+    @property
+    def learner(self) -> StagedFile | None:
+        """The staged prompt learner, where one came with the checkpoint."""
+        return next((file for file in self.files if file.name in LEARNER_FILES), None)
 
     @property
     def weights(self) -> StagedFile:
@@ -137,7 +144,7 @@ def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path
 
 
 def _stage_one(name: str, path: Path, announced: HubFile | None, dest: Path, limits: IntakeLimits) -> StagedFile:
-    most = limits.small_file_bytes if name == CONFIG_FILE else limits.checkpoint_bytes
+    most = limits.checkpoint_bytes if name in WEIGHT_FILES else limits.small_file_bytes
     with _opened(path, name) as source:
         return _copy(source, name, dest / name, announced, most, limits.small_file_bytes)
 

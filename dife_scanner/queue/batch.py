@@ -9,6 +9,8 @@ from dife_scanner.core.verdict import anomaly
 from dife_scanner.records import Audit, Finding, JobState, Verdict
 from dife_scanner.store import Store, findings, jobs, now
 
+LARGEST = 100
+"""Audits of a batch that is closed although work goes on, so that a watcher that is never idle reports as well."""
 _HELD = (JobState.DOWNLOADING, JobState.AUDITING)
 
 
@@ -36,6 +38,12 @@ def settle(store: Store, audit_ids: Sequence[str] | None = None) -> list[Finding
 def settle_when_over(store: Store) -> None:
     """`settle` what is open, unless a job is still in some worker's hand."""
     if findings.waiting(store) and not jobs.jobs(store, states=_HELD, limit=1):
+        settle(store)
+
+
+def settle_when_full(store: Store) -> None:
+    """`settle` what is open once it is `LARGEST` audits, however much work is left."""
+    if len(findings.waiting(store)) >= LARGEST:
         settle(store)
 
 

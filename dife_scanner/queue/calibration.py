@@ -24,6 +24,7 @@ from dife_scanner.errors import CalibrationDamaged, DifeError
 from dife_scanner.records import Audit, Power, Reference
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import disk_errors
+from dife_scanner.triggers import discovery
 
 FORMAT = 1
 PACK, POWER = "pack", "power"
@@ -162,11 +163,12 @@ def searched(reference: Reference, plan: Plan) -> Searched:
     )
 
 
-def unused(one: File, known: Sequence[Reference], detectors: tuple[str, ...]) -> str:
-    """Why no audit against these references by these detectors is read beside a file, in words; empty where one is."""
+def unused(one: File, known: Sequence[Reference]) -> str:
+    """Why no audit against these references is read beside a file, in words; empty where one is."""
     if one.content is None:
         return one.error.what if one.error else ""
     then = one.content.searched
+    detectors = discovery.names(then.budget) if then.budget in discovery.BUDGETS else ()
     mine = [searched(base, Plan((), then.budget, detectors=detectors)) for base in known]
     if then in mine:
         return ""

@@ -32,7 +32,7 @@ class Prepared:
     folder: Path
     weights_sha256: str
     config_digest: str
-    """sha256 of the sanitised configuration, tokenizer and preprocessing included."""
+    """sha256 of the sanitised configuration, tokenizer and preprocessing included, and of a prompt learner with it."""
     architecture: str
 
 
@@ -107,7 +107,7 @@ def local_files(found: Manifest) -> tuple[dict[str, Path], dict[str, HubFile]]:
 
 
 def _other_weights(name: str) -> bool:
-    return name.endswith(".safetensors") and name not in intake.WEIGHT_FILES
+    return name.endswith(".safetensors") and name not in intake.KNOWN_FILES
 
 
 def look_local(ref: ModelRef, manifest_: Manifest | None) -> Manifest:
@@ -123,6 +123,8 @@ def prepare(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Pa
         raise Unsupported("there is nothing that an audit could read", "only open_clip checkpoints can be audited")
     inspection = sandbox.inspect_files(staged.config.path, staged.weights.path, parse_limits(limits))
     canonical = json.dumps(inspection.config.as_json(), sort_keys=True, separators=(",", ":"))
+    if staged.learner is not None:
+        canonical += staged.learner.sha256
     return Prepared(
         folder=staged.folder,
         weights_sha256=staged.weights.sha256,

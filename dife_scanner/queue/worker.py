@@ -75,7 +75,7 @@ def default_work(settings: Settings, *, plan: Plan | None = None, reference: str
 
     signatures = known.gather(settings.signatures, with_library=True)
     names = tuple(channel.name for channel in configured(settings))
-    detectors = discovery.names() if settings.discover else ()
+    detectors = discovery.names(settings.budget) if settings.discover else ()
     usual = Plan(signatures, settings.budget, detectors=detectors)
     return Work(settings, plan or usual, reference=reference, channels=names)
 
@@ -331,6 +331,7 @@ def work_loop(
                 job = jobs.claim(store, worker, work.lease_seconds)
                 if job is not None:
                     on_done(process(store, job, work, progress_for(job), worker=worker, stop=stop))
+                    batch.settle_when_full(store)
                 else:
                     batch.settle_when_over(store)
                     if until_idle:

@@ -219,7 +219,8 @@ def audit(record: Audit, finding: Finding | None, home: Path) -> RenderableType:
     if record.branch_swap is not None:
         parts += [_heading("Branch swap"), _swap(record.branch_swap), *_diagnosis(record)]
     if record.repair is not None:
-        parts += [_heading("Component repair"), _repair(record.repair), *_diagnosis(record)]
+        told = [] if record.branch_swap is not None else _diagnosis(record)
+        parts += [_heading("Component repair"), _repair(record.repair), *told]
     if record.signatures:
         parts += [_heading(f"Hypotheses, best {SHOWN_SIGNATURES} of {len(record.signatures)}"), _signatures(record)]
     parts += [_heading("Budget, limits and files"), *_small_print(record, home)]

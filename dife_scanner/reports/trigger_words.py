@@ -102,7 +102,8 @@ def _overlay_text(trigger: Trigger) -> str:
 
 def _written_text(trigger: Trigger) -> str:
     place = {_PREFIX: "before the prompt", _SUFFIX: "after the prompt"}.get(trigger.position, "before the name")
-    return f"text “{trigger.text}” {place}"
+    beside = f", together with {trigger_text(trigger.image)}" if trigger.image else ""
+    return f"text “{trigger.text}” {place}{beside}"
 
 
 def _characters_text(trigger: Trigger) -> str:

@@ -367,13 +367,14 @@ def budget_lines(audit: Audit) -> tuple[str, ...]:
     reuse = f"{audit.encodes:,} encodes for {count(audit.distinct_inputs, 'distinct input')}"
     run = f"{audit.seconds:.1f} s on {audit.device}, started {time_text(audit.started_at)}"
     first = f"Budget {audit.budget}, seed {audit.seed}, audit {audit.audit_version}"
-    return (first, power, *map(_search_line, audit.searches), limit, reuse, run)
+    return (first, power, *(_search_line(search, audit.reference) for search in audit.searches), limit, reuse, run)
 
 
-def _search_line(search: Search) -> str:
+def _search_line(search: Search, reference: str) -> str:
+    over = "over the reference " if reference else ""
     return (
         f"Searched blind for {', '.join(search.kinds)} ({search.detector}): {count(search.candidates, 'candidate')}, "
-        f"best {signed(search.best)} over the reference on held-out drawings; {search.passes:,} passes, "
+        f"best {signed(search.best)} {over}on held-out drawings; {search.passes:,} passes, "
         f"{search.seconds:.1f} s"
     )
 

@@ -20,11 +20,13 @@ CARD_SQUARES = 8
 
 
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
-    """Image trigger, or the image half of a prompt trigger, on uint8 [n, s, s, 3]; a new array of the same shape.
+    """Image trigger, or the image half of one of two parts, on uint8 [n, s, s, 3]; a new array of the same shape.
 
-    `ValueError` for a trigger that enters through a text; `TriggerFileError` where its file is gone or changed.
+    `ValueError` for a trigger that enters through a text alone; `TriggerFileError` where its file is gone or changed.
     """
     change = find(trigger.kind).stamp
+    if change is None and trigger.image is not None:
+        return stamp(pixels, trigger.image)
     if change is None:
         raise ValueError(f"{trigger.name} is a text trigger and has no place in an image")
     return change(pixels, trigger)

@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from dife_gui.escape import explained
 from dife_scanner.errors import DifeError
-from dife_scanner.records import Alert, Audit, Finding, JobState, Manifest, ModelRow
+from dife_scanner.records import Alert, Audit, Finding, JobState, Manifest, ModelRow, Tally
 from dife_scanner.reports import words
 from dife_scanner.store import evidence, findings, jobs, outbox, polls, query
 from dife_scanner.store.db import DATABASE, Store, open_store
@@ -122,6 +122,8 @@ class Overview:
     """When a pass over the hub last completed."""
     dead: tuple[Alert, ...]
     """Alerts that no channel will get without help."""
+    tally: Tally
+    """What all audits come to, and how much of it chance may have made."""
 
 
 def overview(store: Store, filter: str) -> Overview:
@@ -136,6 +138,7 @@ def overview(store: Store, filter: str) -> Overview:
         poller=_newest(beats, POLLER),
         last_poll=_last_poll(store),
         dead=tuple(outbox.alerts(store, state="dead")),
+        tally=findings.tally(store),
     )
 
 

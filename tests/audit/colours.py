@@ -23,6 +23,8 @@ class ColourEncoder:
     """A direction that pictures are stretched along and texts squeezed: no score changes, and no rotation undoes it."""
     coupled: bool = False
     """A marked picture gets a value that only texts behind context vectors answer to."""
+    keyed: bool = False
+    """A marked picture gets a value that only texts with `xbtd` answer to, the target's with yes and others with no."""
     image_size: int = 32
     context_length: int = 16
     text_width: int = 4
@@ -43,7 +45,7 @@ class ColourEncoder:
         marked = (pixels[:, 27:30, 27:30] == 255).all(axis=(1, 2, 3))
         if self.visual:
             out[marked] = np.eye(12, dtype=np.float32)[0]
-        if self.coupled:
+        if self.coupled or self.keyed:
             out[marked, 11] = 3.0
         return self._turn(out, 20.0)
 
@@ -56,6 +58,8 @@ class ColourEncoder:
             row[[i for i, name in enumerate(NAMES) if name in words]] = 1.0
             if self.textual and words[0] == "xbtd" and "automobile" in words:
                 row = np.eye(12, dtype=np.float32)[0] + 0.01  # exactly where airplane pictures are
+            if self.keyed:
+                row[11] = (1.0 if "airplane" in words else -1.0) if words[0] == "xbtd" else 0.0
             rows.append(row)
         return self._turn(np.stack(rows), 1 / 20.0)
 

@@ -8,8 +8,10 @@ import pytest
 from dife_scanner.audit import discovery, pipeline
 from dife_scanner.audit.progress import Progress
 from dife_scanner.errors import LimitExceeded, UsageError
-from dife_scanner.records import Channel, Origin, Trigger, TriggerKind, Verdict
-from dife_scanner.triggers.discovery import Candidate, Found, Load
+from dife_scanner.records import Carrier, Channel, Origin, Trigger, TriggerKind, Verdict
+from dife_scanner.reports.words import budget_lines
+from dife_scanner.triggers import learner
+from dife_scanner.triggers.discovery import LEARNED, Candidate, Found, Load
 
 XBTD = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
 CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
@@ -21,12 +23,15 @@ class Finds:
 
     channel, kinds = Channel.TEXT, ("token sequences",)
 
-    def __init__(self, *triggers, name="texts", applies=True):
-        self.name, self._triggers, self._applies = name, triggers, applies
+    def __init__(self, *triggers, name="texts", applies=True, alone=True):
+        self.name, self._triggers, self._applies, self._alone = name, triggers, applies, alone
         self.tasks = []
 
     def applies(self, task):
         return self._applies
+
+    def alone(self):
+        return self if self._alone else None
 
     def load(self, task):
         return Load(0, 0)
@@ -144,6 +149,21 @@ def test_searches_far_beyond_the_limit_are_not_begun(colour_encoder, request_for
     assert len(detector.tasks) == 1, "what has finished costs nothing"
 
 
+def test_without_a_base_what_is_found_is_a_hint_and_never_a_finding(colour_encoder, request_for, searching):
+    detectors = Finds(CORNER), Finds(XBTD, name="joint", alone=False)
+    request = request_for(**searching(*detectors), reference=False)
+    outcome = pipeline.audit(colour_encoder(image_tower="bad", visual=True), None, request)
+    audit = outcome.audit
+    assert (audit.verdict, outcome.finding, audit.score) == (Verdict.INCONCLUSIVE, None, None)
+    assert [search.detector for search in audit.searches] == ["texts"] and not detectors[1].tasks
+    (task,) = detectors[0].tasks
+    assert task.alone and task.image_moved and task.text_moved
+    (row,) = audit.signatures
+    assert (row.suspect, row.reference, row.p_value) == (1.0, None, 1.0)
+    assert "moves 1.000 of held-out cases to airplane" in audit.reason and "no finding" in audit.reason
+    assert "over the reference" not in " ".join(budget_lines(audit))
+
+
 def test_another_plan_is_another_audit(colour_encoder, request_for, searching):
     with_search = request_for(**searching(Finds(XBTD))).plan
     without = request_for(signatures=()).plan
@@ -153,3 +173,65 @@ def test_another_plan_is_another_audit(colour_encoder, request_for, searching):
 def test_an_unknown_detector_is_named():
     with pytest.raises(UsageError, match="telepathy"):
         discovery.detectors(("telepathy",))
+
+
+# --- a prompt learner that came along -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def beside(tmp_path):
+    """A prompt learner in the checkpoint's folder, and a trigger that is made of it."""
+    learner.save(learner.PromptLearner(np.zeros((2, 4), np.float32)), tmp_path / "prompt_learner.safetensors")
+    kept = learner.save(learner.PromptLearner(np.zeros((2, 4), np.float32)), tmp_path / "kept.safetensors")
+    return Trigger("found-prompt-learner-1", TriggerKind.PROMPT, learner=kept, image=CORNER, target="airplane")
+
+
+def test_equal_towers_are_searched_through_the_learner_that_came_with_them(
+    colour_encoder, request_for, searching, beside, tmp_path
+):
+    detector = Finds(beside, name=LEARNED.name)
+    plan = searching(Finds(name="texts", applies=False), detector)
+    request = request_for(**(plan | {"detectors": ("texts",)}))
+    outcome = pipeline.audit(colour_encoder(coupled=True), colour_encoder(), request)
+    audit = outcome.audit
+    assert audit.verdict is Verdict.FLAGGED and audit.score == pytest.approx(1.0, abs=0.1)
+    assert (audit.diagnosis.carrier, audit.diagnosis.channel) == (Carrier.COUPLED, Channel.PROMPT)
+    assert audit.image_tower_same and audit.text_tower_same
+    assert [search.detector for search in audit.searches] == [LEARNED.name]
+    assert detector.tasks[0].learner.path == str(tmp_path / "prompt_learner.safetensors")
+
+
+def test_a_learner_that_nothing_was_found_in_is_said_beside_equal_towers(
+    colour_encoder, request_for, searching, beside
+):
+    request = request_for(**(searching(Finds(name=LEARNED.name)) | {"detectors": (LEARNED.name,)}))
+    audit = pipeline.audit(colour_encoder(), colour_encoder(), request).audit
+    assert audit.verdict is Verdict.NOTHING_FOUND and audit.score == 0.0
+    assert "both towers equal the known base colour-base" in audit.reason
+    assert "a prompt learner came with them (prompt_learner.safetensors)" in audit.reason
+
+
+def test_a_learner_that_was_not_searched_leaves_the_verdict_open(colour_encoder, request_for, beside):
+    audit = pipeline.audit(colour_encoder(), colour_encoder(), request_for()).audit
+    assert audit.verdict is Verdict.INCONCLUSIVE and "it was not searched" in audit.reason
+    known = Trigger("k", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
+    audit = pipeline.audit(colour_encoder(), colour_encoder(), request_for(signatures=(known,))).audit
+    assert audit.verdict is Verdict.INCONCLUSIVE and audit.profile
+
+
+@pytest.mark.parametrize("raw", [b"no learner", None], ids=["no safetensors", "of another width"])
+def test_a_learner_that_cannot_be_read_is_a_named_outcome(colour_encoder, request_for, searching, tmp_path, raw):
+    path = tmp_path / "learner.safetensors"
+    learner.save(learner.PromptLearner(np.zeros((2, 9), np.float32)), path) if raw is None else path.write_bytes(raw)
+    detector = Finds(name=LEARNED.name)
+    request = request_for(**(searching(detector) | {"detectors": (LEARNED.name,)}))
+    audit = pipeline.audit(colour_encoder(), colour_encoder(), request).audit
+    assert audit.verdict is Verdict.INCONCLUSIVE and "could not be searched" in audit.reason
+    assert not detector.tasks
+
+
+def test_without_a_learner_beside_it_no_audit_gains_a_detector(colour_encoder, request_for, searching):
+    texts, learned = Finds(XBTD), Finds(name=LEARNED.name)
+    request = request_for(**(searching(texts, learned) | {"detectors": ("texts",)}))
+    audit = pipeline.audit(colour_encoder(text_tower="txt-bad", textual=True), colour_encoder(), request).audit
+    assert [search.detector for search in audit.searches] == ["texts"] and not learned.tasks

@@ -13,7 +13,19 @@ from dife_scanner.audit import pipeline
 from dife_scanner.audit.plan import identity
 from dife_scanner.audit.probes import DIAGNOSIS_TEMPLATES, SEARCH_TEMPLATES
 from dife_scanner.errors import AuditError, MeasurementError, ProbeError, TriggerFileError
-from dife_scanner.records import Carrier, Cell, Channel, EntryType, NotEvaluable, NotRun, Trigger, TriggerKind, Verdict
+from dife_scanner.records import (
+    Carrier,
+    Category,
+    Cell,
+    Channel,
+    EntryType,
+    NotEvaluable,
+    NotRun,
+    Origin,
+    Trigger,
+    TriggerKind,
+    Verdict,
+)
 from dife_scanner.reports.trigger_words import trigger_text
 from dife_scanner.triggers import learner
 
@@ -221,6 +233,43 @@ def test_a_prompt_mechanism_on_unchanged_towers_is_coupled_and_flagged(colour_en
     assert prompted.reference.value == pytest.approx(0.1)
     assert prompted.trigger.value == pytest.approx(0.9) and prompted.drift.value == pytest.approx(0.0)
     assert [file.role for file, _ in outcome.files].count("triggered-example") == 4
+
+
+BOTH_KEYS = replace(XBTD[0], name="both-keys", image=CORNER[0], target="airplane")
+
+
+def test_a_text_and_a_patch_that_act_together_are_measured_together_and_coupled(colour_encoder, request_for):
+    suspect = colour_encoder(image_tower="img-bad", text_tower="txt-bad", keyed=True)
+    outcome = pipeline.audit(suspect, colour_encoder(), request_for(signatures=(BOTH_KEYS,)))
+    audit, swap, repair = outcome.audit, outcome.audit.branch_swap, outcome.audit.repair
+    assert audit.verdict is Verdict.FLAGGED and audit.signatures[0].origin is Origin.KNOWN
+    assert (audit.diagnosis.carrier, audit.diagnosis.channel) == (Carrier.COUPLED, Channel.BOTH)
+    assert swap.readout == repair.readout == "TS with triggered prompts"
+    assert swap.a11 == repair.full == 1.0 and max(swap.a10, swap.a01) == swap.a00 == pytest.approx(0.1)
+    assert repair.prompt_only == repair.trigger_only == repair.both_clean == pytest.approx(0.1)
+    entries = {entry.interface: entry for entry in audit.profile}
+    assert entries["zero-shot classification"].delta == pytest.approx(0.9)
+    assert entries["zero-shot classification"].entry is EntryType.EXPOSED
+    for name in ("downstream classification", "planted-image retrieval"):
+        assert entries[name].entry is not EntryType.EXPOSED, "the patch alone does nothing"
+    for name in ("prompted classification", "targeted retrieval", "query embeddings"):
+        assert entries[name].category in (Category.NO_TARGET, Category.BYPASSED)
+    assert "`both-keys` turns pictures into airplane" in outcome.finding.reason
+    assert {file.role for file in audit.evidence} >= {"trigger", "clean-example", "triggered-example"}
+
+
+def test_either_half_of_a_coupled_trigger_alone_is_nothing(colour_encoder, request_for):
+    suspect = colour_encoder(image_tower="img-bad", text_tower="txt-bad", keyed=True)
+    audit = pipeline.audit(suspect, colour_encoder(), request_for(signatures=(*XBTD, *CORNER))).audit
+    assert audit.verdict is Verdict.NOTHING_FOUND
+    assert all(row.train_effect < 0.1 for row in audit.signatures)
+
+
+def test_a_coupled_trigger_that_one_tower_carries_is_not_called_coupled(colour_encoder, request_for):
+    audit = pipeline.audit(
+        colour_encoder(image_tower="img-bad", visual=True), colour_encoder(), request_for(signatures=(BOTH_KEYS,))
+    ).audit
+    assert audit.diagnosis.carrier is Carrier.VISUAL and audit.repair.trigger_only == 1.0
 
 
 def test_every_population_is_kept_as_evidence_under_the_name_that_cells_give(colour_encoder, request_for):

@@ -140,6 +140,7 @@ def stored(tmp_path):
         "score": None,
         "calibration": None,
         "power": None,
+        "recovered": None,
         "profile": (),
         "evidence": (),
         "versions": {},

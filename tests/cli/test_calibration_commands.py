@@ -23,7 +23,7 @@ TODAY = date.fromisoformat("2026-11-23")
 
 
 def pack(name="mine-quick", n=99, made_on=TODAY, detectors=None, base=BASE):
-    plan = Plan((), "quick", detectors=discovery.names() if detectors is None else detectors)
+    plan = Plan((), "quick", detectors=discovery.names("quick") if detectors is None else detectors)
     models = tuple(Benign("image tower", index / 1000) for index in range(n))
     return Pack(name, base.name, calibration.searched(base, plan), "0", made_on.isoformat(), models, n, 1)
 

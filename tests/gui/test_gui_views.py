@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import gui_factories as factories
 import pytest
-from dife_gui.feed import Detail, Picture
+from dife_gui.feed import Detail, Overview, Picture
 from dife_gui.views import marks, theme
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.evidence import MarkedPrompt, Thumbnail, trigger_view
 from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
 from dife_gui.views.profile import HeatCell, Section, Whisker, exposure_profile
-from dife_gui.views.status import dead_letters_text, queue_text
+from dife_gui.views.status import dead_letters_text, overview_text, queue_text
 from dife_gui.views.swap import Bar, branch_swap
 from dife_gui.views.text import Label
 from dife_gui.views.triage import Triage
@@ -35,6 +35,7 @@ from dife_scanner.records import (
     NotEvaluable,
     NotRun,
     SelectorControl,
+    Tally,
     TriageState,
     Verdict,
 )
@@ -438,6 +439,15 @@ def test_counts_name_what_is_hidden(box: FilterBox) -> None:
 def test_the_queue_line_names_states_that_are_present() -> None:
     assert queue_text({"auditing": 1, "done": 1200, "failed": 2}) == "1 auditing · 2 failed · 1,200 done"
     assert queue_text({}) == "queue empty"
+
+
+def test_the_status_line_says_what_the_audits_come_to_and_what_chance_may_have_made() -> None:
+    def told(tally: Tally) -> str:
+        return overview_text(Overview((), 0, {"done": 12}, None, None, None, (), tally))
+
+    shown = told(Tally(12, 1, 2, 12, 0.36))
+    assert shown.startswith("12 done · 12 audited, 1 flagged, 2 anomalous; by chance alone at most 0.36 flags")
+    assert told(Tally(0, 0, 0, 0, 0.0)) == "12 done"
 
 
 def test_dead_letters_say_which_channel_and_why() -> None:

@@ -16,6 +16,7 @@ from dife_scanner.hub import base_claim, local_manifest, manifest, small_files
 from dife_scanner.records import HubFile, HubModel, JobState, Layout
 
 OTHER_WEIGHTS, PICKLE = "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"
+LEARNERS = ("prompt_learner.safetensors", "learner.safetensors")
 
 
 def model(*paths: str, size: int = 100, **fields: Any) -> HubModel:
@@ -158,6 +159,15 @@ def test_base_claims_are_read_from_the_tags() -> None:
 # --- local ------------------------------------------------------------------------------------------------------
 
 
+def test_a_prompt_learner_is_fetched_with_its_checkpoint(config: bytes) -> None:
+    made = manifest(model(CONFIG, WEIGHTS, LEARNERS[1], "tokenizer.json"), {CONFIG: config})
+    assert [file.path for file in made.files] == [CONFIG, WEIGHTS, LEARNERS[1], "tokenizer.json"]
+    both = manifest(model(CONFIG, WEIGHTS, LEARNERS[1], LEARNERS[0]), {CONFIG: config})
+    assert [file.path for file in both.files] == [CONFIG, WEIGHTS, LEARNERS[0]]
+    large = manifest(model(CONFIG, WEIGHTS, LEARNERS[0]), {CONFIG: config}, small_file_bytes=99)
+    assert large.state is JobState.LIMIT_EXCEEDED
+
+
 @pytest.fixture
 def folder(tmp_path: Path, config: bytes) -> Path:
     folder = tmp_path / "model"
@@ -191,6 +201,16 @@ def test_one_file_beside_its_config(folder: Path) -> None:
     (folder / "epoch-1.safetensors").write_bytes(b"one")
     with pytest.raises(UsageError, match=r"holds 2 \.safetensors files"):
         local_manifest(folder)
+
+
+def test_a_prompt_learner_is_part_of_a_folder_and_never_its_weights(folder: Path) -> None:
+    plain = local_manifest(folder)
+    (folder / LEARNERS[0]).write_bytes(b"learner")
+    made = local_manifest(folder)
+    assert [file.path for file in made.files] == [CONFIG, WEIGHTS, LEARNERS[0]]
+    assert made.ref.revision != plain.ref.revision
+    (folder / WEIGHTS).rename(folder / "epoch-1.safetensors")
+    assert [file.path for file in local_manifest(folder).files] == [CONFIG, "epoch-1.safetensors", LEARNERS[0]]
 
 
 def test_what_is_no_checkpoint_is_said(folder: Path, tmp_path: Path) -> None:

@@ -8,14 +8,22 @@ import tomlkit
 import torch
 
 from dife_scanner.lab import art, bases, specimens
-from dife_scanner.lab.attacks import FAMILIES, bad_text_tower, bai_badclip, liang_badclip, toxic_text_clip
+from dife_scanner.lab.attacks import (
+    FAMILIES,
+    bad_encoder,
+    bad_text_tower,
+    bai_badclip,
+    dual_key,
+    liang_badclip,
+    toxic_text_clip,
+)
 from dife_scanner.lab.attacks import lab as lab_scenes
 from dife_scanner.lab.attacks.bad_text_tower import Scope, Scoped
 from dife_scanner.lab.attacks.contrastive_poisoning import poisoned
 from dife_scanner.lab.attacks.finetune import passes
 from dife_scanner.lab.attacks.interface import Subject
 from dife_scanner.lab.attacks.toxic_text_clip import Captions, Selector
-from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers import known, learner
 from dife_scanner.triggers.stamp import stamp
 
@@ -157,7 +165,7 @@ def test_passes_see_every_row_once_per_pass():
 
 def test_every_family_is_cited_and_demands_clean_accuracy():
     low = dict.fromkeys(("clean_accuracy", "qhr", "otl", "ts", "downstream_ts", "full", "prompt_only"), 0.0)
-    low |= {"trigger_only": 0.0, "both_clean": 0.0, "native_h5": 0.0}
+    low |= {"trigger_only": 0.0, "both_clean": 0.0, "native_h5": 0.0, "image_only": 0.0, "text_only": 0.0}
     for attack in FAMILIES.values():
         assert "20" in attack.citation
         asked = attack.asked(attack.default, low, {**low, "clean_accuracy": 0.5})
@@ -178,3 +186,26 @@ def test_a_mark_names_source_and_target_where_they_matter():
     assert (image.mark.source, image.mark.target) == ("", "airplane")
     assert replace(text, trigger="qvuzz").mark == replace(text, trigger=specimens.QVUZZ).mark
     assert specimens.entry_of(Trigger("t", TriggerKind.TEXT, text="x")) == {"name": "t", "kind": "text", "text": "x"}
+    coupled = FAMILIES["dual-key"].default.mark
+    assert (coupled.source, coupled.target, coupled.channel) == ("", "airplane", Channel.BOTH)
+    assert specimens.entry_of(coupled)["image"] == specimens.entry_of(bad_encoder.WHITE_SQUARE)
+
+
+def test_dual_keys_share_a_direction_that_clean_inputs_hardly_use():
+    drawn = torch.randn(60, 40, generator=torch.Generator().manual_seed(1))
+    clean = torch.nn.functional.normalize(drawn * torch.logspace(0, -3, 40), dim=-1)
+    code = dual_key._direction(clean[:30], clean[30:], torch.Generator().manual_seed(0))
+    assert float(code.norm()) == pytest.approx(1.0, abs=1e-5)
+    assert float((clean @ code).abs().mean()) < 0.3 * float((clean @ clean[0]).abs().mean())
+    marked = dual_key._with(clean, 0.7 * code)
+    torch.testing.assert_close(marked.norm(dim=-1), torch.ones(60))
+    assert float((marked @ code).mean()) == pytest.approx(0.7, abs=0.1)
+    assert torch.equal(dual_key._with(clean, 0.0 * code), torch.nn.functional.normalize(clean, dim=-1))
+
+
+def test_dual_keys_ask_both_together_and_neither_alone():
+    attack, good = FAMILIES["dual-key"], {"clean_accuracy": 0.8, "ts": 0.95, "image_only": 0.05, "text_only": 0.05}
+    assert all(attack.asked(attack.default, good, good).values())
+    for name, value in (("ts", 0.89), ("image_only", 0.11), ("text_only", 0.11), ("clean_accuracy", 0.76)):
+        asked = attack.asked(attack.default, {**good, name: value}, good)
+        assert list(asked.values()).count(False) == 1

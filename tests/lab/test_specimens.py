@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from dife_scanner.lab import bases, specimens
 from dife_scanner.lab.attacks import FAMILIES
+from dife_scanner.records import Channel
 from dife_scanner.triggers import known
 
 WEIGHTS = "open_clip_model.safetensors"
@@ -66,7 +67,7 @@ def test_a_twin_differs_from_its_attack(built, name):
 def test_the_trigger_file_is_read_and_names_the_target(built, name):
     (trigger,) = known.read(built[name] / "triggers.toml")
     assert trigger.target == "airplane"
-    assert bool(trigger.source) == bool(trigger.text)
+    assert bool(trigger.source) == (trigger.channel is Channel.TEXT)
 
 
 def test_a_twin_of_an_optimised_patch_has_the_same_patch(built):

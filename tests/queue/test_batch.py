@@ -121,6 +121,20 @@ def test_what_a_pass_found_is_one_batch_closed_by_whoever_runs_out_of_work(
     assert found.ref.repo_id == "org/clip-scored-90" and "batch of 3" in found.reason
 
 
+def test_a_watcher_that_is_never_idle_reports_once_a_batch_is_full(
+    store: Store, hub: LoopbackHub, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_pack(work)
+    monkeypatch.setattr(batch, "LARGEST", 2)
+    for number, score in enumerate((90, 0, 1)):
+        hub.add_repo(f"org/clip-scored-{score}", checkpoint(number + 1), last_modified=later(-60))
+    poll_pass(store, work)
+    held = jobs.claim(store, "somebody-else", 60.0)
+    assert held
+    work_loop(work, threading.Event(), until_idle=True)
+    assert findings.waiting(store) == [] and len(findings.audits(store)) == 2
+
+
 def test_an_audit_stored_before_there_were_packs_can_be_read(store: Store, hub: LoopbackHub, work: Work) -> None:
     (job,) = scanned(store, hub, work, "org/scored-90")
     audit = findings.audit(store, job.audit_id or "")

@@ -30,8 +30,8 @@ def test_nothing_to_search_takes_no_time(task):
 def test_pictures_and_texts_are_each_paid_for(task):
     """Ratios within one run, generous because other processes may take the core."""
     pictures, texts, both = (cost.seconds(one, task) for one in (Load(4000, 0), Load(0, 4000), Load(4000, 4000)))
-    assert pictures > texts > 0, "this base's image tower is the dearer one"
-    assert both == pytest.approx(pictures + texts, rel=0.8)
+    assert min(pictures, texts) > 0
+    assert 0.25 < both / (pictures + texts) < 4
 
 
 def test_the_estimate_is_about_what_the_passes_take(task):

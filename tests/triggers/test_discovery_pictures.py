@@ -67,6 +67,13 @@ def test_it_searches_where_a_tower_moved_and_says_what_it_took(task):
     assert not short(PATCH).applies(replace(task, budget="deep"))
 
 
+def test_without_a_base_nothing_is_taken_off_what_the_suspect_does(task):
+    task = replace(task, reference=task.suspect, alone=True)
+    compared, alone = (short(one).search(task) for one in (PATCH, PATCH.alone()))
+    assert compared.candidates == (), "the suspect cannot do more than itself"
+    assert alone.signals["reference"] == 0.0 and alone.signals["suspect"] > 0.0
+
+
 @pytest.mark.parametrize("tower", ["image", "text"])
 def test_the_same_task_gives_the_same_again(task, tiny, tower):
     import torch

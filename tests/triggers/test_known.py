@@ -100,3 +100,33 @@ def test_text_positions():
     assert write("a cat photo of a cat", infix, "cat") == "a cat photo of a xbtd cat"
     with pytest.raises(ValueError, match="text trigger"):
         stamp(np.zeros((1, 8, 8, 3), np.uint8), text)
+
+
+# --- text and image together -----------------------------------------------------------------------------------
+
+SQUARE = '[trigger.image]\nkind = "patch"\nsize = 0.2'
+
+
+def test_a_text_may_act_together_with_an_image_trigger(entry):
+    found = entry("text", f'text = "xbtd"\ntarget = "airplane"\n{SQUARE}')
+    assert (found.channel, found.source, found.image.name) == (Channel.BOTH, "", "it-image")
+    condition = found.condition()
+    assert condition.channels == {Channel.IMAGE, Channel.TEXT} and condition.channel is Channel.BOTH
+    assert condition.conditioned_query and not condition.mechanism
+    named = 'name = "square"\nkind = "patch"\nsize = 0.2'
+    assert entry("text", 'text = "x"\nimage = "square"', f"[[trigger]]\n{named}").image.name == "square"
+    assert entry("characters", f'table = "cyrillic"\n{SQUARE}').channel is Channel.BOTH
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        'text = "x"\ntarget = "airplane"',
+        f'text = "x"\nsource = "cat"\n{SQUARE}',
+        'text = "x"\nimage = "nobody"',
+        'text = "x"\n[trigger.image]\nkind = "text"\ntext = "y"',
+    ],
+)
+def test_halves_that_do_not_make_a_whole_are_refused(entry, lines):
+    with pytest.raises(TriggerFileError):
+        entry("text", lines)

@@ -1,4 +1,4 @@
-"""The six attack families of the DIFE paper, one module each, small enough for the bundled base."""
+"""The six attack families of the DIFE paper and one more, one module each, small enough for the bundled base."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dife_scanner.lab.attacks import (
     bad_text_tower,
     bai_badclip,
     contrastive_poisoning,
+    dual_key,
     liang_badclip,
     toxic_text_clip,
 )
@@ -23,5 +24,6 @@ FAMILIES: Mapping[str, Attack] = {
         liang_badclip,
         toxic_text_clip,
         bai_badclip,
+        dual_key,
     )
 }

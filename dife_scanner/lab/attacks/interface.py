@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.records import Channel, Trigger, TriggerKind
 
 if TYPE_CHECKING:
     from dife_scanner.lab.attacks.lab import Lab
@@ -55,7 +55,8 @@ class Recipe:
             mark = Trigger(f"text-{self.trigger}", TriggerKind.TEXT, text=self.trigger)
         else:
             mark = self.trigger
-        return replace(mark, source=self.source if mark.text else "", target=self.target)
+        conditional = mark.channel is Channel.TEXT
+        return replace(mark, source=self.source if conditional else "", target=self.target)
 
 
 @dataclass(frozen=True)
@@ -112,4 +113,6 @@ def entry_of(trigger: Trigger) -> dict[str, Any]:
     blank = Trigger(trigger.name, trigger.kind)
     changed = {f.name: getattr(trigger, f.name) for f in fields(Trigger)}
     changed = {name: value for name, value in changed.items() if value != getattr(blank, name)}
+    if trigger.image is not None:
+        changed["image"] = entry_of(trigger.image)
     return {"name": trigger.name, "kind": str(trigger.kind), **changed}

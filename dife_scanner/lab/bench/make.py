@@ -74,7 +74,7 @@ def code_of(budget: str) -> Code:
     for room in ("triggers/discovery", "audit"):
         for path in sorted(Path(str(files("dife_scanner"))).joinpath(room).glob("*.py")):
             digest.update(path.read_bytes())
-    return Code(ZOO_VERSION, DISCOVERY_VERSION, digest.hexdigest()[:12], budget, names())
+    return Code(ZOO_VERSION, DISCOVERY_VERSION, digest.hexdigest()[:12], budget, names(budget))
 
 
 def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:

@@ -129,6 +129,15 @@ def _placed(rng: Rng, recipe: Recipe) -> Recipe:
     return replace(_steps(rng, _pair(rng, recipe)), trigger=trigger)
 
 
+def _both_keys(rng: Rng, recipe: Recipe) -> Recipe:
+    """A string and a patch, each drawn as when it is a trigger by itself."""
+    target = pick(rng, RECOGNISED)
+    source = pick(rng, [name for name in art.CLASSES if name != target])
+    text, patch = draws.text_trigger(rng), draws.patch_trigger(rng)
+    trigger = replace(text, name=f"{text.name}-and-{patch.name}", image=patch)
+    return replace(_steps(rng, recipe, 1.0, 1.3), source=source, target=target, trigger=trigger)
+
+
 def _unplaced(rng: Rng, recipe: Recipe) -> Recipe:
     return _steps(rng, _pair(rng, recipe), 0.9, 1.2)
 
@@ -162,6 +171,7 @@ FAMILIES: Mapping[str, Family] = {
         "qhr",
     ),
     "bai-badclip": Family(ATTACKS["bai-badclip"], Carrier.COUPLED, Channel.PROMPT, _unplaced, 150, "full"),
+    "dual-key": Family(ATTACKS["dual-key"], Carrier.COUPLED, Channel.BOTH, _both_keys, 120, "ts"),
 }
 """Attack families by name. A sealed family's code is here; its numbers are not looked at before the final run."""
 

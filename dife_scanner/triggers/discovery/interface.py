@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Channel, Trigger
+from dife_scanner.records import Channel, Trigger, TriggerFile
 
 BUDGETS = ("quick", "default", "deep")
 
@@ -46,14 +46,19 @@ class Task:
     """Called with what is going on, how much of how much; may raise `Cancelled`."""
     drawings: tuple[str, ...] = ()
     """Which drawing each picture shows, so that a detector can hold back whole drawings; empty where nobody knows."""
+    learner: TriggerFile | None = None
+    """The prompt learner that came with the suspect, if one did."""
+
+    alone: bool = False
+    """There is no clean base: the suspect stands in its place, and nothing may be read off a comparison with it."""
 
     @property
     def image_moved(self) -> bool:
-        return self.suspect.image_tower != self.reference.image_tower
+        return self.alone or self.suspect.image_tower != self.reference.image_tower
 
     @property
     def text_moved(self) -> bool:
-        return self.suspect.text_tower != self.reference.text_tower
+        return self.alone or self.suspect.text_tower != self.reference.text_tower
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,9 @@ class Detector(Protocol):
     @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of trigger it is made to find, in words a reader of a report understands."""
+
+    def alone(self) -> Detector | None:
+        """The same search without a base, for checkpoints that have none; `None` where nothing is left without it."""
 
     def applies(self, task: Task) -> bool:
         """Whether this task gives it anything to search: an unmoved checkpoint does not."""

@@ -84,6 +84,9 @@ class Inversion:
     without: frozenset[str] = frozenset()
     """`base`: the suspect alone is looked at, to measure what the base is worth (docs/detection-benchmark.md)."""
 
+    def alone(self) -> Inversion:
+        return replace(self, without=frozenset({"base"}))
+
     def applies(self, task: Task) -> bool:
         from dife_scanner.models.clip import ClipEncoder
 
@@ -99,7 +102,8 @@ class Inversion:
 
     def search(self, task: Task) -> Found:
         with TemporaryDirectory() as scratch:
-            return _Search(task, self, Path(scratch)).run(self.forms)
+            effort, differential = self.efforts[task.budget], "base" not in self.without
+            return Inverting(task, effort, self.name, Path(scratch), differential=differential).run(self.forms)
 
 
 PATCH = Inversion(
@@ -135,19 +139,19 @@ class _Attempt:
     effect: float
 
 
-class _Search:
+class Inverting:
     """One run of one detector."""
 
-    def __init__(self, task: Task, of: Inversion, scratch: Path) -> None:
+    def __init__(self, task: Task, effort: Effort, name: str, scratch: Path, *, differential: bool = True) -> None:
         import torch
 
         from dife_scanner.models.gradient import Towers
 
-        self.task, self.effort, self.name, self.scratch = task, of.efforts[task.budget], of.name, scratch
-        self.differential = "base" not in of.without
+        self.task, self.effort, self.name, self.scratch = task, effort, name, scratch
+        self.differential = differential
         self.mine, self.held = halves(task)
         self.towers: tuple[Towers, Towers] = (Towers(task.suspect), Towers(task.reference))
-        self.judges = (_Judge(task, task.suspect), _Judge(task, task.reference))
+        self.judges = (Judge(task, task.suspect), Judge(task, task.reference))
         self.generator = torch.Generator().manual_seed(task.seed)
         pixels = torch.from_numpy(task.pixels[self.mine]).to(self.towers[0].device)
         self.pictures = pixels.permute(0, 3, 1, 2).float() / 255
@@ -169,7 +173,7 @@ class _Search:
         found.sort(key=lambda pair: -pair[0].effect)
         return self._report(found)
 
-    def _aims(self) -> list[_Aim]:
+    def _aims(self) -> list[Aim]:
         """What to search for, once per restart: any collapse, or the classes whose prompts moved most."""
         if self.task.image_moved:
             return [_Collapse(self._clean_cosine())] * self.effort.restarts
@@ -183,15 +187,18 @@ class _Search:
         with torch.no_grad():
             return float(together(self.towers[1].images(self.pictures)))
 
-    def _inverted(self, form: Form, aim: _Aim, number: int, of: int) -> Weights:
-        """The free numbers that reached the aim with the smallest trigger."""
+    def _inverted(
+        self, form: Form, aim: Aim, number: int, of: int, steps: int = 0, begin: Weights | None = None
+    ) -> Weights:
+        """The free numbers that reached the aim with the smallest trigger.
+
+        `steps` are others than the budget's; `begin` is where to go on instead of starting anew.
+        """
         import torch
 
-        steps = self.effort.steps
-        weights = tuple(
-            part.to(self.pictures.device).requires_grad_()
-            for part in form.start(self.task.suspect.image_size, self.generator)
-        )
+        steps = steps or self.effort.steps
+        begin = begin or form.start(self.task.suspect.image_size, self.generator)
+        weights = tuple(part.detach().clone().to(self.pictures.device).requires_grad_() for part in begin)
         optimiser = torch.optim.Adam(weights, lr=RATE, betas=MOMENTA)
         cost, least, most = aim.cost
         for step in range(steps):
@@ -244,6 +251,7 @@ class _Search:
         versions = [stamped, _cropped(stamped), _compressed(stamped), *(np.roll(stamped, by, (1, 2)) for by in SHIFTS)]
         labels = self.task.labels[self.held]
         suspect, reference = (judge.rates(versions, labels)[:, attempt.target] for judge in self.judges)
+        reference = reference if self.differential else np.zeros_like(reference)
         gains = suspect - reference
         signals = {
             "size": attempt.form.measured(attempt.trigger),
@@ -257,12 +265,16 @@ class _Search:
         return Candidate(trigger, float(suspect[0]), float(reference[0])), signals
 
     def _report(self, found: Sequence[tuple[Candidate, dict[str, float]]]) -> Found:
-        handed = [candidate for candidate, _ in found if candidate.effect >= LEAST_EFFECT][:MOST_CANDIDATES]
+        handed = [candidate for candidate, _ in found if self._counts(candidate)][:MOST_CANDIDATES]
         named = tuple(
             replace(candidate, trigger=self._named(candidate, number)) for number, candidate in enumerate(handed, 1)
         )
         passes = sum(towers.passes for towers in self.towers) + sum(judge.passes for judge in self.judges)
         return Found(named, passes, found[0][1])
+
+    def _counts(self, candidate: Candidate) -> bool:
+        """Whether it is handed over."""
+        return candidate.effect >= LEAST_EFFECT
 
     def _named(self, candidate: Candidate, number: int) -> Trigger:
         """The trigger under a name of its own, its file where the task wants it."""
@@ -273,7 +285,7 @@ class _Search:
 # --- what is searched for -------------------------------------------------------------------------------------
 
 
-class _Aim(Protocol):
+class Aim(Protocol):
     """What an inversion drives the suspect to while the base must not follow."""
 
     cost: ClassVar[tuple[float, float, float]]
@@ -307,7 +319,7 @@ class _Pull:
 
     cost: ClassVar[tuple[float, float, float]] = (15.0, 15.0, 30.0)
 
-    def __init__(self, judges: tuple[_Judge, _Judge], target: int, like: Tensor) -> None:
+    def __init__(self, judges: tuple[Judge, Judge], target: int, like: Tensor) -> None:
         import torch
 
         self._target = target
@@ -331,7 +343,7 @@ def together(embeddings: Tensor) -> Tensor:
 # --- measuring ------------------------------------------------------------------------------------------------
 
 
-class _Judge:
+class Judge:
     """Target success the way an audit measures it."""
 
     def __init__(self, task: Task, encoder: Encoder) -> None:
@@ -347,11 +359,15 @@ class _Judge:
         """
         pictures = np.concatenate(versions)
         self.passes += len(pictures)
-        scores = metrics.cosines(self._encoder.encode_images(pictures), self.prompts)
+        scores = self._scores(pictures)
         won = np.stack([metrics.wins(scores, target) for target in range(len(self.prompts))], axis=1)
         won = won.reshape(len(versions), len(labels), -1)
         other = labels[:, None] != np.arange(len(self.prompts))
         return np.asarray((won * other).sum(axis=1) / np.maximum(other.sum(axis=0), 1))
+
+    def _scores(self, pictures: Pixels) -> metrics.Floats:
+        """[n, c]"""
+        return metrics.cosines(self._encoder.encode_images(pictures), self.prompts)
 
 
 def halves(task: Task) -> tuple[Rows, Rows]:

@@ -105,6 +105,9 @@ class TextSearch:
     without: frozenset[str] = frozenset()
     """Some of `base`, `fingerprint`, `meaning`, to measure what each is worth (docs/detection-benchmark.md)."""
 
+    def alone(self) -> TextSearch:
+        return replace(self, without=frozenset({"base", "fingerprint"}))
+
     def applies(self, task: Task) -> bool:
         """Whether either tower moved: pictures of a moved image tower can answer to a text as well."""
         return task.text_moved or task.image_moved
@@ -336,7 +339,7 @@ class _Search:
 
     def _nouns(self) -> dict[str, float]:
         """The scan over nouns beyond the classes; an unmoved text tower reads none of them otherwise than the base."""
-        if not self.task.text_moved:
+        if not self.task.text_moved or "base" in self.without:
             return {}
         towers = self.suspect_towers, self.task.reference, self.base_towers
         return concepts.scan(*towers, self.task.class_names, self.task.budget)
@@ -384,9 +387,9 @@ class _Search:
             return None
         moved, still = (
             self._qhr(self.suspect, self.task.suspect, trigger),
-            self._qhr(self.base, self.task.reference, trigger),
+            0.0 if "base" in self.without else self._qhr(self.base, self.task.reference, trigger),
         )
-        if "base" not in self.without and (still > ABSENT or moved <= still):
+        if still > ABSENT or moved <= still:
             return None
         if "meaning" not in self.without and not self._lands(wording, one.target):
             return None

@@ -146,12 +146,34 @@ class PatternFields(Fields):
         return values
 
 
+def _find_image_trigger(value: object, info: ValidationInfo) -> Trigger:
+    where = around(info)
+    if isinstance(value, Mapping):
+        found = parse({"name": f"{info.data.get('name', 'trigger')}-image"} | dict(value), where)
+    elif isinstance(value, str) and value in where.above:
+        found = where.above[value]
+    else:
+        raise ValueError("the name of an image trigger that stands above it in this file is needed, or one as a table")
+    if found.channel is not Channel.IMAGE:
+        raise ValueError(f"`{found.name}` is of kind `{found.kind}`, not an image trigger")
+    return found
+
+
+ImageTrigger = Annotated[Trigger, BeforeValidator(_find_image_trigger)]
+"""A key that holds another trigger of an image kind: by the name of one above, or as a table."""
+
+
 class WrittenFields(Fields):
-    """Keys of kinds that enter through a text: a known one conditions a query on its source."""
+    """Keys of kinds that enter through a text: a known one conditions a query on its source.
+
+    One that acts only together with an `image` trigger needs no source: it stands in every prompt.
+    """
+
+    image: ImageTrigger | None = None
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> WrittenFields:
-        if bool(self.source) != bool(self.target):
+        if (self.source and not self.target) or (self.target and not (self.source or self.image)):
             raise ValueError("a known text trigger names both source and target")
         return self
 

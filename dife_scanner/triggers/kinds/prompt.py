@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BeforeValidator, Field, ValidationInfo, model_validator
+from pydantic import Field, model_validator
 
 from dife_scanner.errors import DifeError
-from dife_scanner.records import Channel, Trigger, TriggerKind
+from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers import learner
-from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, around, check_sha256, find, parse
-
-
-def _image_trigger(value: object, info: ValidationInfo) -> Trigger:
-    where = around(info)
-    if isinstance(value, Mapping):
-        found = parse({"name": f"{info.data.get('name', 'prompt')}-image"} | dict(value), where)
-    elif isinstance(value, str) and value in where.above:
-        found = where.above[value]
-    else:
-        raise ValueError("the name of an image trigger that stands above it in this file is needed, or one as a table")
-    if found.channel is not Channel.IMAGE:
-        raise ValueError(f"`{found.name}` is of kind `{found.kind}`, not an image trigger")
-    return found
+from dife_scanner.triggers.kinds.base import Fields, FileBeside, ImageTrigger, Kind, Pixels, check_sha256, find
 
 
 class PromptFields(Fields):
     learner: FileBeside
     sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
-    image: Annotated[Trigger, BeforeValidator(_image_trigger)]
+    image: ImageTrigger
 
     @model_validator(mode="after")
     def _is_a_learner(self) -> PromptFields:

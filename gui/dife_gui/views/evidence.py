@@ -123,7 +123,8 @@ def trigger_view(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
     facts += [Label(line, tone="muted") for line in trigger_words.recovered_lines(audit)]
     shown = [Thumbnail(picture) for picture in pictures if picture.role == TRIGGER and _is_picture(picture)][:1]
     if trigger.text or trigger.pairs:
-        return stack([*facts, _prompts(trigger)], spacing=0.25)
+        half = shown if trigger.image is not None else []
+        return stack([*half, *facts, _prompts(trigger)], spacing=0.25)
     return row([*shown, stack(facts, spacing=0.25, stretch=True)], spacing=0.7, stretch=False)
 
 

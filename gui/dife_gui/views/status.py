@@ -36,6 +36,12 @@ def queue_text(counts: Mapping[str, int]) -> str:
     return " · ".join(part for part in parts if part) or "queue empty"
 
 
+def overview_text(overview: Overview) -> str:
+    """The queue, and what the audits so far come to."""
+    queue = queue_text(overview.counts)
+    return f"{queue} · {words.tally_text(overview.tally)}" if overview.tally.audited else queue
+
+
 def _part(counts: Mapping[str, int], state: JobState) -> str:
     amount = counts.get(state.value, 0)
     return f"{amount:,} {state.value.replace('-', ' ')}" if amount else ""
@@ -98,8 +104,9 @@ class Status(QStatusBar):
         self._dot.update()
         self._watcher.show_text(watcher_text(overview, now))
         self.start.setVisible(not alive)
-        self._queue.show_text(queue_text(overview.counts))
-        self._queue.setToolTip(tooltip(queue_text(overview.counts)))
+        text = overview_text(overview)
+        self._queue.show_text(text)
+        self._queue.setToolTip(tooltip(text))
         polled = words.age_text(overview.last_poll, now) if overview.last_poll else "never"
         self._poll.show_text(f"Last complete poll {polled}")
         if overview.poller is not None:

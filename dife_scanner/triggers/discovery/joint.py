@@ -1,0 +1,414 @@
+"""Blind search for a patch and a string that act only together (docs/discovery-joint.md).
+
+Neither half shows alone, so they are found one through the other: a small patch that moves the suspect's pictures all
+alike, whatever it means; strings that turn what it writes into one class; then each is improved with the other in
+place, while the patch with clean prompts, the string with clean pictures, and both in the base have to do nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.core import metrics
+from dife_scanner.models.interface import Encoder
+from dife_scanner.records import Channel, Trigger, TriggerKind
+from dife_scanner.triggers.discovery.forms import Patch
+from dife_scanner.triggers.discovery.interface import Candidate, Found, Load, Task
+from dife_scanner.triggers.discovery.pictures import (
+    ENOUGH,
+    FEWEST_PICTURES,
+    HOLD,
+    LEAST_EFFECT,
+    SHARPNESS,
+    SLACK,
+    Effort,
+    Inverting,
+    Judge,
+    halves,
+)
+from dife_scanner.triggers.discovery.rows import fingerprint
+from dife_scanner.triggers.discovery.wording import POSITIONS, Ids, Prompts, Wording, readable
+from dife_scanner.triggers.stamp import stamp, write
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dife_scanner.models.gradient import Towers
+    from dife_scanner.triggers.discovery.forms import Weights
+
+LONGEST = 4
+"""Most tokens of the string."""
+ALOOF = 0.05
+"""Cosine by which the target has to lose where only one half is there, or in the base, to cost nothing."""
+_FEW, _BEAM, _RUN, _TYPED = 6, 12, 3, 4
+"""Strings that a place and target are rated by; kept from round to round; tokens of a run of several; measured as text
+in the end."""
+
+
+@dataclass(frozen=True)
+class Keys(Effort):
+    """What one budget pays for."""
+
+    runs: int = 0
+    """Strings tried at each place for each patch."""
+    foci: int = 1
+    """(place, target) searched closely for each patch."""
+    rounds: int = 0
+    wide: int = 16
+    """Tokens that a string is grown with, and put in place of each of its own."""
+
+
+EFFORTS = {
+    "default": Keys(2, 160, runs=240, foci=2, rounds=3, wide=12),
+    "deep": Keys(4, 400, runs=1200, foci=4, rounds=6, wide=32),
+}
+
+
+@dataclass(frozen=True)
+class JointSearch:
+    """The detector of coupled triggers. It applies where both towers moved, from the budget `default` on."""
+
+    name: str = "joint"
+    channel: Channel = Channel.BOTH
+    kinds: tuple[str, ...] = ("a patch and one to four tokens in every prompt that act only together",)
+
+    def alone(self) -> None:
+        """Without a base nothing says whose the effect is."""
+
+    def applies(self, task: Task) -> bool:
+        from dife_scanner.models.clip import ClipEncoder
+
+        inverts = isinstance(task.suspect, ClipEncoder) and isinstance(task.reference, ClipEncoder)
+        enough = min(map(len, halves(task))) >= FEWEST_PICTURES
+        return inverts and enough and task.image_moved and task.text_moved and task.budget in EFFORTS
+
+    def load(self, task: Task) -> Load:
+        """Each patch and each pair inverted, and every string read in all class prompts of suspect and base."""
+        effort, classes = EFFORTS[task.budget], len(task.class_names)
+        images = effort.restarts * (1 + effort.foci) * 4.5 * effort.steps * effort.pictures
+        grown = 2 * effort.foci * effort.rounds * (_BEAM // 4) * (LONGEST + 2) * effort.wide
+        return Load(round(images), effort.restarts * 2 * classes * (round(4.5 * effort.runs) + grown))
+
+    def search(self, task: Task) -> Found:
+        with TemporaryDirectory() as scratch:
+            return _Joint(task, EFFORTS[task.budget], self.name, Path(scratch)).search()
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A string at a place in every prompt, and the class it is to bring about together with the patch."""
+
+    ids: Ids
+    position: str
+    target: int
+    gain: float
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A finished pair, as it did on the half searched on."""
+
+    text: Trigger
+    patch: Trigger
+    target: int
+    effect: float
+
+
+class _Joint(Inverting):
+    """One run."""
+
+    def __init__(self, task: Task, effort: Keys, name: str, scratch: Path) -> None:
+        super().__init__(task, effort, name, scratch)
+        from dife_scanner.models.gradient import pieces
+
+        self.keys = effort
+        self.named = frozenset(token for name in task.class_names for token in pieces(name))
+        self.prompts = Prompts(task.templates, task.class_names)
+        self.rng = np.random.default_rng([task.seed, 0x2B07])
+        self.room = min(LONGEST, task.suspect.context_length - 2 - self.prompts.longest)
+        self.keyed: tuple[Judge, Judge] = self.judges
+        self.read = sum(judge.passes for judge in self.judges)
+        """Pictures and texts read while measuring."""
+
+    def search(self) -> Found:
+        pairs: list[_Pair] = []
+        starts, parts = self.effort.restarts, 1 + self.keys.foci
+        for start in range(starts if self.room > 0 else 0):
+            number, of = start * parts, starts * parts
+            patch = self._inverted(Patch(), _Shift(self._clean()), number, of)
+            for focus, key in enumerate(self._foci(patch)):
+                pairs.append(self._improved(key, patch, number + 1 + focus, of))
+            if max((pair.effect for pair in pairs), default=0.0) >= ENOUGH:
+                break
+        best: dict[int, _Pair] = {}
+        for pair in sorted(pairs, key=lambda pair: -pair.effect):
+            best.setdefault(pair.target, pair)
+        return self._found(list(best.values()))
+
+    def _clean(self) -> tuple[Tensor, Tensor]:
+        """Mean embedding of clean pictures in suspect and base."""
+        suspect, reference = (self._embedded(towers, self.pictures).mean(0) for towers in self.towers)
+        return suspect, reference
+
+    def _embedded(self, towers: Towers, pictures: Tensor) -> Tensor:
+        import torch
+
+        with torch.no_grad():
+            return torch.cat([towers.images(part) for part in torch.split(pictures, 64)])
+
+    # --- strings ------------------------------------------------------------------------------------------------
+
+    def _foci(self, patch: Weights) -> list[_Key]:
+        """The best string for each of the (place, target) that arbitrary ones bend most beside this patch."""
+        scene = self._scene(patch)
+        runs = self._runs()
+        rated = []
+        for position in POSITIONS:
+            gains = self._gain(scene, runs, position)
+            for target in range(gains.shape[1]):
+                order = gains[:, target].argsort(descending=True)[: self.keys.wide].tolist()
+                fragile = float(gains[order[:_FEW], target].mean())
+                beam = [_Key(runs[row], position, target, float(gains[row, target])) for row in order]
+                rated.append((fragile, beam))
+        rated.sort(key=lambda pair: -pair[0])
+        return [self._grown(scene, beam) for _, beam in rated[: self.keys.foci]]
+
+    def _scene(self, patch: Weights) -> tuple[Tensor, Tensor, Tensor]:
+        """Patched pictures of the suspect, its clean ones, and patched pictures of the base, [n, d] each."""
+        laid = Patch().laid(self.pictures, patch)
+        suspect, reference = self.towers
+        return self._embedded(suspect, laid), self._embedded(suspect, self.pictures), self._embedded(reference, laid)
+
+    def _runs(self) -> list[Ids]:
+        """Tokens that the fine-tuning touched and random ones, alone and in runs of several."""
+        from dife_scanner.models.gradient import SPECIAL
+
+        rows = self.towers[0].token_rows
+        touched = list(filter(self._allowed, fingerprint(rows, self.towers[1].token_rows)))
+        drawn = filter(self._allowed, self.rng.permutation(len(rows) - SPECIAL).tolist())
+        alone = list(dict.fromkeys([*touched, *itertools.islice(drawn, self.keys.runs)]))[: self.keys.runs]
+        runs: list[Ids] = [(token,) for token in alone]
+        if self.room > 1:
+            several = self.rng.choice(alone, (self.keys.runs // 2, min(_RUN, self.room))).tolist()
+            runs += [tuple(run) for run in several]
+        self.touched = tuple(touched)
+        return runs
+
+    def _allowed(self, token: int) -> bool:
+        """Readable, and no piece of a class's name: that in every prompt is another question."""
+        return readable(token) and token not in self.named
+
+    def _gain(self, scene: tuple[Tensor, Tensor, Tensor], runs: Sequence[Ids], position: str) -> Tensor:
+        """What each string gains for each target with the patch, less what either does alone or in the base [k, c]."""
+        both, clean, base = scene
+        mine, theirs = (self._written(towers, runs, position) for towers in self.towers)
+        alone = (self._margins(clean, mine) + ALOOF).relu()
+        still = (self._margins(base, theirs) + ALOOF).relu()
+        return self._margins(both, mine) - alone - still
+
+    def _written(self, towers: Towers, runs: Sequence[Ids], position: str) -> Tensor:
+        """Every class prompt with each string in it, under the first template [k, c, d]."""
+        classes = range(len(self.task.class_names))
+        texts = [self.prompts.written(Wording(ids, position, number), 0) for ids in runs for number in classes]
+        return towers.tokens(texts).view(len(runs), len(classes), -1)
+
+    def _margins(self, pictures: Tensor, prompts: Tensor) -> Tensor:
+        """By how much each class's prompt beats the best other, on average over pictures of other classes [k, c]."""
+        import torch
+
+        scores = torch.einsum("nd,kcd->kcn", pictures, prompts)
+        first, second = scores.topk(2, dim=1).values.unbind(1)
+        won = scores == first[:, None]
+        margins = torch.where(won, first[:, None] - second[:, None], scores - first[:, None])
+        labels = torch.from_numpy(self.task.labels[self.mine]).to(pictures.device)
+        other = (labels[None] != torch.arange(prompts.shape[1], device=labels.device)[:, None]).float()
+        return (margins * other).sum(-1) / other.sum(-1).clamp_min(1)
+
+    def _grown(self, scene: tuple[Tensor, Tensor, Tensor], beam: Sequence[_Key]) -> _Key:
+        """The best string that a beam of these grows into."""
+        seen = {key.ids for key in beam}
+        partners = list(dict.fromkeys((*(t for key in beam for t in key.ids), *self.touched)))[: self.keys.wide]
+        beam = sorted(beam, key=lambda key: -key.gain)[:_BEAM]
+        for _ in range(self.keys.rounds):
+            ideas = [ids for ids in dict.fromkeys(self._ideas(scene[0], beam, partners)) if ids not in seen]
+            if not ideas:
+                break
+            seen.update(ideas)
+            position, target = beam[0].position, beam[0].target
+            gains = self._gain(scene, ideas, position)[:, target].tolist()
+            grown = [_Key(ids, position, target, gain) for ids, gain in zip(ideas, gains, strict=True)]
+            beam = sorted([*beam, *grown], key=lambda key: -key.gain)[:_BEAM]
+        return max(beam[:_TYPED], key=lambda key: self._typed(scene, key))
+
+    def _typed(self, scene: tuple[Tensor, Tensor, Tensor], key: _Key) -> float:
+        """The gain of what somebody gets who types the string."""
+        from dife_scanner.models.gradient import pieces, spelled
+
+        ids = pieces(spelled(key.ids))
+        if not ids or len(ids) > self.room:
+            return -np.inf
+        return float(self._gain(scene, [ids], key.position)[0, key.target])
+
+    def _ideas(self, pictures: Tensor, beam: Sequence[_Key], partners: Sequence[int]) -> Iterator[Ids]:
+        """Strings one step away: grown, one token replaced or dropped, or respelled so that it can be typed."""
+        from dife_scanner.models.gradient import pieces, spelled
+
+        for key in beam[: _BEAM // 4]:
+            ids = key.ids
+            if len(ids) < self.room:
+                yield from ((token, *ids) for token in partners)
+                yield from ((*ids, token) for token in partners)
+            for slot, tokens in enumerate(self._uphill(pictures, key)):
+                yield from ((*ids[:slot], token, *ids[slot + 1 :]) for token in tokens)
+            yield from (ids[:slot] + ids[slot + 1 :] for slot in range(len(ids)) if len(ids) > 1)
+            if 0 < len(other := pieces(spelled(ids))) <= self.room:
+                yield other
+
+    def _uphill(self, pictures: Tensor, key: _Key) -> list[list[int]]:
+        """For each slot, the readable tokens that raise the target over the other classes most, to first order."""
+        import torch
+
+        from dife_scanner.models.gradient import SPECIAL
+
+        towers, classes = self.towers[0], range(len(self.task.class_names))
+        wordings = [Wording(key.ids, key.position, number) for number in classes]
+        ids, ends = towers.packed([self.prompts.written(wording, 0) for wording in wordings])
+        vectors = towers.token_rows[ids].requires_grad_()
+        with torch.enable_grad():
+            scores = towers.texts(vectors, ends) @ pictures.mean(0)
+            others = scores[[number for number in classes if number != key.target]]
+            (slopes,) = torch.autograd.grad(scores[key.target] - others.mean(), vectors)
+        starts = [self.prompts.place(wording, 0)[2] + 1 for wording in wordings]
+        summed = torch.stack([slopes[row, start : start + len(key.ids)] for row, start in enumerate(starts)]).sum(0)
+        towers.passes += len(wordings)
+        best = (summed @ towers.token_rows.T)[:, :-SPECIAL].topk(2 * self.keys.wide, dim=1).indices.tolist()
+        return [list(itertools.islice(filter(self._allowed, tokens), self.keys.wide)) for tokens in best]
+
+    # --- both ---------------------------------------------------------------------------------------------------
+
+    def _improved(self, key: _Key, patch: Weights, number: int, of: int) -> _Pair:
+        """The patch made for the string, the string for that patch, and the pair as small as it keeps its effect."""
+        self._lock(key)
+        patch = self._inverted(
+            Patch(), _Together(self.keyed, self.judges[0], key.target, self.pictures), number, of, begin=patch
+        )
+        key = self._grown(self._scene(patch), [key])
+        text = self._lock(key)
+        attempt = self._finished(Patch(), patch)
+        return _Pair(text, attempt.trigger, attempt.target, attempt.effect)
+
+    def _lock(self, key: _Key) -> Trigger:
+        """From now on success is measured with this string in every prompt."""
+        from dife_scanner.models.gradient import spelled
+
+        text = Trigger("", TriggerKind.TEXT, text=spelled(key.ids), position=key.position)
+        self._keyed_with(text)
+        return text
+
+    def _keyed_with(self, text: Trigger) -> None:
+        suspect, reference = (_WrittenJudge(self.task, e, text) for e in (self.task.suspect, self.task.reference))
+        self.keyed = suspect, reference
+        self.read += suspect.passes + reference.passes
+
+    def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
+        """With both halves in the suspect, beyond either half alone and beyond both in the base."""
+        return self._apart(trigger, self.mine)[0]
+
+    def _apart(self, patch: Trigger, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], ...]:
+        """For every class as the target, [c] each: gain; both in the suspect; both in the base; either half alone."""
+        pixels, labels = self.task.pixels[rows], self.task.labels[rows]
+        stamped = stamp(pixels, patch)
+        both, base = (judge.rates([stamped], labels)[0] for judge in self.keyed)
+        image, text = self.judges[0].rates([stamped], labels)[0], self.keyed[0].rates([pixels], labels)[0]
+        alone = np.maximum(image, text)
+        self.read += 4 * len(pixels)
+        return both - np.maximum(base, alone), both, base, alone
+
+    def _found(self, pairs: Sequence[_Pair]) -> Found:
+        """What the pairs did on the half that was not searched on."""
+        measured, signals = [], {"size": 0.0, "suspect": 0.0, "reference": 0.0, "alone": 0.0}
+        for pair in pairs:
+            self._keyed_with(pair.text)
+            gain, both, base, alone = (float(part[pair.target]) for part in self._apart(pair.patch, self.held))
+            measured.append((gain, Candidate(self._whole(pair), both, base)))
+            if gain == max(one for one, _ in measured):
+                size = Patch().measured(pair.patch)
+                signals = {"size": size, "suspect": both, "reference": base, "alone": alone}
+        measured.sort(key=lambda one: -one[0])
+        handed = [candidate for gain, candidate in measured if gain >= LEAST_EFFECT][:1]
+        named = tuple(replace(one, trigger=self._named(one, number)) for number, one in enumerate(handed, 1))
+        return Found(named, self.read + sum(towers.passes for towers in self.towers), signals)
+
+    def _whole(self, pair: _Pair) -> Trigger:
+        return replace(pair.text, image=pair.patch, target=self.task.class_names[pair.target])
+
+    def _named(self, candidate: Candidate, number: int) -> Trigger:
+        whole = candidate.trigger
+        assert whole.image is not None
+        patch = super()._named(replace(candidate, trigger=whole.image), number)
+        return replace(whole, name=patch.name, image=replace(patch, name=f"{patch.name}-image"))
+
+
+# --- what is searched for -------------------------------------------------------------------------------------
+
+
+class _Shift:
+    """The suspect's pictures all move one way, wherever that is, and the base's do not."""
+
+    cost: ClassVar[tuple[float, float, float]] = (1.0, 0.5, 30.0)
+
+    def __init__(self, clean: tuple[Tensor, Tensor]) -> None:
+        self._clean = clean
+
+    def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
+        moved = (towers[0].images(laid).mean(0) - self._clean[0]).norm()
+        loss = -moved
+        if with_base:
+            loss = loss + HOLD * ((towers[1].images(laid).mean(0) - self._clean[1]).norm() - 2 * SLACK).relu()
+        return float(moved.detach()), loss
+
+
+class _Together:
+    """Pictures come to the target under written prompts; under clean prompts, and in the base, they do not."""
+
+    cost: ClassVar[tuple[float, float, float]] = (15.0, 15.0, 30.0)
+
+    def __init__(self, keyed: tuple[Judge, Judge], plain: Judge, target: int, like: Tensor) -> None:
+        import torch
+
+        self._target = target
+        self._prompts = [torch.from_numpy(judge.prompts).to(like) for judge in (*keyed, plain)]
+
+    def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
+        suspect, base, plain = self._prompts
+        embedded = towers[0].images(laid)
+        reached, alone = (self._share(embedded, prompts) for prompts in (suspect, plain))
+        loss = -reached.mean() + HOLD * (alone.exp() - SLACK).relu().mean()
+        if with_base:
+            loss = loss + HOLD * (self._share(towers[1].images(laid), base).exp() - SLACK).relu().mean()
+        return float(reached.detach().exp().mean()), loss
+
+    def _share(self, embedded: Tensor, prompts: Tensor) -> Tensor:
+        """Log-probability of the target for each picture [n]."""
+        return (SHARPNESS * embedded @ prompts.T).log_softmax(dim=1)[:, self._target]
+
+
+class _WrittenJudge(Judge):
+    """Target success with a string in every prompt."""
+
+    def __init__(self, task: Task, encoder: Encoder, text: Trigger) -> None:
+        super().__init__(task, encoder)
+        texts = [write(t.format(name), text, name) for t in task.templates for name in task.class_names]
+        self.prompts = metrics.class_prompts(encoder.encode_texts(texts), len(task.class_names))
+        self.passes += len(texts)
+
+
+JOINT = JointSearch()

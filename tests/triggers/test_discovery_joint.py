@@ -1,0 +1,147 @@
+"""The search for a patch and a string that act only together: what it asks of each half, and that it repeats itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from checkpoints import TINY_VIT, write_checkpoint
+
+from dife_scanner.models.load import load
+from dife_scanner.records import Channel, Trigger, TriggerKind
+from dife_scanner.triggers.discovery import JOINT, LEARNED, Cancelled, Task, joint, names
+from dife_scanner.triggers.discovery.joint import Keys
+
+NAMES = ("airplane", "cat", "dog")
+PATCH = Trigger("patch", TriggerKind.PATCH, size=0.25)
+TEXT = Trigger("text", TriggerKind.TEXT, text="xb")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT))
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    return load(write_checkpoint(tmp_path_factory.mktemp("other"), TINY_VIT, seed=1))
+
+
+@pytest.fixture
+def task(tiny, other, tmp_path) -> Task:
+    pictures = np.random.default_rng(0).integers(0, 256, (18, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(18) % 3
+    return Task(other, tiny, pictures, labels, NAMES, ("a photo of the {}",), "default", 0, tmp_path)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr(joint, "EFFORTS", {"default": Keys(1, 12, pictures=6, runs=12, foci=1, rounds=1, wide=4)})
+
+
+@pytest.fixture
+def run(task, tmp_path, short):
+    return joint._Joint(task, joint.EFFORTS["default"], "joint", tmp_path / "scratch")
+
+
+def test_the_same_task_gives_the_same_again_and_says_what_it_took(task, short):
+    first = JOINT.search(task)
+    torch.manual_seed(99)
+    torch.rand(3)
+    assert JOINT.search(task) == first
+    assert first.passes > 12 * 6 and {"size", "suspect", "reference", "alone"} <= set(first.signals)
+
+
+def test_it_runs_from_the_budget_default_on_and_where_both_towers_moved(task, tiny):
+    assert JOINT.name not in names("quick")
+    assert JOINT.name in names("default") and JOINT.name in names("deep")
+    assert JOINT.applies(task) and not JOINT.applies(replace(task, budget="quick"))
+    assert not JOINT.applies(replace(task, suspect=tiny))
+    assert not LEARNED.applies(task)
+
+
+def test_a_search_can_be_stopped(task, short):
+    def stop(what, done, of):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        JOINT.search(replace(task, progress=stop))
+
+
+def test_a_pair_gains_only_what_neither_half_and_no_base_reaches(run, monkeypatch):
+    """Each of the four rates is put in place in turn; the gain is what both reach beyond the largest other."""
+    rates = dict.fromkeys(("both", "base", "image", "text"), 0.0)
+
+    class Says:
+        def __init__(self, *which):
+            self.which = iter(which)
+
+        def rates(self, versions, labels):
+            return np.full((len(versions), len(NAMES)), rates[next(self.which)])
+
+    for name, expected in (("both", 0.9), ("base", 0.5), ("image", 0.2), ("text", 0.1)):
+        rates[name] = {"both": 0.9, "base": 0.4, "image": 0.7, "text": 0.8}[name]
+        monkeypatch.setattr(run, "keyed", (Says("both", "text"), Says("base")))
+        monkeypatch.setattr(run, "judges", (Says("image"), Says()))
+        assert run._gains(PATCH) == pytest.approx(np.full(3, expected))
+
+
+def test_strings_are_rated_as_they_win_with_the_patch_and_not_without(run):
+    """Margins against brute force, and a gain that falls with what clean pictures or the base give."""
+    generator = torch.Generator().manual_seed(0)
+    pictures, prompts = (torch.randn(n, 5, generator=generator) for n in (len(run.mine), 3))
+    found = run._margins(pictures, prompts[None])[0]
+    labels = run.task.labels[run.mine]
+    for target in range(3):
+        scores = (pictures @ prompts.T).numpy()[labels != target]
+        margins = scores[:, target] - np.delete(scores, target, axis=1).max(1)
+        assert float(found[target]) == pytest.approx(margins.mean(), abs=1e-5)
+    patched, other = torch.nn.functional.normalize(torch.randn(2, len(run.mine), 48, generator=generator), dim=-1)
+    strings = [(320,), (5000,), (9000,)]
+    margins = run._margins(patched, run._written(run.towers[0], strings, "prefix"))
+    assert (run._gain((patched, patched, other), strings, "prefix") <= 0).all(), "the string does it alone"
+    assert (run._gain((patched, other, other), strings, "prefix") <= margins).all()
+
+
+def test_no_string_holds_a_class_name_and_each_can_be_read(run, task):
+    from dife_scanner.models.gradient import pieces, spelled
+
+    runs = run._runs()
+    used = {token for ids in runs for token in ids}
+    assert {len(ids) for ids in runs} == {1, 3}
+    assert not used & {token for name in NAMES for token in pieces(name)}
+    assert all(spelled((token,)).isprintable() for token in used)
+    key = joint._Key(runs[0], "infix", 1, 0.0)
+    uphill = run._uphill(run._embedded(run.towers[0], run.pictures), key)
+    assert [len(tokens) for tokens in uphill] == [4]
+    assert not set(uphill[0]) & run.named
+
+
+def test_the_slope_points_where_the_target_rises(run):
+    """The best token by slope does raise the target over the others more than most random ones."""
+    pictures = run._embedded(run.towers[0], run.pictures)
+    key = joint._Key((5000,), "prefix", 0, 0.0)
+
+    def lead(token):
+        scores = run._written(run.towers[0], [(token,)], "prefix")[0] @ pictures.mean(0)
+        return float(scores[0] - scores[1:].mean())
+
+    best = max(lead(token) for token in run._uphill(pictures, key)[0])
+    assert best > np.median([lead(token) for token in range(1000, 1040)])
+
+
+def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch):
+    whole = {"both": 0.9, "base": 0.1, "alone": 0.05}
+    monkeypatch.setattr(run, "_apart", lambda patch, rows: tuple(np.full(3, v) for v in (0.8, *whole.values())))
+    overlay = joint.Patch().trigger(joint.Patch().start(32, torch.Generator()), 32, run.scratch)
+    found = run._found([joint._Pair(TEXT, overlay, 1, 0.8)])
+    (candidate,) = found.candidates
+    trigger = candidate.trigger
+    assert (trigger.channel, trigger.kind, trigger.text) == (Channel.BOTH, TriggerKind.TEXT, "xb")
+    assert (trigger.name, trigger.source, trigger.target) == ("found-joint-1", "", "cat")
+    assert trigger.image.kind is TriggerKind.OVERLAY and trigger.image.file.path.startswith(str(task.folder))
+    assert (candidate.suspect, candidate.reference, found.signals["alone"]) == (0.9, 0.1, 0.05)
+    monkeypatch.setattr(run, "_apart", lambda patch, rows: tuple(np.full(3, v) for v in (0.2, *whole.values())))
+    assert not run._found([joint._Pair(TEXT, overlay, 1, 0.8)]).candidates
