@@ -14,7 +14,7 @@ from dife_scanner.core.calibration import Benign, Pack, PowerTable
 from dife_scanner.errors import CalibrationDamaged
 from dife_scanner.queue import calibration
 from dife_scanner.queue.home import bundled_references
-from dife_scanner.records import Audit, ModelRef, Planted, Stratum
+from dife_scanner.records import Audit, Channel, ModelRef, Planted, Search, Stratum
 
 PLAN = Plan((), "quick", detectors=("texts", "patch"))
 BASE = next(one for one in bundled_references() if one.name == "dife-base-vit")
@@ -104,6 +104,10 @@ def test_an_audit_with_a_score_gets_its_p_value_and_power(tmp_path: Path, scored
     other = replace(PLAN, detectors=("texts",))
     said = calibration.calibrated(scored, BASE, other, tmp_path)
     assert said.calibration and said.calibration.p_value is None and said.power is None
+    learner = Search("prompt learner", Channel.PROMPT, ("a pattern",), 1, 0.4, 1, 1.0)
+    said = calibration.calibrated(replace(scored, searches=(*scored.searches, learner)), BASE, PLAN, tmp_path)
+    assert said.calibration and said.calibration.p_value is None, "the pack's models were searched without it"
+    assert "prompt learner" in said.calibration.reason
     unscored = replace(scored, score=None)
     assert calibration.calibrated(unscored, BASE, PLAN, tmp_path) is unscored
     assert calibration.calibrated(scored, None, PLAN, tmp_path) is scored
