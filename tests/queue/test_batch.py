@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 from queue_kit import checkpoint, work_for
@@ -25,7 +26,8 @@ BASE = Reference("tiny", "/nowhere", "i", "t", "w", ARCHITECTURE, "2026-01-01")
 @pytest.fixture
 def work(store: Store, hub: LoopbackHub) -> Work:
     references.add(store, BASE)
-    return work_for(store.home, hub.endpoint, channels=("email",), start="fork")
+    made = work_for(store.home, hub.endpoint, channels=("email",), start="fork")
+    return replace(made, plan=replace(made.plan, detectors=("texts",)))
 
 
 def keep_pack(work: Work, n: int = 99) -> None:
