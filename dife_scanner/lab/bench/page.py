@@ -252,7 +252,8 @@ def _rivals(shown: Sequence[Row], entries: Mapping[tuple[str, str], contest.Entr
             "One number per model each, on models that both have seen: attacks through the statistic's own channel "
             "(picture or text) against benign models and twins of any side. *At home*: the family that the idea was "
             "published for. Settings in `dife_scanner/lab/bench/rivals.py`, steps cut to about the seconds of one of "
-            "our searches; the difference is paired over models. `dife lab bench --rivals` measures what is missing.",
+            "our searches (a tower that was measured before costs none); the difference is paired over models, and where no "
+            "resample differs the models are too few to say how sure that is. `dife lab bench --rivals` measures the rest.",
             _table(head, lines),
         ]
     )
@@ -340,7 +341,9 @@ def _number(value: float | None) -> str:
 
 
 def _span(span: Interval | None) -> str:
-    return "too few" if span is None else f"{span.low:.2f} – {span.high:.2f}"
+    if span is None:
+        return "too few"
+    return "no resample differs" if span.low == span.high else f"{span.low:.2f} – {span.high:.2f}"
 
 
 def _of(share: Share) -> str:
