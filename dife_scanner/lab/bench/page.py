@@ -252,8 +252,8 @@ def _rivals(shown: Sequence[Row], entries: Mapping[tuple[str, str], contest.Entr
             "One number per model each, on models that both have seen: attacks through the statistic's own channel "
             "(picture or text) against benign models and twins of any side. *At home*: the family that the idea was "
             "published for. Settings in `dife_scanner/lab/bench/rivals.py`, steps cut to about the seconds of one of "
-            "our searches (a tower that was measured before costs none); the difference is paired over models, and where "
-            "no resample differs they are too few to say how sure it is. `dife lab bench --rivals` measures the rest.",
+            "our searches (a tower that was measured before costs none); the difference is paired over models, and "
+            "where no resample differs they are too few. `dife lab bench --rivals` measures the rest.",
             _table(head, lines),
         ]
     )
