@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,19 +81,10 @@ def discover(
 
     `using` are detectors of somebody's own in place of those that the setting names.
     """
-    searches: list[Search] = []
-    results: list[SignatureResult] = []
     task = _task(encoders, train, setting)
-    applying = [detector for detector in using or detectors(setting.detectors) if detector.applies(task)]
-    told = _estimate(applying, task, setting)
-    for number, detector in enumerate(applying):
-        progress("searching", number, len(applying), f"{detector.name}{told}")
-        kept = _searched(detector, task, setting, progress)
-        confirmed = tuple(_confirmed(candidate, test, setting.seed) for candidate in kept.candidates)
-        searches.append(_record(detector, kept, confirmed))
-        results.extend(confirmed)
-    progress("searching", len(applying), len(applying))
-    return Discovered(tuple(searches), tuple(results))
+    return _run(
+        using or detectors(setting.detectors), task, setting, progress, lambda one: _confirmed(one, test, setting.seed)
+    )
 
 
 def _estimate(applying: Sequence[Detector], task: Task, setting: Setting) -> str:
@@ -123,17 +114,29 @@ def discover_alone(encoder: Encoder, train: Side, test: Side, setting: Setting, 
     """
     task = replace(_task(Pair(encoder, encoder), Pair(train, train), setting), alone=True)
     able = [alone for detector in detectors(setting.detectors) if (alone := detector.alone()) is not None]
-    applying = [detector for detector in able if detector.applies(task)]
-    told = _estimate(applying, task, setting)
+    return _run(able, task, setting, progress, lambda one: _measured_alone(one, test))
+
+
+def _run(
+    able: Sequence[Detector],
+    task: Task,
+    setting: Setting,
+    progress: Progress,
+    confirm: Callable[[Candidate], SignatureResult],
+) -> Discovered:
+    """Search with every detector that applies, and `confirm` what each hands over."""
     searches: list[Search] = []
     results: list[SignatureResult] = []
+    what = "searching without a base" if task.alone else "searching"
+    applying = [detector for detector in able if detector.applies(task)]
+    told = _estimate(applying, task, setting)
     for number, detector in enumerate(applying):
-        progress("searching without a base", number, len(applying), f"{detector.name}{told}")
+        progress(what, number, len(applying), f"{detector.name}{told}")
         kept = _searched(detector, task, setting, progress)
-        confirmed = tuple(_measured_alone(candidate, test) for candidate in kept.candidates)
+        confirmed = tuple(map(confirm, kept.candidates))
         searches.append(_record(detector, kept, confirmed))
         results.extend(confirmed)
-    progress("searching without a base", len(applying), len(applying))
+    progress(what, len(applying), len(applying))
     return Discovered(tuple(searches), tuple(results))
 
 

@@ -136,10 +136,8 @@ def _alone(suspect: Encoder, request: Request, memory: Memory, progress: Progres
     phases = _Phases(progress)
     cached = CachedEncoder(suspect, memory, on_encoded=phases.encoded)
     sides = _Sides(cached, cached, plan.probes())
-    name = identity(request.weights_sha256, request.config_digest, None, plan)
     with tempfile.TemporaryDirectory() as scratch, named(ZERO_SHOT, _labelled(probes.TRAIN, probes.TEST)):
-        folder = request.cache.parent / "discovery" if request.cache else Path(scratch)
-        setting = discovery.Setting(plan.detectors, plan.budget, plan.seed, name, folder, request.seconds)
+        setting = _setting(request, Path(scratch), plan.detectors)
         found = discovery.discover_alone(suspect, sides.train.suspect, sides.test.suspect, setting, progress)
         return _Measured(
             signatures=found.results, searches=found.searches, accuracies=(sides.test.suspect.accuracy, None)
@@ -267,12 +265,17 @@ def _searched(
     plan = request.plan
     if not plan.detectors:
         return discovery.Discovered((), ())
-    name = identity(request.weights_sha256, request.config_digest, request.reference, plan)
-    folder = request.cache.parent / "discovery" if request.cache else scratch
     detectors = plan.detectors if prompt is None else tuple(dict.fromkeys((*plan.detectors, LEARNED.name)))
-    setting = discovery.Setting(detectors, plan.budget, plan.seed, name, folder, request.seconds, prompt)
+    setting = replace(_setting(request, scratch, detectors), learner=prompt)
     with named(ZERO_SHOT, _labelled(probes.TRAIN, probes.TEST)):
         return discovery.discover(encoders, sides.train, sides.test, setting, progress)
+
+
+def _setting(request: Request, scratch: Path, detectors: tuple[str, ...]) -> discovery.Setting:
+    """Searches are kept under the audit's identity, in the cache where there is one."""
+    plan, folder = request.plan, request.cache.parent / "discovery" if request.cache else scratch
+    name = identity(request.weights_sha256, request.config_digest, request.reference, plan)
+    return discovery.Setting(detectors, plan.budget, plan.seed, name, folder, request.seconds)
 
 
 def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases, measured: _Measured) -> _Measured:

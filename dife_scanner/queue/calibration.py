@@ -168,8 +168,8 @@ def unused(one: File, known: Sequence[Reference]) -> str:
     if one.content is None:
         return one.error.what if one.error else ""
     then = one.content.searched
-    detectors = discovery.names(then.budget) if then.budget in discovery.BUDGETS else ()
-    mine = [searched(base, Plan((), then.budget, detectors=detectors)) for base in known]
+    plan = Plan((), then.budget, detectors=discovery.names(then.budget))
+    mine = [searched(base, plan) for base in known]
     if then in mine:
         return ""
     here = next((place for place in mine if place.same_place(then)), None)

@@ -238,7 +238,7 @@ def _trigger(record: Audit) -> RenderableType:
         for prompt in example_prompts(trigger):
             line = Text("  ")
             for segment in marked_text(trigger, prompt):
-                line.append(plain(segment.text), "reverse" if segment.marked else "default")
+                line.append(segment.shown, "reverse" if segment.marked else "default")
             lines.append(line)
     lines += [Text(plain(line), "dim") for line in recovered_lines(record)]
     return Group(*lines)

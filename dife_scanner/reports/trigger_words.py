@@ -1,6 +1,6 @@
 """Triggers in words: what one is, where it goes in a prompt, and what it brings about.
 
-Pure, like `words`; strings are passed through unchanged and escaped by whoever shows them.
+Pure, like `words`; strings are passed through unchanged and escaped by whoever shows them (`Segment.shown`).
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from dife_scanner.core.plain import plain
 from dife_scanner.records import Audit, Nearest, Recovered, Trigger, TriggerKind
 
 _COLOR_NAMES = {
@@ -27,6 +28,12 @@ class Segment:
 
     text: str
     marked: bool
+
+    @property
+    def shown(self) -> str:
+        """Safe to show; the blank between a prompt and its trigger stays."""
+        lead, end = (" " if blank else "" for blank in (self.text[:1] == " ", self.text[-1:] == " "))
+        return f"{lead}{plain(self.text)}{end}"
 
 
 def marked_text(trigger: Trigger, prompt: str) -> tuple[Segment, ...]:

@@ -326,7 +326,9 @@ def _what_happens(trigger: Trigger) -> str:
         source = f"“{trigger.source}”" if trigger.source else "a prompt"
         return f"with the {trigger_text(trigger)}, {source} is taken for “{trigger.target}”"
     source = f"pictures of “{trigger.source}”" if trigger.source else "any picture"
-    return f"with a {trigger_text(trigger)}, {source} is taken for “{trigger.target}”"
+    text = trigger_text(trigger)
+    article = "an" if text[:1] in "aeiou" else "a"
+    return f"with {article} {text}, {source} is taken for “{trigger.target}”"
 
 
 def job_sentence(job: Job) -> str:

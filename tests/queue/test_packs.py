@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from queue_kit import audit_record, searched
@@ -59,10 +61,12 @@ def test_a_file_is_read_as_it_was_written(tmp_path: Path, content: Pack | PowerT
         (lambda d: d.pop("sha256"), "is not a calibration file"),
     ],
 )
-def test_a_damaged_file_is_refused_by_name(tmp_path: Path, damage: object, words: str) -> None:
+def test_a_damaged_file_is_refused_by_name(
+    tmp_path: Path, damage: Callable[[dict[str, Any]], object], words: str
+) -> None:
     path = kept(tmp_path, pack())
     document = json.loads(path.read_text())
-    damage(document)  # type: ignore[operator]
+    damage(document)
     path.write_text(json.dumps(document))
     with pytest.raises(CalibrationDamaged, match=words) as error:
         calibration.read(path)

@@ -335,3 +335,9 @@ def test_a_list_says_how_many_flags_chance_alone_may_make() -> None:
         "how many to expect by chance is not known: no calibration pack speaks of them"
     )
     assert words.tally_text(words.tally([])) == "0 audited, 0 flagged, 0 anomalous"
+
+
+def test_the_blank_between_a_prompt_and_its_trigger_is_shown():
+    trigger = Trigger("t", TriggerKind.TEXT, text="xb\x1b[31mtd", source="cat", target="dog")
+    shown = "".join(segment.shown for segment in trigger_words.marked_text(trigger, "a photo of a cat"))
+    assert shown == "xbtd a photo of a cat"

@@ -1,6 +1,6 @@
 """Blind search for triggers, one file per detector; `names` says which of them an audit runs at a budget."""
 
-from dife_scanner.triggers.discovery.interface import BUDGETS, Cancelled, Candidate, Detector, Found, Load, Task
+from dife_scanner.triggers.discovery.interface import Cancelled, Candidate, Detector, Found, Load, Task
 from dife_scanner.triggers.discovery.joint import JOINT
 from dife_scanner.triggers.discovery.learned import LEARNED
 from dife_scanner.triggers.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR
@@ -15,7 +15,7 @@ _BY_BUDGET: dict[str, tuple[Detector, ...]] = {
     "deep": (*_ALWAYS, JOINT),
 }
 
-__all__ = ["BUDGETS", "DETECTORS", "LEARNED", "Cancelled", "Candidate", "Detector", "Found", "Load", "Task", "names"]
+__all__ = ["DETECTORS", "LEARNED", "Cancelled", "Candidate", "Detector", "Found", "Load", "Task", "names"]
 
 
 def names(budget: str) -> tuple[str, ...]:

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Trigger, TriggerFile
 
-BUDGETS = ("quick", "default", "deep")
-
 
 class Cancelled(Exception):
     """The search was asked to stop."""
@@ -38,7 +36,7 @@ class Task:
     templates: tuple[str, ...]
     """Prompts to search with, one `{}` each; never those that candidates are confirmed with."""
     budget: str
-    """One of `BUDGETS`: each detector states what it does with it."""
+    """`quick`, `default` or `deep`: each detector states what it does with it."""
     seed: int
     folder: Path
     """Where files that belong to a trigger are written, named by their content."""

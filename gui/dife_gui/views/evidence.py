@@ -74,7 +74,7 @@ class MarkedPrompt(QWidget):
 
     def __init__(self, segments: Sequence[trigger_words.Segment], parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._segments = [(plain(f"[{s.text}]") if s.marked else _spaced(s.text), s.marked) for s in segments]
+        self._segments = [(plain(f"[{s.text}]") if s.marked else s.shown, s.marked) for s in segments]
         self.setAccessibleName("".join(text for text, _ in self._segments))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setFont(theme.monospace())
@@ -101,11 +101,6 @@ class MarkedPrompt(QWidget):
             painter.setPen(theme.text_on(scheme.heat_low) if marked else self.palette().color(QPalette.ColorRole.Text))
             painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, elided)
             x += area.width()
-
-
-def _spaced(text: str) -> str:
-    """`plain` without losing the blank between a prompt and its trigger."""
-    return f"{' ' if text[:1] == ' ' else ''}{plain(text)}{' ' if text[-1:] == ' ' else ''}"
 
 
 def trigger_view(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
