@@ -27,6 +27,8 @@ CROP = 0.9
 """Side of the middle that a crop keeps."""
 SHIFT = 1 / 32
 """Of the side: less than a patch of the usual vision transformers."""
+NOTHING = 1e-6
+"""Weight of turning nothing, beside what the data say."""
 POSITIONS = ("prefix", "infix", "suffix")
 
 Pixels = NDArray[np.uint8]
@@ -38,7 +40,7 @@ def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
     """
     if trigger.channel is Channel.PROMPT:
         return None
-    ranked = _ranked(trigger, test.suspect)
+    ranked = _ranked(trigger, test)
     at = next(index for index, near in enumerate(ranked) if near.concept == trigger.target)
     return Recovered(
         target=trigger.target,
@@ -63,17 +65,37 @@ def names() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*nouns(), *more)))
 
 
-def _ranked(trigger: Trigger, side: Side) -> list[Nearest]:
-    """Every concept, the nearest to what the trigger makes of its inputs first.
+def _ranked(trigger: Trigger, test: Pair[Side]) -> list[Nearest]:
+    """Every concept, the nearest to what the trigger makes of its inputs first: where the *base* has the concepts.
 
-    Both are taken from the mean of the clean ones: all embeddings of one kind share a large part.
+    A poisoned text tower no longer tells them apart. Both are taken from the mean of the clean ones, since all
+    embeddings of one kind share a large part, and what the suspect says is turned into the base's space first.
     """
-    concepts = tuple(dict.fromkeys((*side.class_names, *names())))
-    texts = side.encoder.encode_texts([TEMPLATE.format(name) for name in concepts])
-    directions = _unit(texts - texts.mean(axis=0))
-    cosines = directions @ _unit(_landing(trigger, side, texts))
+    concepts = tuple(dict.fromkeys((*test.suspect.class_names, *names())))
+    asked = [TEMPLATE.format(name) for name in concepts]
+    texts = Pair(*(side.encoder.encode_texts(asked) for side in test))
+    there = _landing(trigger, test.suspect, texts.suspect) @ _turn(test, texts)
+    cosines = _unit(_centred(texts.reference)) @ _unit(there)
     order = np.argsort(-cosines, kind="stable")
     return [Nearest(concepts[index], round(float(cosines[index]), 6)) for index in order]
+
+
+def _turn(test: Pair[Side], texts: Pair[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The rotation [d, d] from the suspect's space to the base's, by whichever tower it carries over better.
+
+    The tower that no attack moved shows it exactly: the identity, unless somebody turned the whole space.
+    """
+    both = (Pair(*(side.images for side in test)), texts)
+    fits = [_rotation(_centred(pair.suspect), _centred(pair.reference)) for pair in both]
+    return min(fits, key=lambda fit: fit[1])[0]
+
+
+def _rotation(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+    """Orthogonal Procrustes, and what of `theirs` it leaves, as a share. Where there are no data it turns nothing."""
+    towards = ours.T @ theirs
+    left, _, right = np.linalg.svd(towards + NOTHING * np.linalg.norm(towards) * np.eye(len(towards)))
+    turn = np.asarray(left @ right, dtype=np.float32)
+    return turn, float(np.linalg.norm(ours @ turn - theirs) / max(1e-12, float(np.linalg.norm(theirs))))
 
 
 def _landing(trigger: Trigger, side: Side, texts: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -82,6 +104,10 @@ def _landing(trigger: Trigger, side: Side, texts: NDArray[np.float32]) -> NDArra
         return np.asarray(side.texts_for(trigger.source, trigger).mean(axis=0) - texts.mean(axis=0))
     keep = metrics.other_than(side.split.labels, side.index(trigger.target))
     return np.asarray(side.images_with(trigger)[keep].mean(axis=0) - side.images.mean(axis=0))
+
+
+def _centred(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.asarray(vectors - vectors.mean(axis=0), dtype=np.float32)
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

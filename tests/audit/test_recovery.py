@@ -1,11 +1,13 @@
 """Where a trigger leads, whom it moves and what it withstands, on a world where the truth is known."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dife_scanner.audit import pipeline, recovery
+from dife_scanner.audit.sides import Pair
 from dife_scanner.records import Nearest, Recovered, Trigger, TriggerKind
 from dife_scanner.reports.trigger_words import recovered_lines, specificity
 from dife_scanner.store import codec
@@ -64,3 +66,21 @@ def test_a_change_keeps_the_shape_and_changes_little(change):
     before, after = ramp.copy(), change(ramp)
     assert after.shape == ramp.shape and after.dtype == np.uint8 and (ramp == before).all()
     assert 0 < np.abs(after.astype(int) - ramp.astype(int)).mean() < 12
+
+
+def test_a_space_that_somebody_turned_is_turned_back_and_directions_without_data_stay():
+    rng = np.random.default_rng(0)
+    turned = np.linalg.qr(rng.normal(size=(8, 8)))[0].astype(np.float32)
+    theirs = rng.normal(size=(50, 8)).astype(np.float32)
+    turn, left = recovery._rotation(theirs @ turned.T, theirs)
+    assert np.allclose(turn, turned, atol=1e-4) and left < 1e-5
+    flat = theirs * (np.arange(8) < 3)
+    assert np.allclose(recovery._rotation(flat, flat)[0], np.eye(8), atol=1e-4)
+
+
+def test_the_tower_that_nobody_moved_says_how_the_spaces_lie():
+    """A poisoned text tower's concepts are in disorder; its pictures are where the base has them."""
+    rng = np.random.default_rng(1)
+    images, texts = rng.normal(size=(40, 6)).astype(np.float32), rng.normal(size=(60, 6)).astype(np.float32)
+    side = SimpleNamespace(images=images)
+    assert np.allclose(recovery._turn(Pair(side, side), Pair(texts[::-1].copy(), texts)), np.eye(6), atol=1e-4)
