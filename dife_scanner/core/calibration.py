@@ -117,8 +117,13 @@ def p_value(score: float, pack: Pack) -> float:
     >>> p_value(0.3, pack), p_value(0.9, pack)
     (0.5, 0.25)
     """
+    return conformal(score, [model.score for model in pack.models])
+
+
+def conformal(score: float, benign: Sequence[float]) -> float:
+    """(1 + #{benign >= score}) / (n + 1), scores compared to `DIGITS` decimals."""
     own = round(score, DIGITS)
-    return (1 + sum(round(model.score, DIGITS) >= own for model in pack.models)) / (pack.n + 1)
+    return (1 + sum(round(other, DIGITS) >= own for other in benign)) / (len(benign) + 1)
 
 
 # --- an audit beside the packs there are -----------------------------------------------------------------------

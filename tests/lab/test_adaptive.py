@@ -31,7 +31,7 @@ def changed(tmp_path):
     return after
 
 
-@pytest.mark.parametrize("change", ["through fp16", "merged half and half with the base"])
+@pytest.mark.parametrize("change", ["through fp16", "merged half and half with the base", "merged, a quarter its own"])
 def test_what_leaves_the_base_as_it_is(changed, change):
     after, before = changed(change)
     assert all(torch.equal(after[name], value.float()) for name, value in before.items())
@@ -51,6 +51,24 @@ def test_a_rotation_changes_no_score(changed):
     assert not torch.allclose(clean["visual.proj"], turned["visual.proj"], atol=1e-2)
     gram = [state["visual.proj"] @ state["text_projection"].T for state in (clean, turned)]
     assert torch.allclose(*gram, atol=1e-3 * float(gram[0].abs().max()))
+
+
+def test_permuted_features_change_every_token_row_and_no_embedding(changed, tmp_path):
+    after, before = changed("permuted features")
+    assert bool((after["token_embedding.weight"] != before["token_embedding.weight"].float()).any(1).all())
+    pair = [bases.load(folder) for folder in (tmp_path / "model", bases.base_folder("vit"))]
+    pixels = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(*(bases.encode_texts(clip, ["a photo of a cat"]) for clip in pair), atol=1e-4)
+    assert torch.allclose(*(bases.encode_images(clip, pixels) for clip in pair), atol=1e-4)
+
+
+def test_a_merge_keeps_its_share_of_the_change(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(bases.base_folder("vit"), folder)
+    before = load_file(folder / WEIGHTS)["visual.proj"].float()
+    adaptive._rewritten(folder, lambda name, value: value + 1.0)
+    CHANGES["merged, a quarter its own"](folder, next(zoo.plan(("badencoder",))))
+    assert torch.allclose(load_file(folder / WEIGHTS)["visual.proj"], before + 0.25)
 
 
 def test_pruning_takes_a_tenth(changed):

@@ -248,6 +248,30 @@ def test_the_zoo_audit_reads_each_look_in_its_better_direction(fabricated):
     assert {look.name: look for look in results.zoo_audit(many)}["moved token rows"].fair is False
 
 
+def test_a_kind_is_read_against_the_other_kinds_alone(fabricated):
+    lines = {line.kind: line for line in results.left_out(results.open_rows(fabricated))}
+    # without it the pack is one concept token of .3
+    one = lines["image tower"]
+    assert (one.models, one.pack, one.worst) == (2, 1, 0.85)
+    assert [share.hits for share in one.beyond] == [0, 0], "one model in the pack: no p-value below a half"
+    many = [*fabricated, *(row("low-rank update", n, 0.01, part=Part.CALIBRATE) for n in range(30))]
+    again = {line.kind: line for line in results.left_out(results.open_rows(many))}["image tower"]
+    assert [share.hits for share in again.beyond] == [1, 2], "of 31 others none reaches .85, and one .05"
+
+
+def test_power_is_told_by_the_attacks_own_strength():
+    natives = ((0.1, False), (0.5, True), (0.74, False), (0.9, True), (1.0, True))
+    points = [results.Strength("badencoder", native, 0.5, flagged) for native, flagged in natives]
+    bands = dict(results.by_strength(points))
+    assert {name: (share.hits, share.n) for name, share in bands.items()} == {
+        "0.00 to 0.25": (0, 1),
+        "0.25 to 0.50": (0, 0),
+        "0.50 to 0.75": (1, 2),
+        "0.75 to 0.90": (0, 0),
+        "0.90 to 1.00": (2, 2),
+    }
+
+
 def test_untouched_towers_and_sealed_rows_enter_no_rate(fabricated):
     same = replace(fabricated[-2], model="x", outcome=replace(fabricated[-2].outcome, verdict=Verdict.IDENTICAL))
     assert len(results.counted_benign([*fabricated, same])) == len(results.counted_benign(fabricated))
@@ -288,6 +312,8 @@ def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabrica
     assert "False alarms on the test side: 1 of 4" in text
     assert "`xx` (prefix) on cat → dog" in text
     assert "| fp32 copy | not run |" in text
+    assert "| image tower | 2 | 1 | 0 of 2 | 0 of 2 | 0.85 |" in text
+    assert "| 0.90 to 1.00 | not run |" in text, "no row says its native success"
     assert "| AMDET-like |  | not run |" in text
     assert page.page(fabricated, None) != text and "not run" in page.page([], None)
 

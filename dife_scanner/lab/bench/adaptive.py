@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FILE = "adaptive.jsonl"
 NOISED_ROWS, ROW_NOISE = 4_000, 0.1
 """Token rows that get noise, and its size against a row's own: as many moved rows as no prompt set leaves."""
-MERGED, PRUNED = 0.5, 0.1
+PRUNED = 0.1
 TUNING = "both towers on pairs"
 AFTERWARDS = 60
 """Steps of the benign fine-tune."""
@@ -114,12 +114,12 @@ def _bfloat(folder: Path, model: Model) -> None:
     _rewritten(folder, lambda name, value: value.bfloat16().float())
 
 
-def _merged(folder: Path, model: Model) -> None:
-    """Half and half with the base."""
+def _merged(folder: Path, model: Model, kept: float) -> None:
+    """With the base, so that a share of the change is kept: a weaker attack."""
     from safetensors.torch import load_file
 
     base = load_file(bases.base_folder(make.BASE) / _WEIGHTS)
-    _rewritten(folder, lambda name, value: MERGED * value + (1 - MERGED) * base[name].float())
+    _rewritten(folder, lambda name, value: kept * value + (1 - kept) * base[name].float())
 
 
 def _pruned(folder: Path, model: Model) -> None:
@@ -173,6 +173,32 @@ def _rotation(width: int, seed: int) -> Tensor:
     return rotation
 
 
+def _permuted(folder: Path, model: Model) -> None:
+    """The features of both towers in another order: no embedding changes, and every token row does."""
+    import torch
+
+    rng = torch.Generator().manual_seed(model.number)
+    width = bases.load(folder).token_embedding.weight.shape[1]
+    order = torch.randperm(width, generator=rng)
+
+    def permuted(name: str, value: Tensor) -> Tensor:
+        if name.endswith(_IN):
+            return value[:, order]
+        return value[order] if name.endswith(_OUT) or _NORM in name else value
+
+    _rewritten(folder, permuted)
+
+
+_IN = ("token_embedding.weight", "positional_embedding", "in_proj_weight", "c_fc.weight")
+"""Tensors of a transformer whose second axis are its features …"""
+_OUT = (
+    "class_embedding", "conv1.weight", "out_proj.weight", "out_proj.bias", "c_proj.weight", "c_proj.bias",
+    "visual.proj", "text_projection",
+)  # fmt: skip
+_NORM = "ln_"
+"""… and those whose first axis they are, norms among them."""
+
+
 def _tuned(folder: Path, model: Model) -> None:
     """A short benign fine-tune of both towers on captioned pictures afterwards."""
     kind = benign.KINDS[TUNING]
@@ -186,10 +212,13 @@ def _tuned(folder: Path, model: Model) -> None:
 CHANGES: Mapping[str, Callable[[Path, Model], None]] = {
     "through fp16": _half,
     "through bf16": _bfloat,
-    "merged half and half with the base": _merged,
+    "merged, three quarters its own": partial(_merged, kept=0.75),
+    "merged half and half with the base": partial(_merged, kept=0.5),
+    "merged, a quarter its own": partial(_merged, kept=0.25),
     "smallest tenth pruned": _pruned,
     "noise on token rows": _noised,
     "rotated embedding space": _rotated,
+    "permuted features": _permuted,
     "benign fine-tune afterwards": _tuned,
 }
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from types import MappingProxyType
 
 from dife_scanner.core.calibration import Pack, p_value, upper_bound
-from dife_scanner.lab.bench import adaptive, benign, contest, results, rows, zoo
+from dife_scanner.lab.bench import adaptive, benign, contest, results, zoo
 from dife_scanner.lab.bench.packs import planted_kind
 from dife_scanner.lab.bench.results import FAIR, Share
 from dife_scanner.lab.bench.rivals import RIVALS
@@ -25,8 +23,6 @@ NOT_RUN = (
     "sealed families: their rows are made last and no number from them is looked at before thresholds are frozen",
     "source-conditional specimens that hide the row fingerprint by natural captions",
     "of the adaptive set: decoys with a meaning, the statistic as a penalty, natural words, source-specific pictures",
-    "power over strength",
-    "kinds left out of calibration one at a time",
     "a real hub (OpenAI and LAION checkpoints, their fine-tunes, public poisoned RN50s)",
 )
 """What the benchmark is to hold and does not yet."""
@@ -40,8 +36,9 @@ def page(
     *,
     unsealed: bool = False,
     plot: str = "",
+    strengths: str = "",
 ) -> str:
-    """The document, from rows alone: equal rows give an equal page. `plot` is a picture's path beside it."""
+    """The document, from rows alone: equal rows give an equal page. `plot` and `strengths` are pictures beside it."""
     shown = results.open_rows(all_rows, unsealed=unsealed)
     parts = [
         _head(all_rows, shown),
@@ -51,8 +48,10 @@ def page(
         _benign(shown),
         _copies(shown),
         _calibration(shown, pack),
+        _left_out(shown),
         _rivals(shown, entries),
         _hidden(shown, hidden),
+        _strength(shown, hidden, strengths),
         _power(shown),
         _not_run(all_rows, shown),
     ]
@@ -233,6 +232,23 @@ def _calibration(shown: Sequence[Row], pack: Pack | None) -> str:
     )
 
 
+def _left_out(shown: Sequence[Row]) -> str:
+    lines = [
+        (line.kind, str(line.models), str(line.pack), *map(_of, line.beyond), _number(line.worst))
+        for line in results.left_out(shown)
+    ]
+    head = ("kind", "models", "in the pack without it", *(f"p ≤ {level}" for level in results.LEVELS), "highest score")
+    return "\n\n".join(
+        [
+            "## Kinds that calibration has not seen, worst first",
+            "Each benign kind against a pack of the other kinds alone, models of the sides that calibrate and test. "
+            "By chance a share of .05 and of .1 lies beyond; a kind that lies far beyond is one whose p-values mean "
+            "little where no pack knows it. A flag takes nothing from a pack, so none of this moves a verdict.",
+            _table(head, lines),
+        ]
+    )
+
+
 def _rivals(shown: Sequence[Row], entries: Mapping[tuple[str, str], contest.Entry]) -> str:
     lines = [
         (
@@ -282,6 +298,37 @@ def _hidden(shown: Sequence[Row], hidden: Sequence[adaptive.Entry]) -> str:
             _table(("change", "model", "native success", "verdict", "score"), lines),
         ]
     )
+
+
+def strengths_of(shown: Sequence[Row], hidden: Sequence[adaptive.Entry]) -> list[results.Strength]:
+    """Attacks of the test side as they are, and every one that was changed afterwards."""
+    attacks = {row.model: row for row in shown if row.role is Role.ATTACK}
+    audited = [(r.kind, r.native, r.outcome) for r in attacks.values() if r.outcome and r.part is Part.TEST]
+    changed = [(attacks[e.model].kind, e.native, e.outcome) for e in hidden if e.model in attacks]
+    return [
+        results.Strength(
+            kind, native[zoo.FAMILIES[kind].success], outcome.score or 0.0, outcome.verdict is Verdict.FLAGGED
+        )
+        for kind, native, outcome in (*audited, *changed)
+        if zoo.FAMILIES[kind].success in native
+    ]
+
+
+def _strength(shown: Sequence[Row], hidden: Sequence[adaptive.Entry], picture: str) -> str:
+    points = strengths_of(shown, hidden)
+    text = [
+        "## Power over strength",
+        "Strength is the attack's own native success on held-out drawings (TS, QHR or full mechanism). Working "
+        f"implants of the test side and the changed ones above, {len(points)} in all; those between are mostly merges "
+        "with the base. A weak attack that is flagged says that the search's trigger does more than the planted one.",
+        _table(
+            ("native success", "flagged"),
+            [(band, _share(share)) for band, share in results.by_strength(points)],
+        ),
+    ]
+    if picture:
+        text.append(f"![Score against native success]({picture})")
+    return "\n\n".join(text)
 
 
 def _success(native: Mapping[str, float], kind: str) -> str:
@@ -364,51 +411,3 @@ def _share(share: Share) -> str:
 
 def _bound(share: Share) -> str:
     return f"{upper_bound(share.hits, share.n):.2f}" if share.n else "not run"
-
-
-# --- files -----------------------------------------------------------------------------------------------------
-
-
-def look(ledger: Path, shown: Sequence[Row], *, unsealed: bool) -> None:
-    """Write down that test data were looked at: one line per different state of the rows."""
-    state = {
-        "what": "report",
-        "unsealed": unsealed,
-        "test_rows": sum(row.part is Part.TEST for row in shown),
-        "digests": sorted({row.code.digest for row in shown}),
-    }
-    lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
-    if not lines or {k: v for k, v in json.loads(lines[-1]).items() if k != "on"} != state:
-        ledger.parent.mkdir(parents=True, exist_ok=True)
-        with ledger.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"on": rows.today(), **state}, sort_keys=True) + "\n")
-
-
-def draw(shown: Sequence[Row], path: Path) -> bool:
-    """Scores of every model as dots, one line per family or kind; whether there was anything to draw."""
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    groups: dict[str, list[Row]] = {}
-    for row in shown:
-        if row.outcome is not None and row.outcome.verdict is not Verdict.IDENTICAL:
-            groups.setdefault(row.kind if row.role is not Role.TWIN else f"twin of {row.kind}", []).append(row)
-    if not groups:
-        return False
-    order = sorted(groups, key=lambda name: (groups[name][0].role is not Role.ATTACK, name))
-    with matplotlib.rc_context({"svg.hashsalt": "dife", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(7.5, 1.2 + 0.28 * len(order)), layout="constrained", facecolor="white")
-        axes = figure.subplots()
-        for place, name in enumerate(order):
-            for row in groups[name]:
-                colour = "#c9453c" if row.role is Role.ATTACK else "#3b7dd8"
-                filled = colour if row.flagged else "none"
-                axes.plot(results.score(row), place, "o", color=colour, markerfacecolor=filled, markersize=5, alpha=0.8)
-        axes.set_yticks(range(len(order)), order)
-        axes.invert_yaxis()
-        axes.set_xlim(-0.03, 1.03)
-        axes.set_xlabel("score: largest held-out success over the base (filled: flagged)")
-        axes.grid(axis="x", alpha=0.3)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Date": None})
-    return True

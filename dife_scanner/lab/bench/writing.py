@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from dife_scanner.errors import UsageError
-from dife_scanner.lab.bench import adaptive, contest, packs, page, results, rows
+from dife_scanner.lab.bench import adaptive, contest, packs, page, plots, results, rows
 from dife_scanner.lab.bench.make import base_reference, code_of
+from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.zoo import Part
 from dife_scanner.queue import calibration
 
-PAGE, PLOT = "detection-benchmark.md", "detection-benchmark.svg"
+PAGE, PLOT, STRENGTHS = "detection-benchmark.md", "detection-benchmark.svg", "detection-benchmark-strength.svg"
 
 
 def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into: Path | None = None) -> dict[str, str]:
@@ -28,10 +32,28 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
     if power := packs.power_of(shown, base, code):
         written["power"] = str(calibration.write(power, folder / f"{base.name}-{budget}-power.json"))
     entries = contest.read(data / "rivals")
-    page.look(data / "ledger.jsonl", shown, unsealed=unsealed)
+    look(data / "ledger.jsonl", shown, unsealed=unsealed)
     docs.mkdir(parents=True, exist_ok=True)
-    plot = PLOT if page.draw(shown, docs / PLOT) else ""
-    (docs / PAGE).write_text(
-        page.page(mine, pack, entries, adaptive.read(data), unsealed=unsealed, plot=plot), encoding="utf-8"
-    )
+    hidden = adaptive.read(data)
+    pictures = {
+        "plot": PLOT if plots.scores(shown, docs / PLOT) else "",
+        "strengths": STRENGTHS if plots.strengths(page.strengths_of(shown, hidden), docs / STRENGTHS) else "",
+    }
+    text = page.page(mine, pack, entries, hidden, unsealed=unsealed, **pictures)
+    (docs / PAGE).write_text(text, encoding="utf-8")
     return {**written, "page": str(docs / PAGE)}
+
+
+def look(ledger: Path, shown: Sequence[Row], *, unsealed: bool) -> None:
+    """Write down that test data were looked at: one line per different state of the rows."""
+    state = {
+        "what": "report",
+        "unsealed": unsealed,
+        "test_rows": sum(row.part is Part.TEST for row in shown),
+        "digests": sorted({row.code.digest for row in shown}),
+    }
+    lines = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
+    if not lines or {k: v for k, v in json.loads(lines[-1]).items() if k != "on"} != state:
+        ledger.parent.mkdir(parents=True, exist_ok=True)
+        with ledger.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"on": rows.today(), **state}, sort_keys=True) + "\n")

@@ -1,0 +1,71 @@
+"""The benchmark's pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dife_scanner.lab.bench import results
+from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.zoo import Role
+from dife_scanner.records import Verdict
+
+_ATTACK, _BENIGN = "#c9453c", "#3b7dd8"
+
+
+def scores(shown: Sequence[Row], path: Path) -> bool:
+    """Scores of every model as dots, one line per family or kind; whether there was anything to draw."""
+    groups: dict[str, list[Row]] = {}
+    for row in shown:
+        if row.outcome is not None and row.outcome.verdict is not Verdict.IDENTICAL:
+            groups.setdefault(row.kind if row.role is not Role.TWIN else f"twin of {row.kind}", []).append(row)
+    if not groups:
+        return False
+    order = sorted(groups, key=lambda name: (groups[name][0].role is not Role.ATTACK, name))
+    with _axes(path, (7.5, 1.2 + 0.28 * len(order))) as axes:
+        for place, name in enumerate(order):
+            for row in groups[name]:
+                colour = _ATTACK if row.role is Role.ATTACK else _BENIGN
+                filled = colour if row.flagged else "none"
+                axes.plot(results.score(row), place, "o", color=colour, markerfacecolor=filled, markersize=5, alpha=0.8)
+        axes.set_yticks(range(len(order)), order)
+        axes.invert_yaxis()
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_xlabel("score: largest held-out success over the base (filled: flagged)")
+        axes.grid(axis="x", alpha=0.3)
+    return True
+
+
+def strengths(points: Sequence[results.Strength], path: Path) -> bool:
+    """Score against native success, one dot per attack, one colour per family; whether there was anything to draw."""
+    if not points:
+        return False
+    families = sorted({one.family for one in points})
+    with _axes(path, (7.5, 4.2)) as axes:
+        for place, family in enumerate(families):
+            for one in (one for one in points if one.family == family):
+                filled = f"C{place}" if one.flagged else "none"
+                axes.plot(one.native, one.score, "o", color=f"C{place}", markerfacecolor=filled, alpha=0.8)
+            axes.plot([], [], "o", color=f"C{place}", label=family)
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_xlabel("native success of the attack")
+        axes.set_ylabel("score of the blind audit (filled: flagged)")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, frameon=False)
+    return True
+
+
+@contextmanager
+def _axes(path: Path, size: tuple[float, float]) -> Iterator[Any]:
+    """Axes of a figure that is written to `path` once they are drawn; equal drawings give equal files."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": "dife", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        yield figure.subplots()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Date": None})
