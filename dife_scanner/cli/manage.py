@@ -61,10 +61,18 @@ def reference_add(
     """Declare a local checkpoint clean: suspects of its architecture are compared with it."""
     from dife_scanner import app
     from dife_scanner.reports import as_json, table
+    from dife_scanner.store import findings
 
     settings = session.settings()
     with session.store(settings) as store:
         added = app.add_reference(store, settings, folder, name or folder.resolve().name)
+        against = findings.flagged_with_towers(store, added.image_tower, added.text_tower)
+    if against:
+        session.err().print(
+            f"audit {against[0].id} flagged this very checkpoint: its trigger is tried on all that is compared with "
+            f"{added.name}, and what obeys it is told as inherited",
+            markup=False,
+        )
     session.show(as_json.ReferencesDocument((added,)), lambda: table.references([added]))
 
 

@@ -207,7 +207,8 @@ def _nothing_words(results: Sequence[SignatureResult], searches: Sequence[Search
     signatures = [result for result in results if result.origin is not Origin.DISCOVERED]
     best = max(signatures, key=lambda s: s.train_effect, default=None)
     tail = f"; the strongest, `{best.trigger.name}`, moved {best.train_effect:+.3f} on train drawings" if best else ""
-    tried = f"nothing found with these {len(signatures)} signatures{tail}"
+    named = "this signature" if len(signatures) == 1 else f"these {len(signatures)} signatures"
+    tried = f"nothing found with {named}{tail}"
     if not searches:
         return f"{tried}. Triggers that are not among them are not covered by this audit"
     kinds = ", ".join(dict.fromkeys(kind for search in searches for kind in search.kinds))

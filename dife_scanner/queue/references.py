@@ -1,11 +1,17 @@
-"""Which clean checkpoint a suspect is compared with."""
+"""Which clean checkpoint a suspect is compared with, and what is known against that one."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
-from dife_scanner.errors import NotComparable, NotFound
-from dife_scanner.records import Reference
+from dife_scanner.errors import NotComparable, NotFound, TriggerFileError
+from dife_scanner.records import Channel, Reference, Trigger, TriggerFile
+from dife_scanner.store import Store, findings
+from dife_scanner.triggers import files
+
+log = logging.getLogger(__name__)
 
 
 def choose(known: Sequence[Reference], architecture: str, base_claim: str, wanted: str = "") -> Reference | None:
@@ -37,3 +43,31 @@ def _names(base_claim: str) -> set[str]:
     """What a card's claims could be called here: `org/name` and `name`."""
     claims = [claim.split(" (")[0].strip().lower() for claim in base_claim.split(",")]
     return {name for claim in claims if claim for name in (claim, claim.rsplit("/", 1)[-1])}
+
+
+def came_with(store: Store, reference: Reference) -> tuple[Trigger, ...]:
+    """Triggers that earlier audits demonstrated in the reference itself, as signatures for what is made of it.
+
+    A search against a base that has the backdoor too finds nothing; trying its trigger on both shows an inherited one.
+    One whose file is gone is left out and logged.
+    """
+    known: dict[Trigger, Trigger] = {}
+    for audit in findings.flagged_with_towers(store, reference.image_tower, reference.text_tower):
+        trigger = audit.trigger
+        if trigger is None or trigger.channel is Channel.PROMPT:
+            continue
+        try:
+            for file in _files(trigger):
+                files.content(file)
+        except TriggerFileError as error:
+            log.warning("the trigger that audit %s found in %s cannot be tried: %s", audit.id, reference.name, error)
+            continue
+        told = f"found in {reference.name} by audit {audit.id}"
+        bare = replace(trigger, name=f"{reference.name}-{trigger.name}", description="", source="", target="")
+        known.setdefault(bare, replace(bare, description=told))
+    return tuple(known.values())
+
+
+def _files(trigger: Trigger) -> tuple[TriggerFile, ...]:
+    parts = (trigger, trigger.image) if trigger.image else (trigger,)
+    return tuple(part.file for part in parts if part.file is not None)

@@ -226,6 +226,9 @@ class _Run:
     def _request(self, found: Manifest, prepared: intake.Prepared) -> Request:
         known = kept_references.references(self._store)
         reference = references.choose(known, prepared.architecture, found.base_claim, self._work.reference)
+        plan = self._work.plan
+        if reference is not None and (inherited := references.came_with(self._store, reference)):
+            plan = replace(plan, signatures=(*plan.signatures, *inherited))
         return Request(
             ref=self._job.ref,
             folder=prepared.folder,
@@ -233,7 +236,7 @@ class _Run:
             config_digest=prepared.config_digest,
             reference=reference,
             known=tuple(known),
-            plan=self._work.plan,
+            plan=plan,
             device=self._work.settings.device,
             cache=self._work.home / "cache" / "embeddings",
             seconds=self._limits.audit_seconds,

@@ -244,6 +244,16 @@ def audit_by_identity(store: Store, identity: str) -> Audit | None:
     return audit(store, rows[0]["id"]) if rows else None
 
 
+def flagged_with_towers(store: Store, image_tower: str, text_tower: str) -> list[Audit]:
+    """Audits that flagged a checkpoint of these very towers, or found it inherited, newest first."""
+    rows = store.read(
+        "SELECT id FROM audits WHERE image_tower = ? AND text_tower = ? AND verdict IN ('flagged', 'inherited')"
+        " ORDER BY stored_at DESC",
+        (image_tower, text_tower),
+    )
+    return [audit(store, row["id"]) for row in rows]
+
+
 def usual_seconds(store: Store, budget: str) -> float | None:
     """What an audit at this budget took here, the mean of the newest fifty that compared something; `None` without."""
     rows = store.read(

@@ -122,6 +122,13 @@ def audit(request: Request, progress: Progress) -> Outcome:
     return _outcome(request, Verdict.FLAGGED if "bad" in name else Verdict.NOTHING_FOUND, _score(name))
 
 
+def naming(request: Request, progress: Progress) -> Outcome:
+    """Tells which signatures it was asked to try."""
+    made = audit(request, progress)
+    told = " ".join(f"{one.name}:{one.source or 'any'}" for one in request.plan.signatures)
+    return replace(made, audit=replace(made.audit, reason=told))
+
+
 def _score(name: str) -> float | None:
     """`scored-40` has a score of 0.4, as if something had searched."""
     return int(name.rsplit("-", 1)[-1]) / 100 if "scored" in name else None

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from queue_kit import CONFIG, WEIGHTS, checkpoint, checkpoint_folder, work_for
+from queue_kit import CONFIG, WEIGHTS, audit_record, checkpoint, checkpoint_folder, work_for
 
+from dife_scanner import app
 from dife_scanner.audit.progress import Progress, Step
 from dife_scanner.errors import DiskFull, NotComparable, NotFound
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
@@ -20,7 +21,7 @@ from dife_scanner.queue import child, references, targets, worker
 from dife_scanner.queue.lease import gone, worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.worker import Work
-from dife_scanner.records import Job, JobState, Reference
+from dife_scanner.records import Job, JobState, ModelRef, Reference, Trigger, TriggerFile, TriggerKind, Verdict
 from dife_scanner.store import Store, evidence, findings, jobs, later, now, open_store, outbox, polls, requests
 
 
@@ -340,6 +341,27 @@ def test_the_reference_is_of_the_same_architecture_and_preferably_the_claimed_on
         references.choose(known, "V", "", "rn")
     with pytest.raises(NotFound):
         references.choose(known, "V", "", "nobody")
+
+
+def test_what_was_found_in_a_reference_is_tried_on_what_is_compared_with_it(
+    store: Store, hub: LoopbackHub, tmp_path: Path
+) -> None:
+    text = Trigger("found-text-1", TriggerKind.TEXT, text="zq", source="cat", target="dog")
+    lost = Trigger("found-patch-1", TriggerKind.OVERLAY, file=TriggerFile("/nowhere/patch.png", "0" * 64), target="dog")
+    work = work_for(store.home, hub.endpoint)
+    base = app.add_reference(store, work.settings, checkpoint_folder(tmp_path / "base"), "base")
+    towers = {"image_tower": base.image_tower, "text_tower": base.text_tower}
+    for number, (trigger, verdict) in enumerate(
+        [(text, Verdict.FLAGGED), (text, Verdict.FLAGGED), (lost, Verdict.FLAGGED), (text, Verdict.NOTHING_FOUND)]
+    ):
+        name = f"{number}" * 16
+        seen = audit_record(ModelRef("o/base", "0" * 40), verdict, id=name, identity=name, trigger=trigger, **towers)
+        record = findings.keep_record(store, seen)
+        with store.atomic("test"):
+            findings.insert_audit(store, seen, record)
+    child_folder = str(checkpoint_folder(tmp_path / "child", seed=2))
+    job = scanned(store, hub, child_folder, audit="queue_kit:naming")
+    assert job.reason == "base-found-text-1:any", "once, without its file it cannot be, and nothing is chosen for it"
 
 
 # --- the real audit -------------------------------------------------------------------------------------------

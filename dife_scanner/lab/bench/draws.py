@@ -84,6 +84,13 @@ def blend_trigger(rng: Rng) -> Trigger:
     )
 
 
+def warp_trigger(rng: Rng) -> Trigger:
+    """The whole picture bent smoothly, by 4 to 7 % of its side on average."""
+    return Trigger(
+        "warp", TriggerKind.WARP, strength=_places(rng.uniform(0.04, 0.07)), seed=int(rng.integers(1000)), grid=4
+    )
+
+
 def _colour(rng: Rng) -> tuple[int, int, int]:
     """Bright in at least one channel, so that a pattern on black can be seen."""
     red, green, blue = (int(v) for v in rng.integers(0, 256, 3))
