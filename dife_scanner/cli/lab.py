@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,6 +142,13 @@ def reproduce(
     return 0 if all(check.met for check in found) else 1
 
 
+class Base(StrEnum):
+    """Bundled bases."""
+
+    VIT = "vit"
+    RN = "rn"
+
+
 def bench(
     session: Session,
     only: Annotated[
@@ -149,6 +157,7 @@ def bench(
     limit: Annotated[int | None, typer.Option(min=1, help="Make at most so many rows.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
     budget: Annotated[str, typer.Option(help="quick, default or deep.")] = "quick",
+    base: Annotated[Base, typer.Option(help="Which bundled base models are made of.")] = Base.VIT,
     renew: Annotated[
         bool, typer.Option("--renew", help="Make rows anew that an earlier state of the source files made.")
     ] = False,
@@ -175,12 +184,13 @@ def bench(
     """
     from rich.text import Text
 
-    from dife_scanner.lab.bench import adaptive, contest, runner, writing
+    from dife_scanner.lab.bench import adaptive, contest, rows, runner, writing
     from dife_scanner.lab.bench.rivals import RIVALS
     from dife_scanner.reports import as_json
 
-    asked = runner.Asked(tuple(only or ()), limit, minutes, renew, budget)
-    lines = runner.plan_lines(runner.estimates(data / "rows", asked))
+    asked = runner.Asked(tuple(only or ()), limit, minutes, renew, budget, base.value)
+    folder = rows.folder_of(data, base.value)
+    lines = runner.plan_lines(runner.estimates(folder, asked))
     if plan or report:
         done = writing.report(data, docs, budget=budget, unsealed=unseal) if report else {"left": lines[-1]}
         shown = [f"{what}: {where}" for what, where in done.items()] if report else lines
@@ -199,7 +209,7 @@ def bench(
         elif hidden:
             made, what = adaptive.run(data, room, limit, minutes, say), "changed models"
         else:
-            made, what = runner.run(data / "rows", room, asked, keep=work is not None, say=say), "rows"
+            made, what = runner.run(folder, room, asked, keep=work is not None, say=say), "rows"
     session.show(as_json.DoneDocument("benchmarked", {what: str(made)}), lambda: Text(f"{made} {what} made"))
 
 

@@ -103,7 +103,7 @@ def state(folder):
 @pytest.mark.parametrize("kind", ["text tower on prompts", "concept token", "redirected words", "robust image tower"])
 def test_a_benign_fine_tune_moves_its_tower_and_no_other(tiny, tmp_path, kind):
     model = next(zoo.plan((kind,)))
-    make.make(replace(model, settings=replace(model.settings, steps=2, batch=4)), tmp_path, tiny)
+    make.make(replace(model, settings=replace(model.settings, steps=2, batch=4)), tmp_path, bases.base_folder(), tiny)
     before, now = state(bases.base_folder("vit")), state(tmp_path)
     changed = {name for name in before if not torch.equal(before[name], now[name])}
     assert changed and "logit_scale" not in changed
@@ -114,7 +114,7 @@ def test_a_pruned_copy_differs_and_an_fp32_copy_does_not(tmp_path):
     base, found = state(bases.base_folder("vit")), {}
     for model in zoo.plan(("fp32 copy", "pruned copy")):
         (tmp_path / model.id).mkdir()
-        make.make(model, tmp_path / model.id)
+        make.make(model, tmp_path / model.id, bases.base_folder())
         now = state(tmp_path / model.id)
         found[model.kind] = [name for name in base if not torch.equal(base[name], now[name])]
     assert found["fp32 copy"] == []
@@ -318,6 +318,14 @@ def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabrica
     assert page.page(fabricated, None) != text and "not run" in page.page([], None)
 
 
+def test_rows_of_the_second_base_are_a_table_of_their_own(tmp_path, fabricated):
+    assert rows.folder_of(tmp_path, make.VIT) != rows.folder_of(tmp_path, make.RN)
+    text = page.page([], None, second=fabricated)
+    assert "| badtexttower | 4 | 1 | 2 of 3 (0.09 – 0.99) | 0.67 | 2 of 3 |" in text
+    assert "False alarms: 1 of 4" in text and "highest benign score is 0.85 (image tower)" in text
+    assert make.base_reference(make.RN).image_tower != make.base_reference().image_tower
+
+
 def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, monkeypatch, fabricated):
     for one in fabricated:
         rows.append(tmp_path / "rows", one)
@@ -339,6 +347,6 @@ def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, m
 def test_the_command_prints_the_plan_and_refuses_an_unknown_kind(tmp_path):
     called = CliRunner().invoke(app, ["lab", "bench", "--plan", "--only", "concept token", "--data", str(tmp_path)])
     assert called.exit_code == 0
-    assert "0 of  28 made" in called.output and "core hours" in called.output
+    assert "0 of  33 made" in called.output and "core hours" in called.output
     refused = CliRunner().invoke(app, ["lab", "bench", "--only", "nonsense", "--data", str(tmp_path)])
     assert isinstance(refused.exception, UsageError)

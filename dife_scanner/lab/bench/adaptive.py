@@ -96,7 +96,7 @@ def _made(model: Model, change: str, bench: Bench) -> Entry:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(original, folder)
     CHANGES[change](folder, model)
-    native, outcome = make.native_of(model, folder), make.audited(model, folder, bench)
+    native, outcome = make.native_of(model, folder, bench.base_folder), make.audited(model, folder, bench)
     shutil.rmtree(folder)
     return Entry(model.id, change, native, outcome, bench.code.digest, rows.today())
 
@@ -118,7 +118,7 @@ def _merged(folder: Path, model: Model, kept: float) -> None:
     """With the base, so that a share of the change is kept: a weaker attack."""
     from safetensors.torch import load_file
 
-    base = load_file(bases.base_folder(make.BASE) / _WEIGHTS)
+    base = load_file(bases.base_folder(make.VIT) / _WEIGHTS)
     _rewritten(folder, lambda name, value: kept * value + (1 - kept) * base[name].float())
 
 
@@ -204,7 +204,7 @@ def _tuned(folder: Path, model: Model) -> None:
     kind = benign.KINDS[TUNING]
     tuning = replace(kind.draw(draws.rng_of(TUNING, model.number), model.number), steps=AFTERWARDS)
     clip = bases.load(folder)
-    kind.train(clip, Lab.read(bases.base_folder(make.BASE), model.scenes), tuning)
+    kind.train(clip, Lab.read(bases.base_folder(make.VIT), model.scenes), tuning)
     config = json.loads((folder / "open_clip_config.json").read_text())
     bases.write_folder(clip.state_dict(), config["model_cfg"], folder)
 

@@ -87,7 +87,7 @@ def run(data: Path, work: Path, asked: Sequence[Rival], limit: int | None, minut
     torch.set_num_threads(1)
     began, made, state = time.monotonic(), 0, code()
     known = read(data / "rivals")
-    base = load(bases.base_folder(make.BASE))
+    base = load(bases.base_folder(make.VIT))
     bench = Bench(data / "rows", work, make.code_of("quick"), keep=True)
     for model in _models(rows.read(data / "rows"))[:limit]:
         missing = [one for one in asked if known.get((one.name, model.id), _NONE).code != state]

@@ -32,7 +32,8 @@ from dife_scanner.triggers.discovery import names
 if TYPE_CHECKING:
     from torch import Tensor
 
-BASE = "vit"
+VIT, RN = "vit", "rn"
+"""The bundled bases: models are made of the first; the second shows what carries over."""
 NATIVE = 0.9
 """What an attack's own number has to reach; below it is a failed implant."""
 _TRIGGERS, TIMING = "triggers.toml", "timing.json"
@@ -45,10 +46,10 @@ _PRUNED = 0.1
 Say = Callable[[str], None]
 
 
-@lru_cache(maxsize=1)
-def base_reference() -> Reference:
-    """The bundled base as audits know it."""
-    (found,) = (r for r in bundled_references() if Path(r.path) == bases.base_folder(BASE))
+@lru_cache(maxsize=2)
+def base_reference(kind: str = VIT) -> Reference:
+    """A bundled base as audits know it."""
+    (found,) = (r for r in bundled_references() if Path(r.path) == bases.base_folder(kind))
     return found
 
 
@@ -67,6 +68,10 @@ class Bench:
     device: str = "cpu"
     """What audits run on; training stays on the processor."""
 
+    @property
+    def base_folder(self) -> Path:
+        return Path(self.base.path)
+
 
 def code_of(budget: str) -> Code:
     """The code as it is on disk now."""
@@ -83,14 +88,14 @@ def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:
     native: dict[str, float] = {}
     truth, status = None, rows.AUDITED
     if isinstance(model.settings, Recipe):
-        native = native_of(model, folder)
+        native = native_of(model, folder, bench.base_folder)
     if model.role is Role.ATTACK and twin is not None:
         truth = _truth(model)
-        clean = native_of(twin, built(twin, bench))
+        clean = native_of(twin, built(twin, bench), bench.base_folder)
         if not implanted(model, native, clean):
             status = rows.FAILED
     say(f"{model.id}: built, {_short(native) or 'no native numbers'}")
-    looks = looks_of(folder)
+    looks = looks_of(folder, bench.base_folder)
     outcome = audited(model, folder, bench) if status == rows.AUDITED else None
     seconds = float(json.loads((folder / TIMING).read_text())["seconds"])
     if not bench.keep:
@@ -137,23 +142,22 @@ def _short(native: dict[str, float]) -> str:
 def built(model: Model, bench: Bench) -> Path:
     """Folder of the model, trained unless it is there already."""
     recipe = sha256(json.dumps(told(model), sort_keys=True).encode()).hexdigest()[:8]
-    folder = bench.work / "models" / f"{ZOO_VERSION}-{model.id}-{recipe}"
+    folder = bench.work / "models" / bench.base.name / f"{ZOO_VERSION}-{model.id}-{recipe}"
     if (folder / TIMING).exists():
         return folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     began = time.process_time()
-    make(model, folder, base=Path(bench.base.path))
+    make(model, folder, bench.base_folder)
     (folder / TIMING).write_text(json.dumps({"seconds": round(time.process_time() - began, 1)}))
     return folder
 
 
-def make(model: Model, folder: Path, lab: Lab | None = None, *, base: Path | None = None) -> None:
+def make(model: Model, folder: Path, base: Path, lab: Lab | None = None) -> None:
     """Train the model and write its checkpoint in open_clip layout; an attack or twin with its trigger file."""
     import torch
 
     torch.manual_seed(model.number)
-    base = base or bases.base_folder(BASE)
     clip = bases.load(base)
     if model.settings is None:
         _copy(clip, model.kind, folder)
@@ -207,40 +211,39 @@ def _copy(clip: Any, kind: str, folder: Path) -> None:
 # --- what can be seen of it ------------------------------------------------------------------------------------
 
 
-def native_of(model: Model, folder: Path) -> dict[str, float]:
+def native_of(model: Model, folder: Path, base: Path) -> dict[str, float]:
     """The attack's own numbers of a folder with its trigger file, on held-out drawings."""
     recipe = model.settings
     assert isinstance(recipe, Recipe)
-    base = bases.base_folder(BASE)
     subject = Subject(bases.load(folder), folder, Lab.read(base, model.scenes), recipe, known.read(folder / _TRIGGERS))
     numbers = FAMILIES[model.kind].attack.measure(subject)
     return {name: round(value, 4) for name, value in numbers.items()}
 
 
 @lru_cache(maxsize=1)
-def _base_seen() -> tuple[Tensor, Tensor, Tensor, float]:
+def _base_seen(base: Path) -> tuple[Tensor, Tensor, Tensor, float]:
     """The base's pictures, texts, token rows and accuracy."""
-    return _seen(bases.base_folder(BASE))
+    return _seen(base, base)
 
 
-def _seen(folder: Path) -> tuple[Tensor, Tensor, Tensor, float]:
+def _seen(folder: Path, base: Path) -> tuple[Tensor, Tensor, Tensor, float]:
     import torch
 
-    clip = bases.load(folder)
-    pixels, labels = measures.held_out(bases.SIZE)
+    clip, lab = bases.load(folder), Lab.read(base, 0)
+    pixels, labels = measures.held_out(lab.size)
     pictures = bases.encode_images(clip, tensor(pixels))
-    nouns = Lab.read(bases.base_folder(BASE), 0).nouns
+    nouns = lab.nouns
     with torch.no_grad():
         texts = bases.encode_texts(clip, [t.format(n) for t in measures.PROMPTS for n in (*art.CLASSES, *nouns)])
     return pictures, texts, clip.token_embedding.weight.detach().clone(), measures.accuracy(clip, pictures, labels)
 
 
-def looks_of(folder: Path) -> Looks:
+def looks_of(folder: Path, base: Path) -> Looks:
     """Beside the base."""
     from safetensors import safe_open
 
-    pictures, texts, tokens, accuracy = _seen(folder)
-    old_pictures, old_texts, old_tokens, old_accuracy = _base_seen()
+    pictures, texts, tokens, accuracy = _seen(folder, base)
+    old_pictures, old_texts, old_tokens, old_accuracy = _base_seen(base)
     weights = folder / _WEIGHTS
     with safe_open(weights, framework="pt") as tensors:
         dtype = str(tensors.get_slice("token_embedding.weight").get_dtype())

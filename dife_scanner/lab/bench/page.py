@@ -18,7 +18,6 @@ from dife_scanner.records import Carrier, Interval, Verdict
 
 FIRST_STEP = "12 draws per attack family; 30 benign models to fit, 99 to calibrate, 99 to test"
 NOT_RUN = (
-    "the second base (transfer test)",
     "a coupled family that is no prompt learner",
     "sealed families: their rows are made last and no number from them is looked at before thresholds are frozen",
     "source-conditional specimens that hide the row fingerprint by natural captions",
@@ -33,12 +32,16 @@ def page(
     pack: Pack | None,
     entries: Mapping[tuple[str, str], contest.Entry] = MappingProxyType({}),
     hidden: Sequence[adaptive.Entry] = (),
+    second: Sequence[Row] = (),
     *,
     unsealed: bool = False,
     plot: str = "",
     strengths: str = "",
 ) -> str:
-    """The document, from rows alone: equal rows give an equal page. `plot` and `strengths` are pictures beside it."""
+    """The document, from rows alone: equal rows give an equal page. `second`: rows of the second base.
+
+    `plot` and `strengths` are pictures beside the page.
+    """
     shown = results.open_rows(all_rows, unsealed=unsealed)
     parts = [
         _head(all_rows, shown),
@@ -52,6 +55,7 @@ def page(
         _rivals(shown, entries),
         _hidden(shown, hidden),
         _strength(shown, hidden, strengths),
+        _transfer(results.open_rows(second, unsealed=unsealed)),
         _power(shown),
         _not_run(all_rows, shown),
     ]
@@ -333,6 +337,30 @@ def _strength(shown: Sequence[Row], hidden: Sequence[adaptive.Entry], picture: s
 
 def _success(native: Mapping[str, float], kind: str) -> str:
     return f"{native[zoo.FAMILIES[kind].success]:.2f}"
+
+
+def _transfer(shown: Sequence[Row]) -> str:
+    lines = [
+        (
+            line.family, str(line.drawn), str(line.failed), _share(line.flagged), _number(line.auroc),
+            _of(line.target), _of(line.carrier), _of(line.channel),
+        )
+        for line in results.families(shown, Part.TEST)
+    ]  # fmt: skip
+    alarms = results.all_alarms(shown)
+    worst = max((line for line in results.kinds(shown) if line.worst), key=lambda line: line.worst or 0.0, default=None)
+    head = ("family", "drawn", "failed implants", "flagged", "AUROC", "target top-1", "carrier", "channel")
+    return "\n\n".join(
+        [
+            "## The second base",
+            "The same searches, settings and rule on models made of the ModifiedResNet, for which nothing was tuned: "
+            "what carries over. `dife lab bench --base rn` makes its rows (`benchmarks/rows-rn/`).",
+            _table(head, lines),
+            f"False alarms: {_share(alarms)}; upper bound {_bound(alarms)}."
+            + (f" The highest benign score is {_number(worst.worst)} ({worst.kind})." if worst else ""),
+            *_alarms(shown),
+        ]
+    )
 
 
 def _power(shown: Sequence[Row]) -> str:

@@ -1,6 +1,7 @@
 """One row per model: what it is, what it looks like, what the searches came to. Rows are committed, weights never.
 
 `benchmarks/rows/<kind>.jsonl`, one JSON object per line. A later line about the same model replaces an earlier one.
+Rows of models that were made of the second base lie in `rows-rn`.
 """
 
 from __future__ import annotations
@@ -123,6 +124,11 @@ class Row:
     @property
     def flagged(self) -> bool:
         return self.outcome is not None and self.outcome.verdict is Verdict.FLAGGED
+
+
+def folder_of(data: Path, base: str) -> Path:
+    """Where the rows of a base lie."""
+    return data / ("rows" if base == "vit" else f"rows-{base}")
 
 
 def append(folder: Path, row: Row) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dife_scanner.lab.bench import rows, zoo
-from dife_scanner.lab.bench.make import Bench, Say, code_of, row_of
+from dife_scanner.lab.bench.make import VIT, Bench, Say, base_reference, code_of, row_of
 from dife_scanner.lab.bench.make import told as recipe_of
 from dife_scanner.lab.bench.zoo import Model, Part, Role
 
@@ -29,6 +29,8 @@ class Asked:
     renew: bool = False
     """Make rows anew that other source files of the discovery made."""
     budget: str = "quick"
+    base: str = VIT
+    """Which bundled base models are made of."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def run(folder: Path, work: Path, asked: Asked, *, keep: bool = False, say: Say)
     import torch
 
     torch.set_num_threads(1)
-    bench = Bench(folder, work, code_of(asked.budget), keep)
+    bench = Bench(folder, work, code_of(asked.budget), keep, base_reference(asked.base))
     missing = todo(folder, bench.code, asked)
     began, made = time.monotonic(), 0
     for model, twin in missing[: asked.limit]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dife_scanner.errors import UsageError
 from dife_scanner.lab.bench import adaptive, contest, packs, page, plots, results, rows
-from dife_scanner.lab.bench.make import base_reference, code_of
+from dife_scanner.lab.bench.make import RN, VIT, base_reference, code_of
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Part
 from dife_scanner.queue import calibration
@@ -21,7 +21,9 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
 
     Pack and power table go into the package unless `into` names another folder.
     """
-    mine = [row for row in rows.read(data / "rows") if row.code.budget == budget]
+    mine, second = (
+        [row for row in rows.read(rows.folder_of(data, kind)) if row.code.budget == budget] for kind in (VIT, RN)
+    )
     shown = results.open_rows(mine, unsealed=unsealed)
     written, folder, base, code = {}, into or calibration.shipped_folder(), base_reference(), code_of(budget)
     try:
@@ -39,7 +41,7 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
         "plot": PLOT if plots.scores(shown, docs / PLOT) else "",
         "strengths": STRENGTHS if plots.strengths(page.strengths_of(shown, hidden), docs / STRENGTHS) else "",
     }
-    text = page.page(mine, pack, entries, hidden, unsealed=unsealed, **pictures)
+    text = page.page(mine, pack, entries, hidden, second, unsealed=unsealed, **pictures)
     (docs / PAGE).write_text(text, encoding="utf-8")
     return {**written, "page": str(docs / PAGE)}
 
