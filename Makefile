@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types contracts check peers soak bench bench-zoo bases reproduce wheel clean
+.PHONY: demo test lint types contracts check peers soak bench bench-zoo bench-real bases reproduce wheel clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,9 @@ bench: $(VENV)/.installed  ## every benchmark; results go to docs/benchmarks.md 
 bench-zoo: $(VENV)/.installed  ## blind discovery on attacks and benign models; goes on from the rows, MINUTES=60
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/dife lab bench $(if $(MINUTES),--minutes $(MINUTES))
 	$(BIN)/dife lab bench --report
+
+bench-real: $(VENV)/.installed  ## the same on a real hub (needs one): writes docs/real-hub.md; resumes, MINUTES=60
+	$(BIN)/dife lab real $(if $(MINUTES),--minutes $(MINUTES))
 
 bases: $(VENV)/.installed  ## train both bases anew into .lab (about an hour each; resumes)
 	$(BIN)/python -m dife_scanner.lab.training rn --out .lab/rn --art .lab/art --lr 2e-3 --image-steps 900 \

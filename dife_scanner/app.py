@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dife_scanner.errors import DifeError, NotFound, UsageError
+from dife_scanner.errors import NotFound
 from dife_scanner.queue.home import bases_folder, open_home
 from dife_scanner.records import Job, JobState, Manifest, ModelRef, Reference
 from dife_scanner.settings import Settings, config_path, secret
 from dife_scanner.store import findings, jobs, polls, references
-from dife_scanner.store.db import Store, now
+from dife_scanner.store.db import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,35 +31,11 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "open_clip_torch", "huggingface_hub", "sqlite-utils", "apscheduler", "PySide6-Essentials")
 
 
-def add_reference(store: Store, settings: Settings, folder: Path, name: str) -> Reference:
-    """Load a local checkpoint as strictly as a suspect and register it as clean. Raises what loading raises."""
-    from dife_scanner.models import intake
-    from dife_scanner.models.load import load
+def add_reference(store: Store, settings: Settings, target: str, name: str, progress: Progress) -> Reference:
+    """Register a folder or a repository as clean. Raises what `queue.references.register` raises."""
+    from dife_scanner.queue import references as chosen
 
-    if not folder.exists():
-        raise UsageError(f"{folder} does not exist", "give the folder of an open_clip checkpoint")
-    kept = settings.home / "references" / name
-    if Path(name).name != name or name.startswith("."):
-        raise UsageError(f"`{name}` is not a usable reference name", "use letters, digits and dashes")
-    if kept.exists():
-        raise UsageError(f"there is already a reference {name}", "choose another name with --name")
-    staged = intake.stage(intake.find(folder.resolve()), {}, kept, settings.limits)
-    try:
-        encoder = load(kept, device="cpu", limits=settings.limits)
-    except DifeError:
-        shutil.rmtree(kept, ignore_errors=True)
-        raise
-    added = Reference(
-        name=name,
-        path=str(kept),
-        image_tower=encoder.image_tower,
-        text_tower=encoder.text_tower,
-        weights_sha256=staged.weights.sha256,
-        architecture=encoder.architecture,
-        added_at=now(),
-    )
-    references.add(store, added)
-    return added
+    return chosen.register(store, settings, target, name, lambda: hub(settings), progress)
 
 
 def channels(settings: Settings) -> Sequence[AlertChannel]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dife_scanner.cli.scan import EndpointOption
 from dife_scanner.cli.session import Session, command
 from dife_scanner.errors import UsageError
 
@@ -25,6 +26,7 @@ def register(app: typer.Typer) -> None:
     command(lab, "build")(build)
     command(lab, "reproduce")(reproduce)
     command(lab, "bench")(bench)
+    command(lab, "real")(real)
     app.add_typer(lab, name="lab")
 
 
@@ -211,6 +213,45 @@ def bench(
         else:
             made, what = runner.run(folder, room, asked, keep=work is not None, say=say), "rows"
     session.show(as_json.DoneDocument("benchmarked", {what: str(made)}), lambda: Text(f"{made} {what} made"))
+
+
+def real(
+    session: Session,
+    base: Annotated[list[str] | None, typer.Option(help="Repository of a base; repeatable.")] = None,
+    poisoned: Annotated[
+        str | None, typer.Option(help="The hub's search for checkpoints published as poisoned; empty for none.")
+    ] = None,
+    n: Annotated[int, typer.Option(min=1, max=2000, help="Fine-tunes per base, one per author.")] = 100,
+    implants: Annotated[int, typer.Option(min=0, max=30, help="Implants per family and base, made here.")] = 5,
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin nothing after so many minutes.")] = None,
+    budget: Annotated[str, typer.Option(help="quick, default or deep.")] = "quick",
+    endpoint: EndpointOption = None,
+    docs: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("docs"),
+) -> None:
+    """Benchmark on a real hub: fine-tunes of real bases, implants made here, published poisoned models. Resumes."""
+    from rich.text import Text
+
+    from dife_scanner import app
+    from dife_scanner.core.plain import plain
+    from dife_scanner.lab.bench import real as benchmark
+    from dife_scanner.reports import as_json
+
+    settings, console = session.settings(endpoint=endpoint), session.err()
+    work = app.scan_work(settings, (), budget=budget, data=app.Data(), blind=True)
+    asked = benchmark.Asked(
+        work, tuple(base or benchmark.BASES), benchmark.POISONED if poisoned is None else poisoned, n, implants, minutes
+    )
+
+    def say(text: str) -> None:
+        console.print(plain(text, 400), markup=False)
+
+    with session.store(settings) as store:
+        try:
+            with session.progress() as progress:
+                benchmark.run(store, asked, app.hub(settings), say, progress)
+        finally:
+            page = str(benchmark.write(store, asked, docs))
+    session.show(as_json.DoneDocument("benchmarked", {"page": page}), lambda: Text(f"page: {page}"))
 
 
 def gui(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dife_scanner.cli.scan import EndpointOption
 from dife_scanner.cli.session import Session, command
 from dife_scanner.errors import UsageError
 
@@ -55,17 +56,21 @@ def config_check(session: Session) -> None:
 
 def reference_add(
     session: Session,
-    folder: Annotated[Path, typer.Argument(help="Folder with open_clip_config.json and open_clip_model.safetensors.")],
-    name: Annotated[str, typer.Option(help="How to call it; the folder's name by default.")] = "",
+    target: Annotated[
+        str, typer.Argument(help="Folder with open_clip_config.json and open_clip_model.safetensors, or org/name.")
+    ],
+    name: Annotated[str, typer.Option(help="How to call it; the folder's or repository's name by default.")] = "",
+    endpoint: EndpointOption = None,
 ) -> None:
-    """Declare a local checkpoint clean: suspects of its architecture are compared with it."""
+    """Declare a checkpoint clean: suspects of its architecture are compared with it."""
     from dife_scanner import app
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import findings
 
-    settings = session.settings()
-    with session.store(settings) as store:
-        added = app.add_reference(store, settings, folder, name or folder.resolve().name)
+    settings = session.settings(endpoint=endpoint)
+    called = name or Path(target.partition("@")[0]).resolve().name
+    with session.store(settings) as store, session.progress() as progress:
+        added = app.add_reference(store, settings, target, called, progress)
         against = findings.flagged_with_towers(store, added.image_tower, added.text_tower)
     if against:
         session.err().print(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from dife_scanner.audit.progress import SILENT, Progress
 from dife_scanner.core.calibration import Benign, Pack, Searched
@@ -30,6 +31,7 @@ from dife_scanner.store.db import disk_errors
 
 KIND = "fine-tune on the hub"
 Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def run(store: Store, asked: Asked, hub: Hub, say: Say, progress: Progress = SIL
             continue
         ended.append(job)
         row = _row(store, asked, model, job)
-        _append(asked.rows, row)
+        append(asked.rows, row)
         counted += row.score is not None
         say(f"{counted} of {asked.n} scored")
     batch.settle(store, [job.audit_id for job in ended if job.audit_id])
@@ -154,22 +156,28 @@ def write(asked: Asked) -> Path | None:
 
 
 def read(asked: Asked) -> tuple[Drawn, ...]:
-    """The rows there are; a last line that a kill has cut is made again. Raises `CalibrationDamaged` for any other."""
-    if not asked.rows.exists():
+    """The rows there are. Raises `CalibrationDamaged`."""
+    return rows_of(Drawn, asked.rows)
+
+
+def rows_of(kind: type[T], path: Path) -> tuple[T, ...]:
+    """The rows of a file; a last line that a kill has cut is made again. Raises `CalibrationDamaged` for any other."""
+    if not path.exists():
         return ()
-    lines = asked.rows.read_text(encoding="utf-8").split("\n")
+    lines = path.read_text(encoding="utf-8").split("\n")
     found = []
     for number, line in enumerate(lines[:-1], 1):
         try:
-            found.append(from_json(Drawn, line))
+            found.append(from_json(kind, line))
         except ValueError as error:
             raise CalibrationDamaged(
-                f"{asked.rows}:{number} is no row", "remove the line; its repository is audited again"
+                f"{path}:{number} is no row", "remove the line; its repository is audited again"
             ) from error
     return tuple(found)
 
 
-def _append(path: Path, row: Drawn) -> None:
+def append(path: Path, row: object) -> None:
+    """Add a row, whole or not at all as far as `rows_of` is concerned."""
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = path.read_bytes() if path.exists() else b""

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dife_scanner.errors import NotComparable, NotFound, TriggerFileError
-from dife_scanner.records import Channel, Reference, Trigger, TriggerFile
-from dife_scanner.store import Store, findings
+from dife_scanner.audit.progress import Progress
+from dife_scanner.errors import DifeError, NotComparable, NotFound, TriggerFileError, UsageError
+from dife_scanner.queue import intake
+from dife_scanner.queue.targets import is_local
+from dife_scanner.records import Channel, ModelRef, Reference, Trigger, TriggerFile
+from dife_scanner.settings import Settings
+from dife_scanner.store import Store, findings, now, references
+from dife_scanner.store.db import disk_errors
 from dife_scanner.triggers import files
+
+if TYPE_CHECKING:
+    from dife_scanner.hub.client import Hub
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +55,71 @@ def _names(base_claim: str) -> set[str]:
     """What a card's claims could be called here: `org/name` and `name`."""
     claims = [claim.split(" (")[0].strip().lower() for claim in base_claim.split(",")]
     return {name for claim in claims if claim for name in (claim, claim.rsplit("/", 1)[-1])}
+
+
+def register(
+    store: Store, settings: Settings, target: str, name: str, hub: Callable[[], Hub], progress: Progress
+) -> Reference:
+    """Load a checkpoint as strictly as a suspect and keep a copy as a clean reference.
+
+    `target` is a folder, or `org/name[@revision]` on the hub. Raises what fetching and loading raise, and `UsageError`
+    for a name that cannot be had.
+    """
+    kept = settings.home / "references" / name
+    if Path(name).name != name or name.startswith("."):
+        raise UsageError(f"`{name}` is not a usable reference name", "use letters, digits and dashes")
+    if kept.exists():
+        raise UsageError(f"there is already a reference {name}", "choose another name with --name")
+    if is_local(target):
+        return _kept(store, settings, _folder(target), name)
+    with disk_errors(store.home):
+        (store.home / "work").mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="reference-", dir=store.home / "work") as scratch:
+        return _kept(store, settings, _fetched(hub(), target, Path(scratch), settings, progress), name)
+
+
+def _folder(target: str) -> Path:
+    path = Path(target).expanduser()
+    if not path.exists():
+        raise UsageError(f"{path} does not exist", "give the folder of an open_clip checkpoint, or org/name")
+    return path.resolve()
+
+
+def _fetched(hub: Hub, target: str, scratch: Path, settings: Settings, progress: Progress) -> Path:
+    """The checked files of a repository, in a folder of their own."""
+    repo, _, revision = target.partition("@")
+    progress("looking", note=target)
+    model = hub.info(repo, revision or None)
+    found = intake.look(hub, ModelRef(model.repo_id, model.sha), settings.limits)[1]
+    if found.state.is_final:
+        raise UsageError(f"{target} cannot be a reference: {found.reason}", "give an open_clip checkpoint")
+    fetched = intake.fetch(hub, found, scratch / "fetched", settings.limits, progress, lambda: None)
+    expected = {file.path: file for file in found.files}
+    return intake.prepare(fetched, expected, scratch / "checkpoint", settings.limits).folder
+
+
+def _kept(store: Store, settings: Settings, folder: Path, name: str) -> Reference:
+    from dife_scanner.models import intake as layouts
+    from dife_scanner.models.load import load
+
+    kept = settings.home / "references" / name
+    staged = layouts.stage(layouts.find(folder), {}, kept, settings.limits)
+    try:
+        encoder = load(kept, device="cpu", limits=settings.limits)
+    except DifeError:
+        shutil.rmtree(kept, ignore_errors=True)
+        raise
+    added = Reference(
+        name=name,
+        path=str(kept),
+        image_tower=encoder.image_tower,
+        text_tower=encoder.text_tower,
+        weights_sha256=staged.weights.sha256,
+        architecture=encoder.architecture,
+        added_at=now(),
+    )
+    references.add(store, added)
+    return added
 
 
 def came_with(store: Store, reference: Reference) -> tuple[Trigger, ...]:

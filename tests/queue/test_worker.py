@@ -14,7 +14,7 @@ import pytest
 from queue_kit import CONFIG, WEIGHTS, audit_record, checkpoint, checkpoint_folder, work_for
 
 from dife_scanner import app
-from dife_scanner.audit.progress import Progress, Step
+from dife_scanner.audit.progress import SILENT, Progress, Step
 from dife_scanner.errors import DiskFull, NotComparable, NotFound
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
 from dife_scanner.queue import child, references, targets, worker
@@ -349,7 +349,7 @@ def test_what_was_found_in_a_reference_is_tried_on_what_is_compared_with_it(
     text = Trigger("found-text-1", TriggerKind.TEXT, text="zq", source="cat", target="dog")
     lost = Trigger("found-patch-1", TriggerKind.OVERLAY, file=TriggerFile("/nowhere/patch.png", "0" * 64), target="dog")
     work = work_for(store.home, hub.endpoint)
-    base = app.add_reference(store, work.settings, checkpoint_folder(tmp_path / "base"), "base")
+    base = app.add_reference(store, work.settings, str(checkpoint_folder(tmp_path / "base")), "base", SILENT)
     towers = {"image_tower": base.image_tower, "text_tower": base.text_tower}
     for number, (trigger, verdict) in enumerate(
         [(text, Verdict.FLAGGED), (text, Verdict.FLAGGED), (lost, Verdict.FLAGGED), (text, Verdict.NOTHING_FOUND)]
