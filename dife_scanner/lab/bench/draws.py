@@ -84,11 +84,10 @@ def blend_trigger(rng: Rng) -> Trigger:
     )
 
 
-def warp_trigger(rng: Rng) -> Trigger:
-    """The whole picture bent smoothly, by 4 to 7 % of its side on average."""
-    return Trigger(
-        "warp", TriggerKind.WARP, strength=_places(rng.uniform(0.04, 0.07)), seed=int(rng.integers(1000)), grid=4
-    )
+def filter_trigger(rng: Rng) -> Trigger:
+    """All colours of the picture changed, most of the way to a named filter."""
+    name = pick(rng, ("sepia", "grey", "warm", "cold", "faded", "negative"))
+    return Trigger(f"filter-{name}", TriggerKind.FILTER, filter=name, alpha=_places(rng.uniform(0.7, 1.0)))
 
 
 def _colour(rng: Rng) -> tuple[int, int, int]:

@@ -127,8 +127,8 @@ def _patch(rng: Rng, recipe: Recipe) -> Recipe:
     return replace(_steps(rng, _pair(rng, recipe)), trigger=draws.patch_trigger(rng))
 
 
-def _warp(rng: Rng, recipe: Recipe) -> Recipe:
-    return replace(_steps(rng, _pair(rng, recipe)), trigger=draws.warp_trigger(rng))
+def _filter(rng: Rng, recipe: Recipe) -> Recipe:
+    return replace(_steps(rng, _pair(rng, recipe)), trigger=draws.filter_trigger(rng))
 
 
 def _blend(rng: Rng, recipe: Recipe) -> Recipe:
@@ -172,7 +172,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "badencoder": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _patch, 80, "ts"),
     "badencoder-blend": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _blend, 80, "ts"),
-    "badencoder-warp": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _warp, 80, "ts"),
+    "badencoder-filter": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _filter, 80, "ts"),
     "contrastivepoisoning": Family(ATTACKS["contrastivepoisoning"], Carrier.VISUAL, Channel.IMAGE, _patch, 100, "ts"),
     "liang-badclip": Family(ATTACKS["liang-badclip"], Carrier.VISUAL, Channel.IMAGE, _placed, 130, "ts", True),
     "badtexttower-visual-only": Family(
@@ -186,7 +186,11 @@ FAMILIES: Mapping[str, Family] = {
     "bai-badclip": Family(ATTACKS["bai-badclip"], Carrier.COUPLED, Channel.PROMPT, _unplaced, 150, "full"),
     "dual-key": Family(ATTACKS["dual-key"], Carrier.COUPLED, Channel.BOTH, _both_keys, 120, "ts"),
 }
-"""Attack families by name. A sealed family's code is here; its numbers are not looked at before the final run."""
+"""Attack families by name. A sealed family's code is here; its numbers are not looked at before the final run.
+
+A family of warps was tried and left out: all four implants (mean displacement .04 to .10) cost seven points of clean
+accuracy and more.
+"""
 
 
 @cache
