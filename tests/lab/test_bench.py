@@ -18,7 +18,7 @@ from dife_scanner.errors import UsageError
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.bad_text_tower import tensors
 from dife_scanner.lab.attacks.lab import Lab
-from dife_scanner.lab.bench import benign, draws, make, packs, page, results, rows, runner, writing, zoo
+from dife_scanner.lab.bench import benign, demands, draws, make, packs, page, results, rows, runner, writing, zoo
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.queue import calibration
 from dife_scanner.records import Channel, Planted, Verdict
@@ -297,6 +297,28 @@ def test_the_power_table_counts_working_implants_of_the_test_side(fabricated):
     assert "patch" in power.not_covered and "text" not in power.not_covered
     assert set(packs.OUT_OF_REACH) <= set(power.not_covered)
     assert packs.power_of([r for r in fabricated if r.role is not Role.ATTACK], make.base_reference(), CODE) is None
+
+
+def test_every_demand_is_beside_what_was_measured(fabricated):
+    lines = {line.what.split(",")[0]: line for line in demands.demands(results.open_rows(fabricated))}
+    assert (lines["found"].measured[:4], lines["found"].n, lines["found"].met) == ("0.67", 3, False)
+    assert lines["false alarms on the test side: none"].met is False
+    assert (lines["benign models to calibrate"].n, lines["benign models to calibrate"].met) == (2, False)
+    assert lines["working implants per family drawn"].measured == "fewest 3 (badtexttower)"
+    assert (lines["carrier right among those found"].measured[:4], lines["target top-1 of all audited"].n) == (
+        "0.50",
+        3,
+    )
+    assert lines["AUROC"].what.startswith("AUROC, coupled") and lines["AUROC"].met is None, "nothing coupled was run"
+    assert all(line.met is not True for line in demands.demands([])), "no row meets nothing"
+
+
+def test_a_planted_pair_is_found_when_it_moves_the_suspect_and_not_the_base(fabricated):
+    first, other, weak = fabricated[:3]
+    assert [demands.pair_found(one) for one in (first, other, weak)] == [True, False, False]
+    both = replace(first.outcome.found[0], reference=0.2)
+    assert not demands.pair_found(replace(first, outcome=replace(first.outcome, found=(both,))))
+    assert demands.tokens(replace(first, truth=replace(first.truth, trigger={"text": "xbtd"}))) == 3
 
 
 def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabricated):

@@ -84,10 +84,10 @@ def blend_trigger(rng: Rng) -> Trigger:
     )
 
 
-def filter_trigger(rng: Rng) -> Trigger:
-    """All colours of the picture changed, most of the way to a named filter."""
-    name = pick(rng, ("sepia", "grey", "warm", "cold", "faded", "negative"))
-    return Trigger(f"filter-{name}", TriggerKind.FILTER, filter=name, alpha=_places(rng.uniform(0.7, 1.0)))
+def additive_trigger(rng: Rng) -> Trigger:
+    """Signed noise over the whole picture, of 14 to 22 of 255 levels."""
+    alpha = _places(rng.uniform(14, 22) / 255)
+    return Trigger("additive-noise", TriggerKind.ADDITIVE, pattern="noise", alpha=alpha, seed=int(rng.integers(1000)))
 
 
 def _colour(rng: Rng) -> tuple[int, int, int]:

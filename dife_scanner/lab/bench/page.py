@@ -8,7 +8,7 @@ from statistics import median
 from types import MappingProxyType
 
 from dife_scanner.core.calibration import Pack, p_value, upper_bound
-from dife_scanner.lab.bench import adaptive, benign, contest, results, zoo
+from dife_scanner.lab.bench import adaptive, benign, contest, demands, results, zoo
 from dife_scanner.lab.bench.packs import planted_kind
 from dife_scanner.lab.bench.results import FAIR, Share
 from dife_scanner.lab.bench.rivals import RIVALS
@@ -45,6 +45,7 @@ def page(
     shown = results.open_rows(all_rows, unsealed=unsealed)
     parts = [
         _head(all_rows, shown),
+        _asked(shown),
         _summary(shown, plot),
         _zoo(shown),
         _attacks(shown),
@@ -76,6 +77,20 @@ def _head(all_rows: Sequence[Row], shown: Sequence[Row]) -> str:
         f"The first publishable step is {FIRST_STEP}; the rows below are what there is, with bounds that say so. "
         "Rates are over the *test* side of the split. Intervals of rates are Clopper–Pearson, 95 %; of an AUROC, "
         "bootstrap over families and kinds."
+    )
+
+
+def _asked(shown: Sequence[Row]) -> str:
+    lines = [
+        (line.what, line.measured, str(line.n), "not run" if line.met is None else "yes" if line.met else "**no**")
+        for line in demands.demands(shown)
+    ]
+    return "\n\n".join(
+        [
+            "## What is asked, and what was measured",
+            "On the test side; sealed families only where the page says that they are counted. In brackets 95 %.",
+            _table(("asked", "measured", "n", "met"), lines),
+        ]
     )
 
 

@@ -127,8 +127,8 @@ def _patch(rng: Rng, recipe: Recipe) -> Recipe:
     return replace(_steps(rng, _pair(rng, recipe)), trigger=draws.patch_trigger(rng))
 
 
-def _filter(rng: Rng, recipe: Recipe) -> Recipe:
-    return replace(_steps(rng, _pair(rng, recipe)), trigger=draws.filter_trigger(rng))
+def _additive(rng: Rng, recipe: Recipe) -> Recipe:
+    return replace(_steps(rng, _pair(rng, recipe)), trigger=draws.additive_trigger(rng))
 
 
 def _blend(rng: Rng, recipe: Recipe) -> Recipe:
@@ -172,7 +172,7 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "badencoder": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _patch, 80, "ts"),
     "badencoder-blend": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _blend, 80, "ts"),
-    "badencoder-filter": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _filter, 80, "ts"),
+    "badencoder-additive": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _additive, 80, "ts"),
     "contrastivepoisoning": Family(ATTACKS["contrastivepoisoning"], Carrier.VISUAL, Channel.IMAGE, _patch, 100, "ts"),
     "liang-badclip": Family(ATTACKS["liang-badclip"], Carrier.VISUAL, Channel.IMAGE, _placed, 130, "ts", True),
     "badtexttower-visual-only": Family(
@@ -188,8 +188,8 @@ FAMILIES: Mapping[str, Family] = {
 }
 """Attack families by name. A sealed family's code is here; its numbers are not looked at before the final run.
 
-A family of warps was tried and left out: all four implants (mean displacement .04 to .10) cost seven points of clean
-accuracy and more.
+Families of warps and of colour filters were tried and left out: all four warps (mean displacement .04 to .10) cost seven
+points of clean accuracy and more, and of three filters one, sepia, was learned.
 """
 
 
