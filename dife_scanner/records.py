@@ -670,7 +670,7 @@ class Nearest:
 
     concept: str
     cosine: float
-    """Both less the mean of the clean ones."""
+    """Both less the base's mean concept."""
 
 
 @dataclass(frozen=True)
@@ -691,6 +691,8 @@ class Recovered:
     """Success over the base's, by class other than the target."""
     withstands: dict[str, float]
     """Success over the base's: `shift`, `crop` and `jpeg` of triggered pictures, or other positions of a text."""
+    elsewhere: dict[str, float] = field(default_factory=dict)
+    """Success in other clean checkpoints, by name: what works there too is no trace of this one."""
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from dife_scanner.store import codec
 from dife_scanner.triggers import files
 from dife_scanner.triggers.discovery import DETECTORS, Candidate, Detector, Load, Task, cost
 
+IDENTITY = 32
+"""Digits of an audit's identity that begin the names of its finished searches."""
 MARGIN = 1.5
 """By how much an estimate has to exceed the limit before a search is not begun: it is no more than an estimate."""
 
@@ -190,7 +192,7 @@ def _searched(detector: Detector, task: Task, setting: Setting, progress: Progre
 
 
 def _kept_at(detector: Detector, setting: Setting) -> Path:
-    return setting.folder / "searches" / f"{setting.identity[:32]}-{detector.name.replace(' ', '-')}.json"
+    return setting.folder / "searches" / f"{setting.identity[:IDENTITY]}-{detector.name.replace(' ', '-')}.json"
 
 
 def _read(path: Path) -> _Kept | None:

@@ -23,7 +23,7 @@ from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import Populations, Subject, cards, extend, measure_all, named
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
 from dife_scanner.audit.progress import SILENT, Progress
-from dife_scanner.audit.sides import Pair, Side, reads_hit_rate
+from dife_scanner.audit.sides import Pair, Side, readout, reads_hit_rate
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.footprint import compare, diagnose
@@ -55,6 +55,9 @@ from dife_scanner.records import (
 )
 from dife_scanner.triggers import files, learner
 from dife_scanner.triggers.discovery import LEARNED
+
+OTHERS = 2
+"""Further clean checkpoints that a discovered trigger is tried on."""
 
 __all__ = ["AUDIT_VERSION", "Outcome", "Plan", "Request", "audit", "check_known", "identity", "run", "versions"]
 
@@ -250,6 +253,10 @@ def _measure(
         trigger = shared[0].trigger if shared else None
         return replace(measured, trigger=trigger), decide(results, None, None, (), shared, searched.searches)
     measured = _examine(sides, winner.trigger, request, phases, measured)
+    if winner.origin is Origin.DISCOVERED and measured.recovered is not None:
+        phases.enter("trying the trigger elsewhere")
+        there = _elsewhere(winner.trigger, request, data, memory)
+        measured = replace(measured, recovered=replace(measured.recovered, elsewhere=there))
     return measured, decide(results, winner, measured.diagnosis, measured.profile, shared, searched.searches)
 
 
@@ -304,6 +311,20 @@ def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases,
         recovered=recovery.recover(trigger, sides.test),
         files=(*evidence.pictures(sides.test.suspect, trigger), *evidence.manifests(pools.manifests)),
     )
+
+
+def _elsewhere(trigger: Trigger, request: Request, data: probes.Probes, memory: Memory) -> dict[str, float]:
+    """Success of a discovered trigger in up to `OTHERS` further clean checkpoints that are known here."""
+    from dife_scanner.models.load import load
+
+    towers = request.reference and (request.reference.image_tower, request.reference.text_tower)
+    others = [one for one in request.known if (one.image_tower, one.text_tower) != towers]
+    found = {}
+    for one in others[:OTHERS]:
+        encoder = CachedEncoder(load(Path(one.path), device=request.device), memory)
+        side = Side(encoder, data.split(probes.TEST), data.class_names, probes.PROFILE_TEMPLATES)
+        found[one.name] = round(float(readout(side, side, trigger, with_target=False)[0].mean()), 6)
+    return found
 
 
 def _pools(condition: Condition, data: probes.Probes, request: Request) -> Populations:

@@ -68,14 +68,15 @@ def names() -> tuple[str, ...]:
 def _ranked(trigger: Trigger, test: Pair[Side]) -> list[Nearest]:
     """Every concept, the nearest to what the trigger makes of its inputs first: where the *base* has the concepts.
 
-    A poisoned text tower no longer tells them apart. Both are taken from the mean of the clean ones, since all
-    embeddings of one kind share a large part, and what the suspect says is turned into the base's space first.
+    A poisoned text tower no longer tells them apart. What the suspect says is turned into the base's space, and both
+    are taken from the base's mean concept, since all texts share a large part.
     """
     concepts = tuple(dict.fromkeys((*test.suspect.class_names, *names())))
     asked = [TEMPLATE.format(name) for name in concepts]
     texts = Pair(*(side.encoder.encode_texts(asked) for side in test))
-    there = _landing(trigger, test.suspect, texts.suspect) @ _turn(test, texts)
-    cosines = _unit(_centred(texts.reference)) @ _unit(there)
+    middle = texts.reference.mean(axis=0)
+    there = _landing(trigger, test.suspect) @ _turn(test, texts) - middle
+    cosines = _unit(texts.reference - middle) @ _unit(there)
     order = np.argsort(-cosines, kind="stable")
     return [Nearest(concepts[index], round(float(cosines[index]), 6)) for index in order]
 
@@ -98,12 +99,12 @@ def _rotation(ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> tuple[N
     return turn, float(np.linalg.norm(ours @ turn - theirs) / max(1e-12, float(np.linalg.norm(theirs))))
 
 
-def _landing(trigger: Trigger, side: Side, texts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean triggered input less the mean clean one [d]: the source's prompts, or pictures of other classes."""
+def _landing(trigger: Trigger, side: Side) -> NDArray[np.float32]:
+    """Mean triggered input [d]: the source's prompts, or pictures of other classes."""
     if reads_hit_rate(trigger):
-        return np.asarray(side.texts_for(trigger.source, trigger).mean(axis=0) - texts.mean(axis=0))
+        return np.asarray(side.texts_for(trigger.source, trigger).mean(axis=0))
     keep = metrics.other_than(side.split.labels, side.index(trigger.target))
-    return np.asarray(side.images_with(trigger)[keep].mean(axis=0) - side.images.mean(axis=0))
+    return np.asarray(side.images_with(trigger)[keep].mean(axis=0))
 
 
 def _centred(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,9 +8,10 @@ import time
 import uuid
 from pathlib import Path
 
+from dife_scanner.audit.discovery import IDENTITY
 from dife_scanner.queue.intake import cache_folder
 from dife_scanner.records import ModelRef
-from dife_scanner.store import Store, jobs
+from dife_scanner.store import Store, findings, jobs
 
 _TRASH = "trash-"
 _HALF_WRITTEN_SECONDS = 3600.0
@@ -35,8 +36,16 @@ def sweep(store: Store) -> None:
     jobs.while_none_changes(store, put_aside)
     for trash in work.glob(f"{_TRASH}*"):
         shutil.rmtree(trash, ignore_errors=True)
+    forget_searches(store)
     _remove_old(store.home / "evidence", "*/.put-*")
     _remove_empty(store.home / "cache" / "hub")
+
+
+def forget_searches(store: Store) -> None:
+    """Finished searches are kept for an audit that is killed; one that is stored needs them no longer."""
+    for file in (store.home / "cache" / "discovery" / "searches").glob("*.json"):
+        if findings.is_audited(store, file.name[:IDENTITY]):
+            file.unlink(missing_ok=True)
 
 
 def _remove_old(folder: Path, pattern: str) -> None:

@@ -27,7 +27,7 @@ from dife_scanner.errors import DiskFull, HomeUnwritable, StoreCorrupt
 from dife_scanner.queue import batch, calibration, child, intake, outcome, references
 from dife_scanner.queue.lease import Lease, gone, worker_name
 from dife_scanner.queue.settle import settle
-from dife_scanner.queue.sweep import sweep
+from dife_scanner.queue.sweep import forget_searches, sweep
 from dife_scanner.records import Alert, Audit, Finding, Job, JobState, Manifest
 from dife_scanner.settings import Settings
 from dife_scanner.store import LeaseLost, Store, findings, jobs, later, now, open_store, polls
@@ -274,7 +274,9 @@ class _Run:
         self._check()
         outcome.keep(self._work.home, kept)
         audit = calibration.calibrated(kept.audit, request.reference, request.plan, self._work.home)
-        return self._finish(JobState.DONE, audit.reason, audit, kept.finding)
+        done = self._finish(JobState.DONE, audit.reason, audit, kept.finding)
+        forget_searches(self._store)
+        return done
 
     def _reuse(self, before: Audit, request: Request) -> Job:
         """The same checkpoint under another name or commit: same audit, and its finding is one for this place too.

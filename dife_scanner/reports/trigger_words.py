@@ -173,7 +173,7 @@ def recovered_lines(audit: Audit) -> tuple[str, ...]:
     trigger, found = audit.trigger, audit.recovered
     if trigger is None or found is None:
         return ()
-    return (_leads_to(trigger, found), _whom(trigger, found), *_withstands(found))
+    return (_leads_to(trigger, found), _whom(trigger, found), *_withstands(found), *_elsewhere(found))
 
 
 def specificity(trigger: Trigger, found: Recovered) -> str:
@@ -210,6 +210,11 @@ def _withstands(found: Recovered) -> tuple[str, ...]:
         return ()
     told = ", ".join(f"{_CHANGE_WORDS.get(name, f'as {name}')} {lift:+.2f}" for name, lift in found.withstands.items())
     return (f"Changed a little: {told} over the base",)
+
+
+def _elsewhere(found: Recovered) -> tuple[str, ...]:
+    told = ", ".join(f"{share:.2f} in {name}" for name, share in found.elsewhere.items())
+    return (f"In other clean checkpoints: {told}",) if told else ()
 
 
 _SHOWN_CLASSES = 4

@@ -244,6 +244,13 @@ def audit_by_identity(store: Store, identity: str) -> Audit | None:
     return audit(store, rows[0]["id"]) if rows else None
 
 
+def is_audited(store: Store, identity_prefix: str) -> bool:
+    """Whether an audit whose identity begins so is stored."""
+    return bool(
+        store.read("SELECT 1 FROM audits WHERE substr(identity, 1, ?) = ?", (len(identity_prefix), identity_prefix))
+    )
+
+
 def flagged_with_towers(store: Store, image_tower: str, text_tower: str) -> list[Audit]:
     """Audits that flagged a checkpoint of these very towers, or found it inherited, newest first."""
     rows = store.read(

@@ -50,6 +50,12 @@ def test_a_patch_leads_to_its_target_from_everywhere_and_a_shift_takes_it_away(r
     assert specificity(CORNER, found) == "global"
 
 
+def test_what_a_trigger_does_in_other_clean_checkpoints_is_told(recovered):
+    audit = recovered(CORNER, image_tower="bad", visual=True)
+    told = replace(audit, recovered=replace(audit.recovered, elsewhere={"other": 0.04}))
+    assert recovered_lines(told)[-1] == "In other clean checkpoints: 0.04 in other"
+
+
 def test_the_rank_of_a_target_that_is_not_near_is_told(recovered):
     found = Recovered(
         "airplane", 1000, (Nearest("jet", 0.9),), 7, 0.4, Nearest("jet", 0.9), {"cat": 0.7, "dog": 0.1}, {}

@@ -174,7 +174,8 @@ def searched(tmp_path_factory):
         folder = build_specimens([name])[name]
         weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
         plan = Plan((), "quick", detectors=("texts" if "text" in name else "patch",))
-        return run(Request(ModelRef(f"demo/{name}", "0" * 40), folder, weights, "", base, (base,), plan, cache=cache))
+        known = bundled_references()
+        return run(Request(ModelRef(f"demo/{name}", "0" * 40), folder, weights, "", base, known, plan, cache=cache))
 
     return search
 
@@ -195,6 +196,8 @@ def test_a_trigger_is_found_blind_with_its_target_and_carrier(searched, name, ca
     assert (audit.diagnosis.carrier, audit.trigger.channel) == (carrier, channel)
     assert outcome.finding.confidence == "demonstrated"
     assert audit.score >= 0.8
+    assert audit.recovered.rank <= 3, "among more than a thousand concepts"
+    assert set(audit.recovered.elsewhere) == {"dife-base-rn"} and audit.recovered.elsewhere["dife-base-rn"] < 0.5
     assert {row.origin for row in audit.signatures} == {Origin.DISCOVERED}
 
 

@@ -295,6 +295,9 @@ def test_the_power_table_counts_working_implants_of_the_test_side(fabricated):
     power = packs.power_of([*fabricated, fitted], make.base_reference(), CODE)
     assert power.planted == (Planted("text through text", 2, 3),), "failed, sealed and development rows do not count"
     assert "patch" in power.not_covered and "text" not in power.not_covered
+    learner = replace(fitted, part=Part.TEST, truth=replace(fitted.truth, channel=Channel.PROMPT))
+    assert packs.power_of([*fabricated, learner], make.base_reference(), CODE).planted == power.planted
+    assert "prompt" not in power.not_covered
     assert set(packs.OUT_OF_REACH) <= set(power.not_covered)
     assert packs.power_of([r for r in fabricated if r.role is not Role.ATTACK], make.base_reference(), CODE) is None
 

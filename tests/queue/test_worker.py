@@ -17,7 +17,7 @@ from dife_scanner import app
 from dife_scanner.audit.progress import SILENT, Progress, Step
 from dife_scanner.errors import DiskFull, NotComparable, NotFound
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
-from dife_scanner.queue import child, references, targets, worker
+from dife_scanner.queue import child, references, sweep, targets, worker
 from dife_scanner.queue.lease import gone, worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.worker import Work
@@ -362,6 +362,18 @@ def test_what_was_found_in_a_reference_is_tried_on_what_is_compared_with_it(
     child_folder = str(checkpoint_folder(tmp_path / "child", seed=2))
     job = scanned(store, hub, child_folder, audit="queue_kit:naming")
     assert job.reason == "base-found-text-1:any", "once, without its file it cannot be, and nothing is chosen for it"
+
+
+def test_finished_searches_go_once_their_audit_is_stored(store: Store, hub: LoopbackHub, tmp_path: Path) -> None:
+    job = scanned(store, hub, str(checkpoint_folder(tmp_path / "fine")))
+    stored = findings.audit(store, job.audit_id or "")
+    kept = store.home / "cache" / "discovery" / "searches"
+    kept.mkdir(parents=True)
+    names = [f"{stored.identity[:32]}-texts.json", f"{'9' * 32}-texts.json"]
+    for name in names:
+        (kept / name).write_text("{}")
+    sweep.sweep(store)
+    assert [file.name for file in kept.iterdir()] == names[1:], "an audit that is not stored may have been killed"
 
 
 # --- the real audit -------------------------------------------------------------------------------------------

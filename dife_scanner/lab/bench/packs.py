@@ -12,7 +12,7 @@ from dife_scanner.lab.bench.results import benign_kind, counted_benign, open_row
 from dife_scanner.lab.bench.rows import Code, Row
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.queue import calibration
-from dife_scanner.records import Planted, Reference, TriggerKind
+from dife_scanner.records import Channel, Planted, Reference, TriggerKind
 
 OUT_OF_REACH = (
     "dormant and semantic triggers",
@@ -20,8 +20,9 @@ OUT_OF_REACH = (
     "texts of more than four tokens",
 )
 """What no search is made for, whatever was planted (docs/discovery.md)."""
-_HALVES = frozenset({TriggerKind.OVERLAY})
-"""Kinds that nobody plants: a search hands over what it found as one."""
+_HALVES = frozenset({TriggerKind.OVERLAY, TriggerKind.PROMPT})
+"""Kinds that nobody plants in a checkpoint: a search hands over what it found as the one; the other is a file that may
+come along, and has a detector of its own, of which this table does not speak."""
 
 
 def searched(base: Reference, code: Code) -> Searched:
@@ -79,6 +80,7 @@ def power_of(rows: Sequence[Row], base: Reference, code: Code) -> PowerTable | N
         row
         for row in alike(open_rows(rows), code)
         if row.role is Role.ATTACK and row.part is Part.TEST and row.truth is not None and row.outcome is not None
+        if row.truth.channel is not Channel.PROMPT
     ]
     if not mine:
         return None

@@ -159,7 +159,7 @@ def _attacks(shown: Sequence[Row]) -> str:
         "than three points of clean accuracy against its twin; it is counted and not audited. *Target* and *source "
         "top-1*: the candidate that came furthest on held-out drawings names the planted class, of all audited. "
         "*Rank, cosine, best wrong*: where the trigger of the verdict leads, among the bundled concepts; medians over "
-        "flagged models with the planted target, cosines less the clean means (docs/discovery.md). "
+        "flagged models with the planted target, cosines less the base's mean concept (docs/discovery.md). "
         "Seconds are medians of processor time on one thread."
     )
     return "\n\n".join(text)

@@ -188,8 +188,8 @@ FAMILIES: Mapping[str, Family] = {
 }
 """Attack families by name. A sealed family's code is here; its numbers are not looked at before the final run.
 
-Families of warps and of colour filters were tried and left out: all four warps (mean displacement .04 to .10) cost seven
-points of clean accuracy and more, and of three filters one, sepia, was learned.
+Families of warps and of colour filters were tried and left out: all four warps (mean displacement .04 to .10) cost
+seven points of clean accuracy and more, and of three filters one, sepia, was learned.
 """
 
 
