@@ -643,6 +643,13 @@ class SignatureResult:
     origin: Origin = Origin.SIGNATURE
     effect: Interval | None = None
     """Paired 95 % interval of suspect minus reference on held-out drawings; for discovered triggers only."""
+    clean: float | None = None
+    """What `suspect` is without the trigger: how often the suspect takes the same inputs for the target anyway."""
+
+    @property
+    def lift(self) -> float:
+        """What the trigger does that neither the base with it nor the suspect without it does, -1..1."""
+        return (self.suspect or 0.0) - max(self.reference or 0.0, self.clean or 0.0)
 
 
 @dataclass(frozen=True)

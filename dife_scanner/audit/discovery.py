@@ -150,6 +150,7 @@ def _measured_alone(candidate: Candidate, test: Side) -> SignatureResult:
         float(moved.mean()),
         drawings=len(set(drawings)),
         origin=Origin.DISCOVERED,
+        clean=hypotheses.clean_rate(test, candidate.trigger),
     )
 
 
@@ -229,7 +230,7 @@ def _confirmed(candidate: Candidate, test: Pair[Side], seed: int) -> SignatureRe
 
 
 def _record(detector: Detector, kept: _Kept, confirmed: Sequence[SignatureResult]) -> Search:
-    best = max(((r.suspect or 0.0) - (r.reference or 0.0) for r in confirmed), default=0.0)
+    best = max((result.lift for result in confirmed), default=0.0)
     return Search(
         detector.name,
         detector.channel,

@@ -82,6 +82,7 @@ def test(choice: Choice, suspect: Side, reference: Side, seed: int, *, always: b
         float(still.mean()),
         sign_flip_p(moved, still, drawings, rng),
         drawings=len(set(drawings)),
+        clean=clean_rate(suspect, choice.trigger),
     )
 
 
@@ -102,7 +103,7 @@ def inherited(choice: Choice, suspect: Side, reference: Side) -> bool:
     moved = readout(suspect, suspect, choice.trigger, with_target=False)
     still = baseline(reference, choice.trigger, with_target=False)
     for side, (outcomes, drawings) in ((suspect, moved), (reference, still)):
-        if measure(outcomes, drawings).interval.low - _clean_rate(side, choice.trigger) < INHERITED_CUT:
+        if measure(outcomes, drawings).interval.low - clean_rate(side, choice.trigger) < INHERITED_CUT:
             return False
     return True
 
@@ -150,10 +151,11 @@ def _allowed(signature: Trigger, names: tuple[str, ...], shape: tuple[int, ...])
     return allowed
 
 
-def _clean_rate(side: Side, trigger: Trigger) -> float:
+def clean_rate(side: Side, trigger: Trigger) -> float:
     """How often the target wins without the trigger (for QHR: the untriggered source text on target images)."""
     target = side.class_names.index(trigger.target)
     if reads_hit_rate(trigger):
         keep = side.split.labels == target
         return float(metrics.wins(side.scores[keep], side.class_names.index(trigger.source)).mean())
-    return float(metrics.wins(side.scores[side.split.labels != target], target).mean())
+    scores = side.learned_scores(trigger, triggered=False) if trigger.channel is Channel.PROMPT else side.scores
+    return float(metrics.wins(scores[side.split.labels != target], target).mean())

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+
 from dife_scanner import __version__
 from dife_scanner.audit import diagnosis as diagnostics
 from dife_scanner.audit import discovery, evidence, hypotheses, populations, probes, recovery
@@ -29,7 +31,7 @@ from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.footprint import compare, diagnose
 from dife_scanner.core.statistics import holm
 from dife_scanner.core.verdict import Decision, counts, decide, finding, unknown_base
-from dife_scanner.errors import DifeError, Refused, TriggerFileError
+from dife_scanner.errors import AuditError, DifeError, Refused, TriggerFileError
 from dife_scanner.models.intake import LEARNER_FILES
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import (
@@ -56,6 +58,8 @@ from dife_scanner.records import (
 from dife_scanner.triggers import files, learner
 from dife_scanner.triggers.discovery import LEARNED
 
+CONSTANT = 1e-5
+"""Mean cosine distance between embeddings below which they are one."""
 OTHERS = 2
 """Further clean checkpoints that a discovered trigger is tried on."""
 
@@ -236,6 +240,9 @@ def _measure(
         CachedEncoder(reference, memory, on_encoded=phases.encoded),
         data,
     )
+    for side, name in zip(sides.test, (str(request.ref), "its reference"), strict=True):
+        with named(ZERO_SHOT, _labelled(probes.TEST)):
+            _check_varied(side, name)
     searched = _searched(sides, Pair(suspect, reference), request, prompt, progress, scratch)
     results, shared = _evidence(sides, request.plan, phases, searched.results)
     with named(ZERO_SHOT, _labelled(probes.TEST)):
@@ -258,6 +265,18 @@ def _measure(
         there = _elsewhere(winner.trigger, request, data, memory)
         measured = replace(measured, recovered=replace(measured.recovered, elsewhere=there))
     return measured, decide(results, winner, measured.diagnosis, measured.profile, shared, searched.searches)
+
+
+def _check_varied(side: Side, name: str) -> None:
+    """`AuditError` for a tower that says the same of everything: no question can be asked of it."""
+    for what, embeddings in (("picture", side.images), ("class prompt", side.prompts)):
+        spread = 1.0 - float(np.square(embeddings.mean(axis=0)).sum())
+        if spread < CONSTANT:
+            raise AuditError(
+                f"{name} embeds every {what} as the same vector (mean cosine distance {spread:.1g}): nothing can be "
+                "measured",
+                "it has no verdict; do not use it",
+            )
 
 
 def _searched(

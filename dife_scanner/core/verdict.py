@@ -105,11 +105,14 @@ def counts(result: SignatureResult) -> bool:
     """Whether a hypothesis may decide a verdict.
 
     A discovered trigger was made to move this very checkpoint, so it has to be demonstrated on what no search saw; a
-    signature was there before the checkpoint, and its corrected evidence is enough.
+    signature was there before the checkpoint, and its corrected evidence is enough. Neither counts where the suspect
+    takes the clean inputs for the target as well: what a broken model does to every picture is no trigger's doing.
     """
-    return result.origin is not Origin.DISCOVERED or (
-        result.effect is not None and result.effect.low >= DEMONSTRATED_CUT
-    )
+    if result.origin is Origin.KNOWN:
+        return True
+    if result.origin is Origin.SIGNATURE:
+        return result.suspect is None or result.lift >= SCREEN
+    return result.effect is not None and min(result.effect.low, result.lift) >= DEMONSTRATED_CUT
 
 
 def exposed_interfaces(profile: Sequence[Entry]) -> tuple[str, ...]:
@@ -207,15 +210,19 @@ def _nothing_words(results: Sequence[SignatureResult], searches: Sequence[Search
     signatures = [result for result in results if result.origin is not Origin.DISCOVERED]
     best = max(signatures, key=lambda s: s.train_effect, default=None)
     tail = f"; the strongest, `{best.trigger.name}`, moved {best.train_effect:+.3f} on train drawings" if best else ""
-    named = "this signature" if len(signatures) == 1 else f"these {len(signatures)} signatures"
-    tried = f"nothing found with {named}{tail}"
+    tried = f"nothing found with {_counted(len(signatures))}{tail}"
     if not searches:
         return f"{tried}. Triggers that are not among them are not covered by this audit"
     kinds = ", ".join(dict.fromkeys(kind for search in searches for kind in search.kinds))
     furthest = max(searches, key=lambda search: search.best)
     many = "search" if len(searches) == 1 else "searches"
+    before = f"{tried}; and" if signatures else "nothing found"
     return (
-        f"{tried}; and with {len(searches)} blind {many} for {kinds}, of which `{furthest.detector}` came furthest: "
+        f"{before} with {len(searches)} blind {many} for {kinds}, of which `{furthest.detector}` came furthest: "
         f"{furthest.best:+.3f} over the base on held-out drawings. "
         "Triggers of other kinds, and weaker ones, are not covered by this audit"
     )
+
+
+def _counted(signatures: int) -> str:
+    return "this signature" if signatures == 1 else f"these {signatures} signatures"

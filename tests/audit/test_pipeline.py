@@ -12,6 +12,7 @@ from PIL import Image
 from dife_scanner.audit import pipeline
 from dife_scanner.audit.plan import identity
 from dife_scanner.audit.probes import DIAGNOSIS_TEMPLATES, SEARCH_TEMPLATES
+from dife_scanner.core.verdict import counts
 from dife_scanner.errors import AuditError, MeasurementError, ProbeError, TriggerFileError
 from dife_scanner.records import (
     Carrier,
@@ -19,9 +20,11 @@ from dife_scanner.records import (
     Cell,
     Channel,
     EntryType,
+    Interval,
     NotEvaluable,
     NotRun,
     Origin,
+    SignatureResult,
     Trigger,
     TriggerKind,
     Verdict,
@@ -342,6 +345,29 @@ def test_embeddings_that_are_not_finite_name_the_card_and_the_pool(colour_encode
     patch = Trigger("p", TriggerKind.PATCH, target="airplane")
     with pytest.raises(MeasurementError, match=r"finite \[card: zero-shot classification\] \[pool: labelled pictures"):
         pipeline.audit(suspect, colour_encoder(), request_for(signatures=(patch,)))
+
+
+@pytest.mark.parametrize(("what", "method"), [("picture", "encode_images"), ("class prompt", "encode_texts")])
+def test_a_tower_that_says_the_same_of_everything_is_no_backdoor(
+    colour_encoder, request_for, monkeypatch, what, method
+):
+    suspect = colour_encoder(text_tower="t")
+    alike = getattr(suspect, method)
+    monkeypatch.setattr(suspect, method, lambda many: np.repeat(alike(many[:1]), len(many), axis=0))
+    with pytest.raises(MeasurementError, match=f"embeds every {what} as the same vector"):
+        pipeline.audit(suspect, colour_encoder(), request_for())
+
+
+def test_what_the_suspect_does_without_a_trigger_too_is_no_triggers_doing():
+    effect = Interval(0.9, 1.0, "bootstrap")
+    broken = SignatureResult(
+        Trigger("t", TriggerKind.PATCH, target="ship"), 0.9, 1.0, 0.0, 1e-5, 1e-5, 90, Origin.DISCOVERED, effect, 0.97
+    )
+    assert not counts(broken) and broken.lift == pytest.approx(0.03)
+    assert counts(replace(broken, clean=0.1)) and not counts(replace(broken, clean=0.51))
+    signature = replace(broken, origin=Origin.SIGNATURE, effect=None)
+    assert not counts(signature) and counts(replace(signature, clean=0.6))
+    assert counts(replace(broken, origin=Origin.KNOWN)), "a researcher asks for exactly this"
 
 
 def test_a_changed_probe_picture_is_an_error(probe_folder, tmp_path):
