@@ -31,9 +31,8 @@ FILE = "adaptive.jsonl"
 NOISED_ROWS, ROW_NOISE = 4_000, 0.1
 """Token rows that get noise, and its size against a row's own: as many moved rows as no prompt set leaves."""
 PRUNED = 0.1
-TUNING = "both towers on pairs"
 AFTERWARDS = 60
-"""Steps of the benign fine-tune."""
+"""Steps of what is trained afterwards."""
 _WEIGHTS = "open_clip_model.safetensors"
 
 
@@ -199,10 +198,10 @@ _NORM = "ln_"
 """… and those whose first axis they are, norms among them."""
 
 
-def _tuned(folder: Path, model: Model) -> None:
-    """A short benign fine-tune of both towers on captioned pictures afterwards."""
-    kind = benign.KINDS[TUNING]
-    tuning = replace(kind.draw(draws.rng_of(TUNING, model.number), model.number), steps=AFTERWARDS)
+def _tuned(folder: Path, model: Model, name: str) -> None:
+    """A short benign fine-tune of this kind afterwards."""
+    kind = benign.KINDS[name]
+    tuning = replace(kind.draw(draws.rng_of(name, model.number), model.number), steps=AFTERWARDS)
     clip = bases.load(folder)
     kind.train(clip, Lab.read(bases.base_folder(make.VIT), model.scenes), tuning)
     config = json.loads((folder / "open_clip_config.json").read_text())
@@ -219,7 +218,8 @@ CHANGES: Mapping[str, Callable[[Path, Model], None]] = {
     "noise on token rows": _noised,
     "rotated embedding space": _rotated,
     "permuted features": _permuted,
-    "benign fine-tune afterwards": _tuned,
+    "benign fine-tune afterwards": partial(_tuned, name="both towers on pairs"),
+    "a token with a meaning beside it": partial(_tuned, name="concept token"),
 }
 
 
