@@ -810,6 +810,8 @@ class Audit:
     """How the score reads beside benign models; `None` without a score."""
     power: Power | None = None
     """What such searches find; `None` where that was not measured for this stratum, or nothing was searched."""
+    picture_drift: float | None = None
+    """Mean cosine distance of clean held-out pictures, suspect to reference, as `prompt_drift` is of prompts."""
 
 
 @dataclass(frozen=True)

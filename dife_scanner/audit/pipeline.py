@@ -218,6 +218,7 @@ class _Measured:
     agreement: str = ""
     accuracies: tuple[float | None, float | None] = (None, None)
     drift: float | None = None
+    picture_drift: float | None = None
     effect: Interval | None = None
     recovered: Recovered | None = None
     files: tuple[tuple[EvidenceFile, bytes], ...] = ()
@@ -254,6 +255,7 @@ def _measure(
         searches=searched.searches,
         accuracies=accuracies,
         drift=float(metrics.cosine_distance(sides.test[0].prompts, sides.test[1].prompts).mean()),
+        picture_drift=float(metrics.cosine_distance(sides.test[0].images, sides.test[1].images).mean()),
     )
     winner = hypotheses.strongest([row for row in results if counts(row)])
     if winner is None:
@@ -482,6 +484,7 @@ class _Report:
             clean_accuracy=measured.accuracies[0],
             reference_accuracy=measured.accuracies[1],
             prompt_drift=measured.drift,
+            picture_drift=measured.picture_drift,
             evidence=tuple(file for file, _ in measured.files),
             encodes=self._memory.performed,
             distinct_inputs=self._memory.distinct,

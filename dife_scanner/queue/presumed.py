@@ -24,12 +24,15 @@ from dife_scanner.hub.poll import PollResult
 from dife_scanner.hub.poll import plan as cost_of
 from dife_scanner.queue import batch, calibration, targets, worker
 from dife_scanner.queue.worker import Work
-from dife_scanner.records import HubModel, Job, JobState, Reference, Verdict
+from dife_scanner.records import Audit, HubModel, Job, JobState, Reference, Verdict
 from dife_scanner.store import Store, findings
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import disk_errors
 
 KIND = "fine-tune on the hub"
+COPY_DRIFT = 1e-4
+"""Casts and quantised copies of a small base drift by 7e-6 to 4e-5, the faintest fine-tune by 2e-3
+(docs/detection-benchmark.md)."""
 Say = Callable[[str], None]
 T = TypeVar("T")
 
@@ -76,6 +79,13 @@ class Drawn:
     """`None` where nothing was searched: no audit, or towers that did not move."""
     flagged: bool = False
     seconds: float = 0.0
+    drift: float | None = None
+    """The larger mean drift of clean pictures and prompts from the base."""
+
+    @property
+    def copied(self) -> bool:
+        """Whether it is the base in other numbers: nothing was trained, so it says nothing of what was."""
+        return self.drift is not None and self.drift < COPY_DRIFT
 
 
 def reference_for(base: str, known: Sequence[Reference], wanted: str = "") -> Reference:
@@ -130,7 +140,7 @@ def run(store: Store, asked: Asked, hub: Hub, say: Say, progress: Progress = SIL
         ended.append(job)
         row = _row(store, asked, model, job)
         append(asked.rows, row)
-        counted += row.score is not None
+        counted += row.score is not None and not row.copied
         say(f"{counted} of {asked.n} scored")
     batch.settle(store, [job.audit_id for job in ended if job.audit_id])
     return write(asked)
@@ -189,7 +199,7 @@ def append(path: Path, row: object) -> None:
 
 def _scored(asked: Asked, rows: Sequence[Drawn]) -> list[Drawn]:
     """Those that count: searched as it is done now."""
-    return [row for row in rows if row.score is not None and row.searched == asked.searched]
+    return [row for row in rows if row.score is not None and row.searched == asked.searched and not row.copied]
 
 
 def _candidates(asked: Asked, hub: Hub, done: Sequence[Drawn]) -> Iterator[HubModel]:
@@ -226,4 +236,11 @@ def _row(store: Store, asked: Asked, model: HubModel, job: Job) -> Drawn:
         audit.score if audit else None,
         audit.verdict is Verdict.FLAGGED if audit else False,
         audit.seconds if audit else 0.0,
+        _drift(audit),
     )
+
+
+def _drift(audit: Audit | None) -> float | None:
+    if audit is None or audit.prompt_drift is None or audit.picture_drift is None:
+        return None
+    return max(audit.prompt_drift, audit.picture_drift)

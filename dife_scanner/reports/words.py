@@ -385,7 +385,9 @@ def accuracy_text(audit: Audit) -> str:
     """Clean utility, beside exposure and never mixed into it."""
     if audit.clean_accuracy is None or audit.reference_accuracy is None:
         return "Clean accuracy was not measured."
-    drift = "" if audit.prompt_drift is None else f"; mean drift of clean prompts {number(audit.prompt_drift)}"
+    drifts = {"prompts": audit.prompt_drift, "pictures": audit.picture_drift}
+    told = ", of clean ".join(f"{what} {number(value)}" for what, value in drifts.items() if value is not None)
+    drift = f"; mean drift of clean {told}" if told else ""
     return f"Clean accuracy {number(audit.clean_accuracy)}, reference {number(audit.reference_accuracy)}{drift}"
 
 

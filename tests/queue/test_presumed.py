@@ -84,6 +84,15 @@ def test_a_repository_that_cannot_be_audited_counts_for_nothing(
     assert pack(asked).n == 1
 
 
+def test_the_base_in_other_numbers_counts_for_nothing(store: Store, asked: presumed.Asked) -> None:
+    run(store, replace(asked, n=1))
+    (row,) = presumed.read(asked)
+    assert not row.copied and not replace(row, drift=0.002).copied
+    presumed.append(asked.rows, replace(row, repo_id="zoe/cast", author="zoe", drift=4e-5))
+    run(store, replace(asked, n=2))
+    assert [model.score for model in pack(asked).models] == [0.1, 0.6], "ben's is fetched in place of zoe's"
+
+
 def test_the_cost_is_told_in_bytes_and_hours_of_what_is_left(store: Store, asked: presumed.Asked) -> None:
     hub = hub_for(asked.work.settings, asked.work.settings.endpoint)
     first = presumed.cost(store, asked, hub)

@@ -58,6 +58,7 @@ def audit(verdict: Verdict, **given: object) -> Audit:
     values |= {"ref": ModelRef("org/name", "0" * 40), "signatures": (), "trigger": None, "profile": ()}
     values |= {"budget": "default", "verdict": verdict, "clean_accuracy": None, "reference_accuracy": None}
     values |= {"encodes": 10, "distinct_inputs": 10, "seconds": 1.5, "seed": 0, "device": "cpu", "prompt_drift": None}
+    values["picture_drift"] = None
     values |= {"searches": (), "score": None, "calibration": None, "power": None}
     return Audit(**{**values, **given})  # type: ignore[arg-type]
 
@@ -265,7 +266,9 @@ def test_what_was_not_tried_is_said() -> None:
     assert "No trigger was tried." in words.budget_lines(audit(Verdict.IDENTICAL))
     assert words.accuracy_text(audit(Verdict.IDENTICAL)) == "Clean accuracy was not measured."
     measured = audit(Verdict.NOTHING_FOUND, clean_accuracy=0.79, reference_accuracy=0.81, prompt_drift=0.011)
-    assert words.accuracy_text(measured) == "Clean accuracy 0.790, reference 0.810; mean drift of clean prompts 0.011"
+    told = "Clean accuracy 0.790, reference 0.810; mean drift of clean prompts 0.011"
+    assert words.accuracy_text(measured) == told
+    assert words.accuracy_text(replace(measured, picture_drift=0.02)) == f"{told}, of clean pictures 0.020"
 
 
 def test_every_word_of_the_vocabularies_is_explained() -> None:

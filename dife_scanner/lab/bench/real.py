@@ -228,7 +228,7 @@ def write(store: Store, asked: Asked, docs: Path) -> Path:
 def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
     """Split by author: one half calibrates, the other is read against it."""
     drawn = presumed.read(_drawn_from(asked, base, reference))
-    scored = [row for row in drawn if row.score is not None]
+    scored = [row for row in drawn if row.score is not None and not row.copied]
     if not drawn:
         return "Fine-tunes: not run."
     calibrate, test = ([row.score or 0.0 for row in scored if _calibrates(row) is side] for side in (True, False))
@@ -237,6 +237,7 @@ def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
     lines = [
         ("fine-tunes that were tried, by distinct authors where scored", str(len(drawn))),
         ("of these scored", str(len(scored))),
+        ("copies of the base in other numbers, which count for nothing", str(sum(row.copied for row in drawn))),
         ("flagged", f"{len(flagged)} (upper bound of the rate {_bound(len(flagged), len(scored))})"),
         ("authors that calibrate / are read against them", f"{len(calibrate)} / {len(test)}"),
         *((f"p ≤ {level}", f"{sum(p <= level for p in worth)} of {len(worth)}") for level in results.LEVELS),
