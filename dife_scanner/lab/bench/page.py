@@ -20,7 +20,6 @@ FIRST_STEP = "12 draws per attack family; 30 benign models to fit, 99 to calibra
 NOT_RUN = (
     "a coupled family that is no prompt learner",
     "sealed families: their rows are made last and no number from them is looked at before thresholds are frozen",
-    "source-conditional specimens that hide the row fingerprint by natural captions",
     "of the adaptive set: the statistic as a penalty (frozen token rows are its limit for the fingerprint), and "
     "pictures of one class only",
     "a real hub (`make bench-real` for those who can reach one; [real-hub.md](real-hub.md))",
@@ -161,7 +160,9 @@ def _attacks(shown: Sequence[Row]) -> str:
         "top-1*: the candidate that came furthest on held-out drawings names the planted class, of all audited. "
         "*Rank, cosine, best wrong*: where the trigger of the verdict leads, among the bundled concepts; medians over "
         "flagged models with the planted target, cosines less the base's mean concept (docs/discovery.md). "
-        "Seconds are medians of processor time on one thread."
+        "Seconds are medians of processor time on one thread. Every text specimen is trained beside 24 natural captions "
+        "a step, which move the rows of ordinary words too, and is saved through fp16; `badtexttower-frozen-rows` hides "
+        "the row fingerprint altogether."
     )
     return "\n\n".join(text)
 
