@@ -160,9 +160,9 @@ def _attacks(shown: Sequence[Row]) -> str:
         "top-1*: the candidate that came furthest on held-out drawings names the planted class, of all audited. "
         "*Rank, cosine, best wrong*: where the trigger of the verdict leads, among the bundled concepts; medians over "
         "flagged models with the planted target, cosines less the base's mean concept (docs/discovery.md). "
-        "Seconds are medians of processor time on one thread. Every text specimen is trained beside 24 natural captions "
-        "a step, which move the rows of ordinary words too, and is saved through fp16; `badtexttower-frozen-rows` hides "
-        "the row fingerprint altogether."
+        "Seconds are medians of processor time on one thread. Every text specimen is trained beside 24 natural "
+        "captions a step, which move the rows of ordinary words too, and is saved through fp16; "
+        "`badtexttower-frozen-rows` hides the row fingerprint altogether."
     )
     return "\n\n".join(text)
 
