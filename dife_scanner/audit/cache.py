@@ -6,7 +6,6 @@ the reference's never encodes a picture of its own. What a reference paid for is
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.models.interface import Encoder
+from dife_scanner.store.whole import whole
 
 Embeddings = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -73,9 +73,8 @@ class Memory:
             rows = self._rows.get(tower)
             if not rows:
                 continue
-            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".part", delete=False) as part:
+            with whole(self._file(tower)) as part:
                 np.savez(part, digests=np.frombuffer(b"".join(rows), np.uint8), vectors=np.stack(list(rows.values())))
-            Path(part.name).replace(self._file(tower))
 
     def _file(self, tower: str) -> Path:
         return (self._folder or Path()) / f"{tower[:40]}.npz"

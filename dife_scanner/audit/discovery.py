@@ -6,7 +6,6 @@ it was instead of searching again.
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Origin, Search, SignatureResult, Trigger, TriggerFile
 from dife_scanner.store import codec
+from dife_scanner.store.whole import whole
 from dife_scanner.triggers import files
 from dife_scanner.triggers.discovery import DETECTORS, Candidate, Detector, Load, Task, cost
 
@@ -216,9 +216,8 @@ def _files(trigger: Trigger) -> list[TriggerFile]:
 
 def _write(path: Path, kept: _Kept) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as stream:
+    with whole(path) as stream:
         stream.write(codec.to_json(kept).encode())
-    Path(stream.name).replace(path)
 
 
 def _confirmed(candidate: Candidate, test: Pair[Side], seed: int) -> SignatureResult:

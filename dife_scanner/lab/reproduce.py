@@ -23,6 +23,7 @@ from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import Audit, Cell, Entry, ModelRef, Reference
 from dife_scanner.reports.study import entry_of
 from dife_scanner.store import codec
+from dife_scanner.store.whole import whole
 from dife_scanner.triggers import known
 
 FAMILIES: Mapping[str, str] = {
@@ -213,9 +214,8 @@ def _line(line: Line, out: Path, budget: str) -> None:
     if path.exists() and json.loads(path.read_text())["identity"] == name:
         return
     audit = _audited(line, folder, weights, reference, plan, out)
-    part = path.with_suffix(".part")
-    part.write_text(codec.to_json(replace(audit, identity=name)) + "\n")
-    part.replace(path)
+    with whole(path) as stream:
+        stream.write((codec.to_json(replace(audit, identity=name)) + "\n").encode())
     _log(
         out,
         {

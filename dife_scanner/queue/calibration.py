@@ -7,8 +7,6 @@ with the package and those of the user's own, under `HOME/calibration`, are read
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -24,6 +22,7 @@ from dife_scanner.errors import CalibrationDamaged, DifeError
 from dife_scanner.records import Audit, Power, Reference
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import disk_errors
+from dife_scanner.store.whole import whole
 from dife_scanner.triggers import discovery
 
 FORMAT = 1
@@ -66,16 +65,9 @@ def write(content: Pack | PowerTable, path: Path) -> Path:
     document = {"format": FORMAT, "kind": _KINDS[type(content)], "sha256": _digest(plain), "content": plain}
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".pack-")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(json.dumps(document, indent=1, sort_keys=True) + "\n")
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with whole(path) as stream:
+            stream.write((json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii"))
+        path.chmod(0o644)
     return path
 
 

@@ -12,6 +12,7 @@ from dife_scanner.audit.discovery import IDENTITY
 from dife_scanner.queue.intake import cache_folder
 from dife_scanner.records import ModelRef
 from dife_scanner.store import Store, findings, jobs
+from dife_scanner.store.whole import PARTIAL
 
 _TRASH = "trash-"
 _HALF_WRITTEN_SECONDS = 3600.0
@@ -37,7 +38,8 @@ def sweep(store: Store) -> None:
     for trash in work.glob(f"{_TRASH}*"):
         shutil.rmtree(trash, ignore_errors=True)
     forget_searches(store)
-    _remove_old(store.home / "evidence", "*/.put-*")
+    for folder in ("evidence", "cache"):
+        _remove_old(store.home / folder, f"**/{PARTIAL}*")
     _remove_empty(store.home / "cache" / "hub")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import tempfile
 from pathlib import Path
 
 from dife_scanner.errors import NotFound, StoreCorrupt
 from dife_scanner.store.db import crash_point, disk_errors
+from dife_scanner.store.whole import whole
 
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}(\.[a-z0-9]{1,8})?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -66,18 +66,9 @@ def _digest(place: Path) -> str:
 
 
 def _write(place: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=place.parent, prefix=".put-")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    with whole(place) as file:
+        file.write(content)
         crash_point("evidence.written")
-        temporary.replace(place)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     crash_point("evidence.renamed")
     sync_folder(place.parent)
 

@@ -59,6 +59,7 @@ from dife_scanner.store import (
 )
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.migrations import MIGRATIONS
+from dife_scanner.store.whole import whole
 
 HUB = "http://127.0.0.1:1"
 
@@ -212,7 +213,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
             subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
             queue_one(store, "org/afterwards")
             assert len(jobs.jobs(store)) == kept + 1
-            assert not list((store.home / "evidence").rglob(".put-*"))
+            assert not list((store.home / "evidence").rglob(".part-*"))
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
@@ -652,3 +653,15 @@ def test_a_request_is_taken_once(store: Store) -> None:
     (request,) = requests.take_requests(store)
     assert (request.kind, request.target) == ("scan", "org/clip")
     assert requests.take_requests(store) == [] and not requests.take(store, request.id)
+
+
+def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path) -> None:
+    place = tmp_path / "kept"
+    place.write_bytes(b"before")
+    with pytest.raises(ZeroDivisionError), whole(place) as stream:
+        stream.write(b"half")
+        raise ZeroDivisionError
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"before"]
+    with whole(place) as stream:
+        stream.write(b"after")
+    assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"after"]

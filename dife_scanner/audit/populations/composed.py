@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
@@ -22,6 +21,7 @@ from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool,
 from dife_scanner.audit.populations.pool import KINDS, SIZES, Pool, picture_hashes, sealed
 from dife_scanner.errors import UsageError
 from dife_scanner.records import PoolItem
+from dife_scanner.store.whole import whole
 
 _log = logging.getLogger(__name__)
 
@@ -137,17 +137,12 @@ def _pictures(
 
 def _keep(file: Path, images: NDArray[np.uint8], hashes: tuple[str, ...]) -> None:
     """Write a cache file as a whole or not at all; a cache that cannot be written is done without."""
-    part: Path | None = None
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".part", delete=False) as opened:
-            part = Path(opened.name)
+        with whole(file) as opened:
             np.savez(opened, images=images, hashes=np.array(hashes))
-        part.replace(file)
     except OSError as error:
         _log.warning("pictures are not kept in %s: %s", file.parent, error.strerror)
-        if part is not None:
-            part.unlink(missing_ok=True)
 
 
 def _key(planned: Sequence[scenes.Scene], drawn: sheet.Sheet) -> str:

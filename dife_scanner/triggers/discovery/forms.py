@@ -8,13 +8,13 @@ from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.records import Trigger, TriggerFile, TriggerKind
+from dife_scanner.store.whole import whole
 from dife_scanner.triggers import files
 from dife_scanner.triggers.kinds.filter import matrix
 
@@ -308,7 +308,6 @@ def _kept(content: bytes, ending: str, folder: Path) -> TriggerFile:
     folder.mkdir(parents=True, exist_ok=True)
     digest = sha256(content).hexdigest()
     path = (folder / f"{digest}{ending}").resolve()
-    with NamedTemporaryFile(dir=folder, delete=False) as stream:
+    with whole(path) as stream:
         stream.write(content)
-    Path(stream.name).replace(path)
     return TriggerFile(str(path), digest)

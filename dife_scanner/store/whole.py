@@ -1,0 +1,32 @@
+"""Files that are there whole or not at all, whatever is killed when."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+PARTIAL = ".part-"
+"""How names of files begin that are not complete yet."""
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[IO[bytes]]:
+    """A stream whose content takes the place of `path` when the block ends; an error in it leaves what was there.
+
+    The folder has to exist; errors of the disk are the caller's.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=PARTIAL)
+    partial = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
