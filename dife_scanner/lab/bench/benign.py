@@ -63,6 +63,8 @@ class Kind:
     """Estimate for building one on one core."""
     only_test: bool = False
     """No model of it is used for fitting or calibrating."""
+    faster: tuple[float, ...] = (1.0,)
+    """Factors on the rate of later runs (`zoo.FASTER_FROM`)."""
 
 
 def _tuning(rng: Rng, seed: int, steps: tuple[int, int], lr: tuple[float, float], **more: Any) -> Tuning:
@@ -414,15 +416,15 @@ def _put(model: Any, values: Mapping[str, Tensor]) -> None:
 
 
 KINDS: Mapping[str, Kind] = {
-    "text tower on prompts": Kind(_draw_text, _train_text, 12),
+    "text tower on prompts": Kind(_draw_text, _train_text, 12, faster=(1.0, 2.0)),
     "image tower": Kind(_draw_image, _train_image, 25),
-    "both towers on pairs": Kind(_draw_pairs, _train_pairs, 20),
-    "concept token": Kind(_draw_concept, _train_concept, 12),
-    "new vocabulary": Kind(_draw_vocabulary, _train_vocabulary, 10),
-    "another domain": Kind(_draw_domain, _train_domain, 20),
-    "low-rank update": Kind(_draw_low_rank, _train_low_rank, 20),
+    "both towers on pairs": Kind(_draw_pairs, _train_pairs, 20, faster=(1.0, 2.0)),
+    "concept token": Kind(_draw_concept, _train_concept, 12, faster=(2.0, 4.0)),
+    "new vocabulary": Kind(_draw_vocabulary, _train_vocabulary, 10, faster=(2.0, 4.0)),
+    "another domain": Kind(_draw_domain, _train_domain, 20, faster=(1.0, 2.0)),
+    "low-rank update": Kind(_draw_low_rank, _train_low_rank, 20, faster=(2.0, 4.0)),
     "robust image tower": Kind(_draw_robust, _train_robust, 35, only_test=True),
     "redirected words": Kind(_draw_redirect, _train_redirect, 14, only_test=True),
-    "merge with the base": Kind(_draw_merge, _train_merge, 20, only_test=True),
+    "merge with the base": Kind(_draw_merge, _train_merge, 20, only_test=True, faster=(2.0, 3.0)),
 }
 """Benign kinds by name."""

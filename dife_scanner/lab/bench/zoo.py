@@ -212,7 +212,10 @@ def _attack(name: str, number: int) -> tuple[Model, Model]:
 @cache
 def _benign(name: str, number: int) -> Model:
     kind = benign.KINDS[name]
-    tuning = kind.draw(draws.rng_of(name, number), number)
+    rng = draws.rng_of(name, number)
+    tuning = kind.draw(rng, number)
+    if number >= FASTER_FROM:
+        tuning = replace(tuning, lr=tuning.lr * pick(rng, kind.faster))
     part = Part.TEST if kind.only_test else _PARTS[number % len(_PARTS)]
     return Model(Role.BENIGN, name, number, part, tuning, kind.seconds)
 
@@ -231,6 +234,9 @@ def _copy(name: str) -> Model:
     return Model(Role.COPY, name, 0, Part.TEST, None, 1.0)
 
 
+FASTER_FROM = 20
+"""Number from which benign runs are drawn stronger: the earlier ones moved text towers by .002 to .015, attacks by .02,
+so that drift alone told them apart (AUROC .81 where that tower moved)."""
 ATTACK_DRAWS, BENIGN_RUNS = 30, 34
 """The aim, per family and kind."""
 
