@@ -58,7 +58,7 @@ class Line:
     difference: Interval | None
     """95 % interval of ours minus its, models resampled in pairs; `None` where there are too few."""
     seconds: float
-    """Median."""
+    """Median over models whose tower it had not seen before; 0 where it had seen all."""
 
 
 def code() -> str:
@@ -139,6 +139,7 @@ def _line(rival: Rival, shown: Sequence[Row], entries: Mapping[tuple[str, str], 
         return None
     its = [[entries[rival.name, row.model].value for row in some] for some in (attacks, benign)]
     ours = [[_ours(row, rival.ours) for row in some] for some in (attacks, benign)]
+    spent = [seconds for row in seen if (seconds := entries[rival.name, row.model].seconds)]
     at_home = [entries[rival.name, row.model].value for row in attacks if row.kind == rival.home]
     return Line(
         rival,
@@ -148,7 +149,7 @@ def _line(rival: Rival, shown: Sequence[Row], entries: Mapping[tuple[str, str], 
         auroc(*its),
         auroc(*ours),
         _paired(ours, its) if min(len(attacks), len(benign)) >= _FEWEST else None,
-        float(np.median([entries[rival.name, row.model].seconds for row in seen])),
+        float(np.median(spent)) if spent else 0.0,
     )
 
 
