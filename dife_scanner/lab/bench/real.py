@@ -140,7 +140,7 @@ def _with(model: Model, settings: Mapping[str, Any]) -> Model:
 
 def _implant(asked: Asked, reference: Reference, attack: Model, twin: Model, say: Say) -> None:
     """Build, measure, audit, keep the row; then nothing of it is left."""
-    plan, work = asked.work.plan, asked.work.home / "work" / "implants" / reference.name
+    plan, work = asked.work.plan, asked.work.home / "cache" / "real" / reference.name
     bench = Bench(
         _rows(asked, reference), work, code_of(plan.budget), base=reference, device=asked.work.settings.device
     )
