@@ -645,6 +645,8 @@ class SignatureResult:
     """Paired 95 % interval of suspect minus reference on held-out drawings; for discovered triggers only."""
     clean: float | None = None
     """What `suspect` is without the trigger: how often the suspect takes the same inputs for the target anyway."""
+    area: float | None = None
+    """Share of the picture that a discovered patch takes the place of, 0..1."""
 
     @property
     def lift(self) -> float:

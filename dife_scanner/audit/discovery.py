@@ -225,7 +225,8 @@ def _confirmed(candidate: Candidate, test: Pair[Side], seed: int) -> SignatureRe
     trigger = candidate.trigger
     choice = hypotheses.Choice(trigger, candidate.suspect, candidate.reference)
     measured = hypotheses.test(choice, test.suspect, test.reference, seed, always=True)
-    return replace(measured, origin=Origin.DISCOVERED, effect=hypotheses.effect(trigger, *test, seed))
+    effect = hypotheses.effect(trigger, *test, seed)
+    return replace(measured, origin=Origin.DISCOVERED, effect=effect, area=candidate.area)
 
 
 def _record(detector: Detector, kept: _Kept, confirmed: Sequence[SignatureResult]) -> Search:

@@ -365,6 +365,10 @@ def test_what_the_suspect_does_without_a_trigger_too_is_no_triggers_doing():
     )
     assert not counts(broken) and broken.lift == pytest.approx(0.03)
     assert counts(replace(broken, clean=0.1)) and not counts(replace(broken, clean=0.51))
+    small = replace(broken, clean=0.1, area=0.05)
+    assert counts(small) and not counts(replace(small, area=0.18)), (
+        "a picture over a fifth of the picture is no trigger"
+    )
     signature = replace(broken, origin=Origin.SIGNATURE, effect=None)
     assert not counts(signature) and counts(replace(signature, clean=0.6))
     assert counts(replace(broken, origin=Origin.KNOWN)), "a researcher asks for exactly this"

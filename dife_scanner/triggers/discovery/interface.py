@@ -68,6 +68,8 @@ class Candidate:
     """TS without the target class, or QHR, 0..1."""
     reference: float
     """The same of the base."""
+    area: float | None = None
+    """Share of the picture that a patch takes the place of, 0..1; `None` for a trigger that is none."""
 
     @property
     def effect(self) -> float:

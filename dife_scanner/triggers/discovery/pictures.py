@@ -262,7 +262,8 @@ class Inverting:
             "shift": float(gains[3:].mean()),
         }
         trigger = replace(attempt.trigger, target=self.task.class_names[attempt.target])
-        return Candidate(trigger, float(suspect[0]), float(reference[0])), signals
+        area = signals["size"] if isinstance(attempt.form, Patch) else None
+        return Candidate(trigger, float(suspect[0]), float(reference[0]), area), signals
 
     def _report(self, found: Sequence[tuple[Candidate, dict[str, float]]]) -> Found:
         handed = [candidate for candidate, _ in found if self._counts(candidate)][:MOST_CANDIDATES]
