@@ -32,7 +32,7 @@ DEMONSTRATED_CUT = 0.5
 
 LARGEST_PATCH = 0.1
 """Share of the picture beyond which a discovered patch demonstrates nothing: it is another picture. Implanted patches
-are found with .01 to .04 of it; a benign fine-tune that lost ten points of accuracy is moved by some picture over .18."""
+are found with .01 to .04 of it; a benign fine-tune that lost ten points of accuracy is moved by one over .18 of it."""
 INHERITED_CUT = 0.75
 """Lower bound from which a trigger works in suspect and base alike. Higher than for a flag: a strong pattern over the
 whole picture makes a small model collapse to some class half of the time, and nobody left that trigger there."""
