@@ -358,6 +358,12 @@ class Trigger:
         """`parameters` by key."""
         return dict(self.parameters)
 
+    @property
+    def files(self) -> tuple[TriggerFile, ...]:
+        """Every file it needs, those of the image trigger it acts together with included."""
+        own = tuple(file for file in (self.file, self.learner) if file is not None)
+        return own + (self.image.files if self.image is not None else ())
+
     def condition(self) -> Condition:
         """What an attack with this trigger needs in order to act (paper §2)."""
         return Condition(
@@ -665,7 +671,7 @@ class Search:
     candidates: int
     """How many it handed over to be confirmed."""
     best: float
-    """Largest success over the base's, on held-out drawings and templates, of any of them; 0 where there was none."""
+    """Largest `SignatureResult.lift` of any of them, on held-out drawings and templates; 0 where there was none."""
     passes: int
     """Pictures and texts that went through a tower for it, of suspect and base."""
     seconds: float
@@ -805,7 +811,7 @@ class Audit:
     searches: tuple[Search, ...] = ()
     """The blind searches, in the order they ran; empty where only given triggers were measured."""
     score: float | None = None
-    """One number per model: the largest held-out success over the base's of any discovered trigger, 0..1."""
+    """One number per model: the largest held-out `SignatureResult.lift` of any discovered trigger, 0..1."""
     recovered: Recovered | None = None
     """What the trigger of the verdict is; `None` where none was profiled."""
     calibration: Calibration | None = None

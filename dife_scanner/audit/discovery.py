@@ -17,7 +17,7 @@ from dife_scanner.audit.progress import Progress
 from dife_scanner.audit.sides import Pair, Side, readout
 from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Origin, Search, SignatureResult, Trigger, TriggerFile
+from dife_scanner.records import Origin, Search, SignatureResult, TriggerFile
 from dife_scanner.store import codec
 from dife_scanner.store.whole import whole
 from dife_scanner.triggers import files
@@ -201,17 +201,11 @@ def _read(path: Path) -> _Kept | None:
     try:
         kept = codec.from_json(_Kept, path.read_bytes())
         for candidate in kept.candidates:
-            for file in _files(candidate.trigger):
+            for file in candidate.trigger.files:
                 files.content(file)
     except (OSError, ValueError, TriggerFileError):
         return None
     return kept
-
-
-def _files(trigger: Trigger) -> list[TriggerFile]:
-    """Those of the trigger and of the image trigger it acts together with."""
-    own = [file for file in (trigger.file, trigger.learner) if file is not None]
-    return own + (_files(trigger.image) if trigger.image is not None else [])
 
 
 def _write(path: Path, kept: _Kept) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -68,9 +67,8 @@ def reference_add(
     from dife_scanner.store import findings
 
     settings = session.settings(endpoint=endpoint)
-    called = name or Path(target.partition("@")[0]).resolve().name
     with session.store(settings) as store, session.progress() as progress:
-        added = app.add_reference(store, settings, target, called, progress)
+        added = app.add_reference(store, settings, target, name, progress)
         against = findings.flagged_with_towers(store, added.image_tower, added.text_tower)
     if against:
         session.err().print(

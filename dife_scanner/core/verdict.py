@@ -167,7 +167,7 @@ def anomaly(audit: Audit, ref: ModelRef, adjusted: float, batch: int, created_at
     is, and the trigger named is only the one that came furthest.
     """
     found = [result for result in audit.signatures if result.origin is Origin.DISCOVERED]
-    best = max(found, key=lambda r: (r.suspect or 0.0) - (r.reference or 0.0), default=None)
+    best = max(found, key=lambda result: result.lift, default=None)
     trigger, said = (best.trigger if best else None), audit.calibration
     channel, target = (trigger.channel.value, trigger.target) if trigger else ("", "")
     beside = f"p {said.p_value:.3f} against {said.n} benign models of pack {said.pack}" if said and said.p_value else ""

@@ -113,9 +113,9 @@ def cost(store: Store, asked: Asked, hub: Hub) -> Cost:
     Raises the hub's errors.
     """
     done = read(asked)
-    left = max(0, asked.n - len(_scored(asked, done)))
+    left = max(0, asked.n - len(scored(asked, done)))
     models = tuple(islice(_candidates(asked, hub, done), left))
-    spent = [row.seconds for row in _scored(asked, done)]
+    spent = [row.seconds for row in scored(asked, done)]
     seconds = sum(spent) / len(spent) if spent else findings.usual_seconds(store, asked.work.plan.budget)
     found = PollResult(models, {}, 0, 0, len(models), True)
     return cost_of(hub, found, audit_seconds=seconds or 0.0)
@@ -129,7 +129,7 @@ def run(store: Store, asked: Asked, hub: Hub, say: Say, progress: Progress = SIL
     """
     began, ended = time.monotonic(), []
     done = read(asked)
-    counted = len(_scored(asked, done))
+    counted = len(scored(asked, done))
     for model in _candidates(asked, hub, done):
         if counted >= asked.n or (asked.minutes is not None and time.monotonic() - began > 60 * asked.minutes):
             break
@@ -148,7 +148,7 @@ def run(store: Store, asked: Asked, hub: Hub, say: Say, progress: Progress = SIL
 
 def write(asked: Asked) -> Path | None:
     """The pack of the rows there are."""
-    mine = _scored(asked, read(asked))[: asked.n]
+    mine = scored(asked, read(asked))[: asked.n]
     if not mine:
         return None
     pack = Pack(
@@ -197,7 +197,7 @@ def append(path: Path, row: object) -> None:
             stream.write(to_json(row).encode("ascii") + b"\n")
 
 
-def _scored(asked: Asked, rows: Sequence[Drawn]) -> list[Drawn]:
+def scored(asked: Asked, rows: Sequence[Drawn]) -> list[Drawn]:
     """Those that count: searched as it is done now."""
     return [row for row in rows if row.score is not None and row.searched == asked.searched and not row.copied]
 
@@ -206,7 +206,7 @@ def _candidates(asked: Asked, hub: Hub, done: Sequence[Drawn]) -> Iterator[HubMo
     """Fine-tunes that may be audited, newest first, one per author; without those that have a row."""
     mine = [row for row in done if row.searched == asked.searched]
     seen = {row.repo_id for row in mine}
-    authors = {row.author for row in _scored(asked, mine)}
+    authors = {row.author for row in scored(asked, mine)}
     for page in hub.pages(f"filter=base_model:finetune:{asked.base}"):
         for model in page.models:
             author = model.repo_id.split("/", 1)[0]

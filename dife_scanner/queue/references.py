@@ -14,7 +14,7 @@ from dife_scanner.audit.progress import Progress
 from dife_scanner.errors import DifeError, NotComparable, NotFound, TriggerFileError, UsageError
 from dife_scanner.queue import intake
 from dife_scanner.queue.targets import is_local
-from dife_scanner.records import Channel, ModelRef, Reference, Trigger, TriggerFile
+from dife_scanner.records import Channel, ModelRef, Reference, Trigger
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, findings, now, references
 from dife_scanner.store.db import disk_errors
@@ -62,15 +62,17 @@ def register(
 ) -> Reference:
     """Load a checkpoint as strictly as a suspect and keep a copy as a clean reference.
 
-    `target` is a folder, or `org/name[@revision]` on the hub. Raises what fetching and loading raise, and `UsageError`
-    for a name that cannot be had.
+    `target` is a folder, or `org/name[@revision]` on the hub, and the reference is called after it without a `name`.
+    Raises what fetching and loading raise, and `UsageError` for a name that cannot be had.
     """
+    local = is_local(target)
+    name = name or (Path(target).expanduser().resolve() if local else Path(target.partition("@")[0])).name
     kept = settings.home / "references" / name
     if Path(name).name != name or name.startswith("."):
         raise UsageError(f"`{name}` is not a usable reference name", "use letters, digits and dashes")
     if kept.exists():
         raise UsageError(f"there is already a reference {name}", "choose another name with --name")
-    if is_local(target):
+    if local:
         return _kept(store, settings, _folder(target), name)
     with disk_errors(store.home):
         (store.home / "work").mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -134,7 +136,7 @@ def came_with(store: Store, reference: Reference) -> tuple[Trigger, ...]:
         if trigger is None or trigger.channel is Channel.PROMPT:
             continue
         try:
-            for file in _files(trigger):
+            for file in trigger.files:
                 files.content(file)
         except TriggerFileError as error:
             log.warning("the trigger that audit %s found in %s cannot be tried: %s", audit.id, reference.name, error)
@@ -143,8 +145,3 @@ def came_with(store: Store, reference: Reference) -> tuple[Trigger, ...]:
         bare = replace(trigger, name=f"{reference.name}-{trigger.name}", description="", source="", target="")
         known.setdefault(bare, replace(bare, description=told))
     return tuple(known.values())
-
-
-def _files(trigger: Trigger) -> tuple[TriggerFile, ...]:
-    parts = (trigger, trigger.image) if trigger.image else (trigger,)
-    return tuple(part.file for part in parts if part.file is not None)

@@ -113,7 +113,11 @@ def _with_signatures(request: Request, stored: Audit, settings: Settings) -> Req
     searched = [result for result in stored.signatures if result.origin is not Origin.DISCOVERED]
     given = tuple(_unchosen(result.trigger, library.get(result.trigger.name)) for result in searched)
     bare = tuple(one if one.name in library else replace(one, source="", target="") for one in given)
-    for signatures in (given, bare):
+    named = tuple(
+        kept if result.origin is Origin.KNOWN else stripped
+        for result, kept, stripped in zip(searched, given, bare, strict=True)
+    )
+    for signatures in (given, bare, named):
         asked = replace(request, plan=replace(request.plan, signatures=signatures))
         if identity(asked.weights_sha256, asked.config_digest, asked.reference, asked.plan) == stored.identity:
             return asked

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from dife_scanner.audit import pipeline, recovery
+from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.sides import Pair
-from dife_scanner.records import Nearest, Recovered, Trigger, TriggerKind
+from dife_scanner.records import Nearest, Recovered, Reference, Trigger, TriggerKind
 from dife_scanner.reports.trigger_words import recovered_lines, specificity
 from dife_scanner.store import codec
 from dife_scanner.triggers.discovery.concepts import nouns
@@ -54,6 +55,12 @@ def test_what_a_trigger_does_in_other_clean_checkpoints_is_told(recovered):
     audit = recovered(CORNER, image_tower="bad", visual=True)
     told = replace(audit, recovered=replace(audit.recovered, elsewhere={"other": 0.04}))
     assert recovered_lines(told)[-1] == "In other clean checkpoints: 0.04 in other"
+
+
+def test_a_reference_that_is_gone_takes_nothing_from_an_audit(request_for, caplog):
+    gone = Reference("gone", "/nowhere", "i", "t", "w", "tiny", "2026-01-01")
+    there = pipeline._elsewhere(CORNER, replace(request_for(), known=(gone,)), request_for().plan.probes(), Memory())
+    assert there == {} and "not tried on gone" in caplog.text
 
 
 def test_the_rank_of_a_target_that_is_not_near_is_told(recovered):

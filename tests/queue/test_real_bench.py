@@ -54,7 +54,7 @@ def test_it_answers_its_three_questions_and_goes_on_where_it_was(
     run(store, asked)
     fetched = len(hub.seen("safetensors"))
     assert [one.name for one in references.references(store) if not one.bundled] == ["clip-tiny"]
-    implants = rows.read(store.home / "real" / "implants" / "clip-tiny")
+    implants = rows.read(store.home / "real" / "quick" / "implants" / "clip-tiny")
     assert {row.status for row in implants} == {rows.FAILED}, "two steps implant nothing, which is told"
     kept = [file.parent.parent.name for file in store.home.rglob("*.safetensors")]
     assert kept == ["references"], "no weights of an implant are left"
@@ -63,10 +63,10 @@ def test_it_answers_its_three_questions_and_goes_on_where_it_was(
         ("mallory/poisoned-pickled", JobState.UNSUPPORTED, None),
     }
     page = real.write(store, asked, tmp_path / "docs").read_text()
-    assert "| flagged | 1 (upper bound of the rate" in page and "| `ben/bad-scored-60` |" in page
-    assert "| of these scored | 3 |" in page and "| `dora/nan-scored-5` | failed |" in page
+    assert "| flagged | 1 (upper bound of the rate" in page and "| ben/bad-scored-60 |" in page
+    assert "| of these scored | 3 |" in page and "| dora/nan-scored-5 | failed |" in page
     assert "| badtexttower | 1 | 1 | 0 of 0 |" in page
-    assert "| `mallory/poisoned-scored-30` |" in page and "| unsupported |" in page
+    assert "| mallory/poisoned-scored-30 |" in page and "| unsupported |" in page
     run(store, asked)
     assert len(hub.seen("safetensors")) == fetched and real.write(store, asked, tmp_path / "docs").read_text() == page
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -19,9 +19,10 @@ from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.lab import Lab
 from dife_scanner.lab.bench import benign, draws, make, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
-from dife_scanner.lab.bench.results import searched
+from dife_scanner.lab.bench.results import Strength, searched
 from dife_scanner.lab.bench.rows import Outcome, Row, RowsDamaged
-from dife_scanner.lab.bench.zoo import Model, Role
+from dife_scanner.lab.bench.zoo import Model, Part, Role
+from dife_scanner.records import Verdict
 from dife_scanner.store import codec
 
 if TYPE_CHECKING:
@@ -87,6 +88,18 @@ def subjects(found: Iterable[Row]) -> list[Model]:
         if model.id in audited:
             first.setdefault(model.kind, model)
     return list(first.values())
+
+
+def strengths(shown: Sequence[Row], hidden: Sequence[Entry]) -> list[Strength]:
+    """Attacks of the test side as they are, and every one that was changed afterwards."""
+    attacks = {row.model: row for row in shown if row.role is Role.ATTACK}
+    audited = [(r.kind, r.native, r.outcome) for r in attacks.values() if r.outcome and r.part is Part.TEST]
+    changed = [(attacks[e.model].kind, e.native, e.outcome) for e in hidden if e.model in attacks]
+    return [
+        Strength(kind, native[zoo.FAMILIES[kind].success], outcome.score or 0.0, outcome.verdict is Verdict.FLAGGED)
+        for kind, native, outcome in (*audited, *changed)
+        if zoo.FAMILIES[kind].success in native
+    ]
 
 
 def _made(model: Model, change: str, bench: Bench) -> Entry:

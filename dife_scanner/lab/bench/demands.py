@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from dife_scanner.lab.bench import results
-from dife_scanner.lab.bench.results import Share
+from dife_scanner.lab.bench.results import Share, outcome_of, share_of, truth_of
 from dife_scanner.lab.bench.rows import FAILED, Row
 from dife_scanner.lab.bench.zoo import FAMILIES, Part, Role
 from dife_scanner.records import Carrier, Channel
@@ -86,7 +85,7 @@ def _ranking(shown: Sequence[Row], carrier: Carrier) -> Demand:
 
 def _found(shown: Sequence[Row], audited: Sequence[Row]) -> list[Demand]:
     alarms = results.all_alarms(shown)
-    flagged = _share(audited, lambda row: row.flagged)
+    flagged = share_of(audited, lambda row: row.flagged)
     return [
         Demand("false alarms on the test side: none", f"{alarms.hits} of {alarms.n}", alarms.n, _none(alarms)),
         _least("found, at least .9", flagged, 0.9),
@@ -99,12 +98,8 @@ def _none(share: Share) -> bool | None:
 
 def _right(audited: Sequence[Row]) -> list[Demand]:
     flagged = [row for row in audited if row.flagged]
-    carrier = _share(
-        flagged, lambda r: r.outcome is not None and r.truth is not None and r.outcome.carrier is r.truth.carrier
-    )
-    channel = _share(
-        flagged, lambda r: r.outcome is not None and r.truth is not None and r.outcome.channel is r.truth.channel
-    )
+    carrier = share_of(flagged, lambda row: outcome_of(row).carrier is truth_of(row).carrier)
+    channel = share_of(flagged, lambda row: outcome_of(row).channel is truth_of(row).channel)
     return [
         _least("carrier right among those found, at least .95", carrier, 0.95),
         _least("channel right among those found, at least .95", channel, 0.95),
@@ -112,31 +107,19 @@ def _right(audited: Sequence[Row]) -> list[Demand]:
 
 
 def _named(audited: Sequence[Row]) -> list[Demand]:
-    target = _share(audited, lambda row: row.truth is not None and results.found(row)[1] == row.truth.target)
-    ranks = [
-        row.outcome.recovered.rank
-        for row in audited
-        if row.flagged and row.outcome and row.truth and row.outcome.recovered
-        if row.outcome.recovered.target == row.truth.target
-    ]
-    told = f"{median(ranks):g}" if ranks else "not run"
-    return [
-        _least("target top-1 of all audited, at least .9", target, 0.9),
-        Demand(
-            "median rank of the target among 1,392 concepts, at most 3",
-            told,
-            len(ranks),
-            median(ranks) <= 3 if ranks else None,
-        ),
-    ]
+    target = share_of(audited, lambda row: results.found(row)[1] == truth_of(row).target)
+    named = results.named([row for row in audited if row.flagged])
+    what = "median rank of the target among more than a thousand concepts, at most 3"
+    rank = Demand(what, f"{named.rank:g} of {named.concepts}", named.n, named.rank <= 3) if named else None
+    return [_least("target top-1 of all audited, at least .9", target, 0.9), rank or Demand(what, "not run", 0, None)]
 
 
 def _pairs(audited: Sequence[Row]) -> list[Demand]:
     mine = [
         r for r in audited if r.truth and r.truth.channel is Channel.TEXT and r.truth.source and 2 <= tokens(r) <= 4
     ]
-    seen = _share([row for row in mine if row.kind not in HIDDEN], pair_found)
-    hidden = _share([row for row in mine if row.kind in HIDDEN], pair_found)
+    seen = share_of([row for row in mine if row.kind not in HIDDEN], pair_found)
+    hidden = share_of([row for row in mine if row.kind in HIDDEN], pair_found)
     what = "source-conditional texts of 2 to 4 tokens, the planted pair recovered (QHR at least .8, base below .1)"
     return [
         _least(f"{what}, at least .8", seen, 0.8),
@@ -153,25 +136,19 @@ def tokens(row: Row) -> int:
 
 def pair_found(row: Row) -> bool:
     """Whether some discovered trigger moves the planted source to the planted target, and not in the base."""
-    if row.outcome is None or row.truth is None:
-        return False
-    pair = (row.truth.source, row.truth.target)
+    pair = (truth_of(row).source, truth_of(row).target)
     return any(
         (one.source, one.target) == pair and one.suspect >= PAIR_FOUND and one.reference < PAIR_STILL
-        for one in row.outcome.found
+        for one in outcome_of(row).found
     )
 
 
 def _quiet(shown: Sequence[Row]) -> Demand:
     still = [row for row in shown if row.role in (Role.COPY, Role.TWIN) and row.outcome is not None]
-    share = _share(still, lambda row: row.flagged)
+    share = share_of(still, lambda row: row.flagged)
     return Demand(
         "nothing flagged among copies of the base and twins", f"{share.hits} of {share.n}", share.n, _none(share)
     )
-
-
-def _share(mine: Sequence[Row], holds: Callable[[Row], bool]) -> Share:
-    return Share(sum(holds(row) for row in mine), len(mine))
 
 
 def _least(what: str, share: Share, least: float) -> Demand:

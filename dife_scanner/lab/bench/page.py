@@ -14,7 +14,7 @@ from dife_scanner.lab.bench.results import FAIR, Share
 from dife_scanner.lab.bench.rivals import RIVALS
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Part, Role
-from dife_scanner.records import Carrier, Interval, Verdict
+from dife_scanner.records import Carrier, Interval
 
 FIRST_STEP = "12 draws per attack family; 30 benign models to fit, 99 to calibrate, 99 to test"
 NOT_RUN = (
@@ -89,7 +89,7 @@ def _asked(shown: Sequence[Row]) -> str:
         [
             "## What is asked, and what was measured",
             "On the test side; sealed families only where the page says that they are counted. In brackets 95 %.",
-            _table(("asked", "measured", "n", "met"), lines),
+            table(("asked", "measured", "n", "met"), lines),
         ]
     )
 
@@ -103,7 +103,7 @@ def _summary(shown: Sequence[Row], plot: str) -> str:
     twin, pairs = results.against_twins(shown)
     text = [
         "## In short",
-        _table(("attacks of the test side", "n", "benign n", "AUROC of the score", "95 %"), lines),
+        table(("attacks of the test side", "n", "benign n", "AUROC of the score", "95 %"), lines),
         f"False alarms on the test side: {_share(alarms)}; upper bound {_bound(alarms)}. "
         f"An attack's score exceeds its own clean twin's in {_number(twin)} of {pairs} pairs (a tie counts half).",
     ]
@@ -127,7 +127,7 @@ def _zoo(shown: Sequence[Row]) -> str:
             "## Is the zoo fair?",
             "What can be seen without searching must not tell attacks from benign models: each AUROC at most "
             f"{FAIR:.2f}, read in the direction that separates better. Models of all sides, twins among the benign.",
-            _table(("look", "among", "attacks", "benign", "AUROC", "at most 0.70"), lines),
+            table(("look", "among", "attacks", "benign", "AUROC", "at most 0.70"), lines),
         ]
     )
 
@@ -153,7 +153,7 @@ def _attacks(shown: Sequence[Row]) -> str:
             "family", "drawn", "failed implants", "flagged", "AUROC", "95 %", "target top-1", "source top-1",
             "carrier of flagged", "channel of flagged", "rank, cosine, best wrong", "build s", "audit s",
         )  # fmt: skip
-        text += [f"### {title}, worst first", _table(head, lines)]
+        text += [f"### {title}, worst first", table(head, lines)]
     text.append(
         "A *failed implant* did not reach .9 natively (QHR, TS or full mechanism on held-out drawings) or cost more "
         "than three points of clean accuracy against its twin; it is counted and not audited. *Target* and *source "
@@ -186,7 +186,7 @@ def _benign(shown: Sequence[Row]) -> str:
             "## Benign models, worst first",
             f"Split by training run; these kinds are only in test: {unseen}. A twin has its attack's data, steps and "
             "rate without the poison, and stands on its attack's side. Bounds are one-sided, 95 %.",
-            _table(head, lines),
+            table(head, lines),
             *_alarms(shown),
         ]
     )
@@ -202,7 +202,7 @@ def _alarms(shown: Sequence[Row]) -> list[str]:
     if not flagged:
         return ["No benign model of any side was flagged."] if results.counted_benign(shown) else []
     lines = [(row.model, row.part.value, _number(results.score(row)), _said(row)) for row in flagged]
-    return ["Every false alarm:", _table(("model", "side", "score", "what was found"), lines)]
+    return ["Every false alarm:", table(("model", "side", "score", "what was found"), lines)]
 
 
 def _said(row: Row) -> str:
@@ -225,7 +225,7 @@ def _copies(shown: Sequence[Row]) -> str:
         [
             "## Copies of the base",
             "Nothing was trained, so they count in no rate; none may be flagged.",
-            _table(("copy", "verdict", "score"), lines),
+            table(("copy", "verdict", "score"), lines),
         ]
     )
 
@@ -248,7 +248,7 @@ def _calibration(shown: Sequence[Row], pack: Pack | None) -> str:
             f"The pack holds {pack.n} benign models of {len({m.kind for m in pack.models})} kinds, so no p-value below "
             f"{floor:.3f} exists. A p-value is conformal, (1 + benign models at least as high) / (n + 1): never the "
             "probability of a backdoor. Many benign models score 0, so p is 1 for them.",
-            _table(("models", "p ≤ .05", "p ≤ .1", "p ≤ .2", "median p"), lines),
+            table(("models", "p ≤ .05", "p ≤ .1", "p ≤ .2", "median p"), lines),
         ]
     )
 
@@ -265,7 +265,7 @@ def _left_out(shown: Sequence[Row]) -> str:
             "Each benign kind against a pack of the other kinds alone, models of the sides that calibrate and test. "
             "By chance a share of .05 and of .1 lies beyond; a kind that lies far beyond is one whose p-values mean "
             "little where no pack knows it. A flag takes nothing from a pack, so none of this moves a verdict.",
-            _table(head, lines),
+            table(head, lines),
         ]
     )
 
@@ -291,7 +291,7 @@ def _rivals(shown: Sequence[Row], entries: Mapping[tuple[str, str], contest.Entr
             "published for. Settings in `dife_scanner/lab/bench/rivals.py`, steps cut to about the seconds of one of "
             "our searches (a tower that was measured before costs none); the difference is paired over models, and "
             "where no resample differs they are too few. `dife lab bench --rivals` measures the rest.",
-            _table(head, lines),
+            table(head, lines),
         ]
     )
 
@@ -316,33 +316,19 @@ def _hidden(shown: Sequence[Row], hidden: Sequence[adaptive.Entry]) -> str:
             "Apart from all rates, and without a target: one model of each family, changed, measured natively and "
             "audited blind again. An attack that the change itself took apart is no miss. "
             "`dife lab bench --adaptive` makes what is missing.",
-            _table(("change", "model", "native success", "verdict", "score"), lines),
+            table(("change", "model", "native success", "verdict", "score"), lines),
         ]
     )
 
 
-def strengths_of(shown: Sequence[Row], hidden: Sequence[adaptive.Entry]) -> list[results.Strength]:
-    """Attacks of the test side as they are, and every one that was changed afterwards."""
-    attacks = {row.model: row for row in shown if row.role is Role.ATTACK}
-    audited = [(r.kind, r.native, r.outcome) for r in attacks.values() if r.outcome and r.part is Part.TEST]
-    changed = [(attacks[e.model].kind, e.native, e.outcome) for e in hidden if e.model in attacks]
-    return [
-        results.Strength(
-            kind, native[zoo.FAMILIES[kind].success], outcome.score or 0.0, outcome.verdict is Verdict.FLAGGED
-        )
-        for kind, native, outcome in (*audited, *changed)
-        if zoo.FAMILIES[kind].success in native
-    ]
-
-
 def _strength(shown: Sequence[Row], hidden: Sequence[adaptive.Entry], picture: str) -> str:
-    points = strengths_of(shown, hidden)
+    points = adaptive.strengths(shown, hidden)
     text = [
         "## Power over strength",
         "Strength is the attack's own native success on held-out drawings (TS, QHR or full mechanism). Working "
         f"implants of the test side and the changed ones above, {len(points)} in all; those between are mostly merges "
         "with the base. A weak attack that is flagged says that the search's trigger does more than the planted one.",
-        _table(
+        table(
             ("native success", "flagged"),
             [(band, _share(share)) for band, share in results.by_strength(points)],
         ),
@@ -372,7 +358,7 @@ def _transfer(shown: Sequence[Row]) -> str:
             "## The second base",
             "The same searches, settings and rule on models made of the ModifiedResNet, for which nothing was tuned: "
             "what carries over. `dife lab bench --base rn` makes its rows (`benchmarks/rows-rn/`).",
-            _table(head, lines),
+            table(head, lines),
             f"False alarms: {_share(alarms)}; upper bound {_bound(alarms)}."
             + (f" The highest benign score is {_number(worst.worst)} ({worst.kind})." if worst else ""),
             *_alarms(shown),
@@ -401,7 +387,7 @@ def _power(shown: Sequence[Row]) -> str:
             "## Power and cost",
             f"Planted triggers found, test side: {'; '.join(said) or 'not run'}. Not covered: dormant and semantic "
             "triggers, natural words that mean what they do, more than four tokens, and whatever is listed as not run.",
-            _table(("detector", "searches", "median s (wall)", "median passes", "candidates", "made for"), cost),
+            table(("detector", "searches", "median s (wall)", "median passes", "candidates", "made for"), cost),
         ]
     )
 
@@ -421,7 +407,7 @@ def _not_run(all_rows: Sequence[Row], shown: Sequence[Row]) -> str:
 # --- words -----------------------------------------------------------------------------------------------------
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     body = [f"| {' | '.join(line)} |" for line in lines]
     return "\n".join(
         [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(body or [f"| not run |{' |' * (len(head) - 1)}"])]

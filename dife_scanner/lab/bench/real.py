@@ -22,11 +22,14 @@ from dife_scanner.hub.client import Hub
 from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.bench import results, rows, zoo
 from dife_scanner.lab.bench.make import Bench, code_of, row_of
+from dife_scanner.lab.bench.page import table
+from dife_scanner.lab.bench.runner import is_made
 from dife_scanner.lab.bench.zoo import Model, Part, Role
 from dife_scanner.queue import presumed, references, targets, worker
 from dife_scanner.queue.presumed import Say
 from dife_scanner.queue.worker import Work
 from dife_scanner.records import HubModel, Job, JobState, Reference, Verdict
+from dife_scanner.reports.markdown import escaped
 from dife_scanner.store import Store, findings
 from dife_scanner.store import references as kept_references
 
@@ -63,8 +66,8 @@ class Asked:
 
     @property
     def folder(self) -> Path:
-        """Rows of this benchmark."""
-        return self.work.home / "real"
+        """Rows of this benchmark at this budget."""
+        return self.work.home / "real" / self.work.plan.budget
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,7 @@ def reference_of(store: Store, asked: Asked, base: str, hub: Hub, say: Say, prog
     known = {one.name: one for one in kept_references.references(store)}
     if name not in known:
         say(f"fetching the base {base}")
-        references.register(store, asked.work.settings, base, name, lambda: hub, progress)
-        known = {one.name: one for one in kept_references.references(store)}
+        return references.register(store, asked.work.settings, base, name, lambda: hub, progress)
     return known[name]
 
 
@@ -124,12 +126,12 @@ def _drawn_from(asked: Asked, base: str, reference: Reference) -> presumed.Asked
 
 def _implants(asked: Asked, reference: Reference) -> Iterator[tuple[Model, Model]]:
     """Attack and twin of every draw without a row."""
-    done = {row.model for row in rows.read(_rows(asked, reference))}
+    done = rows.made(rows.read(_rows(asked, reference)), code_of(asked.work.plan.budget))
     for family, settings in asked.settings.items():
         for number in range(asked.draws):
             pair = tuple(m for m in zoo.plan((family,)) if m.number == number)
             attack, twin = (_with(model, settings) for model in pair)
-            if attack.id not in done:
+            if not is_made(attack, done):
                 yield attack, twin
 
 
@@ -213,7 +215,7 @@ def write(store: Store, asked: Asked, docs: Path) -> Path:
     ]
     for base in asked.bases:
         reference = known.get(base.rsplit("/", 1)[-1])
-        parts.append(f"## {plain(base, 100)}")
+        parts.append(f"## {escaped(base, 100)}")
         if reference is None:
             parts.append("not run")
             continue
@@ -227,8 +229,9 @@ def write(store: Store, asked: Asked, docs: Path) -> Path:
 
 def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
     """Split by author: one half calibrates, the other is read against it."""
-    drawn = presumed.read(_drawn_from(asked, base, reference))
-    scored = [row for row in drawn if row.score is not None and not row.copied]
+    mine = _drawn_from(asked, base, reference)
+    drawn = [row for row in presumed.read(mine) if row.searched == mine.searched]
+    scored = presumed.scored(mine, drawn)
     if not drawn:
         return "Fine-tunes: not run."
     calibrate, test = ([row.score or 0.0 for row in scored if _calibrates(row) is side] for side in (True, False))
@@ -243,13 +246,15 @@ def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
         *((f"p ≤ {level}", f"{sum(p <= level for p in worth)} of {len(worth)}") for level in results.LEVELS),
         ("highest score", f"{max((row.score or 0.0 for row in scored), default=0.0):.2f}"),
     ]
-    text = _table(("fine-tunes", ""), lines)
+    text = table(("fine-tunes", ""), lines)
     if flagged:
-        named = [(_code(row.repo_id), row.revision[:12], f"{row.score:.2f}", _cell(row.reason)) for row in flagged]
-        text += "\n\n" + _table(("flagged", "commit", "score", "why"), named)
+        named = [
+            (escaped(row.repo_id), row.revision[:12], f"{row.score:.2f}", escaped(row.reason, 200)) for row in flagged
+        ]
+        text += "\n\n" + table(("flagged", "commit", "score", "why"), named)
     if others := [row for row in drawn if row.score is None]:
-        without = [(_code(row.repo_id), row.state.value, _cell(row.reason)) for row in others]
-        text += "\n\n" + _table(("without a score", "state", "why"), without)
+        without = [(escaped(row.repo_id), row.state.value, escaped(row.reason, 200)) for row in others]
+        text += "\n\n" + table(("without a score", "state", "why"), without)
     return text
 
 
@@ -268,33 +273,20 @@ def _implanted(asked: Asked, reference: Reference) -> str:
         for line in results.families(made, Part.TEST)
     ]  # fmt: skip
     head = ("implants made here", "drawn", "failed implants", "flagged", "target top-1", "audit s")
-    return _table(head, lines) if lines else "Implants made here: not run."
+    return table(head, lines) if lines else "Implants made here: not run."
 
 
 def _poisoned(found: Sequence[Published]) -> str:
     lines = [
         (
-            _code(row.repo_id), row.revision[:12], row.state.value, row.verdict.value if row.verdict else "–",
-            "–" if row.furthest is None else f"{row.furthest:.2f}", _cell(row.reason),
+            escaped(row.repo_id), row.revision[:12], row.state.value, row.verdict.value if row.verdict else "–",
+            "–" if row.furthest is None else f"{row.furthest:.2f}", escaped(row.reason, 200),
         )
         for row in found
     ]  # fmt: skip
     head = ("checkpoint", "commit", "state", "verdict", "furthest without a base", "why")
-    return _table(head, lines) if lines else "not run"
+    return table(head, lines) if lines else "not run"
 
 
 def _bound(alarms: int, of: int) -> str:
     return f"{upper_bound(alarms, of):.3f}" if of else "not run"
-
-
-def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join([f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *lines)])
-
-
-def _code(text: str) -> str:
-    return f"`{plain(text, 100).replace('`', chr(39)).replace('|', '¦')}`"
-
-
-def _cell(text: str) -> str:
-    """A hub's words in a table: no markup, no cell of their own."""
-    return _code(text[:200])

@@ -39,7 +39,7 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
     hidden = adaptive.read(data)
     pictures = {
         "plot": PLOT if plots.scores(shown, docs / PLOT) else "",
-        "strengths": STRENGTHS if plots.strengths(page.strengths_of(shown, hidden), docs / STRENGTHS) else "",
+        "strengths": STRENGTHS if plots.strengths(adaptive.strengths(shown, hidden), docs / STRENGTHS) else "",
     }
     text = page.page(mine, pack, entries, hidden, second, unsealed=unsealed, **pictures)
     (docs / PAGE).write_text(text, encoding="utf-8")
