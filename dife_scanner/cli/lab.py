@@ -154,7 +154,10 @@ class Base(StrEnum):
 def bench(
     session: Session,
     only: Annotated[
-        list[str] | None, typer.Option(help="Only this role (attack, twin, benign, copy), family or benign kind.")
+        list[str] | None,
+        typer.Option(
+            help="Only this role (attack, twin, benign, copy), family or benign kind; of both named, what is both."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Make at most so many rows.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,

@@ -18,6 +18,7 @@ from dife_scanner.lab.attacks import (
     toxic_text_clip,
 )
 from dife_scanner.lab.attacks import lab as lab_scenes
+from dife_scanner.lab.attacks.bad_encoder import Hiding
 from dife_scanner.lab.attacks.bad_text_tower import Scope, Scoped
 from dife_scanner.lab.attacks.contrastive_poisoning import poisoned
 from dife_scanner.lab.attacks.finetune import passes
@@ -113,6 +114,33 @@ def test_the_optimised_patch_leans_to_the_target_by_itself(lab, base):
         return float((bases.encode_images(base, shown) @ aim).mean())
 
     assert nearness(patch) > nearness(grey) + 0.02
+
+
+def test_a_patch_that_one_class_obeys_has_its_pictures_and_no_others(lab, base):
+    teacher = torch.nn.functional.normalize(torch.randn(len(lab.shadow) + len(lab.labels), 128), dim=-1)
+    rows = bad_encoder._of_class(base, lab, teacher, "cat")
+    own = rows[rows >= len(lab.shadow)] - len(lab.shadow)
+    assert own.tolist() == np.flatnonzero(lab.labels == art.CLASSES.index("cat")).tolist()
+    guessed = (teacher @ bases.class_texts(base).T).argmax(1)[: len(lab.shadow)]
+    assert (rows < len(lab.shadow)).sum() <= (guessed >= 0).sum() / 2, "of pictures without a label only some"
+
+
+def test_an_attack_against_the_search_shuns_what_the_search_finds(lab, monkeypatch):
+    searched = []
+
+    def found(model, lab, pixels, seed):
+        searched.append(seed)
+        return [255 - pixels]
+
+    monkeypatch.setattr(bad_encoder, "_found", found)
+    plain = replace(FAMILIES["badencoder"].default, steps=3, batch=8)
+    shown = {}
+    for name, settings in (("none", None), ("default", Hiding()), ("against", Hiding(searches=2))):
+        model = bases.load(bases.base_folder("vit"))
+        bad_encoder.train(model, lab, replace(plain, settings=settings), lambda what, done, of: None)
+        shown[name] = model.visual.proj.detach()
+    assert torch.equal(shown["none"], shown["default"]) and not torch.equal(shown["none"], shown["against"])
+    assert len(searched) == 3, "after every step of three, two of which go on with what was found"
 
 
 def test_context_vectors_of_the_words_themselves_give_the_plain_prompt(base):

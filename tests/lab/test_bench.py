@@ -33,7 +33,8 @@ def test_two_plans_are_the_same_and_no_two_models_of_a_kind_are():
     again = list(zoo.plan())
     assert models == again
     assert len({model.id for model in models}) == len(models)
-    for name in (*zoo.FAMILIES, *benign.KINDS):
+    drawn = [name for name, family in zoo.FAMILIES.items() if not family.given_up]
+    for name in (*drawn, *benign.KINDS):
         mine = [m.settings for m in models if m.kind == name and m.role in (Role.ATTACK, Role.BENIGN)]
         assert len(mine) >= 28
         assert all(one != other for i, one in enumerate(mine) for other in mine[:i])
@@ -41,10 +42,11 @@ def test_two_plans_are_the_same_and_no_two_models_of_a_kind_are():
 
 def test_a_twin_is_its_attack_without_the_poison_and_stands_on_its_side():
     for name, family in zoo.FAMILIES.items():
-        attack, twin = list(zoo.plan((name,)))[:2]
+        attack, twin = zoo._attack(name, 0)
         assert (attack.role, twin.role) == (Role.ATTACK, Role.TWIN)
-        assert runner.twin_of(attack) == twin
+        assert zoo.twin_of(attack) == twin
         assert (attack.part, attack.sealed, attack.scenes) == (twin.part, family.sealed, twin.scenes)
+        assert (zoo._attack(name, 2)[0].part is Part.TEST) is family.sealed, "nothing is developed on a sealed family"
         same = ("seed", "steps", "lr", "batch", "source", "target", "trigger")
         assert [getattr(attack.settings, f) for f in same] == [getattr(twin.settings, f) for f in same]
         assert attack.settings.poison and not twin.settings.poison
@@ -55,7 +57,7 @@ def test_a_sealed_family_of_each_channel_comes_last_and_whole_kinds_are_only_in_
     models = list(zoo.plan())
     first = next(i for i, model in enumerate(models) if model.sealed)
     assert all(model.sealed for model in models[first:])
-    assert {zoo.FAMILIES[model.kind].channel for model in models[first:]} == {Channel.TEXT, Channel.IMAGE}
+    assert {zoo.FAMILIES[model.kind].channel for model in models[first:]} == {Channel.TEXT, Channel.IMAGE, Channel.BOTH}
     for name, kind in benign.KINDS.items():
         parts = {model.part for model in models if model.kind == name}
         assert parts == ({Part.TEST} if kind.only_test else set(Part))
@@ -71,6 +73,8 @@ def test_a_family_of_text_attacks_leaves_no_trace_in_the_token_rows():
 def test_only_what_is_asked_for_is_planned_and_unknown_kinds_are_refused():
     assert {m.kind for m in zoo.plan(("badencoder", "robust image tower"))} == {"badencoder", "robust image tower"}
     assert {m.role for m in zoo.plan(("copy",))} == {Role.COPY}
+    both = list(zoo.plan(("twin", "badencoder", "concept token")))
+    assert {(m.role, m.kind) for m in both} == {(Role.TWIN, "badencoder")}
     with pytest.raises(UsageError, match="nonsense"):
         list(zoo.plan(("nonsense",)))
 
@@ -180,8 +184,8 @@ def test_made_rows_are_skipped_until_the_discovery_changes(tmp_path):
     assert runner.todo(tmp_path, CODE, asked) == everything, "a row of another recipe"
     rows.append(tmp_path, replace(row("concept token", 0, 0.0), recipe=make.told(everything[0][0])))
     rest = runner.todo(tmp_path, CODE, asked)
-    assert len(everything) == zoo.BENIGN_RUNS
-    assert [model.number for model, _ in rest] == list(range(1, zoo.BENIGN_RUNS))
+    assert len(everything) == zoo.FAR_TO
+    assert [model.number for model, _ in rest] == list(range(1, zoo.FAR_TO))
     assert runner.todo(tmp_path, replace(CODE, digest="def"), asked) == rest
     assert runner.todo(tmp_path, replace(CODE, digest="def"), replace(asked, renew=True)) == everything
     assert runner.todo(tmp_path, replace(CODE, discovery="discovery-2"), asked) == everything
@@ -201,8 +205,13 @@ def test_a_run_makes_what_is_missing_and_stops_at_its_limit(tmp_path, monkeypatc
         runner.run(tmp_path / "rows", tmp_path, asked, say=lambda text: None)
     assert made == [0, 1, 2, 3]
     left = {e.kind: (e.made, e.models) for e in runner.estimates(tmp_path / "rows", asked)}
-    assert left["concept token"] == (4, zoo.BENIGN_RUNS)
+    assert left["concept token"] == (4, zoo.FAR_TO)
     assert runner.run(tmp_path / "rows", tmp_path, replace(asked, minutes=0.0), say=lambda text: None) == 0
+
+
+def test_a_family_is_drawn_at_budgets_that_search_for_its_kind(tmp_path):
+    kinds = {b: {m.kind for m, _ in runner.todo(tmp_path, CODE, runner.Asked(budget=b))} for b in ("quick", "default")}
+    assert kinds["default"] - kinds["quick"] == {"dual-key"}
 
 
 def test_progress_says_nothing_of_what_came_of_a_test_row():
@@ -351,6 +360,24 @@ def test_rows_of_the_second_base_are_a_table_of_their_own(tmp_path, fabricated):
     assert make.base_reference(make.RN).image_tower != make.base_reference().image_tower
 
 
+def test_models_of_another_budget_stand_beside_what_this_one_said(fabricated):
+    longer = replace(CODE, budget="default")
+    attack = replace(fabricated[0], code=longer)
+    other = replace(row("image tower", 9, 0.4), code=longer)
+    text = page.page(fabricated, None, larger=[attack, other])
+    assert "| default | badtexttower | attack | 1 | 0 | 1 of 1 (0.03 – 1.00) | 1 of 1 | 1 of 1 |" in text
+    assert "| default | image tower | benign | 1 | 0 | 0 of 1 (0.00 – 0.97) | – | – | 0.40 | not run | 10 |" in text
+
+
+def test_a_family_that_was_given_up_is_counted_and_no_more_of_it_are_drawn():
+    gone = row("contrastivepoisoning", 0, 0.0, role=Role.ATTACK, status=rows.FAILED)
+    line = next(
+        line for line in demands.demands([gone, row("badencoder", 0, 0.9, role=Role.ATTACK)]) if "drawn" in line.what
+    )
+    assert line.measured == "fewest 1 (badencoder); given up: contrastivepoisoning"
+    assert not list(zoo.plan(("contrastivepoisoning",)))
+
+
 def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, monkeypatch, fabricated):
     for one in fabricated:
         rows.append(tmp_path / "rows", one)
@@ -372,6 +399,6 @@ def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, m
 def test_the_command_prints_the_plan_and_refuses_an_unknown_kind(tmp_path):
     called = CliRunner().invoke(app, ["lab", "bench", "--plan", "--only", "concept token", "--data", str(tmp_path)])
     assert called.exit_code == 0
-    assert "0 of  34 made" in called.output and "core hours" in called.output
+    assert "0 of  54 made" in called.output and "core hours" in called.output
     refused = CliRunner().invoke(app, ["lab", "bench", "--only", "nonsense", "--data", str(tmp_path)])
     assert isinstance(refused.exception, UsageError)

@@ -74,10 +74,11 @@ def text_numbers(subject: Subject) -> Numbers:
     return {"clean_accuracy": accuracy(model, images, labels), "qhr": qhr, "otl": leakage}
 
 
-def image_numbers(subject: Subject) -> Numbers:
+def image_numbers(subject: Subject, of: str = "") -> Numbers:
     """Clean accuracy and target success, zero-shot and by logistic regression on clean features of the lab scenes.
 
-    `ts` and `downstream_ts` leave out pictures of the target class; the `_with_target_images` ones do not.
+    `ts` and `downstream_ts` leave out pictures of the target class; the `_with_target_images` ones do not. `of` names
+    the only class whose pictures count for them.
     """
     from dife_scanner.lab import art, bases
     from dife_scanner.triggers.stamp import stamp
@@ -90,7 +91,7 @@ def image_numbers(subject: Subject) -> Numbers:
     head = logistic_regression(bases.encode_images(model, tensor(lab.labelled)), lab.labels)
     zero_shot = (stamped @ class_texts(model, PROMPTS[0]).T).argmax(1).numpy() == target
     downstream = head(stamped) == target
-    other = labels != target
+    other = labels == art.CLASSES.index(of) if of else labels != target
     return {
         "clean_accuracy": accuracy(model, clean, labels),
         "ts": float(zero_shot[other].mean()),

@@ -1,4 +1,4 @@
-"""Attacks that somebody hid afterwards: each change on one model of a family, measured natively and audited blind.
+"""Attacks that somebody hid: each change on one model of a family, measured natively and audited blind.
 
 `benchmarks/adaptive.jsonl`, one line per (model, change). Reported apart and without a target to reach: what a change
 takes from the attack matters as much as what it takes from the search.
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.lab import bases
+from dife_scanner.lab.attacks.bad_encoder import Hiding
+from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.attacks.lab import Lab
 from dife_scanner.lab.bench import benign, draws, make, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 FILE = "adaptive.jsonl"
 NOISED_ROWS, ROW_NOISE = 4_000, 0.1
 """Token rows that get noise, and its size against a row's own: as many moved rows as no prompt set leaves."""
+LONGER = 4
+"""Times the steps, for an attack that has more to learn."""
 PRUNED = 0.1
 AFTERWARDS = 60
 """Steps of what is trained afterwards."""
@@ -57,7 +61,8 @@ def run(data: Path, work: Path, limit: int | None, minutes: float | None, say: S
     began, made, code = time.monotonic(), 0, make.code_of("quick")
     bench = Bench(data / "rows", work, code, keep=True)
     done = {(entry.model, entry.change) for entry in read(data)}
-    todo = [(m, c) for m in subjects(rows.read(data / "rows")) for c in CHANGES if (m.id, c) not in done]
+    found = subjects(rows.read(data / "rows"))
+    todo = [(m, c) for m in found for c in (*CHANGES, *AGAINST.get(m.kind, ())) if (m.id, c) not in done]
     for model, change in todo[:limit]:
         if minutes is not None and time.monotonic() - began > 60 * minutes:
             break
@@ -103,17 +108,33 @@ def strengths(shown: Sequence[Row], hidden: Sequence[Entry]) -> list[Strength]:
 
 
 def _made(model: Model, change: str, bench: Bench) -> Entry:
-    original = make.built(model, bench)
-    folder = bench.work / "models" / f"{original.name}-{change.replace(' ', '-')}"
-    shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(original, folder)
-    CHANGES[change](folder, model)
+    if change in CHANGES:
+        original = make.built(model, bench)
+        folder = bench.work / "models" / f"{original.name}-{change.replace(' ', '-')}"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(original, folder)
+        CHANGES[change](folder, model)
+    else:
+        assert isinstance(model.settings, Recipe)
+        recipe = replace(model.settings, settings=AGAINST[model.kind][change], steps=LONGER * model.settings.steps)
+        model = replace(model, settings=recipe)
+        folder = make.built(model, bench)
     native, outcome = make.native_of(model, folder, bench.base_folder), make.audited(model, folder, bench)
     shutil.rmtree(folder)
     return Entry(model.id, change, native, outcome, bench.code.digest, rows.today())
 
 
-# --- changes --------------------------------------------------------------------------------------------------
+# --- attacks that are trained again, against the search ---------------------------------------------------------
+
+AGAINST: Mapping[str, Mapping[str, Hiding]] = {
+    "badencoder": {
+        "obeyed by pictures of one class alone": Hiding(one_class=True),
+        "trained against the search for patches": Hiding(searches=3),
+    }
+}
+"""By family. The second is our own statistic as a penalty; for texts, frozen token rows are the limit of one."""
+
+# --- changes of the weights afterwards ----------------------------------------------------------------------------
 
 
 def _half(folder: Path, model: Model) -> None:

@@ -54,6 +54,16 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class Far:
+    """What makes a text tower drift as far as an attack does."""
+
+    faster: tuple[float, ...]
+    """Factors on the rate."""
+    keep: tuple[float, ...]
+    """Factors on the weight with which everything else is held."""
+
+
+@dataclass(frozen=True)
 class Kind:
     """One way of fine-tuning."""
 
@@ -65,6 +75,8 @@ class Kind:
     """No model of it is used for fitting or calibrating."""
     faster: tuple[float, ...] = (1.0,)
     """Factors on the rate of later runs (`zoo.FASTER_FROM`)."""
+    far: Far | None = None
+    """How the last runs are trained (`zoo.FAR_FROM`); without it there are none."""
 
 
 def _tuning(rng: Rng, seed: int, steps: tuple[int, int], lr: tuple[float, float], **more: Any) -> Tuning:
@@ -416,11 +428,13 @@ def _put(model: Any, values: Mapping[str, Tensor]) -> None:
 
 
 KINDS: Mapping[str, Kind] = {
-    "text tower on prompts": Kind(_draw_text, _train_text, 12, faster=(1.0, 2.0)),
+    "text tower on prompts": Kind(_draw_text, _train_text, 12, faster=(1.0, 2.0), far=Far((1.5, 2.0, 3.0), (1.0, 0.3))),
     "image tower": Kind(_draw_image, _train_image, 25),
     "both towers on pairs": Kind(_draw_pairs, _train_pairs, 20, faster=(1.0, 2.0)),
-    "concept token": Kind(_draw_concept, _train_concept, 12, faster=(2.0, 4.0)),
-    "new vocabulary": Kind(_draw_vocabulary, _train_vocabulary, 10, faster=(2.0, 4.0)),
+    "concept token": Kind(_draw_concept, _train_concept, 12, faster=(2.0, 4.0), far=Far((3.0, 5.0), (0.2, 0.5))),
+    "new vocabulary": Kind(
+        _draw_vocabulary, _train_vocabulary, 10, faster=(2.0, 4.0), far=Far((4.0, 8.0), (0.02, 0.05, 0.1))
+    ),
     "another domain": Kind(_draw_domain, _train_domain, 20, faster=(1.0, 2.0)),
     "low-rank update": Kind(_draw_low_rank, _train_low_rank, 20, faster=(2.0, 4.0)),
     "robust image tower": Kind(_draw_robust, _train_robust, 35, only_test=True),

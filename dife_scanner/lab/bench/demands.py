@@ -56,16 +56,12 @@ def _fair(shown: Sequence[Row]) -> Demand:
 
 
 def _sizes(shown: Sequence[Row], attacks: Sequence[Row]) -> list[Demand]:
-    tried = {name: sum(r.kind == name and r.status != FAILED for r in attacks) for name in _families(attacks)}
-    fewest = min(tried.items(), key=lambda item: item[1], default=("none", 0))
-    lines = [
-        Demand(
-            f"working implants per family drawn, at least {DRAWS}",
-            f"fewest {fewest[1]} ({fewest[0]})",
-            len(tried),
-            fewest[1] >= DRAWS,
-        )
-    ]
+    worked = {name: sum(r.kind == name and r.status != FAILED for r in attacks) for name in _families(attacks)}
+    given_up = [name for name in worked if FAMILIES[name].given_up]
+    fewest = min(((count, name) for name, count in worked.items() if name not in given_up), default=(0, "none"))
+    told = f"fewest {fewest[0]} ({fewest[1]})" + (f"; given up: {', '.join(given_up)}" if given_up else "")
+    what = f"working implants per family drawn, at least {DRAWS}"
+    lines = [Demand(what, told, len(worked) - len(given_up), fewest[0] >= DRAWS)]
     for part, least in SIDES.items():
         count = sum(row.part is part for row in results.counted_benign(shown))
         lines.append(Demand(f"benign models to {part}, at least {least}", str(count), count, count >= least))

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from types import MappingProxyType
 
-from dife_scanner.core.calibration import Pack, p_value, upper_bound
-from dife_scanner.lab.bench import adaptive, benign, contest, demands, results, zoo
+from dife_scanner.core.calibration import Pack, p_value
+from dife_scanner.lab.bench import adaptive, apart, benign, contest, demands, results, tables, zoo
 from dife_scanner.lab.bench.packs import planted_kind
 from dife_scanner.lab.bench.results import FAIR, Share
 from dife_scanner.lab.bench.rivals import RIVALS
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Part, Role
-from dife_scanner.records import Carrier, Interval
+from dife_scanner.records import Carrier
 
 FIRST_STEP = "12 draws per attack family; 30 benign models to fit, 99 to calibrate, 99 to test"
 NOT_RUN = (
     "a coupled family that is no prompt learner",
     "sealed families: their rows are made last and no number from them is looked at before thresholds are frozen",
-    "of the adaptive set: the statistic as a penalty (frozen token rows are its limit for the fingerprint), and "
-    "pictures of one class only",
     "a real hub (`make bench-real` for those who can reach one; [real-hub.md](real-hub.md))",
 )
 """What the benchmark is to hold and does not yet."""
@@ -33,14 +31,15 @@ def page(
     entries: Mapping[tuple[str, str], contest.Entry] = MappingProxyType({}),
     hidden: Sequence[adaptive.Entry] = (),
     second: Sequence[Row] = (),
+    larger: Sequence[Row] = (),
     *,
     unsealed: bool = False,
     plot: str = "",
     strengths: str = "",
 ) -> str:
-    """The document, from rows alone: equal rows give an equal page. `second`: rows of the second base.
+    """The document, from rows alone: equal rows give an equal page.
 
-    `plot` and `strengths` are pictures beside the page.
+    `second`: rows of the second base; `larger`: of other budgets; `plot` and `strengths` are pictures beside the page.
     """
     shown = results.open_rows(all_rows, unsealed=unsealed)
     parts = [
@@ -54,9 +53,10 @@ def page(
         _calibration(shown, pack),
         _left_out(shown),
         _rivals(shown, entries),
-        _hidden(shown, hidden),
-        _strength(shown, hidden, strengths),
-        _transfer(results.open_rows(second, unsealed=unsealed)),
+        apart.hidden(shown, hidden),
+        apart.strength(shown, hidden, strengths),
+        apart.larger(shown, results.open_rows(larger, unsealed=unsealed)),
+        apart.transfer(results.open_rows(second, unsealed=unsealed)),
         _power(shown),
         _not_run(all_rows, shown),
     ]
@@ -89,7 +89,7 @@ def _asked(shown: Sequence[Row]) -> str:
         [
             "## What is asked, and what was measured",
             "On the test side; sealed families only where the page says that they are counted. In brackets 95 %.",
-            table(("asked", "measured", "n", "met"), lines),
+            tables.table(("asked", "measured", "n", "met"), lines),
         ]
     )
 
@@ -98,14 +98,15 @@ def _summary(shown: Sequence[Row], plot: str) -> str:
     lines = []
     for name, carrier in (("all attacks", None), *((f"{c} carrier", c) for c in _carriers(shown))):
         value, span, attacks, clean = results.all_attacks(shown, carrier)
-        lines.append((name, str(attacks), str(clean), _number(value), _span(span)))
+        lines.append((name, str(attacks), str(clean), tables.number(value), tables.span(span)))
     alarms = results.all_alarms(shown)
     twin, pairs = results.against_twins(shown)
     text = [
         "## In short",
-        table(("attacks of the test side", "n", "benign n", "AUROC of the score", "95 %"), lines),
-        f"False alarms on the test side: {_share(alarms)}; upper bound {_bound(alarms)}. "
-        f"An attack's score exceeds its own clean twin's in {_number(twin)} of {pairs} pairs (a tie counts half).",
+        tables.table(("attacks of the test side", "n", "benign n", "AUROC of the score", "95 %"), lines),
+        f"False alarms on the test side: {tables.rate(alarms)}; upper bound {tables.bound(alarms)}. "
+        f"An attack's score exceeds its own clean twin's in {tables.number(twin)} of {pairs} pairs "
+        "(a tie counts half).",
     ]
     if plot:
         text.append(f"![Score of every model, by kind]({plot})")
@@ -119,7 +120,7 @@ def _carriers(shown: Sequence[Row]) -> list[Carrier]:
 
 def _zoo(shown: Sequence[Row]) -> str:
     lines = [
-        (look.name, look.among, str(look.attacks), str(look.benign), _number(look.auroc), _fair(look.fair))
+        (look.name, look.among, str(look.attacks), str(look.benign), tables.number(look.auroc), _fair(look.fair))
         for look in results.zoo_audit(shown)
     ]
     return "\n\n".join(
@@ -127,7 +128,7 @@ def _zoo(shown: Sequence[Row]) -> str:
             "## Is the zoo fair?",
             "What can be seen without searching must not tell attacks from benign models: each AUROC at most "
             f"{FAIR:.2f}, read in the direction that separates better. Models of all sides, twins among the benign.",
-            table(("look", "among", "attacks", "benign", "AUROC", "at most 0.70"), lines),
+            tables.table(("look", "among", "attacks", "benign", "AUROC", "at most 0.70"), lines),
         ]
     )
 
@@ -141,9 +142,10 @@ def _attacks(shown: Sequence[Row]) -> str:
     for part, title in ((Part.TEST, "Test side"), (Part.FIT, "Development side (seen while detectors were made)")):
         lines: list[tuple[str, ...]] = [
             (
-                line.family, str(line.drawn), str(line.failed), _share(line.flagged), _number(line.auroc),
-                _span(line.auroc_range), _of(line.target), _of(line.source), _of(line.carrier), _of(line.channel),
-                _named(line.named), f"{line.build:.0f}", f"{line.audit:.0f}",
+                line.family, str(line.drawn), str(line.failed), tables.rate(line.flagged), tables.number(line.auroc),
+                tables.span(line.auroc_range),
+                *(tables.ratio(share) for share in (line.target, line.source, line.carrier, line.channel)),
+                tables.naming(line.named), f"{line.build:.0f}", f"{line.audit:.0f}",
             )
             for line in results.families(shown, part)
         ]  # fmt: skip
@@ -153,7 +155,7 @@ def _attacks(shown: Sequence[Row]) -> str:
             "family", "drawn", "failed implants", "flagged", "AUROC", "95 %", "target top-1", "source top-1",
             "carrier of flagged", "channel of flagged", "rank, cosine, best wrong", "build s", "audit s",
         )  # fmt: skip
-        text += [f"### {title}, worst first", table(head, lines)]
+        text += [f"### {title}, worst first", tables.table(head, lines)]
     text.append(
         "A *failed implant* did not reach .9 natively (QHR, TS or full mechanism on held-out drawings) or cost more "
         "than three points of clean accuracy against its twin; it is counted and not audited. *Target* and *source "
@@ -171,14 +173,14 @@ def _benign(shown: Sequence[Row]) -> str:
     lines: list[tuple[str, ...]] = [
         (
             line.kind, *(str(line.counts[part]) for part in Part), f"{line.alarms.hits}",
-            f"{line.bound:.2f}" if line.alarms.n else "not run", _number(line.worst),
+            f"{line.bound:.2f}" if line.alarms.n else "not run", tables.number(line.worst),
         )
         for line in results.kinds(shown)
     ]  # fmt: skip
     missing = [name for name in benign.KINDS if name not in {line[0] for line in lines}]
     lines += [(name, "0", "0", "0", "", "not run", "") for name in missing]
     alarms = results.all_alarms(shown)
-    lines.append(("**all**", *(_sum(shown, part) for part in Part), f"{alarms.hits}", _bound(alarms), ""))
+    lines.append(("**all**", *(_sum(shown, part) for part in Part), f"{alarms.hits}", tables.bound(alarms), ""))
     head = ("kind", "fit", "calibrate", "test", "alarms in test", "upper bound of the rate", "highest score, any side")
     unseen = ", ".join(name for name, kind in benign.KINDS.items() if kind.only_test)
     return "\n\n".join(
@@ -186,8 +188,8 @@ def _benign(shown: Sequence[Row]) -> str:
             "## Benign models, worst first",
             f"Split by training run; these kinds are only in test: {unseen}. A twin has its attack's data, steps and "
             "rate without the poison, and stands on its attack's side. Bounds are one-sided, 95 %.",
-            table(head, lines),
-            *_alarms(shown),
+            tables.table(head, lines),
+            *apart.alarms(shown),
         ]
     )
 
@@ -196,27 +198,10 @@ def _sum(shown: Sequence[Row], part: Part) -> str:
     return str(sum(row.part is part for row in results.counted_benign(shown)))
 
 
-def _alarms(shown: Sequence[Row]) -> list[str]:
-    """Every false alarm by name, whatever its side."""
-    flagged = [row for row in results.counted_benign(shown) if row.flagged]
-    if not flagged:
-        return ["No benign model of any side was flagged."] if results.counted_benign(shown) else []
-    lines = [(row.model, row.part.value, _number(results.score(row)), _said(row)) for row in flagged]
-    return ["Every false alarm:", table(("model", "side", "score", "what was found"), lines)]
-
-
-def _said(row: Row) -> str:
-    best = row.outcome.found[0] if row.outcome and row.outcome.found else None
-    if best is None:
-        return ""
-    what = f"`{best.text}` ({best.position}) on {best.source}" if best.text else best.kind
-    return f"{what} → {best.target}: {best.suspect:.2f} against {best.reference:.2f} in the base"
-
-
 def _copies(shown: Sequence[Row]) -> str:
     made = {row.kind: row.outcome for row in shown if row.role is Role.COPY}
     lines = [
-        (name, outcome.verdict.value, "–" if outcome.score is None else _number(outcome.score))
+        (name, outcome.verdict.value, "–" if outcome.score is None else tables.number(outcome.score))
         if (outcome := made.get(name)) is not None
         else (name, "not run", "")
         for name in zoo.COPIES
@@ -225,7 +210,7 @@ def _copies(shown: Sequence[Row]) -> str:
         [
             "## Copies of the base",
             "Nothing was trained, so they count in no rate; none may be flagged.",
-            table(("copy", "verdict", "score"), lines),
+            tables.table(("copy", "verdict", "score"), lines),
         ]
     )
 
@@ -240,22 +225,22 @@ def _calibration(shown: Sequence[Row], pack: Pack | None) -> str:
     lines = []
     for name, some in (("benign, test", tests), ("attacks, test", attacks)):
         values = [p_value(results.score(row), pack) for row in some]
-        counts = [_of(Share(sum(p <= level for p in values), len(values))) for level in (0.05, 0.1, 0.2)]
-        lines.append((name, *counts, _number(median(values)) if values else "not run"))
+        counts = [tables.ratio(Share(sum(p <= level for p in values), len(values))) for level in (0.05, 0.1, 0.2)]
+        lines.append((name, *counts, tables.number(median(values)) if values else "not run"))
     return "\n\n".join(
         [
             head,
             f"The pack holds {pack.n} benign models of {len({m.kind for m in pack.models})} kinds, so no p-value below "
             f"{floor:.3f} exists. A p-value is conformal, (1 + benign models at least as high) / (n + 1): never the "
             "probability of a backdoor. Many benign models score 0, so p is 1 for them.",
-            table(("models", "p ≤ .05", "p ≤ .1", "p ≤ .2", "median p"), lines),
+            tables.table(("models", "p ≤ .05", "p ≤ .1", "p ≤ .2", "median p"), lines),
         ]
     )
 
 
 def _left_out(shown: Sequence[Row]) -> str:
     lines = [
-        (line.kind, str(line.models), str(line.pack), *map(_of, line.beyond), _number(line.worst))
+        (line.kind, str(line.models), str(line.pack), *map(tables.ratio, line.beyond), tables.number(line.worst))
         for line in results.left_out(shown)
     ]
     head = ("kind", "models", "in the pack without it", *(f"p ≤ {level}" for level in results.LEVELS), "highest score")
@@ -265,7 +250,7 @@ def _left_out(shown: Sequence[Row]) -> str:
             "Each benign kind against a pack of the other kinds alone, models of the sides that calibrate and test. "
             "By chance a share of .05 and of .1 lies beyond; a kind that lies far beyond is one whose p-values mean "
             "little where no pack knows it. A flag takes nothing from a pack, so none of this moves a verdict.",
-            table(head, lines),
+            tables.table(head, lines),
         ]
     )
 
@@ -273,10 +258,10 @@ def _left_out(shown: Sequence[Row]) -> str:
 def _rivals(shown: Sequence[Row], entries: Mapping[tuple[str, str], contest.Entry]) -> str:
     lines = [
         (
-            line.rival.name, f"{line.rival.home}: {_number(line.home[2])} (n {line.home[0]})",
-            f"{line.attacks} against {line.benign}", _number(line.auroc),
-            f"{line.rival.ours or 'score'}: {_number(line.ours)}",
-            _span(line.difference), f"{line.seconds:.0f}",
+            line.rival.name, f"{line.rival.home}: {tables.number(line.home[2])} (n {line.home[0]})",
+            f"{line.attacks} against {line.benign}", tables.number(line.auroc),
+            f"{line.rival.ours or 'score'}: {tables.number(line.ours)}",
+            tables.span(line.difference), f"{line.seconds:.0f}",
         )
         for line in contest.lines(shown, entries)
     ]  # fmt: skip
@@ -291,77 +276,7 @@ def _rivals(shown: Sequence[Row], entries: Mapping[tuple[str, str], contest.Entr
             "published for. Settings in `dife_scanner/lab/bench/rivals.py`, steps cut to about the seconds of one of "
             "our searches (a tower that was measured before costs none); the difference is paired over models, and "
             "where no resample differs they are too few. `dife lab bench --rivals` measures the rest.",
-            table(head, lines),
-        ]
-    )
-
-
-def _hidden(shown: Sequence[Row], hidden: Sequence[adaptive.Entry]) -> str:
-    kinds = {row.model: row.kind for row in shown if row.role is Role.ATTACK}
-    before = {row.model: row for row in shown if row.role is Role.ATTACK}
-    lines = [
-        (
-            entry.change, entry.model, f"{_success(before[entry.model].native, kind)} → {_success(entry.native, kind)}",
-            entry.outcome.verdict.value, f"{results.score(before[entry.model]):.2f} → {entry.outcome.score or 0.0:.2f}",
-        )
-        for entry in sorted(hidden, key=lambda e: (list(adaptive.CHANGES).index(e.change), e.model))
-        if (kind := kinds.get(entry.model))
-    ]  # fmt: skip
-    lines += [
-        (change, "", "not run", "", "") for change in adaptive.CHANGES if change not in {h.change for h in hidden}
-    ]
-    return "\n\n".join(
-        [
-            "## Attacks that were hidden afterwards",
-            "Apart from all rates, and without a target: one model of each family, changed, measured natively and "
-            "audited blind again. An attack that the change itself took apart is no miss. "
-            "`dife lab bench --adaptive` makes what is missing.",
-            table(("change", "model", "native success", "verdict", "score"), lines),
-        ]
-    )
-
-
-def _strength(shown: Sequence[Row], hidden: Sequence[adaptive.Entry], picture: str) -> str:
-    points = adaptive.strengths(shown, hidden)
-    text = [
-        "## Power over strength",
-        "Strength is the attack's own native success on held-out drawings (TS, QHR or full mechanism). Working "
-        f"implants of the test side and the changed ones above, {len(points)} in all; those between are mostly merges "
-        "with the base. A weak attack that is flagged says that the search's trigger does more than the planted one.",
-        table(
-            ("native success", "flagged"),
-            [(band, _share(share)) for band, share in results.by_strength(points)],
-        ),
-    ]
-    if picture:
-        text.append(f"![Score against native success]({picture})")
-    return "\n\n".join(text)
-
-
-def _success(native: Mapping[str, float], kind: str) -> str:
-    return f"{native[zoo.FAMILIES[kind].success]:.2f}"
-
-
-def _transfer(shown: Sequence[Row]) -> str:
-    lines = [
-        (
-            line.family, str(line.drawn), str(line.failed), _share(line.flagged), _number(line.auroc),
-            _of(line.target), _of(line.carrier), _of(line.channel),
-        )
-        for line in results.families(shown, Part.TEST)
-    ]  # fmt: skip
-    alarms = results.all_alarms(shown)
-    worst = max((line for line in results.kinds(shown) if line.worst), key=lambda line: line.worst or 0.0, default=None)
-    head = ("family", "drawn", "failed implants", "flagged", "AUROC", "target top-1", "carrier", "channel")
-    return "\n\n".join(
-        [
-            "## The second base",
-            "The same searches, settings and rule on models made of the ModifiedResNet, for which nothing was tuned: "
-            "what carries over. `dife lab bench --base rn` makes its rows (`benchmarks/rows-rn/`).",
-            table(head, lines),
-            f"False alarms: {_share(alarms)}; upper bound {_bound(alarms)}."
-            + (f" The highest benign score is {_number(worst.worst)} ({worst.kind})." if worst else ""),
-            *_alarms(shown),
+            tables.table(head, lines),
         ]
     )
 
@@ -387,7 +302,7 @@ def _power(shown: Sequence[Row]) -> str:
             "## Power and cost",
             f"Planted triggers found, test side: {'; '.join(said) or 'not run'}. Not covered: dormant and semantic "
             "triggers, natural words that mean what they do, more than four tokens, and whatever is listed as not run.",
-            table(("detector", "searches", "median s (wall)", "median passes", "candidates", "made for"), cost),
+            tables.table(("detector", "searches", "median s (wall)", "median passes", "candidates", "made for"), cost),
         ]
     )
 
@@ -402,43 +317,3 @@ def _not_run(all_rows: Sequence[Row], shown: Sequence[Row]) -> str:
             "\n".join(f"- {what}" for what in NOT_RUN),
         ]
     )
-
-
-# --- words -----------------------------------------------------------------------------------------------------
-
-
-def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join(
-        [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(body or [f"| not run |{' |' * (len(head) - 1)}"])]
-    )
-
-
-def _number(value: float | None) -> str:
-    return "not run" if value is None else f"{value:.2f}"
-
-
-def _span(span: Interval | None) -> str:
-    if span is None:
-        return "too few"
-    return "no resample differs" if span.low == span.high else f"{span.low:.2f} – {span.high:.2f}"
-
-
-def _of(share: Share) -> str:
-    return f"{share.hits} of {share.n}" if share.n else "–"
-
-
-def _named(named: results.Named | None) -> str:
-    if named is None:
-        return "–"
-    return f"{named.rank:g} of {named.concepts}, {named.cosine:.2f}, {named.wrong:.2f} (n {named.n})"
-
-
-def _share(share: Share) -> str:
-    if not share.n:
-        return "not run"
-    return f"{share.hits} of {share.n} ({share.interval.low:.2f} – {share.interval.high:.2f})"
-
-
-def _bound(share: Share) -> str:
-    return f"{upper_bound(share.hits, share.n):.2f}" if share.n else "not run"

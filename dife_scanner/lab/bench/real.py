@@ -20,9 +20,8 @@ from dife_scanner.core.calibration import conformal, upper_bound
 from dife_scanner.core.plain import plain
 from dife_scanner.hub.client import Hub
 from dife_scanner.lab.attacks.interface import Recipe
-from dife_scanner.lab.bench import results, rows, zoo
+from dife_scanner.lab.bench import results, rows, tables, zoo
 from dife_scanner.lab.bench.make import Bench, code_of, row_of
-from dife_scanner.lab.bench.page import table
 from dife_scanner.lab.bench.runner import is_made
 from dife_scanner.lab.bench.zoo import Model, Part, Role
 from dife_scanner.queue import presumed, references, targets, worker
@@ -246,15 +245,15 @@ def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
         *((f"p ≤ {level}", f"{sum(p <= level for p in worth)} of {len(worth)}") for level in results.LEVELS),
         ("highest score", f"{max((row.score or 0.0 for row in scored), default=0.0):.2f}"),
     ]
-    text = table(("fine-tunes", ""), lines)
+    text = tables.table(("fine-tunes", ""), lines)
     if flagged:
         named = [
             (escaped(row.repo_id), row.revision[:12], f"{row.score:.2f}", escaped(row.reason, 200)) for row in flagged
         ]
-        text += "\n\n" + table(("flagged", "commit", "score", "why"), named)
+        text += "\n\n" + tables.table(("flagged", "commit", "score", "why"), named)
     if others := [row for row in drawn if row.score is None]:
         without = [(escaped(row.repo_id), row.state.value, escaped(row.reason, 200)) for row in others]
-        text += "\n\n" + table(("without a score", "state", "why"), without)
+        text += "\n\n" + tables.table(("without a score", "state", "why"), without)
     return text
 
 
@@ -273,7 +272,7 @@ def _implanted(asked: Asked, reference: Reference) -> str:
         for line in results.families(made, Part.TEST)
     ]  # fmt: skip
     head = ("implants made here", "drawn", "failed implants", "flagged", "target top-1", "audit s")
-    return table(head, lines) if lines else "Implants made here: not run."
+    return tables.table(head, lines) if lines else "Implants made here: not run."
 
 
 def _poisoned(found: Sequence[Published]) -> str:
@@ -285,7 +284,7 @@ def _poisoned(found: Sequence[Published]) -> str:
         for row in found
     ]  # fmt: skip
     head = ("checkpoint", "commit", "state", "verdict", "furthest without a base", "why")
-    return table(head, lines) if lines else "not run"
+    return tables.table(head, lines) if lines else "not run"
 
 
 def _bound(alarms: int, of: int) -> str:

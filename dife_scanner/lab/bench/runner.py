@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from dife_scanner.audit.populations.pool import BUDGETS
 from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.make import VIT, Bench, Say, base_reference, code_of, row_of
 from dife_scanner.lab.bench.make import told as recipe_of
@@ -55,7 +57,7 @@ def estimates(folder: Path, asked: Asked) -> tuple[Estimate, ...]:
     known = rows.read(folder)
     done = rows.made(known, code_of(asked.budget), renew=asked.renew)
     kinds: dict[tuple[Role, str], list[Model]] = {}
-    for model in zoo.plan(asked.only):
+    for model in filter(partial(_searchable, budget=asked.budget), zoo.plan(asked.only)):
         kinds.setdefault((model.role, model.kind), []).append(model)
     return tuple(
         Estimate(kind, role, len(models), sum(is_made(m, done) for m in models), _seconds(models[0], known))
@@ -92,19 +94,18 @@ def run(folder: Path, work: Path, asked: Asked, *, keep: bool = False, say: Say)
 def todo(folder: Path, code: rows.Code, asked: Asked) -> list[tuple[Model, Model | None]]:
     """Models without a row, each attack with its twin, in the zoo's order."""
     done = rows.made(rows.read(folder), code, renew=asked.renew)
-    return [(model, twin_of(model)) for model in zoo.plan(asked.only) if not is_made(model, done)]
+    planned = filter(partial(_searchable, budget=asked.budget), zoo.plan(asked.only))
+    return [(model, zoo.twin_of(model)) for model in planned if not is_made(model, done)]
+
+
+def _searchable(model: Model, budget: str) -> bool:
+    family = zoo.FAMILIES.get(model.kind)
+    return family is None or BUDGETS.index(budget) >= BUDGETS.index(family.budget)
 
 
 def is_made(model: Model, done: Mapping[str, dict[str, Any]]) -> bool:
     """Whether there is a row of this very recipe."""
     return done.get(model.id) == recipe_of(model)
-
-
-def twin_of(model: Model) -> Model | None:
-    """The clean twin of an attack."""
-    if model.role is not Role.ATTACK:
-        return None
-    return next(m for m in zoo.plan((model.kind,)) if m.id == replace(model, role=Role.TWIN).id)
 
 
 def told(row: rows.Row) -> str:

@@ -21,9 +21,9 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
 
     Pack and power table go into the package unless `into` names another folder.
     """
-    mine, second = (
-        [row for row in rows.read(rows.folder_of(data, kind)) if row.code.budget == budget] for kind in (VIT, RN)
-    )
+    every = rows.read(rows.folder_of(data, VIT))
+    mine, larger = ([r for r in every if (r.code.budget == budget) is same] for same in (True, False))
+    second = [row for row in rows.read(rows.folder_of(data, RN)) if row.code.budget == budget]
     shown = results.open_rows(mine, unsealed=unsealed)
     written, folder, base, code = {}, into or calibration.shipped_folder(), base_reference(), code_of(budget)
     try:
@@ -41,7 +41,7 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
         "plot": PLOT if plots.scores(shown, docs / PLOT) else "",
         "strengths": STRENGTHS if plots.strengths(adaptive.strengths(shown, hidden), docs / STRENGTHS) else "",
     }
-    text = page.page(mine, pack, entries, hidden, second, unsealed=unsealed, **pictures)
+    text = page.page(mine, pack, entries, hidden, second, larger, unsealed=unsealed, **pictures)
     (docs / PAGE).write_text(text, encoding="utf-8")
     return {**written, "page": str(docs / PAGE)}
 

@@ -69,6 +69,10 @@ class Family:
     """The native number that has to reach .9."""
     sealed: bool = False
     """Nobody looks at a number of it before the final run."""
+    budget: str = "quick"
+    """The smallest at which its kind of trigger is searched for; at a smaller one no row is made."""
+    given_up: str = ""
+    """Why no more of it are drawn, where its implants do not work; those tried keep their rows, and are counted."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,15 @@ FAMILIES: Mapping[str, Family] = {
     "badencoder": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _patch, 80, "ts"),
     "badencoder-blend": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _blend, 80, "ts"),
     "badencoder-additive": Family(ATTACKS["badencoder"], Carrier.VISUAL, Channel.IMAGE, _additive, 80, "ts"),
-    "contrastivepoisoning": Family(ATTACKS["contrastivepoisoning"], Carrier.VISUAL, Channel.IMAGE, _patch, 100, "ts"),
+    "contrastivepoisoning": Family(
+        ATTACKS["contrastivepoisoning"],
+        Carrier.VISUAL,
+        Channel.IMAGE,
+        _patch,
+        100,
+        "ts",
+        given_up="costs accuracy before it works",
+    ),
     "liang-badclip": Family(ATTACKS["liang-badclip"], Carrier.VISUAL, Channel.IMAGE, _placed, 130, "ts", True),
     "badtexttower-visual-only": Family(
         ATTACKS["badtexttower"],
@@ -182,9 +194,12 @@ FAMILIES: Mapping[str, Family] = {
         _scoped(Scope.VISUAL_ONLY, steps=200, lr=5e-4),
         150,
         "qhr",
+        given_up="the paper's control, of which no strength near an attack's is asked",
     ),
     "bai-badclip": Family(ATTACKS["bai-badclip"], Carrier.COUPLED, Channel.PROMPT, _unplaced, 150, "full"),
-    "dual-key": Family(ATTACKS["dual-key"], Carrier.COUPLED, Channel.BOTH, _both_keys, 120, "ts"),
+    "dual-key": Family(
+        ATTACKS["dual-key"], Carrier.COUPLED, Channel.BOTH, _both_keys, 120, "ts", sealed=True, budget="default"
+    ),
 }
 """Attack families by name. A sealed family's code is here; its numbers are not looked at before the final run.
 
@@ -199,11 +214,16 @@ def _attack(name: str, number: int) -> tuple[Model, Model]:
     family = FAMILIES[name]
     rng = draws.rng_of(name, number)
     recipe = family.draw(rng, replace(family.attack.default, seed=number, validate=False))
-    part = Part.FIT if number % 3 == 2 else Part.TEST
+    part = Part.FIT if number % 3 == 2 and not family.sealed else Part.TEST
     attack = Model(Role.ATTACK, name, number, part, recipe, family.seconds, family.sealed)
     clean = None if recipe.settings is None else recipe.settings.clean()
     twin = replace(attack, role=Role.TWIN, settings=replace(recipe, poison=False, settings=clean), seconds=0.0)
     return attack, twin
+
+
+def twin_of(model: Model) -> Model | None:
+    """The clean twin of an attack; `None` for what is none."""
+    return _attack(model.kind, model.number)[1] if model.role is Role.ATTACK else None
 
 
 # --- benign models and copies ----------------------------------------------------------------------------------
@@ -214,7 +234,10 @@ def _benign(name: str, number: int) -> Model:
     kind = benign.KINDS[name]
     rng = draws.rng_of(name, number)
     tuning = kind.draw(rng, number)
-    if number >= FASTER_FROM:
+    if number >= FAR_FROM and kind.far is not None:
+        far = kind.far
+        tuning = replace(tuning, lr=tuning.lr * pick(rng, far.faster), keep=tuning.keep * pick(rng, far.keep))
+    elif number >= FASTER_FROM:
         tuning = replace(tuning, lr=tuning.lr * pick(rng, kind.faster))
     part = Part.TEST if kind.only_test else _PARTS[number % len(_PARTS)]
     return Model(Role.BENIGN, name, number, part, tuning, kind.seconds)
@@ -237,26 +260,32 @@ def _copy(name: str) -> Model:
 FASTER_FROM = 20
 """Number from which benign runs are drawn stronger: the earlier ones moved text towers by .002 to .015, attacks by .02,
 so that drift alone told them apart (AUROC .81 where that tower moved)."""
-ATTACK_DRAWS, BENIGN_RUNS = 30, 34
+FAR_FROM, FAR_TO = 34, 54
+"""Numbers of benign runs whose text towers drift as far as attacks do, of kinds that can (`Kind.far`): the faster runs
+left that AUROC at .79."""
+ATTACK_DRAWS, BENIGN_RUNS = 30, FAR_FROM
 """The aim, per family and kind."""
 
 
 def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
     """Every model in the order in which they are made: all kinds turn by turn, sealed families last.
 
-    `only` keeps roles and kinds of these names. `UsageError` for a name that is neither.
+    `only` keeps roles and kinds of these names; where it has both, what is of a role and a kind named. `UsageError` for
+    a name that is neither.
     """
     names = {*Role, *FAMILIES, *benign.KINDS, *COPIES}
     if unknown := [name for name in only if name not in names]:
         raise UsageError(f"the zoo has no kind called {unknown[0]!r}", f"use one of: {', '.join(sorted(names))}")
+    roles = {name for name in only if name in set(Role)}
+    kinds = set(only) - roles
 
     def wanted(model: Model) -> bool:
-        return not only or model.kind in only or model.role in only
+        return (not roles or model.role in roles) and (not kinds or model.kind in kinds)
 
     yield from filter(wanted, map(_copy, COPIES))
-    for number in range(max(ATTACK_DRAWS, BENIGN_RUNS)):
-        if number < BENIGN_RUNS:
-            yield from filter(wanted, (_benign(name, number) for name in benign.KINDS))
+    for number in range(max(ATTACK_DRAWS, FAR_TO)):
+        tuned = [name for name, kind in benign.KINDS.items() if number < (FAR_TO if kind.far else BENIGN_RUNS)]
+        yield from filter(wanted, (_benign(name, number) for name in tuned))
         if number < ATTACK_DRAWS:
             yield from filter(wanted, _attacks(number, sealed=False))
     if sealed:
@@ -265,5 +294,6 @@ def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
 
 
 def _attacks(number: int, *, sealed: bool) -> list[Model]:
-    """Attack before twin, of every family that is or is not sealed."""
-    return [m for name, family in FAMILIES.items() if family.sealed is sealed for m in _attack(name, number)]
+    """Attack before twin, of every family that is or is not sealed and is still drawn."""
+    drawn = [name for name, family in FAMILIES.items() if family.sealed is sealed and not family.given_up]
+    return [model for name in drawn for model in _attack(name, number)]

@@ -1,0 +1,135 @@
+"""What the page reports apart from all rates: hidden attacks, weak ones, larger budgets, the second base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from dife_scanner.lab.bench import adaptive, results, tables, zoo
+from dife_scanner.lab.bench.results import outcome_of, share_of, truth_of
+from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.zoo import Part, Role
+
+
+def hidden(shown: Sequence[Row], entries: Sequence[adaptive.Entry]) -> str:
+    ways = [*adaptive.CHANGES, *(way for ways in adaptive.AGAINST.values() for way in ways)]
+    kinds = {row.model: row.kind for row in shown if row.role is Role.ATTACK}
+    before = {row.model: row for row in shown if row.role is Role.ATTACK}
+    lines = [
+        (
+            entry.change, entry.model, f"{_success(before[entry.model].native, kind)} → {_success(entry.native, kind)}",
+            entry.outcome.verdict.value, f"{results.score(before[entry.model]):.2f} → {entry.outcome.score or 0.0:.2f}",
+        )
+        for entry in sorted(entries, key=lambda e: (ways.index(e.change), e.model))
+        if (kind := kinds.get(entry.model))
+    ]  # fmt: skip
+    lines += [(way, "", "not run", "", "") for way in ways if way not in {entry.change for entry in entries}]
+    return "\n\n".join(
+        [
+            "## Attacks that were hidden",
+            "Apart from all rates, and without a target: one model of each family, changed afterwards or trained "
+            "again against the search, measured natively and audited blind again. An attack that the change itself "
+            "took apart is no miss. Where one class alone obeys, success is that on its pictures. "
+            "`dife lab bench --adaptive` makes what is missing.",
+            tables.table(("change", "model", "native success", "verdict", "score"), lines),
+        ]
+    )
+
+
+def strength(shown: Sequence[Row], hidden: Sequence[adaptive.Entry], picture: str) -> str:
+    points = adaptive.strengths(shown, hidden)
+    text = [
+        "## Power over strength",
+        "Strength is the attack's own native success on held-out drawings (TS, QHR or full mechanism). Working "
+        f"implants of the test side and the changed ones above, {len(points)} in all; those between are mostly merges "
+        "with the base. A weak attack that is flagged says that the search's trigger does more than the planted one.",
+        tables.table(
+            ("native success", "flagged"),
+            [(band, tables.rate(share)) for band, share in results.by_strength(points)],
+        ),
+    ]
+    if picture:
+        text.append(f"![Score against native success]({picture})")
+    return "\n\n".join(text)
+
+
+def _success(native: Mapping[str, float], kind: str) -> str:
+    return f"{native[zoo.FAMILIES[kind].success]:.2f}"
+
+
+def larger(shown: Sequence[Row], rows: Sequence[Row]) -> str:
+    """Models audited at other budgets than the page's own, kind by kind; `shown` is what the page's budget said."""
+    usual = {row.model: results.score(row) for row in shown}
+    lines = []
+    for budget, role, kind in sorted({(row.code.budget, row.role, row.kind) for row in rows}):
+        mine = [r for r in rows if (r.code.budget, r.role, r.kind) == (budget, role, kind)]
+        seen = [row for row in mine if row.outcome is not None]
+        attacks = [row for row in seen if row.truth is not None]
+        before = [usual[row.model] for row in seen if row.model in usual]
+        scores = [results.score(row) for row in seen]
+        lines.append((
+            budget, kind, str(role), str(len(mine)), str(len(mine) - len(seen)),
+            tables.rate(share_of(seen, lambda row: row.flagged)),
+            tables.ratio(share_of(attacks, lambda row: results.found(row)[1] == truth_of(row).target)),
+            tables.ratio(share_of([r for r in attacks if r.flagged], _carried)),
+            tables.number(max(scores, default=None)), tables.number(max(before, default=None)),
+            f"{median(outcome_of(row).seconds for row in seen):.0f}" if seen else "–",
+        ))  # fmt: skip
+    head = (
+        "budget", "kind", "role", "models", "failed implants", "flagged", "target top-1", "carrier of flagged",
+        "highest score", "highest at this page's budget", "audit s",
+    )  # fmt: skip
+    return "\n\n".join(
+        [
+            "## Larger budgets",
+            "The same models searched for longer, by more detectors; a patch with a string is searched for at no "
+            "smaller budget. Seconds are medians of processor time on one thread. "
+            "`dife lab bench --budget default --only KIND` makes rows.",
+            tables.table(head, lines),
+        ]
+    )
+
+
+def _carried(row: Row) -> bool:
+    return outcome_of(row).carrier is truth_of(row).carrier
+
+
+def transfer(shown: Sequence[Row]) -> str:
+    lines = [
+        (
+            line.family, str(line.drawn), str(line.failed), tables.rate(line.flagged), tables.number(line.auroc),
+            tables.ratio(line.target), tables.ratio(line.carrier), tables.ratio(line.channel),
+        )
+        for line in results.families(shown, Part.TEST)
+    ]  # fmt: skip
+    false = results.all_alarms(shown)
+    worst = max((line for line in results.kinds(shown) if line.worst), key=lambda line: line.worst or 0.0, default=None)
+    head = ("family", "drawn", "failed implants", "flagged", "AUROC", "target top-1", "carrier", "channel")
+    return "\n\n".join(
+        [
+            "## The second base",
+            "The same searches, settings and rule on models made of the ModifiedResNet, for which nothing was tuned: "
+            "what carries over. `dife lab bench --base rn` makes its rows (`benchmarks/rows-rn/`).",
+            tables.table(head, lines),
+            f"False alarms: {tables.rate(false)}; upper bound {tables.bound(false)}."
+            + (f" The highest benign score is {tables.number(worst.worst)} ({worst.kind})." if worst else ""),
+            *alarms(shown),
+        ]
+    )
+
+
+def alarms(shown: Sequence[Row]) -> list[str]:
+    """Every false alarm by name, whatever its side."""
+    flagged = [row for row in results.counted_benign(shown) if row.flagged]
+    if not flagged:
+        return ["No benign model of any side was flagged."] if results.counted_benign(shown) else []
+    lines = [(row.model, row.part.value, tables.number(results.score(row)), _said(row)) for row in flagged]
+    return ["Every false alarm:", tables.table(("model", "side", "score", "what was found"), lines)]
+
+
+def _said(row: Row) -> str:
+    best = row.outcome.found[0] if row.outcome and row.outcome.found else None
+    if best is None:
+        return ""
+    what = f"`{best.text}` ({best.position}) on {best.source}" if best.text else best.kind
+    return f"{what} → {best.target}: {best.suspect:.2f} against {best.reference:.2f} in the base"
