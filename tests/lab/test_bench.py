@@ -21,7 +21,7 @@ from dife_scanner.lab.attacks.lab import Lab
 from dife_scanner.lab.bench import benign, demands, draws, make, packs, page, results, rows, runner, writing, zoo
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.queue import calibration
-from dife_scanner.records import Channel, Planted, Verdict
+from dife_scanner.records import Carrier, Channel, Planted, Verdict
 
 # --- the zoo ---------------------------------------------------------------------------------------------------
 
@@ -236,6 +236,9 @@ def test_rates_are_those_counted_by_hand(fabricated):
     # attacks .9 .8 .1 against benign test models .2 .1 (twins), .85, .1: 4 + 3 + (two ties) 1 of 12
     assert line.auroc == pytest.approx(8 / 12)
     assert results.against_twins(shown) == (pytest.approx((1 + 0.5) / 2), 2)
+    benign, attacks = results.curve(shown, Carrier.TEXTUAL)
+    assert (benign[0], attacks[0], benign[-1], attacks[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(attacks, benign) == pytest.approx(line.auroc) and results.curve(shown, Carrier.VISUAL) is None
     alarms = results.all_alarms(shown)
     assert (alarms.hits, alarms.n) == (1, 4)
     worst = results.kinds(shown)[0]
@@ -336,7 +339,7 @@ def test_a_planted_pair_is_found_when_it_moves_the_suspect_and_not_the_base(fabr
 def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabricated):
     text = page.page(fabricated, packs.pack_of(fabricated, make.base_reference(), CODE))
     lines = {}
-    for line in text.splitlines():
+    for line in text[text.index("### Test side") :].splitlines():
         lines.setdefault(line.split(" | ")[0].strip("| "), line)
     assert "| 4 | 1 | 2 of 3 (0.09 – 0.99) | 0.67 |" in lines["badtexttower"]
     assert "| 1 of 1392, 0.50, 0.60 (n 1) |" in lines["badtexttower"]
@@ -350,6 +353,16 @@ def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabrica
     assert "| 0.90 to 1.00 | not run |" in text, "no row says its native success"
     assert "| AMDET-like |  | not run |" in text
     assert page.page(fabricated, None) != text and "not run" in page.page([], None)
+
+
+def test_a_text_attack_s_stealth_is_its_drift_and_what_it_costs_beside_its_own_twin():
+    attacks = [row("badtexttower", n, 0.9, role=Role.ATTACK, flagged=True) for n in range(3)]
+    twin = row("badtexttower", 1, 0.0, role=Role.TWIN)
+    attacks[1] = replace(attacks[1], native={"clean_accuracy": 0.7})
+    (line,) = results.stealth([*attacks, replace(twin, native={"clean_accuracy": 0.72})])
+    assert (line.n, line.drift, line.furthest, line.pairs) == (3, 0.02, 0.03, 1)
+    assert line.loss == pytest.approx(0.02)
+    assert results.stealth(attacks)[0].loss is None
 
 
 def test_rows_of_the_second_base_are_a_table_of_their_own(tmp_path, fabricated):
@@ -381,16 +394,25 @@ def test_a_family_that_was_given_up_is_counted_and_no_more_of_it_are_drawn():
 def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, monkeypatch, fabricated):
     for one in fabricated:
         rows.append(tmp_path / "rows", one)
+        if one.role is Role.BENIGN:
+            rows.append(tmp_path / "rows-rn", one)
     monkeypatch.setattr(writing, "code_of", lambda budget: CODE)
     docs, into = tmp_path / "docs", tmp_path / "packs"
     for _ in range(2):
         written = writing.report(tmp_path, docs, budget="quick", into=into)
-    pack, power = (calibration.read(Path(written[what]))[0] for what in ("pack", "power"))
+    pack, power = (
+        calibration.read(Path(written[what]))[0] for what in ("pack of dife-base-vit", "power over dife-base-vit")
+    )
     assert (pack.n, power.planted[0].planted) == (2, 3)
-    assert {path.name for path in into.iterdir()} == {"dife-base-vit-quick.json", "dife-base-vit-quick-power.json"}
+    second = calibration.read(Path(written["pack of dife-base-rn"]))[0]
+    assert (second.base, second.n) == ("dife-base-rn", pack.n) and second.searched != pack.searched
+    assert {path.name for path in into.iterdir()} == {
+        "dife-base-vit-quick.json", "dife-base-vit-quick-power.json", "dife-base-rn-quick.json"
+    }  # fmt: skip
     ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
     assert [(line["test_rows"], line["unsealed"]) for line in ledger] == [(8, False)]
-    assert "detection-benchmark.svg" in (docs / writing.PAGE).read_text() and (docs / writing.PLOT).exists()
+    for picture in (writing.PLOT, writing.CURVES):
+        assert picture in (docs / writing.PAGE).read_text() and (docs / picture).exists()
     writing.report(tmp_path, docs, budget="quick", unsealed=True, into=into)
     assert "liang-badclip" in (docs / writing.PAGE).read_text()
     assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 2

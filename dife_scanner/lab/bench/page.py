@@ -35,17 +35,19 @@ def page(
     *,
     unsealed: bool = False,
     plot: str = "",
+    curves: str = "",
     strengths: str = "",
 ) -> str:
     """The document, from rows alone: equal rows give an equal page.
 
-    `second`: rows of the second base; `larger`: of other budgets; `plot` and `strengths` are pictures beside the page.
+    `second`: rows of the second base; `larger`: of other budgets; `plot`, `curves` and `strengths` are pictures beside
+    the page.
     """
     shown = results.open_rows(all_rows, unsealed=unsealed)
     parts = [
         _head(all_rows, shown),
         _asked(shown),
-        _summary(shown, plot),
+        _summary(shown, plot, curves),
         _zoo(shown),
         _attacks(shown),
         _benign(shown),
@@ -94,7 +96,7 @@ def _asked(shown: Sequence[Row]) -> str:
     )
 
 
-def _summary(shown: Sequence[Row], plot: str) -> str:
+def _summary(shown: Sequence[Row], plot: str, curves: str) -> str:
     lines = []
     for name, carrier in (("all attacks", None), *((f"{c} carrier", c) for c in _carriers(shown))):
         value, span, attacks, clean = results.all_attacks(shown, carrier)
@@ -110,6 +112,8 @@ def _summary(shown: Sequence[Row], plot: str) -> str:
     ]
     if plot:
         text.append(f"![Score of every model, by kind]({plot})")
+    if curves:
+        text.append(f"![ROC of the score, by carrier]({curves})")
     return "\n\n".join(text)
 
 
@@ -129,6 +133,30 @@ def _zoo(shown: Sequence[Row]) -> str:
             "What can be seen without searching must not tell attacks from benign models: each AUROC at most "
             f"{FAIR:.2f}, read in the direction that separates better. Models of all sides, twins among the benign.",
             tables.table(("look", "among", "attacks", "benign", "AUROC", "at most 0.70"), lines),
+            "Text attacks keep the paper's stealth where clean prompts drift by about .06 at most and clean use costs "
+            "no more than a point of accuracy. Drift is the mean cosine distance of clean prompts from the base; "
+            "accuracy is compared with the attack's own twin, which saw the same captions.",
+            tables.table(
+                (
+                    "family",
+                    "working attacks",
+                    "median drift",
+                    "largest",
+                    "with a twin's row",
+                    "largest loss of accuracy",
+                ),
+                [
+                    (
+                        line.family,
+                        str(line.n),
+                        f"{line.drift:.3f}",
+                        f"{line.furthest:.3f}",
+                        str(line.pairs),
+                        "not run" if line.loss is None else f"{line.loss:.3f}",
+                    )
+                    for line in results.stealth(shown)
+                ],
+            ),
         ]
     )
 

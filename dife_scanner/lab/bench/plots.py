@@ -10,7 +10,7 @@ from typing import Any
 from dife_scanner.lab.bench import results
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Role
-from dife_scanner.records import Verdict
+from dife_scanner.records import Carrier, Verdict
 
 _ATTACK, _BENIGN = "#c9453c", "#3b7dd8"
 
@@ -35,6 +35,22 @@ def scores(shown: Sequence[Row], path: Path) -> bool:
         axes.set_xlim(-0.03, 1.03)
         axes.set_xlabel("score: largest held-out success over the base (filled: flagged)")
         axes.grid(axis="x", alpha=0.3)
+    return True
+
+
+def curves(shown: Sequence[Row], path: Path) -> bool:
+    """ROC of the score per carrier and over all; whether there was anything to draw."""
+    drawn = [(str(name), found) for name in (*Carrier, None) if (found := results.curve(shown, name))]
+    if not drawn:
+        return False
+    with _axes(path, (4.6, 4.2)) as axes:
+        for (name, (benign, attacks)), width in zip(drawn, range(2 * len(drawn), 0, -2), strict=True):
+            axes.plot(benign, attacks, label="all" if name == "None" else name, linewidth=width, alpha=0.7)
+        axes.plot([0, 1], [0, 1], ":", color="#888888", linewidth=1)
+        axes.set_xlabel("benign models of the test side at or above a score")
+        axes.set_ylabel("attacks of the test side at or above it")
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, frameon=False, loc="lower right")
     return True
 
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dife_scanner.core.calibration import auroc, auroc_interval, clopper_pearson, conformal, upper_bound
 from dife_scanner.lab.bench.rows import FAILED, Looks, Outcome, Row, Truth
 from dife_scanner.lab.bench.zoo import Part, Role
-from dife_scanner.records import Carrier, Interval, Verdict
+from dife_scanner.records import Carrier, Channel, Interval, Verdict
 
 FAIR = 0.70
 """Largest AUROC that a look may have between attacks and benign models."""
@@ -215,6 +216,53 @@ def all_attacks(rows: Sequence[Row], carrier: Carrier | None = None) -> tuple[fl
     attacks = [r for r in attacks if carrier is None or truth_of(r).carrier is carrier]
     benign = [row for row in counted_benign(rows) if row.part is Part.TEST]
     return (*_ranked(attacks, benign), len(attacks), len(benign))
+
+
+def curve(
+    rows: Sequence[Row], carrier: Carrier | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """ROC over the test side: share of benign models and of attacks (of one carrier) with a score of at least each of
+    the scores, from none to all; `None` where one side is empty."""
+    attacks = [r for r in rows if r.role is Role.ATTACK and r.part is Part.TEST and r.outcome is not None]
+    high = np.array([score(r) for r in attacks if carrier is None or truth_of(r).carrier is carrier])
+    low = np.array([score(row) for row in counted_benign(rows) if row.part is Part.TEST])
+    if not len(high) or not len(low):
+        return None
+    cuts = np.array([np.inf, *np.unique([*high, *low])[::-1]])
+    return (low >= cuts[:, None]).mean(1), (high >= cuts[:, None]).mean(1)
+
+
+@dataclass(frozen=True)
+class Stealth:
+    """What a family's working text attacks leave to see."""
+
+    family: str
+    n: int
+    drift: float
+    """Mean drift of clean prompts, as a cosine distance from the base: median over attacks, and the largest."""
+    furthest: float
+    pairs: int
+    """Attacks whose own twin has a row."""
+    loss: float | None
+    """Largest loss of clean accuracy against the own twin."""
+
+
+def stealth(rows: Sequence[Row]) -> tuple[Stealth, ...]:
+    """One line per family of text attacks, on any side."""
+    twins = {(r.kind, r.number): r.native for r in rows if r.role is Role.TWIN}
+    attacks = [r for r in rows if r.role is Role.ATTACK and r.outcome is not None and r.looks]
+    lines = []
+    for name in _names(r for r in attacks if truth_of(r).channel is Channel.TEXT):
+        mine = [row for row in attacks if row.kind == name]
+        drifts = [row.looks.drift_text for row in mine if row.looks]
+        losses = [
+            twin["clean_accuracy"] - row.native["clean_accuracy"]
+            for row in mine
+            if (twin := twins.get((name, row.number)))
+        ]
+        worst = max(losses, default=None)
+        lines.append(Stealth(name, len(mine), median(drifts), max(drifts), len(losses), worst))
+    return tuple(lines)
 
 
 def against_twins(rows: Sequence[Row]) -> tuple[float | None, int]:

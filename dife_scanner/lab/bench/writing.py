@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from dife_scanner.core.calibration import Pack
 from dife_scanner.errors import UsageError
 from dife_scanner.lab.bench import adaptive, contest, packs, page, plots, results, rows
 from dife_scanner.lab.bench.make import RN, VIT, base_reference, code_of
@@ -14,6 +16,7 @@ from dife_scanner.lab.bench.zoo import Part
 from dife_scanner.queue import calibration
 
 PAGE, PLOT, STRENGTHS = "detection-benchmark.md", "detection-benchmark.svg", "detection-benchmark-strength.svg"
+CURVES = "detection-benchmark-roc.svg"
 
 
 def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into: Path | None = None) -> dict[str, str]:
@@ -25,23 +28,26 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
     mine, larger = ([r for r in every if (r.code.budget == budget) is same] for same in (True, False))
     second = [row for row in rows.read(rows.folder_of(data, RN)) if row.code.budget == budget]
     shown = results.open_rows(mine, unsealed=unsealed)
-    written, folder, base, code = {}, into or calibration.shipped_folder(), base_reference(), code_of(budget)
-    try:
-        pack = packs.pack_of(shown, base, code)
-        written["pack"] = str(calibration.write(pack, folder / f"{pack.name}.json"))
-    except UsageError:
-        pack = None
-    if power := packs.power_of(shown, base, code):
-        written["power"] = str(calibration.write(power, folder / f"{base.name}-{budget}-power.json"))
+    written, folder, code = {}, into or calibration.shipped_folder(), code_of(budget)
+    found: dict[str, Pack] = {}
+    for kind, some in ((VIT, shown), (RN, second)):
+        base = base_reference(kind)
+        with suppress(UsageError):
+            found[kind] = packs.pack_of(some, base, code)
+            written[f"pack of {base.name}"] = str(calibration.write(found[kind], folder / f"{found[kind].name}.json"))
+        if power := packs.power_of(some, base, code):
+            path = calibration.write(power, folder / f"{base.name}-{budget}-power.json")
+            written[f"power over {base.name}"] = str(path)
     entries = contest.read(data / "rivals")
     look(data / "ledger.jsonl", shown, unsealed=unsealed)
     docs.mkdir(parents=True, exist_ok=True)
     hidden = adaptive.read(data)
     pictures = {
         "plot": PLOT if plots.scores(shown, docs / PLOT) else "",
+        "curves": CURVES if plots.curves(shown, docs / CURVES) else "",
         "strengths": STRENGTHS if plots.strengths(adaptive.strengths(shown, hidden), docs / STRENGTHS) else "",
     }
-    text = page.page(mine, pack, entries, hidden, second, larger, unsealed=unsealed, **pictures)
+    text = page.page(mine, found.get(VIT), entries, hidden, second, larger, unsealed=unsealed, **pictures)
     (docs / PAGE).write_text(text, encoding="utf-8")
     return {**written, "page": str(docs / PAGE)}
 
