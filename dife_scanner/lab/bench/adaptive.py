@@ -19,7 +19,7 @@ from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.bad_encoder import Hiding
 from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.attacks.lab import Lab
-from dife_scanner.lab.bench import benign, draws, make, rows, zoo
+from dife_scanner.lab.bench import benign, draws, make, precision, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
 from dife_scanner.lab.bench.results import Strength, searched
 from dife_scanner.lab.bench.rows import Outcome, Row, RowsDamaged
@@ -35,7 +35,6 @@ NOISED_ROWS, ROW_NOISE = 4_000, 0.1
 """Token rows that get noise, and its size against a row's own: as many moved rows as no prompt set leaves."""
 LONGER = 4
 """Times the steps, for an attack that has more to learn."""
-PRUNED = 0.1
 AFTERWARDS = 60
 """Steps of what is trained afterwards."""
 _WEIGHTS = "open_clip_model.safetensors"
@@ -157,15 +156,7 @@ def _merged(folder: Path, model: Model, kept: float) -> None:
 
 def _pruned(folder: Path, model: Model) -> None:
     """The smallest tenth of every matrix set to zero."""
-    import torch
-
-    def pruned(name: str, value: Tensor) -> Tensor:
-        if value.ndim < 2 or "embedding" in name:
-            return value
-        edge = value.abs().flatten().kthvalue(max(1, int(PRUNED * value.numel()))).values
-        return torch.where(value.abs() <= edge, 0.0, value)
-
-    _rewritten(folder, pruned)
+    _rewritten(folder, lambda name, value: value if "embedding" in name else precision.pruned(value))
 
 
 def _noised(folder: Path, model: Model) -> None:

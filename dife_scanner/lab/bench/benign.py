@@ -389,6 +389,20 @@ def _train_merge(model: Any, lab: Lab, tuning: Tuning) -> None:
     _put(model, {name: old + tuning.amount * (new - old) for name, old, new in _both(before, model)})
 
 
+def _draw_quantised(rng: Rng, seed: int) -> Tuning:
+    return replace(_draw_pairs(rng, seed), meaning=str(pick(rng, ("bf16", "int8"))))
+
+
+def _train_quantised(model: Any, lab: Lab, tuning: Tuning) -> None:
+    """A fine-tune whose weights are rounded afterwards, as those are that somebody shrinks for others."""
+    from dife_scanner.lab.bench import precision
+
+    before = _copied(model)
+    _train_pairs(model, lab, tuning)
+    rounded = {"bf16": precision.bf16, "int8": precision.int8}[tuning.meaning]
+    _put(model, {name: rounded(new) for name, _, new in _both(before, model)})
+
+
 def _draw_low_rank(rng: Rng, seed: int) -> Tuning:
     return replace(_draw_pairs(rng, seed), amount=float(pick(rng, (2, 4, 8))))
 
@@ -439,6 +453,7 @@ KINDS: Mapping[str, Kind] = {
     "low-rank update": Kind(_draw_low_rank, _train_low_rank, 20, faster=(2.0, 4.0)),
     "robust image tower": Kind(_draw_robust, _train_robust, 35, only_test=True),
     "redirected words": Kind(_draw_redirect, _train_redirect, 14, only_test=True),
+    "quantised fine-tune": Kind(_draw_quantised, _train_quantised, 20, only_test=True),
     "merge with the base": Kind(_draw_merge, _train_merge, 20, only_test=True, faster=(2.0, 3.0)),
 }
 """Benign kinds by name."""

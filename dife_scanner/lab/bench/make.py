@@ -20,7 +20,7 @@ from dife_scanner.lab import art, bases
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.interface import Planted, Recipe, Subject, entry_of
 from dife_scanner.lab.attacks.lab import Lab, tensor
-from dife_scanner.lab.bench import benign, rows
+from dife_scanner.lab.bench import benign, precision, rows
 from dife_scanner.lab.bench.benign import Tuning
 from dife_scanner.lab.bench.rows import Code, Found, Looks, Outcome, Row, Truth
 from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role
@@ -40,8 +40,6 @@ _TRIGGERS, TIMING = "triggers.toml", "timing.json"
 _WEIGHTS, _CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 _MOVED = 2e-3
 """Relative change of a token's row that is more than fp16's rounding (about 3e-4)."""
-_PRUNED = 0.1
-"""Share of each matrix's smallest weights that a pruned copy loses."""
 
 Say = Callable[[str], None]
 
@@ -190,21 +188,13 @@ def _plant(planted: Planted, folder: Path) -> None:
 
 def _copy(clip: Any, kind: str, folder: Path) -> None:
     """The base in another precision, or with its smallest weights gone."""
-    import torch
     from safetensors.torch import save_file
 
     state = {name: value.detach().float().clone() for name, value in clip.state_dict().items()}
-    matrices = [name for name, value in state.items() if value.ndim >= 2 and "embedding" not in name]
     if kind == "bf16 copy":
         state = {name: value.bfloat16() for name, value in state.items()}
-    elif kind == "int8 copy":
-        for name in matrices:
-            step = state[name].abs().amax(tuple(range(1, state[name].ndim)), keepdim=True).clamp(min=1e-12) / 127
-            state[name] = (state[name] / step).round() * step
-    elif kind == "pruned copy":
-        for name in matrices:
-            edge = state[name].abs().flatten().kthvalue(max(1, int(_PRUNED * state[name].numel()))).values
-            state[name] = torch.where(state[name].abs() <= edge, 0.0, state[name])
+    elif change := {"int8 copy": precision.int8, "pruned copy": precision.pruned}.get(kind):
+        state = {name: value if "embedding" in name else change(value) for name, value in state.items()}
     save_file({name: value.contiguous() for name, value in sorted(state.items())}, folder / _WEIGHTS, {"format": "pt"})
 
 
