@@ -17,6 +17,7 @@ from dife_scanner.records import Channel, Planted, Reference, TriggerKind
 OUT_OF_REACH = (
     "dormant and semantic triggers",
     "natural words that mean what they do",
+    "patterns that pictures of one class alone obey",
     "texts of more than four tokens",
 )
 """What no search is made for, whatever was planted (docs/discovery.md)."""
