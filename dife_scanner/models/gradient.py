@@ -39,18 +39,22 @@ class Towers:
         return rows
 
     def images(self, pixels: Tensor) -> Tensor:
-        """Float pictures [n, 3, s, s] in 0..1 -> unit embeddings [n, d]."""
+        """Float pictures [n, 3, s, s] in 0..1 -> unit embeddings [n, d]. `AuditError` where one is not finite."""
         self.passes += len(pixels)
-        return F.normalize(self._model.visual((pixels - self._mean) / self._std), dim=-1)
+        return _units(self._model.visual((pixels - self._mean) / self._std), pixels, "a picture of the search")
 
     def texts(self, vectors: Tensor, ends: Tensor) -> Tensor:
-        """Token embeddings [n, l, w] with the end token at `ends` [n] -> unit embeddings [n, d]."""
+        """Token embeddings [n, l, w] with the end token at `ends` [n] -> unit embeddings [n, d].
+
+        `AuditError` where one is not finite.
+        """
         model, length = self._model, vectors.shape[1]
         self.passes += len(vectors)
         states = model.transformer(
             vectors + model.positional_embedding[:length], attn_mask=model.attn_mask[:length, :length]
         )
-        return F.normalize(model.ln_final(states[torch.arange(len(vectors)), ends]) @ model.text_projection, dim=-1)
+        projected = model.ln_final(states[torch.arange(len(vectors)), ends]) @ model.text_projection
+        return _units(projected, vectors, "a text of the search")
 
     @torch.no_grad()
     def tokens(self, rows: Sequence[Sequence[int]], batch: int = 256) -> Tensor:
@@ -80,6 +84,14 @@ class Towers:
             ids[at, : len(row) + 2] = torch.tensor([clip.sot_token_id, *row, clip.eot_token_id])
         ends = torch.tensor([len(row) + 1 for row in rows])
         return ids.to(self.device), ends.to(self.device)
+
+
+def _units(embedded: Tensor, inputs: Tensor, what: str) -> Tensor:
+    """Rows of length one. `AuditError` where finite `inputs` give rows that are not finite, or zero."""
+    lengths = embedded.detach().norm(dim=-1)
+    if not bool((lengths.isfinite() & (lengths > 0)).all()) and bool(inputs.isfinite().all()):
+        raise AuditError(f"the model embeds {what} as values that are not finite, or as zero", "it has no verdict")
+    return F.normalize(embedded, dim=-1)
 
 
 def pieces(text: str) -> tuple[int, ...]:
