@@ -632,6 +632,28 @@ class Diagnosis:
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """A concept beside what a trigger leads to."""
+
+    concept: str
+    cosine: float
+    """Both less the base's mean concept."""
+
+
+@dataclass(frozen=True)
+class Nearby:
+    """What a discovered trigger does in a clean reference of the suspect's architecture other than its base."""
+
+    reference: str
+    distance: float
+    """From the suspect: mean cosine distance of clean held-out pictures and class prompts."""
+    success: float
+    """TS or QHR on the test split, as in `SignatureResult.suspect`."""
+    lift: float
+    """What of it neither the base does with the trigger nor this reference without it, -1..1."""
+
+
+@dataclass(frozen=True)
 class SignatureResult:
     """One hypothesis, of the library or of a detector: chosen on train drawings, measured on held-out ones."""
 
@@ -653,6 +675,10 @@ class SignatureResult:
     """What `suspect` is without the trigger: how often the suspect takes the same inputs for the target anyway."""
     area: float | None = None
     """Share of the picture that a discovered patch takes the place of, 0..1."""
+    near: tuple[Nearby, ...] = ()
+    """What a discovered trigger that would be demonstrated does in the nearest other clean references."""
+    leads_to: Nearest | None = None
+    """The concept that a discovered trigger makes of its inputs; `None` for a prompt mechanism and without a base."""
 
     @property
     def lift(self) -> float:
@@ -680,12 +706,25 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Nearest:
-    """A concept beside what a trigger leads to."""
+class NotSearched:
+    """A search that the plan asks for, that had something to search, and that could not run."""
 
-    concept: str
-    cosine: float
-    """Both less the base's mean concept."""
+    detector: str
+    channel: Channel
+    kinds: tuple[str, ...]
+    """As in `Search`: this audit says nothing about them."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class NounShare:
+    """How many prompts of nouns that no search used a text trigger turns into its target."""
+
+    nouns: tuple[str, ...]
+    suspect: float
+    """Share of them, 0..1."""
+    reference: float
+    """The same in the base."""
 
 
 @dataclass(frozen=True)
@@ -708,6 +747,8 @@ class Recovered:
     """Success over the base's: `shift`, `crop` and `jpeg` of triggered pictures, or other positions of a text."""
     elsewhere: dict[str, float] = field(default_factory=dict)
     """Success in other clean checkpoints, by name: what works there too is no trace of this one."""
+    nouns: NounShare | None = None
+    """Of a text trigger that moves most classes; `None` for others."""
 
 
 @dataclass(frozen=True)
@@ -717,7 +758,7 @@ class EvidenceFile:
     sha256: str
     media_type: str
     role: str
-    """`clean-example`, `triggered-example`, `trigger`, `pool-manifest`."""
+    """`clean-example`, `triggered-example`, `trigger`, `landing`, `pool-manifest`."""
     caption: str
 
 
@@ -820,6 +861,8 @@ class Audit:
     """What such searches find; `None` where that was not measured for this stratum, or nothing was searched."""
     picture_drift: float | None = None
     """Mean cosine distance of clean held-out pictures, suspect to reference, as `prompt_drift` is of prompts."""
+    not_searched: tuple[NotSearched, ...] = ()
+    """Searches that were asked for and could not run: without one of them `nothing-found` is never said."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dife_scanner.audit import hypotheses
+from dife_scanner.audit import hypotheses, recovery
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.progress import Progress
 from dife_scanner.audit.sides import Pair, Side, readout
 from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Origin, Search, SignatureResult, TriggerFile
+from dife_scanner.records import NotSearched, Origin, Search, SignatureResult, TriggerFile
 from dife_scanner.store import codec
 from dife_scanner.store.whole import whole
 from dife_scanner.triggers import files
@@ -51,6 +51,8 @@ class Discovered:
     searches: tuple[Search, ...]
     results: tuple[SignatureResult, ...]
     """One per candidate, measured on held-out drawings; not yet corrected for how many were tried."""
+    missing: tuple[NotSearched, ...] = ()
+    """Searches that could not run, though there was something to search."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,12 @@ def _run(
         searches.append(_record(detector, kept, confirmed))
         results.extend(confirmed)
     progress(what, len(applying), len(applying))
-    return Discovered(tuple(searches), tuple(results))
+    return Discovered(tuple(searches), tuple(results), _missing(able, task))
+
+
+def _missing(able: Sequence[Detector], task: Task) -> tuple[NotSearched, ...]:
+    lacking = ((detector, detector.lacks(task)) for detector in able)
+    return tuple(NotSearched(one.name, one.channel, one.kinds, why) for one, why in lacking if why)
 
 
 def _measured_alone(candidate: Candidate, test: Side) -> SignatureResult:
@@ -220,7 +227,8 @@ def _confirmed(candidate: Candidate, test: Pair[Side], seed: int) -> SignatureRe
     choice = hypotheses.Choice(trigger, candidate.suspect, candidate.reference)
     measured = hypotheses.test(choice, test.suspect, test.reference, seed, always=True)
     effect = hypotheses.effect(trigger, *test, seed)
-    return replace(measured, origin=Origin.DISCOVERED, effect=effect, area=candidate.area)
+    near = recovery.nearest_concept(trigger, test)
+    return replace(measured, origin=Origin.DISCOVERED, effect=effect, area=candidate.area, leads_to=near)
 
 
 def _record(detector: Detector, kept: _Kept, confirmed: Sequence[SignatureResult]) -> Search:

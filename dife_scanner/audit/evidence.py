@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from hashlib import sha256
 from io import BytesIO
@@ -9,12 +10,15 @@ from io import BytesIO
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.sides import Side, image_part, readout, reads_hit_rate
-from dife_scanner.records import EvidenceFile, PoolManifest, Trigger
+from dife_scanner.audit import recovery
+from dife_scanner.audit.sides import Pair, Side, image_part, readout, reads_hit_rate
+from dife_scanner.records import Channel, EvidenceFile, PoolManifest, Trigger
 from dife_scanner.triggers.stamp import picture, stamp, write
 
 EXAMPLES = 4
 SHOWN_SIDE = 192
+LANDING_DIGITS = 6
+"""Decimals of each value of a landing: more than a cosine can be read to."""
 
 Stored = tuple[EvidenceFile, bytes]
 
@@ -37,6 +41,23 @@ def manifests(pools: Iterable[PoolManifest]) -> tuple[Stored, ...]:
         (EvidenceFile(pool.digest, "application/json", "pool-manifest", pool.name), pool.json().encode("ascii"))
         for pool in pools
     )
+
+
+def landing(trigger: Trigger, test: Pair[Side]) -> tuple[Stored, ...]:
+    """Where the trigger leads, as JSON: `landing` and `mean`, lists of the d values of the base's embedding space.
+
+    `landing` is less the base's `mean` concept. A target's recovery is its cosine with the base's embedding of that
+    target (any prompt like `template`), less `mean`. Nothing for a prompt mechanism, whose learned words name nothing.
+    """
+    if trigger.channel is Channel.PROMPT:
+        return ()
+    vectors = dict(zip(("landing", "mean"), recovery.landing(trigger, test), strict=True))
+    told = {"trigger": trigger.name, "target": trigger.target, "template": recovery.TEMPLATE} | {
+        name: [round(float(value), LANDING_DIGITS) for value in vector] for name, vector in vectors.items()
+    }
+    content = json.dumps(told, sort_keys=True, separators=(",", ":")).encode("ascii")
+    caption = f"{trigger.name}: where it leads in the base's embedding space"
+    return ((EvidenceFile(sha256(content).hexdigest(), "application/json", "landing", caption), content),)
 
 
 def _examples(side: Side, trigger: Trigger) -> list[int]:

@@ -21,12 +21,13 @@ import numpy as np
 
 from dife_scanner import __version__
 from dife_scanner.audit import diagnosis as diagnostics
-from dife_scanner.audit import discovery, evidence, hypotheses, populations, probes, recovery
+from dife_scanner.audit import discovery, evidence, hypotheses, nearby, populations, probes, recovery
 from dife_scanner.audit.cache import CachedEncoder, Memory
-from dife_scanner.audit.interfaces import Populations, Subject, cards, extend, measure_all, named
+from dife_scanner.audit.interfaces import NoPool, Populations, Subject, cards, extend, measure_all, named
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
+from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
 from dife_scanner.audit.progress import SILENT, Progress
-from dife_scanner.audit.sides import Pair, Side, readout, reads_hit_rate
+from dife_scanner.audit.sides import Pair, Side, reads_hit_rate
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.footprint import compare, diagnose
@@ -47,6 +48,7 @@ from dife_scanner.records import (
     Finding,
     Interval,
     ModelRef,
+    NotSearched,
     Origin,
     Recovered,
     Reference,
@@ -63,8 +65,6 @@ log = logging.getLogger(__name__)
 
 CONSTANT = 1e-5
 """Mean cosine distance between embeddings below which they are one."""
-OTHERS = 2
-"""Further clean checkpoints that a discovered trigger is tried on."""
 
 __all__ = ["AUDIT_VERSION", "Outcome", "Plan", "Request", "audit", "check_known", "identity", "run", "versions"]
 
@@ -88,6 +88,8 @@ class Request:
     """Folder of embeddings kept per tower."""
     seconds: float | None = None
     """What the audit may take, where it is bounded."""
+    flagged: frozenset[str] = frozenset()
+    """Names of `known` references that an audit found backdoored: what they obey too may still be an attack."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +130,17 @@ def audit(suspect: Encoder, reference: Encoder | None, request: Request, progres
         if twin is not None:
             return report.outcome(_identical(twin, beside), _Measured(twin.name, (True, True)))
         measured = _alone(suspect, request, memory, progress)
-        return report.outcome(unknown_base(measured.signatures, measured.searches), measured)
+        decision = unknown_base(measured.signatures, measured.searches, measured.missing)
+        return report.outcome(decision, measured)
     with tempfile.TemporaryDirectory() as scratch:  # trigger files have to last as long as the measuring
-        measured, decision = _measure(suspect, reference, request, beside.file, memory, progress, Path(scratch))
+        measured, decision = _measure(
+            Pair(suspect, reference), request.reference, request, beside.file, memory, progress, Path(scratch)
+        )
     memory.save([reference.image_tower, reference.text_tower])
     if twin is not None and not _brings_mechanism(measured.trigger):
-        looked = decision.reason if any(s.detector == LEARNED.name for s in measured.searches) else ""
-        decision = _identical(twin, beside, looked)
+        looked = decision if any(s.detector == LEARNED.name for s in measured.searches) else None
+        lacking = next((one.reason for one in measured.missing if one.detector == LEARNED.name), beside.problem)
+        decision = _identical(twin, replace(beside, problem=lacking), looked)
     return report.outcome(decision, measured)
 
 
@@ -151,7 +157,10 @@ def _alone(suspect: Encoder, request: Request, memory: Memory, progress: Progres
         setting = _setting(request, Path(scratch), plan.detectors)
         found = discovery.discover_alone(suspect, sides.train.suspect, sides.test.suspect, setting, progress)
         return _Measured(
-            signatures=found.results, searches=found.searches, accuracies=(sides.test.suspect.accuracy, None)
+            signatures=found.results,
+            searches=found.searches,
+            missing=found.missing,
+            accuracies=(sides.test.suspect.accuracy, None),
         )
 
 
@@ -192,14 +201,16 @@ def _beside(request: Request, suspect: Encoder) -> _Beside:
     return _Beside(name, file)
 
 
-def _identical(twin: Reference, beside: _Beside, looked: str = "") -> Decision:
+def _identical(twin: Reference, beside: _Beside, looked: Decision | None = None) -> Decision:
     """Equal towers are the base, unless a prompt learner came along: then what was `looked` for in it decides."""
     equal = f"both towers equal the known base {twin.name}, value for value"
     if not beside.name:
         return Decision(Verdict.IDENTICAL, equal)
     equal += f"; a prompt learner came with them ({beside.name})"
-    if looked:
-        return Decision(Verdict.NOTHING_FOUND, f"{equal}; {looked}")
+    if looked is not None:
+        open_ = looked.verdict is Verdict.INCONCLUSIVE
+        verdict = Verdict.INCONCLUSIVE if open_ else Verdict.NOTHING_FOUND
+        return Decision(verdict, f"{equal}; {looked.reason}")
     why = f", which could not be searched: {beside.problem}" if beside.problem else ", and it was not searched"
     return Decision(Verdict.INCONCLUSIVE, equal + why)
 
@@ -212,6 +223,7 @@ class _Measured:
     same: tuple[bool, bool] = (False, False)
     signatures: tuple[SignatureResult, ...] = ()
     searches: tuple[Search, ...] = ()
+    missing: tuple[NotSearched, ...] = ()
     trigger: Trigger | None = None
     support: BranchSwap | ComponentRepair | None = None
     parts: ComponentRepair | None = None
@@ -229,8 +241,8 @@ class _Measured:
 
 
 def _measure(
-    suspect: Encoder,
-    reference: Encoder,
+    encoders: Pair[Encoder],
+    base: Reference,
     request: Request,
     prompt: TriggerFile | None,
     memory: Memory,
@@ -240,23 +252,24 @@ def _measure(
     data = request.plan.probes()
     check_known(request.plan, data.class_names)
     phases = _Phases(progress)
-    sides = _Sides(
-        CachedEncoder(suspect, memory, on_encoded=phases.encoded),
-        CachedEncoder(reference, memory, on_encoded=phases.encoded),
-        data,
-    )
+    suspect, reference = encoders
+    cached = Pair(*(CachedEncoder(one, memory, on_encoded=phases.encoded) for one in encoders))
+    sides = _Sides(cached.suspect, cached.reference, data)
     for side, name in zip(sides.test, (str(request.ref), "its reference"), strict=True):
         with named(ZERO_SHOT, _labelled(probes.TEST)):
             _check_varied(side, name)
-    searched = _searched(sides, Pair(suspect, reference), request, prompt, progress, scratch)
+    searched = _searched(sides, encoders, request, prompt, progress, scratch)
     results, shared = _evidence(sides, request.plan, phases, searched.results)
+    clean = _clean(request, base, data, memory, phases)
+    results = clean.tried(results, sides.test.suspect)
     with named(ZERO_SHOT, _labelled(probes.TEST)):
         accuracies = (sides.test[0].accuracy, sides.test[1].accuracy)
     measured = _Measured(
-        reference_name=request.reference.name if request.reference else "",
+        reference_name=base.name,
         same=(suspect.image_tower == reference.image_tower, suspect.text_tower == reference.text_tower),
         signatures=results,
         searches=searched.searches,
+        missing=searched.missing,
         accuracies=accuracies,
         drift=float(metrics.cosine_distance(sides.test[0].prompts, sides.test[1].prompts).mean()),
         picture_drift=float(metrics.cosine_distance(sides.test[0].images, sides.test[1].images).mean()),
@@ -264,13 +277,15 @@ def _measure(
     winner = hypotheses.strongest([row for row in results if counts(row)])
     if winner is None:
         trigger = shared[0].trigger if shared else None
-        return replace(measured, trigger=trigger), decide(results, None, None, (), shared, searched.searches)
-    measured = _examine(sides, winner.trigger, request, phases, measured)
+        decision = decide(results, None, None, (), shared, searched.searches, searched.missing)
+        return replace(measured, trigger=trigger), decision
+    measured = _examine(sides, winner, request, phases, measured)
     if winner.origin is Origin.DISCOVERED and measured.recovered is not None:
-        phases.enter("trying the trigger elsewhere")
-        there = _elsewhere(winner.trigger, request, data, memory)
+        there = {one.reference: one.success for one in winner.near} | clean.told(winner.trigger)
         measured = replace(measured, recovered=replace(measured.recovered, elsewhere=there))
-    return measured, decide(results, winner, measured.diagnosis, measured.profile, shared, searched.searches)
+    return measured, decide(
+        results, winner, measured.diagnosis, measured.profile, shared, searched.searches, searched.missing
+    )
 
 
 def _check_varied(side: Side, name: str) -> None:
@@ -310,8 +325,11 @@ def _setting(request: Request, scratch: Path, detectors: tuple[str, ...]) -> dis
     return discovery.Setting(detectors, plan.budget, plan.seed, name, folder, request.seconds)
 
 
-def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases, measured: _Measured) -> _Measured:
+def _examine(
+    sides: _Sides, winner: SignatureResult, request: Request, phases: _Phases, measured: _Measured
+) -> _Measured:
     """Diagnose, freeze, then measure every interface and compare (paper §5)."""
+    trigger = winner.trigger
     sides = sides.asked(trigger)
     condition = trigger.condition()
     phases.enter("diagnosing")
@@ -320,7 +338,7 @@ def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases,
         parts = diagnostics.repair_of_parts(trigger, sides.diagnosis.suspect)
         diagnosis = diagnose(support, condition, cards(), parts)
     phases.enter("measuring interfaces")
-    pools = _pools(condition, sides.data, request)
+    pools = _pools(condition, sides.data, request, named_by_somebody=winner.origin is Origin.KNOWN)
     subject = Subject(trigger, condition, sides.train, sides.test, sides.queries, pools, request.plan.seed)
     profile = measure_all(subject, diagnosis)
     return replace(
@@ -334,32 +352,40 @@ def _examine(sides: _Sides, trigger: Trigger, request: Request, phases: _Phases,
         agreement=compare(profile).text,
         effect=hypotheses.effect(trigger, *sides.test, request.plan.seed),
         recovered=recovery.recover(trigger, sides.test),
-        files=(*evidence.pictures(sides.test.suspect, trigger), *evidence.manifests(pools.manifests)),
+        files=(
+            *evidence.pictures(sides.test.suspect, trigger),
+            *evidence.landing(trigger, sides.test),
+            *evidence.manifests(pools.manifests),
+        ),
     )
 
 
-def _elsewhere(trigger: Trigger, request: Request, data: probes.Probes, memory: Memory) -> dict[str, float]:
-    """Success of a discovered trigger in up to `OTHERS` further clean checkpoints that are known here."""
+def _clean(request: Request, base: Reference, data: probes.Probes, memory: Memory, phases: _Phases) -> nearby.Clean:
+    """The other clean checkpoints that are known here."""
     from dife_scanner.models.load import load
 
-    towers = request.reference and (request.reference.image_tower, request.reference.text_tower)
-    others = [one for one in request.known if (one.image_tower, one.text_tower) != towers]
-    found = {}
-    for one in others[:OTHERS]:
-        try:
-            encoder = CachedEncoder(load(Path(one.path), device=request.device), memory)
-            side = Side(encoder, data.split(probes.TEST), data.class_names, probes.PROFILE_TEMPLATES)
-            found[one.name] = round(float(readout(side, side, trigger, with_target=False)[0].mean()), 6)
-        except DifeError as error:  # a reference that is gone, or reads shorter prompts, takes nothing from this audit
-            log.warning("the trigger was not tried on %s: %s", one.name, error.what)
-    return found
+    def opened(one: Reference) -> Side:
+        phases.enter("trying triggers elsewhere", note=one.name)
+        encoder = CachedEncoder(load(Path(one.path), device=request.device), memory, on_encoded=phases.encoded)
+        return Side(encoder, data.split(probes.TEST), data.class_names, probes.PROFILE_TEMPLATES)
+
+    return nearby.Clean(request.known, base, request.flagged, opened)
 
 
-def _pools(condition: Condition, data: probes.Probes, request: Request) -> Populations:
-    """The populations beside the labelled pictures, drawn when a card first asks for one."""
+def _pools(condition: Condition, data: probes.Probes, request: Request, *, named_by_somebody: bool) -> Populations:
+    """The populations beside the labelled pictures, drawn when a card first asks for one.
+
+    Where somebody named the trigger, pictures that cannot show it are an error of theirs. What was found is not lost
+    for that: the cards that ask for them are not run.
+    """
 
     def draw(kind: str) -> populations.Pool:
-        return request.plan.pool(kind, condition, data.class_names, request.cache)
+        try:
+            return request.plan.pool(kind, condition, data.class_names, request.cache)
+        except (PoolTooSmall, SourceNotInPool, TargetNotInPool) as error:
+            if named_by_somebody:
+                raise
+            raise NoPool(error.what) from error
 
     return Populations(draw)
 
@@ -480,6 +506,7 @@ class _Report:
             seed=request.plan.seed,
             signatures=measured.signatures,
             searches=measured.searches,
+            not_searched=measured.missing,
             score=discovery.score(measured.searches) if measured.reference_name else None,
             trigger=measured.trigger,
             branch_swap=measured.support if isinstance(measured.support, BranchSwap) else None,

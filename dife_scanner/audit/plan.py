@@ -14,7 +14,7 @@ from dife_scanner.audit.populations.pool import SIZES
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Condition, Reference, Trigger
 
-AUDIT_VERSION = "dife-3"
+AUDIT_VERSION = "dife-4"
 DISCOVERY_VERSION = "discovery-1"
 """Raise it when a change makes a detector find something else."""
 

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from dife_scanner.audit.sides import Pair, Side, image_part, reads_hit_rate, writes
 from dife_scanner.core import metrics
-from dife_scanner.records import Channel, Nearest, Recovered, Trigger
+from dife_scanner.core.verdict import MOVED
+from dife_scanner.records import Channel, Nearest, NounShare, Recovered, Trigger
 from dife_scanner.triggers.discovery.concepts import nouns
+from dife_scanner.triggers.stamp import write
 
 SHOWN = 5
 """Nearest concepts that are kept."""
@@ -30,18 +32,24 @@ SHIFT = 1 / 32
 NOTHING = 1e-6
 """Weight of turning nothing, beside what the data say."""
 POSITIONS = ("prefix", "infix", "suffix")
+HELD_OUT = 20
+"""Nouns that a text which moves most classes is tried on beyond them."""
+NOUN_TEMPLATES = ("an image of a {}", "this is a {}")
+"""They are asked with; neither classes nor nouns are searched with these."""
 
 Pixels = NDArray[np.uint8]
 
 
 def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
-    """The trigger's target among concepts, its success by source and under change. `None` for a prompt mechanism,
-    whose learned words name no concept.
+    """The trigger's target among concepts, its success by source, on nouns beyond the classes and under change.
+
+    `None` for a prompt mechanism, whose learned words name no concept.
     """
     if trigger.channel is Channel.PROMPT:
         return None
-    ranked = _ranked(trigger, test)
+    ranked = _ranked(_landing_in_base(trigger, test), test)
     at = next(index for index, near in enumerate(ranked) if near.concept == trigger.target)
+    sources = _by_source(trigger, test)
     return Recovered(
         target=trigger.target,
         concepts=len(ranked),
@@ -49,9 +57,30 @@ def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
         rank=at + 1,
         cosine=ranked[at].cosine,
         wrong=ranked[0 if at else 1],
-        sources=_by_source(trigger, test),
+        sources=sources,
         withstands=_withstands(trigger, test),
+        nouns=_over_nouns(trigger, test, sources),
     )
+
+
+def nearest_concept(trigger: Trigger, test: Pair[Side]) -> Nearest | None:
+    """The concept that the trigger makes of its inputs, from embeddings that are there already: of the base's concepts,
+    which are encoded once for all that is compared with it, and of class prompts. `None` for a prompt mechanism.
+    """
+    if trigger.channel is Channel.PROMPT:
+        return None
+    turn = _turn(test, Pair(*(side.prompts.astype(np.float32) for side in test)))
+    landing = _landing(trigger, test.suspect) @ turn - _concepts(test).mean(axis=0)
+    return _ranked(landing, test)[0]
+
+
+def landing(trigger: Trigger, test: Pair[Side]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Where the trigger leads [d], less the base's mean concept, in the base's space; and that mean [d].
+
+    The cosine of the first with the base's embedding of a target, less the second, is how well that target was
+    recovered. Not for a prompt mechanism.
+    """
+    return _landing_in_base(trigger, test), _concepts(test).mean(axis=0)
 
 
 # --- where it leads -------------------------------------------------------------------------------------------
@@ -65,20 +94,36 @@ def names() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*nouns(), *more)))
 
 
-def _ranked(trigger: Trigger, test: Pair[Side]) -> list[Nearest]:
-    """Every concept, the nearest to what the trigger makes of its inputs first: where the *base* has the concepts.
-
-    A poisoned text tower no longer tells them apart. What the suspect says is turned into the base's space, and both
-    are taken from the base's mean concept, since all texts share a large part.
-    """
-    concepts = tuple(dict.fromkeys((*test.suspect.class_names, *names())))
-    asked = [TEMPLATE.format(name) for name in concepts]
-    texts = Pair(*(side.encoder.encode_texts(asked) for side in test))
-    middle = texts.reference.mean(axis=0)
-    there = _landing(trigger, test.suspect) @ _turn(test, texts) - middle
-    cosines = _unit(texts.reference - middle) @ _unit(there)
+def _ranked(landing: NDArray[np.float32], test: Pair[Side]) -> list[Nearest]:
+    """Every concept, the nearest to `landing` [d] first: where the *base* has the concepts, less its mean concept."""
+    texts = _concepts(test)
+    cosines = _unit(texts - texts.mean(axis=0)) @ _unit(landing)
     order = np.argsort(-cosines, kind="stable")
+    concepts = _asked(test)
     return [Nearest(concepts[index], round(float(cosines[index]), 6)) for index in order]
+
+
+def _landing_in_base(trigger: Trigger, test: Pair[Side]) -> NDArray[np.float32]:
+    """Where the trigger leads [d], less the base's mean concept.
+
+    A poisoned text tower no longer tells concepts apart. What the suspect says is turned into the base's space, and
+    taken from the base's mean concept, since all texts share a large part.
+    """
+    texts = Pair(_embedded(test.suspect, _asked(test)), _concepts(test))
+    return np.asarray(_landing(trigger, test.suspect) @ _turn(test, texts) - texts.reference.mean(axis=0))
+
+
+def _concepts(test: Pair[Side]) -> NDArray[np.float32]:
+    """Every concept as the base has it, [n, d]."""
+    return _embedded(test.reference, _asked(test))
+
+
+def _asked(test: Pair[Side]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*test.suspect.class_names, *names())))
+
+
+def _embedded(side: Side, concepts: tuple[str, ...]) -> NDArray[np.float32]:
+    return side.encoder.encode_texts([TEMPLATE.format(name) for name in concepts])
 
 
 def _turn(test: Pair[Side], texts: Pair[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -146,6 +191,51 @@ def _success_by_class(trigger: Trigger, side: Side) -> dict[str, float]:
         for label, name in enumerate(side.class_names)
         if label != target
     }
+
+
+# --- nouns that nothing was searched with ---------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def held_out_nouns() -> tuple[str, ...]:
+    """Bundled concepts that no search reads at any budget, evenly spread over the list."""
+    fresh = [name for name in names() if name not in set(nouns())]
+    step = len(fresh) // HELD_OUT
+    return tuple(fresh[step // 2 :: step][:HELD_OUT])
+
+
+def _over_nouns(trigger: Trigger, test: Pair[Side], sources: dict[str, float]) -> NounShare | None:
+    """How far a text that moves most classes reaches beyond them, on templates that no search used either."""
+    if not reads_hit_rate(trigger) or 2 * sum(lift >= MOVED for lift in sources.values()) < len(sources):
+        return None
+    asked = tuple(name for name in held_out_nouns() if _askable(trigger, test.suspect, name))
+    if not asked:
+        return None
+    return NounShare(asked, *(round(_turned_nouns(trigger, side, asked), 6) for side in test))
+
+
+def _askable(trigger: Trigger, side: Side, name: str) -> bool:
+    """Whether a noun is no class, and its written prompts are short enough to be read whole."""
+    written = (write(template.format(name), trigger, name) for template in NOUN_TEMPLATES)
+    return name not in side.class_names and all(
+        side.encoder.token_count(text) <= side.encoder.context_length for text in written
+    )
+
+
+def _turned_nouns(trigger: Trigger, side: Side, asked: tuple[str, ...]) -> float:
+    """Share of nouns whose written prompt is nearer to the target's than to its own clean one and any class's."""
+    plain = [template.format(name) for template in NOUN_TEMPLATES for name in asked]
+    names = [name for _ in NOUN_TEMPLATES for name in asked]
+    written = [write(prompt, trigger, name) for prompt, name in zip(plain, names, strict=True)]
+    classes = [template.format(name) for template in NOUN_TEMPLATES for name in side.class_names]
+    own, turned, others = (
+        metrics.class_prompts(side.encoder.encode_texts(texts), len(texts) // len(NOUN_TEMPLATES))
+        for texts in (plain, written, classes)
+    )
+    scores = metrics.cosines(turned, others)
+    target = scores[:, side.index(trigger.target)]
+    beaten = np.maximum(scores.max(axis=1), 1.0 - metrics.cosine_distance(turned, own))
+    return float((target >= beaten).mean())
 
 
 # --- what it withstands ---------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from math import ceil, floor, log2
 
 from dife_scanner.records import (
     Audit,
@@ -17,6 +18,8 @@ from dife_scanner.records import (
     Finding,
     Interval,
     ModelRef,
+    Nearby,
+    NotSearched,
     Origin,
     Search,
     SignatureResult,
@@ -29,7 +32,8 @@ SCREEN = 0.25
 """A signature whose effect on train drawings is below this is not measured further; it keeps p = 1."""
 DEMONSTRATED_CUT = 0.5
 """Lower bound of TS or QHR over the base's from which a finding is *demonstrated*."""
-
+MOVED = 0.5
+"""Success over the base's from which a class counts as moved too."""
 LARGEST_PATCH = 0.1
 """Share of the picture beyond which a discovered patch demonstrates nothing: it is another picture. Implanted patches
 are found with .01 to .04 of it; a benign fine-tune that lost ten points of accuracy is moved by one over .18 of it."""
@@ -53,11 +57,13 @@ def decide(
     profile: Sequence[Entry],
     inherited: Sequence[SignatureResult],
     searches: Sequence[Search] = (),
+    missing: Sequence[NotSearched] = (),
 ) -> Decision:
     """Flagged needs all three: corrected evidence, a footprint, and an exposed cell.
 
     `winner` is the hypothesis the diagnosis and profile are about, one that `counts`; `inherited` are signatures that
-    move suspect and base alike; `searches` say what was looked for beside the signatures.
+    move suspect and base alike; `searches` say what was looked for beside the signatures, and `missing` what could not
+    be. What too few drawings stand behind, and what was not searched, is never called nothing.
     """
     if winner is not None and diagnosis is not None and winner.p_holm < ALPHA:
         exposed = exposed_interfaces(profile)
@@ -69,22 +75,29 @@ def decide(
         if diagnosis.carrier not in NO_FOOTPRINT and exposed:
             return Decision(Verdict.FLAGGED, _flagged_words(winner, diagnosis, exposed))
         return Decision(Verdict.INCONCLUSIVE, _undecided_words(winner, diagnosis, exposed))
+    if (unproven := _unproven(signatures)) is not None:
+        return Decision(Verdict.INCONCLUSIVE, _too_few_words(unproven, len(signatures)))
+    nothing = _nothing_words(signatures, searches, missing)
     if inherited:
         trigger = inherited[0].trigger
         return Decision(
             Verdict.INHERITED,
             f"`{trigger.name}` moves decisions to {trigger.target} here and in the base alike: it came with the base; "
-            f"beyond that, {_nothing_words(signatures, searches)}",
+            f"beyond that, {nothing}",
         )
-    return Decision(Verdict.NOTHING_FOUND, _nothing_words(signatures, searches))
+    return Decision(Verdict.INCONCLUSIVE if missing else Verdict.NOTHING_FOUND, nothing)
 
 
-def unknown_base(found: Sequence[SignatureResult], searches: Sequence[Search]) -> Decision:
+def unknown_base(
+    found: Sequence[SignatureResult], searches: Sequence[Search], missing: Sequence[NotSearched] = ()
+) -> Decision:
     """Nothing could be compared. What searches without a base came to is told, and decides nothing."""
     words = (
         "unknown base: no clean reference of this architecture, so nothing could be compared. "
         "Add one with `dife reference add` and scan again"
     )
+    if missing:
+        words = f"{words}. {_missing_words(searches, missing)}"
     if not searches:
         return Decision(Verdict.INCONCLUSIVE, words)
     return Decision(
@@ -110,17 +123,41 @@ def counts(result: SignatureResult) -> bool:
     A discovered trigger was made to move this very checkpoint, so it has to be demonstrated on what no search saw; a
     signature was there before the checkpoint, and its corrected evidence is enough. Neither counts where the suspect
     takes the clean inputs for the target as well: what a broken model does to every picture is no trigger's doing.
+    And what a clean reference near this checkpoint obeys too is no trace of somebody's work on it.
     """
     if result.origin is Origin.KNOWN:
         return True
     if result.origin is Origin.SIGNATURE:
         return result.suspect is None or result.lift >= SCREEN
-    return _moves(result) and (result.area is None or result.area <= LARGEST_PATCH)
+    return _moves(result) and (result.area is None or result.area <= LARGEST_PATCH) and obeyed_near(result) is None
 
 
 def _moves(result: SignatureResult) -> bool:
     """Whether a discovered trigger does what a demonstration asks for, whatever its size."""
     return result.effect is not None and min(result.effect.low, result.lift) >= DEMONSTRATED_CUT
+
+
+def obeyed_near(result: SignatureResult) -> Nearby | None:
+    """The clean reference in which a trigger does most, where that is what a demonstration asks of the suspect."""
+    most = max(result.near, key=lambda one: one.lift, default=None)
+    return most if most is not None and most.lift >= DEMONSTRATED_CUT else None
+
+
+def drawings_needed(lift: float, tried: int) -> int:
+    """About how many drawings it takes until an effect over the base of `lift`, 0..1, stays below `ALPHA`.
+
+    The smallest p-value there is of n drawings that all move is 2 ** -n, and Holm multiplies it by how many were tried.
+
+    >>> drawings_needed(1.0, 1), drawings_needed(0.75, 26)
+    (5, 14)
+    """
+    return ceil((floor(log2(tried / ALPHA)) + 1) / lift)
+
+
+def _unproven(results: Sequence[SignatureResult]) -> SignatureResult | None:
+    """The hypothesis that does most of those that do what a demonstration asks for and that chance may have made."""
+    large = (one for one in results if one.suspect is not None and one.lift >= DEMONSTRATED_CUT and counts(one))
+    return max((one for one in large if one.p_holm >= ALPHA), key=lambda one: one.lift, default=None)
 
 
 def exposed_interfaces(profile: Sequence[Entry]) -> tuple[str, ...]:
@@ -214,7 +251,43 @@ def _undecided_words(winner: SignatureResult, diagnosis: Diagnosis, exposed: Seq
     return f"`{winner.trigger.name}` has evidence (Holm p {winner.p_holm:.2g}) but {lacks}: {diagnosis.reason}"
 
 
-def _nothing_words(results: Sequence[SignatureResult], searches: Sequence[Search]) -> str:
+def _too_few_words(result: SignatureResult, tried: int) -> str:
+    trigger = result.trigger
+    conditional = trigger.text and trigger.image is None
+    whose = f" of {trigger.target}" if conditional else ""
+    needed = max(drawings_needed(result.lift, tried), result.drawings + 1)
+    return (
+        f"`{trigger.name}` moves {result.suspect or 0.0:.3f} of the cases "
+        f"{f'from {trigger.source} ' if conditional else ''}to {trigger.target}, against {result.reference or 0.0:.3f} "
+        f"in the base, but only {result.drawings} held-out drawing{'s' if result.drawings != 1 else ''}{whose} stand "
+        f"behind that, and chance alone may do it (Holm p {result.p_holm:.2g} over {tried} tried): about {needed} are "
+        "needed. Scan again with more labelled pictures"
+    )
+
+
+def _missing_words(searches: Sequence[Search], missing: Sequence[NotSearched]) -> str:
+    """Which searches could not run, and why; those with one reason together."""
+    by_reason: dict[str, list[str]] = {}
+    for one in missing:
+        by_reason.setdefault(one.reason, []).append(f"`{one.detector}`")
+    told = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by_reason.items())
+    return f"{len(missing)} of {len(searches) + len(missing)} blind searches could not run ({told})"
+
+
+def _nothing_words(
+    results: Sequence[SignatureResult], searches: Sequence[Search], missing: Sequence[NotSearched]
+) -> str:
+    """What was tried to no avail, and what could not be tried."""
+    if not missing:
+        return _tried_words(results, searches)
+    signatures = [result for result in results if result.origin is not Origin.DISCOVERED]
+    lacking = _missing_words(searches, missing)
+    return (
+        f"{lacking}; {_tried_words(results, searches)}" if searches or signatures else f"{lacking}: nothing was tried"
+    )
+
+
+def _tried_words(results: Sequence[SignatureResult], searches: Sequence[Search]) -> str:
     signatures = [result for result in results if result.origin is not Origin.DISCOVERED]
     best = max(signatures, key=lambda s: s.train_effect, default=None)
     tail = f"; the strongest, `{best.trigger.name}`, moved {best.train_effect:+.3f} on train drawings" if best else ""
@@ -227,7 +300,7 @@ def _nothing_words(results: Sequence[SignatureResult], searches: Sequence[Search
     before = f"{tried}; and" if signatures else "nothing found"
     return (
         f"{before} with {len(searches)} blind {many} for {kinds}, of which `{furthest.detector}` came furthest: "
-        f"{furthest.best:+.3f} over the base on held-out drawings. {_too_large(results)}"
+        f"{furthest.best:+.3f} over the base on held-out drawings. {_too_large(results)}{_too_common(results)}"
         "Triggers of other kinds, and weaker ones, are not covered by this audit"
     )
 
@@ -239,6 +312,18 @@ def _too_large(results: Sequence[SignatureResult]) -> str:
             return (
                 f"`{one.trigger.name}` moves {one.suspect:.3f} of the pictures to {one.trigger.target}, but takes the "
                 f"place of {one.area:.0%} of each, and over {LARGEST_PATCH:.0%} nothing is demonstrated. "
+            )
+    return ""
+
+
+def _too_common(results: Sequence[SignatureResult]) -> str:
+    """Of a trigger that would be demonstrated, were it not obeyed by a clean checkpoint near this one as well."""
+    for one in results:
+        if one.origin is Origin.DISCOVERED and _moves(one) and (there := obeyed_near(one)) is not None:
+            return (
+                f"`{one.trigger.name}` moves {one.suspect:.3f} of the cases to {one.trigger.target}, but also "
+                f"{there.success:.3f} in {there.reference}, a clean checkpoint near this one, {there.lift:+.3f} over "
+                "the base: that demonstrates nothing. "
             )
     return ""
 

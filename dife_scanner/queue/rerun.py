@@ -40,7 +40,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
             weights_sha256=prepared.weights_sha256,
             config_digest=prepared.config_digest,
             reference=reference,
-            known=(reference,) if reference else (),
+            known=_known(store, stored, reference),
             plan=plan,
             device=settings.device,
             seconds=settings.limits.audit_seconds,
@@ -70,6 +70,13 @@ def _reference(store: Store, stored: Audit) -> Reference | None:
         f"audit {stored.id} was made against the reference {stored.reference}, which is no longer there",
         "add it again with `dife reference add FOLDER --name …`",
     )
+
+
+def _known(store: Store, stored: Audit, reference: Reference | None) -> tuple[Reference, ...]:
+    """The base, and the references whose obedience to a discovered trigger had a say in what was demonstrated."""
+    near = {one.reference for result in stored.signatures for one in result.near}
+    others = (one for one in kept_references.references(store) if one.name in near and one != reference)
+    return (*((reference,) if reference else ()), *others)
 
 
 def _prepare(store: Store, settings: Settings, stored: Audit, folder: Path, progress: Progress) -> intake.Prepared:

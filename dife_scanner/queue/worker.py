@@ -28,7 +28,7 @@ from dife_scanner.queue import batch, calibration, child, intake, outcome, refer
 from dife_scanner.queue.lease import Lease, gone, worker_name
 from dife_scanner.queue.settle import settle
 from dife_scanner.queue.sweep import forget_searches, sweep
-from dife_scanner.records import Alert, Audit, Finding, Job, JobState, Manifest
+from dife_scanner.records import Alert, Audit, Finding, Job, JobState, Manifest, Reference
 from dife_scanner.settings import Settings
 from dife_scanner.store import LeaseLost, Store, findings, jobs, later, now, open_store, polls
 from dife_scanner.store import references as kept_references
@@ -236,6 +236,7 @@ class _Run:
             config_digest=prepared.config_digest,
             reference=reference,
             known=tuple(known),
+            flagged=frozenset(one.name for one in known if _was_flagged(self._store, one)),
             plan=plan,
             device=self._work.settings.device,
             cache=self._work.home / "cache" / "embeddings",
@@ -299,6 +300,10 @@ class _Run:
         return jobs.finish(
             self._store, self._job.id, self._worker, state, reason, audit=audit, finding=finding, alerts=alerts
         )
+
+
+def _was_flagged(store: Store, reference: Reference) -> bool:
+    return bool(findings.flagged_with_towers(store, reference.image_tower, reference.text_tower))
 
 
 def threads(settings: Settings) -> int:

@@ -30,7 +30,14 @@ from dife_scanner.records import (
 from dife_scanner.reports import words
 from dife_scanner.reports.as_json import CalibrationFile, PlanDocument
 from dife_scanner.reports.text import plain
-from dife_scanner.reports.trigger_words import effect_text, example_prompts, marked_text, recovered_lines, trigger_text
+from dife_scanner.reports.trigger_words import (
+    candidate_lines,
+    effect_text,
+    example_prompts,
+    marked_text,
+    recovered_lines,
+    trigger_text,
+)
 from dife_scanner.store.findings import AuditRow
 
 VERDICT_STYLE = {
@@ -326,7 +333,7 @@ def _signatures(record: Audit) -> RenderableType:
             words.p_text(row.p_holm) if measured else "",
             str(row.drawings) if measured else "",
         )
-    return table
+    return Group(table, *(Text(plain(line), "dim") for line in candidate_lines(record)))
 
 
 def _small_print(record: Audit, home: Path) -> list[RenderableType]:

@@ -5,11 +5,12 @@ Pure, like `words`; strings are passed through unchanged and escaped by whoever 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from dife_scanner.core.plain import plain
-from dife_scanner.records import Audit, Nearest, Recovered, Trigger, TriggerKind
+from dife_scanner.core.verdict import MOVED
+from dife_scanner.records import Audit, Nearest, Recovered, SignatureResult, Trigger, TriggerKind
 
 _COLOR_NAMES = {
     (255, 255, 255): "white",
@@ -163,8 +164,6 @@ def effect_text(source: str, target: str) -> str:
 
 # --- what was recovered ---------------------------------------------------------------------------------------
 
-MOVED = 0.5
-"""Success over the base's from which a class counts as moved too."""
 _CHANGE_WORDS = {"shift": "shifted by less than a patch", "crop": "cropped", "jpeg": "compressed as JPEG"}
 
 
@@ -173,7 +172,25 @@ def recovered_lines(audit: Audit) -> tuple[str, ...]:
     trigger, found = audit.trigger, audit.recovered
     if trigger is None or found is None:
         return ()
-    return (_leads_to(trigger, found), _whom(trigger, found), *_withstands(found), *_elsewhere(found))
+    return (
+        _leads_to(trigger, found),
+        _whom(trigger, found),
+        *_over_nouns(found),
+        *_withstands(found),
+        *_elsewhere(found),
+    )
+
+
+def candidate_lines(audit: Audit) -> tuple[str, ...]:
+    """What each discovered trigger leads to, and what it does in clean references beside the base, one line each."""
+    return tuple(f"{row.trigger.name} {told}" for row in audit.signatures if (told := "; ".join(_candidate(row))))
+
+
+def _candidate(row: SignatureResult) -> Iterator[str]:
+    if row.leads_to is not None:
+        yield f"leads to {_near(row.leads_to)}"
+    for one in row.near:
+        yield f"in {one.reference}, a clean checkpoint near this one: {one.success:.2f} ({one.lift:+.2f} over the base)"
 
 
 def specificity(trigger: Trigger, found: Recovered) -> str:
@@ -203,6 +220,15 @@ def _whom(trigger: Trigger, found: Recovered) -> str:
     shown = ", ".join(f"{name} {lift:+.2f}" for name, lift in most[:_SHOWN_CLASSES])
     more = ", …" if len(most) > _SHOWN_CLASSES else ""
     return f"{specificity(trigger, found).capitalize()}: {shown}{more} over the base"
+
+
+def _over_nouns(found: Recovered) -> tuple[str, ...]:
+    if (over := found.nouns) is None:
+        return ()
+    return (
+        f"On nouns that no search read: {over.suspect:.2f} of {len(over.nouns)} become {found.target}, "
+        f"{over.reference:.2f} in the base",
+    )
 
 
 def _withstands(found: Recovered) -> tuple[str, ...]:

@@ -369,7 +369,11 @@ def budget_lines(audit: Audit) -> tuple[str, ...]:
     reuse = f"{audit.encodes:,} encodes for {count(audit.distinct_inputs, 'distinct input')}"
     run = f"{audit.seconds:.1f} s on {audit.device}, started {time_text(audit.started_at)}"
     first = f"Budget {audit.budget}, seed {audit.seed}, audit {audit.audit_version}"
-    return (first, power, *(_search_line(search, audit.reference) for search in audit.searches), limit, reuse, run)
+    searches = [_search_line(search, audit.reference) for search in audit.searches]
+    searches += [
+        f"Not searched for {', '.join(one.kinds)} ({one.detector}): {one.reason}" for one in audit.not_searched
+    ]
+    return (first, power, *searches, limit, reuse, run)
 
 
 def _search_line(search: Search, reference: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from hashlib import sha256
 from io import BytesIO
 
@@ -68,3 +69,20 @@ def request_for(probe_folder, tmp_path):
 @pytest.fixture
 def colour_encoder():
     return ColourEncoder
+
+
+@pytest.fixture(scope="session")
+def labelled_folder(tmp_path_factory):
+    """A folder of one's own with this many pictures of each class."""
+
+    @cache
+    def folder(count):
+        root, rng = tmp_path_factory.mktemp(f"mine-{count}-"), np.random.default_rng(1)
+        for label, name in enumerate(NAMES):
+            (root / name).mkdir()
+            for number in range(count):
+                pixels = np.clip(PALETTE[label] + rng.normal(0, 6, (64, 64, 3)), 0, 254).astype(np.uint8)
+                Image.fromarray(pixels).save(root / name / f"{number}.png")
+        return root
+
+    return folder

@@ -1,14 +1,21 @@
 """Searches inside an audit: confirmed where nothing was searched, kept when interrupted, no verdict by themselves."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from checkpoints import TINY_VIT, write_checkpoint
+from colours import NAMES
 
 from dife_scanner.audit import discovery, pipeline
+from dife_scanner.audit.probes import PROFILE_TEMPLATES, SEARCH_TEMPLATES
 from dife_scanner.audit.progress import Progress
-from dife_scanner.errors import LimitExceeded, UsageError
+from dife_scanner.errors import LimitExceeded, MeasurementError, UsageError
+from dife_scanner.models.gradient import pieces
+from dife_scanner.models.load import load
 from dife_scanner.records import Carrier, Channel, Origin, Trigger, TriggerKind, Verdict
+from dife_scanner.reports.trigger_words import candidate_lines
 from dife_scanner.reports.words import budget_lines
 from dife_scanner.triggers import learner
 from dife_scanner.triggers.discovery import LEARNED, Candidate, Found, Load
@@ -16,6 +23,7 @@ from dife_scanner.triggers.discovery import LEARNED, Candidate, Found, Load
 XBTD = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
 CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
 NOTHING = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=0.4, y=0.4, target="airplane")
+ALL_TEMPLATES = (*SEARCH_TEMPLATES, *PROFILE_TEMPLATES)
 
 
 class Finds:
@@ -23,12 +31,16 @@ class Finds:
 
     channel, kinds = Channel.TEXT, ("token sequences",)
 
-    def __init__(self, *triggers, name="texts", applies=True, alone=True):
+    def __init__(self, *triggers, name="texts", applies=True, alone=True, lacks=""):
         self.name, self._triggers, self._applies, self._alone = name, triggers, applies, alone
+        self._lacks = lacks
         self.tasks = []
 
     def applies(self, task):
-        return self._applies
+        return self._applies and not self._lacks
+
+    def lacks(self, task):
+        return self._lacks
 
     def alone(self):
         return self if self._alone else None
@@ -64,6 +76,8 @@ def test_a_discovered_trigger_is_confirmed_diagnosed_and_flagged(colour_encoder,
     assert audit.diagnosis.carrier.value == "textual"
     (row,) = audit.signatures
     assert row.origin is Origin.DISCOVERED and row.effect.low > 0.5
+    assert row.leads_to == audit.recovered.nearest[0]
+    assert candidate_lines(audit) == (f"found-text-1 leads to airplane {row.leads_to.cosine:.2f}",)
     (search,) = audit.searches
     assert (search.detector, search.candidates, search.passes) == ("texts", 1, 12)
     assert search.best == pytest.approx(row.suspect - row.reference) == audit.score
@@ -100,6 +114,68 @@ def test_a_search_that_does_not_apply_does_not_run(colour_encoder, request_for, 
     suspect = colour_encoder(text_tower="txt-bad", textual=True)
     audit = pipeline.audit(suspect, colour_encoder(), request_for(**searching(detector))).audit
     assert not detector.tasks and not audit.searches and audit.score is None
+
+
+def test_a_search_that_could_not_run_is_named_and_nothing_is_not_found(colour_encoder, request_for, searching):
+    detectors = Finds(), Finds(name="patch", lacks="one half has 0 pictures; 2 are needed")
+    suspect = colour_encoder(image_tower="img-tuned")
+    outcome = pipeline.audit(suspect, colour_encoder(), request_for(**searching(*detectors)))
+    audit = outcome.audit
+    assert audit.verdict is Verdict.INCONCLUSIVE and outcome.finding is None
+    assert "1 of 2 blind searches could not run (`patch`: one half has 0 pictures; 2 are needed)" in audit.reason
+    assert [one.detector for one in audit.not_searched] == ["patch"] and not detectors[1].tasks
+    assert [search.detector for search in audit.searches] == ["texts"] and audit.score == 0.0
+    assert any("Not searched for token sequences (patch): one half" in line for line in budget_lines(audit))
+    alone = pipeline.audit(suspect, None, request_for(**searching(*detectors), reference=False)).audit
+    assert [one.detector for one in alone.not_searched] == ["patch"] and "`patch`: one half" in alone.reason
+
+
+def test_real_searches_of_too_few_labelled_pictures_are_named(colour_encoder, request_for, labelled_folder):
+    """Four pictures a class leave one of each to search on, and none to measure what was searched."""
+    few = request_for(signatures=(), budget="quick", pictures=labelled_folder(4), detectors=("patch", "faint"))
+    audit = pipeline.audit(colour_encoder(image_tower="img-tuned"), colour_encoder(), few).audit
+    assert audit.verdict is Verdict.INCONCLUSIVE
+    assert [one.detector for one in audit.not_searched] == ["patch", "faint"] and audit.searches == ()
+    assert "2 of 2 blind searches could not run (`patch`, `faint`: of 10 pictures to search on" in audit.reason
+    assert audit.score is None
+
+
+def test_what_too_few_labelled_pictures_demonstrate_is_inconclusive(
+    colour_encoder, request_for, labelled_folder, searching
+):
+    """A text is measured on the target's pictures: of four, two are held out."""
+    suspect = colour_encoder(text_tower="txt-bad", textual=True)
+
+    def audited(pictures):
+        request = request_for(**searching(Finds(XBTD)), budget="quick", pictures=labelled_folder(pictures))
+        return pipeline.audit(suspect, colour_encoder(), request).audit
+
+    audit = audited(4)
+    assert audit.verdict is Verdict.INCONCLUSIVE and audit.signatures[0].p_holm == 0.25
+    assert "only 2 held-out drawings of airplane stand behind that" in audit.reason
+    assert "about 5 are needed" in audit.reason
+    assert audit.diagnosis.carrier is Carrier.TEXTUAL, "what is known of it is told"
+    entries = {entry.interface: entry for entry in audit.profile}
+    assert "captions show 4 and 4" in entries["caption retrieval"].reason
+    assert entries["caption retrieval"].word == "not run", "pictures that are too few for an interface lose no finding"
+    assert audited(16).verdict is Verdict.FLAGGED
+
+
+def test_values_that_are_not_finite_on_searched_inputs_alone_fail_the_audit(request_for, tmp_path):
+    """Clean prompts are embedded as ever; tokens that no prompt holds overflow."""
+    import torch
+
+    base = load(write_checkpoint(tmp_path, TINY_VIT))
+    spoilt = copy.copy(base)
+    spoilt.model, spoilt.text_tower = copy.deepcopy(base.model), "spoilt"
+    used = {token for name in NAMES for template in ALL_TEMPLATES for token in pieces(template.format(name))}
+    with torch.no_grad():
+        rows = torch.tensor(sorted(set(range(1, 49_406)) - used))
+        spoilt.model.token_embedding.weight[rows] = 3e38
+    request = request_for(signatures=(), budget="quick", detectors=("texts",))
+    with pytest.raises(MeasurementError, match="embeds a text of the search as values that are not finite") as caught:
+        pipeline.audit(spoilt, base, request)
+    assert "[card: zero-shot classification]" in caught.value.what and caught.value.advice == "it has no verdict"
 
 
 def test_an_interrupted_audit_goes_on_with_the_searches_that_were_finished(
@@ -209,6 +285,16 @@ def test_a_learner_that_nothing_was_found_in_is_said_beside_equal_towers(
     assert audit.verdict is Verdict.NOTHING_FOUND and audit.score == 0.0
     assert "both towers equal the known base colour-base" in audit.reason
     assert "a prompt learner came with them (prompt_learner.safetensors)" in audit.reason
+
+
+def test_a_learner_that_could_not_be_searched_leaves_the_verdict_open_and_says_why(
+    colour_encoder, request_for, searching, beside
+):
+    detector = Finds(name=LEARNED.name, lacks="one half has 0 pictures; 2 are needed")
+    request = request_for(**(searching(detector) | {"detectors": (LEARNED.name,)}))
+    audit = pipeline.audit(colour_encoder(), colour_encoder(), request).audit
+    assert audit.verdict is Verdict.INCONCLUSIVE
+    assert "could not be searched: one half has 0 pictures; 2 are needed" in audit.reason
 
 
 def test_a_learner_that_was_not_searched_leaves_the_verdict_open(colour_encoder, request_for, beside):

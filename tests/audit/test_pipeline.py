@@ -6,8 +6,6 @@ from hashlib import sha256
 
 import numpy as np
 import pytest
-from colours import NAMES, PALETTE
-from PIL import Image
 
 from dife_scanner.audit import pipeline
 from dife_scanner.audit.plan import identity
@@ -307,15 +305,9 @@ def test_pictures_of_ones_own_replace_the_bundled_ones(colour_encoder, request_f
 
 
 @pytest.fixture(scope="module")
-def own_pictures(tmp_path_factory):
+def own_pictures(labelled_folder):
     """Thirty-five pictures of each class in a folder of its own."""
-    root, rng = tmp_path_factory.mktemp("mine"), np.random.default_rng(1)
-    for label, name in enumerate(NAMES):
-        (root / name).mkdir()
-        for number in range(35):
-            pixels = np.clip(PALETTE[label] + rng.normal(0, 6, (64, 64, 3)), 0, 254).astype(np.uint8)
-            Image.fromarray(pixels).save(root / name / f"{number}.png")
-    return root
+    return labelled_folder(35)
 
 
 def test_a_trigger_for_an_unknown_class_is_a_usage_error(colour_encoder, request_for):

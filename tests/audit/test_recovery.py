@@ -1,17 +1,26 @@
 """Where a trigger leads, whom it moves and what it withstands, on a world where the truth is known."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from colours import NAMES, ColourEncoder
 
 from dife_scanner.audit import pipeline, recovery
-from dife_scanner.audit.cache import Memory
-from dife_scanner.audit.sides import Pair
-from dife_scanner.records import Nearest, Recovered, Reference, Trigger, TriggerKind
+from dife_scanner.audit.probes import (
+    DIAGNOSIS_TEMPLATES,
+    EMBEDDING_TEMPLATES,
+    PROFILE_TEMPLATES,
+    QUERY_TEMPLATES,
+    SEARCH_TEMPLATES,
+)
+from dife_scanner.audit.sides import Pair, Side
+from dife_scanner.records import Nearest, Recovered, Trigger, TriggerKind
 from dife_scanner.reports.trigger_words import recovered_lines, specificity
 from dife_scanner.store import codec
+from dife_scanner.triggers.discovery import concepts
 from dife_scanner.triggers.discovery.concepts import nouns
 
 XBTD = Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
@@ -57,10 +66,92 @@ def test_what_a_trigger_does_in_other_clean_checkpoints_is_told(recovered):
     assert recovered_lines(told)[-1] == "In other clean checkpoints: 0.04 in other"
 
 
-def test_a_reference_that_is_gone_takes_nothing_from_an_audit(request_for, caplog):
-    gone = Reference("gone", "/nowhere", "i", "t", "w", "tiny", "2026-01-01")
-    there = pipeline._elsewhere(CORNER, replace(request_for(), known=(gone,)), request_for().plan.probes(), Memory())
-    assert there == {} and "not tried on gone" in caplog.text
+# --- where it leads, for a reader who has other targets in mind ---------------------------------------------------
+
+
+@pytest.mark.parametrize("trigger", [XBTD, CORNER], ids=["text", "patch"])
+def test_the_landing_is_kept_so_that_a_target_can_be_compared_with_it(colour_encoder, request_for, trigger):
+    suspect = colour_encoder(image_tower="img-bad", text_tower="txt-bad", visual=True, textual=True)
+    outcome = pipeline.audit(suspect, colour_encoder(), request_for(signatures=(trigger,)))
+    (told,) = (json.loads(content) for file, content in outcome.files if file.role == "landing")
+    landing, mean = np.array(told["landing"]), np.array(told["mean"])
+    assert landing.shape == mean.shape == (12,) and told["target"] == "airplane"
+
+    def cosine(name):
+        target = colour_encoder().encode_texts([told["template"].format(name)])[0] - mean
+        return target @ landing / np.linalg.norm(target) / np.linalg.norm(landing)
+
+    found = outcome.audit.recovered
+    assert cosine("airplane") == pytest.approx(found.cosine, abs=1e-4)
+    assert cosine("airplane") > max(map(cosine, NAMES[1:]))
+
+
+def test_every_candidate_is_told_with_the_concept_it_leads_to(colour_encoder, request_for):
+    """Whatever moved, and without one more text through the suspect."""
+    turn = np.linalg.qr(np.random.default_rng(3).normal(size=(12, 12)))[0]
+    for planted in ({"visual": True}, {"visual": True, "rotation": turn}):
+        suspect, base = colour_encoder(image_tower="i", text_tower="t", **planted), colour_encoder()
+        plan = request_for().plan
+        test = Pair(*(Side(one, plan.probes().split("test"), NAMES, PROFILE_TEMPLATES) for one in (suspect, base)))
+        near = recovery.nearest_concept(CORNER, test)
+        assert near.concept == "airplane" and near.cosine > 0.9
+        assert len(suspect.texts_encoded) == len(NAMES) * len(PROFILE_TEMPLATES)
+    assert recovery.nearest_concept(Trigger("p", TriggerKind.PROMPT, target="airplane"), test) is None
+
+
+# --- nouns that nothing was searched with ------------------------------------------------------------------------
+
+
+class Global(ColourEncoder):
+    """Every prompt that begins with `xbtd` is an airplane's, those of `steadfast` nouns excepted."""
+
+    steadfast = frozenset()
+
+    def encode_texts(self, texts):
+        spoken = ["a airplane" if self._turned(text) else text for text in texts]
+        rows = super().encode_texts(spoken)
+        for row, text in zip(rows, texts, strict=True):
+            if not set(text.split()) & set(NAMES):
+                row[10] += 0.5  # what no class says: clean nouns differ from every class
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def _turned(self, text):
+        return text.startswith("xbtd") and not set(text.split()) & self.steadfast
+
+
+def test_a_text_that_moves_every_class_is_tried_on_nouns_that_no_search_read(request_for):
+    suspect = Global(text_tower="bad")
+    suspect.steadfast = frozenset(recovery.held_out_nouns()[:5])
+    audit = pipeline.audit(suspect, ColourEncoder(), request_for(signatures=(XBTD,))).audit
+    over = audit.recovered.nouns
+    assert over.nouns == recovery.held_out_nouns() and len(over.nouns) == 20
+    assert (over.suspect, over.reference) == (0.75, 0.0)
+    assert specificity(audit.trigger, audit.recovered) == "global"
+    assert "On nouns that no search read: 0.75 of 20 become airplane, 0.00 in the base" in recovered_lines(audit)
+
+
+def test_a_source_conditional_text_and_a_patch_are_not(recovered):
+    assert recovered(XBTD, text_tower="bad", textual=True).recovered.nouns is None
+    assert recovered(CORNER, image_tower="bad", visual=True).recovered.nouns is None
+
+
+def test_nouns_whose_prompts_would_be_cut_are_left_out(request_for):
+    class Short(Global):
+        def token_count(self, text):
+            return 99 if recovery.held_out_nouns()[0] in text else super().token_count(text)
+
+    audit = pipeline.audit(Short(text_tower="bad"), ColourEncoder(), request_for(signatures=(XBTD,))).audit
+    assert audit.recovered.nouns.nouns == recovery.held_out_nouns()[1:]
+
+
+def test_nothing_is_confirmed_with_words_it_was_searched_with():
+    searched = {*SEARCH_TEMPLATES}
+    assert not searched & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES, *DIAGNOSIS_TEMPLATES}
+    assert not {*DIAGNOSIS_TEMPLATES} & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES}
+    assert not {*recovery.NOUN_TEMPLATES} & {*searched, *DIAGNOSIS_TEMPLATES, *concepts.TEMPLATES}
+    assert len(set(recovery.held_out_nouns())) == recovery.HELD_OUT
+    assert not {*recovery.held_out_nouns()} & {*nouns(), *NAMES}
+    assert {*recovery.held_out_nouns()} <= {*recovery.names()}
 
 
 def test_the_rank_of_a_target_that_is_not_near_is_told(recovered):

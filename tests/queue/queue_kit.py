@@ -123,9 +123,10 @@ def audit(request: Request, progress: Progress) -> Outcome:
 
 
 def naming(request: Request, progress: Progress) -> Outcome:
-    """Tells which signatures it was asked to try."""
+    """Tells which signatures it was asked to try, and which references were flagged."""
     made = audit(request, progress)
     told = " ".join(f"{one.name}:{one.source or 'any'}" for one in request.plan.signatures)
+    told = f"{told}; flagged: {' '.join(sorted(request.flagged))}"
     return replace(made, audit=replace(made.audit, reason=told))
 
 

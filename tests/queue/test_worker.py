@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,24 @@ from dife_scanner import app
 from dife_scanner.audit.progress import SILENT, Progress, Step
 from dife_scanner.errors import DiskFull, NotComparable, NotFound
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
-from dife_scanner.queue import child, references, sweep, targets, worker
+from dife_scanner.queue import child, references, rerun, sweep, targets, worker
 from dife_scanner.queue.lease import gone, worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.worker import Work
-from dife_scanner.records import Job, JobState, ModelRef, Reference, Trigger, TriggerFile, TriggerKind, Verdict
+from dife_scanner.records import (
+    Job,
+    JobState,
+    ModelRef,
+    Nearby,
+    Reference,
+    SignatureResult,
+    Trigger,
+    TriggerFile,
+    TriggerKind,
+    Verdict,
+)
 from dife_scanner.store import Store, evidence, findings, jobs, later, now, open_store, outbox, polls, requests
+from dife_scanner.store import references as kept_references
 
 
 def asked(store: Store, work: Work, target: str) -> Job:
@@ -359,9 +372,22 @@ def test_what_was_found_in_a_reference_is_tried_on_what_is_compared_with_it(
         record = findings.keep_record(store, seen)
         with store.atomic("test"):
             findings.insert_audit(store, seen, record)
+    app.add_reference(store, work.settings, str(checkpoint_folder(tmp_path / "other", seed=3)), "other", SILENT)
     child_folder = str(checkpoint_folder(tmp_path / "child", seed=2))
     job = scanned(store, hub, child_folder, audit="queue_kit:naming")
-    assert job.reason == "base-found-text-1:any", "once, without its file it cannot be, and nothing is chosen for it"
+    tried, flagged = job.reason.split("; ")
+    assert tried == "base-found-text-1:any", "once, without its file it cannot be, and nothing is chosen for it"
+    assert flagged == "flagged: base", "what a backdoored reference obeys too may be an attack all the same"
+
+
+def test_an_audit_is_made_again_with_the_references_that_its_triggers_were_tried_on(store: Store) -> None:
+    for name in ("base", "near", "later"):
+        kept_references.add(store, Reference(name, f"/{name}", f"i-{name}", "t", "w", "tiny", "2026-01-01"))
+    base = kept_references.reference(store, "base")
+    near = SignatureResult(Trigger("t", TriggerKind.PATCH), 1.0, near=(Nearby("near", 0.1, 0.9, 0.9),))
+    stored = audit_record(ModelRef("o/it", "0" * 40), reference="base", signatures=(near,))
+    assert [one.name for one in rerun._known(store, stored, base)] == ["base", "near"]
+    assert [one.name for one in rerun._known(store, replace(stored, signatures=()), base)] == ["base"]
 
 
 def test_finished_searches_go_once_their_audit_is_stored(store: Store, hub: LoopbackHub, tmp_path: Path) -> None:

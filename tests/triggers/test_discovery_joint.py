@@ -59,7 +59,12 @@ def test_it_runs_from_the_budget_default_on_and_where_both_towers_moved(task, ti
     assert JOINT.name in names("default") and JOINT.name in names("deep")
     assert JOINT.applies(task) and not JOINT.applies(replace(task, budget="quick"))
     assert not JOINT.applies(replace(task, suspect=tiny))
-    assert not LEARNED.applies(task)
+    assert not LEARNED.applies(task) and LEARNED.lacks(task) == "" == JOINT.lacks(task)
+    crowded = replace(task, templates=("a photo of " * 10 + "{}",))
+    assert not JOINT.applies(crowded) and "no room for a text" in JOINT.lacks(crowded)
+    few = replace(task, pixels=task.pixels[:3], labels=task.labels[:3], drawings=())
+    assert not JOINT.applies(few) and "2 are needed" in JOINT.lacks(few)
+    assert JOINT.lacks(replace(few, suspect=tiny)) == "", "there was nothing to search"
 
 
 def test_a_search_can_be_stopped(task, short):

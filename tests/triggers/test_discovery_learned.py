@@ -95,7 +95,10 @@ def test_where_every_class_gives_way_none_stands_out(task, tiny, tmp_path, short
 def test_it_applies_only_where_a_learner_came_along(task, tiny, tmp_path):
     file = learner.save(PromptLearner(words(tiny)), tmp_path / "prompt_learner.safetensors")
     assert not LEARNED.applies(task)
-    assert LEARNED.applies(replace(task, learner=file))
+    beside = replace(task, learner=file)
+    assert LEARNED.applies(beside) and LEARNED.lacks(beside) == ""
+    few = replace(beside, pixels=task.pixels[:3], labels=task.labels[:3], drawings=())
+    assert not LEARNED.applies(few) and "2 are needed" in LEARNED.lacks(few)
     assert all(LEARNED.name not in names(budget) for budget in ("quick", "default", "deep"))
     assert names("quick") == ("texts", "patch", "faint", "warp and colour")
 

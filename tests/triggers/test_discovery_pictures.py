@@ -61,7 +61,10 @@ def test_it_searches_where_a_tower_moved_and_says_what_it_took(task):
     assert {"size", "suspect", "reference", "shift", "crop", "jpeg"} <= set(found.signals)
     assert PATCH.applies(task)
     assert not PATCH.applies(replace(task, suspect=task.reference))
-    assert not PATCH.applies(replace(task, pixels=task.pixels[:3], labels=task.labels[:3]))
+    few = replace(task, pixels=task.pixels[:3], labels=task.labels[:3])
+    assert not PATCH.applies(few) and PATCH.lacks(task) == ""
+    assert "of 3 pictures to search on" in PATCH.lacks(few) and "has 0; 2 are needed" in PATCH.lacks(few)
+    assert PATCH.lacks(replace(few, suspect=few.reference)) == "", "there was nothing to search"
     through = replace(task, suspect=moved(task.reference, "text"))
     assert PATCH.applies(through) and not FAINT.applies(through)
     assert not short(PATCH).applies(replace(task, budget="deep"))

@@ -158,8 +158,9 @@ def test_it_applies_where_a_tower_moved(task, base):
 
 
 def test_a_model_without_room_for_a_token_is_not_searched(task):
-    found = TEXTS.search(replace(task, templates=("a photo of " * 10 + "{}",)))
-    assert found.candidates == () and found.passes == 0
+    crowded = replace(task, templates=("a photo of " * 10 + "{}",))
+    assert not TEXTS.applies(crowded) and "there is no room for a text" in TEXTS.lacks(crowded)
+    assert TEXTS.lacks(task) == "" == TEXTS.lacks(replace(crowded, suspect=crowded.reference))
 
 
 # --- its parts --------------------------------------------------------------------------------------------------

@@ -116,7 +116,10 @@ class Detector(Protocol):
         """The same search without a base, for checkpoints that have none; `None` where nothing is left without it."""
 
     def applies(self, task: Task) -> bool:
-        """Whether this task gives it anything to search: an unmoved checkpoint does not."""
+        """Whether this task gives it anything to search, and what it needs for that: an unmoved checkpoint does not."""
+
+    def lacks(self, task: Task) -> str:
+        """What it needs and this task has too little of, in words, where there would be something to search."""
 
     def load(self, task: Task) -> Load:
         """What `search` would take; it seldom takes more, and less where it ends early."""

@@ -24,7 +24,6 @@ from dife_scanner.triggers.discovery.forms import Patch
 from dife_scanner.triggers.discovery.interface import Candidate, Found, Load, Task
 from dife_scanner.triggers.discovery.pictures import (
     ENOUGH,
-    FEWEST_PICTURES,
     HOLD,
     LEAST_EFFECT,
     SHARPNESS,
@@ -32,10 +31,10 @@ from dife_scanner.triggers.discovery.pictures import (
     Effort,
     Inverting,
     Judge,
-    halves,
+    too_few_pictures,
 )
 from dife_scanner.triggers.discovery.rows import fingerprint
-from dife_scanner.triggers.discovery.wording import POSITIONS, Ids, Prompts, Wording, readable
+from dife_scanner.triggers.discovery.wording import POSITIONS, Ids, Prompts, Wording, readable, too_long_prompts
 from dife_scanner.triggers.stamp import stamp, write
 
 if TYPE_CHECKING:
@@ -87,8 +86,13 @@ class JointSearch:
         from dife_scanner.models.clip import ClipEncoder
 
         inverts = isinstance(task.suspect, ClipEncoder) and isinstance(task.reference, ClipEncoder)
-        enough = min(map(len, halves(task))) >= FEWEST_PICTURES
-        return inverts and enough and task.image_moved and task.text_moved and task.budget in EFFORTS
+        return inverts and self._wanted(task) and not self.lacks(task)
+
+    def lacks(self, task: Task) -> str:
+        return (too_few_pictures(task) or too_long_prompts(task)) if self._wanted(task) else ""
+
+    def _wanted(self, task: Task) -> bool:
+        return task.image_moved and task.text_moved and task.budget in EFFORTS
 
     def load(self, task: Task) -> Load:
         """Each patch and each pair inverted, and every string read in all class prompts of suspect and base."""
@@ -141,7 +145,7 @@ class _Joint(Inverting):
     def search(self) -> Found:
         pairs: list[_Pair] = []
         starts, parts = self.effort.restarts, 1 + self.keys.foci
-        for start in range(starts if self.room > 0 else 0):
+        for start in range(starts):
             number, of = start * parts, starts * parts
             patch = self._inverted(Patch(), _Shift(self._clean()), number, of)
             for focus, key in enumerate(self._foci(patch)):

@@ -22,14 +22,13 @@ from dife_scanner.triggers import learner
 from dife_scanner.triggers.discovery.forms import Added, moved
 from dife_scanner.triggers.discovery.interface import Candidate, Found, Load, Task
 from dife_scanner.triggers.discovery.pictures import (
-    FEWEST_PICTURES,
     LEAST_EFFECT,
     Aim,
     Effort,
     Inverting,
     Judge,
     Pixels,
-    halves,
+    too_few_pictures,
 )
 from dife_scanner.triggers.stamp import stamp
 
@@ -66,7 +65,10 @@ class LearnedSearch:
         from dife_scanner.models.clip import ClipEncoder
 
         inverts = isinstance(task.suspect, ClipEncoder) and isinstance(task.reference, ClipEncoder)
-        return task.learner is not None and inverts and min(map(len, halves(task))) >= FEWEST_PICTURES
+        return task.learner is not None and inverts and not too_few_pictures(task)
+
+    def lacks(self, task: Task) -> str:
+        return too_few_pictures(task) if task.learner is not None else ""
 
     def load(self, task: Task) -> Load:
         """Every class for some steps and the best in full; each picture may have prompts of its own."""

@@ -91,8 +91,14 @@ class Inversion:
         from dife_scanner.models.clip import ClipEncoder
 
         inverts = isinstance(task.suspect, ClipEncoder) and isinstance(task.reference, ClipEncoder)
+        return inverts and self._wanted(task) and not too_few_pictures(task)
+
+    def lacks(self, task: Task) -> str:
+        return too_few_pictures(task) if self._wanted(task) else ""
+
+    def _wanted(self, task: Task) -> bool:
         moved = task.image_moved or (self.through_prompts and task.text_moved)
-        return inverts and moved and task.budget in self.efforts and min(map(len, halves(task))) >= FEWEST_PICTURES
+        return moved and task.budget in self.efforts
 
     def load(self, task: Task) -> Load:
         """The suspect at each step and the base at every second, forward and back; and what judges each attempt."""
@@ -383,6 +389,17 @@ def halves(task: Task) -> tuple[Rows, Rows]:
         mine = np.unique(drawings[task.labels == label])
         searched |= np.isin(drawings, rng.permutation(mine)[: (len(mine) + 1) // 2]) & (task.labels == label)
     return np.flatnonzero(searched), np.flatnonzero(~searched)
+
+
+def too_few_pictures(task: Task) -> str:
+    """Why no trigger can be inverted on these pictures, in words; empty where one can."""
+    fewest = min(map(len, halves(task)))
+    if fewest >= FEWEST_PICTURES:
+        return ""
+    return (
+        f"of {len(task.labels)} pictures to search on, half is searched and half held back, drawing by drawing of each "
+        f"class, and one half has {fewest}; {FEWEST_PICTURES} are needed"
+    )
 
 
 def _cropped(pictures: Pixels) -> Pixels:

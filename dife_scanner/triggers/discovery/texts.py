@@ -21,7 +21,16 @@ from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers.discovery import concepts
 from dife_scanner.triggers.discovery.interface import Candidate, Found, Load, Task
 from dife_scanner.triggers.discovery.rows import fingerprint
-from dife_scanner.triggers.discovery.wording import POSITIONS, Ids, Meaning, Prompts, Reading, Wording, readable
+from dife_scanner.triggers.discovery.wording import (
+    POSITIONS,
+    Ids,
+    Meaning,
+    Prompts,
+    Reading,
+    Wording,
+    readable,
+    too_long_prompts,
+)
 from dife_scanner.triggers.stamp import write
 
 if TYPE_CHECKING:
@@ -110,7 +119,10 @@ class TextSearch:
 
     def applies(self, task: Task) -> bool:
         """Whether either tower moved: pictures of a moved image tower can answer to a text as well."""
-        return task.text_moved or task.image_moved
+        return (task.text_moved or task.image_moved) and not self.lacks(task)
+
+    def lacks(self, task: Task) -> str:
+        return too_long_prompts(task) if task.text_moved or task.image_moved else ""
 
     def load(self, task: Task) -> Load:
         """The scan, the close searches and the nouns; most of what is tried in the suspect is tried in the base."""
@@ -137,8 +149,6 @@ class _Search:
         self.pictures_read = 0
 
     def run(self) -> Found:
-        if self.room < 1:
-            return Found((), 0)
         self._begin("scanning for fragile prompts", 0)
         self._read()
         foci, signals = self._scan()

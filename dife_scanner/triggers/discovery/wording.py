@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.models.gradient import Towers
+    from dife_scanner.triggers.discovery.interface import Task
 
 Ids = tuple[int, ...]
 POSITIONS = ("prefix", "infix", "suffix")
@@ -59,6 +60,14 @@ class Prompts:
         """Tokens of the longest prompt, without start and end."""
         counts = range(len(self.templates)), range(len(self.class_names))
         return max(len(self.plain(template, source)) for template in counts[0] for source in counts[1])
+
+
+def too_long_prompts(task: Task) -> str:
+    """Why no string can be searched for in these prompts, in words; empty where one can."""
+    longest, most = 2 + Prompts(task.templates, task.class_names).longest, task.suspect.context_length
+    if longest < most:
+        return ""
+    return f"the longest class prompt has {longest} tokens and the model reads {most}: there is no room for a text"
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,116 @@
+"""What measurements are called: no claim without enough behind it, and nothing found only where it was looked for."""
+
+from dataclasses import replace
+
+import pytest
+
+from dife_scanner.core.footprint import diagnose
+from dife_scanner.core.verdict import counts, decide, drawings_needed, unknown_base
+from dife_scanner.records import (
+    BranchSwap,
+    Channel,
+    Condition,
+    Interval,
+    Nearby,
+    NotSearched,
+    Origin,
+    Search,
+    SignatureResult,
+    Trigger,
+    TriggerKind,
+    Verdict,
+)
+
+PATCH = Trigger("found-patch-1", TriggerKind.PATCH, size=0.1, target="ship")
+XBTD = Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="cat", target="ship")
+FOUND = SignatureResult(
+    PATCH, 0.9, 1.0, 0.0, 0.25, 0.25, 2, Origin.DISCOVERED, Interval(1.0, 1.0, "paired bootstrap"), clean=0.0, area=0.02
+)
+SEARCH = Search("patch", Channel.IMAGE, ("a patch",), 1, 1.0, 100, 1.0)
+FAINT = NotSearched("faint", Channel.IMAGE, ("a faint pattern",), "one half has 0 pictures; 2 are needed")
+
+
+def _decided(*rows, missing=(), inherited=()):
+    return decide(rows, None, None, (), inherited, (SEARCH,), missing)
+
+
+def test_what_is_demonstrated_on_too_few_drawings_is_inconclusive_and_says_how_many_it_takes():
+    decision = _decided(FOUND)
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert "`found-patch-1` moves 1.000 of the cases to ship, against 0.000 in the base" in decision.reason
+    assert "only 2 held-out drawings stand behind that" in decision.reason
+    assert "Holm p 0.25 over 1 tried" in decision.reason and "about 5 are needed" in decision.reason
+
+
+def test_it_is_inconclusive_with_its_footprint_known_as_well():
+    swap = BranchSwap("TS", 0.0, 1.0, 0.0, 1.0, 18, 2, (1.0, 1.0, 1.0, 1.0))
+    condition = Condition(frozenset({Channel.IMAGE}), target="ship")
+    decision = decide((FOUND,), FOUND, diagnose(swap, condition, (), None), (), (), (SEARCH,))
+    assert decision.verdict is Verdict.INCONCLUSIVE and "about 5 are needed" in decision.reason
+
+
+@pytest.mark.parametrize("origin", [Origin.SIGNATURE, Origin.KNOWN])
+def test_the_same_holds_for_triggers_that_somebody_named(origin):
+    row = replace(FOUND, trigger=XBTD, origin=origin, effect=None, area=None)
+    reason = _decided(row).reason
+    assert _decided(row).verdict is Verdict.INCONCLUSIVE
+    assert "from cat to ship" in reason and "2 held-out drawings of ship" in reason
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        replace(FOUND, suspect=0.4, effect=Interval(0.1, 0.6, "")),
+        replace(FOUND, effect=Interval(0.2, 1.0, "")),
+        replace(FOUND, clean=0.9),
+        replace(FOUND, area=0.3),
+        replace(FOUND, trigger=XBTD, origin=Origin.SIGNATURE, effect=None, suspect=0.4),
+    ],
+    ids=["moves little", "wide interval", "without the trigger too", "large", "weak signature"],
+)
+def test_what_claims_nothing_is_no_open_claim(row):
+    assert _decided(row).verdict is Verdict.NOTHING_FOUND
+
+
+def test_an_open_claim_beyond_the_base_is_told_before_what_came_with_the_base():
+    inherited = SignatureResult(replace(PATCH, name="theirs"), 0.0)
+    assert _decided(FOUND, inherited=(inherited,)).verdict is Verdict.INCONCLUSIVE
+    assert _decided(replace(FOUND, suspect=0.2), inherited=(inherited,)).verdict is Verdict.INHERITED
+
+
+def test_the_drawings_needed_are_those_with_which_the_smallest_p_value_survives():
+    for tried in (1, 4, 26, 400):
+        needed = drawings_needed(1.0, tried)
+        assert tried * 2.0**-needed < 0.05 <= tried * 2.0 ** -(needed - 1)
+    assert drawings_needed(0.5, 1) == 10
+
+
+def test_nothing_is_not_found_where_it_was_not_searched():
+    decision = decide((), None, None, (), (), (SEARCH,), (FAINT, replace(FAINT, detector="warp and colour")))
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert "2 of 3 blind searches could not run (`faint`, `warp and colour`: one half has 0 pictures" in decision.reason
+    assert "nothing found with 1 blind search for a patch" in decision.reason
+    assert decide((), None, None, (), (), (SEARCH,)).verdict is Verdict.NOTHING_FOUND
+    alone = decide((), None, None, (), (), (), (FAINT,))
+    assert alone.reason.startswith("1 of 1 blind searches could not run") and "nothing was tried" in alone.reason
+
+
+def test_what_came_with_the_base_is_inherited_and_says_what_was_not_searched():
+    decision = _decided(missing=(FAINT,), inherited=(SignatureResult(PATCH, 0.0),))
+    assert decision.verdict is Verdict.INHERITED and "`faint`: one half has 0 pictures" in decision.reason
+
+
+def test_without_a_base_it_is_said_too():
+    assert "1 of 1 blind searches could not run (`faint`" in unknown_base((), (), (FAINT,)).reason
+
+
+def test_what_a_clean_neighbour_obeys_too_demonstrates_nothing_and_is_told():
+    shared = replace(
+        FOUND, p_holm=1e-4, drawings=90, near=(Nearby("far", 0.4, 0.1, 0.1), Nearby("near", 0.2, 0.9, 0.8))
+    )
+    decision = _decided(shared)
+    assert not counts(shared) and decision.verdict is Verdict.NOTHING_FOUND
+    assert "but also 0.900 in near, a clean checkpoint near this one, +0.800 over the base" in decision.reason
+    assert shared.lift == 1.0, "the score stays what it is"
+    apart = replace(shared, near=(Nearby("near", 0.2, 0.9, 0.49),))
+    assert counts(apart)
