@@ -137,6 +137,7 @@ def stored(tmp_path):
         **empty,
         "signatures": (),
         "searches": (),
+        "not_searched": (),
         "score": None,
         "calibration": None,
         "power": None,
