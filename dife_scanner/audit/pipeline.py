@@ -22,6 +22,7 @@ import numpy as np
 from dife_scanner import __version__
 from dife_scanner.audit import diagnosis as diagnostics
 from dife_scanner.audit import discovery, evidence, hypotheses, nearby, populations, probes, recovery
+from dife_scanner.audit.beside import beside, identical
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import NoPool, Populations, Subject, cards, extend, measure_all, named
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
@@ -33,8 +34,7 @@ from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.footprint import compare, diagnose
 from dife_scanner.core.statistics import holm
 from dife_scanner.core.verdict import Decision, counts, decide, finding, unknown_base
-from dife_scanner.errors import AuditError, DifeError, Refused, TriggerFileError
-from dife_scanner.models.intake import LEARNER_FILES
+from dife_scanner.errors import AuditError, Refused, TriggerFileError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import (
     Audit,
@@ -56,9 +56,7 @@ from dife_scanner.records import (
     SignatureResult,
     Trigger,
     TriggerFile,
-    Verdict,
 )
-from dife_scanner.triggers import files, learner
 from dife_scanner.triggers.discovery import LEARNED
 
 log = logging.getLogger(__name__)
@@ -123,24 +121,24 @@ def audit(suspect: Encoder, reference: Encoder | None, request: Request, progres
     memory = Memory(request.cache)
     report = _Report(request, suspect, memory)
     twin = next((k for k in request.known if _same_towers(suspect, k)), None)
-    beside = _beside(request, suspect)
-    if twin is not None and not (_asks_anyway(request.plan) or (beside.file and request.plan.detectors)):
-        return report.outcome(_identical(twin, beside), _Measured(twin.name, (True, True)))
+    came = beside(request.folder, suspect)
+    if twin is not None and not (_asks_anyway(request.plan) or (came.file and request.plan.detectors)):
+        return report.outcome(identical(twin, came), _Measured(twin.name, (True, True)))
     if reference is None or request.reference is None:
         if twin is not None:
-            return report.outcome(_identical(twin, beside), _Measured(twin.name, (True, True)))
+            return report.outcome(identical(twin, came), _Measured(twin.name, (True, True)))
         measured = _alone(suspect, request, memory, progress)
         decision = unknown_base(measured.signatures, measured.searches, measured.missing)
         return report.outcome(decision, measured)
     with tempfile.TemporaryDirectory() as scratch:  # trigger files have to last as long as the measuring
         measured, decision = _measure(
-            Pair(suspect, reference), request.reference, request, beside.file, memory, progress, Path(scratch)
+            Pair(suspect, reference), request.reference, request, came.file, memory, progress, Path(scratch)
         )
     memory.save([reference.image_tower, reference.text_tower])
     if twin is not None and not _brings_mechanism(measured.trigger):
         looked = decision if any(s.detector == LEARNED.name for s in measured.searches) else None
-        lacking = next((one.reason for one in measured.missing if one.detector == LEARNED.name), beside.problem)
-        decision = _identical(twin, replace(beside, problem=lacking), looked)
+        lacking = next((one.reason for one in measured.missing if one.detector == LEARNED.name), came.problem)
+        decision = identical(twin, replace(came, problem=lacking), looked)
     return report.outcome(decision, measured)
 
 
@@ -172,47 +170,6 @@ def _asks_anyway(plan: Plan) -> bool:
 def _brings_mechanism(trigger: Trigger | None) -> bool:
     """A prompt learner is part of what is audited, so equal towers do not make the whole identical."""
     return trigger is not None and trigger.channel is Channel.PROMPT
-
-
-@dataclass(frozen=True)
-class _Beside:
-    """The prompt learner that came with the checkpoint, if one did."""
-
-    name: str = ""
-    file: TriggerFile | None = None
-    """`None` where there is none, or where it cannot be read or is not for this model …"""
-    problem: str = ""
-    """… for this reason."""
-
-
-def _beside(request: Request, suspect: Encoder) -> _Beside:
-    name = next((name for name in LEARNER_FILES if (request.folder / name).is_file()), "")
-    if not name:
-        return _Beside()
-    try:
-        file = files.describe(request.folder / name)
-        prompt = learner.of(file)
-    except DifeError as error:
-        return _Beside(name, problem=error.what)
-    width = prompt.context.shape[1]
-    if width != suspect.text_width:
-        why = f"its vectors have {width} values and this model's tokens have {suspect.text_width}"
-        return _Beside(name, problem=why)
-    return _Beside(name, file)
-
-
-def _identical(twin: Reference, beside: _Beside, looked: Decision | None = None) -> Decision:
-    """Equal towers are the base, unless a prompt learner came along: then what was `looked` for in it decides."""
-    equal = f"both towers equal the known base {twin.name}, value for value"
-    if not beside.name:
-        return Decision(Verdict.IDENTICAL, equal)
-    equal += f"; a prompt learner came with them ({beside.name})"
-    if looked is not None:
-        open_ = looked.verdict is Verdict.INCONCLUSIVE
-        verdict = Verdict.INCONCLUSIVE if open_ else Verdict.NOTHING_FOUND
-        return Decision(verdict, f"{equal}; {looked.reason}")
-    why = f", which could not be searched: {beside.problem}" if beside.problem else ", and it was not searched"
-    return Decision(Verdict.INCONCLUSIVE, equal + why)
 
 
 @dataclass(frozen=True)
