@@ -863,6 +863,12 @@ class Audit:
     """Mean cosine distance of clean held-out pictures, suspect to reference, as `prompt_drift` is of prompts."""
     not_searched: tuple[NotSearched, ...] = ()
     """Searches that were asked for and could not run: without one of them `nothing-found` is never said."""
+    image_tower_unknown: bool = False
+    """Whether the image tower came from no reference: neither its weights nor its answers resemble one …"""
+    text_tower_unknown: bool = False
+    """… and the text tower. The base is unknown where both are."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of this audit beside its verdict; also at the end of `reason`."""
 
 
 @dataclass(frozen=True)

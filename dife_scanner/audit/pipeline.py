@@ -21,7 +21,7 @@ import numpy as np
 
 from dife_scanner import __version__
 from dife_scanner.audit import diagnosis as diagnostics
-from dife_scanner.audit import discovery, evidence, hypotheses, nearby, populations, probes, recovery
+from dife_scanner.audit import discovery, evidence, hypotheses, kinship, nearby, populations, probes, recovery
 from dife_scanner.audit.beside import beside, identical
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import NoPool, Populations, Subject, cards, extend, measure_all, named
@@ -36,6 +36,7 @@ from dife_scanner.core.statistics import holm
 from dife_scanner.core.verdict import Decision, counts, decide, finding, unknown_base
 from dife_scanner.errors import AuditError, Refused, TriggerFileError
 from dife_scanner.models.interface import Encoder
+from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.records import (
     Audit,
     BranchSwap,
@@ -84,10 +85,21 @@ class Request:
     device: str = "cpu"
     cache: Path | None = None
     """Folder of embeddings kept per tower."""
+    likeness: Likeness = UNTOLD
+    """Of the weights to the reference's."""
+    named: bool = False
+    """Whether somebody named the reference: it is compared with, whatever the likeness is."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of this audit beside its verdict."""
     seconds: float | None = None
     """What the audit may take, where it is bounded."""
     flagged: frozenset[str] = frozenset()
     """Names of `known` references that an audit found backdoored: what they obey too may still be an attack."""
+
+    @property
+    def identity(self) -> str:
+        """Of the audit."""
+        return identity(self.weights_sha256, self.config_digest, self.reference, self.plan)
 
 
 @dataclass(frozen=True)
@@ -114,12 +126,14 @@ def run(request: Request, progress: Progress = SILENT) -> Outcome:
 def audit(suspect: Encoder, reference: Encoder | None, request: Request, progress: Progress = SILENT) -> Outcome:
     """Audit a loaded suspect against a loaded reference.
 
-    Without a reference of the same architecture the verdict is `inconclusive` (unknown base), whatever a search without
-    one came to; with both towers equal
-    to a known base it is `identical` and nothing is encoded.
+    Without a reference of the same architecture, or where no tower comes from it, the verdict is `inconclusive`
+    (unknown base), whatever a search without one came to; with both towers equal to a known base it is `identical` and
+    nothing is encoded.
     """
     memory = Memory(request.cache)
     report = _Report(request, suspect, memory)
+    report.request, unknown = _related(suspect, reference, request, memory)
+    request = report.request
     twin = next((k for k in request.known if _same_towers(suspect, k)), None)
     came = beside(request.folder, suspect)
     if twin is not None and not (_asks_anyway(request.plan) or (came.file and request.plan.detectors)):
@@ -127,19 +141,37 @@ def audit(suspect: Encoder, reference: Encoder | None, request: Request, progres
     if reference is None or request.reference is None:
         if twin is not None:
             return report.outcome(identical(twin, came), _Measured(twin.name, (True, True)))
-        measured = _alone(suspect, request, memory, progress)
-        decision = unknown_base(measured.signatures, measured.searches, measured.missing)
-        return report.outcome(decision, measured)
+        measured = replace(_alone(suspect, request, memory, progress), unknown=(True, True))
+        return report.outcome(unknown_base(measured.signatures, measured.searches, measured.missing), measured)
     with tempfile.TemporaryDirectory() as scratch:  # trigger files have to last as long as the measuring
         measured, decision = _measure(
             Pair(suspect, reference), request.reference, request, came.file, memory, progress, Path(scratch)
         )
     memory.save([reference.image_tower, reference.text_tower])
+    measured = replace(measured, unknown=unknown)
     if twin is not None and not _brings_mechanism(measured.trigger):
         looked = decision if any(s.detector == LEARNED.name for s in measured.searches) else None
         lacking = next((one.reason for one in measured.missing if one.detector == LEARNED.name), came.problem)
         decision = identical(twin, replace(came, problem=lacking), looked)
     return report.outcome(decision, measured)
+
+
+def _related(
+    suspect: Encoder, reference: Encoder | None, request: Request, memory: Memory
+) -> tuple[Request, tuple[bool, bool]]:
+    """The request without its reference where neither tower comes from it and nobody named it, with what is to be told;
+    and which towers do not.
+    """
+    if reference is None or request.reference is None or not any(request.likeness.unrelated):
+        return request, (False, False)
+    train = _Sides(CachedEncoder(suspect, memory), CachedEncoder(reference, memory), request.plan.probes()).train
+    for side, name in zip(train, (str(request.ref), "its reference"), strict=True):
+        _check_varied(side, name)
+    found = kinship.kinship(request.likeness, train)
+    told = kinship.words(found, request.reference.name, named=request.named)
+    notes = tuple(dict.fromkeys((*request.notes, told)))
+    kept = None if all(found.unknown) and not request.named else request.reference
+    return replace(request, reference=kept, notes=notes), found.unknown
 
 
 def _alone(suspect: Encoder, request: Request, memory: Memory, progress: Progress) -> _Measured:
@@ -178,6 +210,8 @@ class _Measured:
 
     reference_name: str = ""
     same: tuple[bool, bool] = (False, False)
+    unknown: tuple[bool, bool] = (False, False)
+    """Whether the (image, text) tower comes from no reference."""
     signatures: tuple[SignatureResult, ...] = ()
     searches: tuple[Search, ...] = ()
     missing: tuple[NotSearched, ...] = ()
@@ -278,8 +312,7 @@ def _searched(
 def _setting(request: Request, scratch: Path, detectors: tuple[str, ...]) -> discovery.Setting:
     """Searches are kept under the audit's identity, in the cache where there is one."""
     plan, folder = request.plan, request.cache.parent / "discovery" if request.cache else scratch
-    name = identity(request.weights_sha256, request.config_digest, request.reference, plan)
-    return discovery.Setting(detectors, plan.budget, plan.seed, name, folder, request.seconds)
+    return discovery.Setting(detectors, plan.budget, plan.seed, request.identity, folder, request.seconds)
 
 
 def _examine(
@@ -442,12 +475,12 @@ class _Report:
     """Puts together the record of one audit, whatever its stages came to."""
 
     def __init__(self, request: Request, suspect: Encoder, memory: Memory) -> None:
-        self._request, self._suspect, self._memory = request, suspect, memory
+        self.request, self._suspect, self._memory = request, suspect, memory
         self._started_at, self._clock = datetime.now(UTC).isoformat(timespec="microseconds"), time.monotonic()
 
     def outcome(self, decision: Decision, measured: _Measured) -> Outcome:
-        request, suspect = self._request, self._suspect
-        name = identity(request.weights_sha256, request.config_digest, request.reference, request.plan)
+        request, suspect = self.request, self._suspect
+        name = request.identity
         record = Audit(
             id=sha256(f"{name}:{request.ref.repo_id}:{self._started_at}".encode()).hexdigest()[:16],
             identity=name,
@@ -471,7 +504,7 @@ class _Report:
             profile=measured.profile,
             agreement=measured.agreement,
             verdict=decision.verdict,
-            reason=decision.reason,
+            reason="; ".join((decision.reason, *request.notes)),
             clean_accuracy=measured.accuracies[0],
             reference_accuracy=measured.accuracies[1],
             prompt_drift=measured.drift,
@@ -485,6 +518,9 @@ class _Report:
             seconds=round(time.monotonic() - self._clock, 3),
             condition=measured.condition,
             recovered=measured.recovered,
+            image_tower_unknown=measured.unknown[0],
+            text_tower_unknown=measured.unknown[1],
+            notes=request.notes,
             repair=measured.support if isinstance(measured.support, ComponentRepair) else measured.parts,
         )
         return Outcome(record, finding(record, measured.effect, self._started_at), measured.files)

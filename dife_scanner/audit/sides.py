@@ -109,6 +109,11 @@ class Side:
             )
         return metrics.class_prompts(self.encoder.encode_texts(texts), len(self.class_names))
 
+    @cached_property
+    def queries(self) -> Embeddings:
+        """Every clean class prompt under every template, one row each [t * c, d], not averaged."""
+        return self.encoder.encode_texts(self._texts(None))
+
     def texts_for(self, class_name: str, trigger: Trigger | None = None) -> Embeddings:
         """One embedding per template [t, d] for a class, not averaged: each template as a query of its own."""
         prompts = [template.format(class_name) for template in self.templates]

@@ -203,6 +203,20 @@ def class_prompts(texts: Floats, classes: int) -> Floats:
 # --- shared ---------------------------------------------------------------------------------------------------
 
 
+def relation(ours: Floats, theirs: Floats) -> float:
+    """Whether two models find the same inputs alike: correlation between their inner products of every two of the
+    embeddings [n, d] and [n, e], each less its mean; -1..1, and 0 where a model embeds everything as one.
+
+    Turning an embedding space or renaming its axes changes nothing.
+    """
+    pairs = np.triu_indices(len(ours), 1)
+    centred = [wide - wide.mean(axis=0) for wide in map(_on_grid, (ours, theirs))]
+    grams = [(rows @ rows.T)[pairs] for rows in centred]
+    if min(float(np.ptp(gram)) for gram in grams) < STEP:
+        return 0.0
+    return float(np.corrcoef(*grams)[0, 1])
+
+
 def _share(scores: Floats, columns: NDArray[np.integer]) -> Outcomes:
     """Share with which `columns` [n] wins each row: 1 / (number tied for the top), or 0."""
     _finite(scores, "scores")

@@ -116,6 +116,12 @@ def find(folder: Path, *, follow_links: bool = False) -> dict[str, Path]:
     return {name: path.resolve() for name, path in found.items()} if follow_links else found
 
 
+def weights(folder: Path) -> Path:
+    """Where the weights of a checkpoint in `folder` lie. Raises `Unsupported` as `find` does."""
+    found = find(folder)
+    return next(found[name] for name in WEIGHT_FILES if name in found)
+
+
 def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: IntakeLimits) -> Staged:
     """Copy `files` (name to path) into the new folder `dest`, read-only, and return what was copied.
 

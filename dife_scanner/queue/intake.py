@@ -30,6 +30,7 @@ class Prepared:
     """A private copy that passed every check that needs no weights in memory."""
 
     folder: Path
+    weights: Path
     weights_sha256: str
     config_digest: str
     """sha256 of the sanitised configuration, tokenizer and preprocessing included, and of a prompt learner with it."""
@@ -127,6 +128,7 @@ def prepare(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Pa
         canonical += staged.learner.sha256
     return Prepared(
         folder=staged.folder,
+        weights=staged.weights.path,
         weights_sha256=staged.weights.sha256,
         config_digest=hashlib.sha256(canonical.encode()).hexdigest(),
         architecture=inspection.config.architecture,

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.audit.progress import Progress
 from dife_scanner.errors import DifeError, NotComparable, NotFound, TriggerFileError, UsageError
+from dife_scanner.models import intake as layouts
+from dife_scanner.models.likeness import UNTOLD, Likeness, compare
+from dife_scanner.models.load import parse_limits
 from dife_scanner.queue import intake
 from dife_scanner.queue.targets import is_local
 from dife_scanner.records import Channel, ModelRef, Reference, Trigger
-from dife_scanner.settings import Settings
+from dife_scanner.settings import Limits, Settings
 from dife_scanner.store import Store, findings, now, references
 from dife_scanner.store.db import disk_errors
 from dife_scanner.triggers import files
@@ -26,17 +30,74 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def choose(known: Sequence[Reference], architecture: str, base_claim: str, wanted: str = "") -> Reference | None:
-    """The reference called `wanted`, or the one of the same architecture that the card names, or the first added.
+AS_NEAR = 1.05
+"""A reference whose distance is within this of the nearest one's is as near: what is made of a base is about as far
+from the base's own fine-tunes as from the base."""
+MUCH_NEARER = 2.0
+"""How many times nearer another reference has to be for somebody who named one to be told."""
 
-    `None` where none fits: an unknown base. Raises `NotFound` for an unknown `wanted` and `NotComparable` where its
-    architecture is another one.
+
+@dataclass(frozen=True)
+class Choice:
+    """What a checkpoint is compared with, and how sure that is."""
+
+    reference: Reference | None = None
+    """`None` where none has its architecture."""
+    likeness: Likeness = UNTOLD
+    """Of the weights to that reference's."""
+    notes: tuple[str, ...] = ()
+    """What whoever reads the audit has to know of the choice."""
+
+
+def choose(
+    known: Sequence[Reference],
+    architecture: str,
+    base_claim: str,
+    wanted: str = "",
+    measure: Callable[[Reference], Likeness] = lambda reference: UNTOLD,
+) -> Choice:
+    """The reference called `wanted`, or the one of the same architecture with the nearest weights.
+
+    Among references that are as near, or where no weights resemble it, the one that the card names goes first, then the
+    first added. `measure` says how alike the checkpoint is to one. Raises `NotFound` for an unknown `wanted` and
+    `NotComparable` where its architecture is another one.
     """
-    if wanted:
-        return _wanted(known, architecture, wanted)
+    named = _wanted(known, architecture, wanted) if wanted else None
     fitting = sorted((one for one in known if one.architecture == architecture), key=lambda one: one.added_at)
     claimed = [one for one in fitting if one.name.lower() in _names(base_claim)]
-    return next(iter([*claimed, *fitting]), None)
+    order = list(dict.fromkeys([*claimed, *fitting]))
+    if not order:
+        return Choice()
+    beside = {one.name: measure(one) for one in order}
+    far = _distances(beside)
+    nearest = min(far, key=lambda name: far[name], default="")
+    near = [one for one in order if one.name in far and far[one.name] <= AS_NEAR * far[nearest]]
+    chosen = named or next(iter([*near, *order]))
+    return Choice(chosen, beside[chosen.name], _told(chosen, named, claimed, far, nearest))
+
+
+def _distances(beside: Mapping[str, Likeness]) -> dict[str, float]:
+    """Of those references that a tower at least came from, by name."""
+    related = {name: one for name, one in beside.items() if not all(one.unrelated)}
+    return {name: one.distance for name, one in related.items() if one.distance is not None}
+
+
+def _told(
+    chosen: Reference, named: Reference | None, claimed: Sequence[Reference], far: Mapping[str, float], nearest: str
+) -> tuple[str, ...]:
+    if named is not None:
+        if nearest and far[nearest] * MUCH_NEARER < far.get(named.name, math.inf):
+            what = f"compared with {named.name}, as asked for, though {nearest} is nearer"
+            return (f"{what} ({_apart(far, nearest)}, and {_apart(far, named.name)})",)
+        return ()
+    if claimed and chosen not in claimed:
+        what = f"its card names {claimed[0].name} as its base; its weights are nearer to {chosen.name}'s"
+        return (f"{what} ({_apart(far, chosen.name)}, and {_apart(far, claimed[0].name)})",)
+    return ()
+
+
+def _apart(far: Mapping[str, float], name: str) -> str:
+    return f"{far[name]:.2g} apart" if name in far else "unrelated"
 
 
 def _wanted(known: Sequence[Reference], architecture: str, wanted: str) -> Reference:
@@ -55,6 +116,16 @@ def _names(base_claim: str) -> set[str]:
     """What a card's claims could be called here: `org/name` and `name`."""
     claims = [claim.split(" (")[0].strip().lower() for claim in base_claim.split(",")]
     return {name for claim in claims if claim for name in (claim, claim.rsplit("/", 1)[-1])}
+
+
+def likeness(weights: Path, reference: Reference, limits: Limits) -> Likeness:
+    """Of checked weights to a reference's; nothing is told where the reference is gone, which is logged."""
+    try:
+        kept = layouts.weights(Path(reference.path))
+        return compare(weights, kept, parse_limits(limits))
+    except DifeError as error:
+        log.warning("how alike the weights are to those of %s was not measured: %s", reference.name, error.what)
+        return UNTOLD
 
 
 def register(
@@ -101,7 +172,6 @@ def _fetched(hub: Hub, target: str, scratch: Path, settings: Settings, progress:
 
 
 def _kept(store: Store, settings: Settings, folder: Path, name: str) -> Reference:
-    from dife_scanner.models import intake as layouts
     from dife_scanner.models.load import load
 
     kept = settings.home / "references" / name

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from dife_scanner.audit.pipeline import Request
-from dife_scanner.audit.plan import Plan, identity
+from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.progress import Progress
 from dife_scanner.errors import ContentMismatch, NotFound
-from dife_scanner.queue import child, intake
+from dife_scanner.models.likeness import UNTOLD
+from dife_scanner.queue import child, intake, references
 from dife_scanner.queue.worker import hub_for, threads
 from dife_scanner.records import Audit, Job, Origin, Reference, Trigger
 from dife_scanner.settings import Settings
@@ -44,6 +45,9 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
             plan=plan,
             device=settings.device,
             seconds=settings.limits.audit_seconds,
+            likeness=references.likeness(prepared.weights, reference, settings.limits) if reference else UNTOLD,
+            named=True,
+            notes=stored.notes,
         )
         outcome = folder / "outcome"
         outcome.mkdir(mode=0o700)
@@ -126,7 +130,7 @@ def _with_signatures(request: Request, stored: Audit, settings: Settings) -> Req
     )
     for signatures in (given, bare, named):
         asked = replace(request, plan=replace(request.plan, signatures=signatures))
-        if identity(asked.weights_sha256, asked.config_digest, asked.reference, asked.plan) == stored.identity:
+        if asked.identity == stored.identity:
             return asked
     return replace(request, plan=replace(request.plan, signatures=given))
 

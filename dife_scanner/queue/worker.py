@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from dife_scanner import settings as settings_
 from dife_scanner.alerts.rules import alerts_for
-from dife_scanner.audit.pipeline import Plan, Request, identity
+from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.audit.progress import SILENT, Progress
 from dife_scanner.core.verdict import fingerprint
 from dife_scanner.errors import DiskFull, HomeUnwritable, StoreCorrupt
@@ -225,8 +226,9 @@ class _Run:
 
     def _request(self, found: Manifest, prepared: intake.Prepared) -> Request:
         known = kept_references.references(self._store)
-        reference = references.choose(known, prepared.architecture, found.base_claim, self._work.reference)
-        plan = self._work.plan
+        measure = partial(references.likeness, prepared.weights, limits=self._limits)
+        chosen = references.choose(known, prepared.architecture, found.base_claim, self._work.reference, measure)
+        reference, plan = chosen.reference, self._work.plan
         if reference is not None and (inherited := references.came_with(self._store, reference)):
             plan = replace(plan, signatures=(*plan.signatures, *inherited))
         return Request(
@@ -241,11 +243,14 @@ class _Run:
             device=self._work.settings.device,
             cache=self._work.home / "cache" / "embeddings",
             seconds=self._limits.audit_seconds,
+            likeness=chosen.likeness,
+            named=bool(self._work.reference),
+            notes=chosen.notes,
         )
 
     def _audit_once(self, request: Request) -> Job:
         """Audit unless this identity was audited before; two workers never audit one identity at a time."""
-        name = identity(request.weights_sha256, request.config_digest, request.reference, request.plan)
+        name = self._identity(request)
         lock = FileLock(self._work.home / "work" / f"identity-{name[:32]}.lock")
         try:
             with lock.acquire(timeout=0):
@@ -254,6 +259,13 @@ class _Run:
         except Timeout:
             reason = "another worker audits the same weights just now"
             return jobs.pause(self._store, self._job.id, self._worker, reason, SAME_IDENTITY_SECONDS)
+
+    def _identity(self, request: Request) -> str:
+        """Under which name the audit would be found. Where the audit itself has to say whether the reference is the
+        base, only one that said no is taken for it: one that compared may have been asked to.
+        """
+        doubted = all(request.likeness.unrelated) and not request.named
+        return replace(request, reference=None).identity if doubted else request.identity
 
     def _audit(self, request: Request) -> Job:
         jobs.advance(self._store, self._job.id, self._worker, JobState.AUDITING, "")

@@ -337,12 +337,9 @@ def _signatures(record: Audit) -> RenderableType:
 
 
 def _small_print(record: Audit, home: Path) -> list[RenderableType]:
-    pairs = (
-        ("image", record.image_tower, record.image_tower_same),
-        ("text", record.text_tower, record.text_tower_same),
-    )
     towers = ", ".join(
-        f"{name} tower {tower[:16]} ({'equal to' if same else 'differs from'} the base)" for name, tower, same in pairs
+        f"{name} tower {tower[:16]} ({stand})"
+        for (name, stand), tower in zip(words.towers(record), (record.image_tower, record.text_tower), strict=True)
     )
     lines = [
         *words.budget_lines(record),

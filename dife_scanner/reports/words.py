@@ -385,6 +385,18 @@ def _search_line(search: Search, reference: str) -> str:
     )
 
 
+def towers(audit: Audit) -> tuple[tuple[str, str], ...]:
+    """How each tower stands to the base."""
+    rows = (
+        ("image", audit.image_tower_same, audit.image_tower_unknown),
+        ("text", audit.text_tower_same, audit.text_tower_unknown),
+    )
+    return tuple(
+        (name, "of an unknown base" if unknown else "equal to the base" if same else "differs from the base")
+        for name, same, unknown in rows
+    )
+
+
 def accuracy_text(audit: Audit) -> str:
     """Clean utility, beside exposure and never mixed into it."""
     if audit.clean_accuracy is None or audit.reference_accuracy is None:

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from dife_scanner import settings as settings_
-from dife_scanner.audit.pipeline import AUDIT_VERSION, Outcome, Plan, Request, identity
+from dife_scanner.audit.pipeline import AUDIT_VERSION, Outcome, Plan, Request
 from dife_scanner.audit.populations.errors import PoolTooSmall
 from dife_scanner.audit.progress import Progress
 from dife_scanner.core.verdict import fingerprint
@@ -130,13 +130,22 @@ def naming(request: Request, progress: Progress) -> Outcome:
     return replace(made, audit=replace(made.audit, reason=told))
 
 
+def comparing(request: Request, progress: Progress) -> Outcome:
+    """Tells what it was asked to compare with."""
+    made = audit(request, progress)
+    name = request.reference.name if request.reference else "nothing"
+    stand = " ".join("unrelated" if away else "related" for away in request.likeness.unrelated)
+    told = f"{name}, {request.likeness.distance or 0:.1f} apart, {stand}"
+    return replace(made, audit=replace(made.audit, reason="; ".join((told, *request.notes))))
+
+
 def _score(name: str) -> float | None:
     """`scored-40` has a score of 0.4, as if something had searched."""
     return int(name.rsplit("-", 1)[-1]) / 100 if "scored" in name else None
 
 
 def _outcome(request: Request, verdict: Verdict, score: float | None) -> Outcome:
-    key = identity(request.weights_sha256, request.config_digest, request.reference, request.plan)
+    key = request.identity
     content = f"picture of {key}".encode()
     file = EvidenceFile(hashlib.sha256(content).hexdigest(), "image/png", "trigger", "a picture")
     made = audit_record(request.ref, verdict, identity=key, budget=request.plan.budget, evidence=(file,))

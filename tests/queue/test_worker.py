@@ -16,9 +16,9 @@ from queue_kit import CONFIG, WEIGHTS, audit_record, checkpoint, checkpoint_fold
 
 from dife_scanner import app
 from dife_scanner.audit.progress import SILENT, Progress, Step
-from dife_scanner.errors import DiskFull, NotComparable, NotFound
+from dife_scanner.errors import DiskFull
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
-from dife_scanner.queue import child, references, rerun, sweep, targets, worker
+from dife_scanner.queue import child, rerun, sweep, targets, worker
 from dife_scanner.queue.lease import gone, worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.worker import Work
@@ -339,21 +339,6 @@ def test_what_a_window_asks_for_is_queued_first(store: Store, hub: LoopbackHub, 
     first = jobs.claim(store, "w", 60)
     assert first is not None and first.ref.local
     assert requests.waiting(store) == []
-
-
-def test_the_reference_is_of_the_same_architecture_and_preferably_the_claimed_one() -> None:
-    def reference(name: str, architecture: str, added: str) -> Reference:
-        return Reference(name, "/r", "i", "t", "w", architecture, added)
-
-    known = [reference("vit", "V", "2"), reference("older", "V", "1"), reference("rn", "R", "0")]
-    assert references.choose(known, "V", "") == known[1]
-    assert references.choose(known, "V", "someone/vit (finetune)") == known[0]
-    assert references.choose(known, "X", "someone/vit") is None
-    assert references.choose(known, "V", "", "vit") == known[0]
-    with pytest.raises(NotComparable):
-        references.choose(known, "V", "", "rn")
-    with pytest.raises(NotFound):
-        references.choose(known, "V", "", "nobody")
 
 
 def test_what_was_found_in_a_reference_is_tried_on_what_is_compared_with_it(

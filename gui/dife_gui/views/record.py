@@ -90,9 +90,7 @@ def _origin(detail: Detail) -> list[QWidget]:
     facts: list[str] = []
     if audit is not None:
         facts.append(f"Architecture {audit.architecture}; reference {audit.reference or 'none fitted'}")
-        same = {"image tower": audit.image_tower_same, "text tower": audit.text_tower_same}
-        equal = [name for name, is_same in same.items() if is_same]
-        facts.append(f"Equal to the reference bit for bit: {', '.join(equal) or 'neither tower'}")
+        facts.append(", ".join(f"{name.capitalize()} tower {stand}" for name, stand in words.towers(audit)))
         facts.append(f"Versions: {', '.join(f'{name} {version}' for name, version in sorted(audit.versions.items()))}")
     if manifest is not None:
         facts.append(f"Layout {manifest.layout.value}, {words.bytes_text(manifest.bytes_to_fetch)} to fetch")
