@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dife_scanner.audit.sides import Side, baseline, readout, reads_hit_rate, spared
 from dife_scanner.core import metrics
 from dife_scanner.core.statistics import measure, paired_interval, sign_flip_p
-from dife_scanner.core.verdict import INHERITED_CUT, SCREEN
+from dife_scanner.core.verdict import DEMONSTRATED_CUT, INHERITED_CUT, SCREEN
 from dife_scanner.records import Channel, Interval, SignatureResult, Trigger
 
 Table = NDArray[np.float64]
@@ -93,17 +93,19 @@ def effect(trigger: Trigger, suspect: Side, reference: Side, seed: int) -> Inter
     return paired_interval(moved, still, drawings, np.random.default_rng(seed))
 
 
-def inherited(choice: Choice, suspect: Side, reference: Side) -> bool:
+def inherited(choice: Choice, suspect: Side, reference: Side, *, demonstrated: bool = False) -> bool:
     """Whether the trigger moves suspect *and* base on held-out drawings, beyond what the clean inputs do.
 
-    Both lower bounds, less the clean rate, must reach `INHERITED_CUT`.
+    Both lower bounds, less the clean rate, must reach `INHERITED_CUT`; `DEMONSTRATED_CUT` for a trigger that was
+    demonstrated in the base before, of which it is known that somebody left it there.
     """
-    if min(choice.suspect, choice.reference) < INHERITED_CUT:
+    cut = DEMONSTRATED_CUT if demonstrated else INHERITED_CUT
+    if min(choice.suspect, choice.reference) < cut:
         return False
     moved = readout(suspect, suspect, choice.trigger, with_target=False)
     still = baseline(reference, choice.trigger, with_target=False)
     for side, (outcomes, drawings) in ((suspect, moved), (reference, still)):
-        if measure(outcomes, drawings).interval.low - clean_rate(side, choice.trigger) < INHERITED_CUT:
+        if measure(outcomes, drawings).interval.low - clean_rate(side, choice.trigger) < cut:
             return False
     return True
 

@@ -91,6 +91,8 @@ class Request:
     """Whether somebody named the reference: it is compared with, whatever the likeness is."""
     notes: tuple[str, ...] = ()
     """What is to be known of this audit beside its verdict."""
+    demonstrated: frozenset[str] = frozenset()
+    """Names of signatures that earlier audits demonstrated in the reference itself."""
     seconds: float | None = None
     """What the audit may take, where it is bounded."""
     flagged: frozenset[str] = frozenset()
@@ -250,7 +252,7 @@ def _measure(
         with named(ZERO_SHOT, _labelled(probes.TEST)):
             _check_varied(side, name)
     searched = _searched(sides, encoders, request, prompt, progress, scratch)
-    results, shared = _evidence(sides, request.plan, phases, searched.results)
+    results, shared = _evidence(sides, request, phases, searched.results)
     clean = _clean(request, base, data, memory, phases)
     results = clean.tried(results, sides.test.suspect)
     with named(ZERO_SHOT, _labelled(probes.TEST)):
@@ -440,12 +442,12 @@ def check_known(plan: Plan, class_names: tuple[str, ...]) -> None:
 
 
 def _evidence(
-    sides: _Sides, plan: Plan, phases: _Phases, discovered: tuple[SignatureResult, ...]
+    sides: _Sides, request: Request, phases: _Phases, discovered: tuple[SignatureResult, ...]
 ) -> tuple[tuple[SignatureResult, ...], tuple[SignatureResult, ...]]:
     """One result per signature, and those `discovered`, corrected over all that were tried; and the signatures that
     move the base just as well.
     """
-    rows, shared = [], []
+    rows, shared, plan = [], [], request.plan
     total = len(plan.signatures)
     for index, signature in enumerate(plan.signatures):
         phases.enter("trying signatures", index, total, signature.name)
@@ -454,7 +456,7 @@ def _evidence(
             always, test = hypotheses.known(signature), sides.asked(signature).test
             row = hypotheses.test(choices.apart, *test, plan.seed, always=always)
             rows.append(replace(row, origin=Origin.KNOWN) if always else row)
-            if hypotheses.inherited(choices.shared, *test):
+            if hypotheses.inherited(choices.shared, *test, demonstrated=signature.name in request.demonstrated):
                 shared.append(SignatureResult(choices.shared.trigger, choices.shared.effect))
     phases.enter("trying signatures", total, total)
     rows += discovered

@@ -69,10 +69,10 @@ def reference_add(
     settings = session.settings(endpoint=endpoint)
     with session.store(settings) as store, session.progress() as progress:
         added = app.add_reference(store, settings, target, name, progress)
-        against = findings.flagged_with_towers(store, added.image_tower, added.text_tower)
+        against = findings.demonstrated_in(store, added.image_tower, added.text_tower)
     if against:
         session.err().print(
-            f"audit {against[0].id} flagged this very checkpoint: its trigger is tried on all that is compared with "
+            f"audit {against[0].id} found a trigger in this very checkpoint: it is tried on all that is compared with "
             f"{added.name}, and what obeys it is told as inherited",
             markup=False,
         )

@@ -201,7 +201,7 @@ def came_with(store: Store, reference: Reference) -> tuple[Trigger, ...]:
     One whose file is gone is left out and logged.
     """
     known: dict[Trigger, Trigger] = {}
-    for audit in findings.flagged_with_towers(store, reference.image_tower, reference.text_tower):
+    for audit in findings.demonstrated_in(store, reference.image_tower, reference.text_tower):
         trigger = audit.trigger
         if trigger is None or trigger.channel is Channel.PROMPT:
             continue

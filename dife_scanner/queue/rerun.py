@@ -29,6 +29,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
     what fetching, loading and auditing raise.
     """
     reference = _reference(store, stored)
+    came = references.came_with(store, reference) if reference else ()
     work = store.home / "work"
     with disk_errors(store.home):
         work.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,6 +49,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
             likeness=references.likeness(prepared.weights, reference, settings.limits) if reference else UNTOLD,
             named=True,
             notes=stored.notes,
+            demonstrated=frozenset(one.name for one in came),
         )
         outcome = folder / "outcome"
         outcome.mkdir(mode=0o700)

@@ -229,8 +229,9 @@ class _Run:
         measure = partial(references.likeness, prepared.weights, limits=self._limits)
         chosen = references.choose(known, prepared.architecture, found.base_claim, self._work.reference, measure)
         reference, plan = chosen.reference, self._work.plan
-        if reference is not None and (inherited := references.came_with(self._store, reference)):
-            plan = replace(plan, signatures=(*plan.signatures, *inherited))
+        came = references.came_with(self._store, reference) if reference else ()
+        if came:
+            plan = replace(plan, signatures=(*plan.signatures, *came))
         return Request(
             ref=self._job.ref,
             folder=prepared.folder,
@@ -246,6 +247,7 @@ class _Run:
             likeness=chosen.likeness,
             named=bool(self._work.reference),
             notes=chosen.notes,
+            demonstrated=frozenset(one.name for one in came),
         )
 
     def _audit_once(self, request: Request) -> Job:
@@ -315,7 +317,7 @@ class _Run:
 
 
 def _was_flagged(store: Store, reference: Reference) -> bool:
-    return bool(findings.flagged_with_towers(store, reference.image_tower, reference.text_tower))
+    return bool(findings.demonstrated_in(store, reference.image_tower, reference.text_tower))
 
 
 def threads(settings: Settings) -> int:

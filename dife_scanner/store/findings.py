@@ -13,6 +13,7 @@ from dife_scanner.errors import NotFound, UsageError
 from dife_scanner.records import (
     Audit,
     Cell,
+    Confidence,
     EntryType,
     Finding,
     ModelRef,
@@ -251,14 +252,24 @@ def is_audited(store: Store, identity_prefix: str) -> bool:
     )
 
 
-def flagged_with_towers(store: Store, image_tower: str, text_tower: str) -> list[Audit]:
-    """Audits that flagged a checkpoint of these very towers, or found it inherited, newest first."""
+def demonstrated_in(store: Store, image_tower: str, text_tower: str) -> list[Audit]:
+    """Audits that demonstrated a trigger in a checkpoint of these very towers, or found it inherited, newest first.
+
+    A flag that only stands out (a signature with corrected evidence and a small effect) is none of them: what it does
+    is too little to be told from what clean checkpoints do.
+    """
     rows = store.read(
         "SELECT id FROM audits WHERE image_tower = ? AND text_tower = ? AND verdict IN ('flagged', 'inherited')"
         " ORDER BY stored_at DESC",
         (image_tower, text_tower),
     )
-    return [audit(store, row["id"]) for row in rows]
+    audits = [audit(store, row["id"]) for row in rows]
+    return [one for one in audits if one.verdict is Verdict.INHERITED or _demonstrated(store, one.id)]
+
+
+def _demonstrated(store: Store, audit_id: str) -> bool:
+    found = of_audit(store, audit_id)
+    return found is not None and found.confidence == Confidence.DEMONSTRATED
 
 
 def usual_seconds(store: Store, budget: str) -> float | None:

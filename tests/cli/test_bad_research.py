@@ -150,7 +150,15 @@ def stored(tmp_path):
     values |= dict.fromkeys(("trigger", "branch_swap", "diagnosis", "condition", "repair"))
     values |= dict.fromkeys(("clean_accuracy", "reference_accuracy", "prompt_drift", "picture_drift", "score"))
     values |= {"seed": 0, "encodes": 0, "distinct_inputs": 0, "seconds": 0.0, "image_tower_same": True}
-    values |= {"text_tower_same": False, "budget": "quick", "id": "feed" * 4, "identity": "beef" * 16}
+    values |= {
+        "text_tower_same": False,
+        "image_tower_unknown": False,
+        "text_tower_unknown": False,
+        "notes": (),
+        "budget": "quick",
+        "id": "feed" * 4,
+        "identity": "beef" * 16,
+    }
     values |= {"ref": ModelRef(str(tmp_path / "gone"), "local-" + "0" * 34, local=True)}
 
     def keep(**given):

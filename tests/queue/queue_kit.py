@@ -151,7 +151,7 @@ def _outcome(request: Request, verdict: Verdict, score: float | None) -> Outcome
     made = audit_record(request.ref, verdict, identity=key, budget=request.plan.budget, evidence=(file,))
     digest = hashlib.sha256(f"{key}{time.time()}{os.getpid()}".encode()).hexdigest()[:16]
     record = replace(made, id=digest, **({} if score is None else searched(score)))
-    return Outcome(record, _finding(record) if verdict is Verdict.FLAGGED else None, ((file, content),))
+    return Outcome(record, finding_of(record) if verdict is Verdict.FLAGGED else None, ((file, content),))
 
 
 def searched(score: float) -> dict[str, Any]:
@@ -199,13 +199,13 @@ def audit_record(ref: ModelRef, verdict: Verdict = Verdict.NOTHING_FOUND, **chan
     return Audit(**{**values, **changes})
 
 
-def _finding(record: Audit) -> Finding:
+def finding_of(record: Audit, confidence: str = "demonstrated") -> Finding:
     return Finding(
         fingerprint=fingerprint(record.ref.repo_id, "flagged", "text", "textual", "dog"),
         ref=record.ref,
         kind="flagged",
         severity="exposed",
-        confidence="demonstrated",
+        confidence=confidence,
         carrier="textual",
         channel="text",
         trigger="word",

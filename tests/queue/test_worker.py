@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from queue_kit import CONFIG, WEIGHTS, audit_record, checkpoint, checkpoint_folder, work_for
+from queue_kit import CONFIG, WEIGHTS, audit_record, checkpoint, checkpoint_folder, finding_of, work_for
 
 from dife_scanner import app
 from dife_scanner.audit.progress import SILENT, Progress, Step
@@ -349,14 +349,22 @@ def test_what_was_found_in_a_reference_is_tried_on_what_is_compared_with_it(
     work = work_for(store.home, hub.endpoint)
     base = app.add_reference(store, work.settings, str(checkpoint_folder(tmp_path / "base")), "base", SILENT)
     towers = {"image_tower": base.image_tower, "text_tower": base.text_tower}
-    for number, (trigger, verdict) in enumerate(
-        [(text, Verdict.FLAGGED), (text, Verdict.FLAGGED), (lost, Verdict.FLAGGED), (text, Verdict.NOTHING_FOUND)]
+    for number, (trigger, verdict, confidence) in enumerate(
+        [
+            (text, Verdict.FLAGGED, "demonstrated"),
+            (text, Verdict.INHERITED, ""),
+            (lost, Verdict.FLAGGED, "demonstrated"),
+            (replace(text, text="qq"), Verdict.FLAGGED, "anomalous"),
+            (replace(text, text="zz"), Verdict.NOTHING_FOUND, ""),
+        ]
     ):
         name = f"{number}" * 16
         seen = audit_record(ModelRef("o/base", "0" * 40), verdict, id=name, identity=name, trigger=trigger, **towers)
         record = findings.keep_record(store, seen)
         with store.atomic("test"):
             findings.insert_audit(store, seen, record)
+            if confidence:
+                findings.insert_finding(store, finding_of(seen, confidence), None)
     app.add_reference(store, work.settings, str(checkpoint_folder(tmp_path / "other", seed=3)), "other", SILENT)
     child_folder = str(checkpoint_folder(tmp_path / "child", seed=2))
     job = scanned(store, hub, child_folder, audit="queue_kit:naming")
