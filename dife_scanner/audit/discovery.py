@@ -19,6 +19,7 @@ from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import NotSearched, Origin, Search, SignatureResult, TriggerFile
 from dife_scanner.store import codec
+from dife_scanner.store.db import crash_point
 from dife_scanner.store.whole import whole
 from dife_scanner.triggers import files
 from dife_scanner.triggers.discovery import DETECTORS, Candidate, Detector, Load, Task, cost
@@ -196,6 +197,7 @@ def _searched(detector: Detector, task: Task, setting: Setting, progress: Progre
     seconds = round(time.perf_counter() - began, 3)
     kept = _Kept(found.candidates, found.passes, seconds, dict(found.signals))
     _write(kept_at, kept)
+    crash_point("discovery.kept")
     return kept
 
 

@@ -58,6 +58,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "references.remove",
     "requests.add",
     "requests.take",
+    "discovery.kept",
     "child.outcome",
     "worker.fetched",
     "worker.staged",

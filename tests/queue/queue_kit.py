@@ -71,6 +71,22 @@ def checkpoint_folder(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def drawn_folder(folder: Path, seed: int, noise: float = 0.0) -> str:
+    """A tiny checkpoint as it is initialised; another seed is another model, and noise a fine-tune of it."""
+    from safetensors.numpy import load, save
+
+    files = checkpoint()
+    rng, more = np.random.default_rng(seed), np.random.default_rng(99)
+    weights = {
+        name: np.asarray(rng.normal(0, 0.5, value.shape) + noise * more.normal(0, 0.5, value.shape), np.float32)
+        for name, value in sorted(load(files[WEIGHTS]).items())
+    }
+    folder.mkdir()
+    (folder / CONFIG).write_bytes(files[CONFIG])
+    (folder / WEIGHTS).write_bytes(save(weights))
+    return str(folder)
+
+
 def probes_folder(folder: Path) -> Path:
     """One picture per split."""
     folder.mkdir(parents=True)

@@ -7,10 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from queue_kit import CONFIG, WEIGHTS, checkpoint, work_for
-from safetensors.numpy import load, save
+from queue_kit import drawn_folder, work_for
 
 from dife_scanner import app
 from dife_scanner.audit.progress import SILENT
@@ -93,20 +91,6 @@ def test_a_named_reference_is_taken_and_a_much_nearer_one_is_told() -> None:
 # --- through the worker ---------------------------------------------------------------------------------------------
 
 
-def drawn(folder: Path, seed: int, noise: float = 0.0) -> str:
-    """A tiny checkpoint as it is initialised; another seed is another model, and noise a fine-tune of it."""
-    files = checkpoint()
-    rng, more = np.random.default_rng(seed), np.random.default_rng(99)
-    weights = {
-        name: np.asarray(rng.normal(0, 0.5, value.shape) + noise * more.normal(0, 0.5, value.shape), np.float32)
-        for name, value in sorted(load(files[WEIGHTS]).items())
-    }
-    folder.mkdir()
-    (folder / CONFIG).write_bytes(files[CONFIG])
-    (folder / WEIGHTS).write_bytes(save(weights))
-    return str(folder)
-
-
 def scanned(store: Store, target: str, **changes: Any) -> Job:
     reference, plan = changes.pop("reference", ""), changes.pop("plan", {})
     work = work_for(store.home, **changes)
@@ -118,10 +102,12 @@ def scanned(store: Store, target: str, **changes: Any) -> Job:
 def test_a_fine_tune_is_compared_with_the_base_it_was_made_of(store: Store, tmp_path: Path) -> None:
     settings = work_for(store.home).settings
     for number, name in enumerate(("first", "second")):
-        app.add_reference(store, settings, drawn(tmp_path / name, number), name, SILENT)
-    job = scanned(store, drawn(tmp_path / "of-second", 1, noise=0.1), audit="queue_kit:comparing")
+        app.add_reference(store, settings, drawn_folder(tmp_path / name, number), name, SILENT)
+    job = scanned(store, drawn_folder(tmp_path / "of-second", 1, noise=0.1), audit="queue_kit:comparing")
     assert job.reason.startswith("second, 0.1 apart, related related")
-    asked = scanned(store, drawn(tmp_path / "asked", 1, noise=0.2), audit="queue_kit:comparing", reference="first")
+    asked = scanned(
+        store, drawn_folder(tmp_path / "asked", 1, noise=0.2), audit="queue_kit:comparing", reference="first"
+    )
     assert asked.reason.startswith("first, 1.4 apart, unrelated unrelated")
     assert "compared with first, as asked for, though second is nearer" in asked.reason
 
@@ -129,16 +115,16 @@ def test_a_fine_tune_is_compared_with_the_base_it_was_made_of(store: Store, tmp_
 def test_a_model_that_came_from_no_reference_is_of_an_unknown_base_until_one_is_named(
     store: Store, tmp_path: Path
 ) -> None:
-    app.add_reference(store, work_for(store.home).settings, drawn(tmp_path / "base", 0), "base", SILENT)
+    app.add_reference(store, work_for(store.home).settings, drawn_folder(tmp_path / "base", 0), "base", SILENT)
     real: dict[str, Any] = {"audit": child.AUDIT, "preload": child.PRELOAD, "plan": {"probes_folder": None}}
-    job = scanned(store, drawn(tmp_path / "stranger", 1), **real)
+    job = scanned(store, drawn_folder(tmp_path / "stranger", 1), **real)
     assert job.audit_id, job.reason
     record = findings.audit(store, job.audit_id)
     assert (record.verdict, record.reference) == (Verdict.INCONCLUSIVE, "")
     assert record.image_tower_unknown and record.text_tower_unknown
     assert "base has the same architecture and is not its base" in job.reason
-    again = scanned(store, drawn(tmp_path / "again", 1), **real)
+    again = scanned(store, drawn_folder(tmp_path / "again", 1), **real)
     assert again.reason == f"same identity as audit {record.id}"
-    named = scanned(store, drawn(tmp_path / "named", 1), reference="base", **real)
+    named = scanned(store, drawn_folder(tmp_path / "named", 1), reference="base", **real)
     assert findings.audit(store, named.audit_id or "").reference == "base"
     assert "only because that was asked for" in named.reason
