@@ -224,6 +224,8 @@ class Manifest:
     state: JobState
     """`queued` when it can be audited; otherwise the final state it goes to."""
     reason: str = ""
+    unread: tuple[str, ...] = ()
+    """Files that by their names hold a prompt learner in a format that is not read; never fetched, never opened."""
 
 
 # --- jobs -----------------------------------------------------------------------------------------------------

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import stat
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,10 @@ WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 PICKLE = "open_clip_pytorch_model.bin"
 LEARNERS = ("prompt_learner.safetensors", "learner.safetensors")
 """A prompt learner beside the weights, in the order of preference; only the first present is read."""
+MOST_UNREAD = 20
+"""Files of a prompt learner that are named, at most."""
+MOST_LOOKED_AT = 10_000
+"""Names of a local folder that are looked at for them."""
 TOKENIZER = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -61,6 +67,12 @@ _TRANSFORMERS_TYPES = frozenset(
         "tipsv2",
     }
 )
+_LEARNER = re.compile(
+    r"prompt[-_]?learner|(^|[/_.-])learner|(^|[/_.-])(co)?coop($|[/_.-])|(^|/)model(-best)?\.pth\.tar(-\d+)?$"
+)
+"""Names that CoOp, CoCoOp and what was made of them give a prompt learner, folders included; `model.pth.tar-50` is the
+training framework's."""
+_TENSORS = re.compile(r"\.(safetensors|pt|pth|bin|ckpt|pkl|pickle|npy|npz|h5|tar)(-\d+)?$")
 _RELATIONS = ("finetune", "adapter", "quantized", "merge")
 
 
@@ -96,6 +108,7 @@ def manifest(
         base_claim=base_claim(model.tags),
         state=judged.state,
         reason=judged.reason,
+        unread=unread_learners(file.path for file in model.files),
     )
 
 
@@ -104,6 +117,14 @@ def wanted_files(files: Iterable[HubFile]) -> tuple[HubFile, ...]:
     found = _by_path(files)
     learner = [path for path in LEARNERS if path in found][:1]
     return tuple(found[path] for path in (CONFIG, _weights(found) or "", *learner, *TOKENIZER) if path in found)
+
+
+def unread_learners(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those that look like a prompt learner and are not the one that is read, in the order of their names."""
+    every = set(paths)
+    read = next((path for path in LEARNERS if path in every), "")
+    found = (p for p in every - {read} if _TENSORS.search(p.lower()) and _LEARNER.search(p.lower()))
+    return tuple(sorted(found)[:MOST_UNREAD])
 
 
 def base_claim(tags: Iterable[str]) -> str:
@@ -305,7 +326,8 @@ def local_manifest(
     files = tuple(_hashed(folder, name) for name in names)
     architecture, unsupported = _described((folder / CONFIG).read_bytes())
     state = JobState.UNSUPPORTED if unsupported else JobState.QUEUED
-    return _local(folder, files, state, unsupported, architecture)
+    unread = unread_learners(name for name in _names(folder) if name != weights)
+    return replace(_local(folder, files, state, unsupported, architecture), unread=unread)
 
 
 def _local(folder: Path, files: tuple[HubFile, ...], state: JobState, reason: str, architecture: str = "") -> Manifest:
@@ -339,6 +361,12 @@ def _local_weights(path: Path) -> tuple[Path, str]:
     if len(found) > 1:
         raise UsageError(f"{folder} holds {len(found)} .safetensors files", "name the one you mean")
     return folder, found[0]
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """Of the files in a folder and in the folders in it."""
+    inside = chain(folder.glob("*"), folder.glob("*/*"))
+    return (path.relative_to(folder).as_posix() for path in islice(inside, MOST_LOOKED_AT) if path.is_file())
 
 
 def _is_file(path: Path) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.audit.progress import Progress
+from dife_scanner.core.plain import plain
 from dife_scanner.errors import Unsupported
 from dife_scanner.hub.manifest import local_manifest, manifest, small_files
 from dife_scanner.models import intake, sandbox
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
 
 Check = Callable[[], None]
+NAMED = 3
+"""Files that a note names; of more it says how many."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,15 @@ def _other_weights(name: str) -> bool:
 def look_local(ref: ModelRef, manifest_: Manifest | None) -> Manifest:
     """A local job always has its manifest; without one the folder is looked at again."""
     return manifest_ or local_manifest(Path(ref.repo_id))
+
+
+def notes(found: Manifest) -> tuple[str, ...]:
+    """What an audit of these files cannot say anything of."""
+    if not found.unread:
+        return ()
+    named = ", ".join(plain(name, 80) for name in found.unread[:NAMED])
+    more = f" and {len(found.unread) - NAMED} more" if len(found.unread) > NAMED else ""
+    return (f"not searched: a prompt learner in a format that is not read ({named}{more})",)
 
 
 def prepare(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: Limits) -> Prepared:

@@ -246,7 +246,7 @@ class _Run:
             seconds=self._limits.audit_seconds,
             likeness=chosen.likeness,
             named=bool(self._work.reference),
-            notes=chosen.notes,
+            notes=(*chosen.notes, *intake.notes(found)),
             demonstrated=frozenset(one.name for one in came),
         )
 
@@ -304,7 +304,8 @@ class _Run:
             place = fingerprint(self._job.ref.repo_id, *parts)
             finding = replace(finding, fingerprint=place, ref=self._job.ref, created_at=now())
         audit = calibration.renewed(before, request.reference, request.plan, self._work.home)
-        return self._finish(JobState.DONE, f"same identity as audit {before.id}", audit, finding)
+        reason = "; ".join((f"same identity as audit {before.id}", *request.notes))
+        return self._finish(JobState.DONE, reason, audit, finding)
 
     def _finish(self, state: JobState, reason: str, audit: Audit | None = None, finding: Finding | None = None) -> Job:
         alerts: tuple[Alert, ...] = ()

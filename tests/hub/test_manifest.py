@@ -168,6 +168,31 @@ def test_a_prompt_learner_is_fetched_with_its_checkpoint(config: bytes) -> None:
     assert large.state is JobState.LIMIT_EXCEEDED
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "prompt_learner.pt",
+        "prompt_learner/model.pth.tar-50",
+        "output/model-best.pth.tar",
+        "CoCoOp/seed1/best.ckpt",
+        "clip-coop.bin",
+        "old/prompt-learner.safetensors",
+        "learner.pkl",
+    ],
+)
+def test_a_prompt_learner_that_is_not_read_is_named_and_not_fetched(config: bytes, path: str) -> None:
+    made = manifest(model(CONFIG, WEIGHTS, path), {CONFIG: config})
+    assert (made.unread, made.state) == ((path,), JobState.QUEUED)
+    assert [file.path for file in made.files] == [CONFIG, WEIGHTS]
+
+
+def test_what_is_no_prompt_learner_is_not_called_one(config: bytes) -> None:
+    others = ("README.md", "prompt_learner.md", PICKLE, "optimizer.pt", "scoop.bin", "learners_guide.json", LEARNERS[1])
+    assert manifest(model(CONFIG, WEIGHTS, *others), {CONFIG: config}).unread == ()
+    both = manifest(model(CONFIG, WEIGHTS, *LEARNERS), {CONFIG: config})
+    assert both.unread == (LEARNERS[1],), "only the first is read"
+
+
 @pytest.fixture
 def folder(tmp_path: Path, config: bytes) -> Path:
     folder = tmp_path / "model"
@@ -211,6 +236,15 @@ def test_a_prompt_learner_is_part_of_a_folder_and_never_its_weights(folder: Path
     assert made.ref.revision != plain.ref.revision
     (folder / WEIGHTS).rename(folder / "epoch-1.safetensors")
     assert [file.path for file in local_manifest(folder).files] == [CONFIG, "epoch-1.safetensors", LEARNERS[0]]
+
+
+def test_a_prompt_learner_of_a_folder_that_is_not_read_is_named(folder: Path) -> None:
+    (folder / "prompt_learner").mkdir()
+    (folder / "prompt_learner" / "model.pth.tar-50").write_bytes(b"pickle")
+    (folder / "learner.pt").write_bytes(b"pickle")
+    made = local_manifest(folder)
+    assert made.unread == ("learner.pt", "prompt_learner/model.pth.tar-50")
+    assert [file.path for file in made.files] == [CONFIG, WEIGHTS]
 
 
 def test_what_is_no_checkpoint_is_said(folder: Path, tmp_path: Path) -> None:
