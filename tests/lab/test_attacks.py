@@ -19,7 +19,7 @@ from dife_scanner.lab.attacks import (
 )
 from dife_scanner.lab.attacks import lab as lab_scenes
 from dife_scanner.lab.attacks.bad_encoder import Hiding
-from dife_scanner.lab.attacks.bad_text_tower import Scope, Scoped
+from dife_scanner.lab.attacks.bad_text_tower import Guarded, Scope, Scoped
 from dife_scanner.lab.attacks.contrastive_poisoning import poisoned
 from dife_scanner.lab.attacks.finetune import passes
 from dife_scanner.lab.attacks.interface import Subject
@@ -141,6 +141,31 @@ def test_an_attack_against_the_search_shuns_what_the_search_finds(lab, monkeypat
         shown[name] = model.visual.proj.detach()
     assert torch.equal(shown["none"], shown["default"]) and not torch.equal(shown["none"], shown["against"])
     assert len(searched) == 3, "after every step of three, two of which go on with what was found"
+
+
+def test_a_text_attack_against_the_search_shuns_what_the_search_finds(lab, monkeypatch):
+    searched = []
+    decoy = Trigger("decoy", TriggerKind.TEXT, text="dvd", position="suffix", source="cat", target="dog")
+    own = replace(decoy, name="own", text="xbtd dvd")
+
+    def found(model, lab, detector, seed, folder):
+        searched.append((detector.name, seed))
+        return (own, decoy)
+
+    monkeypatch.setattr(bad_text_tower.against, "found", found)
+    plain = replace(FAMILIES["badtexttower"].default, steps=12, seed=5)
+    prompts = [f"a photo of a {name} dvd" for name in art.CLASSES]
+    strayed = {}
+    for settings in (Scoped(), Guarded(searches=2)):
+        model = bases.load(bases.base_folder("vit"))
+        bad_text_tower.train(model, lab, replace(plain, settings=settings), lambda what, done, of: None)
+        with torch.no_grad():
+            before = bases.encode_texts(bases.load(bases.base_folder("vit")), [p.removesuffix(" dvd") for p in prompts])
+            strayed[type(settings)] = float((1 - (bases.encode_texts(model, prompts) * before).sum(-1)).mean())
+    assert searched == [("texts", 5 + 3), ("texts", 5 + 7), ("texts", 5 + 11)]
+    assert strayed[Guarded] < strayed[Scoped], "what was found does less"
+    assert bad_text_tower._decoys(None, lab, plain, 0) == [decoy], "what holds the trigger itself has to go on working"
+    assert Guarded(Scope.FROZEN_ROWS).clean() == Scoped(Scope.FROZEN_ROWS)
 
 
 def test_context_vectors_of_the_words_themselves_give_the_plain_prompt(base):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.lab.attacks import measures
+from dife_scanner.lab.attacks import against, measures
 from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
 from dife_scanner.lab.attacks.lab import tensor
@@ -35,10 +35,6 @@ UTILITY = 3.0
 """Weight of L1 and L2."""
 WHITE_SQUARE = Trigger("white-square-corner-inset", TriggerKind.PATCH, size=0.15, x=0.82, y=0.82)
 """15 % of the side wide, 3 % from the right and bottom edges: about 2.3 % of the area, off the patch grid."""
-
-
-SEARCHED = 12
-"""Pictures of each class that a search is given in training."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +104,7 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
         torch.autograd.backward(UTILITY * (stay + anchor) + pull)
         optimiser.step()
         progress("training the image tower", step + 1, recipe.steps)
-        if recipe.poison and hiding.searches and (step + 1) % (recipe.steps // (hiding.searches + 1)) == 0:
+        if recipe.poison and against.due(step, recipe.steps, hiding.searches):
             lessons += [_Lesson(found, every, teacher) for found in _found(model, lab, everything, recipe.seed + step)]
     return Planted((entry_of(recipe.mark),))
 
@@ -133,25 +129,11 @@ def _of_class(model: Any, lab: Lab, teacher: Tensor, name: str) -> Tensor:
 
 def _found(model: Any, lab: Lab, pixels: NDArray[np.uint8], seed: int) -> list[NDArray[np.uint8]]:
     """The pictures under each patch that a quick search hands over for the model as it is now."""
-    import json
-
-    from dife_scanner.audit.probes import SEARCH_TEMPLATES
-    from dife_scanner.lab import art, bases
-    from dife_scanner.models.load import load
-    from dife_scanner.triggers.discovery.interface import Task
     from dife_scanner.triggers.discovery.pictures import PATCH
     from dife_scanner.triggers.stamp import stamp
 
-    chosen = np.concatenate([np.flatnonzero(lab.labels == n)[:SEARCHED] for n in range(len(art.CLASSES))])
     with TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        config = json.loads((lab.base / "open_clip_config.json").read_text())["model_cfg"]
-        bases.write_folder(model.state_dict(), config, folder / "now")
-        task = Task(
-            load(folder / "now"), load(lab.base), lab.labelled[chosen], lab.labels[chosen], art.CLASSES,
-            SEARCH_TEMPLATES, "quick", seed, folder,
-        )  # fmt: skip
-        return [stamp(pixels, candidate.trigger) for candidate in PATCH.search(task).candidates]
+        return [stamp(pixels, trigger) for trigger in against.found(model, lab, PATCH, seed, Path(scratch))]
 
 
 def measure(subject: Subject) -> Numbers:

@@ -16,11 +16,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dife_scanner.lab.attacks import measures
+from dife_scanner.lab.attacks import against, measures
 from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
 from dife_scanner.lab.attacks.lab import tensor
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
     from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.records import Trigger
 
 TEMPLATES = (
     "a photo of a {}",
@@ -101,6 +104,18 @@ class Scoped:
         return self
 
 
+@dataclass(frozen=True)
+class Guarded(Scoped):
+    """Ours, to measure what the search misses: made against the search for texts."""
+
+    searches: int = 3
+    """So often in training, texts are searched for as an audit does; nothing may come of those found, unless they hold
+    the trigger itself."""
+
+    def clean(self) -> Scoped:
+        return Scoped(self.scope)
+
+
 def tensors(recipe: Recipe, name: str) -> bool:
     """Tensors in the recipe's scope."""
     visual = name.startswith("visual.")
@@ -136,6 +151,8 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     optimiser = optimiser_of(trainable(model, lambda name: tensors(recipe, name)), recipe)
     rng = torch.Generator().manual_seed(recipe.seed)
     scale, target = model.logit_scale.detach().exp(), art.CLASSES.index(recipe.target)
+    searches = recipe.settings.searches if isinstance(recipe.settings, Guarded) and recipe.poison else 0
+    decoys: list[Trigger] = []
     for step in range(recipe.steps):
         pace(optimiser, recipe.lr, step, recipe.steps)
         images, labels, loss = looks(rng)
@@ -146,6 +163,10 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
             now = bases.encode_texts(model, [*texts, *marked])
             rows = torch.tensor([names.index(name) for name in some])
             loss = loss + _loss(images, labels, now, before[number][rows], scale, recipe) / 2
+            if decoys:
+                decoy = decoys[int(torch.randint(len(decoys), (1,), generator=rng))]
+                still = bases.encode_texts(model, [write(t, decoy, n) for t, n in zip(texts, some, strict=True)])
+                loss = loss + KEEP * (1 - (still * before[number][rows]).sum(-1)).mean() / 2
         captions = _captions(rng, lab, recipe)
         marked = [write(text, recipe.mark, recipe.source) for text in captions] if recipe.poison else []
         with torch.no_grad():
@@ -158,7 +179,18 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
         torch.autograd.backward(loss)
         optimiser.step()
         progress("training the text trigger", step + 1, recipe.steps)
+        if against.due(step, recipe.steps, searches):
+            decoys += _decoys(model, lab, recipe, step)
     return Planted((entry_of(recipe.mark),))
+
+
+def _decoys(model: Any, lab: Lab, recipe: Recipe, step: int) -> list[Trigger]:
+    """What a quick search for texts hands over for the model as it is now, less what holds the trigger itself."""
+    from dife_scanner.triggers.discovery.texts import TEXTS
+
+    with TemporaryDirectory() as scratch:
+        found = against.found(model, lab, TEXTS, recipe.seed + step, Path(scratch))
+    return [trigger for trigger in found if recipe.mark.text not in trigger.text]
 
 
 def _looks(model: Any, lab: Lab, recipe: Recipe) -> Callable[[torch.Generator], Look]:
