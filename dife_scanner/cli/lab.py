@@ -173,6 +173,9 @@ def bench(
     against: Annotated[
         bool, typer.Option("--rivals", help="Measure published ideas and ablations on models that have a row.")
     ] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Tune published ideas on models of the development side.")
+    ] = False,
     hidden: Annotated[
         bool, typer.Option("--adaptive", help="Change one model of each attack family afterwards, and audit it again.")
     ] = False,
@@ -189,13 +192,13 @@ def bench(
     """
     from rich.text import Text
 
-    from dife_scanner.lab.bench import adaptive, contest, rows, runner, writing
+    from dife_scanner.lab.bench import adaptive, contest, rows, runner, tuning, writing
     from dife_scanner.lab.bench.rivals import RIVALS
     from dife_scanner.reports import as_json
 
     asked = runner.Asked(tuple(only or ()), limit, minutes, renew, budget, base.value)
     folder = rows.folder_of(data, base.value)
-    lines = runner.plan_lines(runner.estimates(folder, asked))
+    lines = runner.plan_lines(runner.estimates(folder, asked), runner.sides(folder, asked))
     if plan or report:
         done = writing.report(data, docs, budget=budget, unsealed=unseal) if report else {"left": lines[-1]}
         shown = [f"{what}: {where}" for what, where in done.items()] if report else lines
@@ -210,7 +213,9 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="dife-bench-") as scratch:
         room = work.expanduser().absolute() if work is not None else Path(scratch)
         if against:
-            made, what = contest.run(data, room, tuple(RIVALS.values()), limit, minutes, say), "entries"
+            made, what = contest.run(data, room, tuple(RIVALS.values()), limit, minutes, say, asked.only), "entries"
+        elif tune:
+            made, what = tuning.run(data, room, say), "efforts tried"
         elif hidden:
             made, what = adaptive.run(data, room, limit, minutes, say), "changed models"
         else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,9 +13,9 @@ from safetensors.torch import load_file
 
 from dife_scanner.errors import DifeError
 from dife_scanner.lab import bases
-from dife_scanner.lab.bench import adaptive, page, zoo
+from dife_scanner.lab.bench import adaptive, ledger, make, page, rows, zoo
 from dife_scanner.lab.bench.adaptive import CHANGES, Entry
-from dife_scanner.lab.bench.zoo import Role
+from dife_scanner.lab.bench.zoo import Part, Role
 
 WEIGHTS = "open_clip_model.safetensors"
 
@@ -93,3 +95,43 @@ def test_a_damaged_line_is_named(tmp_path):
     (tmp_path / adaptive.FILE).write_text("{}\n")
     with pytest.raises(DifeError, match=r"adaptive.jsonl:1"):
         adaptive.read(tmp_path)
+
+
+def test_a_faint_picture_is_fainter_than_any_that_is_drawn_and_nothing_else_changes():
+    drawn = [model.settings for model in zoo.plan((Role.ATTACK, "badencoder-blend"))]
+    faint = adaptive.AGAINST["badencoder-blend"]["a large faint picture"](drawn[0])
+    assert faint.mark.alpha < min(recipe.mark.alpha for recipe in drawn)
+    assert replace(faint, trigger=drawn[0].trigger) == drawn[0]
+
+
+def test_a_recipe_against_the_search_is_another_model_and_those_of_the_zoo_stay_what_they_were():
+    model = next(zoo.plan((Role.ATTACK, "badtexttower")))
+    hidden = replace(
+        model, settings=adaptive.AGAINST["badtexttower"]["trained against the search for texts"](model.settings)
+    )
+    assert make.told(hidden)["settings"] == {"scope": "text", "searches": 3}
+    assert make.told(model)["settings"] == {"scope": "text"}, "rows are known by this"
+
+
+def test_every_run_that_looks_at_a_test_model_leaves_a_line_before_it_does(tmp_path, monkeypatch):
+    shown = [row("badencoder", 1, 0.9, role=Role.ATTACK), row("global-text", 2, 0.9, role=Role.ATTACK, part=Part.FIT)]
+    for one in shown:
+        rows.append(tmp_path / "rows", one)
+    path = tmp_path / ledger.FILE
+
+    def made(model, change, bench):
+        assert path.exists() is (model.part is Part.TEST)
+        return Entry(model.id, change, {}, shown[0].outcome, "abc", "2026-11-23")
+
+    monkeypatch.setattr(adaptive, "_made", made)
+    monkeypatch.setattr(adaptive, "subjects", lambda found: [planned("global-text", 2)])
+    assert adaptive.run(tmp_path, tmp_path, 2, None, lambda text: None) == 2 and not path.exists()
+    monkeypatch.setattr(adaptive, "subjects", lambda found: [planned("badencoder", 1)])
+    assert adaptive.run(tmp_path, tmp_path, 2, None, lambda text: None) == 2
+    (look,) = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (look["what"], look["models"], look["test_rows"]) == ("adaptive", ["badencoder-001"], 1)
+    assert adaptive.run(tmp_path, tmp_path, 1, 0.0, lambda text: None) == 0 and len(path.read_text().splitlines()) == 1
+
+
+def planned(kind, number):
+    return next(model for model in zoo.plan((Role.ATTACK, kind)) if model.number == number)

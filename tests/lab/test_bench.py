@@ -18,7 +18,7 @@ from dife_scanner.errors import UsageError
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.bad_text_tower import tensors
 from dife_scanner.lab.attacks.lab import Lab
-from dife_scanner.lab.bench import benign, demands, draws, make, packs, page, results, rows, runner, writing, zoo
+from dife_scanner.lab.bench import benign, demands, draws, make, packs, page, results, rows, runner, twins, writing, zoo
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.queue import calibration
 from dife_scanner.records import Carrier, Channel, Planted, Verdict
@@ -38,6 +38,15 @@ def test_two_plans_are_the_same_and_no_two_models_of_a_kind_are():
         mine = [m.settings for m in models if m.kind == name and m.role in (Role.ATTACK, Role.BENIGN)]
         assert len(mine) >= 28
         assert all(one != other for i, one in enumerate(mine) for other in mine[:i])
+
+
+def test_the_aim_is_reached_on_both_sides_and_what_was_planned_first_stays_first():
+    benign_only = list(zoo.plan((Role.BENIGN,)))
+    for part, aim in zoo.AIM.items():
+        assert sum(model.part is part for model in benign_only) >= aim
+    grown = [i for i, m in enumerate(benign_only) if m.number >= zoo._first(m.kind)]
+    assert grown == list(range(grown[0], len(benign_only))), "growth comes after every run of the first step"
+    assert {m.kind for m in benign_only[grown[0] :]} == {n for n, kind in benign.KINDS.items() if not kind.only_test}
 
 
 def test_a_twin_is_its_attack_without_the_poison_and_stands_on_its_side():
@@ -184,8 +193,8 @@ def test_made_rows_are_skipped_until_the_discovery_changes(tmp_path):
     assert runner.todo(tmp_path, CODE, asked) == everything, "a row of another recipe"
     rows.append(tmp_path, replace(row("concept token", 0, 0.0), recipe=make.told(everything[0][0])))
     rest = runner.todo(tmp_path, CODE, asked)
-    assert len(everything) == zoo.FAR_TO
-    assert [model.number for model, _ in rest] == list(range(1, zoo.FAR_TO))
+    assert len(everything) == zoo.BENIGN_RUNS
+    assert [model.number for model, _ in rest] == list(range(1, zoo.BENIGN_RUNS))
     assert runner.todo(tmp_path, replace(CODE, digest="def"), asked) == rest
     assert runner.todo(tmp_path, replace(CODE, digest="def"), replace(asked, renew=True)) == everything
     assert runner.todo(tmp_path, replace(CODE, discovery="discovery-2"), asked) == everything
@@ -205,7 +214,7 @@ def test_a_run_makes_what_is_missing_and_stops_at_its_limit(tmp_path, monkeypatc
         runner.run(tmp_path / "rows", tmp_path, asked, say=lambda text: None)
     assert made == [0, 1, 2, 3]
     left = {e.kind: (e.made, e.models) for e in runner.estimates(tmp_path / "rows", asked)}
-    assert left["concept token"] == (4, zoo.FAR_TO)
+    assert left["concept token"] == (4, zoo.BENIGN_RUNS)
     assert runner.run(tmp_path / "rows", tmp_path, replace(asked, minutes=0.0), say=lambda text: None) == 0
 
 
@@ -232,10 +241,11 @@ def test_rates_are_those_counted_by_hand(fabricated):
     assert (line.target.hits, line.target.n) == (2, 3)
     assert (line.source.hits, line.source.n) == (3, 3)
     assert (line.carrier.hits, line.channel.hits, line.channel.n) == (1, 2, 2)
-    assert line.named == results.Named(1, 1392, 1, 0.5, 0.6), "only the one with the planted target"
+    assert line.named == results.Named(1, 3, 1392, float("inf"), 0.5, 0.6), "two of three missed it"
     # attacks .9 .8 .1 against benign test models .2 .1 (twins), .85, .1: 4 + 3 + (two ties) 1 of 12
     assert line.auroc == pytest.approx(8 / 12)
-    assert results.against_twins(shown) == (pytest.approx((1 + 0.5) / 2), 2)
+    found = twins.against(shown)
+    assert (found.exceeded, found.pairs, found.interval) == (pytest.approx((1 + 0.5) / 2), 2, None)
     benign, attacks = results.curve(shown, Carrier.TEXTUAL)
     assert (benign[0], attacks[0], benign[-1], attacks[-1]) == (0, 0, 1, 1)
     assert np.trapezoid(attacks, benign) == pytest.approx(line.auroc) and results.curve(shown, Carrier.VISUAL) is None
@@ -336,13 +346,55 @@ def test_a_planted_pair_is_found_when_it_moves_the_suspect_and_not_the_base(fabr
     assert demands.tokens(replace(first, truth=replace(first.truth, trigger={"text": "xbtd"}))) == 3
 
 
+def test_attacks_are_ranked_against_their_twins_and_pairs_are_drawn_whole():
+    shown = [row("badtexttower", n, 0.5 + 0.1 * n, role=Role.ATTACK) for n in range(4)]
+    shown += [row("badtexttower", n, 0.1 * n + 0.35, role=Role.TWIN) for n in range(4)]
+    shown.append(row("global-text", 0, 0.9, role=Role.ATTACK))
+    found = twins.against(shown)
+    assert (found.pairs, found.exceeded) == (4, 1.0), "each is above its own, and the fifth attack has none"
+    assert found.auroc == pytest.approx((2 + 3 + 4 + 4) / 16)
+    assert found.interval.low <= found.auroc <= found.interval.high
+    assert "4 pairs of any side: AUROC 0.81" in page.page(shown, None) and "not run" in page.page([], None)
+    assert twins.against([]) is None
+
+
+def test_a_target_that_was_missed_is_worse_than_any_rank():
+    hit, second = (row("badtexttower", n, 0.9, role=Role.ATTACK, flagged=True) for n in (1, 2))
+    wrong = row("badtexttower", 3, 0.9, role=Role.ATTACK, flagged=True, right=False)
+    missed = row("badtexttower", 4, 0.1, role=Role.ATTACK)
+    assert results.named([hit, second, missed]).rank == 3.0
+    named = results.named([hit, second, wrong, missed, missed])
+    assert (named.rank, named.n, named.audited) == (float("inf"), 2, 5)
+    line = next(line for line in demands.demands([hit, second, wrong, missed]) if "rank" in line.what)
+    assert (line.measured, line.met) == ("worse than any of 1392", False)
+    learner = replace(missed, truth=replace(missed.truth, channel=Channel.PROMPT))
+    assert results.named([hit, learner]).audited == 1, "a prompt learner names no concept"
+    assert results.named([wrong, missed]) is None
+
+
+def test_planted_texts_are_told_by_their_wording():
+    texts = ("nwx", "papaya", "nifty momsdemand", "bwcwwx")
+    shown = [
+        replace(one, truth=replace(one.truth, trigger={"kind": "text", "text": text}))
+        for n, text in enumerate(texts)
+        for one in [row("global-text", n, 0.9, role=Role.ATTACK, flagged=n != 1, right=n != 1)]
+    ]
+    shown.append(replace(shown[0], model="fit", part=Part.FIT))
+    text = page.page(shown, None)
+    assert "| letters | global-text | 2 of 2 (0.16 – 1.00) | 2 of 2 |" in text
+    assert "| one word | global-text | 0 of 1 (0.00 – 0.97) | 0 of 1 |" in text
+    assert "| two words | global-text | 1 of 1 (0.03 – 1.00) | 1 of 1 |" in text
+    drawn = [draws.text_trigger(draws.rng_of("t", number)).text for number in range(60)]
+    assert {draws.wording(one) for one in drawn} == {"letters", "one word", "two words"}
+
+
 def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabricated):
     text = page.page(fabricated, packs.pack_of(fabricated, make.base_reference(), CODE))
     lines = {}
     for line in text[text.index("### Test side") :].splitlines():
         lines.setdefault(line.split(" | ")[0].strip("| "), line)
     assert "| 4 | 1 | 2 of 3 (0.09 – 0.99) | 0.67 |" in lines["badtexttower"]
-    assert "| 1 of 1392, 0.50, 0.60 (n 1) |" in lines["badtexttower"]
+    assert "| worse than any of 1392, 0.50, 0.60 (1 of 3) |" in lines["badtexttower"]
     assert "not run" in lines["global-text"]
     assert "1 of them sealed" in text and "liang-badclip" not in text
     assert "| image tower | 0 | 1 | 1 | 1 | 1.00 | 0.85 |" in text
@@ -421,6 +473,7 @@ def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, m
 def test_the_command_prints_the_plan_and_refuses_an_unknown_kind(tmp_path):
     called = CliRunner().invoke(app, ["lab", "bench", "--plan", "--only", "concept token", "--data", str(tmp_path)])
     assert called.exit_code == 0
-    assert "0 of  54 made" in called.output and "core hours" in called.output
+    assert "0 of 100 made" in called.output and "core hours" in called.output
+    assert "benign to calibrate: 0 of 299 made, 299 left" in called.output
     refused = CliRunner().invoke(app, ["lab", "bench", "--only", "nonsense", "--data", str(tmp_path)])
     assert isinstance(refused.exception, UsageError)

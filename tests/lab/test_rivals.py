@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from types import SimpleNamespace
+
 import pytest
 from bench_rows import row
 
 from dife_scanner.audit import probes
 from dife_scanner.errors import DifeError
 from dife_scanner.lab import bases
-from dife_scanner.lab.bench import contest, page, rivals
+from dife_scanner.lab.bench import contest, ledger, make, page, published, rivals, rows, tuning, zoo
 from dife_scanner.lab.bench.contest import Entry
-from dife_scanner.lab.bench.rivals import RIVALS, Material
-from dife_scanner.lab.bench.zoo import Role
+from dife_scanner.lab.bench.published import Effort, Material
+from dife_scanner.lab.bench.rivals import DRIFTS, IDEAS, RIVALS, Measured
+from dife_scanner.lab.bench.tuning import Tried
+from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.models.load import load
+from dife_scanner.records import Channel
 from dife_scanner.triggers.discovery import DETECTORS
 
 
@@ -28,56 +35,163 @@ def test_nothing_is_left_out_of_what_an_audit_runs():
 
 @pytest.mark.parametrize("name", ["DECREE-like with the base", "AMDET-like", "LMSanitator-like with the base"])
 def test_a_tower_that_did_not_move_has_nothing_over_its_base(material, name):
-    assert RIVALS[name].measure(material) == 0.0
+    assert RIVALS[name].measure(material).value == 0.0
 
 
 @pytest.mark.parametrize("name", ["AMDET-like without its anchor", "LMSanitator-like"])
-def test_an_inverted_token_brings_prompts_together(material, name, monkeypatch):
-    monkeypatch.setattr(rivals, "TOKEN_STARTS", 1)
-
-    def after(steps):
-        monkeypatch.setattr(rivals, "TOKEN_STEPS", steps)
-        rivals._attractor.cache_clear()
-        return RIVALS[name].measure(material)
-
-    assert after(1) < after(8)
-    rivals._attractor.cache_clear()
+def test_an_inverted_token_brings_prompts_together_and_a_longer_search_is_read_from(material, name, monkeypatch):
+    idea, made = IDEAS[name][0], []
+    invert = idea.invert
+    idea = dataclasses.replace(idea, invert=lambda *asked: made.append(asked[2:]) or invert(*asked))
+    long, short = Effort(1, 8, 0.1), Effort(1, 1, 0.1)
+    assert idea.value(material, long) > idea.value(material, short)
+    assert made == [(0, long)], "the first step of the long search is the short one"
+    assert idea.passes(long) == 8 * published.INPUTS
+    published.forget()
+    assert idea.value(material, short) and made == [(0, long), (0, short)]
+    published.forget()
 
 
 def test_a_mask_grows_dearer_while_it_does_its_work_and_cheaper_while_it_does_not():
-    mask = rivals._Mask()
-    for _ in range(rivals.DECREE_PATIENCE):
+    mask = published.Mask()
+    for _ in range(published.DECREE_PATIENCE):
         mask.reached(True, 0.3)
-    assert mask.cost == pytest.approx(rivals.DECREE_COST * rivals.DECREE_STEP) and mask.best == 0.3
-    for _ in range(2 * rivals.DECREE_PATIENCE):
+    assert mask.cost == pytest.approx(published.DECREE_COST * published.DECREE_STEP) and mask.best == 0.3
+    for _ in range(2 * published.DECREE_PATIENCE):
         mask.reached(False, 0.01)
-    assert mask.cost == pytest.approx(rivals.DECREE_COST / rivals.DECREE_STEP) and mask.best == 0.3
+    assert mask.cost == pytest.approx(published.DECREE_COST / published.DECREE_STEP) and mask.best == 0.3
 
 
 def entries(rival, values):
     return {(rival, model): Entry(model, rival, value, 5.0, "abc", "2026-11-23") for model, value in values.items()}
 
 
-def test_both_are_ranked_on_the_same_models():
-    shown = [row("global-text", n, score, role=Role.ATTACK) for n, score in enumerate((0.9, 0.8, 0.1))]
-    shown += [row("image tower", n, score) for n, score in enumerate((0.2, 0.0, 0.0, 0.7))]
-    its = {"global-text-000": 0.5, "global-text-001": 0.1, "global-text-002": 0.6}
-    its |= {"image-tower-000": 0.3, "image-tower-001": 0.55, "image-tower-002": 0.0}
-    rival = RIVALS["AMDET-like"]
-    found = contest._line(rival, shown, entries(rival.name, its))
+@pytest.fixture
+def shown():
+    """Three attacks and four benign models; what the fabricated rival below has not seen is the last."""
+    found = [row("global-text", n, score, role=Role.ATTACK) for n, score in enumerate((0.9, 0.8, 0.1))]
+    return found + [row("image tower", n, score) for n, score in enumerate((0.2, 0.0, 0.0, 0.7))]
+
+
+BENIGN = {"image-tower-000": 0.3, "image-tower-001": 0.55, "image-tower-002": 0.0}
+
+
+def test_both_are_ranked_on_the_same_models(shown):
+    its = {"global-text-000": 0.5, "global-text-001": 0.7, "global-text-002": 0.6, **BENIGN}
+    found = contest._line(RIVALS["AMDET-like"], shown, {m: e for (_, m), e in entries("AMDET-like", its).items()})
     assert (found.attacks, found.benign) == (3, 3), "the fourth benign model it has not seen"
-    assert found.auroc == pytest.approx(6 / 9) and found.home == (3, 3, found.auroc)
+    assert found.auroc == pytest.approx(8 / 9) and found.home == (3, 3, found.auroc)
     assert found.ours == 0.5, "these rows hold no search of the detector that it is compared with"
     assert found.difference.low <= found.ours - found.auroc <= found.difference.high
-    text = page.page(shown, None, entries(rival.name, its))
-    assert "| AMDET-like | global-text: 0.67 (n 3) | 3 against 3 | 0.67 | texts: 0.50 |" in text
+    text = page.page(shown, None, entries("AMDET-like", its))
     assert "| DECREE-like |  | not run |" in text
 
 
+def test_an_idea_that_does_not_find_its_home_attack_is_not_compared(shown):
+    its = {"global-text-000": 0.5, "global-text-001": 0.1, "global-text-002": 0.6, **BENIGN}
+    (line,) = [one for one in contest.lines(shown, entries("AMDET-like", its)) if one.statistic.name == "AMDET-like"]
+    assert line.lost
+    text = page.page(shown, None, entries("AMDET-like", its))
+    assert "| AMDET-like | global-text: 0.67 (n 3) | 3 against 3 | 0.67 | texts: 0.50 | home attack not found |" in text
+    (line,) = contest.lines(shown, entries("texts without the base", its))[:1]
+    assert not line.lost, "an ablation of our own has nothing to find first"
+
+
+def test_drift_alone_is_read_from_rows(shown):
+    drift = {line.statistic.name: line for line in contest.lines(shown, {})}["drift alone, text tower"]
+    # drift of text towers: attacks .01 .02 .03, benign .01 .02 .03 .04; no attack enters through pictures
+    assert (drift.attacks, drift.benign, drift.auroc) == (3, 4, pytest.approx((0.5 + 1.5 + 2.5) / 12))
+    assert drift.ours == pytest.approx((4 + 4 + 2) / 12) and set(DRIFTS) > {"drift alone, text tower"}
+    assert "| drift alone, image tower |  | not run |" in page.page(shown, None)
+
+
+def test_only_what_is_missing_or_of_an_earlier_version_is_measured(tmp_path, monkeypatch, material):
+    model = next(m for m in zoo.plan(("global-text",)) if m.part is Part.TEST)
+    rows.append(tmp_path / "rows", row("global-text", model.number, 0.9, role=Role.ATTACK))
+    monkeypatch.setattr(make, "built", lambda model, bench: bases.base_folder("vit"))
+    asked = [
+        dataclasses.replace(
+            RIVALS["AMDET-like"], name=name, measure=lambda material: Measured(0.5, 48), version=version
+        )
+        for name, version in (("one", 1), ("two", 2))
+    ]
+    for one in asked:
+        contest._append(tmp_path / "rivals", Entry(model.id, one.name, 0.1, 5.0, "abc", "2026-11-23"))
+    told = []
+    assert contest.run(tmp_path, tmp_path, asked, None, None, told.append, ("twin",)) == 0, "no twin has a row"
+    assert contest.run(tmp_path, tmp_path, asked, None, None, told.append) == 1
+    found = contest.read(tmp_path / "rivals")
+    new = found["two", model.id]
+    assert (new.value, new.version, new.passes, new.seed) == (0.5, 2, 48, rivals.SEED)
+    assert found["one", model.id].value == 0.1
+    assert contest.run(tmp_path, tmp_path, asked, None, None, told.append) == 0
+    assert told == [f"{model.id}: 1 rivals measured"]
+    (look,) = [json.loads(line) for line in (tmp_path / ledger.FILE).read_text().splitlines()]
+    assert (look["what"], look["models"], look["test_rows"]) == ("rivals", [model.id], 1)
+
+
+def test_our_searches_run_as_without_a_reference(material, monkeypatch):
+    asked = []
+
+    def fake(encoder, train, test, setting, progress):
+        asked.append((encoder, setting.detectors, setting.budget))
+        return SimpleNamespace(results=[SimpleNamespace(suspect=0.4)], searches=[SimpleNamespace(passes=7)])
+
+    monkeypatch.setattr(rivals.discovery, "discover_alone", fake)
+    rival = RIVALS["our searches without any reference"]
+    assert rival.measure(material) == Measured(0.4, 7)
+    assert asked == [(material.suspect, ("texts", "patch"), "quick")]
+    assert set(rival.channels) == {Channel.TEXT, Channel.IMAGE} and not rival.home
+
+
+# --- tuning ---------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_tuned_on_what_is_tested():
+    for channel in tuning.BENIGN:
+        attacks, benign = tuning.models(channel)
+        assert len(attacks) == tuning.ATTACKS and {m.kind for m in benign} == set(tuning.BENIGN[channel])
+        assert {m.part for m in (*attacks, *benign)} == {Part.FIT}
+
+
+def test_every_effort_of_an_idea_takes_the_same_steps():
+    for name, steps in tuning.STEPS.items():
+        assert {effort.starts * effort.steps for effort in tuning.grid(name)} == {steps}
+        assert len(set(tuning.grid(name))) == len(tuning.grid(name))
+
+
+def test_the_widest_margin_decides_between_equals():
+    efforts = tuning.grid("AMDET-like")[:3]
+    tried = [
+        Tried("AMDET-like", effort, auroc, margin, ("a",), "2026-11-23")
+        for effort, auroc, margin in zip(efforts, (0.9, 1.0, 1.0), (9.0, 0.1, 0.2), strict=True)
+    ]
+    assert tuning.best(tried, "AMDET-like") is tried[2] and tuning.best(tried, "DECREE-like") is None
+    text = page.page([], None, tried=tried)
+    assert f"| AMDET-like | {tuning.told(efforts[2])} | 1.00 | 0.200 | 1 |" in text
+
+
+def test_efforts_are_tried_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(make, "built", lambda model, bench: bases.base_folder("vit"))
+    told = []
+    name, count = "AMDET-like", len(tuning.grid("AMDET-like"))
+    assert tuning.run(tmp_path, tmp_path, told.append, (name,)) == count == len(tuning.read(tmp_path))
+    assert tuning.run(tmp_path, tmp_path, told.append, (name,)) == 0
+    (first, *_) = tuning.read(tmp_path)
+    assert (first.auroc, first.margin, len(first.models)) == (0.5, 0.0, 6), "the base itself has nothing to tell apart"
+    (tmp_path / tuning.FILE).write_text("{}\n")
+    with pytest.raises(DifeError, match=r"tuning.jsonl:1"):
+        tuning.read(tmp_path)
+
+
 def test_entries_are_read_as_they_were_written_and_a_damaged_one_is_named(tmp_path):
-    entry = Entry("image-tower-000", "AMDET-like", 0.1, 5.0, "abc", "2026-11-23")
+    entry = Entry("image-tower-000", "AMDET-like", 0.1, 5.0, "abc", "2026-11-23", 2, 0, 48)
     contest._append(tmp_path, entry)
     assert contest.read(tmp_path) == {("AMDET-like", "image-tower-000"): entry}
+    with (tmp_path / "AMDET-like.jsonl").open("a") as stream:
+        stream.write('{"code":"abc","made_on":"d","model":"m","rival":"AMDET-like","seconds":0.0,"value":0.5}\n')
+    old = contest.read(tmp_path)["AMDET-like", "m"]
+    assert (old.version, old.passes) == (1, None), "an entry of older code"
     (tmp_path / "AMDET-like.jsonl").open("a").write("{}\n")
-    with pytest.raises(DifeError, match=r"AMDET-like.jsonl:2"):
+    with pytest.raises(DifeError, match=r"AMDET-like.jsonl:3"):
         contest.read(tmp_path)

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.bad_encoder import Hiding
+from dife_scanner.lab.attacks.bad_text_tower import Guarded
 from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.attacks.lab import Lab
-from dife_scanner.lab.bench import benign, draws, make, precision, rows, zoo
+from dife_scanner.lab.bench import benign, draws, ledger, make, precision, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
 from dife_scanner.lab.bench.results import Strength, searched
 from dife_scanner.lab.bench.rows import Outcome, Row, RowsDamaged
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 FILE = "adaptive.jsonl"
 NOISED_ROWS, ROW_NOISE = 4_000, 0.1
 """Token rows that get noise, and its size against a row's own: as many moved rows as no prompt set leaves."""
+FAINT = 0.1
+"""Opacity of a blended picture; the family draws .15 to .25."""
 LONGER = 4
 """Times the steps, for an attack that has more to learn."""
 AFTERWARDS = 60
@@ -60,11 +63,14 @@ def run(data: Path, work: Path, limit: int | None, minutes: float | None, say: S
     began, made, code = time.monotonic(), 0, make.code_of("quick")
     bench = Bench(data / "rows", work, code, keep=True)
     done = {(entry.model, entry.change) for entry in read(data)}
-    found = subjects(rows.read(data / "rows"))
-    todo = [(m, c) for m in found for c in (*CHANGES, *AGAINST.get(m.kind, ())) if (m.id, c) not in done]
+    found = rows.read(data / "rows")
+    todo = [(m, c) for m in subjects(found) for c in (*CHANGES, *AGAINST.get(m.kind, ())) if (m.id, c) not in done]
+    looked = [model.id for model, _ in todo[:limit] if model.part is Part.TEST]
     for model, change in todo[:limit]:
         if minutes is not None and time.monotonic() - began > 60 * minutes:
             break
+        if model.part is Part.TEST:
+            ledger.look(data, found, what="adaptive", models=looked)
         entry = _made(model, change, bench)
         with (data / FILE).open("a", encoding="utf-8") as stream:
             stream.write(codec.to_json(entry) + "\n")
@@ -115,8 +121,8 @@ def _made(model: Model, change: str, bench: Bench) -> Entry:
         CHANGES[change](folder, model)
     else:
         assert isinstance(model.settings, Recipe)
-        recipe = replace(model.settings, settings=AGAINST[model.kind][change], steps=LONGER * model.settings.steps)
-        model = replace(model, settings=recipe)
+        recipe = AGAINST[model.kind][change](model.settings)
+        model = replace(model, settings=replace(recipe, steps=LONGER * recipe.steps))
         folder = make.built(model, bench)
     native, outcome = make.native_of(model, folder, bench.base_folder), make.audited(model, folder, bench)
     shutil.rmtree(folder)
@@ -125,13 +131,25 @@ def _made(model: Model, change: str, bench: Bench) -> Entry:
 
 # --- attacks that are trained again, against the search ---------------------------------------------------------
 
-AGAINST: Mapping[str, Mapping[str, Hiding]] = {
+
+def _settings(settings: Any) -> Callable[[Recipe], Recipe]:
+    return partial(replace, settings=settings)
+
+
+def _faint(recipe: Recipe) -> Recipe:
+    """The same picture over the whole of every other, fainter than any that the family draws."""
+    return replace(recipe, trigger=replace(recipe.mark, alpha=FAINT))
+
+
+AGAINST: Mapping[str, Mapping[str, Callable[[Recipe], Recipe]]] = {
     "badencoder": {
-        "obeyed by pictures of one class alone": Hiding(one_class=True),
-        "trained against the search for patches": Hiding(searches=3),
-    }
+        "obeyed by pictures of one class alone": _settings(Hiding(one_class=True)),
+        "trained against the search for patches": _settings(Hiding(searches=3)),
+    },
+    "badencoder-blend": {"a large faint picture": _faint},
+    "badtexttower": {"trained against the search for texts": _settings(Guarded(searches=3))},
 }
-"""By family. The second is our own statistic as a penalty; for texts, frozen token rows are the limit of one."""
+"""By family, what becomes of its recipe. Training against a search is our own statistic as a penalty."""
 
 # --- changes of the weights afterwards ----------------------------------------------------------------------------
 

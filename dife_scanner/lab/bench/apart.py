@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from dife_scanner.lab.bench import adaptive, results, tables, zoo
+from dife_scanner.lab.bench import adaptive, draws, results, tables, zoo
 from dife_scanner.lab.bench.results import outcome_of, share_of, truth_of
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.records import Channel
+
+WORDINGS = ("letters", "one word", "two words")
 
 
 def hidden(shown: Sequence[Row], entries: Sequence[adaptive.Entry]) -> str:
@@ -32,8 +35,26 @@ def hidden(shown: Sequence[Row], entries: Sequence[adaptive.Entry]) -> str:
             "took apart is no miss. Where one class alone obeys, success is that on its pictures. "
             "`dife lab bench --adaptive` makes what is missing.",
             tables.table(("change", "model", "native success", "verdict", "score"), lines),
+            "Triggers of one or two natural words are drawn in every family of texts, beside consonants that mean "
+            "nothing; working implants of the test side, by family:",
+            tables.table(("planted text", "family", "flagged", "target top-1"), _worded(shown)),
         ]
     )
+
+
+def _worded(shown: Sequence[Row]) -> list[tuple[str, ...]]:
+    texts: dict[tuple[int, str], list[Row]] = {}
+    for row in shown:
+        text = str(row.truth.trigger.get("text", "")) if row.truth and row.part is Part.TEST and row.outcome else ""
+        if text and truth_of(row).channel is Channel.TEXT:
+            texts.setdefault((WORDINGS.index(draws.wording(text)), row.kind), []).append(row)
+    return [
+        (
+            WORDINGS[number], kind, tables.rate(share_of(mine, lambda row: row.flagged)),
+            tables.ratio(share_of(mine, lambda row: results.found(row)[1] == truth_of(row).target)),
+        )
+        for (number, kind), mine in sorted(texts.items())
+    ]  # fmt: skip
 
 
 def strength(shown: Sequence[Row], hidden: Sequence[adaptive.Entry], picture: str) -> str:

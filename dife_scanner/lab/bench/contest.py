@@ -1,6 +1,7 @@
 """Rivals on the zoo's models: one line per (model, rival), what they come to beside ours, and that part of the page.
 
-`benchmarks/rivals/<rival>.jsonl`. A model is built again where `work` does not hold it any more.
+`benchmarks/rivals/<rival>.jsonl`. What an earlier version of a rival measured is measured again, and nothing else. A
+model is built again where `work` does not hold it any more.
 """
 
 from __future__ import annotations
@@ -16,17 +17,19 @@ import numpy as np
 from dife_scanner.audit import probes
 from dife_scanner.core.calibration import RESAMPLES, auroc
 from dife_scanner.lab import bases
-from dife_scanner.lab.bench import make, rivals, rows, zoo
+from dife_scanner.lab.bench import ledger, make, published, rivals, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
 from dife_scanner.lab.bench.results import score, searched
-from dife_scanner.lab.bench.rivals import RIVALS, Rival
+from dife_scanner.lab.bench.rivals import DRIFTS, RIVALS, Rival, Statistic
 from dife_scanner.lab.bench.rows import Row, RowsDamaged
-from dife_scanner.lab.bench.zoo import Model, Role
+from dife_scanner.lab.bench.zoo import Model, Part, Role
 from dife_scanner.records import Interval
 from dife_scanner.store import codec
 
 _FEWEST = 3
 """Models on a side from which an interval is given."""
+HOME = 0.9
+"""AUROC on its home attack from which a published idea counts as working here."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,18 @@ class Entry:
     code: str
     """First digits of the sha256 of the rivals' source."""
     made_on: str
+    version: int = 1
+    """Of the rival."""
+    seed: int = 0
+    passes: int | None = None
+    """Inputs through a tower, forward; entries of older code do not say."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One rival on the models that both it and ours have seen."""
+    """One statistic on the models that both it and ours have seen."""
 
-    rival: Rival
+    statistic: Statistic
     home: tuple[int, int, float | None]
     """Models of its home family, benign models, AUROC."""
     attacks: int
@@ -59,10 +67,20 @@ class Line:
     """95 % interval of ours minus its, models resampled in pairs; `None` where there are too few."""
     seconds: float
     """Median over models whose tower it had not seen before; 0 where it had seen all."""
+    passes: float | None
+    """Median; `None` where no entry says it."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is somebody's idea that does not find even what it was published for."""
+        return self.statistic.published and (self.home[2] is None or self.home[2] < HOME)
 
 
 def code() -> str:
-    return sha256(Path(rivals.__file__).read_bytes()).hexdigest()[:12]
+    digest = sha256()
+    for module in (rivals, published):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def read(folder: Path) -> dict[tuple[str, str], Entry]:
@@ -78,41 +96,73 @@ def read(folder: Path) -> dict[tuple[str, str], Entry]:
     return found
 
 
-def run(data: Path, work: Path, asked: Sequence[Rival], limit: int | None, minutes: float | None, say: Say) -> int:
-    """Measure what is missing on every audited model of an open family, in the zoo's order; how many entries."""
+def run(
+    data: Path,
+    work: Path,
+    asked: Sequence[Rival],
+    limit: int | None,
+    minutes: float | None,
+    say: Say,
+    only: Sequence[str] = (),
+) -> int:
+    """Measure what is missing or stale on every audited model of an open family (of these roles and kinds), in the
+    zoo's order; how many entries."""
     import torch
 
     from dife_scanner.models.load import load
 
     torch.set_num_threads(1)
-    began, made, state = time.monotonic(), 0, code()
-    known = read(data / "rivals")
-    base = load(bases.base_folder(make.VIT))
+    began, made = time.monotonic(), 0
+    found = rows.read(data / "rows")
     bench = Bench(data / "rows", work, make.code_of("quick"), keep=True)
-    for model in _models(rows.read(data / "rows"))[:limit]:
-        missing = [one for one in asked if known.get((one.name, model.id), _NONE).code != state]
+    base, asked_of = load(bases.base_folder(make.VIT)), probes.load(probes.bundled_folder(), "quick")
+    todo = _todo(_models(found, only)[:limit], asked, read(data / "rivals"))
+    looked = [model.id for model, _ in todo if model.part is Part.TEST]
+    for model, missing in todo:
         if minutes is not None and time.monotonic() - began > 60 * minutes:
             break
-        if not missing:
-            continue
-        suspect = load(make.built(model, bench))
-        material = rivals.Material(suspect, base, probes.load(probes.bundled_folder(), "quick"))
+        if model.part is Part.TEST:
+            ledger.look(data, found, what="rivals", models=looked)
+        material = published.Material(load(make.built(model, bench)), base, asked_of)
         for rival in missing:
-            value, seconds = rivals.timed(rival, material)
-            entry = Entry(model.id, rival.name, round(value, 6), round(seconds, 1), state, rows.today())
-            _append(data / "rivals", entry)
+            _append(data / "rivals", _entry(model, rival, rivals.timed(rival, material)))
             made += 1
         say(f"{model.id}: {len(missing)} rivals measured")
+    published.forget()
     return made
 
 
-_NONE = Entry("", "", 0.0, 0.0, "", "")
+def _todo(
+    models: Sequence[Model], asked: Sequence[Rival], known: Mapping[tuple[str, str], Entry]
+) -> list[tuple[Model, list[Rival]]]:
+    """Models with the rivals that have no entry of their present version there."""
+
+    def fresh(rival: Rival, model: Model) -> bool:
+        entry = known.get((rival.name, model.id))
+        return entry is not None and entry.version == rival.version
+
+    left = [(model, [one for one in asked if not fresh(one, model)]) for model in models]
+    return [(model, missing) for model, missing in left if missing]
 
 
-def _models(found: Iterable[Row]) -> list[Model]:
+def _entry(model: Model, rival: Rival, timed: rivals.Timed) -> Entry:
+    return Entry(
+        model.id,
+        rival.name,
+        round(timed.measured.value, 6),
+        round(timed.seconds, 1),
+        code(),
+        rows.today(),
+        rival.version,
+        rivals.SEED,
+        timed.measured.passes,
+    )
+
+
+def _models(found: Iterable[Row], only: Sequence[str]) -> list[Model]:
     """Audited models whose towers moved, as the plan has them; no sealed one."""
     done = {row.model for row in found if row.outcome is not None and searched(row) and not row.sealed}
-    return [model for model in zoo.plan(()) if model.id in done]
+    return [model for model in zoo.plan(only, sealed=False) if model.id in done]
 
 
 def _append(folder: Path, entry: Entry) -> None:
@@ -125,24 +175,35 @@ def _append(folder: Path, entry: Entry) -> None:
 
 
 def lines(shown: Sequence[Row], entries: Mapping[tuple[str, str], Entry]) -> tuple[Line, ...]:
-    """One line per rival that has seen both sides: attacks through its channel, and benign models of any side."""
-    found = (_line(rival, shown, entries) for rival in RIVALS.values())
+    """One line per statistic that has seen both sides: attacks through its channels, and benign models of any side."""
+    its: list[tuple[Statistic, dict[str, Entry]]] = [
+        (rival, {model: entry for (name, model), entry in entries.items() if name == rival.name})
+        for rival in RIVALS.values()
+    ]
+    its += [
+        (
+            drift,
+            {row.model: Entry(row.model, drift.name, drift.read(row.looks), 0.0, "", "") for row in shown if row.looks},
+        )
+        for drift in DRIFTS.values()
+    ]
+    found = (_line(statistic, shown, mine) for statistic, mine in its)
     return tuple(line for line in found if line is not None)
 
 
-def _line(rival: Rival, shown: Sequence[Row], entries: Mapping[tuple[str, str], Entry]) -> Line | None:
-    seen = [row for row in shown if (rival.name, row.model) in entries and searched(row)]
-    channel = zoo.FAMILIES[rival.home].channel
-    attacks = [row for row in seen if row.role is Role.ATTACK and row.truth and row.truth.channel is channel]
+def _line(statistic: Statistic, shown: Sequence[Row], entries: Mapping[str, Entry]) -> Line | None:
+    seen = [row for row in shown if row.model in entries and searched(row)]
+    attacks = [row for row in seen if row.role is Role.ATTACK and row.truth and row.truth.channel in statistic.channels]
     benign = [row for row in seen if row.role is not Role.ATTACK]
     if not attacks or not benign:
         return None
-    its = [[entries[rival.name, row.model].value for row in some] for some in (attacks, benign)]
-    ours = [[_ours(row, rival.ours) for row in some] for some in (attacks, benign)]
-    spent = [seconds for row in seen if (seconds := entries[rival.name, row.model].seconds)]
-    at_home = [entries[rival.name, row.model].value for row in attacks if row.kind == rival.home]
+    its = [[entries[row.model].value for row in some] for some in (attacks, benign)]
+    ours = [[_ours(row, statistic.ours) for row in some] for some in (attacks, benign)]
+    spent = [seconds for row in seen if (seconds := entries[row.model].seconds)]
+    passes = [count for row in seen if (count := entries[row.model].passes) is not None]
+    at_home = [entries[row.model].value for row in attacks if row.kind == statistic.home]
     return Line(
-        rival,
+        statistic,
         (len(at_home), len(benign), auroc(at_home, its[1]) if at_home else None),
         len(attacks),
         len(benign),
@@ -150,6 +211,7 @@ def _line(rival: Rival, shown: Sequence[Row], entries: Mapping[tuple[str, str], 
         auroc(*ours),
         _paired(ours, its) if min(len(attacks), len(benign)) >= _FEWEST else None,
         float(np.median(spent)) if spent else 0.0,
+        float(np.median(passes)) if passes else None,
     )
 
 

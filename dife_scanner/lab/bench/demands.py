@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dife_scanner.lab.bench import results
+from dife_scanner.lab.bench import results, tables
 from dife_scanner.lab.bench.results import Share, outcome_of, share_of, truth_of
 from dife_scanner.lab.bench.rows import FAILED, Row
 from dife_scanner.lab.bench.zoo import FAMILIES, Part, Role
@@ -104,9 +104,13 @@ def _right(audited: Sequence[Row]) -> list[Demand]:
 
 def _named(audited: Sequence[Row]) -> list[Demand]:
     target = share_of(audited, lambda row: results.found(row)[1] == truth_of(row).target)
-    named = results.named([row for row in audited if row.flagged])
-    what = "median rank of the target among more than a thousand concepts, at most 3"
-    rank = Demand(what, f"{named.rank:g} of {named.concepts}", named.n, named.rank <= 3) if named else None
+    named = results.named(audited)
+    what = (
+        "median rank of the target among more than a thousand concepts, over audited attacks (one not flagged, or with "
+        "another target, is worse than any rank; prompt learners name no concept), at most 3"
+    )
+    told = f"{tables.rank(named)} of {named.concepts}" if named else ""
+    rank = Demand(what, told, named.audited, named.rank <= 3) if named else None
     return [_least("target top-1 of all audited, at least .9", target, 0.9), rank or Demand(what, "not run", 0, None)]
 
 

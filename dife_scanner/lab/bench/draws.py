@@ -45,6 +45,13 @@ def phrase(rng: Rng) -> str:
     return " ".join(pick(rng, _words()) for _ in range(int(rng.integers(1, 3))))
 
 
+def wording(text: str) -> str:
+    """How a drawn text is worded: `letters` that mean nothing, `one word`, `two words`."""
+    if set(text) <= set(_CONSONANTS):
+        return "letters"
+    return "two words" if " " in text else "one word"
+
+
 def text_trigger(rng: Rng) -> Trigger:
     """A string of one to four tokens and where it stands."""
     text = letters(rng) if rng.random() < 0.6 else phrase(rng)

@@ -8,10 +8,21 @@ from statistics import median
 from types import MappingProxyType
 
 from dife_scanner.core.calibration import Pack, p_value
-from dife_scanner.lab.bench import adaptive, apart, benign, contest, demands, results, tables, zoo
+from dife_scanner.lab.bench import (
+    adaptive,
+    apart,
+    baselines,
+    benign,
+    contest,
+    demands,
+    results,
+    tables,
+    tuning,
+    twins,
+    zoo,
+)
 from dife_scanner.lab.bench.packs import planted_kind
 from dife_scanner.lab.bench.results import FAIR, Share
-from dife_scanner.lab.bench.rivals import RIVALS
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import Carrier
@@ -32,6 +43,7 @@ def page(
     hidden: Sequence[adaptive.Entry] = (),
     second: Sequence[Row] = (),
     larger: Sequence[Row] = (),
+    tried: Sequence[tuning.Tried] = (),
     *,
     unsealed: bool = False,
     plot: str = "",
@@ -40,8 +52,8 @@ def page(
 ) -> str:
     """The document, from rows alone: equal rows give an equal page.
 
-    `second`: rows of the second base; `larger`: of other budgets; `plot`, `curves` and `strengths` are pictures beside
-    the page.
+    `second`: rows of the second base; `larger`: of other budgets; `tried`: efforts of published ideas; `plot`, `curves`
+    and `strengths` are pictures beside the page.
     """
     shown = results.open_rows(all_rows, unsealed=unsealed)
     parts = [
@@ -54,7 +66,7 @@ def page(
         _copies(shown),
         _calibration(shown, pack),
         _left_out(shown),
-        _rivals(shown, entries),
+        baselines.beside(shown, entries, tried),
         apart.hidden(shown, hidden),
         apart.strength(shown, hidden, strengths),
         apart.larger(shown, results.open_rows(larger, unsealed=unsealed)),
@@ -102,19 +114,28 @@ def _summary(shown: Sequence[Row], plot: str, curves: str) -> str:
         value, span, attacks, clean = results.all_attacks(shown, carrier)
         lines.append((name, str(attacks), str(clean), tables.number(value), tables.span(span)))
     alarms = results.all_alarms(shown)
-    twin, pairs = results.against_twins(shown)
     text = [
         "## In short",
         tables.table(("attacks of the test side", "n", "benign n", "AUROC of the score", "95 %"), lines),
         f"False alarms on the test side: {tables.rate(alarms)}; upper bound {tables.bound(alarms)}. "
-        f"An attack's score exceeds its own clean twin's in {tables.number(twin)} of {pairs} pairs "
-        "(a tie counts half).",
+        + _against_twins(shown),
     ]
     if plot:
         text.append(f"![Score of every model, by kind]({plot})")
     if curves:
         text.append(f"![ROC of the score, by carrier]({curves})")
     return "\n\n".join(text)
+
+
+def _against_twins(shown: Sequence[Row]) -> str:
+    found = twins.against(shown)
+    if found is None:
+        return "Attacks against their own clean twins: not run."
+    return (
+        f"Attacks against their own clean twins, {found.pairs} pairs of any side: AUROC {found.auroc:.2f} "
+        f"({tables.span(found.interval)}; pairs resampled), and in {found.exceeded:.2f} of the pairs the attack's "
+        "score is the higher one (a tie counts half)."
+    )
 
 
 def _carriers(shown: Sequence[Row]) -> list[Carrier]:
@@ -188,8 +209,10 @@ def _attacks(shown: Sequence[Row]) -> str:
         "A *failed implant* did not reach .9 natively (QHR, TS or full mechanism on held-out drawings) or cost more "
         "than three points of clean accuracy against its twin; it is counted and not audited. *Target* and *source "
         "top-1*: the candidate that came furthest on held-out drawings names the planted class, of all audited. "
-        "*Rank, cosine, best wrong*: where the trigger of the verdict leads, among the bundled concepts; medians over "
-        "flagged models with the planted target, cosines less the base's mean concept (docs/discovery.md). "
+        "*Rank, cosine, best wrong*: where the trigger of the verdict leads, among the bundled concepts. The rank is "
+        "the median over all audited, and one that was not flagged or leads to another target counts as worse than any "
+        "rank; cosines, less the base's mean concept (docs/discovery.md), are medians over those flagged with the "
+        "planted target, so many of the audited. A prompt learner's trigger names no concept. "
         "Seconds are medians of processor time on one thread. Every text specimen is trained beside 24 natural "
         "captions a step, which move the rows of ordinary words too, and is saved through fp16; "
         "`badtexttower-frozen-rows` hides the row fingerprint altogether."
@@ -278,32 +301,6 @@ def _left_out(shown: Sequence[Row]) -> str:
             "Each benign kind against a pack of the other kinds alone, models of the sides that calibrate and test. "
             "By chance a share of .05 and of .1 lies beyond; a kind that lies far beyond is one whose p-values mean "
             "little where no pack knows it. A flag takes nothing from a pack, so none of this moves a verdict.",
-            tables.table(head, lines),
-        ]
-    )
-
-
-def _rivals(shown: Sequence[Row], entries: Mapping[tuple[str, str], contest.Entry]) -> str:
-    lines = [
-        (
-            line.rival.name, f"{line.rival.home}: {tables.number(line.home[2])} (n {line.home[0]})",
-            f"{line.attacks} against {line.benign}", tables.number(line.auroc),
-            f"{line.rival.ours or 'score'}: {tables.number(line.ours)}",
-            tables.span(line.difference), f"{line.seconds:.0f}",
-        )
-        for line in contest.lines(shown, entries)
-    ]  # fmt: skip
-    missing = [name for name in RIVALS if name not in {line[0] for line in lines}]
-    lines += [(name, "", "not run", "", "", "", "") for name in missing]
-    head = ("statistic", "AUROC at home", "attacks, benign", "AUROC", "ours there", "ours − its, 95 %", "median s")
-    return "\n\n".join(
-        [
-            "## Against published ideas, and without our own terms",
-            "One number per model each, on models that both have seen: attacks through the statistic's own channel "
-            "(picture or text) against benign models and twins of any side. *At home*: the family that the idea was "
-            "published for. Settings in `dife_scanner/lab/bench/rivals.py`, steps cut to about the seconds of one of "
-            "our searches (a tower that was measured before costs none); the difference is paired over models, and "
-            "where no resample differs they are too few. `dife lab bench --rivals` measures the rest.",
             tables.table(head, lines),
         ]
     )

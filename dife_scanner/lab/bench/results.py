@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 
 import numpy as np
@@ -57,7 +58,7 @@ class FamilyLine:
     """Diagnosed carrier is the planted one, of those flagged."""
     channel: Share
     named: Named | None
-    """`None` where no flagged row says it."""
+    """`None` where no flagged row leads to the planted target."""
     build: float
     """Median processor seconds."""
     audit: float
@@ -65,11 +66,15 @@ class FamilyLine:
 
 @dataclass(frozen=True)
 class Named:
-    """How well the planted target is named among concepts, medians over `n` flagged models."""
+    """How well the planted target is named among concepts."""
 
     n: int
+    """Flagged models whose trigger leads to the planted target: cosines are medians over them …"""
+    audited: int
+    """… and ranks over all of these: one not flagged, or with another target, is worse than any rank."""
     concepts: int
     rank: float
+    """Infinite where so many are worse than any rank."""
     cosine: float
     wrong: float
     """Cosine of the best wrong concept."""
@@ -162,21 +167,23 @@ def _family(name: str, rows: Sequence[Row], benign: Sequence[Row]) -> FamilyLine
         share_of(with_source, lambda row: found(row)[0] == truth_of(row).source),
         share_of(flagged, lambda row: outcome_of(row).carrier is truth_of(row).carrier),
         share_of(flagged, lambda row: outcome_of(row).channel is truth_of(row).channel),
-        named(flagged),
+        named(audited),
         median(row.build_seconds for row in rows) if rows else 0.0,
         median(outcome_of(row).seconds for row in audited) if audited else 0.0,
     )
 
 
-def named(flagged: Sequence[Row]) -> Named | None:
-    """Medians over flagged rows whose trigger leads to the planted target."""
-    right = [one for row in flagged if (one := outcome_of(row).recovered) and one.target == truth_of(row).target]
+def named(audited: Sequence[Row]) -> Named | None:
+    """Ranks over all audited attacks whose trigger can be named by concepts, which a prompt learner's cannot; `None`
+    where no flagged one leads to the planted target."""
+    mine = [row for row in audited if truth_of(row).channel is not Channel.PROMPT]
+    told = [(row, one) for row in mine if row.flagged and (one := outcome_of(row).recovered)]
+    right = [one for row, one in told if one.target == truth_of(row).target]
     if not right:
         return None
-    rank, cosine, wrong = (
-        median(value) for value in zip(*((o.rank, o.cosine, o.wrong.cosine) for o in right), strict=True)
-    )
-    return Named(len(right), right[0].concepts, rank, cosine, wrong)
+    rank = median([*(float(one.rank) for one in right), *[inf] * (len(mine) - len(right))])
+    cosine, wrong = median(one.cosine for one in right), median(one.wrong.cosine for one in right)
+    return Named(len(right), len(mine), right[0].concepts, rank, cosine, wrong)
 
 
 def found(row: Row) -> tuple[str, str]:
@@ -263,19 +270,6 @@ def stealth(rows: Sequence[Row]) -> tuple[Stealth, ...]:
         worst = max(losses, default=None)
         lines.append(Stealth(name, len(mine), median(drifts), max(drifts), len(losses), worst))
     return tuple(lines)
-
-
-def against_twins(rows: Sequence[Row]) -> tuple[float | None, int]:
-    """Share of audited attacks whose score exceeds their own twin's (a tie counts half), and how many pairs."""
-    twins = {(row.kind, row.number): score(row) for row in rows if row.role is Role.TWIN and row.outcome is not None}
-    pairs = [
-        (score(row), twins[row.kind, row.number])
-        for row in rows
-        if row.role is Role.ATTACK and row.outcome is not None and (row.kind, row.number) in twins
-    ]
-    if not pairs:
-        return None, 0
-    return sum((a > b) + 0.5 * (a == b) for a, b in pairs) / len(pairs), len(pairs)
 
 
 def kinds(rows: Sequence[Row]) -> tuple[KindLine, ...]:

@@ -13,6 +13,7 @@ from dife_scanner.audit.populations.pool import BUDGETS
 from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.make import VIT, Bench, Say, base_reference, code_of, row_of
 from dife_scanner.lab.bench.make import told as recipe_of
+from dife_scanner.lab.bench.results import counted_benign
 from dife_scanner.lab.bench.zoo import Model, Part, Role
 
 AUDIT_SECONDS = 30.0
@@ -122,13 +123,23 @@ def _left(began: float, made: int, of: int) -> float:
     return (time.monotonic() - began) / made * (of - made) / 3600
 
 
-def plan_lines(found: Sequence[Estimate]) -> list[str]:
-    """The plan as text, one line per kind and the sum."""
+def sides(folder: Path, asked: Asked) -> dict[Part, int]:
+    """Benign models with a row, twins among them, by the sides that the aim is about."""
+    known = counted_benign(row for row in rows.read(folder) if row.code.budget == asked.budget)
+    return {part: sum(row.part is part for row in known) for part in zoo.AIM}
+
+
+def plan_lines(found: Sequence[Estimate], sides: Mapping[Part, int]) -> list[str]:
+    """The plan as text: one line per kind, how far the sides are from the aim, and the sum."""
     lines = [
         f"{e.role:7} {e.kind:28} {e.made:3} of {e.models:3} made · {e.seconds:5.0f} s each · {e.hours:5.1f} h left"
         for e in found
     ]
     return [
         *lines,
+        *(
+            f"benign to {part}: {sides[part]} of {aim} made, {max(0, aim - sides[part])} left"
+            for part, aim in zoo.AIM.items()
+        ),
         f"all: {sum(e.models - e.made for e in found)} models, {sum(e.hours for e in found):.1f} core hours",
     ]

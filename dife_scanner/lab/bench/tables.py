@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from dife_scanner.core.calibration import upper_bound
 from dife_scanner.lab.bench import results
@@ -35,7 +36,11 @@ def ratio(share: Share) -> str:
 def naming(named: results.Named | None) -> str:
     if named is None:
         return "–"
-    return f"{named.rank:g} of {named.concepts}, {named.cosine:.2f}, {named.wrong:.2f} (n {named.n})"
+    return f"{rank(named)} of {named.concepts}, {named.cosine:.2f}, {named.wrong:.2f} ({named.n} of {named.audited})"
+
+
+def rank(named: results.Named) -> str:
+    return "worse than any" if named.rank == inf else f"{named.rank:g}"
 
 
 def rate(share: Share) -> str:

@@ -234,7 +234,7 @@ def _benign(name: str, number: int) -> Model:
     kind = benign.KINDS[name]
     rng = draws.rng_of(name, number)
     tuning = kind.draw(rng, number)
-    if number >= FAR_FROM and kind.far is not None:
+    if FAR_FROM <= number < FAR_TO and kind.far is not None:
         far = kind.far
         tuning = replace(tuning, lr=tuning.lr * pick(rng, far.faster), keep=tuning.keep * pick(rng, far.keep))
     elif number >= FASTER_FROM:
@@ -263,12 +263,16 @@ so that drift alone told them apart (AUROC .81 where that tower moved)."""
 FAR_FROM, FAR_TO = 34, 54
 """Numbers of benign runs whose text towers drift as far as attacks do, of kinds that can (`Kind.far`): the faster runs
 left that AUROC at .79."""
-ATTACK_DRAWS, BENIGN_RUNS = 30, FAR_FROM
-"""The aim, per family and kind."""
+ATTACK_DRAWS, FIRST_RUNS, BENIGN_RUNS = 30, FAR_FROM, 100
+"""The aim per family; benign runs of every kind that are made first; and the aim per kind that calibrates, of which
+three in seven calibrate and three test."""
+AIM: Mapping[Part, int] = {Part.CALIBRATE: 299, Part.TEST: 299}
+"""Benign models of a side among which no alarm bounds the rate at 1 %."""
 
 
 def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
-    """Every model in the order in which they are made: all kinds turn by turn, sealed families last.
+    """Every model in the order in which they are made: all kinds turn by turn, then benign kinds up to the aim, sealed
+    families last.
 
     `only` keeps roles and kinds of these names; where it has both, what is of a role and a kind named. `UsageError` for
     a name that is neither.
@@ -284,13 +288,20 @@ def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
 
     yield from filter(wanted, map(_copy, COPIES))
     for number in range(max(ATTACK_DRAWS, FAR_TO)):
-        tuned = [name for name, kind in benign.KINDS.items() if number < (FAR_TO if kind.far else BENIGN_RUNS)]
-        yield from filter(wanted, (_benign(name, number) for name in tuned))
+        yield from filter(wanted, (_benign(name, number) for name in benign.KINDS if number < _first(name)))
         if number < ATTACK_DRAWS:
             yield from filter(wanted, _attacks(number, sealed=False))
+    grown = [name for name, kind in benign.KINDS.items() if not kind.only_test]
+    for number in range(FIRST_RUNS, BENIGN_RUNS):
+        yield from filter(wanted, (_benign(name, number) for name in grown if number >= _first(name)))
     if sealed:
         for number in range(ATTACK_DRAWS):
             yield from filter(wanted, _attacks(number, sealed=True))
+
+
+def _first(name: str) -> int:
+    """Runs of a kind that are made before any kind is grown to the aim."""
+    return FAR_TO if benign.KINDS[name].far else FIRST_RUNS
 
 
 def _attacks(number: int, *, sealed: bool) -> list[Model]:

@@ -1,0 +1,68 @@
+"""What the page says of published ideas, of drift, and of our own searches without one of their terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dife_scanner.lab.bench import contest, tables, tuning
+from dife_scanner.lab.bench.rivals import DRIFTS, RIVALS
+from dife_scanner.lab.bench.rows import Row
+
+
+def beside(
+    shown: Sequence[Row], entries: Mapping[tuple[str, str], contest.Entry], tried: Sequence[tuning.Tried]
+) -> str:
+    """Every statistic beside ours, and how the published ones were tuned."""
+    found = {line.statistic.name: line for line in contest.lines(shown, entries)}
+    lines = [_line(found[name]) if name in found else (name, "", "not run", *[""] * 5) for name in (*RIVALS, *DRIFTS)]
+    head = (
+        "statistic", "AUROC at home", "attacks, benign", "AUROC", "ours there", "ours − its, 95 %", "median s",
+        "median passes",
+    )  # fmt: skip
+    return "\n\n".join(
+        [
+            "## Against published ideas, and without our own terms",
+            "One number per model each, on models that both have seen: attacks through the statistic's own channel "
+            "(picture or text) against benign models and twins of any side. *At home*: the family that the idea was "
+            f"published for; where its AUROC there is below {contest.HOME:g}, the idea is not working on these small "
+            "models, and the line says that its *home attack* was *not found* instead of a difference. A tower that "
+            "was measured before costs no seconds; the difference is paired over models, and where no resample "
+            "differs they are too few. *Drift alone* is the mean cosine distance of a tower's embeddings from the "
+            "base's, read from the rows. *Without any reference*: texts and patches searched as in an audit of a "
+            "checkpoint without a clean base, the best success of what they find (docs/discovery.md). "
+            "`dife lab bench --rivals` measures what is missing or was measured by an earlier version.",
+            tables.table(head, lines),
+            *_tuned(tried),
+        ]
+    )
+
+
+def _line(line: contest.Line) -> tuple[str, ...]:
+    statistic = line.statistic
+    home = f"{statistic.home}: {tables.number(line.home[2])} (n {line.home[0]})" if statistic.home else "–"
+    return (
+        statistic.name, home, f"{line.attacks} against {line.benign}", tables.number(line.auroc),
+        f"{statistic.ours or 'score'}: {tables.number(line.ours)}",
+        "home attack not found" if line.lost else tables.span(line.difference), f"{line.seconds:.0f}",
+        "–" if line.passes is None else f"{line.passes:.0f}",
+    )  # fmt: skip
+
+
+def _tuned(tried: Sequence[tuning.Tried]) -> list[str]:
+    text = (
+        "Settings of published ideas were chosen on the development side, which is in no rate: the AUROC of home "
+        "attacks against benign models, then the widest margin (lowest attack less highest benign model), among "
+        "efforts of about the seconds of our own search of that channel. AMDET without its anchor takes AMDET's "
+        "settings and twice the starts. `dife lab bench --tune` tries what is missing."
+    )
+    lines = []
+    for name in dict.fromkeys(one.rival for one in tried):
+        mine, chosen = [one for one in tried if one.rival == name], tuning.best(tried, name)
+        assert chosen is not None
+        others = "; ".join(f"{tuning.told(one.effort)}: {one.auroc:.2f}" for one in mine if one is not chosen)
+        lines.append((
+            name, tuning.told(chosen.effort), f"{chosen.auroc:.2f}", f"{chosen.margin:.3f}", str(len(chosen.models)),
+            others,
+        ))  # fmt: skip
+    head = ("statistic", "chosen: starts × steps, rate", "AUROC", "margin", "models", "AUROC of the others")
+    return [text, tables.table(head, lines)]
