@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +22,8 @@ from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel
 from dife_scanner.triggers.discovery import DETECTORS
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,8 @@ def test_a_mask_grows_dearer_while_it_does_its_work_and_cheaper_while_it_does_no
 
 
 def entries(rival, values):
-    return {(rival, model): Entry(model, rival, value, 5.0, "abc", "2026-11-23") for model, value in values.items()}
+    version = RIVALS[rival].version
+    return {(rival, m): Entry(m, rival, value, 5.0, "abc", "2026-11-23", version) for m, value in values.items()}
 
 
 @pytest.fixture
@@ -85,6 +89,8 @@ def test_both_are_ranked_on_the_same_models(shown):
     assert found.difference.low <= found.ours - found.auroc <= found.difference.high
     text = page.page(shown, None, entries("AMDET-like", its))
     assert "| DECREE-like |  | not run |" in text
+    stale = {key: dataclasses.replace(entry, version=1) for key, entry in entries("AMDET-like", its).items()}
+    assert "| AMDET-like |  | not run |" in page.page(shown, None, stale), "what an earlier version measured"
 
 
 def test_an_idea_that_does_not_find_its_home_attack_is_not_compared(shown):
@@ -158,6 +164,15 @@ def test_every_effort_of_an_idea_takes_the_same_steps():
     for name, steps in tuning.STEPS.items():
         assert {effort.starts * effort.steps for effort in tuning.grid(name)} == {steps}
         assert len(set(tuning.grid(name))) == len(tuning.grid(name))
+
+
+def test_ideas_are_compared_at_the_efforts_that_the_development_side_chose():
+    tried = tuning.read(REPOSITORY / "benchmarks")
+    for name in tuning.STEPS:
+        assert {one.effort for one in tried if one.rival == name} == set(tuning.grid(name)), name
+        assert tuning.best(tried, name).effort == IDEAS[name][1], name
+    anchored, free = (IDEAS[name][1] for name in ("AMDET-like", "AMDET-like without its anchor"))
+    assert free == dataclasses.replace(anchored, starts=2 * anchored.starts)
 
 
 def test_the_widest_margin_decides_between_equals():

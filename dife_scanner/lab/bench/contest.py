@@ -175,9 +175,19 @@ def _append(folder: Path, entry: Entry) -> None:
 
 
 def lines(shown: Sequence[Row], entries: Mapping[tuple[str, str], Entry]) -> tuple[Line, ...]:
-    """One line per statistic that has seen both sides: attacks through its channels, and benign models of any side."""
+    """One line per statistic that has seen both sides: attacks through its channels, and benign models of any side.
+
+    What an earlier version of a rival measured does not count.
+    """
     its: list[tuple[Statistic, dict[str, Entry]]] = [
-        (rival, {model: entry for (name, model), entry in entries.items() if name == rival.name})
+        (
+            rival,
+            {
+                model: one
+                for (name, model), one in entries.items()
+                if (name, one.version) == (rival.name, rival.version)
+            },
+        )
         for rival in RIVALS.values()
     ]
     its += [

@@ -86,12 +86,12 @@ def timed(rival: Rival, material: Material) -> Timed:
 
 
 IDEAS: Mapping[str, tuple[Idea, Effort]] = {
-    "DECREE-like": (Idea(published.decree, Channel.IMAGE), Effort(1, 240, 0.1)),
-    "DECREE-like with the base": (Idea(published.decree, Channel.IMAGE, less_base=True), Effort(1, 240, 0.1)),
-    "AMDET-like without its anchor": (Idea(published.amdet, Channel.TEXT), Effort(2, 60, 0.1)),
-    "AMDET-like": (Idea(published.amdet, Channel.TEXT, anchored=True), Effort(2, 60, 0.1)),
-    "LMSanitator-like": (Idea(published.sanitator, Channel.TEXT), Effort(2, 60, 0.1)),
-    "LMSanitator-like with the base": (Idea(published.sanitator, Channel.TEXT, less_base=True), Effort(2, 60, 0.1)),
+    "DECREE-like": (Idea(published.decree, Channel.IMAGE), Effort(1, 240, 0.2)),
+    "DECREE-like with the base": (Idea(published.decree, Channel.IMAGE, less_base=True), Effort(1, 240, 0.2)),
+    "AMDET-like without its anchor": (Idea(published.amdet, Channel.TEXT), Effort(16, 45, 0.01)),
+    "AMDET-like": (Idea(published.amdet, Channel.TEXT, anchored=True), Effort(8, 45, 0.01)),
+    "LMSanitator-like": (Idea(published.sanitator, Channel.TEXT), Effort(2, 240, 0.01)),
+    "LMSanitator-like with the base": (Idea(published.sanitator, Channel.TEXT, less_base=True), Effort(2, 240, 0.01)),
 }
 """By name, with the effort that the development side chose (benchmarks/tuning.jsonl)."""
 HOMES = {Channel.IMAGE: "badencoder", Channel.TEXT: "global-text"}
@@ -169,8 +169,8 @@ def _ablation(detector: TextSearch | Inversion, term: str, home: str) -> Rival:
 RIVALS: Mapping[str, Rival] = {
     rival.name: rival
     for rival in (
-        _published("DECREE-like", version=1),
-        _published("DECREE-like with the base", version=1),
+        _published("DECREE-like", version=2),
+        _published("DECREE-like with the base", version=2),
         _published("AMDET-like without its anchor", version=2),
         _published("AMDET-like", version=2),
         _published("LMSanitator-like", version=2),
