@@ -156,7 +156,8 @@ def test_our_searches_run_as_without_a_reference(material, monkeypatch):
 def test_nothing_is_tuned_on_what_is_tested():
     for channel in tuning.BENIGN:
         attacks, benign = tuning.models(channel)
-        assert len(attacks) == tuning.ATTACKS and {m.kind for m in benign} == set(tuning.BENIGN[channel])
+        assert len(attacks) == tuning.ATTACKS[channel] and {m.kind for m in benign} == set(tuning.BENIGN[channel])
+        assert len(benign) == tuning.EACH[channel] * len(tuning.BENIGN[channel])
         assert {m.part for m in (*attacks, *benign)} == {Part.FIT}
 
 
@@ -169,7 +170,10 @@ def test_every_effort_of_an_idea_takes_the_same_steps():
 def test_ideas_are_compared_at_the_efforts_that_the_development_side_chose():
     tried = tuning.read(REPOSITORY / "benchmarks")
     for name in tuning.STEPS:
-        assert {one.effort for one in tried if one.rival == name} == set(tuning.grid(name)), name
+        models = tuple(model.id for side in tuning.models(IDEAS[name][0].channel) for model in side)
+        assert {(one.effort, one.models) for one in tried if one.rival == name} == {
+            (effort, models) for effort in tuning.grid(name)
+        }, name
         assert tuning.best(tried, name).effort == IDEAS[name][1], name
     anchored, free = (IDEAS[name][1] for name in ("AMDET-like", "AMDET-like without its anchor"))
     assert free == dataclasses.replace(anchored, starts=2 * anchored.starts)

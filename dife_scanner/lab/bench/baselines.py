@@ -24,8 +24,8 @@ def beside(
             "## Against published ideas, and without our own terms",
             "One number per model each, on models that both have seen: attacks through the statistic's own channel "
             "(picture or text) against benign models and twins of any side. *At home*: the family that the idea was "
-            f"published for; where its AUROC there is below {contest.HOME:g}, the idea is not working on these small "
-            "models, and the line says that its *home attack* was *not found* instead of a difference. A tower that "
+            f"published for; where its AUROC there is below {contest.HOME:g} at the settings chosen below, its *home "
+            "attack* was *not found*, and that stands instead of a difference. A tower that "
             "was measured before costs no seconds; the difference is paired over models, and where no resample "
             "differs they are too few. *Drift alone* is the mean cosine distance of a tower's embeddings from the "
             "base's, read from the rows. *Without any reference*: texts and patches searched as in an audit of a "

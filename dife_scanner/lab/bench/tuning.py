@@ -24,13 +24,14 @@ from dife_scanner.records import Channel
 from dife_scanner.store import codec
 
 FILE = "tuning.jsonl"
-ATTACKS = 3
-"""Of the home family."""
+ATTACKS, EACH = {Channel.TEXT: 3, Channel.IMAGE: 6}, {Channel.TEXT: 1, Channel.IMAGE: 2}
+"""Of the home family, and of each benign kind. Masks need more: among three against three the order of two efforts was
+chance."""
 BENIGN: Mapping[Channel, tuple[str, ...]] = {
     Channel.TEXT: ("text tower on prompts", "concept token", "new vocabulary"),
     Channel.IMAGE: ("image tower", "both towers on pairs", "another domain"),
 }
-"""Kinds, one model of each, whose tower of the channel moves."""
+"""Kinds whose tower of the channel moves."""
 RATES = {Channel.TEXT: (0.01, 0.03, 0.1), Channel.IMAGE: (0.1, 0.2)}
 STEPS = {
     "DECREE-like": 240,
@@ -66,10 +67,11 @@ def grid(rival: str) -> tuple[Effort, ...]:
 
 
 def models(channel: Channel) -> tuple[list[Model], list[Model]]:
-    """Attacks and benign models of the development side, in the zoo's order."""
+    """Attacks and benign models of the development side."""
     attacks = [m for m in zoo.plan((Role.ATTACK, HOMES[channel]), sealed=False) if m.part is Part.FIT]
     benign = [m for m in zoo.plan((Role.BENIGN, *BENIGN[channel]), sealed=False) if m.part is Part.FIT]
-    return attacks[:ATTACKS], list({model.kind: model for model in reversed(benign)}.values())[::-1]
+    each = [[m for m in benign if m.kind == kind][: EACH[channel]] for kind in BENIGN[channel]]
+    return attacks[: ATTACKS[channel]], [model for some in each for model in some]
 
 
 def best(tried: Sequence[Tried], rival: str) -> Tried | None:
