@@ -93,7 +93,7 @@ def unknown_base(
 ) -> Decision:
     """Nothing could be compared. What searches without a base came to is told, and decides nothing."""
     words = (
-        "unknown base: no clean reference of this architecture, so nothing could be compared. "
+        "unknown base: no clean reference here fits, so nothing could be compared. "
         "Add one with `dife reference add` and scan again"
     )
     if missing:
