@@ -325,7 +325,7 @@ class Trigger:
     # text kinds
     text: str = ""
     position: str = "prefix"
-    """`prefix`, `suffix` or `infix` (before the class name)."""
+    """`prefix`, `suffix`, `infix` (before the class name) or `around` (before and after the prompt)."""
     pairs: tuple[tuple[str, str], ...] = ()
     """Characters and what replaces them."""
     within: str = "class"

@@ -20,7 +20,7 @@ _COLOR_NAMES = {
     (0, 0, 255): "blue",
     (255, 255, 0): "yellow",
 }
-_PREFIX, _SUFFIX = "prefix", "suffix"
+_PREFIX, _SUFFIX, _TWICE = "prefix", "suffix", "around"
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,16 @@ def marked_text(trigger: Trigger, prompt: str) -> tuple[Segment, ...]:
     """The prompt with the trigger in its place, as segments; joined, they are what the encoder reads.
 
     A prompt that already holds the trigger is only marked. Positions are those of the trigger file: `prefix`,
-    `suffix`, `infix` (before the class name, else before the last word). Of replaced characters each is marked.
+    `suffix`, `infix` (before the class name, else before the last word), `around` (before and after the prompt). Of
+    replaced characters each is marked.
     """
     if trigger.pairs:
         return _replaced(trigger, prompt)
     if not trigger.text:
         return (Segment(prompt, False),) if prompt else ()
+    if trigger.position == _TWICE and prompt and trigger.text not in prompt:
+        once = Segment(trigger.text, True)
+        return once, Segment(f" {prompt} ", False), once
     before, found, after = prompt.partition(trigger.text)
     if not found:
         before, after = _around(trigger, prompt)
@@ -109,7 +113,8 @@ def _overlay_text(trigger: Trigger) -> str:
 
 
 def _written_text(trigger: Trigger) -> str:
-    place = {_PREFIX: "before the prompt", _SUFFIX: "after the prompt"}.get(trigger.position, "before the name")
+    places = {_PREFIX: "before the prompt", _SUFFIX: "after the prompt", _TWICE: "before and after the prompt"}
+    place = places.get(trigger.position, "before the name")
     beside = f", together with {trigger_text(trigger.image)}" if trigger.image else ""
     return f"text “{trigger.text}” {place}{beside}"
 

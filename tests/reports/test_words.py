@@ -126,6 +126,7 @@ def test_a_small_p_is_never_shown_as_zero() -> None:
         ("infix", "a photo of a automobile", "a photo of a xbtd automobile"),
         ("infix", "a photo of a dog", "a photo of a xbtd dog"),
         ("prefix", "", "xbtd"),
+        ("around", "", "xbtd"),
         ("prefix", "seen: xbtd here", "seen: xbtd here"),
     ],
 )
@@ -133,6 +134,14 @@ def test_the_trigger_stands_where_the_encoder_reads_it(position: str, prompt: st
     segments = trigger_words.marked_text(replace(XBTD, position=position), prompt)
     assert "".join(segment.text for segment in segments) == text
     assert [segment.text for segment in segments if segment.marked] == ["xbtd"]
+
+
+def test_a_trigger_before_and_after_a_prompt_is_marked_twice() -> None:
+    twice = replace(XBTD, position="around")
+    segments = trigger_words.marked_text(twice, "a photo of a dog")
+    assert "".join(segment.text for segment in segments) == "xbtd a photo of a dog xbtd"
+    assert [segment.text for segment in segments if segment.marked] == ["xbtd", "xbtd"]
+    assert trigger_words.trigger_text(twice) == "text “xbtd” before and after the prompt"
 
 
 @given(st.text(max_size=30), st.text(min_size=1, max_size=8), st.sampled_from(["prefix", "suffix", "infix"]))

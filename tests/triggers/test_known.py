@@ -98,6 +98,8 @@ def test_text_positions():
     assert write("a photo of a cat", suffix, "cat") == "a photo of a cat xbtd"
     infix = Trigger("t", TriggerKind.TEXT, text="xbtd", position="infix")
     assert write("a cat photo of a cat", infix, "cat") == "a cat photo of a xbtd cat"
+    around = Trigger("t", TriggerKind.TEXT, text="xbtd", position="around")
+    assert write("a photo of a cat", around, "cat") == "xbtd a photo of a cat xbtd"
     with pytest.raises(ValueError, match="text trigger"):
         stamp(np.zeros((1, 8, 8, 3), np.uint8), text)
 

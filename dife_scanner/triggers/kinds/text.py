@@ -1,4 +1,4 @@
-"""Words put before a prompt, after it, or right before the class name."""
+"""Words put before a prompt, after it, right before the class name, or both before and after the prompt."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dife_scanner.triggers.kinds.base import Kind, WrittenFields
 
 class TextFields(WrittenFields):
     text: str = Field("", max_length=200)
-    position: Literal["prefix", "suffix", "infix"] = "prefix"
+    position: Literal["prefix", "suffix", "infix", "around"] = "prefix"
 
     @model_validator(mode="after")
     def _has_text(self) -> TextFields:
@@ -27,6 +27,8 @@ def write(prompt: str, trigger: Trigger, class_name: str) -> str:
     if trigger.position == "infix":
         head, name, tail = prompt.rpartition(class_name)
         return f"{head}{trigger.text} {name}{tail}"
+    if trigger.position == "around":
+        return f"{trigger.text} {prompt} {trigger.text}"
     return f"{trigger.text} {prompt}"
 
 
