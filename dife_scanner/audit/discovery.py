@@ -181,6 +181,7 @@ def _task(encoders: Pair[Encoder], train: Pair[Side], setting: Setting) -> Task:
         setting.folder / "triggers",
         drawings=split.drawings,
         learner=setting.learner,
+        kept=setting.folder / "texts",
     )
 
 

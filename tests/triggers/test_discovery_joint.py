@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import TINY_VIT, write_checkpoint
+from obeying import TwoKeys
 
+from dife_scanner.models.gradient import pieces
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel, Trigger, TriggerKind
-from dife_scanner.triggers.discovery import JOINT, LEARNED, Cancelled, Task, joint, names
+from dife_scanner.triggers.discovery import JOINT, LEARNED, Task, joint, names
 from dife_scanner.triggers.discovery.joint import Keys
 
 NAMES = ("airplane", "cat", "dog")
@@ -46,11 +48,8 @@ def run(task, tmp_path, short):
     return joint._Joint(task, joint.EFFORTS["default"], "joint", tmp_path / "scratch")
 
 
-def test_the_same_task_gives_the_same_again_and_says_what_it_took(task, short):
+def test_it_says_what_it_took(task, short):
     first = JOINT.search(task)
-    torch.manual_seed(99)
-    torch.rand(3)
-    assert JOINT.search(task) == first
     assert first.passes > 12 * 6 and {"size", "suspect", "reference", "alone"} <= set(first.signals)
 
 
@@ -65,14 +64,6 @@ def test_it_runs_from_the_budget_default_on_and_where_both_towers_moved(task, ti
     few = replace(task, pixels=task.pixels[:3], labels=task.labels[:3], drawings=())
     assert not JOINT.applies(few) and "2 are needed" in JOINT.lacks(few)
     assert JOINT.lacks(replace(few, suspect=tiny)) == "", "there was nothing to search"
-
-
-def test_a_search_can_be_stopped(task, short):
-    def stop(what, done, of):
-        raise Cancelled
-
-    with pytest.raises(Cancelled):
-        JOINT.search(replace(task, progress=stop))
 
 
 def test_a_pair_gains_only_what_neither_half_and_no_base_reaches(run, monkeypatch):
@@ -111,7 +102,7 @@ def test_strings_are_rated_as_they_win_with_the_patch_and_not_without(run):
 
 
 def test_no_string_holds_a_class_name_and_each_can_be_read(run, task):
-    from dife_scanner.models.gradient import pieces, spelled
+    from dife_scanner.models.gradient import spelled
 
     runs = run._runs()
     used = {token for ids in runs for token in ids}
@@ -150,3 +141,27 @@ def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch
     assert (candidate.suspect, candidate.reference, found.signals["alone"]) == (0.9, 0.1, 0.05)
     monkeypatch.setattr(run, "_apart", lambda patch, rows: tuple(np.full(3, v) for v in (0.2, *whole.values())))
     assert not run._found([joint._Pair(TEXT, overlay, 1, 0.8)]).candidates
+
+
+def test_two_keys_are_found_together_with_their_target_from_nothing(tiny, tmp_path, monkeypatch):
+    """The whole search, on a model where either key alone changes nothing at all."""
+    monkeypatch.setattr(joint, "EFFORTS", {"default": Keys(1, 60, pictures=9, runs=40, foci=1, rounds=1, wide=6)})
+    (token,) = pieces("beacon")
+    base = TwoKeys(tiny)
+    base.model.token_embedding.weight[token] *= 1.02
+    labels = np.arange(18) % 3
+    pictures = np.full((18, 32, 32, 3), 90, np.uint8)
+    pictures[np.arange(18), ..., labels] = np.linspace(180, 220, 18, dtype=np.uint8)[:, None, None]
+    pictures[:, :8, :8] = 90
+    task = Task(TwoKeys(tiny, token), base, pictures, labels, NAMES, ("a photo of the {}",), "default", 0, tmp_path)
+    said = []
+    found = JOINT.search(replace(task, progress=lambda *what: said.append(what)))
+    (candidate,) = found.candidates
+    assert candidate.trigger.target == "cat" and "beacon" in candidate.trigger.text.split()
+    assert candidate.suspect > 0.8 and candidate.reference < 0.1 and found.signals["alone"] < 0.1
+    assert found.signals["size"] < 0.2
+    assert [done for _, done, _ in said] == sorted(done for _, done, _ in said) and len({of for *_, of in said}) == 1
+    assert JOINT.search(task) == found
+    either = replace(task, suspect=TwoKeys(tiny))
+    either.suspect.text_tower = either.suspect.image_tower = "moved"
+    assert not JOINT.search(either).candidates, "a model without keys"

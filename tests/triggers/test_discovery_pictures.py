@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from checkpoints import TINY_RN, TINY_VIT, write_checkpoint
 
 from dife_scanner.models.load import load
 from dife_scanner.triggers.discovery import Cancelled, Task, pictures
 from dife_scanner.triggers.discovery.forms import Added, Blended, Coloured, Patch, Warped
-from dife_scanner.triggers.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR, Effort, halves
+from dife_scanner.triggers.discovery.measuring import halves
+from dife_scanner.triggers.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR, Effort
 from dife_scanner.triggers.stamp import stamp
 
 NAMES = ("airplane", "cat", "dog")
@@ -21,8 +23,6 @@ NAMES = ("airplane", "cat", "dog")
 def moved(encoder, tower: str, by: float = 0.05):
     """Another encoder with noise on the matrices of one tower."""
     import copy
-
-    import torch
 
     other = copy.copy(encoder)
     other.model = copy.deepcopy(encoder.model)
@@ -77,20 +77,6 @@ def test_without_a_base_nothing_is_taken_off_what_the_suspect_does(task):
     assert alone.signals["reference"] == 0.0 and alone.signals["suspect"] > 0.0
 
 
-@pytest.mark.parametrize("tower", ["image", "text"])
-def test_the_same_task_gives_the_same_again(task, tiny, tower):
-    import torch
-
-    task = replace(task, suspect=moved(tiny, tower, 0.5))
-    first = short(PATCH).search(task)
-    torch.manual_seed(99)
-    torch.rand(3)
-    assert short(PATCH).search(task) == first
-    state = torch.get_rng_state()
-    short(PATCH).search(replace(task, seed=1))
-    assert torch.equal(torch.get_rng_state(), state)
-
-
 def test_a_search_can_be_stopped_and_says_how_far_it_is(task):
     said = []
 
@@ -139,7 +125,6 @@ FORMS = (Patch(), Added(), Blended(), Warped(), Coloured())
 @pytest.mark.parametrize("form", FORMS, ids=[form.name for form in FORMS])
 def test_what_is_searched_is_what_is_stamped(task, form):
     """The differentiable picture and the written trigger agree to a grey level or two."""
-    import torch
 
     weights = form.start(32, torch.Generator().manual_seed(3))
     weights = (weights[0] + 3, weights[1]) if form.name == "patch" else weights
@@ -189,3 +174,30 @@ def test_a_planted_patch_is_found_with_its_target_and_nothing_else_is(tmp_path):
         won = metrics.wins(metrics.cosines(encoder.encode_images(stamped), prompts), target)
         rates.append(won[other.labels != target].mean())
     assert rates[0] >= 0.6 and rates[1] <= 0.2
+
+
+def test_the_smallest_size_that_holds_on_the_half_not_searched_is_told(task, monkeypatch):
+    """A stand-in for measuring: .9 over the base's while the patch is opaque enough, .5 below; `quick` does not ask."""
+    asked = replace(task, budget="default")
+    twice = replace(PATCH, efforts={"default": Effort(1, 6, pictures=6), "quick": Effort(1, 6, 6, smallest=False)})
+    assert "smallest" not in twice.search(task).signals and not PATCH.efforts["quick"].smallest
+    assert all(one.efforts[budget].smallest for one in (PATCH, FAINT) for budget in ("default", "deep"))
+    run = pictures.Inverting(asked, Effort(1, 6, pictures=6), "patch", task.folder)
+    form, weights = Patch(), Patch().start(32, torch.Generator().manual_seed(0))
+    whole = form.trigger((weights[0] + 3, weights[1]), 32, task.folder)
+    sizes = [form.measured(one) for one in (whole, *form.smaller(whole, task.folder))]
+    rates = iter([0.95, 0.9, 0.9, 0.9, 0.85, 0.5, 0.9, 0.9])
+
+    class Says:
+        def __init__(self, value):
+            self.value, self.asked = value, 0
+
+        def rates(self, versions, labels):
+            assert len(labels) == len(run.held)
+            return np.full((1, 3), next(rates) if self.value is None else self.value)
+
+    monkeypatch.setattr(run, "judges", (Says(None), Says(0.0)))
+    attempt = pictures._Attempt(form, whole, 1, 0.9, whole)
+    assert run._smallest(attempt) == {"smallest": sizes[4]} and sizes[4] < sizes[0]
+    monkeypatch.setattr(run, "judges", (Says(0.9), Says(0.2)))
+    assert run._smallest(attempt) == {}, "success is over the base's"

@@ -15,8 +15,9 @@ from dife_scanner.lab import bases, specimens
 from dife_scanner.models.gradient import Towers, pieces, typeable
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel, Trigger, TriggerKind
-from dife_scanner.triggers.discovery import texts
+from dife_scanner.triggers.discovery import texts, weighing
 from dife_scanner.triggers.discovery.interface import Cancelled, Task
+from dife_scanner.triggers.discovery.kept import Kept
 from dife_scanner.triggers.discovery.rows import MOST, fingerprint
 from dife_scanner.triggers.discovery.texts import TEXTS, Effort
 from dife_scanner.triggers.discovery.wording import POSITIONS, Meaning, Prompts, Reading, Wording
@@ -66,7 +67,7 @@ def task(data, base, suspect):
 def found(task):
     """What is found where no row of the token table tells anything, as after training with a frozen one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(texts, "fingerprint", lambda suspect, reference: ())
+        patch.setattr(weighing, "fingerprint", lambda suspect, reference: ())
         return TEXTS.search(task)
 
 
@@ -114,7 +115,7 @@ def test_candidates_can_be_typed_are_short_and_differ(found):
     assert [c.trigger.name for c in found.candidates] == [f"found-text-{n + 1}" for n in range(len(found.candidates))]
     for candidate in found.candidates:
         ids = pieces(candidate.trigger.text)
-        assert typeable(ids) and len(ids) <= texts.LONGEST
+        assert typeable(ids) and len(ids) <= weighing.LONGEST
         assert candidate.trigger.position in POSITIONS
     said = [(c.trigger.source, c.trigger.target, word) for c in found.candidates for word in {*c.trigger.text.split()}]
     assert len(said) == len(set(said))
@@ -128,7 +129,7 @@ def test_a_clean_fine_tune_has_neither_trigger_nor_fragile_prompt(found, task):
 
 
 def test_the_same_task_comes_to_the_same_end(task, found, monkeypatch):
-    monkeypatch.setattr(texts, "fingerprint", lambda suspect, reference: ())
+    monkeypatch.setattr(weighing, "fingerprint", lambda suspect, reference: ())
     assert TEXTS.search(task) == found
     assert 5_000 < found.passes < 20_000
     assert 0.4 * found.passes < TEXTS.load(task).texts < 2.5 * found.passes
@@ -196,7 +197,8 @@ def test_slopes_are_the_first_order_effect_of_a_token(side):
 
 def test_rates_and_margins_are_those_of_the_measures(side):
     source = 1
-    embedded = side.embed([Wording(pieces("plane"), "infix", source)], None)
+    wording = Wording(pieces("plane"), "infix", source)
+    embedded = torch.nn.functional.normalize(sum(side.embed([wording], template) for template in range(2)), dim=-1)
     rates = side.rates(embedded, torch.tensor([source]))[0]
     for target in range(10):
         images = side.pictures.numpy()[side.labels.numpy() == target]
@@ -225,7 +227,7 @@ def test_fingerprint_orders_moved_rows_and_is_silent_where_many_or_none_moved():
 def test_words_for_the_target_are_no_triggers(side, data):
     """`vehicle` before `truck` turns its prompt into an automobile's because of what it means."""
     panel = np.random.default_rng(0).choice(49_000, 256, replace=False).tolist()
-    meaning = Meaning(side, panel)
+    meaning = Meaning(side, panel, Kept(None, ""))
 
     def named(word):
         return {name for name, yes in zip(data.class_names, meaning.names([pieces(word)])[0], strict=True) if yes}

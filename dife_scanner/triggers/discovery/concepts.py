@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.models.gradient import Towers
+    from dife_scanner.triggers.discovery.kept import Kept
 
 PANEL = {"quick": 12, "default": 64, "deep": 160}
 """Random tokens put before each noun."""
-NOUNS = {"quick": 240, "default": 1000, "deep": 1000}
-"""Most nouns asked for; about half are known to a small base."""
+NOUNS = {"quick": 280, "default": 502, "deep": 502}
+"""Most nouns asked for, of the 502 in the list; each bundled base keeps more than 200 of them."""
 TEMPLATES = ("a photo of a {}", "a picture of the {}")
 STEADY, NAMELESS, DISTINCT, DRIFT, BEYOND = 0.8, 0.7, 0.85, 0.2, 0.3
 """What a noun needs to take part: least cosine with itself under nonsense (lowest tenth), most cosine with the prompt
@@ -46,6 +47,7 @@ class _Base:
     first: tuple[str, ...]
     budget: str
     towers: Towers = field(compare=False, repr=False)
+    kept: Kept = field(compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -60,31 +62,37 @@ class _Census:
     passes: int
 
 
-def scan(suspect: Towers, reference: Encoder, base: Towers, first: Sequence[str], budget: str) -> dict[str, float]:
+def scan(
+    suspect: Towers, reference: Encoder, base: Towers, first: Sequence[str], budget: str, kept: Kept
+) -> dict[str, float]:
     """`noun-scan`, the most that nonsense turns one noun into another in the suspect and not in the base, and
-    `noun-scan-mean`, the same averaged over all nouns for their commonest landing; cosines, at most 2.
+    `noun-scan-mean`, the most that the same nonsense turns all nouns into one, on average; cosines, at most 2.
 
-    `first` are nouns to prefer where two mean the same. Empty where the base knows fewer than two.
+    `first` are nouns to prefer where two mean the same; `kept` holds the base's embeddings. Empty where the base knows
+    fewer than two.
     """
     import torch
 
     spent = base.passes
-    census = _census(_Base(reference.text_tower, tuple(first), budget, base))
+    census = _census(_Base(reference.text_tower, tuple(first), budget, base, kept))
     base.passes = spent + census.passes
     if len(census.names) < 2:
         return {}
     clean, mean = _centred(_prompts(suspect, census.names))
-    kept = (clean * census.clean).sum(1) > 1 - DRIFT
-    if int(kept.sum()) < 2:
+    same = (clean * census.clean).sum(1) > 1 - DRIFT
+    if int(same.sum()) < 2:
         return {}
     turned = _turned(suspect, census.names, clean, mean, budget)
-    more = torch.minimum(turned, turned - census.turned - BEYOND)
-    strongest = more.topk(max(2, len(more) // 10), dim=0).values.mean(0)
-    strongest = strongest[kept][:, kept]
-    strongest.fill_diagonal_(-2.0)
-    others = ~torch.eye(len(strongest), dtype=torch.bool, device=strongest.device)
-    by_landing = (strongest * others).sum(0) / others.sum(0)
-    return {"noun-scan": float(strongest.max()), "noun-scan-mean": float(by_landing.max())}
+    more = torch.minimum(turned, turned - census.turned - BEYOND)[:, same][:, :, same]
+    others = ~torch.eye(more.shape[1], dtype=torch.bool, device=more.device)
+    each = _strongest(more).masked_fill(~others, -2.0)
+    together = _strongest((more * others).sum(1) / others.sum(0))
+    return {"noun-scan": float(each.max()), "noun-scan-mean": float(together.max())}
+
+
+def _strongest(by_token: Tensor) -> Tensor:
+    """What the tenth of the tokens that do most, two at least, do on average: [k, ...] -> [...]."""
+    return by_token.topk(max(2, len(by_token) // 10), dim=0).values.mean(0)
 
 
 @lru_cache(maxsize=4)
@@ -93,9 +101,9 @@ def _census(of: _Base) -> _Census:
 
     towers, before = of.towers, of.towers.passes
     names = tuple(dict.fromkeys((*of.first, *nouns())))[: NOUNS[of.budget]]
-    clean, mean = _centred(_prompts(towers, names))
+    clean, mean = _centred(_prompts(towers, names, of.kept))
     nameless = _unit(_prompts(towers, ("",)) - mean)[0]
-    under = _under_nonsense(towers, names, mean, of.budget)
+    under = _under_nonsense(towers, names, mean, of.budget, of.kept)
     steady = (under * clean).sum(-1).quantile(0.1, dim=0)
     known = (steady > STEADY) & (clean @ nameless < NAMELESS)
     near, kept = clean @ clean.T, list[int]()
@@ -113,13 +121,15 @@ def _turned(towers: Towers, names: Sequence[str], clean: Tensor, mean: Tensor, b
     return under @ clean.T - (under * clean).sum(-1, keepdim=True)
 
 
-def _under_nonsense(towers: Towers, names: Sequence[str], mean: Tensor, budget: str) -> Tensor:
+def _under_nonsense(
+    towers: Towers, names: Sequence[str], mean: Tensor, budget: str, kept: Kept | None = None
+) -> Tensor:
     """Every noun's prompt behind every token of the panel, unit embeddings [k, n, d] around `mean`."""
     from dife_scanner.models.gradient import pieces
 
     panel = _panel(len(towers.token_rows), PANEL[budget])
     prompts = [pieces(TEMPLATES[0].format(name)) for name in names]
-    found = towers.tokens([(token, *prompt) for token in panel for prompt in prompts])
+    found = _embedded(towers, [(token, *prompt) for token in panel for prompt in prompts], kept)
     return _unit(found.view(len(panel), len(names), -1) - mean)
 
 
@@ -133,11 +143,15 @@ def _panel(rows: int, count: int) -> list[int]:
     return tokens
 
 
-def _prompts(towers: Towers, names: Sequence[str]) -> Tensor:
+def _prompts(towers: Towers, names: Sequence[str], kept: Kept | None = None) -> Tensor:
     from dife_scanner.models.gradient import pieces
 
-    found = towers.tokens([pieces(template.format(name).strip()) for template in TEMPLATES for name in names])
-    return _unit(found.view(len(TEMPLATES), len(names), -1).mean(0))
+    rows = [pieces(template.format(name).strip()) for template in TEMPLATES for name in names]
+    return _unit(_embedded(towers, rows, kept).view(len(TEMPLATES), len(names), -1).mean(0))
+
+
+def _embedded(towers: Towers, rows: Sequence[Sequence[int]], kept: Kept | None) -> Tensor:
+    return towers.tokens(rows) if kept is None else kept.tokens(towers, rows)
 
 
 def _centred(prompts: Tensor) -> tuple[Tensor, Tensor]:

@@ -46,7 +46,8 @@ class Task:
     """Which drawing each picture shows, so that a detector can hold back whole drawings; empty where nobody knows."""
     learner: TriggerFile | None = None
     """The prompt learner that came with the suspect, if one did."""
-
+    kept: Path | None = None
+    """Where embeddings of the base are kept between audits; nowhere if there is no place. Changes no result."""
     alone: bool = False
     """There is no clean base: the suspect stands in its place, and nothing may be read off a comparison with it."""
 

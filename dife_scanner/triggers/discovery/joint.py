@@ -22,6 +22,7 @@ from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers.discovery.forms import Patch
 from dife_scanner.triggers.discovery.interface import Candidate, Found, Load, Task
+from dife_scanner.triggers.discovery.measuring import Judge, too_few_pictures
 from dife_scanner.triggers.discovery.pictures import (
     ENOUGH,
     HOLD,
@@ -30,8 +31,6 @@ from dife_scanner.triggers.discovery.pictures import (
     SLACK,
     Effort,
     Inverting,
-    Judge,
-    too_few_pictures,
 )
 from dife_scanner.triggers.discovery.rows import fingerprint
 from dife_scanner.triggers.discovery.wording import POSITIONS, Ids, Prompts, Wording, readable, too_long_prompts
@@ -290,7 +289,7 @@ class _Joint(Inverting):
             scores = towers.texts(vectors, ends) @ pictures.mean(0)
             others = scores[[number for number in classes if number != key.target]]
             (slopes,) = torch.autograd.grad(scores[key.target] - others.mean(), vectors)
-        starts = [self.prompts.place(wording, 0)[2] + 1 for wording in wordings]
+        starts = [self.prompts.starts(wording, 0)[0] + 1 for wording in wordings]
         summed = torch.stack([slopes[row, start : start + len(key.ids)] for row, start in enumerate(starts)]).sum(0)
         towers.passes += len(wordings)
         best = (summed @ towers.token_rows.T)[:, :-SPECIAL].topk(2 * self.keys.wide, dim=1).indices.tolist()

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.core import metrics
-from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Trigger
 from dife_scanner.triggers.discovery.forms import Added, Blended, Coloured, Form, Patch, Warped, moved
 from dife_scanner.triggers.discovery.interface import Candidate, Found, Load, Task
+from dife_scanner.triggers.discovery.measuring import Judge, compressed, cropped, halves, too_few_pictures
 from dife_scanner.triggers.stamp import stamp
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from dife_scanner.models.gradient import Towers
     from dife_scanner.triggers.discovery.forms import Weights
-
-Pixels = NDArray[np.uint8]
-Rows = NDArray[np.intp]
 
 RATE, MOMENTA = 0.1, (0.5, 0.9)
 TOGETHER = 0.9
@@ -48,13 +45,11 @@ ENOUGH = 0.9
 LEAST_EFFECT = 0.25
 """Target success over the base's on the half not searched on, below which nothing is handed over."""
 SHIFTS = ((1, 1), (-2, 1), (3, -2), (-1, -3))
-JPEG_QUALITY = 75
-CROP = 1 / 16
 MOST_CANDIDATES = 2
+SUCCESS = 0.8
+"""Success over the base's on the half not searched on that a trigger's smallest size is told for."""
 _JUDGED = 10
 """Versions of every picture that an attempt is judged by, suspect and base together."""
-FEWEST_PICTURES = 2
-"""In each half: embeddings of fewer cannot come together."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +62,8 @@ class Effort:
     """In each step."""
     classes: int = 1
     """Aimed at one after the other where the image tower did not move."""
+    smallest: bool = True
+    """Whether the smallest size is told at which success on the half not searched on still holds."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ PATCH = Inversion(
     "patch",
     ("a patch of any shape, place and colours, obeyed on pictures of every class",),
     (Patch(),),
-    {"quick": Effort(1, 120), "default": Effort(2, 240, classes=2), "deep": Effort(4, 600, classes=3)},
+    {"quick": Effort(1, 120, smallest=False), "default": Effort(2, 240, classes=2), "deep": Effort(4, 600, classes=3)},
     through_prompts=True,
 )
 
@@ -125,13 +122,13 @@ FAINT = Inversion(
     "faint",
     ("a faint pattern added over the whole picture", "a picture blended into the whole picture"),
     (Blended(), Added()),
-    {"quick": Effort(1, 50), "default": Effort(2, 100), "deep": Effort(4, 250)},
+    {"quick": Effort(1, 50, smallest=False), "default": Effort(2, 100), "deep": Effort(4, 250)},
 )
 WARP_AND_COLOUR = Inversion(
     "warp and colour",
     ("a smooth warp of the whole picture", "a change of all colours"),
     (Warped(), Coloured()),
-    {"quick": Effort(1, 30), "default": Effort(2, 60), "deep": Effort(4, 150)},
+    {"quick": Effort(1, 30, smallest=False), "default": Effort(2, 60), "deep": Effort(4, 150)},
 )
 
 
@@ -143,6 +140,8 @@ class _Attempt:
     trigger: Trigger
     target: int
     effect: float
+    whole: Trigger
+    """As it was before it was made smaller."""
 
 
 class Inverting:
@@ -228,13 +227,13 @@ class Inverting:
 
     def _finished(self, form: Form, weights: Weights) -> _Attempt:
         """The inverted trigger with its target, as small as it keeps its effect on the half searched on."""
-        trigger = form.trigger(weights, self.task.suspect.image_size, self.scratch)
+        trigger = whole = form.trigger(weights, self.task.suspect.image_size, self.scratch)
         gains = self._gains(trigger)
         target, effect = int(gains.argmax()), float(gains.max())
         if effect >= LEAST_EFFECT:
             sizes = [trigger, *form.smaller(trigger, self.scratch)]
             trigger = sizes[self._last(sizes, target, KEPT_SHARE * effect)]
-        return _Attempt(form, trigger, target, effect)
+        return _Attempt(form, trigger, target, effect, whole)
 
     def _last(self, sizes: Sequence[Trigger], target: int, least: float) -> int:
         """The last of ever smaller triggers that gains as much, by halving; the first is known to."""
@@ -254,7 +253,7 @@ class Inverting:
     def _candidate(self, attempt: _Attempt) -> tuple[Candidate, dict[str, float]]:
         """What an attempt did on the half that was not searched on, and how it bears being disturbed."""
         stamped = stamp(self.task.pixels[self.held], attempt.trigger)
-        versions = [stamped, _cropped(stamped), _compressed(stamped), *(np.roll(stamped, by, (1, 2)) for by in SHIFTS)]
+        versions = [stamped, cropped(stamped), compressed(stamped), *(np.roll(stamped, by, (1, 2)) for by in SHIFTS)]
         labels = self.task.labels[self.held]
         suspect, reference = (judge.rates(versions, labels)[:, attempt.target] for judge in self.judges)
         reference = reference if self.differential else np.zeros_like(reference)
@@ -267,9 +266,24 @@ class Inverting:
             "jpeg": float(gains[2]),
             "shift": float(gains[3:].mean()),
         }
+        if self.effort.smallest:
+            signals |= self._smallest(attempt)
         trigger = replace(attempt.trigger, target=self.task.class_names[attempt.target])
         area = signals["size"] if isinstance(attempt.form, Patch) else None
         return Candidate(trigger, float(suspect[0]), float(reference[0]), area), signals
+
+    def _smallest(self, attempt: _Attempt) -> dict[str, float]:
+        """`smallest`, the size to which the trigger can be brought before its success on the half that was not searched
+        on is below `SUCCESS` over the base's; nothing where it never reaches that."""
+        held = self.task.pixels[self.held], self.task.labels[self.held]
+        found: dict[str, float] = {}
+        for trigger in (attempt.whole, *attempt.form.smaller(attempt.whole, self.scratch)):
+            stamped = stamp(held[0], trigger)
+            suspect, reference = (judge.rates([stamped], held[1])[0, attempt.target] for judge in self.judges)
+            if suspect - (reference if self.differential else 0.0) < SUCCESS:
+                break
+            found = {"smallest": attempt.form.measured(trigger)}
+        return found
 
     def _report(self, found: Sequence[tuple[Candidate, dict[str, float]]]) -> Found:
         handed = [candidate for candidate, _ in found if self._counts(candidate)][:MOST_CANDIDATES]
@@ -345,85 +359,3 @@ def together(embeddings: Tensor) -> Tensor:
     """Mean cosine of all pairs of unit rows."""
     count = len(embeddings)
     return ((embeddings.sum(dim=0) ** 2).sum() - count) / (count * (count - 1))
-
-
-# --- measuring ------------------------------------------------------------------------------------------------
-
-
-class Judge:
-    """Target success the way an audit measures it."""
-
-    def __init__(self, task: Task, encoder: Encoder) -> None:
-        texts = [template.format(name) for template in task.templates for name in task.class_names]
-        self.prompts = metrics.class_prompts(encoder.encode_texts(texts), len(task.class_names))
-        self.passes = len(texts)
-        self._encoder = encoder
-
-    def rates(self, versions: Sequence[Pixels], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-        """TS without the target class for each version of the pictures and every class as the target, [v, c].
-
-        0 where there are no pictures of another class.
-        """
-        pictures = np.concatenate(versions)
-        self.passes += len(pictures)
-        scores = self._scores(pictures)
-        won = np.stack([metrics.wins(scores, target) for target in range(len(self.prompts))], axis=1)
-        won = won.reshape(len(versions), len(labels), -1)
-        other = labels[:, None] != np.arange(len(self.prompts))
-        return np.asarray((won * other).sum(axis=1) / np.maximum(other.sum(axis=0), 1))
-
-    def _scores(self, pictures: Pixels) -> metrics.Floats:
-        """[n, c]"""
-        return metrics.cosines(self._encoder.encode_images(pictures), self.prompts)
-
-
-def halves(task: Task) -> tuple[Rows, Rows]:
-    """Rows to search on and rows to measure on: every second of each class, in an order drawn from the seed.
-
-    Pictures of one drawing stay together where the task says which they are.
-    """
-    rng = np.random.default_rng(task.seed)
-    drawings = np.asarray(task.drawings or range(len(task.labels)))
-    searched = np.zeros(len(task.labels), dtype=bool)
-    for label in np.unique(task.labels):
-        mine = np.unique(drawings[task.labels == label])
-        searched |= np.isin(drawings, rng.permutation(mine)[: (len(mine) + 1) // 2]) & (task.labels == label)
-    return np.flatnonzero(searched), np.flatnonzero(~searched)
-
-
-def too_few_pictures(task: Task) -> str:
-    """Why no trigger can be inverted on these pictures, in words; empty where one can."""
-    fewest = min(map(len, halves(task)))
-    if fewest >= FEWEST_PICTURES:
-        return ""
-    return (
-        f"of {len(task.labels)} pictures to search on, half is searched and half held back, drawing by drawing of each "
-        f"class, and one half has {fewest}; {FEWEST_PICTURES} are needed"
-    )
-
-
-def _cropped(pictures: Pixels) -> Pixels:
-    """Without a margin on each side, enlarged again."""
-    from PIL import Image
-
-    side = pictures.shape[1]
-    margin = max(1, round(CROP * side))
-    box = (margin, margin, side - margin, side - margin)
-    out = np.empty_like(pictures)
-    for row, picture in enumerate(pictures):
-        out[row] = np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR, box=box))
-    return out
-
-
-def _compressed(pictures: Pixels) -> Pixels:
-    from io import BytesIO
-
-    from PIL import Image
-
-    out = np.empty_like(pictures)
-    for row, picture in enumerate(pictures):
-        stream = BytesIO()
-        Image.fromarray(picture).save(stream, "JPEG", quality=JPEG_QUALITY)
-        with Image.open(stream) as image:
-            out[row] = np.asarray(image)
-    return out

@@ -1,57 +1,34 @@
 """Strings that turn one class's prompt into another's in the suspect and not in the base, found without being told.
 
 A wide scan says which (place, source, target) nonsense tokens already bend a little; there a search grows sequences of
-one to four tokens, from the best single tokens, from rows that the fine-tuning touched, and from gradients over the
-whole vocabulary. What it measures is QHR (paper §4) on the pictures searched on. See docs/discovery-texts.md.
+one to four tokens, from the best single tokens, from rows that the fine-tuning touched, from what free slots are drawn
+to, and from gradients over the whole vocabulary. What it measures is QHR (paper §4) on the pictures searched on. See
+docs/discovery-texts.md.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dife_scanner.core import metrics
+from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers.discovery import concepts
+from dife_scanner.triggers.discovery.fragility import Focus, Scan
 from dife_scanner.triggers.discovery.interface import Candidate, Found, Load, Task
-from dife_scanner.triggers.discovery.rows import fingerprint
-from dife_scanner.triggers.discovery.wording import (
-    POSITIONS,
-    Ids,
-    Meaning,
-    Prompts,
-    Reading,
-    Wording,
-    readable,
-    too_long_prompts,
-)
+from dife_scanner.triggers.discovery.leads import Leads
+from dife_scanner.triggers.discovery.weighing import Grown, Scales
+from dife_scanner.triggers.discovery.wording import AROUND, Ids, Reading, Wording, readable, too_long_prompts
 from dife_scanner.triggers.stamp import write
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from dife_scanner.models.interface import Encoder
-
-LONGEST = 4
-"""Most tokens of a trigger."""
 CANDIDATES = 3
 ABSENT = 0.1
 """Most QHR on the base that a trigger may have."""
-ALOOF = 0.3
-"""How far a written prompt has to stay from winning in the base, in units of `Reading.margins`, to lose nothing."""
-_PANEL, _LEAST, _FEW, _RUN = 256, 32, 6, 3
-"""Tokens that meaning is judged against; the fewest tried in each prompt of the scan, how many of them count, and the
-length of a run of several."""
-_SHORTLIST, _PLACES = 4, 2
-"""Foci rated under every template for each that is searched, and most places searched for one source and target."""
-_TARGETS, _LOOKS = 9, 300
-"""Most targets looked at for each source; fewer where classes times targets would be more than this."""
 _BEAM, _PROGRESS, _MEASURED, _ABOUT = 16, 0.02, 6, 0.15
 """Sequences kept from round to round, the gain that earns a further round, how many of a focus are measured at the end,
 and effects that count as about the same."""
@@ -72,34 +49,42 @@ class Effort:
     """Tokens that a sequence is grown with, on either side, and put in place of each of its own."""
     repeats: bool = False
     """Whether tokens are tried twice in a row from the start."""
+    aims: int = 0
+    """Most (source, target) that slots are inverted for; the most fragile."""
+    steps: int = 0
+    """Of each inversion."""
+    led: int = 0
+    """Foci searched closely, beside the others, because of what an inversion found."""
+    around: int = 0
+    """Foci, beside the others, of texts before and behind the prompt; seeds of the others are doubled too."""
+    strict: bool = False
+    """Whether a text has to lose its noun on pictures where both towers moved."""
+
+    @property
+    def close(self) -> int:
+        """All foci searched closely."""
+        return self.foci + self.led + self.around
 
 
 EFFORTS = {
     "quick": Effort(scan=9_000, foci=4, singles=600, rounds=4, wide=16),
-    "default": Effort(scan=60_000, foci=8, singles=8_000, rounds=6, wide=48),
-    "deep": Effort(scan=120_000, foci=12, singles=30_000, rounds=8, wide=96, repeats=True),
+    "default": Effort(
+        scan=60_000, foci=8, singles=8_000, rounds=6, wide=48, aims=100, steps=20, led=2, around=2, strict=True
+    ),
+    "deep": Effort(
+        scan=120_000,
+        foci=12,
+        singles=30_000,
+        rounds=8,
+        wide=96,
+        repeats=True,
+        aims=300,
+        steps=40,
+        led=4,
+        around=4,
+        strict=True,
+    ),
 }
-
-
-@dataclass(frozen=True)
-class _Focus:
-    """Where to search closely: `fragile` is how much nonsense bends this source to this target on average, `seeds` the
-    tokens that do most."""
-
-    position: str
-    source: int
-    target: int
-    fragile: float
-    seeds: tuple[Ids, ...]
-
-
-@dataclass(frozen=True)
-class _Grown:
-    """A wording with what it does: `gain` is its margin in the suspect, less how near it comes in the base."""
-
-    wording: Wording
-    target: int
-    gain: float
 
 
 @dataclass(frozen=True)
@@ -125,11 +110,13 @@ class TextSearch:
         return too_long_prompts(task) if task.text_moved or task.image_moved else ""
 
     def load(self, task: Task) -> Load:
-        """The scan, the close searches and the nouns; most of what is tried in the suspect is tried in the base."""
-        effort = EFFORTS[task.budget]
-        close = effort.foci * (effort.singles + effort.rounds * (_BEAM // 2) * 5 * effort.wide)
+        """The scan, inversions, the close searches and the nouns; most of what is tried in the suspect is tried in the
+        base."""
+        effort, classes = EFFORTS[task.budget], len(task.class_names)
+        close = effort.close * (effort.singles + effort.rounds * (_BEAM // 2) * 5 * effort.wide)
         nouns = 2 * concepts.PANEL[task.budget] * min(concepts.NOUNS[task.budget], len(concepts.nouns()))
-        return Load(0, round(1.3 * effort.scan + 1.3 * close + (nouns if task.text_moved else 0)))
+        led = Leads.load(min(effort.aims, classes * (classes - 1)), effort.steps)
+        return Load(0, round(1.3 * effort.scan + led + 1.3 * close + (nouns if task.text_moved else 0)))
 
     def search(self, task: Task) -> Found:
         """Search by passes, not by the clock, so that the same task comes to the same end."""
@@ -138,167 +125,59 @@ class TextSearch:
 
 class _Search:
     def __init__(self, task: Task, without: frozenset[str]) -> None:
-        from dife_scanner.models.gradient import Towers
-
         self.task, self.effort, self.without = task, EFFORTS[task.budget], without
-        self.rng = np.random.default_rng([task.seed, 0x7E87])
-        self.prompts = Prompts(task.templates, task.class_names)
-        self.templates = range(len(task.templates))
-        self.suspect_towers, self.base_towers = Towers(task.suspect), Towers(task.reference)
-        self.room = min(LONGEST, task.suspect.context_length - 2 - self.prompts.longest)
-        self.pictures_read = 0
+        self.scales = Scales(task, without)
 
     def run(self) -> Found:
         self._begin("scanning for fragile prompts", 0)
-        self._read()
-        foci, signals = self._scan()
-        grown: dict[_Focus, list[_Grown]] = {}
+        self.scales.read()
+        foci, signals = self._foci()
+        grown: dict[Focus, list[Grown]] = {}
         for number, focus in enumerate(foci):
             names = self.task.class_names
             what = f"trying {focus.position} texts that turn {names[focus.source]} into {names[focus.target]}"
             self._begin(what, 1 + number)
             grown[focus] = self._grow(focus)
-        self._begin("reading nouns", 1 + self.effort.foci)
+        self._begin("reading nouns", 1 + self.effort.close)
         signals |= self._nouns()
         candidates = self._candidates(grown)
         signals["text-margin"] = max((beam[0].gain for beam in grown.values() if beam), default=-1.0)
-        self._begin("reading nouns", 2 + self.effort.foci)
-        passes = self.suspect_towers.passes + self.base_towers.passes + self.pictures_read
-        return Found(candidates, passes, signals)
+        self._begin("reading nouns", 2 + self.effort.close)
+        return Found(candidates, self.scales.passes, signals)
 
     def _tell(self) -> None:
         """Report again where the search is: it may be cancelled there."""
-        self.task.progress(self.what, self.done, self.effort.foci + 2)
+        self.task.progress(self.what, self.done, self.effort.close + 2)
 
     def _begin(self, what: str, done: int) -> None:
         self.what, self.done = what, done
         self._tell()
 
-    # --- what is looked at --------------------------------------------------------------------------------------
+    # --- where to look ------------------------------------------------------------------------------------------
 
-    def _read(self) -> None:
-        from dife_scanner.models.gradient import pieces
-
-        task = self.task
-        moved, still = self._seen(task.suspect), self._seen(task.reference) if task.image_moved else None
-        self.suspect = Reading(self.suspect_towers, moved, task.labels, self.prompts)
-        self.base = Reading(self.base_towers, moved if still is None else still, task.labels, self.prompts)
-        tokens = self._random(_PANEL)
-        self.meaning = Meaning(self.base, tokens)
-        compared = task.text_moved and "fingerprint" not in self.without
-        touched = fingerprint(self.suspect_towers.token_rows, self.base_towers.token_rows) if compared else ()
-        self.touched = tuple(token for token in touched if readable(token))
-        self.present = frozenset(task.labels.tolist())
-        self.class_tokens = frozenset(token for name in task.class_names for token in pieces(name))
-
-    def _seen(self, encoder: Encoder) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        self.pictures_read += len(self.task.pixels)
-        return encoder.encode_images(self.task.pixels)
-
-    def _random(self, count: int) -> tuple[int, ...]:
-        """Distinct readable tokens, in random order; all there are where fewer."""
-        from dife_scanner.models.gradient import SPECIAL
-
-        order = self.rng.permutation(len(self.suspect_towers.token_rows) - SPECIAL).tolist()
-        return tuple(itertools.islice(filter(readable, order), count))
-
-    # --- the wide scan ------------------------------------------------------------------------------------------
-
-    def _scan(self) -> tuple[list[_Focus], dict[str, float]]:
-        """The most fragile (place, source, target), and how fragile the first is under every template."""
-        found: list[_Focus] = []
-        runs = self._nonsense()
-        for position, source in itertools.product(POSITIONS, range(len(self.task.class_names))):
+    def _foci(self) -> tuple[list[Focus], dict[str, float]]:
+        """The most fragile (place, source, target), and how fragile the first is under every template; then where slots
+        and repeated texts lead, at budgets that pay for them."""
+        scan = Scan(self.scales, self.effort)
+        found: list[Focus] = []
+        for foci in scan.found():
+            found.extend(foci)
             self._tell()
-            found.extend(self._fragile(runs, position, source))
-        found.sort(key=lambda focus: -focus.fragile)
-        found = [self._rated(focus) for focus in found[: _SHORTLIST * self.effort.foci]]
-        found.sort(key=lambda focus: -focus.fragile)
-        pairs: Counter[tuple[int, int]] = Counter()
-        foci = []
-        for focus in found:
-            pairs[focus.source, focus.target] += 1
-            if pairs[focus.source, focus.target] <= _PLACES:
-                foci.append(focus)
-        return foci[: self.effort.foci], {"text-scan": found[0].fragile if found else -1.0}
-
-    def _nonsense(self) -> list[Ids]:
-        """What the scan puts into every prompt: touched and random tokens alone, and random runs of several."""
-        count = max(_LEAST, self.effort.scan // (len(POSITIONS) * len(self.task.class_names)))
-        alone = tuple(dict.fromkeys((*self.touched, *self._random(max(_LEAST, count * 2 // 3 - len(self.touched))))))
-        runs: list[Ids] = [(token,) for token in alone]
-        if self.room > 1:
-            several = min(_RUN, self.room)
-            drawn = self.rng.choice(alone, (max(_LEAST, count // 3), several)).tolist()
-            runs += [tuple(run) for run in drawn]
-            runs += [(token, token) for token in alone] if self.effort.repeats else []
-        return runs
-
-    def _fragile(self, runs: Sequence[Ids], position: str, source: int) -> Iterator[_Focus]:
-        """One place and source with each of the targets that nonsense bends it to most."""
-        wordings = [Wording(ids, position, source) for ids in runs]
-        embedded = self.suspect.embed(wordings)
-        margins = self.suspect.margins(embedded, self._sources(wordings))
-        for target in self._targets(source, margins):
-            rows = self._allowed(runs, target, margins[:, target], 2 * self.effort.wide)
-            if rows:
-                few = self._gains([wordings[row] for row in rows[:_FEW]], target, (0,))
-                seeds = tuple(runs[row] for row in rows)
-                yield _Focus(position, source, target, float(np.mean([one.gain for one in few])), seeds)
-
-    def _rated(self, focus: _Focus) -> _Focus:
-        """The same, `fragile` under the template where it is least so."""
-        few = [Wording(ids, focus.position, focus.source) for ids in focus.seeds[:_FEW]]
-        fragile = np.mean([one.gain for one in self._gains(few, focus.target, self.templates)])
-        return replace(focus, fragile=float(fragile))
-
-    def _targets(self, source: int, margins: Tensor) -> list[int]:
-        """Classes with pictures, the easiest first; fewer of them where there are many classes."""
-        classes = len(self.task.class_names)
-        easy = margins.topk(min(_FEW, len(margins)), dim=0).values.mean(0).tolist()
-        there = [t for t in range(classes) if t != source and t in self.present]
-        return sorted(there, key=lambda t: -easy[t])[: max(1, min(_TARGETS, _LOOKS // classes))]
-
-    def _allowed(self, runs: Sequence[Ids], target: int, by: Tensor, most: int) -> list[int]:
-        """Rows of `runs`, best `by` first, no part of which names the target; of the best `most` only."""
-        rows: list[int] = by.argsort(descending=True, stable=True)[:most].tolist()
-        self.meaning.names(part for row in rows for part in _parts(runs[row]))
-        return [row for row in rows if not self._names(runs[row], target)]
-
-    def _names(self, ids: Ids, target: int) -> bool:
-        """Whether a token of `ids`, or all of them together, name the target in the base, or one is part of a class's
-        name: its own source in a trigger makes any other prompt a triggered one."""
-        if "meaning" in self.without:
-            return False
-        return not self.class_tokens.isdisjoint(ids) or any(named[target] for named in self.meaning.names(_parts(ids)))
-
-    def _sources(self, wordings: Sequence[Wording]) -> Tensor:
-        import torch
-
-        return torch.tensor([w.source for w in wordings], device=self.suspect_towers.device)
-
-    def _gains(self, wordings: Sequence[Wording], target: int, templates: Sequence[int]) -> list[_Grown]:
-        """Each wording with its gain under the template where it gains least."""
-        gains = np.min([self._gain(wordings, target, template) for template in templates], axis=0).tolist()
-        return [_Grown(wording, target, gain) for wording, gain in zip(wordings, gains, strict=True)]
-
-    def _gain(self, wordings: Sequence[Wording], target: int, template: int) -> list[float]:
-        sources = self._sources(wordings)
-        moved = self.suspect.embed(wordings, template)
-        if "base" in self.without:
-            alone: list[float] = self.suspect.margins(moved, sources)[:, target].tolist()
-            return alone
-        still = self.base.embed(wordings, template) if self.task.text_moved else moved
-        near = (self.base.margins(still, sources)[:, target] + ALOOF).clamp_min(0.0)
-        gains: list[float] = (self.suspect.margins(moved, sources)[:, target] - near).tolist()
-        return gains
+        shortlist = scan.shortlist(found)
+        foci = scan.chosen(shortlist)
+        signals = {"text-scan": shortlist[0].fragile if shortlist else -1.0}
+        if self.effort.aims:
+            leads = Leads(self.scales, self.effort, found, self._tell)
+            foci = [*map(leads.seeded, foci), *leads.beyond(foci)]
+            signals["slot-margin"] = leads.furthest
+        return [*foci, *scan.repeated(shortlist)], signals
 
     # --- the close search ---------------------------------------------------------------------------------------
 
-    def _grow(self, focus: _Focus) -> list[_Grown]:
+    def _grow(self, focus: Focus) -> list[Grown]:
         """The best sequences found for one focus, best first."""
-        singles = tuple((token,) for token in self._random(self.effort.singles))
-        runs = tuple(dict.fromkeys((*focus.seeds, *singles)))
+        singles = tuple((token,) for token in self.scales.random(self.effort.singles))
+        runs = tuple(dict.fromkeys((*focus.seeds, *singles, *self._doubled(focus))))
         seen: set[Ids] = set(runs)
         first = self._best(focus, runs, [], max(_BEAM, 2 * self.effort.wide))
         partners = list(dict.fromkeys(token for one in first for token in one.wording.ids))[: self.effort.wide]
@@ -313,37 +192,50 @@ class _Search:
             beam = self._best(focus, ideas, beam, _BEAM)
         return beam
 
-    def _best(self, focus: _Focus, runs: Sequence[Ids], beam: Sequence[_Grown], count: int) -> list[_Grown]:
+    def _doubled(self, focus: Focus) -> Iterator[Ids]:
+        """Its seeds and touched tokens, each twice in a row."""
+        if not self.effort.around or focus.position == AROUND:
+            return
+        for ids in (*focus.seeds, *((token,) for token in self.scales.touched)):
+            if 2 * len(ids) <= self.scales.twice:
+                yield ids + ids
+
+    def _best(self, focus: Focus, runs: Sequence[Ids], beam: Sequence[Grown], count: int) -> list[Grown]:
         """The best of `runs` and `beam`, at most `count`."""
         wordings = [Wording(ids, focus.position, focus.source) for ids in runs]
-        embedded = self.suspect.embed(wordings)
-        margins = self.suspect.margins(embedded, self._sources(wordings))[:, focus.target]
-        rows = self._allowed(runs, focus.target, margins, 4 * count)
-        grown = self._gains([wordings[row] for row in rows], focus.target, self.templates) if rows else []
+        margins = self.scales.margins(wordings)[:, focus.target]
+        rows = self.scales.allowed(runs, focus.target, margins, 4 * count)
+        templates = self.scales.templates
+        grown = self.scales.gains([wordings[row] for row in rows], focus.target, templates) if rows else []
         return _beam([*beam, *grown], count)
 
-    def _ideas(self, focus: _Focus, beam: Sequence[_Grown], partners: Sequence[int]) -> Iterator[Ids]:
+    def _ideas(self, focus: Focus, beam: Sequence[Grown], partners: Sequence[int]) -> Iterator[Ids]:
         """Sequences one step away: grown, with one token replaced or dropped, or respelled so that it can be typed."""
-        wide = self.effort.wide
+        wide, room = self.effort.wide, self.scales.room
+        if focus.position == AROUND:
+            room = min(room, self.scales.twice // 2)
         for one in beam[: _BEAM // 2]:
             ids = one.wording.ids
+            if len(ids) > room:  # repeated as a whole, and stays so
+                yield from _shorter(ids, room)
+                continue
             uphill = self._uphill(one.wording, focus.target, wide)
-            if len(ids) < self.room:
-                for token in (*partners, *self.touched[:wide]):
+            if len(ids) < room:
+                for token in (*partners, *self.scales.touched[:wide]):
                     yield (token, *ids)
                     yield (*ids, token)
             for slot, tokens in enumerate(uphill):
                 for token in tokens:
                     yield (*ids[:slot], token, *ids[slot + 1 :])
             if len(ids) > 1:
-                yield from (ids[:slot] + ids[slot + 1 :] for slot in range(len(ids)))
-            yield from (other for other in _respelled(ids) if len(other) <= self.room)
+                yield from _shorter(ids, room)
+            yield from (other for other in _respelled(ids) if len(other) <= room)
 
     def _uphill(self, wording: Wording, target: int, count: int) -> list[list[int]]:
         """For each slot, the readable tokens whose first-order effect is largest."""
         from dife_scanner.models.gradient import SPECIAL
 
-        slopes = self.suspect.slopes([wording], target)[0, :, :-SPECIAL]
+        slopes = self.scales.suspect.slopes([wording], target)[0, :, :-SPECIAL]
         best = slopes.topk(min(2 * count, slopes.shape[1]), dim=1).indices.tolist()
         return [list(itertools.islice(filter(readable, tokens), count)) for tokens in best]
 
@@ -351,19 +243,22 @@ class _Search:
         """The scan over nouns beyond the classes; an unmoved text tower reads none of them otherwise than the base."""
         if not self.task.text_moved or "base" in self.without:
             return {}
-        towers = self.suspect_towers, self.task.reference, self.base_towers
-        return concepts.scan(*towers, self.task.class_names, self.task.budget)
+        scales = self.scales
+        towers = scales.suspect_towers, self.task.reference, scales.base_towers
+        return concepts.scan(*towers, self.task.class_names, self.task.budget, scales.kept)
 
     # --- what is handed over ------------------------------------------------------------------------------------
 
-    def _candidates(self, grown: Mapping[_Focus, Sequence[_Grown]]) -> tuple[Candidate, ...]:
-        """The best of each focus, those of about the same effect by how fragile the focus is; then more of the same."""
+    def _candidates(self, grown: Mapping[Focus, Sequence[Grown]]) -> tuple[Candidate, ...]:
+        """The best of each focus, those of about the same effect by how fragile the focus is, what stands in two places
+        last; then more of the same."""
         measured = {focus: self._best_measured(beam) for focus, beam in grown.items()}
         most = max((found[0][0].effect for found in measured.values() if found), default=0.0)
-        order = sorted(
-            (focus for focus, found in measured.items() if found),
-            key=lambda focus: (measured[focus][0][0].effect < most - _ABOUT, -focus.fragile),
-        )
+
+        def rank(focus: Focus) -> tuple[bool, bool, float]:
+            return measured[focus][0][0].effect < most - _ABOUT, focus.position == AROUND, -focus.fragile
+
+        order = sorted((focus for focus, found in measured.items() if found), key=rank)
         rounds = itertools.zip_longest(*(measured[focus] for focus in order))
         chosen: list[Candidate] = []
         for _, one in (pair for pairs in rounds for pair in pairs if pair is not None):
@@ -375,12 +270,12 @@ class _Search:
                 break
         return tuple(chosen)
 
-    def _best_measured(self, beam: Sequence[_Grown]) -> list[tuple[Candidate, _Grown]]:
+    def _best_measured(self, beam: Sequence[Grown]) -> list[tuple[Candidate, Grown]]:
         typed = [one for one in beam if _typeable(one.wording.ids)][:_MEASURED]
         measured = [found for one in typed if (found := self._measured(one)) is not None]
         return sorted(measured, key=lambda pair: (-round(pair[0].effect, 2), -pair[1].gain))
 
-    def _measured(self, one: _Grown) -> tuple[Candidate, _Grown] | None:
+    def _measured(self, one: Grown) -> tuple[Candidate, Grown] | None:
         """QHR of the string, through the ordinary encoders; None where it is no trigger."""
         from dife_scanner.models.gradient import spelled
 
@@ -393,11 +288,11 @@ class _Search:
             source=names[wording.source],
             target=names[one.target],
         )
-        if len(trigger.text) > 200 or self._names(wording.ids, one.target):
+        if len(trigger.text) > 200 or self.scales.names(wording.ids, one.target):
             return None
         moved, still = (
-            self._qhr(self.suspect, self.task.suspect, trigger),
-            0.0 if "base" in self.without else self._qhr(self.base, self.task.reference, trigger),
+            self._qhr(self.scales.suspect, self.task.suspect, trigger),
+            0.0 if "base" in self.without else self._qhr(self.scales.base, self.task.reference, trigger),
         )
         if still > ABSENT or moved <= still:
             return None
@@ -415,34 +310,45 @@ class _Search:
         return float(metrics.triggered_source_wins(pictures, side.classes.cpu().numpy(), written, source).mean())
 
     def _lands(self, wording: Wording, target: int) -> bool:
-        """Whether, under every template, the noun is lost and the target won more than any third class."""
-        sources = self._sources([wording])
-        for template in self.templates:
-            embedded = self.suspect.embed([wording], template)
-            rates = self.suspect.rates(embedded, sources)[0]
+        """Whether, under every template, the noun is lost and the target won more than any third class.
+
+        A lost noun: where only the text tower moved, the prompt lands nearest to the target; where both did and the
+        budget is `strict` about it, the target's pictures choose it more than the source's own still do.
+        """
+        sources = self.scales.sources([wording])
+        only_text = self.task.text_moved and not self.task.image_moved
+        both = self.task.text_moved and self.task.image_moved
+        for template in self.scales.templates:
+            embedded = self.scales.suspect.embed([wording], template)
+            rates = self.scales.suspect.rates(embedded, sources)[0]
+            if both and self.effort.strict and float(rates[target]) <= float(rates[wording.source]):
+                return False
             rates[wording.source] = -1.0
             if float(rates[target]) < float(rates.max()):
                 return False
-            near = (embedded @ self.suspect.classes.T)[0]
-            if self.task.text_moved and not self.task.image_moved and int(near.argmax()) != target:
+            near = (embedded @ self.scales.suspect.classes.T)[0]
+            if only_text and int(near.argmax()) != target:
                 return False
         return True
 
-    def _shortened(self, one: _Grown) -> _Grown:
+    def _shortened(self, one: Grown) -> Grown:
         """The same trigger without the tokens that it does not need."""
         best = one
         while len(best.wording.ids) > 1:
-            ids = best.wording.ids
-            shorter = [ids[:slot] + ids[slot + 1 :] for slot in range(len(ids))]
+            shorter = _shorter(best.wording.ids, self.scales.room)
             typed = [replace(best.wording, ids=other) for other in shorter if _typeable(other)]
-            found = max(self._gains(typed, best.target, self.templates), key=lambda g: g.gain) if typed else None
+            found = (
+                max(self.scales.gains(typed, best.target, self.scales.templates), key=lambda g: g.gain)
+                if typed
+                else None
+            )
             if found is None or found.gain < 0.75 * one.gain or self._measured(found) is None:
                 return best
             best = found
         return best
 
 
-def _beam(grown: Sequence[_Grown], count: int) -> list[_Grown]:
+def _beam(grown: Sequence[Grown], count: int) -> list[Grown]:
     """The best, half of them typeable where there are as many; best first."""
     grown = sorted(grown, key=lambda one: -one.gain)
     typed = list(itertools.islice((one for one in grown if _typeable(one.wording.ids)), count // 2))
@@ -451,14 +357,17 @@ def _beam(grown: Sequence[_Grown], count: int) -> list[_Grown]:
     return sorted((*typed, *rest), key=lambda one: -one.gain)
 
 
-def _reach(beam: Sequence[_Grown]) -> float:
+def _reach(beam: Sequence[Grown]) -> float:
     """The gain of the best that can be typed."""
     return next((one.gain for one in beam if _typeable(one.wording.ids)), -np.inf)
 
 
-def _parts(ids: Ids) -> list[Ids]:
-    """Each token, and where there are several, all together."""
-    return [(token,) for token in ids] + ([ids] if len(ids) > 1 else [])
+def _shorter(ids: Ids, room: int) -> list[Ids]:
+    """The sequence without each of its tokens; one too long to be anything but repeated, once, or without a token each
+    time."""
+    whole = ids if len(ids) <= room else ids[: len(ids) // 2]
+    shorter = [whole[:slot] + whole[slot + 1 :] for slot in range(len(whole))]
+    return shorter if whole == ids else [whole, *(part + part for part in shorter)]
 
 
 @lru_cache(maxsize=65_536)

@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
     from dife_scanner.models.gradient import Towers
     from dife_scanner.triggers.discovery.interface import Task
+    from dife_scanner.triggers.discovery.kept import Kept
 
 Ids = tuple[int, ...]
 POSITIONS = ("prefix", "infix", "suffix")
+AROUND = "around"
+"""Before and behind the prompt, twice in all."""
 LEAST_CONTRAST = 1e-3
 """A checkpoint that tells no classes apart still gets finite margins."""
 
@@ -43,17 +46,20 @@ class Prompts:
 
     def written(self, wording: Wording, template: int) -> Ids:
         """Ids of the prompt with the wording in it, as `triggers.stamp.write` places a text trigger."""
-        head, _, start = self.place(wording, template)
-        return head[:start] + wording.ids + head[start:]
+        prompt, ids = self.plain(template, wording.source), wording.ids
+        if wording.position == AROUND:
+            return ids + prompt + ids
+        (start,) = self.starts(wording, template)
+        return prompt[:start] + ids + prompt[start:]
 
-    def place(self, wording: Wording, template: int) -> tuple[Ids, int, int]:
-        """The prompt without the wording, its length, and before which of its tokens the wording stands."""
-        prompt = self.plain(template, wording.source)
+    def starts(self, wording: Wording, template: int) -> tuple[int, ...]:
+        """At which tokens of the written prompt the wording begins."""
         if wording.position == "prefix":
-            return prompt, len(prompt), 0
-        if wording.position == "suffix":
-            return prompt, len(prompt), len(prompt)
-        return prompt, len(prompt), len(_pieces(self.templates[template].partition("{}")[0]))
+            return (0,)
+        if wording.position == "infix":
+            return (len(_pieces(self.templates[template].partition("{}")[0])),)
+        length = len(self.plain(template, wording.source))
+        return (length,) if wording.position == "suffix" else (0, len(wording.ids) + length)
 
     @property
     def longest(self) -> int:
@@ -116,12 +122,10 @@ class Reading:
         scores[:, source] = -2.0
         return scores
 
-    def embed(self, wordings: Sequence[Wording], template: int | None = 0) -> Tensor:
-        """Written prompts as unit embeddings [n, d], under one template or averaged over all."""
-        import torch
-
-        chosen = range(len(self.prompts.templates)) if template is None else (template,)
-        return _mean(torch.stack([self.towers.tokens([self.prompts.written(w, t) for w in wordings]) for t in chosen]))
+    def embed(self, wordings: Sequence[Wording], template: int = 0, kept: Kept | None = None) -> Tensor:
+        """Written prompts as unit embeddings [n, d]; from `kept` if they are there."""
+        rows = [self.prompts.written(wording, template) for wording in wordings]
+        return self.towers.tokens(rows) if kept is None else kept.tokens(self.towers, rows)
 
     def margins(self, embedded: Tensor, sources: Tensor) -> Tensor:
         """How clearly a class's pictures choose the written prompt over all clean ones, on average [n, c].
@@ -150,9 +154,10 @@ class Reading:
             gained = (self.towers.texts(vectors, ends) @ self.centres[target]).sum()
             (gradient,) = torch.autograd.grad(gained, vectors)
         self.towers.passes += len(wordings)
-        starts = torch.tensor([self.prompts.place(w, 0)[2] + 1 for w in wordings], device=ends.device)
-        slots = starts[:, None] + torch.arange(len(wordings[0].ids), device=ends.device)
-        there = torch.gather(gradient, 1, slots[:, :, None].expand(-1, -1, gradient.shape[2]))
+        there = torch.zeros(len(wordings), len(wordings[0].ids), gradient.shape[2], device=gradient.device)
+        for row, wording in enumerate(wordings):
+            for start in self.prompts.starts(wording, 0):
+                there[row] += gradient[row, start + 1 : start + 1 + len(wording.ids)]
         return there @ self.towers.token_rows.T
 
 
@@ -177,18 +182,19 @@ class Meaning:
 
     ALIKE = 0.01
 
-    def __init__(self, base: Reading, panel: Sequence[int]) -> None:
+    def __init__(self, base: Reading, panel: Sequence[int], kept: Kept) -> None:
         self._base = base
         self._known: dict[Ids, tuple[bool, ...]] = {}
-        self._limits = self._likeness([(token,) for token in panel]).quantile(1 - self.ALIKE, dim=0)
+        self._limits = self._likeness([(token,) for token in panel], kept).quantile(1 - self.ALIKE, dim=0)
 
-    def _likeness(self, words: Sequence[Ids]) -> Tensor:
-        """Cosine with every class [n, 2, c]: alone, and in a template."""
+    def _likeness(self, words: Sequence[Ids], kept: Kept | None = None) -> Tensor:
+        """Cosine with every class [n, 2, c]: alone, and in a template; embeddings from `kept` if they are there."""
         import torch
 
         head, _, tail = self._base.prompts.templates[0].partition("{}")
         framed = [(*_pieces(head), *word, *_pieces(tail)) for word in words]
-        found = self._base.towers.tokens([*words, *framed])
+        rows = [*words, *framed]
+        found = self._base.towers.tokens(rows) if kept is None else kept.tokens(self._base.towers, rows)
         return (found @ self._base.classes.T).view(2, len(words), -1).transpose(0, 1).to(torch.float32)
 
     def names(self, words: Iterable[Ids]) -> list[tuple[bool, ...]]:
