@@ -119,7 +119,13 @@ def _concepts(test: Pair[Side]) -> NDArray[np.float32]:
 
 
 def _asked(test: Pair[Side]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*test.suspect.class_names, *names())))
+    """The classes, and every concept that neither side would have to cut."""
+    return tuple(dict.fromkeys((*test.suspect.class_names, *(name for name in names() if _fits(name, test)))))
+
+
+def _fits(name: str, test: Pair[Side]) -> bool:
+    text = TEMPLATE.format(name)
+    return all(side.encoder.token_count(text) <= side.encoder.context_length for side in test)
 
 
 def _embedded(side: Side, concepts: tuple[str, ...]) -> NDArray[np.float32]:
