@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
+from dife_scanner.core.calibration import auroc
 from dife_scanner.lab.bench import adaptive, draws, results, tables, zoo
 from dife_scanner.lab.bench.results import outcome_of, share_of, truth_of
 from dife_scanner.lab.bench.rows import Row
@@ -107,8 +108,18 @@ def larger(shown: Sequence[Row], rows: Sequence[Row]) -> str:
             "smaller budget. Seconds are medians of processor time on one thread. "
             "`dife lab bench --budget default --only KIND` makes rows.",
             tables.table(head, lines),
+            *(_ranked(budget, rows) for budget in sorted({row.code.budget for row in rows})),
         ]
     )
+
+
+def _ranked(budget: str, rows: Sequence[Row]) -> str:
+    """How well the score of a budget tells attacks from benign models, of any side."""
+    seen = [row for row in rows if row.code.budget == budget and row.outcome is not None]
+    high = [results.score(row) for row in seen if row.role is Role.ATTACK]
+    low = [results.score(row) for row in results.counted_benign(seen)]
+    value = tables.number(auroc(high, low) if high and low else None)
+    return f"At {budget}: AUROC {value} of {len(high)} attacks against {len(low)} benign models of any side."
 
 
 def _carried(row: Row) -> bool:
