@@ -7,19 +7,14 @@ profile (test) -> verdict
 from __future__ import annotations
 
 import logging
-import platform
 import tempfile
-import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from dife_scanner import __version__
 from dife_scanner.audit import diagnosis as diagnostics
 from dife_scanner.audit import discovery, evidence, hypotheses, kinship, nearby, populations, probes, recovery
 from dife_scanner.audit.beside import beside, identical
@@ -28,32 +23,21 @@ from dife_scanner.audit.interfaces import NoPool, Populations, Subject, cards, e
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
 from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
 from dife_scanner.audit.progress import SILENT, Progress
+from dife_scanner.audit.report import Measured, Outcome, Report, versions
+from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair, Side, reads_hit_rate
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.footprint import compare, diagnose
 from dife_scanner.core.statistics import holm
-from dife_scanner.core.verdict import Decision, counts, decide, finding, unknown_base
+from dife_scanner.core.verdict import Decision, counts, decide, unknown_base
 from dife_scanner.errors import AuditError, Refused, TriggerFileError
 from dife_scanner.models.interface import Encoder
-from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.records import (
-    Audit,
-    BranchSwap,
     Channel,
-    ComponentRepair,
     Condition,
-    Diagnosis,
-    Entry,
-    EvidenceFile,
-    Finding,
-    Interval,
-    ModelRef,
-    NotSearched,
     Origin,
-    Recovered,
     Reference,
-    Search,
     SignatureResult,
     Trigger,
     TriggerFile,
@@ -66,49 +50,6 @@ CONSTANT = 1e-5
 """Mean cosine distance between embeddings below which they are one."""
 
 __all__ = ["AUDIT_VERSION", "Outcome", "Plan", "Request", "audit", "check_known", "identity", "run", "versions"]
-
-
-@dataclass(frozen=True)
-class Request:
-    """Everything an audit child needs, picklable: staged folder, reference, plan. No open files, no models."""
-
-    ref: ModelRef
-    folder: Path
-    """Private copy with `open_clip_config.json` and the weights."""
-    weights_sha256: str
-    config_digest: str
-    """sha256 of the sanitised configuration."""
-    reference: Reference | None
-    known: tuple[Reference, ...]
-    """All references, for `identical`."""
-    plan: Plan
-    device: str = "cpu"
-    cache: Path | None = None
-    """Folder of embeddings kept per tower."""
-    likeness: Likeness = UNTOLD
-    """Of the weights to the reference's."""
-    named: bool = False
-    """Whether somebody named the reference: it is compared with, whatever the likeness is."""
-    notes: tuple[str, ...] = ()
-    """What is to be known of this audit beside its verdict."""
-    demonstrated: frozenset[str] = frozenset()
-    """Names of signatures that earlier audits demonstrated in the reference itself."""
-    seconds: float | None = None
-    """What the audit may take, where it is bounded."""
-    flagged: frozenset[str] = frozenset()
-    """Names of `known` references that an audit found backdoored: what they obey too may still be an attack."""
-
-    @property
-    def identity(self) -> str:
-        """Of the audit."""
-        return identity(self.weights_sha256, self.config_digest, self.reference, self.plan)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    audit: Audit
-    finding: Finding | None
-    files: tuple[tuple[EvidenceFile, bytes], ...]
 
 
 def run(request: Request, progress: Progress = SILENT) -> Outcome:
@@ -133,16 +74,16 @@ def audit(suspect: Encoder, reference: Encoder | None, request: Request, progres
     nothing is encoded.
     """
     memory = Memory(request.cache)
-    report = _Report(request, suspect, memory)
+    report = Report(request, suspect, memory)
     report.request, unknown = _related(suspect, reference, request, memory)
     request = report.request
     twin = next((k for k in request.known if _same_towers(suspect, k)), None)
     came = beside(request.folder, suspect)
     if twin is not None and not (_asks_anyway(request.plan) or (came.file and request.plan.detectors)):
-        return report.outcome(identical(twin, came), _Measured(twin.name, (True, True)))
+        return report.outcome(identical(twin, came), Measured(twin.name, (True, True)))
     if reference is None or request.reference is None:
         if twin is not None:
-            return report.outcome(identical(twin, came), _Measured(twin.name, (True, True)))
+            return report.outcome(identical(twin, came), Measured(twin.name, (True, True)))
         measured = replace(_alone(suspect, request, memory, progress), unknown=(True, True))
         return report.outcome(unknown_base(measured.signatures, measured.searches, measured.missing), measured)
     with tempfile.TemporaryDirectory() as scratch:  # trigger files have to last as long as the measuring
@@ -176,11 +117,11 @@ def _related(
     return replace(request, reference=kept, notes=notes), found.unknown
 
 
-def _alone(suspect: Encoder, request: Request, memory: Memory, progress: Progress) -> _Measured:
+def _alone(suspect: Encoder, request: Request, memory: Memory, progress: Progress) -> Measured:
     """What searches without a base come to, where the plan asks for any."""
     plan = request.plan
     if not plan.detectors:
-        return _Measured()
+        return Measured()
     phases = _Phases(progress)
     cached = CachedEncoder(suspect, memory, on_encoded=phases.encoded)
     sides = _Sides(cached, cached, plan.probes())
@@ -188,7 +129,7 @@ def _alone(suspect: Encoder, request: Request, memory: Memory, progress: Progres
         _check_varied(sides.test.suspect, str(request.ref))
         setting = _setting(request, Path(scratch), plan.detectors)
         found = discovery.discover_alone(suspect, sides.train.suspect, sides.test.suspect, setting, progress)
-        return _Measured(
+        return Measured(
             signatures=found.results,
             searches=found.searches,
             missing=found.missing,
@@ -206,33 +147,6 @@ def _brings_mechanism(trigger: Trigger | None) -> bool:
     return trigger is not None and trigger.channel is Channel.PROMPT
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What the stages found out; the defaults are an audit that had nothing to measure."""
-
-    reference_name: str = ""
-    same: tuple[bool, bool] = (False, False)
-    unknown: tuple[bool, bool] = (False, False)
-    """Whether the (image, text) tower comes from no reference."""
-    signatures: tuple[SignatureResult, ...] = ()
-    searches: tuple[Search, ...] = ()
-    missing: tuple[NotSearched, ...] = ()
-    trigger: Trigger | None = None
-    support: BranchSwap | ComponentRepair | None = None
-    parts: ComponentRepair | None = None
-    """Beside a branch swap, where a trigger enters through picture and text together."""
-    diagnosis: Diagnosis | None = None
-    condition: Condition | None = None
-    profile: tuple[Entry, ...] = ()
-    agreement: str = ""
-    accuracies: tuple[float | None, float | None] = (None, None)
-    drift: float | None = None
-    picture_drift: float | None = None
-    effect: Interval | None = None
-    recovered: Recovered | None = None
-    files: tuple[tuple[EvidenceFile, bytes], ...] = ()
-
-
 def _measure(
     encoders: Pair[Encoder],
     base: Reference,
@@ -241,7 +155,7 @@ def _measure(
     memory: Memory,
     progress: Progress,
     scratch: Path,
-) -> tuple[_Measured, Decision]:
+) -> tuple[Measured, Decision]:
     data = request.plan.probes()
     check_known(request.plan, data.class_names)
     phases = _Phases(progress)
@@ -257,7 +171,7 @@ def _measure(
     results = clean.tried(results, sides.test.suspect)
     with named(ZERO_SHOT, _labelled(probes.TEST)):
         accuracies = (sides.test[0].accuracy, sides.test[1].accuracy)
-    measured = _Measured(
+    measured = Measured(
         reference_name=base.name,
         same=(suspect.image_tower == reference.image_tower, suspect.text_tower == reference.text_tower),
         signatures=results,
@@ -317,9 +231,7 @@ def _setting(request: Request, scratch: Path, detectors: tuple[str, ...]) -> dis
     return discovery.Setting(detectors, plan.budget, plan.seed, request.identity, folder, request.seconds)
 
 
-def _examine(
-    sides: _Sides, winner: SignatureResult, request: Request, phases: _Phases, measured: _Measured
-) -> _Measured:
+def _examine(sides: _Sides, winner: SignatureResult, request: Request, phases: _Phases, measured: Measured) -> Measured:
     """Diagnose, freeze, then measure every interface and compare (paper §5)."""
     trigger = winner.trigger
     sides = sides.asked(trigger)
@@ -471,66 +383,3 @@ def _read_by(trigger: Trigger) -> Card:
 
 def _labelled(*splits: str) -> Callable[[], str]:
     return lambda: f"labelled pictures: {' and '.join(splits)}"
-
-
-class _Report:
-    """Puts together the record of one audit, whatever its stages came to."""
-
-    def __init__(self, request: Request, suspect: Encoder, memory: Memory) -> None:
-        self.request, self._suspect, self._memory = request, suspect, memory
-        self._started_at, self._clock = datetime.now(UTC).isoformat(timespec="microseconds"), time.monotonic()
-
-    def outcome(self, decision: Decision, measured: _Measured) -> Outcome:
-        request, suspect = self.request, self._suspect
-        name = request.identity
-        record = Audit(
-            id=sha256(f"{name}:{request.ref.repo_id}:{self._started_at}".encode()).hexdigest()[:16],
-            identity=name,
-            ref=request.ref,
-            architecture=suspect.architecture,
-            reference=measured.reference_name,
-            image_tower=suspect.image_tower,
-            text_tower=suspect.text_tower,
-            image_tower_same=measured.same[0],
-            text_tower_same=measured.same[1],
-            audit_version=AUDIT_VERSION,
-            budget=request.plan.budget,
-            seed=request.plan.seed,
-            signatures=measured.signatures,
-            searches=measured.searches,
-            not_searched=measured.missing,
-            score=discovery.score(measured.searches) if measured.reference_name else None,
-            trigger=measured.trigger,
-            branch_swap=measured.support if isinstance(measured.support, BranchSwap) else None,
-            diagnosis=measured.diagnosis,
-            profile=measured.profile,
-            agreement=measured.agreement,
-            verdict=decision.verdict,
-            reason="; ".join((decision.reason, *request.notes)),
-            clean_accuracy=measured.accuracies[0],
-            reference_accuracy=measured.accuracies[1],
-            prompt_drift=measured.drift,
-            picture_drift=measured.picture_drift,
-            evidence=tuple(file for file, _ in measured.files),
-            encodes=self._memory.performed,
-            distinct_inputs=self._memory.distinct,
-            device=suspect.device,
-            versions=versions(),
-            started_at=self._started_at,
-            seconds=round(time.monotonic() - self._clock, 3),
-            condition=measured.condition,
-            recovered=measured.recovered,
-            image_tower_unknown=measured.unknown[0],
-            text_tower_unknown=measured.unknown[1],
-            notes=request.notes,
-            repair=measured.support if isinstance(measured.support, ComponentRepair) else measured.parts,
-        )
-        return Outcome(record, finding(record, measured.effect, self._started_at), measured.files)
-
-
-def versions() -> dict[str, str]:
-    """Versions that can change a number."""
-    from importlib.metadata import version
-
-    names = ("torch", "open_clip_torch", "numpy", "pillow", "safetensors")
-    return {"dife-scanner": __version__, "python": platform.python_version()} | {n: version(n) for n in names}

@@ -1,0 +1,46 @@
+"""What an audit is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dife_scanner.audit.plan import Plan, identity
+from dife_scanner.models.likeness import UNTOLD, Likeness
+from dife_scanner.records import ModelRef, Reference
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything an audit child needs, picklable: staged folder, reference, plan. No open files, no models."""
+
+    ref: ModelRef
+    folder: Path
+    """Private copy with `open_clip_config.json` and the weights."""
+    weights_sha256: str
+    config_digest: str
+    """sha256 of the sanitised configuration."""
+    reference: Reference | None
+    known: tuple[Reference, ...]
+    """All references, for `identical`."""
+    plan: Plan
+    device: str = "cpu"
+    cache: Path | None = None
+    """Folder of embeddings kept per tower."""
+    likeness: Likeness = UNTOLD
+    """Of the weights to the reference's."""
+    named: bool = False
+    """Whether somebody named the reference: it is compared with, whatever the likeness is."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of this audit beside its verdict."""
+    demonstrated: frozenset[str] = frozenset()
+    """Names of signatures that earlier audits demonstrated in the reference itself."""
+    seconds: float | None = None
+    """What the audit may take, where it is bounded."""
+    flagged: frozenset[str] = frozenset()
+    """Names of `known` references that an audit found backdoored: what they obey too may still be an attack."""
+
+    @property
+    def identity(self) -> str:
+        """Of the audit."""
+        return identity(self.weights_sha256, self.config_digest, self.reference, self.plan)
