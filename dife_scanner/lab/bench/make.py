@@ -294,4 +294,5 @@ def outcome_of(audit: Audit, seconds: float) -> Outcome:
         audit.searches,
         seconds,
         audit.recovered,
+        audit.seed,
     )

@@ -85,6 +85,8 @@ class Outcome:
     """Of the whole audit, processor time of its one thread: what else ran on the machine does not count."""
     recovered: Recovered | None = None
     """What the trigger of the verdict is; rows of older code have none."""
+    seed: int = 0
+    """Of the audit; rows of older code do not say it, and theirs was 0."""
 
 
 @dataclass(frozen=True)
