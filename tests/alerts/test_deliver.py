@@ -257,11 +257,11 @@ def test_as_many_as_allowed_are_messages_of_their_own(store: Store) -> None:
 
 
 def test_a_backlog_goes_as_a_digest_once_the_channel_is_back(store: Store) -> None:
-    channel, now = Recorder(), soon()
+    channel = Recorder()
     channel.error = AlertFailed("down")
     for number in range(2 * STORM):
         put(store, make_finding(number), "email")
-    assert deliver(store, [channel], now) == Delivered(failed=2 * STORM)
+    assert deliver(store, [channel], soon()) == Delivered(failed=2 * STORM)
     put(store, make_finding(999), "email")
     assert deliver(store, [channel], soon()) == Delivered(failed=1)
     assert channel.tries == 2
