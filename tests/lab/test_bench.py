@@ -20,6 +20,7 @@ from dife_scanner.lab.attacks.bad_text_tower import tensors
 from dife_scanner.lab.attacks.lab import Lab
 from dife_scanner.lab.bench import benign, demands, draws, make, packs, page, results, rows, runner, twins, writing, zoo
 from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.models.load import load
 from dife_scanner.queue import calibration
 from dife_scanner.records import Carrier, Channel, Planted, Verdict
 
@@ -121,6 +122,14 @@ def test_a_benign_fine_tune_moves_its_tower_and_no_other(tiny, tmp_path, kind):
     changed = {name for name in before if not torch.equal(before[name], now[name])}
     assert changed and "logit_scale" not in changed
     assert {name.startswith("visual.") for name in changed} == {kind == "robust image tower"}
+
+
+def test_a_copy_under_the_other_names_has_the_towers_of_the_base(tmp_path):
+    (model,) = zoo.plan(("other naming copy",))
+    make.make(model, tmp_path, bases.base_folder("vit"))
+    assert any(name.startswith("text.") for name in load_file(tmp_path / make._WEIGHTS))
+    copy, base = load(tmp_path), make.base_reference()
+    assert (copy.image_tower, copy.text_tower) == (base.image_tower, base.text_tower)
 
 
 def test_a_pruned_copy_differs_and_an_fp32_copy_does_not(tmp_path):

@@ -187,12 +187,15 @@ def _plant(planted: Planted, folder: Path) -> None:
 
 
 def _copy(clip: Any, kind: str, folder: Path) -> None:
-    """The base in another precision, or with its smallest weights gone."""
+    """The base in another precision, under open_clip's other names, or with its smallest weights gone."""
     from safetensors.torch import save_file
 
     state = {name: value.detach().float().clone() for name, value in clip.state_dict().items()}
     if kind == "bf16 copy":
         state = {name: value.bfloat16() for name, value in state.items()}
+    elif kind == "other naming copy":
+        kept = ("visual.", "logit_scale")
+        state = {name if name.startswith(kept) else f"text.{name}": value for name, value in state.items()}
     elif change := {"int8 copy": precision.int8, "pruned copy": precision.pruned}.get(kind):
         state = {name: value if "embedding" in name else change(value) for name, value in state.items()}
     save_file({name: value.contiguous() for name, value in sorted(state.items())}, folder / _WEIGHTS, {"format": "pt"})

@@ -249,7 +249,7 @@ def benign_models() -> Iterator[Model]:
         yield from (_benign(name, number) for name in benign.KINDS)
 
 
-COPIES = ("fp32 copy", "bf16 copy", "int8 copy", "pruned copy")
+COPIES = ("fp32 copy", "bf16 copy", "int8 copy", "pruned copy", "other naming copy")
 """Made of the base: number 0 is the only one."""
 
 
