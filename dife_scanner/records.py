@@ -869,6 +869,8 @@ class Audit:
     """Whether the image tower came from no reference: neither its weights nor its answers resemble one …"""
     text_tower_unknown: bool = False
     """… and the text tower. The base is unknown where both are."""
+    turned_down: str = ""
+    """Name of the reference that it turned out not to come from, where the base is unknown for that."""
     notes: tuple[str, ...] = ()
     """What is to be known of this audit beside its verdict; also at the end of `reason`."""
 

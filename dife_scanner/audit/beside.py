@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dife_scanner.core.plain import plain
 from dife_scanner.core.verdict import Decision
 from dife_scanner.errors import DifeError
 from dife_scanner.models.intake import LEARNER_FILES
@@ -24,11 +26,14 @@ class Beside:
     """… for this reason."""
 
 
-def beside(folder: Path, suspect: Encoder) -> Beside:
-    """What lies beside the weights in a checkpoint's folder, if it is a prompt learner for this model."""
+def beside(folder: Path, suspect: Encoder, unread: Sequence[str] = ()) -> Beside:
+    """What lies beside the weights in a checkpoint's folder, if it is a prompt learner for this model.
+
+    `unread` names learners that were left where they came from, as their format is not read.
+    """
     name = next((name for name in LEARNER_FILES if (folder / name).is_file()), "")
     if not name:
-        return Beside()
+        return Beside(plain(unread[0], 80), problem="its format is not read") if unread else Beside()
     try:
         file = files.describe(folder / name)
         prompt = learner.of(file)

@@ -18,6 +18,10 @@ benign fine-tunes leave .92 and more to one tower at least; an untrained model o
 and the residual network that taught the ViT .7 on pictures. Low answers decide nothing where weights are a copy's."""
 
 
+FEWEST = 5
+"""Pictures and prompts below which answers say nothing: then the audit goes on against the reference."""
+
+
 @dataclass(frozen=True)
 class Kinship:
     """What a checkpoint whose weights are a stranger's has in common with its reference."""
@@ -37,7 +41,8 @@ def kinship(likeness: Likeness, train: Pair[Side]) -> Kinship:
         metrics.relation(suspect.images, reference.images),
         metrics.relation(suspect.queries, reference.queries),
     )
-    strange = [away and answer < ALIKE for away, answer in zip(likeness.unrelated, answers, strict=True)]
+    enough = min(len(suspect.images), len(suspect.queries)) >= FEWEST
+    strange = [enough and away and answer < ALIKE for away, answer in zip(likeness.unrelated, answers, strict=True)]
     told = ", ".join(
         f"{tower} tower: weights {weights or 0.0:.2f}, answers {answer:.2f}"
         for tower, weights, answer in zip(("image", "text"), (likeness.image, likeness.text), answers, strict=True)

@@ -14,6 +14,7 @@ from dife_scanner.audit.sides import Side, readout
 from dife_scanner.core import metrics
 from dife_scanner.core.verdict import counts
 from dife_scanner.errors import DifeError
+from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Nearby, Origin, Reference, SignatureResult, Trigger
 
 log = logging.getLogger(__name__)
@@ -25,20 +26,28 @@ OTHERS = 2
 
 Open = Callable[[Reference], Side]
 """Loads a reference, to be asked what the suspect is asked on held-out drawings. Raises `DifeError`."""
-Place = tuple[float, str, Side]
-"""How far it is from the suspect, its name, and itself."""
 
 
 class Clean:
     """The clean checkpoints known here beside the suspect's `base`, opened when a trigger is to be tried on them.
 
-    `flagged` names references that an audit found backdoored: they would hide what was made of them. One that is gone,
-    or cannot be asked, takes nothing from an audit.
+    `flagged` names references that an audit found backdoored: they would hide what was made of them, and so would one
+    that has a tower of the suspect's own that is not the base's. One that is gone, or cannot be asked, takes nothing
+    from an audit.
     """
 
-    def __init__(self, known: Sequence[Reference], base: Reference, flagged: frozenset[str], opened: Open) -> None:
-        towers = base.image_tower, base.text_tower
-        others = [one for one in known if (one.image_tower, one.text_tower) != towers and one.name not in flagged]
+    def __init__(
+        self,
+        known: Sequence[Reference],
+        base: Reference,
+        suspect: Encoder,
+        flagged: frozenset[str],
+        opened: Open,
+    ) -> None:
+        theirs = {base.image_tower, base.text_tower}
+        own = {suspect.image_tower, suspect.text_tower} - theirs
+        apart = [one for one in known if {one.image_tower, one.text_tower} != theirs and one.name not in flagged]
+        others = [one for one in apart if not own & {one.image_tower, one.text_tower}]
         self._alike = [one for one in others if one.architecture == base.architecture]
         self._unlike = [one for one in others if one.architecture != base.architecture]
         self._opened = opened
@@ -47,8 +56,16 @@ class Clean:
         """The same results; those of discovered triggers that would count with what they do in the nearest."""
         if not any(map(_concerned, results)):
             return tuple(results)
-        nearest = self._nearest(suspect)
-        return tuple(replace(row, near=_near(row, nearest)) if _concerned(row) else row for row in results)
+        near: dict[int, list[Nearby]] = {}
+        for distance, one in self._nearest(suspect):
+            with _spared(one.name):
+                side = self._opened(one)
+                for number, row in enumerate(results):
+                    if _concerned(row):
+                        near.setdefault(number, []).append(_near(row, one.name, distance, side))
+        return tuple(
+            replace(row, near=tuple(near[number])) if number in near else row for number, row in enumerate(results)
+        )
 
     def told(self, trigger: Trigger) -> dict[str, float]:
         """Success of a trigger in up to `OTHERS` references of other architectures, by name."""
@@ -58,15 +75,13 @@ class Clean:
                 found[one.name] = round(_success(trigger, self._opened(one)), 6)
         return found
 
-    def _nearest(self, suspect: Side) -> list[Place]:
-        """The nearest first; of equally near ones the first by name."""
-        kept: list[Place] = []
+    def _nearest(self, suspect: Side) -> list[tuple[float, Reference]]:
+        """The nearest first, with how far they are; of equally near ones the first by name. One is open at a time."""
+        found = []
         for one in self._alike:
             with _spared(one.name):
-                side = self._opened(one)
-                place = (_distance(suspect, side), one.name, side)
-                kept = sorted([*kept, place], key=lambda place: place[:2])[:NEAREST]
-        return kept
+                found.append((_distance(suspect, self._opened(one)), one))
+        return sorted(found, key=lambda place: (place[0], place[1].name))[:NEAREST]
 
 
 @contextmanager
@@ -90,15 +105,11 @@ def _distance(suspect: Side, other: Side) -> float:
     return round(float(sum(apart)), 6)
 
 
-def _near(row: SignatureResult, nearest: Sequence[Place]) -> tuple[Nearby, ...]:
-    found = []
-    for distance, name, side in nearest:
-        with _spared(name):
-            success = _success(row.trigger, side)
-            clean = hypotheses.clean_rate(side, _without_mechanism(row.trigger))
-            lift = success - max(row.reference or 0.0, clean)
-            found.append(Nearby(name, distance, round(success, 6), round(lift, 6)))
-    return tuple(found)
+def _near(row: SignatureResult, name: str, distance: float, side: Side) -> Nearby:
+    success = _success(row.trigger, side)
+    clean = hypotheses.clean_rate(side, _without_mechanism(row.trigger))
+    lift = success - max(row.reference or 0.0, clean)
+    return Nearby(name, distance, round(success, 6), round(lift, 6))
 
 
 def _success(trigger: Trigger, side: Side) -> float:

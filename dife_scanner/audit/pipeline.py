@@ -78,7 +78,7 @@ def audit(suspect: Encoder, reference: Encoder | None, request: Request, progres
     report.request, unknown = _related(suspect, reference, request, memory)
     request = report.request
     twin = next((k for k in request.known if _same_towers(suspect, k)), None)
-    came = beside(request.folder, suspect)
+    came = beside(request.folder, suspect, request.unread)
     if twin is not None and not (_asks_anyway(request.plan) or (came.file and request.plan.detectors)):
         return report.outcome(identical(twin, came), Measured(twin.name, (True, True)))
     if reference is None or request.reference is None:
@@ -113,8 +113,10 @@ def _related(
     found = kinship.kinship(request.likeness, train)
     told = kinship.words(found, request.reference.name, named=request.named)
     notes = tuple(dict.fromkeys((*request.notes, told)))
-    kept = None if all(found.unknown) and not request.named else request.reference
-    return replace(request, reference=kept, notes=notes), found.unknown
+    request = replace(request, notes=notes)
+    if all(found.unknown) and not request.named:
+        request = replace(request, reference=None, turned_down=request.reference)
+    return request, found.unknown
 
 
 def _alone(suspect: Encoder, request: Request, memory: Memory, progress: Progress) -> Measured:
@@ -167,7 +169,7 @@ def _measure(
             _check_varied(side, name)
     searched = _searched(sides, encoders, request, prompt, progress, scratch)
     results, shared = _evidence(sides, request, phases, searched.results)
-    clean = _clean(request, base, data, memory, phases)
+    clean = _clean(request, base, suspect, data, memory, phases)
     results = clean.tried(results, sides.test.suspect)
     with named(ZERO_SHOT, _labelled(probes.TEST)):
         accuracies = (sides.test[0].accuracy, sides.test[1].accuracy)
@@ -264,7 +266,9 @@ def _examine(sides: _Sides, winner: SignatureResult, request: Request, phases: _
     )
 
 
-def _clean(request: Request, base: Reference, data: probes.Probes, memory: Memory, phases: _Phases) -> nearby.Clean:
+def _clean(
+    request: Request, base: Reference, suspect: Encoder, data: probes.Probes, memory: Memory, phases: _Phases
+) -> nearby.Clean:
     """The other clean checkpoints that are known here."""
     from dife_scanner.models.load import load
 
@@ -273,7 +277,7 @@ def _clean(request: Request, base: Reference, data: probes.Probes, memory: Memor
         encoder = CachedEncoder(load(Path(one.path), device=request.device), memory, on_encoded=phases.encoded)
         return Side(encoder, data.split(probes.TEST), data.class_names, probes.PROFILE_TEMPLATES)
 
-    return nearby.Clean(request.known, base, request.flagged, opened)
+    return nearby.Clean(request.known, base, suspect, request.flagged, opened)
 
 
 def _pools(condition: Condition, data: probes.Probes, request: Request, *, named_by_somebody: bool) -> Populations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -15,7 +16,7 @@ from dife_scanner.errors import UsageError
 from dife_scanner.records import Condition, Reference, Trigger
 
 AUDIT_VERSION = "dife-4"
-DISCOVERY_VERSION = "discovery-1"
+DISCOVERY_VERSIONS = {"quick": "discovery-1", "default": "discovery-2", "deep": "discovery-2"}
 """Raise it when a change makes a detector find something else."""
 
 
@@ -84,8 +85,18 @@ class Plan:
         return f"{composed.version()} {sizes}"
 
 
-def identity(weights_sha256: str, config_digest: str, reference: Reference | None, plan: Plan) -> str:
+def identity(
+    weights_sha256: str,
+    config_digest: str,
+    reference: Reference | None,
+    plan: Plan,
+    turned_down: Reference | None = None,
+    unread: Sequence[str] = (),
+) -> str:
     """Audit identity: the same value means the same audit would be run again (docs/architecture.md).
+
+    `turned_down` is a reference that turned out not to be the base, where there is no `reference`: another one that
+    comes later may be. `unread` names what came along and was not looked into: without it another verdict is due.
 
     Preprocessing and context are part of the sanitised configuration; the tokenizer is always open_clip's own, whose
     merges are part of the reference's text tower hash. Raises `UsageError` for an extension that cannot be read.
@@ -93,7 +104,7 @@ def identity(weights_sha256: str, config_digest: str, reference: Reference | Non
     parts = (
         weights_sha256,
         config_digest,
-        f"{reference.image_tower}:{reference.text_tower}" if reference else "no reference",
+        _towers(reference) if reference else f"not {_towers(turned_down)}" if turned_down else "no reference",
         AUDIT_VERSION,
         plan.budget,
         str(plan.seed),
@@ -101,9 +112,14 @@ def identity(weights_sha256: str, config_digest: str, reference: Reference | Non
         plan.populations_version(),
         *(repr(trigger) for trigger in plan.signatures),
         *(_digest(path) for path in plan.extensions),
-        *((DISCOVERY_VERSION, *plan.detectors) if plan.detectors else ()),
+        *((DISCOVERY_VERSIONS[plan.budget], *plan.detectors) if plan.detectors else ()),
+        *(f"unread {name}" for name in unread),
     )
     return sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def _towers(reference: Reference) -> str:
+    return f"{reference.image_tower}:{reference.text_tower}"
 
 
 def _digest(path: Path) -> str:

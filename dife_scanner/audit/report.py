@@ -116,6 +116,7 @@ class Report:
             recovered=measured.recovered,
             image_tower_unknown=measured.unknown[0],
             text_tower_unknown=measured.unknown[1],
+            turned_down=request.turned_down.name if request.turned_down else "",
             notes=request.notes,
             repair=measured.support if isinstance(measured.support, ComponentRepair) else measured.parts,
         )

@@ -35,6 +35,10 @@ class Request:
     """What is to be known of this audit beside its verdict."""
     demonstrated: frozenset[str] = frozenset()
     """Names of signatures that earlier audits demonstrated in the reference itself."""
+    unread: tuple[str, ...] = ()
+    """Prompt learners that came along in a format that is not read."""
+    turned_down: Reference | None = None
+    """The reference that it turned out not to come from; then there is no `reference`."""
     seconds: float | None = None
     """What the audit may take, where it is bounded."""
     flagged: frozenset[str] = frozenset()
@@ -43,4 +47,6 @@ class Request:
     @property
     def identity(self) -> str:
         """Of the audit."""
-        return identity(self.weights_sha256, self.config_digest, self.reference, self.plan)
+        return identity(
+            self.weights_sha256, self.config_digest, self.reference, self.plan, self.turned_down, self.unread
+        )

@@ -209,6 +209,8 @@ def relation(ours: Floats, theirs: Floats) -> float:
 
     Turning an embedding space or renaming its axes changes nothing.
     """
+    if len(ours) < 2:
+        return 0.0
     pairs = np.triu_indices(len(ours), 1)
     centred = [wide - wide.mean(axis=0) for wide in map(_on_grid, (ours, theirs))]
     grams = [(rows @ rows.T)[pairs] for rows in centred]

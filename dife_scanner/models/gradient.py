@@ -56,6 +56,11 @@ class Towers:
         projected = model.ln_final(states[torch.arange(len(vectors)), ends]) @ model.text_projection
         return _units(projected, vectors, "a text of the search")
 
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a text, start and end included."""
+        return self._encoder.context_length
+
     @torch.no_grad()
     def tokens(self, rows: Sequence[Sequence[int]], batch: int = 256) -> Tensor:
         """Token ids per text, without start and end -> unit embeddings [n, d], no gradients. Texts run by length.
@@ -74,9 +79,9 @@ class Towers:
         """Ids with start and end, padded to the longest, int64 [n, l], and where each ends, int64 [n]."""
         clip = tokenizer()
         longest = max(map(len, rows)) + 2
-        if longest > self._encoder.context_length:
+        if longest > self.context_length:
             raise AuditError(
-                f"a text of the search has {longest} tokens and the model reads {self._encoder.context_length}",
+                f"a text of the search has {longest} tokens and the model reads {self.context_length}",
                 "search with shorter templates",
             )
         ids = torch.zeros(len(rows), longest, dtype=torch.long)

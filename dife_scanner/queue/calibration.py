@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dife_scanner.audit.plan import DISCOVERY_VERSION, Plan
+from dife_scanner.audit.plan import DISCOVERY_VERSIONS, Plan
 from dife_scanner.audit.probes import VIEWS
 from dife_scanner.core.calibration import Kept, Pack, PowerTable, Searched, calibrate, outdated
 from dife_scanner.errors import CalibrationDamaged, DifeError
@@ -149,7 +149,7 @@ def searched(reference: Reference, plan: Plan) -> Searched:
         reference.text_tower,
         reference.architecture,
         plan.budget,
-        DISCOVERY_VERSION,
+        DISCOVERY_VERSIONS[plan.budget],
         tuple(sorted(plan.detectors)),
         plan.probes().digest,
     )

@@ -14,7 +14,7 @@ from dife_scanner.errors import ContentMismatch, NotFound
 from dife_scanner.models.likeness import UNTOLD
 from dife_scanner.queue import child, intake, references
 from dife_scanner.queue.worker import hub_for, threads
-from dife_scanner.records import Audit, Job, Origin, Reference, Trigger
+from dife_scanner.records import Audit, Job, Manifest, Origin, Reference, Trigger
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, jobs
 from dife_scanner.store import references as kept_references
@@ -35,7 +35,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
         work.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="rerun-", dir=work))
     try:
-        prepared = _prepare(store, settings, stored, folder, progress)
+        found, prepared = _prepare(store, settings, stored, folder, progress)
         request = Request(
             ref=stored.ref,
             folder=prepared.folder,
@@ -49,6 +49,8 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
             likeness=references.likeness(prepared.weights, reference, settings.limits) if reference else UNTOLD,
             named=True,
             notes=stored.notes,
+            unread=found.unread,
+            turned_down=_turned_down(store, stored),
             demonstrated=frozenset(one.name for one in came),
         )
         outcome = folder / "outcome"
@@ -79,13 +81,22 @@ def _reference(store: Store, stored: Audit) -> Reference | None:
 
 
 def _known(store: Store, stored: Audit, reference: Reference | None) -> tuple[Reference, ...]:
-    """The base, and the references whose obedience to a discovered trigger had a say in what was demonstrated."""
+    """The base, the references whose obedience to a discovered trigger had a say in what was demonstrated, and those in
+    which its success was told."""
     near = {one.reference for result in stored.signatures for one in result.near}
+    near |= set(stored.recovered.elsewhere) if stored.recovered else set()
     others = (one for one in kept_references.references(store) if one.name in near and one != reference)
     return (*((reference,) if reference else ()), *others)
 
 
-def _prepare(store: Store, settings: Settings, stored: Audit, folder: Path, progress: Progress) -> intake.Prepared:
+def _turned_down(store: Store, stored: Audit) -> Reference | None:
+    """The reference that the checkpoint turned out not to come from, if it is still there."""
+    return next((one for one in kept_references.references(store) if one.name == stored.turned_down), None)
+
+
+def _prepare(
+    store: Store, settings: Settings, stored: Audit, folder: Path, progress: Progress
+) -> tuple[Manifest, intake.Prepared]:
     job = next((job for job in jobs.jobs(store) if job.ref == stored.ref), None)
     progress("looking", note=str(stored.ref))
     if stored.ref.local:
@@ -108,7 +119,7 @@ def _prepare(store: Store, settings: Settings, stored: Audit, folder: Path, prog
         files = intake.fetch(hub, found, folder / "fetched", settings.limits, progress, lambda: None)
         expected = {file.path: file for file in found.files}
     progress("checking", note=str(stored.ref))
-    return intake.prepare(files, expected, folder / "checkpoint", settings.limits)
+    return found, intake.prepare(files, expected, folder / "checkpoint", settings.limits)
 
 
 def _endpoint(job: Job | None, settings: Settings) -> str:

@@ -247,6 +247,7 @@ class _Run:
             likeness=chosen.likeness,
             named=bool(self._work.reference),
             notes=(*chosen.notes, *intake.notes(found)),
+            unread=found.unread,
             demonstrated=frozenset(one.name for one in came),
         )
 
@@ -267,7 +268,9 @@ class _Run:
         base, only one that said no is taken for it: one that compared may have been asked to.
         """
         doubted = all(request.likeness.unrelated) and not request.named
-        return replace(request, reference=None).identity if doubted else request.identity
+        if not doubted:
+            return request.identity
+        return replace(request, reference=None, turned_down=request.reference).identity
 
     def _audit(self, request: Request) -> Job:
         jobs.advance(self._store, self._job.id, self._worker, JobState.AUDITING, "")

@@ -95,7 +95,7 @@ def audit_with(home: Path, files: list[tuple[str, str]]) -> Audit:
     values = {field.name: None for field in fields(Audit)} | {"id": "a" * 16, "ref": make_finding().ref}
     values |= {"verdict": Verdict.FLAGGED, "evidence": kept, "signatures": (), "profile": (), "versions": {}}
     values |= {"searches": (), "not_searched": (), "notes": ()}
-    values |= {"image_tower_unknown": False, "text_tower_unknown": False}
+    values |= {"image_tower_unknown": False, "text_tower_unknown": False, "turned_down": ""}
     values |= {"identity": "i", "image_tower_same": True, "text_tower_same": False, "seed": 0, "seconds": 1.0}
     values |= {"encodes": 0, "distinct_inputs": 0}
     words = ("architecture", "reference", "image_tower", "text_tower", "audit_version", "budget", "agreement")

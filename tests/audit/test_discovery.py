@@ -297,6 +297,14 @@ def test_a_learner_that_could_not_be_searched_leaves_the_verdict_open_and_says_w
     assert "could not be searched: one half has 0 pictures; 2 are needed" in audit.reason
 
 
+def test_a_learner_that_is_not_read_leaves_the_verdict_open_and_is_another_audit(colour_encoder, request_for):
+    request = replace(request_for(signatures=()), unread=("prompt_learner/model.pth.tar-50",))
+    audit = pipeline.audit(colour_encoder(), colour_encoder(), request).audit
+    assert audit.verdict is Verdict.INCONCLUSIVE
+    assert "(prompt_learner/model.pth.tar-50), which could not be searched: its format is not read" in audit.reason
+    assert audit.identity == request.identity != replace(request, unread=()).identity
+
+
 def test_a_learner_that_was_not_searched_leaves_the_verdict_open(colour_encoder, request_for, beside):
     audit = pipeline.audit(colour_encoder(), colour_encoder(), request_for()).audit
     assert audit.verdict is Verdict.INCONCLUSIVE and "it was not searched" in audit.reason

@@ -47,6 +47,7 @@ def test_relation_is_blind_to_turned_spaces_and_sees_other_answers():
     assert metrics.relation(turned, rows) == pytest.approx(1.0, abs=1e-6)
     assert abs(metrics.relation(np.roll(rows, 1, axis=0), rows)) < 0.2
     assert metrics.relation(np.repeat(rows[:1], 60, axis=0), rows) == 0.0
+    assert metrics.relation(rows[:1], rows[:1]) == 0.0, "one input has nothing to be compared with"
 
 
 def test_weights_in_another_order_are_compared_where_the_answers_agree(request_for):
@@ -69,7 +70,9 @@ def test_a_stranger_in_weights_and_answers_is_of_an_unknown_base(request_for):
     assert record.reason.startswith("unknown base") and record.reason.endswith(record.notes[0])
     assert "colour-base has the same architecture and is not its base" in record.notes[0]
     assert "image tower: weights 0.00, answers" in record.notes[0]
-    assert record.identity == replace(request, reference=None).identity
+    assert record.identity == replace(request, reference=None, turned_down=request.reference).identity
+    assert record.identity != replace(request, reference=None).identity, "a reference that comes later may fit"
+    assert record.turned_down == "colour-base"
 
 
 def test_a_named_reference_is_compared_with_whatever_the_likeness(request_for):

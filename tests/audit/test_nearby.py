@@ -40,8 +40,9 @@ def audited(request_for, monkeypatch):
         monkeypatch.setattr(discovery, "DETECTORS", (Finds(),))
         monkeypatch.setattr("dife_scanner.models.load.load", lambda path, device: others[path.name]())
         known = tuple(
-            Reference(name, f"/{name}", f"img-{name}", "txt-clean", "0" * 64, architecture, "2026-01-01")
+            Reference(name, f"/{name}", f"img-{name}", text, "0" * 64, architecture, "2026-01-01")
             for name in others
+            for text in ["txt-other" if name == "bad" else "txt-clean"]
             for architecture in ["other" if name.startswith("other") else "colour"]
         )
         request = request_for(signatures=(), detectors=("patch",))
@@ -82,6 +83,31 @@ def test_a_reference_that_was_flagged_itself_hides_nothing(audited):
     audit = audited({"b": _obeys("b")}, flagged=("b",))
     assert audit.verdict is Verdict.FLAGGED and audit.signatures[0].near == ()
     assert audit.recovered.elsewhere == {}
+
+
+def test_a_reference_with_the_suspect_s_own_tower_hides_nothing(audited):
+    audit = audited({"bad": _obeys("bad")})
+    assert audit.verdict is Verdict.FLAGGED and audit.signatures[0].near == ()
+
+
+def test_one_neighbour_is_open_at_a_time(audited):
+    import gc
+    import weakref
+
+    there, most = [], []
+
+    def opened(name):
+        def load():
+            gc.collect()
+            most.append(1 + sum(one() is not None for one in there))
+            encoder = ColourEncoder(image_tower=f"img-{name}")
+            there.append(weakref.ref(encoder))
+            return encoder
+
+        return load
+
+    audited({name: opened(name) for name in "abcd"})
+    assert len(most) == 6 and max(most) <= 2, "four to measure how far they are, the two nearest to try the trigger on"
 
 
 def test_what_the_neighbour_takes_for_the_target_anyway_is_no_obedience(audited):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from queue_kit import audit_record, searched
 
-from dife_scanner.audit.plan import DISCOVERY_VERSION, Plan
+from dife_scanner.audit.plan import DISCOVERY_VERSIONS, Plan
 from dife_scanner.core.calibration import Benign, Pack, PowerTable
 from dife_scanner.errors import CalibrationDamaged
 from dife_scanner.queue import calibration
@@ -128,4 +128,4 @@ def test_every_shipped_file_is_whole_and_of_this_discovery() -> None:
     """A pack made by another version of the discovery would never speak; it would have to be made anew."""
     for one in calibration.found(None):
         assert one.error is None and one.content is not None, one.path
-        assert one.content.searched.discovery == DISCOVERY_VERSION
+        assert one.content.searched.discovery == DISCOVERY_VERSIONS[one.content.searched.budget]

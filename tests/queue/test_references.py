@@ -112,6 +112,14 @@ def test_a_fine_tune_is_compared_with_the_base_it_was_made_of(store: Store, tmp_
     assert "compared with first, as asked for, though second is nearer" in asked.reason
 
 
+def test_a_reference_that_comes_later_is_looked_at(store: Store, tmp_path: Path) -> None:
+    """Without one the audit is of another identity than with one that turned out to be another's."""
+    before = scanned(store, drawn_folder(tmp_path / "early", 1))
+    app.add_reference(store, work_for(store.home).settings, drawn_folder(tmp_path / "base", 0), "base", SILENT)
+    after = scanned(store, drawn_folder(tmp_path / "late", 1))
+    assert "same identity" not in after.reason and after.audit_id != before.audit_id
+
+
 def test_a_model_that_came_from_no_reference_is_of_an_unknown_base_until_one_is_named(
     store: Store, tmp_path: Path
 ) -> None:
@@ -125,6 +133,7 @@ def test_a_model_that_came_from_no_reference_is_of_an_unknown_base_until_one_is_
     assert "base has the same architecture and is not its base" in job.reason
     again = scanned(store, drawn_folder(tmp_path / "again", 1), **real)
     assert again.reason == f"same identity as audit {record.id}"
+    assert record.turned_down == "base"
     named = scanned(store, drawn_folder(tmp_path / "named", 1), reference="base", **real)
     assert findings.audit(store, named.audit_id or "").reference == "base"
     assert "only because that was asked for" in named.reason

@@ -98,3 +98,10 @@ def test_a_second_audit_of_a_base_reads_fewer_texts_and_comes_to_the_same_end(ti
     panel, scan, nouns = 512, 600, 3000
     saved = took[1] - took[2]
     assert took[0] == took[1] and saved >= panel + (scan if moved == "image" else nouns)
+
+
+def test_what_would_push_out_everything_else_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "MOST_BYTES", 1000)
+    kept._write(tmp_path / "small.npy", np.zeros((10, 10), np.float32))
+    kept._write(tmp_path / "large.npy", np.zeros((100, 10), np.float32))
+    assert [file.name for file in tmp_path.iterdir()] == ["small.npy"]

@@ -25,8 +25,15 @@ def test_at_least_200_nouns_take_part_at_every_budget_on_both_bases(base):
         assert len(set(census.names)) == len(census.names)
 
 
+def test_a_noun_that_would_be_cut_takes_no_part():
+    short = type("Short", (), {"context_length": 8})()
+    assert concepts._fits(short, "cat") and not concepts._fits(short, "bioluminescence")
+
+
 class Says:
     """A text tower for which every noun is an axis of its own; `turns` says which token turns which noun to which."""
+
+    context_length = 16
 
     def __init__(self, turns=()):
         self.passes, self.token_rows = 0, torch.zeros(5_000, 1)

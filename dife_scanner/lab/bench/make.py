@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dife_scanner.audit.pipeline import Plan, Request, run
-from dife_scanner.audit.plan import DISCOVERY_VERSION
+from dife_scanner.audit.plan import DISCOVERY_VERSIONS
 from dife_scanner.core.calibration import DIGITS
 from dife_scanner.lab import art, bases
 from dife_scanner.lab.attacks import measures
@@ -77,7 +77,7 @@ def code_of(budget: str) -> Code:
     for room in ("triggers/discovery", "audit"):
         for path in sorted(Path(str(files("dife_scanner"))).joinpath(room).glob("*.py")):
             digest.update(path.read_bytes())
-    return Code(ZOO_VERSION, DISCOVERY_VERSION, digest.hexdigest()[:12], budget, names(budget))
+    return Code(ZOO_VERSION, DISCOVERY_VERSIONS[budget], digest.hexdigest()[:12], budget, names(budget))
 
 
 def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:

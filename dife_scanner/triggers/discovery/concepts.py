@@ -95,12 +95,20 @@ def _strongest(by_token: Tensor) -> Tensor:
     return by_token.topk(max(2, len(by_token) // 10), dim=0).values.mean(0)
 
 
+def _fits(towers: Towers, name: str) -> bool:
+    """Whether every prompt of a noun is read whole, behind a token too."""
+    from dife_scanner.models.gradient import pieces
+
+    longest = max(len(pieces(template.format(name))) for template in TEMPLATES)
+    return longest + 3 <= towers.context_length
+
+
 @lru_cache(maxsize=4)
 def _census(of: _Base) -> _Census:
     import torch
 
     towers, before = of.towers, of.towers.passes
-    names = tuple(dict.fromkeys((*of.first, *nouns())))[: NOUNS[of.budget]]
+    names = tuple(name for name in dict.fromkeys((*of.first, *nouns())) if _fits(towers, name))[: NOUNS[of.budget]]
     clean, mean = _centred(_prompts(towers, names, of.kept))
     nameless = _unit(_prompts(towers, ("",)) - mean)[0]
     under = _under_nonsense(towers, names, mean, of.budget, of.kept)

@@ -70,6 +70,8 @@ def _read(file: Path, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.flo
 
 
 def _write(file: Path, embedded: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> None:
+    if embedded.nbytes > MOST_BYTES // 2:  # it would push out what is kept of other bases
+        return
     file.parent.mkdir(parents=True, exist_ok=True)
     with whole(file) as stream:
         np.save(stream, embedded)
