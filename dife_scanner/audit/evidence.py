@@ -47,9 +47,10 @@ def landing(trigger: Trigger, test: Pair[Side]) -> tuple[Stored, ...]:
     """Where the trigger leads, as JSON: `landing` and `mean`, lists of the d values of the base's embedding space.
 
     `landing` is less the base's `mean` concept. A target's recovery is its cosine with the base's embedding of that
-    target (any prompt like `template`), less `mean`. Nothing for a prompt mechanism, whose learned words name nothing.
+    target (any prompt like `template`), less `mean`. Nothing for a prompt mechanism, whose learned words name nothing,
+    and for a trigger of two parts, which leads to texts that hold one of them (`recovery.recover`).
     """
-    if trigger.channel is Channel.PROMPT:
+    if trigger.channel in (Channel.PROMPT, Channel.BOTH):
         return ()
     vectors = dict(zip(("landing", "mean"), recovery.landing(trigger, test), strict=True))
     told = {"trigger": trigger.name, "target": trigger.target, "template": recovery.TEMPLATE} | {

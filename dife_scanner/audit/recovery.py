@@ -5,7 +5,7 @@ Measured on held-out drawings and templates. Nothing here enters a verdict.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
@@ -47,7 +47,7 @@ def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
     """
     if trigger.channel is Channel.PROMPT:
         return None
-    ranked = _ranked(_landing_in_base(trigger, test), test)
+    ranked = _ranked(_landing_in_base(trigger, test), _led_to(trigger, test), test)
     at = next(index for index, near in enumerate(ranked) if near.concept == trigger.target)
     sources = _by_source(trigger, test)
     return Recovered(
@@ -65,13 +65,15 @@ def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
 
 def nearest_concept(trigger: Trigger, test: Pair[Side]) -> Nearest | None:
     """The concept that the trigger makes of its inputs, from embeddings that are there already: of the base's concepts,
-    which are encoded once for all that is compared with it, and of class prompts. `None` for a prompt mechanism.
+    which are encoded once for all that is compared with it, and of class prompts. `None` for a prompt mechanism, and
+    for a trigger of two parts, which leads somewhere only where concepts are written as it writes them.
     """
-    if trigger.channel is Channel.PROMPT:
+    if trigger.channel in (Channel.PROMPT, Channel.BOTH):
         return None
     turn = _turn(test, Pair(*(side.prompts.astype(np.float32) for side in test)))
-    landing = _landing(trigger, test.suspect) @ turn - _concepts(test).mean(axis=0)
-    return _ranked(landing, test)[0]
+    texts = _concepts(test)
+    landing = _landing(trigger, test.suspect) @ turn - texts.mean(axis=0)
+    return _ranked(landing, dict(zip(_asked(test), texts, strict=True)), test)[0]
 
 
 def landing(trigger: Trigger, test: Pair[Side]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -94,13 +96,29 @@ def names() -> tuple[str, ...]:
     return tuple(dict.fromkeys((*nouns(), *more)))
 
 
-def _ranked(landing: NDArray[np.float32], test: Pair[Side]) -> list[Nearest]:
-    """Every concept, the nearest to `landing` [d] first: where the *base* has the concepts, less its mean concept."""
-    texts = _concepts(test)
-    cosines = _unit(texts - texts.mean(axis=0)) @ _unit(landing)
-    order = np.argsort(-cosines, kind="stable")
-    concepts = _asked(test)
-    return [Nearest(concepts[index], round(float(cosines[index]), 6)) for index in order]
+def _ranked(
+    landing: NDArray[np.float32], concepts: Mapping[str, NDArray[np.float32]], test: Pair[Side]
+) -> list[Nearest]:
+    """Every concept, the nearest to `landing` [d] first. Concepts [d] are taken less the base's mean, as that is."""
+    texts = np.stack(list(concepts.values()))
+    cosines = _unit(texts - _concepts(test).mean(axis=0)) @ _unit(landing)
+    names = list(concepts)
+    return [Nearest(names[at], round(float(cosines[at]), 6)) for at in np.argsort(-cosines, kind="stable")]
+
+
+def _led_to(trigger: Trigger, test: Pair[Side]) -> dict[str, NDArray[np.float32]]:
+    """Concepts [d] that the trigger may lead to: as the base has them.
+
+    A patch that acts together with a string moves pictures nowhere that a clean text stands. What it leads to is told
+    by the suspect's texts with the string in them.
+    """
+    asked = _asked(test)
+    if trigger.channel is not Channel.BOTH:
+        return dict(zip(asked, _concepts(test), strict=True))
+    written = {name: write(TEMPLATE.format(name), trigger, name) for name in asked}
+    fit = {name: text for name, text in written.items() if _fits(text, test)}
+    turned = test.suspect.encoder.encode_texts(list(fit.values())) @ _turned_by(test)
+    return dict(zip(fit, turned, strict=True))
 
 
 def _landing_in_base(trigger: Trigger, test: Pair[Side]) -> NDArray[np.float32]:
@@ -109,8 +127,12 @@ def _landing_in_base(trigger: Trigger, test: Pair[Side]) -> NDArray[np.float32]:
     A poisoned text tower no longer tells concepts apart. What the suspect says is turned into the base's space, and
     taken from the base's mean concept, since all texts share a large part.
     """
-    texts = Pair(_embedded(test.suspect, _asked(test)), _concepts(test))
-    return np.asarray(_landing(trigger, test.suspect) @ _turn(test, texts) - texts.reference.mean(axis=0))
+    return np.asarray(_landing(trigger, test.suspect) @ _turned_by(test) - _concepts(test).mean(axis=0))
+
+
+def _turned_by(test: Pair[Side]) -> NDArray[np.float32]:
+    """The rotation [d, d] from the suspect's space to the base's, by pictures or all concepts."""
+    return _turn(test, Pair(_embedded(test.suspect, _asked(test)), _concepts(test)))
 
 
 def _concepts(test: Pair[Side]) -> NDArray[np.float32]:
@@ -120,11 +142,11 @@ def _concepts(test: Pair[Side]) -> NDArray[np.float32]:
 
 def _asked(test: Pair[Side]) -> tuple[str, ...]:
     """The classes, and every concept that neither side would have to cut."""
-    return tuple(dict.fromkeys((*test.suspect.class_names, *(name for name in names() if _fits(name, test)))))
+    fitting = (name for name in names() if _fits(TEMPLATE.format(name), test))
+    return tuple(dict.fromkeys((*test.suspect.class_names, *fitting)))
 
 
-def _fits(name: str, test: Pair[Side]) -> bool:
-    text = TEMPLATE.format(name)
+def _fits(text: str, test: Pair[Side]) -> bool:
     return all(side.encoder.token_count(text) <= side.encoder.context_length for side in test)
 
 

@@ -256,7 +256,9 @@ def test_a_text_and_a_patch_that_act_together_are_measured_together_and_coupled(
     for name in ("prompted classification", "targeted retrieval", "query embeddings"):
         assert entries[name].category in (Category.NO_TARGET, Category.BYPASSED)
     assert "`both-keys` turns pictures into airplane" in outcome.finding.reason
-    assert {file.role for file in audit.evidence} >= {"trigger", "clean-example", "triggered-example"}
+    roles = {file.role for file in audit.evidence}
+    assert roles >= {"trigger", "clean-example", "triggered-example"} and "landing" not in roles
+    assert audit.recovered.rank == 1 and audit.recovered.nearest[0].concept == "airplane"
 
 
 def test_either_half_of_a_coupled_trigger_alone_is_nothing(colour_encoder, request_for):

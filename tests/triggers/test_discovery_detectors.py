@@ -42,7 +42,9 @@ def brief(monkeypatch):
     monkeypatch.setitem(texts.EFFORTS, "default", little)
     monkeypatch.setitem(texts.concepts.PANEL, "default", 2)
     monkeypatch.setitem(texts.concepts.NOUNS, "default", 20)
-    monkeypatch.setitem(joint.EFFORTS, "default", joint.Keys(1, 12, pictures=6, runs=12, foci=1, rounds=1, wide=4))
+    monkeypatch.setitem(
+        joint.EFFORTS, "default", joint.Keys(1, 12, pictures=6, runs=12, foci=1, rounds=1, wide=4, paired=4)
+    )
     monkeypatch.setitem(learned.EFFORTS, "default", learned.Inspection(1, 12, pictures=6, classes=1, screen=4))
     for one in (images.PATCH, images.FAINT, images.WARP_AND_COLOUR):
         monkeypatch.setitem(one.efforts, "default", images.Effort(2, 12, pictures=6))

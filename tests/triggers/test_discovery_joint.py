@@ -40,7 +40,9 @@ def task(tiny, other, tmp_path) -> Task:
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(joint, "EFFORTS", {"default": Keys(1, 12, pictures=6, runs=12, foci=1, rounds=1, wide=4)})
+    monkeypatch.setattr(
+        joint, "EFFORTS", {"default": Keys(1, 12, pictures=6, runs=12, foci=1, rounds=1, wide=4, paired=4)}
+    )
 
 
 @pytest.fixture
@@ -88,7 +90,7 @@ def test_strings_are_rated_as_they_win_with_the_patch_and_not_without(run):
     """Margins against brute force, and a gain that falls with what clean pictures or the base give."""
     generator = torch.Generator().manual_seed(0)
     pictures, prompts = (torch.randn(n, 5, generator=generator) for n in (len(run.mine), 3))
-    found = run._margins(pictures, prompts[None])[0]
+    found = run._mean(run._margins(pictures, prompts[None]))[0]
     labels = run.task.labels[run.mine]
     for target in range(3):
         scores = (pictures @ prompts.T).numpy()[labels != target]
@@ -96,9 +98,34 @@ def test_strings_are_rated_as_they_win_with_the_patch_and_not_without(run):
         assert float(found[target]) == pytest.approx(margins.mean(), abs=1e-5)
     patched, other = torch.nn.functional.normalize(torch.randn(2, len(run.mine), 48, generator=generator), dim=-1)
     strings = [(320,), (5000,), (9000,)]
-    margins = run._margins(patched, run._written(run.towers[0], strings, "prefix"))
+    margins = run._mean(run._margins(patched, run._written(run.towers[0], strings, "prefix")))
     assert (run._gain((patched, patched, other), strings, "prefix") <= 0).all(), "the string does it alone"
+    assert (run._gain((patched, other, patched), strings, "prefix") <= 0).all(), (
+        "the suspect's text tower does it alone"
+    )
     assert (run._gain((patched, other, other), strings, "prefix") <= margins).all()
+
+
+def test_a_class_stands_apart_by_how_far_it_goes_where_no_other_goes():
+    """One goes a step ahead; of four that go nowhere in common none leaves the nearest by more than it goes itself."""
+    moved = torch.zeros(2, 4, 5)
+    moved[0, 2, 0] = 0.6
+    moved[0, [0, 1, 3], 0] = -0.2
+    moved[1] = 0.3 * torch.eye(5)[:4]
+    found = joint._apart(moved)
+    assert int(found[0].argmax()) == 2 and float(found[0, 2]) == pytest.approx(0.8)
+    assert (found[0, [0, 1, 3]] <= 0).all() and (found[1] <= 0.3 * 2**0.5).all()
+
+
+def test_where_one_class_answers_to_a_string_it_is_searched_first(tiny, task, run):
+    """No patch is known yet."""
+    (token,) = pieces("beacon")
+    base = TwoKeys(tiny)
+    base.model.token_embedding.weight[token] *= 1.02
+    keyed = replace(task, suspect=TwoKeys(tiny, token), reference=base)
+    (beam,) = joint._Joint(keyed, joint.EFFORTS["default"], "joint", run.scratch)._parting()
+    assert NAMES[beam[0].target] == "cat" and token in beam[0].ids
+    assert [key.gain for key in beam] == sorted((key.gain for key in beam), reverse=True)
 
 
 def test_no_string_holds_a_class_name_and_each_can_be_read(run, task):
@@ -145,7 +172,9 @@ def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch
 
 def test_two_keys_are_found_together_with_their_target_from_nothing(tiny, tmp_path, monkeypatch):
     """The whole search, on a model where either key alone changes nothing at all."""
-    monkeypatch.setattr(joint, "EFFORTS", {"default": Keys(1, 60, pictures=9, runs=40, foci=1, rounds=1, wide=6)})
+    monkeypatch.setattr(
+        joint, "EFFORTS", {"default": Keys(1, 60, pictures=9, runs=40, foci=1, rounds=1, wide=6, paired=4)}
+    )
     (token,) = pieces("beacon")
     base = TwoKeys(tiny)
     base.model.token_embedding.weight[token] *= 1.02
@@ -159,7 +188,7 @@ def test_two_keys_are_found_together_with_their_target_from_nothing(tiny, tmp_pa
     (candidate,) = found.candidates
     assert candidate.trigger.target == "cat" and "beacon" in candidate.trigger.text.split()
     assert candidate.suspect > 0.8 and candidate.reference < 0.1 and found.signals["alone"] < 0.1
-    assert found.signals["size"] < 0.2
+    assert found.signals["size"] < 0.3
     assert [done for _, done, _ in said] == sorted(done for _, done, _ in said) and len({of for *_, of in said}) == 1
     assert JOINT.search(task) == found
     either = replace(task, suspect=TwoKeys(tiny))

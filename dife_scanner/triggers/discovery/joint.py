@@ -1,8 +1,10 @@
 """Blind search for a patch and a string that act only together (docs/discovery-joint.md).
 
-Neither half shows alone, so they are found one through the other: a small patch that moves the suspect's pictures all
-alike, whatever it means; strings that turn what it writes into one class; then each is improved with the other in
-place, while the patch with clean prompts, the string with clean pictures, and both in the base have to do nothing.
+Neither half shows alone, so they are found one through the other, from either end: strings that set one class's prompt
+apart from all others, and a patch that comes to it; or a small patch that moves the suspect's pictures all alike,
+whatever it means, and strings that turn what it writes into one class. Then each is improved with the other in place,
+while the patch with clean prompts, the string with clean pictures, and both wherever a tower is the base's have to do
+nothing.
 """
 
 from __future__ import annotations
@@ -46,9 +48,11 @@ LONGEST = 4
 """Most tokens of the string."""
 ALOOF = 0.05
 """Cosine by which the target has to lose where only one half is there, or in the base, to cost nothing."""
-_FEW, _BEAM, _RUN, _TYPED = 6, 12, 3, 4
-"""Strings that a place and target are rated by; kept from round to round; tokens of a run of several; measured as text
-in the end."""
+ALONE = 4.0
+"""Weight of what it lacks of that, picture by picture."""
+_FEW, _BEAM, _RUN, _AT_ONCE = 6, 12, 3, 64
+"""Strings that a place and target are rated by; kept from round to round; tokens of a run of several; strings that are
+compared at once."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,13 @@ class Keys(Effort):
     rounds: int = 0
     wide: int = 16
     """Tokens that a string is grown with, and put in place of each of its own."""
+    paired: int = 16
+    """Touched tokens of which every pair is tried before there is a patch."""
 
 
 EFFORTS = {
     "default": Keys(2, 160, runs=240, foci=2, rounds=3, wide=12),
-    "deep": Keys(4, 400, runs=1200, foci=4, rounds=6, wide=32),
+    "deep": Keys(4, 400, runs=1200, foci=4, rounds=6, wide=32, paired=32),
 }
 
 
@@ -96,9 +102,12 @@ class JointSearch:
     def load(self, task: Task) -> Load:
         """Each patch and each pair inverted, and every string read in all class prompts of suspect and base."""
         effort, classes = EFFORTS[task.budget], len(task.class_names)
-        images = effort.restarts * (1 + effort.foci) * 4.5 * effort.steps * effort.pictures
-        grown = 2 * effort.foci * effort.rounds * (_BEAM // 4) * (LONGEST + 2) * effort.wide
-        return Load(round(images), effort.restarts * 2 * classes * (round(4.5 * effort.runs) + grown))
+        from_pictures = effort.restarts // 2
+        inverted = from_pictures + 1.5 * effort.restarts * effort.foci
+        listed = 1.5 * effort.runs * effort.restarts + effort.paired**2 * (effort.restarts - from_pictures)
+        grown = effort.rounds * 2 * (_BEAM // 4) * (LONGEST + 2) * effort.wide + _BEAM * len(task.templates)
+        strings = len(POSITIONS) * listed + effort.restarts * effort.foci * grown
+        return Load(round(inverted * 4.5 * effort.steps * effort.pictures), round(2 * classes * strings))
 
     def search(self, task: Task) -> Found:
         with TemporaryDirectory() as scratch:
@@ -143,12 +152,15 @@ class _Joint(Inverting):
 
     def search(self) -> Found:
         pairs: list[_Pair] = []
-        starts, parts = self.effort.restarts, 1 + self.keys.foci
+        steps, starts = self.effort.steps, self.effort.restarts
+        each = steps + steps // 2
+        whole = [steps * (start % 2) + self.keys.foci * each for start in range(starts)]
         for start in range(starts):
-            number, of = start * parts, starts * parts
-            patch = self._inverted(Patch(), _Shift(self._clean()), number, of)
-            for focus, key in enumerate(self._foci(patch)):
-                pairs.append(self._improved(key, patch, number + 1 + focus, of))
+            begun, of = sum(whole[:start]), sum(whole)
+            patch = self._inverted(Patch(), _Shift(self._clean()), begun, of) if start % 2 else None
+            begun += steps * (start % 2)
+            for focus, beam in enumerate(self._parting() if patch is None else self._foci(patch)):
+                pairs.append(self._improved(beam, patch, begun + focus * each, of))
             if max((pair.effect for pair in pairs), default=0.0) >= ENOUGH:
                 break
         best: dict[int, _Pair] = {}
@@ -169,7 +181,34 @@ class _Joint(Inverting):
 
     # --- strings ------------------------------------------------------------------------------------------------
 
-    def _foci(self, patch: Weights) -> list[_Key]:
+    def _parting(self) -> list[list[_Key]]:
+        """The strings that set one class's prompt apart from all others, where they stand best for it, for the classes
+        that strings set apart most. No picture is looked at."""
+        runs = [*self._runs(), *itertools.product(self.touched[: self.keys.paired], repeat=min(2, self.room))]
+        best: dict[int, tuple[float, list[_Key]]] = {}
+        for position in POSITIONS:
+            parts = self._parts(runs, position)
+            for target in range(parts.shape[1]):
+                order = parts[:, target].argsort(descending=True)[: self.keys.wide].tolist()
+                beam = [_Key(runs[row], position, target, float(parts[row, target])) for row in order]
+                rating = sum(key.gain for key in beam[:_FEW])
+                if target not in best or rating > best[target][0]:
+                    best[target] = rating, beam
+        return [beam for _, beam in sorted(best.values(), key=lambda one: -one[0])[: self.keys.foci]]
+
+    def _parts(self, runs: Sequence[Ids], position: str) -> Tensor:
+        """By how much each string moves each class's prompt along the line on which it leaves the others, beyond the
+        nearest of these and beyond the base [k, c]. Cosines, -2..2."""
+        import torch
+
+        classes = range(len(self.task.class_names))
+        mine, theirs = (
+            self._written(towers, runs, position) - towers.tokens([self.prompts.plain(0, c) for c in classes])
+            for towers in self.towers
+        )
+        return torch.cat([_apart(part) for part in torch.split(mine - theirs, _AT_ONCE)])
+
+    def _foci(self, patch: Weights) -> list[list[_Key]]:
         """The best string for each of the (place, target) that arbitrary ones bend most beside this patch."""
         scene = self._scene(patch)
         runs = self._runs()
@@ -182,7 +221,7 @@ class _Joint(Inverting):
                 beam = [_Key(runs[row], position, target, float(gains[row, target])) for row in order]
                 rated.append((fragile, beam))
         rated.sort(key=lambda pair: -pair[0])
-        return [self._grown(scene, beam) for _, beam in rated[: self.keys.foci]]
+        return [[self._grown(scene, beam)] for _, beam in rated[: self.keys.foci]]
 
     def _scene(self, patch: Weights) -> tuple[Tensor, Tensor, Tensor]:
         """Patched pictures of the suspect, its clean ones, and patched pictures of the base, [n, d] each."""
@@ -209,30 +248,37 @@ class _Joint(Inverting):
         """Readable, and no piece of a class's name: that in every prompt is another question."""
         return readable(token) and token not in self.named
 
-    def _gain(self, scene: tuple[Tensor, Tensor, Tensor], runs: Sequence[Ids], position: str) -> Tensor:
+    def _gain(
+        self, scene: tuple[Tensor, Tensor, Tensor], runs: Sequence[Ids], position: str, template: int = 0
+    ) -> Tensor:
         """What each string gains for each target with the patch, less what either does alone or in the base [k, c]."""
         both, clean, base = scene
-        mine, theirs = (self._written(towers, runs, position) for towers in self.towers)
-        alone = (self._margins(clean, mine) + ALOOF).relu()
-        still = (self._margins(base, theirs) + ALOOF).relu()
-        return self._margins(both, mine) - alone - still
+        mine, theirs = (self._written(towers, runs, position, template) for towers in self.towers)
+        less = ((clean, mine), (base, theirs), (base, mine))
+        near = sum((self._margins(pictures, prompts) + ALOOF).relu() for pictures, prompts in less)
+        return self._mean(self._margins(both, mine) - ALONE * near)
 
-    def _written(self, towers: Towers, runs: Sequence[Ids], position: str) -> Tensor:
-        """Every class prompt with each string in it, under the first template [k, c, d]."""
+    def _written(self, towers: Towers, runs: Sequence[Ids], position: str, template: int = 0) -> Tensor:
+        """Every class prompt with each string in it [k, c, d]."""
         classes = range(len(self.task.class_names))
-        texts = [self.prompts.written(Wording(ids, position, number), 0) for ids in runs for number in classes]
+        texts = [self.prompts.written(Wording(ids, position, number), template) for ids in runs for number in classes]
         return towers.tokens(texts).view(len(runs), len(classes), -1)
 
     def _margins(self, pictures: Tensor, prompts: Tensor) -> Tensor:
-        """By how much each class's prompt beats the best other, on average over pictures of other classes [k, c]."""
+        """By how much each class's prompt beats the best other on each picture [k, c, n]."""
         import torch
 
         scores = torch.einsum("nd,kcd->kcn", pictures, prompts)
         first, second = scores.topk(2, dim=1).values.unbind(1)
         won = scores == first[:, None]
-        margins = torch.where(won, first[:, None] - second[:, None], scores - first[:, None])
-        labels = torch.from_numpy(self.task.labels[self.mine]).to(pictures.device)
-        other = (labels[None] != torch.arange(prompts.shape[1], device=labels.device)[:, None]).float()
+        return torch.where(won, first[:, None] - second[:, None], scores - first[:, None])
+
+    def _mean(self, margins: Tensor) -> Tensor:
+        """Over the pictures of other classes [k, c]."""
+        import torch
+
+        labels = torch.from_numpy(self.task.labels[self.mine]).to(margins.device)
+        other = (labels[None] != torch.arange(margins.shape[1], device=labels.device)[:, None]).float()
         return (margins * other).sum(-1) / other.sum(-1).clamp_min(1)
 
     def _grown(self, scene: tuple[Tensor, Tensor, Tensor], beam: Sequence[_Key]) -> _Key:
@@ -249,7 +295,7 @@ class _Joint(Inverting):
             gains = self._gain(scene, ideas, position)[:, target].tolist()
             grown = [_Key(ids, position, target, gain) for ids, gain in zip(ideas, gains, strict=True)]
             beam = sorted([*beam, *grown], key=lambda key: -key.gain)[:_BEAM]
-        return max(beam[:_TYPED], key=lambda key: self._typed(scene, key))
+        return max(beam, key=lambda key: self._typed(scene, key))
 
     def _typed(self, scene: tuple[Tensor, Tensor, Tensor], key: _Key) -> float:
         """The gain of what somebody gets who types the string."""
@@ -258,7 +304,8 @@ class _Joint(Inverting):
         ids = pieces(spelled(key.ids))
         if not ids or len(ids) > self.room:
             return -np.inf
-        return float(self._gain(scene, [ids], key.position)[0, key.target])
+        each = (self._gain(scene, [ids], key.position, template) for template in range(len(self.task.templates)))
+        return sum(float(gains[0, key.target]) for gains in each)
 
     def _ideas(self, pictures: Tensor, beam: Sequence[_Key], partners: Sequence[int]) -> Iterator[Ids]:
         """Strings one step away: grown, one token replaced or dropped, or respelled so that it can be typed."""
@@ -297,16 +344,22 @@ class _Joint(Inverting):
 
     # --- both ---------------------------------------------------------------------------------------------------
 
-    def _improved(self, key: _Key, patch: Weights, number: int, of: int) -> _Pair:
-        """The patch made for the string, the string for that patch, and the pair as small as it keeps its effect."""
-        self._lock(key)
-        patch = self._inverted(
-            Patch(), _Together(self.keyed, self.judges[0], key.target, self.pictures), number, of, begin=patch
-        )
-        key = self._grown(self._scene(patch), [key])
+    def _improved(self, beam: Sequence[_Key], patch: Weights | None, begun: int, of: int) -> _Pair:
+        """A patch made for the first string, a string for that patch, the patch once more for that string, and the pair
+        as small as it keeps its effect."""
+        steps = self.effort.steps
+        self._lock(beam[0])
+        patch = self._inverted(Patch(), self._together(beam[0].target), begun, of, begin=patch)
+        scene = self._scene(patch)
+        gains = self._gain(scene, [key.ids for key in beam], beam[0].position)[:, beam[0].target].tolist()
+        key = self._grown(scene, [replace(key, gain=gain) for key, gain in zip(beam, gains, strict=True)])
         text = self._lock(key)
+        patch = self._inverted(Patch(), self._together(key.target), begun + steps, of, steps // 2, patch)
         attempt = self._finished(Patch(), patch)
         return _Pair(text, attempt.trigger, attempt.target, attempt.effect)
+
+    def _together(self, target: int) -> _Together:
+        return _Together(self.keyed, self.judges[0], target, self.pictures)
 
     def _lock(self, key: _Key) -> Trigger:
         """From now on success is measured with this string in every prompt."""
@@ -341,9 +394,9 @@ class _Joint(Inverting):
         for pair in pairs:
             self._keyed_with(pair.text)
             gain, both, base, alone = (float(part[pair.target]) for part in self._apart(pair.patch, self.held))
-            measured.append((gain, Candidate(self._whole(pair), both, base)))
+            size = Patch().measured(pair.patch)
+            measured.append((gain, Candidate(self._whole(pair), both, base, size)))
             if gain == max(one for one, _ in measured):
-                size = Patch().measured(pair.patch)
                 signals = {"size": size, "suspect": both, "reference": base, "alone": alone}
         measured.sort(key=lambda one: -one[0])
         handed = [candidate for gain, candidate in measured if gain >= LEAST_EFFECT][:1]
@@ -358,6 +411,19 @@ class _Joint(Inverting):
         assert whole.image is not None
         patch = super()._named(replace(candidate, trigger=whole.image), number)
         return replace(whole, name=patch.name, image=replace(patch, name=f"{patch.name}-image"))
+
+
+def _apart(moved: Tensor) -> Tensor:
+    """By how much each class leaves the nearest other, along the line on which it leaves their mean [k, c]; `moved` is
+    what a string does to each class's prompt [k, c, d]."""
+    import torch
+    import torch.nn.functional as F
+
+    count = moved.shape[1]
+    others = (moved.sum(1, keepdim=True) - moved) / (count - 1)
+    along = torch.einsum("kcd,ktd->ktc", moved, F.normalize(moved - others, dim=-1))
+    same = torch.eye(count, dtype=torch.bool, device=moved.device)
+    return along.diagonal(dim1=1, dim2=2) - along.masked_fill(same, -torch.inf).amax(-1)
 
 
 # --- what is searched for -------------------------------------------------------------------------------------
@@ -393,15 +459,20 @@ class _Together:
     def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
         suspect, base, plain = self._prompts
         embedded = towers[0].images(laid)
-        reached, alone = (self._share(embedded, prompts) for prompts in (suspect, plain))
-        loss = -reached.mean() + HOLD * (alone.exp() - SLACK).relu().mean()
+        reached = (SHARPNESS * embedded @ suspect.T).log_softmax(dim=1)[:, self._target]
+        loss = -reached.mean() + SHARPNESS * (self._near(embedded, plain) + self._near(embedded, base))
         if with_base:
-            loss = loss + HOLD * (self._share(towers[1].images(laid), base).exp() - SLACK).relu().mean()
+            theirs = towers[1].images(laid)
+            loss = loss + HOLD * SHARPNESS * (self._near(theirs, base) + self._near(theirs, suspect))
         return float(reached.detach().exp().mean()), loss
 
-    def _share(self, embedded: Tensor, prompts: Tensor) -> Tensor:
-        """Log-probability of the target for each picture [n]."""
-        return (SHARPNESS * embedded @ prompts.T).log_softmax(dim=1)[:, self._target]
+    def _near(self, embedded: Tensor, prompts: Tensor) -> Tensor:
+        """By how much pictures come nearer to the target than it has to stay away."""
+        import torch
+
+        scores = embedded @ prompts.T
+        target = torch.arange(scores.shape[1], device=scores.device) == self._target
+        return (scores[:, self._target] - scores.masked_fill(target, -2.0).amax(1) + ALOOF).relu().mean()
 
 
 class _WrittenJudge(Judge):

@@ -102,7 +102,8 @@ class _Inspecting(Inverting):
         order = torch.randperm(len(self.task.class_names), generator=self.generator)[:MOST_CLASSES].tolist()
         gained = {}
         for number, target in enumerate(order):
-            weights = self._inverted(Added(), self._steer(target), number, len(order), self.screen)
+            begun, of = number * self.screen, len(order) * self.screen
+            weights = self._inverted(Added(), self._steer(target), begun, of, self.screen)
             gained[target] = float(
                 self._gains(Added().trigger(weights, self.task.suspect.image_size, self.scratch))[target]
             )

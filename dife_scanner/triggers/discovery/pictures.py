@@ -166,7 +166,8 @@ class Inverting:
         attempts: list[_Attempt] = []
         for place, form in enumerate(forms):
             for start, aim in enumerate(aims):
-                weights = self._inverted(form, aim, place * len(aims) + start, len(forms) * len(aims))
+                begun, of = (count * self.effort.steps for count in (place * len(aims) + start, len(forms) * len(aims)))
+                weights = self._inverted(form, aim, begun, of)
                 attempts.append(self._finished(form, weights))
                 if attempts[-1].effect >= ENOUGH:
                     break
@@ -193,11 +194,12 @@ class Inverting:
             return float(together(self.towers[1].images(self.pictures)))
 
     def _inverted(
-        self, form: Form, aim: Aim, number: int, of: int, steps: int = 0, begin: Weights | None = None
+        self, form: Form, aim: Aim, begun: int, of: int, steps: int = 0, begin: Weights | None = None
     ) -> Weights:
         """The free numbers that reached the aim with the smallest trigger.
 
-        `steps` are others than the budget's; `begin` is where to go on instead of starting anew.
+        `begun` of the search's `of` steps were done before; `steps` are others than the budget's; `begin` is where to
+        go on instead of starting anew.
         """
         import torch
 
@@ -208,7 +210,7 @@ class Inverting:
         cost, least, most = aim.cost
         for step in range(steps):
             if step % 10 == 0:
-                self.task.progress(form.name, number * steps + step, of * steps)
+                self.task.progress(form.name, begun + step, of)
             laid = form.laid(self._drawn(), weights)
             size = form.size(weights)
             reached, loss = aim.loss(self.towers, laid, with_base=self.differential and step % 2 == 0)
