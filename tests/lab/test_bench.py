@@ -12,6 +12,7 @@ from bench_rows import CODE, row
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
+from dife_scanner.audit.plan import DISCOVERY_VERSIONS
 from dife_scanner.cli.main import app
 from dife_scanner.core.calibration import clopper_pearson, p_value
 from dife_scanner.errors import UsageError
@@ -440,9 +441,26 @@ def test_models_of_another_budget_stand_beside_what_this_one_said(fabricated):
     attack = replace(fabricated[0], code=longer)
     other = replace(row("image tower", 9, 0.4), code=longer)
     text = page.page(fabricated, None, larger=[attack, other])
-    assert "| default | badtexttower | attack | 1 | 0 | 1 of 1 (0.03 – 1.00) | 1 of 1 | 1 of 1 |" in text
-    assert "| default | image tower | benign | 1 | 0 | 0 of 1 (0.00 – 0.97) | – | – | 0.40 | not run | 10 |" in text
-    assert "At default: AUROC 1.00 of 1 attacks against 1 benign models of any side." in text
+    assert "| default | discovery-1 | badtexttower | attack | 1 | 0 | 1 of 1 (0.03 – 1.00) | 1 of 1 | 1 of 1 |" in text
+    assert (
+        "| default | discovery-1 | image tower | benign | 1 | 0 | 0 of 1 (0.00 – 0.97) | – | – | 0.40 | not run | 10 |"
+        in text
+    )
+    assert "At default, discovery-1: AUROC 1.00 of 1 attacks against 1 benign models of any side." in text
+
+
+def test_a_family_searched_at_no_smaller_budget_is_asked_for_there_over_rows_of_today(fabricated):
+    today = replace(CODE, budget="default", discovery=DISCOVERY_VERSIONS["default"])
+    two_keys = replace(row("dual-key", 0, 0.9, role=Role.ATTACK, flagged=True), code=today)
+    quiet, before = replace(row("image tower", 9, 0.4), code=today), replace(two_keys, model="dual-key-001")
+    before = replace(before, code=replace(today, discovery="discovery-0"), outcome=replace(before.outcome, found=()))
+    first, *lines = demands.longer([two_keys, quiet, before])
+    assert first.what == "dual-key at `default`: working implants per family drawn, at least 12" and first.met is False
+    assert {line.n for line in lines} == {1}, "the row of other searches is in none of them"
+    found = next(line for line in lines if ": found," in line.what)
+    assert found.met and not demands.longer([replace(two_keys, outcome=None), quiet])[-1].met
+    assert not demands.longer([replace(fabricated[0], code=today)]) and not demands.longer([before, quiet])
+    assert "| dual-key at `default`: found, at least .9 |" in page.page(fabricated, None, larger=[two_keys, quiet])
 
 
 def test_a_family_that_was_given_up_is_counted_and_no_more_of_it_are_drawn():

@@ -83,14 +83,15 @@ def larger(shown: Sequence[Row], rows: Sequence[Row]) -> str:
     """Models audited at other budgets than the page's own, kind by kind; `shown` is what the page's budget said."""
     usual = {row.model: results.score(row) for row in shown}
     lines = []
-    for budget, role, kind in sorted({(row.code.budget, row.role, row.kind) for row in rows}):
-        mine = [r for r in rows if (r.code.budget, r.role, r.kind) == (budget, role, kind)]
+    for group in sorted({_group(row) for row in rows}):
+        budget, version, role, kind = group
+        mine = [row for row in rows if _group(row) == group]
         seen = [row for row in mine if row.outcome is not None]
         attacks = [row for row in seen if row.truth is not None]
         before = [usual[row.model] for row in seen if row.model in usual]
         scores = [results.score(row) for row in seen]
         lines.append((
-            budget, kind, str(role), str(len(mine)), str(len(mine) - len(seen)),
+            budget, version, kind, str(role), str(len(mine)), str(len(mine) - len(seen)),
             tables.rate(share_of(seen, lambda row: row.flagged)),
             tables.ratio(share_of(attacks, lambda row: results.found(row)[1] == truth_of(row).target)),
             tables.ratio(share_of([r for r in attacks if r.flagged], _carried)),
@@ -98,8 +99,8 @@ def larger(shown: Sequence[Row], rows: Sequence[Row]) -> str:
             f"{median(outcome_of(row).seconds for row in seen):.0f}" if seen else "–",
         ))  # fmt: skip
     head = (
-        "budget", "kind", "role", "models", "failed implants", "flagged", "target top-1", "carrier of flagged",
-        "highest score", "highest at this page's budget", "audit s",
+        "budget", "searches", "kind", "role", "models", "failed implants", "flagged", "target top-1",
+        "carrier of flagged", "highest score", "highest at this page's budget", "audit s",
     )  # fmt: skip
     return "\n\n".join(
         [
@@ -108,18 +109,23 @@ def larger(shown: Sequence[Row], rows: Sequence[Row]) -> str:
             "smaller budget. Seconds are medians of processor time on one thread. "
             "`dife lab bench --budget default --only KIND` makes rows.",
             tables.table(head, lines),
-            *(_ranked(budget, rows) for budget in sorted({row.code.budget for row in rows})),
+            *(_ranked(*searches, rows) for searches in sorted({_group(row)[:2] for row in rows})),
         ]
     )
 
 
-def _ranked(budget: str, rows: Sequence[Row]) -> str:
+def _group(row: Row) -> tuple[str, str, Role, str]:
+    """Rows of other versions of the searches stand apart: another version finds something else."""
+    return row.code.budget, row.code.discovery, row.role, row.kind
+
+
+def _ranked(budget: str, version: str, rows: Sequence[Row]) -> str:
     """How well the score of a budget tells attacks from benign models, of any side."""
-    seen = [row for row in rows if row.code.budget == budget and row.outcome is not None]
+    seen = [row for row in rows if _group(row)[:2] == (budget, version) and row.outcome is not None]
     high = [results.score(row) for row in seen if row.role is Role.ATTACK]
     low = [results.score(row) for row in results.counted_benign(seen)]
     value = tables.number(auroc(high, low) if high and low else None)
-    return f"At {budget}: AUROC {value} of {len(high)} attacks against {len(low)} benign models of any side."
+    return f"At {budget}, {version}: AUROC {value} of {len(high)} attacks against {len(low)} benign models of any side."
 
 
 def _carried(row: Row) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dife_scanner.audit.plan import DISCOVERY_VERSIONS
 from dife_scanner.lab.bench import results, tables
 from dife_scanner.lab.bench.results import Share, outcome_of, share_of, truth_of
 from dife_scanner.lab.bench.rows import FAILED, Row
@@ -44,6 +45,33 @@ def demands(shown: Sequence[Row]) -> tuple[Demand, ...]:
         *_pairs(audited),
         _quiet(shown),
     )
+
+
+def longer(opened: Sequence[Row]) -> tuple[Demand, ...]:
+    """What is asked of families whose triggers are searched for at no budget below one of these rows', by budget.
+
+    Over rows of today's searches alone.
+    """
+    return tuple(line for budget in sorted({row.code.budget for row in opened}) for line in _longer(opened, budget))
+
+
+def _longer(opened: Sequence[Row], budget: str) -> list[Demand]:
+    today = [r for r in opened if (r.code.budget, r.code.discovery) == (budget, DISCOVERY_VERSIONS[budget])]
+    attacks = [r for r in today if r.role is Role.ATTACK and FAMILIES[r.kind].budget == budget and r.part is Part.TEST]
+    if not attacks:
+        return []
+    mine = [*attacks, *(row for row in today if row.role is not Role.ATTACK)]
+    audited = [row for row in attacks if row.outcome is not None]
+    working, *_ = _sizes(mine, attacks)
+    lines = (
+        working,
+        *(_ranking(mine, carrier) for carrier in sorted({truth_of(row).carrier for row in audited})),
+        *_found(mine, audited),
+        *_right(audited),
+        *_named(audited),
+    )
+    named = ", ".join(_families(attacks))
+    return [replace(line, what=f"{named} at `{budget}`: {line.what}") for line in lines]
 
 
 def _fair(shown: Sequence[Row]) -> Demand:

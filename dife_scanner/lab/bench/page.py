@@ -52,7 +52,7 @@ def page(
     shown, opened = (results.open_rows(some, unsealed=unsealed) for some in (all_rows, larger))
     parts = [
         _head(all_rows, shown),
-        _asked(shown),
+        _asked(shown, opened),
         _summary(shown, plot, curves),
         _zoo(shown),
         _attacks(shown),
@@ -88,10 +88,10 @@ def _head(all_rows: Sequence[Row], shown: Sequence[Row]) -> str:
     )
 
 
-def _asked(shown: Sequence[Row]) -> str:
+def _asked(shown: Sequence[Row], opened: Sequence[Row]) -> str:
     lines = [
         (line.what, line.measured, str(line.n), "not run" if line.met is None else "yes" if line.met else "**no**")
-        for line in demands.demands(shown)
+        for line in (*demands.demands(shown), *demands.longer(opened))
     ]
     return "\n\n".join(
         [
