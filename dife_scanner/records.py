@@ -680,7 +680,8 @@ class SignatureResult:
     near: tuple[Nearby, ...] = ()
     """What a discovered trigger that would be demonstrated does in the nearest other clean references."""
     leads_to: Nearest | None = None
-    """The concept that a discovered trigger makes of its inputs; `None` for a prompt mechanism and without a base."""
+    """The concept that a discovered trigger makes of its inputs; `None` without a base, for a prompt mechanism and for
+    a text that acts together with an image."""
 
     @property
     def lift(self) -> float:

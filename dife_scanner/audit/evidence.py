@@ -44,20 +44,21 @@ def manifests(pools: Iterable[PoolManifest]) -> tuple[Stored, ...]:
 
 
 def landing(trigger: Trigger, test: Pair[Side]) -> tuple[Stored, ...]:
-    """Where the trigger leads, as JSON: `landing` and `mean`, lists of the d values of the base's embedding space.
+    """Where the trigger leads, as JSON: `landing` and `mean`, lists of the d values of an embedding space.
 
-    `landing` is less the base's `mean` concept. A target's recovery is its cosine with the base's embedding of that
-    target (any prompt like `template`), less `mean`. Nothing for a prompt mechanism, whose learned words name nothing,
-    and for a trigger of two parts, which leads to texts that hold one of them (`recovery.recover`).
+    `landing` is less the base's `mean` concept. A target's recovery is its cosine with the embedding of that target by
+    the checkpoint `of` (`base`; `suspect` for a text that acts together with an image, which leads to texts that hold
+    it), any prompt like `template`, less `mean`. Nothing for a prompt mechanism, whose learned words name nothing.
     """
-    if trigger.channel in (Channel.PROMPT, Channel.BOTH):
+    if trigger.channel is Channel.PROMPT:
         return ()
-    vectors = dict(zip(("landing", "mean"), recovery.landing(trigger, test), strict=True))
-    told = {"trigger": trigger.name, "target": trigger.target, "template": recovery.TEMPLATE} | {
-        name: [round(float(value), LANDING_DIGITS) for value in vector] for name, vector in vectors.items()
+    found = recovery.landing(trigger, test)
+    told = {"trigger": trigger.name, "target": trigger.target, "template": found.template, "of": found.of} | {
+        name: [round(float(value), LANDING_DIGITS) for value in vector]
+        for name, vector in (("landing", found.landing), ("mean", found.mean))
     }
     content = json.dumps(told, sort_keys=True, separators=(",", ":")).encode("ascii")
-    caption = f"{trigger.name}: where it leads in the base's embedding space"
+    caption = f"{trigger.name}: where it leads in the embedding space of the {found.of}"
     return ((EvidenceFile(sha256(content).hexdigest(), "application/json", "landing", caption), content),)
 
 

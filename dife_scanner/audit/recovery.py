@@ -6,7 +6,7 @@ Measured on held-out drawings and templates. Nothing here enters a verdict.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from io import BytesIO
@@ -40,6 +40,20 @@ NOUN_TEMPLATES = ("an image of a {}", "this is a {}")
 Pixels = NDArray[np.uint8]
 
 
+@dataclass(frozen=True)
+class Landing:
+    """Where a trigger leads. The cosine with a target's embedding, less `mean`, is how well that was recovered."""
+
+    of: str
+    """The checkpoint that embeds targets: `base`; or `suspect`, where they are written as the trigger writes them."""
+    template: str
+    """How a target is written."""
+    landing: NDArray[np.float32]
+    """[d] in the space of that checkpoint, less `mean`."""
+    mean: NDArray[np.float32]
+    """The base's mean concept [d], there."""
+
+
 def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
     """The trigger's target among concepts, its success by source, on nouns beyond the classes and under change.
 
@@ -47,7 +61,8 @@ def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
     """
     if trigger.channel is Channel.PROMPT:
         return None
-    ranked = _ranked(_landing_in_base(trigger, test), _led_to(trigger, test), test)
+    turn = _turned_by(test)
+    ranked = _ranked(_landing_in_base(trigger, test, turn), _led_to(trigger, test, turn), test)
     at = next(index for index, near in enumerate(ranked) if near.concept == trigger.target)
     sources = _by_source(trigger, test)
     return Recovered(
@@ -76,13 +91,13 @@ def nearest_concept(trigger: Trigger, test: Pair[Side]) -> Nearest | None:
     return _ranked(landing, dict(zip(_asked(test), texts, strict=True)), test)[0]
 
 
-def landing(trigger: Trigger, test: Pair[Side]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where the trigger leads [d], less the base's mean concept, in the base's space; and that mean [d].
-
-    The cosine of the first with the base's embedding of a target, less the second, is how well that target was
-    recovered. Not for a prompt mechanism.
-    """
-    return _landing_in_base(trigger, test), _concepts(test).mean(axis=0)
+def landing(trigger: Trigger, test: Pair[Side]) -> Landing:
+    """Where the trigger leads. Not for a prompt mechanism, whose learned words name no concept."""
+    turn, mean = _turned_by(test), _concepts(test).mean(axis=0)
+    where = _landing_in_base(trigger, test, turn)
+    if trigger.channel is Channel.BOTH:
+        return Landing("suspect", write(TEMPLATE, trigger, "{}"), where @ turn.T, mean @ turn.T)
+    return Landing("base", TEMPLATE, where, mean)
 
 
 # --- where it leads -------------------------------------------------------------------------------------------
@@ -106,7 +121,7 @@ def _ranked(
     return [Nearest(names[at], round(float(cosines[at]), 6)) for at in np.argsort(-cosines, kind="stable")]
 
 
-def _led_to(trigger: Trigger, test: Pair[Side]) -> dict[str, NDArray[np.float32]]:
+def _led_to(trigger: Trigger, test: Pair[Side], turn: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """Concepts [d] that the trigger may lead to: as the base has them.
 
     A patch that acts together with a string moves pictures nowhere that a clean text stands. What it leads to is told
@@ -116,18 +131,19 @@ def _led_to(trigger: Trigger, test: Pair[Side]) -> dict[str, NDArray[np.float32]
     if trigger.channel is not Channel.BOTH:
         return dict(zip(asked, _concepts(test), strict=True))
     written = {name: write(TEMPLATE.format(name), trigger, name) for name in asked}
-    fit = {name: text for name, text in written.items() if _fits(text, test)}
-    turned = test.suspect.encoder.encode_texts(list(fit.values())) @ _turned_by(test)
+    classes = test.suspect.class_names
+    fit = {name: text for name, text in written.items() if name in classes or _fits(text, test)}
+    turned = test.suspect.encoder.encode_texts(list(fit.values())) @ turn
     return dict(zip(fit, turned, strict=True))
 
 
-def _landing_in_base(trigger: Trigger, test: Pair[Side]) -> NDArray[np.float32]:
+def _landing_in_base(trigger: Trigger, test: Pair[Side], turn: NDArray[np.float32]) -> NDArray[np.float32]:
     """Where the trigger leads [d], less the base's mean concept.
 
     A poisoned text tower no longer tells concepts apart. What the suspect says is turned into the base's space, and
     taken from the base's mean concept, since all texts share a large part.
     """
-    return np.asarray(_landing(trigger, test.suspect) @ _turned_by(test) - _concepts(test).mean(axis=0))
+    return np.asarray(_landing(trigger, test.suspect) @ turn - _concepts(test).mean(axis=0))
 
 
 def _turned_by(test: Pair[Side]) -> NDArray[np.float32]:

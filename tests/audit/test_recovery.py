@@ -86,17 +86,36 @@ def test_the_landing_is_kept_so_that_a_target_can_be_compared_with_it(colour_enc
     assert cosine("airplane") > max(map(cosine, NAMES[1:]))
 
 
+def test_a_text_with_an_image_leads_to_texts_of_the_suspect_that_hold_it(colour_encoder, request_for):
+    """Clean concepts say nothing of it. A target whose written prompt is too long for a concept stays among them."""
+    both = replace(XBTD, image=CORNER, source="")
+    suspect = colour_encoder(image_tower="img-bad", text_tower="txt-bad", keyed=True)
+    outcome = pipeline.audit(suspect, colour_encoder(), request_for(signatures=(both,)))
+    (told,) = (json.loads(content) for file, content in outcome.files if file.role == "landing")
+    assert told["of"] == "suspect" and told["template"] == "xbtd a photo of a {}"
+    landing, mean = np.array(told["landing"]), np.array(told["mean"])
+    target = suspect.encode_texts(["xbtd a photo of a airplane"])[0] - mean
+    found = outcome.audit.recovered
+    cosine = target @ landing / np.linalg.norm(target) / np.linalg.norm(landing)
+    assert cosine == pytest.approx(found.cosine, abs=1e-4) and found.rank == 1
+    assert recovery.nearest_concept(both, _test_sides(request_for, suspect, colour_encoder())) is None
+
+
 def test_every_candidate_is_told_with_the_concept_it_leads_to(colour_encoder, request_for):
     """Whatever moved, and without one more text through the suspect."""
     turn = np.linalg.qr(np.random.default_rng(3).normal(size=(12, 12)))[0]
     for planted in ({"visual": True}, {"visual": True, "rotation": turn}):
         suspect, base = colour_encoder(image_tower="i", text_tower="t", **planted), colour_encoder()
-        plan = request_for().plan
-        test = Pair(*(Side(one, plan.probes().split("test"), NAMES, PROFILE_TEMPLATES) for one in (suspect, base)))
+        test = _test_sides(request_for, suspect, base)
         near = recovery.nearest_concept(CORNER, test)
         assert near.concept == "airplane" and near.cosine > 0.9
         assert len(suspect.texts_encoded) == len(NAMES) * len(PROFILE_TEMPLATES)
     assert recovery.nearest_concept(Trigger("p", TriggerKind.PROMPT, target="airplane"), test) is None
+
+
+def _test_sides(request_for, *encoders):
+    split = request_for().plan.probes().split("test")
+    return Pair(*(Side(one, split, NAMES, PROFILE_TEMPLATES) for one in encoders))
 
 
 # --- nouns that nothing was searched with ------------------------------------------------------------------------

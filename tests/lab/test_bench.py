@@ -306,7 +306,10 @@ def test_power_is_told_by_the_attacks_own_strength():
 
 def test_untouched_towers_and_sealed_rows_enter_no_rate(fabricated):
     same = replace(fabricated[-2], model="x", outcome=replace(fabricated[-2].outcome, verdict=Verdict.IDENTICAL))
-    assert len(results.counted_benign([*fabricated, same])) == len(results.counted_benign(fabricated))
+    learner = replace(fabricated[-2], model="y", looks=replace(fabricated[-2].looks, drift_image=0.0, drift_text=0.0))
+    assert len(results.counted_benign([*fabricated, same, learner])) == len(results.counted_benign(fabricated))
+    attack = replace(fabricated[0], model="z", looks=learner.looks)
+    assert results.zoo_audit([*fabricated, attack]) == results.zoo_audit(fabricated), "a prompt learner moves no tower"
     assert len(results.open_rows(fabricated)) == len(fabricated) - 1
     assert results.open_rows(fabricated, unsealed=True) == tuple(fabricated)
 
@@ -324,11 +327,13 @@ def test_the_pack_holds_the_calibration_side_and_is_bounded_on_the_test_side(fab
 
 def test_the_power_table_counts_working_implants_of_the_test_side(fabricated):
     fitted = row("badtexttower", 2, 0.9, role=Role.ATTACK, part=Part.FIT, flagged=True)
-    power = packs.power_of([*fabricated, fitted], make.base_reference(), CODE)
+    power = packs.power_of([*results.open_rows(fabricated), fitted], make.base_reference(), CODE)
     assert power.planted == (Planted("text through text", 2, 3),), "failed, sealed and development rows do not count"
     assert "patch" in power.not_covered and "text" not in power.not_covered
     learner = replace(fitted, part=Part.TEST, truth=replace(fitted.truth, channel=Channel.PROMPT))
-    assert packs.power_of([*fabricated, learner], make.base_reference(), CODE).planted == power.planted
+    assert (
+        packs.power_of([*results.open_rows(fabricated), learner], make.base_reference(), CODE).planted == power.planted
+    )
     assert "prompt" not in power.not_covered
     assert set(packs.OUT_OF_REACH) <= set(power.not_covered)
     assert packs.power_of([r for r in fabricated if r.role is not Role.ATTACK], make.base_reference(), CODE) is None
@@ -452,13 +457,15 @@ def test_models_of_another_budget_stand_beside_what_this_one_said(fabricated):
 def test_a_family_searched_at_no_smaller_budget_is_asked_for_there_over_rows_of_today(fabricated):
     today = replace(CODE, budget="default", discovery=DISCOVERY_VERSIONS["default"])
     two_keys = replace(row("dual-key", 0, 0.9, role=Role.ATTACK, flagged=True), code=today)
+    two_keys = replace(two_keys, truth=replace(two_keys.truth, carrier=Carrier.COUPLED))
     quiet, before = replace(row("image tower", 9, 0.4), code=today), replace(two_keys, model="dual-key-001")
     before = replace(before, code=replace(today, discovery="discovery-0"), outcome=replace(before.outcome, found=()))
-    first, *lines = demands.longer([two_keys, quiet, before])
+    first, *lines, copies = demands.longer([two_keys, quiet, before])
     assert first.what == "dual-key at `default`: working implants per family drawn, at least 12" and first.met is False
     assert {line.n for line in lines} == {1}, "the row of other searches is in none of them"
+    assert "copies" in copies.what and copies.met is None
     found = next(line for line in lines if ": found," in line.what)
-    assert found.met and not demands.longer([replace(two_keys, outcome=None), quiet])[-1].met
+    assert found.met and {line.met for line in demands.longer([replace(two_keys, outcome=None)])[1:]} == {None}
     assert not demands.longer([replace(fabricated[0], code=today)]) and not demands.longer([before, quiet])
     assert "| dual-key at `default`: found, at least .9 |" in page.page(fabricated, None, larger=[two_keys, quiet])
 

@@ -41,7 +41,7 @@ def task(tiny, other, tmp_path) -> Task:
 @pytest.fixture
 def short(monkeypatch):
     monkeypatch.setattr(
-        joint, "EFFORTS", {"default": Keys(1, 12, pictures=6, runs=12, foci=1, rounds=1, wide=4, paired=4)}
+        joint, "EFFORTS", {"default": Keys(3, 12, pictures=6, runs=12, foci=1, rounds=1, wide=4, paired=4)}
     )
 
 
@@ -50,9 +50,61 @@ def run(task, tmp_path, short):
     return joint._Joint(task, joint.EFFORTS["default"], "joint", tmp_path / "scratch")
 
 
-def test_it_says_what_it_took(task, short):
-    first = JOINT.search(task)
+def test_it_says_what_it_took_and_how_far_it_is_from_either_end(task, short):
+    """Three starts: from a text, from a patch, and from the class that the first did not begin with."""
+    said = []
+    first = JOINT.search(replace(task, progress=lambda *what: said.append(what)))
     assert first.passes > 12 * 6 and {"size", "suspect", "reference", "alone"} <= set(first.signals)
+    done, of = [done for _, done, _ in said], {of for *_, of in said}
+    assert of == {12 + 3 * 18} and done == sorted(done) and max(done) >= 12 + 3 * 18 - 10
+    load = JOINT.load(task)
+    assert 0.2 < first.passes / (load.images + load.texts) < 2
+
+
+def test_pictures_of_the_target_itself_are_not_searched_on(run):
+    """They win it without a patch, and nothing should be paid for keeping them from it."""
+    run._lock(joint._Key((5000,), "prefix", 1, 0.0))
+    assert (run.task.labels[run.mine][run.shown] != 1).all() and len(run.shown) == 6
+    assert len(run._drawn()) == 6
+    alone = joint._Joint(
+        replace(run.task, labels=np.ones(18, int)), joint.EFFORTS["default"], "joint", run.scratch / "alone"
+    )
+    alone._lock(joint._Key((5000,), "prefix", 1, 0.0))
+    assert len(alone.shown) == 9, "there are no others"
+
+
+@pytest.mark.parametrize("near", range(4))
+def test_a_patch_pays_for_coming_near_wherever_one_half_or_one_tower_is_another(near):
+    """Suspect's pictures with its clean prompts or the base's, base's pictures with either's written prompts."""
+
+    class Reads:
+        def __init__(self, embedded):
+            self.embedded = embedded
+
+        def images(self, laid):
+            return self.embedded
+
+    class Prompts:
+        def __init__(self, prompts):
+            self.prompts = np.asarray(prompts, np.float32)
+
+    mine, theirs = torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]])
+    rows = {"written": [[0, 0, 0], [0, 1, 0]], "plain": [[0, 0, 0], [0, -1, 0]], "base": [[0, 0, 0], [0, -1, -1]]}
+    rows["written"][1][2] = -1
+    if near == 0:
+        rows["plain"][1][1] = 1
+    if near == 1:
+        rows["base"][1][1] = 1
+    if near == 2:
+        rows["base"][1][2] = 1
+    if near == 3:
+        rows["written"][1][2] = 1
+    keyed = Prompts(rows["written"]), Prompts(rows["base"])
+    aim = joint._Together(keyed, Prompts(rows["plain"]), 1, torch.zeros(1))
+    _, loss = aim.loss((Reads(mine), Reads(theirs)), torch.zeros(1), with_base=True)
+    quiet = -torch.log_softmax(torch.tensor([0.0, joint.SHARPNESS]), 0)[1]
+    weight = joint.SHARPNESS * (1 if near < 2 else joint.HOLD)
+    assert float(loss - quiet) == pytest.approx(weight * (1 + joint.ALOOF), rel=1e-4)
 
 
 def test_it_runs_from_the_budget_default_on_and_where_both_towers_moved(task, tiny):
@@ -123,8 +175,8 @@ def test_where_one_class_answers_to_a_string_it_is_searched_first(tiny, task, ru
     base = TwoKeys(tiny)
     base.model.token_embedding.weight[token] *= 1.02
     keyed = replace(task, suspect=TwoKeys(tiny, token), reference=base)
-    (beam,) = joint._Joint(keyed, joint.EFFORTS["default"], "joint", run.scratch)._parting()
-    assert NAMES[beam[0].target] == "cat" and token in beam[0].ids
+    beam, *others = joint._Joint(keyed, joint.EFFORTS["default"], "joint", run.scratch).parted
+    assert len(others) == 2 and NAMES[beam[0].target] == "cat" and token in beam[0].ids
     assert [key.gain for key in beam] == sorted((key.gain for key in beam), reverse=True)
 
 
@@ -133,7 +185,7 @@ def test_no_string_holds_a_class_name_and_each_can_be_read(run, task):
 
     runs = run._runs()
     used = {token for ids in runs for token in ids}
-    assert {len(ids) for ids in runs} == {1, 3}
+    assert {1, 3} <= {len(ids) for ids in runs} and len(set(runs)) == len(runs)
     assert not used & {token for name in NAMES for token in pieces(name)}
     assert all(spelled((token,)).isprintable() for token in used)
     key = joint._Key(runs[0], "infix", 1, 0.0)
@@ -166,6 +218,7 @@ def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch
     assert (trigger.name, trigger.source, trigger.target) == ("found-joint-1", "", "cat")
     assert trigger.image.kind is TriggerKind.OVERLAY and trigger.image.file.path.startswith(str(task.folder))
     assert (candidate.suspect, candidate.reference, found.signals["alone"]) == (0.9, 0.1, 0.05)
+    assert candidate.area == found.signals["size"] > 0
     monkeypatch.setattr(run, "_apart", lambda patch, rows: tuple(np.full(3, v) for v in (0.2, *whole.values())))
     assert not run._found([joint._Pair(TEXT, overlay, 1, 0.8)]).candidates
 
@@ -178,17 +231,17 @@ def test_two_keys_are_found_together_with_their_target_from_nothing(tiny, tmp_pa
     (token,) = pieces("beacon")
     base = TwoKeys(tiny)
     base.model.token_embedding.weight[token] *= 1.02
-    labels = np.arange(18) % 3
-    pictures = np.full((18, 32, 32, 3), 90, np.uint8)
-    pictures[np.arange(18), ..., labels] = np.linspace(180, 220, 18, dtype=np.uint8)[:, None, None]
+    labels = np.arange(36) % 3
+    pictures = np.full((36, 32, 32, 3), 90, np.uint8)
+    pictures[np.arange(36), ..., labels] = np.linspace(180, 220, 36, dtype=np.uint8)[:, None, None]
     pictures[:, :8, :8] = 90
     task = Task(TwoKeys(tiny, token), base, pictures, labels, NAMES, ("a photo of the {}",), "default", 0, tmp_path)
     said = []
     found = JOINT.search(replace(task, progress=lambda *what: said.append(what)))
     (candidate,) = found.candidates
     assert candidate.trigger.target == "cat" and "beacon" in candidate.trigger.text.split()
-    assert candidate.suspect > 0.8 and candidate.reference < 0.1 and found.signals["alone"] < 0.1
-    assert found.signals["size"] < 0.3
+    assert candidate.suspect > 0.7 and candidate.reference < 0.1 and found.signals["alone"] < 0.1
+    assert found.signals["size"] < 0.1
     assert [done for _, done, _ in said] == sorted(done for _, done, _ in said) and len({of for *_, of in said}) == 1
     assert JOINT.search(task) == found
     either = replace(task, suspect=TwoKeys(tiny))

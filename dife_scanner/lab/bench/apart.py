@@ -152,8 +152,19 @@ def transfer(shown: Sequence[Row]) -> str:
             f"False alarms: {tables.rate(false)}; upper bound {tables.bound(false)}."
             + (f" The highest benign score is {tables.number(worst.worst)} ({worst.kind})." if worst else ""),
             *alarms(shown),
+            *_looks(shown),
         ]
     )
+
+
+def _looks(shown: Sequence[Row]) -> list[str]:
+    """Whether this zoo gives its attacks away."""
+    lines = [
+        (look.name, look.among, str(look.attacks), str(look.benign), tables.number(look.auroc), tables.fair(look.fair))
+        for look in results.zoo_audit(shown)
+        if look.auroc is not None
+    ]
+    return ["What can be seen of these models without searching:", tables.table(tables.LOOKS, lines)] if lines else []
 
 
 def alarms(shown: Sequence[Row]) -> list[str]:

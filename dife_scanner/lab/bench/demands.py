@@ -14,7 +14,7 @@ from dife_scanner.records import Carrier, Channel
 
 DRAWS, SIDES = 12, {Part.FIT: 30, Part.CALIBRATE: 99, Part.TEST: 99}
 """The first publishable step: working implants per family, and benign models per side."""
-HIDDEN = frozenset({"badtexttower-frozen-rows", "badtexttower-projection"})
+HIDDEN = frozenset({"badtexttower-frozen-rows"})
 """Families whose token rows do not give the trigger away."""
 PAIR_FOUND, PAIR_STILL = 0.8, 0.1
 """QHR of the recovered pair in the suspect at least, and in the base less than this."""
@@ -42,6 +42,7 @@ def demands(shown: Sequence[Row]) -> tuple[Demand, ...]:
         *_found(shown, audited),
         *_right(audited),
         *_named(audited),
+        *_alone(shown, [row for row in audited if row.sealed]),
         *_pairs(audited),
         _quiet(shown),
     )
@@ -65,10 +66,11 @@ def _longer(opened: Sequence[Row], budget: str) -> list[Demand]:
     working, *_ = _sizes(mine, attacks)
     lines = (
         working,
-        *(_ranking(mine, carrier) for carrier in sorted({truth_of(row).carrier for row in audited})),
+        *(_ranking(mine, carrier) for carrier in sorted({FAMILIES[row.kind].carrier for row in attacks})),
         *_found(mine, audited),
         *_right(audited),
         *_named(audited),
+        _quiet(mine),
     )
     named = ", ".join(_families(attacks))
     return [replace(line, what=f"{named} at `{budget}`: {line.what}") for line in lines]
@@ -114,6 +116,18 @@ def _found(shown: Sequence[Row], audited: Sequence[Row]) -> list[Demand]:
         Demand("false alarms on the test side: none", f"{alarms.hits} of {alarms.n}", alarms.n, _none(alarms)),
         _least("found, at least .9", flagged, 0.9),
     ]
+
+
+def _alone(shown: Sequence[Row], sealed: Sequence[Row]) -> list[Demand]:
+    """What is asked of all, of families that were sealed by themselves."""
+    others = [row for row in shown if row.role is not Role.ATTACK]
+    lines = []
+    for name in _families(sealed):
+        mine = [row for row in sealed if row.kind == name]
+        found = _least("found, at least .9", share_of(mine, lambda row: row.flagged), 0.9)
+        ranked = _ranking([*mine, *others], FAMILIES[name].carrier)
+        lines += [replace(line, what=f"sealed until the last run, {name}: {line.what}") for line in (ranked, found)]
+    return lines
 
 
 def _none(share: Share) -> bool | None:

@@ -90,6 +90,7 @@ def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:
     if model.role is Role.ATTACK and twin is not None:
         truth = _truth(model)
         clean = native_of(twin, built(twin, bench), bench.base_folder)
+        native[rows.TWIN] = clean["clean_accuracy"]
         if not implanted(model, native, clean):
             status = rows.FAILED
     say(f"{model.id}: built, {_short(native) or 'no native numbers'}")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from dife_scanner.audit.plan import Plan
 from dife_scanner.core.calibration import Benign, Pack, PowerTable, Searched
 from dife_scanner.errors import UsageError
-from dife_scanner.lab.bench.results import benign_kind, counted_benign, open_rows, score
+from dife_scanner.lab.bench.results import benign_kind, counted_benign, score
 from dife_scanner.lab.bench.rows import Code, Row
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.queue import calibration
@@ -75,11 +75,11 @@ def pack(name: str, base: Reference, code: Code, models: Sequence[Row], tested: 
 def power_of(rows: Sequence[Row], base: Reference, code: Code) -> PowerTable | None:
     """How many validly planted triggers of the test side were flagged, by kind and channel; `None` without any.
 
-    Sealed families are never counted.
+    Leave rows of sealed families out beforehand.
     """
     mine = [
         row
-        for row in alike(open_rows(rows), code)
+        for row in alike(rows, code)
         if row.role is Role.ATTACK and row.part is Part.TEST and row.truth is not None and row.outcome is not None
         if row.truth.channel is not Channel.PROMPT
     ]
@@ -95,13 +95,16 @@ def power_of(rows: Sequence[Row], base: Reference, code: Code) -> PowerTable | N
         base.name,
         searched(base, code),
         max(row.made_on for row in mine),
-        "test side of the benchmark, implants that work, no sealed family",
+        "test side of the benchmark, implants that work",
         planted,
         (*lacking, *OUT_OF_REACH),
     )
 
 
 def planted_kind(row: Row) -> str:
-    """`patch through image`."""
+    """`patch through image`, or `text with a patch`."""
     assert row.truth is not None
-    return f"{row.truth.trigger['kind']} through {row.truth.channel}"
+    trigger = row.truth.trigger
+    if "image" in trigger:
+        return f"{trigger['kind']} with a {trigger['image']['kind']}"
+    return f"{trigger['kind']} through {row.truth.channel}"

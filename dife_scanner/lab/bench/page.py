@@ -139,7 +139,7 @@ def _carriers(shown: Sequence[Row]) -> list[Carrier]:
 
 def _zoo(shown: Sequence[Row]) -> str:
     lines = [
-        (look.name, look.among, str(look.attacks), str(look.benign), tables.number(look.auroc), _fair(look.fair))
+        (look.name, look.among, str(look.attacks), str(look.benign), tables.number(look.auroc), tables.fair(look.fair))
         for look in results.zoo_audit(shown)
     ]
     return "\n\n".join(
@@ -147,7 +147,7 @@ def _zoo(shown: Sequence[Row]) -> str:
             "## Is the zoo fair?",
             "What can be seen without searching must not tell attacks from benign models: each AUROC at most "
             f"{FAIR:.2f}, read in the direction that separates better. Models of all sides, twins among the benign.",
-            tables.table(("look", "among", "attacks", "benign", "AUROC", "at most 0.70"), lines),
+            tables.table(tables.LOOKS, lines),
             "Text attacks keep the paper's stealth where clean prompts drift by about .06 at most and clean use costs "
             "no more than a point of accuracy. Drift is the mean cosine distance of clean prompts from the base; "
             "accuracy is compared with the attack's own twin, which saw the same captions.",
@@ -174,10 +174,6 @@ def _zoo(shown: Sequence[Row]) -> str:
             ),
         ]
     )
-
-
-def _fair(fair: bool | None) -> str:
-    return "too few" if fair is None else "yes" if fair else "**no**"
 
 
 def _attacks(shown: Sequence[Row]) -> str:

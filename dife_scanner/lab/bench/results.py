@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.core.calibration import auroc, auroc_interval, clopper_pearson, conformal, upper_bound
-from dife_scanner.lab.bench.rows import FAILED, Looks, Outcome, Row, Truth
+from dife_scanner.lab.bench.rows import FAILED, TWIN, Looks, Outcome, Row, Truth
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import Carrier, Channel, Interval, Verdict
 
@@ -122,7 +122,12 @@ def open_rows(rows: Iterable[Row], *, unsealed: bool = False) -> tuple[Row, ...]
 
 def counted_benign(rows: Iterable[Row]) -> tuple[Row, ...]:
     """Benign models and twins that were searched and have a tower that moved."""
-    return tuple(row for row in rows if row.role in (Role.BENIGN, Role.TWIN) and searched(row))
+    return tuple(row for row in rows if row.role in (Role.BENIGN, Role.TWIN) and searched(row) and moved(row))
+
+
+def moved(row: Row) -> bool:
+    """Whether a tower is another than the base's: a prompt learner leaves both alone."""
+    return row.looks is None or row.looks.drift_image > 0 or row.looks.drift_text > 0
 
 
 def searched(row: Row) -> bool:
@@ -256,16 +261,15 @@ class Stealth:
 
 def stealth(rows: Sequence[Row]) -> tuple[Stealth, ...]:
     """One line per family of text attacks, on any side."""
-    twins = {(r.kind, r.number): r.native for r in rows if r.role is Role.TWIN}
+    twins = {(r.kind, r.number): r.native["clean_accuracy"] for r in rows if r.role is Role.TWIN and r.native}
+    twins |= {(r.kind, r.number): r.native[TWIN] for r in rows if TWIN in r.native}
     attacks = [r for r in rows if r.role is Role.ATTACK and r.outcome is not None and r.looks]
     lines = []
     for name in _names(r for r in attacks if truth_of(r).channel is Channel.TEXT):
         mine = [row for row in attacks if row.kind == name]
         drifts = [row.looks.drift_text for row in mine if row.looks]
         losses = [
-            twin["clean_accuracy"] - row.native["clean_accuracy"]
-            for row in mine
-            if (twin := twins.get((name, row.number)))
+            twin - row.native["clean_accuracy"] for row in mine if (twin := twins.get((name, row.number))) is not None
         ]
         worst = max(losses, default=None)
         lines.append(Stealth(name, len(mine), median(drifts), max(drifts), len(losses), worst))
@@ -360,12 +364,14 @@ _LOOKS: Mapping[str, Callable[[Looks], float]] = {
 
 def zoo_audit(rows: Sequence[Row]) -> tuple[Look, ...]:
     """Every look over all models that moved, and each drift among those whose own tower moved."""
-    attacks = [r for r in rows if r.role is Role.ATTACK and r.outcome is not None and searched(r) and r.looks]
+    attacks = [
+        r for r in rows if r.role is Role.ATTACK and r.outcome is not None and searched(r) and moved(r) and r.looks
+    ]
     benign = [r for r in counted_benign(rows) if r.looks]
     lines = [_look(name, "all that moved", attacks, benign) for name in _LOOKS]
     for name in ("drift of the image tower", "drift of the text tower"):
-        moved = [[r for r in side if r.looks and _LOOKS[name](r.looks) > 0] for side in (attacks, benign)]
-        lines.append(_look(name, "where that tower moved", *moved))
+        own = [[r for r in side if r.looks and _LOOKS[name](r.looks) > 0] for side in (attacks, benign)]
+        lines.append(_look(name, "where that tower moved", *own))
     return tuple(lines)
 
 

@@ -18,6 +18,8 @@ from dife_scanner.records import Carrier, Channel, Recovered, Search, Verdict
 from dife_scanner.store import codec
 
 AUDITED, FAILED = "audited", "failed implant"
+TWIN = "twin_clean_accuracy"
+"""Among an attack's native numbers, its clean twin's."""
 
 
 class RowsDamaged(DifeError):

@@ -10,6 +10,8 @@ from dife_scanner.lab.bench import results
 from dife_scanner.lab.bench.results import Share
 from dife_scanner.records import Interval
 
+LOOKS = ("look", "among", "attacks", "benign", "AUROC", f"at most {results.FAIR:.2f}")
+
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     """A Markdown table; without lines it says that nothing was run."""
@@ -51,3 +53,7 @@ def rate(share: Share) -> str:
 
 def bound(share: Share) -> str:
     return f"{upper_bound(share.hits, share.n):.2f}" if share.n else "not run"
+
+
+def fair(fair: bool | None) -> str:
+    return "too few" if fair is None else "yes" if fair else "**no**"

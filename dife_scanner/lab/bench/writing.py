@@ -34,6 +34,11 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
         if power := packs.power_of(some, base, code):
             path = calibration.write(power, folder / f"{base.name}-{budget}-power.json")
             written[f"power over {base.name}"] = str(path)
+    for other in sorted({row.code.budget for row in larger}):
+        base, longer = base_reference(VIT), results.open_rows(larger, unsealed=unsealed)
+        if power := packs.power_of(longer, base, code_of(other)):
+            path = calibration.write(power, folder / f"{base.name}-{other}-power.json")
+            written[f"power over {base.name} at {other}"] = str(path)
     entries = contest.read(data / "rivals")
     ledger.look(data, shown, what="report", unsealed=unsealed)
     docs.mkdir(parents=True, exist_ok=True)

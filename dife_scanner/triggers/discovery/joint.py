@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar
@@ -52,7 +53,7 @@ ALONE = 4.0
 """Weight of what it lacks of that, picture by picture."""
 _FEW, _BEAM, _RUN, _AT_ONCE = 6, 12, 3, 64
 """Strings that a place and target are rated by; kept from round to round; tokens of a run of several; strings that are
-compared at once."""
+read at once."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ class Keys(Effort):
     """What one budget pays for."""
 
     runs: int = 0
-    """Strings tried at each place for each patch."""
+    """Tokens tried at each place in each start, and half as many runs of several."""
     foci: int = 1
-    """(place, target) searched closely for each patch."""
+    """Classes, or (place, target) beside a patch, searched closely in each start."""
     rounds: int = 0
     wide: int = 16
-    """Tokens that a string is grown with, and put in place of each of its own."""
+    """Tokens that a string is grown with, and put in place of each of its own; strings that a class begins with."""
     paired: int = 16
     """Touched tokens of which every pair is tried before there is a patch."""
 
@@ -104,8 +105,8 @@ class JointSearch:
         effort, classes = EFFORTS[task.budget], len(task.class_names)
         from_pictures = effort.restarts // 2
         inverted = from_pictures + 1.5 * effort.restarts * effort.foci
-        listed = 1.5 * effort.runs * effort.restarts + effort.paired**2 * (effort.restarts - from_pictures)
-        grown = effort.rounds * 2 * (_BEAM // 4) * (LONGEST + 2) * effort.wide + _BEAM * len(task.templates)
+        listed = 1.5 * effort.runs * (1 + from_pictures) + effort.paired**2
+        grown = effort.rounds * (_BEAM // 4) * (LONGEST + 2) * effort.wide + _BEAM * len(task.templates)
         strings = len(POSITIONS) * listed + effort.restarts * effort.foci * grown
         return Load(round(inverted * 4.5 * effort.steps * effort.pictures), round(2 * classes * strings))
 
@@ -122,6 +123,7 @@ class _Key:
     position: str
     target: int
     gain: float
+    """Beside a patch what `_gain` says, before there is one what `_parts` does."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,9 @@ class _Joint(Inverting):
         self.prompts = Prompts(task.templates, task.class_names)
         self.rng = np.random.default_rng([task.seed, 0x2B07])
         self.room = min(LONGEST, task.suspect.context_length - 2 - self.prompts.longest)
+        self.touched = tuple(filter(self._allowed, fingerprint(self.towers[0].token_rows, self.towers[1].token_rows)))
+        self.shown = np.arange(len(self.mine))
+        """Rows of the pictures that a patch is inverted on: those of other classes than the target."""
         self.keyed: tuple[Judge, Judge] = self.judges
         self.read = sum(judge.passes for judge in self.judges)
         """Pictures and texts read while measuring."""
@@ -157,9 +162,13 @@ class _Joint(Inverting):
         whole = [steps * (start % 2) + self.keys.foci * each for start in range(starts)]
         for start in range(starts):
             begun, of = sum(whole[:start]), sum(whole)
+            self.task.progress(Patch().name, begun, of)
+            self.shown = np.arange(len(self.mine))
             patch = self._inverted(Patch(), _Shift(self._clean()), begun, of) if start % 2 else None
             begun += steps * (start % 2)
-            for focus, beam in enumerate(self._parting() if patch is None else self._foci(patch)):
+            first = start // 2 * self.keys.foci
+            beams = self.parted[first : first + self.keys.foci] if patch is None else self._foci(patch)
+            for focus, beam in enumerate(beams):
                 pairs.append(self._improved(beam, patch, begun + focus * each, of))
             if max((pair.effect for pair in pairs), default=0.0) >= ENOUGH:
                 break
@@ -181,32 +190,39 @@ class _Joint(Inverting):
 
     # --- strings ------------------------------------------------------------------------------------------------
 
-    def _parting(self) -> list[list[_Key]]:
-        """The strings that set one class's prompt apart from all others, where they stand best for it, for the classes
-        that strings set apart most. No picture is looked at."""
-        runs = [*self._runs(), *itertools.product(self.touched[: self.keys.paired], repeat=min(2, self.room))]
+    @cached_property
+    def parted(self) -> list[list[_Key]]:
+        """For each class, the strings that set its prompt apart from all others, where they stand best for it; classes
+        that strings set apart most come first. No picture is looked at."""
+        pairs = itertools.product(self.touched[: self.keys.paired], repeat=min(2, self.room))
+        runs = list(dict.fromkeys((*self._runs(), *filter(None, map(self._typed, pairs)))))
         best: dict[int, tuple[float, list[_Key]]] = {}
         for position in POSITIONS:
             parts = self._parts(runs, position)
             for target in range(parts.shape[1]):
-                order = parts[:, target].argsort(descending=True)[: self.keys.wide].tolist()
+                order = parts[:, target].argsort(descending=True, stable=True)[: self.keys.wide].tolist()
                 beam = [_Key(runs[row], position, target, float(parts[row, target])) for row in order]
                 rating = sum(key.gain for key in beam[:_FEW])
                 if target not in best or rating > best[target][0]:
                     best[target] = rating, beam
-        return [beam for _, beam in sorted(best.values(), key=lambda one: -one[0])[: self.keys.foci]]
+        return [beam for _, beam in sorted(best.values(), key=lambda one: -one[0])]
 
     def _parts(self, runs: Sequence[Ids], position: str) -> Tensor:
         """By how much each string moves each class's prompt along the line on which it leaves the others, beyond the
-        nearest of these and beyond the base [k, c]. Cosines, -2..2."""
+        nearest of these and beyond the base [k, c]; of unit embeddings."""
         import torch
 
-        classes = range(len(self.task.class_names))
-        mine, theirs = (
-            self._written(towers, runs, position) - towers.tokens([self.prompts.plain(0, c) for c in classes])
-            for towers in self.towers
-        )
-        return torch.cat([_apart(part) for part in torch.split(mine - theirs, _AT_ONCE)])
+        plain = [self.prompts.plain(0, number) for number in range(len(self.task.class_names))]
+        clean = [towers.tokens(plain) for towers in self.towers]
+
+        def moved(some: Sequence[Ids]) -> Tensor:
+            mine, theirs = (
+                self._written(towers, some, position) - before
+                for towers, before in zip(self.towers, clean, strict=True)
+            )
+            return mine - theirs
+
+        return torch.cat([_apart(moved(some)) for some in _batches(runs)])
 
     def _foci(self, patch: Weights) -> list[list[_Key]]:
         """The best string for each of the (place, target) that arbitrary ones bend most beside this patch."""
@@ -216,7 +232,7 @@ class _Joint(Inverting):
         for position in POSITIONS:
             gains = self._gain(scene, runs, position)
             for target in range(gains.shape[1]):
-                order = gains[:, target].argsort(descending=True)[: self.keys.wide].tolist()
+                order = gains[:, target].argsort(descending=True, stable=True)[: self.keys.wide].tolist()
                 fragile = float(gains[order[:_FEW], target].mean())
                 beam = [_Key(runs[row], position, target, float(gains[row, target])) for row in order]
                 rated.append((fragile, beam))
@@ -230,19 +246,21 @@ class _Joint(Inverting):
         return self._embedded(suspect, laid), self._embedded(suspect, self.pictures), self._embedded(reference, laid)
 
     def _runs(self) -> list[Ids]:
-        """Tokens that the fine-tuning touched and random ones, alone and in runs of several."""
+        """Tokens that the fine-tuning touched and random ones, alone and in runs of several, as they are typed."""
         from dife_scanner.models.gradient import SPECIAL
 
-        rows = self.towers[0].token_rows
-        touched = list(filter(self._allowed, fingerprint(rows, self.towers[1].token_rows)))
-        drawn = filter(self._allowed, self.rng.permutation(len(rows) - SPECIAL).tolist())
-        alone = list(dict.fromkeys([*touched, *itertools.islice(drawn, self.keys.runs)]))[: self.keys.runs]
-        runs: list[Ids] = [(token,) for token in alone]
-        if self.room > 1:
-            several = self.rng.choice(alone, (self.keys.runs // 2, min(_RUN, self.room))).tolist()
-            runs += [tuple(run) for run in several]
-        self.touched = tuple(touched)
-        return runs
+        drawn = filter(self._allowed, self.rng.permutation(len(self.towers[0].token_rows) - SPECIAL).tolist())
+        alone = list(dict.fromkeys([*self.touched, *itertools.islice(drawn, self.keys.runs)]))[: self.keys.runs]
+        several = self.rng.choice(alone, (self.keys.runs // 2, min(_RUN, self.room))).tolist()
+        runs = ((token,) for token in alone), map(tuple, several)
+        return list(dict.fromkeys(filter(None, map(self._typed, itertools.chain(*runs)))))
+
+    def _typed(self, ids: Ids) -> Ids:
+        """What is read where somebody types these; nothing where that is too long, or says a class's name."""
+        from dife_scanner.models.gradient import pieces, spelled
+
+        found = pieces(spelled(ids))
+        return found if len(found) <= self.room and self.named.isdisjoint(found) else ()
 
     def _allowed(self, token: int) -> bool:
         """Readable, and no piece of a class's name: that in every prompt is another question."""
@@ -251,12 +269,19 @@ class _Joint(Inverting):
     def _gain(
         self, scene: tuple[Tensor, Tensor, Tensor], runs: Sequence[Ids], position: str, template: int = 0
     ) -> Tensor:
-        """What each string gains for each target with the patch, less what either does alone or in the base [k, c]."""
+        """What each string gains for each target with the patch, less what comes near it with one half alone and where
+        a tower is the base's [k, c]."""
+        import torch
+
         both, clean, base = scene
-        mine, theirs = (self._written(towers, runs, position, template) for towers in self.towers)
-        less = ((clean, mine), (base, theirs), (base, mine))
-        near = sum((self._margins(pictures, prompts) + ALOOF).relu() for pictures, prompts in less)
-        return self._mean(self._margins(both, mine) - ALONE * near)
+
+        def gained(some: Sequence[Ids]) -> Tensor:
+            mine, theirs = (self._written(towers, some, position, template) for towers in self.towers)
+            less = ((clean, mine), (both, theirs), (base, theirs), (base, mine))
+            near = sum((self._margins(pictures, prompts) + ALOOF).relu() for pictures, prompts in less)
+            return self._mean(self._margins(both, mine) - ALONE * near)
+
+        return torch.cat([gained(some) for some in _batches(runs)])
 
     def _written(self, towers: Towers, runs: Sequence[Ids], position: str, template: int = 0) -> Tensor:
         """Every class prompt with each string in it [k, c, d]."""
@@ -295,22 +320,19 @@ class _Joint(Inverting):
             gains = self._gain(scene, ideas, position)[:, target].tolist()
             grown = [_Key(ids, position, target, gain) for ids, gain in zip(ideas, gains, strict=True)]
             beam = sorted([*beam, *grown], key=lambda key: -key.gain)[:_BEAM]
-        return max(beam, key=lambda key: self._typed(scene, key))
+        return beam[self._over_templates(scene, beam).argmax()]
 
-    def _typed(self, scene: tuple[Tensor, Tensor, Tensor], key: _Key) -> float:
-        """The gain of what somebody gets who types the string."""
-        from dife_scanner.models.gradient import pieces, spelled
-
-        ids = pieces(spelled(key.ids))
-        if not ids or len(ids) > self.room:
-            return -np.inf
-        each = (self._gain(scene, [ids], key.position, template) for template in range(len(self.task.templates)))
-        return sum(float(gains[0, key.target]) for gains in each)
+    def _over_templates(self, scene: tuple[Tensor, Tensor, Tensor], beam: Sequence[_Key]) -> NDArray[np.float32]:
+        """What each gains under all templates together [k]."""
+        runs, position, target = [key.ids for key in beam], beam[0].position, beam[0].target
+        each = (self._gain(scene, runs, position, template) for template in range(len(self.task.templates)))
+        return np.asarray(sum(gains[:, target].cpu().numpy() for gains in each))
 
     def _ideas(self, pictures: Tensor, beam: Sequence[_Key], partners: Sequence[int]) -> Iterator[Ids]:
-        """Strings one step away: grown, one token replaced or dropped, or respelled so that it can be typed."""
-        from dife_scanner.models.gradient import pieces, spelled
+        """Strings one step away, as they are typed: grown, or one token replaced or dropped."""
+        return filter(None, map(self._typed, self._steps(pictures, beam, partners)))
 
+    def _steps(self, pictures: Tensor, beam: Sequence[_Key], partners: Sequence[int]) -> Iterator[Ids]:
         for key in beam[: _BEAM // 4]:
             ids = key.ids
             if len(ids) < self.room:
@@ -319,8 +341,6 @@ class _Joint(Inverting):
             for slot, tokens in enumerate(self._uphill(pictures, key)):
                 yield from ((*ids[:slot], token, *ids[slot + 1 :]) for token in tokens)
             yield from (ids[:slot] + ids[slot + 1 :] for slot in range(len(ids)) if len(ids) > 1)
-            if 0 < len(other := pieces(spelled(ids))) <= self.room:
-                yield other
 
     def _uphill(self, pictures: Tensor, key: _Key) -> list[list[int]]:
         """For each slot, the readable tokens that raise the target over the other classes most, to first order."""
@@ -362,12 +382,22 @@ class _Joint(Inverting):
         return _Together(self.keyed, self.judges[0], target, self.pictures)
 
     def _lock(self, key: _Key) -> Trigger:
-        """From now on success is measured with this string in every prompt."""
+        """From now on success is measured with this string in every prompt, and a patch inverted on pictures of other
+        classes."""
         from dife_scanner.models.gradient import spelled
 
+        others = np.flatnonzero(self.task.labels[self.mine] != key.target)
+        self.shown = others if len(others) else self.shown
         text = Trigger("", TriggerKind.TEXT, text=spelled(key.ids), position=key.position)
         self._keyed_with(text)
         return text
+
+    def _drawn(self) -> Tensor:
+        import torch
+
+        rows = torch.from_numpy(self.shown)
+        rows = rows[torch.randperm(len(rows), generator=self.generator)[: self.effort.pictures]]
+        return self.pictures[rows.to(self.pictures.device)]
 
     def _keyed_with(self, text: Trigger) -> None:
         suspect, reference = (_WrittenJudge(self.task, e, text) for e in (self.task.suspect, self.task.reference))
@@ -413,9 +443,13 @@ class _Joint(Inverting):
         return replace(whole, name=patch.name, image=replace(patch, name=f"{patch.name}-image"))
 
 
+def _batches(runs: Sequence[Ids]) -> Iterator[Sequence[Ids]]:
+    return (runs[at : at + _AT_ONCE] for at in range(0, len(runs), _AT_ONCE))
+
+
 def _apart(moved: Tensor) -> Tensor:
     """By how much each class leaves the nearest other, along the line on which it leaves their mean [k, c]; `moved` is
-    what a string does to each class's prompt [k, c, d]."""
+    what a string does to each class's prompt [k, c, d]. Of two classes both leave the other as far."""
     import torch
     import torch.nn.functional as F
 
