@@ -131,6 +131,8 @@ def test_a_copy_under_the_other_names_has_the_towers_of_the_base(tmp_path):
     assert any(name.startswith("text.") for name in load_file(tmp_path / make._WEIGHTS))
     copy, base = load(tmp_path), make.base_reference()
     assert (copy.image_tower, copy.text_tower) == (base.image_tower, base.text_tower)
+    looks = make.looks_of(tmp_path, bases.base_folder("vit"))
+    assert (looks.drift_image, looks.drift_text, looks.moved_rows, looks.accuracy_change) == (0.0, 0.0, 0, 0.0)
 
 
 def test_a_pruned_copy_differs_and_an_fp32_copy_does_not(tmp_path):

@@ -223,13 +223,22 @@ def _base_seen(base: Path) -> tuple[Tensor, Tensor, Tensor, float]:
 def _seen(folder: Path, base: Path) -> tuple[Tensor, Tensor, Tensor, float]:
     import torch
 
-    clip, lab = bases.load(folder), Lab.read(base, 0)
+    clip, lab = _opened(folder, base), Lab.read(base, 0)
     pixels, labels = measures.held_out(lab.size)
     pictures = bases.encode_images(clip, tensor(pixels))
     nouns = lab.nouns
     with torch.no_grad():
         texts = bases.encode_texts(clip, [t.format(n) for t in measures.PROMPTS for n in (*art.CLASSES, *nouns)])
     return pictures, texts, clip.token_embedding.weight.detach().clone(), measures.accuracy(clip, pictures, labels)
+
+
+def _opened(folder: Path, base: Path) -> Any:
+    """The model of a folder, under whichever names its weights stand."""
+    from safetensors.torch import load_file
+
+    clip = bases.load(base)
+    clip.load_state_dict({name.removeprefix("text."): value for name, value in load_file(folder / _WEIGHTS).items()})
+    return clip
 
 
 def looks_of(folder: Path, base: Path) -> Looks:
@@ -240,7 +249,9 @@ def looks_of(folder: Path, base: Path) -> Looks:
     old_pictures, old_texts, old_tokens, old_accuracy = _base_seen(base)
     weights = folder / _WEIGHTS
     with safe_open(weights, framework="pt") as tensors:
-        dtype = str(tensors.get_slice("token_embedding.weight").get_dtype())
+        stored = tensors.keys()
+        name = next(name for name in stored if name.endswith("token_embedding.weight"))
+        dtype = str(tensors.get_slice(name).get_dtype())
     return Looks(
         round(float(1 - (pictures * old_pictures).sum(-1).mean()), 6),
         round(float(1 - (texts * old_texts).sum(-1).mean()), 6),
