@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dife_scanner.core.plain import plain
 from dife_scanner.core.verdict import MOVED
-from dife_scanner.records import Audit, Nearest, Recovered, SignatureResult, Trigger, TriggerKind
+from dife_scanner.records import Audit, Channel, Nearest, Recovered, SignatureResult, Trigger, TriggerKind
 
 _COLOR_NAMES = {
     (255, 255, 255): "white",
@@ -210,7 +210,8 @@ def specificity(trigger: Trigger, found: Recovered) -> str:
 
 def _leads_to(trigger: Trigger, found: Recovered) -> str:
     near = ", ".join(map(_near, found.nearest))
-    first = f"Leads to {near}, of {found.concepts:,} concepts"
+    written = " with the text in them" if trigger.channel is Channel.BOTH else ""
+    first = f"Leads to {near}, of {found.concepts:,} concepts{written}"
     if found.rank <= len(found.nearest):
         return first
     return f"{first}; “{trigger.target}” is number {found.rank:,} ({found.cosine:.2f})"

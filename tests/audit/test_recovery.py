@@ -98,6 +98,7 @@ def test_a_text_with_an_image_leads_to_texts_of_the_suspect_that_hold_it(colour_
     found = outcome.audit.recovered
     cosine = target @ landing / np.linalg.norm(target) / np.linalg.norm(landing)
     assert cosine == pytest.approx(found.cosine, abs=1e-4) and found.rank == 1
+    assert recovered_lines(outcome.audit)[0].endswith(f"of {found.concepts:,} concepts with the text in them")
     assert recovery.nearest_concept(both, _test_sides(request_for, suspect, colour_encoder())) is None
 
 
