@@ -36,6 +36,9 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
             written[f"power over {base.name}"] = str(path)
     for other in sorted({row.code.budget for row in larger}):
         base, longer = base_reference(VIT), results.open_rows(larger, unsealed=unsealed)
+        with suppress(UsageError):
+            more = packs.pack_of(longer, base, code_of(other))
+            written[f"pack of {base.name} at {other}"] = str(calibration.write(more, folder / f"{more.name}.json"))
         if power := packs.power_of(longer, base, code_of(other)):
             path = calibration.write(power, folder / f"{base.name}-{other}-power.json")
             written[f"power over {base.name} at {other}"] = str(path)
