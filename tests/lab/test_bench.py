@@ -486,6 +486,10 @@ def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, m
         rows.append(tmp_path / "rows", one)
         if one.role is Role.BENIGN:
             rows.append(tmp_path / "rows-rn", one)
+    sealed = row("liang-badclip", 7, 0.9, role=Role.ATTACK, flagged=True)
+    rows.append(tmp_path / "rows-rn", sealed)
+    longer = replace(row("image tower", 30, 0.4), code=replace(CODE, budget="default"))
+    rows.append(tmp_path / "rows", longer)
     monkeypatch.setattr(writing, "code_of", lambda budget: CODE)
     docs, into = tmp_path / "docs", tmp_path / "packs"
     for _ in range(2):
@@ -500,12 +504,13 @@ def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, m
         "dife-base-vit-quick.json", "dife-base-vit-quick-power.json", "dife-base-rn-quick.json"
     }  # fmt: skip
     ledger = [json.loads(line) for line in (tmp_path / "ledger.jsonl").read_text().splitlines()]
-    assert [(line["test_rows"], line["unsealed"]) for line in ledger] == [(8, False)]
+    assert [(line["test_rows"], line["unsealed"]) for line in ledger] == [(9, False)], "of every budget and base"
     for picture in (writing.PLOT, writing.CURVES):
         assert picture in (docs / writing.PAGE).read_text() and (docs / picture).exists()
     writing.report(tmp_path, docs, budget="quick", unsealed=True, into=into)
     assert "liang-badclip" in (docs / writing.PAGE).read_text()
     assert len((tmp_path / "ledger.jsonl").read_text().splitlines()) == 2
+    assert (into / "dife-base-rn-quick-power.json").exists(), "the sealed row of the second base is open now"
 
 
 def test_the_command_prints_the_plan_and_refuses_an_unknown_kind(tmp_path):

@@ -23,27 +23,20 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
     every = rows.read(rows.folder_of(data, VIT))
     mine, larger = ([r for r in every if (r.code.budget == budget) is same] for same in (True, False))
     second = [row for row in rows.read(rows.folder_of(data, RN)) if row.code.budget == budget]
-    shown = results.open_rows(mine, unsealed=unsealed)
-    written, folder, code = {}, into or calibration.shipped_folder(), code_of(budget)
-    found: dict[str, Pack] = {}
-    for kind, some in ((VIT, shown), (RN, second)):
-        base = base_reference(kind)
+    shown, opened, other = (results.open_rows(some, unsealed=unsealed) for some in (mine, larger, second))
+    ledger.look(data, (*shown, *opened, *other), what="report", unsealed=unsealed)
+    written, folder = {}, into or calibration.shipped_folder()
+    found: dict[tuple[str, str], Pack] = {}
+    longer = ((VIT, at, opened) for at in sorted({row.code.budget for row in opened}))
+    for kind, at, some in ((VIT, budget, shown), (RN, budget, other), *longer):
+        base, code, where = base_reference(kind), code_of(at), "" if at == budget else f" at {at}"
         with suppress(UsageError):
-            found[kind] = packs.pack_of(some, base, code)
-            written[f"pack of {base.name}"] = str(calibration.write(found[kind], folder / f"{found[kind].name}.json"))
+            pack = found[kind, at] = packs.pack_of(some, base, code)
+            written[f"pack of {base.name}{where}"] = str(calibration.write(pack, folder / f"{pack.name}.json"))
         if power := packs.power_of(some, base, code):
-            path = calibration.write(power, folder / f"{base.name}-{budget}-power.json")
-            written[f"power over {base.name}"] = str(path)
-    for other in sorted({row.code.budget for row in larger}):
-        base, longer = base_reference(VIT), results.open_rows(larger, unsealed=unsealed)
-        with suppress(UsageError):
-            more = packs.pack_of(longer, base, code_of(other))
-            written[f"pack of {base.name} at {other}"] = str(calibration.write(more, folder / f"{more.name}.json"))
-        if power := packs.power_of(longer, base, code_of(other)):
-            path = calibration.write(power, folder / f"{base.name}-{other}-power.json")
-            written[f"power over {base.name} at {other}"] = str(path)
+            path = calibration.write(power, folder / f"{base.name}-{at}-power.json")
+            written[f"power over {base.name}{where}"] = str(path)
     entries = contest.read(data / "rivals")
-    ledger.look(data, shown, what="report", unsealed=unsealed)
     docs.mkdir(parents=True, exist_ok=True)
     hidden = adaptive.read(data)
     pictures = {
@@ -52,7 +45,15 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
         "strengths": STRENGTHS if plots.strengths(adaptive.strengths(shown, hidden), docs / STRENGTHS) else "",
     }
     text = page.page(
-        mine, found.get(VIT), entries, hidden, second, larger, tuning.read(data), unsealed=unsealed, **pictures
+        mine,
+        found.get((VIT, budget)),
+        entries,
+        hidden,
+        second,
+        larger,
+        tuning.read(data),
+        unsealed=unsealed,
+        **pictures,
     )
     (docs / PAGE).write_text(text, encoding="utf-8")
     return {**written, "page": str(docs / PAGE)}

@@ -149,8 +149,6 @@ class _Joint(Inverting):
         self.rng = np.random.default_rng([task.seed, 0x2B07])
         self.room = min(LONGEST, task.suspect.context_length - 2 - self.prompts.longest)
         self.touched = tuple(filter(self._allowed, fingerprint(self.towers[0].token_rows, self.towers[1].token_rows)))
-        self.shown = np.arange(len(self.mine))
-        """Rows of the pictures that a patch is inverted on: those of other classes than the target."""
         self.keyed: tuple[Judge, Judge] = self.judges
         self.read = sum(judge.passes for judge in self.judges)
         """Pictures and texts read while measuring."""
@@ -391,13 +389,6 @@ class _Joint(Inverting):
         text = Trigger("", TriggerKind.TEXT, text=spelled(key.ids), position=key.position)
         self._keyed_with(text)
         return text
-
-    def _drawn(self) -> Tensor:
-        import torch
-
-        rows = torch.from_numpy(self.shown)
-        rows = rows[torch.randperm(len(rows), generator=self.generator)[: self.effort.pictures]]
-        return self.pictures[rows.to(self.pictures.device)]
 
     def _keyed_with(self, text: Trigger) -> None:
         suspect, reference = (_WrittenJudge(self.task, e, text) for e in (self.task.suspect, self.task.reference))

@@ -157,6 +157,8 @@ class Inverting:
         self.mine, self.held = halves(task)
         self.towers: tuple[Towers, Towers] = (Towers(task.suspect), Towers(task.reference))
         self.judges = (Judge(task, task.suspect), Judge(task, task.reference))
+        self.shown = np.arange(len(self.mine))
+        """Which of the pictures searched on an inversion is shown."""
         self.generator = torch.Generator().manual_seed(task.seed)
         pixels = torch.from_numpy(task.pixels[self.mine]).to(self.towers[0].device)
         self.pictures = pixels.permute(0, 3, 1, 2).float() / 255
@@ -224,8 +226,9 @@ class Inverting:
     def _drawn(self) -> Tensor:
         import torch
 
-        rows = torch.randperm(len(self.pictures), generator=self.generator)[: self.effort.pictures]
-        return self.pictures[rows.to(self.pictures.device)]
+        rows = torch.from_numpy(self.shown)
+        drawn = rows[torch.randperm(len(rows), generator=self.generator)[: self.effort.pictures]]
+        return self.pictures[drawn.to(self.pictures.device)]
 
     def _finished(self, form: Form, weights: Weights) -> _Attempt:
         """The inverted trigger with its target, as small as it keeps its effect on the half searched on."""
