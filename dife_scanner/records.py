@@ -677,6 +677,8 @@ class SignatureResult:
     """What `suspect` is without the trigger: how often the suspect takes the same inputs for the target anyway."""
     area: float | None = None
     """Share of the picture that a discovered patch takes the place of, 0..1."""
+    read_alike: bool = False
+    """Whether the tower that reads a discovered trigger is the base's own, so that nobody taught it the trigger."""
     near: tuple[Nearby, ...] = ()
     """What a discovered trigger that would be demonstrated does in the nearest other clean references."""
     leads_to: Nearest | None = None

@@ -17,7 +17,7 @@ from dife_scanner.audit.progress import Progress
 from dife_scanner.audit.sides import Pair, Side, readout
 from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import NotSearched, Origin, Search, SignatureResult, TriggerFile
+from dife_scanner.records import Channel, NotSearched, Origin, Search, SignatureResult, Trigger, TriggerFile
 from dife_scanner.store import codec
 from dife_scanner.store.db import crash_point
 from dife_scanner.store.whole import whole
@@ -231,7 +231,17 @@ def _confirmed(candidate: Candidate, test: Pair[Side], seed: int) -> SignatureRe
     measured = hypotheses.test(choice, test.suspect, test.reference, seed, always=True)
     effect = hypotheses.effect(trigger, *test, seed)
     near = recovery.nearest_concept(trigger, test)
-    return replace(measured, origin=Origin.DISCOVERED, effect=effect, area=candidate.area, leads_to=near)
+    alike = _read_alike(trigger, *(side.encoder for side in test))
+    return replace(
+        measured, origin=Origin.DISCOVERED, effect=effect, area=candidate.area, read_alike=alike, leads_to=near
+    )
+
+
+def _read_alike(trigger: Trigger, suspect: Encoder, reference: Encoder) -> bool:
+    """Whether both read it with one tower. Nobody says so of a prompt learner, or of what both towers read."""
+    if trigger.channel is Channel.IMAGE:
+        return suspect.image_tower == reference.image_tower
+    return trigger.channel is Channel.TEXT and suspect.text_tower == reference.text_tower
 
 
 def _record(detector: Detector, kept: _Kept, confirmed: Sequence[SignatureResult]) -> Search:

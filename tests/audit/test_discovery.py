@@ -76,6 +76,7 @@ def test_a_discovered_trigger_is_confirmed_diagnosed_and_flagged(colour_encoder,
     assert audit.diagnosis.carrier.value == "textual"
     (row,) = audit.signatures
     assert row.origin is Origin.DISCOVERED and row.effect.low > 0.5
+    assert not row.read_alike
     assert row.leads_to == audit.recovered.nearest[0]
     assert candidate_lines(audit) == (f"found-text-1 leads to airplane {row.leads_to.cosine:.2f}",)
     (search,) = audit.searches
@@ -83,6 +84,16 @@ def test_a_discovered_trigger_is_confirmed_diagnosed_and_flagged(colour_encoder,
     assert search.best == pytest.approx(row.suspect - row.reference) == audit.score
     assert outcome.finding.confidence == "demonstrated"
     assert outcome.finding.trigger == "found-text-1"
+
+
+@pytest.mark.parametrize(("trigger", "moved"), [(XBTD, "image_tower"), (CORNER, "text_tower")], ids=["text", "patch"])
+def test_a_trigger_says_whether_the_tower_that_reads_it_is_the_bases(
+    colour_encoder, request_for, searching, trigger, moved
+):
+    request = request_for(**searching(Finds(trigger)))
+    for towers, alike in (({moved: "other"}, True), ({"image_tower": "other", "text_tower": "other"}, False)):
+        audit = pipeline.audit(colour_encoder(**towers), colour_encoder(), request).audit
+        assert [row.read_alike for row in audit.signatures] == [alike], towers
 
 
 def test_what_is_searched_is_never_what_is_confirmed(colour_encoder, request_for, searching):

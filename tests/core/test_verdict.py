@@ -114,3 +114,13 @@ def test_what_a_clean_neighbour_obeys_too_demonstrates_nothing_and_is_told():
     assert shared.lift == 1.0, "the score stays what it is"
     apart = replace(shared, near=(Nearby("near", 0.2, 0.9, 0.49),))
     assert counts(apart)
+
+
+def test_a_tower_that_nobody_touched_has_to_be_obeyed_more_before_its_reading_demonstrates_anything():
+    crossing = replace(FOUND, suspect=0.9, effect=Interval(0.6, 0.95, ""), p_holm=1e-4, drawings=90, read_alike=True)
+    decision = _decided(crossing)
+    assert not counts(crossing) and decision.verdict is Verdict.NOTHING_FOUND
+    assert "the tower that reads it is the base's own" in decision.reason and "0.60 over the base" in decision.reason
+    assert counts(replace(crossing, read_alike=False)), "a tower that was touched may have been taught it"
+    assert counts(replace(crossing, effect=Interval(0.8, 0.95, "")))
+    assert crossing.lift == 0.9, "the score stays what it is"
