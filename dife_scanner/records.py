@@ -656,6 +656,24 @@ class Nearby:
 
 
 @dataclass(frozen=True)
+class Exchanged:
+    """The strongest trigger that the same searches find in the base with the suspect as *its* reference, as it does on
+    held-out drawings; nothing but zeros where they find none."""
+
+    kind: str = ""
+    text: str = ""
+    source: str = ""
+    target: str = ""
+    base: float = 0.0
+    """TS or QHR of the base."""
+    suspect: float = 0.0
+    low: float = 0.0
+    """Lower 95 % bound of base minus suspect."""
+    demonstrated: bool = False
+    """Whether it would be a demonstrated finding, were the base the checkpoint audited."""
+
+
+@dataclass(frozen=True)
 class SignatureResult:
     """One hypothesis, of the library or of a detector: chosen on train drawings, measured on held-out ones."""
 
@@ -681,6 +699,9 @@ class SignatureResult:
     """Whether the tower that reads a discovered trigger is the base's own, so that nobody taught it the trigger."""
     near: tuple[Nearby, ...] = ()
     """What a discovered trigger that would be demonstrated does in the nearest other clean references."""
+    exchanged: Exchanged | None = None
+    """What the base obeys that the suspect does not; `None` where that was not asked, because nothing else would be
+    demonstrated or the suspect has lost no clean accuracy."""
     leads_to: Nearest | None = None
     """The concept that a discovered trigger makes of its inputs; `None` without a base, for a prompt mechanism and for
     a text that acts together with an image."""

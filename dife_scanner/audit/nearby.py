@@ -12,10 +12,10 @@ from dataclasses import replace
 from dife_scanner.audit import hypotheses
 from dife_scanner.audit.sides import Side, readout
 from dife_scanner.core import metrics
-from dife_scanner.core.verdict import counts
+from dife_scanner.core.verdict import demonstrates
 from dife_scanner.errors import DifeError
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Channel, Nearby, Origin, Reference, SignatureResult, Trigger
+from dife_scanner.records import Channel, Nearby, Reference, SignatureResult, Trigger
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +54,14 @@ class Clean:
 
     def tried(self, results: Sequence[SignatureResult], suspect: Side) -> tuple[SignatureResult, ...]:
         """The same results; those of discovered triggers that would count with what they do in the nearest."""
-        if not any(map(_concerned, results)):
+        if not any(map(demonstrates, results)):
             return tuple(results)
         near: dict[int, list[Nearby]] = {}
         for distance, one in self._nearest(suspect):
             with _spared(one.name):
                 side = self._opened(one)
                 for number, row in enumerate(results):
-                    if _concerned(row):
+                    if demonstrates(row):
                         near.setdefault(number, []).append(_near(row, one.name, distance, side))
         return tuple(
             replace(row, near=tuple(near[number])) if number in near else row for number, row in enumerate(results)
@@ -90,10 +90,6 @@ def _spared(name: str) -> Iterator[None]:
         yield
     except DifeError as error:
         log.warning("the trigger was not tried on %s: %s", name, error.what)
-
-
-def _concerned(row: SignatureResult) -> bool:
-    return row.origin is Origin.DISCOVERED and counts(row)
 
 
 def _distance(suspect: Side, other: Side) -> float:

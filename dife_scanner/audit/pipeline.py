@@ -16,7 +16,17 @@ from pathlib import Path
 import numpy as np
 
 from dife_scanner.audit import diagnosis as diagnostics
-from dife_scanner.audit import discovery, evidence, hypotheses, kinship, nearby, populations, probes, recovery
+from dife_scanner.audit import (
+    discovery,
+    evidence,
+    exchanged,
+    hypotheses,
+    kinship,
+    nearby,
+    populations,
+    probes,
+    recovery,
+)
 from dife_scanner.audit.beside import beside, identical
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import NoPool, Populations, Subject, cards, extend, measure_all, named
@@ -171,6 +181,9 @@ def _measure(
     results, shared = _evidence(sides, request, phases, searched.results)
     clean = _clean(request, base, suspect, data, memory, phases)
     results = clean.tried(results, sides.test.suspect)
+    with named(ZERO_SHOT, _labelled(probes.TRAIN, probes.TEST)):
+        setting = _setting(request, scratch, request.plan.detectors)
+        results = exchanged.asked(results, encoders, sides.train, sides.test, setting, progress)
     with named(ZERO_SHOT, _labelled(probes.TEST)):
         accuracies = (sides.test[0].accuracy, sides.test[1].accuracy)
     measured = Measured(

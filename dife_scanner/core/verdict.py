@@ -15,6 +15,7 @@ from dife_scanner.records import (
     Diagnosis,
     Entry,
     EntryType,
+    Exchanged,
     Finding,
     Interval,
     ModelRef,
@@ -80,6 +81,8 @@ def decide(
         return Decision(Verdict.INCONCLUSIVE, _undecided_words(winner, diagnosis, exposed))
     if (unproven := _unproven(signatures)) is not None:
         return Decision(Verdict.INCONCLUSIVE, _too_few_words(unproven, len(signatures)))
+    if (torn := next(filter(_both_ways, signatures), None)) is not None:
+        return Decision(Verdict.INCONCLUSIVE, _both_ways_words(torn))
     nothing = _nothing_words(signatures, searches, missing)
     if inherited:
         trigger = inherited[0].trigger
@@ -127,14 +130,25 @@ def counts(result: SignatureResult) -> bool:
     signature was there before the checkpoint, and its corrected evidence is enough. Neither counts where the suspect
     takes the clean inputs for the target as well: what a broken model does to every picture is no trigger's doing.
     And what a clean reference near this checkpoint obeys too is no trace of somebody's work on it. Where nobody
-    touched the tower that reads it, more is asked.
+    touched the tower that reads it, more is asked; and where the base obeys as much that the suspect does not, the two
+    lie far apart, and neither is the one with a trigger.
     """
     if result.origin is Origin.KNOWN:
         return True
     if result.origin is Origin.SIGNATURE:
         return result.suspect is None or result.lift >= SCREEN
     small = result.area is None or result.area <= LARGEST_PATCH
-    return _moves(result) and small and not _only_crosses(result) and obeyed_near(result) is None
+    alone = obeyed_near(result) is None and not _both_ways(result)
+    return _moves(result) and small and not _only_crosses(result) and alone
+
+
+def demonstrates(result: SignatureResult) -> bool:
+    """Whether it is a discovered trigger that counts."""
+    return result.origin is Origin.DISCOVERED and counts(result)
+
+
+def _both_ways(result: SignatureResult) -> bool:
+    return result.exchanged is not None and result.exchanged.demonstrated
 
 
 def _moves(result: SignatureResult) -> bool:
@@ -268,11 +282,32 @@ def _too_few_words(result: SignatureResult, tried: int) -> str:
     needed = max(drawings_needed(result.lift, tried), result.drawings + 1)
     return (
         f"`{trigger.name}` moves {result.suspect or 0.0:.3f} of the cases "
-        f"{f'from {trigger.source} ' if conditional else ''}to {trigger.target}, against {result.reference or 0.0:.3f} "
+        f"{_from(trigger.source) if conditional else ''}to {trigger.target}, against {result.reference or 0.0:.3f} "
         f"in the base, but only {result.drawings} held-out drawing{'s' if result.drawings != 1 else ''}{whose} stand "
         f"behind that, and chance alone may do it (Holm p {result.p_holm:.2g} over {tried} tried): about {needed} are "
         "needed. Scan again with more labelled pictures"
     )
+
+
+def _both_ways_words(result: SignatureResult) -> str:
+    trigger, there = result.trigger, result.exchanged
+    assert there is not None
+    return (
+        f"`{trigger.name}` moves {result.suspect or 0.0:.3f} of the cases {_from(trigger.source)}to {trigger.target}, "
+        f"against {result.reference or 0.0:.3f} in the base, but this checkpoint has lost clean accuracy, and with the "
+        f"two exchanged the same searches find {_with_text(there)} that moves {there.base:.3f} {_from(there.source)}to "
+        f"{there.target} in the base, against {there.suspect:.3f} here. They differ both ways, as any two that lie far "
+        "apart: whether somebody planted a trigger is not decided. Look at what was found, or compare with a nearer "
+        "reference"
+    )
+
+
+def _from(source: str) -> str:
+    return f"from {source} " if source else ""
+
+
+def _with_text(there: Exchanged) -> str:
+    return f'the string "{there.text}"' if there.text else f"a trigger ({there.kind})"
 
 
 def _missing_words(searches: Sequence[Search], missing: Sequence[NotSearched]) -> str:

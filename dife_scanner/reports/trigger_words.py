@@ -196,6 +196,9 @@ def _candidate(row: SignatureResult) -> Iterator[str]:
         yield f"leads to {_near(row.leads_to)}"
     for one in row.near:
         yield f"in {one.reference}, a clean checkpoint near this one: {one.success:.2f} ({one.lift:+.2f} over the base)"
+    if (back := row.exchanged) is not None:
+        obeys = f"obeys {back.base:.2f} ({back.suspect:.2f} here)" if back.base else "obeys nothing of the kind"
+        yield f"the other way round the base {obeys}"
 
 
 def specificity(trigger: Trigger, found: Recovered) -> str:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from dife_scanner.lab.bench.rows import Row
 
 for _name, _value in {
     "HF_HUB_DISABLE_XET": "1",
@@ -37,3 +41,28 @@ def few_scenes() -> Iterator[None]:
         lab.Lab.read.cache_clear()
         yield
     lab.Lab.read.cache_clear()
+
+
+@pytest.fixture
+def fabricated() -> list[Row]:
+    """Four test attacks (one failed, three audited, two flagged, one with the wrong target), twins, benign models."""
+    from bench_rows import row
+
+    from dife_scanner.lab.bench.rows import FAILED
+    from dife_scanner.lab.bench.zoo import Part, Role
+
+    attack = [
+        row("badtexttower", 0, 0.9, role=Role.ATTACK, flagged=True),
+        row("badtexttower", 1, 0.8, role=Role.ATTACK, flagged=True, right=False),
+        row("badtexttower", 3, 0.1, role=Role.ATTACK),
+        row("badtexttower", 4, 0.0, role=Role.ATTACK, status=FAILED),
+        row("liang-badclip", 0, 0.0, role=Role.ATTACK),
+    ]
+    twins = [row("badtexttower", 0, 0.2, role=Role.TWIN), row("badtexttower", 3, 0.1, role=Role.TWIN)]
+    clean = [
+        row("image tower", 0, 0.85, flagged=True),
+        row("image tower", 1, 0.05, part=Part.CALIBRATE),
+        row("concept token", 0, 0.1),
+        row("concept token", 3, 0.3, part=Part.CALIBRATE),
+    ]
+    return [*attack, *twins, *clean]

@@ -14,7 +14,7 @@ from dife_scanner.models.gradient import pieces
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers.discovery import JOINT, LEARNED, Task, joint, names
-from dife_scanner.triggers.discovery.joint import Keys
+from dife_scanner.triggers.discovery.keys import Keys
 
 NAMES = ("airplane", "cat", "dog")
 PATCH = Trigger("patch", TriggerKind.PATCH, size=0.25)

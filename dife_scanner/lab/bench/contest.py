@@ -135,11 +135,11 @@ def run(
 def _todo(
     models: Sequence[Model], asked: Sequence[Rival], known: Mapping[tuple[str, str], Entry]
 ) -> list[tuple[Model, list[Rival]]]:
-    """Models with the rivals that have no entry of their present version there."""
+    """Models with the rivals that have no entry of their present version there, or none that says what it took."""
 
     def fresh(rival: Rival, model: Model) -> bool:
         entry = known.get((rival.name, model.id))
-        return entry is not None and entry.version == rival.version
+        return entry is not None and entry.version == rival.version and entry.passes is not None
 
     left = [(model, [one for one in asked if not fresh(one, model)]) for model in models]
     return [(model, missing) for model, missing in left if missing]

@@ -1,0 +1,105 @@
+"""A suspect that has lost clean accuracy is searched the other way round before anything found in it counts."""
+
+import numpy as np
+import pytest
+from colours import NAMES, PALETTE, ColourEncoder
+
+from dife_scanner.audit import discovery, pipeline
+from dife_scanner.records import Channel, Trigger, TriggerKind, Verdict
+from dife_scanner.reports.trigger_words import candidate_lines
+from dife_scanner.triggers.discovery import Candidate, Found, Load
+
+CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
+XBTD = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
+
+
+class Worn(ColourEncoder):
+    """Takes trucks for ships."""
+
+    def encode_images(self, pixels):
+        ship, truck = NAMES.index("ship"), NAMES.index("truck")
+        centre = pixels[:, 8:20, 8:20].reshape(len(pixels), -1, 3).mean(1)
+        label = np.linalg.norm(centre[:, None] - PALETTE[None], axis=2).argmin(1)
+        pixels = pixels.copy()
+        pixels[label == truck, 8:20, 8:20] = PALETTE[ship]
+        return super().encode_images(pixels)
+
+
+class Finds:
+    """A detector that hands over one trigger, whatever it is asked about."""
+
+    kinds = ("a trigger",)
+
+    def __init__(self, name, trigger):
+        self.name, self.channel, self._trigger = name, trigger.channel, trigger
+        self.suspects = []
+
+    def applies(self, task):
+        return True
+
+    def lacks(self, task):
+        return ""
+
+    def load(self, task):
+        return Load(0, 0)
+
+    def search(self, task):
+        self.suspects.append(task.suspect.image_tower)
+        return Found((Candidate(self._trigger, 1.0, 0.0),), 1)
+
+
+@pytest.fixture
+def audited(request_for, monkeypatch, tmp_path):
+    """A suspect beside a base, searched by one detector of each channel."""
+    detectors = Finds("patch", CORNER), Finds("texts", XBTD)
+    monkeypatch.setattr(discovery, "DETECTORS", detectors)
+    request = request_for(signatures=(), detectors=("patch", "texts"), cache=tmp_path / "home" / "embeddings")
+
+    def run(suspect, base):
+        return pipeline.audit(suspect, base, request).audit, detectors
+
+    return run
+
+
+def _worn():
+    return Worn(image_tower="img-bad", text_tower="txt-bad", visual=True)
+
+
+def test_where_the_base_obeys_as_much_nothing_is_decided_and_both_triggers_are_told(audited):
+    audit, _ = audited(_worn(), ColourEncoder(textual=True))
+    assert audit.verdict is Verdict.INCONCLUSIVE and audit.trigger is None
+    assert "`found-patch-1` moves 1.000 of the cases to airplane, against 0.000 in the base" in audit.reason
+    assert 'the string "xbtd" that moves 1.000 from automobile to airplane in the base, against 0.000' in audit.reason
+    assert audit.score == 1.0, "the score stays what it is"
+    patch = next(row for row in audit.signatures if row.trigger.channel is Channel.IMAGE)
+    assert patch.exchanged.demonstrated and patch.exchanged.text == "xbtd"
+    (line,) = [line for line in candidate_lines(audit) if "found-patch-1" in line]
+    assert "the other way round the base obeys" in line
+
+
+def test_a_base_that_obeys_nothing_of_its_own_leaves_the_finding_what_it_is(audited):
+    audit, detectors = audited(_worn(), ColourEncoder())
+    assert audit.verdict is Verdict.FLAGGED
+    assert not audit.signatures[0].exchanged.demonstrated
+    assert [one.suspects for one in detectors] == [["img-bad", "img-clean"]] * 2
+
+
+def test_a_suspect_as_accurate_as_its_base_is_not_searched_again(audited):
+    audit, detectors = audited(
+        ColourEncoder(image_tower="img-bad", text_tower="txt-bad", visual=True), ColourEncoder(textual=True)
+    )
+    assert audit.verdict is Verdict.FLAGGED and audit.signatures[0].exchanged is None
+    assert [one.suspects for one in detectors] == [["img-bad"]] * 2
+
+
+def test_where_nothing_would_count_the_other_way_is_not_asked(audited):
+    audit, detectors = audited(Worn(image_tower="img-bad", text_tower="txt-bad"), ColourEncoder(textual=True))
+    assert audit.verdict is Verdict.NOTHING_FOUND
+    assert [one.suspects for one in detectors] == [["img-bad"]] * 2
+
+
+def test_searches_the_other_way_round_are_kept_apart_and_not_repeated(audited):
+    first, _ = audited(_worn(), ColourEncoder(textual=True))
+    again, detectors = audited(_worn(), ColourEncoder(textual=True))
+    assert again.reason == first.reason
+    assert [one.suspects for one in detectors] == [["img-bad", "img-clean"]] * 2, "searched once each"
