@@ -14,7 +14,7 @@ from dife_scanner.models.gradient import pieces
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers.discovery import JOINT, LEARNED, Task, joint, names
-from dife_scanner.triggers.discovery.keys import Keys
+from dife_scanner.triggers.discovery.keys import Key, Keys
 
 NAMES = ("airplane", "cat", "dog")
 PATCH = Trigger("patch", TriggerKind.PATCH, size=0.25)
@@ -63,13 +63,13 @@ def test_it_says_what_it_took_and_how_far_it_is_from_either_end(task, short):
 
 def test_pictures_of_the_target_itself_are_not_searched_on(run):
     """They win it without a patch, and nothing should be paid for keeping them from it."""
-    run._lock(joint._Key((5000,), "prefix", 1, 0.0))
+    run._lock(Key((5000,), "prefix", 1, 0.0))
     assert (run.task.labels[run.mine][run.shown] != 1).all() and len(run.shown) == 6
     assert len(run._drawn()) == 6
     alone = joint._Joint(
         replace(run.task, labels=np.ones(18, int)), joint.EFFORTS["default"], "joint", run.scratch / "alone"
     )
-    alone._lock(joint._Key((5000,), "prefix", 1, 0.0))
+    alone._lock(Key((5000,), "prefix", 1, 0.0))
     assert len(alone.shown) == 9, "there are no others"
 
 
@@ -136,75 +136,6 @@ def test_a_pair_gains_only_what_neither_half_and_no_base_reaches(run, monkeypatc
         monkeypatch.setattr(run, "keyed", (Says("both", "text"), Says("base")))
         monkeypatch.setattr(run, "judges", (Says("image"), Says()))
         assert run._gains(PATCH) == pytest.approx(np.full(3, expected))
-
-
-def test_strings_are_rated_as_they_win_with_the_patch_and_not_without(run):
-    """Margins against brute force, and a gain that falls with what clean pictures or the base give."""
-    generator = torch.Generator().manual_seed(0)
-    pictures, prompts = (torch.randn(n, 5, generator=generator) for n in (len(run.mine), 3))
-    found = run._mean(run._margins(pictures, prompts[None]))[0]
-    labels = run.task.labels[run.mine]
-    for target in range(3):
-        scores = (pictures @ prompts.T).numpy()[labels != target]
-        margins = scores[:, target] - np.delete(scores, target, axis=1).max(1)
-        assert float(found[target]) == pytest.approx(margins.mean(), abs=1e-5)
-    patched, other = torch.nn.functional.normalize(torch.randn(2, len(run.mine), 48, generator=generator), dim=-1)
-    strings = [(320,), (5000,), (9000,)]
-    margins = run._mean(run._margins(patched, run._written(run.towers[0], strings, "prefix")))
-    assert (run._gain((patched, patched, other), strings, "prefix") <= 0).all(), "the string does it alone"
-    assert (run._gain((patched, other, patched), strings, "prefix") <= 0).all(), (
-        "the suspect's text tower does it alone"
-    )
-    assert (run._gain((patched, other, other), strings, "prefix") <= margins).all()
-
-
-def test_a_class_stands_apart_by_how_far_it_goes_where_no_other_goes():
-    """One goes a step ahead; of four that go nowhere in common none leaves the nearest by more than it goes itself."""
-    moved = torch.zeros(2, 4, 5)
-    moved[0, 2, 0] = 0.6
-    moved[0, [0, 1, 3], 0] = -0.2
-    moved[1] = 0.3 * torch.eye(5)[:4]
-    found = joint._apart(moved)
-    assert int(found[0].argmax()) == 2 and float(found[0, 2]) == pytest.approx(0.8)
-    assert (found[0, [0, 1, 3]] <= 0).all() and (found[1] <= 0.3 * 2**0.5).all()
-
-
-def test_where_one_class_answers_to_a_string_it_is_searched_first(tiny, task, run):
-    """No patch is known yet."""
-    (token,) = pieces("beacon")
-    base = TwoKeys(tiny)
-    base.model.token_embedding.weight[token] *= 1.02
-    keyed = replace(task, suspect=TwoKeys(tiny, token), reference=base)
-    beam, *others = joint._Joint(keyed, joint.EFFORTS["default"], "joint", run.scratch).parted
-    assert len(others) == 2 and NAMES[beam[0].target] == "cat" and token in beam[0].ids
-    assert [key.gain for key in beam] == sorted((key.gain for key in beam), reverse=True)
-
-
-def test_no_string_holds_a_class_name_and_each_can_be_read(run, task):
-    from dife_scanner.models.gradient import spelled
-
-    runs = run._runs()
-    used = {token for ids in runs for token in ids}
-    assert {1, 3} <= {len(ids) for ids in runs} and len(set(runs)) == len(runs)
-    assert not used & {token for name in NAMES for token in pieces(name)}
-    assert all(spelled((token,)).isprintable() for token in used)
-    key = joint._Key(runs[0], "infix", 1, 0.0)
-    uphill = run._uphill(run._embedded(run.towers[0], run.pictures), key)
-    assert [len(tokens) for tokens in uphill] == [4]
-    assert not set(uphill[0]) & run.named
-
-
-def test_the_slope_points_where_the_target_rises(run):
-    """The best token by slope does raise the target over the others more than most random ones."""
-    pictures = run._embedded(run.towers[0], run.pictures)
-    key = joint._Key((5000,), "prefix", 0, 0.0)
-
-    def lead(token):
-        scores = run._written(run.towers[0], [(token,)], "prefix")[0] @ pictures.mean(0)
-        return float(scores[0] - scores[1:].mean())
-
-    best = max(lead(token) for token in run._uphill(pictures, key)[0])
-    assert best > np.median([lead(token) for token in range(1000, 1040)])
 
 
 def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch):
