@@ -658,8 +658,12 @@ class Nearby:
 @dataclass(frozen=True)
 class Exchanged:
     """The strongest trigger that the same searches find in the base with the suspect as *its* reference, as it does on
-    held-out drawings; nothing but zeros where they find none."""
+    held-out drawings, and what finding it took."""
 
+    passes: int
+    """Pictures and texts that went through a tower for it."""
+    seconds: float
+    """Wall time of the searches."""
     kind: str = ""
     text: str = ""
     source: str = ""
@@ -696,7 +700,7 @@ class SignatureResult:
     area: float | None = None
     """Share of the picture that a discovered patch takes the place of, 0..1."""
     read_alike: bool = False
-    """Whether the tower that reads a discovered trigger is the base's own, so that nobody taught it the trigger."""
+    """Whether suspect and base see pictures with a discovered trigger as the same, so that nobody taught that tower."""
     near: tuple[Nearby, ...] = ()
     """What a discovered trigger that would be demonstrated does in the nearest other clean references."""
     exchanged: Exchanged | None = None

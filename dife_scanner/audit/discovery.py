@@ -15,6 +15,7 @@ from dife_scanner.audit import hypotheses, recovery
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.progress import Progress
 from dife_scanner.audit.sides import Pair, Side, readout
+from dife_scanner.core import metrics
 from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, NotSearched, Origin, Search, SignatureResult, Trigger, TriggerFile
@@ -26,6 +27,8 @@ from dife_scanner.triggers.discovery import DETECTORS, Candidate, Detector, Load
 
 IDENTITY = 32
 """Digits of an audit's identity that begin the names of its finished searches."""
+ROUNDED = 1e-4
+"""Mean cosine distance that rounding weights to fp16 or bf16 stays below."""
 MARGIN = 1.5
 """By how much an estimate has to exceed the limit before a search is not begun: it is no more than an estimate."""
 
@@ -45,6 +48,9 @@ class Setting:
     """What the audit may take; searches that would clearly take longer are not begun."""
     learner: TriggerFile | None = None
     """The prompt learner that came with the suspect."""
+    exchanged: bool = False
+    """Whether suspect and base have changed places: finished searches have a name of their own, and what is not the
+    base keeps nothing where embeddings of bases are kept."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,7 @@ def _task(encoders: Pair[Encoder], train: Pair[Side], setting: Setting) -> Task:
         setting.folder / "triggers",
         drawings=split.drawings,
         learner=setting.learner,
-        kept=setting.folder / "texts",
+        kept=None if setting.exchanged else setting.folder / "texts",
     )
 
 
@@ -203,7 +209,8 @@ def _searched(detector: Detector, task: Task, setting: Setting, progress: Progre
 
 
 def _kept_at(detector: Detector, setting: Setting) -> Path:
-    return setting.folder / "searches" / f"{setting.identity[:IDENTITY]}-{detector.name.replace(' ', '-')}.json"
+    name = f"{'exchanged-' if setting.exchanged else ''}{detector.name.replace(' ', '-')}"
+    return setting.folder / "searches" / f"{setting.identity[:IDENTITY]}-{name}.json"
 
 
 def _read(path: Path) -> _Kept | None:
@@ -231,17 +238,21 @@ def _confirmed(candidate: Candidate, test: Pair[Side], seed: int) -> SignatureRe
     measured = hypotheses.test(choice, test.suspect, test.reference, seed, always=True)
     effect = hypotheses.effect(trigger, *test, seed)
     near = recovery.nearest_concept(trigger, test)
-    alike = _read_alike(trigger, *(side.encoder for side in test))
+    alike = _read_alike(trigger, test)
     return replace(
         measured, origin=Origin.DISCOVERED, effect=effect, area=candidate.area, read_alike=alike, leads_to=near
     )
 
 
-def _read_alike(trigger: Trigger, suspect: Encoder, reference: Encoder) -> bool:
-    """Whether both read it with one tower. Nobody says so of a prompt learner, or of what both towers read."""
-    if trigger.channel is Channel.IMAGE:
-        return suspect.image_tower == reference.image_tower
-    return trigger.channel is Channel.TEXT and suspect.text_tower == reference.text_tower
+def _read_alike(trigger: Trigger, test: Pair[Side]) -> bool:
+    """Whether suspect and base see pictures with this trigger as the same, save for rounding.
+
+    Asked of pictures alone: a text says too little on the few pictures of one class to be asked for more.
+    """
+    if trigger.channel is not Channel.IMAGE:
+        return False
+    mine, theirs = (side.images_with(trigger) for side in test)
+    return float(metrics.cosine_distance(mine, theirs).mean()) < ROUNDED
 
 
 def _record(detector: Detector, kept: _Kept, confirmed: Sequence[SignatureResult]) -> Search:

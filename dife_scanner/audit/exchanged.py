@@ -1,7 +1,7 @@
 """The same searches with suspect and base exchanged, for a suspect that has lost clean accuracy.
 
 Two models that lie far apart differ both ways: each obeys something that the other does not, and what is found in the
-suspect is then no trace of a trigger that somebody planted. A base has nothing of the kind over a checkpoint that was
+suspect need be no trace of a trigger that somebody planted. A base has nothing of the kind over a checkpoint that was
 tuned for an attack and little else.
 """
 
@@ -9,24 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from hashlib import sha256
 from typing import TypeVar
 
 from dife_scanner.audit import discovery
 from dife_scanner.audit.progress import Progress, Step
 from dife_scanner.audit.sides import Pair, Side
-from dife_scanner.core.verdict import demonstrates
+from dife_scanner.core.statistics import holm
+from dife_scanner.core.verdict import ALPHA, demonstrates
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Exchanged, SignatureResult
 
 T = TypeVar("T")
 
 LOST = 0.05
-"""Clean accuracy behind the base's from which the searches are exchanged too. An attack that costs more than .03 beside
-its clean twin is no working one (paper App. C.3); benign fine-tunes that were flagged had lost .05 to .22."""
+"""Clean accuracy behind the base's from which the searches are exchanged too. Of 147 attacks found one had lost as
+much; image fine-tunes that were flagged had lost .12 and .22."""
 _CHANNELS = (Channel.IMAGE, Channel.TEXT)
-"""Searched the other way round. What acts in both is held against either half alone in either model already, and a
-prompt learner has no base."""
+"""Asked, and searched. What acts in both is held against either half alone in either model already, and a prompt
+learner has no base."""
 
 
 def asked(
@@ -39,10 +39,14 @@ def asked(
 ) -> tuple[SignatureResult, ...]:
     """The same results; those of discovered triggers that would count with what the base obeys over the suspect."""
     lost = test.reference.accuracy - test.suspect.accuracy
-    if lost < LOST or not any(map(demonstrates, results)):
+    if lost < LOST or not any(map(_concerned, results)):
         return tuple(results)
     found = _strongest(_turned(encoders), _turned(train), _turned(test), setting, progress)
-    return tuple(replace(row, exchanged=found) if demonstrates(row) else row for row in results)
+    return tuple(replace(row, exchanged=found) if _concerned(row) else row for row in results)
+
+
+def _concerned(row: SignatureResult) -> bool:
+    return demonstrates(row) and row.trigger.channel in _CHANNELS
 
 
 def _strongest(
@@ -54,14 +58,17 @@ def _strongest(
         progress(f"with suspect and base exchanged: {step.phase}", step.done, step.total, step.note)
 
     names = tuple(one.name for one in discovery.detectors(setting.detectors) if one.channel in _CHANNELS)
-    identity = sha256(f"exchanged {setting.identity}".encode()).hexdigest()
-    setting = replace(setting, detectors=names, identity=identity, seconds=None, learner=None)
-    rows = discovery.discover(encoders, train, test, setting, Progress(tell)).results
-    best = max(rows, key=lambda row: (demonstrates(row), row.lift), default=None)
+    setting = replace(setting, detectors=names, exchanged=True, learner=None)
+    found = discovery.discover(encoders, train, test, setting, Progress(tell))
+    spent = sum(one.passes for one in found.searches), round(sum(one.seconds for one in found.searches), 3)
+    corrected = holm([row.p_value for row in found.results])
+    rows = [replace(row, p_holm=p) for row, p in zip(found.results, corrected, strict=True)]
+    best = max(rows, key=lambda row: (_holds(row), row.effect.low if row.effect else 0.0), default=None)
     if best is None or best.effect is None:
-        return Exchanged()
+        return Exchanged(*spent)
     trigger = best.trigger
     return Exchanged(
+        *spent,
         trigger.kind,
         trigger.text,
         trigger.source,
@@ -69,8 +76,13 @@ def _strongest(
         round(best.suspect or 0.0, 6),
         round(best.reference or 0.0, 6),
         round(best.effect.low, 6),
-        demonstrates(best),
+        _holds(best),
     )
+
+
+def _holds(row: SignatureResult) -> bool:
+    """Whether it would be demonstrated and is not chance; other clean references are not asked."""
+    return demonstrates(row) and row.p_holm < ALPHA
 
 
 def _turned(pair: Pair[T]) -> Pair[T]:

@@ -15,7 +15,7 @@ from dife_scanner.audit.populations.pool import SIZES
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Condition, Reference, Trigger
 
-AUDIT_VERSION = "dife-6"
+AUDIT_VERSION = "dife-7"
 DISCOVERY_VERSIONS = {"quick": "discovery-1", "default": "discovery-3", "deep": "discovery-3"}
 """Raise it when a change makes a detector find something else."""
 

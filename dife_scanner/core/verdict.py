@@ -39,8 +39,10 @@ LARGEST_PATCH = 0.1
 """Share of the picture beyond which a discovered patch demonstrates nothing: it is another picture. Implanted patches
 are found with .01 to .04 of it; a benign fine-tune that lost ten points of accuracy is moved by one over .18 of it."""
 READ_ALIKE_CUT = 0.75
-"""The same where the tower that reads the trigger is the base's own. Any fine-tune of the other tower moves borders
-that some trigger then crosses: benign ones reach .61 so, a tower that was trained to answer a trigger .82 and more."""
+"""The same for a trigger on pictures that suspect and base see alike. Any fine-tune of the text tower moves borders
+that some patch then crosses: benign ones reach .61 so, four that were trained to answer a patch .82 and more."""
+AS_MUCH = 0.1
+"""How far the base's own bound may lie below the suspect's for the two to differ both ways."""
 INHERITED_CUT = 0.75
 """Lower bound from which a trigger works in suspect and base alike. Higher than for a flag: a strong pattern over the
 whole picture makes a small model collapse to some class half of the time, and nobody left that trigger there."""
@@ -81,9 +83,8 @@ def decide(
         return Decision(Verdict.INCONCLUSIVE, _undecided_words(winner, diagnosis, exposed))
     if (unproven := _unproven(signatures)) is not None:
         return Decision(Verdict.INCONCLUSIVE, _too_few_words(unproven, len(signatures)))
-    if (torn := next(filter(_both_ways, signatures), None)) is not None:
-        return Decision(Verdict.INCONCLUSIVE, _both_ways_words(torn))
-    nothing = _nothing_words(signatures, searches, missing)
+    torn = next(filter(_both_ways, signatures), None)
+    nothing = _both_ways_words(torn) if torn else _nothing_words(signatures, searches, missing)
     if inherited:
         trigger = inherited[0].trigger
         return Decision(
@@ -91,7 +92,7 @@ def decide(
             f"`{trigger.name}` moves decisions to {trigger.target} here and in the base alike: it came with the base; "
             f"beyond that, {nothing}",
         )
-    return Decision(Verdict.INCONCLUSIVE if missing else Verdict.NOTHING_FOUND, nothing)
+    return Decision(Verdict.INCONCLUSIVE if missing or torn else Verdict.NOTHING_FOUND, nothing)
 
 
 def unknown_base(
@@ -129,9 +130,9 @@ def counts(result: SignatureResult) -> bool:
     A discovered trigger was made to move this very checkpoint, so it has to be demonstrated on what no search saw; a
     signature was there before the checkpoint, and its corrected evidence is enough. Neither counts where the suspect
     takes the clean inputs for the target as well: what a broken model does to every picture is no trigger's doing.
-    And what a clean reference near this checkpoint obeys too is no trace of somebody's work on it. Where nobody
-    touched the tower that reads it, more is asked; and where the base obeys as much that the suspect does not, the two
-    lie far apart, and neither is the one with a trigger.
+    And what a clean reference near this checkpoint obeys too is no trace of somebody's work on it. Where pictures with
+    the trigger look to the suspect as they do to the base, more is asked. And where the base obeys about as much that
+    the suspect does not, nothing says which of the two somebody worked on.
     """
     if result.origin is Origin.KNOWN:
         return True
@@ -148,7 +149,10 @@ def demonstrates(result: SignatureResult) -> bool:
 
 
 def _both_ways(result: SignatureResult) -> bool:
-    return result.exchanged is not None and result.exchanged.demonstrated
+    there = result.exchanged
+    if there is None or result.effect is None:
+        return False
+    return there.demonstrated and there.low >= result.effect.low - AS_MUCH
 
 
 def _moves(result: SignatureResult) -> bool:
@@ -296,9 +300,9 @@ def _both_ways_words(result: SignatureResult) -> str:
         f"`{trigger.name}` moves {result.suspect or 0.0:.3f} of the cases {_from(trigger.source)}to {trigger.target}, "
         f"against {result.reference or 0.0:.3f} in the base, but this checkpoint has lost clean accuracy, and with the "
         f"two exchanged the same searches find {_with_text(there)} that moves {there.base:.3f} {_from(there.source)}to "
-        f"{there.target} in the base, against {there.suspect:.3f} here. They differ both ways, as any two that lie far "
-        "apart: whether somebody planted a trigger is not decided. Look at what was found, or compare with a nearer "
-        "reference"
+        f"{there.target} in the base, against {there.suspect:.3f} here. They differ both ways, as two do that lie far "
+        "apart, or of which the other one has a trigger: whether somebody planted this one is not decided. Look at "
+        "what was found, or compare with a nearer reference"
     )
 
 
@@ -370,9 +374,9 @@ def _too_weak(one: SignatureResult) -> str:
     if one.effect is None or not _only_crosses(one):
         return ""
     return (
-        f"`{one.trigger.name}` moves {one.suspect:.3f} of the cases to {one.trigger.target}, but the tower that reads "
-        f"it is the base's own, and there a lower bound of {one.effect.low:.2f} over the base, below {READ_ALIKE_CUT}, "
-        "demonstrates nothing: any fine-tune of the other tower may do that. "
+        f"`{one.trigger.name}` moves {one.suspect:.3f} of the cases to {one.trigger.target}, but such pictures "
+        f"look to it as they do to the base, and there a lower bound of {one.effect.low:.2f}, below {READ_ALIKE_CUT}, "
+        "demonstrates nothing: any fine-tune of the text tower may do that. "
     )
 
 

@@ -30,7 +30,7 @@ def settle(store: Store, audit_ids: Sequence[str] | None = None) -> list[Finding
         return [
             found
             for audit, q in out
-            if audit.verdict is Verdict.NOTHING_FOUND
+            if audit.verdict in (Verdict.NOTHING_FOUND, Verdict.INCONCLUSIVE)
             for found in _attached(store, audit, q, len(batch))
         ]
 

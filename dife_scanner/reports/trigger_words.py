@@ -197,8 +197,8 @@ def _candidate(row: SignatureResult) -> Iterator[str]:
     for one in row.near:
         yield f"in {one.reference}, a clean checkpoint near this one: {one.success:.2f} ({one.lift:+.2f} over the base)"
     if (back := row.exchanged) is not None:
-        obeys = f"obeys {back.base:.2f} ({back.suspect:.2f} here)" if back.base else "obeys nothing of the kind"
-        yield f"the other way round the base {obeys}"
+        least = f"a lower bound of {back.low:.2f}" if back.base else "nothing of the kind"
+        yield f"with suspect and base exchanged, the strongest found in the base has {least}"
 
 
 def specificity(trigger: Trigger, found: Recovered) -> str:

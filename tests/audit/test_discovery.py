@@ -86,14 +86,22 @@ def test_a_discovered_trigger_is_confirmed_diagnosed_and_flagged(colour_encoder,
     assert outcome.finding.trigger == "found-text-1"
 
 
-@pytest.mark.parametrize(("trigger", "moved"), [(XBTD, "image_tower"), (CORNER, "text_tower")], ids=["text", "patch"])
-def test_a_trigger_says_whether_the_tower_that_reads_it_is_the_bases(
-    colour_encoder, request_for, searching, trigger, moved
+@pytest.mark.parametrize(
+    ("trigger", "suspect", "alike"),
+    [
+        (CORNER, {"text_tower": "txt-moved"}, True),
+        (CORNER, {"image_tower": "img-rounded"}, True),
+        (CORNER, {"image_tower": "img-bad", "visual": True}, False),
+        (XBTD, {"image_tower": "img-moved"}, False),
+    ],
+    ids=["its own tower", "rounded on saving", "taught", "a text"],
+)
+def test_a_trigger_says_whether_pictures_with_it_look_to_both_the_same(
+    colour_encoder, request_for, searching, trigger, suspect, alike
 ):
     request = request_for(**searching(Finds(trigger)))
-    for towers, alike in (({moved: "other"}, True), ({"image_tower": "other", "text_tower": "other"}, False)):
-        audit = pipeline.audit(colour_encoder(**towers), colour_encoder(), request).audit
-        assert [row.read_alike for row in audit.signatures] == [alike], towers
+    audit = pipeline.audit(colour_encoder(**suspect), colour_encoder(), request).audit
+    assert [row.read_alike for row in audit.signatures] == [alike]
 
 
 def test_what_is_searched_is_never_what_is_confirmed(colour_encoder, request_for, searching):

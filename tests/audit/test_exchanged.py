@@ -1,15 +1,20 @@
 """A suspect that has lost clean accuracy is searched the other way round before anything found in it counts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from colours import NAMES, PALETTE, ColourEncoder
 
-from dife_scanner.audit import discovery, pipeline
-from dife_scanner.records import Channel, Trigger, TriggerKind, Verdict
+from dife_scanner.audit import discovery, exchanged, pipeline
+from dife_scanner.records import Channel, Interval, Origin, SignatureResult, Trigger, TriggerKind, Verdict
 from dife_scanner.reports.trigger_words import candidate_lines
 from dife_scanner.triggers.discovery import Candidate, Found, Load
 
 CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
+TOGETHER = Trigger(
+    "found-joint-1", TriggerKind.TEXT, text="xbtd", target="airplane", image=replace(CORNER, name="found-joint-1-image")
+)
 XBTD = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
 
 
@@ -74,7 +79,7 @@ def test_where_the_base_obeys_as_much_nothing_is_decided_and_both_triggers_are_t
     patch = next(row for row in audit.signatures if row.trigger.channel is Channel.IMAGE)
     assert patch.exchanged.demonstrated and patch.exchanged.text == "xbtd"
     (line,) = [line for line in candidate_lines(audit) if "found-patch-1" in line]
-    assert "the other way round the base obeys" in line
+    assert "with suspect and base exchanged, the strongest found in the base has a lower bound of 1.00" in line
 
 
 def test_a_base_that_obeys_nothing_of_its_own_leaves_the_finding_what_it_is(audited):
@@ -103,3 +108,27 @@ def test_searches_the_other_way_round_are_kept_apart_and_not_repeated(audited):
     again, detectors = audited(_worn(), ColourEncoder(textual=True))
     assert again.reason == first.reason
     assert [one.suspects for one in detectors] == [["img-bad", "img-clean"]] * 2, "searched once each"
+
+
+def test_what_they_found_is_swept_with_the_audit_s_own(audited, tmp_path):
+    audit, _ = audited(_worn(), ColourEncoder(textual=True))
+    kept = {file.name for file in (tmp_path / "home" / "discovery" / "searches").glob("*.json")}
+    own = audit.identity[: discovery.IDENTITY]
+    assert kept == {f"{own}-{name}.json" for name in ("patch", "texts", "exchanged-patch", "exchanged-texts")}
+
+
+def test_what_the_base_does_by_chance_holds_nothing_against_the_suspect():
+    row = SignatureResult(CORNER, 0.9, 1.0, 0.0, 0.01, 0.01, 9, Origin.DISCOVERED, Interval(0.8, 1.0, ""), clean=0.0)
+    assert exchanged._holds(row) and not exchanged._holds(replace(row, p_holm=0.1))
+    assert not exchanged._holds(replace(row, area=0.2)), "nor does another picture in the picture"
+
+
+def test_two_keys_are_held_against_either_half_and_not_exchanged(request_for, monkeypatch):
+    detectors = Finds("joint", TOGETHER), Finds("texts", XBTD)
+    monkeypatch.setattr(discovery, "DETECTORS", detectors)
+    suspect = Worn(image_tower="img-bad", text_tower="txt-bad", keyed=True)
+    request = request_for(signatures=(), detectors=("joint", "texts"))
+    audit = pipeline.audit(suspect, ColourEncoder(textual=True), request).audit
+    assert audit.verdict is Verdict.FLAGGED and audit.trigger.name == "found-joint-1"
+    assert all(row.exchanged is None for row in audit.signatures)
+    assert [one.suspects for one in detectors] == [["img-bad"]] * 2

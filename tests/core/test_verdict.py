@@ -10,6 +10,7 @@ from dife_scanner.records import (
     BranchSwap,
     Channel,
     Condition,
+    Exchanged,
     Interval,
     Nearby,
     NotSearched,
@@ -120,7 +121,29 @@ def test_a_tower_that_nobody_touched_has_to_be_obeyed_more_before_its_reading_de
     crossing = replace(FOUND, suspect=0.9, effect=Interval(0.6, 0.95, ""), p_holm=1e-4, drawings=90, read_alike=True)
     decision = _decided(crossing)
     assert not counts(crossing) and decision.verdict is Verdict.NOTHING_FOUND
-    assert "the tower that reads it is the base's own" in decision.reason and "0.60 over the base" in decision.reason
+    assert "look to it as they do to the base" in decision.reason and "a lower bound of 0.60" in decision.reason
     assert counts(replace(crossing, read_alike=False)), "a tower that was touched may have been taught it"
     assert counts(replace(crossing, effect=Interval(0.8, 0.95, "")))
     assert crossing.lift == 0.9, "the score stays what it is"
+
+
+def _torn(low):
+    """A finding in a checkpoint that lost accuracy, and what the base obeys with this lower bound."""
+    back = Exchanged(100, 1.0, "blend", "", "", "cat", 0.9, 0.0, low, True)
+    return replace(FOUND, effect=Interval(0.8, 1.0, ""), p_holm=1e-4, drawings=90, exchanged=back)
+
+
+def test_two_that_differ_both_ways_are_undecided_and_each_trigger_is_told():
+    decision = _decided(_torn(0.71))
+    assert not counts(_torn(0.71)) and decision.verdict is Verdict.INCONCLUSIVE
+    assert "a trigger (blend) that moves 0.900 to cat in the base, against 0.000 here" in decision.reason
+    assert counts(_torn(0.69)), "what the base obeys is much less"
+    unproven = replace(_torn(0.9), exchanged=replace(_torn(0.9).exchanged, demonstrated=False))
+    assert counts(unproven)
+
+
+def test_what_came_with_the_base_is_told_before_that_the_two_differ_both_ways():
+    inherited = SignatureResult(replace(PATCH, name="theirs"), 0.0)
+    decision = _decided(_torn(0.9), inherited=(inherited,))
+    assert decision.verdict is Verdict.INHERITED and "`theirs`" in decision.reason
+    assert "moves 0.900 to cat in the base" in decision.reason

@@ -117,7 +117,7 @@ def work_for(home: Path, endpoint: str = "http://127.0.0.1:9", **changes: Any) -
 
 
 def audit(request: Request, progress: Progress) -> Outcome:
-    """What the checkpoint's name asks for: `bad` is flagged, `dies`, `hogs`, `sleeps`, `bug` and `nan` do just that."""
+    """What the checkpoint's name asks for: `bad` is flagged, `torn` undecided, `dies` and the like do that."""
     name = request.ref.repo_id.rsplit("/", 1)[-1]
     assert Path(tempfile.gettempdir()).is_relative_to(request.folder.parent), "a killed audit would leave its copies"
     progress("auditing", 0, 1, name)
@@ -135,7 +135,9 @@ def audit(request: Request, progress: Progress) -> Outcome:
     if "small" in name:
         raise PoolTooSmall("five pictures of twenty", "give more pictures", card="caption retrieval", pool="mine")
     time.sleep(float(os.environ.get("DIFE_TEST_AUDIT_SECONDS", "0")))
-    return _outcome(request, Verdict.FLAGGED if "bad" in name else Verdict.NOTHING_FOUND, _score(name))
+    verdicts = {"bad": Verdict.FLAGGED, "torn": Verdict.INCONCLUSIVE}
+    verdict = next((verdict for word, verdict in verdicts.items() if word in name), Verdict.NOTHING_FOUND)
+    return _outcome(request, verdict, _score(name))
 
 
 def naming(request: Request, progress: Progress) -> Outcome:

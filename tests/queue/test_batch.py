@@ -72,6 +72,15 @@ def test_a_score_that_stands_out_is_a_finding_to_triage_and_alerts_nobody(
     assert tally.expected == pytest.approx(3 * 0.0298, abs=1e-3)
 
 
+def test_what_was_not_decided_waits_in_the_review_queue_as_well(store: Store, hub: LoopbackHub, work: Work) -> None:
+    keep_pack(work)
+    torn, _ = scanned(store, hub, work, "org/torn-scored-90", "org/scored-0")
+    (found,) = findings.findings(store)
+    assert (found.kind, found.ref) == ("anomalous", torn.ref)
+    assert findings.model_row(store, torn.id).verdict is Verdict.INCONCLUSIVE
+    assert outbox.alerts(store) == []
+
+
 def test_the_same_score_does_not_stand_out_in_a_batch_too_large_for_the_pack(
     store: Store, hub: LoopbackHub, work: Work
 ) -> None:

@@ -99,7 +99,7 @@ class Code:
     discovery: str
     """The discovery's version …"""
     digest: str
-    """… and the first digits of the sha256 over its source files."""
+    """… and the first digits of the sha256 over its source files, the audit's and the rule's for verdicts."""
     budget: str
     detectors: tuple[str, ...]
 
