@@ -127,6 +127,22 @@ def test_a_tower_that_nobody_touched_has_to_be_obeyed_more_before_its_reading_de
     assert crossing.lift == 0.9, "the score stays what it is"
 
 
+def test_so_has_a_text_that_stands_twice():
+    twice = replace(
+        FOUND,
+        trigger=replace(XBTD, position="around"),
+        effect=Interval(0.6, 0.95, ""),
+        area=None,
+        drawings=90,
+        p_holm=0.01,
+    )
+    decision = _decided(twice)
+    assert not counts(twice) and decision.verdict is Verdict.NOTHING_FOUND
+    assert "from cat to ship, but it stands twice" in decision.reason
+    assert counts(replace(twice, trigger=XBTD)) and counts(replace(twice, effect=Interval(0.75, 1.0, "")))
+    assert counts(replace(twice, trigger=replace(twice.trigger, source="", image=PATCH))), "a pair is asked otherwise"
+
+
 def _torn(low):
     """A finding in a checkpoint that lost accuracy, and what the base obeys with this lower bound."""
     back = Exchanged(100, 1.0, "blend", "", "", "cat", 0.9, 0.0, low, True)

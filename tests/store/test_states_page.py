@@ -63,7 +63,7 @@ def test_the_constants_are_those_of_the_code() -> None:
         ("variant within 0.10 of it", footprint.REPAIR_TOLERANCE),
         ("at least 0.5 of the measured", footprint.AGREEMENT_SHARE),
         ("at 0.5 or above", verdict.DEMONSTRATED_CUT),
-        ("0.75 for pictures with the trigger", verdict.READ_ALIKE_CUT),
+        ("0.75 for pictures with the trigger", verdict.STRICT_CUT),
     ):
         assert text in PAGE and str(value) in text.replace("0.70", "0.7").replace("0.10", "0.1")
     assert footprint.MARGIN == 0.20
