@@ -19,6 +19,7 @@ OUT_OF_REACH = (
     "natural words that mean what they do",
     "patterns that pictures of one class alone obey",
     "texts of more than four tokens",
+    "patterns on pictures that a text tower alone answers, for less than three quarters of them",
 )
 """What no search is made for, whatever was planted (docs/discovery.md)."""
 _HALVES = frozenset({TriggerKind.OVERLAY, TriggerKind.PROMPT})

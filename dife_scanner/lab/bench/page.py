@@ -158,7 +158,8 @@ def _zoo(shown: Sequence[Row]) -> str:
                     "median drift",
                     "largest",
                     "with a twin's row",
-                    "largest loss of accuracy",
+                    "median loss of accuracy",
+                    "largest",
                 ),
                 [
                     (
@@ -167,7 +168,7 @@ def _zoo(shown: Sequence[Row]) -> str:
                         f"{line.drift:.3f}",
                         f"{line.furthest:.3f}",
                         str(line.pairs),
-                        "not run" if line.loss is None else f"{line.loss:.3f}",
+                        *("not run" if loss is None else f"{loss:.3f}" for loss in (line.loss, line.worst)),
                     )
                     for line in results.stealth(shown)
                 ],

@@ -256,7 +256,8 @@ class Stealth:
     pairs: int
     """Attacks whose own twin has a row."""
     loss: float | None
-    """Largest loss of clean accuracy against the own twin."""
+    """Loss of clean accuracy against the own twin: median over pairs, and the largest."""
+    worst: float | None
 
 
 def stealth(rows: Sequence[Row]) -> tuple[Stealth, ...]:
@@ -271,8 +272,8 @@ def stealth(rows: Sequence[Row]) -> tuple[Stealth, ...]:
         losses = [
             twin - row.native["clean_accuracy"] for row in mine if (twin := twins.get((name, row.number))) is not None
         ]
-        worst = max(losses, default=None)
-        lines.append(Stealth(name, len(mine), median(drifts), max(drifts), len(losses), worst))
+        typical, worst = (median(losses), max(losses)) if losses else (None, None)
+        lines.append(Stealth(name, len(mine), median(drifts), max(drifts), len(losses), typical, worst))
     return tuple(lines)
 
 
