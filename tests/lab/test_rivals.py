@@ -119,19 +119,22 @@ def test_only_what_is_missing_or_of_an_earlier_version_is_measured(tmp_path, mon
         dataclasses.replace(
             RIVALS["AMDET-like"], name=name, measure=lambda material: Measured(0.5, 48), version=version
         )
-        for name, version in (("one", 1), ("two", 2))
+        for name, version in (("one", 1), ("two", 2), ("untold", 1))
     ]
     for one in asked:
-        contest._append(tmp_path / "rivals", Entry(model.id, one.name, 0.1, 5.0, "abc", "2026-11-23"))
+        passes = None if one.name == "untold" else 10
+        entry = Entry(model.id, one.name, 0.1, 5.0, "abc", "2026-11-23", passes=passes)
+        contest._append(tmp_path / "rivals", entry)
     told = []
     assert contest.run(tmp_path, tmp_path, asked, None, None, told.append, ("twin",)) == 0, "no twin has a row"
-    assert contest.run(tmp_path, tmp_path, asked, None, None, told.append) == 1
+    assert contest.run(tmp_path, tmp_path, asked, None, None, told.append) == 2
     found = contest.read(tmp_path / "rivals")
     new = found["two", model.id]
     assert (new.value, new.version, new.passes, new.seed) == (0.5, 2, 48, rivals.SEED)
+    assert found["untold", model.id].passes == 48, "what it took was not said"
     assert found["one", model.id].value == 0.1
     assert contest.run(tmp_path, tmp_path, asked, None, None, told.append) == 0
-    assert told == [f"{model.id}: 1 rivals measured"]
+    assert told == [f"{model.id}: 2 rivals measured"]
     (look,) = [json.loads(line) for line in (tmp_path / ledger.FILE).read_text().splitlines()]
     assert (look["what"], look["models"], look["test_rows"]) == ("rivals", [model.id], 1)
 
