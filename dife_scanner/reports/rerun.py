@@ -14,7 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dife_scanner.records import Audit, Entry, EvidenceFile, Search, SignatureResult, TriggerFile
+from dife_scanner.records import Audit, Entry, EvidenceFile, Exchanged, Search, SignatureResult, TriggerFile
 from dife_scanner.reports import words
 from dife_scanner.reports.text import plain
 
@@ -25,7 +25,7 @@ NOT_MEASURED = frozenset(
     | {"calibration", "power"}
 )
 """Fields of an audit that describe a run or what was known beside it then; every other field is compared."""
-_ELSEWHERE = frozenset({(Search, "seconds"), (TriggerFile, "path")})
+_ELSEWHERE = frozenset({(Search, "seconds"), (Exchanged, "seconds"), (TriggerFile, "path")})
 """Parts of records that may differ from run to run and mean the same; a file is compared by its sha256."""
 SHOWN = 40
 _SEPARATOR, _ABSENT = " · ", "absent"

@@ -10,7 +10,7 @@ import pytest
 import study_factories as factories
 from rich.console import Console
 
-from dife_scanner.records import Change, EvidenceFile, Interval
+from dife_scanner.records import Change, EvidenceFile, Exchanged, Interval
 from dife_scanner.reports import rerun
 
 
@@ -39,6 +39,16 @@ def test_another_run_of_the_same_is_identical(stored):
     assert found.identical and found.reasons == ()
     assert found.compared > 15 * 8
     assert "identical" in said(stored, found) and "bit for bit" in said(stored, found)
+
+
+def test_what_an_exchange_came_to_is_compared_and_the_time_it_took_is_not(stored):
+    def exchanged(**values):
+        row = replace(stored.signatures[0], exchanged=Exchanged(**{"passes": 9, "seconds": 1.0, **values}))
+        return replace(stored, signatures=(row, *stored.signatures[1:]))
+
+    assert rerun.compare(exchanged(), exchanged(seconds=2.0)).identical
+    (one,) = rerun.compare(exchanged(), exchanged(low=0.4)).differences
+    assert one.where.endswith("exchanged · low")
 
 
 def test_one_bit_in_one_cell_is_found_and_named(stored):
