@@ -10,7 +10,7 @@ import pytest
 import study_factories as factories
 from rich.console import Console
 
-from dife_scanner.records import Change, EvidenceFile, Exchanged, Interval
+from dife_scanner.records import Change, EvidenceFile, Exchanged, Interval, SignatureResult, Trigger, TriggerKind
 from dife_scanner.reports import rerun
 
 
@@ -43,8 +43,9 @@ def test_another_run_of_the_same_is_identical(stored):
 
 def test_what_an_exchange_came_to_is_compared_and_the_time_it_took_is_not(stored):
     def exchanged(**values):
-        row = replace(stored.signatures[0], exchanged=Exchanged(**{"passes": 9, "seconds": 1.0, **values}))
-        return replace(stored, signatures=(row, *stored.signatures[1:]))
+        patch = Trigger("found-patch-1", TriggerKind.PATCH, target="ship")
+        row = SignatureResult(patch, 0.9, exchanged=Exchanged(**{"passes": 9, "seconds": 1.0, **values}))
+        return replace(stored, signatures=(row,))
 
     assert rerun.compare(exchanged(), exchanged(seconds=2.0)).identical
     (one,) = rerun.compare(exchanged(), exchanged(low=0.4)).differences
