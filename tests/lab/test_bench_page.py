@@ -14,7 +14,7 @@ from dife_scanner.errors import UsageError
 from dife_scanner.lab.bench import demands, make, packs, page, results, rows, writing, zoo
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.queue import calibration
-from dife_scanner.records import Carrier
+from dife_scanner.records import Carrier, Verdict
 
 
 def test_the_page_prints_what_was_found_what_failed_and_what_was_not_run(fabricated):
@@ -53,6 +53,16 @@ def test_rows_of_the_second_base_are_a_table_of_their_own(tmp_path, fabricated):
     assert "| badtexttower | 4 | 1 | 2 of 3 (0.09 – 0.99) | 0.67 | 2 of 3 |" in text
     assert "False alarms: 1 of 4" in text and "highest benign score is 0.85 (image tower)" in text
     assert make.base_reference(make.RN).image_tower != make.base_reference().image_tower
+
+
+def test_a_benign_model_that_could_not_be_decided_is_named_and_no_alarm(fabricated):
+    torn = row("image tower", 7, 0.9)
+    torn = replace(torn, outcome=replace(torn.outcome, verdict=Verdict.INCONCLUSIVE))
+    text = page.page([], None, second=[*fabricated, torn])
+    assert "False alarms: 1 of 5" in text
+    listed = text[text.index("Ended `inconclusive`") :]
+    assert "| image-tower-007 | test | 0.90 |" in listed
+    assert "Ended `inconclusive`" not in page.page([], None, second=fabricated)
 
 
 def test_models_of_another_budget_stand_beside_what_this_one_said(fabricated):

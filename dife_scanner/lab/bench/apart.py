@@ -10,7 +10,7 @@ from dife_scanner.lab.bench import adaptive, draws, results, tables, zoo
 from dife_scanner.lab.bench.results import outcome_of, share_of, truth_of
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Part, Role
-from dife_scanner.records import Channel
+from dife_scanner.records import Channel, Verdict
 
 WORDINGS = ("letters", "one word", "two words")
 
@@ -168,12 +168,21 @@ def _looks(shown: Sequence[Row]) -> list[str]:
 
 
 def alarms(shown: Sequence[Row]) -> list[str]:
-    """Every false alarm by name, whatever its side."""
-    flagged = [row for row in results.counted_benign(shown) if row.flagged]
-    if not flagged:
-        return ["No benign model of any side was flagged."] if results.counted_benign(shown) else []
-    lines = [(row.model, row.part.value, tables.number(results.score(row)), _said(row)) for row in flagged]
-    return ["Every false alarm:", tables.table(("model", "side", "score", "what was found"), lines)]
+    """Every false alarm by name, whatever its side, and every benign model that could not be decided."""
+    counted = results.counted_benign(shown)
+    if not counted:
+        return []
+    flagged = [row for row in counted if row.flagged]
+    torn = [row for row in counted if row.outcome is not None and row.outcome.verdict is Verdict.INCONCLUSIVE]
+    return [
+        *(["Every false alarm:", _listed(flagged)] if flagged else ["No benign model of any side was flagged."]),
+        *(["Ended `inconclusive`, which is no alarm and not nothing:", _listed(torn)] if torn else []),
+    ]
+
+
+def _listed(some: Sequence[Row]) -> str:
+    lines = [(row.model, row.part.value, tables.number(results.score(row)), _said(row)) for row in some]
+    return tables.table(("model", "side", "score", "what was found"), lines)
 
 
 def _said(row: Row) -> str:
