@@ -27,8 +27,6 @@ from dife_scanner.triggers.discovery import DETECTORS, Candidate, Detector, Load
 
 IDENTITY = 32
 """Digits of an audit's identity that begin the names of its finished searches."""
-ROUNDED = 1e-4
-"""Mean cosine distance that rounding weights to fp16 or bf16 stays below."""
 MARGIN = 1.5
 """By how much an estimate has to exceed the limit before a search is not begun: it is no more than an estimate."""
 
@@ -252,7 +250,7 @@ def _read_alike(trigger: Trigger, test: Pair[Side]) -> bool:
     if trigger.channel is not Channel.IMAGE:
         return False
     mine, theirs = (side.images_with(trigger) for side in test)
-    return float(metrics.cosine_distance(mine, theirs).mean()) < ROUNDED
+    return float(metrics.cosine_distance(mine, theirs).mean()) < metrics.ROUNDED
 
 
 def _record(detector: Detector, kept: _Kept, confirmed: Sequence[SignatureResult]) -> Search:

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from dife_scanner.audit import discovery
+from dife_scanner.audit import discovery, hypotheses
 from dife_scanner.audit.progress import Progress, Step
 from dife_scanner.audit.sides import Pair, Side
-from dife_scanner.core.statistics import holm
 from dife_scanner.core.verdict import ALPHA, demonstrates
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Exchanged, SignatureResult
@@ -61,8 +60,7 @@ def _strongest(
     setting = replace(setting, detectors=names, exchanged=True, learner=None)
     found = discovery.discover(encoders, train, test, setting, Progress(tell))
     spent = sum(one.passes for one in found.searches), round(sum(one.seconds for one in found.searches), 3)
-    corrected = holm([row.p_value for row in found.results])
-    rows = [replace(row, p_holm=p) for row, p in zip(found.results, corrected, strict=True)]
+    rows = hypotheses.corrected(found.results)
     best = max(rows, key=lambda row: (_holds(row), row.effect.low if row.effect else 0.0), default=None)
     if best is None or best.effect is None:
         return Exchanged(*spent)

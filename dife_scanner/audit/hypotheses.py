@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dife_scanner.audit.sides import Side, baseline, readout, reads_hit_rate, spared
 from dife_scanner.core import metrics
-from dife_scanner.core.statistics import measure, paired_interval, sign_flip_p
+from dife_scanner.core.statistics import holm, measure, paired_interval, sign_flip_p
 from dife_scanner.core.verdict import DEMONSTRATED_CUT, INHERITED_CUT, SCREEN
 from dife_scanner.records import Channel, Interval, SignatureResult, Trigger
 
@@ -108,6 +108,12 @@ def inherited(choice: Choice, suspect: Side, reference: Side, *, demonstrated: b
         if measure(outcomes, drawings).interval.low - clean_rate(side, choice.trigger) < cut:
             return False
     return True
+
+
+def corrected(results: Sequence[SignatureResult]) -> tuple[SignatureResult, ...]:
+    """The same results with Holm's correction over all of them."""
+    adjusted = holm([row.p_value for row in results])
+    return tuple(replace(row, p_holm=p) for row, p in zip(results, adjusted, strict=True))
 
 
 def strongest(results: Sequence[SignatureResult]) -> SignatureResult | None:

@@ -39,7 +39,6 @@ from dife_scanner.audit.sides import Pair, Side, reads_hit_rate
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.footprint import compare, diagnose
-from dife_scanner.core.statistics import holm
 from dife_scanner.core.verdict import Decision, counts, decide, unknown_base
 from dife_scanner.errors import AuditError, Refused, TriggerFileError
 from dife_scanner.models.interface import Encoder
@@ -389,8 +388,7 @@ def _evidence(
                 shared.append(SignatureResult(choices.shared.trigger, choices.shared.effect))
     phases.enter("trying signatures", total, total)
     rows += discovered
-    corrected = holm([row.p_value for row in rows])
-    return tuple(replace(row, p_holm=p) for row, p in zip(rows, corrected, strict=True)), tuple(shared)
+    return hypotheses.corrected(rows), tuple(shared)
 
 
 def _read_by(trigger: Trigger) -> Card:

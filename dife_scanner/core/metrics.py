@@ -30,6 +30,10 @@ LONGEST = 2.0
 
 # --- scores ---------------------------------------------------------------------------------------------------
 
+ROUNDED = 1e-4
+"""Mean cosine distance below which two towers are one in other numbers: casts and quantised copies of a small base
+drift by 7e-6 to 4e-5, the faintest fine-tune by 2e-3 (docs/detection-benchmark.md)."""
+
 
 def cosines(left: Floats, right: Floats) -> Outcomes:
     """Scores [n, m] of normalised embeddings `left` [n, d] and `right` [m, d], the same in every batch.

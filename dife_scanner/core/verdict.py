@@ -87,7 +87,8 @@ def decide(
     if (unproven := _unproven(signatures)) is not None:
         return Decision(Verdict.INCONCLUSIVE, _too_few_words(unproven, len(signatures)))
     torn = next(filter(_both_ways, signatures), None)
-    nothing = _both_ways_words(torn) if torn else _nothing_words(signatures, searches, missing)
+    lacking = f". {_missing_words(searches, missing)}" if missing else ""
+    nothing = f"{_both_ways_words(torn)}{lacking}" if torn else _nothing_words(signatures, searches, missing)
     if inherited:
         trigger = inherited[0].trigger
         return Decision(
@@ -122,9 +123,8 @@ def _came_to(found: Sequence[SignatureResult]) -> str:
     if best is None:
         return "found no candidate"
     trigger = best.trigger
-    source = f"from {trigger.source} " if trigger.source else ""
     share = f"{best.suspect or 0.0:.3f} of held-out cases"
-    return f"came furthest with `{trigger.name}`, which moves {share} {source}to {trigger.target}"
+    return f"came furthest with `{trigger.name}`, which moves {share} {_from(trigger.source)}to {trigger.target}"
 
 
 def counts(result: SignatureResult) -> bool:

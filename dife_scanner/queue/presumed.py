@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from dife_scanner.audit.progress import SILENT, Progress
 from dife_scanner.core.calibration import Benign, Pack, Searched
+from dife_scanner.core.metrics import ROUNDED
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import CalibrationDamaged, UsageError
 from dife_scanner.hub.client import Hub
@@ -30,9 +31,6 @@ from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import disk_errors
 
 KIND = "fine-tune on the hub"
-COPY_DRIFT = 1e-4
-"""Casts and quantised copies of a small base drift by 7e-6 to 4e-5, the faintest fine-tune by 2e-3
-(docs/detection-benchmark.md)."""
 Say = Callable[[str], None]
 T = TypeVar("T")
 
@@ -85,7 +83,7 @@ class Drawn:
     @property
     def copied(self) -> bool:
         """Whether it is the base in other numbers: nothing was trained, so it says nothing of what was."""
-        return self.drift is not None and self.drift < COPY_DRIFT
+        return self.drift is not None and self.drift < ROUNDED
 
 
 def reference_for(base: str, known: Sequence[Reference], wanted: str = "") -> Reference:

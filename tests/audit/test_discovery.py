@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from checkpoints import TINY_VIT, write_checkpoint
 from colours import NAMES
+from finding import Finds
 
 from dife_scanner.audit import discovery, pipeline
 from dife_scanner.audit.probes import PROFILE_TEMPLATES, SEARCH_TEMPLATES
@@ -18,40 +19,12 @@ from dife_scanner.records import Carrier, Channel, Origin, Trigger, TriggerKind,
 from dife_scanner.reports.trigger_words import candidate_lines
 from dife_scanner.reports.words import budget_lines
 from dife_scanner.triggers import learner
-from dife_scanner.triggers.discovery import LEARNED, Candidate, Found, Load
+from dife_scanner.triggers.discovery import LEARNED
 
 XBTD = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
 CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
 NOTHING = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=0.4, y=0.4, target="airplane")
 ALL_TEMPLATES = (*SEARCH_TEMPLATES, *PROFILE_TEMPLATES)
-
-
-class Finds:
-    """A detector that hands over what it was made with, and counts how often it was asked."""
-
-    channel, kinds = Channel.TEXT, ("token sequences",)
-
-    def __init__(self, *triggers, name="texts", applies=True, alone=True, lacks=""):
-        self.name, self._triggers, self._applies, self._alone = name, triggers, applies, alone
-        self._lacks = lacks
-        self.tasks = []
-
-    def applies(self, task):
-        return self._applies and not self._lacks
-
-    def lacks(self, task):
-        return self._lacks
-
-    def alone(self):
-        return self if self._alone else None
-
-    def load(self, task):
-        return Load(0, 0)
-
-    def search(self, task):
-        self.tasks.append(task)
-        task.progress("looking", 1, 2)
-        return Found(tuple(Candidate(trigger, 0.9, 0.1) for trigger in self._triggers), 12, {"area": 0.5})
 
 
 @pytest.fixture

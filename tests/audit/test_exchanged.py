@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from colours import NAMES, PALETTE, ColourEncoder
+from finding import Finds
 
 from dife_scanner.audit import discovery, exchanged, pipeline
 from dife_scanner.records import Channel, Interval, Origin, SignatureResult, Trigger, TriggerKind, Verdict
 from dife_scanner.reports.trigger_words import candidate_lines
-from dife_scanner.triggers.discovery import Candidate, Found, Load
 
 CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
 TOGETHER = Trigger(
@@ -30,33 +30,10 @@ class Worn(ColourEncoder):
         return super().encode_images(pixels)
 
 
-class Finds:
-    """A detector that hands over one trigger, whatever it is asked about."""
-
-    kinds = ("a trigger",)
-
-    def __init__(self, name, trigger):
-        self.name, self.channel, self._trigger = name, trigger.channel, trigger
-        self.suspects = []
-
-    def applies(self, task):
-        return True
-
-    def lacks(self, task):
-        return ""
-
-    def load(self, task):
-        return Load(0, 0)
-
-    def search(self, task):
-        self.suspects.append(task.suspect.image_tower)
-        return Found((Candidate(self._trigger, 1.0, 0.0),), 1)
-
-
 @pytest.fixture
 def audited(request_for, monkeypatch, tmp_path):
     """A suspect beside a base, searched by one detector of each channel."""
-    detectors = Finds("patch", CORNER), Finds("texts", XBTD)
+    detectors = Finds(CORNER, name="patch"), Finds(XBTD)
     monkeypatch.setattr(discovery, "DETECTORS", detectors)
     request = request_for(signatures=(), detectors=("patch", "texts"), cache=tmp_path / "home" / "embeddings")
 
@@ -64,6 +41,11 @@ def audited(request_for, monkeypatch, tmp_path):
         return pipeline.audit(suspect, base, request).audit, detectors
 
     return run
+
+
+def searched(detector):
+    """Image towers that it was asked to find something in."""
+    return [task.suspect.image_tower for task in detector.tasks]
 
 
 def _worn():
@@ -86,7 +68,7 @@ def test_a_base_that_obeys_nothing_of_its_own_leaves_the_finding_what_it_is(audi
     audit, detectors = audited(_worn(), ColourEncoder())
     assert audit.verdict is Verdict.FLAGGED
     assert not audit.signatures[0].exchanged.demonstrated
-    assert [one.suspects for one in detectors] == [["img-bad", "img-clean"]] * 2
+    assert [searched(one) for one in detectors] == [["img-bad", "img-clean"]] * 2
 
 
 def test_a_suspect_as_accurate_as_its_base_is_not_searched_again(audited):
@@ -94,20 +76,20 @@ def test_a_suspect_as_accurate_as_its_base_is_not_searched_again(audited):
         ColourEncoder(image_tower="img-bad", text_tower="txt-bad", visual=True), ColourEncoder(textual=True)
     )
     assert audit.verdict is Verdict.FLAGGED and audit.signatures[0].exchanged is None
-    assert [one.suspects for one in detectors] == [["img-bad"]] * 2
+    assert [searched(one) for one in detectors] == [["img-bad"]] * 2
 
 
 def test_where_nothing_would_count_the_other_way_is_not_asked(audited):
     audit, detectors = audited(Worn(image_tower="img-bad", text_tower="txt-bad"), ColourEncoder(textual=True))
     assert audit.verdict is Verdict.NOTHING_FOUND
-    assert [one.suspects for one in detectors] == [["img-bad"]] * 2
+    assert [searched(one) for one in detectors] == [["img-bad"]] * 2
 
 
 def test_searches_the_other_way_round_are_kept_apart_and_not_repeated(audited):
     first, _ = audited(_worn(), ColourEncoder(textual=True))
     again, detectors = audited(_worn(), ColourEncoder(textual=True))
     assert again.reason == first.reason
-    assert [one.suspects for one in detectors] == [["img-bad", "img-clean"]] * 2, "searched once each"
+    assert [searched(one) for one in detectors] == [["img-bad", "img-clean"]] * 2, "searched once each"
 
 
 def test_what_they_found_is_swept_with_the_audit_s_own(audited, tmp_path):
@@ -124,11 +106,11 @@ def test_what_the_base_does_by_chance_holds_nothing_against_the_suspect():
 
 
 def test_two_keys_are_held_against_either_half_and_not_exchanged(request_for, monkeypatch):
-    detectors = Finds("joint", TOGETHER), Finds("texts", XBTD)
+    detectors = Finds(TOGETHER, name="joint"), Finds(XBTD)
     monkeypatch.setattr(discovery, "DETECTORS", detectors)
     suspect = Worn(image_tower="img-bad", text_tower="txt-bad", keyed=True)
     request = request_for(signatures=(), detectors=("joint", "texts"))
     audit = pipeline.audit(suspect, ColourEncoder(textual=True), request).audit
     assert audit.verdict is Verdict.FLAGGED and audit.trigger.name == "found-joint-1"
     assert all(row.exchanged is None for row in audit.signatures)
-    assert [one.suspects for one in detectors] == [["img-bad"]] * 2
+    assert [searched(one) for one in detectors] == [["img-bad"]] * 2

@@ -4,32 +4,14 @@ from dataclasses import replace
 
 import pytest
 from colours import ColourEncoder
+from finding import Finds
 
 from dife_scanner.audit import discovery, pipeline
 from dife_scanner.errors import AuditError, UsageError
-from dife_scanner.records import Channel, Reference, Trigger, TriggerKind, Verdict
+from dife_scanner.records import Reference, Trigger, TriggerKind, Verdict
 from dife_scanner.reports.trigger_words import candidate_lines
-from dife_scanner.triggers.discovery import Candidate, Found, Load
 
 CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
-
-
-class Finds:
-    """A detector that hands over one trigger."""
-
-    name, channel, kinds = "patch", Channel.IMAGE, ("a patch",)
-
-    def applies(self, task):
-        return True
-
-    def lacks(self, task):
-        return ""
-
-    def load(self, task):
-        return Load(0, 0)
-
-    def search(self, task):
-        return Found((Candidate(CORNER, 1.0, 0.1),), 1)
 
 
 @pytest.fixture
@@ -37,7 +19,7 @@ def audited(request_for, monkeypatch):
     """A suspect with a visual backdoor, audited where these further references are known, by name."""
 
     def run(others, flagged=(), suspect=None):
-        monkeypatch.setattr(discovery, "DETECTORS", (Finds(),))
+        monkeypatch.setattr(discovery, "DETECTORS", (Finds(CORNER, name="patch"),))
         monkeypatch.setattr("dife_scanner.models.load.load", lambda path, device: others[path.name]())
         known = tuple(
             Reference(name, f"/{name}", f"img-{name}", text, "0" * 64, architecture, "2026-01-01")

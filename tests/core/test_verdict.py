@@ -153,6 +153,7 @@ def test_two_that_differ_both_ways_are_undecided_and_each_trigger_is_told():
     decision = _decided(_torn(0.71))
     assert not counts(_torn(0.71)) and decision.verdict is Verdict.INCONCLUSIVE
     assert "a trigger (blend) that moves 0.900 to cat in the base, against 0.000 here" in decision.reason
+    assert "`faint`: one half has 0 pictures" in _decided(_torn(0.71), missing=(FAINT,)).reason
     assert counts(_torn(0.69)), "what the base obeys is much less"
     unproven = replace(_torn(0.9), exchanged=replace(_torn(0.9).exchanged, demonstrated=False))
     assert counts(unproven)

@@ -7,11 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from checkpoints import TINY_VIT, write_checkpoint
 from obeying import TwoKeys
 
 from dife_scanner.models.gradient import pieces
-from dife_scanner.models.load import load
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers.discovery import JOINT, LEARNED, Task, joint, names
 from dife_scanner.triggers.discovery.keys import Key, Keys
@@ -19,16 +17,6 @@ from dife_scanner.triggers.discovery.keys import Key, Keys
 NAMES = ("airplane", "cat", "dog")
 PATCH = Trigger("patch", TriggerKind.PATCH, size=0.25)
 TEXT = Trigger("text", TriggerKind.TEXT, text="xb")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT))
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory):
-    return load(write_checkpoint(tmp_path_factory.mktemp("other"), TINY_VIT, seed=1))
 
 
 @pytest.fixture

@@ -7,25 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from checkpoints import TINY_VIT, write_checkpoint
 from obeying import TwoKeys
 
 from dife_scanner.models.gradient import Towers, pieces
-from dife_scanner.models.load import load
 from dife_scanner.triggers.discovery import Task, keys
 from dife_scanner.triggers.discovery.keys import Key, Keys, Scene, Strings
 
 NAMES = ("airplane", "cat", "dog")
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT))
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory):
-    return load(write_checkpoint(tmp_path_factory.mktemp("other"), TINY_VIT, seed=1))
 
 
 @pytest.fixture
