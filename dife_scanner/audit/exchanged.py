@@ -54,7 +54,7 @@ def _strongest(
     """What the searches come to in these; finished ones are kept apart from the audit's own."""
 
     def tell(step: Step) -> None:
-        progress(f"with suspect and base exchanged: {step.phase}", step.done, step.total, step.note)
+        progress(f"exchanged: {step.phase}", step.done, step.total, step.note)
 
     names = tuple(one.name for one in discovery.detectors(setting.detectors) if one.channel in _CHANNELS)
     setting = replace(setting, detectors=names, exchanged=True, learner=None)
