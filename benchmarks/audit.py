@@ -10,9 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from dife_scanner.audit.pipeline import Plan, Request, run
+from dife_scanner.baselines.home import bundled_references
 from dife_scanner.lab import specimens
 from dife_scanner.lab.demo import build_specimens
-from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import ModelRef
 from dife_scanner.triggers.known import library
 

@@ -25,9 +25,9 @@ from dife_scanner.audit import diagnosis, populations, probes
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import Pair, Populations, Side, Subject, measure_all
 from dife_scanner.audit.plan import Plan
+from dife_scanner.baselines.home import bases_folder
 from dife_scanner.core.footprint import diagnose
 from dife_scanner.models.load import load
-from dife_scanner.queue.home import bases_folder
 from dife_scanner.records import Cell, SelectorControl, Trigger, TriggerKind
 
 TRIGGERS = {

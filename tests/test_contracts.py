@@ -16,6 +16,8 @@ VIOLATIONS = {
     "one-hub-client": ("dife_scanner/hub/manifest.py", "import huggingface_hub"),
     "sql-in-store": ("dife_scanner/alerts/rules.py", "import sqlite3"),
     "window": ("gui/dife_gui/feed.py", "import dife_scanner.queue.worker"),
+    "weights-need-no-store": ("dife_scanner/hub/part.py", "import dife_scanner.store.db"),
+    "triggers-pure": ("dife_scanner/triggers/stamp.py", "import torch"),
     "window-not-core": ("gui/dife_gui/feed.py", "import dife_scanner.core.metrics"),
 }
 

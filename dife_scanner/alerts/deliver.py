@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 
 from dife_scanner.alerts.channels import AlertChannel
 from dife_scanner.alerts.messages import Picture, message, trial
+from dife_scanner.durable.clock import now as moment
 from dife_scanner.errors import AlertFailed, DifeError
 from dife_scanner.records import Alert
 from dife_scanner.store import Store, evidence, findings, outbox
-from dife_scanner.store import now as moment
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.durable.atomic import whole
 from dife_scanner.models.interface import Encoder
-from dife_scanner.store.whole import whole
 
 Embeddings = NDArray[np.float32]
 Pixels = NDArray[np.uint8]

@@ -13,17 +13,17 @@ from pathlib import Path
 
 from dife_scanner.audit import hypotheses, recovery
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
-from dife_scanner.audit.progress import Progress
 from dife_scanner.audit.sides import Pair, Side, readout
 from dife_scanner.core import metrics
+from dife_scanner.discovery import DETECTORS, Candidate, Detector, Load, Task, cost
+from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
+from dife_scanner.progress import Progress
 from dife_scanner.records import Channel, NotSearched, Origin, Search, SignatureResult, Trigger, TriggerFile
 from dife_scanner.store import codec
-from dife_scanner.store.db import crash_point
-from dife_scanner.store.whole import whole
 from dife_scanner.triggers import files
-from dife_scanner.triggers.discovery import DETECTORS, Candidate, Detector, Load, Task, cost
 
 IDENTITY = 32
 """Digits of an audit's identity that begin the names of its finished searches."""

@@ -12,10 +12,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from dife_scanner.audit import discovery, hypotheses
-from dife_scanner.audit.progress import Progress, Step
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.core.verdict import ALPHA, demonstrates
 from dife_scanner.models.interface import Encoder
+from dife_scanner.progress import Progress, Step
 from dife_scanner.records import Channel, Exchanged, SignatureResult
 
 T = TypeVar("T")

@@ -32,7 +32,6 @@ from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.interfaces import NoPool, Populations, Subject, cards, extend, measure_all, named
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
 from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
-from dife_scanner.audit.progress import SILENT, Progress
 from dife_scanner.audit.report import Measured, Outcome, Report, versions
 from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair, Side, reads_hit_rate
@@ -40,8 +39,10 @@ from dife_scanner.core import metrics
 from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.footprint import compare, diagnose
 from dife_scanner.core.verdict import Decision, counts, decide, unknown_base
+from dife_scanner.discovery import LEARNED
 from dife_scanner.errors import AuditError, Refused, TriggerFileError
 from dife_scanner.models.interface import Encoder
+from dife_scanner.progress import SILENT, Progress
 from dife_scanner.records import (
     Channel,
     Condition,
@@ -51,7 +52,6 @@ from dife_scanner.records import (
     Trigger,
     TriggerFile,
 )
-from dife_scanner.triggers.discovery import LEARNED
 
 log = logging.getLogger(__name__)
 

@@ -31,17 +31,18 @@ def rerun(
 
     Exit code: 0 identical bit for bit, 3 something differs or it could not be made again.
     """
-    from dife_scanner import app
+    from dife_scanner.app import scanning
+    from dife_scanner.app.rerun import rerun_audit
     from dife_scanner.reports import as_json
     from dife_scanner.reports import rerun as report
     from dife_scanner.store import findings
 
     settings = session.settings(endpoint=endpoint)
-    data = app.data(settings, extend or [], pictures, captions)
+    data = scanning.data(settings, extend or [], pictures, captions)
     with session.store(settings) as store, session.progress() as progress:
         stored = findings.audit(store, audit)
         try:
-            again = app.rerun(store, settings, stored, data, progress)
+            again = rerun_audit(store, settings, stored, data, progress)
         except UsageError as error:  # nothing is wrong with the command: what the audit needs is not there
             raise NotFound(error.what, error.advice) from error
     found = report.compare(stored, again)
@@ -54,7 +55,7 @@ def rerun(
         reasons=found.reasons,
         device=again.device,
         versions=again.versions,
-        extensions=app.digests(data),
+        extensions=scanning.digests(data),
     )
     session.show(document, lambda: report.render(stored, found))
     return IDENTICAL if found.identical else DIFFERENT

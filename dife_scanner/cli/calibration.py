@@ -102,8 +102,8 @@ def from_hub(
     Each is fetched, checked and audited blind like any other checkpoint; one that is flagged is a finding, counts
     as a false alarm of the pack, and stays in it.
     """
-    from dife_scanner import app
-    from dife_scanner.queue import presumed
+    from dife_scanner.app import hub_calibration, wiring
+    from dife_scanner.app.calibration import hub_calibration_request, plan_hub_calibration
     from dife_scanner.reports import table
 
     settings = session.settings(endpoint=endpoint)
@@ -113,13 +113,15 @@ def from_hub(
         console.print(plain(text, 400), markup=False)
 
     with session.store(settings) as store:
-        asked = app.presumed(store, settings, base, reference, budget.value if budget else settings.budget, n, minutes)
+        asked = hub_calibration_request(
+            store, settings, base, reference, budget.value if budget else settings.budget, n, minutes
+        )
         if plan:
-            document = app.plan_presumed(store, asked)
+            document = plan_hub_calibration(store, asked)
             session.show(document, lambda: table.plan(document))
             return
         with session.progress() as progress:
-            path = presumed.run(store, asked, app.hub(settings), say, progress)
+            path = hub_calibration.run(store, asked, wiring.hub(settings), say, progress)
     _show(session, [path] if path else [])
 
 
@@ -131,8 +133,8 @@ def _show(session: Session, files: list[Path]) -> None:
 
 
 def _document(session: Session, settings: Settings, files: list[Path] | tuple[Path, ...]) -> CalibrationDocument:
-    from dife_scanner import app
+    from dife_scanner.app.calibration import calibration_files
     from dife_scanner.reports.as_json import CalibrationDocument
 
     with session.store(settings) as store:
-        return CalibrationDocument(app.calibration_files(store, settings, files))
+        return CalibrationDocument(calibration_files(store, settings, files))

@@ -78,7 +78,7 @@ def _check_known(trigger: Trigger) -> None:
 
 
 def _own_file(target: str) -> Path:
-    from dife_scanner.queue.targets import is_local
+    from dife_scanner.checkpoints import is_local
 
     if not is_local(target):
         raise UsageError(
@@ -120,7 +120,7 @@ def study(
 
 def short_names(targets: Sequence[str]) -> dict[str, str]:
     """A short name for each target, distinct: of a path as few of its last parts as tell it from the others."""
-    from dife_scanner.queue.targets import is_local
+    from dife_scanner.checkpoints import is_local
 
     parts = {target: Path(target).expanduser().resolve().parts if is_local(target) else (target,) for target in targets}
     names = {}

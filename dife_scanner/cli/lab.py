@@ -239,13 +239,13 @@ def real(
     """Benchmark on a real hub: fine-tunes of real bases, implants made here, published poisoned models. Resumes."""
     from rich.text import Text
 
-    from dife_scanner import app
+    from dife_scanner.app import scanning, wiring
     from dife_scanner.core.plain import plain
     from dife_scanner.lab.bench import real as benchmark
     from dife_scanner.reports import as_json
 
     settings, console = session.settings(endpoint=endpoint), session.err()
-    work = app.scan_work(settings, (), budget=budget, data=app.Data(), blind=True)
+    work = scanning.scan_work(settings, (), budget=budget, data=scanning.Data(), blind=True)
     asked = benchmark.Asked(
         work, tuple(base or benchmark.BASES), benchmark.POISONED if poisoned is None else poisoned, n, implants, minutes
     )
@@ -256,7 +256,7 @@ def real(
     with session.store(settings) as store:
         try:
             with session.progress() as progress:
-                benchmark.run(store, asked, app.hub(settings), say, progress)
+                benchmark.run(store, asked, wiring.hub(settings), say, progress)
         finally:
             page = str(benchmark.write(store, asked, docs))
     session.show(as_json.DoneDocument("benchmarked", {"page": page}), lambda: Text(f"page: {page}"))

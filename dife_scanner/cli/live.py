@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
-from dife_scanner.audit.progress import Progress, Step
 from dife_scanner.core.plain import plain
+from dife_scanner.progress import Progress, Step
 
 LINE_EVERY_SECONDS = 5.0
 

@@ -62,13 +62,13 @@ def reference_add(
     endpoint: EndpointOption = None,
 ) -> None:
     """Declare a checkpoint clean: suspects of its architecture are compared with it."""
-    from dife_scanner import app
+    from dife_scanner.app.references import add_reference
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import findings
 
     settings = session.settings(endpoint=endpoint)
     with session.store(settings) as store, session.progress() as progress:
-        added = app.add_reference(store, settings, target, name, progress)
+        added = add_reference(store, settings, target, name, progress)
         against = findings.demonstrated_in(store, added.image_tower, added.text_tower)
     if against:
         session.err().print(
@@ -101,10 +101,10 @@ def alerts_list(session: Session) -> None:
 
 def alerts_test(session: Session) -> None:
     """Send a test message through every configured channel."""
-    from dife_scanner import app
     from dife_scanner.alerts.deliver import test_message
+    from dife_scanner.app import wiring
 
-    channels = app.channels(session.settings())
+    channels = wiring.channels(session.settings())
     if not channels:
         raise UsageError("no alert channel is configured", "fill in [alerts] in config.toml: `dife config init`")
     for channel in channels:
@@ -125,16 +125,17 @@ def alerts_retry(
 
 def info(session: Session) -> None:
     """Show every path, version and device, and where each secret comes from."""
-    from dife_scanner import __version__, app, settings
+    from dife_scanner import __version__, settings
+    from dife_scanner.app.info import device, paths, secret_source, versions
     from dife_scanner.reports import as_json
 
     read = session.settings()
     document = as_json.InfoDocument(
         version=__version__,
-        paths=app.paths(read),
-        device=app.device(read),
-        versions=app.versions(),
-        secrets={name: app.secret_source(name, read) for name in settings.SECRETS},
+        paths=paths(read),
+        device=device(read),
+        versions=versions(),
+        secrets={name: secret_source(name, read) for name in settings.SECRETS},
         settings={"endpoint": read.endpoint, "workers": str(read.workers), "interval": f"{read.interval_seconds:g} s"},
     )
 

@@ -18,7 +18,7 @@ from dife_scanner.errors import DifeError, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dife_scanner.audit.progress import Progress
+    from dife_scanner.progress import Progress
     from dife_scanner.queue.watch import Event
     from dife_scanner.queue.worker import Work
     from dife_scanner.records import Job
@@ -99,7 +99,8 @@ def scan(
     Exit code: 0 every target has a verdict and nothing needs attention, 1 something flagged or refused, 2 something
     has no verdict or is inconclusive, 3 the command failed, 64 wrong usage.
     """
-    from dife_scanner import app
+    from dife_scanner.app import planning, scanning
+    from dife_scanner.app.references import check_reference
     from dife_scanner.cli import known
 
     if unknown := set(fail_on or ()) - {"inherited"}:
@@ -108,23 +109,23 @@ def scan(
     settings = session.settings(endpoint=endpoint)
     asked_budget = budget.value if budget else settings.budget
     if plan:
-        return _show_plan(session, app.plan_targets(settings, targets, asked_budget))
-    data = app.data(settings, extend or [], pictures, captions)
+        return _show_plan(session, planning.plan_targets(settings, targets, asked_budget))
+    data = scanning.data(settings, extend or [], pictures, captions)
     pairs = known.asked(targets, triggers or [], own=own_triggers, alone=as_seeds)
     if as_seeds:
         known.check_seeds(pairs)
-    make = partial(app.scan_work, settings, reference=reference, budget=asked_budget, seed=seed, data=data)
+    make = partial(scanning.scan_work, settings, reference=reference, budget=asked_budget, seed=seed, data=data)
     if pairs:
         asked = [(one.target, make((one.trigger,))) for one in pairs]
     else:
         blind = settings.discover and not no_discovery
-        tried = app.signatures(triggers or [], settings, with_library=not no_signatures, blind=blind)
+        tried = scanning.signatures(triggers or [], settings, with_library=not no_signatures, blind=blind)
         searched = make(tried, blind=blind)
         asked = [(target, searched) for target in targets]
     with session.store(settings) as store, session.progress() as progress:
-        app.check_reference(store, reference)
+        check_reference(store, reference)
         results, errors = _scan_all(store, asked, progress)
-    extensions = app.digests(data)
+    extensions = scanning.digests(data)
     made = known.study(results, errors, extensions, seeds=as_seeds)
     document = _document(results, frozenset(fail_on or ()), made if pairs or extensions else None)
     if errors and not results:
@@ -138,16 +139,16 @@ def _scan_all(
     store: Store, asked: Sequence[tuple[str, Work]], progress: Progress
 ) -> tuple[list[TargetResult], list[tuple[str, DifeError]]]:
     """One after the other; a target that cannot be asked for keeps no other from being audited."""
-    from dife_scanner import app
+    from dife_scanner.app import scanning
 
     done: list[tuple[str, Job]] = []
     errors: dict[str, tuple[str, DifeError]] = {}
     for target, work in asked:
         try:
-            done.append((target, app.scan(store, work, target, progress)))
+            done.append((target, scanning.scan(store, work, target, progress)))
         except DifeError as error:
             errors.setdefault(f"{target} {error.what}", (target, error))
-    app.settle(store, [job for _, job in done])
+    scanning.settle(store, [job for _, job in done])
     return [_result(store, target, job) for target, job in done], list(errors.values())
 
 
@@ -233,19 +234,19 @@ def watch(
 
     With --once the exit code is that of `scan`, over the revisions found in this pass.
     """
-    from dife_scanner import app
+    from dife_scanner.app import planning, scanning, watching
 
     settings = session.settings(endpoint=endpoint, interval_seconds=interval, workers=workers)
     if plan:
-        return _show_plan(session, app.plan_pass(settings))
+        return _show_plan(session, planning.plan_pass(settings))
     with session.progress() as progress:
-        summary = app.watch(settings, once=once, on_event=Events(session, progress))
+        summary = watching.watch(settings, once=once, on_event=Events(session, progress))
     if not once:
         return NOTHING
     if summary.error is not None:
         raise summary.error
     with session.store(settings) as store:
-        app.settle(store)
+        scanning.settle(store)
         document = _document([_result(store, str(job.ref), job) for job in summary.jobs], frozenset())
     if not session.as_json:
         session.show(document, lambda: _table(settings, document))
@@ -294,11 +295,11 @@ def work(
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End when no job is due.")] = False,
 ) -> int:
     """Be one worker: take queued jobs, audit them, save. A watcher starts its own."""
-    from dife_scanner import app
+    from dife_scanner.app import watching
 
     settings = session.settings()
     with session.store(settings):
         pass
     with session.progress() as progress:
-        app.work(settings, until_idle=until_idle, progress=progress)
+        watching.work(settings, until_idle=until_idle, progress=progress)
     return NOTHING

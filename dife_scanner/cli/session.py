@@ -20,7 +20,7 @@ from dife_scanner.errors import DifeError
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from dife_scanner.audit.progress import Progress
+    from dife_scanner.progress import Progress
     from dife_scanner.settings import Settings
     from dife_scanner.store.db import Store
 
@@ -43,7 +43,7 @@ class Session:
     @contextmanager
     def store(self, settings: Settings) -> Iterator[Store]:
         """The writable store, with the bundled references in it."""
-        from dife_scanner.queue.home import open_home
+        from dife_scanner.baselines.home import open_home
 
         with open_home(settings) as store:
             yield store
@@ -70,8 +70,8 @@ class Session:
     @contextmanager
     def progress(self) -> Iterator[Progress]:
         """Live progress on stderr; silent with `--quiet`, plain lines where stderr is no terminal."""
-        from dife_scanner.audit.progress import SILENT
         from dife_scanner.cli.live import live
+        from dife_scanner.progress import SILENT
 
         if self.quiet:
             yield SILENT

@@ -21,6 +21,8 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from dife_scanner.core.plain import plain
+from dife_scanner.durable.crash import crash_point
+from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import ContentMismatch, HubError, HubUnavailable, LimitExceeded, UsageError
 from dife_scanner.hub import listing
 from dife_scanner.hub.deadline import Deadline, guard
@@ -28,7 +30,6 @@ from dife_scanner.hub.listing import MalformedError, Page
 from dife_scanner.hub.part import DiskPart, Part, check_room, matches
 from dife_scanner.hub.wire import CHUNK, RangeRefused, RateLimit, Wire
 from dife_scanner.records import HubFile, HubModel, ModelRef
-from dife_scanner.store.db import crash_point, disk_errors
 
 Progress = Callable[[int, int], None]
 """Called with bytes so far and bytes in all."""

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from dife_scanner.durable.disk import disk_full
 from dife_scanner.records import HubFile
-from dife_scanner.store.db import disk_full
 
 _BLOCK = 1024**2
 

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dife_scanner import settings
-from dife_scanner.audit.progress import SILENT, Progress
+from dife_scanner.baselines.home import bases_folder, open_home
 from dife_scanner.core.verdict import counts
 from dife_scanner.errors import DifeError
 from dife_scanner.lab import specimens
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.lab.sinks import SlackSink, SmtpSink
-from dife_scanner.queue.home import bases_folder, open_home
+from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue.watch import Event, watch
 from dife_scanner.queue.worker import default_work
 from dife_scanner.records import Audit, JobState, ModelRow, Origin, Tally, Verdict

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from dife_scanner.baselines.home import bases_folder
 from dife_scanner.models.load import load
-from dife_scanner.queue.home import bases_folder
 
 NAMES = {"vit": "dife-base-vit", "rn": "dife-base-rn"}
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from dife_scanner.audit.plan import Plan, identity
-from dife_scanner.audit.progress import SILENT, Progress
+from dife_scanner.baselines.home import bundled_references
+from dife_scanner.durable.atomic import whole
 from dife_scanner.lab import attacks, bases, paper, specimens
-from dife_scanner.queue.home import bundled_references
+from dife_scanner.progress import SILENT, Progress
 from dife_scanner.records import Audit, Cell, Entry, ModelRef, Reference
 from dife_scanner.reports.study import entry_of
 from dife_scanner.store import codec
-from dife_scanner.store.whole import whole
 from dife_scanner.triggers import known
 
 FAMILIES: Mapping[str, str] = {

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from dife_scanner.core.calibration import ANOMALOUS, benjamini_hochberg
 from dife_scanner.core.verdict import anomaly
+from dife_scanner.durable.clock import now
 from dife_scanner.records import Audit, Finding, JobState, Verdict
-from dife_scanner.store import Store, findings, jobs, now
+from dife_scanner.store import Store, findings, jobs
 
 LARGEST = 100
 """Audits of a batch that is closed although work goes on, so that a watcher that is never idle reports as well."""

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from dife_scanner.audit.progress import Progress, Step
 from dife_scanner.errors import LimitExceeded
+from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import outcome
 from dife_scanner.queue.processes import end_server_at_exit, end_with_parent
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dife_scanner import errors
+from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import AuditError, DifeError
 from dife_scanner.records import Audit, EvidenceFile, Finding
 from dife_scanner.store import evidence
 from dife_scanner.store.codec import from_json, to_json
-from dife_scanner.store.db import crash_point
 
 if TYPE_CHECKING:
     from dife_scanner.audit.pipeline import Outcome

@@ -6,11 +6,11 @@ import logging
 import os
 from dataclasses import dataclass
 
+from dife_scanner.checkpoints import first_look
 from dife_scanner.errors import DifeError
 from dife_scanner.hub.deadline import Deadline
 from dife_scanner.hub.poll import SOURCES, PollResult, poll
 from dife_scanner.queue import targets
-from dife_scanner.queue.intake import first_look
 from dife_scanner.queue.worker import Work, hub_for
 from dife_scanner.records import HubModel, ModelRef
 from dife_scanner.store import Store, jobs, polls, requests

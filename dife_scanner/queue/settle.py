@@ -8,6 +8,8 @@ import random
 
 from dife_scanner.alerts.rules import alerts_for
 from dife_scanner.core.verdict import fingerprint
+from dife_scanner.durable.clock import now
+from dife_scanner.durable.disk import disk_full
 from dife_scanner.errors import (
     BadToken,
     ContentMismatch,
@@ -27,8 +29,7 @@ from dife_scanner.errors import (
 from dife_scanner.queue.child import ChildDied
 from dife_scanner.queue.outcome import ChildBug
 from dife_scanner.records import Finding, Job, JobState
-from dife_scanner.store import Store, findings, jobs, now
-from dife_scanner.store.db import disk_full
+from dife_scanner.store import Store, findings, jobs
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ import uuid
 from pathlib import Path
 
 from dife_scanner.audit.discovery import IDENTITY
-from dife_scanner.queue.intake import cache_folder
+from dife_scanner.checkpoints import cache_folder
+from dife_scanner.durable.atomic import PARTIAL
 from dife_scanner.records import ModelRef
 from dife_scanner.store import Store, findings, jobs
-from dife_scanner.store.whole import PARTIAL
 
 _TRASH = "trash-"
 _HALF_WRITTEN_SECONDS = 3600.0

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dife_scanner.checkpoints import first_look, is_local
 from dife_scanner.hub.manifest import local_manifest
-from dife_scanner.queue.intake import first_look
 from dife_scanner.records import Job, JobState, ModelRef
 from dife_scanner.settings import Limits
 from dife_scanner.store import Store, jobs
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
 
 ASKED = "asked for by hand"
-
-
-def is_local(target: str) -> bool:
-    """Whether `target` is a path: it exists, or is written like one."""
-    return target.startswith(("/", "./", "../", "~")) or target in (".", "..") or Path(target).exists()
 
 
 def enqueue(store: Store, target: str, limits: Limits, hub: Callable[[], Hub]) -> Job:

@@ -21,15 +21,16 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dife_scanner import errors
-from dife_scanner.audit.progress import Progress, Step
+from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import AlreadyWatching, DifeError, DiskFull
+from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import poller
 from dife_scanner.queue.lease import gone
 from dife_scanner.queue.processes import end_server_at_exit, end_with_parent, stop_event
 from dife_scanner.queue.schedule import Schedule
 from dife_scanner.queue.worker import Work, work_loop
 from dife_scanner.records import Job, JobState
-from dife_scanner.store import Store, jobs, later, now, open_store, polls, requests
+from dife_scanner.store import Store, jobs, open_store, polls, requests
 
 log = logging.getLogger(__name__)
 

@@ -19,21 +19,25 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from dife_scanner import checkpoints
 from dife_scanner import settings as settings_
 from dife_scanner.alerts.rules import alerts_for
 from dife_scanner.audit.pipeline import Plan, Request
-from dife_scanner.audit.progress import SILENT, Progress
+from dife_scanner.baselines import calibration, references
 from dife_scanner.core.verdict import fingerprint
+from dife_scanner.durable.clock import later, now
+from dife_scanner.durable.crash import crash_point
+from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import DiskFull, HomeUnwritable, StoreCorrupt
-from dife_scanner.queue import batch, calibration, child, intake, outcome, references
+from dife_scanner.progress import SILENT, Progress
+from dife_scanner.queue import batch, child, outcome
 from dife_scanner.queue.lease import Lease, gone, worker_name
 from dife_scanner.queue.settle import settle
 from dife_scanner.queue.sweep import forget_searches, sweep
 from dife_scanner.records import Alert, Audit, Finding, Job, JobState, Manifest, Reference
 from dife_scanner.settings import Settings
-from dife_scanner.store import LeaseLost, Store, findings, jobs, later, now, open_store, polls
+from dife_scanner.store import LeaseLost, Store, findings, jobs, open_store, polls
 from dife_scanner.store import references as kept_references
-from dife_scanner.store.db import crash_point, disk_errors
 
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
@@ -71,8 +75,9 @@ class Work:
 
 def default_work(settings: Settings, *, plan: Plan | None = None, reference: str = "") -> Work:
     """As the settings say: bundled signatures and theirs, blind search, budget, all configured channels."""
+    from dife_scanner import discovery
     from dife_scanner.alerts.channels import configured
-    from dife_scanner.triggers import discovery, known
+    from dife_scanner.triggers import known
 
     signatures = known.gather(settings.signatures, with_library=True)
     names = tuple(channel.name for channel in configured(settings))
@@ -142,7 +147,7 @@ def process(
         finally:
             _remove(run.folder)
     if done.state.is_final and not done.ref.local:
-        intake.forget(work.home, done.ref)
+        checkpoints.forget(work.home, done.ref)
     return done
 
 
@@ -199,8 +204,8 @@ class _Run:
     def _look(self) -> Manifest:
         self._progress("looking", note=str(self._job.ref))
         if self._job.ref.local:
-            return intake.look_local(self._job.ref, jobs.manifest_of(self._store, self._job.id))
-        model, found = intake.look(self._hub(), self._job.ref, self._limits)
+            return checkpoints.look_local(self._job.ref, jobs.manifest_of(self._store, self._job.id))
+        model, found = checkpoints.look(self._hub(), self._job.ref, self._limits)
         jobs.keep_manifest(self._store, self._job.id, self._worker, model, found)
         return found
 
@@ -213,18 +218,18 @@ class _Run:
             self._check()
             time.sleep(min(left, 0.2))
 
-    def _prepare(self, found: Manifest) -> intake.Prepared:
+    def _prepare(self, found: Manifest) -> checkpoints.Prepared:
         if self._job.ref.local:
-            files, expected = intake.local_files(found)
+            files, expected = checkpoints.local_files(found)
         else:
-            cache = intake.cache_folder(self._work.home, self._job.ref)
-            files = intake.fetch(self._hub(), found, cache, self._limits, self._progress, self._check)
+            cache = checkpoints.cache_folder(self._work.home, self._job.ref)
+            files = checkpoints.fetch(self._hub(), found, cache, self._limits, self._progress, self._check)
             expected = {file.path: file for file in found.files}
         self._check()
         self._progress("checking", note=str(self._job.ref))
-        return intake.prepare(files, expected, self.folder / "checkpoint", self._limits)
+        return checkpoints.prepare(files, expected, self.folder / "checkpoint", self._limits)
 
-    def _request(self, found: Manifest, prepared: intake.Prepared) -> Request:
+    def _request(self, found: Manifest, prepared: checkpoints.Prepared) -> Request:
         known = kept_references.references(self._store)
         measure = partial(references.likeness, prepared.weights, limits=self._limits)
         chosen = references.choose(known, prepared.architecture, found.base_claim, self._work.reference, measure)
@@ -246,7 +251,7 @@ class _Run:
             seconds=self._limits.audit_seconds,
             likeness=chosen.likeness,
             named=bool(self._work.reference),
-            notes=(*chosen.notes, *intake.notes(found)),
+            notes=(*chosen.notes, *checkpoints.notes(found)),
             unread=found.unread,
             demonstrated=frozenset(one.name for one in came),
         )

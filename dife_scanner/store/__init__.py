@@ -1,6 +1,7 @@
 """What is kept between runs: one SQLite database and content-addressed evidence files, per home directory."""
 
-from dife_scanner.store.db import Store, later, now, open_store
+from dife_scanner.durable.clock import later, now
+from dife_scanner.store.db import Store, open_store
 from dife_scanner.store.jobs import LeaseLost
 from dife_scanner.store.query import QueryError
 

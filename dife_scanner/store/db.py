@@ -1,18 +1,15 @@
 """Open the one database of a home directory, and write to it in short transactions.
 
 Every write is one `BEGIN IMMEDIATE … COMMIT` and is never held across network, hashing or encoding. Each commit, rename
-and send has a name in `CRASH_POINTS`; the crash tests kill the process at every one of them.
+and send has a name in `durable.crash.CRASH_POINTS`; the crash tests kill the process at every one of them.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,134 +17,33 @@ from typing import Any
 import sqlite_utils
 from filelock import FileLock
 
-from dife_scanner.errors import DifeError, DiskFull, HomeUnwritable, NewerSchema, StoreCorrupt
+from dife_scanner.durable.crash import crash_point
+from dife_scanner.durable.disk import disk_errors, disk_full, free_bytes, home_unwritable
+from dife_scanner.errors import DifeError, NewerSchema, StoreCorrupt
 from dife_scanner.store.migrations import MIGRATIONS
 
 DATABASE = "dife.db"
 BUSY_SECONDS = 30.0
 
-CRASH_POINTS: tuple[str, ...] = (
-    "evidence.written",
-    "evidence.renamed",
-    "hub.renamed",
-    "jobs.discover",
-    "jobs.claim",
-    "jobs.claim_job",
-    "jobs.heartbeat",
-    "jobs.advance",
-    "jobs.keep_manifest",
-    "jobs.retry_later",
-    "jobs.finish",
-    "jobs.record_death",
-    "jobs.requeue_lost",
-    "jobs.requeue",
-    "jobs.while_none_changes",
-    "jobs.cancel",
-    "jobs.pause",
-    "jobs.release",
-    "batch.settle",
-    "polls.complete_pass",
-    "polls.beat",
-    "findings.triage",
-    "outbox.delivered",
-    "outbox.sent",
-    "outbox.failed",
-    "outbox.dead",
-    "outbox.revive",
-    "references.add",
-    "references.remove",
-    "requests.add",
-    "requests.take",
-    "discovery.kept",
-    "child.outcome",
-    "worker.fetched",
-    "worker.staged",
-    "worker.audited",
-)
-"""After each commit (the name given to `Store.atomic`), rename and send. A test compares this with the call sites."""
-
-_hits: dict[str, int] = {}
-
-
-def crash_point(name: str) -> None:
-    """Kill this process here when `DIFE_CRASH_AT` is `name` (or `name:n`: on the n-th passage). For crash tests.
-
-    With `DIFE_CRASH_MARK` only once over all processes: whoever can create that file is the one that dies.
-    """
-    wanted = os.environ.get("DIFE_CRASH_AT")
-    if not wanted:
-        return
-    point, _, count = wanted.partition(":")
-    if point != name:
-        return
-    _hits[name] = _hits.get(name, 0) + 1
-    if _hits[name] == int(count or 1) and _first_to_die():
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _first_to_die() -> bool:
-    mark = os.environ.get("DIFE_CRASH_MARK")
-    if not mark:
-        return True
-    try:
-        os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        return False
-    return True
-
-
-# --- time -----------------------------------------------------------------------------------------------------
-
-
-def now() -> str:
-    """This moment as ISO 8601 in UTC with microseconds; such strings sort by time."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def later(seconds: float) -> str:
-    """`seconds` from now (before now when negative), in the form of `now()`."""
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
-
-
-# --- errors ---------------------------------------------------------------------------------------------------
-
 _FULL = (sqlite3.SQLITE_FULL,)
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
-
-
-def disk_full(path: Path) -> DiskFull:
-    return DiskFull(f"the disk that holds {path} is full", "free some space; nothing is lost, work goes on by itself")
-
-
-def home_unwritable(path: Path, why: str) -> HomeUnwritable:
-    return HomeUnwritable(
-        f"the state directory {path} cannot be written: {why}",
-        "give this user write permission, or choose another directory with --home or DIFE_HOME",
-    )
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's and SQLite's errors about `path` into ours; everything else goes through."""
+def _store_errors(home: Path) -> Iterator[None]:
+    """Turn SQLite's errors and the disk's about the database of `home` into ours; everything else goes through."""
     try:
-        yield
+        with disk_errors(home):
+            yield
     except sqlite3.Error as error:
-        raise _translated(error, path) from error
-    except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise disk_full(path) from error
-        if error.errno in _NO_ACCESS or isinstance(error, (FileExistsError, NotADirectoryError)):
-            raise home_unwritable(path, error.strerror or str(error)) from error
-        raise
+        raise _translated(error, home) from error
 
 
 def _translated(error: sqlite3.Error, home: Path) -> DifeError | sqlite3.Error:
     code = getattr(error, "sqlite_errorcode", 0)
     primary = code & 0xFF
-    if primary in _FULL or (primary == sqlite3.SQLITE_IOERR and _free_bytes(home) < 1 << 16):
+    if primary in _FULL or (primary == sqlite3.SQLITE_IOERR and free_bytes(home) < 1 << 16):
         return disk_full(home)
     if primary in _UNWRITABLE:
         return home_unwritable(home, str(error))
@@ -157,17 +53,6 @@ def _translated(error: sqlite3.Error, home: Path) -> DifeError | sqlite3.Error:
             "run `dife doctor`; restore a backup with `dife restore`, or move the file away to start afresh",
         )
     return error
-
-
-def _free_bytes(path: Path) -> int:
-    try:
-        found = os.statvfs(path)
-    except OSError:
-        return 1 << 62
-    return found.f_bavail * found.f_frsize
-
-
-# --- the store ------------------------------------------------------------------------------------------------
 
 
 class Store:
@@ -194,7 +79,7 @@ class Store:
         if self._connection.in_transaction:
             yield
             return
-        with disk_errors(self.home):
+        with _store_errors(self.home):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -207,14 +92,14 @@ class Store:
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """All rows at once: an unfinished cursor would hold the write-ahead log open."""
-        with disk_errors(self.home):
+        with _store_errors(self.home):
             return list(self._db.query(sql, _clean(parameters)))
 
     def write(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         """One statement of a transaction; only inside `atomic`."""
         if not self._connection.in_transaction:
             raise RuntimeError("a write outside Store.atomic")
-        with disk_errors(self.home):
+        with _store_errors(self.home):
             return self._db.execute(sql, _clean(parameters))
 
     def data_version(self) -> int:
@@ -241,7 +126,7 @@ def open_store(home: Path, *, read_only: bool = False) -> Store:
     """
     home = home.expanduser().absolute()
     path = home / DATABASE
-    with disk_errors(home):
+    with _store_errors(home):
         if not (read_only and path.exists()):
             _make_home(home)
         connection = _connect(path, read_only=read_only and path.exists())

@@ -7,9 +7,10 @@ import os
 import re
 from pathlib import Path
 
+from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.crash import crash_point
+from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import NotFound, StoreCorrupt
-from dife_scanner.store.db import crash_point, disk_errors
-from dife_scanner.store.whole import whole
 
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}(\.[a-z0-9]{1,8})?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

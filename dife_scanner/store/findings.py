@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dife_scanner.durable.clock import now
 from dife_scanner.errors import NotFound, UsageError
 from dife_scanner.records import (
     Audit,
@@ -24,7 +25,7 @@ from dife_scanner.records import (
 )
 from dife_scanner.store import evidence, query
 from dife_scanner.store.codec import from_json, to_json
-from dife_scanner.store.db import Store, now
+from dife_scanner.store.db import Store
 from dife_scanner.store.query import Column
 from dife_scanner.store.rows import to_job
 

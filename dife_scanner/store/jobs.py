@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import DifeError, NotFound, UsageError
 from dife_scanner.records import Alert, Audit, Finding, HubModel, Job, JobState, Manifest, ModelRef
 from dife_scanner.store import findings, outbox
 from dife_scanner.store.codec import from_json, to_json
-from dife_scanner.store.db import Store, later, now
+from dife_scanner.store.db import Store
 from dife_scanner.store.rows import to_job
 
 RECHECK_SECONDS = 7 * 24 * 3600.0

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dife_scanner.durable.clock import now
+from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import NotFound
 from dife_scanner.records import Alert, Finding
 from dife_scanner.store.codec import from_json, to_json
-from dife_scanner.store.db import Store, crash_point, now
+from dife_scanner.store.db import Store
 
 
 def insert(store: Store, alerts: Sequence[Alert]) -> None:

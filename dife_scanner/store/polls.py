@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dife_scanner.store.db import Store, later, now
+from dife_scanner.durable.clock import later, now
+from dife_scanner.store.db import Store
 
 _FORGET_BEATS_SECONDS = 7 * 24 * 3600.0
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dife_scanner.store.db import Store, now
+from dife_scanner.durable.clock import now
+from dife_scanner.store.db import Store
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """A detector that finds what it is told to."""
 
+from dife_scanner.discovery import Candidate, Found, Load
 from dife_scanner.records import Channel
-from dife_scanner.triggers.discovery import Candidate, Found, Load
 
 
 class Finds:

@@ -6,10 +6,10 @@ import torch
 
 from dife_scanner.audit import diagnosis, probes
 from dife_scanner.audit.sides import Pair, Side
+from dife_scanner.baselines.home import bases_folder
 from dife_scanner.core.footprint import diagnose, interchangeable
 from dife_scanner.models.clip import tokenizer
 from dife_scanner.models.load import load
-from dife_scanner.queue.home import bases_folder
 from dife_scanner.records import BranchSwap, Carrier, Channel, ComponentRepair, Condition, Trigger, TriggerKind
 from dife_scanner.triggers import learner
 

@@ -11,15 +11,15 @@ from finding import Finds
 
 from dife_scanner.audit import discovery, pipeline
 from dife_scanner.audit.probes import PROFILE_TEMPLATES, SEARCH_TEMPLATES
-from dife_scanner.audit.progress import Progress
+from dife_scanner.discovery import LEARNED
 from dife_scanner.errors import LimitExceeded, MeasurementError, UsageError
 from dife_scanner.models.gradient import pieces
 from dife_scanner.models.load import load
+from dife_scanner.progress import Progress
 from dife_scanner.records import Carrier, Channel, Origin, Trigger, TriggerKind, Verdict
 from dife_scanner.reports.trigger_words import candidate_lines
 from dife_scanner.reports.words import budget_lines
 from dife_scanner.triggers import learner
-from dife_scanner.triggers.discovery import LEARNED
 
 XBTD = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
 CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
@@ -32,7 +32,7 @@ def searching(monkeypatch):
     """Audits run exactly these detectors."""
 
     def use(*detectors):
-        monkeypatch.setattr("dife_scanner.triggers.discovery.DETECTORS", detectors)
+        monkeypatch.setattr("dife_scanner.discovery.DETECTORS", detectors)
         monkeypatch.setattr(discovery, "DETECTORS", detectors)
         return {"detectors": tuple(one.name for one in detectors), "signatures": ()}
 
@@ -201,11 +201,11 @@ def test_a_damaged_search_on_disk_is_made_again(colour_encoder, request_for, sea
 
 
 def test_searches_far_beyond_the_limit_are_not_begun(colour_encoder, request_for, searching, tmp_path, monkeypatch):
-    """How long they take is read from the checkpoint (tests/triggers); here it is an hour, or half of it."""
+    """How long they take is read from the checkpoint (tests/discovery); here it is an hour, or half of it."""
     detector = Finds(XBTD)
     suspect = colour_encoder(text_tower="txt-bad", textual=True)
     request = replace(request_for(**searching(detector), cache=tmp_path / "cache" / "embeddings"), seconds=1800.0)
-    monkeypatch.setattr("dife_scanner.triggers.discovery.cost.seconds", lambda load, task: 3600.0)
+    monkeypatch.setattr("dife_scanner.discovery.cost.seconds", lambda load, task: 3600.0)
     with pytest.raises(LimitExceeded, match=r"default would take about 60 min on cpu.* may take 30 min") as caught:
         pipeline.audit(suspect, colour_encoder(), request)
     assert "--no-discovery" in caught.value.advice and not detector.tasks

@@ -12,12 +12,12 @@ import pytest
 from colours import ColourEncoder
 
 from dife_scanner.audit.pipeline import Plan, Request, audit, run
+from dife_scanner.baselines.home import bundled_references
 from dife_scanner.core import metrics
 from dife_scanner.lab import bases
 from dife_scanner.lab.bench import adaptive, zoo
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.likeness import Likeness, compare
-from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import ModelRef, Verdict
 
 STRANGER = Likeness(0.0, 0.01, 1.4)

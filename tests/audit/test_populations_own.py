@@ -17,10 +17,10 @@ from pyarrow import parquet as pq
 from dife_scanner.audit import plan, populations
 from dife_scanner.audit.populations import card, cifar, dataset, errors, pictures
 from dife_scanner.audit.populations import words as vocabulary
+from dife_scanner.baselines.home import bases_folder
 from dife_scanner.errors import LimitExceeded, RepoNotFound
 from dife_scanner.hub import Hub
 from dife_scanner.lab.loopback import LoopbackHub, hostile
-from dife_scanner.queue.home import bases_folder
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RNG = np.random.default_rng(7)

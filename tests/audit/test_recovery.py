@@ -17,11 +17,11 @@ from dife_scanner.audit.probes import (
     SEARCH_TEMPLATES,
 )
 from dife_scanner.audit.sides import Pair, Side
+from dife_scanner.discovery import concepts
+from dife_scanner.discovery.concepts import nouns
 from dife_scanner.records import Nearest, Recovered, Trigger, TriggerKind
 from dife_scanner.reports.trigger_words import recovered_lines, specificity
 from dife_scanner.store import codec
-from dife_scanner.triggers.discovery import concepts
-from dife_scanner.triggers.discovery.concepts import nouns
 
 XBTD = Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
 CORNER = Trigger("corner", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")

@@ -8,9 +8,9 @@ from hashlib import sha256
 import pytest
 
 from dife_scanner.audit.pipeline import Plan, Request, run
+from dife_scanner.baselines.home import bundled_references
 from dife_scanner.lab import specimens
 from dife_scanner.lab.demo import build_specimens
-from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import Carrier, Cell, Channel, ModelRef, NotEvaluable, Origin, Verdict
 from dife_scanner.triggers.known import library
 

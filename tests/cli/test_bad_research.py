@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dife_scanner.baselines.home import bases_folder
 from dife_scanner.cli.main import _run
-from dife_scanner.queue.home import bases_folder
 from dife_scanner.records import Audit, ModelRef, Verdict
 from dife_scanner.store import findings
 from dife_scanner.store.db import open_store

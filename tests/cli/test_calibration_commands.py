@@ -7,16 +7,16 @@ import calling
 import jsonschema
 import pytest
 
+from dife_scanner import discovery
 from dife_scanner.audit.plan import Plan
+from dife_scanner.baselines import calibration
+from dife_scanner.baselines.home import bundled_references
 from dife_scanner.core.calibration import STALE_DAYS, Benign, Pack
 from dife_scanner.lab.bench import make, own, rows, zoo
 from dife_scanner.lab.bench.rows import Outcome, Row
 from dife_scanner.lab.loopback import LoopbackHub
-from dife_scanner.queue import calibration
-from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import Verdict
 from dife_scanner.reports import as_json
-from dife_scanner.triggers import discovery
 
 BASE = next(one for one in bundled_references() if one.name == "dife-base-vit")
 TODAY = date.fromisoformat("2026-11-23")

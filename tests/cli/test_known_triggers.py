@@ -12,9 +12,9 @@ import calling
 import jsonschema
 import pytest
 
+from dife_scanner.baselines.home import bases_folder
 from dife_scanner.core.cards import CARDS
 from dife_scanner.lab.loopback import LoopbackHub
-from dife_scanner.queue.home import bases_folder
 from dife_scanner.reports import as_csv, as_json
 
 TRIGGERS = """

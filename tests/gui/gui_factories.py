@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from dife_scanner.durable.clock import now
 from dife_scanner.records import (
     Alert,
     Audit,
@@ -42,7 +43,7 @@ from dife_scanner.records import (
 )
 from dife_scanner.store import evidence, jobs, outbox, polls
 from dife_scanner.store.codec import restore
-from dife_scanner.store.db import Store, now
+from dife_scanner.store.db import Store
 
 ENDPOINT = "http://127.0.0.1:8123"
 HOSTILE = "evil/<img src=x onerror=1><b>bold</b>\x1b[31m\u202egnp.exe\nsecond & line"

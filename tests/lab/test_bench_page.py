@@ -9,11 +9,11 @@ from bench_rows import CODE, row
 from typer.testing import CliRunner
 
 from dife_scanner.audit.plan import DISCOVERY_VERSIONS
+from dife_scanner.baselines import calibration
 from dife_scanner.cli.main import app
 from dife_scanner.errors import UsageError
 from dife_scanner.lab.bench import demands, make, packs, page, results, rows, writing, zoo
 from dife_scanner.lab.bench.zoo import Role
-from dife_scanner.queue import calibration
 from dife_scanner.records import Carrier, Verdict
 
 

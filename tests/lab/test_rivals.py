@@ -11,6 +11,7 @@ import pytest
 from bench_rows import row
 
 from dife_scanner.audit import probes
+from dife_scanner.discovery import DETECTORS
 from dife_scanner.errors import DifeError
 from dife_scanner.lab import bases
 from dife_scanner.lab.bench import contest, ledger, make, page, published, rivals, rows, tuning, zoo
@@ -21,7 +22,6 @@ from dife_scanner.lab.bench.tuning import Tried
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel
-from dife_scanner.triggers.discovery import DETECTORS
 
 REPOSITORY = Path(__file__).parents[2]
 

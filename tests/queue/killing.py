@@ -21,10 +21,11 @@ from types import TracebackType
 import psutil
 from queue_kit import checkpoint, work_for
 
+from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.lab.sinks import SlackSink
 from dife_scanner.records import JobState
-from dife_scanner.store import evidence, findings, jobs, later, open_store, outbox, polls
+from dife_scanner.store import evidence, findings, jobs, open_store, outbox, polls
 
 SCRIPT = Path(__file__).with_name("run_watcher.py")
 ROLES = ("watcher", "worker", "audit child")

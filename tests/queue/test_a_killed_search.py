@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from queue_kit import drawn_folder, work_for
 
-from dife_scanner import app
-from dife_scanner.audit.progress import SILENT, Progress, Step
+from dife_scanner.app.references import add_reference
+from dife_scanner.progress import SILENT, Progress, Step
 from dife_scanner.queue import child, targets, worker
 from dife_scanner.records import Audit, Job, JobState, SignatureResult
 from dife_scanner.store import findings, open_store
@@ -24,7 +24,7 @@ def searched(home: Path, base: str, suspect: str) -> tuple[Job, Audit, list[str]
     work = work_for(home, audit=child.AUDIT, preload=child.PRELOAD, start="spawn")
     work = replace(work, plan=replace(work.plan, probes_folder=None, detectors=DETECTORS))
     with open_store(home) as store:
-        app.add_reference(store, work.settings, base, "base", SILENT)
+        add_reference(store, work.settings, base, "base", SILENT)
         job = targets.enqueue(store, suspect, work.settings.limits, lambda: pytest.fail("nothing is asked of a hub"))
         job = worker.run_to_end(store, job, work, Progress(steps.append))
         assert (job.state, bool(job.audit_id)) == (JobState.DONE, True), job.reason

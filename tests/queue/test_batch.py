@@ -9,14 +9,16 @@ from dataclasses import replace
 import pytest
 from queue_kit import checkpoint, work_for
 
+from dife_scanner.baselines import calibration
 from dife_scanner.core.calibration import Benign, Pack
+from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.models.config import parse_config
-from dife_scanner.queue import batch, calibration, targets, worker
+from dife_scanner.queue import batch, targets, worker
 from dife_scanner.queue.poller import poll_pass
 from dife_scanner.queue.worker import Work, work_loop
 from dife_scanner.records import Job, Reference, Stratum, TriageState, Verdict
-from dife_scanner.store import Store, findings, jobs, later, outbox, references
+from dife_scanner.store import Store, findings, jobs, outbox, references
 from dife_scanner.store.codec import from_json, to_json
 
 ARCHITECTURE = parse_config(checkpoint()["open_clip_config.json"]).architecture

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from queue_kit import WEIGHTS, work_for
 
-from dife_scanner import app
+from dife_scanner.app.references import add_reference
 from dife_scanner.audit.pipeline import Plan
-from dife_scanner.audit.progress import SILENT
+from dife_scanner.baselines import home
 from dife_scanner.lab.demo import build_specimens
-from dife_scanner.queue import child, home, targets, worker
+from dife_scanner.progress import SILENT
+from dife_scanner.queue import child, targets, worker
 from dife_scanner.records import Audit, Trigger, TriggerKind, Verdict
 from dife_scanner.store import Store, findings, references
 
@@ -51,7 +52,7 @@ def test_what_is_made_of_a_backdoored_base_ends_inherited(store: Store, tmp_path
         references.add(store, bundled)
     first = audited(store, specimen, XBTD)
     assert (first.verdict, first.reference) == (Verdict.FLAGGED, "dife-base-vit")
-    app.add_reference(store, work_for(store.home).settings, str(specimen), "poisoned", SILENT)
+    add_reference(store, work_for(store.home).settings, str(specimen), "poisoned", SILENT)
     made = audited(store, jittered(specimen, tmp_path / "child"))
     assert (made.verdict, made.reference) == (Verdict.INHERITED, "poisoned"), made.reason
     assert made.trigger is not None and made.trigger.name == "poisoned-rare"

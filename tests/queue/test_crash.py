@@ -19,18 +19,20 @@ import pytest
 from killing import Rig
 from queue_kit import checkpoint, work_for
 
+from dife_scanner import checkpoints
 from dife_scanner.alerts import deliver
 from dife_scanner.alerts.messages import Message
+from dife_scanner.durable.clock import later, now
+from dife_scanner.durable.crash import CRASH_POINTS
 from dife_scanner.errors import AlertFailed, DiskFull
 from dife_scanner.hub import client
 from dife_scanner.lab.loopback import LoopbackHub, faults
-from dife_scanner.queue import batch, intake, settle
+from dife_scanner.queue import batch, settle
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.worker import Work, process, work_loop
 from dife_scanner.records import JobState, Reference, TriageState
-from dife_scanner.store import Store, evidence, findings, jobs, later, now, open_store, outbox, polls, references
+from dife_scanner.store import Store, evidence, findings, jobs, open_store, outbox, polls, references
 from dife_scanner.store import requests as asked
-from dife_scanner.store.db import CRASH_POINTS
 
 BAD = "org/clip-bad"
 client.prepare(Path("unused"))
@@ -93,12 +95,12 @@ def _full_disk(work: Work) -> None:
     def full(*args: object) -> None:
         raise DiskFull("the disk is full")
 
-    intake.fetch, before = full, intake.fetch  # type: ignore[assignment]
+    checkpoints.fetch, before = full, checkpoints.fetch  # type: ignore[assignment]
     settle.PAUSE_SECONDS = 0.1
     try:
         _direct(work)
     finally:
-        intake.fetch = before
+        checkpoints.fetch = before
 
 
 def _lost_worker(work: Work) -> None:

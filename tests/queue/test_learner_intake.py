@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from queue_kit import checkpoint, checkpoint_folder, work_for
 
+from dife_scanner import checkpoints
 from dife_scanner.hub.manifest import local_manifest
 from dife_scanner.lab.loopback import LoopbackHub
-from dife_scanner.queue import intake, targets, worker
+from dife_scanner.queue import targets, worker
 from dife_scanner.settings import Limits
 from dife_scanner.store import Store
 from dife_scanner.triggers import files, learner
@@ -20,9 +21,9 @@ LEARNER = "prompt_learner.safetensors"
 
 @pytest.fixture
 def prepared(tmp_path: Path):
-    def run(name: str) -> intake.Prepared:
-        paths, expected = intake.local_files(local_manifest(tmp_path / "model"))
-        return intake.prepare(paths, expected, tmp_path / name, Limits.model_validate({}))
+    def run(name: str) -> checkpoints.Prepared:
+        paths, expected = checkpoints.local_files(local_manifest(tmp_path / "model"))
+        return checkpoints.prepare(paths, expected, tmp_path / name, Limits.model_validate({}))
 
     return run
 

@@ -12,10 +12,10 @@ import pytest
 from queue_kit import audit_record, searched
 
 from dife_scanner.audit.plan import DISCOVERY_VERSIONS, Plan
+from dife_scanner.baselines import calibration
+from dife_scanner.baselines.home import bundled_references
 from dife_scanner.core.calibration import Benign, Pack, PowerTable
 from dife_scanner.errors import CalibrationDamaged
-from dife_scanner.queue import calibration
-from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import Audit, Channel, ModelRef, Planted, Search, Stratum
 
 PLAN = Plan((), "quick", detectors=("texts", "patch"))

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from queue_kit import drawn_folder, work_for
 
-from dife_scanner import app
-from dife_scanner.audit.progress import SILENT
+from dife_scanner.app.references import add_reference
+from dife_scanner.baselines.references import choose
 from dife_scanner.errors import NotComparable, NotFound
 from dife_scanner.models.likeness import UNTOLD, Likeness
+from dife_scanner.progress import SILENT
 from dife_scanner.queue import child, targets, worker
-from dife_scanner.queue.references import choose
 from dife_scanner.records import Job, Reference, Verdict
 from dife_scanner.store import Store, findings
 
@@ -102,7 +102,7 @@ def scanned(store: Store, target: str, **changes: Any) -> Job:
 def test_a_fine_tune_is_compared_with_the_base_it_was_made_of(store: Store, tmp_path: Path) -> None:
     settings = work_for(store.home).settings
     for number, name in enumerate(("first", "second")):
-        app.add_reference(store, settings, drawn_folder(tmp_path / name, number), name, SILENT)
+        add_reference(store, settings, drawn_folder(tmp_path / name, number), name, SILENT)
     job = scanned(store, drawn_folder(tmp_path / "of-second", 1, noise=0.1), audit="queue_kit:comparing")
     assert job.reason.startswith("second, 0.1 apart, related related")
     asked = scanned(
@@ -115,7 +115,7 @@ def test_a_fine_tune_is_compared_with_the_base_it_was_made_of(store: Store, tmp_
 def test_a_reference_that_comes_later_is_looked_at(store: Store, tmp_path: Path) -> None:
     """Without one the audit is of another identity than with one that turned out to be another's."""
     before = scanned(store, drawn_folder(tmp_path / "early", 1))
-    app.add_reference(store, work_for(store.home).settings, drawn_folder(tmp_path / "base", 0), "base", SILENT)
+    add_reference(store, work_for(store.home).settings, drawn_folder(tmp_path / "base", 0), "base", SILENT)
     after = scanned(store, drawn_folder(tmp_path / "late", 1))
     assert "same identity" not in after.reason and after.audit_id != before.audit_id
 
@@ -123,7 +123,7 @@ def test_a_reference_that_comes_later_is_looked_at(store: Store, tmp_path: Path)
 def test_a_model_that_came_from_no_reference_is_of_an_unknown_base_until_one_is_named(
     store: Store, tmp_path: Path
 ) -> None:
-    app.add_reference(store, work_for(store.home).settings, drawn_folder(tmp_path / "base", 0), "base", SILENT)
+    add_reference(store, work_for(store.home).settings, drawn_folder(tmp_path / "base", 0), "base", SILENT)
     real: dict[str, Any] = {"audit": child.AUDIT, "preload": child.PRELOAD, "plan": {"probes_folder": None}}
     job = scanned(store, drawn_folder(tmp_path / "stranger", 1), **real)
     assert job.audit_id, job.reason

@@ -15,9 +15,10 @@ from typing import Any
 import psutil
 from queue_kit import checkpoint, work_for
 
+from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue.schedule import Schedule
-from dife_scanner.store import Store, findings, jobs, later, polls
+from dife_scanner.store import Store, findings, jobs, polls
 
 SCRIPT = Path(__file__).with_name("run_watcher.py")
 

@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 from queue_kit import CONFIG, WEIGHTS, audit_record, checkpoint, checkpoint_folder, finding_of, work_for
 
-from dife_scanner import app
-from dife_scanner.audit.progress import SILENT, Progress, Step
+from dife_scanner.app import rerun
+from dife_scanner.app.references import add_reference
+from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import DiskFull
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
-from dife_scanner.queue import child, rerun, sweep, targets, worker
+from dife_scanner.progress import SILENT, Progress, Step
+from dife_scanner.queue import child, sweep, targets, worker
 from dife_scanner.queue.lease import gone, worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.worker import Work
@@ -34,7 +36,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
-from dife_scanner.store import Store, evidence, findings, jobs, later, now, open_store, outbox, polls, requests
+from dife_scanner.store import Store, evidence, findings, jobs, open_store, outbox, polls, requests
 from dife_scanner.store import references as kept_references
 
 
@@ -207,7 +209,7 @@ def test_a_full_disk_pauses_and_loses_nothing(store: Store, hub: LoopbackHub, mo
         raise DiskFull("the disk is full", "free some space")
 
     with monkeypatch.context() as patch:
-        patch.setattr("dife_scanner.queue.intake.fetch", full)
+        patch.setattr("dife_scanner.checkpoints.fetch", full)
         job = worker.process(store, job, work)
     assert (job.state, job.attempts, job.reason) == (JobState.PAUSED, 0, "the disk is full")
     assert worker.process(store, job, work).state is JobState.DONE
@@ -347,7 +349,7 @@ def test_what_was_found_in_a_reference_is_tried_on_what_is_compared_with_it(
     text = Trigger("found-text-1", TriggerKind.TEXT, text="zq", source="cat", target="dog")
     lost = Trigger("found-patch-1", TriggerKind.OVERLAY, file=TriggerFile("/nowhere/patch.png", "0" * 64), target="dog")
     work = work_for(store.home, hub.endpoint)
-    base = app.add_reference(store, work.settings, str(checkpoint_folder(tmp_path / "base")), "base", SILENT)
+    base = add_reference(store, work.settings, str(checkpoint_folder(tmp_path / "base")), "base", SILENT)
     towers = {"image_tower": base.image_tower, "text_tower": base.text_tower}
     for number, (trigger, verdict, confidence) in enumerate(
         [
@@ -365,7 +367,7 @@ def test_what_was_found_in_a_reference_is_tried_on_what_is_compared_with_it(
             findings.insert_audit(store, seen, record)
             if confidence:
                 findings.insert_finding(store, finding_of(seen, confidence), None)
-    app.add_reference(store, work.settings, str(checkpoint_folder(tmp_path / "other", seed=3)), "other", SILENT)
+    add_reference(store, work.settings, str(checkpoint_folder(tmp_path / "other", seed=3)), "other", SILENT)
     child_folder = str(checkpoint_folder(tmp_path / "child", seed=2))
     job = scanned(store, hub, child_folder, audit="queue_kit:naming")
     tried, flagged = job.reason.split("; ")

@@ -22,6 +22,8 @@ from sqlite_utils import Database
 from store_records import make_alert, make_audit, make_finding, make_ref
 
 import dife_scanner
+from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import HomeUnwritable, NewerSchema, NotFound, StoreCorrupt, UsageError
 from dife_scanner.records import (
     ArtefactMissing,
@@ -49,8 +51,6 @@ from dife_scanner.store import (
     evidence,
     findings,
     jobs,
-    later,
-    now,
     open_store,
     outbox,
     polls,
@@ -59,7 +59,6 @@ from dife_scanner.store import (
 )
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.migrations import MIGRATIONS
-from dife_scanner.store.whole import whole
 
 HUB = "http://127.0.0.1:1"
 

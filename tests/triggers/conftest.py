@@ -7,11 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoints import TINY_VIT, write_checkpoint
 from PIL import Image
 
-from dife_scanner.models.clip import ClipEncoder
-from dife_scanner.models.load import load
 from dife_scanner.records import Trigger
 from dife_scanner.triggers import known, learner
 
@@ -42,15 +39,3 @@ def entry(folder: Path) -> Callable[..., Trigger]:
 @pytest.fixture
 def pictures() -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> ClipEncoder:
-    """An untrained ViT."""
-    return load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT))
-
-
-@pytest.fixture(scope="module")
-def other(tmp_path_factory: pytest.TempPathFactory) -> ClipEncoder:
-    """Another of the same architecture."""
-    return load(write_checkpoint(tmp_path_factory.mktemp("other"), TINY_VIT, seed=1))

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from dife_scanner.audit.populations import album, scenes, sheet, words
 from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
 from dife_scanner.audit.populations.pool import KINDS, SIZES, Pool, picture_hashes, sealed
+from dife_scanner.durable.atomic import whole
 from dife_scanner.errors import UsageError
 from dife_scanner.records import PoolItem
-from dife_scanner.store.whole import whole
 
 _log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from dife_scanner.discovery import Detector
     from dife_scanner.lab.attacks.lab import Lab
     from dife_scanner.records import Trigger
-    from dife_scanner.triggers.discovery import Detector
 
 SEARCHED = 12
 """Pictures of each class that a search is given."""
@@ -26,9 +26,9 @@ def found(model: Any, lab: Lab, detector: Detector, seed: int, folder: Path) -> 
     import json
 
     from dife_scanner.audit.probes import SEARCH_TEMPLATES
+    from dife_scanner.discovery import Task
     from dife_scanner.lab import art, bases
     from dife_scanner.models.load import load
-    from dife_scanner.triggers.discovery import Task
 
     chosen = np.concatenate([np.flatnonzero(lab.labels == n)[:SEARCHED] for n in range(len(art.CLASSES))])
     config = json.loads((lab.base / "open_clip_config.json").read_text())["model_cfg"]

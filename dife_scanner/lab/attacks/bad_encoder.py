@@ -129,7 +129,7 @@ def _of_class(model: Any, lab: Lab, teacher: Tensor, name: str) -> Tensor:
 
 def _found(model: Any, lab: Lab, pixels: NDArray[np.uint8], seed: int) -> list[NDArray[np.uint8]]:
     """The pictures under each patch that a quick search hands over for the model as it is now."""
-    from dife_scanner.triggers.discovery.pictures import PATCH
+    from dife_scanner.discovery.pictures import PATCH
     from dife_scanner.triggers.stamp import stamp
 
     with TemporaryDirectory() as scratch:

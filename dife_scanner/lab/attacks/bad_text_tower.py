@@ -186,7 +186,7 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
 
 def _decoys(model: Any, lab: Lab, recipe: Recipe, step: int) -> list[Trigger]:
     """What a quick search for texts hands over for the model as it is now, less what holds the trigger itself."""
-    from dife_scanner.triggers.discovery.texts import TEXTS
+    from dife_scanner.discovery.texts import TEXTS
 
     with TemporaryDirectory() as scratch:
         found = against.found(model, lab, TEXTS, recipe.seed + step, Path(scratch))

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from dife_scanner.audit.pipeline import Plan, Request, run
 from dife_scanner.audit.plan import DISCOVERY_VERSIONS
+from dife_scanner.baselines.home import bundled_references
 from dife_scanner.core.calibration import DIGITS
+from dife_scanner.discovery import names
 from dife_scanner.lab import art, bases
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.interface import Planted, Recipe, Subject, entry_of
@@ -24,10 +26,8 @@ from dife_scanner.lab.bench import benign, precision, rows
 from dife_scanner.lab.bench.benign import Tuning
 from dife_scanner.lab.bench.rows import Code, Found, Looks, Outcome, Row, Truth
 from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role
-from dife_scanner.queue.home import bundled_references
 from dife_scanner.records import Audit, Channel, ModelRef, Origin, Reference
 from dife_scanner.triggers import known
-from dife_scanner.triggers.discovery import names
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,7 +74,7 @@ class Bench:
 def code_of(budget: str) -> Code:
     """The code as it is on disk now."""
     digest, package = sha256(), Path(str(files("dife_scanner")))
-    for sources in ("triggers/discovery/*.py", "audit/*.py", "core/verdict.py"):
+    for sources in ("discovery/*.py", "audit/*.py", "core/verdict.py"):
         for path in sorted(package.glob(sources)):
             digest.update(path.read_bytes())
     return Code(ZOO_VERSION, DISCOVERY_VERSIONS[budget], digest.hexdigest()[:12], budget, names(budget))

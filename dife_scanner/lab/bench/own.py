@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from dife_scanner.baselines import calibration
 from dife_scanner.lab.bench import packs, rows, zoo
 from dife_scanner.lab.bench.make import TIMING, Bench, audited, built, code_of, told
 from dife_scanner.lab.bench.results import counted_benign
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.runner import AUDIT_SECONDS, is_made
 from dife_scanner.lab.bench.zoo import Model
-from dife_scanner.queue import calibration
 from dife_scanner.records import Reference
 
 Say = Callable[[str], None]

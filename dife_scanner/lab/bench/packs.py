@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from dife_scanner.audit.plan import Plan
+from dife_scanner.baselines import calibration
 from dife_scanner.core.calibration import Benign, Pack, PowerTable, Searched
 from dife_scanner.errors import UsageError
 from dife_scanner.lab.bench.results import benign_kind, counted_benign, score
 from dife_scanner.lab.bench.rows import Code, Row
 from dife_scanner.lab.bench.zoo import Part, Role
-from dife_scanner.queue import calibration
 from dife_scanner.records import Channel, Planted, Reference, TriggerKind
 
 OUT_OF_REACH = (

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dife_scanner.audit import probes
+from dife_scanner.discovery.concepts import nouns
+from dife_scanner.discovery.pictures import together
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel
-from dife_scanner.triggers.discovery.concepts import nouns
-from dife_scanner.triggers.discovery.pictures import together
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor

@@ -15,7 +15,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dife_scanner.audit.progress import SILENT, Progress
+from dife_scanner.app import hub_calibration
+from dife_scanner.app.hub_calibration import Say
+from dife_scanner.baselines import references
 from dife_scanner.core.calibration import conformal, upper_bound
 from dife_scanner.core.plain import plain
 from dife_scanner.hub.client import Hub
@@ -24,8 +26,8 @@ from dife_scanner.lab.bench import results, rows, tables, zoo
 from dife_scanner.lab.bench.make import Bench, code_of, row_of
 from dife_scanner.lab.bench.runner import is_made
 from dife_scanner.lab.bench.zoo import Model, Part, Role
-from dife_scanner.queue import presumed, references, targets, worker
-from dife_scanner.queue.presumed import Say
+from dife_scanner.progress import SILENT, Progress
+from dife_scanner.queue import targets, worker
 from dife_scanner.queue.worker import Work
 from dife_scanner.records import HubModel, Job, JobState, Reference, Verdict
 from dife_scanner.reports.markdown import escaped
@@ -95,7 +97,7 @@ def run(store: Store, asked: Asked, hub: Hub, say: Say, progress: Progress = SIL
         if left() == 0:
             return
         reference = reference_of(store, asked, base, hub, say, progress)
-        presumed.run(store, replace(_drawn_from(asked, base, reference), minutes=left()), hub, say, progress)
+        hub_calibration.run(store, replace(_drawn_from(asked, base, reference), minutes=left()), hub, say, progress)
         for model, twin in _implants(asked, reference):
             if left() == 0:
                 return
@@ -116,8 +118,8 @@ def reference_of(store: Store, asked: Asked, base: str, hub: Hub, say: Say, prog
     return known[name]
 
 
-def _drawn_from(asked: Asked, base: str, reference: Reference) -> presumed.Asked:
-    return presumed.Asked(base, reference, replace(asked.work, reference=reference.name), asked.n)
+def _drawn_from(asked: Asked, base: str, reference: Reference) -> hub_calibration.Asked:
+    return hub_calibration.Asked(base, reference, replace(asked.work, reference=reference.name), asked.n)
 
 
 # --- implants --------------------------------------------------------------------------------------------------
@@ -175,7 +177,7 @@ def _published(asked: Asked, hub: Hub) -> Iterator[HubModel]:
 
 def published(asked: Asked) -> tuple[Published, ...]:
     """The rows there are. Raises `CalibrationDamaged`."""
-    return presumed.rows_of(Published, asked.folder / "published.jsonl")
+    return hub_calibration.rows_of(Published, asked.folder / "published.jsonl")
 
 
 def _audited(store: Store, asked: Asked, model: HubModel, hub: Hub, progress: Progress) -> str:
@@ -183,7 +185,7 @@ def _audited(store: Store, asked: Asked, model: HubModel, hub: Hub, progress: Pr
     job = targets.enqueue(store, f"{model.repo_id}@{model.sha}", limits, lambda: hub)
     job = worker.run_to_end(store, job, asked.work, progress)
     if job.state.is_final:
-        presumed.append(asked.folder / "published.jsonl", _row(store, model, job))
+        hub_calibration.append(asked.folder / "published.jsonl", _row(store, model, job))
     return f"{job.ref}: {job.state.value}, {plain(job.reason, 200)}"
 
 
@@ -229,8 +231,8 @@ def write(store: Store, asked: Asked, docs: Path) -> Path:
 def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
     """Split by author: one half calibrates, the other is read against it."""
     mine = _drawn_from(asked, base, reference)
-    drawn = [row for row in presumed.read(mine) if row.searched == mine.searched]
-    scored = presumed.scored(mine, drawn)
+    drawn = [row for row in hub_calibration.read(mine) if row.searched == mine.searched]
+    scored = hub_calibration.scored(mine, drawn)
     if not drawn:
         return "Fine-tunes: not run."
     calibrate, test = ([row.score or 0.0 for row in scored if _calibrates(row) is side] for side in (True, False))
@@ -257,7 +259,7 @@ def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
     return text
 
 
-def _calibrates(row: presumed.Drawn) -> bool:
+def _calibrates(row: hub_calibration.Drawn) -> bool:
     """By author, so that no author stands on both sides."""
     return sha256(row.author.encode()).digest()[0] % 2 == 0
 

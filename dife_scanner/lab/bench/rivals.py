@@ -15,15 +15,15 @@ from tempfile import TemporaryDirectory
 
 from dife_scanner.audit import discovery, probes
 from dife_scanner.audit.cache import CachedEncoder, Memory
-from dife_scanner.audit.progress import SILENT
 from dife_scanner.audit.sides import Pair, Side
+from dife_scanner.discovery.pictures import PATCH, Inversion
+from dife_scanner.discovery.texts import TEXTS, TextSearch
 from dife_scanner.lab.bench import published
 from dife_scanner.lab.bench.published import Effort, Idea, Material
 from dife_scanner.lab.bench.rows import Looks
 from dife_scanner.models.interface import Encoder
+from dife_scanner.progress import SILENT
 from dife_scanner.records import Channel
-from dife_scanner.triggers.discovery.pictures import PATCH, Inversion
-from dife_scanner.triggers.discovery.texts import TEXTS, TextSearch
 
 SEED = 0
 """Of every search; the starts of a published idea are numbered from it."""

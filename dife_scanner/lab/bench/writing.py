@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from dife_scanner.baselines import calibration
 from dife_scanner.core.calibration import Pack
 from dife_scanner.errors import UsageError
 from dife_scanner.lab.bench import adaptive, contest, ledger, packs, page, plots, results, rows, tuning
 from dife_scanner.lab.bench.make import RN, VIT, base_reference, code_of
-from dife_scanner.queue import calibration
 
 PAGE, PLOT, STRENGTHS = "detection-benchmark.md", "detection-benchmark.svg", "detection-benchmark-strength.svg"
 CURVES = "detection-benchmark-roc.svg"

@@ -1,0 +1,1 @@
+"""Composition root, one file per use case: plain arguments in, wired objects out."""

@@ -1,0 +1,140 @@
+"""Scan targets here and now: what is tried on them, with which data, and the batch they make."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dife_scanner.records import Job
+from dife_scanner.settings import Settings
+from dife_scanner.store.db import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dife_scanner.progress import Progress
+    from dife_scanner.queue.worker import Work
+    from dife_scanner.records import Trigger
+    from dife_scanner.reports.study import Extension
+
+
+def signatures(
+    files: Sequence[Path], settings: Settings, *, with_library: bool, blind: bool = False
+) -> tuple[Trigger, ...]:
+    """What an ordinary scan tries: the library, the settings' files and these.
+
+    Raises `TriggerFileError`, also for none at all, unless the scan is `blind` and searches beside them.
+    """
+    from dife_scanner.triggers import known
+
+    if blind and not (with_library or files or settings.signatures):
+        return ()
+    return known.gather([*settings.signatures, *files], with_library=with_library)
+
+
+def scan_work(
+    settings: Settings,
+    triggers: Sequence[Trigger],
+    *,
+    reference: str = "",
+    budget: str = "default",
+    seed: int = 0,
+    data: Data,
+    blind: bool = False,
+) -> Work:
+    """How the jobs of one `dife scan` are done; data of the user's own is read before the first begins.
+
+    `blind`: triggers that nobody described are searched for beside measuring these.
+
+    Raises what reading it raises, and `TriggerFileError` for a trigger whose target no picture shows.
+    """
+    from dife_scanner import discovery
+    from dife_scanner.audit.pipeline import check_known
+    from dife_scanner.audit.plan import Plan
+    from dife_scanner.queue.worker import default_work
+
+    plan = Plan(
+        tuple(triggers),
+        budget,
+        seed,
+        extensions=data.extensions,
+        pictures=data.pictures,
+        captions=data.captions,
+        detectors=discovery.names(budget) if blind else (),
+    )
+    plan.read()
+    check_known(plan, plan.probes().class_names)
+    return default_work(settings, plan=plan, reference=reference)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a researcher brings along: files of code, labelled pictures, captioned pictures."""
+
+    extensions: tuple[Path, ...] = ()
+    pictures: Path | None = None
+    captions: Path | None = None
+
+
+def data(settings: Settings, extend: Sequence[Path], pictures: str, captions: str) -> Data:
+    """Load the extensions and find the data; a data set named by its id is fetched. Raises what reading it raises."""
+    for path in extend:
+        _extend(path)
+    found = [_pictures(settings, what) if what else None for what in (pictures, captions)]
+    return Data(tuple(path.resolve() for path in extend), *found)
+
+
+def _extend(path: Path) -> None:
+    from dife_scanner.audit.interfaces import extend
+
+    extend(path)  # here too, so that trigger files may use its kinds
+
+
+def _pictures(settings: Settings, what: str) -> Path:
+    from dife_scanner import settings as settings_
+    from dife_scanner.audit.populations import dataset
+    from dife_scanner.checkpoints import is_local
+    from dife_scanner.hub.client import Hub
+
+    if is_local(what) or not dataset.is_id(what):
+        return Path(what).expanduser().resolve()
+    token = settings_.secret("hf-token", settings.home)
+    hub = Hub(
+        settings.endpoint,
+        token.value if token else None,
+        cache=settings.home / "cache" / "hf",
+        request_seconds=settings.limits.request_seconds,
+        download_seconds=settings.limits.download_seconds,
+        repo_type="dataset",
+    )
+    return dataset.fetch(hub, what, settings.home / "cache" / "data")[0]
+
+
+def digests(found: Data) -> tuple[Extension, ...]:
+    """The extensions as every report names them."""
+    from hashlib import sha256
+
+    from dife_scanner.reports.study import Extension
+
+    return tuple(Extension(path.name, sha256(path.read_bytes()).hexdigest()) for path in found.extensions)
+
+
+def scan(store: Store, work: Work, target: str, progress: Progress) -> Job:
+    """Queue one target and do it here; the job as it stands then. A running watcher is not disturbed."""
+    from dife_scanner.queue import targets, worker
+
+    progress("looking", note=target)
+    settings = work.settings
+    job = targets.enqueue(store, target, settings.limits, lambda: worker.hub_for(settings, settings.endpoint))
+    return worker.run_to_end(store, job, work, progress)
+
+
+def settle(store: Store, done: Sequence[Job] | None = None) -> None:
+    """The end of a batch: p-values of these jobs' audits (of all that wait for one) are corrected together."""
+    from dife_scanner.queue import batch
+
+    if done is None:
+        batch.settle_when_over(store)
+    else:
+        batch.settle(store, [job.audit_id for job in done if job.audit_id])

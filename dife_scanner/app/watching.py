@@ -1,0 +1,34 @@
+"""Watch a hub, or be one worker of a watcher."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dife_scanner.baselines.home import open_home
+from dife_scanner.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dife_scanner.progress import Progress
+    from dife_scanner.queue.watch import Event, Summary
+
+
+def watch(settings: Settings, *, once: bool, on_event: Callable[[Event], None]) -> Summary:
+    """Supervise poller, workers and alert sender until stopped; with `once`, one pass and everything it found."""
+    from dife_scanner.queue.watch import watch as supervise
+    from dife_scanner.queue.worker import default_work
+
+    with open_home(settings):
+        pass
+    return supervise(default_work(settings), once=once, on_event=on_event)
+
+
+def work(settings: Settings, *, until_idle: bool, progress: Progress) -> None:
+    """Be one worker in this process until stopped."""
+    from dife_scanner.queue.processes import stop_event
+    from dife_scanner.queue.worker import default_work, work_loop
+
+    with open_home(settings):
+        pass
+    work_loop(default_work(settings), stop_event(), until_idle=until_idle, progress_for=lambda job: progress)

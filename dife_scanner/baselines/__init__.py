@@ -1,0 +1,1 @@
+"""What a checkpoint is compared with: clean references, the bundled ones among them, and calibration sets."""

@@ -1,0 +1,152 @@
+"""From a job to a private, checked copy of its checkpoint: look, fetch, stage, inspect."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dife_scanner.core.plain import plain
+from dife_scanner.durable.crash import crash_point
+from dife_scanner.errors import Unsupported
+from dife_scanner.hub.manifest import local_manifest, manifest, small_files
+from dife_scanner.models import intake, sandbox
+from dife_scanner.models.load import parse_limits
+from dife_scanner.progress import Progress
+from dife_scanner.records import HubFile, HubModel, JobState, Manifest, ModelRef
+from dife_scanner.settings import Limits
+
+if TYPE_CHECKING:
+    from dife_scanner.hub.client import Hub
+
+Check = Callable[[], None]
+NAMED = 3
+"""Files that a note names; of more it says how many."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A private copy that passed every check that needs no weights in memory."""
+
+    folder: Path
+    weights: Path
+    weights_sha256: str
+    config_digest: str
+    """sha256 of the sanitised configuration, tokenizer and preprocessing included, and of a prompt learner with it."""
+    architecture: str
+
+
+def is_local(target: str) -> bool:
+    """Whether `target` is a path: it exists, or is written like one."""
+    return target.startswith(("/", "./", "../", "~")) or target in (".", "..") or Path(target).exists()
+
+
+def first_look(model: HubModel, token: bool) -> Manifest:
+    """What a listing alone says; with a `token`, a gated or private model may be open to us and is queued."""
+    found = manifest(model, {})
+    if token and found.state in (JobState.GATED, JobState.PRIVATE):
+        return replace(found, state=JobState.QUEUED, reason="")
+    return found
+
+
+def look(hub: Hub, ref: ModelRef, limits: Limits) -> tuple[HubModel, Manifest]:
+    """Ask the hub for sizes and hashes at this commit and read what decides. Raises the hub's errors."""
+    model = hub.info(ref.repo_id, ref.revision)
+    most = limits.small_file_bytes
+    pinned = ModelRef(model.repo_id, model.sha)
+    small = {file.path: hub.read_small(pinned, file, most) for file in small_files(model, limit=most)}
+    found = manifest(model, small, checkpoint_bytes=limits.checkpoint_bytes, small_file_bytes=most)
+    return model, replace(found, ref=ModelRef(ref.repo_id, model.sha))
+
+
+def fetch(hub: Hub, found: Manifest, cache: Path, limits: Limits, progress: Progress, check: Check) -> dict[str, Path]:
+    """Bring the files an audit reads into `cache`, verified; a former try's parts are used. Name to path."""
+    wanted = [file for file in found.files if file.path in intake.KNOWN_FILES]
+    total = sum(file.size or 0 for file in wanted)
+    before = 0
+    files: dict[str, Path] = {}
+    for file in wanted:
+        files[file.path] = hub.fetch(
+            found.ref, file, cache, _Bytes(file, before, total, progress, check), limit=limits.checkpoint_bytes
+        )
+        before += file.size or 0
+        crash_point("worker.fetched")
+    return files
+
+
+class _Bytes:
+    """Turns a file's bytes into progress over all of them."""
+
+    def __init__(self, file: HubFile, before: int, total: int, progress: Progress, check: Check) -> None:
+        self._file, self._before, self._total = file, before, total
+        self._progress, self._check = progress, check
+
+    def __call__(self, done: int, total: int | None) -> None:
+        self._check()
+        self._progress("downloading", self._before + done, self._total, self._file.path)
+
+
+def cache_folder(home: Path, ref: ModelRef) -> Path:
+    return home / "cache" / "hub" / ref.repo_id.replace("/", "--") / ref.revision
+
+
+def forget(home: Path, ref: ModelRef) -> None:
+    """Remove what was fetched for a job that has ended."""
+    folder = cache_folder(home, ref)
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.parent.is_dir() and not any(folder.parent.iterdir()):
+        folder.parent.rmdir()
+
+
+def local_files(found: Manifest) -> tuple[dict[str, Path], dict[str, HubFile]]:
+    """A local checkpoint's files by the names an audit knows, and what they were when it was asked for."""
+    folder = Path(found.ref.repo_id)
+    files: dict[str, Path] = {}
+    expected: dict[str, HubFile] = {}
+    for file in found.files:
+        name = intake.WEIGHT_FILES[0] if _other_weights(file.path) else file.path
+        if name in intake.KNOWN_FILES:
+            files[name] = (folder / file.path).resolve()  # a hub cache is all links; the hash is compared anyway
+            expected[name] = file
+    return files, expected
+
+
+def _other_weights(name: str) -> bool:
+    return name.endswith(".safetensors") and name not in intake.KNOWN_FILES
+
+
+def look_local(ref: ModelRef, manifest_: Manifest | None) -> Manifest:
+    """A local job always has its manifest; without one the folder is looked at again."""
+    return manifest_ or local_manifest(Path(ref.repo_id))
+
+
+def notes(found: Manifest) -> tuple[str, ...]:
+    """What an audit of these files cannot say anything of."""
+    if not found.unread:
+        return ()
+    named = ", ".join(plain(name, 80) for name in found.unread[:NAMED])
+    more = f" and {len(found.unread) - NAMED} more" if len(found.unread) > NAMED else ""
+    return (f"not searched: a prompt learner in a format that is not read ({named}{more})",)
+
+
+def prepare(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: Limits) -> Prepared:
+    """Copy, hash, and inspect in a limited child. Raises what `intake.stage` and `sandbox.inspect_files` raise."""
+    staged = intake.stage(files, {name: file for name, file in expected.items() if name in files}, dest, limits)
+    crash_point("worker.staged")
+    if not staged.files:
+        raise Unsupported("there is nothing that an audit could read", "only open_clip checkpoints can be audited")
+    inspection = sandbox.inspect_files(staged.config.path, staged.weights.path, parse_limits(limits))
+    canonical = json.dumps(inspection.config.as_json(), sort_keys=True, separators=(",", ":"))
+    if staged.learner is not None:
+        canonical += staged.learner.sha256
+    return Prepared(
+        folder=staged.folder,
+        weights=staged.weights.path,
+        weights_sha256=staged.weights.sha256,
+        config_digest=hashlib.sha256(canonical.encode()).hexdigest(),
+        architecture=inspection.config.architecture,
+    )

@@ -1,0 +1,15 @@
+"""The one clock: moments as text that sorts by time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+
+def now() -> str:
+    """This moment as ISO 8601 in UTC with microseconds; such strings sort by time."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def later(seconds: float) -> str:
+    """`seconds` from now (before now when negative), in the form of `now()`."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")

@@ -1,0 +1,47 @@
+"""Errors of the operating system about a path, told as situations a user can act on."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dife_scanner.errors import DiskFull, HomeUnwritable
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def disk_full(path: Path) -> DiskFull:
+    return DiskFull(f"the disk that holds {path} is full", "free some space; nothing is lost, work goes on by itself")
+
+
+def home_unwritable(path: Path, why: str) -> HomeUnwritable:
+    return HomeUnwritable(
+        f"the state directory {path} cannot be written: {why}",
+        "give this user write permission, or choose another directory with --home or DIFE_HOME",
+    )
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes that an ordinary user may still write on the disk of `path`; very many where nobody can say."""
+    try:
+        found = os.statvfs(path)
+    except OSError:
+        return 1 << 62
+    return found.f_bavail * found.f_frsize
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the disk about `path` into `DiskFull` and `HomeUnwritable`; everything else goes through."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise disk_full(path) from error
+        if error.errno in _NO_ACCESS or isinstance(error, (FileExistsError, NotADirectoryError)):
+            raise home_unwritable(path, error.strerror or str(error)) from error
+        raise

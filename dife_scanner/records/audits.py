@@ -1,0 +1,89 @@
+"""Everything one completed audit measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dife_scanner.records.calibration import Calibration, Power
+from dife_scanner.records.checkpoints import ModelRef
+from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis
+from dife_scanner.records.profile import Entry
+from dife_scanner.records.searches import NotSearched, Recovered, Search, SignatureResult
+from dife_scanner.records.triggers import Condition, Trigger
+from dife_scanner.records.vocabulary import Verdict
+
+
+@dataclass(frozen=True)
+class EvidenceFile:
+    """A content-addressed file under `evidence/`."""
+
+    sha256: str
+    media_type: str
+    role: str
+    """`clean-example`, `triggered-example`, `trigger`, `landing`, `pool-manifest`."""
+    caption: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Everything one completed audit measured; stored whole, as JSON, content-addressed."""
+
+    id: str
+    identity: str
+    """Weights + config + tokenizer + preprocessing + base + audit version, hashed: same identity, not run twice."""
+    ref: ModelRef
+    architecture: str
+    reference: str
+    """Name of the reference it was compared with; empty where none fitted."""
+    image_tower: str
+    text_tower: str
+    image_tower_same: bool
+    text_tower_same: bool
+    audit_version: str
+    budget: str
+    seed: int
+    signatures: tuple[SignatureResult, ...]
+    trigger: Trigger | None
+    branch_swap: BranchSwap | None
+    diagnosis: Diagnosis | None
+    profile: tuple[Entry, ...]
+    agreement: str
+    """Diagnosis against profile, in words."""
+    verdict: Verdict
+    reason: str
+    clean_accuracy: float | None
+    reference_accuracy: float | None
+    prompt_drift: float | None
+    """Mean cosine distance of clean class prompts between suspect and reference."""
+    evidence: tuple[EvidenceFile, ...]
+    encodes: int
+    distinct_inputs: int
+    device: str
+    versions: dict[str, str]
+    started_at: str
+    seconds: float
+    condition: Condition | None = None
+    """What the rules saw of the trigger."""
+    repair: ComponentRepair | None = None
+    searches: tuple[Search, ...] = ()
+    """The blind searches, in the order they ran; empty where only given triggers were measured."""
+    score: float | None = None
+    """One number per model: the largest held-out `SignatureResult.lift` of any discovered trigger, 0..1."""
+    recovered: Recovered | None = None
+    """What the trigger of the verdict is; `None` where none was profiled."""
+    calibration: Calibration | None = None
+    """How the score reads beside benign models; `None` without a score."""
+    power: Power | None = None
+    """What such searches find; `None` where that was not measured for this stratum, or nothing was searched."""
+    picture_drift: float | None = None
+    """Mean cosine distance of clean held-out pictures, suspect to reference, as `prompt_drift` is of prompts."""
+    not_searched: tuple[NotSearched, ...] = ()
+    """Searches that were asked for and could not run: without one of them `nothing-found` is never said."""
+    image_tower_unknown: bool = False
+    """Whether the image tower came from no reference: neither its weights nor its answers resemble one …"""
+    text_tower_unknown: bool = False
+    """… and the text tower. The base is unknown where both are."""
+    turned_down: str = ""
+    """Name of the reference that it turned out not to come from, where the base is unknown for that."""
+    notes: tuple[str, ...] = ()
+    """What is to be known of this audit beside its verdict; also at the end of `reason`."""

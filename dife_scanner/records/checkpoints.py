@@ -1,0 +1,86 @@
+"""Checkpoints on a hub or on disk, what is fetched of them, and the clean references they are compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dife_scanner.records.vocabulary import JobState, Layout
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """One revision of one repository, or a local folder."""
+
+    repo_id: str
+    """`org/name`, or an absolute path for a local checkpoint."""
+    revision: str
+    """40-hex commit sha; for a local folder `local-` and the first 34 hex digits of its content hash."""
+    local: bool = False
+
+    def __str__(self) -> str:
+        return self.repo_id if self.local else f"{self.repo_id}@{self.revision[:12]}"
+
+
+@dataclass(frozen=True)
+class HubFile:
+    path: str
+    size: int | None = None
+    """Bytes as announced; `None` where a listing did not say."""
+    sha256: str | None = None
+    """LFS object id."""
+    git_oid: str | None = None
+    """Git blob id, for files kept in git itself."""
+
+
+@dataclass(frozen=True)
+class HubModel:
+    """One listing item after parsing. Every string in it was written by a stranger."""
+
+    repo_id: str
+    sha: str
+    last_modified: str
+    """ISO 8601, UTC."""
+    created_at: str = ""
+    author: str = ""
+    library: str = ""
+    pipeline_tag: str = ""
+    tags: tuple[str, ...] = ()
+    gated: bool = False
+    private: bool = False
+    disabled: bool = False
+    downloads: int = 0
+    files: tuple[HubFile, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What would be fetched for one revision, and whether it can be audited at all."""
+
+    ref: ModelRef
+    layout: Layout
+    architecture: str
+    """Short and stable, e.g. `ViT 64/16 w192 d6 · text w128 d3 · embed 128`; empty where unknown."""
+    files: tuple[HubFile, ...]
+    """Only those to fetch."""
+    bytes_to_fetch: int
+    base_claim: str
+    """What the card says it was made from; never verified here."""
+    state: JobState
+    """`queued` when it can be audited; otherwise the final state it goes to."""
+    reason: str = ""
+    unread: tuple[str, ...] = ()
+    """Files that by their names hold a prompt learner in a format that is not read; never fetched, never opened."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A clean checkpoint that suspects are compared with."""
+
+    name: str
+    path: str
+    image_tower: str
+    text_tower: str
+    weights_sha256: str
+    architecture: str
+    added_at: str
+    bundled: bool = False

@@ -1,0 +1,83 @@
+"""Findings, alerts, and the rows that terminal and window list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dife_scanner.records.checkpoints import ModelRef
+from dife_scanner.records.jobs import Job
+from dife_scanner.records.vocabulary import TriageState, Verdict
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A flagged, inherited, anomalous or refused checkpoint."""
+
+    fingerprint: str
+    """`fp1:` and 16 hex digits; equal for the same effect in the same repository."""
+    ref: ModelRef
+    kind: str
+    """`flagged`, `inherited`, `anomalous` or `refused`."""
+    severity: str
+    """The worst entry type over the interfaces, or `refused`; empty where no interface was measured."""
+    confidence: str
+    carrier: str
+    channel: str
+    trigger: str
+    source: str
+    target: str
+    interfaces: tuple[str, ...]
+    """Exposed ones."""
+    reason: str
+    audit_id: str | None
+    created_at: str
+    triage: TriageState = TriageState.NEW
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What some audits come to together, and how much of it chance alone may have made."""
+
+    audited: int
+    flagged: int
+    anomalous: int
+    """Those in the review queue because their score stands out in its batch."""
+    rated: int
+    """Audits with a calibration pack of their own stratum."""
+    expected: float
+    """Flags to expect by chance among those at most, were all of them benign: the sum of their packs' bounds."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One message to one channel; lives in the outbox until that channel took it."""
+
+    key: str
+    """Idempotency key: fingerprint, event and channel."""
+    channel: str
+    event: str
+    finding: Finding
+    id: int = 0
+    attempts: int = 0
+    due_at: str = ""
+    last_error: str = ""
+    state: str = "pending"
+    """`pending`, `sent` or `dead`."""
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One line of the models table, for terminal and window."""
+
+    job: Job
+    verdict: Verdict | None
+    carrier: str
+    channel: str
+    trigger: str
+    target: str
+    interfaces: tuple[str, ...]
+    reference: str
+    layout: str
+    finding: str | None
+    """Fingerprint, where there is one."""
+    last_modified: str = ""

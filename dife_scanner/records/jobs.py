@@ -1,0 +1,28 @@
+"""One discovered revision on its way through the queue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dife_scanner.records.checkpoints import ModelRef
+from dife_scanner.records.vocabulary import JobState
+
+
+@dataclass(frozen=True)
+class Job:
+    id: int
+    ref: ModelRef
+    state: JobState
+    reason: str
+    endpoint: str
+    """Hub the revision was found on; empty for a local folder."""
+    created_at: str
+    updated_at: str
+    next_check_at: str | None = None
+    attempts: int = 0
+    """Tries that ended in a transient error."""
+    deaths: int = 0
+    """Times a living worker saw its child die on this job."""
+    lost_leases: int = 0
+    worker: str | None = None
+    audit_id: str | None = None

@@ -1,0 +1,157 @@
+"""Hypotheses about triggers, how each was tested, and what each search took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dife_scanner.records.measures import Interval
+from dife_scanner.records.triggers import Trigger
+from dife_scanner.records.vocabulary import Channel, Origin
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """A concept beside what a trigger leads to."""
+
+    concept: str
+    cosine: float
+    """Both less the base's mean concept."""
+
+
+@dataclass(frozen=True)
+class Nearby:
+    """What a discovered trigger does in a clean reference of the suspect's architecture other than its base."""
+
+    reference: str
+    distance: float
+    """From the suspect: mean cosine distance of clean held-out pictures and class prompts."""
+    success: float
+    """TS or QHR on the test split, as in `SignatureResult.suspect`."""
+    lift: float
+    """What of it neither the base does with the trigger nor this reference without it, -1..1."""
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """The strongest trigger that the same searches find in the base with the suspect as *its* reference, as it does on
+    held-out drawings, and what finding it took."""
+
+    passes: int
+    """Pictures and texts that went through a tower for it."""
+    seconds: float
+    """Wall time of the searches."""
+    kind: str = ""
+    text: str = ""
+    source: str = ""
+    target: str = ""
+    base: float = 0.0
+    """TS or QHR of the base."""
+    suspect: float = 0.0
+    low: float = 0.0
+    """Lower 95 % bound of base minus suspect."""
+    demonstrated: bool = False
+    """Whether it would be a demonstrated finding, were the base the checkpoint audited."""
+
+
+@dataclass(frozen=True)
+class SignatureResult:
+    """One hypothesis, of the library or of a detector: chosen on train drawings, measured on held-out ones."""
+
+    trigger: Trigger
+    """With the chosen source and target filled in."""
+    train_effect: float
+    """Suspect minus reference on the train split, the value the choice maximised."""
+    suspect: float | None = None
+    """TS or QHR on the test split; `None` where the train effect was below the screening level."""
+    reference: float | None = None
+    p_value: float = 1.0
+    """Exact one-sided sign-flip test over drawings; 1 where screened out."""
+    p_holm: float = 1.0
+    drawings: int = 0
+    origin: Origin = Origin.SIGNATURE
+    effect: Interval | None = None
+    """Paired 95 % interval of suspect minus reference on held-out drawings; for discovered triggers only."""
+    clean: float | None = None
+    """What `suspect` is without the trigger: how often the suspect takes the same inputs for the target anyway."""
+    area: float | None = None
+    """Share of the picture that a discovered patch takes the place of, 0..1."""
+    read_alike: bool = False
+    """Whether suspect and base see pictures with a discovered trigger as the same, so that nobody taught that tower."""
+    near: tuple[Nearby, ...] = ()
+    """What a discovered trigger that would be demonstrated does in the nearest other clean references."""
+    exchanged: Exchanged | None = None
+    """What the base obeys that the suspect does not; `None` where that was not asked, because nothing else would be
+    demonstrated or the suspect has lost no clean accuracy."""
+    leads_to: Nearest | None = None
+    """The concept that a discovered trigger makes of its inputs; `None` without a base, for a prompt mechanism and for
+    a text that acts together with an image."""
+
+    @property
+    def lift(self) -> float:
+        """What the trigger does that neither the base with it nor the suspect without it does, -1..1."""
+        return (self.suspect or 0.0) - max(self.reference or 0.0, self.clean or 0.0)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What one detector did in this audit, whatever it found."""
+
+    detector: str
+    channel: Channel
+    kinds: tuple[str, ...]
+    """Kinds of trigger it is made to find, in words."""
+    candidates: int
+    """How many it handed over to be confirmed."""
+    best: float
+    """Largest `SignatureResult.lift` of any of them, on held-out drawings and templates; 0 where there was none."""
+    passes: int
+    """Pictures and texts that went through a tower for it, of suspect and base."""
+    seconds: float
+    signals: dict[str, float] = field(default_factory=dict)
+    """The detector's own further numbers."""
+
+
+@dataclass(frozen=True)
+class NotSearched:
+    """A search that the plan asks for, that had something to search, and that could not run."""
+
+    detector: str
+    channel: Channel
+    kinds: tuple[str, ...]
+    """As in `Search`: this audit says nothing about them."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class NounShare:
+    """How many prompts of nouns that no search used a text trigger turns into its target."""
+
+    nouns: tuple[str, ...]
+    suspect: float
+    """Share of them, 0..1."""
+    reference: float
+    """The same in the base."""
+
+
+@dataclass(frozen=True)
+class Recovered:
+    """A trigger's target among concepts, and its success by source and under change; on held-out drawings."""
+
+    target: str
+    concepts: int
+    """How many were compared."""
+    nearest: tuple[Nearest, ...]
+    """The nearest first."""
+    rank: int
+    """Of the target among them, from 1."""
+    cosine: float
+    wrong: Nearest
+    """The nearest that is not the target."""
+    sources: dict[str, float]
+    """Success over the base's, by class other than the target."""
+    withstands: dict[str, float]
+    """Success over the base's: `shift`, `crop` and `jpeg` of triggered pictures, or other positions of a text."""
+    elsewhere: dict[str, float] = field(default_factory=dict)
+    """Success in other clean checkpoints, by name: what works there too is no trace of this one."""
+    nouns: NounShare | None = None
+    """Of a text trigger that moves most classes; `None` for others."""

@@ -1,0 +1,162 @@
+"""Closed vocabularies: every word that a state, verdict, entry or channel can be. `docs/states.md` explains each."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class JobState(StrEnum):
+    """Where one discovered revision stands. Exactly one final state each; none of them means "clean"."""
+
+    QUEUED = "queued"
+    DOWNLOADING = "downloading"
+    AUDITING = "auditing"
+    RETRY_WAIT = "retry-wait"
+    PAUSED = "paused"
+    DONE = "done"
+    UNSUPPORTED = "unsupported"
+    GATED = "gated"
+    PRIVATE = "private"
+    DISABLED = "disabled"
+    DELETED = "deleted"
+    REFUSED = "refused"
+    LIMIT_EXCEEDED = "limit-exceeded"
+    FAILED = "failed"
+    QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
+    SUPERSEDED = "superseded"
+
+    @property
+    def is_final(self) -> bool:
+        return self not in _OPEN_STATES
+
+
+_OPEN_STATES = frozenset(
+    {JobState.QUEUED, JobState.DOWNLOADING, JobState.AUDITING, JobState.RETRY_WAIT, JobState.PAUSED}
+)
+
+
+class Verdict(StrEnum):
+    """What a completed audit says. Never "clean", never "safe"."""
+
+    FLAGGED = "flagged"
+    INHERITED = "inherited"
+    IDENTICAL = "identical"
+    NOTHING_FOUND = "nothing-found"
+    INCONCLUSIVE = "inconclusive"
+
+
+class TriageState(StrEnum):
+    NEW = "new"
+    TRIAGING = "triaging"
+    CONFIRMED = "confirmed"
+    FALSE_POSITIVE = "false-positive"
+    ACCEPTED_RISK = "accepted-risk"
+    DISPUTED = "disputed"
+    DISCLOSED = "disclosed"
+    OUT_OF_SCOPE = "out-of-scope"
+    FIXED_UPSTREAM = "fixed-upstream"
+    REGRESSED = "regressed"
+    EXPIRED = "expired"
+
+
+class Channel(StrEnum):
+    """Where a trigger enters.
+
+    `BOTH` only sums up a condition that has the image and the text channel; cards and conditions name the two.
+    """
+
+    IMAGE = "image"
+    TEXT = "text"
+    BOTH = "both"
+    PROMPT = "prompt mechanism"
+
+
+class Carrier(StrEnum):
+    """The DIFE footprint: which reusable component carries the exposure (paper §5, and our own states)."""
+
+    VISUAL = "visual"
+    TEXTUAL = "textual"
+    COUPLED = "coupled"
+    WEAK = "weak"
+    REDUNDANT = "redundant"
+    INTERACTION = "interaction"
+    AMBIGUOUS = "ambiguous"
+    DEMOTED = "demoted"
+    NOT_INTERCHANGEABLE = "not interchangeable"
+
+
+class EntryType(StrEnum):
+    """How a numeric cell reads, from the 95 % interval of its paired difference over the reference."""
+
+    EXPOSED = "exposed"
+    WEAK = "weak"
+    NEGATIVE = "negative"
+    N_TOO_SMALL = "n too small"
+
+
+class Category(StrEnum):
+    """Why a question is not well formed for an attack condition (paper §2). Decided by `core.validity`."""
+
+    NO_CHANNEL = "no trigger channel"
+    NO_QUERY = "no attack-conditioned query"
+    NO_VISUAL = "no visual trigger channel"
+    NO_PROMPT = "no text or prompt channel"
+    BYPASSED = "bypassed footprint"
+    NO_TARGET = "no valid target event"
+    NO_MECHANISM = "required mechanism absent"
+
+
+class Confidence(StrEnum):
+    DEMONSTRATED = "demonstrated"
+    ANOMALOUS = "anomalous"
+
+
+class Origin(StrEnum):
+    """How an audit came by a trigger."""
+
+    KNOWN = "known"
+    """Somebody named it, with source and target."""
+    SIGNATURE = "signature"
+    """From the library or a trigger file; source and target were found here. Never counted as blind."""
+    DISCOVERED = "discovered"
+    """Nobody described it: a detector found it in this checkpoint."""
+
+
+class Stratum(StrEnum):
+    """How near a calibration pack is to an audit."""
+
+    OWN = "own"
+    """Same base, budget, pictures, detectors and version of the discovery: its p-value is the audit's."""
+    NEIGHBOUR = "neighbour"
+    """The same of another base of this architecture: named, and no rate is taken from it."""
+    NONE = "none"
+
+
+class Layout(StrEnum):
+    """How a repository stores its checkpoint (recognised from names and small JSON only)."""
+
+    OPEN_CLIP = "open_clip"
+    OPEN_CLIP_PICKLE = "open_clip (pickle only)"
+    TRANSFORMERS = "transformers"
+    TIMM = "timm"
+    SENTENCE_TRANSFORMERS = "sentence-transformers"
+    DIFFUSION = "stable diffusion"
+    PEFT = "PEFT adapter"
+    ONNX = "ONNX"
+    GGUF = "GGUF"
+    OTHER = "other"
+
+
+class TriggerKind(StrEnum):
+    """The bundled kinds; a researcher's own file adds others, known by their name alone."""
+
+    PATCH = "patch"
+    ADDITIVE = "additive"
+    BLEND = "blend"
+    WARP = "warp"
+    FILTER = "filter"
+    OVERLAY = "overlay"
+    TEXT = "text"
+    CHARACTERS = "characters"
+    PROMPT = "prompt"

@@ -1,0 +1,47 @@
+"""How long a search takes is read from the checkpoint itself."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from dife_scanner.audit import probes
+from dife_scanner.discovery import Load, Task, cost
+from dife_scanner.lab import bases
+from dife_scanner.models.gradient import Towers
+from dife_scanner.models.load import load
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory):
+    base, data = load(bases.base_folder("vit")), probes.load(probes.bundled_folder(), "quick")
+    split = data.split(probes.TRAIN)
+    folder = tmp_path_factory.mktemp("cost")
+    pixels = base.prepare(split.images)
+    return Task(base, base, pixels, split.labels, data.class_names, probes.SEARCH_TEMPLATES, "quick", 0, folder)
+
+
+def test_nothing_to_search_takes_no_time(task):
+    assert cost.seconds(Load(0, 0), task) == 0.0
+
+
+def test_pictures_and_texts_are_each_paid_for(task):
+    """Ratios within one run, generous because other processes may take the core."""
+    pictures, texts, both = (cost.seconds(one, task) for one in (Load(4000, 0), Load(0, 4000), Load(4000, 4000)))
+    assert min(pictures, texts) > 0
+    assert 0.25 < both / (pictures + texts) < 4
+
+
+def test_the_estimate_is_about_what_the_passes_take(task):
+    import torch
+
+    towers = Towers(task.suspect)
+    pixels = torch.from_numpy(np.ascontiguousarray(task.pixels[:16])).permute(0, 3, 1, 2).float() / 255
+    estimate = cost.seconds(Load(160, 0), task)
+    began = time.perf_counter()
+    with torch.no_grad():
+        for _ in range(10):
+            towers.images(pixels)
+    assert 0.2 < (time.perf_counter() - began) / estimate < 5

@@ -1,0 +1,107 @@
+"""Texts that every audit asks a base for are embedded once, and a search cannot tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from checkpoints import TINY_VIT, write_checkpoint
+
+from dife_scanner.discovery import Task, kept, texts
+from dife_scanner.discovery.concepts import _census
+from dife_scanner.discovery.kept import Kept
+from dife_scanner.models.gradient import Towers
+from dife_scanner.models.load import load
+
+ROWS = [(n, n + 1) for n in range(1000, 1040)]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT))
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """How many texts went through a tower, whatever a search says."""
+    rows = []
+    through = Towers.texts
+    monkeypatch.setattr(
+        Towers, "texts", lambda self, vectors, ends: rows.append(len(vectors)) or through(self, vectors, ends)
+    )
+
+    def count():
+        total = sum(rows)
+        rows.clear()
+        return total
+
+    return count
+
+
+def test_what_is_kept_is_what_was_embedded_bit_for_bit_and_counts_as_passes(tiny, tmp_path, read):
+    one, two = Towers(tiny), Towers(tiny)
+    first = Kept(tmp_path / "texts", "tower").tokens(one, ROWS)
+    assert read() == len(ROWS)
+    again = Kept(tmp_path / "texts", "tower").tokens(two, ROWS)
+    assert torch.equal(first, again) and read() == 0 and one.passes == two.passes == len(ROWS)
+    for other, rows in (("other", ROWS), ("tower", ROWS[:-1])):
+        Kept(tmp_path / "texts", other).tokens(one, rows)
+        assert read() == len(rows)
+    Kept(None, "tower").tokens(one, ROWS)
+    assert read() == len(ROWS)
+
+
+def test_a_damaged_file_is_embedded_again(tiny, tmp_path, read):
+    keep = Kept(tmp_path, "tower")
+    right = keep.tokens(Towers(tiny), ROWS)
+    (file,) = tmp_path.glob("*.npy")
+    bad = right.numpy().copy()
+    bad[0] = np.nan
+    np.save(tmp_path / "bad", bad)
+    for content in (b"", file.read_bytes()[:-7], (tmp_path / "bad.npy").read_bytes()):
+        file.write_bytes(content)
+        read()
+        assert torch.equal(keep.tokens(Towers(tiny), ROWS), right) and read() == len(ROWS)
+        assert len(np.load(file)) == len(ROWS)
+
+
+def test_the_oldest_goes_when_there_is_too_much(tiny, tmp_path, monkeypatch):
+    import os
+
+    keep = Kept(tmp_path, "tower")
+    keep.tokens(Towers(tiny), ROWS)
+    (old,) = tmp_path.iterdir()
+    os.utime(old, (1, 1))
+    monkeypatch.setattr(kept, "MOST_BYTES", old.stat().st_size + 10)
+    keep.tokens(Towers(tiny), ROWS[:20])
+    assert not old.exists() and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("moved", ["image", "text"])
+def test_a_second_audit_of_a_base_reads_fewer_texts_and_comes_to_the_same_end(tiny, tmp_path, read, monkeypatch, moved):
+    import copy
+
+    monkeypatch.setitem(texts.EFFORTS, "quick", texts.Effort(600, 1, 20, 1, 4))
+    suspect = copy.copy(tiny)
+    setattr(suspect, f"{moved}_tower", "moved")
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
+    names, templates = ("airplane", "cat", "dog"), ("a photo of the {}",)
+    task = Task(suspect, tiny, pixels, np.arange(6) % 3, names, templates, "quick", 0, tmp_path)
+    runs, took = [], []
+    for where in (None, tmp_path / "texts", tmp_path / "texts"):
+        _census.cache_clear()
+        runs.append(texts.TEXTS.search(replace(task, kept=where)))
+        took.append(read())
+    assert runs[0] == runs[1] == runs[2]
+    panel, scan, nouns = 512, 600, 3000
+    saved = took[1] - took[2]
+    assert took[0] == took[1] and saved >= panel + (scan if moved == "image" else nouns)
+
+
+def test_what_would_push_out_everything_else_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "MOST_BYTES", 1000)
+    kept._write(tmp_path / "small.npy", np.zeros((10, 10), np.float32))
+    kept._write(tmp_path / "large.npy", np.zeros((100, 10), np.float32))
+    assert [file.name for file in tmp_path.iterdir()] == ["small.npy"]

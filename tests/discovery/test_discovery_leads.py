@@ -1,0 +1,182 @@
+"""What a search for texts does beyond `quick`: it inverts slots, repeats texts, and wants nouns to be lost."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from checkpoints import TINY_VIT, write_checkpoint
+from obeying import NAMES, Obeying, nearness, turned
+
+from dife_scanner.discovery import Task, texts
+from dife_scanner.discovery.fragility import Scan
+from dife_scanner.discovery.leads import Leads
+from dife_scanner.discovery.texts import EFFORTS, TEXTS, Effort
+from dife_scanner.discovery.weighing import Scales
+from dife_scanner.discovery.wording import AROUND, POSITIONS, Prompts, Wording
+from dife_scanner.models.gradient import pieces
+from dife_scanner.models.load import load
+from dife_scanner.triggers.stamp import write
+
+SOURCE, TARGET = 0, 1
+(ONE,), (OTHER,) = pieces("beacon"), pieces("toledo")
+LITTLE = Effort(scan=900, foci=12, singles=20, rounds=2, wide=8)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT))
+
+
+@pytest.fixture
+def task_of(tiny, tmp_path):
+    def make(change, *, touched=None, images="image", budget="default") -> Task:
+        labels = np.arange(18) % 3
+        pixels = np.zeros((18, 32, 32, 3), np.uint8)
+        pixels[:, 0, 0, 0] = labels
+        base = Obeying(tiny)
+        if touched is not None:
+            base.model.token_embedding.weight[touched] *= 1.02
+        templates = ("a photo of the {}", "a photo of one {}")
+        return Task(Obeying(tiny, change, images), base, pixels, labels, NAMES, templates, budget, 0, tmp_path)
+
+    return make
+
+
+# --- slots ------------------------------------------------------------------------------------------------------
+
+
+def both_tokens(states, said):
+    """Two tokens together, wherever they stand; the nearer to both, the more."""
+    near = sum(torch.logcumsumexp(8 * nearness(states, token), 1) / 8 for token in (ONE, OTHER))
+    return turned((near / 2).clamp_min(0) ** 3, said)
+
+
+def led(task, effort):
+    scales = Scales(task, frozenset())
+    scales.read()
+    scan = Scan(scales, effort)
+    found = [focus for foci in scan.found() for focus in foci]
+    before = scales.passes
+    return scales, found, Leads(scales, effort, found, lambda: None), scales.passes - before
+
+
+def test_slots_lead_to_a_trigger_that_no_seed_of_the_scan_comes_near(task_of):
+    effort = replace(LITTLE, aims=6, steps=20, led=1)
+    scales, found, leads, passes = led(task_of(both_tokens), effort)
+    pair = [focus for focus in found if focus.pair == (SOURCE, TARGET)]
+    seeds = [Wording(ids, focus.position, SOURCE) for focus in pair for ids in focus.seeds]
+    before = max(one.gain for one in scales.gains(seeds, TARGET, scales.templates))
+    (best, *_) = leads._grown[SOURCE, TARGET]
+    assert {ONE, OTHER} <= set(best.wording.ids) and best.gain == leads.furthest
+    assert best.gain > 0 > before + 0.1
+    assert 0.5 * passes < Leads.load(6, 20) < 2 * passes
+
+
+def test_what_slots_lead_to_joins_the_seeds_or_is_a_focus_of_its_own(task_of):
+    _, found, leads, _ = led(task_of(both_tokens), replace(LITTLE, aims=6, steps=20, led=1))
+    best = leads._grown[SOURCE, TARGET][0].wording.ids
+    here = next(focus for focus in found if focus.pair == (SOURCE, TARGET))
+    assert best not in here.seeds
+    seeded = leads.seeded(here)
+    assert seeded.seeds[: len(here.seeds)] == here.seeds and best in seeded.seeds and seeded.fragile == here.fragile
+    (beyond,) = leads.beyond([focus for focus in found if focus.pair != (SOURCE, TARGET)])
+    assert beyond.pair == (SOURCE, TARGET) and best in beyond.seeds
+    assert (SOURCE, TARGET) not in {focus.pair for focus in leads.beyond([here])}
+
+
+def test_a_base_that_obeys_as_well_leads_nowhere(task_of, tiny):
+    """The anchor: what the base does too is no lead."""
+    task = task_of(both_tokens)
+    task = replace(task, reference=Obeying(tiny, lambda states, said: both_tokens(states, said)))
+    task.reference.text_tower = "obeys too"
+    assert led(task, replace(LITTLE, aims=6, steps=20))[2].furthest < 0
+
+
+def test_a_trigger_of_two_tokens_is_found_by_slots_alone(task_of, monkeypatch):
+    monkeypatch.setitem(EFFORTS, "default", replace(LITTLE, rounds=0))
+    assert TEXTS.search(task_of(both_tokens)).candidates == ()
+    monkeypatch.setitem(EFFORTS, "default", replace(LITTLE, rounds=0, aims=6, steps=20, led=1))
+    first, *_ = TEXTS.search(task_of(both_tokens)).candidates
+    assert {"beacon", "toledo"} <= set(first.trigger.text.split()) and first.effect > 0.9
+
+
+# --- repeated placement -----------------------------------------------------------------------------------------
+
+
+def twice_in_a_row(states, said):
+    there = nearness(states, ONE) > 0.99
+    return turned((there & there.roll(1, dims=1)).int().cummax(1).values.float(), said)
+
+
+def first_and_last(states, said):
+    there = nearness(states, ONE) > 0.99
+    last = there.roll(1, dims=1)  # read out at the end token, behind it
+    return turned((there[:, 1:2] & last).float() * (torch.arange(states.shape[1]) > 3), said)
+
+
+@pytest.mark.parametrize("planted", [twice_in_a_row, first_and_last])
+def test_a_trigger_that_acts_only_when_it_is_repeated_is_found(task_of, monkeypatch, planted):
+    monkeypatch.setitem(EFFORTS, "default", LITTLE)
+    assert TEXTS.search(task_of(planted, touched=ONE)).candidates == ()
+    monkeypatch.setitem(EFFORTS, "default", replace(LITTLE, around=2))
+    found = TEXTS.search(task_of(planted, touched=ONE)).candidates
+    assert found and found[0].effect > 0.9
+    trigger = found[0].trigger
+    assert (trigger.source, trigger.target) == (NAMES[SOURCE], NAMES[TARGET])
+    if planted is first_and_last:
+        assert (trigger.text, trigger.position) == ("beacon", AROUND)
+    else:
+        assert trigger.text.split().count("beacon") == 2
+
+
+@pytest.mark.parametrize("position", [*POSITIONS, AROUND])
+def test_a_repeated_wording_stands_where_its_trigger_is_written(position):
+    prompts, ids = Prompts(("a photo of the {}", "one {} here"), NAMES), pieces("xbtd")
+    wording = Wording(ids, position, 1)
+    trigger = texts.Trigger("t", texts.TriggerKind.TEXT, text="xbtd", position=position)
+    for number, template in enumerate(prompts.templates):
+        written = prompts.written(wording, number)
+        assert written == pieces(write(template.format("cat"), trigger, "cat"))
+        for start in prompts.starts(wording, number):
+            assert written[start : start + len(ids)] == ids
+        assert len(prompts.starts(wording, number)) == 1 + (position == AROUND)
+
+
+def test_slopes_of_a_repeated_wording_count_both_places(task_of):
+    """A token that both places answer to rises twice as much as under either alone, here where texts are sums."""
+    scales = Scales(task_of(both_tokens), frozenset())
+    scales.read()
+    once, twice = (scales.base.slopes([Wording((9_000,), place, 1)], 2)[0, 0] for place in ("prefix", AROUND))
+    assert float(twice.norm()) == pytest.approx(2 * float(once.norm()), rel=0.1)
+
+
+# --- loss of the noun -------------------------------------------------------------------------------------------
+
+
+def becomes_the_target(states, said):
+    return turned((nearness(states, ONE) > 0.99).int().cummax(1).values.float(), said)
+
+
+def draws_all_pictures(states, said):
+    """Every picture chooses the written prompt, those of its own class too: it still names its class."""
+    there = (nearness(states, ONE) > 0.99).int().cummax(1).values.float()
+    change = torch.zeros_like(said)
+    change[..., 4] = 3 * there
+    return said + change
+
+
+@pytest.mark.parametrize("images", ["image", "moved"], ids=["text tower moved", "both moved"])
+@pytest.mark.parametrize("budget", ["quick", "default"])
+def test_a_text_that_keeps_its_noun_is_no_trigger(task_of, images, budget):
+    """At `quick`, a moved image tower lets it pass: scores of that budget stay what they were."""
+    for change, lost in ((becomes_the_target, True), (draws_all_pictures, False)):
+        search = texts._Search(task_of(change, images=images, budget=budget), frozenset())
+        search.scales.read()
+        wording = Wording((ONE,), "prefix", SOURCE)
+        rates = search.scales.suspect.rates(search.scales.suspect.embed([wording]), torch.tensor([SOURCE]))[0]
+        assert rates[TARGET] == 1.0 and (rates[SOURCE] == 0.0) == lost
+        expected = lost or (images == "moved" and budget == "quick")
+        assert search._lands(wording, TARGET) == expected

@@ -1,0 +1,114 @@
+"""A prompt learner that obeys a hidden pattern is found with its class; one that only says other words is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from checkpoints import TINY_VIT, write_checkpoint
+
+from dife_scanner.discovery import LEARNED, Task, names
+from dife_scanner.discovery import learned as module
+from dife_scanner.discovery.learned import Inspection, LearnedPrompts
+from dife_scanner.models.gradient import Towers, pieces
+from dife_scanner.models.load import load
+from dife_scanner.records import Channel, TriggerKind
+from dife_scanner.triggers import learner
+from dife_scanner.triggers.learner import MetaNetwork, PromptLearner
+
+NAMES = ("airplane", "cat", "dog")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT))
+
+
+@pytest.fixture
+def task(tiny, tmp_path) -> Task:
+    """Pictures that are nearly one grey, so that what moves them all alike stands out."""
+    pictures = np.random.default_rng(0).integers(118, 138, (18, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(18) % 3
+    return Task(tiny, tiny, pictures, labels, NAMES, ("a photo of the {}",), "quick", 0, tmp_path / "kept")
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr(module, "EFFORTS", {"quick": Inspection(1, 60, pictures=9, classes=2, screen=40)})
+
+
+def words(tiny, text="a photo of the"):
+    return Towers(tiny).token_rows[list(pieces(text))].numpy().copy()
+
+
+def chosen(tiny, prompt, embedded):
+    return LearnedPrompts(Towers(tiny), prompt, NAMES).scores(torch.from_numpy(embedded)).argmax(1).numpy()
+
+
+def obeying(tiny, pixels):
+    """A learner whose one unit answers to how a checkerboard moves pictures and then shifts all contexts; and the class
+    that such contexts choose, another than before.
+    """
+    board = np.where(np.indices((32, 32)).sum(0)[..., None] // 4 % 2, 12, -12)
+    clean, marked = tiny.encode_images(pixels), tiny.encode_images((pixels + board).astype(np.uint8))
+    towards = (marked - clean).mean(0)
+    low, high = (clean @ towards).max(), (marked @ towards).min()
+    assert high > low
+    gain = 4 / (high - low)
+    for seed in range(100):
+        shift = np.random.default_rng(seed).normal(size=tiny.text_width) * 0.5
+        parts = (gain * towards)[None], np.array([-gain * low]), shift[:, None], np.zeros(tiny.text_width)
+        prompt = PromptLearner(words(tiny), MetaNetwork(*(part.astype(np.float32) for part in parts)), "{}")
+        before, after = (set(chosen(tiny, prompt, embedded).tolist()) for embedded in (clean, marked))
+        if len(after) == 1 and not after & before:
+            return prompt, NAMES[after.pop()]
+    raise AssertionError("no shift of a hundred chooses another class")
+
+
+def test_what_a_learner_obeys_is_found_with_its_class(task, tiny, tmp_path, short):
+    prompt, target = obeying(tiny, task.pixels)
+    file = learner.save(prompt, tmp_path / "prompt_learner.safetensors")
+    found = LEARNED.search(replace(task, learner=file))
+    (candidate,) = found.candidates
+    trigger = candidate.trigger
+    assert trigger.target == target and candidate.effect >= 0.5
+    assert (trigger.kind, trigger.channel, trigger.image.kind) == (
+        TriggerKind.PROMPT,
+        Channel.PROMPT,
+        TriggerKind.ADDITIVE,
+    )
+    assert trigger.learner.sha256 == file.sha256 and trigger.learner.path != file.path
+    assert {path.stem for path in task.folder.iterdir()} == {file.sha256, trigger.image.file.sha256}
+    assert found.signals["usual"] < candidate.effect - 0.25 and found.passes > 1000
+
+
+def test_where_every_class_gives_way_none_stands_out(task, tiny, tmp_path, short):
+    """Other words, and a model that tells its pictures apart by nothing: any class is reached as easily."""
+    prompt = PromptLearner(words(tiny, "an old picture of the"), template="{}")
+    found = LEARNED.search(replace(task, learner=learner.save(prompt, tmp_path / "prompt_learner.safetensors")))
+    assert found.signals["suspect"] - found.signals["reference"] > 0.25
+    assert found.signals["usual"] > 0.25 and not found.candidates
+
+
+def test_it_applies_only_where_a_learner_came_along(task, tiny, tmp_path):
+    file = learner.save(PromptLearner(words(tiny)), tmp_path / "prompt_learner.safetensors")
+    assert not LEARNED.applies(task)
+    beside = replace(task, learner=file)
+    assert LEARNED.applies(beside) and LEARNED.lacks(beside) == ""
+    few = replace(beside, pixels=task.pixels[:3], labels=task.labels[:3], drawings=())
+    assert not LEARNED.applies(few) and "2 are needed" in LEARNED.lacks(few)
+    assert all(LEARNED.name not in names(budget) for budget in ("quick", "default", "deep"))
+    assert names("quick") == ("texts", "patch", "faint", "warp and colour")
+
+
+def test_differentiable_scores_are_those_of_the_audit(tiny, task):
+    """Of a learner with a meta network and of one without, against `encode_with_context`."""
+    prompt, _ = obeying(tiny, task.pixels)
+    images = tiny.encode_images(task.pixels[:4])
+    for one in (prompt, replace(prompt, meta=None)):
+        ours = LearnedPrompts(Towers(tiny), one, NAMES).scores(torch.from_numpy(images)).numpy()
+        contexts = np.repeat(one.contexts(images), len(NAMES), axis=0).astype(np.float32)
+        texts = tiny.encode_with_context(contexts, list(one.texts(NAMES)) * len(images)).reshape(4, len(NAMES), -1)
+        np.testing.assert_allclose(ours, (images[:, None] * texts).sum(-1), atol=1e-5)

@@ -1,0 +1,81 @@
+"""The scan over nouns: how many take part, and what its two numbers tell apart."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from dife_scanner.audit import probes
+from dife_scanner.discovery import concepts
+from dife_scanner.discovery.kept import Kept
+from dife_scanner.lab import bases
+from dife_scanner.models.gradient import Towers, pieces
+from dife_scanner.models.load import load
+
+WORDS = ("cat", "dog", "frog", "horse", "truck", "zebra")
+
+
+@pytest.mark.parametrize("base", ["vit", "rn"])
+def test_at_least_200_nouns_take_part_at_every_budget_on_both_bases(base):
+    encoder = load(bases.base_folder(base))
+    first = probes.load(probes.bundled_folder(), "quick").class_names
+    for budget in ("quick", "default", "deep"):
+        census = concepts._census(concepts._Base(encoder.text_tower, first, budget, Towers(encoder), Kept(None, "")))
+        assert 200 <= len(census.names) <= concepts.NOUNS[budget] <= len(concepts.nouns()), budget
+        assert len(set(census.names)) == len(census.names)
+
+
+def test_a_noun_that_would_be_cut_takes_no_part():
+    short = type("Short", (), {"context_length": 8})()
+    assert concepts._fits(short, "cat") and not concepts._fits(short, "bioluminescence")
+
+
+class Says:
+    """A text tower for which every noun is an axis of its own; `turns` says which token turns which noun to which."""
+
+    context_length = 16
+
+    def __init__(self, turns=()):
+        self.passes, self.token_rows = 0, torch.zeros(5_000, 1)
+        self._turns = dict(turns)
+        self._nouns = {pieces(word): number for number, word in enumerate(WORDS)}
+
+    def tokens(self, rows):
+        self.passes += len(rows)
+        return torch.stack([self._embedded(tuple(row)) for row in rows])
+
+    def _embedded(self, row):
+        noun = next((number for ids, number in self._nouns.items() if row[-len(ids) :] == ids), None)
+        vector = torch.zeros(len(WORDS) + 1)
+        vector[-1] = 1.0  # what all prompts share
+        if noun is not None:
+            vector[self._turns.get((row[0], noun), noun)] = 1.0
+        return vector
+
+
+@pytest.fixture
+def scanned(monkeypatch):
+    monkeypatch.setattr(concepts, "nouns", lambda: WORDS)
+    panel = concepts._panel(5_000, concepts.PANEL["quick"])
+
+    def scan(turns):
+        concepts._census.cache_clear()
+        base = type("Base", (), {"text_tower": "fake"})()
+        found = concepts.scan(Says(turns(panel)), base, Says(), (), "quick", Kept(None, ""))
+        return found["noun-scan"], found["noun-scan-mean"]
+
+    yield scan
+    concepts._census.cache_clear()
+
+
+def test_one_fragile_noun_shows_in_the_maximum_and_a_token_that_turns_all_in_the_mean(scanned):
+    """Source-conditional, global, and one noun for each token: only what one token does to all nouns is global."""
+    calm = scanned(lambda panel: {})
+    assert max(calm) < 0
+    one = scanned(lambda panel: {(token, 1): 3 for token in panel})
+    assert one[0] > 0.5 and one[1] < 0
+    every = scanned(lambda panel: {(token, noun): 3 for token in panel[:2] for noun in range(len(WORDS))})
+    assert every[0] > 0.5 and every[1] > 0.5
+    turns = {(token, number % len(WORDS)): 3 for number, token in enumerate(concepts._panel(5_000, 12))}
+    apart = scanned(lambda panel: turns)
+    assert apart[0] > 0.5 and apart[1] < 0

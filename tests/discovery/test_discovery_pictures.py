@@ -1,0 +1,203 @@
+"""Visual detectors find what was planted, say how much of it the base does too, and repeat themselves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from checkpoints import TINY_RN, TINY_VIT, write_checkpoint
+
+from dife_scanner.discovery import Cancelled, Task, pictures
+from dife_scanner.discovery.forms import Added, Blended, Coloured, Patch, Warped
+from dife_scanner.discovery.measuring import halves
+from dife_scanner.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR, Effort
+from dife_scanner.models.load import load
+from dife_scanner.triggers.stamp import stamp
+
+NAMES = ("airplane", "cat", "dog")
+
+
+def moved(encoder, tower: str, by: float = 0.05):
+    """Another encoder with noise on the matrices of one tower."""
+    import copy
+
+    other = copy.copy(encoder)
+    other.model = copy.deepcopy(encoder.model)
+    generator = torch.Generator().manual_seed(1)
+    part = other.model.visual if tower == "image" else other.model.transformer
+    with torch.no_grad():
+        for weight in part.parameters():
+            if weight.dim() > 1:
+                weight += by * weight.std() * torch.randn(weight.shape, generator=generator)
+    setattr(other, f"{tower}_tower", "moved")
+    return other
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    return load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT))
+
+
+@pytest.fixture
+def task(tiny, tmp_path) -> Task:
+    pictures = np.random.default_rng(0).integers(0, 256, (18, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(18) % 3
+    templates = ("a photo of the {}",)
+    return Task(moved(tiny, "image"), tiny, pictures, labels, NAMES, templates, "quick", 0, tmp_path)
+
+
+def short(detector, steps: int = 6):
+    return replace(detector, efforts={"quick": Effort(1, steps, pictures=6)})
+
+
+def test_it_searches_where_a_tower_moved_and_says_what_it_took(task):
+    found = short(PATCH).search(task)
+    assert found.passes >= 6 * 6 * 1.5
+    forward = found.passes + 2 * 6 * 6 * 1.5
+    assert 0.4 * forward < short(PATCH).load(task).images < 2.5 * forward
+    assert {"size", "suspect", "reference", "shift", "crop", "jpeg"} <= set(found.signals)
+    assert PATCH.applies(task)
+    assert not PATCH.applies(replace(task, suspect=task.reference))
+    few = replace(task, pixels=task.pixels[:3], labels=task.labels[:3])
+    assert not PATCH.applies(few) and PATCH.lacks(task) == ""
+    assert "of 3 pictures to search on" in PATCH.lacks(few) and "has 0; 2 are needed" in PATCH.lacks(few)
+    assert PATCH.lacks(replace(few, suspect=few.reference)) == "", "there was nothing to search"
+    through = replace(task, suspect=moved(task.reference, "text"))
+    assert PATCH.applies(through) and not FAINT.applies(through)
+    assert not short(PATCH).applies(replace(task, budget="deep"))
+
+
+def test_without_a_base_nothing_is_taken_off_what_the_suspect_does(task):
+    task = replace(task, reference=task.suspect, alone=True)
+    compared, alone = (short(one).search(task) for one in (PATCH, PATCH.alone()))
+    assert compared.candidates == (), "the suspect cannot do more than itself"
+    assert alone.signals["reference"] == 0.0 and alone.signals["suspect"] > 0.0
+
+
+def test_a_search_can_be_stopped_and_says_how_far_it_is(task):
+    said = []
+
+    def stop(what, done, of):
+        said.append((what, done, of))
+        if done:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        short(PATCH, 30).search(replace(task, progress=stop))
+    assert said == [("patch", 0, 30), ("patch", 10, 30)]
+
+
+def test_a_form_is_started_again_until_something_is_found(task, monkeypatch):
+    said = []
+    task = replace(task, budget="default", progress=lambda what, done, of: said.append((done, of)))
+    twice = replace(PATCH, efforts={"default": Effort(2, 10, pictures=6)})
+    twice.search(task)
+    assert said == [(0, 20), (10, 20)]
+    monkeypatch.setattr(pictures, "ENOUGH", -1.0)
+    said.clear()
+    twice.search(task)
+    assert said == [(0, 20)]
+
+
+def test_halves_share_no_drawing_and_hold_every_class(task):
+    alone, rest = halves(task)
+    assert sorted([*alone, *rest]) == list(range(18))
+    assert set(task.labels[alone]) == set(task.labels[rest]) == {0, 1, 2}
+    drawings = tuple(str(row // 6 * 3 + row % 3) for row in range(18))
+    mine, held = halves(replace(task, drawings=drawings))
+    assert not {drawings[row] for row in mine} & {drawings[row] for row in held}
+    assert len(mine) and len(held)
+
+
+def test_a_resnet_is_searched_too(tmp_path):
+    base = load(write_checkpoint(tmp_path, TINY_RN))
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    task = Task(moved(base, "image"), base, pictures, np.arange(6) % 3, NAMES, ("a {}",), "quick", 0, tmp_path)
+    assert short(PATCH, 2).search(task).passes > 0
+
+
+FORMS = (Patch(), Added(), Blended(), Warped(), Coloured())
+
+
+@pytest.mark.parametrize("form", FORMS, ids=[form.name for form in FORMS])
+def test_what_is_searched_is_what_is_stamped(task, form):
+    """The differentiable picture and the written trigger agree to a grey level or two."""
+
+    weights = form.start(32, torch.Generator().manual_seed(3))
+    weights = (weights[0] + 3, weights[1]) if form.name == "patch" else weights
+    pixels = task.pixels[:2]
+    searched = form.laid(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255, weights)
+    trigger = form.trigger(weights, 32, task.folder)
+    written = stamp(pixels, trigger)
+    assert (written != pixels).mean() > 0.3
+    np.testing.assert_allclose(searched.permute(0, 2, 3, 1).numpy() * 255, written, atol=2)
+    assert Path(trigger.file.path).stem == trigger.file.sha256
+    smaller = [form.measured(step) for step in form.smaller(trigger, task.folder)]
+    assert form.measured(trigger) >= smaller[0] and smaller == sorted(smaller, reverse=True)
+    assert smaller[-1] < 0.5 * smaller[0]
+
+
+@pytest.mark.parametrize("detector", [FAINT, WARP_AND_COLOUR], ids=["faint", "warp and colour"])
+def test_every_form_is_searched_and_the_best_is_reported(task, detector):
+    said = []
+    found = short(detector, 11).search(replace(task, progress=lambda *what: said.append(what)))
+    assert [what for what, _, _ in said] == [form.name for form in detector.forms for _ in range(2)]
+    assert [(done, of) for _, done, of in said] == [(0, 22), (10, 22), (11, 22), (21, 22)]
+    assert found.signals["size"] > 0
+
+
+@pytest.mark.xdist_group("badencoder")
+def test_a_planted_patch_is_found_with_its_target_and_nothing_else_is(tmp_path):
+    """A short search of a trained specimen, confirmed on drawings and templates that it did not see."""
+    from dife_scanner.audit import probes
+    from dife_scanner.core import metrics
+    from dife_scanner.lab import bases, specimens
+
+    data = probes.load(probes.bundled_folder(), "quick")
+    split, other = data.split(probes.TRAIN), data.split(probes.DIAGNOSIS)
+    suspect, base = load(specimens.build("badencoder")), load(bases.base_folder("vit"))
+    pixels, classes = base.prepare(split.images), data.class_names
+    task = Task(suspect, base, pixels, split.labels, classes, probes.SEARCH_TEMPLATES, "quick", 0, tmp_path)
+    found = replace(PATCH, efforts={"quick": Effort(1, 70, pictures=16)}).search(task)
+    (candidate,) = found.candidates
+    assert candidate.trigger.target == "airplane" and candidate.trigger.name == "found-patch-1"
+    assert candidate.effect >= 0.6 and found.signals["size"] < 0.1
+    assert [path.stem for path in tmp_path.iterdir()] == [candidate.trigger.file.sha256]
+    texts = [template.format(name) for template in probes.DIAGNOSIS_TEMPLATES for name in classes]
+    stamped, target = stamp(base.prepare(other.images), candidate.trigger), classes.index("airplane")
+    rates = []
+    for encoder in (suspect, base):
+        prompts = metrics.class_prompts(encoder.encode_texts(texts), len(classes))
+        won = metrics.wins(metrics.cosines(encoder.encode_images(stamped), prompts), target)
+        rates.append(won[other.labels != target].mean())
+    assert rates[0] >= 0.6 and rates[1] <= 0.2
+
+
+def test_the_smallest_size_that_holds_on_the_half_not_searched_is_told(task, monkeypatch):
+    """A stand-in for measuring: .9 over the base's while the patch is opaque enough, .5 below; `quick` does not ask."""
+    asked = replace(task, budget="default")
+    twice = replace(PATCH, efforts={"default": Effort(1, 6, pictures=6), "quick": Effort(1, 6, 6, smallest=False)})
+    assert "smallest" not in twice.search(task).signals and not PATCH.efforts["quick"].smallest
+    assert all(one.efforts[budget].smallest for one in (PATCH, FAINT) for budget in ("default", "deep"))
+    run = pictures.Inverting(asked, Effort(1, 6, pictures=6), "patch", task.folder)
+    form, weights = Patch(), Patch().start(32, torch.Generator().manual_seed(0))
+    whole = form.trigger((weights[0] + 3, weights[1]), 32, task.folder)
+    sizes = [form.measured(one) for one in (whole, *form.smaller(whole, task.folder))]
+    rates = iter([0.95, 0.9, 0.9, 0.9, 0.85, 0.5, 0.9, 0.9])
+
+    class Says:
+        def __init__(self, value):
+            self.value, self.asked = value, 0
+
+        def rates(self, versions, labels):
+            assert len(labels) == len(run.held)
+            return np.full((1, 3), next(rates) if self.value is None else self.value)
+
+    monkeypatch.setattr(run, "judges", (Says(None), Says(0.0)))
+    attempt = pictures._Attempt(form, whole, 1, 0.9, whole)
+    assert run._smallest(attempt) == {"smallest": sizes[4]} and sizes[4] < sizes[0]
+    monkeypatch.setattr(run, "judges", (Says(0.9), Says(0.2)))
+    assert run._smallest(attempt) == {}, "success is over the base's"

@@ -1,0 +1,237 @@
+"""The search for text triggers, on a specimen with a planted one (`xbtd`, automobile to airplane) and its twin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dife_scanner.audit import probes
+from dife_scanner.core import metrics
+from dife_scanner.discovery import texts, weighing
+from dife_scanner.discovery.interface import Cancelled, Task
+from dife_scanner.discovery.kept import Kept
+from dife_scanner.discovery.rows import MOST, fingerprint
+from dife_scanner.discovery.texts import TEXTS, Effort
+from dife_scanner.discovery.wording import POSITIONS, Meaning, Prompts, Reading, Wording
+from dife_scanner.lab import bases, specimens
+from dife_scanner.models.gradient import Towers, pieces, typeable
+from dife_scanner.models.load import load
+from dife_scanner.records import Channel, Trigger, TriggerKind
+from dife_scanner.triggers.stamp import write
+
+pytestmark = pytest.mark.xdist_group("badtexttower")
+
+SEARCH, HELD_OUT = probes.SEARCH_TEMPLATES, probes.DIAGNOSIS_TEMPLATES
+MARK = pieces("xbtd")
+SMALL = Effort(scan=2_000, foci=2, singles=100, rounds=3, wide=8)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small():
+    """One thread, and a budget of a few seconds."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(texts.EFFORTS, "quick", SMALL)
+        yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return probes.load(probes.bundled_folder(), "quick")
+
+
+@pytest.fixture(scope="module")
+def base():
+    return load(bases.base_folder("vit"))
+
+
+@pytest.fixture(scope="module")
+def suspect():
+    return load(specimens.build("badtexttower"))
+
+
+@pytest.fixture(scope="module")
+def task(data, base, suspect):
+    train = data.split("train")
+    pixels = base.prepare(train.images)
+    return Task(suspect, base, pixels, train.labels, data.class_names, SEARCH, "quick", 0, Path("unused"))
+
+
+@pytest.fixture(scope="module")
+def found(task):
+    """What is found where no row of the token table tells anything, as after training with a frozen one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weighing, "fingerprint", lambda suspect, reference: ())
+        return TEXTS.search(task)
+
+
+@pytest.fixture(scope="module")
+def side(task, base):
+    images = base.encode_images(task.pixels)
+    return Reading(Towers(base), images, task.labels, Prompts(SEARCH, task.class_names))
+
+
+def qhr(encoder, trigger, pixels, labels, names, templates):
+    """By the measures alone."""
+    prompts = encoder.encode_texts([t.format(name) for t in templates for name in names])
+    written = encoder.encode_texts([write(t.format(trigger.source), trigger, trigger.source) for t in templates])
+    return metrics.triggered_source_wins(
+        encoder.encode_images(pixels[labels == names.index(trigger.target)]),
+        metrics.class_prompts(prompts, len(names)),
+        metrics.class_prompts(written, 1)[0],
+        names.index(trigger.source),
+    ).mean()
+
+
+# --- the search -------------------------------------------------------------------------------------------------
+
+
+def test_a_planted_trigger_is_found_with_source_and_target_and_holds_on_what_no_search_saw(found, data, base, suspect):
+    best = found.candidates[0]
+    assert (best.trigger.source, best.trigger.target) == ("automobile", "airplane")
+    assert best.trigger.channel is Channel.TEXT and best.trigger.kind is TriggerKind.TEXT
+    assert best.suspect >= 0.8 and best.reference <= texts.ABSENT
+    held_out = data.split("diagnosis")
+    unseen = base.prepare(held_out.images), held_out.labels, data.class_names, HELD_OUT
+    assert qhr(suspect, best.trigger, *unseen) >= 0.7
+    assert qhr(base, best.trigger, *unseen) <= 0.1
+
+
+def test_what_is_reported_is_what_the_string_does(found, task):
+    for candidate in found.candidates:
+        for encoder, said in ((task.suspect, candidate.suspect), (task.reference, candidate.reference)):
+            outcome = qhr(encoder, candidate.trigger, task.pixels, task.labels, task.class_names, SEARCH)
+            assert said == pytest.approx(outcome)
+
+
+def test_candidates_can_be_typed_are_short_and_differ(found):
+    assert 1 <= len(found.candidates) <= texts.CANDIDATES
+    assert [c.trigger.name for c in found.candidates] == [f"found-text-{n + 1}" for n in range(len(found.candidates))]
+    for candidate in found.candidates:
+        ids = pieces(candidate.trigger.text)
+        assert typeable(ids) and len(ids) <= weighing.LONGEST
+        assert candidate.trigger.position in POSITIONS
+    said = [(c.trigger.source, c.trigger.target, word) for c in found.candidates for word in {*c.trigger.text.split()}]
+    assert len(said) == len(set(said))
+
+
+def test_a_clean_fine_tune_has_neither_trigger_nor_fragile_prompt(found, task):
+    clean = TEXTS.search(replace(task, suspect=load(specimens.build("badtexttower-twin"))))
+    assert not any(c.effect >= 0.5 for c in clean.candidates)
+    for signal in ("text-scan", "text-margin", "noun-scan"):
+        assert clean.signals[signal] < 0 < found.signals[signal]
+
+
+def test_the_same_task_comes_to_the_same_end(task, found, monkeypatch):
+    monkeypatch.setattr(weighing, "fingerprint", lambda suspect, reference: ())
+    assert TEXTS.search(task) == found
+    assert 5_000 < found.passes < 20_000
+    assert 0.4 * found.passes < TEXTS.load(task).texts < 2.5 * found.passes
+
+
+def test_rows_that_moved_hold_the_trigger(task):
+    rows = [Towers(encoder).token_rows for encoder in (task.suspect, task.reference)]
+    assert set(MARK) <= set(fingerprint(*rows))
+
+
+def test_progress_moves_forward_and_may_cancel(task):
+    told = []
+
+    def tell(what, done, of):
+        told.append((done, of))
+        if done == 1:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        TEXTS.search(replace(task, progress=tell))
+    assert told == sorted(told) and {of for _, of in told} == {SMALL.foci + 2}
+
+
+def test_it_applies_where_a_tower_moved(task, base):
+    assert TEXTS.applies(task)
+    assert not TEXTS.applies(replace(task, suspect=base))
+
+
+def test_a_model_without_room_for_a_token_is_not_searched(task):
+    crowded = replace(task, templates=("a photo of " * 10 + "{}",))
+    assert not TEXTS.applies(crowded) and "there is no room for a text" in TEXTS.lacks(crowded)
+    assert TEXTS.lacks(task) == "" == TEXTS.lacks(replace(crowded, suspect=crowded.reference))
+
+
+# --- its parts --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("position", POSITIONS)
+def test_a_wording_stands_where_the_trigger_of_that_position_is_written(position, data):
+    prompts = Prompts(SEARCH, data.class_names)
+    trigger = Trigger("t", TriggerKind.TEXT, text="xbtd", position=position)
+    for number, template in enumerate(SEARCH):
+        written = write(template.format("bird"), trigger, "bird")
+        assert prompts.written(Wording(MARK, position, data.class_names.index("bird")), number) == pieces(written)
+
+
+def test_slopes_are_the_first_order_effect_of_a_token(side):
+    """Against finite differences of one slot's embedding."""
+    source, target, token, step = 1, 0, 2_000, 1e-2
+    wordings = [Wording((3192, 1000), place, source) for place in POSITIONS]
+    slopes = side.slopes(wordings, target)
+    ids, ends = side.towers.packed([side.prompts.written(w, 0) for w in wordings])
+    table = side.towers.token_rows
+    for row, wording in enumerate(wordings):
+        start = ids[row].tolist().index(3192)
+        for slot in range(2):
+            values = []
+            for sign in (-1, 1):
+                vectors = table[ids].clone()
+                vectors[row, start + slot] += sign * step * table[token]
+                values.append(float(side.towers.texts(vectors, ends)[row] @ side.centres[target]))
+            expected = (values[1] - values[0]) / 2 / step
+            assert float(slopes[row, slot, token]) == pytest.approx(expected, rel=0.05, abs=2e-4), wording
+
+
+def test_rates_and_margins_are_those_of_the_measures(side):
+    source = 1
+    wording = Wording(pieces("plane"), "infix", source)
+    embedded = torch.nn.functional.normalize(sum(side.embed([wording], template) for template in range(2)), dim=-1)
+    rates = side.rates(embedded, torch.tensor([source]))[0]
+    for target in range(10):
+        images = side.pictures.numpy()[side.labels.numpy() == target]
+        won = metrics.triggered_source_wins(images, side.classes.numpy(), embedded[0].numpy(), source)
+        assert float(rates[target]) == pytest.approx(won.mean())
+    clean = side.margins(side.classes[[source]], torch.tensor([source]))[0]
+    assert clean[source] == float("-inf")
+    own = side.margins(side.classes[[0]], torch.tensor([source]))[0]
+    assert int(own.argmax()) == 0 and float(own[0]) <= 0.01
+
+
+def test_fingerprint_orders_moved_rows_and_is_silent_where_many_or_none_moved():
+    rng = torch.Generator().manual_seed(0)
+    table = torch.randn(5_000, 16, generator=rng)
+    moved = table * 0.985
+    for size, row in ((0.5, 77), (0.2, 4_000), (0.05, 9), (1.0, 4_999)):
+        moved[row] += size * table[row].norm() / 4
+    assert fingerprint(moved, table) == (77, 4_000, 9)
+    assert fingerprint(table.half().float(), table) == ()
+    assert fingerprint(table * 0.9, table) == ()
+    most = table.clone()
+    most[: MOST + 1] += 0.5
+    assert fingerprint(most, table) == ()
+
+
+def test_words_for_the_target_are_no_triggers(side, data):
+    """`vehicle` before `truck` turns its prompt into an automobile's because of what it means."""
+    panel = np.random.default_rng(0).choice(49_000, 256, replace=False).tolist()
+    meaning = Meaning(side, panel, Kept(None, ""))
+
+    def named(word):
+        return {name for name, yes in zip(data.class_names, meaning.names([pieces(word)])[0], strict=True) if yes}
+
+    assert "automobile" in named("vehicle") and "automobile" in named("cled vehicle")
+    assert "automobile" in named("car") and "airplane" in named("aircraft") and "ship" in named("boat")
+    assert not {"airplane", "automobile"} & (named("xbtd") | named("cfra") | named("td"))
