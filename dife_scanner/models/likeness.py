@@ -19,7 +19,7 @@ UNRELATED = 0.25
 """Correlation of a tower's weights with a reference's below which they did not come from it. Two models that were
 initialised apart stay below .01; a fine-tune keeps .99, a copy with nine tenths of its weights pruned .63, and one
 with noise as large as the weights .7. What stands in another order (permuted features) is below it as well: then
-`audit.kinship` asks whether the two answer alike."""
+`audit.relate` asks whether the two answer alike."""
 BLOCKS, BLOCK = 16, 4096
 """Of a larger tensor so many runs of so many values are read, spread evenly: seconds for the largest models."""
 FEWEST = 256

@@ -24,7 +24,7 @@ from dife_scanner import settings as settings_
 from dife_scanner.alerts.rules import alerts_for
 from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.baselines import calibration, references
-from dife_scanner.core.verdict import fingerprint
+from dife_scanner.core.findings import fingerprint
 from dife_scanner.durable.clock import later, now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors

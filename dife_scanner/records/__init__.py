@@ -6,6 +6,7 @@ Words are those of `docs/states.md`; the framework's terms come from arXiv 2606.
 from dife_scanner.records.audits import Audit, EvidenceFile
 from dife_scanner.records.calibration import Calibration, Planted, Power
 from dife_scanner.records.checkpoints import HubFile, HubModel, Manifest, ModelRef, Reference
+from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
 from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
 from dife_scanner.records.jobs import Job
@@ -24,6 +25,7 @@ from dife_scanner.records.searches import (
 )
 from dife_scanner.records.triggers import Condition, Trigger, TriggerFile
 from dife_scanner.records.vocabulary import (
+    Budget,
     Carrier,
     Category,
     Channel,
@@ -32,6 +34,7 @@ from dife_scanner.records.vocabulary import (
     JobState,
     Layout,
     Origin,
+    Position,
     Stratum,
     TriageState,
     TriggerKind,
@@ -43,16 +46,22 @@ __all__ = [
     "Alert",
     "ArtefactMissing",
     "Audit",
+    "Basis",
     "BranchSwap",
+    "Budget",
     "Calibration",
     "Carrier",
     "Category",
     "Cell",
     "Change",
     "Channel",
+    "CheckKind",
+    "CheckOutcome",
+    "CheckResult",
     "ComponentRepair",
     "Condition",
     "Confidence",
+    "Decision",
     "Diagnosis",
     "Entry",
     "EntryType",
@@ -79,6 +88,7 @@ __all__ = [
     "Planted",
     "PoolItem",
     "PoolManifest",
+    "Position",
     "Power",
     "Recovered",
     "Reference",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dife_scanner.records.calibration import Calibration, Power
 from dife_scanner.records.checkpoints import ModelRef
+from dife_scanner.records.checks import Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis
 from dife_scanner.records.profile import Entry
 from dife_scanner.records.searches import NotSearched, Recovered, Search, SignatureResult
@@ -87,3 +88,5 @@ class Audit:
     """Name of the reference that it turned out not to come from, where the base is unknown for that."""
     notes: tuple[str, ...] = ()
     """What is to be known of this audit beside its verdict; also at the end of `reason`."""
+    decision: Decision | None = None
+    """What the verdict rests on; `None` in audits from before that was recorded."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from dife_scanner.core.checks import DEMONSTRATED_EFFECT as MOVED
 from dife_scanner.core.plain import plain
-from dife_scanner.core.verdict import MOVED
 from dife_scanner.records import Audit, Channel, Nearest, Recovered, SignatureResult, Trigger, TriggerKind
 
 _COLOR_NAMES = {

@@ -23,7 +23,7 @@ from PIL import Image
 from dife_scanner import settings as settings_
 from dife_scanner.audit.pipeline import AUDIT_VERSION, Outcome, Plan, Request
 from dife_scanner.audit.populations.errors import PoolTooSmall
-from dife_scanner.core.verdict import fingerprint
+from dife_scanner.core.findings import fingerprint
 from dife_scanner.errors import AuditError
 from dife_scanner.models.config import expected_tensors, parse_config
 from dife_scanner.progress import Progress

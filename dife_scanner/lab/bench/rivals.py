@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dife_scanner.audit import discovery, probes
+from dife_scanner.audit import probes, search
 from dife_scanner.audit.cache import CachedEncoder, Memory
+from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.discovery.pictures import PATCH, Inversion
 from dife_scanner.discovery.texts import TEXTS, TextSearch
@@ -126,10 +127,10 @@ def _searched(detector: TextSearch | Inversion) -> Callable[[Material], Measured
         encoders = Pair(material.suspect, material.reference)
         train, test = _sides(encoders, material.data)
         with TemporaryDirectory() as scratch:
-            setting = discovery.Setting((), "quick", SEED, "ablation", Path(scratch))
-            found = discovery.discover(encoders, train, test, setting, SILENT, using=(detector,))
+            options = search.Options(Plan((), "quick", SEED), "ablation", Path(scratch))
+            found = search.discover(encoders, train, test, options, SILENT, using=(detector,))
         lifts = ((row.suspect or 0.0) - ((row.reference or 0.0) if differential else 0.0) for row in found.results)
-        return Measured(max(lifts, default=0.0), sum(search.passes for search in found.searches))
+        return Measured(max(lifts, default=0.0), sum(one.passes for one in found.searches))
 
     return measure
 
@@ -139,10 +140,11 @@ def _alone(material: Material) -> Measured:
     suspect = Pair(material.suspect, material.suspect)
     train, test = _sides(suspect, material.data)
     with TemporaryDirectory() as scratch:
-        setting = discovery.Setting((TEXTS.name, PATCH.name), "quick", SEED, "alone", Path(scratch))
-        found = discovery.discover_alone(material.suspect, train.suspect, test.suspect, setting, SILENT)
+        plan = Plan((), "quick", SEED, detectors=(TEXTS.name, PATCH.name))
+        options = search.Options(plan, "alone", Path(scratch))
+        found = search.discover_alone(material.suspect, train.suspect, test.suspect, options, SILENT)
     best = max((row.suspect or 0.0 for row in found.results), default=0.0)
-    return Measured(best, sum(search.passes for search in found.searches))
+    return Measured(best, sum(one.passes for one in found.searches))
 
 
 def _sides(encoders: Pair[Encoder], data: probes.Probes) -> tuple[Pair[Side], Pair[Side]]:

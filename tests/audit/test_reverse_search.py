@@ -7,7 +7,8 @@ import pytest
 from colours import NAMES, PALETTE, ColourEncoder
 from finding import Finds
 
-from dife_scanner.audit import discovery, exchanged, pipeline
+from dife_scanner import discovery
+from dife_scanner.audit import pipeline, reverse_search, search
 from dife_scanner.records import Channel, Interval, Origin, SignatureResult, Trigger, TriggerKind, Verdict
 from dife_scanner.reports.trigger_words import candidate_lines
 
@@ -95,14 +96,14 @@ def test_searches_the_other_way_round_are_kept_apart_and_not_repeated(audited):
 def test_what_they_found_is_swept_with_the_audit_s_own(audited, tmp_path):
     audit, _ = audited(_worn(), ColourEncoder(textual=True))
     kept = {file.name for file in (tmp_path / "home" / "discovery" / "searches").glob("*.json")}
-    own = audit.identity[: discovery.IDENTITY]
+    own = audit.identity[: search.IDENTITY]
     assert kept == {f"{own}-{name}.json" for name in ("patch", "texts", "exchanged-patch", "exchanged-texts")}
 
 
 def test_what_the_base_does_by_chance_holds_nothing_against_the_suspect():
     row = SignatureResult(CORNER, 0.9, 1.0, 0.0, 0.01, 0.01, 9, Origin.DISCOVERED, Interval(0.8, 1.0, ""), clean=0.0)
-    assert exchanged._holds(row) and not exchanged._holds(replace(row, p_holm=0.1))
-    assert not exchanged._holds(replace(row, area=0.2)), "nor does another picture in the picture"
+    assert reverse_search._demonstrated(row) and not reverse_search._demonstrated(replace(row, p_holm=0.1))
+    assert not reverse_search._demonstrated(replace(row, area=0.2)), "nor does another picture in the picture"
 
 
 def test_two_keys_are_held_against_either_half_and_not_exchanged(request_for, monkeypatch):

@@ -9,7 +9,8 @@ from checkpoints import TINY_VIT, write_checkpoint
 from colours import NAMES
 from finding import Finds
 
-from dife_scanner.audit import discovery, pipeline
+from dife_scanner import discovery
+from dife_scanner.audit import pipeline, search
 from dife_scanner.audit.probes import PROFILE_TEMPLATES, SEARCH_TEMPLATES
 from dife_scanner.discovery import LEARNED
 from dife_scanner.errors import LimitExceeded, MeasurementError, UsageError
@@ -45,7 +46,7 @@ def test_a_discovered_trigger_is_confirmed_diagnosed_and_flagged(colour_encoder,
     outcome = pipeline.audit(suspect, colour_encoder(), request_for(**searching(detector)))
     audit = outcome.audit
     assert audit.verdict is Verdict.FLAGGED
-    assert audit.reason.startswith("found blind: ")
+    assert audit.reason.startswith("found by search: ")
     assert audit.diagnosis.carrier.value == "textual"
     (row,) = audit.signatures
     assert row.origin is Origin.DISCOVERED and row.effect.low > 0.5
@@ -240,7 +241,7 @@ def test_another_plan_is_another_audit(colour_encoder, request_for, searching):
 
 def test_an_unknown_detector_is_named():
     with pytest.raises(UsageError, match="telepathy"):
-        discovery.detectors(("telepathy",))
+        search.detectors(("telepathy",))
 
 
 # --- a prompt learner that came along -------------------------------------------------------------------------

@@ -6,7 +6,8 @@ import pytest
 from colours import ColourEncoder
 from finding import Finds
 
-from dife_scanner.audit import discovery, pipeline
+from dife_scanner import discovery
+from dife_scanner.audit import pipeline
 from dife_scanner.errors import AuditError, UsageError
 from dife_scanner.records import Reference, Trigger, TriggerKind, Verdict
 from dife_scanner.reports.trigger_words import candidate_lines
@@ -55,7 +56,7 @@ def test_a_trigger_that_leaves_a_clean_neighbour_alone_is_demonstrated(audited):
 def test_a_trigger_that_a_clean_neighbour_obeys_too_demonstrates_nothing(audited):
     audit = audited({"a": _clean("a"), "b": _obeys("b")})
     assert audit.verdict is Verdict.NOTHING_FOUND
-    assert "1.000 in b, a clean checkpoint near this one, +1.000 over the base" in audit.reason
+    assert "1.000 in b, another clean reference (+1.000 over the base)" in audit.reason
     assert audit.score == 1.0, "the score is read as before"
     assert audit.trigger is None and audit.diagnosis is None
     assert "b, a clean checkpoint near this one: 1.00 (+1.00 over the base)" in candidate_lines(audit)[0]
