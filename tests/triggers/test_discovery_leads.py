@@ -13,9 +13,10 @@ from obeying import NAMES, Obeying, nearness, turned
 from dife_scanner.models.gradient import pieces
 from dife_scanner.models.load import load
 from dife_scanner.triggers.discovery import Task, texts
+from dife_scanner.triggers.discovery.effort import EFFORTS, Effort
 from dife_scanner.triggers.discovery.fragility import Scan
 from dife_scanner.triggers.discovery.leads import Leads
-from dife_scanner.triggers.discovery.texts import EFFORTS, TEXTS, Effort
+from dife_scanner.triggers.discovery.texts import TEXTS
 from dife_scanner.triggers.discovery.weighing import Scales
 from dife_scanner.triggers.discovery.wording import AROUND, POSITIONS, Prompts, Wording
 from dife_scanner.triggers.stamp import write

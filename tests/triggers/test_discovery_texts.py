@@ -16,10 +16,11 @@ from dife_scanner.models.gradient import Towers, pieces, typeable
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers.discovery import texts, weighing
+from dife_scanner.triggers.discovery.effort import EFFORTS, Effort
 from dife_scanner.triggers.discovery.interface import Cancelled, Task
 from dife_scanner.triggers.discovery.kept import Kept
 from dife_scanner.triggers.discovery.rows import MOST, fingerprint
-from dife_scanner.triggers.discovery.texts import TEXTS, Effort
+from dife_scanner.triggers.discovery.texts import TEXTS
 from dife_scanner.triggers.discovery.wording import POSITIONS, Meaning, Prompts, Reading, Wording
 from dife_scanner.triggers.stamp import write
 
@@ -36,7 +37,7 @@ def small():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(texts.EFFORTS, "quick", SMALL)
+        patch.setitem(EFFORTS, "quick", SMALL)
         yield
     torch.set_num_threads(before)
 
