@@ -13,7 +13,7 @@ import traceback
 import typer
 
 from dife_scanner.cli import again, calibration, framework, lab, manage, review, scan
-from dife_scanner.cli.session import error_line
+from dife_scanner.cli.session import error_line, takes_common_options
 from dife_scanner.errors import DifeError
 
 FAILED = 3
@@ -28,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+takes_common_options(app)
 for room in (scan, review, again, framework, manage, calibration, lab):
     room.register(app)
 
