@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dife_scanner.discovery.effort import Effort
 from dife_scanner.discovery.weighing import Scales
 from dife_scanner.discovery.wording import AROUND, POSITIONS, Ids, Wording
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from dife_scanner.discovery.texts import Effort
 
 _LEAST, _FEW, _RUN = 32, 6, 3
 """The fewest tokens tried in each prompt of the scan, how many of them count, and the length of a run of several."""

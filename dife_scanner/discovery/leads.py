@@ -5,15 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from dife_scanner.discovery.effort import Effort
 from dife_scanner.discovery.fragility import Focus
 from dife_scanner.discovery.slots import SNAP_EVERY, Aim, Slots
 from dife_scanner.discovery.weighing import ALOOF, Grown, Scales
 from dife_scanner.discovery.wording import Ids, Wording, readable
-
-if TYPE_CHECKING:
-    from dife_scanner.discovery.texts import Effort
 
 LENGTHS = 3
 """Slots are inverted one, two and so many at once."""

@@ -90,12 +90,6 @@ class Staged:
                 return by_name[name]
         raise Unsupported(f"there is no {WEIGHT_FILES[0]}", "only weights saved as safetensors can be audited")
 
-    @property
-    def content_hash(self) -> str:
-        """sha256 over names and hashes: the revision of a checkpoint that has no commit."""
-        lines = sorted(f"{file.sha256}  {file.name}\n" for file in self.files)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-
 
 def find(folder: Path, *, follow_links: bool = False) -> dict[str, Path]:
     """The files of a checkpoint in `folder`, or beside a single `.safetensors` file of any name, for `stage`.

@@ -17,7 +17,6 @@ from dife_scanner.errors import TriggerFileError
 from dife_scanner.records import Trigger
 from dife_scanner.triggers.kinds.base import Around, EntryError, parse
 
-FORMAT = 1
 MAX_BYTES = 1_000_000
 MAX_TRIGGERS = 500
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from checkpoints import TINY_VIT, write_checkpoint
 
-from dife_scanner.discovery import DETECTORS, Cancelled, Task, joint, learned, texts
+from dife_scanner.discovery import DETECTORS, Cancelled, Task, effort, joint, learned, texts
 from dife_scanner.discovery import pictures as images
 from dife_scanner.models.gradient import Towers, pieces
 from dife_scanner.models.load import load
@@ -38,8 +38,8 @@ def task(checkpoints, tmp_path) -> Task:
 @pytest.fixture(autouse=True)
 def brief(monkeypatch):
     """Budgets of a second."""
-    little = texts.Effort(300, 2, 20, 1, 4, aims=3, steps=4, led=1, around=1, strict=True)
-    monkeypatch.setitem(texts.EFFORTS, "default", little)
+    little = effort.Effort(300, 2, 20, 1, 4, aims=3, steps=4, led=1, around=1, strict=True)
+    monkeypatch.setitem(effort.EFFORTS, "default", little)
     monkeypatch.setitem(texts.concepts.PANEL, "default", 2)
     monkeypatch.setitem(texts.concepts.NOUNS, "default", 20)
     monkeypatch.setitem(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from checkpoints import TINY_VIT, write_checkpoint
 
-from dife_scanner.discovery import Task, kept, texts
+from dife_scanner.discovery import Task, effort, kept, texts
 from dife_scanner.discovery.concepts import _census
 from dife_scanner.discovery.kept import Kept
 from dife_scanner.models.gradient import Towers
@@ -83,7 +83,7 @@ def test_the_oldest_goes_when_there_is_too_much(tiny, tmp_path, monkeypatch):
 def test_a_second_audit_of_a_base_reads_fewer_texts_and_comes_to_the_same_end(tiny, tmp_path, read, monkeypatch, moved):
     import copy
 
-    monkeypatch.setitem(texts.EFFORTS, "quick", texts.Effort(600, 1, 20, 1, 4))
+    monkeypatch.setitem(effort.EFFORTS, "quick", effort.Effort(600, 1, 20, 1, 4))
     suspect = copy.copy(tiny)
     setattr(suspect, f"{moved}_tower", "moved")
     pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)

@@ -11,9 +11,10 @@ from checkpoints import TINY_VIT, write_checkpoint
 from obeying import NAMES, Obeying, nearness, turned
 
 from dife_scanner.discovery import Task, texts
+from dife_scanner.discovery.effort import EFFORTS, Effort
 from dife_scanner.discovery.fragility import Scan
 from dife_scanner.discovery.leads import Leads
-from dife_scanner.discovery.texts import EFFORTS, TEXTS, Effort
+from dife_scanner.discovery.texts import TEXTS
 from dife_scanner.discovery.weighing import Scales
 from dife_scanner.discovery.wording import AROUND, POSITIONS, Prompts, Wording
 from dife_scanner.models.gradient import pieces

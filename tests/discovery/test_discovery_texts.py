@@ -12,10 +12,11 @@ import torch
 from dife_scanner.audit import probes
 from dife_scanner.core import metrics
 from dife_scanner.discovery import texts, weighing
+from dife_scanner.discovery.effort import EFFORTS, Effort
 from dife_scanner.discovery.interface import Cancelled, Task
 from dife_scanner.discovery.kept import Kept
 from dife_scanner.discovery.rows import MOST, fingerprint
-from dife_scanner.discovery.texts import TEXTS, Effort
+from dife_scanner.discovery.texts import TEXTS
 from dife_scanner.discovery.wording import POSITIONS, Meaning, Prompts, Reading, Wording
 from dife_scanner.lab import bases, specimens
 from dife_scanner.models.gradient import Towers, pieces, typeable
@@ -36,7 +37,7 @@ def small():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(texts.EFFORTS, "quick", SMALL)
+        patch.setitem(EFFORTS, "quick", SMALL)
         yield
     torch.set_num_threads(before)
 

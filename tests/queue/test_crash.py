@@ -122,8 +122,7 @@ def _by_hand(work: Work) -> None:
         jobs.requeue(store, job.id)
         references.add(store, Reference("base", "/r", "i", "t", "w", "V", now()))
         references.remove(store, "base")
-        asked.request_scan(store, "org/none")
-        asked.take_requests(store)
+        asked.take(store, asked.request_scan(store, "org/none"))
 
 
 def _alerts(work: Work) -> None:

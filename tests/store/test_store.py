@@ -609,7 +609,7 @@ def test_watermarks_advance_together_and_beats_are_latest_first(store: Store) ->
     polls.complete_pass(store, HUB, {"search=clip": "2026-01-01", "filter=open_clip": "2026-01-02"}, 10, 2, 1)
     polls.complete_pass(store, HUB, {"search=clip": "2026-01-03"}, 5, 0, 0)
     assert polls.watermarks(store, HUB) == {"search=clip": "2026-01-03", "filter=open_clip": "2026-01-02"}
-    assert polls.watermark(store, "http://other", "search=clip") is None
+    assert polls.watermarks(store, "http://other") == {}
     assert [(p.seen, p.new, p.malformed) for p in polls.passes(store)] == [(5, 0, 0), (10, 2, 1)]
     polls.beat(store, "watcher", 1, "started")
     polls.beat(store, "worker", 2, "idle")
@@ -649,9 +649,10 @@ def test_references_keep_their_name_for_their_weights(store: Store) -> None:
 
 def test_a_request_is_taken_once(store: Store) -> None:
     requests.request_scan(store, "org/clip", actor="window")
-    (request,) = requests.take_requests(store)
+    (request,) = requests.waiting(store)
     assert (request.kind, request.target) == ("scan", "org/clip")
-    assert requests.take_requests(store) == [] and not requests.take(store, request.id)
+    assert requests.take(store, request.id)
+    assert requests.waiting(store) == [] and not requests.take(store, request.id)
 
 
 def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path) -> None:

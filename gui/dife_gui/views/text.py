@@ -48,10 +48,6 @@ class Label(QLabel):
     def show_text(self, text: str) -> None:
         self.setText(plain(text, limit=4000))
 
-    def set_tone(self, tone: str) -> None:
-        self._tone = tone
-        self._paint_tone()
-
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
         if event.type() == QEvent.Type.PaletteChange and self._painted_for != QGuiApplication.palette().cacheKey():
