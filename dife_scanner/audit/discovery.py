@@ -206,6 +206,15 @@ def _searched(detector: Detector, task: Task, setting: Setting, progress: Progre
     return kept
 
 
+def take_over(folder: Path, legacy: str, identity: str) -> None:
+    """Give finished searches of an audit that was killed the names that its identity gives them today.
+
+    Its audit is stored under today's identity, and what is stored is what `queue.sweep` clears away.
+    """
+    for file in (folder / "searches").glob(f"{legacy[:IDENTITY]}-*.json"):
+        file.replace(file.with_name(f"{identity[:IDENTITY]}{file.name[IDENTITY:]}"))
+
+
 def _kept_at(detector: Detector, setting: Setting) -> Path:
     name = f"{'exchanged-' if setting.exchanged else ''}{detector.name.replace(' ', '-')}"
     return setting.folder / "searches" / f"{setting.identity[:IDENTITY]}-{name}.json"

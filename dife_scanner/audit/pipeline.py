@@ -240,8 +240,12 @@ def _searched(
 
 
 def _setting(request: Request, scratch: Path, detectors: tuple[str, ...]) -> discovery.Setting:
-    """Searches are kept under the audit's identity, in the cache where there is one."""
+    """Searches are kept under the audit's identity, in the cache where there is one. Those that an older program left
+    there under its own are taken over.
+    """
     plan, folder = request.plan, request.cache.parent / "discovery" if request.cache else scratch
+    if request.cache and request.legacy_identity:
+        discovery.take_over(folder, request.legacy_identity, request.identity)
     return discovery.Setting(detectors, plan.budget, plan.seed, request.identity, folder, request.seconds)
 
 

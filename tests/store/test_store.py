@@ -448,6 +448,23 @@ def test_what_an_audit_usually_takes_is_the_mean_of_those_that_compared_somethin
     assert findings.usual_seconds(store, "deep") is None
 
 
+def test_an_audit_is_known_under_a_further_identity_and_keeps_its_own(store: Store) -> None:
+    audit = make_audit("aud0", "old")
+    queue_one(store)
+    job = jobs.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=audit)
+    assert findings.recognised(store, "new", "other") is None
+    assert findings.audit_by_identity(store, "new") is None
+    for _ in range(2):
+        assert findings.recognised(store, "new", "old") == audit
+    assert findings.audit_by_identity(store, "new") == findings.audit_by_identity(store, "old") == audit
+    assert [row.identity for row in findings.audits(store)] == ["old"]
+    assert all(findings.is_audited(store, prefix) for prefix in ("old", "new", "ne")) and store.integrity() == []
+    queue_one(store, "org/again")
+    again = make_audit("aud1", "new")
+    job = jobs.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=again)
+    assert (job.audit_id, job.reason) == ("aud0", "same identity as audit aud0")
+
+
 def test_one_identity_has_one_completed_audit(store: Store) -> None:
     for number, name in enumerate(("org/clip", "copy/clip")):
         job_id = queue_one(store, name)
