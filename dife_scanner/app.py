@@ -300,15 +300,20 @@ def rerun(store: Store, settings: Settings, stored: Audit, data: Data, progress:
     from dife_scanner.queue.rerun import rerun as run_again
     from dife_scanner.triggers import discovery
 
-    usual = discovery.names(stored.budget)
+    if stored.plan:
+        signatures, detectors = stored.plan.signatures, stored.plan.detectors
+    else:  # an older audit tells its detectors by what they found, and its signatures only once it is prepared
+        usual = discovery.names(stored.budget)
+        signatures = ()
+        detectors = tuple(search.detector for search in stored.searches if search.detector in usual)
     plan = Plan(
-        (),
+        signatures,
         stored.budget,
         stored.seed,
         extensions=data.extensions,
         pictures=data.pictures,
         captions=data.captions,
-        detectors=tuple(search.detector for search in stored.searches if search.detector in usual),
+        detectors=detectors,
     )
     return run_again(store, settings, stored, plan, progress)
 

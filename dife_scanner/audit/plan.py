@@ -14,7 +14,7 @@ from dife_scanner.audit.populations import composed
 from dife_scanner.audit.populations.pool import SIZES
 from dife_scanner.core import canonical
 from dife_scanner.errors import UsageError
-from dife_scanner.records import Condition, Reference, Trigger
+from dife_scanner.records import AskedPlan, Condition, Reference, Trigger
 
 AUDIT_VERSION = "dife-7"
 DISCOVERY_VERSIONS = {"quick": "discovery-1", "default": "discovery-3", "deep": "discovery-3"}
@@ -49,6 +49,18 @@ class Plan:
         if self.pictures is not None:
             return _own_probes(self.pictures, self.budget, self.seed)
         return probes.load(self.probes_folder or probes.bundled_folder(), self.budget)
+
+    def asked(self) -> AskedPlan:
+        """The plan as an audit stores it: files by what they hold."""
+        return AskedPlan(
+            budget=self.budget,
+            seed=self.seed,
+            signatures=self.signatures,
+            detectors=self.detectors,
+            pictures=self.probes().digest,
+            pools=self.populations_version(),
+            extensions=tuple(file_digest(path) for path in self.extensions),
+        )
 
     def pictures_name(self) -> str:
         """What errors call the labelled pictures."""

@@ -118,6 +118,7 @@ class Report:
             text_tower_unknown=measured.unknown[1],
             turned_down=request.turned_down.name if request.turned_down else "",
             notes=request.notes,
+            plan=request.plan.asked(),
             repair=measured.support if isinstance(measured.support, ComponentRepair) else measured.parts,
         )
         return Outcome(record, finding(record, measured.effect, self._started_at), measured.files)

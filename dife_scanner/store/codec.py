@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter
 
-from dife_scanner.records import decided
+from dife_scanner.records import AskedPlan, Audit, decided
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,7 +27,19 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def to_json(record: Any) -> str:
     """One frozen record as canonical JSON. Raises `ValueError` for NaN or infinity: "not measured" is a record."""
     plain = _adapter(type(record)).dump_python(record)
+    if isinstance(record, Audit):
+        _shorten_plan(plain, record.plan)
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_set)
+
+
+def _shorten_plan(plain: dict[str, Any], plan: AskedPlan | None) -> None:
+    """Leave out what is at its default: an audit holds each of its triggers in full already, and the record of an audit
+    without a plan stays what it was, byte for byte, and keeps its name.
+    """
+    if plan is None:
+        del plain["plan"]
+    else:
+        plain["plan"] = _adapter(AskedPlan).dump_python(plan, exclude_defaults=True)
 
 
 def _set(value: object) -> list[str]:

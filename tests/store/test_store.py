@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ import dife_scanner
 from dife_scanner.errors import HomeUnwritable, NewerSchema, NotFound, StoreCorrupt, UsageError
 from dife_scanner.records import (
     ArtefactMissing,
+    AskedPlan,
     Audit,
     Category,
     Change,
@@ -40,6 +42,9 @@ from dife_scanner.records import (
     Reference,
     SelectorControl,
     TriageState,
+    Trigger,
+    TriggerFile,
+    TriggerKind,
     Verdict,
 )
 from dife_scanner.store import (
@@ -446,6 +451,17 @@ def test_what_an_audit_usually_takes_is_the_mean_of_those_that_compared_somethin
         jobs.finish(store, job_id, "w1", JobState.DONE, "done", audit=named)
     assert findings.usual_seconds(store, "quick") == 30.0
     assert findings.usual_seconds(store, "deep") is None
+
+
+def test_an_audit_keeps_its_plan_without_what_is_at_its_default(store: Store) -> None:
+    older = make_audit()
+    assert '"plan"' not in to_json(older), "its record stays what it was"
+    word = Trigger("word", TriggerKind.TEXT, text="cf", color=(1, 2, 3), pairs=(("a", "b"),))
+    square = Trigger("square", TriggerKind.PATCH, image=word, file=TriggerFile("/x", "ab"), parameters=(("k", True),))
+    audit = replace(older, plan=AskedPlan("quick", 3, (word, square), ("texts",), "p", "q", ("e",)))
+    assert from_json(Audit, to_json(audit)) == audit and from_json(Audit, to_json(older)) == older
+    added = len(to_json(replace(older, plan=AskedPlan("quick", 0, (word,))))) - len(to_json(older))
+    assert added < 160, "a trigger with all its defaults takes six times as much"
 
 
 def test_an_audit_is_known_under_a_further_identity_and_keeps_its_own(store: Store) -> None:
