@@ -123,7 +123,7 @@ def identity(
     parts = (
         weights_sha256,
         config_digest,
-        towers(reference) if reference else f"not {towers(turned_down)}" if turned_down else "no reference",
+        _compared_with(reference, turned_down),
         AUDIT_VERSION,
         plan.budget,
         str(plan.seed),
@@ -135,6 +135,12 @@ def identity(
         *(f"unread {name}" for name in unread),
     )
     return sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def _compared_with(reference: Reference | None, turned_down: Reference | None) -> str:
+    if reference:
+        return towers(reference)
+    return f"not {towers(turned_down)}" if turned_down else "no reference"
 
 
 def towers(reference: Reference) -> str:

@@ -54,8 +54,7 @@ def _plain(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         return _record(value)
     if isinstance(value, Enum):
-        # a member of a string enum is equal to its value; of others only the name of the enum tells 1 from 1
-        return value.value if isinstance(value, str) else {"enum": [type(value).__name__, _plain(value.value)]}
+        return _member(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple):
@@ -68,6 +67,12 @@ def _plain(value: object) -> object:
     if isinstance(value, Path):
         return {"path": str(value)}
     raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+def _member(member: Enum) -> object:
+    if isinstance(member, str):  # equal to its value, so it has the same text
+        return member.value
+    return {"enum": [type(member).__name__, _plain(member.value)]}
 
 
 def _record(record: Any) -> dict[str, object]:
