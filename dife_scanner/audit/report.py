@@ -132,6 +132,7 @@ class Report:
             text_tower_unknown=measured.unknown[1],
             turned_down=request.turned_down.name if request.turned_down else "",
             notes=request.notes,
+            plan=request.plan.asked(),
             repair=repair,
             decision=decision,
         )

@@ -57,6 +57,7 @@ def rerun(
         device=again.device,
         versions=again.versions,
         extensions=scanning.digests(data),
+        notes=found.notes,
     )
     session.show(document, lambda: report.render(stored, found))
     return IDENTICAL if found.identical else DIFFERENT

@@ -26,6 +26,24 @@ class EvidenceFile:
 
 
 @dataclass(frozen=True)
+class AskedPlan:
+    """What an audit was asked for, before anything was chosen: enough to ask for the same again."""
+
+    budget: str
+    seed: int
+    signatures: tuple[Trigger, ...] = ()
+    """As they were given: source and target stand there only where somebody named them."""
+    detectors: tuple[str, ...] = ()
+    """Those that were to search, whether or not they applied."""
+    pictures: str = ""
+    """Digest of the labelled pictures."""
+    pools: str = ""
+    """What the pools are drawn from, and how much of it."""
+    extensions: tuple[str, ...] = ()
+    """sha256 of each extension file."""
+
+
+@dataclass(frozen=True)
 class Audit:
     """Everything one completed audit measured; stored whole, as JSON, content-addressed."""
 
@@ -88,5 +106,7 @@ class Audit:
     """Name of the reference that it turned out not to come from, where the base is unknown for that."""
     notes: tuple[str, ...] = ()
     """What is to be known of this audit beside its verdict; also at the end of `reason`."""
+    plan: AskedPlan | None = None
+    """What it was asked for; `None` for audits made before that was stored."""
     decision: Decision | None = None
     """What the verdict rests on; `None` in audits from before that was recorded."""

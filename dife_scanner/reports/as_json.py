@@ -143,6 +143,8 @@ class RerunDocument:
     device: str
     versions: dict[str, str]
     extensions: tuple[Extension, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What else is to be known of the comparison."""
     format: str = "dife/rerun-1"
 
 

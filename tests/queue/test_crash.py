@@ -143,6 +143,14 @@ def _batch(work: Work) -> None:
         batch.settle(store)
 
 
+def _recognised(work: Work) -> None:
+    """An audit gets the identity that a newer program gives it beside its own."""
+    watch_once(work)
+    with open_store(work.home) as store:
+        (row,) = findings.audits(store)
+        findings.recognised(store, "n" * 64, row.identity)
+
+
 SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.claim_job": _direct,
     "jobs.release": _stopped,
@@ -152,6 +160,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.cancel": _by_hand,
     "batch.settle": _batch,
     "findings.triage": _by_hand,
+    "findings.recognised": _recognised,
     "references.add": _by_hand,
     "references.remove": _by_hand,
     "requests.add": _by_hand,

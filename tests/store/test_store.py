@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,13 @@ from sqlite_utils import Database
 from store_records import make_alert, make_audit, make_finding, make_ref
 
 import dife_scanner
+from dife_scanner.durable import crash
 from dife_scanner.durable.atomic import whole
 from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import HomeUnwritable, NewerSchema, NotFound, StoreCorrupt, UsageError
 from dife_scanner.records import (
     ArtefactMissing,
+    AskedPlan,
     Audit,
     Category,
     Change,
@@ -42,12 +45,14 @@ from dife_scanner.records import (
     Reference,
     SelectorControl,
     TriageState,
+    Trigger,
+    TriggerFile,
+    TriggerKind,
     Verdict,
 )
 from dife_scanner.store import (
     LeaseLost,
     Store,
-    db,
     evidence,
     findings,
     jobs,
@@ -220,8 +225,8 @@ def test_a_full_disk(tmp_path: Path) -> None:
 def test_the_list_of_crash_points_is_the_list_of_call_sites() -> None:
     root = Path(dife_scanner.__file__).parent
     found = [name for file in root.rglob("*.py") for name in _points(ast.parse(file.read_text(encoding="utf-8")))]
-    assert sorted(set(found)) == sorted(db.CRASH_POINTS)
-    assert len(set(db.CRASH_POINTS)) == len(db.CRASH_POINTS)
+    assert sorted(set(found)) == sorted(crash.CRASH_POINTS)
+    assert len(set(crash.CRASH_POINTS)) == len(crash.CRASH_POINTS)
 
 
 def _points(tree: ast.AST) -> list[str]:
@@ -445,6 +450,34 @@ def test_what_an_audit_usually_takes_is_the_mean_of_those_that_compared_somethin
         jobs.finish(store, job_id, "w1", JobState.DONE, "done", audit=named)
     assert findings.usual_seconds(store, "quick") == 30.0
     assert findings.usual_seconds(store, "deep") is None
+
+
+def test_an_audit_keeps_its_plan_without_what_is_at_its_default(store: Store) -> None:
+    older = make_audit()
+    assert '"plan"' not in to_json(older), "its record stays what it was"
+    word = Trigger("word", TriggerKind.TEXT, text="cf", color=(1, 2, 3), pairs=(("a", "b"),))
+    square = Trigger("square", TriggerKind.PATCH, image=word, file=TriggerFile("/x", "ab"), parameters=(("k", True),))
+    audit = replace(older, plan=AskedPlan("quick", 3, (word, square), ("texts",), "p", "q", ("e",)))
+    assert from_json(Audit, to_json(audit)) == audit and from_json(Audit, to_json(older)) == older
+    added = len(to_json(replace(older, plan=AskedPlan("quick", 0, (word,))))) - len(to_json(older))
+    assert added < 160, "a trigger with all its defaults takes six times as much"
+
+
+def test_an_audit_is_known_under_a_further_identity_and_keeps_its_own(store: Store) -> None:
+    audit = make_audit("aud0", "old")
+    queue_one(store)
+    job = jobs.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=audit)
+    assert findings.recognised(store, "new", "other") is None
+    assert findings.audit_by_identity(store, "new") is None
+    for _ in range(2):
+        assert findings.recognised(store, "new", "old") == audit
+    assert findings.audit_by_identity(store, "new") == findings.audit_by_identity(store, "old") == audit
+    assert [row.identity for row in findings.audits(store)] == ["old"]
+    assert all(findings.is_audited(store, prefix) for prefix in ("old", "new", "ne")) and store.integrity() == []
+    queue_one(store, "org/again")
+    again = make_audit("aud1", "new")
+    job = jobs.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=again)
+    assert (job.audit_id, job.reason) == ("aud0", "same identity as audit aud0")
 
 
 def test_one_identity_has_one_completed_audit(store: Store) -> None:

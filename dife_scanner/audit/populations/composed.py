@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from dife_scanner.audit.populations import album, scenes, sheet, words
 from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
 from dife_scanner.audit.populations.pool import KINDS, SIZES, Pool, picture_hashes, sealed
+from dife_scanner.core import canonical, frozen_repr
+from dife_scanner.core.frozen_repr import Forms, RecordForm
 from dife_scanner.durable.atomic import whole
 from dife_scanner.errors import UsageError
 from dife_scanner.records import PoolItem
@@ -28,6 +30,11 @@ _log = logging.getLogger(__name__)
 ORIGIN = "bundled"
 FEWEST_DRAWINGS = 8
 """Distinct drawings of the target a pool needs: the unit of every interval is the drawing."""
+_FORMS: Forms = {
+    scenes.Scene: RecordForm("Scene", ("placed", "ground", "captions", "plain")),
+    scenes.Placed: RecordForm("Placed", ("sprite", "side", "left", "top", "angle", "mirrored", "ink")),
+}
+"""Scenes as they were when pictures were first kept under what they show. Not to be edited."""
 
 
 def bundled(
@@ -149,8 +156,17 @@ def _key(planned: Sequence[scenes.Scene], drawn: sheet.Sheet) -> str:
     """Of what is drawn, with what: another Pillow may round a pixel differently."""
     import PIL
 
-    told = json.dumps([scenes.VERSION, drawn.digest, PIL.__version__, [repr(scene) for scene in planned]])
+    shown = [_told(scene) for scene in planned]
+    told = json.dumps([scenes.VERSION, drawn.digest, PIL.__version__, shown])
     return sha256(told.encode()).hexdigest()[:40]
+
+
+def _told(scene: scenes.Scene) -> str:
+    """All that a scene holds, in the words of its first form where that form can say it."""
+    try:
+        return frozen_repr.text(scene, _FORMS)
+    except frozen_repr.Newer:
+        return canonical.text(scene)
 
 
 def _read(file: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]] | None:
