@@ -9,6 +9,8 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 from dife_gui.views import theme
 from dife_scanner.reports import plain
 
+MOST_CHARACTERS = 4000
+"""Of one label: more than anything we write ourselves, less than what a layout needs seconds for."""
 _SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
 
 
@@ -18,6 +20,7 @@ class Label(QLabel):
     `tone`: `normal`, `muted`, `alarm` or `caution`; the colour follows the palette when the system switches.
     """
 
+    # Of the class too, because Qt sends changes of the palette while a label is being made.
     _tone = "normal"
     _painted_for = 0
 
@@ -46,26 +49,36 @@ class Label(QLabel):
         self._paint_tone()
 
     def show_text(self, text: str) -> None:
-        self.setText(plain(text, limit=4000))
+        """Show `text` instead of what was there."""
+        self.setText(plain(text, limit=MOST_CHARACTERS))
 
     def set_tone(self, tone: str) -> None:
+        """Show it in another tone."""
         self._tone = tone
         self._paint_tone()
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and self._painted_for != QGuiApplication.palette().cacheKey():
+        if event.type() != QEvent.Type.PaletteChange:
+            return
+        # Setting our own palette comes back here as such an event; only the system's counts.
+        if self._painted_for != QGuiApplication.palette().cacheKey():
             self._paint_tone()
 
     def _paint_tone(self) -> None:
         source = QGuiApplication.palette()
         self._painted_for = source.cacheKey()
         scheme = theme.colours(source)
-        ink = {"muted": theme.muted(source), "alarm": scheme.alarm, "caution": scheme.caution}.get(self._tone)
+        colors = {
+            "muted": theme.muted(source),
+            "alarm": scheme.alarm,
+            "caution": scheme.caution,
+        }
+        color = colors.get(self._tone)
         palette = QPalette()  # no role set by itself, so that all others keep following the system
-        if ink is not None:
+        if color is not None:
             for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):
-                palette.setColor(group, QPalette.ColorRole.WindowText, ink)
+                palette.setColor(group, QPalette.ColorRole.WindowText, color)
         self.setPalette(palette)
 
 
