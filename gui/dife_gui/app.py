@@ -77,7 +77,13 @@ def _choose_scheme(app: QApplication, scheme: str) -> None:
         app.setPalette(theme.dark_palette())
 
 
-def _take_screenshot(app: QApplication, window: Window, path: Path, *, full: bool) -> int:
+def _take_screenshot(
+    app: QApplication,
+    window: Window,
+    path: Path,
+    *,
+    full: bool,
+) -> int:
     """Run the window until it has settled and save what it shows; returns the exit code."""
     saved: list[bool] = []
 

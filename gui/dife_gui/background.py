@@ -39,11 +39,21 @@ class Background(QObject):
         self._closed = False
         self._finished.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
-    def read(self, function: Callable[[Store], T], success: Success[T], failure: Failure) -> None:
+    def read(
+        self,
+        function: Callable[[Store], T],
+        success: Success[T],
+        failure: Failure,
+    ) -> None:
         """Run `function` on a read-only store."""
         self._submit(lambda: function(self._handle()), success, failure)
 
-    def write(self, function: Callable[[Store], T], success: Success[T], failure: Failure) -> None:
+    def write(
+        self,
+        function: Callable[[Store], T],
+        success: Success[T],
+        failure: Failure,
+    ) -> None:
         """Run `function` on a store that may be written, opened for this call alone."""
 
         def open_and_run() -> T:
@@ -63,13 +73,23 @@ class Background(QObject):
             self._pool.submit(self._drop)
             self._pool.shutdown(wait=True)
 
-    def _submit(self, function: Callable[[], T], success: Success[T], failure: Failure) -> None:
+    def _submit(
+        self,
+        function: Callable[[], T],
+        success: Success[T],
+        failure: Failure,
+    ) -> None:
         if self._closed:
             return
         future = self._pool.submit(function)
         future.add_done_callback(lambda done: self._announce(done, success, failure))
 
-    def _announce(self, future: Future[Any], success: Success[Any], failure: Failure) -> None:
+    def _announce(
+        self,
+        future: Future[Any],
+        success: Success[Any],
+        failure: Failure,
+    ) -> None:
         """On the thread of the pool: hand over what is done."""
         if not self._closed:
             self._finished.emit((future, success, failure))
@@ -104,4 +124,4 @@ class Background(QObject):
 
 
 def _our_mistake(error: Exception) -> DifeError:
-    return DifeError(f"the window met a mistake of its own ({type(error).__name__})", "please report it")
+    return DifeError(f"the window has a bug ({type(error).__name__})", "please report it")

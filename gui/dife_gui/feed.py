@@ -40,7 +40,13 @@ class Feed(QObject):
     """Every look that succeeded: time has passed, even where nothing changed."""
     failed = Signal(object)
 
-    def __init__(self, home: Path, parent: QObject | None = None, *, milliseconds: int = POLL_MILLISECONDS) -> None:
+    def __init__(
+        self,
+        home: Path,
+        parent: QObject | None = None,
+        *,
+        milliseconds: int = POLL_MILLISECONDS,
+    ) -> None:
         super().__init__(parent)
         self._home = home
         self._store: Store | None = None

@@ -59,7 +59,12 @@ class ModelsTable(QAbstractTableModel):
             return plain(f"{column.title}: {text or 'none'}")
         return tooltip(text) if text else None
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole) -> Any:
+    def headerData(
+        self,
+        section: int,
+        orientation: Qt.Orientation,
+        role: int = _Role.DisplayRole,
+    ) -> Any:
         if orientation is not Qt.Orientation.Horizontal:
             return None
         if not 0 <= section < len(COLUMNS):
@@ -79,7 +84,9 @@ class ModelsTable(QAbstractTableModel):
         self.layoutAboutToBeChanged.emit()
         before = self.persistentIndexList()  # the selection and what else a view holds on to
         new_place = self._rows.sort(column, descending=order is Qt.SortOrder.DescendingOrder)
-        after = [self.index(new_place[old.row()], old.column()) for old in before]
+        after: list[QModelIndex] = []
+        for old in before:
+            after.append(self.index(new_place[old.row()], old.column()))
         self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
 
@@ -135,7 +142,9 @@ class ModelsTable(QAbstractTableModel):
             self._rows.remove(old)
             self._rows.insert(at, [row])
             self.endMoveRows()
-        self.dataChanged.emit(self.index(at, 0), self.index(at, len(COLUMNS) - 1))
+        first = self.index(at, 0)
+        last = self.index(at, len(COLUMNS) - 1)
+        self.dataChanged.emit(first, last)
 
     def _add(self, rows: tuple[ModelRow, ...]) -> None:
         """Insert rows, those that come to the same place at once."""

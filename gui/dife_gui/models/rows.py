@@ -168,11 +168,15 @@ def changes(old: Mapping[Key, ModelRow], new: Iterable[ModelRow]) -> Changes:
     fresh: dict[Key, ModelRow] = {}
     for row in new:
         fresh.setdefault(row.job.id, row)
-    return Changes(
-        removed=tuple(key for key in old if key not in fresh),
-        updated=tuple(row for key, row in fresh.items() if key in old and old[key] != row),
-        added=tuple(row for key, row in fresh.items() if key not in old),
-    )
+    updated: list[ModelRow] = []
+    added: list[ModelRow] = []
+    for key, row in fresh.items():
+        if key not in old:
+            added.append(row)
+        elif old[key] != row:
+            updated.append(row)
+    removed = [key for key in old if key not in fresh]
+    return Changes(tuple(removed), tuple(updated), tuple(added))
 
 
 class SortedRows:

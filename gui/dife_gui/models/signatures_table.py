@@ -148,7 +148,12 @@ class SignaturesTable(QAbstractTableModel):
             return _alignment(column)
         return None
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole) -> Any:
+    def headerData(
+        self,
+        section: int,
+        orientation: Qt.Orientation,
+        role: int = _Role.DisplayRole,
+    ) -> Any:
         if orientation is not Qt.Orientation.Horizontal:
             return None
         if not 0 <= section < len(COLUMNS):

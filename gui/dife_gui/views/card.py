@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QRectF
-from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QPen
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QBoxLayout,
     QFrame,
@@ -58,7 +58,7 @@ class Card(QFrame):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(QPen(theme.hairline(self.palette()), 1.0))
-        painter.setBrush(self.palette().color(QPalette.ColorRole.Base))
+        painter.setBrush(theme.base_color(self.palette()))
         radius = theme.gap(0.35)
         frame = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)  # half a pixel in: a sharp line
         painter.drawRoundedRect(frame, radius, radius)
@@ -67,7 +67,12 @@ class Card(QFrame):
 class Columns(QWidget):
     """Two stacks of cards beside each other, or one below the other."""
 
-    def __init__(self, left: Sequence[QWidget], right: Sequence[QWidget], parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        left: Sequence[QWidget],
+        right: Sequence[QWidget],
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._layout = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
         self._layout.setContentsMargins(0, 0, 0, 0)

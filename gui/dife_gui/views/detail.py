@@ -21,7 +21,7 @@ from dife_gui.views.evidence import examples, trigger_view
 from dife_gui.views.marks import VerdictMark
 from dife_gui.views.profile import exposure_profile
 from dife_gui.views.swap import branch_swap
-from dife_gui.views.text import Label
+from dife_gui.views.text import Label, heading
 from dife_gui.views.triage import Triage
 from dife_scanner.records import Audit, Finding, Verdict
 from dife_scanner.reports import plain, words
@@ -158,7 +158,8 @@ class DetailPane(QScrollArea):
             self.left.emit()
         elif key in _SCROLL_KEYS:
             bar = self.verticalScrollBar()
-            bar.setValue(bar.value() + round(_SCROLL_KEYS[key] * theme.em(self)))
+            step = round(_SCROLL_KEYS[key] * theme.em(self))
+            bar.setValue(bar.value() + step)
         else:
             super().keyPressEvent(event)
 
@@ -166,7 +167,11 @@ class DetailPane(QScrollArea):
 def _header(detail: Detail) -> QWidget:
     """Name, verdict and the facts that are needed first."""
     verdict = _verdict(detail)
-    sentence = Label(_sentence(detail), tone=_tone(detail), font=theme.sized(1.15, bold=True))
+    sentence = Label(
+        _sentence(detail),
+        tone=_tone(detail),
+        font=theme.sized(1.15, bold=True),
+    )
     parts = [_name(detail), _marked(verdict, sentence)]
     for text in _reasons(detail, detail.audit, detail.finding):
         parts.append(Label(text))
@@ -195,8 +200,8 @@ def _tone(detail: Detail) -> str:
 
 def _name(detail: Detail) -> QWidget:
     """The checkpoint's name, with a button that copies it in full."""
-    text = plain(str(detail.row.job.ref), limit=_NAME_CHARACTERS)
-    parts: list[QWidget] = [Label(text, font=theme.sized(1.0, bold=True), wrap=False)]
+    name = heading(plain(str(detail.row.job.ref), limit=_NAME_CHARACTERS))
+    parts: list[QWidget] = [name]
     for what, value in record.identifiers(detail)[:1]:
         parts.append(record.CopyButton(what, value))
     return row(parts)

@@ -9,7 +9,6 @@ from PySide6.QtGui import (
     QImage,
     QPainter,
     QPaintEvent,
-    QPalette,
     QPen,
 )
 from PySide6.QtWidgets import QSizePolicy, QWidget
@@ -18,7 +17,7 @@ from dife_gui.escape import tooltip
 from dife_gui.feed import Picture
 from dife_gui.views import theme
 from dife_gui.views.card import grid, row, stack
-from dife_gui.views.text import Label
+from dife_gui.views.text import Label, small
 from dife_scanner.records import Audit, Trigger
 from dife_scanner.reports import plain, trigger_words
 
@@ -37,7 +36,12 @@ _ENLARGED = 1.5
 class Thumbnail(QWidget):
     """A picture at a size that follows the letters, never larger than it helps; says so where it is missing."""
 
-    def __init__(self, picture: Picture, side: float = 7.5, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        picture: Picture,
+        side: float = 7.5,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._image = _decoded(picture.content)
         self._side = side
@@ -54,8 +58,7 @@ class Thumbnail(QWidget):
         return self._problem
 
     def sizeHint(self) -> QSize:
-        side = round(self._side * theme.em(self))
-        return QSize(side, side)
+        return theme.size(self, self._side, self._side)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -68,8 +71,9 @@ class Thumbnail(QWidget):
         painter.drawRect(area.adjusted(0.5, 0.5, -0.5, -0.5))
 
     def _paint_problem(self, painter: QPainter, area: QRectF) -> None:
-        theme.hatch(painter, area, theme.hairline(self.palette()), theme.em(self) * 0.45)
-        painter.setPen(self.palette().color(QPalette.ColorRole.Text))
+        color = theme.hairline(self.palette())
+        theme.hatch(painter, area, color, step=theme.em(self) * 0.45)
+        painter.setPen(theme.text_color(self.palette()))
         flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
         painter.drawText(area, flags, plain(self._problem))
 
@@ -82,8 +86,11 @@ class Thumbnail(QWidget):
         painter.drawImage(shown, self._image)
 
     def _fitted(self, area: QRectF) -> tuple[float, float]:
-        scale = min(area.width() / self._image.width(), area.height() / self._image.height())
-        return self._image.width() * scale, self._image.height() * scale
+        """Width and height that fill the area and keep the picture's shape."""
+        width = self._image.width()
+        height = self._image.height()
+        scale = min(area.width() / width, area.height() / height)
+        return width * scale, height * scale
 
 
 def _decoded(content: bytes | None) -> QImage:
@@ -110,11 +117,12 @@ class MarkedPrompt(QWidget):
         return "".join(text for text, _ in self._segments)
 
     def sizeHint(self) -> QSize:
-        metrics = self.fontMetrics()
-        return QSize(metrics.horizontalAdvance(self.shown) + 2, round(1.5 * theme.em(self)))
+        width = self.fontMetrics().horizontalAdvance(self.shown) + 2
+        height = round(1.5 * theme.em(self))
+        return QSize(width, height)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(round(6 * theme.em(self)), round(1.5 * theme.em(self)))
+        return theme.size(self, 6, 1.5)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -127,8 +135,14 @@ class MarkedPrompt(QWidget):
             self._paint_segment(painter, area, elided, marked)
             x += area.width()
 
-    def _paint_segment(self, painter: QPainter, area: QRectF, text: str, marked: bool) -> None:
-        ink = self.palette().color(QPalette.ColorRole.Text)
+    def _paint_segment(
+        self,
+        painter: QPainter,
+        area: QRectF,
+        text: str,
+        marked: bool,
+    ) -> None:
+        ink = theme.text_color(self.palette())
         if marked:
             ground = theme.colours(self.palette()).heat_low
             inset = area.height() * 0.12
@@ -153,7 +167,8 @@ def trigger_view(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
     drawn = [picture for picture in pictures if picture.role == TRIGGER and _is_picture(picture)]
     shown = [Thumbnail(picture) for picture in drawn[:1]]
     if not trigger.text and not trigger.pairs:
-        return row([*shown, stack(facts, spacing=0.25, stretch=True)], spacing=0.7, stretch=False)
+        beside = stack(facts, spacing=0.25, stretch=True)
+        return row([*shown, beside], spacing=0.7, stretch=False)
     # A trigger in the text has prompts to show; a picture above them only where it has one in the image too.
     above = shown if trigger.image is not None else []
     return stack([*above, *facts, _prompts(trigger)], spacing=0.25)
@@ -181,7 +196,12 @@ def _prompts(trigger: Trigger) -> QWidget:
         triggered = trigger_words.marked_text(trigger, prompt)
         for name, segments in (("clean", clean), ("triggered", triggered)):
             line = layout.count() // 2  # two widgets a line
-            title = Label(name, tone="muted", font=theme.sized(0.92), wrap=False)
+            title = Label(
+                name,
+                tone="muted",
+                font=theme.sized(0.92),
+                wrap=False,
+            )
             layout.addWidget(title, line, 0)
             layout.addWidget(MarkedPrompt(segments), line, 1)
     return holder
@@ -198,7 +218,8 @@ def examples(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
     holder, layout = grid(across=0.6, down=0.35)
     for column, name in enumerate(("Clean", "With the trigger")):
         layout.setColumnStretch(column, 1)
-        layout.addWidget(Label(name, tone="muted", wrap=False), 0, column)
+        title = Label(name, tone="muted", wrap=False)
+        layout.addWidget(title, 0, column)
     for line, pair in enumerate(pairs, start=1):
         for column, picture in enumerate(pair):
             layout.addWidget(_example(picture, audit.trigger), line, column)
@@ -215,11 +236,12 @@ def _is_picture(picture: Picture) -> bool:
 
 def _example(picture: Picture, trigger: Trigger | None) -> QWidget:
     """An evidence file with its caption: a picture, or a prompt with the trigger marked."""
-    caption = Label(picture.caption, tone="muted", font=theme.sized(0.88))
+    caption = small(picture.caption)
     if _is_picture(picture) or picture.content is None:
         return stack([Thumbnail(picture), caption], spacing=0.15, stretch=True)
     text = plain(picture.content[:MOST_BYTES].decode("utf-8", "replace"))
-    segments: tuple[trigger_words.Segment, ...] = (trigger_words.Segment(text, False),)
     if trigger is not None and trigger.text and trigger.text in text:
-        segments = trigger_words.marked_text(trigger, text)
-    return stack([MarkedPrompt(segments), caption], spacing=0.1)
+        prompt = MarkedPrompt(trigger_words.marked_text(trigger, text))
+    else:
+        prompt = MarkedPrompt([trigger_words.Segment(text, False)])
+    return stack([prompt, caption], spacing=0.1)

@@ -156,7 +156,7 @@ class FilterBox(QWidget):
         scheme = theme.colours(palette)
         color = {"invalid": scheme.alarm, "valid": scheme.calm}.get(self.state)
         if color is not None:
-            base = palette.color(QPalette.ColorRole.Base)
+            base = theme.base_color(palette)
             palette.setColor(QPalette.ColorRole.Base, theme.mixed(base, color, _TINT))
         with QSignalBlocker(self.line):
             self.line.setPalette(palette)

@@ -73,6 +73,7 @@ def _table() -> QWidget:
     holder, table = grid(across=1.2, down=0.35)
     table.setColumnStretch(1, 1)
     for line, key in enumerate(KEYS):
-        table.addWidget(Label(key.shown, font=theme.monospace(), wrap=False), line, 0)
+        name = Label(key.shown, font=theme.monospace(), wrap=False)
+        table.addWidget(name, line, 0)
         table.addWidget(Label(key.does), line, 1)
     return holder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import cos, pi, sin
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
     QIcon,
@@ -30,7 +30,12 @@ _TRIANGLE_SHIFT = 0.18
 """Of its radius downwards: a triangle looks centred there, and not around the middle of its corners."""
 
 
-def draw(painter: QPainter, area: QRectF, verdict: Verdict | None, color: QColor) -> None:
+def draw(
+    painter: QPainter,
+    area: QRectF,
+    verdict: Verdict | None,
+    color: QColor,
+) -> None:
     """Draw the shape of a verdict into `area`.
 
     Triangle: flagged; diamond: inherited; ring with a bar: inconclusive; two bars: identical; ring: nothing found;
@@ -41,7 +46,8 @@ def draw(painter: QPainter, area: QRectF, verdict: Verdict | None, color: QColor
     if verdict in _CORNERS:
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(color)
-        painter.drawPolygon(_polygon(area.center(), side * 0.5, _CORNERS[verdict]))
+        corners = _CORNERS[verdict]
+        painter.drawPolygon(_polygon(area.center(), side * 0.5, corners))
         return
     painter.setPen(QPen(color, side * _STROKE, c=Qt.PenCapStyle.RoundCap))
     painter.setBrush(Qt.BrushStyle.NoBrush)
@@ -60,7 +66,7 @@ def draw(painter: QPainter, area: QRectF, verdict: Verdict | None, color: QColor
 def _draw_bar(painter: QPainter, box: QRectF, above_middle: float = 0.0) -> None:
     """A horizontal line over the width of `box`."""
     y = box.center().y() - above_middle
-    painter.drawLine(QPointF(box.left(), y), QPointF(box.right(), y))
+    painter.drawLine(QLineF(box.left(), y, box.right(), y))
 
 
 def _polygon(center: QPointF, radius: float, corners: int) -> QPolygonF:
@@ -75,7 +81,12 @@ def _polygon(center: QPointF, radius: float, corners: int) -> QPolygonF:
     return QPolygonF(points)
 
 
-def icon(verdict: Verdict | None, color: QColor, side: int, ratio: float) -> QIcon:
+def icon(
+    verdict: Verdict | None,
+    color: QColor,
+    side: int,
+    ratio: float,
+) -> QIcon:
     """The shape as an icon of `side` logical pixels, sharp on a screen with `ratio` device pixels to each."""
     pixmap = QPixmap(round(side * ratio), round(side * ratio))
     pixmap.setDevicePixelRatio(ratio)
@@ -96,8 +107,7 @@ class VerdictMark(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
-        side = round(theme.em(self))
-        return QSize(side, side)
+        return theme.size(self, 1, 1)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         color = theme.verdict_color(self._verdict, self.palette())

@@ -10,7 +10,6 @@ from PySide6.QtGui import (
     QFontMetricsF,
     QPainter,
     QPaintEvent,
-    QPalette,
     QPen,
 )
 from PySide6.QtWidgets import (
@@ -23,7 +22,7 @@ from PySide6.QtWidgets import (
 from dife_gui.escape import tooltip
 from dife_gui.views import theme
 from dife_gui.views.card import grid, row, stack
-from dife_gui.views.text import Label
+from dife_gui.views.text import SMALL, Label, small
 from dife_scanner.records import (
     Absent,
     Cell,
@@ -68,13 +67,14 @@ class HeatCell(QWidget):
     def sizeHint(self) -> QSize:
         metrics = QFontMetricsF(self._word_font())
         widest = max(metrics.horizontalAdvance(text) for text in _WIDEST_WORDS)
-        return QSize(round(widest + theme.em(self)), round(2.5 * theme.em(self)))
+        line = theme.em(self)
+        return QSize(round(widest + line), round(2.5 * line))
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
 
     def _word_font(self) -> QFont:
-        return theme.sized(0.88)
+        return theme.sized(SMALL)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -85,10 +85,16 @@ class HeatCell(QWidget):
         else:
             self._paint_word(painter, area)
 
-    def _paint_number(self, painter: QPainter, area: QRectF, cell: Cell) -> None:
+    def _paint_number(
+        self,
+        painter: QPainter,
+        area: QRectF,
+        cell: Cell,
+    ) -> None:
         """The number above its word, on a ground that says how much."""
         radius = theme.gap(0.25)
-        ground = theme.heat(cell.entry, cell.delta, theme.colours(self.palette()))
+        scheme = theme.colours(self.palette())
+        ground = theme.heat(cell.entry, cell.delta, scheme)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(ground)
         painter.drawRoundedRect(area, radius, radius)
@@ -108,14 +114,17 @@ class HeatCell(QWidget):
         palette = self.palette()
         radius = theme.gap(0.25)
         painter.setPen(QPen(theme.hairline(palette), 1.0))
-        painter.setBrush(palette.color(QPalette.ColorRole.Base))
+        painter.setBrush(theme.base_color(palette))
         painter.drawRoundedRect(area, radius, radius)
-        theme.hatch(painter, area, theme.hairline(palette), theme.em(self) * 0.45)
+        color = theme.hairline(palette)
+        theme.hatch(painter, area, color, step=theme.em(self) * 0.45)
         word = self.texts[0]
         painter.setFont(theme.sized(0.95, bold=True))
-        box = QRectF(QFontMetricsF(painter.font()).boundingRect(word)).adjusted(-5, -1, 5, 1)
+        metrics = QFontMetricsF(painter.font())
+        box = QRectF(metrics.boundingRect(word))
+        box.adjust(-5, -1, 5, 1)
         box.moveCenter(area.center())
-        painter.fillRect(box, palette.color(QPalette.ColorRole.Base))
+        painter.fillRect(box, theme.base_color(palette))
         painter.setPen(theme.muted(palette))
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, word)
 
@@ -151,13 +160,14 @@ class Whisker(QWidget):
         return tuple((change, shape) for change, shape in possible if change is not None)
 
     def sizeHint(self) -> QSize:
-        return QSize(round(10 * theme.em(self)), self._height())
+        return theme.size(self, 10, self._lines())
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(round(6 * theme.em(self)), self._height())
+        return theme.size(self, 6, self._lines())
 
-    def _height(self) -> int:
-        return round((0.5 + 0.6 * len(self.marks)) * theme.em(self))
+    def _lines(self) -> float:
+        """Height in lines of text."""
+        return 0.5 + 0.6 * len(self.marks)
 
     def x(self, value: float) -> float:  # type: ignore[override]
         """Pixel of a difference; values beyond the axis end at its ends."""
@@ -175,19 +185,32 @@ class Whisker(QWidget):
         for line, (change, shape) in enumerate(self.marks):
             middle = step * (line + 0.6)
             painter.setPen(QPen(theme.hairline(self.palette()), 1.0))
-            painter.drawLine(QLineF(self.x(-1), middle, self.x(1), middle))
+            axis = QLineF(self.x(-1), middle, self.x(1), middle)
+            painter.drawLine(axis)
             self._draw_change(painter, change, shape, middle)
 
-    def _draw_upright(self, painter: QPainter, value: float, style: Qt.PenStyle) -> None:
+    def _draw_upright(
+        self,
+        painter: QPainter,
+        value: float,
+        style: Qt.PenStyle,
+    ) -> None:
         """A line over the whole height at one difference."""
         x = self.x(value)
         inset = theme.em(self) * 0.3 * 0.4
-        painter.setPen(QPen(theme.muted(self.palette()), 1.0, style))
+        color = theme.muted(self.palette())
+        painter.setPen(QPen(color, 1.0, style))
         painter.drawLine(QLineF(x, inset, x, self.height() - inset))
 
-    def _draw_change(self, painter: QPainter, change: Change, shape: str, middle: float) -> None:
+    def _draw_change(
+        self,
+        painter: QPainter,
+        change: Change,
+        shape: str,
+        middle: float,
+    ) -> None:
         """Interval and value, `middle` pixels from the top."""
-        ink = self.palette().color(QPalette.ColorRole.Text)
+        ink = theme.text_color(self.palette())
         half = theme.em(self) * 0.3
         stroke = max(1.5, theme.em(self) / 10)
         if shape != "main":
@@ -204,7 +227,7 @@ class Whisker(QWidget):
             side = half * 1.6
             box = QRectF(0, 0, side, side)
             box.moveCenter(at)
-            painter.setBrush(self.palette().color(QPalette.ColorRole.Base))
+            painter.setBrush(theme.base_color(self.palette()))
             painter.drawRect(box)
             return
         painter.setBrush(ink)
@@ -224,7 +247,13 @@ def _intervals_text(entry: Cell | SelectorControl) -> str:
 class Section(QWidget):
     """A title that opens and closes what stands below it; the summary beside it says what is inside."""
 
-    def __init__(self, shelf: groups.Shelf, body: QWidget, *, opened: bool) -> None:
+    def __init__(
+        self,
+        shelf: groups.Shelf,
+        body: QWidget,
+        *,
+        opened: bool,
+    ) -> None:
         super().__init__()
         self._name = f"{shelf.title}: {shelf.summary}"
         self._body = body
@@ -267,12 +296,10 @@ def exposure_profile(profile: Sequence[Entry]) -> QWidget:
     for place, shelf in enumerate(groups.shelves(profile)):
         is_first = place == 0
         parts.append(Section(shelf, _lines(shelf.entries), opened=is_first))
-    legend = Label(
+    legend = small(
         "Difference over the reference with its 95 % interval, from −1 to +1; dotted: the cuts at −0.05 and +0.25. "
         "Thinner, below: Δ trigger (dot), the same checkpoint with and without the trigger; Δ drift (square), the "
-        "clean query here and in the reference. Hatched entries have no number and never count as zero.",
-        tone="muted",
-        font=theme.sized(0.88),
+        "clean query here and in the reference. Hatched entries have no number and never count as zero."
     )
     return stack([*parts, legend], spacing=0.5)
 
@@ -307,21 +334,17 @@ def _title(interface: str, entry: Entry) -> QWidget:
     if interface:
         parts.append(Label(interface))
     if isinstance(entry, Cell | SelectorControl) and entry.metric:
-        parts.append(_small(entry.metric))
+        parts.append(small(entry.metric))
     return stack(parts, spacing=0.0)
-
-
-def _small(text: str) -> Label:
-    return Label(text, tone="muted", font=theme.sized(0.88))
 
 
 def _measured(cell: Cell) -> QWidget:
     drawings = words.count(cell.attack.drawings, cell.attack.unit)
     against = f"{words.number(cell.attack.value)} against {words.number(cell.reference.value)}"
-    labels = [_small(f"{against} · n {cell.attack.n:,}, {drawings}")]
+    labels = [small(f"{against} · n {cell.attack.n:,}, {drawings}")]
     parts = _parts(cell)
     if parts:
-        labels.append(_small(" · ".join(parts)))
+        labels.append(small(" · ".join(parts)))
     for label in labels:
         label.setToolTip(tooltip(f"{words.cell_sentence(cell)} {words.parts_text(cell)}"))
     return stack([Whisker(cell), *labels], spacing=0.05)
@@ -341,13 +364,14 @@ def _controlled(control: SelectorControl) -> QWidget:
     here = words.number(control.suspect.value)
     in_reference = words.number(control.reference.value)
     drift = words.change_text(control.drift)
-    label = _small(f"{here} here, {in_reference} in the reference; drift {drift}")
+    label = small(f"{here} here, {in_reference} in the reference; drift {drift}")
     label.setToolTip(tooltip(words.entry_sentence(control)))
     return stack([Whisker(control), label], spacing=0.05)
 
 
 def _absent(entry: Absent) -> QWidget:
-    label = Label(words.without_number(entry) or words.LINE_MEANING[entry.word], tone="muted")
+    reason = words.without_number(entry) or words.LINE_MEANING[entry.word]
+    label = Label(reason, tone="muted")
     label.setToolTip(tooltip(words.entry_sentence(entry)))
     if not isinstance(entry, NotEvaluable):
         return label

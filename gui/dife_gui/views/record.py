@@ -19,7 +19,7 @@ from dife_gui.feed import Detail, Picture
 from dife_gui.models.signatures_table import SignaturesTable
 from dife_gui.views import theme
 from dife_gui.views.card import grid, lines, stack
-from dife_gui.views.text import Label
+from dife_gui.views.text import SMALL, Label
 from dife_scanner.records import Audit, HubFile, ModelRef, SignatureResult
 from dife_scanner.reports import plain, words
 
@@ -39,12 +39,17 @@ def copy(value: str) -> None:
 class CopyButton(QToolButton):
     """Puts one value on the clipboard."""
 
-    def __init__(self, what: str, value: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        value: str,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._value = value
         self.setText("Copy")
         self.setAutoRaise(True)
-        self.setFont(theme.sized(0.88))
+        self.setFont(theme.sized(SMALL))
         self.setAccessibleName(f"Copy {what}")
         self.setToolTip(f"Copy {what}")
         self.clicked.connect(lambda: copy(self._value))
@@ -94,9 +99,10 @@ def hashes(detail: Detail) -> QWidget:
     table.setColumnStretch(2, 1)
     for line, (name, value) in enumerate(identifiers(detail)):
         short = plain(name, limit=48)
-        table.addWidget(Label(short, tone="muted", wrap=False), line, 0)
+        title = Label(short, tone="muted", wrap=False)
+        table.addWidget(title, line, 0)
         table.addWidget(CopyButton(short, value), line, 1)
-        shown = Label(_breakable(value), font=theme.monospace(0.88))
+        shown = Label(_breakable(value), font=theme.monospace(SMALL))
         shown.setAccessibleName(plain(f"{name} {value}"))
         table.addWidget(shown, line, 2)
     return stack([holder, *_origin(detail)], spacing=0.5)
@@ -163,7 +169,8 @@ def _lay_out(table: QTableView, lines_shown: int) -> None:
     header.setMinimumSectionSize(round(3 * theme.em(table)))
     table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
     table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-    table.setFixedHeight(line_height * lines_shown + header.sizeHint().height() + theme.gap(0.3))
+    height = line_height * lines_shown + header.sizeHint().height()
+    table.setFixedHeight(height + theme.gap(0.3))
 
 
 def budget(audit: Audit) -> QWidget:

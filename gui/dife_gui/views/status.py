@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QPen
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -89,7 +89,8 @@ class _Dot(QWidget):
             painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.setPen(QPen(color, 1.5))
         inset = self.width() * 0.2
-        painter.drawEllipse(self.rect().toRectF().adjusted(inset, inset, -inset, -inset))
+        area = self.rect().toRectF()
+        painter.drawEllipse(area.adjusted(inset, inset, -inset, -inset))
 
 
 class Status(QStatusBar):
@@ -188,7 +189,7 @@ class Banner(QFrame):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        base = self.palette().color(QPalette.ColorRole.Base)
+        base = theme.base_color(self.palette())
         caution = theme.colours(self.palette()).caution
         radius = theme.gap(0.35)
         painter.setPen(QPen(caution, 1.0))
@@ -237,9 +238,18 @@ class Empty(QWidget):
     @property
     def texts(self) -> tuple[str, str, str]:
         """Title, reason and button."""
-        return self._title.text(), self._why.text(), self._button.text()
+        return (
+            self._title.text(),
+            self._why.text(),
+            self._button.text(),
+        )
 
-    def show_reason(self, title: str, why: str, button: str = "") -> None:
+    def show_reason(
+        self,
+        title: str,
+        why: str,
+        button: str = "",
+    ) -> None:
         """Say why there is nothing; without text the button is hidden."""
         self._title.show_text(title)
         self._why.show_text(why)

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from dife_gui.views import theme
 from dife_gui.views.card import grid, stack
-from dife_gui.views.text import Label
+from dife_gui.views.text import Label, small
 from dife_scanner.records import Audit, BranchSwap, ComponentRepair, Diagnosis
 from dife_scanner.reports import words
 
@@ -33,10 +33,21 @@ _ROOM_INSIDE = 0.4
 """Share of the bar's width from which its number stands inside."""
 
 
+_INSIDE = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_BESIDE = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+
+
 class Bar(QWidget):
     """A share between 0 and 1 as a bar with its number inside or beside it."""
 
-    def __init__(self, name: str, value: float, *, strong: bool, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        value: float,
+        *,
+        strong: bool,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._value = value
         self._strong = strong
@@ -44,10 +55,10 @@ class Bar(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
-        return QSize(round(12 * theme.em(self)), round(1.15 * theme.em(self)))
+        return theme.size(self, 12, 1.15)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(round(6 * theme.em(self)), round(1.15 * theme.em(self)))
+        return theme.size(self, 6, 1.15)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -58,8 +69,9 @@ class Bar(QWidget):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(scheme.neutral)
         painter.drawRoundedRect(area, radius, radius)
+        share = min(max(self._value, 0.0), 1.0)
         filled = QRectF(area)
-        filled.setWidth(area.width() * min(max(self._value, 0.0), 1.0))
+        filled.setWidth(area.width() * share)
         fill = scheme.suspect if self._strong else scheme.reference
         painter.setBrush(fill)
         painter.drawRoundedRect(filled, radius, radius)
@@ -67,14 +79,12 @@ class Bar(QWidget):
         margin = theme.em(self) * 0.4
         if filled.width() > area.width() * _ROOM_INSIDE:
             painter.setPen(theme.text_on(fill))
-            painter.drawText(filled.adjusted(margin, 0, -margin, 0), _INSIDE, number)
+            room = filled.adjusted(margin, 0, -margin, 0)
+            painter.drawText(room, _INSIDE, number)
         else:
             painter.setPen(theme.text_on(scheme.neutral))
-            painter.drawText(area.adjusted(filled.width() + margin, 0, -margin, 0), _BESIDE, number)
-
-
-_INSIDE = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-_BESIDE = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+            room = area.adjusted(filled.width() + margin, 0, -margin, 0)
+            painter.drawText(room, _BESIDE, number)
 
 
 def branch_swap(audit: Audit) -> QWidget | None:
@@ -91,9 +101,9 @@ def branch_swap(audit: Audit) -> QWidget | None:
     if audit.agreement:
         parts.append(Label(audit.agreement))
     if audit.branch_swap is not None:
-        parts.append(_footnote(_swap_note(audit.branch_swap)))
+        parts.append(small(_swap_note(audit.branch_swap)))
     if audit.repair is not None:
-        parts.append(_footnote(_readout(audit.repair)))
+        parts.append(small(_readout(audit.repair)))
     if not parts:
         return None
     return stack(parts, spacing=0.5)
@@ -125,8 +135,10 @@ def _bars(shown: Sequence[tuple[str, str, float]], *, nothing: float) -> QWidget
     layout.setColumnStretch(2, 16)
     for line, (name, variant, value) in enumerate(shown):
         bar = Bar(f"{name}, {variant}", value, strong=value - nothing >= CLEARLY_ABOVE)
-        layout.addWidget(Label(name, font=theme.monospace(), wrap=False), line, 0)
-        layout.addWidget(Label(variant, tone="muted", font=theme.sized(0.92)), line, 1)
+        short = Label(name, font=theme.monospace(), wrap=False)
+        layout.addWidget(short, line, 0)
+        meaning = Label(variant, tone="muted", font=theme.sized(0.92))
+        layout.addWidget(meaning, line, 1)
         layout.addWidget(bar, line, 2)
     return holder
 
@@ -153,7 +165,3 @@ def _swap_note(swap: BranchSwap) -> str:
         sentences.append(f"Clean accuracy of the four pairs, in the same order: {pairs}.")
     sentences += words.swap_lines(swap)[1:]  # the first says what `_readout` says
     return " ".join(sentences)
-
-
-def _footnote(text: str) -> QWidget:
-    return Label(text, tone="muted", font=theme.sized(0.88))

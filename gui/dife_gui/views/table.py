@@ -177,7 +177,9 @@ class ModelsView(QTableView):
         return self._table.row(row).job.id, self.rowViewportPosition(row)
 
     def _is_in_sight(self, index: QModelIndex) -> bool:
-        return index.isValid() and self.viewport().rect().intersects(self.visualRect(index))
+        if not index.isValid():
+            return False
+        return self.viewport().rect().intersects(self.visualRect(index))
 
     def _return_to(self, job_id: int, distance: int) -> None:
         """Scroll until the row of a job is `distance` pixels from the top."""
@@ -186,4 +188,5 @@ class ModelsView(QTableView):
             return
         self.updateGeometries()  # the bar's range is otherwise still that of the rows before
         bar = self.verticalScrollBar()
-        bar.setValue(bar.value() + self.rowViewportPosition(index.row()) - distance)
+        moved = self.rowViewportPosition(index.row()) - distance
+        bar.setValue(bar.value() + moved)

@@ -9,6 +9,8 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 from dife_gui.views import theme
 from dife_scanner.reports import plain
 
+SMALL = 0.88
+"""Times the application's font: for what is read second."""
 MOST_CHARACTERS = 4000
 """Of one label: more than anything we write ourselves, less than what a layout needs seconds for."""
 _SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
@@ -82,6 +84,11 @@ class Label(QLabel):
         self.setPalette(palette)
 
 
+def small(text: str) -> Label:
+    """What explains the thing beside it."""
+    return Label(text, tone="muted", font=theme.sized(SMALL))
+
+
 def heading(text: str) -> Label:
-    """Title of a card."""
+    """Title of a card; in one line."""
     return Label(text, font=theme.sized(1.0, bold=True), wrap=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QLineF, QRectF, Qt
+from PySide6.QtCore import QLineF, QRectF, QSize, Qt
 from PySide6.QtGui import (
     QColor,
     QFont,
@@ -109,9 +109,19 @@ def dark_palette() -> QPalette:
     return palette
 
 
+def base_color(palette: QPalette) -> QColor:
+    """What text stands on."""
+    return palette.color(QPalette.ColorRole.Base)
+
+
+def text_color(palette: QPalette) -> QColor:
+    """Of ordinary text, and of what is drawn."""
+    return palette.color(QPalette.ColorRole.Text)
+
+
 def is_dark(palette: QPalette) -> bool:
     """Whether its base colour is darker than the middle."""
-    return palette.color(QPalette.ColorRole.Base).lightness() < 128
+    return base_color(palette).lightness() < 128
 
 
 def mixed(low: QColor, high: QColor, share: float) -> QColor:
@@ -129,14 +139,14 @@ def _rgb(color: QColor) -> tuple[int, int, int]:
 
 def muted(palette: QPalette) -> QColor:
     """Secondary text: still `READABLE` on the base colour."""
-    text = palette.color(QPalette.ColorRole.Text)
-    return mixed(text, palette.color(QPalette.ColorRole.Base), 0.32)
+    text = text_color(palette)
+    return mixed(text, base_color(palette), 0.32)
 
 
 def hairline(palette: QPalette) -> QColor:
     """Frames and axes: seen, and never taken for text."""
-    base = palette.color(QPalette.ColorRole.Base)
-    return mixed(base, palette.color(QPalette.ColorRole.Text), 0.16)
+    base = base_color(palette)
+    return mixed(base, text_color(palette), 0.16)
 
 
 def heat(entry: EntryType, delta: float, scheme: Colours) -> QColor:
@@ -155,7 +165,7 @@ def text_on(background: QColor) -> QColor:
 
 def contrast(first: QColor, second: QColor) -> float:
     """WCAG contrast ratio, 1 to 21."""
-    lighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
+    darker, lighter = sorted([_luminance(first), _luminance(second)])
     return (lighter + 0.05) / (darker + 0.05)
 
 
@@ -189,7 +199,7 @@ def state_color(state: JobState, palette: QPalette) -> QColor:
         return scheme.alarm
     if state in (JobState.FAILED, JobState.LIMIT_EXCEEDED):
         return scheme.caution
-    return palette.color(QPalette.ColorRole.Text)
+    return text_color(palette)
 
 
 # --- letters and space ----------------------------------------------------------------------------------------
@@ -200,9 +210,15 @@ def em(widget: QWidget) -> float:
     return QFontMetricsF(widget.font()).height()
 
 
+def size(widget: QWidget, width: float, height: float) -> QSize:
+    """Width and height in lines of the widget's own font, as pixels."""
+    return QSize(round(width * em(widget)), round(height * em(widget)))
+
+
 def gap(share: float = 0.5) -> int:
     """Space between things, in lines of the application's font."""
-    return max(1, round(QFontMetricsF(QGuiApplication.font()).height() * share))
+    line = QFontMetricsF(QGuiApplication.font()).height()
+    return max(1, round(line * share))
 
 
 def sized(scale: float, *, bold: bool = False) -> QFont:
@@ -224,13 +240,19 @@ def monospace(scale: float = 0.95) -> QFont:
 # --- painted things -------------------------------------------------------------------------------------------
 
 
-def hatch(painter: QPainter, area: QRectF, color: QColor, step: float) -> None:
+def hatch(
+    painter: QPainter,
+    area: QRectF,
+    color: QColor,
+    step: float,
+) -> None:
     """Diagonal lines over `area`: "there is no number here", readable without any colour."""
     painter.save()
     painter.setClipRect(area, Qt.ClipOperation.IntersectClip)
     painter.setPen(QPen(color, max(1.0, step / 8)))
     x = area.left() - area.height()
     while x < area.right():
-        painter.drawLine(QLineF(x, area.bottom(), x + area.height(), area.top()))
+        end = x + area.height()
+        painter.drawLine(QLineF(x, area.bottom(), end, area.top()))
         x += step
     painter.restore()

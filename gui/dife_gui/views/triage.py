@@ -60,8 +60,10 @@ class Triage(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(theme.gap(0.4))
-        for part in (self._state, self.note, self._problem, self._buttons(), self._history):
+        for part in (self._state, self.note, self._problem):
             self._layout.addWidget(part)
+        self._layout.addWidget(self._buttons())
+        self._layout.addWidget(self._history)
 
     def _new_note(self) -> QLineEdit:
         note = QLineEdit()
@@ -146,7 +148,8 @@ class Triage(QWidget):
             text = f"{words.time_text(event.at)}  {_in_words(event.state)} by {event.actor}"
             if event.note:
                 text += f": {event.note}"
-            labels.append(Label(text, tone="muted", font=theme.sized(0.92)))
+            label = Label(text, tone="muted", font=theme.sized(0.92))
+            labels.append(label)
         history = stack(labels, spacing=0.15)
         self._layout.replaceWidget(self._history, history)
         self._history.deleteLater()

@@ -253,7 +253,12 @@ class Window(QMainWindow):
     def _detail_failed(self, error: DifeError) -> None:
         self.trouble.show_text(explained(error))
 
-    def _triage(self, fingerprint: str, state: TriageState, note: str) -> None:
+    def _triage(
+        self,
+        fingerprint: str,
+        state: TriageState,
+        note: str,
+    ) -> None:
         """Store a decision."""
         actor = _actor()
 
