@@ -25,7 +25,7 @@ from dife_scanner.alerts.messages import Message
 from dife_scanner.durable.clock import later, now
 from dife_scanner.durable.crash import CRASH_POINTS
 from dife_scanner.errors import AlertFailed, DiskFull
-from dife_scanner.hub import client
+from dife_scanner.hub.session import prepare
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import batch, settle
 from dife_scanner.queue.poller import poll_pass, serve_requests
@@ -35,7 +35,7 @@ from dife_scanner.store import Store, evidence, findings, jobs, open_store, outb
 from dife_scanner.store import requests as asked
 
 BAD = "org/clip-bad"
-client.prepare(Path("unused"))
+prepare(Path("unused"))
 for _module in ("utils", "errors", "file_download"):  # paid for once instead of in every fork
     importlib.import_module(f"huggingface_hub.{_module}")
 OPEN = [state for state in JobState if not state.is_final]
