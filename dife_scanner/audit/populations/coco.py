@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,9 @@ def find(path: Path) -> Path | None:
     """
     if path.is_file():
         return path if path.suffix == ".json" else None
-    found = sorted({*path.glob("captions_*.json"), *path.glob("annotations/captions_*.json")})
+    beside = path.glob("captions_*.json")
+    below = path.glob("annotations/captions_*.json")
+    found = sorted({*beside, *below})
     if len(found) > 1:
         raise DataError(f"{path} holds {len(found)} caption files", f"give one of them: {found[0]}")
     return found[0] if found else None
@@ -43,32 +44,42 @@ def read(file: Path, folder: Path | None = None) -> Captioned:
     Raises `DataError`, `LimitExceeded`, and `PictureMissing` where a named picture is not in the folder.
     """
     document = _document(file)
-    folder = folder or _folder(file)
+    place = folder or _folder(file)
     names = {_whole(row, "id"): _file_name(row) for row in _rows(document, "images")}
-    told: dict[int, list[str]] = defaultdict(list)
-    for row in _rows(document, "annotations"):
-        at, text = _whole(row, "image_id"), row.get("caption")
-        if at not in names:
-            raise PictureMissing(f"{file.name} has a caption for picture {at}, which it does not list", _ADVICE)
-        if isinstance(text, str) and (sentence := plain(text, MAX_CAPTION).strip()):
-            told[at].append(sentence)
-    order = [at for at in names if told[at]]
-    if not order:
+    captions = _captions(file, document, names)
+    pictured = [number for number in names if number in captions]
+    if not pictured:
         raise DataError(f"{file.name} holds no captions", _ADVICE)
-    _check_present(file, folder, [names[at] for at in order])
-    terms = _licences(document)
+    ids = tuple(names[number] for number in pictured)
+    _check_present(file, place, ids)
+    licences = _licences(document)
+    files = tuple(place / name for name in ids)
 
     def load(rows: Sequence[int]) -> NDArray[np.uint8]:
-        return pictures.stack([pictures.read(folder / names[order[at]]) for at in rows])
+        return pictures.stack([pictures.read(files[row]) for row in rows])
 
     return Captioned(
         name=file.stem,
-        ids=tuple(names[at] for at in order),
-        captions=tuple(tuple(told[at]) for at in order),
+        ids=ids,
+        captions=tuple(tuple(captions[number]) for number in pictured),
         load=load,
-        licences=tuple(terms.get(at, "") for at in order),
-        files=tuple(folder / names[at] for at in order),
+        licences=tuple(licences.get(number, "") for number in pictured),
+        files=files,
     )
+
+
+def _captions(file: Path, document: dict[str, Any], names: Container[int]) -> dict[int, list[str]]:
+    """Picture id -> its captions, of the pictures that have any. Raises `PictureMissing` for a picture not listed."""
+    captions: dict[int, list[str]] = {}
+    for row in _rows(document, "annotations"):
+        number = _whole(row, "image_id")
+        if number not in names:
+            raise PictureMissing(f"{file.name} has a caption for picture {number}, which it does not list", _ADVICE)
+        text = row.get("caption")
+        sentence = plain(text, MAX_CAPTION).strip() if isinstance(text, str) else ""
+        if sentence:
+            captions.setdefault(number, []).append(sentence)
+    return captions
 
 
 def _document(file: Path) -> dict[str, Any]:
@@ -109,7 +120,8 @@ def _file_name(row: dict[str, Any]) -> str:
 def _folder(file: Path) -> Path:
     """`val2017` for `captions_val2017.json`, beside the file or beside its folder."""
     split = file.stem.removeprefix("captions_")
-    for folder in (file.parent / split, file.parent.parent / split, file.parent.parent / "images" / split):
+    outer = file.parent.parent
+    for folder in (file.parent / split, outer / split, outer / "images" / split):
         if folder.is_dir():
             return folder
     raise PictureMissing(f"there is no folder {split} with the pictures of {file.name}", "name the picture folder")
@@ -120,7 +132,8 @@ def _check_present(file: Path, folder: Path, names: Sequence[str]) -> None:
         there = {path.name for path in folder.iterdir()}
     except OSError as error:
         raise PictureMissing(f"{folder} cannot be listed: {error.strerror}", "name the picture folder") from error
-    if absent := [name for name in names if name not in there]:
+    absent = [name for name in names if name not in there]
+    if absent:
         raise PictureMissing(
             f"{file.name} names {len(absent)} pictures that are not in {folder}, the first is {plain(absent[0], 80)}",
             "add the pictures, or remove their records from the caption file",
@@ -130,7 +143,16 @@ def _check_present(file: Path, folder: Path, names: Sequence[str]) -> None:
 def _licences(document: dict[str, Any]) -> dict[int, str]:
     """Picture id -> licence name, where the file states it."""
     stated = document.get("licenses")
-    rows = [row for row in stated if isinstance(row, dict)] if isinstance(stated, list) else []
-    known = {_whole(row, "id"): plain(str(row.get("name", "")), 80) for row in rows}
-    terms = {_whole(row, "id"): row.get("license") for row in _rows(document, "images")}
-    return {at: known.get(number, "") if isinstance(number, int) else "" for at, number in terms.items()}
+    known: dict[int, str] = {}
+    if isinstance(stated, list):
+        for row in filter(_is_record, stated):
+            known[_whole(row, "id")] = plain(str(row.get("name", "")), 80)
+    licences = {}
+    for row in _rows(document, "images"):
+        number = row.get("license")
+        licences[_whole(row, "id")] = known.get(number, "") if isinstance(number, int) else ""
+    return licences
+
+
+def _is_record(value: object) -> bool:
+    return isinstance(value, dict)

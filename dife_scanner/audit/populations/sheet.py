@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _REINSTALL = "reinstall the package"
+_OPAQUE = 200
+"""Least alpha of a pixel that counts as opaque."""
 _BLACK = 24
 """A drawing with no opaque pixel above this level is ink: it is painted so that it shows on its background."""
 
@@ -42,6 +44,8 @@ class Sprite:
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
+    """All bundled drawings."""
+
     digest: str
     """sha256 of the manifest, which holds the picture's."""
     sprites: tuple[Sprite, ...]
@@ -65,24 +69,41 @@ def load(folder: Path | None = None) -> Sheet:
     try:
         raw = (folder / "scenes.json").read_bytes()
         manifest = json.loads(raw)
-        pixels = (folder / manifest["file"]).read_bytes()
+        picture = folder / manifest["file"]
+        pixels = picture.read_bytes()
     except (OSError, ValueError, KeyError) as error:
         raise ProbeError(f"the scene sheet in {folder} cannot be read", _REINSTALL) from error
     if sha256(pixels).hexdigest() != manifest["sha256"]:
-        raise ProbeError(f"{folder / manifest['file']} is not the picture in its manifest", _REINSTALL)
-    side, columns = manifest["tile"], manifest["columns"]
+        raise ProbeError(f"{picture} is not the picture in its manifest", _REINSTALL)
     with Image.open(BytesIO(pixels)) as opened:
         whole = opened.convert("RGBA")
     sprites = []
     for number, row in enumerate(manifest["drawings"]):
-        left, top = number % columns * side, number // columns * side
-        tile = whole.crop((left, top, left + side, top + side))
-        shown = Sprite(row["drawing"], row["term"], row["class"] or "", row["licence"], _is_ink(tile), tile)
-        sprites.append(shown)
+        tile = _tile(whole, number, manifest["tile"], manifest["columns"])
+        sprites.append(_sprite(row, tile))
     return Sheet(sha256(raw).hexdigest(), tuple(sprites))
 
 
+def _tile(whole: Image, number: int, side: int, columns: int) -> Image:
+    """The drawing that stands at this place of the sheet, row by row."""
+    left = number % columns * side
+    top = number // columns * side
+    return whole.crop((left, top, left + side, top + side))
+
+
+def _sprite(row: dict[str, str], tile: Image) -> Sprite:
+    return Sprite(
+        id=row["drawing"],
+        term=row["term"],
+        class_name=row["class"] or "",
+        licence=row["licence"],
+        ink=_is_ink(tile),
+        picture=tile,
+    )
+
+
 def _is_ink(tile: Image) -> bool:
+    """Whether every opaque pixel is black."""
     pixels = np.asarray(tile)
-    opaque = pixels[pixels[..., 3] > 200][:, :3]
+    opaque = pixels[pixels[..., 3] > _OPAQUE][:, :3]
     return bool(opaque.size and opaque.max() <= _BLACK)
