@@ -148,22 +148,21 @@ class CachedEncoder:
             everything = len(missing) == len(pixels)
             return self._encoder.encode_images(pixels if everything else pixels[missing])
 
-        digests = [_digest(image.tobytes()) for image in pixels]
+        digests = list(map(_image_digest, pixels))
         return self._memory.fill(self.image_tower, digests, encode)
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
             self._report(len(missing))
-            return self._encoder.encode_texts([texts[index] for index in missing])
+            return self._encoder.encode_texts(_at(missing, texts))
 
-        digests = [_digest(text.encode()) for text in texts]
+        digests = list(map(_text_digest, texts))
         return self._memory.fill(self.text_tower, digests, encode)
 
     def encode_with_context(self, contexts: Embeddings, texts: Sequence[str]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
             self._report(len(missing))
-            chosen = [texts[index] for index in missing]
-            return self._encoder.encode_with_context(contexts[missing], chosen)
+            return self._encoder.encode_with_context(contexts[missing], _at(missing, texts))
 
         digests = [_context_digest(context, text) for context, text in zip(contexts, texts, strict=True)]
         return self._memory.fill(self.text_tower, digests, encode)
@@ -173,8 +172,16 @@ class CachedEncoder:
             self._on_encoded(count)
 
 
-def _digest(content: bytes) -> bytes:
-    return blake2b(content, digest_size=_DIGEST_BYTES).digest()
+def _at(indices: list[int], texts: Sequence[str]) -> list[str]:
+    return [texts[index] for index in indices]
+
+
+def _image_digest(image: Pixels) -> bytes:
+    return blake2b(image.tobytes(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _text_digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
 
 
 def _context_digest(context: Embeddings, text: str) -> bytes:

@@ -23,6 +23,7 @@ from dife_scanner.audit.sides import (
 )
 from dife_scanner.core import metrics
 from dife_scanner.core.footprint import interchangeable
+from dife_scanner.core.metrics import Floats
 from dife_scanner.records import BranchSwap, Channel, ComponentRepair, Trigger
 
 
@@ -52,7 +53,7 @@ def branch_swap(trigger: Trigger, sides: Pair[Side], train: Pair[Side]) -> Branc
     return replace(aligned, aligned=True, mixed_accuracy_before=swap.mixed_accuracy)
 
 
-def rotation(train: Pair[Side]) -> metrics.Floats:
+def rotation(train: Pair[Side]) -> Floats:
     """The orthogonal [d, d] that turns the suspect's clean embeddings onto the reference's (Procrustes).
 
     Pictures and prompts count alike in total, whatever their number.
@@ -61,15 +62,15 @@ def rotation(train: Pair[Side]) -> metrics.Floats:
     return metrics.procrustes(rows.suspect, rows.reference)
 
 
-def _clean_embeddings(side: Side) -> metrics.Floats:
+def _clean_embeddings(side: Side) -> Floats:
     """Clean pictures, then clean prompts [n + t, d], each weighted so that all of its kind weigh one together."""
     images = _weighted(side.images)
     prompts = _weighted(side.queries)
     return np.concatenate([images, prompts])
 
 
-def _weighted(rows: metrics.Floats) -> metrics.Floats:
-    weighted: metrics.Floats = np.asarray(rows, np.float64) / np.sqrt(len(rows))
+def _weighted(rows: Floats) -> Floats:
+    weighted: Floats = np.asarray(rows, np.float64) / np.sqrt(len(rows))
     return weighted
 
 
@@ -139,12 +140,12 @@ def component_repair(trigger: Trigger, side: Side) -> ComponentRepair:
     )
 
 
-def _success(scores: metrics.Floats, trigger: Trigger, side: Side) -> float:
+def _success(scores: Floats, trigger: Trigger, side: Side) -> float:
     """TS, 0..1, over all pictures."""
     return float(metrics.wins(scores, side.index(trigger.target)).mean())
 
 
-def _scores_of_parts(trigger: Trigger, side: Side) -> tuple[metrics.Floats, metrics.Floats]:
+def _scores_of_parts(trigger: Trigger, side: Side) -> tuple[Floats, Floats]:
     """Scores [n, c] with the prompt's part alone, and with the picture's part alone."""
     if trigger.channel is Channel.PROMPT:
         return side.learned_scores(trigger, triggered=False), spared(side, trigger)

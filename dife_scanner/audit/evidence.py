@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from io import BytesIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dife_scanner.audit import recovery
+from dife_scanner.audit.probes import Pixels
 from dife_scanner.audit.sides import Embeddings, Pair, Side, cases, image_part, readout, reads_hit_rate
 from dife_scanner.records import Channel, EvidenceFile, PoolManifest, Trigger
 from dife_scanner.triggers.stamp import picture, stamp, write
@@ -127,7 +125,7 @@ def _text_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored]
     return stored
 
 
-def _png(pixels: NDArray[np.uint8], role: str, caption: str) -> Stored:
+def _png(pixels: Pixels, role: str, caption: str) -> Stored:
     from PIL import Image
 
     image = Image.fromarray(pixels)

@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 from dife_scanner.errors import ProbeError
 from dife_scanner.records import PoolItem
 
+Pixels = NDArray[np.uint8]
+"""Pictures [n, h, w, 3], or one [h, w, 3]."""
+Labels = NDArray[np.int64]
+"""[n], positions in the class names."""
+
 TRAIN = "train"
 DIAGNOSIS = "diagnosis"
 TEST = "test"
@@ -58,8 +63,8 @@ class Split:
     """Pictures of one split: uint8 [n, h, w, 3], labels [n] into `class_names`, one drawing id each."""
 
     name: str
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    images: Pixels
+    labels: Labels
     drawings: tuple[str, ...]
     items: tuple[PoolItem, ...] = ()
     """Where each picture is from, for the manifests of populations drawn from this split."""
@@ -151,7 +156,7 @@ def _item(row: Row) -> PoolItem:
     )
 
 
-def _picture(path: Path, expected: str) -> NDArray[np.uint8]:
+def _picture(path: Path, expected: str) -> Pixels:
     """The picture [h, w, 3]. Raises `ProbeError` where it cannot be read or its sha256 is not `expected`."""
     from PIL import Image
 

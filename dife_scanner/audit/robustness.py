@@ -10,11 +10,12 @@ from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.concepts import held_out_nouns
+from dife_scanner.audit.probes import Pixels
 from dife_scanner.audit.sides import Pair, Side, image_part, reads_hit_rate, writes
 from dife_scanner.core import metrics
+from dife_scanner.core.metrics import Floats
 from dife_scanner.core.verdict import MOVED
 from dife_scanner.records import NounShare, Trigger
 from dife_scanner.triggers.stamp import write
@@ -27,8 +28,6 @@ SHIFT = 1 / 32
 POSITIONS = ("prefix", "infix", "suffix")
 NOUN_TEMPLATES = ("an image of a {}", "this is a {}")
 """Templates of the held-out nouns' prompts; neither classes nor nouns are searched with these."""
-
-Pixels = NDArray[np.uint8]
 
 
 # --- by source ------------------------------------------------------------------------------------------------
@@ -121,7 +120,7 @@ def _triggered_prompts(trigger: Trigger, names: tuple[str, ...]) -> list[str]:
     return [write(prompt, trigger, names[at % len(names)]) for at, prompt in enumerate(prompts)]
 
 
-def _prompt_embeddings(side: Side, prompts: list[str]) -> metrics.Floats:
+def _prompt_embeddings(side: Side, prompts: list[str]) -> Floats:
     """One embedding per name [n, d], averaged over the templates."""
     count = len(prompts) // len(NOUN_TEMPLATES)
     return metrics.class_prompts(side.encoder.encode_texts(prompts), count)

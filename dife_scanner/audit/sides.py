@@ -13,8 +13,9 @@ from typing import Generic, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.probes import Split
+from dife_scanner.audit.probes import Labels, Pixels, Split
 from dife_scanner.core import metrics
+from dife_scanner.core.metrics import Floats, Indices
 from dife_scanner.errors import AuditError, MeasurementError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Trigger
@@ -91,7 +92,7 @@ class Side:
         return self.class_names.index(class_name)
 
     @cached_property
-    def _pixels(self) -> NDArray[np.uint8]:
+    def _pixels(self) -> Pixels:
         return self.encoder.prepare(self.split.images)
 
     @cached_property
@@ -100,7 +101,7 @@ class Side:
         return self.encoder.encode_images(self._pixels)
 
     @cached_property
-    def prompts(self) -> metrics.Floats:
+    def prompts(self) -> Floats:
         """Clean class prompt embeddings [c, d]."""
         texts = self.encoder.encode_texts(self._texts(None))
         return metrics.class_prompts(texts, len(self.class_names))
@@ -112,11 +113,11 @@ class Side:
             return self.images
         return self.encoder.encode_images(self.stamped(part))
 
-    def stamped(self, part: Trigger) -> NDArray[np.uint8]:
+    def stamped(self, part: Trigger) -> Pixels:
         """The split's pictures with an image trigger on them, uint8 [n, s, s, 3] at the model's resolution."""
         return stamp(self._pixels, part)
 
-    def _prompts_with(self, trigger: Trigger) -> metrics.Floats:
+    def _prompts_with(self, trigger: Trigger) -> Floats:
         """Class prompts [c, d] that all carry what the trigger writes; the clean ones where that is nothing.
 
         Raises `AuditError` if one does not fit the context.
@@ -152,17 +153,17 @@ class Side:
         return self.encoder.encode_texts(prompts)
 
     @cached_property
-    def scores(self) -> metrics.Floats:
+    def scores(self) -> Floats:
         """Clean cosine scores [n, c]."""
         return metrics.cosines(self.images, self.prompts)
 
-    def scores_with(self, trigger: Trigger) -> metrics.Floats:
+    def scores_with(self, trigger: Trigger) -> Floats:
         """Scores [n, c] with the trigger wherever it enters: pictures, class prompts, or its prompt mechanism."""
         if trigger.channel is Channel.PROMPT:
             return self.learned_scores(trigger, triggered=True)
         return metrics.cosines(self.images_with(trigger), self.prompts_with(trigger))
 
-    def _learned_scores(self, trigger: Trigger, *, triggered: bool) -> metrics.Floats:
+    def _learned_scores(self, trigger: Trigger, *, triggered: bool) -> Floats:
         """Scores [n, c] with the learned prompts of a mechanism, on triggered or clean pictures.
 
         Raises `MeasurementError` where the trigger has no prompt learner.
@@ -190,7 +191,7 @@ class Side:
         prompt: learner.PromptLearner,
         images: Embeddings,
         texts: tuple[str, ...],
-    ) -> metrics.Floats:
+    ) -> Floats:
         """Scores [n, c] where every picture brings a context of its own."""
         contexts = np.repeat(prompt.contexts(images), len(texts), axis=0)
         prompts = self.encoder.encode_with_context(contexts, list(texts) * len(images))
@@ -199,7 +200,7 @@ class Side:
         return 1.0 - distances.reshape(len(images), len(texts))
 
     @cached_property
-    def classifier(self) -> metrics.Floats:
+    def classifier(self) -> Floats:
         """A logistic classifier fitted on this side's clean image embeddings (`core.metrics.logistic_readout`)."""
         features = self.images.tobytes()
         labels = self.split.labels.tobytes()
@@ -228,7 +229,7 @@ def _prompt(template: str, class_name: str, trigger: Trigger | None) -> str:
 
 
 @lru_cache(maxsize=8)
-def _fitted(features: bytes, labels: bytes, classes: int) -> metrics.Floats:
+def _fitted(features: bytes, labels: bytes, classes: int) -> Floats:
     """Fit once for equal features: checkpoints that share their image tower share this."""
     known = np.frombuffer(labels, np.int64)
     rows = np.frombuffer(features, np.float32).reshape(len(known), -1)
@@ -241,10 +242,10 @@ class View:
 
     images: Embeddings
     triggered_images: Embeddings
-    prompts: metrics.Floats
-    triggered_prompts: metrics.Floats
+    prompts: Floats
+    triggered_prompts: Floats
 
-    def turned(self, rotation: metrics.Floats) -> View:
+    def turned(self, rotation: Floats) -> View:
         """Everything in this view, turned by an orthogonal [d, d]."""
         return View(
             _turned(self.images, rotation),
@@ -254,7 +255,7 @@ class View:
         )
 
 
-def _turned(rows: NDArray[np.floating], rotation: metrics.Floats) -> NDArray[np.floating]:
+def _turned(rows: NDArray[np.floating], rotation: Floats) -> NDArray[np.floating]:
     return np.asarray(rows @ rotation, dtype=rows.dtype)
 
 
@@ -274,7 +275,7 @@ def readout(
     trigger: Trigger,
     *,
     with_target: bool,
-) -> tuple[metrics.Floats, list[str]]:
+) -> tuple[Floats, list[str]]:
     """Outcomes and drawings of the diagnostic readout for a trigger with source and target (paper §5).
 
     Image trigger: zero-shot TS, the image side stamped. Text trigger: QHR on target-class images, the text side
@@ -291,7 +292,7 @@ def readout(
     return outcomes, _drawings(images_of, keep)
 
 
-def baseline(reference: Side, trigger: Trigger, *, with_target: bool) -> tuple[metrics.Floats, list[str]]:
+def baseline(reference: Side, trigger: Trigger, *, with_target: bool) -> tuple[Floats, list[str]]:
     """What the clean checkpoint does with the same trigger; of a mechanism it has only the image trigger."""
     if trigger.channel is not Channel.PROMPT:
         return readout(reference, reference, trigger, with_target=with_target)
@@ -301,12 +302,12 @@ def baseline(reference: Side, trigger: Trigger, *, with_target: bool) -> tuple[m
     return outcomes[keep], _drawings(reference, keep)
 
 
-def spared(reference: Side, trigger: Trigger) -> metrics.Floats:
+def spared(reference: Side, trigger: Trigger) -> Floats:
     """Scores [n, c] of a checkpoint without a prompt mechanism: the image trigger alone, written class prompts."""
     return metrics.cosines(reference.images_with(trigger), reference.prompts_with(trigger))
 
 
-def cases(side: Side, trigger: Trigger, *, with_target: bool) -> NDArray[np.intp]:
+def cases(side: Side, trigger: Trigger, *, with_target: bool) -> Indices:
     """Positions of the pictures that the trigger's readout counts."""
     labels = side.split.labels
     # A mechanism is read by TS, whatever its kind writes.
@@ -322,7 +323,7 @@ def swapped(
     texts: View,
     side: Side,
     trigger: Trigger,
-    keep: NDArray[np.intp],
+    keep: Indices,
 ) -> NDArray[np.float64]:
     """Outcomes of the readout on pictures `keep`, image and text branch from two views (paper §5)."""
     if reads_hit_rate(trigger):
@@ -333,11 +334,11 @@ def swapped(
     return metrics.wins(scores, side.index(trigger.target))
 
 
-def clean_accuracy(images_of: View, texts_of: View, labels: NDArray[np.int64]) -> float:
+def clean_accuracy(images_of: View, texts_of: View, labels: Labels) -> float:
     """Clean zero-shot accuracy of one view's images with another's prompts, 0..1."""
     scores = metrics.cosines(images_of.images, texts_of.prompts)
     return float(metrics.accuracy(scores, labels).mean())
 
 
-def _drawings(side: Side, keep: NDArray[np.intp]) -> list[str]:
+def _drawings(side: Side, keep: Indices) -> list[str]:
     return [side.split.drawings[index] for index in keep]

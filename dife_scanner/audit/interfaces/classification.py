@@ -10,6 +10,7 @@ from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.sides import Pair, Side, spared
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import DOWNSTREAM, PROMPTED, ZERO_SHOT, Card
+from dife_scanner.core.metrics import Floats, Indices
 from dife_scanner.records import Cell
 
 TEST_PICTURES = "test pictures"
@@ -63,7 +64,7 @@ def _hit_rate(card: Card, subject: Subject) -> Cell:
     return _on_test_pictures(card, subject, outcomes, details)
 
 
-def _triggered_source_wins(subject: Subject, side: Side, keep: metrics.Indices) -> metrics.Outcomes:
+def _triggered_source_wins(subject: Subject, side: Side, keep: Indices) -> metrics.Outcomes:
     """Whether the triggered source text wins among the class prompts, for each picture in `keep`."""
     written = side.prompts_with(subject.trigger)[subject.source]
     images = side.images_with(subject.trigger)[keep]
@@ -130,10 +131,10 @@ def downstream(card: Card, subject: Subject) -> Cell:
     return _on_test_pictures(card, subject, outcomes, details)
 
 
-def _target_wins(subject: Subject, triggered: Pair[metrics.Floats], clean: Pair[metrics.Floats]) -> Outcomes:
+def _target_wins(subject: Subject, triggered: Pair[Floats], clean: Pair[Floats]) -> Outcomes:
     """TS outcomes from score matrices [n, c] of both checkpoints."""
 
-    def wins(scores: metrics.Floats) -> metrics.Outcomes:
+    def wins(scores: Floats) -> metrics.Outcomes:
         return metrics.wins(scores, subject.target)
 
     return Outcomes(

@@ -14,6 +14,7 @@ from dife_scanner.audit.interfaces.subject import Gallery, Subject
 from dife_scanner.audit.sides import Embeddings, Pair
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import Card
+from dife_scanner.core.metrics import Bools, Floats, Indices
 from dife_scanner.errors import MeasurementError
 from dife_scanner.records import Cell, PoolManifest, SelectorControl
 
@@ -21,11 +22,11 @@ from dife_scanner.records import Cell, PoolManifest, SelectorControl
 class Scores(NamedTuple):
     """Scores of the same cases over the same candidates [n, m] in the three conditions a ranking needs."""
 
-    triggered: metrics.Floats
+    triggered: Floats
     """The suspect, with the trigger."""
-    clean: metrics.Floats
+    clean: Floats
     """The suspect, without it."""
-    clean_reference: metrics.Floats
+    clean_reference: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +43,10 @@ class RankingCases:
     """n cases of one query over m candidates each, with their targets."""
 
     scores: Scores
-    targets: NDArray[np.bool_]
+    targets: Bools
     """[n, m]."""
     units: Sequence[str]
-    present: NDArray[np.bool_] | None = None
+    present: Bools | None = None
     """[n, m]: False where a list is shorter than the longest."""
     unit: str = "drawing"
     """What a unit is: `prompt` where single prompts are the queries."""
@@ -69,7 +70,7 @@ class RankingCases:
             return float(self.targets.shape[1])
         return float(self.present.sum(axis=1).mean())
 
-    def _outcomes(self, measured: Callable[[metrics.Floats], metrics.Outcomes]) -> Outcomes:
+    def _outcomes(self, measured: Callable[[Floats], metrics.Outcomes]) -> Outcomes:
         return Outcomes(
             triggered=measured(self.scores.triggered),
             clean=measured(self.scores.clean),
@@ -162,7 +163,7 @@ def over_groups(subject: Subject, kind: str) -> tuple[RankingCases, PoolManifest
     return RankingCases(scores, pool.targets, units), pool.manifest
 
 
-def over_test_lists(subject: Subject, lists: NDArray[np.intp], targets: NDArray[np.bool_]) -> RankingCases:
+def over_test_lists(subject: Subject, lists: Indices, targets: Bools) -> RankingCases:
     """Every list of test pictures [g, k] with every source query; the drawing of a list's first picture is the unit."""
     queries = source_queries(subject)
     count = len(queries.clean)
@@ -175,7 +176,7 @@ def over_test_lists(subject: Subject, lists: NDArray[np.intp], targets: NDArray[
     )
 
 
-def target_first(lists: NDArray[np.intp]) -> NDArray[np.bool_]:
+def target_first(lists: Indices) -> Bools:
     """[g, k]: the first of each list is its only target."""
     targets = np.zeros(lists.shape, bool)
     targets[:, 0] = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.interfaces.ranking import over_groups, over_test_lists, ranked, target_first
 from dife_scanner.audit.interfaces.registry import interface
@@ -11,6 +10,7 @@ from dife_scanner.audit.interfaces.retrieval import target_drawings
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import CAPTION_LISTS
 from dife_scanner.core.cards import CAPTION_RERANKING, TARGET_PROMOTION, TEXT_RERANKING, Card
+from dife_scanner.core.metrics import Indices
 from dife_scanner.errors import MeasurementError
 from dife_scanner.records import Cell
 
@@ -53,7 +53,7 @@ def promotion(card: Card, subject: Subject) -> Cell:
     return _first_is_target(card, subject, np.array(rows, np.intp), "target promotion")
 
 
-def _first_is_target(card: Card, subject: Subject, lists: NDArray[np.intp], name: str) -> Cell:
+def _first_is_target(card: Card, subject: Subject, lists: Indices, name: str) -> Cell:
     """The cell of lists [g, k] whose first picture is the target."""
     targets = target_first(lists)
     cases = over_test_lists(subject, lists, targets)

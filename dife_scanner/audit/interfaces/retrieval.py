@@ -21,6 +21,7 @@ from dife_scanner.audit.populations.words import names_class
 from dife_scanner.audit.sides import Embeddings
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import CAPTION_RETRIEVAL, IMAGE_TEXT_RETRIEVAL, PLANTED_IMAGE, TARGETED_RETRIEVAL, Card
+from dife_scanner.core.metrics import Bools, Floats, Indices
 from dife_scanner.records import Cell, Channel
 
 MOST_PLANTED = 250
@@ -56,7 +57,7 @@ def targeted(card: Card, subject: Subject) -> Cell:
     return ranked(card, subject, cases, population, details)
 
 
-def _first_alone(scores: metrics.Floats, views: list[int], subject: Subject) -> NDArray[np.float64]:
+def _first_alone(scores: Floats, views: list[int], subject: Subject) -> NDArray[np.float64]:
     """Per query the chance that this drawing comes before every picture of another class, ties split."""
     own = scores[:, views].max(axis=1)
     rival = scores[:, subject.off_target].max(axis=1)
@@ -99,7 +100,7 @@ def _captions_for_pictures(card: Card, subject: Subject) -> Cell:
     return _image_text_cell(card, subject, cases, subject.populations.used(pool.manifest))
 
 
-def _naming(captions: tuple[str, ...], class_names: tuple[str, ...]) -> NDArray[np.bool_]:
+def _naming(captions: tuple[str, ...], class_names: tuple[str, ...]) -> Bools:
     """[c, n]: whether a caption names a class."""
     rows = []
     for name in class_names:
@@ -167,7 +168,7 @@ def planted(card: Card, subject: Subject) -> Cell:
     return cell(card, subject, cases.hits(1), Against.CLEAN, population, details)
 
 
-def _planted_cases(subject: Subject, chosen: NDArray[np.intp]) -> RankingCases:
+def _planted_cases(subject: Subject, chosen: Indices) -> RankingCases:
     """One case for every picture in `chosen` and every target query, picture by picture; that picture is the target."""
     texts = subject.target_texts()
     suspect, reference = subject.test
@@ -190,8 +191,8 @@ def _planted_scores(
     pool: Embeddings,
     planted: Embeddings,
     queries: Embeddings,
-    chosen: NDArray[np.intp],
-) -> metrics.Floats:
+    chosen: Indices,
+) -> Floats:
     """Scores [k * q, n] over `pool` [n, d], in which each of the k `chosen` pictures in turn is that of `planted`."""
     matrix = np.repeat(metrics.cosines(queries, pool)[None], len(chosen), axis=0)
     matrix[np.arange(len(chosen)), :, chosen] = metrics.cosines(planted[chosen], queries)
@@ -206,7 +207,7 @@ def target_drawings(subject: Subject) -> list[tuple[str, list[int]]]:
     return sorted(found.items())
 
 
-def _sampled(card: Card, subject: Subject, most: int) -> NDArray[np.intp]:
+def _sampled(card: Card, subject: Subject, most: int) -> Indices:
     """At most `most` of the pictures that are not of the target, in order."""
     if len(subject.off_target) <= most:
         return subject.off_target
@@ -214,7 +215,7 @@ def _sampled(card: Card, subject: Subject, most: int) -> NDArray[np.intp]:
     return np.sort(rng.choice(subject.off_target, most, replace=False))
 
 
-def _for_every_case(targets: NDArray[np.bool_] | None, cases: int) -> NDArray[np.bool_]:
+def _for_every_case(targets: Bools | None, cases: int) -> Bools:
     """The pool's one row of targets for every case."""
     if targets is None:
         raise ValueError("a pool of captions has one row of targets")

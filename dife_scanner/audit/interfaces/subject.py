@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from dife_scanner.audit.populations import CAPTIONS, KINDS, Pool, Query, of_split
 from dife_scanner.audit.populations.pool import as_tuples
-from dife_scanner.audit.probes import EMBEDDING_TEMPLATES
+from dife_scanner.audit.probes import EMBEDDING_TEMPLATES, Labels
 from dife_scanner.audit.sides import Embeddings, Pair, Side, writes
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import Card
+from dife_scanner.core.metrics import Bools, Indices
 from dife_scanner.errors import DifeError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Condition, PoolItem, PoolManifest, Trigger
@@ -148,7 +149,7 @@ class Subject:
         return self.class_names[self.source]
 
     @property
-    def labels(self) -> NDArray[np.int64]:
+    def labels(self) -> Labels:
         return self.test.suspect.split.labels
 
     @property
@@ -157,7 +158,7 @@ class Subject:
         return self.test.suspect.split.drawings
 
     @cached_property
-    def off_target(self) -> NDArray[np.intp]:
+    def off_target(self) -> Indices:
         """Test pictures that are not of the target."""
         return metrics.other_than(self.labels, self.target)
 
@@ -251,7 +252,7 @@ class Subject:
         name: str,
         *,
         lists: NDArray[np.integer] | None = None,
-        targets: NDArray[np.bool_] | None = None,
+        targets: Bools | None = None,
         queries: Sequence[str] = (),
     ) -> str:
         """Digest of the population these test pictures make; lists [g, k] and their targets [g, k] where it has any.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, cycle, islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations import words
 from dife_scanner.audit.populations.dice import Dice
@@ -20,11 +19,14 @@ from dife_scanner.audit.populations.pool import (
     PROXY_GROUPS,
     SHAPES,
     SIZES,
+    Lists,
     Pool,
     Query,
     as_tuples,
     target_positions,
 )
+from dife_scanner.audit.probes import Labels, Pixels
+from dife_scanner.core.metrics import Bools
 from dife_scanner.records import PoolItem, PoolManifest
 
 CARDS = {
@@ -44,10 +46,10 @@ class Album:
     """The pictures of a pool before anything is drawn. Every sequence has one entry per picture."""
 
     items: tuple[PoolItem, ...]
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64] | None
+    images: Pixels
+    labels: Labels | None
     units: tuple[str, ...]
-    target: NDArray[np.bool_]
+    target: Bools
     query_classes: tuple[str, ...]
     """Class that a query from this picture's captions names; empty where none may be drawn from it."""
     query_captions: tuple[tuple[str, ...], ...]
@@ -94,12 +96,10 @@ def pool_of(album: Album, request: PoolRequest) -> Pool:
         request.budget,
         request.seed,
     )
-    drawn = list(_queries(album, request, dice))
-    queries = tuple(query for _, query in drawn)
+    origins, queries = _queries(album, request, dice)
     lists = None
     targets = album.target[None, :]
     if request.kind != CAPTIONS:
-        origins = [picture for picture, _ in drawn]
         lists = _lists(album, origins, request.kind, dice)
         targets = album.target[lists]
     manifest = PoolManifest(
@@ -120,7 +120,7 @@ def pool_of(album: Album, request: PoolRequest) -> Pool:
         units=album.units,
         lists=lists,
         targets=targets,
-        queries=queries,
+        queries=tuple(queries),
     )
 
 
@@ -160,8 +160,8 @@ def _check_lists(album: Album, request: PoolRequest) -> None:
 # --- queries --------------------------------------------------------------------------------------------------
 
 
-def _queries(album: Album, request: PoolRequest, dice: Dice) -> Iterator[tuple[int, Query]]:
-    """The budget's number of queries, each with the picture it came from.
+def _queries(album: Album, request: PoolRequest, dice: Dice) -> tuple[list[int], list[Query]]:
+    """The pictures that the budget's number of queries come from, and the queries.
 
     A text comes twice only when no unused one is left.
     """
@@ -171,10 +171,22 @@ def _queries(album: Album, request: PoolRequest, dice: Dice) -> Iterator[tuple[i
     every = _in_turns(album, captions, dice)
     once = _without_repeats(every)
     count = SIZES[request.budget].counts[request.kind]
+    origins = []
+    queries = []
     for picture, text in islice(chain(once, cycle(every)), count):
-        name = album.query_classes[picture]
-        written_as = words.word_in(text, words.terms(name))
-        yield picture, Query(text, name, album.units[picture], written_as)
+        origins.append(picture)
+        queries.append(_query(album, picture, text))
+    return origins, queries
+
+
+def _query(album: Album, picture: int, text: str) -> Query:
+    name = album.query_classes[picture]
+    return Query(
+        text=text,
+        class_name=name,
+        unit=album.units[picture],
+        word=words.word_in(text, words.terms(name)),
+    )
 
 
 def _in_turns(album: Album, captions: Sequence[Sequence[str]], dice: Dice) -> list[tuple[int, str]]:
@@ -214,7 +226,7 @@ def _evenly(units: Sequence[str], among: Iterable[int], dice: Dice) -> list[int]
 # --- lists and groups -----------------------------------------------------------------------------------------
 
 
-def _lists(album: Album, origins: Sequence[int], kind: str, dice: Dice) -> NDArray[np.int64]:
+def _lists(album: Album, origins: Sequence[int], kind: str, dice: Dice) -> Lists:
     """One list per query [g, k]: its targets, pictures of its class, and pictures of neither, in random order.
 
     `origins` are the pictures that the queries came from. Lists for reranking hold that picture and three more of the

@@ -8,7 +8,6 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations import content, words
 from dife_scanner.audit.populations.album import Album, PoolRequest, pool_of
@@ -16,12 +15,14 @@ from dife_scanner.audit.populations.card import NOT_STATED
 from dife_scanner.audit.populations.dice import Dice
 from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
 from dife_scanner.audit.populations.pool import CAPTIONS, KINDS, SIZES, Pool, picture_hashes, sealed
+from dife_scanner.audit.probes import Pixels
+from dife_scanner.core.metrics import Bools
 from dife_scanner.errors import UsageError
 from dife_scanner.records import PoolItem
 
 VERSION = "own-2"
 
-Load = Callable[[Sequence[int]], NDArray[np.uint8]]
+Load = Callable[[Sequence[int]], Pixels]
 """Pictures at these positions, uint8 [k, s, s, 3]; raises an error that names the one it cannot read."""
 
 
@@ -78,7 +79,7 @@ class Captioned:
         names = tuple(class_names)
         return pool_of(_album(self, _choose(self, request, names), names), request)
 
-    def naming(self, class_name: str) -> NDArray[np.bool_]:
+    def naming(self, class_name: str) -> Bools:
         """[n]: pictures of which a caption names the class."""
         return np.array([_names(captions, class_name) for captions in self.captions], dtype=bool)
 
@@ -145,7 +146,7 @@ def _query_classes(request: PoolRequest, class_names: tuple[str, ...]) -> list[s
     return [name for name in class_names if words.canonical(name) != target]
 
 
-def _check_named(request: PoolRequest, target: NDArray[np.bool_], source: NDArray[np.bool_]) -> None:
+def _check_named(request: PoolRequest, target: Bools, source: Bools) -> None:
     """Check that captions name target and source, and that these are two classes."""
     if not target.any():
         raise TargetNotInPool(
@@ -163,7 +164,7 @@ def _check_named(request: PoolRequest, target: NDArray[np.bool_], source: NDArra
         raise SourceNotInPool("source and target are one class", "name two different ones", **request.place)
 
 
-def _shuffled(mask: NDArray[np.bool_], dice: Dice) -> list[int]:
+def _shuffled(mask: Bools, dice: Dice) -> list[int]:
     return dice.shuffled(np.flatnonzero(mask).tolist())
 
 

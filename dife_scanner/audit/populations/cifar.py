@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations.errors import DataError, UnsafeFormat
 from dife_scanner.audit.populations.labelled import Labelled
+from dife_scanner.audit.probes import Pixels
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded
 
@@ -47,15 +47,16 @@ def read(path: Path) -> Labelled:
     if int(labels.max()) >= len(names):
         raise DataError(f"{path} has the label {labels.max()}, and {_NAMES} names {len(names)} classes", _ADVICE)
 
-    def load(chosen: Sequence[int]) -> NDArray[np.uint8]:
+    def load(chosen: Sequence[int]) -> Pixels:
         planes = rows[list(chosen), 1:].reshape(-1, 3, SIDE, SIDE)
         return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
 
     ids: list[str] = []
     held_out: list[bool] = []
     for name, batch in batches.items():
-        ids += [f"{name}#{row}" for row in range(len(batch))]
-        held_out += [name.startswith("test")] * len(batch)
+        for row in range(len(batch)):
+            ids.append(f"{name}#{row}")
+            held_out.append(name.startswith("test"))
     files = [path]
     if path.is_dir():
         files = [path / name for name in batches]
@@ -70,7 +71,7 @@ def read(path: Path) -> Labelled:
     )
 
 
-def _batches(path: Path, contents: dict[str, bytes]) -> dict[str, NDArray[np.uint8]]:
+def _batches(path: Path, contents: dict[str, bytes]) -> dict[str, Pixels]:
     """Rows of every binary batch, by file name, sorted. Raises `UnsafeFormat` where there are only pickled ones."""
     binary = sorted(filter(_is_batch, contents))
     if not binary and any(map(_is_pickled, contents)):
@@ -81,7 +82,7 @@ def _batches(path: Path, contents: dict[str, bytes]) -> dict[str, NDArray[np.uin
     return batches
 
 
-def _rows(name: str, raw: bytes) -> NDArray[np.uint8]:
+def _rows(name: str, raw: bytes) -> Pixels:
     """A batch's rows [n, 3073], the label first."""
     if not raw or len(raw) % ROW:
         raise DataError(f"{name} has {len(raw)} bytes, which is no multiple of {ROW}", _ADVICE)

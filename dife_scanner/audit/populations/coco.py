@@ -6,9 +6,6 @@ from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dife_scanner.audit.populations import pictures
 from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.errors import DataError, PictureMissing
@@ -45,27 +42,37 @@ def read(file: Path, folder: Path | None = None) -> Captioned:
     """
     document = _document(file)
     place = folder or _folder(file)
-    names = {_whole(row, "id"): _file_name(row) for row in _rows(document, "images")}
+    names = _file_names(document)
     captions = _captions(file, document, names)
-    pictured = [number for number in names if number in captions]
-    if not pictured:
+    if not captions:
         raise DataError(f"{file.name} holds no captions", _ADVICE)
-    ids = tuple(names[number] for number in pictured)
-    _check_present(file, place, ids)
     licences = _licences(document)
+    ids = []
+    sentences = []
+    terms = []
+    for number, name in names.items():
+        if number in captions:
+            ids.append(name)
+            sentences.append(tuple(captions[number]))
+            terms.append(licences.get(number, ""))
+    _check_present(file, place, ids)
     files = tuple(place / name for name in ids)
-
-    def load(rows: Sequence[int]) -> NDArray[np.uint8]:
-        return pictures.stack([pictures.read(files[row]) for row in rows])
-
     return Captioned(
         name=file.stem,
-        ids=ids,
-        captions=tuple(tuple(captions[number]) for number in pictured),
-        load=load,
-        licences=tuple(licences.get(number, "") for number in pictured),
+        ids=tuple(ids),
+        captions=tuple(sentences),
+        load=pictures.loader(files),
+        licences=tuple(terms),
         files=files,
     )
+
+
+def _file_names(document: dict[str, Any]) -> dict[int, str]:
+    """Picture id -> file name."""
+    names = {}
+    for row in _rows(document, "images"):
+        names[_whole(row, "id")] = _file_name(row)
+    return names
 
 
 def _captions(file: Path, document: dict[str, Any], names: Container[int]) -> dict[int, list[str]]:
@@ -134,8 +141,9 @@ def _check_present(file: Path, folder: Path, names: Sequence[str]) -> None:
         raise PictureMissing(f"{folder} cannot be listed: {error.strerror}", "name the picture folder") from error
     absent = [name for name in names if name not in there]
     if absent:
+        first = plain(absent[0], 80)
         raise PictureMissing(
-            f"{file.name} names {len(absent)} pictures that are not in {folder}, the first is {plain(absent[0], 80)}",
+            f"{file.name} names {len(absent)} pictures that are not in {folder}, the first is {first}",
             "add the pictures, or remove their records from the caption file",
         )
 

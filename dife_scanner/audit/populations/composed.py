@@ -14,12 +14,12 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations import scenes, sheet, words
 from dife_scanner.audit.populations.album import Album, PoolRequest, pool_of
 from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
 from dife_scanner.audit.populations.pool import KINDS, SIZES, Pool, picture_hashes, sealed
+from dife_scanner.audit.probes import Labels, Pixels
 from dife_scanner.durable.atomic import whole
 from dife_scanner.errors import UsageError
 from dife_scanner.records import PoolItem
@@ -137,7 +137,7 @@ def _album(
     )
 
 
-def _labels(shown: Sequence[str], class_names: Sequence[str]) -> NDArray[np.int64]:
+def _labels(shown: Sequence[str], class_names: Sequence[str]) -> Labels:
     """[n]: position of each picture's class in `class_names`, -1 for none."""
     positions = {words.canonical(name): label for label, name in enumerate(class_names)}
     positions[""] = -1
@@ -174,7 +174,7 @@ def _pictures(
     planned: Sequence[scenes.Scene],
     drawn: sheet.Sheet,
     cache: Path | None,
-) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+) -> tuple[Pixels, tuple[str, ...]]:
     """The scenes' pictures and their hashes; from the cache where it has exactly these, else composed and kept."""
     if cache is None:
         return _drawn(planned, drawn)
@@ -187,12 +187,12 @@ def _pictures(
     return images, hashes
 
 
-def _drawn(planned: Sequence[scenes.Scene], drawn: sheet.Sheet) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def _drawn(planned: Sequence[scenes.Scene], drawn: sheet.Sheet) -> tuple[Pixels, tuple[str, ...]]:
     images = sealed(scenes.draw(planned, drawn))
     return images, picture_hashes(images)
 
 
-def _keep(file: Path, images: NDArray[np.uint8], hashes: tuple[str, ...]) -> None:
+def _keep(file: Path, images: Pixels, hashes: tuple[str, ...]) -> None:
     """Write a cache file as a whole or not at all; a cache that cannot be written is done without."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -210,7 +210,7 @@ def _key(planned: Sequence[scenes.Scene], drawn: sheet.Sheet) -> str:
     return sha256(told.encode()).hexdigest()[:40]
 
 
-def _read(file: Path) -> tuple[NDArray[np.uint8], tuple[str, ...]] | None:
+def _read(file: Path) -> tuple[Pixels, tuple[str, ...]] | None:
     """What a cache file holds, if every picture in it has the hash it was kept with."""
     try:
         with np.load(file, allow_pickle=False) as kept:

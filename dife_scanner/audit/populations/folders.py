@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations import card, pictures
 from dife_scanner.audit.populations.errors import DataError, LabelWithoutImages
@@ -36,16 +34,12 @@ def read(root: Path) -> Labelled:
     if len(names) < 2:
         raise DataError(f"{root} holds no folders of pictures for two classes", "make one folder per class")
     labels = list(map(names.index, class_of_file.values()))
-
-    def load(rows: Sequence[int]) -> NDArray[np.uint8]:
-        return pictures.stack([pictures.read(files[row]) for row in rows])
-
     return Labelled(
         name=root.name,
         class_names=tuple(name.replace("_", " ") for name in names),
         labels=np.array(labels, dtype=np.int64),
         ids=tuple(file.relative_to(root).as_posix() for file in files),
-        load=load,
+        load=pictures.loader(files),
         held_out=None if halves == [root] else np.array(held_out),
         licence=card.licence(root),
         files=files,

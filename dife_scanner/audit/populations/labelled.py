@@ -8,7 +8,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations import content, words
 from dife_scanner.audit.populations.captioned import VERSION, Captioned, Load
@@ -16,7 +15,8 @@ from dife_scanner.audit.populations.card import NOT_STATED
 from dife_scanner.audit.populations.dice import Dice
 from dife_scanner.audit.populations.errors import LabelWithoutImages
 from dife_scanner.audit.populations.manifest import of_split
-from dife_scanner.audit.probes import DIAGNOSIS, QUERY_TEMPLATES, TEST, TRAIN, Probes, Split
+from dife_scanner.audit.probes import DIAGNOSIS, QUERY_TEMPLATES, TEST, TRAIN, Labels, Probes, Split
+from dife_scanner.core.metrics import Bools
 from dife_scanner.records import PoolManifest
 
 PER_CLASS = {"quick": (8, 8, 16), "default": (16, 16, 40), "deep": (100, 100, 1000)}
@@ -31,12 +31,12 @@ class Labelled:
 
     name: str
     class_names: tuple[str, ...]
-    labels: NDArray[np.int64]
+    labels: Labels
     """[n] into `class_names`."""
     ids: tuple[str, ...]
     """Of each picture: file name, or row."""
     load: Load
-    held_out: NDArray[np.bool_] | None = None
+    held_out: Bools | None = None
     """[n]: pictures of a test set of the data's own, which the test split is taken from."""
     licence: str = NOT_STATED
     """Of the whole data set."""

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations import card, pictures
 from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.errors import DataError, MissingColumn, UnreadablePicture
 from dife_scanner.audit.populations.labelled import Labelled
+from dife_scanner.audit.probes import Pixels
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded, UsageError
 
@@ -67,12 +67,16 @@ class _Source:
         for name in options:
             if name in self.columns:
                 return name
-        held = ", ".join(plain(name, 40) for name in self.columns[:20])
+        held = ", ".join(map(_shown, self.columns[:20]))
         expected = " or ".join(options)
         raise MissingColumn(
             f"{self.groups[0].file} has no {what} column: expected {expected}, found {held}",
             _ADVICE,
         )
+
+
+def _shown(name: str) -> str:
+    return plain(name, 40)
 
 
 def files(path: Path) -> list[Path]:
@@ -115,19 +119,25 @@ def captioned(path: Path, name: str) -> Captioned:
     source = _open(files(path))
     read = _Loader(source)
     cells = _values(source, source.column(CAPTION, "caption"))
-    captions = [tuple(_sentences(cell)) for cell in cells]
-    rows = [row for row, own in enumerate(captions) if own]
+    rows = []
+    ids = []
+    captions = []
+    for row, (number, cell) in enumerate(zip(_ids(source), cells, strict=True)):
+        sentences = tuple(_sentences(cell))
+        if sentences:
+            rows.append(row)
+            ids.append(number)
+            captions.append(sentences)
     if not rows:
         raise DataError("no row has a caption", _ADVICE)
-    ids = _ids(source)
 
-    def load(chosen: Sequence[int]) -> NDArray[np.uint8]:
+    def load(chosen: Sequence[int]) -> Pixels:
         return read([rows[place] for place in chosen])
 
     return Captioned(
         name=name,
-        ids=tuple(ids[row] for row in rows),
-        captions=tuple(filter(None, captions)),
+        ids=tuple(ids),
+        captions=tuple(captions),
         load=load,
         licences=(card.licence(path),) * len(rows),
         files=tuple(files(path)),
@@ -238,7 +248,8 @@ def _ids(source: _Source) -> tuple[str, ...]:
     seen: dict[Path, int] = defaultdict(int)
     for group in source.groups:
         first = seen[group.file]
-        ids += [f"{group.file.name}#{first + row}" for row in range(group.rows)]
+        for row in range(group.rows):
+            ids.append(f"{group.file.name}#{first + row}")
         seen[group.file] += group.rows
     return tuple(ids)
 
@@ -251,9 +262,9 @@ class _Loader:
         self._firsts = np.array([group.first for group in source.groups])
         self._column = source.column(IMAGE, "image")
 
-    def __call__(self, rows: Sequence[int]) -> NDArray[np.uint8]:
+    def __call__(self, rows: Sequence[int]) -> Pixels:
         """The pictures, uint8 [k, s, s, 3]. Raises `UnreadablePicture`, `DataError`, `LimitExceeded`."""
-        found: dict[int, NDArray[np.uint8]] = {}
+        found: dict[int, Pixels] = {}
         for number, places in self._by_group(rows).items():
             group = self._groups[number]
             cells = self._cells(group)

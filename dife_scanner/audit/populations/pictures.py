@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations.errors import UnreadablePicture
+from dife_scanner.audit.probes import Pixels
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded
 
@@ -41,7 +41,7 @@ _BROKEN = (
 _REMOVE = "remove it, or replace it with a JPEG, PNG or WebP picture"
 
 
-def read(path: Path) -> NDArray[np.uint8]:
+def read(path: Path) -> Pixels:
     """The picture in a file, as `decode` gives it."""
     what = plain(str(path), 200)
     try:
@@ -53,7 +53,7 @@ def read(path: Path) -> NDArray[np.uint8]:
     return decode(raw, what)
 
 
-def decode(raw: bytes, what: str) -> NDArray[np.uint8]:
+def decode(raw: bytes, what: str) -> Pixels:
     """The square middle of a picture, uint8 [s, s, 3] with s = min(shorter side, SIDE).
 
     `what` names the picture in errors. Raises `UnreadablePicture` for anything but a whole JPEG, PNG or WebP, and
@@ -84,7 +84,7 @@ def _opened(raw: bytes, what: str) -> Image:
             return opened.convert("RGB")
 
 
-def _square_middle(picture: Image) -> NDArray[np.uint8]:
+def _square_middle(picture: Image) -> Pixels:
     from PIL import Image
 
     short = min(picture.size)
@@ -95,7 +95,16 @@ def _square_middle(picture: Image) -> NDArray[np.uint8]:
     return np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC, box=box))
 
 
-def stack(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def loader(files: Sequence[Path]) -> Callable[[Sequence[int]], Pixels]:
+    """A function that reads the files at given positions, as one array."""
+
+    def load(rows: Sequence[int]) -> Pixels:
+        return stack([read(files[row]) for row in rows])
+
+    return load
+
+
+def stack(pictures: Sequence[Pixels]) -> Pixels:
     """Square pictures as one array [n, s, s, 3]: as they are where all have one size, else all of side `SIDE`."""
     shapes = {picture.shape for picture in pictures}
     if len(shapes) == 1:
@@ -103,7 +112,7 @@ def stack(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     return np.stack(list(map(_grown, pictures)))
 
 
-def _grown(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _grown(picture: Pixels) -> Pixels:
     """One picture at side `SIDE`."""
     from PIL import Image
 

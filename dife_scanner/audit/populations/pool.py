@@ -9,6 +9,8 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.audit.probes import Labels, Pixels
+from dife_scanner.core.metrics import Bools
 from dife_scanner.records import PoolManifest
 
 CAPTIONS = "captions"
@@ -16,6 +18,9 @@ CAPTION_LISTS = "caption lists"
 PROXY_GROUPS = "proxy groups"
 GENERATOR_GROUPS = "generator groups"
 KINDS = (CAPTIONS, CAPTION_LISTS, PROXY_GROUPS, GENERATOR_GROUPS)
+
+Lists = NDArray[np.int64]
+"""[g, k], positions in a pool's pictures."""
 
 BUDGETS = ("quick", "default", "deep")
 
@@ -97,17 +102,17 @@ class Pool:
     """
 
     manifest: PoolManifest
-    images: NDArray[np.uint8]
+    images: Pixels
     """[n, h, w, 3]."""
-    labels: NDArray[np.int64] | None
+    labels: Labels | None
     """[n] into the request's class names: what the picture's main object is; -1 where it is none of them."""
     captions: tuple[str, ...] | None
     """One per picture, naming everything in it."""
     units: tuple[str, ...]
     """Drawing of each picture's main object."""
-    lists: NDArray[np.int64] | None
+    lists: Lists | None
     """[g, k], positions in `images`."""
-    targets: NDArray[np.bool_] | None
+    targets: Bools | None
     """[g, k], or [1, n] for kind `captions`."""
     queries: tuple[Query, ...]
 
@@ -120,14 +125,14 @@ class Pool:
         return self.manifest.kind
 
 
-def picture_hashes(images: NDArray[np.uint8]) -> tuple[str, ...]:
+def picture_hashes(images: Pixels) -> tuple[str, ...]:
     """sha256 of each picture's pixels, rows first, with its shape in front: equal for equal pictures only."""
     shape = "x".join(map(str, images.shape[1:]))
     head = f"{shape}:".encode()
     return tuple(sha256(head + image.tobytes()).hexdigest() for image in images)
 
 
-def target_positions(targets: NDArray[np.bool_], lists: NDArray[np.int64] | None) -> tuple[tuple[int, ...], ...]:
+def target_positions(targets: Bools, lists: Lists | None) -> tuple[tuple[int, ...], ...]:
     """Target positions in the pool's pictures, one tuple per list: the manifest's form of a target mask."""
     if lists is None:
         return as_tuples(map(np.flatnonzero, targets))
@@ -139,7 +144,7 @@ def as_tuples(rows: Iterable[NDArray[np.integer]]) -> tuple[tuple[int, ...], ...
     return tuple(tuple(map(int, row)) for row in rows)
 
 
-def sealed(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def sealed(array: Pixels) -> Pixels:
     """The array, from now on read-only: a pool cannot change after it was fixed."""
     array.setflags(write=False)
     return array

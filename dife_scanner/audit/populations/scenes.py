@@ -14,13 +14,13 @@ from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations import words
 from dife_scanner.audit.populations.dice import Dice
 from dife_scanner.audit.populations.pool import Sizes
 from dife_scanner.audit.populations.sentences import sentence
 from dife_scanner.audit.populations.sheet import Sheet
+from dife_scanner.audit.probes import Pixels
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -317,7 +317,7 @@ def _sized(noun: str, placed: Placed, dice: Dice) -> str:
 # --- drawing --------------------------------------------------------------------------------------------------
 
 
-def draw(scenes: Sequence[Scene], sheet: Sheet) -> NDArray[np.uint8]:
+def draw(scenes: Sequence[Scene], sheet: Sheet) -> Pixels:
     """The pictures: uint8 [n, SIDE, SIDE, 3]."""
     out = np.empty((len(scenes), SIDE, SIDE, 3), np.uint8)
     for row, scene in zip(out, scenes, strict=True):
