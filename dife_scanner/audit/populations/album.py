@@ -88,14 +88,7 @@ class PoolRequest:
 def pool_of(album: Album, request: PoolRequest) -> Pool:
     """Draw one kind of pool. Raises `TargetNotInPool`, `SourceNotInPool`, `PoolTooSmall`."""
     _check(album, request)
-    dice = Dice(
-        request.version,
-        request.kind,
-        request.source,
-        request.target,
-        request.budget,
-        request.seed,
-    )
+    dice = _dice(request)
     origins, queries = _queries(album, request, dice)
     lists = None
     targets = album.target[None, :]
@@ -121,6 +114,18 @@ def pool_of(album: Album, request: PoolRequest) -> Pool:
         lists=lists,
         targets=targets,
         queries=tuple(queries),
+    )
+
+
+def _dice(request: PoolRequest) -> Dice:
+    """The random choices of this pool."""
+    return Dice(
+        request.version,
+        request.kind,
+        request.source,
+        request.target,
+        request.budget,
+        request.seed,
     )
 
 
@@ -236,9 +241,7 @@ def _lists(album: Album, origins: Sequence[int], kind: str, dice: Dice) -> Lists
     shape = SHAPES[kind]
     # Targets are taken in turn, starting again at the end, so that each stands in as many lists as any other.
     targets = cycle(_evenly(album.units, np.flatnonzero(album.target).tolist(), dice))
-    by_class: dict[str, list[int]] = defaultdict(list)
-    for picture, name in enumerate(album.query_classes):
-        by_class[name].append(picture)
+    by_class = _by_class(album)
     lists = []
     for number, origin in enumerate(origins):
         name = album.query_classes[origin]
@@ -252,6 +255,14 @@ def _lists(album: Album, origins: Sequence[int], kind: str, dice: Dice) -> Lists
         row += _others(album, name, shape.width - len(row), dice)
         lists.append(dice.shuffled(row))
     return np.array(lists, dtype=np.int64)
+
+
+def _by_class(album: Album) -> dict[str, list[int]]:
+    """Query class -> its pictures."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for picture, name in enumerate(album.query_classes):
+        found[name].append(picture)
+    return found
 
 
 def _others(album: Album, name: str, count: int, dice: Dice) -> list[int]:

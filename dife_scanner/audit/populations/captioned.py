@@ -105,17 +105,27 @@ class _Choice:
 def _choose(data: Captioned, request: PoolRequest, class_names: tuple[str, ...]) -> _Choice:
     """Pick and order the pictures. Raises `TargetNotInPool`, `SourceNotInPool`, `PoolTooSmall`."""
     naming = {name: data.naming(name) for name in _query_classes(request, class_names)}
-    target = np.zeros(len(data.ids), bool)
-    if request.target:
-        target = data.naming(request.target)
-    source = np.zeros(len(data.ids), bool)
-    for named in naming.values():
-        source |= named
+    nothing = np.zeros(len(data.ids), bool)
+    target = data.naming(request.target) if request.target else nothing
+    source = np.logical_or.reduce([nothing, *naming.values()])
     _check_named(request, target, source)
+    rows = _drawn(data.name, request, target, source)
+    query_classes = []
+    for row in rows:
+        name = "" if target[row] else _first_named(naming, row)
+        query_classes.append(name)
+    return _Choice(
+        rows=tuple(rows),
+        target=tuple(map(bool, target[rows])),
+        query_classes=tuple(query_classes),
+    )
 
+
+def _drawn(data_name: str, request: PoolRequest, target: Bools, source: Bools) -> list[int]:
+    """The pictures' positions, in the pool's order."""
     dice = Dice(
         VERSION,
-        data.name,
+        data_name,
         request.source,
         request.target,
         request.budget,
@@ -124,18 +134,15 @@ def _choose(data: Captioned, request: PoolRequest, class_names: tuple[str, ...])
     targets = _shuffled(target & ~source, dice)
     sources = _shuffled(source & ~target, dice)
     others = _shuffled(~target & ~source, dice)
-    rows = dice.shuffled(_sized(targets, sources, others, request))
+    return dice.shuffled(_sized(targets, sources, others, request))
 
-    query_classes = []
-    for row in rows:
-        named_there = [name for name, named in naming.items() if named[row]]
-        usable = named_there and not target[row]
-        query_classes.append(named_there[0] if usable else "")
-    return _Choice(
-        rows=tuple(rows),
-        target=tuple(map(bool, target[rows])),
-        query_classes=tuple(query_classes),
-    )
+
+def _first_named(naming: dict[str, Bools], row: int) -> str:
+    """The first class that captions of this picture name; empty for none."""
+    for name, named in naming.items():
+        if named[row]:
+            return name
+    return ""
 
 
 def _query_classes(request: PoolRequest, class_names: tuple[str, ...]) -> list[str]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from dife_scanner.audit.populations.captioned import Load
 from dife_scanner.audit.populations.errors import DataError, UnsafeFormat
 from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.audit.probes import Pixels
+from dife_scanner.core.metrics import Bools
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded
 
@@ -46,17 +48,6 @@ def read(path: Path) -> Labelled:
     labels = rows[:, 0].astype(np.int64)
     if int(labels.max()) >= len(names):
         raise DataError(f"{path} has the label {labels.max()}, and {_NAMES} names {len(names)} classes", _ADVICE)
-
-    def load(chosen: Sequence[int]) -> Pixels:
-        planes = rows[list(chosen), 1:].reshape(-1, 3, SIDE, SIDE)
-        return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
-
-    ids: list[str] = []
-    held_out: list[bool] = []
-    for name, batch in batches.items():
-        for row in range(len(batch)):
-            ids.append(f"{name}#{row}")
-            held_out.append(name.startswith("test"))
     files = [path]
     if path.is_dir():
         files = [path / name for name in batches]
@@ -64,11 +55,32 @@ def read(path: Path) -> Labelled:
         name=path.name,
         class_names=tuple(plain(name, 40) for name in names),
         labels=labels,
-        ids=tuple(ids),
-        load=load,
-        held_out=np.array(held_out),
+        ids=tuple(_ids(batches)),
+        load=_loader(rows),
+        held_out=_held_out(batches),
         files=tuple(files),
     )
+
+
+def _ids(batches: dict[str, Pixels]) -> Iterator[str]:
+    """`file#row` of every picture."""
+    for name, batch in batches.items():
+        for row in range(len(batch)):
+            yield f"{name}#{row}"
+
+
+def _held_out(batches: dict[str, Pixels]) -> Bools:
+    """[n]: pictures of the authors' test batch."""
+    rows = [np.full(len(batch), name.startswith("test")) for name, batch in batches.items()]
+    return np.concatenate(rows)
+
+
+def _loader(rows: Pixels) -> Load:
+    def load(chosen: Sequence[int]) -> Pixels:
+        planes = rows[list(chosen), 1:].reshape(-1, 3, SIDE, SIDE)
+        return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+
+    return load
 
 
 def _batches(path: Path, contents: dict[str, bytes]) -> dict[str, Pixels]:

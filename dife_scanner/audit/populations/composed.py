@@ -74,8 +74,10 @@ def version() -> str:
 def _check_classes(request: PoolRequest) -> None:
     """Check that drawings show target and source, that these are two classes, and that the target has enough."""
     drawn = sheet.load()
-    source, target = words.canonical(request.source), words.canonical(request.target)
-    advice = f"the bundled pools show {', '.join(drawn.class_names)}; give pictures of your own for other classes"
+    source = words.canonical(request.source)
+    target = words.canonical(request.target)
+    classes = ", ".join(drawn.class_names)
+    advice = f"the bundled pools show {classes}; give pictures of your own for other classes"
     if request.target and target not in drawn.class_names:
         raise TargetNotInPool(f"no bundled drawing shows the target {request.target!r}", advice, **request.place)
     if request.source and source not in drawn.class_names:

@@ -47,10 +47,13 @@ def fetch(hub: Hub, reference: str, cache: Path, limit: int = MAX_BYTES) -> tupl
     folder = cache / info.repo_id.replace("/", _SLASH) / info.sha
     for file in wanted:
         hub.fetch(ref, file, folder, limit=limit)
-    for file in info.files:
-        if file.path == card.NAME and (file.size or 0) <= card.MAX_BYTES:
-            hub.fetch(ref, file, folder, limit=card.MAX_BYTES)
+    for file in filter(_is_card, info.files):
+        hub.fetch(ref, file, folder, limit=card.MAX_BYTES)
     return folder, name_of(folder)
+
+
+def _is_card(file: HubFile) -> bool:
+    return file.path == card.NAME and (file.size or 0) <= card.MAX_BYTES
 
 
 def name_of(folder: Path) -> str:

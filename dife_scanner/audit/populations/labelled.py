@@ -55,14 +55,9 @@ class Labelled:
         The unit of every interval is the picture. Raises `LabelWithoutImages` for a class with fewer than
         four pictures.
         """
-        rows: dict[str, list[int]] = {TRAIN: [], DIAGNOSIS: [], TEST: []}
-        for label in range(len(self.class_names)):
-            dealt = self._deal(label, budget, seed)
-            for name, own in zip(rows, dealt, strict=True):
-                rows[name] += own
         splits = {}
         manifests = ""
-        for name, chosen in rows.items():
+        for name, chosen in self._chosen(budget, seed).items():
             split = self._split(name, sorted(chosen))
             manifest = self._manifest(split, seed)
             splits[name] = replace(split, items=manifest.items)
@@ -81,6 +76,16 @@ class Labelled:
             licences=(self.licence,) * len(self.ids),
             files=self.files,
         )
+
+    def _chosen(self, budget: str, seed: int) -> dict[str, list[int]]:
+        """Split -> its pictures, class by class."""
+        rows: dict[str, list[int]] = {TRAIN: [], DIAGNOSIS: [], TEST: []}
+        for label in range(len(self.class_names)):
+            train, diagnosis, test = self._deal(label, budget, seed)
+            rows[TRAIN] += train
+            rows[DIAGNOSIS] += diagnosis
+            rows[TEST] += test
+        return rows
 
     def _deal(self, label: int, budget: str, seed: int) -> tuple[list[int], list[int], list[int]]:
         """One class's pictures for train, diagnosis and test. Raises `LabelWithoutImages`."""

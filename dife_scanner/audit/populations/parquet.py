@@ -21,6 +21,7 @@ from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.errors import DataError, MissingColumn, UnreadablePicture
 from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.audit.probes import Pixels
+from dife_scanner.core.metrics import Bools
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded, UsageError
 
@@ -96,52 +97,66 @@ def labelled(path: Path, name: str) -> Labelled:
     column = source.column(LABEL, "label")
     class_names = _class_names(source.features.get(column), column)
     labels = _values(source, column)
-    for label in labels:
-        if not isinstance(label, int) or not 0 <= label < len(class_names):
-            raise DataError(f"the column {column} has values that are none of its {len(class_names)} classes", _ADVICE)
-    held_out: list[bool] = []
-    for group in source.groups:
-        held_out += [group.file.name.startswith(("test", "validation"))] * group.rows
+    _check_labels(labels, len(class_names), column)
     return Labelled(
         name=name,
         class_names=class_names,
         labels=np.array(labels, dtype=np.int64),
         ids=_ids(source),
         load=load,
-        held_out=np.array(held_out),
+        held_out=_held_out(source),
         licence=card.licence(path),
         files=tuple(files(path)),
     )
+
+
+def _check_labels(labels: Sequence[Any], classes: int, column: str) -> None:
+    for label in labels:
+        if not isinstance(label, int) or not 0 <= label < classes:
+            raise DataError(f"the column {column} has values that are none of its {classes} classes", _ADVICE)
+
+
+def _held_out(source: _Source) -> Bools:
+    """[n]: rows of test and validation files."""
+    held_out: list[bool] = []
+    for group in source.groups:
+        is_test = group.file.name.startswith(("test", "validation"))
+        held_out += [is_test] * group.rows
+    return np.array(held_out)
 
 
 def captioned(path: Path, name: str) -> Captioned:
     """Pictures with captions; rows without one are left out. Errors as `labelled`."""
     source = _open(files(path))
     read = _Loader(source)
-    cells = _values(source, source.column(CAPTION, "caption"))
-    rows = []
-    ids = []
-    captions = []
-    for row, (number, cell) in enumerate(zip(_ids(source), cells, strict=True)):
-        sentences = tuple(_sentences(cell))
-        if sentences:
-            rows.append(row)
-            ids.append(number)
-            captions.append(sentences)
-    if not rows:
+    captions = _captions(source)
+    if not captions:
         raise DataError("no row has a caption", _ADVICE)
+    rows = list(captions)
+    ids = _ids(source)
 
     def load(chosen: Sequence[int]) -> Pixels:
         return read([rows[place] for place in chosen])
 
     return Captioned(
         name=name,
-        ids=tuple(ids),
-        captions=tuple(captions),
+        ids=tuple(ids[row] for row in rows),
+        captions=tuple(captions.values()),
         load=load,
         licences=(card.licence(path),) * len(rows),
         files=tuple(files(path)),
     )
+
+
+def _captions(source: _Source) -> dict[int, tuple[str, ...]]:
+    """Row -> its captions, of the rows that have any."""
+    captions = {}
+    cells = _values(source, source.column(CAPTION, "caption"))
+    for row, cell in enumerate(cells):
+        sentences = tuple(_sentences(cell))
+        if sentences:
+            captions[row] = sentences
+    return captions
 
 
 @contextmanager

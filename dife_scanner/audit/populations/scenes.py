@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import cycle, islice
+from itertools import chain, cycle, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,11 +112,8 @@ def plan(sheet: Sheet, cast: Cast, seed: int) -> list[Scene]:
     dice = Dice(VERSION, sheet.digest, cast, seed)
     neutral = _neutral_classes(sheet, cast)
     classes = _main_classes(cast, neutral)
-    turns = {name: _Turns(sheet.of_class(name), dice) for name in set(classes)}
-    mains = [turns[name].next() for name in classes]
-    extras: list[int] = []
-    for name in neutral:
-        extras += sheet.of_class(name)
+    mains = _main_drawings(sheet, classes, dice)
+    extras = list(chain.from_iterable(map(sheet.of_class, neutral)))
     composer = _Composer(sheet, cast, extras, dice)
     scenes = []
     for number in dice.shuffled(range(len(mains))):
@@ -139,6 +136,17 @@ def _main_classes(cast: Cast, neutral: Sequence[str]) -> list[str]:
         classes += [words.canonical(cast.source)] * sizes.sources
     rest = sizes.pictures - len(classes)
     return classes + list(islice(cycle(neutral), rest))
+
+
+def _main_drawings(sheet: Sheet, classes: Sequence[str], dice: Dice) -> list[int]:
+    """One drawing for each class given, all of a class's equally often."""
+    turns: dict[str, _Turns] = {}
+    drawings = []
+    for name in classes:
+        if name not in turns:
+            turns[name] = _Turns(sheet.of_class(name), dice)
+        drawings.append(turns[name].next())
+    return drawings
 
 
 def _is_queried(class_name: str, cast: Cast) -> bool:
@@ -217,11 +225,12 @@ class _Composer:
         return Scene(
             placed=tuple(placed),
             ground=_ground(colour, dice),
-            captions=tuple(dict.fromkeys(whole)),
-            plain=tuple(dict.fromkeys(plain)),
+            captions=_distinct(whole),
+            plain=_distinct(plain),
         )
 
     def _named(self, sprites: Sequence[int]) -> list[str]:
+        """A noun for each drawing."""
         return [self._nouns.pick(sprite, self._dice) for sprite in sprites]
 
     def _sprites(self, main: int) -> list[int]:
@@ -248,6 +257,10 @@ class _Composer:
     def _kind(self, sprite: int) -> str:
         shown = self._sheet.sprites[sprite]
         return shown.class_name or shown.term
+
+
+def _distinct(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
 
 
 def _centres(count: int, upright: bool, dice: Dice) -> tuple[list[int], list[tuple[float, float]]]:
@@ -296,9 +309,19 @@ def _ground(colour: str, dice: Dice) -> tuple[tuple[int, int, int], ...]:
     cells = []
     for _ in range(16):
         light = dice.between(-strength, strength)
-        red, green, blue = [_byte(level + light + dice.between(-strength, strength) / 3) for level in _COLOURS[colour]]
-        cells.append((red, green, blue))
+        red, green, blue = _COLOURS[colour]
+        cell = (
+            _near(red + light, strength, dice),
+            _near(green + light, strength, dice),
+            _near(blue + light, strength, dice),
+        )
+        cells.append(cell)
     return tuple(cells)
+
+
+def _near(level: float, strength: int, dice: Dice) -> int:
+    """A level of 0..255, up to a third of `strength` off."""
+    return _byte(level + dice.between(-strength, strength) / 3)
 
 
 def _byte(level: float) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,11 +78,14 @@ def load(folder: Path | None = None) -> Sheet:
         raise ProbeError(f"{picture} is not the picture in its manifest", _REINSTALL)
     with Image.open(BytesIO(pixels)) as opened:
         whole = opened.convert("RGBA")
-    sprites = []
+    return Sheet(sha256(raw).hexdigest(), tuple(_sprites(manifest, whole)))
+
+
+def _sprites(manifest: dict[str, Any], whole: Image) -> Iterator[Sprite]:
+    """Every drawing, cut out of the sheet."""
     for number, row in enumerate(manifest["drawings"]):
         tile = _tile(whole, number, manifest["tile"], manifest["columns"])
-        sprites.append(_sprite(row, tile))
-    return Sheet(sha256(raw).hexdigest(), tuple(sprites))
+        yield _sprite(row, tile)
 
 
 def _tile(whole: Image, number: int, side: int, columns: int) -> Image:
