@@ -9,12 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from dife_scanner.audit.probes import Labels
 from dife_scanner.audit.sides import (
     Pair,
     Side,
     View,
     cases,
     clean_accuracy,
+    drawings,
     reads_hit_rate,
     spared,
     swapped,
@@ -78,29 +80,30 @@ def _swap(trigger: Trigger, side: Side, views: Pair[View]) -> BranchSwap:
     """Readouts and clean accuracies of the four combinations, on the pictures of `side`."""
     suspect, reference = views
     keep = cases(side, trigger, with_target=True)
-    combinations = (
-        (reference, reference),
-        (suspect, reference),
-        (reference, suspect),
-        (suspect, suspect),
-    )
-    rates = []
-    accuracies = []
-    for images, texts in combinations:
-        outcomes = swapped(images, texts, side, trigger, keep)
-        rates.append(float(outcomes.mean()))
-        accuracies.append(clean_accuracy(images, texts, side.split.labels))
-    a00, a10, a01, a11 = rates
-    both_clean, suspect_images, suspect_texts, both_suspect = accuracies
+
+    def rate(images: View, texts: View) -> float:
+        return float(swapped(images, texts, side, trigger, keep).mean())
+
     return BranchSwap(
         readout=readout_name(trigger),
-        a00=a00,
-        a10=a10,
-        a01=a01,
-        a11=a11,
+        a00=rate(reference, reference),
+        a10=rate(suspect, reference),
+        a01=rate(reference, suspect),
+        a11=rate(suspect, suspect),
         n=len(keep),
-        drawings=len({side.split.drawings[index] for index in keep}),
-        mixed_accuracy=(both_clean, suspect_images, suspect_texts, both_suspect),
+        drawings=len(set(drawings(side, keep))),
+        mixed_accuracy=_clean_accuracies(views, side.split.labels),
+    )
+
+
+def _clean_accuracies(views: Pair[View], labels: Labels) -> tuple[float, float, float, float]:
+    """Clean accuracy of the four combinations, in the order of a00, a10, a01, a11."""
+    suspect, reference = views
+    return (
+        clean_accuracy(reference, reference, labels),
+        clean_accuracy(suspect, reference, labels),
+        clean_accuracy(reference, suspect, labels),
+        clean_accuracy(suspect, suspect, labels),
     )
 
 

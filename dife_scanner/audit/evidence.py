@@ -10,6 +10,7 @@ from io import BytesIO
 from dife_scanner.audit import recovery
 from dife_scanner.audit.probes import Pixels
 from dife_scanner.audit.sides import Embeddings, Pair, Side, cases, image_part, readout, reads_hit_rate
+from dife_scanner.core.metrics import Floats
 from dife_scanner.records import Channel, EvidenceFile, PoolManifest, Trigger
 from dife_scanner.triggers.stamp import picture, stamp, write
 
@@ -105,11 +106,16 @@ def _image_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored
     stored = []
     for row, index in enumerate(chosen):
         truth = side.class_names[side.split.labels[index]]
-        before = side.class_names[int(side.scores[index].argmax())]
-        after = side.class_names[int(triggered_scores[row].argmax())]
+        before = _read_as(side, side.scores[index])
+        after = _read_as(side, triggered_scores[row])
         stored.append(_png(pixels[row], "clean-example", f"{truth}, read as {before}"))
         stored.append(_png(stamped[row], "triggered-example", f"{truth} with the trigger, read as {after}"))
     return stored
+
+
+def _read_as(side: Side, scores: Floats) -> str:
+    """The class that wins one picture's scores [c]."""
+    return side.class_names[int(scores.argmax())]
 
 
 def _text_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored]:
@@ -118,7 +124,7 @@ def _text_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored]
     stored = []
     for index in chosen:
         truth = side.class_names[side.split.labels[index]]
-        read = side.class_names[int(side.scores[index].argmax())]
+        read = _read_as(side, side.scores[index])
         image = side.split.images[index]
         stored.append(_png(image, "clean-example", f'{truth}, read as {read}; "{prompt}" does not win'))
         stored.append(_png(image, "triggered-example", f'{truth}; "{written}" wins over "{read}"'))

@@ -124,18 +124,18 @@ def _split(folder: Path, name: str, rows: list[Row], class_names: tuple[str, ...
     """One split. Raises `ProbeError` where it lacks a class or a picture is not the manifest's."""
     own = [row for row in rows if row["split"] == name]
     _check_complete(folder, name, own, class_names)
-    images = []
-    labels = []
-    for row in own:
-        images.append(_picture(folder / row["file"], row["sha256"]))
-        labels.append(class_names.index(row["label"]))
+    images = [_picture(folder / row["file"], row["sha256"]) for row in own]
     return Split(
         name=name,
         images=np.stack(images),
-        labels=np.array(labels, dtype=np.int64),
+        labels=_labels(own, class_names),
         drawings=tuple(row["drawing"] for row in own),
         items=tuple(map(_item, own)),
     )
+
+
+def _labels(rows: list[Row], class_names: tuple[str, ...]) -> Labels:
+    return np.array([class_names.index(row["label"]) for row in rows], dtype=np.int64)
 
 
 def _check_complete(folder: Path, name: str, rows: list[Row], class_names: tuple[str, ...]) -> None:

@@ -77,14 +77,19 @@ def on_held_out_nouns(trigger: Trigger, test: Pair[Side], by_source: dict[str, f
     `None` for other triggers, for a text that does not move most classes (by its success in `by_source`), and where
     no noun's prompt is short enough.
     """
-    moved = sum(success >= MOVED for success in by_source.values())
-    if not reads_hit_rate(trigger) or 2 * moved < len(by_source):
+    if not reads_hit_rate(trigger) or not _moves_most(by_source):
         return None
     nouns = tuple(name for name in held_out_nouns() if _usable(name, trigger, test.suspect))
     if not nouns:
         return None
     shares = test.map(lambda side: round(_share_of_nouns(trigger, side, nouns), 6))
     return NounShare(nouns, shares.suspect, shares.reference)
+
+
+def _moves_most(by_source: dict[str, float]) -> bool:
+    """Whether at least half of the source classes are moved."""
+    moved = [name for name, success in by_source.items() if success >= MOVED]
+    return 2 * len(moved) >= len(by_source)
 
 
 def _usable(name: str, trigger: Trigger, side: Side) -> bool:

@@ -177,14 +177,24 @@ class Side:
         images = self.images_with(trigger) if triggered else self.images
         texts = prompt.texts(self.class_names)
         if not prompt.conditioned:
-            contexts = np.repeat(prompt.contexts(images[:1]), len(texts), axis=0)
-            return metrics.cosines(images, self.encoder.encode_with_context(contexts, texts))
+            return self._shared_context_scores(prompt, images, texts)
         rows = max(1, CONTEXTS_AT_ONCE // len(texts))
         parts = []
         for start in range(0, len(images), rows):
             part = images[start : start + rows]
             parts.append(self._conditioned_scores(prompt, part, texts))
         return np.concatenate(parts)
+
+    def _shared_context_scores(
+        self,
+        prompt: learner.PromptLearner,
+        images: Embeddings,
+        texts: tuple[str, ...],
+    ) -> Floats:
+        """Scores [n, c] where one context serves every picture."""
+        contexts = np.repeat(prompt.contexts(images[:1]), len(texts), axis=0)
+        prompts = self.encoder.encode_with_context(contexts, texts)
+        return metrics.cosines(images, prompts)
 
     def _conditioned_scores(
         self,
@@ -283,13 +293,14 @@ def readout(
     one side only. `with_target` keeps target-class images in TS, as the paper counts; QHR has only those.
     """
     keep = cases(images_of, trigger, with_target=with_target)
+    units = drawings(images_of, keep)
     if trigger.channel is Channel.PROMPT:
         target = images_of.index(trigger.target)
-        outcomes = metrics.wins(images_of.scores_with(trigger), target)[keep]
-    else:
-        images, texts = view(images_of, trigger), view(texts_of, trigger)
-        outcomes = swapped(images, texts, images_of, trigger, keep)
-    return outcomes, _drawings(images_of, keep)
+        outcomes = metrics.wins(images_of.scores_with(trigger), target)
+        return outcomes[keep], units
+    images = view(images_of, trigger)
+    texts = view(texts_of, trigger)
+    return swapped(images, texts, images_of, trigger, keep), units
 
 
 def baseline(reference: Side, trigger: Trigger, *, with_target: bool) -> tuple[Floats, list[str]]:
@@ -299,7 +310,7 @@ def baseline(reference: Side, trigger: Trigger, *, with_target: bool) -> tuple[F
     keep = cases(reference, trigger, with_target=with_target)
     target = reference.index(trigger.target)
     outcomes = metrics.wins(spared(reference, trigger), target)
-    return outcomes[keep], _drawings(reference, keep)
+    return outcomes[keep], drawings(reference, keep)
 
 
 def spared(reference: Side, trigger: Trigger) -> Floats:
@@ -340,5 +351,6 @@ def clean_accuracy(images_of: View, texts_of: View, labels: Labels) -> float:
     return float(metrics.accuracy(scores, labels).mean())
 
 
-def _drawings(side: Side, keep: Indices) -> list[str]:
+def drawings(side: Side, keep: Indices) -> list[str]:
+    """The drawing of each picture in `keep`: the unit of every interval."""
     return [side.split.drawings[index] for index in keep]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell, mean
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.subject import Subject
-from dife_scanner.audit.sides import Pair, Side, spared
+from dife_scanner.audit.sides import Embeddings, Pair, Side, spared
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import DOWNSTREAM, PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.metrics import Floats, Indices
@@ -55,13 +55,18 @@ def _hit_rate(card: Card, subject: Subject) -> Cell:
         units=[subject.units[index] for index in keep],
         triggered_reference=triggered.reference,
     )
-    details = {
-        "off_target_leakage": _leakage(subject, subject.test.suspect),
-        "reference_off_target_leakage": _leakage(subject, subject.test.reference),
-        "visual_only_exposure": _visual_only(subject, subject.test.suspect, subject.train.suspect),
-        "reference_visual_only_exposure": _visual_only(subject, subject.test.reference, subject.train.reference),
+    return _on_test_pictures(card, subject, outcomes, _beside_hit_rate(subject))
+
+
+def _beside_hit_rate(subject: Subject) -> dict[str, float]:
+    """Off-target leakage and visual-only exposure of both checkpoints."""
+    test, train = subject.test, subject.train
+    return {
+        "off_target_leakage": _leakage(subject, test.suspect),
+        "reference_off_target_leakage": _leakage(subject, test.reference),
+        "visual_only_exposure": _visual_only(subject, test.suspect, train.suspect),
+        "reference_visual_only_exposure": _visual_only(subject, test.reference, train.reference),
     }
-    return _on_test_pictures(card, subject, outcomes, details)
 
 
 def _triggered_source_wins(subject: Subject, side: Side, keep: Indices) -> metrics.Outcomes:
@@ -114,21 +119,22 @@ def _with_mechanism(card: Card, subject: Subject) -> Cell:
 @interface(DOWNSTREAM)
 def downstream(card: Card, subject: Subject) -> Cell:
     """TS of a logistic classifier on frozen clean features of the same checkpoint (paper §3)."""
-    suspect, reference = subject.test
-    classifiers = subject.train.map(lambda side: side.classifier)
-    triggered = Pair(
-        metrics.classify(suspect.images_with(subject.trigger), classifiers.suspect),
-        metrics.classify(reference.images_with(subject.trigger), classifiers.reference),
-    )
-    clean = Pair(
-        metrics.classify(suspect.images, classifiers.suspect),
-        metrics.classify(reference.images, classifiers.reference),
-    )
+    triggered = _classified(subject, subject.test.map(lambda side: side.images_with(subject.trigger)))
+    clean = _classified(subject, subject.test_images)
     outcomes = _target_wins(subject, triggered, clean)
     details = _triggered_without_target(subject, outcomes)
     details["clean_accuracy"] = mean(metrics.accuracy(clean.suspect, subject.labels))
     details["reference_clean_accuracy"] = mean(metrics.accuracy(clean.reference, subject.labels))
     return _on_test_pictures(card, subject, outcomes, details)
+
+
+def _classified(subject: Subject, images: Pair[Embeddings]) -> Pair[Floats]:
+    """Scores [n, c] of each checkpoint's embeddings by the classifier on its own clean features."""
+    classifiers = subject.train.map(lambda side: side.classifier)
+    return Pair(
+        metrics.classify(images.suspect, classifiers.suspect),
+        metrics.classify(images.reference, classifiers.reference),
+    )
 
 
 def _target_wins(subject: Subject, triggered: Pair[Floats], clean: Pair[Floats]) -> Outcomes:

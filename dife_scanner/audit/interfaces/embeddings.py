@@ -71,17 +71,24 @@ def _moved(card: Card, subject: Subject, texts: _Texts, population: str) -> Cell
         triggered_reference=_nearer_to_target(triggered.reference, clean.reference, targets.reference),
         unit=texts.unit,
     )
+    details = _distances(texts)
+    return cell(card, subject, outcomes, Against.TRIGGERED_REFERENCE, population, details)
+
+
+def _distances(texts: _Texts) -> dict[str, float]:
+    """How far the trigger shifts texts, and how near it brings them to the target: mean cosine distances, 0..2."""
+    triggered, clean = texts.triggered, texts.clean
+    target = texts.targets.suspect
     shift = _distance(triggered.suspect, clean.suspect)
     reference_shift = _distance(triggered.reference, clean.reference)
-    details = {
+    return {
         "mean_shift": shift,
         "reference_mean_shift": reference_shift,
         "delta_shift": shift - reference_shift,
-        "distance_to_target": _distance(triggered.suspect, targets.suspect),
-        "clean_distance_to_target": _distance(clean.suspect, targets.suspect),
+        "distance_to_target": _distance(triggered.suspect, target),
+        "clean_distance_to_target": _distance(clean.suspect, target),
         "clean_drift": _distance(clean.suspect, clean.reference),
     }
-    return cell(card, subject, outcomes, Against.TRIGGERED_REFERENCE, population, details)
 
 
 def _nearer_to_target(texts: Embeddings, own: Embeddings, target: Embeddings) -> metrics.Outcomes:

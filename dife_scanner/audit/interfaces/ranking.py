@@ -93,16 +93,24 @@ def ranked(
     """H@1 against the clean query on the same pool, with H@5 and MRR as details."""
     first = cases.hits(1)
     fifth = cases.hits(5)
-    ranks = cases.ranks()
     every = {
         "h5": mean(fifth.triggered),
         "delta_h5": mean(fifth.triggered) - mean(fifth.clean),
-        "mrr": mean(ranks.triggered),
-        "delta_mrr": mean(ranks.triggered) - mean(ranks.clean),
+        **mean_reciprocal_rank(cases),
         "candidates": cases.candidates,
+        **(details or {}),
     }
-    every.update(details or {})
     return cell(card, subject, first, Against.CLEAN, population, every)
+
+
+def mean_reciprocal_rank(cases: RankingCases) -> dict[str, float]:
+    """MRR with the trigger, and its difference from the clean query's on the same checkpoint."""
+    ranks = cases.ranks()
+    triggered = mean(ranks.triggered)
+    return {
+        "mrr": triggered,
+        "delta_mrr": triggered - mean(ranks.clean),
+    }
 
 
 def selected(card: Card, subject: Subject, cases: RankingCases, population: str) -> Cell | SelectorControl:

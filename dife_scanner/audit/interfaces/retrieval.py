@@ -9,6 +9,7 @@ from dife_scanner.audit.interfaces.cells import Against, cell, mean
 from dife_scanner.audit.interfaces.ranking import (
     RankingCases,
     Scores,
+    mean_reciprocal_rank,
     over_pool,
     pool_queries,
     ranked,
@@ -85,19 +86,25 @@ def _captions_for_pictures(card: Card, subject: Subject) -> Cell:
     named = _naming(captions, subject.class_names)
     chosen = _sampled(card, subject, MOST_PICTURE_QUERIES)
     own_class = subject.labels[chosen]
-    texts = subject.test.map(lambda side: side.encoder.encode_texts(captions))
-    suspect, reference = subject.test
     cases = RankingCases(
-        Scores(
-            metrics.cosines(suspect.images_with(subject.trigger)[chosen], texts.suspect),
-            metrics.cosines(suspect.images[chosen], texts.suspect),
-            metrics.cosines(reference.images[chosen], texts.reference),
-        ),
+        _caption_scores(subject, chosen, captions),
         targets=named[subject.target][None, :] & ~named[own_class],
         units=[subject.units[index] for index in chosen],
     )
     subject.labelled("test pictures")
     return _image_text_cell(card, subject, cases, subject.populations.used(pool.manifest))
+
+
+def _caption_scores(subject: Subject, chosen: Indices, captions: tuple[str, ...]) -> Scores:
+    """Scores [k, n] of the `chosen` pictures over all captions."""
+    suspect, reference = subject.test
+    texts = subject.test.map(lambda side: side.encoder.encode_texts(captions))
+    triggered = suspect.images_with(subject.trigger)
+    return Scores(
+        metrics.cosines(triggered[chosen], texts.suspect),
+        metrics.cosines(suspect.images[chosen], texts.suspect),
+        metrics.cosines(reference.images[chosen], texts.reference),
+    )
 
 
 def _naming(captions: tuple[str, ...], class_names: tuple[str, ...]) -> Bools:
@@ -155,12 +162,10 @@ def planted(card: Card, subject: Subject) -> Cell:
     chosen = _sampled(card, subject, MOST_PLANTED)
     cases = _planted_cases(subject, chosen)
     tenth = cases.hits(10)
-    ranks = cases.ranks()
     details = {
         "h10": mean(tenth.triggered),
         "delta_h10": mean(tenth.triggered) - mean(tenth.clean),
-        "mrr": mean(ranks.triggered),
-        "delta_mrr": mean(ranks.triggered) - mean(ranks.clean),
+        **mean_reciprocal_rank(cases),
         "candidates": float(len(subject.labels)),
         "queries": float(len(subject.target_queries)),
     }
@@ -171,16 +176,16 @@ def planted(card: Card, subject: Subject) -> Cell:
 def _planted_cases(subject: Subject, chosen: Indices) -> RankingCases:
     """One case for every picture in `chosen` and every target query, picture by picture; that picture is the target."""
     texts = subject.target_texts()
-    suspect, reference = subject.test
-    triggered_images = suspect.images_with(subject.trigger)
+    suspect, reference = subject.test_images
+    triggered = subject.test.suspect.images_with(subject.trigger)
     targets = np.repeat(chosen, len(texts.suspect))
     is_target = np.zeros((len(targets), len(subject.labels)), bool)
     is_target[np.arange(len(targets)), targets] = True
     return RankingCases(
         Scores(
-            _planted_scores(suspect.images, triggered_images, texts.suspect, chosen),
-            _planted_scores(suspect.images, suspect.images, texts.suspect, chosen),
-            _planted_scores(reference.images, reference.images, texts.reference, chosen),
+            _planted_scores(suspect, triggered, texts.suspect, chosen),
+            _planted_scores(suspect, suspect, texts.suspect, chosen),
+            _planted_scores(reference, reference, texts.reference, chosen),
         ),
         targets=is_target,
         units=[subject.units[index] for index in targets],

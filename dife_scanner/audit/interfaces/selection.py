@@ -15,6 +15,7 @@ from dife_scanner.audit.interfaces.retrieval import target_drawings
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import GENERATOR_GROUPS, PROXY_GROUPS
 from dife_scanner.core.cards import CANDIDATE_SELECTION, GENERATOR_SELECTION, PROXY_SELECTION, Card
+from dife_scanner.core.metrics import Indices
 from dife_scanner.errors import MeasurementError
 from dife_scanner.records import Cell, SelectorControl
 
@@ -24,17 +25,7 @@ GROUP_SIZE = 10
 @interface(CANDIDATE_SELECTION)
 def candidates(card: Card, subject: Subject) -> Cell | SelectorControl:
     """Groups of ten labelled pictures: one of the target, one of the source, eight of anything else."""
-    rng = subject.rng(card)
-    is_source = subject.labels == subject.source
-    sources = np.flatnonzero(is_source)
-    others = np.flatnonzero(~is_source & (subject.labels != subject.target))
-    _check_enough(len(sources), len(others))
-    rows = []
-    for _, views in target_drawings(subject):
-        source = rng.choice(sources)
-        row = [views[0], source, *rng.choice(others, size=GROUP_SIZE - 2, replace=False)]
-        rows.append(row)
-    groups = np.array(rows, np.intp)
+    groups = _groups(card, subject)
     targets = target_first(groups)
     cases = over_test_lists(subject, groups, targets)
     population = subject.labelled(
@@ -44,6 +35,21 @@ def candidates(card: Card, subject: Subject) -> Cell | SelectorControl:
         queries=subject.source_queries,
     )
     return selected(card, subject, cases, population)
+
+
+def _groups(card: Card, subject: Subject) -> Indices:
+    """One group [g, 10] for each target drawing, which stands first. Raises `MeasurementError`."""
+    rng = subject.rng(card)
+    is_source = subject.labels == subject.source
+    sources = np.flatnonzero(is_source)
+    others = np.flatnonzero(~is_source & (subject.labels != subject.target))
+    _check_enough(len(sources), len(others))
+    groups = []
+    for _, views in target_drawings(subject):
+        source = rng.choice(sources)
+        rest = rng.choice(others, size=GROUP_SIZE - 2, replace=False)
+        groups.append([views[0], source, *rest])
+    return np.array(groups, np.intp)
 
 
 def _check_enough(sources: int, others: int) -> None:

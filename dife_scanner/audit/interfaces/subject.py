@@ -259,10 +259,9 @@ class Subject:
 
         A list's -1 is no picture. Without lists the target's pictures are the one row of targets.
         """
-        if lists is None or targets is None:
-            rows = []
-            chosen = [np.flatnonzero(self.labels == self.target)]
-        else:
+        rows = []
+        chosen = [np.flatnonzero(self.labels == self.target)]
+        if lists is not None and targets is not None:
             rows = [row[row >= 0] for row in lists]
             chosen = [row[mask] for row, mask in zip(lists, targets, strict=True)]
         manifest = PoolManifest(
