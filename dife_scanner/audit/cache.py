@@ -66,7 +66,8 @@ class Memory:
         """`images` as this image tower reads them; the very same array is prepared once per tower."""
         key = (tower, id(images))
         if key not in self._prepared:
-            self._prepared[key] = (images, prepare(images))  # holding on to `images` keeps its id taken
+            # Holding on to `images` keeps its id taken.
+            self._prepared[key] = (images, prepare(images))
         return self._prepared[key][1]
 
     def save(self, towers: Sequence[str]) -> None:
@@ -90,7 +91,8 @@ class Memory:
             with np.load(self._file(tower), allow_pickle=False) as kept:
                 digests = kept["digests"].reshape(-1, _DIGEST_BYTES)
                 vectors = kept["vectors"]
-        except (OSError, ValueError, KeyError):  # a cache that cannot be read is a cache miss
+        except (OSError, ValueError, KeyError):
+            # A cache that cannot be read is a cache miss.
             return {}
         return dict(zip(map(bytes, digests), vectors, strict=True))
 

@@ -9,7 +9,15 @@ from io import BytesIO
 
 from dife_scanner.audit import recovery
 from dife_scanner.audit.probes import Pixels
-from dife_scanner.audit.sides import Embeddings, Pair, Side, cases, image_part, readout, reads_hit_rate
+from dife_scanner.audit.sides import (
+    Embeddings,
+    Pair,
+    Side,
+    cases,
+    image_part,
+    readout,
+    reads_hit_rate,
+)
 from dife_scanner.core.metrics import Floats
 from dife_scanner.records import Channel, EvidenceFile, PoolManifest, Trigger
 from dife_scanner.triggers.stamp import picture, stamp, write
@@ -65,7 +73,8 @@ def landing(trigger: Trigger, test: Pair[Side]) -> tuple[Stored, ...]:
     }
     content = json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
     caption = f"{trigger.name}: where it leads in the embedding space of the {found.embedded_by}"
-    return ((EvidenceFile(sha256(content).hexdigest(), JSON, "landing", caption), content),)
+    file = EvidenceFile(sha256(content).hexdigest(), JSON, "landing", caption)
+    return ((file, content),)
 
 
 def _rounded(vector: Embeddings) -> list[float]:
@@ -108,8 +117,10 @@ def _image_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored
         truth = side.class_names[side.split.labels[index]]
         before = _read_as(side, side.scores[index])
         after = _read_as(side, triggered_scores[row])
-        stored.append(_png(pixels[row], "clean-example", f"{truth}, read as {before}"))
-        stored.append(_png(stamped[row], "triggered-example", f"{truth} with the trigger, read as {after}"))
+        clean = f"{truth}, read as {before}"
+        triggered = f"{truth} with the trigger, read as {after}"
+        stored.append(_png(pixels[row], "clean-example", clean))
+        stored.append(_png(stamped[row], "triggered-example", triggered))
     return stored
 
 
@@ -126,8 +137,10 @@ def _text_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored]
         truth = side.class_names[side.split.labels[index]]
         read = _read_as(side, side.scores[index])
         image = side.split.images[index]
-        stored.append(_png(image, "clean-example", f'{truth}, read as {read}; "{prompt}" does not win'))
-        stored.append(_png(image, "triggered-example", f'{truth}; "{written}" wins over "{read}"'))
+        clean = f'{truth}, read as {read}; "{prompt}" does not win'
+        triggered = f'{truth}; "{written}" wins over "{read}"'
+        stored.append(_png(image, "clean-example", clean))
+        stored.append(_png(image, "triggered-example", triggered))
     return stored
 
 

@@ -13,12 +13,21 @@ import numpy as np
 
 from dife_scanner.audit.concepts import held_out_nouns
 from dife_scanner.audit.probes import Pixels
-from dife_scanner.audit.sides import Pair, Side, image_part, reads_hit_rate, writes
+from dife_scanner.audit.sides import (
+    Pair,
+    Side,
+    image_part,
+    reads_hit_rate,
+    writes,
+)
 from dife_scanner.core import metrics
 from dife_scanner.core.metrics import Floats
 from dife_scanner.core.verdict import MOVED
 from dife_scanner.records import NounShare, Trigger
 from dife_scanner.triggers.stamp import write
+
+Rates = dict[str, float]
+"""Success by source class, kind of change or position."""
 
 JPEG_QUALITY = 75
 CROP = 0.9
@@ -33,17 +42,20 @@ NOUN_TEMPLATES = ("an image of a {}", "this is a {}")
 # --- by source ------------------------------------------------------------------------------------------------
 
 
-def by_source(trigger: Trigger, test: Pair[Side]) -> dict[str, float]:
+def by_source(trigger: Trigger, test: Pair[Side]) -> Rates:
     """Success over the base's, -1..1, for every class but the target: as a text's source, or as the picture's own."""
-    success = _hit_rate_by_source if reads_hit_rate(trigger) else _success_by_class
-    return _over_base(success(trigger, test.suspect), success(trigger, test.reference))
+    measure = _hit_rate_by_source if reads_hit_rate(trigger) else _success_by_class
+    rates = test.map(lambda side: measure(trigger, side))
+    return _over_base(rates)
 
 
-def _over_base(suspect: dict[str, float], base: dict[str, float]) -> dict[str, float]:
+def _over_base(rates: Pair[Rates]) -> Rates:
+    """The suspect's rates less the base's."""
+    suspect, base = rates
     return {name: round(suspect[name] - base[name], 6) for name in suspect}
 
 
-def _hit_rate_by_source(trigger: Trigger, side: Side) -> dict[str, float]:
+def _hit_rate_by_source(trigger: Trigger, side: Side) -> Rates:
     """QHR, 0..1, with each class as the source."""
     target = side.index(trigger.target)
     images = side.images[metrics.of_class(side.split.labels, target)]
@@ -56,7 +68,7 @@ def _hit_rate_by_source(trigger: Trigger, side: Side) -> dict[str, float]:
     return rates
 
 
-def _success_by_class(trigger: Trigger, side: Side) -> dict[str, float]:
+def _success_by_class(trigger: Trigger, side: Side) -> Rates:
     """TS, 0..1, on the pictures of each class."""
     target = side.index(trigger.target)
     scores = metrics.cosines(side.images_with(trigger), side.prompts_with(trigger))
@@ -71,7 +83,7 @@ def _success_by_class(trigger: Trigger, side: Side) -> dict[str, float]:
 # --- on held-out nouns ----------------------------------------------------------------------------------------
 
 
-def on_held_out_nouns(trigger: Trigger, test: Pair[Side], by_source: dict[str, float]) -> NounShare | None:
+def on_held_out_nouns(trigger: Trigger, test: Pair[Side], by_source: Rates) -> NounShare | None:
     """How far a trigger text reaches beyond the classes, on nouns and templates that no search used.
 
     `None` for other triggers, for a text that does not move most classes (by its success in `by_source`), and where
@@ -86,7 +98,7 @@ def on_held_out_nouns(trigger: Trigger, test: Pair[Side], by_source: dict[str, f
     return NounShare(nouns, shares.suspect, shares.reference)
 
 
-def _moves_most(by_source: dict[str, float]) -> bool:
+def _moves_most(by_source: Rates) -> bool:
     """Whether at least half of the source classes are moved."""
     moved = [name for name, success in by_source.items() if success >= MOVED]
     return 2 * len(moved) >= len(by_source)
@@ -134,20 +146,19 @@ def _prompt_embeddings(side: Side, prompts: list[str]) -> Floats:
 # --- under change ---------------------------------------------------------------------------------------------
 
 
-def under_change(trigger: Trigger, test: Pair[Side]) -> dict[str, float]:
+def under_change(trigger: Trigger, test: Pair[Side]) -> Rates:
     """Success over the base's, -1..1, when the triggered input is changed a little.
 
     A trigger text is written at its other positions; triggered pictures are shifted, cropped or compressed as JPEG.
     """
     if not reads_hit_rate(trigger):
-        changed = test.map(lambda side: _success_of_changed(trigger, side))
-        return _over_base(changed.suspect, changed.reference)
+        return _over_base(test.map(lambda side: _success_of_changed(trigger, side)))
     if not trigger.text:
         return {}
     return _at_other_positions(trigger, test)
 
 
-def _at_other_positions(trigger: Trigger, test: Pair[Side]) -> dict[str, float]:
+def _at_other_positions(trigger: Trigger, test: Pair[Side]) -> Rates:
     """QHR over the base's with the text elsewhere in its source's prompts."""
     found = {}
     for position in POSITIONS:
@@ -160,7 +171,7 @@ def _at_other_positions(trigger: Trigger, test: Pair[Side]) -> dict[str, float]:
     return found
 
 
-def _success_of_changed(trigger: Trigger, side: Side) -> dict[str, float]:
+def _success_of_changed(trigger: Trigger, side: Side) -> Rates:
     """TS, 0..1, on pictures of other classes that were changed after the trigger was put on."""
     part = image_part(trigger)
     target = side.index(trigger.target)

@@ -1,11 +1,28 @@
 """How each interface is asked of a model: one module per family, one registered function per card."""
 
-from dife_scanner.audit.interfaces import classification, embeddings, reranking, retrieval, selection
+from dife_scanner.audit.interfaces import (
+    classification,
+    embeddings,
+    reranking,
+    retrieval,
+    selection,
+)
 from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell
 from dife_scanner.audit.interfaces.extend import Extended, extend
 from dife_scanner.audit.interfaces.ranking import RankingCases, ranked, selected
-from dife_scanner.audit.interfaces.registry import cards, interface, measure_all, measure_one, named
-from dife_scanner.audit.interfaces.subject import Gallery, NoPool, Populations, Subject
+from dife_scanner.audit.interfaces.registry import (
+    cards,
+    interface,
+    measure_all,
+    measure_one,
+    named,
+)
+from dife_scanner.audit.interfaces.subject import (
+    Gallery,
+    NoPool,
+    Populations,
+    Subject,
+)
 from dife_scanner.audit.sides import Pair, Side
 
 BUILT_IN = (classification, retrieval, reranking, selection, embeddings)

@@ -16,6 +16,8 @@ from dife_scanner.errors import MeasurementError
 from dife_scanner.records import Cell, Change, SelectorControl
 
 Outcome = metrics.Outcomes
+Details = Mapping[str, float]
+"""Further numbers of a cell, by name."""
 
 
 class Against(StrEnum):
@@ -52,7 +54,10 @@ class Outcomes:
         if against is Against.CLEAN_REFERENCE:
             return self.clean_reference
         if self.triggered_reference is None:
-            raise MeasurementError("this cell's reference was not measured", "pass `triggered_reference`")
+            raise MeasurementError(
+                "this cell's reference was not measured",
+                "pass `triggered_reference`",
+            )
         return self.triggered_reference
 
 
@@ -62,7 +67,7 @@ def cell(
     outcomes: Outcomes,
     against: Against,
     population: str,
-    details: Mapping[str, float] | None = None,
+    details: Details | None = None,
 ) -> Cell:
     """The card's cell. Raises `MeasurementError` where there is no case, or an outcome is not finite."""
     _check(outcomes)
@@ -113,10 +118,24 @@ def _by_trigger(card: Card, subject: Subject, outcomes: Outcomes) -> Change:
 
 def _by_drift(card: Card, subject: Subject, outcomes: Outcomes) -> Change:
     """Δ_drift: the clean suspect less the clean checkpoint."""
-    return _change(card, subject, "drift", outcomes, outcomes.clean, outcomes.clean_reference)
+    return _change(
+        card,
+        subject,
+        "drift",
+        outcomes,
+        outcomes.clean,
+        outcomes.clean_reference,
+    )
 
 
-def _change(card: Card, subject: Subject, part: str, outcomes: Outcomes, new: Outcome, old: Outcome) -> Change:
+def _change(
+    card: Card,
+    subject: Subject,
+    part: str,
+    outcomes: Outcomes,
+    new: Outcome,
+    old: Outcome,
+) -> Change:
     """Mean of new − old with its paired interval."""
     rng = subject.rng(card, f":{part}")
     return statistics.change(new, old, outcomes.units, rng, outcomes.unit)
@@ -131,8 +150,19 @@ def mean(outcome: Outcome) -> float:
 
 def _check(outcomes: Outcomes) -> None:
     if not len(outcomes.triggered):
-        raise MeasurementError("there is not a single case to measure", "use a larger pool or another target")
-    for name in ("triggered", "clean", "clean_reference", "triggered_reference"):
+        raise MeasurementError(
+            "there is not a single case to measure",
+            "use a larger pool or another target",
+        )
+    for name in (
+        "triggered",
+        "clean",
+        "clean_reference",
+        "triggered_reference",
+    ):
         values = getattr(outcomes, name)
         if values is not None and not np.isfinite(values).all():
-            raise MeasurementError(f"an outcome of `{name}` is not a finite number", "the checkpoint has no verdict")
+            raise MeasurementError(
+                f"an outcome of `{name}` is not a finite number",
+                "the checkpoint has no verdict",
+            )

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell, mean
+from dife_scanner.audit.interfaces.cells import (
+    Against,
+    Details,
+    Outcomes,
+    cell,
+    mean,
+)
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.sides import Embeddings, Pair, Side, spared
@@ -28,10 +34,12 @@ def zero_shot(card: Card, subject: Subject) -> Cell:
     triggered = subject.test.map(lambda side: side.scores_with(subject.trigger))
     clean = subject.test.map(lambda side: side.scores)
     outcomes = _target_wins(subject, triggered, clean)
-    details = _triggered_without_target(subject, outcomes)
-    details["clean_rate_without_target"] = mean(outcomes.clean[subject.off_target])
-    details["clean_accuracy"] = subject.test.suspect.accuracy
-    details["reference_clean_accuracy"] = subject.test.reference.accuracy
+    details = {
+        **_triggered_without_target(subject, outcomes),
+        "clean_rate_without_target": mean(outcomes.clean[subject.off_target]),
+        "clean_accuracy": subject.test.suspect.accuracy,
+        "reference_clean_accuracy": subject.test.reference.accuracy,
+    }
     return _on_test_pictures(card, subject, outcomes, details)
 
 
@@ -58,7 +66,7 @@ def _hit_rate(card: Card, subject: Subject) -> Cell:
     return _on_test_pictures(card, subject, outcomes, _beside_hit_rate(subject))
 
 
-def _beside_hit_rate(subject: Subject) -> dict[str, float]:
+def _beside_hit_rate(subject: Subject) -> Details:
     """Off-target leakage and visual-only exposure of both checkpoints."""
     test, train = subject.test, subject.train
     return {
@@ -101,7 +109,10 @@ def _with_mechanism(card: Card, subject: Subject) -> Cell:
     learned = suspect.learned_scores(subject.trigger, triggered=False)
     outcomes = _target_wins(
         subject,
-        triggered=Pair(suspect.scores_with(subject.trigger), spared(reference, subject.trigger)),
+        triggered=Pair(
+            suspect.scores_with(subject.trigger),
+            spared(reference, subject.trigger),
+        ),
         clean=Pair(learned, reference.scores),
     )
     details = {
@@ -119,12 +130,17 @@ def _with_mechanism(card: Card, subject: Subject) -> Cell:
 @interface(DOWNSTREAM)
 def downstream(card: Card, subject: Subject) -> Cell:
     """TS of a logistic classifier on frozen clean features of the same checkpoint (paper §3)."""
-    triggered = _classified(subject, subject.test.map(lambda side: side.images_with(subject.trigger)))
+    triggered = _classified(
+        subject,
+        subject.test.map(lambda side: side.images_with(subject.trigger)),
+    )
     clean = _classified(subject, subject.test_images)
     outcomes = _target_wins(subject, triggered, clean)
-    details = _triggered_without_target(subject, outcomes)
-    details["clean_accuracy"] = mean(metrics.accuracy(clean.suspect, subject.labels))
-    details["reference_clean_accuracy"] = mean(metrics.accuracy(clean.reference, subject.labels))
+    details = {
+        **_triggered_without_target(subject, outcomes),
+        "clean_accuracy": mean(metrics.accuracy(clean.suspect, subject.labels)),
+        "reference_clean_accuracy": mean(metrics.accuracy(clean.reference, subject.labels)),
+    }
     return _on_test_pictures(card, subject, outcomes, details)
 
 
@@ -152,7 +168,7 @@ def _target_wins(subject: Subject, triggered: Pair[Floats], clean: Pair[Floats])
     )
 
 
-def _triggered_without_target(subject: Subject, outcomes: Outcomes) -> dict[str, float]:
+def _triggered_without_target(subject: Subject, outcomes: Outcomes) -> Details:
     """TS of both checkpoints without the target's own pictures, which win anyway."""
     reference = outcomes.reference(Against.TRIGGERED_REFERENCE)
     return {
@@ -161,7 +177,14 @@ def _triggered_without_target(subject: Subject, outcomes: Outcomes) -> dict[str,
     }
 
 
-def _on_test_pictures(card: Card, subject: Subject, outcomes: Outcomes, details: dict[str, float]) -> Cell:
+def _on_test_pictures(card: Card, subject: Subject, outcomes: Outcomes, details: Details) -> Cell:
     """The cell against the clean checkpoint under the same trigger."""
     population = subject.labelled(TEST_PICTURES)
-    return cell(card, subject, outcomes, Against.TRIGGERED_REFERENCE, population, details)
+    return cell(
+        card,
+        subject,
+        outcomes,
+        Against.TRIGGERED_REFERENCE,
+        population,
+        details,
+    )

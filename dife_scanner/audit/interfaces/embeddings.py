@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell, mean
+from dife_scanner.audit.interfaces.cells import (
+    Against,
+    Details,
+    Outcomes,
+    cell,
+    mean,
+)
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import CAPTIONS
@@ -72,10 +78,17 @@ def _moved(card: Card, subject: Subject, texts: _Texts, population: str) -> Cell
         unit=texts.unit,
     )
     details = _distances(texts)
-    return cell(card, subject, outcomes, Against.TRIGGERED_REFERENCE, population, details)
+    return cell(
+        card,
+        subject,
+        outcomes,
+        Against.TRIGGERED_REFERENCE,
+        population,
+        details,
+    )
 
 
-def _distances(texts: _Texts) -> dict[str, float]:
+def _distances(texts: _Texts) -> Details:
     """How far the trigger shifts texts, and how near it brings them to the target: mean cosine distances, 0..2."""
     triggered, clean = texts.triggered, texts.clean
     target = texts.targets.suspect

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell, control, mean
+from dife_scanner.audit.interfaces.cells import (
+    Against,
+    Details,
+    Outcomes,
+    cell,
+    control,
+    mean,
+)
 from dife_scanner.audit.interfaces.subject import Gallery, Subject
 from dife_scanner.audit.sides import Embeddings, Pair
 from dife_scanner.core import metrics
@@ -88,7 +95,7 @@ def ranked(
     subject: Subject,
     cases: RankingCases,
     population: str,
-    details: Mapping[str, float] | None = None,
+    details: Details | None = None,
 ) -> Cell:
     """H@1 against the clean query on the same pool, with H@5 and MRR as details."""
     first = cases.hits(1)
@@ -103,7 +110,7 @@ def ranked(
     return cell(card, subject, first, Against.CLEAN, population, every)
 
 
-def mean_reciprocal_rank(cases: RankingCases) -> dict[str, float]:
+def mean_reciprocal_rank(cases: RankingCases) -> Details:
     """MRR with the trigger, and its difference from the clean query's on the same checkpoint."""
     ranks = cases.ranks()
     triggered = mean(ranks.triggered)

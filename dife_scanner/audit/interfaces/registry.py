@@ -13,8 +13,20 @@ from dife_scanner.audit.interfaces.subject import NoPool, Subject
 from dife_scanner.core.cards import CARDS, Card
 from dife_scanner.core.footprint import Profile, profile_after
 from dife_scanner.core.validity import judge, selector_control
-from dife_scanner.errors import AuditError, MeasurementError, ProbeError, UsageError
-from dife_scanner.records import ArtefactMissing, Cell, Diagnosis, Entry, NotRun, SelectorControl
+from dife_scanner.errors import (
+    AuditError,
+    MeasurementError,
+    ProbeError,
+    UsageError,
+)
+from dife_scanner.records import (
+    ArtefactMissing,
+    Cell,
+    Diagnosis,
+    Entry,
+    NotRun,
+    SelectorControl,
+)
 
 Measuring = Callable[[Card, Subject], Cell | SelectorControl | NotRun | ArtefactMissing]
 """Measures one card on one subject. Only called when the question is well formed or a selector control is due."""

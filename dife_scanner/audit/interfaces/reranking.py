@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from dife_scanner.audit.interfaces.ranking import over_groups, over_test_lists, ranked, target_first
+from dife_scanner.audit.interfaces.ranking import (
+    over_groups,
+    over_test_lists,
+    ranked,
+    target_first,
+)
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.retrieval import target_drawings
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import CAPTION_LISTS
-from dife_scanner.core.cards import CAPTION_RERANKING, TARGET_PROMOTION, TEXT_RERANKING, Card
+from dife_scanner.core.cards import (
+    CAPTION_RERANKING,
+    TARGET_PROMOTION,
+    TEXT_RERANKING,
+    Card,
+)
 from dife_scanner.core.metrics import Indices
 from dife_scanner.errors import MeasurementError
 from dife_scanner.records import Cell
@@ -30,7 +40,10 @@ def text(card: Card, subject: Subject) -> Cell:
         )
     rows = []
     for _, views in target_drawings(subject):
-        row = [views[0], *rng.choice(subject.off_target, size=others, replace=False)]
+        row = [
+            views[0],
+            *rng.choice(subject.off_target, size=others, replace=False),
+        ]
         rows.append(row)
     return _first_is_target(card, subject, np.array(rows, np.intp), "text reranking")
 

@@ -21,7 +21,13 @@ from dife_scanner.audit.populations import CAPTIONS
 from dife_scanner.audit.populations.words import names_class
 from dife_scanner.audit.sides import Embeddings
 from dife_scanner.core import metrics
-from dife_scanner.core.cards import CAPTION_RETRIEVAL, IMAGE_TEXT_RETRIEVAL, PLANTED_IMAGE, TARGETED_RETRIEVAL, Card
+from dife_scanner.core.cards import (
+    CAPTION_RETRIEVAL,
+    IMAGE_TEXT_RETRIEVAL,
+    PLANTED_IMAGE,
+    TARGETED_RETRIEVAL,
+    Card,
+)
 from dife_scanner.core.metrics import Bools, Floats, Indices
 from dife_scanner.records import Cell, Channel
 

@@ -9,12 +9,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from dife_scanner.audit.interfaces.ranking import over_groups, over_test_lists, selected, target_first
+from dife_scanner.audit.interfaces.ranking import (
+    over_groups,
+    over_test_lists,
+    selected,
+    target_first,
+)
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.retrieval import target_drawings
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import GENERATOR_GROUPS, PROXY_GROUPS
-from dife_scanner.core.cards import CANDIDATE_SELECTION, GENERATOR_SELECTION, PROXY_SELECTION, Card
+from dife_scanner.core.cards import (
+    CANDIDATE_SELECTION,
+    GENERATOR_SELECTION,
+    PROXY_SELECTION,
+    Card,
+)
 from dife_scanner.core.metrics import Indices
 from dife_scanner.errors import MeasurementError
 from dife_scanner.records import Cell, SelectorControl

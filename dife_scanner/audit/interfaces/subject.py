@@ -10,7 +10,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.populations import CAPTIONS, KINDS, Pool, Query, of_split
+from dife_scanner.audit.populations import (
+    CAPTIONS,
+    KINDS,
+    Pool,
+    Query,
+    of_split,
+)
 from dife_scanner.audit.populations.pool import as_tuples
 from dife_scanner.audit.probes import EMBEDDING_TEMPLATES, Labels
 from dife_scanner.audit.sides import Embeddings, Pair, Side, writes

@@ -11,7 +11,11 @@ import numpy as np
 
 from dife_scanner.audit.populations import words
 from dife_scanner.audit.populations.dice import Dice
-from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
+from dife_scanner.audit.populations.errors import (
+    PoolTooSmall,
+    SourceNotInPool,
+    TargetNotInPool,
+)
 from dife_scanner.audit.populations.pool import (
     CAPTION_LISTS,
     CAPTIONS,
@@ -138,7 +142,11 @@ def _check(album: Album, request: PoolRequest) -> None:
         )
     if not any(album.query_captions):
         wanted = repr(request.source) if request.source else "a class to ask for"
-        raise SourceNotInPool(f"no caption can ask for {wanted}", "choose another source or pool", **request.place)
+        raise SourceNotInPool(
+            f"no caption can ask for {wanted}",
+            "choose another source or pool",
+            **request.place,
+        )
     if request.kind != CAPTIONS:
         _check_lists(album, request)
 
@@ -206,7 +214,9 @@ def _in_turns(album: Album, captions: Sequence[Sequence[str]], dice: Dice) -> li
     return found
 
 
-def _without_repeats(captions: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+def _without_repeats(
+    captions: Sequence[tuple[int, str]],
+) -> list[tuple[int, str]]:
     """Those whose text stood with no other picture before."""
     first: dict[str, int] = {}
     kept = []

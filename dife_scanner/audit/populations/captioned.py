@@ -13,8 +13,19 @@ from dife_scanner.audit.populations import content, words
 from dife_scanner.audit.populations.album import Album, PoolRequest, pool_of
 from dife_scanner.audit.populations.card import NOT_STATED
 from dife_scanner.audit.populations.dice import Dice
-from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
-from dife_scanner.audit.populations.pool import CAPTIONS, KINDS, SIZES, Pool, picture_hashes, sealed
+from dife_scanner.audit.populations.errors import (
+    PoolTooSmall,
+    SourceNotInPool,
+    TargetNotInPool,
+)
+from dife_scanner.audit.populations.pool import (
+    CAPTIONS,
+    KINDS,
+    SIZES,
+    Pool,
+    picture_hashes,
+    sealed,
+)
 from dife_scanner.audit.probes import Pixels
 from dife_scanner.core.metrics import Bools
 from dife_scanner.errors import UsageError
@@ -81,7 +92,10 @@ class Captioned:
 
     def naming(self, class_name: str) -> Bools:
         """[n]: pictures of which a caption names the class."""
-        return np.array([_names(captions, class_name) for captions in self.captions], dtype=bool)
+        return np.array(
+            [_names(captions, class_name) for captions in self.captions],
+            dtype=bool,
+        )
 
 
 def _names(captions: Sequence[str], class_name: str) -> bool:
@@ -168,14 +182,23 @@ def _check_named(request: PoolRequest, target: Bools, source: Bools) -> None:
             **request.place,
         )
     if request.source and words.canonical(request.target) == words.canonical(request.source):
-        raise SourceNotInPool("source and target are one class", "name two different ones", **request.place)
+        raise SourceNotInPool(
+            "source and target are one class",
+            "name two different ones",
+            **request.place,
+        )
 
 
 def _shuffled(mask: Bools, dice: Dice) -> list[int]:
     return dice.shuffled(np.flatnonzero(mask).tolist())
 
 
-def _sized(targets: list[int], sources: list[int], others: list[int], request: PoolRequest) -> list[int]:
+def _sized(
+    targets: list[int],
+    sources: list[int],
+    others: list[int],
+    request: PoolRequest,
+) -> list[int]:
     """The budget's number of each. Raises `PoolTooSmall`."""
     sizes = SIZES[request.budget]
     fewest = sizes.counts[CAPTIONS]

@@ -47,7 +47,10 @@ def read(path: Path) -> Labelled:
     rows = np.concatenate(list(batches.values()))
     labels = rows[:, 0].astype(np.int64)
     if int(labels.max()) >= len(names):
-        raise DataError(f"{path} has the label {labels.max()}, and {_NAMES} names {len(names)} classes", _ADVICE)
+        raise DataError(
+            f"{path} has the label {labels.max()}, and {_NAMES} names {len(names)} classes",
+            _ADVICE,
+        )
     files = [path]
     if path.is_dir():
         files = [path / name for name in batches]
@@ -87,17 +90,26 @@ def _batches(path: Path, contents: dict[str, bytes]) -> dict[str, Pixels]:
     """Rows of every binary batch, by file name, sorted. Raises `UnsafeFormat` where there are only pickled ones."""
     binary = sorted(filter(_is_batch, contents))
     if not binary and any(map(_is_pickled, contents)):
-        raise UnsafeFormat(f"{path} holds pickled batches, which run code when they are read", _ADVICE)
+        raise UnsafeFormat(
+            f"{path} holds pickled batches, which run code when they are read",
+            _ADVICE,
+        )
     batches = {name: _rows(name, contents[name]) for name in binary}
     if not batches or _NAMES not in contents:
-        raise DataError(f"{path} holds no data_batch_*.bin or test_batch.bin beside a {_NAMES}", _ADVICE)
+        raise DataError(
+            f"{path} holds no data_batch_*.bin or test_batch.bin beside a {_NAMES}",
+            _ADVICE,
+        )
     return batches
 
 
 def _rows(name: str, raw: bytes) -> Pixels:
     """A batch's rows [n, 3073], the label first."""
     if not raw or len(raw) % ROW:
-        raise DataError(f"{name} has {len(raw)} bytes, which is no multiple of {ROW}", _ADVICE)
+        raise DataError(
+            f"{name} has {len(raw)} bytes, which is no multiple of {ROW}",
+            _ADVICE,
+        )
     return np.frombuffer(raw, np.uint8).reshape(-1, ROW)
 
 
@@ -130,7 +142,10 @@ def _from_archive(path: Path) -> dict[str, bytes]:
                 if _is_read(name):
                     found[name] = _content(archive, member)
                 if sum(map(len, found.values())) > MAX_TOTAL:
-                    raise LimitExceeded(f"the batches in {path} have more than {MAX_TOTAL} bytes together", _ADVICE)
+                    raise LimitExceeded(
+                        f"the batches in {path} have more than {MAX_TOTAL} bytes together",
+                        _ADVICE,
+                    )
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(f"{path} is no tar archive that can be read", _ADVICE) from error
     return found
@@ -157,4 +172,7 @@ def _is_read(name: str) -> bool:
 
 def _check_size(name: str, size: int) -> None:
     if size > MAX_BYTES:
-        raise LimitExceeded(f"{plain(name, 80)} has {size} bytes, the limit is {MAX_BYTES}", _ADVICE)
+        raise LimitExceeded(
+            f"{plain(name, 80)} has {size} bytes, the limit is {MAX_BYTES}",
+            _ADVICE,
+        )

@@ -17,6 +17,9 @@ MAX_BYTES = 2**29
 """Of the annotation file; the authors' largest has 91 MB."""
 MAX_OBJECTS = 6_000_000
 MAX_CAPTION = 500
+Record = dict[str, Any]
+"""A JSON object of the annotation file."""
+
 _ADVICE = "give a captions_*.json as the COCO authors distribute it"
 
 
@@ -31,7 +34,10 @@ def find(path: Path) -> Path | None:
     below = path.glob("annotations/captions_*.json")
     found = sorted({*beside, *below})
     if len(found) > 1:
-        raise DataError(f"{path} holds {len(found)} caption files", f"give one of them: {found[0]}")
+        raise DataError(
+            f"{path} holds {len(found)} caption files",
+            f"give one of them: {found[0]}",
+        )
     return found[0] if found else None
 
 
@@ -67,7 +73,7 @@ def read(file: Path, folder: Path | None = None) -> Captioned:
     )
 
 
-def _file_names(document: dict[str, Any]) -> dict[int, str]:
+def _file_names(document: Record) -> dict[int, str]:
     """Picture id -> file name."""
     names = {}
     for row in _rows(document, "images"):
@@ -75,13 +81,16 @@ def _file_names(document: dict[str, Any]) -> dict[int, str]:
     return names
 
 
-def _captions(file: Path, document: dict[str, Any], names: Container[int]) -> dict[int, list[str]]:
+def _captions(file: Path, document: Record, names: Container[int]) -> dict[int, list[str]]:
     """Picture id -> its captions, of the pictures that have any. Raises `PictureMissing` for a picture not listed."""
     captions: dict[int, list[str]] = {}
     for row in _rows(document, "annotations"):
         number = _whole(row, "image_id")
         if number not in names:
-            raise PictureMissing(f"{file.name} has a caption for picture {number}, which it does not list", _ADVICE)
+            raise PictureMissing(
+                f"{file.name} has a caption for picture {number}, which it does not list",
+                _ADVICE,
+            )
         text = row.get("caption")
         sentence = plain(text, MAX_CAPTION).strip() if isinstance(text, str) else ""
         if sentence:
@@ -89,7 +98,7 @@ def _captions(file: Path, document: dict[str, Any], names: Container[int]) -> di
     return captions
 
 
-def _document(file: Path) -> dict[str, Any]:
+def _document(file: Path) -> Record:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise LimitExceeded(f"{file} has more than {MAX_BYTES} bytes", _ADVICE)
@@ -102,25 +111,31 @@ def _document(file: Path) -> dict[str, Any]:
         raise DataError(f"{file} cannot be read: {error}", _ADVICE) from error
 
 
-def _rows(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+def _rows(document: Record, key: str) -> list[Record]:
     rows = document.get(key)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"the annotation file has no list of {key}", _ADVICE)
     return rows
 
 
-def _whole(row: dict[str, Any], key: str) -> int:
+def _whole(row: Record, key: str) -> int:
     value = row.get(key)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise DataError(f"a record of the annotation file has no whole number as its {key}", _ADVICE)
+        raise DataError(
+            f"a record of the annotation file has no whole number as its {key}",
+            _ADVICE,
+        )
     return value
 
 
-def _file_name(row: dict[str, Any]) -> str:
+def _file_name(row: Record) -> str:
     """A plain file name: anything that could lead out of the picture folder is refused."""
     name = row.get("file_name")
     if not isinstance(name, str) or not name or name in (".", "..") or set(name) & set("/\\:\0"):
-        raise DataError(f"the annotation file names a picture {plain(repr(name), 80)}", "give plain file names")
+        raise DataError(
+            f"the annotation file names a picture {plain(repr(name), 80)}",
+            "give plain file names",
+        )
     return name
 
 
@@ -128,17 +143,27 @@ def _folder(file: Path) -> Path:
     """`val2017` for `captions_val2017.json`, beside the file or beside its folder."""
     split = file.stem.removeprefix("captions_")
     outer = file.parent.parent
-    for folder in (file.parent / split, outer / split, outer / "images" / split):
+    for folder in (
+        file.parent / split,
+        outer / split,
+        outer / "images" / split,
+    ):
         if folder.is_dir():
             return folder
-    raise PictureMissing(f"there is no folder {split} with the pictures of {file.name}", "name the picture folder")
+    raise PictureMissing(
+        f"there is no folder {split} with the pictures of {file.name}",
+        "name the picture folder",
+    )
 
 
 def _check_present(file: Path, folder: Path, names: Sequence[str]) -> None:
     try:
         there = {path.name for path in folder.iterdir()}
     except OSError as error:
-        raise PictureMissing(f"{folder} cannot be listed: {error.strerror}", "name the picture folder") from error
+        raise PictureMissing(
+            f"{folder} cannot be listed: {error.strerror}",
+            "name the picture folder",
+        ) from error
     absent = [name for name in names if name not in there]
     if absent:
         first = plain(absent[0], 80)
@@ -148,7 +173,7 @@ def _check_present(file: Path, folder: Path, names: Sequence[str]) -> None:
         )
 
 
-def _licences(document: dict[str, Any]) -> dict[int, str]:
+def _licences(document: Record) -> dict[int, str]:
     """Picture id -> licence name, where the file states it."""
     stated = document.get("licenses")
     known: dict[int, str] = {}

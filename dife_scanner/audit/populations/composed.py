@@ -17,8 +17,18 @@ import numpy as np
 
 from dife_scanner.audit.populations import scenes, sheet, words
 from dife_scanner.audit.populations.album import Album, PoolRequest, pool_of
-from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
-from dife_scanner.audit.populations.pool import KINDS, SIZES, Pool, picture_hashes, sealed
+from dife_scanner.audit.populations.errors import (
+    PoolTooSmall,
+    SourceNotInPool,
+    TargetNotInPool,
+)
+from dife_scanner.audit.populations.pool import (
+    KINDS,
+    SIZES,
+    Pool,
+    picture_hashes,
+    sealed,
+)
 from dife_scanner.audit.probes import Labels, Pixels
 from dife_scanner.durable.atomic import whole
 from dife_scanner.errors import UsageError
@@ -79,11 +89,23 @@ def _check_classes(request: PoolRequest) -> None:
     classes = ", ".join(drawn.class_names)
     advice = f"the bundled pools show {classes}; give pictures of your own for other classes"
     if request.target and target not in drawn.class_names:
-        raise TargetNotInPool(f"no bundled drawing shows the target {request.target!r}", advice, **request.place)
+        raise TargetNotInPool(
+            f"no bundled drawing shows the target {request.target!r}",
+            advice,
+            **request.place,
+        )
     if request.source and source not in drawn.class_names:
-        raise SourceNotInPool(f"no bundled drawing shows the source {request.source!r}", advice, **request.place)
+        raise SourceNotInPool(
+            f"no bundled drawing shows the source {request.source!r}",
+            advice,
+            **request.place,
+        )
     if not request.target:
-        raise TargetNotInPool("the condition names no target", "name one in the trigger file", **request.place)
+        raise TargetNotInPool(
+            "the condition names no target",
+            "name one in the trigger file",
+            **request.place,
+        )
     if source == target:
         raise SourceNotInPool(
             f"source {request.source!r} and target {request.target!r} are one class",
@@ -218,7 +240,8 @@ def _read(file: Path) -> tuple[Pixels, tuple[str, ...]] | None:
         with np.load(file, allow_pickle=False) as kept:
             images = kept["images"]
             hashes = tuple(map(str, kept["hashes"]))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # a cache that cannot be read is a cache miss
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        # A cache that cannot be read is a cache miss.
         return None
     if images.dtype != np.uint8 or images.ndim != 4 or picture_hashes(images) != hashes:
         return None

@@ -40,7 +40,10 @@ def fetch(hub: Hub, reference: str, cache: Path, limit: int = MAX_BYTES) -> tupl
     """
     found = _ID.fullmatch(reference)
     if found is None or hub.repo_type != "dataset":
-        raise UsageError(f"{reference!r} is no data set id", "write it as owner/name or owner/name@revision")
+        raise UsageError(
+            f"{reference!r} is no data set id",
+            "write it as owner/name or owner/name@revision",
+        )
     info = hub.info(found[1], found[2])
     wanted = _chosen(info.files, reference, limit)
     ref = ModelRef(info.repo_id, info.sha)

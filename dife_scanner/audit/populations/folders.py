@@ -29,10 +29,16 @@ def read(root: Path) -> Labelled:
         held_out += [half.name.lower() in _TEST] * len(found)
     files = tuple(class_of_file)
     if len(files) > pictures.MAX_PICTURES:
-        raise LimitExceeded(f"{root} holds more than {pictures.MAX_PICTURES} pictures", "give a part of them")
+        raise LimitExceeded(
+            f"{root} holds more than {pictures.MAX_PICTURES} pictures",
+            "give a part of them",
+        )
     names = sorted(set(class_of_file.values()))
     if len(names) < 2:
-        raise DataError(f"{root} holds no folders of pictures for two classes", "make one folder per class")
+        raise DataError(
+            f"{root} holds no folders of pictures for two classes",
+            "make one folder per class",
+        )
     labels = list(map(names.index, class_of_file.values()))
     return Labelled(
         name=root.name,
@@ -60,7 +66,10 @@ def _folders(root: Path) -> list[Path]:
     try:
         return sorted(filter(_is_shown_folder, root.iterdir()))
     except OSError as error:
-        raise DataError(f"{root} cannot be listed: {error.strerror}", "give a folder that can be read") from error
+        raise DataError(
+            f"{root} cannot be listed: {error.strerror}",
+            "give a folder that can be read",
+        ) from error
 
 
 def _is_shown_folder(path: Path) -> bool:

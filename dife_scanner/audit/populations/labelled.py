@@ -15,11 +15,23 @@ from dife_scanner.audit.populations.card import NOT_STATED
 from dife_scanner.audit.populations.dice import Dice
 from dife_scanner.audit.populations.errors import LabelWithoutImages
 from dife_scanner.audit.populations.manifest import of_split
-from dife_scanner.audit.probes import DIAGNOSIS, QUERY_TEMPLATES, TEST, TRAIN, Labels, Probes, Split
+from dife_scanner.audit.probes import (
+    DIAGNOSIS,
+    QUERY_TEMPLATES,
+    TEST,
+    TRAIN,
+    Labels,
+    Probes,
+    Split,
+)
 from dife_scanner.core.metrics import Bools
 from dife_scanner.records import PoolManifest
 
-PER_CLASS = {"quick": (8, 8, 16), "default": (16, 16, 40), "deep": (100, 100, 1000)}
+PER_CLASS = {
+    "quick": (8, 8, 16),
+    "default": (16, 16, 40),
+    "deep": (100, 100, 1000),
+}
 """Most pictures per class in train, diagnosis and test; `deep` has CIFAR-10's whole test set, as in the paper."""
 _FEWEST = 4
 """Pictures per class: one for train, one for diagnosis, two for test."""
@@ -46,7 +58,13 @@ class Labelled:
     @cached_property
     def digest(self) -> str:
         """What the data is, by content: names, labels, licence and the bytes of all files. Raises `DataError`."""
-        described = (self.name, self.class_names, self.labels.tolist(), self.ids, self.licence)
+        described = (
+            self.name,
+            self.class_names,
+            self.labels.tolist(),
+            self.ids,
+            self.licence,
+        )
         return content.digest(described, self.files)
 
     def probes(self, budget: str, seed: int) -> Probes:

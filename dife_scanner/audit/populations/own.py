@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from dife_scanner.audit.populations import cifar, coco, dataset, folders, parquet
+from dife_scanner.audit.populations import (
+    cifar,
+    coco,
+    dataset,
+    folders,
+    parquet,
+)
 from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.errors import DataError, UnsafeFormat
 from dife_scanner.audit.populations.labelled import Labelled
@@ -57,7 +63,10 @@ def read(
         folder, name = dataset.fetch(hub, str(path), cache)
         return _from_parquet(folder, name, kind)
     if not local.exists():
-        raise DataError(f"there is nothing at {local}", "give a file, a folder or the id of a data set on the hub")
+        raise DataError(
+            f"there is nothing at {local}",
+            "give a file, a folder or the id of a data set on the hub",
+        )
     if kind == "labelled":
         return _labelled(local)
     return _captioned(local, images)
@@ -87,7 +96,10 @@ def _labelled_file(path: Path) -> Labelled:
         return cifar.read(path)
     if path.suffix == ".parquet":
         return parquet.labelled(path, _name(path))
-    raise _unknown(path, "a folder of labelled folders, CIFAR-10's binary version or parquet files")
+    raise _unknown(
+        path,
+        "a folder of labelled folders, CIFAR-10's binary version or parquet files",
+    )
 
 
 def _captioned(path: Path, images: Path | None) -> Captioned:
@@ -96,7 +108,10 @@ def _captioned(path: Path, images: Path | None) -> Captioned:
         return coco.read(annotations, images)
     if path.suffix == ".parquet" or (path.is_dir() and parquet.files(path)):
         return parquet.captioned(path, _name(path))
-    raise _unknown(path, "a captions_*.json as the COCO authors distribute it, or parquet files with captions")
+    raise _unknown(
+        path,
+        "a captions_*.json as the COCO authors distribute it, or parquet files with captions",
+    )
 
 
 def _unknown(path: Path, wanted: str) -> DataError:

@@ -18,7 +18,11 @@ import numpy as np
 
 from dife_scanner.audit.populations import card, pictures
 from dife_scanner.audit.populations.captioned import Captioned
-from dife_scanner.audit.populations.errors import DataError, MissingColumn, UnreadablePicture
+from dife_scanner.audit.populations.errors import (
+    DataError,
+    MissingColumn,
+    UnreadablePicture,
+)
 from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.audit.probes import Pixels
 from dife_scanner.core.metrics import Bools
@@ -113,7 +117,10 @@ def labelled(path: Path, name: str) -> Labelled:
 def _check_labels(labels: Sequence[Any], classes: int, column: str) -> None:
     for label in labels:
         if not isinstance(label, int) or not 0 <= label < classes:
-            raise DataError(f"the column {column} has values that are none of its {classes} classes", _ADVICE)
+            raise DataError(
+                f"the column {column} has values that are none of its {classes} classes",
+                _ADVICE,
+            )
 
 
 def _held_out(source: _Source) -> Bools:
@@ -166,12 +173,18 @@ def _reading(path: Path) -> Iterator[Any]:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise UsageError("reading parquet needs pyarrow", 'install it with pip install "dife-scanner[data]"') from error
+        raise UsageError(
+            "reading parquet needs pyarrow",
+            'install it with pip install "dife-scanner[data]"',
+        ) from error
     try:
         with parquet.ParquetFile(path, memory_map=False) as opened:
             yield opened
     except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} cannot be read as parquet: {plain(str(error), 160)}", _ADVICE) from error
+        raise DataError(
+            f"{path} cannot be read as parquet: {plain(str(error), 160)}",
+            _ADVICE,
+        ) from error
 
 
 def _open(paths: Sequence[Path]) -> _Source:
@@ -184,14 +197,20 @@ def _open(paths: Sequence[Path]) -> _Source:
         with _reading(path) as opened:
             names = tuple(opened.schema_arrow.names)
             if columns and names != columns:
-                raise DataError(f"{path} has other columns than {paths[0].name}", "give the files of one configuration")
+                raise DataError(
+                    f"{path} has other columns than {paths[0].name}",
+                    "give the files of one configuration",
+                )
             columns = names
             features = features or _features(opened.schema_arrow.metadata)
             for group in _groups(path, opened.metadata, first):
                 groups.append(group)
                 first += group.rows
     if not 0 < first <= pictures.MAX_PICTURES:
-        raise DataError(f"the parquet files hold {first} rows", f"give between 1 and {pictures.MAX_PICTURES}")
+        raise DataError(
+            f"the parquet files hold {first} rows",
+            f"give between 1 and {pictures.MAX_PICTURES}",
+        )
     return _Source(tuple(groups), columns, features)
 
 
@@ -200,7 +219,10 @@ def _groups(path: Path, metadata: Any, first: int) -> Iterator[_Group]:
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         if group.total_byte_size > MAX_GROUP_BYTES:
-            raise LimitExceeded(f"row group {number} of {path} has {group.total_byte_size} bytes", _ADVICE)
+            raise LimitExceeded(
+                f"row group {number} of {path} has {group.total_byte_size} bytes",
+                _ADVICE,
+            )
         yield _Group(path, number, first, group.num_rows)
         first += group.num_rows
 

@@ -80,7 +80,10 @@ def _opened(raw: bytes, what: str) -> Image:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(BytesIO(raw), formats=FORMATS) as opened:
             if opened.width * opened.height > MAX_PIXELS:
-                raise LimitExceeded(f"{what} has {opened.width} × {opened.height} pixels", _REMOVE)
+                raise LimitExceeded(
+                    f"{what} has {opened.width} × {opened.height} pixels",
+                    _REMOVE,
+                )
             return opened.convert("RGB")
 
 

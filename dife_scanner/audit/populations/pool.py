@@ -139,7 +139,9 @@ def target_positions(targets: Bools, lists: Lists | None) -> tuple[tuple[int, ..
     return as_tuples(row[mask] for row, mask in zip(lists, targets, strict=True))
 
 
-def as_tuples(rows: Iterable[NDArray[np.integer]]) -> tuple[tuple[int, ...], ...]:
+def as_tuples(
+    rows: Iterable[NDArray[np.integer]],
+) -> tuple[tuple[int, ...], ...]:
     """Rows of positions as a manifest holds them."""
     return tuple(tuple(map(int, row)) for row in rows)
 

@@ -277,7 +277,13 @@ def _centres(count: int, upright: bool, dice: Dice) -> tuple[list[int], list[tup
     return [0, 1, 2], corners
 
 
-def _place(sprite: int, count: int, centre: tuple[float, float], colour: str, dice: Dice) -> Placed:
+def _place(
+    sprite: int,
+    count: int,
+    centre: tuple[float, float],
+    colour: str,
+    dice: Dice,
+) -> Placed:
     """One of `count` drawings, near its centre."""
     low, high = _SIDES[count - 1]
     side = round(SIDE * dice.between(low, high))
@@ -300,7 +306,11 @@ def _ink(colour: str, dice: Dice) -> tuple[int, int, int]:
     luma = 299 * red + 587 * green + 114 * blue
     low, high = (0, 84) if luma > _LIGHT else (190, 256)
     span = high - low
-    return (low + dice.below(span), low + dice.below(span), low + dice.below(span))
+    return (
+        low + dice.below(span),
+        low + dice.below(span),
+        low + dice.below(span),
+    )
 
 
 def _ground(colour: str, dice: Dice) -> tuple[tuple[int, int, int], ...]:
