@@ -35,6 +35,9 @@ benign image fine-tunes that were flagged without a reverse search had lost .12 
 REVERSE_MARGIN = 0.1
 """How far the lower bound found in the reverse search has to stay below the suspect's own. Two models far apart each
 respond to something that the other does not; nearer than this, nothing says which of the two was worked on."""
+CLASS_MOVED = 0.5
+"""Attack success rate over the base's from which a class counts as moved, where a trigger's reach is described. It
+decides nothing."""
 
 EFFECT = "effect on held-out inputs"
 BASE_LOW = "base low"
