@@ -17,7 +17,7 @@ from dife_scanner.models.clip import ClipEncoder, tokenizer
 from dife_scanner.models.interface import Encoder
 
 SPECIAL = 2
-"""The last rows of the vocabulary: start and end of a text."""
+"""Tokens that are no text: start and end, the last rows of the vocabulary."""
 
 
 class Towers:
@@ -38,28 +38,30 @@ class Towers:
         rows: Tensor = self._model.token_embedding.weight
         return rows
 
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a text, start and end included."""
+        return self._encoder.context_length
+
     def images(self, pixels: Tensor) -> Tensor:
         """Float pictures [n, 3, s, s] in 0..1 -> unit embeddings [n, d]. `AuditError` where one is not finite."""
         self.passes += len(pixels)
-        return _units(self._model.visual((pixels - self._mean) / self._std), pixels, "a picture of the search")
+        embedded = self._model.visual((pixels - self._mean) / self._std)
+        return _units(embedded, pixels, "a picture of the search")
 
     def texts(self, vectors: Tensor, ends: Tensor) -> Tensor:
         """Token embeddings [n, l, w] with the end token at `ends` [n] -> unit embeddings [n, d].
 
         `AuditError` where one is not finite.
         """
-        model, length = self._model, vectors.shape[1]
+        model = self._model
+        length = vectors.shape[1]
         self.passes += len(vectors)
-        states = model.transformer(
-            vectors + model.positional_embedding[:length], attn_mask=model.attn_mask[:length, :length]
-        )
-        projected = model.ln_final(states[torch.arange(len(vectors)), ends]) @ model.text_projection
+        states = vectors + model.positional_embedding[:length]
+        states = model.transformer(states, attn_mask=model.attn_mask[:length, :length])
+        at_end = states[torch.arange(len(vectors)), ends]
+        projected = model.ln_final(at_end) @ model.text_projection
         return _units(projected, vectors, "a text of the search")
-
-    @property
-    def context_length(self) -> int:
-        """Most tokens of a text, start and end included."""
-        return self._encoder.context_length
 
     @torch.no_grad()
     def tokens(self, rows: Sequence[Sequence[int]], batch: int = 256) -> Tensor:
@@ -67,34 +69,41 @@ class Towers:
 
         Raises `AuditError` for a text longer than the context.
         """
-        found = torch.empty(len(rows), self._model.text_projection.shape[1], device=self.device)
-        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+        dimensions = self._model.text_projection.shape[1]
+        found = torch.empty(len(rows), dimensions, device=self.device)
+        by_length = sorted(range(len(rows)), key=lambda row: len(rows[row]))
         for start in range(0, len(rows), batch):
-            part = order[start : start + batch]
+            part = by_length[start : start + batch]
             ids, ends = self.packed([rows[row] for row in part])
             found[part] = self.texts(self.token_rows[ids], ends)
         return found
 
     def packed(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Ids with start and end, padded to the longest, int64 [n, l], and where each ends, int64 [n]."""
+        longest = max(map(len, rows)) + SPECIAL
+        self._check_length(longest)
         clip = tokenizer()
-        longest = max(map(len, rows)) + 2
+        ids = torch.zeros(len(rows), longest, dtype=torch.long)
+        ends = torch.zeros(len(rows), dtype=torch.long)
+        for at, row in enumerate(rows):
+            text = [clip.sot_token_id, *row, clip.eot_token_id]
+            ids[at, : len(text)] = torch.tensor(text)
+            ends[at] = len(text) - 1
+        return ids.to(self.device), ends.to(self.device)
+
+    def _check_length(self, longest: int) -> None:
         if longest > self.context_length:
             raise AuditError(
                 f"a text of the search has {longest} tokens and the model reads {self.context_length}",
                 "search with shorter templates",
             )
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        for at, row in enumerate(rows):
-            ids[at, : len(row) + 2] = torch.tensor([clip.sot_token_id, *row, clip.eot_token_id])
-        ends = torch.tensor([len(row) + 1 for row in rows])
-        return ids.to(self.device), ends.to(self.device)
 
 
 def _units(embedded: Tensor, inputs: Tensor, what: str) -> Tensor:
     """Rows of length one. `AuditError` where finite `inputs` give rows that are not finite, or zero."""
     lengths = embedded.detach().norm(dim=-1)
-    if not bool((lengths.isfinite() & (lengths > 0)).all()) and bool(inputs.isfinite().all()):
+    usable = bool((lengths.isfinite() & (lengths > 0)).all())
+    if not usable and bool(inputs.isfinite().all()):
         raise AuditError(f"the model embeds {what} as values that are not finite, or as zero", "it has no verdict")
     return F.normalize(embedded, dim=-1)
 
@@ -112,4 +121,6 @@ def spelled(ids: Sequence[int]) -> str:
 
 def typeable(ids: Sequence[int]) -> bool:
     """Whether somebody who types `spelled(ids)` gets exactly these ids."""
-    return bool(ids) and pieces(spelled(ids)) == tuple(ids)
+    if not ids:
+        return False
+    return pieces(spelled(ids)) == tuple(ids)

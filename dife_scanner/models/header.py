@@ -18,6 +18,10 @@ from dife_scanner.models import strict_json
 from dife_scanner.models.strict_json import NotStrictError, TooManyObjectsError, shown
 
 LENGTH_BYTES = 8
+FILE_END = 2**63
+"""No file offset reaches this."""
+
+# Bounds that no honest tensor of a CLIP model comes near: it has at most 4 dimensions, the largest is its vocabulary.
 MOST_DIMENSIONS = 8
 LONGEST_DIMENSION = 2**31
 LONGEST_NAME = 256
@@ -40,6 +44,8 @@ _OTHER_FORMATS = (
     (b"version ", "a Git-LFS pointer"),
     (b"<", "a web page"),
 )
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories: control, format (text direction among them), surrogate, line and paragraph separators."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:\-]+")
 
 
@@ -94,7 +100,8 @@ def parse_header(stream: BinaryIO, file: str, limits: ParseLimits) -> Header:
     metadata = _metadata(document.pop("__metadata__", {}), file)
     entries = [_entry(name, body, file) for name, body in document.items()]
     entries.sort(key=lambda entry: (entry.start, entry.end))
-    _check_coverage(entries, total - LENGTH_BYTES - length, file)
+    data_bytes = total - LENGTH_BYTES - length
+    _check_coverage(entries, data_bytes, file)
     return Header(tuple(entries), metadata, length, total)
 
 
@@ -103,9 +110,7 @@ def _header_length(prefix: bytes, total: int, file: str, limits: ParseLimits) ->
         refuse(file, f"truncated, it has {total} bytes and not even the {LENGTH_BYTES} of the header length")
     length = int.from_bytes(prefix, "little")
     if length > total - LENGTH_BYTES:
-        for magic, kind in _OTHER_FORMATS:
-            if prefix.startswith(magic[:LENGTH_BYTES]):
-                refuse(file, f"its first bytes are those of {kind}")
+        _refuse_other_formats(prefix, file)
         refuse(file, f"truncated, it announces a header of {length} bytes but has {total} bytes in all")
     if length > limits.header_bytes:
         raise LimitExceeded(
@@ -113,6 +118,12 @@ def _header_length(prefix: bytes, total: int, file: str, limits: ParseLimits) ->
             "raise limits.header_bytes if you expect such a file",
         )
     return length
+
+
+def _refuse_other_formats(prefix: bytes, file: str) -> None:
+    for magic, kind in _OTHER_FORMATS:
+        if prefix.startswith(magic[:LENGTH_BYTES]):
+            refuse(file, f"its first bytes are those of {kind}")
 
 
 def _document(raw: bytes, file: str, limits: ParseLimits) -> dict[str, Any]:
@@ -139,7 +150,8 @@ def _too_many(file: str, limits: ParseLimits) -> NoReturn:
 def _metadata(body: object, file: str) -> tuple[tuple[str, str], ...]:
     if not isinstance(body, dict) or not all(isinstance(value, str) for value in body.values()):
         refuse(file, "its metadata is not a map of strings")
-    if sum(len(key) + len(value) for key, value in body.items()) > MOST_METADATA_CHARACTERS:
+    characters = sum(len(key) + len(value) for key, value in body.items())
+    if characters > MOST_METADATA_CHARACTERS:
         raise LimitExceeded(
             f"{file} carries more than {MOST_METADATA_CHARACTERS} characters of metadata", "strip the metadata"
         )
@@ -150,33 +162,47 @@ def _entry(name: str, body: object, file: str) -> TensorEntry:
     _check_name(name, file)
     if not isinstance(body, dict) or set(body) != {"dtype", "shape", "data_offsets"}:
         refuse(file, f"the entry of {shown(name)} has not exactly dtype, shape and data_offsets")
-    dtype, shape, offsets = body["dtype"], body["shape"], body["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        refuse(file, f"tensor {shown(name)} has the unknown dtype {shown(str(dtype))}")
-    if not _whole_numbers(shape) or len(shape) > MOST_DIMENSIONS or any(n < 1 or n > LONGEST_DIMENSION for n in shape):
+    dtype = _dtype(name, body["dtype"], file)
+    shape = _shape(name, body["shape"], file)
+    start, end = _offsets(name, body["data_offsets"], file)
+    bits = math.prod(shape) * DTYPE_BITS[dtype]
+    if bits != (end - start) * 8:
+        refuse(file, f"tensor {shown(name)} spans {end - start} bytes, its shape and dtype ask for {bits // 8}")
+    return TensorEntry(name, dtype, shape, start, end)
+
+
+def _dtype(name: str, value: object, file: str) -> str:
+    if not isinstance(value, str) or value not in DTYPE_BITS:
+        refuse(file, f"tensor {shown(name)} has the unknown dtype {shown(str(value))}")
+    return value
+
+
+def _shape(name: str, value: Any, file: str) -> tuple[int, ...]:
+    possible = _is_whole_numbers(value) and len(value) <= MOST_DIMENSIONS
+    if not possible or any(side < 1 or side > LONGEST_DIMENSION for side in value):
         refuse(
             file,
             f"tensor {shown(name)} has an impossible shape: at most {MOST_DIMENSIONS} whole numbers "
             f"between 1 and {LONGEST_DIMENSION}",
         )
-    if not _whole_numbers(offsets) or len(offsets) != 2 or not 0 <= offsets[0] <= offsets[1] < 2**63:
+    return tuple(value)
+
+
+def _offsets(name: str, value: Any, file: str) -> tuple[int, int]:
+    if not _is_whole_numbers(value) or len(value) != 2 or not 0 <= value[0] <= value[1] < FILE_END:
         refuse(file, f"tensor {shown(name)} has impossible offsets, not two rising whole numbers from 0")
-    bits = math.prod(shape) * DTYPE_BITS[dtype]
-    if bits != (offsets[1] - offsets[0]) * 8:
-        refuse(
-            file, f"tensor {shown(name)} spans {offsets[1] - offsets[0]} bytes, its shape and dtype ask for {bits // 8}"
-        )
-    return TensorEntry(name, dtype, tuple(shape), offsets[0], offsets[1])
+    start, end = value
+    return start, end
 
 
-def _whole_numbers(value: object) -> bool:
+def _is_whole_numbers(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int for item in value)
 
 
 def _check_name(name: str, file: str) -> None:
     if not name or len(name) > LONGEST_NAME:
         refuse(file, f"a tensor name has {len(name)} characters; 1 to {LONGEST_NAME} are possible")
-    if any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in name):
+    if any(unicodedata.category(character) in _INVISIBLE for character in name):
         refuse(file, f"the tensor name {shown(name)} contains control or text-direction characters")
     if "/" in name or "\\" in name or ".." in name:
         refuse(file, f"the tensor name {shown(name)} looks like a path")
