@@ -23,17 +23,21 @@ class PatchFields(PatternFields):
 
 def patch_box(trigger: Trigger, side: int) -> tuple[int, int, int]:
     """(left, top, width) in pixels of a patch on an image of this side; at least one pixel, inside the image."""
-    width = max(1, min(side, round(trigger.size * side)))
-    left = min(side - width, round(trigger.x * side))
-    top = min(side - width, round(trigger.y * side))
+    width = round(trigger.size * side)
+    width = max(1, min(side, width))
+    furthest = side - width
+    left = min(furthest, round(trigger.x * side))
+    top = min(furthest, round(trigger.y * side))
     return left, top, width
 
 
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
+    """The share `alpha` of the pattern over the patch's place, the rest of the picture as it is."""
     left, top, width = patch_box(trigger, pixels.shape[1])
+    rows = slice(top, top + width)
+    columns = slice(left, left + width)
     out = pixels.copy()
-    region = out[:, top : top + width, left : left + width]
-    out[:, top : top + width, left : left + width] = mix(region, pattern(trigger, width), trigger.alpha)
+    out[:, rows, columns] = mix(out[:, rows, columns], pattern(trigger, width), trigger.alpha)
     return out
 
 
