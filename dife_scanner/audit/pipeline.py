@@ -36,8 +36,9 @@ from dife_scanner.audit.report import Measured, Outcome, Report, versions
 from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair, Side, reads_hit_rate
 from dife_scanner.core import metrics
+from dife_scanner.core.agreement import compare
 from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
-from dife_scanner.core.footprint import compare, diagnose
+from dife_scanner.core.footprint import diagnose
 from dife_scanner.core.verdict import Decision, counts, decide, unknown_base
 from dife_scanner.discovery import LEARNED
 from dife_scanner.errors import AuditError, Refused, TriggerFileError
