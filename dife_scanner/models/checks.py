@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Set
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn
 
 from dife_scanner.errors import Refused, Unsupported
 from dife_scanner.models.config import ClipConfig
@@ -64,10 +64,13 @@ def compare(header: Header, config: ClipConfig, file: str) -> Inspection:
     names = open_clip.stored_names(expected, stored)
     _check_names(set(names.values()), header, file)
     for name, shape in expected.items():
-        entry = stored[names[name]]
-        _check_shape(name, entry, shape, file)
-        _check_type(name, entry, file)
+        _check_tensor(name, stored[names[name]], shape, file)
     return Inspection(config, tuple(sorted(names.items())), _parameters(expected))
+
+
+def _check_tensor(name: str, entry: TensorEntry, shape: tuple[int, ...], file: str) -> None:
+    _check_shape(name, entry, shape, file)
+    _check_type(name, entry, file)
 
 
 def _parameters(shapes: Shapes) -> int:
@@ -78,13 +81,17 @@ def _check_names(wanted: Set[str], header: Header, file: str) -> None:
     stored = {entry.name for entry in header.tensors}
     # a logit scale alone tells nothing: other layouts have one of that name as well
     if not stored & (wanted - _SCALARS):
-        first = shown(header.tensors[0].name)
-        raise Unsupported(
-            f"{file} holds tensors of another layout (the first is {first})",
-            "only checkpoints saved by open_clip can be audited",
-        )
+        _other_layout(header, file)
     _refuse_any("unexpected", stored - wanted, file)
     _refuse_any("missing", wanted - stored, file)
+
+
+def _other_layout(header: Header, file: str) -> NoReturn:
+    first = shown(header.tensors[0].name)
+    raise Unsupported(
+        f"{file} holds tensors of another layout (the first is {first})",
+        "only checkpoints saved by open_clip can be audited",
+    )
 
 
 def _refuse_any(kind: str, names: Set[str], file: str) -> None:
@@ -99,15 +106,19 @@ def _check_shape(name: str, entry: TensorEntry, shape: tuple[int, ...], file: st
     if _fits(name, entry, shape):
         return
     if _is_stretched(name, entry, shape):
-        raise Unsupported(
-            f"{file}: {shown(name)} has {entry.shape[0]} positions, the configuration {shape[0]}; open_clip would "
-            "interpolate them, which this version does not",
-            "save the model again at the size it is used at",
-        )
+        _stretched(name, entry.shape[0], shape[0], file)
     raise Refused(
         f"{file} does not match its configuration: {shown(name)} has the shape {list(entry.shape)} instead of "
         f"{list(shape)}",
         _ADVICE,
+    )
+
+
+def _stretched(name: str, found: int, expected: int, file: str) -> NoReturn:
+    raise Unsupported(
+        f"{file}: {shown(name)} has {found} positions, the configuration {expected}; open_clip would "
+        "interpolate them, which this version does not",
+        "save the model again at the size it is used at",
     )
 
 

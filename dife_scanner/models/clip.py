@@ -84,11 +84,10 @@ class ClipEncoder:
         """Embed prepared pictures `[n, s, s, 3]` as rows `[n, d]` of length one."""
         self._check_pixels(pixels)
         found = np.empty((len(pixels), self.embed_dim), np.float32)
-        for start in range(0, len(pixels), self._images_at_once):
-            end = min(start + self._images_at_once, len(pixels))
-            rows = _filled(np.arange(start, end), self._images_at_once)
-            embedded = _unit(self._image_tower_of(pixels[rows]), "a picture")
-            found[start:end] = embedded[: end - start]
+        for rows in _batches(range(len(pixels)), self._images_at_once):
+            filled = _filled(rows, self._images_at_once)
+            embedded = _unit(self._image_tower_of(pixels[filled]), "a picture")
+            found[rows] = embedded[: len(rows)]
         return found
 
     def _check_pixels(self, pixels: Pixels) -> None:
@@ -131,12 +130,13 @@ class ClipEncoder:
     def _check_contexts(self, contexts: Embeddings, count: int) -> None:
         if contexts.dtype != np.float32 or contexts.ndim != 3 or len(contexts) != count:
             raise ValueError(f"contexts have to be float32 [{count}, m, {self.text_width}], one for each text")
-        if contexts.shape[2] != self.text_width:
+        width = contexts.shape[2]
+        if width != self.text_width:
             raise AuditError(
-                f"context vectors have {contexts.shape[2]} values and this model's tokens have {self.text_width}",
+                f"context vectors have {width} values and this model's tokens have {self.text_width}",
                 "give the prompt learner that was made for this model",
             )
-        if not bool(np.isfinite(contexts).all()):
+        if not np.isfinite(contexts).all():
             raise AuditError("context vectors hold NaN or infinite values", "check the prompt learner")
 
     def _tokens(self, text: str, vectors: int = 0) -> Tokens:
@@ -153,41 +153,54 @@ class ClipEncoder:
 
     def _embed(self, tokens: Sequence[Tokens], contexts: Embeddings | None) -> Embeddings:
         found = np.empty((len(tokens), self.embed_dim), np.float32)
-        for length, rows in self._batches(tokens):
-            filled = _filled(rows, self._texts_at_once)
-            ids = _padded([tokens[row] for row in filled], length).to(self.device)
-            vectors = None
-            if contexts is not None:
-                vectors = torch.from_numpy(contexts[filled]).to(self.device)
-            embedded = _unit(self._read_out(ids, vectors), "a text")
-            found[rows] = embedded[: len(rows)]
+        for length, same_length in self._by_length(tokens):
+            for rows in _batches(same_length, self._texts_at_once):
+                filled = _filled(rows, self._texts_at_once)
+                ids = _padded([tokens[row] for row in filled], length)
+                vectors = None if contexts is None else contexts[filled]
+                embedded = _unit(self._text_tower_of(ids, vectors), "a text")
+                found[rows] = embedded[: len(rows)]
         return found
 
-    def _batches(self, tokens: Sequence[Tokens]) -> Iterator[tuple[int, list[int]]]:
-        """(length, rows) of each batch: texts that run at one length, shortest first."""
-        by_length: dict[int, list[int]] = {}
+    def _by_length(self, tokens: Sequence[Tokens]) -> list[tuple[int, list[int]]]:
+        """(length, rows) of the texts that run at one length, shortest first."""
+        rows: dict[int, list[int]] = {}
         for row, text in enumerate(tokens):
-            steps = math.ceil(len(text) / LENGTH_STEP)
-            length = min(self.context_length, steps * LENGTH_STEP)
-            by_length.setdefault(length, []).append(row)
-        for length, rows in sorted(by_length.items()):
-            for start in range(0, len(rows), self._texts_at_once):
-                yield length, rows[start : start + self._texts_at_once]
+            rows.setdefault(self._run_length(text), []).append(row)
+        return sorted(rows.items())
 
-    def _read_out(self, ids: torch.Tensor, vectors: torch.Tensor | None) -> torch.Tensor:
-        """`CLIP.encode_text` for ids `[n, l]` shorter than the context; `vectors` replace tokens from the second on."""
-        model = self.model
-        length = ids.shape[1]
-        words = model.token_embedding(ids)
+    def _run_length(self, text: Tokens) -> int:
+        steps = math.ceil(len(text) / LENGTH_STEP)
+        return min(self.context_length, steps * LENGTH_STEP)
+
+    def _text_tower_of(self, ids: torch.Tensor, vectors: Embeddings | None) -> torch.Tensor:
+        """Embeddings [n, d] of one batch, not yet of length one; `vectors` replace tokens from the second on."""
+        ids = ids.to(self.device)
+        words = self.model.token_embedding(ids)
         if vectors is not None:
-            words[:, 1 : 1 + vectors.shape[1]] = vectors
-        states = words + model.positional_embedding[:length]
-        states = model.transformer(states, attn_mask=model.attn_mask[:length, :length])
+            words[:, 1 : 1 + vectors.shape[1]] = torch.from_numpy(vectors).to(self.device)
         # the end token has the largest id of all
-        at_end = ids.argmax(dim=-1)
-        ends = states[torch.arange(len(ids), device=ids.device), at_end]
-        projected: torch.Tensor = model.ln_final(ends) @ model.text_projection
-        return projected
+        return read_out(self.model, words, ids.argmax(dim=-1))
+
+
+def read_out(model: Any, words: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    """`CLIP.encode_text` from token embeddings [n, l, w] on, l at most the context, read at the places `ends` [n]."""
+    length = words.shape[1]
+    states = words + model.positional_embedding[:length]
+    states = model.transformer(states, attn_mask=model.attn_mask[:length, :length])
+    rows = torch.arange(len(words), device=words.device)
+    projected: torch.Tensor = model.ln_final(states[rows, ends]) @ model.text_projection
+    return projected
+
+
+def are_usable(lengths: torch.Tensor) -> bool:
+    """Whether embeddings of these lengths can be scored: finite and not zero."""
+    return bool((lengths.isfinite() & (lengths > 0)).all())
+
+
+def _batches(rows: Sequence[int], size: int) -> Iterator[Sequence[int]]:
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 def _channel_statistics(config: ClipConfig, device: str) -> torch.Tensor:
@@ -214,10 +227,15 @@ def _padded(tokens: Sequence[Tokens], length: int) -> torch.Tensor:
 def _unit(embeddings: torch.Tensor, what: str) -> Embeddings:
     """Rows of length one. `AuditError` where one is not finite, or zero."""
     lengths = embeddings.norm(dim=-1, keepdim=True)
-    if not bool(torch.isfinite(lengths).all()) or not bool((lengths > 0).all()):
-        raise AuditError(f"the model embeds {what} as values that are not finite, or as zero", "it has no verdict")
+    if not are_usable(lengths):
+        raise unusable(what)
     units: Embeddings = (embeddings / lengths).float().cpu().numpy()
     return units
+
+
+def unusable(what: str) -> AuditError:
+    """The error for embeddings that are not `are_usable`."""
+    return AuditError(f"the model embeds {what} as values that are not finite, or as zero", "it has no verdict")
 
 
 @cache
@@ -233,11 +251,10 @@ def picture_transform(config: ClipConfig) -> Any:
     mode = _INTERPOLATIONS[how.interpolation]
     if how.resize_mode == "squash":
         return Resize((side, side), interpolation=mode)
-    if how.resize_mode == "longest":
-        shrink = ResizeKeepRatio(side, interpolation=mode, longest=1)
-        pad = CenterCropOrPad(side, fill=how.fill_color)
-        return Compose([shrink, pad])
-    return Compose([Resize(side, interpolation=mode), CenterCrop(side)])
+    if how.resize_mode == "shortest":
+        return Compose([Resize(side, interpolation=mode), CenterCrop(side)])
+    shrink = ResizeKeepRatio(side, interpolation=mode, longest=1)
+    return Compose([shrink, CenterCropOrPad(side, fill=how.fill_color)])
 
 
 # --- building -------------------------------------------------------------------------------------------------

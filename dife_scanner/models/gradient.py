@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dife_scanner.errors import AuditError
-from dife_scanner.models.clip import ClipEncoder, tokenizer
+from dife_scanner.models.clip import ClipEncoder, are_usable, read_out, tokenizer, unusable
 from dife_scanner.models.interface import Encoder
 
 SPECIAL = 2
@@ -54,14 +54,9 @@ class Towers:
 
         `AuditError` where one is not finite.
         """
-        model = self._model
-        length = vectors.shape[1]
         self.passes += len(vectors)
-        states = vectors + model.positional_embedding[:length]
-        states = model.transformer(states, attn_mask=model.attn_mask[:length, :length])
-        at_end = states[torch.arange(len(vectors)), ends]
-        projected = model.ln_final(at_end) @ model.text_projection
-        return _units(projected, vectors, "a text of the search")
+        embedded = read_out(self._model, vectors, ends)
+        return _units(embedded, vectors, "a text of the search")
 
     @torch.no_grad()
     def tokens(self, rows: Sequence[Sequence[int]], batch: int = 256) -> Tensor:
@@ -80,15 +75,13 @@ class Towers:
 
     def packed(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Ids with start and end, padded to the longest, int64 [n, l], and where each ends, int64 [n]."""
-        longest = max(map(len, rows)) + SPECIAL
+        texts = [_with_ends(row) for row in rows]
+        longest = max(map(len, texts))
         self._check_length(longest)
-        clip = tokenizer()
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        ends = torch.zeros(len(rows), dtype=torch.long)
-        for at, row in enumerate(rows):
-            text = [clip.sot_token_id, *row, clip.eot_token_id]
+        ids = torch.zeros(len(texts), longest, dtype=torch.long)
+        for at, text in enumerate(texts):
             ids[at, : len(text)] = torch.tensor(text)
-            ends[at] = len(text) - 1
+        ends = torch.tensor([len(text) - 1 for text in texts])
         return ids.to(self.device), ends.to(self.device)
 
     def _check_length(self, longest: int) -> None:
@@ -99,12 +92,16 @@ class Towers:
             )
 
 
+def _with_ends(row: Sequence[int]) -> list[int]:
+    clip = tokenizer()
+    return [clip.sot_token_id, *row, clip.eot_token_id]
+
+
 def _units(embedded: Tensor, inputs: Tensor, what: str) -> Tensor:
     """Rows of length one. `AuditError` where finite `inputs` give rows that are not finite, or zero."""
     lengths = embedded.detach().norm(dim=-1)
-    usable = bool((lengths.isfinite() & (lengths > 0)).all())
-    if not usable and bool(inputs.isfinite().all()):
-        raise AuditError(f"the model embeds {what} as values that are not finite, or as zero", "it has no verdict")
+    if not are_usable(lengths) and bool(inputs.isfinite().all()):
+        raise unusable(what)
     return F.normalize(embedded, dim=-1)
 
 

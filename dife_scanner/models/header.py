@@ -8,6 +8,7 @@ names and absurd shapes pass; here each of them ends in `Refused`, and a stated 
 from __future__ import annotations
 
 import math
+import os
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -93,15 +94,14 @@ def parse_header(stream: BinaryIO, file: str, limits: ParseLimits) -> Header:
     Raises `Refused` for anything the format forbids and for names that cannot be an honest tensor's;
     `LimitExceeded` for a header or tensor count beyond `limits`.
     """
-    total = stream.seek(0, 2)
+    total = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     length = _header_length(stream.read(LENGTH_BYTES), total, file, limits)
     document = _document(stream.read(length), file, limits)
     metadata = _metadata(document.pop("__metadata__", {}), file)
     entries = [_entry(name, body, file) for name, body in document.items()]
     entries.sort(key=lambda entry: (entry.start, entry.end))
-    data_bytes = total - LENGTH_BYTES - length
-    _check_coverage(entries, data_bytes, file)
+    _check_coverage(entries, total - LENGTH_BYTES - length, file)
     return Header(tuple(entries), metadata, length, total)
 
 
@@ -147,8 +147,8 @@ def _too_many(file: str, limits: ParseLimits) -> NoReturn:
     )
 
 
-def _metadata(body: object, file: str) -> tuple[tuple[str, str], ...]:
-    if not isinstance(body, dict) or not all(isinstance(value, str) for value in body.values()):
+def _metadata(body: Any, file: str) -> tuple[tuple[str, str], ...]:
+    if not _is_text_map(body):
         refuse(file, "its metadata is not a map of strings")
     characters = sum(len(key) + len(value) for key, value in body.items())
     if characters > MOST_METADATA_CHARACTERS:
@@ -158,6 +158,10 @@ def _metadata(body: object, file: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(body.items()))
 
 
+def _is_text_map(body: Any) -> bool:
+    return isinstance(body, dict) and all(isinstance(value, str) for value in body.values())
+
+
 def _entry(name: str, body: object, file: str) -> TensorEntry:
     _check_name(name, file)
     if not isinstance(body, dict) or set(body) != {"dtype", "shape", "data_offsets"}:
@@ -165,10 +169,17 @@ def _entry(name: str, body: object, file: str) -> TensorEntry:
     dtype = _dtype(name, body["dtype"], file)
     shape = _shape(name, body["shape"], file)
     start, end = _offsets(name, body["data_offsets"], file)
-    bits = math.prod(shape) * DTYPE_BITS[dtype]
-    if bits != (end - start) * 8:
-        refuse(file, f"tensor {shown(name)} spans {end - start} bytes, its shape and dtype ask for {bits // 8}")
-    return TensorEntry(name, dtype, shape, start, end)
+    entry = TensorEntry(name, dtype, shape, start, end)
+    _check_span(entry, file)
+    return entry
+
+
+def _check_span(entry: TensorEntry, file: str) -> None:
+    found = entry.end - entry.start
+    bits = math.prod(entry.shape) * DTYPE_BITS[entry.dtype]
+    if bits != found * 8:
+        name = shown(entry.name)
+        refuse(file, f"tensor {name} spans {found} bytes, its shape and dtype ask for {bits // 8}")
 
 
 def _dtype(name: str, value: object, file: str) -> str:
@@ -178,8 +189,7 @@ def _dtype(name: str, value: object, file: str) -> str:
 
 
 def _shape(name: str, value: Any, file: str) -> tuple[int, ...]:
-    possible = _is_whole_numbers(value) and len(value) <= MOST_DIMENSIONS
-    if not possible or any(side < 1 or side > LONGEST_DIMENSION for side in value):
+    if not _is_shape(value):
         refuse(
             file,
             f"tensor {shown(name)} has an impossible shape: at most {MOST_DIMENSIONS} whole numbers "
@@ -188,11 +198,23 @@ def _shape(name: str, value: Any, file: str) -> tuple[int, ...]:
     return tuple(value)
 
 
+def _is_shape(value: Any) -> bool:
+    if not _is_whole_numbers(value) or len(value) > MOST_DIMENSIONS:
+        return False
+    return all(1 <= side <= LONGEST_DIMENSION for side in value)
+
+
 def _offsets(name: str, value: Any, file: str) -> tuple[int, int]:
-    if not _is_whole_numbers(value) or len(value) != 2 or not 0 <= value[0] <= value[1] < FILE_END:
+    if not _is_span(value):
         refuse(file, f"tensor {shown(name)} has impossible offsets, not two rising whole numbers from 0")
     start, end = value
     return start, end
+
+
+def _is_span(value: Any) -> bool:
+    if not _is_whole_numbers(value) or len(value) != 2:
+        return False
+    return bool(0 <= value[0] <= value[1] < FILE_END)
 
 
 def _is_whole_numbers(value: object) -> bool:
@@ -215,12 +237,18 @@ def _check_coverage(entries: list[TensorEntry], data_bytes: int, file: str) -> N
         refuse(file, "it holds no tensor")
     reached = 0
     for entry in entries:
-        if entry.start < reached:
-            refuse(file, f"tensor {shown(entry.name)} overlaps the one before it")
-        if entry.start > reached:
-            refuse(file, f"{entry.start - reached} bytes before tensor {shown(entry.name)} belong to no tensor (a gap)")
+        _check_start(entry, reached, file)
         reached = entry.end
     if reached > data_bytes:
         refuse(file, f"truncated, its tensors need {reached} bytes of data and it has {data_bytes}")
     if reached < data_bytes:
         refuse(file, f"over-long, {data_bytes - reached} bytes follow the last tensor")
+
+
+def _check_start(entry: TensorEntry, reached: int, file: str) -> None:
+    """Each tensor starts where the one before it ended, at byte `reached`."""
+    name = shown(entry.name)
+    if entry.start < reached:
+        refuse(file, f"tensor {name} overlaps the one before it")
+    if entry.start > reached:
+        refuse(file, f"{entry.start - reached} bytes before tensor {name} belong to no tensor (a gap)")

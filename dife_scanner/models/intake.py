@@ -26,7 +26,7 @@ from dife_scanner.errors import (
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE, WEIGHT_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from dife_scanner.records import HubFile
 
@@ -117,13 +117,17 @@ def find(folder: Path, *, follow_links: bool = False) -> dict[str, Path]:
         weights_file = _weights_name(folder)
         found = {CONFIG_FILE: folder / CONFIG_FILE, weights_file: folder / weights_file}
     for name, path in found.items():
-        if not os.path.lexists(path):
-            raise Unsupported(
-                f"{folder} has no {name}", "only checkpoints saved by open_clip as safetensors can be audited"
-            )
+        _check_is_there(path, name, folder)
     if not follow_links:
         return found
     return {name: path.resolve() for name, path in found.items()}
+
+
+def _check_is_there(path: Path, name: str, folder: Path) -> None:
+    if not os.path.lexists(path):
+        raise Unsupported(
+            f"{folder} has no {name}", "only checkpoints saved by open_clip as safetensors can be audited"
+        )
 
 
 def _weights_name(folder: Path) -> str:
@@ -151,9 +155,7 @@ def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path
 
     Raises `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
     """
-    unknown = sorted(set(files) - set(KNOWN_FILES))
-    if unknown:
-        raise UsageError(f"{unknown[0]} is not a file that an audit reads", f"known are {', '.join(KNOWN_FILES)}")
+    _check_known(files)
     _make_folder(dest)
     try:
         copied = [_stage_one(name, files[name], expected.get(name), dest, limits) for name in sorted(files)]
@@ -161,6 +163,12 @@ def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path
         shutil.rmtree(dest, ignore_errors=True)
         raise
     return Staged(dest, tuple(copied))
+
+
+def _check_known(names: Iterable[str]) -> None:
+    for name in sorted(names):
+        if name not in KNOWN_FILES:
+            raise UsageError(f"{name} is not a file that an audit reads", f"known are {', '.join(KNOWN_FILES)}")
 
 
 def _make_folder(dest: Path) -> None:
@@ -182,11 +190,8 @@ def _stage_one(name: str, path: Path, announced: HubFile | None, dest: Path, lim
 
 
 def _opened(path: Path, name: str) -> BinaryIO:
-    flags = os.O_RDONLY
-    for flag in _OPEN_FLAGS:
-        flags |= getattr(os, flag, 0)
     try:
-        number = os.open(path, flags)
+        number = os.open(path, _open_flags())
     except OSError as error:
         if error.errno == errno.ELOOP or path.is_symlink():
             raise Refused(f"{name} is a symbolic link", "give the folder that holds the file itself") from None
@@ -195,6 +200,13 @@ def _opened(path: Path, name: str) -> BinaryIO:
         os.close(number)
         raise Refused(f"{name} is not a regular file", "do not load it")
     return os.fdopen(number, "rb", buffering=0)
+
+
+def _open_flags() -> int:
+    flags = os.O_RDONLY
+    for name in _OPEN_FLAGS:
+        flags |= getattr(os, name, 0)
+    return flags
 
 
 def _checked_size(source: BinaryIO, name: str, announced: HubFile | None, most: int) -> int:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,10 +85,7 @@ class _File:
 
     def __init__(self, path: Path, limits: ParseLimits) -> None:
         try:
-            with path.open("rb") as stream:
-                header = parse_header(stream, path.name, limits)
-            data_starts = LENGTH_BYTES + header.header_bytes
-            self._bytes = np.memmap(path, np.uint8, "r", data_starts)
+            header, self._bytes = _opened(path, limits)
         except OSError as error:
             raise NotFound(f"{path} cannot be read: {error.strerror}", "put the file back") from error
         self.matrices = _matrices(header)
@@ -96,21 +94,40 @@ class _File:
         """Some values of a matrix, the same places for the same shape."""
         entry = self.matrices[name]
         stored = self._bytes[entry.start : entry.end].view(_DTYPES[entry.dtype])
-        if len(stored) > BLOCKS * BLOCK:
-            starts = np.linspace(0, len(stored) - BLOCK, BLOCKS).astype(int)
-            stored = np.concatenate([stored[start : start + BLOCK] for start in starts])
+        stored = _spread_runs(stored)
         if entry.dtype == "BF16":
+            # the upper half of a float32's bits
             stored = (stored.astype(np.uint32) << 16).view(np.float32)
         return stored.astype(np.float64)
+
+
+def _opened(path: Path, limits: ParseLimits) -> tuple[Header, NDArray[np.uint8]]:
+    """The header of a file, and its data where it lies."""
+    with path.open("rb") as stream:
+        header = parse_header(stream, path.name, limits)
+    data_starts = LENGTH_BYTES + header.header_bytes
+    return header, np.memmap(path, np.uint8, "r", data_starts)
+
+
+def _spread_runs(values: NDArray[Any]) -> NDArray[Any]:
+    """All values, or `BLOCKS` runs of `BLOCK` of them from the first to the last."""
+    if len(values) <= BLOCKS * BLOCK:
+        return values
+    starts = np.linspace(0, len(values) - BLOCK, BLOCKS).astype(int)
+    return np.concatenate([values[start : start + BLOCK] for start in starts])
 
 
 def _matrices(header: Header) -> dict[str, TensorEntry]:
     found: dict[str, TensorEntry] = {}
     for entry in header.tensors:
-        is_matrix = len(entry.shape) > 1 and math.prod(entry.shape) >= FEWEST
-        if is_matrix and entry.dtype in _DTYPES:
+        if _is_compared(entry):
             found[entry.name.removeprefix(_TEXT)] = entry
     return found
+
+
+def _is_compared(entry: TensorEntry) -> bool:
+    is_matrix = len(entry.shape) > 1 and math.prod(entry.shape) >= FEWEST
+    return is_matrix and entry.dtype in _DTYPES
 
 
 def _shared_names(ours: _File, theirs: _File) -> list[str]:

@@ -50,17 +50,24 @@ def inspect_files(config: Path, weights: Path, limits: ParseLimits) -> Inspectio
     with config.open("rb") as config_file, weights.open("rb") as weights_file:
         files = (config_file.fileno(), weights_file.fileno())
         child = _start(files, weights.name, limits)
-        with child:
-            try:
-                reply, last_words = _read(child, weights.name, limits)
-                code = child.wait(timeout=limits.seconds)
-            finally:
-                child.kill()
-    if code < 0:
-        _explain_death(-code, weights.name, limits)
-    if code != 0:
-        raise RuntimeError(f"the parsing child failed with exit code {code}:\n{last_words.decode(errors='replace')}")
+        reply, last_words = _finish(child, weights.name, limits)
+    if child.returncode < 0:
+        _explain_death(-child.returncode, weights.name, limits)
+    if child.returncode > 0:
+        words = last_words.decode(errors="replace")
+        raise RuntimeError(f"the parsing child failed with exit code {child.returncode}:\n{words}")
     return _inspection(reply)
+
+
+def _finish(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> tuple[bytes, bytes]:
+    """Hear the child out: (reply, last words). Whatever happens, it has ended afterwards."""
+    with child:
+        try:
+            heard = _read(child, name, limits)
+            child.wait(timeout=limits.seconds)
+        finally:
+            child.kill()
+    return heard
 
 
 def _inspection(reply: bytes) -> Inspection:
@@ -88,21 +95,26 @@ def _start(files: tuple[int, int], name: str, limits: ParseLimits) -> subprocess
 def _read(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> tuple[bytes, bytes]:
     """What the child wrote until both its pipes closed: (reply, last words)."""
     assert child.stdout is not None and child.stderr is not None
-    deadline = time.monotonic() + limits.seconds
     heard = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
+    deadline = time.monotonic() + limits.seconds
     with selectors.DefaultSelector() as selector:
         for pipe in heard:
             selector.register(pipe, selectors.EVENT_READ)
         while selector.get_map():
             for pipe in _ready(selector, deadline, name, limits):
-                chunk = os.read(pipe, _CHUNK)
-                if not chunk:
+                if not _take_chunk(pipe, heard[pipe], name):
                     selector.unregister(pipe)
-                heard[pipe] += chunk
-                if len(heard[pipe]) > MOST_REPLY_BYTES:
-                    raise LimitExceeded(f"parsing {name} gave too long an answer", _BY_HAND)
     reply, last_words = heard.values()
     return bytes(reply), bytes(last_words)
+
+
+def _take_chunk(pipe: int, heard: bytearray, name: str) -> bool:
+    """Read once from a pipe that is ready; whether there can be more."""
+    chunk = os.read(pipe, _CHUNK)
+    heard += chunk
+    if len(heard) > MOST_REPLY_BYTES:
+        raise LimitExceeded(f"parsing {name} gave too long an answer", _BY_HAND)
+    return bool(chunk)
 
 
 def _ready(selector: selectors.BaseSelector, deadline: float, name: str, limits: ParseLimits) -> list[int]:

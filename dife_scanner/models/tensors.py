@@ -119,14 +119,16 @@ def _positions(vision: VisionConfig) -> int:
 
 def _transformer(name: str, layers: int, width: int, mlp_ratio: float, layer_scale: bool) -> Shapes:
     shapes: Shapes = {}
-    inner_width = int(width * mlp_ratio)
     for layer in range(layers):
         block = f"{name}.resblocks.{layer}"
-        shapes |= _block(block, width, inner_width)
+        shapes |= _block(block, width, int(width * mlp_ratio))
         if layer_scale:
-            shapes[f"{block}.ls_1.gamma"] = (width,)
-            shapes[f"{block}.ls_2.gamma"] = (width,)
+            shapes |= _layer_scales(block, width)
     return shapes
+
+
+def _layer_scales(block: str, width: int) -> Shapes:
+    return {f"{block}.ls_1.gamma": (width,), f"{block}.ls_2.gamma": (width,)}
 
 
 def _block(block: str, width: int, inner_width: int) -> Shapes:
@@ -143,18 +145,23 @@ def _block(block: str, width: int, inner_width: int) -> Shapes:
 
 
 def _resnet_tensors(vision: VisionConfig, embed_dim: int) -> Shapes:
-    width = vision.width
-    shapes = _conv_norm("visual.conv1", "visual.bn1", width // 2, 3, 3)
-    shapes |= _conv_norm("visual.conv2", "visual.bn2", width // 2, width // 2, 3)
-    shapes |= _conv_norm("visual.conv3", "visual.bn3", width, width // 2, 3)
-    channels = width
+    shapes = _stem(vision.width)
+    channels = vision.width
     for stage, blocks in enumerate(vision.stages):
-        planes = width * 2**stage
+        planes = vision.width * 2**stage
         for block in range(blocks):
             halved = stage > 0 and block == 0
             shapes |= _bottleneck(f"visual.layer{stage + 1}.{block}", channels, planes, halved)
             channels = planes * 4
     return shapes | _attention_pool("visual.attnpool", channels, _positions(vision), embed_dim)
+
+
+def _stem(width: int) -> Shapes:
+    half = width // 2
+    shapes = _conv_norm("visual.conv1", "visual.bn1", half, 3, 3)
+    shapes |= _conv_norm("visual.conv2", "visual.bn2", half, half, 3)
+    shapes |= _conv_norm("visual.conv3", "visual.bn3", width, half, 3)
+    return shapes
 
 
 def _bottleneck(name: str, channels: int, planes: int, halved: bool) -> Shapes:
@@ -186,8 +193,12 @@ def _linear(name: str, out: int, into: int) -> Shapes:
 def _conv_norm(conv: str, norm: str, out: int, into: int, kernel: int) -> Shapes:
     """A convolution without bias and the batch normalisation behind it."""
     shapes: Shapes = {f"{conv}.weight": (out, into, kernel, kernel)}
-    shapes |= _affine(norm, out)
-    shapes[f"{norm}.running_mean"] = (out,)
-    shapes[f"{norm}.running_var"] = (out,)
-    shapes[f"{norm}.num_batches_tracked"] = ()
-    return shapes
+    return shapes | _affine(norm, out) | _running_statistics(norm, out)
+
+
+def _running_statistics(norm: str, width: int) -> Shapes:
+    return {
+        f"{norm}.running_mean": (width,),
+        f"{norm}.running_var": (width,),
+        f"{norm}.num_batches_tracked": (),
+    }

@@ -37,14 +37,19 @@ def read_weights(path: Path, inspection: Inspection) -> Weights:
         for ours, theirs in inspection.names:
             if ours.endswith(STEP_COUNTER):
                 tensors[ours] = torch.zeros((), dtype=torch.long)
-                continue
-            tensor = file.get_tensor(theirs).to(torch.float32, copy=True)
-            _check_finite(tensor, theirs, path)
-            if ours in SHARED:
-                tensor = tensor.reshape(())
-            tensors[ours] = tensor
+            else:
+                tensors[ours] = _float32(file.get_tensor(theirs), theirs, path)
+    for name in SHARED & tensors.keys():
+        tensors[name] = tensors[name].reshape(())
     _check_scale(tensors["logit_scale"], path)
     return tensors
+
+
+def _float32(stored: torch.Tensor, name: str, path: Path) -> torch.Tensor:
+    """A copy that no longer depends on the file."""
+    tensor = stored.to(torch.float32, copy=True)
+    _check_finite(tensor, name, path)
+    return tensor
 
 
 def _check_finite(tensor: torch.Tensor, name: str, path: Path) -> None:

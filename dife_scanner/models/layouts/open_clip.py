@@ -74,12 +74,13 @@ def stored_names(names: Iterable[str], stored: Iterable[str]) -> dict[str, str]:
     open_clip writes two namings: the text tower at the top, or under `text.` (its `CustomTextCLIP`). A name that is
     not in the file is given all the same; whoever compares finds it missing.
     """
-    prefix = _TEXT_PREFIX if any(name.startswith(_TEXT_PREFIX) for name in stored) else ""
-    found: dict[str, str] = {}
-    for name in names:
-        of_text_tower = name not in _NEVER_PREFIXED and not name.startswith("visual.")
-        found[name] = prefix + name if of_text_tower else name
-    return found
+    is_prefixed = any(name.startswith(_TEXT_PREFIX) for name in stored)
+    prefix = _TEXT_PREFIX if is_prefixed else ""
+    return {name: prefix + name if _is_of_text_tower(name) else name for name in names}
+
+
+def _is_of_text_tower(name: str) -> bool:
+    return name not in _NEVER_PREFIXED and not name.startswith("visual.")
 
 
 # --- configuration --------------------------------------------------------------------------------------------
@@ -136,10 +137,7 @@ def _clip(model: Section, preprocessing: Section) -> ClipConfig:
 
 def _vision(section: Section) -> VisionConfig:
     _no_timm(section)
-    section.only_off("attentional_pool", "act_kwargs", "norm_kwargs", *_NO_EXTRAS)
-    section.choice("block_type", "default", ("default",))
-    section.choice("pos_embed_type", "learnable", ("learnable", "sin_cos_2d"))
-    section.ignore("attn_pooler_queries", "attn_pooler_heads", "patch_dropout", "output_tokens")
+    _only_known_vision_options(section)
     image_size = section.side("image_size", 224, MOST_IMAGE_SIDE, least=LEAST_IMAGE_SIDE)
     head_width = section.whole("head_width", 64, MOST_HEAD_WIDTH)
     transformer = _transformer_options(section)
@@ -157,6 +155,13 @@ def _vision(section: Section) -> VisionConfig:
     section.finish()
     _check_transformer(config, section)
     return config
+
+
+def _only_known_vision_options(section: Section) -> None:
+    section.only_off("attentional_pool", "act_kwargs", "norm_kwargs", *_NO_EXTRAS)
+    section.choice("block_type", "default", ("default",))
+    section.choice("pos_embed_type", "learnable", ("learnable", "sin_cos_2d"))
+    section.ignore("attn_pooler_queries", "attn_pooler_heads", "patch_dropout", "output_tokens")
 
 
 def _no_timm(section: Section) -> None:
@@ -224,13 +229,7 @@ def _stages(section: Section) -> tuple[int, ...]:
 def _text(section: Section) -> TextConfig:
     _no_other_repository(section, "hf_model_name")
     _no_other_repository(section, "hf_tokenizer_name")
-    section.only_off("tokenizer_kwargs", "tokenizer_mode", "embed_cls", "no_causal_mask", "proj_bias")
-    section.only_off("act_kwargs", "norm_kwargs", *_NO_EXTRAS)
-    section.choice("block_type", "default", ("default",))
-    section.choice("pool_type", "argmax", ("argmax",))
-    section.choice("proj_type", "linear", ("linear",))
-    section.ignore("hf_model_pretrained", "hf_proj_type", "hf_pooler_type", "pad_id", "eos_id")
-    section.ignore("output_tokens", "final_ln_after_pool")
+    _only_known_text_options(section)
     _only_clips_vocabulary(section)
     config = TextConfig(
         context_length=section.whole("context_length", CLIP_CONTEXT, MOST_CONTEXT, least=LEAST_CONTEXT),
@@ -244,6 +243,16 @@ def _text(section: Section) -> TextConfig:
     if config.width % config.heads:
         section.refuse_key("width", f"is not a multiple of {section.named('heads')}")
     return config
+
+
+def _only_known_text_options(section: Section) -> None:
+    section.only_off("tokenizer_kwargs", "tokenizer_mode", "embed_cls", "no_causal_mask", "proj_bias")
+    section.only_off("act_kwargs", "norm_kwargs", *_NO_EXTRAS)
+    section.choice("block_type", "default", ("default",))
+    section.choice("pool_type", "argmax", ("argmax",))
+    section.choice("proj_type", "linear", ("linear",))
+    section.ignore("hf_model_pretrained", "hf_proj_type", "hf_pooler_type", "pad_id", "eos_id")
+    section.ignore("output_tokens", "final_ln_after_pool")
 
 
 def _no_other_repository(section: Section, key: str) -> None:
@@ -264,15 +273,19 @@ def _only_clips_vocabulary(section: Section) -> None:
 def _preprocessing(section: Section) -> Preprocessing:
     section.ignore("size")  # open_clip, too, takes the image tower's own size
     section.choice("mode", "RGB", ("RGB",))
-    interpolation = section.choice("interpolation", "bicubic", ("bicubic", "bilinear", "random"))
-    if interpolation == "random":
-        interpolation = "bicubic"  # as open_clip does outside training
     found = Preprocessing(
         mean=section.three("mean", OPENAI_MEAN, least=-10, most=10),
         std=section.three("std", OPENAI_STD, least=0.001, most=100),  # a picture is divided by it
-        interpolation=interpolation,
+        interpolation=_interpolation(section),
         resize_mode=section.choice("resize_mode", "shortest", ("shortest", "longest", "squash")),
         fill_color=section.whole("fill_color", 0, 255, least=0),
     )
     section.finish()
+    return found
+
+
+def _interpolation(section: Section) -> str:
+    found = section.choice("interpolation", "bicubic", ("bicubic", "bilinear", "random"))
+    if found == "random":
+        return "bicubic"  # as open_clip does outside training
     return found

@@ -146,7 +146,7 @@ class Section:
         values = self.take(key, list(default))
         if not isinstance(values, list):
             values = [values] * 3
-        if len(values) != 3 or not all(_is_number_in(item, least, most) for item in values):
+        if len(values) != 3 or not _are_numbers_in(values, least, most):
             self.refuse_key(key, "is not three numbers in the possible range")
         red, green, blue = values
         return float(red), float(green), float(blue)
@@ -174,6 +174,10 @@ class Section:
 def is_whole_numbers(values: list[Any], count: int) -> bool:
     """Whether `values` are exactly so many whole numbers; true and false are none."""
     return len(values) == count and all(type(item) is int for item in values)
+
+
+def _are_numbers_in(values: list[Any], least: float, most: float) -> bool:
+    return all(_is_number_in(item, least, most) for item in values)
 
 
 def _is_number_in(value: Any, least: float, most: float) -> bool:
