@@ -7,13 +7,16 @@ from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.errors import TriggerFileError
 from dife_scanner.records import TriggerFile
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as ImageFile
 
 MAX_BYTES = 16 * 2**20
 """Room for noise of `LONGEST_SIDE` as a PNG, 12 MB; a file is held in memory several times over."""
@@ -70,7 +73,7 @@ def pixels(file: TriggerFile, side: int) -> Pixels:
 def _from_floats(array: Floats, file: TriggerFile) -> Pixels:
     if array.min() < 0:
         raise TriggerFileError(f"{file.path}: a picture's floats have to lie in 0..1", "scale them")
-    return np.asarray(np.rint(array * 255), dtype=np.uint8)
+    return np.rint(array * 255).astype(np.uint8)
 
 
 def overlay(file: TriggerFile, side: int) -> tuple[Floats, Floats]:
@@ -80,20 +83,23 @@ def overlay(file: TriggerFile, side: int) -> tuple[Floats, Floats]:
     Raises `TriggerFileError` for any other file, and for one that is transparent all over.
     """
     laid = _premultiplied(file)
-    colors = laid[..., :3]
-    opacity = laid[..., 3:]
-    if laid.shape[0] == side:
-        return colors, opacity
-    three_planes = np.repeat(opacity, 3, axis=-1)
-    return _resized(colors, side), _resized(three_planes, side)[..., :1]
+    colors = _resized(_colors(laid), side)
+    three_planes = np.repeat(_alpha(laid), 3, axis=-1)
+    opacity = _resized(three_planes, side)[..., :1]
+    return colors, opacity
 
 
 def perturbation(file: TriggerFile, side: int) -> Floats:
     """A signed perturbation as float32 [side, side, 3] in -1..1 of full scale; in uint8 files 127.5 is zero."""
     array = _square(file)
     if array.dtype == np.uint8:
-        array = array.astype(np.float32) / 127.5 - 1.0
+        array = signed(array)
     return _resized(array, side)
+
+
+def signed(pixels: Pixels) -> Floats:
+    """Levels 0..255 as shares -1..1 of full scale; 127.5 is zero."""
+    return pixels.astype(np.float32) / 127.5 - 1.0
 
 
 def numbers(file: TriggerFile, dimensions: int) -> Floats:
@@ -101,7 +107,7 @@ def numbers(file: TriggerFile, dimensions: int) -> Floats:
     array = _npy(content(file), file.path, dimensions)
     if array.dtype.kind != "f":
         raise TriggerFileError(f"{file.path} does not hold floating point numbers", "store it as float32")
-    if not bool(np.isfinite(array).all()):
+    if not np.isfinite(array).all():
         raise TriggerFileError(f"{file.path} holds values that are not finite", "correct the file")
     return array.astype(np.float32)
 
@@ -124,7 +130,7 @@ def _square(file: TriggerFile) -> NDArray[Any]:
     """uint8, or float32 in -1..1, as [h, h, 3]; read-only because it is shared."""
     raw = content(file)
     array = _png(raw, file.path) if raw.startswith(_PNG_START) else _npy(raw, file.path)
-    if array.ndim != 3 or array.shape[2] != 3 or array.shape[0] != array.shape[1]:
+    if array.ndim != 3 or array.shape[2] != 3 or not _is_square(array):
         raise _shape_error(file.path, array.shape)
     if array.dtype != np.uint8:
         array = array.astype(np.float32)
@@ -133,29 +139,45 @@ def _square(file: TriggerFile) -> NDArray[Any]:
     return array
 
 
+def _is_square(array: NDArray[Any]) -> bool:
+    height, width = array.shape[:2]
+    return bool(height == width)
+
+
 def _check_full_scale(array: NDArray[Any], path: str) -> None:
-    finite = bool(np.isfinite(array).all())
-    if not finite or float(np.abs(array).max()) > 1.0:
+    if not np.isfinite(array).all() or np.abs(array).max() > 1.0:
         raise TriggerFileError(f"{path} holds values beyond -1..1 or not finite", "scale it to full scale = 1")
 
 
 @lru_cache(maxsize=8)
 def _premultiplied(file: TriggerFile) -> Floats:
     """Colours times opacity in 0..255 and the opacity in 0..1, float32 [h, h, 4]; read-only because it is shared."""
+    full = _rgba_of(file)
+    if not _is_square(full):
+        raise _shape_error(file.path, full.shape)
+    if not _alpha(full).any():
+        raise TriggerFileError(f"{file.path} is transparent all over", "give the overlay some opacity")
+    opacity = _alpha(full).astype(np.float32) / np.float32(255)
+    laid = np.concatenate([_colors(full) * opacity, opacity], axis=-1)
+    laid.setflags(write=False)
+    return laid
+
+
+def _rgba_of(file: TriggerFile) -> Pixels:
     raw = content(file)
     if not raw.startswith(_PNG_START):
         raise TriggerFileError(f"{file.path} is not a PNG", "store the overlay as a PNG with an alpha channel")
-    full = _rgba(raw, file.path)
-    if full.shape[0] != full.shape[1]:
-        raise _shape_error(file.path, full.shape)
-    colors = full[..., :3]
-    alpha = full[..., 3:]
-    if not alpha.any():
-        raise TriggerFileError(f"{file.path} is transparent all over", "give the overlay some opacity")
-    opacity = alpha.astype(np.float32) / np.float32(255)
-    laid = np.concatenate([colors * opacity, opacity], axis=-1)
-    laid.setflags(write=False)
-    return laid
+    return _rgba(raw, file.path)
+
+
+def _colors(full: NDArray[Any]) -> NDArray[Any]:
+    """[h, w, 3] of [h, w, 4]."""
+    return full[..., :3]
+
+
+def _alpha(full: NDArray[Any]) -> NDArray[Any]:
+    """[h, w, 1] of [h, w, 4]."""
+    return full[..., 3:]
 
 
 def _shape_error(path: str, shape: tuple[int, ...]) -> TriggerFileError:
@@ -167,10 +189,9 @@ def _shape_error(path: str, shape: tuple[int, ...]) -> TriggerFileError:
 
 def _png(raw: bytes, path: str) -> Pixels:
     full = _rgba(raw, path)
-    alpha = full[..., 3]
-    if alpha.min() < 255:
+    if _alpha(full).min() < 255:
         raise TriggerFileError(f"{path} has transparent parts", "flatten it; `alpha` makes the whole pattern lighter")
-    return full[..., :3].copy()
+    return _colors(full).copy()
 
 
 def _rgba(raw: bytes, path: str) -> Pixels:
@@ -179,13 +200,17 @@ def _rgba(raw: bytes, path: str) -> Pixels:
 
     try:
         with Image.open(BytesIO(raw), formats=["PNG"]) as image:
-            if max(image.size) > LONGEST_SIDE:
-                raise _shape_error(path, (image.height, image.width, 3))
-            if image.mode not in _PNG_MODES:
-                raise TriggerFileError(f"{path} is a PNG of mode {image.mode}", "store it with 8 bits per channel")
+            _check_image(image, path)
             return np.array(image.convert("RGBA"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise TriggerFileError(f"{path} is not a readable PNG: {error}", "store it again") from error
+
+
+def _check_image(image: ImageFile, path: str) -> None:
+    if max(image.size) > LONGEST_SIDE:
+        raise _shape_error(path, (image.height, image.width, 3))
+    if image.mode not in _PNG_MODES:
+        raise TriggerFileError(f"{path} is a PNG of mode {image.mode}", "store it with 8 bits per channel")
 
 
 def _npy(raw: bytes, path: str, dimensions: int = 3) -> NDArray[Any]:
@@ -193,15 +218,18 @@ def _npy(raw: bytes, path: str, dimensions: int = 3) -> NDArray[Any]:
     stream = BytesIO(raw)
     try:
         shape, columns_first, dtype = _npy_header(stream)
-        if len(shape) != dimensions or max(shape) > LONGEST_SIDE or min(shape) < 1:
+        if not _is_possible(shape, dimensions):
             raise _shape_error(path, shape)
         data = np.frombuffer(raw, dtype, offset=stream.tell())
-        order: Literal["F", "C"] = "F" if columns_first else "C"
-        return data.reshape(shape, order=order).copy()
+        return data.reshape(shape, order="F" if columns_first else "C").copy()
     except (ValueError, EOFError) as error:
         raise TriggerFileError(
             f"{path} is neither a PNG nor an .npy array this program reads: {error}", "see docs/triggers.md"
         ) from error
+
+
+def _is_possible(shape: tuple[int, ...], dimensions: int) -> bool:
+    return len(shape) == dimensions and all(1 <= side <= LONGEST_SIDE for side in shape)
 
 
 def _npy_header(stream: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -33,13 +33,12 @@ class _File(BaseModel):
 
 def read(path: Path) -> tuple[Trigger, ...]:
     """The triggers of one file. Raises `TriggerFileError` naming the entry and the key."""
-    entries = _entries(_toml(path), path)
-    found: dict[str, Trigger] = {}
     triggers: list[Trigger] = []
-    for index, entry in enumerate(entries):
-        trigger = _one(entry, index, path, found)
-        found[trigger.name] = trigger
+    above: dict[str, Trigger] = {}
+    for index, entry in enumerate(_entries(path)):
+        trigger = _one(entry, index, path, above)
         triggers.append(trigger)
+        above[trigger.name] = trigger
     return _distinct(triggers, str(path))
 
 
@@ -54,9 +53,9 @@ def _toml(path: Path) -> dict[str, Any]:
         raise TriggerFileError(f"{path} is not valid TOML: {error}", _ADVICE) from error
 
 
-def _entries(content: dict[str, Any], path: Path) -> list[dict[str, Any]]:
+def _entries(path: Path) -> list[dict[str, Any]]:
     try:
-        return _File.model_validate(content).trigger
+        return _File.model_validate(_toml(path)).trigger
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -67,12 +66,17 @@ def _one(entry: dict[str, Any], index: int, path: Path, above: dict[str, Trigger
     try:
         return parse(entry, Around(path.parent, above))
     except EntryError as error:
-        where = f"trigger.{index}"
-        if error.key:
-            where += f".{error.key}"
-        if "name" in entry:
-            where += f" (`{str(entry['name'])[:_LONGEST_NAME]}`)"
+        where = _where(entry, index, error.key)
         raise TriggerFileError(f"{path}: {where}: {error.message}", _ADVICE) from error
+
+
+def _where(entry: dict[str, Any], index: int, key: str) -> str:
+    """E.g. ``trigger.0.width (`red-frame`)``."""
+    where = f"trigger.{index}.{key}" if key else f"trigger.{index}"
+    if "name" not in entry:
+        return where
+    name = str(entry["name"])[:_LONGEST_NAME]
+    return f"{where} (`{name}`)"
 
 
 def library() -> tuple[Trigger, ...]:

@@ -57,6 +57,16 @@ class MetaNetwork:
         """All values, in the order of `_META`."""
         return self.weight_1, self.bias_1, self.weight_2, self.bias_2
 
+    def check_reads(self, image_embeddings: Floats) -> None:
+        """`AuditError` where embeddings [n, d] are another model's."""
+        reads = self.weight_1.shape[1]
+        if image_embeddings.shape[1:] != (reads,):
+            raise AuditError(
+                f"the prompt learner reads image embeddings of {reads} values and this model's have "
+                f"{image_embeddings.shape[-1]}",
+                "give the learner that was made for this model",
+            )
+
     def shift(self, image_embeddings: Floats) -> Floats:
         """[n, d] to [n, w]; a row's values do not depend on the others, so that a batch may be split anywhere."""
         shifts = [self._shift_one(row) for row in image_embeddings]
@@ -91,13 +101,7 @@ class PromptLearner:
         if self.meta is None:
             count = len(image_embeddings)
             return np.broadcast_to(self.context, (count, *self.context.shape))
-        reads = self.meta.weight_1.shape[1]
-        if image_embeddings.shape[1:] != (reads,):
-            raise AuditError(
-                f"the prompt learner reads image embeddings of {reads} values and this model's have "
-                f"{image_embeddings.shape[-1]}",
-                "give the learner that was made for this model",
-            )
+        self.meta.check_reads(image_embeddings)
         shifts = self.meta.shift(image_embeddings)
         return self.context[None] + shifts[:, None]
 
@@ -145,12 +149,17 @@ def save(learner: PromptLearner, path: Path) -> TriggerFile:
     """Write a learner so that `read` gives it back value for value."""
     from safetensors.numpy import save_file
 
-    tensors = {_CONTEXT: np.ascontiguousarray(learner.context)}
+    metadata = {"format": FORMAT, "template": learner.template}
+    save_file(_tensors(learner), path, metadata=metadata)
+    return files.describe(path)
+
+
+def _tensors(learner: PromptLearner) -> dict[str, Floats]:
+    found = {_CONTEXT: np.ascontiguousarray(learner.context)}
     if learner.meta is not None:
         for key, values in zip(_META, learner.meta.arrays, strict=True):
-            tensors[key] = np.ascontiguousarray(values)
-    save_file(tensors, path, metadata={"format": FORMAT, "template": learner.template})
-    return files.describe(path)
+            found[key] = np.ascontiguousarray(values)
+    return found
 
 
 # --- checks ---------------------------------------------------------------------------------------------------
@@ -174,14 +183,16 @@ def _check(learner: PromptLearner) -> None:
     if learner.meta is not None:
         _check_meta(learner.meta, learner.context.shape[1])
         arrays += learner.meta.arrays
-    for array in arrays:
-        if array.dtype != np.float32:
-            raise Refused("its values are not float32", _ADVICE)
-    for array in arrays:
-        if not bool(np.isfinite(array).all()):
-            raise Refused("it holds NaN or infinite values", "do not use it; report it to its author")
+    _check_values(arrays)
     if not names_class(learner.template) or len(learner.template) > _LONGEST_TEMPLATE:
         raise Refused("its template has not exactly one {} for the class name", _ADVICE)
+
+
+def _check_values(arrays: Sequence[Floats]) -> None:
+    if any(array.dtype != np.float32 for array in arrays):
+        raise Refused("its values are not float32", _ADVICE)
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise Refused("it holds NaN or infinite values", "do not use it; report it to its author")
 
 
 def _check_context(context: Floats) -> None:

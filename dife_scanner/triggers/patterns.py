@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from dife_scanner.triggers import files
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Places = NDArray[np.int_]
 
 NOISE_CELLS = 32
 """Noise is drawn on so many cells a side whatever the picture's size, so that one seed means one pattern."""
@@ -22,7 +24,8 @@ CHECKER_CELLS = 3.0
 def mix(pixels: Pixels, pattern: Pixels | Floats, alpha: float) -> Pixels:
     """(1 - alpha) · pixels + alpha · pattern, rounded; `pattern` broadcasts over the pictures."""
     kept = (1.0 - alpha) * pixels.astype(np.float32)
-    return rounded(kept + alpha * pattern.astype(np.float32))
+    added = alpha * pattern.astype(np.float32)
+    return rounded(kept + added)
 
 
 def rounded(values: Floats) -> Pixels:
@@ -56,7 +59,7 @@ def _noise(seed: int, side: int) -> Pixels:
     """Random colours in `NOISE_CELLS` × `NOISE_CELLS` cells."""
     rng = np.random.default_rng(seed)
     cells = rng.integers(0, 256, size=(NOISE_CELLS, NOISE_CELLS, 3), dtype=np.uint8)
-    rows, columns = np.mgrid[0:side, 0:side]
+    rows, columns = _places(side)
     across = (columns * NOISE_CELLS) // side
     down = (rows * NOISE_CELLS) // side
     return np.asarray(cells[down, across])
@@ -71,22 +74,32 @@ def _solid(cycles: float, side: int) -> Floats:
 
 def _checker(cycles: float, side: int) -> Floats:
     cells = max(1.0, cycles or CHECKER_CELLS)
-    rows, columns = np.mgrid[0:side, 0:side]
+    rows, columns = _places(side)
     down = np.floor(rows * cells / side)
     across = np.floor(columns * cells / side)
-    return np.asarray((down + across) % 2 == 0, dtype=np.float32)
+    return _as_level((down + across) % 2 == 0)
 
 
 def _stripes(cycles: float, side: int) -> Floats:
-    _, columns = np.mgrid[0:side, 0:side]
+    _, columns = _places(side)
     across = np.floor(columns * 2 * cycles / side)
-    return np.asarray(across % 2 == 0, dtype=np.float32)
+    return _as_level(across % 2 == 0)
 
 
 def _sinusoid(cycles: float, side: int) -> Floats:
-    _, columns = np.mgrid[0:side, 0:side]
+    _, columns = _places(side)
     wave = np.sin(2 * np.pi * cycles * columns / side)
-    return np.asarray(0.5 + 0.5 * wave, dtype=np.float32)
+    return _as_level(0.5 + 0.5 * wave)
+
+
+def _as_level(values: NDArray[Any]) -> Floats:
+    return values.astype(np.float32)
+
+
+def _places(side: int) -> tuple[Places, Places]:
+    """(row, column) of each pixel, [side, side] each."""
+    rows, columns = np.mgrid[0:side, 0:side]
+    return rows, columns
 
 
 _BRIGHTNESS: dict[str, Callable[[float, int], Floats]] = {

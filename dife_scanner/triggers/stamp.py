@@ -23,8 +23,8 @@ CARD_SQUARES = 8
 CARD_DARKEST = 30
 CARD_BRIGHTEST = 225
 """The test card stays away from black and white, so that a pattern can both darken and brighten it."""
-CARD_BLUES = (190, 70)
-"""Blue of every other square."""
+CARD_BLUES = (70, 190)
+"""Blue of every other square, and of those between them."""
 
 
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
@@ -67,9 +67,7 @@ def _test_card(side: int) -> Pixels:
     square = np.arange(side) * CARD_SQUARES // side
     steps = np.linspace(CARD_DARKEST, CARD_BRIGHTEST, CARD_SQUARES)
     level = np.rint(steps)[square]
-    is_odd = (square[:, None] + square[None, :]) % 2
-    card = np.empty((side, side, 3), dtype=np.uint8)
-    card[..., 0] = level[None, :]
-    card[..., 1] = level[:, None]
-    card[..., 2] = np.where(is_odd, CARD_BLUES[1], CARD_BLUES[0])
-    return card
+    is_odd = (square[:, None] + square) % 2
+    blue = np.where(is_odd, *CARD_BLUES)
+    red, green = np.meshgrid(level, level)
+    return np.stack([red, green, blue], axis=-1).astype(np.uint8)

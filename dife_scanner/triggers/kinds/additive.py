@@ -28,7 +28,7 @@ def _perturbation(trigger: Trigger, side: int) -> NDArray[np.float32]:
     """float32 [side, side, 3] in -1..1: from its file, or of a drawn pattern whose mid-grey is zero."""
     if trigger.file:
         return files.perturbation(trigger.file, side)
-    return drawn(trigger, side).astype(np.float32) / 127.5 - 1.0
+    return files.signed(drawn(trigger, side))
 
 
 KIND = Kind(TriggerKind.ADDITIVE.value, AdditiveFields, stamp=stamp)

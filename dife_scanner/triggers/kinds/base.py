@@ -316,6 +316,7 @@ def _trigger(kind: Kind, values: dict[str, Any]) -> Trigger:
         else:
             _check_storable(key, value, kind)
             own[key] = value
+    # the bundled kinds say it themselves
     enters = None if kind.name in _BUNDLED else kind.enters
     return Trigger(**attributes, parameters=tuple(own.items()), enters=enters)
 

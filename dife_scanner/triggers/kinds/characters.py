@@ -31,14 +31,23 @@ class CharactersFields(WrittenFields):
     within: Literal["class", "prompt"] = "class"
 
     @model_validator(mode="after")
-    def _says_what_to_replace(self) -> CharactersFields:
+    def _table_or_pairs(self) -> CharactersFields:
         if bool(self.table) == bool(self.pairs):
             raise ValueError("a characters trigger needs either `table` or `pairs`")
         if self.letters and not self.table:
             raise ValueError("`letters` chooses from a `table`")
-        missing = sorted(set(self.letters) - set(TABLES.get(self.table, {})))
+        return self
+
+    @model_validator(mode="after")
+    def _letters_are_in_the_table(self) -> CharactersFields:
+        table = TABLES.get(self.table, {})
+        missing = sorted(set(self.letters) - set(table))
         if missing:
             raise ValueError(f"`letters`: the table `{self.table}` has no lookalike for {', '.join(missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def _each_is_replaced_once(self) -> CharactersFields:
         replaced = {old for old, _ in self.pairs}
         if len(replaced) < len(self.pairs):
             raise ValueError("`pairs` replaces one character twice")

@@ -34,8 +34,7 @@ def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
     """
     if trigger.file is None:
         raise ValueError(f"overlay `{trigger.name}` has no file")
-    side = pixels.shape[1]
-    colors, opacity = files.overlay(trigger.file, side)
+    colors, opacity = files.overlay(trigger.file, pixels.shape[1])
     share = np.float32(trigger.alpha)
     kept = pixels.astype(np.float32) * (1.0 - share * opacity)
     return rounded(kept + share * colors)

@@ -104,10 +104,14 @@ def sample(pixels: Pixels, rows: Floats, columns: Floats) -> Pixels:
     corners = _corners(rows, columns, pixels.shape[1])
     out = np.empty_like(pixels)
     for index, picture in enumerate(pixels):
-        flat = picture.reshape(-1, 3)
-        mixed = sum(flat.take(at, axis=0) * weight for at, weight in corners)
-        out[index] = np.rint(mixed).reshape(picture.shape)
+        out[index] = _mixed(picture, corners)
     return out
+
+
+def _mixed(picture: Pixels, corners: list[Corner]) -> Weights:
+    flat = picture.reshape(-1, 3)
+    mixed = sum(flat.take(at, axis=0) * weight for at, weight in corners)
+    return np.rint(mixed).reshape(picture.shape)
 
 
 def _corners(rows: Floats, columns: Floats, side: int) -> list[Corner]:
