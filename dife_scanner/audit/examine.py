@@ -9,7 +9,8 @@ from dife_scanner.audit import evidence, hypotheses, populations, probes, recove
 from dife_scanner.audit.interfaces import NoPool, Populations, Subject, cards, measure_all, named
 from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
 from dife_scanner.audit.stages import Stage, card_of, labelled
-from dife_scanner.core.footprint import compare, diagnose
+from dife_scanner.core.agreement import compare
+from dife_scanner.core.footprint import diagnose
 from dife_scanner.records import (
     BranchSwap,
     ComponentRepair,

@@ -21,8 +21,8 @@ from dife_scanner.audit.sides import (
     writes,
 )
 from dife_scanner.core import metrics
-from dife_scanner.core.metrics import Floats
 from dife_scanner.core.checks import CLASS_MOVED
+from dife_scanner.core.metrics import Floats
 from dife_scanner.records import NounShare, Trigger
 from dife_scanner.triggers.stamp import write
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dife_scanner.audit.interfaces.subject import NoPool, Subject
+from dife_scanner.core.agreement import Profile, profile_after
 from dife_scanner.core.cards import CARDS, Card
-from dife_scanner.core.footprint import Profile, profile_after
 from dife_scanner.core.validity import judge, selector_control
 from dife_scanner.errors import (
     AuditError,
