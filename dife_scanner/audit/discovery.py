@@ -185,7 +185,7 @@ def _task(encoders: Pair[Encoder], train: Pair[Side], setting: Setting) -> Task:
         setting.folder / "triggers",
         drawings=split.drawings,
         learner=setting.learner,
-        kept=None if setting.exchanged else setting.folder / "texts",
+        embedding_cache=None if setting.exchanged else setting.folder / "texts",
     )
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dife_scanner.audit.sides import Pair, Side, image_part, reads_hit_rate, writes
 from dife_scanner.core import metrics
 from dife_scanner.core.verdict import MOVED
-from dife_scanner.discovery.concepts import nouns
+from dife_scanner.discovery.noun_scan import nouns
 from dife_scanner.records import Channel, Nearest, NounShare, Recovered, Trigger
 from dife_scanner.triggers.stamp import write
 

@@ -17,8 +17,8 @@ from dife_scanner.audit.probes import (
     SEARCH_TEMPLATES,
 )
 from dife_scanner.audit.sides import Pair, Side
-from dife_scanner.discovery import concepts
-from dife_scanner.discovery.concepts import nouns
+from dife_scanner.discovery import noun_scan
+from dife_scanner.discovery.noun_scan import nouns
 from dife_scanner.records import Nearest, Recovered, Trigger, TriggerKind
 from dife_scanner.reports.trigger_words import recovered_lines, specificity
 from dife_scanner.store import codec
@@ -168,7 +168,7 @@ def test_nothing_is_confirmed_with_words_it_was_searched_with():
     searched = {*SEARCH_TEMPLATES}
     assert not searched & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES, *DIAGNOSIS_TEMPLATES}
     assert not {*DIAGNOSIS_TEMPLATES} & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES}
-    assert not {*recovery.NOUN_TEMPLATES} & {*searched, *DIAGNOSIS_TEMPLATES, *concepts.TEMPLATES}
+    assert not {*recovery.NOUN_TEMPLATES} & {*searched, *DIAGNOSIS_TEMPLATES, *noun_scan.TEMPLATES}
     assert len(set(recovery.held_out_nouns())) == recovery.HELD_OUT
     assert not {*recovery.held_out_nouns()} & {*nouns(), *NAMES}
     assert {*recovery.held_out_nouns()} <= {*recovery.names()}
