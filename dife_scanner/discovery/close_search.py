@@ -13,12 +13,22 @@ from dife_scanner.discovery.beam import (
     with_one_dropped,
     with_one_replaced,
 )
-from dife_scanner.discovery.wording import AROUND, Ids, Wording, readable, typeable, unique
+from dife_scanner.discovery.wording import (
+    AROUND,
+    Ids,
+    Wording,
+    readable,
+    typeable,
+    unique,
+)
 
 if TYPE_CHECKING:
     from dife_scanner.discovery.effort import TextEffort
     from dife_scanner.discovery.sensitivity_scan import Focus
-    from dife_scanner.discovery.wording_scorer import ScoredWording, WordingScorer
+    from dife_scanner.discovery.wording_scorer import (
+        ScoredWording,
+        WordingScorer,
+    )
 
 BEAM_WIDTH = 16
 """Sequences kept from round to round."""
@@ -33,7 +43,12 @@ _LOOKED_AT = 4
 class CloseSearch:
     """The beam searches of one search for texts."""
 
-    def __init__(self, scorer: WordingScorer, effort: TextEffort, report_progress: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        scorer: WordingScorer,
+        effort: TextEffort,
+        report_progress: Callable[[], None],
+    ) -> None:
         """`report_progress` is called before each round and may raise `Cancelled`."""
         self._scorer = scorer
         self._effort = effort
@@ -81,7 +96,12 @@ class CloseSearch:
         best = [wordings[row] for row in rows]
         return self._scorer.scored(best, focus.target, self._scorer.templates)
 
-    def _neighbours(self, focus: Focus, beam: Sequence[ScoredWording], partners: Sequence[int]) -> Iterator[Ids]:
+    def _neighbours(
+        self,
+        focus: Focus,
+        beam: Sequence[ScoredWording],
+        partners: Sequence[int],
+    ) -> Iterator[Ids]:
         """Sequences one step away: grown, with one token replaced or dropped, or respelled so that it can be typed."""
         most_tokens = self._scorer.most_tokens
         if focus.position == AROUND:

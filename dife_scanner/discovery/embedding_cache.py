@@ -74,7 +74,11 @@ def _read(file: Path, count: int) -> Embeddings | None:
     """The `count` embeddings [count, d] that a file holds; `None` where it holds anything else."""
     try:
         cached: Embeddings = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # not there, or damaged: embedded again
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+    ):  # not there, or damaged: embedded again
         return None
     right_shape = cached.dtype == np.float32 and cached.ndim == 2 and len(cached) == count
     if not right_shape or not bool(np.isfinite(cached).all()):

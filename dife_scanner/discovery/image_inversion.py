@@ -15,9 +15,19 @@ from dife_scanner.core import metrics
 from dife_scanner.discovery import pattern_files
 from dife_scanner.discovery.effort import InversionEffort
 from dife_scanner.discovery.interface import Candidate, SearchResult, Task
-from dife_scanner.discovery.inversion_objectives import Collapse, Objective, TargetPrompt, mean_pairwise_cosine
+from dife_scanner.discovery.inversion_objectives import (
+    Collapse,
+    Objective,
+    TargetPrompt,
+    mean_pairwise_cosine,
+)
 from dife_scanner.discovery.pattern_families import Patch, PatternFamily
-from dife_scanner.discovery.target_success import TargetSuccess, compressed, cropped, halves
+from dife_scanner.discovery.target_success import (
+    TargetSuccess,
+    compressed,
+    cropped,
+    halves,
+)
 from dife_scanner.records import Trigger
 from dife_scanner.triggers.stamp import stamp
 
@@ -76,7 +86,15 @@ class ImageInversion:
     Pairs are of suspect and base, in this order.
     """
 
-    def __init__(self, task: Task, effort: InversionEffort, name: str, scratch: Path, *, has_base: bool = True) -> None:
+    def __init__(
+        self,
+        task: Task,
+        effort: InversionEffort,
+        name: str,
+        scratch: Path,
+        *,
+        has_base: bool = True,
+    ) -> None:
         """`name` is the detector's; files of triggers that may not be handed over are written below `scratch`."""
         import torch
 
@@ -88,8 +106,14 @@ class ImageInversion:
         self.scratch = scratch
         self.has_base = has_base
         self.search_rows, self.held_out_rows = halves(task)
-        self.towers: tuple[Towers, Towers] = (Towers(task.suspect), Towers(task.reference))
-        self.success = (TargetSuccess(task, task.suspect), TargetSuccess(task, task.reference))
+        self.towers: tuple[Towers, Towers] = (
+            Towers(task.suspect),
+            Towers(task.reference),
+        )
+        self.success = (
+            TargetSuccess(task, task.suspect),
+            TargetSuccess(task, task.reference),
+        )
         """What measures a pattern, with clean class prompts."""
         self.shown_rows = np.arange(len(self.search_rows))
         """Which of the pictures searched on an inversion is shown."""
@@ -207,7 +231,10 @@ class ImageInversion:
 
     def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
         """Success over the base's on the half searched on, for every class as the target [c]."""
-        suspect, base = self._rates([stamp(self.task.pixels[self.search_rows], trigger)], self.search_rows)
+        suspect, base = self._rates(
+            [stamp(self.task.pixels[self.search_rows], trigger)],
+            self.search_rows,
+        )
         gains = suspect - base if self.has_base else suspect
         return np.asarray(gains[0])
 
@@ -254,7 +281,10 @@ class ImageInversion:
         """
         pixels = self.task.pixels[self.held_out_rows]
         signal: dict[str, float] = {}
-        for trigger in (attempt.full_size, *attempt.family.smaller(attempt.full_size, self.scratch)):
+        for trigger in (
+            attempt.full_size,
+            *attempt.family.smaller(attempt.full_size, self.scratch),
+        ):
             suspect, base = self._rates([stamp(pixels, trigger)], self.held_out_rows)
             success = suspect[0, attempt.target]
             if self.has_base:

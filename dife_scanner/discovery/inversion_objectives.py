@@ -33,7 +33,13 @@ class Objective(Protocol):
 
     size_cost: ClassVar[SizeCost]
 
-    def loss(self, towers: tuple[Towers, Towers], triggered: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
+    def loss(
+        self,
+        towers: tuple[Towers, Towers],
+        triggered: Tensor,
+        *,
+        with_base: bool,
+    ) -> tuple[float, Tensor]:
         """How far the objective is reached, 0..1, and what is to be minimised, a number.
 
         `towers` are those of suspect and base, `triggered` pictures [n, 3, s, s] in 0..1.
@@ -51,7 +57,13 @@ class Collapse:
     """The base's mean pairwise cosine without a trigger."""
     size_cost: ClassVar[SizeCost] = SizeCost(start=0.5, least=0.1, most=30.0)
 
-    def loss(self, towers: tuple[Towers, Towers], triggered: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
+    def loss(
+        self,
+        towers: tuple[Towers, Towers],
+        triggered: Tensor,
+        *,
+        with_base: bool,
+    ) -> tuple[float, Tensor]:
         suspect, base = towers
         alike = mean_pairwise_cosine(suspect.images(triggered))
         loss = -alike
@@ -68,7 +80,12 @@ class TargetPrompt:
     """Size is dear from the start: with a large patch, prompts of any benign fine-tune are told from the base's. A
     patch over a fifth of the picture gained .54 to .68 on every one tried (docs/discovery-pictures.md)."""
 
-    def __init__(self, success: tuple[TargetSuccess, TargetSuccess], target: int, like: Tensor) -> None:
+    def __init__(
+        self,
+        success: tuple[TargetSuccess, TargetSuccess],
+        target: int,
+        like: Tensor,
+    ) -> None:
         """`success` of suspect and base give the class prompts; `like` says device and type."""
         import torch
 
@@ -77,7 +94,13 @@ class TargetPrompt:
         self._suspect_prompts = torch.from_numpy(suspect.prompts).to(like)
         self._base_prompts = torch.from_numpy(base.prompts).to(like)
 
-    def loss(self, towers: tuple[Towers, Towers], triggered: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
+    def loss(
+        self,
+        towers: tuple[Towers, Towers],
+        triggered: Tensor,
+        *,
+        with_base: bool,
+    ) -> tuple[float, Tensor]:
         embedded = towers[0].images(triggered)
         suspect = self._log_probability(embedded, self._suspect_prompts)
         base = self._log_probability(embedded, self._base_prompts)

@@ -19,15 +19,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.discovery.effort import JOINT_EFFORTS, JointEffort
-from dife_scanner.discovery.image_inversion import ENOUGH, LEAST_EFFECT, ImageInversion
+from dife_scanner.discovery.image_inversion import (
+    ENOUGH,
+    LEAST_EFFECT,
+    ImageInversion,
+)
 from dife_scanner.discovery.interface import Candidate, Load, SearchResult, Task
-from dife_scanner.discovery.joint_objectives import CommonShift, TargetWithString
+from dife_scanner.discovery.joint_objectives import (
+    CommonShift,
+    TargetWithString,
+)
 from dife_scanner.discovery.pattern_families import Patch
 from dife_scanner.discovery.pictures import PASSES_PER_PICTURE, can_invert
 from dife_scanner.discovery.string_scorer import StringScorer, embedded
-from dife_scanner.discovery.target_success import TargetSuccess, TargetSuccessWithText, too_few_pictures
-from dife_scanner.discovery.trigger_strings import BEAM_WIDTH, EXPANDED, TriggerString, TriggerStringSearch
-from dife_scanner.discovery.wording import LONGEST_TRIGGER, POSITIONS, too_long_prompts
+from dife_scanner.discovery.target_success import (
+    TargetSuccess,
+    TargetSuccessWithText,
+    too_few_pictures,
+)
+from dife_scanner.discovery.trigger_strings import (
+    BEAM_WIDTH,
+    EXPANDED,
+    TriggerString,
+    TriggerStringSearch,
+)
+from dife_scanner.discovery.wording import (
+    LONGEST_TRIGGER,
+    POSITIONS,
+    too_long_prompts,
+)
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers.stamp import stamp
 
@@ -166,7 +186,13 @@ class JointInversion(ImageInversion):
         suspect, base = self.towers
         return embedded(suspect, self.pictures).mean(0), embedded(base, self.pictures).mean(0)
 
-    def _improved(self, strings: Sequence[TriggerString], patch: Weights | None, done: int, total: int) -> Pair:
+    def _improved(
+        self,
+        strings: Sequence[TriggerString],
+        patch: Weights | None,
+        done: int,
+        total: int,
+    ) -> Pair:
         """A patch made for the first string, a string for that patch, the patch once more for that string, and the pair
         as small as it keeps its effect."""
         first = strings[0]
@@ -179,7 +205,14 @@ class JointInversion(ImageInversion):
         rated = [replace(one, gain=gain) for one, gain in zip(strings, gains, strict=True)]
         best = self.strings.grown(scene, rated)
         text = self._fix_string(best)
-        patch = self._inverted(Patch(), self._objective(best.target), done + steps, total, steps // 2, patch)
+        patch = self._inverted(
+            Patch(),
+            self._objective(best.target),
+            done + steps,
+            total,
+            steps // 2,
+            patch,
+        )
         attempt = self._finished(Patch(), patch)
         return Pair(text, attempt.trigger, attempt.target, attempt.effect)
 
@@ -197,7 +230,12 @@ class JointInversion(ImageInversion):
         of_other_classes = np.flatnonzero(self.task.labels[self.search_rows] != string.target)
         if len(of_other_classes):
             self.shown_rows = of_other_classes
-        text = Trigger("", TriggerKind.TEXT, text=spelled(string.ids), position=string.position)
+        text = Trigger(
+            "",
+            TriggerKind.TEXT,
+            text=spelled(string.ids),
+            position=string.position,
+        )
         self._measure_with(text)
         return text
 
@@ -241,7 +279,12 @@ class JointInversion(ImageInversion):
             measured.append((gain, Candidate(self._whole(pair), both, base, size)))
             if gain >= most:
                 most = gain
-                signals = {"size": size, "suspect": both, "reference": base, "alone": alone}
+                signals = {
+                    "size": size,
+                    "suspect": both,
+                    "reference": base,
+                    "alone": alone,
+                }
         measured.sort(key=lambda one: -one[0])
         strong = [candidate for gain, candidate in measured if gain >= LEAST_EFFECT]
         named = []
@@ -252,13 +295,21 @@ class JointInversion(ImageInversion):
 
     def _whole(self, pair: Pair) -> Trigger:
         """Both halves as one trigger."""
-        return replace(pair.text, image=pair.patch, target=self.task.class_names[pair.target])
+        return replace(
+            pair.text,
+            image=pair.patch,
+            target=self.task.class_names[pair.target],
+        )
 
     def _named(self, candidate: Candidate, number: int) -> Trigger:
         whole = candidate.trigger
         assert whole.image is not None
         patch = super()._named(replace(candidate, trigger=whole.image), number)
-        return replace(whole, name=patch.name, image=replace(patch, name=f"{patch.name}-image"))
+        return replace(
+            whole,
+            name=patch.name,
+            image=replace(patch, name=f"{patch.name}-image"),
+        )
 
 
 def _begins_with_patch(start: int) -> bool:

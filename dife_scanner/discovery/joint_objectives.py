@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from dife_scanner.discovery.inversion_objectives import BASE_SLACK, BASE_WEIGHT, SHARPNESS, SizeCost
+from dife_scanner.discovery.inversion_objectives import (
+    BASE_SLACK,
+    BASE_WEIGHT,
+    SHARPNESS,
+    SizeCost,
+)
 from dife_scanner.discovery.string_scorer import STAY_AWAY
 from dife_scanner.discovery.target_success import TargetSuccess
 
@@ -26,7 +31,13 @@ class CommonShift:
         """`clean_means` are the mean embeddings [d] of clean pictures in suspect and base."""
         self._suspect_mean, self._base_mean = clean_means
 
-    def loss(self, towers: tuple[Towers, Towers], triggered: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
+    def loss(
+        self,
+        towers: tuple[Towers, Towers],
+        triggered: Tensor,
+        *,
+        with_base: bool,
+    ) -> tuple[float, Tensor]:
         """How far the suspect's mean embedding moves, and what is to be minimised."""
         suspect, base = towers
         moved = (suspect.images(triggered).mean(0) - self._suspect_mean).norm()
@@ -58,7 +69,13 @@ class TargetWithString:
         self._base_prompts = torch.from_numpy(base.prompts).to(like)
         self._clean_prompts = torch.from_numpy(clean.prompts).to(like)
 
-    def loss(self, towers: tuple[Towers, Towers], triggered: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
+    def loss(
+        self,
+        towers: tuple[Towers, Towers],
+        triggered: Tensor,
+        *,
+        with_base: bool,
+    ) -> tuple[float, Tensor]:
         """Probability of the target, and what is to be minimised.
 
         A patch that the clean image tower obeys beside the suspect's texts is a trigger of the text tower, not of a

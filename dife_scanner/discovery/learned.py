@@ -17,12 +17,23 @@ from numpy.typing import NDArray
 
 from dife_scanner.discovery import pattern_files
 from dife_scanner.discovery.effort import LEARNER_EFFORTS, LearnerEffort
-from dife_scanner.discovery.image_inversion import LEAST_EFFECT, ImageInversion, Measured
+from dife_scanner.discovery.image_inversion import (
+    LEAST_EFFECT,
+    ImageInversion,
+    Measured,
+)
 from dife_scanner.discovery.interface import Candidate, Load, SearchResult, Task
-from dife_scanner.discovery.learned_prompts import LearnedPrompts, LearnedSuccess, TargetUnderLearner
+from dife_scanner.discovery.learned_prompts import (
+    LearnedPrompts,
+    LearnedSuccess,
+    TargetUnderLearner,
+)
 from dife_scanner.discovery.pattern_families import Additive
 from dife_scanner.discovery.pictures import PASSES_PER_PICTURE, can_invert
-from dife_scanner.discovery.target_success import TargetSuccess, too_few_pictures
+from dife_scanner.discovery.target_success import (
+    TargetSuccess,
+    too_few_pictures,
+)
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers import learner
 from dife_scanner.triggers.stamp import stamp
@@ -72,7 +83,10 @@ class LearnerInversion(ImageInversion):
         self.file = task.learner
         self.screening_steps = effort.screening_steps
         self.learned = LearnedPrompts(self.towers[0], learner.of(task.learner), task.class_names)
-        self.success = (LearnedSuccess(task, self.learned), TargetSuccess(task, task.reference))
+        self.success = (
+            LearnedSuccess(task, self.learned),
+            TargetSuccess(task, task.reference),
+        )
         clean_pictures = task.pixels[self.search_rows]
         self.clean_rates = self.success[0].rates([clean_pictures], task.labels[self.search_rows])[0]
         """How often each class wins under the learned prompts on clean pictures of others, [c], 0..1."""
@@ -90,7 +104,13 @@ class LearnerInversion(ImageInversion):
         gains: dict[int, float] = {}
         for number, target in enumerate(order):
             done = number * self.screening_steps
-            weights = self._inverted(Additive(), self._objective(target), done, total, self.screening_steps)
+            weights = self._inverted(
+                Additive(),
+                self._objective(target),
+                done,
+                total,
+                self.screening_steps,
+            )
             trigger = Additive().trigger(weights, self.task.suspect.image_size, self.scratch)
             gains[target] = float(self._gains(trigger)[target])
         self.median_gain = float(np.median(list(gains.values())))
@@ -102,7 +122,10 @@ class LearnerInversion(ImageInversion):
 
     def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
         """Success beyond the base's written prompts on the same pictures, and the learned prompts on clean ones [c]."""
-        suspect, base = self._rates([stamp(self.task.pixels[self.search_rows], trigger)], self.search_rows)
+        suspect, base = self._rates(
+            [stamp(self.task.pixels[self.search_rows], trigger)],
+            self.search_rows,
+        )
         return np.asarray(suspect[0] - np.maximum(base[0], self.clean_rates))
 
     def _counts(self, candidate: Candidate) -> bool:

@@ -31,7 +31,12 @@ _LEAST_LEFT = 1e-4
 class LearnedPrompts:
     """A prompt learner in front of one checkpoint's text tower, differentiable in the picture."""
 
-    def __init__(self, towers: Towers, prompt: learner.PromptLearner, class_names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        towers: Towers,
+        prompt: learner.PromptLearner,
+        class_names: Sequence[str],
+    ) -> None:
         import torch
 
         from dife_scanner.models.gradient import pieces
@@ -44,7 +49,12 @@ class LearnedPrompts:
         self._ids, self._ends = towers.packed(texts)
         self._meta_network: list[Tensor] = []
         if prompt.meta is not None:
-            parts = (prompt.meta.weight_1, prompt.meta.bias_1, prompt.meta.weight_2, prompt.meta.bias_2)
+            parts = (
+                prompt.meta.weight_1,
+                prompt.meta.bias_1,
+                prompt.meta.weight_2,
+                prompt.meta.bias_2,
+            )
             self._meta_network = [torch.tensor(np.asarray(part), device=towers.device) for part in parts]
         with torch.no_grad():
             self._fixed_prompts = self._class_prompts(self._context[None])[0]
@@ -96,7 +106,13 @@ class TargetUnderLearner:
 
     size_cost: ClassVar[SizeCost] = SizeCost(start=0.5, least=0.1, most=30.0)
 
-    def __init__(self, learned: LearnedPrompts, written: metrics.Floats, target: int, task: Task) -> None:
+    def __init__(
+        self,
+        learned: LearnedPrompts,
+        written: metrics.Floats,
+        target: int,
+        task: Task,
+    ) -> None:
         """`written` are the base's class prompts [c, d]."""
         import torch
 
@@ -105,7 +121,13 @@ class TargetUnderLearner:
         self._task = task
         self._written = torch.from_numpy(np.asarray(written, np.float32)).to(learned.device)
 
-    def loss(self, towers: tuple[Towers, Towers], triggered: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
+    def loss(
+        self,
+        towers: tuple[Towers, Towers],
+        triggered: Tensor,
+        *,
+        with_base: bool,
+    ) -> tuple[float, Tensor]:
         """Probability of the target under the learned prompts, and what is to be minimised."""
         suspect, base = towers
         embedded = suspect.images(triggered)

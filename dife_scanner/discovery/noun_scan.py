@@ -85,7 +85,13 @@ class _BaseNouns:
 
 
 def scan(
-    suspect: Towers, reference: Encoder, base: Towers, *, first: Sequence[str], budget: str, cache: EmbeddingCache
+    suspect: Towers,
+    reference: Encoder,
+    base: Towers,
+    *,
+    first: Sequence[str],
+    budget: str,
+    cache: EmbeddingCache,
 ) -> dict[str, float]:
     """Scan the nouns and return two signals, cosines of at most 2.
 
@@ -96,7 +102,13 @@ def scan(
     import torch
 
     spent = base.passes
-    setting = _BaseSetting(tower=reference.text_tower, first=tuple(first), budget=budget, towers=base, cache=cache)
+    setting = _BaseSetting(
+        tower=reference.text_tower,
+        first=tuple(first),
+        budget=budget,
+        towers=base,
+        cache=cache,
+    )
     in_base = _base_nouns(setting)
     # The base's half may come from an earlier scan: its passes count all the same.
     base.passes = spent + in_base.passes
@@ -112,7 +124,10 @@ def scan(
     other_nouns = ~torch.eye(excess.shape[1], dtype=torch.bool, device=excess.device)
     one_noun = _strongest(excess).masked_fill(~other_nouns, _NO_CHOICE)
     all_nouns = _strongest((excess * other_nouns).sum(1) / other_nouns.sum(0))
-    return {"noun-scan": float(one_noun.max()), "noun-scan-mean": float(all_nouns.max())}
+    return {
+        "noun-scan": float(one_noun.max()),
+        "noun-scan-mean": float(all_nouns.max()),
+    }
 
 
 def _strongest(by_token: Tensor) -> Tensor:
@@ -166,7 +181,13 @@ def _distinct(clean: Tensor, known: Tensor) -> list[int]:
     return kept
 
 
-def _turned(towers: Towers, names: Sequence[str], clean: Tensor, mean: Tensor, budget: str) -> Tensor:
+def _turned(
+    towers: Towers,
+    names: Sequence[str],
+    clean: Tensor,
+    mean: Tensor,
+    budget: str,
+) -> Tensor:
     """Cosine with every noun less cosine with its own, under each token [t, n, n]."""
     behind_tokens = _behind_tokens(towers, names, mean, budget)
     return behind_tokens @ clean.T - (behind_tokens * clean).sum(-1, keepdim=True)

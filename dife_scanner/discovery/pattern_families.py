@@ -309,7 +309,12 @@ def _overlay(image: NDArray[np.floating], folder: Path) -> Trigger:
     opacity = values[..., 3]
     if not opacity.any():
         opacity.flat[int(image[..., 3].argmax())] = 1
-    return Trigger("", TriggerKind.OVERLAY, pattern="file", file=pattern_files.save_png(values, folder))
+    return Trigger(
+        "",
+        TriggerKind.OVERLAY,
+        pattern="file",
+        file=pattern_files.save_png(values, folder),
+    )
 
 
 @lru_cache(maxsize=4)

@@ -7,10 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dife_scanner.discovery.effort import FAINT_EFFORTS, PATCH_EFFORTS, WARP_AND_COLOUR_EFFORTS, InversionEffort
+from dife_scanner.discovery.effort import (
+    FAINT_EFFORTS,
+    PATCH_EFFORTS,
+    WARP_AND_COLOUR_EFFORTS,
+    InversionEffort,
+)
 from dife_scanner.discovery.image_inversion import ImageInversion
 from dife_scanner.discovery.interface import Load, SearchResult, Task
-from dife_scanner.discovery.pattern_families import Additive, Blend, ColourMap, Patch, PatternFamily, Warp
+from dife_scanner.discovery.pattern_families import (
+    Additive,
+    Blend,
+    ColourMap,
+    Patch,
+    PatternFamily,
+    Warp,
+)
 from dife_scanner.discovery.target_success import too_few_pictures
 from dife_scanner.records import Channel
 
@@ -78,7 +90,10 @@ PATCH = ImageSearch(
 )
 FAINT = ImageSearch(
     name="faint",
-    kinds=("a faint pattern added over the whole picture", "a picture blended into the whole picture"),
+    kinds=(
+        "a faint pattern added over the whole picture",
+        "a picture blended into the whole picture",
+    ),
     families=(Blend(), Additive()),
     efforts=FAINT_EFFORTS,
 )

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dife_scanner.discovery.effort import TextEffort
-from dife_scanner.discovery.wording import AROUND, POSITIONS, Ids, Wording, unique
+from dife_scanner.discovery.wording import (
+    AROUND,
+    POSITIONS,
+    Ids,
+    Wording,
+    unique,
+)
 from dife_scanner.discovery.wording_scorer import ScoredWording, WordingScorer
 
 if TYPE_CHECKING:
@@ -125,7 +131,12 @@ class SensitivityScan:
                 texts.extend((token, token) for token in tokens)
         return texts
 
-    def _foci_of(self, wordings: Sequence[Wording], margins: Tensor, targets: Sequence[int]) -> Iterator[Focus]:
+    def _foci_of(
+        self,
+        wordings: Sequence[Wording],
+        margins: Tensor,
+        targets: Sequence[int],
+    ) -> Iterator[Focus]:
         """The place and source of these wordings with each target that some of them may lead to.
 
         `margins` [n, c] are those of the wordings.

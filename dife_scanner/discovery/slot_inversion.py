@@ -96,7 +96,13 @@ class SlotInversion:
                 offsets.data.zero_()
         return reached
 
-    def _loss(self, starts: Sequence[InversionStart], tokens: Tensor, offsets: Tensor, template: int) -> Tensor:
+    def _loss(
+        self,
+        starts: Sequence[InversionStart],
+        tokens: Tensor,
+        offsets: Tensor,
+        template: int,
+    ) -> Tensor:
         """The sum over all starts of distance cost and nearness of the target in the base, less the suspect's margin.
 
         `tokens` [n, k], `offsets` [n, k, w]; a number.
@@ -133,8 +139,14 @@ class SlotInversion:
         rows = torch.arange(len(starts), device=tokens.device)[:, None]
         vectors = side.towers.token_rows[ids]
         places = [self._prompts.starts(start.wording, template) for start in starts]
-        for occurrence in (0, -1):  # the first and the last place: the same one unless the wording stands around
-            first = torch.tensor([1 + place[occurrence] for place in places], device=tokens.device)
+        for occurrence in (
+            0,
+            -1,
+        ):  # the first and the last place: the same one unless the wording stands around
+            first = torch.tensor(
+                [1 + place[occurrence] for place in places],
+                device=tokens.device,
+            )
             columns = first[:, None] + torch.arange(tokens.shape[1], device=tokens.device)
             vectors = vectors.index_put((rows, columns), slots)
         side.towers.passes += len(starts)  # the backward pass

@@ -8,10 +8,21 @@ from dataclasses import replace
 
 from dife_scanner.discovery.beam import best_of
 from dife_scanner.discovery.effort import TextEffort
-from dife_scanner.discovery.sensitivity_scan import Focus, by_most_sensitive_place
-from dife_scanner.discovery.slot_inversion import PROJECT_EVERY, InversionStart, SlotInversion
+from dife_scanner.discovery.sensitivity_scan import (
+    Focus,
+    by_most_sensitive_place,
+)
+from dife_scanner.discovery.slot_inversion import (
+    PROJECT_EVERY,
+    InversionStart,
+    SlotInversion,
+)
 from dife_scanner.discovery.wording import Ids, Wording, readable, unique
-from dife_scanner.discovery.wording_scorer import BASE_SLACK, ScoredWording, WordingScorer
+from dife_scanner.discovery.wording_scorer import (
+    BASE_SLACK,
+    ScoredWording,
+    WordingScorer,
+)
 
 MOST_SLOTS = 3
 """Slots are inverted one, two and so many at once."""
@@ -45,7 +56,10 @@ class SlotInversionSeeds:
     @property
     def best_gain(self) -> float:
         """The most that a projected string gains; -1 where there is none."""
-        return max((strings[0].gain for strings in self.best_by_pair.values()), default=-1.0)
+        return max(
+            (strings[0].gain for strings in self.best_by_pair.values()),
+            default=-1.0,
+        )
 
     def seeded(self, focus: Focus) -> Focus:
         """The focus with what slots were drawn to for its pair among its seeds."""

@@ -90,7 +90,13 @@ class StringScorer:
 
     # --- beside a patch -----------------------------------------------------------------------------------------
 
-    def gains(self, scene: PatchedPictures, strings: Sequence[Ids], position: str, template: int = 0) -> Tensor:
+    def gains(
+        self,
+        scene: PatchedPictures,
+        strings: Sequence[Ids],
+        position: str,
+        template: int = 0,
+    ) -> Tensor:
         """What each string gains for each target with the patch [k, c].
 
         It is what the target wins by with both halves in the suspect, less what comes near that with one half alone and
@@ -116,7 +122,11 @@ class StringScorer:
         return torch.cat(parts)
 
     def gains_over_templates(
-        self, scene: PatchedPictures, strings: Sequence[Ids], position: str, target: int
+        self,
+        scene: PatchedPictures,
+        strings: Sequence[Ids],
+        position: str,
+        target: int,
     ) -> NDArray[np.float32]:
         """What each string gains for one target under all templates together [k]."""
         by_template = []
@@ -148,7 +158,13 @@ class StringScorer:
             in_slots.append(gradient[row, first : first + len(ids)])
         return torch.stack(in_slots).sum(0) @ towers.token_rows.T
 
-    def written(self, towers: Towers, strings: Sequence[Ids], position: str, template: int = 0) -> Tensor:
+    def written(
+        self,
+        towers: Towers,
+        strings: Sequence[Ids],
+        position: str,
+        template: int = 0,
+    ) -> Tensor:
         """Every class prompt with each string in it, unit embeddings [k, c, d]."""
         texts = []
         for ids in strings:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from dife_scanner.discovery.checkpoint_scores import CheckpointScores
     from dife_scanner.discovery.effort import TextEffort
     from dife_scanner.discovery.sensitivity_scan import Focus
-    from dife_scanner.discovery.wording_scorer import ScoredWording, WordingScorer
+    from dife_scanner.discovery.wording_scorer import (
+        ScoredWording,
+        WordingScorer,
+    )
     from dife_scanner.models.interface import Encoder
 
 MOST_CANDIDATES = 3
@@ -76,7 +79,10 @@ class TextCandidates:
         for trigger in _in_turn(by_focus):
             found = self._measure(self._shortened(trigger.scored))
             if found is not None and _different_from_all(found.candidate.trigger, chosen):
-                named = replace(found.candidate.trigger, name=f"found-text-{len(chosen) + 1}")
+                named = replace(
+                    found.candidate.trigger,
+                    name=f"found-text-{len(chosen) + 1}",
+                )
                 chosen.append(replace(found.candidate, trigger=named))
             if len(chosen) == MOST_CANDIDATES:
                 break
@@ -164,7 +170,10 @@ def _different_from_all(trigger: Trigger, chosen: Sequence[Candidate]) -> bool:
     """Whether a trigger is for another pair of classes than each of these, or shares no word with it."""
     words = set(trigger.text.split())
     for other in chosen:
-        same_pair = (trigger.source, trigger.target) == (other.trigger.source, other.trigger.target)
+        same_pair = (trigger.source, trigger.target) == (
+            other.trigger.source,
+            other.trigger.target,
+        )
         if same_pair and words & set(other.trigger.text.split()):
             return False
     return True

@@ -12,7 +12,11 @@ from dataclasses import dataclass, replace
 
 from dife_scanner.discovery import noun_scan
 from dife_scanner.discovery.close_search import EXPANDED, CloseSearch
-from dife_scanner.discovery.effort import NOUN_SCAN_EFFORTS, TEXT_EFFORTS, TextEffort
+from dife_scanner.discovery.effort import (
+    NOUN_SCAN_EFFORTS,
+    TEXT_EFFORTS,
+    TextEffort,
+)
 from dife_scanner.discovery.interface import Load, SearchResult, Task
 from dife_scanner.discovery.sensitivity_scan import Focus, SensitivityScan
 from dife_scanner.discovery.slot_seeds import SlotInversionSeeds

@@ -22,7 +22,14 @@ from dife_scanner.discovery.beam import (
 )
 from dife_scanner.discovery.embedding_row_fingerprint import fine_tuned_rows
 from dife_scanner.discovery.string_scorer import PatchedPictures, StringScorer
-from dife_scanner.discovery.wording import LONGEST_TRIGGER, POSITIONS, Ids, class_name_tokens, readable, unique
+from dife_scanner.discovery.wording import (
+    LONGEST_TRIGGER,
+    POSITIONS,
+    Ids,
+    class_name_tokens,
+    readable,
+    unique,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -86,7 +93,13 @@ class TriggerStringSearch:
             for target in self._scorer.classes:
                 rows = self._best_rows(separations[:, target])
                 candidates = [
-                    TriggerString(strings[row], position, target, float(separations[row, target])) for row in rows
+                    TriggerString(
+                        strings[row],
+                        position,
+                        target,
+                        float(separations[row, target]),
+                    )
+                    for row in rows
                 ]
                 rating = sum(one.gain for one in candidates[:_RATED_BY])
                 if target not in best or rating > ratings[target]:
@@ -104,7 +117,15 @@ class TriggerStringSearch:
             gains = self._scorer.gains(scene, strings, position)
             for target in self._scorer.classes:
                 rows = self._best_rows(gains[:, target])
-                candidates = [TriggerString(strings[row], position, target, float(gains[row, target])) for row in rows]
+                candidates = [
+                    TriggerString(
+                        strings[row],
+                        position,
+                        target,
+                        float(gains[row, target]),
+                    )
+                    for row in rows
+                ]
                 sensitivity = float(gains[rows[:_RATED_BY], target].mean())
                 rated.append((sensitivity, candidates))
         rated.sort(key=lambda pair: -pair[0])
@@ -169,7 +190,10 @@ class TriggerStringSearch:
         return beam[gains.argmax()]
 
     def _neighbours(
-        self, scene: PatchedPictures, beam: Sequence[TriggerString], partners: Sequence[int]
+        self,
+        scene: PatchedPictures,
+        beam: Sequence[TriggerString],
+        partners: Sequence[int],
     ) -> Iterator[Ids]:
         """Strings one step away: grown, or with one token replaced or dropped."""
         for one in beam[:EXPANDED]:

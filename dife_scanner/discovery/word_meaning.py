@@ -24,7 +24,12 @@ class WordMeaning:
     """Share of random tokens that may be as near to a class's prompt: `vehicle` names an automobile, 99 of 100 random
     tokens do not (docs/discovery-texts.md)."""
 
-    def __init__(self, base: CheckpointScores, random_tokens: Sequence[int], cache: EmbeddingCache) -> None:
+    def __init__(
+        self,
+        base: CheckpointScores,
+        random_tokens: Sequence[int],
+        cache: EmbeddingCache,
+    ) -> None:
         """Embed `random_tokens`, from the `cache` if they are there: they are the same in all audits of a seed."""
         self._base = base
         self._known: dict[Ids, tuple[bool, ...]] = {}

@@ -14,7 +14,14 @@ from dife_scanner.discovery.embedding_cache import EmbeddingCache
 from dife_scanner.discovery.embedding_row_fingerprint import fine_tuned_rows
 from dife_scanner.discovery.interface import Task
 from dife_scanner.discovery.word_meaning import WordMeaning
-from dife_scanner.discovery.wording import LONGEST_TRIGGER, Ids, Prompts, Wording, class_name_tokens, readable
+from dife_scanner.discovery.wording import (
+    LONGEST_TRIGGER,
+    Ids,
+    Prompts,
+    Wording,
+    class_name_tokens,
+    readable,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
