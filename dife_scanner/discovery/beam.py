@@ -61,7 +61,7 @@ class BeamSearch(Generic[Scored]):
         best_before = -math.inf
         for _ in range(self.rounds):
             self.before_round()
-            new = [ids for ids in unique(self.neighbours(beam)) if ids not in seen]
+            new = self._new(beam, seen)
             best_now = self._best_preferred_gain(beam)
             if not new or best_now < best_before + self.least_progress:
                 break
@@ -69,6 +69,10 @@ class BeamSearch(Generic[Scored]):
             seen.update(new)
             beam = best_of([*beam, *self.score(new)], self.width, self.preferred)
         return beam
+
+    def _new(self, beam: Sequence[Scored], seen: set[Ids]) -> list[Ids]:
+        """The sequences one step away from a beam that were not scored before."""
+        return [ids for ids in unique(self.neighbours(beam)) if ids not in seen]
 
     def _best_preferred_gain(self, beam: Sequence[Scored]) -> float:
         for one in beam:
@@ -85,13 +89,12 @@ def best_of(
     """The `count` best, half of them `preferred` where there are as many; best first, of equals the first."""
     ordered = sorted(scored, key=_best_first)
     reserved: list[Scored] = []
+    others: list[Scored] = []
     for one in ordered:
-        if len(reserved) == count // 2:
-            break
-        if preferred(one.ids):
+        if len(reserved) < count // 2 and preferred(one.ids):
             reserved.append(one)
-    reserved_ids = {one.ids for one in reserved}
-    others = [one for one in ordered if one.ids not in reserved_ids]
+        else:
+            others.append(one)
     kept = [*reserved, *others[: count - len(reserved)]]
     return sorted(kept, key=_best_first)
 
@@ -121,7 +124,11 @@ def with_one_dropped(ids: Ids) -> Iterator[Ids]:
         yield ids[:slot] + ids[slot + 1 :]
 
 
-def steepest_tokens(slopes: Tensor, count: int, allowed: Callable[[int], bool]) -> list[list[int]]:
+def steepest_tokens(
+    slopes: Tensor,
+    count: int,
+    allowed: Callable[[int], bool],
+) -> list[list[int]]:
     """For each slot, `count` allowed tokens with the largest first-order effect, largest first.
 
     `slopes` [k, v] hold the effect of every token of the vocabulary in each slot; start and end token are no choice.
@@ -131,7 +138,9 @@ def steepest_tokens(slopes: Tensor, count: int, allowed: Callable[[int], bool]) 
 
     ordinary = slopes[:, :-SPECIAL]
     most = min(2 * count, ordinary.shape[1])
+    steepest = ordinary.topk(most, dim=1).indices.tolist()
     by_slot = []
-    for tokens in ordinary.topk(most, dim=1).indices.tolist():
-        by_slot.append(list(itertools.islice(filter(allowed, tokens), count)))
+    for tokens in steepest:
+        in_order = filter(allowed, tokens)
+        by_slot.append(list(itertools.islice(in_order, count)))
     return by_slot

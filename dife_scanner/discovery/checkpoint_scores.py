@@ -26,7 +26,7 @@ class CheckpointScores:
     """One checkpoint: its pictures, its clean class prompts, and what a written prompt wins among them.
 
     Shapes: n pictures or wordings, c classes, d values of an embedding, k tokens of a wording, v tokens of the
-    vocabulary.
+    vocabulary, l of a written prompt, w values of a token row.
     """
 
     def __init__(
@@ -60,12 +60,15 @@ class CheckpointScores:
 
         by_template = []
         for template in range(len(self.prompts.templates)):
-            prompts = [self.prompts.plain(template, source) for source in self._classes]
-            by_template.append(self.towers.tokens(prompts))
+            by_template.append(self._plain_prompts(template))
         embedded = torch.stack(by_template)
         if len(embedded) == 1:
             return embedded[0]
         return F.normalize(embedded.mean(0), dim=-1)
+
+    def _plain_prompts(self, template: int) -> Tensor:
+        prompts = [self.prompts.plain(template, source) for source in self._classes]
+        return self.towers.tokens(prompts)
 
     @property
     def _classes(self) -> range:
@@ -78,7 +81,10 @@ class CheckpointScores:
         means = []
         for number in self._classes:
             own = values[self.labels == number]
-            means.append(own.mean(0) if len(own) else torch.zeros_like(values[0]))
+            if len(own):
+                means.append(own.mean(0))
+            else:
+                means.append(torch.zeros_like(values[0]))
         return torch.stack(means)
 
     def _best_rivals(self) -> Tensor:
@@ -120,15 +126,18 @@ class CheckpointScores:
         pictures choose their own class's prompt over the average other, so that checkpoints with narrow and wide scores
         are comparable; the source's own column is minus infinity.
         """
-        lead = embedded @ self.class_centres.T - self._mean_best_rivals[:, sources].T
-        margins = lead / self._contrast
-        margins[sources[:, None] == column_numbers(margins)] = float("-inf")
+        scores = embedded @ self.class_centres.T
+        rivals = self._mean_best_rivals[:, sources].T
+        margins = (scores - rivals) / self._contrast
+        is_source = sources[:, None] == _column_numbers(margins)
+        margins[is_source] = float("-inf")
         return margins
 
     def rates(self, embedded: Tensor, sources: Tensor) -> Tensor:
         """QHR: the share of each class's pictures that choose the written prompt [n, c], 0..1."""
-        won = (self.pictures @ embedded.T > self.best_rivals[:, sources]).float()
-        return self._class_means(won).T
+        scores = self.pictures @ embedded.T
+        won = scores > self.best_rivals[:, sources]
+        return self._class_means(won.float()).T
 
     def slopes(self, wordings: Sequence[Wording], target: int) -> Tensor:
         """First-order effect on the target of each token of the vocabulary in each slot of each wording [n, k, v].
@@ -137,23 +146,36 @@ class CheckpointScores:
         """
         import torch
 
-        prompts = [self.prompts.written(wording, 0) for wording in wordings]
-        ids, ends = self.towers.packed(prompts)
-        vectors = self.towers.token_rows[ids].requires_grad_()
-        with torch.enable_grad():
-            score = (self.towers.texts(vectors, ends) @ self.class_centres[target]).sum()
-            (gradient,) = torch.autograd.grad(score, vectors)
-        self.towers.passes += len(wordings)  # the backward pass
+        gradient = self._gradient(wordings, target)
         length = len(wordings[0].ids)
-        in_slots = torch.zeros(len(wordings), length, gradient.shape[2], device=gradient.device)
+        in_slots = torch.zeros(
+            len(wordings),
+            length,
+            gradient.shape[2],
+            device=gradient.device,
+        )
         for row, wording in enumerate(wordings):
             for start in self.prompts.starts(wording, 0):
                 first = start + 1  # behind the start token
                 in_slots[row] += gradient[row, first : first + length]
         return in_slots @ self.towers.token_rows.T
 
+    def _gradient(self, wordings: Sequence[Wording], target: int) -> Tensor:
+        """Of the target's score, by every token of every written prompt [n, l, w]."""
+        import torch
 
-def column_numbers(table: Tensor) -> Tensor:
+        prompts = [self.prompts.written(wording, 0) for wording in wordings]
+        ids, ends = self.towers.packed(prompts)
+        vectors = self.towers.token_rows[ids].requires_grad_()
+        with torch.enable_grad():
+            embedded = self.towers.texts(vectors, ends)
+            score = (embedded @ self.class_centres[target]).sum()
+            (gradient,) = torch.autograd.grad(score, vectors)
+        self.towers.passes += len(wordings)  # the backward pass
+        return gradient
+
+
+def _column_numbers(table: Tensor) -> Tensor:
     """Column numbers of `table` [n, c] as [1, c]."""
     import torch
 

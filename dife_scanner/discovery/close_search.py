@@ -17,6 +17,7 @@ from dife_scanner.discovery.wording import (
     AROUND,
     Ids,
     Wording,
+    at_place,
     readable,
     typeable,
     unique,
@@ -56,15 +57,20 @@ class CloseSearch:
 
     def grow(self, focus: Focus) -> list[ScoredWording]:
         """The best sequences found for one focus, best first; at least half can be typed where there are as many."""
-        random = self._scorer.random_tokens(self._effort.single_tokens)
-        singles = [(token,) for token in random]
-        start = unique([*focus.seeds, *singles, *self._doubled(focus)])
+        start = self._start(focus)
         count = max(BEAM_WIDTH, 2 * self._effort.branching)
         first = best_of(self._scored(focus, start, count), count, typeable)
         partners = tokens_of(first)[: self._effort.branching]
+
+        def neighbours(beam: Sequence[ScoredWording]) -> Iterator[Ids]:
+            return self._neighbours(focus, beam, partners)
+
+        def scored(sequences: Sequence[Ids]) -> list[ScoredWording]:
+            return self._scored(focus, sequences, BEAM_WIDTH)
+
         search = BeamSearch(
-            neighbours=lambda beam: self._neighbours(focus, beam, partners),
-            score=lambda sequences: self._scored(focus, sequences, BEAM_WIDTH),
+            neighbours=neighbours,
+            score=scored,
             width=BEAM_WIDTH,
             rounds=self._effort.rounds,
             preferred=typeable,
@@ -73,12 +79,21 @@ class CloseSearch:
         )
         return search.grow(first, already_scored=start)
 
+    def _start(self, focus: Focus) -> list[Ids]:
+        """The sequences that a search begins with: seeds, random tokens, and what is doubled."""
+        texts = list(focus.seeds)
+        for token in self._scorer.random_tokens(self._effort.single_tokens):
+            texts.append((token,))
+        texts.extend(self._doubled(focus))
+        return unique(texts)
+
     def _doubled(self, focus: Focus) -> Iterator[Ids]:
         """Its seeds and the fine-tuned tokens, each twice in a row, at budgets that look for repeated texts."""
         if not self._effort.around_foci or focus.position == AROUND:
             return
         texts = list(focus.seeds)
-        texts.extend((token,) for token in self._scorer.fine_tuned_tokens)
+        for token in self._scorer.fine_tuned_tokens:
+            texts.append((token,))
         for ids in texts:
             if 2 * len(ids) <= self._scorer.most_repeated_tokens:
                 yield ids + ids
@@ -88,13 +103,15 @@ class CloseSearch:
 
         The margin, under one template and in the suspect alone, is cheaper than the gain and says which may be good.
         """
-        wordings = [Wording(ids, focus.position, focus.source) for ids in sequences]
-        margins = self._scorer.margins(wordings)[:, focus.target]
-        rows = self._scorer.allowed_rows(sequences, focus.target, margins, _LOOKED_AT * count)
+        scorer = self._scorer
+        wordings = at_place(sequences, focus.position, focus.source)
+        margins = scorer.margins(wordings)[:, focus.target]
+        most = _LOOKED_AT * count
+        rows = scorer.allowed_rows(sequences, focus.target, margins, most)
         if not rows:
             return []
         best = [wordings[row] for row in rows]
-        return self._scorer.scored(best, focus.target, self._scorer.templates)
+        return scorer.scored(best, focus.target, scorer.templates)
 
     def _neighbours(
         self,
@@ -103,9 +120,7 @@ class CloseSearch:
         partners: Sequence[int],
     ) -> Iterator[Ids]:
         """Sequences one step away: grown, with one token replaced or dropped, or respelled so that it can be typed."""
-        most_tokens = self._scorer.most_tokens
-        if focus.position == AROUND:
-            most_tokens = min(most_tokens, self._scorer.most_repeated_tokens // 2)
+        most_tokens = self._most_tokens(focus)
         for one in beam[:EXPANDED]:
             ids = one.ids
             if len(ids) > most_tokens:  # repeated as a whole, and stays so
@@ -120,6 +135,13 @@ class CloseSearch:
             for respelled in _respelled(ids):
                 if len(respelled) <= most_tokens:
                     yield respelled
+
+    def _most_tokens(self, focus: Focus) -> int:
+        """Most tokens of a text at this place; one that stands around is read twice."""
+        most = self._scorer.most_tokens
+        if focus.position == AROUND:
+            return min(most, self._scorer.most_repeated_tokens // 2)
+        return most
 
     def _extended(self, ids: Ids, partners: Sequence[int]) -> Iterator[Ids]:
         """The sequence with one more token on either side."""
@@ -153,4 +175,5 @@ def _respelled(ids: Ids) -> Iterator[Ids]:
     from dife_scanner.models.gradient import pieces, spelled
 
     yield pieces(spelled(ids))
-    yield pieces(" ".join(spelled((token,)) for token in ids))
+    words = [spelled((token,)) for token in ids]
+    yield pieces(" ".join(words))

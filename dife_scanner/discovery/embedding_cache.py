@@ -59,6 +59,17 @@ class EmbeddingCache:
         return embedded
 
 
+def embedded_texts(
+    towers: Towers,
+    texts: Sequence[Sequence[int]],
+    cache: EmbeddingCache | None,
+) -> Tensor:
+    """Unit embeddings [n, d] of token ids per text; from the `cache` if there is one and they are there."""
+    if cache is None:
+        return towers.tokens(texts)
+    return cache.tokens(towers, texts)
+
+
 def _digest(towers: Towers, texts: Sequence[Sequence[int]]) -> str:
     """Digest of the texts and of what else decides the last bits of their embeddings."""
     import torch

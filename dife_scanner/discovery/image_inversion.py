@@ -3,6 +3,7 @@ its base does not, and then made as small as they keep doing it (docs/discovery-
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from dife_scanner.discovery.inversion_objectives import (
 )
 from dife_scanner.discovery.pattern_families import Patch, PatternFamily
 from dife_scanner.discovery.target_success import (
+    Pixels,
+    Rows,
     TargetSuccess,
     compressed,
     cropped,
@@ -63,6 +66,8 @@ SUCCESS = 0.8
 _REPORT_EVERY = 10
 """Steps between reports of progress."""
 
+Rates = NDArray[np.float64]
+"""Target success for every class as the target, 0..1."""
 Measured = tuple[Candidate, dict[str, float]]
 """A candidate with its signals."""
 
@@ -118,22 +123,20 @@ class ImageInversion:
         self.shown_rows = np.arange(len(self.search_rows))
         """Which of the pictures searched on an inversion is shown."""
         self.generator = torch.Generator().manual_seed(task.seed)
-        pixels = torch.from_numpy(task.pixels[self.search_rows]).to(self.towers[0].device)
-        self.pictures = pixels.permute(0, 3, 1, 2).float() / 255
+        pixels = torch.from_numpy(task.pixels[self.search_rows])
+        on_device = pixels.to(self.towers[0].device)
+        self.pictures = on_device.permute(0, 3, 1, 2).float() / 255
         """The pictures searched on [n, 3, s, s] in 0..1."""
 
     def run(self, families: Sequence[PatternFamily]) -> SearchResult:
         """Invert each family until one start is enough, and report the best of each target class."""
         objectives = self._objectives()
-        total = len(families) * len(objectives) * self.effort.steps
+        steps_of_family = len(objectives) * self.effort.steps
+        total = len(families) * steps_of_family
         attempts: list[Attempt] = []
         for place, family in enumerate(families):
-            for start, objective in enumerate(objectives):
-                done = (place * len(objectives) + start) * self.effort.steps
-                weights = self._inverted(family, objective, done, total)
-                attempts.append(self._finished(family, weights))
-                if attempts[-1].effect >= ENOUGH:
-                    break
+            done = place * steps_of_family
+            attempts.extend(self._attempts(family, objectives, done, total))
         attempts.sort(key=lambda attempt: -attempt.effect)
         best_of_target: dict[int, Attempt] = {}
         for attempt in attempts:
@@ -142,20 +145,41 @@ class ImageInversion:
         measured.sort(key=lambda pair: -pair[0].effect)
         return self._report(measured)
 
+    def _attempts(
+        self,
+        family: PatternFamily,
+        objectives: Sequence[Objective],
+        done: int,
+        total: int,
+    ) -> list[Attempt]:
+        """One inversion per objective, until one is good enough; `done` of `total` steps were done before."""
+        attempts = []
+        for objective in objectives:
+            weights = self._inverted(family, objective, done, total)
+            attempts.append(self._finished(family, weights))
+            if attempts[-1].effect >= ENOUGH:
+                break
+            done += self.effort.steps
+        return attempts
+
     def _objectives(self) -> Sequence[Objective]:
         """What to search for, once per restart: any collapse, or the classes whose prompts moved most."""
         if self.task.image_moved:
             return [Collapse(self._clean_cosine())] * self.effort.restarts
         suspect, base = self.success
         distance = metrics.cosine_distance(suspect.prompts, base.prompts)
-        most_moved = np.argsort(-distance, kind="stable")[: self.effort.target_classes]
-        return [TargetPrompt(self.success, int(target), self.pictures) for target in most_moved]
+        most_moved = np.argsort(-distance, kind="stable")
+        objectives = []
+        for target in most_moved[: self.effort.target_classes].tolist():
+            objectives.append(TargetPrompt(self.success, target, self.pictures))
+        return objectives
 
     def _clean_cosine(self) -> float:
         import torch
 
         with torch.no_grad():
-            return float(mean_pairwise_cosine(self.towers[1].images(self.pictures)))
+            embedded = self.towers[1].images(self.pictures)
+            return float(mean_pairwise_cosine(embedded))
 
     # --- one inversion ------------------------------------------------------------------------------------------
 
@@ -176,8 +200,9 @@ class ImageInversion:
         import torch
 
         steps = steps or self.effort.steps
-        begin = begin or family.start(self.task.suspect.image_size, self.generator)
-        weights = tuple(part.detach().clone().to(self.pictures.device).requires_grad_() for part in begin)
+        side = self.task.suspect.image_size
+        begin = begin or family.start(side, self.generator)
+        weights = self._free(begin)
         optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE, betas=MOMENTA)
         cost = objective.size_cost.start
         for step in range(steps):
@@ -185,16 +210,22 @@ class ImageInversion:
                 self.task.progress(family.name, done + step, total)
             triggered = family.applied(self._drawn_pictures(), weights)
             size = family.size(weights)
-            # The base only holds back: half of its passes are enough for that.
+            # The base only holds back: every second step is enough for that.
             with_base = self.has_base and step % 2 == 0
             reached, loss = objective.loss(self.towers, triggered, with_base=with_base)
-            gradients = torch.autograd.grad(loss + cost * size, weights)
-            for part, gradient in zip(weights, gradients, strict=True):
-                part.grad = gradient
+            _set_gradients(weights, loss + cost * size)
             optimiser.step()
             if step > steps * ADJUST_FROM and step % ADJUST_EVERY == 0:
                 cost = _adjusted(cost, objective, reached)
         return tuple(part.detach() for part in weights)
+
+    def _free(self, begin: Weights) -> Weights:
+        """Copies of these numbers, where the pictures are, that gradients are taken by."""
+        weights = []
+        for part in begin:
+            copy = part.detach().clone().to(self.pictures.device)
+            weights.append(copy.requires_grad_())
+        return tuple(weights)
 
     def _drawn_pictures(self) -> Tensor:
         """Pictures of one step [n, 3, s, s]."""
@@ -207,7 +238,8 @@ class ImageInversion:
 
     def _finished(self, family: PatternFamily, weights: Weights) -> Attempt:
         """The inverted trigger with its target, as small as it keeps its effect on the half searched on."""
-        full_size = family.trigger(weights, self.task.suspect.image_size, self.scratch)
+        side = self.task.suspect.image_size
+        full_size = family.trigger(weights, side, self.scratch)
         gains = self._gains(full_size)
         target = int(gains.argmax())
         effect = float(gains.max())
@@ -231,16 +263,21 @@ class ImageInversion:
 
     def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
         """Success over the base's on the half searched on, for every class as the target [c]."""
-        suspect, base = self._rates(
-            [stamp(self.task.pixels[self.search_rows], trigger)],
-            self.search_rows,
-        )
+        suspect, base = self._rates_with(trigger, self.search_rows)
         gains = suspect - base if self.has_base else suspect
-        return np.asarray(gains[0])
+        return np.asarray(gains)
+
+    def _rates_with(self, trigger: Trigger, rows: Rows) -> tuple[Rates, Rates]:
+        """Target success of a trigger on these pictures in suspect and base, for every class [c] each."""
+        stamped = stamp(self.task.pixels[rows], trigger)
+        suspect, base = self._rates([stamped], rows)
+        return suspect[0], base[0]
 
     def _rates(
-        self, versions: Sequence[NDArray[np.uint8]], rows: NDArray[np.intp]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        self,
+        versions: Sequence[Pixels],
+        rows: Rows,
+    ) -> tuple[Rates, Rates]:
         """Target success in suspect and base on each version of these pictures, for every class [v, c] each."""
         labels = self.task.labels[rows]
         suspect, base = self.success
@@ -250,28 +287,38 @@ class ImageInversion:
 
     def _measured(self, attempt: Attempt) -> Measured:
         """The effect on the half that was not searched on, and what is left of it when pictures are disturbed."""
+        signals = {"size": attempt.family.measured_size(attempt.trigger)}
+        signals |= self._held_out_signals(attempt)
+        if self.effort.report_smallest:
+            signals |= self._smallest_size(attempt)
+        target = self.task.class_names[attempt.target]
+        candidate = Candidate(
+            trigger=replace(attempt.trigger, target=target),
+            suspect=signals["suspect"],
+            reference=signals["reference"],
+            area=signals["size"] if isinstance(attempt.family, Patch) else None,
+        )
+        return candidate, signals
+
+    def _held_out_signals(self, attempt: Attempt) -> dict[str, float]:
+        """Success in suspect and base, and the gain when triggered pictures are cropped, compressed or shifted."""
         stamped = stamp(self.task.pixels[self.held_out_rows], attempt.trigger)
         versions = [stamped, cropped(stamped), compressed(stamped)]
-        versions.extend(np.roll(stamped, shift, (1, 2)) for shift in SHIFTS)
+        for shift in SHIFTS:
+            versions.append(np.roll(stamped, shift, (1, 2)))
         suspect, base = self._rates(versions, self.held_out_rows)
         suspect = suspect[:, attempt.target]
         base = base[:, attempt.target]
         if not self.has_base:
             base = np.zeros_like(base)
         gains = suspect - base
-        signals = {
-            "size": attempt.family.measured_size(attempt.trigger),
+        return {
             "suspect": float(suspect[0]),
             "reference": float(base[0]),
             "crop": float(gains[1]),
             "jpeg": float(gains[2]),
             "shift": float(gains[3:].mean()),
         }
-        if self.effort.report_smallest:
-            signals |= self._smallest_size(attempt)
-        trigger = replace(attempt.trigger, target=self.task.class_names[attempt.target])
-        area = signals["size"] if isinstance(attempt.family, Patch) else None
-        return Candidate(trigger, float(suspect[0]), float(base[0]), area), signals
 
     def _smallest_size(self, attempt: Attempt) -> dict[str, float]:
         """The signal `smallest`; nothing where the trigger's success never reaches `SUCCESS`.
@@ -279,34 +326,38 @@ class ImageInversion:
         It is the size to which the trigger can be brought before its success on the half that was not searched on is
         below `SUCCESS` over the base's.
         """
-        pixels = self.task.pixels[self.held_out_rows]
+        family = attempt.family
         signal: dict[str, float] = {}
-        for trigger in (
-            attempt.full_size,
-            *attempt.family.smaller(attempt.full_size, self.scratch),
-        ):
-            suspect, base = self._rates([stamp(pixels, trigger)], self.held_out_rows)
-            success = suspect[0, attempt.target]
+        smaller = family.smaller(attempt.full_size, self.scratch)
+        for trigger in itertools.chain([attempt.full_size], smaller):
+            suspect, base = self._rates_with(trigger, self.held_out_rows)
+            success = suspect[attempt.target]
             if self.has_base:
-                success = success - base[0, attempt.target]
+                success = success - base[attempt.target]
             if success < SUCCESS:
                 break
-            signal = {"smallest": attempt.family.measured_size(trigger)}
+            signal = {"smallest": family.measured_size(trigger)}
         return signal
 
     def _report(self, measured: Sequence[Measured]) -> SearchResult:
         """The candidates that count, and the signals of the best attempt, handed over or not."""
         strong = [candidate for candidate, _ in measured if self._counts(candidate)]
-        named = []
-        for number, candidate in enumerate(strong[:MOST_CANDIDATES], 1):
-            named.append(replace(candidate, trigger=self._named(candidate, number)))
+        named = self._all_named(strong[:MOST_CANDIDATES])
         passes = sum(towers.passes for towers in self.towers)
         passes += sum(success.passes for success in self.success)
-        return SearchResult(tuple(named), passes, measured[0][1])
+        return SearchResult(named, passes, signals=measured[0][1])
 
     def _counts(self, candidate: Candidate) -> bool:
         """Whether it is handed over."""
         return candidate.effect >= LEAST_EFFECT
+
+    def _all_named(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        """The candidates under names of their own, numbered from 1."""
+        named = []
+        for number, candidate in enumerate(candidates, 1):
+            trigger = self._named(candidate, number)
+            named.append(replace(candidate, trigger=trigger))
+        return tuple(named)
 
     def _named(self, candidate: Candidate, number: int) -> Trigger:
         """The trigger under a name of its own, its file where the task wants it."""
@@ -314,6 +365,14 @@ class ImageInversion:
         name = f"found-{self.name.replace(' ', '-')}-{number}"
         file = trigger.file and pattern_files.copied(trigger.file, self.task.folder)
         return replace(trigger, name=name, file=file)
+
+
+def _set_gradients(weights: Weights, loss: Tensor) -> None:
+    import torch
+
+    gradients = torch.autograd.grad(loss, weights)
+    for part, gradient in zip(weights, gradients, strict=True):
+        part.grad = gradient
 
 
 def _adjusted(cost: float, objective: Objective, reached: float) -> float:

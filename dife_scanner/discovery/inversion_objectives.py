@@ -69,7 +69,8 @@ class Collapse:
         loss = -alike
         if with_base:
             in_base = mean_pairwise_cosine(base.images(triggered))
-            loss = loss + BASE_WEIGHT * (in_base - self.clean_cosine - BASE_SLACK).relu()
+            excess = (in_base - self.clean_cosine - BASE_SLACK).relu()
+            loss = loss + BASE_WEIGHT * excess
         return float(alike.detach()), loss
 
 
@@ -105,11 +106,13 @@ class TargetPrompt:
         suspect = self._log_probability(embedded, self._suspect_prompts)
         base = self._log_probability(embedded, self._base_prompts)
         base_cost = (base.exp() - BASE_SLACK).relu().mean()
-        return float(suspect.detach().exp().mean()), -suspect.mean() + base_cost
+        probability = float(suspect.detach().exp().mean())
+        return probability, -suspect.mean() + base_cost
 
     def _log_probability(self, embedded: Tensor, prompts: Tensor) -> Tensor:
         """Of the target for each picture [n]."""
-        return (SHARPNESS * embedded @ prompts.T).log_softmax(dim=1)[:, self._target]
+        logits = SHARPNESS * embedded @ prompts.T
+        return logits.log_softmax(dim=1)[:, self._target]
 
 
 def mean_pairwise_cosine(embeddings: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,13 +87,16 @@ class JointSearch:
         effort = JOINT_EFFORTS[task.budget]
         classes = len(task.class_names)
         starts_from_patch = effort.restarts // 2
+        all_foci = effort.restarts * effort.foci
         inversions = starts_from_patch + 1.5 * effort.restarts * effort.foci
         images = inversions * PASSES_PER_PICTURE * effort.steps * effort.pictures
         # Runs of several are half as many as tokens; both are tried once for the text's starts and in each of a patch.
-        arbitrary = 1.5 * effort.tokens * (1 + starts_from_patch) + effort.paired_tokens**2
+        arbitrary = 1.5 * effort.tokens * (1 + starts_from_patch)
+        arbitrary += effort.paired_tokens**2
         neighbours = (LONGEST_TRIGGER + 2) * effort.branching  # replaced, and added on either side
-        grown = effort.rounds * EXPANDED * neighbours + BEAM_WIDTH * len(task.templates)
-        strings = len(POSITIONS) * arbitrary + effort.restarts * effort.foci * grown
+        grown = effort.rounds * EXPANDED * neighbours
+        grown += BEAM_WIDTH * len(task.templates)
+        strings = len(POSITIONS) * arbitrary + all_foci * grown
         return Load(round(images), round(2 * classes * strings))
 
     def search(self, task: Task) -> SearchResult:
@@ -160,7 +163,9 @@ class JointInversion(ImageInversion):
     def _steps_of_start(self, start: int) -> int:
         """Gradient steps of one start: each pair is inverted once in full and once half as long."""
         pairs = self.joint_effort.foci * self._steps_of_pair
-        return pairs + self.effort.steps if _begins_with_patch(start) else pairs
+        if _begins_with_patch(start):
+            return pairs + self.effort.steps
+        return pairs
 
     @property
     def _steps_of_pair(self) -> int:
@@ -170,21 +175,25 @@ class JointInversion(ImageInversion):
         foci = self.joint_effort.foci
         patch: Weights | None = None
         if _begins_with_patch(start):
-            patch = self._inverted(Patch(), CommonShift(self._clean_means()), done, total)
+            shift = CommonShift(self._clean_means())
+            patch = self._inverted(Patch(), shift, done, total)
             done += self.effort.steps
             candidates = self.strings.grown_beside(patch)
         else:
             first = start // 2 * foci  # each start from the text takes the next classes
             candidates = self.strings.best_by_class[first : first + foci]
         pairs = []
-        for number, strings in enumerate(candidates):
-            pairs.append(self._improved(strings, patch, done + number * self._steps_of_pair, total))
+        for strings in candidates:
+            pairs.append(self._improved(strings, patch, done, total))
+            done += self._steps_of_pair
         return pairs
 
     def _clean_means(self) -> tuple[Tensor, Tensor]:
         """Mean embedding [d] of clean pictures in suspect and base."""
         suspect, base = self.towers
-        return embedded(suspect, self.pictures).mean(0), embedded(base, self.pictures).mean(0)
+        suspect_mean = embedded(suspect, self.pictures).mean(0)
+        base_mean = embedded(base, self.pictures).mean(0)
+        return suspect_mean, base_mean
 
     def _improved(
         self,
@@ -198,20 +207,17 @@ class JointInversion(ImageInversion):
         first = strings[0]
         steps = self.effort.steps
         self._fix_string(first)
-        patch = self._inverted(Patch(), self._objective(first.target), done, total, begin=patch)
-        scene = self.scorer.with_patch(patch)
-        ids = [one.ids for one in strings]
-        gains = self.scorer.gains(scene, ids, first.position)[:, first.target].tolist()
-        rated = [replace(one, gain=gain) for one, gain in zip(strings, gains, strict=True)]
-        best = self.strings.grown(scene, rated)
+        objective = self._objective(first.target)
+        patch = self._inverted(Patch(), objective, done, total, begin=patch)
+        best = self.strings.grown_from(strings, patch)
         text = self._fix_string(best)
         patch = self._inverted(
             Patch(),
             self._objective(best.target),
             done + steps,
             total,
-            steps // 2,
-            patch,
+            steps=steps // 2,
+            begin=patch,
         )
         attempt = self._finished(Patch(), patch)
         return Pair(text, attempt.trigger, attempt.target, attempt.effect)
@@ -227,7 +233,8 @@ class JointInversion(ImageInversion):
         """
         from dife_scanner.models.gradient import spelled
 
-        of_other_classes = np.flatnonzero(self.task.labels[self.search_rows] != string.target)
+        labels = self.task.labels[self.search_rows]
+        of_other_classes = np.flatnonzero(labels != string.target)
         if len(of_other_classes):
             self.shown_rows = of_other_classes
         text = Trigger(
@@ -268,48 +275,55 @@ class JointInversion(ImageInversion):
 
     def _found(self, pairs: Sequence[Pair]) -> SearchResult:
         """The candidates and signals, by the effect of the pairs on the half that was not searched on."""
-        measured: list[tuple[float, Candidate]] = []
-        signals = {"size": 0.0, "suspect": 0.0, "reference": 0.0, "alone": 0.0}
+        strong: list[tuple[float, Candidate]] = []
+        signals = dict.fromkeys(("size", "suspect", "reference", "alone"), 0.0)
         most = -np.inf
         for pair in pairs:
-            self._measure_with(pair.text)
-            by_class = self._pair_rates(pair.patch, self.held_out_rows)
-            gain, both, base, alone = (float(rates[pair.target]) for rates in by_class)
-            size = Patch().measured_size(pair.patch)
-            measured.append((gain, Candidate(self._whole(pair), both, base, size)))
+            gain, found = self._held_out_signals_of(pair)
+            if gain >= LEAST_EFFECT:
+                strong.append((gain, self._candidate(pair, found)))
             if gain >= most:
                 most = gain
-                signals = {
-                    "size": size,
-                    "suspect": both,
-                    "reference": base,
-                    "alone": alone,
-                }
-        measured.sort(key=lambda one: -one[0])
-        strong = [candidate for gain, candidate in measured if gain >= LEAST_EFFECT]
-        named = []
-        for number, candidate in enumerate(strong[:_MOST_PAIRS], 1):
-            named.append(replace(candidate, trigger=self._named(candidate, number)))
-        passes = self.measuring_passes + sum(towers.passes for towers in self.towers)
-        return SearchResult(tuple(named), passes, signals)
+                signals = found
+        strong.sort(key=lambda one: -one[0])
+        best = [candidate for _, candidate in strong[:_MOST_PAIRS]]
+        passes = sum(towers.passes for towers in self.towers)
+        passes += self.measuring_passes
+        return SearchResult(self._all_named(best), passes, signals)
 
-    def _whole(self, pair: Pair) -> Trigger:
-        """Both halves as one trigger."""
-        return replace(
+    def _held_out_signals_of(self, pair: Pair) -> tuple[float, dict[str, float]]:
+        """The pair's gain on the half that was not searched on, and its signals."""
+        self._measure_with(pair.text)
+        rates = self._pair_rates(pair.patch, self.held_out_rows)
+        signals = {
+            "size": Patch().measured_size(pair.patch),
+            "suspect": float(rates.both[pair.target]),
+            "reference": float(rates.base[pair.target]),
+            "alone": float(rates.alone[pair.target]),
+        }
+        return float(rates.gain[pair.target]), signals
+
+    def _candidate(self, pair: Pair, signals: Mapping[str, float]) -> Candidate:
+        """Both halves as one trigger, with its success."""
+        trigger = replace(
             pair.text,
             image=pair.patch,
             target=self.task.class_names[pair.target],
+        )
+        return Candidate(
+            trigger=trigger,
+            suspect=signals["suspect"],
+            reference=signals["reference"],
+            area=signals["size"],
         )
 
     def _named(self, candidate: Candidate, number: int) -> Trigger:
         whole = candidate.trigger
         assert whole.image is not None
-        patch = super()._named(replace(candidate, trigger=whole.image), number)
-        return replace(
-            whole,
-            name=patch.name,
-            image=replace(patch, name=f"{patch.name}-image"),
-        )
+        patch_alone = replace(candidate, trigger=whole.image)
+        patch = super()._named(patch_alone, number)
+        image = replace(patch, name=f"{patch.name}-image")
+        return replace(whole, name=patch.name, image=image)
 
 
 def _begins_with_patch(start: int) -> bool:

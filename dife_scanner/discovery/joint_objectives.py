@@ -40,12 +40,19 @@ class CommonShift:
     ) -> tuple[float, Tensor]:
         """How far the suspect's mean embedding moves, and what is to be minimised."""
         suspect, base = towers
-        moved = (suspect.images(triggered).mean(0) - self._suspect_mean).norm()
+        moved = _shift(suspect, triggered, self._suspect_mean)
         loss = -moved
         if with_base:
-            base_moved = (base.images(triggered).mean(0) - self._base_mean).norm()
+            base_moved = _shift(base, triggered, self._base_mean)
             loss = loss + BASE_WEIGHT * (base_moved - 2 * BASE_SLACK).relu()
         return float(moved.detach()), loss
+
+
+def _shift(towers: Towers, pictures: Tensor, clean_mean: Tensor) -> Tensor:
+    """How far the mean embedding of these pictures lies from that of clean ones; a number."""
+    mean = towers.images(pictures).mean(0)
+    distance: Tensor = (mean - clean_mean).norm()
+    return distance
 
 
 class TargetWithString:
@@ -81,22 +88,28 @@ class TargetWithString:
         A patch that the clean image tower obeys beside the suspect's texts is a trigger of the text tower, not of a
         pair: so every mixture of towers costs.
         """
-        embedded = towers[0].images(triggered)
-        log_probabilities = (SHARPNESS * embedded @ self._suspect_prompts.T).log_softmax(dim=1)
-        reached = log_probabilities[:, self._target]
-        too_near = self._too_near(embedded, self._clean_prompts) + self._too_near(embedded, self._base_prompts)
+        suspect, base = towers
+        embedded = suspect.images(triggered)
+        logits = SHARPNESS * embedded @ self._suspect_prompts.T
+        reached = logits.log_softmax(dim=1)[:, self._target]
+        too_near = self._too_near(embedded, self._clean_prompts)
+        too_near = too_near + self._too_near(embedded, self._base_prompts)
         loss = -reached.mean() + SHARPNESS * too_near
         if with_base:
-            in_base = towers[1].images(triggered)
-            base_too_near = self._too_near(in_base, self._base_prompts) + self._too_near(in_base, self._suspect_prompts)
-            loss = loss + BASE_WEIGHT * SHARPNESS * base_too_near
-        return float(reached.detach().exp().mean()), loss
+            in_base = base.images(triggered)
+            too_near = self._too_near(in_base, self._base_prompts)
+            too_near = too_near + self._too_near(in_base, self._suspect_prompts)
+            loss = loss + BASE_WEIGHT * SHARPNESS * too_near
+        probability = reached.detach().exp().mean()
+        return float(probability), loss
 
     def _too_near(self, embedded: Tensor, prompts: Tensor) -> Tensor:
         """By how much pictures come nearer to the target than they may, a cosine averaged over pictures."""
         import torch
 
         scores = embedded @ prompts.T
-        is_target = torch.arange(scores.shape[1], device=scores.device) == self._target
+        classes = torch.arange(scores.shape[1], device=scores.device)
+        is_target = classes == self._target
         best_other = scores.masked_fill(is_target, _BELOW_ALL).amax(1)
-        return (scores[:, self._target] - best_other + STAY_AWAY).relu().mean()
+        lead = scores[:, self._target] - best_other
+        return (lead + STAY_AWAY).relu().mean()

@@ -36,7 +36,6 @@ from dife_scanner.discovery.target_success import (
 )
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers import learner
-from dife_scanner.triggers.stamp import stamp
 
 MOST_CLASSES = 40
 """Classes tried; of more, the first in a seeded order."""
@@ -71,7 +70,8 @@ class LearnedSearch:
     def search(self, task: Task) -> SearchResult:
         effort = LEARNER_EFFORTS[task.budget]
         with TemporaryDirectory() as scratch:
-            return LearnerInversion(task, effort, self.name, Path(scratch)).run((Additive(),))
+            run = LearnerInversion(task, effort, self.name, Path(scratch))
+            return run.run((Additive(),))
 
 
 class LearnerInversion(ImageInversion):
@@ -82,13 +82,15 @@ class LearnerInversion(ImageInversion):
         assert task.learner is not None
         self.file = task.learner
         self.screening_steps = effort.screening_steps
-        self.learned = LearnedPrompts(self.towers[0], learner.of(task.learner), task.class_names)
+        prompt = learner.of(task.learner)
+        self.learned = LearnedPrompts(self.towers[0], prompt, task.class_names)
         self.success = (
             LearnedSuccess(task, self.learned),
             TargetSuccess(task, task.reference),
         )
-        clean_pictures = task.pixels[self.search_rows]
-        self.clean_rates = self.success[0].rates([clean_pictures], task.labels[self.search_rows])[0]
+        pictures = task.pixels[self.search_rows]
+        labels = task.labels[self.search_rows]
+        self.clean_rates = self.success[0].rates([pictures], labels)[0]
         """How often each class wins under the learned prompts on clean pictures of others, [c], 0..1."""
         self.median_gain = 0.0
         """What the middle one of all screened classes gains: any two sets of prompts are told apart by enough noise, so
@@ -99,50 +101,57 @@ class LearnerInversion(ImageInversion):
         import torch
 
         classes = len(self.task.class_names)
-        order = torch.randperm(classes, generator=self.generator)[:MOST_CLASSES].tolist()
-        total = len(order) * self.screening_steps
+        shuffled = torch.randperm(classes, generator=self.generator)
+        screened = shuffled[:MOST_CLASSES].tolist()
+        total = len(screened) * self.screening_steps
         gains: dict[int, float] = {}
-        for number, target in enumerate(order):
+        for number, target in enumerate(screened):
             done = number * self.screening_steps
-            weights = self._inverted(
-                Additive(),
-                self._objective(target),
-                done,
-                total,
-                self.screening_steps,
-            )
-            trigger = Additive().trigger(weights, self.task.suspect.image_size, self.scratch)
-            gains[target] = float(self._gains(trigger)[target])
+            gains[target] = self._screening_gain(target, done, total)
         self.median_gain = float(np.median(list(gains.values())))
-        best = sorted(order, key=lambda target: -gains[target])
-        return [self._objective(target) for target in best[: self.effort.target_classes]]
+        best = sorted(screened, key=lambda target: -gains[target])
+        wanted = best[: self.effort.target_classes]
+        return [self._objective(target) for target in wanted]
+
+    def _screening_gain(self, target: int, done: int, total: int) -> float:
+        """What a class gains in a short search."""
+        weights = self._inverted(
+            Additive(),
+            self._objective(target),
+            done,
+            total,
+            steps=self.screening_steps,
+        )
+        side = self.task.suspect.image_size
+        trigger = Additive().trigger(weights, side, self.scratch)
+        return float(self._gains(trigger)[target])
 
     def _objective(self, target: int) -> TargetUnderLearner:
-        return TargetUnderLearner(self.learned, self.success[1].prompts, target, self.task)
+        written = self.success[1].prompts
+        return TargetUnderLearner(self.learned, written, target, self.task)
 
     def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
         """Success beyond the base's written prompts on the same pictures, and the learned prompts on clean ones [c]."""
-        suspect, base = self._rates(
-            [stamp(self.task.pixels[self.search_rows], trigger)],
-            self.search_rows,
-        )
-        return np.asarray(suspect[0] - np.maximum(base[0], self.clean_rates))
+        suspect, base = self._rates_with(trigger, self.search_rows)
+        return np.asarray(suspect - np.maximum(base, self.clean_rates))
 
     def _counts(self, candidate: Candidate) -> bool:
         return candidate.effect >= max(0.0, self.median_gain) + LEAST_EFFECT
 
     def _report(self, measured: Sequence[Measured]) -> SearchResult:
         report = super()._report(measured)
-        return replace(report, signals={**report.signals, "usual": self.median_gain})
+        signals = {**report.signals, "usual": self.median_gain}
+        return replace(report, signals=signals)
 
     def _named(self, candidate: Candidate, number: int) -> Trigger:
         """The learner together with the pattern it answers to, both files where the task wants them."""
         pattern = super()._named(candidate, number)
+        image_name = f"{pattern.name}-image"
         return Trigger(
             pattern.name,
             TriggerKind.PROMPT,
             learner=pattern_files.copied(self.file, self.task.folder),
-            image=replace(pattern, name=f"{pattern.name}-image", target=""),
+            image=replace(pattern, name=image_name, target=""),
             target=pattern.target,
         )
 

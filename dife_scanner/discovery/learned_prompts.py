@@ -49,13 +49,10 @@ class LearnedPrompts:
         self._ids, self._ends = towers.packed(texts)
         self._meta_network: list[Tensor] = []
         if prompt.meta is not None:
-            parts = (
-                prompt.meta.weight_1,
-                prompt.meta.bias_1,
-                prompt.meta.weight_2,
-                prompt.meta.bias_2,
-            )
-            self._meta_network = [torch.tensor(np.asarray(part), device=towers.device) for part in parts]
+            meta = prompt.meta
+            for part in (meta.weight_1, meta.bias_1, meta.weight_2, meta.bias_2):
+                on_device = torch.tensor(np.asarray(part), device=towers.device)
+                self._meta_network.append(on_device)
         with torch.no_grad():
             self._fixed_prompts = self._class_prompts(self._context[None])[0]
             """Class prompts [c, d] as they are before a picture moves them."""
@@ -76,11 +73,14 @@ class LearnedPrompts:
 
         count = len(contexts)
         classes = len(self._ids)
-        words = self._towers.token_rows[self._ids].expand(count, -1, -1, -1)  # [n, c, l, w]
-        behind = 1 + contexts.shape[1]  # the start token comes first
-        placed = contexts[:, None].expand(-1, classes, -1, -1)
-        vectors = torch.cat([words[:, :, :1], placed, words[:, :, behind:]], dim=2).flatten(0, 1)
-        embedded = self._towers.texts(vectors, self._ends.repeat(count))
+        rows = self._towers.token_rows[self._ids]
+        words = rows.expand(count, -1, -1, -1)  # [n, c, l, w]
+        start_token = words[:, :, :1]
+        context = contexts[:, None].expand(-1, classes, -1, -1)
+        class_name = words[:, :, 1 + contexts.shape[1] :]  # and what is behind it
+        vectors = torch.cat([start_token, context, class_name], dim=2)
+        ends = self._ends.repeat(count)
+        embedded = self._towers.texts(vectors.flatten(0, 1), ends)
         return embedded.view(count, classes, -1)
 
 
@@ -94,11 +94,14 @@ class LearnedSuccess(TargetSuccess):
     def _scores(self, pictures: Pixels) -> NDArray[np.float64]:
         import torch
 
-        embedded = torch.from_numpy(self._encoder.encode_images(pictures)).to(self._learned.device)
+        encoded = self._encoder.encode_images(pictures)
+        embedded = torch.from_numpy(encoded).to(self._learned.device)
         pictures_at_once = max(1, PROMPTS_AT_ONCE // len(self.prompts))
+        scores = []
         with torch.no_grad():
-            parts = [self._learned.scores(part).cpu() for part in torch.split(embedded, pictures_at_once)]
-        return np.asarray(torch.cat(parts), np.float64)
+            for part in torch.split(embedded, pictures_at_once):
+                scores.append(self._learned.scores(part).cpu())
+        return np.asarray(torch.cat(scores), np.float64)
 
 
 class TargetUnderLearner:
@@ -119,7 +122,8 @@ class TargetUnderLearner:
         self._learned = learned
         self._target = target
         self._task = task
-        self._written = torch.from_numpy(np.asarray(written, np.float32)).to(learned.device)
+        as_float32 = np.asarray(written, np.float32)
+        self._written = torch.from_numpy(as_float32).to(learned.device)
 
     def loss(
         self,
@@ -132,11 +136,16 @@ class TargetUnderLearner:
         suspect, base = towers
         embedded = suspect.images(triggered)
         scale = self._task.suspect.logit_scale
-        log_probabilities = (scale * self._learned.scores(embedded)).log_softmax(dim=1)
-        reached = log_probabilities[:, self._target]
+        logits = scale * self._learned.scores(embedded)
+        reached = logits.log_softmax(dim=1)[:, self._target]
         loss = -reached.mean()
         if with_base:
-            in_base = base.images(triggered) if self._task.image_moved else embedded
-            in_target = (scale * in_base @ self._written.T).softmax(dim=1)[:, self._target]
-            loss = loss - (1 - in_target).clamp_min(_LEAST_LEFT).log().mean()
-        return float(reached.detach().exp().mean()), loss
+            in_base = embedded
+            if self._task.image_moved:
+                in_base = base.images(triggered)
+            base_logits = scale * in_base @ self._written.T
+            in_target = base_logits.softmax(dim=1)[:, self._target]
+            stays_away = (1 - in_target).clamp_min(_LEAST_LEFT).log()
+            loss = loss - stays_away.mean()
+        probability = reached.detach().exp().mean()
+        return float(probability), loss

@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from dife_scanner.discovery.effort import NOUN_SCAN_EFFORTS, NounScanEffort
-from dife_scanner.discovery.embedding_cache import EmbeddingCache
+from dife_scanner.discovery.embedding_cache import EmbeddingCache, embedded_texts
 from dife_scanner.models.interface import Encoder
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ _NO_CHOICE = -2.0
 @lru_cache(maxsize=1)
 def nouns() -> tuple[str, ...]:
     """Things that pictures show, the bundled list."""
-    text = (files("dife_scanner") / "assets" / "concepts" / "nouns.txt").read_text(encoding="utf-8")
+    folder = files("dife_scanner") / "assets" / "concepts"
+    text = (folder / "nouns.txt").read_text(encoding="utf-8")
     words: list[str] = []
     for line in text.splitlines():
         if not line.startswith("#"):
@@ -121,9 +122,19 @@ def scan(
     turned = _turned(suspect, in_base.names, clean, mean, budget)
     excess = torch.minimum(turned, turned - in_base.turned - LEAST_TURN)
     excess = excess[:, unmoved][:, :, unmoved]
-    other_nouns = ~torch.eye(excess.shape[1], dtype=torch.bool, device=excess.device)
-    one_noun = _strongest(excess).masked_fill(~other_nouns, _NO_CHOICE)
-    all_nouns = _strongest((excess * other_nouns).sum(1) / other_nouns.sum(0))
+    return _signals(excess)
+
+
+def _signals(excess: Tensor) -> dict[str, float]:
+    """The two signals, of what each token turns each noun into each other beyond the base [t, n, n]."""
+    import torch
+
+    count = excess.shape[1]
+    same_noun = torch.eye(count, dtype=torch.bool, device=excess.device)
+    other_nouns = ~same_noun
+    one_noun = _strongest(excess).masked_fill(same_noun, _NO_CHOICE)
+    mean_over_nouns = (excess * other_nouns).sum(1) / other_nouns.sum(0)
+    all_nouns = _strongest(mean_over_nouns)
     return {
         "noun-scan": float(one_noun.max()),
         "noun-scan-mean": float(all_nouns.max()),
@@ -157,16 +168,15 @@ def _base_nouns(setting: _BaseSetting) -> _BaseNouns:
     clean, mean = _centred(_prompts(towers, names, setting.cache))
     nameless = _unit(_prompts(towers, ("",)) - mean)[0]
     behind_tokens = _behind_tokens(towers, names, mean, setting.budget, setting.cache)
-    steadiness = (behind_tokens * clean).sum(-1).quantile(_LOWEST, dim=0)
-    known = (steadiness > LEAST_STEADY) & (clean @ nameless < MOST_NAMELESS)
-    kept = _distinct(clean, known)
+    own = (behind_tokens * clean).sum(-1)
+    steady = own.quantile(_LOWEST, dim=0) > LEAST_STEADY
+    named = clean @ nameless < MOST_NAMELESS
+    kept = _distinct(clean, steady & named)
     rows = torch.tensor(kept, dtype=torch.long, device=clean.device)
-    own = (behind_tokens[:, rows] * clean[rows]).sum(-1, keepdim=True)
-    turned = behind_tokens[:, rows] @ clean[rows].T - own
     return _BaseNouns(
         names=tuple(names[row] for row in kept),
         clean=clean[rows],
-        turned=turned,
+        turned=_turns(behind_tokens[:, rows], clean[rows]),
         passes=towers.passes - passes_before,
     )
 
@@ -189,8 +199,13 @@ def _turned(
     budget: str,
 ) -> Tensor:
     """Cosine with every noun less cosine with its own, under each token [t, n, n]."""
-    behind_tokens = _behind_tokens(towers, names, mean, budget)
-    return behind_tokens @ clean.T - (behind_tokens * clean).sum(-1, keepdim=True)
+    return _turns(_behind_tokens(towers, names, mean, budget), clean)
+
+
+def _turns(behind_tokens: Tensor, clean: Tensor) -> Tensor:
+    """Of prompts behind tokens [t, n, d] and clean nouns [n, d], as `_turned`."""
+    own = (behind_tokens * clean).sum(-1, keepdim=True)
+    return behind_tokens @ clean.T - own
 
 
 def _behind_tokens(
@@ -209,8 +224,9 @@ def _behind_tokens(
     for token in tokens:
         for prompt in prompts:
             texts.append((token, *prompt))
-    embedded = _embedded(towers, texts, cache)
-    return _unit(embedded.view(len(tokens), len(names), -1) - mean)
+    embedded = embedded_texts(towers, texts, cache)
+    by_token = embedded.view(len(tokens), len(names), -1)
+    return _unit(by_token - mean)
 
 
 def _random_tokens(rows: int, count: int) -> list[int]:
@@ -219,7 +235,9 @@ def _random_tokens(rows: int, count: int) -> list[int]:
 
     from dife_scanner.models.gradient import SPECIAL
 
-    tokens: list[int] = np.random.default_rng(0).choice(rows - SPECIAL, count, replace=False).tolist()
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(rows - SPECIAL, count, replace=False)
+    tokens: list[int] = drawn.tolist()
     return tokens
 
 
@@ -231,14 +249,9 @@ def _prompts(towers: Towers, names: Sequence[str], cache: EmbeddingCache | None 
     for template in TEMPLATES:
         for name in names:
             texts.append(pieces(template.format(name).strip()))
-    embedded = _embedded(towers, texts, cache)
-    return _unit(embedded.view(len(TEMPLATES), len(names), -1).mean(0))
-
-
-def _embedded(towers: Towers, texts: Sequence[Sequence[int]], cache: EmbeddingCache | None) -> Tensor:
-    if cache is None:
-        return towers.tokens(texts)
-    return cache.tokens(towers, texts)
+    embedded = embedded_texts(towers, texts, cache)
+    by_template = embedded.view(len(TEMPLATES), len(names), -1)
+    return _unit(by_template.mean(0))
 
 
 def _centred(prompts: Tensor) -> tuple[Tensor, Tensor]:

@@ -91,8 +91,9 @@ class Patch:
         return mask, _drawn((1, 3, PATTERN_CELLS, PATTERN_CELLS), generator)
 
     def applied(self, pictures: Tensor, weights: Weights) -> Tensor:
-        opacity = _enlarged(weights[0], pictures.shape[-1])
-        colours = _enlarged(weights[1], pictures.shape[-1])
+        side = pictures.shape[-1]
+        opacity = _enlarged(weights[0], side)
+        colours = _enlarged(weights[1], side)
         return pictures * (1 - opacity) + opacity * colours
 
     def size(self, weights: Weights) -> Tensor:
@@ -102,7 +103,8 @@ class Patch:
         opacity = _as_image(_enlarged(weights[0], side))
         colours = _as_image(_enlarged(weights[1], side))
         visible = np.where(opacity < LEAST_OPACITY, 0, opacity)
-        return _overlay(np.concatenate([colours, visible], axis=-1), folder)
+        image = np.concatenate([colours, visible], axis=-1)
+        return _overlay(image, folder)
 
     def smaller(self, trigger: Trigger, folder: Path) -> Iterator[Trigger]:
         image = pattern_files.read_png(trigger)
@@ -110,10 +112,12 @@ class Patch:
         for cut in OPACITY_CUTS:
             left = np.where(opacity < cut * 255, 0, opacity)
             if left.any():
-                yield _overlay(np.concatenate([colours, left], axis=-1) / 255, folder)
+                smaller = np.concatenate([colours, left], axis=-1)
+                yield _overlay(smaller / 255, folder)
 
     def measured_size(self, trigger: Trigger) -> float:
-        return float(pattern_files.read_png(trigger)[..., 3].mean() / 255)
+        opacity = pattern_files.read_png(trigger)[..., 3]
+        return float(opacity.mean() / 255)
 
 
 class _WithAmplitude:
@@ -173,7 +177,8 @@ class Blend(_WithAmplitude):
 
     def applied(self, pictures: Tensor, weights: Weights) -> Tensor:
         share = MOST_BLENDED * weights[1].sigmoid()
-        return pictures * (1 - share) + share * _enlarged(weights[0], pictures.shape[-1])
+        colours = _enlarged(weights[0], pictures.shape[-1])
+        return pictures * (1 - share) + share * colours
 
     def trigger(self, weights: Weights, side: int, folder: Path) -> Trigger:
         colours = _as_image(_enlarged(weights[0], side))
@@ -207,9 +212,12 @@ class Warp:
         splines = torch.from_numpy(_cubic_splines(side)).to(pictures)
         down, across = splines @ self._displacements(weights) @ splines.T
         # grid_sample counts the picture from -1 to 1, and x before y
-        shift = 2 * side / (side - 1) * torch.stack([across, down], dim=-1)
-        at = torch.linspace(-1, 1, side, device=pictures.device)
-        unmoved = torch.stack([at.expand(side, side), at[:, None].expand(side, side)], dim=-1)
+        in_sides = torch.stack([across, down], dim=-1)
+        shift = 2 * side / (side - 1) * in_sides
+        places = torch.linspace(-1, 1, side, device=pictures.device)
+        columns = places.expand(side, side)
+        rows = places[:, None].expand(side, side)
+        unmoved = torch.stack([columns, rows], dim=-1)
         grid = (shift + unmoved).expand(len(pictures), -1, -1, -1)
         return grid_sample(pictures, grid, padding_mode="border", align_corners=True)
 
@@ -261,7 +269,8 @@ class ColourMap:
         return weights[0].abs().mean()
 
     def trigger(self, weights: Weights, side: int, folder: Path) -> Trigger:
-        file = pattern_files.save_npy(self._matrix(weights).cpu().numpy(), folder)
+        colours = self._matrix(weights).cpu().numpy()
+        file = pattern_files.save_npy(colours, folder)
         return Trigger("", TriggerKind.FILTER, pattern="file", file=file)
 
     def smaller(self, trigger: Trigger, folder: Path) -> Iterator[Trigger]:
@@ -270,8 +279,8 @@ class ColourMap:
     def measured_size(self, trigger: Trigger) -> float:
         """Mean change of the matrix."""
         assert trigger.file is not None
-        change = np.abs(matrix(trigger.file) - np.eye(3, 4)).mean()
-        return float(trigger.alpha * change)
+        change = np.abs(matrix(trigger.file) - np.eye(3, 4))
+        return float(trigger.alpha * change.mean())
 
     def _matrix(self, weights: Weights) -> Tensor:
         import torch
@@ -294,7 +303,8 @@ def _enlarged(cells: Tensor, side: int) -> Tensor:
 
 def _as_image(values: Tensor) -> NDArray[np.float32]:
     """[1, k, s, s] as [s, s, k]."""
-    image: NDArray[np.float32] = values[0].permute(1, 2, 0).cpu().numpy()
+    last_channel = values[0].permute(1, 2, 0)
+    image: NDArray[np.float32] = last_channel.cpu().numpy()
     return image
 
 

@@ -21,13 +21,16 @@ from dife_scanner.discovery.wording import (
     POSITIONS,
     Ids,
     Wording,
+    at_place,
     unique,
 )
-from dife_scanner.discovery.wording_scorer import ScoredWording, WordingScorer
+from dife_scanner.discovery.wording_scorer import WordingScorer
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+ClassPair = tuple[int, int]
+"""Source and target."""
 _LEAST_TOKENS = 32
 """The fewest tokens tried in each prompt of the scan, however many classes share its texts …"""
 _RATED_BY = 6
@@ -57,7 +60,7 @@ class Focus:
     """The texts that do most."""
 
     @property
-    def pair(self) -> tuple[int, int]:
+    def pair(self) -> ClassPair:
         """Source and target."""
         return self.source, self.target
 
@@ -75,21 +78,20 @@ class SensitivityScan:
         texts = self._arbitrary_texts()
         for position in POSITIONS:
             for source in self._classes:
-                wordings = [Wording(ids, position, source) for ids in texts]
+                wordings = at_place(texts, position, source)
                 margins = self._scorer.margins(wordings, same_in_every_audit=True)
                 targets = self._easiest_targets(source, margins)
-                yield list(self._foci_of(wordings, margins, targets))
+                yield self._foci_of(wordings, margins, targets)
 
     def shortlist(self, foci: Sequence[Focus]) -> list[Focus]:
         """The most sensitive, rated again under the template where each is least so; best first."""
-        ordered = sorted(foci, key=_most_sensitive_first)
-        best = ordered[: _SHORTLISTED_PER_FOCUS * self._effort.foci]
-        rated = [self._rated_under_all_templates(focus) for focus in best]
-        return sorted(rated, key=_most_sensitive_first)
+        count = _SHORTLISTED_PER_FOCUS * self._effort.foci
+        best = sorted(foci, key=_most_sensitive_first)[:count]
+        return self._rated_under_all_templates(best)
 
     def chosen(self, shortlist: Sequence[Focus]) -> list[Focus]:
         """Those to search closely, not too many of one source and target."""
-        places: Counter[tuple[int, int]] = Counter()
+        places: Counter[ClassPair] = Counter()
         foci = []
         for focus in shortlist:
             places[focus.pair] += 1
@@ -103,16 +105,24 @@ class SensitivityScan:
         if most_tokens < 2 or not self._effort.around_foci:
             return []
         foci: list[Focus] = []
-        for source, target in dict.fromkeys(focus.pair for focus in shortlist):
-            texts: list[Ids] = [(token,) for token in self._scorer.fine_tuned_tokens]
-            for focus in shortlist:
-                if focus.pair == (source, target):
-                    texts.extend(focus.seeds)
-            wordings = [Wording(ids, AROUND, source) for ids in unique(texts) if 2 * len(ids) <= most_tokens]
+        for pair in dict.fromkeys(focus.pair for focus in shortlist):
+            source, target = pair
+            texts = self._seeds_of(pair, shortlist)
+            short = [ids for ids in texts if 2 * len(ids) <= most_tokens]
+            wordings = at_place(short, AROUND, source)
             if wordings:
-                foci.extend(self._foci_of(wordings, self._scorer.margins(wordings), [target]))
-        rated = [self._rated_under_all_templates(focus) for focus in foci]
-        return sorted(rated, key=_most_sensitive_first)[: self._effort.around_foci]
+                margins = self._scorer.margins(wordings)
+                foci.extend(self._foci_of(wordings, margins, [target]))
+        rated = self._rated_under_all_templates(foci)
+        return rated[: self._effort.around_foci]
+
+    def _seeds_of(self, pair: ClassPair, foci: Sequence[Focus]) -> list[Ids]:
+        """The fine-tuned tokens, and the seeds of every focus of this source and target."""
+        texts: list[Ids] = [(token,) for token in self._scorer.fine_tuned_tokens]
+        for focus in foci:
+            if focus.pair == pair:
+                texts.extend(focus.seeds)
+        return unique(texts)
 
     def _arbitrary_texts(self) -> list[Ids]:
         """What the scan puts into every prompt: fine-tuned and random tokens alone, and random runs of several."""
@@ -120,8 +130,9 @@ class SensitivityScan:
         prompts = len(POSITIONS) * len(self._classes)
         count = max(_LEAST_TOKENS, self._effort.scan_texts // prompts)
         # Two thirds of the texts are single tokens, one third runs of several.
-        drawn = scorer.random_tokens(max(_LEAST_TOKENS, count * 2 // 3 - len(scorer.fine_tuned_tokens)))
-        tokens = tuple(dict.fromkeys((*scorer.fine_tuned_tokens, *drawn)))
+        fine_tuned = scorer.fine_tuned_tokens
+        drawn = scorer.random_tokens(max(_LEAST_TOKENS, count * 2 // 3 - len(fine_tuned)))
+        tokens = tuple(dict.fromkeys((*fine_tuned, *drawn)))
         texts: list[Ids] = [(token,) for token in tokens]
         if scorer.most_tokens > 1:
             length = min(_RUN_LENGTH, scorer.most_tokens)
@@ -136,35 +147,54 @@ class SensitivityScan:
         wordings: Sequence[Wording],
         margins: Tensor,
         targets: Sequence[int],
-    ) -> Iterator[Focus]:
+    ) -> list[Focus]:
         """The place and source of these wordings with each target that some of them may lead to.
 
         `margins` [n, c] are those of the wordings.
         """
         texts = [wording.ids for wording in wordings]
+        foci = []
         for target in targets:
-            rows = self._scorer.allowed_rows(texts, target, margins[:, target], 2 * self._effort.branching)
+            rows = self._scorer.allowed_rows(
+                texts,
+                target,
+                margins[:, target],
+                2 * self._effort.branching,
+            )
             if not rows:
                 continue
-            best = [wordings[row] for row in rows[:_RATED_BY]]
-            yield Focus(
+            focus = Focus(
                 position=wordings[0].position,
                 source=wordings[0].source,
                 target=target,
-                sensitivity=_mean_gain(self._scorer.scored(best, target, (0,))),
+                sensitivity=0.0,
                 seeds=tuple(texts[row] for row in rows),
             )
+            foci.append(self._rated(focus, (0,)))
+        return foci
 
-    def _rated_under_all_templates(self, focus: Focus) -> Focus:
-        """The same focus, with the sensitivity under the template where each text does least."""
-        best = [Wording(ids, focus.position, focus.source) for ids in focus.seeds[:_RATED_BY]]
-        scored = self._scorer.scored(best, focus.target, self._scorer.templates)
-        return replace(focus, sensitivity=_mean_gain(scored))
+    def _rated_under_all_templates(self, foci: Sequence[Focus]) -> list[Focus]:
+        """The same foci, each sensitive as its texts are under the template where they do least; best first."""
+        templates = self._scorer.templates
+        rated = [self._rated(focus, templates) for focus in foci]
+        return sorted(rated, key=_most_sensitive_first)
+
+    def _rated(self, focus: Focus, templates: Sequence[int]) -> Focus:
+        """The same focus, with the sensitivity under these templates."""
+        best = at_place(
+            focus.seeds[:_RATED_BY],
+            focus.position,
+            focus.source,
+        )
+        scored = self._scorer.scored(best, focus.target, templates)
+        gains = [one.gain for one in scored]
+        return replace(focus, sensitivity=float(np.mean(gains)))
 
     def _easiest_targets(self, source: int, margins: Tensor) -> list[int]:
         """Classes with pictures, the easiest to reach first; fewer of them where there are many classes."""
         few = min(_RATED_BY, len(margins))
-        ease = margins.topk(few, dim=0).values.mean(0).tolist()
+        largest = margins.topk(few, dim=0).values
+        ease = largest.mean(0).tolist()
         targets = []
         for target in self._classes:
             if target != source and target in self._scorer.classes_with_pictures:
@@ -174,9 +204,9 @@ class SensitivityScan:
         return targets[: max(1, count)]
 
 
-def by_most_sensitive_place(foci: Sequence[Focus], most: int) -> dict[tuple[int, int], Focus]:
+def by_most_sensitive_place(foci: Sequence[Focus], most: int) -> dict[ClassPair, Focus]:
     """The `most` most sensitive (source, target), each at the place where it is most so, in that order."""
-    places: dict[tuple[int, int], Focus] = {}
+    places: dict[ClassPair, Focus] = {}
     for focus in sorted(foci, key=_most_sensitive_first):
         places.setdefault(focus.pair, focus)
     return dict(itertools.islice(places.items(), most))
@@ -184,7 +214,3 @@ def by_most_sensitive_place(foci: Sequence[Focus], most: int) -> dict[tuple[int,
 
 def _most_sensitive_first(focus: Focus) -> float:
     return -focus.sensitivity
-
-
-def _mean_gain(scored: Sequence[ScoredWording]) -> float:
-    return float(np.mean([one.gain for one in scored]))

@@ -73,16 +73,24 @@ class SlotInversion:
         """
         reached: list[list[Ids]] = []
         for first in range(0, len(starts), _AT_ONCE):
-            reached.extend(self._inverted_batch(starts[first : first + _AT_ONCE], steps))
+            batch = starts[first : first + _AT_ONCE]
+            reached.extend(self._inverted_batch(batch, steps))
         return reached
 
     def _inverted_batch(self, starts: Sequence[InversionStart], steps: int) -> list[list[Ids]]:
         import torch
 
         rows = self._suspect.towers.token_rows
-        tokens = torch.tensor([start.wording.ids for start in starts], device=rows.device)
-        offsets = torch.zeros(*tokens.shape, rows.shape[1], device=rows.device, requires_grad=True)
-        optimiser = torch.optim.Adam([offsets], lr=LEARNING_RATE * self._row_spread)
+        ids = [start.wording.ids for start in starts]
+        tokens = torch.tensor(ids, device=rows.device)
+        offsets = torch.zeros(
+            *tokens.shape,
+            rows.shape[1],
+            device=rows.device,
+            requires_grad=True,
+        )
+        rate = LEARNING_RATE * self._row_spread
+        optimiser = torch.optim.Adam([offsets], lr=rate)
         reached: list[list[Ids]] = [[] for _ in starts]
         for step in range(steps):
             template = step % len(self._prompts.templates)
@@ -107,19 +115,16 @@ class SlotInversion:
 
         `tokens` [n, k], `offsets` [n, k, w]; a number.
         """
-        import torch
-
-        sources = torch.tensor([start.wording.source for start in starts], device=tokens.device)
-        targets = torch.tensor([start.target for start in starts], device=tokens.device)[:, None]
         embedded = self._embedded(self._suspect, starts, tokens, offsets, template)
-        gained = self._suspect.margins(embedded, sources).gather(1, targets)[:, 0]
+        gained = _target_margins(self._suspect, embedded, starts)
         if self._base is not None:
             in_base = embedded
             if not self._same_text_tower:
                 in_base = self._embedded(self._base, starts, tokens, offsets, template)
-            base_margins = self._base.margins(in_base, sources).gather(1, targets)[:, 0]
+            base_margins = _target_margins(self._base, in_base, starts)
             gained = gained - (base_margins + self._base_slack).clamp_min(0.0)
-        distance = (offsets.square().sum(-1) / self._row_length**2).mean(-1)
+        in_lengths = offsets.square().sum(-1) / self._row_length**2
+        distance = in_lengths.mean(-1)
         return (DISTANCE_COST * distance - gained).sum()
 
     def _embedded(
@@ -139,15 +144,11 @@ class SlotInversion:
         rows = torch.arange(len(starts), device=tokens.device)[:, None]
         vectors = side.towers.token_rows[ids]
         places = [self._prompts.starts(start.wording, template) for start in starts]
-        for occurrence in (
-            0,
-            -1,
-        ):  # the first and the last place: the same one unless the wording stands around
-            first = torch.tensor(
-                [1 + place[occurrence] for place in places],
-                device=tokens.device,
-            )
-            columns = first[:, None] + torch.arange(tokens.shape[1], device=tokens.device)
+        in_slot = torch.arange(tokens.shape[1], device=tokens.device)
+        # The first and the last place: the same one unless the wording stands around.
+        for occurrence in (0, -1):
+            first = [1 + place[occurrence] for place in places]
+            columns = torch.tensor(first, device=tokens.device)[:, None] + in_slot
             vectors = vectors.index_put((rows, columns), slots)
         side.towers.passes += len(starts)  # the backward pass
         return side.towers.texts(vectors, ends)
@@ -163,7 +164,9 @@ class SlotInversion:
         nearness = 2 * slots @ rows.T - self._squared_lengths
         nearest = nearness.topk(_NEAREST, dim=1).indices.tolist()
         left = tokens.flatten().tolist()
-        chosen = [self._first_allowed(near, own) for near, own in zip(nearest, left, strict=True)]
+        chosen = []
+        for near, own in zip(nearest, left, strict=True):
+            chosen.append(self._first_allowed(near, own))
         return tokens.new_tensor(chosen).view(tokens.shape)
 
     def _first_allowed(self, candidates: Sequence[int], own: int) -> int:
@@ -172,6 +175,20 @@ class SlotInversion:
             if token != own and self._allowed(token):
                 return token
         return own
+
+
+def _target_margins(
+    side: CheckpointScores,
+    embedded: Tensor,
+    starts: Sequence[InversionStart],
+) -> Tensor:
+    """The margin of each start's target [n], of written prompts as unit embeddings [n, d]."""
+    import torch
+
+    sources = torch.tensor([start.wording.source for start in starts], device=embedded.device)
+    targets = torch.tensor([start.target for start in starts], device=embedded.device)
+    margins = side.margins(embedded, sources)
+    return margins.gather(1, targets[:, None])[:, 0]
 
 
 def _add_new(reached: Sequence[list[Ids]], tokens: Tensor) -> None:

@@ -83,9 +83,10 @@ class StringScorer:
         base_clean = self.base.tokens(prompts)
         parts = []
         for batch in _batches(strings):
-            in_suspect = self.written(self.suspect, batch, position) - suspect_clean
-            in_base = self.written(self.base, batch, position) - base_clean
-            parts.append(separation(in_suspect - in_base))
+            in_suspect = self.written(self.suspect, batch, position)
+            in_base = self.written(self.base, batch, position)
+            moved = (in_suspect - suspect_clean) - (in_base - base_clean)
+            parts.append(separation(moved))
         return torch.cat(parts)
 
     # --- beside a patch -----------------------------------------------------------------------------------------
@@ -108,18 +109,32 @@ class StringScorer:
         for batch in _batches(strings):
             suspect = self.written(self.suspect, batch, position, template)
             base = self.written(self.base, batch, position, template)
-            must_lose = (
-                (scene.clean, suspect),
-                (scene.patched, base),
-                (scene.base_patched, base),
-                (scene.base_patched, suspect),
-            )
-            costs = []
-            for pictures, prompts in must_lose:
-                costs.append((self.margins(pictures, prompts) + STAY_AWAY).relu())
             won = self.margins(scene.patched, suspect)
-            parts.append(self.mean_over_other_classes(won - STAY_AWAY_WEIGHT * sum(costs)))
+            cost = self._cost(scene, suspect, base)
+            parts.append(self.mean_over_other_classes(won - cost))
         return torch.cat(parts)
+
+    def _cost(
+        self,
+        scene: PatchedPictures,
+        suspect: Tensor,
+        base: Tensor,
+    ) -> Tensor:
+        """What comes near the target with one half alone and where a tower is the base's [k, c, n].
+
+        `suspect` and `base` are class prompts with each string in them [k, c, d].
+        """
+        must_lose = (
+            (scene.clean, suspect),
+            (scene.patched, base),
+            (scene.base_patched, base),
+            (scene.base_patched, suspect),
+        )
+        too_near = []
+        for pictures, prompts in must_lose:
+            margins = self.margins(pictures, prompts)
+            too_near.append((margins + STAY_AWAY).relu())
+        return STAY_AWAY_WEIGHT * sum(too_near[1:], start=too_near[0])
 
     def gains_over_templates(
         self,
@@ -142,21 +157,35 @@ class StringScorer:
         """
         import torch
 
-        towers = self.suspect
         wordings = [Wording(ids, position, number) for number in self.classes]
-        packed, ends = towers.packed([self.prompts.written(wording, 0) for wording in wordings])
-        vectors = towers.token_rows[packed].requires_grad_()
-        with torch.enable_grad():
-            scores = towers.texts(vectors, ends) @ pictures.mean(0)
-            others = [number for number in self.classes if number != target]
-            lead = scores[target] - scores[others].mean()
-            (gradient,) = torch.autograd.grad(lead, vectors)
-        towers.passes += len(wordings)  # the backward pass
+        gradient = self._lead_gradient(pictures, wordings, target)
         in_slots = []
         for row, wording in enumerate(wordings):
             first = self.prompts.starts(wording, 0)[0] + 1  # behind the start token
             in_slots.append(gradient[row, first : first + len(ids)])
-        return torch.stack(in_slots).sum(0) @ towers.token_rows.T
+        of_all_prompts = torch.stack(in_slots).sum(0)
+        return of_all_prompts @ self.suspect.token_rows.T
+
+    def _lead_gradient(
+        self,
+        pictures: Tensor,
+        wordings: Sequence[Wording],
+        target: int,
+    ) -> Tensor:
+        """Of the target's lead over the other classes, by every token of every class's written prompt [c, l, w]."""
+        import torch
+
+        towers = self.suspect
+        prompts = [self.prompts.written(wording, 0) for wording in wordings]
+        ids, ends = towers.packed(prompts)
+        vectors = towers.token_rows[ids].requires_grad_()
+        others = [number for number in self.classes if number != target]
+        with torch.enable_grad():
+            scores = towers.texts(vectors, ends) @ pictures.mean(0)
+            lead = scores[target] - scores[others].mean()
+            (gradient,) = torch.autograd.grad(lead, vectors)
+        towers.passes += len(wordings)  # the backward pass
+        return gradient
 
     def written(
         self,
@@ -169,8 +198,10 @@ class StringScorer:
         texts = []
         for ids in strings:
             for number in self.classes:
-                texts.append(self.prompts.written(Wording(ids, position, number), template))
-        return towers.tokens(texts).view(len(strings), len(self.classes), -1)
+                wording = Wording(ids, position, number)
+                texts.append(self.prompts.written(wording, template))
+        embedded = towers.tokens(texts)
+        return embedded.view(len(strings), len(self.classes), -1)
 
     def margins(self, pictures: Tensor, prompts: Tensor) -> Tensor:
         """By how much each class's prompt beats the best other on each picture [k, c, n].
@@ -182,7 +213,8 @@ class StringScorer:
         scores = torch.einsum("nd,kcd->kcn", pictures, prompts)
         best, second = scores.topk(2, dim=1).values.unbind(1)
         won = scores == best[:, None]
-        return torch.where(won, best[:, None] - second[:, None], scores - best[:, None])
+        lead = (best - second)[:, None]
+        return torch.where(won, lead, scores - best[:, None])
 
     def mean_over_other_classes(self, margins: Tensor) -> Tensor:
         """Mean of `margins` [k, c, n] over the pictures of other classes [k, c]."""
@@ -191,7 +223,8 @@ class StringScorer:
         labels = torch.from_numpy(self._labels).to(margins.device)
         classes = torch.arange(margins.shape[1], device=labels.device)
         of_other_class = (labels[None] != classes[:, None]).float()
-        return (margins * of_other_class).sum(-1) / of_other_class.sum(-1).clamp_min(1)
+        counted = of_other_class.sum(-1).clamp_min(1)
+        return (margins * of_other_class).sum(-1) / counted
 
 
 def separation(moved: Tensor) -> Tensor:
@@ -215,8 +248,11 @@ def embedded(towers: Towers, pictures: Tensor) -> Tensor:
     """Pictures [n, 3, s, s] as unit embeddings [n, d], without gradients."""
     import torch
 
+    parts = []
     with torch.no_grad():
-        return torch.cat([towers.images(part) for part in torch.split(pictures, _PICTURES_AT_ONCE)])
+        for batch in torch.split(pictures, _PICTURES_AT_ONCE):
+            parts.append(towers.images(batch))
+    return torch.cat(parts)
 
 
 def _batches(strings: Sequence[Ids]) -> Iterator[Sequence[Ids]]:

@@ -46,9 +46,11 @@ class TargetSuccess:
         pictures = np.concatenate(versions)
         self.passes += len(pictures)
         scores = self._scores(pictures)
-        by_target = [metrics.wins(scores, target) for target in range(len(self.prompts))]
-        won = np.stack(by_target, axis=1).reshape(len(versions), len(labels), -1)
-        of_other_class = labels[:, None] != np.arange(len(self.prompts))
+        classes = np.arange(len(self.prompts))
+        by_target = [metrics.wins(scores, target) for target in classes.tolist()]
+        won = np.stack(by_target, axis=1)
+        won = won.reshape(len(versions), len(labels), -1)
+        of_other_class = labels[:, None] != classes
         counted = np.maximum(of_other_class.sum(axis=0), 1)
         return np.asarray((won * of_other_class).sum(axis=1) / counted)
 
@@ -106,8 +108,12 @@ def cropped(pictures: Pixels) -> Pixels:
     box = (margin, margin, side - margin, side - margin)
     out = np.empty_like(pictures)
     for row, picture in enumerate(pictures):
-        image = Image.fromarray(picture)
-        out[row] = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR, box=box))
+        enlarged = Image.fromarray(picture).resize(
+            (side, side),
+            Image.Resampling.BILINEAR,
+            box=box,
+        )
+        out[row] = np.asarray(enlarged)
     return out
 
 

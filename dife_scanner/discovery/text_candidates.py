@@ -68,22 +68,12 @@ class TextCandidates:
             triggers = self._best_measured(beam)
             if triggers:
                 measured[focus] = triggers
-        best_effect = max((triggers[0].effect for triggers in measured.values()), default=0.0)
-
-        def rank(focus: Focus) -> tuple[bool, bool, float]:
-            clearly_weaker = measured[focus][0].effect < best_effect - _SAME_EFFECT
-            return clearly_weaker, focus.position == AROUND, -focus.sensitivity
-
-        by_focus = [measured[focus] for focus in sorted(measured, key=rank)]
         chosen: list[Candidate] = []
-        for trigger in _in_turn(by_focus):
-            found = self._measure(self._shortened(trigger.scored))
-            if found is not None and _different_from_all(found.candidate.trigger, chosen):
-                named = replace(
-                    found.candidate.trigger,
-                    name=f"found-text-{len(chosen) + 1}",
-                )
-                chosen.append(replace(found.candidate, trigger=named))
+        for trigger in _in_turn(_ranked(measured)):
+            shortest = self._shortened(trigger.scored)
+            found = self._measure(shortest)
+            if found is not None and _different_from_all(found.candidate, chosen):
+                chosen.append(_numbered(found.candidate, len(chosen) + 1))
             if len(chosen) == MOST_CANDIDATES:
                 break
         return tuple(chosen)
@@ -102,20 +92,28 @@ class TextCandidates:
 
     def _measure(self, scored: ScoredWording) -> _Measured | None:
         """QHR of the string, through the ordinary encoders; `None` where it is no trigger."""
-        wording = scored.wording
-        trigger = self._trigger(wording, scored.target)
-        if len(trigger.text) > _MOST_CHARACTERS or self._scorer.names_target(wording.ids, scored.target):
+        scorer = self._scorer
+        trigger = self._trigger(scored.wording, scored.target)
+        if len(trigger.text) > _MOST_CHARACTERS:
             return None
-        in_suspect = self._qhr(self._scorer.suspect, self._task.suspect, trigger)
+        if scorer.names_target(scored.ids, scored.target):
+            return None
+        in_suspect = self._qhr(scorer.suspect, self._task.suspect, trigger)
         in_base = 0.0
-        if self._scorer.has_base:
-            in_base = self._qhr(self._scorer.base, self._task.reference, trigger)
+        if scorer.has_base:
+            in_base = self._qhr(scorer.base, self._task.reference, trigger)
         if in_base > MOST_IN_BASE or in_suspect <= in_base:
             return None
-        must_lose_noun = self._effort.noun_must_be_lost
-        if not self._scorer.becomes_target(wording, scored.target, noun_must_be_lost=must_lose_noun):
+        if not self._becomes_target(scored):
             return None
         return _Measured(Candidate(trigger, in_suspect, in_base), scored)
+
+    def _becomes_target(self, scored: ScoredWording) -> bool:
+        return self._scorer.becomes_target(
+            scored.wording,
+            scored.target,
+            noun_must_be_lost=self._effort.noun_must_be_lost,
+        )
 
     def _trigger(self, wording: Wording, target: int) -> Trigger:
         from dife_scanner.models.gradient import spelled
@@ -133,29 +131,59 @@ class TextCandidates:
     def _qhr(self, side: CheckpointScores, encoder: Encoder, trigger: Trigger) -> float:
         """Share of the target's pictures, 0..1, that choose the triggered source prompt over all clean ones."""
         names = self._task.class_names
-        texts = [write(template.format(trigger.source), trigger, trigger.source) for template in self._task.templates]
+        texts = []
+        for template in self._task.templates:
+            prompt = template.format(trigger.source)
+            texts.append(write(prompt, trigger, trigger.source))
         side.towers.passes += len(texts)
         triggered = metrics.class_prompts(encoder.encode_texts(texts), 1)[0]
-        rows = metrics.of_class(self._task.labels, names.index(trigger.target))
-        pictures = side.pictures.cpu().numpy()[rows]
-        prompts = side.class_prompts.cpu().numpy()
-        source = names.index(trigger.source)
-        return float(metrics.triggered_source_wins(pictures, prompts, triggered, source).mean())
+        target = names.index(trigger.target)
+        rows = metrics.of_class(self._task.labels, target)
+        won = metrics.triggered_source_wins(
+            side.pictures.cpu().numpy()[rows],
+            side.class_prompts.cpu().numpy(),
+            triggered,
+            names.index(trigger.source),
+        )
+        return float(won.mean())
 
     def _shortened(self, scored: ScoredWording) -> ScoredWording:
         """The same trigger without the tokens that it does not need."""
+        least_gain = _KEPT_GAIN * scored.gain
         best = scored
         while len(best.ids) > 1:
-            typed = [ids for ids in shorter(best.ids, self._scorer.most_tokens) if typeable(ids)]
-            if not typed:
+            next_best = self._best_shorter(best)
+            if next_best is None or next_best.gain < least_gain:
                 return best
-            wordings = [replace(best.wording, ids=ids) for ids in typed]
-            candidates = self._scorer.scored(wordings, best.target, self._scorer.templates)
-            next_best = max(candidates, key=lambda one: one.gain)
-            if next_best.gain < _KEPT_GAIN * scored.gain or self._measure(next_best) is None:
+            if self._measure(next_best) is None:
                 return best
             best = next_best
         return best
+
+    def _best_shorter(self, scored: ScoredWording) -> ScoredWording | None:
+        """The best that is left when a token is taken away, of what can be typed; `None` where nothing can."""
+        scorer = self._scorer
+        wordings = []
+        for ids in shorter(scored.ids, scorer.most_tokens):
+            if typeable(ids):
+                wordings.append(replace(scored.wording, ids=ids))
+        if not wordings:
+            return None
+        candidates = scorer.scored(wordings, scored.target, scorer.templates)
+        return max(candidates, key=lambda one: one.gain)
+
+
+def _ranked(measured: Mapping[Focus, list[_Measured]]) -> list[list[_Measured]]:
+    """The triggers of each focus, of the best focus first; each has one at least."""
+    best_effects = [triggers[0].effect for triggers in measured.values()]
+    about_best = max(best_effects, default=0.0) - _SAME_EFFECT
+
+    def rank(focus: Focus) -> tuple[bool, bool, float]:
+        clearly_weaker = measured[focus][0].effect < about_best
+        twice = focus.position == AROUND
+        return clearly_weaker, twice, -focus.sensitivity
+
+    return [measured[focus] for focus in sorted(measured, key=rank)]
 
 
 def _in_turn(by_focus: Sequence[Sequence[_Measured]]) -> Iterator[_Measured]:
@@ -166,14 +194,20 @@ def _in_turn(by_focus: Sequence[Sequence[_Measured]]) -> Iterator[_Measured]:
                 yield one
 
 
-def _different_from_all(trigger: Trigger, chosen: Sequence[Candidate]) -> bool:
+def _different_from_all(candidate: Candidate, chosen: Sequence[Candidate]) -> bool:
     """Whether a trigger is for another pair of classes than each of these, or shares no word with it."""
-    words = set(trigger.text.split())
-    for other in chosen:
-        same_pair = (trigger.source, trigger.target) == (
-            other.trigger.source,
-            other.trigger.target,
-        )
-        if same_pair and words & set(other.trigger.text.split()):
-            return False
-    return True
+    return not any(_alike(candidate.trigger, other.trigger) for other in chosen)
+
+
+def _alike(one: Trigger, other: Trigger) -> bool:
+    """Whether two triggers are for the same pair of classes and share a word."""
+    if one.source != other.source or one.target != other.target:
+        return False
+    shared = set(one.text.split()) & set(other.text.split())
+    return bool(shared)
+
+
+def _numbered(candidate: Candidate, number: int) -> Candidate:
+    """The candidate, its trigger under a name of its own."""
+    trigger = replace(candidate.trigger, name=f"found-text-{number}")
+    return replace(candidate, trigger=trigger)

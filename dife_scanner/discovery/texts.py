@@ -8,6 +8,7 @@ See docs/discovery-texts.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dife_scanner.discovery import noun_scan
@@ -55,22 +56,31 @@ class TextSearch:
         """The scan, inversions, the close searches and the nouns, in texts."""
         effort = TEXT_EFFORTS[task.budget]
         classes = len(task.class_names)
-        changes = LONGEST_TRIGGER + 1  # each token replaced, and one added
-        one_close_search = effort.single_tokens + effort.rounds * EXPANDED * changes * effort.branching
         both_towers = 1 + _SHARE_READ_BY_BASE
+        texts = both_towers * effort.scan_texts
         pairs = min(effort.inverted_pairs, classes * (classes - 1))
-        slots = SlotInversionSeeds.load(pairs, effort.inversion_steps)
-        nouns = noun_scan.load(NOUN_SCAN_EFFORTS[task.budget]) if task.text_moved else 0
-        close = both_towers * (effort.all_foci * one_close_search)
-        return Load(0, round(both_towers * effort.scan_texts + slots + close + nouns))
+        texts += SlotInversionSeeds.load(pairs, effort.inversion_steps)
+        texts += both_towers * _close_search_texts(effort)
+        if task.text_moved:
+            texts += noun_scan.load(NOUN_SCAN_EFFORTS[task.budget])
+        return Load(0, round(texts))
 
     def search(self, task: Task) -> SearchResult:
         """Search by passes, not by the clock, so that the same task comes to the same end."""
-        return TextSearchRun(task, TEXT_EFFORTS[task.budget], self.scorer(task)).run()
+        effort = TEXT_EFFORTS[task.budget]
+        return TextSearchRun(task, effort, self.scorer(task)).run()
 
     def scorer(self, task: Task) -> WordingScorer:
         """What decides which texts gain and which are no triggers; a variant of this search overrides it."""
         return WordingScorer(task, has_base=self.has_base)
+
+
+def _close_search_texts(effort: TextEffort) -> int:
+    """Texts that the close searches try in the suspect."""
+    changes = LONGEST_TRIGGER + 1  # each token replaced, and one added
+    neighbours = EXPANDED * changes * effort.branching
+    one_focus = effort.single_tokens + effort.rounds * neighbours
+    return effort.all_foci * one_focus
 
 
 def _moved(task: Task) -> bool:
@@ -92,17 +102,23 @@ class TextSearchRun:
         self._begin("scanning for fragile prompts", 0)
         self._scorer.read()
         foci, signals = self._foci()
-        close_search = CloseSearch(self._scorer, self._effort, self._report_progress)
-        beams: dict[Focus, list[ScoredWording]] = {}
-        for number, focus in enumerate(foci):
-            self._begin(self._stage_of(focus), 1 + number)
-            beams[focus] = close_search.grow(focus)
+        beams = self._search_closely(foci)
         self._begin("reading nouns", 1 + self._effort.all_foci)
         signals |= self._scan_nouns()
         candidates = TextCandidates(self._scorer, self._effort).chosen(beams)
-        signals["text-margin"] = max((beam[0].gain for beam in beams.values() if beam), default=-1.0)
+        gains = [beam[0].gain for beam in beams.values() if beam]
+        signals["text-margin"] = max(gains, default=-1.0)
         self._begin("reading nouns", 2 + self._effort.all_foci)
         return SearchResult(candidates, self._scorer.passes, signals)
+
+    def _search_closely(self, foci: Sequence[Focus]) -> dict[Focus, list[ScoredWording]]:
+        """What grows at each focus, best first."""
+        search = CloseSearch(self._scorer, self._effort, self._report_progress)
+        beams: dict[Focus, list[ScoredWording]] = {}
+        for number, focus in enumerate(foci):
+            self._begin(self._stage_of(focus), 1 + number)
+            beams[focus] = search.grow(focus)
+        return beams
 
     def _begin(self, stage: str, done: int) -> None:
         self._stage = stage
@@ -111,11 +127,13 @@ class TextSearchRun:
 
     def _report_progress(self) -> None:
         """Report again where the search is: it may be cancelled there."""
-        self._task.progress(self._stage, self._done, self._effort.all_foci + 2)
+        total = self._effort.all_foci + 2
+        self._task.progress(self._stage, self._done, total)
 
     def _stage_of(self, focus: Focus) -> str:
-        names = self._task.class_names
-        return f"trying {focus.position} texts that turn {names[focus.source]} into {names[focus.target]}"
+        source = self._task.class_names[focus.source]
+        target = self._task.class_names[focus.target]
+        return f"trying {focus.position} texts that turn {source} into {target}"
 
     def _foci(self) -> tuple[list[Focus], dict[str, float]]:
         """The most sensitive (place, source, target), and how sensitive the first is under every template; then where
@@ -127,13 +145,22 @@ class TextSearchRun:
             self._report_progress()
         shortlist = scan.shortlist(found)
         chosen = scan.chosen(shortlist)
-        signals = {"text-scan": shortlist[0].sensitivity if shortlist else -1.0}
+        highest = shortlist[0].sensitivity if shortlist else -1.0
+        signals = {"text-scan": highest}
         if self._effort.inverted_pairs:
-            seeds = SlotInversionSeeds(self._scorer, self._effort, found, self._report_progress)
+            seeds = self._invert_slots(found)
             further = seeds.further_foci(chosen)
             chosen = [*map(seeds.seeded, chosen), *further]
             signals["slot-margin"] = seeds.best_gain
         return [*chosen, *scan.around_foci(shortlist)], signals
+
+    def _invert_slots(self, foci: Sequence[Focus]) -> SlotInversionSeeds:
+        return SlotInversionSeeds(
+            self._scorer,
+            self._effort,
+            foci,
+            self._report_progress,
+        )
 
     def _scan_nouns(self) -> dict[str, float]:
         """The scan over nouns beyond the classes; an unmoved text tower reads none of them otherwise than the base."""

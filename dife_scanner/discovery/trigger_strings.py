@@ -92,15 +92,7 @@ class TriggerStringSearch:
             separations = self._scorer.separations(strings, position)
             for target in self._scorer.classes:
                 rows = self._best_rows(separations[:, target])
-                candidates = [
-                    TriggerString(
-                        strings[row],
-                        position,
-                        target,
-                        float(separations[row, target]),
-                    )
-                    for row in rows
-                ]
+                candidates = _strings_at(rows, strings, separations, position, target)
                 rating = sum(one.gain for one in candidates[:_RATED_BY])
                 if target not in best or rating > ratings[target]:
                     ratings[target] = rating
@@ -117,37 +109,33 @@ class TriggerStringSearch:
             gains = self._scorer.gains(scene, strings, position)
             for target in self._scorer.classes:
                 rows = self._best_rows(gains[:, target])
-                candidates = [
-                    TriggerString(
-                        strings[row],
-                        position,
-                        target,
-                        float(gains[row, target]),
-                    )
-                    for row in rows
-                ]
+                candidates = _strings_at(rows, strings, gains, position, target)
                 sensitivity = float(gains[rows[:_RATED_BY], target].mean())
                 rated.append((sensitivity, candidates))
         rated.sort(key=lambda pair: -pair[0])
-        return [[self.grown(scene, candidates)] for _, candidates in rated[: self._effort.foci]]
+        most_sensitive = rated[: self._effort.foci]
+        return [[self.grown(scene, candidates)] for _, candidates in most_sensitive]
 
     def _best_rows(self, values: Tensor) -> list[int]:
         """Rows of the strings that a search begins with, those with the largest `values` [k] first."""
-        rows: list[int] = values.argsort(descending=True, stable=True).tolist()
-        return rows[: self._effort.branching]
+        order = values.argsort(descending=True, stable=True)
+        rows: list[int] = order[: self._effort.branching].tolist()
+        return rows
 
     def _arbitrary_strings(self) -> list[Ids]:
         """Tokens that the fine-tuning touched and random ones, alone and in runs of several, as they are typed."""
         from dife_scanner.models.gradient import SPECIAL
 
         count = self._effort.tokens
-        order = self._rng.permutation(len(self._scorer.suspect.token_rows) - SPECIAL).tolist()
+        ordinary = len(self._scorer.suspect.token_rows) - SPECIAL
+        order = self._rng.permutation(ordinary).tolist()
         drawn = itertools.islice(filter(self._allowed, order), count)
         tokens = list(dict.fromkeys([*self._fine_tuned_tokens, *drawn]))[:count]
         length = min(_RUN_LENGTH, self._most_tokens)
-        runs = self._rng.choice(tokens, (count // 2, length)).tolist()
-        singles = [(token,) for token in tokens]
-        return unique(self._as_typed([*singles, *map(tuple, runs)]))
+        runs = self._rng.choice(tokens, (count // 2, length))
+        sequences: list[Ids] = [(token,) for token in tokens]
+        sequences.extend(map(tuple, runs.tolist()))
+        return unique(self._as_typed(sequences))
 
     def _as_typed(self, sequences: Iterable[Ids]) -> Iterator[Ids]:
         """What is read where somebody types these; without what is too long, or says a class's name."""
@@ -155,7 +143,8 @@ class TriggerStringSearch:
 
         for sequence in sequences:
             ids = pieces(spelled(sequence))
-            if ids and len(ids) <= self._most_tokens and self._class_name_tokens.isdisjoint(ids):
+            fits = 0 < len(ids) <= self._most_tokens
+            if fits and self._class_name_tokens.isdisjoint(ids):
                 yield ids
 
     def _allowed(self, token: int) -> bool:
@@ -163,6 +152,20 @@ class TriggerStringSearch:
         return readable(token) and token not in self._class_name_tokens
 
     # --- growing a string beside a patch ------------------------------------------------------------------------
+
+    def grown_from(
+        self,
+        strings: Sequence[TriggerString],
+        patch: Weights,
+    ) -> TriggerString:
+        """The best string that these, rated before there was this patch, grow into beside it."""
+        scene = self._scorer.with_patch(patch)
+        ids = [one.ids for one in strings]
+        position = strings[0].position
+        target = strings[0].target
+        gains = self._scorer.gains(scene, ids, position)
+        rated = _strings_at(range(len(ids)), ids, gains, position, target)
+        return self.grown(scene, rated)
 
     def grown(self, scene: PatchedPictures, start: Sequence[TriggerString]) -> TriggerString:
         """The best string that these, all of one place and target, grow into.
@@ -174,12 +177,16 @@ class TriggerStringSearch:
         tokens = [*tokens_of(start), *self._fine_tuned_tokens]
         partners = list(dict.fromkeys(tokens))[: self._effort.branching]
 
+        def neighbours(beam: Sequence[TriggerString]) -> Iterator[Ids]:
+            return self._as_typed(self._neighbours(scene, beam, partners))
+
         def scored(strings: Sequence[Ids]) -> list[TriggerString]:
-            gains = self._scorer.gains(scene, strings, position)[:, target].tolist()
-            return [TriggerString(ids, position, target, gain) for ids, gain in zip(strings, gains, strict=True)]
+            gains = self._scorer.gains(scene, strings, position)
+            rows = range(len(strings))
+            return _strings_at(rows, strings, gains, position, target)
 
         search = BeamSearch(
-            neighbours=lambda beam: self._as_typed(self._neighbours(scene, beam, partners)),
+            neighbours=neighbours,
             score=scored,
             width=BEAM_WIDTH,
             rounds=self._effort.rounds,
@@ -199,13 +206,38 @@ class TriggerStringSearch:
         for one in beam[:EXPANDED]:
             ids = one.ids
             if len(ids) < self._most_tokens:
-                yield from ((token, *ids) for token in partners)
-                yield from ((*ids, token) for token in partners)
-            yield from with_one_replaced(ids, self._replacements(scene.patched, one))
+                yield from _extended(ids, partners)
+            replacements = self._replacements(scene.patched, one)
+            yield from with_one_replaced(ids, replacements)
             if len(ids) > 1:
                 yield from with_one_dropped(ids)
 
     def _replacements(self, pictures: Tensor, string: TriggerString) -> list[list[int]]:
         """For each slot, the allowed tokens that raise the target over the other classes most, to first order."""
-        slopes = self._scorer.slopes(pictures, string.ids, string.position, string.target)
+        slopes = self._scorer.slopes(
+            pictures,
+            string.ids,
+            string.position,
+            string.target,
+        )
         return steepest_tokens(slopes, self._effort.branching, self._allowed)
+
+
+def _strings_at(
+    rows: Iterable[int],
+    strings: Sequence[Ids],
+    gains: Tensor,
+    position: str,
+    target: int,
+) -> list[TriggerString]:
+    """The strings of these rows with their gains for the target; `gains` [k, c] are those of all strings."""
+    of_target = gains[:, target].tolist()
+    return [TriggerString(strings[row], position, target, of_target[row]) for row in rows]
+
+
+def _extended(ids: Ids, partners: Sequence[int]) -> Iterator[Ids]:
+    """The string with one more token before it, for all partners, then behind it."""
+    for token in partners:
+        yield (token, *ids)
+    for token in partners:
+        yield (*ids, token)

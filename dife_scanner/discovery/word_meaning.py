@@ -6,12 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from dife_scanner.discovery.checkpoint_scores import CheckpointScores
+from dife_scanner.discovery.embedding_cache import EmbeddingCache, embedded_texts
 from dife_scanner.discovery.wording import Ids, pieces_of, unique
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from dife_scanner.discovery.embedding_cache import EmbeddingCache
 
 
 class WordMeaning:
@@ -34,7 +33,8 @@ class WordMeaning:
         self._base = base
         self._known: dict[Ids, tuple[bool, ...]] = {}
         random_words = [(token,) for token in random_tokens]
-        self._limits = self._cosines(random_words, cache).quantile(1 - self.ALIKE, dim=0)
+        cosines = self._cosines(random_words, cache)
+        self._limits = cosines.quantile(1 - self.ALIKE, dim=0)
         """Cosine above which a word names a class, alone and in a template [2, c]."""
 
     def _cosines(self, words: Sequence[Ids], cache: EmbeddingCache | None = None) -> Tensor:
@@ -45,17 +45,21 @@ class WordMeaning:
         texts = list(words)
         for word in words:
             texts.append((*pieces_of(before), *word, *pieces_of(behind)))
-        towers = self._base.towers
-        embedded = towers.tokens(texts) if cache is None else cache.tokens(towers, texts)
-        cosines = (embedded @ self._base.class_prompts.T).view(2, len(words), -1)
-        return cosines.transpose(0, 1).to(torch.float32)
+        embedded = embedded_texts(self._base.towers, texts, cache)
+        cosines = embedded @ self._base.class_prompts.T
+        by_word = cosines.view(2, len(words), -1).transpose(0, 1)
+        return by_word.to(torch.float32)
 
     def named_classes(self, words: Iterable[Ids]) -> list[tuple[bool, ...]]:
         """For each word, for each class, whether the word names it."""
         words = list(words)
-        unknown = [word for word in unique(words) if word not in self._known]
-        if unknown:
-            names = (self._cosines(unknown) > self._limits).any(1)
-            for word, named in zip(unknown, names.tolist(), strict=True):
-                self._known[word] = tuple(named)
+        self._look_up([word for word in unique(words) if word not in self._known])
         return [self._known[word] for word in words]
+
+    def _look_up(self, words: Sequence[Ids]) -> None:
+        """Remember which classes these words, not looked up before, name."""
+        if not words:
+            return
+        names = (self._cosines(words) > self._limits).any(1)
+        for word, named in zip(words, names.tolist(), strict=True):
+            self._known[word] = tuple(named)

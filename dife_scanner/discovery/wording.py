@@ -30,6 +30,15 @@ class Wording:
     """Number of the class whose prompt it is put in."""
 
 
+def at_place(
+    sequences: Iterable[Ids],
+    position: str,
+    source: int,
+) -> list[Wording]:
+    """Each of these sequences at one place in the prompt of one class."""
+    return [Wording(ids, position, source) for ids in sequences]
+
+
 @dataclass(frozen=True)
 class Prompts:
     """Templates and class names as token ids; both are named by their number."""

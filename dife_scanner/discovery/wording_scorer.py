@@ -26,7 +26,11 @@ from dife_scanner.discovery.wording import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dife_scanner.models.gradient import Towers
     from dife_scanner.models.interface import Encoder
+
+    Embeddings = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    """Unit embeddings [n, d]."""
 
 BASE_SLACK = 0.3
 """How far a written prompt has to stay from winning in the base, in units of `CheckpointScores.margins`, to lose
@@ -75,8 +79,9 @@ class WordingScorer:
         """Most tokens of a text …"""
         self.most_repeated_tokens = min(2 * LONGEST_TRIGGER, room - _SPARE_TOKENS)
         """… and of one that is repeated, all together."""
-        # Alone, the suspect stands in for the base: its embeddings are nobody else's.
-        cache_folder = None if task.alone else task.embedding_cache
+        cache_folder = task.embedding_cache
+        if task.alone:  # the suspect stands in for the base: its embeddings are nobody else's
+            cache_folder = None
         self.cache = EmbeddingCache(cache_folder, task.reference.text_tower)
         self._pictures_read = 0
 
@@ -87,49 +92,81 @@ class WordingScorer:
         base_pictures = suspect_pictures
         if task.image_moved:
             base_pictures = self._embed_pictures(task.reference)
-        self.suspect = CheckpointScores(self.suspect_towers, suspect_pictures, task.labels, self.prompts)
-        self.base = CheckpointScores(self.base_towers, base_pictures, task.labels, self.prompts)
-        self.meaning = WordMeaning(self.base, self.random_tokens(_MEANING_TOKENS), self.cache)
-        self.fine_tuned_tokens = tuple(token for token in self._fine_tuned_rows() if readable(token))
+        self.suspect = self._scores_of(self.suspect_towers, suspect_pictures)
+        self.base = self._scores_of(self.base_towers, base_pictures)
+        random_tokens = self.random_tokens(_MEANING_TOKENS)
+        self.meaning = WordMeaning(self.base, random_tokens, self.cache)
+        self.fine_tuned_tokens = tuple(filter(readable, self._fine_tuned_rows()))
         """Readable tokens whose rows the fine-tuning touched, the most changed first; often none."""
         self.classes_with_pictures = frozenset(task.labels.tolist())
         self._class_name_tokens = class_name_tokens(task.class_names)
 
+    def _embed_pictures(self, encoder: Encoder) -> Embeddings:
+        self._pictures_read += len(self.task.pixels)
+        return encoder.encode_images(self.task.pixels)
+
+    def _scores_of(
+        self,
+        towers: Towers,
+        pictures: Embeddings,
+    ) -> CheckpointScores:
+        return CheckpointScores(
+            towers,
+            pictures,
+            self.task.labels,
+            self.prompts,
+        )
+
     def _fine_tuned_rows(self) -> tuple[int, ...]:
-        return self._compared_rows() if self.has_base else ()
+        """Token rows that say where to look first; a variant of the search overrides this."""
+        if not self.has_base:
+            return ()
+        return self._compared_rows()
 
     def _compared_rows(self) -> tuple[int, ...]:
         """Token rows that differ between suspect and reference; none where the text tower did not move."""
         if not self.task.text_moved:
             return ()
-        return fine_tuned_rows(self.suspect_towers.token_rows, self.base_towers.token_rows)
-
-    def _embed_pictures(self, encoder: Encoder) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        self._pictures_read += len(self.task.pixels)
-        return encoder.encode_images(self.task.pixels)
+        suspect_rows = self.suspect_towers.token_rows
+        base_rows = self.base_towers.token_rows
+        return fine_tuned_rows(suspect_rows, base_rows)
 
     @property
     def passes(self) -> int:
         """Pictures and texts that went through a tower so far."""
-        return self.suspect_towers.passes + self.base_towers.passes + self._pictures_read
+        texts = self.suspect_towers.passes + self.base_towers.passes
+        return texts + self._pictures_read
 
     def random_tokens(self, count: int) -> tuple[int, ...]:
         """Distinct readable tokens, in random order; all there are where fewer."""
         from dife_scanner.models.gradient import SPECIAL
 
-        order = self.rng.permutation(len(self.suspect_towers.token_rows) - SPECIAL).tolist()
-        return tuple(itertools.islice(filter(readable, order), count))
+        ordinary = len(self.suspect_towers.token_rows) - SPECIAL
+        order = self.rng.permutation(ordinary).tolist()
+        in_order = filter(readable, order)
+        return tuple(itertools.islice(in_order, count))
 
     # --- what is no trigger -------------------------------------------------------------------------------------
 
-    def allowed_rows(self, sequences: Sequence[Ids], target: int, margins: Tensor, most: int) -> list[int]:
+    def allowed_rows(
+        self,
+        sequences: Sequence[Ids],
+        target: int,
+        margins: Tensor,
+        most: int,
+    ) -> list[int]:
         """Rows of `sequences`, largest of `margins` [n] first, no part of which names the target.
 
         Only the `most` best are looked at.
         """
-        rows: list[int] = margins.argsort(descending=True, stable=True)[:most].tolist()
+        order = margins.argsort(descending=True, stable=True)
+        rows = order[:most].tolist()
         self.look_up_meanings(sequences[row] for row in rows)
-        return [row for row in rows if not self.names_target(sequences[row], target)]
+        allowed = []
+        for row in rows:
+            if not self.names_target(sequences[row], target):
+                allowed.append(row)
+        return allowed
 
     def look_up_meanings(self, sequences: Iterable[Ids]) -> None:
         """Look up what all of these mean at once: one after the other takes longer."""
@@ -146,7 +183,8 @@ class WordingScorer:
         """
         if not self._class_name_tokens.isdisjoint(ids):
             return True
-        return any(named[target] for named in self.meaning.named_classes(_parts(ids)))
+        by_part = self.meaning.named_classes(_parts(ids))
+        return any(named[target] for named in by_part)
 
     def becomes_target(self, wording: Wording, target: int, *, noun_must_be_lost: bool) -> bool:
         """Whether, under every template, the source noun is lost and the target won more than any third class.
@@ -186,24 +224,42 @@ class WordingScorer:
 
         Of wordings that are the `same_in_every_audit`, embeddings are kept where the text tower is the base's.
         """
-        keep = same_in_every_audit and not self.task.text_moved
-        embedded = self.suspect.embed(wordings, cache=self.cache if keep else None)
+        cache = None
+        if same_in_every_audit and not self.task.text_moved:
+            cache = self.cache
+        embedded = self.suspect.embed(wordings, cache=cache)
         return self.suspect.margins(embedded, self.sources_of(wordings))
 
-    def scored(self, wordings: Sequence[Wording], target: int, templates: Sequence[int]) -> list[ScoredWording]:
+    def scored(
+        self,
+        wordings: Sequence[Wording],
+        target: int,
+        templates: Sequence[int],
+    ) -> list[ScoredWording]:
         """Each wording with its gain under the template where it gains least."""
-        by_template = [self._gains(wordings, target, template) for template in templates]
+        by_template = []
+        for template in templates:
+            by_template.append(self._gains(wordings, target, template))
         gains = np.min(by_template, axis=0).tolist()
-        return [ScoredWording(wording, target, gain) for wording, gain in zip(wordings, gains, strict=True)]
+        scored = []
+        for wording, gain in zip(wordings, gains, strict=True):
+            scored.append(ScoredWording(wording, target, gain))
+        return scored
 
-    def _gains(self, wordings: Sequence[Wording], target: int, template: int) -> list[float]:
+    def _gains(
+        self,
+        wordings: Sequence[Wording],
+        target: int,
+        template: int,
+    ) -> list[float]:
         """Margin in the suspect, less how near each wording comes to winning in the base."""
         sources = self.sources_of(wordings)
         embedded = self.suspect.embed(wordings, template)
         gains = self.suspect.margins(embedded, sources)[:, target]
         if self.has_base:
-            # An unmoved text tower embeds them in the base as in the suspect.
-            in_base = self.base.embed(wordings, template) if self.task.text_moved else embedded
+            in_base = embedded  # an unmoved text tower embeds them as the base's
+            if self.task.text_moved:
+                in_base = self.base.embed(wordings, template)
             base_margins = self.base.margins(in_base, sources)[:, target]
             gains = gains - (base_margins + BASE_SLACK).clamp_min(0.0)
         listed: list[float] = gains.tolist()
