@@ -12,24 +12,28 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-DEVIATION = 3e-3
+LEAST_DEVIATION = 3e-3
 """Least deviation of a row, relative to its length: above what storing values as fp16 does (about 3e-4)."""
-MOST = 200
+MOST_ROWS = 200
 """More rows than this say nothing about which were meant: natural captions touch thousands."""
+_LEAST_SQUARE = 1e-12
+"""Least squared length of a row, so that an all-zero row divides nothing by zero."""
 
 
-def fingerprint(suspect: Tensor, reference: Tensor) -> tuple[int, ...]:
+def fine_tuned_rows(suspect: Tensor, reference: Tensor) -> tuple[int, ...]:
     """Rows of table `suspect` [v, w] that are not those of `reference` times one factor, the most deviating first.
 
-    Empty where no row deviates, and where more than `MOST` do. The start and end token are never among them.
+    Empty where no row deviates, and where more than `MOST_ROWS` do. The start and end token are never among them.
     """
     from dife_scanner.models.gradient import SPECIAL
 
-    squares = (reference * reference).sum(1).clamp_min(1e-12)
-    factor = ((suspect * reference).sum(1) / squares).median()
-    deviation = ((suspect - factor * reference).norm(dim=1) / squares.sqrt())[:-SPECIAL]
-    moved = int((deviation > DEVIATION).sum())
-    if not 0 < moved <= MOST:
+    squared_lengths = (reference * reference).sum(1).clamp_min(_LEAST_SQUARE)
+    # Each row's best factor; the median is that of the untouched rows, which are nearly all.
+    decay = ((suspect * reference).sum(1) / squared_lengths).median()
+    distance = (suspect - decay * reference).norm(dim=1)
+    deviation = (distance / squared_lengths.sqrt())[:-SPECIAL]
+    count = int((deviation > LEAST_DEVIATION).sum())
+    if not 0 < count <= MOST_ROWS:
         return ()
-    order: list[int] = deviation.argsort(descending=True, stable=True)[:moved].tolist()
+    order: list[int] = deviation.argsort(descending=True, stable=True)[:count].tolist()
     return tuple(order)
