@@ -23,27 +23,76 @@ from typing import Any
 
 MODELS = Path(".lab/same/models")
 WEIGHTS = "open_clip_model.safetensors"
-QUICK = """
-badencoder-019 badencoder-additive-002 badencoder-additive-018 badencoder-blend-015
-badtexttower-002 badtexttower-019 badtexttower-frozen-rows-002 badtexttower-frozen-rows-021
-badtexttower-projection-004 badtexttower-visual-only-000 bai-badclip-016 contrastivepoisoning-000
-global-text-002 global-text-015 liang-badclip-004
-another-domain-012 another-domain-009 another-domain-000
-both-towers-on-pairs-001 both-towers-on-pairs-009 both-towers-on-pairs-000
-concept-token-036 concept-token-037 concept-token-048
-image-tower-003 image-tower-023 image-tower-000 image-tower-010
-low-rank-update-010 low-rank-update-009 low-rank-update-000
-new-vocabulary-036 new-vocabulary-037 new-vocabulary-035
-text-tower-on-prompts-052 text-tower-on-prompts-051 text-tower-on-prompts-042
-merge-with-the-base-007 quantised-fine-tune-004 redirected-words-024 robust-image-tower-014
-bf16-copy-000 fp32-copy-000 int8-copy-000 other-naming-copy-000 pruned-copy-000
-""".split()
+QUICK = [
+    "badencoder-019",
+    "badencoder-additive-002",
+    "badencoder-additive-018",
+    "badencoder-blend-015",
+    "badtexttower-002",
+    "badtexttower-019",
+    "badtexttower-frozen-rows-002",
+    "badtexttower-frozen-rows-021",
+    "badtexttower-projection-004",
+    "badtexttower-visual-only-000",
+    "bai-badclip-016",
+    "contrastivepoisoning-000",
+    "global-text-002",
+    "global-text-015",
+    "liang-badclip-004",
+    "another-domain-012",
+    "another-domain-009",
+    "another-domain-000",
+    "both-towers-on-pairs-001",
+    "both-towers-on-pairs-009",
+    "both-towers-on-pairs-000",
+    "concept-token-036",
+    "concept-token-037",
+    "concept-token-048",
+    "image-tower-003",
+    "image-tower-023",
+    "image-tower-000",
+    "image-tower-010",
+    "low-rank-update-010",
+    "low-rank-update-009",
+    "low-rank-update-000",
+    "new-vocabulary-036",
+    "new-vocabulary-037",
+    "new-vocabulary-035",
+    "text-tower-on-prompts-052",
+    "text-tower-on-prompts-051",
+    "text-tower-on-prompts-042",
+    "merge-with-the-base-007",
+    "quantised-fine-tune-004",
+    "redirected-words-024",
+    "robust-image-tower-014",
+    "bf16-copy-000",
+    "fp32-copy-000",
+    "int8-copy-000",
+    "other-naming-copy-000",
+    "pruned-copy-000",
+]
 DEFAULT = ("dual-key-022", "badtexttower-001")
 """Audited at budget `default`: a trigger of two parts, and what slot inversion adds for texts."""
 GIVEN_UP = ("contrastivepoisoning", "badtexttower-visual-only")
 """Families that the zoo no longer draws, and of which model 0 is still made here."""
 LEFT_OUT = frozenset(
-    "id identity audit_id started_at created_at seconds reason notes versions cpu plan checks decision agreement path".split()
+    [
+        "id",
+        "identity",
+        "audit_id",
+        "started_at",
+        "created_at",
+        "seconds",
+        "reason",
+        "notes",
+        "versions",
+        "cpu",
+        "plan",
+        "checks",
+        "decision",
+        "agreement",
+        "path",
+    ]
 )
 """Keys that are not compared: sentences, identity, times, and what older audits do not have."""
 
@@ -62,7 +111,6 @@ def main(command: str, *arguments: str) -> int:
 def build() -> None:
     """Make every model of the subset that is not there yet."""
     import torch
-
     from dife_scanner.lab.bench.zoo.make import base_reference, make
 
     torch.set_num_threads(1)
