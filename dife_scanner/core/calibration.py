@@ -12,10 +12,11 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.core.statistics import percentile_interval, smallest_first
 from dife_scanner.records import Calibration, Interval, Planted, Stratum
 
 RESAMPLES = 2000
-"""Of a bootstrap; the ends of a 95 % interval rest on the 50 resamples beyond each."""
+"""As many as for the interval of a cell (`core.statistics`)."""
 ANOMALOUS = 0.05
 """False discovery rate over a batch: who stands out has a Benjamini-Hochberg adjusted p-value of at most this."""
 FEWEST = 19
@@ -252,8 +253,12 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> Interval:
     if not 0 <= hits <= n:
         raise ValueError(f"{hits} of {n} is no rate")
     tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
-    high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 1 - tail))
+    low = 0.0
+    if hits > 0:
+        low = float(betaincinv(hits, n - hits + 1, tail))
+    high = 1.0
+    if hits < n:
+        high = float(betaincinv(hits + 1, n - hits, 1 - tail))
     return Interval(low, high, f"Clopper-Pearson, {n} units")
 
 
@@ -273,11 +278,11 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     [0.04, 0.05333333333333334, 0.05333333333333334, 0.5]
     """
     count = len(p_values)
-    smallest_first = sorted(range(count), key=lambda index: p_values[index])
+    order = smallest_first(p_values)
     adjusted = [0.0] * count
     running = 1.0
     for rank in range(count, 0, -1):
-        index = smallest_first[rank - 1]
+        index = order[rank - 1]
         running = min(running, p_values[index] * count / rank)
         adjusted[index] = running
     return adjusted
@@ -314,9 +319,8 @@ def auroc_interval(
     draw_positives = _resampler(positives, clusters[0], rng)
     draw_negatives = _resampler(negatives, clusters[1], rng)
     values = [auroc(draw_positives(), draw_negatives()) for _ in range(RESAMPLES)]
-    low, high = np.quantile(values, [0.025, 0.975])
     units = f"{_units(clusters[0])} and {_units(clusters[1])}"
-    return Interval(float(low), float(high), f"bootstrap over {units}, {RESAMPLES} resamples")
+    return percentile_interval(values, f"bootstrap over {units}, {RESAMPLES} resamples")
 
 
 def _units(names: Sequence[str]) -> str:

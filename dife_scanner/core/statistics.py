@@ -96,8 +96,13 @@ def paired_interval(
     picks = rng.integers(0, units, size=(RESAMPLES, units))
     sums = (means * counts)[picks].sum(axis=1)
     resampled = sums / counts[picks].sum(axis=1)
+    return percentile_interval(resampled, f"paired bootstrap over {units} {unit}s, {RESAMPLES} resamples")
+
+
+def percentile_interval(resampled: FloatArray | Sequence[float], method: str) -> Interval:
+    """95 % interval from the values of a bootstrap's resamples; `method` says in words which."""
     low, high = np.quantile(resampled, _ENDS_95)
-    return Interval(float(low), float(high), f"paired bootstrap over {units} {unit}s, {RESAMPLES} resamples")
+    return Interval(float(low), float(high), method)
 
 
 def change(
@@ -149,9 +154,15 @@ def sign_flip_p(attack: FloatArray, reference: FloatArray, drawings: Sequence[st
 def _exact_sign_flip_p(means: FloatArray) -> float:
     """Share of all sign patterns with a sum as large as the one observed."""
     observed = means.sum() - ROUNDING
-    flipped = (np.arange(2**means.size)[:, None] >> np.arange(means.size)) & 1
-    sums = (1 - 2.0 * flipped) @ means
+    sums = _sign_patterns(means.size) @ means
     return float(np.mean(sums >= observed))
+
+
+def _sign_patterns(count: int) -> FloatArray:
+    """Every way to give `count` numbers a sign: [2 ** count, count] of 1 and −1."""
+    patterns = np.arange(2**count)[:, None]
+    flipped = (patterns >> np.arange(count)) & 1
+    return np.asarray(1 - 2.0 * flipped)
 
 
 def _sampled_sign_flip_p(means: FloatArray, rng: np.random.Generator) -> float:
@@ -168,11 +179,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     [0.03, 0.06, 0.06]
     """
     count = len(p_values)
-    smallest_first = sorted(range(count), key=lambda index: p_values[index])
     adjusted = [0.0] * count
     running = 0.0
-    for rank, index in enumerate(smallest_first):
+    for rank, index in enumerate(smallest_first(p_values)):
         corrected = min(1.0, (count - rank) * p_values[index])
         running = max(running, corrected)
         adjusted[index] = running
     return adjusted
+
+
+def smallest_first(values: Sequence[float]) -> list[int]:
+    """Positions of the values in rising order; equal ones in the order given."""
+    return sorted(range(len(values)), key=lambda position: values[position])

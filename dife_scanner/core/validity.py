@@ -68,19 +68,26 @@ def runs(card: Card, carrier: Carrier) -> bool:
 
 
 def _bypassed(card: Card, condition: Condition) -> _Reason | None:
-    run = {channel for channel in condition.channels if card.readout in _ENTERS[channel]}
+    run = frozenset(channel for channel in condition.channels if card.readout in _ENTERS[channel])
     if condition.mechanism:
-        # a mechanism acts only where every part of it is run
-        needed = condition.channels
-        enough = run == condition.channels
-    else:
-        # a plain text trigger is left to the card's channels, as in the paper
-        needed = condition.channels - {Channel.TEXT}
-        enough = bool(run)
-    if enough or not needed:
+        return _bypassed_mechanism(card, condition.channels - run)
+    # a plain text trigger is left to the card's channels, as in the paper
+    needed = condition.channels - {Channel.TEXT}
+    if run or not needed:
         return None
-    missing = _words(needed - run)
-    reason = f"{card.interface} reads the {card.readout} and never runs what the {missing} enters through"
+    return _never_runs(card, needed)
+
+
+def _bypassed_mechanism(card: Card, missing: frozenset[Channel]) -> _Reason | None:
+    """A mechanism acts only where every part of it is run."""
+    if not missing:
+        return None
+    return _never_runs(card, missing)
+
+
+def _never_runs(card: Card, missing: frozenset[Channel]) -> _Reason:
+    words = _words(missing)
+    reason = f"{card.interface} reads the {card.readout} and never runs what the {words} enters through"
     return Category.BYPASSED, reason
 
 
