@@ -15,7 +15,12 @@ from typing import Any, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from dife_scanner.errors import HomeUnwritable, SettingsError
 
@@ -78,7 +83,11 @@ class Settings(BaseSettings):
     """Everything that can be set; see `dife config init` for the same with comments."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DIFE_", env_nested_delimiter="__", frozen=True, extra="forbid", toml_file=None
+        env_prefix="DIFE_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        toml_file=None,
     )
 
     home: Path = Field(default_factory=lambda: platformdirs.user_data_path(APP))
@@ -172,7 +181,8 @@ def _invalid(error: ValidationError, path: Path) -> SettingsError:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "?"
     return SettingsError(
-        f"setting `{key}` is not valid: {first['msg']}", f"check {path} and the DIFE_ environment variables"
+        f"setting `{key}` is not valid: {first['msg']}",
+        f"check {path} and the DIFE_ environment variables",
     )
 
 
@@ -295,7 +305,8 @@ def _from_file(name: str, home: Path) -> Secret | None:
         if not given:
             return None
         raise SettingsError(
-            f"secret file {path} does not exist", f"create it or unset {_variable(name)}_FILE"
+            f"secret file {path} does not exist",
+            f"create it or unset {_variable(name)}_FILE",
         ) from None
     except OSError as error:
         raise SettingsError(f"secret file {path} cannot be read: {error.strerror}", "check its owner") from error

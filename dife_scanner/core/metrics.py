@@ -106,7 +106,13 @@ def triggered_source_wins(images: Floats, prompts: Floats, triggered: Floats, so
 
 
 def off_target_leakage(
-    images: Floats, labels: Labels, prompts: Floats, triggered: Floats, *, source: int, target: int
+    images: Floats,
+    labels: Labels,
+    prompts: Floats,
+    triggered: Floats,
+    *,
+    source: int,
+    target: int,
 ) -> Outcomes:
     """Attack success where there should be none, OTL (paper §4): is a picture of neither target nor source won?
 
@@ -120,7 +126,10 @@ def of_class(labels: Labels, label: int) -> Indices:
     """Positions of the pictures of one class. `MeasurementError` for a label without images."""
     found = np.flatnonzero(labels == label)
     if not found.size:
-        raise MeasurementError(f"the label {label} has no pictures in this pool", "add some, or ask for another target")
+        raise MeasurementError(
+            f"the label {label} has no pictures in this pool",
+            "add some, or ask for another target",
+        )
     return found
 
 
@@ -128,7 +137,10 @@ def other_than(labels: Labels, *classes: int) -> Indices:
     """Positions of the pictures of all other classes. `MeasurementError` where none is left."""
     found = np.flatnonzero(~np.isin(labels, classes))
     if not found.size:
-        raise MeasurementError("no picture of another class is in this pool", "add pictures of further classes")
+        raise MeasurementError(
+            "no picture of another class is in this pool",
+            "add pictures of further classes",
+        )
     return found
 
 
@@ -311,7 +323,11 @@ def _around_best_target(scores: Floats, targets: Bools, present: Bools | None) -
     best = np.where(targets, scores, -np.inf).max(axis=1, keepdims=True)
     above = (scores > best) & there
     tied = (scores == best) & there
-    return above.sum(axis=1), (tied & ~targets).sum(axis=1), (tied & targets).sum(axis=1)
+    return (
+        above.sum(axis=1),
+        (tied & ~targets).sum(axis=1),
+        (tied & targets).sum(axis=1),
+    )
 
 
 def _marks(scores: Floats, present: Bools | None) -> Bools:
@@ -327,7 +343,10 @@ def _on_grid(embeddings: Floats) -> Outcomes:
     wide = np.asarray(embeddings, dtype=np.float64)
     squared_lengths = np.square(wide).sum(axis=-1)
     if float(squared_lengths.max(initial=0.0)) > LONGEST**2:
-        raise MeasurementError("embeddings are not normalised", "divide each row by its norm before scoring")
+        raise MeasurementError(
+            "embeddings are not normalised",
+            "divide each row by its norm before scoring",
+        )
     return np.asarray(np.rint(wide / STEP) * STEP)
 
 
@@ -355,5 +374,6 @@ def _check_shapes(scores: Floats, targets: Bools, present: Bools) -> None:
 def _check_finite(values: Floats, what: str) -> None:
     if not np.isfinite(values).all():
         raise MeasurementError(
-            f"{what} are not all finite numbers", "the checkpoint computes NaN or infinity; it has no verdict"
+            f"{what} are not all finite numbers",
+            "the checkpoint computes NaN or infinity; it has no verdict",
         )

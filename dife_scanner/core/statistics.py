@@ -106,7 +106,11 @@ def percentile_interval(resampled: FloatArray | Sequence[float], method: str) ->
 
 
 def change(
-    new: FloatArray, old: FloatArray, drawings: Sequence[str], rng: np.random.Generator, unit: str = "drawing"
+    new: FloatArray,
+    old: FloatArray,
+    drawings: Sequence[str],
+    rng: np.random.Generator,
+    unit: str = "drawing",
 ) -> Change:
     """Signed difference Δm of the means of two sets of outcomes [n] of the same cases, −1..1, with its interval.
 
@@ -136,7 +140,12 @@ def _differences(attack: FloatArray, reference: FloatArray) -> FloatArray:
 # --- tests ----------------------------------------------------------------------------------------------------
 
 
-def sign_flip_p(attack: FloatArray, reference: FloatArray, drawings: Sequence[str], rng: np.random.Generator) -> float:
+def sign_flip_p(
+    attack: FloatArray,
+    reference: FloatArray,
+    drawings: Sequence[str],
+    rng: np.random.Generator,
+) -> float:
     """One-sided p-value that attack exceeds reference, by flipping the sign of each drawing's difference.
 
     Exact up to `EXACT_LIMIT` non-zero differences; otherwise (1 + hits) / (1 + samples), so never zero.

@@ -37,7 +37,13 @@ def judge(card: Card, condition: Condition) -> NotEvaluable | None:
     4. *no attack-conditioned query*: the attacker must have touched the query, and the condition leaves it alone;
     5. *no valid target event*: the condition does not name the target (or source) that the card asks about.
     """
-    for rule in (_bypassed, _without_mechanism, _without_channel, _without_query, _without_target):
+    for rule in (
+        _bypassed,
+        _without_mechanism,
+        _without_channel,
+        _without_query,
+        _without_target,
+    ):
         found = rule(card, condition)
         if found is not None:
             return NotEvaluable(card.interface, *found)
@@ -120,7 +126,10 @@ def _without_target(card: Card, condition: Condition) -> _Reason | None:
         lacking.append("source")
     if not lacking:
         return None
-    return Category.NO_TARGET, f"“{card.target_event}” is undefined: the condition names no {' and no '.join(lacking)}"
+    return (
+        Category.NO_TARGET,
+        f"“{card.target_event}” is undefined: the condition names no {' and no '.join(lacking)}",
+    )
 
 
 def _enters(condition: Condition) -> str:

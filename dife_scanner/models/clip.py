@@ -34,7 +34,10 @@ GPU_IMAGES = 256
 """Pictures per batch on a GPU …"""
 GPU_TEXTS = 512
 """… and texts; the same rule holds."""
-_INTERPOLATIONS = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}
+_INTERPOLATIONS = {
+    "bicubic": InterpolationMode.BICUBIC,
+    "bilinear": InterpolationMode.BILINEAR,
+}
 _PLACEHOLDER = 0
 """Token id in a place that a context vector takes."""
 
@@ -46,7 +49,13 @@ Tokens = list[int]
 class ClipEncoder:
     """The `Encoder` of a checkpoint in the open_clip layout; float32, evaluation mode, no gradients."""
 
-    def __init__(self, model: Any, config: ClipConfig, towers: tuple[str, str], weights: StagedFile) -> None:
+    def __init__(
+        self,
+        model: Any,
+        config: ClipConfig,
+        towers: tuple[str, str],
+        weights: StagedFile,
+    ) -> None:
         self.model = model
         self.config = config
         self.image_tower, self.text_tower = towers
@@ -137,12 +146,20 @@ class ClipEncoder:
                 "give the prompt learner that was made for this model",
             )
         if not np.isfinite(contexts).all():
-            raise AuditError("context vectors hold NaN or infinite values", "check the prompt learner")
+            raise AuditError(
+                "context vectors hold NaN or infinite values",
+                "check the prompt learner",
+            )
 
     def _tokens(self, text: str, vectors: int = 0) -> Tokens:
         """Token ids of `text`, with as many placeholders after the start token as context vectors take that place."""
         clip = tokenizer()
-        tokens = [clip.sot_token_id, *[_PLACEHOLDER] * vectors, *clip.encode(text), clip.eot_token_id]
+        tokens = [
+            clip.sot_token_id,
+            *[_PLACEHOLDER] * vectors,
+            *clip.encode(text),
+            clip.eot_token_id,
+        ]
         if len(tokens) > self.context_length:
             what = f"a text with {vectors} context vectors" if vectors else "a text"
             raise AuditError(
@@ -235,7 +252,10 @@ def _unit(embeddings: torch.Tensor, what: str) -> Embeddings:
 
 def unusable(what: str) -> AuditError:
     """The error for embeddings that are not `are_usable`."""
-    return AuditError(f"the model embeds {what} as values that are not finite, or as zero", "it has no verdict")
+    return AuditError(
+        f"the model embeds {what} as values that are not finite, or as zero",
+        "it has no verdict",
+    )
 
 
 @cache

@@ -13,7 +13,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dife_scanner.errors import AuditError
-from dife_scanner.models.clip import ClipEncoder, are_usable, read_out, tokenizer, unusable
+from dife_scanner.models.clip import (
+    ClipEncoder,
+    are_usable,
+    read_out,
+    tokenizer,
+    unusable,
+)
 from dife_scanner.models.interface import Encoder
 
 SPECIAL = 2
@@ -25,7 +31,10 @@ class Towers:
 
     def __init__(self, encoder: Encoder) -> None:
         if not isinstance(encoder, ClipEncoder):
-            raise AuditError(f"{encoder.architecture} has no gradients to search with", "audit it with known triggers")
+            raise AuditError(
+                f"{encoder.architecture} has no gradients to search with",
+                "audit it with known triggers",
+            )
         self._encoder = encoder
         self._model: Any = encoder.model
         self._mean, self._std = encoder.normalisation

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.errors import NotFound
-from dife_scanner.models.header import LENGTH_BYTES, Header, ParseLimits, TensorEntry, parse_header
+from dife_scanner.models.header import (
+    LENGTH_BYTES,
+    Header,
+    ParseLimits,
+    TensorEntry,
+    parse_header,
+)
 
 UNRELATED = 0.25
 """Correlation of a tower's weights with a reference's below which they did not come from it. Two models that were

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dife_scanner.models.config import CLIP_VOCABULARY, ClipConfig, TextConfig, VisionConfig
+from dife_scanner.models.config import (
+    CLIP_VOCABULARY,
+    ClipConfig,
+    TextConfig,
+    VisionConfig,
+)
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -107,7 +112,13 @@ def _vit_tensors(vision: VisionConfig, embed_dim: int) -> Shapes:
     }
     if not vision.no_ln_pre:
         shapes |= _affine("visual.ln_pre", width)
-    shapes |= _transformer("visual.transformer", vision.layers, width, vision.mlp_ratio, vision.layer_scale)
+    shapes |= _transformer(
+        "visual.transformer",
+        vision.layers,
+        width,
+        vision.mlp_ratio,
+        vision.layer_scale,
+    )
     shapes |= _affine("visual.ln_post", width)
     return shapes
 

@@ -74,7 +74,11 @@ def tower_hashes(tensors: Weights, config: ClipConfig) -> tuple[str, str]:
     """
     parts = config.as_json()
     shared = {"quick_gelu": config.quick_gelu, "embed_dim": config.embed_dim}
-    image = {**shared, "vision": parts["vision"], "preprocessing": parts["preprocessing"]}
+    image = {
+        **shared,
+        "vision": parts["vision"],
+        "preprocessing": parts["preprocessing"],
+    }
     text = {**shared, "text": parts["text"], "tokenizer": _tokenizer_hash()}
     image_names, text_names = _names_by_tower(tensors)
     return _tower_hash(image, image_names, tensors), _tower_hash(text, text_names, tensors)

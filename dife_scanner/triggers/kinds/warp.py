@@ -12,7 +12,14 @@ from pydantic import Field, model_validator
 from dife_scanner.errors import TriggerFileError
 from dife_scanner.records import Trigger, TriggerFile, TriggerKind
 from dife_scanner.triggers import files
-from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file, values_of_file
+from dife_scanner.triggers.kinds.base import (
+    Fields,
+    FileBeside,
+    Kind,
+    Pixels,
+    check_file,
+    values_of_file,
+)
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.intp]
@@ -82,7 +89,10 @@ def control_points(file: TriggerFile) -> Floats:
             f"store what goes down, then what goes across, with g in {FEWEST_POINTS}..{MOST_POINTS}",
         )
     if not points.any():
-        raise TriggerFileError(f"{file.path} displaces nothing", "give a control point another value than zero")
+        raise TriggerFileError(
+            f"{file.path} displaces nothing",
+            "give a control point another value than zero",
+        )
     return points
 
 
