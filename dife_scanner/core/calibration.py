@@ -130,9 +130,13 @@ def p_value(score: float, pack: Pack) -> float:
 
 def conformal(score: float, benign: Sequence[float]) -> float:
     """(1 + #{benign >= score}) / (n + 1), scores compared to `DIGITS` decimals."""
+    return (1 + _as_high(score, benign)) / (len(benign) + 1)
+
+
+def _as_high(score: float, benign: Sequence[float]) -> int:
+    """How many benign scores are at least as high."""
     own = round(score, DIGITS)
-    as_high = sum(round(other, DIGITS) >= own for other in benign)
-    return (1 + as_high) / (len(benign) + 1)
+    return sum(round(other, DIGITS) >= own for other in benign)
 
 
 # --- an audit beside the packs there are -----------------------------------------------------------------------
@@ -299,10 +303,14 @@ def auroc(positives: Sequence[float] | NDArray[np.float64], negatives: Sequence[
     """
     if not len(positives) or not len(negatives):
         raise ValueError("a ranking needs models on both sides")
-    above = np.asarray(positives, float)[:, None]
-    below = np.asarray(negatives, float)[None]
-    won = (above > below) + 0.5 * (above == below)
-    return float(won.mean())
+    return float(_won(np.asarray(positives, float), np.asarray(negatives, float)).mean())
+
+
+def _won(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[p, n]: 1 where the positive's score is the higher one, ½ where both are equal."""
+    above = positives[:, None]
+    below = negatives[None]
+    return np.asarray((above > below) + 0.5 * (above == below))
 
 
 def auroc_interval(

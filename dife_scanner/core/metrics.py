@@ -206,6 +206,7 @@ def logistic_readout(features: Floats, labels: Labels, classes: int, *, ridge: f
     """
     from scipy.optimize import minimize
 
+    _check_finite(features, "features")
     design = _design(features)
     onehot = np.eye(classes)[labels]
     fit = minimize(
@@ -221,7 +222,6 @@ def logistic_readout(features: Floats, labels: Labels, classes: int, *, ridge: f
 
 def _design(features: Floats) -> Outcomes:
     """Features with a one behind each row, for the bias: float64 [n, d + 1]."""
-    _check_finite(features, "features")
     ones = np.ones((len(features), 1))
     return np.hstack([features.astype(np.float64), ones])
 
@@ -341,12 +341,7 @@ def _on_grid(embeddings: Floats) -> Outcomes:
     """Normalised rows as float64 multiples of `STEP`."""
     _check_finite(embeddings, "embeddings")
     wide = np.asarray(embeddings, dtype=np.float64)
-    squared_lengths = np.square(wide).sum(axis=-1)
-    if float(squared_lengths.max(initial=0.0)) > LONGEST**2:
-        raise MeasurementError(
-            "embeddings are not normalised",
-            "divide each row by its norm before scoring",
-        )
+    _check_normalised(wide)
     return np.asarray(np.rint(wide / STEP) * STEP)
 
 
@@ -356,11 +351,14 @@ def _on_grid(embeddings: Floats) -> Outcomes:
 def _check_lists(scores: Floats, targets: Bools, present: Bools) -> None:
     _check_shapes(scores, targets, present)
     _check_finite(scores[present], "scores")
-    has_target = (targets & present).any(axis=1)
-    without = np.flatnonzero(~has_target)
+    _check_has_target(targets & present)
+
+
+def _check_has_target(targets: Bools) -> None:
+    without = np.flatnonzero(~targets.any(axis=1))
     if without.size:
         raise MeasurementError(
-            f"list {int(without[0])} of {len(scores)} holds no target among its candidates and so has no rank",
+            f"list {int(without[0])} of {len(targets)} holds no target among its candidates and so has no rank",
             "leave such lists out when the pool is drawn",
         )
 
@@ -376,4 +374,13 @@ def _check_finite(values: Floats, what: str) -> None:
         raise MeasurementError(
             f"{what} are not all finite numbers",
             "the checkpoint computes NaN or infinity; it has no verdict",
+        )
+
+
+def _check_normalised(embeddings: Outcomes) -> None:
+    squared_lengths = np.square(embeddings).sum(axis=-1)
+    if float(squared_lengths.max(initial=0.0)) > LONGEST**2:
+        raise MeasurementError(
+            "embeddings are not normalised",
+            "divide each row by its norm before scoring",
         )

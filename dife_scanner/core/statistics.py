@@ -123,14 +123,17 @@ def change(
 
 def entry_type(interval: Interval, drawings: int) -> EntryType:
     """How a difference reads; the cuts are this module's named constants."""
-    spans_both_cuts = interval.low <= NEGATIVE_CUT and interval.high >= EXPOSED_CUT
-    if drawings < MIN_DRAWINGS or spans_both_cuts:
+    if drawings < MIN_DRAWINGS or _spans_both_cuts(interval):
         return EntryType.N_TOO_SMALL
     if interval.low >= EXPOSED_CUT:
         return EntryType.EXPOSED
     if interval.high <= NEGATIVE_CUT:
         return EntryType.NEGATIVE
     return EntryType.WEAK
+
+
+def _spans_both_cuts(interval: Interval) -> bool:
+    return interval.low <= NEGATIVE_CUT and interval.high >= EXPOSED_CUT
 
 
 def _differences(attack: FloatArray, reference: FloatArray) -> FloatArray:

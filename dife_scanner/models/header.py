@@ -47,6 +47,7 @@ _OTHER_FORMATS = (
 )
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories: control, format (text direction among them), surrogate, line and paragraph separators."""
+_PATH_SIGNS = ("/", "\\", "..")
 _ENTRY_KEYS = {"dtype", "shape", "data_offsets"}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:\-]+")
 
@@ -248,15 +249,19 @@ def _check_name(name: str, file: str) -> None:
             file,
             f"a tensor name has {len(name)} characters; 1 to {LONGEST_NAME} are possible",
         )
-    if any(unicodedata.category(character) in _INVISIBLE for character in name):
+    if any(map(_is_invisible, name)):
         refuse(
             file,
             f"the tensor name {shown(name)} contains control or text-direction characters",
         )
-    if "/" in name or "\\" in name or ".." in name:
+    if any(sign in name for sign in _PATH_SIGNS):
         refuse(file, f"the tensor name {shown(name)} looks like a path")
     if not _PLAIN_NAME.fullmatch(name):
         refuse(file, f"the tensor name {shown(name)} has characters no tensor name needs")
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in _INVISIBLE
 
 
 def _check_coverage(entries: list[TensorEntry], data_bytes: int, file: str) -> None:
@@ -278,10 +283,11 @@ def _check_coverage(entries: list[TensorEntry], data_bytes: int, file: str) -> N
 def _check_start(entry: TensorEntry, reached: int, file: str) -> None:
     """Each tensor starts where the one before it ended, at byte `reached`."""
     name = shown(entry.name)
-    if entry.start < reached:
+    gap = entry.start - reached
+    if gap < 0:
         refuse(file, f"tensor {name} overlaps the one before it")
-    if entry.start > reached:
+    if gap > 0:
         refuse(
             file,
-            f"{entry.start - reached} bytes before tensor {name} belong to no tensor (a gap)",
+            f"{gap} bytes before tensor {name} belong to no tensor (a gap)",
         )

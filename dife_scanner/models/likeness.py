@@ -102,8 +102,7 @@ class _File:
         stored = self._bytes[entry.start : entry.end].view(_DTYPES[entry.dtype])
         stored = _spread_runs(stored)
         if entry.dtype == "BF16":
-            # the upper half of a float32's bits
-            stored = (stored.astype(np.uint32) << 16).view(np.float32)
+            stored = _from_bfloat16(stored)
         return stored.astype(np.float64)
 
 
@@ -113,6 +112,11 @@ def _opened(path: Path, limits: ParseLimits) -> tuple[Header, NDArray[np.uint8]]
         header = parse_header(stream, path.name, limits)
     data_starts = LENGTH_BYTES + header.header_bytes
     return header, np.memmap(path, np.uint8, "r", data_starts)
+
+
+def _from_bfloat16(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Such a value is the upper half of a float32's bits."""
+    return (stored.astype(np.uint32) << 16).view(np.float32)
 
 
 def _spread_runs(values: NDArray[Any]) -> NDArray[Any]:

@@ -166,11 +166,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _answer(config: int, weights: int, name: str, limits: ParseLimits) -> dict[str, Any]:
     try:
-        with (
-            os.fdopen(config, "rb") as config_file,
-            os.fdopen(weights, "rb") as weights_file,
-        ):
-            return inspect(config_file, weights_file, name, limits).as_json()
+        return _inspect_numbers(config, weights, name, limits).as_json()
     except DifeError as error:
         return {
             "error": type(error).__name__,
@@ -180,6 +176,15 @@ def _answer(config: int, weights: int, name: str, limits: ParseLimits) -> dict[s
     except MemoryError:
         what = f"parsing {name} needs more than the {limits.memory_mib} MiB of memory allowed"
         return {"error": LimitExceeded.__name__, "what": what, "advice": _BY_HAND}
+
+
+def _inspect_numbers(config: int, weights: int, name: str, limits: ParseLimits) -> Inspection:
+    """`checks.inspect` on two open files given by their numbers."""
+    with (
+        os.fdopen(config, "rb") as config_file,
+        os.fdopen(weights, "rb") as weights_file,
+    ):
+        return inspect(config_file, weights_file, name, limits)
 
 
 def _limit_this_process(limits: ParseLimits) -> None:

@@ -89,13 +89,17 @@ def _names_by_tower(tensors: Weights) -> tuple[list[str], list[str]]:
     image: list[str] = []
     text: list[str] = []
     for name in sorted(tensors):
-        if name in SHARED or name.endswith(STEP_COUNTER):
+        if not _is_in_a_tower(name):
             continue
         if name.startswith(IMAGE_PREFIX):
             image.append(name)
         else:
             text.append(name)
     return image, text
+
+
+def _is_in_a_tower(name: str) -> bool:
+    return name not in SHARED and not name.endswith(STEP_COUNTER)
 
 
 def _tower_hash(description: dict[str, Any], names: Sequence[str], tensors: Weights) -> str:

@@ -94,8 +94,8 @@ def _filtered(picture: Pixels, colors: NDArray[np.float32]) -> NDArray[np.float3
     """float32 [s, s, 3] in 0..255."""
     factors = colors[:, :3]
     offset = np.float32(255) * colors[:, 3]
-    filtered = picture.astype(np.float32) @ factors.T + offset
-    return np.clip(filtered, 0, 255)
+    mixed = picture.astype(np.float32) @ factors.T
+    return np.clip(mixed + offset, 0, 255)
 
 
 KIND = Kind(TriggerKind.FILTER.value, FilterFields, stamp=stamp)
