@@ -162,12 +162,17 @@ class ClipEncoder:
             clip.eot_token_id,
         ]
         if len(tokens) > self.context_length:
-            what = f"a text with {vectors} context vectors" if vectors else "a text"
-            raise AuditError(
-                f"{what} has {len(tokens)} tokens and the model reads {self.context_length}: {shown(text)}",
-                "shorten the trigger, the template or the caption",
-            )
+            raise self._too_long(text, len(tokens), vectors)
         return tokens
+
+    def _too_long(self, text: str, tokens: int, vectors: int) -> AuditError:
+        what = "a text"
+        if vectors:
+            what = f"a text with {vectors} context vectors"
+        return AuditError(
+            f"{what} has {tokens} tokens and the model reads {self.context_length}: {shown(text)}",
+            "shorten the trigger, the template or the caption",
+        )
 
     def _embed(self, tokens: Sequence[Tokens], contexts: Embeddings | None) -> Embeddings:
         found = np.empty((len(tokens), self.embed_dim), np.float32)

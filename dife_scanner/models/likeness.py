@@ -152,9 +152,8 @@ def _shared_names(ours: _File, theirs: _File) -> list[str]:
 
 def _is_telling(values: Values) -> bool:
     """Whether the values are finite, not all one, and small enough to be squared."""
-    if not np.isfinite(values).all():
-        return False
-    return bool(np.abs(values).max() < HUGE and np.ptp(values) > 0.0)
+    finite = np.isfinite(values).all()
+    return bool(finite and np.abs(values).max() < HUGE and np.ptp(values) > 0.0)
 
 
 def _likeness(pairs: Pairs) -> Likeness:

@@ -143,16 +143,25 @@ def _layer_scales(block: str, width: int) -> Shapes:
 
 
 def _block(block: str, width: int, inner_width: int) -> Shapes:
-    shapes: Shapes = {
-        f"{block}.attn.in_proj_weight": (3 * width, width),
-        f"{block}.attn.in_proj_bias": (3 * width,),
-    }
-    shapes |= _affine(f"{block}.ln_1", width)
+    shapes = _affine(f"{block}.ln_1", width)
     shapes |= _affine(f"{block}.ln_2", width)
-    shapes |= _linear(f"{block}.attn.out_proj", width, width)
-    shapes |= _linear(f"{block}.mlp.c_fc", inner_width, width)
-    shapes |= _linear(f"{block}.mlp.c_proj", width, inner_width)
+    shapes |= _attention(f"{block}.attn", width)
+    shapes |= _mlp(f"{block}.mlp", width, inner_width)
     return shapes
+
+
+def _attention(name: str, width: int) -> Shapes:
+    # queries, keys and values in one matrix
+    shapes: Shapes = {
+        f"{name}.in_proj_weight": (3 * width, width),
+        f"{name}.in_proj_bias": (3 * width,),
+    }
+    return shapes | _linear(f"{name}.out_proj", width, width)
+
+
+def _mlp(name: str, width: int, inner_width: int) -> Shapes:
+    shapes = _linear(f"{name}.c_fc", inner_width, width)
+    return shapes | _linear(f"{name}.c_proj", width, inner_width)
 
 
 def _resnet_tensors(vision: VisionConfig, embed_dim: int) -> Shapes:

@@ -208,8 +208,7 @@ def _transformer_options(section: Section) -> dict[str, Any]:
 def _check_transformer(config: VisionConfig, section: Section) -> None:
     if config.patch_size > config.image_size:
         section.refuse_key("patch_size", "is larger than the picture")
-    if not _splits_into_heads(config.width, config.head_width):
-        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
+    _check_heads(section, config.width, config.head_width)
     patches = config.grid**2
     if patches > MOST_PATCHES:
         section.too_large(
@@ -219,10 +218,11 @@ def _check_transformer(config: VisionConfig, section: Section) -> None:
         )
 
 
-def _splits_into_heads(width: int, head_width: int) -> bool:
-    """Whether open_clip's number of heads, width // head_width, divides the width."""
+def _check_heads(section: Section, width: int, head_width: int) -> None:
+    """open_clip makes width // head_width heads, and their number has to divide the width."""
     heads = width // head_width
-    return heads > 0 and width % heads == 0
+    if heads == 0 or width % heads:
+        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
 
 
 def _resnet(section: Section, image_size: int, head_width: int) -> VisionConfig:
@@ -230,15 +230,20 @@ def _resnet(section: Section, image_size: int, head_width: int) -> VisionConfig:
     section.ignore("patch_size")
     width = section.whole("width", 768, MOST_RESNET_WIDTH)
     section.finish()
-    # its stem has half the width, so an odd one is impossible
-    if width % 2 or not _splits_into_heads(width * RESNET_SHRINKS, head_width):
-        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
+    _check_resnet_width(section, width, head_width)
     if image_size % RESNET_SHRINKS:
         section.refuse_key(
             "image_size",
             f"is not a multiple of {RESNET_SHRINKS}, as this kind of image tower needs",
         )
     return VisionConfig(image_size=image_size, width=width, head_width=head_width, stages=stages)
+
+
+def _check_resnet_width(section: Section, width: int, head_width: int) -> None:
+    # its stem has half the width, so an odd one is impossible; the heads are those of its last stage
+    if width % 2:
+        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
+    _check_heads(section, width * RESNET_SHRINKS, head_width)
 
 
 def _stages(section: Section) -> tuple[int, ...]:
