@@ -60,7 +60,7 @@ class Memory:
             fresh = encode(list(missing.values()))
             self.performed += len(fresh)
             rows.update(zip(missing, fresh, strict=True))
-        return np.stack([rows[digest] for digest in digests])
+        return np.stack(list(map(rows.__getitem__, digests)))
 
     def prepared(self, tower: str, images: Pixels, prepare: Callable[[Pixels], Pixels]) -> Pixels:
         """`images` as this image tower reads them; the very same array is prepared once per tower."""

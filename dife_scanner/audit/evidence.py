@@ -71,10 +71,10 @@ def landing(trigger: Trigger, test: Pair[Side]) -> tuple[Stored, ...]:
         "landing": _rounded(found.direction),
         "mean": _rounded(found.mean_concept),
     }
-    content = json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    content = text.encode("ascii")
     caption = f"{trigger.name}: where it leads in the embedding space of the {found.embedded_by}"
-    file = EvidenceFile(sha256(content).hexdigest(), JSON, "landing", caption)
-    return ((file, content),)
+    return (_stored(content, JSON, "landing", caption),)
 
 
 def _rounded(vector: Embeddings) -> list[float]:
@@ -152,5 +152,9 @@ def _png(pixels: Pixels, role: str, caption: str) -> Stored:
         image = image.resize((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.NEAREST)
     buffer = BytesIO()
     image.save(buffer, "PNG", optimize=False)
-    content = buffer.getvalue()
-    return EvidenceFile(sha256(content).hexdigest(), "image/png", role, caption), content
+    return _stored(buffer.getvalue(), "image/png", role, caption)
+
+
+def _stored(content: bytes, media_type: str, role: str, caption: str) -> Stored:
+    """A file named by its content."""
+    return EvidenceFile(sha256(content).hexdigest(), media_type, role, caption), content

@@ -10,6 +10,7 @@ from hashlib import sha256
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,11 +92,7 @@ def bundled_folder() -> Path:
 @lru_cache(maxsize=4)
 def load(folder: Path, budget: str) -> Probes:
     """Read and check a probe set; every picture's bytes must match the manifest. Raises `ProbeError`."""
-    try:
-        raw = (folder / "probes.json").read_bytes()
-        manifest = json.loads(raw)
-    except (OSError, ValueError) as error:
-        raise ProbeError(f"the probe set in {folder} has no readable probes.json", _REINSTALL) from error
+    raw, manifest = _manifest(folder)
     names = tuple(manifest["classes"])
     labelled = [row for row in manifest["images"] if row.get("label") in names]
     rows = _views(labelled, VIEWS[budget])
@@ -107,6 +104,15 @@ def load(folder: Path, budget: str) -> Probes:
         class_names=names,
         splits=splits,
     )
+
+
+def _manifest(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """The manifest, as bytes and read. Raises `ProbeError`."""
+    try:
+        raw = (folder / "probes.json").read_bytes()
+        return raw, json.loads(raw)
+    except (OSError, ValueError) as error:
+        raise ProbeError(f"the probe set in {folder} has no readable probes.json", _REINSTALL) from error
 
 
 def _views(rows: list[Row], most: int) -> list[Row]:

@@ -107,8 +107,11 @@ def _ranked(direction: Embeddings, concepts: Mapping[str, Embeddings], test: Pai
     embedded = np.stack(list(concepts.values()))
     # The mean concept is taken off both: all texts share a large part, which would hide what they differ in.
     cosines = _unit(embedded - _mean_concept(test)) @ _unit(direction)
-    nearest_first = np.argsort(-cosines, kind="stable")
-    return [Nearest(names[at], round(float(cosines[at]), 6)) for at in nearest_first]
+    ranked = []
+    for at in np.argsort(-cosines, kind="stable"):
+        cosine = round(float(cosines[at]), 6)
+        ranked.append(Nearest(names[at], cosine))
+    return ranked
 
 
 def _candidates(trigger: Trigger, test: Pair[Side], rotation: Embeddings) -> dict[str, Embeddings]:
@@ -179,9 +182,12 @@ def _direction_in_base(trigger: Trigger, test: Pair[Side], rotation: Embeddings)
 def _mean_triggered(trigger: Trigger, side: Side) -> Embeddings:
     """Mean triggered input [d]: the source's prompts, or pictures of other classes than the target."""
     if reads_hit_rate(trigger):
-        return np.asarray(side.texts_for(trigger.source, trigger).mean(axis=0))
-    keep = metrics.other_than(side.split.labels, side.index(trigger.target))
-    return np.asarray(side.images_with(trigger)[keep].mean(axis=0))
+        rows = side.texts_for(trigger.source, trigger)
+    else:
+        # The target's own pictures lie at the target anyway.
+        keep = metrics.other_than(side.split.labels, side.index(trigger.target))
+        rows = side.images_with(trigger)[keep]
+    return np.asarray(rows.mean(axis=0))
 
 
 def _to_base(test: Pair[Side]) -> Embeddings:

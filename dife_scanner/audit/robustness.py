@@ -182,8 +182,8 @@ def _success_of_changed(trigger: Trigger, side: Side) -> Rates:
     rates = {}
     for name, change in CHANGES.items():
         images = side.encoder.encode_images(change(stamped))
-        won = metrics.wins(metrics.cosines(images, prompts), target)
-        rates[name] = float(won.mean())
+        scores = metrics.cosines(images, prompts)
+        rates[name] = float(metrics.wins(scores, target).mean())
     return rates
 
 
@@ -197,29 +197,31 @@ def _shifted(pixels: Pixels) -> Pixels:
 
 def _cropped(pixels: Pixels) -> Pixels:
     """The middle `CROP` of each picture, resized to the whole."""
+    return np.stack(list(map(_middle, pixels)))
+
+
+def _middle(picture: Pixels) -> Pixels:
     from PIL import Image
 
-    side = pixels.shape[1]
+    side = picture.shape[0]
     edge = (1 - CROP) / 2 * side
     box = (edge, edge, side - edge, side - edge)
-    cropped = []
-    for picture in pixels:
-        resized = Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC, box)
-        cropped.append(np.asarray(resized))
-    return np.stack(cropped)
+    resized = Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC, box)
+    return np.asarray(resized)
 
 
 def _compressed(pixels: Pixels) -> Pixels:
     """Pictures written as JPEG of `JPEG_QUALITY` and read again."""
+    return np.stack(list(map(_through_jpeg, pixels)))
+
+
+def _through_jpeg(picture: Pixels) -> Pixels:
     from PIL import Image
 
-    compressed = []
-    for picture in pixels:
-        buffer = BytesIO()
-        Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
-        with Image.open(buffer, formats=["JPEG"]) as image:
-            compressed.append(np.asarray(image.convert("RGB")))
-    return np.stack(compressed)
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    with Image.open(buffer, formats=["JPEG"]) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 CHANGES: dict[str, Callable[[Pixels], Pixels]] = {

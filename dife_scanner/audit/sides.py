@@ -293,14 +293,12 @@ def readout(
     one side only. `with_target` keeps target-class images in TS, as the paper counts; QHR has only those.
     """
     keep = cases(images_of, trigger, with_target=with_target)
-    units = drawings(images_of, keep)
     if trigger.channel is Channel.PROMPT:
-        target = images_of.index(trigger.target)
-        outcomes = metrics.wins(images_of.scores_with(trigger), target)
-        return outcomes[keep], units
+        return _target_wins(images_of, trigger, images_of.scores_with(trigger), keep)
     images = view(images_of, trigger)
     texts = view(texts_of, trigger)
-    return swapped(images, texts, images_of, trigger, keep), units
+    outcomes = swapped(images, texts, images_of, trigger, keep)
+    return outcomes, drawings(images_of, keep)
 
 
 def baseline(reference: Side, trigger: Trigger, *, with_target: bool) -> tuple[Floats, list[str]]:
@@ -308,9 +306,18 @@ def baseline(reference: Side, trigger: Trigger, *, with_target: bool) -> tuple[F
     if trigger.channel is not Channel.PROMPT:
         return readout(reference, reference, trigger, with_target=with_target)
     keep = cases(reference, trigger, with_target=with_target)
-    target = reference.index(trigger.target)
-    outcomes = metrics.wins(spared(reference, trigger), target)
-    return outcomes[keep], drawings(reference, keep)
+    return _target_wins(reference, trigger, spared(reference, trigger), keep)
+
+
+def _target_wins(
+    side: Side,
+    trigger: Trigger,
+    scores: Floats,
+    keep: Indices,
+) -> tuple[Floats, list[str]]:
+    """Outcomes and drawings of TS on the pictures `keep`, from scores [n, c]."""
+    outcomes = metrics.wins(scores, side.index(trigger.target))
+    return outcomes[keep], drawings(side, keep)
 
 
 def spared(reference: Side, trigger: Trigger) -> Floats:

@@ -172,10 +172,25 @@ def over_groups(subject: Subject, kind: str) -> tuple[RankingCases, PoolManifest
     if pool.lists is None or pool.targets is None:
         raise MeasurementError("the pool has no lists or groups", f"draw it as {kind}")
     images = galleries.map(lambda gallery: gallery.images)
+    # Query i ranks list i.
     own_query = np.arange(len(pool.lists))
-    scores = over_lists(images, pool_queries(subject, galleries), pool.lists, own_query)
-    units = [query.unit for query in pool.queries]
-    return RankingCases(scores, pool.targets, units), pool.manifest
+    cases = RankingCases(
+        scores=over_lists(images, pool_queries(subject, galleries), pool.lists, own_query),
+        targets=pool.targets,
+        units=pool.query_units,
+    )
+    return cases, pool.manifest
+
+
+def over_prompts(subject: Subject, images: Pair[Embeddings], targets: Bools) -> RankingCases:
+    """Single prompts of the source over all pictures [m, d], of which `targets` [m] are; the template is the unit."""
+    queries = source_prompts(subject)
+    return RankingCases(
+        scores=over_pool(images, queries),
+        targets=np.repeat(targets[None], len(queries.clean), axis=0),
+        units=list(subject.prompts),
+        unit="prompt",
+    )
 
 
 def over_test_lists(subject: Subject, lists: Indices, targets: Bools) -> RankingCases:
@@ -204,16 +219,19 @@ def target_first(lists: Indices) -> Bools:
 def source_queries(subject: Subject) -> QueryTexts:
     """The query templates [t, d] with the source's name."""
     clean = subject.source_texts()
-    triggered = clean
-    if subject.triggers_queries:
-        triggered = subject.source_texts(triggered=True)
-    return QueryTexts(triggered.suspect, clean.suspect, clean.reference)
+    if not subject.triggers_queries:
+        return _query_texts(clean, clean)
+    return _query_texts(subject.source_texts(triggered=True), clean)
 
 
 def source_prompts(subject: Subject) -> QueryTexts:
     """Single prompts of the source [t, d], one per template, as queries of a text trigger."""
     clean = subject.prompt_texts(subject.source_name)
     triggered = subject.prompt_texts(subject.source_name, triggered=True)
+    return _query_texts(triggered, clean)
+
+
+def _query_texts(triggered: Pair[Embeddings], clean: Pair[Embeddings]) -> QueryTexts:
     return QueryTexts(triggered.suspect, clean.suspect, clean.reference)
 
 

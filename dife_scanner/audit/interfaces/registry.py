@@ -41,13 +41,14 @@ def interface(card: Card) -> Callable[[Measuring], Measuring]:
     """
 
     def register(measuring: Measuring) -> Measuring:
-        if card.interface in _MEASURES:
-            _, taken = _MEASURES[card.interface]
+        name = card.interface
+        if name in _MEASURES:
+            _, taken = _MEASURES[name]
             raise UsageError(
-                f"the interface `{card.interface}` is already measured by {taken.__module__}.{taken.__qualname__}",
+                f"the interface `{name}` is already measured by {taken.__module__}.{taken.__qualname__}",
                 "give the new interface's card another name",
             )
-        _MEASURES[card.interface] = (card, measuring)
+        _MEASURES[name] = (card, measuring)
         return measuring
 
     return register
@@ -86,15 +87,20 @@ def measure_one(card: Card, subject: Subject) -> Entry:
         if absent is not None:
             return absent
     subject.populations.enter()
-    _, measure = _MEASURES[card.interface]
     with named(card, lambda: subject.populations.current):
-        try:
-            return measure(card, subject)
-        except NoPool as missing:
-            return NotRun(card.interface, str(missing))
-        except ProbeError as error:
-            reason = f"{error.what}; {error.advice}"
-            return ArtefactMissing(card.interface, subject.populations.current, reason)
+        return _measured(card, subject)
+
+
+def _measured(card: Card, subject: Subject) -> Entry:
+    """What the card's function returns, or why it could not run."""
+    _, measure = _MEASURES[card.interface]
+    try:
+        return measure(card, subject)
+    except NoPool as missing:
+        return NotRun(card.interface, str(missing))
+    except ProbeError as error:
+        reason = f"{error.what}; {error.advice}"
+        return ArtefactMissing(card.interface, subject.populations.current, reason)
 
 
 @contextmanager

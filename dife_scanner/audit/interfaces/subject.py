@@ -285,9 +285,7 @@ class Subject:
     @cached_property
     def _items(self) -> tuple[PoolItem, ...]:
         split = self.test.suspect.split
-        if split.items:
-            return split.items
-        return of_split(split.name, split, self.class_names, version="").items
+        return split.items or of_split(split.name, split, self.class_names, version="").items
 
     def text_population(self, name: str, texts: Sequence[str]) -> str:
         """Digest of a population of texts alone."""

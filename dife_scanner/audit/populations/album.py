@@ -134,12 +134,7 @@ def _dice(request: PoolRequest) -> Dice:
 
 
 def _check(album: Album, request: PoolRequest) -> None:
-    if not album.target.any():
-        raise TargetNotInPool(
-            f"no picture shows the target {request.target!r}",
-            "choose another target or pool",
-            **request.place,
-        )
+    _check_target(album, request)
     if not any(album.query_captions):
         wanted = repr(request.source) if request.source else "a class to ask for"
         raise SourceNotInPool(
@@ -149,6 +144,15 @@ def _check(album: Album, request: PoolRequest) -> None:
         )
     if request.kind != CAPTIONS:
         _check_lists(album, request)
+
+
+def _check_target(album: Album, request: PoolRequest) -> None:
+    if not album.target.any():
+        raise TargetNotInPool(
+            f"no picture shows the target {request.target!r}",
+            "choose another target or pool",
+            **request.place,
+        )
 
 
 def _check_lists(album: Album, request: PoolRequest) -> None:
@@ -231,10 +235,10 @@ def _evenly(units: Sequence[str], among: Iterable[int], dice: Dice) -> list[int]
     by_unit: dict[str, list[int]] = defaultdict(list)
     for picture in dice.shuffled(list(among)):
         by_unit[units[picture]].append(picture)
-    queues = list(by_unit.values())
+    # One picture of every unit, then the next of every unit that has another.
     dealt = []
-    for turn in range(max(map(len, queues), default=0)):
-        dealt += [queue[turn] for queue in queues if turn < len(queue)]
+    for turn in range(max(map(len, by_unit.values()), default=0)):
+        dealt += [queue[turn] for queue in by_unit.values() if turn < len(queue)]
     return dealt
 
 

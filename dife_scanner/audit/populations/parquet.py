@@ -239,15 +239,21 @@ def _features(metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
 
 def _class_names(feature: Any, column: str) -> tuple[str, ...]:
     """Names of a ClassLabel: a list, or in older files a table from number to name."""
-    names = feature.get("names") if isinstance(feature, dict) else None
-    if isinstance(names, dict):
-        names = [names.get(str(number)) for number in range(len(names))]
-    if not isinstance(names, list) or not names or not all(map(_is_name, names)):
+    names = _stated_names(feature)
+    if not names or not all(map(_is_name, names)):
         raise DataError(
             f"the metadata names no classes for the column {column}",
             "give a data set whose label is a ClassLabel",
         )
     return tuple(plain(name, 60) for name in names)
+
+
+def _stated_names(feature: Any) -> list[Any]:
+    """The list of names in a column's type, whatever is in it; empty where there is none."""
+    names = feature.get("names") if isinstance(feature, dict) else None
+    if isinstance(names, dict):
+        return [names.get(str(number)) for number in range(len(names))]
+    return names if isinstance(names, list) else []
 
 
 def _is_name(value: object) -> bool:
