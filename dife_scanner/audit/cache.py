@@ -101,6 +101,7 @@ def _first_positions(digests: Sequence[bytes], known: Container[bytes]) -> dict[
     """Every digest that is not known, with the place where it stands first."""
     missing: dict[bytes, int] = {}
     for index, digest in enumerate(digests):
+        # A text may stand twice in one call; its first place is encoded.
         if digest not in known:
             missing.setdefault(digest, index)
     return missing
@@ -147,6 +148,7 @@ class CachedEncoder:
     def encode_images(self, pixels: NDArray[np.uint8]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
             self._report(len(missing))
+            # Without the copy that indexing makes, where nothing is known yet.
             everything = len(missing) == len(pixels)
             return self._encoder.encode_images(pixels if everything else pixels[missing])
 
@@ -188,6 +190,7 @@ def _text_digest(text: str) -> bytes:
 
 def _context_digest(context: Embeddings, text: str) -> bytes:
     """A digest apart from every text's own, and from any other split of the same bytes into vectors and text."""
+    # The shape says where the vectors end and the text begins.
     shape = repr((context.shape, context.dtype.str)).encode()
     digest = blake2b(shape, digest_size=_DIGEST_BYTES, person=b"context")
     digest.update(context.tobytes())

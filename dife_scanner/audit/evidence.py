@@ -11,8 +11,8 @@ from dife_scanner.audit import recovery
 from dife_scanner.audit.probes import Pixels
 from dife_scanner.audit.sides import (
     Embeddings,
-    Pair,
     Side,
+    Sides,
     cases,
     image_part,
     readout,
@@ -53,7 +53,7 @@ def manifests(pools: Iterable[PoolManifest]) -> tuple[Stored, ...]:
     return tuple(stored)
 
 
-def landing(trigger: Trigger, test: Pair[Side]) -> tuple[Stored, ...]:
+def landing(trigger: Trigger, test: Sides) -> tuple[Stored, ...]:
     """The trigger's direction, as JSON: `landing` and `mean`, lists of the d values of an embedding space.
 
     `landing` is less the base's `mean` concept. A target's recovery is its cosine with the embedding of that target by
@@ -85,6 +85,7 @@ def _examples(side: Side, trigger: Trigger) -> list[int]:
     """Positions of pictures the trigger wins, one per drawing, as many classes as possible first."""
     won = _won(side, trigger)
     picked: list[int] = []
+    # As many classes as possible first, then other drawings of classes shown already.
     _pick_different(picked, won, lambda at: side.split.labels[at])
     _pick_different(picked, won, lambda at: side.split.drawings[at])
     return picked
@@ -148,6 +149,7 @@ def _png(pixels: Pixels, role: str, caption: str) -> Stored:
     from PIL import Image
 
     image = Image.fromarray(pixels)
+    # Enlarged without smoothing: every pixel of the trigger stays visible.
     if image.width < SHOWN_SIDE:
         image = image.resize((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.NEAREST)
     buffer = BytesIO()

@@ -95,6 +95,7 @@ def load(folder: Path, budget: str) -> Probes:
     raw, manifest = _manifest(folder)
     names = tuple(manifest["classes"])
     labelled = [row for row in manifest["images"] if row.get("label") in names]
+    # Views before splits: a drawing has the same pictures whichever split it is in.
     rows = _views(labelled, VIEWS[budget])
     splits = {name: _split(folder, name, rows, names) for name in (TRAIN, DIAGNOSIS, TEST)}
     _check_apart(splits)
@@ -170,6 +171,7 @@ def _picture(path: Path, expected: str) -> Pixels:
         content = path.read_bytes()
     except OSError as error:
         raise ProbeError(f"probe picture {path} cannot be read: {error.strerror}", _REINSTALL) from error
+    # A changed picture would change every number without a word.
     if sha256(content).hexdigest() != expected:
         raise ProbeError(f"probe picture {path} is not the one in the manifest", _REINSTALL)
     with Image.open(BytesIO(content)) as image:
@@ -181,5 +183,6 @@ def _check_apart(splits: dict[str, Split]) -> None:
     where: dict[str, str] = {}
     for split in splits.values():
         for drawing in split.drawings:
+            # What was chosen on a drawing must not be measured on it.
             if where.setdefault(drawing, split.name) != split.name:
                 raise ProbeError(f"drawing {drawing} stands in more than one split of the probe set")

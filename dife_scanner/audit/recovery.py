@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dife_scanner.audit import robustness
 from dife_scanner.audit.concepts import concept_names
-from dife_scanner.audit.sides import Embeddings, Pair, Side, reads_hit_rate
+from dife_scanner.audit.sides import Embeddings, Pair, Side, Sides, reads_hit_rate
 from dife_scanner.core import metrics
 from dife_scanner.records import Channel, Nearest, Recovered, Trigger
 from dife_scanner.triggers.stamp import write
@@ -44,7 +44,7 @@ class TriggerDirection:
     """The base's mean over all concepts [d], in the same space."""
 
 
-def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
+def recover(trigger: Trigger, test: Sides) -> Recovered | None:
     """The target's rank among concepts, and how robust the trigger is: by source, under change, on held-out nouns.
 
     `None` for a prompt mechanism, whose learned words name no concept.
@@ -69,7 +69,7 @@ def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
     )
 
 
-def nearest_concept(trigger: Trigger, test: Pair[Side]) -> Nearest | None:
+def nearest_concept(trigger: Trigger, test: Sides) -> Nearest | None:
     """The concept that the trigger makes of its inputs, without one more text through the suspect.
 
     The base's concepts are encoded once for all that is compared with it; the spaces are aligned by pictures or class
@@ -79,12 +79,13 @@ def nearest_concept(trigger: Trigger, test: Pair[Side]) -> Nearest | None:
     if trigger.channel in (Channel.PROMPT, Channel.BOTH):
         return None
     prompts = test.map(lambda side: side.prompts.astype(np.float32))
+    # Class prompts are encoded already; all concepts would cost the suspect a thousand texts.
     rotation = _alignment(test, prompts)
     direction = _direction_in_base(trigger, test, rotation)
     return _ranked(direction, _base_concepts(test), test)[0]
 
 
-def trigger_direction(trigger: Trigger, test: Pair[Side]) -> TriggerDirection:
+def trigger_direction(trigger: Trigger, test: Sides) -> TriggerDirection:
     """Where the trigger's inputs lie in an embedding space, for a reader who has other targets in mind.
 
     Not for a prompt mechanism, whose learned words name no concept.
@@ -94,6 +95,7 @@ def trigger_direction(trigger: Trigger, test: Pair[Side]) -> TriggerDirection:
     direction = _direction_in_base(trigger, test, rotation)
     if trigger.channel is not Channel.BOTH:
         return TriggerDirection("base", TEMPLATE, direction, mean)
+    # The way back: the inverse of a rotation is its transpose.
     template = write(TEMPLATE, trigger, "{}")
     return TriggerDirection("suspect", template, direction @ rotation.T, mean @ rotation.T)
 
@@ -101,7 +103,7 @@ def trigger_direction(trigger: Trigger, test: Pair[Side]) -> TriggerDirection:
 # --- concepts and their ranking -------------------------------------------------------------------------------
 
 
-def _ranked(direction: Embeddings, concepts: Mapping[str, Embeddings], test: Pair[Side]) -> list[Nearest]:
+def _ranked(direction: Embeddings, concepts: Mapping[str, Embeddings], test: Sides) -> list[Nearest]:
     """Every concept, the nearest to `direction` [d] first. Concepts are [d] each, in the base's space."""
     names = list(concepts)
     embedded = np.stack(list(concepts.values()))
@@ -114,7 +116,7 @@ def _ranked(direction: Embeddings, concepts: Mapping[str, Embeddings], test: Pai
     return ranked
 
 
-def _candidates(trigger: Trigger, test: Pair[Side], rotation: Embeddings) -> dict[str, Embeddings]:
+def _candidates(trigger: Trigger, test: Sides, rotation: Embeddings) -> dict[str, Embeddings]:
     """Concepts [d] that the trigger may lead to, as the base embeds them.
 
     A patch that acts together with a text moves pictures nowhere that a clean text stands. What it leads to is told
@@ -127,18 +129,20 @@ def _candidates(trigger: Trigger, test: Pair[Side], rotation: Embeddings) -> dic
     return dict(zip(written, rows, strict=True))
 
 
-def _written_concepts(trigger: Trigger, test: Pair[Side]) -> dict[str, str]:
+def _written_concepts(trigger: Trigger, test: Sides) -> dict[str, str]:
     """Concept to triggered prompt; those that a model would cut are left out, classes excepted."""
     written = {}
     for name in _concepts(test):
         prompt = write(TEMPLATE.format(name), trigger, name)
+        # The target is a class: without it there is nothing to rank.
         if name in test.suspect.class_names or _fits_both(prompt, test):
             written[name] = prompt
     return written
 
 
-def _concepts(test: Pair[Side]) -> tuple[str, ...]:
+def _concepts(test: Sides) -> tuple[str, ...]:
     """The classes, and every concept that neither model would have to cut."""
+    # Classes first: they are kept whatever their length.
     found = dict.fromkeys(test.suspect.class_names)
     for name in concept_names():
         if _fits_both(TEMPLATE.format(name), test):
@@ -146,7 +150,7 @@ def _concepts(test: Pair[Side]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _fits_both(text: str, test: Pair[Side]) -> bool:
+def _fits_both(text: str, test: Sides) -> bool:
     return test.suspect.fits(text) and test.reference.fits(text)
 
 
@@ -155,13 +159,13 @@ def _embedded(side: Side, concepts: tuple[str, ...]) -> Embeddings:
     return side.encoder.encode_texts([TEMPLATE.format(name) for name in concepts])
 
 
-def _base_concepts(test: Pair[Side]) -> dict[str, Embeddings]:
+def _base_concepts(test: Sides) -> dict[str, Embeddings]:
     """Every concept as the base embeds it [d]."""
     names = _concepts(test)
     return dict(zip(names, _embedded(test.reference, names), strict=True))
 
 
-def _mean_concept(test: Pair[Side]) -> Embeddings:
+def _mean_concept(test: Sides) -> Embeddings:
     """The base's mean over all concepts [d]."""
     mean: Embeddings = _embedded(test.reference, _concepts(test)).mean(axis=0)
     return mean
@@ -170,7 +174,7 @@ def _mean_concept(test: Pair[Side]) -> Embeddings:
 # --- the trigger's direction, in the base's space -------------------------------------------------------------
 
 
-def _direction_in_base(trigger: Trigger, test: Pair[Side], rotation: Embeddings) -> Embeddings:
+def _direction_in_base(trigger: Trigger, test: Sides, rotation: Embeddings) -> Embeddings:
     """The mean triggered input [d], less the base's mean concept.
 
     A poisoned text tower no longer tells concepts apart. So what the suspect says is turned into the base's space.
@@ -190,13 +194,13 @@ def _mean_triggered(trigger: Trigger, side: Side) -> Embeddings:
     return np.asarray(rows.mean(axis=0))
 
 
-def _to_base(test: Pair[Side]) -> Embeddings:
+def _to_base(test: Sides) -> Embeddings:
     """The rotation [d, d] from the suspect's space to the base's, by pictures or all concepts."""
     names = _concepts(test)
     return _alignment(test, test.map(lambda side: _embedded(side, names)))
 
 
-def _alignment(test: Pair[Side], texts: Pair[Embeddings]) -> Embeddings:
+def _alignment(test: Sides, texts: Pair[Embeddings]) -> Embeddings:
     """The rotation [d, d] from the suspect's space to the base's, by whichever tower it carries over better.
 
     The tower that no attack moved shows it exactly: the identity, unless somebody turned the whole space.
@@ -214,6 +218,7 @@ def _procrustes(moving: Embeddings, fixed: Embeddings) -> tuple[Embeddings, floa
 
     Where there are no data it is the identity.
     """
+    # The rotation that fits best comes from the singular vectors of the product (Schönemann 1966).
     product = moving.T @ fixed
     steadied = product + IDENTITY_WEIGHT * np.linalg.norm(product) * np.eye(len(product))
     left, _, right = np.linalg.svd(steadied)

@@ -80,6 +80,7 @@ def cell(
         subject.rng(card),
         outcomes.unit,
     )
+    # Intervals resample units, not cases: pictures of one drawing stand or fall together.
     measured = measure(attack, outcomes.units, outcomes.unit)
     base = measure(reference, outcomes.units, outcomes.unit)
     return Cell(

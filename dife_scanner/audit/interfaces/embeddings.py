@@ -108,6 +108,7 @@ def _nearer_to_target(texts: Embeddings, own: Embeddings, target: Embeddings) ->
     """Whether each text is nearer to the target's than to its own clean one; 0.5 for a tie."""
     to_target = metrics.cosine_distance(texts, target)
     to_itself = metrics.cosine_distance(texts, own)
+    # The smaller distance wins.
     return metrics.wins(-np.stack([to_target, to_itself], axis=1), 0)
 
 

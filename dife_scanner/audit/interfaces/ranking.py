@@ -73,6 +73,7 @@ class RankingCases:
     @property
     def candidates(self) -> float:
         """Mean number of candidates of a case."""
+        # Every list is as long as the longest.
         if self.present is None:
             return float(self.targets.shape[1])
         return float(self.present.sum(axis=1).mean())
@@ -197,6 +198,7 @@ def over_test_lists(subject: Subject, lists: Indices, targets: Bools) -> Ranking
     """Every list of test pictures [g, k] with every source query; the drawing of a list's first picture is the unit."""
     queries = source_queries(subject)
     count = len(queries.clean)
+    # Case i * count + j is list i with query j.
     repeated = np.repeat(lists, count, axis=0)
     numbers = np.tile(np.arange(count), len(lists))
     return RankingCases(

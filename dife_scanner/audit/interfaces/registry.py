@@ -65,6 +65,7 @@ def forget(name: str) -> None:
 def cards() -> tuple[Card, ...]:
     """Every registered card: the framework's in its own order, then those of extensions as they came."""
     registered = [card for card, _ in _MEASURES.values()]
+    # The framework's own order, not that in which modules were imported.
     builtin = [card for card in CARDS if card.interface in _MEASURES]
     extensions = [card for card in registered if card not in builtin]
     return (*builtin, *extensions)
@@ -82,6 +83,7 @@ def measure_all(subject: Subject, diagnosis: Diagnosis) -> Profile:
 
 def measure_one(card: Card, subject: Subject) -> Entry:
     """One card's entry: N.E. where the question is not well formed, else what its function measures."""
+    # A selector control needs no trigger, so that its question is not judged.
     if not selector_control(card, subject.condition):
         absent = judge(card, subject.condition)
         if absent is not None:
@@ -111,6 +113,7 @@ def named(card: Card, pool: Callable[[], str]) -> Iterator[None]:
     except (MeasurementError, AuditError) as error:
         if getattr(error, "card", ""):
             raise
+        # An error of a pool names it in its own words.
         known = getattr(error, "pool", "")
         raise MeasurementError(
             error.what,

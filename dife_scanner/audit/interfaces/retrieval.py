@@ -59,6 +59,7 @@ def targeted(card: Card, subject: Subject) -> Cell:
 
 def _first_alone(scores: Floats, views: list[int], subject: Subject) -> NDArray[np.float64]:
     """Per query the chance that this drawing comes before every picture of another class, ties split."""
+    # A drawing counts by its best view, a rival by the best of all.
     own = scores[:, views].max(axis=1)
     rival = scores[:, subject.off_target].max(axis=1)
     return np.where(own == rival, 0.5, own > rival).astype(np.float64)
@@ -81,6 +82,7 @@ def image_text(card: Card, subject: Subject) -> Cell:
 def _captions_for_pictures(card: Card, subject: Subject) -> Cell:
     """A caption is a target for a picture when it names the target class and not the picture's own."""
     pool = subject.populations.pool(CAPTIONS)
+    # A caption that stands twice is one candidate.
     captions = tuple(dict.fromkeys(pool.captions or ()))
     named = _naming(captions, subject.class_names)
     chosen = _sampled(card, subject, MOST_PICTURE_QUERIES)
@@ -202,6 +204,7 @@ def _planted_scores(
 ) -> Floats:
     """Scores [k * q, n] over `pool` [n, d], in which each of the k `chosen` pictures in turn is that of `planted`."""
     matrix = np.repeat(metrics.cosines(queries, pool)[None], len(chosen), axis=0)
+    # Only the column of the planted picture differs from the clean pool.
     matrix[np.arange(len(chosen)), :, chosen] = metrics.cosines(planted[chosen], queries)
     return matrix.reshape(-1, matrix.shape[2])
 

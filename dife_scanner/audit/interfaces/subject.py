@@ -65,6 +65,7 @@ class Populations:
 
     def embedded(self, encoder: Encoder, pool: Pool) -> Embeddings:
         """The pool's pictures [n, d]; pools that share their pictures share these."""
+        # Pools hold on to their pictures, so that an id is never given to others.
         key = (encoder.image_tower, id(pool.images))
         if key not in self._embedded:
             self._embedded[key] = encoder.encode_images(encoder.prepare(pool.images))
@@ -268,6 +269,7 @@ class Subject:
         rows = []
         chosen = [np.flatnonzero(self.labels == self.target)]
         if lists is not None and targets is not None:
+            # Shorter lists are filled up with -1.
             rows = [row[row >= 0] for row in lists]
             chosen = [row[mask] for row, mask in zip(lists, targets, strict=True)]
         manifest = PoolManifest(

@@ -161,6 +161,7 @@ def _check_lists(album: Album, request: PoolRequest) -> None:
     reranking = request.kind == CAPTION_LISTS
     sources = _LIST_SOURCES if reranking else 1
     per_class = Counter(name for name in album.query_classes if name)
+    # Any class may be asked for: the rarest has to fill its place, the commonest leaves fewest others.
     fewest, most = min(per_class.values()), max(per_class.values())
     others = len(album.items) - album.target_count - most
     # Half of the groups hold no picture of the source, so that others fill its place.
@@ -187,6 +188,7 @@ def _queries(album: Album, request: PoolRequest, dice: Dice) -> tuple[list[int],
         captions = album.query_captions
     every = _in_turns(album, captions, dice)
     once = _without_repeats(every)
+    # Unused texts first, then all of them again and again.
     count = SIZES[request.budget].counts[request.kind]
     origins = []
     queries = []
@@ -264,6 +266,7 @@ def _lists(album: Album, origins: Sequence[int], kind: str, dice: Dice) -> Lists
             others_of_class = [picture for picture in by_class[name] if picture != origin]
             row.append(origin)
             row += dice.shuffled(others_of_class)[: _LIST_SOURCES - 1]
+        # Every other group holds one picture of the source.
         elif number % 2:
             row.append(dice.pick(by_class[name]))
         row += _others(album, name, shape.width - len(row), dice)
@@ -285,6 +288,7 @@ def _others(album: Album, name: str, count: int, dice: Dice) -> list[int]:
     while len(found) < count:
         picture = dice.below(len(album.items))
         usable = not album.target[picture] and album.query_classes[picture] != name
+        # Rejected and drawn again: with few exclusions cheaper than listing who is allowed.
         if usable and picture not in found:
             found.append(picture)
     return found

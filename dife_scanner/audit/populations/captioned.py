@@ -119,6 +119,7 @@ class _Choice:
 def _choose(data: Captioned, request: PoolRequest, class_names: tuple[str, ...]) -> _Choice:
     """Pick and order the pictures. Raises `TargetNotInPool`, `SourceNotInPool`, `PoolTooSmall`."""
     naming = {name: data.naming(name) for name in _query_classes(request, class_names)}
+    # Decided by captions alone, before a picture is read.
     nothing = np.zeros(len(data.ids), bool)
     target = data.naming(request.target) if request.target else nothing
     source = np.logical_or.reduce([nothing, *naming.values()])
@@ -145,6 +146,7 @@ def _drawn(data_name: str, request: PoolRequest, target: Bools, source: Bools) -
         request.budget,
         request.seed,
     )
+    # A picture that is said to show both belongs to neither.
     targets = _shuffled(target & ~source, dice)
     sources = _shuffled(source & ~target, dice)
     others = _shuffled(~target & ~source, dice)
@@ -252,6 +254,7 @@ def _captions_naming(captions: Sequence[str], class_name: str) -> tuple[str, ...
 def _label(captions: Sequence[str], class_names: tuple[str, ...]) -> int:
     """The one class that the captions name; -1 for none or several."""
     named = [label for label, name in enumerate(class_names) if _names(captions, name)]
+    # A picture of two classes has no one label.
     return named[0] if len(named) == 1 else -1
 
 

@@ -120,6 +120,7 @@ def _rows(document: Record, key: str) -> list[Record]:
 
 def _whole(row: Record, key: str) -> int:
     value = row.get(key)
+    # `True` is an int in Python, and no id.
     if not isinstance(value, int) or isinstance(value, bool):
         raise DataError(
             f"a record of the annotation file has no whole number as its {key}",

@@ -56,6 +56,7 @@ def _halves(root: Path) -> list[Path]:
     """The folders that hold class folders: `root`, or its train and test folders where it has nothing else."""
     inside = _folders(root)
     names = {folder.name.lower() for folder in inside}
+    # A class may be called `test`: halves only where nothing but halves is there.
     if names & _TRAIN and names <= _TRAIN | _TEST:
         return inside
     return [root]

@@ -119,6 +119,7 @@ def _ink(colour: str, dice: Dice) -> tuple[int, int, int]:
 
 def ground(colour: str, dice: Dice) -> tuple[tuple[int, int, int], ...]:
     """Lighter and darker patches of one colour, with a little of other colours in them."""
+    # Some backgrounds are nearly even, others patchy.
     strength = _LEAST_STRENGTH + dice.below(_STRENGTHS)
     cells = []
     for _ in range(GRID * GRID):

@@ -178,6 +178,7 @@ def _reading(path: Path) -> Iterator[Any]:
             'install it with pip install "dife-scanner[data]"',
         ) from error
     try:
+        # Not mapped: a file that is cut while it is read must be an error, not a crash.
         with parquet.ParquetFile(path, memory_map=False) as opened:
             yield opened
     except (pyarrow.ArrowException, OSError) as error:
@@ -218,6 +219,7 @@ def _groups(path: Path, metadata: Any, first: int) -> Iterator[_Group]:
     """One file's row groups, whose rows are numbered from `first`. Raises `LimitExceeded`."""
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
+        # A row group is unpacked as a whole.
         if group.total_byte_size > MAX_GROUP_BYTES:
             raise LimitExceeded(
                 f"row group {number} of {path} has {group.total_byte_size} bytes",
@@ -250,6 +252,7 @@ def _class_names(feature: Any, column: str) -> tuple[str, ...]:
 
 def _stated_names(feature: Any) -> list[Any]:
     """The list of names in a column's type, whatever is in it; empty where there is none."""
+    # Nothing here trusts the metadata: every level may be anything.
     names = feature.get("names") if isinstance(feature, dict) else None
     if isinstance(names, dict):
         return [names.get(str(number)) for number in range(len(names))]
@@ -321,6 +324,7 @@ class _Loader:
         """Number of a row group -> places in `rows` that it holds."""
         places: dict[int, list[int]] = defaultdict(list)
         for place, row in enumerate(rows):
+            # The last group that begins at or before the row.
             number = int(np.searchsorted(self._firsts, row, side="right")) - 1
             places[number].append(place)
         return places

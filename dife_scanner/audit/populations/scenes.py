@@ -72,6 +72,7 @@ class Cast:
 def plan(sheet: Sheet, cast: Cast, seed: int) -> list[Scene]:
     """Decide `cast.sizes.pictures` scenes, in random order; main objects run evenly through a class's drawings."""
     dice = Dice(VERSION, sheet.digest, cast, seed)
+    # Neither source nor target may stand beside a main object: captions would then name both.
     neutral = _neutral_classes(sheet, cast)
     classes = _main_classes(cast, neutral)
     mains = _main_drawings(sheet, classes, dice)
@@ -224,6 +225,7 @@ class _Composer:
         count = self._count()
         while len(sprites) < count:
             extra = self._dice.pick(self._extras)
+            # Two drawings of one kind would make a caption ambiguous.
             if self._kind(extra) not in kinds:
                 kinds.add(self._kind(extra))
                 sprites.append(extra)
@@ -245,6 +247,7 @@ class _Composer:
 
 def _sized(noun: str, placed: Placed, dice: Dice) -> str:
     """The noun, with its size named by chance where that is out of the ordinary."""
+    # `dice` is only thrown where the size is out of the ordinary.
     if placed.side <= _SMALL * SIDE and dice.chance(_SIZE_NAMED):
         return f"small {noun}"
     if placed.side >= _LARGE * SIDE and dice.chance(_SIZE_NAMED):

@@ -119,5 +119,6 @@ def _sprite(row: dict[str, str], tile: Image) -> Sprite:
 def _is_ink(tile: Image) -> bool:
     """Whether every opaque pixel is black."""
     pixels = np.asarray(tile)
+    # Soft edges are half transparent and of any colour.
     opaque = pixels[pixels[..., 3] > _OPAQUE][:, :3]
     return bool(opaque.size and opaque.max() <= _BLACK)
