@@ -22,7 +22,7 @@ NEAREST_KEPT = 5
 """Nearest concepts that are kept."""
 TEMPLATE = "a photo of a {}"
 IDENTITY_WEIGHT = 1e-6
-"""Weight of the identity beside the data in an alignment: too small to move a direction that has data."""
+"""Weight of the identity in an alignment, the data having 1: too small to move a direction that has data."""
 SHORTEST = 1e-12
 """Least length that is divided by."""
 
@@ -95,8 +95,8 @@ def trigger_direction(trigger: Trigger, test: Sides) -> TriggerDirection:
     direction = _direction_in_base(trigger, test, rotation)
     if trigger.channel is not Channel.BOTH:
         return TriggerDirection("base", TEMPLATE, direction, mean)
-    # The way back: the inverse of a rotation is its transpose.
     template = write(TEMPLATE, trigger, "{}")
+    # Turned back to the suspect's space: the inverse of a rotation is its transpose.
     return TriggerDirection("suspect", template, direction @ rotation.T, mean @ rotation.T)
 
 
@@ -119,8 +119,8 @@ def _ranked(direction: Embeddings, concepts: Mapping[str, Embeddings], test: Sid
 def _candidates(trigger: Trigger, test: Sides, rotation: Embeddings) -> dict[str, Embeddings]:
     """Concepts [d] that the trigger may lead to, as the base embeds them.
 
-    A patch that acts together with a text moves pictures nowhere that a clean text stands. What it leads to is told
-    by the suspect's prompts with the text in them.
+    A patch that acts together with a text moves pictures to a place where no clean text lies. Its target shows only in
+    the suspect's prompts with the text in them.
     """
     if trigger.channel is not Channel.BOTH:
         return _base_concepts(test)
@@ -177,7 +177,7 @@ def _mean_concept(test: Sides) -> Embeddings:
 def _direction_in_base(trigger: Trigger, test: Sides, rotation: Embeddings) -> Embeddings:
     """The mean triggered input [d], less the base's mean concept.
 
-    A poisoned text tower no longer tells concepts apart. So what the suspect says is turned into the base's space.
+    A poisoned text tower no longer separates concepts. So the suspect's embedding is turned into the base's space.
     """
     triggered = _mean_triggered(trigger, test.suspect)
     return np.asarray(triggered @ rotation - _mean_concept(test))

@@ -1,4 +1,4 @@
-"""How each interface is asked of a model: one module per family, one registered function per card."""
+"""How each interface is measured on a model: one module per family, one registered function per card."""
 
 from dife_scanner.audit.interfaces import (
     classification,

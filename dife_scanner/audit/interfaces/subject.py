@@ -30,7 +30,7 @@ from dife_scanner.triggers.stamp import write
 
 
 class NoPool(Exception):
-    """A kind of pool that this audit has no pictures for; the card that asks for it is not run, with this reason."""
+    """A kind of pool that this audit has no pictures for; the card that needs it is not run, with this reason."""
 
 
 class Populations:
@@ -47,7 +47,7 @@ class Populations:
         self._embedded: dict[tuple[str, int], Embeddings] = {}
         self._used: dict[str, PoolManifest] = {}
         self.current = self.LABELLED
-        """Name of the pool asked for last, for errors."""
+        """Name of the pool used last, for errors."""
 
     def enter(self) -> None:
         """A new card begins."""
@@ -226,7 +226,7 @@ class Subject:
     def encode_ahead(self) -> None:
         """Encode in one call per checkpoint what the text-query interfaces need piece by piece; small calls cost more.
 
-        Nothing is encoded that no built-in interface needs. What goes wrong here goes wrong again, and is told, where
+        Nothing is encoded that no built-in interface needs. What goes wrong here goes wrong again, and is reported, where
         an interface needs it.
         """
         if not self.triggers_queries:

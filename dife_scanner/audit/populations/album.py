@@ -161,7 +161,7 @@ def _check_lists(album: Album, request: PoolRequest) -> None:
     reranking = request.kind == CAPTION_LISTS
     sources = _LIST_SOURCES if reranking else 1
     per_class = Counter(name for name in album.query_classes if name)
-    # Any class may be asked for: the rarest has to fill its place, the commonest leaves fewest others.
+    # A query may name any class: the rarest has to fill its place, the commonest leaves fewest others.
     fewest, most = min(per_class.values()), max(per_class.values())
     others = len(album.items) - album.target_count - most
     # Half of the groups hold no picture of the source, so that others fill its place.

@@ -176,7 +176,7 @@ class _Composer:
         placed = []
         for sprite, middle in zip(sprites, middles, strict=True):
             placed.append(place(sprite, len(sprites), middle, colour, dice))
-        # All nouns are picked before any sentence: captions and plain ones speak of the main object alike.
+        # All nouns are picked before any sentence: both kinds of captions name the main object by the same words.
         nouns = [self._named(sprites) for _ in range(captions)]
         # The stream is drawn from in this order.
         return Scene(
