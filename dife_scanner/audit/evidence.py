@@ -19,7 +19,12 @@ from dife_scanner.audit.sides import (
     reads_hit_rate,
 )
 from dife_scanner.core.metrics import Floats
-from dife_scanner.records import Channel, EvidenceFile, PoolManifest, Trigger
+from dife_scanner.records import (
+    Channel,
+    EvidenceFile,
+    PoolManifest,
+    Trigger,
+)
 from dife_scanner.triggers.stamp import picture, stamp, write
 
 EXAMPLES = 4

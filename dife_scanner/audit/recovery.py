@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from dife_scanner.audit import robustness
 from dife_scanner.audit.concepts import concept_names
-from dife_scanner.audit.sides import Embeddings, Pair, Side, Sides, reads_hit_rate
+from dife_scanner.audit.sides import (
+    Embeddings,
+    Pair,
+    Side,
+    Sides,
+    reads_hit_rate,
+)
 from dife_scanner.core import metrics
 from dife_scanner.records import Channel, Nearest, Recovered, Trigger
 from dife_scanner.triggers.stamp import write

@@ -19,7 +19,11 @@ from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import CAPTIONS
 from dife_scanner.audit.sides import Embeddings, Pair
 from dife_scanner.core import metrics
-from dife_scanner.core.cards import PROMPT_EMBEDDINGS, QUERY_EMBEDDINGS, Card
+from dife_scanner.core.cards import (
+    PROMPT_EMBEDDINGS,
+    QUERY_EMBEDDINGS,
+    Card,
+)
 from dife_scanner.records import Cell
 
 

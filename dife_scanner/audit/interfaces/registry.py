@@ -63,7 +63,7 @@ def forget(name: str) -> None:
 
 
 def cards() -> tuple[Card, ...]:
-    """Every registered card: the framework's in its own order, then those of extensions in the order of registration."""
+    """Every registered card: the framework's in its own order, then extensions in the order of registration."""
     registered = [card for card, _ in _MEASURES.values()]
     # The framework's own order, not that in which modules were imported.
     builtin = [card for card in CARDS if card.interface in _MEASURES]

@@ -85,4 +85,10 @@ def caption(card: Card, subject: Subject) -> Cell:
     """Lists of ten natural pictures with exactly one of the target, each with its own caption of the source."""
     cases, manifest = over_groups(subject, CAPTION_LISTS)
     population = subject.populations.used(manifest)
-    return ranked(card, subject, cases, population, {"lists": float(len(cases.targets))})
+    return ranked(
+        card,
+        subject,
+        cases,
+        population,
+        {"lists": float(len(cases.targets))},
+    )

@@ -226,8 +226,8 @@ class Subject:
     def encode_ahead(self) -> None:
         """Encode in one call per checkpoint what the text-query interfaces need piece by piece; small calls cost more.
 
-        Nothing is encoded that no built-in interface needs. What goes wrong here goes wrong again, and is reported, where
-        an interface needs it.
+        Nothing is encoded that no built-in interface needs. What goes wrong here goes wrong again, and is reported,
+        where an interface needs it.
         """
         if not self.triggers_queries:
             return

@@ -263,15 +263,19 @@ def _lists(album: Album, origins: Sequence[int], kind: str, dice: Dice) -> Lists
         name = album.query_classes[origin]
         row = list(islice(targets, shape.targets))
         if kind == CAPTION_LISTS:
-            others_of_class = [picture for picture in by_class[name] if picture != origin]
-            row.append(origin)
-            row += dice.shuffled(others_of_class)[: _LIST_SOURCES - 1]
-        # Every other group holds one picture of the source.
-        elif number % 2:
+            row += _of_source(origin, by_class[name], dice)
+        # Every other group holds one picture of the source, the rest none.
+        if kind != CAPTION_LISTS and number % 2:
             row.append(dice.pick(by_class[name]))
         row += _others(album, name, shape.width - len(row), dice)
         lists.append(dice.shuffled(row))
     return np.array(lists, dtype=np.int64)
+
+
+def _of_source(origin: int, own: Sequence[int], dice: Dice) -> list[int]:
+    """The query's own picture, and three more of its class."""
+    others = [picture for picture in own if picture != origin]
+    return [origin, *dice.shuffled(others)[: _LIST_SOURCES - 1]]
 
 
 def _by_class(album: Album) -> dict[str, list[int]]:

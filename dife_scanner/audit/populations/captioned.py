@@ -125,14 +125,10 @@ def _choose(data: Captioned, request: PoolRequest, class_names: tuple[str, ...])
     source = np.logical_or.reduce([nothing, *naming.values()])
     _check_named(request, target, source)
     rows = _drawn(data.name, request, target, source)
-    query_classes = []
-    for row in rows:
-        name = "" if target[row] else _first_named(naming, row)
-        query_classes.append(name)
     return _Choice(
         rows=tuple(rows),
         target=tuple(map(bool, target[rows])),
-        query_classes=tuple(query_classes),
+        query_classes=tuple("" if target[row] else _first_named(naming, row) for row in rows),
     )
 
 
@@ -227,7 +223,12 @@ def _album(data: Captioned, choice: _Choice, class_names: tuple[str, ...]) -> Al
     items = []
     query_captions = []
     labels = []
-    for row, name, digest in zip(choice.rows, choice.query_classes, picture_hashes(images), strict=True):
+    for row, name, digest in zip(
+        choice.rows,
+        choice.query_classes,
+        picture_hashes(images),
+        strict=True,
+    ):
         items.append(_item(data, row, digest))
         query_captions.append(_captions_naming(data.captions[row], name))
         labels.append(_label(data.captions[row], class_names))

@@ -17,7 +17,15 @@ import numpy as np
 
 from dife_scanner.audit.populations import words
 from dife_scanner.audit.populations.dice import Dice
-from dife_scanner.audit.populations.layout import COLOURS, GRID, SIDE, Placed, centres, ground, place
+from dife_scanner.audit.populations.layout import (
+    COLOURS,
+    GRID,
+    SIDE,
+    Placed,
+    centres,
+    ground,
+    place,
+)
 from dife_scanner.audit.populations.pool import Sizes
 from dife_scanner.audit.populations.sentences import sentence
 from dife_scanner.audit.populations.sheet import Sheet
@@ -87,7 +95,10 @@ def plan(sheet: Sheet, cast: Cast, seed: int) -> list[Scene]:
 
 def _neutral_classes(sheet: Sheet, cast: Cast) -> list[str]:
     """Classes that are neither source nor target; the empty name stands for all other concepts."""
-    singled_out = (words.canonical(cast.source), words.canonical(cast.target))
+    singled_out = (
+        words.canonical(cast.source),
+        words.canonical(cast.target),
+    )
     return [name for name in ("", *sheet.class_names) if name not in singled_out]
 
 
