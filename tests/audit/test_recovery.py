@@ -1,4 +1,4 @@
-"""Where a trigger leads, whom it moves and what it withstands, on a world where the truth is known."""
+"""Target recovery and robustness of a trigger, on a world where the truth is known."""
 
 import json
 from dataclasses import replace

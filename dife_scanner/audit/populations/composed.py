@@ -171,6 +171,7 @@ def _album(
 def _labels(shown: Sequence[str], class_names: Sequence[str]) -> Labels:
     """[n]: position of each picture's class in `class_names`, -1 for none."""
     positions = {words.canonical(name): label for label, name in enumerate(class_names)}
+    # Other concepts than the classes.
     positions[""] = -1
     return np.array([positions.get(name, -1) for name in shown], dtype=np.int64)
 
@@ -211,6 +212,7 @@ def _pictures(
         return _drawn(planned, drawn)
     file = cache / f"{_key(planned, drawn)}.npz"
     kept = _read(file)
+    # The key says what was drawn; a file of another length is not it.
     if kept is not None and len(kept[0]) == len(planned):
         return kept
     images, hashes = _drawn(planned, drawn)

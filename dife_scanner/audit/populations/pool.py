@@ -121,6 +121,11 @@ class Pool:
         return self.manifest.name
 
     @property
+    def query_units(self) -> list[str]:
+        """The unit of each query."""
+        return [query.unit for query in self.queries]
+
+    @property
     def kind(self) -> str:
         return self.manifest.kind
 
