@@ -43,7 +43,7 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many pictures and queries a budget has. Class and field names seed the scenes: they stay as they are."""
+    """How many pictures and queries a budget has."""
 
     pictures: int
     targets: int

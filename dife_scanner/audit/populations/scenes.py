@@ -30,6 +30,8 @@ from dife_scanner.audit.populations.pool import Sizes
 from dife_scanner.audit.populations.sentences import sentence
 from dife_scanner.audit.populations.sheet import Sheet
 from dife_scanner.audit.probes import Pixels
+from dife_scanner.core import canonical, frozen_repr
+from dife_scanner.core.frozen_repr import Forms, RecordForm
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,10 +65,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Cast:
-    """What scenes of one pool show: `sizes.targets` of them the target, `sizes.sources` the source, never both.
-
-    Class and field names seed the scenes: they stay as they are.
-    """
+    """What scenes of one pool show: `sizes.targets` of them the target, `sizes.sources` the source, never both."""
 
     source: str
     """A class name or a synonym of one; empty: nothing is singled out as source."""
@@ -74,12 +73,27 @@ class Cast:
     sizes: Sizes
 
 
+_FORMS: Forms = {
+    Cast: RecordForm("Cast", ("source", "target", "sizes")),
+    Sizes: RecordForm("Sizes", ("pictures", "targets", "sources", "counts")),
+}
+"""What seeds the scenes of a pool, as it was when pools were first drawn. Not to be edited."""
+
+
+def _seed_text(cast: Cast) -> str:
+    """All that a cast holds, in the words of its first form where that form can say it."""
+    try:
+        return frozen_repr.text(cast, _FORMS)
+    except frozen_repr.Newer:
+        return canonical.text(cast)
+
+
 # --- deciding -------------------------------------------------------------------------------------------------
 
 
 def plan(sheet: Sheet, cast: Cast, seed: int) -> list[Scene]:
     """Decide `cast.sizes.pictures` scenes, in random order; main objects run evenly through a class's drawings."""
-    dice = Dice(VERSION, sheet.digest, cast, seed)
+    dice = Dice(VERSION, sheet.digest, _seed_text(cast), seed)
     # Neither source nor target may stand beside a main object: captions would then name both.
     neutral = _neutral_classes(sheet, cast)
     classes = _main_classes(cast, neutral)
