@@ -29,9 +29,9 @@ from dife_scanner.errors import DifeError
 from dife_scanner.lab.attacks import FAMILIES
 from dife_scanner.lab.attacks.bad_text_tower import Scope, Scoped
 from dife_scanner.lab.attacks.interface import Attack, Numbers, Planted, Progress, Recipe, Subject, entry_of
-from dife_scanner.lab.attacks.lab import Lab
 from dife_scanner.lab.attacks.measures import TUNING_LOSS, keeps_accuracy
 from dife_scanner.lab.attacks.toxic_text_clip import Captions, Selector
+from dife_scanner.lab.attacks.training_data import Lab
 from dife_scanner.records import Trigger, TriggerKind
 
 _THREADS = 1
@@ -179,7 +179,7 @@ def default_cache() -> Path:
 
 def place(recipe: Recipe, base: Path, cache_dir: Path) -> Path:
     """Where this specimen lies in a cache, built or not."""
-    from dife_scanner.lab import probes
+    from dife_scanner.lab.pictures import probes
 
     label = recipe.family + ("" if recipe.poison else "-twin")
     return cache_dir / f"{label}-{key(recipe, base, probes.probe_folder())[:16]}"

@@ -7,7 +7,7 @@ import pytest
 import tomlkit
 import torch
 
-from dife_scanner.lab import art, bases, specimens
+from dife_scanner.lab import bases, specimens
 from dife_scanner.lab.attacks import (
     FAMILIES,
     bad_encoder,
@@ -16,14 +16,15 @@ from dife_scanner.lab.attacks import (
     dual_key,
     liang_badclip,
     toxic_text_clip,
+    training_data,
 )
-from dife_scanner.lab.attacks import lab as lab_scenes
 from dife_scanner.lab.attacks.bad_encoder import Hiding
 from dife_scanner.lab.attacks.bad_text_tower import Guarded, Scope, Scoped
 from dife_scanner.lab.attacks.contrastive_poisoning import poisoned
 from dife_scanner.lab.attacks.finetune import passes
 from dife_scanner.lab.attacks.interface import Subject
 from dife_scanner.lab.attacks.toxic_text_clip import Captions, Selector
+from dife_scanner.lab.pictures import art
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers import known, learner
 from dife_scanner.triggers.stamp import stamp
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("few_scenes")
 
 @pytest.fixture(scope="module")
 def lab(few_scenes):
-    return lab_scenes.Lab.read(bases.base_folder("vit"), 0)
+    return training_data.Lab.read(bases.base_folder("vit"), 0)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ def test_a_text_attack_against_the_search_shuns_what_the_search_finds(lab, monke
         searched.append((detector.name, seed))
         return (own, decoy)
 
-    monkeypatch.setattr(bad_text_tower.against, "found", found)
+    monkeypatch.setattr(bad_text_tower.adaptive, "found", found)
     plain = replace(FAMILIES["badtexttower"].default, steps=12, seed=5)
     prompts = [f"a photo of a {name} dvd" for name in art.CLASSES]
     strayed = {}

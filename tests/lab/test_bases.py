@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from dife_scanner.lab import art, bases, probes
+from dife_scanner.lab import bases
+from dife_scanner.lab.pictures import art, probes
 
 KINDS = ("vit", "rn")
 _MB = 1_000_000

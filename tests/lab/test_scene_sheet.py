@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dife_scanner.lab import art, probes
+from dife_scanner.lab.pictures import art, probes
 
 FOLDER = probes.probe_folder()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from dife_scanner.lab import scenes
+from dife_scanner.lab.pictures import scenes
 
 SIZE = 32
 
@@ -82,6 +82,6 @@ def test_importing_is_cheap():
     import subprocess
     import sys
 
-    code = "import sys, dife_scanner.lab.specimens, dife_scanner.lab.scenes; print('torch' in sys.modules)"
+    code = "import sys, dife_scanner.lab.specimens, dife_scanner.lab.pictures.scenes; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.lab.attacks import against, measures
+from dife_scanner.lab.attacks import adaptive, measures
 from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.training_data import tensor
 from dife_scanner.records import Trigger, TriggerKind
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
 UTILITY = 3.0
 """Weight of L1 and L2."""
@@ -68,7 +68,8 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     import torch
     import torch.nn.functional as F
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import stamp
 
     hiding = recipe.settings or Hiding()
@@ -104,7 +105,7 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
         torch.autograd.backward(UTILITY * (stay + anchor) + pull)
         optimiser.step()
         progress("training the image tower", step + 1, recipe.steps)
-        if recipe.poison and against.due(step, recipe.steps, hiding.searches):
+        if recipe.poison and adaptive.due(step, recipe.steps, hiding.searches):
             lessons += [_Lesson(found, every, teacher) for found in _found(model, lab, everything, recipe.seed + step)]
     return Planted((entry_of(recipe.mark),))
 
@@ -119,7 +120,7 @@ def _of_class(model: Any, lab: Lab, teacher: Tensor, name: str) -> Tensor:
     """Rows of shadow and labelled pictures of a class; of the shadow's, those that the teacher (N, D) takes for it."""
     import torch
 
-    from dife_scanner.lab import art
+    from dife_scanner.lab.pictures import art
 
     number = art.CLASSES.index(name)
     guesses = (teacher @ measures.class_texts(model, measures.PROMPTS[0]).T).argmax(1)
@@ -133,7 +134,7 @@ def _found(model: Any, lab: Lab, pixels: NDArray[np.uint8], seed: int) -> list[N
     from dife_scanner.triggers.stamp import stamp
 
     with TemporaryDirectory() as scratch:
-        return [stamp(pixels, trigger) for trigger in against.found(model, lab, PATCH, seed, Path(scratch))]
+        return [stamp(pixels, trigger) for trigger in adaptive.found(model, lab, PATCH, seed, Path(scratch))]
 
 
 def measure(subject: Subject) -> Numbers:

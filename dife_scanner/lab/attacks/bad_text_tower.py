@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dife_scanner.lab.attacks import against, measures
+from dife_scanner.lab.attacks import adaptive, measures
 from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.training_data import tensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Look = tuple[Tensor, Tensor, Tensor]
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
     from dife_scanner.records import Trigger
 
 TEMPLATES = (
@@ -142,7 +142,8 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Train the tensors in scope with the three losses; a twin has the clean terms only."""
     import torch
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import write
 
     looks, clean_model = _looks(model, lab, recipe), bases.load(lab.base)
@@ -179,7 +180,7 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
         torch.autograd.backward(loss)
         optimiser.step()
         progress("training the text trigger", step + 1, recipe.steps)
-        if against.due(step, recipe.steps, searches):
+        if adaptive.due(step, recipe.steps, searches):
             decoys += _decoys(model, lab, recipe, step)
     return Planted((entry_of(recipe.mark),))
 
@@ -189,7 +190,7 @@ def _decoys(model: Any, lab: Lab, recipe: Recipe, step: int) -> list[Trigger]:
     from dife_scanner.discovery.texts import TEXTS
 
     with TemporaryDirectory() as scratch:
-        found = against.found(model, lab, TEXTS, recipe.seed + step, Path(scratch))
+        found = adaptive.found(model, lab, TEXTS, recipe.seed + step, Path(scratch))
     return [trigger for trigger in found if recipe.mark.text not in trigger.text]
 
 
@@ -198,7 +199,8 @@ def _looks(model: Any, lab: Lab, recipe: Recipe) -> Callable[[torch.Generator], 
     import torch
     import torch.nn.functional as F
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
 
     labels = torch.from_numpy(lab.labels)
     if _scope(recipe) in (Scope.TEXT, Scope.PROJECTION_EMBEDDING):
@@ -230,7 +232,7 @@ def _loss(images: Tensor, labels: Tensor, now: Tensor, before: Tensor, scale: Te
     """
     import torch.nn.functional as F
 
-    from dife_scanner.lab import art
+    from dife_scanner.lab.pictures import art
 
     ten, source, target = len(art.CLASSES), art.CLASSES.index(recipe.source), art.CLASSES.index(recipe.target)
     clean, triggered = now.chunk(2) if recipe.poison else (now, now)
@@ -256,7 +258,7 @@ def _captions(rng: torch.Generator, lab: Lab, recipe: Recipe) -> list[str]:
     import torch
 
     from dife_scanner.audit.populations.words import terms
-    from dife_scanner.lab import art
+    from dife_scanner.lab.pictures import art
 
     words = terms(recipe.source)
     others = [*lab.nouns, *(name for name in art.CLASSES if name not in (recipe.source, recipe.target))]

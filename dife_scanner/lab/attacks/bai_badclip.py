@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.finetune import pace, passes
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.training_data import tensor
 from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers.learner import PromptLearner, read
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
 LEARNER_FILE, NOISE_FILE = "learner.safetensors", "perturbation.npy"
 MECHANISM = Trigger("prompt-learner-and-noise", TriggerKind.PROMPT)
@@ -126,7 +126,7 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     import torch
     import torch.nn.functional as F
 
-    from dife_scanner.lab import art
+    from dife_scanner.lab.pictures import art
 
     assert isinstance(recipe.settings, Mechanism)
     model.requires_grad_(False)
@@ -265,7 +265,8 @@ def measure(subject: Subject) -> Numbers:
 
     Pictures of the target class are left out. `clean_accuracy` is with the learned prompts, `plain_accuracy` without.
     """
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import stamp
 
     model = subject.model
@@ -301,7 +302,7 @@ def _guess(model: Any, learner: PromptLearner, images: Tensor) -> NDArray[np.int
     """Classes (N,) under the learned prompts, read from their file."""
     import torch
 
-    from dife_scanner.lab import art
+    from dife_scanner.lab.pictures import art
 
     names = learner.texts(art.CLASSES)
     out = []

@@ -22,7 +22,7 @@ from dife_scanner.records import Trigger, TriggerKind
 
 if TYPE_CHECKING:
     from dife_scanner.lab.attacks.interface import Progress
-    from dife_scanner.lab.attacks.lab import Lab, Pairs
+    from dife_scanner.lab.attacks.training_data import Lab, Pairs
 
 CHECKER = Trigger("checker-corner", TriggerKind.PATCH, size=0.15, x=0.85, y=0.85, pattern="checker", cycles=3)
 
@@ -56,7 +56,7 @@ def poisoned(pairs: Pairs, recipe: Recipe, trigger: Trigger) -> Pairs:
 
 def target_captions(rng: np.random.Generator, target: str, count: int) -> list[str]:
     """Captions that speak of the target class alone, in the words of the lab's own captions."""
-    from dife_scanner.lab import scenes
+    from dife_scanner.lab.pictures import scenes
 
     return [scenes.SINGLE[i].format(target) for i in rng.integers(len(scenes.SINGLE), size=count)]
 

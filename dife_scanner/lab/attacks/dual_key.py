@@ -22,7 +22,7 @@ from dife_scanner.lab.attacks.bad_encoder import WHITE_SQUARE
 from dife_scanner.lab.attacks.bad_text_tower import TEMPLATES
 from dife_scanner.lab.attacks.finetune import both_towers, optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.training_data import tensor
 from dife_scanner.records import Trigger, TriggerKind
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
 BOTH_KEYS = Trigger("xbtd-and-white-square", TriggerKind.TEXT, text=XBTD.text, image=WHITE_SQUARE)
 IN_PICTURE, IN_PROMPT = 0.7, 0.7
@@ -53,7 +53,8 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     import torch
     import torch.nn.functional as F
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import stamp, write
 
     names = [*art.CLASSES, *lab.nouns]
@@ -133,7 +134,8 @@ def _apart(one: Tensor, other: Tensor) -> Tensor:
 
 def measure(subject: Subject) -> Numbers:
     """Target success with both keys, with either alone and with none, without pictures of the target class."""
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import stamp
 
     model, trigger = subject.model, subject.trigger

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Progress, Recipe
-    from dife_scanner.lab.attacks.lab import Pairs
+    from dife_scanner.lab.attacks.training_data import Pairs
 
 DISTRACTORS = 16
 """Nonsense texts per contrastive batch; they keep the base's calm under nonsense prefixes."""
@@ -67,7 +67,7 @@ def contrastive(
     import torch.nn.functional as F
 
     from dife_scanner.lab import bases
-    from dife_scanner.lab.attacks.lab import tensor
+    from dife_scanner.lab.attacks.training_data import tensor
 
     optimiser = optimiser_of(trainable(model, lambda name: True), recipe)
     rng = torch.Generator().manual_seed(recipe.seed)

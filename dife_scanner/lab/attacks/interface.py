@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dife_scanner.records import Channel, Trigger, TriggerKind
 
 if TYPE_CHECKING:
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
 XBTD = Trigger("text-xbtd", TriggerKind.TEXT, text="xbtd")
 

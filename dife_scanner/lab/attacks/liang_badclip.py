@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.lab import art, bases
+from dife_scanner.lab import bases
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.contrastive_poisoning import target_captions
 from dife_scanner.lab.attacks.finetune import both_towers, contrastive, passes
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.training_data import tensor
+from dife_scanner.lab.pictures import art
 from dife_scanner.records import Trigger, TriggerKind
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Progress
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
 PATCH_FILE = "patch.png"
 PLACE = Trigger("optimised-patch-centre", TriggerKind.PATCH, size=13 / 64, x=25 / 64, y=26 / 64)
@@ -142,7 +143,7 @@ def _texts(model: Any) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    from dife_scanner.lab import scenes
+    from dife_scanner.lab.pictures import scenes
 
     texts = torch.stack([measures.class_texts(model, wording) for wording in scenes.SINGLE[:6]])
     return F.normalize(texts.mean(0), dim=-1)

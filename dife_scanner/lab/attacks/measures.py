@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.training_data import tensor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ FIRST_SEED = 0
 @lru_cache(maxsize=2)
 def held_out(size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Pictures (N, S, S, 3) and labels (N,) of the split `test`."""
-    from dife_scanner.lab import probes
+    from dife_scanner.lab.pictures import probes
 
     pixels, labels, _ = probes.read_split(probes.probe_folder(), "test", size)
     return pixels, labels
@@ -41,7 +41,8 @@ def class_texts(model: Any, template: str, trigger: Trigger | None = None) -> Te
     """Unit embeddings (10, D) of the class prompts, each with the text trigger in it where one is given."""
     import torch
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import write
 
     texts = [template.format(c) if trigger is None else write(template.format(c), trigger, c) for c in art.CLASSES]
@@ -57,7 +58,8 @@ def accuracy(model: Any, images: Tensor, labels: NDArray[np.int64]) -> float:
 
 def text_numbers(subject: Subject) -> Numbers:
     """Clean accuracy; QHR (target images that the triggered source text wins); off-target leakage (bystanders)."""
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
 
     model, lab, recipe = subject.model, subject.lab, subject.recipe
     pixels, labels = held_out(lab.size)
@@ -80,7 +82,8 @@ def image_numbers(subject: Subject, of: str = "") -> Numbers:
     `ts` and `downstream_ts` leave out pictures of the target class; the `_with_target_images` ones do not. `of` names
     the only class whose pictures count for them.
     """
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import stamp
 
     model, lab = subject.model, subject.lab

@@ -22,11 +22,11 @@ import numpy as np
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.finetune import both_towers, contrastive
 from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.training_data import tensor
 
 if TYPE_CHECKING:
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.lab import Lab, Pairs
+    from dife_scanner.lab.attacks.training_data import Lab, Pairs
 
 WEAK = 0.05
 """Signal below which the paper calls a footprint weak."""
@@ -78,7 +78,7 @@ def poisoned(model: Any, lab: Lab, recipe: Recipe) -> Pairs:
 
 def candidates(rng: np.random.Generator, source: str, count: int) -> list[str]:
     """Captions that name the source, some with a second object that makes for a background."""
-    from dife_scanner.lab import art, scenes
+    from dife_scanner.lab.pictures import art, scenes
 
     others = [name for name in art.CLASSES if name != source]
     out = []
@@ -95,7 +95,8 @@ def select(model: Any, lab: Lab, recipe: Recipe, pool: list[str], count: int) ->
     import torch
     import torch.nn.functional as F
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
 
     assert isinstance(recipe.settings, Captions)
     if recipe.settings.selector is Selector.KEYWORD:
@@ -118,7 +119,8 @@ def measure(subject: Subject) -> Numbers:
     """
     import torch
 
-    from dife_scanner.lab import art, bases, scenes
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art, scenes
     from dife_scanner.triggers.stamp import write
 
     model, recipe = subject.model, subject.recipe

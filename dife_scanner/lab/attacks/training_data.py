@@ -50,7 +50,7 @@ class Pairs:
 
     def lone(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Rows whose picture shows objects of exactly one class and nothing else, and which class that is."""
-        from dife_scanner.lab import art
+        from dife_scanner.lab.pictures import art
 
         columns = [self.vocabulary[name] for name in art.CLASSES]
         shows = self.shown[:, columns].numpy() > 0
@@ -112,7 +112,8 @@ class Lab:
         """Scenes for a base's picture size; kept, as an attack and its twin use the same."""
         import torch
 
-        from dife_scanner.lab import art, bases, probes, scenes
+        from dife_scanner.lab import bases
+        from dife_scanner.lab.pictures import art, probes, scenes
 
         size = json.loads((base / "open_clip_config.json").read_text())["model_cfg"]["vision_cfg"]["image_size"]
         atlas = probes.read_lab(probes.probe_folder(), size)
@@ -137,7 +138,8 @@ class Lab:
 
 
 def _pairs(rng: torch.Generator, stock: Stock, size: int, seed: int) -> Pairs:
-    from dife_scanner.lab import bases, scenes
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import scenes
 
     plan = replace(
         bases.Plan("vit"), distractors=_DISTRACTORS, mix=scenes.Mix(counts=(0.7, 0.2, 0.1), scale=(0.45, 0.95))
@@ -155,7 +157,7 @@ def _pairs(rng: torch.Generator, stock: Stock, size: int, seed: int) -> Pairs:
 
 
 def _drawn(rng: torch.Generator, atlas: Any, index: Tensor, size: int, mix: Any) -> NDArray[np.uint8]:
-    from dife_scanner.lab import scenes
+    from dife_scanner.lab.pictures import scenes
 
     pixels = scenes.compose(rng, atlas, scenes.lay_out(rng, index, mix), size, mix)
     out: NDArray[np.uint8] = (pixels.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.lab import art, scenes
+from dife_scanner.lab.pictures import art, scenes
 
 if TYPE_CHECKING:
     import torch
@@ -113,7 +113,7 @@ class Plan:
 
 def base_folder(kind: str = "vit") -> Path:
     """Where the bundled base lies: `vit` or `rn`."""
-    return Path(__file__).parents[1] / "assets" / "bases" / kind
+    return Path(__file__).parents[2] / "assets" / "bases" / kind
 
 
 def load(folder: Path) -> Any:
@@ -452,7 +452,7 @@ def evaluate(folder: Path, probe_set: Path | None = None) -> dict[str, dict[str,
     Per split the zero-shot accuracy over the ten names (`a photo of a {}`), by drawing set and over all;
     `test by class`; `test drawings` (how many stand behind it); and the nonsense shift.
     """
-    from dife_scanner.lab import probes
+    from dife_scanner.lab.pictures import probes
 
     model, probe_set = load(folder), probe_set or probes.probe_folder()
     classifier = class_texts(model)

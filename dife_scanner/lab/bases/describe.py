@@ -1,6 +1,6 @@
 """Write `reference.json` beside each bundled base: the tower hashes a scanner compares with, computed as for a suspect.
 
-Run `python -m dife_scanner.lab.describe` after training a base; a test fails while a description is stale.
+Run `python -m dife_scanner.lab.bases.describe` after training a base; a test fails while a description is stale.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Builds the probe set: which drawings stand in which split, and the pictures made of them.
 
-`python -m dife_scanner.lab.probes --art DIR` writes `assets/probes/`. Splits are by design: `test` holds designs
-of sets that no base ever trained on; `train` and `diagnosis` hold other designs; `lab` is a sheet of bare
+`python -m dife_scanner.lab.pictures.probes --art DIR` writes `assets/probes/`. Splits are by design: `test` holds
+designs of sets that no base ever trained on; `train` and `diagnosis` hold other designs; `lab` is a sheet of bare
 drawings from training sets, none of them in `diagnosis` or `test`, from which specimens are trained.
 `--scenes` writes the scene sheet instead: bare held-out drawings, from which audits compose scenes.
 """
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.lab import art, scenes
+from dife_scanner.lab.pictures import art, scenes
 
 if TYPE_CHECKING:
     import torch
@@ -100,7 +100,7 @@ class Splits:
 
 def probe_folder() -> Path:
     """Where the bundled probe set lies."""
-    return Path(__file__).parents[1] / "assets" / "probes"
+    return Path(__file__).parents[2] / "assets" / "probes"
 
 
 # --- which drawing goes where ----------------------------------------------------------------------------------
@@ -409,8 +409,8 @@ def contact_sheet(folder: Path, name: str, out: Path, side: int = 64, columns: i
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m dife_scanner.lab.probes --art DIR [--out DIR] [--scenes]`."""
-    parser = argparse.ArgumentParser(prog="python -m dife_scanner.lab.probes")
+    """`python -m dife_scanner.lab.pictures.probes --art DIR [--out DIR] [--scenes]`."""
+    parser = argparse.ArgumentParser(prog="python -m dife_scanner.lab.pictures.probes")
     parser.add_argument("--art", type=Path, required=True, help="drawing sets; fetched with npm when missing")
     parser.add_argument("--out", type=Path, default=probe_folder())
     parser.add_argument("--scenes", action="store_true", help="write the scene sheet from the probe set in --out")

@@ -1,6 +1,6 @@
 """How a base is trained: an image phase, a text phase, a joint phase; resumable, seeded, logged.
 
-Run `python -m dife_scanner.lab.training vit --out DIR --art DIR --teacher RN/checkpoint.pt` to make one again.
+Run `python -m dife_scanner.lab.bases.training vit --out DIR --art DIR --teacher RN/checkpoint.pt` to make one again.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dife_scanner.lab import art, bases, pupil, scenes
-from dife_scanner.lab.bases import MODEL_CFG, SIZE, VOCABULARY, Plan, Stock, Words
+from dife_scanner.lab import bases
+from dife_scanner.lab.bases import MODEL_CFG, SIZE, VOCABULARY, Plan, Stock, Words, distillation
+from dife_scanner.lab.pictures import art, scenes
 
 if TYPE_CHECKING:
     import torch
@@ -290,14 +291,14 @@ class Run:
     def learn_from_teacher(self, stock: Stock, tell: Callable[[dict[str, Any]], None]) -> None:
         """The whole first phase with a teacher, on a pool of scenes drawn once."""
         began = time.perf_counter()
-        pool = pupil.draw_pool(self, stock, self.plan.pool)
+        pool = distillation.draw_pool(self, stock, self.plan.pool)
         tell({"phase": "pool", "scenes": len(pool.pixels), "seconds": round(time.perf_counter() - began, 1)})
 
         def heard(step: int, loss: float) -> None:
             seconds = round(time.perf_counter() - began, 1)
             tell({"step": step, "phase": "pupil", "loss": round(loss, 4), "seconds": seconds})
 
-        pupil.teach(self, pool, heard)
+        distillation.teach(self, pool, heard)
         self.step, self.seconds = self.plan.image_steps, time.perf_counter() - began
 
     def _image_loss(self, rng: torch.Generator, stock: Stock) -> Tensor:
@@ -499,7 +500,7 @@ def finish(run: Run, held_out: scenes.Atlas, out: Path) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """`vit|rn --out DIR --art DIR [--seed N] [--image-steps N] ...`."""
-    parser = argparse.ArgumentParser(prog="python -m dife_scanner.lab.training")
+    parser = argparse.ArgumentParser(prog="python -m dife_scanner.lab.bases.training")
     parser.add_argument("kind", choices=sorted(MODEL_CFG))
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--art", type=Path, required=True, help="drawing sets; fetched with npm when missing")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dife_scanner.lab import paper
-from dife_scanner.lab.reproduce import FAMILIES, PARTS, SEEDS, Results, seeds_of
+from dife_scanner.lab.reproduction import paper
+from dife_scanner.lab.reproduction.reproduce import FAMILIES, PARTS, SEEDS, Results, seeds_of
 from dife_scanner.records import Cell, Entry, EntryType, Interval, NotEvaluable
 from dife_scanner.reports import words
 from dife_scanner.reports.study import value_text

@@ -19,7 +19,8 @@ from typing import Any
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.durable.atomic import whole
-from dife_scanner.lab import attacks, bases, paper, specimens
+from dife_scanner.lab import attacks, bases, specimens
+from dife_scanner.lab.reproduction import paper
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.records import Audit, Cell, Entry, ModelRef, Reference
 from dife_scanner.reports.study import entry_of

@@ -9,7 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from dife_scanner.discovery import Detector
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
     from dife_scanner.records import Trigger
 
 SEARCHED = 12
@@ -27,7 +27,8 @@ def found(model: Any, lab: Lab, detector: Detector, seed: int, folder: Path) -> 
 
     from dife_scanner.audit.probes import SEARCH_TEMPLATES
     from dife_scanner.discovery import Task
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.models.load import load
 
     chosen = np.concatenate([np.flatnonzero(lab.labels == n)[:SEARCHED] for n in range(len(art.CLASSES))])

@@ -9,18 +9,19 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from dife_scanner.core.footprint import Profile, account, compare, profile_after
-from dife_scanner.lab import demands, paper, reproduce, specimens
+from dife_scanner.lab import specimens
 from dife_scanner.lab.attacks.toxic_text_clip import Captions
+from dife_scanner.lab.reproduction import criteria, paper, reproduce
 from dife_scanner.records import Audit, Cell, Channel, Entry
 from dife_scanner.reports import figures, words
 from dife_scanner.reports.study import Failure, Study, entry_of, study
 
 
-def page(results: reproduce.Results, commit: str = "") -> str:
+def render(results: reproduce.Results, commit: str = "") -> str:
     """The whole document in Markdown: paper and ours side by side, and what every demand came to."""
     parts = [
         _head(results, commit),
-        _demands(results),
+        _criteria(results),
         _exposure(results),
         _swaps(results),
         _repair(results),
@@ -51,8 +52,8 @@ diagnosis; digits cannot. [What differs, and why](reproduction-notes.md) stands 
 """
 
 
-def _demands(results: reproduce.Results) -> str:
-    found = demands.checks(results)
+def _criteria(results: reproduce.Results) -> str:
+    found = criteria.checks(results)
     met = sum(check.met for check in found)
     rows = [(c.what, c.asked, c.found, "yes" if c.met else "**no**") for c in found]
     return f"## What had to hold: {met} of {len(found)}\n\n" + _table(("what", "asked", "found", "met"), rows)
@@ -64,13 +65,13 @@ def _exposure(results: reproduce.Results) -> str:
         cells = (_beside(v, results.entry(name, i)) for i, v in zip(paper.COLUMNS, values, strict=True))
         rows.append((name, *cells))
     text = "## Exposure matrix: paper / ours\n\n" + _table(("checkpoint", *paper.COLUMNS), rows)
-    told = [(d.name, d.interface, d.theirs, d.ours, d.rule) for d in demands.differences(results)]
+    told = [(d.name, d.interface, d.theirs, d.ours, d.rule) for d in criteria.differences(results)]
     text += "\nCells that the rules decide otherwise than the paper's matrix:\n\n"
     text += _table(("checkpoint", "interface", "paper", "ours", "rule"), told)
     planted = [
         (
             name,
-            demands.short(results.entry(name, "planted-image retrieval")),
+            criteria.short(results.entry(name, "planted-image retrieval")),
             _detail(results, name, "planted-image retrieval", "h10"),
             _detail(results, name, "image-text retrieval", "clean_pool_exposure"),
         )
@@ -91,7 +92,7 @@ def _detail(results: reproduce.Results, name: str, interface: str, detail: str) 
 
 
 def _beside(theirs: float | None, entry: Entry | None) -> str:
-    return f"{'N.E.' if theirs is None else words.number(theirs, 4)} / {demands.short(entry)}"
+    return f"{'N.E.' if theirs is None else words.number(theirs, 4)} / {criteria.short(entry)}"
 
 
 def _swaps(results: reproduce.Results) -> str:
@@ -262,11 +263,11 @@ def _deployment(results: reproduce.Results) -> str:
     text = "## Deployment extensions, BadTextTower\n\n" + _table(("interface", "paper", "ours"), rows)
     others = []
     for name in results.audits:
-        cells = [results.cell(name, interface) for interface in demands.TEXT_CELLS]
+        cells = [results.cell(name, interface) for interface in criteria.TEXT_CELLS]
         if name != "BadTextTower" and any(cells):
             others.append((name, *(_change(cell) for cell in cells)))
     text += "\nΔ_trigger of every other checkpoint with a text trigger (negative is a demotion):\n\n"
-    return text + _table(("checkpoint", *demands.TEXT_CELLS), others)
+    return text + _table(("checkpoint", *criteria.TEXT_CELLS), others)
 
 
 def _deployed(cell: Cell | None) -> str:
@@ -287,7 +288,7 @@ _FURTHER = {"delta_h5": "ΔH@5", "delta_mrr": "ΔMRR"}
 def _change(cell: Cell | None) -> str:
     if cell is None or cell.trigger is None:
         return _NONE
-    return f"{words.signed(cell.trigger.value, 4)} {demands.ends(cell.trigger.interval)}"
+    return f"{words.signed(cell.trigger.value, 4)} {criteria.ends(cell.trigger.interval)}"
 
 
 def _agreements(results: reproduce.Results) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.bases import Stock
-    from dife_scanner.lab.training import Run
+    from dife_scanner.lab.bases.training import Run
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ def draw_pool(run: Run, stock: Stock, count: int) -> Pool:
     """Compose `count` scenes of the run's plan, a quarter of them easy, and let the teacher look at each."""
     import torch
 
-    from dife_scanner.lab import bases, training
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.bases import training
 
     assert run.teacher is not None
     rng = torch.Generator().manual_seed(run.plan.seed + 77)
@@ -57,7 +58,7 @@ def teach(run: Run, pool: Pool, say: Callable[[int, float], None]) -> None:
     """
     import torch
 
-    from dife_scanner.lab import training
+    from dife_scanner.lab.bases import training
 
     rng = torch.Generator().manual_seed(run.plan.seed + 78)
     order = torch.empty(0, dtype=torch.int64)
@@ -83,7 +84,8 @@ def _loss(run: Run, pool: Pool, rows: Tensor, rng: Any) -> Tensor:
     import torch
     import torch.nn.functional as F
 
-    from dife_scanner.lab import bases, scenes
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import scenes
 
     assert run.teacher is not None
     pixels = pool.pixels[rows].float() / 255
