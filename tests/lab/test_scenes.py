@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dife_scanner.lab.pictures import scenes
+from dife_scanner.lab.pictures.painting import contrasting
 
 SIZE = 32
 
@@ -57,7 +58,7 @@ def test_the_object_is_in_the_picture(atlas):
 def test_monochrome_drawings_stand_out_from_the_ground(atlas):
     rng = torch.Generator().manual_seed(3)
     under = torch.rand(200, 3, generator=rng)
-    tint = scenes._contrasting(rng, under)
+    tint = contrasting(rng, under)
     weights = torch.tensor([0.299, 0.587, 0.114])
     assert ((tint @ weights - under @ weights).abs() > 0.3).float().mean() > 0.95
 
