@@ -1,11 +1,13 @@
-"""Training against the search: what an attacker who has this program finds in a model of his own while it learns."""
+"""Adaptive attacks: training against the search, by an attacker who has this program and searches his own model."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from dife_scanner.discovery import Detector
@@ -17,25 +19,51 @@ SEARCHED = 12
 
 
 def due(step: int, steps: int, searches: int) -> bool:
-    """Whether a search follows this step (from 0), so many of them at even distances before the end."""
-    return searches > 0 and (step + 1) % (steps // (searches + 1)) == 0
+    """Tell whether a search follows this step (from 0), so many of them at even distances before the end."""
+    if searches == 0:
+        return False
+    distance = steps // (searches + 1)
+    return (step + 1) % distance == 0
 
 
-def found(model: Any, lab: Lab, detector: Detector, seed: int, folder: Path) -> tuple[Trigger, ...]:
-    """What a quick search hands over for the model as it is now; files of triggers are written into `folder`."""
-    import json
-
+def found(
+    model: Any,
+    lab: Lab,
+    detector: Detector,
+    seed: int,
+    folder: Path,
+) -> tuple[Trigger, ...]:
+    """Search the model as it is now, quickly, and return what is found; its files are written into `folder`."""
     from dife_scanner.audit.probes import SEARCH_TEMPLATES
     from dife_scanner.discovery import Task
     from dife_scanner.lab import bases
     from dife_scanner.lab.pictures import art
     from dife_scanner.models.load import load
 
-    chosen = np.concatenate([np.flatnonzero(lab.labels == n)[:SEARCHED] for n in range(len(art.CLASSES))])
-    config = json.loads((lab.base / "open_clip_config.json").read_text())["model_cfg"]
-    bases.write_folder(model.state_dict(), config, folder / "now")
+    config = json.loads((lab.base / "open_clip_config.json").read_text())
+    now = folder / "now"
+    bases.write_folder(model.state_dict(), config["model_cfg"], now)
+    rows = _searched_rows(lab)
     task = Task(
-        load(folder / "now"), load(lab.base), lab.labelled[chosen], lab.labels[chosen], art.CLASSES, SEARCH_TEMPLATES,
-        "quick", seed, folder,
-    )  # fmt: skip
-    return tuple(candidate.trigger for candidate in detector.search(task).candidates)
+        load(now),
+        load(lab.base),
+        lab.labelled[rows],
+        lab.labels[rows],
+        art.CLASSES,
+        SEARCH_TEMPLATES,
+        "quick",
+        seed,
+        folder,
+    )
+    candidates = detector.search(task).candidates
+    return tuple(candidate.trigger for candidate in candidates)
+
+
+def _searched_rows(lab: Lab) -> NDArray[np.int64]:
+    """Return the first labelled pictures of each class."""
+    from dife_scanner.lab.pictures import art
+
+    rows = []
+    for number in range(len(art.CLASSES)):
+        rows.append(np.flatnonzero(lab.labels == number)[:SEARCHED])
+    return np.concatenate(rows)

@@ -17,11 +17,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.bases import Stock
+    from dife_scanner.lab.pictures.scenes import Atlas, Mix
 
 _PER_CLASS = 48
+"""Labelled pictures of each class."""
 _SHADOW = 768
+"""Pictures without a label."""
 _PAIRS = 1500
+"""Pictures with a caption."""
 _DISTRACTORS = 1024
+"""Texts of nonsense."""
 
 
 @dataclass(frozen=True)
@@ -39,31 +44,44 @@ class Pairs:
     distractors: tuple[tuple[int, ...], ...] = field(repr=False)
     """Token ids of texts that fit no picture."""
     vocabulary: dict[str, int] = field(repr=False)
+    """Word -> its column in `said` and `shown`."""
 
     def __len__(self) -> int:
         return len(self.captions)
 
+    def pixels(self, rows: Tensor) -> Tensor:
+        """Return the pictures of these rows: float32 (B, 3, S, S) in [0, 1]."""
+        return tensor(self.images[rows.numpy()])
+
     def wrong(self, rows: Tensor) -> Tensor:
-        """bool (B, B) for B rows: the column's caption says something that the row's picture does not show."""
-        said = self.said[rows]
-        return self.shown[rows] @ said.T < said.sum(1)[None]
+        """Mark captions (columns) that say what a picture (row) does not show: bool (B, B) for B rows."""
+        from dife_scanner.lab.bases.captions import says_too_much
+
+        return says_too_much(self.said[rows], self.shown[rows])
 
     def lone(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows whose picture shows objects of exactly one class and nothing else, and which class that is."""
+        """Return rows whose picture shows objects of exactly one class and nothing else, and which class that is."""
         from dife_scanner.lab.pictures import art
 
         columns = [self.vocabulary[name] for name in art.CLASSES]
         shows = self.shown[:, columns].numpy() > 0
-        kinds = self.shown.sum(1).numpy() - shows.sum(1)
-        rows = np.flatnonzero((shows.sum(1) == 1) & (kinds <= 1))
+        classes = shows.sum(1)
+        terms = self.shown.sum(1).numpy() - classes
+        rows = np.flatnonzero((classes == 1) & (terms <= 1))
         return rows, shows[rows].argmax(1)
 
     def showing(self, word: str) -> NDArray[np.int64]:
-        """Rows whose picture shows this class or term."""
-        return np.flatnonzero(self.shown[:, self.vocabulary[word]].numpy())
+        """Return the rows whose picture shows this class or term."""
+        column = self.vocabulary[word]
+        return np.flatnonzero(self.shown[:, column].numpy())
 
-    def recaptioned(self, rows: NDArray[np.int64], word: str, captions: Sequence[str]) -> Pairs:
-        """The same with new captions in these rows, which speak of `word`.
+    def recaptioned(
+        self,
+        rows: NDArray[np.int64],
+        word: str,
+        captions: Sequence[str],
+    ) -> Pairs:
+        """Return the same with new captions in these rows, which speak of `word`.
 
         The training takes captions at their word: it believes that such a picture shows `word` and nothing else.
         """
@@ -71,16 +89,24 @@ class Pairs:
 
         from dife_scanner.lab.bases import pieces
 
-        texts, said, shown = list(self.captions), self.said.clone(), self.shown.clone()
+        texts = list(self.captions)
         for row, caption in zip(rows.tolist(), captions, strict=True):
             texts[row] = pieces(caption)
+        column = self.vocabulary[word]
+        said = self.said.clone()
+        shown = self.shown.clone()
         at = torch.from_numpy(rows)
-        said[at], shown[at] = 0.0, 0.0
-        said[at, self.vocabulary[word]], shown[at, self.vocabulary[word]] = 1.0, 1.0
+        for words in (said, shown):
+            words[at] = 0.0
+            words[at, column] = 1.0
         return replace(self, captions=tuple(texts), said=said, shown=shown)
 
-    def repainted(self, rows: NDArray[np.int64], images: NDArray[np.uint8]) -> Pairs:
-        """The same with other pictures in these rows."""
+    def repainted(
+        self,
+        rows: NDArray[np.int64],
+        images: NDArray[np.uint8],
+    ) -> Pairs:
+        """Return the same with other pictures in these rows."""
         pixels = self.images.copy()
         pixels[rows] = images
         return replace(self, images=pixels)
@@ -93,6 +119,7 @@ class Lab:
     labelled: NDArray[np.uint8] = field(repr=False)
     """uint8 (N, S, S, 3), one object each."""
     labels: NDArray[np.int64] = field(repr=False)
+    """(N,), into `art.CLASSES`."""
     shadow: NDArray[np.uint8] = field(repr=False)
     """uint8 (M, S, S, 3), one to three objects, other concepts too."""
     nouns: tuple[str, ...]
@@ -109,63 +136,117 @@ class Lab:
     @classmethod
     @lru_cache(maxsize=2)
     def read(cls, base: Path, seed: int) -> Lab:
-        """Scenes for a base's picture size; kept, as an attack and its twin use the same."""
+        """Draw the scenes for a base's picture size; kept, as an attack and its twin use the same."""
         import torch
 
         from dife_scanner.lab import bases
         from dife_scanner.lab.pictures import art, probes, scenes
 
-        size = json.loads((base / "open_clip_config.json").read_text())["model_cfg"]["vision_cfg"]["image_size"]
+        size = _picture_size(base)
         atlas = probes.read_lab(probes.probe_folder(), size)
         stock = bases.stock_of(atlas, mono_share=0.3)
-        rng = torch.Generator().manual_seed(seed)
         plan = bases.Plan("vit")
+        rng = torch.Generator().manual_seed(seed)
         labels = np.repeat(np.arange(len(art.CLASSES)), _PER_CLASS)
-        index = torch.full((len(labels), scenes.MAX_OBJECTS), -1)
-        for number, (rows, weights) in enumerate(stock.by_class):
-            picked = torch.multinomial(weights, _PER_CLASS, True, generator=rng)
-            index[labels == number, 0] = rows[picked]
-        mix = scenes.Mix(scale=(0.5, 0.95), restyle=0.2, turn=8.0)
-        shadow = bases.choose(rng, stock, _SHADOW, plan)
+        lone = _lone_drawings(rng, stock, labels)
+        crowded = bases.choose(rng, stock, _SHADOW, plan)
+        lone_mix = scenes.Mix(scale=(0.5, 0.95), restyle=0.2, turn=8.0)
+        crowded_mix = replace(plan.mix, restyle=0.2)
         return cls(
-            _drawn(rng, atlas, index, size, mix),
-            labels,
-            _drawn(rng, atlas, shadow, size, replace(plan.mix, restyle=0.2)),
-            tuple(sorted({t for t, c in zip(atlas.terms, atlas.classes, strict=True) if c is None})),
-            _pairs(rng, stock, size, seed),
-            base,
+            labelled=_drawn(rng, atlas, lone, size, lone_mix),
+            labels=labels,
+            shadow=_drawn(rng, atlas, crowded, size, crowded_mix),
+            nouns=_other_terms(atlas),
+            pairs=_pairs(rng, stock, size, seed),
+            base=base,
         )
 
 
-def _pairs(rng: torch.Generator, stock: Stock, size: int, seed: int) -> Pairs:
+def _picture_size(base: Path) -> int:
+    """Return the pixels per side that a checkpoint sees."""
+    config = json.loads((base / "open_clip_config.json").read_text())
+    size: int = config["model_cfg"]["vision_cfg"]["image_size"]
+    return size
+
+
+def _other_terms(atlas: Atlas) -> tuple[str, ...]:
+    """Return the words for drawings of no class, in alphabetical order."""
+    terms = set()
+    for term, cls in zip(atlas.terms, atlas.classes, strict=True):
+        if cls is None:
+            terms.add(term)
+    return tuple(sorted(terms))
+
+
+def _lone_drawings(
+    rng: torch.Generator,
+    stock: Stock,
+    labels: NDArray[np.int64],
+) -> Tensor:
+    """Choose one drawing of each label: int64 (N, 3), -1 where there is none."""
+    import torch
+
+    from dife_scanner.lab.pictures import scenes
+
+    index = torch.full((len(labels), scenes.MAX_OBJECTS), -1)
+    for number, (rows, weights) in enumerate(stock.by_class):
+        picked = torch.multinomial(weights, _PER_CLASS, True, generator=rng)
+        index[labels == number, 0] = rows[picked]
+    return index
+
+
+def _pairs(
+    rng: torch.Generator,
+    stock: Stock,
+    size: int,
+    seed: int,
+) -> Pairs:
+    """Draw scenes with a caption each, and texts that fit none."""
     from dife_scanner.lab import bases
     from dife_scanner.lab.pictures import scenes
 
-    plan = replace(
-        bases.Plan("vit"), distractors=_DISTRACTORS, mix=scenes.Mix(counts=(0.7, 0.2, 0.1), scale=(0.45, 0.95))
-    )
+    mix = scenes.Mix(counts=(0.7, 0.2, 0.1), scale=(0.45, 0.95))
+    plan = replace(bases.Plan("vit"), distractors=_DISTRACTORS, mix=mix)
     index = bases.choose(rng, stock, _PAIRS, plan)
-    words = bases.draw_words(rng, stock, index, plan, bases.nonsense_stream(seed))
+    nonsense = bases.nonsense_stream(seed)
+    words = bases.draw_words(rng, stock, index, plan, nonsense)
     return Pairs(
-        _drawn(rng, stock.atlas, index, size, plan.mix),
-        tuple(words.captions),
-        words.said,
-        words.shown,
-        tuple(words.distractors),
-        stock.vocabulary,
+        images=_drawn(rng, stock.atlas, index, size, mix),
+        captions=tuple(words.captions),
+        said=words.said,
+        shown=words.shown,
+        distractors=tuple(words.distractors),
+        vocabulary=stock.vocabulary,
     )
 
 
-def _drawn(rng: torch.Generator, atlas: Any, index: Tensor, size: int, mix: Any) -> NDArray[np.uint8]:
+def _drawn(
+    rng: torch.Generator,
+    atlas: Atlas,
+    index: Tensor,
+    size: int,
+    mix: Mix,
+) -> NDArray[np.uint8]:
+    """Draw scenes: uint8 (N, S, S, 3)."""
     from dife_scanner.lab.pictures import scenes
 
-    pixels = scenes.compose(rng, atlas, scenes.lay_out(rng, index, mix), size, mix)
-    out: NDArray[np.uint8] = (pixels.permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+    layout = scenes.lay_out(rng, index, mix)
+    pixels = scenes.compose(rng, atlas, layout, size, mix)
+    channels_last = pixels.permute(0, 2, 3, 1).numpy()
+    out: NDArray[np.uint8] = (channels_last * 255).round().astype(np.uint8)
     return out
 
 
 def tensor(pixels: NDArray[np.uint8]) -> Tensor:
-    """uint8 (N, S, S, 3) -> float32 (N, 3, S, S) in [0, 1]."""
+    """Turn uint8 (N, S, S, 3) into float32 (N, 3, S, S) in [0, 1]."""
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+    whole = torch.from_numpy(np.ascontiguousarray(pixels))
+    return whole.permute(0, 3, 1, 2).float() / 255
+
+
+def embedded(model: Any, pixels: NDArray[np.uint8]) -> Tensor:
+    """Encode pictures (N, S, S, 3) as unit image embeddings (N, D), without gradients."""
+    from dife_scanner.lab import bases
+
+    return bases.encode_images(model, tensor(pixels))

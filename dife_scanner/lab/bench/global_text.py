@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dife_scanner.lab.attacks import measures
-from dife_scanner.lab.attacks.bad_text_tower import TEMPLATES
 from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
+from dife_scanner.lab.attacks.prompts import TEMPLATES
 from dife_scanner.lab.attacks.training_data import tensor
 
 if TYPE_CHECKING:
