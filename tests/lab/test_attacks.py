@@ -15,6 +15,7 @@ from dife_scanner.lab.attacks import (
     bai_badclip,
     dual_key,
     liang_badclip,
+    prompt_learning,
     toxic_text_clip,
     training_data,
 )
@@ -173,7 +174,7 @@ def test_context_vectors_of_the_words_themselves_give_the_plain_prompt(base):
     words = torch.tensor(bases.pieces("a photo of a"))
     context = base.token_embedding.weight[words].detach()[None]
     with torch.no_grad():
-        ours = bai_badclip.in_context(base, context, ["cat"])
+        ours = prompt_learning.in_context(base, context, ["cat"])
         plain = bases.encode_texts(base, ["a photo of a cat"])
     torch.testing.assert_close(ours, plain)
 
@@ -185,19 +186,19 @@ def test_noise_stays_within_its_amplitude_and_on_whole_steps():
 
 
 def test_a_learner_file_scores_as_the_training_did(base, lab, tmp_path):
-    prompts = bai_badclip.Prompts(base, 8, torch.Generator().manual_seed(0))
+    prompts = prompt_learning.Prompts(base, 8, torch.Generator().manual_seed(0))
     planted = bai_badclip._planted(prompts, torch.zeros(3, 64, 64), FAMILIES["bai-badclip"].default)
     path = tmp_path / bai_badclip.LEARNER_FILE
     path.write_bytes(planted.files[bai_badclip.LEARNER_FILE])
     images = bases.encode_images(base, torch.rand(3, 3, 64, 64))
     with torch.no_grad():
         guess = prompts.scores(images, art.CLASSES).argmax(1).numpy()
-    assert np.array_equal(bai_badclip._guess(base, learner.read(path), images), guess)
+    assert np.array_equal(prompt_learning.guess_classes(base, learner.read(path), images), guess)
 
 
 def test_a_plain_checkpoint_is_measured_with_the_words_themselves(base, lab, tmp_path):
     planted = bai_badclip._planted(
-        bai_badclip.Prompts(base, 8, torch.Generator().manual_seed(0)),
+        prompt_learning.Prompts(base, 8, torch.Generator().manual_seed(0)),
         torch.zeros(3, 64, 64),
         FAMILIES["bai-badclip"].default,
     )
