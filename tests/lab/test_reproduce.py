@@ -7,6 +7,7 @@ import pytest
 
 from dife_scanner.lab import specimens
 from dife_scanner.lab.reproduction import criteria, page, paper, reproduce
+from dife_scanner.lab.specimens import building
 from dife_scanner.records import Cell, NotEvaluable
 
 # late in the run: both specimens have been built for other tests by then
@@ -113,7 +114,7 @@ def test_a_failed_implant_is_tried_again_when_its_recipe_or_the_code_has_changed
     line = reproduce.Line("BadTextTower seed 1", "badtexttower/seed-1")
     monkeypatch.setattr(reproduce, "_line", implanted([line.name], tried))
     reproduce.run(tmp_path, [line])
-    monkeypatch.setattr(specimens, "key", lambda *_: "of another recipe")
+    monkeypatch.setattr(building, "key", lambda *_: "of another recipe")
     reproduce.run(tmp_path, [line])
     assert tried == [line.name] * 2
 
