@@ -121,14 +121,14 @@ def reproduce(
     """
     from rich.markdown import Markdown
 
-    from dife_scanner.lab.reproduction import criteria, page
+    from dife_scanner.lab.reproduction import criteria, lines, page
     from dife_scanner.lab.reproduction import reproduce as lab_reproduce
     from dife_scanner.reports import as_json
 
-    chosen = parts or list(lab_reproduce.PARTS)
-    if unknown := [part for part in chosen if part not in lab_reproduce.PARTS]:
-        raise UsageError(f"there is no part called {unknown[0]!r}", f"use one of: {', '.join(lab_reproduce.PARTS)}")
-    wanted = () if only_read else lab_reproduce.lines_of(chosen)
+    chosen = parts or list(lines.PARTS)
+    if unknown := [part for part in chosen if part not in lines.PARTS]:
+        raise UsageError(f"there is no part called {unknown[0]!r}", f"use one of: {', '.join(lines.PARTS)}")
+    wanted = () if only_read else lines.lines_of(chosen)
     with session.progress() as progress:
         results = lab_reproduce.run(out, wanted, budget=budget, progress=progress)
     text = page.render(results, commit)

@@ -6,14 +6,14 @@ import re
 import pytest
 
 from dife_scanner.lab import specimens
-from dife_scanner.lab.reproduction import criteria, page, paper, reproduce
+from dife_scanner.lab.reproduction import criteria, lines, page, paper, reproduce
 from dife_scanner.lab.specimens import building
 from dife_scanner.records import Cell, NotEvaluable
 
 # late in the run: both specimens have been built for other tests by then
 pytestmark = pytest.mark.xdist_group("reproduce")
 
-TWO = (reproduce.Line("BadTextTower", "badtexttower"), reproduce.Line("BadEncoder", "badencoder"))
+TWO = (lines.Line("BadTextTower", "badtexttower"), lines.Line("BadEncoder", "badencoder"))
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,9 @@ def test_a_specimen_that_fails_is_a_line_with_its_reason(tmp_path, monkeypatch):
 
 
 def test_every_line_names_a_recipe():
-    for line in reproduce.lines_of():
+    for line in lines.lines_of():
         assert line.recipe in specimens.RECIPES and line.triggers in specimens.RECIPES, line
-    names = [line.name for line in reproduce.lines_of()]
+    names = [line.name for line in lines.lines_of()]
     assert len(names) == len(set(names))
 
 
@@ -100,7 +100,7 @@ def test_further_seeds_are_drawn_until_three_have_passed(tmp_path, monkeypatch, 
     name, tried = "ContrastivePoisoning", []
     failing = [f"{name} {seed}" for seed in failing]
     monkeypatch.setattr(reproduce, "_line", implanted(failing, tried))
-    seeds = [line for line in reproduce.lines_of(["seeds"]) if line.name.startswith(name)]
+    seeds = [line for line in lines.lines_of(["seeds"]) if line.name.startswith(name)]
     results = reproduce.run(tmp_path, seeds)
     assert tried == [f"{name} {seed}" for seed in ["seed 1", "seed 2", *spares]]
     assert sorted(results.failures) == sorted(failing)
@@ -111,7 +111,7 @@ def test_further_seeds_are_drawn_until_three_have_passed(tmp_path, monkeypatch, 
 
 def test_a_failed_implant_is_tried_again_when_its_recipe_or_the_code_has_changed(tmp_path, monkeypatch):
     tried = []
-    line = reproduce.Line("BadTextTower seed 1", "badtexttower/seed-1")
+    line = lines.Line("BadTextTower seed 1", "badtexttower/seed-1")
     monkeypatch.setattr(reproduce, "_line", implanted([line.name], tried))
     reproduce.run(tmp_path, [line])
     monkeypatch.setattr(building, "key", lambda *_: "of another recipe")

@@ -1,8 +1,6 @@
-"""The paper's tables beside ours, from specimens built here. Resumes: what is built and audited is not done again.
+"""Building and auditing the lines of the reproduction. Resumes: what is built and audited is not done again.
 
-Lines are audits: a checkpoint under a trigger file. `run` makes what is missing, `lab/demands.py` says what has to
-hold, and `lab/reproduction.py` writes it up.
-Twins are audited under their attack's trigger, so that "was fine-tuned" is not mistaken for "was backdoored".
+`run` makes what is missing, `criteria` says what has to hold, and `page` writes it up beside the paper's figures.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,105 +18,12 @@ from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.durable.atomic import whole
 from dife_scanner.lab import attacks, bases, specimens
-from dife_scanner.lab.reproduction import paper
+from dife_scanner.lab.reproduction.lines import Line, lines_of
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.records import Audit, Cell, Entry, ModelRef, Reference
 from dife_scanner.reports.study import entry_of
 from dife_scanner.store import codec
 from dife_scanner.triggers import known
-
-FAMILIES: Mapping[str, str] = {
-    "BadEncoder": "badencoder",
-    "BadTextTower": "badtexttower",
-    "ToxicTextCLIP": "toxictextclip",
-    "Liang-BadCLIP": "liang-badclip",
-    "ContrastivePoisoning": "contrastivepoisoning",
-    "Bai-BadCLIP": "bai-badclip",
-}
-"""The paper's name -> the specimen's."""
-SCOPES: Mapping[str, str] = {
-    "text encoder": "badtexttower",
-    "projection and embedding": "badtexttower/scope-projection-embedding",
-    "both encoders": "badtexttower/scope-both",
-    "visual only (control)": "badtexttower/scope-visual-only",
-}
-SEEDS = 3
-"""A family's mean is over so many implants that passed their native validation (paper App. C.3)."""
-LAST_SEED = 4
-
-
-@dataclass(frozen=True)
-class Line:
-    """One checkpoint under one trigger."""
-
-    name: str
-    """As it is called in the tables."""
-    recipe: str
-    under: str = ""
-    """Recipe whose trigger file is used; its own when empty."""
-    spare_for: tuple[str, ...] = ()
-    """Lines of the same family that come first: this one is done only when fewer than `SEEDS` of them are left."""
-
-    @property
-    def triggers(self) -> str:
-        return self.under or self.recipe
-
-    def needed(self, failures: Mapping[str, str]) -> bool:
-        """Whether this line has to be done, after these lines failed."""
-        return not self.spare_for or sum(name not in failures for name in self.spare_for) < SEEDS
-
-
-def _matrix() -> tuple[Line, ...]:
-    return tuple(Line(name, recipe) for name, recipe in FAMILIES.items())
-
-
-def _twins() -> tuple[Line, ...]:
-    """Each under its attack's trigger; a prompt learner's twin has a clean learner, in a trigger file of its own."""
-    return tuple(
-        Line(f"{name} twin", specimens.twin_name(recipe), "" if recipe == "bai-badclip" else recipe)
-        for name, recipe in FAMILIES.items()
-    )
-
-
-def seeds_of(name: str) -> tuple[str, ...]:
-    """The lines of a family, one per seed; the family's own name is seed 0."""
-    return (name, *(f"{name} seed {seed}" for seed in range(1, LAST_SEED + 1)))
-
-
-def _seeds() -> tuple[Line, ...]:
-    """Seeds 1 and 2, and further ones that are drawn as far as earlier implants fail."""
-    found = []
-    for name in paper.SEEDS:
-        names = seeds_of(name)
-        for seed in range(1, len(names)):
-            spare_for = names[:seed] if seed >= SEEDS else ()
-            found.append(Line(names[seed], f"{FAMILIES[name]}/seed-{seed}", spare_for=spare_for))
-    return tuple(found)
-
-
-def _variants() -> tuple[Line, ...]:
-    named = {
-        "BadTextTower, source bird": "bird",
-        "BadTextTower, source cat": "cat",
-        "BadTextTower, trigger cfra": "cfra",
-    }
-    scopes = [Line(f"BadTextTower, {scope}", recipe) for scope, recipe in SCOPES.items() if "/" in recipe]
-    return (*scopes, *(Line(name, f"badtexttower/{end}") for name, end in named.items()))
-
-
-def _sweep() -> tuple[Line, ...]:
-    cells = [name for name in specimens.RECIPES if name.startswith("toxictextclip/") and not name.endswith("-twin")]
-    return tuple(Line(f"ToxicTextCLIP {name.partition('/')[2]}", name) for name in cells)
-
-
-PARTS: Mapping[str, Callable[[], tuple[Line, ...]]] = {
-    "matrix": _matrix,
-    "twins": _twins,
-    "variants": _variants,
-    "seeds": _seeds,
-    "sweep": _sweep,
-}
-"""What can be reproduced, in the order in which it is done."""
 
 
 @dataclass(frozen=True)
@@ -132,22 +37,23 @@ class Results:
     budget: str
 
     def cell(self, name: str, interface: str) -> Cell | None:
+        """Return a line's cell, or None where it is not audited or the interface is not evaluable."""
         entry = self.entry(name, interface)
         return entry if isinstance(entry, Cell) else None
 
     def entry(self, name: str, interface: str) -> Entry | None:
-        return entry_of(self.audits[name], interface) if name in self.audits else None
+        """Return a line's entry, or None where it is not audited."""
+        audit = self.audits.get(name)
+        return None if audit is None else entry_of(audit, interface)
 
 
-# --- running ---------------------------------------------------------------------------------------------------
-
-
-def lines_of(parts: Iterable[str] = tuple(PARTS)) -> tuple[Line, ...]:
-    """Every line of these parts."""
-    return tuple(line for part in parts for line in PARTS[part]())
-
-
-def run(out: Path, wanted: Sequence[Line], *, budget: str = "deep", progress: Progress = SILENT) -> Results:
+def run(
+    out: Path,
+    wanted: Sequence[Line],
+    *,
+    budget: str = "deep",
+    progress: Progress = SILENT,
+) -> Results:
     """Build and audit these lines, and read back what earlier runs left under `out` of all others.
 
     A specimen that fails its native validation is a failure with its reason, never a missing row; it is trained again
@@ -157,30 +63,48 @@ def run(out: Path, wanted: Sequence[Line], *, budget: str = "deep", progress: Pr
     for number, line in enumerate(wanted):
         progress("reproducing", number, len(wanted), line.name)
         failed = _failed(out)
-        if line.needed({name: row["failed"] for name, row in failed.items()}):
+        reasons = {name: row["failed"] for name, row in failed.items()}
+        if line.needed(reasons):
             _unless_failed(line, out, budget, failed.get(line.name, {}))
     progress("reproducing", len(wanted), len(wanted))
     return read(out, budget)
 
 
 def read(out: Path, budget: str = "deep") -> Results:
-    """What earlier runs left under `out`; nothing is built or audited."""
-    failures = {name: str(row["failed"]) for name, row in _failed(out).items()}
-    found = {}
+    """Read what earlier runs left under `out`; nothing is built or audited."""
+    failures = {}
+    for name, row in _failed(out).items():
+        failures[name] = str(row["failed"])
+    audits = {}
     for line in lines_of():
-        if line.name not in failures and _file(out, line.name).exists():
-            found[line.name] = codec.from_json(Audit, _file(out, line.name).read_text())
-    return Results({n: a for n, a in found.items() if a.budget == budget}, failures, budget)
+        path = _file(out, line.name)
+        if line.name in failures or not path.exists():
+            continue
+        audit = codec.from_json(Audit, path.read_text())
+        if audit.budget == budget:
+            audits[line.name] = audit
+    return Results(audits, failures, budget)
 
 
 def _failed(out: Path) -> dict[str, dict[str, Any]]:
-    """The log's last row of every line that ended in a failure."""
+    """Return the log's last row of every line that ended in a failure."""
     log = out / "log.jsonl"
-    rows = [json.loads(row) for row in log.read_text().splitlines()] if log.exists() else []
-    return {name: row for name, row in {row["line"]: row for row in rows}.items() if "failed" in row}
+    if not log.exists():
+        return {}
+    last: dict[str, dict[str, Any]] = {}
+    for text in log.read_text().splitlines():
+        row = json.loads(text)
+        last[row["line"]] = row
+    return {name: row for name, row in last.items() if "failed" in row}
 
 
-def _unless_failed(line: Line, out: Path, budget: str, failed: Mapping[str, Any]) -> None:
+def _unless_failed(
+    line: Line,
+    out: Path,
+    budget: str,
+    failed: Mapping[str, Any],
+) -> None:
+    """Do a line, unless its training has failed before and would be the same again."""
     training = _training(line)
     if failed.get("training") == training:
         return
@@ -188,64 +112,99 @@ def _unless_failed(line: Line, out: Path, budget: str, failed: Mapping[str, Any]
         _line(line, out, budget)
     except specimens.SpecimenFailed as error:
         _file(out, line.name).unlink(missing_ok=True)
-        _log(out, {"line": line.name, "recipe": line.recipe, "failed": error.what, "training": training})
+        row = {
+            "line": line.name,
+            "recipe": line.recipe,
+            "failed": error.what,
+            "training": training,
+        }
+        _log(out, row)
 
 
 def _training(line: Line) -> str:
-    """sha256 over what decides how this line's specimens come out, and whether that is enough."""
-    base, cache = bases.base_folder("vit"), specimens.default_cache()
-    recipes = [specimens.RECIPES[name] for name in (line.recipe, line.triggers)]
-    families = [attacks.FAMILIES[recipe.family] for recipe in recipes]
-    code = {inspect.getfile(made) for one in families for made in (one.train, one.measure, one.asked)}
-    parts = [specimens.place(recipe, base, cache).name.encode() for recipe in recipes]
-    return sha256(b"\0".join([*parts, *(Path(file).read_bytes() for file in sorted(code))])).hexdigest()
+    """Return sha256 over what decides how this line's specimens come out, and whether that is enough."""
+    base = bases.base_folder("vit")
+    cache = specimens.default_cache()
+    parts = []
+    code = set()
+    for name in (line.recipe, line.triggers):
+        recipe = specimens.RECIPES[name]
+        parts.append(specimens.place(recipe, base, cache).name.encode())
+        family = attacks.FAMILIES[recipe.family]
+        for made in (family.train, family.measure, family.asked):
+            code.add(inspect.getfile(made))
+    for file in sorted(code):
+        parts.append(Path(file).read_bytes())
+    return sha256(b"\0".join(parts)).hexdigest()
 
 
 def _line(line: Line, out: Path, budget: str) -> None:
+    """Build a line's specimens and audit it, unless there is an audit of the same identity."""
     began = time.perf_counter()
     folder = specimens.build(line.recipe)
-    own = folder if line.triggers == line.recipe else specimens.build(line.triggers)
-    built = time.perf_counter()
+    own = folder
+    if line.triggers != line.recipe:
+        own = specimens.build(line.triggers)
+    building = time.perf_counter() - began
     triggers = known.read(own / specimens.TRIGGERS)[-1:]
     reference = _base()
     plan = Plan(triggers, budget)
-    weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
+    content = (folder / "open_clip_model.safetensors").read_bytes()
+    weights = sha256(content).hexdigest()
     name = identity(weights, "", reference, plan)
     path = _file(out, line.name)
     if path.exists() and json.loads(path.read_text())["identity"] == name:
         return
     audit = _audited(line, folder, weights, reference, plan, out)
+    text = codec.to_json(replace(audit, identity=name)) + "\n"
     with whole(path) as stream:
-        stream.write((codec.to_json(replace(audit, identity=name)) + "\n").encode())
-    _log(
-        out,
-        {
-            "line": line.name,
-            "recipe": line.recipe,
-            "weights": weights,
-            "verdict": audit.verdict.value,
-            "diagnosis": audit.diagnosis.carrier.value if audit.diagnosis else "",
-            "building": round(built - began, 1),
-            "auditing": audit.seconds,
-            "encodes": audit.encodes,
-            "distinct": audit.distinct_inputs,
-        },
-    )
+        stream.write(text.encode())
+    row = {
+        "line": line.name,
+        "recipe": line.recipe,
+        "weights": weights,
+        "verdict": audit.verdict.value,
+        "diagnosis": audit.diagnosis.carrier.value if audit.diagnosis else "",
+        "building": round(building, 1),
+        "auditing": audit.seconds,
+        "encodes": audit.encodes,
+        "distinct": audit.distinct_inputs,
+    }
+    _log(out, row)
 
 
-def _audited(line: Line, folder: Path, weights: str, reference: Reference, plan: Plan, out: Path) -> Audit:
+def _audited(
+    line: Line,
+    folder: Path,
+    weights: str,
+    reference: Reference,
+    plan: Plan,
+    out: Path,
+) -> Audit:
+    """Audit a specimen against the base."""
     from dife_scanner.audit import pipeline
 
-    ref = ModelRef(f"lab/{line.recipe}", weights[:40])
-    request = pipeline.Request(ref, folder, weights, "", reference, (reference,), plan, cache=out / "embeddings")
+    request = pipeline.Request(
+        ModelRef(f"lab/{line.recipe}", weights[:40]),
+        folder,
+        weights,
+        "",
+        reference,
+        (reference,),
+        plan,
+        cache=out / "embeddings",
+    )
     return pipeline.run(request).audit
 
 
 def _base() -> Reference:
-    return next(reference for reference in bundled_references() if "vit" in reference.name)
+    """Return the bundled ViT."""
+    references = bundled_references()
+    return next(one for one in references if "vit" in one.name)
 
 
 def _file(out: Path, name: str) -> Path:
+    """Return where a line's audit is kept."""
     plain = "".join(c if c.isalnum() else "-" for c in name.lower())
     return out / "audits" / f"{plain}.json"
 
