@@ -45,15 +45,15 @@ def found(
     bases.write_folder(model.state_dict(), config["model_cfg"], now)
     rows = _searched_rows(lab)
     task = Task(
-        load(now),
-        load(lab.base),
-        lab.labelled[rows],
-        lab.labels[rows],
-        art.CLASSES,
-        SEARCH_TEMPLATES,
-        "quick",
-        seed,
-        folder,
+        suspect=load(now),
+        reference=load(lab.base),
+        pixels=lab.labelled[rows],
+        labels=lab.labels[rows],
+        class_names=art.CLASSES,
+        templates=SEARCH_TEMPLATES,
+        budget="quick",
+        seed=seed,
+        folder=folder,
     )
     candidates = detector.search(task).candidates
     return tuple(candidate.trigger for candidate in candidates)

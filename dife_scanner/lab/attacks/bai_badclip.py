@@ -165,7 +165,14 @@ class _Scenes:
         labels = torch.from_numpy(lab.labels)
         known = F.one_hot(labels, len(plain)).float()
         truth = torch.cat([known, before[len(known) :]])
-        return cls(pixels, clean, plain, before, truth, scale)
+        return cls(
+            pixels=pixels,
+            clean=clean,
+            plain=plain,
+            before=before,
+            truth=truth,
+            scale=scale,
+        )
 
     def moved(
         self,
