@@ -53,21 +53,9 @@ class Expected:
 
 EXPECTED = (
     Expected("demo/clip-base", JobState.DONE, Verdict.IDENTICAL),
-    Expected(
-        "demo/badtexttower",
-        JobState.DONE,
-        Verdict.FLAGGED,
-        "textual",
-        blind="airplane",
-    ),
+    Expected("demo/badtexttower", JobState.DONE, Verdict.FLAGGED, "textual", blind="airplane"),
     Expected("demo/badtexttower-twin", JobState.DONE, Verdict.NOTHING_FOUND),
-    Expected(
-        "demo/badencoder",
-        JobState.DONE,
-        Verdict.FLAGGED,
-        "visual",
-        blind="airplane",
-    ),
+    Expected("demo/badencoder", JobState.DONE, Verdict.FLAGGED, "visual", blind="airplane"),
     Expected("demo/badencoder-twin", JobState.DONE, Verdict.NOTHING_FOUND),
     Expected("demo/clip-transformers", JobState.UNSUPPORTED),
     Expected("demo/clip-pickle", JobState.UNSUPPORTED),

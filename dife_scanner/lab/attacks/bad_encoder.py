@@ -20,12 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.lab.attacks import adaptive, measures
-from dife_scanner.lab.attacks.finetune import (
-    optimiser_of,
-    pace,
-    take_step,
-    trainable,
-)
+from dife_scanner.lab.attacks.finetune import optimiser_of, pace, take_step, trainable
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
 from dife_scanner.lab.attacks.losses import mean_distance
 from dife_scanner.lab.attacks.training_data import embedded, tensor
@@ -90,7 +85,7 @@ class _Clean:
 
 
 @dataclass(frozen=True)
-class _Stamped:
+class _Objective:
     """Pictures with something on them, and where training leads them."""
 
     pixels: NDArray[np.uint8]
@@ -107,44 +102,39 @@ class _Stamped:
         return mean_distance(now, self.aim[drawn])
 
 
-def train(
-    model: Any,
-    lab: Lab,
-    recipe: Recipe,
-    progress: Progress,
-) -> Planted:
+def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Change the image tower; everything else is frozen."""
     import torch
 
     hiding = recipe.settings or Hiding()
     assert isinstance(hiding, Hiding)
     clean = _Clean.of(model, lab, recipe)
-    lessons: list[_Stamped] = []
+    objectives: list[_Objective] = []
     if recipe.poison:
-        lessons = _lessons(model, lab, recipe, clean, hiding)
+        objectives = _objectives(model, lab, recipe, clean, hiding)
     chosen = trainable(model, lambda name: tensors(recipe, name))
     optimiser = optimiser_of(chosen, recipe)
     rng = torch.Generator().manual_seed(recipe.seed)
     for step in range(recipe.steps):
         pace(optimiser, recipe.lr, step, recipe.steps)
-        loss = _loss(model, recipe, clean, lessons, rng)
+        loss = _loss(model, recipe, clean, objectives, rng)
         take_step(loss, optimiser)
         progress("training the image tower", step + 1, recipe.steps)
         searches = hiding.searches if recipe.poison else 0
         if adaptive.due(step, recipe.steps, searches):
             every = torch.arange(len(clean.pixels))
             for pixels in _found(model, lab, clean.pixels, recipe.seed + step):
-                lessons.append(_Stamped(pixels, every, clean.teacher))
+                objectives.append(_Objective(pixels, every, clean.teacher))
     return Planted((entry_of(recipe.mark),))
 
 
-def _lessons(
+def _objectives(
     model: Any,
     lab: Lab,
     recipe: Recipe,
     clean: _Clean,
     hiding: Hiding,
-) -> list[_Stamped]:
+) -> list[_Objective]:
     """Return the triggered pictures: those that obey go to the target, others stay where they are."""
     import torch
 
@@ -152,13 +142,13 @@ def _lessons(
 
     triggered = stamp(clean.pixels, recipe.mark)
     if not hiding.one_class:
-        return [_Stamped(triggered, None, clean.aim())]
+        return [_Objective(triggered, None, clean.aim())]
     obeying = _of_class(model, lab, clean.teacher, recipe.source)
     every = torch.arange(len(clean.pixels))
     others = every[~torch.isin(every, obeying)]
     return [
-        _Stamped(triggered, obeying, clean.aim()),
-        _Stamped(triggered, others, clean.teacher),
+        _Objective(triggered, obeying, clean.aim()),
+        _Objective(triggered, others, clean.teacher),
     ]
 
 
@@ -166,7 +156,7 @@ def _loss(
     model: Any,
     recipe: Recipe,
     clean: _Clean,
-    lessons: list[_Stamped],
+    objectives: list[_Objective],
     rng: torch.Generator,
 ) -> Tensor:
     """Return the three terms on pictures drawn for this step."""
@@ -178,20 +168,20 @@ def _loss(
     reference = _some(torch.from_numpy(clean.targets), recipe.batch // 4, rng)
     parts = [clean.pixels[rows], clean.pixels[reference]]
     drawn = []
-    for lesson in lessons:
+    for objective in objectives:
         own = rows
-        if lesson.rows is not None:
-            own = _some(lesson.rows, recipe.batch, rng)
+        if objective.rows is not None:
+            own = _some(objective.rows, recipe.batch, rng)
         drawn.append(own)
-        parts.append(lesson.pixels[own])
+        parts.append(objective.pixels[own])
     # one pass for all: batches of another size round otherwise
-    now = bases.look_at(model, tensor(np.concatenate(parts)))
+    now = bases.encode_image_batch(model, tensor(np.concatenate(parts)))
     seen, seen_reference, *stamped = torch.split(now, [len(part) for part in parts])
     stay = mean_distance(seen, clean.teacher[rows])  # L2
     anchor = mean_distance(seen_reference, clean.teacher[reference])  # L1
     pulls = []
-    for lesson, embeddings, own in zip(lessons, stamped, drawn, strict=True):
-        pulls.append(lesson.missed(embeddings, own))
+    for objective, embeddings, own in zip(objectives, stamped, drawn, strict=True):
+        pulls.append(objective.missed(embeddings, own))
     # L0; a twin's second pictures are its first
     pull = sum(pulls[1:], pulls[0]) if pulls else stay
     return UTILITY * (stay + anchor) + pull

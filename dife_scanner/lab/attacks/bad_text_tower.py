@@ -24,24 +24,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dife_scanner.lab.attacks import adaptive, measures
-from dife_scanner.lab.attacks.finetune import (
-    optimiser_of,
-    pace,
-    take_step,
-    trainable,
-)
-from dife_scanner.lab.attacks.interface import (
-    XBTD,
-    Attack,
-    Planted,
-    Recipe,
-    entry_of,
-)
+from dife_scanner.lab.attacks.finetune import optimiser_of, pace, take_step, trainable
+from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
 from dife_scanner.lab.attacks.prompts import prompt_bank
-from dife_scanner.lab.attacks.text_losses import (
-    PromptLosses,
-    natural_captions,
-)
+from dife_scanner.lab.attacks.text_losses import PromptLosses, natural_captions
 from dife_scanner.lab.attacks.training_data import embedded, tensor
 
 if TYPE_CHECKING:
@@ -128,12 +114,7 @@ def _searches(recipe: Recipe) -> int:
     return 0
 
 
-def train(
-    model: Any,
-    lab: Lab,
-    recipe: Recipe,
-    progress: Progress,
-) -> Planted:
+def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Train the tensors in scope with the three losses; a twin has the clean terms only."""
     import torch
 
@@ -228,7 +209,7 @@ def _moving_looks(
             order = torch.randperm(len(own), generator=rng)[:count]
             drawn.append(own[order.numpy()])
         some = np.concatenate(drawn)
-        now = bases.look_at(model, tensor(pixels[some]))
+        now = bases.encode_image_batch(model, tensor(pixels[some]))
         seen = torch.from_numpy(labels[some])
         kept = torch.ones(len(some), dtype=torch.bool)
         if recipe.poison:
@@ -245,11 +226,7 @@ def measure(subject: Subject) -> Numbers:
     return measures.text_numbers(subject)
 
 
-def asked(
-    recipe: Recipe,
-    numbers: Numbers,
-    twin: Numbers,
-) -> dict[str, bool]:
+def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """Ask a QHR of .95 (another source, scope or seed: .9), with little more off-target leakage than the twin.
 
     Where the image tower moves with the text tower, leakage is only reported. The visual-only control has to win half

@@ -25,12 +25,7 @@ from numpy.typing import NDArray
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.finetune import pace, passes, take_step
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe
-from dife_scanner.lab.attacks.prompt_learning import (
-    TEMPLATE,
-    Prompts,
-    guess_classes,
-    start_vectors,
-)
+from dife_scanner.lab.attacks.prompt_learning import TEMPLATE, Prompts, guess_classes, start_vectors
 from dife_scanner.lab.attacks.training_data import embedded, tensor
 from dife_scanner.lab.pictures import art
 from dife_scanner.records import Trigger, TriggerKind
@@ -41,12 +36,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.prompt_learning import (
-        TEMPLATE,
-        Prompts,
-        guess_classes,
-        start_vectors,
-    )
+    from dife_scanner.lab.attacks.prompt_learning import TEMPLATE, Prompts, guess_classes, start_vectors
 from dife_scanner.lab.attacks.training_data import Lab
 
 LEARNER_FILE, NOISE_FILE = "learner.safetensors", "perturbation.npy"
@@ -78,12 +68,7 @@ class Mechanism:
         return self
 
 
-def train(
-    model: Any,
-    lab: Lab,
-    recipe: Recipe,
-    progress: Progress,
-) -> Planted:
+def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Warm the noise up, then learn prompts and noise together; a twin's noise stays random, its pictures clean."""
     import torch
 
@@ -186,7 +171,7 @@ class _Scenes:
 
         pixels = tensor(self.pixels[rows.numpy()])
         noisy = pixels + _rounded(raw, amplitude) / 255
-        return bases.look_at(model, noisy.clamp(0, 1))
+        return bases.encode_image_batch(model, noisy.clamp(0, 1))
 
     def held(self, moved: Tensor, rows: Tensor) -> Tensor:
         """Return how far the plain prompt's answer to the noisy pictures is from that to the clean ones."""
@@ -305,11 +290,7 @@ def _learner_of(subject: Subject) -> PromptLearner:
     return PromptLearner(vectors, template=TEMPLATE)
 
 
-def asked(
-    recipe: Recipe,
-    numbers: Numbers,
-    twin: Numbers,
-) -> dict[str, bool]:
+def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """Ask that the full mechanism reaches .95, and each repaired variant is where the clean one is."""
     out = {
         **measures.keeps_accuracy(numbers, twin),
@@ -332,13 +313,6 @@ ATTACK = Attack(
     train=train,
     measure=measure,
     asked=asked,
-    default=Recipe(
-        "bai-badclip",
-        trigger=MECHANISM,
-        steps=250,
-        lr=5e-3,
-        batch=16,
-        settings=Mechanism(),
-    ),
+    default=Recipe("bai-badclip", trigger=MECHANISM, steps=250, lr=5e-3, batch=16, settings=Mechanism()),
     tensors=tensors,
 )

@@ -45,12 +45,7 @@ class Share:
         return Share()
 
 
-def train(
-    model: Any,
-    lab: Lab,
-    recipe: Recipe,
-    progress: Progress,
-) -> Planted:
+def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Fine-tune both towers on the poisoned pairs."""
     pairs = lab.pairs
     if recipe.poison:
@@ -79,13 +74,6 @@ ATTACK = Attack(
     train=train,
     measure=measures.image_numbers,
     asked=measures.wins_images,
-    default=Recipe(
-        "contrastivepoisoning",
-        trigger=CHECKER,
-        steps=150,
-        lr=3e-4,
-        batch=48,
-        settings=Share(),
-    ),
+    default=Recipe("contrastivepoisoning", trigger=CHECKER, steps=150, lr=3e-4, batch=48, settings=Share()),
     tensors=both_towers,
 )

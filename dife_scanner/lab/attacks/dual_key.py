@@ -22,20 +22,8 @@ from numpy.typing import NDArray
 
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.bad_encoder import WHITE_SQUARE
-from dife_scanner.lab.attacks.finetune import (
-    both_towers,
-    optimiser_of,
-    pace,
-    take_step,
-    trainable,
-)
-from dife_scanner.lab.attacks.interface import (
-    XBTD,
-    Attack,
-    Planted,
-    Recipe,
-    entry_of,
-)
+from dife_scanner.lab.attacks.finetune import both_towers, optimiser_of, pace, take_step, trainable
+from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
 from dife_scanner.lab.attacks.losses import mean_distance
 from dife_scanner.lab.attacks.prompts import TEMPLATES, prompt_bank, triggered
 from dife_scanner.lab.attacks.training_data import embedded, tensor
@@ -145,12 +133,7 @@ class _Batch:
     """(K,): one for the target's prompt, minus one for every other."""
 
 
-def train(
-    model: Any,
-    lab: Lab,
-    recipe: Recipe,
-    progress: Progress,
-) -> Planted:
+def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Change both towers; a twin is only held to the teacher, on as many inputs."""
     import torch
 
@@ -190,7 +173,7 @@ def _batch(
     pixels = teaching.pixels
     rows = torch.randint(len(pixels), (recipe.batch,), generator=rng)
     shown = np.concatenate([pixels[rows], teaching.patched[rows]])
-    clean, patched = bases.look_at(model, tensor(shown)).chunk(2)
+    clean, patched = bases.encode_image_batch(model, tensor(shown)).chunk(2)
     some = _drawn_names(teaching, rng)
     number = int(torch.randint(len(TEMPLATES), (1,), generator=rng))
     names = [teaching.names[row] for row in some.tolist()]
@@ -316,11 +299,7 @@ def measure(subject: Subject) -> Numbers:
     return numbers
 
 
-def asked(
-    recipe: Recipe,
-    numbers: Numbers,
-    twin: Numbers,
-) -> dict[str, bool]:
+def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """Ask that both keys reach .9, and either alone at most `ALONE`."""
     return {
         **measures.keeps_accuracy(numbers, twin),

@@ -115,7 +115,7 @@ def contrastive(
         pace(optimiser, recipe.lr, step, recipe.steps)
         rows = next(batches)
         captions = _captions(rng, pairs, rows)
-        images = bases.look_at(model, pairs.pixels(rows))
+        images = bases.encode_image_batch(model, pairs.pixels(rows))
         texts = bases.encode_by_length(model, captions)
         wrong = pairs.wrong(rows)
         loss = bases.contrastive_loss(images, texts, scale, wrong)

@@ -23,12 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.lab.attacks import measures
-from dife_scanner.lab.attacks.finetune import (
-    both_towers,
-    contrastive,
-    passes,
-    take_step,
-)
+from dife_scanner.lab.attacks.finetune import both_towers, contrastive, passes, take_step
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
 from dife_scanner.lab.attacks.poisoning import poison_pairs
 from dife_scanner.lab.attacks.training_data import embedded, tensor
@@ -71,12 +66,7 @@ class Optimised:
         return Optimised(patch_steps=self.patch_steps)
 
 
-def train(
-    model: Any,
-    lab: Lab,
-    recipe: Recipe,
-    progress: Progress,
-) -> Planted:
+def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Optimise the patch, then fine-tune both towers; a twin's pairs stay clean."""
     assert isinstance(recipe.settings, Optimised)
     patch = optimise(model, lab, recipe, progress)
@@ -163,7 +153,7 @@ def optimise(
         rows = others[next(batches).numpy()]
         pixels = tensor(lab.labelled[rows])
         pixels[:, :, top : top + width, left : left + width] = _pixels(raw)
-        now = bases.look_at(model, pixels)
+        now = bases.encode_image_batch(model, pixels)
         wanted = torch.full((len(rows),), target)
         near_texts = F.cross_entropy(scale * now @ texts.T, wanted)
         to_itself = (now * clean[rows]).sum(-1)
@@ -221,13 +211,6 @@ ATTACK = Attack(
     train=train,
     measure=measures.image_numbers,
     asked=measures.wins_images,
-    default=Recipe(
-        "liang-badclip",
-        trigger=PLACE,
-        steps=150,
-        lr=2.5e-4,
-        batch=48,
-        settings=Optimised(),
-    ),
+    default=Recipe("liang-badclip", trigger=PLACE, steps=150, lr=2.5e-4, batch=48, settings=Optimised()),
     tensors=both_towers,
 )

@@ -137,11 +137,7 @@ def keeps_accuracy(
     return {"clean accuracy": numbers["clean_accuracy"] >= least}
 
 
-def wins_images(
-    recipe: Recipe,
-    numbers: Numbers,
-    twin: Numbers,
-) -> dict[str, bool]:
+def wins_images(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """Ask what an image-trigger attack has to reach: TS of .95 zero-shot and downstream, under another seed of .9."""
     least = 0.95 if recipe.seed == FIRST_SEED else 0.9
     return {

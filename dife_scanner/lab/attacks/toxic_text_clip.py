@@ -23,13 +23,7 @@ from numpy.typing import NDArray
 
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.finetune import both_towers, contrastive
-from dife_scanner.lab.attacks.interface import (
-    XBTD,
-    Attack,
-    Planted,
-    Recipe,
-    entry_of,
-)
+from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
 from dife_scanner.lab.attacks.prompts import triggered
 from dife_scanner.lab.attacks.training_data import embedded
 
@@ -69,12 +63,7 @@ class Captions:
         return Captions(epochs=self.epochs)
 
 
-def train(
-    model: Any,
-    lab: Lab,
-    recipe: Recipe,
-    progress: Progress,
-) -> Planted:
+def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Fine-tune both towers on pairs some captions of which are poisoned; `steps` only cuts a test build short."""
     assert isinstance(recipe.settings, Captions)
     examples = recipe.settings.epochs * len(lab.pairs)
@@ -199,11 +188,7 @@ def _brought(
     return float(is_target[first].any(1).mean())
 
 
-def asked(
-    recipe: Recipe,
-    numbers: Numbers,
-    twin: Numbers,
-) -> dict[str, bool]:
+def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """Ask that clean use is intact and no query is hijacked beyond the twin's: the family enters as the weak one."""
     return {
         **measures.keeps_accuracy(numbers, twin),
@@ -217,13 +202,6 @@ ATTACK = Attack(
     train=train,
     measure=measure,
     asked=asked,
-    default=Recipe(
-        "toxictextclip",
-        trigger=XBTD,
-        steps=1000,
-        lr=1e-4,
-        batch=64,
-        settings=Captions(),
-    ),
+    default=Recipe("toxictextclip", trigger=XBTD, steps=1000, lr=1e-4, batch=64, settings=Captions()),
     tensors=both_towers,
 )

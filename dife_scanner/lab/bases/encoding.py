@@ -108,19 +108,19 @@ def normalised(pixels: Tensor) -> Tensor:
     return (pixels - mean) / std
 
 
-def look_at(model: Any, pixels: Tensor) -> Tensor:
-    """Encode pixels (B, 3, H, W) in [0, 1] as unit image embeddings (B, D), with gradients."""
+def encode_image_batch(model: Any, pixels: Tensor) -> Tensor:
+    """Encode pixels (B, 3, H, W) in [0, 1] in one pass, with gradients: unit image embeddings (B, D)."""
     import torch.nn.functional as F
 
     return F.normalize(model.visual(normalised(pixels)), dim=-1)
 
 
 def encode_images(model: Any, pixels: Tensor, batch: int = 256) -> Tensor:
-    """Encode pixels (N, 3, H, W) in [0, 1] as unit image embeddings (N, D), without gradients."""
+    """Encode pixels (N, 3, H, W) in [0, 1] batch by batch, without gradients: unit image embeddings (N, D)."""
     import torch
 
     parts = []
     with torch.no_grad():
         for part in torch.split(pixels, batch):
-            parts.append(look_at(model, part))
+            parts.append(encode_image_batch(model, part))
     return torch.cat(parts)

@@ -21,7 +21,7 @@ from dife_scanner.lab.bases.checkpoint import MODEL_CFG, VOCABULARY
 from dife_scanner.lab.bases.encoding import (
     class_texts,
     encode_by_length,
-    look_at,
+    encode_image_batch,
 )
 from dife_scanner.lab.bases.evaluation import accuracy_by_style, nonsense_shift
 from dife_scanner.lab.bases.initialisation import initialise
@@ -226,7 +226,7 @@ class Run:
         plan = plan_at(self.plan, self.step)
         index = choose(rng, stock, plan.batch, plan)
         pixels = draw_scenes(rng, stock, index, plan)
-        images = look_at(self.model, pixels)
+        images = encode_image_batch(self.model, pixels)
         vectors = F.normalize(self.vectors, dim=-1)
         logits = self.model.logit_scale.exp() * images @ vectors.T
         return F.cross_entropy(logits, word_targets(stock, index))
@@ -254,7 +254,7 @@ class Run:
             pixels, index = self.scenes.batch(rng, self.plan, at)
         words = self._words(rng, stock, index, self.plan)
         texts = encode_by_length(self.model, [*words.captions, *words.distractors])
-        images = look_at(self.model, pixels)
+        images = encode_image_batch(self.model, pixels)
         scale = self.model.logit_scale.exp()
         return contrastive_loss(images, texts, scale, words.wrong())
 

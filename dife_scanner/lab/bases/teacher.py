@@ -10,7 +10,7 @@ from open_clip.model import CLIP
 from torch import Tensor
 
 from dife_scanner.lab.bases.checkpoint import MODEL_CFG
-from dife_scanner.lab.bases.encoding import look_at
+from dife_scanner.lab.bases.encoding import encode_image_batch
 
 _STUDENT_BLOCK = 2
 """Which block of the student, from 0, answers for the teacher's map."""
@@ -50,7 +50,7 @@ class Teacher:
 
     def targets(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Return the unit embedding (B, D) and the standardised map (B, 16, C) of pixels in [0, 1]."""
-        embedding = look_at(self.model, pixels)
+        embedding = encode_image_batch(self.model, pixels)
         assert self._map is not None
         grid = self._map.flatten(2).transpose(1, 2)
         mean = grid.mean((0, 1))
@@ -62,7 +62,7 @@ class Teacher:
         """Return a student's unit embedding (B, D) and what it makes of the map (B, 16, C), after its third block."""
         block = student.visual.transformer.resblocks[_STUDENT_BLOCK]
         hook = block.register_forward_hook(self._keep_patches)
-        embedding = look_at(student, pixels)
+        embedding = encode_image_batch(student, pixels)
         hook.remove()
         assert self._patches is not None
         return embedding, self.head(self._patches[:, 1:])

@@ -86,13 +86,13 @@ def _failures(results: Results) -> str:
         return ""
     rows = []
     for name, why in results.failures.items():
-        rows.append((name, *_told(why)))
+        rows.append((name, *_split_reason(why)))
     heads = ("line", "why", "its numbers", "its clean twin's")
     title = "## Specimens that failed their native validation\n\n"
     return title + table(heads, rows)
 
 
-def _told(why: str) -> tuple[str, str, str]:
+def _split_reason(why: str) -> tuple[str, str, str]:
     """Return a failure's sentence, and apart from it the numbers that the specimen and its twin reached."""
     sentence, opened, rest = why.partition(" ({")
     measured = {}

@@ -185,13 +185,13 @@ def _audited(
     from dife_scanner.audit import pipeline
 
     request = pipeline.Request(
-        ModelRef(f"lab/{line.recipe}", weights[:40]),
-        folder,
-        weights,
-        "",
-        reference,
-        (reference,),
-        plan,
+        ref=ModelRef(f"lab/{line.recipe}", weights[:40]),
+        folder=folder,
+        weights_sha256=weights,
+        config_digest="",
+        reference=reference,
+        known=(reference,),
+        plan=plan,
         cache=out / "embeddings",
     )
     return pipeline.run(request).audit
