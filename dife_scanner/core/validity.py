@@ -54,7 +54,9 @@ def selector_control(card: Card, condition: Condition) -> bool:
 
 def admits(card: Card, condition: Condition) -> bool:
     """Whether the condition can enter the interface's input through some channel, or through its mechanism."""
-    return bool(card.channels & ({Channel.PROMPT} if condition.mechanism else condition.channels))
+    if condition.mechanism:
+        return Channel.PROMPT in card.channels
+    return bool(card.channels & condition.channels)
 
 
 def runs(card: Card, carrier: Carrier) -> bool:
@@ -62,59 +64,62 @@ def runs(card: Card, carrier: Carrier) -> bool:
     return card.readout in _RUNS.get(carrier, frozenset())
 
 
+# --- the rules, in order --------------------------------------------------------------------------------------
+
+
 def _bypassed(card: Card, condition: Condition) -> _Reason | None:
-    entered = [channel for channel in condition.channels if card.readout in _ENTERS[channel]]
-    needed = condition.channels if condition.mechanism else condition.channels - {Channel.TEXT}
-    enough = len(entered) == len(condition.channels) if condition.mechanism else bool(entered)
+    run = {channel for channel in condition.channels if card.readout in _ENTERS[channel]}
+    if condition.mechanism:
+        # a mechanism acts only where every part of it is run
+        needed = condition.channels
+        enough = run == condition.channels
+    else:
+        # a plain text trigger is left to the card's channels, as in the paper
+        needed = condition.channels - {Channel.TEXT}
+        enough = bool(run)
     if enough or not needed:
         return None
-    missing = _words(needed - set(entered))
-    return (
-        Category.BYPASSED,
-        f"{card.interface} reads the {card.readout} and never runs what the {missing} enters through",
-    )
+    missing = _words(needed - run)
+    reason = f"{card.interface} reads the {card.readout} and never runs what the {missing} enters through"
+    return Category.BYPASSED, reason
 
 
 def _without_mechanism(card: Card, condition: Condition) -> _Reason | None:
     if not condition.mechanism or Channel.PROMPT in card.channels:
         return None
-    return (
-        Category.NO_MECHANISM,
-        f"the attack acts only through a prescribed prompt mechanism, and {card.interface} has no place for one",
-    )
+    reason = f"the attack acts only through a prescribed prompt mechanism, and {card.interface} has no place for one"
+    return Category.NO_MECHANISM, reason
 
 
 def _without_channel(card: Card, condition: Condition) -> _Reason | None:
     if admits(card, condition):
         return None
-    return card.category, f"{card.interface} takes a trigger through {_words(card.channels)}; {_enters(condition)}"
+    reason = f"{card.interface} takes a trigger through {_words(card.channels)}; {_enters(condition)}"
+    return card.category, reason
 
 
 def _without_query(card: Card, condition: Condition) -> _Reason | None:
     if not card.conditioned_query or condition.conditioned_query:
         return None
-    return (
-        Category.NO_QUERY,
-        f"{card.interface} asks a query that the attacker must have touched; here queries stay clean",
-    )
+    reason = f"{card.interface} asks a query that the attacker must have touched; here queries stay clean"
+    return Category.NO_QUERY, reason
 
 
 def _without_target(card: Card, condition: Condition) -> _Reason | None:
-    lacking = [
-        role
-        for role, named, needed in (
-            ("target", condition.target, True),
-            ("source", condition.source, card.needs_source and not condition.mechanism),
-        )
-        if needed and not named
-    ]
+    lacking = []
+    if not condition.target:
+        lacking.append("target")
+    if card.needs_source and not condition.mechanism and not condition.source:
+        lacking.append("source")
     if not lacking:
         return None
     return Category.NO_TARGET, f"“{card.target_event}” is undefined: the condition names no {' and no '.join(lacking)}"
 
 
 def _enters(condition: Condition) -> str:
-    return f"this one enters through {_words(condition.channels)}" if condition.channels else "this one enters nowhere"
+    if not condition.channels:
+        return "this one enters nowhere"
+    return f"this one enters through {_words(condition.channels)}"
 
 
 def _words(channels: frozenset[Channel]) -> str:

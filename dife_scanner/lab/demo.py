@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dife_scanner import settings
 from dife_scanner.baselines.home import bases_folder, open_home
-from dife_scanner.core.verdict import counts
+from dife_scanner.core import checks
 from dife_scanner.errors import DifeError
 from dife_scanner.lab import specimens
 from dife_scanner.lab.loopback import LoopbackHub
@@ -193,7 +193,7 @@ def _found_targets(audit: Audit) -> set[str]:
     """Return the targets of the triggers that a search found and demonstrated."""
     targets = set()
     for row in audit.signatures:
-        if row.origin is Origin.DISCOVERED and counts(row):
+        if row.origin is Origin.DISCOVERED and checks.open_but_for_drawings(row.checks):
             targets.add(row.trigger.target)
     return targets
 

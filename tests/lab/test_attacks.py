@@ -23,7 +23,7 @@ from dife_scanner.lab.attacks.bad_encoder import Hiding
 from dife_scanner.lab.attacks.bad_text_tower import Guarded, Scope, Scoped
 from dife_scanner.lab.attacks.contrastive_poisoning import poisoned
 from dife_scanner.lab.attacks.finetune import passes
-from dife_scanner.lab.attacks.interface import Subject
+from dife_scanner.lab.attacks.interface import Subject, entry_of
 from dife_scanner.lab.attacks.toxic_text_clip import Captions, Selector
 from dife_scanner.lab.pictures import art
 from dife_scanner.records import Channel, Trigger, TriggerKind
@@ -240,10 +240,10 @@ def test_a_mark_names_source_and_target_where_they_matter():
     assert (text.mark.source, text.mark.target) == ("automobile", "airplane")
     assert (image.mark.source, image.mark.target) == ("", "airplane")
     assert replace(text, trigger="qvuzz").mark == replace(text, trigger=specimens.QVUZZ).mark
-    assert specimens.entry_of(Trigger("t", TriggerKind.TEXT, text="x")) == {"name": "t", "kind": "text", "text": "x"}
+    assert entry_of(Trigger("t", TriggerKind.TEXT, text="x")) == {"name": "t", "kind": "text", "text": "x"}
     coupled = FAMILIES["dual-key"].default.mark
     assert (coupled.source, coupled.target, coupled.channel) == ("", "airplane", Channel.BOTH)
-    assert specimens.entry_of(coupled)["image"] == specimens.entry_of(bad_encoder.WHITE_SQUARE)
+    assert entry_of(coupled)["image"] == entry_of(bad_encoder.WHITE_SQUARE)
 
 
 def test_dual_keys_share_a_direction_that_clean_inputs_hardly_use():

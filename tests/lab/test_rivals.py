@@ -14,7 +14,7 @@ from dife_scanner.audit import probes
 from dife_scanner.discovery import DETECTORS
 from dife_scanner.errors import DifeError
 from dife_scanner.lab import bases
-from dife_scanner.lab.bench import contest, ledger, make, page, published, rivals, rows, tuning, zoo
+from dife_scanner.lab.bench import ablations, contest, ledger, make, page, published, rivals, rows, tuning, zoo
 from dife_scanner.lab.bench.contest import Entry
 from dife_scanner.lab.bench.published import Effort, Material
 from dife_scanner.lab.bench.rivals import DRIFTS, IDEAS, RIVALS, Measured
@@ -33,7 +33,9 @@ def material():
 
 
 def test_nothing_is_left_out_of_what_an_audit_runs():
-    assert [getattr(detector, "without", frozenset()) for detector in DETECTORS] == [frozenset()] * len(DETECTORS)
+    variants = (*ablations.TEXTS_WITHOUT.values(), ablations.PATCH_WITHOUT_BASE)
+    assert not any(one in DETECTORS for one in variants)
+    assert all(getattr(detector, "has_base", True) for detector in DETECTORS)
 
 
 @pytest.mark.parametrize("name", ["DECREE-like with the base", "AMDET-like", "LMSanitator-like with the base"])

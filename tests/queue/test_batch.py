@@ -13,7 +13,7 @@ from dife_scanner.baselines import calibration
 from dife_scanner.core.calibration import Benign, Pack
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub
-from dife_scanner.models.config import parse_config
+from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.queue import batch, targets, worker
 from dife_scanner.queue.poller import poll_pass
 from dife_scanner.queue.worker import Work, work_loop

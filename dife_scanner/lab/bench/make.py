@@ -37,6 +37,11 @@ VIT, RN = "vit", "rn"
 """The bundled bases: models are made of the first; the second shows what carries over."""
 NATIVE = 0.9
 """What an attack's own number has to reach; below it is a failed implant."""
+SOURCES = ("audit", "core", "discovery", "models", "records", "triggers")
+"""Packages whose code decides what a row holds: searches, measuring, statistics, interfaces, verdicts and the encoders
+they ask."""
+# Whole packages, so that a module that is split or added is covered by itself. A list that is too wide makes `--renew`
+# measure a row too many again; one that is too narrow calls rows of different code the same.
 _TRIGGERS, TIMING = "triggers.toml", "timing.json"
 _WEIGHTS, _CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
 _MOVED = 2e-3
@@ -74,11 +79,16 @@ class Bench:
 
 def code_of(budget: str) -> Code:
     """The code as it is on disk now."""
-    digest, package = sha256(), Path(str(files("dife_scanner")))
-    for sources in ("discovery/*.py", "audit/*.py", "core/verdict.py"):
-        for path in sorted(package.glob(sources)):
-            digest.update(path.read_bytes())
+    digest = sha256()
+    for path in sources():
+        digest.update(path.read_bytes())
     return Code(ZOO_VERSION, DISCOVERY_VERSIONS[budget], digest.hexdigest()[:12], budget, names(budget))
+
+
+def sources() -> list[Path]:
+    """The files of `SOURCES`, in the order in which their digest takes them."""
+    package = Path(str(files("dife_scanner")))
+    return [path for name in SOURCES for path in sorted((package / name).rglob("*.py"))]
 
 
 def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dife_scanner.audit import probes
-from dife_scanner.discovery.concepts import nouns
-from dife_scanner.discovery.pictures import together
+from dife_scanner.discovery.inversion_objectives import mean_pairwise_cosine
+from dife_scanner.discovery.noun_scan import nouns
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel
 
@@ -143,7 +143,7 @@ def decree(tower: Tower, anchor: Tower | None, start: int, effort: Effort) -> Cu
     def loss() -> Tensor:
         rows = torch.randperm(len(pictures), generator=generator)[:INPUTS]
         opacity = mask.sigmoid()
-        alike = together(towers.images(pictures[rows] * (1 - opacity) + opacity * pattern.sigmoid()))
+        alike = mean_pairwise_cosine(towers.images(pictures[rows] * (1 - opacity) + opacity * pattern.sigmoid()))
         found.reached(float(alike.detach()) > DECREE_REACHED, float(opacity.detach().mean()))
         curve.append(-found.best)
         return -alike + found.cost * 3 * opacity.sum()
@@ -178,12 +178,12 @@ def amdet(tower: Tower, anchor: Tower | None, start: int, effort: Effort) -> Cur
 
     suspect, clean = Towers(tower.encoder), Towers(anchor.encoder) if anchor else None
     slot = _start(suspect, 1, torch.Generator().manual_seed(start))
-    rest = float(together(_with(clean, None))) if clean else 0.0
+    rest = float(mean_pairwise_cosine(_with(clean, None))) if clean else 0.0
     curve = []
 
     def loss() -> Tensor:
-        alike = together(_with(suspect, slot))
-        still = together(_with(clean, slot)) if clean else torch.zeros(())
+        alike = mean_pairwise_cosine(_with(suspect, slot))
+        still = mean_pairwise_cosine(_with(clean, slot)) if clean else torch.zeros(())
         curve.append(float((alike - still).detach()))
         return -alike + ANCHOR * (still - rest - SLACK).relu()
 
@@ -207,7 +207,7 @@ def sanitator(tower: Tower, anchor: Tower | None, start: int, effort: Effort) ->
 
     def loss() -> Tensor:
         out = _with(towers, soft)
-        gained = together(out) - (out * clean).sum(1).mean()
+        gained = mean_pairwise_cosine(out) - (out * clean).sum(1).mean()
         curve.append(float(gained.detach()))
         return -gained
 

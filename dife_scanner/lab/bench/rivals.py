@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dife_scanner.audit import discovery, probes
+from dife_scanner.audit import probes, search
 from dife_scanner.audit.cache import CachedEncoder, Memory
+from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.sides import Pair, Side
-from dife_scanner.discovery.pictures import PATCH, Inversion
+from dife_scanner.discovery.pictures import PATCH, ImageSearch
 from dife_scanner.discovery.texts import TEXTS, TextSearch
-from dife_scanner.lab.bench import published
+from dife_scanner.lab.bench import ablations, published
 from dife_scanner.lab.bench.published import Effort, Idea, Material
 from dife_scanner.lab.bench.rows import Looks
 from dife_scanner.models.interface import Encoder
@@ -118,18 +119,18 @@ def _published(name: str, version: int) -> Rival:
 # --- our own searches, less something -------------------------------------------------------------------------
 
 
-def _searched(detector: TextSearch | Inversion) -> Callable[[Material], Measured]:
+def _searched(detector: TextSearch | ImageSearch) -> Callable[[Material], Measured]:
     """The best held-out success of what one detector finds, over the base's unless the base is what was left out."""
-    differential = "base" not in detector.without
+    differential = detector.has_base
 
     def measure(material: Material) -> Measured:
         encoders = Pair(material.suspect, material.reference)
         train, test = _sides(encoders, material.data)
         with TemporaryDirectory() as scratch:
-            setting = discovery.Setting((), "quick", SEED, "ablation", Path(scratch))
-            found = discovery.discover(encoders, train, test, setting, SILENT, using=(detector,))
+            options = search.Options(Plan((), "quick", SEED), "ablation", Path(scratch))
+            found = search.discover(encoders, train, test, options, SILENT, using=(detector,))
         lifts = ((row.suspect or 0.0) - ((row.reference or 0.0) if differential else 0.0) for row in found.results)
-        return Measured(max(lifts, default=0.0), sum(search.passes for search in found.searches))
+        return Measured(max(lifts, default=0.0), sum(one.passes for one in found.searches))
 
     return measure
 
@@ -139,10 +140,11 @@ def _alone(material: Material) -> Measured:
     suspect = Pair(material.suspect, material.suspect)
     train, test = _sides(suspect, material.data)
     with TemporaryDirectory() as scratch:
-        setting = discovery.Setting((TEXTS.name, PATCH.name), "quick", SEED, "alone", Path(scratch))
-        found = discovery.discover_alone(material.suspect, train.suspect, test.suspect, setting, SILENT)
+        plan = Plan((), "quick", SEED, detectors=(TEXTS.name, PATCH.name))
+        options = search.Options(plan, "alone", Path(scratch))
+        found = search.discover_alone(material.suspect, train.suspect, test.suspect, options, SILENT)
     best = max((row.suspect or 0.0 for row in found.results), default=0.0)
-    return Measured(best, sum(search.passes for search in found.searches))
+    return Measured(best, sum(one.passes for one in found.searches))
 
 
 def _sides(encoders: Pair[Encoder], data: probes.Probes) -> tuple[Pair[Side], Pair[Side]]:
@@ -156,13 +158,13 @@ def _sides(encoders: Pair[Encoder], data: probes.Probes) -> tuple[Pair[Side], Pa
     return both(probes.TRAIN, probes.SEARCH_TEMPLATES), both(probes.TEST, probes.PROFILE_TEMPLATES)
 
 
-def _ablation(detector: TextSearch | Inversion, term: str, home: str) -> Rival:
+def _ablation(detector: TextSearch | ImageSearch, term: str, home: str) -> Rival:
     return Rival(
         name=f"{detector.name} without {'meaning' if term == 'meaning' else f'the {term}'}",
         channels=(detector.channel,),
         home=home,
         ours=detector.name,
-        measure=_searched(replace(detector, without=frozenset({term}))),
+        measure=_searched(detector),
     )
 
 
@@ -175,8 +177,8 @@ RIVALS: Mapping[str, Rival] = {
         _published("AMDET-like", version=2),
         _published("LMSanitator-like", version=2),
         _published("LMSanitator-like with the base", version=2),
-        *(_ablation(TEXTS, term, "badtexttower") for term in ("base", "fingerprint", "meaning")),
-        _ablation(PATCH, "base", "badencoder"),
+        *(_ablation(detector, term, "badtexttower") for term, detector in ablations.TEXTS_WITHOUT.items()),
+        _ablation(ablations.PATCH_WITHOUT_BASE, "base", "badencoder"),
         Rival(name="our searches without any reference", channels=(Channel.TEXT, Channel.IMAGE), measure=_alone),
     )
 }

@@ -72,26 +72,3 @@ def read_split(
         pictures.append(np.asarray(small))
         labels.append(manifest["classes"].index(row["label"]))
     return np.stack(pictures), np.array(labels, np.int64), rows
-
-
-def contact_sheet(
-    folder: Path,
-    name: str,
-    out: Path,
-    side: int = 64,
-    columns: int = 24,
-) -> None:
-    """Write one picture with the first view of every drawing of a split, for a person to look at."""
-    from PIL import Image
-
-    first: dict[str, dict[str, Any]] = {}
-    for row in manifest_of(folder)["images"]:
-        if row["split"] == name:
-            first.setdefault(row["drawing"], row)
-    lines = -(-len(first) // columns)
-    sheet = Image.new("RGB", (columns * side, lines * side))
-    for number, row in enumerate(first.values()):
-        small = Image.open(folder / row["file"]).resize((side, side), Image.Resampling.BICUBIC)
-        line, column = divmod(number, columns)
-        sheet.paste(small, (column * side, line * side))
-    sheet.save(out)

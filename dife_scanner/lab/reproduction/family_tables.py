@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
-from dife_scanner.core.footprint import (
+from dife_scanner.core.agreement import (
     Profile,
     account,
     compare,

@@ -12,11 +12,17 @@ from pydantic import Field, model_validator
 from dife_scanner.errors import TriggerFileError
 from dife_scanner.records import Trigger, TriggerFile, TriggerKind
 from dife_scanner.triggers import files
-from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file
+from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file, values_of_file
 
 Floats = NDArray[np.float32]
-FEWEST_POINTS, MOST_POINTS = 2, 32
-"""Control points along one side."""
+Places = NDArray[np.intp]
+Weights = NDArray[np.floating]
+Corner = tuple[Places, Weights]
+"""Places [s * s] in the flattened picture, and the weight [s * s, 1] of each."""
+FEWEST_POINTS = 2
+"""Control points along one side …"""
+MOST_POINTS = 32
+"""… and at most; more would no longer be smooth on a small picture."""
 
 
 class WarpFields(Fields):
@@ -34,17 +40,21 @@ class WarpFields(Fields):
         return self
 
     def values(self) -> dict[str, Any]:
-        values = super().values() | ({"pattern": "file"} if self.file else {})
-        del values["sha256"]
-        return values
+        return values_of_file(super().values())
 
 
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
+    """Each pixel read from where the field points to, bilinear; `strength` is the mean displacement."""
     side = pixels.shape[1]
-    field = from_file(trigger.file, side) if trigger.file else displacement(trigger.seed, trigger.grid, side)
-    down, across = field * np.float32(trigger.strength * side)
+    down, across = _field(trigger, side) * np.float32(trigger.strength * side)
     rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
     return sample(pixels, rows + down, columns + across)
+
+
+def _field(trigger: Trigger, side: int) -> Floats:
+    if trigger.file:
+        return from_file(trigger.file, side)
+    return displacement(trigger.seed, trigger.grid, side)
 
 
 @lru_cache(maxsize=16)
@@ -65,7 +75,8 @@ def from_file(file: TriggerFile, side: int) -> Floats:
 def control_points(file: TriggerFile) -> Floats:
     """[2, g, g] (down, across) from an .npy file. Raises `TriggerFileError`."""
     points = files.numbers(file, 3)
-    if points.shape != (2, points.shape[2], points.shape[2]) or not FEWEST_POINTS <= points.shape[2] <= MOST_POINTS:
+    count = points.shape[2]
+    if points.shape != (2, count, count) or not FEWEST_POINTS <= count <= MOST_POINTS:
         raise TriggerFileError(
             f"{file.path} has the shape {list(points.shape)}; [2, g, g] is needed",
             f"store what goes down, then what goes across, with g in {FEWEST_POINTS}..{MOST_POINTS}",
@@ -82,29 +93,51 @@ def spread(points: NDArray[np.float64], side: int) -> Floats:
     points = points / np.abs(points).mean()
     steps = np.linspace(0.0, points.shape[1] - 1.0, side)
     at = np.meshgrid(steps, steps, indexing="ij")
-    field = np.stack([map_coordinates(plane, at, order=3, mode="nearest") for plane in points]).astype(np.float32)
-    field.setflags(write=False)
+    planes = [map_coordinates(plane, at, order=3, mode="nearest") for plane in points]
+    field = np.stack(planes).astype(np.float32)
+    field.setflags(write=False)  # it is shared through the cache
     return field
 
 
 def sample(pixels: Pixels, rows: Floats, columns: Floats) -> Pixels:
     """Bilinear reading of uint8 [n, s, s, 3] at real coordinates [s, s]; beyond the edge the edge's value holds."""
-    last = pixels.shape[1] - 1
-    rows, columns = np.clip(rows, 0, last), np.clip(columns, 0, last)
-    top, left = np.floor(rows).astype(np.intp), np.floor(columns).astype(np.intp)
-    bottom, right = np.minimum(top + 1, last), np.minimum(left + 1, last)
-    down, across = (rows - top)[..., None], (columns - left)[..., None]
-    corners = [
-        ((y * (last + 1) + x).reshape(-1), (high * wide).reshape(-1, 1))
-        for y, high in ((top, 1 - down), (bottom, down))
-        for x, wide in ((left, 1 - across), (right, across))
-    ]
+    corners = _corners(rows, columns, pixels.shape[1])
     out = np.empty_like(pixels)
     for index, picture in enumerate(pixels):
-        flat = picture.reshape(-1, 3)
-        mixed = sum(flat.take(at, axis=0) * weight for at, weight in corners)
-        out[index] = np.rint(mixed).reshape(picture.shape)
+        out[index] = _mixed(picture, corners)
     return out
+
+
+def _mixed(picture: Pixels, corners: list[Corner]) -> Weights:
+    flat = picture.reshape(-1, 3)
+    mixed = sum(flat.take(at, axis=0) * weight for at, weight in corners)
+    return np.rint(mixed).reshape(picture.shape)
+
+
+def _corners(rows: Floats, columns: Floats, side: int) -> list[Corner]:
+    """The four pixels around each coordinate and their weights: upper left, upper right, lower left, lower right."""
+    last = side - 1
+    top, bottom, down = _between(rows, last)
+    left, right, across = _between(columns, last)
+    return [
+        _corner(top, left, side, (1 - down) * (1 - across)),
+        _corner(top, right, side, (1 - down) * across),
+        _corner(bottom, left, side, down * (1 - across)),
+        _corner(bottom, right, side, down * across),
+    ]
+
+
+def _between(coordinates: Floats, last: int) -> tuple[Places, Places, Weights]:
+    """(pixel before, pixel behind, distance from the one before in 0..1)."""
+    inside = np.clip(coordinates, 0, last)
+    before = np.floor(inside).astype(np.intp)
+    behind = np.minimum(before + 1, last)
+    return before, behind, inside - before
+
+
+def _corner(rows: Places, columns: Places, side: int, weight: Weights) -> Corner:
+    place = rows * side + columns
+    return place.reshape(-1), weight.reshape(-1, 1)
 
 
 KIND = Kind(TriggerKind.WARP.value, WarpFields, stamp=stamp)
