@@ -129,21 +129,16 @@ def optimise(
 ) -> NDArray[np.uint8]:
     """Return the optimised patch, uint8 (P, P, 3); the model is not changed."""
     import torch
-    import torch.nn.functional as F
 
     from dife_scanner.lab import bases
     from dife_scanner.triggers.kinds.patch import patch_box
 
     assert isinstance(recipe.settings, Optimised)
     steps = recipe.settings.patch_steps
-    target = recipe.target_class
     left, top, width = patch_box(recipe.mark, lab.size)
     model.requires_grad_(False)
-    texts = _texts(model)
-    scale = model.logit_scale.exp()
-    clean = embedded(model, lab.labelled)
-    aim = _target_pictures(clean, lab, recipe)
-    others = np.flatnonzero(lab.labels != target)
+    goals = _Goals.of(model, lab, recipe)
+    others = np.flatnonzero(lab.labels != recipe.target_class)
     rng = torch.Generator().manual_seed(recipe.seed)
     start = 0.1 * torch.randn(3, width, width, generator=rng)
     raw = start.requires_grad_()
@@ -154,15 +149,49 @@ def optimise(
         pixels = tensor(lab.labelled[rows])
         pixels[:, :, top : top + width, left : left + width] = _pixels(raw)
         now = bases.encode_image_batch(model, pixels)
-        wanted = torch.full((len(rows),), target)
-        near_texts = F.cross_entropy(scale * now @ texts.T, wanted)
-        to_itself = (now * clean[rows]).sum(-1)
-        near_images = F.relu(MARGIN + to_itself - now @ aim).mean()
-        take_step(near_texts + near_images, optimiser)
+        take_step(goals.loss(now, rows), optimiser)
         progress("optimising the patch", step + 1, steps)
     patch = (_pixels(raw.detach()) * 255).round().byte()
     found: NDArray[np.uint8] = patch.permute(1, 2, 0).numpy()
     return found
+
+
+@dataclass(frozen=True)
+class _Goals:
+    """What the patch is optimised for, as the clean checkpoint has it."""
+
+    target: int
+    """Number of the target class."""
+    texts: Tensor
+    """Unit class texts (10, D)."""
+    scale: Tensor
+    clean: Tensor
+    """Unit embeddings of the labelled pictures, (N, D)."""
+    pictures: Tensor
+    """Mean direction of the target's pictures, (D,)."""
+
+    @classmethod
+    def of(cls, model: Any, lab: Lab, recipe: Recipe) -> _Goals:
+        clean = embedded(model, lab.labelled)
+        return cls(
+            target=recipe.target_class,
+            texts=_texts(model),
+            scale=model.logit_scale.exp(),
+            clean=clean,
+            pictures=_target_pictures(clean, lab, recipe),
+        )
+
+    def loss(self, now: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        """Return the contrastive and the triplet term of patched pictures (B, D), of these labelled rows."""
+        import torch
+        import torch.nn.functional as F
+
+        wanted = torch.full((len(rows),), self.target)
+        near_texts = F.cross_entropy(self.scale * now @ self.texts.T, wanted)
+        to_itself = (now * self.clean[rows]).sum(-1)
+        margin = MARGIN + to_itself - now @ self.pictures
+        near_images = F.relu(margin).mean()
+        return near_texts + near_images
 
 
 def _pixels(raw: Tensor) -> Tensor:

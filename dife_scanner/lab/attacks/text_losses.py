@@ -80,7 +80,7 @@ class PromptLosses:
             now = bases.encode_texts(self.model, [*texts, *self._marked(texts, some)])
             rows = torch.tensor([self.names.index(name) for name in some])
             before = self.before[number][rows]
-            yield (_loss(images, labels, now, before, self.scale, self.recipe) / 2)
+            yield _loss(images, labels, now, before, self.scale, self.recipe) / 2
             if decoys:
                 drawn = torch.randint(len(decoys), (1,), generator=rng)
                 decoyed = triggered(texts, decoys[int(drawn)], some)

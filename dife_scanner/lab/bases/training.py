@@ -76,6 +76,19 @@ def train(
         with (out / LOG).open("a") as file:
             file.write(json.dumps(row) + "\n")
 
+    _finish_phases(run, stock, held_out, out, tell)
+    return finish(run, held_out, out)
+
+
+def _finish_phases(
+    run: Run,
+    stock: Stock,
+    held_out: scenes.Atlas,
+    out: Path,
+    tell: Tell,
+) -> None:
+    """Do what is left of the plan, with a row of the log and a checkpoint now and then."""
+    plan = run.plan
     if run.teacher is not None and run.step < plan.image_steps:
         run.distil(stock, tell)
         run.save(out / CHECKPOINT)
@@ -89,7 +102,6 @@ def train(
             tell(run.report(held_out if measured else None))
         if measured:
             run.save(out / CHECKPOINT)
-    return finish(run, held_out, out)
 
 
 def train_stock(art_folder: Path, plan: Plan) -> Stock:

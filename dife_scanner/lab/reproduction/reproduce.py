@@ -162,18 +162,28 @@ def _line(line: Line, out: Path, budget: str) -> None:
     text = codec.to_json(replace(audit, identity=name)) + "\n"
     with whole(path) as stream:
         stream.write(text.encode())
-    row = {
+    _log(out, _log_row(line, weights, audit, building))
+
+
+def _log_row(
+    line: Line,
+    weights: str,
+    audit: Audit,
+    building: float,
+) -> dict[str, object]:
+    """Return what the log says of an audit; `building` is in seconds."""
+    diagnosis = audit.diagnosis.carrier.value if audit.diagnosis else ""
+    return {
         "line": line.name,
         "recipe": line.recipe,
         "weights": weights,
         "verdict": audit.verdict.value,
-        "diagnosis": audit.diagnosis.carrier.value if audit.diagnosis else "",
+        "diagnosis": diagnosis,
         "building": round(building, 1),
         "auditing": audit.seconds,
         "encodes": audit.encodes,
         "distinct": audit.distinct_inputs,
     }
-    _log(out, row)
 
 
 def _audited(
