@@ -42,7 +42,7 @@ def main() -> int:
             role = rig.kill_one(rng, rng.choice(("watcher", "worker", "audit child")))
             _add_up_to(rig, state, state.models + 1)
             if state.kills % 5 == 0:
-                rig.hub.commit(rig.hub.shelf.all()[0].repo_id, {"README.md": f"revision {state.kills}"})
+                rig.hub.commit(rig.hub.repositories.all()[0].repo_id, {"README.md": f"revision {state.kills}"})
             state.note(role)
             print(f"kill {state.kills:3d}: {role}", flush=True)
         code = rig.finish()

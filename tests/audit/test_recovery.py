@@ -168,10 +168,10 @@ def test_nothing_is_confirmed_with_words_it_was_searched_with():
     searched = {*SEARCH_TEMPLATES}
     assert not searched & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES, *DIAGNOSIS_TEMPLATES}
     assert not {*DIAGNOSIS_TEMPLATES} & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES}
-    assert not {*recovery.NOUN_TEMPLATES} & {*searched, *DIAGNOSIS_TEMPLATES, *noun_scan.TEMPLATES}
-    assert len(set(recovery.held_out_nouns())) == recovery.HELD_OUT
-    assert not {*recovery.held_out_nouns()} & {*nouns(), *NAMES}
-    assert {*recovery.held_out_nouns()} <= {*recovery.names()}
+    assert not {*robustness.NOUN_TEMPLATES} & {*searched, *DIAGNOSIS_TEMPLATES, *noun_scan.TEMPLATES}
+    assert len(set(concepts.held_out_nouns())) == concepts.HELD_OUT
+    assert not {*concepts.held_out_nouns()} & {*nouns(), *NAMES}
+    assert {*concepts.held_out_nouns()} <= {*concepts.concept_names()}
 
 
 def test_the_rank_of_a_target_that_is_not_near_is_told(recovered):

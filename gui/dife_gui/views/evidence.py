@@ -68,7 +68,7 @@ class Thumbnail(QWidget):
         else:
             self._paint_picture(painter, area)
         painter.setPen(QPen(theme.hairline(self.palette()), 1.0))
-        painter.drawRect(area.adjusted(0.5, 0.5, -0.5, -0.5))
+        painter.drawRect(theme.frame(self))
 
     def _paint_problem(self, painter: QPainter, area: QRectF) -> None:
         color = theme.hairline(self.palette())
@@ -131,7 +131,8 @@ class MarkedPrompt(QWidget):
         for text, marked in self._segments:
             room = max(0, round(self.width() - x))
             elided = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
-            area = QRectF(x, 0, metrics.horizontalAdvance(elided), self.height())
+            width = metrics.horizontalAdvance(elided)
+            area = QRectF(x, 0, width, self.height())
             self._paint_segment(painter, area, elided, marked)
             x += area.width()
 

@@ -79,7 +79,7 @@ class HeatCell(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        area = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        area = theme.frame(self)
         if isinstance(self._entry, Cell):
             self._paint_number(painter, area, self._entry)
         else:
@@ -315,8 +315,9 @@ def _lines(entries: Sequence[Entry]) -> QWidget:
         interface = entry.interface if entry.interface != previous else ""
         previous = entry.interface
         parts = (_title(interface, entry), HeatCell(entry), _beside(entry))
+        middle = Qt.AlignmentFlag.AlignVCenter
         for column, part in enumerate(parts):
-            layout.addWidget(part, line, column, Qt.AlignmentFlag.AlignVCenter)
+            layout.addWidget(part, line, column, middle)
     return holder
 
 

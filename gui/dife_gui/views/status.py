@@ -194,8 +194,7 @@ class Banner(QFrame):
         radius = theme.gap(0.35)
         painter.setPen(QPen(caution, 1.0))
         painter.setBrush(theme.mixed(base, caution, 0.08))
-        frame = self.rect().toRectF().adjusted(0.5, 0.5, -0.5, -0.5)
-        painter.drawRoundedRect(frame, radius, radius)
+        painter.drawRoundedRect(theme.frame(self), radius, radius)
 
 
 def dead_letters_text(dead: tuple[Alert, ...]) -> str:

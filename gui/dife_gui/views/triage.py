@@ -137,7 +137,8 @@ class Triage(QWidget):
         menu = QMenu(more)
         for state, text in FURTHER:
             # As defaults, because a loop's variable would be the last state for all of them.
-            menu.addAction(text).triggered.connect(lambda _=False, chosen=state: self.decide(chosen))
+            action = menu.addAction(text)
+            action.triggered.connect(lambda _=False, chosen=state: self.decide(chosen))
         more.setMenu(menu)
         return more
 
