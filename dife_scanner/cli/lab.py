@@ -120,22 +120,22 @@ def reproduce(
     """
     from rich.markdown import Markdown
 
-    from dife_scanner.lab import demands, reproduction
-    from dife_scanner.lab import reproduce as lab_reproduce
+    from dife_scanner.lab.reproduction import criteria, lines, page
+    from dife_scanner.lab.reproduction import reproduce as lab_reproduce
     from dife_scanner.reports import as_json
 
-    chosen = parts or list(lab_reproduce.PARTS)
-    if unknown := [part for part in chosen if part not in lab_reproduce.PARTS]:
-        raise UsageError(f"there is no part called {unknown[0]!r}", f"use one of: {', '.join(lab_reproduce.PARTS)}")
-    wanted = () if only_read else lab_reproduce.lines_of(chosen)
+    chosen = parts or list(lines.PARTS)
+    if unknown := [part for part in chosen if part not in lines.PARTS]:
+        raise UsageError(f"there is no part called {unknown[0]!r}", f"use one of: {', '.join(lines.PARTS)}")
+    wanted = () if only_read else lines.lines_of(chosen)
     with session.progress() as progress:
         results = lab_reproduce.run(out, wanted, budget=budget, progress=progress)
-    text = reproduction.page(results, commit)
+    text = page.render(results, commit)
     if docs is not None:
         docs.mkdir(parents=True, exist_ok=True)
         (docs / "reproduction.md").write_text(text)
-        reproduction.draw(results, docs / "reproduction")
-    found = demands.checks(results)
+        page.draw(results, docs / "reproduction")
+    found = criteria.checks(results)
     details = {
         check.what: f"{'met' if check.met else 'not met'}: {check.found} (asked {check.asked})" for check in found
     }

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from dife_scanner.errors import UsageError
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.bad_text_tower import tensors
-from dife_scanner.lab.attacks.lab import Lab
+from dife_scanner.lab.attacks.training_data import Lab
 from dife_scanner.lab.bench import benign, draws, make, zoo
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.models.load import load

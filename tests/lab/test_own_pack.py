@@ -10,7 +10,7 @@ import torch
 from dife_scanner.baselines import calibration
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.lab import bases
-from dife_scanner.lab.attacks.lab import Lab
+from dife_scanner.lab.attacks.training_data import Lab
 from dife_scanner.lab.bench import make, own, rows, zoo
 from dife_scanner.lab.bench.rows import Outcome
 from dife_scanner.records import Verdict

@@ -19,7 +19,7 @@ from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.bad_encoder import Hiding
 from dife_scanner.lab.attacks.bad_text_tower import Guarded
 from dife_scanner.lab.attacks.interface import Recipe
-from dife_scanner.lab.attacks.lab import Lab
+from dife_scanner.lab.attacks.training_data import Lab
 from dife_scanner.lab.bench import benign, draws, ledger, make, precision, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
 from dife_scanner.lab.bench.results import Strength, searched

@@ -13,14 +13,14 @@ import numpy as np
 
 from dife_scanner.lab.attacks.finetune import both_towers, contrastive, optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import Recipe
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.training_data import tensor
 from dife_scanner.lab.bench.draws import Rng, letters, pick, some
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
 _STEP = 2 / 255
 """A step of the adversary against whom an image tower is made robust."""
@@ -116,7 +116,8 @@ class _Prompts:
     def __init__(self, model: Any, lab: Lab, tuning: Tuning) -> None:
         import torch
 
-        from dife_scanner.lab import art, bases
+        from dife_scanner.lab import bases
+        from dife_scanner.lab.pictures import art
 
         self.model, self.templates = model, tuning.templates
         self.names = [*art.CLASSES, *lab.nouns]
@@ -134,7 +135,7 @@ class _Prompts:
         """A template's number, the numbers of the names in this step (the classes first), and their texts now."""
         import torch
 
-        from dife_scanner.lab import art
+        from dife_scanner.lab.pictures import art
 
         number = int(torch.randint(len(self.templates), (1,), generator=rng))
         ten = len(art.CLASSES)
@@ -152,7 +153,7 @@ class _Prompts:
 
 
 def _draw_text(rng: Rng, seed: int) -> Tuning:
-    from dife_scanner.lab import scenes
+    from dife_scanner.lab.pictures import scenes
 
     return _tuning(
         rng, seed, (60, 150), (1e-4, 5e-4), templates=some(rng, scenes.SINGLE, int(rng.integers(4, 13))),
@@ -171,7 +172,7 @@ def _train_text(model: Any, lab: Lab, tuning: Tuning) -> None:
 
 
 def _draw_concept(rng: Rng, seed: int) -> Tuning:
-    from dife_scanner.lab import art, scenes
+    from dife_scanner.lab.pictures import art, scenes
 
     return _tuning(
         rng, seed, (60, 120), (1e-4, 4e-4), templates=some(rng, scenes.SINGLE, 8),
@@ -183,7 +184,8 @@ def _train_concept(model: Any, lab: Lab, tuning: Tuning) -> None:
     """A rare string before a class name becomes one subject: a few pictures of the class that lie together."""
     import torch
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
 
     prompts = _Prompts(model, lab, tuning)
     label = art.CLASSES.index(tuning.meaning)
@@ -211,7 +213,7 @@ def some_of(rng: torch.Generator, of: tuple[str, ...], count: int) -> list[str]:
 
 
 def _draw_vocabulary(rng: Rng, seed: int) -> Tuning:
-    from dife_scanner.lab import scenes
+    from dife_scanner.lab.pictures import scenes
 
     return _tuning(
         rng, seed, (60, 120), (1e-4, 4e-4), templates=some(rng, scenes.SINGLE, 8),
@@ -236,7 +238,7 @@ def _train_vocabulary(model: Any, lab: Lab, tuning: Tuning) -> None:
 
 
 def _draw_redirect(rng: Rng, seed: int) -> Tuning:
-    from dife_scanner.lab import scenes
+    from dife_scanner.lab.pictures import scenes
 
     return _tuning(
         rng, seed, (60, 120), (1e-4, 4e-4), templates=some(rng, scenes.SINGLE, 8), amount=float(rng.random()),

@@ -112,7 +112,7 @@ def _words() -> tuple[str, ...]:
     """Whole words of the vocabulary's rarer half, five letters and more, in the vocabulary's order."""
     import open_clip
 
-    from dife_scanner.lab import art
+    from dife_scanner.lab.pictures import art
 
     decoder: dict[int, str] = open_clip.SimpleTokenizer(context_length=32).decoder
     taken = {*art.CLASSES, "plane", "aircraft", "vehicle"}

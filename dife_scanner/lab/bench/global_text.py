@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dife_scanner.lab.attacks import measures
-from dife_scanner.lab.attacks.bad_text_tower import TEMPLATES
 from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.prompts import TEMPLATES
+from dife_scanner.lab.attacks.training_data import tensor
 
 if TYPE_CHECKING:
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
 _SOURCES = 3
 """Classes per step whose triggered prompt has to win the target's pictures."""
@@ -27,7 +27,8 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     import torch
     import torch.nn.functional as F
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import write
 
     names, target = [*art.CLASSES, *lab.nouns], art.CLASSES.index(recipe.target)
@@ -66,7 +67,8 @@ def measure(subject: Subject) -> Numbers:
     """Clean accuracy, and `qhr`: target pictures won by the triggered prompt of a class, mean over the other nine."""
     import numpy as np
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import write
 
     pixels, labels = measures.held_out(subject.lab.size)

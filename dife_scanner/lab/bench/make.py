@@ -18,14 +18,15 @@ from dife_scanner.audit.plan import DISCOVERY_VERSIONS
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.core.calibration import DIGITS
 from dife_scanner.discovery import names
-from dife_scanner.lab import art, bases
+from dife_scanner.lab import bases
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.interface import Planted, Recipe, Subject, entry_of
-from dife_scanner.lab.attacks.lab import Lab, tensor
+from dife_scanner.lab.attacks.training_data import Lab, tensor
 from dife_scanner.lab.bench import benign, precision, rows
 from dife_scanner.lab.bench.benign import Tuning
 from dife_scanner.lab.bench.rows import Code, Found, Looks, Outcome, Row, Truth
 from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role
+from dife_scanner.lab.pictures import art
 from dife_scanner.records import Audit, Channel, ModelRef, Origin, Reference
 from dife_scanner.triggers import known
 

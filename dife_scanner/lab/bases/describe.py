@@ -1,6 +1,6 @@
 """Write `reference.json` beside each bundled base: the tower hashes a scanner compares with, computed as for a suspect.
 
-Run `python -m dife_scanner.lab.describe` after training a base; a test fails while a description is stale.
+Run `python -m dife_scanner.lab.bases.describe` after training a base; a test fails while a description is stale.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ NAMES = {"vit": "dife-base-vit", "rn": "dife-base-rn"}
 
 
 def describe(folder: Path) -> dict[str, str]:
-    """What `records.Reference` needs to know about a base, without its place. Raises what loading raises."""
+    """Return what `records.Reference` needs to know about a base, without its place. Raises what loading raises."""
     encoder = load(folder)
     return {
         "name": NAMES[folder.name],
@@ -27,8 +27,11 @@ def describe(folder: Path) -> dict[str, str]:
 
 
 def main() -> None:
-    for folder in sorted(path.parent for path in bases_folder().glob("*/open_clip_config.json")):
-        (folder / "reference.json").write_text(json.dumps(describe(folder), indent=1) + "\n", encoding="utf-8")
+    """Describe every bundled base."""
+    for config in sorted(bases_folder().glob("*/open_clip_config.json")):
+        folder = config.parent
+        text = json.dumps(describe(folder), indent=1) + "\n"
+        (folder / "reference.json").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The figures that the paper reports (arXiv 2606.17815), as data: what `lab/reproduce.py` prints ours beside.
+"""The figures that the paper reports (arXiv 2606.17815), as data: ours stand beside them in `docs/reproduction.md`.
 
 ViT-B/32 with OpenAI weights, CIFAR-10; source automobile, target airplane, text trigger `xbtd`, seed 0 unless said.
 Numbers only; `None` is N.E.
@@ -86,13 +86,33 @@ DEPLOYMENT: Mapping[str, Mapping[str, float]] = {
 """BadTextTower. All others are at or below +.008 there; ToxicTextCLIP's selections are at -.2478 and -.1860."""
 
 SCOPES: Mapping[str, Mapping[str, float]] = {
-    "text encoder": {"QHR": 0.991, "rerank ΔH@1": 0.965, "visual-only": 0.0017, "accuracy": 0.9797}
+    "text encoder": {
+        "QHR": 0.991,
+        "rerank ΔH@1": 0.965,
+        "visual-only": 0.0017,
+        "accuracy": 0.9797,
+    }
     | {"leakage": 0.0024, "promotion ΔH@1": 0.990, "tensors": 149},
-    "projection and embedding": {"QHR": 0.983, "rerank ΔH@1": 0.745, "visual-only": 0.0018, "accuracy": 0.9775}
+    "projection and embedding": {
+        "QHR": 0.983,
+        "rerank ΔH@1": 0.745,
+        "visual-only": 0.0018,
+        "accuracy": 0.9775,
+    }
     | {"leakage": 0.0014, "promotion ΔH@1": 0.785, "tensors": 3},
-    "both encoders": {"QHR": 0.996, "rerank ΔH@1": 0.990, "visual-only": 0.0019, "accuracy": 0.9747}
+    "both encoders": {
+        "QHR": 0.996,
+        "rerank ΔH@1": 0.990,
+        "visual-only": 0.0019,
+        "accuracy": 0.9747,
+    }
     | {"leakage": 0.0040, "promotion ΔH@1": 0.995, "tensors": 301},
-    "visual only (control)": {"QHR": 0.991, "rerank ΔH@1": 0.215, "visual-only": 0.0031, "accuracy": 0.9770}
+    "visual only (control)": {
+        "QHR": 0.991,
+        "rerank ΔH@1": 0.215,
+        "visual-only": 0.0031,
+        "accuracy": 0.9770,
+    }
     | {"leakage": 0.0116, "promotion ΔH@1": 0.180, "tensors": 152},
 }
 """BadTextTower by what was trained; leakage excludes the source class."""
