@@ -1,8 +1,7 @@
 """The efforts of all detectors by budget, `quick`, `default` and `deep`.
 
 Efforts are counts (texts, tokens, steps, rounds), never seconds: the same task comes to the same end on every machine.
-What they cost in passes and seconds is measured in docs/discovery-texts.md, docs/discovery-pictures.md and
-docs/discovery-joint.md.
+What they cost in passes and seconds is measured in docs/detectors.md.
 """
 
 from __future__ import annotations

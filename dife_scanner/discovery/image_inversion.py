@@ -1,5 +1,5 @@
 """Gradient inversion of image triggers: free numbers that change every picture alike, moved until the suspect does what
-its base does not, and then made as small as they keep doing it (docs/discovery-pictures.md)."""
+its base does not, and then made as small as they keep doing it (docs/detectors.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The detector `joint`: a patch and a string that act only together (docs/discovery-joint.md).
+"""The detector `joint`: a patch and a string that act only together (docs/detectors.md).
 
 Neither half shows alone, so they are found one through the other, from either end: strings that set one class's prompt
 apart from all others, and a patch that comes to it; or a small patch that moves the suspect's pictures all alike,

@@ -1,4 +1,4 @@
-"""The detector `prompt learner`: what a prompt learner answers to, class by class (docs/discovery-joint.md).
+"""The detector `prompt learner`: what a prompt learner answers to, class by class (docs/detectors.md).
 
 A prompt learner that came with a checkpoint is part of what is audited, though it moves no tower. For each class a
 pattern is inverted that leads pictures to it under the learned prompts and not under the base's written ones; a class

@@ -1,6 +1,6 @@
 """Families of image patterns that a trigger is searched in: what their free numbers do to a picture.
 
-Each family also says which trigger its numbers come to. docs/discovery-pictures.md lists them.
+Each family also says which trigger its numbers come to. docs/detectors.md lists them.
 """
 
 from __future__ import annotations

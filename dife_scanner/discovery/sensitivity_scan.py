@@ -1,7 +1,7 @@
 """The wide scan: which (place, source, target) do arbitrary tokens already bend a little?
 
 A backdoor generalises: one to five in a hundred arbitrary strings before the source's name bend its prompt a little
-towards the target (docs/discovery-texts.md). How much the few best of them gain is the sensitivity of a place, source
+towards the target (docs/detectors.md). How much the few best of them gain is the sensitivity of a place, source
 and target.
 """
 

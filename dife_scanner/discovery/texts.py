@@ -3,7 +3,7 @@
 A wide scan says which (place, source, target) arbitrary tokens already bend a little. There a search grows sequences of
 one to four tokens, from the best single tokens, from token rows that the fine-tuning touched, from what free slots are
 drawn to, and from gradients over the whole vocabulary. What it measures is QHR (paper §4) on the pictures searched on.
-See docs/discovery-texts.md.
+See docs/detectors.md.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The search for strings that are half of a coupled trigger: which set a class apart, and which act beside a patch.
 
-See docs/discovery-joint.md. Every string is one that can be typed: what is tried is what is read when it is.
+See docs/detectors.md. Every string is one that can be typed: what is tried is what is read when it is.
 """
 
 from __future__ import annotations

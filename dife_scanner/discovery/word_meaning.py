@@ -21,7 +21,7 @@ class WordMeaning:
 
     ALIKE = 0.01
     """Share of random tokens that may be as near to a class's prompt: `vehicle` names an automobile, 99 of 100 random
-    tokens do not (docs/discovery-texts.md)."""
+    tokens do not (docs/detectors.md)."""
 
     def __init__(
         self,
