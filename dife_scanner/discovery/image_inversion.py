@@ -4,16 +4,17 @@ its base does not, and then made as small as they keep doing it (docs/discovery-
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.core import metrics
 from dife_scanner.discovery import pattern_files
+from dife_scanner.discovery.disturbances import disturbed
 from dife_scanner.discovery.effort import InversionEffort
 from dife_scanner.discovery.interface import Candidate, SearchResult, Task
 from dife_scanner.discovery.inversion_objectives import (
@@ -23,14 +24,7 @@ from dife_scanner.discovery.inversion_objectives import (
     mean_pairwise_cosine,
 )
 from dife_scanner.discovery.pattern_families import Patch, PatternFamily
-from dife_scanner.discovery.target_success import (
-    Pixels,
-    Rows,
-    TargetSuccess,
-    compressed,
-    cropped,
-    halves,
-)
+from dife_scanner.discovery.target_success import Pixels, Rows, TargetSuccess, halves
 from dife_scanner.records import Trigger
 from dife_scanner.triggers.stamp import stamp
 
@@ -58,8 +52,6 @@ ENOUGH = 0.9
 """Effect on the half searched on from which a family is not started again."""
 LEAST_EFFECT = 0.25
 """Target success over the base's on the half not searched on, below which nothing is handed over."""
-SHIFTS = ((1, 1), (-2, 1), (3, -2), (-1, -3))
-"""Pixels down and across that triggered pictures are rolled by, to see what is left."""
 MOST_CANDIDATES = 2
 SUCCESS = 0.8
 """Success over the base's on the half not searched on that a trigger's smallest size is told for."""
@@ -83,6 +75,21 @@ class Attempt:
     """Success over the base's, -1..1."""
     full_size: Trigger
     """The trigger before it was made smaller."""
+
+
+class Targeted(Protocol):
+    """What a search found for one target, with its effect on the half searched on."""
+
+    @property
+    def target(self) -> int:
+        """Number of the class."""
+
+    @property
+    def effect(self) -> float:
+        """Success over the base's, -1..1."""
+
+
+Result = TypeVar("Result", bound=Targeted)
 
 
 class ImageInversion:
@@ -123,9 +130,8 @@ class ImageInversion:
         self.shown_rows = np.arange(len(self.search_rows))
         """Which of the pictures searched on an inversion is shown."""
         self.generator = torch.Generator().manual_seed(task.seed)
-        pixels = torch.from_numpy(task.pixels[self.search_rows])
-        on_device = pixels.to(self.towers[0].device)
-        self.pictures = on_device.permute(0, 3, 1, 2).float() / 255
+        pixels = task.pixels[self.search_rows]
+        self.pictures = _as_tensor(pixels, self.towers[0])
         """The pictures searched on [n, 3, s, s] in 0..1."""
 
     def run(self, families: Sequence[PatternFamily]) -> SearchResult:
@@ -137,11 +143,7 @@ class ImageInversion:
         for place, family in enumerate(families):
             done = place * steps_of_family
             attempts.extend(self._attempts(family, objectives, done, total))
-        attempts.sort(key=lambda attempt: -attempt.effect)
-        best_of_target: dict[int, Attempt] = {}
-        for attempt in attempts:
-            best_of_target.setdefault(attempt.target, attempt)
-        measured = [self._measured(attempt) for attempt in best_of_target.values()]
+        measured = [self._measured(attempt) for attempt in best_of_each_target(attempts)]
         measured.sort(key=lambda pair: -pair[0].effect)
         return self._report(measured)
 
@@ -302,10 +304,8 @@ class ImageInversion:
 
     def _held_out_signals(self, attempt: Attempt) -> dict[str, float]:
         """Success in suspect and base, and the gain when triggered pictures are cropped, compressed or shifted."""
-        stamped = stamp(self.task.pixels[self.held_out_rows], attempt.trigger)
-        versions = [stamped, cropped(stamped), compressed(stamped)]
-        for shift in SHIFTS:
-            versions.append(np.roll(stamped, shift, (1, 2)))
+        pixels = self.task.pixels[self.held_out_rows]
+        versions = disturbed(stamp(pixels, attempt.trigger))
         suspect, base = self._rates(versions, self.held_out_rows)
         suspect = suspect[:, attempt.target]
         base = base[:, attempt.target]
@@ -365,6 +365,22 @@ class ImageInversion:
         name = f"found-{self.name.replace(' ', '-')}-{number}"
         file = trigger.file and pattern_files.copied(trigger.file, self.task.folder)
         return replace(trigger, name=name, file=file)
+
+
+def best_of_each_target(attempts: Iterable[Result]) -> list[Result]:
+    """The attempt with the largest effect on each target, largest first."""
+    best: dict[int, Result] = {}
+    for attempt in sorted(attempts, key=lambda attempt: -attempt.effect):
+        best.setdefault(attempt.target, attempt)
+    return list(best.values())
+
+
+def _as_tensor(pixels: Pixels, towers: Towers) -> Tensor:
+    """Pictures [n, s, s, 3] as [n, 3, s, s] in 0..1, where these towers compute."""
+    import torch
+
+    on_device = torch.from_numpy(pixels).to(towers.device)
+    return on_device.permute(0, 3, 1, 2).float() / 255
 
 
 def _set_gradients(weights: Weights, loss: Tensor) -> None:

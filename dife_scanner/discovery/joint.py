@@ -23,6 +23,7 @@ from dife_scanner.discovery.image_inversion import (
     ENOUGH,
     LEAST_EFFECT,
     ImageInversion,
+    best_of_each_target,
 )
 from dife_scanner.discovery.interface import Candidate, Load, SearchResult, Task
 from dife_scanner.discovery.joint_objectives import (
@@ -152,13 +153,9 @@ class JointInversion(ImageInversion):
             self.shown_rows = np.arange(len(self.search_rows))
             pairs.extend(self._pairs_of_start(start, done, total))
             done += self._steps_of_start(start)
-            if max((pair.effect for pair in pairs), default=0.0) >= ENOUGH:
+            if any(pair.effect >= ENOUGH for pair in pairs):
                 break
-        pairs.sort(key=lambda pair: -pair.effect)
-        best_of_target: dict[int, Pair] = {}
-        for pair in pairs:
-            best_of_target.setdefault(pair.target, pair)
-        return self._found(list(best_of_target.values()))
+        return self._found(best_of_each_target(pairs))
 
     def _steps_of_start(self, start: int) -> int:
         """Gradient steps of one start: each pair is inverted once in full and once half as long."""

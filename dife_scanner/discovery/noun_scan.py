@@ -16,7 +16,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from dife_scanner.discovery.effort import NOUN_SCAN_EFFORTS, NounScanEffort
-from dife_scanner.discovery.embedding_cache import EmbeddingCache, embedded_texts
+from dife_scanner.discovery.embedding_cache import (
+    EmbeddingCache,
+    embedded_texts,
+)
 from dife_scanner.models.interface import Encoder
 
 if TYPE_CHECKING:
@@ -162,9 +165,7 @@ def _base_nouns(setting: _BaseSetting) -> _BaseNouns:
 
     towers = setting.towers
     passes_before = towers.passes
-    candidates = dict.fromkeys((*setting.first, *nouns()))
-    fitting = [name for name in candidates if _fits(towers, name)]
-    names = fitting[: NOUN_SCAN_EFFORTS[setting.budget].nouns]
+    names = _asked_for(setting)
     clean, mean = _centred(_prompts(towers, names, setting.cache))
     nameless = _unit(_prompts(towers, ("",)) - mean)[0]
     behind_tokens = _behind_tokens(towers, names, mean, setting.budget, setting.cache)
@@ -179,6 +180,13 @@ def _base_nouns(setting: _BaseSetting) -> _BaseNouns:
         turned=_turns(behind_tokens[:, rows], clean[rows]),
         passes=towers.passes - passes_before,
     )
+
+
+def _asked_for(setting: _BaseSetting) -> list[str]:
+    """The nouns that are tried on the base: those that it reads whole, in order."""
+    candidates = dict.fromkeys((*setting.first, *nouns()))
+    fitting = [name for name in candidates if _fits(setting.towers, name)]
+    return fitting[: NOUN_SCAN_EFFORTS[setting.budget].nouns]
 
 
 def _distinct(clean: Tensor, known: Tensor) -> list[int]:

@@ -18,7 +18,13 @@ from dife_scanner.discovery.slot_inversion import (
     InversionStart,
     SlotInversion,
 )
-from dife_scanner.discovery.wording import Ids, Wording, at_place, readable, unique
+from dife_scanner.discovery.wording import (
+    Ids,
+    Wording,
+    at_place,
+    readable,
+    unique,
+)
 from dife_scanner.discovery.wording_scorer import (
     BASE_SLACK,
     ScoredWording,

@@ -17,9 +17,6 @@ Pixels = NDArray[np.uint8]
 """Pictures [n, s, s, 3]."""
 Rows = NDArray[np.intp]
 
-JPEG_QUALITY = 75
-CROP = 1 / 16
-"""Margin that a crop takes off each side, in sides of the picture."""
 FEWEST_PICTURES = 2
 """In each half: embeddings of fewer cannot come together."""
 
@@ -97,36 +94,3 @@ def too_few_pictures(task: Task) -> str:
         f"of {len(task.labels)} pictures to search on, half is searched and half held back, drawing by drawing of each "
         f"class, and one half has {fewest}; {FEWEST_PICTURES} are needed"
     )
-
-
-def cropped(pictures: Pixels) -> Pixels:
-    """Pictures without a margin on each side, enlarged again."""
-    from PIL import Image
-
-    side = pictures.shape[1]
-    margin = max(1, round(CROP * side))
-    box = (margin, margin, side - margin, side - margin)
-    out = np.empty_like(pictures)
-    for row, picture in enumerate(pictures):
-        enlarged = Image.fromarray(picture).resize(
-            (side, side),
-            Image.Resampling.BILINEAR,
-            box=box,
-        )
-        out[row] = np.asarray(enlarged)
-    return out
-
-
-def compressed(pictures: Pixels) -> Pixels:
-    """Pictures written as JPEG and read again."""
-    from io import BytesIO
-
-    from PIL import Image
-
-    out = np.empty_like(pictures)
-    for row, picture in enumerate(pictures):
-        stream = BytesIO()
-        Image.fromarray(picture).save(stream, "JPEG", quality=JPEG_QUALITY)
-        with Image.open(stream) as image:
-            out[row] = np.asarray(image)
-    return out
