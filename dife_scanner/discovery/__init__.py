@@ -10,7 +10,11 @@ from dife_scanner.discovery.interface import (
 )
 from dife_scanner.discovery.joint import JOINT
 from dife_scanner.discovery.learned import LEARNED
-from dife_scanner.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR
+from dife_scanner.discovery.pictures import (
+    FAINT,
+    PATCH,
+    WARP_AND_COLOUR,
+)
 from dife_scanner.discovery.texts import TEXTS
 
 DETECTORS: tuple[Detector, ...] = (

@@ -54,7 +54,11 @@ class BeamSearch(Generic[Scored]):
     before_round: Callable[[], None] = lambda: None
     """Called before each round."""
 
-    def grow(self, start: Sequence[Scored], already_scored: Iterable[Ids]) -> list[Scored]:
+    def grow(
+        self,
+        start: Sequence[Scored],
+        already_scored: Iterable[Ids],
+    ) -> list[Scored]:
         """Grow from `start` until a round adds too little or nothing new is left; the beam, best first."""
         seen = set(already_scored)
         beam = best_of(start, self.width, self.preferred)
@@ -67,7 +71,8 @@ class BeamSearch(Generic[Scored]):
                 break
             best_before = best_now
             seen.update(new)
-            beam = best_of([*beam, *self.score(new)], self.width, self.preferred)
+            scored = [*beam, *self.score(new)]
+            beam = best_of(scored, self.width, self.preferred)
         return beam
 
     def _new(self, beam: Sequence[Scored], seen: set[Ids]) -> list[Ids]:

@@ -98,7 +98,12 @@ class CloseSearch:
             if 2 * len(ids) <= self._scorer.most_repeated_tokens:
                 yield ids + ids
 
-    def _scored(self, focus: Focus, sequences: Sequence[Ids], count: int) -> list[ScoredWording]:
+    def _scored(
+        self,
+        focus: Focus,
+        sequences: Sequence[Ids],
+        count: int,
+    ) -> list[ScoredWording]:
         """Sequences of which the best `count` are to be kept, with their gains.
 
         The margin, under one template and in the suspect alone, is cheaper than the gain and says which may be good.

@@ -4,10 +4,10 @@ its base does not, and then made as small as they keep doing it (docs/discovery-
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,12 @@ from dife_scanner.core import metrics
 from dife_scanner.discovery import pattern_files
 from dife_scanner.discovery.disturbances import disturbed
 from dife_scanner.discovery.effort import InversionEffort
-from dife_scanner.discovery.interface import Candidate, SearchResult, Task
+from dife_scanner.discovery.interface import (
+    Candidate,
+    SearchResult,
+    Task,
+)
+from dife_scanner.discovery.inversion_attempts import Attempt, best_of_each_target
 from dife_scanner.discovery.inversion_objectives import (
     Collapse,
     Objective,
@@ -24,7 +29,12 @@ from dife_scanner.discovery.inversion_objectives import (
     mean_pairwise_cosine,
 )
 from dife_scanner.discovery.pattern_families import Patch, PatternFamily
-from dife_scanner.discovery.target_success import Pixels, Rows, TargetSuccess, halves
+from dife_scanner.discovery.target_success import (
+    Pixels,
+    Rows,
+    TargetSuccess,
+    halves,
+)
 from dife_scanner.records import Trigger
 from dife_scanner.triggers.stamp import stamp
 
@@ -62,34 +72,6 @@ Rates = NDArray[np.float64]
 """Target success for every class as the target, 0..1."""
 Measured = tuple[Candidate, dict[str, float]]
 """A candidate with its signals."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One finished inversion, with its effect on the half searched on."""
-
-    family: PatternFamily
-    trigger: Trigger
-    target: int
-    effect: float
-    """Success over the base's, -1..1."""
-    full_size: Trigger
-    """The trigger before it was made smaller."""
-
-
-class Targeted(Protocol):
-    """What a search found for one target, with its effect on the half searched on."""
-
-    @property
-    def target(self) -> int:
-        """Number of the class."""
-
-    @property
-    def effect(self) -> float:
-        """Success over the base's, -1..1."""
-
-
-Result = TypeVar("Result", bound=Targeted)
 
 
 class ImageInversion:
@@ -247,11 +229,19 @@ class ImageInversion:
         effect = float(gains.max())
         trigger = full_size
         if effect >= LEAST_EFFECT:
-            sizes = [full_size, *family.smaller(full_size, self.scratch)]
+            sizes = [
+                full_size,
+                *family.smaller(full_size, self.scratch),
+            ]
             trigger = self._smallest_with(sizes, target, KEPT_SHARE * effect)
         return Attempt(family, trigger, target, effect, full_size)
 
-    def _smallest_with(self, sizes: Sequence[Trigger], target: int, least_gain: float) -> Trigger:
+    def _smallest_with(
+        self,
+        sizes: Sequence[Trigger],
+        target: int,
+        least_gain: float,
+    ) -> Trigger:
         """The last of ever smaller triggers that gains as much, by bisection; the first is known to."""
         enough = 0
         too_small = len(sizes)
@@ -365,14 +355,6 @@ class ImageInversion:
         name = f"found-{self.name.replace(' ', '-')}-{number}"
         file = trigger.file and pattern_files.copied(trigger.file, self.task.folder)
         return replace(trigger, name=name, file=file)
-
-
-def best_of_each_target(attempts: Iterable[Result]) -> list[Result]:
-    """The attempt with the largest effect on each target, largest first."""
-    best: dict[int, Result] = {}
-    for attempt in sorted(attempts, key=lambda attempt: -attempt.effect):
-        best.setdefault(attempt.target, attempt)
-    return list(best.values())
 
 
 def _as_tensor(pixels: Pixels, towers: Towers) -> Tensor:

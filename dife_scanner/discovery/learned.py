@@ -22,14 +22,22 @@ from dife_scanner.discovery.image_inversion import (
     ImageInversion,
     Measured,
 )
-from dife_scanner.discovery.interface import Candidate, Load, SearchResult, Task
+from dife_scanner.discovery.interface import (
+    Candidate,
+    Load,
+    SearchResult,
+    Task,
+)
 from dife_scanner.discovery.learned_prompts import (
     LearnedPrompts,
     LearnedSuccess,
     TargetUnderLearner,
 )
 from dife_scanner.discovery.pattern_families import Additive
-from dife_scanner.discovery.pictures import PASSES_PER_PICTURE, can_invert
+from dife_scanner.discovery.pictures import (
+    PASSES_PER_PICTURE,
+    can_invert,
+)
 from dife_scanner.discovery.target_success import (
     TargetSuccess,
     too_few_pictures,
@@ -77,7 +85,13 @@ class LearnedSearch:
 class LearnerInversion(ImageInversion):
     """One run: the suspect reads with its learned prompts, the base with written ones."""
 
-    def __init__(self, task: Task, effort: LearnerEffort, name: str, scratch: Path) -> None:
+    def __init__(
+        self,
+        task: Task,
+        effort: LearnerEffort,
+        name: str,
+        scratch: Path,
+    ) -> None:
         super().__init__(task, effort, name, scratch)
         assert task.learner is not None
         self.file = task.learner

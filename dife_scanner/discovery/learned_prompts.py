@@ -50,7 +50,12 @@ class LearnedPrompts:
         self._meta_network: list[Tensor] = []
         if prompt.meta is not None:
             meta = prompt.meta
-            parts = (meta.weight_1, meta.bias_1, meta.weight_2, meta.bias_2)
+            parts = (
+                meta.weight_1,
+                meta.bias_1,
+                meta.weight_2,
+                meta.bias_2,
+            )
             self._meta_network.extend(map(self._tensor, parts))
         with torch.no_grad():
             self._fixed_prompts = self._class_prompts(self._context[None])[0]

@@ -15,7 +15,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from dife_scanner.discovery.effort import NOUN_SCAN_EFFORTS, NounScanEffort
+from dife_scanner.discovery.effort import (
+    NOUN_SCAN_EFFORTS,
+    NounScanEffort,
+)
 from dife_scanner.discovery.embedding_cache import (
     EmbeddingCache,
     embedded_texts,
@@ -249,7 +252,11 @@ def _random_tokens(rows: int, count: int) -> list[int]:
     return tokens
 
 
-def _prompts(towers: Towers, names: Sequence[str], cache: EmbeddingCache | None = None) -> Tensor:
+def _prompts(
+    towers: Towers,
+    names: Sequence[str],
+    cache: EmbeddingCache | None = None,
+) -> Tensor:
     """Every noun's prompt over all templates, unit embeddings [n, d]."""
     from dife_scanner.models.gradient import pieces
 

@@ -295,7 +295,11 @@ def _unmoved_grid(side: int, like: Tensor) -> Tensor:
     return torch.stack([columns, rows], dim=-1)
 
 
-def _drawn(shape: tuple[int, ...], generator: Generator, spread: float = _START_SPREAD) -> Tensor:
+def _drawn(
+    shape: tuple[int, ...],
+    generator: Generator,
+    spread: float = _START_SPREAD,
+) -> Tensor:
     import torch
 
     return torch.randn(*shape, generator=generator) * spread

@@ -202,7 +202,10 @@ def _target_margins(
     """The margin of each start's target [n], of written prompts as unit embeddings [n, d]."""
     import torch
 
-    sources = torch.tensor([start.wording.source for start in starts], device=embedded.device)
+    sources = torch.tensor(
+        [start.wording.source for start in starts],
+        device=embedded.device,
+    )
     targets = torch.tensor([start.target for start in starts], device=embedded.device)
     margins = side.margins(embedded, sources)
     return margins.gather(1, targets[:, None])[:, 0]

@@ -150,7 +150,13 @@ class StringScorer:
             by_template.append(gains[:, target].cpu().numpy())
         return np.asarray(sum(by_template))
 
-    def slopes(self, pictures: Tensor, ids: Ids, position: str, target: int) -> Tensor:
+    def slopes(
+        self,
+        pictures: Tensor,
+        ids: Ids,
+        position: str,
+        target: int,
+    ) -> Tensor:
         """First-order effect of each token in each slot of a string on the target's lead over the other classes [k, v].
 
         `pictures` are embeddings [n, d]; here k counts the tokens of the string.

@@ -35,7 +35,11 @@ class TargetSuccess:
         self.passes = len(texts)
         """Pictures and texts read so far."""
 
-    def rates(self, versions: Sequence[Pixels], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    def rates(
+        self,
+        versions: Sequence[Pixels],
+        labels: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
         """TS without the target class for each version of the pictures and every class as the target, [v, c], 0..1.
 
         `labels` [n] are those of every version. 0 where there are no pictures of another class.
@@ -80,7 +84,8 @@ def halves(task: Task) -> tuple[Rows, Rows]:
     for label in np.unique(task.labels):
         of_class = task.labels == label
         own = np.unique(drawings[of_class])
-        drawn = rng.permutation(own)[: (len(own) + 1) // 2]
+        half = (len(own) + 1) // 2
+        drawn = rng.permutation(own)[:half]
         searched |= np.isin(drawings, drawn) & of_class
     return np.flatnonzero(searched), np.flatnonzero(~searched)
 

@@ -15,7 +15,9 @@ from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers.stamp import write
 
 if TYPE_CHECKING:
-    from dife_scanner.discovery.checkpoint_scores import CheckpointScores
+    from dife_scanner.discovery.checkpoint_scores import (
+        CheckpointScores,
+    )
     from dife_scanner.discovery.effort import TextEffort
     from dife_scanner.discovery.sensitivity_scan import Focus
     from dife_scanner.discovery.wording_scorer import (
@@ -173,7 +175,9 @@ class TextCandidates:
         return max(candidates, key=lambda one: one.gain)
 
 
-def _ranked(measured: Mapping[Focus, list[_Measured]]) -> list[list[_Measured]]:
+def _ranked(
+    measured: Mapping[Focus, list[_Measured]],
+) -> list[list[_Measured]]:
     """The triggers of each focus, of the best focus first; each has one at least."""
     best_effects = [triggers[0].effect for triggers in measured.values()]
     about_best = max(best_effects, default=0.0) - _SAME_EFFECT
@@ -186,7 +190,9 @@ def _ranked(measured: Mapping[Focus, list[_Measured]]) -> list[list[_Measured]]:
     return [measured[focus] for focus in sorted(measured, key=rank)]
 
 
-def _in_turn(by_focus: Sequence[Sequence[_Measured]]) -> Iterator[_Measured]:
+def _in_turn(
+    by_focus: Sequence[Sequence[_Measured]],
+) -> Iterator[_Measured]:
     """The first of each focus, then the second of each that has one, and so on."""
     for same_rank in itertools.zip_longest(*by_focus):
         for one in same_rank:

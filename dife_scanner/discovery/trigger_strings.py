@@ -20,8 +20,13 @@ from dife_scanner.discovery.beam import (
     with_one_dropped,
     with_one_replaced,
 )
-from dife_scanner.discovery.embedding_row_fingerprint import fine_tuned_rows
-from dife_scanner.discovery.string_scorer import PatchedPictures, StringScorer
+from dife_scanner.discovery.embedding_row_fingerprint import (
+    fine_tuned_rows,
+)
+from dife_scanner.discovery.string_scorer import (
+    PatchedPictures,
+    StringScorer,
+)
 from dife_scanner.discovery.wording import (
     LONGEST_TRIGGER,
     POSITIONS,

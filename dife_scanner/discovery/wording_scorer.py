@@ -11,7 +11,9 @@ import numpy as np
 
 from dife_scanner.discovery.checkpoint_scores import CheckpointScores
 from dife_scanner.discovery.embedding_cache import EmbeddingCache
-from dife_scanner.discovery.embedding_row_fingerprint import fine_tuned_rows
+from dife_scanner.discovery.embedding_row_fingerprint import (
+    fine_tuned_rows,
+)
 from dife_scanner.discovery.interface import Task
 from dife_scanner.discovery.word_meaning import WordMeaning
 from dife_scanner.discovery.wording import (
@@ -214,7 +216,8 @@ class WordingScorer:
     def _rates(self, embedded: Tensor, wording: Wording) -> list[float]:
         """For each class, the share of its pictures that choose one written prompt [1, d], 0..1."""
         sources = self.sources_of([wording])
-        rates: list[float] = self.suspect.rates(embedded, sources)[0].tolist()
+        by_class = self.suspect.rates(embedded, sources)[0]
+        rates: list[float] = by_class.tolist()
         return rates
 
     def _nearest_class(self, embedded: Tensor) -> int:
@@ -231,7 +234,12 @@ class WordingScorer:
         sources = [wording.source for wording in wordings]
         return torch.tensor(sources, device=self.suspect_towers.device)
 
-    def margins(self, wordings: Sequence[Wording], *, same_in_every_audit: bool = False) -> Tensor:
+    def margins(
+        self,
+        wordings: Sequence[Wording],
+        *,
+        same_in_every_audit: bool = False,
+    ) -> Tensor:
         """`CheckpointScores.margins` in the suspect under the first template [n, c].
 
         Of wordings that are the `same_in_every_audit`, embeddings are kept where the text tower is the base's.
