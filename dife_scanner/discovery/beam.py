@@ -65,6 +65,7 @@ class BeamSearch(Generic[Scored]):
         best_before = -math.inf
         for _ in range(self.rounds):
             self.before_round()
+            # Listed before it is known whether the round takes place: listing takes passes, and they are counted.
             new = self._new(beam, seen)
             best_now = self._best_preferred_gain(beam)
             if not new or best_now < best_before + self.least_progress:
@@ -95,6 +96,7 @@ def best_of(
     ordered = sorted(scored, key=_best_first)
     reserved: list[Scored] = []
     others: list[Scored] = []
+    # Half is reserved: what scores best alone is often nothing that somebody can type (docs/discovery-texts.md).
     for one in ordered:
         if len(reserved) < count // 2 and preferred(one.ids):
             reserved.append(one)
@@ -142,6 +144,7 @@ def steepest_tokens(
     from dife_scanner.models.gradient import SPECIAL
 
     ordinary = slopes[:, :-SPECIAL]
+    # Twice as many as wanted, since some are not allowed; asking about the whole vocabulary would take too long.
     most = min(2 * count, ordinary.shape[1])
     steepest = ordinary.topk(most, dim=1).indices.tolist()
     by_slot = []

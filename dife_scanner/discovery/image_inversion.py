@@ -141,7 +141,7 @@ class ImageInversion:
         for objective in objectives:
             weights = self._inverted(family, objective, done, total)
             attempts.append(self._finished(family, weights))
-            if attempts[-1].effect >= ENOUGH:
+            if attempts[-1].effect >= ENOUGH:  # good enough: another start would only take time
                 break
             done += self.effort.steps
         return attempts
@@ -151,6 +151,7 @@ class ImageInversion:
         if self.task.image_moved:
             return [Collapse(self._clean_cosine())] * self.effort.restarts
         suspect, base = self.success
+        # Both read the same embeddings, so collapse says nothing; what moved are the class prompts.
         distance = metrics.cosine_distance(suspect.prompts, base.prompts)
         most_moved = np.argsort(-distance, kind="stable")
         objectives = []
@@ -228,6 +229,7 @@ class ImageInversion:
         target = int(gains.argmax())
         effect = float(gains.max())
         trigger = full_size
+        # What does too little is not handed over, and need not be made small.
         if effect >= LEAST_EFFECT:
             sizes = [
                 full_size,

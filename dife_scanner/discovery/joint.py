@@ -290,6 +290,7 @@ class JointInversion(ImageInversion):
         patch_alone = self.success[0].rates([stamped], labels)[0]
         text_alone = suspect.rates([pixels], labels)[0]
         self.measuring_passes += 4 * len(pixels)
+        # A half that does it alone is a trigger of its own, which other detectors are made for.
         alone = np.maximum(patch_alone, text_alone)
         gain = both_in_suspect - np.maximum(both_in_base, alone)
         return PairRates(

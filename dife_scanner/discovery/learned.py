@@ -146,10 +146,12 @@ class LearnerInversion(ImageInversion):
 
     def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
         """Success beyond the base's written prompts on the same pictures, and the learned prompts on clean ones [c]."""
+        # Learned prompts may favour a class on clean pictures: that is no answer to a pattern.
         suspect, base = self._rates_with(trigger, self.search_rows)
         return np.asarray(suspect - np.maximum(base, self.clean_rates))
 
     def _counts(self, candidate: Candidate) -> bool:
+        # Where every class gives way as easily, none of them is a backdoor's.
         return candidate.effect >= max(0.0, self.median_gain) + LEAST_EFFECT
 
     def _report(self, measured: Sequence[Measured]) -> SearchResult:

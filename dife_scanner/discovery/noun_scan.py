@@ -126,6 +126,7 @@ def scan(
     if int(unmoved.sum()) < 2:
         return {}
     turned = _turned(suspect, in_base.names, clean, mean, budget)
+    # Turned in the suspect, and by so much more than in the base.
     excess = torch.minimum(turned, turned - in_base.turned - LEAST_TURN)
     excess = excess[:, unmoved][:, :, unmoved]
     return _signals(excess)

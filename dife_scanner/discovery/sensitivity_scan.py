@@ -95,6 +95,7 @@ class SensitivityScan:
         foci = []
         for focus in shortlist:
             places[focus.pair] += 1
+            # One attack bends its source at every place; the others should not be crowded out.
             if places[focus.pair] <= _MOST_PLACES:
                 foci.append(focus)
         return foci[: self._effort.foci]

@@ -91,6 +91,7 @@ class SlotInversion:
                 (offsets.grad,) = torch.autograd.grad(loss, offsets)
             optimiser.step()
             if (step + 1) % PROJECT_EVERY == 0:
+                # Only projected tokens count: unprojected vectors reach any target in any model.
                 tokens = self._projected(tokens, offsets.detach())
                 _add_new(reached, tokens)
                 offsets.data.zero_()

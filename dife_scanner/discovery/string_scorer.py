@@ -85,6 +85,7 @@ class StringScorer:
         for batch in _batches(strings):
             in_suspect = self.written(self.suspect, batch, position)
             in_base = self.written(self.base, batch, position)
+            # What a string does in the base too is what it means.
             moved = (in_suspect - suspect_clean) - (in_base - base_clean)
             parts.append(separation(moved))
         return torch.cat(parts)

@@ -98,12 +98,14 @@ class TextCandidates:
         trigger = self._trigger(scored.wording, scored.target)
         if len(trigger.text) > _MOST_CHARACTERS:
             return None
+        # Asked again: a shortened text may name what the whole did not.
         if scorer.names_target(scored.ids, scored.target):
             return None
         in_suspect = self._qhr(scorer.suspect, self._task.suspect, trigger)
         in_base = 0.0
         if scorer.has_base:
             in_base = self._qhr(scorer.base, self._task.reference, trigger)
+        # What the base does as well is what the words mean, or a benign fine-tune of what it nearly did.
         if in_base > MOST_IN_BASE or in_suspect <= in_base:
             return None
         if not self._becomes_target(scored):

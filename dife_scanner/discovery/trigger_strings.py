@@ -202,6 +202,7 @@ class TriggerStringSearch:
             rounds=self._effort.rounds,
         )
         beam = search.grow(start, already_scored=[one.ids for one in start])
+        # Reading every string under every template in each round would multiply the passes.
         strings = [one.ids for one in beam]
         gains = self._scorer.gains_over_templates(scene, strings, position, target)
         return beam[gains.argmax()]
@@ -220,6 +221,7 @@ class TriggerStringSearch:
         """Strings one step away: grown, or with one token replaced or dropped."""
         for one in beam[:EXPANDED]:
             ids = one.ids
+            # What comes first decides between equal gains: longer, then replaced, then shorter.
             if len(ids) < self._most_tokens:
                 yield from _extended(ids, partners)
             replacements = self._replacements(scene.patched, one)

@@ -205,10 +205,13 @@ class WordingScorer:
         for template in self.templates:
             embedded = self.suspect.embed([wording], template)
             rates = self._rates(embedded, wording)
+            # The noun is kept: the source's own pictures still choose the prompt at least as much.
             if by_pictures and rates[target] <= rates[wording.source]:
                 return False
+            # A third class won more: a text that draws pictures of many classes is no trigger of this target.
             if rates[target] < _most_of_others(rates, wording.source):
                 return False
+            # Both read the same pictures, so where the prompt lands says what it means.
             if by_prompts and self._nearest_class(embedded) != target:
                 return False
         return True
@@ -260,6 +263,7 @@ class WordingScorer:
         by_template = []
         for template in templates:
             by_template.append(self._gains(wordings, target, template))
+        # The weakest template: a trigger has to hold under prompts that nobody searched with.
         gains = np.min(by_template, axis=0).tolist()
         scored = []
         for wording, gain in zip(wordings, gains, strict=True):
