@@ -1,4 +1,14 @@
-"""Blind search for triggers, one file per detector; `names` says which of them an audit runs at a budget."""
+"""Blind search for triggers, one file per detector; `names` says which of them an audit runs at a budget.
+
+Reading order: `interface` and `effort`, then
+
+- texts: `texts` runs `sensitivity_scan`, `slot_seeds` (with `slot_inversion`), `close_search` (with `beam`),
+  `noun_scan` and `text_candidates`; what a text gains and means is in `wording`, `checkpoint_scores`, `word_meaning`
+  and `wording_scorer`;
+- pictures: `pictures` runs `image_inversion`, over `pattern_families` and towards `inversion_objectives`;
+- both together: `joint` extends that by `joint_objectives`, `trigger_strings` (with `beam`) and `string_scorer`;
+- prompt learners: `learned` extends it by `learned_prompts`.
+"""
 
 from dife_scanner.discovery.interface import (
     Cancelled,
@@ -10,7 +20,11 @@ from dife_scanner.discovery.interface import (
 )
 from dife_scanner.discovery.joint import JOINT
 from dife_scanner.discovery.learned import LEARNED
-from dife_scanner.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR
+from dife_scanner.discovery.pictures import (
+    FAINT,
+    PATCH,
+    WARP_AND_COLOUR,
+)
 from dife_scanner.discovery.texts import TEXTS
 
 DETECTORS: tuple[Detector, ...] = (

@@ -54,20 +54,26 @@ class BeamSearch(Generic[Scored]):
     before_round: Callable[[], None] = lambda: None
     """Called before each round."""
 
-    def grow(self, start: Sequence[Scored], already_scored: Iterable[Ids]) -> list[Scored]:
+    def grow(
+        self,
+        start: Sequence[Scored],
+        already_scored: Iterable[Ids],
+    ) -> list[Scored]:
         """Grow from `start` until a round adds too little or nothing new is left; the beam, best first."""
         seen = set(already_scored)
         beam = best_of(start, self.width, self.preferred)
         best_before = -math.inf
         for _ in range(self.rounds):
             self.before_round()
+            # Listed before it is known whether the round takes place: listing takes passes, and they are counted.
             new = self._new(beam, seen)
             best_now = self._best_preferred_gain(beam)
             if not new or best_now < best_before + self.least_progress:
                 break
             best_before = best_now
             seen.update(new)
-            beam = best_of([*beam, *self.score(new)], self.width, self.preferred)
+            scored = [*beam, *self.score(new)]
+            beam = best_of(scored, self.width, self.preferred)
         return beam
 
     def _new(self, beam: Sequence[Scored], seen: set[Ids]) -> list[Ids]:
@@ -90,6 +96,7 @@ def best_of(
     ordered = sorted(scored, key=_best_first)
     reserved: list[Scored] = []
     others: list[Scored] = []
+    # Half is reserved: what scores best alone is often nothing that somebody can type (docs/discovery-texts.md).
     for one in ordered:
         if len(reserved) < count // 2 and preferred(one.ids):
             reserved.append(one)
@@ -137,6 +144,7 @@ def steepest_tokens(
     from dife_scanner.models.gradient import SPECIAL
 
     ordinary = slopes[:, :-SPECIAL]
+    # Twice as many as wanted, since some are not allowed; asking about the whole vocabulary would take too long.
     most = min(2 * count, ordinary.shape[1])
     steepest = ordinary.topk(most, dim=1).indices.tolist()
     by_slot = []

@@ -59,6 +59,7 @@ class CloseSearch:
         """The best sequences found for one focus, best first; at least half can be typed where there are as many."""
         start = self._start(focus)
         count = max(BEAM_WIDTH, 2 * self._effort.branching)
+        # More than a beam holds are kept at first: their tokens are what sequences are grown with.
         first = best_of(self._scored(focus, start, count), count, typeable)
         partners = tokens_of(first)[: self._effort.branching]
 
@@ -98,7 +99,12 @@ class CloseSearch:
             if 2 * len(ids) <= self._scorer.most_repeated_tokens:
                 yield ids + ids
 
-    def _scored(self, focus: Focus, sequences: Sequence[Ids], count: int) -> list[ScoredWording]:
+    def _scored(
+        self,
+        focus: Focus,
+        sequences: Sequence[Ids],
+        count: int,
+    ) -> list[ScoredWording]:
         """Sequences of which the best `count` are to be kept, with their gains.
 
         The margin, under one template and in the suspect alone, is cheaper than the gain and says which may be good.
@@ -123,6 +129,7 @@ class CloseSearch:
         most_tokens = self._most_tokens(focus)
         for one in beam[:EXPANDED]:
             ids = one.ids
+            # What comes first decides between equal gains: longer, then replaced, then shorter, then respelled.
             if len(ids) > most_tokens:  # repeated as a whole, and stays so
                 yield from shorter(ids, most_tokens)
                 continue

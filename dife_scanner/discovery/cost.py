@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from dife_scanner.discovery.interface import Load, Task
 from dife_scanner.discovery.wording import Prompts
+
+if TYPE_CHECKING:
+    from dife_scanner.models.gradient import Towers
 
 TIMED_PICTURES = 16
 """Pictures encoded to measure a pass …"""
@@ -24,28 +28,37 @@ def seconds(load: Load, task: Task) -> float:
     """
     if not load.images and not load.texts:
         return 0.0
-    import torch
-
     from dife_scanner.models.gradient import Towers
 
     towers = Towers(task.suspect)
+    total = 0.0
+    if load.images:
+        total += load.images * _seconds_per_image(task, towers)
+    if load.texts:
+        total += load.texts * _seconds_per_text(task, towers)
+    return total
+
+
+def _seconds_per_image(task: Task, towers: Towers) -> float:
+    import torch
+
     pixels = torch.from_numpy(task.pixels[:TIMED_PICTURES]).to(towers.device)
     pictures = pixels.permute(0, 3, 1, 2).float() / 255
-    prompts = _prompts(task)
 
-    def read_pictures() -> float:
+    def read() -> float:
         with torch.no_grad():
             return float(towers.images(pictures).sum())
 
-    def read_prompts() -> float:
+    return _quickest(read) / len(pictures)
+
+
+def _seconds_per_text(task: Task, towers: Towers) -> float:
+    prompts = _prompts(task)
+
+    def read() -> float:
         return float(towers.tokens(prompts).sum())
 
-    total = 0.0
-    if load.images:
-        total += load.images * _quickest(read_pictures) / len(pictures)
-    if load.texts:
-        total += load.texts * _quickest(read_prompts) / len(prompts)
-    return total
+    return _quickest(read) / len(prompts)
 
 
 def _prompts(task: Task) -> list[tuple[int, ...]]:

@@ -35,5 +35,6 @@ def fine_tuned_rows(suspect: Tensor, reference: Tensor) -> tuple[int, ...]:
     count = int((deviation > LEAST_DEVIATION).sum())
     if not 0 < count <= MOST_ROWS:
         return ()
-    order: list[int] = deviation.argsort(descending=True, stable=True)[:count].tolist()
+    most_deviating = deviation.argsort(descending=True, stable=True)
+    order: list[int] = most_deviating[:count].tolist()
     return tuple(order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,14 @@ from numpy.typing import NDArray
 
 from dife_scanner.core import metrics
 from dife_scanner.discovery import pattern_files
+from dife_scanner.discovery.disturbances import disturbed
 from dife_scanner.discovery.effort import InversionEffort
-from dife_scanner.discovery.interface import Candidate, SearchResult, Task
+from dife_scanner.discovery.interface import (
+    Candidate,
+    SearchResult,
+    Task,
+)
+from dife_scanner.discovery.inversion_attempts import Attempt, best_of_each_target
 from dife_scanner.discovery.inversion_objectives import (
     Collapse,
     Objective,
@@ -27,8 +33,6 @@ from dife_scanner.discovery.target_success import (
     Pixels,
     Rows,
     TargetSuccess,
-    compressed,
-    cropped,
     halves,
 )
 from dife_scanner.records import Trigger
@@ -58,8 +62,6 @@ ENOUGH = 0.9
 """Effect on the half searched on from which a family is not started again."""
 LEAST_EFFECT = 0.25
 """Target success over the base's on the half not searched on, below which nothing is handed over."""
-SHIFTS = ((1, 1), (-2, 1), (3, -2), (-1, -3))
-"""Pixels down and across that triggered pictures are rolled by, to see what is left."""
 MOST_CANDIDATES = 2
 SUCCESS = 0.8
 """Success over the base's on the half not searched on that a trigger's smallest size is told for."""
@@ -70,19 +72,6 @@ Rates = NDArray[np.float64]
 """Target success for every class as the target, 0..1."""
 Measured = tuple[Candidate, dict[str, float]]
 """A candidate with its signals."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One finished inversion, with its effect on the half searched on."""
-
-    family: PatternFamily
-    trigger: Trigger
-    target: int
-    effect: float
-    """Success over the base's, -1..1."""
-    full_size: Trigger
-    """The trigger before it was made smaller."""
 
 
 class ImageInversion:
@@ -123,9 +112,8 @@ class ImageInversion:
         self.shown_rows = np.arange(len(self.search_rows))
         """Which of the pictures searched on an inversion is shown."""
         self.generator = torch.Generator().manual_seed(task.seed)
-        pixels = torch.from_numpy(task.pixels[self.search_rows])
-        on_device = pixels.to(self.towers[0].device)
-        self.pictures = on_device.permute(0, 3, 1, 2).float() / 255
+        pixels = task.pixels[self.search_rows]
+        self.pictures = _as_tensor(pixels, self.towers[0])
         """The pictures searched on [n, 3, s, s] in 0..1."""
 
     def run(self, families: Sequence[PatternFamily]) -> SearchResult:
@@ -137,11 +125,7 @@ class ImageInversion:
         for place, family in enumerate(families):
             done = place * steps_of_family
             attempts.extend(self._attempts(family, objectives, done, total))
-        attempts.sort(key=lambda attempt: -attempt.effect)
-        best_of_target: dict[int, Attempt] = {}
-        for attempt in attempts:
-            best_of_target.setdefault(attempt.target, attempt)
-        measured = [self._measured(attempt) for attempt in best_of_target.values()]
+        measured = [self._measured(attempt) for attempt in best_of_each_target(attempts)]
         measured.sort(key=lambda pair: -pair[0].effect)
         return self._report(measured)
 
@@ -157,7 +141,7 @@ class ImageInversion:
         for objective in objectives:
             weights = self._inverted(family, objective, done, total)
             attempts.append(self._finished(family, weights))
-            if attempts[-1].effect >= ENOUGH:
+            if attempts[-1].effect >= ENOUGH:  # good enough: another start would only take time
                 break
             done += self.effort.steps
         return attempts
@@ -167,6 +151,7 @@ class ImageInversion:
         if self.task.image_moved:
             return [Collapse(self._clean_cosine())] * self.effort.restarts
         suspect, base = self.success
+        # Both read the same embeddings, so collapse says nothing; what moved are the class prompts.
         distance = metrics.cosine_distance(suspect.prompts, base.prompts)
         most_moved = np.argsort(-distance, kind="stable")
         objectives = []
@@ -244,12 +229,21 @@ class ImageInversion:
         target = int(gains.argmax())
         effect = float(gains.max())
         trigger = full_size
+        # What does too little is not handed over, and need not be made small.
         if effect >= LEAST_EFFECT:
-            sizes = [full_size, *family.smaller(full_size, self.scratch)]
+            sizes = [
+                full_size,
+                *family.smaller(full_size, self.scratch),
+            ]
             trigger = self._smallest_with(sizes, target, KEPT_SHARE * effect)
         return Attempt(family, trigger, target, effect, full_size)
 
-    def _smallest_with(self, sizes: Sequence[Trigger], target: int, least_gain: float) -> Trigger:
+    def _smallest_with(
+        self,
+        sizes: Sequence[Trigger],
+        target: int,
+        least_gain: float,
+    ) -> Trigger:
         """The last of ever smaller triggers that gains as much, by bisection; the first is known to."""
         enough = 0
         too_small = len(sizes)
@@ -302,10 +296,8 @@ class ImageInversion:
 
     def _held_out_signals(self, attempt: Attempt) -> dict[str, float]:
         """Success in suspect and base, and the gain when triggered pictures are cropped, compressed or shifted."""
-        stamped = stamp(self.task.pixels[self.held_out_rows], attempt.trigger)
-        versions = [stamped, cropped(stamped), compressed(stamped)]
-        for shift in SHIFTS:
-            versions.append(np.roll(stamped, shift, (1, 2)))
+        pixels = self.task.pixels[self.held_out_rows]
+        versions = disturbed(stamp(pixels, attempt.trigger))
         suspect, base = self._rates(versions, self.held_out_rows)
         suspect = suspect[:, attempt.target]
         base = base[:, attempt.target]
@@ -365,6 +357,14 @@ class ImageInversion:
         name = f"found-{self.name.replace(' ', '-')}-{number}"
         file = trigger.file and pattern_files.copied(trigger.file, self.task.folder)
         return replace(trigger, name=name, file=file)
+
+
+def _as_tensor(pixels: Pixels, towers: Towers) -> Tensor:
+    """Pictures [n, s, s, 3] as [n, 3, s, s] in 0..1, where these towers compute."""
+    import torch
+
+    on_device = torch.from_numpy(pixels).to(towers.device)
+    return on_device.permute(0, 3, 1, 2).float() / 255
 
 
 def _set_gradients(weights: Weights, loss: Tensor) -> None:

@@ -24,13 +24,22 @@ from dife_scanner.discovery.image_inversion import (
     LEAST_EFFECT,
     ImageInversion,
 )
-from dife_scanner.discovery.interface import Candidate, Load, SearchResult, Task
+from dife_scanner.discovery.interface import (
+    Candidate,
+    Load,
+    SearchResult,
+    Task,
+)
+from dife_scanner.discovery.inversion_attempts import best_of_each_target
 from dife_scanner.discovery.joint_objectives import (
     CommonShift,
     TargetWithString,
 )
 from dife_scanner.discovery.pattern_families import Patch
-from dife_scanner.discovery.pictures import PASSES_PER_PICTURE, can_invert
+from dife_scanner.discovery.pictures import (
+    PASSES_PER_PICTURE,
+    can_invert,
+)
 from dife_scanner.discovery.string_scorer import StringScorer, embedded
 from dife_scanner.discovery.target_success import (
     TargetSuccess,
@@ -131,10 +140,21 @@ class PairRates(NamedTuple):
 class JointInversion(ImageInversion):
     """One run of the detector."""
 
-    def __init__(self, task: Task, effort: JointEffort, name: str, scratch: Path) -> None:
+    def __init__(
+        self,
+        task: Task,
+        effort: JointEffort,
+        name: str,
+        scratch: Path,
+    ) -> None:
         super().__init__(task, effort, name, scratch)
         self.joint_effort = effort
-        self.scorer = StringScorer(task, self.towers, self.pictures, task.labels[self.search_rows])
+        self.scorer = StringScorer(
+            task,
+            self.towers,
+            self.pictures,
+            task.labels[self.search_rows],
+        )
         self.strings = TriggerStringSearch(task, effort, self.scorer)
         self.success_with_text: tuple[TargetSuccess, TargetSuccess] = self.success
         """What measures a pair in suspect and base, with the present string in every prompt."""
@@ -152,13 +172,9 @@ class JointInversion(ImageInversion):
             self.shown_rows = np.arange(len(self.search_rows))
             pairs.extend(self._pairs_of_start(start, done, total))
             done += self._steps_of_start(start)
-            if max((pair.effect for pair in pairs), default=0.0) >= ENOUGH:
+            if any(pair.effect >= ENOUGH for pair in pairs):
                 break
-        pairs.sort(key=lambda pair: -pair.effect)
-        best_of_target: dict[int, Pair] = {}
-        for pair in pairs:
-            best_of_target.setdefault(pair.target, pair)
-        return self._found(list(best_of_target.values()))
+        return self._found(best_of_each_target(pairs))
 
     def _steps_of_start(self, start: int) -> int:
         """Gradient steps of one start: each pair is inverted once in full and once half as long."""
@@ -223,7 +239,12 @@ class JointInversion(ImageInversion):
         return Pair(text, attempt.trigger, attempt.target, attempt.effect)
 
     def _objective(self, target: int) -> TargetWithString:
-        return TargetWithString(self.success_with_text, self.success[0], target, self.pictures)
+        return TargetWithString(
+            self.success_with_text,
+            self.success[0],
+            target,
+            self.pictures,
+        )
 
     def _fix_string(self, string: TriggerString) -> Trigger:
         """The string as a trigger; from now on success is measured with it in every prompt.
@@ -269,9 +290,15 @@ class JointInversion(ImageInversion):
         patch_alone = self.success[0].rates([stamped], labels)[0]
         text_alone = suspect.rates([pixels], labels)[0]
         self.measuring_passes += 4 * len(pixels)
+        # A half that does it alone is a trigger of its own, which other detectors are made for.
         alone = np.maximum(patch_alone, text_alone)
         gain = both_in_suspect - np.maximum(both_in_base, alone)
-        return PairRates(gain=gain, both=both_in_suspect, base=both_in_base, alone=alone)
+        return PairRates(
+            gain=gain,
+            both=both_in_suspect,
+            base=both_in_base,
+            alone=alone,
+        )
 
     def _found(self, pairs: Sequence[Pair]) -> SearchResult:
         """The candidates and signals, by the effect of the pairs on the half that was not searched on."""

@@ -22,14 +22,22 @@ from dife_scanner.discovery.image_inversion import (
     ImageInversion,
     Measured,
 )
-from dife_scanner.discovery.interface import Candidate, Load, SearchResult, Task
+from dife_scanner.discovery.interface import (
+    Candidate,
+    Load,
+    SearchResult,
+    Task,
+)
 from dife_scanner.discovery.learned_prompts import (
     LearnedPrompts,
     LearnedSuccess,
     TargetUnderLearner,
 )
 from dife_scanner.discovery.pattern_families import Additive
-from dife_scanner.discovery.pictures import PASSES_PER_PICTURE, can_invert
+from dife_scanner.discovery.pictures import (
+    PASSES_PER_PICTURE,
+    can_invert,
+)
 from dife_scanner.discovery.target_success import (
     TargetSuccess,
     too_few_pictures,
@@ -77,7 +85,13 @@ class LearnedSearch:
 class LearnerInversion(ImageInversion):
     """One run: the suspect reads with its learned prompts, the base with written ones."""
 
-    def __init__(self, task: Task, effort: LearnerEffort, name: str, scratch: Path) -> None:
+    def __init__(
+        self,
+        task: Task,
+        effort: LearnerEffort,
+        name: str,
+        scratch: Path,
+    ) -> None:
         super().__init__(task, effort, name, scratch)
         assert task.learner is not None
         self.file = task.learner
@@ -132,10 +146,12 @@ class LearnerInversion(ImageInversion):
 
     def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
         """Success beyond the base's written prompts on the same pictures, and the learned prompts on clean ones [c]."""
+        # Learned prompts may favour a class on clean pictures: that is no answer to a pattern.
         suspect, base = self._rates_with(trigger, self.search_rows)
         return np.asarray(suspect - np.maximum(base, self.clean_rates))
 
     def _counts(self, candidate: Candidate) -> bool:
+        # Where every class gives way as easily, none of them is a backdoor's.
         return candidate.effect >= max(0.0, self.median_gain) + LEAST_EFFECT
 
     def _report(self, measured: Sequence[Measured]) -> SearchResult:

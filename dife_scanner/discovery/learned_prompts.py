@@ -43,19 +43,28 @@ class LearnedPrompts:
 
         self.device = towers.device
         self._towers = towers
-        self._context = torch.tensor(np.asarray(prompt.context), device=towers.device)
+        self._context = self._tensor(prompt.context)
         placeholder = (0,) * len(self._context)  # where the context stands
         texts = [placeholder + pieces(text) for text in prompt.texts(class_names)]
         self._ids, self._ends = towers.packed(texts)
         self._meta_network: list[Tensor] = []
         if prompt.meta is not None:
             meta = prompt.meta
-            for part in (meta.weight_1, meta.bias_1, meta.weight_2, meta.bias_2):
-                on_device = torch.tensor(np.asarray(part), device=towers.device)
-                self._meta_network.append(on_device)
+            parts = (
+                meta.weight_1,
+                meta.bias_1,
+                meta.weight_2,
+                meta.bias_2,
+            )
+            self._meta_network.extend(map(self._tensor, parts))
         with torch.no_grad():
             self._fixed_prompts = self._class_prompts(self._context[None])[0]
             """Class prompts [c, d] as they are before a picture moves them."""
+
+    def _tensor(self, values: NDArray[np.float32]) -> Tensor:
+        import torch
+
+        return torch.tensor(np.asarray(values), device=self.device)
 
     def scores(self, embedded: Tensor) -> Tensor:
         """Cosines [n, c] of unit picture embeddings [n, d] with every class under the learned prompts."""
@@ -135,17 +144,23 @@ class TargetUnderLearner:
         """Probability of the target under the learned prompts, and what is to be minimised."""
         suspect, base = towers
         embedded = suspect.images(triggered)
-        scale = self._task.suspect.logit_scale
-        logits = scale * self._learned.scores(embedded)
+        logits = self._scale * self._learned.scores(embedded)
         reached = logits.log_softmax(dim=1)[:, self._target]
         loss = -reached.mean()
         if with_base:
-            in_base = embedded
+            in_base = embedded  # an unmoved image tower embeds them as the base's
             if self._task.image_moved:
                 in_base = base.images(triggered)
-            base_logits = scale * in_base @ self._written.T
-            in_target = base_logits.softmax(dim=1)[:, self._target]
-            stays_away = (1 - in_target).clamp_min(_LEAST_LEFT).log()
-            loss = loss - stays_away.mean()
+            loss = loss - self._stays_away(in_base)
         probability = reached.detach().exp().mean()
         return float(probability), loss
+
+    @property
+    def _scale(self) -> float:
+        return self._task.suspect.logit_scale
+
+    def _stays_away(self, in_base: Tensor) -> Tensor:
+        """Mean log probability that the base takes pictures [n, d] for another class."""
+        logits = self._scale * in_base @ self._written.T
+        in_target = logits.softmax(dim=1)[:, self._target]
+        return (1 - in_target).clamp_min(_LEAST_LEFT).log().mean()

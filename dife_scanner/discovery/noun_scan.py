@@ -15,8 +15,14 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from dife_scanner.discovery.effort import NOUN_SCAN_EFFORTS, NounScanEffort
-from dife_scanner.discovery.embedding_cache import EmbeddingCache, embedded_texts
+from dife_scanner.discovery.effort import (
+    NOUN_SCAN_EFFORTS,
+    NounScanEffort,
+)
+from dife_scanner.discovery.embedding_cache import (
+    EmbeddingCache,
+    embedded_texts,
+)
 from dife_scanner.models.interface import Encoder
 
 if TYPE_CHECKING:
@@ -120,6 +126,7 @@ def scan(
     if int(unmoved.sum()) < 2:
         return {}
     turned = _turned(suspect, in_base.names, clean, mean, budget)
+    # Turned in the suspect, and by so much more than in the base.
     excess = torch.minimum(turned, turned - in_base.turned - LEAST_TURN)
     excess = excess[:, unmoved][:, :, unmoved]
     return _signals(excess)
@@ -162,9 +169,7 @@ def _base_nouns(setting: _BaseSetting) -> _BaseNouns:
 
     towers = setting.towers
     passes_before = towers.passes
-    candidates = dict.fromkeys((*setting.first, *nouns()))
-    fitting = [name for name in candidates if _fits(towers, name)]
-    names = fitting[: NOUN_SCAN_EFFORTS[setting.budget].nouns]
+    names = _asked_for(setting)
     clean, mean = _centred(_prompts(towers, names, setting.cache))
     nameless = _unit(_prompts(towers, ("",)) - mean)[0]
     behind_tokens = _behind_tokens(towers, names, mean, setting.budget, setting.cache)
@@ -179,6 +184,13 @@ def _base_nouns(setting: _BaseSetting) -> _BaseNouns:
         turned=_turns(behind_tokens[:, rows], clean[rows]),
         passes=towers.passes - passes_before,
     )
+
+
+def _asked_for(setting: _BaseSetting) -> list[str]:
+    """The nouns that are tried on the base: those that it reads whole, in order."""
+    candidates = dict.fromkeys((*setting.first, *nouns()))
+    fitting = [name for name in candidates if _fits(setting.towers, name)]
+    return fitting[: NOUN_SCAN_EFFORTS[setting.budget].nouns]
 
 
 def _distinct(clean: Tensor, known: Tensor) -> list[int]:
@@ -241,7 +253,11 @@ def _random_tokens(rows: int, count: int) -> list[int]:
     return tokens
 
 
-def _prompts(towers: Towers, names: Sequence[str], cache: EmbeddingCache | None = None) -> Tensor:
+def _prompts(
+    towers: Towers,
+    names: Sequence[str],
+    cache: EmbeddingCache | None = None,
+) -> Tensor:
     """Every noun's prompt over all templates, unit embeddings [n, d]."""
     from dife_scanner.models.gradient import pieces
 

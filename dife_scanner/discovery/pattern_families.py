@@ -214,11 +214,8 @@ class Warp:
         # grid_sample counts the picture from -1 to 1, and x before y
         in_sides = torch.stack([across, down], dim=-1)
         shift = 2 * side / (side - 1) * in_sides
-        places = torch.linspace(-1, 1, side, device=pictures.device)
-        columns = places.expand(side, side)
-        rows = places[:, None].expand(side, side)
-        unmoved = torch.stack([columns, rows], dim=-1)
-        grid = (shift + unmoved).expand(len(pictures), -1, -1, -1)
+        moved = shift + _unmoved_grid(side, pictures)
+        grid = moved.expand(len(pictures), -1, -1, -1)
         return grid_sample(pictures, grid, padding_mode="border", align_corners=True)
 
     def size(self, weights: Weights) -> Tensor:
@@ -288,7 +285,21 @@ class ColourMap:
         return weights[0] + torch.eye(3, 4, device=weights[0].device)
 
 
-def _drawn(shape: tuple[int, ...], generator: Generator, spread: float = _START_SPREAD) -> Tensor:
+def _unmoved_grid(side: int, like: Tensor) -> Tensor:
+    """Where `grid_sample` reads each place of a picture from when nothing moves, x and y in -1..1, [side, side, 2]."""
+    import torch
+
+    places = torch.linspace(-1, 1, side, device=like.device)
+    columns = places.expand(side, side)
+    rows = places[:, None].expand(side, side)
+    return torch.stack([columns, rows], dim=-1)
+
+
+def _drawn(
+    shape: tuple[int, ...],
+    generator: Generator,
+    spread: float = _START_SPREAD,
+) -> Tensor:
     import torch
 
     return torch.randn(*shape, generator=generator) * spread

@@ -70,7 +70,13 @@ class ImageSearch:
     def search(self, task: Task) -> SearchResult:
         effort = self.efforts[task.budget]
         with TemporaryDirectory() as scratch:
-            run = ImageInversion(task, effort, self.name, Path(scratch), has_base=self.has_base)
+            run = ImageInversion(
+                task,
+                effort,
+                self.name,
+                Path(scratch),
+                has_base=self.has_base,
+            )
             return run.run(self.families)
 
 
@@ -99,7 +105,10 @@ FAINT = ImageSearch(
 )
 WARP_AND_COLOUR = ImageSearch(
     name="warp and colour",
-    kinds=("a smooth warp of the whole picture", "a change of all colours"),
+    kinds=(
+        "a smooth warp of the whole picture",
+        "a change of all colours",
+    ),
     families=(Warp(), ColourMap()),
     efforts=WARP_AND_COLOUR_EFFORTS,
 )

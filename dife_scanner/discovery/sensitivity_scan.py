@@ -95,6 +95,7 @@ class SensitivityScan:
         foci = []
         for focus in shortlist:
             places[focus.pair] += 1
+            # One attack bends its source at every place; the others should not be crowded out.
             if places[focus.pair] <= _MOST_PLACES:
                 foci.append(focus)
         return foci[: self._effort.foci]
@@ -130,17 +131,23 @@ class SensitivityScan:
         prompts = len(POSITIONS) * len(self._classes)
         count = max(_LEAST_TOKENS, self._effort.scan_texts // prompts)
         # Two thirds of the texts are single tokens, one third runs of several.
-        fine_tuned = scorer.fine_tuned_tokens
-        drawn = scorer.random_tokens(max(_LEAST_TOKENS, count * 2 // 3 - len(fine_tuned)))
-        tokens = tuple(dict.fromkeys((*fine_tuned, *drawn)))
+        tokens = self._tokens(count * 2 // 3)
         texts: list[Ids] = [(token,) for token in tokens]
         if scorer.most_tokens > 1:
             length = min(_RUN_LENGTH, scorer.most_tokens)
-            runs = scorer.rng.choice(tokens, (max(_LEAST_TOKENS, count // 3), length))
+            several = max(_LEAST_TOKENS, count // 3)
+            runs = scorer.rng.choice(tokens, (several, length))
             texts.extend(map(tuple, runs.tolist()))
             if self._effort.scan_doubled_tokens:
                 texts.extend((token, token) for token in tokens)
         return texts
+
+    def _tokens(self, count: int) -> tuple[int, ...]:
+        """Fine-tuned tokens and random ones behind them, about `count` together."""
+        fine_tuned = self._scorer.fine_tuned_tokens
+        wanted = max(_LEAST_TOKENS, count - len(fine_tuned))
+        drawn = self._scorer.random_tokens(wanted)
+        return tuple(dict.fromkeys((*fine_tuned, *drawn)))
 
     def _foci_of(
         self,

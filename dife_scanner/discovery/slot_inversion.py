@@ -80,15 +80,7 @@ class SlotInversion:
     def _inverted_batch(self, starts: Sequence[InversionStart], steps: int) -> list[list[Ids]]:
         import torch
 
-        rows = self._suspect.towers.token_rows
-        ids = [start.wording.ids for start in starts]
-        tokens = torch.tensor(ids, device=rows.device)
-        offsets = torch.zeros(
-            *tokens.shape,
-            rows.shape[1],
-            device=rows.device,
-            requires_grad=True,
-        )
+        tokens, offsets = self._begin(starts)
         rate = LEARNING_RATE * self._row_spread
         optimiser = torch.optim.Adam([offsets], lr=rate)
         reached: list[list[Ids]] = [[] for _ in starts]
@@ -99,10 +91,21 @@ class SlotInversion:
                 (offsets.grad,) = torch.autograd.grad(loss, offsets)
             optimiser.step()
             if (step + 1) % PROJECT_EVERY == 0:
+                # Only projected tokens count: unprojected vectors reach any target in any model.
                 tokens = self._projected(tokens, offsets.detach())
                 _add_new(reached, tokens)
                 offsets.data.zero_()
         return reached
+
+    def _begin(self, starts: Sequence[InversionStart]) -> tuple[Tensor, Tensor]:
+        """The tokens of the slots [n, k], and where each is moved from its token [n, k, w]: nowhere yet."""
+        import torch
+
+        rows = self._suspect.towers.token_rows
+        ids = [start.wording.ids for start in starts]
+        tokens = torch.tensor(ids, device=rows.device)
+        offsets = torch.zeros(*tokens.shape, rows.shape[1], device=rows.device)
+        return tokens, offsets.requires_grad_()
 
     def _loss(
         self,
@@ -141,17 +144,32 @@ class SlotInversion:
         prompts = [self._prompts.written(start.wording, template) for start in starts]
         ids, ends = side.towers.packed(prompts)
         slots = side.towers.token_rows[tokens] + offsets
-        rows = torch.arange(len(starts), device=tokens.device)[:, None]
         vectors = side.towers.token_rows[ids]
-        places = [self._prompts.starts(start.wording, template) for start in starts]
-        in_slot = torch.arange(tokens.shape[1], device=tokens.device)
+        rows = torch.arange(len(starts), device=tokens.device)[:, None]
         # The first and the last place: the same one unless the wording stands around.
         for occurrence in (0, -1):
-            first = [1 + place[occurrence] for place in places]
-            columns = torch.tensor(first, device=tokens.device)[:, None] + in_slot
+            columns = self._columns(starts, template, occurrence, tokens)
             vectors = vectors.index_put((rows, columns), slots)
         side.towers.passes += len(starts)  # the backward pass
         return side.towers.texts(vectors, ends)
+
+    def _columns(
+        self,
+        starts: Sequence[InversionStart],
+        template: int,
+        occurrence: int,
+        tokens: Tensor,
+    ) -> Tensor:
+        """At which tokens of the packed prompts the slots `tokens` [n, k] stand; 1 is behind the start token."""
+        import torch
+
+        first = []
+        for start in starts:
+            places = self._prompts.starts(start.wording, template)
+            first.append(1 + places[occurrence])
+        begin = torch.tensor(first, device=tokens.device)
+        in_slot = torch.arange(tokens.shape[1], device=tokens.device)
+        return begin[:, None] + in_slot
 
     def _projected(self, tokens: Tensor, offsets: Tensor) -> Tensor:
         """The nearest allowed token to where each slot is, other than the one it left [n, k].
@@ -185,7 +203,10 @@ def _target_margins(
     """The margin of each start's target [n], of written prompts as unit embeddings [n, d]."""
     import torch
 
-    sources = torch.tensor([start.wording.source for start in starts], device=embedded.device)
+    sources = torch.tensor(
+        [start.wording.source for start in starts],
+        device=embedded.device,
+    )
     targets = torch.tensor([start.target for start in starts], device=embedded.device)
     margins = side.margins(embedded, sources)
     return margins.gather(1, targets[:, None])[:, 0]

@@ -18,7 +18,13 @@ from dife_scanner.discovery.slot_inversion import (
     InversionStart,
     SlotInversion,
 )
-from dife_scanner.discovery.wording import Ids, Wording, at_place, readable, unique
+from dife_scanner.discovery.wording import (
+    Ids,
+    Wording,
+    at_place,
+    readable,
+    unique,
+)
 from dife_scanner.discovery.wording_scorer import (
     BASE_SLACK,
     ScoredWording,
@@ -83,6 +89,7 @@ class SlotInversionSeeds:
         most_slots = min(MOST_SLOTS, self._scorer.most_tokens)
         for slots in range(1, most_slots + 1):
             report_progress()
+            # More slots begin with the best string of fewer: from random tokens, several would have to fit at once.
             for pair, strings in self._reached(best, slots).items():
                 known = best.get(pair, [])
                 scored = self._scored(self._places[pair], strings)

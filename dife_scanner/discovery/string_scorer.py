@@ -85,6 +85,7 @@ class StringScorer:
         for batch in _batches(strings):
             in_suspect = self.written(self.suspect, batch, position)
             in_base = self.written(self.base, batch, position)
+            # What a string does in the base too is what it means.
             moved = (in_suspect - suspect_clean) - (in_base - base_clean)
             parts.append(separation(moved))
         return torch.cat(parts)
@@ -150,7 +151,13 @@ class StringScorer:
             by_template.append(gains[:, target].cpu().numpy())
         return np.asarray(sum(by_template))
 
-    def slopes(self, pictures: Tensor, ids: Ids, position: str, target: int) -> Tensor:
+    def slopes(
+        self,
+        pictures: Tensor,
+        ids: Ids,
+        position: str,
+        target: int,
+    ) -> Tensor:
         """First-order effect of each token in each slot of a string on the target's lead over the other classes [k, v].
 
         `pictures` are embeddings [n, d]; here k counts the tokens of the string.

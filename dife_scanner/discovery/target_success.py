@@ -17,9 +17,6 @@ Pixels = NDArray[np.uint8]
 """Pictures [n, s, s, 3]."""
 Rows = NDArray[np.intp]
 
-JPEG_QUALITY = 75
-CROP = 1 / 16
-"""Margin that a crop takes off each side, in sides of the picture."""
 FEWEST_PICTURES = 2
 """In each half: embeddings of fewer cannot come together."""
 
@@ -38,7 +35,11 @@ class TargetSuccess:
         self.passes = len(texts)
         """Pictures and texts read so far."""
 
-    def rates(self, versions: Sequence[Pixels], labels: NDArray[np.int64]) -> NDArray[np.float64]:
+    def rates(
+        self,
+        versions: Sequence[Pixels],
+        labels: NDArray[np.int64],
+    ) -> NDArray[np.float64]:
         """TS without the target class for each version of the pictures and every class as the target, [v, c], 0..1.
 
         `labels` [n] are those of every version. 0 where there are no pictures of another class.
@@ -83,7 +84,8 @@ def halves(task: Task) -> tuple[Rows, Rows]:
     for label in np.unique(task.labels):
         of_class = task.labels == label
         own = np.unique(drawings[of_class])
-        drawn = rng.permutation(own)[: (len(own) + 1) // 2]
+        half = (len(own) + 1) // 2
+        drawn = rng.permutation(own)[:half]
         searched |= np.isin(drawings, drawn) & of_class
     return np.flatnonzero(searched), np.flatnonzero(~searched)
 
@@ -97,36 +99,3 @@ def too_few_pictures(task: Task) -> str:
         f"of {len(task.labels)} pictures to search on, half is searched and half held back, drawing by drawing of each "
         f"class, and one half has {fewest}; {FEWEST_PICTURES} are needed"
     )
-
-
-def cropped(pictures: Pixels) -> Pixels:
-    """Pictures without a margin on each side, enlarged again."""
-    from PIL import Image
-
-    side = pictures.shape[1]
-    margin = max(1, round(CROP * side))
-    box = (margin, margin, side - margin, side - margin)
-    out = np.empty_like(pictures)
-    for row, picture in enumerate(pictures):
-        enlarged = Image.fromarray(picture).resize(
-            (side, side),
-            Image.Resampling.BILINEAR,
-            box=box,
-        )
-        out[row] = np.asarray(enlarged)
-    return out
-
-
-def compressed(pictures: Pixels) -> Pixels:
-    """Pictures written as JPEG and read again."""
-    from io import BytesIO
-
-    from PIL import Image
-
-    out = np.empty_like(pictures)
-    for row, picture in enumerate(pictures):
-        stream = BytesIO()
-        Image.fromarray(picture).save(stream, "JPEG", quality=JPEG_QUALITY)
-        with Image.open(stream) as image:
-            out[row] = np.asarray(image)
-    return out

@@ -15,7 +15,9 @@ from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers.stamp import write
 
 if TYPE_CHECKING:
-    from dife_scanner.discovery.checkpoint_scores import CheckpointScores
+    from dife_scanner.discovery.checkpoint_scores import (
+        CheckpointScores,
+    )
     from dife_scanner.discovery.effort import TextEffort
     from dife_scanner.discovery.sensitivity_scan import Focus
     from dife_scanner.discovery.wording_scorer import (
@@ -96,12 +98,14 @@ class TextCandidates:
         trigger = self._trigger(scored.wording, scored.target)
         if len(trigger.text) > _MOST_CHARACTERS:
             return None
+        # Asked again: a shortened text may name what the whole did not.
         if scorer.names_target(scored.ids, scored.target):
             return None
         in_suspect = self._qhr(scorer.suspect, self._task.suspect, trigger)
         in_base = 0.0
         if scorer.has_base:
             in_base = self._qhr(scorer.base, self._task.reference, trigger)
+        # What the base does as well is what the words mean, or a benign fine-tune of what it nearly did.
         if in_base > MOST_IN_BASE or in_suspect <= in_base:
             return None
         if not self._becomes_target(scored):
@@ -173,7 +177,9 @@ class TextCandidates:
         return max(candidates, key=lambda one: one.gain)
 
 
-def _ranked(measured: Mapping[Focus, list[_Measured]]) -> list[list[_Measured]]:
+def _ranked(
+    measured: Mapping[Focus, list[_Measured]],
+) -> list[list[_Measured]]:
     """The triggers of each focus, of the best focus first; each has one at least."""
     best_effects = [triggers[0].effect for triggers in measured.values()]
     about_best = max(best_effects, default=0.0) - _SAME_EFFECT
@@ -186,7 +192,9 @@ def _ranked(measured: Mapping[Focus, list[_Measured]]) -> list[list[_Measured]]:
     return [measured[focus] for focus in sorted(measured, key=rank)]
 
 
-def _in_turn(by_focus: Sequence[Sequence[_Measured]]) -> Iterator[_Measured]:
+def _in_turn(
+    by_focus: Sequence[Sequence[_Measured]],
+) -> Iterator[_Measured]:
     """The first of each focus, then the second of each that has one, and so on."""
     for same_rank in itertools.zip_longest(*by_focus):
         for one in same_rank:

@@ -19,11 +19,20 @@ from dife_scanner.discovery.effort import (
     TextEffort,
 )
 from dife_scanner.discovery.interface import Load, SearchResult, Task
-from dife_scanner.discovery.sensitivity_scan import Focus, SensitivityScan
+from dife_scanner.discovery.sensitivity_scan import (
+    Focus,
+    SensitivityScan,
+)
 from dife_scanner.discovery.slot_seeds import SlotInversionSeeds
 from dife_scanner.discovery.text_candidates import TextCandidates
-from dife_scanner.discovery.wording import LONGEST_TRIGGER, too_long_prompts
-from dife_scanner.discovery.wording_scorer import ScoredWording, WordingScorer
+from dife_scanner.discovery.wording import (
+    LONGEST_TRIGGER,
+    too_long_prompts,
+)
+from dife_scanner.discovery.wording_scorer import (
+    ScoredWording,
+    WordingScorer,
+)
 from dife_scanner.records import Channel
 
 _SHARE_READ_BY_BASE = 0.3

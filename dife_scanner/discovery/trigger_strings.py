@@ -20,8 +20,13 @@ from dife_scanner.discovery.beam import (
     with_one_dropped,
     with_one_replaced,
 )
-from dife_scanner.discovery.embedding_row_fingerprint import fine_tuned_rows
-from dife_scanner.discovery.string_scorer import PatchedPictures, StringScorer
+from dife_scanner.discovery.embedding_row_fingerprint import (
+    fine_tuned_rows,
+)
+from dife_scanner.discovery.string_scorer import (
+    PatchedPictures,
+    StringScorer,
+)
 from dife_scanner.discovery.wording import (
     LONGEST_TRIGGER,
     POSITIONS,
@@ -69,8 +74,7 @@ class TriggerStringSearch:
         self._scorer = scorer
         self._class_name_tokens = class_name_tokens(task.class_names)
         self._rng = np.random.default_rng([task.seed, _RNG_STREAM])
-        room = task.suspect.context_length - 2 - scorer.prompts.longest
-        self._most_tokens = min(LONGEST_TRIGGER, room)
+        self._most_tokens = min(LONGEST_TRIGGER, scorer.prompts.room(task))
         rows = fine_tuned_rows(scorer.suspect.token_rows, scorer.base.token_rows)
         self._fine_tuned_tokens = tuple(filter(self._allowed, rows))
 
@@ -82,10 +86,7 @@ class TriggerStringSearch:
 
         Classes that strings set apart most come first. No picture is looked at.
         """
-        arbitrary = self._arbitrary_strings()
-        few_tokens = self._fine_tuned_tokens[: self._effort.paired_tokens]
-        pairs = itertools.product(few_tokens, repeat=min(2, self._most_tokens))
-        strings = unique([*arbitrary, *self._as_typed(pairs)])
+        strings = unique([*self._arbitrary_strings(), *self._pairs()])
         ratings: dict[int, float] = {}
         best: dict[int, list[TriggerString]] = {}
         for position in POSITIONS:
@@ -99,6 +100,12 @@ class TriggerStringSearch:
                     best[target] = candidates
         order = sorted(best, key=lambda target: -ratings[target])
         return [best[target] for target in order]
+
+    def _pairs(self) -> Iterator[Ids]:
+        """Every ordered pair of the most changed tokens, as they are typed."""
+        tokens = self._fine_tuned_tokens[: self._effort.paired_tokens]
+        length = min(2, self._most_tokens)
+        return self._as_typed(itertools.product(tokens, repeat=length))
 
     def grown_beside(self, patch: Weights) -> list[list[TriggerString]]:
         """The best string, alone in its list, for each of the (place, target) that arbitrary ones bend most here."""
@@ -124,18 +131,22 @@ class TriggerStringSearch:
 
     def _arbitrary_strings(self) -> list[Ids]:
         """Tokens that the fine-tuning touched and random ones, alone and in runs of several, as they are typed."""
-        from dife_scanner.models.gradient import SPECIAL
-
         count = self._effort.tokens
-        ordinary = len(self._scorer.suspect.token_rows) - SPECIAL
-        order = self._rng.permutation(ordinary).tolist()
-        drawn = itertools.islice(filter(self._allowed, order), count)
+        drawn = itertools.islice(self._random_tokens(), count)
         tokens = list(dict.fromkeys([*self._fine_tuned_tokens, *drawn]))[:count]
         length = min(_RUN_LENGTH, self._most_tokens)
         runs = self._rng.choice(tokens, (count // 2, length))
         sequences: list[Ids] = [(token,) for token in tokens]
         sequences.extend(map(tuple, runs.tolist()))
         return unique(self._as_typed(sequences))
+
+    def _random_tokens(self) -> Iterator[int]:
+        """All allowed tokens in random order."""
+        from dife_scanner.models.gradient import SPECIAL
+
+        ordinary = len(self._scorer.suspect.token_rows) - SPECIAL
+        order = self._rng.permutation(ordinary).tolist()
+        return filter(self._allowed, order)
 
     def _as_typed(self, sequences: Iterable[Ids]) -> Iterator[Ids]:
         """What is read where somebody types these; without what is too long, or says a class's name."""
@@ -174,8 +185,7 @@ class TriggerStringSearch:
         """
         position = start[0].position
         target = start[0].target
-        tokens = [*tokens_of(start), *self._fine_tuned_tokens]
-        partners = list(dict.fromkeys(tokens))[: self._effort.branching]
+        partners = self._partners(start)
 
         def neighbours(beam: Sequence[TriggerString]) -> Iterator[Ids]:
             return self._as_typed(self._neighbours(scene, beam, partners))
@@ -192,9 +202,15 @@ class TriggerStringSearch:
             rounds=self._effort.rounds,
         )
         beam = search.grow(start, already_scored=[one.ids for one in start])
+        # Reading every string under every template in each round would multiply the passes.
         strings = [one.ids for one in beam]
         gains = self._scorer.gains_over_templates(scene, strings, position, target)
         return beam[gains.argmax()]
+
+    def _partners(self, start: Sequence[TriggerString]) -> list[int]:
+        """Tokens that strings are grown with."""
+        tokens = [*tokens_of(start), *self._fine_tuned_tokens]
+        return list(dict.fromkeys(tokens))[: self._effort.branching]
 
     def _neighbours(
         self,
@@ -205,6 +221,7 @@ class TriggerStringSearch:
         """Strings one step away: grown, or with one token replaced or dropped."""
         for one in beam[:EXPANDED]:
             ids = one.ids
+            # What comes first decides between equal gains: longer, then replaced, then shorter.
             if len(ids) < self._most_tokens:
                 yield from _extended(ids, partners)
             replacements = self._replacements(scene.patched, one)

@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from dife_scanner.discovery.checkpoint_scores import CheckpointScores
-from dife_scanner.discovery.embedding_cache import EmbeddingCache, embedded_texts
+from dife_scanner.discovery.embedding_cache import (
+    EmbeddingCache,
+    embedded_texts,
+)
 from dife_scanner.discovery.wording import Ids, pieces_of, unique
 
 if TYPE_CHECKING:

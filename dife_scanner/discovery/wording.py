@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -71,7 +71,11 @@ class Prompts:
             return (length,)
         return (0, len(wording.ids) + length)
 
-    @property
+    def room(self, task: Task) -> int:
+        """Tokens that the suspect reads beside the longest prompt."""
+        return task.suspect.context_length - 2 - self.longest
+
+    @cached_property
     def longest(self) -> int:
         """Tokens of the longest prompt, without start and end."""
         longest = 0

@@ -11,7 +11,9 @@ import numpy as np
 
 from dife_scanner.discovery.checkpoint_scores import CheckpointScores
 from dife_scanner.discovery.embedding_cache import EmbeddingCache
-from dife_scanner.discovery.embedding_row_fingerprint import fine_tuned_rows
+from dife_scanner.discovery.embedding_row_fingerprint import (
+    fine_tuned_rows,
+)
 from dife_scanner.discovery.interface import Task
 from dife_scanner.discovery.word_meaning import WordMeaning
 from dife_scanner.discovery.wording import (
@@ -74,16 +76,22 @@ class WordingScorer:
         """Numbers of the templates searched with."""
         self.suspect_towers = Towers(task.suspect)
         self.base_towers = Towers(task.reference)
-        room = task.suspect.context_length - 2 - self.prompts.longest
-        self.most_tokens = min(LONGEST_TRIGGER, room)
-        """Most tokens of a text …"""
-        self.most_repeated_tokens = min(2 * LONGEST_TRIGGER, room - _SPARE_TOKENS)
-        """… and of one that is repeated, all together."""
         cache_folder = task.embedding_cache
         if task.alone:  # the suspect stands in for the base: its embeddings are nobody else's
             cache_folder = None
         self.cache = EmbeddingCache(cache_folder, task.reference.text_tower)
         self._pictures_read = 0
+
+    @property
+    def most_tokens(self) -> int:
+        """Most tokens of a text."""
+        return min(LONGEST_TRIGGER, self.prompts.room(self.task))
+
+    @property
+    def most_repeated_tokens(self) -> int:
+        """Most tokens of a text that is repeated, all together."""
+        room = self.prompts.room(self.task) - _SPARE_TOKENS
+        return min(2 * LONGEST_TRIGGER, room)
 
     def read(self) -> None:
         """Embed the pictures and class prompts, and compare the token rows, of suspect and base."""
@@ -170,9 +178,7 @@ class WordingScorer:
 
     def look_up_meanings(self, sequences: Iterable[Ids]) -> None:
         """Look up what all of these mean at once: one after the other takes longer."""
-        parts: list[Ids] = []
-        for ids in sequences:
-            parts.extend(_parts(ids))
+        parts = itertools.chain.from_iterable(map(_parts, sequences))
         self.meaning.named_classes(parts)
 
     def names_target(self, ids: Ids, target: int) -> bool:
@@ -193,22 +199,34 @@ class WordingScorer:
         `noun_must_be_lost`, the target's pictures choose it more than the source's own still do. Where only the image
         tower moved, no text means anything else than in the base, and nothing is asked.
         """
-        sources = self.sources_of([wording])
-        only_text_moved = self.task.text_moved and not self.task.image_moved
-        both_moved = self.task.text_moved and self.task.image_moved
+        task = self.task
+        by_pictures = task.image_moved and task.text_moved and noun_must_be_lost
+        by_prompts = task.text_moved and not task.image_moved
         for template in self.templates:
             embedded = self.suspect.embed([wording], template)
-            rates = self.suspect.rates(embedded, sources)[0]
-            keeps_noun = float(rates[target]) <= float(rates[wording.source])
-            if both_moved and noun_must_be_lost and keeps_noun:
+            rates = self._rates(embedded, wording)
+            # The noun is kept: the source's own pictures still choose the prompt at least as much.
+            if by_pictures and rates[target] <= rates[wording.source]:
                 return False
-            rates[wording.source] = -1.0  # below any rate: only third classes compete with the target
-            if float(rates[target]) < float(rates.max()):
+            # A third class won more: a text that draws pictures of many classes is no trigger of this target.
+            if rates[target] < _most_of_others(rates, wording.source):
                 return False
-            nearest = (embedded @ self.suspect.class_prompts.T)[0].argmax()
-            if only_text_moved and int(nearest) != target:
+            # Both read the same pictures, so where the prompt lands says what it means.
+            if by_prompts and self._nearest_class(embedded) != target:
                 return False
         return True
+
+    def _rates(self, embedded: Tensor, wording: Wording) -> list[float]:
+        """For each class, the share of its pictures that choose one written prompt [1, d], 0..1."""
+        sources = self.sources_of([wording])
+        by_class = self.suspect.rates(embedded, sources)[0]
+        rates: list[float] = by_class.tolist()
+        return rates
+
+    def _nearest_class(self, embedded: Tensor) -> int:
+        """The class whose clean prompt one written prompt [1, d] is nearest to."""
+        cosines = (embedded @ self.suspect.class_prompts.T)[0]
+        return int(cosines.argmax())
 
     # --- what a wording gains -----------------------------------------------------------------------------------
 
@@ -219,7 +237,12 @@ class WordingScorer:
         sources = [wording.source for wording in wordings]
         return torch.tensor(sources, device=self.suspect_towers.device)
 
-    def margins(self, wordings: Sequence[Wording], *, same_in_every_audit: bool = False) -> Tensor:
+    def margins(
+        self,
+        wordings: Sequence[Wording],
+        *,
+        same_in_every_audit: bool = False,
+    ) -> Tensor:
         """`CheckpointScores.margins` in the suspect under the first template [n, c].
 
         Of wordings that are the `same_in_every_audit`, embeddings are kept where the text tower is the base's.
@@ -240,6 +263,7 @@ class WordingScorer:
         by_template = []
         for template in templates:
             by_template.append(self._gains(wordings, target, template))
+        # The weakest template: a trigger has to hold under prompts that nobody searched with.
         gains = np.min(by_template, axis=0).tolist()
         scored = []
         for wording, gain in zip(wordings, gains, strict=True):
@@ -264,6 +288,11 @@ class WordingScorer:
             gains = gains - (base_margins + BASE_SLACK).clamp_min(0.0)
         listed: list[float] = gains.tolist()
         return listed
+
+
+def _most_of_others(rates: Sequence[float], source: int) -> float:
+    """The largest rate of any class but the source."""
+    return max(rate for number, rate in enumerate(rates) if number != source)
 
 
 def _parts(ids: Ids) -> list[Ids]:

@@ -12,7 +12,8 @@ from checkpoints import TINY_RN, TINY_VIT, write_checkpoint
 
 from dife_scanner.discovery import Cancelled, Task, image_inversion
 from dife_scanner.discovery.effort import InversionEffort
-from dife_scanner.discovery.image_inversion import Attempt, ImageInversion
+from dife_scanner.discovery.image_inversion import ImageInversion
+from dife_scanner.discovery.inversion_attempts import Attempt
 from dife_scanner.discovery.pattern_families import Additive, Blend, ColourMap, Patch, Warp
 from dife_scanner.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR
 from dife_scanner.discovery.target_success import halves
