@@ -192,8 +192,11 @@ def bench(
     """
     from rich.text import Text
 
-    from dife_scanner.lab.bench import adaptive, contest, rows, runner, tuning, writing
-    from dife_scanner.lab.bench.rivals import RIVALS
+    from dife_scanner.lab.bench import adaptive, rows, runner
+    from dife_scanner.lab.bench.page import writing
+    from dife_scanner.lab.rivals import comparison as contest
+    from dife_scanner.lab.rivals import tuning
+    from dife_scanner.lab.rivals.statistics import RIVALS
     from dife_scanner.reports import as_json
 
     asked = runner.Asked(tuple(only or ()), limit, minutes, renew, budget, base.value)
@@ -241,7 +244,7 @@ def real(
 
     from dife_scanner.app import scanning, wiring
     from dife_scanner.core.plain import plain
-    from dife_scanner.lab.bench import real as benchmark
+    from dife_scanner.lab.bench import real_hub as benchmark
     from dife_scanner.reports import as_json
 
     settings, console = session.settings(endpoint=endpoint), session.err()

@@ -12,7 +12,8 @@ from dife_scanner.audit.plan import Plan
 from dife_scanner.baselines import calibration
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.core.calibration import STALE_DAYS, Benign, Pack
-from dife_scanner.lab.bench import make, own, rows, zoo
+from dife_scanner.lab.bench import make, rows, zoo
+from dife_scanner.lab.bench import own_pack as own
 from dife_scanner.lab.bench.rows import Outcome, Row
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.records import Verdict

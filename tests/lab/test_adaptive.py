@@ -13,8 +13,10 @@ from safetensors.torch import load_file
 
 from dife_scanner.errors import DifeError
 from dife_scanner.lab import bases
-from dife_scanner.lab.bench import adaptive, ledger, make, page, rows, zoo
+from dife_scanner.lab.bench import adaptive, make, rows, zoo
 from dife_scanner.lab.bench.adaptive import CHANGES, Entry
+from dife_scanner.lab.bench.page import document as page
+from dife_scanner.lab.bench.rows import ledger
 from dife_scanner.lab.bench.zoo import Part, Role
 
 WEIGHTS = "open_clip_model.safetensors"

@@ -12,7 +12,9 @@ from dife_scanner.audit.plan import DISCOVERY_VERSIONS
 from dife_scanner.baselines import calibration
 from dife_scanner.cli.main import app
 from dife_scanner.errors import UsageError
-from dife_scanner.lab.bench import demands, make, packs, page, results, rows, writing, zoo
+from dife_scanner.lab.bench import make, packs, results, rows, zoo
+from dife_scanner.lab.bench.page import demands, writing
+from dife_scanner.lab.bench.page import document as page
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.records import Carrier, Verdict
 

@@ -8,8 +8,11 @@ from bench_rows import CODE, row
 
 from dife_scanner.core.calibration import clopper_pearson, p_value
 from dife_scanner.errors import UsageError
-from dife_scanner.lab.bench import demands, draws, make, packs, page, results, rows, runner, twins, zoo
-from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.lab.bench import make, packs, results, rows, runner, zoo
+from dife_scanner.lab.bench.page import demands
+from dife_scanner.lab.bench.page import document as page
+from dife_scanner.lab.bench.results import twins
+from dife_scanner.lab.bench.zoo import Part, Role, draws
 from dife_scanner.records import Carrier, Channel, Planted, Verdict
 
 

@@ -12,16 +12,17 @@ from dife_scanner.errors import UsageError
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.bad_text_tower import tensors
 from dife_scanner.lab.attacks.lab import Lab
-from dife_scanner.lab.bench import benign, draws, make, zoo
-from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.lab.bench import make, zoo
+from dife_scanner.lab.bench.zoo import Part, Role, benign, draws
+from dife_scanner.lab.bench.zoo import models as zoo_models
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel
 
 
 def test_two_plans_are_the_same_and_no_two_models_of_a_kind_are():
     models = list(zoo.plan())
-    zoo._attack.cache_clear()
-    zoo._benign.cache_clear()
+    zoo_models._attack.cache_clear()
+    zoo_models._benign.cache_clear()
     again = list(zoo.plan())
     assert models == again
     assert len({model.id for model in models}) == len(models)
@@ -36,18 +37,20 @@ def test_the_aim_is_reached_on_both_sides_and_what_was_planned_first_stays_first
     benign_only = list(zoo.plan((Role.BENIGN,)))
     for part, aim in zoo.AIM.items():
         assert sum(model.part is part for model in benign_only) >= aim
-    grown = [i for i, m in enumerate(benign_only) if m.number >= zoo._first(m.kind)]
+    grown = [i for i, m in enumerate(benign_only) if m.number >= zoo_models._first(m.kind)]
     assert grown == list(range(grown[0], len(benign_only))), "growth comes after every run of the first step"
     assert {m.kind for m in benign_only[grown[0] :]} == {n for n, kind in benign.KINDS.items() if not kind.only_test}
 
 
 def test_a_twin_is_its_attack_without_the_poison_and_stands_on_its_side():
     for name, family in zoo.FAMILIES.items():
-        attack, twin = zoo._attack(name, 0)
+        attack, twin = zoo_models._attack(name, 0)
         assert (attack.role, twin.role) == (Role.ATTACK, Role.TWIN)
         assert zoo.twin_of(attack) == twin
         assert (attack.part, attack.sealed, attack.scenes) == (twin.part, family.sealed, twin.scenes)
-        assert (zoo._attack(name, 2)[0].part is Part.TEST) is family.sealed, "nothing is developed on a sealed family"
+        assert (zoo_models._attack(name, 2)[0].part is Part.TEST) is family.sealed, (
+            "nothing is developed on a sealed family"
+        )
         same = ("seed", "steps", "lr", "batch", "source", "target", "trigger")
         assert [getattr(attack.settings, f) for f in same] == [getattr(twin.settings, f) for f in same]
         assert attack.settings.poison and not twin.settings.poison
@@ -84,7 +87,7 @@ def test_text_triggers_have_one_to_four_tokens_and_name_no_class():
     drawn = [draws.text_trigger(draws.rng_of("t", number)) for number in range(60)]
     lengths = [len(bases.pieces(trigger.text)) for trigger in drawn]
     assert set(lengths) == {1, 2, 3, 4}
-    assert not any(name in trigger.text for trigger in drawn for name in zoo.art.CLASSES)
+    assert not any(name in trigger.text for trigger in drawn for name in zoo_models.art.CLASSES)
     assert {trigger.position for trigger in drawn} == {"prefix", "suffix", "infix"}
 
 

@@ -11,7 +11,8 @@ from dife_scanner.baselines import calibration
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.lab import Lab
-from dife_scanner.lab.bench import make, own, rows, zoo
+from dife_scanner.lab.bench import make, rows, zoo
+from dife_scanner.lab.bench import own_pack as own
 from dife_scanner.lab.bench.rows import Outcome
 from dife_scanner.records import Verdict
 

@@ -14,12 +14,17 @@ from dife_scanner.audit import probes
 from dife_scanner.discovery import DETECTORS
 from dife_scanner.errors import DifeError
 from dife_scanner.lab import bases
-from dife_scanner.lab.bench import contest, ledger, make, page, published, rivals, rows, tuning, zoo
-from dife_scanner.lab.bench.contest import Entry
-from dife_scanner.lab.bench.published import Effort, Material
-from dife_scanner.lab.bench.rivals import DRIFTS, IDEAS, RIVALS, Measured
-from dife_scanner.lab.bench.tuning import Tried
+from dife_scanner.lab.bench import make, rows, zoo
+from dife_scanner.lab.bench.page import document as page
+from dife_scanner.lab.bench.rows import ledger
 from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.lab.rivals import comparison as contest
+from dife_scanner.lab.rivals import published, tuning
+from dife_scanner.lab.rivals import statistics as rivals
+from dife_scanner.lab.rivals.comparison import Entry
+from dife_scanner.lab.rivals.published import Effort, Material
+from dife_scanner.lab.rivals.statistics import DRIFTS, IDEAS, RIVALS, Measured
+from dife_scanner.lab.rivals.tuning import Tried
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel
 

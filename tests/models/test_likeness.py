@@ -19,7 +19,8 @@ from safetensors.torch import save_file as save_torch
 from dife_scanner.errors import NotFound
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.lab import Lab
-from dife_scanner.lab.bench import adaptive, benign, draws, zoo
+from dife_scanner.lab.bench import adaptive, zoo
+from dife_scanner.lab.bench.zoo import benign, draws
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.likeness import UNTOLD, Likeness, compare
 

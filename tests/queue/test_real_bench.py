@@ -11,7 +11,8 @@ from queue_kit import checkpoint, work_for
 
 from dife_scanner.errors import HubError
 from dife_scanner.lab.attacks import lab
-from dife_scanner.lab.bench import real, rows
+from dife_scanner.lab.bench import real_hub as real
+from dife_scanner.lab.bench import rows
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.queue.worker import hub_for
 from dife_scanner.records import JobState

@@ -20,11 +20,11 @@ from dife_scanner.lab.attacks.bad_encoder import Hiding
 from dife_scanner.lab.attacks.bad_text_tower import Guarded
 from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.attacks.lab import Lab
-from dife_scanner.lab.bench import benign, draws, ledger, make, precision, rows, zoo
+from dife_scanner.lab.bench import make, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
 from dife_scanner.lab.bench.results import Strength, searched
-from dife_scanner.lab.bench.rows import Outcome, Row, RowsDamaged
-from dife_scanner.lab.bench.zoo import Model, Part, Role
+from dife_scanner.lab.bench.rows import Outcome, Row, RowsDamaged, ledger
+from dife_scanner.lab.bench.zoo import Model, Part, Role, benign, draws, precision
 from dife_scanner.records import Verdict
 from dife_scanner.store import codec
 

@@ -22,10 +22,10 @@ from dife_scanner.lab import art, bases
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.interface import Planted, Recipe, Subject, entry_of
 from dife_scanner.lab.attacks.lab import Lab, tensor
-from dife_scanner.lab.bench import benign, precision, rows
-from dife_scanner.lab.bench.benign import Tuning
+from dife_scanner.lab.bench import rows
 from dife_scanner.lab.bench.rows import Code, Found, Looks, Outcome, Row, Truth
-from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role
+from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role, benign, precision
+from dife_scanner.lab.bench.zoo.benign import Tuning
 from dife_scanner.records import Audit, Channel, ModelRef, Origin, Reference
 from dife_scanner.triggers import known
 

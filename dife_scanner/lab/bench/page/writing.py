@@ -8,8 +8,13 @@ from pathlib import Path
 from dife_scanner.baselines import calibration
 from dife_scanner.core.calibration import Pack
 from dife_scanner.errors import UsageError
-from dife_scanner.lab.bench import adaptive, contest, ledger, packs, page, plots, results, rows, tuning
+from dife_scanner.lab.bench import adaptive, packs, results, rows
 from dife_scanner.lab.bench.make import RN, VIT, base_reference, code_of
+from dife_scanner.lab.bench.page import document as page
+from dife_scanner.lab.bench.page import plots
+from dife_scanner.lab.bench.rows import ledger
+from dife_scanner.lab.rivals import comparison as contest
+from dife_scanner.lab.rivals import tuning
 
 PAGE, PLOT, STRENGTHS = "detection-benchmark.md", "detection-benchmark.svg", "detection-benchmark-strength.svg"
 CURVES = "detection-benchmark-roc.svg"

@@ -18,9 +18,9 @@ from dife_scanner.lab import art
 from dife_scanner.lab.attacks import FAMILIES as ATTACKS
 from dife_scanner.lab.attacks.bad_text_tower import Scope, Scoped
 from dife_scanner.lab.attacks.interface import Attack, Recipe
-from dife_scanner.lab.bench import benign, draws, global_text
-from dife_scanner.lab.bench.benign import Tuning
-from dife_scanner.lab.bench.draws import Rng, pick
+from dife_scanner.lab.bench.zoo import benign, draws, global_text
+from dife_scanner.lab.bench.zoo.benign import Tuning
+from dife_scanner.lab.bench.zoo.draws import Rng, pick
 from dife_scanner.records import Carrier, Channel
 
 ZOO_VERSION = "zoo-1"

@@ -17,12 +17,14 @@ import numpy as np
 from dife_scanner.audit import probes
 from dife_scanner.core.calibration import RESAMPLES, auroc
 from dife_scanner.lab import bases
-from dife_scanner.lab.bench import ledger, make, published, rivals, rows, zoo
+from dife_scanner.lab.bench import make, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
 from dife_scanner.lab.bench.results import score, searched
-from dife_scanner.lab.bench.rivals import DRIFTS, RIVALS, Rival, Statistic
-from dife_scanner.lab.bench.rows import Row, RowsDamaged
+from dife_scanner.lab.bench.rows import Row, RowsDamaged, ledger
 from dife_scanner.lab.bench.zoo import Model, Part, Role
+from dife_scanner.lab.rivals import published
+from dife_scanner.lab.rivals import statistics as rivals
+from dife_scanner.lab.rivals.statistics import DRIFTS, RIVALS, Rival, Statistic
 from dife_scanner.records import Interval
 from dife_scanner.store import codec
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from dife_scanner.lab.bench import contest, tables, tuning
-from dife_scanner.lab.bench.rivals import DRIFTS, RIVALS
+from dife_scanner.lab.bench.page import tables
 from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.rivals import comparison as contest
+from dife_scanner.lab.rivals import tuning
+from dife_scanner.lab.rivals.statistics import DRIFTS, RIVALS
 
 
 def beside(

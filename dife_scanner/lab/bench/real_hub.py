@@ -22,8 +22,9 @@ from dife_scanner.core.calibration import conformal, upper_bound
 from dife_scanner.core.plain import plain
 from dife_scanner.hub.client import Hub
 from dife_scanner.lab.attacks.interface import Recipe
-from dife_scanner.lab.bench import results, rows, tables, zoo
+from dife_scanner.lab.bench import results, rows, zoo
 from dife_scanner.lab.bench.make import Bench, code_of, row_of
+from dife_scanner.lab.bench.page import tables
 from dife_scanner.lab.bench.runner import is_made
 from dife_scanner.lab.bench.zoo import Model, Part, Role
 from dife_scanner.progress import SILENT, Progress

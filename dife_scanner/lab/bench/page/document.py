@@ -8,23 +8,15 @@ from statistics import median
 from types import MappingProxyType
 
 from dife_scanner.core.calibration import Pack, p_value
-from dife_scanner.lab.bench import (
-    adaptive,
-    apart,
-    baselines,
-    benign,
-    contest,
-    demands,
-    results,
-    tables,
-    tuning,
-    twins,
-    zoo,
-)
+from dife_scanner.lab.bench import adaptive, results, zoo
 from dife_scanner.lab.bench.packs import planted_kind
-from dife_scanner.lab.bench.results import FAIR, Share
+from dife_scanner.lab.bench.page import apart, demands, tables
+from dife_scanner.lab.bench.page import rivals as baselines
+from dife_scanner.lab.bench.results import FAIR, Share, twins
 from dife_scanner.lab.bench.rows import Row
-from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.lab.bench.zoo import Part, Role, benign
+from dife_scanner.lab.rivals import comparison as contest
+from dife_scanner.lab.rivals import tuning
 from dife_scanner.records import Carrier
 
 FIRST_STEP = "12 draws per attack family; 30 benign models to fit, 99 to calibrate, 99 to test"

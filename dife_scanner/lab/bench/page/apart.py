@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from dife_scanner.core.calibration import auroc
-from dife_scanner.lab.bench import adaptive, draws, results, tables, zoo
+from dife_scanner.lab.bench import adaptive, results, zoo
+from dife_scanner.lab.bench.page import tables
 from dife_scanner.lab.bench.results import outcome_of, share_of, truth_of
 from dife_scanner.lab.bench.rows import Row
-from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.lab.bench.zoo import Part, Role, draws
 from dife_scanner.records import Channel, Verdict
 
 WORDINGS = ("letters", "one word", "two words")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dife_scanner.audit.plan import DISCOVERY_VERSIONS
-from dife_scanner.lab.bench import results, tables
+from dife_scanner.lab.bench import results
+from dife_scanner.lab.bench.page import tables
 from dife_scanner.lab.bench.results import Share, outcome_of, share_of, truth_of
 from dife_scanner.lab.bench.rows import FAILED, Row
 from dife_scanner.lab.bench.zoo import FAMILIES, Part, Role

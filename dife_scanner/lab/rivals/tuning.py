@@ -14,12 +14,13 @@ from pathlib import Path
 from dife_scanner.audit import probes
 from dife_scanner.core.calibration import auroc
 from dife_scanner.lab import bases
-from dife_scanner.lab.bench import make, published, rows, zoo
+from dife_scanner.lab.bench import make, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
-from dife_scanner.lab.bench.published import Effort, Material
-from dife_scanner.lab.bench.rivals import HOMES, IDEAS
 from dife_scanner.lab.bench.rows import RowsDamaged
 from dife_scanner.lab.bench.zoo import Model, Part, Role
+from dife_scanner.lab.rivals import published
+from dife_scanner.lab.rivals.published import Effort, Material
+from dife_scanner.lab.rivals.statistics import HOMES, IDEAS
 from dife_scanner.records import Channel
 from dife_scanner.store import codec
 

@@ -14,7 +14,7 @@ import numpy as np
 from dife_scanner.lab.attacks.finetune import both_towers, contrastive, optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.attacks.lab import tensor
-from dife_scanner.lab.bench.draws import Rng, letters, pick, some
+from dife_scanner.lab.bench.zoo.draws import Rng, letters, pick, some
 
 if TYPE_CHECKING:
     import torch
@@ -395,7 +395,7 @@ def _draw_quantised(rng: Rng, seed: int) -> Tuning:
 
 def _train_quantised(model: Any, lab: Lab, tuning: Tuning) -> None:
     """A fine-tune whose weights are rounded afterwards, as those are that somebody shrinks for others."""
-    from dife_scanner.lab.bench import precision
+    from dife_scanner.lab.bench.zoo import precision
 
     before = _copied(model)
     _train_pairs(model, lab, tuning)

@@ -18,9 +18,9 @@ from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.discovery.pictures import PATCH, Inversion
 from dife_scanner.discovery.texts import TEXTS, TextSearch
-from dife_scanner.lab.bench import published
-from dife_scanner.lab.bench.published import Effort, Idea, Material
 from dife_scanner.lab.bench.rows import Looks
+from dife_scanner.lab.rivals import published
+from dife_scanner.lab.rivals.published import Effort, Idea, Material
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT
 from dife_scanner.records import Channel

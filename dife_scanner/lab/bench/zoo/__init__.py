@@ -1,0 +1,31 @@
+"""The benchmark's models, attacks and benign fine-tunes alike: which there are, how each is drawn, how it is built."""
+
+from dife_scanner.lab.bench.zoo.models import (
+    AIM,
+    BENIGN_RUNS,
+    COPIES,
+    FAMILIES,
+    ZOO_VERSION,
+    Family,
+    Model,
+    Part,
+    Role,
+    benign_models,
+    plan,
+    twin_of,
+)
+
+__all__ = [
+    "AIM",
+    "BENIGN_RUNS",
+    "COPIES",
+    "FAMILIES",
+    "ZOO_VERSION",
+    "Family",
+    "Model",
+    "Part",
+    "Role",
+    "benign_models",
+    "plan",
+    "twin_of",
+]
