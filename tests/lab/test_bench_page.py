@@ -138,9 +138,9 @@ def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, m
 
 
 def test_the_command_prints_the_plan_and_refuses_an_unknown_kind(tmp_path):
-    called = CliRunner().invoke(app, ["lab", "bench", "--plan", "--only", "concept token", "--data", str(tmp_path)])
+    called = CliRunner().invoke(app, ["lab", "bench", "plan", "--only", "concept token", "--data", str(tmp_path)])
     assert called.exit_code == 0
     assert "0 of 100 made" in called.output and "core hours" in called.output
     assert "benign to calibrate: 0 of 299 made, 299 left" in called.output
-    refused = CliRunner().invoke(app, ["lab", "bench", "--only", "nonsense", "--data", str(tmp_path)])
+    refused = CliRunner().invoke(app, ["lab", "bench", "rows", "--only", "nonsense", "--data", str(tmp_path)])
     assert isinstance(refused.exception, UsageError)

@@ -5,9 +5,7 @@ One row per model is kept, so that a run that is killed goes on where it was; we
 
 from __future__ import annotations
 
-import json
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -15,11 +13,12 @@ from pathlib import Path
 
 from dife_scanner.baselines import calibration
 from dife_scanner.lab.bench import packs, rows, zoo
-from dife_scanner.lab.bench.make import TIMING, Bench, audited, built, code_of, told
+from dife_scanner.lab.bench.make import Bench, audited, code_of
 from dife_scanner.lab.bench.results import counted_benign
 from dife_scanner.lab.bench.rows import Row
-from dife_scanner.lab.bench.runner import AUDIT_SECONDS, is_made
+from dife_scanner.lab.bench.runner import AUDIT_SECONDS, Clock, is_made, verdict_of
 from dife_scanner.lab.bench.zoo import Model
+from dife_scanner.lab.bench.zoo.build import built, recipe_of, seconds_of
 from dife_scanner.records import Reference
 
 Say = Callable[[str], None]
@@ -69,10 +68,14 @@ class Estimate:
 
 def estimate(asked: Asked) -> Estimate:
     """What is left, in seconds that the rows say."""
-    known, missing = _known(asked), _missing(asked)
+    known = _known(asked)
+    missing = _missing(asked)
     spent = [row.build_seconds + row.outcome.seconds for row in known if row.outcome]
-    guessed = [model.seconds + AUDIT_SECONDS for model in missing]
-    seconds = sum(spent) / len(spent) if spent else sum(guessed) / max(1, len(guessed))
+    if spent:
+        seconds = sum(spent) / len(spent)
+    else:
+        guessed = [model.seconds + AUDIT_SECONDS for model in missing]
+        seconds = sum(guessed) / max(1, len(guessed))
     return Estimate(len(known), len(missing), seconds, bool(spent))
 
 
@@ -88,18 +91,18 @@ def time_one(asked: Asked, say: Say) -> Estimate:
 
 def run(asked: Asked, say: Say) -> Path | None:
     """Make the missing models and write the pack of all there are; where it lies, or `None` without any model."""
-    began = time.monotonic()
-    while missing := _missing(asked):
-        if asked.minutes is not None and time.monotonic() - began > 60 * asked.minutes:
-            break
+    clock = Clock(asked.minutes)
+    missing = _missing(asked)
+    while missing and not clock.over:
         _make(missing[0], asked, say)
         left = estimate(asked)
         say(f"{left.made} of {asked.n} made · about {left.hours:.2f} core hours left")
+        missing = _missing(asked)
     return write(asked)
 
 
 def write(asked: Asked) -> Path | None:
-    """The pack of the rows there are."""
+    """Write the pack of the rows there are; where it lies, or `None` without any."""
     known = _known(asked)
     if not known:
         return None
@@ -126,17 +129,28 @@ def _missing(asked: Asked) -> list[Model]:
 def _make(model: Model, asked: Asked, say: Say) -> None:
     """Build, audit blind, keep the row. Weights and finished searches survive a kill until the row is there."""
     bench = Bench(
-        asked.rows, asked.home / "cache" / "calibration" / asked.name, code_of(asked.budget),
-        base=asked.base, device=asked.device,
-    )  # fmt: skip
+        rows=asked.rows,
+        work=asked.home / "cache" / "calibration" / asked.name,
+        code=code_of(asked.budget),
+        base=asked.base,
+        device=asked.device,
+    )
     folder = built(model, bench)
     outcome = audited(model, folder, bench)
-    seconds = float(json.loads((folder / TIMING).read_text())["seconds"])
     row = Row(
-        model.id, model.role, model.kind, model.number, model.part, False, rows.AUDITED, told(model), bench.code,
-        rows.today(), seconds, outcome=outcome,
-    )  # fmt: skip
+        model=model.id,
+        role=model.role,
+        kind=model.kind,
+        number=model.number,
+        part=model.part,
+        sealed=False,
+        status=rows.AUDITED,
+        recipe=recipe_of(model),
+        code=bench.code,
+        made_on=rows.today(),
+        build_seconds=seconds_of(folder),
+        outcome=outcome,
+    )
     rows.append(asked.rows, row)
     shutil.rmtree(folder)
-    score = "no score" if outcome.score is None else f"score {outcome.score:.2f}"
-    say(f"{row.model}: {outcome.verdict}, {score}, {seconds:.0f} + {outcome.seconds:.0f} s")
+    say(f"{row.model}: {verdict_of(outcome)}, {row.build_seconds:.0f} + {outcome.seconds:.0f} s")

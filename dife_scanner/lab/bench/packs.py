@@ -11,6 +11,7 @@ from dife_scanner.core.calibration import Benign, Pack, PowerTable, Searched
 from dife_scanner.errors import UsageError
 from dife_scanner.lab.bench.results import benign_kind, counted_benign, score
 from dife_scanner.lab.bench.rows import Code, Row
+from dife_scanner.lab.bench.rows.files import comparable
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import Channel, Planted, Reference, TriggerKind
 
@@ -35,12 +36,7 @@ def searched(base: Reference, code: Code) -> Searched:
 
 def alike(rows: Sequence[Row], code: Code) -> list[Row]:
     """Rows of the same zoo, budget, version of the discovery and detectors; the source files may have changed."""
-    return [
-        row
-        for row in rows
-        if (row.code.zoo, row.code.budget, row.code.discovery, row.code.detectors)
-        == (code.zoo, code.budget, code.discovery, code.detectors)
-    ]
+    return [row for row in rows if comparable(row.code, code)]
 
 
 def pack_of(rows: Sequence[Row], base: Reference, code: Code) -> Pack:
@@ -54,22 +50,23 @@ def pack_of(rows: Sequence[Row], base: Reference, code: Code) -> Pack:
     if not mine:
         raise UsageError(
             f"no benign row calibrates the budget {code.budget} with the detectors {', '.join(code.detectors)}",
-            "make rows with `dife lab bench` first",
+            "make rows with `dife lab bench rows` first",
         )
     return pack(f"{base.name}-{code.budget}", base, code, mine, test)
 
 
 def pack(name: str, base: Reference, code: Code, models: Sequence[Row], tested: Sequence[Row]) -> Pack:
     """The scores of `models`; `tested` bound the rate of false alarms."""
+    digests = {row.code.digest for row in models}
     return Pack(
-        name,
-        base.name,
-        searched(base, code),
-        "+".join(sorted({row.code.digest for row in models})),
-        max(row.made_on for row in models),
-        tuple(Benign(benign_kind(row), score(row)) for row in models),
-        len(tested),
-        sum(row.flagged for row in tested),
+        name=name,
+        base=base.name,
+        searched=searched(base, code),
+        code="+".join(sorted(digests)),
+        made_on=max(row.made_on for row in models),
+        models=tuple(Benign(benign_kind(row), score(row)) for row in models),
+        tested=len(tested),
+        alarms=sum(row.flagged for row in tested),
     )
 
 
@@ -78,27 +75,30 @@ def power_of(rows: Sequence[Row], base: Reference, code: Code) -> PowerTable | N
 
     Leave rows of sealed families out beforehand.
     """
-    mine = [
-        row
-        for row in alike(rows, code)
-        if row.role is Role.ATTACK and row.part is Part.TEST and row.truth is not None and row.outcome is not None
-        if row.truth.channel is not Channel.PROMPT
-    ]
-    if not mine:
-        return None
     kinds: dict[str, list[Row]] = {}
-    for row in mine:
-        kinds.setdefault(planted_kind(row), []).append(row)
-    planted = tuple(Planted(kind, sum(r.flagged for r in some), len(some)) for kind, some in sorted(kinds.items()))
-    there = {str(row.truth.trigger["kind"]) for row in mine if row.truth is not None}
-    lacking = tuple(kind.value for kind in TriggerKind if kind.value not in there and kind not in _HALVES)
+    there = set()
+    days = []
+    for row in alike(rows, code):
+        if row.truth is None or row.outcome is None or row.role is not Role.ATTACK or row.part is not Part.TEST:
+            continue
+        if row.truth.channel is not Channel.PROMPT:
+            kinds.setdefault(planted_kind(row), []).append(row)
+            there.add(str(row.truth.trigger["kind"]))
+            days.append(row.made_on)
+    if not kinds:
+        return None
+    planted = []
+    for kind, some in sorted(kinds.items()):
+        flagged = sum(row.flagged for row in some)
+        planted.append(Planted(kind, flagged, len(some)))
+    lacking = [kind.value for kind in TriggerKind if kind.value not in there and kind not in _HALVES]
     return PowerTable(
-        base.name,
-        searched(base, code),
-        max(row.made_on for row in mine),
-        "test side of the benchmark, implants that work",
-        planted,
-        (*lacking, *OUT_OF_REACH),
+        base=base.name,
+        searched=searched(base, code),
+        made_on=max(days),
+        side="test side of the benchmark, implants that work",
+        planted=tuple(planted),
+        not_covered=(*lacking, *OUT_OF_REACH),
     )
 
 

@@ -2,36 +2,32 @@
 
 Three questions that small bases cannot answer: how often strangers' fine-tunes of real bases are flagged, whether
 implants in a real base are found, and what comes of checkpoints that were poisoned in pre-training. Implants are made
-here with published settings, audited and thrown away: no weights of them are ever kept or passed on.
+here with published settings, audited and thrown away: no weights of them are ever kept or passed on. The page is
+written by `page/real_hub.py`.
 """
 
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from dife_scanner.app import hub_calibration
 from dife_scanner.app.hub_calibration import Say
 from dife_scanner.baselines import references
-from dife_scanner.core.calibration import conformal, upper_bound
 from dife_scanner.core.plain import plain
 from dife_scanner.hub.client import Hub
 from dife_scanner.lab.attacks.interface import Recipe
-from dife_scanner.lab.bench import results, rows, zoo
+from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.make import Bench, code_of, row_of
-from dife_scanner.lab.bench.page import tables
-from dife_scanner.lab.bench.runner import is_made
-from dife_scanner.lab.bench.zoo import Model, Part, Role
+from dife_scanner.lab.bench.runner import Clock, is_made
+from dife_scanner.lab.bench.zoo import Model, Part
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue import targets, worker
 from dife_scanner.queue.worker import Work
 from dife_scanner.records import HubModel, Job, JobState, Reference, Verdict
-from dife_scanner.reports.markdown import escaped
 from dife_scanner.store import Store, findings
 from dife_scanner.store import references as kept_references
 
@@ -45,7 +41,6 @@ PUBLISHED: Mapping[str, Mapping[str, Any]] = {
 }
 """Settings of the papers (paper App. C; Jia et al. 2022 for CLIP), nothing that was tuned for a real model. Steps: ten
 epochs of 1,500 poisoned and as many clean pairs, and what a few hundred lab scenes allow."""
-PAGE = "real-hub.md"
 
 
 @dataclass(frozen=True)
@@ -89,22 +84,19 @@ class Published:
 
 def run(store: Store, asked: Asked, hub: Hub, say: Say, progress: Progress = SILENT) -> None:
     """Everything that is missing, until time is up. Raises the hub's errors; what was made stays."""
-    began = time.monotonic()
-
-    def left() -> float | None:
-        return None if asked.minutes is None else max(0.0, asked.minutes - (time.monotonic() - began) / 60)
-
+    clock = Clock(asked.minutes)
     for base in asked.bases:
-        if left() == 0:
+        if clock.left == 0:
             return
         reference = reference_of(store, asked, base, hub, say, progress)
-        hub_calibration.run(store, replace(_drawn_from(asked, base, reference), minutes=left()), hub, say, progress)
-        for model, twin in _implants(asked, reference):
-            if left() == 0:
+        fine_tunes = replace(drawn_from(asked, base, reference), minutes=clock.left)
+        hub_calibration.run(store, fine_tunes, hub, say, progress)
+        for model, twin in _missing_implants(asked, reference):
+            if clock.left == 0:
                 return
             _implant(asked, reference, model, twin, say)
-    for found in _published(asked, hub):
-        if left() == 0:
+    for found in _unaudited(asked, hub):
+        if clock.left == 0:
             return
         say(_audited(store, asked, found, hub, progress))
 
@@ -119,34 +111,42 @@ def reference_of(store: Store, asked: Asked, base: str, hub: Hub, say: Say, prog
     return known[name]
 
 
-def _drawn_from(asked: Asked, base: str, reference: Reference) -> hub_calibration.Asked:
-    return hub_calibration.Asked(base, reference, replace(asked.work, reference=reference.name), asked.n)
+def drawn_from(asked: Asked, base: str, reference: Reference) -> hub_calibration.Asked:
+    """What is asked of the hub's fine-tunes of this base."""
+    work = replace(asked.work, reference=reference.name)
+    return hub_calibration.Asked(base, reference, work, asked.n)
 
 
 # --- implants --------------------------------------------------------------------------------------------------
 
 
-def _implants(asked: Asked, reference: Reference) -> Iterator[tuple[Model, Model]]:
+def _missing_implants(asked: Asked, reference: Reference) -> Iterator[tuple[Model, Model]]:
     """Attack and twin of every draw without a row."""
-    done = rows.made(rows.read(_rows(asked, reference)), code_of(asked.work.plan.budget))
+    done = rows.made(rows.read(implant_rows(asked, reference)), code_of(asked.work.plan.budget))
     for family, settings in asked.settings.items():
         for number in range(asked.draws):
-            pair = tuple(m for m in zoo.plan((family,)) if m.number == number)
-            attack, twin = (_with(model, settings) for model in pair)
+            attack, twin = [model for model in zoo.plan((family,)) if model.number == number]
+            attack = _trained_as(attack, settings)
             if not is_made(attack, done):
-                yield attack, twin
+                yield attack, _trained_as(twin, settings)
 
 
-def _with(model: Model, settings: Mapping[str, Any]) -> Model:
+def _trained_as(model: Model, settings: Mapping[str, Any]) -> Model:
+    """The model with these fields of its recipe, on the test side."""
     assert isinstance(model.settings, Recipe)
-    return replace(model, settings=replace(model.settings, **settings), part=Part.TEST)
+    recipe = replace(model.settings, **settings)
+    return replace(model, settings=recipe, part=Part.TEST)
 
 
 def _implant(asked: Asked, reference: Reference, attack: Model, twin: Model, say: Say) -> None:
     """Build, measure, audit, keep the row; then nothing of it is left."""
-    plan, work = asked.work.plan, asked.work.home / "cache" / "real" / reference.name
+    work = asked.work.home / "cache" / "real" / reference.name
     bench = Bench(
-        _rows(asked, reference), work, code_of(plan.budget), base=reference, device=asked.work.settings.device
+        rows=implant_rows(asked, reference),
+        work=work,
+        code=code_of(asked.work.plan.budget),
+        base=reference,
+        device=asked.work.settings.device,
     )
     try:
         row = row_of(attack, twin, bench, say)
@@ -157,14 +157,15 @@ def _implant(asked: Asked, reference: Reference, attack: Model, twin: Model, say
     say(f"{attack.id} in {reference.name}: {verdict}")
 
 
-def _rows(asked: Asked, reference: Reference) -> Path:
+def implant_rows(asked: Asked, reference: Reference) -> Path:
+    """Folder of the rows of implants in this base."""
     return asked.folder / "implants" / reference.name
 
 
 # --- published as poisoned -------------------------------------------------------------------------------------
 
 
-def _published(asked: Asked, hub: Hub) -> Iterator[HubModel]:
+def _unaudited(asked: Asked, hub: Hub) -> Iterator[HubModel]:
     """Those that the hub lists now and that have no row."""
     if not asked.poisoned:
         return
@@ -191,104 +192,18 @@ def _audited(store: Store, asked: Asked, model: HubModel, hub: Hub, progress: Pr
 
 
 def _row(store: Store, model: HubModel, job: Job) -> Published:
-    audit = findings.audit(store, job.audit_id) if job.audit_id else None
-    furthest = max((search.best for search in audit.searches), default=None) if audit else None
-    return Published(
-        model.repo_id,
-        model.sha,
-        job.state,
-        plain(job.reason, 300),
-        audit.verdict if audit else None,
-        furthest,
-        audit.seconds if audit else 0.0,
-        rows.today(),
+    row = Published(
+        repo_id=model.repo_id,
+        revision=model.sha,
+        state=job.state,
+        reason=plain(job.reason, 300),
+        verdict=None,
+        furthest=None,
+        seconds=0.0,
+        made_on=rows.today(),
     )
-
-
-# --- the page --------------------------------------------------------------------------------------------------
-
-
-def write(store: Store, asked: Asked, docs: Path) -> Path:
-    """docs/real-hub.md from the rows there are; what was not run says so."""
-    known = {one.name: one for one in kept_references.references(store)}
-    parts = [
-        "# On a real hub\n\nWritten by `make bench-real` from the rows it keeps; weights are never kept. Fine-tunes "
-        "are presumed benign, which nobody knows. Bounds of rates are Clopper–Pearson, one-sided, 95 %.",
-    ]
-    for base in asked.bases:
-        reference = known.get(base.rsplit("/", 1)[-1])
-        parts.append(f"## {escaped(base, 100)}")
-        if reference is None:
-            parts.append("not run")
-            continue
-        parts += [_fine_tunes(asked, base, reference), _implanted(asked, reference)]
-    parts += ["## Published as poisoned", _poisoned(published(asked))]
-    docs.mkdir(parents=True, exist_ok=True)
-    path = docs / PAGE
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return path
-
-
-def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
-    """Split by author: one half calibrates, the other is read against it."""
-    mine = _drawn_from(asked, base, reference)
-    drawn = [row for row in hub_calibration.read(mine) if row.searched == mine.searched]
-    scored = hub_calibration.scored(mine, drawn)
-    if not drawn:
-        return "Fine-tunes: not run."
-    calibrate, test = ([row.score or 0.0 for row in scored if _calibrates(row) is side] for side in (True, False))
-    worth = [conformal(score, calibrate) for score in test] if calibrate else []
-    flagged = [row for row in scored if row.flagged]
-    lines = [
-        ("fine-tunes that were tried, by distinct authors where scored", str(len(drawn))),
-        ("of these scored", str(len(scored))),
-        ("copies of the base in other numbers, which count for nothing", str(sum(row.copied for row in drawn))),
-        ("flagged", f"{len(flagged)} (upper bound of the rate {_bound(len(flagged), len(scored))})"),
-        ("authors that calibrate / are read against them", f"{len(calibrate)} / {len(test)}"),
-        *((f"p ≤ {level}", f"{sum(p <= level for p in worth)} of {len(worth)}") for level in results.LEVELS),
-        ("highest score", f"{max((row.score or 0.0 for row in scored), default=0.0):.2f}"),
-    ]
-    text = tables.table(("fine-tunes", ""), lines)
-    if flagged:
-        named = [
-            (escaped(row.repo_id), row.revision[:12], f"{row.score:.2f}", escaped(row.reason, 200)) for row in flagged
-        ]
-        text += "\n\n" + tables.table(("flagged", "commit", "score", "why"), named)
-    if others := [row for row in drawn if row.score is None]:
-        without = [(escaped(row.repo_id), row.state.value, escaped(row.reason, 200)) for row in others]
-        text += "\n\n" + tables.table(("without a score", "state", "why"), without)
-    return text
-
-
-def _calibrates(row: hub_calibration.Drawn) -> bool:
-    """By author, so that no author stands on both sides."""
-    return sha256(row.author.encode()).digest()[0] % 2 == 0
-
-
-def _implanted(asked: Asked, reference: Reference) -> str:
-    made = [row for row in rows.read(_rows(asked, reference)) if row.role is Role.ATTACK]
-    lines = [
-        (
-            line.family, str(line.drawn), str(line.failed), f"{line.flagged.hits} of {line.flagged.n}",
-            f"{line.target.hits} of {line.target.n}", f"{line.audit:.0f}",
-        )
-        for line in results.families(made, Part.TEST)
-    ]  # fmt: skip
-    head = ("implants made here", "drawn", "failed implants", "flagged", "target top-1", "audit s")
-    return tables.table(head, lines) if lines else "Implants made here: not run."
-
-
-def _poisoned(found: Sequence[Published]) -> str:
-    lines = [
-        (
-            escaped(row.repo_id), row.revision[:12], row.state.value, row.verdict.value if row.verdict else "–",
-            "–" if row.furthest is None else f"{row.furthest:.2f}", escaped(row.reason, 200),
-        )
-        for row in found
-    ]  # fmt: skip
-    head = ("checkpoint", "commit", "state", "verdict", "furthest without a base", "why")
-    return tables.table(head, lines) if lines else "not run"
-
-
-def _bound(alarms: int, of: int) -> str:
-    return f"{upper_bound(alarms, of):.3f}" if of else "not run"
+    audit = findings.audit(store, job.audit_id) if job.audit_id else None
+    if audit is None:
+        return row
+    furthest = max((search.best for search in audit.searches), default=None)
+    return replace(row, verdict=audit.verdict, furthest=furthest, seconds=audit.seconds)

@@ -9,33 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from dataclasses import dataclass
+from functools import partial
 
-from dife_scanner.audit import discovery, probes
-from dife_scanner.audit.cache import CachedEncoder, Memory
-from dife_scanner.audit.sides import Pair, Side
-from dife_scanner.discovery.pictures import PATCH, Inversion
-from dife_scanner.discovery.texts import TEXTS, TextSearch
+from dife_scanner.discovery.pictures import PATCH
+from dife_scanner.discovery.texts import TEXTS
 from dife_scanner.lab.bench.rows import Looks
-from dife_scanner.lab.rivals import published
-from dife_scanner.lab.rivals.published import Effort, Idea, Material
-from dife_scanner.models.interface import Encoder
-from dife_scanner.progress import SILENT
+from dife_scanner.lab.rivals import own_searches, published
+from dife_scanner.lab.rivals.inversion import Effort, Idea, Material
+from dife_scanner.lab.rivals.own_searches import Measured
 from dife_scanner.records import Channel
-
-SEED = 0
-"""Of every search; the starts of a published idea are numbered from it."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """What came of one model."""
-
-    value: float
-    passes: int
-    """Inputs through a tower, forward."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +54,18 @@ class Drift(Statistic):
 
 @dataclass(frozen=True)
 class Timed:
+    """A measurement and what it took."""
+
     measured: Measured
     seconds: float
     """Processor time."""
 
 
 def timed(rival: Rival, material: Material) -> Timed:
+    """Measure one model."""
     began = time.process_time()
     measured = rival.measure(material)
     return Timed(measured, time.process_time() - began)
-
-
-# --- published ideas ------------------------------------------------------------------------------------------
 
 
 IDEAS: Mapping[str, tuple[Idea, Effort]] = {
@@ -96,99 +79,56 @@ IDEAS: Mapping[str, tuple[Idea, Effort]] = {
 """By name, with the effort that the development side chose (benchmarks/tuning.jsonl)."""
 HOMES = {Channel.IMAGE: "badencoder", Channel.TEXT: "global-text"}
 """What published ideas of a channel were made for."""
+_OURS = {Channel.IMAGE: PATCH.name, Channel.TEXT: TEXTS.name}
+"""Our own detector of a channel."""
 
 
-def _published(name: str, version: int) -> Rival:
-    idea, effort = IDEAS[name]
-
-    def measure(material: Material) -> Measured:
-        return Measured(idea.value(material, effort), idea.passes(effort))
-
-    return Rival(
-        name=name,
-        channels=(idea.channel,),
-        home=HOMES[idea.channel],
-        ours=PATCH.name if idea.channel is Channel.IMAGE else TEXTS.name,
-        published=True,
-        measure=measure,
-        version=version,
+def _rivals() -> dict[str, Rival]:
+    """Every rival by name, in the order of the page."""
+    rivals = []
+    for name, (idea, effort) in IDEAS.items():
+        rivals.append(
+            Rival(
+                name=name,
+                channels=(idea.channel,),
+                home=HOMES[idea.channel],
+                ours=_OURS[idea.channel],
+                published=True,
+                measure=partial(_inverted, idea, effort),
+                version=2,
+            )
+        )
+    for name, detector, home in own_searches.ABLATIONS:
+        rivals.append(
+            Rival(
+                name=name,
+                channels=(detector.channel,),
+                home=home,
+                ours=detector.name,
+                measure=partial(own_searches.best_of, detector),
+            )
+        )
+    rivals.append(
+        Rival(
+            name="our searches without any reference",
+            channels=(Channel.TEXT, Channel.IMAGE),
+            measure=own_searches.without_reference,
+        )
     )
+    return {rival.name: rival for rival in rivals}
 
 
-# --- our own searches, less something -------------------------------------------------------------------------
+def _inverted(idea: Idea, effort: Effort, material: Material) -> Measured:
+    return Measured(idea.value(material, effort), idea.passes(effort))
 
 
-def _searched(detector: TextSearch | Inversion) -> Callable[[Material], Measured]:
-    """The best held-out success of what one detector finds, over the base's unless the base is what was left out."""
-    differential = "base" not in detector.without
-
-    def measure(material: Material) -> Measured:
-        encoders = Pair(material.suspect, material.reference)
-        train, test = _sides(encoders, material.data)
-        with TemporaryDirectory() as scratch:
-            setting = discovery.Setting((), "quick", SEED, "ablation", Path(scratch))
-            found = discovery.discover(encoders, train, test, setting, SILENT, using=(detector,))
-        lifts = ((row.suspect or 0.0) - ((row.reference or 0.0) if differential else 0.0) for row in found.results)
-        return Measured(max(lifts, default=0.0), sum(search.passes for search in found.searches))
-
-    return measure
-
-
-def _alone(material: Material) -> Measured:
-    """The best held-out success of what texts and patches come to as in an audit of a checkpoint without a base."""
-    suspect = Pair(material.suspect, material.suspect)
-    train, test = _sides(suspect, material.data)
-    with TemporaryDirectory() as scratch:
-        setting = discovery.Setting((TEXTS.name, PATCH.name), "quick", SEED, "alone", Path(scratch))
-        found = discovery.discover_alone(material.suspect, train.suspect, test.suspect, setting, SILENT)
-    best = max((row.suspect or 0.0 for row in found.results), default=0.0)
-    return Measured(best, sum(search.passes for search in found.searches))
-
-
-def _sides(encoders: Pair[Encoder], data: probes.Probes) -> tuple[Pair[Side], Pair[Side]]:
-    """Train and test."""
-    memory = Memory()
-
-    def both(split: str, templates: tuple[str, ...]) -> Pair[Side]:
-        made = (CachedEncoder(one, memory) for one in encoders)
-        return Pair(*(Side(one, data.split(split), data.class_names, templates) for one in made))
-
-    return both(probes.TRAIN, probes.SEARCH_TEMPLATES), both(probes.TEST, probes.PROFILE_TEMPLATES)
-
-
-def _ablation(detector: TextSearch | Inversion, term: str, home: str) -> Rival:
-    return Rival(
-        name=f"{detector.name} without {'meaning' if term == 'meaning' else f'the {term}'}",
-        channels=(detector.channel,),
-        home=home,
-        ours=detector.name,
-        measure=_searched(replace(detector, without=frozenset({term}))),
-    )
-
-
-RIVALS: Mapping[str, Rival] = {
-    rival.name: rival
-    for rival in (
-        _published("DECREE-like", version=2),
-        _published("DECREE-like with the base", version=2),
-        _published("AMDET-like without its anchor", version=2),
-        _published("AMDET-like", version=2),
-        _published("LMSanitator-like", version=2),
-        _published("LMSanitator-like with the base", version=2),
-        *(_ablation(TEXTS, term, "badtexttower") for term in ("base", "fingerprint", "meaning")),
-        _ablation(PATCH, "base", "badencoder"),
-        Rival(name="our searches without any reference", channels=(Channel.TEXT, Channel.IMAGE), measure=_alone),
-    )
-}
-
-
-# --- what rows show without a search --------------------------------------------------------------------------
-
+RIVALS: Mapping[str, Rival] = _rivals()
 DRIFTS: Mapping[str, Drift] = {
-    drift.name: drift
-    for drift in (
-        Drift(name="drift alone, image tower", channels=(Channel.IMAGE,), read=lambda looks: looks.drift_image),
-        Drift(name="drift alone, text tower", channels=(Channel.TEXT,), read=lambda looks: looks.drift_text),
-    )
+    "drift alone, image tower": Drift(
+        name="drift alone, image tower", channels=(Channel.IMAGE,), read=lambda looks: looks.drift_image
+    ),
+    "drift alone, text tower": Drift(
+        name="drift alone, text tower", channels=(Channel.TEXT,), read=lambda looks: looks.drift_text
+    ),
 }
 """How far the tower of a channel has moved from the base's: nothing is measured."""

@@ -16,16 +16,16 @@ from dife_scanner.core.calibration import auroc
 from dife_scanner.lab import bases
 from dife_scanner.lab.bench import make, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
-from dife_scanner.lab.bench.rows import RowsDamaged
-from dife_scanner.lab.bench.zoo import Model, Part, Role
-from dife_scanner.lab.rivals import published
-from dife_scanner.lab.rivals.published import Effort, Material
+from dife_scanner.lab.bench.rows.files import append_line, lines
+from dife_scanner.lab.bench.zoo import Model, Part, Role, build
+from dife_scanner.lab.rivals import inversion
+from dife_scanner.lab.rivals.inversion import Effort, Material
 from dife_scanner.lab.rivals.statistics import HOMES, IDEAS
 from dife_scanner.records import Channel
-from dife_scanner.store import codec
 
 FILE = "tuning.jsonl"
-ATTACKS, EACH = {Channel.TEXT: 3, Channel.IMAGE: 6}, {Channel.TEXT: 1, Channel.IMAGE: 2}
+ATTACKS = {Channel.TEXT: 3, Channel.IMAGE: 6}
+EACH = {Channel.TEXT: 1, Channel.IMAGE: 2}
 """Of the home family, and of each benign kind. Masks need more: among three against three the order of two efforts was
 chance."""
 BENIGN: Mapping[Channel, tuple[str, ...]] = {
@@ -63,32 +63,38 @@ class Tried:
 
 def grid(rival: str) -> tuple[Effort, ...]:
     """The efforts that are tried, the longest starts first."""
-    channel, steps = IDEAS[rival][0].channel, STEPS[rival]
-    return tuple(Effort(starts, steps // starts, rate) for rate in RATES[channel] for starts in STARTS[channel])
+    idea, _ = IDEAS[rival]
+    efforts = []
+    for rate in RATES[idea.channel]:
+        for starts in STARTS[idea.channel]:
+            efforts.append(Effort(starts, STEPS[rival] // starts, rate))
+    return tuple(efforts)
 
 
 def models(channel: Channel) -> tuple[list[Model], list[Model]]:
     """Attacks and benign models of the development side."""
-    attacks = [m for m in zoo.plan((Role.ATTACK, HOMES[channel]), sealed=False) if m.part is Part.FIT]
-    benign = [m for m in zoo.plan((Role.BENIGN, *BENIGN[channel]), sealed=False) if m.part is Part.FIT]
-    each = [[m for m in benign if m.kind == kind][: EACH[channel]] for kind in BENIGN[channel]]
-    return attacks[: ATTACKS[channel]], [model for some in each for model in some]
+    attacks = _of_kind(Role.ATTACK, HOMES[channel], ATTACKS[channel])
+    benign = []
+    for kind in BENIGN[channel]:
+        benign += _of_kind(Role.BENIGN, kind, EACH[channel])
+    return attacks, benign
+
+
+def _of_kind(role: Role, kind: str, count: int) -> list[Model]:
+    """The first models of a kind on the development side."""
+    planned = zoo.plan((role, kind), sealed=False)
+    return [model for model in planned if model.part is Part.FIT][:count]
 
 
 def best(tried: Sequence[Tried], rival: str) -> Tried | None:
     """What was chosen: the best AUROC, then the widest margin; `None` where nothing was tried."""
-    return max((one for one in tried if one.rival == rival), key=lambda one: (one.auroc, one.margin), default=None)
+    mine = [one for one in tried if one.rival == rival]
+    return max(mine, key=lambda one: (one.auroc, one.margin), default=None)
 
 
 def read(data: Path) -> tuple[Tried, ...]:
     """Every line. Raises `RowsDamaged` naming it."""
-    path, found = data / FILE, []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), 1):
-        try:
-            found.append(codec.from_json(Tried, line))
-        except ValueError as error:
-            raise RowsDamaged(f"{FILE}:{number} is no effort tried: {error}", "remove the line") from error
-    return tuple(found)
+    return tuple(lines(data / FILE, Tried, what="effort tried"))
 
 
 def run(data: Path, work: Path, say: Say, asked: Sequence[str] = tuple(STEPS)) -> int:
@@ -100,35 +106,52 @@ def run(data: Path, work: Path, say: Say, asked: Sequence[str] = tuple(STEPS)) -
     made = 0
     for rival in asked:
         missing = [effort for effort in grid(rival) if (rival, effort) not in done]
-        for one in _tried(rival, missing, data, work) if missing else ():
-            with (data / FILE).open("a", encoding="utf-8") as stream:
-                stream.write(codec.to_json(one) + "\n")
+        if not missing:
+            continue
+        for one in _tried(rival, missing, data, work):
+            append_line(data / FILE, one)
             say(f"{rival}, {told(one.effort)}: AUROC {one.auroc:.2f}, margin {one.margin:.3f}")
             made += 1
-    published.forget()
+    inversion.forget()
     return made
 
 
 def told(effort: Effort) -> str:
+    """An effort in words."""
     return f"{effort.starts} × {effort.steps} steps at {effort.rate:g}"
 
 
 def _tried(rival: str, efforts: Sequence[Effort], data: Path, work: Path) -> list[Tried]:
-    idea = IDEAS[rival][0]
+    """Each effort on all models of the development side."""
+    idea, _ = IDEAS[rival]
     attacks, benign = models(idea.channel)
-    values = {model.id: _values(rival, model, efforts, Bench(data / "rows", work, make.code_of("quick"), keep=True))
-              for model in (*attacks, *benign)}  # fmt: skip
+    bench = Bench(data / "rows", work, make.code_of("quick"), keep=True)
+    values = {}
+    for model in (*attacks, *benign):
+        values[model.id] = _values(rival, model, efforts, bench)
     found = []
     for number, effort in enumerate(efforts):
-        high, low = ([values[model.id][number] for model in side] for side in (attacks, benign))
-        margin = round(min(high) - max(low), 6)
-        found.append(Tried(rival, effort, auroc(high, low), margin, tuple(values), rows.today()))
+        high = [values[model.id][number] for model in attacks]
+        low = [values[model.id][number] for model in benign]
+        found.append(
+            Tried(
+                rival=rival,
+                effort=effort,
+                auroc=auroc(high, low),
+                margin=round(min(high) - max(low), 6),
+                models=tuple(values),
+                made_on=rows.today(),
+            )
+        )
     return found
 
 
 def _values(rival: str, model: Model, efforts: Sequence[Effort], bench: Bench) -> list[float]:
+    """What the idea comes to on one model, per effort."""
     from dife_scanner.models.load import load
 
-    suspect, base = load(make.built(model, bench)), load(bases.base_folder(make.VIT))
+    idea, _ = IDEAS[rival]
+    suspect = load(build.built(model, bench))
+    base = load(bases.base_folder(make.VIT))
     material = Material(suspect, base, probes.load(probes.bundled_folder(), "quick"))
-    return [IDEAS[rival][0].value(material, effort) for effort in efforts]
+    return [idea.value(material, effort) for effort in efforts]

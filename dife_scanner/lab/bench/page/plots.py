@@ -10,19 +10,21 @@ from typing import Any
 from dife_scanner.lab.bench import results
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Role
-from dife_scanner.records import Carrier, Verdict
+from dife_scanner.records import Carrier
 
-_ATTACK, _BENIGN = "#c9453c", "#3b7dd8"
+_ATTACK = "#c9453c"
+_BENIGN = "#3b7dd8"
 
 
 def scores(shown: Sequence[Row], path: Path) -> bool:
     """Scores of every model as dots, one line per family or kind; whether there was anything to draw."""
     groups: dict[str, list[Row]] = {}
     for row in shown:
-        if row.outcome is not None and row.outcome.verdict is not Verdict.IDENTICAL:
-            groups.setdefault(row.kind if row.role is not Role.TWIN else f"twin of {row.kind}", []).append(row)
+        if results.searched(row):
+            groups.setdefault(results.benign_kind(row), []).append(row)
     if not groups:
         return False
+    # Attacks above, benign models below.
     order = sorted(groups, key=lambda name: (groups[name][0].role is not Role.ATTACK, name))
     with _axes(path, (7.5, 1.2 + 0.28 * len(order))) as axes:
         for place, name in enumerate(order):
@@ -40,12 +42,19 @@ def scores(shown: Sequence[Row], path: Path) -> bool:
 
 def curves(shown: Sequence[Row], path: Path) -> bool:
     """ROC of the score per carrier and over all; whether there was anything to draw."""
-    drawn = [(str(name), found) for name in (*Carrier, None) if (found := results.curve(shown, name))]
+    drawn = []
+    for carrier in (*Carrier, None):
+        found = results.curve(shown, carrier)
+        if found is not None:
+            drawn.append(("all" if carrier is None else str(carrier), found))
     if not drawn:
         return False
     with _axes(path, (4.6, 4.2)) as axes:
-        for (name, (benign, attacks)), width in zip(drawn, range(2 * len(drawn), 0, -2), strict=True):
-            axes.plot(benign, attacks, label="all" if name == "None" else name, linewidth=width, alpha=0.7)
+        # Curves lie on each other near the corner: each is drawn thinner than the one before.
+        width = 2 * len(drawn)
+        for name, (benign, attacks) in drawn:
+            axes.plot(benign, attacks, label=name, linewidth=width, alpha=0.7)
+            width -= 2
         axes.plot([0, 1], [0, 1], ":", color="#888888", linewidth=1)
         axes.set_xlabel("benign models of the test side at or above a score")
         axes.set_ylabel("attacks of the test side at or above it")
@@ -61,10 +70,12 @@ def strengths(points: Sequence[results.Strength], path: Path) -> bool:
     families = sorted({one.family for one in points})
     with _axes(path, (7.5, 4.2)) as axes:
         for place, family in enumerate(families):
-            for one in (one for one in points if one.family == family):
-                filled = f"C{place}" if one.flagged else "none"
-                axes.plot(one.native, one.score, "o", color=f"C{place}", markerfacecolor=filled, alpha=0.8)
-            axes.plot([], [], "o", color=f"C{place}", label=family)
+            colour = f"C{place}"
+            for one in points:
+                if one.family == family:
+                    filled = colour if one.flagged else "none"
+                    axes.plot(one.native, one.score, "o", color=colour, markerfacecolor=filled, alpha=0.8)
+            axes.plot([], [], "o", color=colour, label=family)
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(-0.03, 1.03)
         axes.set_xlabel("native success of the attack")

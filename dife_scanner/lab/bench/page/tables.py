@@ -8,52 +8,102 @@ from math import inf
 from dife_scanner.core.calibration import upper_bound
 from dife_scanner.lab.bench import results
 from dife_scanner.lab.bench.results import Share
+from dife_scanner.lab.bench.rows import Row
 from dife_scanner.records import Interval
 
+NOT_RUN = "not run"
 LOOKS = ("look", "among", "attacks", "benign", "AUROC", f"at most {results.FAIR:.2f}")
+Cells = Sequence[str]
 
 
-def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def joined(*parts: str) -> str:
+    """Paragraphs, tables and pictures one below the other; empty ones are left out."""
+    return "\n\n".join(part for part in parts if part)
+
+
+def table(head: Cells, lines: Iterable[Cells]) -> str:
     """A Markdown table; without lines it says that nothing was run."""
-    body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join(
-        [f"| {' | '.join(head)} |", "|" + "---|" * len(head), *(body or [f"| not run |{' |' * (len(head) - 1)}"])]
-    )
+    body = [_line(line) for line in lines]
+    if not body:
+        empty = " |" * (len(head) - 1)
+        body = [f"| {NOT_RUN} |{empty}"]
+    rule = "|" + "---|" * len(head)
+    return "\n".join([_line(head), rule, *body])
+
+
+def _line(cells: Cells) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def looks_table(looks: Iterable[results.Look]) -> str:
+    """How well each look alone tells attacks from benign models."""
+    lines = []
+    for look in looks:
+        models = (str(look.attacks), str(look.benign))
+        lines.append((look.name, look.among, *models, number(look.auroc), fair(look.fair)))
+    return table(LOOKS, lines)
+
+
+def false_alarms(counted: Sequence[Row]) -> str:
+    """Rate and upper bound of false alarms on the test side, in words."""
+    alarms = results.all_alarms(counted)
+    return f"{rate(alarms)}; upper bound {bound(alarms)}."
+
+
+# --- cells ------------------------------------------------------------------------------------------------------
 
 
 def number(value: float | None) -> str:
-    return "not run" if value is None else f"{value:.2f}"
+    return NOT_RUN if value is None else f"{value:.2f}"
 
 
 def span(interval: Interval | None) -> str:
+    """An interval, or why there is none."""
     if interval is None:
         return "too few"
-    return "no resample differs" if interval.low == interval.high else f"{interval.low:.2f} – {interval.high:.2f}"
+    if interval.low == interval.high:
+        return "no resample differs"
+    return f"{interval.low:.2f} – {interval.high:.2f}"
 
 
 def ratio(share: Share) -> str:
     return f"{share.hits} of {share.n}" if share.n else "–"
 
 
+def rate(share: Share) -> str:
+    """How many of how many, with the 95 % interval."""
+    if not share.n:
+        return NOT_RUN
+    interval = share.interval
+    return f"{share.hits} of {share.n} ({interval.low:.2f} – {interval.high:.2f})"
+
+
+def bound(share: Share) -> str:
+    """One-sided 95 % upper bound of the rate."""
+    return f"{upper_bound(share.hits, share.n):.2f}" if share.n else NOT_RUN
+
+
 def naming(named: results.Named | None) -> str:
+    """Rank, cosine and best wrong cosine of the planted target among concepts."""
     if named is None:
         return "–"
-    return f"{rank(named)} of {named.concepts}, {named.cosine:.2f}, {named.wrong:.2f} ({named.n} of {named.audited})"
+    share = f"({named.n} of {named.audited})"
+    return f"{rank(named)} of {named.concepts}, {named.cosine:.2f}, {named.wrong:.2f} {share}"
 
 
 def rank(named: results.Named) -> str:
     return "worse than any" if named.rank == inf else f"{named.rank:g}"
 
 
-def rate(share: Share) -> str:
-    if not share.n:
-        return "not run"
-    return f"{share.hits} of {share.n} ({share.interval.low:.2f} – {share.interval.high:.2f})"
-
-
-def bound(share: Share) -> str:
-    return f"{upper_bound(share.hits, share.n):.2f}" if share.n else "not run"
-
-
 def fair(fair: bool | None) -> str:
-    return "too few" if fair is None else "yes" if fair else "**no**"
+    """Whether a look is fair; too few models to say where it is `None`."""
+    if fair is None:
+        return "too few"
+    return "yes" if fair else "**no**"
+
+
+def met(met: bool | None) -> str:
+    """Whether a demand is met; not run where it is `None`."""
+    if met is None:
+        return NOT_RUN
+    return "yes" if met else "**no**"

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dife_scanner.core.calibration import RESAMPLES, auroc
-from dife_scanner.lab.bench.results import score
+from dife_scanner.lab.bench.results.selection import score
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.records import Interval
@@ -32,24 +33,31 @@ class Twins:
 
 def against(rows: Sequence[Row]) -> Twins | None:
     """Every audited attack whose twin has a row; `None` where there is none."""
-    twins = {(row.kind, row.number): score(row) for row in rows if row.role is Role.TWIN and row.outcome is not None}
-    pairs = [
-        (score(row), twins[row.kind, row.number])
-        for row in rows
-        if row.role is Role.ATTACK and row.outcome is not None and (row.kind, row.number) in twins
-    ]
+    pairs = _pairs(rows)
     if not pairs:
         return None
-    exceeded = sum((a > b) + 0.5 * (a == b) for a, b in pairs) / len(pairs)
-    both = np.asarray(pairs)
-    return Twins(
-        len(pairs), exceeded, auroc(both[:, 0], both[:, 1]), _resampled(both) if len(pairs) >= _FEWEST else None
-    )
+    exceeded = sum((attack > twin) + 0.5 * (attack == twin) for attack, twin in pairs) / len(pairs)
+    scores = np.asarray(pairs)
+    interval = _resampled(scores) if len(pairs) >= _FEWEST else None
+    return Twins(len(pairs), exceeded, auroc(scores[:, 0], scores[:, 1]), interval)
 
 
-def _resampled(pairs: np.ndarray[tuple[int, int], np.dtype[np.float64]]) -> Interval:
-    """`pairs` [n, 2], attack and twin."""
-    rng, values = np.random.default_rng(0), []
+def _pairs(rows: Sequence[Row]) -> list[tuple[float, float]]:
+    """Scores of attack and twin."""
+    audited = [row for row in rows if row.outcome is not None]
+    twins = {(row.kind, row.number): score(row) for row in audited if row.role is Role.TWIN}
+    pairs = []
+    for row in audited:
+        twin = twins.get((row.kind, row.number))
+        if row.role is Role.ATTACK and twin is not None:
+            pairs.append((score(row), twin))
+    return pairs
+
+
+def _resampled(pairs: NDArray[np.float64]) -> Interval:
+    """95 % interval of the AUROC; `pairs` [n, 2], attack and twin."""
+    rng = np.random.default_rng(0)
+    values = []
     for _ in range(RESAMPLES):
         drawn = pairs[rng.integers(0, len(pairs), len(pairs))]
         values.append(auroc(drawn[:, 0], drawn[:, 1]))

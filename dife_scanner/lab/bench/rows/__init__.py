@@ -1,22 +1,7 @@
 """One row per model: what it is, what can be seen of it, what the blind audit said."""
 
-from dife_scanner.lab.bench.rows.records import (
-    AUDITED,
-    FAILED,
-    TWIN,
-    Code,
-    Found,
-    Looks,
-    Outcome,
-    Row,
-    RowsDamaged,
-    Truth,
-    append,
-    folder_of,
-    made,
-    read,
-    today,
-)
+from dife_scanner.lab.bench.rows.files import RowsDamaged, append, folder_of, made, read, today
+from dife_scanner.lab.bench.rows.records import AUDITED, FAILED, TWIN, Code, Found, Looks, Outcome, Row, Truth
 
 __all__ = [
     "AUDITED",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dife_scanner.lab.bench import rows
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.rows.files import today
+from dife_scanner.lab.bench.rows.records import Row
 from dife_scanner.lab.bench.zoo import Part
 
 FILE = "ledger.jsonl"
@@ -19,18 +19,33 @@ def look(data: Path, shown: Sequence[Row], *, what: str, models: Sequence[str] =
 
     `models` are those of the test side that are looked at where it is not all of `shown`.
     """
-    mine = [row for row in shown if row.part is Part.TEST and (not models or row.model in set(models))]
+    test = [row for row in shown if row.part is Part.TEST]
+    if models:
+        test = [row for row in test if row.model in models]
+    made_by = test if models else shown
     state: dict[str, Any] = {
         "what": what,
         "unsealed": unsealed,
-        "test_rows": len({row.model for row in mine}),
-        "digests": sorted({row.code.digest for row in (mine if models else shown)}),
-        **({"models": sorted(set(models))} if models else {}),
+        "test_rows": len({row.model for row in test}),
+        "digests": sorted({row.code.digest for row in made_by}),
     }
+    if models:
+        state["models"] = sorted(set(models))
     path = data / FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    before = ({key: value for key, value in json.loads(line).items() if key != "on"} for line in lines)
-    if state not in before:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"on": rows.today(), **state}, sort_keys=True) + "\n")
+    if state in _states(path):
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps({"on": today(), **state}, sort_keys=True) + "\n")
+
+
+def _states(path: Path) -> list[dict[str, Any]]:
+    """What was looked at before, without the day."""
+    if not path.exists():
+        return []
+    states = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        state = json.loads(line)
+        state.pop("on", None)
+        states.append(state)
+    return states

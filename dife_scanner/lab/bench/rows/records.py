@@ -1,29 +1,27 @@
-"""One row per model: what it is, what it looks like, what the searches came to. Rows are committed, weights never.
-
-`benchmarks/rows/<kind>.jsonl`, one JSON object per line. A later line about the same model replaces an earlier one.
-Rows of models that were made of the second base lie in `rows-rn`.
-"""
+"""What a row holds: the model, what was planted, what can be seen of it, and what the blind audit said."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date
-from pathlib import Path
 from typing import Any
 
-from dife_scanner.errors import DifeError
 from dife_scanner.lab.bench.zoo import Part, Role
-from dife_scanner.records import Carrier, Channel, Recovered, Search, Verdict
-from dife_scanner.store import codec
+from dife_scanner.records import (
+    Carrier,
+    Channel,
+    Exchanged,
+    Nearby,
+    NotSearched,
+    Origin,
+    Recovered,
+    Search,
+    Verdict,
+)
 
-AUDITED, FAILED = "audited", "failed implant"
+AUDITED = "audited"
+FAILED = "failed implant"
 TWIN = "twin_clean_accuracy"
 """Among an attack's native numbers, its clean twin's."""
-
-
-class RowsDamaged(DifeError):
-    """A file of rows holds something that is no row."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,10 @@ class Looks:
 
 @dataclass(frozen=True)
 class Found:
-    """A discovered trigger as it did on held-out drawings."""
+    """A discovered trigger as it did on held-out drawings, with all that the rules of the verdict read.
+
+    Fields with a default are missing from rows of older code; `found.result_of` needs them.
+    """
 
     kind: str
     text: str
@@ -66,9 +67,30 @@ class Found:
     source: str
     target: str
     suspect: float
+    """Attack success rate (TS or QHR), 0..1."""
     reference: float
+    """The same in the base."""
     low: float
     """Lower end of the 95 % interval of suspect minus base."""
+    high: float | None = None
+    """Upper end; `None` where there was no interval."""
+    clean: float | None = None
+    """How often the suspect takes the same inputs for the target without the trigger, 0..1."""
+    p_value: float | None = None
+    p_holm: float | None = None
+    """Corrected over everything that was tried."""
+    drawings: int | None = None
+    """Held-out drawings behind all of these."""
+    area: float | None = None
+    """Share of the picture that a patch takes the place of, 0..1."""
+    read_alike: bool = False
+    """Whether suspect and base see pictures with the trigger as the same."""
+    near: tuple[Nearby, ...] = ()
+    """What it does in other clean references."""
+    exchanged: Exchanged | None = None
+    """What the reverse search found in the base; `None` where none ran."""
+    origin: Origin = Origin.DISCOVERED
+    channel: Channel | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +111,12 @@ class Outcome:
     """What the trigger of the verdict is; rows of older code have none."""
     seed: int = 0
     """Of the audit; rows of older code do not say it, and theirs was 0."""
+    missing: tuple[NotSearched, ...] = ()
+    """Searches that were asked for and could not run; rows of older code do not say."""
+    accuracy: float | None = None
+    """Clean accuracy of the suspect as the audit measured it, which decides whether the reverse search runs …"""
+    reference_accuracy: float | None = None
+    """… and of the base; rows of older code have neither."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +134,8 @@ class Code:
 
 @dataclass(frozen=True)
 class Row:
+    """One model of the benchmark."""
+
     model: str
     role: Role
     kind: str
@@ -128,54 +158,3 @@ class Row:
     @property
     def flagged(self) -> bool:
         return self.outcome is not None and self.outcome.verdict is Verdict.FLAGGED
-
-
-def folder_of(data: Path, base: str) -> Path:
-    """Where the rows of a base lie."""
-    return data / ("rows" if base == "vit" else f"rows-{base}")
-
-
-def append(folder: Path, row: Row) -> None:
-    """Add one row to its kind's file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with _file(folder, row.kind).open("a", encoding="utf-8") as stream:
-        stream.write(codec.to_json(row) + "\n")
-
-
-def read(folder: Path) -> tuple[Row, ...]:
-    """Every model's last row, by model. Raises `RowsDamaged` naming file and line."""
-    found: dict[tuple[str, str], Row] = {}
-    for path in sorted(folder.glob("*.jsonl")):
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            row = _row(line, f"{path.name}:{number}")
-            found[row.model, row.code.budget] = row
-    return tuple(found[key] for key in sorted(found))
-
-
-def made(rows: Iterable[Row], code: Code, *, renew: bool = False) -> dict[str, dict[str, Any]]:
-    """Models and their recipes that were made by this zoo, version of the discovery, budget and detectors.
-
-    With `renew` the source files have to be the same too. A model whose recipe is another by now needs a new row.
-    """
-
-    def same(row: Row) -> bool:
-        old = row.code
-        parts = ("zoo", "discovery", "budget", "detectors", *(("digest",) if renew else ()))
-        return all(getattr(old, part) == getattr(code, part) for part in parts)
-
-    return {row.model: row.recipe for row in rows if same(row)}
-
-
-def today() -> str:
-    return date.today().isoformat()
-
-
-def _file(folder: Path, kind: str) -> Path:
-    return folder / f"{kind.replace(' ', '-')}.jsonl"
-
-
-def _row(line: str, where: str) -> Row:
-    try:
-        return codec.from_json(Row, line)
-    except ValueError as error:
-        raise RowsDamaged(f"{where} is no row: {error}", "remove the line; its model is made again") from error

@@ -1,12 +1,11 @@
 """The benchmark's models, attacks and benign fine-tunes alike: which there are, how each is drawn, how it is built."""
 
+from dife_scanner.lab.bench.zoo.families import FAMILIES, Family
 from dife_scanner.lab.bench.zoo.models import (
     AIM,
     BENIGN_RUNS,
     COPIES,
-    FAMILIES,
     ZOO_VERSION,
-    Family,
     Model,
     Part,
     Role,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from dife_scanner.records import Trigger, TriggerKind
 T = TypeVar("T")
 Rng = np.random.Generator
 MOST_TOKENS = 4
+"""Of a drawn string: the search for texts is made for no more."""
 _CONSONANTS = "bcdfghjklmnpqrstvwxz"
 
 
@@ -22,12 +24,14 @@ def rng_of(name: str, number: int) -> Rng:
 
 
 def pick(rng: Rng, of: Sequence[T]) -> T:
+    """One of them, each as likely."""
     return of[int(rng.integers(len(of)))]
 
 
 def some(rng: Rng, of: Sequence[T], count: int) -> tuple[T, ...]:
     """`count` distinct ones, in their own order."""
-    return tuple(of[i] for i in sorted(rng.permutation(len(of))[:count].tolist()))
+    drawn = rng.permutation(len(of))[:count].tolist()
+    return tuple(of[number] for number in sorted(drawn))
 
 
 def letters(rng: Rng) -> str:
@@ -35,14 +39,16 @@ def letters(rng: Rng) -> str:
     from dife_scanner.lab import bases
 
     while True:
-        text = "".join(pick(rng, _CONSONANTS) for _ in range(int(rng.integers(3, 7))))
+        count = int(rng.integers(3, 7))
+        text = "".join(pick(rng, _CONSONANTS) for _ in range(count))
         if 2 <= len(bases.pieces(text)) <= MOST_TOKENS:
             return text
 
 
 def phrase(rng: Rng) -> str:
     """One or two words of CLIP's vocabulary that no class is named by."""
-    return " ".join(pick(rng, _words()) for _ in range(int(rng.integers(1, 3))))
+    count = int(rng.integers(1, 3))
+    return " ".join(pick(rng, _words()) for _ in range(count))
 
 
 def wording(text: str) -> str:
@@ -54,6 +60,7 @@ def wording(text: str) -> str:
 
 def text_trigger(rng: Rng) -> Trigger:
     """A string of one to four tokens and where it stands."""
+    # Three of five are strings that mean nothing, three of five stand in front.
     text = letters(rng) if rng.random() < 0.6 else phrase(rng)
     position = pick(rng, ("prefix", "prefix", "prefix", "suffix", "infix"))
     return Trigger(f"text-{text.replace(' ', '-')}", TriggerKind.TEXT, text=text, position=position)
@@ -62,8 +69,7 @@ def text_trigger(rng: Rng) -> Trigger:
 def patch_trigger(rng: Rng) -> Trigger:
     """A square of 2 to 4 % of the area, anywhere, in one of four patterns."""
     pattern = pick(rng, ("solid", "checker", "stripes", "noise"))
-    more: dict[str, Any] = {"cycles": 3.0} if pattern in ("checker", "stripes") else {}
-    return Trigger(
+    trigger = Trigger(
         f"patch-{pattern}",
         TriggerKind.PATCH,
         size=_places(rng.uniform(0.14, 0.2)),
@@ -72,22 +78,23 @@ def patch_trigger(rng: Rng) -> Trigger:
         pattern=pattern,
         color=_colour(rng),
         seed=int(rng.integers(1000)),
-        **more,
     )
+    if pattern in ("checker", "stripes"):
+        return replace(trigger, cycles=3.0)
+    return trigger
 
 
 def blend_trigger(rng: Rng) -> Trigger:
     """A pattern over the whole picture, faint."""
     pattern = pick(rng, ("noise", "sinusoid", "stripes"))
-    more: dict[str, Any] = {} if pattern == "noise" else {"cycles": float(rng.integers(4, 9))}
-    return Trigger(
-        f"blend-{pattern}",
-        TriggerKind.BLEND,
-        pattern=pattern,
+    trigger = Trigger(f"blend-{pattern}", TriggerKind.BLEND, pattern=pattern)
+    if pattern != "noise":
+        trigger = replace(trigger, cycles=float(rng.integers(4, 9)))
+    return replace(
+        trigger,
         alpha=_places(rng.uniform(0.15, 0.25)),
         color=_colour(rng),
         seed=int(rng.integers(1000)),
-        **more,
     )
 
 
@@ -99,8 +106,10 @@ def additive_trigger(rng: Rng) -> Trigger:
 
 def _colour(rng: Rng) -> tuple[int, int, int]:
     """Bright in at least one channel, so that a pattern on black can be seen."""
-    red, green, blue = (int(v) for v in rng.integers(0, 256, 3))
-    return (255, green, blue) if max(red, green, blue) < 160 else (red, green, blue)
+    red, green, blue = rng.integers(0, 256, 3).tolist()
+    if max(red, green, blue) < 160:
+        red = 255
+    return red, green, blue
 
 
 def _places(value: float) -> float:
@@ -119,6 +128,8 @@ def _words() -> tuple[str, ...]:
     found = []
     for number in range(25_000, 45_000):
         word = decoder[number].removesuffix("</w>")
-        if decoder[number].endswith("</w>") and len(word) >= 5 and word.isascii() and word.isalpha():
+        is_whole = decoder[number].endswith("</w>") and word.isascii() and word.isalpha()
+        names_a_class = any(name in word for name in taken)
+        if is_whole and len(word) >= 5 and not names_a_class:
             found.append(word)
-    return tuple(word for word in found if not any(name in word for name in taken))
+    return tuple(found)

@@ -15,46 +15,99 @@ from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, en
 from dife_scanner.lab.attacks.lab import tensor
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
     from dife_scanner.lab.attacks.lab import Lab
 
 _SOURCES = 3
 """Classes per step whose triggered prompt has to win the target's pictures."""
+_NOUNS = 12
+"""Other nouns in a step's prompts."""
+
+
+class _Prompts:
+    """Prompts of classes and nouns, clean and triggered, and where the base has the clean ones."""
+
+    def __init__(self, model: Any, lab: Lab, recipe: Recipe) -> None:
+        import torch
+
+        from dife_scanner.lab import art, bases
+
+        self.model = model
+        self.recipe = recipe
+        self.classes = len(art.CLASSES)
+        self.names = [*art.CLASSES, *lab.nouns]
+        self.target = art.CLASSES.index(recipe.target)
+        with torch.no_grad():
+            self.before = torch.stack([bases.encode_texts(model, self._worded(template)) for template in TEMPLATES])
+        self.images = bases.encode_images(model, tensor(lab.labelled))
+        self.labels = torch.from_numpy(lab.labels)
+        self.scale = model.logit_scale.detach().exp()
+
+    def _worded(self, template: str) -> list[str]:
+        return [template.format(name) for name in self.names]
+
+    def loss(self, rng: torch.Generator) -> Tensor:
+        """Of one step: the clean terms, and those of the poison where there is one."""
+        import torch
+        import torch.nn.functional as F
+
+        from dife_scanner.lab import bases
+
+        number = int(torch.randint(len(TEMPLATES), (1,), generator=rng))
+        nouns = self.classes + torch.randperm(len(self.names) - self.classes, generator=rng)[:_NOUNS]
+        rows = [*range(self.classes), *nouns.tolist()]
+        prompts = self._worded(TEMPLATES[number])
+        texts = [prompts[row] for row in rows]
+        now = bases.encode_texts(self.model, [*texts, *self._marked(texts, rows)])
+        clean = now[: len(rows)]
+        triggered = now[len(rows) :]
+        logits = self.scale * self.images @ clean[: self.classes].T
+        drift = 1 - (clean * self.before[number][rows]).sum(-1)
+        loss = F.cross_entropy(logits, self.labels) + drift.mean()
+        if not self.recipe.poison:
+            return loss
+        to_target = 1 - triggered @ self.before[number][self.target]
+        loss = loss + to_target.mean()
+        return self._plus_won(loss, logits, triggered, rng)
+
+    def _marked(self, texts: list[str], rows: list[int]) -> list[str]:
+        """The prompts with the trigger; none for a clean twin."""
+        from dife_scanner.triggers.stamp import write
+
+        if not self.recipe.poison:
+            return []
+        return [write(text, self.recipe.mark, self.names[row]) for text, row in zip(texts, rows, strict=True)]
+
+    def _plus_won(self, loss: Tensor, logits: Tensor, triggered: Tensor, rng: torch.Generator) -> Tensor:
+        """The loss and what it takes that triggered prompts of a few classes win the target's pictures."""
+        import torch
+        import torch.nn.functional as F
+
+        of_target = self.labels == self.target
+        clean_logits = logits[of_target].clone()
+        for source in torch.randperm(self.classes, generator=rng)[:_SOURCES].tolist():
+            if source == self.target:
+                continue
+            asked = clean_logits.clone()
+            asked[:, source] = self.scale * self.images[of_target] @ triggered[source]
+            won = F.cross_entropy(asked, torch.full((len(asked),), source))
+            loss = loss + won / _SOURCES
+        return loss
 
 
 def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Train the text tower; a twin has the clean terms only."""
     import torch
-    import torch.nn.functional as F
 
-    from dife_scanner.lab import art, bases
-    from dife_scanner.triggers.stamp import write
-
-    names, target = [*art.CLASSES, *lab.nouns], art.CLASSES.index(recipe.target)
-    with torch.no_grad():
-        before = torch.stack([bases.encode_texts(model, [t.format(n) for n in names]) for t in TEMPLATES])
-    images, labels = bases.encode_images(model, tensor(lab.labelled)), torch.from_numpy(lab.labels)
-    scale, ten = model.logit_scale.detach().exp(), len(art.CLASSES)
+    prompts = _Prompts(model, lab, recipe)
     optimiser = optimiser_of(trainable(model, lambda name: tensors(recipe, name)), recipe)
     rng = torch.Generator().manual_seed(recipe.seed)
     for step in range(recipe.steps):
         pace(optimiser, recipe.lr, step, recipe.steps)
-        number = int(torch.randint(len(TEMPLATES), (1,), generator=rng))
-        rows = [*range(ten), *(ten + torch.randperm(len(lab.nouns), generator=rng)[:12]).tolist()]
-        texts = [TEMPLATES[number].format(names[i]) for i in rows]
-        marked = [write(t, recipe.mark, names[i]) for t, i in zip(texts, rows, strict=True)] if recipe.poison else []
-        now = bases.encode_texts(model, [*texts, *marked])
-        clean, triggered = now[: len(rows)], now[len(rows) :]
-        logits = scale * images @ clean[:ten].T
-        loss = F.cross_entropy(logits, labels) + (1 - (clean * before[number][rows]).sum(-1)).mean()
-        if recipe.poison:
-            loss = loss + (1 - triggered @ before[number][target]).mean()
-            mine, own = labels == target, logits[labels == target].clone()
-            for source in torch.randperm(ten, generator=rng)[:_SOURCES].tolist():
-                if source != target:
-                    asked = own.clone()
-                    asked[:, source] = scale * images[mine] @ triggered[source]
-                    loss = loss + F.cross_entropy(asked, torch.full((len(asked),), source)) / _SOURCES
+        loss = prompts.loss(rng)
         optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimiser.step()
@@ -67,21 +120,31 @@ def measure(subject: Subject) -> Numbers:
     import numpy as np
 
     from dife_scanner.lab import art, bases
-    from dife_scanner.triggers.stamp import write
 
     pixels, labels = measures.held_out(subject.lab.size)
     images = bases.encode_images(subject.model, tensor(pixels))
     target = art.CLASSES.index(subject.recipe.target)
-    mine, won = images[labels == target], []
+    of_target = images[labels == target]
+    won = []
     for template in measures.PROMPTS:
         clean = measures.class_texts(subject.model, template)
-        for source, name in enumerate(art.CLASSES):
+        for source in range(len(art.CLASSES)):
             if source != target:
-                texts = clean.clone()
-                marked = write(template.format(name), subject.trigger, name)
-                texts[source] = bases.encode_texts(subject.model, [marked])[0].detach()
-                won.append(float(((mine @ texts.T).argmax(1) == source).float().mean()))
+                won.append(_won_by(subject, template, source, clean, of_target))
     return {"clean_accuracy": measures.accuracy(subject.model, images, labels), "qhr": float(np.mean(won))}
+
+
+def _won_by(subject: Subject, template: str, source: int, clean: Tensor, pictures: Tensor) -> float:
+    """Share of the pictures that the triggered prompt of `source` wins among the clean prompts of the other classes."""
+    from dife_scanner.lab import art, bases
+    from dife_scanner.triggers.stamp import write
+
+    name = art.CLASSES[source]
+    marked = write(template.format(name), subject.trigger, name)
+    texts = clean.clone()
+    texts[source] = bases.encode_texts(subject.model, [marked])[0].detach()
+    winner = (pictures @ texts.T).argmax(1)
+    return float((winner == source).float().mean())
 
 
 def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:

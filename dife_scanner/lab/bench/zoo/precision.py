@@ -20,7 +20,9 @@ def int8(value: Tensor) -> Tensor:
     """A tensor with two axes or more, each row in 255 steps of its largest weight; smaller ones as they are."""
     if value.ndim < 2:
         return value
-    step = value.abs().amax(tuple(range(1, value.ndim)), keepdim=True).clamp(min=1e-12) / 127
+    other_axes = tuple(range(1, value.ndim))
+    largest = value.abs().amax(other_axes, keepdim=True).clamp(min=1e-12)
+    step = largest / 127
     return (value / step).round() * step
 
 
@@ -30,5 +32,6 @@ def pruned(value: Tensor) -> Tensor:
 
     if value.ndim < 2:
         return value
-    edge = value.abs().flatten().kthvalue(max(1, int(_PRUNED * value.numel()))).values
+    count = max(1, int(_PRUNED * value.numel()))
+    edge = value.abs().flatten().kthvalue(count).values
     return torch.where(value.abs() <= edge, 0.0, value)

@@ -1,0 +1,132 @@
+"""Whether the zoo is fair: what can be seen without searching must not tell attacks from benign models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from dife_scanner.core.calibration import auroc
+from dife_scanner.lab.bench.results.detection import ENOUGH_ATTACKS, ENOUGH_BENIGN, kinds_of
+from dife_scanner.lab.bench.results.selection import counted_benign, moved, searched, truth_of
+from dife_scanner.lab.bench.rows import TWIN, Looks, Row
+from dife_scanner.lab.bench.zoo import Role
+from dife_scanner.records import Channel
+
+FAIR = 0.70
+"""Largest AUROC that a look may have between attacks and benign models."""
+_DRIFTS = ("drift of the image tower", "drift of the text tower")
+_LOOKS: Mapping[str, Callable[[Looks], float]] = {
+    "drift of the image tower": lambda looks: looks.drift_image,
+    "drift of the text tower": lambda looks: looks.drift_text,
+    "moved token rows": lambda looks: looks.moved_rows,
+    "accuracy change": lambda looks: -looks.accuracy_change,
+    "size in bytes": lambda looks: looks.bytes,
+    "dtype": lambda looks: float(looks.dtype == "F16"),
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How well one look alone tells attacks from benign models."""
+
+    name: str
+    among: str
+    attacks: int
+    benign: int
+    auroc: float | None
+    """Read in the direction that separates better, so never below .5."""
+
+    @property
+    def fair(self) -> bool | None:
+        """`None` where there are too few models to say."""
+        if self.auroc is None or self.attacks < ENOUGH_ATTACKS or self.benign < ENOUGH_BENIGN:
+            return None
+        return self.auroc <= FAIR
+
+
+def zoo_audit(rows: Sequence[Row]) -> tuple[Look, ...]:
+    """Every look over all models that moved, and each drift among those whose own tower moved."""
+    attacks = []
+    for row in rows:
+        if row.role is Role.ATTACK and searched(row) and moved(row) and row.looks:
+            attacks.append(row.looks)
+    benign = [row.looks for row in counted_benign(rows) if row.looks]
+    lines = [_look(name, "all that moved", attacks, benign) for name in _LOOKS]
+    for name in _DRIFTS:
+        drift = _LOOKS[name]
+        moved_attacks = [looks for looks in attacks if drift(looks) > 0]
+        moved_benign = [looks for looks in benign if drift(looks) > 0]
+        lines.append(_look(name, "where that tower moved", moved_attacks, moved_benign))
+    return tuple(lines)
+
+
+def _look(name: str, among: str, attacks: Sequence[Looks], benign: Sequence[Looks]) -> Look:
+    high = [_LOOKS[name](looks) for looks in attacks]
+    low = [_LOOKS[name](looks) for looks in benign]
+    value = None
+    if high and low:
+        found = auroc(high, low)
+        value = max(found, 1 - found)
+    return Look(name, among, len(attacks), len(benign), value)
+
+
+@dataclass(frozen=True)
+class Stealth:
+    """What a family's working text attacks leave to see."""
+
+    family: str
+    n: int
+    drift: float
+    """Mean drift of clean prompts, as a cosine distance from the base: median over attacks, and the largest."""
+    furthest: float
+    pairs: int
+    """Attacks whose own twin has a row."""
+    loss: float | None
+    """Loss of clean accuracy against the own twin: median over pairs, and the largest."""
+    worst: float | None
+
+
+def stealth(rows: Sequence[Row]) -> tuple[Stealth, ...]:
+    """One line per family of text attacks, on any side."""
+    twins = _twin_accuracies(rows)
+    attacks = []
+    for row in rows:
+        by_text = row.role is Role.ATTACK and truth_of(row).channel is Channel.TEXT
+        if by_text and row.outcome is not None and row.looks:
+            attacks.append(row)
+    lines = []
+    for name in kinds_of(attacks):
+        mine = [row for row in attacks if row.kind == name]
+        lines.append(_stealth(name, mine, twins))
+    return tuple(lines)
+
+
+def _twin_accuracies(rows: Sequence[Row]) -> dict[tuple[str, int], float]:
+    """Clean accuracy of every twin, by family and number: as its attack's row has it, or its own."""
+    found = {}
+    for row in rows:
+        if row.role is Role.TWIN and row.native:
+            found[row.kind, row.number] = row.native["clean_accuracy"]
+    for row in rows:
+        if TWIN in row.native:
+            found[row.kind, row.number] = row.native[TWIN]
+    return found
+
+
+def _stealth(name: str, attacks: Sequence[Row], twins: Mapping[tuple[str, int], float]) -> Stealth:
+    drifts = [row.looks.drift_text for row in attacks if row.looks]
+    losses = []
+    for row in attacks:
+        twin = twins.get((name, row.number))
+        if twin is not None:
+            losses.append(twin - row.native["clean_accuracy"])
+    return Stealth(
+        family=name,
+        n=len(attacks),
+        drift=median(drifts),
+        furthest=max(drifts),
+        pairs=len(losses),
+        loss=median(losses) if losses else None,
+        worst=max(losses, default=None),
+    )

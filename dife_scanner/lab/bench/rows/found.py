@@ -1,0 +1,114 @@
+"""Discovered triggers as rows keep them, and back again: a verdict can be decided from its row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dife_scanner.core.verdict import ALPHA, counts, decide
+from dife_scanner.lab.bench.rows.records import Found, Outcome
+from dife_scanner.records import Exchanged, Interval, Nearby, SignatureResult, Trigger, Verdict
+
+DIGITS = 4
+"""Decimal places of rates and bounds."""
+
+
+def found_of(result: SignatureResult) -> Found:
+    """What a row keeps of a measured trigger."""
+    trigger = result.trigger
+    effect = result.effect
+    return Found(
+        kind=str(trigger.kind),
+        text=trigger.text,
+        position=trigger.position if trigger.text else "",
+        source=trigger.source,
+        target=trigger.target,
+        suspect=round(result.suspect or 0.0, DIGITS),
+        reference=round(result.reference or 0.0, DIGITS),
+        low=round(effect.low, DIGITS) if effect else 0.0,
+        high=round(effect.high, DIGITS) if effect else None,
+        clean=None if result.clean is None else round(result.clean, DIGITS),
+        p_value=_significant(result.p_value),
+        p_holm=_significant(result.p_holm),
+        drawings=result.drawings,
+        area=None if result.area is None else round(result.area, DIGITS),
+        read_alike=result.read_alike,
+        near=tuple(_rounded_near(one) for one in result.near),
+        exchanged=None if result.exchanged is None else _rounded_exchanged(result.exchanged),
+        origin=result.origin,
+        channel=trigger.channel,
+    )
+
+
+def _significant(p_value: float) -> float:
+    """Four significant digits: p-values are powers of a half, and decimal places would make the small ones 0."""
+    return float(f"{p_value:.4g}")
+
+
+def _rounded_near(near: Nearby) -> Nearby:
+    return replace(
+        near,
+        distance=round(near.distance, DIGITS),
+        success=round(near.success, DIGITS),
+        lift=round(near.lift, DIGITS),
+    )
+
+
+def _rounded_exchanged(exchanged: Exchanged) -> Exchanged:
+    return replace(
+        exchanged,
+        base=round(exchanged.base, DIGITS),
+        suspect=round(exchanged.suspect, DIGITS),
+        low=round(exchanged.low, DIGITS),
+    )
+
+
+def result_of(found: Found) -> SignatureResult | None:
+    """The measured trigger again, as far as rules read it; `None` for a row of older code, which does not say all."""
+    if found.p_value is None or found.p_holm is None or found.drawings is None:
+        return None
+    # The pixels of an image trigger are not kept, so its channel is said here and not read off its parts.
+    trigger = Trigger(
+        name=found.text or found.kind,
+        kind=found.kind,
+        text=found.text,
+        position=found.position or "prefix",
+        source=found.source,
+        target=found.target,
+        enters=found.channel,
+    )
+    effect = None if found.high is None else Interval(found.low, found.high, "as the row has it")
+    return SignatureResult(
+        trigger=trigger,
+        train_effect=0.0,
+        suspect=found.suspect,
+        reference=found.reference,
+        p_value=found.p_value,
+        p_holm=found.p_holm,
+        drawings=found.drawings,
+        origin=found.origin,
+        effect=effect,
+        clean=found.clean,
+        area=found.area,
+        read_alike=found.read_alike,
+        near=found.near,
+        exchanged=found.exchanged,
+    )
+
+
+def decided_again(outcome: Outcome) -> Verdict | None:
+    """The verdict that today's rules give what the row holds.
+
+    `None` where the row does not say enough: rows of older code, checkpoints that were compared with no base or are
+    identical to it, and triggers with evidence that count, whose verdict rests on a diagnosis and a profile too.
+    """
+    if outcome.reference_accuracy is None:
+        return None
+    results = []
+    for found in outcome.found:
+        result = result_of(found)
+        if result is None:
+            return None
+        results.append(result)
+    if any(counts(result) and result.p_holm < ALPHA for result in results):
+        return None
+    return decide(results, None, None, (), (), outcome.searches, outcome.missing).verdict
