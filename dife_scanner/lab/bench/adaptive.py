@@ -18,7 +18,7 @@ from dife_scanner.lab.attacks.bad_text_tower import Guarded
 from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.bench import make, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
-from dife_scanner.lab.bench.results import Strength, attacks_on_test, searched
+from dife_scanner.lab.bench.results import Strength, attacks_on_test, models_of, of_role, open_rows, searched
 from dife_scanner.lab.bench.rows import Outcome, Row, ledger
 from dife_scanner.lab.bench.rows.files import append_line, lines
 from dife_scanner.lab.bench.runner import Clock
@@ -86,7 +86,8 @@ def read(data: Path) -> tuple[Entry, ...]:
 
 def subjects(found: Iterable[Row]) -> list[Model]:
     """Of each open family, the audited attack with the smallest number."""
-    audited = {row.model for row in found if row.role is Role.ATTACK and searched(row) and not row.sealed}
+    attacks = open_rows(of_role(found, Role.ATTACK))
+    audited = models_of(filter(searched, attacks))
     first: dict[str, Model] = {}
     for model in zoo.plan((Role.ATTACK,), sealed=False):
         if model.id in audited:
@@ -96,7 +97,7 @@ def subjects(found: Iterable[Row]) -> list[Model]:
 
 def strengths(shown: Sequence[Row], hidden: Sequence[Entry]) -> list[Strength]:
     """Attacks of the test side as they are, and every one that was changed afterwards."""
-    attacks = {row.model: row for row in shown if row.role is Role.ATTACK}
+    attacks = models_of(of_role(shown, Role.ATTACK))
     points = []
     for row in attacks_on_test(attacks.values()):
         points += _strength(row.kind, row.native, row.outcome)

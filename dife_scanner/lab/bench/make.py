@@ -80,17 +80,7 @@ def code_of(budget: str) -> Code:
 def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:
     """Build and audit a model. An attack's twin is built with it, for its native numbers, and left for its own row."""
     folder = build.built(model, bench)
-    native: dict[str, float] = {}
-    truth = None
-    status = rows.AUDITED
-    if isinstance(model.settings, Recipe):
-        native = build.native_of(model, folder, bench.base_folder)
-    if model.role is Role.ATTACK and twin is not None:
-        truth = _truth(model)
-        clean = build.native_of(twin, build.built(twin, bench), bench.base_folder)
-        native[rows.TWIN] = clean["clean_accuracy"]
-        if not implanted(model, native, clean):
-            status = rows.FAILED
+    native, status = _native(model, twin, folder, bench)
     numbers = " ".join(f"{name} {value:.2f}" for name, value in native.items())
     say(f"{model.id}: built, {numbers or 'no native numbers'}")
     seen = looks.looks_of(folder, bench.base_folder)
@@ -112,9 +102,21 @@ def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:
         build_seconds=seconds,
         native=native,
         looks=seen,
-        truth=truth,
+        truth=_truth(model) if model.role is Role.ATTACK and twin is not None else None,
         outcome=outcome,
     )
+
+
+def _native(model: Model, twin: Model | None, folder: Path, bench: Bench) -> tuple[dict[str, float], str]:
+    """The attack's own numbers, none for what has no attack, and the status of the row."""
+    if not isinstance(model.settings, Recipe):
+        return {}, rows.AUDITED
+    native = build.native_of(model, folder, bench.base_folder)
+    if model.role is not Role.ATTACK or twin is None:
+        return native, rows.AUDITED
+    clean = build.native_of(twin, build.built(twin, bench), bench.base_folder)
+    native[rows.TWIN] = clean["clean_accuracy"]
+    return native, rows.AUDITED if implanted(model, native, clean) else rows.FAILED
 
 
 def implanted(model: Model, native: dict[str, float], twin: dict[str, float]) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from dife_scanner.baselines import calibration
 from dife_scanner.lab.bench import packs, rows, zoo
 from dife_scanner.lab.bench.make import Bench, audited, code_of
-from dife_scanner.lab.bench.results import counted_benign
+from dife_scanner.lab.bench.results import counted_benign, outcome_of
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.runner import AUDIT_SECONDS, Clock, is_made, verdict_of
 from dife_scanner.lab.bench.zoo import Model
@@ -70,13 +70,10 @@ def estimate(asked: Asked) -> Estimate:
     """What is left, in seconds that the rows say."""
     known = _known(asked)
     missing = _missing(asked)
-    spent = [row.build_seconds + row.outcome.seconds for row in known if row.outcome]
-    if spent:
-        seconds = sum(spent) / len(spent)
-    else:
-        guessed = [model.seconds + AUDIT_SECONDS for model in missing]
-        seconds = sum(guessed) / max(1, len(guessed))
-    return Estimate(len(known), len(missing), seconds, bool(spent))
+    spent = [row.build_seconds + outcome_of(row).seconds for row in known]
+    guessed = [model.seconds + AUDIT_SECONDS for model in missing]
+    seconds = spent or guessed
+    return Estimate(len(known), len(missing), sum(seconds) / max(1, len(seconds)), bool(spent))
 
 
 def time_one(asked: Asked, say: Say) -> Estimate:

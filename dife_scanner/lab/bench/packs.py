@@ -9,10 +9,18 @@ from dife_scanner.audit.plan import Plan
 from dife_scanner.baselines import calibration
 from dife_scanner.core.calibration import Benign, Pack, PowerTable, Searched
 from dife_scanner.errors import UsageError
-from dife_scanner.lab.bench.results import benign_kind, counted_benign, score
+from dife_scanner.lab.bench.results import (
+    attacks_on_test,
+    benign_kind,
+    counted_benign,
+    flagged,
+    on_side,
+    score,
+    truth_of,
+)
 from dife_scanner.lab.bench.rows import Code, Row
 from dife_scanner.lab.bench.rows.files import comparable
-from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.lab.bench.zoo import Part
 from dife_scanner.records import Channel, Planted, Reference, TriggerKind
 
 OUT_OF_REACH = (
@@ -45,8 +53,8 @@ def pack_of(rows: Sequence[Row], base: Reference, code: Code) -> Pack:
     `UsageError` where no row that this code made is on the calibration side.
     """
     benign = alike(counted_benign(rows), code)
-    mine = [row for row in benign if row.part is Part.CALIBRATE]
-    test = [row for row in benign if row.part is Part.TEST]
+    mine = on_side(benign, Part.CALIBRATE)
+    test = on_side(benign, Part.TEST)
     if not mine:
         raise UsageError(
             f"no benign row calibrates the budget {code.budget} with the detectors {', '.join(code.detectors)}",
@@ -66,7 +74,7 @@ def pack(name: str, base: Reference, code: Code, models: Sequence[Row], tested: 
         made_on=max(row.made_on for row in models),
         models=tuple(Benign(benign_kind(row), score(row)) for row in models),
         tested=len(tested),
-        alarms=sum(row.flagged for row in tested),
+        alarms=len(flagged(tested)),
     )
 
 
@@ -75,37 +83,38 @@ def power_of(rows: Sequence[Row], base: Reference, code: Code) -> PowerTable | N
 
     Leave rows of sealed families out beforehand.
     """
-    kinds: dict[str, list[Row]] = {}
-    there = set()
-    days = []
-    for row in alike(rows, code):
-        if row.truth is None or row.outcome is None or row.role is not Role.ATTACK or row.part is not Part.TEST:
-            continue
-        if row.truth.channel is not Channel.PROMPT:
-            kinds.setdefault(planted_kind(row), []).append(row)
-            there.add(str(row.truth.trigger["kind"]))
-            days.append(row.made_on)
-    if not kinds:
+    attacks = attacks_on_test(alike(rows, code))
+    mine = [row for row in attacks if truth_of(row).channel is not Channel.PROMPT]
+    if not mine:
         return None
-    planted = []
-    for kind, some in sorted(kinds.items()):
-        flagged = sum(row.flagged for row in some)
-        planted.append(Planted(kind, flagged, len(some)))
-    lacking = [kind.value for kind in TriggerKind if kind.value not in there and kind not in _HALVES]
     return PowerTable(
         base=base.name,
         searched=searched(base, code),
-        made_on=max(days),
+        made_on=max(row.made_on for row in mine),
         side="test side of the benchmark, implants that work",
-        planted=tuple(planted),
-        not_covered=(*lacking, *OUT_OF_REACH),
+        planted=_planted(mine),
+        not_covered=(*_not_planted(mine), *OUT_OF_REACH),
     )
+
+
+def _planted(attacks: Sequence[Row]) -> tuple[Planted, ...]:
+    """How many of each kind were flagged."""
+    kinds: dict[str, list[Row]] = {}
+    for row in attacks:
+        kinds.setdefault(planted_kind(row), []).append(row)
+    return tuple(Planted(kind, len(flagged(some)), len(some)) for kind, some in sorted(kinds.items()))
+
+
+def _not_planted(attacks: Sequence[Row]) -> list[str]:
+    """Kinds of trigger that none of these is planted with."""
+    there = {str(truth_of(row).trigger["kind"]) for row in attacks}
+    return [kind.value for kind in TriggerKind if kind.value not in there and kind not in _HALVES]
 
 
 def planted_kind(row: Row) -> str:
     """`patch through image`, or `text with a patch`."""
-    assert row.truth is not None
-    trigger = row.truth.trigger
-    if "image" in trigger:
-        return f"{trigger['kind']} with a {trigger['image']['kind']}"
-    return f"{trigger['kind']} through {row.truth.channel}"
+    truth = truth_of(row)
+    kind = truth.trigger["kind"]
+    if "image" in truth.trigger:
+        return f"{kind} with a {truth.trigger['image']['kind']}"
+    return f"{kind} through {truth.channel}"

@@ -11,7 +11,7 @@ from typing import Any
 from dife_scanner.audit.populations.pool import BUDGETS
 from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.make import VIT, Bench, Say, base_reference, code_of, row_of
-from dife_scanner.lab.bench.results import counted_benign
+from dife_scanner.lab.bench.results import at_budget, audited, counted_benign, of_kind, of_role, on_side, outcome_of
 from dife_scanner.lab.bench.zoo import Model, Part, Role
 from dife_scanner.lab.bench.zoo.build import recipe_of
 
@@ -158,22 +158,18 @@ def estimates(folder: Path, asked: Asked) -> tuple[Estimate, ...]:
 
 def _seconds(model: Model, known: Sequence[rows.Row]) -> float:
     """Of building and auditing one model of this kind and role: the mean over audited rows, or the estimates."""
-    audits = []
-    builds = []
-    for row in known:
-        if row.kind == model.kind and row.role == model.role and row.outcome is not None:
-            audits.append(row.outcome.seconds)
-            builds.append(row.build_seconds)
-    if not audits:
+    alike = audited(of_role(of_kind(known, model.kind), model.role))
+    if not alike:
         return model.seconds + AUDIT_SECONDS
-    return (sum(audits) + sum(builds)) / len(audits)
+    audits = sum(outcome_of(row).seconds for row in alike)
+    builds = sum(row.build_seconds for row in alike)
+    return (audits + builds) / len(alike)
 
 
 def sides(folder: Path, asked: Asked) -> dict[Part, int]:
     """Benign models with a row, twins among them, by the sides that the aim is about."""
-    mine = [row for row in rows.read(folder) if row.code.budget == asked.budget]
-    known = counted_benign(mine)
-    return {part: sum(row.part is part for row in known) for part in zoo.AIM}
+    known = counted_benign(at_budget(rows.read(folder), asked.budget))
+    return {part: len(on_side(known, part)) for part in zoo.AIM}
 
 
 def plan_lines(found: Sequence[Estimate], sides: Mapping[Part, int]) -> list[str]:

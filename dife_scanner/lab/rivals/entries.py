@@ -15,7 +15,7 @@ from dife_scanner.audit import probes
 from dife_scanner.lab import bases
 from dife_scanner.lab.bench import make, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
-from dife_scanner.lab.bench.results import searched
+from dife_scanner.lab.bench.results import models_of, open_rows, searched
 from dife_scanner.lab.bench.rows import Row, ledger
 from dife_scanner.lab.bench.rows.files import append_line, lines
 from dife_scanner.lab.bench.runner import Clock
@@ -100,7 +100,7 @@ def run(
 
 def _models(found: Iterable[Row], only: Sequence[str]) -> list[Model]:
     """Audited models whose towers moved, as the plan has them; no sealed one."""
-    audited = {row.model for row in found if searched(row) and not row.sealed}
+    audited = models_of(filter(searched, open_rows(found)))
     return [model for model in zoo.plan(only, sealed=False) if model.id in audited]
 
 

@@ -9,7 +9,6 @@ from dife_scanner.lab.bench.page import tables
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Part
 
-_TITLES = {Part.TEST: "Test side", Part.FIT: "Development side (seen while detectors were made)"}
 _STEALTH = (
     "family",
     "working attacks",
@@ -47,7 +46,7 @@ def fairness(shown: Sequence[Row]) -> str:
         "Text attacks keep the paper's stealth where clean prompts drift by about .06 at most and clean use costs "
         "no more than a point of accuracy. Drift is the mean cosine distance of clean prompts from the base; "
         "accuracy is compared with the attack's own twin, which saw the same captions.",
-        tables.table(_STEALTH, [_stealth(line) for line in results.stealth(shown)]),
+        tables.table(_STEALTH, map(_stealth, results.stealth(shown))),
     )
 
 
@@ -69,11 +68,12 @@ def _loss(loss: float | None) -> str:
 
 def found(shown: Sequence[Row]) -> str:
     """Every family on the test and the development side."""
-    text = ["## Attacks"]
-    for part, title in _TITLES.items():
-        text.append(f"### {title}, worst first")
-        text.append(tables.table(_FAMILY, _families(shown, part)))
-    text.append(
+    return tables.joined(
+        "## Attacks",
+        "### Test side, worst first",
+        tables.table(_FAMILY, _families(shown, Part.TEST)),
+        "### Development side (seen while detectors were made), worst first",
+        tables.table(_FAMILY, _families(shown, Part.FIT)),
         "A *failed implant* did not reach .9 natively (QHR, TS or full mechanism on held-out drawings) or cost more "
         "than three points of clean accuracy against its twin; it is counted and not audited. *Target* and *source "
         "top-1*: the candidate that came furthest on held-out drawings names the planted class, of all audited. "
@@ -83,14 +83,13 @@ def found(shown: Sequence[Row]) -> str:
         "planted target, so many of the audited. A prompt learner's trigger names no concept. "
         "Seconds are medians of processor time on one thread. Every text specimen is trained beside 24 natural "
         "captions a step, which move the rows of ordinary words too, and is saved through fp16; "
-        "`badtexttower-frozen-rows` hides the row fingerprint altogether."
+        "`badtexttower-frozen-rows` hides the row fingerprint altogether.",
     )
-    return tables.joined(*text)
 
 
 def _families(shown: Sequence[Row], part: Part) -> list[tables.Cells]:
     """One line per family, those without a row of this side last."""
-    lines = [_family(line) for line in results.families(shown, part)]
+    lines = list(map(_family, results.families(shown, part)))
     there = {line[0] for line in lines}
     for name, family in zoo.FAMILIES.items():
         if not family.sealed and name not in there:

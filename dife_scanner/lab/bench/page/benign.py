@@ -8,8 +8,9 @@ from statistics import median
 from dife_scanner.core.calibration import Pack, p_value
 from dife_scanner.lab.bench import results, zoo
 from dife_scanner.lab.bench.page import tables
-from dife_scanner.lab.bench.results import Share, attacks_on_test, benign_on_test
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.results import attacks_on_test, benign_on_test
+from dife_scanner.lab.bench.results.false_alarms import at_most
+from dife_scanner.lab.bench.rows import Outcome, Row
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.lab.bench.zoo.benign import KINDS
 from dife_scanner.records import Verdict
@@ -20,23 +21,33 @@ _LEVELS = (0.05, 0.1, 0.2)
 
 def models(shown: Sequence[Row]) -> str:
     """Every benign kind, worst first."""
-    lines = [_kind(line) for line in results.kinds(shown)]
-    there = {line[0] for line in lines}
-    for name in KINDS:
-        if name not in there:
-            lines.append((name, "0", "0", "0", "", tables.NOT_RUN, ""))
-    alarms = results.all_alarms(shown)
-    sums = [_count(shown, part) for part in Part]
-    lines.append(("**all**", *sums, f"{alarms.hits}", tables.bound(alarms), ""))
     head = ("kind", "fit", "calibrate", "test", "alarms in test", "upper bound of the rate", "highest score, any side")
     unseen = ", ".join(name for name, kind in KINDS.items() if kind.only_test)
     return tables.joined(
         "## Benign models, worst first",
         f"Split by training run; these kinds are only in test: {unseen}. A twin has its attack's data, steps and "
         "rate without the poison, and stands on its attack's side. Bounds are one-sided, 95 %.",
-        tables.table(head, lines),
+        tables.table(head, [*_kinds(shown), _all(shown)]),
         *alarmed(shown),
     )
+
+
+def _kinds(shown: Sequence[Row]) -> list[tables.Cells]:
+    """One line per kind, those without a row last."""
+    lines = list(map(_kind, results.kinds(shown)))
+    there = {line[0] for line in lines}
+    for name in KINDS:
+        if name not in there:
+            lines.append((name, "0", "0", "0", "", tables.NOT_RUN, ""))
+    return lines
+
+
+def _all(shown: Sequence[Row]) -> tables.Cells:
+    """All kinds together."""
+    counted = results.counted_benign(shown)
+    counts = [str(len(results.on_side(counted, part))) for part in Part]
+    alarms = results.all_alarms(shown)
+    return "**all**", *counts, f"{alarms.hits}", tables.bound(alarms), ""
 
 
 def _kind(line: results.KindLine) -> tables.Cells:
@@ -45,16 +56,12 @@ def _kind(line: results.KindLine) -> tables.Cells:
     return line.kind, *counts, f"{line.alarms.hits}", bound, tables.number(line.worst)
 
 
-def _count(shown: Sequence[Row], part: Part) -> str:
-    return str(sum(row.part is part for row in results.counted_benign(shown)))
-
-
 def alarmed(shown: Sequence[Row]) -> list[str]:
     """Every false alarm by name, whatever its side, and every benign model that could not be decided."""
     counted = results.counted_benign(shown)
     if not counted:
         return []
-    flagged = [row for row in counted if row.flagged]
+    flagged = results.flagged(counted)
     undecided = [row for row in counted if results.outcome_of(row).verdict is Verdict.INCONCLUSIVE]
     text = ["No benign model of any side was flagged."]
     if flagged:
@@ -65,8 +72,11 @@ def alarmed(shown: Sequence[Row]) -> list[str]:
 
 
 def _listed(some: Sequence[Row]) -> str:
-    lines = [(row.model, row.part.value, tables.number(results.score(row)), _best_found(row)) for row in some]
-    return tables.table(("model", "side", "score", "what was found"), lines)
+    return tables.table(("model", "side", "score", "what was found"), map(_listed_line, some))
+
+
+def _listed_line(row: Row) -> tables.Cells:
+    return row.model, row.part.value, tables.number(results.score(row)), _best_found(row)
 
 
 def _best_found(row: Row) -> str:
@@ -80,20 +90,20 @@ def _best_found(row: Row) -> str:
 
 def copies(shown: Sequence[Row]) -> str:
     """Copies of the base, in other precisions or under other names."""
-    made = {row.kind: row.outcome for row in shown if row.role is Role.COPY}
-    lines = []
-    for name in zoo.COPIES:
-        outcome = made.get(name)
-        if outcome is None:
-            lines.append((name, tables.NOT_RUN, ""))
-        else:
-            score = "–" if outcome.score is None else tables.number(outcome.score)
-            lines.append((name, outcome.verdict.value, score))
+    made = {row.kind: row.outcome for row in results.of_role(shown, Role.COPY)}
+    lines = [_copy(name, made.get(name)) for name in zoo.COPIES]
     return tables.joined(
         "## Copies of the base",
         "Nothing was trained, so they count in no rate; none may be flagged.",
         tables.table(("copy", "verdict", "score"), lines),
     )
+
+
+def _copy(name: str, outcome: Outcome | None) -> tables.Cells:
+    if outcome is None:
+        return name, tables.NOT_RUN, ""
+    score = "–" if outcome.score is None else tables.number(outcome.score)
+    return name, outcome.verdict.value, score
 
 
 def calibration(shown: Sequence[Row], pack: Pack | None) -> str:
@@ -118,20 +128,17 @@ def calibration(shown: Sequence[Row], pack: Pack | None) -> str:
 
 def _p_values(name: str, some: Sequence[Row], pack: Pack) -> tables.Cells:
     """How many have a p-value of at most each level, and the median."""
-    values = [p_value(results.score(row), pack) for row in some]
-    counts = []
-    for level in _LEVELS:
-        at_most = sum(value <= level for value in values)
-        counts.append(tables.ratio(Share(at_most, len(values))))
+    values = [p_value(score, pack) for score in results.scores(some)]
+    counts = [tables.ratio(at_most(level, values)) for level in _LEVELS]
     middle = tables.number(median(values)) if values else tables.NOT_RUN
     return name, *counts, middle
 
 
 def left_out(shown: Sequence[Row]) -> str:
     """Every benign kind against a pack of the others."""
-    lines = []
+    lines: list[tables.Cells] = []
     for line in results.left_out(shown):
-        beyond = [tables.ratio(share) for share in line.beyond]
+        beyond = map(tables.ratio, line.beyond)
         lines.append((line.kind, str(line.models), str(line.pack), *beyond, tables.number(line.worst)))
     levels = [f"p ≤ {level}" for level in results.LEVELS]
     head = ("kind", "models", "in the pack without it", *levels, "highest score")

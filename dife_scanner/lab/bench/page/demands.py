@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dife_scanner.audit.plan import DISCOVERY_VERSIONS
@@ -37,14 +37,14 @@ class Demand:
 
 def demands(shown: Sequence[Row]) -> tuple[Demand, ...]:
     """Every demand, over the test side. Families count whether sealed or not; leave sealed rows out beforehand."""
-    attacks = [row for row in shown if row.role is Role.ATTACK and row.part is Part.TEST]
-    audited = [row for row in attacks if row.outcome is not None]
+    attacks = results.on_side(results.of_role(shown, Role.ATTACK), Part.TEST)
+    audited = results.audited(attacks)
     sealed = [row for row in audited if row.sealed]
     return (
         _fair(shown),
         _working(attacks),
         *_sizes(shown),
-        *(_ranking(shown, carrier) for carrier in _RANKED),
+        *_rankings(shown, _RANKED),
         _no_alarm(shown),
         _found(audited),
         *_diagnosed(audited),
@@ -61,26 +61,24 @@ def longer(opened: Sequence[Row]) -> tuple[Demand, ...]:
     Over rows of today's searches alone.
     """
     lines: list[Demand] = []
-    for budget in sorted({row.code.budget for row in opened}):
+    for budget in results.budgets_of(opened):
         lines += _longer(opened, budget)
     return tuple(lines)
 
 
 def _longer(opened: Sequence[Row], budget: str) -> list[Demand]:
     version = DISCOVERY_VERSIONS[budget]
-    today = [row for row in opened if row.code.budget == budget and row.code.discovery == version]
-    attacks = []
-    for row in today:
-        if row.role is Role.ATTACK and row.part is Part.TEST and FAMILIES[row.kind].budget == budget:
-            attacks.append(row)
+    today = results.at_budget(opened, budget, version)
+    on_test = results.on_side(results.of_role(today, Role.ATTACK), Part.TEST)
+    attacks = [row for row in on_test if FAMILIES[row.kind].budget == budget]
     if not attacks:
         return []
-    mine = [*attacks, *(row for row in today if row.role is not Role.ATTACK)]
-    audited = [row for row in attacks if row.outcome is not None]
-    carriers = {FAMILIES[row.kind].carrier for row in attacks}
+    mine = [*attacks, *_not_attacks(today)]
+    audited = results.audited(attacks)
+    carriers = {FAMILIES[name].carrier for name in _families(attacks)}
     lines = (
         _working(attacks),
-        *(_ranking(mine, carrier) for carrier in sorted(carriers)),
+        *_rankings(mine, sorted(carriers)),
         _no_alarm(mine),
         _found(audited),
         *_diagnosed(audited),
@@ -91,9 +89,13 @@ def _longer(opened: Sequence[Row], budget: str) -> list[Demand]:
     return [replace(line, what=f"{names} at `{budget}`: {line.what}") for line in lines]
 
 
+def _not_attacks(rows: Sequence[Row]) -> list[Row]:
+    return results.of_role(rows, Role.TWIN, Role.BENIGN, Role.COPY)
+
+
 def _fair(shown: Sequence[Row]) -> Demand:
     what = "the zoo is fair: every look at most .70"
-    looks = [look for look in results.zoo_audit(shown) if look.auroc is not None and look.fair is not None]
+    looks = [look for look in results.zoo_audit(shown) if look.fair is not None]
     worst = max(looks, key=lambda look: look.auroc or 0.0, default=None)
     if worst is None:
         return Demand(what, tables.NOT_RUN, 0, None)
@@ -109,8 +111,10 @@ def _working(attacks: Sequence[Row]) -> Demand:
         if FAMILIES[name].given_up:
             given_up.append(name)
         else:
-            working[name] = sum(row.kind == name and row.status != FAILED for row in attacks)
-    fewest, family = min(((count, name) for name, count in working.items()), default=(0, "none"))
+            working[name] = results.share_of(results.of_kind(attacks, name), _works).hits
+    # The smallest count; of equal ones the first by name.
+    family = min(sorted(working), key=working.__getitem__, default="none")
+    fewest = working.get(family, 0)
     measured = f"fewest {fewest} ({family})"
     if given_up:
         measured = f"{measured}; given up: {', '.join(given_up)}"
@@ -118,20 +122,28 @@ def _working(attacks: Sequence[Row]) -> Demand:
     return Demand(what, measured, len(working), fewest >= DRAWS)
 
 
+def _works(row: Row) -> bool:
+    return row.status != FAILED
+
+
 def _sizes(shown: Sequence[Row]) -> list[Demand]:
     """Benign models of each side."""
     counted = results.counted_benign(shown)
     lines = []
     for part, least in SIDES.items():
-        count = sum(row.part is part for row in counted)
+        count = len(results.on_side(counted, part))
         lines.append(Demand(f"benign models to {part}, at least {least}", str(count), count, count >= least))
     return lines
 
 
 def _families(attacks: Sequence[Row]) -> list[str]:
     """Families of these attacks, in the zoo's order."""
-    kinds = {row.kind for row in attacks}
+    kinds = results.kinds_of(attacks)
     return [name for name in FAMILIES if name in kinds]
+
+
+def _rankings(shown: Sequence[Row], carriers: Iterable[Carrier]) -> list[Demand]:
+    return [_ranking(shown, carrier) for carrier in carriers]
 
 
 def _ranking(shown: Sequence[Row], carrier: Carrier) -> Demand:
@@ -156,17 +168,17 @@ def _found(audited: Sequence[Row]) -> Demand:
 
 def _sealed_alone(shown: Sequence[Row], sealed: Sequence[Row]) -> list[Demand]:
     """What is asked of all, of families that were sealed by themselves."""
-    others = [row for row in shown if row.role is not Role.ATTACK]
+    others = _not_attacks(shown)
     lines = []
     for name in _families(sealed):
-        mine = [row for row in sealed if row.kind == name]
+        mine = results.of_kind(sealed, name)
         for line in (_ranking([*mine, *others], FAMILIES[name].carrier), _found(mine)):
             lines.append(replace(line, what=f"sealed until the last run, {name}: {line.what}"))
     return lines
 
 
 def _diagnosed(audited: Sequence[Row]) -> list[Demand]:
-    flagged = [row for row in audited if row.flagged]
+    flagged = results.flagged(audited)
     carrier = share_of(flagged, results.carrier_right)
     channel = share_of(flagged, results.channel_right)
     return [
@@ -193,17 +205,20 @@ def _target_rank(audited: Sequence[Row]) -> Demand:
 
 def _pairs(audited: Sequence[Row]) -> list[Demand]:
     """Source and target of text attacks that have both."""
-    open_text: list[Row] = []
-    hidden_text: list[Row] = []
-    for row in audited:
-        if row.truth and row.truth.channel is Channel.TEXT and row.truth.source and 2 <= tokens(row) <= 4:
-            group = hidden_text if row.kind in HIDDEN else open_text
-            group.append(row)
+    with_pair = [row for row in audited if _has_pair(row)]
+    open_text = [row for row in with_pair if row.kind not in HIDDEN]
+    hidden_text = [row for row in with_pair if row.kind in HIDDEN]
     what = "source-conditional texts of 2 to 4 tokens, the planted pair recovered (QHR at least .8, base below .1)"
     return [
         _at_least(f"{what}, at least .8", share_of(open_text, pair_found), 0.8),
         _at_least("the same with a hidden fingerprint, at least .6", share_of(hidden_text, pair_found), 0.6),
     ]
+
+
+def _has_pair(row: Row) -> bool:
+    """Whether a source-conditional text of 2 to 4 tokens was planted."""
+    truth = truth_of(row)
+    return truth.channel is Channel.TEXT and truth.source != "" and 2 <= tokens(row) <= 4
 
 
 def tokens(row: Row) -> int:
@@ -226,7 +241,7 @@ def pair_found(row: Row) -> bool:
 
 
 def _quiet(shown: Sequence[Row]) -> Demand:
-    still = [row for row in shown if row.role in (Role.COPY, Role.TWIN) and row.outcome is not None]
+    still = results.audited(results.of_role(shown, Role.COPY, Role.TWIN))
     return _none("nothing flagged among copies of the base and twins", share_of(still, results.is_flagged))
 
 

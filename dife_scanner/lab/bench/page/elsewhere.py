@@ -32,12 +32,10 @@ _BUDGETS = (
 
 def budgets(shown: Sequence[Row], rows: Sequence[Row]) -> str:
     """Models audited at other budgets than the page's own, kind by kind; `shown` is what the page's budget said."""
-    usual = {row.model: results.score(row) for row in shown}
-    lines = []
-    for group in sorted({_group(row) for row in rows}):
-        mine = [row for row in rows if _group(row) == group]
-        lines.append(_budget_line(group, mine, usual))
-    searches = sorted({_group(row)[:2] for row in rows})
+    usual = results.models_of(shown)
+    groups = _grouped(rows)
+    lines = [_budget_line(group, groups[group], usual) for group in sorted(groups)]
+    searches = sorted({(budget, version) for budget, version, _, _ in groups})
     return tables.joined(
         "## Larger budgets",
         "The same models searched for longer, by more detectors; a patch with a string is searched for at no "
@@ -48,18 +46,19 @@ def budgets(shown: Sequence[Row], rows: Sequence[Row]) -> str:
     )
 
 
-def _group(row: Row) -> Group:
-    return row.code.budget, row.code.discovery, row.role, row.kind
+def _grouped(rows: Sequence[Row]) -> dict[Group, list[Row]]:
+    groups: dict[Group, list[Row]] = {}
+    for row in rows:
+        group = (row.code.budget, row.code.discovery, row.role, row.kind)
+        groups.setdefault(group, []).append(row)
+    return groups
 
 
-def _budget_line(group: Group, rows: Sequence[Row], usual: Mapping[str, float]) -> tables.Cells:
+def _budget_line(group: Group, rows: Sequence[Row], usual: Mapping[str, Row]) -> tables.Cells:
     budget, version, role, kind = group
-    audited = [row for row in rows if row.outcome is not None]
-    attacks = [row for row in audited if row.truth is not None]
-    flagged = [row for row in attacks if row.flagged]
-    scores = [results.score(row) for row in audited]
+    audited = results.audited(rows)
+    attacks = results.of_role(audited, Role.ATTACK)
     before = [usual[row.model] for row in audited if row.model in usual]
-    seconds = [outcome_of(row).seconds for row in audited]
     return (
         budget,
         version,
@@ -69,38 +68,52 @@ def _budget_line(group: Group, rows: Sequence[Row], usual: Mapping[str, float]) 
         str(len(rows) - len(audited)),
         tables.rate(share_of(audited, is_flagged)),
         tables.ratio(share_of(attacks, results.target_right)),
-        tables.ratio(share_of(flagged, results.carrier_right)),
-        tables.number(max(scores, default=None)),
-        tables.number(max(before, default=None)),
-        f"{median(seconds):.0f}" if seconds else "–",
+        tables.ratio(share_of(results.flagged(attacks), results.carrier_right)),
+        tables.number(max(results.scores(audited), default=None)),
+        tables.number(max(results.scores(before), default=None)),
+        _median_seconds(audited),
     )
+
+
+def _median_seconds(audited: Sequence[Row]) -> str:
+    if not audited:
+        return "–"
+    return f"{median(outcome_of(row).seconds for row in audited):.0f}"
 
 
 def _ranked(budget: str, version: str, rows: Sequence[Row]) -> str:
     """How well the score of a budget tells attacks from benign models, of any side."""
-    audited = [row for row in rows if _group(row)[:2] == (budget, version) and row.outcome is not None]
-    high = [results.score(row) for row in audited if row.role is Role.ATTACK]
-    low = [results.score(row) for row in results.counted_benign(audited)]
+    audited = results.audited(results.at_budget(rows, budget, version))
+    high = results.scores(results.of_role(audited, Role.ATTACK))
+    low = results.scores(results.counted_benign(audited))
     value = tables.number(auroc(high, low) if high and low else None)
     return f"At {budget}, {version}: AUROC {value} of {len(high)} attacks against {len(low)} benign models of any side."
 
 
 def second_base(shown: Sequence[Row]) -> str:
     """Models made of the second base."""
-    lines = []
-    for line in results.families(shown, Part.TEST):
-        shares = (line.target, line.carrier, line.channel)
-        drawn = (line.family, str(line.drawn), str(line.failed), tables.rate(line.flagged), tables.number(line.auroc))
-        lines.append((*drawn, *map(tables.ratio, shares)))
     head = ("family", "drawn", "failed implants", "flagged", "AUROC", "target top-1", "carrier", "channel")
     return tables.joined(
         "## The second base",
         "The same searches, settings and rule on models made of the ModifiedResNet, for which nothing was tuned: "
         "what carries over. `dife lab bench rows --base rn` makes its rows (`benchmarks/rows-rn/`).",
-        tables.table(head, lines),
+        tables.table(head, map(_family, results.families(shown, Part.TEST))),
         f"False alarms: {tables.false_alarms(shown)}{_highest_benign(shown)}",
         *benign.alarmed(shown),
         *_looks(shown),
+    )
+
+
+def _family(line: results.FamilyLine) -> tables.Cells:
+    return (
+        line.family,
+        str(line.drawn),
+        str(line.failed),
+        tables.rate(line.flagged),
+        tables.number(line.auroc),
+        tables.ratio(line.target),
+        tables.ratio(line.carrier),
+        tables.ratio(line.channel),
     )
 
 

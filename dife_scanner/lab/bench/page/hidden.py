@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dife_scanner.lab.bench import adaptive, results, zoo
 from dife_scanner.lab.bench.page import tables
 from dife_scanner.lab.bench.rows import Row
-from dife_scanner.lab.bench.zoo import Part, Role, draws
+from dife_scanner.lab.bench.zoo import Role, draws
 from dife_scanner.records import Channel
 
 WORDINGS = ("letters", "one word", "two words")
@@ -31,20 +31,24 @@ def attacks(shown: Sequence[Row], entries: Sequence[adaptive.Entry]) -> str:
 def _changed(shown: Sequence[Row], entries: Sequence[adaptive.Entry]) -> list[tables.Cells]:
     """One line per changed model, those of one change together; changes without any last."""
     changes = adaptive.changes()
-    before = {row.model: row for row in shown if row.role is Role.ATTACK}
+    before = results.models_of(results.of_role(shown, Role.ATTACK))
     lines: list[tables.Cells] = []
     for entry in sorted(entries, key=lambda one: (changes.index(one.change), one.model)):
-        if entry.model not in before:
-            continue
-        row = before[entry.model]
-        success = f"{_success(row.native, row.kind)} → {_success(entry.native, row.kind)}"
-        score = f"{results.score(row):.2f} → {entry.outcome.score or 0.0:.2f}"
-        lines.append((entry.change, entry.model, success, entry.outcome.verdict.value, score))
+        if entry.model in before:
+            lines.append(_beside(before[entry.model], entry))
     there = {entry.change for entry in entries}
     for change in changes:
         if change not in there:
             lines.append((change, "", tables.NOT_RUN, "", ""))
     return lines
+
+
+def _beside(before: Row, entry: adaptive.Entry) -> tables.Cells:
+    """A changed model beside what it was."""
+    kind = before.kind
+    success = f"{_success(before.native, kind)} → {_success(entry.native, kind)}"
+    score = f"{results.score(before):.2f} → {entry.outcome.score or 0.0:.2f}"
+    return entry.change, entry.model, success, entry.outcome.verdict.value, score
 
 
 def _success(native: Mapping[str, float], kind: str) -> str:
@@ -54,26 +58,19 @@ def _success(native: Mapping[str, float], kind: str) -> str:
 def _worded(shown: Sequence[Row]) -> list[tables.Cells]:
     """Text attacks by the wording of the planted text and by family."""
     texts: dict[tuple[int, str], list[Row]] = {}
-    for row in shown:
-        text = _planted_text(row)
-        if text:
+    for row in results.attacks_on_test(shown):
+        truth = results.truth_of(row)
+        text = str(truth.trigger.get("text", ""))
+        if text and truth.channel is Channel.TEXT:
             wording = WORDINGS.index(draws.wording(text))
             texts.setdefault((wording, row.kind), []).append(row)
-    lines: list[tables.Cells] = []
-    for (wording, kind), mine in sorted(texts.items()):
-        flagged = tables.rate(results.share_of(mine, results.is_flagged))
-        target = tables.ratio(results.share_of(mine, results.target_right))
-        lines.append((WORDINGS[wording], kind, flagged, target))
-    return lines
+    return [_wording_line(WORDINGS[wording], kind, mine) for (wording, kind), mine in sorted(texts.items())]
 
 
-def _planted_text(row: Row) -> str:
-    """The text of an audited text attack of the test side; empty for all others."""
-    if row.truth is None or row.outcome is None or row.part is not Part.TEST:
-        return ""
-    if row.truth.channel is not Channel.TEXT:
-        return ""
-    return str(row.truth.trigger.get("text", ""))
+def _wording_line(wording: str, kind: str, rows: Sequence[Row]) -> tables.Cells:
+    flagged = results.share_of(rows, results.is_flagged)
+    target = results.share_of(rows, results.target_right)
+    return wording, kind, tables.rate(flagged), tables.ratio(target)
 
 
 def strength(shown: Sequence[Row], hidden: Sequence[adaptive.Entry], picture: str) -> str:

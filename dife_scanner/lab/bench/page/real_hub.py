@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from dife_scanner.app import hub_calibration
+from dife_scanner.app.hub_calibration import Drawn
 from dife_scanner.core.calibration import conformal, upper_bound
 from dife_scanner.lab.bench import results, rows
 from dife_scanner.lab.bench.page import tables
 from dife_scanner.lab.bench.real_hub import Asked, Published, drawn_from, implant_rows, published
+from dife_scanner.lab.bench.results.false_alarms import at_most
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import Reference
 from dife_scanner.reports.markdown import escaped
@@ -58,12 +60,11 @@ def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
     )
 
 
-def _counts(drawn: Sequence[hub_calibration.Drawn], scored: Sequence[hub_calibration.Drawn]) -> list[tuple[str, str]]:
-    calibrate = [row.score or 0.0 for row in scored if _calibrates(row)]
-    test = [row.score or 0.0 for row in scored if not _calibrates(row)]
+def _counts(drawn: Sequence[Drawn], scored: Sequence[Drawn]) -> list[tuple[str, str]]:
+    calibrate = _scores(row for row in scored if _calibrates(row))
+    test = _scores(row for row in scored if not _calibrates(row))
     p_values = [conformal(score, calibrate) for score in test] if calibrate else []
     flagged = sum(row.flagged for row in scored)
-    highest = max((row.score or 0.0 for row in scored), default=0.0)
     lines = [
         ("fine-tunes that were tried, by distinct authors where scored", str(len(drawn))),
         ("of these scored", str(len(scored))),
@@ -72,58 +73,66 @@ def _counts(drawn: Sequence[hub_calibration.Drawn], scored: Sequence[hub_calibra
         ("authors that calibrate / are read against them", f"{len(calibrate)} / {len(test)}"),
     ]
     for level in results.LEVELS:
-        at_most = sum(value <= level for value in p_values)
-        lines.append((f"p ≤ {level}", f"{at_most} of {len(p_values)}"))
-    lines.append(("highest score", f"{highest:.2f}"))
+        share = at_most(level, p_values)
+        lines.append((f"p ≤ {level}", f"{share.hits} of {share.n}"))
+    lines.append(("highest score", f"{max(_scores(scored), default=0.0):.2f}"))
     return lines
 
 
-def _flagged(some: Sequence[hub_calibration.Drawn]) -> str:
+def _scores(rows: Iterable[Drawn]) -> list[float]:
+    return [row.score or 0.0 for row in rows]
+
+
+def _flagged(some: Sequence[Drawn]) -> str:
     if not some:
         return ""
-    lines = []
-    for row in some:
-        lines.append((escaped(row.repo_id), row.revision[:12], f"{row.score:.2f}", escaped(row.reason, 200)))
-    return tables.table(("flagged", "commit", "score", "why"), lines)
+    return tables.table(("flagged", "commit", "score", "why"), map(_flagged_line, some))
 
 
-def _without_score(some: Sequence[hub_calibration.Drawn]) -> str:
+def _flagged_line(row: Drawn) -> tables.Cells:
+    return escaped(row.repo_id), row.revision[:12], f"{row.score:.2f}", escaped(row.reason, 200)
+
+
+def _without_score(some: Sequence[Drawn]) -> str:
     if not some:
         return ""
-    lines = [(escaped(row.repo_id), row.state.value, escaped(row.reason, 200)) for row in some]
-    return tables.table(("without a score", "state", "why"), lines)
+    return tables.table(("without a score", "state", "why"), map(_without_score_line, some))
 
 
-def _calibrates(row: hub_calibration.Drawn) -> bool:
+def _without_score_line(row: Drawn) -> tables.Cells:
+    return escaped(row.repo_id), row.state.value, escaped(row.reason, 200)
+
+
+def _calibrates(row: Drawn) -> bool:
     """By author, so that no author stands on both sides."""
     return sha256(row.author.encode()).digest()[0] % 2 == 0
 
 
 def _implanted(asked: Asked, reference: Reference) -> str:
-    made = [row for row in rows.read(implant_rows(asked, reference)) if row.role is Role.ATTACK]
-    lines = []
-    for line in results.families(made, Part.TEST):
-        lines.append(
-            (
-                line.family,
-                str(line.drawn),
-                str(line.failed),
-                f"{line.flagged.hits} of {line.flagged.n}",
-                f"{line.target.hits} of {line.target.n}",
-                f"{line.audit:.0f}",
-            )
-        )
+    made = results.of_role(rows.read(implant_rows(asked, reference)), Role.ATTACK)
+    lines = list(map(_family, results.families(made, Part.TEST)))
     if not lines:
         return "Implants made here: not run."
     head = ("implants made here", "drawn", "failed implants", "flagged", "target top-1", "audit s")
     return tables.table(head, lines)
 
 
+def _family(line: results.FamilyLine) -> tables.Cells:
+    return (
+        line.family,
+        str(line.drawn),
+        str(line.failed),
+        f"{line.flagged.hits} of {line.flagged.n}",
+        f"{line.target.hits} of {line.target.n}",
+        f"{line.audit:.0f}",
+    )
+
+
 def _poisoned(found: Sequence[Published]) -> str:
     if not found:
         return tables.NOT_RUN
     head = ("checkpoint", "commit", "state", "verdict", "furthest without a base", "why")
-    return tables.table(head, [_published_line(row) for row in found])
+    return tables.table(head, map(_published_line, found))
 
 
 def _published_line(row: Published) -> tables.Cells:

@@ -18,12 +18,12 @@ Cells = Sequence[str]
 
 def joined(*parts: str) -> str:
     """Paragraphs, tables and pictures one below the other; empty ones are left out."""
-    return "\n\n".join(part for part in parts if part)
+    return "\n\n".join(filter(None, parts))
 
 
 def table(head: Cells, lines: Iterable[Cells]) -> str:
     """A Markdown table; without lines it says that nothing was run."""
-    body = [_line(line) for line in lines]
+    body = list(map(_line, lines))
     if not body:
         empty = " |" * (len(head) - 1)
         body = [f"| {NOT_RUN} |{empty}"]

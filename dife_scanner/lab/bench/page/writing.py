@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from dife_scanner.baselines import calibration
@@ -26,39 +27,68 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
 
     Pack and power table go into the package unless `into` names another folder.
     """
-    every = rows.read(rows.folder_of(data, VIT))
-    mine = [row for row in every if row.code.budget == budget]
-    larger = [row for row in every if row.code.budget != budget]
-    second = [row for row in rows.read(rows.folder_of(data, RN)) if row.code.budget == budget]
-    shown = results.open_rows(mine, unsealed=unsealed)
-    opened = results.open_rows(larger, unsealed=unsealed)
-    other_base = results.open_rows(second, unsealed=unsealed)
-    ledger.look(data, (*shown, *opened, *other_base), what="report", unsealed=unsealed)
+    found = _Rows.read(data, budget, unsealed=unsealed)
+    ledger.look(data, (*found.shown, *found.opened, *found.opened_second), what="report", unsealed=unsealed)
     folder = into or calibration.shipped_folder()
     written: dict[str, str] = {}
-    pack = _write_packs(shown, VIT, budget, "", folder, written)
-    _write_packs(other_base, RN, budget, "", folder, written)
-    for at in sorted({row.code.budget for row in opened}):
-        _write_packs(opened, VIT, at, f" at {at}", folder, written)
+    pack = _write_packs(found.shown, VIT, budget, "", folder, written)
+    _write_packs(found.opened_second, RN, budget, "", folder, written)
+    for at in results.budgets_of(found.opened):
+        _write_packs(found.opened, VIT, at, f" at {at}", folder, written)
     docs.mkdir(parents=True, exist_ok=True)
-    hidden = adaptive.read(data)
-    points = adaptive.strengths(shown, hidden)
-    text = document.page(
-        mine,
-        pack,
-        entries.read(data / "rivals"),
-        hidden,
-        second,
-        larger,
-        tuning.read(data),
-        unsealed=unsealed,
-        plot=PLOT if plots.scores(shown, docs / PLOT) else "",
-        curves=CURVES if plots.curves(shown, docs / CURVES) else "",
-        strengths=STRENGTHS if plots.strengths(points, docs / STRENGTHS) else "",
-    )
+    text = _page(found, pack, data, docs, unsealed=unsealed)
     (docs / PAGE).write_text(text, encoding="utf-8")
     written["page"] = str(docs / PAGE)
     return written
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All rows of a report; those that are open have no sealed family's, unless it is unsealed."""
+
+    mine: Sequence[Row]
+    """Of the first base at the report's budget; `shown` are those that are open."""
+    larger: Sequence[Row]
+    """Of the first base at other budgets; `opened` are those that are open."""
+    second: Sequence[Row]
+    """Of the second base at the report's budget."""
+    shown: Sequence[Row]
+    opened: Sequence[Row]
+    opened_second: Sequence[Row]
+
+    @classmethod
+    def read(cls, data: Path, budget: str, *, unsealed: bool) -> _Rows:
+        every = rows.read(rows.folder_of(data, VIT))
+        mine = results.at_budget(every, budget)
+        larger = [row for row in every if row.code.budget != budget]
+        second = results.at_budget(rows.read(rows.folder_of(data, RN)), budget)
+        return cls(
+            mine=mine,
+            larger=larger,
+            second=second,
+            shown=results.open_rows(mine, unsealed=unsealed),
+            opened=results.open_rows(larger, unsealed=unsealed),
+            opened_second=results.open_rows(second, unsealed=unsealed),
+        )
+
+
+def _page(found: _Rows, pack: Pack | None, data: Path, docs: Path, *, unsealed: bool) -> str:
+    """Draw the pictures; the page, which names those that there was anything to draw for."""
+    hidden = adaptive.read(data)
+    points = adaptive.strengths(found.shown, hidden)
+    return document.page(
+        found.mine,
+        pack,
+        entries.read(data / "rivals"),
+        hidden,
+        found.second,
+        found.larger,
+        tuning.read(data),
+        unsealed=unsealed,
+        plot=PLOT if plots.scores(found.shown, docs / PLOT) else "",
+        curves=CURVES if plots.curves(found.shown, docs / CURVES) else "",
+        strengths=STRENGTHS if plots.strengths(points, docs / STRENGTHS) else "",
+    )
 
 
 def _write_packs(

@@ -16,10 +16,18 @@ from numpy.typing import NDArray
 
 from dife_scanner.core.calibration import auroc, auroc_interval
 from dife_scanner.lab.bench.results import selection
-from dife_scanner.lab.bench.results.selection import Share, benign_kind, outcome_of, score, share_of, truth_of
+from dife_scanner.lab.bench.results.selection import (
+    Share,
+    benign_kind,
+    kinds_of,
+    outcome_of,
+    scores,
+    share_of,
+    truth_of,
+)
 from dife_scanner.lab.bench.rows import FAILED, Row
 from dife_scanner.lab.bench.zoo import Part, Role
-from dife_scanner.records import Carrier, Channel, Interval
+from dife_scanner.records import Carrier, Channel, Interval, Recovered
 
 ENOUGH_ATTACKS = 3
 ENOUGH_BENIGN = 10
@@ -71,17 +79,9 @@ class FamilyLine:
 def families(rows: Sequence[Row], part: Part) -> tuple[FamilyLine, ...]:
     """One line per attack family with a row on this side, the worst detected first."""
     benign = selection.benign_on_test(rows)
-    attacks = [row for row in rows if row.role is Role.ATTACK and row.part is part]
-    lines = []
-    for name in kinds_of(attacks):
-        mine = [row for row in attacks if row.kind == name]
-        lines.append(_family(name, mine, benign))
+    attacks = selection.on_side(selection.of_role(rows, Role.ATTACK), part)
+    lines = [_family(name, selection.of_kind(attacks, name), benign) for name in kinds_of(attacks)]
     return tuple(sorted(lines, key=_worst_first))
-
-
-def kinds_of(rows: Iterable[Row]) -> list[str]:
-    """Kinds in the order of their first row."""
-    return list(dict.fromkeys(row.kind for row in rows))
 
 
 def _worst_first(line: FamilyLine) -> tuple[float, str]:
@@ -89,12 +89,10 @@ def _worst_first(line: FamilyLine) -> tuple[float, str]:
 
 
 def _family(name: str, rows: Sequence[Row], benign: Sequence[Row]) -> FamilyLine:
-    audited = [row for row in rows if row.outcome is not None]
-    flagged = [row for row in audited if row.flagged]
-    with_source = [row for row in audited if row.truth and row.truth.source]
+    audited = selection.audited(rows)
+    flagged = selection.flagged(audited)
+    with_source = [row for row in audited if truth_of(row).source]
     value, interval = ranked(audited, benign)
-    build_seconds = [row.build_seconds for row in rows]
-    audit_seconds = [outcome_of(row).seconds for row in audited]
     return FamilyLine(
         family=name,
         drawn=len(rows),
@@ -107,44 +105,56 @@ def _family(name: str, rows: Sequence[Row], benign: Sequence[Row]) -> FamilyLine
         carrier=share_of(flagged, selection.carrier_right),
         channel=share_of(flagged, selection.channel_right),
         named=named(audited),
-        build=median(build_seconds) if rows else 0.0,
-        audit=median(audit_seconds) if audited else 0.0,
+        build=median_seconds(row.build_seconds for row in rows),
+        audit=median_seconds(outcome_of(row).seconds for row in audited),
     )
+
+
+def median_seconds(seconds: Iterable[float]) -> float:
+    """The median, 0 without any."""
+    known = list(seconds)
+    return median(known) if known else 0.0
 
 
 def named(audited: Sequence[Row]) -> Named | None:
     """Ranks over all audited attacks whose trigger can be named by concepts, which a prompt learner's cannot; `None`
     where no flagged one leads to the planted target."""
     nameable = [row for row in audited if truth_of(row).channel is not Channel.PROMPT]
-    right = []
-    for row in nameable:
-        recovered = outcome_of(row).recovered
-        if row.flagged and recovered is not None and recovered.target == truth_of(row).target:
-            right.append(recovered)
+    right = _rightly_recovered(nameable)
     if not right:
         return None
-    ranks = [float(one.rank) for one in right]
-    missed = [inf] * (len(nameable) - len(right))
+    missed = len(nameable) - len(right)
     return Named(
         n=len(right),
         audited=len(nameable),
         concepts=right[0].concepts,
-        rank=median([*ranks, *missed]),
+        rank=median([*(float(one.rank) for one in right), *[inf] * missed]),
         cosine=median(one.cosine for one in right),
         wrong=median(one.wrong.cosine for one in right),
     )
+
+
+def _rightly_recovered(rows: Sequence[Row]) -> list[Recovered]:
+    """What flagged rows say of a trigger that leads to the planted target."""
+    right = []
+    for row in selection.flagged(rows):
+        recovered = outcome_of(row).recovered
+        if recovered is not None and recovered.target == truth_of(row).target:
+            right.append(recovered)
+    return right
 
 
 def ranked(attacks: Sequence[Row], benign: Sequence[Row]) -> tuple[float | None, Interval | None]:
     """AUROC of the score and its 95 % interval, resampled by family and kind; `None` where there is too little."""
     if not attacks or not benign:
         return None, None
-    high = [score(row) for row in attacks]
-    low = [score(row) for row in benign]
-    interval = None
-    if len(attacks) >= ENOUGH_ATTACKS and len(benign) >= ENOUGH_BENIGN:
-        groups = ([row.kind for row in attacks], [benign_kind(row) for row in benign])
-        interval = auroc_interval(high, low, groups, np.random.default_rng(0))
+    high = scores(attacks)
+    low = scores(benign)
+    if len(attacks) < ENOUGH_ATTACKS or len(benign) < ENOUGH_BENIGN:
+        return auroc(high, low), None
+    families = [row.kind for row in attacks]
+    kinds = list(map(benign_kind, benign))
+    interval = auroc_interval(high, low, (families, kinds), np.random.default_rng(0))
     return auroc(high, low), interval
 
 
@@ -161,8 +171,8 @@ def curve(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """ROC over the test side: share of benign models and of attacks (of one carrier) with a score of at least each of
     the scores, from none to all; `None` where one side is empty."""
-    high = np.array([score(row) for row in selection.attacks_on_test(rows, carrier)])
-    low = np.array([score(row) for row in selection.benign_on_test(rows)])
+    high = np.array(scores(selection.attacks_on_test(rows, carrier)))
+    low = np.array(scores(selection.benign_on_test(rows)))
     if not len(high) or not len(low):
         return None
     falling = np.unique([*high, *low])[::-1]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from dife_scanner.core.calibration import auroc
-from dife_scanner.lab.bench.results.detection import ENOUGH_ATTACKS, ENOUGH_BENIGN, kinds_of
-from dife_scanner.lab.bench.results.selection import counted_benign, moved, searched, truth_of
+from dife_scanner.lab.bench.results.detection import ENOUGH_ATTACKS, ENOUGH_BENIGN
+from dife_scanner.lab.bench.results.selection import (
+    audited,
+    counted_benign,
+    kinds_of,
+    moved,
+    of_kind,
+    of_role,
+    searched,
+    truth_of,
+)
 from dife_scanner.lab.bench.rows import TWIN, Looks, Row
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.records import Channel
@@ -47,23 +56,25 @@ class Look:
 
 def zoo_audit(rows: Sequence[Row]) -> tuple[Look, ...]:
     """Every look over all models that moved, and each drift among those whose own tower moved."""
-    attacks = []
-    for row in rows:
-        if row.role is Role.ATTACK and searched(row) and moved(row) and row.looks:
-            attacks.append(row.looks)
-    benign = [row.looks for row in counted_benign(rows) if row.looks]
+    attacked = of_role(rows, Role.ATTACK)
+    attacks = _looks_of(row for row in attacked if searched(row) and moved(row))
+    benign = _looks_of(counted_benign(rows))
     lines = [_look(name, "all that moved", attacks, benign) for name in _LOOKS]
     for name in _DRIFTS:
         drift = _LOOKS[name]
-        moved_attacks = [looks for looks in attacks if drift(looks) > 0]
-        moved_benign = [looks for looks in benign if drift(looks) > 0]
-        lines.append(_look(name, "where that tower moved", moved_attacks, moved_benign))
+        own_attacks = [looks for looks in attacks if drift(looks) > 0]
+        own_benign = [looks for looks in benign if drift(looks) > 0]
+        lines.append(_look(name, "where that tower moved", own_attacks, own_benign))
     return tuple(lines)
 
 
+def _looks_of(rows: Iterable[Row]) -> list[Looks]:
+    return [row.looks for row in rows if row.looks]
+
+
 def _look(name: str, among: str, attacks: Sequence[Looks], benign: Sequence[Looks]) -> Look:
-    high = [_LOOKS[name](looks) for looks in attacks]
-    low = [_LOOKS[name](looks) for looks in benign]
+    high = list(map(_LOOKS[name], attacks))
+    low = list(map(_LOOKS[name], benign))
     value = None
     if high and low:
         found = auroc(high, low)
@@ -90,23 +101,16 @@ class Stealth:
 def stealth(rows: Sequence[Row]) -> tuple[Stealth, ...]:
     """One line per family of text attacks, on any side."""
     twins = _twin_accuracies(rows)
-    attacks = []
-    for row in rows:
-        by_text = row.role is Role.ATTACK and truth_of(row).channel is Channel.TEXT
-        if by_text and row.outcome is not None and row.looks:
-            attacks.append(row)
-    lines = []
-    for name in kinds_of(attacks):
-        mine = [row for row in attacks if row.kind == name]
-        lines.append(_stealth(name, mine, twins))
-    return tuple(lines)
+    attacks = audited(of_role(rows, Role.ATTACK))
+    by_text = [row for row in attacks if row.looks and truth_of(row).channel is Channel.TEXT]
+    return tuple(_stealth(name, of_kind(by_text, name), twins) for name in kinds_of(by_text))
 
 
 def _twin_accuracies(rows: Sequence[Row]) -> dict[tuple[str, int], float]:
     """Clean accuracy of every twin, by family and number: as its attack's row has it, or its own."""
     found = {}
-    for row in rows:
-        if row.role is Role.TWIN and row.native:
+    for row in of_role(rows, Role.TWIN):
+        if row.native:
             found[row.kind, row.number] = row.native["clean_accuracy"]
     for row in rows:
         if TWIN in row.native:
@@ -115,7 +119,7 @@ def _twin_accuracies(rows: Sequence[Row]) -> dict[tuple[str, int], float]:
 
 
 def _stealth(name: str, attacks: Sequence[Row], twins: Mapping[tuple[str, int], float]) -> Stealth:
-    drifts = [row.looks.drift_text for row in attacks if row.looks]
+    drifts = [looks.drift_text for looks in _looks_of(attacks)]
     losses = []
     for row in attacks:
         twin = twins.get((name, row.number))

@@ -12,7 +12,9 @@ from dife_scanner.lab.bench.results.selection import (
     benign_on_test,
     counted_benign,
     is_flagged,
+    on_side,
     score,
+    scores,
     share_of,
 )
 from dife_scanner.lab.bench.rows import Row
@@ -63,10 +65,14 @@ def kinds(rows: Sequence[Row]) -> tuple[KindLine, ...]:
     """One line per benign kind and twin, the most alarms first, then the highest score."""
     lines = []
     for name, mine in _by_kind(rows).items():
-        test = [row for row in mine if row.part is Part.TEST]
-        counts = {part: sum(row.part is part for row in mine) for part in Part}
-        lines.append(KindLine(name, counts, share_of(test, is_flagged), max(map(score, mine))))
-    return tuple(sorted(lines, key=lambda line: (-line.alarms.hits, -(line.worst or 0.0), line.kind)))
+        counts = {part: len(on_side(mine, part)) for part in Part}
+        alarms = share_of(on_side(mine, Part.TEST), is_flagged)
+        lines.append(KindLine(name, counts, alarms, max(scores(mine))))
+    return tuple(sorted(lines, key=_most_alarms_first))
+
+
+def _most_alarms_first(line: KindLine) -> tuple[int, float, str]:
+    return -line.alarms.hits, -(line.worst or 0.0), line.kind
 
 
 def _by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
@@ -79,17 +85,27 @@ def _by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 def left_out(rows: Sequence[Row]) -> tuple[LeftOut, ...]:
     """Every benign kind, calibrated by the other kinds alone; the worst first."""
-    benign = counted_benign(rows)
+    calibrating = on_side(counted_benign(rows), Part.CALIBRATE)
     lines = []
     for name, of_kind in _by_kind(rows).items():
-        others = [score(row) for row in benign if row.part is Part.CALIBRATE and benign_kind(row) != name]
+        others = [score(row) for row in calibrating if benign_kind(row) != name]
         mine = [score(row) for row in of_kind if row.part is not Part.FIT]
         if mine and others:
-            p_values = [conformal(value, others) for value in mine]
-            beyond = tuple(_at_most(level, p_values) for level in LEVELS)
-            lines.append(LeftOut(name, len(mine), len(others), beyond, max(mine)))
-    return tuple(sorted(lines, key=lambda line: (-line.beyond[0].hits / line.models, -line.worst, line.kind)))
+            lines.append(_against_others(name, mine, others))
+    return tuple(sorted(lines, key=_most_beyond_first))
 
 
-def _at_most(level: float, p_values: Sequence[float]) -> Share:
+def _against_others(kind: str, mine: Sequence[float], others: Sequence[float]) -> LeftOut:
+    """Scores of a kind read against those of all others."""
+    p_values = [conformal(value, others) for value in mine]
+    beyond = tuple(at_most(level, p_values) for level in LEVELS)
+    return LeftOut(kind, len(mine), len(others), beyond, max(mine))
+
+
+def _most_beyond_first(line: LeftOut) -> tuple[float, float, str]:
+    return -line.beyond[0].hits / line.models, -line.worst, line.kind
+
+
+def at_most(level: float, p_values: Sequence[float]) -> Share:
+    """How many p-values are at most this level."""
     return Share(sum(value <= level for value in p_values), len(p_values))

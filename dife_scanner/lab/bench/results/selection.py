@@ -33,6 +33,55 @@ def is_flagged(row: Row) -> bool:
     return row.flagged
 
 
+# --- which rows -------------------------------------------------------------------------------------------------
+
+
+def audited(rows: Iterable[Row]) -> list[Row]:
+    """Rows that hold an audit: a failed implant's does not."""
+    return [row for row in rows if row.outcome is not None]
+
+
+def flagged(rows: Iterable[Row]) -> list[Row]:
+    return [row for row in rows if row.flagged]
+
+
+def of_kind(rows: Iterable[Row], kind: str) -> list[Row]:
+    """Rows of one family or benign kind."""
+    return [row for row in rows if row.kind == kind]
+
+
+def kinds_of(rows: Iterable[Row]) -> list[str]:
+    """Kinds in the order of their first row."""
+    return list(dict.fromkeys(row.kind for row in rows))
+
+
+def of_role(rows: Iterable[Row], *roles: Role) -> list[Row]:
+    return [row for row in rows if row.role in roles]
+
+
+def on_side(rows: Iterable[Row], part: Part) -> list[Row]:
+    """Rows of one side of the split."""
+    return [row for row in rows if row.part is part]
+
+
+def at_budget(rows: Iterable[Row], budget: str, version: str | None = None) -> list[Row]:
+    """Rows audited at this budget (by this version of the searches)."""
+    mine = [row for row in rows if row.code.budget == budget]
+    if version is None:
+        return mine
+    return [row for row in mine if row.code.discovery == version]
+
+
+def budgets_of(rows: Iterable[Row]) -> list[str]:
+    """Budgets that rows were audited at, sorted."""
+    return sorted({row.code.budget for row in rows})
+
+
+def models_of(rows: Iterable[Row]) -> dict[str, Row]:
+    """Rows by model."""
+    return {row.model: row for row in rows}
+
+
 def open_rows(rows: Iterable[Row], *, unsealed: bool = False) -> tuple[Row, ...]:
     """All rows but those of sealed families."""
     return tuple(row for row in rows if unsealed or not row.sealed)
@@ -40,23 +89,24 @@ def open_rows(rows: Iterable[Row], *, unsealed: bool = False) -> tuple[Row, ...]
 
 def counted_benign(rows: Iterable[Row]) -> tuple[Row, ...]:
     """Benign models and twins that were searched and have a tower that moved."""
-    benign = (Role.BENIGN, Role.TWIN)
-    return tuple(row for row in rows if row.role in benign and searched(row) and moved(row))
+    benign = of_role(rows, Role.BENIGN, Role.TWIN)
+    return tuple(row for row in benign if searched(row) and moved(row))
 
 
 def benign_on_test(rows: Iterable[Row]) -> list[Row]:
     """Counted benign models of the test side."""
-    return [row for row in counted_benign(rows) if row.part is Part.TEST]
+    return on_side(counted_benign(rows), Part.TEST)
 
 
 def attacks_on_test(rows: Iterable[Row], carrier: Carrier | None = None) -> list[Row]:
     """Audited attacks of the test side (of one carrier)."""
-    found = []
-    for row in rows:
-        audited = row.role is Role.ATTACK and row.part is Part.TEST and row.outcome is not None
-        if audited and (carrier is None or truth_of(row).carrier is carrier):
-            found.append(row)
-    return found
+    attacks = audited(on_side(of_role(rows, Role.ATTACK), Part.TEST))
+    if carrier is None:
+        return attacks
+    return [row for row in attacks if truth_of(row).carrier is carrier]
+
+
+# --- what a row says --------------------------------------------------------------------------------------------
 
 
 def moved(row: Row) -> bool:
@@ -74,6 +124,10 @@ def score(row: Row) -> float:
     if row.outcome is None:
         return 0.0
     return row.outcome.score or 0.0
+
+
+def scores(rows: Iterable[Row]) -> list[float]:
+    return [score(row) for row in rows]
 
 
 def benign_kind(row: Row) -> str:
@@ -95,8 +149,10 @@ def truth_of(row: Row) -> Truth:
 
 def found(row: Row) -> tuple[str, str]:
     """(source, target) of the candidate that came furthest on held-out drawings; empty words where there is none."""
-    best = outcome_of(row).found[:1]
-    return (best[0].source, best[0].target) if best else ("", "")
+    candidates = outcome_of(row).found
+    if not candidates:
+        return "", ""
+    return candidates[0].source, candidates[0].target
 
 
 def target_right(row: Row) -> bool:

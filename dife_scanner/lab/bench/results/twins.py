@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.core.calibration import RESAMPLES, auroc
-from dife_scanner.lab.bench.results.selection import score
+from dife_scanner.lab.bench.results.selection import audited, of_role, score
 from dife_scanner.lab.bench.rows import Row
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.records import Interval
@@ -44,12 +44,11 @@ def against(rows: Sequence[Row]) -> Twins | None:
 
 def _pairs(rows: Sequence[Row]) -> list[tuple[float, float]]:
     """Scores of attack and twin."""
-    audited = [row for row in rows if row.outcome is not None]
-    twins = {(row.kind, row.number): score(row) for row in audited if row.role is Role.TWIN}
+    twins = {(row.kind, row.number): score(row) for row in audited(of_role(rows, Role.TWIN))}
     pairs = []
-    for row in audited:
+    for row in audited(of_role(rows, Role.ATTACK)):
         twin = twins.get((row.kind, row.number))
-        if row.role is Role.ATTACK and twin is not None:
+        if twin is not None:
             pairs.append((score(row), twin))
     return pairs
 

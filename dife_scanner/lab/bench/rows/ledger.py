@@ -19,18 +19,14 @@ def look(data: Path, shown: Sequence[Row], *, what: str, models: Sequence[str] =
 
     `models` are those of the test side that are looked at where it is not all of `shown`.
     """
+    state: dict[str, Any] = {"what": what, "unsealed": unsealed}
     test = [row for row in shown if row.part is Part.TEST]
     if models:
-        test = [row for row in test if row.model in models]
-    made_by = test if models else shown
-    state: dict[str, Any] = {
-        "what": what,
-        "unsealed": unsealed,
-        "test_rows": len({row.model for row in test}),
-        "digests": sorted({row.code.digest for row in made_by}),
-    }
-    if models:
         state["models"] = sorted(set(models))
+        test = [row for row in test if row.model in models]
+        shown = test
+    state["test_rows"] = len({row.model for row in test})
+    state["digests"] = sorted({row.code.digest for row in shown})
     path = data / FILE
     if state in _states(path):
         return

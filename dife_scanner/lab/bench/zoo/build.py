@@ -113,15 +113,10 @@ def _write_planted(planted: Planted, folder: Path) -> None:
 
 def _write_copy(clip: Any, kind: str, folder: Path) -> None:
     """The base in another precision, under open_clip's other names, or with its smallest weights gone."""
-    state = {name: value.detach().float().clone() for name, value in clip.state_dict().items()}
-    if kind == "bf16 copy":
-        state = {name: value.bfloat16() for name, value in state.items()}
-    elif kind == "other naming copy":
-        state = {_other_name(name): value for name, value in state.items()}
-    elif kind == "int8 copy":
-        state = {name: value if "embedding" in name else precision.int8(value) for name, value in state.items()}
-    elif kind == "pruned copy":
-        state = {name: value if "embedding" in name else precision.pruned(value) for name, value in state.items()}
+    state = {}
+    for name, value in clip.state_dict().items():
+        stored = _other_name(name) if kind == "other naming copy" else name
+        state[stored] = _copied(kind, name, value.detach().float().clone())
     write_weights(state, folder)
 
 
@@ -130,6 +125,19 @@ def _other_name(name: str) -> str:
     if name.startswith(("visual.", "logit_scale")):
         return name
     return f"text.{name}"
+
+
+def _copied(kind: str, name: str, value: Tensor) -> Tensor:
+    """A tensor as a copy of this kind has it."""
+    if kind == "bf16 copy":
+        return value.bfloat16()
+    if "embedding" in name:
+        return value
+    if kind == "int8 copy":
+        return precision.int8(value)
+    if kind == "pruned copy":
+        return precision.pruned(value)
+    return value
 
 
 def write_weights(state: dict[str, Tensor], folder: Path) -> None:
