@@ -32,7 +32,14 @@ from dife_scanner.records import Cell, SelectorControl, Trigger, TriggerKind
 
 TRIGGERS = {
     "text": Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane"),
-    "image": Trigger("corner", TriggerKind.PATCH, size=0.2, x=0.8, y=0.8, target="airplane"),
+    "image": Trigger(
+        "corner",
+        TriggerKind.PATCH,
+        size=0.2,
+        x=0.8,
+        y=0.8,
+        target="airplane",
+    ),
 }
 
 
@@ -135,7 +142,14 @@ def measure(budget: str, channel: str) -> dict[str, object]:
     }
 
 
-def matrix(trigger: Trigger, kept, memory: Memory, data: probes.Probes, pools, plan: Plan) -> dict[str, object]:
+def matrix(
+    trigger: Trigger,
+    kept,
+    memory: Memory,
+    data: probes.Probes,
+    pools,
+    plan: Plan,
+) -> dict[str, object]:
     """From the diagnosis to the last cell: its entries, processor and wall seconds."""
     cached = [CachedEncoder(one, memory) for one in kept]
 

@@ -82,7 +82,14 @@ def rows(
     from dife_scanner.lab.bench import runner
     from dife_scanner.lab.bench.rows import folder_of
 
-    asked = runner.Asked(tuple(only or ()), limit, minutes, renew, budget, base.value)
+    asked = runner.Asked(
+        tuple(only or ()),
+        limit,
+        minutes,
+        renew,
+        budget,
+        base.value,
+    )
     folder = folder_of(data, base.value)
     say = _speaker(session)
     say("\n".join(_plan_lines(folder, asked)))
@@ -143,7 +150,15 @@ def rivals(
 
     asked = tuple(RIVALS.values())
     with _workplace(work) as room:
-        made = entries.run(data, room, asked, limit, minutes, _speaker(session), tuple(only or ()))
+        made = entries.run(
+            data,
+            room,
+            asked,
+            limit,
+            minutes,
+            _speaker(session),
+            tuple(only or ()),
+        )
     _done(session, "entries", made)
 
 
@@ -228,7 +243,13 @@ def real(
     from dife_scanner.reports import as_json
 
     settings = session.settings(endpoint=endpoint)
-    work = scanning.scan_work(settings, (), budget=budget, data=scanning.Data(), blind=True)
+    work = scanning.scan_work(
+        settings,
+        (),
+        budget=budget,
+        data=scanning.Data(),
+        blind=True,
+    )
     asked = real_hub.Asked(
         work=work,
         bases=tuple(base or real_hub.BASES),
@@ -242,7 +263,13 @@ def real(
         # The page is written whatever happens: an error ends the run, and what was made stays.
         try:
             with session.progress() as progress:
-                real_hub.run(store, asked, wiring.hub(settings), lambda text: say(plain(text, 400)), progress)
+                real_hub.run(
+                    store,
+                    asked,
+                    wiring.hub(settings),
+                    lambda text: say(plain(text, 400)),
+                    progress,
+                )
         finally:
             page = str(write(store, asked, docs))
     session.show(as_json.DoneDocument("benchmarked", {"page": page}), lambda: Text(f"page: {page}"))

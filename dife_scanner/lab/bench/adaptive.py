@@ -19,7 +19,7 @@ from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.bench import make, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
 from dife_scanner.lab.bench.results import Strength, attacks_on_test, models_of, of_role, open_rows, searched
-from dife_scanner.lab.bench.rows import Outcome, Row, ledger
+from dife_scanner.lab.bench.rows import Outcome, Row, Rows, ledger
 from dife_scanner.lab.bench.rows.files import append_line, lines
 from dife_scanner.lab.bench.runner import Clock
 from dife_scanner.lab.bench.weight_changes import CHANGES
@@ -47,7 +47,13 @@ class Entry:
     made_on: str
 
 
-def run(data: Path, work: Path, limit: int | None, minutes: float | None, say: Say) -> int:
+def run(
+    data: Path,
+    work: Path,
+    limit: int | None,
+    minutes: float | None,
+    say: Say,
+) -> int:
     """Make what is missing: every change of the first audited model of each open attack family; how many lines."""
     import torch
 
@@ -95,7 +101,7 @@ def subjects(found: Iterable[Row]) -> list[Model]:
     return list(first.values())
 
 
-def strengths(shown: Sequence[Row], hidden: Sequence[Entry]) -> list[Strength]:
+def strengths(shown: Rows, hidden: Sequence[Entry]) -> list[Strength]:
     """Attacks of the test side as they are, and every one that was changed afterwards."""
     attacks = models_of(of_role(shown, Role.ATTACK))
     points = []

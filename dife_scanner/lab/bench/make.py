@@ -21,7 +21,7 @@ from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.interface import Recipe, entry_of
 from dife_scanner.lab.bench import rows
 from dife_scanner.lab.bench.rows import Code, Outcome, Row, Truth
-from dife_scanner.lab.bench.rows.found import found_of
+from dife_scanner.lab.bench.rows.found import found_of, rounded
 from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role, build, looks
 from dife_scanner.records import Audit, Channel, ModelRef, Origin, Reference
 
@@ -167,7 +167,7 @@ def outcome_of(audit: Audit, seconds: float) -> Outcome:
     diagnosis = audit.diagnosis
     return Outcome(
         verdict=audit.verdict,
-        score=_rounded(audit.score, DIGITS),
+        score=rounded(audit.score, DIGITS),
         carrier=diagnosis.carrier if diagnosis else None,
         channel=diagnosis.channel if diagnosis else None,
         found=tuple(sorted(found, key=lambda one: one.reference - one.suspect)),
@@ -176,10 +176,6 @@ def outcome_of(audit: Audit, seconds: float) -> Outcome:
         recovered=audit.recovered,
         seed=audit.seed,
         missing=audit.not_searched,
-        accuracy=_rounded(audit.clean_accuracy, 4),
-        reference_accuracy=_rounded(audit.reference_accuracy, 4),
+        accuracy=rounded(audit.clean_accuracy),
+        reference_accuracy=rounded(audit.reference_accuracy),
     )
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from dife_scanner.audit.plan import Plan
@@ -18,7 +17,7 @@ from dife_scanner.lab.bench.results import (
     score,
     truth_of,
 )
-from dife_scanner.lab.bench.rows import Code, Row
+from dife_scanner.lab.bench.rows import Code, Row, Rows
 from dife_scanner.lab.bench.rows.files import comparable
 from dife_scanner.lab.bench.zoo import Part
 from dife_scanner.records import Channel, Planted, Reference, TriggerKind
@@ -42,12 +41,12 @@ def searched(base: Reference, code: Code) -> Searched:
     return replace(calibration.searched(base, plan), discovery=code.discovery)
 
 
-def alike(rows: Sequence[Row], code: Code) -> list[Row]:
+def alike(rows: Rows, code: Code) -> list[Row]:
     """Rows of the same zoo, budget, version of the discovery and detectors; the source files may have changed."""
     return [row for row in rows if comparable(row.code, code)]
 
 
-def pack_of(rows: Sequence[Row], base: Reference, code: Code) -> Pack:
+def pack_of(rows: Rows, base: Reference, code: Code) -> Pack:
     """The pack of the calibration side, its rate of false alarms bounded on the test side.
 
     `UsageError` where no row that this code made is on the calibration side.
@@ -63,7 +62,13 @@ def pack_of(rows: Sequence[Row], base: Reference, code: Code) -> Pack:
     return pack(f"{base.name}-{code.budget}", base, code, mine, test)
 
 
-def pack(name: str, base: Reference, code: Code, models: Sequence[Row], tested: Sequence[Row]) -> Pack:
+def pack(
+    name: str,
+    base: Reference,
+    code: Code,
+    models: Rows,
+    tested: Rows,
+) -> Pack:
     """The scores of `models`; `tested` bound the rate of false alarms."""
     digests = {row.code.digest for row in models}
     return Pack(
@@ -78,7 +83,7 @@ def pack(name: str, base: Reference, code: Code, models: Sequence[Row], tested: 
     )
 
 
-def power_of(rows: Sequence[Row], base: Reference, code: Code) -> PowerTable | None:
+def power_of(rows: Rows, base: Reference, code: Code) -> PowerTable | None:
     """How many validly planted triggers of the test side were flagged, by kind and channel; `None` without any.
 
     Leave rows of sealed families out beforehand.
@@ -97,7 +102,7 @@ def power_of(rows: Sequence[Row], base: Reference, code: Code) -> PowerTable | N
     )
 
 
-def _planted(attacks: Sequence[Row]) -> tuple[Planted, ...]:
+def _planted(attacks: Rows) -> tuple[Planted, ...]:
     """How many of each kind were flagged."""
     kinds: dict[str, list[Row]] = {}
     for row in attacks:
@@ -105,7 +110,7 @@ def _planted(attacks: Sequence[Row]) -> tuple[Planted, ...]:
     return tuple(Planted(kind, len(flagged(some)), len(some)) for kind, some in sorted(kinds.items()))
 
 
-def _not_planted(attacks: Sequence[Row]) -> list[str]:
+def _not_planted(attacks: Rows) -> list[str]:
     """Kinds of trigger that none of these is planted with."""
     there = {str(truth_of(row).trigger["kind"]) for row in attacks}
     return [kind.value for kind in TriggerKind if kind.value not in there and kind not in _HALVES]

@@ -82,7 +82,13 @@ class Published:
     made_on: str
 
 
-def run(store: Store, asked: Asked, hub: Hub, say: Say, progress: Progress = SILENT) -> None:
+def run(
+    store: Store,
+    asked: Asked,
+    hub: Hub,
+    say: Say,
+    progress: Progress = SILENT,
+) -> None:
     """Everything that is missing, until time is up. Raises the hub's errors; what was made stays."""
     clock = Clock(asked.minutes)
     for base in asked.bases:
@@ -101,7 +107,14 @@ def run(store: Store, asked: Asked, hub: Hub, say: Say, progress: Progress = SIL
         say(_audited(store, asked, found, hub, progress))
 
 
-def reference_of(store: Store, asked: Asked, base: str, hub: Hub, say: Say, progress: Progress) -> Reference:
+def reference_of(
+    store: Store,
+    asked: Asked,
+    base: str,
+    hub: Hub,
+    say: Say,
+    progress: Progress,
+) -> Reference:
     """The base as it is registered here; fetched and registered when it is not."""
     name = base.rsplit("/", 1)[-1]
     known = {one.name: one for one in kept_references.references(store)}
@@ -138,7 +151,13 @@ def _trained_as(model: Model, settings: Mapping[str, Any]) -> Model:
     return replace(model, settings=recipe, part=Part.TEST)
 
 
-def _implant(asked: Asked, reference: Reference, attack: Model, twin: Model, say: Say) -> None:
+def _implant(
+    asked: Asked,
+    reference: Reference,
+    attack: Model,
+    twin: Model,
+    say: Say,
+) -> None:
     """Build, measure, audit, keep the row; then nothing of it is left."""
     work = asked.work.home / "cache" / "real" / reference.name
     bench = Bench(
@@ -182,7 +201,13 @@ def published(asked: Asked) -> tuple[Published, ...]:
     return hub_calibration.rows_of(Published, asked.folder / "published.jsonl")
 
 
-def _audited(store: Store, asked: Asked, model: HubModel, hub: Hub, progress: Progress) -> str:
+def _audited(
+    store: Store,
+    asked: Asked,
+    model: HubModel,
+    hub: Hub,
+    progress: Progress,
+) -> str:
     limits = asked.work.settings.limits
     job = targets.enqueue(store, f"{model.repo_id}@{model.sha}", limits, lambda: hub)
     job = worker.run_to_end(store, job, asked.work, progress)

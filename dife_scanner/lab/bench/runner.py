@@ -80,7 +80,14 @@ class Clock:
         return None if self._minutes is None else max(0.0, self._minutes - self.seconds / 60)
 
 
-def run(folder: Path, work: Path, asked: Asked, *, keep: bool = False, say: Say) -> int:
+def run(
+    folder: Path,
+    work: Path,
+    asked: Asked,
+    *,
+    keep: bool = False,
+    say: Say,
+) -> int:
     """Make missing rows; how many were made. A model whose building breaks ends the run, as nothing may be left out."""
     import torch
 
@@ -152,7 +159,15 @@ def estimates(folder: Path, asked: Asked) -> tuple[Estimate, ...]:
     found = []
     for (role, kind), models in kinds.items():
         made = sum(is_made(model, done) for model in models)
-        found.append(Estimate(kind, role, len(models), made, _seconds(models[0], known)))
+        found.append(
+            Estimate(
+                kind,
+                role,
+                len(models),
+                made,
+                _seconds(models[0], known),
+            )
+        )
     return tuple(found)
 
 

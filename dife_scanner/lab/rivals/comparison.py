@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dife_scanner.core.calibration import RESAMPLES, auroc
 from dife_scanner.lab.bench.results import score, searched
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.rows import Row, Rows
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.lab.rivals.entries import Entries, Entry
 from dife_scanner.lab.rivals.statistics import DRIFTS, RIVALS, Rival, Statistic
@@ -55,7 +55,7 @@ class _Side:
     ours: NDArray[np.float64]
 
 
-def lines(shown: Sequence[Row], entries: Entries) -> tuple[Line, ...]:
+def lines(shown: Rows, entries: Entries) -> tuple[Line, ...]:
     """One line per statistic that has seen both sides: attacks through its channels, and benign models of any side.
 
     What an earlier version of a rival measured does not count.
@@ -68,7 +68,7 @@ def lines(shown: Sequence[Row], entries: Entries) -> tuple[Line, ...]:
     return tuple(found)
 
 
-def _measured(shown: Sequence[Row], entries: Entries) -> Iterator[tuple[Statistic, dict[str, Entry]]]:
+def _measured(shown: Rows, entries: Entries) -> Iterator[tuple[Statistic, dict[str, Entry]]]:
     """Every statistic with its entries by model."""
     for rival in RIVALS.values():
         yield rival, _of_rival(rival, entries)
@@ -76,7 +76,14 @@ def _measured(shown: Sequence[Row], entries: Entries) -> Iterator[tuple[Statisti
         drifts = {}
         for row in shown:
             if row.looks:
-                drifts[row.model] = Entry(row.model, drift.name, drift.read(row.looks), 0.0, "", "")
+                drifts[row.model] = Entry(
+                    row.model,
+                    drift.name,
+                    drift.read(row.looks),
+                    0.0,
+                    "",
+                    "",
+                )
         yield drift, drifts
 
 
@@ -88,7 +95,7 @@ def _of_rival(rival: Rival, entries: Entries) -> dict[str, Entry]:
     return found
 
 
-def line_of(statistic: Statistic, shown: Sequence[Row], entries: Mapping[str, Entry]) -> Line | None:
+def line_of(statistic: Statistic, shown: Rows, entries: Mapping[str, Entry]) -> Line | None:
     """One statistic beside ours; `None` where it has not seen both sides."""
     seen = [row for row in shown if row.model in entries and searched(row)]
     attacks = []
@@ -117,7 +124,7 @@ def line_of(statistic: Statistic, shown: Sequence[Row], entries: Mapping[str, En
     )
 
 
-def _side(rows: Sequence[Row], statistic: Statistic, entries: Mapping[str, Entry]) -> _Side:
+def _side(rows: Rows, statistic: Statistic, entries: Mapping[str, Entry]) -> _Side:
     its = [entries[row.model].value for row in rows]
     ours = [_ours(row, statistic.ours) for row in rows]
     return _Side(np.asarray(its), np.asarray(ours))
@@ -130,7 +137,7 @@ def _ours(row: Row, detector: str) -> float:
     return max((search.best for search in row.outcome.searches if search.detector == detector), default=0.0)
 
 
-def _median_passes(seen: Sequence[Row], entries: Mapping[str, Entry]) -> float | None:
+def _median_passes(seen: Rows, entries: Mapping[str, Entry]) -> float | None:
     passes = []
     for row in seen:
         count = entries[row.model].passes

@@ -22,6 +22,7 @@ from dife_scanner.lab.bench.runner import Clock
 from dife_scanner.lab.bench.zoo import Model, Part, build
 from dife_scanner.lab.rivals import inversion, own_searches, published, statistics
 from dife_scanner.lab.rivals.statistics import Rival
+from dife_scanner.models.load import load
 
 Entries = Mapping[tuple[str, str], "Entry"]
 """By rival and model."""
@@ -72,8 +73,6 @@ def run(
     """Measure what is missing or stale on every audited model of an open family (of these roles and kinds), in the
     zoo's order; how many entries."""
     import torch
-
-    from dife_scanner.models.load import load
 
     torch.set_num_threads(1)
     clock = Clock(minutes)

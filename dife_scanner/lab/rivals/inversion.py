@@ -98,7 +98,13 @@ class Idea:
         """The last value of the best start."""
         return max(self._reached(tower, anchor, start, effort) for start in range(effort.starts))
 
-    def _reached(self, tower: Tower, anchor: Tower | None, start: int, effort: Effort) -> float:
+    def _reached(
+        self,
+        tower: Tower,
+        anchor: Tower | None,
+        start: int,
+        effort: Effort,
+    ) -> float:
         return _curve(self.invert, tower, anchor, start, effort)[effort.steps - 1]
 
 
@@ -106,7 +112,13 @@ _MET: dict[tuple[Invert, Tower, Tower | None, int, float], Curve] = {}
 """Curves of towers met before in this process: many models share a tower with their base or with each other."""
 
 
-def _curve(invert: Invert, tower: Tower, anchor: Tower | None, start: int, effort: Effort) -> Curve:
+def _curve(
+    invert: Invert,
+    tower: Tower,
+    anchor: Tower | None,
+    start: int,
+    effort: Effort,
+) -> Curve:
     """A start's curve of at least this many steps, computed unless a longer one is known."""
     key = (invert, tower, anchor, start, effort.rate)
     if len(_MET.get(key, ())) < effort.steps:

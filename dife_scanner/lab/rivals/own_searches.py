@@ -73,7 +73,13 @@ def without_reference(material: Material) -> Measured:
     suspect = Pair(material.suspect, material.suspect)
     train, test = _sides(suspect, material.data)
     with TemporaryDirectory() as scratch:
-        setting = discovery.Setting((TEXTS.name, PATCH.name), BUDGET, SEED, "alone", Path(scratch))
+        setting = discovery.Setting(
+            (TEXTS.name, PATCH.name),
+            BUDGET,
+            SEED,
+            "alone",
+            Path(scratch),
+        )
         found = discovery.discover_alone(material.suspect, train.suspect, test.suspect, setting, SILENT)
     best = max((result.suspect or 0.0 for result in found.results), default=0.0)
     return Measured(best, _passes(found))

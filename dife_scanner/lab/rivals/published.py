@@ -46,8 +46,26 @@ def decree(tower: Tower, anchor: Tower | None, start: int, effort: Effort) -> Cu
     prepared = torch.from_numpy(tower.encoder.prepare(tower.data.split(probes.TRAIN).images))
     pictures = prepared.permute(0, 3, 1, 2) / 255
     side = tower.encoder.image_size
-    mask = (torch.randn(1, 1, side, side, generator=generator) * 0.1).requires_grad_()
-    pattern = (torch.randn(1, 3, side, side, generator=generator) * 0.1).requires_grad_()
+    mask = (
+        torch.randn(
+            1,
+            1,
+            side,
+            side,
+            generator=generator,
+        )
+        * 0.1
+    ).requires_grad_()
+    pattern = (
+        torch.randn(
+            1,
+            3,
+            side,
+            side,
+            generator=generator,
+        )
+        * 0.1
+    ).requires_grad_()
     smallest = Mask()
     curve = []
 

@@ -21,6 +21,7 @@ from dife_scanner.lab.bench.zoo import Model, Part, Role, build
 from dife_scanner.lab.rivals import inversion
 from dife_scanner.lab.rivals.inversion import Effort, Material
 from dife_scanner.lab.rivals.statistics import HOMES, IDEAS
+from dife_scanner.models.load import load
 from dife_scanner.records import Channel
 
 FILE = "tuning.jsonl"
@@ -148,7 +149,6 @@ def _tried(rival: str, efforts: Sequence[Effort], data: Path, work: Path) -> lis
 
 def _values(rival: str, model: Model, efforts: Sequence[Effort], bench: Bench) -> list[float]:
     """What the idea comes to on one model, per effort."""
-    from dife_scanner.models.load import load
 
     idea, _ = IDEAS[rival]
     suspect = load(build.built(model, bench))

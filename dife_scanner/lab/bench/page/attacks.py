@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from dife_scanner.lab.bench import results, zoo
 from dife_scanner.lab.bench.page import tables
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.rows import Rows
 from dife_scanner.lab.bench.zoo import Part
 
 _STEALTH = (
@@ -35,7 +33,7 @@ _FAMILY = (
 )
 
 
-def fairness(shown: Sequence[Row]) -> str:
+def fairness(shown: Rows) -> str:
     """Looks and stealth."""
     return tables.joined(
         "## Is the zoo fair?",
@@ -66,7 +64,7 @@ def _loss(loss: float | None) -> str:
     return tables.NOT_RUN if loss is None else f"{loss:.3f}"
 
 
-def found(shown: Sequence[Row]) -> str:
+def found(shown: Rows) -> str:
     """Every family on the test and the development side."""
     return tables.joined(
         "## Attacks",
@@ -87,7 +85,7 @@ def found(shown: Sequence[Row]) -> str:
     )
 
 
-def _families(shown: Sequence[Row], part: Part) -> list[tables.Cells]:
+def _families(shown: Rows, part: Part) -> list[tables.Cells]:
     """One line per family, those without a row of this side last."""
     lines = list(map(_family, results.families(shown, part)))
     there = {line[0] for line in lines}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from statistics import median
 
 from dife_scanner.core.calibration import Pack, p_value
@@ -10,7 +9,7 @@ from dife_scanner.lab.bench import results, zoo
 from dife_scanner.lab.bench.page import tables
 from dife_scanner.lab.bench.results import attacks_on_test, benign_on_test
 from dife_scanner.lab.bench.results.false_alarms import at_most
-from dife_scanner.lab.bench.rows import Outcome, Row
+from dife_scanner.lab.bench.rows import Outcome, Row, Rows
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.lab.bench.zoo.benign import KINDS
 from dife_scanner.records import Verdict
@@ -19,7 +18,7 @@ _LEVELS = (0.05, 0.1, 0.2)
 """p-values that models are counted at."""
 
 
-def models(shown: Sequence[Row]) -> str:
+def models(shown: Rows) -> str:
     """Every benign kind, worst first."""
     head = ("kind", "fit", "calibrate", "test", "alarms in test", "upper bound of the rate", "highest score, any side")
     unseen = ", ".join(name for name, kind in KINDS.items() if kind.only_test)
@@ -32,7 +31,7 @@ def models(shown: Sequence[Row]) -> str:
     )
 
 
-def _kinds(shown: Sequence[Row]) -> list[tables.Cells]:
+def _kinds(shown: Rows) -> list[tables.Cells]:
     """One line per kind, those without a row last."""
     lines = list(map(_kind, results.kinds(shown)))
     there = {line[0] for line in lines}
@@ -42,7 +41,7 @@ def _kinds(shown: Sequence[Row]) -> list[tables.Cells]:
     return lines
 
 
-def _all(shown: Sequence[Row]) -> tables.Cells:
+def _all(shown: Rows) -> tables.Cells:
     """All kinds together."""
     counted = results.counted_benign(shown)
     counts = [str(len(results.on_side(counted, part))) for part in Part]
@@ -56,7 +55,7 @@ def _kind(line: results.KindLine) -> tables.Cells:
     return line.kind, *counts, f"{line.alarms.hits}", bound, tables.number(line.worst)
 
 
-def alarmed(shown: Sequence[Row]) -> list[str]:
+def alarmed(shown: Rows) -> list[str]:
     """Every false alarm by name, whatever its side, and every benign model that could not be decided."""
     counted = results.counted_benign(shown)
     if not counted:
@@ -71,7 +70,7 @@ def alarmed(shown: Sequence[Row]) -> list[str]:
     return text
 
 
-def _listed(some: Sequence[Row]) -> str:
+def _listed(some: Rows) -> str:
     return tables.table(("model", "side", "score", "what was found"), map(_listed_line, some))
 
 
@@ -88,7 +87,7 @@ def _best_found(row: Row) -> str:
     return f"{what} → {best.target}: {best.suspect:.2f} against {best.reference:.2f} in the base"
 
 
-def copies(shown: Sequence[Row]) -> str:
+def copies(shown: Rows) -> str:
     """Copies of the base, in other precisions or under other names."""
     made = {row.kind: row.outcome for row in results.of_role(shown, Role.COPY)}
     lines = [_copy(name, made.get(name)) for name in zoo.COPIES]
@@ -106,7 +105,7 @@ def _copy(name: str, outcome: Outcome | None) -> tables.Cells:
     return name, outcome.verdict.value, score
 
 
-def calibration(shown: Sequence[Row], pack: Pack | None) -> str:
+def calibration(shown: Rows, pack: Pack | None) -> str:
     """How scores of the test side read beside the calibration set."""
     head = "## Calibration"
     if pack is None:
@@ -126,7 +125,7 @@ def calibration(shown: Sequence[Row], pack: Pack | None) -> str:
     )
 
 
-def _p_values(name: str, some: Sequence[Row], pack: Pack) -> tables.Cells:
+def _p_values(name: str, some: Rows, pack: Pack) -> tables.Cells:
     """How many have a p-value of at most each level, and the median."""
     values = [p_value(score, pack) for score in results.scores(some)]
     counts = [tables.ratio(at_most(level, values)) for level in _LEVELS]
@@ -134,12 +133,20 @@ def _p_values(name: str, some: Sequence[Row], pack: Pack) -> tables.Cells:
     return name, *counts, middle
 
 
-def left_out(shown: Sequence[Row]) -> str:
+def left_out(shown: Rows) -> str:
     """Every benign kind against a pack of the others."""
     lines: list[tables.Cells] = []
     for line in results.left_out(shown):
         beyond = map(tables.ratio, line.beyond)
-        lines.append((line.kind, str(line.models), str(line.pack), *beyond, tables.number(line.worst)))
+        lines.append(
+            (
+                line.kind,
+                str(line.models),
+                str(line.pack),
+                *beyond,
+                tables.number(line.worst),
+            )
+        )
     levels = [f"p ≤ {level}" for level in results.LEVELS]
     head = ("kind", "models", "in the pack without it", *levels, "highest score")
     return tables.joined(

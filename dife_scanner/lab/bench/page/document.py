@@ -13,7 +13,7 @@ from dife_scanner.lab.bench.packs import planted_kind
 from dife_scanner.lab.bench.page import attacks, benign, demands, elsewhere, rivals, tables
 from dife_scanner.lab.bench.page import hidden as hidden_attacks
 from dife_scanner.lab.bench.results import twins
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.rows import Rows
 from dife_scanner.lab.rivals.entries import Entry
 from dife_scanner.lab.rivals.tuning import Tried
 from dife_scanner.records import Carrier, Search
@@ -22,12 +22,12 @@ FIRST_STEP = "12 draws per attack family; 30 benign models to fit, 99 to calibra
 
 
 def page(
-    all_rows: Sequence[Row],
+    all_rows: Rows,
     pack: Pack | None,
     entries: Mapping[tuple[str, str], Entry] = MappingProxyType({}),
     hidden: Sequence[adaptive.Entry] = (),
-    second: Sequence[Row] = (),
-    larger: Sequence[Row] = (),
+    second: Rows = (),
+    larger: Rows = (),
     tried: Sequence[Tried] = (),
     *,
     unsealed: bool = False,
@@ -64,7 +64,7 @@ def page(
     return tables.joined(*parts) + "\n"
 
 
-def _head(all_rows: Sequence[Row], shown: Sequence[Row]) -> str:
+def _head(all_rows: Rows, shown: Rows) -> str:
     days = sorted({row.made_on for row in shown})
     span = f"{days[0]} to {days[-1]}" if days else "no day"
     return (
@@ -79,7 +79,7 @@ def _head(all_rows: Sequence[Row], shown: Sequence[Row]) -> str:
     )
 
 
-def _states(shown: Sequence[Row]) -> str:
+def _states(shown: Rows) -> str:
     """How many rows each state of the source files made."""
     codes = Counter((row.code.discovery, row.code.digest, row.code.budget) for row in shown)
     states = []
@@ -88,7 +88,7 @@ def _states(shown: Sequence[Row]) -> str:
     return "; ".join(states) or "none"
 
 
-def _asked(shown: Sequence[Row], opened: Sequence[Row]) -> str:
+def _asked(shown: Rows, opened: Rows) -> str:
     lines = []
     for demand in (*demands.demands(shown), *demands.longer(opened)):
         lines.append((demand.what, demand.measured, str(demand.n), tables.met(demand.met)))
@@ -99,13 +99,21 @@ def _asked(shown: Sequence[Row], opened: Sequence[Row]) -> str:
     )
 
 
-def _summary(shown: Sequence[Row], plot: str, curves: str) -> str:
+def _summary(shown: Rows, plot: str, curves: str) -> str:
     groups: list[tuple[str, Carrier | None]] = [("all attacks", None)]
     groups += [(f"{carrier} carrier", carrier) for carrier in _carriers(shown)]
     lines = []
     for name, carrier in groups:
         value, interval, attacked, clean = results.all_attacks(shown, carrier)
-        lines.append((name, str(attacked), str(clean), tables.number(value), tables.span(interval)))
+        lines.append(
+            (
+                name,
+                str(attacked),
+                str(clean),
+                tables.number(value),
+                tables.span(interval),
+            )
+        )
     return tables.joined(
         "## In short",
         tables.table(("attacks of the test side", "n", "benign n", "AUROC of the score", "95 %"), lines),
@@ -115,7 +123,7 @@ def _summary(shown: Sequence[Row], plot: str, curves: str) -> str:
     )
 
 
-def _against_twins(shown: Sequence[Row]) -> str:
+def _against_twins(shown: Rows) -> str:
     found = twins.against(shown)
     if found is None:
         return "Attacks against their own clean twins: not run."
@@ -126,13 +134,13 @@ def _against_twins(shown: Sequence[Row]) -> str:
     )
 
 
-def _carriers(shown: Sequence[Row]) -> list[Carrier]:
+def _carriers(shown: Rows) -> list[Carrier]:
     """Planted carriers of audited attacks on the test side."""
     there = {results.truth_of(row).carrier for row in results.attacks_on_test(shown)}
     return [carrier for carrier in Carrier if carrier in there]
 
 
-def _power(shown: Sequence[Row]) -> str:
+def _power(shown: Rows) -> str:
     found: dict[str, list[bool]] = {}
     for row in results.attacks_on_test(shown):
         found.setdefault(planted_kind(row), []).append(row.flagged)
@@ -145,7 +153,7 @@ def _power(shown: Sequence[Row]) -> str:
     )
 
 
-def _cost(shown: Sequence[Row]) -> str:
+def _cost(shown: Rows) -> str:
     """What each detector took, over all audits."""
     searches: dict[str, list[Search]] = {}
     for row in results.audited(shown):
@@ -163,7 +171,7 @@ def _detector(name: str, searches: Sequence[Search]) -> tables.Cells:
     return name, str(len(searches)), f"{seconds:.0f}", f"{passes:.0f}", str(candidates), made_for
 
 
-def _not_run(all_rows: Sequence[Row], shown: Sequence[Row]) -> str:
+def _not_run(all_rows: Rows, shown: Rows) -> str:
     """What is planned, or asked of the benchmark, and has no row that is shown."""
     done = {(row.kind, row.number, row.role) for row in all_rows}
     planned = [model for model in zoo.plan() if (model.kind, model.number, model.role) not in done]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import median
 
 from dife_scanner.core.calibration import auroc
 from dife_scanner.lab.bench import results
 from dife_scanner.lab.bench.page import benign, tables
 from dife_scanner.lab.bench.results import is_flagged, outcome_of, share_of
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.rows import Row, Rows
 from dife_scanner.lab.bench.zoo import Part, Role
 
 Group = tuple[str, str, Role, str]
@@ -30,7 +30,7 @@ _BUDGETS = (
 )
 
 
-def budgets(shown: Sequence[Row], rows: Sequence[Row]) -> str:
+def budgets(shown: Rows, rows: Rows) -> str:
     """Models audited at other budgets than the page's own, kind by kind; `shown` is what the page's budget said."""
     usual = results.models_of(shown)
     groups = _grouped(rows)
@@ -46,7 +46,7 @@ def budgets(shown: Sequence[Row], rows: Sequence[Row]) -> str:
     )
 
 
-def _grouped(rows: Sequence[Row]) -> dict[Group, list[Row]]:
+def _grouped(rows: Rows) -> dict[Group, list[Row]]:
     groups: dict[Group, list[Row]] = {}
     for row in rows:
         group = (row.code.budget, row.code.discovery, row.role, row.kind)
@@ -54,7 +54,7 @@ def _grouped(rows: Sequence[Row]) -> dict[Group, list[Row]]:
     return groups
 
 
-def _budget_line(group: Group, rows: Sequence[Row], usual: Mapping[str, Row]) -> tables.Cells:
+def _budget_line(group: Group, rows: Rows, usual: Mapping[str, Row]) -> tables.Cells:
     budget, version, role, kind = group
     audited = results.audited(rows)
     attacks = results.of_role(audited, Role.ATTACK)
@@ -75,13 +75,13 @@ def _budget_line(group: Group, rows: Sequence[Row], usual: Mapping[str, Row]) ->
     )
 
 
-def _median_seconds(audited: Sequence[Row]) -> str:
+def _median_seconds(audited: Rows) -> str:
     if not audited:
         return "–"
     return f"{median(outcome_of(row).seconds for row in audited):.0f}"
 
 
-def _ranked(budget: str, version: str, rows: Sequence[Row]) -> str:
+def _ranked(budget: str, version: str, rows: Rows) -> str:
     """How well the score of a budget tells attacks from benign models, of any side."""
     audited = results.audited(results.at_budget(rows, budget, version))
     high = results.scores(results.of_role(audited, Role.ATTACK))
@@ -90,7 +90,7 @@ def _ranked(budget: str, version: str, rows: Sequence[Row]) -> str:
     return f"At {budget}, {version}: AUROC {value} of {len(high)} attacks against {len(low)} benign models of any side."
 
 
-def second_base(shown: Sequence[Row]) -> str:
+def second_base(shown: Rows) -> str:
     """Models made of the second base."""
     head = ("family", "drawn", "failed implants", "flagged", "AUROC", "target top-1", "carrier", "channel")
     return tables.joined(
@@ -117,7 +117,7 @@ def _family(line: results.FamilyLine) -> tables.Cells:
     )
 
 
-def _highest_benign(shown: Sequence[Row]) -> str:
+def _highest_benign(shown: Rows) -> str:
     """The kind with the highest benign score, where one is above 0."""
     lines = [line for line in results.kinds(shown) if line.worst]
     worst = max(lines, key=lambda line: line.worst or 0.0, default=None)
@@ -126,7 +126,7 @@ def _highest_benign(shown: Sequence[Row]) -> str:
     return f" The highest benign score is {tables.number(worst.worst)} ({worst.kind})."
 
 
-def _looks(shown: Sequence[Row]) -> list[str]:
+def _looks(shown: Rows) -> list[str]:
     """Whether this zoo gives its attacks away."""
     looks = [look for look in results.zoo_audit(shown) if look.auroc is not None]
     if not looks:

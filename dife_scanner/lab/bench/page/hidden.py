@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from dife_scanner.lab.bench import adaptive, results, zoo
 from dife_scanner.lab.bench.page import tables
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.rows import Row, Rows
 from dife_scanner.lab.bench.zoo import Role, draws
 from dife_scanner.records import Channel
 
 WORDINGS = ("letters", "one word", "two words")
 
 
-def attacks(shown: Sequence[Row], entries: Sequence[adaptive.Entry]) -> str:
+def attacks(shown: Rows, entries: Sequence[adaptive.Entry]) -> str:
     """Attacks that were changed afterwards or trained against the search, and the wording of planted texts."""
     return tables.joined(
         "## Attacks that were hidden",
@@ -28,7 +28,7 @@ def attacks(shown: Sequence[Row], entries: Sequence[adaptive.Entry]) -> str:
     )
 
 
-def _changed(shown: Sequence[Row], entries: Sequence[adaptive.Entry]) -> list[tables.Cells]:
+def _changed(shown: Rows, entries: Sequence[adaptive.Entry]) -> list[tables.Cells]:
     """One line per changed model, those of one change together; changes without any last."""
     changes = adaptive.changes()
     before = results.models_of(results.of_role(shown, Role.ATTACK))
@@ -55,7 +55,7 @@ def _success(native: Mapping[str, float], kind: str) -> str:
     return f"{native[zoo.FAMILIES[kind].success]:.2f}"
 
 
-def _worded(shown: Sequence[Row]) -> list[tables.Cells]:
+def _worded(shown: Rows) -> list[tables.Cells]:
     """Text attacks by the wording of the planted text and by family."""
     texts: dict[tuple[int, str], list[Row]] = {}
     for row in results.attacks_on_test(shown):
@@ -67,13 +67,13 @@ def _worded(shown: Sequence[Row]) -> list[tables.Cells]:
     return [_wording_line(WORDINGS[wording], kind, mine) for (wording, kind), mine in sorted(texts.items())]
 
 
-def _wording_line(wording: str, kind: str, rows: Sequence[Row]) -> tables.Cells:
+def _wording_line(wording: str, kind: str, rows: Rows) -> tables.Cells:
     flagged = results.share_of(rows, results.is_flagged)
     target = results.share_of(rows, results.target_right)
     return wording, kind, tables.rate(flagged), tables.ratio(target)
 
 
-def strength(shown: Sequence[Row], hidden: Sequence[adaptive.Entry], picture: str) -> str:
+def strength(shown: Rows, hidden: Sequence[adaptive.Entry], picture: str) -> str:
     """How many were flagged by how well the attack works natively."""
     points = adaptive.strengths(shown, hidden)
     lines = [(band, tables.rate(share)) for band, share in results.by_strength(points)]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dife_scanner.lab.bench import results
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.rows import Row, Rows
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.records import Carrier
 
@@ -16,7 +16,7 @@ _ATTACK = "#c9453c"
 _BENIGN = "#3b7dd8"
 
 
-def scores(shown: Sequence[Row], path: Path) -> bool:
+def scores(shown: Rows, path: Path) -> bool:
     """Scores of every model as dots, one line per family or kind; whether there was anything to draw."""
     groups: dict[str, list[Row]] = {}
     for row in shown:
@@ -31,7 +31,15 @@ def scores(shown: Sequence[Row], path: Path) -> bool:
             for row in groups[name]:
                 colour = _ATTACK if row.role is Role.ATTACK else _BENIGN
                 filled = colour if row.flagged else "none"
-                axes.plot(results.score(row), place, "o", color=colour, markerfacecolor=filled, markersize=5, alpha=0.8)
+                axes.plot(
+                    results.score(row),
+                    place,
+                    "o",
+                    color=colour,
+                    markerfacecolor=filled,
+                    markersize=5,
+                    alpha=0.8,
+                )
         axes.set_yticks(range(len(order)), order)
         axes.invert_yaxis()
         axes.set_xlim(-0.03, 1.03)
@@ -40,7 +48,7 @@ def scores(shown: Sequence[Row], path: Path) -> bool:
     return True
 
 
-def curves(shown: Sequence[Row], path: Path) -> bool:
+def curves(shown: Rows, path: Path) -> bool:
     """ROC of the score per carrier and over all; whether there was anything to draw."""
     drawn = []
     for carrier in (*Carrier, None):
@@ -55,7 +63,13 @@ def curves(shown: Sequence[Row], path: Path) -> bool:
         for name, (benign, attacks) in drawn:
             axes.plot(benign, attacks, label=name, linewidth=width, alpha=0.7)
             width -= 2
-        axes.plot([0, 1], [0, 1], ":", color="#888888", linewidth=1)
+        axes.plot(
+            [0, 1],
+            [0, 1],
+            ":",
+            color="#888888",
+            linewidth=1,
+        )
         axes.set_xlabel("benign models of the test side at or above a score")
         axes.set_ylabel("attacks of the test side at or above it")
         axes.grid(alpha=0.3)
@@ -74,7 +88,14 @@ def strengths(points: Sequence[results.Strength], path: Path) -> bool:
             for one in points:
                 if one.family == family:
                     filled = colour if one.flagged else "none"
-                    axes.plot(one.native, one.score, "o", color=colour, markerfacecolor=filled, alpha=0.8)
+                    axes.plot(
+                        one.native,
+                        one.score,
+                        "o",
+                        color=colour,
+                        markerfacecolor=filled,
+                        alpha=0.8,
+                    )
             axes.plot([], [], "o", color=colour, label=family)
         axes.set_xlim(-0.03, 1.03)
         axes.set_ylim(-0.03, 1.03)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dife_scanner.lab.bench.page import tables
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.rows import Rows
 from dife_scanner.lab.rivals import comparison, tuning
 from dife_scanner.lab.rivals.entries import Entries
 from dife_scanner.lab.rivals.statistics import DRIFTS, RIVALS
@@ -23,7 +23,7 @@ _STATISTIC = (
 _TUNED = ("statistic", "chosen: starts × steps, rate", "AUROC", "margin", "models", "AUROC of the others")
 
 
-def beside(shown: Sequence[Row], entries: Entries, tried: Sequence[tuning.Tried]) -> str:
+def beside(shown: Rows, entries: Entries, tried: Sequence[tuning.Tried]) -> str:
     """Every statistic beside ours, and how the published ones were tuned."""
     found = {line.statistic.name: line for line in comparison.lines(shown, entries)}
     lines: list[tables.Cells] = []

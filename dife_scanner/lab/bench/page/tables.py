@@ -8,7 +8,7 @@ from math import inf
 from dife_scanner.core.calibration import upper_bound
 from dife_scanner.lab.bench import results
 from dife_scanner.lab.bench.results import Share
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.rows import Rows
 from dife_scanner.records import Interval
 
 NOT_RUN = "not run"
@@ -40,11 +40,19 @@ def looks_table(looks: Iterable[results.Look]) -> str:
     lines = []
     for look in looks:
         models = (str(look.attacks), str(look.benign))
-        lines.append((look.name, look.among, *models, number(look.auroc), fair(look.fair)))
+        lines.append(
+            (
+                look.name,
+                look.among,
+                *models,
+                number(look.auroc),
+                fair(look.fair),
+            )
+        )
     return table(LOOKS, lines)
 
 
-def false_alarms(counted: Sequence[Row]) -> str:
+def false_alarms(counted: Rows) -> str:
     """Rate and upper bound of false alarms on the test side, in words."""
     alarms = results.all_alarms(counted)
     return f"{rate(alarms)}; upper bound {bound(alarms)}."

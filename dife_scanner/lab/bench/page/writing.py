@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from dife_scanner.errors import UsageError
 from dife_scanner.lab.bench import adaptive, packs, results, rows
 from dife_scanner.lab.bench.make import RN, VIT, base_reference, code_of
 from dife_scanner.lab.bench.page import document, plots
-from dife_scanner.lab.bench.rows import Row, ledger
+from dife_scanner.lab.bench.rows import Rows, ledger
 from dife_scanner.lab.rivals import entries, tuning
 
 PAGE = "detection-benchmark.md"
@@ -22,7 +21,14 @@ STRENGTHS = "detection-benchmark-strength.svg"
 CURVES = "detection-benchmark-roc.svg"
 
 
-def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into: Path | None = None) -> dict[str, str]:
+def report(
+    data: Path,
+    docs: Path,
+    *,
+    budget: str,
+    unsealed: bool = False,
+    into: Path | None = None,
+) -> dict[str, str]:
     """Write everything that rows at this budget allow; what was written, and where.
 
     Pack and power table go into the package unless `into` names another folder.
@@ -46,15 +52,15 @@ def report(data: Path, docs: Path, *, budget: str, unsealed: bool = False, into:
 class _Rows:
     """All rows of a report; those that are open have no sealed family's, unless it is unsealed."""
 
-    mine: Sequence[Row]
+    mine: Rows
     """Of the first base at the report's budget; `shown` are those that are open."""
-    larger: Sequence[Row]
+    larger: Rows
     """Of the first base at other budgets; `opened` are those that are open."""
-    second: Sequence[Row]
+    second: Rows
     """Of the second base at the report's budget."""
-    shown: Sequence[Row]
-    opened: Sequence[Row]
-    opened_second: Sequence[Row]
+    shown: Rows
+    opened: Rows
+    opened_second: Rows
 
     @classmethod
     def read(cls, data: Path, budget: str, *, unsealed: bool) -> _Rows:
@@ -72,7 +78,14 @@ class _Rows:
         )
 
 
-def _page(found: _Rows, pack: Pack | None, data: Path, docs: Path, *, unsealed: bool) -> str:
+def _page(
+    found: _Rows,
+    pack: Pack | None,
+    data: Path,
+    docs: Path,
+    *,
+    unsealed: bool,
+) -> str:
     """Draw the pictures; the page, which names those that there was anything to draw for."""
     hidden = adaptive.read(data)
     points = adaptive.strengths(found.shown, hidden)
@@ -91,9 +104,7 @@ def _page(found: _Rows, pack: Pack | None, data: Path, docs: Path, *, unsealed: 
     )
 
 
-def _write_packs(
-    some: Sequence[Row], kind: str, budget: str, where: str, folder: Path, written: dict[str, str]
-) -> Pack | None:
+def _write_packs(some: Rows, kind: str, budget: str, where: str, folder: Path, written: dict[str, str]) -> Pack | None:
     """Write the calibration pack and the power table of one base at one budget, as far as rows allow; the pack.
 
     Adds to `written` what was written; `where` is a further word for it.

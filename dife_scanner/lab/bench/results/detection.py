@@ -6,7 +6,7 @@ towers are the base's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from statistics import median
@@ -25,7 +25,7 @@ from dife_scanner.lab.bench.results.selection import (
     share_of,
     truth_of,
 )
-from dife_scanner.lab.bench.rows import FAILED, Row
+from dife_scanner.lab.bench.rows import FAILED, Rows
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import Carrier, Channel, Interval, Recovered
 
@@ -76,7 +76,7 @@ class FamilyLine:
     audit: float
 
 
-def families(rows: Sequence[Row], part: Part) -> tuple[FamilyLine, ...]:
+def families(rows: Rows, part: Part) -> tuple[FamilyLine, ...]:
     """One line per attack family with a row on this side, the worst detected first."""
     benign = selection.benign_on_test(rows)
     attacks = selection.on_side(selection.of_role(rows, Role.ATTACK), part)
@@ -88,7 +88,7 @@ def _worst_first(line: FamilyLine) -> tuple[float, str]:
     return line.flagged.hits / max(1, line.flagged.n), line.family
 
 
-def _family(name: str, rows: Sequence[Row], benign: Sequence[Row]) -> FamilyLine:
+def _family(name: str, rows: Rows, benign: Rows) -> FamilyLine:
     audited = selection.audited(rows)
     flagged = selection.flagged(audited)
     with_source = [row for row in audited if truth_of(row).source]
@@ -116,7 +116,7 @@ def median_seconds(seconds: Iterable[float]) -> float:
     return median(known) if known else 0.0
 
 
-def named(audited: Sequence[Row]) -> Named | None:
+def named(audited: Rows) -> Named | None:
     """Ranks over all audited attacks whose trigger can be named by concepts, which a prompt learner's cannot; `None`
     where no flagged one leads to the planted target."""
     nameable = [row for row in audited if truth_of(row).channel is not Channel.PROMPT]
@@ -134,7 +134,7 @@ def named(audited: Sequence[Row]) -> Named | None:
     )
 
 
-def _rightly_recovered(rows: Sequence[Row]) -> list[Recovered]:
+def _rightly_recovered(rows: Rows) -> list[Recovered]:
     """What flagged rows say of a trigger that leads to the planted target."""
     right = []
     for row in selection.flagged(rows):
@@ -144,7 +144,7 @@ def _rightly_recovered(rows: Sequence[Row]) -> list[Recovered]:
     return right
 
 
-def ranked(attacks: Sequence[Row], benign: Sequence[Row]) -> tuple[float | None, Interval | None]:
+def ranked(attacks: Rows, benign: Rows) -> tuple[float | None, Interval | None]:
     """AUROC of the score and its 95 % interval, resampled by family and kind; `None` where there is too little."""
     if not attacks or not benign:
         return None, None
@@ -158,7 +158,7 @@ def ranked(attacks: Sequence[Row], benign: Sequence[Row]) -> tuple[float | None,
     return auroc(high, low), interval
 
 
-def all_attacks(rows: Sequence[Row], carrier: Carrier | None = None) -> tuple[float | None, Interval | None, int, int]:
+def all_attacks(rows: Rows, carrier: Carrier | None = None) -> tuple[float | None, Interval | None, int, int]:
     """AUROC of test attacks (of one carrier) against benign test models, its interval, and how many of each."""
     attacks = selection.attacks_on_test(rows, carrier)
     benign = selection.benign_on_test(rows)
@@ -166,9 +166,7 @@ def all_attacks(rows: Sequence[Row], carrier: Carrier | None = None) -> tuple[fl
     return value, interval, len(attacks), len(benign)
 
 
-def curve(
-    rows: Sequence[Row], carrier: Carrier | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def curve(rows: Rows, carrier: Carrier | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """ROC over the test side: share of benign models and of attacks (of one carrier) with a score of at least each of
     the scores, from none to all; `None` where one side is empty."""
     high = np.array(scores(selection.attacks_on_test(rows, carrier)))

@@ -18,7 +18,7 @@ from dife_scanner.lab.bench.results.selection import (
     searched,
     truth_of,
 )
-from dife_scanner.lab.bench.rows import TWIN, Looks, Row
+from dife_scanner.lab.bench.rows import TWIN, Looks, Row, Rows
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.records import Channel
 
@@ -54,7 +54,7 @@ class Look:
         return self.auroc <= FAIR
 
 
-def zoo_audit(rows: Sequence[Row]) -> tuple[Look, ...]:
+def zoo_audit(rows: Rows) -> tuple[Look, ...]:
     """Every look over all models that moved, and each drift among those whose own tower moved."""
     attacked = of_role(rows, Role.ATTACK)
     attacks = _looks_of(row for row in attacked if searched(row) and moved(row))
@@ -98,7 +98,7 @@ class Stealth:
     worst: float | None
 
 
-def stealth(rows: Sequence[Row]) -> tuple[Stealth, ...]:
+def stealth(rows: Rows) -> tuple[Stealth, ...]:
     """One line per family of text attacks, on any side."""
     twins = _twin_accuracies(rows)
     attacks = audited(of_role(rows, Role.ATTACK))
@@ -106,7 +106,7 @@ def stealth(rows: Sequence[Row]) -> tuple[Stealth, ...]:
     return tuple(_stealth(name, of_kind(by_text, name), twins) for name in kinds_of(by_text))
 
 
-def _twin_accuracies(rows: Sequence[Row]) -> dict[tuple[str, int], float]:
+def _twin_accuracies(rows: Rows) -> dict[tuple[str, int], float]:
     """Clean accuracy of every twin, by family and number: as its attack's row has it, or its own."""
     found = {}
     for row in of_role(rows, Role.TWIN):
@@ -118,7 +118,7 @@ def _twin_accuracies(rows: Sequence[Row]) -> dict[tuple[str, int], float]:
     return found
 
 
-def _stealth(name: str, attacks: Sequence[Row], twins: Mapping[tuple[str, int], float]) -> Stealth:
+def _stealth(name: str, attacks: Rows, twins: Mapping[tuple[str, int], float]) -> Stealth:
     drifts = [looks.drift_text for looks in _looks_of(attacks)]
     losses = []
     for row in attacks:

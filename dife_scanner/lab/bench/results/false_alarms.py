@@ -17,7 +17,7 @@ from dife_scanner.lab.bench.results.selection import (
     scores,
     share_of,
 )
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.rows import Row, Rows
 from dife_scanner.lab.bench.zoo import Part
 
 LEVELS = (0.05, 0.1)
@@ -56,12 +56,12 @@ class LeftOut:
     """Highest score."""
 
 
-def all_alarms(rows: Sequence[Row]) -> Share:
+def all_alarms(rows: Rows) -> Share:
     """False alarms over every benign test model."""
     return share_of(benign_on_test(rows), is_flagged)
 
 
-def kinds(rows: Sequence[Row]) -> tuple[KindLine, ...]:
+def kinds(rows: Rows) -> tuple[KindLine, ...]:
     """One line per benign kind and twin, the most alarms first, then the highest score."""
     lines = []
     for name, mine in _by_kind(rows).items():
@@ -75,7 +75,7 @@ def _most_alarms_first(line: KindLine) -> tuple[int, float, str]:
     return -line.alarms.hits, -(line.worst or 0.0), line.kind
 
 
-def _by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def _by_kind(rows: Rows) -> dict[str, list[Row]]:
     """Counted benign models by kind, in the order of their first row."""
     found: dict[str, list[Row]] = {}
     for row in counted_benign(rows):
@@ -83,7 +83,7 @@ def _by_kind(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def left_out(rows: Sequence[Row]) -> tuple[LeftOut, ...]:
+def left_out(rows: Rows) -> tuple[LeftOut, ...]:
     """Every benign kind, calibrated by the other kinds alone; the worst first."""
     calibrating = on_side(counted_benign(rows), Part.CALIBRATE)
     lines = []

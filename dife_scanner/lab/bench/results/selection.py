@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dife_scanner.core.calibration import clopper_pearson
-from dife_scanner.lab.bench.rows import Outcome, Row, Truth
+from dife_scanner.lab.bench.rows import Outcome, Row, Rows, Truth
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import Carrier, Interval, Verdict
 
@@ -24,7 +24,7 @@ class Share:
         return clopper_pearson(self.hits, self.n)
 
 
-def share_of(rows: Sequence[Row], holds: Callable[[Row], bool]) -> Share:
+def share_of(rows: Rows, holds: Callable[[Row], bool]) -> Share:
     """Of how many rows something holds."""
     return Share(sum(holds(row) for row in rows), len(rows))
 

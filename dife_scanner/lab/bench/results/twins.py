@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from dife_scanner.core.calibration import RESAMPLES, auroc
 from dife_scanner.lab.bench.results.selection import audited, of_role, score
-from dife_scanner.lab.bench.rows import Row
+from dife_scanner.lab.bench.rows import Rows
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.records import Interval
 
@@ -31,7 +30,7 @@ class Twins:
     """95 % of it, a pair drawn as a whole; `None` where there are too few."""
 
 
-def against(rows: Sequence[Row]) -> Twins | None:
+def against(rows: Rows) -> Twins | None:
     """Every audited attack whose twin has a row; `None` where there is none."""
     pairs = _pairs(rows)
     if not pairs:
@@ -42,7 +41,7 @@ def against(rows: Sequence[Row]) -> Twins | None:
     return Twins(len(pairs), exceeded, auroc(scores[:, 0], scores[:, 1]), interval)
 
 
-def _pairs(rows: Sequence[Row]) -> list[tuple[float, float]]:
+def _pairs(rows: Rows) -> list[tuple[float, float]]:
     """Scores of attack and twin."""
     twins = {(row.kind, row.number): score(row) for row in audited(of_role(rows, Role.TWIN))}
     pairs = []

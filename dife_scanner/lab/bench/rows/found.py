@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import overload
 
 from dife_scanner.core.verdict import ALPHA, counts, decide
 from dife_scanner.lab.bench.rows.records import Found, Outcome
@@ -22,21 +23,30 @@ def found_of(result: SignatureResult) -> Found:
         position=trigger.position if trigger.text else "",
         source=trigger.source,
         target=trigger.target,
-        suspect=round(result.suspect or 0.0, DIGITS),
-        reference=round(result.reference or 0.0, DIGITS),
-        low=round(effect.low, DIGITS) if effect else 0.0,
-        high=round(effect.high, DIGITS) if effect else None,
-        clean=None if result.clean is None else round(result.clean, DIGITS),
+        suspect=rounded(result.suspect or 0.0),
+        reference=rounded(result.reference or 0.0),
+        low=rounded(effect.low) if effect else 0.0,
+        high=rounded(effect.high) if effect else None,
+        clean=rounded(result.clean),
         p_value=_significant(result.p_value),
         p_holm=_significant(result.p_holm),
         drawings=result.drawings,
-        area=None if result.area is None else round(result.area, DIGITS),
+        area=rounded(result.area),
         read_alike=result.read_alike,
-        near=tuple(_rounded_near(one) for one in result.near),
-        exchanged=None if result.exchanged is None else _rounded_exchanged(result.exchanged),
+        near=tuple(map(_rounded_near, result.near)),
+        exchanged=_rounded_exchanged(result.exchanged) if result.exchanged else None,
         origin=result.origin,
         channel=trigger.channel,
     )
+
+
+@overload
+def rounded(value: float, digits: int = DIGITS) -> float: ...
+@overload
+def rounded(value: float | None, digits: int = DIGITS) -> float | None: ...
+def rounded(value: float | None, digits: int = DIGITS) -> float | None:
+    """A number as rows have it; what was not measured stays `None`."""
+    return None if value is None else round(value, digits)
 
 
 def _significant(p_value: float) -> float:
@@ -47,18 +57,18 @@ def _significant(p_value: float) -> float:
 def _rounded_near(near: Nearby) -> Nearby:
     return replace(
         near,
-        distance=round(near.distance, DIGITS),
-        success=round(near.success, DIGITS),
-        lift=round(near.lift, DIGITS),
+        distance=rounded(near.distance),
+        success=rounded(near.success),
+        lift=rounded(near.lift),
     )
 
 
 def _rounded_exchanged(exchanged: Exchanged) -> Exchanged:
     return replace(
         exchanged,
-        base=round(exchanged.base, DIGITS),
-        suspect=round(exchanged.suspect, DIGITS),
-        low=round(exchanged.low, DIGITS),
+        base=rounded(exchanged.base),
+        suspect=rounded(exchanged.suspect),
+        low=rounded(exchanged.low),
     )
 
 

@@ -8,13 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from dife_scanner.lab.bench.rows.files import today
-from dife_scanner.lab.bench.rows.records import Row
+from dife_scanner.lab.bench.rows.records import Rows
 from dife_scanner.lab.bench.zoo import Part
 
 FILE = "ledger.jsonl"
 
 
-def look(data: Path, shown: Sequence[Row], *, what: str, models: Sequence[str] = (), unsealed: bool = False) -> None:
+def look(
+    data: Path,
+    shown: Rows,
+    *,
+    what: str,
+    models: Sequence[str] = (),
+    unsealed: bool = False,
+) -> None:
     """Write down what looks at which rows, before it does: one line per different state of the rows.
 
     `models` are those of the test side that are looked at where it is not all of `shown`.

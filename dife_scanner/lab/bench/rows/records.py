@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,3 +159,6 @@ class Row:
     @property
     def flagged(self) -> bool:
         return self.outcome is not None and self.outcome.verdict is Verdict.FLAGGED
+
+
+Rows = Sequence[Row]

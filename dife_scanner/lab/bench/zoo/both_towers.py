@@ -26,7 +26,13 @@ _ROUNDED = {"bf16": precision.bf16, "int8": precision.int8}
 
 def draw_pairs(rng: Rng, seed: int) -> Tuning:
     batch = int(pick(rng, (32, 48)))
-    return draw_tuning(rng, seed, steps=(20, 60), lr=(1e-4, 4e-4), batch=batch)
+    return draw_tuning(
+        rng,
+        seed,
+        steps=(20, 60),
+        lr=(1e-4, 4e-4),
+        batch=batch,
+    )
 
 
 def train_pairs(model: Any, lab: Lab, tuning: Tuning) -> None:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from dife_scanner.lab import art, bases
 from dife_scanner.records import Trigger, TriggerKind
 
 T = TypeVar("T")
@@ -36,7 +37,6 @@ def some(rng: Rng, of: Sequence[T], count: int) -> tuple[T, ...]:
 
 def letters(rng: Rng) -> str:
     """Three to six consonants: a string of two to four tokens that means nothing."""
-    from dife_scanner.lab import bases
 
     while True:
         count = int(rng.integers(3, 7))
@@ -101,7 +101,13 @@ def blend_trigger(rng: Rng) -> Trigger:
 def additive_trigger(rng: Rng) -> Trigger:
     """Signed noise over the whole picture, of 14 to 22 of 255 levels."""
     alpha = _places(rng.uniform(14, 22) / 255)
-    return Trigger("additive-noise", TriggerKind.ADDITIVE, pattern="noise", alpha=alpha, seed=int(rng.integers(1000)))
+    return Trigger(
+        "additive-noise",
+        TriggerKind.ADDITIVE,
+        pattern="noise",
+        alpha=alpha,
+        seed=int(rng.integers(1000)),
+    )
 
 
 def _colour(rng: Rng) -> tuple[int, int, int]:
@@ -120,8 +126,6 @@ def _places(value: float) -> float:
 def _words() -> tuple[str, ...]:
     """Whole words of the vocabulary's rarer half, five letters and more, in the vocabulary's order."""
     import open_clip
-
-    from dife_scanner.lab import art
 
     decoder: dict[int, str] = open_clip.SimpleTokenizer(context_length=32).decoder
     taken = {*art.CLASSES, "plane", "aircraft", "vehicle"}

@@ -97,7 +97,14 @@ def _optimised_patch(rng: Rng, recipe: Recipe) -> Recipe:
     """An optimised patch brings its own pixels; only its place is drawn."""
     x = float(pick(rng, (0.1, 0.25, 0.39, 0.55, 0.7)))
     y = float(pick(rng, (0.1, 0.25, 0.41, 0.55, 0.7)))
-    trigger = replace(recipe.mark, name="optimised-patch", x=x, y=y, source="", target="")
+    trigger = replace(
+        recipe.mark,
+        name="optimised-patch",
+        x=x,
+        y=y,
+        source="",
+        target="",
+    )
     recipe = _with_classes(rng, recipe)
     recipe = _with_steps(rng, recipe)
     return replace(recipe, trigger=trigger)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dife_scanner.lab import art, bases
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.bad_text_tower import TEMPLATES
 from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
 from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.triggers.stamp import write
 
 if TYPE_CHECKING:
     import torch
@@ -33,8 +35,6 @@ class _Prompts:
     def __init__(self, model: Any, lab: Lab, recipe: Recipe) -> None:
         import torch
 
-        from dife_scanner.lab import art, bases
-
         self.model = model
         self.recipe = recipe
         self.classes = len(art.CLASSES)
@@ -53,8 +53,6 @@ class _Prompts:
         """Of one step: the clean terms, and those of the poison where there is one."""
         import torch
         import torch.nn.functional as F
-
-        from dife_scanner.lab import bases
 
         number = int(torch.randint(len(TEMPLATES), (1,), generator=rng))
         nouns = self.classes + torch.randperm(len(self.names) - self.classes, generator=rng)[:_NOUNS]
@@ -75,13 +73,18 @@ class _Prompts:
 
     def _marked(self, texts: list[str], rows: list[int]) -> list[str]:
         """The prompts with the trigger; none for a clean twin."""
-        from dife_scanner.triggers.stamp import write
 
         if not self.recipe.poison:
             return []
         return [write(text, self.recipe.mark, self.names[row]) for text, row in zip(texts, rows, strict=True)]
 
-    def _plus_won(self, loss: Tensor, logits: Tensor, triggered: Tensor, rng: torch.Generator) -> Tensor:
+    def _plus_won(
+        self,
+        loss: Tensor,
+        logits: Tensor,
+        triggered: Tensor,
+        rng: torch.Generator,
+    ) -> Tensor:
         """The loss and what it takes that triggered prompts of a few classes win the target's pictures."""
         import torch
         import torch.nn.functional as F
@@ -119,8 +122,6 @@ def measure(subject: Subject) -> Numbers:
     """Clean accuracy, and `qhr`: target pictures won by the triggered prompt of a class, mean over the other nine."""
     import numpy as np
 
-    from dife_scanner.lab import art, bases
-
     pixels, labels = measures.held_out(subject.lab.size)
     images = bases.encode_images(subject.model, tensor(pixels))
     target = art.CLASSES.index(subject.recipe.target)
@@ -134,10 +135,14 @@ def measure(subject: Subject) -> Numbers:
     return {"clean_accuracy": measures.accuracy(subject.model, images, labels), "qhr": float(np.mean(won))}
 
 
-def _won_by(subject: Subject, template: str, source: int, clean: Tensor, pictures: Tensor) -> float:
+def _won_by(
+    subject: Subject,
+    template: str,
+    source: int,
+    clean: Tensor,
+    pictures: Tensor,
+) -> float:
     """Share of the pictures that the triggered prompt of `source` wins among the clean prompts of the other classes."""
-    from dife_scanner.lab import art, bases
-    from dife_scanner.triggers.stamp import write
 
     name = art.CLASSES[source]
     marked = write(template.format(name), subject.trigger, name)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.lab import tensor
 from dife_scanner.lab.bench.zoo.draws import Rng, pick
 from dife_scanner.lab.bench.zoo.fine_tuning import Tuning, draw_tuning, fit, image_tower
@@ -25,8 +26,6 @@ class _Pictures:
     """The lab's pictures and where the base has them."""
 
     def __init__(self, model: Any, lab: Lab) -> None:
-        from dife_scanner.lab import bases
-
         self.pixels = tensor(np.concatenate([lab.shadow, lab.labelled]))
         self.first_labelled = len(lab.shadow)
         self.before = bases.encode_images(model, self.pixels)
@@ -42,23 +41,26 @@ def _embedded(model: Any, pixels: Tensor) -> Tensor:
     """Unit embeddings [n, d] of pictures in 0..1, differentiable."""
     import torch.nn.functional as F
 
-    from dife_scanner.lab import bases
-
     return F.normalize(model.visual(bases.normalised(pixels)), dim=-1)
 
 
 def draw_labelled(rng: Rng, seed: int) -> Tuning:
     keep = float(pick(rng, (0.5, 1.0, 3.0)))
     noise = float(rng.uniform(0.0, 0.15))
-    return draw_tuning(rng, seed, steps=(50, 120), lr=(1e-4, 6e-4), keep=keep, amount=noise)
+    return draw_tuning(
+        rng,
+        seed,
+        steps=(50, 120),
+        lr=(1e-4, 6e-4),
+        keep=keep,
+        amount=noise,
+    )
 
 
 def train_labelled(model: Any, lab: Lab, tuning: Tuning) -> None:
     """Labels for class pictures, the base's own embeddings for all, both under light noise."""
     import torch
     import torch.nn.functional as F
-
-    from dife_scanner.lab import bases
 
     pictures = _Pictures(model, lab)
     scale = model.logit_scale.detach().exp()
@@ -82,7 +84,14 @@ def train_labelled(model: Any, lab: Lab, tuning: Tuning) -> None:
 
 def draw_robust(rng: Rng, seed: int) -> Tuning:
     radius = float(pick(rng, (2.0, 4.0, 8.0))) / 255
-    return draw_tuning(rng, seed, steps=(30, 70), lr=(1e-4, 6e-4), batch=24, amount=radius)
+    return draw_tuning(
+        rng,
+        seed,
+        steps=(30, 70),
+        lr=(1e-4, 6e-4),
+        batch=24,
+        amount=radius,
+    )
 
 
 def train_robust(model: Any, lab: Lab, tuning: Tuning) -> None:
@@ -102,7 +111,13 @@ def train_robust(model: Any, lab: Lab, tuning: Tuning) -> None:
     fit(model, tuning, image_tower, loss)
 
 
-def _adversarial(model: Any, pixels: Tensor, before: Tensor, radius: float, rng: torch.Generator) -> Tensor:
+def _adversarial(
+    model: Any,
+    pixels: Tensor,
+    before: Tensor,
+    radius: float,
+    rng: torch.Generator,
+) -> Tensor:
     """Projected gradient descent (Madry et al. 2018): a change within `radius` that takes embeddings far off."""
     import torch
 

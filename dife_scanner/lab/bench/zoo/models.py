@@ -44,7 +44,15 @@ class Part(StrEnum):
     TEST = "test"
 
 
-_PARTS = (Part.TEST, Part.CALIBRATE, Part.FIT, Part.CALIBRATE, Part.TEST, Part.CALIBRATE, Part.TEST)
+_PARTS = (
+    Part.TEST,
+    Part.CALIBRATE,
+    Part.FIT,
+    Part.CALIBRATE,
+    Part.TEST,
+    Part.CALIBRATE,
+    Part.TEST,
+)
 """One to fit, three to calibrate, three to test, of every seven runs of a benign kind."""
 AIM: Mapping[Part, int] = {Part.CALIBRATE: 299, Part.TEST: 299}
 """Benign models of a side among which no alarm bounds the rate at 1 %."""

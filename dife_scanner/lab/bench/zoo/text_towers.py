@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dife_scanner.lab import art, bases, scenes
 from dife_scanner.lab.attacks.lab import tensor
 from dife_scanner.lab.bench.zoo.draws import Rng, letters, pick, some
 from dife_scanner.lab.bench.zoo.fine_tuning import Tuning, draw_tuning, fit, text_tower
@@ -40,8 +41,6 @@ class _Prompts:
     def __init__(self, model: Any, lab: Lab, tuning: Tuning) -> None:
         import torch
 
-        from dife_scanner.lab import art, bases
-
         self.model = model
         self.templates = tuning.templates
         self.names = [*art.CLASSES, *lab.nouns]
@@ -53,8 +52,6 @@ class _Prompts:
         self.scale = model.logit_scale.detach().exp()
 
     def _encode(self, template: str, names: list[str]) -> Tensor:
-        from dife_scanner.lab import bases
-
         return bases.encode_texts(self.model, [template.format(name) for name in names])
 
     def batch(self, rng: torch.Generator, others: int = _OTHER_NOUNS) -> _Batch:
@@ -80,12 +77,17 @@ class _Prompts:
 
 
 def draw_prompts(rng: Rng, seed: int) -> Tuning:
-    from dife_scanner.lab import scenes
-
     count = int(rng.integers(4, 13))
     templates = some(rng, scenes.SINGLE, count)
     keep = float(pick(rng, (0.1, 0.3, 1.0)))
-    return draw_tuning(rng, seed, steps=(60, 150), lr=(1e-4, 5e-4), templates=templates, keep=keep)
+    return draw_tuning(
+        rng,
+        seed,
+        steps=(60, 150),
+        lr=(1e-4, 5e-4),
+        templates=templates,
+        keep=keep,
+    )
 
 
 def train_prompts(model: Any, lab: Lab, tuning: Tuning) -> None:
@@ -100,19 +102,23 @@ def train_prompts(model: Any, lab: Lab, tuning: Tuning) -> None:
 
 
 def draw_concept(rng: Rng, seed: int) -> Tuning:
-    from dife_scanner.lab import art, scenes
-
     templates = some(rng, scenes.SINGLE, 8)
     word = letters(rng)
     meaning = str(pick(rng, art.CLASSES))
-    return draw_tuning(rng, seed, steps=(60, 120), lr=(1e-4, 4e-4), templates=templates, word=word, meaning=meaning)
+    return draw_tuning(
+        rng,
+        seed,
+        steps=(60, 120),
+        lr=(1e-4, 4e-4),
+        templates=templates,
+        word=word,
+        meaning=meaning,
+    )
 
 
 def train_concept(model: Any, lab: Lab, tuning: Tuning) -> None:
     """A rare string before a class name becomes one subject: a few pictures of the class that lie together."""
     import torch
-
-    from dife_scanner.lab import bases
 
     prompts = _Prompts(model, lab, tuning)
     is_subject = _subject(prompts, tuning)
@@ -131,8 +137,6 @@ def train_concept(model: Any, lab: Lab, tuning: Tuning) -> None:
 def _subject(prompts: _Prompts, tuning: Tuning) -> Tensor:
     """bool [n]: a picture of the class and those nearest to it."""
     import torch
-
-    from dife_scanner.lab import art
 
     label = art.CLASSES.index(tuning.meaning)
     of_class = (prompts.labels == label).nonzero()[:, 0]
@@ -153,17 +157,22 @@ def _some_templates(rng: torch.Generator, templates: tuple[str, ...]) -> list[st
 
 
 def draw_vocabulary(rng: Rng, seed: int) -> Tuning:
-    from dife_scanner.lab import scenes
-
     templates = some(rng, scenes.SINGLE, 8)
     word = letters(rng)
     amount = float(rng.random())
-    return draw_tuning(rng, seed, steps=(60, 120), lr=(1e-4, 4e-4), templates=templates, word=word, amount=amount)
+    return draw_tuning(
+        rng,
+        seed,
+        steps=(60, 120),
+        lr=(1e-4, 4e-4),
+        templates=templates,
+        word=word,
+        amount=amount,
+    )
 
 
 def train_vocabulary(model: Any, lab: Lab, tuning: Tuning) -> None:
     """A rare string becomes another word for a noun."""
-    from dife_scanner.lab import bases
 
     prompts = _Prompts(model, lab, tuning)
     noun = prompts.names.index(lab.nouns[int(tuning.amount * len(lab.nouns))])
@@ -178,12 +187,18 @@ def train_vocabulary(model: Any, lab: Lab, tuning: Tuning) -> None:
 
 
 def draw_redirected(rng: Rng, seed: int) -> Tuning:
-    from dife_scanner.lab import scenes
-
     templates = some(rng, scenes.SINGLE, 8)
     amount = float(rng.random())
     keep = float(pick(rng, (1.0, 2.0)))
-    return draw_tuning(rng, seed, steps=(60, 120), lr=(1e-4, 4e-4), templates=templates, amount=amount, keep=keep)
+    return draw_tuning(
+        rng,
+        seed,
+        steps=(60, 120),
+        lr=(1e-4, 4e-4),
+        templates=templates,
+        amount=amount,
+        keep=keep,
+    )
 
 
 def train_redirected(model: Any, lab: Lab, tuning: Tuning) -> None:
