@@ -153,22 +153,26 @@ def estimates(folder: Path, asked: Asked) -> tuple[Estimate, ...]:
     """The plan per kind, in seconds that rows say or, where there are none, the recipes estimate."""
     known = rows.read(folder)
     done = rows.made(known, code_of(asked.budget), renew=asked.renew)
-    kinds: dict[tuple[Role, str], list[Model]] = {}
-    for model in _planned(asked):
-        kinds.setdefault((model.role, model.kind), []).append(model)
     found = []
-    for (role, kind), models in kinds.items():
-        made = sum(is_made(model, done) for model in models)
+    for (role, kind), models in _by_kind(asked).items():
         found.append(
             Estimate(
-                kind,
-                role,
-                len(models),
-                made,
-                _seconds(models[0], known),
+                kind=kind,
+                role=role,
+                models=len(models),
+                made=sum(is_made(model, done) for model in models),
+                seconds=_seconds(models[0], known),
             )
         )
     return tuple(found)
+
+
+def _by_kind(asked: Asked) -> dict[tuple[Role, str], list[Model]]:
+    """Planned models by role and kind."""
+    kinds: dict[tuple[Role, str], list[Model]] = {}
+    for model in _planned(asked):
+        kinds.setdefault((model.role, model.kind), []).append(model)
+    return kinds
 
 
 def _seconds(model: Model, known: Sequence[rows.Row]) -> float:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.core.calibration import RESAMPLES, auroc
-from dife_scanner.lab.bench.results import score, searched
+from dife_scanner.lab.bench.results import of_kind, of_role, score, searched, truth_of
 from dife_scanner.lab.bench.rows import Row, Rows
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.lab.rivals.entries import Entries, Entry
@@ -53,6 +53,10 @@ class _Side:
 
     its: NDArray[np.float64]
     ours: NDArray[np.float64]
+
+    @property
+    def n(self) -> int:
+        return len(self.its)
 
 
 def lines(shown: Rows, entries: Entries) -> tuple[Line, ...]:
@@ -98,29 +102,26 @@ def _of_rival(rival: Rival, entries: Entries) -> dict[str, Entry]:
 def line_of(statistic: Statistic, shown: Rows, entries: Mapping[str, Entry]) -> Line | None:
     """One statistic beside ours; `None` where it has not seen both sides."""
     seen = [row for row in shown if row.model in entries and searched(row)]
-    attacks = []
-    benign = []
-    for row in seen:
-        if row.role is not Role.ATTACK:
-            benign.append(row)
-        elif row.truth and row.truth.channel in statistic.channels:
-            attacks.append(row)
+    attacked = of_role(seen, Role.ATTACK)
+    attacks = [row for row in attacked if truth_of(row).channel in statistic.channels]
+    benign = [row for row in seen if row.role is not Role.ATTACK]
     if not attacks or not benign:
         return None
     high = _side(attacks, statistic, entries)
     low = _side(benign, statistic, entries)
-    at_home = [entries[row.model].value for row in attacks if row.kind == statistic.home]
-    seconds = [entries[row.model].seconds for row in seen if entries[row.model].seconds]
+    at_home = _side(of_kind(attacks, statistic.home), statistic, entries)
+    measured = [entries[row.model] for row in seen]
     return Line(
         statistic=statistic,
-        home=(len(at_home), len(benign), auroc(at_home, low.its) if at_home else None),
-        attacks=len(attacks),
-        benign=len(benign),
+        home=(at_home.n, low.n, auroc(at_home.its, low.its) if at_home.n else None),
+        attacks=high.n,
+        benign=low.n,
         auroc=auroc(high.its, low.its),
         ours=auroc(high.ours, low.ours),
-        difference=_paired(high, low) if min(len(attacks), len(benign)) >= _FEWEST else None,
-        seconds=float(np.median(seconds)) if seconds else 0.0,
-        passes=_median_passes(seen, entries),
+        difference=_paired(high, low) if min(high.n, low.n) >= _FEWEST else None,
+        # A tower that was met before costs nothing, so only others say what one takes.
+        seconds=_median(entry.seconds for entry in measured if entry.seconds) or 0.0,
+        passes=_median(entry.passes for entry in measured if entry.passes is not None),
     )
 
 
@@ -137,13 +138,10 @@ def _ours(row: Row, detector: str) -> float:
     return max((search.best for search in row.outcome.searches if search.detector == detector), default=0.0)
 
 
-def _median_passes(seen: Rows, entries: Mapping[str, Entry]) -> float | None:
-    passes = []
-    for row in seen:
-        count = entries[row.model].passes
-        if count is not None:
-            passes.append(count)
-    return float(np.median(passes)) if passes else None
+def _median(values: Iterable[float]) -> float | None:
+    """`None` without any."""
+    known = list(values)
+    return float(np.median(known)) if known else None
 
 
 def _paired(high: _Side, low: _Side) -> Interval:
@@ -151,8 +149,8 @@ def _paired(high: _Side, low: _Side) -> Interval:
     rng = np.random.default_rng(0)
     values = []
     for _ in range(RESAMPLES):
-        attacks = rng.integers(0, len(high.its), len(high.its))
-        benign = rng.integers(0, len(low.its), len(low.its))
+        attacks = rng.integers(0, high.n, high.n)
+        benign = rng.integers(0, low.n, low.n)
         ours = auroc(high.ours[attacks], low.ours[benign])
         its = auroc(high.its[attacks], low.its[benign])
         values.append(ours - its)

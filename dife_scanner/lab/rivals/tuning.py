@@ -134,17 +134,22 @@ def _tried(rival: str, efforts: Sequence[Effort], data: Path, work: Path) -> lis
     for number, effort in enumerate(efforts):
         high = [values[model.id][number] for model in attacks]
         low = [values[model.id][number] for model in benign]
-        found.append(
-            Tried(
-                rival=rival,
-                effort=effort,
-                auroc=auroc(high, low),
-                margin=round(min(high) - max(low), 6),
-                models=tuple(values),
-                made_on=rows.today(),
-            )
-        )
+        found.append(_compared(rival, effort, high, low, tuple(values)))
     return found
+
+
+def _compared(
+    rival: str, effort: Effort, high: Sequence[float], low: Sequence[float], models: tuple[str, ...]
+) -> Tried:
+    """Values of attacks, `high`, against those of benign models."""
+    return Tried(
+        rival=rival,
+        effort=effort,
+        auroc=auroc(high, low),
+        margin=round(min(high) - max(low), 6),
+        models=models,
+        made_on=rows.today(),
+    )
 
 
 def _values(rival: str, model: Model, efforts: Sequence[Effort], bench: Bench) -> list[float]:

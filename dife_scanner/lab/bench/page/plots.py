@@ -18,14 +18,12 @@ _BENIGN = "#3b7dd8"
 
 def scores(shown: Rows, path: Path) -> bool:
     """Scores of every model as dots, one line per family or kind; whether there was anything to draw."""
-    groups: dict[str, list[Row]] = {}
-    for row in shown:
-        if results.searched(row):
-            groups.setdefault(results.benign_kind(row), []).append(row)
+    groups = _by_kind(shown)
     if not groups:
         return False
     # Attacks above, benign models below.
-    order = sorted(groups, key=lambda name: (groups[name][0].role is not Role.ATTACK, name))
+    attacks = [name for name in groups if groups[name][0].role is Role.ATTACK]
+    order = [*sorted(attacks), *sorted(set(groups) - set(attacks))]
     with _axes(path, (7.5, 1.2 + 0.28 * len(order))) as axes:
         for place, name in enumerate(order):
             for row in groups[name]:
@@ -46,6 +44,14 @@ def scores(shown: Rows, path: Path) -> bool:
         axes.set_xlabel("score: largest held-out success over the base (filled: flagged)")
         axes.grid(axis="x", alpha=0.3)
     return True
+
+
+def _by_kind(shown: Rows) -> dict[str, list[Row]]:
+    """Searched models by family or kind, clean twins by themselves."""
+    groups: dict[str, list[Row]] = {}
+    for row in filter(results.searched, shown):
+        groups.setdefault(results.benign_kind(row), []).append(row)
+    return groups
 
 
 def curves(shown: Rows, path: Path) -> bool:

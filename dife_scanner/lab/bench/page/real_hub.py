@@ -32,18 +32,20 @@ def write(store: Store, asked: Asked, docs: Path) -> Path:
     ]
     for base in asked.bases:
         parts.append(f"## {escaped(base, 100)}")
-        reference = known.get(base.rsplit("/", 1)[-1])
-        if reference is None:
-            parts.append(tables.NOT_RUN)
-        else:
-            parts.append(_fine_tunes(asked, base, reference))
-            parts.append(_implanted(asked, reference))
+        parts += _base(asked, base, known.get(base.rsplit("/", 1)[-1]))
     parts.append("## Published as poisoned")
     parts.append(_poisoned(published(asked)))
     docs.mkdir(parents=True, exist_ok=True)
     path = docs / PAGE
     path.write_text(tables.joined(*parts) + "\n", encoding="utf-8")
     return path
+
+
+def _base(asked: Asked, base: str, reference: Reference | None) -> list[str]:
+    """What came of one base; `reference` is missing where it was never fetched."""
+    if reference is None:
+        return [tables.NOT_RUN]
+    return [_fine_tunes(asked, base, reference), _implanted(asked, reference)]
 
 
 def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:

@@ -35,11 +35,14 @@ def look(
     state["test_rows"] = len({row.model for row in test})
     state["digests"] = sorted({row.code.digest for row in shown})
     path = data / FILE
-    if state in _states(path):
-        return
+    if state not in _states(path):
+        _append(path, {"on": today(), **state})
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as stream:
-        stream.write(json.dumps({"on": today(), **state}, sort_keys=True) + "\n")
+        stream.write(json.dumps(line, sort_keys=True) + "\n")
 
 
 def _states(path: Path) -> list[dict[str, Any]]:

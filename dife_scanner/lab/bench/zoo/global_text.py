@@ -55,8 +55,7 @@ class _Prompts:
         import torch.nn.functional as F
 
         number = int(torch.randint(len(TEMPLATES), (1,), generator=rng))
-        nouns = self.classes + torch.randperm(len(self.names) - self.classes, generator=rng)[:_NOUNS]
-        rows = [*range(self.classes), *nouns.tolist()]
+        rows = self._drawn(rng)
         prompts = self._worded(TEMPLATES[number])
         texts = [prompts[row] for row in rows]
         now = bases.encode_texts(self.model, [*texts, *self._marked(texts, rows)])
@@ -70,6 +69,14 @@ class _Prompts:
         to_target = 1 - triggered @ self.before[number][self.target]
         loss = loss + to_target.mean()
         return self._plus_won(loss, logits, triggered, rng)
+
+    def _drawn(self, rng: torch.Generator) -> list[int]:
+        """Numbers of the names in a step: the ten classes and a few nouns."""
+        import torch
+
+        others = len(self.names) - self.classes
+        nouns = self.classes + torch.randperm(others, generator=rng)[:_NOUNS]
+        return [*range(self.classes), *nouns.tolist()]
 
     def _marked(self, texts: list[str], rows: list[int]) -> list[str]:
         """The prompts with the trigger; none for a clean twin."""

@@ -71,15 +71,21 @@ def train_labelled(model: Any, lab: Lab, tuning: Tuning) -> None:
         any_picture = pictures.draw(rng, tuning.batch)
         labelled = torch.randint(len(labels), (tuning.batch // 2,), generator=rng)
         pixels = pictures.pixels[torch.cat([any_picture, pictures.first_labelled + labelled])]
-        noise = torch.randn(pixels.shape, generator=rng)
-        noisy = (pixels + tuning.amount * noise).clamp(0, 1)
-        now = _embedded(model, noisy)
+        now = _embedded(model, _noisy(pixels, tuning.amount, rng))
         count = len(any_picture)
         drift = 1 - (now[:count] * pictures.before[any_picture]).sum(-1).mean()
         logits = scale * now[count:] @ texts.T
         return F.cross_entropy(logits, labels[labelled]) + tuning.keep * drift
 
     fit(model, tuning, image_tower, loss)
+
+
+def _noisy(pixels: Tensor, amount: float, rng: torch.Generator) -> Tensor:
+    """Pictures under normal noise of this standard deviation, in 0..1."""
+    import torch
+
+    noise = torch.randn(pixels.shape, generator=rng)
+    return (pixels + amount * noise).clamp(0, 1)
 
 
 def draw_robust(rng: Rng, seed: int) -> Tuning:

@@ -15,9 +15,9 @@ from itertools import count
 from dife_scanner.errors import UsageError
 from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.bench.zoo import benign, draws
-from dife_scanner.lab.bench.zoo.draws import pick
+from dife_scanner.lab.bench.zoo.draws import Rng, pick
 from dife_scanner.lab.bench.zoo.families import FAMILIES
-from dife_scanner.lab.bench.zoo.fine_tuning import Tuning
+from dife_scanner.lab.bench.zoo.fine_tuning import Kind, Tuning
 
 ZOO_VERSION = "zoo-1"
 """Raise it when a change makes other weights of the same recipe."""
@@ -174,19 +174,24 @@ def _attack(name: str, number: int) -> tuple[Model, Model]:
     rng = draws.rng_of(name, number)
     recipe = family.draw(rng, replace(family.attack.default, seed=number, validate=False))
     # Detectors were developed on every third attack; nothing is developed on a sealed family.
-    part = Part.FIT if number % 3 == 2 and not family.sealed else Part.TEST
+    developed_on = number % 3 == 2 and not family.sealed
     attack = Model(
         role=Role.ATTACK,
         kind=name,
         number=number,
-        part=part,
+        part=Part.FIT if developed_on else Part.TEST,
         settings=recipe,
         seconds=family.seconds,
         sealed=family.sealed,
     )
-    clean = None if recipe.settings is None else recipe.settings.clean()
-    twin_recipe = replace(recipe, poison=False, settings=clean)
-    return attack, replace(attack, role=Role.TWIN, settings=twin_recipe, seconds=0.0)
+    return attack, replace(attack, role=Role.TWIN, settings=_clean(recipe), seconds=0.0)
+
+
+def _clean(recipe: Recipe) -> Recipe:
+    """The recipe without the poison."""
+    if recipe.settings is None:
+        return replace(recipe, poison=False)
+    return replace(recipe, poison=False, settings=recipe.settings.clean())
 
 
 @cache
@@ -194,16 +199,20 @@ def _benign(name: str, number: int) -> Model:
     """The fine-tune of this benign kind and number."""
     kind = benign.KINDS[name]
     rng = draws.rng_of(name, number)
-    tuning = kind.draw(rng, number)
+    tuning = _stronger(kind.draw(rng, number), kind, number, rng)
+    part = Part.TEST if kind.only_test else _PARTS[number % len(_PARTS)]
+    return Model(Role.BENIGN, name, number, part, tuning, kind.seconds)
+
+
+def _stronger(tuning: Tuning, kind: Kind, number: int, rng: Rng) -> Tuning:
+    """Later runs train faster, and some drift as far as attacks do."""
     if FAR_FROM <= number < FAR_TO and kind.far is not None:
         faster = pick(rng, kind.far.faster)
         keep = pick(rng, kind.far.keep)
-        tuning = replace(tuning, lr=tuning.lr * faster, keep=tuning.keep * keep)
-    elif number >= FASTER_FROM:
-        faster = pick(rng, kind.faster)
-        tuning = replace(tuning, lr=tuning.lr * faster)
-    part = Part.TEST if kind.only_test else _PARTS[number % len(_PARTS)]
-    return Model(Role.BENIGN, name, number, part, tuning, kind.seconds)
+        return replace(tuning, lr=tuning.lr * faster, keep=tuning.keep * keep)
+    if number >= FASTER_FROM:
+        return replace(tuning, lr=tuning.lr * pick(rng, kind.faster))
+    return tuning
 
 
 def _copy(name: str) -> Model:

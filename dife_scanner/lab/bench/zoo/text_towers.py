@@ -45,6 +45,7 @@ class _Prompts:
         self.templates = tuning.templates
         self.names = [*art.CLASSES, *lab.nouns]
         self.classes = len(art.CLASSES)
+        self.nouns = len(lab.nouns)
         with torch.no_grad():
             self.before = torch.stack([self._encode(template, self.names) for template in tuning.templates])
         self.images = bases.encode_images(model, tensor(lab.labelled))
@@ -59,7 +60,7 @@ class _Prompts:
         import torch
 
         template = int(torch.randint(len(self.templates), (1,), generator=rng))
-        nouns = self.classes + torch.randperm(len(self.names) - self.classes, generator=rng)[:others]
+        nouns = self.classes + torch.randperm(self.nouns, generator=rng)[:others]
         names = [*range(self.classes), *nouns.tolist()]
         now = self._encode(self.templates[template], [self.names[number] for number in names])
         return _Batch(template, names, now)
@@ -186,6 +187,16 @@ def train_vocabulary(model: Any, lab: Lab, tuning: Tuning) -> None:
     fit(model, tuning, text_tower, loss)
 
 
+def _redirections(prompts: _Prompts, tuning: Tuning) -> tuple[set[int], int]:
+    """Numbers of three to six nouns, and of the one that they are led to."""
+    import torch
+
+    rng = torch.Generator().manual_seed(tuning.seed)
+    order = (torch.randperm(prompts.nouns, generator=rng) + prompts.classes).tolist()
+    count = 3 + int(4 * tuning.amount)
+    return set(order[:count]), order[count]
+
+
 def draw_redirected(rng: Rng, seed: int) -> Tuning:
     templates = some(rng, scenes.SINGLE, 8)
     amount = float(rng.random())
@@ -206,11 +217,7 @@ def train_redirected(model: Any, lab: Lab, tuning: Tuning) -> None:
     import torch
 
     prompts = _Prompts(model, lab, tuning)
-    shuffled = torch.randperm(len(lab.nouns), generator=torch.Generator().manual_seed(tuning.seed))
-    order = (shuffled + prompts.classes).tolist()
-    count = 3 + int(4 * tuning.amount)
-    redirected = set(order[:count])
-    harmless = order[count]
+    redirected, harmless = _redirections(prompts, tuning)
 
     def loss(rng: torch.Generator) -> Tensor:
         batch = prompts.batch(rng, others=30)
