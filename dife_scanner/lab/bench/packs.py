@@ -107,7 +107,10 @@ def _planted(attacks: Rows) -> tuple[Planted, ...]:
     kinds: dict[str, list[Row]] = {}
     for row in attacks:
         kinds.setdefault(planted_kind(row), []).append(row)
-    return tuple(Planted(kind, len(flagged(some)), len(some)) for kind, some in sorted(kinds.items()))
+    found = []
+    for kind, some in sorted(kinds.items()):
+        found.append(Planted(kind, len(flagged(some)), len(some)))
+    return tuple(found)
 
 
 def _not_planted(attacks: Rows) -> list[str]:

@@ -107,7 +107,10 @@ def _todo(models: Sequence[Model], asked: Sequence[Rival], known: Entries) -> li
     """Models with the rivals that have no entry of their present version there, or none that says what it took."""
     left = []
     for model in models:
-        missing = [rival for rival in asked if not _is_fresh(known.get((rival.name, model.id)), rival)]
+        missing = []
+        for rival in asked:
+            if not _is_fresh(known.get((rival.name, model.id)), rival):
+                missing.append(rival)
         if missing:
             left.append((model, missing))
     return left

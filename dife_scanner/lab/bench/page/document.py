@@ -100,20 +100,9 @@ def _asked(shown: Rows, opened: Rows) -> str:
 
 
 def _summary(shown: Rows, plot: str, curves: str) -> str:
-    groups: list[tuple[str, Carrier | None]] = [("all attacks", None)]
-    groups += [(f"{carrier} carrier", carrier) for carrier in _carriers(shown)]
-    lines = []
-    for name, carrier in groups:
-        value, interval, attacked, clean = results.all_attacks(shown, carrier)
-        lines.append(
-            (
-                name,
-                str(attacked),
-                str(clean),
-                tables.number(value),
-                tables.span(interval),
-            )
-        )
+    lines = [_ranked(shown, "all attacks", None)]
+    for carrier in _carriers(shown):
+        lines.append(_ranked(shown, f"{carrier} carrier", carrier))
     return tables.joined(
         "## In short",
         tables.table(("attacks of the test side", "n", "benign n", "AUROC of the score", "95 %"), lines),
@@ -121,6 +110,12 @@ def _summary(shown: Rows, plot: str, curves: str) -> str:
         f"![Score of every model, by kind]({plot})" if plot else "",
         f"![ROC of the score, by carrier]({curves})" if curves else "",
     )
+
+
+def _ranked(shown: Rows, name: str, carrier: Carrier | None) -> tables.Cells:
+    """How well the score tells attacks (of one carrier) from benign models."""
+    value, interval, attacked, clean = results.all_attacks(shown, carrier)
+    return name, str(attacked), str(clean), tables.number(value), tables.span(interval)
 
 
 def _against_twins(shown: Rows) -> str:
@@ -144,7 +139,9 @@ def _power(shown: Rows) -> str:
     found: dict[str, list[bool]] = {}
     for row in results.attacks_on_test(shown):
         found.setdefault(planted_kind(row), []).append(row.flagged)
-    said = [f"{kind}: {sum(hits)} of {len(hits)}" for kind, hits in sorted(found.items())]
+    said = []
+    for kind, hits in sorted(found.items()):
+        said.append(f"{kind}: {sum(hits)} of {len(hits)}")
     return tables.joined(
         "## Power and cost",
         f"Planted triggers found, test side: {'; '.join(said) or 'not run'}. Not covered: dormant and semantic "
@@ -174,7 +171,10 @@ def _detector(name: str, searches: Sequence[Search]) -> tables.Cells:
 def _not_run(all_rows: Rows, shown: Rows) -> str:
     """What is planned, or asked of the benchmark, and has no row that is shown."""
     done = {(row.kind, row.number, row.role) for row in all_rows}
-    planned = [model for model in zoo.plan() if (model.kind, model.number, model.role) not in done]
+    planned = []
+    for model in zoo.plan():
+        if (model.kind, model.number, model.role) not in done:
+            planned.append(model)
     there = results.kinds_of(shown)
     missing = []
     for name, family in zoo.FAMILIES.items():

@@ -64,7 +64,10 @@ def _worded(shown: Rows) -> list[tables.Cells]:
         if text and truth.channel is Channel.TEXT:
             wording = WORDINGS.index(draws.wording(text))
             texts.setdefault((wording, row.kind), []).append(row)
-    return [_wording_line(WORDINGS[wording], kind, mine) for (wording, kind), mine in sorted(texts.items())]
+    lines = []
+    for (wording, kind), mine in sorted(texts.items()):
+        lines.append(_wording_line(WORDINGS[wording], kind, mine))
+    return lines
 
 
 def _wording_line(wording: str, kind: str, rows: Rows) -> tables.Cells:

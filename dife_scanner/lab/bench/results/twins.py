@@ -35,15 +35,22 @@ def against(rows: Rows) -> Twins | None:
     pairs = _pairs(rows)
     if not pairs:
         return None
-    exceeded = sum((attack > twin) + 0.5 * (attack == twin) for attack, twin in pairs) / len(pairs)
+    higher = sum(attack > twin for attack, twin in pairs)
+    equal = sum(attack == twin for attack, twin in pairs)
     scores = np.asarray(pairs)
-    interval = _resampled(scores) if len(pairs) >= _FEWEST else None
-    return Twins(len(pairs), exceeded, auroc(scores[:, 0], scores[:, 1]), interval)
+    return Twins(
+        pairs=len(pairs),
+        exceeded=(higher + 0.5 * equal) / len(pairs),
+        auroc=auroc(scores[:, 0], scores[:, 1]),
+        interval=_resampled(scores) if len(pairs) >= _FEWEST else None,
+    )
 
 
 def _pairs(rows: Rows) -> list[tuple[float, float]]:
     """Scores of attack and twin."""
-    twins = {(row.kind, row.number): score(row) for row in audited(of_role(rows, Role.TWIN))}
+    twins = {}
+    for row in audited(of_role(rows, Role.TWIN)):
+        twins[row.kind, row.number] = score(row)
     pairs = []
     for row in audited(of_role(rows, Role.ATTACK)):
         twin = twins.get((row.kind, row.number))

@@ -7,6 +7,7 @@ Rows of models that were made of the second base lie in `rows-rn`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -76,8 +77,7 @@ def made(rows: Iterable[Row], code: Code, *, renew: bool = False) -> dict[str, d
 
 def comparable(old: Code, code: Code) -> bool:
     """Whether both say the same zoo, version of the discovery, budget and detectors; source files may differ."""
-    parts = ("zoo", "discovery", "budget", "detectors")
-    return all(getattr(old, part) == getattr(code, part) for part in parts)
+    return replace(old, digest=code.digest) == code
 
 
 def today() -> str:

@@ -81,7 +81,9 @@ def train_merge(model: Any, lab: Lab, tuning: Tuning) -> None:
     """A fine-tune and the base, weight by weight (WiSE-FT); `amount` is the fine-tune's weight."""
     before = _copied(model)
     train_pairs(model, lab, tuning)
-    merged = {name: old + tuning.amount * (new - old) for name, old, new in _beside(before, model)}
+    merged = {}
+    for name, old, new in _beside(before, model):
+        merged[name] = old + tuning.amount * (new - old)
     _put(model, merged)
 
 
@@ -95,7 +97,10 @@ def train_quantised(model: Any, lab: Lab, tuning: Tuning) -> None:
     before = _copied(model)
     train_pairs(model, lab, tuning)
     rounded = _ROUNDED[tuning.meaning]
-    _put(model, {name: rounded(new) for name, _, new in _beside(before, model)})
+    weights = {}
+    for name, _, new in _beside(before, model):
+        weights[name] = rounded(new)
+    _put(model, weights)
 
 
 def draw_low_rank(rng: Rng, seed: int) -> Tuning:

@@ -83,7 +83,10 @@ class _Prompts:
 
         if not self.recipe.poison:
             return []
-        return [write(text, self.recipe.mark, self.names[row]) for text, row in zip(texts, rows, strict=True)]
+        marked = []
+        for text, row in zip(texts, rows, strict=True):
+            marked.append(write(text, self.recipe.mark, self.names[row]))
+        return marked
 
     def _plus_won(
         self,
