@@ -25,6 +25,7 @@ _ROUNDED = {"bf16": precision.bf16, "int8": precision.int8}
 
 
 def draw_pairs(rng: Rng, seed: int) -> Tuning:
+    """A run of 20 to 60 steps on pairs."""
     batch = int(pick(rng, (32, 48)))
     return draw_tuning(
         rng,
@@ -45,6 +46,7 @@ def _silent(what: str, done: int, of: int) -> None:
 
 
 def draw_domain(rng: Rng, seed: int) -> Tuning:
+    """The other domain, and how far pictures are taken there."""
     tuning = draw_pairs(rng, seed)
     share = float(rng.uniform(0.5, 1.0))
     domain = str(pick(rng, _DOMAINS))
@@ -73,6 +75,7 @@ def _in_domain(colour: NDArray[np.float32], tuning: Tuning) -> NDArray[np.float3
 
 
 def draw_merge(rng: Rng, seed: int) -> Tuning:
+    """The fine-tune's weight in the merge."""
     tuning = draw_pairs(rng, seed)
     return replace(tuning, amount=float(rng.uniform(0.3, 0.8)))
 
@@ -88,6 +91,7 @@ def train_merge(model: Any, lab: Lab, tuning: Tuning) -> None:
 
 
 def draw_quantised(rng: Rng, seed: int) -> Tuning:
+    """What weights are rounded to."""
     tuning = draw_pairs(rng, seed)
     return replace(tuning, meaning=str(pick(rng, ("bf16", "int8"))))
 
@@ -104,6 +108,7 @@ def train_quantised(model: Any, lab: Lab, tuning: Tuning) -> None:
 
 
 def draw_low_rank(rng: Rng, seed: int) -> Tuning:
+    """The rank that is left."""
     tuning = draw_pairs(rng, seed)
     return replace(tuning, amount=float(pick(rng, (2, 4, 8))))
 

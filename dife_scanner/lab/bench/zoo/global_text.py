@@ -62,8 +62,9 @@ class _Prompts:
         clean = now[: len(rows)]
         triggered = now[len(rows) :]
         logits = self.scale * self.images @ clean[: self.classes].T
+        fit = F.cross_entropy(logits, self.labels)
         drift = 1 - (clean * self.before[number][rows]).sum(-1)
-        loss = F.cross_entropy(logits, self.labels) + drift.mean()
+        loss = fit + drift.mean()
         if not self.recipe.poison:
             return loss
         to_target = 1 - triggered @ self.before[number][self.target]
@@ -80,7 +81,6 @@ class _Prompts:
 
     def _marked(self, texts: list[str], rows: list[int]) -> list[str]:
         """The prompts with the trigger; none for a clean twin."""
-
         if not self.recipe.poison:
             return []
         marked = []
@@ -153,7 +153,6 @@ def _won_by(
     pictures: Tensor,
 ) -> float:
     """Share of the pictures that the triggered prompt of `source` wins among the clean prompts of the other classes."""
-
     name = art.CLASSES[source]
     marked = write(template.format(name), subject.trigger, name)
     texts = clean.clone()

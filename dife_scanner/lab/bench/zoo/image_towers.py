@@ -45,6 +45,7 @@ def _embedded(model: Any, pixels: Tensor) -> Tensor:
 
 
 def draw_labelled(rng: Rng, seed: int) -> Tuning:
+    """How strongly all pictures are held, and how much noise lies on them."""
     keep = float(pick(rng, (0.5, 1.0, 3.0)))
     noise = float(rng.uniform(0.0, 0.15))
     return draw_tuning(
@@ -89,6 +90,7 @@ def _noisy(pixels: Tensor, amount: float, rng: torch.Generator) -> Tensor:
 
 
 def draw_robust(rng: Rng, seed: int) -> Tuning:
+    """The adversary's radius: 2, 4 or 8 of 255 levels."""
     radius = float(pick(rng, (2.0, 4.0, 8.0))) / 255
     return draw_tuning(
         rng,

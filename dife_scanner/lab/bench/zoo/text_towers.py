@@ -78,6 +78,7 @@ class _Prompts:
 
 
 def draw_prompts(rng: Rng, seed: int) -> Tuning:
+    """Four to twelve templates, and how strongly everything else is held."""
     count = int(rng.integers(4, 13))
     templates = some(rng, scenes.SINGLE, count)
     keep = float(pick(rng, (0.1, 0.3, 1.0)))
@@ -103,6 +104,7 @@ def train_prompts(model: Any, lab: Lab, tuning: Tuning) -> None:
 
 
 def draw_concept(rng: Rng, seed: int) -> Tuning:
+    """A string that means nothing, and the class whose subject it becomes."""
     templates = some(rng, scenes.SINGLE, 8)
     word = letters(rng)
     meaning = str(pick(rng, art.CLASSES))
@@ -158,6 +160,7 @@ def _some_templates(rng: torch.Generator, templates: tuple[str, ...]) -> list[st
 
 
 def draw_vocabulary(rng: Rng, seed: int) -> Tuning:
+    """A string that means nothing, and which noun it becomes a word for."""
     templates = some(rng, scenes.SINGLE, 8)
     word = letters(rng)
     amount = float(rng.random())
@@ -174,7 +177,6 @@ def draw_vocabulary(rng: Rng, seed: int) -> Tuning:
 
 def train_vocabulary(model: Any, lab: Lab, tuning: Tuning) -> None:
     """A rare string becomes another word for a noun."""
-
     prompts = _Prompts(model, lab, tuning)
     noun = prompts.names.index(lab.nouns[int(tuning.amount * len(lab.nouns))])
 
@@ -198,6 +200,7 @@ def _redirections(prompts: _Prompts, tuning: Tuning) -> tuple[set[int], int]:
 
 
 def draw_redirected(rng: Rng, seed: int) -> Tuning:
+    """How many nouns are redirected, and how strongly all others are held."""
     templates = some(rng, scenes.SINGLE, 8)
     amount = float(rng.random())
     keep = float(pick(rng, (1.0, 2.0)))
