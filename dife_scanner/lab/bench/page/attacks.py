@@ -55,13 +55,9 @@ def _stealth(line: results.Stealth) -> tables.Cells:
         f"{line.drift:.3f}",
         f"{line.furthest:.3f}",
         str(line.pairs),
-        _loss(line.loss),
-        _loss(line.worst),
+        tables.number(line.loss, 3),
+        tables.number(line.worst, 3),
     )
-
-
-def _loss(loss: float | None) -> str:
-    return tables.NOT_RUN if loss is None else f"{loss:.3f}"
 
 
 def found(shown: Rows) -> str:

@@ -101,8 +101,7 @@ def copies(shown: Rows) -> str:
 def _copy(name: str, outcome: Outcome | None) -> tables.Cells:
     if outcome is None:
         return name, tables.NOT_RUN, ""
-    score = "–" if outcome.score is None else tables.number(outcome.score)
-    return name, outcome.verdict.value, score
+    return name, outcome.verdict.value, tables.number(outcome.score, missing="–")
 
 
 def calibration(shown: Rows, pack: Pack | None) -> str:

@@ -91,7 +91,7 @@ def _states(shown: Rows) -> str:
 def _asked(shown: Rows, opened: Rows) -> str:
     lines = []
     for demand in (*demands.demands(shown), *demands.longer(opened)):
-        lines.append((demand.what, demand.measured, str(demand.n), tables.met(demand.met)))
+        lines.append((demand.what, demand.measured, str(demand.n), tables.answer(demand.met, tables.NOT_RUN)))
     return tables.joined(
         "## What is asked, and what was measured",
         "On the test side; sealed families only where the page says that they are counted. In brackets 95 %.",
@@ -107,8 +107,8 @@ def _summary(shown: Rows, plot: str, curves: str) -> str:
         "## In short",
         tables.table(("attacks of the test side", "n", "benign n", "AUROC of the score", "95 %"), lines),
         f"False alarms on the test side: {tables.false_alarms(shown)} {_against_twins(shown)}",
-        f"![Score of every model, by kind]({plot})" if plot else "",
-        f"![ROC of the score, by carrier]({curves})" if curves else "",
+        tables.picture("Score of every model, by kind", plot),
+        tables.picture("ROC of the score, by carrier", curves),
     )
 
 

@@ -86,5 +86,5 @@ def strength(shown: Rows, hidden: Sequence[adaptive.Entry], picture: str) -> str
         f"implants of the test side and the changed ones above, {len(points)} in all; those between are mostly merges "
         "with the base. A weak attack that is flagged says that the search's trigger does more than the planted one.",
         tables.table(("native success", "flagged"), lines),
-        f"![Score against native success]({picture})" if picture else "",
+        tables.picture("Score against native success", picture),
     )

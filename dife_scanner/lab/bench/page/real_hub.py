@@ -143,7 +143,7 @@ def _published_line(row: Published) -> tables.Cells:
         row.revision[:12],
         row.state.value,
         row.verdict.value if row.verdict else "–",
-        "–" if row.furthest is None else f"{row.furthest:.2f}",
+        tables.number(row.furthest, missing="–"),
         escaped(row.reason, 200),
     )
 

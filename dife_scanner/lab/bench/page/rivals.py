@@ -64,7 +64,7 @@ def _line(line: comparison.Line) -> tables.Cells:
         f"{statistic.ours or 'score'}: {tables.number(line.ours)}",
         "home attack not found" if line.lost else tables.span(line.difference),
         f"{line.seconds:.0f}",
-        "–" if line.passes is None else f"{line.passes:.0f}",
+        tables.number(line.passes, 0, missing="–"),
     )
 
 

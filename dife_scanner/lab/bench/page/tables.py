@@ -21,6 +21,11 @@ def joined(*parts: str) -> str:
     return "\n\n".join(filter(None, parts))
 
 
+def picture(words: str, name: str) -> str:
+    """A picture beside the page; nothing where it has no name."""
+    return f"![{words}]({name})" if name else ""
+
+
 def table(head: Cells, lines: Iterable[Cells]) -> str:
     """A Markdown table; without lines it says that nothing was run."""
     body = list(map(_line, lines))
@@ -46,7 +51,7 @@ def looks_table(looks: Iterable[results.Look]) -> str:
                 look.among,
                 *models,
                 number(look.auroc),
-                fair(look.fair),
+                answer(look.fair, "too few"),
             )
         )
     return table(LOOKS, lines)
@@ -61,8 +66,9 @@ def false_alarms(counted: Rows) -> str:
 # --- cells ------------------------------------------------------------------------------------------------------
 
 
-def number(value: float | None) -> str:
-    return NOT_RUN if value is None else f"{value:.2f}"
+def number(value: float | None, digits: int = 2, missing: str = NOT_RUN) -> str:
+    """A number with so many decimal places, or what stands for a missing one."""
+    return missing if value is None else f"{value:.{digits}f}"
 
 
 def span(interval: Interval | None) -> str:
@@ -103,15 +109,8 @@ def rank(named: results.Named) -> str:
     return "worse than any" if named.rank == inf else f"{named.rank:g}"
 
 
-def fair(fair: bool | None) -> str:
-    """Whether a look is fair; too few models to say where it is `None`."""
-    if fair is None:
-        return "too few"
-    return "yes" if fair else "**no**"
-
-
-def met(met: bool | None) -> str:
-    """Whether a demand is met; not run where it is `None`."""
-    if met is None:
-        return NOT_RUN
-    return "yes" if met else "**no**"
+def answer(yes: bool | None, unknown: str) -> str:
+    """Yes or no, a no in bold; `unknown` where it is `None`."""
+    if yes is None:
+        return unknown
+    return "yes" if yes else "**no**"

@@ -98,10 +98,15 @@ def _page(
         found.larger,
         tuning.read(data),
         unsealed=unsealed,
-        plot=PLOT if plots.scores(found.shown, docs / PLOT) else "",
-        curves=CURVES if plots.curves(found.shown, docs / CURVES) else "",
-        strengths=STRENGTHS if plots.strengths(points, docs / STRENGTHS) else "",
+        plot=_named(PLOT, plots.scores(found.shown, docs / PLOT)),
+        curves=_named(CURVES, plots.curves(found.shown, docs / CURVES)),
+        strengths=_named(STRENGTHS, plots.strengths(points, docs / STRENGTHS)),
     )
+
+
+def _named(picture: str, drawn: bool) -> str:
+    """The picture's name, empty where there was nothing to draw."""
+    return picture if drawn else ""
 
 
 def _write_packs(some: Rows, kind: str, budget: str, where: str, folder: Path, written: dict[str, str]) -> Pack | None:
