@@ -57,7 +57,7 @@ def _kill_one(rig: Rig, state: _State, rng: random.Random) -> None:
     role = rig.kill_one(rng, rng.choice(("watcher", "worker", "audit child")))
     _add_up_to(rig, state, state.models + 1)
     if state.kills % 5 == 0:
-        first = rig.hub.shelf.all()[0].repo_id
+        first = rig.hub.repositories.all()[0].repo_id
         rig.hub.commit(first, {"README.md": f"revision {state.kills}"})
     state.note(role)
     print(f"kill {state.kills:3d}: {role}", flush=True)

@@ -15,6 +15,7 @@ from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import Unsupported
 from dife_scanner.hub.manifest import local_manifest, manifest, small_files
 from dife_scanner.models import intake, sandbox
+from dife_scanner.models.layouts.open_clip import WEIGHT_FILES
 from dife_scanner.models.load import parse_limits
 from dife_scanner.progress import Progress
 from dife_scanner.records import HubFile, HubModel, JobState, Manifest, ModelRef
@@ -108,7 +109,7 @@ def local_files(found: Manifest) -> tuple[dict[str, Path], dict[str, HubFile]]:
     files: dict[str, Path] = {}
     expected: dict[str, HubFile] = {}
     for file in found.files:
-        name = intake.WEIGHT_FILES[0] if _other_weights(file.path) else file.path
+        name = WEIGHT_FILES[0] if _other_weights(file.path) else file.path
         if name in intake.KNOWN_FILES:
             files[name] = (folder / file.path).resolve()  # a hub cache is all links; the hash is compared anyway
             expected[name] = file

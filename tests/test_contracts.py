@@ -1,9 +1,11 @@
 """Every import contract is seen to catch a deliberate violation, and holds on the code as it is."""
 
+import ast
 import shutil
 import subprocess
 import sys
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,61 @@ def test_a_violation_is_caught(copy, name):
     path.write_text(path.read_text() + f"\n{line}\n")
     done = lint(copy, name)
     assert done.returncode == 1 and "BROKEN" in done.stdout, done.stdout[-2000:]
+
+
+# --- import circles -------------------------------------------------------------------------------------------
+
+
+def modules_of(folder: Path) -> dict[str, Path]:
+    """Every module of both packages by its dotted name; a package stands for its `__init__`."""
+    found = {}
+    for top in (folder / "dife_scanner", folder / "gui" / "dife_gui"):
+        for path in sorted(top.rglob("*.py")):
+            parts = path.relative_to(top.parent).with_suffix("").parts
+            found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def imported_by(path: Path, modules: dict[str, Path]) -> set[str]:
+    """The modules that a file imports anywhere in it: at the top, for types only, or inside a function.
+
+    `from package import name` counts as the module of that name, or as the package where `name` is no module.
+    """
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import, which this test does not follow"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.add(inner if inner in modules else str(node.module))
+    return found & set(modules)
+
+
+def circle(folder: Path) -> list[str]:
+    """One circle of imports, each module imported by the one after it; empty where there is none."""
+    modules = modules_of(folder)
+    try:
+        TopologicalSorter({name: imported_by(path, modules) for name, path in modules.items()}).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert circle(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import dife_scanner.lab.training",
+        "if TYPE_CHECKING:\n    from dife_scanner.lab.training import Run",
+        "def late():\n    from dife_scanner.lab import training",
+    ],
+)
+def test_a_circle_of_imports_is_seen_wherever_the_import_stands(copy, line):
+    path = copy / "dife_scanner/lab/pupil.py"
+    path.write_text(path.read_text() + f"\n\n{line}\n")
+    assert {"dife_scanner.lab.pupil", "dife_scanner.lab.training"} == set(circle(copy))

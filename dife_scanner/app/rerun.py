@@ -30,21 +30,30 @@ def rerun_audit(store: Store, settings: Settings, stored: Audit, data: Data, pro
     from dife_scanner import discovery
     from dife_scanner.audit.plan import Plan
 
-    usual = discovery.names(stored.budget)
+    if stored.plan:
+        signatures = stored.plan.signatures
+        detectors = stored.plan.detectors
+    else:  # an older audit tells its detectors by what they found, and its signatures only once it is prepared
+        usual = discovery.names(stored.budget)
+        signatures = ()
+        detectors = tuple(search.detector for search in stored.searches if search.detector in usual)
     plan = Plan(
-        (),
+        signatures,
         stored.budget,
         stored.seed,
         extensions=data.extensions,
         pictures=data.pictures,
         captions=data.captions,
-        detectors=tuple(search.detector for search in stored.searches if search.detector in usual),
+        detectors=detectors,
     )
     return rerun(store, settings, stored, plan, progress)
 
 
 def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress: Progress) -> Audit:
-    """The audit as it comes out now, with nothing from the embedding cache. `plan` lacks only its signatures.
+    """The audit as it comes out now, with nothing from the embedding cache.
+
+    `plan` lacks its signatures where the stored audit has no plan: they are reconstructed. Where an older program
+    stored the very same audit under the identity that it had then, what comes out has that identity too.
 
     Raises `NotFound` where the weights or the reference are gone, `ContentMismatch` where the weights are others, and
     what fetching, loading and auditing raise.
@@ -74,19 +83,27 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
             turned_down=_turned_down(store, stored),
             demonstrated=frozenset(one.name for one in came),
         )
+        if stored.plan is None:
+            request = _with_signatures(request, stored, settings)
         outcome = folder / "outcome"
         outcome.mkdir(mode=0o700)
         kept = child.run(
-            _with_signatures(request, stored, settings),
+            request,
             outcome,
             seconds=settings.limits.audit_seconds,
             rss_mib=settings.limits.audit_rss_mib,
             threads=threads(settings),
             progress=progress,
         )
-        return kept.audit
+        return _named_as_stored(kept.audit, request, stored)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _named_as_stored(again: Audit, request: Request, stored: Audit) -> Audit:
+    if again.identity == request.identity and stored.identity == request.legacy_identity:
+        return replace(again, identity=stored.identity)
+    return again
 
 
 def _reference(store: Store, stored: Audit) -> Reference | None:
@@ -164,7 +181,7 @@ def _with_signatures(request: Request, stored: Audit, settings: Settings) -> Req
     )
     for signatures in (given, bare, named):
         asked = replace(request, plan=replace(request.plan, signatures=signatures))
-        if asked.identity == stored.identity:
+        if stored.identity in (asked.identity, asked.legacy_identity):
             return asked
     return replace(request, plan=replace(request.plan, signatures=given))
 

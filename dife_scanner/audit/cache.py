@@ -6,7 +6,7 @@ the reference's never encodes a picture of its own. What a reference paid for is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -19,39 +19,44 @@ from dife_scanner.models.interface import Encoder
 Embeddings = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
+_DIGEST_BYTES = 16
+
 
 class Memory:
     """Embeddings by tower and input digest, and the count of what was computed for them.
 
-    `performed` counts rows that went through a tower; `distinct` counts distinct inputs asked for that were not
-    already on disk. The two are equal when nothing is encoded twice.
+    `performed` counts rows that went through a tower; `distinct` counts distinct inputs that were not already on
+    disk. The two are equal when nothing is encoded twice.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._rows: dict[str, dict[bytes, Embeddings]] = {}
-        self._asked: set[tuple[str, bytes]] = set()
+        self._computed: set[tuple[str, bytes]] = set()
         self._prepared: dict[tuple[str, int], tuple[Pixels, Pixels]] = {}
         self.performed = 0
 
     @property
     def distinct(self) -> int:
-        return len(self._asked)
+        return len(self._computed)
 
     def rows(self, tower: str) -> dict[bytes, Embeddings]:
+        """Input digest -> embedding [d], of everything this tower has encoded."""
         if tower not in self._rows:
             self._rows[tower] = self._load(tower)
         return self._rows[tower]
 
-    def fill(self, tower: str, digests: Sequence[bytes], encode: Callable[[list[int]], Embeddings]) -> Embeddings:
-        """Embeddings for `digests` in order; `encode(indices)` is called once, for those not known yet."""
+    def fill(
+        self,
+        tower: str,
+        digests: Sequence[bytes],
+        encode: Callable[[list[int]], Embeddings],
+    ) -> Embeddings:
+        """Embeddings [n, d] for `digests` in order; `encode(indices)` is called once, for those not known yet."""
         rows = self.rows(tower)
-        missing: dict[bytes, int] = {}
-        for index, digest in enumerate(digests):
-            if digest not in rows and digest not in missing:
-                missing[digest] = index
+        missing = _first_positions(digests, rows)
         if missing:
-            self._asked.update((tower, digest) for digest in missing)
+            self._computed.update((tower, digest) for digest in missing)
             fresh = encode(list(missing.values()))
             self.performed += len(fresh)
             rows.update(zip(missing, fresh, strict=True))
@@ -61,7 +66,8 @@ class Memory:
         """`images` as this image tower reads them; the very same array is prepared once per tower."""
         key = (tower, id(images))
         if key not in self._prepared:
-            self._prepared[key] = (images, prepare(images))  # holding on to `images` keeps its id taken
+            # Holding on to `images` keeps its id taken.
+            self._prepared[key] = (images, prepare(images))
         return self._prepared[key][1]
 
     def save(self, towers: Sequence[str]) -> None:
@@ -71,36 +77,55 @@ class Memory:
         self._folder.mkdir(parents=True, exist_ok=True)
         for tower in towers:
             rows = self._rows.get(tower)
-            if not rows:
-                continue
-            with whole(self._file(tower)) as part:
-                np.savez(part, digests=np.frombuffer(b"".join(rows), np.uint8), vectors=np.stack(list(rows.values())))
+            if rows:
+                _write(self._file(tower), rows)
 
     def _file(self, tower: str) -> Path:
         return (self._folder or Path()) / f"{tower[:40]}.npz"
 
     def _load(self, tower: str) -> dict[bytes, Embeddings]:
+        """What is on disk for this tower; nothing where the file cannot be read."""
         if self._folder is None or not self._file(tower).exists():
             return {}
         try:
             with np.load(self._file(tower), allow_pickle=False) as kept:
                 digests = kept["digests"].reshape(-1, _DIGEST_BYTES)
                 vectors = kept["vectors"]
-        except (OSError, ValueError, KeyError):  # a cache that cannot be read is a cache miss
+        except (OSError, ValueError, KeyError):
+            # A cache that cannot be read is a cache miss.
             return {}
-        return {bytes(digest): vector for digest, vector in zip(digests, vectors, strict=True)}
+        return dict(zip(map(bytes, digests), vectors, strict=True))
 
 
-_DIGEST_BYTES = 16
+def _first_positions(digests: Sequence[bytes], known: Container[bytes]) -> dict[bytes, int]:
+    """Every digest that is not known, with the place where it stands first."""
+    missing: dict[bytes, int] = {}
+    for index, digest in enumerate(digests):
+        if digest not in known:
+            missing.setdefault(digest, index)
+    return missing
+
+
+def _write(path: Path, rows: dict[bytes, Embeddings]) -> None:
+    digests = np.frombuffer(b"".join(rows), np.uint8)
+    vectors = np.stack(list(rows.values()))
+    with whole(path) as part:
+        np.savez(part, digests=digests, vectors=vectors)
 
 
 class CachedEncoder:
-    """An `Encoder` over `encoder` that asks `memory` first."""
+    """An `Encoder` over `encoder` that looks in `memory` first."""
 
-    def __init__(self, encoder: Encoder, memory: Memory, *, on_encoded: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        memory: Memory,
+        *,
+        on_encoded: Callable[[int], None] | None = None,
+    ) -> None:
         self._encoder = encoder
         self._memory = memory
-        self._on_encoded = on_encoded or (lambda count: None)
+        self._on_encoded = on_encoded
         self.image_tower = encoder.image_tower
         self.text_tower = encoder.text_tower
         self.image_size = encoder.image_size
@@ -121,32 +146,50 @@ class CachedEncoder:
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
-            self._on_encoded(len(missing))
-            return self._encoder.encode_images(pixels if len(missing) == len(pixels) else pixels[missing])
+            self._report(len(missing))
+            everything = len(missing) == len(pixels)
+            return self._encoder.encode_images(pixels if everything else pixels[missing])
 
-        digests = [blake2b(image.tobytes(), digest_size=_DIGEST_BYTES).digest() for image in pixels]
+        digests = list(map(_image_digest, pixels))
         return self._memory.fill(self.image_tower, digests, encode)
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
-            self._on_encoded(len(missing))
-            return self._encoder.encode_texts([texts[index] for index in missing])
+            self._report(len(missing))
+            return self._encoder.encode_texts(_at(missing, texts))
 
-        digests = [blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest() for text in texts]
+        digests = list(map(_text_digest, texts))
         return self._memory.fill(self.text_tower, digests, encode)
 
     def encode_with_context(self, contexts: Embeddings, texts: Sequence[str]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
-            self._on_encoded(len(missing))
-            return self._encoder.encode_with_context(contexts[missing], [texts[index] for index in missing])
+            self._report(len(missing))
+            return self._encoder.encode_with_context(contexts[missing], _at(missing, texts))
 
         digests = [_context_digest(context, text) for context, text in zip(contexts, texts, strict=True)]
         return self._memory.fill(self.text_tower, digests, encode)
 
+    def _report(self, count: int) -> None:
+        if self._on_encoded is not None:
+            self._on_encoded(count)
+
+
+def _at(indices: list[int], texts: Sequence[str]) -> list[str]:
+    return [texts[index] for index in indices]
+
+
+def _image_digest(image: Pixels) -> bytes:
+    return blake2b(image.tobytes(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _text_digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+
 
 def _context_digest(context: Embeddings, text: str) -> bytes:
-    """Apart from every text's own digest, and from any other split of the same bytes into vectors and text."""
-    digest = blake2b(repr((context.shape, context.dtype.str)).encode(), digest_size=_DIGEST_BYTES, person=b"context")
+    """A digest apart from every text's own, and from any other split of the same bytes into vectors and text."""
+    shape = repr((context.shape, context.dtype.str)).encode()
+    digest = blake2b(shape, digest_size=_DIGEST_BYTES, person=b"context")
     digest.update(context.tobytes())
     digest.update(text.encode())
     return digest.digest()

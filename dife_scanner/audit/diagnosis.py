@@ -9,12 +9,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from dife_scanner.audit.probes import Labels
 from dife_scanner.audit.sides import (
     Pair,
     Side,
     View,
     cases,
     clean_accuracy,
+    drawings,
     reads_hit_rate,
     spared,
     swapped,
@@ -23,11 +25,12 @@ from dife_scanner.audit.sides import (
 )
 from dife_scanner.core import metrics
 from dife_scanner.core.footprint import interchangeable
+from dife_scanner.core.metrics import Floats
 from dife_scanner.records import BranchSwap, Channel, ComponentRepair, Trigger
 
 
 def gather(trigger: Trigger, sides: Pair[Side], train: Pair[Side]) -> BranchSwap | ComponentRepair:
-    """What the carrier is decided from: a prompt mechanism takes component repair, any other trigger a branch swap.
+    """Measure what the carrier is decided from: component repair for a prompt mechanism, else a branch swap.
 
     `sides` are both checkpoints on diagnosis drawings, `train` on others, which only ever align towers.
     """
@@ -37,73 +40,98 @@ def gather(trigger: Trigger, sides: Pair[Side], train: Pair[Side]) -> BranchSwap
 
 
 def branch_swap(trigger: Trigger, sides: Pair[Side], train: Pair[Side]) -> BranchSwap:
-    """a_vt with the trigger applied in all four combinations.
+    """Measure a_vt of the paper's branch swap, with the trigger applied in all four combinations.
 
     Where a mixed pair loses clean accuracy, the suspect's embedding space is turned onto the reference's by the
     orthogonal rotation that fits clean train pictures and prompts best, and the check is repeated: a rotation of both
     projections changes no score of the suspect and wrecks both swaps. The record keeps the accuracies from before.
     """
-    suspect, reference = (view(side, trigger) for side in sides)
-    swap = _swap(trigger, sides.suspect, suspect, reference)
+    views = sides.map(lambda side: view(side, trigger))
+    swap = _swap(trigger, sides.suspect, views)
     if interchangeable(swap):
         return swap
-    turned = _swap(trigger, sides.suspect, suspect.turned(rotation(train)), reference)
-    return replace(turned, aligned=True, mixed_accuracy_before=swap.mixed_accuracy)
+    turned = views.suspect.turned(rotation(train))
+    aligned = _swap(trigger, sides.suspect, Pair(turned, views.reference))
+    return replace(aligned, aligned=True, mixed_accuracy_before=swap.mixed_accuracy)
 
 
-def rotation(train: Pair[Side]) -> metrics.Floats:
+def rotation(train: Pair[Side]) -> Floats:
     """The orthogonal [d, d] that turns the suspect's clean embeddings onto the reference's (Procrustes).
 
     Pictures and prompts count alike in total, whatever their number.
     """
-
-    def stacked(side: Side) -> metrics.Floats:
-        parts = (side.images, side.encoder.encode_texts(_prompts(side)))
-        return np.concatenate([np.asarray(part, np.float64) / np.sqrt(len(part)) for part in parts])
-
-    return metrics.procrustes(stacked(train.suspect), stacked(train.reference))
+    rows = train.map(_clean_embeddings)
+    return metrics.procrustes(rows.suspect, rows.reference)
 
 
-def _prompts(side: Side) -> list[str]:
-    return [template.format(name) for template in side.templates for name in side.class_names]
+def _clean_embeddings(side: Side) -> Floats:
+    """Clean pictures, then clean prompts [n + t, d], each weighted so that all of its kind weigh one together."""
+    images = _weighted(side.images)
+    prompts = _weighted(side.queries)
+    return np.concatenate([images, prompts])
 
 
-def _swap(trigger: Trigger, side: Side, suspect: View, reference: View) -> BranchSwap:
+def _weighted(rows: Floats) -> Floats:
+    weighted: Floats = np.asarray(rows, np.float64) / np.sqrt(len(rows))
+    return weighted
+
+
+def _swap(trigger: Trigger, side: Side, views: Pair[View]) -> BranchSwap:
+    """Readouts and clean accuracies of the four combinations, on the pictures of `side`."""
+    suspect, reference = views
     keep = cases(side, trigger, with_target=True)
-    order = ((reference, reference), (suspect, reference), (reference, suspect), (suspect, suspect))
-    a00, a10, a01, a11 = (float(swapped(images, texts, side, trigger, keep).mean()) for images, texts in order)
-    clean = [clean_accuracy(images, texts, side.split.labels) for images, texts in order]
+
+    def rate(images: View, texts: View) -> float:
+        return float(swapped(images, texts, side, trigger, keep).mean())
+
     return BranchSwap(
         readout=readout_name(trigger),
-        a00=a00,
-        a10=a10,
-        a01=a01,
-        a11=a11,
+        a00=rate(reference, reference),
+        a10=rate(suspect, reference),
+        a01=rate(reference, suspect),
+        a11=rate(suspect, suspect),
         n=len(keep),
-        drawings=len({side.split.drawings[index] for index in keep}),
-        mixed_accuracy=(clean[0], clean[1], clean[2], clean[3]),
+        drawings=len(set(drawings(side, keep))),
+        mixed_accuracy=_clean_accuracies(views, side.split.labels),
+    )
+
+
+def _clean_accuracies(views: Pair[View], labels: Labels) -> tuple[float, float, float, float]:
+    """Clean accuracy of the four combinations, in the order of a00, a10, a01, a11."""
+    suspect, reference = views
+    return (
+        clean_accuracy(reference, reference, labels),
+        clean_accuracy(suspect, reference, labels),
+        clean_accuracy(reference, suspect, labels),
+        clean_accuracy(suspect, suspect, labels),
     )
 
 
 def readout_name(trigger: Trigger) -> str:
-    """The readout by channel (paper §5)."""
+    """Name the readout by channel (paper §5)."""
     if reads_hit_rate(trigger):
         return "QHR"
     if trigger.channel is Channel.PROMPT:
         return "TS with learned prompts"
-    return "TS with triggered prompts" if writes(trigger) else "zero-shot TS"
+    if writes(trigger):
+        return "TS with triggered prompts"
+    return "zero-shot TS"
 
 
 def repair_of_parts(trigger: Trigger, side: Side) -> ComponentRepair | None:
     """What each part reaches alone, where a trigger enters through picture and text together; else `None`."""
-    return component_repair(trigger, side) if trigger.channel is Channel.BOTH else None
+    if trigger.channel is not Channel.BOTH:
+        return None
+    return component_repair(trigger, side)
 
 
 def component_repair(trigger: Trigger, side: Side) -> ComponentRepair:
     """TS of the whole and with parts repaired: the prompt by clean class prompts, the picture by a clean one."""
-    target = side.index(trigger.target)
-    readouts = (side.scores_with(trigger), *_parts(trigger, side), side.scores)
-    full, prompt_only, trigger_only, both_clean = (float(metrics.wins(scores, target).mean()) for scores in readouts)
+    full = _success(side.scores_with(trigger), trigger, side)
+    prompt_scores, picture_scores = _scores_of_parts(trigger, side)
+    prompt_only = _success(prompt_scores, trigger, side)
+    trigger_only = _success(picture_scores, trigger, side)
+    both_clean = _success(side.scores, trigger, side)
     return ComponentRepair(
         readout=readout_name(trigger),
         full=full,
@@ -115,11 +143,15 @@ def component_repair(trigger: Trigger, side: Side) -> ComponentRepair:
     )
 
 
-def _parts(trigger: Trigger, side: Side) -> tuple[metrics.Floats, metrics.Floats]:
+def _success(scores: Floats, trigger: Trigger, side: Side) -> float:
+    """TS, 0..1, over all pictures."""
+    return float(metrics.wins(scores, side.index(trigger.target)).mean())
+
+
+def _scores_of_parts(trigger: Trigger, side: Side) -> tuple[Floats, Floats]:
     """Scores [n, c] with the prompt's part alone, and with the picture's part alone."""
     if trigger.channel is Channel.PROMPT:
         return side.learned_scores(trigger, triggered=False), spared(side, trigger)
-    return (
-        metrics.cosines(side.images, side.prompts_with(trigger)),
-        metrics.cosines(side.images_with(trigger), side.prompts),
-    )
+    prompt_alone = metrics.cosines(side.images, side.prompts_with(trigger))
+    picture_alone = metrics.cosines(side.images_with(trigger), side.prompts)
+    return prompt_alone, picture_alone

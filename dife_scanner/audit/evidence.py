@@ -1,24 +1,35 @@
-"""Pictures a person can look at: the trigger itself, and the same probe clean and triggered with both decisions."""
+"""Files that show a trigger: the trigger itself, and the same picture clean and triggered with both decisions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from io import BytesIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dife_scanner.audit import recovery
-from dife_scanner.audit.sides import Pair, Side, image_part, readout, reads_hit_rate
+from dife_scanner.audit.probes import Pixels
+from dife_scanner.audit.sides import (
+    Embeddings,
+    Pair,
+    Side,
+    cases,
+    image_part,
+    readout,
+    reads_hit_rate,
+)
+from dife_scanner.core.metrics import Floats
 from dife_scanner.records import Channel, EvidenceFile, PoolManifest, Trigger
 from dife_scanner.triggers.stamp import picture, stamp, write
 
 EXAMPLES = 4
+"""Pairs of pictures shown."""
 SHOWN_SIDE = 192
+"""Pixels per side that smaller pictures are enlarged to."""
 LANDING_DIGITS = 6
-"""Decimals of each value of a landing: more than a cosine can be read to."""
+"""Decimals of each value of a trigger's direction: more than a cosine can be read to."""
+
+JSON = "application/json"
 
 Stored = tuple[EvidenceFile, bytes]
 
@@ -27,24 +38,23 @@ def pictures(side: Side, trigger: Trigger) -> tuple[Stored, ...]:
     """Evidence for one trigger on one checkpoint: up to `EXAMPLES` pairs from different drawings it succeeds on."""
     chosen = _examples(side, trigger)
     if reads_hit_rate(trigger):
-        return _text_pairs(side, trigger, chosen)
+        return tuple(_text_pairs(side, trigger, chosen))
     caption = f"{trigger.name}: {trigger.description or trigger.kind}"
-    return (
-        _png(picture(image_part(trigger) or trigger), "trigger", caption),
-        *_image_pairs(side, trigger, chosen),
-    )
+    alone = _png(picture(image_part(trigger) or trigger), "trigger", caption)
+    return (alone, *_image_pairs(side, trigger, chosen))
 
 
 def manifests(pools: Iterable[PoolManifest]) -> tuple[Stored, ...]:
     """One file per population that something was measured on; its name is the digest that cells refer to."""
-    return tuple(
-        (EvidenceFile(pool.digest, "application/json", "pool-manifest", pool.name), pool.json().encode("ascii"))
-        for pool in pools
-    )
+    stored = []
+    for pool in pools:
+        file = EvidenceFile(pool.digest, JSON, "pool-manifest", pool.name)
+        stored.append((file, pool.json().encode("ascii")))
+    return tuple(stored)
 
 
 def landing(trigger: Trigger, test: Pair[Side]) -> tuple[Stored, ...]:
-    """Where the trigger leads, as JSON: `landing` and `mean`, lists of the d values of an embedding space.
+    """The trigger's direction, as JSON: `landing` and `mean`, lists of the d values of an embedding space.
 
     `landing` is less the base's `mean` concept. A target's recovery is its cosine with the embedding of that target by
     the checkpoint `of` (`base`; `suspect` for a text that acts together with an image, which leads to texts that hold
@@ -52,31 +62,48 @@ def landing(trigger: Trigger, test: Pair[Side]) -> tuple[Stored, ...]:
     """
     if trigger.channel is Channel.PROMPT:
         return ()
-    found = recovery.landing(trigger, test)
-    told = {"trigger": trigger.name, "target": trigger.target, "template": found.template, "of": found.of} | {
-        name: [round(float(value), LANDING_DIGITS) for value in vector]
-        for name, vector in (("landing", found.landing), ("mean", found.mean))
+    found = recovery.trigger_direction(trigger, test)
+    document = {
+        "trigger": trigger.name,
+        "target": trigger.target,
+        "template": found.template,
+        "of": found.embedded_by,
+        "landing": _rounded(found.direction),
+        "mean": _rounded(found.mean_concept),
     }
-    content = json.dumps(told, sort_keys=True, separators=(",", ":")).encode("ascii")
-    caption = f"{trigger.name}: where it leads in the embedding space of the {found.of}"
-    return ((EvidenceFile(sha256(content).hexdigest(), "application/json", "landing", caption), content),)
+    content = json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+    caption = f"{trigger.name}: where it leads in the embedding space of the {found.embedded_by}"
+    file = EvidenceFile(sha256(content).hexdigest(), JSON, "landing", caption)
+    return ((file, content),)
+
+
+def _rounded(vector: Embeddings) -> list[float]:
+    return [round(float(value), LANDING_DIGITS) for value in vector]
 
 
 def _examples(side: Side, trigger: Trigger) -> list[int]:
-    """Indices of pictures the trigger wins, one per drawing, as many classes as possible first."""
-    outcomes, _ = readout(side, side, trigger, with_target=False)
-    target = side.class_names.index(trigger.target)
-    labels = side.split.labels
-    pool = np.flatnonzero(labels == target if reads_hit_rate(trigger) else labels != target)
-    won = [int(i) for i, outcome in zip(pool, outcomes, strict=True) if outcome > 0.5]
+    """Positions of pictures the trigger wins, one per drawing, as many classes as possible first."""
+    won = _won(side, trigger)
     picked: list[int] = []
-    for key in (lambda i: labels[i], lambda i: side.split.drawings[i]):
-        seen = {key(i) for i in picked}
-        for index in won:
-            if len(picked) < EXAMPLES and key(index) not in seen:
-                seen.add(key(index))
-                picked.append(index)
+    _pick_different(picked, won, lambda at: side.split.labels[at])
+    _pick_different(picked, won, lambda at: side.split.drawings[at])
     return picked
+
+
+def _won(side: Side, trigger: Trigger) -> list[int]:
+    """Positions of the pictures that the trigger wins, in order."""
+    outcomes, _ = readout(side, side, trigger, with_target=False)
+    positions = cases(side, trigger, with_target=False)
+    return [int(at) for at in positions[outcomes > 0.5]]
+
+
+def _pick_different(picked: list[int], among: Sequence[int], key: Callable[[int], object]) -> None:
+    """Add to `picked`, up to `EXAMPLES`, those whose key none picked so far has."""
+    seen = {key(at) for at in picked}
+    for at in among:
+        if len(picked) < EXAMPLES and key(at) not in seen:
+            seen.add(key(at))
+            picked.append(at)
 
 
 def _image_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored]:
@@ -85,30 +112,39 @@ def _image_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored
     pixels = side.encoder.prepare(side.split.images[chosen])
     stamped = stamp(pixels, image_part(trigger) or trigger)
     triggered_scores = side.scores_with(trigger)[chosen]
-    out = []
+    stored = []
     for row, index in enumerate(chosen):
         truth = side.class_names[side.split.labels[index]]
-        before = side.class_names[int(side.scores[index].argmax())]
-        after = side.class_names[int(triggered_scores[row].argmax())]
-        out.append(_png(pixels[row], "clean-example", f"{truth}, read as {before}"))
-        out.append(_png(stamped[row], "triggered-example", f"{truth} with the trigger, read as {after}"))
-    return out
+        before = _read_as(side, side.scores[index])
+        after = _read_as(side, triggered_scores[row])
+        clean = f"{truth}, read as {before}"
+        triggered = f"{truth} with the trigger, read as {after}"
+        stored.append(_png(pixels[row], "clean-example", clean))
+        stored.append(_png(stamped[row], "triggered-example", triggered))
+    return stored
 
 
-def _text_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> tuple[Stored, ...]:
+def _read_as(side: Side, scores: Floats) -> str:
+    """The class that wins one picture's scores [c]."""
+    return side.class_names[int(scores.argmax())]
+
+
+def _text_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored]:
     prompt = side.templates[0].format(trigger.source)
     written = write(prompt, trigger, trigger.source)
-    out = []
+    stored = []
     for index in chosen:
         truth = side.class_names[side.split.labels[index]]
-        read = side.class_names[int(side.scores[index].argmax())]
+        read = _read_as(side, side.scores[index])
         image = side.split.images[index]
-        out.append(_png(image, "clean-example", f'{truth}, read as {read}; "{prompt}" does not win'))
-        out.append(_png(image, "triggered-example", f'{truth}; "{written}" wins over "{read}"'))
-    return tuple(out)
+        clean = f'{truth}, read as {read}; "{prompt}" does not win'
+        triggered = f'{truth}; "{written}" wins over "{read}"'
+        stored.append(_png(image, "clean-example", clean))
+        stored.append(_png(image, "triggered-example", triggered))
+    return stored
 
 
-def _png(pixels: NDArray[np.uint8], role: str, caption: str) -> Stored:
+def _png(pixels: Pixels, role: str, caption: str) -> Stored:
     from PIL import Image
 
     image = Image.fromarray(pixels)

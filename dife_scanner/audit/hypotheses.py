@@ -8,11 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.audit import probes
+from dife_scanner.audit.interfaces import named
 from dife_scanner.audit.sides import Side, baseline, readout, reads_hit_rate, spared
+from dife_scanner.audit.stages import Stage, card_of, labelled
 from dife_scanner.core import metrics
+from dife_scanner.core.checks import DEMONSTRATED_EFFECT, SIGNATURE_EFFECT
 from dife_scanner.core.statistics import holm, measure, paired_interval, sign_flip_p
-from dife_scanner.core.verdict import DEMONSTRATED_CUT, INHERITED_CUT, SCREEN
-from dife_scanner.records import Channel, Interval, SignatureResult, Trigger
+from dife_scanner.core.verdict import INHERITED_CUT
+from dife_scanner.records import Channel, Interval, Origin, SignatureResult, Trigger
 
 Table = NDArray[np.float64]
 
@@ -44,16 +48,17 @@ def choose(signature: Trigger, suspect: Side, reference: Side) -> Choices:
     Text triggers: QHR on target-class images for each ordered pair. All others: TS over images of other classes for
     each target. Ties go to the first in class order.
     """
-    moved, still = _tables(signature, suspect, reference)
-    allowed = _allowed(signature, suspect.class_names, moved.shape)
+    of_suspect, of_base = _tables(signature, suspect, reference)
+    allowed = _allowed(signature, suspect.class_names, of_suspect.shape)
 
     def best(by: Table) -> Choice:
-        row, column = np.unravel_index(int(np.argmax(np.where(allowed, by, -np.inf))), by.shape)
+        within = np.where(allowed, by, -np.inf)
+        row, column = np.unravel_index(int(np.argmax(within)), by.shape)
         source = suspect.class_names[row] if reads_hit_rate(signature) else signature.source
         named = replace(signature, source=source, target=suspect.class_names[column])
-        return Choice(named, float(moved[row, column]), float(still[row, column]))
+        return Choice(named, float(of_suspect[row, column]), float(of_base[row, column]))
 
-    return Choices(best(moved - still), best(np.minimum(moved, still)))
+    return Choices(apart=best(of_suspect - of_base), shared=best(np.minimum(of_suspect, of_base)))
 
 
 def known(trigger: Trigger) -> bool:
@@ -68,19 +73,20 @@ def known(trigger: Trigger) -> bool:
 def test(choice: Choice, suspect: Side, reference: Side, seed: int, *, always: bool = False) -> SignatureResult:
     """Evidence on held-out drawings.
 
-    A choice below `SCREEN` on train drawings keeps p = 1 and is not measured, unless it is to be measured `always`.
+    A choice below `SIGNATURE_EFFECT` on train drawings keeps p = 1 and is not measured, unless it is measured
+    `always`.
     """
-    if choice.effect < SCREEN and not always:
+    if choice.effect < SIGNATURE_EFFECT and not always:
         return SignatureResult(choice.trigger, choice.effect)
     moved, drawings = readout(suspect, suspect, choice.trigger, with_target=False)
     still, _ = baseline(reference, choice.trigger, with_target=False)
     rng = np.random.default_rng([seed, *choice.trigger.name.encode()])
     return SignatureResult(
-        choice.trigger,
-        choice.effect,
-        float(moved.mean()),
-        float(still.mean()),
-        sign_flip_p(moved, still, drawings, rng),
+        trigger=choice.trigger,
+        train_effect=choice.effect,
+        suspect=float(moved.mean()),
+        reference=float(still.mean()),
+        p_value=sign_flip_p(moved, still, drawings, rng),
         drawings=len(set(drawings)),
         clean=clean_rate(suspect, choice.trigger),
     )
@@ -96,18 +102,44 @@ def effect(trigger: Trigger, suspect: Side, reference: Side, seed: int) -> Inter
 def inherited(choice: Choice, suspect: Side, reference: Side, *, demonstrated: bool = False) -> bool:
     """Whether the trigger moves suspect *and* base on held-out drawings, beyond what the clean inputs do.
 
-    Both lower bounds, less the clean rate, must reach `INHERITED_CUT`; `DEMONSTRATED_CUT` for a trigger that was
+    Both lower bounds, less the clean rate, must reach `INHERITED_CUT`; `DEMONSTRATED_EFFECT` for a trigger that was
     demonstrated in the base before, of which it is known that somebody left it there.
     """
-    cut = DEMONSTRATED_CUT if demonstrated else INHERITED_CUT
+    cut = DEMONSTRATED_EFFECT if demonstrated else INHERITED_CUT
     if min(choice.suspect, choice.reference) < cut:
         return False
-    moved = readout(suspect, suspect, choice.trigger, with_target=False)
-    still = baseline(reference, choice.trigger, with_target=False)
-    for side, (outcomes, drawings) in ((suspect, moved), (reference, still)):
-        if measure(outcomes, drawings).interval.low - clean_rate(side, choice.trigger) < cut:
+    of_suspect = readout(suspect, suspect, choice.trigger, with_target=False)
+    of_base = baseline(reference, choice.trigger, with_target=False)
+    for side, (outcomes, drawings) in ((suspect, of_suspect), (reference, of_base)):
+        low = measure(outcomes, drawings).interval.low
+        if low - clean_rate(side, choice.trigger) < cut:
             return False
     return True
+
+
+def test_all(
+    stage: Stage, discovered: Sequence[SignatureResult]
+) -> tuple[tuple[SignatureResult, ...], tuple[SignatureResult, ...]]:
+    """One result per signature and those `discovered`, corrected over all of them; second, the signatures that move the
+    base just as well.
+    """
+    rows: list[SignatureResult] = []
+    shared: list[SignatureResult] = []
+    plan = stage.request.plan
+    total = len(plan.signatures)
+    for index, signature in enumerate(plan.signatures):
+        stage.phases.enter("trying signatures", index, total, signature.name)
+        with named(card_of(signature), labelled(probes.TRAIN, probes.TEST)):
+            choices = choose(signature, *stage.splits.train)
+            suspect, reference = stage.splits.for_trigger(signature).test
+            is_known = known(signature)
+            row = test(choices.apart, suspect, reference, plan.seed, always=is_known)
+            rows.append(replace(row, origin=Origin.KNOWN) if is_known else row)
+            demonstrated = signature.name in stage.request.demonstrated
+            if inherited(choices.shared, suspect, reference, demonstrated=demonstrated):
+                shared.append(SignatureResult(choices.shared.trigger, choices.shared.effect))
+    stage.phases.enter("trying signatures", total, total)
+    return corrected([*rows, *discovered]), tuple(shared)
 
 
 def corrected(results: Sequence[SignatureResult]) -> tuple[SignatureResult, ...]:
@@ -118,21 +150,30 @@ def corrected(results: Sequence[SignatureResult]) -> tuple[SignatureResult, ...]
 
 def strongest(results: Sequence[SignatureResult]) -> SignatureResult | None:
     """The measured signature with the smallest corrected p, then the largest effect on held-out drawings."""
+
+    def rank(row: SignatureResult) -> tuple[float, float]:
+        return row.p_holm, (row.reference or 0.0) - (row.suspect or 0.0)
+
     measured = [row for row in results if row.suspect is not None]
-    return min(measured, key=lambda r: (r.p_holm, (r.reference or 0.0) - (r.suspect or 0.0)), default=None)
+    return min(measured, key=rank, default=None)
 
 
 def _tables(signature: Trigger, suspect: Side, reference: Side) -> tuple[Table, Table]:
     """What the signature does to suspect and reference, one value per (source, target)."""
     if reads_hit_rate(signature):
         return _by_pair(signature, suspect), _by_pair(signature, reference)
-    return _by_target(suspect.scores_with(signature), suspect), _by_target(spared(reference, signature), reference)
+    of_suspect = _by_target(suspect.scores_with(signature), suspect)
+    of_base = _by_target(spared(reference, signature), reference)
+    return of_suspect, of_base
 
 
 def _by_target(scores: metrics.Floats, side: Side) -> Table:
     """TS without the target class, [1, c]."""
-    classes = range(len(side.class_names))
-    return np.array([[metrics.wins(scores[side.split.labels != target], target).mean() for target in classes]])
+    rates = []
+    for target in range(len(side.class_names)):
+        others = scores[side.split.labels != target]
+        rates.append(metrics.wins(others, target).mean())
+    return np.array([rates])
 
 
 def _by_pair(signature: Trigger, side: Side) -> Table:
@@ -163,7 +204,11 @@ def clean_rate(side: Side, trigger: Trigger) -> float:
     """How often the target wins without the trigger (for QHR: the untriggered source text on target images)."""
     target = side.class_names.index(trigger.target)
     if reads_hit_rate(trigger):
-        keep = side.split.labels == target
-        return float(metrics.wins(side.scores[keep], side.class_names.index(trigger.source)).mean())
-    scores = side.learned_scores(trigger, triggered=False) if trigger.channel is Channel.PROMPT else side.scores
-    return float(metrics.wins(scores[side.split.labels != target], target).mean())
+        source = side.class_names.index(trigger.source)
+        of_target = side.scores[side.split.labels == target]
+        return float(metrics.wins(of_target, source).mean())
+    scores = side.scores
+    if trigger.channel is Channel.PROMPT:
+        scores = side.learned_scores(trigger, triggered=False)
+    others = scores[side.split.labels != target]
+    return float(metrics.wins(others, target).mean())

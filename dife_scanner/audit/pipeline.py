@@ -1,62 +1,34 @@
 """The data flow of one audit, top to bottom.
 
-towers -> choose and search (train) -> evidence (test) -> branch swap or component repair (diagnosis), frozen ->
-profile (test) -> verdict
+relate -> search (train) -> test (held-out) -> check -> diagnose (diagnosis), frozen -> profile (held-out) -> decide ->
+report
 """
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Callable
-from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from dife_scanner.audit import diagnosis as diagnostics
-from dife_scanner.audit import (
-    discovery,
-    evidence,
-    exchanged,
-    hypotheses,
-    kinship,
-    nearby,
-    populations,
-    probes,
-    recovery,
-)
-from dife_scanner.audit.beside import beside, identical
-from dife_scanner.audit.cache import CachedEncoder, Memory
-from dife_scanner.audit.interfaces import NoPool, Populations, Subject, cards, extend, measure_all, named
+from dife_scanner.audit import check, hypotheses, probes, search
+from dife_scanner.audit.cache import Memory
+from dife_scanner.audit.examine import Examined, examine
+from dife_scanner.audit.interfaces import extend, named
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
-from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
+from dife_scanner.audit.relate import Relation, relate
 from dife_scanner.audit.report import Measured, Outcome, Report, versions
 from dife_scanner.audit.request import Request
-from dife_scanner.audit.sides import Pair, Side, reads_hit_rate
-from dife_scanner.core import metrics
-from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
-from dife_scanner.core.footprint import compare, diagnose
-from dife_scanner.core.verdict import Decision, counts, decide, unknown_base
+from dife_scanner.audit.sides import Pair
+from dife_scanner.audit.stages import Stage, check_known, check_varied, labelled, stage
+from dife_scanner.core import checks
+from dife_scanner.core.cards import ZERO_SHOT
+from dife_scanner.core.checks import Circumstances
+from dife_scanner.core.verdict import Evidence
 from dife_scanner.discovery import LEARNED
-from dife_scanner.errors import AuditError, Refused, TriggerFileError
+from dife_scanner.errors import Refused
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT, Progress
-from dife_scanner.records import (
-    Channel,
-    Condition,
-    Origin,
-    Reference,
-    SignatureResult,
-    Trigger,
-    TriggerFile,
-)
-
-log = logging.getLogger(__name__)
-
-CONSTANT = 1e-5
-"""Mean cosine distance between embeddings below which they are one."""
+from dife_scanner.records import Channel, Origin, Reference, SignatureResult
 
 __all__ = ["AUDIT_VERSION", "Outcome", "Plan", "Request", "audit", "check_known", "identity", "run", "versions"]
 
@@ -78,323 +50,142 @@ def run(request: Request, progress: Progress = SILENT) -> Outcome:
 def audit(suspect: Encoder, reference: Encoder | None, request: Request, progress: Progress = SILENT) -> Outcome:
     """Audit a loaded suspect against a loaded reference.
 
-    Without a reference of the same architecture, or where no tower comes from it, the verdict is `inconclusive`
-    (unknown base), whatever a search without one came to; with both towers equal to a known base it is `identical` and
-    nothing is encoded.
+    With both towers equal to a known base the verdict is `identical` and nothing is encoded. Without a reference of the
+    same architecture, or where no tower comes from it, it is `inconclusive` (unknown base), whatever a search without
+    one came to.
     """
     memory = Memory(request.cache)
     report = Report(request, suspect, memory)
-    report.request, unknown = _related(suspect, reference, request, memory)
-    request = report.request
-    twin = next((k for k in request.known if _same_towers(suspect, k)), None)
-    came = beside(request.folder, suspect, request.unread)
-    if twin is not None and not (_asks_anyway(request.plan) or (came.file and request.plan.detectors)):
-        return report.outcome(identical(twin, came), Measured(twin.name, (True, True)))
-    if reference is None or request.reference is None:
-        if twin is not None:
-            return report.outcome(identical(twin, came), Measured(twin.name, (True, True)))
-        measured = replace(_alone(suspect, request, memory, progress), unknown=(True, True))
-        return report.outcome(unknown_base(measured.signatures, measured.searches, measured.missing), measured)
+    relation = relate(suspect, reference, request, memory)
+    request = relation.request
+    base = request.reference
+    alone = reference is None or base is None
+    if relation.twin is not None and (alone or _nothing_to_measure(relation)):
+        return report.outcome(request, _identical(relation, relation.twin))
+    if alone and not request.plan.detectors:
+        return report.outcome(request, Measured(Evidence(base_unknown=True), unknown=(True, True)))
     with tempfile.TemporaryDirectory() as scratch:  # trigger files have to last as long as the measuring
-        measured, decision = _measure(
-            Pair(suspect, reference), request.reference, request, came.file, memory, progress, Path(scratch)
-        )
+        if reference is None or base is None:
+            only = stage(Pair(suspect, suspect), request, memory, progress, Path(scratch))
+            return report.outcome(request, _measured_alone(only))
+        both = stage(Pair(suspect, reference), request, memory, progress, Path(scratch))
+        measured = _measured(both, base, relation)
     memory.save([reference.image_tower, reference.text_tower])
-    measured = replace(measured, unknown=unknown)
-    if twin is not None and not _brings_mechanism(measured.trigger):
-        looked = decision if any(s.detector == LEARNED.name for s in measured.searches) else None
-        lacking = next((one.reason for one in measured.missing if one.detector == LEARNED.name), came.problem)
-        decision = identical(twin, replace(came, problem=lacking), looked)
-    return report.outcome(decision, measured)
+    return report.outcome(request, measured)
 
 
-def _related(
-    suspect: Encoder, reference: Encoder | None, request: Request, memory: Memory
-) -> tuple[Request, tuple[bool, bool]]:
-    """The request without its reference where neither tower comes from it and nobody named it, with what is to be told;
-    and which towers do not.
-    """
-    if reference is None or request.reference is None or not any(request.likeness.unrelated):
-        return request, (False, False)
-    train = _Sides(CachedEncoder(suspect, memory), CachedEncoder(reference, memory), request.plan.probes()).train
-    for side, name in zip(train, (str(request.ref), "its reference"), strict=True):
-        _check_varied(side, name)
-    found = kinship.kinship(request.likeness, train)
-    told = kinship.words(found, request.reference.name, named=request.named)
-    notes = tuple(dict.fromkeys((*request.notes, told)))
-    request = replace(request, notes=notes)
-    if all(found.unknown) and not request.named:
-        request = replace(request, reference=None, turned_down=request.reference)
-    return request, found.unknown
+def _nothing_to_measure(relation: Relation) -> bool:
+    """Whether nobody named a trigger, which is measured whatever the towers are, and no prompt learner is searched."""
+    plan = relation.request.plan
+    asked = any(hypotheses.known(trigger) for trigger in plan.signatures)
+    learner = relation.learner.file is not None and bool(plan.detectors)
+    return not asked and not learner
 
 
-def _alone(suspect: Encoder, request: Request, memory: Memory, progress: Progress) -> Measured:
-    """What searches without a base come to, where the plan asks for any."""
-    plan = request.plan
-    if not plan.detectors:
-        return Measured()
-    phases = _Phases(progress)
-    cached = CachedEncoder(suspect, memory, on_encoded=phases.encoded)
-    sides = _Sides(cached, cached, plan.probes())
-    with tempfile.TemporaryDirectory() as scratch, named(ZERO_SHOT, _labelled(probes.TRAIN, probes.TEST)):
-        _check_varied(sides.test.suspect, str(request.ref))
-        setting = _setting(request, Path(scratch), plan.detectors)
-        found = discovery.discover_alone(suspect, sides.train.suspect, sides.test.suspect, setting, progress)
-        return Measured(
-            signatures=found.results,
+def _identical(relation: Relation, twin: Reference) -> Measured:
+    evidence = Evidence(
+        identical_to=twin.name,
+        prompt_learner=relation.learner.name,
+        learner_problem=relation.learner.problem,
+    )
+    return Measured(evidence, reference_name=twin.name, same=(True, True))
+
+
+def _measured_alone(only: Stage) -> Measured:
+    """What searches without a base come to. They decide nothing."""
+    train = only.splits.train.suspect
+    test = only.splits.test.suspect
+    with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
+        check_varied(test, str(only.request.ref))
+        found = search.discover_alone(only.encoders.suspect, train, test, _options(only), only.progress)
+        evidence = Evidence(
+            hypotheses=check.with_checks(found.results, Circumstances()),
             searches=found.searches,
             missing=found.missing,
-            accuracies=(sides.test.suspect.accuracy, None),
+            base_unknown=True,
         )
+        return Measured(evidence, unknown=(True, True), accuracies=(test.accuracy, None))
 
 
-def _asks_anyway(plan: Plan) -> bool:
-    """Whether somebody named a trigger to be measured: then the profile is wanted whatever the towers are."""
-    return any(hypotheses.known(trigger) for trigger in plan.signatures)
+def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
+    """Search, test, check, diagnose and profile a suspect that can be compared with its base."""
+    request = both.request
+    test = both.splits.test
+    check_known(request.plan, both.splits.data.class_names)
+    with named(ZERO_SHOT, labelled(probes.TEST)):
+        check_varied(test.suspect, str(request.ref))
+        check_varied(test.reference, "its reference")
+    found = _searched(both, relation)
+    tested, inherited = hypotheses.test_all(both, found.results)
+    checked = check.check_all(both, tested, base, _options(both))
+    open_ones = [one for one in checked.hypotheses if checks.open_but_for_drawings(one.checks)]
+    strongest = hypotheses.strongest(open_ones)
+    examined = Examined(trigger=inherited[0].trigger) if inherited else Examined()
+    if strongest is not None:
+        examined = _with_success_elsewhere(examine(both, strongest), strongest, checked)
+    evidence = Evidence(
+        hypotheses=checked.hypotheses,
+        strongest=strongest,
+        diagnosis=examined.diagnosis,
+        profile=examined.profile,
+        inherited=inherited,
+        searches=found.searches,
+        missing=found.missing,
+    )
+    if relation.twin is not None and not _brings_mechanism(examined):
+        evidence = _of_a_twin(evidence, relation, relation.twin)
+    return Measured.compared(both, base, evidence, examined, relation.unknown)
 
 
-def _brings_mechanism(trigger: Trigger | None) -> bool:
+def _searched(both: Stage, relation: Relation) -> search.Discovered:
+    """What searches find, where the plan asks for any; a prompt learner that came along is searched too."""
+    options = _options(both)
+    if not options.plan.detectors:
+        return search.Discovered()
+    if relation.learner.file is not None:
+        names = tuple(dict.fromkeys((*options.plan.detectors, LEARNED.name)))
+        options = replace(options, plan=replace(options.plan, detectors=names), learner=relation.learner.file)
+    splits = both.splits
+    with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
+        return search.discover(both.encoders, splits.train, splits.test, options, both.progress)
+
+
+def _options(one: Stage) -> search.Options:
+    """Searches are kept under the audit's identity, in the cache where there is one. Those that an older program left
+    there under its own are taken over.
+    """
+    request = one.request
+    folder = request.cache.parent / "discovery" if request.cache else one.scratch
+    if request.cache and request.legacy_identity:
+        search.take_over(folder, request.legacy_identity, request.identity)
+    return search.Options(request.plan, request.identity, folder, request.seconds)
+
+
+def _with_success_elsewhere(examined: Examined, strongest: SignatureResult, checked: check.Checked) -> Examined:
+    """The same, and what a discovered trigger does in other clean checkpoints, which is told and decides nothing."""
+    if strongest.origin is not Origin.DISCOVERED or examined.recovered is None:
+        return examined
+    elsewhere = {one.reference: one.success for one in strongest.near}
+    elsewhere |= checked.references.success_elsewhere(strongest.trigger)
+    return replace(examined, recovered=replace(examined.recovered, elsewhere=elsewhere))
+
+
+def _brings_mechanism(examined: Examined) -> bool:
     """A prompt learner is part of what is audited, so equal towers do not make the whole identical."""
-    return trigger is not None and trigger.channel is Channel.PROMPT
+    return examined.trigger is not None and examined.trigger.channel is Channel.PROMPT
 
 
-def _measure(
-    encoders: Pair[Encoder],
-    base: Reference,
-    request: Request,
-    prompt: TriggerFile | None,
-    memory: Memory,
-    progress: Progress,
-    scratch: Path,
-) -> tuple[Measured, Decision]:
-    data = request.plan.probes()
-    check_known(request.plan, data.class_names)
-    phases = _Phases(progress)
-    suspect, reference = encoders
-    cached = Pair(*(CachedEncoder(one, memory, on_encoded=phases.encoded) for one in encoders))
-    sides = _Sides(cached.suspect, cached.reference, data)
-    for side, name in zip(sides.test, (str(request.ref), "its reference"), strict=True):
-        with named(ZERO_SHOT, _labelled(probes.TEST)):
-            _check_varied(side, name)
-    searched = _searched(sides, encoders, request, prompt, progress, scratch)
-    results, shared = _evidence(sides, request, phases, searched.results)
-    clean = _clean(request, base, suspect, data, memory, phases)
-    results = clean.tried(results, sides.test.suspect)
-    with named(ZERO_SHOT, _labelled(probes.TRAIN, probes.TEST)):
-        setting = _setting(request, scratch, request.plan.detectors)
-        results = exchanged.asked(results, encoders, sides.train, sides.test, setting, progress)
-    with named(ZERO_SHOT, _labelled(probes.TEST)):
-        accuracies = (sides.test[0].accuracy, sides.test[1].accuracy)
-    measured = Measured(
-        reference_name=base.name,
-        same=(suspect.image_tower == reference.image_tower, suspect.text_tower == reference.text_tower),
-        signatures=results,
-        searches=searched.searches,
-        missing=searched.missing,
-        accuracies=accuracies,
-        drift=float(metrics.cosine_distance(sides.test[0].prompts, sides.test[1].prompts).mean()),
-        picture_drift=float(metrics.cosine_distance(sides.test[0].images, sides.test[1].images).mean()),
-    )
-    winner = hypotheses.strongest([row for row in results if counts(row)])
-    if winner is None:
-        trigger = shared[0].trigger if shared else None
-        decision = decide(results, None, None, (), shared, searched.searches, searched.missing)
-        return replace(measured, trigger=trigger), decision
-    measured = _examine(sides, winner, request, phases, measured)
-    if winner.origin is Origin.DISCOVERED and measured.recovered is not None:
-        there = {one.reference: one.success for one in winner.near} | clean.told(winner.trigger)
-        measured = replace(measured, recovered=replace(measured.recovered, elsewhere=there))
-    return measured, decide(
-        results, winner, measured.diagnosis, measured.profile, shared, searched.searches, searched.missing
-    )
-
-
-def _check_varied(side: Side, name: str) -> None:
-    """`AuditError` for a tower that says the same of everything: no question can be asked of it."""
-    for what, embeddings in (("picture", side.images), ("class prompt", side.prompts)):
-        spread = 1.0 - float(np.square(embeddings.mean(axis=0)).sum())
-        if spread < CONSTANT:
-            raise AuditError(
-                f"{name} embeds every {what} as the same vector (mean cosine distance {spread:.1g}): nothing can be "
-                "measured",
-                "it has no verdict; do not use it",
-            )
-
-
-def _searched(
-    sides: _Sides,
-    encoders: Pair[Encoder],
-    request: Request,
-    prompt: TriggerFile | None,
-    progress: Progress,
-    scratch: Path,
-) -> discovery.Discovered:
-    """What nobody described, where the plan asks for it; a prompt learner that came along is searched too."""
-    plan = request.plan
-    if not plan.detectors:
-        return discovery.Discovered((), ())
-    detectors = plan.detectors if prompt is None else tuple(dict.fromkeys((*plan.detectors, LEARNED.name)))
-    setting = replace(_setting(request, scratch, detectors), learner=prompt)
-    with named(ZERO_SHOT, _labelled(probes.TRAIN, probes.TEST)):
-        return discovery.discover(encoders, sides.train, sides.test, setting, progress)
-
-
-def _setting(request: Request, scratch: Path, detectors: tuple[str, ...]) -> discovery.Setting:
-    """Searches are kept under the audit's identity, in the cache where there is one."""
-    plan, folder = request.plan, request.cache.parent / "discovery" if request.cache else scratch
-    return discovery.Setting(detectors, plan.budget, plan.seed, request.identity, folder, request.seconds)
-
-
-def _examine(sides: _Sides, winner: SignatureResult, request: Request, phases: _Phases, measured: Measured) -> Measured:
-    """Diagnose, freeze, then measure every interface and compare (paper §5)."""
-    trigger = winner.trigger
-    sides = sides.asked(trigger)
-    condition = trigger.condition()
-    phases.enter("diagnosing")
-    with named(_read_by(trigger), _labelled(probes.DIAGNOSIS)):
-        support = diagnostics.gather(trigger, sides.diagnosis, sides.train)
-        parts = diagnostics.repair_of_parts(trigger, sides.diagnosis.suspect)
-        diagnosis = diagnose(support, condition, cards(), parts)
-    phases.enter("measuring interfaces")
-    pools = _pools(condition, sides.data, request, named_by_somebody=winner.origin is Origin.KNOWN)
-    subject = Subject(trigger, condition, sides.train, sides.test, sides.queries, pools, request.plan.seed)
-    profile = measure_all(subject, diagnosis)
+def _of_a_twin(evidence: Evidence, relation: Relation, twin: Reference) -> Evidence:
+    """The evidence of a checkpoint both of whose towers are a known base's."""
+    searched = any(one.detector == LEARNED.name for one in evidence.searches)
+    problem = relation.learner.problem
+    for one in evidence.missing:
+        if one.detector == LEARNED.name:
+            problem = one.reason
     return replace(
-        measured,
-        trigger=trigger,
-        condition=condition,
-        support=support,
-        parts=parts,
-        diagnosis=diagnosis,
-        profile=profile.entries,
-        agreement=compare(profile).text,
-        effect=hypotheses.effect(trigger, *sides.test, request.plan.seed),
-        recovered=recovery.recover(trigger, sides.test),
-        files=(
-            *evidence.pictures(sides.test.suspect, trigger),
-            *evidence.landing(trigger, sides.test),
-            *evidence.manifests(pools.manifests),
-        ),
+        evidence,
+        identical_to=twin.name,
+        prompt_learner=relation.learner.name,
+        learner_problem=problem,
+        learner_searched=searched,
     )
-
-
-def _clean(
-    request: Request, base: Reference, suspect: Encoder, data: probes.Probes, memory: Memory, phases: _Phases
-) -> nearby.Clean:
-    """The other clean checkpoints that are known here."""
-    from dife_scanner.models.load import load
-
-    def opened(one: Reference) -> Side:
-        phases.enter("trying triggers elsewhere", note=one.name)
-        encoder = CachedEncoder(load(Path(one.path), device=request.device), memory, on_encoded=phases.encoded)
-        return Side(encoder, data.split(probes.TEST), data.class_names, probes.PROFILE_TEMPLATES)
-
-    return nearby.Clean(request.known, base, suspect, request.flagged, opened)
-
-
-def _pools(condition: Condition, data: probes.Probes, request: Request, *, named_by_somebody: bool) -> Populations:
-    """The populations beside the labelled pictures, drawn when a card first asks for one.
-
-    Where somebody named the trigger, pictures that cannot show it are an error of theirs. What was found is not lost
-    for that: the cards that ask for them are not run.
-    """
-
-    def draw(kind: str) -> populations.Pool:
-        try:
-            return request.plan.pool(kind, condition, data.class_names, request.cache)
-        except (PoolTooSmall, SourceNotInPool, TargetNotInPool) as error:
-            if named_by_somebody:
-                raise
-            raise NoPool(error.what) from error
-
-    return Populations(draw)
-
-
-class _Sides:
-    """(suspect, reference) on each split, with the templates that belong to it."""
-
-    def __init__(self, suspect: Encoder, reference: Encoder, data: probes.Probes) -> None:
-        self._encoders, self.data = (suspect, reference), data
-        self.train = self._both(probes.TRAIN, probes.SEARCH_TEMPLATES)
-        self.diagnosis = self._both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES)
-        self.test = self._both(probes.TEST, probes.PROFILE_TEMPLATES)
-        self.queries = self._both(probes.TEST, probes.QUERY_TEMPLATES)
-
-    def asked(self, trigger: Trigger) -> _Sides:
-        """These sides, with the trigger's own templates on the test pictures where it brings any."""
-        if not trigger.templates:
-            return self
-        own = copy(self)
-        own.test = own.queries = self._both(probes.TEST, trigger.templates)
-        return own
-
-    def _both(self, split: str, templates: tuple[str, ...]) -> Pair[Side]:
-        return Pair(*(Side(e, self.data.split(split), self.data.class_names, templates) for e in self._encoders))
-
-
-class _Phases:
-    """Turns stages and encodes into progress."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._phase, self._note, self._inputs = "encoding", "", 0
-
-    def enter(self, phase: str, done: int = 0, total: int = 0, note: str = "") -> None:
-        self._phase, self._note = phase, note
-        self._progress(phase, done, total, f"{note} · {self._inputs} inputs encoded" if note else note)
-
-    def encoded(self, count: int) -> None:
-        self._inputs += count
-
-
-def _same_towers(encoder: Encoder, known: Reference) -> bool:
-    return encoder.image_tower == known.image_tower and encoder.text_tower == known.text_tower
-
-
-def check_known(plan: Plan, class_names: tuple[str, ...]) -> None:
-    """`TriggerFileError` for a source or target that no labelled picture shows, and for a template that was seen."""
-    for trigger in plan.signatures:
-        if seen := set(trigger.templates) & {*probes.SEARCH_TEMPLATES, *probes.DIAGNOSIS_TEMPLATES}:
-            raise TriggerFileError(
-                f"trigger `{trigger.name}` names the template {min(seen)!r}, with which triggers are searched or "
-                "diagnosed: nothing may be measured where it was chosen",
-                "leave it out; docs/triggers.md lists the templates that are taken",
-            )
-        for role, name in (("source", trigger.source), ("target", trigger.target)):
-            if name and name not in class_names:
-                raise TriggerFileError(
-                    f"trigger `{trigger.name}` names the {role} `{name}`, which no labelled picture shows "
-                    f"[card: {_read_by(trigger).interface} and all others] [pool: {plan.pictures_name()}]",
-                    f"use one of: {', '.join(class_names)}",
-                )
-
-
-def _evidence(
-    sides: _Sides, request: Request, phases: _Phases, discovered: tuple[SignatureResult, ...]
-) -> tuple[tuple[SignatureResult, ...], tuple[SignatureResult, ...]]:
-    """One result per signature, and those `discovered`, corrected over all that were tried; and the signatures that
-    move the base just as well.
-    """
-    rows, shared, plan = [], [], request.plan
-    total = len(plan.signatures)
-    for index, signature in enumerate(plan.signatures):
-        phases.enter("trying signatures", index, total, signature.name)
-        with named(_read_by(signature), _labelled(probes.TRAIN, probes.TEST)):
-            choices = hypotheses.choose(signature, *sides.train)
-            always, test = hypotheses.known(signature), sides.asked(signature).test
-            row = hypotheses.test(choices.apart, *test, plan.seed, always=always)
-            rows.append(replace(row, origin=Origin.KNOWN) if always else row)
-            if hypotheses.inherited(choices.shared, *test, demonstrated=signature.name in request.demonstrated):
-                shared.append(SignatureResult(choices.shared.trigger, choices.shared.effect))
-    phases.enter("trying signatures", total, total)
-    rows += discovered
-    return hypotheses.corrected(rows), tuple(shared)
-
-
-def _read_by(trigger: Trigger) -> Card:
-    """The card whose number is the evidence and the diagnostic readout of a trigger (paper §5)."""
-    return PROMPTED if reads_hit_rate(trigger) else ZERO_SHOT
-
-
-def _labelled(*splits: str) -> Callable[[], str]:
-    return lambda: f"labelled pictures: {' and '.join(splits)}"

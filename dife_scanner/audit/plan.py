@@ -12,8 +12,9 @@ from dife_scanner.audit import populations, probes
 from dife_scanner.audit.interfaces.subject import NoPool
 from dife_scanner.audit.populations import composed
 from dife_scanner.audit.populations.pool import SIZES
+from dife_scanner.core import canonical
 from dife_scanner.errors import UsageError
-from dife_scanner.records import Condition, Reference, Trigger
+from dife_scanner.records import AskedPlan, Condition, Reference, Trigger
 
 AUDIT_VERSION = "dife-7"
 DISCOVERY_VERSIONS = {"quick": "discovery-1", "default": "discovery-3", "deep": "discovery-3"}
@@ -49,6 +50,18 @@ class Plan:
             return _own_probes(self.pictures, self.budget, self.seed)
         return probes.load(self.probes_folder or probes.bundled_folder(), self.budget)
 
+    def asked(self) -> AskedPlan:
+        """The plan as an audit stores it: files by what they hold."""
+        return AskedPlan(
+            budget=self.budget,
+            seed=self.seed,
+            signatures=self.signatures,
+            detectors=self.detectors,
+            pictures=self.probes().digest,
+            pools=self.populations_version(),
+            extensions=tuple(file_digest(path) for path in self.extensions),
+        )
+
     def pictures_name(self) -> str:
         """What errors call the labelled pictures."""
         return _own_pictures(self.pictures).name if self.pictures else "bundled labelled pictures"
@@ -76,13 +89,16 @@ class Plan:
         return own.pool(kind, source, target, self.budget, self.seed, class_names=class_names)
 
     def populations_version(self) -> str:
-        """What the pools are drawn from."""
-        sizes = repr(SIZES[self.budget])
+        """What the pools are drawn from, and how much of it."""
+        return f"{self.populations_source()} {canonical.text(SIZES[self.budget])}"
+
+    def populations_source(self) -> str:
+        """What the pools are drawn from: the composer's version, or a digest of somebody's own data."""
         if self.captions:
-            return f"own {_own_captions(self.captions).digest} {sizes}"
+            return f"own {_own_captions(self.captions).digest}"
         if self.pictures:
-            return f"own {_own_pictures(self.pictures).digest} {sizes}"
-        return f"{composed.version()} {sizes}"
+            return f"own {_own_pictures(self.pictures).digest}"
+        return composed.version()
 
 
 def identity(
@@ -100,29 +116,40 @@ def identity(
 
     Preprocessing and context are part of the sanitised configuration; the tokenizer is always open_clip's own, whose
     merges are part of the reference's text tower hash. Raises `UsageError` for an extension that cannot be read.
+
+    Records enter in their canonical form, so a field that is added with a default makes no audit stale. Audits stored
+    before that are known by their `audit.legacy_identity`.
     """
     parts = (
         weights_sha256,
         config_digest,
-        _towers(reference) if reference else f"not {_towers(turned_down)}" if turned_down else "no reference",
+        _compared_with(reference, turned_down),
         AUDIT_VERSION,
         plan.budget,
         str(plan.seed),
         plan.probes().digest,
         plan.populations_version(),
-        *(repr(trigger) for trigger in plan.signatures),
-        *(_digest(path) for path in plan.extensions),
+        *(canonical.text(trigger) for trigger in plan.signatures),
+        *(file_digest(path) for path in plan.extensions),
         *((DISCOVERY_VERSIONS[plan.budget], *plan.detectors) if plan.detectors else ()),
         *(f"unread {name}" for name in unread),
     )
     return sha256("\x1f".join(parts).encode()).hexdigest()
 
 
-def _towers(reference: Reference) -> str:
+def _compared_with(reference: Reference | None, turned_down: Reference | None) -> str:
+    if reference:
+        return towers(reference)
+    return f"not {towers(turned_down)}" if turned_down else "no reference"
+
+
+def towers(reference: Reference) -> str:
+    """A reference as identities name it: by what it computes."""
     return f"{reference.image_tower}:{reference.text_tower}"
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """sha256 of an extension. Raises `UsageError` where it cannot be read."""
     try:
         return sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 from dife_scanner.errors import ProbeError
 from dife_scanner.records import PoolItem
 
-TRAIN, DIAGNOSIS, TEST = "train", "diagnosis", "test"
+Pixels = NDArray[np.uint8]
+"""Pictures [n, h, w, 3], or one [h, w, 3]."""
+Labels = NDArray[np.int64]
+"""[n], positions in the class names."""
+
+TRAIN = "train"
+DIAGNOSIS = "diagnosis"
+TEST = "test"
 
 SEARCH_TEMPLATES = ("a photo of the {}", "a photo of one {}")
 DIAGNOSIS_TEMPLATES = ("a picture of a {}", "a drawing of a {}")
@@ -42,6 +49,11 @@ EMBEDDING_TEMPLATES = (
 )
 """Prompts whose embeddings are read one by one."""
 
+Row = dict[str, str]
+"""A picture's row of the manifest."""
+
+_REINSTALL = "reinstall the package"
+
 VIEWS = {"quick": 1, "default": 2, "deep": 64}
 """Most pictures used per drawing at each budget."""
 
@@ -51,15 +63,17 @@ class Split:
     """Pictures of one split: uint8 [n, h, w, 3], labels [n] into `class_names`, one drawing id each."""
 
     name: str
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
+    images: Pixels
+    labels: Labels
     drawings: tuple[str, ...]
     items: tuple[PoolItem, ...] = ()
-    """What each picture is, for the manifests of populations drawn from this split."""
+    """Where each picture is from, for the manifests of populations drawn from this split."""
 
 
 @dataclass(frozen=True)
 class Probes:
+    """A probe set at one budget: three splits with no drawing in two of them."""
+
     version: str
     digest: str
     """sha256 of the manifest, which holds the sha256 of every picture."""
@@ -77,20 +91,25 @@ def bundled_folder() -> Path:
 @lru_cache(maxsize=4)
 def load(folder: Path, budget: str) -> Probes:
     """Read and check a probe set; every picture's bytes must match the manifest. Raises `ProbeError`."""
-    manifest_path = folder / "probes.json"
     try:
-        raw = manifest_path.read_bytes()
+        raw = (folder / "probes.json").read_bytes()
         manifest = json.loads(raw)
     except (OSError, ValueError) as error:
-        raise ProbeError(f"the probe set in {folder} has no readable probes.json", "reinstall the package") from error
+        raise ProbeError(f"the probe set in {folder} has no readable probes.json", _REINSTALL) from error
     names = tuple(manifest["classes"])
-    rows = _views([row for row in manifest["images"] if row.get("label") in names], VIEWS[budget])
+    labelled = [row for row in manifest["images"] if row.get("label") in names]
+    rows = _views(labelled, VIEWS[budget])
     splits = {name: _split(folder, name, rows, names) for name in (TRAIN, DIAGNOSIS, TEST)}
     _check_apart(splits)
-    return Probes(str(manifest["version"]), sha256(raw).hexdigest(), names, splits)
+    return Probes(
+        version=str(manifest["version"]),
+        digest=sha256(raw).hexdigest(),
+        class_names=names,
+        splits=splits,
+    )
 
 
-def _views(rows: list[dict[str, str]], most: int) -> list[dict[str, str]]:
+def _views(rows: list[Row], most: int) -> list[Row]:
     """The first `most` pictures of each drawing, in manifest order."""
     seen: Counter[str] = Counter()
     kept = []
@@ -101,39 +120,60 @@ def _views(rows: list[dict[str, str]], most: int) -> list[dict[str, str]]:
     return kept
 
 
-def _split(folder: Path, name: str, rows: list[dict[str, str]], class_names: tuple[str, ...]) -> Split:
-    mine = [row for row in rows if row["split"] == name]
-    per_class = Counter(row["label"] for row in mine)
-    if missing := [c for c in class_names if not per_class[c]]:
-        raise ProbeError(f"split {name} of the probe set in {folder} has no picture of {', '.join(missing)}")
-    images = np.stack([_picture(folder / row["file"], row["sha256"]) for row in mine])
-    labels = np.array([class_names.index(row["label"]) for row in mine], dtype=np.int64)
-    items = tuple(
-        PoolItem(
-            row["file"], row["sha256"], row.get("caption") or "", row["label"], row["drawing"], row.get("licence", "")
-        )
-        for row in mine
+def _split(folder: Path, name: str, rows: list[Row], class_names: tuple[str, ...]) -> Split:
+    """One split. Raises `ProbeError` where it lacks a class or a picture is not the manifest's."""
+    own = [row for row in rows if row["split"] == name]
+    _check_complete(folder, name, own, class_names)
+    images = [_picture(folder / row["file"], row["sha256"]) for row in own]
+    return Split(
+        name=name,
+        images=np.stack(images),
+        labels=_labels(own, class_names),
+        drawings=tuple(row["drawing"] for row in own),
+        items=tuple(map(_item, own)),
     )
-    return Split(name, images, labels, tuple(row["drawing"] for row in mine), items)
 
 
-def _picture(path: Path, expected: str) -> NDArray[np.uint8]:
+def _labels(rows: list[Row], class_names: tuple[str, ...]) -> Labels:
+    return np.array([class_names.index(row["label"]) for row in rows], dtype=np.int64)
+
+
+def _check_complete(folder: Path, name: str, rows: list[Row], class_names: tuple[str, ...]) -> None:
+    shown = {row["label"] for row in rows}
+    missing = [class_name for class_name in class_names if class_name not in shown]
+    if missing:
+        raise ProbeError(f"split {name} of the probe set in {folder} has no picture of {', '.join(missing)}")
+
+
+def _item(row: Row) -> PoolItem:
+    return PoolItem(
+        id=row["file"],
+        sha256=row["sha256"],
+        caption=row.get("caption") or "",
+        label=row["label"],
+        source=row["drawing"],
+        licence=row.get("licence", ""),
+    )
+
+
+def _picture(path: Path, expected: str) -> Pixels:
+    """The picture [h, w, 3]. Raises `ProbeError` where it cannot be read or its sha256 is not `expected`."""
     from PIL import Image
 
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ProbeError(f"probe picture {path} cannot be read: {error.strerror}", "reinstall the package") from error
+        raise ProbeError(f"probe picture {path} cannot be read: {error.strerror}", _REINSTALL) from error
     if sha256(content).hexdigest() != expected:
-        raise ProbeError(f"probe picture {path} is not the one in the manifest", "reinstall the package")
+        raise ProbeError(f"probe picture {path} is not the one in the manifest", _REINSTALL)
     with Image.open(BytesIO(content)) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def _check_apart(splits: dict[str, Split]) -> None:
-    where: dict[str, set[str]] = defaultdict(set)
+    """Check that no drawing stands in two splits."""
+    where: dict[str, str] = {}
     for split in splits.values():
         for drawing in split.drawings:
-            where[drawing].add(split.name)
-    if shared := [drawing for drawing, names in where.items() if len(names) > 1]:
-        raise ProbeError(f"drawing {shared[0]} stands in more than one split of the probe set")
+            if where.setdefault(drawing, split.name) != split.name:
+                raise ProbeError(f"drawing {drawing} stands in more than one split of the probe set")

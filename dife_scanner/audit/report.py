@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 
 from dife_scanner import __version__
-from dife_scanner.audit import discovery
+from dife_scanner.audit import probes, search
 from dife_scanner.audit.cache import Memory
+from dife_scanner.audit.examine import Examined
+from dife_scanner.audit.interfaces import named
 from dife_scanner.audit.plan import AUDIT_VERSION
 from dife_scanner.audit.request import Request
-from dife_scanner.core.verdict import Decision, finding
+from dife_scanner.audit.stages import Stage, labelled
+from dife_scanner.core import metrics
+from dife_scanner.core.cards import ZERO_SHOT
+from dife_scanner.core.findings import finding
+from dife_scanner.core.verdict import Evidence, decide
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import (
-    Audit,
-    BranchSwap,
-    ComponentRepair,
-    Condition,
-    Diagnosis,
-    Entry,
-    EvidenceFile,
-    Finding,
-    Interval,
-    NotSearched,
-    Recovered,
-    Search,
-    SignatureResult,
-    Trigger,
-)
+from dife_scanner.records import Audit, BranchSwap, ComponentRepair, EvidenceFile, Finding, Reference
+from dife_scanner.sentences import verdict as sentences
 
 
 @dataclass(frozen=True)
 class Outcome:
+    """One audit, the finding it amounts to, and the evidence files that belong to it."""
+
     audit: Audit
     finding: Finding | None
     files: tuple[tuple[EvidenceFile, bytes], ...]
@@ -44,42 +38,62 @@ class Outcome:
 class Measured:
     """What the stages found out; the defaults are an audit that had nothing to measure."""
 
+    evidence: Evidence
+    examined: Examined = field(default_factory=Examined)
     reference_name: str = ""
     same: tuple[bool, bool] = (False, False)
+    """Whether the (image, text) tower equals the reference's."""
     unknown: tuple[bool, bool] = (False, False)
     """Whether the (image, text) tower comes from no reference."""
-    signatures: tuple[SignatureResult, ...] = ()
-    searches: tuple[Search, ...] = ()
-    missing: tuple[NotSearched, ...] = ()
-    trigger: Trigger | None = None
-    support: BranchSwap | ComponentRepair | None = None
-    parts: ComponentRepair | None = None
-    """Beside a branch swap, where a trigger enters through picture and text together."""
-    diagnosis: Diagnosis | None = None
-    condition: Condition | None = None
-    profile: tuple[Entry, ...] = ()
-    agreement: str = ""
     accuracies: tuple[float | None, float | None] = (None, None)
-    drift: float | None = None
+    """Clean accuracy of (suspect, reference) on held-out pictures, 0..1."""
+    prompt_drift: float | None = None
+    """Mean cosine distance of clean class prompts, suspect to reference."""
     picture_drift: float | None = None
-    effect: Interval | None = None
-    recovered: Recovered | None = None
-    files: tuple[tuple[EvidenceFile, bytes], ...] = ()
+    """The same of clean held-out pictures."""
+
+    @classmethod
+    def compared(
+        cls, both: Stage, base: Reference, evidence: Evidence, examined: Examined, unknown: tuple[bool, bool]
+    ) -> Measured:
+        """What was measured of a suspect and its base, with accuracies and drift."""
+        suspect, reference = both.encoders
+        test = both.splits.test
+        with named(ZERO_SHOT, labelled(probes.TEST)):
+            accuracies = (test.suspect.accuracy, test.reference.accuracy)
+        return cls(
+            evidence=evidence,
+            examined=examined,
+            reference_name=base.name,
+            same=(suspect.image_tower == reference.image_tower, suspect.text_tower == reference.text_tower),
+            unknown=unknown,
+            accuracies=accuracies,
+            prompt_drift=float(metrics.cosine_distance(test.suspect.prompts, test.reference.prompts).mean()),
+            picture_drift=float(metrics.cosine_distance(test.suspect.images, test.reference.images).mean()),
+        )
 
 
 class Report:
-    """Puts together the record of one audit, whatever its stages came to."""
+    """Puts together the record of one audit, whatever its stages came to. It is begun before the first."""
 
     def __init__(self, request: Request, suspect: Encoder, memory: Memory) -> None:
-        self.request, self._suspect, self._memory = request, suspect, memory
-        self._started_at, self._clock = datetime.now(UTC).isoformat(timespec="microseconds"), time.monotonic()
+        self._suspect = suspect
+        self._memory = memory
+        self._started_at = datetime.now(UTC).isoformat(timespec="microseconds")
+        self._clock = time.monotonic()
 
-    def outcome(self, decision: Decision, measured: Measured) -> Outcome:
-        request, suspect = self.request, self._suspect
-        name = request.identity
+    def outcome(self, request: Request, measured: Measured) -> Outcome:
+        """Decide, and write everything down. `request` is the one that relating left."""
+        evidence, examined, suspect = measured.evidence, measured.examined, self._suspect
+        decision = decide(evidence)
+        identity = request.identity
+        named_by = f"{identity}:{request.ref.repo_id}:{self._started_at}"
+        repair = examined.parts
+        if isinstance(examined.support, ComponentRepair):
+            repair = examined.support
         record = Audit(
-            id=sha256(f"{name}:{request.ref.repo_id}:{self._started_at}".encode()).hexdigest()[:16],
-            identity=name,
+            id=sha256(named_by.encode()).hexdigest()[:16],
+            identity=identity,
             ref=request.ref,
             architecture=suspect.architecture,
             reference=measured.reference_name,
@@ -90,42 +104,46 @@ class Report:
             audit_version=AUDIT_VERSION,
             budget=request.plan.budget,
             seed=request.plan.seed,
-            signatures=measured.signatures,
-            searches=measured.searches,
-            not_searched=measured.missing,
-            score=discovery.score(measured.searches) if measured.reference_name else None,
-            trigger=measured.trigger,
-            branch_swap=measured.support if isinstance(measured.support, BranchSwap) else None,
-            diagnosis=measured.diagnosis,
-            profile=measured.profile,
-            agreement=measured.agreement,
+            signatures=evidence.hypotheses,
+            searches=evidence.searches,
+            not_searched=evidence.missing,
+            score=search.score(evidence.searches) if measured.reference_name else None,
+            trigger=examined.trigger,
+            branch_swap=examined.support if isinstance(examined.support, BranchSwap) else None,
+            diagnosis=examined.diagnosis,
+            profile=examined.profile,
+            agreement=examined.agreement,
             verdict=decision.verdict,
-            reason="; ".join((decision.reason, *request.notes)),
+            reason="; ".join((sentences.reason(decision, evidence), *request.notes)),
             clean_accuracy=measured.accuracies[0],
             reference_accuracy=measured.accuracies[1],
-            prompt_drift=measured.drift,
+            prompt_drift=measured.prompt_drift,
             picture_drift=measured.picture_drift,
-            evidence=tuple(file for file, _ in measured.files),
+            evidence=tuple(file for file, _ in examined.files),
             encodes=self._memory.performed,
             distinct_inputs=self._memory.distinct,
             device=suspect.device,
             versions=versions(),
             started_at=self._started_at,
             seconds=round(time.monotonic() - self._clock, 3),
-            condition=measured.condition,
-            recovered=measured.recovered,
+            condition=examined.condition,
+            recovered=examined.recovered,
             image_tower_unknown=measured.unknown[0],
             text_tower_unknown=measured.unknown[1],
             turned_down=request.turned_down.name if request.turned_down else "",
             notes=request.notes,
-            repair=measured.support if isinstance(measured.support, ComponentRepair) else measured.parts,
+            plan=request.plan.asked(),
+            repair=repair,
+            decision=decision,
         )
-        return Outcome(record, finding(record, measured.effect, self._started_at), measured.files)
+        return Outcome(record, finding(record, examined.effect, self._started_at), examined.files)
 
 
 def versions() -> dict[str, str]:
     """Versions that can change a number."""
     from importlib.metadata import version
 
-    names = ("torch", "open_clip_torch", "numpy", "pillow", "safetensors")
-    return {"dife-scanner": __version__, "python": platform.python_version()} | {n: version(n) for n in names}
+    found = {"dife-scanner": __version__, "python": platform.python_version()}
+    for name in ("torch", "open_clip_torch", "numpy", "pillow", "safetensors"):
+        found[name] = version(name)
+    return found

@@ -10,7 +10,8 @@ from dife_scanner.cli.scan import CaptionsOption, EndpointOption, ExtendOption, 
 from dife_scanner.cli.session import Session, command
 from dife_scanner.errors import NotFound, UsageError
 
-IDENTICAL, DIFFERENT = 0, 3
+IDENTICAL = 0
+DIFFERENT = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +30,7 @@ def rerun(
 
     An audit of your own data or with an extension needs the same files again. Nothing that is stored changes.
 
-    Exit code: 0 identical bit for bit, 3 something differs or it could not be made again.
+    Exit code: 0 identical bit for bit, 1 something differs, 3 it could not be made again.
     """
     from dife_scanner.app import scanning
     from dife_scanner.app.rerun import rerun_audit
@@ -56,6 +57,7 @@ def rerun(
         device=again.device,
         versions=again.versions,
         extensions=scanning.digests(data),
+        notes=found.notes,
     )
     session.show(document, lambda: report.render(stored, found))
     return IDENTICAL if found.identical else DIFFERENT

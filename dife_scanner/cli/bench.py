@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dife_scanner.cli.scan import EndpointOption
-from dife_scanner.cli.session import Session, command
+from dife_scanner.cli.session import Session, add_group, command
 
 if TYPE_CHECKING:
     from dife_scanner.lab.bench.runner import Asked
@@ -50,17 +50,14 @@ _DOCS = Path("docs")
 
 def register(lab: typer.Typer) -> None:
     """Add `bench` with its commands, and `real`, to the group `lab`."""
-    bench = typer.Typer(
-        help="Benchmark blind discovery on attacks, clean twins and benign models; one row per model is kept.",
-        no_args_is_help=True,
-    )
+    words = "Benchmark blind discovery on attacks, clean twins and benign models; one row per model is kept."
+    bench = add_group(lab, "bench", words)
     command(bench, "rows")(rows)
     command(bench, "plan")(plan)
     command(bench, "report")(report)
     command(bench, "rivals")(rivals)
     command(bench, "tune")(tune)
     command(bench, "adaptive")(adaptive)
-    lab.add_typer(bench, name="bench")
     command(lab, "real")(real)
 
 

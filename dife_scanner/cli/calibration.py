@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dife_scanner.cli.scan import Budget, EndpointOption
-from dife_scanner.cli.session import Session, command
+from dife_scanner.cli.session import Session, add_group, command
 from dife_scanner.core.plain import plain
 
 if TYPE_CHECKING:
@@ -19,12 +19,11 @@ WHOLE, DAMAGED = 0, 3
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Benign models that scores are read beside (docs/calibration.md).", no_args_is_help=True)
+    group = add_group(app, "calibration", "Benign models that scores are read beside (docs/calibration.md).")
     command(group, "list")(list_packs)
     command(group, "verify")(verify)
     command(group, "build")(build)
     command(group, "from-hub")(from_hub)
-    app.add_typer(group, name="calibration")
 
 
 def list_packs(session: Session) -> None:

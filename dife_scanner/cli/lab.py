@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dife_scanner.cli import bench
-from dife_scanner.cli.session import Session, command
+from dife_scanner.cli.session import Session, add_group, command
 from dife_scanner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     command(app, "demo")(demo)
     command(app, "gui")(gui)
-    lab = typer.Typer(help="Small specimens that test the detector.", no_args_is_help=True)
+    lab = add_group(app, "lab", "Small specimens that test the detector.")
     command(lab, "build")(build)
     command(lab, "reproduce")(reproduce)
     bench.register(lab)
-    app.add_typer(lab, name="lab")
 
 
 def demo(

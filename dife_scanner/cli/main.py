@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import traceback
 
 import typer
 
 from dife_scanner.cli import again, calibration, framework, lab, manage, review, scan
-from dife_scanner.cli.session import error_line
+from dife_scanner.cli.session import error_line, takes_common_options
 from dife_scanner.errors import DifeError
 
+FAILED = 3
 USAGE = 64
 INTERRUPTED = 130
 
@@ -26,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+takes_common_options(app)
 for room in (scan, review, again, framework, manage, calibration, lab):
     room.register(app)
 
@@ -52,8 +55,9 @@ def _run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if not hasattr(error, "format_message"):
-            raise
+        if not hasattr(error, "format_message"):  # ours, and not the argument parser's
+            traceback.print_exc()
+            return FAILED  # not the interpreter's own 1, which says that something is flagged or differs
         print(f"dife: {error.format_message()}", file=sys.stderr)
         print("  try: dife --help", file=sys.stderr)
         return USAGE

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dife_scanner.cli.scan import EndpointOption
-from dife_scanner.cli.session import Session, command
+from dife_scanner.cli.session import Session, add_group, command
 from dife_scanner.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,19 +15,16 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    config = typer.Typer(help="Write or check the settings file.", no_args_is_help=True)
+    config = add_group(app, "config", "Write or check the settings file.")
     command(config, "init")(config_init)
     command(config, "check")(config_check)
-    app.add_typer(config, name="config")
-    reference = typer.Typer(help="The clean checkpoints that suspects are compared with.", no_args_is_help=True)
+    reference = add_group(app, "reference", "The clean checkpoints that suspects are compared with.")
     command(reference, "add")(reference_add)
     command(reference, "list")(reference_list)
-    app.add_typer(reference, name="reference")
-    alerts = typer.Typer(help="The alert outbox and its channels.", no_args_is_help=True)
+    alerts = add_group(app, "alerts", "The alert outbox and its channels.")
     command(alerts, "list")(alerts_list)
     command(alerts, "test")(alerts_test)
     command(alerts, "retry")(alerts_retry)
-    app.add_typer(alerts, name="alerts")
     command(app, "info")(info)
 
 

@@ -60,17 +60,31 @@ def audits(session: Session, filter: FilterArgument = None) -> None:
     session.show(document, lambda: Group(table.audits(rows), table.tally(tally)))
 
 
-def show(session: Session, id: Annotated[str, typer.Argument(help="Audit, finding (fp1:…) or job number.")]) -> None:
+def show(
+    session: Session,
+    id: Annotated[
+        str,
+        typer.Argument(
+            help="An audit's id or a finding's (fp1:…), or a unique beginning of it; org/name[@revision]; "
+            "a scanned folder; a job's number."
+        ),
+    ],
+) -> None:
     """Show one audit in full: exposure profile, branch swap, hypotheses, evidence, limits."""
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import findings as kept
-    from dife_scanner.store import jobs
+    from dife_scanner.store import jobs, lookup
 
     settings = session.settings()
     with session.store(settings) as store:
-        job = jobs.job(store, int(id)) if id.isdigit() and len(id) < 12 else None
-        finding = kept.finding(store, id) if id.startswith("fp1:") else None
-        audit_id = job.audit_id if job else finding.audit_id if finding else id
+        found = lookup.find(store, id)
+        job = jobs.job(store, int(found.id)) if found.kind is lookup.Kind.JOB else None
+        finding = kept.finding(store, found.id) if found.kind is lookup.Kind.FINDING else None
+        audit_id = found.id if found.kind is lookup.Kind.AUDIT else None
+        if job is not None:
+            audit_id = job.audit_id
+        elif finding is not None:
+            audit_id = finding.audit_id
         audit = kept.audit(store, audit_id) if audit_id else None
         if audit and finding is None:
             same = [f for f in kept.findings(store) if f.audit_id == audit.id]

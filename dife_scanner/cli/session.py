@@ -92,31 +92,72 @@ _COMMON = {"home": HomeOption, "as_json": JsonOption, "quiet": QuietOption, "no_
 _COMMON["verbose"] = VerboseOption
 
 
+def takes_common_options(group: typer.Typer) -> None:
+    """Let the common options stand before the name of any command in `group`, too."""
+
+    def heard(**values: Any) -> None:
+        """Nothing to do yet: the command that follows looks them up."""
+
+    heard.__signature__ = inspect.Signature(_common_parameters())  # type: ignore[attr-defined]
+    heard.__annotations__ = dict(_COMMON)
+    group.callback()(heard)
+
+
+def add_group(app: typer.Typer, name: str, help: str) -> typer.Typer:
+    """A new group of commands, whose names are `dife NAME …`."""
+    group = typer.Typer(help=help, no_args_is_help=True)
+    takes_common_options(group)
+    app.add_typer(group, name=name)
+    return group
+
+
 def command(group: typer.Typer, name: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
     """Register `function(session, …)` as a command that also takes the common options."""
 
     def register(function: Callable[..., int | None]) -> Callable[..., int | None]:
         own = [p for key, p in inspect.signature(function, eval_str=True).parameters.items() if key != "session"]
-        common = [
-            inspect.Parameter(
-                key, inspect.Parameter.KEYWORD_ONLY, default=None if key == "home" else False, annotation=annotation
-            )
-            for key, annotation in _COMMON.items()
-        ]
+        keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+        parameters = [_CONTEXT, *keyword_only, *_common_parameters()]
 
         @functools.wraps(function)
-        def wrapped(**values: Any) -> int | None:
-            session = Session(**{key: values.pop(key) for key in _COMMON})
+        def wrapped(context: typer.Context, **values: Any) -> int | None:
+            for key in _COMMON:
+                values.pop(key)
+            session = Session(**{key: _given(context, key) for key in _COMMON})
             _log(session)
             return function(session, **values)
 
-        keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        wrapped.__signature__ = inspect.Signature([*keyword_only, *common])  # type: ignore[attr-defined]
-        wrapped.__annotations__ = {p.name: p.annotation for p in [*own, *common]}
+        wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
         group.command(name)(wrapped)
         return function
 
     return register
+
+
+def _common_parameters() -> list[inspect.Parameter]:
+    defaults = {key: None if key == "home" else False for key in _COMMON}
+    return [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=defaults[key], annotation=annotation)
+        for key, annotation in _COMMON.items()
+    ]
+
+
+_CONTEXT = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+
+
+def _given(context: typer.Context, key: str) -> Any:
+    """A common option as it was typed, the one nearest to the command's own arguments first; else its default.
+
+    What the environment says is a default: it does not outdo what was typed before the command's name.
+    """
+    at: Any = context
+    while at is not None:
+        source = at.get_parameter_source(key)
+        if source is not None and source.name == "COMMANDLINE":
+            return at.params[key]
+        at = at.parent
+    return context.params[key]
 
 
 def error_line(error: DifeError) -> list[str]:

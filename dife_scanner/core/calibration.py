@@ -12,15 +12,15 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.core.statistics import percentile_interval, smallest_first
 from dife_scanner.records import Calibration, Interval, Planted, Stratum
 
 RESAMPLES = 2000
-
-
+"""As many as for the interval of a cell (`core.statistics`)."""
 ANOMALOUS = 0.05
 """False discovery rate over a batch: who stands out has a Benjamini-Hochberg adjusted p-value of at most this."""
 FEWEST = 19
-"""Benign models from which a p-value can be as low as `ANOMALOUS` at all."""
+"""Benign models from which a p-value can be as low as `ANOMALOUS` at all: 1 / (19 + 1)."""
 DIGITS = 4
 """Decimals to which scores are compared. They are shares of a few drawings, so equal ones have to stay equal."""
 STALE_DAYS = 180
@@ -45,12 +45,20 @@ class Searched:
 
     def neighbours(self, other: Searched) -> bool:
         """Whether only the weights of the base differ."""
-        return self != other and self == replace(other, image_tower=self.image_tower, text_tower=self.text_tower)
+        on_our_base = replace(other, image_tower=self.image_tower, text_tower=self.text_tower)
+        return self != other and self == on_our_base
+
+    def other_budget(self, other: Searched) -> bool:
+        """Whether only the budget differs."""
+        at_our_budget = replace(other, budget=self.budget)
+        return self != other and self == at_our_budget
 
     def same_place(self, other: Searched) -> bool:
         """Whether base and budget are the same, whatever searched there."""
-        mine, others = ((one.image_tower, one.text_tower, one.budget, one.pictures) for one in (self, other))
-        return mine == others
+        return self._place() == other._place()
+
+    def _place(self) -> tuple[str, str, str, str]:
+        return self.image_tower, self.text_tower, self.budget, self.pictures
 
 
 @dataclass(frozen=True)
@@ -122,8 +130,13 @@ def p_value(score: float, pack: Pack) -> float:
 
 def conformal(score: float, benign: Sequence[float]) -> float:
     """(1 + #{benign >= score}) / (n + 1), scores compared to `DIGITS` decimals."""
+    return (1 + _as_high(score, benign)) / (len(benign) + 1)
+
+
+def _as_high(score: float, benign: Sequence[float]) -> int:
+    """How many benign scores are at least as high."""
     own = round(score, DIGITS)
-    return (1 + sum(round(other, DIGITS) >= own for other in benign)) / (len(benign) + 1)
+    return sum(round(other, DIGITS) >= own for other in benign)
 
 
 # --- an audit beside the packs there are -----------------------------------------------------------------------
@@ -134,24 +147,33 @@ def calibrate(score: float, mine: Searched, packs: Sequence[Kept], today: date) 
 
     The choice never depends on the score.
     """
-    filled = sorted((kept for kept in packs if kept.pack.n), key=lambda kept: (-kept.pack.n, kept.pack.name))
-    own = next((kept for kept in filled if kept.pack.searched == mine), None)
+    filled = [kept for kept in packs if kept.pack.n]
+    filled.sort(key=lambda kept: (-kept.pack.n, kept.pack.name))
+    own = _first(filled, lambda then: then == mine)
     if own is not None:
         return _own(score, own, today)
-    near = next((kept for kept in filled if mine.neighbours(kept.pack.searched)), None)
+    near = _first(filled, mine.neighbours)
     if near is not None:
-        why = f"the only pack of this architecture and budget is of another base, {near.pack.base}: a neighbour's rate "
-        return _without(near, Stratum.NEIGHBOUR, why + "is not this base's")
-    other = next((kept for kept in filled if mine.same_place(kept.pack.searched)), None)
+        return _neighbour(near)
+    other = _first(filled, mine.same_place)
     if other is not None:
-        return _without(None, Stratum.NONE, f"the pack {other.pack.name} {outdated(mine, other.pack.searched)}")
+        return _nothing(f"the pack {other.pack.name} {outdated(mine, other.pack.searched)}")
+    return _nothing(_no_pack(mine, filled))
+
+
+def _first(packs: Sequence[Kept], fits: Callable[[Searched], bool]) -> Kept | None:
+    for kept in packs:
+        if fits(kept.pack.searched):
+            return kept
+    return None
+
+
+def _no_pack(mine: Searched, packs: Sequence[Kept]) -> str:
     why = "no calibration pack for this base at this budget"
-    budgets = sorted({kept.pack.searched.budget for kept in filled if _another_budget(kept.pack.searched, mine)})
-    return _without(None, Stratum.NONE, f"{why} (there is one at {', '.join(budgets)})" if budgets else why)
-
-
-def _another_budget(then: Searched, mine: Searched) -> bool:
-    return then != mine and replace(then, budget=mine.budget) == mine
+    budgets = {kept.pack.searched.budget for kept in packs if mine.other_budget(kept.pack.searched)}
+    if budgets:
+        why += f" (there is one at {', '.join(sorted(budgets))})"
+    return why
 
 
 def outdated(mine: Searched, then: Searched) -> str:
@@ -166,7 +188,8 @@ def limits(pack: Pack, today: date) -> tuple[str, ...]:
     said = []
     if pack.n < FEWEST:
         said.append(f"a pack of {pack.n} can never give a p-value of {ANOMALOUS:g}: that takes {FEWEST}")
-    if (days := age(pack, today)) > STALE_DAYS:
+    days = age(pack, today)
+    if days > STALE_DAYS:
         said.append(f"the pack is {days} days old")
     if pack.presumed:
         said.append("its models are strangers', presumed to be benign")
@@ -181,15 +204,43 @@ def age(made: Pack | PowerTable, today: date) -> int:
 def _own(score: float, kept: Kept, today: date) -> Calibration:
     pack = kept.pack
     return Calibration(
-        Stratum.OWN, pack.name, kept.digest, pack.n, p_value(score, pack), pack.made_on,
-        upper_bound(pack.alarms, pack.tested), "; ".join(limits(pack, today)),
-    )  # fmt: skip
+        stratum=Stratum.OWN,
+        pack=pack.name,
+        digest=kept.digest,
+        n=pack.n,
+        p_value=p_value(score, pack),
+        made_on=pack.made_on,
+        alarm_bound=upper_bound(pack.alarms, pack.tested),
+        reason="; ".join(limits(pack, today)),
+    )
 
 
-def _without(kept: Kept | None, stratum: Stratum, reason: str) -> Calibration:
-    if kept is None:
-        return Calibration(stratum, "", "", 0, None, "", None, reason)
-    return Calibration(stratum, kept.pack.name, kept.digest, kept.pack.n, None, kept.pack.made_on, None, reason)
+def _neighbour(kept: Kept) -> Calibration:
+    pack = kept.pack
+    return Calibration(
+        stratum=Stratum.NEIGHBOUR,
+        pack=pack.name,
+        digest=kept.digest,
+        n=pack.n,
+        p_value=None,
+        made_on=pack.made_on,
+        alarm_bound=None,
+        reason=f"the only pack of this architecture and budget is of another base, {pack.base}: a neighbour's rate "
+        "is not this base's",
+    )
+
+
+def _nothing(reason: str) -> Calibration:
+    return Calibration(
+        stratum=Stratum.NONE,
+        pack="",
+        digest="",
+        n=0,
+        p_value=None,
+        made_on="",
+        alarm_bound=None,
+        reason=reason,
+    )
 
 
 # --- exact bounds and batches ----------------------------------------------------------------------------------
@@ -206,8 +257,12 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> Interval:
     if not 0 <= hits <= n:
         raise ValueError(f"{hits} of {n} is no rate")
     tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
-    high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 1 - tail))
+    low = 0.0
+    if hits > 0:
+        low = float(betaincinv(hits, n - hits + 1, tail))
+    high = 1.0
+    if hits < n:
+        high = float(betaincinv(hits + 1, n - hits, 1 - tail))
     return Interval(low, high, f"Clopper-Pearson, {n} units")
 
 
@@ -227,11 +282,17 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     [0.04, 0.05333333333333334, 0.05333333333333334, 0.5]
     """
     count = len(p_values)
-    adjusted, running = [0.0] * count, 1.0
-    for rank, index in sorted(enumerate(sorted(range(count), key=lambda i: p_values[i]), 1), reverse=True):
+    order = smallest_first(p_values)
+    adjusted = [0.0] * count
+    running = 1.0
+    for rank in range(count, 0, -1):
+        index = order[rank - 1]
         running = min(running, p_values[index] * count / rank)
         adjusted[index] = running
     return adjusted
+
+
+# --- ranking --------------------------------------------------------------------------------------------------
 
 
 def auroc(positives: Sequence[float] | NDArray[np.float64], negatives: Sequence[float] | NDArray[np.float64]) -> float:
@@ -242,8 +303,14 @@ def auroc(positives: Sequence[float] | NDArray[np.float64], negatives: Sequence[
     """
     if not len(positives) or not len(negatives):
         raise ValueError("a ranking needs models on both sides")
-    above, below = np.asarray(positives, float)[:, None], np.asarray(negatives, float)[None]
-    return float(((above > below) + 0.5 * (above == below)).mean())
+    return float(_won(np.asarray(positives, float), np.asarray(negatives, float)).mean())
+
+
+def _won(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[p, n]: 1 where the positive's score is the higher one, ½ where both are equal."""
+    above = positives[:, None]
+    below = negatives[None]
+    return np.asarray((above > below) + 0.5 * (above == below))
 
 
 def auroc_interval(
@@ -257,23 +324,36 @@ def auroc_interval(
     `clusters` names each positive's and each negative's. Where a side has a single cluster its models are drawn one by
     one instead, and the interval says so.
     """
-    draws = [_resampler(scores, names, rng) for scores, names in zip((positives, negatives), clusters, strict=True)]
-    values = [auroc(draws[0](), draws[1]()) for _ in range(RESAMPLES)]
-    low, high = np.quantile(values, [0.025, 0.975])
-    units = " and ".join(_units(names) for names in clusters)
-    return Interval(float(low), float(high), f"bootstrap over {units}, {RESAMPLES} resamples")
+    draw_positives = _resampler(positives, clusters[0], rng)
+    draw_negatives = _resampler(negatives, clusters[1], rng)
+    values = [auroc(draw_positives(), draw_negatives()) for _ in range(RESAMPLES)]
+    units = f"{_units(clusters[0])} and {_units(clusters[1])}"
+    return percentile_interval(values, f"bootstrap over {units}, {RESAMPLES} resamples")
 
 
 def _units(names: Sequence[str]) -> str:
     count = len(set(names))
-    return f"{count} kinds" if count > 1 else f"{len(names)} models"
+    if count > 1:
+        return f"{count} kinds"
+    return f"{len(names)} models"
 
 
 def _resampler(
     scores: Sequence[float], names: Sequence[str], rng: np.random.Generator
 ) -> Callable[[], NDArray[np.float64]]:
-    values, keys = np.asarray(scores, float), np.asarray(names, str)
-    groups = [values[keys == key] for key in np.unique(keys)]
-    if len(groups) == 1:
-        groups = [values[i : i + 1] for i in range(len(values))]
-    return lambda: np.concatenate([groups[i] for i in rng.integers(0, len(groups), len(groups))])
+    """Draws as many clusters as there are, with replacement, and gives the scores in them."""
+    groups = _groups(np.asarray(scores, float), np.asarray(names, str))
+
+    def draw() -> NDArray[np.float64]:
+        picks = rng.integers(0, len(groups), len(groups))
+        return np.concatenate([groups[pick] for pick in picks])
+
+    return draw
+
+
+def _groups(values: NDArray[np.float64], names: NDArray[np.str_]) -> list[NDArray[np.float64]]:
+    """Values cluster by cluster; one by one where there is a single cluster."""
+    clusters = np.unique(names)
+    if len(clusters) == 1:
+        return [values[index : index + 1] for index in range(len(values))]
+    return [values[names == cluster] for cluster in clusters]

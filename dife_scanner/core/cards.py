@@ -1,4 +1,5 @@
-"""The interface cards: every way a deployment asks the model that an audit knows (paper §2-3 and App. on extensions).
+"""The interface cards: every way a deployment asks the model that an audit knows (the paper, arXiv 2606.17815, §2-3
+and its appendix on extensions).
 
 A card is data. Its semantic half says what the decision consumes, how a trigger enters and what counts as success; its
 measurement half says on what, against what and in which unit. `core.validity` decides from it, an audit measures it and
@@ -56,7 +57,9 @@ class Card:
     """Whether it chooses one candidate of a group: then a checkpoint without a text trigger has a selector control."""
 
 
-_IMAGE, _TEXT, _PROMPT = frozenset({Channel.IMAGE}), frozenset({Channel.TEXT}), frozenset({Channel.PROMPT})
+_IMAGE = frozenset({Channel.IMAGE})
+_TEXT = frozenset({Channel.TEXT})
+_PROMPT = frozenset({Channel.PROMPT})
 _CLEAN_CHECKPOINT = "the clean checkpoint on the same triggered inputs"
 _CLEAN_QUERY = "the clean query on the same pool, same checkpoint"
 _CLEAN_SELECTOR = "the clean checkpoint with the clean query on the same groups"

@@ -1,16 +1,14 @@
-"""Which reusable component carries the exposure, and whether the profile bears that out (paper §5).
+"""Which reusable component carries the exposure (the paper, arXiv 2606.17815, §5).
 
-The order *diagnose, freeze, compare* is a matter of types. `diagnose` is the only way to a `Diagnosis` and never sees a
-cell; a `Profile` is made by `profile_after` from a `Diagnosis` and the entries measured after it; `compare` and
-`account` take nothing but a `Profile`.
+`diagnose` is the only way to a `Diagnosis` and never sees a cell: the diagnosis is fixed before anything is measured
+through an interface. `core.agreement` compares the two afterwards.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dife_scanner.core.cards import CARDS, PROMPTED, ZERO_SHOT, Card
 from dife_scanner.core.validity import judge, runs
@@ -18,17 +16,16 @@ from dife_scanner.errors import MeasurementError
 from dife_scanner.records import (
     BranchSwap,
     Carrier,
-    Cell,
     Channel,
     ComponentRepair,
     Condition,
     Diagnosis,
-    Entry,
-    EntryType,
     decided,
 )
 
+# The first four are the paper's own (§5); the others it leaves open, and they are ours (docs/states.md).
 EPSILON = 1e-8
+"""Keeps the ratios finite where the suspect changes nothing."""
 SIGNAL_FLOOR = 0.05
 """Rule 1: a weaker signal is *weak*."""
 DOMINANT = 0.70
@@ -36,13 +33,13 @@ DOMINANT = 0.70
 MARGIN = 0.20
 """… and stand this far above the second."""
 MIXED_ACCURACY_LOSS = 0.10
-"""Towers are interchangeable when no mixed pair loses more clean accuracy than this against the worse pure pair."""
+"""Towers are interchangeable when no mixed pair loses more clean accuracy than this against the worse pure pair: one
+rotation of both projections changes no score of a pure pair and takes a mixed one to chance."""
 MECHANISM_FLOOR = 0.25
-"""Rule 4: the full mechanism stays exposed when it stands this far above the reference …"""
+"""Rule 4: the full mechanism stays exposed when it stands this far above the reference, the same cut as for a cell …"""
 REPAIR_TOLERANCE = 0.10
-"""… and a repaired variant has collapsed when it lies this near to it."""
-AGREEMENT_SHARE = 0.5
-"""A simple diagnosis is matched when at least this share of the interfaces it predicts is exposed, and no other is."""
+"""… and a repaired variant has collapsed when it lies this near to it. The paper's own lie within .003 of it, those of
+our reproduction within .043 (docs/reproduction.md)."""
 
 
 # --- diagnose -------------------------------------------------------------------------------------------------
@@ -50,27 +47,40 @@ AGREEMENT_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Ratios:
-    """VRS, TRS and CSS of paper §5: what share of the effect each branch carries alone, and what only both do."""
+    """What share of the attack success rate each branch carries alone, and what only both do (paper §5).
+
+    Of the four attack success rates a_vt of a branch swap (TS or QHR in 0..1; v the image branch, t the text branch,
+    0 clean and 1 suspect), with span = (a11 − a00) + ε. About 0..1 where the suspect's rate is the higher one.
+    """
 
     vrs: float
+    """(a10 − a00) / span: the image branch alone."""
     trs: float
+    """(a01 − a00) / span: the text branch alone."""
     css: float
+    """(a11 − max(a10, a01)) / span: only both together."""
 
 
 def ratios(a00: float, a10: float, a01: float, a11: float) -> Ratios:
-    """The paper's three ratios with its ε.
+    """VRS, TRS and CSS of four attack success rates in 0..1, with the paper's ε (§5).
 
     >>> ratios(0.0, 0.0, 1.0, 1.0).trs > 0.99
     True
     """
     span = (a11 - a00) + EPSILON
-    return Ratios((a10 - a00) / span, (a01 - a00) / span, (a11 - max(a10, a01)) / span)
+    return Ratios(
+        vrs=(a10 - a00) / span,
+        trs=(a01 - a00) / span,
+        css=(a11 - max(a10, a01)) / span,
+    )
 
 
 def interchangeable(swap: BranchSwap) -> bool:
     """Whether a tower of one checkpoint can stand beside the other's at all, from clean accuracy."""
-    pure = min(swap.mixed_accuracy[0], swap.mixed_accuracy[3])
-    return min(swap.mixed_accuracy[1], swap.mixed_accuracy[2]) >= pure - MIXED_ACCURACY_LOSS
+    clean, image_swapped, text_swapped, suspect = swap.mixed_accuracy
+    worse_pure_pair = min(clean, suspect)
+    worse_mixed_pair = min(image_swapped, text_swapped)
+    return worse_mixed_pair >= worse_pure_pair - MIXED_ACCURACY_LOSS
 
 
 def diagnose(
@@ -79,47 +89,50 @@ def diagnose(
     cards: Sequence[Card] = CARDS,
     repair: ComponentRepair | None = None,
 ) -> Diagnosis:
-    """Which component carries the exposure: the paper's rules in its order, our extra states named as ours.
+    """Which component carries the exposure: the paper's rules in its order (§5), our extra states named as ours.
 
     A condition with a prompt mechanism takes component repair, any other a branch swap; `cards` are the interfaces that
     the prediction is about. Where only both towers together carry it, the `repair` of a trigger of two parts, if given,
     decides whether that is *coupled*. `MeasurementError` for the wrong kind of evidence or values that are not finite.
     """
-    _check(evidence, condition)
-    a00, a10, a01, a11 = _corners(evidence)
-    shares, signal = ratios(a00, a10, a01, a11), abs(a11 - a00)
-    carrier, reason = (
-        _from_swap(evidence, signal, shares)
-        if isinstance(evidence, BranchSwap)
-        else _from_repair(evidence, signal, shares)
-    )
-    if carrier is Carrier.INTERACTION and isinstance(evidence, BranchSwap) and repair is not None:
-        found, why = _from_repair(repair, *_span(repair))
-        reason = f"only both towers together carry it (CSS {shares.css:.2f}); {why}"
-        carrier = Carrier.COUPLED if found is Carrier.COUPLED else carrier
+    _check_kind(evidence, condition)
+    _check_finite(evidence)
+    shares = ratios(*_corners(evidence))
+    carrier, reason = _carrier(evidence, shares, repair)
     return decided(
         Diagnosis,
         carrier=carrier,
         channel=condition.channel,
-        signal=signal,
+        signal=_signal(evidence),
         vrs=shares.vrs,
         trs=shares.trs,
         css=shares.css,
         reason=reason,
         predicted=_predicted(carrier, condition, cards),
-        diagnostic=(ZERO_SHOT if condition.channel in (Channel.IMAGE, Channel.BOTH) else PROMPTED).interface,
+        diagnostic=_diagnostic_card(condition).interface,
     )
 
 
-def _check(evidence: BranchSwap | ComponentRepair, condition: Condition) -> None:
+def _diagnostic_card(condition: Condition) -> Card:
+    """The interface whose readout the evidence was measured through: what sees pictures is asked by zero-shot TS."""
+    if condition.channel in (Channel.IMAGE, Channel.BOTH):
+        return ZERO_SHOT
+    return PROMPTED
+
+
+def _check_kind(evidence: BranchSwap | ComponentRepair, condition: Condition) -> None:
     if condition.mechanism is not isinstance(evidence, ComponentRepair):
         needed = "component repair" if condition.mechanism else "a branch swap"
         raise MeasurementError(
             f"this condition is diagnosed from {needed}, not from a {type(evidence).__name__}",
             "gather the evidence that belongs to the trigger's channel",
         )
-    if not all(math.isfinite(value) for value in _corners(evidence)):
-        raise MeasurementError(f"the diagnostic readout is not finite: {_corners(evidence)}", "it has no verdict")
+
+
+def _check_finite(evidence: BranchSwap | ComponentRepair) -> None:
+    corners = _corners(evidence)
+    if not all(map(math.isfinite, corners)):
+        raise MeasurementError(f"the diagnostic readout is not finite: {corners}", "it has no verdict")
 
 
 def _corners(evidence: BranchSwap | ComponentRepair) -> tuple[float, float, float, float]:
@@ -129,47 +142,91 @@ def _corners(evidence: BranchSwap | ComponentRepair) -> tuple[float, float, floa
     return evidence.both_clean, evidence.trigger_only, evidence.prompt_only, evidence.full
 
 
-def _span(repair: ComponentRepair) -> tuple[float, Ratios]:
-    return abs(repair.full - repair.both_clean), ratios(*_corners(repair))
+def _signal(evidence: BranchSwap | ComponentRepair) -> float:
+    a00, _, _, a11 = _corners(evidence)
+    return abs(a11 - a00)
 
+
+# --- the rules, in the paper's order --------------------------------------------------------------------------
 
 _Decision = tuple[Carrier, str]
+"""A carrier, and why, in words."""
 
 
-def _from_swap(swap: BranchSwap, signal: float, shares: Ratios) -> _Decision:
-    nothing = _nothing(swap.a00, swap.a11, signal)
+def _carrier(evidence: BranchSwap | ComponentRepair, shares: Ratios, repair: ComponentRepair | None) -> _Decision:
+    if isinstance(evidence, ComponentRepair):
+        return _from_repair(evidence)
+    carrier, reason = _from_swap(evidence, shares)
+    if carrier is not Carrier.INTERACTION or repair is None:
+        return carrier, reason
+    repaired, why = _from_repair(repair)
+    reason = f"only both towers together carry it (CSS {shares.css:.2f}); {why}"
+    if repaired is Carrier.COUPLED:
+        return Carrier.COUPLED, reason
+    return Carrier.INTERACTION, reason
+
+
+def _from_swap(swap: BranchSwap, shares: Ratios) -> _Decision:
+    nothing = _no_footprint(swap)
     if nothing:
         return nothing
     if not interchangeable(swap):
         loses = "still loses clean accuracy after they were aligned" if swap.aligned else "loses clean accuracy"
         return Carrier.NOT_INTERCHANGEABLE, f"a mixed pair of towers {loses}, so swapping them proves nothing here"
-    one, other = (f"swapping in the suspect's {tower} tower alone" for tower in ("image", "text"))
-    return _dominant(shares, one, other)
+    return _dominant(
+        shares,
+        visual="swapping in the suspect's image tower alone",
+        textual="swapping in the suspect's text tower alone",
+    )
 
 
-def _from_repair(repair: ComponentRepair, signal: float, shares: Ratios) -> _Decision:
-    nothing = _nothing(repair.both_clean, repair.full, signal)
+def _from_repair(repair: ComponentRepair) -> _Decision:
+    """Rule 4: *coupled* when the full mechanism stays exposed and every repaired variant falls to the reference."""
+    nothing = _no_footprint(repair)
     if nothing:
         return nothing
-    kept = [
-        name
-        for name, value in (("prompt", repair.prompt_only), ("trigger", repair.trigger_only))
-        if abs(value - repair.both_clean) > REPAIR_TOLERANCE
-    ]
+    kept = _variants_that_stay(repair)
     if repair.full - repair.both_clean >= MECHANISM_FLOOR and not kept:
-        return Carrier.COUPLED, (
-            f"the full mechanism stays exposed ({repair.full:.3f}) and each repaired variant falls to the reference "
-            f"({repair.both_clean:.3f}): prompt only {repair.prompt_only:.3f}, trigger only {repair.trigger_only:.3f}"
-        )
-    carrier, reason = _dominant(shares, "the image trigger without the prompt", "the prompt without the trigger")
-    if carrier is not Carrier.INTERACTION:
-        return carrier, reason
-    why = f"the {' and the '.join(kept)} alone keeps part of it" if kept else f"it moves by {signal:.3f} only"
-    return Carrier.INTERACTION, f"prompt and trigger act together (CSS {shares.css:.2f}), but {why}: not called coupled"
+        return Carrier.COUPLED, _why_coupled(repair)
+    shares = ratios(*_corners(repair))
+    carrier, reason = _dominant(
+        shares,
+        visual="the image trigger without the prompt",
+        textual="the prompt without the trigger",
+    )
+    if carrier is Carrier.INTERACTION:
+        why = _why_not_coupled(repair, kept)
+        reason = f"prompt and trigger act together (CSS {shares.css:.2f}), but {why}: not called coupled"
+    return carrier, reason
 
 
-def _nothing(start: float, end: float, signal: float) -> _Decision | None:
+def _why_coupled(repair: ComponentRepair) -> str:
+    return (
+        f"the full mechanism stays exposed ({repair.full:.3f}) and each repaired variant falls to the reference "
+        f"({repair.both_clean:.3f}): prompt only {repair.prompt_only:.3f}, trigger only {repair.trigger_only:.3f}"
+    )
+
+
+def _why_not_coupled(repair: ComponentRepair, kept: Sequence[str]) -> str:
+    if kept:
+        return f"the {' and the '.join(kept)} alone keeps part of it"
+    return f"it moves by {_signal(repair):.3f} only"
+
+
+def _variants_that_stay(repair: ComponentRepair) -> list[str]:
+    """Names of the halves whose attack success rate alone does not fall to the reference."""
+    kept = []
+    if abs(repair.prompt_only - repair.both_clean) > REPAIR_TOLERANCE:
+        kept.append("prompt")
+    if abs(repair.trigger_only - repair.both_clean) > REPAIR_TOLERANCE:
+        kept.append("trigger")
+    return kept
+
+
+def _no_footprint(evidence: BranchSwap | ComponentRepair) -> _Decision | None:
     """Rule 1, and a trigger that works backwards."""
+    start, _, _, end = _corners(evidence)
+    signal = _signal(evidence)
     if signal < SIGNAL_FLOOR:
         return Carrier.WEAK, f"the trigger moves the readout by {signal:.3f}, below {SIGNAL_FLOOR}"
     if end < start:
@@ -177,162 +234,25 @@ def _nothing(start: float, end: float, signal: float) -> _Decision | None:
     return None
 
 
-def _dominant(shares: Ratios, visual: str, textual: str) -> _Decision:
+def _dominant(shares: Ratios, *, visual: str, textual: str) -> _Decision:
     """Rules 2 and 3; `visual` and `textual` say what was put in alone."""
-    vrs, trs, css = astuple(shares)
+    vrs = shares.vrs
+    trs = shares.trs
+    css = shares.css
     if vrs > DOMINANT and trs > DOMINANT:
         return Carrier.REDUNDANT, f"each side alone carries it (VRS {vrs:.2f}, TRS {trs:.2f})"
-    (top, carrier), (second, _), _ = sorted(
-        ((vrs, Carrier.VISUAL), (trs, Carrier.TEXTUAL), (css, Carrier.INTERACTION)), key=lambda item: -item[0]
-    )
-    if top <= DOMINANT or top - second < MARGIN:
+    by_carrier = {Carrier.VISUAL: vrs, Carrier.TEXTUAL: trs, Carrier.INTERACTION: css}
+    carrier, second, _ = sorted(by_carrier, key=lambda one: -by_carrier[one])
+    top = by_carrier[carrier]
+    if top <= DOMINANT or top - by_carrier[second] < MARGIN:
         return Carrier.AMBIGUOUS, f"no ratio stands out (VRS {vrs:.2f}, TRS {trs:.2f}, CSS {css:.2f})"
     if carrier is Carrier.INTERACTION:
         return carrier, f"only both sides together carry it (CSS {css:.2f}); component repair decides"
-    return carrier, f"{visual if carrier is Carrier.VISUAL else textual} carries {top:.0%} of the effect"
+    alone = visual if carrier is Carrier.VISUAL else textual
+    return carrier, f"{alone} carries {top:.0%} of the effect"
 
 
 def _predicted(carrier: Carrier, condition: Condition, cards: Sequence[Card]) -> tuple[str, ...]:
     """Interfaces that run the carrier and are well formed (paper §5 rule 3; carrier is not channel)."""
-    return tuple(card.interface for card in cards if runs(card, carrier) and judge(card, condition) is None)
-
-
-# --- freeze ---------------------------------------------------------------------------------------------------
-
-_FROZEN = object()
-
-
-class Profile:
-    """A diagnosis and the entries measured after it, which can no longer change each other. See `profile_after`."""
-
-    __slots__ = ("_diagnosis", "_entries")
-
-    def __init__(self, diagnosis: Diagnosis, entries: tuple[Entry, ...], *, _proof: object = None) -> None:
-        if _proof is not _FROZEN:
-            raise TypeError("a Profile is made by core.footprint.profile_after(diagnosis, entries)")
-        self._diagnosis, self._entries = diagnosis, entries
-
-    @property
-    def diagnosis(self) -> Diagnosis:
-        return self._diagnosis
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        return self._entries
-
-
-def profile_after(diagnosis: Diagnosis, entries: Iterable[Entry]) -> Profile:
-    """The profile of a checkpoint whose diagnosis is fixed. `TypeError` without one, so that it has to come first.
-
-    A generator is only run once the diagnosis has been accepted.
-    """
-    if not isinstance(diagnosis, Diagnosis):
-        raise TypeError(f"a profile is measured after a Diagnosis; {type(diagnosis).__name__} is none")
-    return Profile(diagnosis, tuple(entries), _proof=_FROZEN)
-
-
-# --- compare --------------------------------------------------------------------------------------------------
-
-
-class Outcome(StrEnum):
-    """How a diagnosis and its profile relate, for the paper's accounting."""
-
-    MATCH = "simple match"
-    MISMATCH = "simple mismatch"
-    BOUNDARY = "boundary"
-    AMBIGUOUS = "ambiguous"
-    MISSING = "missing"
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """A diagnosis compared with its profile, in words and as one of five outcomes."""
-
-    text: str
-    outcome: Outcome
-
-
-_SIMPLE = frozenset({Carrier.VISUAL, Carrier.TEXTUAL})
-_BOUNDARY = frozenset({Carrier.COUPLED, Carrier.REDUNDANT})
-
-
-def compare(profile: Profile) -> Agreement:
-    """Count where the diagnosis is borne out (paper §5 rule 5).
-
-    Only interfaces other than the diagnostic's own count, and only numeric cells with enough drawings.
-    *Simple*: one branch carries it. A match: at least half of the predicted interfaces that were measured are exposed,
-    and none that was not predicted. *Boundary*: decided, but not on one branch (coupled, redundant). *Ambiguous*: no
-    component was named. *Missing*: none of the predicted interfaces was measured.
-    """
-    if not isinstance(profile, Profile):
-        raise TypeError(f"compare takes a Profile, made by profile_after, not a {type(profile).__name__}")
-    diagnosis = profile.diagnosis
-    exposed, others = _measured(profile)
-    if diagnosis.carrier not in _SIMPLE | _BOUNDARY:
-        return Agreement(_nothing_expected(diagnosis, exposed), Outcome.AMBIGUOUS)
-    expected = [name for name in others if name in diagnosis.predicted]
-    hits = [name for name in expected if name in exposed]
-    extra = [name for name in exposed if name not in diagnosis.predicted]
-    text = _counted(expected, hits, extra)
-    if diagnosis.carrier in _BOUNDARY:
-        return Agreement(text, Outcome.BOUNDARY)
-    if not expected:
-        return Agreement(text, Outcome.MISSING)
-    matched = not extra and len(hits) >= AGREEMENT_SHARE * len(expected)
-    return Agreement(text, Outcome.MATCH if matched else Outcome.MISMATCH)
-
-
-def _measured(profile: Profile) -> tuple[list[str], list[str]]:
-    """(exposed interfaces, all that could tell), without the diagnostic's own, in the order of the profile."""
-    cells = [
-        entry
-        for entry in profile.entries
-        if isinstance(entry, Cell)
-        and entry.interface != profile.diagnosis.diagnostic
-        and entry.entry is not EntryType.N_TOO_SMALL
-    ]
-    exposed = dict.fromkeys(cell.interface for cell in cells if cell.entry is EntryType.EXPOSED)
-    return list(exposed), list(dict.fromkeys(cell.interface for cell in cells))
-
-
-def _nothing_expected(diagnosis: Diagnosis, exposed: Sequence[str]) -> str:
-    if exposed:
-        return f"{diagnosis.carrier.value}: yet exposed through {', '.join(exposed)}"
-    return f"{diagnosis.carrier.value}: no component is named, and no other interface is exposed"
-
-
-def _counted(expected: Sequence[str], hits: Sequence[str], extra: Sequence[str]) -> str:
-    if not expected:
-        text = "no other predicted interface was measured"
-    else:
-        text = f"{len(hits)} of {len(expected)} other predicted interfaces are exposed"
-    missed = [name for name in expected if name not in hits]
-    text += f"; not exposed: {', '.join(missed)}" if missed else ""
-    return text + (f"; exposed, not predicted: {', '.join(extra)}" if extra else "")
-
-
-# --- account --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Accounting:
-    """How many checkpoints bear their diagnosis out, as the paper counts them."""
-
-    simple: int
-    matched: int
-    boundary: int
-    ambiguous: int
-    missing: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.matched}/{self.simple} simple cases matched, {self.boundary} boundary, "
-            f"{self.ambiguous} ambiguous, {self.missing} missing"
-        )
-
-
-def account(profiles: Iterable[Profile | None]) -> Accounting:
-    """The paper's accounting over checkpoints; `None` stands for one whose evidence or profile is missing."""
-    outcomes = [Outcome.MISSING if profile is None else compare(profile).outcome for profile in profiles]
-    matched, mismatched, boundary, ambiguous, missing = (outcomes.count(kind) for kind in Outcome)
-    return Accounting(matched + mismatched, matched, boundary, ambiguous, missing)
+    running = [card for card in cards if runs(card, carrier)]
+    return tuple(card.interface for card in running if judge(card, condition) is None)

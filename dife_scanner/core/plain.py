@@ -14,6 +14,12 @@ _ESCAPES = re.compile(
 
 # Characters that draw nothing although Unicode does not file them under "format".
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0")
+# Unicode categories.
+_MARKS = ("Mn", "Me")
+_BREAKS = ("Zl", "Zp")
+_UNPRINTABLE = ("Cs", "Co", "Cn")
+"""Surrogates, private use and unassigned."""
+_CONTROLS = ("Cc", "Cf")
 _STACKED = 2
 """Combining marks kept on one character; more only serves to paint over neighbouring lines."""
 
@@ -30,11 +36,19 @@ def plain(text: str, limit: int = 300) -> str:
     >>> plain("abcdef", limit=4)
     'abc…'
     """
-    bounded = text[: 20 * max(limit, 0) + 1000]  # hub strings may be megabytes long
-    shown = " ".join("".join(_visible(_ESCAPES.sub("", bounded))).split())
+    bounded = text[: _most_read(limit)]
+    visible = "".join(_visible(_ESCAPES.sub("", bounded)))
+    shown = " ".join(visible.split())
     if len(shown) <= limit and len(bounded) == len(text):
         return shown
-    return shown[: max(limit - 1, 0)].rstrip() + "…" if limit > 0 else ""
+    if limit <= 0:
+        return ""
+    return shown[: limit - 1].rstrip() + "…"
+
+
+def _most_read(limit: int) -> int:
+    """Characters of a text that are looked at: hub strings may be megabytes long, and most of one may be escapes."""
+    return 20 * max(limit, 0) + 1000
 
 
 def _visible(text: str) -> list[str]:
@@ -42,15 +56,19 @@ def _visible(text: str) -> list[str]:
     marks = 0
     for character in text:
         category = unicodedata.category(character)
-        marks = marks + 1 if category in ("Mn", "Me") else 0
-        if character.isspace() or category in ("Zl", "Zp"):
+        marks = marks + 1 if category in _MARKS else 0
+        if character.isspace() or category in _BREAKS:
             kept.append(" ")
-        elif category in ("Cs", "Co", "Cn"):
+        elif category in _UNPRINTABLE:
             kept.append("\ufffd")
-        elif category not in ("Cc", "Cf") and not _is_blank(character) and marks <= _STACKED:
+        elif category not in _CONTROLS and not _is_blank(character) and marks <= _STACKED:
             kept.append(character)
     return kept
 
 
 def _is_blank(character: str) -> bool:
-    return character in _BLANK or "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+    return character in _BLANK or _is_variation_selector(character)
+
+
+def _is_variation_selector(character: str) -> bool:
+    return "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"

@@ -37,7 +37,13 @@ def judge(card: Card, condition: Condition) -> NotEvaluable | None:
     4. *no attack-conditioned query*: the attacker must have touched the query, and the condition leaves it alone;
     5. *no valid target event*: the condition does not name the target (or source) that the card asks about.
     """
-    for rule in (_bypassed, _without_mechanism, _without_channel, _without_query, _without_target):
+    for rule in (
+        _bypassed,
+        _without_mechanism,
+        _without_channel,
+        _without_query,
+        _without_target,
+    ):
         found = rule(card, condition)
         if found is not None:
             return NotEvaluable(card.interface, *found)
@@ -54,7 +60,9 @@ def selector_control(card: Card, condition: Condition) -> bool:
 
 def admits(card: Card, condition: Condition) -> bool:
     """Whether the condition can enter the interface's input through some channel, or through its mechanism."""
-    return bool(card.channels & ({Channel.PROMPT} if condition.mechanism else condition.channels))
+    if condition.mechanism:
+        return Channel.PROMPT in card.channels
+    return bool(card.channels & condition.channels)
 
 
 def runs(card: Card, carrier: Carrier) -> bool:
@@ -62,59 +70,72 @@ def runs(card: Card, carrier: Carrier) -> bool:
     return card.readout in _RUNS.get(carrier, frozenset())
 
 
+# --- the rules, in order --------------------------------------------------------------------------------------
+
+
 def _bypassed(card: Card, condition: Condition) -> _Reason | None:
-    entered = [channel for channel in condition.channels if card.readout in _ENTERS[channel]]
-    needed = condition.channels if condition.mechanism else condition.channels - {Channel.TEXT}
-    enough = len(entered) == len(condition.channels) if condition.mechanism else bool(entered)
-    if enough or not needed:
+    run = frozenset(channel for channel in condition.channels if card.readout in _ENTERS[channel])
+    if condition.mechanism:
+        return _bypassed_mechanism(card, condition.channels - run)
+    # a plain text trigger is left to the card's channels, as in the paper
+    needed = condition.channels - {Channel.TEXT}
+    if run or not needed:
         return None
-    missing = _words(needed - set(entered))
-    return (
-        Category.BYPASSED,
-        f"{card.interface} reads the {card.readout} and never runs what the {missing} enters through",
-    )
+    return _never_runs(card, needed)
+
+
+def _bypassed_mechanism(card: Card, missing: frozenset[Channel]) -> _Reason | None:
+    """A mechanism acts only where every part of it is run."""
+    if not missing:
+        return None
+    return _never_runs(card, missing)
+
+
+def _never_runs(card: Card, missing: frozenset[Channel]) -> _Reason:
+    words = _words(missing)
+    reason = f"{card.interface} reads the {card.readout} and never runs what the {words} enters through"
+    return Category.BYPASSED, reason
 
 
 def _without_mechanism(card: Card, condition: Condition) -> _Reason | None:
     if not condition.mechanism or Channel.PROMPT in card.channels:
         return None
-    return (
-        Category.NO_MECHANISM,
-        f"the attack acts only through a prescribed prompt mechanism, and {card.interface} has no place for one",
-    )
+    reason = f"the attack acts only through a prescribed prompt mechanism, and {card.interface} has no place for one"
+    return Category.NO_MECHANISM, reason
 
 
 def _without_channel(card: Card, condition: Condition) -> _Reason | None:
     if admits(card, condition):
         return None
-    return card.category, f"{card.interface} takes a trigger through {_words(card.channels)}; {_enters(condition)}"
+    reason = f"{card.interface} takes a trigger through {_words(card.channels)}; {_enters(condition)}"
+    return card.category, reason
 
 
 def _without_query(card: Card, condition: Condition) -> _Reason | None:
     if not card.conditioned_query or condition.conditioned_query:
         return None
-    return (
-        Category.NO_QUERY,
-        f"{card.interface} asks a query that the attacker must have touched; here queries stay clean",
-    )
+    reason = f"{card.interface} asks a query that the attacker must have touched; here queries stay clean"
+    return Category.NO_QUERY, reason
 
 
 def _without_target(card: Card, condition: Condition) -> _Reason | None:
-    lacking = [
-        role
-        for role, named, needed in (
-            ("target", condition.target, True),
-            ("source", condition.source, card.needs_source and not condition.mechanism),
-        )
-        if needed and not named
-    ]
+    lacking = []
+    if not condition.target:
+        lacking.append("target")
+    if card.needs_source and not condition.mechanism and not condition.source:
+        lacking.append("source")
     if not lacking:
         return None
-    return Category.NO_TARGET, f"“{card.target_event}” is undefined: the condition names no {' and no '.join(lacking)}"
+    return (
+        Category.NO_TARGET,
+        f"“{card.target_event}” is undefined: the condition names no {' and no '.join(lacking)}",
+    )
 
 
 def _enters(condition: Condition) -> str:
-    return f"this one enters through {_words(condition.channels)}" if condition.channels else "this one enters nowhere"
+    if not condition.channels:
+        return "this one enters nowhere"
+    return f"this one enters through {_words(condition.channels)}"
 
 
 def _words(channels: frozenset[Channel]) -> str:

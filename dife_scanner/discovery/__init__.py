@@ -1,21 +1,45 @@
 """Blind search for triggers, one file per detector; `names` says which of them an audit runs at a budget."""
 
-from dife_scanner.discovery.interface import Cancelled, Candidate, Detector, Found, Load, Task
+from dife_scanner.discovery.interface import (
+    Cancelled,
+    Candidate,
+    Detector,
+    Load,
+    SearchResult,
+    Task,
+)
 from dife_scanner.discovery.joint import JOINT
 from dife_scanner.discovery.learned import LEARNED
 from dife_scanner.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR
 from dife_scanner.discovery.texts import TEXTS
 
-DETECTORS: tuple[Detector, ...] = (TEXTS, PATCH, FAINT, WARP_AND_COLOUR, JOINT, LEARNED)
+DETECTORS: tuple[Detector, ...] = (
+    TEXTS,
+    PATCH,
+    FAINT,
+    WARP_AND_COLOUR,
+    JOINT,
+    LEARNED,
+)
 """All there are, in the order they run."""
-_ALWAYS = (TEXTS, PATCH, FAINT, WARP_AND_COLOUR)
+_AT_EVERY_BUDGET = (TEXTS, PATCH, FAINT, WARP_AND_COLOUR)
 _BY_BUDGET: dict[str, tuple[Detector, ...]] = {
-    "quick": _ALWAYS,
-    "default": (*_ALWAYS, JOINT),
-    "deep": (*_ALWAYS, JOINT),
+    "quick": _AT_EVERY_BUDGET,
+    "default": (*_AT_EVERY_BUDGET, JOINT),
+    "deep": (*_AT_EVERY_BUDGET, JOINT),
 }
 
-__all__ = ["DETECTORS", "LEARNED", "Cancelled", "Candidate", "Detector", "Found", "Load", "Task", "names"]
+__all__ = [
+    "DETECTORS",
+    "LEARNED",
+    "Cancelled",
+    "Candidate",
+    "Detector",
+    "Load",
+    "SearchResult",
+    "Task",
+    "names",
+]
 
 
 def names(budget: str) -> tuple[str, ...]:

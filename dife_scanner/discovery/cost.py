@@ -6,40 +6,64 @@ import time
 from collections.abc import Callable
 
 from dife_scanner.discovery.interface import Load, Task
+from dife_scanner.discovery.wording import Prompts
 
-PICTURES, PROMPTS = 16, 64
-"""Encoded to measure a pass."""
+TIMED_PICTURES = 16
+"""Pictures encoded to measure a pass …"""
+TIMED_PROMPTS = 64
+"""… and prompts."""
+_TIMED_CALLS = 3
+"""Calls of which the quickest counts."""
 
 
 def seconds(load: Load, task: Task) -> float:
-    """About how long `load` takes on the suspect's device, from the quickest of a few timed passes: the first also pays
-    for what is set up once, and any may have lost the core to somebody else.
+    """About how long `load` takes on the suspect's device, in seconds.
+
+    From the quickest of a few timed passes: the first also pays for what is set up once, and any may have lost the core
+    to somebody else.
     """
     if not load.images and not load.texts:
         return 0.0
     import torch
 
-    from dife_scanner.models.gradient import Towers, pieces
+    from dife_scanner.models.gradient import Towers
 
     towers = Towers(task.suspect)
-    pixels = torch.from_numpy(task.pixels[:PICTURES]).to(towers.device).permute(0, 3, 1, 2).float() / 255
-    prompts = [pieces(template.format(name)) for template in task.templates for name in task.class_names]
-    prompts = (prompts * (PROMPTS // len(prompts) + 1))[:PROMPTS]
+    pixels = torch.from_numpy(task.pixels[:TIMED_PICTURES]).to(towers.device)
+    pictures = pixels.permute(0, 3, 1, 2).float() / 255
+    prompts = _prompts(task)
 
-    def seen() -> float:
+    def read_pictures() -> float:
         with torch.no_grad():
-            return float(towers.images(pixels).sum())
+            return float(towers.images(pictures).sum())
 
-    per_image = _timed(seen) / len(pixels) if load.images else 0.0
-    per_text = _timed(lambda: float(towers.tokens(prompts).sum())) / len(prompts) if load.texts else 0.0
-    return load.images * per_image + load.texts * per_text
+    def read_prompts() -> float:
+        return float(towers.tokens(prompts).sum())
+
+    total = 0.0
+    if load.images:
+        total += load.images * _quickest(read_pictures) / len(pictures)
+    if load.texts:
+        total += load.texts * _quickest(read_prompts) / len(prompts)
+    return total
 
 
-def _timed(passes: Callable[[], float]) -> float:
+def _prompts(task: Task) -> list[tuple[int, ...]]:
+    """`TIMED_PROMPTS` class prompts, each as often as it takes."""
+    prompts = Prompts(task.templates, task.class_names)
+    once = []
+    for template in range(len(task.templates)):
+        for source in range(len(task.class_names)):
+            once.append(prompts.plain(template, source))
+    repeated = once * (TIMED_PROMPTS // len(once) + 1)
+    return repeated[:TIMED_PROMPTS]
+
+
+def _quickest(call: Callable[[], float]) -> float:
     """Seconds of the quickest call; each ends only when the device has computed its sum."""
-    took = []
-    for _ in range(3):
+    durations = []
+    for _ in range(_TIMED_CALLS):
         began = time.perf_counter()
-        passes()
-        took.append(time.perf_counter() - began)
-    return min(took)
+        call()
+        durations.append(time.perf_counter() - began)
+    return min(durations)

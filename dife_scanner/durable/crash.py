@@ -28,6 +28,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "polls.complete_pass",
     "polls.beat",
     "findings.triage",
+    "findings.recognised",
     "outbox.delivered",
     "outbox.sent",
     "outbox.failed",

@@ -1,17 +1,20 @@
-"""Talking to a hub: list, look, fetch. The only user of huggingface_hub.
+"""Talking to a hub: list, look, fetch. With `session.py` the only user of huggingface_hub.
 
-Its session, headers, addresses and error codes are used as they are. Its generators and downloads are not: they
-wait without limit, stop at the first malformed item, send the token wherever a `Link` points and keep whatever
-bytes arrive. Here every request has a timeout and a wall-clock deadline, every answer a size limit, the token goes
-to the endpoint only, and a file counts as fetched when its content hash is the one the hub announced.
+Its session, headers, addresses and error codes are used as they are. Its generators and downloads are not:
+
+- they wait without limit, also where the server sends a byte now and then;
+- they stop at the first malformed item of a listing;
+- they send the token wherever a `Link` points;
+- they keep whatever bytes arrive, under a name that the server's ETag can choose;
+- they hide why a download failed behind "not found in the local cache".
+
+Here every request has a timeout and a wall-clock deadline, and every answer a size limit. The token goes to the
+endpoint only. A file counts as fetched when its content hash is the one that the hub announced.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,14 +28,18 @@ from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import ContentMismatch, HubError, HubUnavailable, LimitExceeded, UsageError
 from dife_scanner.hub import listing
-from dife_scanner.hub.deadline import Deadline, guard
+from dife_scanner.hub.deadline import Deadline
 from dife_scanner.hub.listing import MalformedError, Page
-from dife_scanner.hub.part import DiskPart, Part, check_room, matches
-from dife_scanner.hub.wire import CHUNK, RangeRefused, RateLimit, Wire
+from dife_scanner.hub.part import DiskPart, Part, announced_hash, check_room, matches
+from dife_scanner.hub.session import prepare, session, tools
+from dife_scanner.hub.status import CHUNK, LATER, RangeRefused
+from dife_scanner.hub.wire import RateLimit, Wire
 from dife_scanner.records import HubFile, HubModel, ModelRef
 
 Progress = Callable[[int, int], None]
 """Called with bytes so far and bytes in all."""
+
+# --- what is asked for -------------------------------------------------------------------------------------------
 
 EXPAND = (
     "sha",
@@ -49,61 +56,32 @@ EXPAND = (
     "cardData",
     "downloads",
 )
+"""What a listing item has to say; without asking, the hub leaves out commit, date and files."""
 PAGE_SIZE = 500
+"""Models. The hub gives up to about 1,000, but large pages with many fields have been seen to end in a 504."""
 MAX_PAGES = 5_000
+"""Of a listing: 2.5 million models, more than the whole hub had in 2026."""
 MAX_TREE_PAGES = 200
+"""Of a repository's files; the hub puts 1,000 on a page."""
 
 _SOURCE_KEYS = frozenset({"filter", "search", "author", "pipeline_tag"})
-_DEFAULT_TIMEOUT = 20.0
-_LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+_SMALL_ANSWERS = 3
+"""A small answer may take so many of the longest waits: to connect, for the headers, for the body."""
+_PART_NAME = 100
+"""Characters of a file's name in the name of its part; a hundred with what follows stay below the 255 of a disk."""
+_PART_HASH = 16
+"""Digits of the announced hash there: a part is resumed only for the same content."""
 _DAMAGED = "the file was damaged or replaced on its way; nothing of it was kept"
 
 
-def prepare(cache: Path) -> None:
-    """Set what huggingface_hub reads when it is imported: no Xet, no telemetry, nothing written outside `cache`."""
-    os.environ["HF_HOME"] = str(cache)
-    for name in ("DISABLE_XET", "DISABLE_TELEMETRY", "DISABLE_PROGRESS_BARS", "DISABLE_IMPLICIT_TOKEN"):
-        os.environ[f"HF_HUB_{name}"] = "1"
-
-
-def _tools() -> Any:
-    from huggingface_hub import utils
-
-    return utils
-
-
-_lock = threading.Lock()
-_installed = False
-
-
-def _session() -> Any:
-    """huggingface_hub's shared session, guarded: its own calls cannot hang either, should anything make one."""
-    global _installed
-    with _lock:
-        if not _installed:
-            _tools().set_client_factory(_guarded_client)
-            _installed = True
-    return _tools().get_session()
-
-
-def _guarded_client() -> Any:
-    httpx = _tools().httpx
-    hooks = {"request": [functools.partial(_never_without_timeout, httpx)]}
-    direct = dict.fromkeys(_LOOPBACK)  # a proxy from the environment cannot reach our own machine
-    return guard(httpx.Client(event_hooks=hooks, follow_redirects=True, timeout=_DEFAULT_TIMEOUT, mounts=direct))
-
-
-def _never_without_timeout(httpx: Any, request: Any) -> None:
-    if (request.extensions.get("timeout") or {}).get("read") is None:
-        request.extensions["timeout"] = httpx.Timeout(_DEFAULT_TIMEOUT).as_dict()
-
-
 class Hub:
-    """One hub, asked politely and not believed.
+    """One hub. Nothing it says is believed before it is checked.
 
-    `request_seconds` bounds each wait for the network, three times that each complete small answer, and
-    `download_seconds` each file. Transient errors are tried `tries` times in all; a wait the hub asks for is honoured
-    up to `patience_seconds`, beyond that `HubUnavailable` carries it. `pause` sleeps (a watcher may pass `Event.wait`).
+    `request_seconds` limits each wait for the network, three times that each complete small answer, and
+    `download_seconds` each file. Transient errors are tried `tries` times in all. A wait that the hub asks for is
+    honoured up to `patience_seconds`; beyond that `HubUnavailable` carries it. `pause` sleeps, and a watcher passes
+    `Event.wait` so that it can be woken. `cache` is where huggingface_hub may write.
+
     With `repo_type` `dataset` it looks at and fetches data sets; `pages` lists models either way.
     """
 
@@ -124,13 +102,13 @@ class Hub:
         self.repo_type = repo_type
         self.endpoint = endpoint.rstrip("/")
         self.has_token = bool(token)
-        self._small_seconds = 3 * request_seconds
+        self._small_seconds = _SMALL_ANSWERS * request_seconds
         self._download_seconds = download_seconds
         self._wire = Wire(
             self.endpoint,
             token,
-            _session,
-            _tools(),
+            session,
+            tools(),
             request_seconds=request_seconds,
             patience_seconds=patience_seconds,
             tries=tries,
@@ -149,6 +127,7 @@ class Hub:
 
     @property
     def rate(self) -> RateLimit | None:
+        """What the hub last said about its limits, if it did."""
         return self._wire.rate
 
     # --- looking ------------------------------------------------------------------------------------------------
@@ -159,45 +138,59 @@ class Hub:
         `source` is `key=value` of the hub's own search, several joined by `&`. Raises `HubUnavailable`, `BadToken`,
         and `HubError` where the hub's paging leads to another host or in circles.
         """
-        params = [*parse_source(source), ("sort", "lastModified"), ("limit", str(PAGE_SIZE))]
-        params += [("expand", name) for name in EXPAND]
+        params = _listing_params(source)
+        url = f"{self.endpoint}/api/models"
         what = f"the listing {source!r}"
         bound = listing.utc(since) if since else ""
-        url, seen = f"{self.endpoint}/api/models", set[str]()
+        seen: set[str] = set()
         for items in self._wire.paged(url, params, what, deadline or Deadline(), most=MAX_PAGES):
             page = listing.page(items)
             ids = {model.repo_id for model in page.models}
+            # A hub whose links differ each time could go round for ever; a page of nothing new tells.
             if ids and ids <= seen:
-                raise HubError(f"{self.endpoint} repeats itself in {what}")
+                raise HubError(f"{self.endpoint} sent the same models twice in {what}")
             seen |= ids
             yield page
             if page.older_than(bound):
                 return
 
     def info(self, repo_id: str, revision: str | None = None, *, deadline: Deadline | None = None) -> HubModel:
-        """The repository at `revision` (default: the main branch), with size and hash of every file at that commit."""
+        """The repository at `revision` (default: the main branch), with size and hash of every file at that commit.
+
+        A renamed repository comes under its new name. Raises `HubError` where the answer cannot be used, and what
+        `tree` raises.
+        """
         deadline = deadline or Deadline()
         name = _checked_id(repo_id)
-        at = f"/revision/{quote(revision, safe='')}" if revision else ""
-        what = f"{self.repo_type} {name}" + (f" at {plain(revision, 80)}" if revision else "")
-        raw, _, _ = self._wire.json(f"{self.endpoint}/api/{self.repo_type}s/{name}{at}", None, what, deadline)
+        url = f"{self.endpoint}/api/{self.repo_type}s/{name}"
+        what = f"{self.repo_type} {name}"
+        if revision:
+            url += f"/revision/{quote(revision, safe='')}"
+            what += f" at {plain(revision, 80)}"
+        answer, _, _ = self._wire.json(url, None, what, deadline)
         try:
-            model = listing.model(raw)
+            model = listing.model(answer)
         except MalformedError as error:
             raise HubError(f"{self.endpoint} describes {what} in a way that cannot be used: {error}") from error
         if revision and listing.is_sha(revision) and model.sha != revision:
             raise HubError(f"{self.endpoint} answered for commit {model.sha} when asked for {what}")
-        return replace(model, files=self.tree(ModelRef(model.repo_id, model.sha), deadline=deadline))
+        # At the commit just named and not at the branch, which may have moved since.
+        files = self.tree(ModelRef(model.repo_id, model.sha), deadline=deadline)
+        return replace(model, files=files)
 
     def tree(self, ref: ModelRef, *, deadline: Deadline | None = None) -> tuple[HubFile, ...]:
-        """Every file of one commit with size and content hash; entries with unusable names are left out."""
+        """Every file of one commit with size and content hash, by path; entries with unusable names are left out.
+
+        Raises `LimitExceeded` above `listing.MAX_FILES` files, and the errors of access.
+        """
         repo = f"{self.repo_type}s/{_checked_id(ref.repo_id)}"
         url = f"{self.endpoint}/api/{repo}/tree/{quote(ref.revision, safe='')}"
         params = [("recursive", "true"), ("expand", "false")]
-        files: dict[str, HubFile] = {}
         what = f"the files of {ref}"
+        files: dict[str, HubFile] = {}
         for entries in self._wire.paged(url, params, what, deadline or Deadline(), most=MAX_TREE_PAGES):
-            files = {found.path: found for found in listing.tree(entries)} | files
+            on_this_page = {found.path: found for found in listing.tree(entries)}
+            files = on_this_page | files  # what an earlier page said of a path holds
             if len(files) > listing.MAX_FILES:
                 raise LimitExceeded(f"{ref} holds more than {listing.MAX_FILES} files")
         return tuple(files[path] for path in sorted(files))
@@ -205,7 +198,10 @@ class Hub:
     # --- fetching -----------------------------------------------------------------------------------------------
 
     def read_small(self, ref: ModelRef, file: HubFile, limit: int, *, deadline: Deadline | None = None) -> bytes:
-        """A small file's verified bytes, in memory. `LimitExceeded` above `limit` bytes."""
+        """A small file's verified bytes, in memory. Raises what `fetch` does.
+
+        `limit` is in bytes.
+        """
         _check_announced(ref, file, limit)
         part = Part(file)
         self._fill(part, ref, None, deadline or Deadline(), each=self._small_seconds)
@@ -233,8 +229,7 @@ class Hub:
             target.parent.mkdir(parents=True, exist_ok=True)
             if matches(target, file):
                 return target
-            announced = file.sha256 or file.git_oid or ""
-            with DiskPart(file, target.with_name(f".{target.name[:100]}.{announced[:16]}.part")) as part:
+            with DiskPart(file, target.with_name(_part_name(target.name, file))) as part:
                 check_room(dest, (file.size or 0) - part.size)
                 self._fill_or_discard(part, ref, progress, deadline)
                 part.keep_as(target)
@@ -242,6 +237,7 @@ class Hub:
         return target
 
     def _fill_or_discard(self, part: DiskPart, ref: ModelRef, progress: Progress | None, deadline: Deadline) -> None:
+        """Fill `part`; bytes that are not the announced ones leave nothing behind, and raise `ContentMismatch`."""
         resumed = part.size > 0
         try:
             self._fill(part, ref, progress, deadline)
@@ -253,9 +249,17 @@ class Hub:
             self._fill_or_discard(part, ref, progress, deadline)
 
     def _fill(
-        self, part: Part, ref: ModelRef, progress: Progress | None, deadline: Deadline, each: float = math.inf
+        self,
+        part: Part,
+        ref: ModelRef,
+        progress: Progress | None,
+        deadline: Deadline,
+        each: float = math.inf,
     ) -> None:
-        """Stream into `part` until it holds the announced bytes, and check that it does; `each` try in seconds."""
+        """Stream into `part` until it holds the announced bytes, and check that it does.
+
+        One try may take `each` seconds. Raises `LimitExceeded` past the deadline, `ContentMismatch` for other bytes.
+        """
         from huggingface_hub import hf_hub_url
 
         file = part.file
@@ -278,59 +282,99 @@ class Hub:
             if deadline.passed:
                 raise LimitExceeded(f"{what} did not arrive within {deadline.seconds:g} s") from error
             raise
-        found, announced = part.digest, file.sha256 or file.git_oid
-        if found != announced:
-            raise ContentMismatch(f"{what} arrived with the hash {found}, the hub announced {announced}", _DAMAGED)
+        announced = announced_hash(file)
+        if part.digest != announced:
+            raise ContentMismatch(
+                f"{what} arrived with the hash {part.digest}, the hub announced {announced}", _DAMAGED
+            )
 
     def _stream_into(self, part: Part, url: str, what: str, progress: Progress | None, deadline: Deadline) -> None:
+        """One try: go on where `part` ends, or from the start where the server does not send the rest."""
         size = part.file.size or 0
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={part.size}-"} if part.size else {})
+        headers = _download_headers(part.size)
         try:
             with self._wire.open(url, None, what, deadline, headers=headers, elsewhere=True) as response:
                 if part.size and not _continues(response, part.size):
-                    part.restart()
+                    part.restart()  # the server ignored the range: this is the file from its beginning
                 for chunk in response.iter_raw(CHUNK):
                     if part.size + len(chunk) > size:
                         raise ContentMismatch(f"{what} is longer than the {size} bytes the hub announced", _DAMAGED)
                     part.add(chunk)
                     if progress:
                         progress(part.size, size)
-                whole = "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+                complete = _tells_its_end(response)
         except RangeRefused:
             part.restart()
             raise
         if part.size < size:
             short = f"{what} ended after {part.size} of {size} bytes"
-            raise ContentMismatch(short, _DAMAGED) if whole else HubUnavailable(short, "try again later")
+            if complete:
+                raise ContentMismatch(short, _DAMAGED)
+            raise HubUnavailable(short, LATER)
 
 
 def parse_source(source: str) -> list[tuple[str, str]]:
     """`filter=open_clip&author=me` as query parameters. Raises `UsageError` for anything else."""
-    pairs = [part.partition("=") for part in source.split("&")]
-    if not all(key in _SOURCE_KEYS and value for key, _, value in pairs):
-        raise UsageError(
-            f"hub filter {source!r} is not understood",
-            f"write key=value with one of {', '.join(sorted(_SOURCE_KEYS))}, several joined by &",
-        )
-    return [(key, value) for key, _, value in pairs]
+    params: list[tuple[str, str]] = []
+    for part in source.split("&"):
+        key, _, value = part.partition("=")
+        if key not in _SOURCE_KEYS or not value:
+            raise UsageError(
+                f"hub filter {source!r} is not understood",
+                f"write key=value with one of {', '.join(sorted(_SOURCE_KEYS))}, several joined by &",
+            )
+        params.append((key, value))
+    return params
+
+
+def _listing_params(source: str) -> list[tuple[str, str]]:
+    """The query of a listing: newest change first, with what a record needs."""
+    params = parse_source(source)
+    params.append(("sort", "lastModified"))
+    params.append(("limit", str(PAGE_SIZE)))
+    for name in EXPAND:
+        params.append(("expand", name))
+    return params
 
 
 def _checked_id(repo_id: str) -> str:
+    """`repo_id`, which becomes part of an address. Raises `UsageError` for what is no name of a repository."""
     try:
         return listing.repo_id(repo_id)
     except MalformedError as error:
         raise UsageError(
-            f"{plain(repo_id)} is not the name of a repository", "write it as organisation/name"
+            f"{plain(repo_id)} is not the name of a repository",
+            "write it as organisation/name",
         ) from error
+
+
+def _part_name(name: str, file: HubFile) -> str:
+    """A hidden name beside the target for what has arrived so far, one for each content."""
+    return f".{name[:_PART_NAME]}.{announced_hash(file)[:_PART_HASH]}.part"
 
 
 def _check_announced(ref: ModelRef, file: HubFile, limit: int | None) -> None:
     """Refuse before any request what could not be verified or would be too much."""
-    if file.size is None or not (file.sha256 or file.git_oid):
+    if file.size is None or not announced_hash(file):
         raise HubError(f"{file.path!r} of {ref}: the hub announced no size or no content hash")
     if limit is not None and file.size > limit:
         raise LimitExceeded(f"{file.path!r} of {ref} has {file.size} bytes, the limit is {limit}")
 
 
+def _download_headers(start: int) -> dict[str, str]:
+    """Those that ask for the bytes from `start` on, as they are: a packed answer has no ranges to go on from."""
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    return headers
+
+
+def _tells_its_end(response: Any) -> bool:
+    """Whether httpx notices a connection that breaks in this answer; a short body is then all there is."""
+    return "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
+
+
 def _continues(response: Any, start: int) -> bool:
-    return bool(response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-"))
+    """Whether the answer holds the bytes from `start` on."""
+    content_range: str = response.headers.get("Content-Range", "")
+    return response.status_code == 206 and content_range.startswith(f"bytes {start}-")

@@ -1,7 +1,7 @@
 """A wall-clock limit that also holds inside the network stack.
 
-HTTP clients bound each socket read, not their sum: a server that drips one byte every few seconds is never late.
-Here every read, write and connect of a guarded client is bounded by the deadline in force, headers included.
+HTTP clients limit each socket read, not their sum: a server that sends one byte every few seconds never times out.
+Here every read, write and connect of a guarded client ends at the deadline in force. That includes the headers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Any
 
 
 class Deadline:
-    """`seconds` of wall-clock time from now."""
+    """`seconds` of wall-clock time from now; without an argument, no limit.
+
+    `clock` gives seconds that never run backwards.
+    """
 
     def __init__(self, seconds: float = math.inf, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.seconds = seconds
@@ -29,19 +32,28 @@ class Deadline:
 
     @property
     def passed(self) -> bool:
+        """Whether no time is left."""
         return self.remaining == 0.0
 
     def sooner(self, seconds: float) -> Deadline:
         """This deadline, or one `seconds` from now if that comes first."""
-        return self if self.remaining <= seconds else Deadline(seconds, clock=self._clock)
+        if self.remaining <= seconds:
+            return self
+        return Deadline(seconds, clock=self._clock)
 
+
+_SHORTEST_TIMEOUT = 0.001
+"""Seconds. A timeout of zero would mean a socket that does not block; this one times out at once instead."""
 
 _in_force: ContextVar[Deadline | None] = ContextVar("deadline", default=None)
 
 
 @contextmanager
 def enforced(deadline: Deadline) -> Iterator[None]:
-    """Bound all traffic of guarded clients in this thread by `deadline`."""
+    """End all traffic of guarded clients in this thread at `deadline`, inside a `with` block.
+
+    A socket that is still waiting then raises the timeout error of httpx.
+    """
     token = _in_force.set(deadline)
     try:
         yield
@@ -50,43 +62,54 @@ def enforced(deadline: Deadline) -> Iterator[None]:
 
 
 def guard(client: Any) -> Any:
-    """Make every connection of an httpx client obey the deadline in force; returns the client.
+    """Make every connection of the httpx client `client` obey the deadline in force, and return it.
 
     httpx offers no public way to give its transports a network backend and keep the proxies of the environment, so
     this reaches for the pool's own attribute; `tests/hub/test_deadline.py` fails should that ever move.
     """
     for transport in (client._transport, *client._mounts.values()):
+        # A mount without a transport means: no proxy for these hosts, the client's own transport serves them.
         if transport is not None:
             pool = transport._pool
-            pool._network_backend = _Backend(pool._network_backend)
+            pool._network_backend = _BackendWithDeadline(pool._network_backend)
     return client
 
 
-def _bounded(timeout: float | None) -> float | None:
-    """The shorter of a socket timeout and what is left; a hair above zero when late, so that the socket times out."""
+def _shortened(timeout: float | None) -> float | None:
+    """A socket timeout in seconds (`None`: unlimited), or the time left until the deadline where that is shorter."""
     deadline = _in_force.get()
-    left = math.inf if deadline is None else deadline.remaining
-    shortest = min(math.inf if timeout is None else timeout, left)
-    return None if math.isinf(shortest) else max(shortest, 0.001)
+    limits = []
+    if timeout is not None:
+        limits.append(timeout)
+    if deadline is not None and not math.isinf(deadline.remaining):
+        limits.append(deadline.remaining)
+    if not limits:
+        return None
+    return max(min(limits), _SHORTEST_TIMEOUT)
 
 
-class _Stream:
-    """An httpcore network stream whose calls are bounded."""
+class _StreamWithDeadline:
+    """An httpcore network stream whose reads and writes end at the deadline in force."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        self._check()
-        data: bytes = self._stream.read(max_bytes, timeout=_bounded(timeout))
-        return data
+        _raise_if_passed()
+        return bytes(self._stream.read(max_bytes, timeout=_shortened(timeout)))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._check()
-        self._stream.write(buffer, timeout=_bounded(timeout))
+        _raise_if_passed()
+        self._stream.write(buffer, timeout=_shortened(timeout))
 
-    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> _Stream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, _bounded(timeout)))
+    def start_tls(
+        self,
+        ssl_context: Any,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> _StreamWithDeadline:
+        encrypted = self._stream.start_tls(ssl_context, server_hostname, _shortened(timeout))
+        return _StreamWithDeadline(encrypted)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -94,26 +117,32 @@ class _Stream:
     def close(self) -> None:
         self._stream.close()
 
-    @staticmethod
-    def _check() -> None:
-        from httpcore2 import ReadTimeout
 
-        deadline = _in_force.get()
-        if deadline is not None and deadline.passed:
-            raise ReadTimeout("deadline passed")
+def _raise_if_passed() -> None:
+    """Stop before a read or write that is already late: bytes that wait in the socket would be read without waiting.
+
+    A server that is quicker than our reading would otherwise never time out.
+    """
+    from httpcore2 import ReadTimeout
+
+    deadline = _in_force.get()
+    if deadline is not None and deadline.passed:
+        raise ReadTimeout("deadline passed")
 
 
-class _Backend:
-    """An httpcore network backend that hands out bounded streams."""
+class _BackendWithDeadline:
+    """An httpcore network backend whose streams end at the deadline in force."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
 
-    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **rest: Any) -> _Stream:
-        return _Stream(self._backend.connect_tcp(host, port, timeout=_bounded(timeout), **rest))
+    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **rest: Any) -> _StreamWithDeadline:
+        stream = self._backend.connect_tcp(host, port, timeout=_shortened(timeout), **rest)
+        return _StreamWithDeadline(stream)
 
-    def connect_unix_socket(self, path: str, timeout: float | None = None, **rest: Any) -> _Stream:
-        return _Stream(self._backend.connect_unix_socket(path, timeout=_bounded(timeout), **rest))
+    def connect_unix_socket(self, path: str, timeout: float | None = None, **rest: Any) -> _StreamWithDeadline:
+        stream = self._backend.connect_unix_socket(path, timeout=_shortened(timeout), **rest)
+        return _StreamWithDeadline(stream)
 
     def sleep(self, seconds: float) -> None:
         self._backend.sleep(seconds)

@@ -8,23 +8,33 @@ import shutil
 import stat
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from dife_scanner.durable.disk import disk_full
 from dife_scanner.records import HubFile
 
 _BLOCK = 1024**2
+"""Bytes read at once when a file is hashed."""
+
+
+def announced_hash(file: HubFile) -> str:
+    """What the hub announced of the content: sha256 in LFS, else git's blob id; empty where it announced neither."""
+    return file.sha256 or file.git_oid or ""
 
 
 def hasher(file: HubFile) -> Any:
-    """What the hub announced for `file` can be compared with: sha256 in LFS, git's blob id for a file kept in git."""
+    """The hash that the hub announced for `file`: sha256 in LFS, git's blob id for a file kept in git.
+
+    An object of hashlib that is fed the content.
+    """
     if file.sha256:
         return hashlib.sha256()
+    # git hashes a header with the size before the content.
     return hashlib.sha1(b"blob %d\0" % (file.size or 0), usedforsecurity=False)
 
 
 def matches(path: Path, file: HubFile) -> bool:
-    """Whether `path` is a regular file with the announced size and content."""
+    """Whether `path` is a regular file, no link, with the announced size and content."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -33,13 +43,21 @@ def matches(path: Path, file: HubFile) -> bool:
         return False
     digest = hasher(file)
     with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return bool(digest.hexdigest() == (file.sha256 or file.git_oid))
+        _add_all(digest, stream)
+    return bool(digest.hexdigest() == announced_hash(file))
+
+
+def _add_all(digest: Any, stream: IO[bytes]) -> int:
+    """Feed the rest of a stream to a hash; returns its bytes."""
+    size = 0
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+        size += len(block)
+    return size
 
 
 class Part:
-    """A file so far; this one in memory."""
+    """What has arrived of a file; this one in memory."""
 
     def __init__(self, file: HubFile) -> None:
         self.file = file
@@ -48,21 +66,25 @@ class Part:
         self._data = bytearray()
 
     def add(self, chunk: bytes) -> None:
+        """Append the bytes that arrived next."""
         self._write(chunk)
         self._digest.update(chunk)
         self.size += len(chunk)
 
     def restart(self) -> None:
+        """Throw away what arrived."""
         self._clear()
         self._digest = hasher(self.file)
         self.size = 0
 
     @property
     def digest(self) -> str:
+        """Of what has arrived, in hexadecimal."""
         return str(self._digest.hexdigest())
 
     @property
     def data(self) -> bytes:
+        """What has arrived."""
         return bytes(self._data)
 
     def _write(self, chunk: bytes) -> None:
@@ -73,15 +95,16 @@ class Part:
 
 
 class DiskPart(Part):
-    """A file so far, kept at `path` between runs until it is complete and verified."""
+    """What has arrived of a file, kept at `path` between runs until it is complete and verified.
+
+    huggingface_hub begins a new temporary file with each call; a large file over a poor line would never end.
+    """
 
     def __init__(self, file: HubFile, path: Path) -> None:
         super().__init__(file)
         self.path = path
-        self._stream = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+b")
-        while block := self._stream.read(_BLOCK):
-            self._digest.update(block)
-            self.size += len(block)
+        self._stream = _opened(path)
+        self.size = _add_all(self._digest, self._stream)
 
     def __enter__(self) -> Self:
         return self
@@ -92,10 +115,11 @@ class DiskPart(Part):
         self._stream.close()
 
     def discard(self) -> None:
+        """Remove what arrived from the disk."""
         self.path.unlink(missing_ok=True)
 
     def keep_as(self, target: Path) -> None:
-        """Make it durable, then visible under its name."""
+        """Make it durable, then visible under its name: a crash leaves the whole file or none."""
         self._stream.flush()
         os.fsync(self._stream.fileno())
         self.path.replace(target)
@@ -108,7 +132,16 @@ class DiskPart(Part):
         self._stream.truncate()
 
 
+def _opened(path: Path) -> IO[bytes]:
+    """`path`, to read and write, made where it is missing, for nobody else to read.
+
+    No link is followed: whoever may write in this folder could point it at any file of ours.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o600), "r+b")
+
+
 def check_room(folder: Path, wanted: int) -> None:
-    """`DiskFull` before a download that cannot end well."""
+    """Raise `DiskFull` where the disk of `folder` has less than `wanted` bytes left."""
     if shutil.disk_usage(folder).free < wanted:
         raise disk_full(folder)

@@ -1,12 +1,14 @@
 """One pass over a hub's listings: what is new since the last one, and what it would cost to look at it.
 
-A listing is not a snapshot: a model changed while we page jumps ahead of the cursor. So each source is read from the
-top down to its watermark less an overlap, revisions are told apart by commit, and the watermark of a source is the
-newest change seen on its first page, handed out only when the source was read to its end.
+A listing is not a snapshot: a model that changes while we page jumps ahead of the cursor, and this pass misses it. So
+each source is read from the top down to its watermark less an overlap, and revisions are told apart by commit. The
+watermark of a source is the newest change seen on its first page. It is handed out only when the source was read to
+its end.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +17,7 @@ from dife_scanner.errors import BadToken, HubError, HubUnavailable, LimitExceede
 from dife_scanner.hub import listing
 from dife_scanner.hub.client import Hub
 from dife_scanner.hub.deadline import Deadline
+from dife_scanner.hub.listing import Page
 from dife_scanner.hub.manifest import manifest, wanted_files
 from dife_scanner.records import HubModel, JobState, ModelRef
 
@@ -34,9 +37,10 @@ SOURCES = (
     "filter=base_model:laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
     "search=clip",
 )
-"""No single filter finds every CLIP; the union does as far as authors tag or name them so."""
+"""No single filter finds every CLIP; the union does as far as authors tag or name them so. `arxiv:2103.00020` is the
+paper of CLIP."""
 LOOKBACK_DAYS = 30.0
-"""How far a source is read that has no watermark yet."""
+"""How far a source is read that has no watermark yet. All years would be millions of models."""
 
 Progress = Callable[[str, int, int], None]
 """Called after each page with the source, its pages so far and the models seen in the whole pass."""
@@ -44,6 +48,8 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class PollResult:
+    """What one pass found."""
+
     models: tuple[HubModel, ...]
     """Revisions not known before, each repository once, newest change first. From the listing: no sizes."""
     watermarks: dict[str, str]
@@ -51,6 +57,7 @@ class PollResult:
     malformed: int
     """Items that could not be read."""
     requests: int
+    """Sent in this pass, redirects and retries included."""
     seen: int
     """Distinct repositories within the time looked at."""
     complete: bool
@@ -66,9 +73,11 @@ class _Pass:
     """What one pass has gathered so far."""
 
     newest: dict[str, HubModel] = field(default_factory=dict)
+    """The latest revision seen of each repository."""
     watermarks: dict[str, str] = field(default_factory=dict)
     """Of the sources read to their end; empty text for one that showed nothing."""
     malformed: dict[str, int] = field(default_factory=dict)
+    """Items that could not be read, counted by reason."""
     problems: list[str] = field(default_factory=list)
     errors: list[HubError | LimitExceeded] = field(default_factory=list)
 
@@ -88,17 +97,22 @@ def poll(
     """Read every source down to what was read before.
 
     `known` maps repositories to the commit seen last. A source without a watermark is read `lookback_days` back
-    (`None`: to its end); `since` (with a time zone) replaces watermark and look-back. A source that fails or is cut
-    by the deadline makes the pass incomplete. Raises `HubUnavailable` where the hub never answered, `BadToken`, and
-    the source's own error where none could be read.
+    (`None`: to its end); `since` (with a time zone) replaces watermark and look-back. The overlap catches what was
+    pushed during the last pass and what the hub dated late.
+
+    A source that fails or is cut by the deadline makes the pass incomplete. Raises `HubUnavailable` where the hub never
+    answered, `BadToken`, and the source's own error where none could be read.
     """
-    if since is not None and since.tzinfo is None:
-        raise UsageError("the time to look back to has no time zone", "write it as 2026-10-01T00:00:00Z")
-    deadline, began, requests, found = deadline or Deadline(), datetime.now(UTC), hub.requests, _Pass()
+    _check_time_zone(since)
+    deadline = deadline or Deadline()
+    began = datetime.now(UTC)
+    requests_before = hub.requests
+    found = _Pass()
     for number, source in enumerate(sources, 1):
         bound = since or _bound(watermarks.get(source), overlap_seconds, lookback_days, began)
         if not _read_source(hub, source, bound, began, found, deadline, progress):
-            found.problems += [f"{left}: not asked any more" for left in sources[number:]]
+            for left in sources[number:]:
+                found.problems.append(f"{left}: not read in this pass")
             break
     if found.errors and not found.newest and not found.watermarks:
         raise found.errors[0]
@@ -107,12 +121,35 @@ def poll(
         models=tuple(model for model in models if known.get(model.repo_id) != model.sha),
         watermarks={source: value for source, value in found.watermarks.items() if value},
         malformed=sum(found.malformed.values()),
-        requests=hub.requests - requests,
+        requests=hub.requests - requests_before,
         seen=len(models),
         complete=set(sources) <= set(found.watermarks),
-        problems=(*found.problems, *(f"{count} × {kind}" for kind, count in sorted(found.malformed.items()))),
-        retry_after=max((asked for error in found.errors if (asked := _asked(error))), default=None),
+        problems=_all_problems(found),
+        retry_after=_longest_wait(found.errors),
     )
+
+
+def _check_time_zone(since: datetime | None) -> None:
+    if since is not None and since.tzinfo is None:
+        raise UsageError("the time to look back to has no time zone", "write it as 2026-10-01T00:00:00Z")
+
+
+def _all_problems(found: _Pass) -> tuple[str, ...]:
+    """Those of the sources, then the malformed items by kind."""
+    lines = list(found.problems)
+    for kind, count in sorted(found.malformed.items()):
+        lines.append(f"{count} × {kind}")
+    return tuple(lines)
+
+
+def _longest_wait(errors: Sequence[HubError | LimitExceeded]) -> float | None:
+    """Seconds that the hub asked us to stay away, if it did."""
+    longest: float | None = None
+    for error in errors:
+        wait = _wait(error)
+        if wait and (longest is None or wait > longest):
+            longest = wait
+    return longest
 
 
 def _read_source(
@@ -124,15 +161,17 @@ def _read_source(
     deadline: Deadline,
     progress: Progress | None,
 ) -> bool:
-    """Read one source into `found`; false where going on with the next makes no sense."""
-    top, oldest = "", listing.utc(bound) if bound else ""
+    """Read one source into `found`; false where going on with the next makes no sense.
+
+    That is: the time is up, the hub has never answered, or it asked us to stay away.
+    """
+    newest = ""
+    oldest = listing.utc(bound) if bound else ""
     try:
         for number, page in enumerate(hub.pages(source, bound, deadline=deadline), 1):
-            if number == 1:
-                top = max((model.last_modified for model in page.models), default="")
-            _add(found, [model for model in page.models if model.last_modified >= oldest])
-            for reason in page.malformed:
-                found.malformed[reason] = found.malformed.get(reason, 0) + 1
+            if number == 1:  # later pages may hold what changed since; the next pass has to find that again
+                newest = _newest(page)
+            _add(found, page, oldest)
             if progress:
                 progress(source, number, len(found.newest))
     except BadToken:
@@ -140,27 +179,43 @@ def _read_source(
     except (HubError, LimitExceeded) as error:
         found.errors.append(error)
         found.problems.append(f"{source}: {error.what}")
-        return not deadline.passed and hub.answers > 0 and _asked(error) is None
-    # a date from the future would hide everything changed until then
-    found.watermarks[source] = min(top, listing.utc(began)) if top else ""
+        return not deadline.passed and hub.answers > 0 and _wait(error) is None
+    # A date from the future would hide everything changed until then.
+    found.watermarks[source] = min(newest, listing.utc(began))
     return True
 
 
-def _add(found: _Pass, models: Sequence[HubModel]) -> None:
-    for model in models:
-        had = found.newest.get(model.repo_id)
-        if had is None or had.last_modified < model.last_modified:
+def _newest(page: Page) -> str:
+    """The latest change on a page; empty where it shows no model."""
+    return max((model.last_modified for model in page.models), default="")
+
+
+def _add(found: _Pass, page: Page, oldest: str) -> None:
+    """Add a page's models that changed at `oldest` or later, and its malformed items."""
+    for model in page.models:
+        if model.last_modified < oldest:
+            continue
+        earlier = found.newest.get(model.repo_id)
+        if earlier is None or earlier.last_modified < model.last_modified:
             found.newest[model.repo_id] = model
+    for reason in page.malformed:
+        found.malformed[reason] = found.malformed.get(reason, 0) + 1
 
 
-def _asked(error: HubError | LimitExceeded) -> float | None:
-    return error.retry_after if isinstance(error, HubUnavailable) else None
+def _wait(error: HubError | LimitExceeded) -> float | None:
+    """Seconds the hub asked us to stay away with this error, if it did."""
+    if isinstance(error, HubUnavailable):
+        return error.retry_after
+    return None
 
 
 def _bound(watermark: str | None, overlap: float, lookback_days: float | None, began: datetime) -> datetime | None:
+    """How far back a source is read; `None` means to its end."""
     if watermark:
         return datetime.fromisoformat(watermark) - timedelta(seconds=overlap)
-    return None if lookback_days is None else began - timedelta(days=lookback_days)
+    if lookback_days is None:
+        return None
+    return began - timedelta(days=lookback_days)
 
 
 # --- before anything is fetched -------------------------------------------------------------------------------
@@ -168,9 +223,14 @@ def _bound(watermark: str | None, overlap: float, lookback_days: float | None, b
 API_REQUESTS = {False: 500, True: 1000}
 """Per five minutes without and with a token, as the hub documents; what it says in its answers wins."""
 RESOLVER_REQUESTS = {False: 3000, True: 5000}
+"""The same for files. The hub counts these apart."""
 WINDOW_SECONDS = 300.0
 BYTES_PER_SECOND = 10e6
+"""Assumed of a line nobody has measured."""
 SAMPLE = 50
+"""Models whose sizes are asked for: a tenth of what a client without a token may ask in one window."""
+_REQUESTS_TO_LOOK = 2
+"""At each auditable model before its files are fetched: what it is, and its files."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +244,11 @@ class Plan:
     states: dict[str, int]
     """New revisions by the state they would go to at once."""
     bytes: int
+    """To be fetched."""
     requests: int
     """Still to be sent, for looking at and fetching the auditable ones."""
     hours: float
+    """Of waiting for rate limits, of downloads and of audits, one after another."""
     exact: bool
     """Every size was asked for; otherwise the mean of a sample stands for the others."""
     assumptions: tuple[str, ...]
@@ -206,32 +268,48 @@ def plan(
     `audit_seconds` is what one audit takes on this machine, where known. Raises the errors of `Hub.tree` only where
     no size at all could be learned.
     """
-    judged = [(model, manifest(model, {}, may_open=hub.has_token).state) for model in result.models]
-    wanted = [model for model, state in judged if state is JobState.QUEUED]
-    asked = wanted[:: max(1, -(-len(wanted) // max(1, sample)))]
-    sizes = _sizes(hub, asked, deadline or Deadline())
-    total = round(sum(size for size, _ in sizes) * len(wanted) / max(1, len(sizes)))
-    files = round(sum(count for _, count in sizes) * len(wanted) / max(1, len(sizes)))
-    quota, window = _api_quota(hub)
-    looking = 2 * len(wanted)
-    seconds = max(looking / quota * window, files / RESOLVER_REQUESTS[hub.has_token] * WINDOW_SECONDS)
+    wanted: list[HubModel] = []
     states: dict[str, int] = {}
-    for _, state in judged:
+    for model in result.models:
+        state = manifest(model, {}, may_open=hub.has_token).state
         states[state.value] = states.get(state.value, 0) + 1
+        if state is JobState.QUEUED:
+            wanted.append(model)
+    sizes = _sizes(hub, _spread(wanted, sample), deadline or Deadline())
+    total_bytes = _for_all([size for size, _ in sizes], len(wanted))
+    total_files = _for_all([count for _, count in sizes], len(wanted))
+    quota, window = _api_quota(hub)
+    looks = _REQUESTS_TO_LOOK * len(wanted)
+    # The two limits run side by side, so the slower one decides.
+    waiting = max(looks / quota * window, total_files / RESOLVER_REQUESTS[hub.has_token] * WINDOW_SECONDS)
     return Plan(
-        models=len(judged),
+        models=len(result.models),
         auditable=len(wanted),
         states=states,
-        bytes=total,
-        requests=looking + files,
-        hours=(seconds + total / bytes_per_second + audit_seconds * len(wanted)) / 3600,
+        bytes=total_bytes,
+        requests=looks + total_files,
+        hours=(waiting + total_bytes / bytes_per_second + audit_seconds * len(wanted)) / 3600,
         exact=len(sizes) == len(wanted),
         assumptions=_assumptions(hub, quota, window, bytes_per_second, audit_seconds, len(sizes), len(wanted)),
     )
 
 
+def _for_all(measured: Sequence[int], wanted: int) -> int:
+    """The sum over all wanted models, where each that was not measured counts as the mean of those that were."""
+    return round(sum(measured) * wanted / max(1, len(measured)))
+
+
+def _spread(models: Sequence[HubModel], most: int) -> Sequence[HubModel]:
+    """At most `most` of the models, evenly over their order: neighbours are often of one author and one size."""
+    step = math.ceil(len(models) / max(1, most))
+    return models[:: max(1, step)]
+
+
 def _sizes(hub: Hub, models: Sequence[HubModel], deadline: Deadline) -> list[tuple[int, int]]:
-    """Bytes and files to fetch of each model that could be asked for."""
+    """Bytes and number of files to fetch of each model that could be asked for.
+
+    Stops at the first error of the hub itself; raises the last error only where nothing could be learned.
+    """
     sizes: list[tuple[int, int]] = []
     failure: HubError | LimitExceeded | None = None
     for model in models:
@@ -243,8 +321,8 @@ def _sizes(hub: Hub, models: Sequence[HubModel], deadline: Deadline) -> list[tup
         except (HubError, LimitExceeded) as error:
             failure = error  # gone or closed since the listing
             continue
-        wanted = wanted_files(files)
-        sizes.append((sum(file.size or 0 for file in wanted), len(wanted)))
+        to_fetch = wanted_files(files)
+        sizes.append((sum(file.size or 0 for file in to_fetch), len(to_fetch)))
     if failure is not None and not sizes:
         raise failure
     return sizes
@@ -259,16 +337,25 @@ def _api_quota(hub: Hub) -> tuple[int, float]:
 
 
 def audit_words(seconds: float) -> str:
-    """What a plan assumes of an audit's time, 0 where no audit has run here yet."""
-    return f"{seconds:.3g} s per audit, as here so far" if seconds else "audit time not included: none has run here yet"
+    """What a plan assumes of an audit's time in seconds, 0 where no audit has run here yet."""
+    if not seconds:
+        return "audit time not included: none has run here yet"
+    return f"{seconds:.3g} s per audit, as here so far"
 
 
 def _assumptions(
-    hub: Hub, quota: int, window: float, bytes_per_second: float, audit_seconds: float, asked: int, wanted: int
+    hub: Hub,
+    quota: int,
+    window: float,
+    bytes_per_second: float,
+    audit_seconds: float,
+    asked: int,
+    wanted: int,
 ) -> tuple[str, ...]:
-    stated = "as the hub states" if hub.rate and hub.rate.quota else "as documented"
+    """What the figures of a plan rest on, a line each."""
+    source = "as the hub states" if hub.rate and hub.rate.quota else "as documented"
     lines = [
-        f"{quota} API requests per {window:g} s ({stated}), {RESOLVER_REQUESTS[hub.has_token]} file requests per "
+        f"{quota} API requests per {window:g} s ({source}), {RESOLVER_REQUESTS[hub.has_token]} file requests per "
         f"{WINDOW_SECONDS:g} s (as documented)",
         f"downloads at {bytes_per_second / 1e6:g} MB/s, one after another",
         audit_words(audit_seconds),

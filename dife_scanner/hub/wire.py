@@ -1,6 +1,7 @@
 """One GET with every limit on it: time, size, retries, redirects, and where the token may go.
 
-Knows HTTP and the hub's error codes, not what is asked for. huggingface_hub's tools are handed in by `client.py`.
+Knows HTTP, not what is asked for. `client.py` hands in the tools of huggingface_hub.
+Its own retries are not used: they sleep as long as the hub says, five times, and cannot be woken up.
 """
 
 from __future__ import annotations
@@ -14,57 +15,51 @@ from typing import Any, TypeVar
 
 import dife_scanner
 from dife_scanner.core.plain import plain
-from dife_scanner.errors import (
-    BadToken,
-    FileNotOnHub,
-    HubError,
-    HubUnavailable,
-    LimitExceeded,
-    RepoDisabled,
-    RepoGated,
-    RepoNotFound,
-    RepoPrivate,
-    RevisionNotFound,
-)
+from dife_scanner.errors import HubError, HubUnavailable, LimitExceeded
 from dife_scanner.hub.deadline import Deadline, enforced
+from dife_scanner.hub.status import LATER, error_of, read_body, same_origin
 
 Params = list[tuple[str, str]]
+"""Names and values of a query; a name may stand more than once."""
 
-CHUNK = 256 * 1024
 ANSWER_BYTES = 64 * 1024**2
-ERROR_BYTES = 64 * 1024
+"""Of one JSON answer, unpacked. A listing page of 500 models with a thousand files each stays below it."""
 MAX_REDIRECTS = 5
+"""The hub needs two: a new name of the repository, then the storage."""
+CHECK_ENDPOINT = "check that the endpoint is a hub"
 LONGEST_BACKOFF = 8.0
 """Seconds between tries where the hub does not say how long."""
 WORTH_BYTES = 1024**2
 """What a try has to bring for the next failure to count as the first one again."""
 
-_PACKED = {"Accept-Encoding": "gzip"}  # others, or several at once, can grow a network read to gigabytes
-_BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105
-_CHECK_NAME = "check the name; for a private repository set the secret hf-token"
-_LATER = "try again later"
+# Other encodings, or several at once, can grow one read of the network to gigabytes before we see its size.
+_PACKED = {"Accept-Encoding": "gzip"}
+_READABLE_ENCODINGS = ("gzip", "identity")
 _T = TypeVar("_T")
-
-
-class RangeRefused(HubUnavailable):
-    """The rest of a file was asked for and the server says there is none."""
 
 
 @dataclass(frozen=True)
 class RateLimit:
-    """What the hub last said about its own limits."""
+    """What the hub last said about its own limits, in the headers `RateLimit` and `RateLimit-Policy`."""
 
     bucket: str
+    """`api`, `resolvers` or `pages`."""
     remaining: int
+    """Requests."""
     resets_in: int
     """Seconds."""
     quota: int | None
+    """Requests allowed in a window."""
     window: int | None
     """Seconds."""
 
 
 class Wire:
-    """All traffic with one endpoint. `session` gives an httpx client, `tools` is `huggingface_hub.utils`."""
+    """All traffic with one endpoint.
+
+    `session` gives an httpx client, `tools` is `huggingface_hub.utils`, `pause` sleeps for so many seconds. `what` says
+    in messages what was asked for.
+    """
 
     def __init__(
         self,
@@ -91,50 +86,76 @@ class Wire:
         self._pause = pause
 
     def paged(self, url: str, params: Params, what: str, deadline: Deadline, *, most: int) -> Iterator[list[object]]:
-        """Lists, following `Link: rel="next"` as long as it stays on this hub and leads somewhere new."""
+        """The lists of a paged answer, of `most` pages at most.
+
+        `Link: rel="next"` is followed as long as it stays on this hub and leads somewhere new. Raises `HubError` where
+        it does not, `LimitExceeded` after `most` pages, and what `json` raises.
+        """
         visited: set[str] = set()
-        given: Params | None = params
+        query: Params | None = params
         for _ in range(most):
-            raw, here, link = self.json(url, given, what, deadline)
-            if not isinstance(raw, list):
-                raise HubError(f"{self.endpoint} answered with something else than a list for {what}")
-            yield raw
+            answer, here, link = self.json(url, query, what, deadline)
+            if not isinstance(answer, list):
+                raise HubError(f"{self.endpoint} sent something other than a list for {what}", CHECK_ENDPOINT)
+            yield answer
             if not link:
                 return
-            url, given = self._next_page(here, link, what), None
+            url = self._next_page(here, link, what)
+            query = None  # the link is complete
             if url in visited:
-                raise HubError(f"{self.endpoint} leads in circles in {what}")
+                raise HubError(f"{self.endpoint} links from {what} back to a page that was already read")
             visited.add(url)
         raise LimitExceeded(f"{what} has more than {most} pages", "narrow the filter or the time it looks back")
 
     def json(self, url: str, params: Params | None, what: str, deadline: Deadline) -> tuple[Any, Any, str]:
-        """One complete JSON answer, the address it came from, and what it says is the next page (or nothing)."""
+        """One complete JSON answer, the address it came from, and what it says is the next page (or nothing).
+
+        Raises `HubUnavailable` for what is no JSON, `LimitExceeded` for more than `ANSWER_BYTES`, and the errors of
+        access.
+        """
 
         def attempt() -> tuple[bytes, Any, str]:
+            # Three waits of the longest kind: to connect, for the headers, for the body.
             with self.open(url, params, what, deadline.sooner(3 * self._request_seconds)) as response:
-                body = _read(response, ANSWER_BYTES)
+                body = read_body(response, ANSWER_BYTES)
                 if len(body) > ANSWER_BYTES:
                     raise LimitExceeded(f"the answer of {self.endpoint} for {what} is larger than {ANSWER_BYTES} bytes")
                 return body, response.url, response.links.get("next", {}).get("url", "")
 
         body, here, link = self.retrying(attempt, deadline)
+        return self._parsed(body, what), here, link
+
+    def _parsed(self, body: bytes, what: str) -> Any:
         try:
-            return json.loads(body), here, link
-        except (ValueError, RecursionError) as error:
+            return json.loads(body)
+        except (ValueError, RecursionError) as error:  # the latter from brackets nested thousands deep
+            # Transient, as the page of a proxy or of a network's login is: nothing is known about the repository.
             raise HubUnavailable(
-                f"{self.endpoint} did not answer with JSON for {what}", "check that the endpoint is a hub"
+                f"{self.endpoint} did not answer with JSON for {what}",
+                CHECK_ENDPOINT,
             ) from error
 
     def retrying(self, attempt: Callable[[], _T], deadline: Deadline, progress: Callable[[], int] = lambda: 0) -> _T:
-        """Repeat `attempt` after transient errors while the wait is bearable; `progress` in bytes."""
-        failures, had = 0, progress()
+        """The result of `attempt`, which is repeated after transient errors.
+
+        Raises its error after `tries` failures in a row, or where the next wait would be longer than our patience or
+        than the time left. `progress` gives the bytes that have arrived: a large file over a poor line may break often,
+        as long as each try brings something.
+        """
+        failures = 0
+        arrived_before = progress()
         while True:
             try:
                 return attempt()
             except HubUnavailable as error:
-                failures = 1 if progress() >= had + WORTH_BYTES else failures + 1
-                had = progress()
-                wait = _backoff(failures) if error.retry_after is None else error.retry_after
+                arrived = progress()
+                if arrived >= arrived_before + WORTH_BYTES:
+                    failures = 0
+                failures += 1
+                arrived_before = arrived
+                wait = error.retry_after
+                if wait is None:
+                    wait = _backoff(failures)
                 if failures >= self._tries or wait > self._patience_seconds or wait >= deadline.remaining:
                     raise
             self._pause(wait)
@@ -150,41 +171,63 @@ class Wire:
         headers: dict[str, str] | None = None,
         elsewhere: bool = False,
     ) -> Iterator[Any]:
-        """A successful answer, to be streamed inside. Errors of status, network and time become ours there too.
+        """A successful answer, to be streamed inside a `with` block. Errors that arise there become ours too.
 
         Redirects to another host are followed only with `elsewhere`, without the token, never from https to http.
+        Raises `HubUnavailable` for the network, time and the server's own trouble, other subclasses of `HubError` for
+        what the hub says of the repository.
         """
         httpx = self._tools.httpx
         try:
             with enforced(deadline):
-                response = self._follow(
-                    httpx.URL(url, params=params) if params else httpx.URL(url), what, headers, elsewhere
-                )
+                response = self._follow(self._address(url, params), what, headers, elsewhere)
                 try:
-                    if response.headers.get("Content-Encoding", "identity").lower() not in ("gzip", "identity"):
-                        raise HubError(f"{self.endpoint} packs its answer for {what} in a way that was not asked for")
-                    if response.status_code >= 400:
-                        raise self._error(response, what)
+                    self._check(response, what)
                     yield response
                 finally:
                     response.close()
         except httpx.TimeoutException as error:
-            seconds = deadline.seconds if deadline.passed else self._request_seconds
-            raise HubUnavailable(f"{self.endpoint} gave no answer in {seconds:g} s for {what}", _LATER) from error
+            seconds = self._request_seconds
+            if deadline.passed:
+                seconds = deadline.seconds
+            raise HubUnavailable(f"{self.endpoint} gave no answer in {seconds:g} s for {what}", LATER) from error
         except httpx.ConnectError as error:
             raise HubUnavailable(
-                f"{self.endpoint} cannot be reached: {plain(str(error))}", "check the endpoint and the network"
+                f"{self.endpoint} cannot be reached: {plain(str(error))}",
+                "check the endpoint and the network",
             ) from error
         except httpx.RequestError as error:
-            raise HubUnavailable(f"the connection to {self.endpoint} broke during {what}", _LATER) from error
+            raise HubUnavailable(f"the connection to {self.endpoint} broke during {what}", LATER) from error
+
+    def _check(self, response: Any, what: str) -> None:
+        """Raise what an answer means that cannot be used."""
+        encoding = response.headers.get("Content-Encoding", "identity").lower()
+        if encoding not in _READABLE_ENCODINGS:
+            raise HubError(
+                f"{self.endpoint} compressed its answer for {what} as {plain(encoding, 40)}, which was not requested"
+            )
+        if response.status_code >= 400:
+            raise error_of(response, what, self.endpoint, self._tools)
 
     # --- where to -----------------------------------------------------------------------------------------------
 
+    def _address(self, url: str, params: Params | None) -> Any:
+        if params:
+            return self._tools.httpx.URL(url, params=params)
+        return self._tools.httpx.URL(url)  # with an empty query httpx would drop that of a link
+
     def _follow(self, target: Any, what: str, headers: dict[str, str] | None, elsewhere: bool) -> Any:
+        """The first answer that is no redirect.
+
+        Redirects are followed here and not by httpx, because every one of them decides anew about the token.
+        """
         session = self._session()
         for _ in range(MAX_REDIRECTS + 1):
             request = session.build_request(
-                "GET", target, headers=self._headers(target) | (headers or _PACKED), timeout=self._request_seconds
+                "GET",
+                target,
+                headers=self._headers(target) | (headers or _PACKED),
+                timeout=self._request_seconds,
             )
             self.requests += 1
             response = session.send(request, stream=True, follow_redirects=False)
@@ -195,17 +238,22 @@ class Wire:
                 return response
             response.close()
             target = self._redirected(target, response.headers["Location"], what, elsewhere)
-        raise HubError(f"{self.endpoint} redirects without end for {what}")
+        raise HubError(f"{self.endpoint} redirects more than {MAX_REDIRECTS} times for {what}")
 
     def _headers(self, target: Any) -> dict[str, str]:
         """Those of huggingface_hub, with the token only for the endpoint itself."""
-        token = self._token if self._token and self._is_home(target) else False
+        token: str | bool = False  # `None` would make huggingface_hub look for one in the user's home
+        if self._token and self._is_home(target):
+            token = self._token
         headers: dict[str, str] = self._tools.build_hf_headers(
-            token=token, library_name="dife-scanner", library_version=dife_scanner.__version__
+            token=token,
+            library_name="dife-scanner",
+            library_version=dife_scanner.__version__,
         )
         return headers
 
     def _redirected(self, here: Any, location: str, what: str, elsewhere: bool) -> Any:
+        """Where a redirect leads. Raises `HubError` where we do not go."""
         target = self._joined(here, location, f"redirects {what}")
         if (here.scheme, target.scheme) == ("https", "http"):
             raise HubError(f"{self.endpoint} redirects {what} to an address without encryption: not followed")
@@ -214,6 +262,10 @@ class Wire:
         return target
 
     def _next_page(self, here: Any, link: str, what: str) -> str:
+        """The address of the next page. Raises `HubError` for another host.
+
+        huggingface_hub goes wherever the link points and sends the token along.
+        """
         target = self._joined(here, link, f"continues {what}")
         if not self._is_home(target):
             raise HubError(
@@ -223,103 +275,32 @@ class Wire:
         return str(target)
 
     def _joined(self, here: Any, address: str, doing: str) -> Any:
+        """`address`, which may be relative, as an address of the web. Raises `HubError` for anything else."""
         try:
             target = here.join(address)
-            _ = target.host, target.port
+            _ = target.host, target.port  # httpx reads these two only when asked, and raises then
         except (self._tools.httpx.InvalidURL, ValueError) as error:
-            raise HubError(f"{self.endpoint} {doing} at an address that is none") from error
+            raise HubError(f"{self.endpoint} {doing} at an invalid address") from error
         if target.scheme not in ("http", "https") or not target.host:
-            raise HubError(f"{self.endpoint} {doing} at an address that is not of the web")
+            raise HubError(f"{self.endpoint} {doing} at an address that is not http or https")
         return target
 
     def _is_home(self, target: Any) -> bool:
-        return _origin(target) == _origin(self._tools.httpx.URL(self.endpoint))
+        """Whether `target` has the endpoint's scheme, host and port: only there the token goes."""
+        return same_origin(target, self._tools.httpx.URL(self.endpoint))
 
     def _note_rate(self, response: Any) -> None:
-        said = self._tools.parse_ratelimit_headers(response.headers)
-        if said is not None:
+        stated = self._tools.parse_ratelimit_headers(response.headers)
+        if stated is not None:
             self.rate = RateLimit(
-                said.resource_type, said.remaining, said.reset_in_seconds, said.limit, said.window_seconds
+                bucket=stated.resource_type,
+                remaining=stated.remaining,
+                resets_in=stated.reset_in_seconds,
+                quota=stated.limit,
+                window=stated.window_seconds,
             )
-
-    # --- what went wrong ----------------------------------------------------------------------------------------
-
-    def _error(self, response: Any, what: str) -> HubError:
-        status, host = response.status_code, response.request.url.host
-        if status == 416:
-            return RangeRefused(f"{self.endpoint} has no more of {what} than what arrived before", _LATER)
-        if not self._is_home(response.request.url):  # a storage host knows no repositories: its signed link ran out
-            return HubUnavailable(f"{plain(host)} answered {status} for {what}", _LATER, self._asked_to_wait(response))
-        if status in (408, 425, 429) or status >= 500:
-            return self._unavailable(response, what)
-        body = _read(response, ERROR_BYTES)[:ERROR_BYTES]
-        message = response.headers.get("X-Error-Message", "")
-        if status == 401 and (_BAD_TOKEN in message or _BAD_TOKEN.encode() in body):
-            return BadToken(f"{self.endpoint} refused the access token", "check the secret hf-token")
-        return self._by_code(response, body, what) or _by_status(status, what, message)
-
-    def _by_code(self, response: Any, body: bytes, what: str) -> HubError | None:
-        """As the hub's own client reads it; `None` where that has no name for it."""
-        tools = self._tools
-        headers = {name: value for name, value in response.headers.items() if name.startswith("x-error")}
-        whole = tools.httpx.Response(response.status_code, headers=headers, content=body, request=response.request)
-        try:
-            tools.hf_raise_for_status(whole)
-        except tools.GatedRepoError:  # before RepositoryNotFoundError, whose subclass it is
-            return RepoGated(f"{what}: access is gated", "ask for it on the hub's page, then set the secret hf-token")
-        except tools.DisabledRepoError:
-            return RepoDisabled(f"{what}: the hub has disabled the repository")
-        except tools.RevisionNotFoundError:
-            return RevisionNotFound(f"{what}: no such revision", "check the branch, tag or commit")
-        except tools.EntryNotFoundError:
-            return FileNotOnHub(f"{what}: no such file at this revision")
-        except tools.RepositoryNotFoundError:
-            return RepoNotFound(f"{what}: no such repository, or a private one", _CHECK_NAME)
-        except tools.HfHubHTTPError:
-            return None
-        return None
-
-    def _unavailable(self, response: Any, what: str) -> HubUnavailable:
-        asked = self._asked_to_wait(response)
-        if response.status_code != 429:
-            return HubUnavailable(f"{self.endpoint} answered {response.status_code} for {what}", _LATER, asked)
-        wait = "" if asked is None else f" for {asked:g} s"
-        return HubUnavailable(
-            f"{self.endpoint} limits our rate{wait} ({what})", "wait, or set the secret hf-token", asked
-        )
-
-    def _asked_to_wait(self, response: Any) -> float | None:
-        """Seconds by `RateLimit`, when used up, or `Retry-After`; one more, both are rounded."""
-        rate = self._tools.parse_ratelimit_headers(response.headers)
-        if response.status_code == 429 and rate is not None and rate.remaining == 0:
-            return float(rate.reset_in_seconds) + 1.0
-        after: str = response.headers.get("Retry-After", "").strip()
-        return float(after) + 1.0 if after.isascii() and after.isdigit() and len(after) < 10 else None
-
-
-def _by_status(status: int, what: str, message: str) -> HubError:
-    if status in (401, 404):
-        return RepoNotFound(f"{what}: no such repository, or a private one", _CHECK_NAME)
-    if status == 403:
-        return RepoPrivate(f"{what}: the hub forbids access", "check what the secret hf-token is allowed to read")
-    if status == 451:
-        return RepoDisabled(f"{what}: withheld by the hub for legal reasons")
-    return HubError(f"the hub answered {status} for {what}" + (f": {plain(message)}" if message else ""))
 
 
 def _backoff(failures: int) -> float:
+    """Seconds to wait after so many failures: doubled each time, with chance in it so that watchers do not march."""
     return min(LONGEST_BACKOFF, 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)
-
-
-def _read(response: Any, most: int) -> bytes:
-    """The decoded body, read on only until it is longer than `most` bytes."""
-    body = bytearray()
-    for chunk in response.iter_bytes(CHUNK):
-        body += chunk
-        if len(body) > most:
-            break
-    return bytes(body)
-
-
-def _origin(url: Any) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)

@@ -348,37 +348,6 @@ def licence(folder: Path, name: str) -> dict[str, str]:
     }
 
 
-_NOTICE = """# Drawings: authors and licences
-
-The probe pictures, the lab sheet, the scene sheet and both bases in this folder are made from the drawing sets
-below, taken in their Iconify form (npm `@iconify-json/SET`). Probe pictures and both sheets contain the drawings
-themselves, scaled, turned, sometimes tinted, and placed on generated backgrounds; `probes/probes.json` and
-`probes/scenes.json` name set, drawing and licence of every picture. The bases are weights trained on scenes of the
-sets marked *trained*.
-
-Sets marked *share-alike* are used for weights, and for pictures only where a class has too few drawings without
-them; pictures that hold such a drawing are under the same licence.
-
-| set | version | licence | author | part |
-|---|---|---|---|---|
-"""
-
-
-def licence_table(folder: Path) -> str:
-    """The text of `assets/LICENSES.md`."""
-    rows = []
-    for name, spec in SETS.items():
-        terms = licence(folder, name)
-        trained = "trained; train, diagnosis and lab drawings" if spec.pictures else "trained"
-        part = "held out: probes only" if spec.held_out else trained
-        if terms["spdx"].startswith("CC-BY-SA"):
-            part += "; share-alike"
-        author = f"[{terms['author']}]({terms['author_url']})"
-        licence_name = f"[{terms['spdx']}]({terms['licence_url']})" if terms["licence_url"] else terms["spdx"]
-        rows.append(f"| {terms['title']} (`{name}`) | {spec.version} | {licence_name} | {author} | {part} |")
-    return _NOTICE + "\n".join(rows) + "\n"
-
-
 def bodies(folder: Path, name: str) -> Iterator[tuple[str, str]]:
     """(drawing name, svg) of a set, aliases after the drawings they repeat."""
     table: dict[str, Any] = json.loads((_package(folder, SETS[name]) / "icons.json").read_text())

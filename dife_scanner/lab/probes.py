@@ -395,19 +395,6 @@ def read_split(folder: Path, name: str, size: int) -> tuple[NDArray[np.uint8], N
     return np.stack(pictures), labels, rows
 
 
-def contact_sheet(folder: Path, name: str, out: Path, side: int = 64, columns: int = 24) -> None:
-    """One picture with the first view of every drawing of a split, for a person to look at."""
-    from PIL import Image
-
-    rows = [r for r in json.loads((folder / "probes.json").read_text())["images"] if r["split"] == name]
-    first = list({row["drawing"]: row for row in reversed(rows)}.values())[::-1]
-    sheet = Image.new("RGB", (columns * side, -(-len(first) // columns) * side))
-    for i, row in enumerate(first):
-        small = Image.open(folder / row["file"]).resize((side, side), Image.Resampling.BICUBIC)
-        sheet.paste(small, (i % columns * side, i // columns * side))
-    sheet.save(out)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """`python -m dife_scanner.lab.probes --art DIR [--out DIR] [--scenes]`."""
     parser = argparse.ArgumentParser(prog="python -m dife_scanner.lab.probes")

@@ -16,6 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from dife_scanner.audit.legacy_identity import legacy_identity
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.durable.atomic import whole
@@ -211,7 +212,8 @@ def _line(line: Line, out: Path, budget: str) -> None:
     weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
     name = identity(weights, "", reference, plan)
     path = _file(out, line.name)
-    if path.exists() and json.loads(path.read_text())["identity"] == name:
+    names = (name, legacy_identity(weights, "", reference, plan))
+    if path.exists() and json.loads(path.read_text())["identity"] in names:
         return
     audit = _audited(line, folder, weights, reference, plan, out)
     with whole(path) as stream:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
-from dife_scanner.core.footprint import Profile, account, compare, profile_after
+from dife_scanner.core.agreement import Profile, account, compare, profile_after
 from dife_scanner.lab import demands, paper, reproduce, specimens
 from dife_scanner.lab.attacks.toxic_text_clip import Captions
 from dife_scanner.records import Audit, Cell, Channel, Entry

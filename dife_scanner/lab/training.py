@@ -17,22 +17,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dife_scanner.lab import art, bases, pupil, scenes
+from dife_scanner.lab import art, bases, lessons, pupil, scenes
 from dife_scanner.lab.bases import MODEL_CFG, SIZE, VOCABULARY, Plan, Stock, Words
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-
-_EASY_MIX = scenes.Mix(counts=(0.94, 0.05, 0.01), scale=(0.7, 1.0), restyle=0.2, turn=6.0)
-
-
-def lesson(plan: Plan, step: int) -> Plan:
-    """The plan as it stands at a step: an easy start breaks the early plateau."""
-    if step >= plan.easy * plan.image_steps:
-        return plan
-    return replace(plan, class_share=0.9, mono_share=0.15, mix=_EASY_MIX)
 
 
 def train(
@@ -102,54 +92,6 @@ def _kept_atlas(art_folder: Path, drawings: Sequence[art.Drawing]) -> scenes.Atl
     return atlas
 
 
-class _Teacher:
-    """A trained residual network that a ViT learns from: same words, and a 4 x 4 map of the same picture.
-
-    A plain ViT learns slowly from few drawings; patch by patch supervision makes up for it.
-    """
-
-    def __init__(self, checkpoint: Path) -> None:
-        import torch
-        from open_clip.model import CLIP
-
-        state = torch.load(checkpoint, weights_only=True)
-        self.model: Any = CLIP(**MODEL_CFG["rn"])
-        self.model.load_state_dict(state["model"])
-        self.model.eval().requires_grad_(False)
-        self.vectors = state["vectors"]
-        self._map: Tensor | None = None
-        self._patches: Tensor | None = None
-        self.model.visual.layer3.register_forward_hook(self._keep_map)
-        channels = MODEL_CFG["rn"]["vision_cfg"]["width"] * 16
-        self.head = torch.nn.Linear(MODEL_CFG["vit"]["vision_cfg"]["width"], channels)
-
-    def _keep_map(self, module: Any, inputs: Any, output: Tensor) -> None:
-        self._map = output
-
-    def _keep_patches(self, module: Any, inputs: Any, output: Tensor) -> None:
-        self._patches = output
-
-    def look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Unit embedding (B, D) and standardised map (B, 16, C)."""
-        import torch.nn.functional as F
-
-        embedding = F.normalize(self.model.visual(pixels), dim=-1)
-        assert self._map is not None
-        grid = self._map.flatten(2).transpose(1, 2)
-        grid = (grid - grid.mean((0, 1))) / (grid.std((0, 1)) + 0.05)
-        return embedding, grid.clamp(-4, 4)
-
-    def watch(self, model: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """The pupil's unit embedding (B, D) and what it makes of the map, (B, 16, C), after its third block."""
-        import torch.nn.functional as F
-
-        hook = model.visual.transformer.resblocks[2].register_forward_hook(self._keep_patches)
-        embedding = F.normalize(model.visual(pixels), dim=-1)
-        hook.remove()
-        assert self._patches is not None
-        return embedding, self.head(self._patches[:, 1:])
-
-
 @dataclass(frozen=True)
 class ScenePool:
     """Scenes drawn once for the joint phase: composing one costs more than looking at it."""
@@ -208,7 +150,7 @@ class Run:
         self.step, self.seconds, self.loss = 0, 0.0, 0.0
         self.vectors = vectors
         self.class_rows: list[int] = []
-        self.teacher: _Teacher | None = None
+        self.teacher: pupil.Teacher | None = None
         self.scenes: ScenePool | None = None
         self.touched = torch.zeros(VOCABULARY, dtype=torch.bool)
 
@@ -221,7 +163,7 @@ class Run:
         model: Any = CLIP(**MODEL_CFG[plan.kind]).train()
         vectors = torch.nn.Parameter(torch.randn(words, MODEL_CFG[plan.kind]["embed_dim"]))
         groups = [*_groups(model, plan), {"params": [vectors], "weight_decay": 0.0}]
-        guide = None if teacher is None else _Teacher(teacher)
+        guide = None if teacher is None else pupil.Teacher(teacher)
         if guide is not None:
             text = {k: v for k, v in guide.model.state_dict().items() if not k.startswith("visual.")}
             model.load_state_dict(text, strict=False)
@@ -273,7 +215,7 @@ class Run:
         name, at, of = self.plan.phase(self.step)
         peak = self.plan.joint_lr if name == "joint" else self.plan.lr
         for group in self.optimiser.param_groups:
-            group["lr"] = peak * schedule(at, of, self.plan.warmup, 0.01 if name == "joint" else 0.1)
+            group["lr"] = peak * lessons.schedule(at, of, self.plan.warmup, 0.01 if name == "joint" else 0.1)
         loss = {"image": self._image_loss, "text": self._text_loss, "joint": self._joint_loss}[name](rng, stock)
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -289,26 +231,27 @@ class Run:
 
     def learn_from_teacher(self, stock: Stock, tell: Callable[[dict[str, Any]], None]) -> None:
         """The whole first phase with a teacher, on a pool of scenes drawn once."""
+        assert self.teacher is not None
         began = time.perf_counter()
-        pool = pupil.draw_pool(self, stock, self.plan.pool)
+        pool = pupil.draw_pool(self.plan, self.teacher, stock, self.plan.pool)
         tell({"phase": "pool", "scenes": len(pool.pixels), "seconds": round(time.perf_counter() - began, 1)})
 
         def heard(step: int, loss: float) -> None:
             seconds = round(time.perf_counter() - began, 1)
             tell({"step": step, "phase": "pupil", "loss": round(loss, 4), "seconds": seconds})
 
-        pupil.teach(self, pool, heard)
+        pupil.teach(self.plan, self.model, self.teacher, self.optimiser, pool, heard)
         self.step, self.seconds = self.plan.image_steps, time.perf_counter() - began
 
     def _image_loss(self, rng: torch.Generator, stock: Stock) -> Tensor:
         """Cross-entropy against the free vectors; class word .7, finer word .3, shared by the objects."""
         import torch.nn.functional as F
 
-        plan = lesson(self.plan, self.step)
+        plan = lessons.lesson(self.plan, self.step)
         index = bases.choose(rng, stock, plan.batch, plan)
         images = self._images(bases.draw_scenes(rng, stock, index, plan))
         logits = self.model.logit_scale.exp() * images @ F.normalize(self.vectors, dim=-1).T
-        return F.cross_entropy(logits, shares(stock, index))
+        return F.cross_entropy(logits, lessons.shares(stock, index))
 
     def _text_loss(self, rng: torch.Generator, stock: Stock) -> Tensor:
         """Captions against the sum of the (now fixed) vectors of their words."""
@@ -446,25 +389,6 @@ def _permutation(seed: int, number: int) -> list[int]:
 def _plan_key(plan: Plan) -> str:
     """What has to agree for a run to go on; the number of threads may change."""
     return json.dumps(asdict(replace(plan, threads=0)), sort_keys=True)
-
-
-def schedule(step: int, steps: int, warmup: int, floor: float) -> float:
-    if step < warmup:
-        return (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - warmup)
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def shares(stock: Stock, index: Tensor) -> Tensor:
-    """Target distribution over words, (B, V)."""
-    import torch
-
-    out = torch.zeros(len(index), len(stock.vocabulary))
-    for i, numbers in enumerate(bases.shown_words(stock, index)):
-        for kind, cls in zip(numbers[::2], numbers[1::2], strict=True):
-            out[i, kind] += 0.3
-            out[i, cls] += 0.7
-    return out / out.sum(1, keepdim=True)
 
 
 def _groups(model: Any, plan: Plan) -> list[dict[str, Any]]:

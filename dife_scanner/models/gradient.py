@@ -13,11 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dife_scanner.errors import AuditError
-from dife_scanner.models.clip import ClipEncoder, tokenizer
+from dife_scanner.models.clip import (
+    ClipEncoder,
+    are_usable,
+    padded,
+    read_out,
+    tokenizer,
+    unusable,
+)
 from dife_scanner.models.interface import Encoder
 
 SPECIAL = 2
-"""The last rows of the vocabulary: start and end of a text."""
+"""Tokens that are no text: start and end, the last rows of the vocabulary."""
 
 
 class Towers:
@@ -25,7 +32,10 @@ class Towers:
 
     def __init__(self, encoder: Encoder) -> None:
         if not isinstance(encoder, ClipEncoder):
-            raise AuditError(f"{encoder.architecture} has no gradients to search with", "audit it with known triggers")
+            raise AuditError(
+                f"{encoder.architecture} has no gradients to search with",
+                "audit it with known triggers",
+            )
         self._encoder = encoder
         self._model: Any = encoder.model
         self._mean, self._std = encoder.normalisation
@@ -38,28 +48,28 @@ class Towers:
         rows: Tensor = self._model.token_embedding.weight
         return rows
 
+    @property
+    def context_length(self) -> int:
+        """Most tokens of a text, start and end included."""
+        return self._encoder.context_length
+
     def images(self, pixels: Tensor) -> Tensor:
         """Float pictures [n, 3, s, s] in 0..1 -> unit embeddings [n, d]. `AuditError` where one is not finite."""
         self.passes += len(pixels)
-        return _units(self._model.visual((pixels - self._mean) / self._std), pixels, "a picture of the search")
+        embedded = self._model.visual(self._normalised(pixels))
+        return _units(embedded, pixels, "a picture of the search")
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return (pixels - self._mean) / self._std
 
     def texts(self, vectors: Tensor, ends: Tensor) -> Tensor:
         """Token embeddings [n, l, w] with the end token at `ends` [n] -> unit embeddings [n, d].
 
         `AuditError` where one is not finite.
         """
-        model, length = self._model, vectors.shape[1]
         self.passes += len(vectors)
-        states = model.transformer(
-            vectors + model.positional_embedding[:length], attn_mask=model.attn_mask[:length, :length]
-        )
-        projected = model.ln_final(states[torch.arange(len(vectors)), ends]) @ model.text_projection
-        return _units(projected, vectors, "a text of the search")
-
-    @property
-    def context_length(self) -> int:
-        """Most tokens of a text, start and end included."""
-        return self._encoder.context_length
+        embedded = read_out(self._model, vectors, ends)
+        return _units(embedded, vectors, "a text of the search")
 
     @torch.no_grad()
     def tokens(self, rows: Sequence[Sequence[int]], batch: int = 256) -> Tensor:
@@ -67,35 +77,42 @@ class Towers:
 
         Raises `AuditError` for a text longer than the context.
         """
-        found = torch.empty(len(rows), self._model.text_projection.shape[1], device=self.device)
-        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+        dimensions = self._model.text_projection.shape[1]
+        found = torch.empty(len(rows), dimensions, device=self.device)
+        by_length = sorted(range(len(rows)), key=lambda row: len(rows[row]))
         for start in range(0, len(rows), batch):
-            part = order[start : start + batch]
+            part = by_length[start : start + batch]
             ids, ends = self.packed([rows[row] for row in part])
             found[part] = self.texts(self.token_rows[ids], ends)
         return found
 
     def packed(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """Ids with start and end, padded to the longest, int64 [n, l], and where each ends, int64 [n]."""
-        clip = tokenizer()
-        longest = max(map(len, rows)) + 2
+        texts = [_with_ends(row) for row in rows]
+        longest = max(map(len, texts))
+        self._check_length(longest)
+        ids = padded(texts, longest)
+        ends = torch.tensor([len(text) - 1 for text in texts])
+        return ids.to(self.device), ends.to(self.device)
+
+    def _check_length(self, longest: int) -> None:
         if longest > self.context_length:
             raise AuditError(
                 f"a text of the search has {longest} tokens and the model reads {self.context_length}",
                 "search with shorter templates",
             )
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        for at, row in enumerate(rows):
-            ids[at, : len(row) + 2] = torch.tensor([clip.sot_token_id, *row, clip.eot_token_id])
-        ends = torch.tensor([len(row) + 1 for row in rows])
-        return ids.to(self.device), ends.to(self.device)
+
+
+def _with_ends(row: Sequence[int]) -> list[int]:
+    clip = tokenizer()
+    return [clip.sot_token_id, *row, clip.eot_token_id]
 
 
 def _units(embedded: Tensor, inputs: Tensor, what: str) -> Tensor:
     """Rows of length one. `AuditError` where finite `inputs` give rows that are not finite, or zero."""
     lengths = embedded.detach().norm(dim=-1)
-    if not bool((lengths.isfinite() & (lengths > 0)).all()) and bool(inputs.isfinite().all()):
-        raise AuditError(f"the model embeds {what} as values that are not finite, or as zero", "it has no verdict")
+    if not are_usable(lengths) and bool(inputs.isfinite().all()):
+        raise unusable(what)
     return F.normalize(embedded, dim=-1)
 
 
@@ -112,4 +129,6 @@ def spelled(ids: Sequence[int]) -> str:
 
 def typeable(ids: Sequence[int]) -> bool:
     """Whether somebody who types `spelled(ids)` gets exactly these ids."""
-    return bool(ids) and pieces(spelled(ids)) == tuple(ids)
+    if not ids:
+        return False
+    return pieces(spelled(ids)) == tuple(ids)

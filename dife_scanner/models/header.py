@@ -8,6 +8,7 @@ names and absurd shapes pass; here each of them ends in `Refused`, and a stated 
 from __future__ import annotations
 
 import math
+import os
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from dife_scanner.models import strict_json
 from dife_scanner.models.strict_json import NotStrictError, TooManyObjectsError, shown
 
 LENGTH_BYTES = 8
+FILE_END = 2**63
+"""No file offset reaches this."""
+
+# Bounds that no honest tensor of a CLIP model comes near: it has at most 4 dimensions, the largest is its vocabulary.
 MOST_DIMENSIONS = 8
 LONGEST_DIMENSION = 2**31
 LONGEST_NAME = 256
@@ -40,6 +45,10 @@ _OTHER_FORMATS = (
     (b"version ", "a Git-LFS pointer"),
     (b"<", "a web page"),
 )
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories: control, format (text direction among them), surrogate, line and paragraph separators."""
+_PATH_SIGNS = ("/", "\\", "..")
+_ENTRY_KEYS = {"dtype", "shape", "data_offsets"}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:\-]+")
 
 
@@ -78,7 +87,10 @@ class Header:
 
 def refuse(file: str, why: str) -> NoReturn:
     """Refuse `file` with the reason in words."""
-    raise Refused(f"{file} is not a valid safetensors file: {why}", "do not load it; report it to its author")
+    raise Refused(
+        f"{file} is not a valid safetensors file: {why}",
+        "do not load it; report it to its author",
+    )
 
 
 def parse_header(stream: BinaryIO, file: str, limits: ParseLimits) -> Header:
@@ -87,7 +99,7 @@ def parse_header(stream: BinaryIO, file: str, limits: ParseLimits) -> Header:
     Raises `Refused` for anything the format forbids and for names that cannot be an honest tensor's;
     `LimitExceeded` for a header or tensor count beyond `limits`.
     """
-    total = stream.seek(0, 2)
+    total = stream.seek(0, os.SEEK_END)
     stream.seek(0)
     length = _header_length(stream.read(LENGTH_BYTES), total, file, limits)
     document = _document(stream.read(length), file, limits)
@@ -100,19 +112,29 @@ def parse_header(stream: BinaryIO, file: str, limits: ParseLimits) -> Header:
 
 def _header_length(prefix: bytes, total: int, file: str, limits: ParseLimits) -> int:
     if len(prefix) < LENGTH_BYTES:
-        refuse(file, f"truncated, it has {total} bytes and not even the {LENGTH_BYTES} of the header length")
+        refuse(
+            file,
+            f"truncated, it has {total} bytes and not even the {LENGTH_BYTES} of the header length",
+        )
     length = int.from_bytes(prefix, "little")
     if length > total - LENGTH_BYTES:
-        for magic, kind in _OTHER_FORMATS:
-            if prefix.startswith(magic[:LENGTH_BYTES]):
-                refuse(file, f"its first bytes are those of {kind}")
-        refuse(file, f"truncated, it announces a header of {length} bytes but has {total} bytes in all")
+        _refuse_other_formats(prefix, file)
+        refuse(
+            file,
+            f"truncated, it announces a header of {length} bytes but has {total} bytes in all",
+        )
     if length > limits.header_bytes:
         raise LimitExceeded(
             f"{file} has a header of {length} bytes; the limit is {limits.header_bytes}",
             "raise limits.header_bytes if you expect such a file",
         )
     return length
+
+
+def _refuse_other_formats(prefix: bytes, file: str) -> None:
+    for magic, kind in _OTHER_FORMATS:
+        if prefix.startswith(magic[:LENGTH_BYTES]):
+            refuse(file, f"its first bytes are those of {kind}")
 
 
 def _document(raw: bytes, file: str, limits: ParseLimits) -> dict[str, Any]:
@@ -132,56 +154,114 @@ def _document(raw: bytes, file: str, limits: ParseLimits) -> dict[str, Any]:
 
 def _too_many(file: str, limits: ParseLimits) -> NoReturn:
     raise LimitExceeded(
-        f"{file} lists more than {limits.tensors} tensors", "raise limits.tensors if you expect such a file"
+        f"{file} lists more than {limits.tensors} tensors",
+        "raise limits.tensors if you expect such a file",
     )
 
 
-def _metadata(body: object, file: str) -> tuple[tuple[str, str], ...]:
-    if not isinstance(body, dict) or not all(isinstance(value, str) for value in body.values()):
+def _metadata(body: Any, file: str) -> tuple[tuple[str, str], ...]:
+    if not _is_text_map(body):
         refuse(file, "its metadata is not a map of strings")
-    if sum(len(key) + len(value) for key, value in body.items()) > MOST_METADATA_CHARACTERS:
+    characters = sum(len(key) + len(value) for key, value in body.items())
+    if characters > MOST_METADATA_CHARACTERS:
         raise LimitExceeded(
-            f"{file} carries more than {MOST_METADATA_CHARACTERS} characters of metadata", "strip the metadata"
+            f"{file} carries more than {MOST_METADATA_CHARACTERS} characters of metadata",
+            "strip the metadata",
         )
     return tuple(sorted(body.items()))
 
 
+def _is_text_map(body: Any) -> bool:
+    return isinstance(body, dict) and all(isinstance(value, str) for value in body.values())
+
+
 def _entry(name: str, body: object, file: str) -> TensorEntry:
     _check_name(name, file)
-    if not isinstance(body, dict) or set(body) != {"dtype", "shape", "data_offsets"}:
-        refuse(file, f"the entry of {shown(name)} has not exactly dtype, shape and data_offsets")
-    dtype, shape, offsets = body["dtype"], body["shape"], body["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPE_BITS:
-        refuse(file, f"tensor {shown(name)} has the unknown dtype {shown(str(dtype))}")
-    if not _whole_numbers(shape) or len(shape) > MOST_DIMENSIONS or any(n < 1 or n > LONGEST_DIMENSION for n in shape):
+    if not isinstance(body, dict) or set(body) != _ENTRY_KEYS:
+        refuse(
+            file,
+            f"the entry of {shown(name)} has not exactly dtype, shape and data_offsets",
+        )
+    dtype = _dtype(name, body["dtype"], file)
+    shape = _shape(name, body["shape"], file)
+    start, end = _offsets(name, body["data_offsets"], file)
+    entry = TensorEntry(name, dtype, shape, start, end)
+    _check_span(entry, file)
+    return entry
+
+
+def _check_span(entry: TensorEntry, file: str) -> None:
+    found = entry.end - entry.start
+    bits = math.prod(entry.shape) * DTYPE_BITS[entry.dtype]
+    if bits != found * 8:
+        name = shown(entry.name)
+        refuse(
+            file,
+            f"tensor {name} spans {found} bytes, its shape and dtype ask for {bits // 8}",
+        )
+
+
+def _dtype(name: str, value: object, file: str) -> str:
+    if not isinstance(value, str) or value not in DTYPE_BITS:
+        refuse(file, f"tensor {shown(name)} has the unknown dtype {shown(str(value))}")
+    return value
+
+
+def _shape(name: str, value: Any, file: str) -> tuple[int, ...]:
+    if not _is_shape(value):
         refuse(
             file,
             f"tensor {shown(name)} has an impossible shape: at most {MOST_DIMENSIONS} whole numbers "
             f"between 1 and {LONGEST_DIMENSION}",
         )
-    if not _whole_numbers(offsets) or len(offsets) != 2 or not 0 <= offsets[0] <= offsets[1] < 2**63:
-        refuse(file, f"tensor {shown(name)} has impossible offsets, not two rising whole numbers from 0")
-    bits = math.prod(shape) * DTYPE_BITS[dtype]
-    if bits != (offsets[1] - offsets[0]) * 8:
+    return tuple(value)
+
+
+def _is_shape(value: Any) -> bool:
+    if not _is_whole_numbers(value) or len(value) > MOST_DIMENSIONS:
+        return False
+    return all(1 <= side <= LONGEST_DIMENSION for side in value)
+
+
+def _offsets(name: str, value: Any, file: str) -> tuple[int, int]:
+    if not _is_span(value):
         refuse(
-            file, f"tensor {shown(name)} spans {offsets[1] - offsets[0]} bytes, its shape and dtype ask for {bits // 8}"
+            file,
+            f"tensor {shown(name)} has impossible offsets, not two rising whole numbers from 0",
         )
-    return TensorEntry(name, dtype, tuple(shape), offsets[0], offsets[1])
+    start, end = value
+    return start, end
 
 
-def _whole_numbers(value: object) -> bool:
+def _is_span(value: Any) -> bool:
+    if not _is_whole_numbers(value) or len(value) != 2:
+        return False
+    return bool(0 <= value[0] <= value[1] < FILE_END)
+
+
+def _is_whole_numbers(value: object) -> bool:
     return isinstance(value, list) and all(type(item) is int for item in value)
 
 
 def _check_name(name: str, file: str) -> None:
     if not name or len(name) > LONGEST_NAME:
-        refuse(file, f"a tensor name has {len(name)} characters; 1 to {LONGEST_NAME} are possible")
-    if any(unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for character in name):
-        refuse(file, f"the tensor name {shown(name)} contains control or text-direction characters")
-    if "/" in name or "\\" in name or ".." in name:
+        refuse(
+            file,
+            f"a tensor name has {len(name)} characters; 1 to {LONGEST_NAME} are possible",
+        )
+    if any(map(_is_invisible, name)):
+        refuse(
+            file,
+            f"the tensor name {shown(name)} contains control or text-direction characters",
+        )
+    if any(sign in name for sign in _PATH_SIGNS):
         refuse(file, f"the tensor name {shown(name)} looks like a path")
     if not _PLAIN_NAME.fullmatch(name):
         refuse(file, f"the tensor name {shown(name)} has characters no tensor name needs")
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in _INVISIBLE
 
 
 def _check_coverage(entries: list[TensorEntry], data_bytes: int, file: str) -> None:
@@ -189,12 +269,25 @@ def _check_coverage(entries: list[TensorEntry], data_bytes: int, file: str) -> N
         refuse(file, "it holds no tensor")
     reached = 0
     for entry in entries:
-        if entry.start < reached:
-            refuse(file, f"tensor {shown(entry.name)} overlaps the one before it")
-        if entry.start > reached:
-            refuse(file, f"{entry.start - reached} bytes before tensor {shown(entry.name)} belong to no tensor (a gap)")
+        _check_start(entry, reached, file)
         reached = entry.end
     if reached > data_bytes:
-        refuse(file, f"truncated, its tensors need {reached} bytes of data and it has {data_bytes}")
+        refuse(
+            file,
+            f"truncated, its tensors need {reached} bytes of data and it has {data_bytes}",
+        )
     if reached < data_bytes:
         refuse(file, f"over-long, {data_bytes - reached} bytes follow the last tensor")
+
+
+def _check_start(entry: TensorEntry, reached: int, file: str) -> None:
+    """Each tensor starts where the one before it ended, at byte `reached`."""
+    name = shown(entry.name)
+    gap = entry.start - reached
+    if gap < 0:
+        refuse(file, f"tensor {name} overlaps the one before it")
+    if gap > 0:
+        refuse(
+            file,
+            f"{gap} bytes before tensor {name} belong to no tensor (a gap)",
+        )

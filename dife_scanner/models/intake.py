@@ -23,21 +23,23 @@ from dife_scanner.errors import (
     Unsupported,
     UsageError,
 )
-from dife_scanner.models.config import CONFIG_FILE
+from dife_scanner.models.layouts.open_clip import CONFIG_FILE, WEIGHT_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from dife_scanner.records import HubFile
 
-WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
-"""Names open_clip and the hub's converter give, in the order of preference; only the first present is read."""
 LEARNER_FILES = ("prompt_learner.safetensors", "learner.safetensors")
 """A prompt learner that comes with the checkpoint; only the first present is read."""
 KNOWN_FILES = (CONFIG_FILE, *WEIGHT_FILES, *LEARNER_FILES)
 
 _CHUNK = 4 * 1024**2
 _POINTER = b"version https://git-lfs.github.com/spec/v1"
+_POINTER_READ = 64
+"""Bytes read to recognise a pointer; enough for its first line."""
+_OPEN_FLAGS = ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")
+"""Links are refused, and opening a pipe must not wait for a writer; not every system has each flag."""
 
 
 class IntakeLimits(Protocol):
@@ -74,12 +76,18 @@ class Staged:
         for file in self.files:
             if file.name == CONFIG_FILE:
                 return file
-        raise Unsupported(f"there is no {CONFIG_FILE}", "only checkpoints saved by open_clip can be audited")
+        raise Unsupported(
+            f"there is no {CONFIG_FILE}",
+            "only checkpoints saved by open_clip can be audited",
+        )
 
     @property
     def learner(self) -> StagedFile | None:
         """The staged prompt learner, where one came with the checkpoint."""
-        return next((file for file in self.files if file.name in LEARNER_FILES), None)
+        for file in self.files:
+            if file.name in LEARNER_FILES:
+                return file
+        return None
 
     @property
     def weights(self) -> StagedFile:
@@ -88,13 +96,13 @@ class Staged:
         for name in WEIGHT_FILES:
             if name in by_name:
                 return by_name[name]
-        raise Unsupported(f"there is no {WEIGHT_FILES[0]}", "only weights saved as safetensors can be audited")
+        raise Unsupported(
+            f"there is no {WEIGHT_FILES[0]}",
+            "only weights saved as safetensors can be audited",
+        )
 
-    @property
-    def content_hash(self) -> str:
-        """sha256 over names and hashes: the revision of a checkpoint that has no commit."""
-        lines = sorted(f"{file.sha256}  {file.name}\n" for file in self.files)
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+# --- which files ----------------------------------------------------------------------------------------------
 
 
 def find(folder: Path, *, follow_links: bool = False) -> dict[str, Path]:
@@ -106,14 +114,31 @@ def find(folder: Path, *, follow_links: bool = False) -> dict[str, Path]:
     if folder.suffix == ".safetensors" and not folder.is_dir():
         found = {CONFIG_FILE: folder.parent / CONFIG_FILE, WEIGHT_FILES[0]: folder}
     else:
-        weights = next((name for name in WEIGHT_FILES if os.path.lexists(folder / name)), WEIGHT_FILES[0])
-        found = {name: folder / name for name in (CONFIG_FILE, weights)}
+        weights_file = _weights_name(folder)
+        found = {
+            CONFIG_FILE: folder / CONFIG_FILE,
+            weights_file: folder / weights_file,
+        }
     for name, path in found.items():
-        if not os.path.lexists(path):
-            raise Unsupported(
-                f"{folder} has no {name}", "only checkpoints saved by open_clip as safetensors can be audited"
-            )
-    return {name: path.resolve() for name, path in found.items()} if follow_links else found
+        _check_is_there(path, name, folder)
+    if not follow_links:
+        return found
+    return {name: path.resolve() for name, path in found.items()}
+
+
+def _check_is_there(path: Path, name: str, folder: Path) -> None:
+    if not os.path.lexists(path):
+        raise Unsupported(
+            f"{folder} has no {name}",
+            "only checkpoints saved by open_clip as safetensors can be audited",
+        )
+
+
+def _weights_name(folder: Path) -> str:
+    for name in WEIGHT_FILES:
+        if os.path.lexists(folder / name):
+            return name
+    return WEIGHT_FILES[0]
 
 
 def weights(folder: Path) -> Path:
@@ -122,7 +147,15 @@ def weights(folder: Path) -> Path:
     return next(found[name] for name in WEIGHT_FILES if name in found)
 
 
-def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: IntakeLimits) -> Staged:
+# --- the copy -------------------------------------------------------------------------------------------------
+
+
+def stage(
+    files: Mapping[str, Path],
+    expected: Mapping[str, HubFile],
+    dest: Path,
+    limits: IntakeLimits,
+) -> Staged:
     """Copy `files` (name to path) into the new folder `dest`, read-only, and return what was copied.
 
     Names must be on the closed list. Each file must be a regular one and no link, at most `small_file_bytes` long
@@ -131,39 +164,58 @@ def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path
 
     Raises `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
     """
-    unknown = sorted(set(files) - set(KNOWN_FILES))
-    if unknown:
-        raise UsageError(f"{unknown[0]} is not a file that an audit reads", f"known are {', '.join(KNOWN_FILES)}")
+    _check_known(files)
+    _make_folder(dest)
+    try:
+        copied = [_stage_one(name, files[name], expected.get(name), dest, limits) for name in sorted(files)]
+    except BaseException:
+        shutil.rmtree(dest, ignore_errors=True)
+        raise
+    return Staged(dest, tuple(copied))
+
+
+def _check_known(names: Iterable[str]) -> None:
+    for name in sorted(names):
+        if name not in KNOWN_FILES:
+            raise UsageError(
+                f"{name} is not a file that an audit reads",
+                f"known are {', '.join(KNOWN_FILES)}",
+            )
+
+
+def _make_folder(dest: Path) -> None:
     try:
         dest.mkdir(mode=0o700, parents=True)
     except FileExistsError:
         raise UsageError(f"{dest} exists already", "a private copy starts in a folder of its own") from None
     except OSError as error:
         raise disk_error(error, dest) from error
-    try:
-        return Staged(
-            dest, tuple(_stage_one(name, files[name], expected.get(name), dest, limits) for name in sorted(files))
-        )
-    except BaseException:
-        shutil.rmtree(dest, ignore_errors=True)
-        raise
 
 
 def _stage_one(name: str, path: Path, announced: HubFile | None, dest: Path, limits: IntakeLimits) -> StagedFile:
     most = limits.checkpoint_bytes if name in WEIGHT_FILES else limits.small_file_bytes
     with _opened(path, name) as source:
-        return _copy(source, name, dest / name, announced, most, limits.small_file_bytes)
+        size = _checked_size(source, name, announced, most)
+        copied = _copy(
+            source,
+            name,
+            size,
+            dest / name,
+            with_git_oid=size <= limits.small_file_bytes,
+        )
+    _compare_hash(copied, announced)
+    return copied
 
 
 def _opened(path: Path, name: str) -> BinaryIO:
-    # O_NONBLOCK: opening a pipe must not wait for a writer
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    flags |= getattr(os, "O_BINARY", 0)
     try:
-        number = os.open(path, flags)
+        number = os.open(path, _open_flags())
     except OSError as error:
         if error.errno == errno.ELOOP or path.is_symlink():
-            raise Refused(f"{name} is a symbolic link", "give the folder that holds the file itself") from None
+            raise Refused(
+                f"{name} is a symbolic link",
+                "give the folder that holds the file itself",
+            ) from None
         raise Unsupported(f"{name} cannot be read: {error.strerror}", f"check {path}") from error
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
@@ -171,16 +223,28 @@ def _opened(path: Path, name: str) -> BinaryIO:
     return os.fdopen(number, "rb", buffering=0)
 
 
-def _copy(source: BinaryIO, name: str, to: Path, announced: HubFile | None, most: int, small: int) -> StagedFile:
+def _open_flags() -> int:
+    flags = os.O_RDONLY
+    for name in _OPEN_FLAGS:
+        flags |= getattr(os, name, 0)
+    return flags
+
+
+def _checked_size(source: BinaryIO, name: str, announced: HubFile | None, most: int) -> int:
     size = os.fstat(source.fileno()).st_size
     if size > most:
         raise LimitExceeded(
-            f"{name} has {size} bytes; the limit is {most}", "raise the limit if you expect such a file"
+            f"{name} has {size} bytes; the limit is {most}",
+            "raise the limit if you expect such a file",
         )
     if announced is not None and announced.size is not None:
         _compare_size(name, size, announced.size, source)
+    return size
+
+
+def _copy(source: BinaryIO, name: str, size: int, to: Path, *, with_git_oid: bool) -> StagedFile:
     sha256 = hashlib.sha256()
-    git = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False) if size <= small else None
+    git = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
     copied = 0
     try:
         with to.open("xb") as out:
@@ -189,27 +253,35 @@ def _copy(source: BinaryIO, name: str, to: Path, announced: HubFile | None, most
                     _refuse_pointer(name, chunk)
                 copied += len(chunk)
                 if copied > size:
-                    break
+                    break  # somebody writes to it; the copy is given up below
                 out.write(chunk)
                 sha256.update(chunk)
-                if git:
+                if with_git_oid:
                     git.update(chunk)
         to.chmod(0o400)
     except OSError as error:
         raise disk_error(error, to) from error
     if copied != size:
-        raise ContentMismatch(f"{name} changed while it was being copied", "try again once nobody writes to it")
-    done = StagedFile(name, to, size, sha256.hexdigest(), git.hexdigest() if git else "")
-    _compare_hash(done, announced)
-    return done
+        raise ContentMismatch(
+            f"{name} changed while it was being copied",
+            "try again once nobody writes to it",
+        )
+    git_oid = git.hexdigest() if with_git_oid else ""
+    return StagedFile(name, to, size, sha256.hexdigest(), git_oid)
+
+
+# --- what was announced ---------------------------------------------------------------------------------------
 
 
 def _compare_size(name: str, size: int, announced: int, source: BinaryIO) -> None:
     if size == announced:
         return
-    _refuse_pointer(name, os.pread(source.fileno(), 64, 0))
+    _refuse_pointer(name, os.pread(source.fileno(), _POINTER_READ, 0))
     kind = "truncated" if size < announced else "over-long"
-    raise ContentMismatch(f"{name} is {kind}: it has {size} bytes, {announced} were announced", "download it again")
+    raise ContentMismatch(
+        f"{name} is {kind}: it has {size} bytes, {announced} were announced",
+        "download it again",
+    )
 
 
 def _refuse_pointer(name: str, start: bytes) -> None:
@@ -224,21 +296,29 @@ def _compare_hash(file: StagedFile, announced: HubFile | None) -> None:
     if announced is None:
         return
     if announced.sha256 is not None:
-        kind, arrived, wanted = "sha256", file.sha256, announced.sha256
+        _compare_digest(file.name, "sha256", file.sha256, announced.sha256)
     elif announced.git_oid is not None and file.git_oid:
-        kind, arrived, wanted = "git blob id", file.git_oid, announced.git_oid
-    else:
-        return
-    if arrived != wanted.lower():
+        _compare_digest(file.name, "git blob id", file.git_oid, announced.git_oid)
+
+
+def _compare_digest(name: str, kind: str, arrived: str, announced: str) -> None:
+    if arrived != announced.lower():
         raise ContentMismatch(
-            f"{file.name} is not the file that was announced: its {kind} is {arrived}", "download it again"
+            f"{name} is not the file that was announced: its {kind} is {arrived}",
+            "download it again",
         )
 
 
 def disk_error(error: OSError, path: Path) -> Exception:
     """The error with words for a failed write to `path`; `error` itself where there are none."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"the disk is full: {path} could not be written", "free some space and run again")
+        return DiskFull(
+            f"the disk is full: {path} could not be written",
+            "free some space and run again",
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return HomeUnwritable(f"{path} cannot be written: {error.strerror}", "check its owner and permissions")
+        return HomeUnwritable(
+            f"{path} cannot be written: {error.strerror}",
+            "check its owner and permissions",
+        )
     return error

@@ -5,32 +5,45 @@ For files whose headers `checks.inspect` has passed: of them nothing here is new
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.errors import NotFound
-from dife_scanner.models.header import LENGTH_BYTES, Header, ParseLimits, TensorEntry, parse_header
+from dife_scanner.models.header import (
+    LENGTH_BYTES,
+    Header,
+    ParseLimits,
+    TensorEntry,
+    parse_header,
+)
 
 UNRELATED = 0.25
 """Correlation of a tower's weights with a reference's below which they did not come from it. Two models that were
 initialised apart stay below .01; a fine-tune keeps .99, a copy with nine tenths of its weights pruned .63, and one
 with noise as large as the weights .7. What stands in another order (permuted features) is below it as well: then
-`audit.kinship` asks whether the two answer alike."""
-BLOCKS, BLOCK = 16, 4096
-"""Of a larger tensor so many runs of so many values are read, spread evenly: seconds for the largest models."""
+`audit.relate` asks whether the two answer alike."""
+BLOCKS = 16
+"""Runs of values that are read of a larger tensor, spread evenly …"""
+BLOCK = 4096
+"""… and values in each: seconds for the largest models."""
 FEWEST = 256
 """Values below which a tensor says nothing; gains and biases, which begin alike everywhere, have one axis and are left
 out too."""
 HUGE = 1e100
 """What is beyond it squares to infinity, and stands in no model."""
 _DTYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
-_IMAGE, _TEXT = "visual.", "text."
+_IMAGE = "visual."
+_TEXT = "text."
 
 Values = NDArray[np.float64]
+Pairs = dict[str, tuple[Values, Values]]
+"""Values of both files by the name of the matrix, taken at the same places."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +76,14 @@ def compare(weights: Path, other: Path, limits: ParseLimits) -> Likeness:
 
     Raises `NotFound` where one cannot be read, and what `parse_header` raises.
     """
-    ours, theirs = _File(weights, limits), _File(other, limits)
-    shared = sorted(name for name, entry in ours.matrices.items() if _shape(theirs, name) == entry.shape)
-    pairs = {name: (ours.sample(name), theirs.sample(name)) for name in shared}
-    return _likeness({name: (a, b) for name, (a, b) in pairs.items() if _told(a) and _told(b)})
+    ours = _File(weights, limits)
+    theirs = _File(other, limits)
+    pairs: Pairs = {}
+    for name in _shared_names(ours, theirs):
+        pair = (ours.sample(name), theirs.sample(name))
+        if _is_telling(pair[0]) and _is_telling(pair[1]):
+            pairs[name] = pair
+    return _likeness(pairs)
 
 
 class _File:
@@ -74,9 +91,7 @@ class _File:
 
     def __init__(self, path: Path, limits: ParseLimits) -> None:
         try:
-            with path.open("rb") as stream:
-                header = parse_header(stream, path.name, limits)
-            self._bytes = np.memmap(path, np.uint8, "r", LENGTH_BYTES + header.header_bytes)
+            header, self._bytes = _opened(path, limits)
         except OSError as error:
             raise NotFound(f"{path} cannot be read: {error.strerror}", "put the file back") from error
         self.matrices = _matrices(header)
@@ -85,34 +100,80 @@ class _File:
         """Some values of a matrix, the same places for the same shape."""
         entry = self.matrices[name]
         stored = self._bytes[entry.start : entry.end].view(_DTYPES[entry.dtype])
-        if len(stored) > BLOCKS * BLOCK:
-            starts = np.linspace(0, len(stored) - BLOCK, BLOCKS).astype(int)
-            stored = np.concatenate([stored[start : start + BLOCK] for start in starts])
+        stored = _spread_runs(stored)
         if entry.dtype == "BF16":
-            stored = (stored.astype(np.uint32) << 16).view(np.float32)
+            stored = _from_bfloat16(stored)
         return stored.astype(np.float64)
 
 
+def _opened(path: Path, limits: ParseLimits) -> tuple[Header, NDArray[np.uint8]]:
+    """The header of a file, and its data where it lies."""
+    with path.open("rb") as stream:
+        header = parse_header(stream, path.name, limits)
+    data_starts = LENGTH_BYTES + header.header_bytes
+    return header, np.memmap(path, np.uint8, "r", data_starts)
+
+
+def _from_bfloat16(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Such a value is the upper half of a float32's bits."""
+    return (stored.astype(np.uint32) << 16).view(np.float32)
+
+
+def _spread_runs(values: NDArray[Any]) -> NDArray[Any]:
+    """All values, or `BLOCKS` runs of `BLOCK` of them from the first to the last."""
+    if len(values) <= BLOCKS * BLOCK:
+        return values
+    starts = np.linspace(0, len(values) - BLOCK, BLOCKS).astype(int)
+    return np.concatenate([values[start : start + BLOCK] for start in starts])
+
+
 def _matrices(header: Header) -> dict[str, TensorEntry]:
-    wide = (e for e in header.tensors if e.dtype in _DTYPES and len(e.shape) > 1 and np.prod(e.shape) >= FEWEST)
-    return {entry.name.removeprefix(_TEXT): entry for entry in wide}
+    found: dict[str, TensorEntry] = {}
+    for entry in header.tensors:
+        if _is_compared(entry):
+            found[entry.name.removeprefix(_TEXT)] = entry
+    return found
 
 
-def _shape(file: _File, name: str) -> tuple[int, ...] | None:
-    return file.matrices[name].shape if name in file.matrices else None
+def _is_compared(entry: TensorEntry) -> bool:
+    is_matrix = len(entry.shape) > 1 and math.prod(entry.shape) >= FEWEST
+    return is_matrix and entry.dtype in _DTYPES
 
 
-def _told(values: Values) -> bool:
-    return bool(np.isfinite(values).all() and np.abs(values).max() < HUGE and np.ptp(values) > 0.0)
+def _shared_names(ours: _File, theirs: _File) -> list[str]:
+    """Names of the matrices that both files hold in one shape, sorted."""
+    shared = []
+    for name in sorted(ours.matrices):
+        other = theirs.matrices.get(name)
+        if other is not None and other.shape == ours.matrices[name].shape:
+            shared.append(name)
+    return shared
 
 
-def _likeness(pairs: Mapping[str, tuple[Values, Values]]) -> Likeness:
+def _is_telling(values: Values) -> bool:
+    """Whether the values are finite, not all one, and small enough to be squared."""
+    finite = np.isfinite(values).all()
+    return bool(finite and np.abs(values).max() < HUGE and np.ptp(values) > 0.0)
+
+
+def _likeness(pairs: Pairs) -> Likeness:
     if not pairs:
         return UNTOLD
-    apart = [float(np.square(ours - theirs).sum() / np.square(theirs).sum()) for ours, theirs in pairs.values()]
-    image = [_correlation(*pair) for name, pair in pairs.items() if name.startswith(_IMAGE)]
-    text = [_correlation(*pair) for name, pair in pairs.items() if not name.startswith(_IMAGE)]
-    return Likeness(_median(image), _median(text), float(np.sqrt(np.mean(apart))))
+    distances: list[float] = []
+    image: list[float] = []
+    text: list[float] = []
+    for name, (ours, theirs) in pairs.items():
+        distances.append(_squared_distance(ours, theirs))
+        tower = image if name.startswith(_IMAGE) else text
+        tower.append(_correlation(ours, theirs))
+    distance = float(np.sqrt(np.mean(distances)))
+    return Likeness(image=_median(image), text=_median(text), distance=distance)
+
+
+def _squared_distance(ours: Values, theirs: Values) -> float:
+    """|difference|² / |theirs|²."""
+    difference = np.square(ours - theirs).sum()
+    return float(difference / np.square(theirs).sum())
 
 
 def _correlation(ours: Values, theirs: Values) -> float:

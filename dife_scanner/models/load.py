@@ -60,9 +60,8 @@ def _scratch(workdir: Path | None) -> Iterator[Path]:
 
 def load_staged(staged: intake.Staged, *, device: str = "cpu", limits: Limits | None = None) -> ClipEncoder:
     """Load from a private copy that `intake.stage` made; the copy is not needed afterwards."""
-    inspection = sandbox.inspect_files(
-        staged.config.path, staged.weights.path, parse_limits(limits or default_limits())
-    )
+    bounds = parse_limits(limits or default_limits())
+    inspection = sandbox.inspect_files(staged.config.path, staged.weights.path, bounds)
     from dife_scanner.models import clip  # torch loads here and not earlier
 
     return clip.build(inspection, staged.weights, device)

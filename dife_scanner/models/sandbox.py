@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_REPLY_BYTES = 16 * 1024**2
+"""A checkpoint with `ParseLimits.tensors` tensors of the longest names takes less."""
 _ROOT = Path(__file__).resolve().parents[2]
 _BOOTSTRAP = (
     "import sys; sys.path.insert(0, sys.argv[1]); from dife_scanner.models.sandbox import main; main(sys.argv[2:])"
 )
+_CHUNK = 65_536
+_BY_HAND = "look at the file by hand"
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 _REPORTABLE = {error.__name__: error for error in (Refused, Unsupported, LimitExceeded)}
 
@@ -46,62 +49,108 @@ def inspect_files(config: Path, weights: Path, limits: ParseLimits) -> Inspectio
     """
     with config.open("rb") as config_file, weights.open("rb") as weights_file:
         files = (config_file.fileno(), weights_file.fileno())
-        request = [str(_ROOT), *map(str, files), weights.name, json.dumps(asdict(limits))]
-        reply, words, code = _run(request, files, limits.seconds, weights.name)
-    if code < 0:
-        _explain_death(-code, weights.name, limits)
-    if code != 0:
-        raise RuntimeError(f"the parsing child failed with exit code {code}:\n{words.decode(errors='replace')}")
+        child = _start(files, weights.name, limits)
+        reply, last_words = _finish(child, weights.name, limits)
+    if child.returncode < 0:
+        _explain_death(-child.returncode, weights.name, limits)
+    if child.returncode > 0:
+        words = last_words.decode(errors="replace")
+        raise RuntimeError(f"the parsing child failed with exit code {child.returncode}:\n{words}")
+    return _inspection(reply)
+
+
+def _finish(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> tuple[bytes, bytes]:
+    """Hear the child out: (reply, last words). Whatever happens, it has ended afterwards."""
+    with child:
+        try:
+            heard = _read(child, name, limits)
+            child.wait(timeout=limits.seconds)
+        finally:
+            child.kill()
+    return heard
+
+
+def _inspection(reply: bytes) -> Inspection:
     document = json.loads(reply)
     if "error" in document:
-        raise _REPORTABLE[document["error"]](document["what"], document["advice"])
+        error = _REPORTABLE[document["error"]]
+        raise error(document["what"], document["advice"])
     return Inspection.from_json(document)
 
 
-def _run(arguments: Sequence[str], files: tuple[int, ...], seconds: float, name: str) -> tuple[bytes, bytes, int]:
-    child = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, *arguments],
+def _start(files: tuple[int, int], name: str, limits: ParseLimits) -> subprocess.Popen[bytes]:
+    config, weights = files
+    given = json.dumps(asdict(limits))
+    environment = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
+    return subprocess.Popen(
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            _BOOTSTRAP,
+            str(_ROOT),
+            str(config),
+            str(weights),
+            name,
+            given,
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=files,
-        env={key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ},
+        env=environment,
     )
-    with child:
-        try:
-            reply, words = _read(child, time.monotonic() + seconds, name, seconds)
-            return reply, words, child.wait(timeout=seconds)
-        finally:
-            child.kill()
 
 
-def _read(child: subprocess.Popen[bytes], deadline: float, name: str, seconds: float) -> tuple[bytes, bytes]:
+def _read(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> tuple[bytes, bytes]:
+    """What the child wrote until both its pipes closed: (reply, last words)."""
     assert child.stdout is not None and child.stderr is not None
-    heard: dict[int, bytearray] = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
+    heard = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
+    deadline = time.monotonic() + limits.seconds
     with selectors.DefaultSelector() as selector:
-        for number in heard:
-            selector.register(number, selectors.EVENT_READ)
+        for pipe in heard:
+            selector.register(pipe, selectors.EVENT_READ)
         while selector.get_map():
-            left = deadline - time.monotonic()
-            ready = selector.select(left) if left > 0 else []
-            if not ready:
-                raise LimitExceeded(f"parsing {name} took longer than {seconds:g} seconds", "look at the file by hand")
-            for key, _ in ready:
-                chunk = os.read(key.fd, 65_536)
-                if not chunk:
-                    selector.unregister(key.fd)
-                heard[key.fd] += chunk
-                if len(heard[key.fd]) > MOST_REPLY_BYTES:
-                    raise LimitExceeded(f"parsing {name} gave too long an answer", "look at the file by hand")
-    return bytes(heard[child.stdout.fileno()]), bytes(heard[child.stderr.fileno()])
+            for pipe in _ready(selector, deadline, name, limits):
+                if not _take_chunk(pipe, heard[pipe], name):
+                    selector.unregister(pipe)
+    reply, last_words = heard.values()
+    return bytes(reply), bytes(last_words)
+
+
+def _take_chunk(pipe: int, heard: bytearray, name: str) -> bool:
+    """Read once from a pipe that is ready; whether there can be more."""
+    chunk = os.read(pipe, _CHUNK)
+    heard += chunk
+    if len(heard) > MOST_REPLY_BYTES:
+        raise LimitExceeded(f"parsing {name} gave too long an answer", _BY_HAND)
+    return bool(chunk)
+
+
+def _ready(selector: selectors.BaseSelector, deadline: float, name: str, limits: ParseLimits) -> list[int]:
+    """Pipes that can be read now; waits for one until the deadline."""
+    left = deadline - time.monotonic()
+    # a timeout of zero or less would not wait, and still find something to read for as long as the child writes
+    ready = selector.select(left) if left > 0 else []
+    if not ready:
+        raise _too_slow(name, limits)
+    return [key.fd for key, _ in ready]
 
 
 def _explain_death(number: int, name: str, limits: ParseLimits) -> NoReturn:
     if number == getattr(signal, "SIGXCPU", 0):
-        raise LimitExceeded(f"parsing {name} took longer than {limits.seconds:g} seconds", "look at the file by hand")
+        raise _too_slow(name, limits)
     if number == getattr(signal, "SIGKILL", 0):
-        raise LimitExceeded(f"parsing {name} was killed, probably for its memory", "look at the file by hand")
-    raise Refused(f"{name} crashes the parser (signal {number})", "do not load it; report it to its author")
+        raise LimitExceeded(f"parsing {name} was killed, probably for its memory", _BY_HAND)
+    raise Refused(
+        f"{name} crashes the parser (signal {number})",
+        "do not load it; report it to its author",
+    )
+
+
+def _too_slow(name: str, limits: ParseLimits) -> LimitExceeded:
+    return LimitExceeded(f"parsing {name} took longer than {limits.seconds:g} seconds", _BY_HAND)
 
 
 # --- the child's side -----------------------------------------------------------------------------------------
@@ -117,13 +166,25 @@ def main(arguments: Sequence[str]) -> None:
 
 def _answer(config: int, weights: int, name: str, limits: ParseLimits) -> dict[str, Any]:
     try:
-        with os.fdopen(config, "rb") as config_file, os.fdopen(weights, "rb") as weights_file:
-            return inspect(config_file, weights_file, name, limits).as_json()
+        return _inspect_numbers(config, weights, name, limits).as_json()
     except DifeError as error:
-        return {"error": type(error).__name__, "what": error.what, "advice": error.advice}
+        return {
+            "error": type(error).__name__,
+            "what": error.what,
+            "advice": error.advice,
+        }
     except MemoryError:
-        words = f"parsing {name} needs more than the {limits.memory_mib} MiB of memory allowed"
-        return {"error": "LimitExceeded", "what": words, "advice": "look at the file by hand"}
+        what = f"parsing {name} needs more than the {limits.memory_mib} MiB of memory allowed"
+        return {"error": LimitExceeded.__name__, "what": what, "advice": _BY_HAND}
+
+
+def _inspect_numbers(config: int, weights: int, name: str, limits: ParseLimits) -> Inspection:
+    """`checks.inspect` on two open files given by their numbers."""
+    with (
+        os.fdopen(config, "rb") as config_file,
+        os.fdopen(weights, "rb") as weights_file,
+    ):
+        return inspect(config_file, weights_file, name, limits)
 
 
 def _limit_this_process(limits: ParseLimits) -> None:
@@ -131,17 +192,26 @@ def _limit_this_process(limits: ParseLimits) -> None:
         return
     import resource
 
-    seconds = max(1, math.ceil(limits.seconds))
-    wanted = {
-        resource.RLIMIT_AS: limits.memory_mib * 1024**2,
-        resource.RLIMIT_CPU: seconds,
-        resource.RLIMIT_FSIZE: 0,
-        resource.RLIMIT_NOFILE: 16,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NPROC: 0,
-    }
-    for kind, most in wanted.items():
-        _, hard = resource.getrlimit(kind)
-        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        # CPU: the soft limit's signal can be explained, the hard one's cannot
-        resource.setrlimit(kind, (most, most + 1 if kind == resource.RLIMIT_CPU and hard < 0 else most))
+    # the parser opens nothing: 16 files are the two it owns, the pipes, and what the interpreter keeps
+    _limit(resource.RLIMIT_AS, limits.memory_mib * 1024**2)
+    _limit(resource.RLIMIT_CPU, max(1, math.ceil(limits.seconds)), grace=1)
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_NOFILE, 16)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_NPROC, 0)
+
+
+def _limit(kind: int, most: int, grace: int = 0) -> None:
+    """Set both limits of `kind`, and never above one that is in force.
+
+    `grace` lets the hard one lie higher where nothing is in force: the soft limit's signal can be explained, the hard
+    one's cannot.
+    """
+    import resource
+
+    _, hard = resource.getrlimit(kind)
+    if hard == resource.RLIM_INFINITY:
+        resource.setrlimit(kind, (most, most + grace))
+    else:
+        most = min(most, hard)
+        resource.setrlimit(kind, (most, most))

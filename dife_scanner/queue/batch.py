@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dife_scanner.core.calibration import ANOMALOUS, benjamini_hochberg
-from dife_scanner.core.verdict import anomaly
+from dife_scanner.core.findings import anomaly
+from dife_scanner.core.verdict import stands_out
 from dife_scanner.durable.clock import now
-from dife_scanner.records import Audit, Finding, JobState, Verdict
+from dife_scanner.records import Audit, Finding, JobState
+from dife_scanner.sentences.verdict import anomaly_reason
 from dife_scanner.store import Store, findings, jobs
 
 LARGEST = 100
@@ -23,17 +25,19 @@ def settle(store: Store, audit_ids: Sequence[str] | None = None) -> list[Finding
     """
     batch = findings.waiting(store, audit_ids)
     adjusted = benjamini_hochberg([one.p_value for one in batch])
-    out = [(findings.audit(store, one.audit_id), q) for one, q in zip(batch, adjusted, strict=True) if q <= ANOMALOUS]
+    out = []
+    for one, adjusted_p in zip(batch, adjusted, strict=True):
+        audit = findings.audit(store, one.audit_id)
+        if stands_out(audit.verdict, adjusted_p, ANOMALOUS):
+            out.append((audit, adjusted_p))
     with store.atomic("batch.settle"):
         if findings.waiting(store, audit_ids) != batch:  # somebody else was quicker, or an audit came meanwhile
             return []
         findings.close_batch(store, batch)
-        return [
-            found
-            for audit, q in out
-            if audit.verdict in (Verdict.NOTHING_FOUND, Verdict.INCONCLUSIVE)
-            for found in _attached(store, audit, q, len(batch))
-        ]
+        made: list[Finding] = []
+        for audit, adjusted_p in out:
+            made += _attached(store, audit, adjusted_p, len(batch))
+        return made
 
 
 def settle_when_over(store: Store) -> None:
@@ -51,7 +55,7 @@ def settle_when_full(store: Store) -> None:
 def _attached(store: Store, audit: Audit, adjusted: float, batch: int) -> list[Finding]:
     made = []
     for job in jobs.without_finding(store, audit.id):
-        found = anomaly(audit, job.ref, adjusted, batch, now())
+        found = anomaly(audit, job.ref, anomaly_reason(audit, adjusted, batch), now())
         jobs.attach(store, job.id, found)
         made.append(found)
     return made

@@ -7,7 +7,7 @@ import logging
 import random
 
 from dife_scanner.alerts.rules import alerts_for
-from dife_scanner.core.verdict import fingerprint
+from dife_scanner.core.findings import fingerprint
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.disk import disk_full
 from dife_scanner.errors import (

@@ -8,7 +8,7 @@ import time
 import uuid
 from pathlib import Path
 
-from dife_scanner.audit.discovery import IDENTITY
+from dife_scanner.audit.search import IDENTITY
 from dife_scanner.checkpoints import cache_folder
 from dife_scanner.durable.atomic import PARTIAL
 from dife_scanner.records import ModelRef

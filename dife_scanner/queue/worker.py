@@ -24,7 +24,7 @@ from dife_scanner import settings as settings_
 from dife_scanner.alerts.rules import alerts_for
 from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.baselines import calibration, references
-from dife_scanner.core.verdict import fingerprint
+from dife_scanner.core.findings import fingerprint
 from dife_scanner.durable.clock import later, now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
@@ -258,24 +258,30 @@ class _Run:
 
     def _audit_once(self, request: Request) -> Job:
         """Audit unless this identity was audited before; two workers never audit one identity at a time."""
-        name = self._identity(request)
+        stored = self._as_stored(request)
+        name = stored.identity
         lock = FileLock(self._work.home / "work" / f"identity-{name[:32]}.lock")
         try:
             with lock.acquire(timeout=0):
-                before = findings.audit_by_identity(self._store, name)
+                before = findings.audit_by_identity(self._store, name) or self._of_an_older_program(stored)
                 return self._reuse(before, request) if before else self._audit(request)
         except Timeout:
             reason = "another worker audits the same weights just now"
             return jobs.pause(self._store, self._job.id, self._worker, reason, SAME_IDENTITY_SECONDS)
 
-    def _identity(self, request: Request) -> str:
-        """Under which name the audit would be found. Where the audit itself has to say whether the reference is the
-        base, only one that said no is taken for it: one that compared may have been asked to.
+    def _of_an_older_program(self, stored: Request) -> Audit | None:
+        """The audit of this request that was stored under its legacy identity."""
+        legacy = stored.legacy_identity
+        return findings.recognised(self._store, stored.identity, legacy) if legacy else None
+
+    def _as_stored(self, request: Request) -> Request:
+        """The request under whose identity the audit would be found. Where the audit itself has to say whether the
+        reference is the base, only one that said no is taken for it: one that compared may have been asked to.
         """
         doubted = all(request.likeness.unrelated) and not request.named
         if not doubted:
-            return request.identity
-        return replace(request, reference=None, turned_down=request.reference).identity
+            return request
+        return replace(request, reference=None, turned_down=request.reference)
 
     def _audit(self, request: Request) -> Job:
         jobs.advance(self._store, self._job.id, self._worker, JobState.AUDITING, "")

@@ -3,9 +3,10 @@
 Words are those of `docs/states.md`; the framework's terms come from arXiv 2606.17815 ("the paper").
 """
 
-from dife_scanner.records.audits import Audit, EvidenceFile
+from dife_scanner.records.audits import AskedPlan, Audit, EvidenceFile
 from dife_scanner.records.calibration import Calibration, Planted, Power
 from dife_scanner.records.checkpoints import HubFile, HubModel, Manifest, ModelRef, Reference
+from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
 from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
 from dife_scanner.records.jobs import Job
@@ -24,6 +25,7 @@ from dife_scanner.records.searches import (
 )
 from dife_scanner.records.triggers import Condition, Trigger, TriggerFile
 from dife_scanner.records.vocabulary import (
+    Budget,
     Carrier,
     Category,
     Channel,
@@ -32,6 +34,7 @@ from dife_scanner.records.vocabulary import (
     JobState,
     Layout,
     Origin,
+    Position,
     Stratum,
     TriageState,
     TriggerKind,
@@ -42,17 +45,24 @@ __all__ = [
     "Absent",
     "Alert",
     "ArtefactMissing",
+    "AskedPlan",
     "Audit",
+    "Basis",
     "BranchSwap",
+    "Budget",
     "Calibration",
     "Carrier",
     "Category",
     "Cell",
     "Change",
     "Channel",
+    "CheckKind",
+    "CheckOutcome",
+    "CheckResult",
     "ComponentRepair",
     "Condition",
     "Confidence",
+    "Decision",
     "Diagnosis",
     "Entry",
     "EntryType",
@@ -79,6 +89,7 @@ __all__ = [
     "Planted",
     "PoolItem",
     "PoolManifest",
+    "Position",
     "Power",
     "Recovered",
     "Reference",

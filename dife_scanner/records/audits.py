@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dife_scanner.records.calibration import Calibration, Power
 from dife_scanner.records.checkpoints import ModelRef
+from dife_scanner.records.checks import Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis
 from dife_scanner.records.profile import Entry
 from dife_scanner.records.searches import NotSearched, Recovered, Search, SignatureResult
@@ -22,6 +23,24 @@ class EvidenceFile:
     role: str
     """`clean-example`, `triggered-example`, `trigger`, `landing`, `pool-manifest`."""
     caption: str
+
+
+@dataclass(frozen=True)
+class AskedPlan:
+    """What an audit was asked for, before anything was chosen: enough to ask for the same again."""
+
+    budget: str
+    seed: int
+    signatures: tuple[Trigger, ...] = ()
+    """As they were given: source and target stand there only where somebody named them."""
+    detectors: tuple[str, ...] = ()
+    """Those that were to search, whether or not they applied."""
+    pictures: str = ""
+    """Digest of the labelled pictures."""
+    pools: str = ""
+    """What the pools are drawn from, and how much of it."""
+    extensions: tuple[str, ...] = ()
+    """sha256 of each extension file."""
 
 
 @dataclass(frozen=True)
@@ -87,3 +106,7 @@ class Audit:
     """Name of the reference that it turned out not to come from, where the base is unknown for that."""
     notes: tuple[str, ...] = ()
     """What is to be known of this audit beside its verdict; also at the end of `reason`."""
+    plan: AskedPlan | None = None
+    """What it was asked for; `None` for audits made before that was stored."""
+    decision: Decision | None = None
+    """What the verdict rests on; `None` in audits from before that was recorded."""

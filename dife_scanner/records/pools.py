@@ -21,6 +21,22 @@ class PoolItem:
     licence: str = ""
 
 
+_ITEM_FIELDS = frozenset(("id", "sha256", "caption", "label", "source", "licence"))
+_MANIFEST_FIELDS = frozenset(("name", "kind", "seed", "version", "items", "lists", "targets", "queries"))
+"""What stored manifests hold, at its default too. A field that came later is written only away from its default, so
+that the digests of stored manifests stay what they are: add nothing here."""
+
+
+def _written(record: PoolItem | PoolManifest, always: frozenset[str]) -> dict[str, object]:
+    """The fields of a manifest or of an item that its JSON has."""
+    found = {}
+    for part in fields(record):
+        value = getattr(record, part.name)
+        if part.name in always or value != part.default:
+            found[part.name] = value
+    return found
+
+
 @dataclass(frozen=True)
 class PoolManifest:
     """A population fixed before any scoring: enough to build it again and to see that it is the same."""
@@ -39,8 +55,8 @@ class PoolManifest:
 
     def json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, ASCII. What is stored, and what `digest` is made from."""
-        plain = {part.name: getattr(self, part.name) for part in fields(self)}
-        plain["items"] = [vars(item) for item in self.items]
+        plain = _written(self, _MANIFEST_FIELDS)
+        plain["items"] = [_written(item, _ITEM_FIELDS) for item in self.items]
         return json.dumps(plain, sort_keys=True, separators=(",", ":"))
 
     @cached_property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dife_scanner.records.checks import CheckResult
 from dife_scanner.records.measures import Interval
 from dife_scanner.records.triggers import Trigger
 from dife_scanner.records.vocabulary import Channel, Origin
@@ -85,6 +86,9 @@ class SignatureResult:
     leads_to: Nearest | None = None
     """The concept that a discovered trigger makes of its inputs; `None` without a base, for a prompt mechanism and for
     a text that acts together with an image."""
+
+    checks: tuple[CheckResult, ...] = ()
+    """What each check came to, in the order of `core.checks.CHECKS`; empty in audits from before they were recorded."""
 
     @property
     def lift(self) -> float:

@@ -160,3 +160,22 @@ class TriggerKind(StrEnum):
     TEXT = "text"
     CHARACTERS = "characters"
     PROMPT = "prompt"
+
+
+class Position(StrEnum):
+    """Where the text of a trigger stands in a prompt."""
+
+    PREFIX = "prefix"
+    SUFFIX = "suffix"
+    INFIX = "infix"
+    """Before the class name."""
+    AROUND = "around"
+    """Before and after the prompt."""
+
+
+class Budget(StrEnum):
+    """How much an audit may spend on searches and measurements."""
+
+    QUICK = "quick"
+    DEFAULT = "default"
+    DEEP = "deep"

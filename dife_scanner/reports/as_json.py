@@ -11,8 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from dife_scanner.core.agreement import Accounting
 from dife_scanner.core.cards import Card
-from dife_scanner.core.footprint import Accounting
 from dife_scanner.records import Alert, Audit, Finding, Job, JobState, ModelRef, Reference, Tally, Verdict
 from dife_scanner.reports import study
 from dife_scanner.reports.rerun import Difference
@@ -143,6 +143,8 @@ class RerunDocument:
     device: str
     versions: dict[str, str]
     extensions: tuple[Extension, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What else is to be known of the comparison."""
     format: str = "dife/rerun-1"
 
 

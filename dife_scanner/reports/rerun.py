@@ -22,11 +22,23 @@ MANIFEST = "pool-manifest"
 """Role of the evidence files that hold a population's manifest."""
 NOT_MEASURED = frozenset(
     {"id", "started_at", "seconds", "encodes", "distinct_inputs", "device", "versions", "evidence"}
-    | {"calibration", "power"}
+    | {"calibration", "power", "plan"}
 )
-"""Fields of an audit that describe a run or what was known beside it then; every other field is compared."""
+"""Fields of an audit that describe a run, what it was asked for or what was known beside it then; every other field is
+compared."""
 _ELSEWHERE = frozenset({(Search, "seconds"), (Exchanged, "seconds"), (TriggerFile, "path")})
 """Parts of records that may differ from run to run and mean the same; a file is compared by its sha256."""
+_PLANNED = {
+    "budget": "the budget",
+    "seed": "the seed",
+    "signatures": "the signatures",
+    "detectors": "the detectors",
+    "pictures": "the labelled pictures",
+    "pools": "what the pools are drawn from",
+    "extensions": "an extension",
+}
+"""Parts of a plan, in words."""
+RECONSTRUCTED = "the plan was not stored with this audit; it was reconstructed"
 SHOWN = 40
 _SEPARATOR, _ABSENT = " · ", "absent"
 
@@ -49,6 +61,8 @@ class Comparison:
     differences: tuple[Difference, ...]
     reasons: tuple[str, ...]
     """Why they may differ; empty where they do not."""
+    notes: tuple[str, ...] = ()
+    """What else is to be known of the comparison."""
 
     @property
     def identical(self) -> bool:
@@ -63,7 +77,9 @@ def compare(stored: Audit, again: Audit) -> Comparison:
     differences = dict.fromkeys(
         _difference(name, before, after, entries) for name in names if before.get(name) != after.get(name)
     )
-    return Comparison(len(names), tuple(differences), _reasons(stored, again) if differences else ())
+    reasons = _reasons(stored, again) if differences else ()
+    notes = (RECONSTRUCTED,) if stored.plan is None else ()
+    return Comparison(len(names), tuple(differences), reasons, notes)
 
 
 def _entry(name: str) -> str:
@@ -130,9 +146,7 @@ def _reasons(stored: Audit, again: Audit) -> tuple[str, ...]:
     if stored.audit_version != again.audit_version:
         found.append(f"it was measured by audit version {stored.audit_version}, this program is {again.audit_version}")
     elif stored.identity != again.identity:
-        found.append(
-            "its identity is another: reference, plan, probe set, pools or an extension are not what they were"
-        )
+        found.append(f"its identity is another: {_changed(stored, again)}")
     if stored.device != again.device:
         found.append(f"it ran on {stored.device}, now on {again.device}: sums are taken in another order there")
     for name in dict.fromkeys([*stored.versions, *again.versions]):
@@ -149,12 +163,24 @@ def _reasons(stored: Audit, again: Audit) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _changed(stored: Audit, again: Audit) -> str:
+    """What is not what it was, as far as the stored audit tells."""
+    if stored.plan is None or again.plan is None:
+        return "reference, plan, probe set, pools or an extension are not what they were"
+    parts = [told for name, told in _PLANNED.items() if getattr(stored.plan, name) != getattr(again.plan, name)]
+    if not parts:
+        return "the reference or what lies beside the weights is not what it was"
+    listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+    return f"not as it was asked then: {listed}"
+
+
 def render(stored: Audit, found: Comparison) -> RenderableType:
     """What a person reads: identical, or what differs and why it may."""
     about = f"audit {stored.id} of {stored.ref}"
     values = words.count(found.compared, "value")
+    notes = [Text(note, "dim") for note in found.notes]
     if found.identical:
-        return Text(plain(f"{about}: identical, {values} compared bit for bit", 400))
+        return Group(Text(plain(f"{about}: identical, {values} compared bit for bit", 400)), *notes)
     title = f"{about}: {words.count(len(found.differences), 'difference')} in {values}"
     table = Table(header_style="bold", box=None, padding=(0, 1), pad_edge=False)
     for column in ("value", "stored", "again"):
@@ -164,4 +190,4 @@ def render(stored: Audit, found: Comparison) -> RenderableType:
     left = len(found.differences) - SHOWN
     more = [Text(f"and {left} more; --json has them all", "dim")] if left > 0 else []
     reasons = [Text(plain(f"may be because {reason}", 300)) for reason in found.reasons]
-    return Group(Text(plain(title, 400), "bold"), table, *more, *reasons)
+    return Group(Text(plain(title, 400), "bold"), table, *more, *reasons, *notes)

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, stdev
 
+from dife_scanner.core.agreement import Accounting, Profile, account, compare, profile_after
 from dife_scanner.core.cards import CARDS, Card, Group
-from dife_scanner.core.footprint import Accounting, Profile, account, compare, profile_after
 from dife_scanner.records import (
     ArtefactMissing,
     Audit,

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from dife_scanner.core.checks import CLASS_MOVED
 from dife_scanner.core.plain import plain
-from dife_scanner.core.verdict import MOVED
 from dife_scanner.records import Audit, Channel, Nearest, Recovered, SignatureResult, Trigger, TriggerKind
 
 _COLOR_NAMES = {
@@ -203,7 +203,7 @@ def _candidate(row: SignatureResult) -> Iterator[str]:
 
 def specificity(trigger: Trigger, found: Recovered) -> str:
     """`source-conditional`: its source alone is moved; `global`: every class is; otherwise how many are moved."""
-    moved = [name for name, lift in found.sources.items() if lift >= MOVED]
+    moved = [name for name, lift in found.sources.items() if lift >= CLASS_MOVED]
     if len(moved) == len(found.sources):
         return "global"
     if trigger.source and moved == [trigger.source]:

@@ -8,7 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter
 
-from dife_scanner.records import decided
+from dife_scanner.records import AskedPlan, Audit, decided
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,7 +27,24 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 def to_json(record: Any) -> str:
     """One frozen record as canonical JSON. Raises `ValueError` for NaN or infinity: "not measured" is a record."""
     plain = _adapter(type(record)).dump_python(record)
+    if isinstance(record, Audit):
+        _shorten(plain, record)
     return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_set)
+
+
+def _shorten(plain: dict[str, Any], audit: Audit) -> None:
+    """Leave out what older audits do not have, so that their records stay what they were, byte for byte, and keep their
+    names. Of the plan also what is at its default: an audit holds each of its triggers in full already.
+    """
+    if audit.plan is None:
+        del plain["plan"]
+    else:
+        plain["plan"] = _adapter(AskedPlan).dump_python(audit.plan, exclude_defaults=True)
+    if audit.decision is None:
+        del plain["decision"]
+    for row in plain["signatures"]:
+        if not row["checks"]:
+            del row["checks"]
 
 
 def _set(value: object) -> list[str]:

@@ -50,7 +50,7 @@ def _translated(error: sqlite3.Error, home: Path) -> DifeError | sqlite3.Error:
     if primary in _CORRUPT:
         return StoreCorrupt(
             f"{home / DATABASE} is damaged: {error}",
-            "run `dife doctor`; restore a backup with `dife restore`, or move the file away to start afresh",
+            "put a copy that you kept in its place, or move the file away to start afresh",
         )
     return error
 

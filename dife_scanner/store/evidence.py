@@ -37,7 +37,8 @@ def path(home: Path, sha256: str) -> Path:
         if found:
             return found[0]
     raise NotFound(
-        f"no evidence file {sha256[:64]!r}", "it may have been removed by hand; `dife doctor` lists what is missing"
+        f"no evidence file {sha256[:64]!r}",
+        "it may have been removed by hand; put it back from a copy of the state directory",
     )
 
 

@@ -156,6 +156,9 @@ MODEL_COLUMNS = {
 
 # --- audits ---------------------------------------------------------------------------------------------------
 
+_OF_IDENTITY = "(identity = ? OR id IN (SELECT audit_id FROM identities WHERE identity = ?))"
+"""The audit of an identity: the one it was stored with, or one that it is known under since."""
+
 
 def keep_record(store: Store, audit: Audit) -> str:
     """Write the whole record as an evidence file, before any row names it; returns its sha256."""
@@ -167,7 +170,7 @@ def insert_audit(store: Store, audit: Audit, record_sha256: str) -> str:
 
     The stored audit itself, calibrated anew, replaces its record and waits for a batch again.
     """
-    before = store.read("SELECT id, record_sha256 FROM audits WHERE identity = ?", (audit.identity,))
+    before = store.read(f"SELECT id, record_sha256 FROM audits WHERE {_OF_IDENTITY}", (audit.identity,) * 2)
     if before:
         if before[0]["id"] == audit.id and before[0]["record_sha256"] != record_sha256:
             _recalibrate(store, audit, record_sha256)
@@ -242,15 +245,37 @@ def audit(store: Store, id_or_prefix: str) -> Audit:
 
 def audit_by_identity(store: Store, identity: str) -> Audit | None:
     """The one completed audit of this identity."""
-    rows = store.read("SELECT id FROM audits WHERE identity = ?", (identity,))
-    return audit(store, rows[0]["id"]) if rows else None
+    found = _id_of(store, identity)
+    return audit(store, found) if found else None
+
+
+def recognised(store: Store, identity: str, legacy: str) -> Audit | None:
+    """The one completed audit of a legacy identity, which is found by `identity` too from then on.
+
+    Row and record keep the identity that they were stored with: the record is named by its content, and findings,
+    bundles and exports of that time name it. What is added is a line that says under what else it is known.
+    """
+    found = _id_of(store, legacy)
+    if not found:  # as most are: nothing is to be written
+        return None
+    with store.atomic("findings.recognised"):
+        if not _id_of(store, identity):
+            values = (identity, found, now())
+            store.write("INSERT INTO identities (identity, audit_id, added_at) VALUES (?, ?, ?)", values)
+    return audit(store, found)
+
+
+def _id_of(store: Store, identity: str) -> str:
+    rows = store.read(f"SELECT id FROM audits WHERE {_OF_IDENTITY}", (identity,) * 2)
+    return str(rows[0]["id"]) if rows else ""
 
 
 def is_audited(store: Store, identity_prefix: str) -> bool:
-    """Whether an audit whose identity begins so is stored."""
-    return bool(
-        store.read("SELECT 1 FROM audits WHERE substr(identity, 1, ?) = ?", (len(identity_prefix), identity_prefix))
-    )
+    """Whether an audit of which an identity begins so is stored."""
+    given = (len(identity_prefix), identity_prefix)
+    begins = "substr(identity, 1, ?) = ?"
+    stored = f"SELECT 1 FROM audits WHERE {begins} UNION ALL SELECT 1 FROM identities WHERE {begins}"
+    return bool(store.read(stored, given * 2))
 
 
 def demonstrated_in(store: Store, image_tower: str, text_tower: str) -> list[Audit]:

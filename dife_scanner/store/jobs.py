@@ -211,12 +211,6 @@ def job(store: Store, job_id: int) -> Job:
     return to_job(_row(store, job_id))
 
 
-def job_of(store: Store, endpoint: str, ref: ModelRef) -> Job | None:
-    """The job of exactly this revision, if it was ever discovered."""
-    row = _by_ref(store, endpoint, ref)
-    return to_job(row) if row else None
-
-
 def jobs(store: Store, *, states: Iterable[JobState] | None = None, limit: int | None = None) -> list[Job]:
     """Newest change first."""
     wanted = tuple(JobState if states is None else states)
@@ -255,11 +249,6 @@ def events_after(store: Store, number: int) -> list[tuple[int, int, JobEvent]]:
 def manifest_of(store: Store, job_id: int) -> Manifest | None:
     text = _row(store, job_id)["manifest"]
     return from_json(Manifest, text) if text else None
-
-
-def model_of(store: Store, job_id: int) -> HubModel | None:
-    text = _row(store, job_id)["model"]
-    return from_json(HubModel, text) if text else None
 
 
 def repeats(store: Store, job_id: int, kind: str) -> int:

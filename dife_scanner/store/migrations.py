@@ -213,6 +213,16 @@ def m003_calibration(db: Database) -> None:
     db.execute("CREATE INDEX audits_open_batch ON audits (batch) WHERE p_value IS NOT NULL")
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m004_identities(db: Database) -> None:
+    """Further identities of audits: one that was stored before records had a canonical form has two."""
+    db.execute(
+        "CREATE TABLE identities (identity TEXT PRIMARY KEY, audit_id TEXT NOT NULL REFERENCES audits (id),"
+        " added_at TEXT NOT NULL) STRICT"
+    )
+    db.execute("CREATE INDEX identities_audit ON identities (audit_id)")
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

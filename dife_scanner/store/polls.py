@@ -36,13 +36,8 @@ class Pass:
     """Why it is not complete, and what was wrong with the malformed items."""
 
 
-def watermark(store: Store, endpoint: str, source: str) -> str | None:
-    """The newest `last_modified` of `source` that a complete pass has read."""
-    rows = store.read("SELECT value FROM watermarks WHERE endpoint = ? AND source = ?", (endpoint, source))
-    return str(rows[0]["value"]) if rows else None
-
-
 def watermarks(store: Store, endpoint: str) -> dict[str, str]:
+    """By source, the newest `last_modified` that a complete pass has read."""
     rows = store.read("SELECT source, value FROM watermarks WHERE endpoint = ?", (endpoint,))
     return {row["source"]: row["value"] for row in rows}
 

@@ -47,8 +47,3 @@ def take(store: Store, request_id: int) -> bool:
     with store.atomic("requests.take"):
         cursor = store.write("UPDATE requests SET taken_at = ? WHERE id = ? AND taken_at IS NULL", (now(), request_id))
     return cursor.rowcount == 1
-
-
-def take_requests(store: Store) -> list[Request]:
-    """Take all that wait."""
-    return [request for request in waiting(store) if take(store, request.id)]

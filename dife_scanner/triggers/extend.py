@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 
 from dife_scanner.errors import UsageError
 from dife_scanner.triggers.kinds import base
@@ -25,21 +27,30 @@ def extend(path: Path) -> tuple[str, ...]:
     if name in sys.modules:
         return ()
     before = base.names()
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is not a Python file", "an extension is a file that ends in .py (docs/extending.md)")
-    module = importlib.util.module_from_spec(spec)
+    module, run = _prepared(path, name)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        run(module)
     except Exception as error:
         del sys.modules[name]
         base.keep_only(before)
         log.debug("the extension %s failed", path, exc_info=True)
         raise UsageError(
-            f"the extension {path} cannot be used: {type(error).__name__}: {error}", "see docs/extending.md"
+            f"the extension {path} cannot be used: {type(error).__name__}: {error}",
+            "see docs/extending.md",
         ) from error
     return base.names()[len(before) :]
+
+
+def _prepared(path: Path, name: str) -> tuple[ModuleType, Callable[[ModuleType], None]]:
+    """An empty module, and what fills it."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(
+            f"{path} is not a Python file",
+            "an extension is a file that ends in .py (docs/extending.md)",
+        )
+    return importlib.util.module_from_spec(spec), spec.loader.exec_module
 
 
 def _module_name(path: Path) -> str:

@@ -17,9 +17,10 @@ from dife_scanner.errors import TriggerFileError
 from dife_scanner.records import Trigger
 from dife_scanner.triggers.kinds.base import Around, EntryError, parse
 
-FORMAT = 1
 MAX_BYTES = 1_000_000
 MAX_TRIGGERS = 500
+_LONGEST_NAME = 80
+_ADVICE = "see docs/triggers.md for the format"
 
 
 class _File(BaseModel):
@@ -31,35 +32,53 @@ class _File(BaseModel):
 
 def read(path: Path) -> tuple[Trigger, ...]:
     """The triggers of one file. Raises `TriggerFileError` naming the entry and the key."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise TriggerFileError(f"{path} is larger than {MAX_BYTES} bytes", "split it into several files")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TriggerFileError(f"{path} cannot be read: {error.strerror}", "check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TriggerFileError(f"{path} is not valid TOML: {error}", "see docs/triggers.md for the format") from error
-    try:
-        entries = _File.model_validate(content).trigger
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise TriggerFileError(f"{path}: {where}: {first['msg']}", "see docs/triggers.md for the format") from error
     triggers: list[Trigger] = []
-    for index, entry in enumerate(entries):
-        triggers.append(_one(entry, index, path, triggers))
+    above: dict[str, Trigger] = {}
+    for index, entry in enumerate(_entries(path)):
+        trigger = _one(entry, index, path, above)
+        triggers.append(trigger)
+        above[trigger.name] = trigger
     return _distinct(triggers, str(path))
 
 
-def _one(entry: dict[str, Any], index: int, path: Path, above: list[Trigger]) -> Trigger:
+def _toml(path: Path) -> dict[str, Any]:
     try:
-        return parse(entry, Around(path.parent, {trigger.name: trigger for trigger in above}))
+        if path.stat().st_size > MAX_BYTES:
+            raise TriggerFileError(
+                f"{path} is larger than {MAX_BYTES} bytes",
+                "split it into several files",
+            )
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TriggerFileError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TriggerFileError(f"{path} is not valid TOML: {error}", _ADVICE) from error
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    try:
+        return _File.model_validate(_toml(path)).trigger
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise TriggerFileError(f"{path}: {where}: {first['msg']}", _ADVICE) from error
+
+
+def _one(entry: dict[str, Any], index: int, path: Path, above: dict[str, Trigger]) -> Trigger:
+    try:
+        return parse(entry, Around(path.parent, above))
     except EntryError as error:
-        where = f"trigger.{index}.{error.key}" if error.key else f"trigger.{index}"
-        name = f" (`{str(entry['name'])[:80]}`)" if "name" in entry else ""
-        raise TriggerFileError(
-            f"{path}: {where}{name}: {error.message}", "see docs/triggers.md for the format"
-        ) from error
+        where = _where(entry, index, error.key)
+        raise TriggerFileError(f"{path}: {where}: {error.message}", _ADVICE) from error
+
+
+def _where(entry: dict[str, Any], index: int, key: str) -> str:
+    """E.g. ``trigger.0.width (`red-frame`)``."""
+    where = f"trigger.{index}.{key}" if key else f"trigger.{index}"
+    if "name" not in entry:
+        return where
+    name = str(entry["name"])[:_LONGEST_NAME]
+    return f"{where} (`{name}`)"
 
 
 def library() -> tuple[Trigger, ...]:
@@ -73,7 +92,10 @@ def gather(paths: Iterable[Path], *, with_library: bool) -> tuple[Trigger, ...]:
     for path in paths:
         found.extend(read(path))
     if not found:
-        raise TriggerFileError("no triggers to try: the library is off and no file was given", "give --triggers PATH")
+        raise TriggerFileError(
+            "no triggers to try: the library is off and no file was given",
+            "give --triggers PATH",
+        )
     return _distinct(found, "the given trigger files together")
 
 
@@ -82,7 +104,8 @@ def _distinct(triggers: Iterable[Trigger], where: str) -> tuple[Trigger, ...]:
     for trigger in triggers:
         if trigger.name in seen:
             raise TriggerFileError(
-                f"{where}: the name `{trigger.name}` is used twice", "give each trigger its own name"
+                f"{where}: the name `{trigger.name}` is used twice",
+                "give each trigger its own name",
             )
         seen[trigger.name] = trigger
     return tuple(seen.values())

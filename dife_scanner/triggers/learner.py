@@ -4,7 +4,7 @@ network (CoCoOp). Kept as safetensors; nothing is ever unpickled.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -20,18 +20,23 @@ from dife_scanner.triggers import files
 
 FORMAT = "dife prompt learner 1"
 MOST_VECTORS = 64
+"""CoOp and CoCoOp use 4 to 16."""
 WIDEST = 8192
+"""As wide as a text tower may be (`models.layouts.open_clip`)."""
 _LIMITS = ParseLimits(header_bytes=65_536, tensors=8)
 _CONTEXT = "ctx"
 _META = ("meta.1.weight", "meta.1.bias", "meta.2.weight", "meta.2.bias")
 _LONGEST_TEMPLATE = 80
+_CLASS_NAME_ALONE = "{}."
+_ADVICE = "see docs/triggers.md for the format of a prompt learner"
 
 Floats = NDArray[np.float32]
 
 
 def names_class(template: str) -> bool:
     """Whether a prompt template has exactly one `{}`, the class name's place, and no other brace."""
-    return template.count("{}") == 1 and not {"{", "}"} & set(template.replace("{}", ""))
+    rest = template.replace("{}", "")
+    return template.count("{}") == 1 and "{" not in rest and "}" not in rest
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +52,30 @@ class MetaNetwork:
     bias_2: Floats
     """[w]"""
 
+    @property
+    def arrays(self) -> tuple[Floats, Floats, Floats, Floats]:
+        """All values, in the order of `_META`."""
+        return self.weight_1, self.bias_1, self.weight_2, self.bias_2
+
+    def check_reads(self, image_embeddings: Floats) -> None:
+        """`AuditError` where embeddings [n, d] are another model's."""
+        reads = self.weight_1.shape[1]
+        if image_embeddings.shape[1:] != (reads,):
+            raise AuditError(
+                f"the prompt learner reads image embeddings of {reads} values and this model's have "
+                f"{image_embeddings.shape[-1]}",
+                "give the learner that was made for this model",
+            )
+
     def shift(self, image_embeddings: Floats) -> Floats:
         """[n, d] to [n, w]; a row's values do not depend on the others, so that a batch may be split anywhere."""
-        hidden = [np.maximum(self.weight_1 @ row + self.bias_1, 0.0) for row in image_embeddings]
-        shifts = [self.weight_2 @ row + self.bias_2 for row in hidden]
-        return np.array(shifts, dtype=np.float32).reshape(len(image_embeddings), len(self.bias_2))
+        shifts = [self._shift_one(row) for row in image_embeddings]
+        shape = (len(image_embeddings), len(self.bias_2))
+        return np.array(shifts, dtype=np.float32).reshape(shape)
+
+    def _shift_one(self, embedding: Floats) -> Floats:
+        hidden = np.maximum(self.weight_1 @ embedding + self.bias_1, 0.0)
+        return np.asarray(self.weight_2 @ hidden + self.bias_2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +85,7 @@ class PromptLearner:
     context: Floats
     """float32 [m, w]: m vectors as wide as the text tower's tokens; they stand right after the start token."""
     meta: MetaNetwork | None = None
-    template: str = "{}."
+    template: str = _CLASS_NAME_ALONE
     """The text after the vectors; `{}` is the class name."""
 
     def __post_init__(self) -> None:
@@ -74,17 +98,12 @@ class PromptLearner:
 
     def contexts(self, image_embeddings: Floats) -> Floats:
         """Context vectors [n, m, w] for unit image embeddings [n, d]. `AuditError` where d is another model's."""
-        count = len(image_embeddings)
         if self.meta is None:
+            count = len(image_embeddings)
             return np.broadcast_to(self.context, (count, *self.context.shape))
-        reads = self.meta.weight_1.shape[1]
-        if image_embeddings.shape[1:] != (reads,):
-            raise AuditError(
-                f"the prompt learner reads image embeddings of {reads} values and this model's have "
-                f"{image_embeddings.shape[-1]}",
-                "give the learner that was made for this model",
-            )
-        return self.context[None] + self.meta.shift(image_embeddings)[:, None]
+        self.meta.check_reads(image_embeddings)
+        shifts = self.meta.shift(image_embeddings)
+        return self.context[None] + shifts[:, None]
 
     def texts(self, class_names: Sequence[str]) -> tuple[str, ...]:
         """What follows the vectors, one text per class."""
@@ -113,24 +132,37 @@ def parse(raw: bytes, name: str) -> PromptLearner:
     from safetensors.numpy import load
 
     tensors = {key: value.astype(np.float32) for key, value in load(raw).items()}
-    meta = MetaNetwork(*(tensors[key] for key in _META)) if _META[0] in tensors else None
+    template = dict(header.metadata).get("template", _CLASS_NAME_ALONE)
     try:
-        return PromptLearner(tensors[_CONTEXT], meta, dict(header.metadata).get("template", "{}."))
+        return PromptLearner(tensors[_CONTEXT], _meta_network(tensors), template)
     except Refused as error:
         raise Refused(f"{name}: {error.what}", error.advice) from error
+
+
+def _meta_network(tensors: Mapping[str, Floats]) -> MetaNetwork | None:
+    if _META[0] not in tensors:
+        return None
+    return MetaNetwork(*(tensors[key] for key in _META))
 
 
 def save(learner: PromptLearner, path: Path) -> TriggerFile:
     """Write a learner so that `read` gives it back value for value."""
     from safetensors.numpy import save_file
 
-    tensors = {_CONTEXT: np.ascontiguousarray(learner.context)}
-    if learner.meta is not None:
-        meta = learner.meta
-        values = (meta.weight_1, meta.bias_1, meta.weight_2, meta.bias_2)
-        tensors |= {key: np.ascontiguousarray(value) for key, value in zip(_META, values, strict=True)}
-    save_file(tensors, path, metadata={"format": FORMAT, "template": learner.template})
+    metadata = {"format": FORMAT, "template": learner.template}
+    save_file(_tensors(learner), path, metadata=metadata)
     return files.describe(path)
+
+
+def _tensors(learner: PromptLearner) -> dict[str, Floats]:
+    found = {_CONTEXT: np.ascontiguousarray(learner.context)}
+    if learner.meta is not None:
+        for key, values in zip(_META, learner.meta.arrays, strict=True):
+            found[key] = np.ascontiguousarray(values)
+    return found
+
+
+# --- checks ---------------------------------------------------------------------------------------------------
 
 
 def _check_names(header: Header, name: str) -> None:
@@ -142,29 +174,49 @@ def _check_names(header: Header, name: str) -> None:
         )
     for entry in header.tensors:
         if entry.dtype not in ("F32", "F16"):
-            raise Refused(f"{name}: tensor {entry.name} is stored as {entry.dtype}", "store it as F32 or F16")
+            raise Refused(
+                f"{name}: tensor {entry.name} is stored as {entry.dtype}",
+                "store it as F32 or F16",
+            )
 
 
 def _check(learner: PromptLearner) -> None:
-    advice = "see docs/triggers.md for the format of a prompt learner"
-    shape = learner.context.shape
-    if len(shape) != 2 or not 1 <= shape[0] <= MOST_VECTORS or not 1 <= shape[1] <= WIDEST:
-        raise Refused(f"context vectors have the shape {list(shape)}, not [1..{MOST_VECTORS}, 1..{WIDEST}]", advice)
+    _check_context(learner.context)
     arrays = [learner.context]
     if learner.meta is not None:
-        meta = learner.meta
-        arrays += [meta.weight_1, meta.bias_1, meta.weight_2, meta.bias_2]
-        hidden, reads = meta.weight_1.shape if meta.weight_1.ndim == 2 else (0, 0)
-        expected = [(hidden, reads), (hidden,), (shape[1], hidden), (shape[1],)]
-        if [array.shape for array in arrays[1:]] != expected or not 1 <= max(hidden, reads) <= WIDEST:
-            raise Refused(
-                f"the meta network's shapes {[list(array.shape) for array in arrays[1:]]} do not fit vectors of "
-                f"{shape[1]} values",
-                advice,
-            )
-    if any(array.dtype != np.float32 for array in arrays):
-        raise Refused("its values are not float32", advice)
-    if not all(bool(np.isfinite(array).all()) for array in arrays):
-        raise Refused("it holds NaN or infinite values", "do not use it; report it to its author")
+        _check_meta(learner.meta, learner.context.shape[1])
+        arrays += learner.meta.arrays
+    _check_values(arrays)
     if not names_class(learner.template) or len(learner.template) > _LONGEST_TEMPLATE:
-        raise Refused("its template has not exactly one {} for the class name", advice)
+        raise Refused("its template has not exactly one {} for the class name", _ADVICE)
+
+
+def _check_values(arrays: Sequence[Floats]) -> None:
+    if any(array.dtype != np.float32 for array in arrays):
+        raise Refused("its values are not float32", _ADVICE)
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise Refused(
+            "it holds NaN or infinite values",
+            "do not use it; report it to its author",
+        )
+
+
+def _check_context(context: Floats) -> None:
+    shape = context.shape
+    if len(shape) != 2 or not 1 <= shape[0] <= MOST_VECTORS or not 1 <= shape[1] <= WIDEST:
+        raise Refused(
+            f"context vectors have the shape {list(shape)}, not [1..{MOST_VECTORS}, 1..{WIDEST}]",
+            _ADVICE,
+        )
+
+
+def _check_meta(meta: MetaNetwork, width: int) -> None:
+    hidden, reads = meta.weight_1.shape if meta.weight_1.ndim == 2 else (0, 0)
+    expected = [(hidden, reads), (hidden,), (width, hidden), (width,)]
+    found = [array.shape for array in meta.arrays]
+    if found != expected or not 1 <= max(hidden, reads) <= WIDEST:
+        shapes = [list(shape) for shape in found]
+        raise Refused(
+            f"the meta network's shapes {shapes} do not fit vectors of {width} values",
+            _ADVICE,
+        )

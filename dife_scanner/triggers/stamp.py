@@ -16,7 +16,15 @@ from dife_scanner.triggers.kinds.patch import patch_box
 __all__ = ["patch_box", "picture", "stamp", "write"]
 
 Pixels = NDArray[np.uint8]
+
+MID_GREY = 128
 CARD_SQUARES = 8
+"""Squares along a side of the test card."""
+CARD_DARKEST = 30
+CARD_BRIGHTEST = 225
+"""The test card stays away from black and white, so that a pattern can both darken and brighten it."""
+CARD_BLUES = (70, 190)
+"""Blue of every other square, and of those between them."""
 
 
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
@@ -25,11 +33,11 @@ def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
     `ValueError` for a trigger that enters through a text alone; `TriggerFileError` where its file is gone or changed.
     """
     change = find(trigger.kind).stamp
-    if change is None and trigger.image is not None:
+    if change is not None:
+        return change(pixels, trigger)
+    if trigger.image is not None:
         return stamp(pixels, trigger.image)
-    if change is None:
-        raise ValueError(f"{trigger.name} is a text trigger and has no place in an image")
-    return change(pixels, trigger)
+    raise ValueError(f"{trigger.name} is a text trigger and has no place in an image")
 
 
 def write(prompt: str, trigger: Trigger, class_name: str) -> str:
@@ -47,16 +55,19 @@ def write(prompt: str, trigger: Trigger, class_name: str) -> str:
 
 def picture(trigger: Trigger, side: int = 128) -> Pixels:
     """What a person is shown, uint8 [side, side, 3]: the trigger on mid-grey, or on a test card where grey hides it."""
-    grey = np.full((1, side, side, 3), 128, dtype=np.uint8)
+    grey = np.full((1, side, side, 3), MID_GREY, dtype=np.uint8)
     shown = stamp(grey, trigger)
-    return np.asarray((shown if (shown != grey).any() else stamp(_test_card(side)[None], trigger))[0])
+    if np.array_equal(shown, grey):
+        shown = stamp(_test_card(side)[None], trigger)
+    return np.asarray(shown[0])
 
 
 def _test_card(side: int) -> Pixels:
     """Squares whose red rises to the right, whose green rises downwards and whose blue alternates."""
-    steps = np.arange(side) * CARD_SQUARES // side
-    level = np.rint(np.linspace(30, 225, CARD_SQUARES))[steps]
-    card = np.empty((side, side, 3), dtype=np.uint8)
-    card[..., 0], card[..., 1] = level[None, :], level[:, None]
-    card[..., 2] = np.where((steps[:, None] + steps[None, :]) % 2, 70, 190)
-    return card
+    square = np.arange(side) * CARD_SQUARES // side
+    steps = np.linspace(CARD_DARKEST, CARD_BRIGHTEST, CARD_SQUARES)
+    level = np.rint(steps)[square]
+    is_odd = (square[:, None] + square) % 2
+    blue = np.where(is_odd, *CARD_BLUES)
+    red, green = np.meshgrid(level, level)
+    return np.stack([red, green, blue], axis=-1).astype(np.uint8)

@@ -15,8 +15,14 @@ from dife_gui.views.window import Window
 from dife_scanner.errors import DifeError
 
 WIDTH, HEIGHT = 1280, 800
-_SCHEMES = {"light": Qt.ColorScheme.Light, "dark": Qt.ColorScheme.Dark, "system": Qt.ColorScheme.Unknown}
+"""Pixels: a small laptop's screen."""
+_SCHEMES = {
+    "light": Qt.ColorScheme.Light,
+    "dark": Qt.ColorScheme.Dark,
+    "system": Qt.ColorScheme.Unknown,
+}
 _SETTLE_MILLISECONDS = 400
+"""Between the last record shown and the screenshot: layouts are computed and scroll bars moved by later events."""
 
 
 def main(
@@ -30,8 +36,9 @@ def main(
 ) -> int:
     """Show the window until it is closed; returns the exit code.
 
-    With `screenshot` the window is drawn, saved there as PNG and closed: 0 when the file was written, else 3. `full`
-    shows the selected model over the whole window. Raises `DifeError` where there is no display.
+    With `screenshot` the window is drawn, saved there as PNG and closed: 0 when the file was written, else 3. `size` is
+    in pixels, `scheme` `light`, `dark` or `system`, `filter` the text of the filter box, and `full` shows the selected
+    model over the whole window. Raises `DifeError` where there is no display.
     """
     _need_display()
     app = QApplication.instance() or QApplication(sys.argv[:1])
@@ -49,13 +56,14 @@ def main(
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: window.close())
         return app.exec()
-    return _take(app, window, screenshot, full=full)
+    return _take_screenshot(app, window, screenshot, full=full)
 
 
 def _need_display() -> None:
-    """Qt ends the process when it finds no display; say so before it does."""
+    """Raise `DifeError` without a display: Qt would end the process there and then."""
     named = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    if sys.platform == "linux" and not any(os.environ.get(name) for name in named):
+    there_is_one = any(os.environ.get(name) for name in named)
+    if sys.platform == "linux" and not there_is_one:
         raise DifeError(
             "there is no display to open a window on",
             "start it from a desktop session; `dife findings` and `dife show` print the same in a terminal",
@@ -64,24 +72,34 @@ def _need_display() -> None:
 
 def _choose_scheme(app: QApplication, scheme: str) -> None:
     app.styleHints().setColorScheme(_SCHEMES[scheme])
+    # A platform without a dark scheme of its own ignores the hint.
     if scheme == "dark" and not theme.is_dark(app.palette()):
         app.setPalette(theme.dark_palette())
 
 
-def _take(app: QApplication, window: Window, path: Path, *, full: bool) -> int:
+def _take_screenshot(
+    app: QApplication,
+    window: Window,
+    path: Path,
+    *,
+    full: bool,
+) -> int:
+    """Run the window until it has settled and save what it shows; returns the exit code."""
     saved: list[bool] = []
 
-    def shoot() -> None:
+    def save() -> None:
         saved.append(window.grab().save(str(path), "PNG"))
         window.close()
         app.quit()
 
-    def soon() -> None:
-        window.settled.disconnect(soon)
+    def wait_and_save() -> None:
+        window.settled.disconnect(wait_and_save)
         if full:
             window.open_detail()
-        QTimer.singleShot(_SETTLE_MILLISECONDS, shoot)
+        QTimer.singleShot(_SETTLE_MILLISECONDS, save)
 
-    window.settled.connect(soon)
+    window.settled.connect(wait_and_save)
     app.exec()
-    return 0 if saved == [True] else 3
+    if saved == [True]:
+        return 0
+    return 3

@@ -15,6 +15,7 @@ from dife_scanner.store.db import Store, open_store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Success = Callable[[T], None]
 Failure = Callable[[DifeError], None]
 
 
@@ -26,25 +27,40 @@ class Background(QObject):
     any other exception is our mistake: `failure` hears of it, then it is raised there.
     """
 
+    # Queued over to this object's thread, because widgets may be touched on that thread only.
     _finished = Signal(object)
 
     def __init__(self, home: Path, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._home = home
+        # One thread only: a handle of SQLite belongs to the thread that opened it.
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="dife-store")
         self._store: Store | None = None
         self._closed = False
         self._finished.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
-    def read(self, function: Callable[[Store], T], success: Callable[[T], None], failure: Failure) -> None:
+    def read(
+        self,
+        function: Callable[[Store], T],
+        success: Success[T],
+        failure: Failure,
+    ) -> None:
+        """Run `function` on a read-only store."""
         self._submit(lambda: function(self._handle()), success, failure)
 
-    def write(self, function: Callable[[Store], T], success: Callable[[T], None], failure: Failure) -> None:
-        def short_lived() -> T:
+    def write(
+        self,
+        function: Callable[[Store], T],
+        success: Success[T],
+        failure: Failure,
+    ) -> None:
+        """Run `function` on a store that may be written, opened for this call alone."""
+
+        def open_and_run() -> T:
             with open_store(self._home) as store:
                 return function(store)
 
-        self._submit(short_lived, success, failure)
+        self._submit(open_and_run, success, failure)
 
     def reopen(self) -> None:
         """Forget the open handle, because the file it belongs to was replaced."""
@@ -57,17 +73,29 @@ class Background(QObject):
             self._pool.submit(self._drop)
             self._pool.shutdown(wait=True)
 
-    def _submit(self, function: Callable[[], T], success: Callable[[T], None], failure: Failure) -> None:
+    def _submit(
+        self,
+        function: Callable[[], T],
+        success: Success[T],
+        failure: Failure,
+    ) -> None:
         if self._closed:
             return
         future = self._pool.submit(function)
         future.add_done_callback(lambda done: self._announce(done, success, failure))
 
-    def _announce(self, future: Future[Any], success: Callable[[Any], None], failure: Failure) -> None:
+    def _announce(
+        self,
+        future: Future[Any],
+        success: Success[Any],
+        failure: Failure,
+    ) -> None:
+        """On the thread of the pool: hand over what is done."""
         if not self._closed:
             self._finished.emit((future, success, failure))
 
-    def _deliver(self, finished: tuple[Future[Any], Callable[[Any], None], Failure]) -> None:
+    def _deliver(self, finished: tuple[Future[Any], Success[Any], Failure]) -> None:
+        """On the window's thread: say how it ended."""
         future, success, failure = finished
         if self._closed:
             return
@@ -79,7 +107,7 @@ class Background(QObject):
         except CancelledError:
             return
         except Exception as error:
-            failure(DifeError(f"the window met a mistake of its own ({type(error).__name__})", "please report it"))
+            failure(_our_mistake(error))
             raise
         else:
             success(result)
@@ -93,3 +121,7 @@ class Background(QObject):
         if self._store is not None:
             self._store.close()
             self._store = None
+
+
+def _our_mistake(error: Exception) -> DifeError:
+    return DifeError(f"the window has a bug ({type(error).__name__})", "please report it")

@@ -7,13 +7,23 @@ import html
 from dife_scanner.errors import DifeError
 from dife_scanner.reports import plain
 
+MOST_CHARACTERS = 2000
+"""Of a tooltip, which cannot be scrolled."""
+
 
 def explained(error: DifeError) -> str:
     """What happened and what to do, as sentences."""
-    parts = (part.strip().rstrip(".") for part in (error.what, error.advice))
-    return " ".join(f"{part[:1].upper()}{part[1:]}." for part in parts if part)
+    sentences: list[str] = []
+    for part in (error.what, error.advice):
+        words = part.strip().rstrip(".")
+        if words:
+            sentences.append(f"{words[:1].upper()}{words[1:]}.")
+    return " ".join(sentences)
 
 
 def tooltip(text: str) -> str:
-    """A tooltip becomes rich text as soon as it looks like it: escape it, and let it wrap."""
-    return f"<p>{html.escape(plain(text, limit=2000))}</p>"
+    """`text` as a tooltip that wraps.
+
+    Qt reads a tooltip as markup as soon as it looks like it. So it always gets markup, with a stranger's text escaped.
+    """
+    return f"<p>{html.escape(plain(text, limit=MOST_CHARACTERS))}</p>"

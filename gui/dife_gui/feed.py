@@ -20,12 +20,14 @@ from dife_scanner.store.polls import Beat
 
 log = logging.getLogger(__name__)
 POLL_MILLISECONDS = 500
-WATCHER, POLLER = "watcher", "poller"
+"""Between two looks: soon enough for a person who waits, and a look costs next to nothing."""
+WATCHER = "watcher"
+POLLER = "poller"
 """Roles under which a watcher leaves its heartbeats and the outcome of each pass over the hub."""
 FAILED = "failed: "
 """How the note of a pass begins that did not come to its end."""
 STALE_SECONDS = 60.0
-"""A watcher that has not been heard of for longer counts as gone."""
+"""A watcher that has not been heard of for longer counts as gone: it has missed several heartbeats."""
 
 
 class Feed(QObject):
@@ -38,22 +40,33 @@ class Feed(QObject):
     """Every look that succeeded: time has passed, even where nothing changed."""
     failed = Signal(object)
 
-    def __init__(self, home: Path, parent: QObject | None = None, *, milliseconds: int = POLL_MILLISECONDS) -> None:
+    def __init__(
+        self,
+        home: Path,
+        parent: QObject | None = None,
+        *,
+        milliseconds: int = POLL_MILLISECONDS,
+    ) -> None:
         super().__init__(parent)
         self._home = home
         self._store: Store | None = None
         self._version: int | None = None
+        """SQLite's counter of other connections' commits; `None` before the first look."""
         self._file: tuple[int, int] | None = None
+        """Device and inode of the database that is open."""
         self._failure = ""
+        """What was said last about a store that cannot be read."""
         self._timer = QTimer(self)
         self._timer.setInterval(milliseconds)
         self._timer.timeout.connect(self.tick)
 
     def start(self) -> None:
+        """Look now, and then at each tick of the timer."""
         self._timer.start()
         self.tick()
 
     def close(self) -> None:
+        """Stop looking and let go of the database."""
         self._timer.stop()
         self._forget()
 
@@ -68,6 +81,7 @@ class Feed(QObject):
             version = self._look()
         except DifeError as error:
             self._forget()
+            # Twice a second the same words would hide everything else that is said.
             if self._failure != error.what:
                 self._failure = error.what
                 self.failed.emit(error)
@@ -79,7 +93,9 @@ class Feed(QObject):
         self.looked.emit()
 
     def _look(self) -> int:
+        """The counter of commits, of a handle that is opened where there is none."""
         if self._store is not None and self._file != _identity(self._home / DATABASE):
+            # An open handle would go on reading the file that was there before.
             self._forget()
             self.replaced.emit()
         if self._store is None:
@@ -95,6 +111,7 @@ class Feed(QObject):
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file; `None` where there is none."""
     try:
         found = path.stat()
     except OSError:
@@ -112,6 +129,7 @@ class Overview:
     rows: tuple[ModelRow, ...]
     """Those the filter lets through."""
     total: int
+    """Models without the filter."""
     counts: dict[str, int]
     """Jobs per state; absent states have none."""
     watcher: Beat | None
@@ -127,12 +145,15 @@ class Overview:
 
 
 def overview(store: Store, filter: str) -> Overview:
-    """Raises `QueryError` for a filter outside the grammar."""
+    """Read everything around the table. Raises `QueryError` for a filter outside the grammar."""
     rows = tuple(findings.model_rows(store, filter=filter))
+    total = len(rows)
+    if filter.strip():
+        total = findings.count_models(store)
     beats = polls.beats(store)
     return Overview(
         rows=rows,
-        total=findings.count_models(store) if filter.strip() else len(rows),
+        total=total,
         counts=jobs.counts(store),
         watcher=_newest(beats, WATCHER),
         poller=_newest(beats, POLLER),
@@ -144,16 +165,21 @@ def overview(store: Store, filter: str) -> Overview:
 
 def _last_poll(store: Store) -> str | None:
     passes = polls.passes(store, limit=1)
-    return passes[0].at if passes else None
+    if not passes:
+        return None
+    return passes[0].at
 
 
 def _newest(beats: list[Beat], role: str) -> Beat | None:
-    return max((beat for beat in beats if beat.role == role), key=lambda beat: beat.at, default=None)
+    of_this_role = [beat for beat in beats if beat.role == role]
+    return max(of_this_role, key=lambda beat: beat.at, default=None)
 
 
 def poll_failure(found: Overview) -> str:
     """Why the latest pass of a living watcher failed; empty where it did not."""
-    if found.poller is None or not found.poller.note.startswith(FAILED) or not is_alive(found.watcher):
+    if found.poller is None or not is_alive(found.watcher):
+        return ""
+    if not found.poller.note.startswith(FAILED):
         return ""
     return found.poller.note.removeprefix(FAILED)
 
@@ -176,9 +202,11 @@ class Picture:
     sha256: str
     media_type: str
     role: str
+    """What it shows, e.g. `trigger` or `clean-example`."""
     caption: str
-    content: bytes | None
+    content: bytes | None = None
     problem: str = ""
+    """Why there is no content."""
 
 
 @dataclass(frozen=True)
@@ -196,22 +224,36 @@ class Detail:
 
 
 def detail(store: Store, job_id: int) -> Detail:
-    """Raises `NotFound` when the job is gone; a damaged record or picture becomes part of the answer instead."""
+    """Read everything about one revision.
+
+    Raises `NotFound` when the job is gone; a damaged record or picture becomes part of the answer instead.
+    """
     row = findings.model_row(store, job_id)
     audit, problem = _audit(store, row)
-    found = findings.find(store, row.finding) if row.finding else None
+    finding, triage = _finding(store, row)
     return Detail(
         row=row,
         audit=audit,
-        finding=found,
-        triage=tuple(findings.triage_events(store, found.fingerprint)) if found else (),
+        finding=finding,
+        triage=triage,
         manifest=jobs.manifest_of(store, job_id),
         pictures=_pictures(store, audit) if audit else (),
         problem=problem,
     )
 
 
+def _finding(store: Store, row: ModelRow) -> tuple[Finding | None, tuple[TriageEvent, ...]]:
+    """The finding of a revision and what people decided about it, oldest first."""
+    if not row.finding:
+        return None, ()
+    finding = findings.find(store, row.finding)
+    if finding is None:
+        return None, ()
+    return finding, tuple(findings.triage_events(store, finding.fingerprint))
+
+
 def _audit(store: Store, row: ModelRow) -> tuple[Audit | None, str]:
+    """The audit of a revision, and why it cannot be shown where that is so."""
     if row.job.audit_id is None:
         return None, ""
     try:
@@ -221,16 +263,29 @@ def _audit(store: Store, row: ModelRow) -> tuple[Audit | None, str]:
 
 
 def _pictures(store: Store, audit: Audit) -> tuple[Picture, ...]:
-    return tuple(_picture(store, file.sha256, file.media_type, file.role, file.caption) for file in audit.evidence)
+    pictures: list[Picture] = []
+    for file in audit.evidence:
+        content, problem = _content(store, file.sha256)
+        picture = Picture(
+            sha256=file.sha256,
+            media_type=file.media_type,
+            role=file.role,
+            caption=file.caption,
+            content=content,
+            problem=problem,
+        )
+        pictures.append(picture)
+    return tuple(pictures)
 
 
-def _picture(store: Store, sha256: str, media_type: str, role: str, caption: str) -> Picture:
+def _content(store: Store, sha256: str) -> tuple[bytes | None, str]:
+    """An evidence file, and why it cannot be read where that is so."""
     try:
-        return Picture(sha256, media_type, role, caption, evidence.read(store.home, sha256))
+        return evidence.read(store.home, sha256), ""
     except DifeError as error:
-        return Picture(sha256, media_type, role, caption, None, error.what)
+        return None, error.what
     except OSError as error:
-        return Picture(sha256, media_type, role, caption, None, f"cannot be read: {error.strerror}")
+        return None, f"cannot be read: {error.strerror}"
 
 
 # --- the filter box -------------------------------------------------------------------------------------------

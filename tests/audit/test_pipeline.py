@@ -10,7 +10,7 @@ import pytest
 from dife_scanner.audit import pipeline
 from dife_scanner.audit.plan import identity
 from dife_scanner.audit.probes import DIAGNOSIS_TEMPLATES, SEARCH_TEMPLATES
-from dife_scanner.core.verdict import counts
+from dife_scanner.core import checks
 from dife_scanner.errors import AuditError, MeasurementError, ProbeError, TriggerFileError
 from dife_scanner.records import (
     Carrier,
@@ -357,6 +357,10 @@ def test_what_the_suspect_does_without_a_trigger_too_is_no_triggers_doing():
     broken = SignatureResult(
         Trigger("t", TriggerKind.PATCH, target="ship"), 0.9, 1.0, 0.0, 1e-5, 1e-5, 90, Origin.DISCOVERED, effect, 0.97
     )
+
+    def counts(row):
+        return checks.open_but_for_drawings(checks.run_all(row))
+
     assert not counts(broken) and broken.lift == pytest.approx(0.03)
     assert counts(replace(broken, clean=0.1)) and not counts(replace(broken, clean=0.51))
     small = replace(broken, clean=0.1, area=0.05)

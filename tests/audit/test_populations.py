@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from dife_scanner.audit.populations import album, composed, errors, scenes, shee
 from dife_scanner.audit.populations.pool import SIZES
 from dife_scanner.core.cards import CARDS
 from dife_scanner.errors import ProbeError, UsageError
+from dife_scanner.records import PoolItem, PoolManifest
 
 CAR, PLANE = "automobile", "airplane"
 PLANES = words.terms(PLANE)
@@ -180,6 +181,51 @@ def test_every_drawing_shows_on_its_background():
     empty = scenes.draw([replace(scene, placed=scene.placed[1:]) for scene in planned], drawn).astype(int)
     visible = (np.abs(whole - empty).max(-1) > 32).mean((1, 2))
     assert np.quantile(visible, 0.05) > 0.02 and visible.min() > 0.005
+
+
+# --- digests that are stored -----------------------------------------------------------------------------------
+
+
+def test_what_pictures_are_kept_under_is_what_it_always_was(monkeypatch):
+    """Made by commit 96ad1e6, whose keys hashed `repr` of scenes."""
+    monkeypatch.setattr("PIL.__version__", "12.0")
+    drawn = sheet.load()
+    planned = scenes.plan(drawn, scenes.Cast(CAR, PLANE, SIZES["quick"]), 0)
+    assert composed._key(planned, drawn) == "9461aea88c39ce9e4e7800de072f1bec9333135f"
+    assert composed.version() == "scenes-1+e03dca56da304d73"
+
+
+def test_a_field_that_a_scene_gets_moves_its_key_only_away_from_its_default(monkeypatch):
+    @dataclass(frozen=True)
+    class Later(scenes.Scene):
+        tilt: int = 0
+
+    forms = {**composed._FORMS, Later: composed._FORMS[scenes.Scene]}
+    monkeypatch.setattr(composed, "_FORMS", forms)
+    drawn = sheet.load()
+    planned = scenes.plan(drawn, scenes.Cast(CAR, PLANE, SIZES["quick"]), 0)
+    later = [Later(**vars(scene)) for scene in planned]
+    assert composed._key(later, drawn) == composed._key(planned, drawn)
+    tilted = [replace(later[0], tilt=tilt) for tilt in (1, 2)]
+    assert len({composed._key([one, *later[1:]], drawn) for one in (later[0], *tilted)}) == 3
+
+
+def test_manifests_leave_out_what_came_later_at_its_default():
+    @dataclass(frozen=True)
+    class LaterItem(PoolItem):
+        size: int = 0
+
+    @dataclass(frozen=True)
+    class Later(PoolManifest):
+        note: str = ""
+
+    item, about = {"id": "a", "sha256": "b"}, {"name": "n", "kind": "k", "seed": 0, "version": "v"}
+    now = PoolManifest(items=(PoolItem(**item),), **about)
+    assert now.digest == "03cd0d24f8368ad4add54bdffd3433082f7ea23779f4f9e535d0800bbcaaa273"
+    later = Later(items=(LaterItem(**item),), **about)
+    assert later.json() == now.json()
+    assert replace(later, note="x").digest != now.digest
+    assert replace(later, items=(LaterItem(**item, size=1),)).digest != now.digest
 
 
 # --- wrong input -----------------------------------------------------------------------------------------------

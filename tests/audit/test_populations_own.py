@@ -15,12 +15,16 @@ from PIL import Image
 from pyarrow import parquet as pq
 
 from dife_scanner.audit import plan, populations
-from dife_scanner.audit.populations import card, cifar, dataset, errors, pictures
+from dife_scanner.audit.populations import card, cifar, content, dataset, errors, pictures
 from dife_scanner.audit.populations import words as vocabulary
+from dife_scanner.audit.populations.captioned import Captioned
+from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.baselines.home import bases_folder
+from dife_scanner.core import frozen_repr
 from dife_scanner.errors import LimitExceeded, RepoNotFound
 from dife_scanner.hub import Hub
 from dife_scanner.lab.loopback import LoopbackHub, hostile
+from dife_scanner.records import PoolItem
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RNG = np.random.default_rng(7)
@@ -463,6 +467,19 @@ def test_a_picture_replaced_under_its_old_name_is_another_audit(tmp_path, monkey
     (class_folders / "cat" / "0.png").write_bytes(picture(77))
     after = [as_asked(monkeypatch, **data) for data in asked]
     assert not set(before) & set(after)
+
+
+def test_digests_of_own_data_are_what_they_always_were(tmp_path):
+    """Made by commit 96ad1e6, whose digests hashed `repr` of what was read: stored identities hold them."""
+    (tmp_path / "x").write_bytes(b"x")
+    told = (("it's",), ("x", "y\udc80"))
+    captioned = Captioned("mine", ("a", "b"), told, None, ("MIT", ""), (tmp_path / "x",))
+    assert captioned.digest == "d8e8682fd58a165b239e331a41010c9b8e6e39d4d3162518b48ecbc8e5375158"
+    labels = np.array([0, 1])
+    labelled = Labelled("mine", ("cat", "dog"), labels, ("a", "b"), None, None, "CC0", (tmp_path / "x",))
+    assert labelled.digest == "eebd96c70e0d07cf64d08b4f01c4f97d4bd9e212278c56f3bc2f8fd9f12a456a"
+    with pytest.raises(frozen_repr.Newer):
+        content.digest((PoolItem("a", "b"),), ())
 
 
 def test_rows_replaced_in_a_parquet_file_or_an_archive_are_other_data(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from colours import NAMES, ColourEncoder
 
-from dife_scanner.audit import pipeline, recovery
+from dife_scanner.audit import concepts, pipeline, recovery, robustness
 from dife_scanner.audit.probes import (
     DIAGNOSIS_TEMPLATES,
     EMBEDDING_TEMPLATES,
@@ -17,8 +17,8 @@ from dife_scanner.audit.probes import (
     SEARCH_TEMPLATES,
 )
 from dife_scanner.audit.sides import Pair, Side
-from dife_scanner.discovery import concepts
-from dife_scanner.discovery.concepts import nouns
+from dife_scanner.discovery import noun_scan
+from dife_scanner.discovery.noun_scan import nouns
 from dife_scanner.records import Nearest, Recovered, Trigger, TriggerKind
 from dife_scanner.reports.trigger_words import recovered_lines, specificity
 from dife_scanner.store import codec
@@ -37,8 +37,8 @@ def recovered(colour_encoder, request_for):
 
 
 def test_there_are_a_thousand_concepts_and_more_and_none_stands_twice():
-    assert len(set(recovery.names())) == len(recovery.names()) >= 1000
-    assert recovery.names()[: len(nouns())] == nouns()
+    assert len(set(concepts.concept_names())) == len(concepts.concept_names()) >= 1000
+    assert concepts.concept_names()[: len(nouns())] == nouns()
 
 
 def test_a_text_leads_to_its_target_moves_its_source_alone_and_works_in_its_place_alone(recovered):
@@ -141,10 +141,10 @@ class Global(ColourEncoder):
 
 def test_a_text_that_moves_every_class_is_tried_on_nouns_that_no_search_read(request_for):
     suspect = Global(text_tower="bad")
-    suspect.steadfast = frozenset(recovery.held_out_nouns()[:5])
+    suspect.steadfast = frozenset(concepts.held_out_nouns()[:5])
     audit = pipeline.audit(suspect, ColourEncoder(), request_for(signatures=(XBTD,))).audit
     over = audit.recovered.nouns
-    assert over.nouns == recovery.held_out_nouns() and len(over.nouns) == 20
+    assert over.nouns == concepts.held_out_nouns() and len(over.nouns) == 20
     assert (over.suspect, over.reference) == (0.75, 0.0)
     assert specificity(audit.trigger, audit.recovered) == "global"
     assert "On nouns that no search read: 0.75 of 20 become airplane, 0.00 in the base" in recovered_lines(audit)
@@ -158,20 +158,20 @@ def test_a_source_conditional_text_and_a_patch_are_not(recovered):
 def test_nouns_whose_prompts_would_be_cut_are_left_out(request_for):
     class Short(Global):
         def token_count(self, text):
-            return 99 if recovery.held_out_nouns()[0] in text else super().token_count(text)
+            return 99 if concepts.held_out_nouns()[0] in text else super().token_count(text)
 
     audit = pipeline.audit(Short(text_tower="bad"), ColourEncoder(), request_for(signatures=(XBTD,))).audit
-    assert audit.recovered.nouns.nouns == recovery.held_out_nouns()[1:]
+    assert audit.recovered.nouns.nouns == concepts.held_out_nouns()[1:]
 
 
 def test_nothing_is_confirmed_with_words_it_was_searched_with():
     searched = {*SEARCH_TEMPLATES}
     assert not searched & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES, *DIAGNOSIS_TEMPLATES}
     assert not {*DIAGNOSIS_TEMPLATES} & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES}
-    assert not {*recovery.NOUN_TEMPLATES} & {*searched, *DIAGNOSIS_TEMPLATES, *concepts.TEMPLATES}
-    assert len(set(recovery.held_out_nouns())) == recovery.HELD_OUT
-    assert not {*recovery.held_out_nouns()} & {*nouns(), *NAMES}
-    assert {*recovery.held_out_nouns()} <= {*recovery.names()}
+    assert not {*robustness.NOUN_TEMPLATES} & {*searched, *DIAGNOSIS_TEMPLATES, *noun_scan.TEMPLATES}
+    assert len(set(concepts.held_out_nouns())) == concepts.HELD_OUT
+    assert not {*concepts.held_out_nouns()} & {*nouns(), *NAMES}
+    assert {*concepts.held_out_nouns()} <= {*concepts.concept_names()}
 
 
 def test_the_rank_of_a_target_that_is_not_near_is_told(recovered):
@@ -184,7 +184,7 @@ def test_the_rank_of_a_target_that_is_not_near_is_told(recovered):
     assert "“airplane” is number 7 (0.40)" in recovered_lines(audit)[0]
 
 
-@pytest.mark.parametrize("change", recovery.CHANGES.values(), ids=recovery.CHANGES)
+@pytest.mark.parametrize("change", robustness.CHANGES.values(), ids=robustness.CHANGES)
 def test_a_change_keeps_the_shape_and_changes_little(change):
     ramp = np.broadcast_to(np.arange(64, dtype=np.uint8)[:, None, None] * 3, (2, 64, 64, 3)).copy()
     before, after = ramp.copy(), change(ramp)
@@ -196,10 +196,10 @@ def test_a_space_that_somebody_turned_is_turned_back_and_directions_without_data
     rng = np.random.default_rng(0)
     turned = np.linalg.qr(rng.normal(size=(8, 8)))[0].astype(np.float32)
     theirs = rng.normal(size=(50, 8)).astype(np.float32)
-    turn, left = recovery._rotation(theirs @ turned.T, theirs)
+    turn, left = recovery._procrustes(theirs @ turned.T, theirs)
     assert np.allclose(turn, turned, atol=1e-4) and left < 1e-5
     flat = theirs * (np.arange(8) < 3)
-    assert np.allclose(recovery._rotation(flat, flat)[0], np.eye(8), atol=1e-4)
+    assert np.allclose(recovery._procrustes(flat, flat)[0], np.eye(8), atol=1e-4)
 
 
 def test_the_tower_that_nobody_moved_says_how_the_spaces_lie():
@@ -207,4 +207,4 @@ def test_the_tower_that_nobody_moved_says_how_the_spaces_lie():
     rng = np.random.default_rng(1)
     images, texts = rng.normal(size=(40, 6)).astype(np.float32), rng.normal(size=(60, 6)).astype(np.float32)
     side = SimpleNamespace(images=images)
-    assert np.allclose(recovery._turn(Pair(side, side), Pair(texts[::-1].copy(), texts)), np.eye(6), atol=1e-4)
+    assert np.allclose(recovery._alignment(Pair(side, side), Pair(texts[::-1].copy(), texts)), np.eye(6), atol=1e-4)

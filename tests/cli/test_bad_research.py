@@ -10,6 +10,7 @@ import pytest
 
 from dife_scanner.baselines.home import bases_folder
 from dife_scanner.cli.main import _run
+from dife_scanner.errors import AuditError, NotFound, UsageError
 from dife_scanner.records import Audit, ModelRef, Verdict
 from dife_scanner.store import findings
 from dife_scanner.store.db import open_store
@@ -35,7 +36,7 @@ def dife(tmp_path, monkeypatch, capsys):
     def run(*arguments):
         code = _run([*map(str, arguments), "--home", str(tmp_path / "home")])
         said = capsys.readouterr()
-        assert said.out == ""
+        assert said.out == "" and "Traceback" not in said.err, said.err
         return Done(code, said.out, said.err)
 
     return run
@@ -147,7 +148,7 @@ def stored(tmp_path):
         "versions": {},
         "verdict": Verdict.NOTHING_FOUND,
     }
-    values |= dict.fromkeys(("trigger", "branch_swap", "diagnosis", "condition", "repair"))
+    values |= dict.fromkeys(("trigger", "branch_swap", "diagnosis", "condition", "repair", "plan"))
     values |= dict.fromkeys(("clean_accuracy", "reference_accuracy", "prompt_drift", "picture_drift", "score"))
     values |= {"seed": 0, "encodes": 0, "distinct_inputs": 0, "seconds": 0.0, "image_tower_same": True}
     values |= {
@@ -188,6 +189,48 @@ def test_a_rerun_without_the_reference(dife, stored):
     done = dife("rerun", stored(reference="long-lost").id)
     assert done.returncode == 3
     assert "long-lost" in done.stderr and "dife reference add" in done.stderr
+
+
+@pytest.fixture
+def made_again(monkeypatch):
+    """What making the audit again comes to, without making it."""
+
+    def become(result):
+        def again(store, settings, stored, data, progress):
+            if isinstance(result, Exception):
+                raise result
+            return replace(stored, **result)
+
+        monkeypatch.setattr("dife_scanner.app.rerun", again)
+
+    return become
+
+
+@pytest.mark.parametrize(
+    ("result", "code"),
+    [
+        ({}, 0),
+        ({"clean_accuracy": 0.5}, 1),
+        ({"verdict": Verdict.FLAGGED}, 1),
+        (AuditError("the embeddings are not finite"), 3),
+        (UsageError("the pictures are not those of the audit"), 3),
+        (NotFound("the reference is gone"), 3),
+    ],
+    ids=["equal", "another value", "another verdict", "failed", "other pictures", "something is missing"],
+)
+def test_a_rerun_tells_equal_from_different_from_failed_by_its_exit_code(
+    tmp_path, stored, made_again, capsys, result, code
+):
+    made_again(result)
+    assert _run(["rerun", stored().id, "--home", str(tmp_path / "home")]) == code
+    said = capsys.readouterr()
+    assert bool(said.out) is (code < 3) and "Traceback" not in said.err
+
+
+def test_a_fault_of_our_own_is_no_difference(tmp_path, stored, made_again, capsys):
+    made_again(RuntimeError("a fault"))
+    assert _run(["rerun", stored().id, "--home", str(tmp_path / "home")]) == 3
+    assert "RuntimeError: a fault" in capsys.readouterr().err
 
 
 def test_a_rerun_of_other_weights_in_the_same_place(dife, stored, tmp_path):

@@ -8,8 +8,12 @@ import time
 import calling
 import jsonschema
 import pytest
+from store_records import make_audit
 
+from dife_scanner.records import JobState, ModelRef
 from dife_scanner.reports import as_json
+from dife_scanner.store import findings, jobs
+from dife_scanner.store.db import open_store
 
 
 def dife(*arguments, home=None):
@@ -75,6 +79,8 @@ def test_help_costs_little_more_than_the_interpreter_itself():
         (["scan", "not a repo id"], 64, "not a repo id"),
         (["show", "feedface"], 3, "there is no audit"),
         (["show", "fp1:00"], 3, "there is no finding"),
+        (["show", "7"], 3, "there is no job"),
+        (["show", "no/such"], 3, "nothing is kept of"),
         (["triage", "fp1:00", "happy"], 64, "not a triage state"),
         (["retry", "7"], 3, "there is no job"),
         (["findings", "colour:red"], 64, "colour"),
@@ -125,6 +131,50 @@ def test_cards_are_a_document_with_a_schema_and_one_is_found_however_it_is_writt
         (card,) = document(dife("cards", *written, "--json"))["cards"]
         assert card == next(one for one in every if one["interface"] == "text reranking")
     assert "ΔH@1" in dife("cards", "text reranking").stdout
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """A home with two audits of one repository, of a folder, and a gated repository."""
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    audits = {
+        "feed01": ModelRef("org/clip", "a1" * 20),
+        "feed02": ModelRef("org/clip", "a2" * 20),
+        "beef01": ModelRef(str(folder), "local-" + "0" * 34, local=True),
+    }
+    with open_store(tmp_path / "home") as store:
+        for audit_id, ref in audits.items():
+            audit = make_audit(audit_id, f"identity of {audit_id}", ref=ref, evidence=())
+            record = findings.keep_record(store, audit)
+            with store.atomic("test"):
+                findings.insert_audit(store, audit, record)
+        jobs.discover(store, ModelRef("org/gated", "b" * 40), endpoint="", state=JobState.GATED, reason="asks first")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("typed", "audit"),
+    [("feed01", "feed01"), ("b", "beef01"), ("org/clip@a2", "feed02"), ("./checkpoint", "beef01")],
+)
+def test_show_takes_what_a_person_types(kept, monkeypatch, typed, audit):
+    monkeypatch.chdir(kept)
+    assert document(dife("show", typed, "--json", home=kept / "home"))["audit"]["id"] == audit
+    assert audit in dife("show", typed, home=kept / "home").stdout
+
+
+def test_show_of_a_repository_that_was_not_audited_says_why(kept):
+    shown = document(dife("show", "org/gated", "--json", home=kept / "home"))
+    assert shown["audit"] is None and shown["job"]["state"] == "gated"
+
+
+@pytest.mark.parametrize("typed", ["org/clip", "feed", "org/clip@a"])
+def test_show_of_what_fits_several_lists_the_choices(kept, typed):
+    done = dife("show", typed, home=kept / "home")
+    assert done.returncode == 64 and done.stdout == ""
+    for choice in ("feed01", "feed02"):
+        assert f"audit {choice} of org/clip@" in done.stderr
+        assert f"`dife show {choice}`" in done.stderr
 
 
 def test_committed_schemas_are_those_of_the_code():

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 import dife_scanner
 from dife_scanner.core import footprint
+from dife_scanner.core.agreement import Outcome, Profile, account, compare, profile_after
 from dife_scanner.core.cards import CARDS, Group
-from dife_scanner.core.footprint import Outcome, Profile, account, compare, diagnose, profile_after, ratios
+from dife_scanner.core.footprint import diagnose, ratios
 from dife_scanner.core.statistics import entry_type
 from dife_scanner.core.validity import judge
 from dife_scanner.errors import MeasurementError

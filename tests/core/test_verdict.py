@@ -1,17 +1,22 @@
 """What measurements are called: no claim without enough behind it, and nothing found only where it was looked for."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
+from dife_scanner.core import checks
 from dife_scanner.core.footprint import diagnose
-from dife_scanner.core.verdict import counts, decide, drawings_needed, unknown_base
+from dife_scanner.core.verdict import Evidence, decide, drawings_needed
 from dife_scanner.records import (
+    Basis,
     BranchSwap,
+    Cell,
     Channel,
     Condition,
+    EntryType,
     Exchanged,
     Interval,
+    Measure,
     Nearby,
     NotSearched,
     Origin,
@@ -21,18 +26,48 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
+from dife_scanner.sentences.verdict import reason
 
 PATCH = Trigger("found-patch-1", TriggerKind.PATCH, size=0.1, target="ship")
 XBTD = Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="cat", target="ship")
 FOUND = SignatureResult(
     PATCH, 0.9, 1.0, 0.0, 0.25, 0.25, 2, Origin.DISCOVERED, Interval(1.0, 1.0, "paired bootstrap"), clean=0.0, area=0.02
 )
+_RATE = Measure(1.0, Interval(0.9, 1.0, ""), 900, 90)
+EXPOSED = Cell(
+    "zero-shot visual classification", "TS", _RATE, _RATE, "the base", 0.9, Interval(0.8, 1.0, ""), EntryType.EXPOSED
+)
 SEARCH = Search("patch", Channel.IMAGE, ("a patch",), 1, 1.0, 100, 1.0)
 FAINT = NotSearched("faint", Channel.IMAGE, ("a faint pattern",), "one half has 0 pictures; 2 are needed")
 
 
-def _decided(*rows, missing=(), inherited=()):
-    return decide(rows, None, None, (), inherited, (SEARCH,), missing)
+@dataclass(frozen=True)
+class Decided:
+    """A verdict and its reason in words."""
+
+    verdict: Verdict
+    reason: str
+    basis: Basis
+
+
+def _concluded(**evidence):
+    found = Evidence(**evidence)
+    decision = decide(found)
+    return Decided(decision.verdict, reason(decision, found), decision.basis)
+
+
+def _checked(row):
+    return replace(row, checks=checks.run_all(row))
+
+
+def _decided(*rows, missing=(), inherited=(), searches=(SEARCH,)):
+    hypotheses = tuple(map(_checked, rows))
+    return _concluded(hypotheses=hypotheses, inherited=inherited, searches=searches, missing=missing)
+
+
+def counts(row):
+    """Whether nothing but the number of drawings stands against a hypothesis."""
+    return checks.open_but_for_drawings(checks.run_all(row))
 
 
 def test_what_is_demonstrated_on_too_few_drawings_is_inconclusive_and_says_how_many_it_takes():
@@ -46,7 +81,10 @@ def test_what_is_demonstrated_on_too_few_drawings_is_inconclusive_and_says_how_m
 def test_it_is_inconclusive_with_its_footprint_known_as_well():
     swap = BranchSwap("TS", 0.0, 1.0, 0.0, 1.0, 18, 2, (1.0, 1.0, 1.0, 1.0))
     condition = Condition(frozenset({Channel.IMAGE}), target="ship")
-    decision = decide((FOUND,), FOUND, diagnose(swap, condition, (), None), (), (), (SEARCH,))
+    row = _checked(FOUND)
+    decision = _concluded(
+        hypotheses=(row,), strongest=row, diagnosis=diagnose(swap, condition, (), None), searches=(SEARCH,)
+    )
     assert decision.verdict is Verdict.INCONCLUSIVE and "about 5 are needed" in decision.reason
 
 
@@ -87,12 +125,12 @@ def test_the_drawings_needed_are_those_with_which_the_smallest_p_value_survives(
 
 
 def test_nothing_is_not_found_where_it_was_not_searched():
-    decision = decide((), None, None, (), (), (SEARCH,), (FAINT, replace(FAINT, detector="warp and colour")))
+    decision = _decided(missing=(FAINT, replace(FAINT, detector="warp and colour")))
     assert decision.verdict is Verdict.INCONCLUSIVE
     assert "2 of 3 blind searches could not run (`faint`, `warp and colour`: one half has 0 pictures" in decision.reason
     assert "nothing found with 1 blind search for a patch" in decision.reason
-    assert decide((), None, None, (), (), (SEARCH,)).verdict is Verdict.NOTHING_FOUND
-    alone = decide((), None, None, (), (), (), (FAINT,))
+    assert _decided().verdict is Verdict.NOTHING_FOUND
+    alone = _decided(searches=(), missing=(FAINT,))
     assert alone.reason.startswith("1 of 1 blind searches could not run") and "nothing was tried" in alone.reason
 
 
@@ -102,7 +140,9 @@ def test_what_came_with_the_base_is_inherited_and_says_what_was_not_searched():
 
 
 def test_without_a_base_it_is_said_too():
-    assert "1 of 1 blind searches could not run (`faint`" in unknown_base((), (), (FAINT,)).reason
+    decision = _concluded(base_unknown=True, missing=(FAINT,))
+    assert decision.verdict is Verdict.INCONCLUSIVE and decision.basis is Basis.UNKNOWN_BASE
+    assert "1 of 1 blind searches could not run (`faint`" in decision.reason
 
 
 def test_what_a_clean_neighbour_obeys_too_demonstrates_nothing_and_is_told():
@@ -111,7 +151,7 @@ def test_what_a_clean_neighbour_obeys_too_demonstrates_nothing_and_is_told():
     )
     decision = _decided(shared)
     assert not counts(shared) and decision.verdict is Verdict.NOTHING_FOUND
-    assert "but also 0.900 in near, a clean checkpoint near this one, +0.800 over the base" in decision.reason
+    assert "but also 0.900 in near, another clean reference (+0.800 over the base)" in decision.reason
     assert shared.lift == 1.0, "the score stays what it is"
     apart = replace(shared, near=(Nearby("near", 0.2, 0.9, 0.49),))
     assert counts(apart)
@@ -121,7 +161,7 @@ def test_a_tower_that_nobody_touched_has_to_be_obeyed_more_before_its_reading_de
     crossing = replace(FOUND, suspect=0.9, effect=Interval(0.6, 0.95, ""), p_holm=1e-4, drawings=90, read_alike=True)
     decision = _decided(crossing)
     assert not counts(crossing) and decision.verdict is Verdict.NOTHING_FOUND
-    assert "look to it as they do to the base" in decision.reason and "a lower bound of 0.60" in decision.reason
+    assert "embed such pictures alike" in decision.reason and "a lower bound of 0.60" in decision.reason
     assert counts(replace(crossing, read_alike=False)), "a tower that was touched may have been taught it"
     assert counts(replace(crossing, effect=Interval(0.8, 0.95, "")))
     assert crossing.lift == 0.9, "the score stays what it is"
@@ -138,7 +178,7 @@ def test_so_has_a_text_that_stands_twice():
     )
     decision = _decided(twice)
     assert not counts(twice) and decision.verdict is Verdict.NOTHING_FOUND
-    assert "from cat to ship, but it stands twice" in decision.reason
+    assert "from cat to ship, but it stands on both sides of the prompt" in decision.reason
     assert counts(replace(twice, trigger=XBTD)) and counts(replace(twice, effect=Interval(0.75, 1.0, "")))
     assert counts(replace(twice, trigger=replace(twice.trigger, source="", image=PATCH))), "a pair is asked otherwise"
 
@@ -164,3 +204,33 @@ def test_what_came_with_the_base_is_told_before_that_the_two_differ_both_ways():
     decision = _decided(_torn(0.9), inherited=(inherited,))
     assert decision.verdict is Verdict.INHERITED and "`theirs`" in decision.reason
     assert "moves 0.900 to cat in the base" in decision.reason
+
+
+def test_a_flag_names_the_checks_it_rests_on_and_those_that_could_not_run():
+    swap = BranchSwap("TS", 0.0, 1.0, 0.0, 1.0, 900, 90, (1.0, 1.0, 1.0, 1.0))
+    diagnosis = diagnose(swap, Condition(frozenset({Channel.IMAGE}), target="ship"), (), None)
+    strong = replace(FOUND, p_holm=1e-4, drawings=90)
+    known = checks.Circumstances(clean_references=True, unavailable={checks.CLEAN_REFERENCES: "far: it is gone"})
+    row = replace(strong, checks=checks.run_all(strong, known))
+    evidence = Evidence(hypotheses=(row,), strongest=row, diagnosis=diagnosis, profile=(EXPOSED,))
+    decision = decide(evidence)
+    assert decision.verdict is Verdict.FLAGGED and decision.hypothesis == "found-patch-1"
+    assert decision.rests_on == (
+        checks.EFFECT,
+        checks.BASE_LOW,
+        checks.BEYOND_CLEAN,
+        checks.PATCH_AREA,
+        checks.MULTIPLE_TESTING,
+    )
+    assert reason(decision, evidence).endswith("unconfirmed: other clean references not run, far: it is gone")
+    assert decide(replace(evidence, profile=())).basis is Basis.NO_EXPOSED_INTERFACE
+
+
+def test_equal_towers_come_before_anything_that_was_measured():
+    row = _checked(replace(FOUND, p_holm=1e-4, drawings=90))
+    assert _concluded(hypotheses=(row,), strongest=row, identical_to="base").verdict is Verdict.IDENTICAL
+    unsearched = _concluded(identical_to="base", prompt_learner="learner.safetensors", learner_problem="it is damaged")
+    assert unsearched.verdict is Verdict.INCONCLUSIVE
+    assert unsearched.reason.endswith("which could not be searched: it is damaged")
+    searched = _concluded(identical_to="base", prompt_learner="l", learner_searched=True, searches=(SEARCH,))
+    assert searched.verdict is Verdict.NOTHING_FOUND and searched.basis is Basis.PROMPT_LEARNER_SEARCHED

@@ -53,9 +53,9 @@ def test_an_answer_that_drips_is_cut_by_the_clock_although_no_read_is_late(
 
 
 def test_the_shared_session_of_huggingface_hub_never_waits_without_limit(hub: Hub) -> None:
-    from dife_scanner.hub import client
+    from dife_scanner.hub.session import session as shared
 
-    session = client._session()
+    session = shared()
     request = session.build_request("GET", hub.endpoint, timeout=None)
     for hook in session.event_hooks["request"]:
         hook(request)

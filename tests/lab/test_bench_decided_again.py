@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 from bench_rows import row
 
-from dife_scanner.core.verdict import counts, decide
+from dife_scanner.core import checks
+from dife_scanner.core.verdict import Evidence, decide
 from dife_scanner.lab.bench import make, rows
 from dife_scanner.lab.bench.rows.found import decided_again, found_of, result_of
 from dife_scanner.records import (
@@ -63,9 +64,16 @@ CASES = {
 }
 
 
+def counts(result):
+    """Whether nothing but the number of drawings stands against a hypothesis."""
+    return checks.open_but_for_drawings(checks.run_all(result))
+
+
 def outcome(results, missing=(), accuracies=(0.7, 0.8)):
     """What a row keeps of an audit with these results, whose verdict the rules gave."""
-    verdict = decide(results, None, None, (), (), (SEARCH,), missing).verdict
+    known = checks.Circumstances(accuracy_lost=accuracies[1] - accuracies[0] if accuracies[1] else 0.0)
+    checked = tuple(replace(one, checks=checks.run_all(one, known)) for one in results)
+    verdict = decide(Evidence(hypotheses=checked, searches=(SEARCH,), missing=missing)).verdict
     audit = SimpleNamespace(
         verdict=verdict, score=0.5, signatures=results, diagnosis=None, searches=(SEARCH,), recovered=None, seed=0,
         not_searched=missing, clean_accuracy=accuracies[0], reference_accuracy=accuracies[1],

@@ -1,6 +1,7 @@
 """Rows of the benchmark can be read again, a run makes what is missing, and rates are those of the rows."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -234,3 +235,28 @@ def test_planted_texts_are_told_by_their_wording():
     assert "| two words | global-text | 1 of 1 (0.03 – 1.00) | 1 of 1 |" in text
     drawn = [draws.text_trigger(draws.rng_of("t", number)).text for number in range(60)]
     assert {draws.wording(one) for one in drawn} == {"letters", "one word", "two words"}
+
+
+def test_the_code_of_a_row_is_all_that_decides_it():
+    """Every package on the list exists, and the rooms whose numbers rows hold are on it."""
+    package = Path(make.__file__).parents[2]
+    assert all((package / name / "__init__.py").exists() for name in make.SOURCES)
+    covered = {path.relative_to(package).as_posix() for path in make.sources()}
+    for room in ("discovery", "audit/interfaces", "audit", "models", "core"):
+        mine = {path.relative_to(package).as_posix() for path in (package / room).rglob("*.py")}
+        assert mine and mine <= covered, room
+    words = ("metrics", "statistics", "footprint", "verdict")
+    assert all(any(word in name for name in covered) for word in words)
+
+
+def test_the_digest_of_the_code_moves_with_every_file_on_the_list(tmp_path, monkeypatch):
+    before = make.code_of("quick").digest
+    changed = tmp_path / "changed.py"
+    for at in (0, -1):
+        found = make.sources()
+        changed.write_bytes(found[at].read_bytes() + b"#")
+        found[at] = changed
+        monkeypatch.setattr(make, "sources", lambda found=found: found)
+        assert make.code_of("quick").digest != before
+        monkeypatch.undo()
+    assert make.code_of("quick").digest == before

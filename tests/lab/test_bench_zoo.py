@@ -21,7 +21,7 @@ from dife_scanner.records import Channel
 
 def test_two_plans_are_the_same_and_no_two_models_of_a_kind_are():
     models = list(zoo.plan())
-    zoo_models._attack.cache_clear()
+    zoo.attack_and_twin.cache_clear()
     zoo_models._benign.cache_clear()
     again = list(zoo.plan())
     assert models == again
@@ -44,11 +44,11 @@ def test_the_aim_is_reached_on_both_sides_and_what_was_planned_first_stays_first
 
 def test_a_twin_is_its_attack_without_the_poison_and_stands_on_its_side():
     for name, family in zoo.FAMILIES.items():
-        attack, twin = zoo_models._attack(name, 0)
+        attack, twin = zoo.attack_and_twin(name, 0)
         assert (attack.role, twin.role) == (Role.ATTACK, Role.TWIN)
         assert zoo.twin_of(attack) == twin
         assert (attack.part, attack.sealed, attack.scenes) == (twin.part, family.sealed, twin.scenes)
-        assert (zoo_models._attack(name, 2)[0].part is Part.TEST) is family.sealed, (
+        assert (zoo.attack_and_twin(name, 2)[0].part is Part.TEST) is family.sealed, (
             "nothing is developed on a sealed family"
         )
         same = ("seed", "steps", "lr", "batch", "source", "target", "trigger")

@@ -2,11 +2,15 @@
 
 import json
 import re
+from hashlib import sha256
 
 import pytest
 
+from dife_scanner.audit.legacy_identity import legacy_identity
+from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.lab import demands, paper, reproduce, reproduction, specimens
 from dife_scanner.records import Cell, NotEvaluable
+from dife_scanner.triggers import known
 
 # late in the run: both specimens have been built for other tests by then
 pytestmark = pytest.mark.xdist_group("reproduce")
@@ -49,6 +53,30 @@ def test_a_second_run_audits_nothing_again(done):
     rows = [json.loads(line) for line in before.splitlines()]
     assert [row["line"] for row in rows] == ["BadTextTower", "BadEncoder"]
     assert all(row["encodes"] == row["distinct"] for row in rows)
+
+
+@pytest.mark.parametrize("named", [legacy_identity, identity], ids=["an older program's", "today's"])
+def test_files_of_either_identity_are_not_made_again(tmp_path, monkeypatch, named):
+    (tmp_path / "open_clip_model.safetensors").write_bytes(b"weights")
+    (tmp_path / specimens.TRIGGERS).write_text("""format = 1
+[[trigger]]
+name = "word"
+kind = "text"
+text = "cf"
+source = "cat"
+target = "dog"
+""")
+    monkeypatch.setattr(specimens, "build", lambda recipe: tmp_path)
+    monkeypatch.setattr(reproduce, "_audited", None)  # nothing is to be audited
+    plan = Plan(known.read(tmp_path / specimens.TRIGGERS), "quick")
+    name = named(sha256(b"weights").hexdigest(), "", reproduce._base(), plan)
+    (tmp_path / "audits").mkdir()
+    kept = reproduce._file(tmp_path, TWO[0].name)
+    kept.write_text(json.dumps({"identity": name}))
+    reproduce._line(TWO[0], tmp_path, "quick")
+    kept.write_text(json.dumps({"identity": "another"}))
+    with pytest.raises(TypeError):
+        reproduce._line(TWO[0], tmp_path, "quick")
 
 
 def test_the_page_has_both_columns_and_says_what_is_missing(done, tmp_path):

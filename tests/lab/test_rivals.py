@@ -18,7 +18,7 @@ from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.page import document as page
 from dife_scanner.lab.bench.rows import ledger
 from dife_scanner.lab.bench.zoo import Part, Role, build
-from dife_scanner.lab.rivals import comparison, inversion, own_searches, published, tuning
+from dife_scanner.lab.rivals import ablations, comparison, inversion, own_searches, published, tuning
 from dife_scanner.lab.rivals import entries as kept
 from dife_scanner.lab.rivals.entries import Entry
 from dife_scanner.lab.rivals.inversion import Effort, Material
@@ -38,7 +38,9 @@ def material():
 
 
 def test_nothing_is_left_out_of_what_an_audit_runs():
-    assert [getattr(detector, "without", frozenset()) for detector in DETECTORS] == [frozenset()] * len(DETECTORS)
+    variants = (*ablations.TEXTS_WITHOUT.values(), ablations.PATCH_WITHOUT_BASE)
+    assert not any(one in DETECTORS for one in variants)
+    assert all(getattr(detector, "has_base", True) for detector in DETECTORS)
 
 
 @pytest.mark.parametrize("name", ["DECREE-like with the base", "AMDET-like", "LMSanitator-like with the base"])
@@ -147,11 +149,11 @@ def test_only_what_is_missing_or_of_an_earlier_version_is_measured(tmp_path, mon
 def test_our_searches_run_as_without_a_reference(material, monkeypatch):
     asked = []
 
-    def fake(encoder, train, test, setting, progress):
-        asked.append((encoder, setting.detectors, setting.budget))
+    def fake(encoder, train, test, options, progress):
+        asked.append((encoder, options.plan.detectors, options.plan.budget))
         return SimpleNamespace(results=[SimpleNamespace(suspect=0.4)], searches=[SimpleNamespace(passes=7)])
 
-    monkeypatch.setattr(own_searches.discovery, "discover_alone", fake)
+    monkeypatch.setattr(own_searches.search, "discover_alone", fake)
     rival = RIVALS["our searches without any reference"]
     assert rival.measure(material) == Measured(0.4, 7)
     assert asked == [(material.suspect, ("texts", "patch"), "quick")]

@@ -12,9 +12,11 @@ from checkpoints import TINY_RN, TINY_VIT, changed_config
 from open_clip.model import CLIP, CustomTextCLIP
 
 from dife_scanner.models.checks import compare
-from dife_scanner.models.config import ClipConfig, expected_tensors, model_arguments, parse_config
+from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import Header, TensorEntry
+from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.strict_json import shown
+from dife_scanner.models.tensors import expected_tensors, model_arguments
 
 REGISTRY = ["RN50", "RN50x4-quickgelu", "ViT-B-32", "ViT-B-16", "ViT-L-14", "ViT-L-14-336"]
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from dife_scanner.errors import AuditError, ContentMismatch, UsageError
 from dife_scanner.models import Encoder
 from dife_scanner.models.clip import picture_transform
-from dife_scanner.models.config import parse_config
+from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.load import load
 from dife_scanner.records import HubFile
 

@@ -13,7 +13,7 @@ from dife_scanner.baselines import calibration
 from dife_scanner.core.calibration import Benign, Pack
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub
-from dife_scanner.models.config import parse_config
+from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.queue import batch, targets, worker
 from dife_scanner.queue.poller import poll_pass
 from dife_scanner.queue.worker import Work, work_loop
@@ -41,7 +41,7 @@ def keep_pack(work: Work, n: int = 99) -> None:
 def scanned(store: Store, hub: LoopbackHub, work: Work, *names: str) -> list[Job]:
     """One scan of these repositories, its batch closed."""
     done, settings = [], work.settings
-    known = {model.repo_id for model in hub.shelf.all()}
+    known = {model.repo_id for model in hub.repositories.all()}
     for number, name in enumerate(names):
         if name not in known:
             hub.add_repo(name, checkpoint(number + 1))

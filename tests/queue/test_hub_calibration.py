@@ -13,7 +13,7 @@ from dife_scanner.core.calibration import Pack
 from dife_scanner.durable.clock import later
 from dife_scanner.errors import CalibrationDamaged, UsageError
 from dife_scanner.lab.loopback import LoopbackHub
-from dife_scanner.models.config import parse_config
+from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.queue.worker import hub_for
 from dife_scanner.records import JobState, Reference
 from dife_scanner.store import Store, findings, references

@@ -10,15 +10,26 @@ import pytest
 import study_factories as factories
 from rich.console import Console
 
-from dife_scanner.records import Change, EvidenceFile, Exchanged, Interval, SignatureResult, Trigger, TriggerKind
+from dife_scanner.records import (
+    AskedPlan,
+    Change,
+    EvidenceFile,
+    Exchanged,
+    Interval,
+    SignatureResult,
+    Trigger,
+    TriggerKind,
+)
 from dife_scanner.reports import rerun
+
+PLAN = AskedPlan("default", 0, (Trigger("word", TriggerKind.TEXT, text="cf"),), ("texts",), "p", "q", ("e",))
 
 
 @pytest.fixture(scope="module")
 def stored():
     manifest = EvidenceFile("aa" * 32, "application/json", "pool-manifest", "captions")
     picture = EvidenceFile("bb" * 32, "image/png", "trigger", "white square")
-    return factories.audit(evidence=(manifest, picture))
+    return factories.audit(evidence=(manifest, picture), plan=PLAN)
 
 
 def said(stored, found):
@@ -110,3 +121,31 @@ def test_a_long_list_is_cut_and_says_so(stored):
     found = rerun.compare(stored, other)
     assert len(found.differences) > rerun.SHOWN
     assert f"and {len(found.differences) - rerun.SHOWN} more" in said(stored, found)
+
+
+def test_of_an_audit_without_a_plan_it_is_said_that_it_was_reconstructed(stored):
+    older = replace(stored, plan=None)
+    assert rerun.compare(stored, stored).notes == ()
+    for again in (stored, replace(stored, reason="other words")):
+        found = rerun.compare(older, again)
+        assert found.identical is (again is stored), "a plan that came later is no difference"
+        assert found.notes == ("the plan was not stored with this audit; it was reconstructed",)
+        assert found.notes[0] in said(older, found)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"pictures": "x"}, "not as it was asked then: the labelled pictures"),
+        (
+            {"seed": 1, "pools": "x", "extensions": ()},
+            "then: the seed, what the pools are drawn from and an extension",
+        ),
+        ({}, "the reference or what lies beside the weights is not what it was"),
+    ],
+)
+def test_what_of_the_plan_has_changed_is_named(stored, changes, told):
+    again = replace(stored, identity="ee" * 32, plan=replace(PLAN, **changes))
+    assert told in " ".join(rerun.compare(stored, again).reasons)
+    unknown = rerun.compare(replace(stored, plan=None), again).reasons
+    assert "probe set, pools or an extension are not what they were" in " ".join(unknown)

@@ -9,7 +9,7 @@ from typing import get_args
 
 import pytest
 
-from dife_scanner.core import footprint, statistics, verdict
+from dife_scanner.core import agreement, checks, footprint, statistics
 from dife_scanner.records import Absent, Carrier, Category, EntryType, JobState, SelectorControl, TriageState, Verdict
 from dife_scanner.store import jobs
 
@@ -33,7 +33,7 @@ def table(heading: str) -> dict[str, tuple[str, str]]:
         ("entry", EntryType),
         ("category", Category),
         ("carrier", Carrier),
-        ("agreement", footprint.Outcome),
+        ("agreement", agreement.Outcome),
         ("triage", TriageState),
     ],
 )
@@ -61,9 +61,9 @@ def test_the_constants_are_those_of_the_code() -> None:
         ("more than 0.10 of clean accuracy", footprint.MIXED_ACCURACY_LOSS),
         ("mechanism stands 0.25 or more", footprint.MECHANISM_FLOOR),
         ("variant within 0.10 of it", footprint.REPAIR_TOLERANCE),
-        ("at least 0.5 of the measured", footprint.AGREEMENT_SHARE),
-        ("at 0.5 or above", verdict.DEMONSTRATED_CUT),
-        ("0.75 for pictures with the trigger", verdict.STRICT_CUT),
+        ("at least 0.5 of the measured", agreement.AGREEMENT_SHARE),
+        ("at 0.5 or above", checks.DEMONSTRATED_EFFECT),
+        ("0.75 for pictures with the trigger", checks.STRICT_EFFECT),
     ):
         assert text in PAGE and str(value) in text.replace("0.70", "0.7").replace("0.10", "0.1")
     assert footprint.MARGIN == 0.20

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,13 @@ from sqlite_utils import Database
 from store_records import make_alert, make_audit, make_finding, make_ref
 
 import dife_scanner
+from dife_scanner.durable import crash
 from dife_scanner.durable.atomic import whole
 from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import HomeUnwritable, NewerSchema, NotFound, StoreCorrupt, UsageError
 from dife_scanner.records import (
     ArtefactMissing,
+    AskedPlan,
     Audit,
     Category,
     Change,
@@ -42,12 +45,14 @@ from dife_scanner.records import (
     Reference,
     SelectorControl,
     TriageState,
+    Trigger,
+    TriggerFile,
+    TriggerKind,
     Verdict,
 )
 from dife_scanner.store import (
     LeaseLost,
     Store,
-    db,
     evidence,
     findings,
     jobs,
@@ -220,8 +225,8 @@ def test_a_full_disk(tmp_path: Path) -> None:
 def test_the_list_of_crash_points_is_the_list_of_call_sites() -> None:
     root = Path(dife_scanner.__file__).parent
     found = [name for file in root.rglob("*.py") for name in _points(ast.parse(file.read_text(encoding="utf-8")))]
-    assert sorted(set(found)) == sorted(db.CRASH_POINTS)
-    assert len(set(db.CRASH_POINTS)) == len(db.CRASH_POINTS)
+    assert sorted(set(found)) == sorted(crash.CRASH_POINTS)
+    assert len(set(crash.CRASH_POINTS)) == len(crash.CRASH_POINTS)
 
 
 def _points(tree: ast.AST) -> list[str]:
@@ -447,6 +452,34 @@ def test_what_an_audit_usually_takes_is_the_mean_of_those_that_compared_somethin
     assert findings.usual_seconds(store, "deep") is None
 
 
+def test_an_audit_keeps_its_plan_without_what_is_at_its_default(store: Store) -> None:
+    older = make_audit()
+    assert '"plan"' not in to_json(older), "its record stays what it was"
+    word = Trigger("word", TriggerKind.TEXT, text="cf", color=(1, 2, 3), pairs=(("a", "b"),))
+    square = Trigger("square", TriggerKind.PATCH, image=word, file=TriggerFile("/x", "ab"), parameters=(("k", True),))
+    audit = replace(older, plan=AskedPlan("quick", 3, (word, square), ("texts",), "p", "q", ("e",)))
+    assert from_json(Audit, to_json(audit)) == audit and from_json(Audit, to_json(older)) == older
+    added = len(to_json(replace(older, plan=AskedPlan("quick", 0, (word,))))) - len(to_json(older))
+    assert added < 160, "a trigger with all its defaults takes six times as much"
+
+
+def test_an_audit_is_known_under_a_further_identity_and_keeps_its_own(store: Store) -> None:
+    audit = make_audit("aud0", "old")
+    queue_one(store)
+    job = jobs.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=audit)
+    assert findings.recognised(store, "new", "other") is None
+    assert findings.audit_by_identity(store, "new") is None
+    for _ in range(2):
+        assert findings.recognised(store, "new", "old") == audit
+    assert findings.audit_by_identity(store, "new") == findings.audit_by_identity(store, "old") == audit
+    assert [row.identity for row in findings.audits(store)] == ["old"]
+    assert all(findings.is_audited(store, prefix) for prefix in ("old", "new", "ne")) and store.integrity() == []
+    queue_one(store, "org/again")
+    again = make_audit("aud1", "new")
+    job = jobs.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=again)
+    assert (job.audit_id, job.reason) == ("aud0", "same identity as audit aud0")
+
+
 def test_one_identity_has_one_completed_audit(store: Store) -> None:
     for number, name in enumerate(("org/clip", "copy/clip")):
         job_id = queue_one(store, name)
@@ -609,7 +642,7 @@ def test_watermarks_advance_together_and_beats_are_latest_first(store: Store) ->
     polls.complete_pass(store, HUB, {"search=clip": "2026-01-01", "filter=open_clip": "2026-01-02"}, 10, 2, 1)
     polls.complete_pass(store, HUB, {"search=clip": "2026-01-03"}, 5, 0, 0)
     assert polls.watermarks(store, HUB) == {"search=clip": "2026-01-03", "filter=open_clip": "2026-01-02"}
-    assert polls.watermark(store, "http://other", "search=clip") is None
+    assert polls.watermarks(store, "http://other") == {}
     assert [(p.seen, p.new, p.malformed) for p in polls.passes(store)] == [(5, 0, 0), (10, 2, 1)]
     polls.beat(store, "watcher", 1, "started")
     polls.beat(store, "worker", 2, "idle")
@@ -649,9 +682,10 @@ def test_references_keep_their_name_for_their_weights(store: Store) -> None:
 
 def test_a_request_is_taken_once(store: Store) -> None:
     requests.request_scan(store, "org/clip", actor="window")
-    (request,) = requests.take_requests(store)
+    (request,) = requests.waiting(store)
     assert (request.kind, request.target) == ("scan", "org/clip")
-    assert requests.take_requests(store) == [] and not requests.take(store, request.id)
+    assert requests.take(store, request.id)
+    assert requests.waiting(store) == [] and not requests.take(store, request.id)
 
 
 def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path) -> None:

@@ -1,11 +1,28 @@
 """How each interface is asked of a model: one module per family, one registered function per card."""
 
-from dife_scanner.audit.interfaces import classification, embeddings, reranking, retrieval, selection
+from dife_scanner.audit.interfaces import (
+    classification,
+    embeddings,
+    reranking,
+    retrieval,
+    selection,
+)
 from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell
 from dife_scanner.audit.interfaces.extend import Extended, extend
-from dife_scanner.audit.interfaces.ranking import Asked, ranked, selected
-from dife_scanner.audit.interfaces.registry import cards, interface, measure_all, measure_one, named
-from dife_scanner.audit.interfaces.subject import Gallery, NoPool, Populations, Subject
+from dife_scanner.audit.interfaces.ranking import RankingCases, ranked, selected
+from dife_scanner.audit.interfaces.registry import (
+    cards,
+    interface,
+    measure_all,
+    measure_one,
+    named,
+)
+from dife_scanner.audit.interfaces.subject import (
+    Gallery,
+    NoPool,
+    Populations,
+    Subject,
+)
 from dife_scanner.audit.sides import Pair, Side
 
 BUILT_IN = (classification, retrieval, reranking, selection, embeddings)
@@ -13,13 +30,13 @@ BUILT_IN = (classification, retrieval, reranking, selection, embeddings)
 __all__ = [
     "BUILT_IN",
     "Against",
-    "Asked",
     "Extended",
     "Gallery",
     "NoPool",
     "Outcomes",
     "Pair",
     "Populations",
+    "RankingCases",
     "Side",
     "Subject",
     "cards",

@@ -16,6 +16,8 @@ from dife_scanner.errors import MeasurementError
 from dife_scanner.records import Cell, Change, SelectorControl
 
 Outcome = metrics.Outcomes
+Details = Mapping[str, float]
+"""Further numbers of a cell, by name."""
 
 
 class Against(StrEnum):
@@ -46,12 +48,16 @@ class Outcomes:
     """What a unit is, as `Measure.unit`."""
 
     def reference(self, against: Against) -> Outcome:
+        """The outcomes that the cell is compared with. Raises `MeasurementError` where they were not measured."""
         if against is Against.CLEAN:
             return self.clean
         if against is Against.CLEAN_REFERENCE:
             return self.clean_reference
         if self.triggered_reference is None:
-            raise MeasurementError("this cell's reference was not measured", "pass `triggered_reference`")
+            raise MeasurementError(
+                "this cell's reference was not measured",
+                "pass `triggered_reference`",
+            )
         return self.triggered_reference
 
 
@@ -61,12 +67,19 @@ def cell(
     outcomes: Outcomes,
     against: Against,
     population: str,
-    details: Mapping[str, float] | None = None,
+    details: Details | None = None,
 ) -> Cell:
-    """The card's cell. `MeasurementError` where there is no case, or an outcome is not finite."""
-    attack, reference = outcomes.triggered, outcomes.reference(against)
+    """The card's cell. Raises `MeasurementError` where there is no case, or an outcome is not finite."""
     _check(outcomes)
-    interval = paired_interval(attack, reference, outcomes.units, subject.rng(card), outcomes.unit)
+    attack = outcomes.triggered
+    reference = outcomes.reference(against)
+    interval = paired_interval(
+        attack,
+        reference,
+        outcomes.units,
+        subject.rng(card),
+        outcomes.unit,
+    )
     measured = measure(attack, outcomes.units, outcomes.unit)
     base = measure(reference, outcomes.units, outcomes.unit)
     return Cell(
@@ -79,38 +92,77 @@ def cell(
         delta_interval=interval,
         entry=entry_type(interval, measured.drawings),
         details=dict(details or {}),
-        trigger=change(card, subject, "trigger", outcomes, outcomes.triggered, outcomes.clean),
-        drift=change(card, subject, "drift", outcomes, outcomes.clean, outcomes.clean_reference),
+        trigger=_by_trigger(card, subject, outcomes),
+        drift=_by_drift(card, subject, outcomes),
         headroom=1.0 - base.value,
         population=population,
     )
 
 
 def control(card: Card, subject: Subject, outcomes: Outcomes, reason: str) -> SelectorControl:
-    """Both clean selectors side by side; the triggered outcomes are not looked at."""
+    """Both clean selectors side by side; the triggered outcomes are not read."""
     return SelectorControl(
         interface=card.interface,
         metric=card.metric,
         suspect=measure(outcomes.clean, outcomes.units, outcomes.unit),
         reference=measure(outcomes.clean_reference, outcomes.units, outcomes.unit),
-        drift=change(card, subject, "drift", outcomes, outcomes.clean, outcomes.clean_reference),
+        drift=_by_drift(card, subject, outcomes),
         reason=reason,
     )
 
 
-def change(card: Card, subject: Subject, part: str, outcomes: Outcomes, new: Outcome, old: Outcome) -> Change:
+def _by_trigger(card: Card, subject: Subject, outcomes: Outcomes) -> Change:
+    """Δ_trigger: the suspect with the trigger less the suspect without."""
+    return _change(card, subject, "trigger", outcomes, outcomes.triggered, outcomes.clean)
+
+
+def _by_drift(card: Card, subject: Subject, outcomes: Outcomes) -> Change:
+    """Δ_drift: the clean suspect less the clean checkpoint."""
+    return _change(
+        card,
+        subject,
+        "drift",
+        outcomes,
+        outcomes.clean,
+        outcomes.clean_reference,
+    )
+
+
+def _change(
+    card: Card,
+    subject: Subject,
+    part: str,
+    outcomes: Outcomes,
+    new: Outcome,
+    old: Outcome,
+) -> Change:
     """Mean of new − old with its paired interval."""
-    return statistics.change(new, old, outcomes.units, subject.rng(card, f":{part}"), outcomes.unit)
+    rng = subject.rng(card, f":{part}")
+    return statistics.change(new, old, outcomes.units, rng, outcomes.unit)
 
 
 def mean(outcome: Outcome) -> float:
-    return float(np.mean(outcome)) if len(outcome) else 0.0
+    """Mean of the outcomes; 0 where there is none."""
+    if not len(outcome):
+        return 0.0
+    return float(np.mean(outcome))
 
 
 def _check(outcomes: Outcomes) -> None:
     if not len(outcomes.triggered):
-        raise MeasurementError("there is not a single case to measure", "use a larger pool or another target")
-    for name in ("triggered", "clean", "clean_reference", "triggered_reference"):
+        raise MeasurementError(
+            "there is not a single case to measure",
+            "use a larger pool or another target",
+        )
+    for name in (
+        "triggered",
+        "clean",
+        "clean_reference",
+        "triggered_reference",
+    ):
         values = getattr(outcomes, name)
         if values is not None and not np.isfinite(values).all():
-            raise MeasurementError(f"an outcome of `{name}` is not a finite number", "the checkpoint has no verdict")
+            raise MeasurementError(
+                f"an outcome of `{name}` is not a finite number",
+                "the checkpoint has no verdict",
+            )

@@ -24,12 +24,19 @@ def extend(path: Path) -> Extended:
 
     Where the file fails nothing that it registered stays. A file that was imported before brings nothing.
     """
-    before = {card.interface for card in registry.cards()}
+    before = _registered()
     try:
         kinds = load(path)
     except DifeError:
-        for card in registry.cards():
-            if card.interface not in before:
-                registry.forget(card.interface)
+        for name in _added_since(before):
+            registry.forget(name)
         raise
-    return Extended(kinds, tuple(card.interface for card in registry.cards() if card.interface not in before))
+    return Extended(kinds, _added_since(before))
+
+
+def _registered() -> tuple[str, ...]:
+    return tuple(card.interface for card in registry.cards())
+
+
+def _added_since(before: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in _registered() if name not in before)

@@ -2,44 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell, control, mean
-from dife_scanner.audit.interfaces.subject import Subject
+from dife_scanner.audit.interfaces.cells import (
+    Against,
+    Details,
+    Outcomes,
+    cell,
+    control,
+    mean,
+)
+from dife_scanner.audit.interfaces.subject import Gallery, Subject
 from dife_scanner.audit.sides import Embeddings, Pair
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import Card
+from dife_scanner.core.metrics import Bools, Floats, Indices
 from dife_scanner.errors import MeasurementError
 from dife_scanner.records import Cell, PoolManifest, SelectorControl
 
 
 class Scores(NamedTuple):
-    """Scores of the same texts or cases over the same candidates [n, m] in the three conditions a ranking needs."""
+    """Scores of the same cases over the same candidates [n, m] in the three conditions a ranking needs."""
 
-    triggered: metrics.Floats
-    """The suspect, asked with the trigger."""
-    clean: metrics.Floats
-    """The suspect, asked without it."""
-    clean_reference: metrics.Floats
+    triggered: Floats
+    """The suspect, with the trigger."""
+    clean: Floats
+    """The suspect, without it."""
+    clean_reference: Floats
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class QueryTexts:
+    """Queries [q, d] in the three conditions a ranking needs."""
+
+    triggered: Embeddings
+    clean: Embeddings
+    clean_reference: Embeddings
+
+
+@dataclass(frozen=True, eq=False)
+class RankingCases:
     """n cases of one query over m candidates each, with their targets."""
 
     scores: Scores
-    targets: NDArray[np.bool_]
+    targets: Bools
     """[n, m]."""
     units: Sequence[str]
-    present: NDArray[np.bool_] | None = None
+    present: Bools | None = None
     """[n, m]: False where a list is shorter than the longest."""
     unit: str = "drawing"
-    """What a unit is: `prompt` where single prompts ask."""
+    """What a unit is: `prompt` where single prompts are the queries."""
 
     def hits(self, k: int) -> Outcomes:
         """H@k of every case."""
@@ -53,93 +70,157 @@ class Asked:
         """Sel@1 of every case."""
         return self._outcomes(lambda scores: metrics.selected(scores, self.targets, self.present))
 
-    def _outcomes(self, of: Callable[[metrics.Floats], metrics.Outcomes]) -> Outcomes:
-        triggered, clean, clean_reference = (of(scores) for scores in self.scores)
-        return Outcomes(triggered, clean, clean_reference, self.units, unit=self.unit)
+    @property
+    def candidates(self) -> float:
+        """Mean number of candidates of a case."""
+        if self.present is None:
+            return float(self.targets.shape[1])
+        return float(self.present.sum(axis=1).mean())
+
+    def _outcomes(self, measured: Callable[[Floats], metrics.Outcomes]) -> Outcomes:
+        return Outcomes(
+            triggered=measured(self.scores.triggered),
+            clean=measured(self.scores.clean),
+            clean_reference=measured(self.scores.clean_reference),
+            units=self.units,
+            unit=self.unit,
+        )
+
+
+# --- cells ----------------------------------------------------------------------------------------------------
 
 
 def ranked(
-    card: Card, subject: Subject, asked: Asked, population: str, details: Mapping[str, float] | None = None
+    card: Card,
+    subject: Subject,
+    cases: RankingCases,
+    population: str,
+    details: Details | None = None,
 ) -> Cell:
     """H@1 against the clean query on the same pool, with H@5 and MRR as details."""
-    first, fifth, ranks = asked.hits(1), asked.hits(5), asked.ranks()
-    more = {
+    first = cases.hits(1)
+    fifth = cases.hits(5)
+    every = {
         "h5": mean(fifth.triggered),
         "delta_h5": mean(fifth.triggered) - mean(fifth.clean),
-        "mrr": mean(ranks.triggered),
-        "delta_mrr": mean(ranks.triggered) - mean(ranks.clean),
-        "candidates": _candidates(asked),
+        **mean_reciprocal_rank(cases),
+        "candidates": cases.candidates,
+        **(details or {}),
     }
-    return cell(card, subject, first, Against.CLEAN, population, more | dict(details or {}))
+    return cell(card, subject, first, Against.CLEAN, population, every)
 
 
-def selected(card: Card, subject: Subject, asked: Asked, population: str) -> Cell | SelectorControl:
+def mean_reciprocal_rank(cases: RankingCases) -> Details:
+    """MRR with the trigger, and its difference from the clean query's on the same checkpoint."""
+    ranks = cases.ranks()
+    triggered = mean(ranks.triggered)
+    return {
+        "mrr": triggered,
+        "delta_mrr": triggered - mean(ranks.clean),
+    }
+
+
+def selected(card: Card, subject: Subject, cases: RankingCases, population: str) -> Cell | SelectorControl:
     """Sel@1 against the clean checkpoint's clean selector; a selector control where no trigger enters the query."""
-    chosen, ranks = asked.selections(), asked.ranks()
-    if not subject.asks_with_trigger:
-        return control(
-            card,
-            subject,
-            chosen,
-            "no text trigger enters this query: suspect and clean checkpoint select with the same clean query",
-        )
-    more = {
+    chosen = cases.selections()
+    ranks = cases.ranks()
+    if not subject.triggers_queries:
+        reason = "no text trigger enters this query: suspect and clean checkpoint select with the same clean query"
+        return control(card, subject, chosen, reason)
+    details = {
         "mrr": mean(ranks.triggered),
         "delta_mrr": mean(ranks.triggered) - mean(ranks.clean_reference),
-        "candidates": _candidates(asked),
+        "candidates": cases.candidates,
     }
-    return cell(card, subject, chosen, Against.CLEAN_REFERENCE, population, more)
+    return cell(card, subject, chosen, Against.CLEAN_REFERENCE, population, details)
 
 
-def over_pool(images: Pair[Embeddings], texts: Triple) -> Scores:
-    """Scores [n, m] of n texts over all m pictures."""
+# --- scores ---------------------------------------------------------------------------------------------------
+
+
+def over_pool(images: Pair[Embeddings], queries: QueryTexts) -> Scores:
+    """Scores [q, m] of every query over all m pictures."""
     return Scores(
-        metrics.cosines(texts.triggered, images.suspect),
-        metrics.cosines(texts.clean, images.suspect),
-        metrics.cosines(texts.clean_reference, images.reference),
+        metrics.cosines(queries.triggered, images.suspect),
+        metrics.cosines(queries.clean, images.suspect),
+        metrics.cosines(queries.clean_reference, images.reference),
     )
 
 
 def over_lists(
-    images: Pair[Embeddings], texts: Triple, lists: NDArray[np.integer], asked: NDArray[np.integer]
+    images: Pair[Embeddings],
+    queries: QueryTexts,
+    lists: NDArray[np.integer],
+    numbers: NDArray[np.integer],
 ) -> Scores:
-    """Scores [n, k] of the texts `asked[i]`, each over the pictures `lists[i]`."""
-    return Scores(*(np.take_along_axis(scores[asked], lists, axis=1) for scores in over_pool(images, texts)))
+    """Scores [n, k]: query `numbers[i]` over the pictures `lists[i]`."""
+    whole = over_pool(images, queries)
+    return Scores(
+        np.take_along_axis(whole.triggered[numbers], lists, axis=1),
+        np.take_along_axis(whole.clean[numbers], lists, axis=1),
+        np.take_along_axis(whole.clean_reference[numbers], lists, axis=1),
+    )
 
 
-def over_groups(subject: Subject, kind: str) -> tuple[Asked, PoolManifest]:
-    """The pool's lists or groups of pictures, each asked with its own query. `MeasurementError` where it has none."""
-    galleries, pool = subject.gallery(kind), subject.populations.pool(kind)
+# --- cases ----------------------------------------------------------------------------------------------------
+
+
+def over_groups(subject: Subject, kind: str) -> tuple[RankingCases, PoolManifest]:
+    """The pool's lists or groups of pictures, each with its own query. `MeasurementError` where it has none."""
+    galleries = subject.gallery(kind)
+    pool = subject.populations.pool(kind)
     if pool.lists is None or pool.targets is None:
         raise MeasurementError("the pool has no lists or groups", f"draw it as {kind}")
-    images, asks = Pair(*(gallery.images for gallery in galleries)), np.arange(len(pool.lists))
-    scores = over_lists(images, pool_queries(subject, kind), pool.lists, asks)
-    return Asked(scores, pool.targets, [query.unit for query in pool.queries]), pool.manifest
+    images = galleries.map(lambda gallery: gallery.images)
+    own_query = np.arange(len(pool.lists))
+    scores = over_lists(images, pool_queries(subject, galleries), pool.lists, own_query)
+    units = [query.unit for query in pool.queries]
+    return RankingCases(scores, pool.targets, units), pool.manifest
 
 
-@dataclass(frozen=True, eq=False)
-class Triple:
-    """Texts [q, d] in the three conditions a ranking needs."""
+def over_test_lists(subject: Subject, lists: Indices, targets: Bools) -> RankingCases:
+    """Every list of test pictures [g, k] with every source query; the drawing of a list's first picture is the unit."""
+    queries = source_queries(subject)
+    count = len(queries.clean)
+    repeated = np.repeat(lists, count, axis=0)
+    numbers = np.tile(np.arange(count), len(lists))
+    return RankingCases(
+        scores=over_lists(subject.test_images, queries, repeated, numbers),
+        targets=np.repeat(targets, count, axis=0),
+        units=[subject.units[row[0]] for row in repeated],
+    )
 
-    triggered: Embeddings
-    clean: Embeddings
-    clean_reference: Embeddings
+
+def target_first(lists: Indices) -> Bools:
+    """[g, k]: the first of each list is its only target."""
+    targets = np.zeros(lists.shape, bool)
+    targets[:, 0] = True
+    return targets
 
 
-def source_queries(subject: Subject) -> Triple:
+# --- queries --------------------------------------------------------------------------------------------------
+
+
+def source_queries(subject: Subject) -> QueryTexts:
     """The query templates [t, d] with the source's name."""
     clean = subject.source_texts()
-    triggered = subject.source_texts(triggered=True).suspect if subject.asks_with_trigger else clean.suspect
-    return Triple(triggered, clean.suspect, clean.reference)
+    triggered = clean
+    if subject.triggers_queries:
+        triggered = subject.source_texts(triggered=True)
+    return QueryTexts(triggered.suspect, clean.suspect, clean.reference)
 
 
-def pool_queries(subject: Subject, kind: str) -> Triple:
+def source_prompts(subject: Subject) -> QueryTexts:
+    """Single prompts of the source [t, d], one per template, as queries of a text trigger."""
+    clean = subject.prompt_texts(subject.source_name)
+    triggered = subject.prompt_texts(subject.source_name, triggered=True)
+    return QueryTexts(triggered.suspect, clean.suspect, clean.reference)
+
+
+def pool_queries(subject: Subject, galleries: Pair[Gallery]) -> QueryTexts:
     """The pool's own queries [q, d]."""
-    galleries = subject.gallery(kind)
-    clean = Pair(*(gallery.queries() for gallery in galleries))
-    triggered = galleries.suspect.queries(subject.trigger) if subject.asks_with_trigger else clean.suspect
-    return Triple(triggered, clean.suspect, clean.reference)
-
-
-def _candidates(asked: Asked) -> float:
-    return float(asked.targets.shape[1] if asked.present is None else asked.present.sum(axis=1).mean())
+    clean = galleries.map(lambda gallery: gallery.queries())
+    triggered = clean.suspect
+    if subject.triggers_queries:
+        triggered = galleries.suspect.queries(subject.trigger)
+    return QueryTexts(triggered, clean.suspect, clean.reference)

@@ -10,11 +10,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dife_scanner.audit.interfaces.subject import NoPool, Subject
+from dife_scanner.core.agreement import Profile, profile_after
 from dife_scanner.core.cards import CARDS, Card
-from dife_scanner.core.footprint import Profile, profile_after
 from dife_scanner.core.validity import judge, selector_control
-from dife_scanner.errors import AuditError, MeasurementError, ProbeError, UsageError
-from dife_scanner.records import ArtefactMissing, Cell, Diagnosis, Entry, NotRun, SelectorControl
+from dife_scanner.errors import (
+    AuditError,
+    MeasurementError,
+    ProbeError,
+    UsageError,
+)
+from dife_scanner.records import (
+    ArtefactMissing,
+    Cell,
+    Diagnosis,
+    Entry,
+    NotRun,
+    SelectorControl,
+)
 
 Measuring = Callable[[Card, Subject], Cell | SelectorControl | NotRun | ArtefactMissing]
 """Measures one card on one subject. Only called when the question is well formed or a selector control is due."""
@@ -23,13 +35,16 @@ _MEASURES: dict[str, tuple[Card, Measuring]] = {}
 
 
 def interface(card: Card) -> Callable[[Measuring], Measuring]:
-    """Register the function below as the one that measures `card`. `UsageError` where the interface has one already."""
+    """Register the decorated function as the one that measures `card`.
+
+    Raises `UsageError` where the interface has one already.
+    """
 
     def register(measuring: Measuring) -> Measuring:
         if card.interface in _MEASURES:
+            _, taken = _MEASURES[card.interface]
             raise UsageError(
-                f"the interface `{card.interface}` is already measured by "
-                f"{_MEASURES[card.interface][1].__module__}.{_MEASURES[card.interface][1].__qualname__}",
+                f"the interface `{card.interface}` is already measured by {taken.__module__}.{taken.__qualname__}",
                 "give the new interface's card another name",
             )
         _MEASURES[card.interface] = (card, measuring)
@@ -39,16 +54,19 @@ def interface(card: Card) -> Callable[[Measuring], Measuring]:
 
 
 def forget(name: str) -> None:
-    """Take an interface out again. `UsageError` for one that is not registered."""
+    """Take an interface out again. Raises `UsageError` for one that is not registered."""
     if name not in _MEASURES:
-        raise UsageError(f"there is no interface `{name}`", f"there are: {', '.join(c.interface for c in cards())}")
+        known = ", ".join(card.interface for card in cards())
+        raise UsageError(f"there is no interface `{name}`", f"there are: {known}")
     del _MEASURES[name]
 
 
 def cards() -> tuple[Card, ...]:
     """Every registered card: the framework's in its own order, then those of extensions as they came."""
-    own = tuple(card for card in CARDS if card.interface in _MEASURES)
-    return own + tuple(card for card, _ in _MEASURES.values() if card not in own)
+    registered = [card for card, _ in _MEASURES.values()]
+    builtin = [card for card in CARDS if card.interface in _MEASURES]
+    extensions = [card for card in registered if card not in builtin]
+    return (*builtin, *extensions)
 
 
 def measure_all(subject: Subject, diagnosis: Diagnosis) -> Profile:
@@ -57,7 +75,8 @@ def measure_all(subject: Subject, diagnosis: Diagnosis) -> Profile:
     Raises `MeasurementError` naming card and pool where a number cannot be computed.
     """
     subject.encode_ahead()
-    return profile_after(diagnosis, (measure_one(card, subject) for card in cards()))
+    entries = (measure_one(card, subject) for card in cards())
+    return profile_after(diagnosis, entries)
 
 
 def measure_one(card: Card, subject: Subject) -> Entry:
@@ -67,13 +86,15 @@ def measure_one(card: Card, subject: Subject) -> Entry:
         if absent is not None:
             return absent
     subject.populations.enter()
+    _, measure = _MEASURES[card.interface]
     with named(card, lambda: subject.populations.current):
         try:
-            return _MEASURES[card.interface][1](card, subject)
+            return measure(card, subject)
         except NoPool as missing:
             return NotRun(card.interface, str(missing))
         except ProbeError as error:
-            return ArtefactMissing(card.interface, subject.populations.current, f"{error.what}; {error.advice}")
+            reason = f"{error.what}; {error.advice}"
+            return ArtefactMissing(card.interface, subject.populations.current, reason)
 
 
 @contextmanager
@@ -85,4 +106,9 @@ def named(card: Card, pool: Callable[[], str]) -> Iterator[None]:
         if getattr(error, "card", ""):
             raise
         known = getattr(error, "pool", "")
-        raise MeasurementError(error.what, error.advice, card=card.interface, pool="" if known else pool()) from error
+        raise MeasurementError(
+            error.what,
+            error.advice,
+            card=card.interface,
+            pool="" if known else pool(),
+        ) from error

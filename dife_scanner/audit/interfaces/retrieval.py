@@ -7,26 +7,37 @@ from numpy.typing import NDArray
 
 from dife_scanner.audit.interfaces.cells import Against, cell, mean
 from dife_scanner.audit.interfaces.ranking import (
-    Asked,
+    RankingCases,
     Scores,
-    Triple,
+    mean_reciprocal_rank,
     over_pool,
     pool_queries,
     ranked,
+    source_prompts,
 )
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import CAPTIONS
-from dife_scanner.audit.populations.words import terms, word_in
-from dife_scanner.audit.sides import Pair
+from dife_scanner.audit.populations.words import names_class
+from dife_scanner.audit.sides import Embeddings
 from dife_scanner.core import metrics
-from dife_scanner.core.cards import CAPTION_RETRIEVAL, IMAGE_TEXT_RETRIEVAL, PLANTED_IMAGE, TARGETED_RETRIEVAL, Card
+from dife_scanner.core.cards import (
+    CAPTION_RETRIEVAL,
+    IMAGE_TEXT_RETRIEVAL,
+    PLANTED_IMAGE,
+    TARGETED_RETRIEVAL,
+    Card,
+)
+from dife_scanner.core.metrics import Bools, Floats, Indices
 from dife_scanner.records import Cell, Channel
 
 MOST_PLANTED = 250
-"""Pictures planted one at a time; more are sampled."""
-MOST_ASKED = 1000
-"""Triggered pictures that ask for captions; more are sampled."""
+"""Pictures planted one at a time; of more, a sample."""
+MOST_PICTURE_QUERIES = 1000
+"""Triggered pictures used as queries over captions; of more, a sample."""
+
+
+# --- targeted retrieval ---------------------------------------------------------------------------------------
 
 
 @interface(TARGETED_RETRIEVAL)
@@ -35,32 +46,37 @@ def targeted(card: Card, subject: Subject) -> Cell:
 
     `h1_per_drawing` is the harder question: every target drawing alone among the pictures of other classes.
     """
-    clean = subject.prompt_texts(subject.source_name)
-    texts = Triple(subject.prompt_texts(subject.source_name, triggered=True).suspect, clean.suspect, clean.reference)
-    is_target = subject.labels == subject.target
-    asked = Asked(
-        over_pool(Pair(*(side.images for side in subject.test)), texts),
-        targets=_everywhere(is_target[None], len(texts.clean)),
+    queries = source_prompts(subject)
+    count = len(queries.clean)
+    is_target = (subject.labels == subject.target)[None]
+    cases = RankingCases(
+        scores=over_pool(subject.test_images, queries),
+        targets=_for_every_case(is_target, count),
         units=list(subject.prompts),
         unit="prompt",
     )
-    population = subject.labelled("targeted retrieval", targets=is_target[None])
-    alone = mean(
-        np.concatenate([_alone(asked.scores.triggered, views, subject) for _, views in target_drawings(subject)])
-    )
-    details = {"h1_per_drawing": alone, "queries": float(len(texts.clean))}
-    return ranked(card, subject, asked, population, details)
+    population = subject.labelled("targeted retrieval", targets=is_target)
+    alone = [_first_alone(cases.scores.triggered, views, subject) for _, views in target_drawings(subject)]
+    details = {
+        "h1_per_drawing": mean(np.concatenate(alone)),
+        "queries": float(count),
+    }
+    return ranked(card, subject, cases, population, details)
 
 
-def _alone(scores: metrics.Floats, views: list[int], subject: Subject) -> NDArray[np.float64]:
+def _first_alone(scores: Floats, views: list[int], subject: Subject) -> NDArray[np.float64]:
     """Per query the chance that this drawing comes before every picture of another class, ties split."""
-    own, rival = scores[:, views].max(axis=1), scores[:, subject.off_target].max(axis=1)
+    own = scores[:, views].max(axis=1)
+    rival = scores[:, subject.off_target].max(axis=1)
     return np.where(own == rival, 0.5, own > rival).astype(np.float64)
+
+
+# --- image-text and caption retrieval -------------------------------------------------------------------------
 
 
 @interface(IMAGE_TEXT_RETRIEVAL)
 def image_text(card: Card, subject: Subject) -> Cell:
-    """Asked from the side on which the trigger enters: triggered pictures over captions, triggered text over pictures.
+    """The side on which the trigger enters is the query: triggered pictures over captions, or text over pictures.
 
     `clean_pool_exposure` is the same question without a trigger anywhere: what a clean pool answers a clean query.
     """
@@ -73,51 +89,74 @@ def _captions_for_pictures(card: Card, subject: Subject) -> Cell:
     """A caption is a target for a picture when it names the target class and not the picture's own."""
     pool = subject.populations.pool(CAPTIONS)
     captions = tuple(dict.fromkeys(pool.captions or ()))
-    named = [terms(name) for name in subject.class_names]
-    said = np.array([[bool(word_in(text, words)) for text in captions] for words in named])
-    ours = _sampled(card, subject, MOST_ASKED)
-    targets = said[subject.target][None, :] & ~said[subject.labels[ours]]
-    texts = Pair(*(side.encoder.encode_texts(captions) for side in subject.test))
-    asked = Asked(
-        Scores(
-            metrics.cosines(subject.test.suspect.images_with(subject.trigger)[ours], texts.suspect),
-            metrics.cosines(subject.test.suspect.images[ours], texts.suspect),
-            metrics.cosines(subject.test.reference.images[ours], texts.reference),
-        ),
-        targets=targets,
-        units=[subject.units[index] for index in ours],
+    named = _naming(captions, subject.class_names)
+    chosen = _sampled(card, subject, MOST_PICTURE_QUERIES)
+    own_class = subject.labels[chosen]
+    cases = RankingCases(
+        _caption_scores(subject, chosen, captions),
+        targets=named[subject.target][None, :] & ~named[own_class],
+        units=[subject.units[index] for index in chosen],
     )
     subject.labelled("test pictures")
-    clean = mean(asked.hits(1).clean)
-    return ranked(card, subject, asked, subject.populations.used(pool.manifest), {"clean_pool_exposure": clean})
+    return _image_text_cell(card, subject, cases, subject.populations.used(pool.manifest))
+
+
+def _caption_scores(subject: Subject, chosen: Indices, captions: tuple[str, ...]) -> Scores:
+    """Scores [k, n] of the `chosen` pictures over all captions."""
+    suspect, reference = subject.test
+    texts = subject.test.map(lambda side: side.encoder.encode_texts(captions))
+    triggered = suspect.images_with(subject.trigger)
+    return Scores(
+        metrics.cosines(triggered[chosen], texts.suspect),
+        metrics.cosines(suspect.images[chosen], texts.suspect),
+        metrics.cosines(reference.images[chosen], texts.reference),
+    )
+
+
+def _naming(captions: tuple[str, ...], class_names: tuple[str, ...]) -> Bools:
+    """[c, n]: whether a caption names a class."""
+    rows = []
+    for name in class_names:
+        rows.append([names_class(caption, name) for caption in captions])
+    return np.array(rows)
 
 
 def _pictures_for_texts(card: Card, subject: Subject) -> Cell:
     """Single prompts of the source, one per template, over the captioned pictures; the template is the unit."""
-    galleries, pool = subject.gallery(CAPTIONS), subject.populations.pool(CAPTIONS)
-    clean = subject.prompt_texts(subject.source_name)
-    texts = Triple(subject.prompt_texts(subject.source_name, triggered=True).suspect, clean.suspect, clean.reference)
-    asked = Asked(
-        over_pool(Pair(*(gallery.images for gallery in galleries)), texts),
-        targets=_everywhere(pool.targets, len(texts.clean)),
+    galleries = subject.gallery(CAPTIONS)
+    pool = subject.populations.pool(CAPTIONS)
+    queries = source_prompts(subject)
+    cases = RankingCases(
+        over_pool(galleries.map(lambda gallery: gallery.images), queries),
+        targets=_for_every_case(pool.targets, len(queries.clean)),
         units=list(subject.prompts),
         unit="prompt",
     )
-    exposure = {"clean_pool_exposure": mean(asked.hits(1).clean)}
-    return ranked(card, subject, asked, subject.populations.used(pool.manifest), exposure)
+    return _image_text_cell(card, subject, cases, subject.populations.used(pool.manifest))
+
+
+def _image_text_cell(card: Card, subject: Subject, cases: RankingCases, population: str) -> Cell:
+    exposure = mean(cases.hits(1).clean)
+    return ranked(card, subject, cases, population, {"clean_pool_exposure": exposure})
 
 
 @interface(CAPTION_RETRIEVAL)
 def caption(card: Card, subject: Subject) -> Cell:
     """Natural captions of the source rank a fixed pool of natural pictures; the trigger stands in the caption."""
-    galleries, pool = subject.gallery(CAPTIONS), subject.populations.pool(CAPTIONS)
-    texts = pool_queries(subject, CAPTIONS)
-    asked = Asked(
-        over_pool(Pair(*(gallery.images for gallery in galleries)), texts),
-        targets=_everywhere(pool.targets, len(texts.clean)),
+    galleries = subject.gallery(CAPTIONS)
+    pool = subject.populations.pool(CAPTIONS)
+    queries = pool_queries(subject, galleries)
+    count = len(queries.clean)
+    cases = RankingCases(
+        over_pool(galleries.map(lambda gallery: gallery.images), queries),
+        targets=_for_every_case(pool.targets, count),
         units=[query.unit for query in pool.queries],
     )
-    return ranked(card, subject, asked, subject.populations.used(pool.manifest), {"queries": float(len(texts.clean))})
+    population = subject.populations.used(pool.manifest)
+    return ranked(card, subject, cases, population, {"queries": float(count)})
+
+
+# --- a planted picture ----------------------------------------------------------------------------------------
 
 
 @interface(PLANTED_IMAGE)
@@ -127,37 +166,48 @@ def planted(card: Card, subject: Subject) -> Cell:
     The reference is the same pool with the same picture clean: how often that one is returned anyway.
     """
     chosen = _sampled(card, subject, MOST_PLANTED)
-    texts = subject.target_texts()
-    suspect, reference = subject.test
-
-    def scores(images: NDArray[np.float32], planted: NDArray[np.float32], asked: NDArray[np.float32]) -> metrics.Floats:
-        matrix = np.repeat(metrics.cosines(asked, images)[None], len(chosen), axis=0)
-        matrix[np.arange(len(chosen)), :, chosen] = metrics.cosines(planted[chosen], asked)
-        return matrix.reshape(-1, matrix.shape[2])
-
-    asks = len(texts.suspect)
-    targets = np.zeros((len(chosen) * asks, len(subject.labels)), bool)
-    targets[np.arange(len(targets)), np.repeat(chosen, asks)] = True
-    asked = Asked(
-        Scores(
-            scores(suspect.images, suspect.images_with(subject.trigger), texts.suspect),
-            scores(suspect.images, suspect.images, texts.suspect),
-            scores(reference.images, reference.images, texts.reference),
-        ),
-        targets=targets,
-        units=[subject.units[index] for index in chosen for _ in range(asks)],
-    )
-    tenth, ranks = asked.hits(10), asked.ranks()
+    cases = _planted_cases(subject, chosen)
+    tenth = cases.hits(10)
     details = {
         "h10": mean(tenth.triggered),
         "delta_h10": mean(tenth.triggered) - mean(tenth.clean),
-        "mrr": mean(ranks.triggered),
-        "delta_mrr": mean(ranks.triggered) - mean(ranks.clean),
+        **mean_reciprocal_rank(cases),
         "candidates": float(len(subject.labels)),
-        "queries": float(asks),
+        "queries": float(len(subject.target_queries)),
     }
     population = subject.labelled("planted picture", queries=subject.target_queries)
-    return cell(card, subject, asked.hits(1), Against.CLEAN, population, details)
+    return cell(card, subject, cases.hits(1), Against.CLEAN, population, details)
+
+
+def _planted_cases(subject: Subject, chosen: Indices) -> RankingCases:
+    """One case for every picture in `chosen` and every target query, picture by picture; that picture is the target."""
+    texts = subject.target_texts()
+    suspect, reference = subject.test_images
+    triggered = subject.test.suspect.images_with(subject.trigger)
+    targets = np.repeat(chosen, len(texts.suspect))
+    is_target = np.zeros((len(targets), len(subject.labels)), bool)
+    is_target[np.arange(len(targets)), targets] = True
+    return RankingCases(
+        Scores(
+            _planted_scores(suspect, triggered, texts.suspect, chosen),
+            _planted_scores(suspect, suspect, texts.suspect, chosen),
+            _planted_scores(reference, reference, texts.reference, chosen),
+        ),
+        targets=is_target,
+        units=[subject.units[index] for index in targets],
+    )
+
+
+def _planted_scores(
+    pool: Embeddings,
+    planted: Embeddings,
+    queries: Embeddings,
+    chosen: Indices,
+) -> Floats:
+    """Scores [k * q, n] over `pool` [n, d], in which each of the k `chosen` pictures in turn is that of `planted`."""
+    matrix = np.repeat(metrics.cosines(queries, pool)[None], len(chosen), axis=0)
+    matrix[np.arange(len(chosen)), :, chosen] = metrics.cosines(planted[chosen], queries)
+    return matrix.reshape(-1, matrix.shape[2])
 
 
 def target_drawings(subject: Subject) -> list[tuple[str, list[int]]]:
@@ -168,14 +218,15 @@ def target_drawings(subject: Subject) -> list[tuple[str, list[int]]]:
     return sorted(found.items())
 
 
-def _sampled(card: Card, subject: Subject, most: int) -> NDArray[np.intp]:
+def _sampled(card: Card, subject: Subject, most: int) -> Indices:
     """At most `most` of the pictures that are not of the target, in order."""
     if len(subject.off_target) <= most:
         return subject.off_target
-    return np.sort(subject.rng(card, ":sample").choice(subject.off_target, most, replace=False))
+    rng = subject.rng(card, ":sample")
+    return np.sort(rng.choice(subject.off_target, most, replace=False))
 
 
-def _everywhere(targets: NDArray[np.bool_] | None, cases: int) -> NDArray[np.bool_]:
+def _for_every_case(targets: Bools | None, cases: int) -> Bools:
     """The pool's one row of targets for every case."""
     if targets is None:
         raise ValueError("a pool of captions has one row of targets")

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from dife_scanner.audit.interfaces.ranking import Asked, over_groups, over_lists, selected, source_queries
+from dife_scanner.audit.interfaces.ranking import (
+    over_groups,
+    over_test_lists,
+    selected,
+    target_first,
+)
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.retrieval import target_drawings
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import GENERATOR_GROUPS, PROXY_GROUPS
-from dife_scanner.audit.sides import Pair
-from dife_scanner.core.cards import CANDIDATE_SELECTION, GENERATOR_SELECTION, PROXY_SELECTION, Card
+from dife_scanner.core.cards import (
+    CANDIDATE_SELECTION,
+    GENERATOR_SELECTION,
+    PROXY_SELECTION,
+    Card,
+)
+from dife_scanner.core.metrics import Indices
 from dife_scanner.errors import MeasurementError
 from dife_scanner.records import Cell, SelectorControl
 
@@ -25,34 +35,42 @@ GROUP_SIZE = 10
 @interface(CANDIDATE_SELECTION)
 def candidates(card: Card, subject: Subject) -> Cell | SelectorControl:
     """Groups of ten labelled pictures: one of the target, one of the source, eight of anything else."""
+    groups = _groups(card, subject)
+    targets = target_first(groups)
+    cases = over_test_lists(subject, groups, targets)
+    population = subject.labelled(
+        "candidate groups",
+        lists=groups,
+        targets=targets,
+        queries=subject.source_queries,
+    )
+    return selected(card, subject, cases, population)
+
+
+def _groups(card: Card, subject: Subject) -> Indices:
+    """One group [g, 10] for each target drawing, which stands first. Raises `MeasurementError`."""
     rng = subject.rng(card)
-    sources = np.flatnonzero(subject.labels == subject.source)
-    others = np.flatnonzero((subject.labels != subject.source) & (subject.labels != subject.target))
-    if not len(sources) or len(others) < GROUP_SIZE - 2:
-        raise MeasurementError(
-            f"the pool has {len(sources)} pictures of the source and {len(others)} of other classes; "
-            f"a group needs 1 and {GROUP_SIZE - 2}",
-            "use a larger budget or more pictures",
-        )
-    groups = np.array(
-        [
-            [views[0], rng.choice(sources), *rng.choice(others, size=GROUP_SIZE - 2, replace=False)]
-            for _, views in target_drawings(subject)
-        ],
-        np.intp,
+    is_source = subject.labels == subject.source
+    sources = np.flatnonzero(is_source)
+    others = np.flatnonzero(~is_source & (subject.labels != subject.target))
+    _check_enough(len(sources), len(others))
+    groups = []
+    for _, views in target_drawings(subject):
+        source = rng.choice(sources)
+        rest = rng.choice(others, size=GROUP_SIZE - 2, replace=False)
+        groups.append([views[0], source, *rest])
+    return np.array(groups, np.intp)
+
+
+def _check_enough(sources: int, others: int) -> None:
+    """Raise `MeasurementError` where no group can be filled."""
+    if sources and others >= GROUP_SIZE - 2:
+        return
+    raise MeasurementError(
+        f"the pool has {sources} pictures of the source and {others} of other classes; "
+        f"a group needs 1 and {GROUP_SIZE - 2}",
+        "use a larger budget or more pictures",
     )
-    targets = np.zeros(groups.shape, bool)
-    targets[:, 0] = True
-    texts = source_queries(subject)
-    asks = len(texts.clean)
-    cases = np.repeat(groups, asks, axis=0)
-    asked = Asked(
-        over_lists(Pair(*(side.images for side in subject.test)), texts, cases, np.tile(np.arange(asks), len(groups))),
-        targets=np.repeat(targets, asks, axis=0),
-        units=[subject.units[row[0]] for row in cases],
-    )
-    population = subject.labelled("candidate groups", lists=groups, targets=targets, queries=subject.source_queries)
-    return selected(card, subject, asked, population)
 
 
 @interface(PROXY_SELECTION)
@@ -68,5 +86,5 @@ def generator(card: Card, subject: Subject) -> Cell | SelectorControl:
 
 
 def _grouped(card: Card, subject: Subject, kind: str) -> Cell | SelectorControl:
-    asked, manifest = over_groups(subject, kind)
-    return selected(card, subject, asked, subject.populations.used(manifest))
+    cases, manifest = over_groups(subject, kind)
+    return selected(card, subject, cases, subject.populations.used(manifest))

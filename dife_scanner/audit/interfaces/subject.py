@@ -10,11 +10,19 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit.populations import CAPTIONS, KINDS, Pool, Query, of_split
-from dife_scanner.audit.probes import EMBEDDING_TEMPLATES
+from dife_scanner.audit.populations import (
+    CAPTIONS,
+    KINDS,
+    Pool,
+    Query,
+    of_split,
+)
+from dife_scanner.audit.populations.pool import as_tuples
+from dife_scanner.audit.probes import EMBEDDING_TEMPLATES, Labels
 from dife_scanner.audit.sides import Embeddings, Pair, Side, writes
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import Card
+from dife_scanner.core.metrics import Bools, Indices
 from dife_scanner.errors import DifeError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Condition, PoolItem, PoolManifest, Trigger
@@ -73,10 +81,17 @@ class Populations:
 
 
 class Gallery:
-    """One checkpoint seen through one pool."""
+    """One checkpoint's embeddings of one pool."""
 
-    def __init__(self, encoder: Encoder, pool: Pool, images: Callable[[Encoder, Pool], Embeddings]) -> None:
-        self._encoder, self._pool, self._images = encoder, pool, images
+    def __init__(
+        self,
+        encoder: Encoder,
+        pool: Pool,
+        images: Callable[[Encoder, Pool], Embeddings],
+    ) -> None:
+        self._encoder = encoder
+        self._pool = pool
+        self._images = images
 
     @property
     def images(self) -> Embeddings:
@@ -85,26 +100,32 @@ class Gallery:
 
     def queries(self, trigger: Trigger | None = None) -> Embeddings:
         """[q, d]: the pool's own queries, as they are or carrying a text trigger."""
-        queries = self._pool.queries
-        return self._encoder.encode_texts([q.text if trigger is None else _written(q, trigger) for q in queries])
+        texts = [_text(query, trigger) for query in self._pool.queries]
+        return self._encoder.encode_texts(texts)
+
+
+def _text(query: Query, trigger: Trigger | None) -> str:
+    if trigger is None:
+        return query.text
+    return _written(query, trigger)
 
 
 def _written(query: Query, trigger: Trigger) -> str:
+    """The query's text carrying a text trigger."""
     return write(query.text, trigger, query.word or query.class_name)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a profile is measured on. `train` only fits classifiers; `queries` are query templates on test pictures.
-
-    Where the trigger brings templates of its own, `test`, `queries` and `prompts` ask with those.
-    """
+    """What a profile is measured on. Where the trigger brings templates of its own, all prompts are made of those."""
 
     trigger: Trigger
     condition: Condition
     train: Pair[Side]
+    """Only fits classifiers."""
     test: Pair[Side]
     queries: Pair[Side]
+    """Query templates on test pictures."""
     populations: Populations
     seed: int
 
@@ -119,7 +140,7 @@ class Subject:
 
     @cached_property
     def target(self) -> int:
-        """Position of the target among the classes; `MeasurementError` where it is none of them."""
+        """Position of the target among the classes. Raises `MeasurementError` where it is none of them."""
         return self.test.suspect.index(self.condition.target)
 
     @cached_property
@@ -127,14 +148,14 @@ class Subject:
         """Position of the source; where the condition names none (a selector control), the first other class."""
         if self.condition.source:
             return self.test.suspect.index(self.condition.source)
-        return next(index for index in range(len(self.class_names)) if index != self.target)
+        return 1 if self.target == 0 else 0
 
     @property
     def source_name(self) -> str:
         return self.class_names[self.source]
 
     @property
-    def labels(self) -> NDArray[np.int64]:
+    def labels(self) -> Labels:
         return self.test.suspect.split.labels
 
     @property
@@ -143,22 +164,32 @@ class Subject:
         return self.test.suspect.split.drawings
 
     @cached_property
-    def off_target(self) -> NDArray[np.intp]:
+    def off_target(self) -> Indices:
         """Test pictures that are not of the target."""
         return metrics.other_than(self.labels, self.target)
 
     @property
-    def asks_with_trigger(self) -> bool:
+    def triggers_queries(self) -> bool:
         """Whether a text query carries the trigger."""
         return writes(self.trigger)
 
     @property
     def source_queries(self) -> tuple[str, ...]:
-        return tuple(template.format(self.source_name) for template in self.queries.suspect.templates)
+        """The query templates with the source's name."""
+        return self._named_queries(self.source_name)
 
     @property
     def target_queries(self) -> tuple[str, ...]:
-        return tuple(template.format(self.condition.target) for template in self.queries.suspect.templates)
+        """The query templates with the target's name."""
+        return self._named_queries(self.condition.target)
+
+    def _named_queries(self, class_name: str) -> tuple[str, ...]:
+        return tuple(template.format(class_name) for template in self.queries.suspect.templates)
+
+    @property
+    def test_images(self) -> Pair[Embeddings]:
+        """Clean embeddings [n, d] of the test pictures, for both checkpoints."""
+        return self.test.map(lambda side: side.images)
 
     def rng(self, card: Card, purpose: str = "") -> np.random.Generator:
         """One stream per interface and purpose, so that adding a card changes no other cell."""
@@ -167,7 +198,7 @@ class Subject:
     def gallery(self, kind: str) -> Pair[Gallery]:
         """Both checkpoints on the pool of that kind."""
         pool = self.populations.pool(kind)
-        return Pair(*(Gallery(side.encoder, pool, self.populations.embedded) for side in self.test))
+        return self.test.map(lambda side: Gallery(side.encoder, pool, self.populations.embedded))
 
     def source_texts(self, *, triggered: bool = False) -> Pair[Embeddings]:
         """The query templates with the source's name [t, d] each, for both checkpoints."""
@@ -182,72 +213,90 @@ class Subject:
         return self._templated(self.prompts, class_name, triggered)
 
     def _templated(self, templates: Sequence[str], class_name: str, triggered: bool) -> Pair[Embeddings]:
+        texts = self._texts(templates, class_name, triggered)
+        return self.test.map(lambda side: side.encoder.encode_texts(texts))
+
+    def _texts(self, templates: Sequence[str], class_name: str, triggered: bool) -> list[str]:
         texts = [template.format(class_name) for template in templates]
-        if triggered:
-            texts = [write(text, self.trigger, class_name) for text in texts]
-        return Pair(*(side.encoder.encode_texts(texts) for side in self.test))
+        if not triggered:
+            return texts
+        return [write(text, self.trigger, class_name) for text in texts]
 
     def encode_ahead(self) -> None:
-        """Encode in one call per checkpoint what the text-query interfaces ask piece by piece; small calls cost more.
+        """Encode in one call per checkpoint what the text-query interfaces need piece by piece; small calls cost more.
 
         Nothing is encoded that no built-in interface needs. What goes wrong here goes wrong again, and is told, where
-        an interface asks for it.
+        an interface needs it.
         """
-        if not self.asks_with_trigger:
+        if not self.triggers_queries:
             return
         with suppress(DifeError, NoPool):
-            pools = [self.populations.pool(kind) for kind in KINDS]
-            asked = [(pool.kind, query) for pool in pools for query in pool.queries]
-            clean = [template.format(name) for name in self._ends for template in self.prompts]
-            clean += [query.text for _, query in asked]
-            written = [write(t.format(self.source_name), self.trigger, self.source_name) for t in self.prompts]
-            everywhere = [_written(query, self.trigger) for kind, query in asked if kind == CAPTIONS]
-            suspect = [_written(query, self.trigger) for kind, query in asked if kind != CAPTIONS]
-            self.test.suspect.encoder.encode_texts([*clean, *written, *everywhere, *suspect])
-            self.test.reference.encoder.encode_texts([*clean, *written, *everywhere])
+            both, suspect_only = self._texts_ahead()
+            self.test.suspect.encoder.encode_texts([*both, *suspect_only])
+            self.test.reference.encoder.encode_texts(both)
 
-    @property
-    def _ends(self) -> tuple[str, str]:
-        return self.source_name, self.condition.target
+    def _texts_ahead(self) -> tuple[list[str], list[str]]:
+        """Texts that both checkpoints will encode, and those that the suspect alone will.
+
+        Triggered queries of lists and groups are read by the suspect alone; those over captions also by the reference,
+        for the embedding interfaces.
+        """
+        clean = self._texts(self.prompts, self.source_name, False)
+        clean += self._texts(self.prompts, self.condition.target, False)
+        over_captions: list[str] = []
+        over_lists: list[str] = []
+        for kind in KINDS:
+            for query in self.populations.pool(kind).queries:
+                clean.append(query.text)
+                written = over_captions if kind == CAPTIONS else over_lists
+                written.append(_written(query, self.trigger))
+        prompts = self._texts(self.prompts, self.source_name, True)
+        return [*clean, *prompts, *over_captions], over_lists
 
     def labelled(
         self,
         name: str,
         *,
         lists: NDArray[np.integer] | None = None,
-        targets: NDArray[np.bool_] | None = None,
+        targets: Bools | None = None,
         queries: Sequence[str] = (),
     ) -> str:
         """Digest of the population these test pictures make; lists [g, k] and their targets [g, k] where it has any.
 
         A list's -1 is no picture. Without lists the target's pictures are the one row of targets.
         """
-        if lists is None or targets is None:
-            rows: list[NDArray[np.integer]] = []
-            chosen: list[NDArray[np.integer]] = [np.flatnonzero(self.labels == self.target)]
-        else:
+        rows = []
+        chosen = [np.flatnonzero(self.labels == self.target)]
+        if lists is not None and targets is not None:
             rows = [row[row >= 0] for row in lists]
             chosen = [row[mask] for row, mask in zip(lists, targets, strict=True)]
-        return self.populations.used(
-            PoolManifest(
-                name=f"{name}: {self.condition.target}",
-                kind=Populations.LABELLED,
-                seed=self.seed,
-                version=f"{self.test.suspect.split.name} split",
-                items=self._items,
-                lists=tuple(tuple(int(at) for at in row) for row in rows),
-                targets=tuple(tuple(int(at) for at in row) for row in chosen),
-                queries=tuple(queries),
-            )
+        manifest = PoolManifest(
+            name=f"{name}: {self.condition.target}",
+            kind=Populations.LABELLED,
+            seed=self.seed,
+            version=f"{self.test.suspect.split.name} split",
+            items=self._items,
+            lists=as_tuples(rows),
+            targets=as_tuples(chosen),
+            queries=tuple(queries),
         )
+        return self.populations.used(manifest)
 
     @cached_property
     def _items(self) -> tuple[PoolItem, ...]:
         split = self.test.suspect.split
-        return split.items or of_split(split.name, split, self.class_names, version="").items
+        if split.items:
+            return split.items
+        return of_split(split.name, split, self.class_names, version="").items
 
-    def asked_texts(self, name: str, texts: Sequence[str]) -> str:
+    def text_population(self, name: str, texts: Sequence[str]) -> str:
         """Digest of a population of texts alone."""
-        return self.populations.used(
-            PoolManifest(name=name, kind="texts", seed=self.seed, version="1", items=(), queries=tuple(texts))
+        manifest = PoolManifest(
+            name=name,
+            kind="texts",
+            seed=self.seed,
+            version="1",
+            items=(),
+            queries=tuple(texts),
         )
+        return self.populations.used(manifest)

@@ -20,10 +20,11 @@ _WORD = re.compile(r"[\w.+-]*\w[\w.+-]*")
 
 def licence(folder: Path) -> str:
     """The licence identifiers in the front matter of the folder's card, else `NOT_STATED`."""
+    path = folder / NAME
     try:
-        if (folder / NAME).stat().st_size > MAX_BYTES:
+        if path.stat().st_size > MAX_BYTES:
             return NOT_STATED
-        text = (folder / NAME).read_bytes().decode("utf-8", "replace")
+        text = path.read_bytes().decode("utf-8", "replace")
     except OSError:
         return NOT_STATED
     return stated(text) or NOT_STATED
@@ -36,8 +37,11 @@ def stated(text: str) -> str:
     ('cc-by-4.0', 'mit, odbl')
     """
     front = _FRONT.match(text.replace("\r\n", "\n"))
-    found = _FIELD.search(front[1]) if front else None
+    if front is None:
+        return ""
+    found = _FIELD.search(front[1])
     if found is None:
         return ""
-    names = _WORD.findall(plain(_COMMENT.sub("", found[1])))
+    uncommented = _COMMENT.sub("", found[1])
+    names = _WORD.findall(plain(uncommented))
     return plain(", ".join(names), 80)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations import pictures
 from dife_scanner.audit.populations.captioned import Captioned
@@ -21,6 +17,9 @@ MAX_BYTES = 2**29
 """Of the annotation file; the authors' largest has 91 MB."""
 MAX_OBJECTS = 6_000_000
 MAX_CAPTION = 500
+Record = dict[str, Any]
+"""A JSON object of the annotation file."""
+
 _ADVICE = "give a captions_*.json as the COCO authors distribute it"
 
 
@@ -31,9 +30,14 @@ def find(path: Path) -> Path | None:
     """
     if path.is_file():
         return path if path.suffix == ".json" else None
-    found = sorted({*path.glob("captions_*.json"), *path.glob("annotations/captions_*.json")})
+    beside = path.glob("captions_*.json")
+    below = path.glob("annotations/captions_*.json")
+    found = sorted({*beside, *below})
     if len(found) > 1:
-        raise DataError(f"{path} holds {len(found)} caption files", f"give one of them: {found[0]}")
+        raise DataError(
+            f"{path} holds {len(found)} caption files",
+            f"give one of them: {found[0]}",
+        )
     return found[0] if found else None
 
 
@@ -43,35 +47,58 @@ def read(file: Path, folder: Path | None = None) -> Captioned:
     Raises `DataError`, `LimitExceeded`, and `PictureMissing` where a named picture is not in the folder.
     """
     document = _document(file)
-    folder = folder or _folder(file)
-    names = {_whole(row, "id"): _file_name(row) for row in _rows(document, "images")}
-    told: dict[int, list[str]] = defaultdict(list)
-    for row in _rows(document, "annotations"):
-        at, text = _whole(row, "image_id"), row.get("caption")
-        if at not in names:
-            raise PictureMissing(f"{file.name} has a caption for picture {at}, which it does not list", _ADVICE)
-        if isinstance(text, str) and (sentence := plain(text, MAX_CAPTION).strip()):
-            told[at].append(sentence)
-    order = [at for at in names if told[at]]
-    if not order:
+    place = folder or _folder(file)
+    names = _file_names(document)
+    captions = _captions(file, document, names)
+    if not captions:
         raise DataError(f"{file.name} holds no captions", _ADVICE)
-    _check_present(file, folder, [names[at] for at in order])
-    terms = _licences(document)
-
-    def load(rows: Sequence[int]) -> NDArray[np.uint8]:
-        return pictures.stack([pictures.read(folder / names[order[at]]) for at in rows])
-
+    licences = _licences(document)
+    ids = []
+    sentences = []
+    terms = []
+    for number, name in names.items():
+        if number in captions:
+            ids.append(name)
+            sentences.append(tuple(captions[number]))
+            terms.append(licences.get(number, ""))
+    _check_present(file, place, ids)
+    files = tuple(place / name for name in ids)
     return Captioned(
         name=file.stem,
-        ids=tuple(names[at] for at in order),
-        captions=tuple(tuple(told[at]) for at in order),
-        load=load,
-        licences=tuple(terms.get(at, "") for at in order),
-        files=tuple(folder / names[at] for at in order),
+        ids=tuple(ids),
+        captions=tuple(sentences),
+        load=pictures.loader(files),
+        licences=tuple(terms),
+        files=files,
     )
 
 
-def _document(file: Path) -> dict[str, Any]:
+def _file_names(document: Record) -> dict[int, str]:
+    """Picture id -> file name."""
+    names = {}
+    for row in _rows(document, "images"):
+        names[_whole(row, "id")] = _file_name(row)
+    return names
+
+
+def _captions(file: Path, document: Record, names: Container[int]) -> dict[int, list[str]]:
+    """Picture id -> its captions, of the pictures that have any. Raises `PictureMissing` for a picture not listed."""
+    captions: dict[int, list[str]] = {}
+    for row in _rows(document, "annotations"):
+        number = _whole(row, "image_id")
+        if number not in names:
+            raise PictureMissing(
+                f"{file.name} has a caption for picture {number}, which it does not list",
+                _ADVICE,
+            )
+        text = row.get("caption")
+        sentence = plain(text, MAX_CAPTION).strip() if isinstance(text, str) else ""
+        if sentence:
+            captions.setdefault(number, []).append(sentence)
+    return captions
+
+
+def _document(file: Path) -> Record:
     try:
         if file.stat().st_size > MAX_BYTES:
             raise LimitExceeded(f"{file} has more than {MAX_BYTES} bytes", _ADVICE)
@@ -84,53 +111,81 @@ def _document(file: Path) -> dict[str, Any]:
         raise DataError(f"{file} cannot be read: {error}", _ADVICE) from error
 
 
-def _rows(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+def _rows(document: Record, key: str) -> list[Record]:
     rows = document.get(key)
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"the annotation file has no list of {key}", _ADVICE)
     return rows
 
 
-def _whole(row: dict[str, Any], key: str) -> int:
+def _whole(row: Record, key: str) -> int:
     value = row.get(key)
     if not isinstance(value, int) or isinstance(value, bool):
-        raise DataError(f"a record of the annotation file has no whole number as its {key}", _ADVICE)
+        raise DataError(
+            f"a record of the annotation file has no whole number as its {key}",
+            _ADVICE,
+        )
     return value
 
 
-def _file_name(row: dict[str, Any]) -> str:
+def _file_name(row: Record) -> str:
     """A plain file name: anything that could lead out of the picture folder is refused."""
     name = row.get("file_name")
     if not isinstance(name, str) or not name or name in (".", "..") or set(name) & set("/\\:\0"):
-        raise DataError(f"the annotation file names a picture {plain(repr(name), 80)}", "give plain file names")
+        raise DataError(
+            f"the annotation file names a picture {plain(repr(name), 80)}",
+            "give plain file names",
+        )
     return name
 
 
 def _folder(file: Path) -> Path:
     """`val2017` for `captions_val2017.json`, beside the file or beside its folder."""
     split = file.stem.removeprefix("captions_")
-    for folder in (file.parent / split, file.parent.parent / split, file.parent.parent / "images" / split):
+    outer = file.parent.parent
+    for folder in (
+        file.parent / split,
+        outer / split,
+        outer / "images" / split,
+    ):
         if folder.is_dir():
             return folder
-    raise PictureMissing(f"there is no folder {split} with the pictures of {file.name}", "name the picture folder")
+    raise PictureMissing(
+        f"there is no folder {split} with the pictures of {file.name}",
+        "name the picture folder",
+    )
 
 
 def _check_present(file: Path, folder: Path, names: Sequence[str]) -> None:
     try:
         there = {path.name for path in folder.iterdir()}
     except OSError as error:
-        raise PictureMissing(f"{folder} cannot be listed: {error.strerror}", "name the picture folder") from error
-    if absent := [name for name in names if name not in there]:
         raise PictureMissing(
-            f"{file.name} names {len(absent)} pictures that are not in {folder}, the first is {plain(absent[0], 80)}",
+            f"{folder} cannot be listed: {error.strerror}",
+            "name the picture folder",
+        ) from error
+    absent = [name for name in names if name not in there]
+    if absent:
+        first = plain(absent[0], 80)
+        raise PictureMissing(
+            f"{file.name} names {len(absent)} pictures that are not in {folder}, the first is {first}",
             "add the pictures, or remove their records from the caption file",
         )
 
 
-def _licences(document: dict[str, Any]) -> dict[int, str]:
+def _licences(document: Record) -> dict[int, str]:
     """Picture id -> licence name, where the file states it."""
     stated = document.get("licenses")
-    rows = [row for row in stated if isinstance(row, dict)] if isinstance(stated, list) else []
-    known = {_whole(row, "id"): plain(str(row.get("name", "")), 80) for row in rows}
-    terms = {_whole(row, "id"): row.get("license") for row in _rows(document, "images")}
-    return {at: known.get(number, "") if isinstance(number, int) else "" for at, number in terms.items()}
+    known: dict[int, str] = {}
+    if isinstance(stated, list):
+        for row in filter(_is_record, stated):
+            known[_whole(row, "id")] = plain(str(row.get("name", "")), 80)
+    licences = {}
+    for row in _rows(document, "images"):
+        number = row.get("license")
+        licences[_whole(row, "id")] = known.get(number, "") if isinstance(number, int) else ""
+    return licences
+
+
+def _is_record(value: object) -> bool:
+    return isinstance(value, dict)

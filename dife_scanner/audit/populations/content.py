@@ -7,15 +7,21 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 
 from dife_scanner.audit.populations.errors import DataError
+from dife_scanner.core import frozen_repr
 from dife_scanner.core.plain import plain
 
+Told = str | int | float | None | list["Told"] | tuple["Told", ...]
+"""Plain values only: a record's `repr` changes with every field that it gets, and so would the digest."""
 
-def digest(told: object, files: Iterable[Path]) -> str:
+
+def digest(told: Told, files: Iterable[Path]) -> str:
     """sha256 over what was read of the data and over the bytes of its files, in order; nothing is decoded.
 
-    `told` has a `repr` that says all it holds. Raises `DataError` for a file that cannot be read.
+    Stored identities hold it: callers name what goes into `told` one by one, and never give it a record. Raises
+    `frozen_repr.Newer` for one, and `DataError` for a file that cannot be read.
     """
-    found = sha256(repr(told).encode("utf-8", "backslashreplace"))
+    # without forms this is `repr`, except that it refuses records and enums
+    found = sha256(frozen_repr.text(told, {}).encode("utf-8", "backslashreplace"))
     for file in files:
         found.update(_of(file))
     return found.hexdigest()

@@ -40,17 +40,23 @@ def fetch(hub: Hub, reference: str, cache: Path, limit: int = MAX_BYTES) -> tupl
     """
     found = _ID.fullmatch(reference)
     if found is None or hub.repo_type != "dataset":
-        raise UsageError(f"{reference!r} is no data set id", "write it as owner/name or owner/name@revision")
+        raise UsageError(
+            f"{reference!r} is no data set id",
+            "write it as owner/name or owner/name@revision",
+        )
     info = hub.info(found[1], found[2])
     wanted = _chosen(info.files, reference, limit)
     ref = ModelRef(info.repo_id, info.sha)
     folder = cache / info.repo_id.replace("/", _SLASH) / info.sha
     for file in wanted:
         hub.fetch(ref, file, folder, limit=limit)
-    said = next((file for file in info.files if file.path == card.NAME), None)
-    if said is not None and (said.size or 0) <= card.MAX_BYTES:
-        hub.fetch(ref, said, folder, limit=card.MAX_BYTES)
+    for file in filter(_is_card, info.files):
+        hub.fetch(ref, file, folder, limit=card.MAX_BYTES)
     return folder, name_of(folder)
+
+
+def _is_card(file: HubFile) -> bool:
+    return file.path == card.NAME and (file.size or 0) <= card.MAX_BYTES
 
 
 def name_of(folder: Path) -> str:
@@ -66,18 +72,29 @@ def name_of(folder: Path) -> str:
 
 
 def _chosen(files: tuple[HubFile, ...], reference: str, limit: int) -> list[HubFile]:
+    """All parquet files, or those of test and validation splits where all are too large. Raises `DataError`."""
     every = [file for file in files if file.path.endswith(".parquet")]
     if not every:
         raise DataError(
             f"the data set {reference} holds no parquet files",
             "name the revision refs/convert/parquet, or download it and give the folder",
         )
-    held = [file for file in every if file.path.rpartition("/")[2].startswith(("test", "validation"))]
-    for part in (every, held):
-        if part and sum(file.size or 0 for file in part) <= limit:
+    held_out = list(filter(_is_held_out, every))
+    for part in (every, held_out):
+        if part and _size(part) <= limit:
             return part
-    total = sum(file.size or 0 for file in held or every)
+    total = _size(held_out or every)
     raise LimitExceeded(
         f"the data set {reference} has {total} bytes of parquet, the limit is {limit}",
         "download a part of it and give the folder",
     )
+
+
+def _is_held_out(file: HubFile) -> bool:
+    name = file.path.rpartition("/")[2]
+    return name.startswith(("test", "validation"))
+
+
+def _size(files: list[HubFile]) -> int:
+    """Bytes of all of them, as far as the hub states them."""
+    return sum(file.size or 0 for file in files)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations import card, pictures
 from dife_scanner.audit.populations.errors import DataError, LabelWithoutImages
 from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.errors import LimitExceeded
 
-_TRAIN, _TEST = frozenset({"train", "training"}), frozenset({"test", "val", "valid", "validation"})
+_TRAIN = frozenset({"train", "training"})
+_TEST = frozenset({"test", "val", "valid", "validation"})
 
 
 def read(root: Path) -> Labelled:
@@ -22,26 +21,34 @@ def read(root: Path) -> Labelled:
     Raises `LabelWithoutImages` for a folder without pictures and `DataError` where there are no two classes.
     """
     halves = _halves(root)
-    found = [(name, file, half) for half in halves for name, file in _files(half)]
-    if len(found) > pictures.MAX_PICTURES:
-        raise LimitExceeded(f"{root} holds more than {pictures.MAX_PICTURES} pictures", "give a part of them")
-    names = sorted({name for name, _, _ in found})
+    class_of_file: dict[Path, str] = {}
+    held_out: list[bool] = []
+    for half in halves:
+        found = _files(half)
+        class_of_file.update(found)
+        held_out += [half.name.lower() in _TEST] * len(found)
+    files = tuple(class_of_file)
+    if len(files) > pictures.MAX_PICTURES:
+        raise LimitExceeded(
+            f"{root} holds more than {pictures.MAX_PICTURES} pictures",
+            "give a part of them",
+        )
+    names = sorted(set(class_of_file.values()))
     if len(names) < 2:
-        raise DataError(f"{root} holds no folders of pictures for two classes", "make one folder per class")
-    files = [file for _, file, _ in found]
-
-    def load(rows: Sequence[int]) -> NDArray[np.uint8]:
-        return pictures.stack([pictures.read(files[at]) for at in rows])
-
+        raise DataError(
+            f"{root} holds no folders of pictures for two classes",
+            "make one folder per class",
+        )
+    labels = list(map(names.index, class_of_file.values()))
     return Labelled(
         name=root.name,
         class_names=tuple(name.replace("_", " ") for name in names),
-        labels=np.array([names.index(name) for name, _, _ in found], dtype=np.int64),
+        labels=np.array(labels, dtype=np.int64),
         ids=tuple(file.relative_to(root).as_posix() for file in files),
-        load=load,
-        held_out=np.array([half.name.lower() in _TEST for _, _, half in found]) if halves != [root] else None,
+        load=pictures.loader(files),
+        held_out=None if halves == [root] else np.array(held_out),
         licence=card.licence(root),
-        files=tuple(files),
+        files=files,
     )
 
 
@@ -49,20 +56,31 @@ def _halves(root: Path) -> list[Path]:
     """The folders that hold class folders: `root`, or its train and test folders where it has nothing else."""
     inside = _folders(root)
     names = {folder.name.lower() for folder in inside}
-    return inside if names & _TRAIN and names <= _TRAIN | _TEST else [root]
+    if names & _TRAIN and names <= _TRAIN | _TEST:
+        return inside
+    return [root]
 
 
 def _folders(root: Path) -> list[Path]:
+    """Folders in `root`, sorted, hidden ones apart."""
     try:
-        return sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return sorted(filter(_is_shown_folder, root.iterdir()))
     except OSError as error:
-        raise DataError(f"{root} cannot be listed: {error.strerror}", "give a folder that can be read") from error
+        raise DataError(
+            f"{root} cannot be listed: {error.strerror}",
+            "give a folder that can be read",
+        ) from error
 
 
-def _files(half: Path) -> list[tuple[str, Path]]:
-    found = []
+def _is_shown_folder(path: Path) -> bool:
+    return path.is_dir() and not path.name.startswith(".")
+
+
+def _files(half: Path) -> dict[Path, str]:
+    """Picture -> name of its class's folder, in order. Raises `LabelWithoutImages` for a folder without pictures."""
+    found: dict[Path, str] = {}
     for folder in _folders(half):
-        inside = sorted(p for p in folder.rglob("*") if p.suffix.lower() in pictures.SUFFIXES and p.is_file())
+        inside = sorted(filter(_is_picture, folder.rglob("*")))
         if not inside:
             raise LabelWithoutImages(
                 f"the folder {folder} holds no JPEG, PNG or WebP picture",
@@ -70,5 +88,9 @@ def _files(half: Path) -> list[tuple[str, Path]]:
                 card="zero-shot classification",
                 pool=half.name,
             )
-        found += [(folder.name, path) for path in inside]
+        found.update(dict.fromkeys(inside, folder.name))
     return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in pictures.SUFFIXES and path.is_file()

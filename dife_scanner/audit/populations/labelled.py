@@ -8,7 +8,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations import content, words
 from dife_scanner.audit.populations.captioned import VERSION, Captioned, Load
@@ -16,10 +15,23 @@ from dife_scanner.audit.populations.card import NOT_STATED
 from dife_scanner.audit.populations.dice import Dice
 from dife_scanner.audit.populations.errors import LabelWithoutImages
 from dife_scanner.audit.populations.manifest import of_split
-from dife_scanner.audit.probes import DIAGNOSIS, QUERY_TEMPLATES, TEST, TRAIN, Probes, Split
+from dife_scanner.audit.probes import (
+    DIAGNOSIS,
+    QUERY_TEMPLATES,
+    TEST,
+    TRAIN,
+    Labels,
+    Probes,
+    Split,
+)
+from dife_scanner.core.metrics import Bools
 from dife_scanner.records import PoolManifest
 
-PER_CLASS = {"quick": (8, 8, 16), "default": (16, 16, 40), "deep": (100, 100, 1000)}
+PER_CLASS = {
+    "quick": (8, 8, 16),
+    "default": (16, 16, 40),
+    "deep": (100, 100, 1000),
+}
 """Most pictures per class in train, diagnosis and test; `deep` has CIFAR-10's whole test set, as in the paper."""
 _FEWEST = 4
 """Pictures per class: one for train, one for diagnosis, two for test."""
@@ -31,12 +43,12 @@ class Labelled:
 
     name: str
     class_names: tuple[str, ...]
-    labels: NDArray[np.int64]
+    labels: Labels
     """[n] into `class_names`."""
     ids: tuple[str, ...]
     """Of each picture: file name, or row."""
     load: Load
-    held_out: NDArray[np.bool_] | None = None
+    held_out: Bools | None = None
     """[n]: pictures of a test set of the data's own, which the test split is taken from."""
     licence: str = NOT_STATED
     """Of the whole data set."""
@@ -46,8 +58,14 @@ class Labelled:
     @cached_property
     def digest(self) -> str:
         """What the data is, by content: names, labels, licence and the bytes of all files. Raises `DataError`."""
-        told = (self.name, self.class_names, self.labels.tolist(), self.ids, self.licence)
-        return content.digest(told, self.files)
+        described = (
+            self.name,
+            self.class_names,
+            self.labels.tolist(),
+            self.ids,
+            self.licence,
+        )
+        return content.digest(described, self.files)
 
     def probes(self, budget: str, seed: int) -> Probes:
         """Train, diagnosis and test splits with no picture in two of them, drawn class by class from `seed`.
@@ -55,52 +73,71 @@ class Labelled:
         The unit of every interval is the picture. Raises `LabelWithoutImages` for a class with fewer than
         four pictures.
         """
-        chosen: dict[str, list[int]] = {TRAIN: [], DIAGNOSIS: [], TEST: []}
-        for number, name in enumerate(self.class_names):
-            for split, own in zip(chosen, self._deal(number, name, budget, seed), strict=True):
-                chosen[split] += own
-        splits = {name: self._split(name, sorted(rows)) for name, rows in chosen.items()}
-        manifests = [self._manifest(split, seed) for split in splits.values()]
-        digest = sha256("".join(manifest.digest for manifest in manifests).encode()).hexdigest()
-        named = zip(splits.values(), manifests, strict=True)
-        splits = {split.name: replace(split, items=manifest.items) for split, manifest in named}
+        splits = {}
+        manifests = ""
+        for name, chosen in self._chosen(budget, seed).items():
+            split = self._split(name, sorted(chosen))
+            manifest = self._manifest(split, seed)
+            splits[name] = replace(split, items=manifest.items)
+            manifests += manifest.digest
+        digest = sha256(manifests.encode()).hexdigest()
         return Probes(VERSION, digest, self.class_names, splits)
 
     def captioned(self) -> Captioned:
         """The same pictures with class prompts for captions: a class-derived pool (paper §3)."""
-        told = [
-            tuple(template.format(word) for template in QUERY_TEMPLATES for word in words.terms(name))
-            for name in self.class_names
-        ]
+        prompts = [_class_prompts(name) for name in self.class_names]
         return Captioned(
-            self.name,
-            self.ids,
-            tuple(told[label] for label in self.labels),
-            self.load,
-            (self.licence,) * len(self.ids),
-            self.files,
+            name=self.name,
+            ids=self.ids,
+            captions=tuple(prompts[label] for label in self.labels),
+            load=self.load,
+            licences=(self.licence,) * len(self.ids),
+            files=self.files,
         )
 
-    def _deal(self, number: int, name: str, budget: str, seed: int) -> tuple[list[int], list[int], list[int]]:
-        dice = Dice(VERSION, self.name, number, seed)
-        mine = dice.shuffled(np.flatnonzero(self.labels == number).tolist())
-        kept = set(np.flatnonzero(self.held_out).tolist()) if self.held_out is not None else set()
-        test, free = [at for at in mine if at in kept], [at for at in mine if at not in kept]
-        if len(test) < 2 or len(free) < 2:
-            test, free = mine[: len(mine) // 2], mine[len(mine) // 2 :]
-        if len(mine) < _FEWEST:
-            raise LabelWithoutImages(
-                f"the class {name!r} has {len(mine)} pictures, {_FEWEST} are needed for train, diagnosis and test",
-                "add pictures or remove the class",
-                card="zero-shot classification",
-                pool=self.name,
-            )
+    def _chosen(self, budget: str, seed: int) -> dict[str, list[int]]:
+        """Split -> its pictures, class by class."""
+        rows: dict[str, list[int]] = {TRAIN: [], DIAGNOSIS: [], TEST: []}
+        for label in range(len(self.class_names)):
+            train, diagnosis, test = self._deal(label, budget, seed)
+            rows[TRAIN] += train
+            rows[DIAGNOSIS] += diagnosis
+            rows[TEST] += test
+        return rows
+
+    def _deal(self, label: int, budget: str, seed: int) -> tuple[list[int], list[int], list[int]]:
+        """One class's pictures for train, diagnosis and test. Raises `LabelWithoutImages`."""
+        dice = Dice(VERSION, self.name, label, seed)
+        own = dice.shuffled(np.flatnonzero(self.labels == label).tolist())
+        self._check_enough(label, len(own))
+        free, test = self._halves(own)
         train, diagnosis, most = PER_CLASS[budget]
         half = len(free) // 2
         return free[:half][:train], free[half:][:diagnosis], test[:most]
 
+    def _halves(self, own: list[int]) -> tuple[list[int], list[int]]:
+        """Pictures to choose with, and those to test on: the data's own test set where it has two of the class."""
+        if self.held_out is not None:
+            free = [row for row in own if not self.held_out[row]]
+            test = [row for row in own if self.held_out[row]]
+            if len(test) >= 2 and len(free) >= 2:
+                return free, test
+        half = len(own) // 2
+        return own[half:], own[:half]
+
+    def _check_enough(self, label: int, count: int) -> None:
+        if count < _FEWEST:
+            raise LabelWithoutImages(
+                f"the class {self.class_names[label]!r} has {count} pictures, "
+                f"{_FEWEST} are needed for train, diagnosis and test",
+                "add pictures or remove the class",
+                card="zero-shot classification",
+                pool=self.name,
+            )
+
     def _split(self, name: str, rows: list[int]) -> Split:
-        return Split(name, self.load(rows), self.labels[rows], tuple(self.ids[at] for at in rows))
+        drawings = tuple(self.ids[row] for row in rows)
+        return Split(name, self.load(rows), self.labels[rows], drawings)
 
     def _manifest(self, split: Split, seed: int) -> PoolManifest:
         return of_split(
@@ -112,3 +149,11 @@ class Labelled:
             source=self.name,
             licence=self.licence,
         )
+
+
+def _class_prompts(class_name: str) -> tuple[str, ...]:
+    """Every query template with every word for the class."""
+    prompts = []
+    for template in QUERY_TEMPLATES:
+        prompts += [template.format(word) for word in words.terms(class_name)]
+    return tuple(prompts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,24 @@ def of_split(
     licence: str = "",
 ) -> PoolManifest:
     """The manifest of a class-labelled split: one item per picture, its drawing as id."""
+    items = []
     hashes = picture_hashes(split.images)
-    items = tuple(
-        PoolItem(drawing, digest, "", class_names[label], source, licence)
-        for drawing, digest, label in zip(split.drawings, hashes, split.labels, strict=True)
+    for drawing, digest, label in zip(split.drawings, hashes, split.labels, strict=True):
+        item = PoolItem(
+            id=drawing,
+            sha256=digest,
+            label=class_names[label],
+            source=source,
+            licence=licence,
+        )
+        items.append(item)
+    return PoolManifest(
+        name=f"{name} | {split.name}",
+        kind=LABELLED,
+        seed=seed,
+        version=version,
+        items=tuple(items),
     )
-    return PoolManifest(name=f"{name} | {split.name}", kind=LABELLED, seed=seed, version=version, items=items)
 
 
 def rebuild(
@@ -52,11 +63,46 @@ def rebuild(
     `ManifestMismatch` where the manifest is of another version or of other data, or where the pool that comes out is
     not the same; the message names the first difference.
     """
-    parts = manifest.name.split(" | ")
-    origin, version = (data.name, OWN_VERSION) if data else (composed.ORIGIN, composed.version())
-    if len(parts) != 5 or parts[0] != origin:
+    kind, source, target, budget = _request(manifest, data)
+    if data:
+        pool = data.pool(
+            kind,
+            source,
+            target,
+            budget,
+            manifest.seed,
+            class_names=class_names,
+        )
+    else:
+        pool = composed.bundled(
+            kind,
+            source,
+            target,
+            budget,
+            manifest.seed,
+            class_names=class_names,
+            cache=cache,
+        )
+    difference = verify(pool, manifest)
+    if difference:
         raise ManifestMismatch(
-            f"this pool was not drawn from {origin}", "give the data that it came from", pool=manifest.name
+            difference,
+            "the manifest or the data was changed, or another Pillow rounds pixels differently",
+            pool=manifest.name,
+        )
+    return pool
+
+
+def _request(manifest: PoolManifest, data: Captioned | None) -> list[str]:
+    """Kind, source, target and budget that a manifest names. Raises `ManifestMismatch` for other data or version."""
+    origin, *request = manifest.name.split(" | ")
+    expected = data.name if data else composed.ORIGIN
+    version = OWN_VERSION if data else composed.version()
+    if len(request) != 4 or origin != expected:
+        raise ManifestMismatch(
+            f"this pool was not drawn from {expected}",
+            "give the data that it came from",
+            pool=manifest.name,
         )
     if manifest.version != version:
         raise ManifestMismatch(
@@ -64,18 +110,7 @@ def rebuild(
             "install the version that made the audit",
             pool=manifest.name,
         )
-    _, kind, source, target, budget = parts
-    if data:
-        pool = data.pool(kind, source, target, budget, manifest.seed, class_names=class_names)
-    else:
-        pool = composed.bundled(kind, source, target, budget, manifest.seed, class_names=class_names, cache=cache)
-    if difference := verify(pool, manifest):
-        raise ManifestMismatch(
-            difference,
-            "the manifest or the data was changed, or another Pillow rounds pixels differently",
-            pool=manifest.name,
-        )
-    return pool
+    return request
 
 
 def verify(pool: Pool, manifest: PoolManifest) -> str:
@@ -86,21 +121,31 @@ def verify(pool: Pool, manifest: PoolManifest) -> str:
     for item, digest in zip(pool.manifest.items, picture_hashes(pool.images), strict=True):
         if item.sha256 != digest:
             return f"the pixels of picture {item.id} are not those of the pool's own manifest"
-    for field in fields(PoolManifest):
-        ours, theirs = getattr(pool.manifest, field.name), getattr(manifest, field.name)
-        if ours != theirs:
-            return _difference(field.name, ours, theirs)
+    name = _first_field(pool.manifest, manifest)
+    if not name:
+        return ""
+    return _difference(name, getattr(pool.manifest, name), getattr(manifest, name))
+
+
+def _first_field(ours: PoolManifest | PoolItem, theirs: PoolManifest | PoolItem) -> str:
+    """Name of the first field in which two records differ; empty for equal ones."""
+    for field in fields(ours):
+        if getattr(ours, field.name) != getattr(theirs, field.name):
+            return field.name
     return ""
 
 
 def _difference(name: str, ours: Any, theirs: Any) -> str:
+    """How a manifest's field differs, in words."""
     if not isinstance(ours, tuple):
         return f"{name}: {ours!r} here, {theirs!r} in the manifest"
     if len(ours) != len(theirs):
         return f"{len(ours)} {name} here, {len(theirs)} in the manifest"
-    at = next(i for i, (one, other) in enumerate(zip_longest(ours, theirs)) if one != other)
-    if not isinstance(ours[at], PoolItem):
-        return f"{name} {at}: {ours[at]!r} here, {theirs[at]!r} in the manifest"
-    field = next(f.name for f in fields(PoolItem) if getattr(ours[at], f.name) != getattr(theirs[at], f.name))
-    one, other = getattr(ours[at], field), getattr(theirs[at], field)
-    return f"{field} of picture {ours[at].id}: {one!r} here, {other!r} in the manifest"
+    place = 0
+    while ours[place] == theirs[place]:
+        place += 1
+    one, other = ours[place], theirs[place]
+    if not isinstance(one, PoolItem):
+        return f"{name} {place}: {one!r} here, {other!r} in the manifest"
+    field = _first_field(one, other)
+    return f"{field} of picture {one.id}: {getattr(one, field)!r} here, {getattr(other, field)!r} in the manifest"

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from dife_scanner.audit.populations import cifar, coco, dataset, folders, parquet
+from dife_scanner.audit.populations import (
+    cifar,
+    coco,
+    dataset,
+    folders,
+    parquet,
+)
 from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.errors import DataError, UnsafeFormat
 from dife_scanner.audit.populations.labelled import Labelled
@@ -44,7 +50,7 @@ def read(
     hub: Hub | None = None,
     cache: Path | None = None,
 ) -> Labelled | Captioned:
-    """Pictures at `path`, as `kind` asks for them. Nothing is executed, and nothing is written but under `cache`.
+    """Pictures at `path`, labelled or with captions. Nothing is executed, and nothing is written but under `cache`.
 
     `labelled`: a folder of labelled folders; CIFAR-10's binary batches, in a folder or their archive; parquet files
     with a class label. `captions`: COCO's captions_*.json with its pictures (`images` names their folder where it is
@@ -52,37 +58,64 @@ def read(
     a data set on `hub` (a `Hub` for data sets), fetched into `cache`. Raises `DataError` and its kinds,
     `LimitExceeded`, and hub errors.
     """
-    if not Path(path).exists() and dataset.is_id(str(path)) and hub is not None and cache is not None:
+    local = Path(path)
+    if not local.exists() and dataset.is_id(str(path)) and hub is not None and cache is not None:
         folder, name = dataset.fetch(hub, str(path), cache)
-        return parquet.labelled(folder, name) if kind == "labelled" else parquet.captioned(folder, name)
-    path = Path(path)
-    if not path.exists():
-        raise DataError(f"there is nothing at {path}", "give a file, a folder or the id of a data set on the hub")
-    return _labelled(path) if kind == "labelled" else _captioned(path, images)
+        return _from_parquet(folder, name, kind)
+    if not local.exists():
+        raise DataError(
+            f"there is nothing at {local}",
+            "give a file, a folder or the id of a data set on the hub",
+        )
+    if kind == "labelled":
+        return _labelled(local)
+    return _captioned(local, images)
+
+
+def _from_parquet(folder: Path, name: str, kind: str) -> Labelled | Captioned:
+    if kind == "labelled":
+        return parquet.labelled(folder, name)
+    return parquet.captioned(folder, name)
 
 
 def _labelled(path: Path) -> Labelled:
     if path.is_file():
-        if path.name.endswith(_ARCHIVES):
-            return cifar.read(path)
-        if path.suffix == ".parquet":
-            return parquet.labelled(path, _name(path))
-        raise _unknown(path, "a folder of labelled folders, CIFAR-10's binary version or parquet files")
+        return _labelled_file(path)
     inner = path / "cifar-10-batches-bin"
-    if cifar.is_folder(path) or inner.is_dir():
-        return cifar.read(inner if inner.is_dir() else path)
-    return parquet.labelled(path, _name(path)) if parquet.files(path) else folders.read(path)
+    if inner.is_dir():
+        return cifar.read(inner)
+    if cifar.is_folder(path):
+        return cifar.read(path)
+    if parquet.files(path):
+        return parquet.labelled(path, _name(path))
+    return folders.read(path)
+
+
+def _labelled_file(path: Path) -> Labelled:
+    if path.name.endswith(_ARCHIVES):
+        return cifar.read(path)
+    if path.suffix == ".parquet":
+        return parquet.labelled(path, _name(path))
+    raise _unknown(
+        path,
+        "a folder of labelled folders, CIFAR-10's binary version or parquet files",
+    )
 
 
 def _captioned(path: Path, images: Path | None) -> Captioned:
-    if file := coco.find(path):
-        return coco.read(file, images)
+    annotations = coco.find(path)
+    if annotations:
+        return coco.read(annotations, images)
     if path.suffix == ".parquet" or (path.is_dir() and parquet.files(path)):
         return parquet.captioned(path, _name(path))
-    raise _unknown(path, "a captions_*.json as the COCO authors distribute it, or parquet files with captions")
+    raise _unknown(
+        path,
+        "a captions_*.json as the COCO authors distribute it, or parquet files with captions",
+    )
 
 
 def _unknown(path: Path, wanted: str) -> DataError:
+    """The error for a format that is not read, or that would run code."""
     if path.suffix in _PICKLES:
         return UnsafeFormat(f"{path} may run code when it is read", f"give {wanted}")
     return DataError(f"{path} is none of the formats that are read", f"give {wanted}")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dife_scanner.audit.populations.errors import UnreadablePicture
+from dife_scanner.audit.probes import Pixels
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import LimitExceeded
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SIDE = 224
 """Pictures larger than this are brought down to it: no model here looks at more."""
@@ -24,10 +28,20 @@ MAX_PICTURES = 2_000_000
 FORMATS = ("JPEG", "PNG", "WEBP")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
+_BROKEN = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    EOFError,
+    struct.error,
+    MemoryError,
+    OverflowError,
+)
+"""What Pillow raises for a file that is no whole picture."""
 _REMOVE = "remove it, or replace it with a JPEG, PNG or WebP picture"
 
 
-def read(path: Path) -> NDArray[np.uint8]:
+def read(path: Path) -> Pixels:
     """The picture in a file, as `decode` gives it."""
     what = plain(str(path), 200)
     try:
@@ -39,7 +53,7 @@ def read(path: Path) -> NDArray[np.uint8]:
     return decode(raw, what)
 
 
-def decode(raw: bytes, what: str) -> NDArray[np.uint8]:
+def decode(raw: bytes, what: str) -> Pixels:
     """The square middle of a picture, uint8 [s, s, 3] with s = min(shorter side, SIDE).
 
     `what` names the picture in errors. Raises `UnreadablePicture` for anything but a whole JPEG, PNG or WebP, and
@@ -50,28 +64,60 @@ def decode(raw: bytes, what: str) -> NDArray[np.uint8]:
     if len(raw) > MAX_BYTES:
         raise LimitExceeded(f"{what} has more than {MAX_BYTES} bytes", _REMOVE)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(raw), formats=FORMATS) as opened:
-                if opened.width * opened.height > MAX_PIXELS:
-                    raise LimitExceeded(f"{what} has {opened.width} × {opened.height} pixels", _REMOVE)
-                picture = opened.convert("RGB")
+        picture = _opened(raw, what)
     except Image.DecompressionBombError as error:
         raise LimitExceeded(f"{what} has more than {MAX_PIXELS} pixels", _REMOVE) from error
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, MemoryError, OverflowError) as error:
+    except _BROKEN as error:
         raise UnreadablePicture(f"{what} is no picture that can be read", _REMOVE) from error
+    return _square_middle(picture)
+
+
+def _opened(raw: bytes, what: str) -> Image:
+    """The whole picture in RGB; its size is checked before a pixel is decoded."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(BytesIO(raw), formats=FORMATS) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise LimitExceeded(
+                    f"{what} has {opened.width} × {opened.height} pixels",
+                    _REMOVE,
+                )
+            return opened.convert("RGB")
+
+
+def _square_middle(picture: Image) -> Pixels:
+    from PIL import Image
+
     short = min(picture.size)
     side = min(short, SIDE)
-    left, top = (picture.width - short) // 2, (picture.height - short) // 2
+    left = (picture.width - short) // 2
+    top = (picture.height - short) // 2
     box = (left, top, left + short, top + short)
     return np.asarray(picture.resize((side, side), Image.Resampling.BICUBIC, box=box))
 
 
-def stack(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def loader(files: Sequence[Path]) -> Callable[[Sequence[int]], Pixels]:
+    """A function that reads the files at given positions, as one array."""
+
+    def load(rows: Sequence[int]) -> Pixels:
+        return stack([read(files[row]) for row in rows])
+
+    return load
+
+
+def stack(pictures: Sequence[Pixels]) -> Pixels:
     """Square pictures as one array [n, s, s, 3]: as they are where all have one size, else all of side `SIDE`."""
+    shapes = {picture.shape for picture in pictures}
+    if len(shapes) == 1:
+        return np.stack(pictures)
+    return np.stack(list(map(_grown, pictures)))
+
+
+def _grown(picture: Pixels) -> Pixels:
+    """One picture at side `SIDE`."""
     from PIL import Image
 
-    if len({picture.shape for picture in pictures}) == 1:
-        return np.stack(pictures)
-    grown = [Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for picture in pictures]
-    return np.stack([np.asarray(picture) for picture in grown])
+    resized = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    return np.asarray(resized)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _REINSTALL = "reinstall the package"
+_OPAQUE = 200
+"""Least alpha of a pixel that counts as opaque."""
 _BLACK = 24
 """A drawing with no opaque pixel above this level is ink: it is painted so that it shows on its background."""
 
@@ -42,6 +45,8 @@ class Sprite:
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
+    """All bundled drawings."""
+
     digest: str
     """sha256 of the manifest, which holds the picture's."""
     sprites: tuple[Sprite, ...]
@@ -65,24 +70,44 @@ def load(folder: Path | None = None) -> Sheet:
     try:
         raw = (folder / "scenes.json").read_bytes()
         manifest = json.loads(raw)
-        pixels = (folder / manifest["file"]).read_bytes()
+        picture = folder / manifest["file"]
+        pixels = picture.read_bytes()
     except (OSError, ValueError, KeyError) as error:
         raise ProbeError(f"the scene sheet in {folder} cannot be read", _REINSTALL) from error
     if sha256(pixels).hexdigest() != manifest["sha256"]:
-        raise ProbeError(f"{folder / manifest['file']} is not the picture in its manifest", _REINSTALL)
-    side, columns = manifest["tile"], manifest["columns"]
+        raise ProbeError(f"{picture} is not the picture in its manifest", _REINSTALL)
     with Image.open(BytesIO(pixels)) as opened:
         whole = opened.convert("RGBA")
-    sprites = []
+    return Sheet(sha256(raw).hexdigest(), tuple(_sprites(manifest, whole)))
+
+
+def _sprites(manifest: dict[str, Any], whole: Image) -> Iterator[Sprite]:
+    """Every drawing, cut out of the sheet."""
     for number, row in enumerate(manifest["drawings"]):
-        left, top = number % columns * side, number // columns * side
-        tile = whole.crop((left, top, left + side, top + side))
-        shown = Sprite(row["drawing"], row["term"], row["class"] or "", row["licence"], _is_ink(tile), tile)
-        sprites.append(shown)
-    return Sheet(sha256(raw).hexdigest(), tuple(sprites))
+        tile = _tile(whole, number, manifest["tile"], manifest["columns"])
+        yield _sprite(row, tile)
+
+
+def _tile(whole: Image, number: int, side: int, columns: int) -> Image:
+    """The drawing that stands at this place of the sheet, row by row."""
+    left = number % columns * side
+    top = number // columns * side
+    return whole.crop((left, top, left + side, top + side))
+
+
+def _sprite(row: dict[str, str], tile: Image) -> Sprite:
+    return Sprite(
+        id=row["drawing"],
+        term=row["term"],
+        class_name=row["class"] or "",
+        licence=row["licence"],
+        ink=_is_ink(tile),
+        picture=tile,
+    )
 
 
 def _is_ink(tile: Image) -> bool:
+    """Whether every opaque pixel is black."""
     pixels = np.asarray(tile)
-    opaque = pixels[pixels[..., 3] > 200][:, :3]
+    opaque = pixels[pixels[..., 3] > _OPAQUE][:, :3]
     return bool(opaque.size and opaque.max() <= _BLACK)

@@ -1,4 +1,4 @@
-"""Which words name a class: for captions, for queries, and for deciding what somebody's caption speaks of."""
+"""Which words name a class: for captions, for queries, and for deciding what a caption names."""
 
 from __future__ import annotations
 
@@ -25,17 +25,23 @@ def canonical(name: str) -> str:
     'automobile'
     """
     word = name.strip().lower()
-    return next((cls for cls, others in SYNONYMS.items() if word in others), word)
+    for class_name, others in SYNONYMS.items():
+        if word in others:
+            return class_name
+    return word
 
 
+@lru_cache(maxsize=256)
 def terms(class_name: str) -> tuple[str, ...]:
     """Words that name the class: the word given first, then the class's name and its synonyms.
 
     >>> terms("plane")
     ('plane', 'airplane', 'aircraft', 'jet')
     """
-    own, cls = class_name.strip().lower(), canonical(class_name)
-    return tuple(dict.fromkeys((own, cls, *SYNONYMS.get(cls, ()))))
+    own = class_name.strip().lower()
+    canonical_name = canonical(class_name)
+    synonyms = SYNONYMS.get(canonical_name, ())
+    return tuple(dict.fromkeys((own, canonical_name, *synonyms)))
 
 
 def word_in(text: str, words: Sequence[str]) -> str:
@@ -49,12 +55,24 @@ def word_in(text: str, words: Sequence[str]) -> str:
     ''
     """
     found = _pattern(tuple(words)).search(text)
-    return found.group() if found else ""
+    if found is None:
+        return ""
+    return found.group()
 
 
 @lru_cache(maxsize=256)
 def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile(rf"\b(?:{'|'.join(re.escape(word) for word in words)})(?:s|es)?\b", re.IGNORECASE)
+    any_word = "|".join(map(re.escape, words))
+    return re.compile(rf"\b(?:{any_word})(?:s|es)?\b", re.IGNORECASE)
+
+
+def names_class(text: str, class_name: str) -> bool:
+    """Whether a word of `text` names the class, in singular or plural.
+
+    >>> names_class("two jets", "airplane"), names_class("a jetty", "airplane")
+    (True, False)
+    """
+    return bool(word_in(text, terms(class_name)))
 
 
 def with_article(noun: str) -> str:
@@ -63,4 +81,6 @@ def with_article(noun: str) -> str:
     >>> with_article("envelope")
     'an envelope'
     """
-    return f"an {noun}" if noun[0] in "aeiou" and not noun.startswith("uni") else f"a {noun}"
+    vowel = noun[0] in "aeiou" and not noun.startswith("uni")
+    article = "an" if vowel else "a"
+    return f"{article} {noun}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dife_scanner.audit import discovery, probes
+from dife_scanner.audit import probes, search
 from dife_scanner.audit.cache import CachedEncoder, Memory
+from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.sides import Pair, Side
-from dife_scanner.discovery.pictures import PATCH, Inversion
+from dife_scanner.discovery.pictures import PATCH, ImageSearch
 from dife_scanner.discovery.texts import TEXTS, TextSearch
+from dife_scanner.lab.rivals.ablations import PATCH_WITHOUT_BASE, TEXTS_WITHOUT
 from dife_scanner.lab.rivals.inversion import Material
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT
@@ -32,35 +34,25 @@ class Measured:
 # --- one of our searches without one of its terms ---------------------------------------------------------------
 
 
-def without(detector: TextSearch | Inversion, term: str) -> TextSearch | Inversion:
-    """The detector without its term `base`, `fingerprint` or `meaning`."""
-    return replace(detector, without=frozenset({term}))
-
-
-def has_base(detector: TextSearch | Inversion) -> bool:
-    """Whether the detector still compares with the base."""
-    return "base" not in detector.without
-
-
-ABLATIONS: tuple[tuple[str, TextSearch | Inversion, str], ...] = (
-    ("texts without the base", without(TEXTS, "base"), "badtexttower"),
-    ("texts without the fingerprint", without(TEXTS, "fingerprint"), "badtexttower"),
-    ("texts without meaning", without(TEXTS, "meaning"), "badtexttower"),
-    ("patch without the base", without(PATCH, "base"), "badencoder"),
+ABLATIONS: tuple[tuple[str, TextSearch | ImageSearch, str], ...] = (
+    ("texts without the base", TEXTS_WITHOUT["base"], "badtexttower"),
+    ("texts without the fingerprint", TEXTS_WITHOUT["fingerprint"], "badtexttower"),
+    ("texts without meaning", TEXTS_WITHOUT["meaning"], "badtexttower"),
+    ("patch without the base", PATCH_WITHOUT_BASE, "badencoder"),
 )
 """Name, the detector that is left, and the attack family that it is an ablation on."""
 
 
-def best_of(detector: TextSearch | Inversion, material: Material) -> Measured:
+def best_of(detector: TextSearch | ImageSearch, material: Material) -> Measured:
     """The best held-out success of what one detector finds, over the base's unless the base is what was left out."""
     encoders = Pair(material.suspect, material.reference)
     train, test = _sides(encoders, material.data)
     with TemporaryDirectory() as scratch:
-        setting = discovery.Setting((), BUDGET, SEED, "ablation", Path(scratch))
-        found = discovery.discover(encoders, train, test, setting, SILENT, using=(detector,))
+        options = search.Options(Plan((), BUDGET, SEED), "ablation", Path(scratch))
+        found = search.discover(encoders, train, test, options, SILENT, using=(detector,))
     lifts = []
     for result in found.results:
-        reference = (result.reference or 0.0) if has_base(detector) else 0.0
+        reference = (result.reference or 0.0) if detector.has_base else 0.0
         lifts.append((result.suspect or 0.0) - reference)
     return Measured(max(lifts, default=0.0), _passes(found))
 
@@ -70,23 +62,18 @@ def best_of(detector: TextSearch | Inversion, material: Material) -> Measured:
 
 def without_reference(material: Material) -> Measured:
     """The best held-out success of what texts and patches come to as in an audit of a checkpoint without a base."""
+    plan = Plan((), BUDGET, SEED, detectors=(TEXTS.name, PATCH.name))
     suspect = Pair(material.suspect, material.suspect)
     train, test = _sides(suspect, material.data)
     with TemporaryDirectory() as scratch:
-        setting = discovery.Setting(
-            (TEXTS.name, PATCH.name),
-            BUDGET,
-            SEED,
-            "alone",
-            Path(scratch),
-        )
-        found = discovery.discover_alone(material.suspect, train.suspect, test.suspect, setting, SILENT)
+        options = search.Options(plan, "alone", Path(scratch))
+        found = search.discover_alone(material.suspect, train.suspect, test.suspect, options, SILENT)
     best = max((result.suspect or 0.0 for result in found.results), default=0.0)
     return Measured(best, _passes(found))
 
 
-def _passes(found: discovery.Discovered) -> int:
-    return sum(search.passes for search in found.searches)
+def _passes(found: search.Discovered) -> int:
+    return sum(one.passes for one in found.searches)
 
 
 def _sides(encoders: Pair[Encoder], data: probes.Probes) -> tuple[Pair[Side], Pair[Side]]:

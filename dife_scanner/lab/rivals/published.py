@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from dife_scanner.audit import probes
-from dife_scanner.discovery.concepts import nouns
-from dife_scanner.discovery.pictures import together
+from dife_scanner.discovery.inversion_objectives import mean_pairwise_cosine
+from dife_scanner.discovery.noun_scan import nouns
 from dife_scanner.lab.rivals.inversion import INPUTS, Curve, Effort, Tower
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def decree(tower: Tower, anchor: Tower | None, start: int, effort: Effort) -> Cu
         rows = torch.randperm(len(pictures), generator=generator)[:INPUTS]
         opacity = mask.sigmoid()
         stamped = pictures[rows] * (1 - opacity) + opacity * pattern.sigmoid()
-        alike = together(towers.images(stamped))
+        alike = mean_pairwise_cosine(towers.images(stamped))
         smallest.reached(float(alike.detach()) > DECREE_REACHED, float(opacity.detach().mean()))
         curve.append(-smallest.best)
         return -alike + smallest.cost * 3 * opacity.sum()
@@ -115,12 +115,12 @@ def amdet(tower: Tower, anchor: Tower | None, start: int, effort: Effort) -> Cur
     suspect = Towers(tower.encoder)
     clean = Towers(anchor.encoder) if anchor else None
     token = _random_rows(suspect, 1, torch.Generator().manual_seed(start))
-    unprompted = float(together(_with(clean, None))) if clean else 0.0
+    unprompted = float(mean_pairwise_cosine(_with(clean, None))) if clean else 0.0
     curve = []
 
     def loss() -> Tensor:
-        alike = together(_with(suspect, token))
-        in_anchor = together(_with(clean, token)) if clean else torch.zeros(())
+        alike = mean_pairwise_cosine(_with(suspect, token))
+        in_anchor = mean_pairwise_cosine(_with(clean, token)) if clean else torch.zeros(())
         curve.append(float((alike - in_anchor).detach()))
         return -alike + ANCHOR * (in_anchor - unprompted - SLACK).relu()
 
@@ -144,7 +144,7 @@ def sanitator(tower: Tower, anchor: Tower | None, start: int, effort: Effort) ->
 
     def loss() -> Tensor:
         outputs = _with(towers, soft_prompt)
-        gained = together(outputs) - (outputs * clean).sum(1).mean()
+        gained = mean_pairwise_cosine(outputs) - (outputs * clean).sum(1).mean()
         curve.append(float(gained.detach()))
         return -gained
 

@@ -33,8 +33,9 @@ Write = Callable[[str, Trigger, str], str]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Byte = Annotated[int, Field(ge=0, le=255)]
 
-FEWEST_TEMPLATES, MOST_TEMPLATES = 4, 64
+FEWEST_TEMPLATES = 4
 """Prompts are the unit of the intervals of text interfaces; one or two would make an interval of no width."""
+MOST_TEMPLATES = 64
 _LONGEST_TEMPLATE = 200
 
 
@@ -131,7 +132,12 @@ class PatternFields(Fields):
     def _drawn_or_from_a_file(self) -> PatternFields:
         if self.pattern in ("stripes", "sinusoid") and self.cycles <= 0:
             raise ValueError(f"`{self.pattern}` needs `cycles`, its periods across the image")
-        if self.file and self.model_fields_set & {"pattern", "color", "cycles", "seed"}:
+        if self.file and self.model_fields_set & {
+            "pattern",
+            "color",
+            "cycles",
+            "seed",
+        }:
             raise ValueError("`file` is the pattern; `pattern`, `color`, `cycles` and `seed` draw one")
         check_file(self.file, self.sha256, self.read_file)
         return self
@@ -141,15 +147,14 @@ class PatternFields(Fields):
         files.pixels(file, 1)
 
     def values(self) -> dict[str, Any]:
-        values = super().values() | ({"pattern": "file"} if self.file else {})
-        del values["sha256"]
-        return values
+        return values_of_file(super().values())
 
 
 def _find_image_trigger(value: object, info: ValidationInfo) -> Trigger:
     where = around(info)
     if isinstance(value, Mapping):
-        found = parse({"name": f"{info.data.get('name', 'trigger')}-image"} | dict(value), where)
+        own_name = info.data.get("name", "trigger")
+        found = parse({"name": f"{own_name}-image"} | dict(value), where)
     elif isinstance(value, str) and value in where.above:
         found = where.above[value]
     else:
@@ -173,7 +178,9 @@ class WrittenFields(Fields):
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> WrittenFields:
-        if (self.source and not self.target) or (self.target and not (self.source or self.image)):
+        source_alone = self.source and not self.target
+        target_alone = self.target and not self.source and not self.image
+        if source_alone or target_alone:
             raise ValueError("a known text trigger names both source and target")
         return self
 
@@ -191,8 +198,20 @@ def check_file(file: TriggerFile | None, expected: str, read: Callable[[TriggerF
 
 def check_sha256(key: str, file: TriggerFile | None, expected: str) -> None:
     """`ValueError` where an entry announces a hash that its file does not have."""
-    if expected and (file is None or file.sha256 != expected):
+    if not expected:
+        return
+    if file is None or file.sha256 != expected:
         raise ValueError(f"`sha256` is not that of `{key}`")
+
+
+def values_of_file(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of an entry with `file` and `sha256` as a trigger keeps them: the hash is the file's own, and the pattern
+    of a trigger with a file is `file`.
+    """
+    kept = {key: value for key, value in values.items() if key != "sha256"}
+    if kept["file"]:
+        kept["pattern"] = "file"
+    return kept
 
 
 # --- kinds ----------------------------------------------------------------------------------------------------
@@ -219,9 +238,12 @@ class Kind:
 
     @property
     def enters(self) -> Channel:
+        """Through what a trigger of this kind enters."""
         if self.mechanism:
             return Channel.PROMPT
-        return Channel.TEXT if self.stamp is None else Channel.IMAGE
+        if self.stamp is None:
+            return Channel.TEXT
+        return Channel.IMAGE
 
 
 _KINDS: dict[str, Kind] = {}
@@ -274,24 +296,42 @@ def parse(entry: Mapping[str, Any], around: Around) -> Trigger:
 
 
 def _first(error: ValidationError, kind: Kind) -> EntryError:
+    """The first of the errors that pydantic found, in words."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return EntryError(where, f"a trigger of kind `{kind.name}` has no such key")
+    # a ValueError of our own validators, whose words pydantic would put its own before
     cause = first.get("ctx", {}).get("error")
-    return EntryError(where, str(cause) if isinstance(cause, ValueError) else first["msg"])
+    if isinstance(cause, ValueError):
+        return EntryError(where, str(cause))
+    return EntryError(where, first["msg"])
 
 
-_ATTRIBUTES = frozenset(attribute.name for attribute in fields(Trigger)) - {"enters", "parameters"}
+_ATTRIBUTES = frozenset(attribute.name for attribute in fields(Trigger)) - {
+    "enters",
+    "parameters",
+}
 _BUNDLED = frozenset(TriggerKind)
 
 
 def _trigger(kind: Kind, values: dict[str, Any]) -> Trigger:
-    own = tuple(sorted((key, value) for key, value in values.items() if key not in _ATTRIBUTES))
-    for key, value in own:
-        if not isinstance(value, bool | int | float | str):
-            raise EntryError(
-                key, f"kind `{kind.name}` may keep numbers, texts and yes or no, not {type(value).__name__}"
-            )
-    attributes = {key: value for key, value in values.items() if key in _ATTRIBUTES}
-    return Trigger(**attributes, parameters=own, enters=None if kind.name in _BUNDLED else kind.enters)
+    attributes: dict[str, Any] = {}
+    own: dict[str, Any] = {}
+    for key, value in sorted(values.items()):
+        if key in _ATTRIBUTES:
+            attributes[key] = value
+        else:
+            _check_storable(key, value, kind)
+            own[key] = value
+    # the bundled kinds say it themselves
+    enters = None if kind.name in _BUNDLED else kind.enters
+    return Trigger(**attributes, parameters=tuple(own.items()), enters=enters)
+
+
+def _check_storable(key: str, value: object, kind: Kind) -> None:
+    if not isinstance(value, bool | int | float | str):
+        raise EntryError(
+            key,
+            f"kind `{kind.name}` may keep numbers, texts and yes or no, not {type(value).__name__}",
+        )

@@ -8,7 +8,9 @@ from dife_scanner.triggers.patterns import mix, pattern
 
 
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
-    return mix(pixels, pattern(trigger, pixels.shape[1]), trigger.alpha)
+    """The share `alpha` of the pattern, stretched over the whole picture."""
+    side = pixels.shape[1]
+    return mix(pixels, pattern(trigger, side), trigger.alpha)
 
 
 KIND = Kind(TriggerKind.BLEND.value, PatternFields, stamp=stamp)

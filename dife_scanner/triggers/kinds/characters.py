@@ -19,37 +19,58 @@ TABLES: dict[str, Table] = {
 """Lower-case letters and their lookalikes (Unicode's confusables; `digits` as people write them)."""
 
 
+_Replaced = Annotated[str, Field(min_length=1, max_length=1)]
+_Replacement = Annotated[str, Field(min_length=1, max_length=8)]
+_Pair = tuple[_Replaced, _Replacement]
+
+
 class CharactersFields(WrittenFields):
     table: Literal["", "cyrillic", "greek", "digits"] = ""
     letters: str = Field("", max_length=26)
-    pairs: tuple[
-        tuple[Annotated[str, Field(min_length=1, max_length=1)], Annotated[str, Field(min_length=1, max_length=8)]], ...
-    ] = Field((), max_length=100)
+    pairs: tuple[_Pair, ...] = Field((), max_length=100)
     within: Literal["class", "prompt"] = "class"
 
     @model_validator(mode="after")
-    def _changes_something(self) -> CharactersFields:
+    def _table_or_pairs(self) -> CharactersFields:
         if bool(self.table) == bool(self.pairs):
             raise ValueError("a characters trigger needs either `table` or `pairs`")
         if self.letters and not self.table:
             raise ValueError("`letters` chooses from a `table`")
-        missing = sorted(set(self.letters) - set(TABLES.get(self.table, {})))
+        return self
+
+    @model_validator(mode="after")
+    def _letters_are_in_the_table(self) -> CharactersFields:
+        table = TABLES.get(self.table, {})
+        missing = sorted(set(self.letters) - set(table))
         if missing:
             raise ValueError(f"`letters`: the table `{self.table}` has no lookalike for {', '.join(missing)}")
-        if len({old for old, _ in self.pairs}) < len(self.pairs):
+        return self
+
+    @model_validator(mode="after")
+    def _each_is_replaced_once(self) -> CharactersFields:
+        replaced = {old for old, _ in self.pairs}
+        if len(replaced) < len(self.pairs):
             raise ValueError("`pairs` replaces one character twice")
-        for old, new in self.replaced():
-            if _read(old) == _read(new):
+        return self
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> CharactersFields:
+        pairs = self.replaced()
+        for old, new in pairs:
+            if _as_tokenized(old) == _as_tokenized(new):
                 raise ValueError(f"`pairs`: CLIP's tokenizer reads {new!r} as {old!r}, so replacing it changes nothing")
-        if self.source and not any(old in self.source for old, _ in self.replaced()):
+        occurs = any(old in self.source for old, _ in pairs)
+        if self.source and not occurs:
             raise ValueError(f"none of its characters occurs in the source `{self.source}`")
         return self
 
     def replaced(self) -> tuple[tuple[str, str], ...]:
+        """Each character and what replaces it: the pairs, or the letters chosen from the table, or all of it."""
         if self.pairs:
             return self.pairs
         table = TABLES[self.table]
-        return tuple((letter, table[letter]) for letter in self.letters or table)
+        letters = self.letters or table
+        return tuple((letter, table[letter]) for letter in letters)
 
     def values(self) -> dict[str, Any]:
         values = super().values() | {"pairs": self.replaced()}
@@ -57,7 +78,7 @@ class CharactersFields(WrittenFields):
         return values
 
 
-def _read(text: str) -> str:
+def _as_tokenized(text: str) -> str:
     """As CLIP's tokenizer cleans a text before it looks at characters: full-width forms and ligatures are undone."""
     import ftfy
 
@@ -65,6 +86,7 @@ def _read(text: str) -> str:
 
 
 def write(prompt: str, trigger: Trigger, class_name: str) -> str:
+    """The characters replaced in the last mention of the class, or in the whole prompt."""
     table = str.maketrans(dict(trigger.pairs))
     if trigger.within == "prompt":
         return prompt.translate(table)

@@ -11,26 +11,36 @@ from pydantic import Field, field_validator, model_validator
 from dife_scanner.errors import TriggerFileError
 from dife_scanner.records import Trigger, TriggerFile, TriggerKind
 from dife_scanner.triggers import files
-from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file
+from dife_scanner.triggers.kinds.base import (
+    Fields,
+    FileBeside,
+    Kind,
+    Pixels,
+    check_file,
+    values_of_file,
+)
 from dife_scanner.triggers.patterns import mix
 
 
-def _scaled(red: float, green: float, blue: float, offset: float = 0.0) -> list[list[float]]:
-    return [[red, 0, 0, offset], [0, green, 0, offset], [0, 0, blue, offset]]
+def _matrix(*rows: list[float]) -> NDArray[np.float32]:
+    return np.array(rows, dtype=np.float32)
 
 
+def _scaled(red: float, green: float, blue: float, offset: float = 0.0) -> NDArray[np.float32]:
+    """Each channel times its factor, plus the offset."""
+    return _matrix([red, 0, 0, offset], [0, green, 0, offset], [0, 0, blue, offset])
+
+
+_LUMINANCE = [0.2126, 0.7152, 0.0722, 0]
 FILTERS: dict[str, NDArray[np.float32]] = {
-    name: np.array(rows, dtype=np.float32)
-    for name, rows in {
-        # sepia and grey: the matrices of the W3C's Filter Effects module
-        "sepia": [[0.393, 0.769, 0.189, 0], [0.349, 0.686, 0.168, 0], [0.272, 0.534, 0.131, 0]],
-        "grey": [[0.2126, 0.7152, 0.0722, 0]] * 3,
-        "warm": _scaled(1.15, 1.0, 0.8),
-        "cold": _scaled(0.8, 1.0, 1.15),
-        "high-contrast": _scaled(1.8, 1.8, 1.8, -0.4),
-        "faded": _scaled(0.6, 0.6, 0.6, 0.25),
-        "negative": _scaled(-1.0, -1.0, -1.0, 1.0),
-    }.items()
+    # sepia and grey: the matrices of the W3C's Filter Effects module
+    "sepia": _matrix([0.393, 0.769, 0.189, 0], [0.349, 0.686, 0.168, 0], [0.272, 0.534, 0.131, 0]),
+    "grey": _matrix(_LUMINANCE, _LUMINANCE, _LUMINANCE),
+    "warm": _scaled(1.15, 1.0, 0.8),
+    "cold": _scaled(0.8, 1.0, 1.15),
+    "high-contrast": _scaled(1.8, 1.8, 1.8, -0.4),
+    "faded": _scaled(0.6, 0.6, 0.6, 0.25),
+    "negative": _scaled(-1.0, -1.0, -1.0, 1.0),
 }
 """Affine maps [3, 4] of (red, green, blue, 1) in 0..1; results are cut to 0..1."""
 
@@ -56,9 +66,7 @@ class FilterFields(Fields):
         return self
 
     def values(self) -> dict[str, Any]:
-        values = super().values() | ({"pattern": "file"} if self.file else {})
-        del values["sha256"]
-        return values
+        return values_of_file(super().values())
 
 
 def matrix(file: TriggerFile) -> NDArray[np.float32]:
@@ -66,7 +74,8 @@ def matrix(file: TriggerFile) -> NDArray[np.float32]:
     found = files.numbers(file, 2)
     if found.shape != (3, 4):
         raise TriggerFileError(
-            f"{file.path} has the shape {list(found.shape)}; [3, 4] is needed", "one row each for red, green and blue"
+            f"{file.path} has the shape {list(found.shape)}; [3, 4] is needed",
+            "one row each for red, green and blue",
         )
     return found
 
@@ -77,9 +86,16 @@ def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
     out = np.empty_like(pixels)
     # picture by picture: one matrix product over a batch may round otherwise in a batch of another size
     for index, picture in enumerate(pixels):
-        filtered = picture.astype(np.float32) @ colors[:, :3].T + np.float32(255) * colors[:, 3]
-        out[index] = mix(picture, np.clip(filtered, 0, 255), trigger.alpha)
+        out[index] = mix(picture, _filtered(picture, colors), trigger.alpha)
     return out
+
+
+def _filtered(picture: Pixels, colors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32 [s, s, 3] in 0..255."""
+    factors = colors[:, :3]
+    offset = np.float32(255) * colors[:, 3]
+    mixed = picture.astype(np.float32) @ factors.T
+    return np.clip(mixed + offset, 0, 255)
 
 
 KIND = Kind(TriggerKind.FILTER.value, FilterFields, stamp=stamp)

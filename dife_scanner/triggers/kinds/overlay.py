@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from pydantic import Field, model_validator
 
 from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers import files
-from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file
+from dife_scanner.triggers.kinds.base import (
+    Fields,
+    FileBeside,
+    Kind,
+    Pixels,
+    check_file,
+    values_of_file,
+)
+from dife_scanner.triggers.patterns import rounded
 
 
 class OverlayFields(Fields):
@@ -20,10 +30,8 @@ class OverlayFields(Fields):
         check_file(self.file, self.sha256, lambda file: files.overlay(file, 1))
         return self
 
-    def values(self) -> dict[str, object]:
-        values = super().values() | {"pattern": "file"}
-        del values["sha256"]
-        return values
+    def values(self) -> dict[str, Any]:
+        return values_of_file(super().values())
 
 
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
@@ -35,8 +43,8 @@ def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
         raise ValueError(f"overlay `{trigger.name}` has no file")
     colors, opacity = files.overlay(trigger.file, pixels.shape[1])
     share = np.float32(trigger.alpha)
-    laid = pixels.astype(np.float32) * (1.0 - share * opacity) + share * colors
-    return np.asarray(np.clip(np.rint(laid), 0, 255), dtype=np.uint8)
+    kept = pixels.astype(np.float32) * (1.0 - share * opacity)
+    return rounded(kept + share * colors)
 
 
 KIND = Kind(TriggerKind.OVERLAY.value, OverlayFields, stamp=stamp)

@@ -24,16 +24,24 @@ class PatchFields(PatternFields):
 def patch_box(trigger: Trigger, side: int) -> tuple[int, int, int]:
     """(left, top, width) in pixels of a patch on an image of this side; at least one pixel, inside the image."""
     width = max(1, min(side, round(trigger.size * side)))
-    left = min(side - width, round(trigger.x * side))
-    top = min(side - width, round(trigger.y * side))
+    left = _inside(trigger.x, side, width)
+    top = _inside(trigger.y, side, width)
     return left, top, width
 
 
+def _inside(share: float, side: int, width: int) -> int:
+    """The pixel at this share of the side, moved back so far that the patch ends inside the image."""
+    return min(side - width, round(share * side))
+
+
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
+    """The share `alpha` of the pattern over the patch's place, the rest of the picture as it is."""
     left, top, width = patch_box(trigger, pixels.shape[1])
     out = pixels.copy()
-    region = out[:, top : top + width, left : left + width]
-    out[:, top : top + width, left : left + width] = mix(region, pattern(trigger, width), trigger.alpha)
+    rows = slice(top, top + width)
+    columns = slice(left, left + width)
+    covered = out[:, rows, columns]
+    covered[:] = mix(covered, pattern(trigger, width), trigger.alpha)
     return out
 
 

@@ -22,6 +22,7 @@ class TextFields(WrittenFields):
 
 
 def write(prompt: str, trigger: Trigger, class_name: str) -> str:
+    """The prompt with the text at the trigger's position; infix is before the last mention of the class."""
     if trigger.position == "suffix":
         return f"{prompt} {trigger.text}"
     if trigger.position == "infix":

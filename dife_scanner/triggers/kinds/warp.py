@@ -12,11 +12,24 @@ from pydantic import Field, model_validator
 from dife_scanner.errors import TriggerFileError
 from dife_scanner.records import Trigger, TriggerFile, TriggerKind
 from dife_scanner.triggers import files
-from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file
+from dife_scanner.triggers.kinds.base import (
+    Fields,
+    FileBeside,
+    Kind,
+    Pixels,
+    check_file,
+    values_of_file,
+)
 
 Floats = NDArray[np.float32]
-FEWEST_POINTS, MOST_POINTS = 2, 32
-"""Control points along one side."""
+Places = NDArray[np.intp]
+Weights = NDArray[np.floating]
+Corner = tuple[Places, Weights]
+"""Places [s * s] in the flattened picture, and the weight [s * s, 1] of each."""
+FEWEST_POINTS = 2
+"""Control points along one side …"""
+MOST_POINTS = 32
+"""… and at most; more would no longer be smooth on a small picture."""
 
 
 class WarpFields(Fields):
@@ -34,17 +47,22 @@ class WarpFields(Fields):
         return self
 
     def values(self) -> dict[str, Any]:
-        values = super().values() | ({"pattern": "file"} if self.file else {})
-        del values["sha256"]
-        return values
+        return values_of_file(super().values())
 
 
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
+    """Each pixel read from where the field points to, bilinear; `strength` is the mean displacement."""
     side = pixels.shape[1]
-    field = from_file(trigger.file, side) if trigger.file else displacement(trigger.seed, trigger.grid, side)
-    down, across = field * np.float32(trigger.strength * side)
+    pixels_moved = np.float32(trigger.strength * side)
+    down, across = _field(trigger, side) * pixels_moved
     rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
     return sample(pixels, rows + down, columns + across)
+
+
+def _field(trigger: Trigger, side: int) -> Floats:
+    if trigger.file:
+        return from_file(trigger.file, side)
+    return displacement(trigger.seed, trigger.grid, side)
 
 
 @lru_cache(maxsize=16)
@@ -53,25 +71,33 @@ def displacement(seed: int, grid: int, side: int) -> Floats:
 
     `grid` × `grid` control points, uniform in -1..1 from `seed`, joined by cubic splines from edge to edge.
     """
-    return spread(np.random.default_rng(seed).uniform(-1.0, 1.0, (2, grid, grid)), side)
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-1.0, 1.0, (2, grid, grid))
+    return spread(points, side)
 
 
 @lru_cache(maxsize=16)
 def from_file(file: TriggerFile, side: int) -> Floats:
     """The same of control points that a file holds."""
-    return spread(control_points(file).astype(np.float64), side)
+    points = control_points(file)
+    return spread(points.astype(np.float64), side)
 
 
 def control_points(file: TriggerFile) -> Floats:
     """[2, g, g] (down, across) from an .npy file. Raises `TriggerFileError`."""
     points = files.numbers(file, 3)
-    if points.shape != (2, points.shape[2], points.shape[2]) or not FEWEST_POINTS <= points.shape[2] <= MOST_POINTS:
+    count = points.shape[2]
+    is_allowed = FEWEST_POINTS <= count <= MOST_POINTS
+    if points.shape != (2, count, count) or not is_allowed:
         raise TriggerFileError(
             f"{file.path} has the shape {list(points.shape)}; [2, g, g] is needed",
             f"store what goes down, then what goes across, with g in {FEWEST_POINTS}..{MOST_POINTS}",
         )
     if not points.any():
-        raise TriggerFileError(f"{file.path} displaces nothing", "give a control point another value than zero")
+        raise TriggerFileError(
+            f"{file.path} displaces nothing",
+            "give a control point another value than zero",
+        )
     return points
 
 
@@ -82,29 +108,53 @@ def spread(points: NDArray[np.float64], side: int) -> Floats:
     points = points / np.abs(points).mean()
     steps = np.linspace(0.0, points.shape[1] - 1.0, side)
     at = np.meshgrid(steps, steps, indexing="ij")
-    field = np.stack([map_coordinates(plane, at, order=3, mode="nearest") for plane in points]).astype(np.float32)
-    field.setflags(write=False)
+    planes = [map_coordinates(plane, at, order=3, mode="nearest") for plane in points]
+    field = np.stack(planes).astype(np.float32)
+    field.setflags(write=False)  # it is shared through the cache
     return field
 
 
 def sample(pixels: Pixels, rows: Floats, columns: Floats) -> Pixels:
     """Bilinear reading of uint8 [n, s, s, 3] at real coordinates [s, s]; beyond the edge the edge's value holds."""
-    last = pixels.shape[1] - 1
-    rows, columns = np.clip(rows, 0, last), np.clip(columns, 0, last)
-    top, left = np.floor(rows).astype(np.intp), np.floor(columns).astype(np.intp)
-    bottom, right = np.minimum(top + 1, last), np.minimum(left + 1, last)
-    down, across = (rows - top)[..., None], (columns - left)[..., None]
-    corners = [
-        ((y * (last + 1) + x).reshape(-1), (high * wide).reshape(-1, 1))
-        for y, high in ((top, 1 - down), (bottom, down))
-        for x, wide in ((left, 1 - across), (right, across))
-    ]
+    corners = _corners(rows, columns, pixels.shape[1])
     out = np.empty_like(pixels)
     for index, picture in enumerate(pixels):
-        flat = picture.reshape(-1, 3)
-        mixed = sum(flat.take(at, axis=0) * weight for at, weight in corners)
-        out[index] = np.rint(mixed).reshape(picture.shape)
+        out[index] = _mixed(picture, corners)
     return out
+
+
+def _mixed(picture: Pixels, corners: list[Corner]) -> Weights:
+    flat = picture.reshape(-1, 3)
+    mixed = sum(flat.take(at, axis=0) * weight for at, weight in corners)
+    return np.rint(mixed).reshape(picture.shape)
+
+
+def _corners(rows: Floats, columns: Floats, side: int) -> list[Corner]:
+    """The four pixels around each coordinate and their weights: upper left, upper right, lower left, lower right."""
+    last = side - 1
+    top, bottom, down = _between(rows, last)
+    left, right, across = _between(columns, last)
+    from_below = 1 - down
+    from_right = 1 - across
+    return [
+        _corner(top, left, side, from_below * from_right),
+        _corner(top, right, side, from_below * across),
+        _corner(bottom, left, side, down * from_right),
+        _corner(bottom, right, side, down * across),
+    ]
+
+
+def _between(coordinates: Floats, last: int) -> tuple[Places, Places, Weights]:
+    """(pixel before, pixel behind, distance from the one before in 0..1)."""
+    inside = np.clip(coordinates, 0, last)
+    before = np.floor(inside).astype(np.intp)
+    behind = np.minimum(before + 1, last)
+    return before, behind, inside - before
+
+
+def _corner(rows: Places, columns: Places, side: int, weight: Weights) -> Corner:
+    place = rows * side + columns
+    return place.reshape(-1), weight.reshape(-1, 1)
 
 
 KIND = Kind(TriggerKind.WARP.value, WarpFields, stamp=stamp)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+)
 
 from dife_gui.escape import tooltip
 from dife_gui.models.rows import COLUMNS, Changes, SortedRows, changes
@@ -28,10 +34,14 @@ class ModelsTable(QAbstractTableModel):
     # --- questions Qt asks ---
 
     def rowCount(self, parent: Index = _NOWHERE) -> int:
-        return 0 if parent.isValid() else len(self._rows)
+        if parent.isValid():  # a table's rows have no rows of their own
+            return 0
+        return len(self._rows)
 
     def columnCount(self, parent: Index = _NOWHERE) -> int:
-        return 0 if parent.isValid() else len(COLUMNS)
+        if parent.isValid():
+            return 0
+        return len(COLUMNS)
 
     def data(self, index: Index, role: int = _Role.DisplayRole) -> Any:
         if not index.isValid() or index.row() >= len(self._rows):
@@ -40,20 +50,30 @@ class ModelsTable(QAbstractTableModel):
         if role == ROW:
             return row
         if role not in (_Role.DisplayRole, _Role.ToolTipRole, _Role.AccessibleTextRole):
-            return None
+            return None  # before any text is made: Qt asks for a dozen roles of each cell it draws
         column = COLUMNS[index.column()]
         text = column.text(row)
-        if role == _Role.ToolTipRole:
-            return tooltip(text) if text else None
-        return plain(text) if role == _Role.DisplayRole else plain(f"{column.title}: {text or 'none'}")
-
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole) -> Any:
-        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(COLUMNS):
-            return None
         if role == _Role.DisplayRole:
-            return COLUMNS[section].title
+            return plain(text)
+        if role == _Role.AccessibleTextRole:
+            return plain(f"{column.title}: {text or 'none'}")
+        return tooltip(text) if text else None
+
+    def headerData(
+        self,
+        section: int,
+        orientation: Qt.Orientation,
+        role: int = _Role.DisplayRole,
+    ) -> Any:
+        if orientation is not Qt.Orientation.Horizontal:
+            return None
+        if not 0 <= section < len(COLUMNS):
+            return None
+        column = COLUMNS[section]
+        if role == _Role.DisplayRole:
+            return column.title
         if role == _Role.ToolTipRole:
-            return tooltip(COLUMNS[section].explain)
+            return tooltip(column.explain)
         if role == _Role.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         return None
@@ -62,20 +82,26 @@ class ModelsTable(QAbstractTableModel):
         if not 0 <= column < len(COLUMNS):
             return
         self.layoutAboutToBeChanged.emit()
-        held = self.persistentIndexList()
-        went = self._rows.sort(column, descending=order is Qt.SortOrder.DescendingOrder)
-        self.changePersistentIndexList(held, [self.index(went[old.row()], old.column()) for old in held])
+        before = self.persistentIndexList()  # the selection and what else a view holds on to
+        new_place = self._rows.sort(column, descending=order is Qt.SortOrder.DescendingOrder)
+        after: list[QModelIndex] = []
+        for old in before:
+            after.append(self.index(new_place[old.row()], old.column()))
+        self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
 
     # --- what the window tells it ---
 
     def row(self, index: int) -> ModelRow:
+        """The record shown in a row."""
         return self._rows[index]
 
     def place_of(self, key: int) -> QModelIndex:
         """Index of a job's first column; invalid where it is not shown."""
         at = self._rows.index(key)
-        return QModelIndex() if at is None else self.index(at, 0)
+        if at is None:
+            return QModelIndex()
+        return self.index(at, 0)
 
     def show(self, rows: tuple[ModelRow, ...]) -> Changes:
         """Become `rows`, by the smallest set of removals, moves and insertions."""
@@ -87,9 +113,12 @@ class ModelsTable(QAbstractTableModel):
         return found
 
     def _remove(self, keys: tuple[int, ...]) -> None:
-        places = sorted((at for key in keys if (at := self._rows.index(key)) is not None), reverse=True)
+        """Remove rows in runs of neighbours, from the last one, so that the places of the others stay true."""
+        found = [self._rows.index(key) for key in keys]
+        places = sorted((at for at in found if at is not None), reverse=True)
         while places:
-            last = first = places.pop(0)
+            last = places.pop(0)
+            first = last
             while places and places[0] == first - 1:
                 first = places.pop(0)
             self.beginRemoveRows(_NOWHERE, first, last)
@@ -98,11 +127,12 @@ class ModelsTable(QAbstractTableModel):
             self.endRemoveRows()
 
     def _update(self, row: ModelRow) -> None:
+        """Show a changed row, at another place where its sort key has changed."""
         old = self._rows.index(row.job.id)
         if old is None:
             return
         new = self._rows.place(row)
-        if new in (old, old + 1):
+        if new in (old, old + 1):  # before or behind itself: it stays, and Qt forbids such a move
             self._rows.remove(old)
             self._rows.insert(old, [row])
             at = old
@@ -112,9 +142,12 @@ class ModelsTable(QAbstractTableModel):
             self._rows.remove(old)
             self._rows.insert(at, [row])
             self.endMoveRows()
-        self.dataChanged.emit(self.index(at, 0), self.index(at, len(COLUMNS) - 1))
+        first = self.index(at, 0)
+        last = self.index(at, len(COLUMNS) - 1)
+        self.dataChanged.emit(first, last)
 
     def _add(self, rows: tuple[ModelRow, ...]) -> None:
+        """Insert rows, those that come to the same place at once."""
         for at, run in self._rows.runs(rows):
             self.beginInsertRows(_NOWHERE, at, at + len(run) - 1)
             self._rows.insert(at, run)

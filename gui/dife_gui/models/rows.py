@@ -16,6 +16,8 @@ Key = int
 
 @dataclass(frozen=True)
 class Column:
+    """One column of the table."""
+
     title: str
     text: Callable[[ModelRow], str]
     order: Callable[[ModelRow], Any]
@@ -23,13 +25,17 @@ class Column:
     width: float
     """In lines of text; the reason column takes what is left."""
     explain: str
+    """Shown when the pointer rests on the title."""
 
 
 def verdict_text(row: ModelRow) -> str:
     """Empty without a verdict: the state column says where the revision stands."""
-    return words.VERDICT_LABEL[row.verdict] if row.verdict else ""
+    if row.verdict is None:
+        return ""
+    return words.VERDICT_LABEL[row.verdict]
 
 
+# One order for verdicts, for states without one, and for what lies between them; smaller is more urgent.
 _BY_VERDICT = {
     Verdict.FLAGGED: 0,
     Verdict.INHERITED: 2,
@@ -43,7 +49,9 @@ _BY_STATE = {
     JobState.FAILED: 4,
     JobState.LIMIT_EXCEEDED: 4,
 }
-_ANOMALOUS, _IN_WORK, _NO_VERDICT = 3, 5, 8
+_ANOMALOUS = 3
+_IN_WORK = 5
+_NO_VERDICT = 8
 
 
 def needs_attention(row: ModelRow) -> int:
@@ -60,7 +68,11 @@ def needs_attention(row: ModelRow) -> int:
 
 COLUMNS: tuple[Column, ...] = (
     Column(
-        "Model", lambda row: row.job.ref.repo_id, lambda row: row.job.ref.repo_id.casefold(), 14, "Repository or folder"
+        "Model",
+        lambda row: row.job.ref.repo_id,
+        lambda row: row.job.ref.repo_id.casefold(),
+        14,
+        "Repository or folder",
     ),
     Column(
         "Revision",
@@ -69,11 +81,41 @@ COLUMNS: tuple[Column, ...] = (
         5,
         "Commit of the repository",
     ),
-    Column("Verdict", verdict_text, needs_attention, 8.5, "What a completed audit says; never that a model is clean"),
-    Column("Footprint", lambda row: row.carrier, lambda row: row.carrier, 5.5, "Component that carries the exposure"),
-    Column("Channel", lambda row: row.channel, lambda row: row.channel, 4.5, "Where the trigger enters"),
-    Column("Trigger", lambda row: row.trigger, lambda row: row.trigger.casefold(), 7, "What makes the model misbehave"),
-    Column("Target", lambda row: row.target, lambda row: row.target.casefold(), 5, "What the attacker wants"),
+    Column(
+        "Verdict",
+        verdict_text,
+        needs_attention,
+        8.5,
+        "What a completed audit says; never that a model is clean",
+    ),
+    Column(
+        "Footprint",
+        lambda row: row.carrier,
+        lambda row: row.carrier,
+        5.5,
+        "Component that carries the exposure",
+    ),
+    Column(
+        "Channel",
+        lambda row: row.channel,
+        lambda row: row.channel,
+        4.5,
+        "Where the trigger enters",
+    ),
+    Column(
+        "Trigger",
+        lambda row: row.trigger,
+        lambda row: row.trigger.casefold(),
+        7,
+        "What makes the model misbehave",
+    ),
+    Column(
+        "Target",
+        lambda row: row.target,
+        lambda row: row.target.casefold(),
+        5,
+        "What the attacker wants",
+    ),
     Column(
         "Exposed interfaces",
         lambda row: ", ".join(row.interfaces),
@@ -81,13 +123,32 @@ COLUMNS: tuple[Column, ...] = (
         9,
         "Deployment interfaces through which the effect is reachable",
     ),
-    Column("State", lambda row: row.job.state.value, lambda row: row.job.state.value, 6.5, "Where the revision stands"),
-    Column("Reason", lambda row: row.job.reason, lambda row: row.job.reason.casefold(), 12, "Why it is in that state"),
     Column(
-        "Updated", lambda row: words.time_text(row.job.updated_at), lambda row: row.job.updated_at, 8.5, "Local time"
+        "State",
+        lambda row: row.job.state.value,
+        lambda row: row.job.state.value,
+        6.5,
+        "Where the revision stands",
+    ),
+    Column(
+        "Reason",
+        lambda row: row.job.reason,
+        lambda row: row.job.reason.casefold(),
+        12,
+        "Why it is in that state",
+    ),
+    Column(
+        "Updated",
+        lambda row: words.time_text(row.job.updated_at),
+        lambda row: row.job.updated_at,
+        8.5,
+        "Local time",
     ),
 )
-VERDICT = next(index for index, column in enumerate(COLUMNS) if column.title == "Verdict")
+_TITLES = [column.title for column in COLUMNS]
+VERDICT = _TITLES.index("Verdict")
+STATE = _TITLES.index("State")
+REASON = _TITLES.index("Reason")
 
 
 @dataclass(frozen=True)
@@ -107,11 +168,15 @@ def changes(old: Mapping[Key, ModelRow], new: Iterable[ModelRow]) -> Changes:
     fresh: dict[Key, ModelRow] = {}
     for row in new:
         fresh.setdefault(row.job.id, row)
-    return Changes(
-        removed=tuple(key for key in old if key not in fresh),
-        updated=tuple(row for key, row in fresh.items() if key in old and old[key] != row),
-        added=tuple(row for key, row in fresh.items() if key not in old),
-    )
+    updated: list[ModelRow] = []
+    added: list[ModelRow] = []
+    for key, row in fresh.items():
+        if key not in old:
+            added.append(row)
+        elif old[key] != row:
+            updated.append(row)
+    removed = [key for key in old if key not in fresh]
+    return Changes(tuple(removed), tuple(updated), tuple(added))
 
 
 class SortedRows:
@@ -120,8 +185,10 @@ class SortedRows:
     def __init__(self) -> None:
         self._rows: list[ModelRow] = []
         self._keys: list[tuple[Any, ...]] = []
+        """The sort key of each row, for finding a place by halving."""
         self._by_key: dict[Key, ModelRow] = {}
-        self._column, self._descending = VERDICT, False
+        self._column = VERDICT
+        self._descending = False
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -131,35 +198,42 @@ class SortedRows:
 
     @property
     def by_key(self) -> Mapping[Key, ModelRow]:
+        """Every row by its job id."""
         return self._by_key
 
     def sort_key(self, row: ModelRow) -> tuple[Any, ...]:
+        """By the chosen column, then the latest change first; the job id makes every key different from all others."""
         first = COLUMNS[self._column].order(row)
         if self._descending:
-            return (_Reversed(first), _Reversed(row.job.updated_at), row.job.id)
-        return (first, _Reversed(row.job.updated_at), row.job.id)
+            first = _Reversed(first)
+        return first, _Reversed(row.job.updated_at), row.job.id
 
     def sort(self, column: int, *, descending: bool) -> list[int]:
-        """Reorder; the result at `i` is where row `i` went."""
-        self._column, self._descending = column, descending
+        """Reorder; the result at `i` is where row `i` is now."""
+        self._column = column
+        self._descending = descending
         keys = [self.sort_key(row) for row in self._rows]
         order = sorted(range(len(keys)), key=keys.__getitem__)
-        went = [0] * len(order)
+        new_place = [0] * len(order)
         for new, old in enumerate(order):
-            went[old] = new
+            new_place[old] = new
         self._rows = [self._rows[old] for old in order]
         self._keys = [keys[old] for old in order]
-        return went
+        return new_place
 
     def index(self, key: Key) -> int | None:
+        """Where the row of a job is; `None` where it is not among these."""
         row = self._by_key.get(key)
-        return None if row is None else bisect_left(self._keys, self.sort_key(row))
+        if row is None:
+            return None
+        return self.place(row)
 
     def place(self, row: ModelRow) -> int:
         """Where a row belongs among the present ones."""
         return bisect_left(self._keys, self.sort_key(row))
 
     def remove(self, index: int) -> None:
+        """Take out the row at `index`."""
         row = self._rows.pop(index)
         del self._keys[index]
         del self._by_key[row.job.id]
@@ -168,7 +242,8 @@ class SortedRows:
         """Rows that are in order and belong, all of them, at `index`."""
         self._rows[index:index] = rows
         self._keys[index:index] = [self.sort_key(row) for row in rows]
-        self._by_key.update((row.job.id, row) for row in rows)
+        for row in rows:
+            self._by_key[row.job.id] = row
 
     def runs(self, rows: Iterable[ModelRow]) -> list[tuple[int, list[ModelRow]]]:
         """New rows grouped by where they belong, last place first, so that earlier places stay true."""
@@ -179,7 +254,7 @@ class SortedRows:
 
 
 class _Reversed:
-    """Sorts the other way round."""
+    """Sorts the other way round; text has no minus sign."""
 
     __slots__ = ("value",)
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QObject, QPersistentModelIndex, Qt
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    Qt,
+)
 
 from dife_gui.escape import tooltip
 from dife_scanner.records import SignatureResult
@@ -15,35 +22,98 @@ Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 _Role = Qt.ItemDataRole
 
-COLUMNS: tuple[tuple[str, Callable[[SignatureResult], str], str], ...] = (
-    ("Hypothesis", lambda r: r.trigger.name, "Name of the trigger"),
-    ("Origin", lambda r: r.origin.value, "Named by somebody, from the library, or discovered in this checkpoint"),
-    ("Trigger", lambda r: trigger_words.trigger_text(r.trigger), "What was applied"),
-    (
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table."""
+
+    title: str
+    text: Callable[[SignatureResult], str]
+    explain: str
+    """Shown when the pointer rests on the title."""
+    numeric: bool = False
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("Hypothesis", lambda result: result.trigger.name, "Name of the trigger"),
+    Column(
+        "Origin",
+        lambda result: result.origin.value,
+        "Named by somebody, from the library, or discovered in this checkpoint",
+    ),
+    Column("Trigger", lambda result: trigger_words.trigger_text(result.trigger), "What was applied"),
+    Column(
         "Effect",
-        lambda r: trigger_words.effect_text(r.trigger.source, r.trigger.target),
+        lambda result: trigger_words.effect_text(result.trigger.source, result.trigger.target),
         "Chosen on train drawings",
     ),
-    ("Train", lambda r: words.signed(r.train_effect), "Suspect minus reference on the train drawings"),
-    ("Held out: suspect", lambda r: _measured(r.suspect, "screened out"), "On drawings never searched"),
-    ("Reference", lambda r: _measured(r.reference, "–"), "The reference on the same drawings"),
-    ("p", lambda r: _p(r, r.p_value), "Exact one-sided sign-flip test over drawings"),
-    ("Holm p", lambda r: _p(r, r.p_holm), "Corrected for every hypothesis tried"),
-    ("Drawings", lambda r: str(r.drawings) if r.suspect is not None else "–", "Distinct drawings behind the test"),
+    Column(
+        "Train",
+        lambda result: words.signed(result.train_effect),
+        "Suspect minus reference on the train drawings",
+        numeric=True,
+    ),
+    Column(
+        "Held out: suspect",
+        lambda result: _measured(result.suspect, "screened out"),
+        "On drawings never searched",
+        numeric=True,
+    ),
+    Column(
+        "Reference",
+        lambda result: _measured(result.reference, "–"),
+        "The reference on the same drawings",
+        numeric=True,
+    ),
+    Column(
+        "p",
+        lambda result: _p(result, result.p_value),
+        "Exact one-sided sign-flip test over drawings",
+        numeric=True,
+    ),
+    Column(
+        "Holm p",
+        lambda result: _p(result, result.p_holm),
+        "Corrected for every hypothesis tried",
+        numeric=True,
+    ),
+    Column(
+        "Drawings",
+        lambda result: _drawings(result),
+        "Distinct drawings behind the test",
+        numeric=True,
+    ),
 )
-NUMERIC = range(4, 10)
 
 
 def _measured(value: float | None, otherwise: str) -> str:
-    return otherwise if value is None else words.number(value)
+    if value is None:
+        return otherwise
+    return words.number(value)
 
 
 def _p(result: SignatureResult, value: float) -> str:
-    return "–" if result.suspect is None else words.p_text(value)
+    """A p-value; a hypothesis that was screened out on the train drawings was never tested."""
+    if result.suspect is None:
+        return "–"
+    return words.p_text(value)
+
+
+def _drawings(result: SignatureResult) -> str:
+    if result.suspect is None:
+        return "–"
+    return str(result.drawings)
 
 
 def _strength(result: SignatureResult) -> tuple[bool, float, float, float, str]:
-    return result.suspect is None, result.p_holm, result.p_value, -result.train_effect, result.trigger.name
+    """Sort key: what was tested before what was not, then the smallest p-values, then the largest effect."""
+    return (
+        result.suspect is None,
+        result.p_holm,
+        result.p_value,
+        -result.train_effect,
+        result.trigger.name,
+    )
 
 
 class SignaturesTable(QAbstractTableModel):
@@ -54,34 +124,52 @@ class SignaturesTable(QAbstractTableModel):
         self._results = sorted(results, key=_strength)
 
     def rowCount(self, parent: Index = _NOWHERE) -> int:
-        return 0 if parent.isValid() else len(self._results)
+        if parent.isValid():  # a table's rows have no rows of their own
+            return 0
+        return len(self._results)
 
     def columnCount(self, parent: Index = _NOWHERE) -> int:
-        return 0 if parent.isValid() else len(COLUMNS)
+        if parent.isValid():
+            return 0
+        return len(COLUMNS)
 
     def data(self, index: Index, role: int = _Role.DisplayRole) -> Any:
         if not index.isValid():
             return None
-        title, text, _ = COLUMNS[index.column()]
-        shown = text(self._results[index.row()])
+        column = COLUMNS[index.column()]
+        shown = column.text(self._results[index.row()])
         if role == _Role.DisplayRole:
             return plain(shown)
         if role == _Role.ToolTipRole:
             return tooltip(shown)
         if role == _Role.AccessibleTextRole:
-            return plain(f"{title}: {shown}")
-        if role == _Role.TextAlignmentRole and index.column() in NUMERIC:
-            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            return plain(f"{column.title}: {shown}")
+        if role == _Role.TextAlignmentRole and column.numeric:
+            return _alignment(column)
         return None
 
-    def headerData(self, section: int, orientation: Qt.Orientation, role: int = _Role.DisplayRole) -> Any:
-        if orientation is not Qt.Orientation.Horizontal or not 0 <= section < len(COLUMNS):
+    def headerData(
+        self,
+        section: int,
+        orientation: Qt.Orientation,
+        role: int = _Role.DisplayRole,
+    ) -> Any:
+        if orientation is not Qt.Orientation.Horizontal:
             return None
+        if not 0 <= section < len(COLUMNS):
+            return None
+        column = COLUMNS[section]
         if role == _Role.DisplayRole:
-            return COLUMNS[section][0]
+            return column.title
         if role == _Role.ToolTipRole:
-            return tooltip(COLUMNS[section][2])
+            return tooltip(column.explain)
         if role == _Role.TextAlignmentRole:
-            side = Qt.AlignmentFlag.AlignRight if section in NUMERIC else Qt.AlignmentFlag.AlignLeft
-            return side | Qt.AlignmentFlag.AlignVCenter
+            return _alignment(column)
         return None
+
+
+def _alignment(column: Column) -> Qt.AlignmentFlag:
+    """Numbers to the right, so that their digits stand below each other."""
+    if column.numeric:
+        return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+    return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
-from dife_gui.feed import Detail
+from dife_gui.feed import Detail, Picture
 from dife_gui.views import record, theme
 from dife_gui.views.card import Card, Columns, lines, row, stack
 from dife_gui.views.evidence import examples, trigger_view
 from dife_gui.views.marks import VerdictMark
 from dife_gui.views.profile import exposure_profile
 from dife_gui.views.swap import branch_swap
-from dife_gui.views.text import Label
+from dife_gui.views.text import Label, heading
 from dife_gui.views.triage import Triage
 from dife_scanner.records import Audit, Finding, Verdict
 from dife_scanner.reports import plain, words
 
-_TONE = {Verdict.FLAGGED: "alarm", Verdict.INHERITED: "caution", Verdict.INCONCLUSIVE: "caution"}
+_TONE = {
+    Verdict.FLAGGED: "alarm",
+    Verdict.INHERITED: "caution",
+    Verdict.INCONCLUSIVE: "caution",
+}
+_SCROLL_STEP = 3
+"""Lines of text that one press of j or k scrolls."""
+_SCROLL_KEYS = {Qt.Key.Key_J: _SCROLL_STEP, Qt.Key.Key_K: -_SCROLL_STEP}
+_NAME_CHARACTERS = 90
+"""Of the checkpoint's name in the first line, which does not wrap."""
 
 
 class DetailPane(QScrollArea):
@@ -36,19 +53,28 @@ class DetailPane(QScrollArea):
         self._detail: Detail | None = None
         self.triage = Triage()
         self._header = QWidget()
-        self._profile, self._swap = Card("Exposure profile"), Card("Footprint: which component carries it")
-        self._trigger, self._examples = Card("Trigger"), Card("Clean against triggered")
-        self._triage, self._signatures = Card("Triage"), Card("Hypotheses tried")
-        self._budget, self._record = Card("Budget and limits"), Card("Record")
+        self._profile = Card("Exposure profile")
+        self._swap = Card("Footprint: which component carries it")
+        self._trigger = Card("Trigger")
+        self._examples = Card("Clean against triggered")
+        self._triage = Card("Triage")
+        self._signatures = Card("Hypotheses tried")
+        self._budget = Card("Budget and limits")
+        self._record = Card("Record")
         self._triage.set_body(self.triage)
-        self._columns = Columns([self._profile, self._swap], [self._trigger, self._triage, self._examples])
+        self._columns = Columns(
+            left=[self._profile, self._swap],
+            right=[self._trigger, self._triage, self._examples],
+        )
         self._empty = Label("Select a model to see what was measured.", tone="muted")
         self._page = QWidget()
         self._layout = QVBoxLayout(self._page)
-        self._layout.setContentsMargins(theme.gap(0.7), theme.gap(0.6), theme.gap(0.7), theme.gap(0.7))
-        self._layout.setSpacing(theme.gap(0.7))
-        cards = (self._columns, self._signatures, self._budget, self._record)
-        for part in (self._empty, self._header, *cards):
+        margin = theme.gap(0.7)
+        self._layout.setContentsMargins(margin, theme.gap(0.6), margin, margin)
+        self._layout.setSpacing(margin)
+        self._layout.addWidget(self._empty)
+        self._layout.addWidget(self._header)
+        for part in (self._columns, self._signatures, self._budget, self._record):
             self._layout.addWidget(part)
         self._layout.addStretch(1)
         self.setWidget(self._page)
@@ -56,32 +82,65 @@ class DetailPane(QScrollArea):
 
     @property
     def detail(self) -> Detail | None:
+        """What is shown."""
         return self._detail
 
     def show_detail(self, detail: Detail | None) -> None:
+        """Show another model, another state of the same, or nothing."""
         if detail is not None and detail == self._detail:
             return
-        same = detail is not None and self._detail is not None and detail.row.job.id == self._detail.row.job.id
-        place = self.verticalScrollBar().value() if same else 0
+        place = 0
+        if self._is_shown(detail):
+            place = self.verticalScrollBar().value()
         self._detail = detail
         self._empty.setVisible(detail is None)
         self._replace_header(_header(detail) if detail else QWidget())
-        self._fill(detail)
+        if detail is None:
+            self._clear()
+        else:
+            self._fill(detail)
+        self._columns.fold()
+        # The page gets its new height at the next turn of the event loop; before, the bar would not go that far.
         QTimer.singleShot(0, self, lambda: self.verticalScrollBar().setValue(place))
 
-    def _fill(self, detail: Detail | None) -> None:
-        audit = detail.audit if detail else None
-        self._profile.set_body(exposure_profile(audit.profile) if audit and audit.profile else None)
-        self._swap.set_body(branch_swap(audit) if audit else None)
-        self._trigger.set_body(trigger_view(audit, detail.pictures) if audit and detail else None)
-        self._examples.set_body(examples(audit, detail.pictures) if audit and detail else None)
-        self._signatures.set_body(record.signatures(audit.signatures) if audit else None)
-        self._budget.set_body(record.budget(audit) if audit else None)
-        self._record.set_body(record.hashes(detail) if detail else None)
-        self._triage.setVisible(bool(detail and detail.finding))
-        self._columns.fold()
-        if detail is not None:
-            self.triage.show_detail(detail)
+    def _is_shown(self, detail: Detail | None) -> bool:
+        """Whether it is about the revision that is on screen."""
+        if detail is None or self._detail is None:
+            return False
+        return detail.row.job.id == self._detail.row.job.id
+
+    def _clear(self) -> None:
+        self._clear_audit()
+        self._record.set_body(None)
+        self._triage.hide()
+
+    def _clear_audit(self) -> None:
+        for card in (
+            self._profile,
+            self._swap,
+            self._trigger,
+            self._examples,
+            self._signatures,
+            self._budget,
+        ):
+            card.set_body(None)
+
+    def _fill(self, detail: Detail) -> None:
+        if detail.audit is None:
+            self._clear_audit()
+        else:
+            self._fill_audit(detail.audit, detail.pictures)
+        self._record.set_body(record.hashes(detail))
+        self._triage.setVisible(detail.finding is not None)
+        self.triage.show_detail(detail)
+
+    def _fill_audit(self, audit: Audit, pictures: Sequence[Picture]) -> None:
+        self._profile.set_body(exposure_profile(audit.profile) if audit.profile else None)
+        self._swap.set_body(branch_swap(audit))
+        self._trigger.set_body(trigger_view(audit, pictures))
+        self._examples.set_body(examples(audit, pictures))
+        self._signatures.set_body(record.signatures(audit.signatures))
+        self._budget.set_body(record.budget(audit))
 
     def _replace_header(self, header: QWidget) -> None:
         self._layout.replaceWidget(self._header, header)
@@ -94,34 +153,58 @@ class DetailPane(QScrollArea):
         self._columns.arrange(self.viewport().width())
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Escape:
+        key = Qt.Key(event.key())
+        if key == Qt.Key.Key_Escape:
             self.left.emit()
-            return
-        step = {Qt.Key.Key_J: 1, Qt.Key.Key_K: -1}.get(Qt.Key(event.key()))
-        if step is None:
+        elif key in _SCROLL_KEYS:
+            bar = self.verticalScrollBar()
+            step = round(_SCROLL_KEYS[key] * theme.em(self))
+            bar.setValue(bar.value() + step)
+        else:
             super().keyPressEvent(event)
-            return
-        bar = self.verticalScrollBar()
-        bar.setValue(bar.value() + step * round(3 * theme.em(self)))
 
 
 def _header(detail: Detail) -> QWidget:
-    job, audit, found = detail.row.job, detail.audit, detail.finding
-    verdict = audit.verdict if audit else detail.row.verdict
-    tone = _TONE.get(verdict, "normal") if verdict else "alarm" if found else "normal"
-    sentence = Label(_sentence(detail), tone=tone, font=theme.sized(1.15, bold=True))
-    title = _marked(verdict, sentence)
-    name = Label(plain(str(job.ref), limit=90), font=theme.sized(1.0, bold=True), wrap=False)
-    facts = Label(" · ".join(_facts(detail)), tone="muted")
-    copies = [record.CopyButton(what, value) for what, value in record.identifiers(detail)[:1]]
-    parts: list[QWidget] = [row([name, *copies]), title]
-    parts += [Label(text) for text in _reasons(detail, audit, found)]
-    parts.append(facts)
+    """Name, verdict and the facts that are needed first."""
+    verdict = _verdict(detail)
+    sentence = Label(
+        _sentence(detail),
+        tone=_tone(detail),
+        font=theme.sized(1.15, bold=True),
+    )
+    parts = [_name(detail), _marked(verdict, sentence)]
+    for text in _reasons(detail, detail.audit, detail.finding):
+        parts.append(Label(text))
+    parts.append(Label(" · ".join(_facts(detail)), tone="muted"))
     if detail.problem:
         parts.append(Label(detail.problem, tone="alarm"))
-    if not audit:
+    if detail.audit is None:
         parts.append(lines(_waiting(detail)))
     return stack(parts, spacing=0.25)
+
+
+def _verdict(detail: Detail) -> Verdict | None:
+    """The audit's; the row's where the audit cannot be shown."""
+    if detail.audit is not None:
+        return detail.audit.verdict
+    return detail.row.verdict
+
+
+def _tone(detail: Detail) -> str:
+    """The verdict's; a finding without one is a checkpoint that was refused."""
+    verdict = _verdict(detail)
+    if verdict is not None:
+        return _TONE.get(verdict, "normal")
+    return "alarm" if detail.finding else "normal"
+
+
+def _name(detail: Detail) -> QWidget:
+    """The checkpoint's name, with a button that copies it in full."""
+    name = heading(plain(str(detail.row.job.ref), limit=_NAME_CHARACTERS))
+    parts: list[QWidget] = [name]
+    for what, value in record.identifiers(detail)[:1]:
+        parts.append(record.CopyButton(what, value))
+    return row(parts)
 
 
 def _marked(verdict: Verdict | None, sentence: Label) -> QWidget:
@@ -139,6 +222,7 @@ def _marked(verdict: Verdict | None, sentence: Label) -> QWidget:
 
 
 def _sentence(detail: Detail) -> str:
+    """What is to be said of the checkpoint before anything else."""
     if detail.audit is not None:
         return words.verdict_sentence(detail.audit)
     if detail.finding is not None:
@@ -147,20 +231,29 @@ def _sentence(detail: Detail) -> str:
 
 
 def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list[str]:
+    """Why it is so: of the audit, or of the state where there is none and the sentence does not say it already."""
     if audit is not None:
-        return [*([audit.reason] if audit.reason else []), *words.calibration_lines(audit)]
-    return [detail.row.job.reason] if detail.row.job.reason and found is None else []
+        first = [audit.reason] if audit.reason else []
+        return [*first, *words.calibration_lines(audit)]
+    if found is None and detail.row.job.reason:
+        return [detail.row.job.reason]
+    return []
 
 
 def _facts(detail: Detail) -> list[str]:
-    audit, found = detail.audit, detail.finding
-    facts = []
+    audit = detail.audit
+    found = detail.finding
+    facts: list[str] = []
     if found is not None:
-        facts += [f"severity {found.severity}", words.confidence_text(found.confidence)]
+        facts.append(f"severity {found.severity}")
+        facts.append(words.confidence_text(found.confidence))
     if audit is not None and audit.diagnosis is not None:
-        facts += [f"footprint {audit.diagnosis.carrier.value}", f"channel {audit.diagnosis.channel.value}"]
-    if audit is not None:
-        facts.append(f"compared with {audit.reference}" if audit.reference else "no reference fitted")
+        facts.append(f"footprint {audit.diagnosis.carrier.value}")
+        facts.append(f"channel {audit.diagnosis.channel.value}")
+    if audit is not None and audit.reference:
+        facts.append(f"compared with {audit.reference}")
+    elif audit is not None:
+        facts.append("no reference fitted")
     facts.append(f"{detail.row.job.state.value} {words.time_text(detail.row.job.updated_at)}")
     return [fact for fact in facts if fact]
 
@@ -168,7 +261,7 @@ def _facts(detail: Detail) -> list[str]:
 def _waiting(detail: Detail) -> list[str]:
     """What is known about a revision that has no audit."""
     job = detail.row.job
-    facts = []
+    facts: list[str] = []
     if job.next_check_at:
         facts.append(f"Looked at again {words.time_text(job.next_check_at)}")
     if job.attempts:

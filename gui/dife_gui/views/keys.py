@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QGridLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from dife_gui.views import theme
-from dife_gui.views.card import Card
+from dife_gui.views.card import Card, grid
 from dife_gui.views.text import Label
 
 
 @dataclass(frozen=True)
 class Key:
+    """One key, or keys that belong together."""
+
     shown: str
     """As printed on the help page."""
     does: str
+    """In words."""
     sequences: tuple[str, ...] = ()
     """For a window-wide shortcut; empty where a widget handles the key itself."""
     action: str = ""
@@ -48,17 +56,8 @@ class Help(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Keys")
         self.setAccessibleName("Keys")
-        holder = QWidget()
-        grid = QGridLayout(holder)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(theme.gap(1.2))
-        grid.setVerticalSpacing(theme.gap(0.35))
-        grid.setColumnStretch(1, 1)
-        for line, key in enumerate(KEYS):
-            grid.addWidget(Label(key.shown, font=theme.monospace(), wrap=False), line, 0)
-            grid.addWidget(Label(key.does), line, 1)
         card = Card("Keys")
-        card.set_body(holder)
+        card.set_body(_table())
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -68,3 +67,13 @@ class Help(QDialog):
         layout.addWidget(buttons)
         width = round(32 * theme.em(self))
         self.resize(width, layout.totalHeightForWidth(width))
+
+
+def _table() -> QWidget:
+    holder, table = grid(across=1.2, down=0.35)
+    table.setColumnStretch(1, 1)
+    for line, key in enumerate(KEYS):
+        name = Label(key.shown, font=theme.monospace(), wrap=False)
+        table.addWidget(name, line, 0)
+        table.addWidget(Label(key.does), line, 1)
+    return holder

@@ -5,18 +5,40 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import QLineF, QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QFont, QFontMetricsF, QPainter, QPaintEvent, QPalette, QPen
-from PySide6.QtWidgets import QGridLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtGui import (
+    QFont,
+    QFontMetricsF,
+    QPainter,
+    QPaintEvent,
+    QPen,
+)
+from PySide6.QtWidgets import (
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from dife_gui.escape import tooltip
 from dife_gui.views import theme
-from dife_gui.views.card import row, stack
-from dife_gui.views.text import Label
-from dife_scanner.records import Absent, Cell, Change, Entry, NotEvaluable, SelectorControl
+from dife_gui.views.card import grid, row, stack
+from dife_gui.views.text import SMALL, Label, small
+from dife_scanner.records import (
+    Absent,
+    Cell,
+    Change,
+    Entry,
+    NotEvaluable,
+    SelectorControl,
+)
 from dife_scanner.reports import groups, plain, words
 
 _CUTS = (-0.05, 0.25)
 """Where entry types change; the constants of the audit's contract, drawn and named in the legend."""
+_WIDEST_WORDS = ("artefact missing", "selector control")
+"""Of all that can stand in a heat cell; every cell is as wide, so that they stand below each other."""
+_AT_BOTTOM = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom
+_AT_TOP = Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop
 
 
 class HeatCell(QWidget):
@@ -43,50 +65,66 @@ class HeatCell(QWidget):
         return f"({words.LINE_MEANING[self._entry.word]}.)"
 
     def sizeHint(self) -> QSize:
-        widest = max(
-            QFontMetricsF(self._word_font()).horizontalAdvance(text)
-            for text in ("artefact missing", "selector control")
-        )
-        return QSize(round(widest + theme.em(self)), round(2.5 * theme.em(self)))
+        metrics = QFontMetricsF(self._word_font())
+        widest = max(metrics.horizontalAdvance(text) for text in _WIDEST_WORDS)
+        line = theme.em(self)
+        return QSize(round(widest + line), round(2.5 * line))
 
     def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
 
     def _word_font(self) -> QFont:
-        return theme.sized(0.88)
+        return theme.sized(SMALL)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        area, radius = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), theme.gap(0.25)
-        if not isinstance(self._entry, Cell):
-            self._paint_word(painter, area, radius)
-            return
-        ground = theme.heat(self._entry.entry, self._entry.delta, theme.colours(self.palette()))
+        area = theme.frame(self)
+        if isinstance(self._entry, Cell):
+            self._paint_number(painter, area, self._entry)
+        else:
+            self._paint_word(painter, area)
+
+    def _paint_number(
+        self,
+        painter: QPainter,
+        area: QRectF,
+        cell: Cell,
+    ) -> None:
+        """The number above its word, on a ground that says how much."""
+        radius = theme.gap(0.25)
+        scheme = theme.colours(self.palette())
+        ground = theme.heat(cell.entry, cell.delta, scheme)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(ground)
         painter.drawRoundedRect(area, radius, radius)
         painter.setPen(theme.text_on(ground))
         number, word = self.texts
-        upper, lower = QRectF(area), QRectF(area)
+        upper = QRectF(area)
         upper.setBottom(area.center().y() + area.height() * 0.06)
-        lower.setTop(upper.bottom() - area.height() * 0.04)
         painter.setFont(theme.sized(1.1, bold=True))
-        painter.drawText(upper, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignBottom, number)
+        painter.drawText(upper, _AT_BOTTOM, number)
+        lower = QRectF(area)
+        lower.setTop(upper.bottom() - area.height() * 0.04)
         painter.setFont(self._word_font())
-        painter.drawText(lower, Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop, word)
+        painter.drawText(lower, _AT_TOP, word)
 
-    def _paint_word(self, painter: QPainter, area: QRectF, radius: float) -> None:
+    def _paint_word(self, painter: QPainter, area: QRectF) -> None:
+        """The word on a hatched ground: nothing here can be taken for a zero."""
         palette = self.palette()
+        radius = theme.gap(0.25)
         painter.setPen(QPen(theme.hairline(palette), 1.0))
-        painter.setBrush(palette.color(QPalette.ColorRole.Base))
+        painter.setBrush(theme.base_color(palette))
         painter.drawRoundedRect(area, radius, radius)
-        theme.hatch(painter, area, theme.hairline(palette), theme.em(self) * 0.45)
+        color = theme.hairline(palette)
+        theme.hatch(painter, area, color, step=theme.em(self) * 0.45)
         word = self.texts[0]
         painter.setFont(theme.sized(0.95, bold=True))
-        box = QRectF(QFontMetricsF(painter.font()).boundingRect(word)).adjusted(-5, -1, 5, 1)
+        metrics = QFontMetricsF(painter.font())
+        box = QRectF(metrics.boundingRect(word))
+        box.adjust(-5, -1, 5, 1)
         box.moveCenter(area.center())
-        painter.fillRect(box, palette.color(QPalette.ColorRole.Base))
+        painter.fillRect(box, theme.base_color(palette))
         painter.setPen(theme.muted(palette))
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, word)
 
@@ -104,29 +142,32 @@ class Whisker(QWidget):
         self._trigger: Change | None = None
         self._drift: Change | None = entry.drift
         if isinstance(entry, Cell):
-            self._main, self._trigger = Change(entry.delta, entry.delta_interval), entry.trigger
-            said = words.delta_text(entry)
-            said = f"{said}; {parts}" if (parts := words.parts_text(entry)) else said
-        else:
-            said = f"Δ drift {words.change_text(entry.drift)}"
-        self.setAccessibleName(plain(f"Intervals of {entry.interface}: {said}"))
-        self.setToolTip(tooltip(said))
+            self._main = Change(entry.delta, entry.delta_interval)
+            self._trigger = entry.trigger
+        in_words = _intervals_text(entry)
+        self.setAccessibleName(plain(f"Intervals of {entry.interface}: {in_words}"))
+        self.setToolTip(tooltip(in_words))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     @property
     def marks(self) -> tuple[tuple[Change, str], ...]:
         """What is drawn, line by line from the top, and in which shape."""
-        drawn = ((self._main, "main"), (self._trigger, "dot"), (self._drift, "square"))
-        return tuple((change, shape) for change, shape in drawn if change is not None)
+        possible = (
+            (self._main, "main"),
+            (self._trigger, "dot"),
+            (self._drift, "square"),
+        )
+        return tuple((change, shape) for change, shape in possible if change is not None)
 
     def sizeHint(self) -> QSize:
-        return QSize(round(10 * theme.em(self)), self._height())
+        return theme.size(self, 10, self._lines())
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(round(6 * theme.em(self)), self._height())
+        return theme.size(self, 6, self._lines())
 
-    def _height(self) -> int:
-        return round((0.5 + 0.6 * len(self.marks)) * theme.em(self))
+    def _lines(self) -> float:
+        """Height in lines of text."""
+        return 0.5 + 0.6 * len(self.marks)
 
     def x(self, value: float) -> float:  # type: ignore[override]
         """Pixel of a difference; values beyond the axis end at its ends."""
@@ -137,37 +178,82 @@ class Whisker(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        step, half = self.height() / (len(self.marks) + 0.2), theme.em(self) * 0.3
-        axis, faint = theme.hairline(self.palette()), theme.muted(self.palette())
-        for value, style in ((0.0, Qt.PenStyle.SolidLine), *((c, Qt.PenStyle.DotLine) for c in _CUTS)):
-            painter.setPen(QPen(faint, 1.0, style))
-            painter.drawLine(QLineF(self.x(value), half * 0.4, self.x(value), self.height() - half * 0.4))
+        self._draw_upright(painter, 0.0, Qt.PenStyle.SolidLine)
+        for cut in _CUTS:
+            self._draw_upright(painter, cut, Qt.PenStyle.DotLine)
+        step = self.height() / (len(self.marks) + 0.2)
         for line, (change, shape) in enumerate(self.marks):
             middle = step * (line + 0.6)
-            painter.setPen(QPen(axis, 1.0))
-            painter.drawLine(QLineF(self.x(-1), middle, self.x(1), middle))
-            self._draw(painter, change, shape, middle, half if shape == "main" else half * 0.7)
+            painter.setPen(QPen(theme.hairline(self.palette()), 1.0))
+            axis = QLineF(self.x(-1), middle, self.x(1), middle)
+            painter.drawLine(axis)
+            self._draw_change(painter, change, shape, middle)
 
-    def _draw(self, painter: QPainter, change: Change, shape: str, middle: float, half: float) -> None:
-        ink = self.palette().color(QPalette.ColorRole.Text)
-        low, high = self.x(change.interval.low), self.x(change.interval.high)
-        painter.setPen(QPen(ink, max(1.5, theme.em(self) / 10) if shape == "main" else 1.0))
+    def _draw_upright(
+        self,
+        painter: QPainter,
+        value: float,
+        style: Qt.PenStyle,
+    ) -> None:
+        """A line over the whole height at one difference."""
+        x = self.x(value)
+        inset = theme.em(self) * 0.3 * 0.4
+        color = theme.muted(self.palette())
+        painter.setPen(QPen(color, 1.0, style))
+        painter.drawLine(QLineF(x, inset, x, self.height() - inset))
+
+    def _draw_change(
+        self,
+        painter: QPainter,
+        change: Change,
+        shape: str,
+        middle: float,
+    ) -> None:
+        """Interval and value, `middle` pixels from the top."""
+        ink = theme.text_color(self.palette())
+        half = theme.em(self) * 0.3
+        stroke = max(1.5, theme.em(self) / 10)
+        if shape != "main":
+            half = half * 0.7
+            stroke = 1.0
+        low = self.x(change.interval.low)
+        high = self.x(change.interval.high)
+        painter.setPen(QPen(ink, stroke))
         painter.drawLine(QLineF(low, middle, high, middle))
         for end in (low, high):
             painter.drawLine(QLineF(end, middle - half, end, middle + half))
         at = QPointF(self.x(change.value), middle)
         if shape == "square":
-            painter.setBrush(self.palette().color(QPalette.ColorRole.Base))
-            painter.drawRect(QRectF(at.x() - half * 0.8, at.y() - half * 0.8, half * 1.6, half * 1.6))
+            side = half * 1.6
+            box = QRectF(0, 0, side, side)
+            box.moveCenter(at)
+            painter.setBrush(theme.base_color(self.palette()))
+            painter.drawRect(box)
             return
         painter.setBrush(ink)
         painter.drawEllipse(at, half * 0.75, half * 0.75)
 
 
+def _intervals_text(entry: Cell | SelectorControl) -> str:
+    """What a whisker shows, in words."""
+    if not isinstance(entry, Cell):
+        return f"Δ drift {words.change_text(entry.drift)}"
+    parts = words.parts_text(entry)
+    if not parts:
+        return words.delta_text(entry)
+    return f"{words.delta_text(entry)}; {parts}"
+
+
 class Section(QWidget):
     """A title that opens and closes what stands below it; the summary beside it says what is inside."""
 
-    def __init__(self, shelf: groups.Shelf, body: QWidget, *, opened: bool) -> None:
+    def __init__(
+        self,
+        shelf: groups.Shelf,
+        body: QWidget,
+        *,
+        opened: bool,
+    ) -> None:
         super().__init__()
         self._name = f"{shelf.title}: {shelf.summary}"
         self._body = body
@@ -176,7 +262,8 @@ class Section(QWidget):
         self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.toggle.setAutoRaise(True)
         self.toggle.setFont(theme.sized(1.0, bold=True))
-        summary = Label(shelf.summary, tone="alarm" if shelf.exposed else "muted", wrap=False)
+        tone = "alarm" if shelf.exposed else "muted"
+        summary = Label(shelf.summary, tone=tone, wrap=False)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(theme.gap(0.3))
@@ -187,12 +274,16 @@ class Section(QWidget):
 
     @property
     def opened(self) -> bool:
+        """Whether what stands below the title is shown."""
         return not self._body.isHidden()
 
     def open(self, opened: bool) -> None:
+        """Show or hide what stands below the title."""
+        state = "open" if opened else "closed"
+        arrow = Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow
         self._body.setVisible(opened)
-        self.toggle.setAccessibleName(f"{self._name}; {'open' if opened else 'closed'}")
-        self.toggle.setArrowType(Qt.ArrowType.DownArrow if opened else Qt.ArrowType.RightArrow)
+        self.toggle.setAccessibleName(f"{self._name}; {state}")
+        self.toggle.setArrowType(arrow)
 
 
 def exposure_profile(profile: Sequence[Entry]) -> QWidget:
@@ -203,71 +294,85 @@ def exposure_profile(profile: Sequence[Entry]) -> QWidget:
     """
     parts: list[QWidget] = []
     for place, shelf in enumerate(groups.shelves(profile)):
-        parts.append(Section(shelf, _lines(shelf.entries), opened=place == 0))
-    legend = Label(
+        is_first = place == 0
+        parts.append(Section(shelf, _lines(shelf.entries), opened=is_first))
+    legend = small(
         "Difference over the reference with its 95 % interval, from −1 to +1; dotted: the cuts at −0.05 and +0.25. "
         "Thinner, below: Δ trigger (dot), the same checkpoint with and without the trigger; Δ drift (square), the "
-        "clean query here and in the reference. Hatched entries have no number and never count as zero.",
-        tone="muted",
-        font=theme.sized(0.88),
+        "clean query here and in the reference. Hatched entries have no number and never count as zero."
     )
     return stack([*parts, legend], spacing=0.5)
 
 
 def _lines(entries: Sequence[Entry]) -> QWidget:
-    holder = QWidget()
-    grid = QGridLayout(holder)
-    grid.setContentsMargins(theme.gap(0.6), 0, 0, 0)
-    grid.setHorizontalSpacing(theme.gap(0.7))
-    grid.setVerticalSpacing(theme.gap(0.35))
-    grid.setColumnStretch(0, 4)
-    grid.setColumnStretch(2, 7)
+    """A line for each entry: interface and metric, heat cell, and what stands beside it."""
+    holder, layout = grid(across=0.7, down=0.35)
+    layout.setContentsMargins(theme.gap(0.6), 0, 0, 0)
+    layout.setColumnStretch(0, 4)
+    layout.setColumnStretch(2, 7)
     previous = ""
     for line, entry in enumerate(entries):
-        name = entry.interface if entry.interface != previous else ""
+        interface = entry.interface if entry.interface != previous else ""
         previous = entry.interface
-        title = _title(name, entry.metric if isinstance(entry, Cell | SelectorControl) else "")
-        for column, part in enumerate((title, HeatCell(entry), _beside(entry))):
-            grid.addWidget(part, line, column, Qt.AlignmentFlag.AlignVCenter)
+        parts = (_title(interface, entry), HeatCell(entry), _beside(entry))
+        middle = Qt.AlignmentFlag.AlignVCenter
+        for column, part in enumerate(parts):
+            layout.addWidget(part, line, column, middle)
     return holder
 
 
 def _beside(entry: Entry) -> QWidget:
     if isinstance(entry, Cell):
         return _measured(entry)
-    return _controlled(entry) if isinstance(entry, SelectorControl) else _absent(entry)
+    if isinstance(entry, SelectorControl):
+        return _controlled(entry)
+    return _absent(entry)
 
 
-def _title(interface: str, metric: str) -> QWidget:
-    parts = [Label(interface)] if interface else []
-    if metric:
-        parts.append(Label(metric, tone="muted", font=theme.sized(0.88)))
+def _title(interface: str, entry: Entry) -> QWidget:
+    """The interface, left out where the line above has the same, and the metric where there is one."""
+    parts: list[QWidget] = []
+    if interface:
+        parts.append(Label(interface))
+    if isinstance(entry, Cell | SelectorControl) and entry.metric:
+        parts.append(small(entry.metric))
     return stack(parts, spacing=0.0)
 
 
 def _measured(cell: Cell) -> QWidget:
     drawings = words.count(cell.attack.drawings, cell.attack.unit)
     against = f"{words.number(cell.attack.value)} against {words.number(cell.reference.value)}"
-    labels = [Label(f"{against} · n {cell.attack.n:,}, {drawings}", tone="muted", font=theme.sized(0.88))]
-    changes = (("Δ trigger", cell.trigger), ("Δ drift", cell.drift))
-    parts = " · ".join(f"{name} {words.signed(change.value)}" for name, change in changes if change)
+    labels = [small(f"{against} · n {cell.attack.n:,}, {drawings}")]
+    parts = _parts(cell)
     if parts:
-        labels.append(Label(parts, tone="muted", font=theme.sized(0.88)))
+        labels.append(small(" · ".join(parts)))
     for label in labels:
         label.setToolTip(tooltip(f"{words.cell_sentence(cell)} {words.parts_text(cell)}"))
     return stack([Whisker(cell), *labels], spacing=0.05)
 
 
+def _parts(cell: Cell) -> list[str]:
+    """The two changes that the difference over the reference is made of, as far as they were measured."""
+    parts: list[str] = []
+    if cell.trigger:
+        parts.append(f"Δ trigger {words.signed(cell.trigger.value)}")
+    if cell.drift:
+        parts.append(f"Δ drift {words.signed(cell.drift.value)}")
+    return parts
+
+
 def _controlled(control: SelectorControl) -> QWidget:
-    against = f"{words.number(control.suspect.value)} here, {words.number(control.reference.value)} in the reference"
-    text = f"{against}; drift {words.change_text(control.drift)}"
-    label = Label(text, tone="muted", font=theme.sized(0.88))
+    here = words.number(control.suspect.value)
+    in_reference = words.number(control.reference.value)
+    drift = words.change_text(control.drift)
+    label = small(f"{here} here, {in_reference} in the reference; drift {drift}")
     label.setToolTip(tooltip(words.entry_sentence(control)))
     return stack([Whisker(control), label], spacing=0.05)
 
 
 def _absent(entry: Absent) -> QWidget:
-    label = Label(words.without_number(entry) or words.LINE_MEANING[entry.word], tone="muted")
+    reason = words.without_number(entry) or words.LINE_MEANING[entry.word]
+    label = Label(reason, tone="muted")
     label.setToolTip(tooltip(words.entry_sentence(entry)))
     if not isinstance(entry, NotEvaluable):
         return label

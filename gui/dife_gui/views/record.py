@@ -7,35 +7,49 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QAbstractItemView, QGridLayout, QHeaderView, QTableView, QToolButton, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QTableView,
+    QToolButton,
+    QWidget,
+)
 
-from dife_gui.feed import Detail
+from dife_gui.feed import Detail, Picture
 from dife_gui.models.signatures_table import SignaturesTable
 from dife_gui.views import theme
-from dife_gui.views.card import lines, stack
-from dife_gui.views.text import Label
-from dife_scanner.records import Audit, HubFile, SignatureResult
+from dife_gui.views.card import grid, lines, stack
+from dife_gui.views.text import SMALL, Label
+from dife_scanner.records import Audit, HubFile, ModelRef, SignatureResult
 from dife_scanner.reports import plain, words
 
 _HASH = re.compile(r"[0-9a-f]{32,}")
 MOST_LINES = 12
 """Signatures shown before their table scrolls."""
+_HASH_GROUP = 16
+_WORD_GROUP = 32
+"""Characters after which a long word may be broken."""
 
 
 def copy(value: str) -> None:
-    """To the clipboard, without anything that a terminal could take for a command."""
+    """Put `value` on the clipboard, without anything that a terminal could take for a command."""
     QGuiApplication.clipboard().setText(plain(value, limit=4000))
 
 
 class CopyButton(QToolButton):
     """Puts one value on the clipboard."""
 
-    def __init__(self, what: str, value: str, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        value: str,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._value = value
         self.setText("Copy")
         self.setAutoRaise(True)
-        self.setFont(theme.sized(0.88))
+        self.setFont(theme.sized(SMALL))
         self.setAccessibleName(f"Copy {what}")
         self.setToolTip(f"Copy {what}")
         self.clicked.connect(lambda: copy(self._value))
@@ -43,18 +57,36 @@ class CopyButton(QToolButton):
 
 def identifiers(detail: Detail) -> list[tuple[str, str]]:
     """Name and value of everything worth copying, most wanted first; values may be hostile text."""
-    job, found, audit = detail.row.job, detail.finding, detail.audit
-    named = [("model", f"{job.ref.repo_id}@{job.ref.revision}" if not job.ref.local else job.ref.repo_id)]
-    if found is not None:
-        named.append(("finding", found.fingerprint))
+    audit = detail.audit
+    named = [("model", _full_name(detail.row.job.ref))]
+    if detail.finding is not None:
+        named.append(("finding", detail.finding.fingerprint))
     if audit is not None:
-        named += [("audit", audit.id), ("identity", audit.identity)]
-        named += [("image tower", audit.image_tower), ("text tower", audit.text_tower)]
+        named.append(("audit", audit.id))
+        named.append(("identity", audit.identity))
+        named.append(("image tower", audit.image_tower))
+        named.append(("text tower", audit.text_tower))
     if detail.manifest is not None:
-        named += [(f"file {file.path}", hash) for file in detail.manifest.files if (hash := _hash(file))]
-    pictures = {picture.sha256: picture.role for picture in reversed(detail.pictures)}
-    named += [(f"evidence {role}", sha256) for sha256, role in reversed(pictures.items())]
+        for file in detail.manifest.files:
+            named.append((f"file {file.path}", _hash(file)))
+    for sha256, role in _evidence_roles(detail.pictures).items():
+        named.append((f"evidence {role}", sha256))
     return [(name, value) for name, value in named if value]
+
+
+def _full_name(ref: ModelRef) -> str:
+    """What `dife scan` takes; the revision of a folder is only ours."""
+    if ref.local:
+        return ref.repo_id
+    return f"{ref.repo_id}@{ref.revision}"
+
+
+def _evidence_roles(pictures: Sequence[Picture]) -> dict[str, str]:
+    """Role of each evidence file by its hash; the first role of a file that has several."""
+    roles: dict[str, str] = {}
+    for picture in pictures:
+        roles.setdefault(picture.sha256, picture.role)
+    return roles
 
 
 def _hash(file: HubFile) -> str:
@@ -63,40 +95,47 @@ def _hash(file: HubFile) -> str:
 
 def hashes(detail: Detail) -> QWidget:
     """Every identifier in full, selectable, with its copy button."""
-    holder = QWidget()
-    grid = QGridLayout(holder)
-    grid.setContentsMargins(0, 0, 0, 0)
-    grid.setHorizontalSpacing(theme.gap(0.6))
-    grid.setVerticalSpacing(theme.gap(0.1))
-    grid.setColumnStretch(2, 1)
+    holder, table = grid(across=0.6, down=0.1)
+    table.setColumnStretch(2, 1)
     for line, (name, value) in enumerate(identifiers(detail)):
         short = plain(name, limit=48)
-        grid.addWidget(Label(short, tone="muted", wrap=False), line, 0)
-        grid.addWidget(CopyButton(short, value), line, 1)
-        shown = Label(_breakable(value), font=theme.monospace(0.88))
+        title = Label(short, tone="muted", wrap=False)
+        table.addWidget(title, line, 0)
+        table.addWidget(CopyButton(short, value), line, 1)
+        shown = Label(_breakable(value), font=theme.monospace(SMALL))
         shown.setAccessibleName(plain(f"{name} {value}"))
-        grid.addWidget(shown, line, 2)
+        table.addWidget(shown, line, 2)
     return stack([holder, *_origin(detail)], spacing=0.5)
 
 
 def _breakable(value: str) -> str:
     """Long words in groups, so that a narrow window can break the line; copying gives the value itself."""
-    group = 16 if _HASH.fullmatch(value) else 32
-    return " ".join(value[at : at + group] for at in range(0, len(value), group))
+    size = _HASH_GROUP if _HASH.fullmatch(value) else _WORD_GROUP
+    groups = [value[start : start + size] for start in range(0, len(value), size)]
+    return " ".join(groups)
 
 
 def _origin(detail: Detail) -> list[QWidget]:
-    audit, manifest = detail.audit, detail.manifest
+    """Where the checkpoint and the audit come from, as one widget or none."""
     facts: list[str] = []
-    if audit is not None:
-        facts.append(f"Architecture {audit.architecture}; reference {audit.reference or 'none fitted'}")
-        facts.append(", ".join(f"{name.capitalize()} tower {stand}" for name, stand in words.towers(audit)))
-        facts.append(f"Versions: {', '.join(f'{name} {version}' for name, version in sorted(audit.versions.items()))}")
+    if detail.audit is not None:
+        facts += _audit_origin(detail.audit)
+    manifest = detail.manifest
     if manifest is not None:
         facts.append(f"Layout {manifest.layout.value}, {words.bytes_text(manifest.bytes_to_fetch)} to fetch")
         if manifest.base_claim:
             facts.append(f"Its card claims it was made from {manifest.base_claim}; not verified")
     return [lines(facts)] if facts else []
+
+
+def _audit_origin(audit: Audit) -> list[str]:
+    towers = [f"{name.capitalize()} tower {compared}" for name, compared in words.towers(audit)]
+    versions = [f"{name} {version}" for name, version in sorted(audit.versions.items())]
+    return [
+        f"Architecture {audit.architecture}; reference {audit.reference or 'none fitted'}",
+        ", ".join(towers),
+        f"Versions: {', '.join(versions)}",
+    ]
 
 
 def signatures(results: Sequence[SignatureResult]) -> QWidget | None:
@@ -111,10 +150,16 @@ def signatures(results: Sequence[SignatureResult]) -> QWidget | None:
     table.setShowGrid(False)
     table.setWordWrap(False)
     table.setFrameShape(QTableView.Shape.NoFrame)
+    _lay_out(table, min(len(results), MOST_LINES))
+    return table
+
+
+def _lay_out(table: QTableView, lines_shown: int) -> None:
+    """Columns as wide as their texts, and a height of so many lines."""
+    line_height = round(theme.em(table) * 1.6)
     table.verticalHeader().hide()
-    height = round(theme.em(table) * 1.6)
     table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-    table.verticalHeader().setDefaultSectionSize(height)
+    table.verticalHeader().setDefaultSectionSize(line_height)
     header = table.horizontalHeader()
     header.setHighlightSections(False)
     header.setAccessibleName("Columns of the signatures table")
@@ -124,12 +169,12 @@ def signatures(results: Sequence[SignatureResult]) -> QWidget | None:
     header.setMinimumSectionSize(round(3 * theme.em(table)))
     table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
     table.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAsNeeded)
-    shown = min(len(results), MOST_LINES)
-    table.setFixedHeight(height * shown + header.sizeHint().height() + theme.gap(0.3))
-    return table
+    height = line_height * lines_shown + header.sizeHint().height()
+    table.setFixedHeight(height + theme.gap(0.3))
 
 
 def budget(audit: Audit) -> QWidget:
     """What was spent, what was found out about clean use, and what would have been missed."""
     first, *rest = words.budget_lines(audit)
-    return stack([Label(first), lines(rest), Label(words.accuracy_text(audit), tone="muted")], spacing=0.2)
+    accuracy = Label(words.accuracy_text(audit), tone="muted")
+    return stack([Label(first), lines(rest), accuracy], spacing=0.2)

@@ -7,8 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent, QPalette, QPen
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QSizePolicy, QStatusBar, QVBoxLayout, QWidget
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QPushButton,
+    QSizePolicy,
+    QStatusBar,
+    QVBoxLayout,
+    QWidget,
+)
 
 from dife_gui.escape import tooltip
 from dife_gui.feed import Overview, is_alive
@@ -17,8 +25,19 @@ from dife_gui.views.text import Label
 from dife_scanner.records import Alert, JobState
 from dife_scanner.reports import words
 
-_IN_WORK = (JobState.AUDITING, JobState.DOWNLOADING, JobState.QUEUED, JobState.RETRY_WAIT, JobState.PAUSED)
-_TROUBLE = (JobState.QUARANTINED, JobState.FAILED, JobState.LIMIT_EXCEEDED, JobState.REFUSED)
+_COUNTED = (
+    JobState.AUDITING,
+    JobState.DOWNLOADING,
+    JobState.QUEUED,
+    JobState.RETRY_WAIT,
+    JobState.PAUSED,
+    JobState.QUARANTINED,
+    JobState.FAILED,
+    JobState.LIMIT_EXCEEDED,
+    JobState.REFUSED,
+    JobState.DONE,
+)
+"""What is in work, then what ended without a verdict and needs somebody; then what is done."""
 
 
 def watcher_text(overview: Overview, now: datetime) -> str:
@@ -27,24 +46,27 @@ def watcher_text(overview: Overview, now: datetime) -> str:
     if beat is None:
         return "Watcher not running"
     age = words.age_text(beat.at, now)
-    return f"Watcher running (heard {age})" if is_alive(beat, now) else f"Watcher not running (last heard {age})"
+    if is_alive(beat, now):
+        return f"Watcher running (heard {age})"
+    return f"Watcher not running (last heard {age})"
 
 
 def queue_text(counts: Mapping[str, int]) -> str:
-    """What is in work, then what ended without a verdict and needs somebody; then what is done."""
-    parts = [_part(counts, state) for state in (*_IN_WORK, *_TROUBLE, JobState.DONE)]
-    return " · ".join(part for part in parts if part) or "queue empty"
+    """`1 auditing · 12 queued · 3 failed · 40 done`; `counts` are jobs per state."""
+    parts: list[str] = []
+    for state in _COUNTED:
+        amount = counts.get(state.value, 0)
+        if amount:
+            parts.append(f"{amount:,} {state.value.replace('-', ' ')}")
+    return " · ".join(parts) or "queue empty"
 
 
 def overview_text(overview: Overview) -> str:
     """The queue, and what the audits so far come to."""
     queue = queue_text(overview.counts)
-    return f"{queue} · {words.tally_text(overview.tally)}" if overview.tally.audited else queue
-
-
-def _part(counts: Mapping[str, int], state: JobState) -> str:
-    amount = counts.get(state.value, 0)
-    return f"{amount:,} {state.value.replace('-', ' ')}" if amount else ""
+    if not overview.tally.audited:
+        return queue
+    return f"{queue} · {words.tally_text(overview.tally)}"
 
 
 class _Dot(QWidget):
@@ -59,17 +81,23 @@ class _Dot(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        ink = theme.colours(self.palette()).calm if self.alive else theme.muted(self.palette())
-        painter.setPen(QPen(ink, 1.5))
-        painter.setBrush(ink if self.alive else Qt.BrushStyle.NoBrush)
+        if self.alive:
+            color = theme.colours(self.palette()).calm
+            painter.setBrush(color)
+        else:
+            color = theme.muted(self.palette())
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(color, 1.5))
         inset = self.width() * 0.2
-        painter.drawEllipse(self.rect().toRectF().adjusted(inset, inset, -inset, -inset))
+        area = self.rect().toRectF()
+        painter.drawEllipse(area.adjusted(inset, inset, -inset, -inset))
 
 
 class Status(QStatusBar):
     """One line: watcher, queue, last poll; offers to start a watcher when none runs."""
 
     start_asked = Signal()
+    """The button was pressed."""
 
     def __init__(self, home: Path, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -78,12 +106,15 @@ class Status(QStatusBar):
         self.setContentsMargins(theme.gap(0.5), 0, theme.gap(0.7), theme.gap(0.1))
         self._dot = _Dot()
         small = theme.sized(0.92)
-        self._watcher, self._queue = Label(wrap=False, font=small), Label(wrap=False, font=small, tone="muted")
-        self._poll = Label(wrap=False, font=small, tone="muted")
+        self._watcher = Label(wrap=False, font=small)
+        self._watcher.setAccessibleName("Watcher")
         self._watcher.setToolTip(tooltip(f"State directory {home}"))
-        for label, name in ((self._watcher, "Watcher"), (self._queue, "Queue"), (self._poll, "Last poll")):
-            label.setAccessibleName(name)
+        self._queue = Label(wrap=False, font=small, tone="muted")
+        self._queue.setAccessibleName("Queue")
+        # It may be cut: its width is not what keeps the window from getting narrow.
         self._queue.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._poll = Label(wrap=False, font=small, tone="muted")
+        self._poll.setAccessibleName("Last poll")
         self.start = QPushButton("Start watcher")
         self.start.setAccessibleName("Start watcher")
         self.start.setFont(small)
@@ -97,18 +128,27 @@ class Status(QStatusBar):
         self.addPermanentWidget(self._poll)
 
     def show_overview(self, overview: Overview) -> None:
+        """Show a reading, with ages as of now."""
         now = datetime.now(UTC)
+        self._show_watcher(overview, now)
+        queue = overview_text(overview)
+        self._queue.show_text(queue)
+        self._queue.setToolTip(tooltip(queue))
+        self._show_poll(overview, now)
+
+    def _show_watcher(self, overview: Overview, now: datetime) -> None:
         alive = is_alive(overview.watcher, now)
         self._dot.alive = alive
         self._dot.setAccessibleName("watcher running" if alive else "watcher not running")
         self._dot.update()
         self._watcher.show_text(watcher_text(overview, now))
         self.start.setVisible(not alive)
-        text = overview_text(overview)
-        self._queue.show_text(text)
-        self._queue.setToolTip(tooltip(text))
-        polled = words.age_text(overview.last_poll, now) if overview.last_poll else "never"
-        self._poll.show_text(f"Last complete poll {polled}")
+
+    def _show_poll(self, overview: Overview, now: datetime) -> None:
+        age = "never"
+        if overview.last_poll:
+            age = words.age_text(overview.last_poll, now)
+        self._poll.show_text(f"Last complete poll {age}")
         if overview.poller is not None:
             self._poll.setToolTip(tooltip(f"{words.time_text(overview.poller.at)}: {overview.poller.note}"))
 
@@ -117,13 +157,16 @@ class Banner(QFrame):
     """Something that needs a person, with one thing to do about it; hidden otherwise."""
 
     asked = Signal()
+    """The button was pressed."""
 
     def __init__(self, button: str = "", parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setAccessibleName("Notice")
         self._text = Label(tone="caution")
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(theme.gap(0.7), theme.gap(0.35), theme.gap(0.7), theme.gap(0.35))
+        across = theme.gap(0.7)
+        down = theme.gap(0.35)
+        layout.setContentsMargins(across, down, across, down)
         layout.addWidget(self._text, 1)
         if button:
             ask = QPushButton(button)
@@ -135,6 +178,7 @@ class Banner(QFrame):
 
     @property
     def text(self) -> str:
+        """What it says."""
         return self._text.text()
 
     def show_text(self, text: str) -> None:
@@ -145,26 +189,31 @@ class Banner(QFrame):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        palette, scheme, radius = self.palette(), theme.colours(self.palette()), theme.gap(0.35)
-        painter.setPen(QPen(scheme.caution, 1.0))
-        painter.setBrush(theme.mixed(palette.color(QPalette.ColorRole.Base), scheme.caution, 0.08))
-        painter.drawRoundedRect(self.rect().toRectF().adjusted(0.5, 0.5, -0.5, -0.5), radius, radius)
+        base = theme.base_color(self.palette())
+        caution = theme.colours(self.palette()).caution
+        radius = theme.gap(0.35)
+        painter.setPen(QPen(caution, 1.0))
+        painter.setBrush(theme.mixed(base, caution, 0.08))
+        painter.drawRoundedRect(theme.frame(self), radius, radius)
 
 
 def dead_letters_text(dead: tuple[Alert, ...]) -> str:
     """How many alerts nobody got, where they were going and what the channel said last."""
     if not dead:
         return ""
-    channels = ", ".join(sorted({alert.channel for alert in dead}))
-    last = f" Last answer: {dead[-1].last_error}" if dead[-1].last_error else ""
+    channels = sorted({alert.channel for alert in dead})
     kept = "It is kept." if len(dead) == 1 else "They are kept."
-    return f"{words.count(len(dead), 'alert')} could not be delivered ({channels}). {kept}{last}"
+    text = f"{words.count(len(dead), 'alert')} could not be delivered ({', '.join(channels)}). {kept}"
+    if dead[-1].last_error:
+        text += f" Last answer: {dead[-1].last_error}"
+    return text
 
 
 class Empty(QWidget):
     """In place of a table without rows: why, and what to do."""
 
     asked = Signal()
+    """The button was pressed."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -174,7 +223,9 @@ class Empty(QWidget):
         self._button.setAutoDefault(False)
         self._button.clicked.connect(self.asked)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(theme.gap(2), theme.gap(1.5), theme.gap(2), theme.gap(1.5))
+        across = theme.gap(2)
+        down = theme.gap(1.5)
+        layout.setContentsMargins(across, down, across, down)
         layout.setSpacing(theme.gap(0.6))
         layout.addStretch(1)
         for label in (self._title, self._why):
@@ -185,9 +236,20 @@ class Empty(QWidget):
 
     @property
     def texts(self) -> tuple[str, str, str]:
-        return self._title.text(), self._why.text(), self._button.text()
+        """Title, reason and button."""
+        return (
+            self._title.text(),
+            self._why.text(),
+            self._button.text(),
+        )
 
-    def show_reason(self, title: str, why: str, button: str = "") -> None:
+    def show_reason(
+        self,
+        title: str,
+        why: str,
+        button: str = "",
+    ) -> None:
+        """Say why there is nothing; without text the button is hidden."""
         self._title.show_text(title)
         self._why.show_text(why)
         self._button.setText(button)

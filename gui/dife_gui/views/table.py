@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PySide6.QtCore import QItemSelection, QModelIndex, QPersistentModelIndex, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QPalette
+from PySide6.QtCore import (
+    QItemSelection,
+    QModelIndex,
+    QPersistentModelIndex,
+    QSize,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QColor, QKeyEvent, QPalette
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -18,36 +25,44 @@ from PySide6.QtWidgets import (
 )
 
 from dife_gui.models.models_table import ROW, ModelsTable
-from dife_gui.models.rows import COLUMNS, VERDICT
+from dife_gui.models.rows import COLUMNS, REASON, STATE, VERDICT
 from dife_gui.views import marks, theme
-from dife_scanner.records import ModelRow
+from dife_scanner.records import ModelRow, Verdict
 
-STATE = next(at for at, column in enumerate(COLUMNS) if column.title == "State")
-REASON = next(at for at, column in enumerate(COLUMNS) if column.title == "Reason")
 _MOVES = {Qt.Key.Key_J: 1, Qt.Key.Key_K: -1}
+_MARK = 0.85
+"""Side of a verdict's shape, in lines of text."""
 
 
-class _Painted(QStyledItemDelegate):
-    """Shape and colour of the verdict, colour of the state; words stay words."""
+class _CellStyle(QStyledItemDelegate):
+    """Shape and colour of the verdict, colour of the state; the text says the same."""
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
         super().initStyleOption(option, index)
         row: ModelRow = index.data(ROW)
-        palette, selected = option.palette, bool(option.state & QStyle.StateFlag.State_Selected)
-        option.textElideMode = Qt.TextElideMode.ElideMiddle if index.column() == 0 else Qt.TextElideMode.ElideRight
+        option.textElideMode = Qt.TextElideMode.ElideRight
+        if index.column() == 0:  # of a name, organisation and end tell most
+            option.textElideMode = Qt.TextElideMode.ElideMiddle
         if index.column() == VERDICT and row.verdict is not None:
-            ink = theme.verdict_color(row.verdict, palette)
-            shape = palette.color(QPalette.ColorRole.HighlightedText) if selected else ink
-            side = round(option.fontMetrics.height() * 0.85)
-            option.icon = marks.icon(row.verdict, shape, side, option.widget.devicePixelRatioF())
-            option.decorationSize = QSize(side, side)
-            option.features |= QStyleOptionViewItem.ViewItemFeature.HasDecoration
+            color = theme.verdict_color(row.verdict, option.palette)
+            _add_mark(option, row.verdict, color)
         elif index.column() == STATE:
-            ink = theme.state_color(row.job.state, palette)
+            color = theme.state_color(row.job.state, option.palette)
         else:
             return
-        palette.setColor(QPalette.ColorRole.Text, ink)
+        palette = option.palette
+        palette.setColor(QPalette.ColorRole.Text, color)
         option.palette = palette
+
+
+def _add_mark(option: QStyleOptionViewItem, verdict: Verdict, color: QColor) -> None:
+    """Put the verdict's shape before the text; on a selected row in the colour of its text."""
+    if option.state & QStyle.StateFlag.State_Selected:
+        color = option.palette.color(QPalette.ColorRole.HighlightedText)
+    side = round(option.fontMetrics.height() * _MARK)
+    option.icon = marks.icon(verdict, color, side, option.widget.devicePixelRatioF())
+    option.decorationSize = QSize(side, side)
+    option.features |= QStyleOptionViewItem.ViewItemFeature.HasDecoration
 
 
 class ModelsView(QTableView):
@@ -60,7 +75,7 @@ class ModelsView(QTableView):
         super().__init__(parent)
         self._table = table
         self.setModel(table)
-        self.setItemDelegate(_Painted(self))
+        self.setItemDelegate(_CellStyle(self))
         self.setAccessibleName("Models")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -94,8 +109,11 @@ class ModelsView(QTableView):
 
     @property
     def current_job(self) -> int | None:
+        """The selected job."""
         index = self.currentIndex()
-        return self._table.row(index.row()).job.id if index.isValid() and self.selectionModel().hasSelection() else None
+        if not index.isValid() or not self.selectionModel().hasSelection():
+            return None
+        return self._table.row(index.row()).job.id
 
     def choose(self, job_id: int) -> bool:
         """Select a job and bring it into sight; `False` where it is not in the table."""
@@ -116,8 +134,8 @@ class ModelsView(QTableView):
         elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self.opened.emit()
         elif key is Qt.Key.Key_G:
-            last = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-            self._go(self._table.rowCount() - 1 if last else 0)
+            shifted = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+            self._go(self._table.rowCount() - 1 if shifted else 0)
         else:
             super().keyPressEvent(event)
 
@@ -128,11 +146,14 @@ class ModelsView(QTableView):
         index = self.currentIndex()
         self._go(index.row() + step if index.isValid() else 0)
 
-    def _go(self, at: int) -> None:
+    def _go(self, row: int) -> None:
+        """Select a row, or the nearest there is."""
         count = self._table.rowCount()
-        if count:
-            column = max(self.currentIndex().column(), 0)
-            self.setCurrentIndex(self._table.index(min(max(at, 0), count - 1), column))
+        if not count:
+            return
+        row = min(max(row, 0), count - 1)
+        column = max(self.currentIndex().column(), 0)
+        self.setCurrentIndex(self._table.index(row, column))
 
     # --- holding still ---
 
@@ -148,18 +169,24 @@ class ModelsView(QTableView):
 
     def _anchor(self) -> tuple[int, int] | None:
         """Job and its distance from the top; `None` at the very top, where new rows should be seen coming."""
-        current = self.currentIndex()
-        if current.isValid() and self.viewport().rect().intersects(self.visualRect(current)):
-            return self._table.row(current.row()).job.id, self.rowViewportPosition(current.row())
-        top = self.rowAt(0)
-        if top < 0 or self.verticalScrollBar().value() == 0:
-            return None
-        return self._table.row(top).job.id, self.rowViewportPosition(top)
+        row = self.currentIndex().row()
+        if not self._is_in_sight(self.currentIndex()):
+            row = self.rowAt(0)
+            if row < 0 or self.verticalScrollBar().value() == 0:
+                return None
+        return self._table.row(row).job.id, self.rowViewportPosition(row)
+
+    def _is_in_sight(self, index: QModelIndex) -> bool:
+        if not index.isValid():
+            return False
+        return self.viewport().rect().intersects(self.visualRect(index))
 
     def _return_to(self, job_id: int, distance: int) -> None:
+        """Scroll until the row of a job is `distance` pixels from the top."""
         index = self._table.place_of(job_id)
         if not index.isValid():
             return
-        self.updateGeometries()
+        self.updateGeometries()  # the bar's range is otherwise still that of the rows before
         bar = self.verticalScrollBar()
-        bar.setValue(bar.value() + self.rowViewportPosition(index.row()) - distance)
+        moved = self.rowViewportPosition(index.row()) - distance
+        bar.setValue(bar.value() + moved)

@@ -9,6 +9,10 @@ from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 from dife_gui.views import theme
 from dife_scanner.reports import plain
 
+SMALL = 0.88
+"""Times the application's font: for what is read second."""
+MOST_CHARACTERS = 4000
+"""Of one label: more than anything we write ourselves, less than what a layout needs seconds for."""
 _SELECTABLE = Qt.TextInteractionFlag.TextSelectableByMouse
 
 
@@ -18,6 +22,7 @@ class Label(QLabel):
     `tone`: `normal`, `muted`, `alarm` or `caution`; the colour follows the palette when the system switches.
     """
 
+    # Of the class too, because Qt sends changes of the palette while a label is being made.
     _tone = "normal"
     _painted_for = 0
 
@@ -46,29 +51,39 @@ class Label(QLabel):
         self._paint_tone()
 
     def show_text(self, text: str) -> None:
-        self.setText(plain(text, limit=4000))
-
-    def set_tone(self, tone: str) -> None:
-        self._tone = tone
-        self._paint_tone()
+        """Show `text` instead of what was there."""
+        self.setText(plain(text, limit=MOST_CHARACTERS))
 
     def changeEvent(self, event: QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QEvent.Type.PaletteChange and self._painted_for != QGuiApplication.palette().cacheKey():
+        if event.type() != QEvent.Type.PaletteChange:
+            return
+        # Setting our own palette comes back here as such an event; only the system's counts.
+        if self._painted_for != QGuiApplication.palette().cacheKey():
             self._paint_tone()
 
     def _paint_tone(self) -> None:
         source = QGuiApplication.palette()
         self._painted_for = source.cacheKey()
         scheme = theme.colours(source)
-        ink = {"muted": theme.muted(source), "alarm": scheme.alarm, "caution": scheme.caution}.get(self._tone)
+        colors = {
+            "muted": theme.muted(source),
+            "alarm": scheme.alarm,
+            "caution": scheme.caution,
+        }
+        color = colors.get(self._tone)
         palette = QPalette()  # no role set by itself, so that all others keep following the system
-        if ink is not None:
+        if color is not None:
             for group in (QPalette.ColorGroup.Active, QPalette.ColorGroup.Inactive):
-                palette.setColor(group, QPalette.ColorRole.WindowText, ink)
+                palette.setColor(group, QPalette.ColorRole.WindowText, color)
         self.setPalette(palette)
 
 
+def small(text: str) -> Label:
+    """What explains the thing beside it."""
+    return Label(text, tone="muted", font=theme.sized(SMALL))
+
+
 def heading(text: str) -> Label:
-    """Title of a card."""
+    """Title of a card; in one line."""
     return Label(text, font=theme.sized(1.0, bold=True), wrap=False)

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QLineF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontDatabase, QFontMetricsF, QGuiApplication, QPainter, QPalette, QPen
+from PySide6.QtCore import QLineF, QRectF, QSize, Qt
+from PySide6.QtGui import (
+    QColor,
+    QFont,
+    QFontDatabase,
+    QFontMetricsF,
+    QGuiApplication,
+    QPainter,
+    QPalette,
+    QPen,
+)
 from PySide6.QtWidgets import QWidget
 
 from dife_scanner.records import EntryType, JobState, Verdict
 
-BLACK, WHITE = QColor("#000000"), QColor("#ffffff")
+BLACK = QColor("#000000")
+WHITE = QColor("#ffffff")
 """Pure, because then one of the two is readable on any ground whatever: the worse case is 4.58."""
 READABLE = 4.5
 """WCAG 2.2 AA contrast of text on its background."""
@@ -59,13 +69,24 @@ DARK = Colours(
 
 
 def colours(palette: QPalette) -> Colours:
+    """The scheme for this palette."""
     return DARK if is_dark(palette) else LIGHT
 
 
 def dark_palette() -> QPalette:
     """For desktops that cannot be asked for their own dark colours."""
-    window, base, text = QColor("#1e1f22"), QColor("#26282c"), QColor("#e4e6ea")
-    palette = QPalette(text, QColor("#34373c"), QColor("#4a4d53"), QColor("#141517"), QColor("#3c3f44"), text, base)
+    window = QColor("#1e1f22")
+    base = QColor("#26282c")
+    text = QColor("#e4e6ea")
+    palette = QPalette(
+        text,
+        QColor("#34373c"),  # button
+        QColor("#4a4d53"),  # light
+        QColor("#141517"),  # dark
+        QColor("#3c3f44"),  # between the two
+        text,
+        base,
+    )
     roles = {
         QPalette.ColorRole.Window: window,
         QPalette.ColorRole.AlternateBase: window,
@@ -78,20 +99,38 @@ def dark_palette() -> QPalette:
     }
     for role, color in roles.items():
         palette.setColor(role, color)
-    for role in (QPalette.ColorRole.Text, QPalette.ColorRole.WindowText, QPalette.ColorRole.ButtonText):
+    for role in (
+        QPalette.ColorRole.Text,
+        QPalette.ColorRole.WindowText,
+        QPalette.ColorRole.ButtonText,
+    ):
         palette.setColor(QPalette.ColorGroup.Disabled, role, mixed(text, base, 0.5))
     palette.setColor(QPalette.ColorRole.PlaceholderText, mixed(text, base, 0.4))
     return palette
 
 
+def base_color(palette: QPalette) -> QColor:
+    """What text stands on."""
+    return palette.color(QPalette.ColorRole.Base)
+
+
+def text_color(palette: QPalette) -> QColor:
+    """Of ordinary text, and of what is drawn."""
+    return palette.color(QPalette.ColorRole.Text)
+
+
 def is_dark(palette: QPalette) -> bool:
-    return palette.color(QPalette.ColorRole.Base).lightness() < 128
+    """Whether its base colour is darker than the middle."""
+    return base_color(palette).lightness() < 128
 
 
 def mixed(low: QColor, high: QColor, share: float) -> QColor:
+    """The colour between two; a `share` of 0 is `low`, of 1 `high`, and what is beyond counts as the nearer one."""
     share = min(max(share, 0.0), 1.0)
-    parts = zip(_rgb(low), _rgb(high), strict=True)
-    return QColor(*(round(a + (b - a) * share) for a, b in parts))
+    parts: list[int] = []
+    for a, b in zip(_rgb(low), _rgb(high), strict=True):
+        parts.append(round(a + (b - a) * share))
+    return QColor(*parts)
 
 
 def _rgb(color: QColor) -> tuple[int, int, int]:
@@ -100,18 +139,21 @@ def _rgb(color: QColor) -> tuple[int, int, int]:
 
 def muted(palette: QPalette) -> QColor:
     """Secondary text: still `READABLE` on the base colour."""
-    return mixed(palette.color(QPalette.ColorRole.Text), palette.color(QPalette.ColorRole.Base), 0.32)
+    text = text_color(palette)
+    return mixed(text, base_color(palette), 0.32)
 
 
 def hairline(palette: QPalette) -> QColor:
-    return mixed(palette.color(QPalette.ColorRole.Base), palette.color(QPalette.ColorRole.Text), 0.16)
+    """Frames and axes: seen, and never taken for text."""
+    base = base_color(palette)
+    return mixed(base, text_color(palette), 0.16)
 
 
 def heat(entry: EntryType, delta: float, scheme: Colours) -> QColor:
     """Background of a numeric cell: warm with promotion, blue with demotion, neutral in between."""
-    if entry is EntryType.EXPOSED:
+    if entry is EntryType.EXPOSED:  # from the cut at 0.25 to 1
         return mixed(scheme.heat_low, scheme.heat_high, (delta - 0.25) / 0.75)
-    if entry is EntryType.NEGATIVE:
+    if entry is EntryType.NEGATIVE:  # from the cut at -0.05, in full at -0.55: no demotion goes much further
         return mixed(scheme.demoted_low, scheme.demoted_high, (-delta - 0.05) / 0.5)
     return scheme.neutral
 
@@ -123,19 +165,25 @@ def text_on(background: QColor) -> QColor:
 
 def contrast(first: QColor, second: QColor) -> float:
     """WCAG contrast ratio, 1 to 21."""
-    lighter, darker = sorted((_luminance(first), _luminance(second)), reverse=True)
+    darker, lighter = sorted([_luminance(first), _luminance(second)])
     return (lighter + 0.05) / (darker + 0.05)
 
 
 def _luminance(color: QColor) -> float:
-    def linear(value: float) -> float:
-        return value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
-
-    red, green, blue = (linear(part / 255) for part in _rgb(color))
+    """Relative luminance of WCAG 2.2, 0 to 1."""
+    red, green, blue = (_linear(part / 255) for part in _rgb(color))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
+def _linear(value: float) -> float:
+    """Light of one part of an sRGB colour, both 0 to 1."""
+    if value <= 0.04045:
+        return value / 12.92
+    return float(((value + 0.055) / 1.055) ** 2.4)
+
+
 def verdict_color(verdict: Verdict | None, palette: QPalette) -> QColor:
+    """Of its shape and its text."""
     scheme = colours(palette)
     if verdict is Verdict.FLAGGED:
         return scheme.alarm
@@ -145,12 +193,13 @@ def verdict_color(verdict: Verdict | None, palette: QPalette) -> QColor:
 
 
 def state_color(state: JobState, palette: QPalette) -> QColor:
+    """Of its text: what needs somebody stands out."""
     scheme = colours(palette)
     if state in (JobState.REFUSED, JobState.QUARANTINED):
         return scheme.alarm
     if state in (JobState.FAILED, JobState.LIMIT_EXCEEDED):
         return scheme.caution
-    return palette.color(QPalette.ColorRole.Text)
+    return text_color(palette)
 
 
 # --- letters and space ----------------------------------------------------------------------------------------
@@ -161,12 +210,24 @@ def em(widget: QWidget) -> float:
     return QFontMetricsF(widget.font()).height()
 
 
+def size(widget: QWidget, width: float, height: float) -> QSize:
+    """Width and height in lines of the widget's own font, as pixels."""
+    return QSize(round(width * em(widget)), round(height * em(widget)))
+
+
+def frame(widget: QWidget) -> QRectF:
+    """The widget's edge, half a pixel inside: a line of one pixel is sharp there."""
+    return QRectF(widget.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+
+
 def gap(share: float = 0.5) -> int:
     """Space between things, in lines of the application's font."""
-    return max(1, round(QFontMetricsF(QGuiApplication.font()).height() * share))
+    line = QFontMetricsF(QGuiApplication.font()).height()
+    return max(1, round(line * share))
 
 
 def sized(scale: float, *, bold: bool = False) -> QFont:
+    """The application's font, so many times as large."""
     font = QFont(QGuiApplication.font())
     font.setPointSizeF(font.pointSizeF() * scale)
     if bold:
@@ -175,6 +236,7 @@ def sized(scale: float, *, bold: bool = False) -> QFont:
 
 
 def monospace(scale: float = 0.95) -> QFont:
+    """The system's font for code, so many times as large as the application's."""
     font = QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont)
     font.setPointSizeF(QGuiApplication.font().pointSizeF() * scale)
     return font
@@ -183,13 +245,19 @@ def monospace(scale: float = 0.95) -> QFont:
 # --- painted things -------------------------------------------------------------------------------------------
 
 
-def hatch(painter: QPainter, area: QRectF, color: QColor, step: float) -> None:
+def hatch(
+    painter: QPainter,
+    area: QRectF,
+    color: QColor,
+    step: float,
+) -> None:
     """Diagonal lines over `area`: "there is no number here", readable without any colour."""
     painter.save()
     painter.setClipRect(area, Qt.ClipOperation.IntersectClip)
     painter.setPen(QPen(color, max(1.0, step / 8)))
     x = area.left() - area.height()
     while x < area.right():
-        painter.drawLine(QLineF(x, area.bottom(), x + area.height(), area.top()))
+        end = x + area.height()
+        painter.drawLine(QLineF(x, area.bottom(), end, area.top()))
         x += step
     painter.restore()

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QGridLayout, QLineEdit, QMenu, QPushButton, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from dife_gui.feed import Detail
 from dife_gui.views import theme
-from dife_gui.views.card import stack
+from dife_gui.views.card import grid, stack
 from dife_gui.views.text import Label
 from dife_scanner.records import Finding, TriageState
 from dife_scanner.reports import words
@@ -29,41 +37,54 @@ FURTHER: tuple[tuple[TriageState, str], ...] = (
 )
 
 
+MOST_CHARACTERS = 2000
+"""Of a note, which stands in one line of the history and of a report."""
+
+
 class Triage(QWidget):
     """Emits `decided(fingerprint, state, note)`; stays alive while findings change, so a half-written note survives."""
 
     decided = Signal(str, object, str)
+    """Somebody chose a state; the window stores it."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._finding: Finding | None = None
         self._notes: dict[str, str] = {}
+        """Unfinished notes of findings that are not shown, by fingerprint."""
         self._state = Label()
         self._problem = Label(tone="alarm")
         self._problem.hide()
-        self.note = QLineEdit()
-        self.note.setPlaceholderText("Note: why (needed for false positive, accepted risk, disputed)")
-        self.note.setAccessibleName("Triage note")
-        self.note.setMaxLength(2000)
-        self.note.setClearButtonEnabled(True)
-        self.note.textChanged.connect(self._problem.hide)
+        self.note = self._new_note()
         self._history = QWidget()
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(theme.gap(0.4))
-        for part in (self._state, self.note, self._problem, self._buttons(), self._history):
+        for part in (self._state, self.note, self._problem):
             self._layout.addWidget(part)
+        self._layout.addWidget(self._buttons())
+        self._layout.addWidget(self._history)
+
+    def _new_note(self) -> QLineEdit:
+        note = QLineEdit()
+        note.setPlaceholderText("Note: why (needed for false positive, accepted risk, disputed)")
+        note.setAccessibleName("Triage note")
+        note.setMaxLength(MOST_CHARACTERS)
+        note.setClearButtonEnabled(True)
+        note.textChanged.connect(self._problem.hide)
+        return note
 
     def show_detail(self, detail: Detail) -> None:
         """State and history of this finding; each finding keeps its own unfinished note."""
-        if detail.finding is None:
+        finding = detail.finding
+        if finding is None:
             return
-        if self._finding is not None and self._finding.fingerprint != detail.finding.fingerprint:
+        if self._finding is not None and self._finding.fingerprint != finding.fingerprint:
             self._problem.hide()
             self._notes[self._finding.fingerprint] = self.note.text()
-            self.note.setText(self._notes.pop(detail.finding.fingerprint, ""))
-        self._finding = detail.finding
-        self._state.show_text(f"State: {detail.finding.triage.value.replace('-', ' ')}")
+            self.note.setText(self._notes.pop(finding.fingerprint, ""))
+        self._finding = finding
+        self._state.show_text(f"State: {_in_words(finding.triage)}")
         self._show_history(detail)
 
     def accepted(self, fingerprint: str) -> None:
@@ -73,31 +94,41 @@ class Triage(QWidget):
             self.note.clear()
 
     def show_problem(self, text: str) -> None:
+        """Say why nothing was stored."""
         self._problem.show_text(text)
         self._problem.show()
 
     def decide(self, state: TriageState) -> None:
+        """Ask for a decision to be stored, or for its note first."""
         note = self.note.text().strip()
         if self._finding is None:
             return
         if state in NEEDS_NOTE and not note:
-            self.show_problem(f"“{state.value.replace('-', ' ')}” needs a note that says why.")
+            self.show_problem(f"“{_in_words(state)}” needs a note that says why.")
             self.note.setFocus()
             return
         self._problem.hide()
         self.decided.emit(self._finding.fingerprint, state, note)
 
     def _buttons(self) -> QWidget:
-        holder = QWidget()
-        grid = QGridLayout(holder)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(theme.gap(0.3))
-        for at, (state, text) in enumerate(BUTTONS):
-            button = QPushButton(text)
-            button.setAccessibleName(f"Triage: {text}")
-            button.setAutoDefault(False)
-            button.clicked.connect(lambda _=False, chosen=state: self.decide(chosen))
-            grid.addWidget(button, at // 2, at % 2)
+        """Two rows of two, and beside them a menu with what is rarely chosen."""
+        holder, layout = grid(across=0.3, down=0.3)
+        for place, (state, text) in enumerate(BUTTONS):
+            row, column = divmod(place, 2)
+            layout.addWidget(self._button(state, text), row, column)
+        layout.addWidget(self._menu(), 0, 2, 2, 1)
+        layout.setColumnStretch(0, 1)
+        layout.setColumnStretch(1, 1)
+        return holder
+
+    def _button(self, state: TriageState, text: str) -> QPushButton:
+        button = QPushButton(text)
+        button.setAccessibleName(f"Triage: {text}")
+        button.setAutoDefault(False)
+        button.clicked.connect(lambda: self.decide(state))
+        return button
+
+    def _menu(self) -> QToolButton:
         more = QToolButton()
         more.setText("Other…")
         more.setAccessibleName("Triage: other states")
@@ -105,21 +136,27 @@ class Triage(QWidget):
         more.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         menu = QMenu(more)
         for state, text in FURTHER:
-            menu.addAction(text).triggered.connect(lambda _=False, chosen=state: self.decide(chosen))
+            # As defaults, because a loop's variable would be the last state for all of them.
+            action = menu.addAction(text)
+            action.triggered.connect(lambda _=False, chosen=state: self.decide(chosen))
         more.setMenu(menu)
-        grid.addWidget(more, 0, 2, 2, 1)
-        grid.setColumnStretch(0, 1)
-        grid.setColumnStretch(1, 1)
-        return holder
+        return more
 
     def _show_history(self, detail: Detail) -> None:
-        texts = [
-            f"{words.time_text(event.at)}  {event.state.value.replace('-', ' ')} by {event.actor}"
-            + (f": {event.note}" if event.note else "")
-            for event in reversed(detail.triage)
-        ]
-        history = stack([Label(text, tone="muted", font=theme.sized(0.92)) for text in texts], spacing=0.15)
+        """What people decided, the latest first."""
+        labels: list[QWidget] = []
+        for event in reversed(detail.triage):
+            text = f"{words.time_text(event.at)}  {_in_words(event.state)} by {event.actor}"
+            if event.note:
+                text += f": {event.note}"
+            label = Label(text, tone="muted", font=theme.sized(0.92))
+            labels.append(label)
+        history = stack(labels, spacing=0.15)
         self._layout.replaceWidget(self._history, history)
         self._history.deleteLater()
         self._history = history
-        history.setVisible(bool(texts))
+        history.setVisible(bool(labels))
+
+
+def _in_words(state: TriageState) -> str:
+    return state.value.replace("-", " ")

@@ -9,11 +9,27 @@ from pathlib import Path
 
 from PySide6.QtCore import QProcess, QProcessEnvironment, Qt, Signal
 from PySide6.QtGui import QCloseEvent, QKeySequence, QShortcut
-from PySide6.QtWidgets import QMainWindow, QSplitter, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QMainWindow,
+    QSplitter,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from dife_gui.background import Background
 from dife_gui.escape import explained
-from dife_gui.feed import Detail, Feed, Overview, detail, is_alive, overview, poll_failure
+from dife_gui.feed import (
+    POLL_MILLISECONDS,
+    Detail,
+    Feed,
+    Overview,
+    detail,
+    is_alive,
+    overview,
+    poll_failure,
+)
 from dife_gui.models.models_table import ModelsTable
 from dife_gui.views import theme
 from dife_gui.views.detail import DetailPane
@@ -27,9 +43,16 @@ from dife_scanner.records import TriageState
 from dife_scanner.store import findings, outbox
 from dife_scanner.store.db import Store
 
+_TABLE_LINES = 13
+_DETAIL_LINES = 30
+"""Heights in lines of text that table and details begin with; the details take what is left."""
+_LEAST_LINES = 5
+_MESSAGE_MILLISECONDS = 5000
+"""How long a message stays in the status line."""
+
 
 def _actor() -> str:
-    """Who decides; a container may run us as somebody without a name."""
+    """The user's name, stored with what they decide; a container may run us as somebody without one."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -42,14 +65,17 @@ class Window(QMainWindow):
     settled = Signal()
     """What was asked for is on screen."""
 
-    def __init__(self, home: Path, *, milliseconds: int | None = None) -> None:
+    def __init__(self, home: Path, *, milliseconds: int = POLL_MILLISECONDS) -> None:
         super().__init__()
         self._home = home
         self._wanted: int | None = None
-        self._reading, self._again = False, False
+        """The job whose details are to be shown."""
+        self._reading = False
+        self._again = False
+        """Something changed during the reading that runs: read once more after it."""
         self._overview: Overview | None = None
         self._background = Background(home, self)
-        self.feed = Feed(home, self, **({} if milliseconds is None else {"milliseconds": milliseconds}))
+        self.feed = Feed(home, self, milliseconds=milliseconds)
         self._build()
         self._connect()
 
@@ -61,36 +87,43 @@ class Window(QMainWindow):
         self.empty = Empty()
         self.empty.show_reason("Reading…", "")
         self.detail = DetailPane()
-        self.back = QToolButton()
-        self.back.setText("‹ All models")
-        self.back.setToolTip("Back to the table (Esc)")
-        self.back.setAccessibleName("Back to all models")
-        self.back.setAutoRaise(True)
-        self.back.hide()
-        self.dead_letters, self.trouble, self.hub = Banner("Try again"), Banner(), Banner()
+        self.back = _back_button()
+        self.dead_letters = Banner("Try again")
+        self.trouble = Banner()
+        self.hub = Banner()
         self.status = Status(self._home)
         self.setStatusBar(self.status)
         self._stack = QStackedWidget()
         self._stack.addWidget(self.empty)
         self._stack.addWidget(self.models)
-        self.splitter = QSplitter(Qt.Orientation.Vertical)
-        self.splitter.addWidget(self._stack)
-        self.splitter.addWidget(self.detail)
-        self.splitter.setChildrenCollapsible(False)
-        self.splitter.setStretchFactor(0, 0)
-        self.splitter.setStretchFactor(1, 1)
-        self.splitter.setSizes([round(13 * theme.em(self)), round(30 * theme.em(self))])
-        self._stack.setMinimumHeight(round(5 * theme.em(self)))
-        self.detail.setMinimumHeight(round(5 * theme.em(self)))
+        self.splitter = self._split(self._stack, self.detail)
+        self.setCentralWidget(self._centre())
+
+    def _split(self, above: QWidget, below: QWidget) -> QSplitter:
+        line = theme.em(self)
+        splitter = QSplitter(Qt.Orientation.Vertical)
+        splitter.addWidget(above)
+        splitter.addWidget(below)
+        splitter.setChildrenCollapsible(False)
+        splitter.setStretchFactor(0, 0)
+        splitter.setStretchFactor(1, 1)
+        splitter.setSizes([round(_TABLE_LINES * line), round(_DETAIL_LINES * line)])
+        above.setMinimumHeight(round(_LEAST_LINES * line))
+        below.setMinimumHeight(round(_LEAST_LINES * line))
+        return splitter
+
+    def _centre(self) -> QWidget:
+        """Filter, notices, and the table with the details."""
         centre = QWidget()
         layout = QVBoxLayout(centre)
-        layout.setContentsMargins(theme.gap(0.7), theme.gap(0.6), theme.gap(0.7), 0)
+        side = theme.gap(0.7)
+        layout.setContentsMargins(side, theme.gap(0.6), side, 0)
         layout.setSpacing(theme.gap(0.5))
         for part in (self.filter, self.trouble, self.hub, self.dead_letters):
             layout.addWidget(part)
         layout.addWidget(self.back, 0, Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(self.splitter, 1)
-        self.setCentralWidget(centre)
+        return centre
 
     def _connect(self) -> None:
         self.feed.changed.connect(self._read)
@@ -124,12 +157,17 @@ class Window(QMainWindow):
     # --- reading ---
 
     def _read(self) -> None:
+        """Read what stands around the table, now or after the reading that runs."""
         if self._reading:
             self._again = True
             return
         self._reading = True
         text = self.filter.text
-        self._background.read(lambda store: overview(store, text), self._show_overview, self._reading_failed)
+        self._background.read(
+            lambda store: overview(store, text),
+            self._show_overview,
+            self._reading_failed,
+        )
 
     def _show_overview(self, found: Overview) -> None:
         self._overview = found
@@ -138,8 +176,7 @@ class Window(QMainWindow):
             self.table.show(found.rows)
         self.filter.show_count(len(found.rows), found.total)
         self.status.show_overview(found)
-        failure = poll_failure(found)
-        self.hub.show_text(f"The last poll failed: {failure}. It is tried again by itself." if failure else "")
+        self.hub.show_text(_poll_notice(found))
         self.dead_letters.show_text(dead_letters_text(found.dead))
         self._show_empty(found)
         if found.rows and self.models.current_job is None:
@@ -178,7 +215,9 @@ class Window(QMainWindow):
         self.back.hide()
         self._stack.show()
         if found.total:
-            hidden = f"The filter hides all {found.total:,}." if found.total > 1 else "The filter hides the only one."
+            hidden = "The filter hides the only one."
+            if found.total > 1:
+                hidden = f"The filter hides all {found.total:,}."
             self.empty.show_reason("No model matches", hidden, "Clear the filter")
         elif is_alive(found.watcher):
             self.empty.show_reason("No models yet", "A watcher is running; what its first poll finds appears here.")
@@ -187,6 +226,7 @@ class Window(QMainWindow):
             self.empty.show_reason("No models yet", why, "Start watcher")
 
     def _leave_empty(self) -> None:
+        """What the button in place of the table does."""
         if self._overview is not None and self._overview.total:
             self.filter.set_text("")
         else:
@@ -206,9 +246,14 @@ class Window(QMainWindow):
         if job_id is None:
             self.settled.emit()
             return
-        self._background.read(lambda store: detail(store, job_id), self._show_detail, self._detail_failed)
+        self._background.read(
+            lambda store: detail(store, job_id),
+            self._show_detail,
+            self._detail_failed,
+        )
 
     def _show_detail(self, found: Detail) -> None:
+        # Somebody may have gone on to the next model while it was read.
         if found.row.job.id == self._wanted:
             self.detail.show_detail(found)
             self.settled.emit()
@@ -216,7 +261,13 @@ class Window(QMainWindow):
     def _detail_failed(self, error: DifeError) -> None:
         self.trouble.show_text(explained(error))
 
-    def _triage(self, fingerprint: str, state: TriageState, note: str) -> None:
+    def _triage(
+        self,
+        fingerprint: str,
+        state: TriageState,
+        note: str,
+    ) -> None:
+        """Store a decision."""
         actor = _actor()
 
         def write(store: Store) -> None:
@@ -226,31 +277,44 @@ class Window(QMainWindow):
             self.detail.triage.accepted(fingerprint)
             self._read_detail()
 
-        self._background.write(write, stored, lambda error: self.detail.triage.show_problem(explained(error)))
+        def failed(error: DifeError) -> None:
+            self.detail.triage.show_problem(explained(error))
+
+        self._background.write(write, stored, failed)
 
     def _revive(self) -> None:
-        self._background.write(lambda store: outbox.revive(store), lambda _: self.refresh(), self._show_failure)
+        """Have the alerts sent again that no channel took."""
+        self._background.write(
+            lambda store: outbox.revive(store),
+            lambda _: self.refresh(),
+            self._show_failure,
+        )
 
     # --- what keys and buttons do ---
 
     def refresh(self) -> None:
+        """Read the store again."""
         self.feed.refresh()
 
     def focus_filter(self) -> None:
+        """Go to the filter box."""
         self.filter.line.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.filter.line.selectAll()
 
     def focus_note(self) -> None:
+        """Go to the note of a decision, where there is a finding."""
         note = self.detail.triage.note
         if note.isVisible():
             self.detail.ensureWidgetVisible(note)
             note.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
     def copy_model(self) -> None:
+        """Put the selected model's id and revision on the clipboard."""
         if self.detail.detail is not None:
             copy(identifiers(self.detail.detail)[0][1])
 
     def show_help(self) -> None:
+        """Show the keys."""
         Help(self).exec()
 
     def open_detail(self) -> None:
@@ -267,17 +331,41 @@ class Window(QMainWindow):
 
     def start_watcher(self) -> None:
         """`dife watch` on the same state directory, living on after this window."""
-        program = Path(sys.executable).with_name("dife.exe" if os.name == "nt" else "dife")
-        process = QProcess()
-        environment = QProcessEnvironment.systemEnvironment()
-        environment.insert("DIFE_HOME", str(self._home))
-        process.setProcessEnvironment(environment)
-        process.setProgram(str(program))
-        process.setArguments(["watch"])
-        for channel in (process.setStandardOutputFile, process.setStandardErrorFile):
-            channel(str(self._home / "logs" / "watch.log"), QProcess.OpenModeFlag.Append)
-        started, _ = process.startDetached()
+        started, _ = _watch_process(self._home).startDetached()
         if started:
-            self.status.showMessage("Watcher started; it writes to logs/watch.log", 5000)
+            self.status.showMessage("Watcher started; it writes to logs/watch.log", _MESSAGE_MILLISECONDS)
         else:
             self.trouble.show_text(f"A watcher could not be started from here. Run: DIFE_HOME={self._home} dife watch")
+
+
+def _back_button() -> QToolButton:
+    button = QToolButton()
+    button.setText("‹ All models")
+    button.setToolTip("Back to the table (Esc)")
+    button.setAccessibleName("Back to all models")
+    button.setAutoRaise(True)
+    button.hide()
+    return button
+
+
+def _poll_notice(found: Overview) -> str:
+    """What is to be said about the last pass over the hub; empty where it went well."""
+    failure = poll_failure(found)
+    if not failure:
+        return ""
+    return f"The last poll failed: {failure}. It is tried again by itself."
+
+
+def _watch_process(home: Path) -> QProcess:
+    """`dife watch`, not started yet, of the environment that this window runs in."""
+    name = "dife.exe" if os.name == "nt" else "dife"
+    environment = QProcessEnvironment.systemEnvironment()
+    environment.insert("DIFE_HOME", str(home))
+    process = QProcess()
+    process.setProcessEnvironment(environment)
+    process.setProgram(str(Path(sys.executable).with_name(name)))
+    process.setArguments(["watch"])
+    log = str(home / "logs" / "watch.log")
+    process.setStandardOutputFile(log, QProcess.OpenModeFlag.Append)
+    process.setStandardErrorFile(log, QProcess.OpenModeFlag.Append)
+    return process

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import overload
 
-from dife_scanner.core.verdict import ALPHA, counts, decide
+from dife_scanner.core import checks
+from dife_scanner.core.verdict import Evidence, decide
 from dife_scanner.lab.bench.rows.records import Found, Outcome
 from dife_scanner.records import Exchanged, Interval, Nearby, SignatureResult, Trigger, Verdict
 
@@ -73,7 +74,7 @@ def _rounded_exchanged(exchanged: Exchanged) -> Exchanged:
 
 
 def result_of(found: Found) -> SignatureResult | None:
-    """The measured trigger again, as far as rules read it; `None` for a row of older code, which does not say all."""
+    """The measured trigger again, as far as checks read it; `None` for a row of older code, which does not say all."""
     if found.p_value is None or found.p_holm is None or found.drawings is None:
         return None
     # The pixels of an image trigger are not kept, so its channel is said here and not read off its parts.
@@ -106,19 +107,22 @@ def result_of(found: Found) -> SignatureResult | None:
 
 
 def decided_again(outcome: Outcome) -> Verdict | None:
-    """The verdict that today's rules give what the row holds.
+    """The verdict that today's checks and rules give what the row holds.
 
     `None` where the row does not say enough: rows of older code, checkpoints that were compared with no base or are
-    identical to it, and triggers with evidence that count, whose verdict rests on a diagnosis and a profile too.
+    identical to it, and demonstrated triggers, whose verdict rests on a diagnosis and a profile too.
     """
-    if outcome.reference_accuracy is None:
+    if outcome.reference_accuracy is None or outcome.accuracy is None:
         return None
-    results = []
+    known = checks.Circumstances(accuracy_lost=outcome.reference_accuracy - outcome.accuracy)
+    hypotheses = []
     for found in outcome.found:
         result = result_of(found)
         if result is None:
             return None
-        results.append(result)
-    if any(counts(result) and result.p_holm < ALPHA for result in results):
-        return None
-    return decide(results, None, None, (), (), outcome.searches, outcome.missing).verdict
+        result = replace(result, checks=checks.run_all(result, known))
+        if checks.demonstrated(result.checks):
+            return None
+        hypotheses.append(result)
+    evidence = Evidence(hypotheses=tuple(hypotheses), searches=outcome.searches, missing=outcome.missing)
+    return decide(evidence).verdict

@@ -128,7 +128,8 @@ class Code:
     discovery: str
     """The discovery's version …"""
     digest: str
-    """… and the first digits of the sha256 over its source files, the audit's and the rule's for verdicts."""
+    """… and the first digits of the sha256 over the files of `make.SOURCES`; rows made before there was that list have
+    a digest of fewer files."""
     budget: str
     detectors: tuple[str, ...]
 

@@ -105,7 +105,7 @@ def twin_of(model: Model) -> Model | None:
     """The clean twin of an attack; `None` for what is none."""
     if model.role is not Role.ATTACK:
         return None
-    _, twin = _attack(model.kind, model.number)
+    _, twin = attack_and_twin(model.kind, model.number)
     return twin
 
 
@@ -164,11 +164,11 @@ def _attacks(number: int, *, sealed: bool) -> Iterator[Model]:
     """Attack before twin, of every family that is or is not sealed and is still drawn."""
     for name, family in FAMILIES.items():
         if family.sealed is sealed and not family.given_up:
-            yield from _attack(name, number)
+            yield from attack_and_twin(name, number)
 
 
 @cache
-def _attack(name: str, number: int) -> tuple[Model, Model]:
+def attack_and_twin(name: str, number: int) -> tuple[Model, Model]:
     """The attack of this family and number, and its clean twin."""
     family = FAMILIES[name]
     rng = draws.rng_of(name, number)

@@ -1,0 +1,143 @@
+"""What a discovered trigger does in clean references other than the base.
+
+What works there too is no trace of somebody's work on the suspect.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+from dife_scanner.audit import hypotheses
+from dife_scanner.audit.sides import Side, readout
+from dife_scanner.core import checks, metrics
+from dife_scanner.errors import DifeError
+from dife_scanner.models.interface import Encoder
+from dife_scanner.records import Channel, Nearby, Origin, Reference, SignatureResult, Trigger
+
+log = logging.getLogger(__name__)
+
+NEAREST = 2
+"""Clean references of the suspect's architecture that a trigger is tried on before it demonstrates anything."""
+OTHERS = 2
+"""Of other architectures, in which its success is told and decides nothing."""
+
+Open = Callable[[Reference], Side]
+"""Loads a reference as a side on held-out pictures. Raises `DifeError`."""
+
+
+class CleanReferences:
+    """The clean references known here other than the suspect's `base`, opened when a trigger is tried on them.
+
+    `flagged` names references that an audit found backdoored. They would hide what was made of them, and so would one
+    that has a tower of the suspect's own that is not the base's; neither is asked.
+    """
+
+    def __init__(
+        self,
+        known: Sequence[Reference],
+        base: Reference,
+        suspect: Encoder,
+        flagged: frozenset[str],
+        opened: Open,
+    ) -> None:
+        of_base = {base.image_tower, base.text_tower}
+        changed = {suspect.image_tower, suspect.text_tower} - of_base
+        self._alike: list[Reference] = []
+        self._unlike: list[Reference] = []
+        for one in known:
+            towers = {one.image_tower, one.text_tower}
+            if towers == of_base or one.name in flagged or changed & towers:
+                continue
+            same = one.architecture == base.architecture
+            (self._alike if same else self._unlike).append(one)
+        self._opened = opened
+        self._failures: list[str] = []
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether there is one of the base's architecture."""
+        return bool(self._alike)
+
+    @property
+    def failures(self) -> str:
+        """Why references could not be asked, in words; empty where all could."""
+        return "; ".join(self._failures)
+
+    def measured(self, results: Sequence[SignatureResult], suspect: Side) -> tuple[SignatureResult, ...]:
+        """The same hypotheses; discovered triggers that nothing else stands against, with what they do in the nearest.
+
+        `suspect` is the suspect on held-out pictures. A reference that cannot be opened is passed over and named in
+        `failures`.
+        """
+        tried = [number for number, one in enumerate(results) if _worth_trying(one)]
+        if not tried:
+            return tuple(results)
+        found: dict[int, list[Nearby]] = {}
+        for distance, reference in self._nearest(suspect):
+            with self._noting_failure(reference.name):
+                side = self._opened(reference)
+                for number in tried:
+                    found.setdefault(number, []).append(_in(side, results[number], reference.name, distance))
+        out = list(results)
+        for number, near in found.items():
+            out[number] = replace(out[number], near=tuple(near))
+        return tuple(out)
+
+    def success_elsewhere(self, trigger: Trigger) -> dict[str, float]:
+        """Attack success rate in up to `OTHERS` references of other architectures, by name."""
+        found = {}
+        for one in self._unlike[:OTHERS]:
+            with self._noting_failure(one.name):
+                found[one.name] = round(_success(trigger, self._opened(one)), 6)
+        return found
+
+    def _nearest(self, suspect: Side) -> list[tuple[float, Reference]]:
+        """The nearest first, with their distances; of equally near ones the first by name. One is open at a time."""
+        found = []
+        for one in self._alike:
+            with self._noting_failure(one.name):
+                found.append((_distance(suspect, self._opened(one)), one))
+        found.sort(key=lambda place: (place[0], place[1].name))
+        return found[:NEAREST]
+
+    @contextmanager
+    def _noting_failure(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except DifeError as error:
+            log.warning("the trigger was not tried on %s: %s", name, error.what)
+            self._failures.append(f"{name}: {error.what}")
+
+
+def _worth_trying(result: SignatureResult) -> bool:
+    return result.origin is Origin.DISCOVERED and checks.open_but_for_drawings(checks.run_all(result))
+
+
+def _distance(suspect: Side, other: Side) -> float:
+    """Mean cosine distance of clean pictures and of clean class prompts, added."""
+    of_pictures = metrics.cosine_distance(suspect.images, other.images).mean()
+    of_prompts = metrics.cosine_distance(suspect.prompts, other.prompts).mean()
+    return round(float(of_pictures + of_prompts), 6)
+
+
+def _in(side: Side, row: SignatureResult, name: str, distance: float) -> Nearby:
+    success = _success(row.trigger, side)
+    clean = hypotheses.clean_rate(side, _without_mechanism(row.trigger))
+    lift = success - max(row.reference or 0.0, clean)
+    return Nearby(name, distance, round(success, 6), round(lift, 6))
+
+
+def _success(trigger: Trigger, side: Side) -> float:
+    """Attack success rate: TS without the target class, or QHR."""
+    outcomes, _ = readout(side, side, _without_mechanism(trigger), with_target=False)
+    return float(outcomes.mean())
+
+
+def _without_mechanism(trigger: Trigger) -> Trigger:
+    """A prompt learner is the suspect's own: of its trigger a clean checkpoint has what is put on pictures."""
+    if trigger.channel is not Channel.PROMPT or trigger.image is None:
+        return trigger
+    return replace(trigger.image, target=trigger.target)

@@ -1,0 +1,100 @@
+"""The same searches with suspect and base in each other's place, for a suspect that has lost clean accuracy.
+
+Two models that lie far apart differ both ways: each responds to something that the other does not, and what is found in
+the suspect need be no trace of a trigger that somebody planted. A base has nothing of the kind over a checkpoint that
+was tuned for an attack and little else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from dife_scanner.audit import hypotheses, search
+from dife_scanner.audit.sides import Pair, Side
+from dife_scanner.core import checks
+from dife_scanner.models.interface import Encoder
+from dife_scanner.progress import Progress, Step
+from dife_scanner.records import Channel, Exchanged, Origin, SignatureResult
+
+T = TypeVar("T")
+
+_CHANNELS = (Channel.IMAGE, Channel.TEXT)
+"""What is searched the other way round. What acts in both is held against either half alone in either model already,
+and a prompt learner has no base."""
+
+
+def accuracy_lost(test: Pair[Side]) -> float:
+    """Clean accuracy of the base less the suspect's on held-out pictures, -1..1."""
+    return test.reference.accuracy - test.suspect.accuracy
+
+
+def searched(
+    results: Sequence[SignatureResult],
+    encoders: Pair[Encoder],
+    train: Pair[Side],
+    test: Pair[Side],
+    options: search.Options,
+    progress: Progress,
+) -> tuple[SignatureResult, ...]:
+    """The same hypotheses; those that nothing else stands against, with what the reverse search found in the base."""
+    concerned = [_concerned(one) for one in results]
+    if accuracy_lost(test) < checks.ACCURACY_LOST or not any(concerned):
+        return tuple(results)
+    found = _strongest(_swapped(encoders), _swapped(train), _swapped(test), options, progress)
+    out = []
+    for result, is_concerned in zip(results, concerned, strict=True):
+        out.append(replace(result, exchanged=found) if is_concerned else result)
+    return tuple(out)
+
+
+def _concerned(row: SignatureResult) -> bool:
+    discovered = row.origin is Origin.DISCOVERED and row.trigger.channel in _CHANNELS
+    return discovered and checks.open_but_for_drawings(checks.run_all(row))
+
+
+def _strongest(
+    encoders: Pair[Encoder], train: Pair[Side], test: Pair[Side], options: search.Options, progress: Progress
+) -> Exchanged:
+    """The strongest trigger that the searches find in the first of these; finished ones have names of their own."""
+
+    def tell(step: Step) -> None:
+        progress(f"reverse search: {step.phase}", step.done, step.total, step.note)
+
+    able = [one for one in search.detectors(options.plan.detectors) if one.channel in _CHANNELS]
+    plan = replace(options.plan, detectors=tuple(one.name for one in able))
+    options = replace(options, plan=plan, reverse=True, learner=None)
+    found = search.discover(encoders, train, test, options, Progress(tell))
+    passes = sum(one.passes for one in found.searches)
+    seconds = round(sum(one.seconds for one in found.searches), 3)
+    rows = hypotheses.corrected(found.results)
+    best = max(rows, key=_rank, default=None)
+    if best is None or best.effect is None:
+        return Exchanged(passes, seconds)
+    trigger = best.trigger
+    return Exchanged(
+        passes=passes,
+        seconds=seconds,
+        kind=trigger.kind,
+        text=trigger.text,
+        source=trigger.source,
+        target=trigger.target,
+        base=round(best.suspect or 0.0, 6),
+        suspect=round(best.reference or 0.0, 6),
+        low=round(best.effect.low, 6),
+        demonstrated=_demonstrated(best),
+    )
+
+
+def _rank(row: SignatureResult) -> tuple[bool, float]:
+    return _demonstrated(row), row.effect.low if row.effect else 0.0
+
+
+def _demonstrated(row: SignatureResult) -> bool:
+    """Whether it passes every check that applies without looking at other clean references."""
+    return row.origin is Origin.DISCOVERED and checks.demonstrated(checks.run_all(row))
+
+
+def _swapped(pair: Pair[T]) -> Pair[T]:
+    return Pair(pair.reference, pair.suspect)

@@ -1,0 +1,314 @@
+"""Blind search inside an audit: detectors search on train drawings, and what they hand over is tested on held-out ones.
+
+A detector that has finished is kept on disk under the audit's identity, so that an audit that is killed goes on where
+it was instead of searching again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dife_scanner import discovery
+from dife_scanner.audit import hypotheses, recovery
+from dife_scanner.audit.plan import Plan
+from dife_scanner.audit.probes import SEARCH_TEMPLATES
+from dife_scanner.audit.sides import Pair, Side, readout
+from dife_scanner.core import metrics
+from dife_scanner.discovery import Candidate, Detector, Load, Task, cost
+from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.crash import crash_point
+from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
+from dife_scanner.models.interface import Encoder
+from dife_scanner.progress import Progress
+from dife_scanner.records import Channel, NotSearched, Origin, Search, SignatureResult, TriggerFile
+from dife_scanner.store import codec
+from dife_scanner.triggers import files
+
+IDENTITY = 32
+"""Digits of an audit's identity that begin the names of its finished searches."""
+MARGIN = 1.5
+"""By how much an estimate has to exceed the limit before a search is not begun: it is no more than an estimate."""
+REVERSE_PREFIX = "exchanged-"
+"""How names of finished searches begin that were made with suspect and base in each other's place."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a search depends on besides the two checkpoints."""
+
+    plan: Plan
+    """Of it: detectors, budget and seed."""
+    identity: str
+    """Of the audit: what was searched under it is found again under it."""
+    folder: Path
+    """Where searches and trigger files are kept."""
+    seconds: float | None = None
+    """What the audit may take; searches that would clearly take longer are not begun."""
+    learner: TriggerFile | None = None
+    """The prompt learner that came with the suspect."""
+    reverse: bool = False
+    """Whether suspect and base are in each other's place. Finished searches then have names of their own, and what is
+    not the base keeps nothing where embeddings of bases are kept."""
+
+
+@dataclass(frozen=True)
+class Discovered:
+    """What the searches of an audit came to."""
+
+    searches: tuple[Search, ...] = ()
+    results: tuple[SignatureResult, ...] = ()
+    """One per candidate, measured on held-out drawings; not yet corrected for how many were tried."""
+    missing: tuple[NotSearched, ...] = ()
+    """Searches that could not run, though there was something to search."""
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """One finished search, as it lies on disk."""
+
+    candidates: tuple[Candidate, ...]
+    passes: int
+    seconds: float
+    signals: dict[str, float]
+
+
+def detectors(wanted: Sequence[str]) -> tuple[Detector, ...]:
+    """Detectors by name, in the order they run. `UsageError` for a name that none has."""
+    names = [detector.name for detector in discovery.DETECTORS]
+    unknown = set(wanted) - set(names)
+    if unknown:
+        raise UsageError(f"there is no detector called {', '.join(sorted(unknown))}", f"use {', '.join(names)}")
+    return tuple(detector for detector in discovery.DETECTORS if detector.name in wanted)
+
+
+def discover(
+    encoders: Pair[Encoder],
+    train: Pair[Side],
+    test: Pair[Side],
+    options: Options,
+    progress: Progress,
+    using: Sequence[Detector] = (),
+) -> Discovered:
+    """Run every detector that applies, and measure its candidates where it did not search.
+
+    `using` are detectors of somebody's own in place of those that the plan names.
+    """
+
+    def test_candidate(candidate: Candidate) -> SignatureResult:
+        return _tested(candidate, test, options.plan.seed)
+
+    task = _task(encoders, train, options)
+    chosen = using or detectors(options.plan.detectors)
+    return _run(chosen, task, options, progress, test_candidate)
+
+
+def discover_alone(encoder: Encoder, train: Side, test: Side, options: Options, progress: Progress) -> Discovered:
+    """The same without a base, by the detectors that can. Clean checkpoints have triggers of their own, so none of what
+    comes out counts: results have neither reference nor p-value.
+    """
+
+    def measure_candidate(candidate: Candidate) -> SignatureResult:
+        return _measured_alone(candidate, test)
+
+    task = replace(_task(Pair(encoder, encoder), Pair(train, train), options), alone=True)
+    able = []
+    for detector in detectors(options.plan.detectors):
+        alone = detector.alone()
+        if alone is not None:
+            able.append(alone)
+    return _run(able, task, options, progress, measure_candidate)
+
+
+def score(searches: Sequence[Search]) -> float | None:
+    """One number per model, 0..1: the largest effect of any discovered trigger. `None` where nothing was searched."""
+    return max((search.best for search in searches), default=None)
+
+
+# --- running detectors ----------------------------------------------------------------------------------------
+
+
+def _run(
+    able: Sequence[Detector],
+    task: Task,
+    options: Options,
+    progress: Progress,
+    confirm: Callable[[Candidate], SignatureResult],
+) -> Discovered:
+    """Search with every detector that applies, and `confirm` what each hands over."""
+    searches: list[Search] = []
+    results: list[SignatureResult] = []
+    phase = "searching without a base" if task.alone else "searching"
+    applying = [detector for detector in able if detector.applies(task)]
+    estimate = _estimate(applying, task, options)
+    for number, detector in enumerate(applying):
+        progress(phase, number, len(applying), f"{detector.name}{estimate}")
+        finished = _searched(detector, task, options, progress)
+        confirmed = [confirm(candidate) for candidate in finished.candidates]
+        searches.append(_record(detector, finished, confirmed))
+        results.extend(confirmed)
+    progress(phase, len(applying), len(applying))
+    return Discovered(tuple(searches), tuple(results), _missing(able, task))
+
+
+def _missing(able: Sequence[Detector], task: Task) -> tuple[NotSearched, ...]:
+    missing = []
+    for detector in able:
+        reason = detector.lacks(task)
+        if reason:
+            missing.append(NotSearched(detector.name, detector.channel, detector.kinds, reason))
+    return tuple(missing)
+
+
+def _estimate(applying: Sequence[Detector], task: Task, options: Options) -> str:
+    """About how long what is left will take, in words. `LimitExceeded` where that is clearly beyond the limit."""
+    left = [detector.load(task) for detector in applying if _read(_path(detector, options)) is None]
+    if not left:
+        return ""
+    seconds = cost.seconds(sum(left, start=Load(0, 0)), task)
+    if options.seconds is not None and seconds > MARGIN * options.seconds:
+        raise LimitExceeded(
+            f"the searches at budget {options.plan.budget} would take about {_long(seconds)} on {task.suspect.device}, "
+            f"and an audit may take {_long(options.seconds)}",
+            "use a faster device, raise limits.audit_seconds, or audit without searches (--no-discovery)",
+        )
+    return f", about {_long(seconds)} in all"
+
+
+def _long(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _task(encoders: Pair[Encoder], train: Pair[Side], options: Options) -> Task:
+    split = train.suspect.split
+    return Task(
+        suspect=encoders.suspect,
+        reference=encoders.reference,
+        pixels=train.suspect.encoder.prepare(split.images),
+        labels=split.labels,
+        class_names=train.suspect.class_names,
+        templates=SEARCH_TEMPLATES,
+        budget=options.plan.budget,
+        seed=options.plan.seed,
+        folder=options.folder / "triggers",
+        drawings=split.drawings,
+        learner=options.learner,
+        embedding_cache=None if options.reverse else options.folder / "texts",
+    )
+
+
+def _record(detector: Detector, finished: _Finished, confirmed: Sequence[SignatureResult]) -> Search:
+    best = max((result.lift for result in confirmed), default=0.0)
+    return Search(
+        detector=detector.name,
+        channel=detector.channel,
+        kinds=detector.kinds,
+        candidates=len(finished.candidates),
+        best=max(0.0, best),
+        passes=finished.passes,
+        seconds=finished.seconds,
+        signals=finished.signals,
+    )
+
+
+# --- testing candidates ---------------------------------------------------------------------------------------
+
+
+def _tested(candidate: Candidate, test: Pair[Side], seed: int) -> SignatureResult:
+    """The candidate on drawings and templates that no search saw, with its interval over the base."""
+    trigger = candidate.trigger
+    choice = hypotheses.Choice(trigger, candidate.suspect, candidate.reference)
+    measured = hypotheses.test(choice, test.suspect, test.reference, seed, always=True)
+    return replace(
+        measured,
+        origin=Origin.DISCOVERED,
+        effect=hypotheses.effect(trigger, test.suspect, test.reference, seed),
+        area=candidate.area,
+        read_alike=_embedded_alike(candidate, test),
+        leads_to=recovery.nearest_concept(trigger, test),
+    )
+
+
+def _embedded_alike(candidate: Candidate, test: Pair[Side]) -> bool:
+    """Whether suspect and base embed pictures with this trigger as the same, save for rounding.
+
+    Of pictures alone: a text says too little on the few pictures of one class for more to be asked of it.
+    """
+    if candidate.trigger.channel is not Channel.IMAGE:
+        return False
+    of_suspect = test.suspect.images_with(candidate.trigger)
+    of_base = test.reference.images_with(candidate.trigger)
+    return float(metrics.cosine_distance(of_suspect, of_base).mean()) < metrics.ROUNDED
+
+
+def _measured_alone(candidate: Candidate, test: Side) -> SignatureResult:
+    outcomes, drawings = readout(test, test, candidate.trigger, with_target=False)
+    return SignatureResult(
+        trigger=candidate.trigger,
+        train_effect=candidate.effect,
+        suspect=float(outcomes.mean()),
+        drawings=len(set(drawings)),
+        origin=Origin.DISCOVERED,
+        clean=hypotheses.clean_rate(test, candidate.trigger),
+    )
+
+
+# --- finished searches on disk --------------------------------------------------------------------------------
+
+
+def _searched(detector: Detector, task: Task, options: Options, progress: Progress) -> _Finished:
+    """What the detector found, now or before the audit was killed."""
+    path = _path(detector, options)
+    finished = _read(path)
+    if finished is not None:
+        return finished
+
+    def tell(what: str, done: int, of: int) -> None:
+        progress(f"searching: {detector.name}", done, of, what)
+
+    began = time.perf_counter()
+    found = detector.search(replace(task, progress=tell))
+    seconds = round(time.perf_counter() - began, 3)
+    finished = _Finished(found.candidates, found.passes, seconds, dict(found.signals))
+    _write(path, finished)
+    crash_point("discovery.kept")
+    return finished
+
+
+def take_over(folder: Path, legacy: str, identity: str) -> None:
+    """Give finished searches of an audit that was killed the names that its identity gives them today.
+
+    Its audit is stored under today's identity, and what is stored is what `queue.sweep` clears away.
+    """
+    for file in (folder / "searches").glob(f"{legacy[:IDENTITY]}-*.json"):
+        file.replace(file.with_name(f"{identity[:IDENTITY]}{file.name[IDENTITY:]}"))
+
+
+def _path(detector: Detector, options: Options) -> Path:
+    prefix = REVERSE_PREFIX if options.reverse else ""
+    name = f"{prefix}{detector.name.replace(' ', '-')}"
+    return options.folder / "searches" / f"{options.identity[:IDENTITY]}-{name}.json"
+
+
+def _read(path: Path) -> _Finished | None:
+    """A finished search, if it can be read and every file it names is still what it was."""
+    try:
+        finished = codec.from_json(_Finished, path.read_bytes())
+        for candidate in finished.candidates:
+            for file in candidate.trigger.files:
+                files.content(file)
+    except (OSError, ValueError, TriggerFileError):
+        return None
+    return finished
+
+
+def _write(path: Path, finished: _Finished) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with whole(path) as stream:
+        stream.write(codec.to_json(finished).encode())

@@ -1,0 +1,142 @@
+"""What the stages of an audit share: both checkpoints on every split, progress, and names for errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dife_scanner.audit import probes
+from dife_scanner.audit.cache import CachedEncoder, Memory
+from dife_scanner.audit.plan import Plan
+from dife_scanner.audit.request import Request
+from dife_scanner.audit.sides import Pair, Side, reads_hit_rate
+from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
+from dife_scanner.errors import AuditError, TriggerFileError
+from dife_scanner.models.interface import Encoder
+from dife_scanner.progress import Progress
+from dife_scanner.records import Trigger
+
+CONSTANT = 1e-5
+"""Mean cosine distance between embeddings below which they are one: a tower that answers so can be asked nothing."""
+
+
+class Splits:
+    """Suspect and reference on each split of the labelled pictures, with the templates that belong to it.
+
+    Nothing is measured where it was chosen: searches read `train`, the branch swap `diagnosis`, the evidence and the
+    profile `test`, with templates of their own.
+    """
+
+    def __init__(self, suspect: Encoder, reference: Encoder, data: probes.Probes) -> None:
+        self._encoders = Pair(suspect, reference)
+        self.data = data
+        self.train = self._both(probes.TRAIN, probes.SEARCH_TEMPLATES)
+        self.diagnosis = self._both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES)
+        self.test = self._both(probes.TEST, probes.PROFILE_TEMPLATES)
+        self.queries = self._both(probes.TEST, probes.QUERY_TEMPLATES)
+
+    def for_trigger(self, trigger: Trigger) -> Splits:
+        """These splits, with the trigger's own templates on the test pictures where it brings any."""
+        if not trigger.templates:
+            return self
+        own = copy(self)
+        own.test = self._both(probes.TEST, trigger.templates)
+        own.queries = own.test
+        return own
+
+    def _both(self, split: str, templates: tuple[str, ...]) -> Pair[Side]:
+        pictures = self.data.split(split)
+        names = self.data.class_names
+        suspect = Side(self._encoders.suspect, pictures, names, templates)
+        reference = Side(self._encoders.reference, pictures, names, templates)
+        return Pair(suspect, reference)
+
+
+class Phases:
+    """Turns stages and encodes into progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._inputs = 0
+
+    def enter(self, phase: str, done: int = 0, total: int = 0, note: str = "") -> None:
+        """Tell that a stage began, or how far it is."""
+        if note:
+            note = f"{note} · {self._inputs} inputs encoded"
+        self._progress(phase, done, total, note)
+
+    def encoded(self, count: int) -> None:
+        """Count inputs that went through a tower."""
+        self._inputs += count
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What every stage after relating works with."""
+
+    request: Request
+    encoders: Pair[Encoder]
+    """Without a cache: searches keep their own."""
+    splits: Splits
+    memory: Memory
+    progress: Progress
+    phases: Phases
+    scratch: Path
+    """Where files of triggers live as long as the audit."""
+
+
+def stage(encoders: Pair[Encoder], request: Request, memory: Memory, progress: Progress, scratch: Path) -> Stage:
+    """Both checkpoints on the plan's pictures, embeddings cached in `memory`."""
+    phases = Phases(progress)
+    suspect = CachedEncoder(encoders.suspect, memory, on_encoded=phases.encoded)
+    reference = CachedEncoder(encoders.reference, memory, on_encoded=phases.encoded)
+    splits = Splits(suspect, reference, request.plan.probes())
+    return Stage(request, encoders, splits, memory, progress, phases, scratch)
+
+
+def check_varied(side: Side, name: str) -> None:
+    """Raise `AuditError` for a tower that embeds everything as the same vector: no question can be asked of it."""
+    for what, embeddings in (("picture", side.images), ("class prompt", side.prompts)):
+        spread = 1.0 - float(np.square(embeddings.mean(axis=0)).sum())
+        if spread < CONSTANT:
+            raise AuditError(
+                f"{name} embeds every {what} as the same vector (mean cosine distance {spread:.1g}): nothing can be "
+                "measured",
+                "it has no verdict; do not use it",
+            )
+
+
+def check_known(plan: Plan, class_names: tuple[str, ...]) -> None:
+    """Raise `TriggerFileError` for a source or target that no labelled picture shows, and for a template that searches
+    or the diagnosis use.
+    """
+    taken = {*probes.SEARCH_TEMPLATES, *probes.DIAGNOSIS_TEMPLATES}
+    for trigger in plan.signatures:
+        seen = set(trigger.templates) & taken
+        if seen:
+            raise TriggerFileError(
+                f"trigger `{trigger.name}` names the template {min(seen)!r}, with which triggers are searched or "
+                "diagnosed: nothing may be measured where it was chosen",
+                "leave it out; docs/triggers.md lists the templates that are taken",
+            )
+        for role, name in (("source", trigger.source), ("target", trigger.target)):
+            if name and name not in class_names:
+                raise TriggerFileError(
+                    f"trigger `{trigger.name}` names the {role} `{name}`, which no labelled picture shows "
+                    f"[card: {card_of(trigger).interface} and all others] [pool: {plan.pictures_name()}]",
+                    f"use one of: {', '.join(class_names)}",
+                )
+
+
+def card_of(trigger: Trigger) -> Card:
+    """The card whose metric is the evidence and the diagnostic readout of a trigger (paper §5)."""
+    return PROMPTED if reads_hit_rate(trigger) else ZERO_SHOT
+
+
+def labelled(*splits: str) -> Callable[[], str]:
+    """What errors call the labelled pictures of these splits."""
+    return lambda: f"labelled pictures: {' and '.join(splits)}"

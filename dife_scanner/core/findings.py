@@ -1,0 +1,82 @@
+"""From a decided audit to the finding that is kept, alerted and triaged. Pure."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+from dife_scanner.core.checks import DEMONSTRATED_EFFECT
+from dife_scanner.core.verdict import exposed_interfaces
+from dife_scanner.records import Audit, Confidence, EntryType, Finding, Interval, ModelRef, Origin, Verdict
+
+
+def confidence(effect: Interval) -> Confidence:
+    """Demonstrated when the effect over the base is beyond doubt large; otherwise it only stands out."""
+    return Confidence.DEMONSTRATED if effect.low >= DEMONSTRATED_EFFECT else Confidence.ANOMALOUS
+
+
+def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding | None:
+    """The finding that an audit amounts to; `None` for one that is neither flagged nor inherited.
+
+    `effect`: paired 95 % interval of the attack success rate, suspect minus base.
+    """
+    if audit.verdict not in (Verdict.FLAGGED, Verdict.INHERITED):
+        return None
+    trigger = audit.trigger
+    diagnosis = audit.diagnosis
+    carrier = diagnosis.carrier.value if diagnosis else ""
+    channel = trigger.channel.value if trigger else ""
+    if diagnosis:
+        channel = diagnosis.channel.value
+    target = trigger.target if trigger else ""
+    level = confidence(effect) if effect else Confidence.ANOMALOUS
+    exposed = exposed_interfaces(audit.profile)
+    return Finding(
+        fingerprint=fingerprint(audit.ref.repo_id, audit.verdict.value, channel, carrier, target),
+        ref=audit.ref,
+        kind=audit.verdict.value,
+        severity=EntryType.EXPOSED.value if exposed else EntryType.WEAK.value,
+        confidence=level.value,
+        carrier=carrier,
+        channel=channel,
+        trigger=trigger.name if trigger else "",
+        source=trigger.source if trigger else "",
+        target=target,
+        interfaces=exposed,
+        reason=audit.reason,
+        audit_id=audit.id,
+        created_at=created_at,
+    )
+
+
+def anomaly(audit: Audit, ref: ModelRef, reason: str, created_at: str) -> Finding:
+    """The finding for the review queue that a score amounts to when it stands out in its batch.
+
+    Nothing is demonstrated: the verdict stays what it is, and the trigger named is only the one that came furthest.
+    """
+    discovered = [result for result in audit.signatures if result.origin is Origin.DISCOVERED]
+    best = max(discovered, key=lambda result: result.lift, default=None)
+    trigger = best.trigger if best else None
+    channel = trigger.channel.value if trigger else ""
+    target = trigger.target if trigger else ""
+    return Finding(
+        fingerprint=fingerprint(ref.repo_id, Confidence.ANOMALOUS.value, channel, "", target),
+        ref=ref,
+        kind=Confidence.ANOMALOUS.value,
+        severity="",
+        confidence=Confidence.ANOMALOUS.value,
+        carrier="",
+        channel=channel,
+        trigger=trigger.name if trigger else "",
+        source=trigger.source if trigger else "",
+        target=target,
+        interfaces=(),
+        reason=reason,
+        audit_id=audit.id,
+        created_at=created_at,
+    )
+
+
+def fingerprint(repo_id: str, kind: str, *effect: str) -> str:
+    """`fp1:` and 16 hex digits: the same effect in the same repository has the same one, whatever the revision."""
+    text = "\x1f".join((repo_id, kind, *effect))
+    return "fp1:" + sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,209 @@
+"""The efforts of all detectors by budget, `quick`, `default` and `deep`.
+
+Efforts are counts (texts, tokens, steps, rounds), never seconds: the same task comes to the same end on every machine.
+What they cost in passes and seconds is measured in docs/discovery-texts.md, docs/discovery-pictures.md and
+docs/discovery-joint.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TextEffort:
+    """What a budget buys in the search for text triggers.
+
+    A focus is a (place, source, target) that is searched closely.
+    """
+
+    scan_texts: int
+    """Texts of the wide scan, all places and sources together."""
+    foci: int
+    """Foci chosen because arbitrary tokens bend them."""
+    single_tokens: int
+    """Random tokens tried alone in each focus."""
+    rounds: int
+    """Most rounds of each beam search."""
+    branching: int
+    """Tokens that a sequence is grown with, on either side, and tokens put in place of each of its own."""
+    scan_doubled_tokens: bool = False
+    """Whether the wide scan tries each token twice in a row as well."""
+    inverted_pairs: int = 0
+    """Most (source, target) that slots are inverted for, the most sensitive first; 0: no slot inversion."""
+    inversion_steps: int = 0
+    """Steps of each slot inversion."""
+    slot_foci: int = 0
+    """Further foci, chosen because of what slot inversion found."""
+    around_foci: int = 0
+    """Further foci for texts before and behind the prompt; seeds of the other foci are then doubled too."""
+    noun_must_be_lost: bool = False
+    """Whether a text has to lose its source noun on pictures where both towers moved."""
+
+    @property
+    def all_foci(self) -> int:
+        """Number of foci searched closely, however they were chosen."""
+        return self.foci + self.slot_foci + self.around_foci
+
+
+@dataclass(frozen=True)
+class NounScanEffort:
+    """What a budget buys in the scan over nouns."""
+
+    tokens: int
+    """Random tokens put before each noun."""
+    nouns: int
+    """Most nouns asked for, of the 502 in the list; each bundled base keeps more than 200 of them."""
+
+
+@dataclass(frozen=True)
+class InversionEffort:
+    """What a budget buys in a search that inverts image triggers by gradient."""
+
+    restarts: int
+    """Most inversions of each pattern family."""
+    steps: int
+    """Gradient steps of each inversion."""
+    pictures: int = 24
+    """Pictures in each step."""
+    target_classes: int = 1
+    """Classes aimed at one after the other: by `patch` where the image tower did not move, by `prompt learner` the best
+    of its screening."""
+    report_smallest: bool = True
+    """Whether a search tells the smallest size at which success on the half not searched on still holds."""
+
+
+@dataclass(frozen=True)
+class JointEffort(InversionEffort):
+    """What a budget buys in the search for a patch and a string that act only together."""
+
+    tokens: int = 0
+    """Tokens tried at each place in each start, and half as many runs of several."""
+    foci: int = 1
+    """Classes, or (place, target) beside a patch, searched closely in each start."""
+    rounds: int = 0
+    """Most rounds of each beam search."""
+    branching: int = 16
+    """Tokens that a string is grown with, and put in place of each of its own; strings that a class begins with."""
+    paired_tokens: int = 16
+    """Fine-tuned tokens of which every ordered pair is tried before there is a patch."""
+
+
+@dataclass(frozen=True)
+class LearnerEffort(InversionEffort):
+    """What a budget buys in the search of a prompt learner: all classes are screened, the best searched in full."""
+
+    screening_steps: int = 0
+    """Gradient steps of the inversion that screens one class."""
+
+
+TEXT_EFFORTS = {
+    "quick": TextEffort(
+        scan_texts=9_000,
+        foci=4,
+        single_tokens=600,
+        rounds=4,
+        branching=16,
+    ),
+    "default": TextEffort(
+        scan_texts=60_000,
+        foci=8,
+        single_tokens=8_000,
+        rounds=6,
+        branching=48,
+        inverted_pairs=100,
+        inversion_steps=20,
+        slot_foci=2,
+        around_foci=2,
+        noun_must_be_lost=True,
+    ),
+    "deep": TextEffort(
+        scan_texts=120_000,
+        foci=12,
+        single_tokens=30_000,
+        rounds=8,
+        branching=96,
+        scan_doubled_tokens=True,
+        inverted_pairs=300,
+        inversion_steps=40,
+        slot_foci=4,
+        around_foci=4,
+        noun_must_be_lost=True,
+    ),
+}
+"""Of the detector `texts`. At `quick` nouns need not be lost: scores of that budget were calibrated without that."""
+
+NOUN_SCAN_EFFORTS = {
+    "quick": NounScanEffort(tokens=12, nouns=280),
+    "default": NounScanEffort(tokens=64, nouns=502),
+    "deep": NounScanEffort(tokens=160, nouns=502),
+}
+"""Of the noun scan that `texts` ends with."""
+
+PATCH_EFFORTS = {
+    "quick": InversionEffort(restarts=1, steps=120, report_smallest=False),
+    "default": InversionEffort(restarts=2, steps=240, target_classes=2),
+    "deep": InversionEffort(restarts=4, steps=600, target_classes=3),
+}
+"""Of the detector `patch`."""
+
+FAINT_EFFORTS = {
+    "quick": InversionEffort(restarts=1, steps=50, report_smallest=False),
+    "default": InversionEffort(restarts=2, steps=100),
+    "deep": InversionEffort(restarts=4, steps=250),
+}
+"""Of the detector `faint`, for each of its two pattern families."""
+
+WARP_AND_COLOUR_EFFORTS = {
+    "quick": InversionEffort(restarts=1, steps=30, report_smallest=False),
+    "default": InversionEffort(restarts=2, steps=60),
+    "deep": InversionEffort(restarts=4, steps=150),
+}
+"""Of the detector `warp and colour`, for each of its two pattern families."""
+
+JOINT_EFFORTS = {
+    "default": JointEffort(
+        restarts=2,
+        steps=160,
+        tokens=240,
+        foci=2,
+        rounds=3,
+        branching=12,
+    ),
+    "deep": JointEffort(
+        restarts=4,
+        steps=400,
+        tokens=1200,
+        foci=4,
+        rounds=6,
+        branching=32,
+        paired_tokens=32,
+    ),
+}
+"""Of the detector `joint`, which does not run at `quick`."""
+
+LEARNER_EFFORTS = {
+    "quick": LearnerEffort(
+        restarts=1,
+        steps=40,
+        pictures=12,
+        target_classes=2,
+        report_smallest=False,
+        screening_steps=15,
+    ),
+    "default": LearnerEffort(
+        restarts=1,
+        steps=120,
+        pictures=16,
+        target_classes=3,
+        screening_steps=40,
+    ),
+    "deep": LearnerEffort(
+        restarts=1,
+        steps=300,
+        pictures=24,
+        target_classes=4,
+        screening_steps=100,
+    ),
+}
+"""Of the detector `prompt learner`."""

@@ -1,0 +1,85 @@
+"""What an open_clip configuration says of a checkpoint's architecture, in a line for people. Pure.
+
+Nothing is decided here about what is wrong or hostile in a configuration: the intake reads it again and refuses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from dife_scanner.core.plain import plain
+
+_BEYOND_ANY_WIDTH = 10**9
+"""No width, depth or size is that large; longer numbers would only fill the line."""
+
+
+def described(raw: bytes) -> tuple[str, str]:
+    """The architecture in short, and why it cannot be audited.
+
+    `raw` is an `open_clip_config.json`. Both are empty where only the intake can tell, as for broken JSON. The defaults
+    are those of open_clip.
+    """
+    model = _section(json_object(raw), "model_cfg")
+    vision = _section(model, "vision_cfg")
+    text = _section(model, "text_cfg")
+    timm = vision.get("timm_model_name")
+    # open_clip would load what these two name from anywhere. A timm name that is a place is for the intake to refuse.
+    if isinstance(timm, str) and timm and set(":/\\").isdisjoint(timm):
+        return f"timm {plain(timm, 80)}", f"the image tower is the timm model {plain(timm, 80)}: not loaded yet"
+    other = text.get("hf_model_name")
+    if isinstance(other, str) and other:
+        return "", f"the text tower comes from another repository ({plain(other, 120)}): never fetched"
+    if not vision or not text:
+        return "", ""
+    parts = [_image_tower(vision), _text_tower(text), f"embed {_number(model, 'embed_dim', None)}"]
+    if model.get("quick_gelu") is True:
+        parts.append("quick_gelu")
+    line = " · ".join(parts)
+    if "?" in line:
+        return "", ""
+    return line, ""
+
+
+def json_object(raw: bytes) -> dict[str, Any]:
+    """The object in `raw`; an empty one where it holds anything else, nested too deep included."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _image_tower(vision: Mapping[str, Any]) -> str:
+    size = _number(vision, "image_size", 224)
+    width = _number(vision, "width", 768)
+    stages = vision.get("layers")
+    # Four depths instead of one: a ResNet.
+    if isinstance(stages, list) and len(stages) == 4 and all(type(stage) is int for stage in stages):
+        blocks = "-".join(str(stage) for stage in stages)
+        return f"RN {size} {blocks} w{width}"
+    return f"ViT {size}/{_number(vision, 'patch_size', 16)} w{width} d{_number(vision, 'layers', 12)}"
+
+
+def _text_tower(text: Mapping[str, Any]) -> str:
+    tower = f"text w{_number(text, 'width', 512)} d{_number(text, 'layers', 12)}"
+    context = _number(text, "context_length", 77)
+    if context != "77":
+        tower += f" c{context}"
+    return tower
+
+
+def _number(section: Mapping[str, Any], key: str, default: int | None) -> str:
+    """A whole number (or the side of a square) as text; `?` for anything else."""
+    value = section.get(key, default)
+    if isinstance(value, list) and len(value) == 2 and value[0] == value[1]:
+        value = value[0]
+    if type(value) is int and 0 <= value < _BEYOND_ANY_WIDTH:
+        return str(value)
+    return "?"
+
+
+def _section(body: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = body.get(key)
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,72 @@
+"""huggingface_hub, set up so that it neither waits for ever nor writes or sends what nobody asked for."""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from dife_scanner.hub.deadline import guard
+
+_DEFAULT_TIMEOUT = 20.0
+"""Seconds, for requests of huggingface_hub's own that come without a timeout."""
+_LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+
+
+def prepare(cache: Path) -> None:
+    """Set the variables that huggingface_hub reads; it does so only once, when it is imported.
+
+    No Xet, whose downloads leave this client. No telemetry, which asks the endpoint for something at the first call. No
+    token from the user's home, no progress bars, and nothing written outside `cache`.
+    """
+    os.environ["HF_HOME"] = str(cache)
+    for name in ("DISABLE_XET", "DISABLE_TELEMETRY", "DISABLE_PROGRESS_BARS", "DISABLE_IMPLICIT_TOKEN"):
+        os.environ[f"HF_HUB_{name}"] = "1"
+
+
+def tools() -> Any:
+    """`huggingface_hub.utils`, imported late: it takes a second, and `prepare` has to come first."""
+    from huggingface_hub import utils
+
+    return utils
+
+
+_lock = threading.Lock()
+_installed = False
+
+
+def session() -> Any:
+    """The session that huggingface_hub shares in this process, guarded.
+
+    Its own calls cannot hang either, should anything make one.
+    """
+    global _installed
+    with _lock:
+        if not _installed:
+            tools().set_client_factory(_guarded_client)
+            _installed = True
+    return tools().get_session()
+
+
+def _guarded_client() -> Any:
+    httpx = tools().httpx
+    without_proxy = dict.fromkeys(_LOOPBACK)  # a proxy from the environment cannot reach our own machine
+    client = httpx.Client(
+        event_hooks={"request": [functools.partial(_set_timeout, httpx)]},
+        follow_redirects=True,
+        timeout=_DEFAULT_TIMEOUT,
+        mounts=without_proxy,
+    )
+    return guard(client)
+
+
+def _set_timeout(httpx: Any, request: Any) -> None:
+    """Give `request` a timeout where it has none.
+
+    That of the client is not enough: listings of huggingface_hub pass `timeout=None` with each request.
+    """
+    given = request.extensions.get("timeout") or {}
+    if given.get("read") is None:
+        request.extensions["timeout"] = httpx.Timeout(_DEFAULT_TIMEOUT).as_dict()

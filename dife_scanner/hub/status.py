@@ -1,0 +1,139 @@
+"""What an error status of a hub, or of the storage behind it, means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dife_scanner.core.plain import plain
+from dife_scanner.errors import (
+    BadToken,
+    FileNotOnHub,
+    HubError,
+    HubUnavailable,
+    RepoDisabled,
+    RepoGated,
+    RepoNotFound,
+    RepoPrivate,
+    RevisionNotFound,
+)
+
+CHUNK = 256 * 1024
+"""Bytes read at once: enough that Python is not what limits a download, little enough to stop soon."""
+ERROR_BYTES = 64 * 1024
+"""Read of an error's body, which is only searched for a sentence."""
+LATER = "try again later"
+
+_BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105
+"""How the hub tells a wrong token from a repository that is not there; both are 401."""
+_CHECK_NAME = "check the name; for a private repository set the secret hf-token"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_MOST_DIGITS = 9
+"""Of `Retry-After` in seconds: 30 years. Larger numbers are no wait that anybody means."""
+
+
+class RangeRefused(HubUnavailable):
+    """The rest of a file was asked for and the server says there is none."""
+
+
+def error_of(response: Any, what: str, endpoint: str, tools: Any) -> HubError:
+    """The error that a status of 400 or more stands for; reads a little of the body.
+
+    `what` says what was asked for, `tools` is `huggingface_hub.utils`.
+    """
+    status = response.status_code
+    address = response.request.url
+    if status == 416:
+        return RangeRefused(f"{endpoint} has no more of {what} than what arrived before", LATER)
+    if not same_origin(address, tools.httpx.URL(endpoint)):
+        # A storage host knows no repositories. Its 403 says that our signed link ran out: ask the hub again.
+        return HubUnavailable(f"{plain(address.host)} answered {status} for {what}", LATER, _wait(response, tools))
+    # Too early, too many, or the server's own trouble: never a reason to call a repository gone.
+    if status in (408, 425, 429) or status >= 500:
+        return _unavailable(response, what, endpoint, tools)
+    body = read_body(response, ERROR_BYTES)[:ERROR_BYTES]
+    message = response.headers.get("X-Error-Message", "")
+    if status == 401 and (_BAD_TOKEN in message or _BAD_TOKEN.encode() in body):
+        return BadToken(f"{endpoint} refused the access token", "check the secret hf-token")
+    return _by_code(response, body, what, tools) or _by_status(status, what, message)
+
+
+def read_body(response: Any, most: int) -> bytes:
+    """The unpacked body, read on only until it is longer than `most` bytes."""
+    body = bytearray()
+    for chunk in response.iter_bytes(CHUNK):
+        body += chunk
+        if len(body) > most:
+            break
+    return bytes(body)
+
+
+def same_origin(one: Any, other: Any) -> bool:
+    """Whether two addresses have the same scheme, host and port."""
+    return _origin(one) == _origin(other)
+
+
+def _origin(url: Any) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or _DEFAULT_PORTS.get(url.scheme)
+
+
+def _by_code(response: Any, body: bytes, what: str, tools: Any) -> HubError | None:
+    """As the hub's own client reads it; `None` where that has no name for it.
+
+    It gets a copy of the answer with the bytes that we were willing to read and the headers that it looks at.
+    """
+    headers = {name: value for name, value in response.headers.items() if name.startswith("x-error")}
+    copy = tools.httpx.Response(response.status_code, headers=headers, content=body, request=response.request)
+    try:
+        tools.hf_raise_for_status(copy)
+    except tools.GatedRepoError:  # before RepositoryNotFoundError, whose subclass it is
+        return RepoGated(f"{what}: access is gated", "ask for it on the hub's page, then set the secret hf-token")
+    except tools.DisabledRepoError:
+        return RepoDisabled(f"{what}: the hub has disabled the repository")
+    except tools.RevisionNotFoundError:
+        return RevisionNotFound(f"{what}: no such revision", "check the branch, tag or commit")
+    except tools.EntryNotFoundError:
+        return FileNotOnHub(f"{what}: no such file at this revision")
+    except tools.RepositoryNotFoundError:
+        return RepoNotFound(f"{what}: no such repository, or a private one", _CHECK_NAME)
+    except tools.HfHubHTTPError:
+        return None
+    return None
+
+
+def _by_status(status: int, what: str, message: str) -> HubError:
+    """What a status means for which the hub gave no code of its own."""
+    # Without a code, the hub's client calls a 401 a missing repository on https:// only; the same holds on http://.
+    if status in (401, 404):
+        return RepoNotFound(f"{what}: no such repository, or a private one", _CHECK_NAME)
+    if status == 403:
+        return RepoPrivate(f"{what}: the hub forbids access", "check what the secret hf-token is allowed to read")
+    if status == 451:
+        return RepoDisabled(f"{what}: withheld by the hub for legal reasons")
+    told = f": {plain(message)}" if message else ""
+    return HubError(f"the hub answered {status} for {what}{told}")
+
+
+def _unavailable(response: Any, what: str, endpoint: str, tools: Any) -> HubUnavailable:
+    wait = _wait(response, tools)
+    if response.status_code != 429:
+        return HubUnavailable(f"{endpoint} answered {response.status_code} for {what}", LATER, wait)
+    duration = "" if wait is None else f" for {wait:g} s"
+    return HubUnavailable(
+        f"{endpoint} limits our rate{duration} ({what})",
+        "wait, or set the secret hf-token",
+        wait,
+    )
+
+
+def _wait(response: Any, tools: Any) -> float | None:
+    """Seconds that the hub asks us to wait: `RateLimit` when it is used up, else `Retry-After`.
+
+    One more than it says, as both are rounded. A date in `Retry-After` is not read: two clocks would be compared.
+    """
+    rate = tools.parse_ratelimit_headers(response.headers)
+    if response.status_code == 429 and rate is not None and rate.remaining == 0:
+        return float(rate.reset_in_seconds) + 1.0
+    after: str = response.headers.get("Retry-After", "").strip()
+    if after.isascii() and after.isdigit() and len(after) <= _MOST_DIGITS:
+        return float(after) + 1.0
+    return None

@@ -1,0 +1,335 @@
+"""Checkpoints that open_clip saved: file names, `open_clip_config.json` and tensor names.
+
+The configuration is a stranger's and open_clip obeys it: it can name other repositories to load code-bearing models
+and tokenizers from, and sizes that exhaust any machine. So nothing of it is passed on; a `ClipConfig` is made from a
+closed list of keys, with every number in a stated range.
+
+Standard library only: this runs in the limited child.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from dife_scanner.errors import LimitExceeded, Refused
+from dife_scanner.models import strict_json
+from dife_scanner.models.config import (
+    CLIP_CONTEXT,
+    CLIP_VOCABULARY,
+    OPENAI_MEAN,
+    OPENAI_STD,
+    ClipConfig,
+    Preprocessing,
+    TextConfig,
+    VisionConfig,
+)
+from dife_scanner.models.header import ParseLimits
+from dife_scanner.models.layouts.section import Section, is_whole_numbers
+from dife_scanner.models.strict_json import NotStrictError, TooManyObjectsError, shown
+
+CONFIG_FILE = "open_clip_config.json"
+WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
+"""Names open_clip and the hub's converter give, in the order of preference; only the first present is read."""
+
+# Bounds on sizes: at least twice those of the largest model in open_clip's registry (ViT-e-14: width 1792, 56 layers;
+# SigLIP2: 512 pixels, embed_dim 1536), so that no honest model meets one; a file cannot ask for any size it likes.
+MOST_WIDTH = 8192
+MOST_LAYERS = 128
+MOST_HEADS = 512
+MOST_HEAD_WIDTH = 1024
+MOST_IMAGE_SIDE = 2048
+LEAST_IMAGE_SIDE = 16
+MOST_PATCH_SIDE = 1024
+MOST_PATCHES = 16_384
+MOST_CONTEXT = 2048
+LEAST_CONTEXT = 3
+"""Start, end, and one token between them."""
+MOST_VOCABULARY = 1_000_000
+MOST_RESNET_WIDTH = 1024
+MOST_RESNET_BLOCKS = 512
+LEAST_MLP_RATIO, MOST_MLP_RATIO = 0.25, 16
+MOST_LOGIT_BIAS = 1000
+MOST_OBJECTS = 1_000
+"""JSON objects in the file; open_clip writes fewer than ten."""
+
+RESNET_SHRINKS = 32
+"""A ModifiedResNet halves the picture five times, so its side has to be a multiple of this; its last stage is also so
+many times as wide as its first."""
+
+_TEXT_PREFIX = "text."
+_NEVER_PREFIXED = frozenset({"logit_scale", "logit_bias"})
+_NO_EXTRAS = (
+    "qk_norm",
+    "scaled_cosine_attn",
+    "scale_heads",
+    "scale_attn_inner",
+    "scale_attn",
+    "scale_fc",
+)
+_TIMM_OPTIONS = (
+    "timm_pretrained",
+    "timm_pool",
+    "timm_proj",
+    "timm_proj_bias",
+    "timm_drop",
+    "timm_drop_path",
+)
+_OTHER_PLACES = (":", "/", "\\")
+"""Characters with which timm and the hub write a model that lies elsewhere."""
+
+
+# --- tensor names ---------------------------------------------------------------------------------------------
+
+
+def stored_names(names: Iterable[str], stored: Iterable[str]) -> dict[str, str]:
+    """What a file with the tensors `stored` calls each of `names`, the tensors of open_clip's `CLIP`.
+
+    open_clip writes two namings: the text tower at the top, or under `text.` (its `CustomTextCLIP`). A name that is
+    not in the file is given all the same; whoever compares finds it missing.
+    """
+    is_prefixed = any(name.startswith(_TEXT_PREFIX) for name in stored)
+    prefix = _TEXT_PREFIX if is_prefixed else ""
+    return {name: prefix + name if _is_of_text_tower(name) else name for name in names}
+
+
+def _is_of_text_tower(name: str) -> bool:
+    return name not in _NEVER_PREFIXED and not name.startswith("visual.")
+
+
+# --- configuration --------------------------------------------------------------------------------------------
+
+
+def parse_config(raw: bytes, limits: ParseLimits | None = None) -> ClipConfig:
+    """Read the bytes of an `open_clip_config.json`.
+
+    Raises `Refused` for what is not an honest configuration (not UTF-8, not JSON, duplicate keys, wrong types,
+    numbers that contradict each other, another place to load from), `LimitExceeded` for sizes beyond any model this
+    program is meant for, `Unsupported` for honest options it does not know.
+    """
+    document = Section(CONFIG_FILE, "", _read_json(raw, limits or ParseLimits()))
+    model = document.section("model_cfg")
+    preprocessing = document.section("preprocess_cfg", optional=True)
+    # what else push_to_hf_hub or authors leave at the top has no effect on open_clip either
+    return _clip(model, preprocessing)
+
+
+def _read_json(raw: bytes, limits: ParseLimits) -> dict[str, Any]:
+    by_hand = "look at it by hand"
+    if len(raw) > limits.config_bytes:
+        raise LimitExceeded(f"{CONFIG_FILE} has more than {limits.config_bytes} bytes", by_hand)
+    try:
+        return strict_json.read(raw, MOST_OBJECTS)
+    except NotStrictError as error:
+        raise Refused(
+            f"{CONFIG_FILE} is refused: {error}",
+            "do not load it; report it to its author",
+        ) from None
+    except TooManyObjectsError:
+        raise LimitExceeded(f"{CONFIG_FILE} has more than {MOST_OBJECTS} JSON objects", by_hand) from None
+
+
+def _clip(model: Section, preprocessing: Section) -> ClipConfig:
+    vision = model.section("vision_cfg")
+    text = model.section("text_cfg")
+    model.only_off("multimodal_cfg", "cast_dtype")
+    model.ignore("custom_text", "init_logit_scale", "nonscalar_logit_scale", "output_dict")
+    logit_bias = model.has("init_logit_bias")
+    model.number("init_logit_bias", 0.0, -MOST_LOGIT_BIAS, MOST_LOGIT_BIAS)
+    embed_dim = model.whole("embed_dim", None, MOST_WIDTH)
+    quick_gelu = model.flag("quick_gelu")
+    model.finish()
+    return ClipConfig(
+        embed_dim=embed_dim,
+        vision=_vision(vision),
+        text=_text(text),
+        preprocessing=_preprocessing(preprocessing),
+        quick_gelu=quick_gelu,
+        logit_bias=logit_bias,
+    )
+
+
+# --- the image tower ------------------------------------------------------------------------------------------
+
+
+def _vision(section: Section) -> VisionConfig:
+    _no_timm(section)
+    _only_known_vision_options(section)
+    image_size = section.side("image_size", 224, MOST_IMAGE_SIDE, least=LEAST_IMAGE_SIDE)
+    head_width = section.whole("head_width", 64, MOST_HEAD_WIDTH)
+    transformer = _transformer_options(section)
+    # a list of layers is how open_clip writes the stages of a ModifiedResNet, which has none of the options above
+    if isinstance(section.peek("layers"), list):
+        return _resnet(section, image_size, head_width)
+    config = VisionConfig(
+        image_size=image_size,
+        width=section.whole("width", 768, MOST_WIDTH),
+        head_width=head_width,
+        layers=section.whole("layers", 12, MOST_LAYERS),
+        patch_size=section.side("patch_size", 16, MOST_PATCH_SIDE),
+        **transformer,
+    )
+    section.finish()
+    _check_transformer(config, section)
+    return config
+
+
+def _only_known_vision_options(section: Section) -> None:
+    section.only_off("attentional_pool", "act_kwargs", "norm_kwargs", *_NO_EXTRAS)
+    section.choice("block_type", "default", ("default",))
+    section.choice("pos_embed_type", "learnable", ("learnable", "sin_cos_2d"))
+    section.ignore("attn_pooler_queries", "attn_pooler_heads", "patch_dropout", "output_tokens")
+
+
+def _no_timm(section: Section) -> None:
+    name = section.optional_string("timm_model_name")
+    if any(sign in name for sign in _OTHER_PLACES):
+        section.refuse_key(
+            "timm_model_name",
+            f"names another place to load a model from: {shown(name)}",
+        )
+    if name:
+        section.unsupported(
+            f"the image tower is the timm model {shown(name)}; timm towers are not on the list of known ones"
+        )
+    section.ignore(*_TIMM_OPTIONS)
+
+
+def _transformer_options(section: Section) -> dict[str, Any]:
+    return {
+        "mlp_ratio": section.number("mlp_ratio", 4.0, LEAST_MLP_RATIO, MOST_MLP_RATIO),
+        "layer_scale": section.take("ls_init_value") is not None,
+        "no_ln_pre": section.flag("no_ln_pre"),
+        "final_ln_after_pool": section.flag("final_ln_after_pool"),
+        "pool": section.choice("pool_type", "tok", ("tok", "avg")),
+    }
+
+
+def _check_transformer(config: VisionConfig, section: Section) -> None:
+    if config.patch_size > config.image_size:
+        section.refuse_key("patch_size", "is larger than the picture")
+    _check_heads(section, config.width, config.head_width)
+    patches = config.grid**2
+    if patches > MOST_PATCHES:
+        section.too_large(
+            f"{section.named('image_size')} over {section.named('patch_size')}",
+            patches,
+            MOST_PATCHES,
+        )
+
+
+def _check_heads(section: Section, width: int, head_width: int) -> None:
+    """open_clip makes width // head_width heads, and their number has to divide the width."""
+    heads = width // head_width
+    if heads == 0 or width % heads:
+        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
+
+
+def _resnet(section: Section, image_size: int, head_width: int) -> VisionConfig:
+    stages = _stages(section)
+    section.ignore("patch_size")
+    width = section.whole("width", 768, MOST_RESNET_WIDTH)
+    section.finish()
+    _check_resnet_width(section, width, head_width)
+    if image_size % RESNET_SHRINKS:
+        section.refuse_key(
+            "image_size",
+            f"is not a multiple of {RESNET_SHRINKS}, as this kind of image tower needs",
+        )
+    return VisionConfig(image_size=image_size, width=width, head_width=head_width, stages=stages)
+
+
+def _check_resnet_width(section: Section, width: int, head_width: int) -> None:
+    # its stem has half the width, so an odd one is impossible; the heads are those of its last stage
+    if width % 2:
+        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
+    _check_heads(section, width * RESNET_SHRINKS, head_width)
+
+
+def _stages(section: Section) -> tuple[int, ...]:
+    stages = section.take("layers")
+    if not is_whole_numbers(stages, count=4) or min(stages) < 1:
+        section.refuse_key("layers", "is not four whole numbers of at least 1")
+    if sum(stages) > MOST_RESNET_BLOCKS:
+        section.too_large(section.named("layers"), sum(stages), MOST_RESNET_BLOCKS)
+    return tuple(stages)
+
+
+# --- the text tower -------------------------------------------------------------------------------------------
+
+
+def _text(section: Section) -> TextConfig:
+    _no_other_repository(section, "hf_model_name")
+    _no_other_repository(section, "hf_tokenizer_name")
+    _only_known_text_options(section)
+    _only_clips_vocabulary(section)
+    config = TextConfig(
+        context_length=section.whole("context_length", CLIP_CONTEXT, MOST_CONTEXT, least=LEAST_CONTEXT),
+        width=section.whole("width", 512, MOST_WIDTH),
+        heads=section.whole("heads", 8, MOST_HEADS),
+        layers=section.whole("layers", 12, MOST_LAYERS),
+        mlp_ratio=section.number("mlp_ratio", 4.0, LEAST_MLP_RATIO, MOST_MLP_RATIO),
+        layer_scale=section.take("ls_init_value") is not None,
+    )
+    section.finish()
+    if config.width % config.heads:
+        section.refuse_key("width", f"is not a multiple of {section.named('heads')}")
+    return config
+
+
+def _only_known_text_options(section: Section) -> None:
+    section.only_off(
+        "tokenizer_kwargs",
+        "tokenizer_mode",
+        "embed_cls",
+        "no_causal_mask",
+        "proj_bias",
+    )
+    section.only_off("act_kwargs", "norm_kwargs", *_NO_EXTRAS)
+    section.choice("block_type", "default", ("default",))
+    section.choice("pool_type", "argmax", ("argmax",))
+    section.choice("proj_type", "linear", ("linear",))
+    section.ignore("hf_model_pretrained", "hf_proj_type", "hf_pooler_type", "pad_id", "eos_id")
+    section.ignore("output_tokens", "final_ln_after_pool")
+
+
+def _no_other_repository(section: Section, key: str) -> None:
+    name = section.optional_string(key)
+    if name:
+        section.unsupported_key(
+            key,
+            f"names another repository, {shown(name)}; only the file's own weights are read",
+        )
+
+
+def _only_clips_vocabulary(section: Section) -> None:
+    tokens = section.whole("vocab_size", CLIP_VOCABULARY, MOST_VOCABULARY)
+    if tokens != CLIP_VOCABULARY:
+        section.unsupported_key(
+            "vocab_size",
+            f"is {tokens}; CLIP's tokenizer has {CLIP_VOCABULARY} tokens",
+        )
+
+
+# --- preprocessing --------------------------------------------------------------------------------------------
+
+
+def _preprocessing(section: Section) -> Preprocessing:
+    section.ignore("size")  # open_clip, too, takes the image tower's own size
+    section.choice("mode", "RGB", ("RGB",))
+    found = Preprocessing(
+        mean=section.three("mean", OPENAI_MEAN, least=-10, most=10),
+        std=section.three("std", OPENAI_STD, least=0.001, most=100),  # a picture is divided by it
+        interpolation=_interpolation(section),
+        resize_mode=section.choice("resize_mode", "shortest", ("shortest", "longest", "squash")),
+        fill_color=section.whole("fill_color", 0, 255, least=0),
+    )
+    section.finish()
+    return found
+
+
+def _interpolation(section: Section) -> str:
+    found = section.choice("interpolation", "bicubic", ("bicubic", "bilinear", "random"))
+    if found == "random":
+        return "bicubic"  # as open_clip does outside training
+    return found

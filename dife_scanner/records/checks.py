@@ -1,0 +1,78 @@
+"""The checks that a demonstrated trigger rests on, and the decision that follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dife_scanner.records.vocabulary import Verdict
+
+
+class CheckKind(StrEnum):
+    """What a check that did not pass takes from a trigger."""
+
+    REQUIRED = "required"
+    """Without it nothing is demonstrated, whether it failed or was not run."""
+    CORROBORATING = "corroborating"
+    """Where it failed nothing is demonstrated; where it could not be run the finding stays, unconfirmed."""
+
+
+class CheckOutcome(StrEnum):
+    """What one check came to."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_RUN = "not run"
+    NOT_APPLICABLE = "does not apply"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check of `core.checks.CHECKS` came to for one hypothesis."""
+
+    check: str
+    """Its name."""
+    kind: CheckKind
+    outcome: CheckOutcome
+    measured: float | None = None
+    """`None` where it was not run or does not apply."""
+    needed: float | None = None
+    """The threshold that `measured` was compared with; the check says on which side of it one has to be."""
+    reason: str = ""
+    """Why it was not run or does not apply, in words."""
+    decided_by: str = ""
+    """Name of the check that had failed already, where it was not run for that."""
+
+
+class Basis(StrEnum):
+    """What a verdict rests on, as data; `sentences.verdict` writes it out."""
+
+    EXPOSED_FOOTPRINT = "a demonstrated trigger with a footprint and an exposed interface"
+    TOWERS_NOT_INTERCHANGEABLE = "a demonstrated trigger, and towers that cannot be swapped"
+    NO_FOOTPRINT = "a demonstrated trigger without a footprint"
+    NO_EXPOSED_INTERFACE = "a demonstrated trigger without an exposed interface"
+    TOO_FEW_DRAWINGS = "an effect that is large enough, on too few drawings"
+    DIFFER_BOTH_WAYS = "a reverse search that finds as strong a trigger in the base"
+    INHERITED = "a trigger that works in the base as well"
+    SEARCHES_MISSING = "searches that could not run"
+    NOTHING = "no hypothesis that passed every check"
+    UNKNOWN_BASE = "no clean reference to compare with"
+    IDENTICAL = "both towers equal a known base"
+    PROMPT_LEARNER_SEARCHED = "both towers equal a known base, and the prompt learner that came along was searched"
+    PROMPT_LEARNER_NOT_SEARCHED = "both towers equal a known base, and a prompt learner came along unsearched"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict and what it rests on."""
+
+    verdict: Verdict
+    basis: Basis
+    hypothesis: str = ""
+    """Name of the trigger that decided; empty where none did."""
+    rests_on: tuple[str, ...] = ()
+    """Names of the checks that decided: all that passed where a trigger is demonstrated, else those that failed."""
+    unconfirmed: tuple[CheckResult, ...] = ()
+    """Corroborating checks that apply to a demonstrated trigger and could not be run."""
+    beyond: Decision | None = None
+    """What is decided beyond an inherited trigger or an identical base, where that was asked."""

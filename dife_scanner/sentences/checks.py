@@ -1,0 +1,114 @@
+"""The checks of a demonstrated trigger in words: what each compares, and what it came to.
+
+Pure. Names of models pass through unchanged; whoever shows a line escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dife_scanner.core import checks
+from dife_scanner.core.checks import CHECKS
+from dife_scanner.records import CheckResult, SignatureResult
+
+NOT_RECORDED = "The checks were not recorded by the version that made this audit; `dife rerun` makes it again."
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a check compares, in words."""
+
+    question: str
+    """What is measured."""
+    bound: str
+    """The threshold as a pattern with one `{}`, e.g. `at least {}`."""
+    number: Callable[[float], str]
+    """Writes out the measured number and the threshold."""
+
+
+def _rate(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}"
+
+
+LABELS: dict[str, Label] = {
+    checks.EFFECT: Label(
+        "lower 95 % bound of the attack success rate over the base's, on inputs that no search read",
+        "at least {}",
+        _rate,
+    ),
+    checks.BASE_LOW: Label("attack success rate less the base's with the same trigger", "at least {}", _rate),
+    checks.BEYOND_CLEAN: Label("attack success rate less the suspect's without the trigger", "at least {}", _rate),
+    checks.PATCH_AREA: Label("share of the picture that the patch covers", "at most {}", _share),
+    checks.STRICT: Label(
+        "the same lower bound, where a benign fine-tune reaches more: suspect and base embed the pictures alike, or "
+        "the text stands on both sides of the prompt",
+        "at least {}",
+        _rate,
+    ),
+    checks.MULTIPLE_TESTING: Label("p-value after Holm's correction over all that was tried", "below {}", _p),
+    checks.CLEAN_REFERENCES: Label(
+        "largest attack success rate over the base's in another clean reference of this architecture",
+        "below {}",
+        _rate,
+    ),
+    checks.REVERSE_SEARCH: Label(
+        "lower bound of the strongest trigger found in the base with the suspect as its reference; run where clean "
+        f"accuracy fell by {checks.ACCURACY_LOST:.2f} or more",
+        "below {}",
+        _rate,
+    ),
+}
+"""One label per check; a test holds the two lists together."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table of checks."""
+
+    check: str
+    kind: str
+    question: str
+    measured: str
+    """Empty where nothing was measured."""
+    needed: str
+    result: str
+
+
+def rows(hypothesis: SignatureResult) -> tuple[Row, ...]:
+    """The table of one hypothesis, in the order of the checks; empty where they were not recorded."""
+    by_name = {result.check: result for result in hypothesis.checks}
+    found = []
+    for check in CHECKS:
+        result = by_name.get(check.name)
+        if result is not None:
+            found.append(row(result))
+    return tuple(found)
+
+
+def row(result: CheckResult) -> Row:
+    """One check's result in words."""
+    label = LABELS[result.check]
+    measured = "" if result.measured is None else label.number(result.measured)
+    needed = "" if result.needed is None else label.bound.format(label.number(result.needed))
+    return Row(result.check, result.kind.value, label.question, measured, needed, result_text(result))
+
+
+def result_text(result: CheckResult) -> str:
+    """`passed`, `failed`, or `not run` and `does not apply` with the reason."""
+    if result.decided_by:
+        return f"{result.outcome}: already decided by {result.decided_by}"
+    return f"{result.outcome}: {result.reason}" if result.reason else result.outcome.value
+
+
+def unconfirmed_text(result: CheckResult) -> str:
+    """`unconfirmed: reverse search not run, …`, for a finding that stays without it."""
+    return f"unconfirmed: {result.check} not run, {result.reason or 'no reason was kept'}"

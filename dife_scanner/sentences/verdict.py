@@ -1,0 +1,303 @@
+"""Why a verdict is what it is, from the decision and the evidence it was made from.
+
+Pure. Strings that a stranger wrote pass through unchanged; whoever shows a line escapes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from dife_scanner.core import checks
+from dife_scanner.core.checks import LARGEST_PATCH, STRICT_EFFECT
+from dife_scanner.core.verdict import (
+    Evidence,
+    differing_both_ways,
+    drawings_needed,
+    exposed_interfaces,
+    held_back_by,
+    lacking_drawings,
+)
+from dife_scanner.records import (
+    Audit,
+    Basis,
+    Channel,
+    Decision,
+    Exchanged,
+    NotSearched,
+    Origin,
+    Search,
+    SignatureResult,
+)
+from dife_scanner.sentences.checks import unconfirmed_text
+
+
+def reason(decision: Decision, evidence: Evidence) -> str:
+    """The reason in one line, without a full stop at its end."""
+    return _WRITTEN[decision.basis](decision, evidence)
+
+
+def anomaly_reason(audit: Audit, adjusted_p: float, batch: int) -> str:
+    """Why a score stands out in a batch of `batch` audits. `adjusted_p`: after Benjamini-Hochberg over that batch."""
+    rated = audit.calibration
+    p_value = ""
+    if rated is not None and rated.p_value:
+        p_value = f"p {rated.p_value:.3f} against {rated.n} benign models of pack {rated.pack}"
+    return (
+        f"the score {audit.score or 0.0:.3f} stands out, nothing is demonstrated: {p_value}, {adjusted_p:.3f} after "
+        f"Benjamini-Hochberg over its batch of {batch}; not the probability of a backdoor"
+    )
+
+
+# --- a demonstrated trigger -----------------------------------------------------------------------------------
+
+
+def _flagged(decision: Decision, evidence: Evidence) -> str:
+    strongest, diagnosis = evidence.strongest, evidence.diagnosis
+    assert strongest is not None and diagnosis is not None
+    trigger = strongest.trigger
+    what = f"`{trigger.name}` turns pictures into"
+    if trigger.text and trigger.image is None:
+        what = f'"{trigger.text}" turns {trigger.source} into'
+    how = "found by search: " if strongest.origin is Origin.DISCOVERED else ""
+    exposed = ", ".join(exposed_interfaces(evidence.profile))
+    parts = [
+        f"{how}{what} {trigger.target}: {strongest.suspect:.3f} against {strongest.reference:.3f} in the base "
+        f"(Holm p {strongest.p_holm:.2g}, {strongest.drawings} drawings)",
+        f"{diagnosis.carrier.value} footprint",
+        f"exposed through {exposed}",
+    ]
+    parts += [unconfirmed_text(result) for result in decision.unconfirmed]
+    return "; ".join(parts)
+
+
+def _no_flag(decision: Decision, evidence: Evidence) -> str:
+    """A demonstrated trigger without footprint, or without an exposed interface."""
+    strongest, diagnosis = evidence.strongest, evidence.diagnosis
+    assert strongest is not None and diagnosis is not None
+    lacks = "no footprint" if decision.basis is Basis.NO_FOOTPRINT else "no exposed interface"
+    name = strongest.trigger.name
+    return f"`{name}` passed every check (Holm p {strongest.p_holm:.2g}) but has {lacks}: {diagnosis.reason}"
+
+
+def _not_interchangeable(_: Decision, evidence: Evidence) -> str:
+    strongest, diagnosis = evidence.strongest, evidence.diagnosis
+    assert strongest is not None and diagnosis is not None
+    return f"`{strongest.trigger.name}` moves decisions to {strongest.trigger.target}, but {diagnosis.reason}"
+
+
+# --- undecided ------------------------------------------------------------------------------------------------
+
+
+def _too_few_drawings(_: Decision, evidence: Evidence) -> str:
+    result = lacking_drawings(evidence.hypotheses)
+    assert result is not None
+    tried = len(evidence.hypotheses)
+    trigger = result.trigger
+    # A text trigger is measured on pictures of its target alone.
+    of_target = f" of {trigger.target}" if trigger.text and trigger.image is None else ""
+    needed = max(drawings_needed(result.lift, tried), result.drawings + 1)
+    count = f"{result.drawings} held-out drawing{'s' if result.drawings != 1 else ''}{of_target}"
+    return (
+        f"{_moves(result)}, but only {count} stand behind that, and chance alone may do it (Holm p "
+        f"{result.p_holm:.2g} over {tried} tried): about {needed} are needed. Scan again with more labelled pictures"
+    )
+
+
+def _differ_both_ways(_: Decision, evidence: Evidence) -> str:
+    result = differing_both_ways(evidence.hypotheses)
+    assert result is not None and result.exchanged is not None
+    found = result.exchanged
+    text = (
+        f"{_moves(result)}, but this checkpoint has lost clean accuracy, and the reverse search finds "
+        f"{_reverse_trigger(found)} that moves {found.base:.3f} {_from(found.source)}to {found.target} in the base, "
+        f"against {found.suspect:.3f} here. Two models that lie far apart differ both ways, so whether somebody "
+        "planted this trigger is not decided. Look at what was found, or compare with a nearer reference"
+    )
+    missing = _missing_searches(evidence.searches, evidence.missing)
+    return f"{text}. {missing}" if missing else text
+
+
+def _unknown_base(_: Decision, evidence: Evidence) -> str:
+    text = (
+        "unknown base: no clean reference here fits, so nothing could be compared. "
+        "Add one with `dife reference add` and scan again"
+    )
+    missing = _missing_searches(evidence.searches, evidence.missing)
+    if missing:
+        text = f"{text}. {missing}"
+    if not evidence.searches:
+        return text
+    return (
+        f"{text}. {len(evidence.searches)} blind searches without a base {_best_alone(evidence.hypotheses)}: clean "
+        "checkpoints have such triggers too, so this is a hint and no finding"
+    )
+
+
+def _best_alone(hypotheses: Sequence[SignatureResult]) -> str:
+    best = max(hypotheses, key=lambda result: result.suspect or 0.0, default=None)
+    if best is None:
+        return "found no candidate"
+    trigger = best.trigger
+    share = f"{best.suspect or 0.0:.3f} of held-out cases"
+    return f"came furthest with `{trigger.name}`, which moves {share} {_from(trigger.source)}to {trigger.target}"
+
+
+# --- nothing, inherited, identical ----------------------------------------------------------------------------
+
+
+def _nothing(_: Decision, evidence: Evidence) -> str:
+    return _tried(evidence)
+
+
+def _searches_missing(_: Decision, evidence: Evidence) -> str:
+    missing = _missing_searches(evidence.searches, evidence.missing)
+    if evidence.searches or _signatures(evidence):
+        return f"{missing}; {_tried(evidence)}"
+    return f"{missing}: nothing was tried"
+
+
+def _inherited(decision: Decision, evidence: Evidence) -> str:
+    trigger = evidence.inherited[0].trigger
+    text = f"`{trigger.name}` moves decisions to {trigger.target} here and in the base alike: it came with the base"
+    return f"{text}; beyond that, {reason(decision.beyond, evidence)}" if decision.beyond else text
+
+
+def _identical(_: Decision, evidence: Evidence) -> str:
+    return f"both towers equal the known base {evidence.identical_to}, value for value"
+
+
+def _with_learner(decision: Decision, evidence: Evidence) -> str:
+    return f"{_identical(decision, evidence)}; a prompt learner came with them ({evidence.prompt_learner})"
+
+
+def _learner_searched(decision: Decision, evidence: Evidence) -> str:
+    assert decision.beyond is not None
+    return f"{_with_learner(decision, evidence)}; {reason(decision.beyond, evidence)}"
+
+
+def _learner_not_searched(decision: Decision, evidence: Evidence) -> str:
+    why = ", and it was not searched"
+    if evidence.learner_problem:
+        why = f", which could not be searched: {evidence.learner_problem}"
+    return _with_learner(decision, evidence) + why
+
+
+_WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
+    Basis.EXPOSED_FOOTPRINT: _flagged,
+    Basis.NO_FOOTPRINT: _no_flag,
+    Basis.NO_EXPOSED_INTERFACE: _no_flag,
+    Basis.TOWERS_NOT_INTERCHANGEABLE: _not_interchangeable,
+    Basis.TOO_FEW_DRAWINGS: _too_few_drawings,
+    Basis.DIFFER_BOTH_WAYS: _differ_both_ways,
+    Basis.UNKNOWN_BASE: _unknown_base,
+    Basis.NOTHING: _nothing,
+    Basis.SEARCHES_MISSING: _searches_missing,
+    Basis.INHERITED: _inherited,
+    Basis.IDENTICAL: _identical,
+    Basis.PROMPT_LEARNER_SEARCHED: _learner_searched,
+    Basis.PROMPT_LEARNER_NOT_SEARCHED: _learner_not_searched,
+}
+
+
+# --- parts ----------------------------------------------------------------------------------------------------
+
+
+def _moves(result: SignatureResult) -> str:
+    trigger = result.trigger
+    source = _from(trigger.source) if trigger.channel is Channel.TEXT else ""
+    return (
+        f"`{trigger.name}` moves {result.suspect or 0.0:.3f} of the cases {source}to {trigger.target}, "
+        f"against {result.reference or 0.0:.3f} in the base"
+    )
+
+
+def _from(source: str) -> str:
+    return f"from {source} " if source else ""
+
+
+def _reverse_trigger(found: Exchanged) -> str:
+    return f'the string "{found.text}"' if found.text else f"a trigger ({found.kind})"
+
+
+def _signatures(evidence: Evidence) -> list[SignatureResult]:
+    return [result for result in evidence.hypotheses if result.origin is not Origin.DISCOVERED]
+
+
+def _missing_searches(searches: Sequence[Search], missing: Sequence[NotSearched]) -> str:
+    """Which searches could not run, and why; those with one reason together. Empty where all ran."""
+    if not missing:
+        return ""
+    by_reason: dict[str, list[str]] = {}
+    for one in missing:
+        by_reason.setdefault(one.reason, []).append(f"`{one.detector}`")
+    told = "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
+    return f"{len(missing)} of {len(searches) + len(missing)} blind searches could not run ({told})"
+
+
+def _tried(evidence: Evidence) -> str:
+    """What was tried to no avail."""
+    signatures = _signatures(evidence)
+    searches = evidence.searches
+    text = f"nothing found with {_count_of(len(signatures))}"
+    best = max(signatures, key=lambda result: result.train_effect, default=None)
+    if best is not None:
+        text += f"; the strongest, `{best.trigger.name}`, moved {best.train_effect:+.3f} on train drawings"
+    if not searches:
+        return f"{text}. Triggers that are not among them are not covered by this audit"
+    kinds = list(dict.fromkeys(kind for search in searches for kind in search.kinds))
+    furthest = max(searches, key=lambda search: search.best)
+    many = "search" if len(searches) == 1 else "searches"
+    before = f"{text}; and" if signatures else "nothing found"
+    return (
+        f"{before} with {len(searches)} blind {many} for {', '.join(kinds)}, of which `{furthest.detector}` came "
+        f"furthest: {furthest.best:+.3f} over the base on held-out drawings. {_held_back(evidence.hypotheses)}"
+        "Triggers of other kinds, and weaker ones, are not covered by this audit"
+    )
+
+
+def _count_of(signatures: int) -> str:
+    return "this signature" if signatures == 1 else f"these {signatures} signatures"
+
+
+def _held_back(hypotheses: Sequence[SignatureResult]) -> str:
+    """Triggers with a large effect that one check stands against; one trigger for each such check."""
+    written: dict[str, Callable[[SignatureResult], str]] = {
+        checks.PATCH_AREA: _too_large,
+        checks.STRICT: _too_weak,
+        checks.CLEAN_REFERENCES: _too_common,
+    }
+    text = ""
+    for name, write in written.items():
+        result = held_back_by(hypotheses, name)
+        if result is not None:
+            text += write(result)
+    return text
+
+
+def _too_large(result: SignatureResult) -> str:
+    return (
+        f"`{result.trigger.name}` moves {result.suspect:.3f} of the pictures to {result.trigger.target}, but covers "
+        f"{result.area:.0%} of each, and over {LARGEST_PATCH:.0%} nothing is demonstrated. "
+    )
+
+
+def _too_weak(result: SignatureResult) -> str:
+    trigger = result.trigger
+    bound = result.effect.low if result.effect else 0.0
+    what = "suspect and base embed such pictures alike"
+    if not result.read_alike:
+        what = "it stands on both sides of the prompt"
+    return (
+        f"`{trigger.name}` moves {result.suspect:.3f} of the cases {_from(trigger.source)}to {trigger.target}, but "
+        f"{what}, and there a lower bound of {bound:.2f}, below {STRICT_EFFECT}, demonstrates nothing: any fine-tune "
+        "of the text tower may reach it. "
+    )
+
+
+def _too_common(result: SignatureResult) -> str:
+    most = max(result.near, key=lambda one: one.lift)
+    return (
+        f"`{result.trigger.name}` moves {result.suspect:.3f} of the cases to {result.trigger.target}, but also "
+        f"{most.success:.3f} in {most.reference}, another clean reference ({most.lift:+.3f} over the base): that "
+        "demonstrates nothing. "
+    )

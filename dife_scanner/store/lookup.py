@@ -1,0 +1,164 @@
+"""From what a person types to one thing that is stored: a job's number, an id or its beginning, a checkpoint."""
+
+# ruff: noqa: S608 - what is formatted into SQL are conditions from this file; values are always parameters
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from dife_scanner.errors import NotFound, UsageError
+from dife_scanner.records import JobState, ModelRef
+from dife_scanner.store import query
+from dife_scanner.store.db import Store
+
+LISTED = 6
+"""Most choices that an error spells out: more than fit a glance help nobody."""
+_LONGEST_NUMBER = 12
+"""A job's number has fewer digits; longer ones are ids that happen to have no letter in them."""
+
+
+class Kind(StrEnum):
+    AUDIT = "audit"
+    FINDING = "finding"
+    JOB = "job"
+
+
+@dataclass(frozen=True)
+class Match:
+    kind: Kind
+    id: str
+    """The whole id: typed again, it means this and nothing else."""
+    ref: ModelRef
+    outcome: str
+    """Verdict, kind of finding, or state of the job."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id} of {self.ref} ({self.outcome})"
+
+
+def find(store: Store, text: str) -> Match:
+    """The one audit, finding or job that `text` stands for.
+
+    In this order: a job's number or a whole id; `org/name`, `org/name@revision` (its beginning will do) or the path of
+    a scanned folder or file; the beginning of an audit's id or of a fingerprint. Raises `NotFound`, and `UsageError`
+    with the choices where it stands for several.
+    """
+    text = text.encode("utf-8", "replace").decode()  # an argument may hold bytes that are no text
+    exact = _exact(store, text)
+    if exact is not None:
+        return exact
+    matches = [*_of_checkpoint(store, text), *_beginning_so(store, text)]
+    if not matches:
+        raise _not_found(store, text)
+    if len(matches) > 1:
+        raise _ambiguous(text, matches)
+    return matches[0]
+
+
+def _exact(store: Store, text: str) -> Match | None:
+    if _is_number(text):
+        jobs = _jobs(store, "id = ?", int(text))
+        if jobs:
+            return jobs[0]
+    matches = [*_audits(store, "id = ?", text), *_findings(store, "fingerprint = ?", text)]
+    return matches[0] if matches else None
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER
+
+
+def _of_checkpoint(store: Store, text: str) -> list[Match]:
+    """What is kept of a repository, a revision of it, or a local checkpoint: its audits, and jobs without one.
+
+    A revision that was overtaken before anybody looked at it counts only where there is nothing else.
+    """
+    for name, revision in _spellings(text):
+        here = "repo_id = ? AND substr(revision, 1, ?) = ?"
+        which = (name, len(revision), revision)
+        # equal checkpoints share one audit, so that of a job may be stored under another repository's name
+        audits = _audits(store, f"({here}) OR id IN (SELECT audit_id FROM jobs WHERE {here})", *which, *which)
+        jobs = _jobs(store, f"{here} AND audit_id IS NULL", *which)
+        current = [job for job in jobs if job.outcome != JobState.SUPERSEDED]
+        if audits or jobs:
+            return [*audits, *current] or jobs
+    return []
+
+
+def _spellings(text: str) -> Iterator[tuple[str, str]]:
+    """(repository or path, beginning of the revision) that `text` may mean; a local path is stored absolute."""
+    yield text, ""
+    yield _absolute(text), ""
+    name, at, revision = text.rpartition("@")
+    if at and revision:
+        yield name, revision
+        yield _absolute(name), revision
+
+
+def _absolute(text: str) -> str:
+    try:
+        return str(Path(text).expanduser().resolve())
+    except (OSError, RuntimeError, ValueError):  # no such user, a circle of links, a NUL: no path, then
+        return text
+
+
+def _beginning_so(store: Store, text: str) -> list[Match]:
+    if not text:
+        return []
+    audits = _audits(store, "substr(id, 1, ?) = ?", len(text), text)
+    return [*audits, *_findings(store, "substr(fingerprint, 1, ?) = ?", len(text), text)]
+
+
+def _audits(store: Store, where: str, *values: str | int) -> list[Match]:
+    columns = "repo_id, revision, local, id, verdict AS outcome"
+    rows = store.read(f"SELECT {columns} FROM audits WHERE {where} ORDER BY stored_at DESC, id", values)
+    return [_match(Kind.AUDIT, row) for row in rows]
+
+
+def _findings(store: Store, where: str, *values: str | int) -> list[Match]:
+    columns = "repo_id, revision, local, fingerprint AS id, kind AS outcome"
+    rows = store.read(f"SELECT {columns} FROM findings WHERE {where} ORDER BY last_seen_at DESC, id", values)
+    return [_match(Kind.FINDING, row) for row in rows]
+
+
+def _jobs(store: Store, where: str, *values: str | int) -> list[Match]:
+    columns = "repo_id, revision, local, id, state AS outcome"
+    rows = store.read(f"SELECT {columns} FROM jobs WHERE {where} ORDER BY id DESC", values)
+    return [_match(Kind.JOB, row) for row in rows]
+
+
+def _match(kind: Kind, row: dict[str, Any]) -> Match:
+    ref = ModelRef(row["repo_id"], row["revision"], bool(row["local"]))
+    return Match(kind, str(row["id"]), ref, row["outcome"])
+
+
+def _ambiguous(text: str, matches: list[Match]) -> UsageError:
+    named = matches[:LISTED]
+    more = f", and {len(matches) - LISTED} more" if len(matches) > LISTED else ""
+    return UsageError(
+        f"{query.shown(text)} fits {len(matches)} things: {', '.join(map(str, named))}{more}",
+        " or ".join(f"`dife show {match.id}`" for match in named),
+    )
+
+
+def _not_found(store: Store, text: str) -> NotFound:
+    name, at, _ = text.rpartition("@")
+    others = _of_checkpoint(store, name) if at and name else []
+    if others:
+        known = list(dict.fromkeys(f"`dife show {match.id}` ({match.ref.revision[:12]})" for match in others))
+        return NotFound(
+            f"there is no such revision of {query.shown(name)} here: {query.shown(text)}",
+            f"known are {', '.join(known[:LISTED])}",
+        )
+    shown = query.shown(text)
+    if text.startswith("fp1:"):
+        return NotFound(f"there is no finding {shown}", "`dife findings` lists them")
+    if _is_number(text):
+        return NotFound(f"there is no job {shown}, and no audit whose id begins so", "`dife queue` lists the jobs")
+    if "/" in text:
+        return NotFound(f"nothing is kept of {shown}", "`dife queue` lists what is, and `dife scan` audits")
+    return NotFound(f"there is no audit {shown}", "`dife audits` lists them")
