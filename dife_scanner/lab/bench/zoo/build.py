@@ -8,7 +8,7 @@ import time
 from dataclasses import fields
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.interface import Planted, Recipe, Subject, entry_of
@@ -17,18 +17,28 @@ from dife_scanner.lab.bench.zoo import benign, precision
 from dife_scanner.lab.bench.zoo.families import FAMILIES
 from dife_scanner.lab.bench.zoo.fine_tuning import Tuning
 from dife_scanner.lab.bench.zoo.models import ZOO_VERSION, Model
+from dife_scanner.records import Reference
 from dife_scanner.triggers import known
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from dife_scanner.lab.bench.make import Bench
 
 WEIGHTS = "open_clip_model.safetensors"
 CONFIG = "open_clip_config.json"
 TRIGGERS = "triggers.toml"
 TIMING = "timing.json"
 """Written last: a folder that has it holds a whole model."""
+
+
+class Workplace(Protocol):
+    """Where models are built, and of which base."""
+
+    @property
+    def work(self) -> Path: ...
+    @property
+    def base(self) -> Reference: ...
+    @property
+    def base_folder(self) -> Path: ...
 
 
 def recipe_of(model: Model) -> dict[str, Any]:
@@ -49,7 +59,7 @@ def _as_json(value: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def built(model: Model, bench: Bench) -> Path:
+def built(model: Model, bench: Workplace) -> Path:
     """Folder of the model, trained unless it is there already."""
     text = json.dumps(recipe_of(model), sort_keys=True)
     recipe = sha256(text.encode()).hexdigest()[:8]
