@@ -45,10 +45,10 @@ bench-speed: $(VENV)/.installed  ## what audits and polls cost; results go to do
 	$(BIN)/python benchmarks/startup.py
 
 bench-zoo: $(VENV)/.installed  ## blind discovery on attacks and benign models; goes on from the rows, MINUTES=60 for each part
-	for part in "" "--budget default --only dual-key" "--base rn" --adaptive --rivals; do \
+	for part in rows "rows --budget default --only dual-key" "rows --base rn" adaptive rivals; do \
 		OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/dife lab bench $$part $(if $(MINUTES),--minutes $(MINUTES)) || exit; \
 	done
-	$(BIN)/dife lab bench --report --unseal
+	$(BIN)/dife lab bench report --unseal
 
 bench-real: $(VENV)/.installed  ## the same on a real hub (needs one): writes docs/real-hub.md; resumes, MINUTES=60
 	$(BIN)/dife lab real $(if $(MINUTES),--minutes $(MINUTES))

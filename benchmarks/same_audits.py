@@ -111,7 +111,9 @@ def main(command: str, *arguments: str) -> int:
 def build() -> None:
     """Make every model of the subset that is not there yet."""
     import torch
-    from dife_scanner.lab.bench.zoo.make import base_reference, make
+
+    from dife_scanner.lab.bench.make import base_reference
+    from dife_scanner.lab.bench.zoo.build import make
 
     torch.set_num_threads(1)
     base = Path(base_reference("vit").path)
@@ -128,7 +130,7 @@ def build() -> None:
 
 
 def _models() -> list[Any]:
-    from dife_scanner.lab.bench.zoo import zoo
+    from dife_scanner.lab.bench import zoo
 
     wanted = {*QUICK, *DEFAULT}
     found = [model for model in zoo.plan() if model.id in wanted]
@@ -164,7 +166,7 @@ def audit_all(out: Path, only: tuple[str, ...]) -> None:
 
 def _requests() -> Iterator[tuple[str, Any]]:
     """Each audit by name, with what it is asked for."""
-    from dife_scanner.lab.bench.zoo.make import base_reference
+    from dife_scanner.lab.bench.make import base_reference
 
     base = base_reference("vit")
     for name in QUICK:

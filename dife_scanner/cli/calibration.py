@@ -60,7 +60,7 @@ def build(
     """
     from rich.text import Text
 
-    from dife_scanner.lab.bench import own
+    from dife_scanner.lab.bench import own_pack as own
     from dife_scanner.reports import as_json
     from dife_scanner.store import references
 
