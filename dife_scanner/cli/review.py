@@ -69,9 +69,13 @@ def show(
             "a scanned folder; a job's number."
         ),
     ],
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Print every number: hypotheses, all their checks, intervals, limits, files."),
+    ] = False,
 ) -> None:
-    """Show one audit in full: exposure profile, branch swap, hypotheses, evidence, limits."""
-    from dife_scanner.reports import as_json, table
+    """Show one audit on one screen: verdict and why, what would change it, checks, exposure profile, footprint."""
+    from dife_scanner.reports import as_json, in_full, screen, table
     from dife_scanner.store import findings as kept
     from dife_scanner.store import jobs, lookup
 
@@ -95,7 +99,7 @@ def show(
         from rich.console import Group
 
         if audit is not None:
-            return table.audit(audit, finding, settings.home)
+            return in_full.render(audit, finding, settings.home) if full else screen.render(audit, finding)
         if finding is not None:
             return table.findings([finding])
         return Group(table.models(rows), table.reasons(rows))
@@ -140,13 +144,11 @@ def status(session: Session) -> None:
         from rich.text import Text
 
         from dife_scanner.core.plain import plain
-        from dife_scanner.reports import words
+        from dife_scanner.sentences.times import time_text
 
         lines = ["watching" if document.watching else "not watching; start with `dife watch`"]
-        lines += [f"  {sign.role} (process {sign.pid}): {sign.note}, {words.time_text(sign.at)}" for sign in alive]
-        lines.append(
-            f"last complete poll: {words.time_text(document.last_pass_at) if document.last_pass_at else 'never'}"
-        )
+        lines += [f"  {sign.role} (process {sign.pid}): {sign.note}, {time_text(sign.at)}" for sign in alive]
+        lines.append(f"last complete poll: {time_text(document.last_pass_at) if document.last_pass_at else 'never'}")
         lines.append(
             ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no model discovered yet"
         )

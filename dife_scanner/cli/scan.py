@@ -174,8 +174,8 @@ def _print_errors(errors: Sequence[DifeError]) -> None:
 
 def _document(results: Sequence[TargetResult], fail_on: frozenset[str], study: Study | None = None) -> ScanDocument:
     from dife_scanner.records import Confidence, JobState, TriageState, Verdict
-    from dife_scanner.reports import words
     from dife_scanner.reports.as_json import KnownTriggers, ScanDocument
+    from dife_scanner.sentences.calibration import tally
 
     accepted = {TriageState.ACCEPTED_RISK, TriageState.FALSE_POSITIVE}
     suppressed = [r for r in results if r.finding and r.finding.triage in accepted]
@@ -190,7 +190,7 @@ def _document(results: Sequence[TargetResult], fail_on: frozenset[str], study: S
         without_verdict=len(missing),
         suppressed=len(suppressed),
         targets=tuple(results),
-        tally=words.tally([r.audit for r in results if r.audit], anomalous),
+        tally=tally([r.audit for r in results if r.audit], anomalous),
         known=KnownTriggers.of(study) if study else None,
     )
 
@@ -206,12 +206,12 @@ def _result(store: Store, target: str, job: Job) -> TargetResult:
 
 
 def _shown(settings: Settings, document: ScanDocument, study: Study | None) -> RenderableType:
-    from dife_scanner.reports import matrix, table
+    from dife_scanner.reports import matrix, screen
 
     if study is not None:
         return matrix.render(study)
     if len(document.targets) == 1 and (audit := document.targets[0].audit):
-        return table.audit(audit, document.targets[0].finding, settings.home)
+        return screen.render(audit, document.targets[0].finding)
     return _table(settings, document)
 
 
@@ -272,10 +272,10 @@ class Events:
         from rich.text import Text
 
         from dife_scanner.core.plain import plain
-        from dife_scanner.reports import words
+        from dife_scanner.sentences.times import time_text
 
         reason = f" — {event.job.reason}" if event.job and event.job.state.is_final else ""
-        self._console.print(Text(plain(f"{words.time_text(event.at)}  {event.text}{reason}", 240)))
+        self._console.print(Text(plain(f"{time_text(event.at)}  {event.text}{reason}", 240)))
 
 
 def _table(settings: Settings, document: ScanDocument) -> RenderableType:

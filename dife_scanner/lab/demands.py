@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from dife_scanner.lab import paper
 from dife_scanner.lab.reproduce import FAMILIES, PARTS, SEEDS, Results, seeds_of
 from dife_scanner.records import Cell, Entry, EntryType, Interval, NotEvaluable
-from dife_scanner.reports import words
 from dife_scanner.reports.study import value_text
+from dife_scanner.sentences import numbers as words
 
 VISUAL = ("BadEncoder", "ContrastivePoisoning", "Liang-BadCLIP")
 

@@ -12,8 +12,9 @@ from dife_scanner.core.agreement import Profile, account, compare, profile_after
 from dife_scanner.lab import demands, paper, reproduce, specimens
 from dife_scanner.lab.attacks.toxic_text_clip import Captions
 from dife_scanner.records import Audit, Cell, Channel, Entry
-from dife_scanner.reports import figures, words
+from dife_scanner.reports import figures
 from dife_scanner.reports.study import Failure, Study, entry_of, study
+from dife_scanner.sentences import numbers as words
 
 
 def page(results: reproduce.Results, commit: str = "") -> str:

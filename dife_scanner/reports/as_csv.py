@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 
 from dife_scanner.core.cards import CARDS
+from dife_scanner.core.plain import plain
 from dife_scanner.records import (
     ArtefactMissing,
     Audit,
@@ -19,7 +20,6 @@ from dife_scanner.records import (
     SelectorControl,
 )
 from dife_scanner.reports.study import Row, Study
-from dife_scanner.reports.text import plain
 
 Value = str | int | float | None
 

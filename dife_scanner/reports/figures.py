@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dife_scanner.core.cards import CARDS
+from dife_scanner.core.plain import plain
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Cell, Change, Entry, SelectorControl
-from dife_scanner.reports import words
 from dife_scanner.reports.sheet import ENTRY_MARK
 from dife_scanner.reports.study import Row, Study, entry_of, short_word
-from dife_scanner.reports.text import plain
+from dife_scanner.sentences.numbers import number, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +129,7 @@ def _draw_entry(axes: Axes, x: int, y: int, entry: Entry | None, colours: Any) -
         ground = colours.to_rgba(entry.delta)
         ink = "white" if 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2] < 0.55 else _INK
         box(facecolor=ground, edgecolor=_REFERENCE)
-        value = words.signed(entry.delta) if entry.metric.startswith("Δ") else words.number(entry.attack.value)
+        value = signed(entry.delta) if entry.metric.startswith("Δ") else number(entry.attack.value)
         axes.text(x, y - 0.1, value, ha="center", va="center", color=ink, fontsize=8)
         mark = f"{ENTRY_MARK[entry.entry]} {entry.metric}".strip()
         small = 6 if len(mark) < 12 else 4.8
@@ -140,7 +140,7 @@ def _draw_entry(axes: Axes, x: int, y: int, entry: Entry | None, colours: Any) -
     style = {"boxstyle": "round,pad=0.12", "facecolor": _GROUND, "edgecolor": "none"}
     axes.text(x, y, short_word(entry), ha="center", va="center", color=_FAINT, fontsize=7, bbox=style)
     if isinstance(entry, SelectorControl):
-        drift = words.signed(entry.drift.value)
+        drift = signed(entry.drift.value)
         axes.text(x, y + 0.3, drift, ha="center", va="center", color=_FAINT, fontsize=6)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from dife_scanner.core.plain import plain
 from dife_scanner.reports.sheet import Mark, Sheet, Tone
 from dife_scanner.reports.study import Study, sheets
-from dife_scanner.reports.text import plain
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!$&@])")
 

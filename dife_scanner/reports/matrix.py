@@ -7,9 +7,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from dife_scanner.core.plain import plain
 from dife_scanner.reports.sheet import Mark, Sheet, Tone
 from dife_scanner.reports.study import Study, sheets
-from dife_scanner.reports.text import plain
 
 _STYLE = {
     Tone.NAME: "bold",

@@ -14,9 +14,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from dife_scanner.core.plain import plain
 from dife_scanner.records import Audit, Entry, EvidenceFile, Exchanged, Search, SignatureResult, TriggerFile
-from dife_scanner.reports import words
-from dife_scanner.reports.text import plain
+from dife_scanner.sentences.numbers import count
 
 MANIFEST = "pool-manifest"
 """Role of the evidence files that hold a population's manifest."""
@@ -177,11 +177,11 @@ def _changed(stored: Audit, again: Audit) -> str:
 def render(stored: Audit, found: Comparison) -> RenderableType:
     """What a person reads: identical, or what differs and why it may."""
     about = f"audit {stored.id} of {stored.ref}"
-    values = words.count(found.compared, "value")
+    values = count(found.compared, "value")
     notes = [Text(note, "dim") for note in found.notes]
     if found.identical:
         return Group(Text(plain(f"{about}: identical, {values} compared bit for bit", 400)), *notes)
-    title = f"{about}: {words.count(len(found.differences), 'difference')} in {values}"
+    title = f"{about}: {count(len(found.differences), 'difference')} in {values}"
     table = Table(header_style="bold", box=None, padding=(0, 1), pad_edge=False)
     for column in ("value", "stored", "again"):
         table.add_column(column, overflow="fold")

@@ -22,9 +22,12 @@ from dife_scanner.records import (
     NotRun,
     SelectorControl,
 )
-from dife_scanner.reports import words
 from dife_scanner.reports.sheet import ENTRY_MARK, ENTRY_TONE, LEGEND, Mark, Sheet, Tone
-from dife_scanner.reports.trigger_words import effect_text
+from dife_scanner.sentences.audits import VERDICT_LABEL
+from dife_scanner.sentences.calibration import calibration_lines, tally, tally_text
+from dife_scanner.sentences.numbers import number, signed
+from dife_scanner.sentences.profile import change_text, without_number
+from dife_scanner.sentences.triggers import effect_text
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def _mark(entry: Entry | None, reasons: _Reasons) -> Mark:
         return Mark(f"{ENTRY_MARK[entry.entry]} {value_text(entry)}".strip(), ENTRY_TONE[entry.entry])
     number = reasons.number(_reason(entry))
     if isinstance(entry, SelectorControl):
-        return Mark(f"{short_word(entry)} {words.signed(entry.drift.value)} [{number}]", Tone.CONTROL)
+        return Mark(f"{short_word(entry)} {signed(entry.drift.value)} [{number}]", Tone.CONTROL)
     return Mark(f"{short_word(entry)} [{number}]", Tone.ABSENT)
 
 
@@ -170,14 +173,14 @@ def value_text(cell: Cell) -> str:
     `+0.965 (0.035→1.000)`, `0.999 (+0.901)`.
     """
     if cell.metric.startswith("Δ"):
-        ends = f"{words.number(cell.reference.value)}→{words.number(cell.attack.value)}"
-        return f"{words.signed(cell.delta)} ({ends})"
-    return f"{words.number(cell.attack.value)} ({words.signed(cell.delta)})"
+        ends = f"{number(cell.reference.value)}→{number(cell.attack.value)}"
+        return f"{signed(cell.delta)} ({ends})"
+    return f"{number(cell.attack.value)} ({signed(cell.delta)})"
 
 
 def _reason(entry: NotEvaluable | NotRun | ArtefactMissing | SelectorControl) -> str:
     category = f", {entry.category.value}" if isinstance(entry, NotEvaluable) else ""
-    return f"{entry.word}{category}: {words.without_number(entry)}"
+    return f"{entry.word}{category}: {without_number(entry)}"
 
 
 # --- what carries it ------------------------------------------------------------------------------------------
@@ -231,7 +234,7 @@ def component_repairs(record: Study) -> Sheet:
 
 def _four(value: float) -> str:
     """Four decimals, as the paper prints ratios."""
-    return words.number(value, 4)
+    return number(value, 4)
 
 
 # --- diagnosis against profile --------------------------------------------------------------------------------
@@ -270,10 +273,10 @@ def changes(record: Study) -> Sheet:
             Mark(row.name, Tone.NAME),
             Mark(cell.interface),
             Mark(cell.metric),
-            Mark(words.change_text(cell.trigger)),
-            Mark(words.change_text(cell.drift)),
-            Mark(words.number(cell.reference.value)),
-            Mark("" if cell.headroom is None else words.number(cell.headroom)),
+            Mark(change_text(cell.trigger)),
+            Mark(change_text(cell.drift)),
+            Mark(number(cell.reference.value)),
+            Mark("" if cell.headroom is None else number(cell.headroom)),
         )
         for row in record.rows
         for cell in row.audit.profile
@@ -296,7 +299,7 @@ def checkpoints(record: Study) -> Sheet:
             Mark(row.name, Tone.NAME),
             Mark(_trigger_name(row.audit)),
             Mark(effect_text(row.audit.trigger.source, row.audit.trigger.target) if row.audit.trigger else ""),
-            Mark(words.VERDICT_LABEL[row.audit.verdict]),
+            Mark(VERDICT_LABEL[row.audit.verdict]),
             Mark(row.audit.diagnosis.carrier.value if row.audit.diagnosis else ""),
             Mark(row.audit.diagnosis.channel.value if row.audit.diagnosis else ""),
             Mark(_accuracies(row.audit)),
@@ -304,9 +307,9 @@ def checkpoints(record: Study) -> Sheet:
         for row in record.rows
     )
     columns = ("checkpoint", "trigger", "effect", "verdict", "footprint", "channel", "clean accuracy")
-    notes = [words.tally_text(words.tally([row.audit for row in record.rows]))]
+    notes = [tally_text(tally([row.audit for row in record.rows]))]
     notes += [f"{row.name}: {row.audit.reason}" for row in record.rows if not row.audit.profile]
-    notes += [f"{row.name}: {line}" for row in record.rows for line in words.calibration_lines(row.audit)]
+    notes += [f"{row.name}: {line}" for row in record.rows for line in calibration_lines(row.audit)]
     return Sheet("Checkpoints", columns, rows, tuple(notes))
 
 
@@ -317,7 +320,7 @@ def _trigger_name(audit: Audit) -> str:
 def _accuracies(audit: Audit) -> str:
     if audit.clean_accuracy is None or audit.reference_accuracy is None:
         return ""
-    return f"{words.number(audit.clean_accuracy)} (reference {words.number(audit.reference_accuracy)})"
+    return f"{number(audit.clean_accuracy)} (reference {number(audit.reference_accuracy)})"
 
 
 def not_audited(record: Study) -> Sheet:

@@ -95,12 +95,17 @@ def _too_few_drawings(_: Decision, evidence: Evidence) -> str:
     trigger = result.trigger
     # A text trigger is measured on pictures of its target alone.
     of_target = f" of {trigger.target}" if trigger.text and trigger.image is None else ""
-    needed = max(drawings_needed(result.lift, tried), result.drawings + 1)
+    needed = about_needed(result, tried)
     count = f"{result.drawings} held-out drawing{'s' if result.drawings != 1 else ''}{of_target}"
     return (
         f"{_moves(result)}, but only {count} stand behind that, and chance alone may do it (Holm p "
         f"{result.p_holm:.2g} over {tried} tried): about {needed} are needed. Scan again with more labelled pictures"
     )
+
+
+def about_needed(result: SignatureResult, tried: int) -> int:
+    """About how many drawings this hypothesis, one of `tried`, has to stand on: more than it does."""
+    return max(drawings_needed(result.lift, tried), result.drawings + 1)
 
 
 def _differ_both_ways(_: Decision, evidence: Evidence) -> str:

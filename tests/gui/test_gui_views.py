@@ -39,7 +39,7 @@ from dife_scanner.records import (
     TriageState,
     Verdict,
 )
-from dife_scanner.reports import trigger_words
+from dife_scanner.sentences.triggers import Segment
 
 
 def texts(widget: QWidget) -> str:
@@ -276,9 +276,7 @@ def test_a_text_trigger_is_marked_in_its_prompt(qtbot: QtBot) -> None:
 
 
 def test_a_hostile_trigger_stays_on_one_harmless_line(qtbot: QtBot) -> None:
-    widget = MarkedPrompt(
-        [trigger_words.Segment("\x1b]8;;http://x\x07go\u202e\nrm", True), trigger_words.Segment(" <b>x</b>", False)]
-    )
+    widget = MarkedPrompt([Segment("\x1b]8;;http://x\x07go\u202e\nrm", True), Segment(" <b>x</b>", False)])
     qtbot.addWidget(widget)
     assert widget.shown == "[go rm] <b>x</b>"
 

@@ -24,7 +24,13 @@ from dife_gui.views.swap import branch_swap
 from dife_gui.views.text import Label, heading
 from dife_gui.views.triage import Triage
 from dife_scanner.records import Audit, Finding, Verdict
-from dife_scanner.reports import plain, words
+from dife_scanner.sentences import plain
+from dife_scanner.sentences.audits import verdict_sentence
+from dife_scanner.sentences.calibration import calibration_lines
+from dife_scanner.sentences.findings import confidence_text, finding_sentence
+from dife_scanner.sentences.jobs import job_sentence
+from dife_scanner.sentences.numbers import count
+from dife_scanner.sentences.times import time_text
 
 _TONE = {
     Verdict.FLAGGED: "alarm",
@@ -224,17 +230,17 @@ def _marked(verdict: Verdict | None, sentence: Label) -> QWidget:
 def _sentence(detail: Detail) -> str:
     """What is to be said of the checkpoint before anything else."""
     if detail.audit is not None:
-        return words.verdict_sentence(detail.audit)
+        return verdict_sentence(detail.audit)
     if detail.finding is not None:
-        return words.finding_sentence(detail.finding)
-    return words.job_sentence(detail.row.job)
+        return finding_sentence(detail.finding)
+    return job_sentence(detail.row.job)
 
 
 def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list[str]:
     """Why it is so: of the audit, or of the state where there is none and the sentence does not say it already."""
     if audit is not None:
         first = [audit.reason] if audit.reason else []
-        return [*first, *words.calibration_lines(audit)]
+        return [*first, *calibration_lines(audit)]
     if found is None and detail.row.job.reason:
         return [detail.row.job.reason]
     return []
@@ -246,7 +252,7 @@ def _facts(detail: Detail) -> list[str]:
     facts: list[str] = []
     if found is not None:
         facts.append(f"severity {found.severity}")
-        facts.append(words.confidence_text(found.confidence))
+        facts.append(confidence_text(found.confidence))
     if audit is not None and audit.diagnosis is not None:
         facts.append(f"footprint {audit.diagnosis.carrier.value}")
         facts.append(f"channel {audit.diagnosis.channel.value}")
@@ -254,7 +260,7 @@ def _facts(detail: Detail) -> list[str]:
         facts.append(f"compared with {audit.reference}")
     elif audit is not None:
         facts.append("no reference fitted")
-    facts.append(f"{detail.row.job.state.value} {words.time_text(detail.row.job.updated_at)}")
+    facts.append(f"{detail.row.job.state.value} {time_text(detail.row.job.updated_at)}")
     return [fact for fact in facts if fact]
 
 
@@ -263,11 +269,11 @@ def _waiting(detail: Detail) -> list[str]:
     job = detail.row.job
     facts: list[str] = []
     if job.next_check_at:
-        facts.append(f"Looked at again {words.time_text(job.next_check_at)}")
+        facts.append(f"Looked at again {time_text(job.next_check_at)}")
     if job.attempts:
-        facts.append(f"{words.count(job.attempts, 'try', 'tries')} ended in an error that may pass")
+        facts.append(f"{count(job.attempts, 'try', 'tries')} ended in an error that may pass")
     if job.deaths:
-        facts.append(f"{words.count(job.deaths, 'audit process', 'audit processes')} died on it")
+        facts.append(f"{count(job.deaths, 'audit process', 'audit processes')} died on it")
     if job.endpoint:
-        facts.append(f"Found on {job.endpoint}, {words.time_text(job.created_at)}")
+        facts.append(f"Found on {job.endpoint}, {time_text(job.created_at)}")
     return facts
