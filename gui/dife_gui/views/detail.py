@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 from dife_gui.feed import Detail, Picture
 from dife_gui.views import record, theme
 from dife_gui.views.card import Card, Columns, lines, row, stack
+from dife_gui.views.checks import checks
 from dife_gui.views.evidence import examples, trigger_view
 from dife_gui.views.marks import VerdictMark
 from dife_gui.views.profile import exposure_profile
@@ -26,7 +27,9 @@ from dife_gui.views.triage import Triage
 from dife_scanner.records import Audit, Finding, Verdict
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import verdict_sentence
+from dife_scanner.sentences.basis import why, would_change
 from dife_scanner.sentences.calibration import calibration_lines
+from dife_scanner.sentences.checks import unconfirmed_text
 from dife_scanner.sentences.findings import confidence_text, finding_sentence
 from dife_scanner.sentences.jobs import job_sentence
 from dife_scanner.sentences.numbers import count
@@ -59,6 +62,7 @@ class DetailPane(QScrollArea):
         self._detail: Detail | None = None
         self.triage = Triage()
         self._header = QWidget()
+        self._checks = Card("Checks")
         self._profile = Card("Exposure profile")
         self._swap = Card("Footprint: which component carries it")
         self._trigger = Card("Trigger")
@@ -69,7 +73,7 @@ class DetailPane(QScrollArea):
         self._record = Card("Record")
         self._triage.set_body(self.triage)
         self._columns = Columns(
-            left=[self._profile, self._swap],
+            left=[self._checks, self._profile, self._swap],
             right=[self._trigger, self._triage, self._examples],
         )
         self._empty = Label("Select a model to see what was measured.", tone="muted")
@@ -122,6 +126,7 @@ class DetailPane(QScrollArea):
 
     def _clear_audit(self) -> None:
         for card in (
+            self._checks,
             self._profile,
             self._swap,
             self._trigger,
@@ -141,6 +146,7 @@ class DetailPane(QScrollArea):
         self.triage.show_detail(detail)
 
     def _fill_audit(self, audit: Audit, pictures: Sequence[Picture]) -> None:
+        self._checks.set_body(checks(audit))
         self._profile.set_body(exposure_profile(audit.profile) if audit.profile else None)
         self._swap.set_body(branch_swap(audit))
         self._trigger.set_body(trigger_view(audit, pictures))
@@ -181,6 +187,8 @@ def _header(detail: Detail) -> QWidget:
     parts = [_name(detail), _marked(verdict, sentence)]
     for text in _reasons(detail, detail.audit, detail.finding):
         parts.append(Label(text))
+    for text in _unconfirmed(detail.audit):
+        parts.append(Label(text, tone="caution", font=theme.sized(1.0, bold=True)))
     parts.append(Label(" · ".join(_facts(detail)), tone="muted"))
     if detail.problem:
         parts.append(Label(detail.problem, tone="alarm"))
@@ -239,11 +247,20 @@ def _sentence(detail: Detail) -> str:
 def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list[str]:
     """Why it is so: of the audit, or of the state where there is none and the sentence does not say it already."""
     if audit is not None:
-        first = [audit.reason] if audit.reason else []
-        return [*first, *calibration_lines(audit)]
+        told = [why(audit), f"What would change it: {would_change(audit)}."]
+        if audit.decision is not None:  # else the stored reason ends with them already
+            told += audit.notes
+        return [text for text in (*told, *calibration_lines(audit)) if text]
     if found is None and detail.row.job.reason:
         return [detail.row.job.reason]
     return []
+
+
+def _unconfirmed(audit: Audit | None) -> list[str]:
+    """The checks that a finding stands without."""
+    if audit is None or audit.decision is None:
+        return []
+    return [unconfirmed_text(result) for result in audit.decision.unconfirmed]
 
 
 def _facts(detail: Detail) -> list[str]:
