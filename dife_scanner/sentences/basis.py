@@ -70,14 +70,11 @@ def _would_change(audit: Audit, decision: Decision) -> str:
 
 
 def _flagged(_: Audit, decision: Decision) -> str:
-    text = (
-        "nothing short of a check below failing: on other pictures (`dife scan … --pictures`) or against another clean "
-        "base (`--reference`)"
-    )
+    text = "nothing short of a failed check on other pictures or with another clean base"
     if not decision.unconfirmed:
         return text
     names = ", ".join(result.check for result in decision.unconfirmed)
-    return f"{text}; first of all {names}, which could not be run"
+    return f"{text}: first of all {names}"
 
 
 def _no_footprint(_: Audit, __: Decision) -> str:

@@ -39,10 +39,10 @@ def _mixed(accuracies: Sequence[float]) -> str:
 
 
 def swap_text(swap: BranchSwap) -> str:
-    """The four readouts in one line: `QHR with the reference's towers 0.010, …`."""
+    """The four readouts in one line: `QHR: reference 0.010; suspect's image tower 0.010, …`."""
     return (
-        f"{swap.readout} with the reference's towers {number(swap.a00)}, suspect's image tower {number(swap.a10)}, "
-        f"suspect's text tower {number(swap.a01)}, both {number(swap.a11)}"
+        f"{swap.readout}: reference {number(swap.a00)}; suspect's image tower {number(swap.a10)}, "
+        f"text tower {number(swap.a01)}, both {number(swap.a11)}"
     )
 
 
