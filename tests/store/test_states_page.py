@@ -114,10 +114,9 @@ def test_the_thresholds_on_the_page_are_those_of_the_code(check: checks.Check) -
     label = LABELS[check.name]
     (told,) = [threshold for name, _, _, threshold, _ in check_rows() if name.strip("`") == check.name]
     trigger = Trigger("t", TriggerKind.PATCH, target="ship")
-    own = Interval(0.0, 1.0, "")  # a bound so low that only the margin itself is left of the reverse search's threshold
-    tried = [
-        SignatureResult(trigger, 0.5, origin=origin, effect=own) for origin in (Origin.DISCOVERED, Origin.SIGNATURE)
-    ]
+    own = Interval(0.0, 1.0, "")  # so low that of the reverse search's threshold only the margin is left
+    origins = (Origin.DISCOVERED, Origin.SIGNATURE)
+    tried = [SignatureResult(trigger, 0.5, origin=origin, effect=own) for origin in origins]
     needed = {label.number(check.needed(result)) for result in tried}
     assert set(re.findall(r"\d[\d.]*%?", told)) == needed
     assert told.startswith(label.bound.partition("{}")[0].strip())
