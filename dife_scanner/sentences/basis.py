@@ -74,7 +74,7 @@ def _flagged(_: Audit, decision: Decision) -> str:
     if not decision.unconfirmed:
         return text
     names = ", ".join(result.check for result in decision.unconfirmed)
-    return f"the {names} failing once it can be run, or any other check on other pictures"
+    return f"the {names} failing once it can be run, or another failed check"
 
 
 def _no_footprint(_: Audit, __: Decision) -> str:

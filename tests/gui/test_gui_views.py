@@ -159,7 +159,7 @@ def test_the_header_says_what_would_change_the_verdict_and_what_is_unconfirmed(q
     audit = checked_audit("the reference's weights are not kept here")
     pane.show_detail(Detail(factories.make_row(1, verdict=audit.verdict), audit))
     said = texts(pane)
-    assert "What would change it: any other check on other pictures" in said
+    assert "What would change it: the reverse search failing once it can be run" in said
     assert "unconfirmed: reverse search not run, the reference's weights are not kept here" in said
 
 
