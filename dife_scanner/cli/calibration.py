@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli.scan import Budget, EndpointOption
+from dife_scanner.cli.options import Budget, EndpointOption
 from dife_scanner.cli.session import Session, add_group, command
 from dife_scanner.core.plain import plain
 

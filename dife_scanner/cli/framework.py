@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli.scan import ExtendOption
+from dife_scanner.cli.options import ExtendOption
 from dife_scanner.cli.session import Session, command
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli.scan import EndpointOption
+from dife_scanner.cli.options import EndpointOption
 from dife_scanner.cli.session import Session, add_group, command
 from dife_scanner.errors import UsageError
 
@@ -38,7 +38,7 @@ def demo(
 
     Exit code 0 when every model ended as expected, 1 otherwise.
     """
-    from dife_scanner.cli.scan import Events
+    from dife_scanner.cli.watch import Events
     from dife_scanner.lab import demo as lab_demo
 
     with tempfile.TemporaryDirectory(prefix="dife-demo-") as scratch, session.progress() as progress:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli.scan import EndpointOption
+from dife_scanner.cli.options import EndpointOption
 from dife_scanner.cli.session import Session, add_group, command
 from dife_scanner.errors import UsageError
 
