@@ -74,7 +74,7 @@ def audit(verdict: Verdict, **given: object) -> Audit:
     values |= {"ref": ModelRef("org/name", "0" * 40), "signatures": (), "trigger": None, "profile": ()}
     values |= {"budget": "default", "verdict": verdict, "clean_accuracy": None, "reference_accuracy": None}
     values |= {"encodes": 10, "distinct_inputs": 10, "seconds": 1.5, "seed": 0, "device": "cpu", "prompt_drift": None}
-    values |= {"picture_drift": None, "plan": None}
+    values |= {"picture_drift": None, "plan": None, "decision": None}
     values |= {"searches": (), "not_searched": (), "score": None, "calibration": None, "power": None}
     return Audit(**{**values, **given})  # type: ignore[arg-type]
 
