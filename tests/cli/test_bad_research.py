@@ -201,7 +201,7 @@ def made_again(monkeypatch):
                 raise result
             return replace(stored, **result)
 
-        monkeypatch.setattr("dife_scanner.app.rerun", again)
+        monkeypatch.setattr("dife_scanner.app.rerun.rerun_audit", again)
 
     return become
 
