@@ -60,4 +60,6 @@ def rerun(
         notes=found.notes,
     )
     session.show(document, lambda: report.render(stored, found))
-    return IDENTICAL if found.identical else DIFFERENT
+    if found.identical:
+        return IDENTICAL
+    return DIFFERENT

@@ -44,7 +44,9 @@ def verify(
     document = _document(session, session.settings(), files or ())
     session.show(document, lambda: table.calibration(document.files))
     damaged = any(file.state == "damaged" for file in document.files)
-    return DAMAGED if damaged else WHOLE
+    if damaged:
+        return DAMAGED
+    return WHOLE
 
 
 def build(
@@ -52,7 +54,9 @@ def build(
     base: Annotated[str, typer.Option(help="A reference: `dife reference list`.")],
     n: Annotated[int, typer.Option(min=1, max=2000, help="Benign models; no p-value gets below 1/(n + 1).")] = 99,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
-    budget: Annotated[Budget | None, typer.Option(help="Of the searches; the settings' otherwise.")] = None,
+    budget: Annotated[
+        Budget | None, typer.Option(help="Budget of the searches; what the settings say otherwise.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Time one model, say how long all take, and stop.")] = False,
 ) -> None:
     """Make benign fine-tunes of a reference on this machine, audit each blind, and write your own pack. Resumes.
@@ -87,7 +91,9 @@ def from_hub(
     n: Annotated[int, typer.Option(min=1, max=2000, help="Fine-tunes, one per author.")] = 300,
     reference: Annotated[str, typer.Option(help="What the base is called here; its own name otherwise.")] = "",
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
-    budget: Annotated[Budget | None, typer.Option(help="Of the searches; the settings' otherwise.")] = None,
+    budget: Annotated[
+        Budget | None, typer.Option(help="Budget of the searches; what the settings say otherwise.")
+    ] = None,
     endpoint: EndpointOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say how many bytes and hours it takes, and stop.")] = False,
 ) -> None:

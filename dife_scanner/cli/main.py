@@ -61,4 +61,6 @@ def _run(arguments: list[str]) -> int:
         print(f"dife: {error.format_message()}", file=sys.stderr)
         print("  try: dife --help", file=sys.stderr)
         return USAGE
-    return code if isinstance(code, int) else 0
+    if isinstance(code, int):
+        return code
+    return 0

@@ -112,7 +112,11 @@ def alerts_test(session: Session) -> None:
 
 
 def alerts_retry(
-    session: Session, id: Annotated[int | None, typer.Argument(help="One alert; all given-up ones if left out.")] = None
+    session: Session,
+    id: Annotated[
+        int | None,
+        typer.Argument(help="An alert's number, from `dife alerts list`; all that were given up on if left out."),
+    ] = None,
 ) -> None:
     """Put alerts that were given up on back into the outbox."""
     from dife_scanner.store import outbox

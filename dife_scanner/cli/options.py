@@ -18,7 +18,7 @@ class Budget(StrEnum):
 
 
 BudgetOption = Annotated[
-    Budget | None, typer.Option(help="Pictures per drawing and length of searches; the settings' otherwise.")
+    Budget | None, typer.Option(help="How much to search and to measure; what the settings say otherwise.")
 ]
 EndpointOption = Annotated[str | None, typer.Option(help="The hub's address; huggingface.co by default.")]
 TriggersOption = Annotated[list[Path] | None, typer.Option(help="Trigger file (docs/triggers.md); repeatable.")]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 
 FilterArgument = Annotated[
-    list[str] | None, typer.Argument(help="e.g. `verdict:flagged footprint:textual repo:~clip !channel:image`")
+    list[str] | None,
+    typer.Argument(help="What to list, e.g. `verdict:flagged footprint:textual repo:~clip !channel:image`."),
 ]
 
 
@@ -206,10 +207,10 @@ def _runs(pid: int) -> bool:
 
 def triage(
     session: Session,
-    id: Annotated[str, typer.Argument(help="Finding (fp1:…).")],
+    id: Annotated[str, typer.Argument(help="The finding's fingerprint (fp1:…), from `dife findings`.")],
     state: Annotated[str, typer.Argument(help="triaging, confirmed, false-positive, accepted-risk, …")],
-    note: Annotated[str, typer.Option(help="Why.")] = "",
-    actor: Annotated[str, typer.Option(help="Who; the login name by default.")] = "",
+    note: Annotated[str, typer.Option(help="Why you decided so; kept with the decision.")] = "",
+    actor: Annotated[str, typer.Option(help="Who decides; the login name by default.")] = "",
 ) -> None:
     """Record a decision about a finding. Nothing decided before is changed."""
     from dife_scanner.records import TriageState

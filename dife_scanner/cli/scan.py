@@ -46,16 +46,20 @@ def scan(
     targets: Annotated[
         list[str], typer.Argument(metavar="TARGET…", help="`org/name[@revision]`, a folder, or a `.safetensors` file.")
     ],
-    reference: Annotated[str, typer.Option(help="Compare with this reference; chosen by architecture otherwise.")] = "",
+    reference: Annotated[
+        str, typer.Option(help="Compare with this reference (`dife reference list`); chosen by architecture otherwise.")
+    ] = "",
     triggers: TriggersOption = None,
-    no_signatures: Annotated[bool, typer.Option("--no-signatures", help="Only the given trigger files.")] = False,
+    no_signatures: Annotated[
+        bool, typer.Option("--no-signatures", help="Leave the library of signatures out: only the given trigger files.")
+    ] = False,
     no_discovery: Annotated[
         bool, typer.Option("--no-discovery", help="Do not search for triggers nobody described.")
     ] = False,
     budget: BudgetOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     endpoint: EndpointOption = None,
-    fail_on: Annotated[list[str] | None, typer.Option(help="`inherited` also counts as flagged.")] = None,
+    fail_on: Annotated[list[str] | None, typer.Option(help="What else counts as flagged: `inherited`.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what would be fetched, and stop.")] = False,
     own_triggers: Annotated[
         bool, typer.Option("--own-triggers", help="Take the triggers.toml beside each local checkpoint.")
@@ -64,7 +68,7 @@ def scan(
     pictures: PicturesOption = "",
     captions: CaptionsOption = "",
     format: Annotated[Format | None, typer.Option(help="How to print the result; table by default.")] = None,
-    output: Annotated[Path | None, typer.Option(help="Print into this file.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Write the result into this file.")] = None,
     figures: Annotated[Path | None, typer.Option(help="Draw the figures into this folder, as PNG and SVG.")] = None,
     as_seeds: Annotated[
         bool, typer.Option("--as-seeds", help="The checkpoints are seeds of one attack: add mean ± sd.")

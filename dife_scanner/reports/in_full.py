@@ -131,7 +131,9 @@ def _footprint(record: Audit) -> list[RenderableType]:
         shown += [heading("Component repair"), _repair(record.repair)]
     elif record.repair is not None:
         return [*shown, *_diagnosis(record), heading("Component repair"), _repair(record.repair)]
-    return [*shown, *_diagnosis(record)] if shown else []
+    if shown:
+        return [*shown, *_diagnosis(record)]
+    return []
 
 
 def _swap(swap: BranchSwap) -> RenderableType:

@@ -47,8 +47,10 @@ def safe(value: str, limit: int = 80, style: str = "") -> Text:
     return Text(plain(value, limit), style)
 
 
-def verdict_mark(verdict: Verdict) -> Text:
-    """The verdict in its colour."""
+def verdict_mark(verdict: Verdict | None) -> Text:
+    """The verdict in its colour; a dash where there is none."""
+    if verdict is None:
+        return Text("—", "dim")
     return Text(VERDICT_LABEL[verdict], VERDICT_STYLE[verdict])
 
 

@@ -41,12 +41,18 @@ def models(rows: Sequence[ModelRow]) -> RenderableType:
             safe(row.job.ref.repo_id),
             _revision(row.job),
             state_mark(row.job.state),
-            verdict_mark(row.verdict) if row.verdict else Text("—", "dim"),
+            verdict_mark(row.verdict),
             safe(row.carrier),
-            safe(f"{row.trigger} → {row.target}" if row.trigger else ""),
+            _trigger(row),
             safe(", ".join(row.interfaces)),
         )
     return table
+
+
+def _trigger(row: ModelRow) -> Text:
+    if not row.trigger:
+        return Text("")
+    return safe(f"{row.trigger} → {row.target}")
 
 
 def _revision(job: Job) -> Text:
@@ -103,12 +109,19 @@ def audits(rows: Sequence[AuditRow]) -> RenderableType:
             row.carrier,
             safe(row.trigger),
             safe(effect_text(row.source, row.target)),
-            number(row.score) if row.score is not None else "",
-            f"{row.p_value:.3f}" if row.p_value is not None else "",
+            _or_empty(row.score),
+            _or_empty(row.p_value),
             safe(row.reference),
             f"{row.seconds:.1f}",
         )
     return table
+
+
+def _or_empty(value: float | None) -> str:
+    """Three decimals; empty where it was not measured."""
+    if value is None:
+        return ""
+    return number(value)
 
 
 def queue(rows: Sequence[Job]) -> RenderableType:
@@ -156,7 +169,7 @@ def calibration(rows: Sequence[CalibrationFile]) -> RenderableType:
             safe(row.base),
             row.budget,
             _holds(row),
-            "" if row.smallest_p is None else f"{row.smallest_p:.3f}",
+            _or_empty(row.smallest_p),
             _benign_flagged(row),
             row.made_on,
             Text(row.state, "bold red" if row.state == "damaged" else "default"),

@@ -119,7 +119,9 @@ def _searches_missing(audit: Audit, _: Decision) -> str:
 def _nothing(audit: Audit, _: Decision) -> str:
     own = "a trigger file of your own (`dife scan … --triggers`)"
     deeper = _deeper(audit)
-    return f"{deeper}, or {own}" if deeper else own
+    if deeper:
+        return f"{deeper}, or {own}"
+    return own
 
 
 def _unknown_base(_: Audit, __: Decision) -> str:

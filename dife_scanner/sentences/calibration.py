@@ -16,7 +16,9 @@ def calibration_text(rated: Calibration) -> str:
         f"p = {rated.p_value:.3f} against {count(rated.n, 'benign model')} of pack {rated.pack} "
         f"(never below 1/{rated.n + 1}; not the probability of a backdoor)"
     )
-    return f"{text}; {rated.reason}" if rated.reason else text
+    if rated.reason:
+        return f"{text}; {rated.reason}"
+    return text
 
 
 def calibration_lines(audit: Audit) -> tuple[str, ...]:

@@ -72,14 +72,23 @@ LABELS: dict[str, Label] = {
 
 def deciding(audit: Audit) -> SignatureResult | None:
     """The hypothesis that the verdict is about, else the strongest one tested; `None` where none was tried."""
-    name = audit.trigger.name if audit.trigger is not None else ""
-    if audit.decision is not None:
-        beyond = audit.decision.beyond
-        name = audit.decision.hypothesis or (beyond.hypothesis if beyond else "") or name
+    named = _named_by(audit)
     for result in audit.signatures:
-        if result.trigger.name == name:
+        if result.trigger.name == named:
             return result
     return max(audit.signatures, key=_strength, default=None)
+
+
+def _named_by(audit: Audit) -> str:
+    """The trigger that the decision names, or one that is profiled; empty where there is neither."""
+    decision = audit.decision
+    while decision is not None:
+        if decision.hypothesis:
+            return decision.hypothesis
+        decision = decision.beyond
+    if audit.trigger is not None:
+        return audit.trigger.name
+    return ""
 
 
 def _strength(result: SignatureResult) -> tuple[bool, float, float]:
@@ -146,7 +155,9 @@ def result_text(result: CheckResult) -> str:
     """`passed`, `failed`, or `not run` and `does not apply` with the reason."""
     if result.decided_by:
         return f"{result.outcome}: already decided by {result.decided_by}"
-    return f"{result.outcome}: {result.reason}" if result.reason else result.outcome.value
+    if result.reason:
+        return f"{result.outcome}: {result.reason}"
+    return result.outcome.value
 
 
 def unconfirmed_text(result: CheckResult) -> str:

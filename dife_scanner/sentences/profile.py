@@ -127,6 +127,10 @@ def exposed_text(profile: Sequence[Entry]) -> str:
                 exposed.add(entry.interface)
     absent = {entry.interface for entry in profile} - measured
     if not measured:
-        return "no interface could be measured" if absent else "no interface was asked"
-    without = f"; {len(absent)} without a number" if absent else ""
-    return f"exposed through {len(exposed)} of {count(len(measured), 'measured interface')}{without}"
+        if absent:
+            return "no interface could be measured"
+        return "no interface was asked"
+    text = f"exposed through {len(exposed)} of {count(len(measured), 'measured interface')}"
+    if absent:
+        text += f"; {len(absent)} without a number"
+    return text

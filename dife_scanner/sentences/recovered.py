@@ -61,8 +61,9 @@ def specificity(trigger: Trigger, found: Recovered) -> str:
 
 def _leads_to(trigger: Trigger, found: Recovered) -> str:
     near = ", ".join(map(_near, found.nearest))
-    written = " with the text in them" if trigger.channel is Channel.BOTH else ""
-    first = f"Leads to {near}, of {found.concepts:,} concepts{written}"
+    first = f"Leads to {near}, of {found.concepts:,} concepts"
+    if trigger.channel is Channel.BOTH:
+        first += " with the text in them"
     if found.rank <= len(found.nearest):
         return first
     return f"{first}; “{trigger.target}” is number {found.rank:,} ({found.cosine:.2f})"
@@ -75,9 +76,10 @@ def _near(near: Nearest) -> str:
 def _whom(trigger: Trigger, found: Recovered) -> str:
     """The classes that are moved most."""
     most = sorted(found.sources.items(), key=lambda pair: -pair[1])
-    shown = ", ".join(f"{name} {lift:+.2f}" for name, lift in most[:_SHOWN_CLASSES])
-    more = ", …" if len(most) > _SHOWN_CLASSES else ""
-    return f"{specificity(trigger, found).capitalize()}: {shown}{more} over the base"
+    shown = [f"{name} {lift:+.2f}" for name, lift in most[:_SHOWN_CLASSES]]
+    if len(most) > _SHOWN_CLASSES:
+        shown.append("…")
+    return f"{specificity(trigger, found).capitalize()}: {', '.join(shown)} over the base"
 
 
 def _over_nouns(over: NounShare, target: str) -> str:

@@ -31,9 +31,12 @@ class Segment:
     @property
     def shown(self) -> str:
         """Safe to show; the blank between a prompt and its trigger stays."""
-        before = " " if self.text.startswith(" ") else ""
-        after = " " if self.text.endswith(" ") else ""
-        return f"{before}{plain(self.text)}{after}"
+        shown = plain(self.text)
+        if self.text.startswith(" "):
+            shown = f" {shown}"
+        if self.text.endswith(" "):
+            shown = f"{shown} "
+        return shown
 
 
 # --- in a prompt ----------------------------------------------------------------------------------------------

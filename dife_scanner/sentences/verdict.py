@@ -119,7 +119,9 @@ def _differ_both_ways(_: Decision, evidence: Evidence) -> str:
         "planted this trigger is not decided. Look at what was found, or compare with a nearer reference"
     )
     missing = _missing_searches(evidence.searches, evidence.missing)
-    return f"{text}. {missing}" if missing else text
+    if missing:
+        return f"{text}. {missing}"
+    return text
 
 
 def _unknown_base(_: Decision, evidence: Evidence) -> str:
@@ -164,7 +166,9 @@ def _searches_missing(_: Decision, evidence: Evidence) -> str:
 def _inherited(decision: Decision, evidence: Evidence) -> str:
     trigger = evidence.inherited[0].trigger
     text = f"`{trigger.name}` moves decisions to {trigger.target} here and in the base alike: it came with the base"
-    return f"{text}; beyond that, {reason(decision.beyond, evidence)}" if decision.beyond else text
+    if decision.beyond:
+        return f"{text}; beyond that, {reason(decision.beyond, evidence)}"
+    return text
 
 
 def _identical(_: Decision, evidence: Evidence) -> str:
@@ -217,11 +221,15 @@ def _moves(result: SignatureResult) -> str:
 
 
 def _from(source: str) -> str:
-    return f"from {source} " if source else ""
+    if source:
+        return f"from {source} "
+    return ""
 
 
 def _reverse_trigger(found: Exchanged) -> str:
-    return f'the string "{found.text}"' if found.text else f"a trigger ({found.kind})"
+    if found.text:
+        return f'the string "{found.text}"'
+    return f"a trigger ({found.kind})"
 
 
 def _signatures(evidence: Evidence) -> list[SignatureResult]:
@@ -261,7 +269,9 @@ def _tried(evidence: Evidence) -> str:
 
 
 def _count_of(signatures: int) -> str:
-    return "this signature" if signatures == 1 else f"these {signatures} signatures"
+    if signatures == 1:
+        return "this signature"
+    return f"these {signatures} signatures"
 
 
 def _held_back(hypotheses: Sequence[SignatureResult]) -> str:
