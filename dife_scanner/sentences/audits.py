@@ -20,9 +20,17 @@ _NOT_CLEAN = "This does not say the checkpoint is clean."
 
 def verdict_sentence(audit: Audit) -> str:
     """What the audit says; of a search that found nothing also what such a search finds. Never that it is clean."""
-    if audit.verdict is Verdict.NOTHING_FOUND and audit.searches:
-        return f"{_tried(audit)} {capital(power_text(audit))}. {_NOT_CLEAN}"
+    power = power_sentence(audit)
+    if power:
+        return f"{_tried(audit)} {power} {_NOT_CLEAN}"
     return headline(audit)
+
+
+def power_sentence(audit: Audit) -> str:
+    """What searches that found nothing here find elsewhere; empty for any other verdict, and where none was made."""
+    if audit.verdict is Verdict.NOTHING_FOUND and audit.searches:
+        return f"{capital(power_text(audit))}."
+    return ""
 
 
 def headline(audit: Audit) -> str:

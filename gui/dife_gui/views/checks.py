@@ -32,7 +32,8 @@ class _ResultStyle(QStyledItemDelegate):
         super().initStyleOption(option, index)
         scheme = theme.colours(option.palette)
         colors = {
-            CheckOutcome.FAILED: scheme.alarm,
+            # The alarm's colour is for what is flagged; a check that failed speaks against a trigger.
+            CheckOutcome.FAILED: scheme.caution,
             CheckOutcome.NOT_RUN: scheme.caution,
             CheckOutcome.NOT_APPLICABLE: theme.muted(option.palette),
         }

@@ -26,7 +26,7 @@ from dife_gui.views.text import Label, heading
 from dife_gui.views.triage import Triage
 from dife_scanner.records import Audit, Finding, Verdict
 from dife_scanner.sentences import plain
-from dife_scanner.sentences.audits import verdict_sentence
+from dife_scanner.sentences.audits import headline, power_sentence
 from dife_scanner.sentences.basis import why, would_change
 from dife_scanner.sentences.calibration import calibration_lines
 from dife_scanner.sentences.checks import unconfirmed_text
@@ -238,7 +238,7 @@ def _marked(verdict: Verdict | None, sentence: Label) -> QWidget:
 def _sentence(detail: Detail) -> str:
     """What is to be said of the checkpoint before anything else."""
     if detail.audit is not None:
-        return verdict_sentence(detail.audit)
+        return headline(detail.audit)
     if detail.finding is not None:
         return finding_sentence(detail.finding)
     return job_sentence(detail.row.job)
@@ -247,7 +247,7 @@ def _sentence(detail: Detail) -> str:
 def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list[str]:
     """Why it is so: of the audit, or of the state where there is none and the sentence does not say it already."""
     if audit is not None:
-        told = [why(audit), f"What would change it: {would_change(audit)}."]
+        told = [power_sentence(audit), why(audit), f"What would change it: {would_change(audit)}."]
         if audit.decision is not None:  # else the stored reason ends with them already
             told += audit.notes
         return [text for text in (*told, *calibration_lines(audit)) if text]
