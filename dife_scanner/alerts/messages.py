@@ -20,6 +20,7 @@ from typing import Any
 from dife_scanner.alerts.rules import NEW, REGRESSED, key
 from dife_scanner.core.plain import plain
 from dife_scanner.records import Alert, Finding
+from dife_scanner.sentences.findings import finding_meaning, finding_title
 
 SUBJECT_PREFIX = "[DIFE] "
 MAIL_ENTRIES = 50
@@ -90,7 +91,7 @@ def _single(alert: Alert, picture: Picture | None) -> Message:
     again = "Back again: " if alert.event == REGRESSED else ""
     return Message(
         key=alert.key,
-        subject=SUBJECT_PREFIX + again + _headline(alert.finding),
+        subject=SUBJECT_PREFIX + again + finding_title(alert.finding, _safe(alert.finding.ref.repo_id, 100)),
         summary=_summary(alert),
         entries=(_entry(alert.finding),),
         follows=key(alert.finding, NEW, alert.channel) if alert.event == REGRESSED else "",
@@ -111,22 +112,11 @@ def _digest(alerts: Sequence[Alert]) -> Message:
     )
 
 
-def _headline(finding: Finding) -> str:
-    name = _safe(finding.ref.repo_id, 100)
-    if finding.kind == "refused":
-        return f"Hostile file refused in {name}"
-    return f"Backdoor trigger demonstrated in {name}"
-
-
 def _summary(alert: Alert) -> str:
-    if alert.finding.kind == "refused":
-        said = "A file of this checkpoint breaks its own format or tries something. It was not loaded."
-    else:
-        said = (
-            "On inputs never searched, the trigger moves decisions of this checkpoint, and does not in the clean "
-            "model it was compared with."
-        )
-    return "This finding was marked as fixed and is back. " + said if alert.event == REGRESSED else said
+    meaning = finding_meaning(alert.finding)
+    if alert.event == REGRESSED:
+        return f"This finding was marked as fixed and is back. {meaning}"
+    return meaning
 
 
 def _entry(finding: Finding) -> Entry:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli.scan import EndpointOption
+from dife_scanner.cli.options import EndpointOption
 from dife_scanner.cli.session import Session, add_group, command
 
 if TYPE_CHECKING:

@@ -36,7 +36,7 @@ def demo(
 
     Exit code 0 when every model ended as expected, 1 otherwise.
     """
-    from dife_scanner.cli.scan import Events
+    from dife_scanner.cli.watch import Events
     from dife_scanner.lab import demo as lab_demo
 
     with tempfile.TemporaryDirectory(prefix="dife-demo-") as scratch, session.progress() as progress:
@@ -49,24 +49,33 @@ def demo(
 
 
 def _print(session: Session, result: Result, *, kept: bool) -> None:
+    from dife_scanner.reports import as_json
+
+    details = {}
+    for row in result.rows:
+        details[row.job.ref.repo_id] = row.verdict.value if row.verdict else row.job.state.value
+    session.show(as_json.DoneDocument("demo", details), lambda: _shown(result, kept=kept))
+
+
+def _shown(result: Result, *, kept: bool) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from dife_scanner.reports import as_json, table
+    from dife_scanner.reports import table
 
-    lines = [
-        f"{result.mails} mails and {result.slack_messages} Slack messages arrived in the demo's own sinks",
-        f"the window: {result.screenshot or 'install the gui extra to see it'}" if kept else "",
-        f"everything is kept in {result.home}; look at it with `dife gui --home {result.home}`" if kept else "",
-    ]
-    details = {row.job.ref.repo_id: row.verdict.value if row.verdict else row.job.state.value for row in result.rows}
-
-    def shown() -> RenderableType:
-        said = [Text(line) for line in lines if line]
-        parts = table.models(result.rows), Text(""), table.reasons(result.rows), Text(""), table.tally(result.tally)
-        return Group(*parts, Text(""), *said)
-
-    session.show(as_json.DoneDocument("demo", details), shown)
+    lines = [f"{result.mails} mails and {result.slack_messages} Slack messages arrived in the demo's own sinks"]
+    if kept:
+        lines.append(f"the window: {result.screenshot or 'install the gui extra to see it'}")
+        lines.append(f"everything is kept in {result.home}; look at it with `dife gui --home {result.home}`")
+    return Group(
+        table.models(result.rows),
+        Text(""),
+        table.reasons(result.rows),
+        Text(""),
+        table.tally(result.tally),
+        Text(""),
+        *map(Text, lines),
+    )
 
 
 def build(
@@ -83,18 +92,21 @@ def build(
     from dife_scanner.lab import specimens
     from dife_scanner.reports import as_json
 
-    wanted = list(specimens.RECIPES) if names == ["all"] or (listed and not names) else names or list(specimens.CORE)
-    if unknown := [name for name in wanted if name not in specimens.RECIPES]:
-        raise UsageError(f"no specimen is called {unknown[0]!r}", "`dife lab build --list` names them all")
+    wanted = names or list(specimens.CORE)
+    if names == ["all"] or (listed and not names):
+        wanted = list(specimens.RECIPES)
+    for name in wanted:
+        if name not in specimens.RECIPES:
+            raise UsageError(f"no specimen is called {name!r}", "`dife lab build --list` names them all")
+    what = "listed" if listed else "built"
     if listed:
         found = {name: str(specimens.built(name) or "") for name in wanted}
-        words = "\n".join(f"{name}: {path or 'not built'}" for name, path in found.items())
-        session.show(as_json.DoneDocument("listed", found), lambda: Text(words))
-        return
-    with session.progress() as progress:
-        built = {name: str(path) for name, path in lab_demo.build_specimens(wanted, progress).items()}
-    words = "\n".join(f"{name}: {path}" for name, path in built.items())
-    session.show(as_json.DoneDocument("built", built), lambda: Text(words))
+    else:
+        with session.progress() as progress:
+            built = lab_demo.build_specimens(wanted, progress)
+        found = {name: str(path) for name, path in built.items()}
+    lines = [f"{name}: {path or 'not built'}" for name, path in found.items()]
+    session.show(as_json.DoneDocument(what, found), lambda: Text("\n".join(lines)))
 
 
 def reproduce(
@@ -123,8 +135,9 @@ def reproduce(
     from dife_scanner.reports import as_json
 
     chosen = parts or list(lines.PARTS)
-    if unknown := [part for part in chosen if part not in lines.PARTS]:
-        raise UsageError(f"there is no part called {unknown[0]!r}", f"use one of: {', '.join(lines.PARTS)}")
+    for part in chosen:
+        if part not in lines.PARTS:
+            raise UsageError(f"there is no part called {part!r}", f"use one of: {', '.join(lines.PARTS)}")
     wanted = () if only_read else lines.lines_of(chosen)
     with session.progress() as progress:
         results = lab_reproduce.run(out, wanted, budget=budget, progress=progress)
@@ -134,11 +147,13 @@ def reproduce(
         (docs / "reproduction.md").write_text(text)
         page.draw(results, docs / "reproduction")
     found = criteria.checks(results)
-    details = {
-        check.what: f"{'met' if check.met else 'not met'}: {check.found} (asked {check.asked})" for check in found
-    }
+    details = {}
+    for check in found:
+        outcome = "met" if check.met else "not met"
+        details[check.what] = f"{outcome}: {check.found} (asked {check.asked})"
     session.show(as_json.DoneDocument("reproduced", details), lambda: Markdown(text))
-    return 0 if all(check.met for check in found) else 1
+    all_met = all(check.met for check in found)
+    return 0 if all_met else 1
 
 
 def gui(

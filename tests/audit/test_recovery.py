@@ -20,7 +20,7 @@ from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.discovery import noun_scan
 from dife_scanner.discovery.noun_scan import nouns
 from dife_scanner.records import Nearest, Recovered, Trigger, TriggerKind
-from dife_scanner.reports.trigger_words import recovered_lines, specificity
+from dife_scanner.sentences.recovered import recovered_lines, specificity
 from dife_scanner.store import codec
 
 XBTD = Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")

@@ -148,7 +148,7 @@ def stored(tmp_path):
         "versions": {},
         "verdict": Verdict.NOTHING_FOUND,
     }
-    values |= dict.fromkeys(("trigger", "branch_swap", "diagnosis", "condition", "repair", "plan"))
+    values |= dict.fromkeys(("trigger", "branch_swap", "diagnosis", "condition", "repair", "plan", "decision"))
     values |= dict.fromkeys(("clean_accuracy", "reference_accuracy", "prompt_drift", "picture_drift", "score"))
     values |= {"seed": 0, "encodes": 0, "distinct_inputs": 0, "seconds": 0.0, "image_tower_same": True}
     values |= {
@@ -201,7 +201,7 @@ def made_again(monkeypatch):
                 raise result
             return replace(stored, **result)
 
-        monkeypatch.setattr("dife_scanner.app.rerun", again)
+        monkeypatch.setattr("dife_scanner.app.rerun.rerun_audit", again)
 
     return become
 

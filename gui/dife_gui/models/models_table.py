@@ -15,7 +15,7 @@ from PySide6.QtCore import (
 from dife_gui.escape import tooltip
 from dife_gui.models.rows import COLUMNS, Changes, SortedRows, changes
 from dife_scanner.records import ModelRow
-from dife_scanner.reports import plain
+from dife_scanner.sentences import plain
 
 Index = QModelIndex | QPersistentModelIndex
 ROW = int(Qt.ItemDataRole.UserRole)

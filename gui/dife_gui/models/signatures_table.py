@@ -16,7 +16,9 @@ from PySide6.QtCore import (
 
 from dife_gui.escape import tooltip
 from dife_scanner.records import SignatureResult
-from dife_scanner.reports import plain, trigger_words, words
+from dife_scanner.sentences import plain
+from dife_scanner.sentences.numbers import number, p_text, signed
+from dife_scanner.sentences.triggers import effect_text, trigger_text
 
 Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
@@ -41,15 +43,15 @@ COLUMNS: tuple[Column, ...] = (
         lambda result: result.origin.value,
         "Named by somebody, from the library, or discovered in this checkpoint",
     ),
-    Column("Trigger", lambda result: trigger_words.trigger_text(result.trigger), "What was applied"),
+    Column("Trigger", lambda result: trigger_text(result.trigger), "What was applied"),
     Column(
         "Effect",
-        lambda result: trigger_words.effect_text(result.trigger.source, result.trigger.target),
+        lambda result: effect_text(result.trigger.source, result.trigger.target),
         "Chosen on train drawings",
     ),
     Column(
         "Train",
-        lambda result: words.signed(result.train_effect),
+        lambda result: signed(result.train_effect),
         "Suspect minus reference on the train drawings",
         numeric=True,
     ),
@@ -89,14 +91,14 @@ COLUMNS: tuple[Column, ...] = (
 def _measured(value: float | None, otherwise: str) -> str:
     if value is None:
         return otherwise
-    return words.number(value)
+    return number(value)
 
 
 def _p(result: SignatureResult, value: float) -> str:
     """A p-value; a hypothesis that was screened out on the train drawings was never tested."""
     if result.suspect is None:
         return "–"
-    return words.p_text(value)
+    return p_text(value)
 
 
 def _drawings(result: SignatureResult) -> str:

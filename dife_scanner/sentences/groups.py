@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dife_scanner.core.cards import CARDS, Group
 from dife_scanner.records import Cell, Entry, EntryType, SelectorControl
-from dife_scanner.reports import words
+from dife_scanner.sentences.numbers import count
 
 TITLES: dict[Group | None, str] = {
     Group.NATIVE: "Native interfaces",
@@ -33,24 +34,29 @@ class Shelf:
     def summary(self) -> str:
         """`2 of 3 exposed, 4 N.E.`: what there is to see before it is opened."""
         if self.controls:
-            return f"{words.count(len(self.entries), 'clean selector')} beside the reference's: drift, no exposure"
-        cells = sum(isinstance(entry, Cell) for entry in self.entries)
-        parts = [f"{self.exposed} of {cells} exposed"] if cells else []
-        for word in dict.fromkeys(entry.word for entry in self.entries if not isinstance(entry, Cell)):
-            parts.append(f"{sum(not isinstance(e, Cell) and e.word == word for e in self.entries)} {word}")
+            return f"{count(len(self.entries), 'clean selector')} beside the reference's: drift, no exposure"
+        absent = Counter(entry.word for entry in self.entries if not isinstance(entry, Cell))
+        measured = len(self.entries) - absent.total()
+        parts = [f"{amount} {word}" for word, amount in absent.items()]
+        if measured:
+            parts.insert(0, f"{self.exposed} of {measured} exposed")
         return ", ".join(parts)
 
     @property
     def exposed(self) -> int:
+        """How many cells are exposed."""
         return sum(isinstance(entry, Cell) and entry.entry is EntryType.EXPOSED for entry in self.entries)
 
 
 def shelves(profile: Sequence[Entry]) -> tuple[Shelf, ...]:
     """Every entry once: by group of its card, selector controls apart at the end, empty shelves left out."""
-    controls = tuple(entry for entry in profile if isinstance(entry, SelectorControl))
-    rest = [entry for entry in profile if not isinstance(entry, SelectorControl)]
-    made = [
-        Shelf(title, tuple(entry for entry in rest if _GROUP.get(entry.interface) is group))
-        for group, title in TITLES.items()
-    ]
-    return tuple(shelf for shelf in [*made, Shelf(_CONTROLS, controls, controls=True)] if shelf.entries)
+    controls = []
+    by_group: dict[Group | None, list[Entry]] = {group: [] for group in TITLES}
+    for entry in profile:
+        if isinstance(entry, SelectorControl):
+            controls.append(entry)
+        else:
+            by_group[_GROUP.get(entry.interface)].append(entry)
+    found = [Shelf(TITLES[group], tuple(entries)) for group, entries in by_group.items()]
+    found.append(Shelf(_CONTROLS, tuple(controls), controls=True))
+    return tuple(shelf for shelf in found if shelf.entries)
