@@ -21,7 +21,7 @@ from dife_scanner.records import (
     NotEvaluable,
 )
 from dife_scanner.reports.study import value_text
-from dife_scanner.sentences import numbers as numbers
+from dife_scanner.sentences import numbers as formatting
 
 VISUAL = ("BadEncoder", "ContrastivePoisoning", "Liang-BadCLIP")
 TEXT_CELLS = (
@@ -118,7 +118,7 @@ def _check(
     """Return a check of one figure; what was not measured is not met."""
     if value is None:
         return Check(what, asked, _NOT_MEASURED, False)
-    return Check(what, asked, numbers.number(value), passes(value))
+    return Check(what, asked, formatting.number(value), passes(value))
 
 
 def _delta(
@@ -137,7 +137,7 @@ def _delta(
     cell = results.cell("BadTextTower", interface)
     if cell is None:
         return Check(what, asked, _NOT_MEASURED, False)
-    found = f"{numbers.signed(cell.delta)} {ends(cell.delta_interval)}"
+    found = f"{formatting.signed(cell.delta)} {ends(cell.delta_interval)}"
     met = cell.delta >= bound
     if above_zero:
         met = met and cell.delta_interval.low > 0
@@ -146,7 +146,7 @@ def _delta(
 
 def ends(interval: Interval) -> str:
     """Return the ends of an interval: `[+0.655, +0.777]`."""
-    return f"[{numbers.signed(interval.low)}, {numbers.signed(interval.high)}]"
+    return f"[{formatting.signed(interval.low)}, {formatting.signed(interval.high)}]"
 
 
 def _quiet(results: Results, name: str) -> Check:
@@ -165,7 +165,7 @@ def _quiet(results: Results, name: str) -> Check:
 
 
 def _listed(values: Mapping[str, float]) -> str:
-    parts = [f"{name} {numbers.signed(value)}" for name, value in values.items()]
+    parts = [f"{name} {formatting.signed(value)}" for name, value in values.items()]
     return ", ".join(parts) or "none"
 
 
@@ -288,7 +288,7 @@ def _difference(
     rule = "the card admits this trigger's channel"
     if isinstance(entry, NotEvaluable):
         rule = entry.reason
-    said = "N.E." if theirs is None else numbers.number(theirs, 4)
+    said = "N.E." if theirs is None else formatting.number(theirs, 4)
     return Difference(name, interface, said, short(entry), rule)
 
 

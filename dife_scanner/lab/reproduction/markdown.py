@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from dife_scanner.sentences import numbers as numbers
+from dife_scanner.sentences import numbers as formatting
 
 NONE = "–"
 """In a table, where there is no number and none was asked for."""
@@ -29,12 +29,12 @@ def _escaped(cell: str) -> str:
 
 def number(value: float) -> str:
     """Return a figure with four decimals."""
-    return numbers.number(value, DIGITS)
+    return formatting.number(value, DIGITS)
 
 
 def signed(value: float) -> str:
     """Return a change with its sign and four decimals."""
-    return numbers.signed(value, DIGITS)
+    return formatting.signed(value, DIGITS)
 
 
 def numbers(values: Iterable[float]) -> list[str]:

@@ -18,7 +18,7 @@ from dife_scanner.lab.reproduction.markdown import (
 )
 from dife_scanner.lab.reproduction.reproduce import Results
 from dife_scanner.records import Cell
-from dife_scanner.sentences import numbers as numbers
+from dife_scanner.sentences import numbers as formatting
 
 Rows = list[Sequence[str]]
 
@@ -103,8 +103,8 @@ def sweep(results: Results) -> str:
     )
     body = table(heads, rows) if rows else "Not run.\n"
     low, high = paper.SWEEP_NATIVE
-    rerank = numbers.signed(paper.SWEEP["rerank ΔH@1"])
-    promotion = numbers.signed(paper.SWEEP["promotion ΔH@1"])
+    rerank = formatting.signed(paper.SWEEP["rerank ΔH@1"])
+    promotion = formatting.signed(paper.SWEEP["promotion ΔH@1"])
     note = (
         f"\nPaper: raising the attack's own H@5 from {low} to {high} leaves rerank ΔH@1 at "
         f"{rerank} and promotion ΔH@1 at {promotion}.\n"
