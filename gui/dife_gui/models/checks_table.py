@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import (
-    QAbstractTableModel,
-    QModelIndex,
     QObject,
-    QPersistentModelIndex,
     Qt,
 )
 
 from dife_gui.escape import tooltip
+from dife_gui.models.table import FixedTable, Index
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.checks import Row
 
-Index = QModelIndex | QPersistentModelIndex
-_NOWHERE = QModelIndex()
 _Role = Qt.ItemDataRole
 OUTCOME = _Role.UserRole
 """Role under which every cell of a row has the check's `CheckOutcome`."""
@@ -43,22 +39,11 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-class ChecksTable(QAbstractTableModel):
+class ChecksTable(FixedTable[Row]):
     """A line for each check, in the order in which they are run."""
 
     def __init__(self, rows: Sequence[Row], parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._rows = tuple(rows)
-
-    def rowCount(self, parent: Index = _NOWHERE) -> int:
-        if parent.isValid():  # a table's rows have no rows of their own
-            return 0
-        return len(self._rows)
-
-    def columnCount(self, parent: Index = _NOWHERE) -> int:
-        if parent.isValid():
-            return 0
-        return len(COLUMNS)
+        super().__init__(COLUMNS, rows, parent)
 
     def data(self, index: Index, role: int = _Role.DisplayRole) -> Any:
         if not index.isValid():
@@ -74,23 +59,4 @@ class ChecksTable(QAbstractTableModel):
             return plain(f"{column.title}: {shown or 'none'}")
         if role == OUTCOME:
             return row.outcome
-        return None
-
-    def headerData(
-        self,
-        section: int,
-        orientation: Qt.Orientation,
-        role: int = _Role.DisplayRole,
-    ) -> Any:
-        if orientation is not Qt.Orientation.Horizontal:
-            return None
-        if not 0 <= section < len(COLUMNS):
-            return None
-        column = COLUMNS[section]
-        if role == _Role.DisplayRole:
-            return column.title
-        if role == _Role.ToolTipRole:
-            return tooltip(column.explain)
-        if role == _Role.TextAlignmentRole:
-            return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         return None
