@@ -75,8 +75,10 @@ def _line(label: str, text: str, limit: int = 300) -> Text:
 
 def _checks(record: Audit) -> RenderableType:
     result = checks.deciding(record)
+    if result is None and record.searches:
+        return Text("The searches found no candidate, so there was nothing to check.", "dim")
     if result is None:
-        return Text("No trigger was tried, so no check was run.", "dim")
+        return Text("No trigger was tried, so there was nothing to check.", "dim")
     if not result.checks:
         return _line("Checks", checks.NOT_RECORDED)
     return check_table(result)
