@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from dife_scanner.errors import HomeUnwritable, SettingsError
+from dife_scanner.records import Budget
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 APP = "dife-scanner"
@@ -80,7 +81,7 @@ class Settings(BaseSettings):
     overlap_seconds: float = Field(default=3600.0, ge=0)
     workers: int = Field(default=1, ge=1, le=64)
     device: str = "auto"
-    budget: Literal["quick", "default", "deep"] = "default"
+    budget: Budget = Budget.DEFAULT
     """What an audit may cost where the command line does not say."""
     discover: bool = True
     """Whether audits search for triggers nobody described, beside trying the signatures."""

@@ -17,9 +17,9 @@ from email.policy import SMTP
 from email.utils import formatdate
 from typing import Any
 
-from dife_scanner.alerts.rules import NEW, REGRESSED, key
+from dife_scanner.alerts.rules import key
 from dife_scanner.core.plain import plain
-from dife_scanner.records import Alert, Finding
+from dife_scanner.records import Alert, AlertEvent, Finding, FindingKind
 
 SUBJECT_PREFIX = "[DIFE] "
 MAIL_ENTRIES = 50
@@ -87,20 +87,20 @@ def trial(channel: str, moment: str) -> Message:
 
 
 def _single(alert: Alert, picture: Picture | None) -> Message:
-    again = "Back again: " if alert.event == REGRESSED else ""
+    again = "Back again: " if alert.event == AlertEvent.REGRESSED else ""
     return Message(
         key=alert.key,
         subject=SUBJECT_PREFIX + again + _headline(alert.finding),
         summary=_summary(alert),
         entries=(_entry(alert.finding),),
-        follows=key(alert.finding, NEW, alert.channel) if alert.event == REGRESSED else "",
+        follows=key(alert.finding, AlertEvent.NEW, alert.channel) if alert.event == AlertEvent.REGRESSED else "",
         picture=picture and Picture(picture.png, _safe(picture.caption, 300)),
     )
 
 
 def _digest(alerts: Sequence[Alert]) -> Message:
     keys = "\n".join(sorted(alert.key for alert in alerts))
-    flagged = sum(alert.finding.kind == "flagged" for alert in alerts)
+    flagged = sum(alert.finding.kind == FindingKind.FLAGGED for alert in alerts)
     counts = [f"{flagged} with a demonstrated trigger"] if flagged else []
     counts += [f"{len(alerts) - flagged} refused as hostile"] if len(alerts) > flagged else []
     return Message(
@@ -113,20 +113,20 @@ def _digest(alerts: Sequence[Alert]) -> Message:
 
 def _headline(finding: Finding) -> str:
     name = _safe(finding.ref.repo_id, 100)
-    if finding.kind == "refused":
+    if finding.kind == FindingKind.REFUSED:
         return f"Hostile file refused in {name}"
     return f"Backdoor trigger demonstrated in {name}"
 
 
 def _summary(alert: Alert) -> str:
-    if alert.finding.kind == "refused":
+    if alert.finding.kind == FindingKind.REFUSED:
         said = "A file of this checkpoint breaks its own format or tries something. It was not loaded."
     else:
         said = (
             "On inputs never searched, the trigger moves decisions of this checkpoint, and does not in the clean "
             "model it was compared with."
         )
-    return "This finding was marked as fixed and is back. " + said if alert.event == REGRESSED else said
+    return "This finding was marked as fixed and is back. " + said if alert.event == AlertEvent.REGRESSED else said
 
 
 def _entry(finding: Finding) -> Entry:

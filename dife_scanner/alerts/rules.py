@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dife_scanner.records import Alert, Confidence, Finding, TriageState
-
-NEW = "new"
-REGRESSED = "regressed"
+from dife_scanner.records import Alert, AlertEvent, Confidence, Finding, FindingKind, TriageState
 
 _SETTLED = frozenset({TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.OUT_OF_SCOPE})
 """A person has decided; the same fingerprint does not ask again."""
@@ -30,29 +27,29 @@ def alerts_for(finding: Finding, previous: Finding | None, channels: Iterable[st
     )
 
 
-def key(finding: Finding, event: str, channel: str) -> str:
+def key(finding: Finding, event: AlertEvent, channel: str) -> str:
     """The idempotency key: an outbox takes each of these once.
 
     A regression names its revision too: a finding that is fixed and comes back twice is news twice.
     """
-    occasion = f"{event}@{finding.ref.revision}" if event == REGRESSED else event
+    occasion = f"{event}@{finding.ref.revision}" if event is AlertEvent.REGRESSED else event
     return f"{finding.fingerprint}|{occasion}|{channel}"
 
 
 def qualifies(finding: Finding) -> bool:
     """Whether a finding of this kind and confidence alerts at all."""
-    return finding.kind == "refused" or (
-        finding.kind == "flagged" and finding.confidence == Confidence.DEMONSTRATED.value
+    return finding.kind == FindingKind.REFUSED or (
+        finding.kind == FindingKind.FLAGGED and finding.confidence == Confidence.DEMONSTRATED
     )
 
 
-def _event(finding: Finding, previous: Finding | None) -> str | None:
+def _event(finding: Finding, previous: Finding | None) -> AlertEvent | None:
     if not qualifies(finding):
         return None
     if previous is None:
-        return NEW
+        return AlertEvent.NEW
     if previous.triage is TriageState.FIXED_UPSTREAM and previous.ref.revision != finding.ref.revision:
-        return REGRESSED
+        return AlertEvent.REGRESSED
     if previous.triage in _SETTLED or qualifies(previous):
         return None
-    return NEW
+    return AlertEvent.NEW

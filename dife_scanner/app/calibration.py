@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dife_scanner.records import Budget
 from dife_scanner.settings import Settings
 from dife_scanner.store import references
 from dife_scanner.store.db import Store
@@ -69,7 +70,7 @@ def _calibration_file(one: File, unused: str) -> CalibrationFile:
 
 
 def hub_calibration_request(
-    store: Store, settings: Settings, base: str, reference: str, budget: str, n: int, minutes: float | None
+    store: Store, settings: Settings, base: str, reference: str, budget: Budget, n: int, minutes: float | None
 ) -> Presumed:
     """What `dife calibration from-hub` is asked for. Raises `UsageError` where the base is no reference here."""
     from dife_scanner.app import hub_calibration

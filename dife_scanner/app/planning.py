@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.baselines.home import open_home
-from dife_scanner.records import JobState, Manifest, ModelRef
+from dife_scanner.records import Budget, JobState, Manifest, ModelRef
 from dife_scanner.settings import Settings
 from dife_scanner.store import findings, jobs, polls
 
@@ -33,7 +33,7 @@ def _look(settings: Settings, target: str) -> Manifest:
     return checkpoints.look(hub_for(settings, settings.endpoint), ModelRef(repo_id, revision), limits)[1]
 
 
-def plan_targets(settings: Settings, targets: Sequence[str], budget: str) -> PlanDocument:
+def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> PlanDocument:
     """What `dife scan` would fetch for these targets, and how long it would take."""
     from dife_scanner.hub.poll import BYTES_PER_SECOND, audit_words
     from dife_scanner.reports.as_json import PlanDocument, PlannedModel

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dife_scanner.records import Job
+from dife_scanner.records import Budget, Job
 from dife_scanner.settings import Settings
 from dife_scanner.store.db import Store
 
@@ -38,7 +38,7 @@ def scan_work(
     triggers: Sequence[Trigger],
     *,
     reference: str = "",
-    budget: str = "default",
+    budget: Budget = Budget.DEFAULT,
     seed: int = 0,
     data: Data,
     blind: bool = False,

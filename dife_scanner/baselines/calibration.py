@@ -17,12 +17,11 @@ from typing import Any, TypeVar
 
 from dife_scanner import discovery
 from dife_scanner.audit.plan import DISCOVERY_VERSIONS, Plan
-from dife_scanner.audit.probes import VIEWS
 from dife_scanner.core.calibration import Kept, Pack, PowerTable, Searched, calibrate, outdated
 from dife_scanner.durable.atomic import whole
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import CalibrationDamaged, DifeError
-from dife_scanner.records import Audit, Power, Reference
+from dife_scanner.records import Audit, Budget, Power, Reference
 from dife_scanner.store.codec import from_json, to_json
 
 FORMAT = 1
@@ -99,7 +98,7 @@ def read(path: Path) -> tuple[Pack | PowerTable, str]:
 def _check(content: Pack | PowerTable) -> None:
     """`ValueError` for values that no calibration can have."""
     date.fromisoformat(content.made_on)
-    if content.searched.budget not in VIEWS:
+    if content.searched.budget not in tuple(Budget):
         raise ValueError("there is no such budget")
     if isinstance(content, Pack):
         if not all(0 <= model.score <= 1 for model in content.models):
@@ -160,7 +159,8 @@ def unused(one: File, known: Sequence[Reference]) -> str:
     if one.content is None:
         return one.error.what if one.error else ""
     then = one.content.searched
-    plan = Plan((), then.budget, detectors=discovery.names(then.budget))
+    budget = Budget(then.budget)
+    plan = Plan((), budget, detectors=discovery.names(budget))
     mine = [searched(base, plan) for base in known]
     if then in mine:
         return ""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli.scan import Budget, EndpointOption
+from dife_scanner.cli.scan import BudgetOption, EndpointOption
 from dife_scanner.cli.session import Session, add_group, command
 from dife_scanner.core.plain import plain
 
@@ -51,7 +51,7 @@ def build(
     base: Annotated[str, typer.Option(help="A reference: `dife reference list`.")],
     n: Annotated[int, typer.Option(min=1, max=2000, help="Benign models; no p-value gets below 1/(n + 1).")] = 99,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
-    budget: Annotated[Budget | None, typer.Option(help="Of the searches; the settings' otherwise.")] = None,
+    budget: Annotated[BudgetOption | None, typer.Option(help="Of the searches; the settings' otherwise.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Time one model, say how long all take, and stop.")] = False,
 ) -> None:
     """Make benign fine-tunes of a reference on this machine, audit each blind, and write your own pack. Resumes.
@@ -61,15 +61,14 @@ def build(
     from rich.text import Text
 
     from dife_scanner.lab.bench import own
+    from dife_scanner.records import Budget
     from dife_scanner.reports import as_json
     from dife_scanner.store import references
 
     settings = session.settings()
     with session.store(settings) as store:
         reference = references.reference(store, base)
-    asked = own.Asked(
-        reference, settings.home, n, minutes, budget.value if budget else settings.budget, settings.device
-    )
+    asked = own.Asked(reference, settings.home, n, minutes, Budget(budget or settings.budget), settings.device)
     console = session.err()
 
     def say(text: str) -> None:
@@ -92,7 +91,7 @@ def from_hub(
     n: Annotated[int, typer.Option(min=1, max=2000, help="Fine-tunes, one per author.")] = 300,
     reference: Annotated[str, typer.Option(help="What the base is called here; its own name otherwise.")] = "",
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
-    budget: Annotated[Budget | None, typer.Option(help="Of the searches; the settings' otherwise.")] = None,
+    budget: Annotated[BudgetOption | None, typer.Option(help="Of the searches; the settings' otherwise.")] = None,
     endpoint: EndpointOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say how many bytes and hours it takes, and stop.")] = False,
 ) -> None:
@@ -103,6 +102,7 @@ def from_hub(
     """
     from dife_scanner.app import hub_calibration, wiring
     from dife_scanner.app.calibration import hub_calibration_request, plan_hub_calibration
+    from dife_scanner.records import Budget
     from dife_scanner.reports import table
 
     settings = session.settings(endpoint=endpoint)
@@ -112,9 +112,8 @@ def from_hub(
         console.print(plain(text, 400), markup=False)
 
     with session.store(settings) as store:
-        asked = hub_calibration_request(
-            store, settings, base, reference, budget.value if budget else settings.budget, n, minutes
-        )
+        chosen = Budget(budget or settings.budget)
+        asked = hub_calibration_request(store, settings, base, reference, chosen, n, minutes)
         if plan:
             document = plan_hub_calibration(store, asked)
             session.show(document, lambda: table.plan(document))

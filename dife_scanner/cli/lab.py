@@ -241,10 +241,11 @@ def real(
     from dife_scanner.app import scanning, wiring
     from dife_scanner.core.plain import plain
     from dife_scanner.lab.bench import real as benchmark
+    from dife_scanner.records import Budget
     from dife_scanner.reports import as_json
 
     settings, console = session.settings(endpoint=endpoint), session.err()
-    work = scanning.scan_work(settings, (), budget=budget, data=scanning.Data(), blind=True)
+    work = scanning.scan_work(settings, (), budget=Budget(budget), data=scanning.Data(), blind=True)
     asked = benchmark.Asked(
         work, tuple(base or benchmark.BASES), benchmark.POISONED if poisoned is None else poisoned, n, implants, minutes
     )

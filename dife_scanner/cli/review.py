@@ -116,6 +116,7 @@ def queue(session: Session) -> None:
 
 def status(session: Session) -> None:
     """Say whether a watcher runs, what it does, and what waits."""
+    from dife_scanner.records import AlertState
     from dife_scanner.reports import as_json
     from dife_scanner.store import jobs, outbox, polls
 
@@ -124,8 +125,8 @@ def status(session: Session) -> None:
         beats = polls.beats(store)
         passes = [one for one in polls.passes(store) if one.complete]
         counts = jobs.counts(store)
-        waiting = len(outbox.alerts(store, state="pending"))
-        dead = len(outbox.alerts(store, state="dead"))
+        waiting = len(outbox.alerts(store, state=AlertState.PENDING))
+        dead = len(outbox.alerts(store, state=AlertState.DEAD))
     alive = tuple(beat for beat in beats if _runs(beat.pid))
     document = as_json.StatusDocument(
         watching=any(sign.role == "watcher" for sign in alive),

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 NOTHING, FLAGGED, NO_VERDICT, FAILED = 0, 1, 2, 3
 
 
-class Budget(StrEnum):
+class BudgetOption(StrEnum):
+    """The values of `records.Budget`; loading all records would slow down every `--help`."""
+
     QUICK = "quick"
     DEFAULT = "default"
     DEEP = "deep"
@@ -70,7 +72,7 @@ def scan(
         bool, typer.Option("--no-discovery", help="Do not search for triggers nobody described.")
     ] = False,
     budget: Annotated[
-        Budget | None, typer.Option(help="Pictures per drawing and length of searches; the settings' otherwise.")
+        BudgetOption | None, typer.Option(help="Pictures per drawing and length of searches; the settings' otherwise.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of every random choice.")] = 0,
     endpoint: EndpointOption = None,
@@ -102,12 +104,13 @@ def scan(
     from dife_scanner.app import planning, scanning
     from dife_scanner.app.references import check_reference
     from dife_scanner.cli import known
+    from dife_scanner.records import Budget
 
     if unknown := set(fail_on or ()) - {"inherited"}:
         raise UsageError(f"--fail-on does not know {', '.join(sorted(unknown))}", "it takes `inherited`")
     where = Output.asked(session, format, output, figures)
     settings = session.settings(endpoint=endpoint)
-    asked_budget = budget.value if budget else settings.budget
+    asked_budget = Budget(budget or settings.budget)
     if plan:
         return _show_plan(session, planning.plan_targets(settings, targets, asked_budget))
     data = scanning.data(settings, extend or [], pictures, captions)
@@ -173,7 +176,7 @@ def _print_errors(errors: Sequence[DifeError]) -> None:
 
 
 def _document(results: Sequence[TargetResult], fail_on: frozenset[str], study: Study | None = None) -> ScanDocument:
-    from dife_scanner.records import Confidence, JobState, TriageState, Verdict
+    from dife_scanner.records import FindingKind, JobState, TriageState, Verdict
     from dife_scanner.reports import words
     from dife_scanner.reports.as_json import KnownTriggers, ScanDocument
 
@@ -183,7 +186,7 @@ def _document(results: Sequence[TargetResult], fail_on: frozenset[str], study: S
     alarming = {Verdict.FLAGGED} | ({Verdict.INHERITED} if "inherited" in fail_on else set())
     refused = [r for r in counted if r.job.state is JobState.REFUSED]
     missing = [r for r in counted if r not in refused and r.verdict in (None, Verdict.INCONCLUSIVE)]
-    anomalous = sum(1 for r in counted if r.finding and r.finding.kind == Confidence.ANOMALOUS)
+    anomalous = sum(1 for r in counted if r.finding and r.finding.kind == FindingKind.ANOMALOUS)
     return ScanDocument(
         flagged=sum(1 for r in counted if r.verdict in alarming),
         refused=len(refused),

@@ -6,7 +6,17 @@ from hashlib import sha256
 
 from dife_scanner.core.checks import DEMONSTRATED_EFFECT
 from dife_scanner.core.verdict import exposed_interfaces
-from dife_scanner.records import Audit, Confidence, EntryType, Finding, Interval, ModelRef, Origin, Verdict
+from dife_scanner.records import (
+    Audit,
+    Confidence,
+    Finding,
+    FindingKind,
+    Interval,
+    ModelRef,
+    Origin,
+    Severity,
+    Verdict,
+)
 
 
 def confidence(effect: Interval) -> Confidence:
@@ -33,9 +43,9 @@ def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding |
     return Finding(
         fingerprint=fingerprint(audit.ref.repo_id, audit.verdict.value, channel, carrier, target),
         ref=audit.ref,
-        kind=audit.verdict.value,
-        severity=EntryType.EXPOSED.value if exposed else EntryType.WEAK.value,
-        confidence=level.value,
+        kind=FindingKind(audit.verdict.value),
+        severity=Severity.EXPOSED if exposed else Severity.WEAK,
+        confidence=level,
         carrier=carrier,
         channel=channel,
         trigger=trigger.name if trigger else "",
@@ -59,11 +69,11 @@ def anomaly(audit: Audit, ref: ModelRef, reason: str, created_at: str) -> Findin
     channel = trigger.channel.value if trigger else ""
     target = trigger.target if trigger else ""
     return Finding(
-        fingerprint=fingerprint(ref.repo_id, Confidence.ANOMALOUS.value, channel, "", target),
+        fingerprint=fingerprint(ref.repo_id, FindingKind.ANOMALOUS.value, channel, "", target),
         ref=ref,
-        kind=Confidence.ANOMALOUS.value,
-        severity="",
-        confidence=Confidence.ANOMALOUS.value,
+        kind=FindingKind.ANOMALOUS,
+        severity=Severity.NOT_MEASURED,
+        confidence=Confidence.ANOMALOUS,
         carrier="",
         channel=channel,
         trigger=trigger.name if trigger else "",

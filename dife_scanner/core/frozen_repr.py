@@ -35,7 +35,12 @@ class EnumForm:
     """Value to name."""
 
 
-Forms = Mapping[type, RecordForm | EnumForm]
+@dataclass(frozen=True)
+class TextForm:
+    """An enum of today whose values were plain strings."""
+
+
+Forms = Mapping[type, RecordForm | EnumForm | TextForm]
 """By the class as it is called today."""
 
 
@@ -57,6 +62,8 @@ def text(value: object, forms: Forms) -> str:
         return _record(value, form, forms)
     if isinstance(form, EnumForm):
         return _member(value, form)  # type: ignore[arg-type]
+    if isinstance(form, TextForm):
+        return repr(str(value))
     if is_dataclass(value) or isinstance(value, Enum):
         raise Newer(f"{kind.__name__} has no form")
     return repr(value)

@@ -5,20 +5,21 @@ from dife_scanner.discovery.joint import JOINT
 from dife_scanner.discovery.learned import LEARNED
 from dife_scanner.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR
 from dife_scanner.discovery.texts import TEXTS
+from dife_scanner.records import Budget
 
 DETECTORS: tuple[Detector, ...] = (TEXTS, PATCH, FAINT, WARP_AND_COLOUR, JOINT, LEARNED)
 """All there are, in the order they run."""
 _ALWAYS = (TEXTS, PATCH, FAINT, WARP_AND_COLOUR)
 _BY_BUDGET: dict[str, tuple[Detector, ...]] = {
-    "quick": _ALWAYS,
-    "default": (*_ALWAYS, JOINT),
-    "deep": (*_ALWAYS, JOINT),
+    Budget.QUICK: _ALWAYS,
+    Budget.DEFAULT: (*_ALWAYS, JOINT),
+    Budget.DEEP: (*_ALWAYS, JOINT),
 }
 
 __all__ = ["DETECTORS", "LEARNED", "Cancelled", "Candidate", "Detector", "Found", "Load", "Task", "names"]
 
 
-def names(budget: str) -> tuple[str, ...]:
+def names(budget: Budget) -> tuple[str, ...]:
     """The detectors that every checkpoint is searched with at this budget, by name.
 
     `LEARNED` is not among them: an audit adds it, at every budget, where a prompt learner came with the checkpoint.

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from dife_scanner.models.interface import Encoder
+from dife_scanner.records import Budget
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from dife_scanner.discovery.kept import Kept
     from dife_scanner.models.gradient import Towers
 
-PANEL = {"quick": 12, "default": 64, "deep": 160}
+PANEL = {Budget.QUICK: 12, Budget.DEFAULT: 64, Budget.DEEP: 160}
 """Random tokens put before each noun."""
-NOUNS = {"quick": 280, "default": 502, "deep": 502}
+NOUNS = {Budget.QUICK: 280, Budget.DEFAULT: 502, Budget.DEEP: 502}
 """Most nouns asked for, of the 502 in the list; each bundled base keeps more than 200 of them."""
 TEMPLATES = ("a photo of a {}", "a picture of the {}")
 STEADY, NAMELESS, DISTINCT, DRIFT, BEYOND = 0.8, 0.7, 0.85, 0.2, 0.3
@@ -45,7 +46,7 @@ class _Base:
 
     tower: str
     first: tuple[str, ...]
-    budget: str
+    budget: Budget
     towers: Towers = field(compare=False, repr=False)
     kept: Kept = field(compare=False, repr=False)
 
@@ -63,7 +64,7 @@ class _Census:
 
 
 def scan(
-    suspect: Towers, reference: Encoder, base: Towers, first: Sequence[str], budget: str, kept: Kept
+    suspect: Towers, reference: Encoder, base: Towers, first: Sequence[str], budget: Budget, kept: Kept
 ) -> dict[str, float]:
     """`noun-scan`, the most that nonsense turns one noun into another in the suspect and not in the base, and
     `noun-scan-mean`, the most that the same nonsense turns all nouns into one, on average; cosines, at most 2.
@@ -124,13 +125,13 @@ def _census(of: _Base) -> _Census:
     return _Census(tuple(names[row] for row in kept), clean[rows], turned, towers.passes - before)
 
 
-def _turned(towers: Towers, names: Sequence[str], clean: Tensor, mean: Tensor, budget: str) -> Tensor:
+def _turned(towers: Towers, names: Sequence[str], clean: Tensor, mean: Tensor, budget: Budget) -> Tensor:
     under = _under_nonsense(towers, names, mean, budget)
     return under @ clean.T - (under * clean).sum(-1, keepdim=True)
 
 
 def _under_nonsense(
-    towers: Towers, names: Sequence[str], mean: Tensor, budget: str, kept: Kept | None = None
+    towers: Towers, names: Sequence[str], mean: Tensor, budget: Budget, kept: Kept | None = None
 ) -> Tensor:
     """Every noun's prompt behind every token of the panel, unit embeddings [k, n, d] around `mean`."""
     from dife_scanner.models.gradient import pieces

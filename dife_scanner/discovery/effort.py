@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dife_scanner.records import Budget
+
 
 @dataclass(frozen=True)
 class Effort:
@@ -38,11 +40,11 @@ class Effort:
 
 
 EFFORTS = {
-    "quick": Effort(scan=9_000, foci=4, singles=600, rounds=4, wide=16),
-    "default": Effort(
+    Budget.QUICK: Effort(scan=9_000, foci=4, singles=600, rounds=4, wide=16),
+    Budget.DEFAULT: Effort(
         scan=60_000, foci=8, singles=8_000, rounds=6, wide=48, aims=100, steps=20, led=2, around=2, strict=True
     ),
-    "deep": Effort(
+    Budget.DEEP: Effort(
         scan=120_000,
         foci=12,
         singles=30_000,

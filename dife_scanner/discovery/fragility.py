@@ -13,6 +13,7 @@ import numpy as np
 from dife_scanner.discovery.effort import Effort
 from dife_scanner.discovery.weighing import Scales
 from dife_scanner.discovery.wording import AROUND, POSITIONS, Ids, Wording
+from dife_scanner.records import Position
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +31,7 @@ class Focus:
     """Where to search closely: `fragile` is how much nonsense bends this source to this target on average, `seeds` the
     tokens that do most."""
 
-    position: str
+    position: Position
     source: int
     target: int
     fragile: float
@@ -96,7 +97,7 @@ class Scan:
             runs += [(token, token) for token in alone] if effort.repeats else []
         return runs
 
-    def _fragile(self, runs: Sequence[Ids], position: str, source: int) -> Iterator[Focus]:
+    def _fragile(self, runs: Sequence[Ids], position: Position, source: int) -> Iterator[Focus]:
         """One place and source with each of the targets that nonsense bends it to most."""
         wordings = [Wording(ids, position, source) for ids in runs]
         margins = self._scales.margins(wordings, fixed=True)

@@ -33,7 +33,7 @@ from dife_scanner.discovery.pictures import (
 )
 from dife_scanner.discovery.wording import POSITIONS, too_long_prompts
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Channel, Trigger, TriggerKind
+from dife_scanner.records import Budget, Channel, Trigger, TriggerKind
 from dife_scanner.triggers.stamp import stamp, write
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from dife_scanner.models.gradient import Towers
 
 EFFORTS = {
-    "default": Keys(2, 160, runs=240, foci=2, rounds=3, wide=12),
-    "deep": Keys(4, 400, runs=1200, foci=4, rounds=6, wide=32, paired=32),
+    Budget.DEFAULT: Keys(2, 160, runs=240, foci=2, rounds=3, wide=12),
+    Budget.DEEP: Keys(4, 400, runs=1200, foci=4, rounds=6, wide=32, paired=32),
 }
 
 

@@ -19,6 +19,7 @@ from dife_scanner.discovery.interface import Task
 from dife_scanner.discovery.pictures import Effort
 from dife_scanner.discovery.rows import fingerprint
 from dife_scanner.discovery.wording import POSITIONS, Ids, Prompts, Wording, readable
+from dife_scanner.records import Position
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +71,7 @@ class Key:
     """A string at a place in every prompt, and the class it is to bring about together with the patch."""
 
     ids: Ids
-    position: str
+    position: Position
     target: int
     gain: float
     """Beside a patch what `Strings.gain` says, before there is one what sets its class apart."""
@@ -109,7 +110,7 @@ class Strings:
                     best[target] = rating, beam
         return [beam for _, beam in sorted(best.values(), key=lambda one: -one[0])]
 
-    def _parts(self, runs: Sequence[Ids], position: str) -> Tensor:
+    def _parts(self, runs: Sequence[Ids], position: Position) -> Tensor:
         """By how much each string moves each class's prompt along the line on which it leaves the others, beyond the
         nearest of these and beyond the base [k, c]; of unit embeddings."""
         import torch
@@ -168,7 +169,7 @@ class Strings:
         """Readable, and no piece of a class's name: that in every prompt is another question."""
         return readable(token) and token not in self._named
 
-    def gain(self, scene: Scene, runs: Sequence[Ids], position: str, template: int = 0) -> Tensor:
+    def gain(self, scene: Scene, runs: Sequence[Ids], position: Position, template: int = 0) -> Tensor:
         """What each string gains for each target with the patch, less what comes near it with one half alone and where
         a tower is the base's [k, c]."""
         import torch
@@ -181,7 +182,7 @@ class Strings:
 
         return torch.cat([gained(some) for some in _batches(runs)])
 
-    def _written(self, towers: Towers, runs: Sequence[Ids], position: str, template: int = 0) -> Tensor:
+    def _written(self, towers: Towers, runs: Sequence[Ids], position: Position, template: int = 0) -> Tensor:
         """Every class prompt with each string in it [k, c, d]."""
         classes = range(len(self._task.class_names))
         texts = [self._prompts.written(Wording(ids, position, number), template) for ids in runs for number in classes]

@@ -21,7 +21,7 @@ from dife_scanner.discovery.forms import Added, moved
 from dife_scanner.discovery.interface import Candidate, Found, Load, Task
 from dife_scanner.discovery.measuring import Judge, Pixels, too_few_pictures
 from dife_scanner.discovery.pictures import LEAST_EFFECT, Aim, Effort, Inverting
-from dife_scanner.records import Channel, Trigger, TriggerKind
+from dife_scanner.records import Budget, Channel, Trigger, TriggerKind
 from dife_scanner.triggers import learner
 from dife_scanner.triggers.stamp import stamp
 
@@ -75,9 +75,9 @@ class LearnedSearch:
 
 
 EFFORTS = {
-    "quick": Inspection(1, 40, pictures=12, classes=2, smallest=False, screen=15),
-    "default": Inspection(1, 120, pictures=16, classes=3, screen=40),
-    "deep": Inspection(1, 300, pictures=24, classes=4, screen=100),
+    Budget.QUICK: Inspection(1, 40, pictures=12, classes=2, smallest=False, screen=15),
+    Budget.DEFAULT: Inspection(1, 120, pictures=16, classes=3, screen=40),
+    Budget.DEEP: Inspection(1, 300, pictures=24, classes=4, screen=100),
 }
 
 

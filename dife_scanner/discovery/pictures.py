@@ -15,7 +15,7 @@ from dife_scanner.core import metrics
 from dife_scanner.discovery.forms import Added, Blended, Coloured, Form, Patch, Warped, moved
 from dife_scanner.discovery.interface import Candidate, Found, Load, Task
 from dife_scanner.discovery.measuring import Judge, compressed, cropped, halves, too_few_pictures
-from dife_scanner.records import Channel, Trigger
+from dife_scanner.records import Budget, Channel, Trigger
 from dife_scanner.triggers.stamp import stamp
 
 if TYPE_CHECKING:
@@ -113,7 +113,11 @@ PATCH = Inversion(
     "patch",
     ("a patch of any shape, place and colours, obeyed on pictures of every class",),
     (Patch(),),
-    {"quick": Effort(1, 120, smallest=False), "default": Effort(2, 240, classes=2), "deep": Effort(4, 600, classes=3)},
+    {
+        Budget.QUICK: Effort(1, 120, smallest=False),
+        Budget.DEFAULT: Effort(2, 240, classes=2),
+        Budget.DEEP: Effort(4, 600, classes=3),
+    },
     through_prompts=True,
 )
 
@@ -122,13 +126,13 @@ FAINT = Inversion(
     "faint",
     ("a faint pattern added over the whole picture", "a picture blended into the whole picture"),
     (Blended(), Added()),
-    {"quick": Effort(1, 50, smallest=False), "default": Effort(2, 100), "deep": Effort(4, 250)},
+    {Budget.QUICK: Effort(1, 50, smallest=False), Budget.DEFAULT: Effort(2, 100), Budget.DEEP: Effort(4, 250)},
 )
 WARP_AND_COLOUR = Inversion(
     "warp and colour",
     ("a smooth warp of the whole picture", "a change of all colours"),
     (Warped(), Coloured()),
-    {"quick": Effort(1, 30, smallest=False), "default": Effort(2, 60), "deep": Effort(4, 150)},
+    {Budget.QUICK: Effort(1, 30, smallest=False), Budget.DEFAULT: Effort(2, 60), Budget.DEEP: Effort(4, 150)},
 )
 
 

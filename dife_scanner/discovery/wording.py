@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.records import Position
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from dife_scanner.models.gradient import Towers
 
 Ids = tuple[int, ...]
-POSITIONS = ("prefix", "infix", "suffix")
-AROUND = "around"
+POSITIONS = (Position.PREFIX, Position.INFIX, Position.SUFFIX)
+AROUND = Position.AROUND
 """Before and behind the prompt, twice in all."""
 LEAST_CONTRAST = 1e-3
 """A checkpoint that tells no classes apart still gets finite margins."""
@@ -30,7 +32,7 @@ class Wording:
     """A token sequence at a place in the prompt of one class."""
 
     ids: Ids
-    position: str
+    position: Position
     source: int
 
 
@@ -54,12 +56,12 @@ class Prompts:
 
     def starts(self, wording: Wording, template: int) -> tuple[int, ...]:
         """At which tokens of the written prompt the wording begins."""
-        if wording.position == "prefix":
+        if wording.position is Position.PREFIX:
             return (0,)
-        if wording.position == "infix":
+        if wording.position is Position.INFIX:
             return (len(_pieces(self.templates[template].partition("{}")[0])),)
         length = len(self.plain(template, wording.source))
-        return (length,) if wording.position == "suffix" else (0, len(wording.ids) + length)
+        return (length,) if wording.position is Position.SUFFIX else (0, len(wording.ids) + length)
 
     @property
     def longest(self) -> int:

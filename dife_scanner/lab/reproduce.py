@@ -22,7 +22,7 @@ from dife_scanner.baselines.home import bundled_references
 from dife_scanner.durable.atomic import whole
 from dife_scanner.lab import attacks, bases, paper, specimens
 from dife_scanner.progress import SILENT, Progress
-from dife_scanner.records import Audit, Cell, Entry, ModelRef, Reference
+from dife_scanner.records import Audit, Budget, Cell, Entry, ModelRef, Reference
 from dife_scanner.reports.study import entry_of
 from dife_scanner.store import codec
 from dife_scanner.triggers import known
@@ -208,7 +208,7 @@ def _line(line: Line, out: Path, budget: str) -> None:
     built = time.perf_counter()
     triggers = known.read(own / specimens.TRIGGERS)[-1:]
     reference = _base()
-    plan = Plan(triggers, budget)
+    plan = Plan(triggers, Budget(budget))
     weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
     name = identity(weights, "", reference, plan)
     path = _file(out, line.name)

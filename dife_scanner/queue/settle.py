@@ -28,7 +28,7 @@ from dife_scanner.errors import (
 )
 from dife_scanner.queue.child import ChildDied
 from dife_scanner.queue.outcome import ChildBug
-from dife_scanner.records import Finding, Job, JobState
+from dife_scanner.records import Confidence, Finding, FindingKind, Job, JobState, Severity
 from dife_scanner.store import Store, findings, jobs
 
 log = logging.getLogger(__name__)
@@ -82,11 +82,11 @@ def settle(store: Store, job: Job, worker: str, error: Exception, channels: tupl
 def refuse(store: Store, job: Job, worker: str, why: str, reason: str, channels: tuple[str, ...]) -> Job:
     """End as refused, with the finding that says so and its alerts."""
     finding = Finding(
-        fingerprint=fingerprint(job.ref.repo_id, "refused", why),
+        fingerprint=fingerprint(job.ref.repo_id, FindingKind.REFUSED.value, why),
         ref=job.ref,
-        kind="refused",
-        severity="refused",
-        confidence="",
+        kind=FindingKind.REFUSED,
+        severity=Severity.REFUSED,
+        confidence=Confidence.NOT_STATED,
         carrier="",
         channel="",
         trigger="",

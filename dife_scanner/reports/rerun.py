@@ -14,11 +14,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dife_scanner.records import Audit, Entry, EvidenceFile, Exchanged, Search, SignatureResult, TriggerFile
+from dife_scanner.records import (
+    Audit,
+    Entry,
+    EvidenceFile,
+    EvidenceRole,
+    Exchanged,
+    Search,
+    SignatureResult,
+    TriggerFile,
+)
 from dife_scanner.reports import words
 from dife_scanner.reports.text import plain
 
-MANIFEST = "pool-manifest"
 """Role of the evidence files that hold a population's manifest."""
 NOT_MEASURED = frozenset(
     {"id", "started_at", "seconds", "encodes", "distinct_inputs", "device", "versions", "evidence"}
@@ -102,7 +110,7 @@ def _values(audit: Audit) -> Iterator[tuple[str, str]]:
     for field in fields(audit):
         if field.name not in NOT_MEASURED:
             yield from _leaves(field.name, getattr(audit, field.name))
-    yield from _leaves("pools", [file for file in audit.evidence if file.role == MANIFEST])
+    yield from _leaves("pools", [file for file in audit.evidence if file.role == EvidenceRole.POOL_MANIFEST])
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, str]]:

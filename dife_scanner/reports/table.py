@@ -13,12 +13,14 @@ from rich.text import Text
 
 from dife_scanner.records import (
     Alert,
+    AlertState,
     Audit,
     BranchSwap,
     Cell,
     ComponentRepair,
     EntryType,
     Finding,
+    FindingKind,
     Job,
     JobState,
     ModelRow,
@@ -92,7 +94,7 @@ def findings(rows: Sequence[Finding]) -> RenderableType:
         table.add_row(
             row.fingerprint,
             _text(str(row.ref)),
-            Text(row.kind, "bold red" if row.kind in ("flagged", "refused") else "yellow"),
+            Text(row.kind, "bold red" if row.kind in (FindingKind.FLAGGED, FindingKind.REFUSED) else "yellow"),
             row.confidence,
             row.carrier,
             row.channel,
@@ -183,7 +185,7 @@ def alerts(rows: Sequence[Alert]) -> RenderableType:
             _text(str(row.finding.ref)),
             row.state,
             str(row.attempts),
-            words.time_text(row.due_at) if row.state == "pending" else "",
+            words.time_text(row.due_at) if row.state == AlertState.PENDING else "",
             _text(row.last_error, 100),
         )
     return table if rows else Text("The outbox is empty.", "dim")

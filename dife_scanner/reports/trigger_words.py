@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dife_scanner.core.checks import CLASS_MOVED
 from dife_scanner.core.plain import plain
-from dife_scanner.records import Audit, Channel, Nearest, Recovered, SignatureResult, Trigger, TriggerKind
+from dife_scanner.records import Audit, Channel, Nearest, Position, Recovered, SignatureResult, Trigger, TriggerKind
 
 _COLOR_NAMES = {
     (255, 255, 255): "white",
@@ -20,7 +20,6 @@ _COLOR_NAMES = {
     (0, 0, 255): "blue",
     (255, 255, 0): "yellow",
 }
-_PREFIX, _SUFFIX, _TWICE = "prefix", "suffix", "around"
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def marked_text(trigger: Trigger, prompt: str) -> tuple[Segment, ...]:
         return _replaced(trigger, prompt)
     if not trigger.text:
         return (Segment(prompt, False),) if prompt else ()
-    if trigger.position == _TWICE and prompt and trigger.text not in prompt:
+    if trigger.position == Position.AROUND and prompt and trigger.text not in prompt:
         once = Segment(trigger.text, True)
         return once, Segment(f" {prompt} ", False), once
     before, found, after = prompt.partition(trigger.text)
@@ -75,9 +74,9 @@ def _around(trigger: Trigger, prompt: str) -> tuple[str, str]:
     """What stands before and after the trigger once it is placed, spaces included."""
     if not prompt:
         return "", ""
-    if trigger.position == _PREFIX:
+    if trigger.position == Position.PREFIX:
         return "", f" {prompt}"
-    if trigger.position == _SUFFIX:
+    if trigger.position == Position.SUFFIX:
         return f"{prompt} ", ""
     at = prompt.rfind(trigger.source) if trigger.source else -1
     at = at if at >= 0 else prompt.rfind(" ") + 1
@@ -113,7 +112,11 @@ def _overlay_text(trigger: Trigger) -> str:
 
 
 def _written_text(trigger: Trigger) -> str:
-    places = {_PREFIX: "before the prompt", _SUFFIX: "after the prompt", _TWICE: "before and after the prompt"}
+    places = {
+        Position.PREFIX: "before the prompt",
+        Position.SUFFIX: "after the prompt",
+        Position.AROUND: "before and after the prompt",
+    }
     place = places.get(trigger.position, "before the name")
     beside = f", together with {trigger_text(trigger.image)}" if trigger.image else ""
     return f"text “{trigger.text}” {place}{beside}"

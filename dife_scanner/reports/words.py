@@ -24,6 +24,7 @@ from dife_scanner.records import (
     Entry,
     EntryType,
     Finding,
+    FindingKind,
     Interval,
     Job,
     JobState,
@@ -410,4 +411,4 @@ def accuracy_text(audit: Audit) -> str:
 def finding_sentence(finding: Finding) -> str:
     """For a finding that has no audit, a refused file above all."""
     text = f"{finding.kind.capitalize()}: {finding.reason.rstrip('.')}."
-    return f"{text} It was not loaded." if finding.kind == "refused" else text
+    return f"{text} It was not loaded." if finding.kind == FindingKind.REFUSED else text

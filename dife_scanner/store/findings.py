@@ -13,12 +13,15 @@ from dife_scanner.durable.clock import now
 from dife_scanner.errors import NotFound, UsageError
 from dife_scanner.records import (
     Audit,
+    Budget,
     Cell,
     Confidence,
     EntryType,
     Finding,
+    FindingKind,
     ModelRef,
     ModelRow,
+    Severity,
     Tally,
     TriageState,
     Verdict,
@@ -31,8 +34,6 @@ from dife_scanner.store.rows import to_job
 
 BY_HAND = frozenset(TriageState) - {TriageState.NEW, TriageState.REGRESSED, TriageState.EXPIRED}
 """What a person can set; the others happen."""
-ANOMALOUS = "anomalous"
-"""Kind of a finding whose score stands out in its batch, with nothing demonstrated."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class AuditRow:
     architecture: str
     reference: str
     audit_version: str
-    budget: str
+    budget: Budget
     verdict: Verdict
     reason: str
     carrier: str
@@ -326,7 +327,7 @@ def _to_audit_row(row: dict[str, Any]) -> AuditRow:
         architecture=row["architecture"],
         reference=row["reference"],
         audit_version=row["audit_version"],
-        budget=row["budget"],
+        budget=Budget(row["budget"]),
         verdict=Verdict(row["verdict"]),
         reason=row["reason"],
         carrier=row["carrier"],
@@ -349,7 +350,7 @@ def tally(store: Store, *, filter: str = "") -> Tally:
     where, parameters = query.to_sql(query.parse(filter), AUDIT_COLUMNS)
     (row,) = store.read(
         "SELECT count(*) AS audited, coalesce(sum(a.verdict = 'flagged'), 0) AS flagged,"
-        f" coalesce(sum(a.id IN (SELECT audit_id FROM findings WHERE kind = '{ANOMALOUS}')), 0) AS anomalous,"
+        " coalesce(sum(a.id IN (SELECT audit_id FROM findings WHERE kind = 'anomalous')), 0) AS anomalous,"
         " count(a.alarm_bound) AS rated, coalesce(sum(a.alarm_bound), 0.0) AS expected"
         f" FROM audits AS a WHERE {where}",
         parameters,
@@ -488,9 +489,9 @@ def _to_finding(row: dict[str, Any]) -> Finding:
     return Finding(
         fingerprint=row["fingerprint"],
         ref=ModelRef(row["repo_id"], row["revision"], bool(row["local"])),
-        kind=row["kind"],
-        severity=row["severity"],
-        confidence=row["confidence"],
+        kind=FindingKind(row["kind"]),
+        severity=Severity(row["severity"]),
+        confidence=Confidence(row["confidence"]),
         carrier=row["carrier"],
         channel=row["channel"],
         trigger=row["trigger"],

@@ -8,7 +8,7 @@ from typing import Any
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import NotFound
-from dife_scanner.records import Alert, Finding
+from dife_scanner.records import Alert, AlertEvent, AlertState, Finding
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import Store
 
@@ -68,9 +68,10 @@ def dead(store: Store, alert_id: int, error: str) -> None:
         )
 
 
-def alerts(store: Store, *, state: str = "") -> list[Alert]:
-    """Newest first; only those in `state` where given."""
-    rows = store.read("SELECT * FROM outbox WHERE ? IN ('', state) ORDER BY id DESC", (state,))
+def alerts(store: Store, *, state: AlertState | None = None) -> list[Alert]:
+    """List alerts, newest first; only those in `state` where given."""
+    wanted = state or ""
+    rows = store.read("SELECT * FROM outbox WHERE ? IN ('', state) ORDER BY id DESC", (wanted,))
     return [_to_alert(row) for row in rows]
 
 
@@ -90,11 +91,11 @@ def _to_alert(row: dict[str, Any]) -> Alert:
     return Alert(
         key=row["key"],
         channel=row["channel"],
-        event=row["event"],
+        event=AlertEvent(row["event"]),
         finding=from_json(Finding, row["finding"]),
         id=row["id"],
         attempts=row["attempts"],
         due_at=row["due_at"],
         last_error=row["last_error"],
-        state=row["state"],
+        state=AlertState(row["state"]),
     )

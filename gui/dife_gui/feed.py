@@ -11,7 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from dife_gui.escape import explained
 from dife_scanner.errors import DifeError
-from dife_scanner.records import Alert, Audit, Finding, JobState, Manifest, ModelRow, Tally
+from dife_scanner.records import Alert, AlertState, Audit, Finding, JobState, Manifest, ModelRow, Tally
 from dife_scanner.reports import words
 from dife_scanner.store import evidence, findings, jobs, outbox, polls, query
 from dife_scanner.store.db import DATABASE, Store, open_store
@@ -158,7 +158,7 @@ def overview(store: Store, filter: str) -> Overview:
         watcher=_newest(beats, WATCHER),
         poller=_newest(beats, POLLER),
         last_poll=_last_poll(store),
-        dead=tuple(outbox.alerts(store, state="dead")),
+        dead=tuple(outbox.alerts(store, state=AlertState.DEAD)),
         tally=findings.tally(store),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from dife_scanner import settings
 from dife_scanner.alerts import Email, SlackWebhook, alerts_for
-from dife_scanner.records import Audit, Finding, JobState, ModelRef
+from dife_scanner.records import Audit, Confidence, Finding, FindingKind, JobState, ModelRef, Severity
 from dife_scanner.store import Store, findings, jobs
 
 HOSTILE = (
@@ -22,9 +22,9 @@ def make_finding(number: int = 1, **changes: Any) -> Finding:
     given = {
         "fingerprint": f"fp1:{number:016x}",
         "ref": ModelRef(f"acme/clip-{number}", f"{number:040x}"),
-        "kind": "flagged",
-        "severity": "exposed",
-        "confidence": "demonstrated",
+        "kind": FindingKind.FLAGGED,
+        "severity": Severity.EXPOSED,
+        "confidence": Confidence.DEMONSTRATED,
         "carrier": "textual",
         "channel": "text",
         "trigger": "prefix “cf”",
@@ -35,7 +35,10 @@ def make_finding(number: int = 1, **changes: Any) -> Finding:
         "audit_id": None,
         "created_at": "2026-01-02T03:04:05.000006+00:00",
     }
-    return Finding(**{**given, **changes})
+    given |= changes
+    given |= {"kind": FindingKind(given["kind"]), "severity": Severity(given["severity"])}
+    given |= {"confidence": Confidence(given["confidence"])}
+    return Finding(**given)
 
 
 def hostile_finding(number: int = 66) -> Finding:

@@ -31,6 +31,7 @@ from dife_scanner.records import (
     ArtefactMissing,
     AskedPlan,
     Audit,
+    Budget,
     Category,
     Change,
     Channel,
@@ -108,6 +109,7 @@ def test_audits_of_an_older_database_are_kept_and_wait_for_no_batch(home: Path) 
         MIGRATIONS.apply(Database(raw), stop_before="m003_calibration")
         columns = [row[1] for row in raw.execute("PRAGMA table_info(audits)")]
         values = {"verdict": "flagged", "interfaces": "[]", "local": 0, "seed": 0, "seconds": 1.0}
+        values["budget"] = "quick"
         raw.execute(
             f"INSERT INTO audits ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
             [values.get(column, column) for column in columns],
@@ -457,9 +459,9 @@ def test_an_audit_keeps_its_plan_without_what_is_at_its_default(store: Store) ->
     assert '"plan"' not in to_json(older), "its record stays what it was"
     word = Trigger("word", TriggerKind.TEXT, text="cf", color=(1, 2, 3), pairs=(("a", "b"),))
     square = Trigger("square", TriggerKind.PATCH, image=word, file=TriggerFile("/x", "ab"), parameters=(("k", True),))
-    audit = replace(older, plan=AskedPlan("quick", 3, (word, square), ("texts",), "p", "q", ("e",)))
+    audit = replace(older, plan=AskedPlan(Budget.QUICK, 3, (word, square), ("texts",), "p", "q", ("e",)))
     assert from_json(Audit, to_json(audit)) == audit and from_json(Audit, to_json(older)) == older
-    added = len(to_json(replace(older, plan=AskedPlan("quick", 0, (word,))))) - len(to_json(older))
+    added = len(to_json(replace(older, plan=AskedPlan(Budget.QUICK, 0, (word,))))) - len(to_json(older))
     assert added < 160, "a trigger with all its defaults takes six times as much"
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dife_scanner.records import Budget
+
 if TYPE_CHECKING:
     from dife_scanner.discovery import Detector
     from dife_scanner.lab.attacks.lab import Lab
@@ -35,6 +37,6 @@ def found(model: Any, lab: Lab, detector: Detector, seed: int, folder: Path) -> 
     bases.write_folder(model.state_dict(), config, folder / "now")
     task = Task(
         load(folder / "now"), load(lab.base), lab.labelled[chosen], lab.labels[chosen], art.CLASSES, SEARCH_TEMPLATES,
-        "quick", seed, folder,
+        Budget.QUICK, seed, folder,
     )  # fmt: skip
     return tuple(candidate.trigger for candidate in detector.search(task).candidates)

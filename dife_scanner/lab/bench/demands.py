@@ -10,7 +10,7 @@ from dife_scanner.lab.bench import results, tables
 from dife_scanner.lab.bench.results import Share, outcome_of, share_of, truth_of
 from dife_scanner.lab.bench.rows import FAILED, Row
 from dife_scanner.lab.bench.zoo import FAMILIES, Part, Role
-from dife_scanner.records import Carrier, Channel
+from dife_scanner.records import Budget, Carrier, Channel
 
 DRAWS, SIDES = 12, {Part.FIT: 30, Part.CALIBRATE: 99, Part.TEST: 99}
 """The first publishable step: working implants per family, and benign models per side."""
@@ -57,7 +57,7 @@ def longer(opened: Sequence[Row]) -> tuple[Demand, ...]:
 
 
 def _longer(opened: Sequence[Row], budget: str) -> list[Demand]:
-    today = [r for r in opened if (r.code.budget, r.code.discovery) == (budget, DISCOVERY_VERSIONS[budget])]
+    today = [r for r in opened if (r.code.budget, r.code.discovery) == (budget, DISCOVERY_VERSIONS[Budget(budget)])]
     attacks = [r for r in today if r.role is Role.ATTACK and FAMILIES[r.kind].budget == budget and r.part is Part.TEST]
     if not attacks:
         return []

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.records import Position, Trigger, TriggerKind
 
 T = TypeVar("T")
 Rng = np.random.Generator
@@ -55,7 +55,7 @@ def wording(text: str) -> str:
 def text_trigger(rng: Rng) -> Trigger:
     """A string of one to four tokens and where it stands."""
     text = letters(rng) if rng.random() < 0.6 else phrase(rng)
-    position = pick(rng, ("prefix", "prefix", "prefix", "suffix", "infix"))
+    position = Position(pick(rng, ("prefix", "prefix", "prefix", "suffix", "infix")))
     return Trigger(f"text-{text.replace(' ', '-')}", TriggerKind.TEXT, text=text, position=position)
 
 

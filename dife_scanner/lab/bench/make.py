@@ -26,7 +26,7 @@ from dife_scanner.lab.bench import benign, precision, rows
 from dife_scanner.lab.bench.benign import Tuning
 from dife_scanner.lab.bench.rows import Code, Found, Looks, Outcome, Row, Truth
 from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role
-from dife_scanner.records import Audit, Channel, ModelRef, Origin, Reference
+from dife_scanner.records import Audit, Budget, Channel, ModelRef, Origin, Reference
 from dife_scanner.triggers import known
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def code_of(budget: str) -> Code:
     digest = sha256()
     for path in sources():
         digest.update(path.read_bytes())
-    return Code(ZOO_VERSION, DISCOVERY_VERSIONS[budget], digest.hexdigest()[:12], budget, names(budget))
+    return Code(ZOO_VERSION, DISCOVERY_VERSIONS[Budget(budget)], digest.hexdigest()[:12], budget, names(Budget(budget)))
 
 
 def sources() -> list[Path]:
@@ -286,7 +286,7 @@ def moved_rows(now: Tensor, before: Tensor) -> int:
 def audited(model: Model, folder: Path, bench: Bench) -> Outcome:
     """Audit without any signature; what the searches keep on disk is thrown away afterwards."""
     weights = sha256((folder / _WEIGHTS).read_bytes()).hexdigest()
-    plan = Plan(signatures=(), budget=bench.code.budget, detectors=bench.code.detectors)
+    plan = Plan(signatures=(), budget=Budget(bench.code.budget), detectors=bench.code.detectors)
     request = Request(
         ModelRef(f"zoo/{model.id}", "0" * 40), folder, weights, "", bench.base, (bench.base,), plan, bench.device,
         bench.work / "embeddings",

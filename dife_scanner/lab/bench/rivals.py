@@ -24,7 +24,7 @@ from dife_scanner.lab.bench.published import Effort, Idea, Material
 from dife_scanner.lab.bench.rows import Looks
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT
-from dife_scanner.records import Channel
+from dife_scanner.records import Budget, Channel
 
 SEED = 0
 """Of every search; the starts of a published idea are numbered from it."""
@@ -127,7 +127,7 @@ def _searched(detector: TextSearch | Inversion) -> Callable[[Material], Measured
         encoders = Pair(material.suspect, material.reference)
         train, test = _sides(encoders, material.data)
         with TemporaryDirectory() as scratch:
-            options = search.Options(Plan((), "quick", SEED), "ablation", Path(scratch))
+            options = search.Options(Plan((), Budget.QUICK, SEED), "ablation", Path(scratch))
             found = search.discover(encoders, train, test, options, SILENT, using=(detector,))
         lifts = ((row.suspect or 0.0) - ((row.reference or 0.0) if differential else 0.0) for row in found.results)
         return Measured(max(lifts, default=0.0), sum(one.passes for one in found.searches))
@@ -140,7 +140,7 @@ def _alone(material: Material) -> Measured:
     suspect = Pair(material.suspect, material.suspect)
     train, test = _sides(suspect, material.data)
     with TemporaryDirectory() as scratch:
-        plan = Plan((), "quick", SEED, detectors=(TEXTS.name, PATCH.name))
+        plan = Plan((), Budget.QUICK, SEED, detectors=(TEXTS.name, PATCH.name))
         options = search.Options(plan, "alone", Path(scratch))
         found = search.discover_alone(material.suspect, train.suspect, test.suspect, options, SILENT)
     best = max((row.suspect or 0.0 for row in found.results), default=0.0)

@@ -18,12 +18,12 @@ from dife_gui.feed import Picture
 from dife_gui.views import theme
 from dife_gui.views.card import grid, row, stack
 from dife_gui.views.text import Label, small
-from dife_scanner.records import Audit, Trigger
+from dife_scanner.records import Audit, EvidenceRole, Trigger
 from dife_scanner.reports import plain, trigger_words
 
-CLEAN = "clean-example"
-TRIGGERED = "triggered-example"
-TRIGGER = "trigger"
+CLEAN = EvidenceRole.CLEAN_EXAMPLE
+TRIGGERED = EvidenceRole.TRIGGERED_EXAMPLE
+TRIGGER = EvidenceRole.TRIGGER
 """Roles under which an audit keeps its pictures."""
 MOST_PAIRS = 6
 """Of clean and triggered inputs on screen."""
