@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from store_records import make_audit
 
-from dife_scanner.records import AskedPlan, Audit, Budget, Trigger, TriggerKind
+from dife_scanner.records import AskedPlan, Audit, Budget, Position, Trigger, TriggerKind
 from dife_scanner.store import Store, codec, findings
 
 OLD_AUDIT = (Path(__file__).parent / "assets" / "audit-without-plan.json").read_text(encoding="ascii")
@@ -68,3 +68,11 @@ def test_of_a_plan_nothing_is_stored_at_its_default() -> None:
 def test_an_audit_read_back_is_the_same(changes: dict[str, Any]) -> None:
     audit = replace(make_audit(), **changes)
     assert codec.from_json(Audit, codec.to_json(audit)) == audit
+
+
+def test_a_position_is_taken_by_its_value_and_written_as_it() -> None:
+    trigger = Trigger("word", TriggerKind.TEXT, text="zq", position="suffix")  # type: ignore[arg-type]
+    assert trigger.position is Position.SUFFIX
+    assert '"position":"suffix"' in codec.to_json(trigger)
+    with pytest.raises(ValueError, match="middle"):
+        Trigger("word", TriggerKind.TEXT, text="zq", position="middle")  # type: ignore[arg-type]
