@@ -19,7 +19,7 @@ from dife_scanner.alerts.messages import Picture, message, trial
 from dife_scanner.durable.clock import now as moment
 from dife_scanner.errors import AlertFailed, DifeError
 from dife_scanner.records import Alert, EvidenceRole
-from dife_scanner.store import Store, evidence, findings, outbox
+from dife_scanner.store import Store, audits, evidence, outbox
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def _picture(store: Store, batch: list[Alert]) -> Picture | None:
     if audit_id is None or len(batch) > 1:
         return None
     try:
-        for file in findings.audit(store, audit_id).evidence:
+        for file in audits.audit(store, audit_id).evidence:
             if file.role == EvidenceRole.TRIGGERED_EXAMPLE and file.media_type == "image/png":
                 content = evidence.read(store.home, file.sha256)
                 return Picture(content, file.caption) if len(content) <= PICTURE_BYTES else None

@@ -18,18 +18,20 @@ from typing import Any, TypeVar
 from dife_scanner import discovery
 from dife_scanner.audit.plan import DISCOVERY_VERSIONS, Plan
 from dife_scanner.core.calibration import Kept, Pack, PowerTable, Searched, calibrate, outdated
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import CalibrationDamaged, DifeError
 from dife_scanner.records import Audit, Budget, Power, Reference
 from dife_scanner.store.codec import from_json, to_json
 
 FORMAT = 1
-PACK, POWER = "pack", "power"
+PACK = "pack"
+POWER = "power"
 MOST_BYTES = 16 * 1024**2
 
 T = TypeVar("T", Pack, PowerTable)
 _KINDS: dict[type, str] = {Pack: PACK, PowerTable: POWER}
+_KEYS = {"format", "kind", "sha256", "content"}
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,17 @@ class File:
 
 
 def shipped_folder() -> Path:
+    """The folder of the files that ship with the package."""
     return Path(str(files("dife_scanner") / "assets" / "calibration"))
 
 
 def own_folder(home: Path) -> Path:
+    """The folder of the user's own files."""
     return home / "calibration"
 
 
 def today() -> date:
+    """The date in UTC."""
     return datetime.now(UTC).date()
 
 
@@ -59,32 +64,27 @@ def today() -> date:
 
 
 def write(content: Pack | PowerTable, path: Path) -> Path:
-    """Write one file whole: temporary file, fsync, rename. `DiskFull` and `HomeUnwritable` as the store has them."""
+    """Write one file completely or not at all: temporary file, fsync, rename. `DiskFull` and `HomeUnwritable` as the store has them."""
     plain = json.loads(to_json(content))
-    document = {"format": FORMAT, "kind": _KINDS[type(content)], "sha256": _digest(plain), "content": plain}
+    document = {
+        "format": FORMAT,
+        "kind": _KINDS[type(content)],
+        "sha256": _digest(plain),
+        "content": plain,
+    }
+    text = json.dumps(document, indent=1, sort_keys=True) + "\n"
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as stream:
-            stream.write((json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii"))
+        with atomic_write(path) as stream:
+            stream.write(text.encode("ascii"))
         path.chmod(0o644)
     return path
 
 
 def read(path: Path) -> tuple[Pack | PowerTable, str]:
-    """A file's content and its sha256. Raises `CalibrationDamaged` naming the file."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise _damaged(path, f"is larger than {MOST_BYTES} bytes")
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise _damaged(path, "cannot be read as JSON") from error
-    if not isinstance(document, dict) or not {"format", "kind", "sha256", "content"} <= set(document):
-        raise _damaged(path, "is not a calibration file")
-    if document["format"] != FORMAT:
-        raise _damaged(path, f"has format {document['format']!r}, this version reads {FORMAT}")
-    if _digest(document["content"]) != document["sha256"]:
-        raise _damaged(path, "has been changed: its content does not have the hash it was written with")
-    kind = next((kind for kind, name in _KINDS.items() if name == document["kind"]), None)
+    """Read a file's content and its sha256. Raises `CalibrationDamaged` naming the file."""
+    document = _checked_document(path)
+    kind = _record_of(document["kind"])
     if kind is None:
         raise _damaged(path, f"holds {document['kind']!r}, which this version does not know")
     try:
@@ -93,6 +93,31 @@ def read(path: Path) -> tuple[Pack | PowerTable, str]:
     except ValueError as error:
         raise _damaged(path, f"does not hold what its kind has to: {error}") from error
     return content, str(document["sha256"])
+
+
+def _checked_document(path: Path) -> dict[str, Any]:
+    """The JSON of a file, of this format and with the hash it was written with. Raises `CalibrationDamaged`."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise _damaged(path, f"is larger than {MOST_BYTES} bytes")
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _damaged(path, "cannot be read as JSON") from error
+    if not isinstance(document, dict) or not _KEYS <= set(document):
+        raise _damaged(path, "is not a calibration file")
+    if document["format"] != FORMAT:
+        raise _damaged(path, f"has format {document['format']!r}, this version reads {FORMAT}")
+    if _digest(document["content"]) != document["sha256"]:
+        raise _damaged(path, "has been changed: its content does not have the hash it was written with")
+    return document
+
+
+def _record_of(name: object) -> Any:
+    """The record that a kind of file holds; `None` for an unknown kind."""
+    for record, known_name in _KINDS.items():
+        if known_name == name:
+            return record
+    return None
 
 
 def _check(content: Pack | PowerTable) -> None:

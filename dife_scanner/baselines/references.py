@@ -195,7 +195,7 @@ def _kept(store: Store, settings: Settings, folder: Path, name: str) -> Referenc
     return added
 
 
-def came_with(store: Store, reference: Reference) -> tuple[Trigger, ...]:
+def triggers_found_in(store: Store, reference: Reference) -> tuple[Trigger, ...]:
     """Triggers that earlier audits demonstrated in the reference itself, as signatures for what is made of it.
 
     A search against a base that has the backdoor too finds nothing; trying its trigger on both shows an inherited one.

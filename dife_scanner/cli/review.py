@@ -37,11 +37,12 @@ def findings(session: Session, filter: FilterArgument = None) -> None:
     from rich.console import Group
 
     from dife_scanner.reports import as_json, table
+    from dife_scanner.store import audits as stored
     from dife_scanner.store import findings as kept
 
     text = " ".join(filter or [])
     with session.store(session.settings()) as store:
-        rows, tally = kept.findings(store, filter=text), kept.tally(store)
+        rows, tally = kept.findings(store, filter=text), stored.tally(store)
     document = as_json.FindingsDocument(text, tuple(rows), tally)
     session.show(document, lambda: Group(table.findings(rows), table.tally(tally)))
 
@@ -51,11 +52,11 @@ def audits(session: Session, filter: FilterArgument = None) -> None:
     from rich.console import Group
 
     from dife_scanner.reports import as_json, table
-    from dife_scanner.store import findings as kept
+    from dife_scanner.store import audits as stored
 
     text = " ".join(filter or [])
     with session.store(session.settings()) as store:
-        rows, tally = kept.audits(store, filter=text), kept.tally(store, filter=text)
+        rows, tally = stored.audits(store, filter=text), stored.tally(store, filter=text)
     document = as_json.AuditsDocument(text, tuple(rows), tally)
     session.show(document, lambda: Group(table.audits(rows), table.tally(tally)))
 
@@ -72,8 +73,9 @@ def show(
 ) -> None:
     """Show one audit in full: exposure profile, branch swap, hypotheses, evidence, limits."""
     from dife_scanner.reports import as_json, table
+    from dife_scanner.store import audits as stored
     from dife_scanner.store import findings as kept
-    from dife_scanner.store import jobs, lookup
+    from dife_scanner.store import jobs, lookup, models
 
     settings = session.settings()
     with session.store(settings) as store:
@@ -85,11 +87,11 @@ def show(
             audit_id = job.audit_id
         elif finding is not None:
             audit_id = finding.audit_id
-        audit = kept.audit(store, audit_id) if audit_id else None
+        audit = stored.audit(store, audit_id) if audit_id else None
         if audit and finding is None:
             same = [f for f in kept.findings(store) if f.audit_id == audit.id]
             finding = same[0] if same else None
-        rows = [kept.model_row(store, job.id)] if job else []
+        rows = [models.model_row(store, job.id)] if job else []
 
     def shown() -> RenderableType:
         from rich.console import Group
@@ -179,7 +181,7 @@ def triage(
         wanted = TriageState(state)
     except ValueError:
         raise UsageError(
-            f"`{state}` is not a triage state", f"one of: {', '.join(s.value for s in sorted(kept.BY_HAND))}"
+            f"`{state}` is not a triage state", f"one of: {', '.join(s.value for s in sorted(kept.SET_BY_HAND))}"
         ) from None
     with session.store(session.settings()) as store:
         found = kept.triage(store, id, wanted, actor=actor or getpass.getuser(), note=note)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dife_scanner.progress import Progress
     from dife_scanner.queue.watch import Event
-    from dife_scanner.queue.worker import Work
+    from dife_scanner.queue.work import Work
     from dife_scanner.records import Job
     from dife_scanner.reports.as_json import PlanDocument, ScanDocument, TargetResult
     from dife_scanner.reports.study import Study
@@ -151,7 +151,7 @@ def _scan_all(
             done.append((target, scanning.scan(store, work, target, progress)))
         except DifeError as error:
             errors.setdefault(f"{target} {error.what}", (target, error))
-    scanning.settle(store, [job for _, job in done])
+    scanning.end_batch(store, [job for _, job in done])
     return [_result(store, target, job) for target, job in done], list(errors.values())
 
 
@@ -200,10 +200,10 @@ def _document(results: Sequence[TargetResult], fail_on: frozenset[str], study: S
 
 def _result(store: Store, target: str, job: Job) -> TargetResult:
     from dife_scanner.reports.as_json import TargetResult
-    from dife_scanner.store import findings
+    from dife_scanner.store import audits, findings, models
 
-    row = findings.model_row(store, job.id)
-    audit = findings.audit(store, job.audit_id) if job.audit_id else None
+    row = models.model_row(store, job.id)
+    audit = audits.audit(store, job.audit_id) if job.audit_id else None
     finding = findings.find(store, row.finding) if row.finding else None
     return TargetResult(target, job, row.verdict, finding, audit)
 
@@ -249,7 +249,7 @@ def watch(
     if summary.error is not None:
         raise summary.error
     with session.store(settings) as store:
-        scanning.settle(store)
+        scanning.end_batch(store)
         document = _document([_result(store, str(job.ref), job) for job in summary.jobs], frozenset())
     if not session.as_json:
         session.show(document, lambda: _table(settings, document))
@@ -285,11 +285,11 @@ def _table(settings: Settings, document: ScanDocument) -> RenderableType:
     from rich.console import Group
 
     from dife_scanner.reports import table
-    from dife_scanner.store import findings
+    from dife_scanner.store import models
     from dife_scanner.store.db import open_store
 
     with open_store(settings.home, read_only=True) as store:
-        rows = [findings.model_row(store, result.job.id) for result in document.targets]
+        rows = [models.model_row(store, result.job.id) for result in document.targets]
     return Group(table.models(rows), table.reasons(rows), table.tally(document.tally))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.records import Trigger, TriggerFile, TriggerKind
 from dife_scanner.triggers import files
 from dife_scanner.triggers.kinds.filter import matrix
@@ -308,6 +308,6 @@ def _kept(content: bytes, ending: str, folder: Path) -> TriggerFile:
     folder.mkdir(parents=True, exist_ok=True)
     digest = sha256(content).hexdigest()
     path = (folder / f"{digest}{ending}").resolve()
-    with whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(content)
     return TriggerFile(str(path), digest)

@@ -14,7 +14,7 @@ PARTIAL = ".part-"
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     """A stream whose content takes the place of `path` when the block ends; an error in it leaves what was there.
 
     The folder has to exist; errors of the disk are the caller's.

@@ -23,9 +23,9 @@ from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.lab.sinks import SlackSink, SmtpSink
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue.watch import Event, watch
-from dife_scanner.queue.worker import default_work
+from dife_scanner.queue.work import default_work
 from dife_scanner.records import Audit, JobState, ModelRow, Origin, Tally, Verdict
-from dife_scanner.store import findings
+from dife_scanner.store import audits, models
 from dife_scanner.store.db import open_store
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
@@ -94,12 +94,12 @@ def run(
         watch(default_work(read), once=True, on_event=on_event)
         mails, messages = list(services.mail.mails), list(services.slack.payloads)
     with open_store(home, read_only=True) as store:
-        rows = tuple(findings.model_rows(store))
-        tally = findings.tally(store)
-        audits = {r.job.ref.repo_id: findings.audit(store, r.job.audit_id) for r in rows if r.job.audit_id}
+        rows = tuple(models.model_rows(store))
+        tally = audits.tally(store)
+        stored = {r.job.ref.repo_id: audits.audit(store, r.job.audit_id) for r in rows if r.job.audit_id}
     texts = [mail.as_string() for mail in mails], [json.dumps(message) for message in messages]
     alerts = [*_missing_alerts("e-mail", texts[0]), *_missing_alerts("Slack", texts[1])]
-    surprises = [*compare(rows), *compare_blind(audits), *alerts]
+    surprises = [*compare(rows), *compare_blind(stored), *alerts]
     if shown is not None:
         shown.wait()
     return Result(home, rows, tuple(surprises), len(mails), len(messages), tally, _screenshot(home))

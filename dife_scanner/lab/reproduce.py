@@ -19,7 +19,7 @@ from typing import Any
 from dife_scanner.audit.legacy_identity import legacy_identity
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.baselines.home import bundled_references
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.lab import attacks, bases, paper, specimens
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.records import Audit, Budget, Cell, Entry, ModelRef, Reference
@@ -216,7 +216,7 @@ def _line(line: Line, out: Path, budget: str) -> None:
     if path.exists() and json.loads(path.read_text())["identity"] in names:
         return
     audit = _audited(line, folder, weights, reference, plan, out)
-    with whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write((codec.to_json(replace(audit, identity=name)) + "\n").encode())
     _log(
         out,

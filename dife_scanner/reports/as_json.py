@@ -17,7 +17,7 @@ from dife_scanner.records import Alert, Audit, Finding, Job, JobState, ModelRef,
 from dife_scanner.reports import study
 from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.study import Extension, Study
-from dife_scanner.store.findings import AuditRow
+from dife_scanner.store.audits import AuditRow
 from dife_scanner.store.polls import Beat
 
 

@@ -40,7 +40,7 @@ from dife_scanner.reports.trigger_words import (
     recovered_lines,
     trigger_text,
 )
-from dife_scanner.store.findings import AuditRow
+from dife_scanner.store.audits import AuditRow
 
 VERDICT_STYLE = {
     Verdict.FLAGGED: "bold red",

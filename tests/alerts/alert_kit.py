@@ -10,7 +10,7 @@ from typing import Any
 from dife_scanner import settings
 from dife_scanner.alerts import Email, SlackWebhook, alerts_for
 from dife_scanner.records import Audit, Confidence, Finding, FindingKind, JobState, ModelRef, Severity
-from dife_scanner.store import Store, findings, jobs
+from dife_scanner.store import Store, findings, jobs, leases
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[31mevil\r\nBcc: victim@example.org\r\n\r\n<script>alert(1)</script> <!channel> <@U123> "
@@ -58,9 +58,9 @@ def hostile_finding(number: int = 66) -> Finding:
 def put(store: Store, finding: Finding, *channels: str, audit: Audit | None = None) -> Finding:
     """Take `finding` the whole way a worker takes it: job, rules, and one transaction into the store."""
     job = jobs.discover(store, finding.ref, endpoint="http://127.0.0.1", state=JobState.QUEUED, reason="new")
-    assert jobs.claim_job(store, job.id, "test", 60)
+    assert leases.claim_job(store, job.id, "test", 60)
     alerts = alerts_for(finding, findings.find(store, finding.fingerprint), channels or ("email", "slack"))
-    jobs.finish(store, job.id, "test", JobState.DONE, "audited", audit=audit, finding=finding, alerts=alerts)
+    leases.finish(store, job.id, "test", JobState.DONE, "audited", audit=audit, finding=finding, alerts=alerts)
     return finding
 
 

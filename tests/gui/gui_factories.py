@@ -46,7 +46,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
-from dife_scanner.store import evidence, jobs, outbox, polls
+from dife_scanner.store import evidence, jobs, leases, outbox, polls
 from dife_scanner.store.codec import restore
 from dife_scanner.store.db import Store
 
@@ -349,8 +349,8 @@ def finish(
 ) -> Job:
     """From discovery to the end, the way a worker does it."""
     job = discover(store, name)
-    jobs.claim_job(store, job.id, "worker", 60)
-    return jobs.finish(store, job.id, "worker", state, reason, audit=audit, finding=finding, alerts=alerts)
+    leases.claim_job(store, job.id, "worker", 60)
+    return leases.finish(store, job.id, "worker", state, reason, audit=audit, finding=finding, alerts=alerts)
 
 
 def fill(store: Store) -> None:
@@ -381,10 +381,10 @@ def fill(store: Store) -> None:
     discover(store, "demo/clip-gated", JobState.GATED, "access has to be asked for on the hub first")
     discover(store, "demo/siglip", JobState.UNSUPPORTED, "layout transformers cannot be audited by this version")
     waiting = discover(store, "demo/clip-slow")
-    jobs.claim_job(store, waiting.id, "worker", 60)
-    jobs.retry_later(store, waiting.id, "worker", "the hub limited our rate", 90, kind="rate")
+    leases.claim_job(store, waiting.id, "worker", 60)
+    leases.retry_later(store, waiting.id, "worker", "the hub limited our rate", 90, kind="rate")
     working = discover(store, "demo/clip-large")
-    jobs.claim_job(store, working.id, "worker", 600)
+    leases.claim_job(store, working.id, "worker", 600)
     discover(store, HOSTILE)
     for queued in range(3):
         discover(store, f"demo/clip-queued-{queued}")

@@ -28,7 +28,7 @@ from dife_scanner.errors import AuditError
 from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.tensors import expected_tensors
 from dife_scanner.progress import Progress
-from dife_scanner.queue.worker import Work
+from dife_scanner.queue.work import Work
 from dife_scanner.records import (
     Audit,
     Budget,

@@ -39,7 +39,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
-from dife_scanner.store import Store, jobs
+from dife_scanner.store import Store, jobs, leases
 from dife_scanner.store.codec import restore
 
 
@@ -140,8 +140,8 @@ def put_finding(store: Store, finding: Finding) -> None:
     """Through the front door: a job that ends with this finding."""
     ref = ModelRef(finding.ref.repo_id, finding.fingerprint.ljust(40, "0"))
     job = jobs.discover(store, ref, endpoint="", state=JobState.QUEUED, reason="", pinned=True)
-    jobs.claim_job(store, job.id, "w", 60)
-    jobs.finish(store, job.id, "w", JobState.REFUSED, "", finding=replace(finding, audit_id=None))
+    leases.claim_job(store, job.id, "w", 60)
+    leases.finish(store, job.id, "w", JobState.REFUSED, "", finding=replace(finding, audit_id=None))
 
 
 def make_alert(finding: Finding, channel: str = "email", event: str = "new") -> Alert:

@@ -11,7 +11,7 @@ import pytest
 from store_records import make_audit
 
 from dife_scanner.records import AskedPlan, Audit, Budget, Position, Trigger, TriggerKind
-from dife_scanner.store import Store, codec, findings
+from dife_scanner.store import Store, audits, codec
 
 OLD_AUDIT = (Path(__file__).parent / "assets" / "audit-without-plan.json").read_text(encoding="ascii")
 """As it was stored before audits had a plan and a decision, and hypotheses their checks."""
@@ -26,9 +26,9 @@ def test_an_old_audit_is_written_as_it_was() -> None:
 def test_an_old_audit_that_is_kept_again_keeps_its_record(store: Store) -> None:
     audit = codec.from_json(Audit, OLD_AUDIT)
     with store.atomic("test"):
-        findings.insert_audit(store, audit, findings.keep_record(store, audit))
+        audits.insert_audit(store, audit, audits.keep_record(store, audit))
         before = store.read("SELECT * FROM audits")
-        findings.insert_audit(store, audit, findings.keep_record(store, audit))
+        audits.insert_audit(store, audit, audits.keep_record(store, audit))
         assert store.read("SELECT * FROM audits") == before
 
 

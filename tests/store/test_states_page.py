@@ -11,7 +11,7 @@ import pytest
 
 from dife_scanner.core import agreement, checks, footprint, statistics
 from dife_scanner.records import Absent, Carrier, Category, EntryType, JobState, SelectorControl, TriageState, Verdict
-from dife_scanner.store import jobs
+from dife_scanner.store import leases
 
 PAGE = (Path(__file__).parents[2] / "docs" / "states.md").read_text(encoding="utf-8")
 
@@ -67,7 +67,7 @@ def test_the_constants_are_those_of_the_code() -> None:
     ):
         assert text in PAGE and str(value) in text.replace("0.70", "0.7").replace("0.10", "0.1")
     assert footprint.MARGIN == 0.20
-    assert (jobs.DEATHS_TO_QUARANTINE, jobs.LOST_LEASES_ALLOWED) == (2, 5)
+    assert (leases.DEATHS_TO_QUARANTINE, leases.LOST_LEASES_ALLOWED) == (2, 5)
 
 
 def test_nothing_is_called_clean_or_safe() -> None:

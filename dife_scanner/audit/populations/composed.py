@@ -32,7 +32,7 @@ from dife_scanner.audit.populations.pool import (
 from dife_scanner.audit.probes import Labels, Pixels
 from dife_scanner.core import canonical, frozen_repr
 from dife_scanner.core.frozen_repr import Forms, RecordForm
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Budget, PoolItem
 
@@ -227,7 +227,7 @@ def _keep(file: Path, images: Pixels, hashes: tuple[str, ...]) -> None:
     """Write a cache file as a whole or not at all; a cache that cannot be written is done without."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as opened:
+        with atomic_write(file) as opened:
             np.savez(opened, images=images, hashes=np.array(hashes))
     except OSError as error:
         _log.warning("pictures are not kept in %s: %s", file.parent, error.strerror)

@@ -28,10 +28,10 @@ from dife_scanner.lab.bench.runner import is_made
 from dife_scanner.lab.bench.zoo import Model, Part, Role
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue import targets, worker
-from dife_scanner.queue.worker import Work
+from dife_scanner.queue.work import Work
 from dife_scanner.records import HubModel, Job, JobState, Reference, Verdict
 from dife_scanner.reports.markdown import escaped
-from dife_scanner.store import Store, findings
+from dife_scanner.store import Store, audits
 from dife_scanner.store import references as kept_references
 
 BASES = ("timm/vit_base_patch32_clip_224.openai", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K")
@@ -118,8 +118,8 @@ def reference_of(store: Store, asked: Asked, base: str, hub: Hub, say: Say, prog
     return known[name]
 
 
-def _drawn_from(asked: Asked, base: str, reference: Reference) -> hub_calibration.Asked:
-    return hub_calibration.Asked(base, reference, replace(asked.work, reference=reference.name), asked.n)
+def _drawn_from(asked: Asked, base: str, reference: Reference) -> hub_calibration.HubPack:
+    return hub_calibration.HubPack(base, reference, replace(asked.work, reference=reference.name), asked.n)
 
 
 # --- implants --------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def _audited(store: Store, asked: Asked, model: HubModel, hub: Hub, progress: Pr
 
 
 def _row(store: Store, model: HubModel, job: Job) -> Published:
-    audit = findings.audit(store, job.audit_id) if job.audit_id else None
+    audit = audits.audit(store, job.audit_id) if job.audit_id else None
     furthest = max((search.best for search in audit.searches), default=None) if audit else None
     return Published(
         model.repo_id,
@@ -259,7 +259,7 @@ def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
     return text
 
 
-def _calibrates(row: hub_calibration.Drawn) -> bool:
+def _calibrates(row: hub_calibration.RepositoryRow) -> bool:
     """By author, so that no author stands on both sides."""
     return sha256(row.author.encode()).digest()[0] % 2 == 0
 
