@@ -25,13 +25,13 @@ def calibration_files(store: Store, settings: Settings, only: Sequence[Path] = (
     """List calibration files (those of this home and of the package, or `only` these), and whether audits use them."""
     from dife_scanner.baselines import calibration
 
-    files: Sequence[File] = calibration.found(settings.home)
+    files: Sequence[File] = calibration.all_files(settings.home)
     if only:
         files = [calibration.file_at(path) for path in only]
     known = references.references(store)
     listed = []
     for file in files:
-        listed.append(_calibration_file(file, calibration.unused(file, known)))
+        listed.append(_calibration_file(file, calibration.reason_unused(file, known)))
     return tuple(listed)
 
 

@@ -204,7 +204,7 @@ class JobRun:
         crash_point("worker.audited")
         self._check()
         outcome.keep(self._work.home, received)
-        audit = calibration.calibrated(received.audit, request.reference, request.plan, self._work.home)
+        audit = calibration.with_calibration(received.audit, request.reference, request.plan, self._work.home)
         done = self._finish(JobState.DONE, audit.reason, audit, received.finding)
         remove_finished_searches(self._store)
         return done
@@ -223,7 +223,7 @@ class JobRun:
                 ref=self._job.ref,
                 created_at=now(),
             )
-        audit = calibration.renewed(before, request.reference, request.plan, self._work.home)
+        audit = calibration.with_current_calibration(before, request.reference, request.plan, self._work.home)
         reason = "; ".join((f"same identity as audit {before.id}", *request.notes))
         return self._finish(JobState.DONE, reason, audit, finding)
 

@@ -67,7 +67,7 @@ def test_one_per_author_until_enough_have_a_score_and_a_second_run_goes_on(
         "ben/bad-scored-60",
         "cleo/scored-20",
     }
-    assert calibration.packs(calibration.found(asked.work.home))[0].pack.n == 3
+    assert calibration.packs(calibration.all_files(asked.work.home))[0].pack.n == 3
 
 
 def test_a_run_without_time_makes_no_pack_and_a_cut_row_is_made_again(
