@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from email.headerregistry import Address
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from dife_scanner import settings as settings_
@@ -282,9 +282,16 @@ def _retry_after(headers: object) -> float | None:
     """Seconds of a `Retry-After` header, where it is a sensible number."""
     if not isinstance(headers, dict):
         return None
-    by_name = {str(name).lower(): value for name, value in reversed(headers.items())}
+    for name, value in headers.items():
+        if str(name).lower() == "retry-after":
+            return _seconds(value)
+    return None
+
+
+def _seconds(value: Any) -> float | None:
+    """A number of seconds that one can wait; `None` for anything else."""
     try:
-        seconds = float(by_name.get("retry-after"))
+        seconds = float(value)
     except (TypeError, ValueError):
         return None
     if not math.isfinite(seconds) or seconds < 0:

@@ -75,7 +75,9 @@ def _joined(values: Iterable[object], forms: Forms) -> str:
 
 def _tuple(value: tuple[object, ...], forms: Forms) -> str:
     inner = _joined(value, forms)
-    return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if len(value) == 1:
+        return f"({inner},)"
+    return f"({inner})"
 
 
 def _dict(value: dict[object, object], forms: Forms) -> str:
@@ -87,8 +89,8 @@ def _record(record: Any, form: RecordForm, forms: Forms) -> str:
     for field in fields(record):
         if field.name not in form.fields and not canonical.at_default(record, field):
             raise Newer(f"{form.name} had no {field.name}")
-    told = [f"{name}={text(getattr(record, name), forms)}" for name in form.fields]
-    return f"{form.name}({', '.join(told)})"
+    values = [f"{name}={text(getattr(record, name), forms)}" for name in form.fields]
+    return f"{form.name}({', '.join(values)})"
 
 
 def _member(member: Enum, form: EnumForm) -> str:
