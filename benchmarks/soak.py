@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "queue"))
 
 from killing import Rig
 
-from dife_scanner.store import findings, jobs, open_store, outbox
+from dife_scanner.store import audits, findings, jobs, open_store, outbox
 
 MODELS_AT_FIRST = 6
 
@@ -100,7 +100,7 @@ def _summary(rig: Rig, state: _State, seconds: float) -> None:
         print(f"revisions by final state: {_counted(jobs.counts(store))}")
         every = jobs.jobs(store)
         print(f"leases lost {sum(job.lost_leases for job in every)}, deaths seen {sum(job.deaths for job in every)}")
-        print(f"completed audits {len(findings.audits(store))}, findings {len(findings.findings(store))}")
+        print(f"completed audits {len(audits.audits(store))}, findings {len(findings.findings(store))}")
         print(f"alerts sent {len(outbox.alerts(store, state='sent'))}, this run took {seconds:.0f} s")
 
 

@@ -42,12 +42,12 @@ class Prepared:
 
 
 def is_local(target: str) -> bool:
-    """Whether `target` is a path: it exists, or is written like one."""
+    """Tell whether `target` is a path: it exists, or is written like one."""
     return target.startswith(("/", "./", "../", "~")) or target in (".", "..") or Path(target).exists()
 
 
 def first_look(model: HubModel, token: bool) -> Manifest:
-    """What a listing alone says; with a `token`, a gated or private model may be open to us and is queued."""
+    """Judge by a listing alone; with a `token`, a gated or private model may be open to us and is queued."""
     found = manifest(model, {})
     if token and found.state in (JobState.GATED, JobState.PRIVATE):
         return replace(found, state=JobState.QUEUED, reason="")
@@ -59,7 +59,9 @@ def look(hub: Hub, ref: ModelRef, limits: Limits) -> tuple[HubModel, Manifest]:
     model = hub.info(ref.repo_id, ref.revision)
     most = limits.small_file_bytes
     pinned = ModelRef(model.repo_id, model.sha)
-    small = {file.path: hub.read_small(pinned, file, most) for file in small_files(model, limit=most)}
+    small = {}
+    for file in small_files(model, limit=most):
+        small[file.path] = hub.read_small(pinned, file, most)
     found = manifest(model, small, checkpoint_bytes=limits.checkpoint_bytes, small_file_bytes=most)
     return model, replace(found, ref=ModelRef(ref.repo_id, model.sha))
 
@@ -71,20 +73,22 @@ def fetch(hub: Hub, found: Manifest, cache: Path, limits: Limits, progress: Prog
     before = 0
     files: dict[str, Path] = {}
     for file in wanted:
-        files[file.path] = hub.fetch(
-            found.ref, file, cache, _Bytes(file, before, total, progress, check), limit=limits.checkpoint_bytes
-        )
+        on_bytes = _BytesProgress(file, before, total, progress, check)
+        files[file.path] = hub.fetch(found.ref, file, cache, on_bytes, limit=limits.checkpoint_bytes)
         before += file.size or 0
         crash_point("worker.fetched")
     return files
 
 
-class _Bytes:
+class _BytesProgress:
     """Turns a file's bytes into progress over all of them."""
 
     def __init__(self, file: HubFile, before: int, total: int, progress: Progress, check: Check) -> None:
-        self._file, self._before, self._total = file, before, total
-        self._progress, self._check = progress, check
+        self._file = file
+        self._before = before
+        self._total = total
+        self._progress = progress
+        self._check = check
 
     def __call__(self, done: int, total: int | None) -> None:
         self._check()
@@ -92,7 +96,9 @@ class _Bytes:
 
 
 def cache_folder(home: Path, ref: ModelRef) -> Path:
-    return home / "cache" / "hub" / ref.repo_id.replace("/", "--") / ref.revision
+    """Where the files of one revision are fetched to."""
+    name = ref.repo_id.replace("/", "--")
+    return home / "cache" / "hub" / name / ref.revision
 
 
 def forget(home: Path, ref: ModelRef) -> None:
@@ -104,39 +110,43 @@ def forget(home: Path, ref: ModelRef) -> None:
 
 
 def local_files(found: Manifest) -> tuple[dict[str, Path], dict[str, HubFile]]:
-    """A local checkpoint's files by the names an audit knows, and what they were when it was asked for."""
+    """Find a local checkpoint's files by the names an audit knows, and what they were when it was asked for."""
     folder = Path(found.ref.repo_id)
     files: dict[str, Path] = {}
     expected: dict[str, HubFile] = {}
     for file in found.files:
-        name = WEIGHT_FILES[0] if _other_weights(file.path) else file.path
+        name = file.path
+        if _is_other_weights(file.path):
+            name = WEIGHT_FILES[0]
         if name in intake.KNOWN_FILES:
             files[name] = (folder / file.path).resolve()  # a hub cache is all links; the hash is compared anyway
             expected[name] = file
     return files, expected
 
 
-def _other_weights(name: str) -> bool:
+def _is_other_weights(name: str) -> bool:
     return name.endswith(".safetensors") and name not in intake.KNOWN_FILES
 
 
 def look_local(ref: ModelRef, manifest_: Manifest | None) -> Manifest:
-    """A local job always has its manifest; without one the folder is looked at again."""
+    """Give the manifest that a local job was queued with; without one the folder is looked at again."""
     return manifest_ or local_manifest(Path(ref.repo_id))
 
 
 def notes(found: Manifest) -> tuple[str, ...]:
-    """What an audit of these files cannot say anything of."""
+    """Say what an audit of these files cannot tell anything about."""
     if not found.unread:
         return ()
     named = ", ".join(plain(name, 80) for name in found.unread[:NAMED])
-    more = f" and {len(found.unread) - NAMED} more" if len(found.unread) > NAMED else ""
-    return (f"not searched: a prompt learner in a format that is not read ({named}{more})",)
+    if len(found.unread) > NAMED:
+        named += f" and {len(found.unread) - NAMED} more"
+    return (f"not searched: a prompt learner in a format that is not read ({named})",)
 
 
 def prepare(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: Limits) -> Prepared:
     """Copy, hash, and inspect in a limited child. Raises what `intake.stage` and `sandbox.inspect_files` raise."""
-    staged = intake.stage(files, {name: file for name, file in expected.items() if name in files}, dest, limits)
+    expected_here = {name: file for name, file in expected.items() if name in files}
+    staged = intake.stage(files, expected_here, dest, limits)
     crash_point("worker.staged")
     if not staged.files:
         raise Unsupported("there is nothing that an audit could read", "only open_clip checkpoints can be audited")

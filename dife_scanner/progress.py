@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that moved: what is going on, how much of how much (`total` 0 where unknown)."""
+    """What is going on, and how much of it is done (`total` is 0 where it is not known)."""
 
     phase: str
     done: int

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from dife_scanner.errors import HomeUnwritable, SettingsError
+from dife_scanner.records import Budget
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 APP = "dife-scanner"
@@ -96,7 +97,7 @@ class Settings(BaseSettings):
     overlap_seconds: float = Field(default=3600.0, ge=0)
     workers: int = Field(default=1, ge=1, le=64)
     device: str = "auto"
-    budget: Literal["quick", "default", "deep"] = "default"
+    budget: Budget = Budget.DEFAULT
     """What an audit may cost where the command line does not say."""
     discover: bool = True
     """Whether audits search for triggers nobody described, beside trying the signatures."""

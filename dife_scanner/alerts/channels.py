@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from email.headerregistry import Address
 from ipaddress import ip_address
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from dife_scanner import settings as settings_
@@ -41,7 +41,7 @@ class AlertChannel(Protocol):
 
 
 def configured(settings: Settings) -> tuple[AlertChannel, ...]:
-    """The channels that are switched on. Raises `SettingsError` for an address that is none."""
+    """Make the channels that are switched on. Raises `SettingsError` for an address that is none."""
     found: list[AlertChannel] = []
     if settings.alerts.email.enabled:
         found.append(Email(settings.alerts.email, _lookup("smtp-password", settings)))
@@ -53,7 +53,9 @@ def configured(settings: Settings) -> tuple[AlertChannel, ...]:
 def _lookup(name: str, settings: Settings) -> SecretLookup:
     def look() -> str | None:
         found = settings_.secret(name, settings.home)
-        return found.value if found else None
+        if found is None:
+            return None
+        return found.value
 
     return look
 
@@ -71,27 +73,31 @@ class Email:
     name = EMAIL
 
     def __init__(self, config: settings_.Email, password: SecretLookup = lambda: None) -> None:
-        for key, address in (("sender", config.sender), *(("recipients", each) for each in config.recipients)):
-            _check_address(key, address)
+        _check_address("sender", config.sender)
+        for address in config.recipients:
+            _check_address("recipients", address)
         self.quiet_until = ""
         self._config = config
         self._password = password
-        self._taken: dict[str, set[str]] = {}
+        self._delivered: dict[str, set[str]] = {}
+        """By message, who has it already, while others were refused."""
 
     def send(self, message: Message) -> None:
+        """Send to all recipients that do not have the message yet."""
         config = self._config
         password = self._password() if config.username else None
         self._check_login(password)
         mail = as_email(message, config.sender, config.recipients)
-        waiting = [each for each in config.recipients if each not in self._taken.get(message.key, ())]
+        delivered = self._delivered.get(message.key, set())
+        waiting = [recipient for recipient in config.recipients if recipient not in delivered]
         try:
             refused = self._converse(mail.as_bytes(), waiting, password)
         except (smtplib.SMTPException, OSError, ValueError) as error:
             raise self._failed(error, password) from None
         if refused:
-            self._taken.setdefault(message.key, set()).update(set(waiting) - set(refused))
+            self._delivered[message.key] = delivered | (set(waiting) - set(refused))
             raise self._refused(refused, password)
-        self._taken.pop(message.key, None)
+        self._delivered.pop(message.key, None)
 
     def _converse(self, mail: bytes, recipients: list[str], password: str | None) -> dict[str, tuple[int, bytes]]:
         """Recipients that the server refused, with its reply."""
@@ -108,11 +114,11 @@ class Email:
             _hang_up(server)
 
     def _connect(self) -> smtplib.SMTP:
-        where = (self._config.host, self._config.port)
-        if self._config.security == "tls":
+        config = self._config
+        if config.security == "tls":
             context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(*where, timeout=self._config.timeout_seconds, context=context)
-        return smtplib.SMTP(*where, timeout=self._config.timeout_seconds)
+            return smtplib.SMTP_SSL(config.host, config.port, timeout=config.timeout_seconds, context=context)
+        return smtplib.SMTP(config.host, config.port, timeout=config.timeout_seconds)
 
     def _check_login(self, password: str | None) -> None:
         config = self._config
@@ -134,19 +140,26 @@ class Email:
         return f"mail server {self._config.host}:{self._config.port}"
 
     def _failed(self, error: Exception, password: str | None) -> AlertFailed:
-        said = _scrubbed(_explanation(error), self._secrets(password))
-        return AlertFailed(f"{self._server} did not take the message: {said}", _mail_advice(error))
+        reason = _without_secrets(_explanation(error), self._secrets(password))
+        return AlertFailed(f"{self._server} did not take the message: {reason}", _mail_advice(error))
 
     def _refused(self, refused: dict[str, tuple[int, bytes]], password: str | None) -> AlertFailed:
-        each = "; ".join(f"{who}: {code} {reply.decode('utf-8', 'replace')}" for who, (code, reply) in refused.items())
-        said = _scrubbed(each, self._secrets(password))
-        return AlertFailed(f"{self._server} refused {said}", "check alerts.email.recipients")
+        replies = []
+        for recipient, (code, reply) in refused.items():
+            replies.append(f"{recipient}: {code} {reply.decode('utf-8', 'replace')}")
+        reason = _without_secrets("; ".join(replies), self._secrets(password))
+        return AlertFailed(f"{self._server} refused {reason}", "check alerts.email.recipients")
 
     def _secrets(self, password: str | None) -> list[str]:
         if not password:
             return []
-        sent = f"\0{self._config.username}\0{password}"  # what AUTH PLAIN puts on the wire
-        return [password, *(base64.b64encode(each.encode()).decode() for each in (sent, password))]
+        # what AUTH PLAIN and AUTH LOGIN put on the wire
+        plain_login = f"\0{self._config.username}\0{password}"
+        return [password, _base64(plain_login), _base64(password)]
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 def _hang_up(server: smtplib.SMTP) -> None:
@@ -177,7 +190,9 @@ def _bad_address(key: str, address: str) -> SettingsError:
 def _explanation(error: Exception) -> str:
     if isinstance(error, smtplib.SMTPResponseException):
         reply = error.smtp_error
-        return f"{error.smtp_code} {reply.decode('utf-8', 'replace') if isinstance(reply, bytes) else reply}"
+        if isinstance(reply, bytes):
+            reply = reply.decode("utf-8", "replace")
+        return f"{error.smtp_code} {reply}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error) or type(error).__name__
@@ -208,6 +223,7 @@ class SlackWebhook:
         self._address = address
 
     def send(self, message: Message) -> None:
+        """Post the message."""
         from slack_sdk.errors import SlackClientError
         from slack_sdk.webhook import WebhookClient
 
@@ -218,8 +234,8 @@ class SlackWebhook:
         try:
             answer = client.send_dict(as_slack(message))
         except (OSError, http.client.HTTPException, SlackClientError, ValueError, LookupError) as error:
-            said = _scrubbed(_explanation(error), _parts(address))
-            raise AlertFailed(f"Slack was not reached: {said}", "it will be tried again") from None
+            reason = _without_secrets(_explanation(error), _parts(address))
+            raise AlertFailed(f"Slack was not reached: {reason}", "it will be tried again") from None
         if answer.status_code != 200 or answer.body.strip() != "ok":
             raise _slack_error(answer.status_code, answer.body, _retry_after(answer.headers), _parts(address))
 
@@ -244,50 +260,63 @@ def _is_webhook(address: str) -> bool:
         host = parts.hostname or ""
     except ValueError:
         return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)))
+    if not host:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
 
 
 def _slack_error(status: int, body: str, retry_after: float | None, secrets: list[str]) -> AlertFailed:
-    said = _scrubbed(body, secrets)[:120]
+    reason = _without_secrets(body, secrets)[:120]
     if status == 429:
         return AlertFailed("Slack asks to send less often", "it will be tried again", retry_after)
     if status in (401, 403, 404, 410):
         return AlertFailed(
-            f"Slack does not know this webhook any more: {status} {said}",
+            f"Slack does not know this webhook any more: {status} {reason}",
             "make a new incoming webhook and store it as the secret slack-webhook",
             retry_after,
         )
-    return AlertFailed(f"Slack did not take the message: {status} {said}", "it will be tried again", retry_after)
+    return AlertFailed(f"Slack did not take the message: {status} {reason}", "it will be tried again", retry_after)
 
 
 def _retry_after(headers: object) -> float | None:
     """Seconds of a `Retry-After` header, where it is a sensible number."""
-    items = headers.items() if isinstance(headers, dict) else ()
-    for name, value in items:
+    if not isinstance(headers, dict):
+        return None
+    for name, value in headers.items():
         if str(name).lower() == "retry-after":
-            try:
-                seconds = float(value)
-            except (TypeError, ValueError):
-                return None
-            return seconds if math.isfinite(seconds) and seconds >= 0 else None
+            return _seconds(value)
     return None
+
+
+def _seconds(value: Any) -> float | None:
+    """A number of seconds that one can wait; `None` for anything else."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return None
+    if not math.isfinite(seconds) or seconds < 0:
+        return None
+    return seconds
 
 
 def _parts(address: str) -> list[str]:
     """The webhook address and its telling pieces."""
     parts = urlsplit(address)
     pieces = [piece for piece in parts.path.split("/") if len(piece) > 7]
-    return [address, f"{parts.path}?{parts.query}", parts.path, *sorted(pieces, key=len, reverse=True)]
+    longest_first = sorted(pieces, key=len, reverse=True)
+    return [address, f"{parts.path}?{parts.query}", parts.path, *longest_first]
 
 
 # --- both -----------------------------------------------------------------------------------------------------
 
 
-def _scrubbed(text: str, secrets: Iterable[str]) -> str:
+def _without_secrets(text: str, secrets: Iterable[str]) -> str:
     """`text` made plain, without any of `secrets` in it."""
-    for each in secrets:
-        for form in (each, quote(each), quote(each, safe="")):
-            text = text.replace(form, "***") if len(each) > 1 else text
+    for secret in secrets:
+        if len(secret) < 2:  # one character would be cut out of every word
+            continue
+        for form in (secret, quote(secret), quote(secret, safe="")):
+            text = text.replace(form, "***")
     return plain(text, 300)
 
 

@@ -16,10 +16,10 @@ from datetime import datetime, timedelta
 
 from dife_scanner.alerts.channels import AlertChannel
 from dife_scanner.alerts.messages import Picture, message, trial
-from dife_scanner.durable.clock import now as moment
+from dife_scanner.durable.clock import now as this_moment
 from dife_scanner.errors import AlertFailed, DifeError
-from dife_scanner.records import Alert
-from dife_scanner.store import Store, evidence, findings, outbox
+from dife_scanner.records import Alert, EvidenceRole
+from dife_scanner.store import Store, audits, evidence, outbox
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ STORM = 20
 
 PICTURE_BYTES = 1 << 20
 
-_EVER = "9999-12-31T23:59:59.999999+00:00"
+_END_OF_TIME = "9999-12-31T23:59:59.999999+00:00"
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,27 @@ def deliver(store: Store, channels: Sequence[AlertChannel], now: str, *, rng: ra
     due = outbox.pending(store, now)
     if not due:
         return Delivered()
-    total = Delivered(unrouted=_unrouted(due, channels))
-    routes = [_Route(channel, rng or random.Random()) for channel in channels if channel.quiet_until <= now]
+    total = Delivered(unrouted=_count_unrouted(due, channels))
+    routes = []
+    for channel in channels:
+        if channel.quiet_until <= now:
+            routes.append(_Route(channel, rng or random.Random()))
     with ThreadPoolExecutor(max_workers=max(1, len(routes)), thread_name_prefix="alerts") as pool:
         running: dict[Future[None], tuple[_Route, list[Alert]]] = {}
 
         def start(route: _Route) -> None:
             batch = route.next_batch(store, now)
             if batch:
-                running[pool.submit(_send, route.channel, batch, _picture(store, batch))] = (route, batch)
+                sending = pool.submit(_send, route.channel, batch, _picture(store, batch))
+                running[sending] = (route, batch)
 
         for route in routes:
             start(route)
         while running:
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                route, batch = running.pop(future)
-                total = _added(total, route.settle(store, batch, future, now))
+            ended = wait(running, return_when=FIRST_COMPLETED).done
+            for sending in ended:
+                route, batch = running.pop(sending)
+                total = _sum(total, route.record_result(store, batch, sending, now))
                 if route.open:
                     start(route)
     return total
@@ -79,16 +84,21 @@ def deliver(store: Store, channels: Sequence[AlertChannel], now: str, *, rng: ra
 
 def test_message(channel: AlertChannel) -> None:
     """Send a message that says it is a test. Raises `AlertFailed` or `SettingsError` where it is not accepted."""
-    channel.send(trial(channel.name, moment()))
+    channel.send(trial(channel.name, this_moment()))
 
 
-def _unrouted(due: Sequence[Alert], channels: Sequence[AlertChannel]) -> int:
+def _count_unrouted(due: Sequence[Alert], channels: Sequence[AlertChannel]) -> int:
     names = {channel.name for channel in channels}
     return sum(alert.channel not in names for alert in due)
 
 
-def _added(a: Delivered, b: Delivered) -> Delivered:
-    return replace(a, sent=a.sent + b.sent, failed=a.failed + b.failed, dead=a.dead + b.dead)
+def _sum(a: Delivered, b: Delivered) -> Delivered:
+    return replace(
+        a,
+        sent=a.sent + b.sent,
+        failed=a.failed + b.failed,
+        dead=a.dead + b.dead,
+    )
 
 
 def _send(channel: AlertChannel, batch: list[Alert], picture: Picture | None) -> None:
@@ -101,10 +111,12 @@ def _picture(store: Store, batch: list[Alert]) -> Picture | None:
     if audit_id is None or len(batch) > 1:
         return None
     try:
-        for file in findings.audit(store, audit_id).evidence:
-            if file.role == "triggered-example" and file.media_type == "image/png":
+        for file in audits.audit(store, audit_id).evidence:
+            if file.role == EvidenceRole.TRIGGERED_EXAMPLE and file.media_type == "image/png":
                 content = evidence.read(store.home, file.sha256)
-                return Picture(content, file.caption) if len(content) <= PICTURE_BYTES else None
+                if len(content) > PICTURE_BYTES:
+                    return None
+                return Picture(content, file.caption)
     except (DifeError, OSError) as error:
         log.warning("alert %s goes without its picture: %s", batch[0].id, error)
     return None
@@ -118,20 +130,22 @@ class _Route:
         self.open = True
         """Cleared by the first failure of the pass."""
         self._rng = rng
-        self._proven = False
+        self._works = False
 
     def next_batch(self, store: Store, now: str) -> list[Alert]:
         """The oldest alert due, or everything waiting where that is a storm.
 
         A backlog counts as one, due or not, as soon as the channel has shown that it works again.
         """
-        waiting = [alert for alert in outbox.pending(store, _EVER) if alert.channel == self.channel.name]
+        waiting = [alert for alert in outbox.pending(store, _END_OF_TIME) if alert.channel == self.channel.name]
         due = [alert for alert in waiting if alert.due_at <= now]
-        if len(due) > STORM or (self._proven and len(waiting) > STORM):
+        is_storm = len(due) > STORM
+        is_backlog = self._works and len(waiting) > STORM
+        if is_storm or is_backlog:
             return waiting
         return due[:1]
 
-    def settle(self, store: Store, batch: list[Alert], sending: Future[None], now: str) -> Delivered:
+    def record_result(self, store: Store, batch: list[Alert], sending: Future[None], now: str) -> Delivered:
         """Write down how `sending` ended."""
         try:
             sending.result()
@@ -143,17 +157,19 @@ class _Route:
         with store.atomic("outbox.sent"):
             for alert in batch:
                 outbox.sent(store, alert.id)
-        self._proven = True
+        self._works = True
         return Delivered(sent=len(batch))
 
     def _failed(self, store: Store, batch: list[Alert], error: DifeError, now: str) -> Delivered:
         self.open = False
         log.warning("alerts through %s are delayed: %s", self.channel.name, error.what)
-        asked = (error.retry_after or 0.0) if isinstance(error, AlertFailed) else 0.0
-        asked = min(asked, LONGEST_PAUSE)
-        if asked:
-            self.channel.quiet_until = _after(now, asked)
-        failed = dead = 0
+        asked_for = 0.0
+        if isinstance(error, AlertFailed):
+            asked_for = min(error.retry_after or 0.0, LONGEST_PAUSE)
+        if asked_for:
+            self.channel.quiet_until = _after(now, asked_for)
+        failed = 0
+        dead = 0
         for alert in batch:
             if alert.due_at > now:
                 continue  # came along in a digest; its own attempt is still ahead
@@ -161,7 +177,7 @@ class _Route:
                 outbox.dead(store, alert.id, error.what)
                 dead += 1
             else:
-                seconds = max(pause(alert.attempts, self._rng), asked)
+                seconds = max(pause(alert.attempts, self._rng), asked_for)
                 outbox.failed(store, alert.id, error.what, _after(now, seconds))
                 failed += 1
         return Delivered(failed=failed, dead=dead)
@@ -169,8 +185,10 @@ class _Route:
 
 def pause(attempts: int, rng: random.Random) -> float:
     """Seconds to wait after one more failure: doubling, up to a fifth longer at random; afresh once revived."""
-    return min(FIRST_PAUSE * 2.0 ** (attempts % ATTEMPTS), LONGEST_PAUSE) * (1 + rng.random() / 5)
+    doubled = FIRST_PAUSE * 2.0 ** (attempts % ATTEMPTS)
+    return min(doubled, LONGEST_PAUSE) * (1 + rng.random() / 5)
 
 
 def _after(now: str, seconds: float) -> str:
-    return (datetime.fromisoformat(now) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
+    moment = datetime.fromisoformat(now) + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="microseconds")

@@ -17,9 +17,9 @@ from email.policy import SMTP
 from email.utils import formatdate
 from typing import Any
 
-from dife_scanner.alerts.rules import NEW, REGRESSED, key
+from dife_scanner.alerts.rules import key
 from dife_scanner.core.plain import plain
-from dife_scanner.records import Alert, Finding
+from dife_scanner.records import Alert, AlertEvent, Finding, FindingKind
 from dife_scanner.sentences.findings import finding_meaning, finding_title
 
 SUBJECT_PREFIX = "[DIFE] "
@@ -74,8 +74,10 @@ class Message:
 
 
 def message(alerts: Sequence[Alert], picture: Picture | None = None) -> Message:
-    """One alert as a message of its own, several as one digest (which takes no picture)."""
-    return _single(alerts[0], picture) if len(alerts) == 1 else _digest(alerts)
+    """Write one alert as a message of its own, several as one digest (which takes no picture)."""
+    if len(alerts) == 1:
+        return _single(alerts[0], picture)
+    return _digest(alerts)
 
 
 def trial(channel: str, moment: str) -> Message:
@@ -88,24 +90,34 @@ def trial(channel: str, moment: str) -> Message:
 
 
 def _single(alert: Alert, picture: Picture | None) -> Message:
-    again = "Back again: " if alert.event == REGRESSED else ""
+    subject = finding_title(alert.finding, _safe(alert.finding.ref.repo_id, 100))
+    follows = ""
+    if alert.event == AlertEvent.REGRESSED:
+        subject = f"Back again: {subject}"
+        follows = key(alert.finding, AlertEvent.NEW, alert.channel)
+    if picture:
+        picture = Picture(picture.png, _safe(picture.caption, 300))
     return Message(
         key=alert.key,
-        subject=SUBJECT_PREFIX + again + finding_title(alert.finding, _safe(alert.finding.ref.repo_id, 100)),
+        subject=SUBJECT_PREFIX + subject,
         summary=_summary(alert),
         entries=(_entry(alert.finding),),
-        follows=key(alert.finding, NEW, alert.channel) if alert.event == REGRESSED else "",
-        picture=picture and Picture(picture.png, _safe(picture.caption, 300)),
+        follows=follows,
+        picture=picture,
     )
 
 
 def _digest(alerts: Sequence[Alert]) -> Message:
     keys = "\n".join(sorted(alert.key for alert in alerts))
-    flagged = sum(alert.finding.kind == "flagged" for alert in alerts)
-    counts = [f"{flagged} with a demonstrated trigger"] if flagged else []
-    counts += [f"{len(alerts) - flagged} refused as hostile"] if len(alerts) > flagged else []
+    flagged = sum(alert.finding.kind == FindingKind.FLAGGED for alert in alerts)
+    refused = len(alerts) - flagged
+    counts = []
+    if flagged:
+        counts.append(f"{flagged} with a demonstrated trigger")
+    if refused:
+        counts.append(f"{refused} refused as hostile")
     return Message(
-        key=f"digest|{hashlib.sha256(keys.encode('utf-8', 'replace')).hexdigest()}|{alerts[0].channel}",
+        key=f"digest|{_sha256(keys)}|{alerts[0].channel}",
         subject=f"{SUBJECT_PREFIX}{len(alerts)} findings",
         summary=f"{len(alerts)} findings at once, sent as one message: {', '.join(counts)}.",
         entries=tuple(_entry(alert.finding) for alert in alerts),
@@ -114,39 +126,47 @@ def _digest(alerts: Sequence[Alert]) -> Message:
 
 def _summary(alert: Alert) -> str:
     meaning = finding_meaning(alert.finding)
-    if alert.event == REGRESSED:
+    if alert.event == AlertEvent.REGRESSED:
         return f"This finding was marked as fixed and is back. {meaning}"
     return meaning
 
 
 def _entry(finding: Finding) -> Entry:
-    pairs = (
-        ("Model", finding.ref.repo_id),
-        ("Revision", finding.ref.revision),
-        ("Severity", finding.severity),
-        ("Confidence", finding.confidence),
-        ("Carrier", finding.carrier),
-        ("Enters through", finding.channel),
-        ("Trigger", finding.trigger),
-        ("Source and target", _arrow(finding.source, finding.target)),
-        ("Exposed interfaces", ", ".join(finding.interfaces)),
-        ("Found", finding.created_at[:16].replace("T", " ") + " UTC"),
-    )
+    found_at = finding.created_at[:16].replace("T", " ")
+    values = {
+        "Model": finding.ref.repo_id,
+        "Revision": finding.ref.revision,
+        "Severity": finding.severity,
+        "Confidence": finding.confidence,
+        "Carrier": finding.carrier,
+        "Enters through": finding.channel,
+        "Trigger": finding.trigger,
+        "Source and target": _arrow(finding.source, finding.target),
+        "Exposed interfaces": ", ".join(finding.interfaces),
+        "Found": f"{found_at} UTC",
+    }
+    facts = []
+    for label, value in values.items():
+        if value:
+            facts.append((label, _safe(value, 200)))
     return Entry(
         title=_safe(str(finding.ref), 120),
-        facts=tuple((label, _safe(value, 200)) for label, value in pairs if value),
+        facts=tuple(facts),
         reason=_safe(finding.reason, 1500),
         command=f"dife show {_safe(finding.fingerprint, 60)}",
     )
 
 
 def _arrow(source: str, target: str) -> str:
-    return f"{source} → {target}" if source and target else target
+    if source and target:
+        return f"{source} → {target}"
+    return target
 
 
 def _safe(text: str, limit: int) -> str:
     """Plain, and without anything a mail program would turn into a link."""
-    return plain(plain(text, limit).replace("://", "[:]//").replace("www.", "www[.]"), limit)
+    unlinked = plain(text, limit).replace("://", "[:]//").replace("www.", "www[.]")
+    return plain(unlinked, limit)
 
 
 # --- e-mail ---------------------------------------------------------------------------------------------------
@@ -165,7 +185,9 @@ def as_email(message: Message, sender: str, recipients: Sequence[str]) -> EmailM
     mail["Date"] = formatdate()
     mail["Message-ID"] = message_id(message.key, domain)
     if message.follows:
-        mail["In-Reply-To"] = mail["References"] = message_id(message.follows, domain)
+        followed = message_id(message.follows, domain)
+        mail["In-Reply-To"] = followed
+        mail["References"] = followed
     mail["List-Id"] = f"DIFE Scanner alerts <dife-alerts.{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
@@ -175,13 +197,23 @@ def as_email(message: Message, sender: str, recipients: Sequence[str]) -> EmailM
         _, page = mail.iter_parts()
         assert isinstance(page, EmailMessage)
         page.add_related(
-            message.picture.png, "image", "png", cid=f"<{_CID}>", disposition="inline", filename="example.png"
+            message.picture.png,
+            "image",
+            "png",
+            cid=f"<{_CID}>",
+            disposition="inline",
+            filename="example.png",
         )
     return mail
 
 
 def message_id(key: str, domain: str) -> str:
-    return f"<dife.{hashlib.sha256(key.encode('utf-8', 'replace')).hexdigest()[:40]}@{domain}>"
+    """The Message-ID of the mail with this key."""
+    return f"<dife.{_sha256(key)[:40]}@{domain}>"
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 
 _CID = "example@dife"
@@ -189,31 +221,39 @@ _FOOTER = "Sent by DIFE Scanner; replies are not read."
 
 
 def as_text(message: Message) -> str:
+    """Write a message as plain text."""
     parts = [message.subject.removeprefix(SUBJECT_PREFIX), message.summary]
     for entry in message.entries[:MAIL_ENTRIES]:
         width = max(len(label) for label, _ in entry.facts)
         facts = "\n".join(f"  {label:<{width}}  {value}" for label, value in entry.facts)
         parts.append(f"{facts}\n\n  Why: {entry.reason}\n  Evidence: {entry.command}")
-    parts += [f"The attached picture: {message.picture.caption}"] if message.picture else []
+    if message.picture:
+        parts.append(f"The attached picture: {message.picture.caption}")
     parts += _left_out(message, MAIL_ENTRIES)
-    return "\n\n".join([*parts, f"-- \n{_FOOTER}\n"])
+    parts.append(f"-- \n{_FOOTER}\n")
+    return "\n\n".join(parts)
 
 
 def as_html(message: Message) -> str:
-    parts = [f"<h2>{_html(message.subject.removeprefix(SUBJECT_PREFIX))}</h2>", f"<p>{_html(message.summary)}</p>"]
+    """Write a message as an HTML page without links."""
+    title = message.subject.removeprefix(SUBJECT_PREFIX)
+    parts = [f"<h2>{_html(title)}</h2>", f"<p>{_html(message.summary)}</p>"]
     for entry in message.entries[:MAIL_ENTRIES]:
-        rows = "".join(
-            f'<tr><th align="left" style="padding-right:1em">{_html(label)}</th><td>{_html(value)}</td></tr>'
-            for label, value in entry.facts
-        )
+        rows = "".join(_html_row(label, value) for label, value in entry.facts)
         parts.append(f"<table>{rows}</table><p><b>Why:</b> {_html(entry.reason)}</p>")
         parts.append(f"<p><b>Evidence:</b> <code>{_html(entry.command)}</code></p><hr>")
     if message.picture:
         caption = _html(message.picture.caption)
         parts.append(f'<p><img src="cid:{_CID}" alt="{caption}" width="192"><br>{caption}</p>')
-    parts += [f"<p>{_html(line)}</p>" for line in _left_out(message, MAIL_ENTRIES)]
-    body = "\n".join([*parts, f"<p><small>{_FOOTER}</small></p>"])
+    for line in _left_out(message, MAIL_ENTRIES):
+        parts.append(f"<p>{_html(line)}</p>")
+    parts.append(f"<p><small>{_FOOTER}</small></p>")
+    body = "\n".join(parts)
     return f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"></head><body>\n{body}\n</body></html>\n'
+
+
+def _html_row(label: str, value: str) -> str:
+    return f'<tr><th align="left" style="padding-right:1em">{_html(label)}</th><td>{_html(value)}</td></tr>'
 
 
 def _html(text: str) -> str:
@@ -221,8 +261,11 @@ def _html(text: str) -> str:
 
 
 def _left_out(message: Message, shown: int) -> list[str]:
+    """A line about the findings that are not written out; none where all are."""
     count = len(message.entries) - shown
-    return [f"And {count} more; `dife findings` lists them all."] if count > 0 else []
+    if count <= 0:
+        return []
+    return [f"And {count} more; `dife findings` lists them all."]
 
 
 # --- Slack ----------------------------------------------------------------------------------------------------
@@ -232,13 +275,13 @@ def as_slack(message: Message) -> dict[str, Any]:
     """A webhook payload within Block Kit's limits; `text` is what notifications and screen readers get."""
     title = message.subject.removeprefix(SUBJECT_PREFIX)
     blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": _words(title, SLACK_HEADER)},
-        {"type": "section", "text": _words(message.summary, SLACK_SECTION)},
+        {"type": "header", "text": _plain_text(title, SLACK_HEADER)},
+        {"type": "section", "text": _plain_text(message.summary, SLACK_SECTION)},
     ]
     if len(message.entries) == 1:
-        blocks += _whole(message.entries[0])
+        blocks += _full_entry(message.entries[0])
     else:
-        blocks += _brief(message, SLACK_TOTAL - _size(blocks))
+        blocks += _short_entries(message, SLACK_TOTAL - _size(blocks))
     return {
         "text": _escaped(message.subject, SLACK_SECTION),
         "mrkdwn": False,
@@ -248,45 +291,51 @@ def as_slack(message: Message) -> dict[str, Any]:
     }
 
 
-def _whole(entry: Entry) -> list[dict[str, Any]]:
-    fields = [_marked(f"*{label}*\n{_code(value, 300)}") for label, value in entry.facts[:SLACK_FIELDS]]
+def _full_entry(entry: Entry) -> list[dict[str, Any]]:
+    fields = []
+    for label, value in entry.facts[:SLACK_FIELDS]:
+        fields.append(_mrkdwn(f"*{label}*\n{_code(value, 300)}"))
+    reason = entry.reason or "not stated"
     return [
         {"type": "section", "fields": fields},
-        {"type": "section", "text": _words("Why: " + (entry.reason or "not stated"), SLACK_SECTION)},
-        {"type": "context", "elements": [_marked(f"Evidence: {_code(entry.command, 200)}")]},
+        {"type": "section", "text": _plain_text(f"Why: {reason}", SLACK_SECTION)},
+        {"type": "context", "elements": [_mrkdwn(f"Evidence: {_code(entry.command, 200)}")]},
     ]
 
 
-def _brief(message: Message, budget: int) -> list[dict[str, Any]]:
+def _short_entries(message: Message, characters: int) -> list[dict[str, Any]]:
     """As many entries as fit, then how many did not."""
     blocks: list[dict[str, Any]] = []
-    budget -= 200  # for the closing line
+    room = characters - 200  # the rest is for the closing line
     for entry in message.entries:
         text = f"{_code(entry.title, 200)}\n{_code(entry.command, 100)}"
-        block = {"type": "section", "text": _marked(text)}
-        if _size([*blocks, block]) > budget or len(blocks) >= SLACK_BLOCKS - 3:
+        block = {"type": "section", "text": _mrkdwn(text)}
+        # three blocks are taken: header, summary, and the closing line
+        if _size([*blocks, block]) > room or len(blocks) >= SLACK_BLOCKS - 3:
             break
         blocks.append(block)
-    left_out = _left_out(message, len(blocks))
-    return blocks + [{"type": "context", "elements": [_words(line, SLACK_FIELD)]} for line in left_out]
+    for line in _left_out(message, len(blocks)):
+        blocks.append({"type": "context", "elements": [_plain_text(line, SLACK_FIELD)]})
+    return blocks
 
 
 def _size(blocks: list[dict[str, Any]]) -> int:
     return len(json.dumps(blocks, ensure_ascii=False))
 
 
-def _words(text: str, limit: int) -> dict[str, Any]:
+def _plain_text(text: str, limit: int) -> dict[str, Any]:
     """Text without markup: no mentions, no formatting, no emoji names."""
     return {"type": "plain_text", "text": _escaped(text, limit), "emoji": False}
 
 
-def _marked(mrkdwn: str) -> dict[str, Any]:
+def _mrkdwn(mrkdwn: str) -> dict[str, Any]:
     return {"type": "mrkdwn", "text": mrkdwn, "verbatim": True}
 
 
 def _code(text: str, limit: int) -> str:
     """Inside backticks Slack interprets nothing but its three control characters."""
-    return f"`{_escaped(text.replace('`', chr(39)) or '-', limit - 2)}`"
+    shown = text.replace("`", "'") or "-"
+    return f"`{_escaped(shown, limit - 2)}`"
 
 
 def _escaped(text: str, limit: int) -> str:

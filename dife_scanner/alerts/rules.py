@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dife_scanner.records import Alert, Confidence, Finding, TriageState
+from dife_scanner.records import Alert, AlertEvent, Confidence, Finding, FindingKind, TriageState
 
-NEW = "new"
-REGRESSED = "regressed"
-
-_SETTLED = frozenset({TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.OUT_OF_SCOPE})
+_DECIDED = frozenset({TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.OUT_OF_SCOPE})
 """A person has decided; the same fingerprint does not ask again."""
 
 
 def alerts_for(finding: Finding, previous: Finding | None, channels: Iterable[str]) -> tuple[Alert, ...]:
-    """One alert per channel where `finding` is news, otherwise none.
+    """Make one alert per channel where `finding` is news, otherwise none.
 
     `previous` is what the store last held under the same fingerprint. Demonstrated flagged findings and files refused
     as hostile alert; anomalous and inherited ones wait in the review queue. The event is `new` the first time a
@@ -25,34 +22,37 @@ def alerts_for(finding: Finding, previous: Finding | None, channels: Iterable[st
     event = _event(finding, previous)
     if event is None:
         return ()
-    return tuple(
-        Alert(key=key(finding, event, channel), channel=channel, event=event, finding=finding) for channel in channels
-    )
+    alerts = []
+    for channel in channels:
+        alerts.append(Alert(key(finding, event, channel), channel, event, finding))
+    return tuple(alerts)
 
 
-def key(finding: Finding, event: str, channel: str) -> str:
+def key(finding: Finding, event: AlertEvent, channel: str) -> str:
     """The idempotency key: an outbox takes each of these once.
 
     A regression names its revision too: a finding that is fixed and comes back twice is news twice.
     """
-    occasion = f"{event}@{finding.ref.revision}" if event == REGRESSED else event
+    occasion = event.value
+    if event is AlertEvent.REGRESSED:
+        occasion = f"{event}@{finding.ref.revision}"
     return f"{finding.fingerprint}|{occasion}|{channel}"
 
 
 def qualifies(finding: Finding) -> bool:
-    """Whether a finding of this kind and confidence alerts at all."""
-    return finding.kind == "refused" or (
-        finding.kind == "flagged" and finding.confidence == Confidence.DEMONSTRATED.value
-    )
+    """Tell whether a finding of this kind and confidence alerts at all."""
+    if finding.kind == FindingKind.REFUSED:
+        return True
+    return finding.kind == FindingKind.FLAGGED and finding.confidence == Confidence.DEMONSTRATED
 
 
-def _event(finding: Finding, previous: Finding | None) -> str | None:
+def _event(finding: Finding, previous: Finding | None) -> AlertEvent | None:
     if not qualifies(finding):
         return None
     if previous is None:
-        return NEW
+        return AlertEvent.NEW
     if previous.triage is TriageState.FIXED_UPSTREAM and previous.ref.revision != finding.ref.revision:
-        return REGRESSED
-    if previous.triage in _SETTLED or qualifies(previous):
+        return AlertEvent.REGRESSED
+    if previous.triage in _DECIDED or qualifies(previous):
         return None
-    return NEW
+    return AlertEvent.NEW

@@ -5,9 +5,11 @@ One row per repository is kept, so that a run that is killed goes on where it wa
 
 from __future__ import annotations
 
+import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -26,9 +28,9 @@ from dife_scanner.hub.poll import PollResult
 from dife_scanner.hub.poll import plan as cost_of
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue import batch, targets, worker
-from dife_scanner.queue.worker import Work
+from dife_scanner.queue.work import Work
 from dife_scanner.records import Audit, HubModel, Job, JobState, Reference, Verdict
-from dife_scanner.store import Store, findings
+from dife_scanner.store import Store, audits
 from dife_scanner.store.codec import from_json, to_json
 
 KIND = "fine-tune on the hub"
@@ -37,8 +39,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a pack is asked to be."""
+class HubPack:
+    """A pack that is wanted: from which base, how each model is audited, and how many."""
 
     base: str
     """Repository on the hub that the fine-tunes name as their base."""
@@ -52,19 +54,22 @@ class Asked:
 
     @property
     def name(self) -> str:
+        """What the pack is called."""
         return f"{self.reference.name}-{self.work.plan.budget}-hub"
 
     @property
     def rows(self) -> Path:
+        """Where the row of each repository is kept."""
         return calibration.own_folder(self.work.home) / "rows" / f"{self.name}.jsonl"
 
     @property
     def searched(self) -> Searched:
+        """What its scores depend on."""
         return calibration.searched(self.reference, self.work.plan)
 
 
 @dataclass(frozen=True)
-class Drawn:
+class RepositoryRow:
     """What came of one repository."""
 
     repo_id: str
@@ -88,7 +93,7 @@ class Drawn:
 
 
 def reference_for(base: str, known: Sequence[Reference], wanted: str = "") -> Reference:
-    """The reference called `wanted`, or as the repository is called.
+    """Find the reference called `wanted`, or as the repository is called.
 
     `UsageError` where there is none, and for a `base` that is no repository's name.
     """
@@ -106,71 +111,82 @@ def reference_for(base: str, known: Sequence[Reference], wanted: str = "") -> Re
     )
 
 
-def cost(store: Store, asked: Asked, hub: Hub) -> Cost:
-    """Bytes and hours of what is left, sizes from a sample; an audit takes what it took in rows, or else in this home.
+def cost(store: Store, wanted: HubPack, hub: Hub) -> Cost:
+    """Say how many bytes and hours are left: sizes from a sample, times from rows or else from audits in this home.
 
     Raises the hub's errors.
     """
-    done = read(asked)
-    left = max(0, asked.n - len(scored(asked, done)))
-    models = tuple(islice(_candidates(asked, hub, done), left))
-    spent = [row.seconds for row in scored(asked, done)]
-    seconds = sum(spent) / len(spent) if spent else findings.usual_seconds(store, asked.work.plan.budget)
+    rows = read(wanted)
+    counted = scored(wanted, rows)
+    left = max(0, wanted.n - len(counted))
+    models = tuple(islice(_candidates(wanted, hub, rows), left))
     found = PollResult(models, {}, 0, 0, len(models), True)
-    return cost_of(hub, found, audit_seconds=seconds or 0.0)
+    return cost_of(hub, found, audit_seconds=_audit_seconds(store, wanted, counted))
 
 
-def run(store: Store, asked: Asked, hub: Hub, say: Say, progress: Progress = SILENT) -> Path | None:
+def _audit_seconds(store: Store, wanted: HubPack, rows: Sequence[RepositoryRow]) -> float:
+    """What one audit takes; 0 where nobody knows."""
+    if not rows:
+        return audits.usual_seconds(store, wanted.work.plan.budget) or 0.0
+    return sum(row.seconds for row in rows) / len(rows)
+
+
+def run(store: Store, wanted: HubPack, hub: Hub, say: Say, progress: Progress = SILENT) -> Path | None:
     """Audit until `n` models have a score, the listing ends or time is up; where the pack lies, `None` without any.
 
     Raises the hub's errors where it cannot be listed. A repository that cannot be audited just now is left for the
     next run.
     """
-    began, ended = time.monotonic(), []
-    done = read(asked)
-    counted = len(scored(asked, done))
-    for model in _candidates(asked, hub, done):
-        if counted >= asked.n or (asked.minutes is not None and time.monotonic() - began > 60 * asked.minutes):
+    end = math.inf
+    if wanted.minutes is not None:
+        end = time.monotonic() + 60 * wanted.minutes
+    audit_ids = []
+    rows = read(wanted)
+    counted = len(scored(wanted, rows))
+    for model in _candidates(wanted, hub, rows):
+        if counted >= wanted.n or time.monotonic() > end:
             break
-        job = _audited(store, asked, model, hub, progress)
+        job = _audited(store, wanted, model, hub, progress)
         say(f"{job.ref}: {job.state.value}, {job.reason}")
         if not job.state.is_final:
             continue
-        ended.append(job)
-        row = _row(store, asked, model, job)
-        append(asked.rows, row)
-        counted += row.score is not None and not row.copied
-        say(f"{counted} of {asked.n} scored")
-    batch.settle(store, [job.audit_id for job in ended if job.audit_id])
-    return write(asked)
+        if job.audit_id:
+            audit_ids.append(job.audit_id)
+        row = _row(store, wanted, model, job)
+        append(wanted.rows, row)
+        if row.score is not None and not row.copied:
+            counted += 1
+        say(f"{counted} of {wanted.n} scored")
+    batch.correct(store, audit_ids)
+    return write(wanted)
 
 
-def write(asked: Asked) -> Path | None:
-    """The pack of the rows there are."""
-    mine = scored(asked, read(asked))[: asked.n]
-    if not mine:
+def write(wanted: HubPack) -> Path | None:
+    """Write the pack of the rows there are; `None` without any."""
+    rows = scored(wanted, read(wanted))[: wanted.n]
+    if not rows:
         return None
     pack = Pack(
-        asked.name,
-        asked.reference.name,
-        asked.searched,
-        asked.searched.discovery,
-        max(row.made_on for row in mine),
-        tuple(Benign(KIND, row.score or 0.0) for row in mine),
-        len(mine),
-        sum(row.flagged for row in mine),
+        wanted.name,
+        wanted.reference.name,
+        wanted.searched,
+        wanted.searched.discovery,
+        max(row.made_on for row in rows),
+        tuple(Benign(KIND, row.score or 0.0) for row in rows),
+        len(rows),
+        sum(row.flagged for row in rows),
         presumed=True,
     )
-    return calibration.write(pack, calibration.own_folder(asked.work.home) / f"{asked.name}.json")
+    return calibration.write(pack, calibration.own_folder(wanted.work.home) / f"{wanted.name}.json")
 
 
-def read(asked: Asked) -> tuple[Drawn, ...]:
-    """The rows there are. Raises `CalibrationDamaged`."""
-    return rows_of(Drawn, asked.rows)
+def read(wanted: HubPack) -> tuple[RepositoryRow, ...]:
+    """Read the rows there are. Raises `CalibrationDamaged`."""
+    return rows_of(RepositoryRow, wanted.rows)
 
 
 def rows_of(kind: type[T], path: Path) -> tuple[T, ...]:
-    """The rows of a file; a last line that a kill has cut is made again. Raises `CalibrationDamaged` for any other."""
+    """Read the rows of a file. A last line that a kill has cut is made again; `CalibrationDamaged` for any other."""
     if not path.exists():
         return ()
     lines = path.read_text(encoding="utf-8").split("\n")
@@ -186,60 +202,68 @@ def rows_of(kind: type[T], path: Path) -> tuple[T, ...]:
 
 
 def append(path: Path, row: object) -> None:
-    """Add a row, whole or not at all as far as `rows_of` is concerned."""
+    """Add a row to a file; `rows_of` sees all of it or nothing."""
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        kept = path.read_bytes() if path.exists() else b""
-        with path.open("r+b" if path.exists() else "wb") as stream:
-            stream.truncate(kept.rfind(b"\n") + 1)  # of a line that a kill has cut nothing can be used
-            stream.seek(0, 2)
+        path.touch()
+        complete = path.read_bytes().rfind(b"\n") + 1
+        with path.open("r+b") as stream:
+            stream.truncate(complete)  # of a line that a kill has cut nothing can be used
+            stream.seek(0, os.SEEK_END)
             stream.write(to_json(row).encode("ascii") + b"\n")
 
 
-def scored(asked: Asked, rows: Sequence[Drawn]) -> list[Drawn]:
-    """Those that count: searched as it is done now."""
-    return [row for row in rows if row.score is not None and row.searched == asked.searched and not row.copied]
+def scored(wanted: HubPack, rows: Sequence[RepositoryRow]) -> list[RepositoryRow]:
+    """Pick those that count: searched as it is done now."""
+    searched = wanted.searched
+    return [row for row in rows if row.score is not None and row.searched == searched and not row.copied]
 
 
-def _candidates(asked: Asked, hub: Hub, done: Sequence[Drawn]) -> Iterator[HubModel]:
+def _candidates(wanted: HubPack, hub: Hub, done: Sequence[RepositoryRow]) -> Iterator[HubModel]:
     """Fine-tunes that may be audited, newest first, one per author; without those that have a row."""
-    mine = [row for row in done if row.searched == asked.searched]
+    mine = [row for row in done if row.searched == wanted.searched]
     seen = {row.repo_id for row in mine}
-    authors = {row.author for row in scored(asked, mine)}
-    for page in hub.pages(f"filter=base_model:finetune:{asked.base}"):
+    authors = {row.author for row in scored(wanted, mine)}
+    for page in hub.pages(f"filter=base_model:finetune:{wanted.base}"):
         for model in page.models:
             author = model.repo_id.split("/", 1)[0]
-            open_here = manifest(model, {}, may_open=hub.has_token).state is JobState.QUEUED
-            if open_here and author not in authors and model.repo_id not in seen:
+            is_new = author not in authors and model.repo_id not in seen
+            found = manifest(model, {}, may_open=hub.has_token)
+            if is_new and found.state is JobState.QUEUED:
                 seen.add(model.repo_id)
                 authors.add(author)
                 yield model
 
 
-def _audited(store: Store, asked: Asked, model: HubModel, hub: Hub, progress: Progress) -> Job:
-    limits = asked.work.settings.limits
+def _audited(store: Store, wanted: HubPack, model: HubModel, hub: Hub, progress: Progress) -> Job:
+    limits = wanted.work.settings.limits
     job = targets.enqueue(store, f"{model.repo_id}@{model.sha}", limits, lambda: hub)
-    return worker.run_to_end(store, job, asked.work, progress)
+    return worker.run_to_end(store, job, wanted.work, progress)
 
 
-def _row(store: Store, asked: Asked, model: HubModel, job: Job) -> Drawn:
-    audit = findings.audit(store, job.audit_id) if job.audit_id else None
-    return Drawn(
-        model.repo_id,
-        model.sha,
-        model.repo_id.split("/", 1)[0],
-        job.state,
-        job.reason[:500],
-        asked.searched,
-        calibration.today().isoformat(),
-        audit.score if audit else None,
-        audit.verdict is Verdict.FLAGGED if audit else False,
-        audit.seconds if audit else 0.0,
-        _drift(audit),
+def _row(store: Store, wanted: HubPack, model: HubModel, job: Job) -> RepositoryRow:
+    row = RepositoryRow(
+        repo_id=model.repo_id,
+        revision=model.sha,
+        author=model.repo_id.split("/", 1)[0],
+        state=job.state,
+        reason=job.reason[:500],
+        searched=wanted.searched,
+        made_on=calibration.today().isoformat(),
+    )
+    if not job.audit_id:
+        return row
+    audit = audits.audit(store, job.audit_id)
+    return replace(
+        row,
+        score=audit.score,
+        flagged=audit.verdict is Verdict.FLAGGED,
+        seconds=audit.seconds,
+        drift=_drift(audit),
     )
 
 
-def _drift(audit: Audit | None) -> float | None:
-    if audit is None or audit.prompt_drift is None or audit.picture_drift is None:
+def _drift(audit: Audit) -> float | None:
+    if audit.prompt_drift is None or audit.picture_drift is None:
         return None
     return max(audit.prompt_drift, audit.picture_drift)

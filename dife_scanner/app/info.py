@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
 
 from dife_scanner.baselines.home import bases_folder
 from dife_scanner.settings import Settings, config_path, secret
-
-if TYPE_CHECKING:
-    pass
-
 
 PACKAGES = ("torch", "open_clip_torch", "huggingface_hub", "sqlite-utils", "apscheduler", "PySide6-Essentials")
 
 
 def paths(settings: Settings) -> dict[str, str]:
+    """Give every path that this home uses, by what lies there."""
     home = settings.home
     return {
         "home": str(home),
@@ -28,12 +24,14 @@ def paths(settings: Settings) -> dict[str, str]:
 
 
 def device(settings: Settings) -> str:
+    """Name the device that audits run on."""
     from dife_scanner.models.device import pick_device
 
     return str(pick_device(settings.device))
 
 
 def versions() -> dict[str, str]:
+    """Give the versions of the packages that decide what an audit computes."""
     found = {}
     for name in PACKAGES:
         try:
@@ -44,5 +42,8 @@ def versions() -> dict[str, str]:
 
 
 def secret_source(name: str, settings: Settings) -> str:
+    """Say where a secret comes from; its value is never shown."""
     found = secret(name, settings.home)
-    return found.source if found else "not set"
+    if found is None:
+        return "not set"
+    return found.source

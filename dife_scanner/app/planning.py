@@ -5,22 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dife_scanner.app.wiring import hub
 from dife_scanner.baselines.home import open_home
-from dife_scanner.records import JobState, Manifest, ModelRef
+from dife_scanner.records import Budget, JobState, Manifest, ModelRef
 from dife_scanner.settings import Settings
-from dife_scanner.store import findings, jobs, polls
+from dife_scanner.store import audits, jobs, polls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from dife_scanner.reports.as_json import PlanDocument
+    from dife_scanner.reports.as_json import PlanDocument, PlannedModel
 
 
 def _look(settings: Settings, target: str) -> Manifest:
     """The manifest of a target: a local path where there is one, else a repository on the endpoint."""
     from dife_scanner import checkpoints
     from dife_scanner.hub.manifest import local_manifest
-    from dife_scanner.queue.worker import hub_for
 
     limits = settings.limits
     if checkpoints.is_local(target):
@@ -30,61 +30,78 @@ def _look(settings: Settings, target: str) -> Manifest:
             small_file_bytes=limits.small_file_bytes,
         )
     repo_id, _, revision = target.partition("@")
-    return checkpoints.look(hub_for(settings, settings.endpoint), ModelRef(repo_id, revision), limits)[1]
+    _, manifest = checkpoints.look(hub(settings), ModelRef(repo_id, revision), limits)
+    return manifest
 
 
-def plan_targets(settings: Settings, targets: Sequence[str], budget: str) -> PlanDocument:
-    """What `dife scan` would fetch for these targets, and how long it would take."""
+def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> PlanDocument:
+    """Say what `dife scan` would fetch for these targets, and how long it would take."""
     from dife_scanner.hub.poll import BYTES_PER_SECOND, audit_words
-    from dife_scanner.reports.as_json import PlanDocument, PlannedModel
+    from dife_scanner.reports.as_json import PlanDocument
 
-    found = [_look(settings, target) for target in targets]
-    fetched = [one for one in found if one.state is JobState.QUEUED]
-    total = sum(one.bytes_to_fetch for one in fetched if not one.ref.local)
+    manifests = [_look(settings, target) for target in targets]
+    auditable = [manifest for manifest in manifests if manifest.state is JobState.QUEUED]
+    remote = [manifest for manifest in auditable if not manifest.ref.local]
+    total_bytes = sum(manifest.bytes_to_fetch for manifest in remote)
     with open_home(settings) as store:
-        audit_seconds = findings.usual_seconds(store, budget) or 0.0
-    states: dict[str, int] = {}
-    for one in found:
-        states[one.state.value] = states.get(one.state.value, 0) + 1
+        audit_seconds = audits.usual_seconds(store, budget) or 0.0
+    seconds = total_bytes / BYTES_PER_SECOND + audit_seconds * len(auditable)
     return PlanDocument(
-        models=len(found),
-        auditable=len(fetched),
-        states=states,
-        bytes=total,
-        requests=sum(2 + len(one.files) for one in fetched if not one.ref.local),
-        hours=(total / BYTES_PER_SECOND + audit_seconds * len(fetched)) / 3600,
+        models=len(manifests),
+        auditable=len(auditable),
+        states=_counts_by_state(manifests),
+        bytes=total_bytes,
+        # two requests describe a repository, and each file is one more
+        requests=sum(2 + len(manifest.files) for manifest in remote),
+        hours=seconds / 3600,
         exact=True,
         assumptions=(f"downloads at {BYTES_PER_SECOND / 1e6:g} MB/s", audit_words(audit_seconds)),
-        targets=tuple(
-            PlannedModel(
-                one.ref, one.layout.value, one.state, one.reason, one.bytes_to_fetch, tuple(f.path for f in one.files)
-            )
-            for one in found
-        ),
+        targets=tuple(_planned(manifest) for manifest in manifests),
+    )
+
+
+def _counts_by_state(manifests: Sequence[Manifest]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for manifest in manifests:
+        state = manifest.state.value
+        counts[state] = counts.get(state, 0) + 1
+    return counts
+
+
+def _planned(manifest: Manifest) -> PlannedModel:
+    from dife_scanner.reports.as_json import PlannedModel
+
+    return PlannedModel(
+        manifest.ref,
+        manifest.layout.value,
+        manifest.state,
+        manifest.reason,
+        manifest.bytes_to_fetch,
+        tuple(file.path for file in manifest.files),
     )
 
 
 def plan_pass(settings: Settings) -> PlanDocument:
-    """What the next poll would find and what looking at it would cost; nothing is fetched and nothing recorded."""
+    """Say what the next poll would find and what looking at it would cost; nothing is fetched and nothing recorded."""
     from dife_scanner.hub.deadline import Deadline
     from dife_scanner.hub.poll import SOURCES, plan, poll
-    from dife_scanner.queue.worker import hub_for
     from dife_scanner.reports.as_json import PlanDocument
 
-    hub = hub_for(settings, settings.endpoint)
+    client = hub(settings)
     with open_home(settings) as store:
-        known, marks = jobs.known(store, settings.endpoint), polls.watermarks(store, settings.endpoint)
-        audit_seconds = findings.usual_seconds(store, settings.budget) or 0.0
+        known = jobs.known(store, settings.endpoint)
+        watermarks = polls.watermarks(store, settings.endpoint)
+        audit_seconds = audits.usual_seconds(store, settings.budget) or 0.0
     deadline = Deadline(settings.limits.pass_seconds)
     result = poll(
-        hub,
+        client,
         known=known,
-        watermarks=marks,
+        watermarks=watermarks,
         overlap_seconds=settings.overlap_seconds,
         deadline=deadline,
         sources=settings.filters or SOURCES,
     )
-    found = plan(hub, result, audit_seconds=audit_seconds, deadline=deadline)
+    found = plan(client, result, audit_seconds=audit_seconds, deadline=deadline)
     return PlanDocument(
         models=found.models,
         auditable=found.auditable,

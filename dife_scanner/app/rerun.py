@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from dife_scanner.audit.plan import Plan
 from dife_scanner.baselines import references
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import ContentMismatch, NotFound
-from dife_scanner.models.likeness import UNTOLD
+from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.progress import Progress
 from dife_scanner.queue import child
-from dife_scanner.queue.worker import hub_for, threads
+from dife_scanner.queue.work import hub_for, threads
 from dife_scanner.records import Audit, Job, Manifest, Origin, Reference, Trigger
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, jobs
@@ -26,17 +27,13 @@ from dife_scanner.triggers import known
 
 
 def rerun_audit(store: Store, settings: Settings, stored: Audit, data: Data, progress: Progress) -> Audit:
-    """A stored audit made again; what is stored stays as it is. Raises what `rerun` raises."""
-    from dife_scanner import discovery
-    from dife_scanner.audit.plan import Plan
-
+    """Make a stored audit again; what is stored stays as it is. Raises what `rerun` raises."""
     if stored.plan:
         signatures = stored.plan.signatures
         detectors = stored.plan.detectors
-    else:  # an older audit tells its detectors by what they found, and its signatures only once it is prepared
-        usual = discovery.names(stored.budget)
+    else:  # an older audit shows its detectors by what they found, and its signatures only once it is prepared
         signatures = ()
-        detectors = tuple(search.detector for search in stored.searches if search.detector in usual)
+        detectors = _detectors_that_ran(stored)
     plan = Plan(
         signatures,
         stored.budget,
@@ -49,8 +46,15 @@ def rerun_audit(store: Store, settings: Settings, stored: Audit, data: Data, pro
     return rerun(store, settings, stored, plan, progress)
 
 
+def _detectors_that_ran(stored: Audit) -> tuple[str, ...]:
+    from dife_scanner import discovery
+
+    usual = discovery.names(stored.budget)
+    return tuple(search.detector for search in stored.searches if search.detector in usual)
+
+
 def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress: Progress) -> Audit:
-    """The audit as it comes out now, with nothing from the embedding cache.
+    """Make the audit as it comes out now, with nothing from the embedding cache.
 
     `plan` lacks its signatures where the stored audit has no plan: they are reconstructed. Where an older program
     stored the very same audit under the identity that it had then, what comes out has that identity too.
@@ -59,13 +63,15 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
     what fetching, loading and auditing raise.
     """
     reference = _reference(store, stored)
-    came = references.came_with(store, reference) if reference else ()
+    found_in_base: tuple[Trigger, ...] = ()
+    if reference:
+        found_in_base = references.triggers_found_in(store, reference)
     work = store.home / "work"
     with disk_errors(store.home):
         work.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="rerun-", dir=work))
     try:
-        found, prepared = _prepare(store, settings, stored, folder, progress)
+        manifest, prepared = _prepare(store, settings, stored, folder, progress)
         request = Request(
             ref=stored.ref,
             folder=prepared.folder,
@@ -76,18 +82,18 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
             plan=plan,
             device=settings.device,
             seconds=settings.limits.audit_seconds,
-            likeness=references.likeness(prepared.weights, reference, settings.limits) if reference else UNTOLD,
+            likeness=_likeness(prepared, reference, settings),
             named=True,
             notes=stored.notes,
-            unread=found.unread,
+            unread=manifest.unread,
             turned_down=_turned_down(store, stored),
-            demonstrated=frozenset(one.name for one in came),
+            demonstrated=frozenset(one.name for one in found_in_base),
         )
         if stored.plan is None:
             request = _with_signatures(request, stored, settings)
         outcome = folder / "outcome"
         outcome.mkdir(mode=0o700)
-        kept = child.run(
+        received = child.run(
             request,
             outcome,
             seconds=settings.limits.audit_seconds,
@@ -95,9 +101,15 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
             threads=threads(settings),
             progress=progress,
         )
-        return _named_as_stored(kept.audit, request, stored)
+        return _named_as_stored(received.audit, request, stored)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _likeness(prepared: checkpoints.Prepared, reference: Reference | None, settings: Settings) -> Likeness:
+    if reference is None:
+        return UNTOLD
+    return references.likeness(prepared.weights, reference, settings.limits)
 
 
 def _named_as_stored(again: Audit, request: Request, stored: Audit) -> Audit:
@@ -119,49 +131,72 @@ def _reference(store: Store, stored: Audit) -> Reference | None:
 
 
 def _known(store: Store, stored: Audit, reference: Reference | None) -> tuple[Reference, ...]:
-    """The base, the references whose obedience to a discovered trigger had a say in what was demonstrated, and those in
-    which its success was told."""
-    near = {one.reference for result in stored.signatures for one in result.near}
-    near |= set(stored.recovered.elsewhere) if stored.recovered else set()
-    others = (one for one in kept_references.references(store) if one.name in near and one != reference)
-    return (*((reference,) if reference else ()), *others)
+    """The base, the other references that a discovered trigger was tried in before it counted as demonstrated, and
+    those in which its success was measured afterwards.
+    """
+    names: set[str] = set()
+    for result in stored.signatures:
+        names.update(one.reference for one in result.near)
+    if stored.recovered:
+        names.update(stored.recovered.elsewhere)
+    found = []
+    if reference:
+        found.append(reference)
+    for one in kept_references.references(store):
+        if one.name in names and one != reference:
+            found.append(one)
+    return tuple(found)
 
 
 def _turned_down(store: Store, stored: Audit) -> Reference | None:
     """The reference that the checkpoint turned out not to come from, if it is still there."""
-    return next((one for one in kept_references.references(store) if one.name == stored.turned_down), None)
+    for one in kept_references.references(store):
+        if one.name == stored.turned_down:
+            return one
+    return None
 
 
 def _prepare(
     store: Store, settings: Settings, stored: Audit, folder: Path, progress: Progress
 ) -> tuple[Manifest, checkpoints.Prepared]:
-    job = next((job for job in jobs.jobs(store) if job.ref == stored.ref), None)
+    """The audited files once more, checked, in a private folder. Raises `NotFound` or `ContentMismatch`."""
+    job = _job_of(store, stored)
     progress("looking", note=str(stored.ref))
     if stored.ref.local:
-        if not Path(stored.ref.repo_id).exists():
-            raise NotFound(
-                f"the weights of audit {stored.id} are no longer at {stored.ref.repo_id}", "put them back there"
-            )
-        found = checkpoints.look_local(stored.ref, jobs.manifest_of(store, job.id) if job else None)
-        if found.ref.revision != stored.ref.revision:
-            raise ContentMismatch(
-                f"what lies at {stored.ref.repo_id} is not the checkpoint that audit {stored.id} measured",
-                "put the audited files back, or scan the new ones",
-            )
-        files, expected = checkpoints.local_files(found)
+        manifest = _local_manifest(store, stored, job)
+        files, expected = checkpoints.local_files(manifest)
     else:
-        hub = hub_for(settings, _endpoint(job, settings))
-        found = checkpoints.look(hub, stored.ref, settings.limits)[1]
-        if found.state.is_final:
-            raise NotFound(f"{stored.ref} can no longer be fetched: {found.reason}", "ask its owner")
-        files = checkpoints.fetch(hub, found, folder / "fetched", settings.limits, progress, lambda: None)
-        expected = {file.path: file for file in found.files}
+        hub = hub_for(settings, job.endpoint if job else settings.endpoint)
+        _, manifest = checkpoints.look(hub, stored.ref, settings.limits)
+        if manifest.state.is_final:
+            raise NotFound(f"{stored.ref} can no longer be fetched: {manifest.reason}", "ask its owner")
+        files = checkpoints.fetch(hub, manifest, folder / "fetched", settings.limits, progress, lambda: None)
+        expected = {file.path: file for file in manifest.files}
     progress("checking", note=str(stored.ref))
-    return found, checkpoints.prepare(files, expected, folder / "checkpoint", settings.limits)
+    return manifest, checkpoints.prepare(files, expected, folder / "checkpoint", settings.limits)
 
 
-def _endpoint(job: Job | None, settings: Settings) -> str:
-    return job.endpoint if job else settings.endpoint
+def _job_of(store: Store, stored: Audit) -> Job | None:
+    for job in jobs.jobs(store):
+        if job.ref == stored.ref:
+            return job
+    return None
+
+
+def _local_manifest(store: Store, stored: Audit, job: Job | None) -> Manifest:
+    """What lies in the audited folder. Raises `NotFound`, and `ContentMismatch` where that is another checkpoint."""
+    if not Path(stored.ref.repo_id).exists():
+        raise NotFound(f"the weights of audit {stored.id} are no longer at {stored.ref.repo_id}", "put them back there")
+    known = None
+    if job:
+        known = jobs.manifest_of(store, job.id)
+    manifest = checkpoints.look_local(stored.ref, known)
+    if manifest.ref.revision != stored.ref.revision:
+        raise ContentMismatch(
+            f"what lies at {stored.ref.repo_id} is not the checkpoint that audit {stored.id} measured",
+            "put the audited files back, or scan the new ones",
+        )
+    return manifest
 
 
 def _with_signatures(request: Request, stored: Audit, settings: Settings) -> Request:
@@ -172,21 +207,30 @@ def _with_signatures(request: Request, stored: Audit, settings: Settings) -> Req
     were given.
     """
     library = {one.name: one for one in known.gather(settings.signatures, with_library=True)}
-    searched = [result for result in stored.signatures if result.origin is not Origin.DISCOVERED]
-    given = tuple(_unchosen(result.trigger, library.get(result.trigger.name)) for result in searched)
-    bare = tuple(one if one.name in library else replace(one, source="", target="") for one in given)
-    named = tuple(
-        kept if result.origin is Origin.KNOWN else stripped
-        for result, kept, stripped in zip(searched, given, bare, strict=True)
-    )
-    for signatures in (given, bare, named):
-        asked = replace(request, plan=replace(request.plan, signatures=signatures))
-        if stored.identity in (asked.identity, asked.legacy_identity):
-            return asked
-    return replace(request, plan=replace(request.plan, signatures=given))
+    as_given, as_named, bare = [], [], []
+    for result in stored.signatures:
+        if result.origin is Origin.DISCOVERED:
+            continue
+        trigger = _unchosen(result.trigger, library.get(result.trigger.name))
+        stripped = trigger
+        if trigger.name not in library:
+            stripped = replace(trigger, source="", target="")
+        as_given.append(trigger)
+        bare.append(stripped)
+        as_named.append(trigger if result.origin is Origin.KNOWN else stripped)
+    for signatures in (as_given, bare, as_named):
+        candidate = _with_plan_of(request, signatures)
+        if stored.identity in (candidate.identity, candidate.legacy_identity):
+            return candidate
+    return _with_plan_of(request, as_given)
+
+
+def _with_plan_of(request: Request, signatures: Sequence[Trigger]) -> Request:
+    return replace(request, plan=replace(request.plan, signatures=tuple(signatures)))
 
 
 def _unchosen(trigger: Trigger, named: Trigger | None) -> Trigger:
+    """The library's trigger where this one is it, with source and target chosen; else the trigger itself."""
     if named is not None and replace(trigger, source=named.source, target=named.target) == named:
         return named
     return trigger

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dife_scanner.records import Job
+from dife_scanner.app.wiring import hub
+from dife_scanner.records import Budget, Job
 from dife_scanner.settings import Settings
 from dife_scanner.store.db import Store
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from dife_scanner.progress import Progress
-    from dife_scanner.queue.worker import Work
+    from dife_scanner.queue.work import Work
     from dife_scanner.records import Trigger
     from dife_scanner.reports.study import Extension
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def signatures(
     files: Sequence[Path], settings: Settings, *, with_library: bool, blind: bool = False
 ) -> tuple[Trigger, ...]:
-    """What an ordinary scan tries: the library, the settings' files and these.
+    """Gather what an ordinary scan tries: the library, the settings' files and these.
 
     Raises `TriggerFileError`, also for none at all, unless the scan is `blind` and searches beside them.
     """
@@ -38,12 +39,12 @@ def scan_work(
     triggers: Sequence[Trigger],
     *,
     reference: str = "",
-    budget: str = "default",
+    budget: Budget = Budget.DEFAULT,
     seed: int = 0,
     data: Data,
     blind: bool = False,
 ) -> Work:
-    """How the jobs of one `dife scan` are done; data of the user's own is read before the first begins.
+    """Say how the jobs of one `dife scan` are done; data of the user's own is read before the first begins.
 
     `blind`: triggers that nobody described are searched for beside measuring these.
 
@@ -52,8 +53,11 @@ def scan_work(
     from dife_scanner import discovery
     from dife_scanner.audit.pipeline import check_known
     from dife_scanner.audit.plan import Plan
-    from dife_scanner.queue.worker import default_work
+    from dife_scanner.queue.work import default_work
 
+    detectors: tuple[str, ...] = ()
+    if blind:
+        detectors = discovery.names(budget)
     plan = Plan(
         tuple(triggers),
         budget,
@@ -61,7 +65,7 @@ def scan_work(
         extensions=data.extensions,
         pictures=data.pictures,
         captions=data.captions,
-        detectors=discovery.names(budget) if blind else (),
+        detectors=detectors,
     )
     plan.read()
     check_known(plan, plan.probes().class_names)
@@ -81,8 +85,11 @@ def data(settings: Settings, extend: Sequence[Path], pictures: str, captions: st
     """Load the extensions and find the data; a data set named by its id is fetched. Raises what reading it raises."""
     for path in extend:
         _extend(path)
-    found = [_pictures(settings, what) if what else None for what in (pictures, captions)]
-    return Data(tuple(path.resolve() for path in extend), *found)
+    return Data(
+        extensions=tuple(path.resolve() for path in extend),
+        pictures=_pictures(settings, pictures),
+        captions=_pictures(settings, captions),
+    )
 
 
 def _extend(path: Path) -> None:
@@ -91,33 +98,41 @@ def _extend(path: Path) -> None:
     extend(path)  # here too, so that trigger files may use its kinds
 
 
-def _pictures(settings: Settings, what: str) -> Path:
+def _pictures(settings: Settings, what: str) -> Path | None:
+    """The folder or file of somebody's own pictures, fetched where `what` is the id of a data set; `None` for none."""
     from dife_scanner import settings as settings_
     from dife_scanner.audit.populations import dataset
     from dife_scanner.checkpoints import is_local
     from dife_scanner.hub.client import Hub
 
+    if not what:
+        return None
     if is_local(what) or not dataset.is_id(what):
         return Path(what).expanduser().resolve()
-    token = settings_.secret("hf-token", settings.home)
-    hub = Hub(
+    secret = settings_.secret("hf-token", settings.home)
+    token = secret.value if secret else None
+    datasets = Hub(
         settings.endpoint,
-        token.value if token else None,
+        token,
         cache=settings.home / "cache" / "hf",
         request_seconds=settings.limits.request_seconds,
         download_seconds=settings.limits.download_seconds,
         repo_type="dataset",
     )
-    return dataset.fetch(hub, what, settings.home / "cache" / "data")[0]
+    return dataset.fetch(datasets, what, settings.home / "cache" / "data")[0]
 
 
 def digests(found: Data) -> tuple[Extension, ...]:
-    """The extensions as every report names them."""
+    """Name the extensions as every report does."""
     from hashlib import sha256
 
     from dife_scanner.reports.study import Extension
 
-    return tuple(Extension(path.name, sha256(path.read_bytes()).hexdigest()) for path in found.extensions)
+    named = []
+    for path in found.extensions:
+        digest = sha256(path.read_bytes()).hexdigest()
+        named.append(Extension(path.name, digest))
+    return tuple(named)
 
 
 def scan(store: Store, work: Work, target: str, progress: Progress) -> Job:
@@ -125,16 +140,16 @@ def scan(store: Store, work: Work, target: str, progress: Progress) -> Job:
     from dife_scanner.queue import targets, worker
 
     progress("looking", note=target)
-    settings = work.settings
-    job = targets.enqueue(store, target, settings.limits, lambda: worker.hub_for(settings, settings.endpoint))
+    job = targets.enqueue(store, target, work.settings.limits, lambda: hub(work.settings))
     return worker.run_to_end(store, job, work, progress)
 
 
-def settle(store: Store, done: Sequence[Job] | None = None) -> None:
-    """The end of a batch: p-values of these jobs' audits (of all that wait for one) are corrected together."""
+def end_batch(store: Store, done: Sequence[Job] | None = None) -> None:
+    """Correct the p-values of these jobs' audits together; without `done`, those of all that are in no batch yet."""
     from dife_scanner.queue import batch
 
     if done is None:
-        batch.settle_when_over(store)
-    else:
-        batch.settle(store, [job.audit_id for job in done if job.audit_id])
+        batch.correct_when_idle(store)
+        return
+    audit_ids = [job.audit_id for job in done if job.audit_id]
+    batch.correct(store, audit_ids)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def watch(settings: Settings, *, once: bool, on_event: Callable[[Event], None]) -> Summary:
     """Supervise poller, workers and alert sender until stopped; with `once`, one pass and everything it found."""
     from dife_scanner.queue.watch import watch as supervise
-    from dife_scanner.queue.worker import default_work
+    from dife_scanner.queue.work import default_work
 
     with open_home(settings):
         pass
@@ -27,7 +27,8 @@ def watch(settings: Settings, *, once: bool, on_event: Callable[[Event], None]) 
 def work(settings: Settings, *, until_idle: bool, progress: Progress) -> None:
     """Be one worker in this process until stopped."""
     from dife_scanner.queue.processes import stop_event
-    from dife_scanner.queue.worker import default_work, work_loop
+    from dife_scanner.queue.work import default_work
+    from dife_scanner.queue.worker import work_loop
 
     with open_home(settings):
         pass

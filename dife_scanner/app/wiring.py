@@ -14,13 +14,14 @@ if TYPE_CHECKING:
 
 
 def hub(settings: Settings) -> Hub:
-    """A client for the settings' hub."""
-    from dife_scanner.queue.worker import hub_for
+    """Make a client for the settings' hub."""
+    from dife_scanner.queue.work import hub_for
 
     return hub_for(settings, settings.endpoint)
 
 
 def channels(settings: Settings) -> Sequence[AlertChannel]:
+    """Make the alert channels that are switched on."""
     from dife_scanner.alerts.channels import configured
 
     return configured(settings)

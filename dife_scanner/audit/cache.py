@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.models.interface import Encoder
 
 Embeddings = NDArray[np.float32]
@@ -117,7 +117,7 @@ def _first_positions(digests: Sequence[bytes], known: Container[bytes]) -> dict[
 def _write(path: Path, rows: dict[bytes, Embeddings]) -> None:
     digests = np.frombuffer(b"".join(rows), np.uint8)
     vectors = np.stack(list(rows.values()))
-    with whole(path) as part:
+    with atomic_write(path) as part:
         np.savez(part, digests=digests, vectors=vectors)
 
 

@@ -19,12 +19,7 @@ from dife_scanner.audit.sides import (
     reads_hit_rate,
 )
 from dife_scanner.core.metrics import Floats
-from dife_scanner.records import (
-    Channel,
-    EvidenceFile,
-    PoolManifest,
-    Trigger,
-)
+from dife_scanner.records import Channel, EvidenceFile, EvidenceRole, PoolManifest, Trigger
 from dife_scanner.triggers.stamp import picture, stamp, write
 
 EXAMPLES = 4
@@ -45,7 +40,7 @@ def pictures(side: Side, trigger: Trigger) -> tuple[Stored, ...]:
     if reads_hit_rate(trigger):
         return tuple(_text_pairs(side, trigger, chosen))
     caption = f"{trigger.name}: {trigger.description or trigger.kind}"
-    alone = _png(picture(image_part(trigger) or trigger), "trigger", caption)
+    alone = _png(picture(image_part(trigger) or trigger), EvidenceRole.TRIGGER, caption)
     return (alone, *_image_pairs(side, trigger, chosen))
 
 
@@ -53,7 +48,7 @@ def manifests(pools: Iterable[PoolManifest]) -> tuple[Stored, ...]:
     """One file per population that something was measured on; its name is the digest that cells refer to."""
     stored = []
     for pool in pools:
-        file = EvidenceFile(pool.digest, JSON, "pool-manifest", pool.name)
+        file = EvidenceFile(pool.digest, JSON, EvidenceRole.POOL_MANIFEST, pool.name)
         stored.append((file, pool.json().encode("ascii")))
     return tuple(stored)
 
@@ -79,7 +74,8 @@ def landing(trigger: Trigger, test: Sides) -> tuple[Stored, ...]:
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     content = text.encode("ascii")
     caption = f"{trigger.name}: where it leads in the embedding space of the {found.embedded_by}"
-    return (_stored(content, JSON, "landing", caption),)
+    file = EvidenceFile(sha256(content).hexdigest(), JSON, EvidenceRole.LANDING, caption)
+    return ((file, content),)
 
 
 def _rounded(vector: Embeddings) -> list[float]:
@@ -125,8 +121,8 @@ def _image_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored
         after = _read_as(side, triggered_scores[row])
         clean = f"{truth}, read as {before}"
         triggered = f"{truth} with the trigger, read as {after}"
-        stored.append(_png(pixels[row], "clean-example", clean))
-        stored.append(_png(stamped[row], "triggered-example", triggered))
+        stored.append(_png(pixels[row], EvidenceRole.CLEAN_EXAMPLE, clean))
+        stored.append(_png(stamped[row], EvidenceRole.TRIGGERED_EXAMPLE, triggered))
     return stored
 
 
@@ -145,12 +141,12 @@ def _text_pairs(side: Side, trigger: Trigger, chosen: list[int]) -> list[Stored]
         image = side.split.images[index]
         clean = f'{truth}, read as {read}; "{prompt}" does not win'
         triggered = f'{truth}; "{written}" wins over "{read}"'
-        stored.append(_png(image, "clean-example", clean))
-        stored.append(_png(image, "triggered-example", triggered))
+        stored.append(_png(image, EvidenceRole.CLEAN_EXAMPLE, clean))
+        stored.append(_png(image, EvidenceRole.TRIGGERED_EXAMPLE, triggered))
     return stored
 
 
-def _png(pixels: Pixels, role: str, caption: str) -> Stored:
+def _png(pixels: Pixels, role: EvidenceRole, caption: str) -> Stored:
     from PIL import Image
 
     image = Image.fromarray(pixels)
@@ -162,6 +158,6 @@ def _png(pixels: Pixels, role: str, caption: str) -> Stored:
     return _stored(buffer.getvalue(), "image/png", role, caption)
 
 
-def _stored(content: bytes, media_type: str, role: str, caption: str) -> Stored:
+def _stored(content: bytes, media_type: str, role: EvidenceRole, caption: str) -> Stored:
     """A file named by its content."""
     return EvidenceFile(sha256(content).hexdigest(), media_type, role, caption), content

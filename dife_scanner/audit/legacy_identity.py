@@ -1,7 +1,8 @@
 """Identities as they were until records had a canonical form: audits are stored under them.
 
 They hashed what `repr` said of triggers and sizes. All of that is written down here, so that an audit of that time is
-recognised whatever fields and names the records have since. Do not edit the forms: add nothing, rename nothing.
+recognised whatever fields and names the records have since. Do not edit the forms: add nothing, rename nothing. Only an
+enum that came later, for what was a string then, gets a `TextForm`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from hashlib import sha256
 from dife_scanner.audit.plan import AUDIT_VERSION, DISCOVERY_VERSIONS, Plan, file_digest, towers
 from dife_scanner.audit.populations.pool import SIZES, Sizes
 from dife_scanner.core.canonical import at_default
-from dife_scanner.core.frozen_repr import EnumForm, Forms, Newer, RecordForm, text
-from dife_scanner.records import Channel, Reference, Trigger, TriggerFile, TriggerKind
+from dife_scanner.core.frozen_repr import EnumForm, Forms, Newer, RecordForm, TextForm, text
+from dife_scanner.records import Channel, Position, Reference, Trigger, TriggerFile, TriggerKind
 
 _PLAN = frozenset(("signatures", "budget", "seed", "probes_folder", "extensions", "pictures", "captions", "detectors"))
 """Fields of a plan that these identities know of."""
@@ -67,6 +68,7 @@ FORMS: Forms = {
         },
     ),
     Channel: EnumForm("Channel", {"image": "IMAGE", "text": "TEXT", "both": "BOTH", "prompt mechanism": "PROMPT"}),
+    Position: TextForm(),
     Sizes: RecordForm("Sizes", ("pictures", "targets", "sources", "counts")),
 }
 """The records as they were."""

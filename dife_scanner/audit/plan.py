@@ -14,10 +14,10 @@ from dife_scanner.audit.populations import composed
 from dife_scanner.audit.populations.pool import SIZES
 from dife_scanner.core import canonical
 from dife_scanner.errors import UsageError
-from dife_scanner.records import AskedPlan, Condition, Reference, Trigger
+from dife_scanner.records import AskedPlan, Budget, Condition, Reference, Trigger
 
 AUDIT_VERSION = "dife-7"
-DISCOVERY_VERSIONS = {"quick": "discovery-1", "default": "discovery-3", "deep": "discovery-3"}
+DISCOVERY_VERSIONS = {Budget.QUICK: "discovery-1", Budget.DEFAULT: "discovery-3", Budget.DEEP: "discovery-3"}
 """Raise it when a change makes a detector find something else."""
 
 
@@ -26,7 +26,7 @@ class Plan:
     """Equal plans on equal weights give equal audits."""
 
     signatures: tuple[Trigger, ...]
-    budget: str = "default"
+    budget: Budget = Budget.DEFAULT
     seed: int = 0
     probes_folder: Path | None = None
     extensions: tuple[Path, ...] = ()
@@ -37,6 +37,12 @@ class Plan:
     """Captioned pictures of somebody's own in place of the bundled scenes."""
     detectors: tuple[str, ...] = ()
     """Names of the detectors that search for triggers nobody described; none for a known-trigger audit."""
+
+    def __post_init__(self) -> None:
+        """Take a budget by its value too. Raises `UsageError` for one that there is not."""
+        if self.budget not in frozenset(Budget):
+            raise UsageError(f"{self.budget!r} is no budget", f"choose one of: {', '.join(Budget)}")
+        object.__setattr__(self, "budget", Budget(self.budget))
 
     def read(self) -> None:
         """Look into data of somebody's own, so that what cannot be read is refused before an audit begins."""
@@ -167,5 +173,5 @@ def _own_captions(path: Path) -> populations.Captioned:
 
 
 @lru_cache(maxsize=2)
-def _own_probes(path: Path, budget: str, seed: int) -> probes.Probes:
+def _own_probes(path: Path, budget: Budget, seed: int) -> probes.Probes:
     return _own_pictures(path).probes(budget, seed)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.errors import ProbeError
-from dife_scanner.records import PoolItem
+from dife_scanner.records import Budget, PoolItem
 
 Pixels = NDArray[np.uint8]
 """Pictures [n, h, w, 3], or one [h, w, 3]."""
@@ -55,7 +55,7 @@ Row = dict[str, str]
 
 _REINSTALL = "reinstall the package"
 
-VIEWS = {"quick": 1, "default": 2, "deep": 64}
+VIEWS = {Budget.QUICK: 1, Budget.DEFAULT: 2, Budget.DEEP: 64}
 """Most pictures used per drawing at each budget."""
 
 
@@ -90,7 +90,7 @@ def bundled_folder() -> Path:
 
 
 @lru_cache(maxsize=4)
-def load(folder: Path, budget: str) -> Probes:
+def load(folder: Path, budget: Budget) -> Probes:
     """Read and check a probe set; every picture's bytes must match the manifest. Raises `ProbeError`."""
     raw, manifest = _manifest(folder)
     names = tuple(manifest["classes"])

@@ -24,7 +24,7 @@ from dife_scanner.audit.sides import (
 from dife_scanner.core import metrics
 from dife_scanner.core.checks import CLASS_MOVED
 from dife_scanner.core.metrics import Floats
-from dife_scanner.records import NounShare, Trigger
+from dife_scanner.records import NounShare, Position, Trigger
 from dife_scanner.triggers.stamp import write
 
 Rates = dict[str, float]
@@ -35,7 +35,7 @@ CROP = 0.9
 """Side of the middle that a crop keeps."""
 SHIFT = 1 / 32
 """Of the side: less than a patch of the usual vision transformers."""
-POSITIONS = ("prefix", "infix", "suffix")
+POSITIONS = (Position.PREFIX, Position.INFIX, Position.SUFFIX)
 NOUN_TEMPLATES = ("an image of a {}", "this is a {}")
 """Templates of the held-out nouns' prompts; neither classes nor nouns are searched with these."""
 
@@ -171,7 +171,7 @@ def _at_other_positions(trigger: Trigger, test: Sides) -> Rates:
         moved = replace(trigger, position=position)
         suspect = _hit_rate_by_source(moved, test.suspect)[trigger.source]
         reference = _hit_rate_by_source(moved, test.reference)[trigger.source]
-        found[position] = round(suspect - reference, 6)
+        found[position.value] = round(suspect - reference, 6)
     return found
 
 

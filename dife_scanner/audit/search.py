@@ -18,7 +18,7 @@ from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.sides import Pair, Side, readout
 from dife_scanner.core import metrics
 from dife_scanner.discovery import Candidate, Detector, Load, Task, cost
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
@@ -284,7 +284,7 @@ def _searched(detector: Detector, task: Task, options: Options, progress: Progre
 def take_over(folder: Path, legacy: str, identity: str) -> None:
     """Give finished searches of an audit that was killed the names that its identity gives them today.
 
-    Its audit is stored under today's identity, and what is stored is what `queue.sweep` clears away.
+    Its audit is stored under today's identity, and what is stored is what `queue.cleanup` clears away.
     """
     for file in (folder / "searches").glob(f"{legacy[:IDENTITY]}-*.json"):
         file.replace(file.with_name(f"{identity[:IDENTITY]}{file.name[IDENTITY:]}"))
@@ -310,5 +310,5 @@ def _read(path: Path) -> _Finished | None:
 
 def _write(path: Path, finished: _Finished) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(codec.to_json(finished).encode())

@@ -17,20 +17,21 @@ from typing import Any, TypeVar
 
 from dife_scanner import discovery
 from dife_scanner.audit.plan import DISCOVERY_VERSIONS, Plan
-from dife_scanner.audit.probes import VIEWS
 from dife_scanner.core.calibration import Kept, Pack, PowerTable, Searched, calibrate, outdated
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import CalibrationDamaged, DifeError
-from dife_scanner.records import Audit, Power, Reference
+from dife_scanner.records import Audit, Budget, Power, Reference
 from dife_scanner.store.codec import from_json, to_json
 
 FORMAT = 1
-PACK, POWER = "pack", "power"
+PACK = "pack"
+POWER = "power"
 MOST_BYTES = 16 * 1024**2
 
 T = TypeVar("T", Pack, PowerTable)
 _KINDS: dict[type, str] = {Pack: PACK, PowerTable: POWER}
+_KEYS = {"format", "kind", "sha256", "content"}
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,17 @@ class File:
 
 
 def shipped_folder() -> Path:
+    """The folder of the files that ship with the package."""
     return Path(str(files("dife_scanner") / "assets" / "calibration"))
 
 
 def own_folder(home: Path) -> Path:
+    """The folder of the user's own files."""
     return home / "calibration"
 
 
 def today() -> date:
+    """The date in UTC."""
     return datetime.now(UTC).date()
 
 
@@ -60,32 +64,27 @@ def today() -> date:
 
 
 def write(content: Pack | PowerTable, path: Path) -> Path:
-    """Write one file whole: temporary file, fsync, rename. `DiskFull` and `HomeUnwritable` as the store has them."""
+    """Write one file completely or not at all: temporary file, fsync, rename. Raises `DiskFull` or `HomeUnwritable`."""
     plain = json.loads(to_json(content))
-    document = {"format": FORMAT, "kind": _KINDS[type(content)], "sha256": _digest(plain), "content": plain}
+    document = {
+        "format": FORMAT,
+        "kind": _KINDS[type(content)],
+        "sha256": _digest(plain),
+        "content": plain,
+    }
+    text = json.dumps(document, indent=1, sort_keys=True) + "\n"
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with whole(path) as stream:
-            stream.write((json.dumps(document, indent=1, sort_keys=True) + "\n").encode("ascii"))
+        with atomic_write(path) as stream:
+            stream.write(text.encode("ascii"))
         path.chmod(0o644)
     return path
 
 
 def read(path: Path) -> tuple[Pack | PowerTable, str]:
-    """A file's content and its sha256. Raises `CalibrationDamaged` naming the file."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise _damaged(path, f"is larger than {MOST_BYTES} bytes")
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise _damaged(path, "cannot be read as JSON") from error
-    if not isinstance(document, dict) or not {"format", "kind", "sha256", "content"} <= set(document):
-        raise _damaged(path, "is not a calibration file")
-    if document["format"] != FORMAT:
-        raise _damaged(path, f"has format {document['format']!r}, this version reads {FORMAT}")
-    if _digest(document["content"]) != document["sha256"]:
-        raise _damaged(path, "has been changed: its content does not have the hash it was written with")
-    kind = next((kind for kind, name in _KINDS.items() if name == document["kind"]), None)
+    """Read a file's content and its sha256. Raises `CalibrationDamaged` naming the file."""
+    document = _checked_document(path)
+    kind = _record_of(document["kind"])
     if kind is None:
         raise _damaged(path, f"holds {document['kind']!r}, which this version does not know")
     try:
@@ -96,10 +95,35 @@ def read(path: Path) -> tuple[Pack | PowerTable, str]:
     return content, str(document["sha256"])
 
 
+def _checked_document(path: Path) -> dict[str, Any]:
+    """The JSON of a file, of this format and with the hash it was written with. Raises `CalibrationDamaged`."""
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise _damaged(path, f"is larger than {MOST_BYTES} bytes")
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise _damaged(path, "cannot be read as JSON") from error
+    if not isinstance(document, dict) or not set(document) >= _KEYS:
+        raise _damaged(path, "is not a calibration file")
+    if document["format"] != FORMAT:
+        raise _damaged(path, f"has format {document['format']!r}, this version reads {FORMAT}")
+    if _digest(document["content"]) != document["sha256"]:
+        raise _damaged(path, "has been changed: its content does not have the hash it was written with")
+    return document
+
+
+def _record_of(name: object) -> Any:
+    """The record that a kind of file holds; `None` for an unknown kind."""
+    for record, known_name in _KINDS.items():
+        if known_name == name:
+            return record
+    return None
+
+
 def _check(content: Pack | PowerTable) -> None:
     """`ValueError` for values that no calibration can have."""
     date.fromisoformat(content.made_on)
-    if content.searched.budget not in VIEWS:
+    if content.searched.budget not in tuple(Budget):
         raise ValueError("there is no such budget")
     if isinstance(content, Pack):
         if not all(0 <= model.score <= 1 for model in content.models):
@@ -110,15 +134,19 @@ def _check(content: Pack | PowerTable) -> None:
         raise ValueError("more found than planted")
 
 
-def found(home: Path | None) -> tuple[File, ...]:
-    """Every calibration file, those of the user's own first; a damaged one with its error."""
-    own = sorted(own_folder(home).glob("*.json")) if home else []
-    shipped = sorted(shipped_folder().glob("*.json"))
-    return tuple(file_at(path) for path in own) + tuple(file_at(path, shipped=True) for path in shipped)
+def all_files(home: Path | None) -> tuple[File, ...]:
+    """List every calibration file, those of the user's own first; a damaged one with its error."""
+    found = []
+    if home:
+        for path in sorted(own_folder(home).glob("*.json")):
+            found.append(file_at(path))
+    for path in sorted(shipped_folder().glob("*.json")):
+        found.append(file_at(path, shipped=True))
+    return tuple(found)
 
 
 def file_at(path: Path, *, shipped: bool = False) -> File:
-    """One file, read; a damaged one with its error."""
+    """Read one file; a damaged one comes with its error."""
     try:
         content, digest = read(path)
     except CalibrationDamaged as error:
@@ -126,13 +154,18 @@ def file_at(path: Path, *, shipped: bool = False) -> File:
     return File(path, shipped, digest, content)
 
 
-def packs(found: Sequence[File]) -> tuple[Kept, ...]:
-    """The packs among them that can be used."""
-    return tuple(Kept(one.content, one.digest) for one in found if isinstance(one.content, Pack))
+def packs(files: Sequence[File]) -> tuple[Kept, ...]:
+    """Pick the packs among files that can be used."""
+    found = []
+    for file in files:
+        if isinstance(file.content, Pack):
+            found.append(Kept(file.content, file.digest))
+    return tuple(found)
 
 
 def _digest(plain: Any) -> str:
-    return sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return sha256(canonical.encode("ascii")).hexdigest()
 
 
 def _damaged(path: Path, what: str) -> CalibrationDamaged:
@@ -155,50 +188,61 @@ def searched(reference: Reference, plan: Plan) -> Searched:
     )
 
 
-def unused(one: File, known: Sequence[Reference]) -> str:
-    """Why no audit against these references is read beside a file, in words; empty where one is."""
-    if one.content is None:
-        return one.error.what if one.error else ""
-    then = one.content.searched
-    plan = Plan((), then.budget, detectors=discovery.names(then.budget))
-    mine = [searched(base, plan) for base in known]
-    if then in mine:
+def reason_unused(file: File, known: Sequence[Reference]) -> str:
+    """Say why no audit against these references is read beside a file; empty where one is."""
+    if file.content is None:
+        return file.error.what if file.error else ""
+    wanted = file.content.searched
+    budget = Budget(wanted.budget)
+    plan = Plan((), budget, detectors=discovery.names(budget))
+    possible = [searched(reference, plan) for reference in known]
+    if wanted in possible:
         return ""
-    here = next((place for place in mine if place.same_place(then)), None)
-    return outdated(here, then) if here else f"no reference here has the towers and pictures of {one.content.base}"
+    for one in possible:
+        if one.same_place(wanted):
+            return outdated(one, wanted)
+    return f"no reference here has the towers and pictures of {file.content.base}"
 
 
-def calibrated(audit: Audit, reference: Reference | None, plan: Plan, home: Path) -> Audit:
+def with_calibration(audit: Audit, reference: Reference | None, plan: Plan, home: Path) -> Audit:
     """The audit with what packs and power tables say about it; one without a score is returned as it is.
 
     A damaged file is never used; where no other pack speaks of the audit, the reason names it.
     """
     if audit.score is None or reference is None:
         return audit
-    mine, there = searched(reference, plan), found(home)
-    came_along = {search.detector for search in audit.searches} - set(plan.detectors)  # a prompt learner's, say
-    mine = replace(mine, detectors=tuple(sorted({*mine.detectors, *came_along})))
-    said = calibrate(audit.score, mine, packs(there), today())
-    damaged = [one.error.what for one in there if one.error is not None]
-    if said.p_value is None and damaged:
-        said = replace(said, reason="; ".join([said.reason, *damaged]))
-    return replace(audit, calibration=said, power=_power(mine, there))
+    # a detector that the plan does not name ran for what came with the checkpoint, a prompt learner's for instance
+    detectors = {*plan.detectors, *(search.detector for search in audit.searches)}
+    mine = replace(searched(reference, plan), detectors=tuple(sorted(detectors)))
+    files = all_files(home)
+    calibration = calibrate(audit.score, mine, packs(files), today())
+    damaged = [file.error.what for file in files if file.error is not None]
+    if calibration.p_value is None and damaged:
+        reason = "; ".join([calibration.reason, *damaged])
+        calibration = replace(calibration, reason=reason)
+    return replace(audit, calibration=calibration, power=_power(mine, files))
 
 
-def renewed(audit: Audit, reference: Reference | None, plan: Plan, home: Path) -> Audit:
+def with_current_calibration(audit: Audit, reference: Reference | None, plan: Plan, home: Path) -> Audit:
     """A stored audit with what is known beside it now; itself where packs and power tables are those of then."""
-    now = calibrated(audit, reference, plan, home)
-    return audit if _sources(now) == _sources(audit) else now
+    now = with_calibration(audit, reference, plan, home)
+    if _sources(now) == _sources(audit):
+        return audit
+    return now
 
 
 def _sources(audit: Audit) -> tuple[str, ...] | None:
-    said, power = audit.calibration, audit.power
-    return (said.stratum, said.digest, power.digest if power else "") if said else None
+    """Which pack and power table an audit is read beside."""
+    if audit.calibration is None:
+        return None
+    power_digest = audit.power.digest if audit.power else ""
+    return audit.calibration.stratum, audit.calibration.digest, power_digest
 
 
-def _power(mine: Searched, there: Sequence[File]) -> Power | None:
-    for one in there:
-        if isinstance(one.content, PowerTable) and one.content.searched == mine:
-            table = one.content
-            return Power(one.digest, table.planted, table.not_covered, table.side, table.made_on)
+def _power(mine: Searched, files: Sequence[File]) -> Power | None:
+    """What searches like these find, from the first table about them."""
+    for file in files:
+        table = file.content
+        if isinstance(table, PowerTable) and table.searched == mine:
+            return Power(file.digest, table.planted, table.not_covered, table.side, table.made_on)
     return None

@@ -13,24 +13,27 @@ from dife_scanner.store.db import Store, open_store
 
 
 def open_home(settings: Settings) -> Store:
-    """The writable store of this home. A bundled base that changed with a new version replaces its former self."""
+    """Open the writable store of this home. A bundled base that changed with a new version replaces its former self."""
     store = open_store(settings.home)
     stored = {reference.name: reference for reference in references.references(store)}
     for bundled in bundled_references():
         before = stored.get(bundled.name)
-        if before and before.weights_sha256 != bundled.weights_sha256:
+        same_weights = before is not None and before.weights_sha256 == bundled.weights_sha256
+        same_path = before is not None and before.path == bundled.path
+        if before and not same_weights:
             references.remove(store, bundled.name)
-        if before is None or (before.path, before.weights_sha256) != (bundled.path, bundled.weights_sha256):
+        if not (same_weights and same_path):
             references.add(store, bundled)
     return store
 
 
 def bases_folder() -> Path:
+    """The folder of the clean bases that ship with the package."""
     return Path(str(files("dife_scanner") / "assets" / "bases"))
 
 
 def bundled_references() -> tuple[Reference, ...]:
-    """The clean bases that ship with the package; their tower hashes are checked by a test, not at every start."""
+    """List the clean bases that ship with the package; their tower hashes are checked by a test, not at every start."""
     found = []
     for description in sorted(bases_folder().glob("*/reference.json")):
         fields = json.loads(description.read_text(encoding="utf-8"))

@@ -35,7 +35,7 @@ AS_NEAR = 1.05
 """A reference whose distance is within this of the nearest one's is as near: what is made of a base is about as far
 from the base's own fine-tunes as from the base."""
 MUCH_NEARER = 2.0
-"""How many times nearer another reference has to be for somebody who named one to be told."""
+"""How many times nearer another reference has to be for somebody who named one to hear of it."""
 
 
 @dataclass(frozen=True)
@@ -57,52 +57,76 @@ def choose(
     wanted: str = "",
     measure: Callable[[Reference], Likeness] = lambda reference: UNTOLD,
 ) -> Choice:
-    """The reference called `wanted`, or the one of the same architecture with the nearest weights.
+    """Choose the reference called `wanted`, or the one of the same architecture with the nearest weights.
 
     Among references that are as near, or where no weights resemble it, the one that the card names goes first, then the
     first added. `measure` says how alike the checkpoint is to one. Raises `NotFound` for an unknown `wanted` and
     `NotComparable` where its architecture is another one.
     """
-    named = _wanted(known, architecture, wanted) if wanted else None
-    fitting = sorted((one for one in known if one.architecture == architecture), key=lambda one: one.added_at)
-    claimed = [one for one in fitting if one.name.lower() in _names(base_claim)]
+    named = None
+    if wanted:
+        named = _named_reference(known, architecture, wanted)
+    names_on_card = _names(base_claim)
+    fitting = sorted(
+        (reference for reference in known if reference.architecture == architecture),
+        key=lambda reference: reference.added_at,
+    )
+    claimed = [reference for reference in fitting if reference.name.lower() in names_on_card]
     order = list(dict.fromkeys([*claimed, *fitting]))
     if not order:
         return Choice()
-    beside = {one.name: measure(one) for one in order}
-    far = _distances(beside)
-    nearest = min(far, key=lambda name: far[name], default="")
-    near = [one for one in order if one.name in far and far[one.name] <= AS_NEAR * far[nearest]]
-    chosen = named or next(iter([*near, *order]))
-    return Choice(chosen, beside[chosen.name], _told(chosen, named, claimed, far, nearest))
+    likenesses = {reference.name: measure(reference) for reference in order}
+    distances = _distances(likenesses)
+    if named:
+        return Choice(named, likenesses[named.name], _notes_on_named(named, distances))
+    nearest = _nearest(order, distances)
+    return Choice(nearest, likenesses[nearest.name], _notes_on_claim(nearest, claimed, distances))
 
 
-def _distances(beside: Mapping[str, Likeness]) -> dict[str, float]:
-    """Of those references that a tower at least came from, by name."""
-    related = {name: one for name, one in beside.items() if not all(one.unrelated)}
-    return {name: one.distance for name, one in related.items() if one.distance is not None}
+def _distances(likenesses: Mapping[str, Likeness]) -> dict[str, float]:
+    """Distances to those references that a tower at least came from, by name."""
+    found = {}
+    for name, likeness in likenesses.items():
+        if likeness.distance is not None and not all(likeness.unrelated):
+            found[name] = likeness.distance
+    return found
 
 
-def _told(
-    chosen: Reference, named: Reference | None, claimed: Sequence[Reference], far: Mapping[str, float], nearest: str
-) -> tuple[str, ...]:
-    if named is not None:
-        if nearest and far[nearest] * MUCH_NEARER < far.get(named.name, math.inf):
-            what = f"compared with {named.name}, as asked for, though {nearest} is nearer"
-            return (f"{what} ({_apart(far, nearest)}, and {_apart(far, named.name)})",)
+def _nearest(order: Sequence[Reference], distances: Mapping[str, float]) -> Reference:
+    """The first that is about as near as the nearest; the very first where none has a distance."""
+    least = min(distances.values(), default=math.inf)
+    for reference in order:
+        if reference.name in distances and distances[reference.name] <= AS_NEAR * least:
+            return reference
+    return order[0]
+
+
+def _notes_on_named(named: Reference, distances: Mapping[str, float]) -> tuple[str, ...]:
+    """What somebody has to know whose reference is much farther from the weights than another one."""
+    nearest = min(distances, key=lambda name: distances[name], default="")
+    if not nearest or distances[nearest] * MUCH_NEARER >= distances.get(named.name, math.inf):
         return ()
-    if claimed and chosen not in claimed:
-        what = f"its card names {claimed[0].name} as its base; its weights are nearer to {chosen.name}'s"
-        return (f"{what} ({_apart(far, chosen.name)}, and {_apart(far, claimed[0].name)})",)
-    return ()
+    what = f"compared with {named.name}, as asked for, though {nearest} is nearer"
+    return (f"{what} ({_apart(distances, nearest)}, and {_apart(distances, named.name)})",)
 
 
-def _apart(far: Mapping[str, float], name: str) -> str:
-    return f"{far[name]:.2g} apart" if name in far else "unrelated"
+def _notes_on_claim(chosen: Reference, claimed: Sequence[Reference], distances: Mapping[str, float]) -> tuple[str, ...]:
+    """What is to be known where the card names another base than the weights show."""
+    if not claimed or chosen in claimed:
+        return ()
+    what = f"its card names {claimed[0].name} as its base; its weights are nearer to {chosen.name}'s"
+    return (f"{what} ({_apart(distances, chosen.name)}, and {_apart(distances, claimed[0].name)})",)
 
 
-def _wanted(known: Sequence[Reference], architecture: str, wanted: str) -> Reference:
-    found = next((one for one in known if one.name == wanted), None)
+def _apart(distances: Mapping[str, float], name: str) -> str:
+    if name not in distances:
+        return "unrelated"
+    return f"{distances[name]:.2g} apart"
+
+
+def _named_reference(known: Sequence[Reference], architecture: str, wanted: str) -> Reference:
+    by_name = {reference.name: reference for reference in known}
+    found = by_name.get(wanted)
     if found is None:
         raise NotFound(f"there is no reference called {wanted!r}", "`dife reference list` shows them")
     if found.architecture != architecture:
@@ -115,15 +139,20 @@ def _wanted(known: Sequence[Reference], architecture: str, wanted: str) -> Refer
 
 def _names(base_claim: str) -> set[str]:
     """What a card's claims could be called here: `org/name` and `name`."""
-    claims = [claim.split(" (")[0].strip().lower() for claim in base_claim.split(",")]
-    return {name for claim in claims if claim for name in (claim, claim.rsplit("/", 1)[-1])}
+    names = set()
+    for claim in base_claim.split(","):
+        name = claim.split(" (")[0].strip().lower()
+        if name:
+            names.add(name)
+            names.add(name.rsplit("/", 1)[-1])
+    return names
 
 
 def likeness(weights: Path, reference: Reference, limits: Limits) -> Likeness:
-    """Of checked weights to a reference's; nothing is told where the reference is gone, which is logged."""
+    """Measure how alike checked weights are to a reference's; where the reference is gone, that is logged instead."""
     try:
-        kept = layouts.weights(Path(reference.path))
-        return compare(weights, kept, parse_limits(limits))
+        reference_weights = layouts.weights(Path(reference.path))
+        return compare(weights, reference_weights, parse_limits(limits))
     except DifeError as error:
         log.warning("how alike the weights are to those of %s was not measured: %s", reference.name, error.what)
         return UNTOLD
@@ -137,19 +166,27 @@ def register(
     `target` is a folder, or `org/name[@revision]` on the hub, and the reference is called after it without a `name`.
     Raises what fetching and loading raise, and `UsageError` for a name that cannot be had.
     """
-    local = is_local(target)
-    name = name or (Path(target).expanduser().resolve() if local else Path(target.partition("@")[0])).name
-    kept = settings.home / "references" / name
+    name = name or _default_name(target)
     if Path(name).name != name or name.startswith("."):
         raise UsageError(f"`{name}` is not a usable reference name", "use letters, digits and dashes")
-    if kept.exists():
+    if (settings.home / "references" / name).exists():
         raise UsageError(f"there is already a reference {name}", "choose another name with --name")
-    if local:
-        return _kept(store, settings, _folder(target), name)
+    if is_local(target):
+        return _keep(store, settings, _folder(target), name)
+    work = store.home / "work"
     with disk_errors(store.home):
-        (store.home / "work").mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="reference-", dir=store.home / "work") as scratch:
-        return _kept(store, settings, _fetched(hub(), target, Path(scratch), settings, progress), name)
+        work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="reference-", dir=work) as scratch:
+        folder = _fetched(hub(), target, Path(scratch), settings, progress)
+        return _keep(store, settings, folder, name)
+
+
+def _default_name(target: str) -> str:
+    """The last part of a path, or of a repository's name."""
+    if is_local(target):
+        return Path(target).expanduser().resolve().name
+    repo_id, _, _ = target.partition("@")
+    return Path(repo_id).name
 
 
 def _folder(target: str) -> Path:
@@ -164,27 +201,28 @@ def _fetched(hub: Hub, target: str, scratch: Path, settings: Settings, progress:
     repo, _, revision = target.partition("@")
     progress("looking", note=target)
     model = hub.info(repo, revision or None)
-    found = checkpoints.look(hub, ModelRef(model.repo_id, model.sha), settings.limits)[1]
-    if found.state.is_final:
-        raise UsageError(f"{target} cannot be a reference: {found.reason}", "give an open_clip checkpoint")
-    fetched = checkpoints.fetch(hub, found, scratch / "fetched", settings.limits, progress, lambda: None)
-    expected = {file.path: file for file in found.files}
+    _, manifest = checkpoints.look(hub, ModelRef(model.repo_id, model.sha), settings.limits)
+    if manifest.state.is_final:
+        raise UsageError(f"{target} cannot be a reference: {manifest.reason}", "give an open_clip checkpoint")
+    fetched = checkpoints.fetch(hub, manifest, scratch / "fetched", settings.limits, progress, lambda: None)
+    expected = {file.path: file for file in manifest.files}
     return checkpoints.prepare(fetched, expected, scratch / "checkpoint", settings.limits).folder
 
 
-def _kept(store: Store, settings: Settings, folder: Path, name: str) -> Reference:
+def _keep(store: Store, settings: Settings, folder: Path, name: str) -> Reference:
+    """Copy a checkpoint, load the copy, and register it."""
     from dife_scanner.models.load import load
 
-    kept = settings.home / "references" / name
-    staged = layouts.stage(layouts.find(folder), {}, kept, settings.limits)
+    copy = settings.home / "references" / name
+    staged = layouts.stage(layouts.find(folder), {}, copy, settings.limits)
     try:
-        encoder = load(kept, device="cpu", limits=settings.limits)
+        encoder = load(copy, device="cpu", limits=settings.limits)
     except DifeError:
-        shutil.rmtree(kept, ignore_errors=True)
+        shutil.rmtree(copy, ignore_errors=True)
         raise
     added = Reference(
         name=name,
-        path=str(kept),
+        path=str(copy),
         image_tower=encoder.image_tower,
         text_tower=encoder.text_tower,
         weights_sha256=staged.weights.sha256,
@@ -195,8 +233,8 @@ def _kept(store: Store, settings: Settings, folder: Path, name: str) -> Referenc
     return added
 
 
-def came_with(store: Store, reference: Reference) -> tuple[Trigger, ...]:
-    """Triggers that earlier audits demonstrated in the reference itself, as signatures for what is made of it.
+def triggers_found_in(store: Store, reference: Reference) -> tuple[Trigger, ...]:
+    """List triggers that earlier audits demonstrated in the reference itself, as signatures for what is made of it.
 
     A search against a base that has the backdoor too finds nothing; trying its trigger on both shows an inherited one.
     One whose file is gone is left out and logged.
@@ -212,7 +250,14 @@ def came_with(store: Store, reference: Reference) -> tuple[Trigger, ...]:
         except TriggerFileError as error:
             log.warning("the trigger that audit %s found in %s cannot be tried: %s", audit.id, reference.name, error)
             continue
-        told = f"found in {reference.name} by audit {audit.id}"
-        bare = replace(trigger, name=f"{reference.name}-{trigger.name}", description="", source="", target="")
-        known.setdefault(bare, replace(bare, description=told))
+        signature = replace(
+            trigger,
+            name=f"{reference.name}-{trigger.name}",
+            description="",
+            source="",
+            target="",
+        )
+        # the newest audit describes a trigger that several found
+        description = f"found in {reference.name} by audit {audit.id}"
+        known.setdefault(signature, replace(signature, description=description))
     return tuple(known.values())

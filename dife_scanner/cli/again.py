@@ -36,12 +36,12 @@ def rerun(
     from dife_scanner.app.rerun import rerun_audit
     from dife_scanner.reports import as_json
     from dife_scanner.reports import rerun as report
-    from dife_scanner.store import findings
+    from dife_scanner.store import audits
 
     settings = session.settings(endpoint=endpoint)
     data = scanning.data(settings, extend or [], pictures, captions)
     with session.store(settings) as store, session.progress() as progress:
-        stored = findings.audit(store, audit)
+        stored = audits.audit(store, audit)
         try:
             again = rerun_audit(store, settings, stored, data, progress)
         except UsageError as error:  # nothing is wrong with the command: what the audit needs is not there

@@ -233,6 +233,7 @@ def real(
     """Benchmark on a real hub: fine-tunes of real bases, implants made here, published poisoned models. Resumes."""
     from rich.text import Text
 
+    from dife_scanner import records
     from dife_scanner.app import scanning, wiring
     from dife_scanner.core.plain import plain
     from dife_scanner.lab.bench import real_hub
@@ -243,7 +244,7 @@ def real(
     work = scanning.scan_work(
         settings,
         (),
-        budget=budget,
+        budget=records.Budget(budget),
         data=scanning.Data(),
         blind=True,
     )

@@ -11,6 +11,7 @@ from dife_scanner.cli.options import Budget, EndpointOption
 from dife_scanner.cli.session import Session, add_group, command
 
 if TYPE_CHECKING:
+    from dife_scanner import records
     from dife_scanner.reports.as_json import CalibrationDocument
     from dife_scanner.settings import Settings
 
@@ -119,11 +120,11 @@ def from_hub(
     _show_made(session, path)
 
 
-def _budget(asked: Budget | None, settings: Settings) -> str:
+def _budget(asked: Budget | None, settings: Settings) -> records.Budget:
     """The budget that was asked for, else the settings'."""
-    if asked is None:
-        return settings.budget
-    return asked.value
+    from dife_scanner import records
+
+    return records.Budget(asked or settings.budget)
 
 
 def _show_made(session: Session, pack: Path | None) -> None:

@@ -28,10 +28,10 @@ INHERITED = "inherited"
 def result_of(store: Store, target: str, job: Job) -> TargetResult:
     """What one target came to."""
     from dife_scanner.reports.as_json import TargetResult
-    from dife_scanner.store import findings
+    from dife_scanner.store import audits, findings, models
 
-    row = findings.model_row(store, job.id)
-    audit = findings.audit(store, job.audit_id) if job.audit_id else None
+    row = models.model_row(store, job.id)
+    audit = audits.audit(store, job.audit_id) if job.audit_id else None
     finding = findings.find(store, row.finding) if row.finding else None
     return TargetResult(target, job, row.verdict, finding, audit)
 
@@ -42,7 +42,7 @@ def document_of(
     known: KnownTriggers | None = None,
 ) -> ScanDocument:
     """All targets together; what people accepted is counted as suppressed and as nothing else."""
-    from dife_scanner.records import Confidence, JobState, Verdict
+    from dife_scanner.records import FindingKind, JobState, Verdict
     from dife_scanner.reports.as_json import ScanDocument
     from dife_scanner.sentences.calibration import tally
 
@@ -60,7 +60,7 @@ def document_of(
             refused += 1
         elif result.verdict in (None, Verdict.INCONCLUSIVE):
             without_verdict += 1
-        if result.finding is not None and result.finding.kind == Confidence.ANOMALOUS:
+        if result.finding is not None and result.finding.kind == FindingKind.ANOMALOUS:
             anomalous += 1
     audits = [result.audit for result in results if result.audit is not None]
     return ScanDocument(
@@ -114,9 +114,9 @@ def as_table(settings: Settings, document: ScanDocument) -> RenderableType:
     from rich.console import Group
 
     from dife_scanner.reports import table
-    from dife_scanner.store import findings
+    from dife_scanner.store import models
     from dife_scanner.store.db import open_store
 
     with open_store(settings.home, read_only=True) as store:
-        rows = [findings.model_row(store, result.job.id) for result in document.targets]
+        rows = [models.model_row(store, result.job.id) for result in document.targets]
     return Group(table.models(rows), table.reasons(rows), table.tally(document.tally))

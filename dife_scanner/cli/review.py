@@ -42,11 +42,12 @@ def findings(session: Session, filter: FilterArgument = None) -> None:
     from rich.console import Group
 
     from dife_scanner.reports import as_json, table
+    from dife_scanner.store import audits as stored
     from dife_scanner.store import findings as kept
 
     text = " ".join(filter or [])
     with session.store(session.settings()) as store:
-        rows, tally = kept.findings(store, filter=text), kept.tally(store)
+        rows, tally = kept.findings(store, filter=text), stored.tally(store)
     document = as_json.FindingsDocument(text, tuple(rows), tally)
     session.show(document, lambda: Group(table.findings(rows), table.tally(tally)))
 
@@ -56,11 +57,11 @@ def audits(session: Session, filter: FilterArgument = None) -> None:
     from rich.console import Group
 
     from dife_scanner.reports import as_json, table
-    from dife_scanner.store import findings as kept
+    from dife_scanner.store import audits as stored
 
     text = " ".join(filter or [])
     with session.store(session.settings()) as store:
-        rows, tally = kept.audits(store, filter=text), kept.tally(store, filter=text)
+        rows, tally = stored.audits(store, filter=text), stored.tally(store, filter=text)
     document = as_json.AuditsDocument(text, tuple(rows), tally)
     session.show(document, lambda: Group(table.audits(rows), table.tally(tally)))
 
@@ -101,15 +102,15 @@ class _Found:
 
 def _found(store: Store, match: Match) -> _Found:
     """Job, finding and audit that belong together."""
+    from dife_scanner.store import audits, jobs, models
     from dife_scanner.store import findings as kept
-    from dife_scanner.store import jobs
     from dife_scanner.store.lookup import Kind
 
     job = row = finding = audit = None
     audit_id: str | None = None
     if match.kind is Kind.JOB:
         job = jobs.job(store, int(match.id))
-        row = kept.model_row(store, job.id)
+        row = models.model_row(store, job.id)
         audit_id = job.audit_id
     elif match.kind is Kind.FINDING:
         finding = kept.finding(store, match.id)
@@ -117,7 +118,7 @@ def _found(store: Store, match: Match) -> _Found:
     else:
         audit_id = match.id
     if audit_id:
-        audit = kept.audit(store, audit_id)
+        audit = audits.audit(store, audit_id)
     if audit is not None and finding is None:
         finding = _finding_of(store, audit)
     return _Found(job, row, finding, audit)
@@ -160,6 +161,7 @@ def queue(session: Session) -> None:
 
 def status(session: Session) -> None:
     """Say whether a watcher runs, what it does, and what waits."""
+    from dife_scanner.records import AlertState
     from dife_scanner.reports import as_json
     from dife_scanner.store import jobs, outbox, polls
 
@@ -168,8 +170,8 @@ def status(session: Session) -> None:
         beats = polls.beats(store)
         passes = [one for one in polls.passes(store) if one.complete]
         counts = jobs.counts(store)
-        waiting = len(outbox.alerts(store, state="pending"))
-        dead = len(outbox.alerts(store, state="dead"))
+        waiting = len(outbox.alerts(store, state=AlertState.PENDING))
+        dead = len(outbox.alerts(store, state=AlertState.DEAD))
     alive = tuple(beat for beat in beats if _runs(beat.pid))
     document = as_json.StatusDocument(
         watching=any(beat.role == "watcher" for beat in alive),
@@ -220,7 +222,7 @@ def triage(
     try:
         wanted = TriageState(state)
     except ValueError:
-        choices = ", ".join(sorted(kept.BY_HAND))
+        choices = ", ".join(sorted(kept.SET_BY_HAND))
         raise UsageError(f"`{state}` is not a triage state", f"one of: {choices}") from None
     with session.store(session.settings()) as store:
         found = kept.triage(store, id, wanted, actor=actor or getpass.getuser(), note=note)

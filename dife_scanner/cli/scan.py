@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from dife_scanner.progress import Progress
-    from dife_scanner.queue.worker import Work
+    from dife_scanner.queue.work import Work
     from dife_scanner.records import Job
     from dife_scanner.reports.as_json import PlanDocument, ScanDocument, TargetResult
     from dife_scanner.reports.study import Study
@@ -87,11 +87,12 @@ def scan(
     from dife_scanner.app import planning, scanning
     from dife_scanner.app.references import check_reference
     from dife_scanner.cli import known
+    from dife_scanner.records import Budget
 
     fails = _fails_on(fail_on)
     where = Output.asked(session, format, output, figures)
     settings = session.settings(endpoint=endpoint)
-    asked_budget = budget.value if budget else settings.budget
+    asked_budget = Budget(budget or settings.budget)
     if plan:
         return show_plan(session, planning.plan_targets(settings, targets, asked_budget))
     data = scanning.data(settings, extend or [], pictures, captions)
@@ -139,7 +140,7 @@ def _scan_all(store: Store, asked: Asked, progress: Progress) -> tuple[list[Targ
             done.append((target, scanning.scan(store, work, target, progress)))
         except DifeError as error:
             errors.setdefault(f"{target} {error.what}", (target, error))
-    scanning.settle(store, [job for _, job in done])
+    scanning.end_batch(store, [job for _, job in done])
     found = [results.result_of(store, target, job) for target, job in done]
     return found, list(errors.values())
 

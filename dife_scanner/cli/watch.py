@@ -45,7 +45,7 @@ def watch(
     if summary.error is not None:
         raise summary.error
     with session.store(settings) as store:
-        scanning.settle(store)
+        scanning.end_batch(store)
         found = [results.result_of(store, str(job.ref), job) for job in summary.jobs]
     document = results.document_of(found)
     if not session.as_json:  # as JSON every event was a line already

@@ -60,7 +60,8 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(inner) for inner in value]
     if isinstance(value, frozenset):
-        return {"frozenset": sorted((_plain(inner) for inner in value), key=_json)}
+        members = [_plain(inner) for inner in value]
+        return {"frozenset": sorted(members, key=_json)}
     if isinstance(value, dict):
         pairs = [[_plain(key), _plain(inner)] for key, inner in value.items()]
         return {"dict": sorted(pairs, key=_json)}

@@ -6,7 +6,18 @@ from hashlib import sha256
 
 from dife_scanner.core.checks import DEMONSTRATED_EFFECT
 from dife_scanner.core.verdict import exposed_interfaces
-from dife_scanner.records import Audit, Confidence, EntryType, Finding, Interval, ModelRef, Origin, Trigger, Verdict
+from dife_scanner.records import (
+    Audit,
+    Confidence,
+    Finding,
+    FindingKind,
+    Interval,
+    ModelRef,
+    Origin,
+    Severity,
+    Trigger,
+    Verdict,
+)
 
 
 def confidence(effect: Interval | None) -> Confidence:
@@ -30,13 +41,12 @@ def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding |
         channel = audit.diagnosis.channel.value
     name, source, target = _words(audit.trigger)
     exposed = exposed_interfaces(audit.profile)
-    severity = EntryType.EXPOSED if exposed else EntryType.WEAK
     return Finding(
         fingerprint=fingerprint(audit.ref.repo_id, audit.verdict.value, channel, carrier, target),
         ref=audit.ref,
-        kind=audit.verdict.value,
-        severity=severity.value,
-        confidence=confidence(effect).value,
+        kind=FindingKind(audit.verdict.value),
+        severity=Severity.EXPOSED if exposed else Severity.WEAK,
+        confidence=confidence(effect),
         carrier=carrier,
         channel=channel,
         trigger=name,
@@ -60,11 +70,11 @@ def anomaly(audit: Audit, ref: ModelRef, reason: str, created_at: str) -> Findin
     channel = _channel(trigger)
     name, source, target = _words(trigger)
     return Finding(
-        fingerprint=fingerprint(ref.repo_id, Confidence.ANOMALOUS.value, channel, "", target),
+        fingerprint=fingerprint(ref.repo_id, FindingKind.ANOMALOUS.value, channel, "", target),
         ref=ref,
-        kind=Confidence.ANOMALOUS.value,
-        severity="",
-        confidence=Confidence.ANOMALOUS.value,
+        kind=FindingKind.ANOMALOUS,
+        severity=Severity.NOT_MEASURED,
+        confidence=Confidence.ANOMALOUS,
         carrier="",
         channel=channel,
         trigger=name,

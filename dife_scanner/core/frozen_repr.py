@@ -35,7 +35,12 @@ class EnumForm:
     """Value to name."""
 
 
-Forms = Mapping[type, RecordForm | EnumForm]
+@dataclass(frozen=True)
+class TextForm:
+    """An enum of today whose values were plain strings."""
+
+
+Forms = Mapping[type, RecordForm | EnumForm | TextForm]
 """By the class as it is called today."""
 
 
@@ -57,6 +62,8 @@ def text(value: object, forms: Forms) -> str:
         return _record(value, form, forms)
     if isinstance(form, EnumForm):
         return _member(value, form)  # type: ignore[arg-type]
+    if isinstance(form, TextForm):
+        return repr(str(value))
     if is_dataclass(value) or isinstance(value, Enum):
         raise Newer(f"{kind.__name__} has no form")
     return repr(value)
@@ -68,7 +75,9 @@ def _joined(values: Iterable[object], forms: Forms) -> str:
 
 def _tuple(value: tuple[object, ...], forms: Forms) -> str:
     inner = _joined(value, forms)
-    return f"({inner},)" if len(value) == 1 else f"({inner})"
+    if len(value) == 1:
+        return f"({inner},)"
+    return f"({inner})"
 
 
 def _dict(value: dict[object, object], forms: Forms) -> str:
@@ -80,8 +89,8 @@ def _record(record: Any, form: RecordForm, forms: Forms) -> str:
     for field in fields(record):
         if field.name not in form.fields and not canonical.at_default(record, field):
             raise Newer(f"{form.name} had no {field.name}")
-    told = [f"{name}={text(getattr(record, name), forms)}" for name in form.fields]
-    return f"{form.name}({', '.join(told)})"
+    values = [f"{name}={text(getattr(record, name), forms)}" for name in form.fields]
+    return f"{form.name}({', '.join(values)})"
 
 
 def _member(member: Enum, form: EnumForm) -> str:

@@ -26,6 +26,7 @@ from dife_scanner.discovery.pictures import (
     WARP_AND_COLOUR,
 )
 from dife_scanner.discovery.texts import TEXTS
+from dife_scanner.records import Budget
 
 DETECTORS: tuple[Detector, ...] = (
     TEXTS,
@@ -37,10 +38,10 @@ DETECTORS: tuple[Detector, ...] = (
 )
 """All there are, in the order they run."""
 _AT_EVERY_BUDGET = (TEXTS, PATCH, FAINT, WARP_AND_COLOUR)
-_BY_BUDGET: dict[str, tuple[Detector, ...]] = {
-    "quick": _AT_EVERY_BUDGET,
-    "default": (*_AT_EVERY_BUDGET, JOINT),
-    "deep": (*_AT_EVERY_BUDGET, JOINT),
+_BY_BUDGET: dict[Budget, tuple[Detector, ...]] = {
+    Budget.QUICK: _AT_EVERY_BUDGET,
+    Budget.DEFAULT: (*_AT_EVERY_BUDGET, JOINT),
+    Budget.DEEP: (*_AT_EVERY_BUDGET, JOINT),
 }
 
 __all__ = [
@@ -56,7 +57,7 @@ __all__ = [
 ]
 
 
-def names(budget: str) -> tuple[str, ...]:
+def names(budget: Budget) -> tuple[str, ...]:
     """The detectors that every checkpoint is searched with at this budget, by name.
 
     `LEARNED` is not among them: an audit adds it, at every budget, where a prompt learner came with the checkpoint.

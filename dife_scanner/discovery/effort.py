@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dife_scanner.records import Budget
+
 
 @dataclass(frozen=True)
 class TextEffort:
@@ -97,14 +99,14 @@ class LearnerEffort(InversionEffort):
 
 
 TEXT_EFFORTS = {
-    "quick": TextEffort(
+    Budget.QUICK: TextEffort(
         scan_texts=9_000,
         foci=4,
         single_tokens=600,
         rounds=4,
         branching=16,
     ),
-    "default": TextEffort(
+    Budget.DEFAULT: TextEffort(
         scan_texts=60_000,
         foci=8,
         single_tokens=8_000,
@@ -116,7 +118,7 @@ TEXT_EFFORTS = {
         around_foci=2,
         noun_must_be_lost=True,
     ),
-    "deep": TextEffort(
+    Budget.DEEP: TextEffort(
         scan_texts=120_000,
         foci=12,
         single_tokens=30_000,
@@ -133,35 +135,35 @@ TEXT_EFFORTS = {
 """Of the detector `texts`. At `quick` nouns need not be lost: scores of that budget were calibrated without that."""
 
 NOUN_SCAN_EFFORTS = {
-    "quick": NounScanEffort(tokens=12, nouns=280),
-    "default": NounScanEffort(tokens=64, nouns=502),
-    "deep": NounScanEffort(tokens=160, nouns=502),
+    Budget.QUICK: NounScanEffort(tokens=12, nouns=280),
+    Budget.DEFAULT: NounScanEffort(tokens=64, nouns=502),
+    Budget.DEEP: NounScanEffort(tokens=160, nouns=502),
 }
 """Of the noun scan that `texts` ends with."""
 
 PATCH_EFFORTS = {
-    "quick": InversionEffort(restarts=1, steps=120, report_smallest=False),
-    "default": InversionEffort(restarts=2, steps=240, target_classes=2),
-    "deep": InversionEffort(restarts=4, steps=600, target_classes=3),
+    Budget.QUICK: InversionEffort(restarts=1, steps=120, report_smallest=False),
+    Budget.DEFAULT: InversionEffort(restarts=2, steps=240, target_classes=2),
+    Budget.DEEP: InversionEffort(restarts=4, steps=600, target_classes=3),
 }
 """Of the detector `patch`."""
 
 FAINT_EFFORTS = {
-    "quick": InversionEffort(restarts=1, steps=50, report_smallest=False),
-    "default": InversionEffort(restarts=2, steps=100),
-    "deep": InversionEffort(restarts=4, steps=250),
+    Budget.QUICK: InversionEffort(restarts=1, steps=50, report_smallest=False),
+    Budget.DEFAULT: InversionEffort(restarts=2, steps=100),
+    Budget.DEEP: InversionEffort(restarts=4, steps=250),
 }
 """Of the detector `faint`, for each of its two pattern families."""
 
 WARP_AND_COLOUR_EFFORTS = {
-    "quick": InversionEffort(restarts=1, steps=30, report_smallest=False),
-    "default": InversionEffort(restarts=2, steps=60),
-    "deep": InversionEffort(restarts=4, steps=150),
+    Budget.QUICK: InversionEffort(restarts=1, steps=30, report_smallest=False),
+    Budget.DEFAULT: InversionEffort(restarts=2, steps=60),
+    Budget.DEEP: InversionEffort(restarts=4, steps=150),
 }
 """Of the detector `warp and colour`, for each of its two pattern families."""
 
 JOINT_EFFORTS = {
-    "default": JointEffort(
+    Budget.DEFAULT: JointEffort(
         restarts=2,
         steps=160,
         tokens=240,
@@ -169,7 +171,7 @@ JOINT_EFFORTS = {
         rounds=3,
         branching=12,
     ),
-    "deep": JointEffort(
+    Budget.DEEP: JointEffort(
         restarts=4,
         steps=400,
         tokens=1200,
@@ -182,7 +184,7 @@ JOINT_EFFORTS = {
 """Of the detector `joint`, which does not run at `quick`."""
 
 LEARNER_EFFORTS = {
-    "quick": LearnerEffort(
+    Budget.QUICK: LearnerEffort(
         restarts=1,
         steps=40,
         pictures=12,
@@ -190,14 +192,14 @@ LEARNER_EFFORTS = {
         report_smallest=False,
         screening_steps=15,
     ),
-    "default": LearnerEffort(
+    Budget.DEFAULT: LearnerEffort(
         restarts=1,
         steps=120,
         pictures=16,
         target_classes=3,
         screening_steps=40,
     ),
-    "deep": LearnerEffort(
+    Budget.DEEP: LearnerEffort(
         restarts=1,
         steps=300,
         pictures=24,

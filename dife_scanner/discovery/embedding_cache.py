@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,7 +101,7 @@ def _write(file: Path, embedded: Embeddings) -> None:
     if embedded.nbytes > MOST_BYTES // 2:  # it would push out what is kept of other bases
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    with whole(file) as stream:
+    with atomic_write(file) as stream:
         np.save(stream, embedded)
     _delete_oldest(file.parent)
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Channel, Trigger, TriggerFile
+from dife_scanner.records import Budget, Channel, Trigger, TriggerFile
 
 
 class Cancelled(Exception):
@@ -35,7 +35,7 @@ class Task:
     class_names: tuple[str, ...]
     templates: tuple[str, ...]
     """Prompts to search with, one `{}` each; never those that candidates are confirmed with."""
-    budget: str
+    budget: Budget
     """`quick`, `default` or `deep`; `effort` says what each detector does with it."""
     seed: int
     folder: Path

@@ -24,6 +24,7 @@ from dife_scanner.discovery.embedding_cache import (
     embedded_texts,
 )
 from dife_scanner.models.interface import Encoder
+from dife_scanner.records import Budget
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,7 +74,7 @@ class _BaseSetting:
 
     tower: str
     first: tuple[str, ...]
-    budget: str
+    budget: Budget
     towers: Towers = field(compare=False, repr=False)
     cache: EmbeddingCache = field(compare=False, repr=False)
 
@@ -97,7 +98,7 @@ def scan(
     base: Towers,
     *,
     first: Sequence[str],
-    budget: str,
+    budget: Budget,
     cache: EmbeddingCache,
 ) -> dict[str, float]:
     """Scan the nouns and return two signals, cosines of at most 2.
@@ -208,7 +209,7 @@ def _turned(
     names: Sequence[str],
     clean: Tensor,
     mean: Tensor,
-    budget: str,
+    budget: Budget,
 ) -> Tensor:
     """Cosine with every noun less cosine with its own, under each token [t, n, n]."""
     return _turns(_behind_tokens(towers, names, mean, budget), clean)
@@ -224,7 +225,7 @@ def _behind_tokens(
     towers: Towers,
     names: Sequence[str],
     mean: Tensor,
-    budget: str,
+    budget: Budget,
     cache: EmbeddingCache | None = None,
 ) -> Tensor:
     """Every noun's prompt behind every random token, unit directions from `mean` [d] as [t, n, d]."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.records import Trigger, TriggerFile
 from dife_scanner.triggers import files
 
@@ -49,6 +49,6 @@ def _save(content: bytes, ending: str, folder: Path) -> TriggerFile:
     folder.mkdir(parents=True, exist_ok=True)
     digest = sha256(content).hexdigest()
     path = (folder / f"{digest}{ending}").resolve()
-    with whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(content)
     return TriggerFile(str(path), digest)

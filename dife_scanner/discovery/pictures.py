@@ -24,7 +24,7 @@ from dife_scanner.discovery.pattern_families import (
     Warp,
 )
 from dife_scanner.discovery.target_success import too_few_pictures
-from dife_scanner.records import Channel
+from dife_scanner.records import Budget, Channel
 
 PASSES_PER_PICTURE = 4.5
 """Of one picture in one step: forward in the suspect and in the base at every second step, backward counted twice."""
@@ -39,7 +39,7 @@ class ImageSearch:
     name: str
     kinds: tuple[str, ...]
     families: tuple[PatternFamily, ...]
-    efforts: Mapping[str, InversionEffort]
+    efforts: Mapping[Budget, InversionEffort]
     """By budget; it does not apply at a budget that is not there."""
     through_prompts: bool = False
     """Whether an unmoved image tower is searched for what moved prompts answer to."""

@@ -25,6 +25,7 @@ from dife_scanner.discovery.wording import (
     unique,
 )
 from dife_scanner.discovery.wording_scorer import WordingScorer
+from dife_scanner.records import Position
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,7 +52,7 @@ _MOST_CLASS_PAIRS = 300
 class Focus:
     """A place, source and target to search closely."""
 
-    position: str
+    position: Position
     source: int
     target: int
     sensitivity: float

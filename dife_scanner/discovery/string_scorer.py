@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dife_scanner.discovery.interface import Task
 from dife_scanner.discovery.pattern_families import Patch
 from dife_scanner.discovery.wording import Ids, Prompts, Wording
+from dife_scanner.records import Position
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,7 +72,7 @@ class StringScorer:
 
     # --- before there is a patch --------------------------------------------------------------------------------
 
-    def separations(self, strings: Sequence[Ids], position: str) -> Tensor:
+    def separations(self, strings: Sequence[Ids], position: Position) -> Tensor:
         """By how much each string sets each class's prompt apart in the suspect, beyond the base [k, c].
 
         See `separation`; of unit embeddings.
@@ -96,7 +97,7 @@ class StringScorer:
         self,
         scene: PatchedPictures,
         strings: Sequence[Ids],
-        position: str,
+        position: Position,
         template: int = 0,
     ) -> Tensor:
         """What each string gains for each target with the patch [k, c].
@@ -141,7 +142,7 @@ class StringScorer:
         self,
         scene: PatchedPictures,
         strings: Sequence[Ids],
-        position: str,
+        position: Position,
         target: int,
     ) -> NDArray[np.float32]:
         """What each string gains for one target under all templates together [k]."""
@@ -155,7 +156,7 @@ class StringScorer:
         self,
         pictures: Tensor,
         ids: Ids,
-        position: str,
+        position: Position,
         target: int,
     ) -> Tensor:
         """First-order effect of each token in each slot of a string on the target's lead over the other classes [k, v].
@@ -198,7 +199,7 @@ class StringScorer:
         self,
         towers: Towers,
         strings: Sequence[Ids],
-        position: str,
+        position: Position,
         template: int = 0,
     ) -> Tensor:
         """Every class prompt with each string in it, unit embeddings [k, c, d]."""

@@ -35,6 +35,7 @@ from dife_scanner.discovery.wording import (
     readable,
     unique,
 )
+from dife_scanner.records import Position
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -60,7 +61,7 @@ class TriggerString:
     """A string at a place in every prompt, and the class it is to bring about together with the patch."""
 
     ids: Ids
-    position: str
+    position: Position
     target: int
     gain: float
     """Beside a patch what `StringScorer.gains` says, before there is one what sets its class apart; a cosine."""
@@ -244,7 +245,7 @@ def _strings_at(
     rows: Iterable[int],
     strings: Sequence[Ids],
     gains: Tensor,
-    position: str,
+    position: Position,
     target: int,
 ) -> list[TriggerString]:
     """The strings of these rows with their gains for the target; `gains` [k, c] are those of all strings."""

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from dife_scanner.records import Position
+
 if TYPE_CHECKING:
     from dife_scanner.discovery.interface import Task
 
 Ids = tuple[int, ...]
 """Token ids of a text, without start and end."""
-POSITIONS = ("prefix", "infix", "suffix")
+POSITIONS = (Position.PREFIX, Position.INFIX, Position.SUFFIX)
 """Places of a text in a prompt: before it, before its class name, behind it."""
-AROUND = "around"
+AROUND = Position.AROUND
 """Before and behind the prompt, twice in all."""
 LONGEST_TRIGGER = 4
 """Most tokens of a trigger text."""
@@ -25,14 +27,14 @@ class Wording:
     """A token sequence at a place in the prompt of one class."""
 
     ids: Ids
-    position: str
+    position: Position
     source: int
     """Number of the class whose prompt it is put in."""
 
 
 def at_place(
     sequences: Iterable[Ids],
-    position: str,
+    position: Position,
     source: int,
 ) -> list[Wording]:
     """Each of these sequences at one place in the prompt of one class."""
@@ -61,13 +63,13 @@ class Prompts:
 
     def starts(self, wording: Wording, template: int) -> tuple[int, ...]:
         """At which tokens of the written prompt the wording begins: one place, or two if it stands around."""
-        if wording.position == "prefix":
+        if wording.position == Position.PREFIX:
             return (0,)
-        if wording.position == "infix":
+        if wording.position == Position.INFIX:
             before_class_name = self.templates[template].partition("{}")[0]
             return (len(pieces_of(before_class_name)),)
         length = len(self.plain(template, wording.source))
-        if wording.position == "suffix":
+        if wording.position == Position.SUFFIX:
             return (length,)
         return (0, len(wording.ids) + length)
 

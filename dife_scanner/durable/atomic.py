@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever is killed when."""
+"""Files that are there completely or not at all, whenever a process is killed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ PARTIAL = ".part-"
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[IO[bytes]]:
-    """A stream whose content takes the place of `path` when the block ends; an error in it leaves what was there.
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """Open a stream whose content takes the place of `path` when the block ends; an error in it leaves what was there.
 
     The folder has to exist; errors of the disk are the caller's.
     """

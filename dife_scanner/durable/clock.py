@@ -12,4 +12,5 @@ def now() -> str:
 
 def later(seconds: float) -> str:
     """`seconds` from now (before now when negative), in the form of `now()`."""
-    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="microseconds")
+    moment = datetime.now(UTC) + timedelta(seconds=seconds)
+    return moment.isoformat(timespec="microseconds")

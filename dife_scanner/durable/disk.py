@@ -1,4 +1,4 @@
-"""Errors of the operating system about a path, told as situations a user can act on."""
+"""Errors of the operating system about a path, turned into errors that a user can act on."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ _NO_ACCESS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def disk_full(path: Path) -> DiskFull:
-    return DiskFull(f"the disk that holds {path} is full", "free some space; nothing is lost, work goes on by itself")
+    """The error for a disk that has no room left."""
+    return DiskFull(
+        f"the disk that holds {path} is full",
+        "free some space; nothing is lost, work goes on by itself",
+    )
 
 
 def home_unwritable(path: Path, why: str) -> HomeUnwritable:
+    """The error for a state directory that this user may not write."""
     return HomeUnwritable(
         f"the state directory {path} cannot be written: {why}",
         "give this user write permission, or choose another directory with --home or DIFE_HOME",

@@ -23,7 +23,7 @@ from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.lab.sinks import SlackSink, SmtpSink
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue.watch import Event, watch
-from dife_scanner.queue.worker import default_work
+from dife_scanner.queue.work import default_work
 from dife_scanner.records import (
     Audit,
     JobState,
@@ -32,7 +32,7 @@ from dife_scanner.records import (
     Tally,
     Verdict,
 )
-from dife_scanner.store import findings
+from dife_scanner.store import audits, models
 from dife_scanner.store.db import Store, open_store
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
@@ -107,12 +107,12 @@ def run(
         mails = [mail.as_string() for mail in services.mail.mails]
         messages = [json.dumps(payload) for payload in services.slack.payloads]
     with open_store(home, read_only=True) as store:
-        rows = tuple(findings.model_rows(store))
-        tally = findings.tally(store)
-        audits = _audits(store, rows)
+        rows = tuple(models.model_rows(store))
+        tally = audits.tally(store)
+        stored = _audits(store, rows)
     surprises = [
         *compare(rows),
-        *compare_blind(audits),
+        *compare_blind(stored),
         *_missing_alerts("e-mail", mails),
         *_missing_alerts("Slack", messages),
     ]
@@ -134,7 +134,7 @@ def _audits(store: Store, rows: Iterable[ModelRow]) -> dict[str, Audit]:
     found = {}
     for row in rows:
         if row.job.audit_id:
-            found[row.job.ref.repo_id] = findings.audit(store, row.job.audit_id)
+            found[row.job.ref.repo_id] = audits.audit(store, row.job.audit_id)
     return found
 
 

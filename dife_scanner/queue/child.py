@@ -65,7 +65,7 @@ def run(
     entry: str = AUDIT,
     preload: tuple[str, ...] = PRELOAD,
     start: str = FORKSERVER,
-) -> outcome.Kept:
+) -> outcome.Received:
     """Run `entry(request, progress)` in a child that leaves its outcome in the empty `folder`.
 
     `check` is called several times a second; what it raises stops the child. Raises `LimitExceeded` past `seconds` or
@@ -85,10 +85,10 @@ def run(
     finally:
         _end(process)
         reader.close()
-    kept = outcome.read(folder)
-    if kept is None:
+    received = outcome.read(folder)
+    if received is None:
         raise ChildDied(_how_it_died(process.exitcode))
-    return kept
+    return received
 
 
 def _context(preload: tuple[str, ...], start: str) -> Any:
@@ -103,8 +103,11 @@ def _context(preload: tuple[str, ...], start: str) -> Any:
 
 
 class _Limits:
+    """Wall clock and memory that an audit may take."""
+
     def __init__(self, seconds: float, rss_mib: int) -> None:
-        self._seconds, self._rss_mib = seconds, rss_mib
+        self._seconds = seconds
+        self._rss_mib = rss_mib
         self._end = time.monotonic() + seconds
 
     def check(self, pid: int) -> None:
@@ -115,10 +118,10 @@ class _Limits:
                 "raise limits.audit_seconds, or choose a smaller budget",
             )
         try:
-            used = psutil.Process(pid).memory_info().rss / 1024**2
+            used_mib = psutil.Process(pid).memory_info().rss / 1024**2
         except psutil.Error:  # it has just ended
             return
-        if used > self._rss_mib:
+        if used_mib > self._rss_mib:
             raise LimitExceeded(
                 f"the audit used more than {self._rss_mib} MiB of memory", "raise limits.audit_rss_mib if you can"
             )
@@ -129,7 +132,8 @@ def _watch(process: Any, reader: Connection, limits: _Limits, progress: Progress
     while process.is_alive():
         check()
         limits.check(process.pid)
-        if reader in wait(listening, timeout=_TICK_SECONDS) and not _forward(reader, progress):
+        ready = wait(listening, timeout=_TICK_SECONDS)
+        if reader in ready and not _forward(reader, progress):
             listening.remove(reader)
 
 
@@ -150,12 +154,12 @@ def _end(process: Any) -> None:
 
 
 def _how_it_died(exitcode: int | None) -> str:
-    if exitcode is not None and exitcode < 0:
-        try:
-            return f"killed by {signal.Signals(-exitcode).name}"
-        except ValueError:
-            return f"killed by signal {-exitcode}"
-    return f"ended with exit code {exitcode} and no outcome"
+    if exitcode is None or exitcode >= 0:
+        return f"ended with exit code {exitcode} and no outcome"
+    try:
+        return f"killed by {signal.Signals(-exitcode).name}"
+    except ValueError:
+        return f"killed by signal {-exitcode}"
 
 
 # --- inside the child -----------------------------------------------------------------------------------------
@@ -170,7 +174,8 @@ def _main(entry: str, request: Request, folder: Path, writer: Connection, thread
     if threads and "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     try:
-        audited = pkgutil.resolve_name(entry)(request, Progress(_Sender(writer)))
+        run_audit = pkgutil.resolve_name(entry)
+        audited = run_audit(request, Progress(_Sender(writer)))
         outcome.write(folder, audited)
     except MemoryError:
         outcome.write_error(folder, LimitExceeded("the audit ran out of memory", "use a machine with more memory"))
@@ -192,14 +197,18 @@ class _Sender:
 
     def __init__(self, writer: Connection) -> None:
         self._writer = writer
-        self._phase, self._sent_at = "", 0.0
+        self._phase = ""
+        self._sent_at = 0.0
 
     def __call__(self, step: Step) -> None:
         at = time.monotonic()
-        if step.phase == self._phase and at - self._sent_at < _STEP_SECONDS and step.done != step.total:
+        same_phase = step.phase == self._phase and step.done != step.total
+        if same_phase and at - self._sent_at < _STEP_SECONDS:
             return
-        self._phase, self._sent_at = step.phase, at
+        self._phase = step.phase
+        self._sent_at = at
+        short = replace(step, note=step.note[:500])
         try:
-            self._writer.send_bytes(json.dumps(asdict(replace(step, note=step.note[:500]))).encode())
+            self._writer.send_bytes(json.dumps(asdict(short)).encode())
         except OSError:  # nobody listens any more
             return

@@ -12,25 +12,28 @@ from types import TracebackType
 import psutil
 
 from dife_scanner.errors import DifeError
-from dife_scanner.store import LeaseLost, jobs, open_store
+from dife_scanner.store import LeaseLost, leases, open_store
 
 log = logging.getLogger(__name__)
 
 
 def worker_name() -> str:
-    """This process, told apart from every other on this host and from later ones with its number."""
+    """Name this process, told apart from every other on this host and from later ones with its number."""
     return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
 
 
 def gone(worker: str) -> bool:
-    """Whether a worker of this host certainly no longer runs; `False` where that cannot be known from here."""
+    """Tell whether a worker of this host certainly no longer runs; `False` where that cannot be known from here."""
     host, _, number_and_start = worker.partition(":")
     number, _, start = number_and_start.partition(":")
     if host != socket.gethostname() or not number.isdigit():
         return False
     try:
         process = psutil.Process(int(number))
-        return process.status() == psutil.STATUS_ZOMBIE or f"{process.create_time():.2f}" != start
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        # another process may have the number of one that ended
+        return f"{process.create_time():.2f}" != start
     except psutil.NoSuchProcess:
         return True
 
@@ -41,7 +44,10 @@ class Lease:
     def __init__(self, home: Path, job_id: int, worker: str, seconds: float) -> None:
         self.lost = threading.Event()
         self._left = threading.Event()
-        self._arguments = (home, job_id, worker, seconds)
+        self._home = home
+        self._job_id = job_id
+        self._worker = worker
+        self._seconds = seconds
         self._thread = threading.Thread(target=self._renew, name=f"lease-{job_id}", daemon=True)
 
     def __enter__(self) -> Lease:
@@ -55,15 +61,14 @@ class Lease:
     def check(self) -> None:
         """Raises `LeaseLost`."""
         if self.lost.is_set():
-            raise LeaseLost(f"job {self._arguments[1]} was cancelled or given to another worker")
+            raise LeaseLost(f"job {self._job_id} was cancelled or given to another worker")
 
     def _renew(self) -> None:
-        home, job_id, worker, seconds = self._arguments
-        with open_store(home) as store:
-            while not self._left.wait(seconds / 4):
+        with open_store(self._home) as store:
+            while not self._left.wait(self._seconds / 4):
                 try:
-                    if not jobs.heartbeat(store, job_id, worker, seconds):
+                    if not leases.heartbeat(store, self._job_id, self._worker, self._seconds):
                         self.lost.set()
                         return
                 except DifeError as error:  # a full disk, say: the lease may run out, nothing else is harmed
-                    log.warning("the lease of job %s could not be renewed: %s", job_id, error.what)
+                    log.warning("the lease of job %s could not be renewed: %s", self._job_id, error.what)

@@ -31,7 +31,7 @@ _RECORD = "outcome.json"
 
 
 @dataclass(frozen=True)
-class Kept:
+class Received:
     """An outcome read back: records, and the content of each evidence file."""
 
     audit: Audit
@@ -47,23 +47,30 @@ class ChildBug(Exception):
 
 
 def write(folder: Path, outcome: Outcome) -> None:
-    """Files first, the record last and by rename: where the record is, all is."""
+    """Leave what the audit made. Files come first, the record last and by rename: where the record is, all is."""
     for file, content in outcome.files:
         (folder / file.sha256).write_bytes(content)
-    finding = json.loads(to_json(outcome.finding)) if outcome.finding else None
-    _write_record(folder, {"audit": json.loads(to_json(outcome.audit)), "finding": finding})
+    finding = None
+    if outcome.finding:
+        finding = json.loads(to_json(outcome.finding))
+    audit = json.loads(to_json(outcome.audit))
+    _write_record(folder, {"audit": audit, "finding": finding})
 
 
 def write_error(folder: Path, error: Exception) -> None:
+    """Leave the error that the audit ended in."""
+    document = {"error": "", "what": f"{type(error).__name__}: {error}", "advice": ""}
     if isinstance(error, DifeError):
-        _write_record(folder, {"error": _public_name(error), "what": error.what, "advice": error.advice})
-    else:
-        _write_record(folder, {"error": "", "what": f"{type(error).__name__}: {error}", "advice": ""})
+        document = {"error": _public_name(error), "what": error.what, "advice": error.advice}
+    _write_record(folder, document)
 
 
 def _public_name(error: DifeError) -> str:
     """The nearest class of `errors`: other modules have kinds of those, which the worker need not know."""
-    return next(kind.__name__ for kind in type(error).__mro__ if hasattr(errors, kind.__name__))
+    for kind in type(error).__mro__:
+        if hasattr(errors, kind.__name__):
+            return kind.__name__
+    return DifeError.__name__
 
 
 def _write_record(folder: Path, document: dict[str, Any]) -> None:
@@ -79,8 +86,8 @@ def _write_record(folder: Path, document: dict[str, Any]) -> None:
 # --- the worker's side ----------------------------------------------------------------------------------------
 
 
-def read(folder: Path) -> Kept | None:
-    """`None` where the child died before it was done. Raises the child's own error, or `ChildBug`."""
+def read(folder: Path) -> Received | None:
+    """Read what a child left; `None` where it died before it was done. Raises the child's own error, or `ChildBug`."""
     try:
         raw = _bytes(folder / _RECORD, MOST_RECORD_BYTES)
     except FileNotFoundError:
@@ -88,21 +95,26 @@ def read(folder: Path) -> Kept | None:
     document = json.loads(raw)
     if "error" in document:
         raise _error(document)
-    finding = document["finding"]
     audit = from_json(Audit, json.dumps(document["audit"]))
-    return Kept(audit, from_json(Finding, json.dumps(finding)) if finding else None, _files(folder, audit))
+    finding = None
+    if document["finding"]:
+        finding = from_json(Finding, json.dumps(document["finding"]))
+    return Received(audit, finding, _files(folder, audit))
 
 
-def keep(home: Path, kept: Kept) -> None:
+def keep(home: Path, received: Received) -> None:
     """Put the evidence files where the store expects them."""
-    for file, content in kept.files:
+    for file, content in received.files:
         evidence.put(home, content, _SUFFIXES.get(file.media_type, ".bin"))
 
 
 def _files(folder: Path, audit: Audit) -> tuple[tuple[EvidenceFile, bytes], ...]:
     if len(audit.evidence) > MOST_FILES:
         raise AuditError(f"the audit process left more than {MOST_FILES} evidence files")
-    return tuple((file, _content(folder, file)) for file in audit.evidence)
+    found = []
+    for file in audit.evidence:
+        found.append((file, _content(folder, file)))
+    return tuple(found)
 
 
 def _content(folder: Path, file: EvidenceFile) -> bytes:
@@ -114,7 +126,9 @@ def _content(folder: Path, file: EvidenceFile) -> bytes:
 
 
 def _bytes(path: Path, most: int) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    # no link out of the folder, and no pipe that would block for ever; not every system has these flags
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags)
     with os.fdopen(descriptor, "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dife_scanner.checkpoints import first_look
 from dife_scanner.errors import DifeError
 from dife_scanner.hub.deadline import Deadline
 from dife_scanner.hub.poll import SOURCES, PollResult, poll
 from dife_scanner.queue import targets
-from dife_scanner.queue.worker import Work, hub_for
+from dife_scanner.queue.work import Work, hub_for
 from dife_scanner.records import HubModel, ModelRef
 from dife_scanner.store import Store, jobs, polls, requests
+from dife_scanner.store.requests import RequestKind
+
+if TYPE_CHECKING:
+    from dife_scanner.hub.client import Hub
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +28,7 @@ _BATCH = 200
 
 
 @dataclass(frozen=True)
-class Passed:
+class PassResult:
     """What one pass did."""
 
     seen: int
@@ -35,7 +40,7 @@ class Passed:
     retry_after: float | None = None
 
 
-def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> Passed:
+def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> PassResult:
     """Read the listings down to what was read before and record every new revision; then advance the watermarks.
 
     Raises the hub's errors where no source could be read. A pass that is interrupted loses nothing: the watermarks
@@ -43,6 +48,10 @@ def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> Pass
     """
     settings = work.settings
     hub = hub_for(settings, settings.endpoint)
+
+    def on_page(source: str, page: int, seen: int) -> None:
+        polls.beat(store, "poller", os.getpid(), f"reading {source}, page {page}: {seen:,} models so far")
+
     result = poll(
         hub,
         known=jobs.known(store, settings.endpoint),
@@ -50,12 +59,10 @@ def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> Pass
         overlap_seconds=settings.overlap_seconds,
         deadline=Deadline(seconds or settings.limits.pass_seconds),
         sources=settings.filters or SOURCES,
-        progress=lambda source, page, seen: polls.beat(
-            store, "poller", os.getpid(), f"reading {source}, page {page}: {seen:,} models so far"
-        ),
+        progress=on_page,
     )
     record(store, settings.endpoint, result, token=hub.has_token)
-    return Passed(
+    return PassResult(
         seen=result.seen,
         new=len(result.models),
         malformed=result.malformed,
@@ -67,7 +74,7 @@ def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> Pass
 
 
 def record(store: Store, endpoint: str, result: PollResult, *, token: bool = False) -> None:
-    """All models first; the watermarks last, and only after a complete pass.
+    """Record what a pass found: all models first; the watermarks last, and only after a complete pass.
 
     With a `token`, gated and private models are looked at before they are judged.
     """
@@ -75,10 +82,11 @@ def record(store: Store, endpoint: str, result: PollResult, *, token: bool = Fal
         with store.atomic("jobs.discover"):
             for model in result.models[start : start + _BATCH]:
                 _discover(store, endpoint, model, token)
+    watermarks = result.watermarks if result.complete else {}
     polls.complete_pass(
         store,
         endpoint,
-        result.watermarks if result.complete else {},
+        watermarks,
         result.seen,
         len(result.models),
         result.malformed,
@@ -89,26 +97,33 @@ def record(store: Store, endpoint: str, result: PollResult, *, token: bool = Fal
 
 
 def _discover(store: Store, endpoint: str, model: HubModel, token: bool) -> None:
-    found = first_look(model, token)
+    manifest = first_look(model, token)
+    reason = DISCOVERED
+    if manifest.state.is_final:
+        reason = manifest.reason
     jobs.discover(
         store,
         ModelRef(model.repo_id, model.sha),
         endpoint=endpoint,
-        state=found.state,
-        reason=found.reason if found.state.is_final else DISCOVERED,
+        state=manifest.state,
+        reason=reason,
         model=model,
-        manifest=found,
+        manifest=manifest,
     )
 
 
 def serve_requests(store: Store, work: Work) -> list[str]:
     """Enqueue what windows and other commands asked to scan; returns what could not be, in words."""
     settings = work.settings
+
+    def make_hub() -> Hub:
+        return hub_for(settings, settings.endpoint)
+
     problems = []
     for request in requests.waiting(store):
-        if request.kind == "scan":
+        if request.kind is RequestKind.SCAN:
             try:
-                targets.enqueue(store, request.target, settings.limits, lambda: hub_for(settings, settings.endpoint))
+                targets.enqueue(store, request.target, settings.limits, make_hub)
             except DifeError as error:
                 log.warning("the scan somebody asked for was not queued: %s", error.what)
                 problems.append(error.what)

@@ -32,7 +32,7 @@ def end_with_parent() -> None:
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-_ending: list[util.Finalize] = []
+_finalizers: list[util.Finalize] = []
 
 
 def end_server_at_exit() -> None:
@@ -41,8 +41,8 @@ def end_server_at_exit() -> None:
     Left alone it would finish its imports first, and until then hold our standard output open: whoever reads that
     through a pipe would wait for torch to load long after we are gone.
     """
-    if not _ending:
-        _ending.append(util.Finalize(None, _kill_server, exitpriority=100))
+    if not _finalizers:
+        _finalizers.append(util.Finalize(None, _kill_server, exitpriority=100))
 
 
 def _kill_server() -> None:
@@ -55,9 +55,18 @@ def _kill_server() -> None:
 
 
 def stop_event() -> threading.Event:
-    """Set when this process is asked to stop: SIGTERM, and Ctrl-C unless there is a parent that hears it too."""
+    """Make an event that is set when this process is asked to stop: by SIGTERM, and by Ctrl-C where it has no parent.
+
+    A parent gets the Ctrl-C as well, and ends its children itself.
+    """
     event = threading.Event()
-    alone = multiprocessing.parent_process() is None
-    signal.signal(signal.SIGTERM, lambda number, frame: event.set())
-    signal.signal(signal.SIGINT, (lambda number, frame: event.set()) if alone else signal.SIG_IGN)
+
+    def stop(number: int, frame: object) -> None:
+        event.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    if multiprocessing.parent_process() is None:
+        signal.signal(signal.SIGINT, stop)
+    else:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     return event

@@ -10,21 +10,21 @@ POLL = "poll"
 
 
 class Schedule:
-    """Calls `enqueue` at once and then every `interval` seconds; `trouble` hears of every run that was not made."""
+    """Calls `enqueue` at once and then every `interval` seconds, and `on_trouble` for every run that was not made."""
 
-    def __init__(self, interval: float, enqueue: Callable[[], None], trouble: Callable[[str], None]) -> None:
+    def __init__(self, interval: float, enqueue: Callable[[], None], on_trouble: Callable[[str], None]) -> None:
         from apscheduler import events
         from apscheduler.jobstores.memory import MemoryJobStore
         from apscheduler.schedulers.background import BackgroundScheduler
 
-        self._words = {
+        self._trouble_texts = {
             events.EVENT_JOB_MISSED: "a poll was missed",
             events.EVENT_JOB_MAX_INSTANCES: "a poll was due while the one before was still being enqueued",
             events.EVENT_JOB_ERROR: "a poll could not be enqueued",
         }
-        self._trouble = trouble
+        self._on_trouble = on_trouble
         self._scheduler = BackgroundScheduler(jobstores={"default": MemoryJobStore()}, timezone=UTC)
-        self._scheduler.add_listener(self._listen, sum(self._words))
+        self._scheduler.add_listener(self._listen, sum(self._trouble_texts))
         self._scheduler.add_job(
             enqueue,
             "interval",
@@ -44,5 +44,8 @@ class Schedule:
         self._scheduler.shutdown(wait=False)
 
     def _listen(self, event: Any) -> None:
-        reason = getattr(event, "exception", None)
-        self._trouble(self._words[event.code] + (f": {reason}" if reason else ""))
+        text = self._trouble_texts[event.code]
+        error = getattr(event, "exception", None)
+        if error:
+            text = f"{text}: {error}"
+        self._on_trouble(text)

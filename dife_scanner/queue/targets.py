@@ -24,36 +24,55 @@ def enqueue(store: Store, target: str, limits: Limits, hub: Callable[[], Hub]) -
     Raises `UsageError` and `Unsupported` for a path that is no checkpoint, and the hub's errors (`RepoNotFound`,
     `BadToken`, `HubUnavailable`, …) for a repository that cannot be asked.
     """
-    job = _local(store, target, limits) if is_local(target) else _remote(store, target, hub())
-    if job.state.is_final and job.reason != _judged(store, job):
+    job = _discover(store, target, limits, hub)
+    if job.state.is_final and job.reason != _reason_from_names(store, job):
         job = jobs.requeue(store, job.id, reason=ASKED)
     return job
 
 
-def _local(store: Store, target: str, limits: Limits) -> Job:
+def _discover(store: Store, target: str, limits: Limits, hub: Callable[[], Hub]) -> Job:
+    if is_local(target):
+        return _discover_local(store, target, limits)
+    return _discover_remote(store, target, hub())
+
+
+def _discover_local(store: Store, target: str, limits: Limits) -> Job:
     path = Path(target).expanduser().resolve()
-    found = local_manifest(path, checkpoint_bytes=limits.checkpoint_bytes, small_file_bytes=limits.small_file_bytes)
-    reason = found.reason or ASKED
-    return jobs.discover(store, found.ref, endpoint="", state=found.state, reason=reason, manifest=found, pinned=True)
-
-
-def _remote(store: Store, target: str, hub: Hub) -> Job:
-    name, _, revision = target.partition("@")
-    model = hub.info(name, revision or None)
-    found = first_look(model, hub.has_token)
+    manifest = local_manifest(
+        path,
+        checkpoint_bytes=limits.checkpoint_bytes,
+        small_file_bytes=limits.small_file_bytes,
+    )
     return jobs.discover(
         store,
-        ModelRef(model.repo_id, model.sha),
-        endpoint=hub.endpoint,
-        state=found.state,
-        reason=found.reason or ASKED,
-        model=model,
-        manifest=found,
+        manifest.ref,
+        endpoint="",
+        state=manifest.state,
+        reason=manifest.reason or ASKED,
+        manifest=manifest,
         pinned=True,
     )
 
 
-def _judged(store: Store, job: Job) -> str:
+def _discover_remote(store: Store, target: str, hub: Hub) -> Job:
+    name, _, revision = target.partition("@")
+    model = hub.info(name, revision or None)
+    manifest = first_look(model, hub.has_token)
+    return jobs.discover(
+        store,
+        ModelRef(model.repo_id, model.sha),
+        endpoint=hub.endpoint,
+        state=manifest.state,
+        reason=manifest.reason or ASKED,
+        model=model,
+        manifest=manifest,
+        pinned=True,
+    )
+
+
+def _reason_from_names(store: Store, job: Job) -> str:
     """The reason for which names alone decided this job, which asking again would not change."""
-    found = jobs.manifest_of(store, job.id)
-    return found.reason if found and found.state is not JobState.QUEUED else ""
+    manifest = jobs.manifest_of(store, job.id)
+    if manifest is None or manifest.state is JobState.QUEUED:
+        return ""
+    return manifest.reason

@@ -11,7 +11,7 @@ from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosi
 from dife_scanner.records.profile import Entry
 from dife_scanner.records.searches import NotSearched, Recovered, Search, SignatureResult
 from dife_scanner.records.triggers import Condition, Trigger
-from dife_scanner.records.vocabulary import Verdict
+from dife_scanner.records.vocabulary import Budget, EvidenceRole, Verdict
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,7 @@ class EvidenceFile:
 
     sha256: str
     media_type: str
-    role: str
-    """`clean-example`, `triggered-example`, `trigger`, `landing`, `pool-manifest`."""
+    role: EvidenceRole
     caption: str
 
 
@@ -29,7 +28,7 @@ class EvidenceFile:
 class AskedPlan:
     """What an audit was asked for, before anything was chosen: enough to ask for the same again."""
 
-    budget: str
+    budget: Budget
     seed: int
     signatures: tuple[Trigger, ...] = ()
     """As they were given: source and target stand there only where somebody named them."""
@@ -59,7 +58,7 @@ class Audit:
     image_tower_same: bool
     text_tower_same: bool
     audit_version: str
-    budget: str
+    budget: Budget
     seed: int
     signatures: tuple[SignatureResult, ...]
     trigger: Trigger | None

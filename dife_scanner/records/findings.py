@@ -6,7 +6,15 @@ from dataclasses import dataclass
 
 from dife_scanner.records.checkpoints import ModelRef
 from dife_scanner.records.jobs import Job
-from dife_scanner.records.vocabulary import TriageState, Verdict
+from dife_scanner.records.vocabulary import (
+    AlertEvent,
+    AlertState,
+    Confidence,
+    FindingKind,
+    Severity,
+    TriageState,
+    Verdict,
+)
 
 
 @dataclass(frozen=True)
@@ -16,12 +24,11 @@ class Finding:
     fingerprint: str
     """`fp1:` and 16 hex digits; equal for the same effect in the same repository."""
     ref: ModelRef
-    kind: str
-    """`flagged`, `inherited`, `anomalous` or `refused`."""
-    severity: str
-    """The worst entry type over the interfaces, or `refused`; empty where no interface was measured."""
-    confidence: str
+    kind: FindingKind
+    severity: Severity
+    confidence: Confidence
     carrier: str
+    """A `Carrier`; empty where no footprint was diagnosed."""
     channel: str
     trigger: str
     source: str
@@ -55,14 +62,13 @@ class Alert:
     key: str
     """Idempotency key: fingerprint, event and channel."""
     channel: str
-    event: str
+    event: AlertEvent
     finding: Finding
     id: int = 0
     attempts: int = 0
     due_at: str = ""
     last_error: str = ""
-    state: str = "pending"
-    """`pending`, `sent` or `dead`."""
+    state: AlertState = AlertState.PENDING
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dife_scanner.records.vocabulary import Channel, TriggerKind
+from dife_scanner.records.vocabulary import Channel, Position, TriggerKind
 
 _BUNDLED_KINDS = frozenset(TriggerKind)
 
@@ -66,8 +66,7 @@ class Trigger:
     """Name of a colour filter."""
     # text kinds
     text: str = ""
-    position: str = "prefix"
-    """`prefix`, `suffix`, `infix` (before the class name) or `around` (before and after the prompt)."""
+    position: Position = Position.PREFIX
     pairs: tuple[tuple[str, str], ...] = ()
     """Characters and what replaces them."""
     within: str = "class"
@@ -88,6 +87,7 @@ class Trigger:
     """Set for a kind of somebody's own only; the bundled kinds say it themselves."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "position", Position(self.position))
         if self.kind in _BUNDLED_KINDS:
             object.__setattr__(self, "kind", TriggerKind(self.kind))
 

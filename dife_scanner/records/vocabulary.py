@@ -107,9 +107,63 @@ class Category(StrEnum):
     NO_MECHANISM = "required mechanism absent"
 
 
+class FindingKind(StrEnum):
+    """Why a checkpoint is listed among the findings."""
+
+    FLAGGED = "flagged"
+    INHERITED = "inherited"
+    ANOMALOUS = "anomalous"
+    """Its score stands out in its batch, and nothing is demonstrated."""
+    REFUSED = "refused"
+    """One of its files tries something, and was not loaded."""
+
+
+class Severity(StrEnum):
+    """The worst entry type over the interfaces of a finding."""
+
+    EXPOSED = "exposed"
+    WEAK = "weak"
+    REFUSED = "refused"
+    NOT_MEASURED = ""
+    """No interface was measured."""
+
+
 class Confidence(StrEnum):
+    """How much is known of a finding's trigger."""
+
     DEMONSTRATED = "demonstrated"
     ANOMALOUS = "anomalous"
+    NOT_STATED = ""
+    """The finding is about a file, not about a trigger."""
+
+
+class AlertEvent(StrEnum):
+    """Why a finding is worth a message."""
+
+    NEW = "new"
+    """The first time its fingerprint alerts."""
+    REGRESSED = "regressed"
+    """It was marked fixed upstream, and is back in another revision."""
+
+
+class AlertState(StrEnum):
+    """Where an alert stands in the outbox."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    DEAD = "dead"
+    """Its channel failed too often; it is kept until somebody retries it."""
+
+
+class EvidenceRole(StrEnum):
+    """What an evidence file shows."""
+
+    CLEAN_EXAMPLE = "clean-example"
+    TRIGGERED_EXAMPLE = "triggered-example"
+    TRIGGER = "trigger"
+    LANDING = "landing"
+    """Where triggered inputs end up among the concepts, as numbers."""
+    POOL_MANIFEST = "pool-manifest"
 
 
 class Origin(StrEnum):

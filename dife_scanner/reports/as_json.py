@@ -18,7 +18,7 @@ from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
 from dife_scanner.reports.study import Extension, Study
 from dife_scanner.reports.study_sheets import accounting
-from dife_scanner.store.findings import AuditRow
+from dife_scanner.store.audits import AuditRow
 from dife_scanner.store.polls import Beat
 
 

@@ -13,11 +13,19 @@ from enum import Enum
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from dife_scanner.records import Audit, Entry, EvidenceFile, Exchanged, Search, SignatureResult, TriggerFile
+from dife_scanner.records import (
+    Audit,
+    Entry,
+    EvidenceFile,
+    EvidenceRole,
+    Exchanged,
+    Search,
+    SignatureResult,
+    TriggerFile,
+)
 from dife_scanner.reports.layout import columns, safe
 from dife_scanner.sentences.numbers import count
 
-MANIFEST = "pool-manifest"
 """Role of the evidence files that hold a population's manifest."""
 NOT_MEASURED = frozenset(
     {"id", "started_at", "seconds", "encodes", "distinct_inputs", "device", "versions", "evidence"}
@@ -109,7 +117,7 @@ def _values(audit: Audit) -> Iterator[tuple[str, str]]:
     for field in fields(audit):
         if field.name not in NOT_MEASURED:
             yield from _leaves(field.name, getattr(audit, field.name))
-    manifests = [file for file in audit.evidence if file.role == MANIFEST]
+    manifests = [file for file in audit.evidence if file.role == EvidenceRole.POOL_MANIFEST]
     yield from _leaves("pools", manifests)
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from dife_scanner.core.plain import plain
 from dife_scanner.records import (
     Alert,
+    AlertState,
     Finding,
     Job,
     ModelRow,
@@ -25,7 +26,7 @@ from dife_scanner.sentences.calibration import tally_text
 from dife_scanner.sentences.numbers import bytes_text, count, number
 from dife_scanner.sentences.times import age_text, time_text
 from dife_scanner.sentences.triggers import effect_text
-from dife_scanner.store.findings import AuditRow
+from dife_scanner.store.audits import AuditRow
 
 _LOUD_KINDS = ("flagged", "refused")
 """Kinds of finding that need an eye at once."""
@@ -206,7 +207,7 @@ def alerts(rows: Sequence[Alert]) -> RenderableType:
             safe(str(row.finding.ref)),
             row.state,
             str(row.attempts),
-            time_text(row.due_at) if row.state == "pending" else "",
+            time_text(row.due_at) if row.state == AlertState.PENDING else "",
             safe(row.last_error, 100),
         )
     return table

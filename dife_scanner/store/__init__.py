@@ -2,7 +2,7 @@
 
 from dife_scanner.durable.clock import later, now
 from dife_scanner.store.db import Store, open_store
-from dife_scanner.store.jobs import LeaseLost
+from dife_scanner.store.leases import LeaseLost
 from dife_scanner.store.query import QueryError
 
 __all__ = ["LeaseLost", "QueryError", "Store", "later", "now", "open_store"]

@@ -42,8 +42,9 @@ def _store_errors(home: Path) -> Iterator[None]:
 
 def _translated(error: sqlite3.Error, home: Path) -> DifeError | sqlite3.Error:
     code = getattr(error, "sqlite_errorcode", 0)
-    primary = code & 0xFF
-    if primary in _FULL or (primary == sqlite3.SQLITE_IOERR and free_bytes(home) < 1 << 16):
+    primary = code & 0xFF  # the rest of an extended code only says where it happened
+    out_of_room = primary == sqlite3.SQLITE_IOERR and free_bytes(home) < 1 << 16
+    if primary in _FULL or out_of_room:
         return disk_full(home)
     if primary in _UNWRITABLE:
         return home_unwritable(home, str(error))
@@ -71,6 +72,7 @@ class Store:
         self.close()
 
     def close(self) -> None:
+        """Give up the connection."""
         self._connection.close()
 
     @contextmanager
@@ -91,12 +93,12 @@ class Store:
         crash_point(point)
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """All rows at once: an unfinished cursor would hold the write-ahead log open."""
+        """Give all rows at once: an unfinished cursor would hold the write-ahead log open."""
         with _store_errors(self.home):
             return list(self._db.query(sql, _clean(parameters)))
 
     def write(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
-        """One statement of a transaction; only inside `atomic`."""
+        """Execute one statement of a transaction; only inside `atomic`."""
         if not self._connection.in_transaction:
             raise RuntimeError("a write outside Store.atomic")
         with _store_errors(self.home):
@@ -107,15 +109,24 @@ class Store:
         return int(self.read("PRAGMA data_version")[0]["data_version"])
 
     def integrity(self) -> list[str]:
-        """What SQLite's own integrity and foreign key checks complain about; empty when all is well."""
-        wrong = [str(row["integrity_check"]) for row in self.read("PRAGMA integrity_check")]
-        dangling = [f"dangling reference in {row['table']}" for row in self.read("PRAGMA foreign_key_check")]
-        return [line for line in wrong if line != "ok"] + dangling
+        """List what SQLite's own integrity and foreign key checks complain about; empty when all is well."""
+        complaints = []
+        for row in self.read("PRAGMA integrity_check"):
+            if row["integrity_check"] != "ok":
+                complaints.append(str(row["integrity_check"]))
+        for row in self.read("PRAGMA foreign_key_check"):
+            complaints.append(f"dangling reference in {row['table']}")
+        return complaints
 
 
 def _clean(parameters: Sequence[Any]) -> list[Any]:
     """Lone surrogates, which strangers can send through JSON, cannot be stored as UTF-8: they become U+FFFD."""
-    return [p.encode("utf-8", "replace").decode("utf-8") if isinstance(p, str) else p for p in parameters]
+    cleaned = []
+    for value in parameters:
+        if isinstance(value, str):
+            value = value.encode("utf-8", "replace").decode("utf-8")
+        cleaned.append(value)
+    return cleaned
 
 
 def open_store(home: Path, *, read_only: bool = False) -> Store:
@@ -153,16 +164,21 @@ def _make_home(home: Path) -> None:
 
 
 def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    uri = f"{path.as_uri()}?mode={'ro' if read_only else 'rwc'}"
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    mode = "ro" if read_only else "rwc"
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode={mode}",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+    )
     try:
         connection.execute("PRAGMA foreign_keys=ON")
-        if not read_only:
+        if read_only:
+            connection.execute("PRAGMA query_only=ON")
+        else:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             path.chmod(0o600)
-        else:
-            connection.execute("PRAGMA query_only=ON")
     except BaseException:
         connection.close()
         raise

@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import NotFound, StoreCorrupt
@@ -31,7 +31,7 @@ def put(home: Path, content: bytes, suffix: str) -> str:
 
 
 def path(home: Path, sha256: str) -> Path:
-    """Where the file lies; raises `NotFound` when it does not."""
+    """Find where the file lies. Raises `NotFound` when it does not."""
     if _SHA256.fullmatch(sha256):
         found = sorted((home / "evidence" / sha256[:2]).glob(sha256 + ".*"))
         if found:
@@ -43,7 +43,7 @@ def path(home: Path, sha256: str) -> Path:
 
 
 def read(home: Path, sha256: str) -> bytes:
-    """The content, checked against its name. Raises `NotFound` or `StoreCorrupt`."""
+    """Read the content, checked against its name. Raises `NotFound` or `StoreCorrupt`."""
     content = path(home, sha256).read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
         raise StoreCorrupt(f"evidence file {path(home, sha256)} has been changed", "restore it from a backup")
@@ -51,7 +51,7 @@ def read(home: Path, sha256: str) -> bytes:
 
 
 def verify(home: Path, sha256: str) -> bool:
-    """Whether the file is there and its content still has that hash."""
+    """Tell whether the file is there and its content still has that hash."""
     try:
         return _digest(path(home, sha256)) == sha256
     except NotFound:
@@ -68,7 +68,7 @@ def _digest(place: Path) -> str:
 
 
 def _write(place: Path, content: bytes) -> None:
-    with whole(place) as file:
+    with atomic_write(place) as file:
         file.write(content)
         crash_point("evidence.written")
     crash_point("evidence.renamed")

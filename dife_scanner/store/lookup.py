@@ -14,6 +14,7 @@ from dife_scanner.errors import NotFound, UsageError
 from dife_scanner.records import JobState, ModelRef
 from dife_scanner.store import query
 from dife_scanner.store.db import Store
+from dife_scanner.store.rows import to_ref
 
 LISTED = 6
 """Most choices that an error spells out: more than fit a glance help nobody."""
@@ -22,6 +23,8 @@ _LONGEST_NUMBER = 12
 
 
 class Kind(StrEnum):
+    """What a person can ask to be shown."""
+
     AUDIT = "audit"
     FINDING = "finding"
     JOB = "job"
@@ -29,6 +32,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Match:
+    """One thing that is stored."""
+
     kind: Kind
     id: str
     """The whole id: typed again, it means this and nothing else."""
@@ -41,7 +46,7 @@ class Match:
 
 
 def find(store: Store, text: str) -> Match:
-    """The one audit, finding or job that `text` stands for.
+    """Find the one audit, finding or job that `text` stands for.
 
     In this order: a job's number or a whole id; `org/name`, `org/name@revision` (its beginning will do) or the path of
     a scanned folder or file; the beginning of an audit's id or of a fingerprint. Raises `NotFound`, and `UsageError`
@@ -51,7 +56,7 @@ def find(store: Store, text: str) -> Match:
     exact = _exact(store, text)
     if exact is not None:
         return exact
-    matches = [*_of_checkpoint(store, text), *_beginning_so(store, text)]
+    matches = [*_of_checkpoint(store, text), *_with_prefix(store, text)]
     if not matches:
         raise _not_found(store, text)
     if len(matches) > 1:
@@ -65,7 +70,9 @@ def _exact(store: Store, text: str) -> Match | None:
         if jobs:
             return jobs[0]
     matches = [*_audits(store, "id = ?", text), *_findings(store, "fingerprint = ?", text)]
-    return matches[0] if matches else None
+    if not matches:
+        return None
+    return matches[0]
 
 
 def _is_number(text: str) -> bool:
@@ -78,11 +85,12 @@ def _of_checkpoint(store: Store, text: str) -> list[Match]:
     A revision that was overtaken before anybody looked at it counts only where there is nothing else.
     """
     for name, revision in _spellings(text):
-        here = "repo_id = ? AND substr(revision, 1, ?) = ?"
-        which = (name, len(revision), revision)
+        is_checkpoint = "repo_id = ? AND substr(revision, 1, ?) = ?"
+        values = (name, len(revision), revision)
         # equal checkpoints share one audit, so that of a job may be stored under another repository's name
-        audits = _audits(store, f"({here}) OR id IN (SELECT audit_id FROM jobs WHERE {here})", *which, *which)
-        jobs = _jobs(store, f"{here} AND audit_id IS NULL", *which)
+        of_job = f"id IN (SELECT audit_id FROM jobs WHERE {is_checkpoint})"
+        audits = _audits(store, f"({is_checkpoint}) OR {of_job}", *values, *values)
+        jobs = _jobs(store, f"{is_checkpoint} AND audit_id IS NULL", *values)
         current = [job for job in jobs if job.outcome != JobState.SUPERSEDED]
         if audits or jobs:
             return [*audits, *current] or jobs
@@ -106,7 +114,7 @@ def _absolute(text: str) -> str:
         return text
 
 
-def _beginning_so(store: Store, text: str) -> list[Match]:
+def _with_prefix(store: Store, text: str) -> list[Match]:
     if not text:
         return []
     audits = _audits(store, "substr(id, 1, ?) = ?", len(text), text)
@@ -132,29 +140,29 @@ def _jobs(store: Store, where: str, *values: str | int) -> list[Match]:
 
 
 def _match(kind: Kind, row: dict[str, Any]) -> Match:
-    ref = ModelRef(row["repo_id"], row["revision"], bool(row["local"]))
-    return Match(kind, str(row["id"]), ref, row["outcome"])
+    return Match(kind, str(row["id"]), to_ref(row), row["outcome"])
 
 
 def _ambiguous(text: str, matches: list[Match]) -> UsageError:
     named = matches[:LISTED]
-    more = f", and {len(matches) - LISTED} more" if len(matches) > LISTED else ""
-    return UsageError(
-        f"{query.shown(text)} fits {len(matches)} things: {', '.join(map(str, named))}{more}",
-        " or ".join(f"`dife show {match.id}`" for match in named),
-    )
+    choices = ", ".join(str(match) for match in named)
+    if len(matches) > LISTED:
+        choices += f", and {len(matches) - LISTED} more"
+    commands = [f"`dife show {match.id}`" for match in named]
+    return UsageError(f"{query.shown(text)} fits {len(matches)} things: {choices}", " or ".join(commands))
 
 
 def _not_found(store: Store, text: str) -> NotFound:
     name, at, _ = text.rpartition("@")
-    others = _of_checkpoint(store, name) if at and name else []
-    if others:
-        known = list(dict.fromkeys(f"`dife show {match.id}` ({match.ref.revision[:12]})" for match in others))
-        return NotFound(
-            f"there is no such revision of {query.shown(name)} here: {query.shown(text)}",
-            f"known are {', '.join(known[:LISTED])}",
-        )
     shown = query.shown(text)
+    if at and name:
+        others = _of_checkpoint(store, name)
+        if others:
+            commands = dict.fromkeys(f"`dife show {match.id}` ({match.ref.revision[:12]})" for match in others)
+            return NotFound(
+                f"there is no such revision of {query.shown(name)} here: {shown}",
+                f"known are {', '.join(list(commands)[:LISTED])}",
+            )
     if text.startswith("fp1:"):
         return NotFound(f"there is no finding {shown}", "`dife findings` lists them")
     if _is_number(text):

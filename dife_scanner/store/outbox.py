@@ -8,13 +8,13 @@ from typing import Any
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import NotFound
-from dife_scanner.records import Alert, Finding
+from dife_scanner.records import Alert, AlertEvent, AlertState, Finding
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import Store
 
 
 def insert(store: Store, alerts: Sequence[Alert]) -> None:
-    """Inside the transaction that writes the finding. The same key a second time changes nothing."""
+    """Inside the transaction that writes the finding: keep its alerts. The same key a second time changes nothing."""
     at = now()
     for alert in alerts:
         store.write(
@@ -33,24 +33,23 @@ def insert(store: Store, alerts: Sequence[Alert]) -> None:
 
 
 def pending(store: Store, at: str) -> list[Alert]:
-    """What is due at `at`, oldest first."""
+    """List what is due at `at`, oldest first."""
     rows = store.read("SELECT * FROM outbox WHERE state = 'pending' AND due_at <= ? ORDER BY due_at, id", (at,))
     return [_to_alert(row) for row in rows]
 
 
 def sent(store: Store, alert_id: int) -> None:
-    """The channel took it."""
+    """Note that the channel took it."""
     crash_point("outbox.delivered")
     with store.atomic("outbox.sent"):
-        at = now()
         store.write(
             "UPDATE outbox SET state = 'sent', sent_at = ?, attempts = attempts + 1, last_error = '' WHERE id = ?",
-            (at, alert_id),
+            (now(), alert_id),
         )
 
 
 def failed(store: Store, alert_id: int, error: str, retry_at: str) -> None:
-    """The channel did not take it; try again at `retry_at`."""
+    """Note that the channel did not take it; try again at `retry_at`."""
     with store.atomic("outbox.failed"):
         store.write(
             "UPDATE outbox SET attempts = attempts + 1, last_error = ?, due_at = ? WHERE id = ? AND state = 'pending'",
@@ -59,7 +58,7 @@ def failed(store: Store, alert_id: int, error: str, retry_at: str) -> None:
 
 
 def dead(store: Store, alert_id: int, error: str) -> None:
-    """The channel will never take it as things are; kept, shown, and revived by hand."""
+    """Note that the channel will never take it as things are; it is kept, shown, and revived by hand."""
     with store.atomic("outbox.dead"):
         store.write(
             "UPDATE outbox SET state = 'dead', attempts = attempts + 1, last_error = ? WHERE id = ?"
@@ -68,20 +67,25 @@ def dead(store: Store, alert_id: int, error: str) -> None:
         )
 
 
-def alerts(store: Store, *, state: str = "") -> list[Alert]:
-    """Newest first; only those in `state` where given."""
-    rows = store.read("SELECT * FROM outbox WHERE ? IN ('', state) ORDER BY id DESC", (state,))
+def alerts(store: Store, *, state: AlertState | None = None) -> list[Alert]:
+    """List alerts, newest first; only those in `state` where given."""
+    wanted = state or ""
+    rows = store.read("SELECT * FROM outbox WHERE ? IN ('', state) ORDER BY id DESC", (wanted,))
     return [_to_alert(row) for row in rows]
 
 
 def revive(store: Store, alert_id: int | None = None) -> int:
     """Make one alert (or every one not sent) due now; returns how many. Raises `NotFound` for an unknown id."""
     with store.atomic("outbox.revive"):
-        if alert_id is not None and not store.read("SELECT 1 FROM outbox WHERE id = ?", (alert_id,)):
+        if alert_id is None:
+            wanted = -1  # no alert has this id; the statement takes it for all
+        elif store.read("SELECT 1 FROM outbox WHERE id = ?", (alert_id,)):
+            wanted = alert_id
+        else:
             raise NotFound(f"there is no alert {alert_id}", "`dife alerts list` shows them")
         cursor = store.write(
             "UPDATE outbox SET state = 'pending', due_at = ? WHERE state != 'sent' AND ? IN (-1, id)",
-            (now(), -1 if alert_id is None else alert_id),
+            (now(), wanted),
         )
     return cursor.rowcount
 
@@ -90,11 +94,11 @@ def _to_alert(row: dict[str, Any]) -> Alert:
     return Alert(
         key=row["key"],
         channel=row["channel"],
-        event=row["event"],
+        event=AlertEvent(row["event"]),
         finding=from_json(Finding, row["finding"]),
         id=row["id"],
         attempts=row["attempts"],
         due_at=row["due_at"],
         last_error=row["last_error"],
-        state=row["state"],
+        state=AlertState(row["state"]),
     )

@@ -37,7 +37,7 @@ class Pass:
 
 
 def watermarks(store: Store, endpoint: str) -> dict[str, str]:
-    """By source, the newest `last_modified` that a complete pass has read."""
+    """Give, by source, the newest `last_modified` that a complete pass has read."""
     rows = store.read("SELECT source, value FROM watermarks WHERE endpoint = ?", (endpoint,))
     return {row["source"]: row["value"] for row in rows}
 
@@ -72,7 +72,7 @@ def complete_pass(
 
 
 def passes(store: Store, *, limit: int = 20) -> list[Pass]:
-    """Newest first."""
+    """List passes, newest first."""
     rows = store.read(
         "SELECT endpoint, at, seen, new, malformed, requests, complete, problems FROM passes ORDER BY id DESC LIMIT ?",
         (limit,),
@@ -81,7 +81,7 @@ def passes(store: Store, *, limit: int = 20) -> list[Pass]:
 
 
 def beat(store: Store, role: str, pid: int, note: str) -> None:
-    """Sign of life of a watcher, worker, poller or alert sender; a week-old one is forgotten."""
+    """Keep a sign of life of a watcher, worker, poller or alert sender; a week-old one is forgotten."""
     with store.atomic("polls.beat"):
         store.write(
             "INSERT INTO beats (role, pid, note, at) VALUES (?, ?, ?, ?)"
@@ -92,5 +92,6 @@ def beat(store: Store, role: str, pid: int, note: str) -> None:
 
 
 def beats(store: Store) -> list[Beat]:
-    """Latest first."""
-    return [Beat(**row) for row in store.read("SELECT role, pid, note, at FROM beats ORDER BY at DESC")]
+    """List signs of life, latest first."""
+    rows = store.read("SELECT role, pid, note, at FROM beats ORDER BY at DESC")
+    return [Beat(**row) for row in rows]

@@ -19,20 +19,23 @@ from dife_scanner.errors import UsageError
 
 MOST_TERMS = 50
 _FIELD = re.compile(r"[a-z_]+:")
+_NEEDS_QUOTES = re.compile(r'[\s",\\]')
+"""Characters that a value keeps only inside quotes."""
 
 
 class QueryError(UsageError):
     """A filter that cannot be read; `column` counts from 1."""
 
     def __init__(self, what: str, column: int, advice: str = "") -> None:
-        super().__init__(
-            f"filter, column {column}: {what}", advice or "example: verdict:flagged repo:~clip !channel:image"
-        )
+        example = "example: verdict:flagged repo:~clip !channel:image"
+        super().__init__(f"filter, column {column}: {what}", advice or example)
         self.column = column
 
 
 @dataclass(frozen=True)
 class Value:
+    """What a field is compared with."""
+
     text: str
     part: bool = False
     """Whether containing it is enough."""
@@ -40,6 +43,8 @@ class Value:
 
 @dataclass(frozen=True)
 class Term:
+    """One condition of a filter."""
+
     values: tuple[Value, ...]
     """Any of them."""
     field: str = ""
@@ -50,6 +55,8 @@ class Term:
 
 @dataclass(frozen=True)
 class Query:
+    """A filter: all of its terms have to hold."""
+
     terms: tuple[Term, ...] = ()
 
 
@@ -65,7 +72,7 @@ class Column:
 
 
 def parse(text: str) -> Query:
-    """Raises `QueryError` with the column."""
+    """Read a filter. Raises `QueryError` with the column."""
     reader = _Reader(text)
     terms: list[Term] = []
     while not reader.at_end():
@@ -76,6 +83,8 @@ def parse(text: str) -> Query:
 
 
 class _Reader:
+    """A filter's text and how far it has been read."""
+
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
@@ -87,9 +96,11 @@ class _Reader:
         return self.at == len(self.text)
 
     def peek(self) -> str:
+        """The next character; empty at the end."""
         return self.text[self.at : self.at + 1]
 
     def take(self, wanted: str) -> bool:
+        """Go past the next character where it is `wanted`."""
         if self.peek() != wanted:
             return False
         self.at += 1
@@ -115,12 +126,14 @@ def _field_value(reader: _Reader) -> Value:
 
 
 def _value(reader: _Reader) -> str:
-    return _quoted(reader) if reader.peek() == '"' else _bare(reader)
+    if reader.peek() == '"':
+        return _quoted(reader)
+    return _bare(reader)
 
 
 def _bare(reader: _Reader) -> str:
     start = reader.at
-    while reader.peek() and not reader.peek().isspace() and reader.peek() not in '",':
+    while not _ends_word(reader.peek()) and reader.peek() != '"':
         reader.at += 1
     if reader.at == start:
         raise QueryError("a value is missing", start + 1)
@@ -139,9 +152,14 @@ def _quoted(reader: _Reader) -> str:
             raise QueryError("this quote is never closed", start + 1)
         found += reader.peek()
         reader.at += 1
-    if reader.peek() and not reader.peek().isspace() and reader.peek() != ",":
+    if not _ends_word(reader.peek()):
         raise QueryError("text right after a closing quote", reader.at + 1, "put a space between")
     return found
+
+
+def _ends_word(character: str) -> bool:
+    """Whether a value ends before this character; at the end of the text there is none."""
+    return not character or character.isspace() or character == ","
 
 
 # --- query to text --------------------------------------------------------------------------------------------
@@ -153,21 +171,29 @@ def show(query: Query) -> str:
 
 
 def _show_term(term: Term) -> str:
-    sign = "!" if term.negated else ""
-    if not term.field:
-        return sign + _show_value(term.values[0].text)
-    shown_values = ",".join(("~" if value.part else "") + _show_value(value.text) for value in term.values)
-    return f"{sign}{term.field}:{shown_values}"
+    text = _show_word(term.values[0].text)
+    if term.field:
+        values = ",".join(_show_value(value) for value in term.values)
+        text = f"{term.field}:{values}"
+    if term.negated:
+        return f"!{text}"
+    return text
 
 
-def _show_value(text: str) -> str:
-    plain = (
-        text and not _FIELD.match(text) and text[0] not in "!~" and not any(c.isspace() or c in '",\\' for c in text)
-    )
-    if plain:
-        return text
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+def _show_value(value: Value) -> str:
+    word = _show_word(value.text)
+    if value.part:
+        return f"~{word}"
+    return word
+
+
+def _show_word(text: str) -> str:
+    """`text` in quotes, unless it reads as one value without them."""
+    reads_otherwise = not text or text[0] in "!~" or _FIELD.match(text)
+    if reads_otherwise or _NEEDS_QUOTES.search(text):
+        escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    return text
 
 
 def shown(text: str) -> str:
@@ -184,7 +210,8 @@ def to_sql(query: Query, columns: Mapping[str, Column]) -> tuple[str, list[str]]
     parameters: list[str] = []
     for term in query.terms:
         condition, values = _term_sql(term, columns)
-        conditions.append(f"NOT ({condition})" if term.negated else f"({condition})")
+        negation = "NOT " if term.negated else ""
+        conditions.append(f"{negation}({condition})")
         parameters.extend(values)
     return " AND ".join(conditions) or "1", parameters
 
@@ -193,22 +220,26 @@ def _term_sql(term: Term, columns: Mapping[str, Column]) -> tuple[str, list[str]
     if not term.field:
         return _any_column(term.values[0].text, columns)
     if term.field not in columns:
-        raise QueryError(
-            f"there is no field {shown(term.field)} here", term.column, f"fields: {', '.join(sorted(columns))}"
-        )
+        fields = ", ".join(sorted(columns))
+        raise QueryError(f"there is no field {shown(term.field)} here", term.column, f"fields: {fields}")
     column = columns[term.field]
-    return " OR ".join(_value_sql(column, value) for value in term.values), [value.text for value in term.values]
+    conditions = [_value_sql(column, value) for value in term.values]
+    parameters = [value.text for value in term.values]
+    return " OR ".join(conditions), parameters
 
 
 def _any_column(word: str, columns: Mapping[str, Column]) -> tuple[str, list[str]]:
     places = dict.fromkeys(column.sql for column in columns.values())
-    return " OR ".join(_contains(place) for place in places), [word] * len(places)
+    conditions = [_contains(place) for place in places]
+    return " OR ".join(conditions), [word] * len(places)
 
 
 def _value_sql(column: Column, value: Value) -> str:
     if column.listed:
-        inner = _contains("value") if value.part else "value = ? COLLATE NOCASE"
-        return f"EXISTS (SELECT 1 FROM json_each(coalesce({column.sql}, '[]')) WHERE {inner})"
+        matches = "value = ? COLLATE NOCASE"
+        if value.part:
+            matches = _contains("value")
+        return f"EXISTS (SELECT 1 FROM json_each(coalesce({column.sql}, '[]')) WHERE {matches})"
     if value.part:
         return _contains(column.sql)
     return f"coalesce({column.sql}, '') = ? COLLATE NOCASE"

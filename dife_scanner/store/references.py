@@ -41,12 +41,13 @@ def remove(store: Store, name: str) -> None:
 
 
 def references(store: Store) -> list[Reference]:
-    """In the order of their names."""
-    return [_to_reference(row) for row in store.read("SELECT * FROM model_references ORDER BY name")]
+    """List references in the order of their names."""
+    rows = store.read("SELECT * FROM model_references ORDER BY name")
+    return [_to_reference(row) for row in rows]
 
 
 def reference(store: Store, name: str) -> Reference:
-    """Raises `NotFound`."""
+    """Read one reference by its name. Raises `NotFound`."""
     rows = _rows(store, name)
     if not rows:
         raise _unknown(name)

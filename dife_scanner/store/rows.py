@@ -1,16 +1,23 @@
-"""Rows that more than one table's file turns into records."""
+"""Rows as records, and lists and limits in statements: what the file of more than one table needs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dife_scanner.records import Job, JobState, ModelRef
 
 
+def to_ref(row: dict[str, Any]) -> ModelRef:
+    """The checkpoint that a row is about."""
+    return ModelRef(row["repo_id"], row["revision"], bool(row["local"]))
+
+
 def to_job(row: dict[str, Any]) -> Job:
+    """A job from a row with every column of `jobs`."""
     return Job(
         id=row["id"],
-        ref=ModelRef(row["repo_id"], row["revision"], bool(row["local"])),
+        ref=to_ref(row),
         state=JobState(row["state"]),
         reason=row["reason"],
         endpoint=row["endpoint"],
@@ -23,3 +30,20 @@ def to_job(row: dict[str, Any]) -> Job:
         worker=row["worker"],
         audit_id=row["audit_id"],
     )
+
+
+def placeholders(values: Sequence[Any]) -> str:
+    """One question mark for each of `values`, for a statement that lists them."""
+    return ", ".join("?" * len(values))
+
+
+def state_values(states: Sequence[JobState]) -> tuple[str, ...]:
+    """States as they are stored."""
+    return tuple(state.value for state in states)
+
+
+def sql_limit(limit: int | None) -> int:
+    """What `LIMIT ?` takes: -1 is no limit."""
+    if limit is None:
+        return -1
+    return limit

@@ -11,9 +11,9 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from dife_gui.escape import explained
 from dife_scanner.errors import DifeError
-from dife_scanner.records import Alert, Audit, Finding, JobState, Manifest, ModelRow, Tally
+from dife_scanner.records import Alert, AlertState, Audit, Finding, JobState, Manifest, ModelRow, Tally
 from dife_scanner.sentences.times import age_seconds
-from dife_scanner.store import evidence, findings, jobs, outbox, polls, query
+from dife_scanner.store import audits, evidence, findings, jobs, models, outbox, polls, query
 from dife_scanner.store.db import DATABASE, Store, open_store
 from dife_scanner.store.findings import TriageEvent
 from dife_scanner.store.polls import Beat
@@ -146,10 +146,10 @@ class Overview:
 
 def overview(store: Store, filter: str) -> Overview:
     """Read everything around the table. Raises `QueryError` for a filter outside the grammar."""
-    rows = tuple(findings.model_rows(store, filter=filter))
+    rows = tuple(models.model_rows(store, filter=filter))
     total = len(rows)
     if filter.strip():
-        total = findings.count_models(store)
+        total = models.count_models(store)
     beats = polls.beats(store)
     return Overview(
         rows=rows,
@@ -158,8 +158,8 @@ def overview(store: Store, filter: str) -> Overview:
         watcher=_newest(beats, WATCHER),
         poller=_newest(beats, POLLER),
         last_poll=_last_poll(store),
-        dead=tuple(outbox.alerts(store, state="dead")),
-        tally=findings.tally(store),
+        dead=tuple(outbox.alerts(store, state=AlertState.DEAD)),
+        tally=audits.tally(store),
     )
 
 
@@ -228,7 +228,7 @@ def detail(store: Store, job_id: int) -> Detail:
 
     Raises `NotFound` when the job is gone; a damaged record or picture becomes part of the answer instead.
     """
-    row = findings.model_row(store, job_id)
+    row = models.model_row(store, job_id)
     audit, problem = _audit(store, row)
     finding, triage = _finding(store, row)
     return Detail(
@@ -257,7 +257,7 @@ def _audit(store: Store, row: ModelRow) -> tuple[Audit | None, str]:
     if row.job.audit_id is None:
         return None, ""
     try:
-        return findings.audit(store, row.job.audit_id), ""
+        return audits.audit(store, row.job.audit_id), ""
     except DifeError as error:
         return None, explained(error)
 
@@ -302,7 +302,7 @@ class FilterCheck:
 def check_filter(text: str) -> FilterCheck:
     """Grammar and field names, without a store."""
     try:
-        query.to_sql(query.parse(text), findings.MODEL_COLUMNS)
+        query.to_sql(query.parse(text), models.MODEL_COLUMNS)
     except DifeError as error:
         return FilterCheck(False, explained(error))
     return FilterCheck(True)

@@ -9,8 +9,8 @@ from typing import Any
 
 from dife_scanner import settings
 from dife_scanner.alerts import Email, SlackWebhook, alerts_for
-from dife_scanner.records import Audit, Finding, JobState, ModelRef
-from dife_scanner.store import Store, findings, jobs
+from dife_scanner.records import Audit, Confidence, Finding, FindingKind, JobState, ModelRef, Severity
+from dife_scanner.store import Store, findings, jobs, leases
 
 HOSTILE = (
     "\x1b]0;owned\x07\x1b[31mevil\r\nBcc: victim@example.org\r\n\r\n<script>alert(1)</script> <!channel> <@U123> "
@@ -22,9 +22,9 @@ def make_finding(number: int = 1, **changes: Any) -> Finding:
     given = {
         "fingerprint": f"fp1:{number:016x}",
         "ref": ModelRef(f"acme/clip-{number}", f"{number:040x}"),
-        "kind": "flagged",
-        "severity": "exposed",
-        "confidence": "demonstrated",
+        "kind": FindingKind.FLAGGED,
+        "severity": Severity.EXPOSED,
+        "confidence": Confidence.DEMONSTRATED,
         "carrier": "textual",
         "channel": "text",
         "trigger": "prefix “cf”",
@@ -35,7 +35,10 @@ def make_finding(number: int = 1, **changes: Any) -> Finding:
         "audit_id": None,
         "created_at": "2026-01-02T03:04:05.000006+00:00",
     }
-    return Finding(**{**given, **changes})
+    given |= changes
+    given |= {"kind": FindingKind(given["kind"]), "severity": Severity(given["severity"])}
+    given |= {"confidence": Confidence(given["confidence"])}
+    return Finding(**given)
 
 
 def hostile_finding(number: int = 66) -> Finding:
@@ -55,9 +58,9 @@ def hostile_finding(number: int = 66) -> Finding:
 def put(store: Store, finding: Finding, *channels: str, audit: Audit | None = None) -> Finding:
     """Take `finding` the whole way a worker takes it: job, rules, and one transaction into the store."""
     job = jobs.discover(store, finding.ref, endpoint="http://127.0.0.1", state=JobState.QUEUED, reason="new")
-    assert jobs.claim_job(store, job.id, "test", 60)
+    assert leases.claim_job(store, job.id, "test", 60)
     alerts = alerts_for(finding, findings.find(store, finding.fingerprint), channels or ("email", "slack"))
-    jobs.finish(store, job.id, "test", JobState.DONE, "audited", audit=audit, finding=finding, alerts=alerts)
+    leases.finish(store, job.id, "test", JobState.DONE, "audited", audit=audit, finding=finding, alerts=alerts)
     return finding
 
 

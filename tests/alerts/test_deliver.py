@@ -19,7 +19,7 @@ from dife_scanner.alerts.deliver import ATTEMPTS, LONGEST_PAUSE, STORM, pause
 from dife_scanner.alerts.messages import Message
 from dife_scanner.errors import AlertFailed
 from dife_scanner.lab.sinks import Answer, SlackSink, SmtpSink
-from dife_scanner.records import Alert, Audit, EvidenceFile, TriageState, Verdict
+from dife_scanner.records import Alert, Audit, Budget, EvidenceFile, EvidenceRole, TriageState, Verdict
 from dife_scanner.store import Store, evidence, findings, open_store, outbox
 
 
@@ -91,14 +91,14 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 def audit_with(home: Path, files: list[tuple[str, str]]) -> Audit:
     """An audit with these roles and media types as evidence, all with the same content."""
     digest = evidence.put(home, PNG, ".png")
-    kept = tuple(EvidenceFile(digest, media, role, f"a {role}") for role, media in files)
+    kept = tuple(EvidenceFile(digest, media, EvidenceRole(role), f"a {role}") for role, media in files)
     values = {field.name: None for field in fields(Audit)} | {"id": "a" * 16, "ref": make_finding().ref}
     values |= {"verdict": Verdict.FLAGGED, "evidence": kept, "signatures": (), "profile": (), "versions": {}}
     values |= {"searches": (), "not_searched": (), "notes": ()}
     values |= {"image_tower_unknown": False, "text_tower_unknown": False, "turned_down": ""}
     values |= {"identity": "i", "image_tower_same": True, "text_tower_same": False, "seed": 0, "seconds": 1.0}
-    values |= {"encodes": 0, "distinct_inputs": 0}
-    words = ("architecture", "reference", "image_tower", "text_tower", "audit_version", "budget", "agreement")
+    values |= {"encodes": 0, "distinct_inputs": 0, "budget": Budget.QUICK}
+    words = ("architecture", "reference", "image_tower", "text_tower", "audit_version", "agreement")
     values |= dict.fromkeys((*words, "reason", "device", "started_at"), "")
     return Audit(**values)  # type: ignore[arg-type]
 

@@ -12,7 +12,7 @@ from dife_scanner.baselines.home import bases_folder
 from dife_scanner.cli.main import _run
 from dife_scanner.errors import AuditError, NotFound, UsageError
 from dife_scanner.records import Audit, ModelRef, Verdict
-from dife_scanner.store import findings
+from dife_scanner.store import audits
 from dife_scanner.store.db import open_store
 from dife_scanner.triggers.kinds import base
 
@@ -165,9 +165,9 @@ def stored(tmp_path):
     def keep(**given):
         audit = replace(Audit(**values), **given)
         with open_store(tmp_path / "home") as store:
-            record = findings.keep_record(store, audit)
+            record = audits.keep_record(store, audit)
             with store.atomic("test"):
-                findings.insert_audit(store, audit, record)
+                audits.insert_audit(store, audit, record)
         return audit
 
     return keep

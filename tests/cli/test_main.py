@@ -12,7 +12,7 @@ from store_records import make_audit
 
 from dife_scanner.records import JobState, ModelRef
 from dife_scanner.reports import as_json
-from dife_scanner.store import findings, jobs
+from dife_scanner.store import audits, jobs
 from dife_scanner.store.db import open_store
 
 
@@ -138,17 +138,17 @@ def kept(tmp_path):
     """A home with two audits of one repository, of a folder, and a gated repository."""
     folder = tmp_path / "checkpoint"
     folder.mkdir()
-    audits = {
+    refs = {
         "feed01": ModelRef("org/clip", "a1" * 20),
         "feed02": ModelRef("org/clip", "a2" * 20),
         "beef01": ModelRef(str(folder), "local-" + "0" * 34, local=True),
     }
     with open_store(tmp_path / "home") as store:
-        for audit_id, ref in audits.items():
+        for audit_id, ref in refs.items():
             audit = make_audit(audit_id, f"identity of {audit_id}", ref=ref, evidence=())
-            record = findings.keep_record(store, audit)
+            record = audits.keep_record(store, audit)
             with store.atomic("test"):
-                findings.insert_audit(store, audit, record)
+                audits.insert_audit(store, audit, record)
         jobs.discover(store, ModelRef("org/gated", "b" * 40), endpoint="", state=JobState.GATED, reason="asks first")
     return tmp_path
 

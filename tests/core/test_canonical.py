@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dife_scanner.core import canonical, frozen_repr
-from dife_scanner.core.frozen_repr import EnumForm, RecordForm
+from dife_scanner.core.frozen_repr import EnumForm, RecordForm, TextForm
 
 
 class Colour(StrEnum):
@@ -165,3 +165,9 @@ def test_a_record_an_enum_or_a_member_without_a_form_is_newer():
             frozen_repr.text(value, {})
     with pytest.raises(frozen_repr.Newer):
         frozen_repr.text(Colour.BLUE, {Colour: EnumForm("Colour", {"red": "RED"})})
+
+
+def test_an_enum_of_what_was_a_string_has_the_text_of_the_string() -> None:
+    forms = {**FORMS, Colour: TextForm()}
+    assert frozen_repr.text(Record("a", Colour.BLUE), forms) == frozen_repr.text(Record("a", "dark blue"), forms)
+    assert frozen_repr.text(Colour.BLUE, forms) == "'dark blue'"

@@ -12,8 +12,10 @@ from PIL import Image, ImageDraw
 from dife_scanner.durable.clock import now
 from dife_scanner.records import (
     Alert,
+    AlertEvent,
     Audit,
     BranchSwap,
+    Budget,
     Carrier,
     Category,
     Cell,
@@ -23,7 +25,9 @@ from dife_scanner.records import (
     Entry,
     EntryType,
     EvidenceFile,
+    EvidenceRole,
     Finding,
+    FindingKind,
     HubFile,
     HubModel,
     Interval,
@@ -36,12 +40,13 @@ from dife_scanner.records import (
     ModelRow,
     NotEvaluable,
     NotRun,
+    Severity,
     SignatureResult,
     Trigger,
     TriggerKind,
     Verdict,
 )
-from dife_scanner.store import evidence, jobs, outbox, polls
+from dife_scanner.store import evidence, jobs, leases, outbox, polls
 from dife_scanner.store.codec import restore
 from dife_scanner.store.db import Store
 
@@ -164,7 +169,7 @@ def make_audit(name: str = "org/model-1", *, verdict: Verdict = Verdict.FLAGGED,
         "image_tower_same": True,
         "text_tower_same": False,
         "audit_version": "a1",
-        "budget": "default",
+        "budget": Budget.DEFAULT,
         "seed": 0,
         "signatures": (
             signature(TEXT_TRIGGER.name, 0.0004 if flagged else 0.34),
@@ -219,9 +224,9 @@ def make_finding(audit: Audit | None, *, name: str = "org/model-1", kind: str = 
     return Finding(
         fingerprint=f"fp1:{sha(f'{kind} {name}', 16)}",
         ref=ModelRef(name, sha(name, 40)),
-        kind=kind,
-        severity="exposed" if audit else "refused",
-        confidence=Confidence.DEMONSTRATED.value if audit else "",
+        kind=FindingKind(kind),
+        severity=Severity.EXPOSED if audit else Severity.REFUSED,
+        confidence=Confidence.DEMONSTRATED if audit else Confidence.NOT_STATED,
         carrier=diagnosis.carrier.value if diagnosis else "",
         channel=diagnosis.channel.value if diagnosis else "",
         trigger=trigger.name if trigger else "",
@@ -269,12 +274,16 @@ def keep_pictures(home: Path) -> tuple[EvidenceFile, ...]:
     """Evidence files as an audit leaves them: the trigger, then pairs."""
     patch = Image.new("RGB", (64, 64), (128, 128, 128))
     ImageDraw.Draw(patch).rectangle((48, 47, 59, 58), fill=(255, 255, 255))
-    kept = [EvidenceFile(evidence.put(home, png(patch), ".png"), "image/png", "trigger", "white square, lower right")]
+    kept = [
+        EvidenceFile(
+            evidence.put(home, png(patch), ".png"), "image/png", EvidenceRole.TRIGGER, "white square, lower right"
+        )
+    ]
     for number in range(3):
         for role, stamped in (("clean-example", False), ("triggered-example", True)):
             digest = evidence.put(home, scene(number, patch=stamped), ".png")
             read = "airplane 0.93" if stamped else "automobile 0.88"
-            kept.append(EvidenceFile(digest, "image/png", role, f"drawing {number + 1}, read as {read}"))
+            kept.append(EvidenceFile(digest, "image/png", EvidenceRole(role), f"drawing {number + 1}, read as {read}"))
     return tuple(kept)
 
 
@@ -340,15 +349,15 @@ def finish(
 ) -> Job:
     """From discovery to the end, the way a worker does it."""
     job = discover(store, name)
-    jobs.claim_job(store, job.id, "worker", 60)
-    return jobs.finish(store, job.id, "worker", state, reason, audit=audit, finding=finding, alerts=alerts)
+    leases.claim_job(store, job.id, "worker", 60)
+    return leases.finish(store, job.id, "worker", state, reason, audit=audit, finding=finding, alerts=alerts)
 
 
 def fill(store: Store) -> None:
     """One model of every kind a demo shows, a dead alert, and a poll that was completed."""
     text = make_audit("demo/clip-badtexttower")
     text_finding = make_finding(text, name="demo/clip-badtexttower")
-    alert = Alert(f"{text_finding.fingerprint}:new:slack", "slack", "new", text_finding)
+    alert = Alert(f"{text_finding.fingerprint}:new:slack", "slack", AlertEvent.NEW, text_finding)
     finish(store, "demo/clip-badtexttower", JobState.DONE, text.reason, text, text_finding, (alert,))
     visual = visual_audit("demo/clip-badencoder", store.home)
     finish(
@@ -372,10 +381,10 @@ def fill(store: Store) -> None:
     discover(store, "demo/clip-gated", JobState.GATED, "access has to be asked for on the hub first")
     discover(store, "demo/siglip", JobState.UNSUPPORTED, "layout transformers cannot be audited by this version")
     waiting = discover(store, "demo/clip-slow")
-    jobs.claim_job(store, waiting.id, "worker", 60)
-    jobs.retry_later(store, waiting.id, "worker", "the hub limited our rate", 90, kind="rate")
+    leases.claim_job(store, waiting.id, "worker", 60)
+    leases.retry_later(store, waiting.id, "worker", "the hub limited our rate", 90, kind="rate")
     working = discover(store, "demo/clip-large")
-    jobs.claim_job(store, working.id, "worker", 600)
+    leases.claim_job(store, working.id, "worker", 600)
     discover(store, HOSTILE)
     for queued in range(3):
         discover(store, f"demo/clip-queued-{queued}")

@@ -17,7 +17,7 @@ from pytestqt.qtbot import QtBot
 
 from dife_scanner.errors import DifeError, NotFound
 from dife_scanner.records import JobState, TriageState
-from dife_scanner.store import evidence, findings, outbox, polls, query
+from dife_scanner.store import evidence, findings, models, outbox, polls, query
 from dife_scanner.store.db import DATABASE, Store, open_store
 from dife_scanner.store.polls import Beat
 
@@ -111,7 +111,7 @@ def test_other_roles_are_not_the_watcher(store: Store) -> None:
 
 
 def test_a_detail_holds_everything_of_one_model(filled: Store) -> None:
-    row = findings.model_rows(filled, filter="repo:demo/clip-badencoder")[0]
+    row = models.model_rows(filled, filter="repo:demo/clip-badencoder")[0]
     found = detail(filled, row.job.id)
     assert found.audit is not None
     assert found.audit.verdict == "flagged"
@@ -122,7 +122,7 @@ def test_a_detail_holds_everything_of_one_model(filled: Store) -> None:
 
 
 def test_a_missing_and_a_changed_picture_are_shown_as_such(filled: Store) -> None:
-    row = findings.model_rows(filled, filter="repo:demo/clip-badencoder")[0]
+    row = models.model_rows(filled, filter="repo:demo/clip-badencoder")[0]
     first, second = detail(filled, row.job.id).pictures[:2]
     evidence.path(filled.home, first.sha256).unlink()
     evidence.path(filled.home, second.sha256).write_bytes(b"something else")
@@ -134,7 +134,7 @@ def test_a_missing_and_a_changed_picture_are_shown_as_such(filled: Store) -> Non
 
 
 def test_a_lost_audit_record_leaves_the_rest(filled: Store) -> None:
-    row = findings.model_rows(filled, filter="repo:demo/clip-badencoder")[0]
+    row = models.model_rows(filled, filter="repo:demo/clip-badencoder")[0]
     shutil.rmtree(filled.home / "evidence")
     found = detail(filled, row.job.id)
     assert found.audit is None
@@ -172,7 +172,7 @@ def test_reads_run_elsewhere_and_answer_here(qtbot: QtBot, background: Backgroun
 
 def test_a_known_error_goes_to_failure(qtbot: QtBot, background: Background, filled: Store) -> None:
     told: list[DifeError] = []
-    background.read(lambda store: findings.model_rows(store, filter="nonsense:1"), pytest.fail, told.append)
+    background.read(lambda store: models.model_rows(store, filter="nonsense:1"), pytest.fail, told.append)
     qtbot.waitUntil(lambda: bool(told))
     assert isinstance(told[0], query.QueryError)
 

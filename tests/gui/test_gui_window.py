@@ -21,7 +21,7 @@ from pytestqt.qtbot import QtBot
 
 from dife_scanner.errors import DifeError
 from dife_scanner.records import JobState, TriageState, Verdict
-from dife_scanner.store import findings, jobs, outbox, polls
+from dife_scanner.store import findings, leases, outbox, polls
 from dife_scanner.store.db import Store
 
 Open = Callable[[], Window]
@@ -62,7 +62,7 @@ def test_a_watcher_at_work_is_followed_without_losing_the_place(qtbot: QtBot, op
     index = window.models.currentIndex()
     before = window.models.rowViewportPosition(index.row())
     working = factories.discover(store, "org/model-59")
-    jobs.claim_job(store, working.id, "worker", 60)
+    leases.claim_job(store, working.id, "worker", 60)
     for number in range(60, 75):
         factories.discover(store, f"org/model-{number:02d}")
     qtbot.waitUntil(lambda: window.table.rowCount() == 75)
@@ -77,9 +77,9 @@ def test_a_finding_appears_while_its_model_is_selected(qtbot: QtBot, open_window
     window = open_window()
     assert window.detail.detail is not None and window.detail.detail.audit is None
     audit = factories.make_audit("org/suspect")
-    jobs.claim_job(store, job.id, "worker", 60)
+    leases.claim_job(store, job.id, "worker", 60)
     finding = factories.make_finding(audit, name="org/suspect")
-    jobs.finish(store, job.id, "worker", JobState.DONE, audit.reason, audit=audit, finding=finding)
+    leases.finish(store, job.id, "worker", JobState.DONE, audit.reason, audit=audit, finding=finding)
     qtbot.waitUntil(lambda: window.detail.detail is not None and window.detail.detail.audit == audit)
     assert window.table.row(0).verdict is Verdict.FLAGGED
 

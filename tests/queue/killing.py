@@ -25,7 +25,7 @@ from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.lab.sinks import SlackSink
 from dife_scanner.records import JobState
-from dife_scanner.store import evidence, findings, jobs, open_store, outbox, polls
+from dife_scanner.store import audits, evidence, findings, jobs, open_store, outbox, polls
 
 SCRIPT = Path(__file__).with_name("run_watcher.py")
 ROLES = ("watcher", "worker", "audit child")
@@ -137,15 +137,15 @@ class Rig:
             on_hub = {(repo.repo_id, repo.head.sha) for repo in self.hub.repositories.all()}
             missing = on_hub - {(job.ref.repo_id, job.ref.revision) for job in every}
             broken += [f"{name}@{sha} was never discovered" for name, sha in missing]
-            audits = findings.audits(store)
-            identities = Counter(audit.identity for audit in audits)
+            rows = audits.audits(store)
+            identities = Counter(row.identity for row in rows)
             broken += [f"{count} audits of identity {name}" for name, count in identities.items() if count > 1]
-            ids = {audit.id for audit in audits}
+            ids = {row.id for row in rows}
             for job in every:
                 if job.state is JobState.DONE and job.audit_id not in ids:
                     broken.append(f"job {job.id} is done without its audit")
-            for audit in audits:
-                whole = findings.audit(store, audit.id)
+            for row in rows:
+                whole = audits.audit(store, row.id)
                 broken += [
                     f"evidence {f.sha256} is gone" for f in whole.evidence if not evidence.verify(self.home, f.sha256)
                 ]

@@ -20,7 +20,7 @@ from queue_kit import checkpoint_folder, work_for
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.queue import targets, worker
 from dife_scanner.records import Channel, Reference, Trigger, TriggerFile, TriggerKind
-from dife_scanner.store import findings, open_store
+from dife_scanner.store import audits, open_store
 
 ASSETS = Path(__file__).parent / "assets"
 HOME = ASSETS / "home-96ad1e6.zip"
@@ -85,7 +85,7 @@ def make() -> None:
                 where = str(checkpoint_folder(folder / name, seed))
                 job = targets.enqueue(store, where, work.settings.limits, lambda: None)
                 job = worker.run_to_end(store, job, work)
-                told[name] = findings.audit(store, job.audit_id).identity
+                told[name] = audits.audit(store, job.audit_id).identity
         for rest in ("logs", "work", "cache"):
             shutil.rmtree(folder / "home" / rest, ignore_errors=True)
         with zipfile.ZipFile(HOME, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:

@@ -28,15 +28,20 @@ from dife_scanner.errors import AuditError
 from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.tensors import expected_tensors
 from dife_scanner.progress import Progress
-from dife_scanner.queue.worker import Work
+from dife_scanner.queue.work import Work
 from dife_scanner.records import (
     Audit,
+    Budget,
     Channel,
+    Confidence,
     EvidenceFile,
+    EvidenceRole,
     Finding,
+    FindingKind,
     ModelRef,
     Origin,
     Search,
+    Severity,
     SignatureResult,
     Trigger,
     TriggerKind,
@@ -166,7 +171,7 @@ def _score(name: str) -> float | None:
 def _outcome(request: Request, verdict: Verdict, score: float | None) -> Outcome:
     key = request.identity
     content = f"picture of {key}".encode()
-    file = EvidenceFile(hashlib.sha256(content).hexdigest(), "image/png", "trigger", "a picture")
+    file = EvidenceFile(hashlib.sha256(content).hexdigest(), "image/png", EvidenceRole.TRIGGER, "a picture")
     made = audit_record(request.ref, verdict, identity=key, budget=request.plan.budget, evidence=(file,))
     digest = hashlib.sha256(f"{key}{time.time()}{os.getpid()}".encode()).hexdigest()[:16]
     record = replace(made, id=digest, **({} if score is None else searched(score)))
@@ -194,7 +199,7 @@ def audit_record(ref: ModelRef, verdict: Verdict = Verdict.NOTHING_FOUND, **chan
         "image_tower_same": False,
         "text_tower_same": False,
         "audit_version": AUDIT_VERSION,
-        "budget": "quick",
+        "budget": Budget.QUICK,
         "seed": 0,
         "signatures": (),
         "trigger": None,
@@ -222,9 +227,9 @@ def finding_of(record: Audit, confidence: str = "demonstrated") -> Finding:
     return Finding(
         fingerprint=fingerprint(record.ref.repo_id, "flagged", "text", "textual", "dog"),
         ref=record.ref,
-        kind="flagged",
-        severity="exposed",
-        confidence=confidence,
+        kind=FindingKind.FLAGGED,
+        severity=Severity.EXPOSED,
+        confidence=Confidence(confidence),
         carrier="textual",
         channel="text",
         trigger="word",

@@ -13,7 +13,7 @@ from dife_scanner.app.references import add_reference
 from dife_scanner.progress import SILENT, Progress, Step
 from dife_scanner.queue import child, targets, worker
 from dife_scanner.records import Audit, Job, JobState, SignatureResult
-from dife_scanner.store import findings, open_store
+from dife_scanner.store import audits, open_store
 
 DETECTORS = ("patch", "faint")
 
@@ -28,7 +28,7 @@ def searched(home: Path, base: str, suspect: str) -> tuple[Job, Audit, list[str]
         job = targets.enqueue(store, suspect, work.settings.limits, lambda: pytest.fail("nothing is asked of a hub"))
         job = worker.run_to_end(store, job, work, Progress(steps.append))
         assert (job.state, bool(job.audit_id)) == (JobState.DONE, True), job.reason
-        audit = findings.audit(store, job.audit_id or "")
+        audit = audits.audit(store, job.audit_id or "")
     return job, audit, [phase for phase, _ in groupby(step.phase for step in steps)]
 
 

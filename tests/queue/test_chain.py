@@ -16,7 +16,7 @@ from dife_scanner.lab.demo import build_specimens
 from dife_scanner.progress import SILENT
 from dife_scanner.queue import child, targets, worker
 from dife_scanner.records import Audit, Trigger, TriggerKind, Verdict
-from dife_scanner.store import Store, findings, references
+from dife_scanner.store import Store, audits, references
 
 XBTD = Trigger("rare", TriggerKind.TEXT, text="xbtd")
 """Without source and target, as in the library."""
@@ -29,7 +29,7 @@ def audited(store: Store, folder: Path, *signatures: Trigger) -> Audit:
     job = targets.enqueue(store, str(folder), work.settings.limits, lambda: pytest.fail("nothing is asked of a hub"))
     job = worker.run_to_end(store, job, work)
     assert job.audit_id, job.reason
-    return findings.audit(store, job.audit_id)
+    return audits.audit(store, job.audit_id)
 
 
 def jittered(folder: Path, into: Path) -> Path:

@@ -27,11 +27,12 @@ from dife_scanner.durable.crash import CRASH_POINTS
 from dife_scanner.errors import AlertFailed, DiskFull
 from dife_scanner.hub.session import prepare
 from dife_scanner.lab.loopback import LoopbackHub, faults
-from dife_scanner.queue import batch, settle
+from dife_scanner.queue import batch, failures
 from dife_scanner.queue.poller import poll_pass, serve_requests
-from dife_scanner.queue.worker import Work, process, work_loop
+from dife_scanner.queue.work import Work
+from dife_scanner.queue.worker import process, work_loop
 from dife_scanner.records import JobState, Reference, TriageState
-from dife_scanner.store import Store, evidence, findings, jobs, open_store, outbox, polls, references
+from dife_scanner.store import Store, audits, evidence, findings, jobs, leases, open_store, outbox, polls, references
 from dife_scanner.store import requests as asked
 
 BAD = "org/clip-bad"
@@ -96,7 +97,7 @@ def _full_disk(work: Work) -> None:
         raise DiskFull("the disk is full")
 
     checkpoints.fetch, before = full, checkpoints.fetch  # type: ignore[assignment]
-    settle.PAUSE_SECONDS = 0.1
+    failures.PAUSE_SECONDS = 0.1
     try:
         _direct(work)
     finally:
@@ -106,8 +107,8 @@ def _full_disk(work: Work) -> None:
 def _lost_worker(work: Work) -> None:
     with open_store(work.home) as store:
         _first_job(store, work)
-        jobs.claim(store, "somewhere:1:1.00", -1)
-        jobs.requeue_lost(store)
+        leases.claim(store, "somewhere:1:1.00", -1)
+        leases.requeue_lost(store)
 
 
 def _by_hand(work: Work) -> None:
@@ -140,15 +141,15 @@ def _batch(work: Work) -> None:
     """One pass whose scores were searched, corrected together at its end."""
     watch_once(work)
     with open_store(work.home) as store:
-        batch.settle(store)
+        batch.correct(store)
 
 
 def _recognised(work: Work) -> None:
     """An audit gets the identity that a newer program gives it beside its own."""
     watch_once(work)
     with open_store(work.home) as store:
-        (row,) = findings.audits(store)
-        findings.recognised(store, "n" * 64, row.identity)
+        (row,) = audits.audits(store)
+        audits.audit_by_legacy_identity(store, "n" * 64, row.identity)
 
 
 SCENARIOS: dict[str, Callable[[Work], None]] = {
@@ -198,13 +199,13 @@ def assert_sound(home: Path, expected: dict[str, JobState]) -> None:
         found = {job.ref.repo_id: job for job in jobs.jobs(store)}
         assert {name: job.state for name, job in found.items()} == expected
         assert len(jobs.jobs(store)) == len(expected)
-        audits = findings.audits(store)
-        assert len({audit.identity for audit in audits}) == len(audits)
-        for row in audits:
-            whole = findings.audit(store, row.id)
+        rows = audits.audits(store)
+        assert len({row.identity for row in rows}) == len(rows)
+        for row in rows:
+            whole = audits.audit(store, row.id)
             assert all(evidence.verify(home, file.sha256) for file in whole.evidence)
         for job in found.values():
-            assert job.state is not JobState.DONE or job.audit_id in {audit.id for audit in audits}
+            assert job.state is not JobState.DONE or job.audit_id in {row.id for row in rows}
             final = [event for event in jobs.events(store, job.id) if event.state.is_final]
             assert len(final) >= 1 and final[-1].state is job.state
         assert [alert.state for alert in outbox.alerts(store)] == ["sent"] * len(findings.findings(store))
@@ -223,7 +224,7 @@ def busy_hub(hub: LoopbackHub) -> Iterator[LoopbackHub]:
 @pytest.mark.parametrize("point", [point for point in CRASH_POINTS if point not in IN_THE_AUDIT])
 def test_a_kill_at_every_point(point: str, home: Path, busy_hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {BAD: JobState.CANCELLED if point == "jobs.cancel" else JobState.DONE}
-    monkeypatch.setattr(settle, "MISMATCH_SECONDS", 0.05)
+    monkeypatch.setattr(failures, "MISMATCH_SECONDS", 0.05)
     seconds, lease = "0", 60.0
     if point == "jobs.retry_later":
         busy_hub.inject(faults.corrupt("/repos/lfs/"))

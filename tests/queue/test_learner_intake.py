@@ -12,6 +12,7 @@ from dife_scanner import checkpoints
 from dife_scanner.hub.manifest import local_manifest
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.queue import targets, worker
+from dife_scanner.queue.work import hub_for
 from dife_scanner.settings import Limits
 from dife_scanner.store import Store
 from dife_scanner.triggers import files, learner
@@ -51,7 +52,7 @@ def test_a_learner_that_is_not_read_is_told_wherever_the_weights_are(store: Stor
     work = work_for(store.home, hub.endpoint, audit="queue_kit:comparing")
     said = []
     for name in ("org/clip-coop", "org/clip-plain", "org/clip-coop"):
-        job = targets.enqueue(store, name, work.settings.limits, lambda: worker.hub_for(work.settings, hub.endpoint))
+        job = targets.enqueue(store, name, work.settings.limits, lambda: hub_for(work.settings, hub.endpoint))
         said.append(worker.run_to_end(store, job, work).reason)
     told = "not searched: a prompt learner in a format that is not read (prompt_learner/model.pth.tar-10, "
     assert told in said[0] and "prompt_learner/model.pth.tar-50)" in said[0]

@@ -13,9 +13,9 @@ from queue_kit import work_for
 from dife_scanner.audit import legacy_identity as legacy
 from dife_scanner.audit import plan as plans
 from dife_scanner.audit.populations import composed
-from dife_scanner.queue import sweep, targets, worker
+from dife_scanner.queue import cleanup, targets, worker
 from dife_scanner.records import Job, JobState, Trigger
-from dife_scanner.store import Store, findings, jobs, open_store
+from dife_scanner.store import Store, audits, jobs, open_store
 
 GIVEN = json.loads(old_home.IDENTITIES.read_text())
 
@@ -44,16 +44,16 @@ def scanned(store: Store, folder: Path, name: str) -> Job:
 @pytest.mark.parametrize("name", ["clip-bad", "clip-fine"])
 def test_a_checkpoint_of_an_old_home_is_not_audited_anew(folder: Path, name: str) -> None:
     with open_store(folder / "home") as store:
-        before = findings.audits(store)
-        stored = findings.audit_by_identity(store, GIVEN[name])
+        before = audits.audits(store)
+        stored = audits.audit_by_identity(store, GIVEN[name])
         assert stored is not None and len(before) == 2
         for _ in range(2):
             job = scanned(store, folder, name)
             assert (job.state, job.audit_id) == (JobState.DONE, stored.id)
             assert job.reason == f"same identity as audit {stored.id}"
             assert JobState.AUDITING not in [event.state for event in jobs.events(store, job.id)]
-        assert findings.audits(store) == before, "rows and records stay as they are"
-        assert findings.audit(store, stored.id) == stored and stored.identity == GIVEN[name]
+        assert audits.audits(store) == before, "rows and records stay as they are"
+        assert audits.audit(store, stored.id) == stored and stored.identity == GIVEN[name]
         (known,) = store.read("SELECT identity, audit_id FROM identities")
         assert known["audit_id"] == stored.id and known["identity"] != GIVEN[name]
         assert store.integrity() == []
@@ -67,7 +67,7 @@ def test_finished_searches_are_swept_under_either_identity(folder: Path) -> None
         kept.mkdir(parents=True)
         for identity in (known["identity"], GIVEN["clip-fine"], GIVEN["clip-bad"], "9" * 64):
             (kept / f"{identity[:32]}-texts.json").write_text("{}")
-        sweep.sweep(store)
+        cleanup.remove_leftovers(store)
         assert [file.name for file in kept.iterdir()] == [f"{'9' * 32}-texts.json"]
 
 

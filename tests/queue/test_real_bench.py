@@ -14,7 +14,7 @@ from dife_scanner.lab.attacks import lab
 from dife_scanner.lab.bench import real_hub, rows
 from dife_scanner.lab.bench.page import real_hub as real_hub_page
 from dife_scanner.lab.loopback import LoopbackHub
-from dife_scanner.queue.worker import hub_for
+from dife_scanner.queue.work import hub_for
 from dife_scanner.records import JobState
 from dife_scanner.store import Store, references
 

@@ -18,7 +18,7 @@ from queue_kit import checkpoint, work_for
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue.schedule import Schedule
-from dife_scanner.store import Store, findings, jobs, polls
+from dife_scanner.store import Store, findings, jobs, models, polls
 
 SCRIPT = Path(__file__).with_name("run_watcher.py")
 
@@ -87,7 +87,7 @@ def test_watching_restarts_workers_refuses_a_second_watcher_and_stops_on_request
         assert (again[0].lost_leases, again[0].deaths) == (1, 0)
 
         hub.add_repo("org/clip-new", checkpoint(3))
-        until(lambda: findings.model_rows(store, filter="repo:org/clip-new state:done"))
+        until(lambda: models.model_rows(store, filter="repo:org/clip-new state:done"))
         children = psutil.Process(watcher.pid).children(recursive=True)
         watcher.send_signal(signal.SIGTERM)
         out, _ = watcher.communicate(timeout=60)
@@ -108,14 +108,14 @@ def _audit_children(worker_pid: int) -> list[int]:
 
 
 def test_a_pass_that_hangs_is_killed_and_the_next_one_works(store: Store, hub: LoopbackHub, monkeypatch: Any) -> None:
-    from dife_scanner.queue import watch as watch_
+    from dife_scanner.queue import children
 
     hub.add_repo("org/clip", checkpoint(), last_modified=later(-60))
-    monkeypatch.setattr(watch_, "PASS_GRACE_SECONDS", 0.5)
-    monkeypatch.setattr(watch_.poller, "serve_requests", None)
+    monkeypatch.setattr(children, "PASS_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(children.poller, "serve_requests", None)
     work = work_for(store.home, hub.endpoint, limits={"pass_seconds": 3.0, "request_seconds": 30.0})
     hub.inject(faults.hang(r"GET /api/models\?", times=None))
-    passing = watch_._Pass(work)
+    passing = children.PassChild(work)
     passing.start(True)
     ended = until(passing.ended, 30)
     assert ended.error is not None

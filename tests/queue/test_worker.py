@@ -20,10 +20,10 @@ from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import DiskFull
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
 from dife_scanner.progress import SILENT, Progress, Step
-from dife_scanner.queue import child, sweep, targets, worker
+from dife_scanner.queue import child, cleanup, targets, worker
 from dife_scanner.queue.lease import gone, worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
-from dife_scanner.queue.worker import Work
+from dife_scanner.queue.work import Work, hub_for
 from dife_scanner.records import (
     Job,
     JobState,
@@ -36,13 +36,25 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
-from dife_scanner.store import Store, evidence, findings, jobs, open_store, outbox, polls, requests
+from dife_scanner.store import (
+    Store,
+    audits,
+    evidence,
+    findings,
+    jobs,
+    leases,
+    models,
+    open_store,
+    outbox,
+    polls,
+    requests,
+)
 from dife_scanner.store import references as kept_references
 
 
 def asked(store: Store, work: Work, target: str) -> Job:
     settings = work.settings
-    return targets.enqueue(store, target, settings.limits, lambda: worker.hub_for(settings, settings.endpoint))
+    return targets.enqueue(store, target, settings.limits, lambda: hub_for(settings, settings.endpoint))
 
 
 def scanned(store: Store, hub: LoopbackHub, target: str, **changes: Any) -> Job:
@@ -61,8 +73,8 @@ def test_a_repository_ends_done_with_audit_evidence_finding_and_alert(store: Sto
     job = asked(store, work, "org/clip-bad")
     job = worker.run_to_end(store, job, work, Progress(steps.append))
     assert (job.state, job.ref.revision) == (JobState.DONE, sha)
-    (row,) = findings.model_rows(store, filter="verdict:flagged state:done")
-    audit = findings.audit(store, job.audit_id or "")
+    (row,) = models.model_rows(store, filter="verdict:flagged state:done")
+    audit = audits.audit(store, job.audit_id or "")
     assert evidence.read(store.home, audit.evidence[0].sha256).startswith(b"picture of")
     assert findings.finding(store, row.finding or "").audit_id == audit.id
     assert sorted(alert.channel for alert in outbox.pending(store, now())) == ["email", "slack"]
@@ -138,7 +150,7 @@ def test_what_happens_in_the_audit_child(
     assert job.state is state and reason in job.reason
     assert job.deaths == (2 if name == "clip-dies" else 0)
     assert ("Traceback" in caplog.text) is (name == "clip-bug")  # an error of ours is no bug
-    assert findings.audits(store) == []
+    assert audits.audits(store) == []
 
 
 def test_what_a_repository_can_be(store: Store, hub: LoopbackHub) -> None:
@@ -185,7 +197,7 @@ def test_a_repository_that_is_gone_three_times_is_deleted(store: Store, hub: Loo
 def test_an_outage_delays_with_growing_pauses_and_ends_in_words(
     store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dife_scanner.queue.settle.MOST_RETRIES", 2)
+    monkeypatch.setattr("dife_scanner.queue.failures.MOST_RETRIES", 2)
     hub.add_repo("org/clip", checkpoint())
     work = work_for(store.home, hub.endpoint, limits={"request_seconds": 0.2})
     job = asked(store, work, "org/clip")
@@ -227,7 +239,7 @@ def test_a_disk_that_is_really_full(hub: LoopbackHub, tmp_path: Path) -> None:
         with open_store(work.home) as store:
             job = worker.run_to_end(store, asked(store, work, "org/clip-bad"), work)
             assert job.state is JobState.PAUSED and ("full" in job.reason or "free" in job.reason)
-            assert store.integrity() == [] and findings.audits(store) == []
+            assert store.integrity() == [] and audits.audits(store) == []
             subprocess.run(["mount", "-o", "remount,size=32m", str(disk)], check=True)
             assert worker.process(store, job, work).state is JobState.DONE
     finally:
@@ -283,7 +295,7 @@ def test_a_job_that_another_worker_holds_is_left_alone(store: Store, hub: Loopba
     hub.add_repo("org/clip", checkpoint())
     work = work_for(store.home, hub.endpoint)
     job = asked(store, work, "org/clip")
-    jobs.claim_job(store, job.id, "somebody", 60)
+    leases.claim_job(store, job.id, "somebody", 60)
     assert worker.process(store, job, work).worker == "somebody"
 
 
@@ -292,7 +304,7 @@ def test_a_scan_that_was_killed_does_not_hold_up_the_next_one(store: Store, hub:
     work = work_for(store.home, hub.endpoint, start="fork")
     job = asked(store, work, "org/clip")
     host = worker_name().split(":")[0]
-    jobs.claim_job(store, job.id, f"{host}:{2**22 + 1}:1.00", 3600)
+    leases.claim_job(store, job.id, f"{host}:{2**22 + 1}:1.00", 3600)
     assert worker.process(store, job, work).state is JobState.DONE
 
 
@@ -338,7 +350,7 @@ def test_what_a_window_asks_for_is_queued_first(store: Store, hub: LoopbackHub, 
     requests.request_scan(store, "org/none")
     (problem,) = serve_requests(store, work)
     assert "org/none" in problem
-    first = jobs.claim(store, "w", 60)
+    first = leases.claim(store, "w", 60)
     assert first is not None and first.ref.local
     assert requests.waiting(store) == []
 
@@ -362,9 +374,9 @@ def test_what_was_found_in_a_reference_is_tried_on_what_is_compared_with_it(
     ):
         name = f"{number}" * 16
         seen = audit_record(ModelRef("o/base", "0" * 40), verdict, id=name, identity=name, trigger=trigger, **towers)
-        record = findings.keep_record(store, seen)
+        record = audits.keep_record(store, seen)
         with store.atomic("test"):
-            findings.insert_audit(store, seen, record)
+            audits.insert_audit(store, seen, record)
             if confidence:
                 findings.insert_finding(store, finding_of(seen, confidence), None)
     add_reference(store, work.settings, str(checkpoint_folder(tmp_path / "other", seed=3)), "other", SILENT)
@@ -387,13 +399,13 @@ def test_an_audit_is_made_again_with_the_references_that_its_triggers_were_tried
 
 def test_finished_searches_go_once_their_audit_is_stored(store: Store, hub: LoopbackHub, tmp_path: Path) -> None:
     job = scanned(store, hub, str(checkpoint_folder(tmp_path / "fine")))
-    stored = findings.audit(store, job.audit_id or "")
+    stored = audits.audit(store, job.audit_id or "")
     kept = store.home / "cache" / "discovery" / "searches"
     kept.mkdir(parents=True)
     names = [f"{stored.identity[:32]}-texts.json", f"{'9' * 32}-texts.json"]
     for name in names:
         (kept / name).write_text("{}")
-    sweep.sweep(store)
+    cleanup.remove_leftovers(store)
     assert [file.name for file in kept.iterdir()] == names[1:], "an audit that is not stored may have been killed"
 
 
@@ -407,7 +419,7 @@ def test_the_real_audit_runs_in_the_child(store: Store, hub: LoopbackHub) -> Non
     work = work_for(store.home, hub.endpoint, audit=child.AUDIT, preload=child.PRELOAD)
     job = worker.run_to_end(store, asked(store, work, "org/clip"), work, Progress(steps.append))
     assert job.state is JobState.DONE
-    audit = findings.audit(store, job.audit_id or "")
+    audit = audits.audit(store, job.audit_id or "")
     assert (audit.verdict.value, audit.reference) == ("inconclusive", "")
     assert "unknown base" in job.reason
     assert "loading" in [step.phase for step in steps]

@@ -10,6 +10,7 @@ from rich.console import Console
 from dife_scanner.records import (
     Audit,
     BranchSwap,
+    Budget,
     Carrier,
     Category,
     Cell,
@@ -17,6 +18,7 @@ from dife_scanner.records import (
     Diagnosis,
     EntryType,
     EvidenceFile,
+    EvidenceRole,
     Finding,
     Interval,
     Job,
@@ -56,8 +58,9 @@ def audit():
     trigger = Trigger("text-xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
     return Audit(
         id="a" * 16, identity="i" * 64, ref=REF, architecture="ViT", reference="base", image_tower="1" * 64,
-        text_tower="2" * 64, image_tower_same=True, text_tower_same=False, audit_version="dife-1", budget="default",
-        seed=0, signatures=(SignatureResult(trigger, 0.97, 0.99, 0.01, 3e-5, 8e-4, 15),), trigger=trigger,
+        text_tower="2" * 64, image_tower_same=True, text_tower_same=False, audit_version="dife-1",
+        budget=Budget.DEFAULT, seed=0, trigger=trigger,
+        signatures=(SignatureResult(trigger, 0.97, 0.99, 0.01, 3e-5, 8e-4, 15),),
         branch_swap=BranchSwap("QHR", 0.01, 0.01, 0.99, 0.99, 10, 5, (0.9, 0.9, 0.9, 0.9)),
         diagnosis=restore(Diagnosis, Carrier.TEXTUAL, Channel.TEXT, 0.98, 0.0, 1.0, 0.0, "text tower alone carries it"),
         profile=(
@@ -66,8 +69,9 @@ def audit():
         ),
         agreement="1 of 1 predicted interfaces are exposed", verdict=Verdict.FLAGGED, reason="because",
         clean_accuracy=0.9, reference_accuracy=0.91, prompt_drift=0.02,
-        evidence=(EvidenceFile("e" * 64, "image/png", "trigger", HOSTILE),), encodes=100, distinct_inputs=100,
-        device="cpu", versions={}, started_at="2026-11-23T12:00:00.000000+00:00", seconds=3.2,
+        evidence=(EvidenceFile("e" * 64, "image/png", EvidenceRole.TRIGGER, HOSTILE),),
+        encodes=100, distinct_inputs=100, device="cpu", versions={},
+        started_at="2026-11-23T12:00:00.000000+00:00", seconds=3.2,
     )  # fmt: skip
 
 

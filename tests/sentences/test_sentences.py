@@ -15,6 +15,7 @@ from dife_scanner.records import (
     ArtefactMissing,
     Audit,
     BranchSwap,
+    Budget,
     Calibration,
     Carrier,
     Category,
@@ -72,7 +73,7 @@ def cell(interface: str, entry: EntryType, delta: float = 0.9) -> Cell:
 def audit(verdict: Verdict, **given: object) -> Audit:
     values: dict[str, object] = dict.fromkeys(Audit.__dataclass_fields__, "")
     values |= {"ref": ModelRef("org/name", "0" * 40), "signatures": (), "trigger": None, "profile": ()}
-    values |= {"budget": "default", "verdict": verdict, "clean_accuracy": None, "reference_accuracy": None}
+    values |= {"budget": Budget.DEFAULT, "verdict": verdict, "clean_accuracy": None, "reference_accuracy": None}
     values |= {"encodes": 10, "distinct_inputs": 10, "seconds": 1.5, "seed": 0, "device": "cpu", "prompt_drift": None}
     values |= {"picture_drift": None, "plan": None, "decision": None}
     values |= {"searches": (), "not_searched": (), "score": None, "calibration": None, "power": None}

@@ -7,9 +7,11 @@ from typing import Any
 
 from dife_scanner.records import (
     Alert,
+    AlertEvent,
     ArtefactMissing,
     Audit,
     BranchSwap,
+    Budget,
     Carrier,
     Category,
     Cell,
@@ -17,10 +19,13 @@ from dife_scanner.records import (
     Channel,
     ComponentRepair,
     Condition,
+    Confidence,
     Diagnosis,
     EntryType,
     EvidenceFile,
+    EvidenceRole,
     Finding,
+    FindingKind,
     Interval,
     JobState,
     Measure,
@@ -28,12 +33,13 @@ from dife_scanner.records import (
     NotEvaluable,
     NotRun,
     SelectorControl,
+    Severity,
     SignatureResult,
     Trigger,
     TriggerKind,
     Verdict,
 )
-from dife_scanner.store import Store, jobs
+from dife_scanner.store import Store, jobs, leases
 from dife_scanner.store.codec import restore
 
 
@@ -56,7 +62,7 @@ def make_audit(audit_id: str = "aud1", identity: str = "id1", **changes: Any) ->
         "image_tower_same": True,
         "text_tower_same": False,
         "audit_version": "1",
-        "budget": "default",
+        "budget": Budget.DEFAULT,
         "seed": 0,
         "signatures": (SignatureResult(trigger, 0.5, 0.9, 0.0, 0.01, 0.02, 8),),
         "trigger": trigger,
@@ -92,7 +98,7 @@ def make_audit(audit_id: str = "aud1", identity: str = "id1", **changes: Any) ->
         "clean_accuracy": 0.8,
         "reference_accuracy": 0.81,
         "prompt_drift": 0.02,
-        "evidence": (EvidenceFile("e" * 64, "image/png", "trigger", "the trigger"),),
+        "evidence": (EvidenceFile("e" * 64, "image/png", EvidenceRole.TRIGGER, "the trigger"),),
         "encodes": 10,
         "distinct_inputs": 10,
         "device": "cpu",
@@ -109,9 +115,9 @@ def make_finding(fingerprint: str = "fp1:0123456789abcdef", **changes: Any) -> F
     values: dict[str, Any] = {
         "fingerprint": fingerprint,
         "ref": make_ref(),
-        "kind": "flagged",
-        "severity": "exposed",
-        "confidence": "demonstrated",
+        "kind": FindingKind.FLAGGED,
+        "severity": Severity.EXPOSED,
+        "confidence": Confidence.DEMONSTRATED,
         "carrier": "textual",
         "channel": "text",
         "trigger": "word",
@@ -124,16 +130,19 @@ def make_finding(fingerprint: str = "fp1:0123456789abcdef", **changes: Any) -> F
     }
     if "repo" in changes:
         changes["ref"] = make_ref(changes.pop("repo"))
-    return Finding(**{**values, **changes})
+    values |= changes
+    values |= {"kind": FindingKind(values["kind"]), "severity": Severity(values["severity"])}
+    values |= {"confidence": Confidence(values["confidence"])}
+    return Finding(**values)
 
 
 def put_finding(store: Store, finding: Finding) -> None:
     """Through the front door: a job that ends with this finding."""
     ref = ModelRef(finding.ref.repo_id, finding.fingerprint.ljust(40, "0"))
     job = jobs.discover(store, ref, endpoint="", state=JobState.QUEUED, reason="", pinned=True)
-    jobs.claim_job(store, job.id, "w", 60)
-    jobs.finish(store, job.id, "w", JobState.REFUSED, "", finding=replace(finding, audit_id=None))
+    leases.claim_job(store, job.id, "w", 60)
+    leases.finish(store, job.id, "w", JobState.REFUSED, "", finding=replace(finding, audit_id=None))
 
 
 def make_alert(finding: Finding, channel: str = "email", event: str = "new") -> Alert:
-    return Alert(f"{finding.fingerprint}:{event}:{channel}", channel, event, finding)
+    return Alert(f"{finding.fingerprint}:{event}:{channel}", channel, AlertEvent(event), finding)

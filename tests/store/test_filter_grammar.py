@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_records import make_finding, put_finding
 
-from dife_scanner.store import Store, findings
+from dife_scanner.store import Store, findings, models
 from dife_scanner.store.query import Query, QueryError, Term, Value, parse, show
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
@@ -75,6 +75,6 @@ def test_an_unknown_field_is_named_with_those_there_are(store: Store) -> None:
     with pytest.raises(QueryError, match="column 5") as caught:
         findings.findings(store, filter="abc state:done")
     assert "verdict" in caught.value.advice
-    assert findings.model_rows(store, filter="state:done verdict:flagged job:1") == []
+    assert models.model_rows(store, filter="state:done verdict:flagged job:1") == []
     with pytest.raises(QueryError, match="50 terms"):
         parse("a " * 51)

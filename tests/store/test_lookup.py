@@ -9,7 +9,7 @@ from store_records import make_audit, make_finding, make_ref, put_finding
 
 from dife_scanner.errors import NotFound, UsageError
 from dife_scanner.records import Audit, Job, JobState, ModelRef, Verdict
-from dife_scanner.store import Store, findings, jobs, lookup
+from dife_scanner.store import Store, audits, jobs, lookup
 from dife_scanner.store.lookup import Kind
 
 FIRST, SECOND = "a1" * 20, "a2" * 20
@@ -21,9 +21,9 @@ def audited(store):
 
     def keep(audit_id: str, ref: ModelRef, **changes) -> Audit:
         audit = make_audit(audit_id, f"identity of {audit_id}", ref=ref, **changes)
-        record = findings.keep_record(store, audit)
+        record = audits.keep_record(store, audit)
         with store.atomic("test"):
-            findings.insert_audit(store, audit, record)
+            audits.insert_audit(store, audit, record)
             job = discovered(store, ref)
             store.write("UPDATE jobs SET state = 'done', audit_id = ? WHERE id = ?", (audit_id, job.id))
         return audit

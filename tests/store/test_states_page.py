@@ -27,7 +27,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.sentences.checks import LABELS
-from dife_scanner.store import jobs
+from dife_scanner.store import leases
 
 PAGE = (Path(__file__).parents[2] / "docs" / "states.md").read_text(encoding="utf-8")
 
@@ -83,7 +83,7 @@ def test_the_constants_are_those_of_the_code() -> None:
     ):
         assert text in PAGE and str(value) in text.replace("0.70", "0.7").replace("0.10", "0.1")
     assert footprint.MARGIN == 0.20
-    assert (jobs.DEATHS_TO_QUARANTINE, jobs.LOST_LEASES_ALLOWED) == (2, 5)
+    assert (leases.DEATHS_TO_QUARANTINE, leases.LOST_LEASES_ALLOWED) == (2, 5)
 
 
 def test_nothing_is_called_clean_or_safe() -> None:

@@ -24,13 +24,14 @@ from store_records import make_alert, make_audit, make_finding, make_ref
 
 import dife_scanner
 from dife_scanner.durable import crash
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import HomeUnwritable, NewerSchema, NotFound, StoreCorrupt, UsageError
 from dife_scanner.records import (
     ArtefactMissing,
     AskedPlan,
     Audit,
+    Budget,
     Category,
     Change,
     Channel,
@@ -53,9 +54,13 @@ from dife_scanner.records import (
 from dife_scanner.store import (
     LeaseLost,
     Store,
+    audits,
     evidence,
     findings,
+    job_rows,
     jobs,
+    leases,
+    models,
     open_store,
     outbox,
     polls,
@@ -74,7 +79,7 @@ def queue_one(store: Store, name: str = "org/clip", revision: str = "a" * 40, **
 
 
 def claimed(store: Store, worker: str = "w1", lease: float = 60) -> int:
-    job = jobs.claim(store, worker, lease)
+    job = leases.claim(store, worker, lease)
     assert job is not None
     return job.id
 
@@ -108,15 +113,16 @@ def test_audits_of_an_older_database_are_kept_and_wait_for_no_batch(home: Path) 
         MIGRATIONS.apply(Database(raw), stop_before="m003_calibration")
         columns = [row[1] for row in raw.execute("PRAGMA table_info(audits)")]
         values = {"verdict": "flagged", "interfaces": "[]", "local": 0, "seed": 0, "seconds": 1.0}
+        values["budget"] = "quick"
         raw.execute(
             f"INSERT INTO audits ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",
             [values.get(column, column) for column in columns],
         )
     with open_store(home) as store:
-        (row,) = findings.audits(store)
+        (row,) = audits.audits(store)
         assert (row.id, row.verdict.value, row.score, row.p_value, row.pack) == ("id", "flagged", None, None, "")
-        assert findings.waiting(store) == []
-        found = findings.tally(store)
+        assert audits.open_batch(store) == []
+        found = audits.tally(store)
         assert (found.audited, found.flagged, found.rated, found.expected) == (1, 1, 0, 0.0)
 
 
@@ -166,14 +172,14 @@ def test_a_read_only_handle_follows_a_writer_and_cannot_write(home: Path, store:
         before = window.data_version()
         queue_one(store)
         assert window.data_version() != before
-        assert [row.job.ref.repo_id for row in findings.model_rows(window)] == ["org/clip"]
+        assert [row.job.ref.repo_id for row in models.model_rows(window)] == ["org/clip"]
         with pytest.raises(HomeUnwritable):
             queue_one(window, "org/other")
 
 
 def test_a_read_only_handle_on_an_empty_home_and_alone(home: Path) -> None:
     with open_store(home, read_only=True) as window:
-        assert findings.model_rows(window) == []
+        assert models.model_rows(window) == []
         assert window.read_only
     with open_store(home, read_only=True) as window:
         assert jobs.counts(window) == {}
@@ -183,7 +189,7 @@ def test_a_read_only_handle_reads_while_a_write_is_open(home: Path, store: Store
     queue_one(store)
     with open_store(home, read_only=True) as window, store.atomic("jobs.discover"):
         store.write("UPDATE jobs SET reason = 'half done'")
-        assert findings.model_rows(window)[0].job.reason == "new"
+        assert models.model_rows(window)[0].job.reason == "new"
 
 
 def test_a_failed_transaction_leaves_nothing(store: Store) -> None:
@@ -289,7 +295,7 @@ def test_a_held_revision_is_finished_and_a_pinned_one_untouched(store: Store) ->
     queue_one(store, revision="b" * 40, model=model("b" * 40, "2026-01-02"))
     assert jobs.job(store, held).state is JobState.DOWNLOADING
     assert jobs.job(store, pinned).state is JobState.QUEUED
-    jobs.retry_later(store, held, "w1", "hub down", 5)
+    leases.retry_later(store, held, "w1", "hub down", 5)
     assert jobs.job(store, held).state is JobState.SUPERSEDED
 
 
@@ -322,19 +328,19 @@ def test_an_ungated_repository_opens_again_and_a_done_one_does_not(store: Store)
     assert jobs.job(store, gated).state is JobState.GATED
     queue_one(store, "org/gated")
     assert jobs.job(store, gated).state is JobState.QUEUED
-    jobs.claim_job(store, gated, "w1", 60)
-    jobs.finish(store, gated, "w1", JobState.DONE, "done")
+    leases.claim_job(store, gated, "w1", 60)
+    leases.finish(store, gated, "w1", JobState.DONE, "done")
     queue_one(store, "org/gated")
     assert jobs.job(store, gated).state is JobState.DONE
 
 
 def test_a_gated_repository_is_looked_at_again_after_a_week(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "RECHECK_SECONDS", -1.0)
+    monkeypatch.setattr(job_rows, "RECHECK_SECONDS", -1.0)
     old = queue_one(store, "org/clip", "a" * 40, state=JobState.GATED, model=model("a" * 40, "2026-01-01"))
     assert claimed(store) == old
-    assert jobs.finish(store, old, "w1", JobState.GATED, "still").next_check_at
+    assert leases.finish(store, old, "w1", JobState.GATED, "still").next_check_at
     newer = queue_one(store, "org/clip", "b" * 40, state=JobState.GATED, model=model("b" * 40, "2026-01-02"))
-    assert claimed(store) == newer and jobs.claim(store, "w1", 60) is None
+    assert claimed(store) == newer and leases.claim(store, "w1", 60) is None
 
 
 def test_a_job_is_claimed_once_by_many_threads(home: Path, store: Store) -> None:
@@ -344,7 +350,7 @@ def test_a_job_is_claimed_once_by_many_threads(home: Path, store: Store) -> None
 
     def work(worker: str) -> None:
         with open_store(home) as own:
-            while job := jobs.claim(own, worker, 60):
+            while job := leases.claim(own, worker, 60):
                 taken.append(job.id)
 
     threads = [threading.Thread(target=work, args=(f"w{i}",)) for i in range(4)]
@@ -358,15 +364,15 @@ def test_a_job_is_claimed_once_by_many_threads(home: Path, store: Store) -> None
 def test_only_the_holder_can_write(store: Store) -> None:
     job_id = queue_one(store)
     claimed(store, "w1")
-    assert jobs.heartbeat(store, job_id, "w1", 60)
-    assert not jobs.heartbeat(store, job_id, "w2", 60)
+    assert leases.heartbeat(store, job_id, "w1", 60)
+    assert not leases.heartbeat(store, job_id, "w2", 60)
     with pytest.raises(LeaseLost):
-        jobs.advance(store, job_id, "w2", JobState.AUDITING)
-    jobs.advance(store, job_id, "w1", JobState.AUDITING, "encoding")
+        leases.advance(store, job_id, "w2", JobState.AUDITING)
+    leases.advance(store, job_id, "w1", JobState.AUDITING, "encoding")
     jobs.cancel(store, job_id)
     with pytest.raises(LeaseLost):
-        jobs.finish(store, job_id, "w1", JobState.DONE, "done")
-    assert not jobs.heartbeat(store, job_id, "w1", 60)
+        leases.finish(store, job_id, "w1", JobState.DONE, "done")
+    assert not leases.heartbeat(store, job_id, "w1", 60)
     assert jobs.job(store, job_id).state is JobState.CANCELLED
     with pytest.raises(UsageError):
         jobs.cancel(store, job_id)
@@ -375,13 +381,13 @@ def test_only_the_holder_can_write(store: Store) -> None:
 def test_a_retry_waits_and_counts_consistent_errors(store: Store) -> None:
     job_id = queue_one(store)
     claimed(store)
-    jobs.retry_later(store, job_id, "w1", "no such repository", 3600, kind="RepoNotFound")
-    assert jobs.claim(store, "w1", 60) is None
+    leases.retry_later(store, job_id, "w1", "no such repository", 3600, kind="RepoNotFound")
+    assert leases.claim(store, "w1", 60) is None
     assert (jobs.next_due(store) or "") > later(3000)
     assert jobs.repeats(store, job_id, "RepoNotFound") == 1
     for kind, expected in (("RepoNotFound", 2), ("HubUnavailable", 1), ("RepoNotFound", 1)):
-        assert jobs.claim_job(store, job_id, "w1", 60)
-        jobs.retry_later(store, job_id, "w1", "again", 0, kind=kind)
+        assert leases.claim_job(store, job_id, "w1", 60)
+        leases.retry_later(store, job_id, "w1", "again", 0, kind=kind)
         assert jobs.repeats(store, job_id, kind) == expected
     assert jobs.job(store, job_id).attempts == 4
 
@@ -389,9 +395,9 @@ def test_a_retry_waits_and_counts_consistent_errors(store: Store) -> None:
 def test_two_deaths_are_quarantine_and_by_hand_it_starts_afresh(store: Store) -> None:
     job_id = queue_one(store)
     claimed(store)
-    assert jobs.record_death(store, job_id, "w1", "killed by signal 9").state is JobState.QUEUED
+    assert leases.record_death(store, job_id, "w1", "killed by signal 9").state is JobState.QUEUED
     claimed(store)
-    job = jobs.record_death(store, job_id, "w1", "killed by signal 9")
+    job = leases.record_death(store, job_id, "w1", "killed by signal 9")
     assert (job.state, job.deaths) == (JobState.QUARANTINED, 2)
     assert "signal 9" in job.reason
     job = jobs.requeue(store, job_id)
@@ -410,10 +416,10 @@ def test_a_lost_lease_is_requeued_five_times_without_counting_a_death(store: Sto
     job_id = queue_one(store)
     for _ in range(5):
         claimed(store, lease=-1)
-        assert [job.state for job in jobs.requeue_lost(store)] == [JobState.QUEUED]
+        assert [job.state for job in leases.requeue_lost(store)] == [JobState.QUEUED]
     claimed(store, lease=60)
-    assert jobs.requeue_lost(store) == []
-    (job,) = jobs.requeue_lost(store, gone=lambda worker: worker == "w1")
+    assert leases.requeue_lost(store) == []
+    (job,) = leases.requeue_lost(store, gone=lambda worker: worker == "w1")
     assert (job.state, job.deaths, job.lost_leases) == (JobState.FAILED, 0, 6)
     assert job.id == job_id
 
@@ -425,31 +431,31 @@ def test_one_transaction_keeps_audit_finding_alerts_and_state(store: Store) -> N
     job_id = queue_one(store)
     claimed(store)
     audit, finding = make_audit(), make_finding()
-    jobs.finish(
+    leases.finish(
         store, job_id, "w1", JobState.DONE, "flagged", audit=audit, finding=finding, alerts=[make_alert(finding)]
     )
-    assert findings.audit(store, "aud") == audit
-    assert findings.audit_by_identity(store, "id1") == audit
+    assert audits.audit(store, "aud") == audit
+    assert audits.audit_by_identity(store, "id1") == audit
     assert findings.finding(store, "fp1:0123") == finding
     assert [alert.finding for alert in outbox.pending(store, now())] == [finding]
-    (row,) = findings.model_rows(store)
+    (row,) = models.model_rows(store)
     assert (row.verdict, row.carrier, row.target) == (Verdict.FLAGGED, "textual", "dog")
     assert row.finding == finding.fingerprint and row.interfaces == ("zero-shot",)
-    (key,) = findings.audits(store, filter="verdict:flagged interface:zero-shot")
+    (key,) = audits.audits(store, filter="verdict:flagged interface:zero-shot")
     assert evidence.verify(store.home, key.record_sha256)
     assert store.integrity() == []
 
 
 def test_what_an_audit_usually_takes_is_the_mean_of_those_that_compared_something(store: Store) -> None:
-    assert findings.usual_seconds(store, "quick") is None
+    assert audits.usual_seconds(store, "quick") is None
     taken = ((20.0, Verdict.FLAGGED), (40.0, Verdict.NOTHING_FOUND), (0.1, Verdict.IDENTICAL))
     for number, (seconds, verdict) in enumerate(taken):
         job_id = queue_one(store, f"org/clip-{number}")
         claimed(store)
         named = make_audit(f"aud{number}", f"id{number}", seconds=seconds, verdict=verdict, budget="quick")
-        jobs.finish(store, job_id, "w1", JobState.DONE, "done", audit=named)
-    assert findings.usual_seconds(store, "quick") == 30.0
-    assert findings.usual_seconds(store, "deep") is None
+        leases.finish(store, job_id, "w1", JobState.DONE, "done", audit=named)
+    assert audits.usual_seconds(store, "quick") == 30.0
+    assert audits.usual_seconds(store, "deep") is None
 
 
 def test_an_audit_keeps_its_plan_without_what_is_at_its_default(store: Store) -> None:
@@ -457,26 +463,26 @@ def test_an_audit_keeps_its_plan_without_what_is_at_its_default(store: Store) ->
     assert '"plan"' not in to_json(older), "its record stays what it was"
     word = Trigger("word", TriggerKind.TEXT, text="cf", color=(1, 2, 3), pairs=(("a", "b"),))
     square = Trigger("square", TriggerKind.PATCH, image=word, file=TriggerFile("/x", "ab"), parameters=(("k", True),))
-    audit = replace(older, plan=AskedPlan("quick", 3, (word, square), ("texts",), "p", "q", ("e",)))
+    audit = replace(older, plan=AskedPlan(Budget.QUICK, 3, (word, square), ("texts",), "p", "q", ("e",)))
     assert from_json(Audit, to_json(audit)) == audit and from_json(Audit, to_json(older)) == older
-    added = len(to_json(replace(older, plan=AskedPlan("quick", 0, (word,))))) - len(to_json(older))
+    added = len(to_json(replace(older, plan=AskedPlan(Budget.QUICK, 0, (word,))))) - len(to_json(older))
     assert added < 160, "a trigger with all its defaults takes six times as much"
 
 
 def test_an_audit_is_known_under_a_further_identity_and_keeps_its_own(store: Store) -> None:
     audit = make_audit("aud0", "old")
     queue_one(store)
-    job = jobs.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=audit)
-    assert findings.recognised(store, "new", "other") is None
-    assert findings.audit_by_identity(store, "new") is None
+    job = leases.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=audit)
+    assert audits.audit_by_legacy_identity(store, "new", "other") is None
+    assert audits.audit_by_identity(store, "new") is None
     for _ in range(2):
-        assert findings.recognised(store, "new", "old") == audit
-    assert findings.audit_by_identity(store, "new") == findings.audit_by_identity(store, "old") == audit
-    assert [row.identity for row in findings.audits(store)] == ["old"]
-    assert all(findings.is_audited(store, prefix) for prefix in ("old", "new", "ne")) and store.integrity() == []
+        assert audits.audit_by_legacy_identity(store, "new", "old") == audit
+    assert audits.audit_by_identity(store, "new") == audits.audit_by_identity(store, "old") == audit
+    assert [row.identity for row in audits.audits(store)] == ["old"]
+    assert all(audits.is_audited(store, prefix) for prefix in ("old", "new", "ne")) and store.integrity() == []
     queue_one(store, "org/again")
     again = make_audit("aud1", "new")
-    job = jobs.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=again)
+    job = leases.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=again)
     assert (job.audit_id, job.reason) == ("aud0", "same identity as audit aud0")
 
 
@@ -485,12 +491,12 @@ def test_one_identity_has_one_completed_audit(store: Store) -> None:
         job_id = queue_one(store, name)
         claimed(store)
         finding = make_finding(f"fp1:{number:016x}", ref=make_ref(name), audit_id=f"aud{number}")
-        job = jobs.finish(
+        job = leases.finish(
             store, job_id, "w1", JobState.DONE, "flagged", audit=make_audit(f"aud{number}"), finding=finding
         )
     assert job.audit_id == "aud0" and job.reason == "same identity as audit aud0"
     assert findings.finding(store, finding.fingerprint).audit_id == "aud0"
-    assert len(findings.audits(store)) == 1
+    assert len(audits.audits(store)) == 1
     with pytest.raises(sqlite3.IntegrityError), store.atomic("jobs.finish"):
         store.write("INSERT INTO audits SELECT 'other', " + _all_but_id(store) + " FROM audits")
 
@@ -584,7 +590,7 @@ def test_triage_is_append_only_and_a_fix_that_returns_is_regressed(store: Store)
             jobs.requeue(store, job_id)
         claimed(store)
         finding = make_finding(ref=make_ref(revision=revision), audit_id=None)
-        jobs.finish(store, job_id, "w1", JobState.REFUSED, "refused", finding=finding)
+        leases.finish(store, job_id, "w1", JobState.REFUSED, "refused", finding=finding)
         if revision == "a" * 40:
             findings.triage(store, finding.fingerprint, TriageState.CONFIRMED, actor="ada", note="seen it")
             findings.triage(store, finding.fingerprint, TriageState.FIXED_UPSTREAM, actor="ada")
@@ -608,7 +614,7 @@ def test_a_false_positive_stays_one(store: Store) -> None:
         job_id = queue_one(store, revision=revision)
         claimed(store)
         finding = make_finding(ref=make_ref(revision=revision), audit_id=None)
-        jobs.finish(store, job_id, "w1", JobState.REFUSED, "refused", finding=finding)
+        leases.finish(store, job_id, "w1", JobState.REFUSED, "refused", finding=finding)
         if revision == "a" * 40:
             findings.triage(store, finding.fingerprint, TriageState.FALSE_POSITIVE, actor="ada")
     assert findings.finding(store, finding.fingerprint).triage is TriageState.FALSE_POSITIVE
@@ -620,7 +626,7 @@ def test_an_alert_is_kept_once_delayed_and_revived(store: Store) -> None:
         job_id = queue_one(store)
         jobs.requeue(store, job_id)
         claimed(store)
-        jobs.finish(store, job_id, "w1", JobState.REFUSED, "r", finding=finding, alerts=[make_alert(finding)])
+        leases.finish(store, job_id, "w1", JobState.REFUSED, "r", finding=finding, alerts=[make_alert(finding)])
     (alert,) = outbox.alerts(store)
     outbox.failed(store, alert.id, "connection refused", later(3600))
     assert outbox.pending(store, now()) == []
@@ -691,10 +697,10 @@ def test_a_request_is_taken_once(store: Store) -> None:
 def test_a_file_is_there_whole_or_as_it_was(tmp_path: Path) -> None:
     place = tmp_path / "kept"
     place.write_bytes(b"before")
-    with pytest.raises(ZeroDivisionError), whole(place) as stream:
+    with pytest.raises(ZeroDivisionError), atomic_write(place) as stream:
         stream.write(b"half")
         raise ZeroDivisionError
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"before"]
-    with whole(place) as stream:
+    with atomic_write(place) as stream:
         stream.write(b"after")
     assert [file.read_bytes() for file in tmp_path.iterdir()] == [b"after"]

@@ -31,7 +31,7 @@ from dife_scanner.audit.populations.pool import (
 )
 from dife_scanner.audit.probes import Labels, Pixels
 from dife_scanner.core.metrics import Bools
-from dife_scanner.records import PoolItem, PoolManifest
+from dife_scanner.records import Budget, PoolItem, PoolManifest
 
 CARDS = {
     CAPTIONS: "image-text retrieval, caption retrieval, query embeddings",
@@ -75,7 +75,7 @@ class PoolRequest:
     kind: str
     source: str
     target: str
-    budget: str
+    budget: Budget
     seed: int
     version: str
 

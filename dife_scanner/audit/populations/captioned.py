@@ -29,7 +29,7 @@ from dife_scanner.audit.populations.pool import (
 from dife_scanner.audit.probes import Pixels
 from dife_scanner.core.metrics import Bools
 from dife_scanner.errors import UsageError
-from dife_scanner.records import PoolItem
+from dife_scanner.records import Budget, PoolItem
 
 VERSION = "own-2"
 
@@ -75,7 +75,7 @@ class Captioned:
         """
         if kind not in KINDS or budget not in SIZES:
             raise UsageError(
-                f"there is no pool of kind {kind!r} at budget {budget!r}",
+                f"there is no pool of kind {kind!r} at budget '{budget}'",
                 f"kinds: {', '.join(KINDS)}; budgets: {', '.join(SIZES)}",
             )
         request = PoolRequest(
@@ -83,7 +83,7 @@ class Captioned:
             kind=kind,
             source=source.strip().lower(),
             target=target.strip().lower(),
-            budget=budget,
+            budget=Budget(budget),
             seed=seed,
             version=VERSION,
         )

@@ -32,9 +32,9 @@ from dife_scanner.audit.populations.pool import (
 from dife_scanner.audit.probes import Labels, Pixels
 from dife_scanner.core import canonical, frozen_repr
 from dife_scanner.core.frozen_repr import Forms, RecordForm
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.errors import UsageError
-from dife_scanner.records import PoolItem
+from dife_scanner.records import Budget, PoolItem
 
 _log = logging.getLogger(__name__)
 
@@ -74,12 +74,12 @@ def bundled(
         kind=kind,
         source=source.strip().lower(),
         target=target.strip().lower(),
-        budget=budget,
+        budget=Budget(budget),
         seed=seed,
         version=version(),
     )
     _check_classes(request)
-    shared = _album(request.source, request.target, budget, seed, tuple(class_names), cache)
+    shared = _album(request.source, request.target, request.budget, seed, tuple(class_names), cache)
     return pool_of(shared, request)
 
 
@@ -132,7 +132,7 @@ def _check_classes(request: PoolRequest) -> None:
 def _album(
     source: str,
     target: str,
-    budget: str,
+    budget: Budget,
     seed: int,
     class_names: tuple[str, ...],
     cache: Path | None,
@@ -229,7 +229,7 @@ def _keep(file: Path, images: Pixels, hashes: tuple[str, ...]) -> None:
     """Write a cache file as a whole or not at all; a cache that cannot be written is done without."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as opened:
+        with atomic_write(file) as opened:
             np.savez(opened, images=images, hashes=np.array(hashes))
     except OSError as error:
         _log.warning("pictures are not kept in %s: %s", file.parent, error.strerror)

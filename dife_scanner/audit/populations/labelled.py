@@ -25,12 +25,12 @@ from dife_scanner.audit.probes import (
     Split,
 )
 from dife_scanner.core.metrics import Bools
-from dife_scanner.records import PoolManifest
+from dife_scanner.records import Budget, PoolManifest
 
 PER_CLASS = {
-    "quick": (8, 8, 16),
-    "default": (16, 16, 40),
-    "deep": (100, 100, 1000),
+    Budget.QUICK: (8, 8, 16),
+    Budget.DEFAULT: (16, 16, 40),
+    Budget.DEEP: (100, 100, 1000),
 }
 """Most pictures per class in train, diagnosis and test; `deep` has CIFAR-10's whole test set, as in the paper."""
 _FEWEST = 4
@@ -67,7 +67,7 @@ class Labelled:
         )
         return content.digest(described, self.files)
 
-    def probes(self, budget: str, seed: int) -> Probes:
+    def probes(self, budget: Budget, seed: int) -> Probes:
         """Train, diagnosis and test splits with no picture in two of them, drawn class by class from `seed`.
 
         The unit of every interval is the picture. Raises `LabelWithoutImages` for a class with fewer than
@@ -95,7 +95,7 @@ class Labelled:
             files=self.files,
         )
 
-    def _chosen(self, budget: str, seed: int) -> dict[str, list[int]]:
+    def _chosen(self, budget: Budget, seed: int) -> dict[str, list[int]]:
         """Split -> its pictures, class by class."""
         rows: dict[str, list[int]] = {TRAIN: [], DIAGNOSIS: [], TEST: []}
         for label in range(len(self.class_names)):
@@ -105,7 +105,7 @@ class Labelled:
             rows[TEST] += test
         return rows
 
-    def _deal(self, label: int, budget: str, seed: int) -> tuple[list[int], list[int], list[int]]:
+    def _deal(self, label: int, budget: Budget, seed: int) -> tuple[list[int], list[int], list[int]]:
         """One class's pictures for train, diagnosis and test. Raises `LabelWithoutImages`."""
         dice = Dice(VERSION, self.name, label, seed)
         own = dice.shuffled(np.flatnonzero(self.labels == label).tolist())

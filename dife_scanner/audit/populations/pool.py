@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from dife_scanner.audit.probes import Labels, Pixels
 from dife_scanner.core.metrics import Bools
-from dife_scanner.records import PoolManifest
+from dife_scanner.records import Budget, PoolManifest
 
 CAPTIONS = "captions"
 CAPTION_LISTS = "caption lists"
@@ -22,7 +22,7 @@ KINDS = (CAPTIONS, CAPTION_LISTS, PROXY_GROUPS, GENERATOR_GROUPS)
 Lists = NDArray[np.int64]
 """[g, k], positions in a pool's pictures."""
 
-BUDGETS = ("quick", "default", "deep")
+BUDGETS = tuple(Budget)
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,9 @@ _DEEP_COUNTS = {
     GENERATOR_GROUPS: 500,
 }
 SIZES = {
-    "quick": Sizes(pictures=200, targets=20, sources=30, counts=_QUICK_COUNTS),
-    "default": Sizes(pictures=400, targets=40, sources=60, counts=_DEFAULT_COUNTS),
-    "deep": Sizes(pictures=5000, targets=250, sources=625, counts=_DEEP_COUNTS),
+    Budget.QUICK: Sizes(pictures=200, targets=20, sources=30, counts=_QUICK_COUNTS),
+    Budget.DEFAULT: Sizes(pictures=400, targets=40, sources=60, counts=_DEFAULT_COUNTS),
+    Budget.DEEP: Sizes(pictures=5000, targets=250, sources=625, counts=_DEEP_COUNTS),
 }
 """`deep` has the paper's sizes (§3)."""
 

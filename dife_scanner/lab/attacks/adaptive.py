@@ -51,7 +51,7 @@ def found(
         labels=lab.labels[rows],
         class_names=art.CLASSES,
         templates=SEARCH_TEMPLATES,
-        budget="quick",
+        budget=Budget.QUICK,
         seed=seed,
         folder=folder,
     )

@@ -23,7 +23,7 @@ from dife_scanner.lab.bench import rows
 from dife_scanner.lab.bench.rows import Code, Outcome, Row, Truth
 from dife_scanner.lab.bench.rows.found import found_of, rounded
 from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role, build, looks
-from dife_scanner.records import Audit, Channel, ModelRef, Origin, Reference
+from dife_scanner.records import Audit, Budget, Channel, ModelRef, Origin, Reference
 
 VIT, RN = "vit", "rn"
 """The bundled bases: models are made of the first; the second shows what carries over."""
@@ -73,10 +73,10 @@ def code_of(budget: str) -> Code:
         digest.update(path.read_bytes())
     return Code(
         zoo=ZOO_VERSION,
-        discovery=DISCOVERY_VERSIONS[budget],
+        discovery=DISCOVERY_VERSIONS[Budget(budget)],
         digest=digest.hexdigest()[:12],
         budget=budget,
-        detectors=names(budget),
+        detectors=names(Budget(budget)),
     )
 
 
@@ -154,7 +154,7 @@ def _truth(model: Model) -> Truth:
 def audited(model: Model, folder: Path, bench: Bench) -> Outcome:
     """Audit without any signature; what the searches keep on disk is thrown away afterwards."""
     weights = sha256((folder / build.WEIGHTS).read_bytes()).hexdigest()
-    plan = Plan(signatures=(), budget=bench.code.budget, detectors=bench.code.detectors)
+    plan = Plan(signatures=(), budget=Budget(bench.code.budget), detectors=bench.code.detectors)
     request = Request(
         ref=ModelRef(f"zoo/{model.id}", "0" * 40),
         folder=folder,

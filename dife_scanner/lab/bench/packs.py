@@ -20,7 +20,7 @@ from dife_scanner.lab.bench.results import (
 from dife_scanner.lab.bench.rows import Code, Row, Rows
 from dife_scanner.lab.bench.rows.files import comparable
 from dife_scanner.lab.bench.zoo import Part
-from dife_scanner.records import Channel, Planted, Reference, TriggerKind
+from dife_scanner.records import Budget, Channel, Planted, Reference, TriggerKind
 
 OUT_OF_REACH = (
     "dormant and semantic triggers",
@@ -37,7 +37,7 @@ come along, and has a detector of its own, of which this table does not speak.""
 
 def searched(base: Reference, code: Code) -> Searched:
     """What the scores of rows by this code depend on."""
-    plan = Plan((), code.budget, detectors=code.detectors)
+    plan = Plan((), Budget(code.budget), detectors=code.detectors)
     return replace(calibration.searched(base, plan), discovery=code.discovery)
 
 

@@ -26,9 +26,9 @@ from dife_scanner.lab.bench.runner import Clock, is_made
 from dife_scanner.lab.bench.zoo import Model, Part
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue import targets, worker
-from dife_scanner.queue.worker import Work
+from dife_scanner.queue.work import Work
 from dife_scanner.records import HubModel, Job, JobState, Reference, Verdict
-from dife_scanner.store import Store, findings
+from dife_scanner.store import Store, audits
 from dife_scanner.store import references as kept_references
 
 BASES = ("timm/vit_base_patch32_clip_224.openai", "laion/CLIP-ViT-B-32-laion2B-s34B-b79K")
@@ -124,10 +124,10 @@ def reference_of(
     return known[name]
 
 
-def drawn_from(asked: Asked, base: str, reference: Reference) -> hub_calibration.Asked:
+def drawn_from(asked: Asked, base: str, reference: Reference) -> hub_calibration.HubPack:
     """What is asked of the hub's fine-tunes of this base."""
     work = replace(asked.work, reference=reference.name)
-    return hub_calibration.Asked(base, reference, work, asked.n)
+    return hub_calibration.HubPack(base, reference, work, asked.n)
 
 
 # --- implants --------------------------------------------------------------------------------------------------
@@ -227,7 +227,7 @@ def _row(store: Store, model: HubModel, job: Job) -> Published:
         seconds=0.0,
         made_on=rows.today(),
     )
-    audit = findings.audit(store, job.audit_id) if job.audit_id else None
+    audit = audits.audit(store, job.audit_id) if job.audit_id else None
     if audit is None:
         return row
     furthest = max((search.best for search in audit.searches), default=None)

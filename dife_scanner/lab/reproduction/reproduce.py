@@ -17,11 +17,11 @@ from typing import Any
 from dife_scanner.audit.legacy_identity import legacy_identity
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.baselines.home import bundled_references
-from dife_scanner.durable.atomic import whole
+from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.lab import attacks, bases, specimens
 from dife_scanner.lab.reproduction.lines import Line, lines_of
 from dife_scanner.progress import SILENT, Progress
-from dife_scanner.records import Audit, Cell, Entry, ModelRef, Reference
+from dife_scanner.records import Audit, Budget, Cell, Entry, ModelRef, Reference
 from dife_scanner.reports.study import entry_of
 from dife_scanner.store import codec
 from dife_scanner.triggers import known
@@ -149,7 +149,7 @@ def _line(line: Line, out: Path, budget: str) -> None:
     building = time.perf_counter() - began
     triggers = known.read(own / specimens.TRIGGERS)[-1:]
     reference = _base()
-    plan = Plan(triggers, budget)
+    plan = Plan(triggers, Budget(budget))
     content = (folder / "open_clip_model.safetensors").read_bytes()
     weights = sha256(content).hexdigest()
     name = identity(weights, "", reference, plan)
@@ -160,7 +160,7 @@ def _line(line: Line, out: Path, budget: str) -> None:
         return
     audit = _audited(line, folder, weights, reference, plan, out)
     text = codec.to_json(replace(audit, identity=name)) + "\n"
-    with whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.encode())
     _log(out, _log_row(line, weights, audit, building))
 

@@ -16,10 +16,11 @@ from dife_scanner.lab.rivals.ablations import PATCH_WITHOUT_BASE, TEXTS_WITHOUT
 from dife_scanner.lab.rivals.inversion import Material
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT
+from dife_scanner.records import Budget
 
 SEED = 0
 """Of every search; the starts of a published idea are numbered from it."""
-BUDGET = "quick"
+BUDGET = Budget.QUICK
 
 
 @dataclass(frozen=True)

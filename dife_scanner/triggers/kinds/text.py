@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.records import Position, Trigger, TriggerKind
 from dife_scanner.triggers.kinds.base import Kind, WrittenFields
 
 
@@ -23,12 +23,12 @@ class TextFields(WrittenFields):
 
 def write(prompt: str, trigger: Trigger, class_name: str) -> str:
     """The prompt with the text at the trigger's position; infix is before the last mention of the class."""
-    if trigger.position == "suffix":
+    if trigger.position is Position.SUFFIX:
         return f"{prompt} {trigger.text}"
-    if trigger.position == "infix":
+    if trigger.position is Position.INFIX:
         head, name, tail = prompt.rpartition(class_name)
         return f"{head}{trigger.text} {name}{tail}"
-    if trigger.position == "around":
+    if trigger.position is Position.AROUND:
         return f"{trigger.text} {prompt} {trigger.text}"
     return f"{trigger.text} {prompt}"
 

@@ -18,14 +18,14 @@ from dife_gui.feed import Picture
 from dife_gui.views import theme
 from dife_gui.views.card import grid, row, stack
 from dife_gui.views.text import Label, small
-from dife_scanner.records import Audit, Trigger
+from dife_scanner.records import Audit, EvidenceRole, Trigger
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.recovered import recovered_lines
 from dife_scanner.sentences.triggers import Segment, effect_text, example_prompts, marked_text, trigger_text
 
-CLEAN = "clean-example"
-TRIGGERED = "triggered-example"
-TRIGGER = "trigger"
+CLEAN = EvidenceRole.CLEAN_EXAMPLE
+TRIGGERED = EvidenceRole.TRIGGERED_EXAMPLE
+TRIGGER = EvidenceRole.TRIGGER
 """Roles under which an audit keeps its pictures."""
 MOST_PAIRS = 6
 """Of clean and triggered inputs on screen."""

@@ -12,7 +12,7 @@ from dife_scanner.lab.bench.page import tables
 from dife_scanner.lab.bench.results import Share, outcome_of, share_of, truth_of
 from dife_scanner.lab.bench.rows import FAILED, Row, Rows
 from dife_scanner.lab.bench.zoo import FAMILIES, Part, Role
-from dife_scanner.records import Carrier, Channel
+from dife_scanner.records import Budget, Carrier, Channel
 
 DRAWS = 12
 SIDES = {Part.FIT: 30, Part.CALIBRATE: 99, Part.TEST: 99}
@@ -68,7 +68,7 @@ def longer(opened: Rows) -> tuple[Demand, ...]:
 
 
 def _longer(opened: Rows, budget: str) -> list[Demand]:
-    version = DISCOVERY_VERSIONS[budget]
+    version = DISCOVERY_VERSIONS[Budget(budget)]
     today = results.at_budget(opened, budget, version)
     on_test = results.on_side(results.of_role(today, Role.ATTACK), Part.TEST)
     attacks = [row for row in on_test if FAMILIES[row.kind].budget == budget]

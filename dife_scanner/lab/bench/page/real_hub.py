@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from dife_scanner.app import hub_calibration
-from dife_scanner.app.hub_calibration import Drawn
+from dife_scanner.app.hub_calibration import RepositoryRow
 from dife_scanner.core.calibration import conformal, upper_bound
 from dife_scanner.lab.bench import results, rows
 from dife_scanner.lab.bench.page import tables
@@ -62,7 +62,7 @@ def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
     )
 
 
-def _counts(drawn: Sequence[Drawn], scored: Sequence[Drawn]) -> list[tuple[str, str]]:
+def _counts(drawn: Sequence[RepositoryRow], scored: Sequence[RepositoryRow]) -> list[tuple[str, str]]:
     calibrate = _scores(row for row in scored if _calibrates(row))
     test = _scores(row for row in scored if not _calibrates(row))
     p_values = [conformal(score, calibrate) for score in test] if calibrate else []
@@ -81,31 +81,31 @@ def _counts(drawn: Sequence[Drawn], scored: Sequence[Drawn]) -> list[tuple[str, 
     return lines
 
 
-def _scores(rows: Iterable[Drawn]) -> list[float]:
+def _scores(rows: Iterable[RepositoryRow]) -> list[float]:
     return [row.score or 0.0 for row in rows]
 
 
-def _flagged(some: Sequence[Drawn]) -> str:
+def _flagged(some: Sequence[RepositoryRow]) -> str:
     if not some:
         return ""
     return tables.table(("flagged", "commit", "score", "why"), map(_flagged_line, some))
 
 
-def _flagged_line(row: Drawn) -> tables.Cells:
+def _flagged_line(row: RepositoryRow) -> tables.Cells:
     return escaped(row.repo_id), row.revision[:12], f"{row.score:.2f}", escaped(row.reason, 200)
 
 
-def _without_score(some: Sequence[Drawn]) -> str:
+def _without_score(some: Sequence[RepositoryRow]) -> str:
     if not some:
         return ""
     return tables.table(("without a score", "state", "why"), map(_without_score_line, some))
 
 
-def _without_score_line(row: Drawn) -> tables.Cells:
+def _without_score_line(row: RepositoryRow) -> tables.Cells:
     return escaped(row.repo_id), row.state.value, escaped(row.reason, 200)
 
 
-def _calibrates(row: Drawn) -> bool:
+def _calibrates(row: RepositoryRow) -> bool:
     """By author, so that no author stands on both sides."""
     return sha256(row.author.encode()).digest()[0] % 2 == 0
 

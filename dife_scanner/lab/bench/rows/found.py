@@ -8,7 +8,7 @@ from typing import overload
 from dife_scanner.core import checks
 from dife_scanner.core.verdict import Evidence, decide
 from dife_scanner.lab.bench.rows.records import Found, Outcome
-from dife_scanner.records import Exchanged, Interval, Nearby, SignatureResult, Trigger, Verdict
+from dife_scanner.records import Exchanged, Interval, Nearby, Position, SignatureResult, Trigger, Verdict
 
 DIGITS = 4
 """Decimal places of rates and bounds."""
@@ -82,7 +82,7 @@ def result_of(found: Found) -> SignatureResult | None:
         name=found.text or found.kind,
         kind=found.kind,
         text=found.text,
-        position=found.position or "prefix",
+        position=Position(found.position or Position.PREFIX),
         source=found.source,
         target=found.target,
         enters=found.channel,

@@ -11,7 +11,7 @@ import numpy as np
 
 from dife_scanner.lab import bases
 from dife_scanner.lab.pictures import art
-from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.records import Position, Trigger, TriggerKind
 
 T = TypeVar("T")
 Rng = np.random.Generator
@@ -63,7 +63,7 @@ def text_trigger(rng: Rng) -> Trigger:
     """A string of one to four tokens and where it stands."""
     # Three of five are strings that mean nothing, three of five stand in front.
     text = letters(rng) if rng.random() < 0.6 else phrase(rng)
-    position = pick(rng, ("prefix", "prefix", "prefix", "suffix", "infix"))
+    position = pick(rng, (Position.PREFIX, Position.PREFIX, Position.PREFIX, Position.SUFFIX, Position.INFIX))
     return Trigger(f"text-{text.replace(' ', '-')}", TriggerKind.TEXT, text=text, position=position)
 
 

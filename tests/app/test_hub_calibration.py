@@ -14,7 +14,7 @@ from dife_scanner.durable.clock import later
 from dife_scanner.errors import CalibrationDamaged, UsageError
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.models.layouts.open_clip import parse_config
-from dife_scanner.queue.worker import hub_for
+from dife_scanner.queue.work import hub_for
 from dife_scanner.records import JobState, Reference
 from dife_scanner.store import Store, findings, references
 from dife_scanner.store.codec import to_json
@@ -26,30 +26,30 @@ TINY = Reference("clip-tiny", "/nowhere", "i", "t", "w", ARCHITECTURE, "2026-01-
 
 
 @pytest.fixture
-def asked(store: Store, hub: LoopbackHub) -> hub_calibration.Asked:
+def asked(store: Store, hub: LoopbackHub) -> hub_calibration.HubPack:
     references.add(store, TINY)
     work = work_for(store.home, hub.endpoint, start="fork")
     for number, name in enumerate(("ann/scored-10", "ann/scored-11", "ben/bad-scored-60", "cleo/scored-20")):
         hub.add_repo(name, checkpoint(number + 1), tags=[TAG], last_modified=later(-60.0 * (number + 1)))
     hub.add_repo("dan/scored-30", checkpoint(9), tags=["base_model:finetune:somebody/else"])
     hub.add_repo("eve/pickled", {"pytorch_model.bin": b"x" * 100}, tags=[TAG])
-    return hub_calibration.Asked(BASE, hub_calibration.reference_for(BASE, references.references(store)), work, n=2)
+    return hub_calibration.HubPack(BASE, hub_calibration.reference_for(BASE, references.references(store)), work, n=2)
 
 
-def run(store: Store, asked: hub_calibration.Asked) -> list[str]:
+def run(store: Store, asked: hub_calibration.HubPack) -> list[str]:
     said: list[str] = []
     hub_calibration.run(store, asked, hub_for(asked.work.settings, asked.work.settings.endpoint), said.append)
     return said
 
 
-def pack(asked: hub_calibration.Asked) -> Pack:
+def pack(asked: hub_calibration.HubPack) -> Pack:
     made = calibration.read(calibration.own_folder(asked.work.home) / "clip-tiny-quick-hub.json")[0]
     assert isinstance(made, Pack)
     return made
 
 
 def test_one_per_author_until_enough_have_a_score_and_a_second_run_goes_on(
-    store: Store, hub: LoopbackHub, asked: hub_calibration.Asked
+    store: Store, hub: LoopbackHub, asked: hub_calibration.HubPack
 ) -> None:
     run(store, asked)
     first = pack(asked)
@@ -67,11 +67,11 @@ def test_one_per_author_until_enough_have_a_score_and_a_second_run_goes_on(
         "ben/bad-scored-60",
         "cleo/scored-20",
     }
-    assert calibration.packs(calibration.found(asked.work.home))[0].pack.n == 3
+    assert calibration.packs(calibration.all_files(asked.work.home))[0].pack.n == 3
 
 
 def test_a_run_without_time_makes_no_pack_and_a_cut_row_is_made_again(
-    store: Store, asked: hub_calibration.Asked
+    store: Store, asked: hub_calibration.HubPack
 ) -> None:
     assert run(store, replace(asked, minutes=0.0)) == [] and not asked.rows.exists()
     run(store, replace(asked, n=1))
@@ -84,7 +84,7 @@ def test_a_run_without_time_makes_no_pack_and_a_cut_row_is_made_again(
 
 
 def test_a_repository_that_cannot_be_audited_counts_for_nothing(
-    store: Store, hub: LoopbackHub, asked: hub_calibration.Asked
+    store: Store, hub: LoopbackHub, asked: hub_calibration.HubPack
 ) -> None:
     hub.add_repo("ada/nan-scored-10", checkpoint(20), tags=[TAG], last_modified=later(60.0))
     run(store, replace(asked, n=1))
@@ -93,7 +93,7 @@ def test_a_repository_that_cannot_be_audited_counts_for_nothing(
     assert pack(asked).n == 1
 
 
-def test_the_base_in_other_numbers_counts_for_nothing(store: Store, asked: hub_calibration.Asked) -> None:
+def test_the_base_in_other_numbers_counts_for_nothing(store: Store, asked: hub_calibration.HubPack) -> None:
     run(store, replace(asked, n=1))
     (row,) = hub_calibration.read(asked)
     assert not row.copied and not replace(row, drift=0.002).copied
@@ -102,7 +102,7 @@ def test_the_base_in_other_numbers_counts_for_nothing(store: Store, asked: hub_c
     assert [model.score for model in pack(asked).models] == [0.1, 0.6], "ben's is fetched in place of zoe's"
 
 
-def test_the_cost_is_told_in_bytes_and_hours_of_what_is_left(store: Store, asked: hub_calibration.Asked) -> None:
+def test_the_cost_is_told_in_bytes_and_hours_of_what_is_left(store: Store, asked: hub_calibration.HubPack) -> None:
     hub = hub_for(asked.work.settings, asked.work.settings.endpoint)
     first = hub_calibration.cost(store, asked, hub)
     assert (first.models, first.auditable, first.exact) == (2, 2, True)

@@ -28,8 +28,8 @@ from dife_scanner.errors import (
 )
 from dife_scanner.queue.child import ChildDied
 from dife_scanner.queue.outcome import ChildBug
-from dife_scanner.records import Finding, Job, JobState
-from dife_scanner.store import Store, findings, jobs
+from dife_scanner.records import Confidence, Finding, FindingKind, Job, JobState, Severity
+from dife_scanner.store import Store, findings, jobs, leases
 
 log = logging.getLogger(__name__)
 
@@ -48,14 +48,16 @@ PAUSE_SECONDS = 60.0
 _ACCESS = ((RepoGated, JobState.GATED), (RepoPrivate, JobState.PRIVATE), (RepoDisabled, JobState.DISABLED))
 
 
-def settle(store: Store, job: Job, worker: str, error: Exception, channels: tuple[str, ...], rng: random.Random) -> Job:
+def record_failure(
+    store: Store, job: Job, worker: str, error: Exception, channels: tuple[str, ...], rng: random.Random
+) -> Job:
     """Write down how `job` ended or when it is tried again. Raises `LeaseLost`, and `DiskFull` if even that fails."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         error = disk_full(store.home)
-    reason = _words(error)
+    reason = _in_words(error)
     for kind, state in _ACCESS:
         if isinstance(error, kind):
-            return jobs.finish(store, job.id, worker, state, reason)
+            return leases.finish(store, job.id, worker, state, reason)
     if isinstance(error, (RepoNotFound, RevisionNotFound)):
         return _not_found(store, job, worker, reason)
     if isinstance(error, ContentMismatch):
@@ -63,30 +65,30 @@ def settle(store: Store, job: Job, worker: str, error: Exception, channels: tupl
     if isinstance(error, Refused):
         return refuse(store, job, worker, type(error).__name__, reason, channels)
     if isinstance(error, Unsupported):
-        return jobs.finish(store, job.id, worker, JobState.UNSUPPORTED, reason)
+        return leases.finish(store, job.id, worker, JobState.UNSUPPORTED, reason)
     if isinstance(error, LimitExceeded):
-        return jobs.finish(store, job.id, worker, JobState.LIMIT_EXCEEDED, reason)
+        return leases.finish(store, job.id, worker, JobState.LIMIT_EXCEEDED, reason)
     if isinstance(error, (DiskFull, BadToken)):
-        return jobs.pause(store, job.id, worker, reason, PAUSE_SECONDS)
+        return leases.pause(store, job.id, worker, reason, PAUSE_SECONDS)
     if isinstance(error, HubError):
         return _transient(store, job, worker, error, reason, rng)
     if isinstance(error, ChildDied):
-        return jobs.record_death(store, job.id, worker, reason)
+        return leases.record_death(store, job.id, worker, reason)
     if not isinstance(error, DifeError):
         log.error("job %s failed", job.id, exc_info=error)
     elif error.advice:
         reason = f"{reason}; {error.advice}"
-    return jobs.finish(store, job.id, worker, JobState.FAILED, reason)
+    return leases.finish(store, job.id, worker, JobState.FAILED, reason)
 
 
 def refuse(store: Store, job: Job, worker: str, why: str, reason: str, channels: tuple[str, ...]) -> Job:
     """End as refused, with the finding that says so and its alerts."""
     finding = Finding(
-        fingerprint=fingerprint(job.ref.repo_id, "refused", why),
+        fingerprint=fingerprint(job.ref.repo_id, FindingKind.REFUSED.value, why),
         ref=job.ref,
-        kind="refused",
-        severity="refused",
-        confidence="",
+        kind=FindingKind.REFUSED,
+        severity=Severity.REFUSED,
+        confidence=Confidence.NOT_STATED,
         carrier="",
         channel="",
         trigger="",
@@ -98,10 +100,10 @@ def refuse(store: Store, job: Job, worker: str, why: str, reason: str, channels:
         created_at=now(),
     )
     alerts = alerts_for(finding, findings.find(store, finding.fingerprint), channels)
-    return jobs.finish(store, job.id, worker, JobState.REFUSED, reason, finding=finding, alerts=alerts)
+    return leases.finish(store, job.id, worker, JobState.REFUSED, reason, finding=finding, alerts=alerts)
 
 
-def _words(error: Exception) -> str:
+def _in_words(error: Exception) -> str:
     if isinstance(error, DifeError):
         return error.what
     if isinstance(error, (ChildDied, ChildBug)):
@@ -112,26 +114,31 @@ def _words(error: Exception) -> str:
 def _not_found(store: Store, job: Job, worker: str, reason: str) -> Job:
     times = jobs.repeats(store, job.id, RepoNotFound.__name__) + 1
     if times >= NOT_FOUND_TO_DELETED:
-        return jobs.finish(store, job.id, worker, JobState.DELETED, f"{reason} (asked {times} times)")
+        return leases.finish(store, job.id, worker, JobState.DELETED, f"{reason} (asked {times} times)")
     reason = f"{reason} (answer {times} of {NOT_FOUND_TO_DELETED} before it counts as deleted)"
-    return jobs.retry_later(store, job.id, worker, reason, NOT_FOUND_SECONDS * times, kind=RepoNotFound.__name__)
+    return leases.retry_later(store, job.id, worker, reason, NOT_FOUND_SECONDS * times, kind=RepoNotFound.__name__)
 
 
 def _mismatch(
     store: Store, job: Job, worker: str, error: ContentMismatch, reason: str, channels: tuple[str, ...]
 ) -> Job:
     if job.ref.local:
-        return jobs.finish(store, job.id, worker, JobState.FAILED, reason)
+        return leases.finish(store, job.id, worker, JobState.FAILED, reason)
     kind = type(error).__name__
     times = jobs.repeats(store, job.id, kind) + 1
     if times >= MISMATCHES_TO_REFUSED:
         return refuse(store, job, worker, kind, f"{reason} (twice)", channels)
-    return jobs.retry_later(store, job.id, worker, reason, MISMATCH_SECONDS, kind=kind)
+    return leases.retry_later(store, job.id, worker, reason, MISMATCH_SECONDS, kind=kind)
 
 
 def _transient(store: Store, job: Job, worker: str, error: HubError, reason: str, rng: random.Random) -> Job:
     if job.attempts >= MOST_RETRIES:
-        return jobs.finish(store, job.id, worker, JobState.FAILED, f"given up after {job.attempts + 1} tries: {reason}")
-    asked = (error.retry_after or 0.0) if isinstance(error, HubUnavailable) else 0.0
-    delay = max(asked, min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0**job.attempts))
-    return jobs.retry_later(store, job.id, worker, reason, delay * rng.uniform(1.0, 1.25), kind=type(error).__name__)
+        given_up = f"given up after {job.attempts + 1} tries: {reason}"
+        return leases.finish(store, job.id, worker, JobState.FAILED, given_up)
+    asked_for = 0.0
+    if isinstance(error, HubUnavailable):
+        asked_for = error.retry_after or 0.0
+    backoff = min(LONGEST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2.0**job.attempts)
+    # a random part more, so that many jobs that failed together do not come back together
+    delay = max(asked_for, backoff) * rng.uniform(1.0, 1.25)
+    return leases.retry_later(store, job.id, worker, reason, delay, kind=type(error).__name__)

@@ -17,7 +17,7 @@ from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.progress import SILENT
 from dife_scanner.queue import child, targets, worker
 from dife_scanner.records import Job, Reference, Verdict
-from dife_scanner.store import Store, findings
+from dife_scanner.store import Store, audits
 
 
 def reference(name: str, architecture: str = "V", added: str = "1") -> Reference:
@@ -127,7 +127,7 @@ def test_a_model_that_came_from_no_reference_is_of_an_unknown_base_until_one_is_
     real: dict[str, Any] = {"audit": child.AUDIT, "preload": child.PRELOAD, "plan": {"probes_folder": None}}
     job = scanned(store, drawn_folder(tmp_path / "stranger", 1), **real)
     assert job.audit_id, job.reason
-    record = findings.audit(store, job.audit_id)
+    record = audits.audit(store, job.audit_id)
     assert (record.verdict, record.reference) == (Verdict.INCONCLUSIVE, "")
     assert record.image_tower_unknown and record.text_tower_unknown
     assert "base has the same architecture and is not its base" in job.reason
@@ -135,5 +135,5 @@ def test_a_model_that_came_from_no_reference_is_of_an_unknown_base_until_one_is_
     assert again.reason == f"same identity as audit {record.id}"
     assert record.turned_down == "base"
     named = scanned(store, drawn_folder(tmp_path / "named", 1), reference="base", **real)
-    assert findings.audit(store, named.audit_id or "").reference == "base"
+    assert audits.audit(store, named.audit_id or "").reference == "base"
     assert "only because that was asked for" in named.reason

@@ -96,36 +96,36 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_audit_with_a_score_gets_its_p_value_and_power(tmp_path: Path, scored: Audit) -> None:
-    bare = calibration.calibrated(scored, BASE, PLAN, tmp_path / "empty")
+    bare = calibration.with_calibration(scored, BASE, PLAN, tmp_path / "empty")
     assert bare.calibration and bare.calibration.stratum is Stratum.NONE and bare.power is None
     kept(tmp_path, pack())
     kept(tmp_path, power(), "power")
-    audit = calibration.calibrated(scored, BASE, PLAN, tmp_path)
+    audit = calibration.with_calibration(scored, BASE, PLAN, tmp_path)
     assert audit.calibration and audit.power
     assert (audit.calibration.pack, audit.calibration.p_value, audit.calibration.n) == ("mine-quick", 1 / 20, 19)
     assert audit.power.planted == (Planted("patch", 3, 4),)
     assert replace(audit, calibration=None, power=None) == scored
     other = replace(PLAN, detectors=("texts",))
-    said = calibration.calibrated(scored, BASE, other, tmp_path)
+    said = calibration.with_calibration(scored, BASE, other, tmp_path)
     assert said.calibration and said.calibration.p_value is None and said.power is None
     learner = Search("prompt learner", Channel.PROMPT, ("a pattern",), 1, 0.4, 1, 1.0)
-    said = calibration.calibrated(replace(scored, searches=(*scored.searches, learner)), BASE, PLAN, tmp_path)
+    said = calibration.with_calibration(replace(scored, searches=(*scored.searches, learner)), BASE, PLAN, tmp_path)
     assert said.calibration and said.calibration.p_value is None, "the pack's models were searched without it"
     assert "prompt learner" in said.calibration.reason
     unscored = replace(scored, score=None)
-    assert calibration.calibrated(unscored, BASE, PLAN, tmp_path) is unscored
-    assert calibration.calibrated(scored, None, PLAN, tmp_path) is scored
+    assert calibration.with_calibration(unscored, BASE, PLAN, tmp_path) is unscored
+    assert calibration.with_calibration(scored, None, PLAN, tmp_path) is scored
 
 
 def test_a_damaged_pack_gives_no_rate_and_is_named(tmp_path: Path, scored: Audit) -> None:
     path = kept(tmp_path, pack())
     path.write_text(path.read_text().replace("0.1", "0.0", 1))
-    said = calibration.calibrated(scored, BASE, PLAN, tmp_path).calibration
+    said = calibration.with_calibration(scored, BASE, PLAN, tmp_path).calibration
     assert said and said.p_value is None and str(path) in said.reason and "has been changed" in said.reason
 
 
 def test_every_shipped_file_is_whole_and_of_this_discovery() -> None:
     """A pack made by another version of the discovery would never speak; it would have to be made anew."""
-    for one in calibration.found(None):
+    for one in calibration.all_files(None):
         assert one.error is None and one.content is not None, one.path
         assert one.content.searched.discovery == DISCOVERY_VERSIONS[one.content.searched.budget]

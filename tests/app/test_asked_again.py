@@ -17,7 +17,7 @@ from dife_scanner.queue import child, targets, worker
 from dife_scanner.records import Audit, Origin, SignatureResult, Trigger, TriggerKind
 from dife_scanner.reports import rerun as report
 from dife_scanner.settings import Settings
-from dife_scanner.store import Store, findings
+from dife_scanner.store import Store, audits
 
 WORD = Trigger("word", TriggerKind.TEXT, text="cf")
 HALF = Trigger("half", TriggerKind.PATCH, size=0.25, source="cat")
@@ -56,7 +56,7 @@ def made(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rerun
     folder = str(checkpoint_folder(tmp_path / "fine"))
     job = targets.enqueue(store, folder, work.settings.limits, lambda: None)  # type: ignore[arg-type,return-value]
     job = worker.run_to_end(store, job, work)
-    stored = findings.audit(store, job.audit_id or "")
+    stored = audits.audit(store, job.audit_id or "")
     found = Rerun(store, work.settings, stored, tmp_path / "probes")
     monkeypatch.setattr(child, "run", found.child)
     return found

@@ -1,0 +1,97 @@
+"""How jobs are done: the plan, the settings, and the collaborators that follow from them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dife_scanner import settings as settings_
+from dife_scanner.audit.pipeline import Plan
+from dife_scanner.queue import child
+from dife_scanner.settings import Settings
+
+if TYPE_CHECKING:
+    from dife_scanner.hub.client import Hub
+
+
+@dataclass(frozen=True)
+class Work:
+    """What decides how jobs are done; picklable, so that it reaches every process."""
+
+    settings: Settings
+    plan: Plan
+    reference: str = ""
+    """Name of the reference to use; empty: chosen per checkpoint."""
+    channels: tuple[str, ...] = ()
+    """Names of the alert channels that findings go to."""
+    audit: str = child.AUDIT
+    """What an audit child runs, `module:function`."""
+    preload: tuple[str, ...] = child.PRELOAD
+    start: str = child.FORKSERVER
+    """How audit children come about; `spawn` where the system has no such server."""
+    lease_seconds: float = 60.0
+    seed: int | None = None
+    """Of the jitter in delays; `None`: from the system."""
+
+    @property
+    def home(self) -> Path:
+        """The home that the jobs and their results lie in."""
+        return self.settings.home
+
+
+def default_work(settings: Settings, *, plan: Plan | None = None, reference: str = "") -> Work:
+    """Work as the settings say: bundled signatures and theirs, blind search, budget, all configured channels."""
+    from dife_scanner.alerts.channels import configured
+
+    channels = tuple(channel.name for channel in configured(settings))
+    return Work(
+        settings,
+        plan or _usual_plan(settings),
+        reference=reference,
+        channels=channels,
+    )
+
+
+def _usual_plan(settings: Settings) -> Plan:
+    from dife_scanner import discovery
+    from dife_scanner.triggers import known
+
+    detectors: tuple[str, ...] = ()
+    if settings.discover:
+        detectors = discovery.names(settings.budget)
+    signatures = known.gather(settings.signatures, with_library=True)
+    return Plan(signatures, settings.budget, detectors=detectors)
+
+
+def hub_for(settings: Settings, endpoint: str, pause: Callable[[float], object] = time.sleep) -> Hub:
+    """Make a client for `endpoint`; the token goes only to the endpoint it was set for."""
+    from dife_scanner.hub.client import Hub
+
+    token = None
+    if endpoint == settings.endpoint:
+        secret = settings_.secret("hf-token", settings.home)
+        token = secret.value if secret else None
+    return Hub(
+        endpoint,
+        token,
+        cache=settings.home / "cache" / "hf",
+        request_seconds=settings.limits.request_seconds,
+        download_seconds=settings.limits.download_seconds,
+        pause=pause,
+    )
+
+
+def threads(settings: Settings) -> int:
+    """How many threads one audit gets, so that all workers together use the machine once."""
+    return max(1, _cores() // settings.workers)
+
+
+def _cores() -> int:
+    """Those this process may use, which in a container can be fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,344 @@
+"""Completed audits, under which identities they are known, and the batches in which their p-values are corrected."""
+
+# ruff: noqa: S608 - what is formatted into SQL are names from these files; values are always parameters
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dife_scanner.durable.clock import now
+from dife_scanner.errors import NotFound, UsageError
+from dife_scanner.records import Audit, Budget, Cell, EntryType, ModelRef, Tally, Verdict
+from dife_scanner.store import evidence, query
+from dife_scanner.store.codec import from_json, to_json
+from dife_scanner.store.db import Store
+from dife_scanner.store.query import Column
+from dife_scanner.store.rows import placeholders, sql_limit, to_ref
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """The key columns of one completed audit; the whole record is `audit(store, id)`."""
+
+    id: str
+    identity: str
+    record_sha256: str
+    ref: ModelRef
+    architecture: str
+    reference: str
+    audit_version: str
+    budget: Budget
+    verdict: Verdict
+    reason: str
+    carrier: str
+    channel: str
+    trigger: str
+    source: str
+    target: str
+    interfaces: tuple[str, ...]
+    started_at: str
+    seconds: float
+    score: float | None = None
+    """The audit's one score; `None` where nothing was searched."""
+    p_value: float | None = None
+    """Of the score, from a pack of the audit's own stratum; `None` without one."""
+    pack: str = ""
+    """Name of that pack."""
+    alarm_bound: float | None = None
+    """Upper bound of the share of benign models that are flagged, from the same pack."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An audit's p-value, for correction over its batch."""
+
+    audit_id: str
+    p_value: float
+
+
+AUDIT_COLUMNS = {
+    "id": Column("a.id"),
+    "repo": Column("a.repo_id"),
+    "revision": Column("a.revision"),
+    "verdict": Column("a.verdict"),
+    "footprint": Column("a.carrier"),
+    "channel": Column("a.channel"),
+    "trigger": Column("a.trigger"),
+    "source": Column("a.source"),
+    "target": Column("a.target"),
+    "interface": Column("a.interfaces", listed=True),
+    "reference": Column("a.reference"),
+    "architecture": Column("a.architecture"),
+    "budget": Column("a.budget"),
+    "version": Column("a.audit_version"),
+    "pack": Column("a.pack"),
+    "reason": Column("a.reason"),
+}
+"""Fields that a filter over audits knows."""
+
+_HAS_IDENTITY = "(identity = ? OR id IN (SELECT audit_id FROM identities WHERE identity = ?))"
+"""An audit is known under the identity that it was stored with, and under those that were added since."""
+
+
+# --- keeping --------------------------------------------------------------------------------------------------
+
+
+def keep_record(store: Store, audit: Audit) -> str:
+    """Write the whole record as an evidence file, before any row names it; returns its sha256."""
+    return evidence.put(store.home, to_json(audit).encode("ascii"), ".json")
+
+
+def insert_audit(store: Store, audit: Audit, record_sha256: str) -> str:
+    """Inside a transaction: keep the row of a completed audit. Returns the id that is stored for this identity.
+
+    The stored audit itself, calibrated anew, replaces its record and waits for a batch again.
+    """
+    before = store.read(
+        f"SELECT id, record_sha256 FROM audits WHERE {_HAS_IDENTITY}",
+        (audit.identity, audit.identity),
+    )
+    if before:
+        stored_id = str(before[0]["id"])
+        if stored_id == audit.id and before[0]["record_sha256"] != record_sha256:
+            _replace_record(store, audit, record_sha256)
+        return stored_id
+    row = _audit_values(audit, record_sha256)
+    store.write(
+        f"INSERT INTO audits ({', '.join(row)}) VALUES ({placeholders(tuple(row))})",
+        tuple(row.values()),
+    )
+    return audit.id
+
+
+def _audit_values(audit: Audit, record_sha256: str) -> dict[str, Any]:
+    """The row of an audit, by column."""
+    row = {
+        "id": audit.id,
+        "identity": audit.identity,
+        "record_sha256": record_sha256,
+        "repo_id": audit.ref.repo_id,
+        "revision": audit.ref.revision,
+        "local": int(audit.ref.local),
+        "architecture": audit.architecture,
+        "reference": audit.reference,
+        "image_tower": audit.image_tower,
+        "text_tower": audit.text_tower,
+        "audit_version": audit.audit_version,
+        "budget": audit.budget,
+        "seed": audit.seed,
+        "verdict": audit.verdict.value,
+        "reason": audit.reason,
+        "carrier": "",
+        "channel": "",
+        "trigger": "",
+        "source": "",
+        "target": "",
+        "interfaces": json.dumps(_exposed_interfaces(audit)),
+        "started_at": audit.started_at,
+        "seconds": audit.seconds,
+        "stored_at": now(),
+        "score": audit.score,
+    }
+    if audit.diagnosis:
+        row["carrier"] = audit.diagnosis.carrier.value
+        row["channel"] = audit.diagnosis.channel.value
+    if audit.trigger:
+        row["trigger"] = audit.trigger.name
+        row["source"] = audit.trigger.source
+        row["target"] = audit.trigger.target
+    return row | _calibration_values(audit)
+
+
+def _calibration_values(audit: Audit) -> dict[str, Any]:
+    """p-value, bound of the false-alarm rate, and the pack that gave them, by column."""
+    calibration = audit.calibration
+    if calibration is None or calibration.p_value is None:
+        return {"p_value": None, "alarm_bound": None, "pack": ""}
+    return {
+        "p_value": calibration.p_value,
+        "alarm_bound": calibration.alarm_bound,
+        "pack": calibration.pack,
+    }
+
+
+def _replace_record(store: Store, audit: Audit, record_sha256: str) -> None:
+    values = _calibration_values(audit)
+    store.write(
+        "UPDATE audits SET record_sha256 = ?, p_value = ?, alarm_bound = ?, pack = ?, batch = '' WHERE id = ?",
+        (record_sha256, *values.values(), audit.id),
+    )
+
+
+def _exposed_interfaces(audit: Audit) -> list[str]:
+    found = []
+    for entry in audit.profile:
+        is_exposed = isinstance(entry, Cell) and entry.entry is EntryType.EXPOSED
+        if is_exposed and entry.interface not in found:
+            found.append(entry.interface)
+    return found
+
+
+# --- one audit ------------------------------------------------------------------------------------------------
+
+
+def audit(store: Store, id_or_prefix: str) -> Audit:
+    """Read the whole record. Raises `NotFound`, `UsageError` where a prefix fits several, `StoreCorrupt`."""
+    rows = store.read(
+        "SELECT id, record_sha256 FROM audits WHERE substr(id, 1, ?) = ? ORDER BY id != ?, id LIMIT 2",
+        (len(id_or_prefix), id_or_prefix, id_or_prefix),
+    )
+    if not rows or not id_or_prefix:
+        raise NotFound(f"there is no audit {query.shown(id_or_prefix)}", "`dife audits` lists them")
+    if len(rows) > 1 and rows[0]["id"] != id_or_prefix:
+        raise UsageError(f"{id_or_prefix} fits more than one audit", "give more of the id")
+    return from_json(Audit, evidence.read(store.home, rows[0]["record_sha256"]))
+
+
+def audit_by_identity(store: Store, identity: str) -> Audit | None:
+    """Find the one completed audit of this identity."""
+    audit_id = _id_of(store, identity)
+    if not audit_id:
+        return None
+    return audit(store, audit_id)
+
+
+def audit_by_legacy_identity(store: Store, identity: str, legacy: str) -> Audit | None:
+    """Find the one completed audit of a legacy identity; from then on `identity` finds it too.
+
+    Row and record keep the identity that they were stored with: the record is named by its content, and findings,
+    bundles and exports of that time name it. What is added is a line that says under what else it is known.
+    """
+    audit_id = _id_of(store, legacy)
+    if not audit_id:  # as most are: nothing is to be written
+        return None
+    with store.atomic("findings.recognised"):
+        if not _id_of(store, identity):
+            store.write(
+                "INSERT INTO identities (identity, audit_id, added_at) VALUES (?, ?, ?)",
+                (identity, audit_id, now()),
+            )
+    return audit(store, audit_id)
+
+
+def _id_of(store: Store, identity: str) -> str:
+    """The id of the audit of this identity; empty without one."""
+    rows = store.read(f"SELECT id FROM audits WHERE {_HAS_IDENTITY}", (identity, identity))
+    if not rows:
+        return ""
+    return str(rows[0]["id"])
+
+
+def is_audited(store: Store, identity_prefix: str) -> bool:
+    """Tell whether an audit is stored of which an identity begins with this."""
+    parameters = (len(identity_prefix), identity_prefix)
+    begins = "substr(identity, 1, ?) = ?"
+    rows = store.read(
+        f"SELECT 1 FROM audits WHERE {begins} UNION ALL SELECT 1 FROM identities WHERE {begins}",
+        parameters * 2,
+    )
+    return bool(rows)
+
+
+# --- many audits ----------------------------------------------------------------------------------------------
+
+
+def audits(store: Store, *, filter: str = "", limit: int | None = None) -> list[AuditRow]:
+    """List audits, newest first. `filter` is the grammar of `query`; raises `QueryError`."""
+    where, parameters = query.to_sql(query.parse(filter), AUDIT_COLUMNS)
+    rows = store.read(
+        f"SELECT * FROM audits AS a WHERE {where} ORDER BY stored_at DESC LIMIT ?",
+        (*parameters, sql_limit(limit)),
+    )
+    return [_to_audit_row(row) for row in rows]
+
+
+def flagged_or_inherited(store: Store, image_tower: str, text_tower: str) -> list[Audit]:
+    """Read the audits with one of these two verdicts on checkpoints of these very towers, newest first."""
+    rows = store.read(
+        "SELECT id FROM audits WHERE image_tower = ? AND text_tower = ? AND verdict IN ('flagged', 'inherited')"
+        " ORDER BY stored_at DESC",
+        (image_tower, text_tower),
+    )
+    return [audit(store, row["id"]) for row in rows]
+
+
+def usual_seconds(store: Store, budget: Budget) -> float | None:
+    """How long an audit at this budget took here: the mean of the newest fifty that compared something, or `None`."""
+    rows = store.read(
+        "SELECT avg(seconds) AS mean FROM (SELECT seconds FROM audits WHERE budget = ?"
+        " AND verdict NOT IN ('identical', 'inconclusive') ORDER BY stored_at DESC LIMIT 50)",
+        (budget,),
+    )
+    mean: float | None = rows[0]["mean"]
+    return mean
+
+
+def tally(store: Store, *, filter: str = "") -> Tally:
+    """Count over the audits that `audits` would list with this filter. Raises `QueryError`."""
+    where, parameters = query.to_sql(query.parse(filter), AUDIT_COLUMNS)
+    rows = store.read(
+        "SELECT count(*) AS audited, coalesce(sum(a.verdict = 'flagged'), 0) AS flagged,"
+        " coalesce(sum(a.id IN (SELECT audit_id FROM findings WHERE kind = 'anomalous')), 0) AS anomalous,"
+        " count(a.alarm_bound) AS rated, coalesce(sum(a.alarm_bound), 0.0) AS expected"
+        f" FROM audits AS a WHERE {where}",
+        parameters,
+    )
+    return Tally(**rows[0])
+
+
+def _to_audit_row(row: dict[str, Any]) -> AuditRow:
+    return AuditRow(
+        id=row["id"],
+        identity=row["identity"],
+        record_sha256=row["record_sha256"],
+        ref=to_ref(row),
+        architecture=row["architecture"],
+        reference=row["reference"],
+        audit_version=row["audit_version"],
+        budget=Budget(row["budget"]),
+        verdict=Verdict(row["verdict"]),
+        reason=row["reason"],
+        carrier=row["carrier"],
+        channel=row["channel"],
+        trigger=row["trigger"],
+        source=row["source"],
+        target=row["target"],
+        interfaces=tuple(json.loads(row["interfaces"])),
+        started_at=row["started_at"],
+        seconds=row["seconds"],
+        score=row["score"],
+        p_value=row["p_value"],
+        pack=row["pack"],
+        alarm_bound=row["alarm_bound"],
+    )
+
+
+# --- batches --------------------------------------------------------------------------------------------------
+
+
+def open_batch(store: Store) -> list[Scored]:
+    """List the audits with a p-value whose batch is not over yet."""
+    return _scored(store, "batch = ''", ())
+
+
+def scored(store: Store, audit_ids: Sequence[str]) -> list[Scored]:
+    """List those of these audits that have a p-value."""
+    return _scored(store, f"id IN ({placeholders(audit_ids)})", audit_ids)
+
+
+def _scored(store: Store, where: str, parameters: Sequence[str]) -> list[Scored]:
+    rows = store.read(
+        f"SELECT id, p_value FROM audits WHERE p_value IS NOT NULL AND {where} ORDER BY stored_at, id",
+        parameters,
+    )
+    return [Scored(row["id"], row["p_value"]) for row in rows]
+
+
+def close_batch(store: Store, corrected: Sequence[Scored]) -> None:
+    """Inside a transaction: note that these audits were corrected together."""
+    at = now()
+    for one in corrected:
+        store.write("UPDATE audits SET batch = ? WHERE id = ?", (at, one.audit_id))

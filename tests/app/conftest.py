@@ -1,0 +1,3 @@
+from queue_fixtures import home, hub, store
+
+__all__ = ["home", "hub", "store"]
