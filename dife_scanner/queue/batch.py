@@ -24,12 +24,7 @@ def correct(store: Store, audit_ids: Sequence[str] | None = None) -> list[Findin
     the batch that has a p-value, demonstrated ones too; what is demonstrated needs no finding of this kind.
     """
     batch = _scored(store, audit_ids)
-    adjusted = benjamini_hochberg([one.p_value for one in batch])
-    anomalous = []
-    for one, adjusted_p in zip(batch, adjusted, strict=True):
-        audit = audits.audit(store, one.audit_id)
-        if stands_out(audit.verdict, adjusted_p, ANOMALOUS):
-            anomalous.append((audit, adjusted_p))
+    anomalous = _anomalous(store, batch)
     with store.atomic("batch.settle"):
         # somebody else may have been quicker, or an audit may have come meanwhile
         if _scored(store, audit_ids) != batch:
@@ -38,7 +33,7 @@ def correct(store: Store, audit_ids: Sequence[str] | None = None) -> list[Findin
         made: list[Finding] = []
         for audit, adjusted_p in anomalous:
             made += _attach_findings(store, audit, adjusted_p, len(batch))
-        return made
+    return made
 
 
 def correct_when_idle(store: Store) -> None:
@@ -58,6 +53,17 @@ def _scored(store: Store, audit_ids: Sequence[str] | None) -> list[audits.Scored
     if audit_ids is None:
         return audits.open_batch(store)
     return audits.scored(store, audit_ids)
+
+
+def _anomalous(store: Store, batch: Sequence[audits.Scored]) -> list[tuple[Audit, float]]:
+    """The audits that stand out in the batch, with their corrected p-values."""
+    p_values = [one.p_value for one in batch]
+    found = []
+    for one, adjusted_p in zip(batch, benjamini_hochberg(p_values), strict=True):
+        audit = audits.audit(store, one.audit_id)
+        if stands_out(audit.verdict, adjusted_p, ANOMALOUS):
+            found.append((audit, adjusted_p))
+    return found
 
 
 def _attach_findings(store: Store, audit: Audit, adjusted_p: float, batch_size: int) -> list[Finding]:

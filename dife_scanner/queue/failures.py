@@ -45,7 +45,12 @@ MOST_RETRIES = 16
 """About two days with the delays above."""
 PAUSE_SECONDS = 60.0
 
-_ACCESS = ((RepoGated, JobState.GATED), (RepoPrivate, JobState.PRIVATE), (RepoDisabled, JobState.DISABLED))
+_ENDS_AS = (
+    (RepoGated, JobState.GATED),
+    (RepoPrivate, JobState.PRIVATE),
+    (RepoDisabled, JobState.DISABLED),
+)
+"""Errors that say which state a job ends in, whatever was tried before."""
 
 
 def record_failure(
@@ -55,7 +60,7 @@ def record_failure(
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         error = disk_full(store.home)
     reason = _in_words(error)
-    for kind, state in _ACCESS:
+    for kind, state in _ENDS_AS:
         if isinstance(error, kind):
             return leases.finish(store, job.id, worker, state, reason)
     if isinstance(error, (RepoNotFound, RevisionNotFound)):

@@ -138,15 +138,17 @@ def open_store(home: Path, *, read_only: bool = False) -> Store:
     home = home.expanduser().absolute()
     path = home / DATABASE
     with _store_errors(home):
-        if not (read_only and path.exists()):
+        # a database that is not there yet has to be made before it can be opened for reading
+        reads_existing = read_only and path.exists()
+        if not reads_existing:
             _make_home(home)
-        connection = _connect(path, read_only=read_only and path.exists())
+        connection = _connect(path, read_only=reads_existing)
         try:
             pending = _pending(sqlite_utils.Database(connection), path)
             if pending:
                 connection.close()
                 _migrate(home, path)
-            if pending or (read_only and not _is_read_only(connection)):
+            if pending or reads_existing != read_only:
                 connection.close()
                 connection = _connect(path, read_only=read_only)
         except BaseException:
@@ -185,17 +187,14 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return connection
 
 
-def _is_read_only(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute("PRAGMA query_only").fetchone()[0])
-
-
 def _pending(db: sqlite_utils.Database, path: Path) -> bool:
     """Whether migrations are due; raises `NewerSchema` where the file knows some that we do not."""
     ours = {migration.name for migration in MIGRATIONS.pending(sqlite_utils.Database(memory=True))}
-    unknown = {migration.name for migration in MIGRATIONS.applied(db)} - ours
+    applied = {migration.name for migration in MIGRATIONS.applied(db)}
+    unknown = sorted(applied - ours)
     if unknown:
         raise NewerSchema(
-            f"{path} was written by a newer version of DIFE Scanner (it knows {', '.join(sorted(unknown))})",
+            f"{path} was written by a newer version of DIFE Scanner (it knows {', '.join(unknown)})",
             "install that version again, or use another directory with --home",
         )
     return bool(MIGRATIONS.pending(db))

@@ -263,5 +263,8 @@ def while_none_changes(store: Store, act: Callable[[set[int], set[ModelRef]], No
             f"SELECT id, repo_id, revision, local, state FROM jobs WHERE state IN ({placeholders(unfinished)})",
             state_values(unfinished),
         )
-        held = {row["id"] for row in rows if JobState(row["state"]) in HELD}
+        held = set()
+        for row in rows:
+            if JobState(row["state"]) in HELD:
+                held.add(row["id"])
         act(held, {to_ref(row) for row in rows})
