@@ -23,7 +23,12 @@ def main() -> None:
         for name, folder in build_specimens(specimens.SPECIMENS).items():
             for state in ("cold", "warm"):
                 row = measure(name, folder, base, Path(scratch) / name)
-                print(json.dumps({"benchmark": "audit", "specimen": name, "base_cache": state, **row}), flush=True)
+                print(
+                    json.dumps(
+                        {"benchmark": "audit", "specimen": name, "base_cache": state, **row}
+                    ),
+                    flush=True,
+                )
 
 
 def measure(name: str, folder: Path, base: Reference, cache: Path) -> dict[str, object]:

@@ -112,7 +112,9 @@ def measure(budget: str, channel: str) -> dict[str, object]:
     data = probes.load(probes.bundled_folder(), budget)
     plan = Plan((trigger,), budget)
     drawing = Stopwatch()
-    pools = {kind: plan.pool(kind, trigger.condition(), data.class_names) for kind in populations.KINDS}
+    pools = {
+        kind: plan.pool(kind, trigger.condition(), data.class_names) for kind in populations.KINDS
+    }
     drawn = drawing.cpu
     kept = [Recording(perturbed(channel)), Recording(load(bases_folder() / "vit"))]
     for one in kept:
@@ -163,7 +165,9 @@ def matrix(
     test = both(probes.TEST, probes.PROFILE_TEMPLATES)
     queries = both(probes.TEST, probes.QUERY_TEMPLATES)
     support = diagnosis.gather(trigger, both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES), train)
-    subject = Subject(trigger, condition, train, test, queries, Populations(pools.__getitem__), plan.seed)
+    subject = Subject(
+        trigger, condition, train, test, queries, Populations(pools.__getitem__), plan.seed
+    )
     profile = measure_all(subject, diagnose(support, condition))
     return {"matrix": watch.cpu, "wall": watch.wall, "entries": profile.entries}
 
@@ -183,7 +187,9 @@ def encode_once(kept) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--budget", nargs="+", default=["default", "deep"])
     parser.add_argument("--trigger", nargs="+", default=list(TRIGGERS), choices=TRIGGERS)
     given = parser.parse_args()

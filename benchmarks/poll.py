@@ -31,7 +31,9 @@ FILES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--models", type=int, default=10_000)
     parser.add_argument("--poll", metavar="ENDPOINT", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -40,7 +42,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         found = poll_a_hub_of(given.models, Path(folder))
-    print(json.dumps({"models": given.models, "page_size": found.pop("page_size"), **found}, indent=2))
+    print(
+        json.dumps({"models": given.models, "page_size": found.pop("page_size"), **found}, indent=2)
+    )
 
 
 def poll_a_hub_of(models: int, folder: Path) -> dict[str, Any]:
@@ -110,7 +114,11 @@ def measure(endpoint: str) -> dict[str, Any]:
             "peak_mib": round(peak, 1),
             "peak_mib_before": round(before, 1),
         },
-        "second_pass": {"new": len(second.models), "seconds": round(again, 2), "requests": second.requests},
+        "second_pass": {
+            "new": len(second.models),
+            "seconds": round(again, 2),
+            "requests": second.requests,
+        },
     }
 
 

@@ -176,7 +176,10 @@ def _requests() -> Iterator[tuple[str, Any]]:
     alone = _request("badtexttower-019", base, "quick")
     yield "without-a-base", replace(alone, reference=None, known=())
     yield "trigger-named", _with_its_trigger("badencoder-019", base)
-    yield "trigger-of-the-base", _with_its_trigger("badencoder-019", _reference_of("badencoder-019"), keep_target=False)
+    yield (
+        "trigger-of-the-base",
+        _with_its_trigger("badencoder-019", _reference_of("badencoder-019"), keep_target=False),
+    )
 
 
 def _request(name: str, base: Any, budget: str) -> Any:
@@ -222,7 +225,11 @@ def _rounded(name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(MODELS / name / "open_clip_config.json", folder / "open_clip_config.json")
         state = load_file(MODELS / name / WEIGHTS)
-        save_file({key: value.bfloat16() for key, value in state.items()}, folder / WEIGHTS, {"format": "pt"})
+        save_file(
+            {key: value.bfloat16() for key, value in state.items()},
+            folder / WEIGHTS,
+            {"format": "pt"},
+        )
     return folder
 
 
@@ -235,7 +242,13 @@ def _reference_of(name: str) -> Any:
     encoder = load(folder)
     weights = sha256((folder / WEIGHTS).read_bytes()).hexdigest()
     return Reference(
-        name, str(folder), encoder.image_tower, encoder.text_tower, weights, encoder.architecture, added_at=""
+        name,
+        str(folder),
+        encoder.image_tower,
+        encoder.text_tower,
+        weights,
+        encoder.architecture,
+        added_at="",
     )
 
 

@@ -46,7 +46,9 @@ def main() -> int:
     for rule in broken:
         print(f"BROKEN: {rule}")
     if code:
-        print(f"BROKEN: the last run ended with exit code {code}; see {options.folder / 'watcher.log'}")
+        print(
+            f"BROKEN: the last run ended with exit code {code}; see {options.folder / 'watcher.log'}"
+        )
     print("sound" if not broken and not code else "not sound")
     return 1 if broken or code else 0
 
@@ -83,7 +85,9 @@ class _State:
 
     def save(self) -> None:
         part = self._path.with_suffix(".part")
-        part.write_text(json.dumps({"port": self.port, "models": self.models, "killed": dict(self.killed)}))
+        part.write_text(
+            json.dumps({"port": self.port, "models": self.models, "killed": dict(self.killed)})
+        )
         part.replace(self._path)
 
 
@@ -99,9 +103,15 @@ def _summary(rig: Rig, state: _State, seconds: float) -> None:
         print(f"\n{state.kills} kills: {_counted(state.killed)}")
         print(f"revisions by final state: {_counted(jobs.counts(store))}")
         every = jobs.jobs(store)
-        print(f"leases lost {sum(job.lost_leases for job in every)}, deaths seen {sum(job.deaths for job in every)}")
-        print(f"completed audits {len(audits.audits(store))}, findings {len(findings.findings(store))}")
-        print(f"alerts sent {len(outbox.alerts(store, state='sent'))}, this run took {seconds:.0f} s")
+        print(
+            f"leases lost {sum(job.lost_leases for job in every)}, deaths seen {sum(job.deaths for job in every)}"
+        )
+        print(
+            f"completed audits {len(audits.audits(store))}, findings {len(findings.findings(store))}"
+        )
+        print(
+            f"alerts sent {len(outbox.alerts(store, state='sent'))}, this run took {seconds:.0f} s"
+        )
 
 
 def _counted(counts: Mapping[str, int]) -> str:

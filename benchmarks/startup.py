@@ -11,7 +11,14 @@ COMMANDS = {
     "python -c pass": [sys.executable, "-c", "pass"],
     "import typer": [sys.executable, "-c", "import typer"],
     "dife --help": [sys.executable, "-m", "dife_scanner", "--help"],
-    "dife findings (new home)": [sys.executable, "-m", "dife_scanner", "findings", "--home", "{home}"],
+    "dife findings (new home)": [
+        sys.executable,
+        "-m",
+        "dife_scanner",
+        "findings",
+        "--home",
+        "{home}",
+    ],
 }
 
 
@@ -30,7 +37,10 @@ def main() -> None:
         for name, template in COMMANDS.items():
             command = [part.format(home=home) for part in template]
             times = [seconds(command) for _ in range(RUNS)]
-            rows[name] = {"median_s": round(statistics.median(times), 3), "min_s": round(min(times), 3)}
+            rows[name] = {
+                "median_s": round(statistics.median(times), 3),
+                "min_s": round(min(times), 3),
+            }
     print(json.dumps({"benchmark": "startup", "runs": RUNS, "rows": rows}))
 
 

@@ -43,7 +43,9 @@ class Prepared:
 
 def is_local(target: str) -> bool:
     """Tell whether `target` is a path: it exists, or is written like one."""
-    return target.startswith(("/", "./", "../", "~")) or target in (".", "..") or Path(target).exists()
+    return (
+        target.startswith(("/", "./", "../", "~")) or target in (".", "..") or Path(target).exists()
+    )
 
 
 def first_look(model: HubModel, token: bool) -> Manifest:
@@ -66,7 +68,9 @@ def look(hub: Hub, ref: ModelRef, limits: Limits) -> tuple[HubModel, Manifest]:
     return model, replace(found, ref=ModelRef(ref.repo_id, model.sha))
 
 
-def fetch(hub: Hub, found: Manifest, cache: Path, limits: Limits, progress: Progress, check: Check) -> dict[str, Path]:
+def fetch(
+    hub: Hub, found: Manifest, cache: Path, limits: Limits, progress: Progress, check: Check
+) -> dict[str, Path]:
     """Bring the files an audit reads into `cache`, verified; a former try's parts are used. Name to path."""
     wanted = [file for file in found.files if file.path in intake.KNOWN_FILES]
     total = sum(file.size or 0 for file in wanted)
@@ -74,7 +78,9 @@ def fetch(hub: Hub, found: Manifest, cache: Path, limits: Limits, progress: Prog
     files: dict[str, Path] = {}
     for file in wanted:
         on_bytes = _BytesProgress(file, before, total, progress, check)
-        files[file.path] = hub.fetch(found.ref, file, cache, on_bytes, limit=limits.checkpoint_bytes)
+        files[file.path] = hub.fetch(
+            found.ref, file, cache, on_bytes, limit=limits.checkpoint_bytes
+        )
         before += file.size or 0
         crash_point("worker.fetched")
     return files
@@ -83,7 +89,9 @@ def fetch(hub: Hub, found: Manifest, cache: Path, limits: Limits, progress: Prog
 class _BytesProgress:
     """Turns a file's bytes into progress over all of them."""
 
-    def __init__(self, file: HubFile, before: int, total: int, progress: Progress, check: Check) -> None:
+    def __init__(
+        self, file: HubFile, before: int, total: int, progress: Progress, check: Check
+    ) -> None:
         self._file = file
         self._before = before
         self._total = total
@@ -119,7 +127,9 @@ def local_files(found: Manifest) -> tuple[dict[str, Path], dict[str, HubFile]]:
         if _is_other_weights(file.path):
             name = WEIGHT_FILES[0]
         if name in intake.KNOWN_FILES:
-            files[name] = (folder / file.path).resolve()  # a hub cache is all links; the hash is compared anyway
+            files[name] = (
+                folder / file.path
+            ).resolve()  # a hub cache is all links; the hash is compared anyway
             expected[name] = file
     return files, expected
 
@@ -143,14 +153,20 @@ def notes(found: Manifest) -> tuple[str, ...]:
     return (f"not searched: a prompt learner in a format that is not read ({named})",)
 
 
-def prepare(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: Limits) -> Prepared:
+def prepare(
+    files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: Limits
+) -> Prepared:
     """Copy, hash, and inspect in a limited child. Raises what `intake.stage` and `sandbox.inspect_files` raise."""
     expected_here = {name: file for name, file in expected.items() if name in files}
     staged = intake.stage(files, expected_here, dest, limits)
     crash_point("worker.staged")
     if not staged.files:
-        raise Unsupported("there is nothing that an audit could read", "only open_clip checkpoints can be audited")
-    inspection = sandbox.inspect_files(staged.config.path, staged.weights.path, parse_limits(limits))
+        raise Unsupported(
+            "there is nothing that an audit could read", "only open_clip checkpoints can be audited"
+        )
+    inspection = sandbox.inspect_files(
+        staged.config.path, staged.weights.path, parse_limits(limits)
+    )
     canonical = json.dumps(inspection.config.as_json(), sort_keys=True, separators=(",", ":"))
     if staged.learner is not None:
         canonical += staged.learner.sha256

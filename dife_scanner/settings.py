@@ -158,7 +158,9 @@ def _check_file(path: Path, home: Path) -> None:
     try:
         is_something_else = path.exists() and not path.is_file()
     except PermissionError as error:
-        raise HomeUnwritable(f"{home} is not ours to look into", "check its owner, or use another --home") from error
+        raise HomeUnwritable(
+            f"{home} is not ours to look into", "check its owner, or use another --home"
+        ) from error
     if is_something_else:
         raise SettingsError(f"{path} is not a file", "move it away or run `dife config init`")
 
@@ -172,9 +174,13 @@ def _read(path: Path, given: dict[str, Any]) -> Settings:
     except ValidationError as error:
         raise _invalid(error, path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}", "correct it or run `dife config init`") from error
+        raise SettingsError(
+            f"{path} is not valid TOML: {error}", "correct it or run `dife config init`"
+        ) from error
     except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
+        raise SettingsError(
+            f"{path} cannot be read: {error.strerror}", "check its permissions"
+        ) from error
 
 
 def _invalid(error: ValidationError, path: Path) -> SettingsError:
@@ -310,7 +316,9 @@ def _from_file(name: str, home: Path) -> Secret | None:
             f"create it or unset {_variable(name)}_FILE",
         ) from None
     except OSError as error:
-        raise SettingsError(f"secret file {path} cannot be read: {error.strerror}", "check its owner") from error
+        raise SettingsError(
+            f"secret file {path} cannot be read: {error.strerror}", "check its owner"
+        ) from error
     return _found(value, f"file {path}")
 
 

@@ -29,7 +29,9 @@ LONGEST = (
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.option.loadscopereorder = False  # pytest-xdist would start the groups with the most tests first
+    config.option.loadscopereorder = (
+        False  # pytest-xdist would start the groups with the most tests first
+    )
 
 
 @pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks in the same hook

@@ -25,7 +25,12 @@ VIOLATIONS = {
 
 
 def lint(folder: Path, *only: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as c; c()", "--no-cache"]
+    command = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command as c; c()",
+        "--no-cache",
+    ]
     for name in only:
         command += ["--contract", name]
     return subprocess.run(
@@ -40,14 +45,20 @@ def lint(folder: Path, *only: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def copy(tmp_path):
-    shutil.copytree(ROOT / "dife_scanner", tmp_path / "dife_scanner", ignore=shutil.ignore_patterns("assets", "*.pyc"))
+    shutil.copytree(
+        ROOT / "dife_scanner",
+        tmp_path / "dife_scanner",
+        ignore=shutil.ignore_patterns("assets", "*.pyc"),
+    )
     shutil.copytree(ROOT / "gui", tmp_path / "gui", ignore=shutil.ignore_patterns("*.pyc"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
 
 
 def test_every_contract_has_a_violation_here():
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"][
+        "contracts"
+    ]
     assert {contract["id"] for contract in contracts} == set(VIOLATIONS)
 
 
@@ -99,7 +110,9 @@ def circle(folder: Path) -> list[str]:
     """One circle of imports, each module imported by the one after it; empty where there is none."""
     modules = modules_of(folder)
     try:
-        TopologicalSorter({name: imported_by(path, modules) for name, path in modules.items()}).prepare()
+        TopologicalSorter(
+            {name: imported_by(path, modules) for name, path in modules.items()}
+        ).prepare()
     except CycleError as error:
         return list(error.args[1])
     return []
@@ -120,4 +133,6 @@ def test_no_module_imports_itself_by_way_of_others():
 def test_a_circle_of_imports_is_seen_wherever_the_import_stands(copy, line):
     path = copy / "dife_scanner/lab/bases/distillation.py"
     path.write_text(path.read_text() + f"\n\n{line}\n")
-    assert {"dife_scanner.lab.bases.distillation", "dife_scanner.lab.bases.run"} == set(circle(copy))
+    assert {"dife_scanner.lab.bases.distillation", "dife_scanner.lab.bases.run"} == set(
+        circle(copy)
+    )

@@ -38,7 +38,11 @@ def is_there(name: str) -> bool:
             return True
         source = place / f"{module}.py"
         if module and source.is_file():
-            return bool(re.search(rf"^(?:def|class) {defined}\b|^{defined}\b", source.read_text(), re.MULTILINE))
+            return bool(
+                re.search(
+                    rf"^(?:def|class) {defined}\b|^{defined}\b", source.read_text(), re.MULTILINE
+                )
+            )
     return False
 
 

@@ -61,7 +61,11 @@ def write(home: Path, text: str) -> Path:
 def test_without_a_file_everything_has_its_default(tmp_path: Path) -> None:
     read = load(tmp_path)
     assert read.home == tmp_path
-    assert (read.endpoint, read.workers, read.alerts.email.enabled) == ("https://huggingface.co", 1, False)
+    assert (read.endpoint, read.workers, read.alerts.email.enabled) == (
+        "https://huggingface.co",
+        1,
+        False,
+    )
 
 
 def test_command_line_beats_environment_beats_file_beats_default(
@@ -90,7 +94,9 @@ def test_the_environment_reaches_into_sections_and_keeps_the_rest_of_them(
     )
 
 
-def test_the_home_comes_from_the_environment_unless_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_home_comes_from_the_environment_unless_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = tmp_path / "other"
     other.mkdir()
     write(other, "workers = 5\n")
@@ -129,13 +135,17 @@ def test_what_is_not_allowed_is_named(tmp_path: Path, text: str, key: str) -> No
     assert caught.value.exit_code == 64
 
 
-def test_a_bad_value_in_the_environment_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_value_in_the_environment_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DIFE_WORKERS", "-1")
     with pytest.raises(SettingsError, match="`workers`"):
         load(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"workers = ", b"[limits\n", b"workers = 1\nworkers = 2", b"\xff\xfe\x00"])
+@pytest.mark.parametrize(
+    "content", [b"workers = ", b"[limits\n", b"workers = 1\nworkers = 2", b"\xff\xfe\x00"]
+)
 def test_a_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes) -> None:
     settings.config_path(tmp_path).write_bytes(content)
     with pytest.raises(SettingsError, match="not valid TOML") as caught:
@@ -166,7 +176,11 @@ def leaves(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
 def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in table.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        found |= (
+            flat(value, f"{prefix}{name}.")
+            if isinstance(value, dict)
+            else {f"{prefix}{name}": value}
+        )
     return found
 
 
@@ -183,7 +197,9 @@ def test_the_template_holds_every_key_with_its_default(tmp_path: Path) -> None:
     def listed(value: Any) -> Any:
         return list(value) if isinstance(value, tuple) else value
 
-    assert flat(tomllib.loads(uncommented())) == {key: listed(value) for key, value in leaves(Settings).items()}
+    assert flat(tomllib.loads(uncommented())) == {
+        key: listed(value) for key, value in leaves(Settings).items()
+    }
     plain = load(tmp_path)
     assert load(write(tmp_path, uncommented())) == plain
 
@@ -209,12 +225,20 @@ def test_a_secret_is_looked_up_in_keyring_then_file_then_environment(
         "environment DIFE_HF_TOKEN",
     )
     path = secret_file(tmp_path, "from-file")
-    assert (found := secret("hf-token", tmp_path)) and (found.value, found.source) == ("from-file", f"file {path}")
+    assert (found := secret("hf-token", tmp_path)) and (found.value, found.source) == (
+        "from-file",
+        f"file {path}",
+    )
     keyring.set_keyring(Wallet(hf_token="from-keyring"))
-    assert (found := secret("hf-token", tmp_path)) and (found.value, found.source) == ("from-keyring", "keyring")
+    assert (found := secret("hf-token", tmp_path)) and (found.value, found.source) == (
+        "from-keyring",
+        "keyring",
+    )
 
 
-def test_a_secret_file_can_be_named_in_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_file_can_be_named_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given = tmp_path / "credential"
     monkeypatch.setenv("DIFE_HF_TOKEN_FILE", str(given))
     with pytest.raises(SettingsError, match="does not exist"):
@@ -225,7 +249,9 @@ def test_a_secret_file_can_be_named_in_the_environment(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o601])
-def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_others_can_read_is_refused(
+    tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = secret_file(tmp_path, "open secret", mode)
     monkeypatch.setenv("DIFE_HF_TOKEN", "not used instead")
     with pytest.raises(SettingsError) as caught:

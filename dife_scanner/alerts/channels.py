@@ -99,7 +99,9 @@ class Email:
             raise self._refused(refused, password)
         self._delivered.pop(message.key, None)
 
-    def _converse(self, mail: bytes, recipients: list[str], password: str | None) -> dict[str, tuple[int, bytes]]:
+    def _converse(
+        self, mail: bytes, recipients: list[str], password: str | None
+    ) -> dict[str, tuple[int, bytes]]:
         """Recipients that the server refused, with its reply."""
         server = self._connect()
         try:
@@ -117,7 +119,9 @@ class Email:
         config = self._config
         if config.security == "tls":
             context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(config.host, config.port, timeout=config.timeout_seconds, context=context)
+            return smtplib.SMTP_SSL(
+                config.host, config.port, timeout=config.timeout_seconds, context=context
+            )
         return smtplib.SMTP(config.host, config.port, timeout=config.timeout_seconds)
 
     def _check_login(self, password: str | None) -> None:
@@ -141,7 +145,9 @@ class Email:
 
     def _failed(self, error: Exception, password: str | None) -> AlertFailed:
         reason = _without_secrets(_explanation(error), self._secrets(password))
-        return AlertFailed(f"{self._server} did not take the message: {reason}", _mail_advice(error))
+        return AlertFailed(
+            f"{self._server} did not take the message: {reason}", _mail_advice(error)
+        )
 
     def _refused(self, refused: dict[str, tuple[int, bytes]], password: str | None) -> AlertFailed:
         replies = []
@@ -233,11 +239,21 @@ class SlackWebhook:
         client.proxy = None  # leaves proxies to urllib, which honours NO_PROXY
         try:
             answer = client.send_dict(as_slack(message))
-        except (OSError, http.client.HTTPException, SlackClientError, ValueError, LookupError) as error:
+        except (
+            OSError,
+            http.client.HTTPException,
+            SlackClientError,
+            ValueError,
+            LookupError,
+        ) as error:
             reason = _without_secrets(_explanation(error), _parts(address))
-            raise AlertFailed(f"Slack was not reached: {reason}", "it will be tried again") from None
+            raise AlertFailed(
+                f"Slack was not reached: {reason}", "it will be tried again"
+            ) from None
         if answer.status_code != 200 or answer.body.strip() != "ok":
-            raise _slack_error(answer.status_code, answer.body, _retry_after(answer.headers), _parts(address))
+            raise _slack_error(
+                answer.status_code, answer.body, _retry_after(answer.headers), _parts(address)
+            )
 
     def _checked_address(self) -> str:
         address = self._address()
@@ -247,7 +263,9 @@ class SlackWebhook:
                 "store it as the secret slack-webhook (`dife info` shows where secrets are looked up)",
             )
         if not _is_webhook(address):
-            raise AlertFailed("the secret slack-webhook is not an https:// address", "copy it again from Slack")
+            raise AlertFailed(
+                "the secret slack-webhook is not an https:// address", "copy it again from Slack"
+            )
         return address
 
 
@@ -265,7 +283,9 @@ def _is_webhook(address: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
 
 
-def _slack_error(status: int, body: str, retry_after: float | None, secrets: list[str]) -> AlertFailed:
+def _slack_error(
+    status: int, body: str, retry_after: float | None, secrets: list[str]
+) -> AlertFailed:
     reason = _without_secrets(body, secrets)[:120]
     if status == 429:
         return AlertFailed("Slack asks to send less often", "it will be tried again", retry_after)
@@ -275,7 +295,9 @@ def _slack_error(status: int, body: str, retry_after: float | None, secrets: lis
             "make a new incoming webhook and store it as the secret slack-webhook",
             retry_after,
         )
-    return AlertFailed(f"Slack did not take the message: {status} {reason}", "it will be tried again", retry_after)
+    return AlertFailed(
+        f"Slack did not take the message: {status} {reason}", "it will be tried again", retry_after
+    )
 
 
 def _retry_after(headers: object) -> float | None:

@@ -48,7 +48,9 @@ class Delivered:
     """Due on a channel that is not configured; left as they are."""
 
 
-def deliver(store: Store, channels: Sequence[AlertChannel], now: str, *, rng: random.Random | None = None) -> Delivered:
+def deliver(
+    store: Store, channels: Sequence[AlertChannel], now: str, *, rng: random.Random | None = None
+) -> Delivered:
     """Send what is due at `now`; returns once every channel has nothing due, failed once, or asked for a pause.
 
     Each channel sends in a thread of its own, one message at a time, so a dead one does not delay the others.
@@ -137,7 +139,11 @@ class _Route:
 
         A backlog counts as one, due or not, as soon as the channel has shown that it works again.
         """
-        waiting = [alert for alert in outbox.pending(store, _END_OF_TIME) if alert.channel == self.channel.name]
+        waiting = [
+            alert
+            for alert in outbox.pending(store, _END_OF_TIME)
+            if alert.channel == self.channel.name
+        ]
         due = [alert for alert in waiting if alert.due_at <= now]
         is_storm = len(due) > STORM
         is_backlog = self._works and len(waiting) > STORM
@@ -145,15 +151,21 @@ class _Route:
             return waiting
         return due[:1]
 
-    def record_result(self, store: Store, batch: list[Alert], sending: Future[None], now: str) -> Delivered:
+    def record_result(
+        self, store: Store, batch: list[Alert], sending: Future[None], now: str
+    ) -> Delivered:
         """Write down how `sending` ended."""
         try:
             sending.result()
         except DifeError as error:
             return self._failed(store, batch, error, now)
-        except Exception as error:  # a message we cannot compose must not hold up the others, nor get lost
+        except (
+            Exception
+        ) as error:  # a message we cannot compose must not hold up the others, nor get lost
             log.exception("alert %s could not be sent through %s", batch[0].id, self.channel.name)
-            return self._failed(store, batch, DifeError(f"internal error: {type(error).__name__}"), now)
+            return self._failed(
+                store, batch, DifeError(f"internal error: {type(error).__name__}"), now
+            )
         with store.atomic("outbox.sent"):
             for alert in batch:
                 outbox.sent(store, alert.id)

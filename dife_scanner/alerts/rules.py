@@ -6,11 +6,15 @@ from collections.abc import Iterable
 
 from dife_scanner.records import Alert, AlertEvent, Confidence, Finding, FindingKind, TriageState
 
-_DECIDED = frozenset({TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.OUT_OF_SCOPE})
+_DECIDED = frozenset(
+    {TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.OUT_OF_SCOPE}
+)
 """A person has decided; the same fingerprint does not ask again."""
 
 
-def alerts_for(finding: Finding, previous: Finding | None, channels: Iterable[str]) -> tuple[Alert, ...]:
+def alerts_for(
+    finding: Finding, previous: Finding | None, channels: Iterable[str]
+) -> tuple[Alert, ...]:
     """Make one alert per channel where `finding` is news, otherwise none.
 
     `previous` is what the store last held under the same fingerprint. Demonstrated flagged findings and files refused
@@ -51,7 +55,10 @@ def _event(finding: Finding, previous: Finding | None) -> AlertEvent | None:
         return None
     if previous is None:
         return AlertEvent.NEW
-    if previous.triage is TriageState.FIXED_UPSTREAM and previous.ref.revision != finding.ref.revision:
+    if (
+        previous.triage is TriageState.FIXED_UPSTREAM
+        and previous.ref.revision != finding.ref.revision
+    ):
         return AlertEvent.REGRESSED
     if previous.triage in _DECIDED or qualifies(previous):
         return None

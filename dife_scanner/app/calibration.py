@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from dife_scanner.reports.as_json import CalibrationFile, PlanDocument
 
 
-def calibration_files(store: Store, settings: Settings, only: Sequence[Path] = ()) -> tuple[CalibrationFile, ...]:
+def calibration_files(
+    store: Store, settings: Settings, only: Sequence[Path] = ()
+) -> tuple[CalibrationFile, ...]:
     """List calibration files (those of this home and of the package, or `only` these), and whether audits use them."""
     from dife_scanner.baselines import calibration
 
@@ -79,7 +81,13 @@ def _calibration_file(file: File, unused: str) -> CalibrationFile:
 
 
 def hub_calibration_request(
-    store: Store, settings: Settings, base: str, reference: str, budget: Budget, n: int, minutes: float | None
+    store: Store,
+    settings: Settings,
+    base: str,
+    reference: str,
+    budget: Budget,
+    n: int,
+    minutes: float | None,
 ) -> HubPack:
     """Put together what `dife calibration from-hub` makes. Raises `UsageError` where the base is no reference here."""
     from dife_scanner.app import hub_calibration

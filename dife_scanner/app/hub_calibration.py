@@ -100,7 +100,9 @@ def reference_for(base: str, known: Sequence[Reference], wanted: str = "") -> Re
     try:
         repo_id(base)
     except MalformedError as error:
-        raise UsageError(f"{plain(base, 100)} is not the name of a repository", "write organisation/name") from error
+        raise UsageError(
+            f"{plain(base, 100)} is not the name of a repository", "write organisation/name"
+        ) from error
     names = (wanted,) if wanted else (base, base.rsplit("/", 1)[-1])
     for one in known:
         if one.name in names:
@@ -131,7 +133,9 @@ def _audit_seconds(store: Store, wanted: HubPack, rows: Sequence[RepositoryRow])
     return sum(row.seconds for row in rows) / len(rows)
 
 
-def run(store: Store, wanted: HubPack, hub: Hub, say: Say, progress: Progress = SILENT) -> Path | None:
+def run(
+    store: Store, wanted: HubPack, hub: Hub, say: Say, progress: Progress = SILENT
+) -> Path | None:
     """Audit until `n` models have a score, the listing ends or time is up; where the pack lies, `None` without any.
 
     Raises the hub's errors where it cannot be listed. A repository that cannot be audited just now is left for the
@@ -216,7 +220,9 @@ def append(path: Path, row: object) -> None:
 def scored(wanted: HubPack, rows: Sequence[RepositoryRow]) -> list[RepositoryRow]:
     """Pick those that count: searched as it is done now."""
     searched = wanted.searched
-    return [row for row in rows if row.score is not None and row.searched == searched and not row.copied]
+    return [
+        row for row in rows if row.score is not None and row.searched == searched and not row.copied
+    ]
 
 
 def _candidates(wanted: HubPack, hub: Hub, done: Sequence[RepositoryRow]) -> Iterator[HubModel]:

@@ -7,7 +7,14 @@ from importlib.metadata import PackageNotFoundError, version
 from dife_scanner.baselines.home import bases_folder
 from dife_scanner.settings import Settings, config_path, secret
 
-PACKAGES = ("torch", "open_clip_torch", "huggingface_hub", "sqlite-utils", "apscheduler", "PySide6-Essentials")
+PACKAGES = (
+    "torch",
+    "open_clip_torch",
+    "huggingface_hub",
+    "sqlite-utils",
+    "apscheduler",
+    "PySide6-Essentials",
+)
 
 
 def paths(settings: Settings) -> dict[str, str]:

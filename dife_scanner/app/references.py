@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from dife_scanner.progress import Progress
 
 
-def add_reference(store: Store, settings: Settings, target: str, name: str, progress: Progress) -> Reference:
+def add_reference(
+    store: Store, settings: Settings, target: str, name: str, progress: Progress
+) -> Reference:
     """Register a folder or a repository as clean. Raises what `baselines.references.register` raises."""
     from dife_scanner.baselines.references import register
 

@@ -26,7 +26,9 @@ from dife_scanner.store import references as kept_references
 from dife_scanner.triggers import known
 
 
-def rerun_audit(store: Store, settings: Settings, stored: Audit, data: Data, progress: Progress) -> Audit:
+def rerun_audit(
+    store: Store, settings: Settings, stored: Audit, data: Data, progress: Progress
+) -> Audit:
     """Make a stored audit again; what is stored stays as it is. Raises what `rerun` raises."""
     if stored.plan:
         signatures = stored.plan.signatures
@@ -106,7 +108,9 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _likeness(prepared: checkpoints.Prepared, reference: Reference | None, settings: Settings) -> Likeness:
+def _likeness(
+    prepared: checkpoints.Prepared, reference: Reference | None, settings: Settings
+) -> Likeness:
     if reference is None:
         return UNTOLD
     return references.likeness(prepared.weights, reference, settings.limits)
@@ -169,8 +173,12 @@ def _prepare(
         hub = hub_for(settings, job.endpoint if job else settings.endpoint)
         _, manifest = checkpoints.look(hub, stored.ref, settings.limits)
         if manifest.state.is_final:
-            raise NotFound(f"{stored.ref} can no longer be fetched: {manifest.reason}", "ask its owner")
-        files = checkpoints.fetch(hub, manifest, folder / "fetched", settings.limits, progress, lambda: None)
+            raise NotFound(
+                f"{stored.ref} can no longer be fetched: {manifest.reason}", "ask its owner"
+            )
+        files = checkpoints.fetch(
+            hub, manifest, folder / "fetched", settings.limits, progress, lambda: None
+        )
         expected = {file.path: file for file in manifest.files}
     progress("checking", note=str(stored.ref))
     return manifest, checkpoints.prepare(files, expected, folder / "checkpoint", settings.limits)
@@ -186,7 +194,10 @@ def _job_of(store: Store, stored: Audit) -> Job | None:
 def _local_manifest(store: Store, stored: Audit, job: Job | None) -> Manifest:
     """What lies in the audited folder. Raises `NotFound`, and `ContentMismatch` where that is another checkpoint."""
     if not Path(stored.ref.repo_id).exists():
-        raise NotFound(f"the weights of audit {stored.id} are no longer at {stored.ref.repo_id}", "put them back there")
+        raise NotFound(
+            f"the weights of audit {stored.id} are no longer at {stored.ref.repo_id}",
+            "put them back there",
+        )
     known = None
     if job:
         known = jobs.manifest_of(store, job.id)

@@ -32,4 +32,9 @@ def work(settings: Settings, *, until_idle: bool, progress: Progress) -> None:
 
     with open_home(settings):
         pass
-    work_loop(default_work(settings), stop_event(), until_idle=until_idle, progress_for=lambda job: progress)
+    work_loop(
+        default_work(settings),
+        stop_event(),
+        until_idle=until_idle,
+        progress_for=lambda job: progress,
+    )

@@ -172,7 +172,9 @@ class CachedEncoder:
         def encode(missing: list[int]) -> Embeddings:
             return self._encoder.encode_with_context(contexts[missing], _at(missing, texts))
 
-        digests = [_context_digest(context, text) for context, text in zip(contexts, texts, strict=True)]
+        digests = [
+            _context_digest(context, text) for context, text in zip(contexts, texts, strict=True)
+        ]
         return self._fill(self.text_tower, digests, encode)
 
     def _fill(self, tower: str, digests: Sequence[bytes], encode: Encode) -> Embeddings:

@@ -15,7 +15,7 @@ from dife_scanner.audit.sides import Side, readout
 from dife_scanner.core import checks, metrics
 from dife_scanner.errors import DifeError
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Channel, Nearby, Origin, Reference, SignatureResult, Trigger
+from dife_scanner.records import Channel, Hypothesis, InCleanReference, Origin, Reference, Trigger
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class CleanReferences:
         """Why references could not be asked, in words; empty where all could."""
         return "; ".join(self._failures)
 
-    def measured(self, results: Sequence[SignatureResult], suspect: Side) -> tuple[SignatureResult, ...]:
+    def measured(self, results: Sequence[Hypothesis], suspect: Side) -> tuple[Hypothesis, ...]:
         """The same hypotheses; discovered triggers that nothing else stands against, with what they do in the nearest.
 
         `suspect` is the suspect on held-out pictures. A reference that cannot be opened is passed over and named in
@@ -75,12 +75,14 @@ class CleanReferences:
         tried = [number for number, one in enumerate(results) if _worth_trying(one)]
         if not tried:
             return tuple(results)
-        found: dict[int, list[Nearby]] = {}
+        found: dict[int, list[InCleanReference]] = {}
         for distance, reference in self._nearest(suspect):
             with self._noting_failure(reference.name):
                 side = self._opened(reference)
                 for number in tried:
-                    found.setdefault(number, []).append(_in(side, results[number], reference.name, distance))
+                    found.setdefault(number, []).append(
+                        _in(side, results[number], reference.name, distance)
+                    )
         out = list(results)
         for number, near in found.items():
             out[number] = replace(out[number], near=tuple(near))
@@ -112,8 +114,10 @@ class CleanReferences:
             self._failures.append(f"{name}: {error.what}")
 
 
-def _worth_trying(result: SignatureResult) -> bool:
-    return result.origin is Origin.DISCOVERED and checks.open_but_for_drawings(checks.run_all(result))
+def _worth_trying(result: Hypothesis) -> bool:
+    return result.origin is Origin.DISCOVERED and checks.open_but_for_drawings(
+        checks.run_all(result)
+    )
 
 
 def _distance(suspect: Side, other: Side) -> float:
@@ -123,11 +127,11 @@ def _distance(suspect: Side, other: Side) -> float:
     return round(float(of_pictures + of_prompts), 6)
 
 
-def _in(side: Side, row: SignatureResult, name: str, distance: float) -> Nearby:
+def _in(side: Side, row: Hypothesis, name: str, distance: float) -> InCleanReference:
     success = _success(row.trigger, side)
     clean = hypotheses.clean_rate(side, _without_mechanism(row.trigger))
     lift = success - max(row.reference or 0.0, clean)
-    return Nearby(name, distance, round(success, 6), round(lift, 6))
+    return InCleanReference(name, distance, round(success, 6), round(lift, 6))
 
 
 def _success(trigger: Trigger, side: Side) -> float:

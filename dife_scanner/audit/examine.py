@@ -18,10 +18,10 @@ from dife_scanner.records import (
     Diagnosis,
     Entry,
     EvidenceFile,
+    Hypothesis,
     Interval,
     Origin,
     Recovered,
-    SignatureResult,
     Trigger,
 )
 
@@ -45,7 +45,7 @@ class Examined:
     files: tuple[tuple[EvidenceFile, bytes], ...] = ()
 
 
-def examine(stage: Stage, strongest: SignatureResult) -> Examined:
+def examine(stage: Stage, strongest: Hypothesis) -> Examined:
     """Diagnose, freeze the diagnosis, then measure every interface and compare."""
     trigger = strongest.trigger
     splits = stage.splits.for_trigger(trigger)

@@ -16,7 +16,7 @@ from dife_scanner.core import metrics
 from dife_scanner.core.checks import DEMONSTRATED_EFFECT, SIGNATURE_EFFECT
 from dife_scanner.core.statistics import holm, measure, paired_interval, sign_flip_p
 from dife_scanner.core.verdict import INHERITED_CUT
-from dife_scanner.records import Channel, Interval, Origin, SignatureResult, Trigger
+from dife_scanner.records import Channel, Hypothesis, Interval, Origin, Trigger
 
 Table = NDArray[np.float64]
 
@@ -70,18 +70,20 @@ def known(trigger: Trigger) -> bool:
     return trigger.channel is Channel.PROMPT or named
 
 
-def test(choice: Choice, suspect: Side, reference: Side, seed: int, *, always: bool = False) -> SignatureResult:
+def test(
+    choice: Choice, suspect: Side, reference: Side, seed: int, *, always: bool = False
+) -> Hypothesis:
     """Evidence on held-out drawings.
 
     A choice below `SIGNATURE_EFFECT` on train drawings keeps p = 1 and is not measured, unless it is measured
     `always`.
     """
     if choice.effect < SIGNATURE_EFFECT and not always:
-        return SignatureResult(choice.trigger, choice.effect)
+        return Hypothesis(choice.trigger, choice.effect)
     moved, drawings = readout(suspect, suspect, choice.trigger, with_target=False)
     still, _ = baseline(reference, choice.trigger, with_target=False)
     rng = np.random.default_rng([seed, *choice.trigger.name.encode()])
-    return SignatureResult(
+    return Hypothesis(
         trigger=choice.trigger,
         train_effect=choice.effect,
         suspect=float(moved.mean()),
@@ -99,32 +101,39 @@ def effect(trigger: Trigger, suspect: Side, reference: Side, seed: int) -> Inter
     return paired_interval(moved, still, drawings, np.random.default_rng(seed))
 
 
-def inherited(choice: Choice, suspect: Side, reference: Side, *, demonstrated: bool = False) -> bool:
-    """Whether the trigger moves suspect *and* base on held-out drawings, beyond what the clean inputs do.
+def inherited(
+    choice: Choice, suspect: Side, reference: Side, *, demonstrated: bool = False
+) -> Hypothesis | None:
+    """The trigger, where it moves suspect *and* base on held-out drawings beyond what the clean inputs do.
 
     Both lower bounds, less the clean rate, must reach `INHERITED_CUT`; `DEMONSTRATED_EFFECT` for a trigger that was
     demonstrated in the base before, of which it is known that somebody left it there.
     """
     cut = DEMONSTRATED_EFFECT if demonstrated else INHERITED_CUT
     if min(choice.suspect, choice.reference) < cut:
-        return False
+        return None
     of_suspect = readout(suspect, suspect, choice.trigger, with_target=False)
     of_base = baseline(reference, choice.trigger, with_target=False)
     for side, (outcomes, drawings) in ((suspect, of_suspect), (reference, of_base)):
         low = measure(outcomes, drawings).interval.low
         if low - clean_rate(side, choice.trigger) < cut:
-            return False
-    return True
+            return None
+    return Hypothesis(
+        trigger=choice.trigger,
+        train_effect=choice.effect,
+        suspect=float(of_suspect[0].mean()),
+        reference=float(of_base[0].mean()),
+    )
 
 
 def test_all(
-    stage: Stage, discovered: Sequence[SignatureResult]
-) -> tuple[tuple[SignatureResult, ...], tuple[SignatureResult, ...]]:
+    stage: Stage, discovered: Sequence[Hypothesis]
+) -> tuple[tuple[Hypothesis, ...], tuple[Hypothesis, ...]]:
     """One result per signature and those `discovered`, corrected over all of them; second, the signatures that move the
     base just as well.
     """
-    rows: list[SignatureResult] = []
-    shared: list[SignatureResult] = []
+    rows: list[Hypothesis] = []
+    shared: list[Hypothesis] = []
     plan = stage.request.plan
     total = len(plan.signatures)
     for index, signature in enumerate(plan.signatures):
@@ -136,22 +145,23 @@ def test_all(
             row = test(choices.apart, suspect, reference, plan.seed, always=is_known)
             rows.append(replace(row, origin=Origin.KNOWN) if is_known else row)
             demonstrated = signature.name in stage.request.demonstrated
-            if inherited(choices.shared, suspect, reference, demonstrated=demonstrated):
-                shared.append(SignatureResult(choices.shared.trigger, choices.shared.effect))
+            found = inherited(choices.shared, suspect, reference, demonstrated=demonstrated)
+            if found is not None:
+                shared.append(found)
     stage.phases.enter("trying signatures", total, total)
     return corrected([*rows, *discovered]), tuple(shared)
 
 
-def corrected(results: Sequence[SignatureResult]) -> tuple[SignatureResult, ...]:
+def corrected(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
     """The same results with Holm's correction over all of them."""
     adjusted = holm([row.p_value for row in results])
     return tuple(replace(row, p_holm=p) for row, p in zip(results, adjusted, strict=True))
 
 
-def strongest(results: Sequence[SignatureResult]) -> SignatureResult | None:
+def strongest(results: Sequence[Hypothesis]) -> Hypothesis | None:
     """The measured signature with the smallest corrected p, then the largest effect on held-out drawings."""
 
-    def rank(row: SignatureResult) -> tuple[float, float]:
+    def rank(row: Hypothesis) -> tuple[float, float]:
         return row.p_holm, (row.reference or 0.0) - (row.suspect or 0.0)
 
     measured = [row for row in results if row.suspect is not None]
@@ -189,7 +199,9 @@ def _by_pair(signature: Trigger, side: Side) -> Table:
     return table
 
 
-def _allowed(signature: Trigger, names: tuple[str, ...], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _allowed(
+    signature: Trigger, names: tuple[str, ...], shape: tuple[int, ...]
+) -> NDArray[np.bool_]:
     allowed = np.ones(shape, dtype=bool)
     if shape[0] > 1:
         np.fill_diagonal(allowed, False)

@@ -17,7 +17,18 @@ from dife_scanner.core.canonical import at_default
 from dife_scanner.core.frozen_repr import EnumForm, Forms, Newer, RecordForm, TextForm, text
 from dife_scanner.records import Channel, Position, Reference, Trigger, TriggerFile, TriggerKind
 
-_PLAN = frozenset(("signatures", "budget", "seed", "probes_folder", "extensions", "pictures", "captions", "detectors"))
+_PLAN = frozenset(
+    (
+        "signatures",
+        "budget",
+        "seed",
+        "probes_folder",
+        "extensions",
+        "pictures",
+        "captions",
+        "detectors",
+    )
+)
 """Fields of a plan that these identities know of."""
 
 FORMS: Forms = {
@@ -67,7 +78,9 @@ FORMS: Forms = {
             "prompt": "PROMPT",
         },
     ),
-    Channel: EnumForm("Channel", {"image": "IMAGE", "text": "TEXT", "both": "BOTH", "prompt mechanism": "PROMPT"}),
+    Channel: EnumForm(
+        "Channel", {"image": "IMAGE", "text": "TEXT", "both": "BOTH", "prompt mechanism": "PROMPT"}
+    ),
     Position: TextForm(),
     Sizes: RecordForm("Sizes", ("pictures", "targets", "sources", "counts")),
 }

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from dife_scanner.audit import check, hypotheses, probes, search
+from dife_scanner.audit import hypotheses, probes, run_checks, search
 from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
 from dife_scanner.audit.interfaces import extend, named
@@ -28,9 +28,19 @@ from dife_scanner.discovery import LEARNED
 from dife_scanner.errors import Refused
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT, Progress
-from dife_scanner.records import Channel, Origin, Reference, SignatureResult
+from dife_scanner.records import Channel, Hypothesis, Origin, Reference
 
-__all__ = ["AUDIT_VERSION", "Outcome", "Plan", "Request", "audit", "check_known", "identity", "run", "versions"]
+__all__ = [
+    "AUDIT_VERSION",
+    "Outcome",
+    "Plan",
+    "Request",
+    "audit",
+    "check_known",
+    "identity",
+    "run",
+    "versions",
+]
 
 
 def run(request: Request, progress: Progress = SILENT) -> Outcome:
@@ -42,12 +52,18 @@ def run(request: Request, progress: Progress = SILENT) -> Outcome:
         extend(path)
     suspect = load(request.folder, device=request.device)
     if suspect.weights_sha256 != request.weights_sha256:
-        raise Refused(f"the weights of {request.ref} changed between the check and the audit", "scan again")
-    reference = load(Path(request.reference.path), device=request.device) if request.reference else None
+        raise Refused(
+            f"the weights of {request.ref} changed between the check and the audit", "scan again"
+        )
+    reference = (
+        load(Path(request.reference.path), device=request.device) if request.reference else None
+    )
     return audit(suspect, reference, request, progress)
 
 
-def audit(suspect: Encoder, reference: Encoder | None, request: Request, progress: Progress = SILENT) -> Outcome:
+def audit(
+    suspect: Encoder, reference: Encoder | None, request: Request, progress: Progress = SILENT
+) -> Outcome:
     """Audit a loaded suspect against a loaded reference.
 
     With both towers equal to a known base the verdict is `identical` and nothing is encoded. Without a reference of the
@@ -64,7 +80,9 @@ def audit(suspect: Encoder, reference: Encoder | None, request: Request, progres
         return report.outcome(request, _identical(relation, relation.twin))
     if alone and not request.plan.detectors:
         return report.outcome(request, Measured(Evidence(base_unknown=True), unknown=(True, True)))
-    with tempfile.TemporaryDirectory() as scratch:  # trigger files have to last as long as the measuring
+    with (
+        tempfile.TemporaryDirectory() as scratch
+    ):  # trigger files have to last as long as the measuring
         if reference is None or base is None:
             only = stage(Pair(suspect, suspect), request, memory, progress, Path(scratch))
             return report.outcome(request, _measured_alone(only))
@@ -97,9 +115,11 @@ def _measured_alone(only: Stage) -> Measured:
     test = only.splits.test.suspect
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
         check_varied(test, str(only.request.ref))
-        found = search.discover_alone(only.encoders.suspect, train, test, _options(only), only.progress)
+        found = search.discover_alone(
+            only.encoders.suspect, train, test, _options(only), only.progress
+        )
         evidence = Evidence(
-            hypotheses=check.with_checks(found.results, Circumstances()),
+            hypotheses=run_checks.with_checks(found.results, Circumstances()),
             searches=found.searches,
             missing=found.missing,
             base_unknown=True,
@@ -117,7 +137,7 @@ def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
         check_varied(test.reference, "its reference")
     found = _searched(both, relation)
     tested, inherited = hypotheses.test_all(both, found.results)
-    checked = check.check_all(both, tested, base, _options(both))
+    checked = run_checks.check_all(both, tested, base, _options(both))
     open_ones = [one for one in checked.hypotheses if checks.open_but_for_drawings(one.checks)]
     strongest = hypotheses.strongest(open_ones)
     examined = Examined(trigger=inherited[0].trigger) if inherited else Examined()
@@ -144,7 +164,9 @@ def _searched(both: Stage, relation: Relation) -> search.Discovered:
         return search.Discovered()
     if relation.learner.file is not None:
         names = tuple(dict.fromkeys((*options.plan.detectors, LEARNED.name)))
-        options = replace(options, plan=replace(options.plan, detectors=names), learner=relation.learner.file)
+        options = replace(
+            options, plan=replace(options.plan, detectors=names), learner=relation.learner.file
+        )
     splits = both.splits
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
         return search.discover(both.encoders, splits.train, splits.test, options, both.progress)
@@ -161,7 +183,9 @@ def _options(one: Stage) -> search.Options:
     return search.Options(request.plan, request.identity, folder, request.seconds)
 
 
-def _with_success_elsewhere(examined: Examined, strongest: SignatureResult, checked: check.Checked) -> Examined:
+def _with_success_elsewhere(
+    examined: Examined, strongest: Hypothesis, checked: run_checks.Checked
+) -> Examined:
     """The same, and what a discovered trigger does in other clean checkpoints, which is told and decides nothing."""
     if strongest.origin is not Origin.DISCOVERED or examined.recovered is None:
         return examined

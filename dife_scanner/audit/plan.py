@@ -17,7 +17,11 @@ from dife_scanner.errors import UsageError
 from dife_scanner.records import AskedPlan, Budget, Condition, Reference, Trigger
 
 AUDIT_VERSION = "dife-7"
-DISCOVERY_VERSIONS = {Budget.QUICK: "discovery-1", Budget.DEFAULT: "discovery-3", Budget.DEEP: "discovery-3"}
+DISCOVERY_VERSIONS = {
+    Budget.QUICK: "discovery-1",
+    Budget.DEFAULT: "discovery-3",
+    Budget.DEEP: "discovery-3",
+}
 """Raise it when a change makes a detector find something else."""
 
 
@@ -73,7 +77,11 @@ class Plan:
         return _own_pictures(self.pictures).name if self.pictures else "bundled labelled pictures"
 
     def pool(
-        self, kind: str, condition: Condition, class_names: tuple[str, ...], cache: Path | None = None
+        self,
+        kind: str,
+        condition: Condition,
+        class_names: tuple[str, ...],
+        cache: Path | None = None,
     ) -> populations.Pool:
         """One pool of the plan's data for a condition. `NoPool` where the data cannot have such a pool.
 
@@ -159,7 +167,9 @@ def file_digest(path: Path) -> str:
     try:
         return sha256(path.read_bytes()).hexdigest()
     except OSError as error:
-        raise UsageError(f"the extension {path} cannot be read: {error.strerror}", "check the path") from error
+        raise UsageError(
+            f"the extension {path} cannot be read: {error.strerror}", "check the path"
+        ) from error
 
 
 @lru_cache(maxsize=2)

@@ -113,7 +113,9 @@ def _manifest(folder: Path) -> tuple[bytes, dict[str, Any]]:
         raw = (folder / "probes.json").read_bytes()
         return raw, json.loads(raw)
     except (OSError, ValueError) as error:
-        raise ProbeError(f"the probe set in {folder} has no readable probes.json", _REINSTALL) from error
+        raise ProbeError(
+            f"the probe set in {folder} has no readable probes.json", _REINSTALL
+        ) from error
 
 
 def _views(rows: list[Row], most: int) -> list[Row]:
@@ -149,7 +151,9 @@ def _check_complete(folder: Path, name: str, rows: list[Row], class_names: tuple
     shown = {row["label"] for row in rows}
     missing = [class_name for class_name in class_names if class_name not in shown]
     if missing:
-        raise ProbeError(f"split {name} of the probe set in {folder} has no picture of {', '.join(missing)}")
+        raise ProbeError(
+            f"split {name} of the probe set in {folder} has no picture of {', '.join(missing)}"
+        )
 
 
 def _item(row: Row) -> PoolItem:
@@ -170,7 +174,9 @@ def _picture(path: Path, expected: str) -> Pixels:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ProbeError(f"probe picture {path} cannot be read: {error.strerror}", _REINSTALL) from error
+        raise ProbeError(
+            f"probe picture {path} cannot be read: {error.strerror}", _REINSTALL
+        ) from error
     # A changed picture would change every number without a word.
     if sha256(content).hexdigest() != expected:
         raise ProbeError(f"probe picture {path} is not the one in the manifest", _REINSTALL)
@@ -185,4 +191,6 @@ def _check_apart(splits: dict[str, Split]) -> None:
         for drawing in split.drawings:
             # What was chosen on a drawing must not be measured on it.
             if where.setdefault(drawing, split.name) != split.name:
-                raise ProbeError(f"drawing {drawing} stands in more than one split of the probe set")
+                raise ProbeError(
+                    f"drawing {drawing} stands in more than one split of the probe set"
+                )

@@ -21,11 +21,11 @@ from dife_scanner.audit.sides import (
     reads_hit_rate,
 )
 from dife_scanner.core import metrics
-from dife_scanner.records import Channel, Nearest, Recovered, Trigger
+from dife_scanner.records import Channel, NearestConcept, Recovered, Trigger
 from dife_scanner.triggers.stamp import write
 
 NEAREST_KEPT = 5
-"""Nearest concepts that are kept."""
+"""NearestConcept concepts that are kept."""
 TEMPLATE = "a photo of a {}"
 IDENTITY_WEIGHT = 1e-6
 """Weight of the identity in an alignment, the data having 1: too small to move a direction that has data."""
@@ -75,7 +75,7 @@ def recover(trigger: Trigger, test: Sides) -> Recovered | None:
     )
 
 
-def nearest_concept(trigger: Trigger, test: Sides) -> Nearest | None:
+def nearest_concept(trigger: Trigger, test: Sides) -> NearestConcept | None:
     """The concept that the trigger makes of its inputs, without one more text through the suspect.
 
     The base's concepts are encoded once for all that is compared with it; the spaces are aligned by pictures or class
@@ -109,7 +109,9 @@ def trigger_direction(trigger: Trigger, test: Sides) -> TriggerDirection:
 # --- concepts and their ranking -------------------------------------------------------------------------------
 
 
-def _ranked(direction: Embeddings, concepts: Mapping[str, Embeddings], test: Sides) -> list[Nearest]:
+def _ranked(
+    direction: Embeddings, concepts: Mapping[str, Embeddings], test: Sides
+) -> list[NearestConcept]:
     """Every concept, the nearest to `direction` [d] first. Concepts are [d] each, in the base's space."""
     names = list(concepts)
     embedded = np.stack(list(concepts.values()))
@@ -118,7 +120,7 @@ def _ranked(direction: Embeddings, concepts: Mapping[str, Embeddings], test: Sid
     ranked = []
     for at in np.argsort(-cosines, kind="stable"):
         cosine = round(float(cosines[at]), 6)
-        ranked.append(Nearest(names[at], cosine))
+        ranked.append(NearestConcept(names[at], cosine))
     return ranked
 
 

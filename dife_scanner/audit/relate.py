@@ -42,11 +42,15 @@ class Relation:
     """The prompt learner that came along."""
 
 
-def relate(suspect: Encoder, reference: Encoder | None, request: Request, memory: Memory) -> Relation:
+def relate(
+    suspect: Encoder, reference: Encoder | None, request: Request, memory: Memory
+) -> Relation:
     """Compare the checkpoint with its reference, and find what else is known of it."""
     request, unknown = _without_a_strange_reference(suspect, reference, request, memory)
     twin = next((known for known in request.known if _same_towers(suspect, known)), None)
-    return Relation(request, unknown, twin, prompt_learner.find(request.folder, suspect, request.unread))
+    return Relation(
+        request, unknown, twin, prompt_learner.find(request.folder, suspect, request.unread)
+    )
 
 
 def _without_a_strange_reference(
@@ -54,7 +58,9 @@ def _without_a_strange_reference(
 ) -> tuple[Request, tuple[bool, bool]]:
     if reference is None or request.reference is None or not any(request.likeness.unrelated):
         return request, (False, False)
-    splits = Splits(CachedEncoder(suspect, memory), CachedEncoder(reference, memory), request.plan.probes())
+    splits = Splits(
+        CachedEncoder(suspect, memory), CachedEncoder(reference, memory), request.plan.probes()
+    )
     check_varied(splits.train.suspect, str(request.ref))
     check_varied(splits.train.reference, "its reference")
     found = kinship(request.likeness, splits.train)

@@ -21,7 +21,14 @@ from dife_scanner.core.cards import ZERO_SHOT
 from dife_scanner.core.findings import finding
 from dife_scanner.core.verdict import Evidence, decide
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Audit, BranchSwap, ComponentRepair, EvidenceFile, Finding, Reference
+from dife_scanner.records import (
+    Audit,
+    BranchSwap,
+    ComponentRepair,
+    EvidenceFile,
+    Finding,
+    Reference,
+)
 from dife_scanner.sentences import verdict as sentences
 
 
@@ -54,7 +61,12 @@ class Measured:
 
     @classmethod
     def compared(
-        cls, both: Stage, base: Reference, evidence: Evidence, examined: Examined, unknown: tuple[bool, bool]
+        cls,
+        both: Stage,
+        base: Reference,
+        evidence: Evidence,
+        examined: Examined,
+        unknown: tuple[bool, bool],
     ) -> Measured:
         """What was measured of a suspect and its base, with accuracies and drift."""
         suspect, reference = both.encoders
@@ -65,11 +77,18 @@ class Measured:
             evidence=evidence,
             examined=examined,
             reference_name=base.name,
-            same=(suspect.image_tower == reference.image_tower, suspect.text_tower == reference.text_tower),
+            same=(
+                suspect.image_tower == reference.image_tower,
+                suspect.text_tower == reference.text_tower,
+            ),
             unknown=unknown,
             accuracies=accuracies,
-            prompt_drift=float(metrics.cosine_distance(test.suspect.prompts, test.reference.prompts).mean()),
-            picture_drift=float(metrics.cosine_distance(test.suspect.images, test.reference.images).mean()),
+            prompt_drift=float(
+                metrics.cosine_distance(test.suspect.prompts, test.reference.prompts).mean()
+            ),
+            picture_drift=float(
+                metrics.cosine_distance(test.suspect.images, test.reference.images).mean()
+            ),
         )
 
 

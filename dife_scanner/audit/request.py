@@ -49,12 +49,22 @@ class Request:
     def identity(self) -> str:
         """Of the audit."""
         return identity(
-            self.weights_sha256, self.config_digest, self.reference, self.plan, self.turned_down, self.unread
+            self.weights_sha256,
+            self.config_digest,
+            self.reference,
+            self.plan,
+            self.turned_down,
+            self.unread,
         )
 
     @property
     def legacy_identity(self) -> str | None:
         """Under which programs before records had a canonical form stored the same audit; `None` where none could."""
         return legacy_identity(
-            self.weights_sha256, self.config_digest, self.reference, self.plan, self.turned_down, self.unread
+            self.weights_sha256,
+            self.config_digest,
+            self.reference,
+            self.plan,
+            self.turned_down,
+            self.unread,
         )

@@ -16,7 +16,7 @@ from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.core import checks
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import Progress, Step
-from dife_scanner.records import Channel, Exchanged, Origin, SignatureResult
+from dife_scanner.records import Channel, Hypothesis, Origin, ReverseSearch
 
 T = TypeVar("T")
 
@@ -31,13 +31,13 @@ def accuracy_lost(test: Pair[Side]) -> float:
 
 
 def searched(
-    results: Sequence[SignatureResult],
+    results: Sequence[Hypothesis],
     encoders: Pair[Encoder],
     train: Pair[Side],
     test: Pair[Side],
     options: search.Options,
     progress: Progress,
-) -> tuple[SignatureResult, ...]:
+) -> tuple[Hypothesis, ...]:
     """The same hypotheses; those that nothing else stands against, with what the reverse search found in the base."""
     concerned = [_concerned(one) for one in results]
     if accuracy_lost(test) < checks.ACCURACY_LOST or not any(concerned):
@@ -49,14 +49,18 @@ def searched(
     return tuple(out)
 
 
-def _concerned(row: SignatureResult) -> bool:
+def _concerned(row: Hypothesis) -> bool:
     discovered = row.origin is Origin.DISCOVERED and row.trigger.channel in _CHANNELS
     return discovered and checks.open_but_for_drawings(checks.run_all(row))
 
 
 def _strongest(
-    encoders: Pair[Encoder], train: Pair[Side], test: Pair[Side], options: search.Options, progress: Progress
-) -> Exchanged:
+    encoders: Pair[Encoder],
+    train: Pair[Side],
+    test: Pair[Side],
+    options: search.Options,
+    progress: Progress,
+) -> ReverseSearch:
     """The strongest trigger that the searches find in the first of these; finished ones have names of their own."""
 
     def tell(step: Step) -> None:
@@ -71,9 +75,9 @@ def _strongest(
     rows = hypotheses.corrected(found.results)
     best = max(rows, key=_rank, default=None)
     if best is None or best.effect is None:
-        return Exchanged(passes, seconds)
+        return ReverseSearch(passes, seconds)
     trigger = best.trigger
-    return Exchanged(
+    return ReverseSearch(
         passes=passes,
         seconds=seconds,
         kind=trigger.kind,
@@ -87,11 +91,11 @@ def _strongest(
     )
 
 
-def _rank(row: SignatureResult) -> tuple[bool, float]:
+def _rank(row: Hypothesis) -> tuple[bool, float]:
     return _demonstrated(row), row.effect.low if row.effect else 0.0
 
 
-def _demonstrated(row: SignatureResult) -> bool:
+def _demonstrated(row: Hypothesis) -> bool:
     """Whether it passes every check that applies without looking at other clean references."""
     return row.origin is Origin.DISCOVERED and checks.demonstrated(checks.run_all(row))
 

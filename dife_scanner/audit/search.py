@@ -23,7 +23,7 @@ from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import Progress
-from dife_scanner.records import Channel, NotSearched, Origin, Search, SignatureResult, TriggerFile
+from dife_scanner.records import Channel, Hypothesis, MissingSearch, Origin, Search, TriggerFile
 from dife_scanner.store import codec
 from dife_scanner.triggers import files
 
@@ -59,9 +59,9 @@ class Discovered:
     """What the searches of an audit came to."""
 
     searches: tuple[Search, ...] = ()
-    results: tuple[SignatureResult, ...] = ()
+    results: tuple[Hypothesis, ...] = ()
     """One per candidate, measured on held-out drawings; not yet corrected for how many were tried."""
-    missing: tuple[NotSearched, ...] = ()
+    missing: tuple[MissingSearch, ...] = ()
     """Searches that could not run, though there was something to search."""
 
 
@@ -80,7 +80,9 @@ def detectors(wanted: Sequence[str]) -> tuple[Detector, ...]:
     names = [detector.name for detector in discovery.DETECTORS]
     unknown = set(wanted) - set(names)
     if unknown:
-        raise UsageError(f"there is no detector called {', '.join(sorted(unknown))}", f"use {', '.join(names)}")
+        raise UsageError(
+            f"there is no detector called {', '.join(sorted(unknown))}", f"use {', '.join(names)}"
+        )
     return tuple(detector for detector in discovery.DETECTORS if detector.name in wanted)
 
 
@@ -97,7 +99,7 @@ def discover(
     `using` are detectors of somebody's own in place of those that the plan names.
     """
 
-    def test_candidate(candidate: Candidate) -> SignatureResult:
+    def test_candidate(candidate: Candidate) -> Hypothesis:
         return _tested(candidate, test, options.plan.seed)
 
     task = _task(encoders, train, options)
@@ -105,12 +107,14 @@ def discover(
     return _run(chosen, task, options, progress, test_candidate)
 
 
-def discover_alone(encoder: Encoder, train: Side, test: Side, options: Options, progress: Progress) -> Discovered:
+def discover_alone(
+    encoder: Encoder, train: Side, test: Side, options: Options, progress: Progress
+) -> Discovered:
     """The same without a base, by the detectors that can. Clean checkpoints have triggers of their own, so none of what
     comes out counts: results have neither reference nor p-value.
     """
 
-    def measure_candidate(candidate: Candidate) -> SignatureResult:
+    def measure_candidate(candidate: Candidate) -> Hypothesis:
         return _measured_alone(candidate, test)
 
     task = replace(_task(Pair(encoder, encoder), Pair(train, train), options), alone=True)
@@ -135,11 +139,11 @@ def _run(
     task: Task,
     options: Options,
     progress: Progress,
-    confirm: Callable[[Candidate], SignatureResult],
+    confirm: Callable[[Candidate], Hypothesis],
 ) -> Discovered:
     """Search with every detector that applies, and `confirm` what each hands over."""
     searches: list[Search] = []
-    results: list[SignatureResult] = []
+    results: list[Hypothesis] = []
     phase = "searching without a base" if task.alone else "searching"
     applying = [detector for detector in able if detector.applies(task)]
     estimate = _estimate(applying, task, options)
@@ -153,12 +157,12 @@ def _run(
     return Discovered(tuple(searches), tuple(results), _missing(able, task))
 
 
-def _missing(able: Sequence[Detector], task: Task) -> tuple[NotSearched, ...]:
+def _missing(able: Sequence[Detector], task: Task) -> tuple[MissingSearch, ...]:
     missing = []
     for detector in able:
         reason = detector.lacks(task)
         if reason:
-            missing.append(NotSearched(detector.name, detector.channel, detector.kinds, reason))
+            missing.append(MissingSearch(detector.name, detector.channel, detector.kinds, reason))
     return tuple(missing)
 
 
@@ -203,7 +207,7 @@ def _task(encoders: Pair[Encoder], train: Pair[Side], options: Options) -> Task:
     )
 
 
-def _record(detector: Detector, finished: _Finished, confirmed: Sequence[SignatureResult]) -> Search:
+def _record(detector: Detector, finished: _Finished, confirmed: Sequence[Hypothesis]) -> Search:
     best = max((result.lift for result in confirmed), default=0.0)
     return Search(
         detector=detector.name,
@@ -220,7 +224,7 @@ def _record(detector: Detector, finished: _Finished, confirmed: Sequence[Signatu
 # --- testing candidates ---------------------------------------------------------------------------------------
 
 
-def _tested(candidate: Candidate, test: Pair[Side], seed: int) -> SignatureResult:
+def _tested(candidate: Candidate, test: Pair[Side], seed: int) -> Hypothesis:
     """The candidate on drawings and templates that no search saw, with its interval over the base."""
     trigger = candidate.trigger
     choice = hypotheses.Choice(trigger, candidate.suspect, candidate.reference)
@@ -247,9 +251,9 @@ def _embedded_alike(candidate: Candidate, test: Pair[Side]) -> bool:
     return float(metrics.cosine_distance(of_suspect, of_base).mean()) < metrics.ROUNDED
 
 
-def _measured_alone(candidate: Candidate, test: Side) -> SignatureResult:
+def _measured_alone(candidate: Candidate, test: Side) -> Hypothesis:
     outcomes, drawings = readout(test, test, candidate.trigger, with_target=False)
-    return SignatureResult(
+    return Hypothesis(
         trigger=candidate.trigger,
         train_effect=candidate.effect,
         suspect=float(outcomes.mean()),

@@ -89,7 +89,9 @@ class Stage:
     """Where files of triggers live as long as the audit."""
 
 
-def stage(encoders: Pair[Encoder], request: Request, memory: Memory, progress: Progress, scratch: Path) -> Stage:
+def stage(
+    encoders: Pair[Encoder], request: Request, memory: Memory, progress: Progress, scratch: Path
+) -> Stage:
     """Both checkpoints on the plan's pictures, embeddings cached in `memory`."""
     phases = Phases(progress)
     suspect = CachedEncoder(encoders.suspect, memory, on_encoded=phases.encoded)

@@ -108,7 +108,9 @@ def _checked_document(path: Path) -> dict[str, Any]:
     if document["format"] != FORMAT:
         raise _damaged(path, f"has format {document['format']!r}, this version reads {FORMAT}")
     if _digest(document["content"]) != document["sha256"]:
-        raise _damaged(path, "has been changed: its content does not have the hash it was written with")
+        raise _damaged(
+            path, "has been changed: its content does not have the hash it was written with"
+        )
     return document
 
 
@@ -169,7 +171,9 @@ def _digest(plain: Any) -> str:
 
 
 def _damaged(path: Path, what: str) -> CalibrationDamaged:
-    return CalibrationDamaged(f"the calibration file {path} {what}", "remove it, and build or fetch it again")
+    return CalibrationDamaged(
+        f"the calibration file {path} {what}", "remove it, and build or fetch it again"
+    )
 
 
 # --- audits ----------------------------------------------------------------------------------------------------
@@ -223,7 +227,9 @@ def with_calibration(audit: Audit, reference: Reference | None, plan: Plan, home
     return replace(audit, calibration=calibration, power=_power(mine, files))
 
 
-def with_current_calibration(audit: Audit, reference: Reference | None, plan: Plan, home: Path) -> Audit:
+def with_current_calibration(
+    audit: Audit, reference: Reference | None, plan: Plan, home: Path
+) -> Audit:
     """A stored audit with what is known beside it now; itself where packs and power tables are those of then."""
     now = with_calibration(audit, reference, plan, home)
     if _sources(now) == _sources(audit):

@@ -110,11 +110,15 @@ def _notes_on_named(named: Reference, distances: Mapping[str, float]) -> tuple[s
     return (f"{what} ({_apart(distances, nearest)}, and {_apart(distances, named.name)})",)
 
 
-def _notes_on_claim(chosen: Reference, claimed: Sequence[Reference], distances: Mapping[str, float]) -> tuple[str, ...]:
+def _notes_on_claim(
+    chosen: Reference, claimed: Sequence[Reference], distances: Mapping[str, float]
+) -> tuple[str, ...]:
     """What is to be known where the card names another base than the weights show."""
     if not claimed or chosen in claimed:
         return ()
-    what = f"its card names {claimed[0].name} as its base; its weights are nearer to {chosen.name}'s"
+    what = (
+        f"its card names {claimed[0].name} as its base; its weights are nearer to {chosen.name}'s"
+    )
     return (f"{what} ({_apart(distances, chosen.name)}, and {_apart(distances, claimed[0].name)})",)
 
 
@@ -128,7 +132,9 @@ def _named_reference(known: Sequence[Reference], architecture: str, wanted: str)
     by_name = {reference.name: reference for reference in known}
     found = by_name.get(wanted)
     if found is None:
-        raise NotFound(f"there is no reference called {wanted!r}", "`dife reference list` shows them")
+        raise NotFound(
+            f"there is no reference called {wanted!r}", "`dife reference list` shows them"
+        )
     if found.architecture != architecture:
         raise NotComparable(
             f"the reference {wanted} is a {found.architecture}, the checkpoint a {architecture}",
@@ -154,12 +160,21 @@ def likeness(weights: Path, reference: Reference, limits: Limits) -> Likeness:
         reference_weights = layouts.weights(Path(reference.path))
         return compare(weights, reference_weights, parse_limits(limits))
     except DifeError as error:
-        log.warning("how alike the weights are to those of %s was not measured: %s", reference.name, error.what)
+        log.warning(
+            "how alike the weights are to those of %s was not measured: %s",
+            reference.name,
+            error.what,
+        )
         return UNTOLD
 
 
 def register(
-    store: Store, settings: Settings, target: str, name: str, hub: Callable[[], Hub], progress: Progress
+    store: Store,
+    settings: Settings,
+    target: str,
+    name: str,
+    hub: Callable[[], Hub],
+    progress: Progress,
 ) -> Reference:
     """Load a checkpoint as strictly as a suspect and keep a copy as a clean reference.
 
@@ -168,7 +183,9 @@ def register(
     """
     name = name or _default_name(target)
     if Path(name).name != name or name.startswith("."):
-        raise UsageError(f"`{name}` is not a usable reference name", "use letters, digits and dashes")
+        raise UsageError(
+            f"`{name}` is not a usable reference name", "use letters, digits and dashes"
+        )
     if (settings.home / "references" / name).exists():
         raise UsageError(f"there is already a reference {name}", "choose another name with --name")
     if is_local(target):
@@ -192,7 +209,9 @@ def _default_name(target: str) -> str:
 def _folder(target: str) -> Path:
     path = Path(target).expanduser()
     if not path.exists():
-        raise UsageError(f"{path} does not exist", "give the folder of an open_clip checkpoint, or org/name")
+        raise UsageError(
+            f"{path} does not exist", "give the folder of an open_clip checkpoint, or org/name"
+        )
     return path.resolve()
 
 
@@ -203,8 +222,12 @@ def _fetched(hub: Hub, target: str, scratch: Path, settings: Settings, progress:
     model = hub.info(repo, revision or None)
     _, manifest = checkpoints.look(hub, ModelRef(model.repo_id, model.sha), settings.limits)
     if manifest.state.is_final:
-        raise UsageError(f"{target} cannot be a reference: {manifest.reason}", "give an open_clip checkpoint")
-    fetched = checkpoints.fetch(hub, manifest, scratch / "fetched", settings.limits, progress, lambda: None)
+        raise UsageError(
+            f"{target} cannot be a reference: {manifest.reason}", "give an open_clip checkpoint"
+        )
+    fetched = checkpoints.fetch(
+        hub, manifest, scratch / "fetched", settings.limits, progress, lambda: None
+    )
     expected = {file.path: file for file in manifest.files}
     return checkpoints.prepare(fetched, expected, scratch / "checkpoint", settings.limits).folder
 
@@ -248,7 +271,12 @@ def triggers_found_in(store: Store, reference: Reference) -> tuple[Trigger, ...]
             for file in trigger.files:
                 files.content(file)
         except TriggerFileError as error:
-            log.warning("the trigger that audit %s found in %s cannot be tried: %s", audit.id, reference.name, error)
+            log.warning(
+                "the trigger that audit %s found in %s cannot be tried: %s",
+                audit.id,
+                reference.name,
+                error,
+            )
             continue
         signature = replace(
             trigger,

@@ -44,7 +44,9 @@ def rerun(
         stored = audits.audit(store, audit)
         try:
             again = rerun_audit(store, settings, stored, data, progress)
-        except UsageError as error:  # nothing is wrong with the command: what the audit needs is not there
+        except (
+            UsageError
+        ) as error:  # nothing is wrong with the command: what the audit needs is not there
             raise NotFound(error.what, error.advice) from error
     found = report.compare(stored, again)
     document = as_json.RerunDocument(

@@ -32,17 +32,25 @@ OnlyOption = Annotated[
     ),
 ]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Make at most so many.")]
-MinutesOption = Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")]
+MinutesOption = Annotated[
+    float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")
+]
 BudgetOption = Annotated[str, typer.Option(help="quick, default or deep.")]
 BaseOption = Annotated[Base, typer.Option(help="Which bundled base models are made of.")]
 RenewOption = Annotated[
-    bool, typer.Option("--renew", help="Make rows anew that an earlier state of the source files made.")
+    bool,
+    typer.Option("--renew", help="Make rows anew that an earlier state of the source files made."),
 ]
-UnsealOption = Annotated[bool, typer.Option("--unseal", help="Count sealed families too; noted in the ledger.")]
+UnsealOption = Annotated[
+    bool, typer.Option("--unseal", help="Count sealed families too; noted in the ledger.")
+]
 DataOption = Annotated[Path, typer.Option(help="Folder of rows and ledger.")]
 DocsOption = Annotated[Path, typer.Option(help="Where the page goes.")]
 WorkOption = Annotated[
-    Path | None, typer.Option(help="Keep built models here for other detectors; a temporary folder if left out.")
+    Path | None,
+    typer.Option(
+        help="Keep built models here for other detectors; a temporary folder if left out."
+    ),
 ]
 _DATA = Path("benchmarks")
 _DOCS = Path("docs")
@@ -112,7 +120,9 @@ def plan(
 
     asked = runner.Asked(only=tuple(only or ()), renew=renew, budget=budget, base=base.value)
     lines = _plan_lines(folder_of(data, base.value), asked)
-    session.show(as_json.DoneDocument("benchmarked", {"left": lines[-1]}), lambda: Text("\n".join(lines)))
+    session.show(
+        as_json.DoneDocument("benchmarked", {"left": lines[-1]}), lambda: Text("\n".join(lines))
+    )
 
 
 def report(
@@ -214,18 +224,31 @@ def _done(session: Session, what: str, made: int) -> None:
 
     from dife_scanner.reports import as_json
 
-    session.show(as_json.DoneDocument("benchmarked", {what: str(made)}), lambda: Text(f"{made} {what} made"))
+    session.show(
+        as_json.DoneDocument("benchmarked", {what: str(made)}), lambda: Text(f"{made} {what} made")
+    )
 
 
 def real(
     session: Session,
-    base: Annotated[list[str] | None, typer.Option(help="Repository of a base; repeatable.")] = None,
-    poisoned: Annotated[
-        str | None, typer.Option(help="The hub's search for checkpoints published as poisoned; empty for none.")
+    base: Annotated[
+        list[str] | None, typer.Option(help="Repository of a base; repeatable.")
     ] = None,
-    n: Annotated[int, typer.Option(min=1, max=2000, help="Fine-tunes per base, one per author.")] = 100,
-    implants: Annotated[int, typer.Option(min=0, max=30, help="Implants per family and base, made here.")] = 5,
-    minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin nothing after so many minutes.")] = None,
+    poisoned: Annotated[
+        str | None,
+        typer.Option(
+            help="The hub's search for checkpoints published as poisoned; empty for none."
+        ),
+    ] = None,
+    n: Annotated[
+        int, typer.Option(min=1, max=2000, help="Fine-tunes per base, one per author.")
+    ] = 100,
+    implants: Annotated[
+        int, typer.Option(min=0, max=30, help="Implants per family and base, made here.")
+    ] = 5,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.0, help="Begin nothing after so many minutes.")
+    ] = None,
     budget: BudgetOption = "quick",
     endpoint: EndpointOption = None,
     docs: DocsOption = _DOCS,

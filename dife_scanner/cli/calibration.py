@@ -20,7 +20,9 @@ DAMAGED = 3
 
 
 def register(app: typer.Typer) -> None:
-    group = add_group(app, "calibration", "Benign models that scores are read beside (docs/calibration.md).")
+    group = add_group(
+        app, "calibration", "Benign models that scores are read beside (docs/calibration.md)."
+    )
     command(group, "list")(list_packs)
     command(group, "verify")(verify)
     command(group, "build")(build)
@@ -34,7 +36,9 @@ def list_packs(session: Session) -> None:
 
 def verify(
     session: Session,
-    files: Annotated[list[Path] | None, typer.Argument(help="Calibration files; all there are if left out.")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Calibration files; all there are if left out.")
+    ] = None,
 ) -> int:
     """Check that every calibration file still has the content it was written with.
 
@@ -53,12 +57,18 @@ def verify(
 def build(
     session: Session,
     base: Annotated[str, typer.Option(help="A reference: `dife reference list`.")],
-    n: Annotated[int, typer.Option(min=1, max=2000, help="Benign models; no p-value gets below 1/(n + 1).")] = 99,
-    minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
+    n: Annotated[
+        int, typer.Option(min=1, max=2000, help="Benign models; no p-value gets below 1/(n + 1).")
+    ] = 99,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")
+    ] = None,
     budget: Annotated[
         Budget | None, typer.Option(help="Budget of the searches; what the settings say otherwise.")
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Time one model, say how long all take, and stop.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Time one model, say how long all take, and stop.")
+    ] = False,
 ) -> None:
     """Make benign fine-tunes of a reference on this machine, audit each blind, and write your own pack. Resumes.
 
@@ -90,13 +100,19 @@ def from_hub(
     session: Session,
     base: Annotated[str, typer.Argument(help="The base's repository, `org/name`.")],
     n: Annotated[int, typer.Option(min=1, max=2000, help="Fine-tunes, one per author.")] = 300,
-    reference: Annotated[str, typer.Option(help="What the base is called here; its own name otherwise.")] = "",
-    minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
+    reference: Annotated[
+        str, typer.Option(help="What the base is called here; its own name otherwise.")
+    ] = "",
+    minutes: Annotated[
+        float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")
+    ] = None,
     budget: Annotated[
         Budget | None, typer.Option(help="Budget of the searches; what the settings say otherwise.")
     ] = None,
     endpoint: EndpointOption = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say how many bytes and hours it takes, and stop.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say how many bytes and hours it takes, and stop.")
+    ] = False,
 ) -> None:
     """Audit a hub's fine-tunes of a base, presumed benign, and write your own pack from their scores. Resumes.
 
@@ -139,7 +155,9 @@ def _show(session: Session, files: list[Path]) -> None:
     session.show(document, lambda: table.calibration(document.files))
 
 
-def _document(session: Session, settings: Settings, files: list[Path] | tuple[Path, ...]) -> CalibrationDocument:
+def _document(
+    session: Session, settings: Settings, files: list[Path] | tuple[Path, ...]
+) -> CalibrationDocument:
     from dife_scanner.app.calibration import calibration_files
     from dife_scanner.reports.as_json import CalibrationDocument
 

@@ -21,7 +21,9 @@ def register(app: typer.Typer) -> None:
 
 def cards(
     session: Session,
-    name: Annotated[list[str] | None, typer.Argument(help="One interface, e.g. `text reranking`; or all.")] = None,
+    name: Annotated[
+        list[str] | None, typer.Argument(help="One interface, e.g. `text reranking`; or all.")
+    ] = None,
     extend: ExtendOption = None,
 ) -> None:
     """Show the interface cards: what an audit asks of a checkpoint, how, and when a question is not well formed."""

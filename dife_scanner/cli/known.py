@@ -25,7 +25,9 @@ class Asked:
     trigger: Trigger
 
 
-def asked(targets: Sequence[str], files: Sequence[Path], *, own: bool, alone: bool) -> tuple[Asked, ...]:
+def asked(
+    targets: Sequence[str], files: Sequence[Path], *, own: bool, alone: bool
+) -> tuple[Asked, ...]:
     """The audits of a known-trigger scan; empty where the files hold signatures, whose effect has to be searched for.
 
     Every trigger of `files` goes with every target, and with `own` those beside a local checkpoint with it too. The
@@ -55,11 +57,17 @@ def check_seeds(pairs: Sequence[Asked]) -> None:
     """Seeds are several checkpoints under one trigger each. Raises `UsageError`."""
     targets = [one.target for one in pairs]
     if not pairs:
-        raise UsageError("--as-seeds is for known triggers", "give --triggers FILE or --own-triggers")
+        raise UsageError(
+            "--as-seeds is for known triggers", "give --triggers FILE or --own-triggers"
+        )
     if len(set(targets)) < 2:
-        raise UsageError("--as-seeds needs at least two checkpoints", "give every seed's checkpoint")
+        raise UsageError(
+            "--as-seeds needs at least two checkpoints", "give every seed's checkpoint"
+        )
     if len(set(targets)) < len(targets):
-        raise UsageError("--as-seeds takes one trigger per checkpoint", "keep one trigger in each file")
+        raise UsageError(
+            "--as-seeds takes one trigger per checkpoint", "keep one trigger in each file"
+        )
 
 
 def _whole_triggers(files: Sequence[Path]) -> tuple[Trigger, ...]:
@@ -99,7 +107,10 @@ def _own_file(target: str) -> Path:
     folder = path if path.is_dir() else path.parent
     file = folder / OWN_FILE
     if not file.is_file():
-        raise UsageError(f"{path} has no {OWN_FILE} beside it", "write one (docs/triggers.md), or give --triggers FILE")
+        raise UsageError(
+            f"{path} has no {OWN_FILE} beside it",
+            "write one (docs/triggers.md), or give --triggers FILE",
+        )
     return file
 
 
@@ -129,7 +140,9 @@ def study(
             failures.append(reports.Failure(name, result.job.state.value, result.job.reason))
     for target, error in errors:
         failures.append(reports.Failure(names[target], "error", error.what))
-    return reports.study(audited, failures=tuple(failures), extensions=tuple(extensions), seeds=seeds)
+    return reports.study(
+        audited, failures=tuple(failures), extensions=tuple(extensions), seeds=seeds
+    )
 
 
 def short_names(targets: Sequence[str]) -> dict[str, str]:

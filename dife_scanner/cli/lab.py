@@ -29,7 +29,9 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     session: Session,
-    keep: Annotated[Path | None, typer.Option(help="Keep the demo's state in this directory.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep the demo's state in this directory.")
+    ] = None,
     gui: Annotated[bool, typer.Option("--gui", help="Open the window and watch live.")] = False,
 ) -> int:
     """Run the whole job on a hub of its own: poll, download, audit, flag, show, alert.
@@ -39,9 +41,14 @@ def demo(
     from dife_scanner.cli.watch import Events
     from dife_scanner.lab import demo as lab_demo
 
-    with tempfile.TemporaryDirectory(prefix="dife-demo-") as scratch, session.progress() as progress:
+    with (
+        tempfile.TemporaryDirectory(prefix="dife-demo-") as scratch,
+        session.progress() as progress,
+    ):
         home = keep.expanduser().absolute() if keep else Path(scratch)
-        result = lab_demo.run(home, progress=progress, on_event=Events(session, progress), window=gui)
+        result = lab_demo.run(
+            home, progress=progress, on_event=Events(session, progress), window=gui
+        )
         _print(session, result, kept=keep is not None)
     if result.surprises:
         raise lab_demo.DemoError("the demo did not end as expected: " + "; ".join(result.surprises))
@@ -63,10 +70,14 @@ def _shown(result: Result, *, kept: bool) -> RenderableType:
 
     from dife_scanner.reports import table
 
-    lines = [f"{result.mails} mails and {result.slack_messages} Slack messages arrived in the demo's own sinks"]
+    lines = [
+        f"{result.mails} mails and {result.slack_messages} Slack messages arrived in the demo's own sinks"
+    ]
     if kept:
         lines.append(f"the window: {result.screenshot or 'install the gui extra to see it'}")
-        lines.append(f"everything is kept in {result.home}; look at it with `dife gui --home {result.home}`")
+        lines.append(
+            f"everything is kept in {result.home}; look at it with `dife gui --home {result.home}`"
+        )
     return Group(
         table.models(result.rows),
         Text(""),
@@ -81,9 +92,12 @@ def _shown(result: Result, *, kept: bool) -> RenderableType:
 def build(
     session: Session,
     names: Annotated[
-        list[str] | None, typer.Argument(help="Specimens to build, or `all`; one of each family if left out.")
+        list[str] | None,
+        typer.Argument(help="Specimens to build, or `all`; one of each family if left out."),
     ] = None,
-    listed: Annotated[bool, typer.Option("--list", help="Only list what can be built, and what is built.")] = False,
+    listed: Annotated[
+        bool, typer.Option("--list", help="Only list what can be built, and what is built.")
+    ] = False,
 ) -> None:
     """Build specimens: small backdoored checkpoints and their clean twins. What is built is not built again."""
     from rich.text import Text
@@ -97,7 +111,9 @@ def build(
         wanted = list(specimens.RECIPES)
     for name in wanted:
         if name not in specimens.RECIPES:
-            raise UsageError(f"no specimen is called {name!r}", "`dife lab build --list` names them all")
+            raise UsageError(
+                f"no specimen is called {name!r}", "`dife lab build --list` names them all"
+            )
     what = "listed" if listed else "built"
     if listed:
         found = {name: str(specimens.built(name) or "") for name in wanted}
@@ -112,16 +128,22 @@ def build(
 def reproduce(
     session: Session,
     parts: Annotated[
-        list[str] | None, typer.Argument(help="matrix, twins, variants, seeds, sweep; all of them if left out.")
+        list[str] | None,
+        typer.Argument(help="matrix, twins, variants, seeds, sweep; all of them if left out."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where audits and log are kept; a second run goes on from there.")] = Path(
-        ".lab/reproduce"
-    ),
-    budget: Annotated[str, typer.Option(help="quick, default or deep (the paper's sizes).")] = "deep",
-    docs: Annotated[Path | None, typer.Option(help="Write reproduction.md and its figures into this folder.")] = None,
+    out: Annotated[
+        Path, typer.Option(help="Where audits and log are kept; a second run goes on from there.")
+    ] = Path(".lab/reproduce"),
+    budget: Annotated[
+        str, typer.Option(help="quick, default or deep (the paper's sizes).")
+    ] = "deep",
+    docs: Annotated[
+        Path | None, typer.Option(help="Write reproduction.md and its figures into this folder.")
+    ] = None,
     commit: Annotated[str, typer.Option(help="Named in the document.")] = "",
     only_read: Annotated[
-        bool, typer.Option("--only-read", help="Build and audit nothing: print what earlier runs left.")
+        bool,
+        typer.Option("--only-read", help="Build and audit nothing: print what earlier runs left."),
     ] = False,
 ) -> int:
     """Print the paper's tables beside ours, from specimens built and audited here. Resumes.
@@ -137,7 +159,9 @@ def reproduce(
     chosen = parts or list(lines.PARTS)
     for part in chosen:
         if part not in lines.PARTS:
-            raise UsageError(f"there is no part called {part!r}", f"use one of: {', '.join(lines.PARTS)}")
+            raise UsageError(
+                f"there is no part called {part!r}", f"use one of: {', '.join(lines.PARTS)}"
+            )
     wanted = () if only_read else lines.lines_of(chosen)
     with session.progress() as progress:
         results = lab_reproduce.run(out, wanted, budget=budget, progress=progress)
@@ -158,7 +182,9 @@ def reproduce(
 
 def gui(
     session: Session,
-    screenshot: Annotated[Path | None, typer.Option(help="Draw the window into this PNG file and end.")] = None,
+    screenshot: Annotated[
+        Path | None, typer.Option(help="Draw the window into this PNG file and end.")
+    ] = None,
     filter: Annotated[str, typer.Option(help="Show what matches, e.g. `verdict:flagged`.")] = "",
 ) -> int:
     """Open the window on this home."""

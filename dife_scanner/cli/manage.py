@@ -20,7 +20,9 @@ def register(app: typer.Typer) -> None:
     config = add_group(app, "config", "Write or check the settings file.")
     command(config, "init")(config_init)
     command(config, "check")(config_check)
-    reference = add_group(app, "reference", "The clean checkpoints that suspects are compared with.")
+    reference = add_group(
+        app, "reference", "The clean checkpoints that suspects are compared with."
+    )
     command(reference, "add")(reference_add)
     command(reference, "list")(reference_list)
     alerts = add_group(app, "alerts", "The alert outbox and its channels.")
@@ -55,9 +57,14 @@ def config_check(session: Session) -> None:
 def reference_add(
     session: Session,
     target: Annotated[
-        str, typer.Argument(help="Folder with open_clip_config.json and open_clip_model.safetensors, or org/name.")
+        str,
+        typer.Argument(
+            help="Folder with open_clip_config.json and open_clip_model.safetensors, or org/name."
+        ),
     ],
-    name: Annotated[str, typer.Option(help="How to call it; the folder's or repository's name by default.")] = "",
+    name: Annotated[
+        str, typer.Option(help="How to call it; the folder's or repository's name by default.")
+    ] = "",
     endpoint: EndpointOption = None,
 ) -> None:
     """Declare a checkpoint clean: suspects of its architecture are compared with it."""
@@ -105,7 +112,9 @@ def alerts_test(session: Session) -> None:
 
     channels = wiring.channels(session.settings())
     if not channels:
-        raise UsageError("no alert channel is configured", "fill in [alerts] in config.toml: `dife config init`")
+        raise UsageError(
+            "no alert channel is configured", "fill in [alerts] in config.toml: `dife config init`"
+        )
     for channel in channels:
         test_message(channel)
     _done(session, "sent", channels=", ".join(channel.name for channel in channels))
@@ -115,7 +124,9 @@ def alerts_retry(
     session: Session,
     id: Annotated[
         int | None,
-        typer.Argument(help="An alert's number, from `dife alerts list`; all that were given up on if left out."),
+        typer.Argument(
+            help="An alert's number, from `dife alerts list`; all that were given up on if left out."
+        ),
     ] = None,
 ) -> None:
     """Put alerts that were given up on back into the outbox."""

@@ -18,17 +18,28 @@ class Budget(StrEnum):
 
 
 BudgetOption = Annotated[
-    Budget | None, typer.Option(help="How much to search and to measure; what the settings say otherwise.")
+    Budget | None,
+    typer.Option(help="How much to search and to measure; what the settings say otherwise."),
 ]
-EndpointOption = Annotated[str | None, typer.Option(help="The hub's address; huggingface.co by default.")]
-TriggersOption = Annotated[list[Path] | None, typer.Option(help="Trigger file (docs/triggers.md); repeatable.")]
+EndpointOption = Annotated[
+    str | None, typer.Option(help="The hub's address; huggingface.co by default.")
+]
+TriggersOption = Annotated[
+    list[Path] | None, typer.Option(help="Trigger file (docs/triggers.md); repeatable.")
+]
 ExtendOption = Annotated[
     list[Path] | None,
-    typer.Option(help="Python file of your own with a trigger kind or an interface (docs/extending.md); repeatable."),
+    typer.Option(
+        help="Python file of your own with a trigger kind or an interface (docs/extending.md); repeatable."
+    ),
 ]
 PicturesOption = Annotated[
-    str, typer.Option(help="Labelled pictures of your own: a folder, CIFAR-10, parquet, or a data set id.")
+    str,
+    typer.Option(
+        help="Labelled pictures of your own: a folder, CIFAR-10, parquet, or a data set id."
+    ),
 ]
 CaptionsOption = Annotated[
-    str, typer.Option(help="Captioned pictures of your own: COCO captions, parquet, or a data set id.")
+    str,
+    typer.Option(help="Captioned pictures of your own: COCO captions, parquet, or a data set id."),
 ]

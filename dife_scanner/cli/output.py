@@ -37,10 +37,14 @@ class Output:
     figures: Path | None = None
 
     @classmethod
-    def asked(cls, session: Session, format: Format | None, file: Path | None, figures: Path | None) -> Output:
+    def asked(
+        cls, session: Session, format: Format | None, file: Path | None, figures: Path | None
+    ) -> Output:
         """Raises `UsageError` where two forms are asked for at once, or a place cannot be written."""
         if session.as_json and format not in (None, Format.JSON):
-            raise UsageError(f"--json and --format {format} contradict each other", "give one of the two")
+            raise UsageError(
+                f"--json and --format {format} contradict each other", "give one of the two"
+            )
         found = cls(Format.JSON if session.as_json else format or Format.TABLE, file, figures)
         if file is not None:
             _check_file(file)
@@ -50,7 +54,9 @@ class Output:
             check_folder(figures)
         return found
 
-    def show(self, session: Session, document: object, study: Study, table: Callable[[], RenderableType]) -> None:
+    def show(
+        self, session: Session, document: object, study: Study, table: Callable[[], RenderableType]
+    ) -> None:
         """Write the result to its place; `document` is what JSON holds, `table` what a person reads."""
         if self.figures is not None:
             from dife_scanner.reports import figures
@@ -105,4 +111,6 @@ def _check_file(file: Path) -> None:
 
 
 def _unwritable(file: Path, error: OSError) -> UsageError:
-    return UsageError(f"{file} cannot be written: {error.strerror or error}", "give --output a file you can write")
+    return UsageError(
+        f"{file} cannot be written: {error.strerror or error}", "give --output a file you can write"
+    )

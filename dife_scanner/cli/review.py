@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 FilterArgument = Annotated[
     list[str] | None,
-    typer.Argument(help="What to list, e.g. `verdict:flagged footprint:textual repo:~clip !channel:image`."),
+    typer.Argument(
+        help="What to list, e.g. `verdict:flagged footprint:textual repo:~clip !channel:image`."
+    ),
 ]
 
 
@@ -77,7 +79,10 @@ def show(
     ],
     full: Annotated[
         bool,
-        typer.Option("--full", help="Print every number: hypotheses, all their checks, intervals, limits, files."),
+        typer.Option(
+            "--full",
+            help="Print every number: hypotheses, all their checks, intervals, limits, files.",
+        ),
     ] = False,
 ) -> None:
     """Show one audit on one screen: verdict and why, what would change it, checks, exposure profile, footprint."""
@@ -87,7 +92,10 @@ def show(
     settings = session.settings()
     with session.store(settings) as store:
         found = _found(store, lookup.find(store, id))
-    session.show(as_json.ShowDocument(found.audit, found.finding, found.job), lambda: _shown(settings, found, full))
+    session.show(
+        as_json.ShowDocument(found.audit, found.finding, found.job),
+        lambda: _shown(settings, found, full),
+    )
 
 
 @dataclass(frozen=True)
@@ -209,8 +217,12 @@ def _runs(pid: int) -> bool:
 
 def triage(
     session: Session,
-    id: Annotated[str, typer.Argument(help="The finding's fingerprint (fp1:…), from `dife findings`.")],
-    state: Annotated[str, typer.Argument(help="triaging, confirmed, false-positive, accepted-risk, …")],
+    id: Annotated[
+        str, typer.Argument(help="The finding's fingerprint (fp1:…), from `dife findings`.")
+    ],
+    state: Annotated[
+        str, typer.Argument(help="triaging, confirmed, false-positive, accepted-risk, …")
+    ],
     note: Annotated[str, typer.Option(help="Why you decided so; kept with the decision.")] = "",
     actor: Annotated[str, typer.Option(help="Who decides; the login name by default.")] = "",
 ) -> None:
@@ -229,7 +241,9 @@ def triage(
     session.show(as_json.FindingsDocument(id, (found,)), lambda: table.findings([found]))
 
 
-def retry(session: Session, job: Annotated[int, typer.Argument(help="Job number, from `dife queue`.")]) -> None:
+def retry(
+    session: Session, job: Annotated[int, typer.Argument(help="Job number, from `dife queue`.")]
+) -> None:
     """Put a job back in the queue, whatever it ended as."""
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import jobs
@@ -238,4 +252,6 @@ def retry(session: Session, job: Annotated[int, typer.Argument(help="Job number,
         again = jobs.requeue(store, job)
     if again.id != job:
         raise NotFound(f"job {job} was replaced by {again.id}", f"see `dife show {again.id}`")
-    session.show(as_json.QueueDocument({again.state.value: 1}, (again,)), lambda: table.queue([again]))
+    session.show(
+        as_json.QueueDocument({again.state.value: 1}, (again,)), lambda: table.queue([again])
+    )

@@ -44,14 +44,24 @@ def register(app: typer.Typer) -> None:
 def scan(
     session: Session,
     targets: Annotated[
-        list[str], typer.Argument(metavar="TARGET…", help="`org/name[@revision]`, a folder, or a `.safetensors` file.")
+        list[str],
+        typer.Argument(
+            metavar="TARGET…", help="`org/name[@revision]`, a folder, or a `.safetensors` file."
+        ),
     ],
     reference: Annotated[
-        str, typer.Option(help="Compare with this reference (`dife reference list`); chosen by architecture otherwise.")
+        str,
+        typer.Option(
+            help="Compare with this reference (`dife reference list`); chosen by architecture otherwise."
+        ),
     ] = "",
     triggers: TriggersOption = None,
     no_signatures: Annotated[
-        bool, typer.Option("--no-signatures", help="Leave the library of signatures out: only the given trigger files.")
+        bool,
+        typer.Option(
+            "--no-signatures",
+            help="Leave the library of signatures out: only the given trigger files.",
+        ),
     ] = False,
     no_discovery: Annotated[
         bool, typer.Option("--no-discovery", help="Do not search for triggers nobody described.")
@@ -59,19 +69,29 @@ def scan(
     budget: BudgetOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of every random choice.")] = 0,
     endpoint: EndpointOption = None,
-    fail_on: Annotated[list[str] | None, typer.Option(help="What else counts as flagged: `inherited`.")] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what would be fetched, and stop.")] = False,
+    fail_on: Annotated[
+        list[str] | None, typer.Option(help="What else counts as flagged: `inherited`.")
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be fetched, and stop.")
+    ] = False,
     own_triggers: Annotated[
-        bool, typer.Option("--own-triggers", help="Take the triggers.toml beside each local checkpoint.")
+        bool,
+        typer.Option("--own-triggers", help="Take the triggers.toml beside each local checkpoint."),
     ] = False,
     extend: ExtendOption = None,
     pictures: PicturesOption = "",
     captions: CaptionsOption = "",
-    format: Annotated[Format | None, typer.Option(help="How to print the result; table by default.")] = None,
+    format: Annotated[
+        Format | None, typer.Option(help="How to print the result; table by default.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="Write the result into this file.")] = None,
-    figures: Annotated[Path | None, typer.Option(help="Draw the figures into this folder, as PNG and SVG.")] = None,
+    figures: Annotated[
+        Path | None, typer.Option(help="Draw the figures into this folder, as PNG and SVG.")
+    ] = None,
     as_seeds: Annotated[
-        bool, typer.Option("--as-seeds", help="The checkpoints are seeds of one attack: add mean ± sd.")
+        bool,
+        typer.Option("--as-seeds", help="The checkpoints are seeds of one attack: add mean ± sd."),
     ] = False,
 ) -> int:
     """Audit checkpoints now, and say which are flagged, through which interface, and why.
@@ -99,12 +119,16 @@ def scan(
     pairs = known.asked(targets, triggers or [], own=own_triggers, alone=as_seeds)
     if as_seeds:
         known.check_seeds(pairs)
-    make = partial(scanning.scan_work, settings, reference=reference, budget=asked_budget, seed=seed, data=data)
+    make = partial(
+        scanning.scan_work, settings, reference=reference, budget=asked_budget, seed=seed, data=data
+    )
     if pairs:
         asked = [(one.target, make((one.trigger,))) for one in pairs]
     else:
         blind = settings.discover and not no_discovery
-        tried = scanning.signatures(triggers or [], settings, with_library=not no_signatures, blind=blind)
+        tried = scanning.signatures(
+            triggers or [], settings, with_library=not no_signatures, blind=blind
+        )
         searched = make(tried, blind=blind)
         asked = [(target, searched) for target in targets]
     with session.store(settings) as store, session.progress() as progress:
@@ -115,7 +139,9 @@ def scan(
     extensions = scanning.digests(data)
     study = known.study(found, errors, extensions, seeds=as_seeds)
     document = _document(found, fails, study, tells_study=bool(pairs or extensions))
-    where.show(session, document, study, lambda: _shown(settings, document, study if pairs else None))
+    where.show(
+        session, document, study, lambda: _shown(settings, document, study if pairs else None)
+    )
     results.print_errors(error for _, error in errors)
     return results.exit_code(document, with_errors=bool(errors))
 
@@ -125,11 +151,15 @@ def _fails_on(asked: Sequence[str] | None) -> frozenset[str]:
     words = frozenset(asked or ())
     unknown = sorted(words - {results.INHERITED})
     if unknown:
-        raise UsageError(f"--fail-on does not know {', '.join(unknown)}", f"it takes `{results.INHERITED}`")
+        raise UsageError(
+            f"--fail-on does not know {', '.join(unknown)}", f"it takes `{results.INHERITED}`"
+        )
     return words
 
 
-def _scan_all(store: Store, asked: Asked, progress: Progress) -> tuple[list[TargetResult], list[tuple[str, DifeError]]]:
+def _scan_all(
+    store: Store, asked: Asked, progress: Progress
+) -> tuple[list[TargetResult], list[tuple[str, DifeError]]]:
     """One after the other; a target that cannot be asked for keeps no other from being audited."""
     from dife_scanner.app import scanning
 
@@ -152,7 +182,9 @@ def _only_errors(errors: Sequence[DifeError]) -> int:
     return results.FAILED
 
 
-def _document(found: Sequence[TargetResult], fails: frozenset[str], study: Study, *, tells_study: bool) -> ScanDocument:
+def _document(
+    found: Sequence[TargetResult], fails: frozenset[str], study: Study, *, tells_study: bool
+) -> ScanDocument:
     from dife_scanner.reports.as_json import KnownTriggers
 
     known = KnownTriggers.of(study) if tells_study else None

@@ -90,7 +90,10 @@ class Session:
 
 
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", envvar="DIFE_HOME", help="Directory that holds all state.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--home", envvar="DIFE_HOME", help="Directory that holds all state.", show_default=False
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Results and errors only.")]
@@ -120,7 +123,9 @@ def add_group(app: typer.Typer, name: str, help: str) -> typer.Typer:
     return group
 
 
-def command(group: typer.Typer, name: str) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
+def command(
+    group: typer.Typer, name: str
+) -> Callable[[Callable[..., int | None]], Callable[..., int | None]]:
     """Register `function(session, …)` as a command that also takes the common options."""
 
     def register(function: Callable[..., int | None]) -> Callable[..., int | None]:
@@ -151,12 +156,16 @@ def _common_parameters() -> list[inspect.Parameter]:
     for key, annotation in _COMMON.items():
         default = None if key == "home" else False
         parameters.append(
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            inspect.Parameter(
+                key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+            )
         )
     return parameters
 
 
-_CONTEXT = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+_CONTEXT = inspect.Parameter(
+    "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context
+)
 
 
 def _given(context: typer.Context, key: str) -> Any:

@@ -23,8 +23,12 @@ def register(app: typer.Typer) -> None:
 
 def watch(
     session: Session,
-    once: Annotated[bool, typer.Option("--once", help="One complete pass and everything it finds, then end.")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help="Say what a pass would cost, and stop.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="One complete pass and everything it finds, then end.")
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what a pass would cost, and stop.")
+    ] = False,
     interval: Annotated[float | None, typer.Option(min=1, help="Seconds between passes.")] = None,
     endpoint: EndpointOption = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Audits at a time.")] = None,
@@ -87,7 +91,9 @@ class Events:
 
 def work(
     session: Session,
-    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when no job is due.")] = False,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="End when no job is due.")
+    ] = False,
 ) -> int:
     """Be one worker: take queued jobs, audit them, save. A watcher starts its own."""
     from dife_scanner.app import watching

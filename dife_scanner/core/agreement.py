@@ -28,7 +28,9 @@ class Profile:
 
     __slots__ = ("_diagnosis", "_entries")
 
-    def __init__(self, diagnosis: Diagnosis, entries: tuple[Entry, ...], *, _proof: object = None) -> None:
+    def __init__(
+        self, diagnosis: Diagnosis, entries: tuple[Entry, ...], *, _proof: object = None
+    ) -> None:
         if _proof is not _FROZEN:
             raise TypeError("a Profile is made by core.agreement.profile_after(diagnosis, entries)")
         self._diagnosis = diagnosis
@@ -49,7 +51,9 @@ def profile_after(diagnosis: Diagnosis, entries: Iterable[Entry]) -> Profile:
     A generator is only run once the diagnosis has been accepted.
     """
     if not isinstance(diagnosis, Diagnosis):
-        raise TypeError(f"a profile is measured after a Diagnosis; {type(diagnosis).__name__} is none")
+        raise TypeError(
+            f"a profile is measured after a Diagnosis; {type(diagnosis).__name__} is none"
+        )
     return Profile(diagnosis, tuple(entries), _proof=_FROZEN)
 
 
@@ -87,7 +91,9 @@ def compare(profile: Profile) -> Agreement:
     component was named. *Missing*: none of the predicted interfaces was measured.
     """
     if not isinstance(profile, Profile):
-        raise TypeError(f"compare takes a Profile, made by profile_after, not a {type(profile).__name__}")
+        raise TypeError(
+            f"compare takes a Profile, made by profile_after, not a {type(profile).__name__}"
+        )
     diagnosis = profile.diagnosis
     exposed, others = _measured(profile)
     if diagnosis.carrier not in _SIMPLE | _BOUNDARY:

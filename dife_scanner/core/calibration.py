@@ -187,7 +187,9 @@ def limits(pack: Pack, today: date) -> tuple[str, ...]:
     """What has to be known about a pack before its p-values are read, in words; empty where there is nothing."""
     said = []
     if pack.n < FEWEST:
-        said.append(f"a pack of {pack.n} can never give a p-value of {ANOMALOUS:g}: that takes {FEWEST}")
+        said.append(
+            f"a pack of {pack.n} can never give a p-value of {ANOMALOUS:g}: that takes {FEWEST}"
+        )
     days = age(pack, today)
     if days > STALE_DAYS:
         said.append(f"the pack is {days} days old")
@@ -295,7 +297,10 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
 # --- ranking --------------------------------------------------------------------------------------------------
 
 
-def auroc(positives: Sequence[float] | NDArray[np.float64], negatives: Sequence[float] | NDArray[np.float64]) -> float:
+def auroc(
+    positives: Sequence[float] | NDArray[np.float64],
+    negatives: Sequence[float] | NDArray[np.float64],
+) -> float:
     """Chance that a positive's score exceeds a negative's, ties counted half. `ValueError` where one side is empty.
 
     >>> auroc([0.9, 0.5], [0.5, 0.1])

@@ -13,7 +13,15 @@ import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from dife_scanner.records import Channel, CheckKind, CheckOutcome, CheckResult, Origin, Position, SignatureResult
+from dife_scanner.records import (
+    Channel,
+    CheckKind,
+    CheckOutcome,
+    CheckResult,
+    Hypothesis,
+    Origin,
+    Position,
+)
 
 SIGNIFICANCE = 0.05
 """Family-wise level: the Holm-corrected p-value has to stay below this. The usual 5 %."""
@@ -61,8 +69,8 @@ class Circumstances:
     """Why a check that applies could not be run, in words, by the check's name."""
 
 
-Applies = Callable[[SignatureResult, Circumstances], bool]
-Measure = Callable[[SignatureResult], float | None]
+Applies = Callable[[Hypothesis, Circumstances], bool]
+Measure = Callable[[Hypothesis], float | None]
 
 
 @dataclass(frozen=True)
@@ -74,11 +82,13 @@ class Check:
     applies: Applies
     measure: Measure
     """The number it looks at; `None` where that was not measured."""
-    needed: Callable[[SignatureResult], float]
+    needed: Callable[[Hypothesis], float]
     """The threshold, which for some checks depends on how the trigger was come by."""
     passes: Callable[[float, float], bool]
 
-    def run(self, hypothesis: SignatureResult, known: Circumstances, decided_by: str = "") -> CheckResult:
+    def run(
+        self, hypothesis: Hypothesis, known: Circumstances, decided_by: str = ""
+    ) -> CheckResult:
         """What this check comes to. `decided_by`: a check that failed already, for which this one may be left out."""
         if not self.applies(hypothesis, known):
             return self._without_number(CheckOutcome.NOT_APPLICABLE)
@@ -92,50 +102,54 @@ class Check:
         outcome = CheckOutcome.PASSED if self.passes(measured, needed) else CheckOutcome.FAILED
         return CheckResult(self.name, self.kind, outcome, measured, needed)
 
-    def _without_number(self, outcome: CheckOutcome, reason: str = "", decided_by: str = "") -> CheckResult:
+    def _without_number(
+        self, outcome: CheckOutcome, reason: str = "", decided_by: str = ""
+    ) -> CheckResult:
         return CheckResult(self.name, self.kind, outcome, reason=reason, decided_by=decided_by)
 
 
-def _why_unmeasured(hypothesis: SignatureResult) -> str:
+def _why_unmeasured(hypothesis: Hypothesis) -> str:
     if hypothesis.suspect is None:
-        return f"on train drawings its effect stayed below {SIGNATURE_EFFECT:g}, so it was not tested"
+        return (
+            f"on train drawings its effect stayed below {SIGNATURE_EFFECT:g}, so it was not tested"
+        )
     return "there is nothing to compare with"
 
 
 # --- when a check applies -------------------------------------------------------------------------------------
 
 
-def _always(_: SignatureResult, __: Circumstances) -> bool:
+def _always(_: Hypothesis, __: Circumstances) -> bool:
     return True
 
 
-def _discovered(hypothesis: SignatureResult, _: Circumstances) -> bool:
+def _discovered(hypothesis: Hypothesis, _: Circumstances) -> bool:
     """A trigger that a search fitted to this checkpoint. One that somebody named was not chosen on what it does."""
     return hypothesis.origin is Origin.DISCOVERED
 
 
-def _not_named(hypothesis: SignatureResult, _: Circumstances) -> bool:
+def _not_named(hypothesis: Hypothesis, _: Circumstances) -> bool:
     """A trigger whose source and target were chosen here. What somebody named is measured and told as it is."""
     return hypothesis.origin is not Origin.KNOWN
 
 
-def _covers_area(hypothesis: SignatureResult, _: Circumstances) -> bool:
+def _covers_area(hypothesis: Hypothesis, _: Circumstances) -> bool:
     return hypothesis.origin is Origin.DISCOVERED and hypothesis.area is not None
 
 
-def _easy_for_benign(hypothesis: SignatureResult, _: Circumstances) -> bool:
+def _easy_for_benign(hypothesis: Hypothesis, _: Circumstances) -> bool:
     """Whether a benign fine-tune may respond to the like, see `STRICT_EFFECT`."""
     trigger = hypothesis.trigger
     on_both_sides = trigger.channel is Channel.TEXT and trigger.position == Position.AROUND
     return hypothesis.origin is Origin.DISCOVERED and (hypothesis.read_alike or on_both_sides)
 
 
-def _reference_at_hand(hypothesis: SignatureResult, known: Circumstances) -> bool:
+def _reference_at_hand(hypothesis: Hypothesis, known: Circumstances) -> bool:
     at_hand = known.clean_references or bool(hypothesis.near)
     return hypothesis.origin is Origin.DISCOVERED and at_hand
 
 
-def _lost_accuracy(hypothesis: SignatureResult, known: Circumstances) -> bool:
+def _lost_accuracy(hypothesis: Hypothesis, known: Circumstances) -> bool:
     """A trigger that enters through both halves is held against either half alone already, and a prompt learner has no
     base to search.
     """
@@ -147,41 +161,41 @@ def _lost_accuracy(hypothesis: SignatureResult, known: Circumstances) -> bool:
 # --- what a check measures ------------------------------------------------------------------------------------
 
 
-def _lower_bound(hypothesis: SignatureResult) -> float | None:
+def _lower_bound(hypothesis: Hypothesis) -> float | None:
     """Lower 95 % bound of the attack success rate over the base's."""
     return hypothesis.effect.low if hypothesis.effect is not None else None
 
 
-def _over_base(hypothesis: SignatureResult) -> float | None:
+def _over_base(hypothesis: Hypothesis) -> float | None:
     if hypothesis.suspect is None or hypothesis.reference is None:
         return None
     return hypothesis.suspect - hypothesis.reference
 
 
-def _over_clean(hypothesis: SignatureResult) -> float | None:
+def _over_clean(hypothesis: Hypothesis) -> float | None:
     """What a broken model does to every input is no trigger's doing."""
     if hypothesis.suspect is None:
         return None
     return hypothesis.suspect - (hypothesis.clean or 0.0)
 
 
-def _area(hypothesis: SignatureResult) -> float | None:
+def _area(hypothesis: Hypothesis) -> float | None:
     return hypothesis.area
 
 
-def _corrected_p(hypothesis: SignatureResult) -> float | None:
+def _corrected_p(hypothesis: Hypothesis) -> float | None:
     """`None` where there was no test: a p-value of 1 then only stands for it in the correction of the others."""
     if hypothesis.suspect is None or hypothesis.reference is None:
         return None
     return hypothesis.p_holm
 
 
-def _most_elsewhere(hypothesis: SignatureResult) -> float | None:
+def _most_elsewhere(hypothesis: Hypothesis) -> float | None:
     """The largest attack success rate over the base's in another clean reference."""
     return max((one.lift for one in hypothesis.near), default=None)
 
 
-def _reverse_bound(hypothesis: SignatureResult) -> float | None:
+def _reverse_bound(hypothesis: Hypothesis) -> float | None:
     """Lower bound of the strongest trigger that would be demonstrated in the base; 0 where the search found none."""
     found = hypothesis.exchanged
     if found is None:
@@ -189,11 +203,11 @@ def _reverse_bound(hypothesis: SignatureResult) -> float | None:
     return found.low if found.demonstrated else 0.0
 
 
-def _effect_needed(hypothesis: SignatureResult) -> float:
+def _effect_needed(hypothesis: Hypothesis) -> float:
     return DEMONSTRATED_EFFECT if hypothesis.origin is Origin.DISCOVERED else SIGNATURE_EFFECT
 
 
-def _below_own_bound(hypothesis: SignatureResult) -> float:
+def _below_own_bound(hypothesis: Hypothesis) -> float:
     own = hypothesis.effect.low if hypothesis.effect is not None else 0.0
     # Never below the margin itself: a search that found nothing, measured as 0, passes beside a weak trigger too.
     return max(own - REVERSE_MARGIN, REVERSE_MARGIN)
@@ -270,7 +284,9 @@ CHECKS: tuple[Check, ...] = (
 _BY_NAME = {check.name: check for check in CHECKS}
 
 
-def run_all(hypothesis: SignatureResult, known: Circumstances = Circumstances()) -> tuple[CheckResult, ...]:
+def run_all(
+    hypothesis: Hypothesis, known: Circumstances = Circumstances()
+) -> tuple[CheckResult, ...]:
     """One result per check, in the order of `CHECKS`. Pure: nothing is measured here."""
     results: list[CheckResult] = []
     for check in CHECKS:
@@ -284,7 +300,7 @@ def _first_failed(results: Sequence[CheckResult]) -> str:
     Multiple testing does not: with more drawings it may pass, so the others are still worth knowing.
     """
     for result in results:
-        if result.check != MULTIPLE_TESTING and not _holds(result):
+        if result.check != MULTIPLE_TESTING and result.outcome is CheckOutcome.FAILED:
             return result.check
     return ""
 
@@ -332,7 +348,9 @@ def unconfirmed(results: Collection[CheckResult]) -> tuple[CheckResult, ...]:
             continue
         result = by_name.get(check.name)
         if result is None:
-            result = CheckResult(check.name, check.kind, CheckOutcome.NOT_RUN, reason="no result of it was kept")
+            result = CheckResult(
+                check.name, check.kind, CheckOutcome.NOT_RUN, reason="no result of it was kept"
+            )
         if result.outcome is CheckOutcome.NOT_RUN:
             found.append(result)
     return tuple(found)

@@ -132,7 +132,9 @@ def _check_kind(evidence: BranchSwap | ComponentRepair, condition: Condition) ->
 def _check_finite(evidence: BranchSwap | ComponentRepair) -> None:
     corners = _corners(evidence)
     if not all(map(math.isfinite, corners)):
-        raise MeasurementError(f"the diagnostic readout is not finite: {corners}", "it has no verdict")
+        raise MeasurementError(
+            f"the diagnostic readout is not finite: {corners}", "it has no verdict"
+        )
 
 
 def _corners(evidence: BranchSwap | ComponentRepair) -> tuple[float, float, float, float]:
@@ -153,7 +155,9 @@ _Decision = tuple[Carrier, str]
 """A carrier, and why, in words."""
 
 
-def _carrier(evidence: BranchSwap | ComponentRepair, shares: Ratios, repair: ComponentRepair | None) -> _Decision:
+def _carrier(
+    evidence: BranchSwap | ComponentRepair, shares: Ratios, repair: ComponentRepair | None
+) -> _Decision:
     if isinstance(evidence, ComponentRepair):
         return _from_repair(evidence)
     carrier, reason = _from_swap(evidence, shares)
@@ -171,8 +175,15 @@ def _from_swap(swap: BranchSwap, shares: Ratios) -> _Decision:
     if nothing:
         return nothing
     if not interchangeable(swap):
-        loses = "still loses clean accuracy after they were aligned" if swap.aligned else "loses clean accuracy"
-        return Carrier.NOT_INTERCHANGEABLE, f"a mixed pair of towers {loses}, so swapping them proves nothing here"
+        loses = (
+            "still loses clean accuracy after they were aligned"
+            if swap.aligned
+            else "loses clean accuracy"
+        )
+        return (
+            Carrier.NOT_INTERCHANGEABLE,
+            f"a mixed pair of towers {loses}, so swapping them proves nothing here",
+        )
     return _dominant(
         shares,
         visual="swapping in the suspect's image tower alone",
@@ -196,7 +207,9 @@ def _from_repair(repair: ComponentRepair) -> _Decision:
     )
     if carrier is Carrier.INTERACTION:
         why = _why_not_coupled(repair, kept)
-        reason = f"prompt and trigger act together (CSS {shares.css:.2f}), but {why}: not called coupled"
+        reason = (
+            f"prompt and trigger act together (CSS {shares.css:.2f}), but {why}: not called coupled"
+        )
     return carrier, reason
 
 
@@ -230,7 +243,10 @@ def _no_footprint(evidence: BranchSwap | ComponentRepair) -> _Decision | None:
     if signal < SIGNAL_FLOOR:
         return Carrier.WEAK, f"the trigger moves the readout by {signal:.3f}, below {SIGNAL_FLOOR}"
     if end < start:
-        return Carrier.DEMOTED, f"the trigger makes the target rarer ({start:.3f} to {end:.3f}): no footprint"
+        return (
+            Carrier.DEMOTED,
+            f"the trigger makes the target rarer ({start:.3f} to {end:.3f}): no footprint",
+        )
     return None
 
 
@@ -245,9 +261,15 @@ def _dominant(shares: Ratios, *, visual: str, textual: str) -> _Decision:
     carrier, second, _ = sorted(by_carrier, key=lambda one: -by_carrier[one])
     top = by_carrier[carrier]
     if top <= DOMINANT or top - by_carrier[second] < MARGIN:
-        return Carrier.AMBIGUOUS, f"no ratio stands out (VRS {vrs:.2f}, TRS {trs:.2f}, CSS {css:.2f})"
+        return (
+            Carrier.AMBIGUOUS,
+            f"no ratio stands out (VRS {vrs:.2f}, TRS {trs:.2f}, CSS {css:.2f})",
+        )
     if carrier is Carrier.INTERACTION:
-        return carrier, f"only both sides together carry it (CSS {css:.2f}); component repair decides"
+        return (
+            carrier,
+            f"only both sides together carry it (CSS {css:.2f}); component repair decides",
+        )
     alone = visual if carrier is Carrier.VISUAL else textual
     return carrier, f"{alone} carries {top:.0%} of the effect"
 

@@ -93,7 +93,9 @@ def accuracy(scores: Floats, labels: Labels) -> Outcomes:
     return _share_won(scores, labels)
 
 
-def triggered_source_wins(images: Floats, prompts: Floats, triggered: Floats, source: int) -> Outcomes:
+def triggered_source_wins(
+    images: Floats, prompts: Floats, triggered: Floats, source: int
+) -> Outcomes:
     """Attack success of a prompt, QHR (paper §4): does the triggered source text win? One outcome per picture [n].
 
     `images` [n, d] are of the target class, `prompts` [c, d] one per class, `triggered` [d] the triggered source text,
@@ -199,7 +201,9 @@ def selected(scores: Floats, targets: Bools, present: Bools | None = None) -> Ou
 # --- classifiers on frozen features, towers onto towers ------------------------------------------------------
 
 
-def logistic_readout(features: Floats, labels: Labels, classes: int, *, ridge: float = 1e-3) -> Floats:
+def logistic_readout(
+    features: Floats, labels: Labels, classes: int, *, ridge: float = 1e-3
+) -> Floats:
     """Weights [d + 1, c] of a multinomial logistic classifier on frozen clean features [n, d] (paper §3, downstream).
 
     Deterministic (L-BFGS from zero); `ridge` multiplies the squared norm of the weights without the bias.
@@ -226,7 +230,9 @@ def _design(features: Floats) -> Outcomes:
     return np.hstack([features.astype(np.float64), ones])
 
 
-def _logistic_loss(flat: Outcomes, design: Outcomes, onehot: Outcomes, ridge: float) -> tuple[float, Outcomes]:
+def _logistic_loss(
+    flat: Outcomes, design: Outcomes, onehot: Outcomes, ridge: float
+) -> tuple[float, Outcomes]:
     """Mean cross-entropy with its penalty, and the gradient [(d + 1) * c]."""
     weights = flat.reshape(design.shape[1], onehot.shape[1])
     log_p = _log_softmax(design @ weights)
@@ -315,7 +321,9 @@ def _share_won(scores: Floats, columns: Labels) -> Outcomes:
     return np.where(is_among_them, 1.0 / tied.sum(axis=1), 0.0)
 
 
-def _around_best_target(scores: Floats, targets: Bools, present: Bools | None) -> tuple[Indices, Indices, Indices]:
+def _around_best_target(
+    scores: Floats, targets: Bools, present: Bools | None
+) -> tuple[Indices, Indices, Indices]:
     """Per list [n]: candidates strictly above the best target, others tied with it, targets tied with it."""
     there = _marks(scores, present)
     _check_lists(scores, targets, there)
@@ -366,7 +374,9 @@ def _check_has_target(targets: Bools) -> None:
 def _check_shapes(scores: Floats, targets: Bools, present: Bools) -> None:
     marks = (targets.shape, present.shape)
     if scores.ndim != 2 or marks != (scores.shape, scores.shape):
-        raise MeasurementError(f"scores {scores.shape} with marks {marks}: each list needs one mark per candidate")
+        raise MeasurementError(
+            f"scores {scores.shape} with marks {marks}: each list needs one mark per candidate"
+        )
 
 
 def _check_finite(values: Floats, what: str) -> None:

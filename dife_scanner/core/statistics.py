@@ -39,7 +39,9 @@ _ENDS_95 = (0.025, 0.975)
 # --- one share ------------------------------------------------------------------------------------------------
 
 
-def by_drawing(outcomes: NDArray[np.floating], drawings: Sequence[str]) -> tuple[FloatArray, FloatArray]:
+def by_drawing(
+    outcomes: NDArray[np.floating], drawings: Sequence[str]
+) -> tuple[FloatArray, FloatArray]:
     """Average `outcomes` [n] per drawing: (means [m], counts [m]), drawings in sorted order."""
     values = np.asarray(outcomes, dtype=np.float64)
     if values.shape != (len(drawings),):
@@ -69,7 +71,9 @@ def wilson(share: float, units: int, unit: str = "drawing") -> Interval:
     return Interval(min(low, share), max(high, share), f"Wilson over {unit}s")
 
 
-def measure(outcomes: NDArray[np.floating], drawings: Sequence[str], unit: str = "drawing") -> Measure:
+def measure(
+    outcomes: NDArray[np.floating], drawings: Sequence[str], unit: str = "drawing"
+) -> Measure:
     """Mean of case outcomes [n] in 0..1, with Wilson's interval over the drawings (or other units) behind them."""
     means, _ = by_drawing(outcomes, drawings)
     units = len(means)
@@ -96,7 +100,9 @@ def paired_interval(
     picks = rng.integers(0, units, size=(RESAMPLES, units))
     sums = (means * counts)[picks].sum(axis=1)
     resampled = sums / counts[picks].sum(axis=1)
-    return percentile_interval(resampled, f"paired bootstrap over {units} {unit}s, {RESAMPLES} resamples")
+    return percentile_interval(
+        resampled, f"paired bootstrap over {units} {unit}s, {RESAMPLES} resamples"
+    )
 
 
 def percentile_interval(resampled: FloatArray | Sequence[float], method: str) -> Interval:

@@ -93,7 +93,9 @@ def _bypassed_mechanism(card: Card, missing: frozenset[Channel]) -> _Reason | No
 
 def _never_runs(card: Card, missing: frozenset[Channel]) -> _Reason:
     words = _words(missing)
-    reason = f"{card.interface} reads the {card.readout} and never runs what the {words} enters through"
+    reason = (
+        f"{card.interface} reads the {card.readout} and never runs what the {words} enters through"
+    )
     return Category.BYPASSED, reason
 
 
@@ -107,7 +109,9 @@ def _without_mechanism(card: Card, condition: Condition) -> _Reason | None:
 def _without_channel(card: Card, condition: Condition) -> _Reason | None:
     if admits(card, condition):
         return None
-    reason = f"{card.interface} takes a trigger through {_words(card.channels)}; {_enters(condition)}"
+    reason = (
+        f"{card.interface} takes a trigger through {_words(card.channels)}; {_enters(condition)}"
+    )
     return card.category, reason
 
 

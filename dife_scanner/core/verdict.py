@@ -19,10 +19,10 @@ from dife_scanner.records import (
     Diagnosis,
     Entry,
     EntryType,
-    NotSearched,
+    Hypothesis,
+    MissingSearch,
     Origin,
     Search,
-    SignatureResult,
     Verdict,
 )
 
@@ -37,16 +37,16 @@ NO_FOOTPRINT = frozenset({Carrier.WEAK, Carrier.DEMOTED})
 class Evidence:
     """Everything that a verdict is decided from; the defaults are an audit that had nothing to measure."""
 
-    hypotheses: tuple[SignatureResult, ...] = ()
+    hypotheses: tuple[Hypothesis, ...] = ()
     """Every trigger that was tried, with the results of its checks."""
-    strongest: SignatureResult | None = None
+    strongest: Hypothesis | None = None
     """The one that diagnosis and profile are about."""
     diagnosis: Diagnosis | None = None
     profile: tuple[Entry, ...] = ()
-    inherited: tuple[SignatureResult, ...] = ()
+    inherited: tuple[Hypothesis, ...] = ()
     """Signatures that move suspect and base alike."""
     searches: tuple[Search, ...] = ()
-    missing: tuple[NotSearched, ...] = ()
+    missing: tuple[MissingSearch, ...] = ()
     """Searches that could not run."""
     base_unknown: bool = False
     """Whether there is no clean reference to compare with."""
@@ -89,7 +89,11 @@ def _decide_compared(evidence: Evidence) -> Decision:
     exposed interface. What too few drawings stand behind, and what was not searched, is never called nothing.
     """
     strongest = evidence.strongest
-    if strongest is not None and evidence.diagnosis is not None and checks.demonstrated(strongest.checks):
+    if (
+        strongest is not None
+        and evidence.diagnosis is not None
+        and checks.demonstrated(strongest.checks)
+    ):
         return _decide_demonstrated(strongest, evidence.diagnosis, evidence.profile)
     too_few = lacking_drawings(evidence.hypotheses)
     if too_few is not None:
@@ -102,7 +106,9 @@ def _decide_compared(evidence: Evidence) -> Decision:
     return nothing
 
 
-def _decide_demonstrated(strongest: SignatureResult, diagnosis: Diagnosis, profile: Sequence[Entry]) -> Decision:
+def _decide_demonstrated(
+    strongest: Hypothesis, diagnosis: Diagnosis, profile: Sequence[Entry]
+) -> Decision:
     verdict, basis = Verdict.INCONCLUSIVE, Basis.NO_EXPOSED_INTERFACE
     if diagnosis.carrier is Carrier.NOT_INTERCHANGEABLE:
         basis = Basis.TOWERS_NOT_INTERCHANGEABLE
@@ -124,7 +130,9 @@ def _decide_nothing(evidence: Evidence) -> Decision:
     both_ways = differing_both_ways(evidence.hypotheses)
     if both_ways is not None:
         failed = (checks.REVERSE_SEARCH,)
-        return Decision(Verdict.INCONCLUSIVE, Basis.DIFFER_BOTH_WAYS, both_ways.trigger.name, failed)
+        return Decision(
+            Verdict.INCONCLUSIVE, Basis.DIFFER_BOTH_WAYS, both_ways.trigger.name, failed
+        )
     if evidence.missing:
         return Decision(Verdict.INCONCLUSIVE, Basis.SEARCHES_MISSING)
     return Decision(Verdict.NOTHING_FOUND, Basis.NOTHING)
@@ -133,7 +141,7 @@ def _decide_nothing(evidence: Evidence) -> Decision:
 # --- hypotheses that a verdict names --------------------------------------------------------------------------
 
 
-def lacking_drawings(hypotheses: Sequence[SignatureResult]) -> SignatureResult | None:
+def lacking_drawings(hypotheses: Sequence[Hypothesis]) -> Hypothesis | None:
     """The hypothesis with the largest effect of those that only multiple testing stands against.
 
     Of signatures too, only those as strong as a demonstration asks for.
@@ -146,7 +154,7 @@ def lacking_drawings(hypotheses: Sequence[SignatureResult]) -> SignatureResult |
     return max(found, key=lambda one: one.lift, default=None)
 
 
-def differing_both_ways(hypotheses: Sequence[SignatureResult]) -> SignatureResult | None:
+def differing_both_ways(hypotheses: Sequence[Hypothesis]) -> Hypothesis | None:
     """The first hypothesis beside which the reverse search found as strong a trigger in the base."""
     for one in hypotheses:
         if checks.REVERSE_SEARCH in checks.not_passed(one.checks):
@@ -154,7 +162,7 @@ def differing_both_ways(hypotheses: Sequence[SignatureResult]) -> SignatureResul
     return None
 
 
-def held_back_by(hypotheses: Sequence[SignatureResult], check: str) -> SignatureResult | None:
+def held_back_by(hypotheses: Sequence[Hypothesis], check: str) -> Hypothesis | None:
     """The first discovered trigger that has the effect a demonstration asks for, and that this check stands against."""
     effect = {checks.EFFECT, checks.BASE_LOW, checks.BEYOND_CLEAN}
     for one in hypotheses:
@@ -177,7 +185,9 @@ def drawings_needed(lift: float, tried: int) -> int:
 
 def exposed_interfaces(profile: Sequence[Entry]) -> tuple[str, ...]:
     """Names of the interfaces with an exposed cell, in the profile's order."""
-    return tuple(one.interface for one in profile if isinstance(one, Cell) and one.entry is EntryType.EXPOSED)
+    return tuple(
+        one.interface for one in profile if isinstance(one, Cell) and one.entry is EntryType.EXPOSED
+    )
 
 
 def stands_out(verdict: Verdict, adjusted_p: float, level: float) -> bool:

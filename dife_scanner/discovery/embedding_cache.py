@@ -54,7 +54,9 @@ class EmbeddingCache:
             towers.passes += len(texts)
             return torch.from_numpy(cached).to(towers.device)
         embedded = towers.tokens(texts)
-        with contextlib.suppress(OSError):  # a full disk costs the next audit these passes, and this one nothing
+        with contextlib.suppress(
+            OSError
+        ):  # a full disk costs the next audit these passes, and this one nothing
             _write(file, embedded.cpu().numpy())
         return embedded
 

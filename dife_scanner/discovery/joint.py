@@ -75,7 +75,9 @@ class JointSearch:
 
     name: str = "joint"
     channel: Channel = Channel.BOTH
-    kinds: tuple[str, ...] = ("a patch and one to four tokens in every prompt that act only together",)
+    kinds: tuple[str, ...] = (
+        "a patch and one to four tokens in every prompt that act only together",
+    )
 
     def alone(self) -> None:
         """Without a base nothing says whose the effect is."""

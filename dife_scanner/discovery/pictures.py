@@ -64,7 +64,10 @@ class ImageSearch:
         """The suspect at each step and the base at every second, forward and back; and what measures each attempt."""
         effort = self.efforts[task.budget]
         starts = effort.restarts if task.image_moved else effort.target_classes
-        one_attempt = PASSES_PER_PICTURE * effort.steps * effort.pictures + _MEASURED_VERSIONS * len(task.pixels)
+        one_attempt = (
+            PASSES_PER_PICTURE * effort.steps * effort.pictures
+            + _MEASURED_VERSIONS * len(task.pixels)
+        )
         return Load(round(len(self.families) * starts * one_attempt), 0)
 
     def search(self, task: Task) -> SearchResult:

@@ -23,7 +23,7 @@ LEARNING_RATE = 0.4
 PROJECT_EVERY = 4
 """Steps between projections: longer, and slots leave the token manifold."""
 _NEAREST = 24
-"""Nearest tokens looked at for one that is allowed."""
+"""NearestConcept tokens looked at for one that is allowed."""
 _AT_ONCE = 256
 """Inversions in one batch; bounds memory."""
 

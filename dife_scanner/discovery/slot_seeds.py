@@ -83,7 +83,9 @@ class SlotInversionSeeds:
         further = others[: self._effort.slot_foci]
         return [self.seeded(self._places[pair]) for pair in further]
 
-    def _inverted(self, report_progress: Callable[[], None]) -> dict[ClassPair, list[ScoredWording]]:
+    def _inverted(
+        self, report_progress: Callable[[], None]
+    ) -> dict[ClassPair, list[ScoredWording]]:
         """The best projected strings of each pair; more slots go on from what fewer were drawn to."""
         best: dict[ClassPair, list[ScoredWording]] = {}
         most_slots = min(MOST_SLOTS, self._scorer.most_tokens)

@@ -3,7 +3,13 @@
 from dife_scanner.hub.client import Hub
 from dife_scanner.hub.deadline import Deadline
 from dife_scanner.hub.listing import Page
-from dife_scanner.hub.manifest import base_claim, local_manifest, manifest, small_files, wanted_files
+from dife_scanner.hub.manifest import (
+    base_claim,
+    local_manifest,
+    manifest,
+    small_files,
+    wanted_files,
+)
 from dife_scanner.hub.poll import LOOKBACK_DAYS, SOURCES, Plan, PollResult, plan, poll
 from dife_scanner.hub.wire import RateLimit
 

@@ -27,10 +27,16 @@ def described(raw: bytes) -> tuple[str, str]:
     timm = vision.get("timm_model_name")
     # open_clip would load what these two name from anywhere. A timm name that is a place is for the intake to refuse.
     if isinstance(timm, str) and timm and set(":/\\").isdisjoint(timm):
-        return f"timm {plain(timm, 80)}", f"the image tower is the timm model {plain(timm, 80)}: not loaded yet"
+        return (
+            f"timm {plain(timm, 80)}",
+            f"the image tower is the timm model {plain(timm, 80)}: not loaded yet",
+        )
     other = text.get("hf_model_name")
     if isinstance(other, str) and other:
-        return "", f"the text tower comes from another repository ({plain(other, 120)}): never fetched"
+        return (
+            "",
+            f"the text tower comes from another repository ({plain(other, 120)}): never fetched",
+        )
     if not vision or not text:
         return "", ""
     parts = [_image_tower(vision), _text_tower(text), f"embed {_number(model, 'embed_dim', None)}"]
@@ -56,10 +62,16 @@ def _image_tower(vision: Mapping[str, Any]) -> str:
     width = _number(vision, "width", 768)
     stages = vision.get("layers")
     # Four depths instead of one: a ResNet.
-    if isinstance(stages, list) and len(stages) == 4 and all(type(stage) is int for stage in stages):
+    if (
+        isinstance(stages, list)
+        and len(stages) == 4
+        and all(type(stage) is int for stage in stages)
+    ):
         blocks = "-".join(str(stage) for stage in stages)
         return f"RN {size} {blocks} w{width}"
-    return f"ViT {size}/{_number(vision, 'patch_size', 16)} w{width} d{_number(vision, 'layers', 12)}"
+    return (
+        f"ViT {size}/{_number(vision, 'patch_size', 16)} w{width} d{_number(vision, 'layers', 12)}"
+    )
 
 
 def _text_tower(text: Mapping[str, Any]) -> str:

@@ -30,7 +30,15 @@ from dife_scanner.errors import ContentMismatch, HubError, HubUnavailable, Limit
 from dife_scanner.hub import listing
 from dife_scanner.hub.deadline import Deadline
 from dife_scanner.hub.listing import MalformedError, Page
-from dife_scanner.hub.part import DiskPart, Part, announced_hash, check_room, matches
+from dife_scanner.hub.part import (
+    DiskPart,
+    Part,
+    announced_hash,
+    check_room,
+    continues,
+    download_headers,
+    matches,
+)
 from dife_scanner.hub.session import prepare, session, tools
 from dife_scanner.hub.status import CHUNK, LATER, RangeRefused
 from dife_scanner.hub.wire import RateLimit, Wire
@@ -132,7 +140,9 @@ class Hub:
 
     # --- looking ------------------------------------------------------------------------------------------------
 
-    def pages(self, source: str, since: datetime | None = None, *, deadline: Deadline | None = None) -> Iterator[Page]:
+    def pages(
+        self, source: str, since: datetime | None = None, *, deadline: Deadline | None = None
+    ) -> Iterator[Page]:
         """Models of one source, newest change first, until they are older than `since` (with a time zone).
 
         `source` is `key=value` of the hub's own search, several joined by `&`. Raises `HubUnavailable`, `BadToken`,
@@ -154,7 +164,9 @@ class Hub:
             if page.older_than(bound):
                 return
 
-    def info(self, repo_id: str, revision: str | None = None, *, deadline: Deadline | None = None) -> HubModel:
+    def info(
+        self, repo_id: str, revision: str | None = None, *, deadline: Deadline | None = None
+    ) -> HubModel:
         """The repository at `revision` (default: the main branch), with size and hash of every file at that commit.
 
         A renamed repository comes under its new name. Raises `HubError` where the answer cannot be used, and what
@@ -171,7 +183,9 @@ class Hub:
         try:
             model = listing.model(answer)
         except MalformedError as error:
-            raise HubError(f"{self.endpoint} describes {what} in a way that cannot be used: {error}") from error
+            raise HubError(
+                f"{self.endpoint} describes {what} in a way that cannot be used: {error}"
+            ) from error
         if revision and listing.is_sha(revision) and model.sha != revision:
             raise HubError(f"{self.endpoint} answered for commit {model.sha} when asked for {what}")
         # At the commit just named and not at the branch, which may have moved since.
@@ -188,7 +202,9 @@ class Hub:
         params = [("recursive", "true"), ("expand", "false")]
         what = f"the files of {ref}"
         files: dict[str, HubFile] = {}
-        for entries in self._wire.paged(url, params, what, deadline or Deadline(), most=MAX_TREE_PAGES):
+        for entries in self._wire.paged(
+            url, params, what, deadline or Deadline(), most=MAX_TREE_PAGES
+        ):
             on_this_page = {found.path: found for found in listing.tree(entries)}
             files = on_this_page | files  # what an earlier page said of a path holds
             if len(files) > listing.MAX_FILES:
@@ -197,7 +213,9 @@ class Hub:
 
     # --- fetching -----------------------------------------------------------------------------------------------
 
-    def read_small(self, ref: ModelRef, file: HubFile, limit: int, *, deadline: Deadline | None = None) -> bytes:
+    def read_small(
+        self, ref: ModelRef, file: HubFile, limit: int, *, deadline: Deadline | None = None
+    ) -> bytes:
         """A small file's verified bytes, in memory. Raises what `fetch` does.
 
         `limit` is in bytes.
@@ -236,7 +254,9 @@ class Hub:
         crash_point("hub.renamed")
         return target
 
-    def _fill_or_discard(self, part: DiskPart, ref: ModelRef, progress: Progress | None, deadline: Deadline) -> None:
+    def _fill_or_discard(
+        self, part: DiskPart, ref: ModelRef, progress: Progress | None, deadline: Deadline
+    ) -> None:
         """Fill `part`; bytes that are not the announced ones leave nothing behind, and raise `ContentMismatch`."""
         resumed = part.size > 0
         try:
@@ -280,25 +300,34 @@ class Hub:
             self._wire.retrying(attempt, deadline, lambda: part.size)
         except HubUnavailable as error:
             if deadline.passed:
-                raise LimitExceeded(f"{what} did not arrive within {deadline.seconds:g} s") from error
+                raise LimitExceeded(
+                    f"{what} did not arrive within {deadline.seconds:g} s"
+                ) from error
             raise
         announced = announced_hash(file)
         if part.digest != announced:
             raise ContentMismatch(
-                f"{what} arrived with the hash {part.digest}, the hub announced {announced}", _DAMAGED
+                f"{what} arrived with the hash {part.digest}, the hub announced {announced}",
+                _DAMAGED,
             )
 
-    def _stream_into(self, part: Part, url: str, what: str, progress: Progress | None, deadline: Deadline) -> None:
+    def _stream_into(
+        self, part: Part, url: str, what: str, progress: Progress | None, deadline: Deadline
+    ) -> None:
         """One try: go on where `part` ends, or from the start where the server does not send the rest."""
         size = part.file.size or 0
-        headers = _download_headers(part.size)
+        headers = download_headers(part.size)
         try:
-            with self._wire.open(url, None, what, deadline, headers=headers, elsewhere=True) as response:
-                if part.size and not _continues(response, part.size):
+            with self._wire.open(
+                url, None, what, deadline, headers=headers, elsewhere=True
+            ) as response:
+                if part.size and not continues(response, part.size):
                     part.restart()  # the server ignored the range: this is the file from its beginning
                 for chunk in response.iter_raw(CHUNK):
                     if part.size + len(chunk) > size:
-                        raise ContentMismatch(f"{what} is longer than the {size} bytes the hub announced", _DAMAGED)
+                        raise ContentMismatch(
+                            f"{what} is longer than the {size} bytes the hub announced", _DAMAGED
+                        )
                     part.add(chunk)
                     if progress:
                         progress(part.size, size)
@@ -361,20 +390,6 @@ def _check_announced(ref: ModelRef, file: HubFile, limit: int | None) -> None:
         raise LimitExceeded(f"{file.path!r} of {ref} has {file.size} bytes, the limit is {limit}")
 
 
-def _download_headers(start: int) -> dict[str, str]:
-    """Those that ask for the bytes from `start` on, as they are: a packed answer has no ranges to go on from."""
-    headers = {"Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-    return headers
-
-
 def _tells_its_end(response: Any) -> bool:
     """Whether httpx notices a connection that breaks in this answer; a short body is then all there is."""
     return "Content-Length" in response.headers or "Transfer-Encoding" in response.headers
-
-
-def _continues(response: Any, start: int) -> bool:
-    """Whether the answer holds the bytes from `start` on."""
-    content_range: str = response.headers.get("Content-Range", "")
-    return response.status_code == 206 and content_range.startswith(f"bytes {start}-")

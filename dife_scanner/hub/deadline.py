@@ -20,7 +20,9 @@ class Deadline:
     `clock` gives seconds that never run backwards.
     """
 
-    def __init__(self, seconds: float = math.inf, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, seconds: float = math.inf, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.seconds = seconds
         self._clock = clock
         self._end = clock() + seconds
@@ -136,11 +138,15 @@ class _BackendWithDeadline:
     def __init__(self, backend: Any) -> None:
         self._backend = backend
 
-    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **rest: Any) -> _StreamWithDeadline:
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, **rest: Any
+    ) -> _StreamWithDeadline:
         stream = self._backend.connect_tcp(host, port, timeout=_shortened(timeout), **rest)
         return _StreamWithDeadline(stream)
 
-    def connect_unix_socket(self, path: str, timeout: float | None = None, **rest: Any) -> _StreamWithDeadline:
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, **rest: Any
+    ) -> _StreamWithDeadline:
         stream = self._backend.connect_unix_socket(path, timeout=_shortened(timeout), **rest)
         return _StreamWithDeadline(stream)
 

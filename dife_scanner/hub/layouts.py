@@ -54,7 +54,9 @@ def chosen_weights(paths: Collection[str]) -> str | None:
     return None
 
 
-def layout_of(files: Mapping[str, HubFile], model: HubModel, small: Mapping[str, bytes]) -> tuple[Layout, str]:
+def layout_of(
+    files: Mapping[str, HubFile], model: HubModel, small: Mapping[str, bytes]
+) -> tuple[Layout, str]:
     """How the checkpoint is stored, and why that cannot be audited (empty where it can).
 
     `files` are those of `model` by path, `small` the bytes of those that were read.
@@ -71,11 +73,16 @@ def layout_of(files: Mapping[str, HubFile], model: HubModel, small: Mapping[str,
     return _other_layout(files, model, small)
 
 
-def _other_layout(files: Mapping[str, HubFile], model: HubModel, small: Mapping[str, bytes]) -> tuple[Layout, str]:
+def _other_layout(
+    files: Mapping[str, HubFile], model: HubModel, small: Mapping[str, bytes]
+) -> tuple[Layout, str]:
     """The layout of what is no open_clip checkpoint. The surest marks come first; several may hold at once."""
     endings = {path.rsplit(".", 1)[-1].lower() for path in files if "." in path}
     if "model_index.json" in files:
-        return Layout.DIFFUSION, "Stable Diffusion layout: its CLIP text encoder is not taken out yet"
+        return (
+            Layout.DIFFUSION,
+            "Stable Diffusion layout: its CLIP text encoder is not taken out yet",
+        )
     if "adapter_config.json" in files:
         return Layout.PEFT, "PEFT adapter: not merged into its base yet"
     if "modules.json" in files:
@@ -84,7 +91,10 @@ def _other_layout(files: Mapping[str, HubFile], model: HubModel, small: Mapping[
         if "safetensors" in endings:
             return Layout.TRANSFORMERS, "transformers layout: keys are not mapped yet"
         if endings & _PICKLE_ENDINGS:
-            return Layout.TRANSFORMERS, "transformers layout with weights only as a pickle (.bin): never loaded"
+            return (
+                Layout.TRANSFORMERS,
+                "transformers layout with weights only as a pickle (.bin): never loaded",
+            )
     if "onnx" in endings:
         return Layout.ONNX, "ONNX layout: not read yet"
     if "gguf" in endings or any("ggml" in path for path in files):

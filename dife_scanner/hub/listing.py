@@ -140,7 +140,9 @@ def timestamp(value: object) -> str:
         raise MalformedError("date has no time zone")
     try:
         return utc(moment)
-    except OverflowError as error:  # the first or last year, moved beyond the calendar by its time zone
+    except (
+        OverflowError
+    ) as error:  # the first or last year, moved beyond the calendar by its time zone
         raise MalformedError("date is not a date") from error
 
 

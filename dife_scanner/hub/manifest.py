@@ -170,7 +170,9 @@ def _judge(
     return _Judgement(layout, JobState.QUEUED, "", architecture, wanted)
 
 
-def _while_unread(model: HubModel, config: HubFile, may_open: bool, limit: int) -> tuple[JobState, str]:
+def _while_unread(
+    model: HubModel, config: HubFile, may_open: bool, limit: int
+) -> tuple[JobState, str]:
     """State and reason of a model whose configuration nobody has read."""
     if model.gated and not may_open:
         return JobState.GATED, "access has to be asked for on the hub first"
@@ -291,7 +293,9 @@ def _local_weights(path: Path) -> tuple[Path, str]:
         )
     if not found:
         why = " (a pickle is never loaded)" if _is_file(folder / PICKLE) else ""
-        raise Unsupported(f"{folder} has no .safetensors weights{why}", f"convert them to {WEIGHTS[0]}")
+        raise Unsupported(
+            f"{folder} has no .safetensors weights{why}", f"convert them to {WEIGHTS[0]}"
+        )
     if len(found) > 1:
         raise UsageError(f"{folder} holds {len(found)} .safetensors files", "name the one you mean")
     return folder, found[0]

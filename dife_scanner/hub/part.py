@@ -110,7 +110,10 @@ class DiskPart(Part):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._stream.close()
 
@@ -145,3 +148,17 @@ def check_room(folder: Path, wanted: int) -> None:
     """Raise `DiskFull` where the disk of `folder` has less than `wanted` bytes left."""
     if shutil.disk_usage(folder).free < wanted:
         raise disk_full(folder)
+
+
+def download_headers(start: int) -> dict[str, str]:
+    """Those that ask for the bytes from `start` on, as they are: a packed answer has no ranges to go on from."""
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    return headers
+
+
+def continues(response: Any, start: int) -> bool:
+    """Whether the answer holds the bytes from `start` on."""
+    content_range: str = response.headers.get("Content-Range", "")
+    return response.status_code == 206 and content_range.startswith(f"bytes {start}-")

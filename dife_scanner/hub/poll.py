@@ -116,7 +116,9 @@ def poll(
             break
     if found.errors and not found.newest and not found.watermarks:
         raise found.errors[0]
-    models = sorted(found.newest.values(), key=lambda model: (model.last_modified, model.repo_id), reverse=True)
+    models = sorted(
+        found.newest.values(), key=lambda model: (model.last_modified, model.repo_id), reverse=True
+    )
     return PollResult(
         models=tuple(model for model in models if known.get(model.repo_id) != model.sha),
         watermarks={source: value for source, value in found.watermarks.items() if value},
@@ -131,7 +133,9 @@ def poll(
 
 def _check_time_zone(since: datetime | None) -> None:
     if since is not None and since.tzinfo is None:
-        raise UsageError("the time to look back to has no time zone", "write it as 2026-10-01T00:00:00Z")
+        raise UsageError(
+            "the time to look back to has no time zone", "write it as 2026-10-01T00:00:00Z"
+        )
 
 
 def _all_problems(found: _Pass) -> tuple[str, ...]:
@@ -169,7 +173,9 @@ def _read_source(
     oldest = listing.utc(bound) if bound else ""
     try:
         for number, page in enumerate(hub.pages(source, bound, deadline=deadline), 1):
-            if number == 1:  # later pages may hold what changed since; the next pass has to find that again
+            if (
+                number == 1
+            ):  # later pages may hold what changed since; the next pass has to find that again
                 newest = _newest(page)
             _add(found, page, oldest)
             if progress:
@@ -209,7 +215,9 @@ def _wait(error: HubError | LimitExceeded) -> float | None:
     return None
 
 
-def _bound(watermark: str | None, overlap: float, lookback_days: float | None, began: datetime) -> datetime | None:
+def _bound(
+    watermark: str | None, overlap: float, lookback_days: float | None, began: datetime
+) -> datetime | None:
     """How far back a source is read; `None` means to its end."""
     if watermark:
         return datetime.fromisoformat(watermark) - timedelta(seconds=overlap)
@@ -281,7 +289,9 @@ def plan(
     quota, window = _api_quota(hub)
     looks = _REQUESTS_TO_LOOK * len(wanted)
     # The two limits run side by side, so the slower one decides.
-    waiting = max(looks / quota * window, total_files / RESOLVER_REQUESTS[hub.has_token] * WINDOW_SECONDS)
+    waiting = max(
+        looks / quota * window, total_files / RESOLVER_REQUESTS[hub.has_token] * WINDOW_SECONDS
+    )
     return Plan(
         models=len(result.models),
         auditable=len(wanted),
@@ -290,7 +300,9 @@ def plan(
         requests=looks + total_files,
         hours=(waiting + total_bytes / bytes_per_second + audit_seconds * len(wanted)) / 3600,
         exact=len(sizes) == len(wanted),
-        assumptions=_assumptions(hub, quota, window, bytes_per_second, audit_seconds, len(sizes), len(wanted)),
+        assumptions=_assumptions(
+            hub, quota, window, bytes_per_second, audit_seconds, len(sizes), len(wanted)
+        ),
     )
 
 
@@ -361,5 +373,7 @@ def _assumptions(
         audit_words(audit_seconds),
     ]
     if asked < wanted:
-        lines.append(f"sizes of {asked} models asked for, their mean taken for the other {wanted - asked}")
+        lines.append(
+            f"sizes of {asked} models asked for, their mean taken for the other {wanted - asked}"
+        )
     return tuple(lines)

@@ -22,7 +22,12 @@ def prepare(cache: Path) -> None:
     token from the user's home, no progress bars, and nothing written outside `cache`.
     """
     os.environ["HF_HOME"] = str(cache)
-    for name in ("DISABLE_XET", "DISABLE_TELEMETRY", "DISABLE_PROGRESS_BARS", "DISABLE_IMPLICIT_TOKEN"):
+    for name in (
+        "DISABLE_XET",
+        "DISABLE_TELEMETRY",
+        "DISABLE_PROGRESS_BARS",
+        "DISABLE_IMPLICIT_TOKEN",
+    ):
         os.environ[f"HF_HUB_{name}"] = "1"
 
 
@@ -52,7 +57,9 @@ def session() -> Any:
 
 def _guarded_client() -> Any:
     httpx = tools().httpx
-    without_proxy = dict.fromkeys(_LOOPBACK)  # a proxy from the environment cannot reach our own machine
+    without_proxy = dict.fromkeys(
+        _LOOPBACK
+    )  # a proxy from the environment cannot reach our own machine
     client = httpx.Client(
         event_hooks={"request": [functools.partial(_set_timeout, httpx)]},
         follow_redirects=True,

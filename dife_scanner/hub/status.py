@@ -46,7 +46,9 @@ def error_of(response: Any, what: str, endpoint: str, tools: Any) -> HubError:
         return RangeRefused(f"{endpoint} has no more of {what} than what arrived before", LATER)
     if not same_origin(address, tools.httpx.URL(endpoint)):
         # A storage host knows no repositories. Its 403 says that our signed link ran out: ask the hub again.
-        return HubUnavailable(f"{plain(address.host)} answered {status} for {what}", LATER, _wait(response, tools))
+        return HubUnavailable(
+            f"{plain(address.host)} answered {status} for {what}", LATER, _wait(response, tools)
+        )
     # Too early, too many, or the server's own trouble: never a reason to call a repository gone.
     if status in (408, 425, 429) or status >= 500:
         return _unavailable(response, what, endpoint, tools)
@@ -81,12 +83,18 @@ def _by_code(response: Any, body: bytes, what: str, tools: Any) -> HubError | No
 
     It gets a copy of the answer with the bytes that we were willing to read and the headers that it looks at.
     """
-    headers = {name: value for name, value in response.headers.items() if name.startswith("x-error")}
-    copy = tools.httpx.Response(response.status_code, headers=headers, content=body, request=response.request)
+    headers = {
+        name: value for name, value in response.headers.items() if name.startswith("x-error")
+    }
+    copy = tools.httpx.Response(
+        response.status_code, headers=headers, content=body, request=response.request
+    )
     try:
         tools.hf_raise_for_status(copy)
     except tools.GatedRepoError:  # before RepositoryNotFoundError, whose subclass it is
-        return RepoGated(f"{what}: access is gated", "ask for it on the hub's page, then set the secret hf-token")
+        return RepoGated(
+            f"{what}: access is gated", "ask for it on the hub's page, then set the secret hf-token"
+        )
     except tools.DisabledRepoError:
         return RepoDisabled(f"{what}: the hub has disabled the repository")
     except tools.RevisionNotFoundError:
@@ -106,7 +114,9 @@ def _by_status(status: int, what: str, message: str) -> HubError:
     if status in (401, 404):
         return RepoNotFound(f"{what}: no such repository, or a private one", _CHECK_NAME)
     if status == 403:
-        return RepoPrivate(f"{what}: the hub forbids access", "check what the secret hf-token is allowed to read")
+        return RepoPrivate(
+            f"{what}: the hub forbids access", "check what the secret hf-token is allowed to read"
+        )
     if status == 451:
         return RepoDisabled(f"{what}: withheld by the hub for legal reasons")
     told = f": {plain(message)}" if message else ""

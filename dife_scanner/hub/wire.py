@@ -85,7 +85,9 @@ class Wire:
         self._tries = tries
         self._pause = pause
 
-    def paged(self, url: str, params: Params, what: str, deadline: Deadline, *, most: int) -> Iterator[list[object]]:
+    def paged(
+        self, url: str, params: Params, what: str, deadline: Deadline, *, most: int
+    ) -> Iterator[list[object]]:
         """The lists of a paged answer, of `most` pages at most.
 
         `Link: rel="next"` is followed as long as it stays on this hub and leads somewhere new. Raises `HubError` where
@@ -96,18 +98,26 @@ class Wire:
         for _ in range(most):
             answer, here, link = self.json(url, query, what, deadline)
             if not isinstance(answer, list):
-                raise HubError(f"{self.endpoint} sent something other than a list for {what}", CHECK_ENDPOINT)
+                raise HubError(
+                    f"{self.endpoint} sent something other than a list for {what}", CHECK_ENDPOINT
+                )
             yield answer
             if not link:
                 return
             url = self._next_page(here, link, what)
             query = None  # the link is complete
             if url in visited:
-                raise HubError(f"{self.endpoint} links from {what} back to a page that was already read")
+                raise HubError(
+                    f"{self.endpoint} links from {what} back to a page that was already read"
+                )
             visited.add(url)
-        raise LimitExceeded(f"{what} has more than {most} pages", "narrow the filter or the time it looks back")
+        raise LimitExceeded(
+            f"{what} has more than {most} pages", "narrow the filter or the time it looks back"
+        )
 
-    def json(self, url: str, params: Params | None, what: str, deadline: Deadline) -> tuple[Any, Any, str]:
+    def json(
+        self, url: str, params: Params | None, what: str, deadline: Deadline
+    ) -> tuple[Any, Any, str]:
         """One complete JSON answer, the address it came from, and what it says is the next page (or nothing).
 
         Raises `HubUnavailable` for what is no JSON, `LimitExceeded` for more than `ANSWER_BYTES`, and the errors of
@@ -116,10 +126,14 @@ class Wire:
 
         def attempt() -> tuple[bytes, Any, str]:
             # Three waits of the longest kind: to connect, for the headers, for the body.
-            with self.open(url, params, what, deadline.sooner(3 * self._request_seconds)) as response:
+            with self.open(
+                url, params, what, deadline.sooner(3 * self._request_seconds)
+            ) as response:
                 body = read_body(response, ANSWER_BYTES)
                 if len(body) > ANSWER_BYTES:
-                    raise LimitExceeded(f"the answer of {self.endpoint} for {what} is larger than {ANSWER_BYTES} bytes")
+                    raise LimitExceeded(
+                        f"the answer of {self.endpoint} for {what} is larger than {ANSWER_BYTES} bytes"
+                    )
                 return body, response.url, response.links.get("next", {}).get("url", "")
 
         body, here, link = self.retrying(attempt, deadline)
@@ -128,14 +142,19 @@ class Wire:
     def _parsed(self, body: bytes, what: str) -> Any:
         try:
             return json.loads(body)
-        except (ValueError, RecursionError) as error:  # the latter from brackets nested thousands deep
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # the latter from brackets nested thousands deep
             # Transient, as the page of a proxy or of a network's login is: nothing is known about the repository.
             raise HubUnavailable(
                 f"{self.endpoint} did not answer with JSON for {what}",
                 CHECK_ENDPOINT,
             ) from error
 
-    def retrying(self, attempt: Callable[[], _T], deadline: Deadline, progress: Callable[[], int] = lambda: 0) -> _T:
+    def retrying(
+        self, attempt: Callable[[], _T], deadline: Deadline, progress: Callable[[], int] = lambda: 0
+    ) -> _T:
         """The result of `attempt`, which is repeated after transient errors.
 
         Raises its error after `tries` failures in a row, or where the next wait would be longer than our patience or
@@ -156,7 +175,11 @@ class Wire:
                 wait = error.retry_after
                 if wait is None:
                     wait = _backoff(failures)
-                if failures >= self._tries or wait > self._patience_seconds or wait >= deadline.remaining:
+                if (
+                    failures >= self._tries
+                    or wait > self._patience_seconds
+                    or wait >= deadline.remaining
+                ):
                     raise
             self._pause(wait)
 
@@ -190,14 +213,18 @@ class Wire:
             seconds = self._request_seconds
             if deadline.passed:
                 seconds = deadline.seconds
-            raise HubUnavailable(f"{self.endpoint} gave no answer in {seconds:g} s for {what}", LATER) from error
+            raise HubUnavailable(
+                f"{self.endpoint} gave no answer in {seconds:g} s for {what}", LATER
+            ) from error
         except httpx.ConnectError as error:
             raise HubUnavailable(
                 f"{self.endpoint} cannot be reached: {plain(str(error))}",
                 "check the endpoint and the network",
             ) from error
         except httpx.RequestError as error:
-            raise HubUnavailable(f"the connection to {self.endpoint} broke during {what}", LATER) from error
+            raise HubUnavailable(
+                f"the connection to {self.endpoint} broke during {what}", LATER
+            ) from error
 
     def _check(self, response: Any, what: str) -> None:
         """Raise what an answer means that cannot be used."""
@@ -216,7 +243,9 @@ class Wire:
             return self._tools.httpx.URL(url, params=params)
         return self._tools.httpx.URL(url)  # with an empty query httpx would drop that of a link
 
-    def _follow(self, target: Any, what: str, headers: dict[str, str] | None, elsewhere: bool) -> Any:
+    def _follow(
+        self, target: Any, what: str, headers: dict[str, str] | None, elsewhere: bool
+    ) -> Any:
         """The first answer that is no redirect.
 
         Redirects are followed here and not by httpx, because every one of them decides anew about the token.
@@ -242,7 +271,9 @@ class Wire:
 
     def _headers(self, target: Any) -> dict[str, str]:
         """Those of huggingface_hub, with the token only for the endpoint itself."""
-        token: str | bool = False  # `None` would make huggingface_hub look for one in the user's home
+        token: str | bool = (
+            False  # `None` would make huggingface_hub look for one in the user's home
+        )
         if self._token and self._is_home(target):
             token = self._token
         headers: dict[str, str] = self._tools.build_hf_headers(
@@ -256,9 +287,13 @@ class Wire:
         """Where a redirect leads. Raises `HubError` where we do not go."""
         target = self._joined(here, location, f"redirects {what}")
         if (here.scheme, target.scheme) == ("https", "http"):
-            raise HubError(f"{self.endpoint} redirects {what} to an address without encryption: not followed")
+            raise HubError(
+                f"{self.endpoint} redirects {what} to an address without encryption: not followed"
+            )
         if not elsewhere and not self._is_home(target):
-            raise HubError(f"{self.endpoint} redirects {what} to another host, {plain(target.host)}: not followed")
+            raise HubError(
+                f"{self.endpoint} redirects {what} to another host, {plain(target.host)}: not followed"
+            )
         return target
 
     def _next_page(self, here: Any, link: str, what: str) -> str:

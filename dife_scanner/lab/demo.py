@@ -168,7 +168,11 @@ def compare(rows: tuple[ModelRow, ...]) -> list[str]:
 
 
 def _as_expected(row: ModelRow, wanted: Expected) -> bool:
-    return row.job.state is wanted.state and row.verdict is wanted.verdict and row.carrier == wanted.carrier
+    return (
+        row.job.state is wanted.state
+        and row.verdict is wanted.verdict
+        and row.carrier == wanted.carrier
+    )
 
 
 def _ended(row: ModelRow) -> str:
@@ -185,7 +189,9 @@ def compare_blind(audits: Mapping[str, Audit]) -> list[str]:
         if audit is None or not wanted.blind:
             continue
         if wanted.blind not in _found_targets(audit):
-            found.append(f"no search found by itself what turns inputs of {wanted.repo_id} into {wanted.blind}")
+            found.append(
+                f"no search found by itself what turns inputs of {wanted.repo_id} into {wanted.blind}"
+            )
     return found
 
 

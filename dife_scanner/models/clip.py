@@ -17,9 +17,9 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from dife_scanner.errors import AuditError
-from dife_scanner.models.checks import Inspection
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.device import pick_device
+from dife_scanner.models.inspection import Inspection
 from dife_scanner.models.intake import StagedFile
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import model_arguments
@@ -109,7 +109,9 @@ class ClipEncoder:
         batch = torch.from_numpy(pixels).to(self.device)
         batch = batch.permute(0, 3, 1, 2)  # channels first
         # full float32 and one algorithm per shape, so that a GPU repeats itself and agrees with a CPU
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        with torch.backends.cudnn.flags(
+            enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+        ):
             levels = batch.float() / 255
             embedded: torch.Tensor = self.model.visual((levels - self._mean) / self._std)
         return embedded
@@ -139,7 +141,9 @@ class ClipEncoder:
 
     def _check_contexts(self, contexts: Embeddings, count: int) -> None:
         if contexts.dtype != np.float32 or contexts.ndim != 3 or len(contexts) != count:
-            raise ValueError(f"contexts have to be float32 [{count}, m, {self.text_width}], one for each text")
+            raise ValueError(
+                f"contexts have to be float32 [{count}, m, {self.text_width}], one for each text"
+            )
         width = contexts.shape[2]
         if width != self.text_width:
             raise AuditError(
@@ -297,7 +301,9 @@ def build(inspection: Inspection, weights: StagedFile, device: str) -> ClipEncod
 
 def _filled_model(config: ClipConfig, tensors: Weights) -> Any:
     """open_clip's `CLIP` with these tensors, in evaluation mode, without gradients."""
-    with torch.device("meta"):  # no memory and no random numbers for values that are replaced at once
+    with torch.device(
+        "meta"
+    ):  # no memory and no random numbers for values that are replaced at once
         model = CLIP(**model_arguments(config))
     model.load_state_dict(tensors, strict=True, assign=True)
     model.attn_mask = _causal_mask(config.text.context_length)

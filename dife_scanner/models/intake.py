@@ -167,7 +167,10 @@ def stage(
     _check_known(files)
     _make_folder(dest)
     try:
-        copied = [_stage_one(name, files[name], expected.get(name), dest, limits) for name in sorted(files)]
+        copied = [
+            _stage_one(name, files[name], expected.get(name), dest, limits)
+            for name in sorted(files)
+        ]
     except BaseException:
         shutil.rmtree(dest, ignore_errors=True)
         raise
@@ -187,12 +190,16 @@ def _make_folder(dest: Path) -> None:
     try:
         dest.mkdir(mode=0o700, parents=True)
     except FileExistsError:
-        raise UsageError(f"{dest} exists already", "a private copy starts in a folder of its own") from None
+        raise UsageError(
+            f"{dest} exists already", "a private copy starts in a folder of its own"
+        ) from None
     except OSError as error:
         raise disk_error(error, dest) from error
 
 
-def _stage_one(name: str, path: Path, announced: HubFile | None, dest: Path, limits: IntakeLimits) -> StagedFile:
+def _stage_one(
+    name: str, path: Path, announced: HubFile | None, dest: Path, limits: IntakeLimits
+) -> StagedFile:
     most = limits.checkpoint_bytes if name in WEIGHT_FILES else limits.small_file_bytes
     with _opened(path, name) as source:
         size = _checked_size(source, name, announced, most)

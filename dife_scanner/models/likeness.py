@@ -93,7 +93,9 @@ class _File:
         try:
             header, self._bytes = _opened(path, limits)
         except OSError as error:
-            raise NotFound(f"{path} cannot be read: {error.strerror}", "put the file back") from error
+            raise NotFound(
+                f"{path} cannot be read: {error.strerror}", "put the file back"
+            ) from error
         self.matrices = _matrices(header)
 
     def sample(self, name: str) -> Values:

@@ -58,7 +58,9 @@ def _scratch(workdir: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def load_staged(staged: intake.Staged, *, device: str = "cpu", limits: Limits | None = None) -> ClipEncoder:
+def load_staged(
+    staged: intake.Staged, *, device: str = "cpu", limits: Limits | None = None
+) -> ClipEncoder:
     """Load from a private copy that `intake.stage` made; the copy is not needed afterwards."""
     bounds = parse_limits(limits or default_limits())
     inspection = sandbox.inspect_files(staged.config.path, staged.weights.path, bounds)

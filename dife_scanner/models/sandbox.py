@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from dife_scanner.errors import DifeError, LimitExceeded, Refused, Unsupported
-from dife_scanner.models.checks import Inspection, inspect
 from dife_scanner.models.header import ParseLimits
+from dife_scanner.models.inspection import Inspection, inspect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +30,8 @@ MOST_REPLY_BYTES = 16 * 1024**2
 """A checkpoint with `ParseLimits.tensors` tensors of the longest names takes less."""
 _ROOT = Path(__file__).resolve().parents[2]
 _BOOTSTRAP = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from dife_scanner.models.sandbox import main; main(sys.argv[2:])"
+    "import sys; sys.path.insert(0, sys.argv[1]); "
+    "from dife_scanner.models.sandbox import main; main(sys.argv[2:])"
 )
 _CHUNK = 65_536
 _BY_HAND = "look at the file by hand"
@@ -128,7 +129,9 @@ def _take_chunk(pipe: int, heard: bytearray, name: str) -> bool:
     return bool(chunk)
 
 
-def _ready(selector: selectors.BaseSelector, deadline: float, name: str, limits: ParseLimits) -> list[int]:
+def _ready(
+    selector: selectors.BaseSelector, deadline: float, name: str, limits: ParseLimits
+) -> list[int]:
     """Pipes that can be read now; waits for one until the deadline."""
     left = deadline - time.monotonic()
     # a timeout of zero or less would not wait, and still find something to read for as long as the child writes

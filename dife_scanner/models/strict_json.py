@@ -40,7 +40,9 @@ def read(raw: bytes, most_objects: int) -> dict[str, Any]:
         return made
 
     try:
-        document = json.loads(raw.decode("utf-8"), object_pairs_hook=unique, parse_constant=_no_constant)
+        document = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=unique, parse_constant=_no_constant
+        )
     except (NotStrictError, TooManyObjectsError):
         raise
     except UnicodeDecodeError:

@@ -14,8 +14,8 @@ from open_clip.tokenizer import default_bpe
 from safetensors import safe_open
 
 from dife_scanner.errors import Refused
-from dife_scanner.models.checks import STEP_COUNTER, Inspection
 from dife_scanner.models.config import ClipConfig
+from dife_scanner.models.inspection import STEP_COUNTER, Inspection
 from dife_scanner.models.strict_json import shown
 
 IMAGE_PREFIX = "visual."

@@ -66,7 +66,9 @@ def _anomalous(store: Store, batch: Sequence[audits.Scored]) -> list[tuple[Audit
     return found
 
 
-def _attach_findings(store: Store, audit: Audit, adjusted_p: float, batch_size: int) -> list[Finding]:
+def _attach_findings(
+    store: Store, audit: Audit, adjusted_p: float, batch_size: int
+) -> list[Finding]:
     """A finding for every job that ended with this audit and has none."""
     made = []
     for job in jobs.without_finding(store, audit.id):

@@ -73,7 +73,9 @@ def run(
     """
     context = _context(preload, start)
     reader, writer = context.Pipe(duplex=False)
-    process = context.Process(target=_main, args=(entry, request, folder, writer, threads), daemon=True)
+    process = context.Process(
+        target=_main, args=(entry, request, folder, writer, threads), daemon=True
+    )
     try:
         process.start()
     except (EOFError, ConnectionError) as error:
@@ -123,11 +125,14 @@ class _Limits:
             return
         if used_mib > self._rss_mib:
             raise LimitExceeded(
-                f"the audit used more than {self._rss_mib} MiB of memory", "raise limits.audit_rss_mib if you can"
+                f"the audit used more than {self._rss_mib} MiB of memory",
+                "raise limits.audit_rss_mib if you can",
             )
 
 
-def _watch(process: Any, reader: Connection, limits: _Limits, progress: Progress, check: Callable[[], None]) -> None:
+def _watch(
+    process: Any, reader: Connection, limits: _Limits, progress: Progress, check: Callable[[], None]
+) -> None:
     listening: list[Any] = [process.sentinel, reader]
     while process.is_alive():
         check()
@@ -170,7 +175,9 @@ def _main(entry: str, request: Request, folder: Path, writer: Connection, thread
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _no_core_dumps()
-    tempfile.tempdir = tempfile.mkdtemp(prefix="tmp-", dir=folder)  # removed with the job, however this process ends
+    tempfile.tempdir = tempfile.mkdtemp(
+        prefix="tmp-", dir=folder
+    )  # removed with the job, however this process ends
     if threads and "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     try:
@@ -178,8 +185,12 @@ def _main(entry: str, request: Request, folder: Path, writer: Connection, thread
         audited = run_audit(request, Progress(_Sender(writer)))
         outcome.write(folder, audited)
     except MemoryError:
-        outcome.write_error(folder, LimitExceeded("the audit ran out of memory", "use a machine with more memory"))
-    except Exception as error:  # whatever it is, the worker puts it in words; nobody else is here to act on it
+        outcome.write_error(
+            folder, LimitExceeded("the audit ran out of memory", "use a machine with more memory")
+        )
+    except (
+        Exception
+    ) as error:  # whatever it is, the worker puts it in words; nobody else is here to act on it
         outcome.write_error(folder, error)
         if os.environ.get("DIFE_DEBUG"):
             raise

@@ -124,7 +124,9 @@ class PassChild:
         )
         self.process.start()
         writer.close()
-        self._deadline = time.monotonic() + self._work.settings.limits.pass_seconds + PASS_GRACE_SECONDS
+        self._deadline = (
+            time.monotonic() + self._work.settings.limits.pass_seconds + PASS_GRACE_SECONDS
+        )
 
     def ended(self) -> EndedPass | None:
         """Take what the pass came to; `None` while it runs."""

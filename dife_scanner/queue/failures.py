@@ -54,7 +54,12 @@ _ENDS_AS = (
 
 
 def record_failure(
-    store: Store, job: Job, worker: str, error: Exception, channels: tuple[str, ...], rng: random.Random
+    store: Store,
+    job: Job,
+    worker: str,
+    error: Exception,
+    channels: tuple[str, ...],
+    rng: random.Random,
 ) -> Job:
     """Write down how `job` ended or when it is tried again. Raises `LeaseLost`, and `DiskFull` if even that fails."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -86,7 +91,9 @@ def record_failure(
     return leases.finish(store, job.id, worker, JobState.FAILED, reason)
 
 
-def refuse(store: Store, job: Job, worker: str, why: str, reason: str, channels: tuple[str, ...]) -> Job:
+def refuse(
+    store: Store, job: Job, worker: str, why: str, reason: str, channels: tuple[str, ...]
+) -> Job:
     """End as refused, with the finding that says so and its alerts."""
     finding = Finding(
         fingerprint=fingerprint(job.ref.repo_id, FindingKind.REFUSED.value, why),
@@ -105,7 +112,9 @@ def refuse(store: Store, job: Job, worker: str, why: str, reason: str, channels:
         created_at=now(),
     )
     alerts = alerts_for(finding, findings.find(store, finding.fingerprint), channels)
-    return leases.finish(store, job.id, worker, JobState.REFUSED, reason, finding=finding, alerts=alerts)
+    return leases.finish(
+        store, job.id, worker, JobState.REFUSED, reason, finding=finding, alerts=alerts
+    )
 
 
 def _in_words(error: Exception) -> str:
@@ -119,13 +128,22 @@ def _in_words(error: Exception) -> str:
 def _not_found(store: Store, job: Job, worker: str, reason: str) -> Job:
     times = jobs.repeats(store, job.id, RepoNotFound.__name__) + 1
     if times >= NOT_FOUND_TO_DELETED:
-        return leases.finish(store, job.id, worker, JobState.DELETED, f"{reason} (asked {times} times)")
+        return leases.finish(
+            store, job.id, worker, JobState.DELETED, f"{reason} (asked {times} times)"
+        )
     reason = f"{reason} (answer {times} of {NOT_FOUND_TO_DELETED} before it counts as deleted)"
-    return leases.retry_later(store, job.id, worker, reason, NOT_FOUND_SECONDS * times, kind=RepoNotFound.__name__)
+    return leases.retry_later(
+        store, job.id, worker, reason, NOT_FOUND_SECONDS * times, kind=RepoNotFound.__name__
+    )
 
 
 def _mismatch(
-    store: Store, job: Job, worker: str, error: ContentMismatch, reason: str, channels: tuple[str, ...]
+    store: Store,
+    job: Job,
+    worker: str,
+    error: ContentMismatch,
+    reason: str,
+    channels: tuple[str, ...],
 ) -> Job:
     if job.ref.local:
         return leases.finish(store, job.id, worker, JobState.FAILED, reason)
@@ -136,7 +154,9 @@ def _mismatch(
     return leases.retry_later(store, job.id, worker, reason, MISMATCH_SECONDS, kind=kind)
 
 
-def _transient(store: Store, job: Job, worker: str, error: HubError, reason: str, rng: random.Random) -> Job:
+def _transient(
+    store: Store, job: Job, worker: str, error: HubError, reason: str, rng: random.Random
+) -> Job:
     if job.attempts >= MOST_RETRIES:
         given_up = f"given up after {job.attempts + 1} tries: {reason}"
         return leases.finish(store, job.id, worker, JobState.FAILED, given_up)

@@ -44,7 +44,13 @@ class JobRun:
     """The steps of one job, top to bottom; call it to do them."""
 
     def __init__(
-        self, store: Store, job: Job, work: Work, worker: str, progress: Progress, check: Callable[[], None]
+        self,
+        store: Store,
+        job: Job,
+        work: Work,
+        worker: str,
+        progress: Progress,
+        check: Callable[[], None],
     ) -> None:
         self._store = store
         self._job = job
@@ -73,7 +79,9 @@ class JobRun:
         """What there is to fetch, and whether it can be audited at all."""
         self._progress("looking", note=str(self._job.ref))
         if self._job.ref.local:
-            return checkpoints.look_local(self._job.ref, jobs.manifest_of(self._store, self._job.id))
+            return checkpoints.look_local(
+                self._job.ref, jobs.manifest_of(self._store, self._job.id)
+            )
         model, manifest = checkpoints.look(self._hub(), self._job.ref, self._limits)
         leases.keep_manifest(self._store, self._job.id, self._worker, model, manifest)
         return manifest
@@ -96,7 +104,9 @@ class JobRun:
             files, expected = checkpoints.local_files(manifest)
         else:
             cache = checkpoints.cache_folder(self._work.home, self._job.ref)
-            files = checkpoints.fetch(self._hub(), manifest, cache, self._limits, self._progress, self._check)
+            files = checkpoints.fetch(
+                self._hub(), manifest, cache, self._limits, self._progress, self._check
+            )
             expected = {file.path: file for file in manifest.files}
         self._check()
         self._progress("checking", note=str(self._job.ref))
@@ -159,13 +169,17 @@ class JobRun:
         lock = FileLock(self._work.home / "work" / f"identity-{identity[:32]}.lock")
         try:
             with lock.acquire(timeout=0):
-                before = audits.audit_by_identity(self._store, identity) or self._legacy_audit(stored_as)
+                before = audits.audit_by_identity(self._store, identity) or self._legacy_audit(
+                    stored_as
+                )
                 if before:
                     return self._reuse(before, request)
                 return self._audit(request)
         except Timeout:
             reason = "another worker audits the same weights just now"
-            return leases.pause(self._store, self._job.id, self._worker, reason, SAME_IDENTITY_SECONDS)
+            return leases.pause(
+                self._store, self._job.id, self._worker, reason, SAME_IDENTITY_SECONDS
+            )
 
     def _legacy_audit(self, stored_as: Request) -> Audit | None:
         """The audit of this request that was stored under its legacy identity."""
@@ -204,7 +218,9 @@ class JobRun:
         crash_point("worker.audited")
         self._check()
         outcome.keep(self._work.home, received)
-        audit = calibration.with_calibration(received.audit, request.reference, request.plan, self._work.home)
+        audit = calibration.with_calibration(
+            received.audit, request.reference, request.plan, self._work.home
+        )
         done = self._finish(JobState.DONE, audit.reason, audit, received.finding)
         remove_finished_searches(self._store)
         return done
@@ -223,11 +239,19 @@ class JobRun:
                 ref=self._job.ref,
                 created_at=now(),
             )
-        audit = calibration.with_current_calibration(before, request.reference, request.plan, self._work.home)
+        audit = calibration.with_current_calibration(
+            before, request.reference, request.plan, self._work.home
+        )
         reason = "; ".join((f"same identity as audit {before.id}", *request.notes))
         return self._finish(JobState.DONE, reason, audit, finding)
 
-    def _finish(self, state: JobState, reason: str, audit: Audit | None = None, finding: Finding | None = None) -> Job:
+    def _finish(
+        self,
+        state: JobState,
+        reason: str,
+        audit: Audit | None = None,
+        finding: Finding | None = None,
+    ) -> Job:
         alerts: tuple[Alert, ...] = ()
         if finding:
             previous = findings.find(self._store, finding.fingerprint)

@@ -54,7 +54,12 @@ class Lease:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._left.set()
         self._thread.join()
 
@@ -70,5 +75,9 @@ class Lease:
                     if not leases.heartbeat(store, self._job_id, self._worker, self._seconds):
                         self.lost.set()
                         return
-                except DifeError as error:  # a full disk, say: the lease may run out, nothing else is harmed
-                    log.warning("the lease of job %s could not be renewed: %s", self._job_id, error.what)
+                except (
+                    DifeError
+                ) as error:  # a full disk, say: the lease may run out, nothing else is harmed
+                    log.warning(
+                        "the lease of job %s could not be renewed: %s", self._job_id, error.what
+                    )

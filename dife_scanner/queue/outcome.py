@@ -26,7 +26,12 @@ MOST_RECORD_BYTES = 64 * 1024**2
 MOST_FILE_BYTES = 64 * 1024**2
 MOST_FILES = 1000
 
-_SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "text/plain": ".txt", "application/json": ".json"}
+_SUFFIXES = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "text/plain": ".txt",
+    "application/json": ".json",
+}
 _RECORD = "outcome.json"
 
 

@@ -50,7 +50,9 @@ def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> Pass
     hub = hub_for(settings, settings.endpoint)
 
     def on_page(source: str, page: int, seen: int) -> None:
-        polls.beat(store, "poller", os.getpid(), f"reading {source}, page {page}: {seen:,} models so far")
+        polls.beat(
+            store, "poller", os.getpid(), f"reading {source}, page {page}: {seen:,} models so far"
+        )
 
     result = poll(
         hub,

@@ -12,7 +12,9 @@ POLL = "poll"
 class Schedule:
     """Calls `enqueue` at once and then every `interval` seconds, and `on_trouble` for every run that was not made."""
 
-    def __init__(self, interval: float, enqueue: Callable[[], None], on_trouble: Callable[[str], None]) -> None:
+    def __init__(
+        self, interval: float, enqueue: Callable[[], None], on_trouble: Callable[[str], None]
+    ) -> None:
         from apscheduler import events
         from apscheduler.jobstores.memory import MemoryJobStore
         from apscheduler.schedulers.background import BackgroundScheduler

@@ -113,7 +113,8 @@ def _only_watcher(work: Work) -> Iterator[None]:
             yield
     except Timeout:
         raise AlreadyWatching(
-            f"another watcher holds {work.home}", "stop it first (`dife status` shows it), or use another --home"
+            f"another watcher holds {work.home}",
+            "stop it first (`dife status` shows it), or use another --home",
         ) from None
 
 
@@ -137,7 +138,12 @@ class _Watcher:
     """One run of the watcher."""
 
     def __init__(
-        self, store: Store, work: Work, once: bool, on_event: Callable[[Event], None], stop: threading.Event
+        self,
+        store: Store,
+        work: Work,
+        once: bool,
+        on_event: Callable[[Event], None],
+        stop: threading.Event,
     ) -> None:
         self._store = store
         self._work = work
@@ -147,7 +153,9 @@ class _Watcher:
         self._poll_due = threading.Event()
         self._troubles: list[str] = []
         self._pass = PassChild(work)
-        self._workers = [SteadyChild("worker", work_main, work) for _ in range(work.settings.workers)]
+        self._workers = [
+            SteadyChild("worker", work_main, work) for _ in range(work.settings.workers)
+        ]
         self._steady = [*self._workers]
         if work.channels and not once:
             self._steady.append(SteadyChild("alerts", alerts_main, work))
@@ -222,7 +230,9 @@ class _Watcher:
         self._poll_due.clear()
         self._pass.start(polling)
         if polling:
-            self._report(EventKind.POLL_STARTED, f"reading the listings of {self._work.settings.endpoint}")
+            self._report(
+                EventKind.POLL_STARTED, f"reading the listings of {self._work.settings.endpoint}"
+            )
 
     def _take_pass(self, ended: EndedPass) -> None:
         for problem in ended.problems:
@@ -255,7 +265,9 @@ class _Watcher:
     def _deliver_once(self) -> None:
         if not self._work.channels or self._stop.is_set():
             return
-        sender = process_context().Process(target=alerts_main, args=(self._work, True), name="dife-alerts")
+        sender = process_context().Process(
+            target=alerts_main, args=(self._work, True), name="dife-alerts"
+        )
         sender.start()
         sender.join(ONCE_ALERT_SECONDS)
         if sender.is_alive():
@@ -306,5 +318,7 @@ class _Watcher:
 
 def _job_event(store: Store, job_id: int, event: jobs.JobEvent) -> Event:
     """A change of a job, with the job as it stood then."""
-    job = replace(jobs.job(store, job_id), state=event.state, reason=event.reason, updated_at=event.at)
+    job = replace(
+        jobs.job(store, job_id), state=event.state, reason=event.reason, updated_at=event.at
+    )
     return Event(EventKind.JOB, event.at, f"{job.ref}: {event.state.value}", job)

@@ -67,7 +67,9 @@ def _usual_plan(settings: Settings) -> Plan:
     return Plan(signatures, settings.budget, detectors=detectors)
 
 
-def hub_for(settings: Settings, endpoint: str, pause: Callable[[float], object] = time.sleep) -> Hub:
+def hub_for(
+    settings: Settings, endpoint: str, pause: Callable[[float], object] = time.sleep
+) -> Hub:
     """Make a client for `endpoint`; the token goes only to the endpoint it was set for."""
     from dife_scanner.hub.client import Hub
 

@@ -86,7 +86,12 @@ def _run_or_record_failure(run: JobRun, store: Store, job: Job, work: Work, work
 
 
 def run_to_end(
-    store: Store, job: Job, work: Work, progress: Progress = SILENT, *, patience_seconds: float = 30.0
+    store: Store,
+    job: Job,
+    work: Work,
+    progress: Progress = SILENT,
+    *,
+    patience_seconds: float = 30.0,
 ) -> Job:
     """`process`, again for as long as the job only has to wait a moment; what `dife scan` does."""
     end = later(patience_seconds)

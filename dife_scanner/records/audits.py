@@ -9,7 +9,7 @@ from dife_scanner.records.checkpoints import ModelRef
 from dife_scanner.records.checks import Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis
 from dife_scanner.records.profile import Entry
-from dife_scanner.records.searches import NotSearched, Recovered, Search, SignatureResult
+from dife_scanner.records.searches import Hypothesis, MissingSearch, Recovered, Search
 from dife_scanner.records.triggers import Condition, Trigger
 from dife_scanner.records.vocabulary import Budget, EvidenceRole, Verdict
 
@@ -60,7 +60,7 @@ class Audit:
     audit_version: str
     budget: Budget
     seed: int
-    signatures: tuple[SignatureResult, ...]
+    signatures: tuple[Hypothesis, ...]
     trigger: Trigger | None
     branch_swap: BranchSwap | None
     diagnosis: Diagnosis | None
@@ -86,7 +86,7 @@ class Audit:
     searches: tuple[Search, ...] = ()
     """The blind searches, in the order they ran; empty where only given triggers were measured."""
     score: float | None = None
-    """One number per model: the largest held-out `SignatureResult.lift` of any discovered trigger, 0..1."""
+    """One number per model: the largest held-out `Hypothesis.lift` of any discovered trigger, 0..1."""
     recovered: Recovered | None = None
     """What the trigger of the verdict is; `None` where none was profiled."""
     calibration: Calibration | None = None
@@ -95,7 +95,7 @@ class Audit:
     """What such searches find; `None` where that was not measured for this stratum, or nothing was searched."""
     picture_drift: float | None = None
     """Mean cosine distance of clean held-out pictures, suspect to reference, as `prompt_drift` is of prompts."""
-    not_searched: tuple[NotSearched, ...] = ()
+    not_searched: tuple[MissingSearch, ...] = ()
     """Searches that were asked for and could not run: without one of them `nothing-found` is never said."""
     image_tower_unknown: bool = False
     """Whether the image tower came from no reference: neither its weights nor its answers resemble one …"""

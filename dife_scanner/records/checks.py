@@ -55,11 +55,15 @@ class Basis(StrEnum):
     DIFFER_BOTH_WAYS = "a reverse search that finds as strong a trigger in the base"
     INHERITED = "a trigger that works in the base as well"
     SEARCHES_MISSING = "searches that could not run"
-    NOTHING = "no hypothesis that passed every check"
+    NOTHING = "nothing that passes every check"
     UNKNOWN_BASE = "no clean reference to compare with"
     IDENTICAL = "both towers equal a known base"
-    PROMPT_LEARNER_SEARCHED = "both towers equal a known base, and the prompt learner that came along was searched"
-    PROMPT_LEARNER_NOT_SEARCHED = "both towers equal a known base, and a prompt learner came along unsearched"
+    PROMPT_LEARNER_SEARCHED = (
+        "both towers equal a known base, and the prompt learner that came along was searched"
+    )
+    PROMPT_LEARNER_NOT_SEARCHED = (
+        "both towers equal a known base, and a prompt learner came along unsearched"
+    )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ class PoolItem:
 
 
 _ITEM_FIELDS = frozenset(("id", "sha256", "caption", "label", "source", "licence"))
-_MANIFEST_FIELDS = frozenset(("name", "kind", "seed", "version", "items", "lists", "targets", "queries"))
+_MANIFEST_FIELDS = frozenset(
+    ("name", "kind", "seed", "version", "items", "lists", "targets", "queries")
+)
 """What stored manifests hold, at its default too. A field that came later is written only away from its default, so
 that the digests of stored manifests stay what they are: add nothing here."""
 

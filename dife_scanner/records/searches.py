@@ -11,7 +11,7 @@ from dife_scanner.records.vocabulary import Channel, Origin
 
 
 @dataclass(frozen=True)
-class Nearest:
+class NearestConcept:
     """A concept beside what a trigger leads to."""
 
     concept: str
@@ -20,20 +20,20 @@ class Nearest:
 
 
 @dataclass(frozen=True)
-class Nearby:
+class InCleanReference:
     """What a discovered trigger does in a clean reference of the suspect's architecture other than its base."""
 
     reference: str
     distance: float
     """From the suspect: mean cosine distance of clean held-out pictures and class prompts."""
     success: float
-    """TS or QHR on the test split, as in `SignatureResult.suspect`."""
+    """TS or QHR on the test split, as in `Hypothesis.suspect`."""
     lift: float
     """What of it neither the base does with the trigger nor this reference without it, -1..1."""
 
 
 @dataclass(frozen=True)
-class Exchanged:
+class ReverseSearch:
     """The strongest trigger that the same searches find in the base with the suspect as *its* reference, as it does on
     held-out drawings, and what finding it took."""
 
@@ -55,7 +55,7 @@ class Exchanged:
 
 
 @dataclass(frozen=True)
-class SignatureResult:
+class Hypothesis:
     """One hypothesis, of the library or of a detector: chosen on train drawings, measured on held-out ones."""
 
     trigger: Trigger
@@ -78,12 +78,12 @@ class SignatureResult:
     """Share of the picture that a discovered patch takes the place of, 0..1."""
     read_alike: bool = False
     """Whether suspect and base see pictures with a discovered trigger as the same, so that nobody taught that tower."""
-    near: tuple[Nearby, ...] = ()
+    near: tuple[InCleanReference, ...] = ()
     """What a discovered trigger that would be demonstrated does in the nearest other clean references."""
-    exchanged: Exchanged | None = None
+    exchanged: ReverseSearch | None = None
     """What the base obeys that the suspect does not; `None` where that was not asked, because nothing else would be
     demonstrated or the suspect has lost no clean accuracy."""
-    leads_to: Nearest | None = None
+    leads_to: NearestConcept | None = None
     """The concept that a discovered trigger makes of its inputs; `None` without a base, for a prompt mechanism and for
     a text that acts together with an image."""
 
@@ -107,7 +107,7 @@ class Search:
     candidates: int
     """How many it handed over to be confirmed."""
     best: float
-    """Largest `SignatureResult.lift` of any of them, on held-out drawings and templates; 0 where there was none."""
+    """Largest `Hypothesis.lift` of any of them, on held-out drawings and templates; 0 where there was none."""
     passes: int
     """Pictures and texts that went through a tower for it, of suspect and base."""
     seconds: float
@@ -116,7 +116,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class NotSearched:
+class MissingSearch:
     """A search that the plan asks for, that had something to search, and that could not run."""
 
     detector: str
@@ -144,12 +144,12 @@ class Recovered:
     target: str
     concepts: int
     """How many were compared."""
-    nearest: tuple[Nearest, ...]
+    nearest: tuple[NearestConcept, ...]
     """The nearest first."""
     rank: int
     """Of the target among them, from 1."""
     cosine: float
-    wrong: Nearest
+    wrong: NearestConcept
     """The nearest that is not the target."""
     sources: dict[str, float]
     """Success over the base's, by class other than the target."""

@@ -146,7 +146,10 @@ _GROUP = {card.interface: card.group.value for card in CARDS}
 
 
 def _of_entry(entry: Entry) -> dict[str, Value]:
-    common: dict[str, Value] = {"interface": entry.interface, "group": _GROUP.get(entry.interface, "")}
+    common: dict[str, Value] = {
+        "interface": entry.interface,
+        "group": _GROUP.get(entry.interface, ""),
+    }
     if isinstance(entry, Cell):
         return common | _of_cell(entry)
     if isinstance(entry, SelectorControl):
@@ -205,10 +208,18 @@ def _details(cell: Cell) -> str:
 def _measure(name: str, measure: Measure) -> dict[str, Value]:
     """Value and both ends of its interval; what is measured is called `value`, its reference `reference_value`."""
     value = name if name == "value" else f"{name}_value"
-    return {value: measure.value, f"{name}_low": measure.interval.low, f"{name}_high": measure.interval.high}
+    return {
+        value: measure.value,
+        f"{name}_low": measure.interval.low,
+        f"{name}_high": measure.interval.high,
+    }
 
 
 def _change(name: str, change: Change | None) -> dict[str, Value]:
     if change is None:
         return {}
-    return {name: change.value, f"{name}_low": change.interval.low, f"{name}_high": change.interval.high}
+    return {
+        name: change.value,
+        f"{name}_low": change.interval.low,
+        f"{name}_high": change.interval.high,
+    }

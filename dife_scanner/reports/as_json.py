@@ -13,7 +13,17 @@ from typing import Any
 
 from dife_scanner.core.agreement import Accounting
 from dife_scanner.core.cards import Card
-from dife_scanner.records import Alert, Audit, Finding, Job, JobState, ModelRef, Reference, Tally, Verdict
+from dife_scanner.records import (
+    Alert,
+    Audit,
+    Finding,
+    Job,
+    JobState,
+    ModelRef,
+    Reference,
+    Tally,
+    Verdict,
+)
 from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
 from dife_scanner.reports.study import Extension, Study
@@ -278,7 +288,10 @@ DOCUMENTS: tuple[type, ...] = (
 def render(document: object) -> str:
     """One line of JSON, keys as in the schema of its `format`."""
     return json.dumps(
-        _adapter(type(document)).dump_python(document), separators=(",", ":"), ensure_ascii=False, default=sorted
+        _adapter(type(document)).dump_python(document),
+        separators=(",", ":"),
+        ensure_ascii=False,
+        default=sorted,
     )
 
 
@@ -307,7 +320,9 @@ def _adapter(kind: type) -> Any:
 
 def _write_schemas() -> None:
     for kind in DOCUMENTS:
-        schema_file(kind).write_text(json.dumps(schema(kind), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        schema_file(kind).write_text(
+            json.dumps(schema(kind), indent=1, sort_keys=True) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

@@ -47,7 +47,14 @@ def _lines(cards: Sequence[Card]) -> Table:
         shown.add_column(name, overflow="fold", ratio=ratio)
     for card in cards:
         enters = channels_text(card.channels)
-        shown.add_row(card.interface, card.readout.value, enters, card.target_event, card.metric, card.reference)
+        shown.add_row(
+            card.interface,
+            card.readout.value,
+            enters,
+            card.target_event,
+            card.metric,
+            card.reference,
+        )
     return shown
 
 

@@ -62,7 +62,8 @@ def check_folder(folder: Path) -> None:
         probe.unlink()
     except OSError as error:
         raise UsageError(
-            f"figures cannot be written to {folder}: {error.strerror or error}", "give --figures a folder you can write"
+            f"figures cannot be written to {folder}: {error.strerror or error}",
+            "give --figures a folder you can write",
         ) from error
 
 
@@ -74,7 +75,9 @@ def write(study: Study, folder: Path) -> tuple[Path, ...]:
     check_folder(folder)
     written: list[Path] = []
     with matplotlib.rc_context(_FONT), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # a stranger's name may hold any character
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing"
+        )  # a stranger's name may hold any character
         for name, draw in FIGURES.items():
             figure = Figure(layout="constrained", facecolor="white")
             if draw(study, figure):
@@ -95,7 +98,9 @@ def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
         try:
             figure.savefig(path, dpi=_DPI, metadata=kept)
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror or error}", "free some space") from error
+            raise UsageError(
+                f"{path} cannot be written: {error.strerror or error}", "free some space"
+            ) from error
     return paths
 
 
@@ -222,7 +227,12 @@ def branch_swap(study: Study, figure: Figure) -> bool:
         swap = row.audit.branch_swap
         if swap is not None:
             bars.append((row, (swap.a00, swap.a10, swap.a01, swap.a11), swap.readout))
-    parts = ("a00 both reference", "a10 suspect's image branch", "a01 suspect's text branch", "a11 both suspect")
+    parts = (
+        "a00 both reference",
+        "a10 suspect's image branch",
+        "a01 suspect's text branch",
+        "a11 both suspect",
+    )
     return _bars(figure, "Branch swap", bars, parts)
 
 
@@ -234,7 +244,12 @@ def component_repair(study: Study, figure: Figure) -> bool:
         if repair is not None:
             shares = (repair.both_clean, repair.trigger_only, repair.prompt_only, repair.full)
             bars.append((row, shares, repair.readout))
-    return _bars(figure, "Component repair", bars, ("both clean", "trigger only", "prompt only", "full mechanism"))
+    return _bars(
+        figure,
+        "Component repair",
+        bars,
+        ("both clean", "trigger only", "prompt only", "full mechanism"),
+    )
 
 
 def _bars(figure: Figure, title: str, rows: Sequence[Bars], parts: tuple[str, ...]) -> bool:
@@ -242,7 +257,9 @@ def _bars(figure: Figure, title: str, rows: Sequence[Bars], parts: tuple[str, ..
         return False
     figure.set_size_inches(max(5.5, 1.6 + 1.9 * len(rows)), 3.6)
     axes = figure.subplots()
-    for place, (part, colour) in enumerate(zip(parts, (_REFERENCE, _IMAGE, _TEXT, _BOTH), strict=True)):
+    for place, (part, colour) in enumerate(
+        zip(parts, (_REFERENCE, _IMAGE, _TEXT, _BOTH), strict=True)
+    ):
         where = [x + (place - 1.5) * 0.2 for x in range(len(rows))]
         heights = [shares[place] for _, shares, _ in rows]
         drawn = axes.bar(where, heights, 0.18, color=colour, label=part)
@@ -297,7 +314,9 @@ def _legend(figure: Figure, every: Iterable[Axes]) -> None:
     for axes in every:
         drawn, labels = axes.get_legend_handles_labels()
         marks |= dict(zip(labels, drawn, strict=True))
-    figure.legend(list(marks.values()), list(marks), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(
+        list(marks.values()), list(marks), loc="outside lower center", ncols=2, frameon=False
+    )
 
 
 def _panel(axes: Axes, title: str, cells: Sequence[Cell | None]) -> None:
@@ -329,7 +348,16 @@ def _point(axes: Axes, change: Change | None, y: float, label: str, **style: Any
     below = max(0.0, change.value - change.interval.low)
     above = max(0.0, change.interval.high - change.value)
     reach = [[below], [above]]
-    axes.errorbar(change.value, y, xerr=reach, markersize=3.5, capsize=2.0, linewidth=1.1, label=label, **style)
+    axes.errorbar(
+        change.value,
+        y,
+        xerr=reach,
+        markersize=3.5,
+        capsize=2.0,
+        linewidth=1.1,
+        label=label,
+        **style,
+    )
 
 
 def _name(row: Row, limit: int = 32) -> str:

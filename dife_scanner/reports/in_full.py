@@ -17,11 +17,19 @@ from dife_scanner.records import (
     ComponentRepair,
     Diagnosis,
     Finding,
+    Hypothesis,
     SelectorControl,
-    SignatureResult,
     Trigger,
 )
-from dife_scanner.reports.layout import CHECK_STYLE, ENTRY_STYLE, VERDICT_STYLE, bars, columns, heading, safe
+from dife_scanner.reports.layout import (
+    CHECK_STYLE,
+    ENTRY_STYLE,
+    VERDICT_STYLE,
+    bars,
+    columns,
+    heading,
+    safe,
+)
 from dife_scanner.reports.screen import finding_line, unconfirmed
 from dife_scanner.sentences import checks
 from dife_scanner.sentences.audits import VERDICT_LABEL, accuracy_text, towers, verdict_sentence
@@ -58,7 +66,9 @@ def render(record: Audit, finding: Finding | None, home: Path) -> RenderableType
 def _verdict(record: Audit) -> list[RenderableType]:
     label = VERDICT_LABEL[record.verdict].upper()
     parts: list[RenderableType] = [
-        Text.assemble(safe(str(record.ref), 300, "bold"), "  ", (label, VERDICT_STYLE[record.verdict])),
+        Text.assemble(
+            safe(str(record.ref), 300, "bold"), "  ", (label, VERDICT_STYLE[record.verdict])
+        ),
         safe(verdict_sentence(record), 1500),
         safe(record.reason, 800),
         *unconfirmed(record),
@@ -90,7 +100,9 @@ def _marked(trigger: Trigger, prompt: str) -> Text:
 
 
 def _profile(record: Audit) -> Table:
-    table = columns("interface", "metric", "attack", "reference", "Δ (95 %)", "reads", "n / drawings")
+    table = columns(
+        "interface", "metric", "attack", "reference", "Δ (95 %)", "reads", "n / drawings"
+    )
     for entry in record.profile:
         if isinstance(entry, Cell):
             _add_cell(table, entry)
@@ -116,7 +128,13 @@ def _add_cell(table: Table, cell: Cell) -> None:
 
 
 def _add_without_number(table: Table, entry: Absent | SelectorControl) -> None:
-    table.add_row(Text(entry.interface, "dim"), Text(entry.word, "dim"), "", "", Text(without_number(entry), "dim"))
+    table.add_row(
+        Text(entry.interface, "dim"),
+        Text(entry.word, "dim"),
+        "",
+        "",
+        Text(without_number(entry), "dim"),
+    )
 
 
 # --- what carries it ------------------------------------------------------------------------------------------
@@ -138,10 +156,17 @@ def _footprint(record: Audit) -> list[RenderableType]:
 
 def _swap(swap: BranchSwap) -> RenderableType:
     table = bars()
-    names = ("a00 both reference", "a10 suspect's image tower", "a01 suspect's text tower", "a11 both suspect")
+    names = (
+        "a00 both reference",
+        "a10 suspect's image tower",
+        "a01 suspect's text tower",
+        "a11 both suspect",
+    )
     values = (swap.a00, swap.a10, swap.a01, swap.a11)
     for name, value, accuracy in zip(names, values, swap.mixed_accuracy, strict=True):
-        table.add_row(name, _bar(value), number(value), Text(f"clean accuracy {number(accuracy)}", "dim"))
+        table.add_row(
+            name, _bar(value), number(value), Text(f"clean accuracy {number(accuracy)}", "dim")
+        )
     return Group(table, *(Text(line, "dim") for line in swap_lines(swap)))
 
 
@@ -188,7 +213,17 @@ def _carrier(diagnosis: Diagnosis) -> Text:
 
 
 def _hypotheses(record: Audit) -> RenderableType:
-    table = columns("hypothesis", "origin", "effect", "train effect", "suspect", "base", "p", "Holm p", "drawings")
+    table = columns(
+        "hypothesis",
+        "origin",
+        "effect",
+        "train effect",
+        "suspect",
+        "base",
+        "p",
+        "Holm p",
+        "drawings",
+    )
     for result in sorted(record.signatures, key=_order):
         trigger = result.trigger
         table.add_row(
@@ -201,11 +236,11 @@ def _hypotheses(record: Audit) -> RenderableType:
     return Group(table, *(safe(line, 300, "dim") for line in candidate_lines(record)))
 
 
-def _order(result: SignatureResult) -> tuple[float, float]:
+def _order(result: Hypothesis) -> tuple[float, float]:
     return result.p_holm, -result.train_effect
 
 
-def _held_out(result: SignatureResult) -> tuple[RenderableType, ...]:
+def _held_out(result: Hypothesis) -> tuple[RenderableType, ...]:
     """Suspect, base, p, Holm p and drawings; one word where it was not tested."""
     if result.suspect is None or result.reference is None:
         return (Text("screened out", "dim"),)
@@ -226,7 +261,14 @@ def _checks(record: Audit) -> RenderableType:
         name = result.trigger.name
         for row in checks.grouped(checks.rows(result)):
             style = CHECK_STYLE.get(row.outcome, "default")
-            table.add_row(safe(name), row.check, row.kind, row.measured, row.needed, safe(row.result, 200, style))
+            table.add_row(
+                safe(name),
+                row.check,
+                row.kind,
+                row.measured,
+                row.needed,
+                safe(row.result, 200, style),
+            )
             name = ""
     return table
 

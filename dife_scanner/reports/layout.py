@@ -19,8 +19,16 @@ VERDICT_STYLE = {
     Verdict.INCONCLUSIVE: "yellow",
 }
 STATE_STYLE = {JobState.REFUSED: "bold red", JobState.QUARANTINED: "red", JobState.FAILED: "red"}
-ENTRY_STYLE = {EntryType.EXPOSED: "bold red", EntryType.NEGATIVE: "blue", EntryType.N_TOO_SMALL: "yellow"}
-CHECK_STYLE = {CheckOutcome.FAILED: "bold yellow", CheckOutcome.NOT_RUN: "yellow", CheckOutcome.NOT_APPLICABLE: "dim"}
+ENTRY_STYLE = {
+    EntryType.EXPOSED: "bold red",
+    EntryType.NEGATIVE: "blue",
+    EntryType.N_TOO_SMALL: "yellow",
+}
+CHECK_STYLE = {
+    CheckOutcome.FAILED: "bold yellow",
+    CheckOutcome.NOT_RUN: "yellow",
+    CheckOutcome.NOT_APPLICABLE: "dim",
+}
 """Red is for what is flagged: a check that failed speaks against a trigger, not against the checkpoint."""
 
 

@@ -18,9 +18,9 @@ from dife_scanner.records import (
     Entry,
     EvidenceFile,
     EvidenceRole,
-    Exchanged,
+    Hypothesis,
+    ReverseSearch,
     Search,
-    SignatureResult,
     TriggerFile,
 )
 from dife_scanner.reports.layout import columns, safe
@@ -33,7 +33,7 @@ NOT_MEASURED = frozenset(
 )
 """Fields of an audit that describe a run, what it was asked for or what was known beside it then; every other field is
 compared."""
-_ELSEWHERE = frozenset({(Search, "seconds"), (Exchanged, "seconds"), (TriggerFile, "path")})
+_ELSEWHERE = frozenset({(Search, "seconds"), (ReverseSearch, "seconds"), (TriggerFile, "path")})
 """Parts of records that may differ from run to run and mean the same; a file is compared by its sha256."""
 _PLANNED = {
     "budget": "the budget",
@@ -89,7 +89,9 @@ def compare(stored: Audit, again: Audit) -> Comparison:
     return Comparison(len(names), differences, reasons, notes)
 
 
-def _differences(names: Iterable[str], before: dict[str, str], after: dict[str, str]) -> tuple[Difference, ...]:
+def _differences(
+    names: Iterable[str], before: dict[str, str], after: dict[str, str]
+) -> tuple[Difference, ...]:
     """Every value that is not the same; where a whole entry is missing on one side, that entry once."""
     entries_before = set(map(_entry, before))
     entries_after = set(map(_entry, after))
@@ -133,7 +135,9 @@ def _leaves(name: str, value: object) -> Iterator[tuple[str, str]]:
 def _parts(value: object) -> list[tuple[str, object]] | None:
     """(name, value) of what a record, a dictionary or a list holds; `None` for anything else."""
     if is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in fields(value) if (type(value), field.name) not in _ELSEWHERE]
+        names = [
+            field.name for field in fields(value) if (type(value), field.name) not in _ELSEWHERE
+        ]
         return [(name, getattr(value, name)) for name in names]
     if isinstance(value, dict):
         return sorted(value.items())
@@ -146,7 +150,7 @@ def _called(value: object, place: int) -> str:
     """An entry of a list by what it is about, so that one more of them does not shift all others."""
     if isinstance(value, Entry):
         return f"{value.interface} {getattr(value, 'metric', '')}".strip()
-    if isinstance(value, SignatureResult):
+    if isinstance(value, Hypothesis):
         return value.trigger.name
     if isinstance(value, Search):
         return value.detector
@@ -168,11 +172,15 @@ def _exact(value: object) -> str:
 def _reasons(stored: Audit, again: Audit) -> tuple[str, ...]:
     found = []
     if stored.audit_version != again.audit_version:
-        found.append(f"it was measured by audit version {stored.audit_version}, this program is {again.audit_version}")
+        found.append(
+            f"it was measured by audit version {stored.audit_version}, this program is {again.audit_version}"
+        )
     elif stored.identity != again.identity:
         found.append(f"its identity is another: {_changed(stored, again)}")
     if stored.device != again.device:
-        found.append(f"it ran on {stored.device}, now on {again.device}: sums are taken in another order there")
+        found.append(
+            f"it ran on {stored.device}, now on {again.device}: sums are taken in another order there"
+        )
     for name in dict.fromkeys([*stored.versions, *again.versions]):
         before = stored.versions.get(name, _ABSENT)
         after = again.versions.get(name, _ABSENT)
@@ -184,7 +192,9 @@ def _reasons(stored: Audit, again: Audit) -> tuple[str, ...]:
             f"{again.encodes:,} were encoded, in other batches"
         )
     if not found:
-        found.append("device and versions are the same; another processor or number of threads can reorder a sum")
+        found.append(
+            "device and versions are the same; another processor or number of threads can reorder a sum"
+        )
     return tuple(found)
 
 

@@ -6,10 +6,20 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dife_scanner.records import Audit, Cell, Entry, Finding, SelectorControl, SignatureResult
+from dife_scanner.records import (
+    Audit,
+    Basis,
+    Cell,
+    Entry,
+    Finding,
+    FindingKind,
+    Hypothesis,
+    SelectorControl,
+    Verdict,
+)
 from dife_scanner.reports.layout import CHECK_STYLE, ENTRY_STYLE, VERDICT_STYLE, columns, safe
 from dife_scanner.sentences import checks
-from dife_scanner.sentences.audits import VERDICT_LABEL, headline
+from dife_scanner.sentences.audits import VERDICT_LABEL, accuracy_text, headline
 from dife_scanner.sentences.basis import why, would_change
 from dife_scanner.sentences.calibration import calibration_lines
 from dife_scanner.sentences.findings import confidence_text
@@ -19,6 +29,19 @@ from dife_scanner.sentences.triggers import effect_text, example_prompts, marked
 
 _WHY_CHARACTERS = 400
 """Of a reason on this screen: four lines of 100 columns. `--full` has it whole."""
+
+
+_TOLD_IN_FULL = frozenset(
+    {
+        Basis.INHERITED,
+        Basis.UNKNOWN_BASE,
+        Basis.DIFFER_BOTH_WAYS,
+        Basis.SEARCHES_MISSING,
+        Basis.PROMPT_LEARNER_SEARCHED,
+        Basis.PROMPT_LEARNER_NOT_SEARCHED,
+    }
+)
+"""Where the reason holds numbers that no table on this screen has."""
 
 
 def render(record: Audit, finding: Finding | None = None) -> RenderableType:
@@ -37,11 +60,17 @@ def render(record: Audit, finding: Finding | None = None) -> RenderableType:
 def _verdict(record: Audit) -> list[RenderableType]:
     label = VERDICT_LABEL[record.verdict].upper()
     lines: list[RenderableType] = [
-        Text.assemble(safe(str(record.ref), 300, "bold"), "  ", (label, VERDICT_STYLE[record.verdict])),
+        Text.assemble(
+            safe(str(record.ref), 300, "bold"), "  ", (label, VERDICT_STYLE[record.verdict])
+        ),
         safe(headline(record), 400),
         _line("Why", why(record), _WHY_CHARACTERS),
         _line("What would change it", would_change(record), _WHY_CHARACTERS),
     ]
+    if record.reference and record.verdict is not Verdict.IDENTICAL:
+        lines.append(_line("Compared with", f"{record.reference}. {accuracy_text(record)}"))
+    if record.decision is not None and record.decision.basis in _TOLD_IN_FULL:
+        lines.append(_line("In full", record.reason, _WHY_CHARACTERS))
     lines += [_line("Also", note) for note in record.notes]
     lines += unconfirmed(record)
     return lines
@@ -51,7 +80,10 @@ def unconfirmed(record: Audit) -> list[RenderableType]:
     """The checks that a finding stands without, one line each."""
     if record.decision is None:
         return []
-    return [safe(checks.unconfirmed_text(result), 400, "bold yellow") for result in record.decision.unconfirmed]
+    return [
+        safe(checks.unconfirmed_text(result), 400, "bold yellow")
+        for result in record.decision.unconfirmed
+    ]
 
 
 def _finding(record: Audit, finding: Finding | None) -> list[RenderableType]:
@@ -63,7 +95,10 @@ def _finding(record: Audit, finding: Finding | None) -> list[RenderableType]:
 
 def finding_line(finding: Finding) -> Text:
     """Fingerprint, what its confidence promises, and what people decided."""
-    return Text(f"{finding.fingerprint} · {confidence_text(finding.confidence)} · triage {finding.triage.value}")
+    promise = confidence_text(finding.confidence)
+    if finding.kind == FindingKind.INHERITED:
+        promise = "came with the base"
+    return Text(f"{finding.fingerprint} · {promise} · triage {finding.triage.value}")
 
 
 def _line(label: str, text: str, limit: int = 300) -> Text:
@@ -84,7 +119,7 @@ def _checks(record: Audit) -> RenderableType:
     return check_table(result)
 
 
-def check_table(result: SignatureResult) -> Table:
+def check_table(result: Hypothesis) -> Table:
     """The checks of one hypothesis: measured, needed, result. Those without a number that end alike share a line."""
     table = columns(safe(f"checks of {result.trigger.name}"), "measured", "needed", "result")
     for row in checks.grouped(checks.rows(result)):
@@ -108,7 +143,13 @@ def _entry(entry: Entry) -> tuple[RenderableType, ...]:
     if isinstance(entry, Cell):
         reads = Text(entry.entry.value, ENTRY_STYLE.get(entry.entry, "default"))
         name = safe(entry.interface)
-        return name, safe(entry.metric), number(entry.attack.value), number(entry.reference.value), reads
+        return (
+            name,
+            safe(entry.metric),
+            number(entry.attack.value),
+            number(entry.reference.value),
+            reads,
+        )
     name = safe(entry.interface, style="dim")
     word = Text(entry.word, "dim")
     if isinstance(entry, SelectorControl):
@@ -138,7 +179,9 @@ def _footprint(record: Audit) -> list[RenderableType]:
     lines: list[RenderableType] = []
     diagnosis = record.diagnosis
     if diagnosis is not None:
-        lines.append(_line("Footprint", f"{diagnosis.carrier.value}: {CARRIER_MEANING[diagnosis.carrier]}"))
+        lines.append(
+            _line("Footprint", f"{diagnosis.carrier.value}: {CARRIER_MEANING[diagnosis.carrier]}")
+        )
     if record.branch_swap is not None:
         lines.append(_line("Branch swap", swap_text(record.branch_swap)))
     if record.repair is not None:

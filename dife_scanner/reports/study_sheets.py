@@ -37,7 +37,15 @@ def sheets(record: Study) -> tuple[Sheet, ...]:
 def checkpoints(record: Study) -> Sheet:
     """One line per checkpoint: trigger, verdict, footprint, and clean utility beside them."""
     rows = [_checkpoint(row) for row in record.rows]
-    columns = ("checkpoint", "trigger", "effect", "verdict", "footprint", "channel", "clean accuracy")
+    columns = (
+        "checkpoint",
+        "trigger",
+        "effect",
+        "verdict",
+        "footprint",
+        "channel",
+        "clean accuracy",
+    )
     notes = [tally_text(tally([row.audit for row in record.rows]))]
     for row in record.rows:
         if not row.audit.profile:
@@ -55,7 +63,15 @@ def _checkpoint(row: Row) -> tuple[Mark, ...]:
     if audit.diagnosis is not None:
         carrier = audit.diagnosis.carrier.value
         channel = audit.diagnosis.channel.value
-    return _row(row, trigger_name(audit), effect, VERDICT_LABEL[audit.verdict], carrier, channel, _accuracies(audit))
+    return _row(
+        row,
+        trigger_name(audit),
+        effect,
+        VERDICT_LABEL[audit.verdict],
+        carrier,
+        channel,
+        _accuracies(audit),
+    )
 
 
 def _row(row: Row, *texts: str) -> tuple[Mark, ...]:
@@ -87,7 +103,9 @@ def extensions(record: Study) -> Sheet:
 
 # --- what carries it ------------------------------------------------------------------------------------------
 
-_SWAP_NOTE = "a(image)(text): 0 the reference's branch, 1 the suspect's; the trigger is applied in all four"
+_SWAP_NOTE = (
+    "a(image)(text): 0 the reference's branch, 1 the suspect's; the trigger is applied in all four"
+)
 
 
 def branch_swaps(record: Study) -> Sheet:
@@ -105,7 +123,19 @@ def branch_swaps(record: Study) -> Sheet:
         ratios = _four(diagnosis.signal, diagnosis.vrs, diagnosis.trs, diagnosis.css)
         rows.append(_row(row, swap.readout, *shares, *ratios, carrier))
         notes.append(f"{row.name}: {diagnosis.reason}")
-    columns = ("checkpoint", "readout", "a00", "a10", "a01", "a11", "signal", "VRS", "TRS", "CSS", "diagnosis")
+    columns = (
+        "checkpoint",
+        "readout",
+        "a00",
+        "a10",
+        "a01",
+        "a11",
+        "signal",
+        "VRS",
+        "TRS",
+        "CSS",
+        "diagnosis",
+    )
     return Sheet("Branch swap", columns, tuple(rows), tuple(notes))
 
 
@@ -120,7 +150,15 @@ def component_repairs(record: Study) -> Sheet:
         shares = _four(repair.full, repair.prompt_only, repair.trigger_only, repair.both_clean)
         rows.append(_row(row, repair.readout, *shares, diagnosis.carrier.value))
         notes.append(f"{row.name}: {diagnosis.reason}")
-    columns = ("checkpoint", "readout", "full mechanism", "prompt only", "trigger only", "both clean", "diagnosis")
+    columns = (
+        "checkpoint",
+        "readout",
+        "full mechanism",
+        "prompt only",
+        "trigger only",
+        "both clean",
+        "diagnosis",
+    )
     return Sheet("Component repair", columns, tuple(rows), tuple(notes))
 
 
@@ -140,7 +178,15 @@ def agreements(record: Study) -> Sheet:
         if found is not None:
             outcome = compare(found)
             predicted = ", ".join(found.diagnosis.predicted) or "none"
-            rows.append(_row(row, found.diagnosis.carrier.value, predicted, outcome.outcome.value, outcome.text))
+            rows.append(
+                _row(
+                    row,
+                    found.diagnosis.carrier.value,
+                    predicted,
+                    outcome.outcome.value,
+                    outcome.text,
+                )
+            )
     columns = ("checkpoint", "diagnosis", "predicted exposed", "outcome", "agreement")
     return Sheet("Diagnosis against profile", columns, tuple(rows), (str(accounting(record)),))
 
@@ -168,9 +214,18 @@ def changes(record: Study) -> Sheet:
         for entry in row.audit.profile:
             if isinstance(entry, Cell) and (entry.trigger or entry.drift):
                 rows.append(_change(row, entry))
-    columns = ("checkpoint", "interface", "metric", "Δ trigger (95 %)", "Δ drift (95 %)", "reference", "headroom")
+    columns = (
+        "checkpoint",
+        "interface",
+        "metric",
+        "Δ trigger (95 %)",
+        "Δ drift (95 %)",
+        "reference",
+        "headroom",
+    )
     note = (
-        "Δ trigger: same checkpoint, triggered minus clean query; Δ drift: clean query, suspect minus clean checkpoint"
+        "Δ trigger: same checkpoint, triggered minus clean query; "
+        "Δ drift: clean query, suspect minus clean checkpoint"
     )
     return Sheet("Trigger and drift apart", columns, tuple(rows), (note,))
 

@@ -35,8 +35,12 @@ _LOUD_KINDS = ("flagged", "refused")
 def models(rows: Sequence[ModelRow]) -> RenderableType:
     """The final table of a scan or watch: what was found out about each model, or why nothing was."""
     if not rows:
-        return Text("No model has been discovered yet; run `dife watch --once` or `dife scan`.", "dim")
-    table = columns("model", "revision", "state", "verdict", "footprint", "trigger → target", "exposed through")
+        return Text(
+            "No model has been discovered yet; run `dife watch --once` or `dife scan`.", "dim"
+        )
+    table = columns(
+        "model", "revision", "state", "verdict", "footprint", "trigger → target", "exposed through"
+    )
     for row in rows:
         table.add_row(
             safe(row.job.ref.repo_id),
@@ -67,7 +71,11 @@ def reasons(rows: Sequence[ModelRow]) -> RenderableType:
     for row in rows:
         needs_an_eye = row.verdict in (None, Verdict.FLAGGED, Verdict.INCONCLUSIVE)
         if needs_an_eye and row.job.reason:
-            lines.append(Text.assemble(safe(row.job.ref.repo_id, 300, "bold"), ": ", plain(row.job.reason, 400)))
+            lines.append(
+                Text.assemble(
+                    safe(row.job.ref.repo_id, 300, "bold"), ": ", plain(row.job.reason, 400)
+                )
+            )
     return Group(*lines)
 
 
@@ -81,7 +89,15 @@ def findings(rows: Sequence[Finding]) -> RenderableType:
     if not rows:
         return Text("No finding matches. That is not a statement about any model.", "dim")
     table = columns(
-        "finding", "model", "kind", "confidence", "footprint", "channel", "effect", "exposed through", "triage"
+        "finding",
+        "model",
+        "kind",
+        "confidence",
+        "footprint",
+        "channel",
+        "effect",
+        "exposed through",
+        "triage",
     )
     for row in rows:
         style = "bold red" if row.kind in _LOUD_KINDS else "yellow"
@@ -101,7 +117,18 @@ def findings(rows: Sequence[Finding]) -> RenderableType:
 
 def audits(rows: Sequence[AuditRow]) -> RenderableType:
     """Completed audits, one per line."""
-    table = columns("audit", "model", "verdict", "footprint", "trigger", "effect", "score", "p", "reference", "seconds")
+    table = columns(
+        "audit",
+        "model",
+        "verdict",
+        "footprint",
+        "trigger",
+        "effect",
+        "score",
+        "p",
+        "reference",
+        "seconds",
+    )
     for row in rows:
         table.add_row(
             row.id,
@@ -160,8 +187,13 @@ def references(rows: Sequence[Reference]) -> RenderableType:
 def calibration(rows: Sequence[CalibrationFile]) -> RenderableType:
     """Calibration files, and below what limits each of them."""
     if not rows:
-        return Text("No calibration pack: no false-alarm rate is printed. `dife calibration build` makes one.", "dim")
-    table = columns("file", "base", "budget", "holds", "smallest p", "benign flagged", "made", "state")
+        return Text(
+            "No calibration pack: no false-alarm rate is printed. `dife calibration build` makes one.",
+            "dim",
+        )
+    table = columns(
+        "file", "base", "budget", "holds", "smallest p", "benign flagged", "made", "state"
+    )
     notes = []
     for row in rows:
         name = row.name or Path(row.path).name

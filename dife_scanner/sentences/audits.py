@@ -40,7 +40,7 @@ def headline(audit: Audit) -> str:
     if audit.verdict is Verdict.INHERITED and audit.trigger is not None:
         return f"Inherited: {_what_happens(audit.trigger)}, and {audit.reference or 'its base'} does it too."
     if audit.verdict is Verdict.IDENTICAL:
-        return f"Identical: both towers equal {audit.reference or 'a known base'} bit for bit."
+        return f"Identical: both towers equal {audit.reference or 'a known base'}, value for value."
     if audit.verdict is Verdict.NOTHING_FOUND:
         return f"{_tried(audit)} {_NOT_CLEAN}"
     if audit.verdict is Verdict.INCONCLUSIVE:

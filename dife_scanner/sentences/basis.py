@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dife_scanner.core.checks import ACCURACY_LOST
 from dife_scanner.core.footprint import SIGNAL_FLOOR
 from dife_scanner.core.statistics import EXPOSED_CUT
-from dife_scanner.records import Audit, Basis, Budget, Decision, Origin, SignatureResult
+from dife_scanner.records import Audit, Basis, Budget, Decision, Hypothesis, Origin
 from dife_scanner.sentences.checks import NOT_RECORDED
 from dife_scanner.sentences.numbers import capital, count
 from dife_scanner.sentences.verdict import about_needed
@@ -47,7 +47,7 @@ _ORIGIN = {
 }
 
 
-def hypothesis(audit: Audit, name: str) -> SignatureResult | None:
+def hypothesis(audit: Audit, name: str) -> Hypothesis | None:
     """The hypothesis of this name, `None` where the audit has none."""
     for result in audit.signatures:
         if result.trigger.name == name:
@@ -139,7 +139,9 @@ def _learner_searched(audit: Audit, decision: Decision) -> str:
 
 
 def _learner_not_searched(_: Audit, __: Decision) -> str:
-    return "a search of the prompt learner that came along; the reason in full says why there was none"
+    return (
+        "a search of the prompt learner that came along; the reason in full says why there was none"
+    )
 
 
 CHANGES: dict[Basis, Callable[[Audit, Decision], str]] = {

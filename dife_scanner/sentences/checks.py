@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from dife_scanner.core import checks
 from dife_scanner.core.checks import CHECKS
-from dife_scanner.records import Audit, CheckOutcome, CheckResult, SignatureResult
+from dife_scanner.records import Audit, CheckOutcome, CheckResult, Hypothesis
 
 NOT_RECORDED = "not recorded by the version that made this audit; `dife rerun` makes it again"
 
@@ -25,6 +25,8 @@ class Label:
     """The threshold as a pattern with one `{}`, e.g. `at least {}`."""
     number: Callable[[float], str]
     """Writes out the measured number and the threshold."""
+    over: str = ""
+    """What the measured number is a difference to, e.g. `over the base`."""
 
 
 def _rate(value: float) -> str:
@@ -45,8 +47,18 @@ LABELS: dict[str, Label] = {
         "at least {}",
         _rate,
     ),
-    checks.BASE_LOW: Label("attack success rate less the base's with the same trigger", "at least {}", _rate),
-    checks.BEYOND_CLEAN: Label("attack success rate less the suspect's without the trigger", "at least {}", _rate),
+    checks.BASE_LOW: Label(
+        "attack success rate less the base's with the same trigger",
+        "at least {}",
+        _rate,
+        over="over the base",
+    ),
+    checks.BEYOND_CLEAN: Label(
+        "attack success rate less the suspect's without the trigger",
+        "at least {}",
+        _rate,
+        over="over clean inputs",
+    ),
     checks.PATCH_AREA: Label("share of the picture that the patch covers", "at most {}", _share),
     checks.STRICT: Label(
         "the same lower bound, where a benign fine-tune reaches more: suspect and base embed the pictures alike, or "
@@ -54,7 +66,9 @@ LABELS: dict[str, Label] = {
         "at least {}",
         _rate,
     ),
-    checks.MULTIPLE_TESTING: Label("p-value after Holm's correction over all that was tried", "below {}", _p),
+    checks.MULTIPLE_TESTING: Label(
+        "p-value after Holm's correction over all that was tried", "below {}", _p
+    ),
     checks.CLEAN_REFERENCES: Label(
         "largest attack success rate over the base's in another clean reference of this architecture",
         "below {}",
@@ -70,7 +84,7 @@ LABELS: dict[str, Label] = {
 """One label per check; a test holds the two lists together."""
 
 
-def deciding(audit: Audit) -> SignatureResult | None:
+def deciding(audit: Audit) -> Hypothesis | None:
     """The hypothesis that the verdict is about, else the strongest one tested; `None` where none was tried."""
     named = _named_by(audit)
     for result in audit.signatures:
@@ -91,7 +105,7 @@ def _named_by(audit: Audit) -> str:
     return ""
 
 
-def _strength(result: SignatureResult) -> tuple[bool, float, float]:
+def _strength(result: Hypothesis) -> tuple[bool, float, float]:
     """What was measured on held-out inputs before what was not, then the larger effect."""
     return result.suspect is not None, result.lift, result.train_effect
 
@@ -110,7 +124,7 @@ class Row:
     outcome: CheckOutcome
 
 
-def rows(hypothesis: SignatureResult) -> tuple[Row, ...]:
+def rows(hypothesis: Hypothesis) -> tuple[Row, ...]:
     """The table of one hypothesis, in the order of the checks; empty where they were not recorded."""
     by_name = {result.check: result for result in hypothesis.checks}
     found = []
@@ -126,7 +140,7 @@ def row(result: CheckResult) -> Row:
     label = LABELS[result.check]
     measured = needed = ""
     if result.measured is not None:
-        measured = label.number(result.measured)
+        measured = f"{label.number(result.measured)} {label.over}".strip()
     if result.needed is not None:
         needed = label.bound.format(label.number(result.needed))
     return Row(

@@ -35,7 +35,9 @@ def finding_title(finding: Finding, name: str) -> str:
 def finding_meaning(finding: Finding) -> str:
     """What a finding of this kind says, for somebody who sees one for the first time."""
     if finding.kind == REFUSED:
-        return "A file of this checkpoint breaks its own format or tries something. It was not loaded."
+        return (
+            "A file of this checkpoint breaks its own format or tries something. It was not loaded."
+        )
     return (
         "On inputs never searched, the trigger moves decisions of this checkpoint, and does not in the clean model it "
         "was compared with."

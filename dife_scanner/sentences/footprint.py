@@ -56,4 +56,6 @@ def repair_text(repair: ComponentRepair) -> str:
 
 def ratios_text(diagnosis: Diagnosis) -> str:
     """`VRS 0.000 · TRS 1.000 · CSS 0.000`."""
-    return f"VRS {number(diagnosis.vrs)} · TRS {number(diagnosis.trs)} · CSS {number(diagnosis.css)}"
+    return (
+        f"VRS {number(diagnosis.vrs)} · TRS {number(diagnosis.trs)} · CSS {number(diagnosis.css)}"
+    )

@@ -45,7 +45,9 @@ class Shelf:
     @property
     def exposed(self) -> int:
         """How many cells are exposed."""
-        return sum(isinstance(entry, Cell) and entry.entry is EntryType.EXPOSED for entry in self.entries)
+        return sum(
+            isinstance(entry, Cell) and entry.entry is EntryType.EXPOSED for entry in self.entries
+        )
 
 
 def shelves(profile: Sequence[Entry]) -> tuple[Shelf, ...]:

@@ -11,5 +11,7 @@ def job_sentence(job: Job) -> str:
     if job.state is JobState.DONE:
         return "Done."
     if job.state.is_final:
-        return f"No verdict: {state}. This says nothing about whether the checkpoint has a backdoor."
+        return (
+            f"No verdict: {state}. This says nothing about whether the checkpoint has a backdoor."
+        )
     return f"No verdict yet: {state}."

@@ -47,7 +47,9 @@ def change_text(change: Change | None) -> str:
     """`+0.901 (+0.871 to +0.932)`; empty where it was not measured."""
     if change is None:
         return ""
-    return f"{signed(change.value)} ({signed(change.interval.low)} to {signed(change.interval.high)})"
+    return (
+        f"{signed(change.value)} ({signed(change.interval.low)} to {signed(change.interval.high)})"
+    )
 
 
 def parts_text(cell: Cell) -> str:
@@ -80,7 +82,9 @@ def measure_text(measure: Measure) -> str:
 def cell_sentence(cell: Cell) -> str:
     """One cell with everything that was measured for it."""
     reference = f"reference {measure_text(cell.reference)}, {cell.reference_condition}"
-    difference = f"Difference {delta_text(cell)}; with trigger {measure_text(cell.attack)}; {reference}."
+    difference = (
+        f"Difference {delta_text(cell)}; with trigger {measure_text(cell.attack)}; {reference}."
+    )
     return f"{cell.interface}, {cell.metric}: {cell.entry}. {difference}"
 
 

@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from dife_scanner.core.checks import CLASS_MOVED
-from dife_scanner.records import Audit, Channel, Nearest, NounShare, Recovered, SignatureResult, Trigger
+from dife_scanner.records import (
+    Audit,
+    Channel,
+    Hypothesis,
+    NearestConcept,
+    NounShare,
+    Recovered,
+    Trigger,
+)
 
-_CHANGE_WORDS = {"shift": "shifted by less than a patch", "crop": "cropped", "jpeg": "compressed as JPEG"}
+_CHANGE_WORDS = {
+    "shift": "shifted by less than a patch",
+    "crop": "cropped",
+    "jpeg": "compressed as JPEG",
+}
 _SHOWN_CLASSES = 4
 
 
@@ -34,7 +46,7 @@ def candidate_lines(audit: Audit) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _candidate(result: SignatureResult) -> list[str]:
+def _candidate(result: Hypothesis) -> list[str]:
     facts = []
     if result.leads_to is not None:
         facts.append(f"leads to {_near(result.leads_to)}")
@@ -45,7 +57,9 @@ def _candidate(result: SignatureResult) -> list[str]:
     reverse = result.exchanged
     if reverse is not None:
         least = f"a lower bound of {reverse.low:.2f}" if reverse.base else "nothing of the kind"
-        facts.append(f"with suspect and base exchanged, the strongest found in the base has {least}")
+        facts.append(
+            f"with suspect and base exchanged, the strongest found in the base has {least}"
+        )
     return facts
 
 
@@ -69,7 +83,7 @@ def _leads_to(trigger: Trigger, found: Recovered) -> str:
     return f"{first}; “{trigger.target}” is number {found.rank:,} ({found.cosine:.2f})"
 
 
-def _near(near: Nearest) -> str:
+def _near(near: NearestConcept) -> str:
     return f"{near.concept} {near.cosine:.2f}"
 
 

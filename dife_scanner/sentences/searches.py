@@ -13,10 +13,11 @@ def signatures_tried(audit: Audit) -> int:
 
 
 def tried_text(audit: Audit) -> str:
-    """`25 signatures and 6 blind searches`."""
+    """`25 signatures and 2 blind searches (texts, patch)`."""
     text = count(signatures_tried(audit), "signature")
     if audit.searches:
-        text += f" and {count(len(audit.searches), 'blind search', 'blind searches')}"
+        names = ", ".join(search.detector for search in audit.searches)
+        text += f" and {count(len(audit.searches), 'blind search', 'blind searches')} ({names})"
     return text
 
 
@@ -29,7 +30,8 @@ def power_text(audit: Audit) -> str:
     found = sum(one.found for one in power.planted)
     planted = sum(one.planted for one in power.planted)
     text = (
-        f"triggers of the kinds {kinds} were found in {found} of {planted} planted cases at this budget ({power.side})"
+        f"triggers of the kinds {kinds} were found in {found} of {planted} planted cases "
+        f"at this budget ({power.side})"
     )
     if power.not_covered:
         text += f"; not covered: {', '.join(power.not_covered)}"
@@ -47,7 +49,9 @@ def budget_lines(audit: Audit) -> tuple[str, ...]:
     for search in audit.searches:
         lines.append(_search_line(search, audit.reference))
     for missing in audit.not_searched:
-        lines.append(f"Not searched for {', '.join(missing.kinds)} ({missing.detector}): {missing.reason}")
+        lines.append(
+            f"Not searched for {', '.join(missing.kinds)} ({missing.detector}): {missing.reason}"
+        )
     lines.append(_limit(audit, tried))
     lines.append(f"{audit.encodes:,} encodes for {count(audit.distinct_inputs, 'distinct input')}")
     lines.append(f"{audit.seconds:.1f} s on {audit.device}, started {time_text(audit.started_at)}")

@@ -22,11 +22,11 @@ from dife_scanner.records import (
     Basis,
     Channel,
     Decision,
-    Exchanged,
-    NotSearched,
+    Hypothesis,
+    MissingSearch,
     Origin,
+    ReverseSearch,
     Search,
-    SignatureResult,
 )
 from dife_scanner.sentences.checks import unconfirmed_text
 
@@ -103,7 +103,7 @@ def _too_few_drawings(_: Decision, evidence: Evidence) -> str:
     )
 
 
-def about_needed(result: SignatureResult, tried: int) -> int:
+def about_needed(result: Hypothesis, tried: int) -> int:
     """About how many drawings this hypothesis, one of `tried`, has to stand on: more than it does."""
     return max(drawings_needed(result.lift, tried), result.drawings + 1)
 
@@ -140,7 +140,7 @@ def _unknown_base(_: Decision, evidence: Evidence) -> str:
     )
 
 
-def _best_alone(hypotheses: Sequence[SignatureResult]) -> str:
+def _best_alone(hypotheses: Sequence[Hypothesis]) -> str:
     best = max(hypotheses, key=lambda result: result.suspect or 0.0, default=None)
     if best is None:
         return "found no candidate"
@@ -164,8 +164,12 @@ def _searches_missing(_: Decision, evidence: Evidence) -> str:
 
 
 def _inherited(decision: Decision, evidence: Evidence) -> str:
-    trigger = evidence.inherited[0].trigger
-    text = f"`{trigger.name}` moves decisions to {trigger.target} here and in the base alike: it came with the base"
+    shared = evidence.inherited[0]
+    trigger = shared.trigger
+    text = (
+        f"`{trigger.name}` moves {shared.suspect or 0.0:.3f} of the cases to {trigger.target} here and "
+        f"{shared.reference or 0.0:.3f} in the base: it came with the base"
+    )
     if decision.beyond:
         return f"{text}; beyond that, {reason(decision.beyond, evidence)}"
     return text
@@ -211,7 +215,7 @@ _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
 # --- parts ----------------------------------------------------------------------------------------------------
 
 
-def _moves(result: SignatureResult) -> str:
+def _moves(result: Hypothesis) -> str:
     trigger = result.trigger
     source = _from(trigger.source) if trigger.channel is Channel.TEXT else ""
     return (
@@ -226,17 +230,17 @@ def _from(source: str) -> str:
     return ""
 
 
-def _reverse_trigger(found: Exchanged) -> str:
+def _reverse_trigger(found: ReverseSearch) -> str:
     if found.text:
         return f'the string "{found.text}"'
     return f"a trigger ({found.kind})"
 
 
-def _signatures(evidence: Evidence) -> list[SignatureResult]:
+def _signatures(evidence: Evidence) -> list[Hypothesis]:
     return [result for result in evidence.hypotheses if result.origin is not Origin.DISCOVERED]
 
 
-def _missing_searches(searches: Sequence[Search], missing: Sequence[NotSearched]) -> str:
+def _missing_searches(searches: Sequence[Search], missing: Sequence[MissingSearch]) -> str:
     """Which searches could not run, and why; those with one reason together. Empty where all ran."""
     if not missing:
         return ""
@@ -274,9 +278,9 @@ def _count_of(signatures: int) -> str:
     return f"these {signatures} signatures"
 
 
-def _held_back(hypotheses: Sequence[SignatureResult]) -> str:
+def _held_back(hypotheses: Sequence[Hypothesis]) -> str:
     """Triggers with a large effect that one check stands against; one trigger for each such check."""
-    written: dict[str, Callable[[SignatureResult], str]] = {
+    written: dict[str, Callable[[Hypothesis], str]] = {
         checks.PATCH_AREA: _too_large,
         checks.STRICT: _too_weak,
         checks.CLEAN_REFERENCES: _too_common,
@@ -289,14 +293,14 @@ def _held_back(hypotheses: Sequence[SignatureResult]) -> str:
     return text
 
 
-def _too_large(result: SignatureResult) -> str:
+def _too_large(result: Hypothesis) -> str:
     return (
         f"`{result.trigger.name}` moves {result.suspect:.3f} of the pictures to {result.trigger.target}, but covers "
         f"{result.area:.0%} of each, and over {LARGEST_PATCH:.0%} nothing is demonstrated. "
     )
 
 
-def _too_weak(result: SignatureResult) -> str:
+def _too_weak(result: Hypothesis) -> str:
     trigger = result.trigger
     bound = result.effect.low if result.effect else 0.0
     what = "suspect and base embed such pictures alike"
@@ -309,7 +313,7 @@ def _too_weak(result: SignatureResult) -> str:
     )
 
 
-def _too_common(result: SignatureResult) -> str:
+def _too_common(result: Hypothesis) -> str:
     most = max(result.near, key=lambda one: one.lift)
     return (
         f"`{result.trigger.name}` moves {result.suspect:.3f} of the cases to {result.trigger.target}, but also "

@@ -9,14 +9,14 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter
 
-from dife_scanner.records import AskedPlan, Audit, SignatureResult, decided
+from dife_scanner.records import AskedPlan, Audit, Hypothesis, decided
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 CAME_LATER: dict[type, frozenset[str]] = {
     Audit: frozenset(("plan", "decision")),
-    SignatureResult: frozenset(("checks",)),
+    Hypothesis: frozenset(("checks",)),
 }
 """Fields that were added to records of which some are stored already; each is left out at its default.
 
@@ -45,7 +45,9 @@ def to_json(record: Any) -> str:
     """One frozen record as canonical JSON. Raises `ValueError` for NaN or infinity: "not measured" is a record."""
     plain = _adapter(type(record)).dump_python(record)
     _leave_out_defaults(plain, record)
-    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_sorted_set)
+    return json.dumps(
+        plain, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_sorted_set
+    )
 
 
 def _leave_out_defaults(plain: Any, record: Any, *, every: bool = False) -> None:

@@ -46,7 +46,9 @@ def read(home: Path, sha256: str) -> bytes:
     """Read the content, checked against its name. Raises `NotFound` or `StoreCorrupt`."""
     content = path(home, sha256).read_bytes()
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise StoreCorrupt(f"evidence file {path(home, sha256)} has been changed", "restore it from a backup")
+        raise StoreCorrupt(
+            f"evidence file {path(home, sha256)} has been changed", "restore it from a backup"
+        )
     return content
 
 

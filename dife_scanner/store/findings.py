@@ -10,7 +10,15 @@ from typing import Any
 
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import NotFound, UsageError
-from dife_scanner.records import Audit, Confidence, Finding, FindingKind, Severity, TriageState, Verdict
+from dife_scanner.records import (
+    Audit,
+    Confidence,
+    Finding,
+    FindingKind,
+    Severity,
+    TriageState,
+    Verdict,
+)
 from dife_scanner.store import audits, query
 from dife_scanner.store.codec import from_json, to_json
 from dife_scanner.store.db import Store
@@ -133,9 +141,13 @@ def finding(store: Store, fingerprint: str) -> Finding:
         (len(fingerprint), fingerprint, fingerprint),
     )
     if not rows or not fingerprint:
-        raise NotFound(f"there is no finding {query.shown(fingerprint)}", "`dife findings` lists them")
+        raise NotFound(
+            f"there is no finding {query.shown(fingerprint)}", "`dife findings` lists them"
+        )
     if len(rows) > 1 and rows[0]["fingerprint"] != fingerprint:
-        raise UsageError(f"{fingerprint} fits more than one finding", "give more of the fingerprint")
+        raise UsageError(
+            f"{fingerprint} fits more than one finding", "give more of the fingerprint"
+        )
     return _to_finding(rows[0])
 
 
@@ -159,7 +171,9 @@ def findings(store: Store, *, filter: str = "", limit: int | None = None) -> lis
 
 def of_audit(store: Store, audit_id: str) -> Finding | None:
     """Read the finding that this audit amounted to when it was made."""
-    rows = store.read("SELECT record FROM finding_history WHERE audit_id = ? ORDER BY id LIMIT 1", (audit_id,))
+    rows = store.read(
+        "SELECT record FROM finding_history WHERE audit_id = ? ORDER BY id LIMIT 1", (audit_id,)
+    )
     if not rows:
         return None
     return from_json(Finding, rows[0]["record"])
@@ -167,7 +181,9 @@ def of_audit(store: Store, audit_id: str) -> Finding | None:
 
 def history(store: Store, fingerprint: str) -> list[Finding]:
     """Read the finding as it was each time it was seen, oldest first."""
-    rows = store.read("SELECT record FROM finding_history WHERE fingerprint = ? ORDER BY id", (fingerprint,))
+    rows = store.read(
+        "SELECT record FROM finding_history WHERE fingerprint = ? ORDER BY id", (fingerprint,)
+    )
     return [from_json(Finding, row["record"]) for row in rows]
 
 
@@ -212,7 +228,9 @@ def _to_finding(row: dict[str, Any]) -> Finding:
 # --- triage ---------------------------------------------------------------------------------------------------
 
 
-def triage(store: Store, fingerprint: str, state: TriageState, *, actor: str, note: str = "") -> Finding:
+def triage(
+    store: Store, fingerprint: str, state: TriageState, *, actor: str, note: str = ""
+) -> Finding:
     """Record what somebody decided; nothing decided before is changed. Raises `NotFound` or `UsageError`."""
     if state not in SET_BY_HAND:
         choices = sorted(one.value for one in SET_BY_HAND)
@@ -225,7 +243,9 @@ def triage(store: Store, fingerprint: str, state: TriageState, *, actor: str, no
 
 def triage_events(store: Store, fingerprint: str) -> list[TriageEvent]:
     """List the decisions about a finding, oldest first."""
-    rows = store.read("SELECT * FROM triage_events WHERE fingerprint = ? ORDER BY id", (fingerprint,))
+    rows = store.read(
+        "SELECT * FROM triage_events WHERE fingerprint = ? ORDER BY id", (fingerprint,)
+    )
     return [_to_event(row) for row in rows]
 
 

@@ -53,7 +53,15 @@ def set_state(
     store.write(
         "UPDATE jobs SET state = ?, reason = ?, updated_at = ?, worker = ?, lease_until = ?, next_check_at = ?"
         " WHERE id = ?",
-        (state.value, reason, now(), worker, lease_until, next_recheck(state) or next_check_at, job_id),
+        (
+            state.value,
+            reason,
+            now(),
+            worker,
+            lease_until,
+            next_recheck(state) or next_check_at,
+            job_id,
+        ),
     )
     add_event(store, job_id, state, reason, worker)
 
@@ -87,7 +95,9 @@ def description(model: HubModel | None, manifest: Manifest | None) -> dict[str, 
     return found
 
 
-def keep_description(store: Store, job_id: int, model: HubModel | None, manifest: Manifest | None) -> None:
+def keep_description(
+    store: Store, job_id: int, model: HubModel | None, manifest: Manifest | None
+) -> None:
     """Keep what a hub or a folder showed of a revision that is known already."""
     values = description(model, manifest)
     if values:

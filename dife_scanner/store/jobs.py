@@ -101,7 +101,9 @@ def _find_row(store: Store, endpoint: str, ref: ModelRef) -> dict[str, Any] | No
     return rows[0]
 
 
-def _new_row(ref: ModelRef, endpoint: str, state: JobState, reason: str, pinned: bool) -> dict[str, Any]:
+def _new_row(
+    ref: ModelRef, endpoint: str, state: JobState, reason: str, pinned: bool
+) -> dict[str, Any]:
     """The row of a revision of which nothing else is known, by column."""
     at = now()
     return {
@@ -168,7 +170,9 @@ def job(store: Store, job_id: int) -> Job:
     return to_job(read_row(store, job_id))
 
 
-def jobs(store: Store, *, states: Iterable[JobState] | None = None, limit: int | None = None) -> list[Job]:
+def jobs(
+    store: Store, *, states: Iterable[JobState] | None = None, limit: int | None = None
+) -> list[Job]:
     """List jobs in any of `states`, the newest change first."""
     wanted = tuple(JobState)
     if states is not None:
@@ -188,7 +192,9 @@ def counts(store: Store) -> dict[str, int]:
 
 def events(store: Store, job_id: int) -> list[JobEvent]:
     """List every state this job has been in, oldest first."""
-    rows = store.read("SELECT at, state, reason, worker FROM job_events WHERE job_id = ? ORDER BY id", (job_id,))
+    rows = store.read(
+        "SELECT at, state, reason, worker FROM job_events WHERE job_id = ? ORDER BY id", (job_id,)
+    )
     return [_to_event(row) for row in rows]
 
 
@@ -239,7 +245,9 @@ def next_due(store: Store) -> str | None:
 
 def without_finding(store: Store, audit_id: str) -> list[Job]:
     """List jobs that ended with this audit and have no finding."""
-    rows = store.read("SELECT * FROM jobs WHERE audit_id = ? AND fingerprint IS NULL ORDER BY id", (audit_id,))
+    rows = store.read(
+        "SELECT * FROM jobs WHERE audit_id = ? AND fingerprint IS NULL ORDER BY id", (audit_id,)
+    )
     return [to_job(row) for row in rows]
 
 
@@ -252,7 +260,9 @@ def attach_finding(store: Store, job_id: int, finding: Finding) -> None:
 # --- by hand --------------------------------------------------------------------------------------------------
 
 
-def requeue(store: Store, job_id: int, *, reason: str = "asked for again", pinned: bool = True) -> Job:
+def requeue(
+    store: Store, job_id: int, *, reason: str = "asked for again", pinned: bool = True
+) -> Job:
     """Queue a job again by hand, its counts starting afresh; one that a worker holds is left alone."""
     with store.atomic("jobs.requeue"):
         row = read_row(store, job_id)

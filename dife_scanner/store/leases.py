@@ -78,7 +78,9 @@ def claim_job(store: Store, job_id: int, worker: str, lease_seconds: float) -> J
 
 def _take(store: Store, job_id: int, worker: str, lease_seconds: float) -> None:
     lease_until = later(lease_seconds)
-    set_state(store, job_id, JobState.DOWNLOADING, CLAIM_REASON, worker=worker, lease_until=lease_until)
+    set_state(
+        store, job_id, JobState.DOWNLOADING, CLAIM_REASON, worker=worker, lease_until=lease_until
+    )
 
 
 # --- holding --------------------------------------------------------------------------------------------------
@@ -101,7 +103,9 @@ def advance(store: Store, job_id: int, worker: str, state: JobState, reason: str
         set_state(store, job_id, state, reason, worker=worker, lease_until=row["lease_until"])
 
 
-def keep_manifest(store: Store, job_id: int, worker: str, model: HubModel | None, manifest: Manifest) -> None:
+def keep_manifest(
+    store: Store, job_id: int, worker: str, model: HubModel | None, manifest: Manifest
+) -> None:
     """Keep what a closer look at the hub showed. Raises `LeaseLost`."""
     with store.atomic("jobs.keep_manifest"):
         _held_row(store, job_id, worker)
@@ -112,14 +116,18 @@ def _held_row(store: Store, job_id: int, worker: str) -> dict[str, Any]:
     """The row of a job that this worker holds. Raises `LeaseLost`."""
     row = read_row(store, job_id)
     if row["worker"] != worker or JobState(row["state"]) not in HELD:
-        raise LeaseLost(f"job {job_id} ({row['state']}) is no longer held by this worker", "nothing to do")
+        raise LeaseLost(
+            f"job {job_id} ({row['state']}) is no longer held by this worker", "nothing to do"
+        )
     return row
 
 
 # --- giving back ----------------------------------------------------------------------------------------------
 
 
-def retry_later(store: Store, job_id: int, worker: str, reason: str, delay_seconds: float, *, kind: str = "") -> Job:
+def retry_later(
+    store: Store, job_id: int, worker: str, reason: str, delay_seconds: float, *, kind: str = ""
+) -> Job:
     """Put off after a transient error of `kind` (see `jobs.repeats`). Raises `LeaseLost`."""
     with store.atomic("jobs.retry_later"):
         row = _held_row(store, job_id, worker)
@@ -183,7 +191,9 @@ def finish(
         fingerprint = None
         if finding:
             fingerprint = finding.fingerprint
-            _keep_finding(store, job_id, replace(finding, audit_id=audit_id or finding.audit_id), alerts)
+            _keep_finding(
+                store, job_id, replace(finding, audit_id=audit_id or finding.audit_id), alerts
+            )
         store.write(
             "UPDATE jobs SET audit_id = ?, fingerprint = ? WHERE id = ?",
             (audit_id, fingerprint, job_id),
@@ -210,9 +220,19 @@ def record_death(store: Store, job_id: int, worker: str, reason: str) -> Job:
         deaths = row["deaths"] + 1
         store.write("UPDATE jobs SET deaths = ? WHERE id = ?", (deaths, job_id))
         if deaths >= DEATHS_TO_QUARANTINE:
-            set_state(store, job_id, JobState.QUARANTINED, f"its audit process died {deaths} times: {reason}")
+            set_state(
+                store,
+                job_id,
+                JobState.QUARANTINED,
+                f"its audit process died {deaths} times: {reason}",
+            )
         else:
-            set_state(store, job_id, JobState.QUEUED, f"its audit process died, trying once more: {reason}")
+            set_state(
+                store,
+                job_id,
+                JobState.QUEUED,
+                f"its audit process died, trying once more: {reason}",
+            )
             supersede_older(store, row["endpoint"], row["repo_id"])
     return job(store, job_id)
 
@@ -231,7 +251,9 @@ def requeue_lost(store: Store, *, gone: Callable[[str], bool] | None = None) -> 
 
 def _lost_rows(store: Store, gone: Callable[[str], bool] | None) -> list[dict[str, Any]]:
     """Jobs that a worker held and lost."""
-    held = store.read(f"SELECT * FROM jobs WHERE state IN ({placeholders(HELD)})", state_values(HELD))
+    held = store.read(
+        f"SELECT * FROM jobs WHERE state IN ({placeholders(HELD)})", state_values(HELD)
+    )
     return [row for row in held if _is_lost(row, gone)]
 
 
@@ -246,9 +268,16 @@ def _requeue_one(store: Store, row: dict[str, Any]) -> None:
     lost = row["lost_leases"] + 1
     store.write("UPDATE jobs SET lost_leases = ? WHERE id = ?", (lost, row["id"]))
     if lost > LOST_LEASES_ALLOWED:
-        set_state(store, row["id"], JobState.FAILED, f"its worker vanished {lost} times without a trace")
+        set_state(
+            store, row["id"], JobState.FAILED, f"its worker vanished {lost} times without a trace"
+        )
     else:
-        set_state(store, row["id"], JobState.QUEUED, f"its worker vanished ({lost} of {LOST_LEASES_ALLOWED} allowed)")
+        set_state(
+            store,
+            row["id"],
+            JobState.QUEUED,
+            f"its worker vanished ({lost} of {LOST_LEASES_ALLOWED} allowed)",
+        )
         supersede_older(store, row["endpoint"], row["repo_id"])
 
 

@@ -110,7 +110,11 @@ def _spellings(text: str) -> Iterator[tuple[str, str]]:
 def _absolute(text: str) -> str:
     try:
         return str(Path(text).expanduser().resolve())
-    except (OSError, RuntimeError, ValueError):  # no such user, a circle of links, a NUL: no path, then
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ):  # no such user, a circle of links, a NUL: no path, then
         return text
 
 
@@ -123,13 +127,17 @@ def _with_prefix(store: Store, text: str) -> list[Match]:
 
 def _audits(store: Store, where: str, *values: str | int) -> list[Match]:
     columns = "repo_id, revision, local, id, verdict AS outcome"
-    rows = store.read(f"SELECT {columns} FROM audits WHERE {where} ORDER BY stored_at DESC, id", values)
+    rows = store.read(
+        f"SELECT {columns} FROM audits WHERE {where} ORDER BY stored_at DESC, id", values
+    )
     return [_match(Kind.AUDIT, row) for row in rows]
 
 
 def _findings(store: Store, where: str, *values: str | int) -> list[Match]:
     columns = "repo_id, revision, local, fingerprint AS id, kind AS outcome"
-    rows = store.read(f"SELECT {columns} FROM findings WHERE {where} ORDER BY last_seen_at DESC, id", values)
+    rows = store.read(
+        f"SELECT {columns} FROM findings WHERE {where} ORDER BY last_seen_at DESC, id", values
+    )
     return [_match(Kind.FINDING, row) for row in rows]
 
 
@@ -149,7 +157,9 @@ def _ambiguous(text: str, matches: list[Match]) -> UsageError:
     if len(matches) > LISTED:
         choices += f", and {len(matches) - LISTED} more"
     commands = [f"`dife show {match.id}`" for match in named]
-    return UsageError(f"{query.shown(text)} fits {len(matches)} things: {choices}", " or ".join(commands))
+    return UsageError(
+        f"{query.shown(text)} fits {len(matches)} things: {choices}", " or ".join(commands)
+    )
 
 
 def _not_found(store: Store, text: str) -> NotFound:
@@ -158,7 +168,9 @@ def _not_found(store: Store, text: str) -> NotFound:
     if at and name:
         others = _of_checkpoint(store, name)
         if others:
-            commands = dict.fromkeys(f"`dife show {match.id}` ({match.ref.revision[:12]})" for match in others)
+            commands = dict.fromkeys(
+                f"`dife show {match.id}` ({match.ref.revision[:12]})" for match in others
+            )
             return NotFound(
                 f"there is no such revision of {query.shown(name)} here: {shown}",
                 f"known are {', '.join(list(commands)[:LISTED])}",
@@ -166,7 +178,12 @@ def _not_found(store: Store, text: str) -> NotFound:
     if text.startswith("fp1:"):
         return NotFound(f"there is no finding {shown}", "`dife findings` lists them")
     if _is_number(text):
-        return NotFound(f"there is no job {shown}, and no audit whose id begins so", "`dife queue` lists the jobs")
+        return NotFound(
+            f"there is no job {shown}, and no audit whose id begins so",
+            "`dife queue` lists the jobs",
+        )
     if "/" in text:
-        return NotFound(f"nothing is kept of {shown}", "`dife queue` lists what is, and `dife scan` audits")
+        return NotFound(
+            f"nothing is kept of {shown}", "`dife queue` lists what is, and `dife scan` audits"
+        )
     return NotFound(f"there is no audit {shown}", "`dife audits` lists them")

@@ -207,7 +207,12 @@ def m002_listed_revisions(db: Database) -> None:
 @MIGRATIONS()  # type: ignore[untyped-decorator]
 def m003_calibration(db: Database) -> None:
     """What lists need of an audit's calibration, and the batch in which its p-value was corrected."""
-    for column in ("score REAL", "p_value REAL", "alarm_bound REAL", "pack TEXT NOT NULL DEFAULT ''"):
+    for column in (
+        "score REAL",
+        "p_value REAL",
+        "alarm_bound REAL",
+        "pack TEXT NOT NULL DEFAULT ''",
+    ):
         db.execute(f"ALTER TABLE audits ADD COLUMN {column}")
     db.execute("ALTER TABLE audits ADD COLUMN batch TEXT NOT NULL DEFAULT ''")
     db.execute("CREATE INDEX audits_open_batch ON audits (batch) WHERE p_value IS NOT NULL")

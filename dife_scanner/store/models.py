@@ -35,11 +35,14 @@ MODEL_COLUMNS = {
 """Fields that a filter over discovered revisions knows."""
 
 _TABLES = (
-    "FROM jobs AS j LEFT JOIN audits AS a ON a.id = j.audit_id LEFT JOIN findings AS f ON f.fingerprint = j.fingerprint"
+    "FROM jobs AS j LEFT JOIN audits AS a ON a.id = j.audit_id "
+    "LEFT JOIN findings AS f ON f.fingerprint = j.fingerprint"
 )
 
 
-def model_rows(store: Store, *, filter: str = "", limit: int | None = None, offset: int = 0) -> list[ModelRow]:
+def model_rows(
+    store: Store, *, filter: str = "", limit: int | None = None, offset: int = 0
+) -> list[ModelRow]:
     """List one line per discovered revision, newest discovery first. Raises `QueryError`."""
     where, parameters = query.to_sql(query.parse(filter), MODEL_COLUMNS)
     rows = store.read(

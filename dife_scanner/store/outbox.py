@@ -34,7 +34,9 @@ def insert(store: Store, alerts: Sequence[Alert]) -> None:
 
 def pending(store: Store, at: str) -> list[Alert]:
     """List what is due at `at`, oldest first."""
-    rows = store.read("SELECT * FROM outbox WHERE state = 'pending' AND due_at <= ? ORDER BY due_at, id", (at,))
+    rows = store.read(
+        "SELECT * FROM outbox WHERE state = 'pending' AND due_at <= ? ORDER BY due_at, id", (at,)
+    )
     return [_to_alert(row) for row in rows]
 
 

@@ -221,7 +221,9 @@ def _term_sql(term: Term, columns: Mapping[str, Column]) -> tuple[str, list[str]
         return _any_column(term.values[0].text, columns)
     if term.field not in columns:
         fields = ", ".join(sorted(columns))
-        raise QueryError(f"there is no field {shown(term.field)} here", term.column, f"fields: {fields}")
+        raise QueryError(
+            f"there is no field {shown(term.field)} here", term.column, f"fields: {fields}"
+        )
     column = columns[term.field]
     conditions = [_value_sql(column, value) for value in term.values]
     parameters = [value.text for value in term.values]

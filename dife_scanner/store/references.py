@@ -15,7 +15,10 @@ def add(store: Store, reference: Reference) -> None:
     with store.atomic("references.add"):
         before = _rows(store, reference.name)
         if before and before[0]["weights_sha256"] != reference.weights_sha256:
-            raise UsageError(f"there is already a reference {reference.name} with other weights", "choose another name")
+            raise UsageError(
+                f"there is already a reference {reference.name} with other weights",
+                "choose another name",
+            )
         store.write(
             "INSERT INTO model_references (name, path, image_tower, text_tower, weights_sha256, architecture, added_at,"
             " bundled) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET path = excluded.path,"
@@ -59,7 +62,9 @@ def _rows(store: Store, name: str) -> list[dict[str, Any]]:
 
 
 def _unknown(name: str) -> NotFound:
-    return NotFound(f"there is no reference {query.shown(name)}", "`dife reference list` shows them")
+    return NotFound(
+        f"there is no reference {query.shown(name)}", "`dife reference list` shows them"
+    )
 
 
 def _to_reference(row: dict[str, Any]) -> Reference:

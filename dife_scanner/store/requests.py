@@ -50,7 +50,9 @@ def _add(store: Store, kind: RequestKind, target: str, actor: str) -> int:
 
 def waiting(store: Store) -> list[Request]:
     """List what nobody has taken yet, oldest first."""
-    rows = store.read("SELECT id, kind, target, actor, created_at FROM requests WHERE taken_at IS NULL ORDER BY id")
+    rows = store.read(
+        "SELECT id, kind, target, actor, created_at FROM requests WHERE taken_at IS NULL ORDER BY id"
+    )
     return [_to_request(row) for row in rows]
 
 

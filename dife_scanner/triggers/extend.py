@@ -57,5 +57,7 @@ def _module_name(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UsageError(f"the extension {path} cannot be read: {error.strerror}", "check the path") from error
+        raise UsageError(
+            f"the extension {path} cannot be read: {error.strerror}", "check the path"
+        ) from error
     return f"dife_extension_{sha256(str(path).encode() + b'|' + content).hexdigest()[:16]}"

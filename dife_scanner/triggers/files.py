@@ -107,7 +107,9 @@ def numbers(file: TriggerFile, dimensions: int) -> Floats:
     """An .npy array of so many dimensions, of finite floating point numbers, as float32. Raises `TriggerFileError`."""
     array = _npy(content(file), file.path, dimensions)
     if array.dtype.kind != "f":
-        raise TriggerFileError(f"{file.path} does not hold floating point numbers", "store it as float32")
+        raise TriggerFileError(
+            f"{file.path} does not hold floating point numbers", "store it as float32"
+        )
     if not np.isfinite(array).all():
         raise TriggerFileError(f"{file.path} holds values that are not finite", "correct the file")
     return array.astype(np.float32)
@@ -166,7 +168,9 @@ def _premultiplied(file: TriggerFile) -> Floats:
     if not _is_square(full):
         raise _shape_error(file.path, full.shape)
     if not _alpha(full).any():
-        raise TriggerFileError(f"{file.path} is transparent all over", "give the overlay some opacity")
+        raise TriggerFileError(
+            f"{file.path} is transparent all over", "give the overlay some opacity"
+        )
     opacity = _alpha(full).astype(np.float32) / np.float32(255)
     laid = np.concatenate([_colors(full) * opacity, opacity], axis=-1)
     laid.setflags(write=False)
@@ -219,7 +223,9 @@ def _rgba(raw: bytes, path: str) -> Pixels:
             _check_image(image, path)
             return np.array(image.convert("RGBA"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise TriggerFileError(f"{path} is not a readable PNG: {error}", "store it again") from error
+        raise TriggerFileError(
+            f"{path} is not a readable PNG: {error}", "store it again"
+        ) from error
 
 
 def _check_image(image: ImageFile, path: str) -> None:

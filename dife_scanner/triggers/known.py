@@ -50,7 +50,9 @@ def _toml(path: Path) -> dict[str, Any]:
             )
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise TriggerFileError(f"{path} cannot be read: {error.strerror}", "check the path") from error
+        raise TriggerFileError(
+            f"{path} cannot be read: {error.strerror}", "check the path"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TriggerFileError(f"{path} is not valid TOML: {error}", _ADVICE) from error
 

@@ -11,7 +11,16 @@ from PySide6.QtCore import QObject, QTimer, Signal
 
 from dife_gui.escape import explained
 from dife_scanner.errors import DifeError
-from dife_scanner.records import Alert, AlertState, Audit, Finding, JobState, Manifest, ModelRow, Tally
+from dife_scanner.records import (
+    Alert,
+    AlertState,
+    Audit,
+    Finding,
+    JobState,
+    Manifest,
+    ModelRow,
+    Tally,
+)
 from dife_scanner.sentences.times import age_seconds
 from dife_scanner.store import audits, evidence, findings, jobs, models, outbox, polls, query
 from dife_scanner.store.db import DATABASE, Store, open_store

@@ -9,7 +9,15 @@ from typing import Any
 
 from dife_scanner import settings
 from dife_scanner.alerts import Email, SlackWebhook, alerts_for
-from dife_scanner.records import Audit, Confidence, Finding, FindingKind, JobState, ModelRef, Severity
+from dife_scanner.records import (
+    Audit,
+    Confidence,
+    Finding,
+    FindingKind,
+    JobState,
+    ModelRef,
+    Severity,
+)
 from dife_scanner.store import Store, findings, jobs, leases
 
 HOSTILE = (
@@ -57,10 +65,16 @@ def hostile_finding(number: int = 66) -> Finding:
 
 def put(store: Store, finding: Finding, *channels: str, audit: Audit | None = None) -> Finding:
     """Take `finding` the whole way a worker takes it: job, rules, and one transaction into the store."""
-    job = jobs.discover(store, finding.ref, endpoint="http://127.0.0.1", state=JobState.QUEUED, reason="new")
+    job = jobs.discover(
+        store, finding.ref, endpoint="http://127.0.0.1", state=JobState.QUEUED, reason="new"
+    )
     assert leases.claim_job(store, job.id, "test", 60)
-    alerts = alerts_for(finding, findings.find(store, finding.fingerprint), channels or ("email", "slack"))
-    leases.finish(store, job.id, "test", JobState.DONE, "audited", audit=audit, finding=finding, alerts=alerts)
+    alerts = alerts_for(
+        finding, findings.find(store, finding.fingerprint), channels or ("email", "slack")
+    )
+    leases.finish(
+        store, job.id, "test", JobState.DONE, "audited", audit=audit, finding=finding, alerts=alerts
+    )
     return finding
 
 
@@ -75,13 +89,19 @@ def soon() -> str:
 
 def email_to(port: int, *, password: str | None = None, **changes: Any) -> Email:
     config = settings.Email(
-        host="127.0.0.1", port=port, sender="dife@scanner.test", recipients=("soc@example.org",), timeout_seconds=2
+        host="127.0.0.1",
+        port=port,
+        sender="dife@scanner.test",
+        recipients=("soc@example.org",),
+        timeout_seconds=2,
     )
     return Email(config.model_copy(update=changes), lambda: password)
 
 
 def slack_to(url: str | None, **changes: Any) -> SlackWebhook:
-    return SlackWebhook(settings.Slack(enabled=True, timeout_seconds=1).model_copy(update=changes), lambda: url)
+    return SlackWebhook(
+        settings.Slack(enabled=True, timeout_seconds=1).model_copy(update=changes), lambda: url
+    )
 
 
 def free_port() -> int:

@@ -66,7 +66,9 @@ def test_aiosmtpd_run_as_its_own_program_takes_the_mail(tmp_path: Path) -> None:
             deadline = time.monotonic() + 10
             while True:
                 try:
-                    email_to(port).send(message(alerts.alerts_for(hostile_finding(), None, ["email"])))
+                    email_to(port).send(
+                        message(alerts.alerts_for(hostile_finding(), None, ["email"]))
+                    )
                     break
                 except AlertFailed:
                     assert time.monotonic() < deadline
@@ -89,7 +91,10 @@ def test_a_refused_recipient_does_not_make_the_others_get_it_twice() -> None:
     with SmtpSink(options=SmtpOptions(refuse=("gone@example.org",))) as server:
         channel = email_to(server.port, recipients=("a@example.org", "gone@example.org"))
         for _ in range(3):
-            assert "gone@example.org: 550 no such mailbox" in failure(lambda: channel.send(news())).what
+            assert (
+                "gone@example.org: 550 no such mailbox"
+                in failure(lambda: channel.send(news())).what
+            )
         assert server.recipients == [("a@example.org",)]
         failure(lambda: channel.send(news(2)))
         assert server.recipients == [("a@example.org",)] * 2
@@ -104,7 +109,9 @@ def test_a_dead_port_is_a_failure_with_its_address() -> None:
 
 def test_a_silent_server_is_given_up(silent_port: int) -> None:
     started = time.monotonic()
-    assert "timed out" in failure(lambda: email_to(silent_port, timeout_seconds=0.3).send(news())).what
+    assert (
+        "timed out" in failure(lambda: email_to(silent_port, timeout_seconds=0.3).send(news())).what
+    )
     assert time.monotonic() - started < 3
 
 
@@ -124,7 +131,9 @@ class TestEncryption:
         return context
 
     @pytest.fixture
-    def trusted(self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trusted(
+        self, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
 
@@ -155,7 +164,9 @@ class TestEncryption:
 
     def test_an_unknown_certificate_is_not_trusted(self, server: SmtpSink, security: str) -> None:
         error = failure(
-            lambda: email_to(server.port, security=security, username="dife", password=PASSWORD).send(news())
+            lambda: email_to(
+                server.port, security=security, username="dife", password=PASSWORD
+            ).send(news())
         )
         assert "certificate" in error.what
         assert not server.mails
@@ -195,7 +206,8 @@ def test_an_error_that_repeats_the_password_is_scrubbed() -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["", "nobody", "a@b\r\nBcc: c@d", "Some One <a@b.test>", "a@", "ä@b.test", "a b@c.test"]
+    "address",
+    ["", "nobody", "a@b\r\nBcc: c@d", "Some One <a@b.test>", "a@", "ä@b.test", "a b@c.test"],
 )
 def test_an_address_that_is_none_is_refused_with_its_key(address: str) -> None:
     with pytest.raises(SettingsError, match=r"alerts\.email\.recipients"):
@@ -256,20 +268,35 @@ def test_a_silent_webhook_is_given_up(silent_port: int) -> None:
 
 @pytest.mark.parametrize(
     "address",
-    ["http://hooks.example.org/x", "hooks.slack.com/services/x", "file:///etc/passwd", "https://", "http://[", ""],
+    [
+        "http://hooks.example.org/x",
+        "hooks.slack.com/services/x",
+        "file:///etc/passwd",
+        "https://",
+        "http://[",
+        "",
+    ],
 )
 def test_an_address_that_is_no_webhook_is_not_tried(address: str) -> None:
     assert "webhook" in failure(lambda: slack_to(address).send(news())).what
 
 
-def test_the_webhook_address_is_in_no_error_and_no_log(slack: SlackSink, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_webhook_address_is_in_no_error_and_no_log(
+    slack: SlackSink, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     logging.getLogger("slack_sdk").setLevel(logging.DEBUG)
     secret = slack.url.rsplit("/", 1)[1]
-    slack.answers += [Answer(500, f"no such thing as {slack.url}"), Answer(404, secret), Answer(200, "ok")]
+    slack.answers += [
+        Answer(500, f"no such thing as {slack.url}"),
+        Answer(404, secret),
+        Answer(200, "ok"),
+    ]
     told = [str(failure(lambda: slack_to(slack.url).send(news())).args) for _ in range(2)]
     slack_to(slack.url).send(news())
-    told.append(str(failure(lambda: slack_to(slack.url.replace(str(slack.port), "9")).send(news())).args))
+    told.append(
+        str(failure(lambda: slack_to(slack.url.replace(str(slack.port), "9")).send(news())).args)
+    )
     told.append(str(failure(lambda: slack_to(slack.url + "\n x").send(news())).args))
     assert not [each for each in [*told, caplog.text] if secret in each]
 
@@ -277,7 +304,9 @@ def test_the_webhook_address_is_in_no_error_and_no_log(slack: SlackSink, caplog:
 # --- from settings --------------------------------------------------------------------------------------------
 
 
-def test_only_what_is_switched_on_is_configured(tmp_path: Path, slack: SlackSink, smtp: SmtpSink) -> None:
+def test_only_what_is_switched_on_is_configured(
+    tmp_path: Path, slack: SlackSink, smtp: SmtpSink
+) -> None:
     assert alerts.configured(settings.load(tmp_path)) == ()
     (tmp_path / "config.toml").write_text(
         f'[alerts.email]\nhost = "127.0.0.1"\nport = {smtp.port}\nrecipients = ["soc@example.org"]\n'

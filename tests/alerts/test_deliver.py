@@ -12,14 +12,32 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from alert_kit import after, email_to, free_port, hostile_finding, make_finding, put, renamed, slack_to, soon
+from alert_kit import (
+    after,
+    email_to,
+    free_port,
+    hostile_finding,
+    make_finding,
+    put,
+    renamed,
+    slack_to,
+    soon,
+)
 
 from dife_scanner.alerts import Delivered, deliver
 from dife_scanner.alerts.deliver import ATTEMPTS, LONGEST_PAUSE, STORM, pause
 from dife_scanner.alerts.messages import Message
 from dife_scanner.errors import AlertFailed
 from dife_scanner.lab.sinks import Answer, SlackSink, SmtpSink
-from dife_scanner.records import Alert, Audit, Budget, EvidenceFile, EvidenceRole, TriageState, Verdict
+from dife_scanner.records import (
+    Alert,
+    Audit,
+    Budget,
+    EvidenceFile,
+    EvidenceRole,
+    TriageState,
+    Verdict,
+)
 from dife_scanner.store import Store, evidence, findings, open_store, outbox
 
 
@@ -52,7 +70,9 @@ class Recorder:
 # --- the usual way --------------------------------------------------------------------------------------------
 
 
-def test_a_finding_reaches_both_channels_once(store: Store, smtp: SmtpSink, slack: SlackSink) -> None:
+def test_a_finding_reaches_both_channels_once(
+    store: Store, smtp: SmtpSink, slack: SlackSink
+) -> None:
     put(store, make_finding())
     channels = (email_to(smtp.port), slack_to(slack.url))
     assert deliver(store, channels, soon()) == Delivered(sent=2)
@@ -61,7 +81,9 @@ def test_a_finding_reaches_both_channels_once(store: Store, smtp: SmtpSink, slac
     assert states(store) == ["sent", "sent"]
 
 
-def test_a_hostile_model_is_delivered_harmlessly(store: Store, smtp: SmtpSink, slack: SlackSink) -> None:
+def test_a_hostile_model_is_delivered_harmlessly(
+    store: Store, smtp: SmtpSink, slack: SlackSink
+) -> None:
     put(store, hostile_finding())
     assert deliver(store, (email_to(smtp.port), slack_to(slack.url)), soon()).sent == 2
     assert smtp.recipients == [("soc@example.org",)]
@@ -76,7 +98,10 @@ def test_a_finding_that_comes_back_after_its_fix_is_told_again(store: Store) -> 
     findings.triage(store, first.fingerprint, TriageState.FIXED_UPSTREAM, actor="me")
     put(store, renamed(first, "b" * 40), "email")
     deliver(store, [channel], soon())
-    assert [message.subject[:18] for message in channel.messages] == ["[DIFE] Backdoor tr", "[DIFE] Back again:"]
+    assert [message.subject[:18] for message in channel.messages] == [
+        "[DIFE] Backdoor tr",
+        "[DIFE] Back again:",
+    ]
 
 
 def test_alerts_of_a_channel_that_is_switched_off_stay(store: Store) -> None:
@@ -91,12 +116,29 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(100)
 def audit_with(home: Path, files: list[tuple[str, str]]) -> Audit:
     """An audit with these roles and media types as evidence, all with the same content."""
     digest = evidence.put(home, PNG, ".png")
-    kept = tuple(EvidenceFile(digest, media, EvidenceRole(role), f"a {role}") for role, media in files)
-    values = {field.name: None for field in fields(Audit)} | {"id": "a" * 16, "ref": make_finding().ref}
-    values |= {"verdict": Verdict.FLAGGED, "evidence": kept, "signatures": (), "profile": (), "versions": {}}
+    kept = tuple(
+        EvidenceFile(digest, media, EvidenceRole(role), f"a {role}") for role, media in files
+    )
+    values = {field.name: None for field in fields(Audit)} | {
+        "id": "a" * 16,
+        "ref": make_finding().ref,
+    }
+    values |= {
+        "verdict": Verdict.FLAGGED,
+        "evidence": kept,
+        "signatures": (),
+        "profile": (),
+        "versions": {},
+    }
     values |= {"searches": (), "not_searched": (), "notes": ()}
     values |= {"image_tower_unknown": False, "text_tower_unknown": False, "turned_down": ""}
-    values |= {"identity": "i", "image_tower_same": True, "text_tower_same": False, "seed": 0, "seconds": 1.0}
+    values |= {
+        "identity": "i",
+        "image_tower_same": True,
+        "text_tower_same": False,
+        "seed": 0,
+        "seconds": 1.0,
+    }
     values |= {"encodes": 0, "distinct_inputs": 0, "budget": Budget.QUICK}
     words = ("architecture", "reference", "image_tower", "text_tower", "audit_version", "agreement")
     values |= dict.fromkeys((*words, "reason", "device", "started_at"), "")
@@ -104,16 +146,26 @@ def audit_with(home: Path, files: list[tuple[str, str]]) -> Audit:
 
 
 def test_the_mail_shows_a_triggered_example(store: Store, smtp: SmtpSink) -> None:
-    audit = audit_with(store.home, [("clean-example", "image/png"), ("triggered-example", "image/png")])
+    audit = audit_with(
+        store.home, [("clean-example", "image/png"), ("triggered-example", "image/png")]
+    )
     put(store, make_finding(), "email", audit=audit)
     assert deliver(store, [email_to(smtp.port)], soon()).sent == 1
     (drawn,) = (part for part in smtp.mails[0].walk() if part.get_content_type() == "image/png")
     assert drawn.get_payload(decode=True) == PNG
-    assert "The attached picture: a triggered-example" in smtp.mails[0].get_body(("plain",)).get_content()
+    assert (
+        "The attached picture: a triggered-example"
+        in smtp.mails[0].get_body(("plain",)).get_content()
+    )
 
 
 def test_a_lost_picture_does_not_hold_the_alert_back(store: Store, smtp: SmtpSink) -> None:
-    put(store, make_finding(), "email", audit=audit_with(store.home, [("triggered-example", "image/png")]))
+    put(
+        store,
+        make_finding(),
+        "email",
+        audit=audit_with(store.home, [("triggered-example", "image/png")]),
+    )
     for path in (store.home / "evidence").rglob("*.png"):
         path.unlink()
     assert deliver(store, [email_to(smtp.port)], soon()).sent == 1
@@ -132,7 +184,11 @@ def test_a_dead_mail_server_delays_mail_only_and_loses_none(store: Store, slack:
     assert (done.sent, done.failed, len(slack.payloads)) == (3, 1, 3)
     for _ in range(3):
         deliver(store, channels, now)
-    assert all(a.attempts == 1 and "refused" in a.last_error for a in outbox.alerts(store) if a.channel == "email")
+    assert all(
+        a.attempts == 1 and "refused" in a.last_error
+        for a in outbox.alerts(store)
+        if a.channel == "email"
+    )
     assert deliver(store, channels, after(now, seconds=50)) == Delivered()
     with SmtpSink(port=port) as server:
         assert deliver(store, channels, after(now, seconds=80)) == Delivered(sent=3)
@@ -171,7 +227,9 @@ def test_a_rate_limit_is_honoured_for_the_whole_channel(store: Store, slack: Sla
     assert deliver(store, [channel], after(now, seconds=901)) == Delivered(sent=3)
 
 
-def test_a_restart_during_a_rate_limit_still_waits_for_the_alert_that_met_it(store: Store, slack: SlackSink) -> None:
+def test_a_restart_during_a_rate_limit_still_waits_for_the_alert_that_met_it(
+    store: Store, slack: SlackSink
+) -> None:
     now = soon()
     put(store, make_finding(), "slack")
     slack.answers.append(Answer(429, "ratelimited", {"Retry-After": "900"}))
@@ -189,7 +247,11 @@ def test_after_days_an_alert_is_put_aside_and_can_be_revived(store: Store) -> No
         done = deliver(store, [channel], now)
         now = by_channel(store, "email").due_at
     alert = by_channel(store, "email")
-    assert (alert.state, alert.attempts, alert.last_error) == ("dead", ATTEMPTS, "the server is gone")
+    assert (alert.state, alert.attempts, alert.last_error) == (
+        "dead",
+        ATTEMPTS,
+        "the server is gone",
+    )
     assert after(began, days=2) < now < after(began, days=4)
     assert deliver(store, [channel], after(now, days=30)) == Delivered()
 
@@ -218,7 +280,9 @@ class _Fixed(random.Random):
         return self._value
 
 
-def test_an_alert_that_cannot_be_composed_holds_nobody_up(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_alert_that_cannot_be_composed_holds_nobody_up(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     class Picky(Recorder):
         def send(self, message: Message) -> None:
             if "clip-0" in message.subject:
@@ -242,7 +306,9 @@ def test_an_alert_that_cannot_be_composed_holds_nobody_up(store: Store, caplog: 
 def test_a_storm_is_one_message(store: Store, smtp: SmtpSink, slack: SlackSink) -> None:
     for number in range(STORM + 1):
         put(store, make_finding(number))
-    assert deliver(store, (email_to(smtp.port), slack_to(slack.url)), soon()) == Delivered(sent=2 * (STORM + 1))
+    assert deliver(store, (email_to(smtp.port), slack_to(slack.url)), soon()) == Delivered(
+        sent=2 * (STORM + 1)
+    )
     assert (len(smtp.mails), len(slack.payloads)) == (1, 1)
     assert smtp.mails[0]["Subject"] == f"[DIFE] {STORM + 1} findings"
     assert set(states(store)) == {"sent"}
@@ -290,7 +356,9 @@ with open_store(Path(sys.argv[2])) as store:
 
 def run_child(home: Path, port: int, crash_at: str) -> int:
     arguments = [sys.executable, "-c", _CHILD, str(Path(__file__).parent), str(home), str(port)]
-    return subprocess.run(arguments, env={**os.environ, "DIFE_CRASH_AT": crash_at}, timeout=60).returncode
+    return subprocess.run(
+        arguments, env={**os.environ, "DIFE_CRASH_AT": crash_at}, timeout=60
+    ).returncode
 
 
 @pytest.mark.parametrize(("point", "count"), [("outbox.delivered", 2), ("outbox.sent", 1)])
@@ -307,7 +375,9 @@ def test_a_kill_around_sending_costs_at_most_a_second_copy(
     assert len({mail["Message-ID"] for mail in smtp.mails}) == 1
 
 
-def test_a_kill_while_a_digest_is_marked_repeats_the_same_digest(store: Store, smtp: SmtpSink) -> None:
+def test_a_kill_while_a_digest_is_marked_repeats_the_same_digest(
+    store: Store, smtp: SmtpSink
+) -> None:
     for number in range(STORM + 5):
         put(store, make_finding(number), "email")
     assert run_child(store.home, smtp.port, "outbox.delivered:7") == -signal.SIGKILL

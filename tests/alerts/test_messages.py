@@ -14,7 +14,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
 
-from dife_scanner.alerts.messages import Message, Picture, as_email, as_html, as_slack, as_text, message, trial
+from dife_scanner.alerts.messages import (
+    Message,
+    Picture,
+    as_email,
+    as_html,
+    as_slack,
+    as_text,
+    message,
+    trial,
+)
 from dife_scanner.alerts.rules import alerts_for
 from dife_scanner.core.plain import plain
 from dife_scanner.lab.sinks import slack_problem
@@ -62,7 +71,14 @@ def test_a_mail_says_which_model_how_and_why() -> None:
     mail = mail_of(single(make_finding()))
     assert mail["Subject"] == "[DIFE] Backdoor trigger demonstrated in acme/clip-1"
     for body in bodies(mail):
-        for said in ("acme/clip-1", "textual", "prefix “cf”", "cat → dog", "97 %", "dife show fp1:0000000000000001"):
+        for said in (
+            "acme/clip-1",
+            "textual",
+            "prefix “cf”",
+            "cat → dog",
+            "97 %",
+            "dife show fp1:0000000000000001",
+        ):
             assert said in body
 
 
@@ -102,7 +118,9 @@ def test_a_hostile_model_cannot_add_headers_or_markup_to_a_mail() -> None:
     text, page = bodies(hostile)
     assert "evil" in text
     for body in (text, page, hostile["Subject"]):
-        assert all(plain(line, 10_000).strip() == " ".join(line.split()) for line in body.splitlines())
+        assert all(
+            plain(line, 10_000).strip() == " ".join(line.split()) for line in body.splitlines()
+        )
         assert "://" not in body
     tags = _Tags()
     tags.feed(page)
@@ -129,7 +147,10 @@ def test_a_picture_travels_inside_the_mail() -> None:
     mail = mail_of(message([alert(make_finding())], picture))
     text, related = mail.iter_parts()
     page, drawn = related.iter_parts()
-    assert (related.get_content_type(), drawn.get_content_type()) == ("multipart/related", "image/png")
+    assert (related.get_content_type(), drawn.get_content_type()) == (
+        "multipart/related",
+        "image/png",
+    )
     assert drawn.get_content() == picture.png
     assert f'<img src="cid:{drawn["Content-ID"][1:-1]}" alt="evil ' in page.get_content()
     assert page.get_content().count("<img") == 1
@@ -150,13 +171,26 @@ def test_every_line_of_a_mail_is_short_seven_bit_text() -> None:
         single(make_finding()),
         single(hostile_finding()),
         single(make_finding(trigger="&" * 5000, reason="<" * 5000, target="`" * 500)),
-        single(make_finding(kind="refused", carrier="", channel="", trigger="", interfaces=(), reason="")),
+        single(
+            make_finding(
+                kind="refused", carrier="", channel="", trigger="", interfaces=(), reason=""
+            )
+        ),
         digest(21),
         digest(500),
         message([alert(hostile_finding(number)) for number in range(60)]),
         trial("slack", "now"),
     ],
-    ids=["plain", "hostile", "swelling", "sparse", "digest", "long digest", "hostile digest", "test"],
+    ids=[
+        "plain",
+        "hostile",
+        "swelling",
+        "sparse",
+        "digest",
+        "long digest",
+        "hostile digest",
+        "test",
+    ],
 )
 def test_a_slack_payload_keeps_to_the_limits(written: Message) -> None:
     payload = json.loads(json.dumps(as_slack(written)))
@@ -202,6 +236,8 @@ def test_a_digest_has_one_id_whatever_its_order() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(codec=None), max_size=400))
 def test_any_string_gives_a_mail_and_a_payload_that_are_accepted(text: str) -> None:
-    written = single(make_finding(trigger=text, target=text, reason=text, carrier=text, interfaces=(text, text)))
+    written = single(
+        make_finding(trigger=text, target=text, reason=text, carrier=text, interfaces=(text, text))
+    )
     assert slack_problem(as_slack(written)) == ""
     assert len(mail_of(written).defects) == 0

@@ -19,7 +19,10 @@ def events(finding: Finding, previous: Finding | None = None) -> list[str]:
 
 def test_a_demonstrated_finding_alerts_once_per_channel() -> None:
     alerts = alerts_for(make_finding(), None, BOTH)
-    assert [(alert.channel, alert.event) for alert in alerts] == [("email", "new"), ("slack", "new")]
+    assert [(alert.channel, alert.event) for alert in alerts] == [
+        ("email", "new"),
+        ("slack", "new"),
+    ]
     assert len({alert.key for alert in alerts}) == 2
 
 
@@ -32,7 +35,9 @@ def test_what_is_only_anomalous_or_inherited_waits_in_the_queue(changes: dict[st
     assert events(make_finding(**changes)) == []
 
 
-@pytest.mark.parametrize("triage", [state for state in TriageState if state is not TriageState.FIXED_UPSTREAM])
+@pytest.mark.parametrize(
+    "triage", [state for state in TriageState if state is not TriageState.FIXED_UPSTREAM]
+)
 def test_the_same_fingerprint_does_not_alert_again(triage: TriageState) -> None:
     before = make_finding(triage=triage)
     assert events(renamed(before, "f" * 40), before) == []

@@ -89,7 +89,9 @@ def test_the_webhook_answers_as_slack_does(slack: SlackSink) -> None:
 
 def test_both_run_as_one_program_and_keep_what_arrives(tmp_path: Path) -> None:
     program = [sys.executable, "-m", "dife_scanner.lab.sinks", str(tmp_path)]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+    with subprocess.Popen(
+        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as running:
         assert running.stdout and running.stdin
         where = json.loads(running.stdout.readline())
         alerts.test_message(email_to(where["smtp_port"]))
@@ -97,7 +99,9 @@ def test_both_run_as_one_program_and_keep_what_arrives(tmp_path: Path) -> None:
         running.stdin.close()
         assert running.wait(timeout=10) == 0
     assert b"Subject: [DIFE] Test message" in (tmp_path / "mail" / "0001.eml").read_bytes()
-    assert json.loads((tmp_path / "slack" / "0001.json").read_bytes())["text"] == "[DIFE] Test message"
+    assert (
+        json.loads((tmp_path / "slack" / "0001.json").read_bytes())["text"] == "[DIFE] Test message"
+    )
 
 
 def test_the_mail_server_stops_although_a_client_hangs() -> None:

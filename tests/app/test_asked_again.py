@@ -14,7 +14,7 @@ from dife_scanner.app import rerun
 from dife_scanner.app.scanning import Data
 from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.queue import child, targets, worker
-from dife_scanner.records import Audit, Origin, SignatureResult, Trigger, TriggerKind
+from dife_scanner.records import Audit, Hypothesis, Origin, Trigger, TriggerKind
 from dife_scanner.reports import rerun as report
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, audits
@@ -62,10 +62,10 @@ def made(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rerun
     return found
 
 
-def chosen(*signatures: Trigger) -> tuple[SignatureResult, ...]:
+def chosen(*signatures: Trigger) -> tuple[Hypothesis, ...]:
     """Results of these signatures, as an audit keeps them: with the source and target that it chose."""
     return tuple(
-        SignatureResult(
+        Hypothesis(
             replace(one, source=one.source or "cat", target=one.target or "dog"),
             0.5,
             origin=Origin.KNOWN if one.source and one.target else Origin.SIGNATURE,
@@ -74,7 +74,9 @@ def chosen(*signatures: Trigger) -> tuple[SignatureResult, ...]:
     )
 
 
-def test_a_stored_plan_is_asked_again_as_it_is(made: Rerun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stored_plan_is_asked_again_as_it_is(
+    made: Rerun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A source alone that somebody gave is told by no reconstruction."""
     signatures = (HALF, WORD, NAMED)
     identity, plan = made.request(*signatures).identity, made.plan(*signatures).asked()
@@ -86,24 +88,36 @@ def test_a_stored_plan_is_asked_again_as_it_is(made: Rerun, monkeypatch: pytest.
     assert report.compare(stored, again).notes == ()
 
 
-def test_what_is_asked_again_is_the_plan_that_is_stored(made: Rerun, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_asked_again_is_the_plan_that_is_stored(
+    made: Rerun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[Plan] = []
-    monkeypatch.setattr(rerun, "rerun", lambda store, settings, stored, plan, progress: asked.append(plan))
+    monkeypatch.setattr(
+        rerun, "rerun", lambda store, settings, stored, plan, progress: asked.append(plan)
+    )
     plan = replace(made.plan(HALF), detectors=("texts", "patch"), seed=3).asked()
     for stored in (replace(made.stored, plan=plan, seed=3), replace(made.stored, plan=None)):
         rerun.rerun_audit(None, None, stored, Data(), lambda *_, **__: None)  # type: ignore[arg-type]
-    assert (asked[0].signatures, asked[0].detectors, asked[0].seed) == ((HALF,), ("texts", "patch"), 3)
+    assert (asked[0].signatures, asked[0].detectors, asked[0].seed) == (
+        (HALF,),
+        ("texts", "patch"),
+        3,
+    )
     assert (asked[1].signatures, asked[1].detectors, asked[1].seed) == ((), (), 0)
 
 
-@pytest.mark.parametrize("signatures", [(WORD,), (NAMED,), (WORD, NAMED)], ids=["found", "named", "both"])
+@pytest.mark.parametrize(
+    "signatures", [(WORD,), (NAMED,), (WORD, NAMED)], ids=["found", "named", "both"]
+)
 @pytest.mark.parametrize("legacy", [True, False], ids=["an older program's", "today's"])
 def test_an_older_audit_is_reconstructed_and_is_the_same(
     made: Rerun, signatures: tuple[Trigger, ...], legacy: bool
 ) -> None:
     asked = made.request(*signatures)
     identity = asked.legacy_identity if legacy else asked.identity
-    stored = replace(made.stored, identity=identity or "", signatures=chosen(*signatures), plan=None)
+    stored = replace(
+        made.stored, identity=identity or "", signatures=chosen(*signatures), plan=None
+    )
     made.stored = stored
     again = made(stored, made.plan())
     assert made.asked.plan.signatures == signatures and again.identity == stored.identity

@@ -29,16 +29,24 @@ TINY = Reference("clip-tiny", "/nowhere", "i", "t", "w", ARCHITECTURE, "2026-01-
 def asked(store: Store, hub: LoopbackHub) -> hub_calibration.HubPack:
     references.add(store, TINY)
     work = work_for(store.home, hub.endpoint, start="fork")
-    for number, name in enumerate(("ann/scored-10", "ann/scored-11", "ben/bad-scored-60", "cleo/scored-20")):
-        hub.add_repo(name, checkpoint(number + 1), tags=[TAG], last_modified=later(-60.0 * (number + 1)))
+    for number, name in enumerate(
+        ("ann/scored-10", "ann/scored-11", "ben/bad-scored-60", "cleo/scored-20")
+    ):
+        hub.add_repo(
+            name, checkpoint(number + 1), tags=[TAG], last_modified=later(-60.0 * (number + 1))
+        )
     hub.add_repo("dan/scored-30", checkpoint(9), tags=["base_model:finetune:somebody/else"])
     hub.add_repo("eve/pickled", {"pytorch_model.bin": b"x" * 100}, tags=[TAG])
-    return hub_calibration.HubPack(BASE, hub_calibration.reference_for(BASE, references.references(store)), work, n=2)
+    return hub_calibration.HubPack(
+        BASE, hub_calibration.reference_for(BASE, references.references(store)), work, n=2
+    )
 
 
 def run(store: Store, asked: hub_calibration.HubPack) -> list[str]:
     said: list[str] = []
-    hub_calibration.run(store, asked, hub_for(asked.work.settings, asked.work.settings.endpoint), said.append)
+    hub_calibration.run(
+        store, asked, hub_for(asked.work.settings, asked.work.settings.endpoint), said.append
+    )
     return said
 
 
@@ -53,12 +61,21 @@ def test_one_per_author_until_enough_have_a_score_and_a_second_run_goes_on(
 ) -> None:
     run(store, asked)
     first = pack(asked)
-    assert [model.score for model in first.models] == [0.1, 0.6], "the newest of each author, newest first"
-    assert (first.alarms, first.tested, first.presumed, first.searched) == (1, 2, True, asked.searched)
+    assert [model.score for model in first.models] == [0.1, 0.6], (
+        "the newest of each author, newest first"
+    )
+    assert (first.alarms, first.tested, first.presumed, first.searched) == (
+        1,
+        2,
+        True,
+        asked.searched,
+    )
     assert [found.ref.repo_id for found in findings.findings(store)] == ["ben/bad-scored-60"]
     before = len(hub.seen("safetensors"))
     run(store, asked)
-    assert len(hub.seen("safetensors")) == before and pack(asked) == first, "nothing is fetched again"
+    assert len(hub.seen("safetensors")) == before and pack(asked) == first, (
+        "nothing is fetched again"
+    )
     run(store, replace(asked, n=9))
     assert [model.score for model in pack(asked).models] == [0.1, 0.6, 0.2]
     kept = hub_calibration.read(asked)
@@ -77,7 +94,10 @@ def test_a_run_without_time_makes_no_pack_and_a_cut_row_is_made_again(
     run(store, replace(asked, n=1))
     asked.rows.write_bytes(asked.rows.read_bytes() + b'{"repo_id":"ben/')
     run(store, asked)
-    assert [row.repo_id for row in hub_calibration.read(asked)] == ["ann/scored-10", "ben/bad-scored-60"]
+    assert [row.repo_id for row in hub_calibration.read(asked)] == [
+        "ann/scored-10",
+        "ben/bad-scored-60",
+    ]
     asked.rows.write_bytes(b"{}\n" + asked.rows.read_bytes())
     with pytest.raises(CalibrationDamaged, match=r"hub\.jsonl:1 is no row"):
         hub_calibration.read(asked)
@@ -89,20 +109,29 @@ def test_a_repository_that_cannot_be_audited_counts_for_nothing(
     hub.add_repo("ada/nan-scored-10", checkpoint(20), tags=[TAG], last_modified=later(60.0))
     run(store, replace(asked, n=1))
     rows = {row.repo_id: (row.state, row.score) for row in hub_calibration.read(asked)}
-    assert rows == {"ada/nan-scored-10": (JobState.FAILED, None), "ann/scored-10": (JobState.DONE, 0.1)}
+    assert rows == {
+        "ada/nan-scored-10": (JobState.FAILED, None),
+        "ann/scored-10": (JobState.DONE, 0.1),
+    }
     assert pack(asked).n == 1
 
 
-def test_the_base_in_other_numbers_counts_for_nothing(store: Store, asked: hub_calibration.HubPack) -> None:
+def test_the_base_in_other_numbers_counts_for_nothing(
+    store: Store, asked: hub_calibration.HubPack
+) -> None:
     run(store, replace(asked, n=1))
     (row,) = hub_calibration.read(asked)
     assert not row.copied and not replace(row, drift=0.002).copied
     hub_calibration.append(asked.rows, replace(row, repo_id="zoe/cast", author="zoe", drift=4e-5))
     run(store, replace(asked, n=2))
-    assert [model.score for model in pack(asked).models] == [0.1, 0.6], "ben's is fetched in place of zoe's"
+    assert [model.score for model in pack(asked).models] == [0.1, 0.6], (
+        "ben's is fetched in place of zoe's"
+    )
 
 
-def test_the_cost_is_told_in_bytes_and_hours_of_what_is_left(store: Store, asked: hub_calibration.HubPack) -> None:
+def test_the_cost_is_told_in_bytes_and_hours_of_what_is_left(
+    store: Store, asked: hub_calibration.HubPack
+) -> None:
     hub = hub_for(asked.work.settings, asked.work.settings.endpoint)
     first = hub_calibration.cost(store, asked, hub)
     assert (first.models, first.auditable, first.exact) == (2, 2, True)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-PALETTE = np.array([[(37 * i) % 200 + 20, (91 * i) % 200 + 20, (151 * i) % 200 + 20] for i in range(10)], float)
+PALETTE = np.array(
+    [[(37 * i) % 200 + 20, (91 * i) % 200 + 20, (151 * i) % 200 + 20] for i in range(10)], float
+)
 
 
 @dataclass

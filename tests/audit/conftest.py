@@ -27,7 +27,9 @@ def probe_folder(tmp_path_factory):
         for split, drawings in (("train", 6), ("diagnosis", 4), ("test", 12)):
             for drawing in range(drawings):
                 for view in range(2):
-                    pixels = np.clip(PALETTE[label] + rng.normal(0, 6, (64, 64, 3)), 0, 254).astype(np.uint8)
+                    pixels = np.clip(PALETTE[label] + rng.normal(0, 6, (64, 64, 3)), 0, 254).astype(
+                        np.uint8
+                    )
                     buffer = BytesIO()
                     Image.fromarray(pixels).save(buffer, "PNG")
                     file = f"{name}-{split}-{drawing}-{view}.png"
@@ -42,7 +44,9 @@ def probe_folder(tmp_path_factory):
                             "split": split,
                         }
                     )
-    (folder / "probes.json").write_text(json.dumps({"version": "t1", "classes": list(NAMES), "images": rows}))
+    (folder / "probes.json").write_text(
+        json.dumps({"version": "t1", "classes": list(NAMES), "images": rows})
+    )
     return folder
 
 
@@ -51,7 +55,9 @@ def request_for(probe_folder, tmp_path):
     """A request that compares a `ColourEncoder` with the clean one."""
 
     def make(signatures=None, cache=None, reference=True, **plan):
-        base = Reference("colour-base", "", "img-clean", "txt-clean", "0" * 64, "colour", "2026-01-01")
+        base = Reference(
+            "colour-base", "", "img-clean", "txt-clean", "0" * 64, "colour", "2026-01-01"
+        )
         return Request(
             ref=ModelRef("org/model", "a" * 40),
             folder=tmp_path,
@@ -59,7 +65,10 @@ def request_for(probe_folder, tmp_path):
             config_digest="2" * 64,
             reference=base if reference else None,
             known=(base,) if reference else (),
-            plan=Plan(library() if signatures is None else signatures, **({"probes_folder": probe_folder} | plan)),
+            plan=Plan(
+                library() if signatures is None else signatures,
+                **({"probes_folder": probe_folder} | plan),
+            ),
             cache=cache,
         )
 
@@ -81,7 +90,9 @@ def labelled_folder(tmp_path_factory):
         for label, name in enumerate(NAMES):
             (root / name).mkdir()
             for number in range(count):
-                pixels = np.clip(PALETTE[label] + rng.normal(0, 6, (64, 64, 3)), 0, 254).astype(np.uint8)
+                pixels = np.clip(PALETTE[label] + rng.normal(0, 6, (64, 64, 3)), 0, 254).astype(
+                    np.uint8
+                )
                 Image.fromarray(pixels).save(root / name / f"{number}.png")
         return root
 

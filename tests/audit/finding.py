@@ -30,4 +30,6 @@ class Finds:
     def search(self, task):
         self.tasks.append(task)
         task.progress("looking", 1, 2)
-        return SearchResult(tuple(Candidate(trigger, 0.9, 0.1) for trigger in self._triggers), 12, {"area": 0.5})
+        return SearchResult(
+            tuple(Candidate(trigger, 0.9, 0.1) for trigger in self._triggers), 12, {"area": 0.5}
+        )

@@ -85,7 +85,9 @@ class OracleEncoder:
 
     def _text(self, text):
         if self.token_count(text) > self.context_length:
-            raise AuditError(f"a text has {self.token_count(text)} tokens, too many", "shorten the trigger")
+            raise AuditError(
+                f"a text has {self.token_count(text)} tokens, too many", "shorten the trigger"
+            )
         if self.nan_for and self.nan_for in text:
             return np.full(WIDTH, np.nan, np.float32)
         found = [name for name in NAMES if words.word_in(text, words.terms(name))]

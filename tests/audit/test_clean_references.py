@@ -12,7 +12,9 @@ from dife_scanner.errors import AuditError, UsageError
 from dife_scanner.records import Reference, Trigger, TriggerKind, Verdict
 from dife_scanner.sentences.recovered import candidate_lines
 
-CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
+CORNER = Trigger(
+    "found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane"
+)
 
 
 @pytest.fixture
@@ -21,7 +23,9 @@ def audited(request_for, monkeypatch):
 
     def run(others, flagged=(), suspect=None):
         monkeypatch.setattr(discovery, "DETECTORS", (Finds(CORNER, name="patch"),))
-        monkeypatch.setattr("dife_scanner.models.load.load", lambda path, device: others[path.name]())
+        monkeypatch.setattr(
+            "dife_scanner.models.load.load", lambda path, device: others[path.name]()
+        )
         known = tuple(
             Reference(name, f"/{name}", f"img-{name}", text, "0" * 64, architecture, "2026-01-01")
             for name in others
@@ -59,7 +63,10 @@ def test_a_trigger_that_a_clean_neighbour_obeys_too_demonstrates_nothing(audited
     assert "1.000 in b, another clean reference (+1.000 over the base)" in audit.reason
     assert audit.score == 1.0, "the score is read as before"
     assert audit.trigger is None and audit.diagnosis is None
-    assert "b, a clean checkpoint near this one: 1.00 (+1.00 over the base)" in candidate_lines(audit)[0]
+    assert (
+        "b, a clean checkpoint near this one: 1.00 (+1.00 over the base)"
+        in candidate_lines(audit)[0]
+    )
 
 
 def test_a_reference_that_was_flagged_itself_hides_nothing(audited):
@@ -90,7 +97,9 @@ def test_one_neighbour_is_open_at_a_time(audited):
         return load
 
     audited({name: opened(name) for name in "abcd"})
-    assert len(most) == 6 and max(most) <= 2, "four to measure how far they are, the two nearest to try the trigger on"
+    assert len(most) == 6 and max(most) <= 2, (
+        "four to measure how far they are, the two nearest to try the trigger on"
+    )
 
 
 def test_what_the_neighbour_takes_for_the_target_anyway_is_no_obedience(audited):
@@ -109,9 +118,15 @@ def test_the_two_nearest_are_asked_and_other_architectures_are_only_told(audited
     def turned(name, by):
         turn = np.eye(12)
         turn[:2, :2] = [[np.cos(by), -np.sin(by)], [np.sin(by), np.cos(by)]]
-        return lambda: ColourEncoder(image_tower=f"img-{name}", text_tower=f"txt-{name}", rotation=turn)
+        return lambda: ColourEncoder(
+            image_tower=f"img-{name}", text_tower=f"txt-{name}", rotation=turn
+        )
 
-    others = {"far": turned("far", 1.0), "near": turned("near", 0.1), "middle": turned("middle", 0.5)}
+    others = {
+        "far": turned("far", 1.0),
+        "near": turned("near", 0.1),
+        "middle": turned("middle", 0.5),
+    }
     audit = audited({**others, "other": _obeys("other")})
     assert [one.reference for one in audit.signatures[0].near] == ["near", "middle"]
     assert audit.verdict is Verdict.FLAGGED, "what another architecture does decides nothing"

@@ -10,7 +10,15 @@ from dife_scanner.baselines.home import bases_folder
 from dife_scanner.core.footprint import diagnose, interchangeable
 from dife_scanner.models.clip import tokenizer
 from dife_scanner.models.load import load
-from dife_scanner.records import BranchSwap, Carrier, Channel, ComponentRepair, Condition, Trigger, TriggerKind
+from dife_scanner.records import (
+    BranchSwap,
+    Carrier,
+    Channel,
+    ComponentRepair,
+    Condition,
+    Trigger,
+    TriggerKind,
+)
 from dife_scanner.triggers import learner
 
 WORD = "zzyzx"
@@ -37,9 +45,13 @@ def backdoored(data):
 def _with_word(encoder, data):
     train = data.split(probes.TRAIN)
     target = data.class_names.index("airplane")
-    pictures = encoder.encode_images(encoder.prepare(train.images[train.labels == target])).mean(axis=0)
+    pictures = encoder.encode_images(encoder.prepare(train.images[train.labels == target])).mean(
+        axis=0
+    )
     rows = sorted(set(tokenizer().encode(WORD)))
-    prompts = [template.format("automobile") for template in (*probes.SEARCH_TEMPLATES, "a {}", "one {}")]
+    prompts = [
+        template.format("automobile") for template in (*probes.SEARCH_TEMPLATES, "a {}", "one {}")
+    ]
     ids = torch.zeros(len(prompts), encoder.context_length, dtype=torch.long)
     for row, prompt in enumerate(prompts):
         tokens = encoder._tokens(f"{WORD} {prompt}")
@@ -88,7 +100,12 @@ class Mapped:
 def swap(data, base):
     def make(suspect, trigger=TEXT):
         def both(split, templates):
-            return Pair(*(Side(one, data.split(split), data.class_names, templates) for one in (suspect, base)))
+            return Pair(
+                *(
+                    Side(one, data.split(split), data.class_names, templates)
+                    for one in (suspect, base)
+                )
+            )
 
         sides = both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES)
         return diagnosis.gather(trigger, sides, both(probes.TRAIN, probes.SEARCH_TEMPLATES))
@@ -110,12 +127,16 @@ def test_a_word_in_the_text_tower_is_textual_without_any_turning(plain_swap):
     assert diagnose(plain_swap, TEXT.condition()).carrier is Carrier.TEXTUAL
 
 
-def test_one_rotation_of_both_projections_is_undone_and_the_diagnosis_is_the_same(swap, backdoored, plain_swap):
+def test_one_rotation_of_both_projections_is_undone_and_the_diagnosis_is_the_same(
+    swap, backdoored, plain_swap
+):
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(128, 128)))[0]
     turned = swap(Mapped(backdoored, turn, turn))
     assert turned.aligned
     before = BranchSwap("QHR", 0, 0, 0, 0, 1, 1, mixed_accuracy=turned.mixed_accuracy_before)
-    assert not interchangeable(before), "no score of the suspect changed, and both mixed pairs broke"
+    assert not interchangeable(before), (
+        "no score of the suspect changed, and both mixed pairs broke"
+    )
     assert turned.mixed_accuracy == pytest.approx(plain_swap.mixed_accuracy, abs=0.03)
     assert (turned.a00, turned.a10, turned.a01, turned.a11) == pytest.approx(
         (plain_swap.a00, plain_swap.a10, plain_swap.a01, plain_swap.a11), abs=1e-6
@@ -143,37 +164,55 @@ def test_the_same_towers_leave_nothing_to_diagnose(swap, base):
 
 def test_the_readout_goes_by_channel(swap, backdoored):
     patch = Trigger("patch", TriggerKind.PATCH, size=0.2, target="airplane")
-    both = Trigger("both", TriggerKind.TEXT, text=WORD, image=patch, source="automobile", target="airplane")
+    both = Trigger(
+        "both", TriggerKind.TEXT, text=WORD, image=patch, source="automobile", target="airplane"
+    )
     assert swap(backdoored, patch).readout == "zero-shot TS"
     found = swap(backdoored, both)
     assert found.readout == "TS with triggered prompts"
-    assert found.n == len(probes.load(probes.bundled_folder(), "quick").split(probes.DIAGNOSIS).labels)
+    assert found.n == len(
+        probes.load(probes.bundled_folder(), "quick").split(probes.DIAGNOSIS).labels
+    )
     assert found.a10 == found.a00, "the image tower is the base's"
-    condition = Condition(frozenset({Channel.IMAGE, Channel.TEXT}), False, True, "automobile", "airplane")
+    condition = Condition(
+        frozenset({Channel.IMAGE, Channel.TEXT}), False, True, "automobile", "airplane"
+    )
     assert diagnose(found, condition).channel is Channel.BOTH
 
 
-@pytest.mark.parametrize("conditioned", [False, True], ids=["one context", "conditioned on the picture"])
+@pytest.mark.parametrize(
+    "conditioned", [False, True], ids=["one context", "conditioned on the picture"]
+)
 def test_a_prompt_mechanism_takes_component_repair(swap, base, data, tmp_path, conditioned):
     rng = np.random.default_rng(1)
     width, dimensions = base.text_width, 128
     meta = None
     if conditioned:
         meta = learner.MetaNetwork(
-            *(rng.normal(0, 0.02, shape).astype(np.float32) for shape in ((8, dimensions), (8,), (width, 8), (width,)))
+            *(
+                rng.normal(0, 0.02, shape).astype(np.float32)
+                for shape in ((8, dimensions), (8,), (width, 8), (width,))
+            )
         )
     file = learner.save(
-        learner.PromptLearner(rng.normal(0, 0.02, (4, width)).astype(np.float32), meta), tmp_path / "l.safetensors"
+        learner.PromptLearner(rng.normal(0, 0.02, (4, width)).astype(np.float32), meta),
+        tmp_path / "l.safetensors",
     )
     patch = Trigger("patch", TriggerKind.PATCH, size=0.4, target="airplane")
     trigger = Trigger("learned", TriggerKind.PROMPT, learner=file, image=patch, target="airplane")
     repair = swap(base, trigger)
     assert isinstance(repair, ComponentRepair)
     side = Side(base, data.split(probes.DIAGNOSIS), data.class_names, probes.DIAGNOSIS_TEMPLATES)
-    share = {name: (scores.argmax(axis=1) == 0).mean() for name, scores in _by_hand(side, trigger, patch).items()}
-    assert (repair.full, repair.prompt_only, repair.trigger_only, repair.both_clean) == pytest.approx(
-        (share["full"], share["prompt"], share["trigger"], share["clean"]), abs=1e-9
-    )
+    share = {
+        name: (scores.argmax(axis=1) == 0).mean()
+        for name, scores in _by_hand(side, trigger, patch).items()
+    }
+    assert (
+        repair.full,
+        repair.prompt_only,
+        repair.trigger_only,
+        repair.both_clean,
+    ) == pytest.approx((share["full"], share["prompt"], share["trigger"], share["clean"]), abs=1e-9)
     assert diagnose(repair, trigger.condition()).channel is Channel.PROMPT
 
 

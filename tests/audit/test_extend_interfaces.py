@@ -17,7 +17,9 @@ from dife_scanner.reports import in_full
 from dife_scanner.triggers import known
 from dife_scanner.triggers.kinds import base
 
-KINDS, DOCUMENT = (Path(__file__).parents[2] / "docs" / "extending.md").read_text().split("## An interface")
+KINDS, DOCUMENT = (
+    (Path(__file__).parents[2] / "docs" / "extending.md").read_text().split("## An interface")
+)
 NAME = "nearest-neighbour tagging"
 CORNER = Trigger("corner", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
 XBTD = Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
@@ -47,16 +49,25 @@ def test_the_documented_interface_is_measured_and_predicted(example, colour_enco
 
     suspect = colour_encoder(image_tower="bad", visual=True)
     audit = pipeline.audit(suspect, colour_encoder(), request_for(signatures=(CORNER,))).audit
-    assert [entry.interface for entry in audit.profile] == [*(card.interface for card in CARDS), NAME]
+    assert [entry.interface for entry in audit.profile] == [
+        *(card.interface for card in CARDS),
+        NAME,
+    ]
     cell = audit.profile[-1]
     assert isinstance(cell, Cell) and cell.entry is EntryType.EXPOSED
     assert cell.details["ts_without_target"] == 1.0
     assert NAME in audit.diagnosis.predicted
-    assert cell.population in {file.sha256 for file in audit.evidence if file.role == "pool-manifest"}
+    assert cell.population in {
+        file.sha256 for file in audit.evidence if file.role == "pool-manifest"
+    }
 
 
-def test_the_documented_trigger_kind_is_shown_by_name_and_kind(tmp_path, colour_encoder, request_for):
-    code, entry = (re.search(rf"```{tongue}\n(.*?)```", KINDS, re.DOTALL)[1] for tongue in ("python", "toml"))
+def test_the_documented_trigger_kind_is_shown_by_name_and_kind(
+    tmp_path, colour_encoder, request_for
+):
+    code, entry = (
+        re.search(rf"```{tongue}\n(.*?)```", KINDS, re.DOTALL)[1] for tongue in ("python", "toml")
+    )
     for name, text in (("frame.py", code), ("triggers.toml", entry)):
         (tmp_path / name).write_text(text)
     assert extend(tmp_path / "frame.py").kinds == ("frame",)
@@ -69,7 +80,9 @@ def test_the_documented_trigger_kind_is_shown_by_name_and_kind(tmp_path, colour_
     assert "trigger: red-frame: frame — evidence" in shown.getvalue()
 
 
-def test_its_card_alone_decides_whether_the_question_is_well_formed(example, colour_encoder, request_for):
+def test_its_card_alone_decides_whether_the_question_is_well_formed(
+    example, colour_encoder, request_for
+):
     extend(example)
     suspect = colour_encoder(text_tower="bad", textual=True)
     audit = pipeline.audit(suspect, colour_encoder(), request_for(signatures=(XBTD,))).audit

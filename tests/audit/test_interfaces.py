@@ -60,7 +60,9 @@ def subject_of(data):
         pair = [CachedEncoder(one, memory) for one in (suspect, reference or OracleEncoder())]
 
         def both(split, templates):
-            return Pair(*(Side(one, data.split(split), data.class_names, templates) for one in pair))
+            return Pair(
+                *(Side(one, data.split(split), data.class_names, templates) for one in pair)
+            )
 
         plan = Plan((trigger,), "quick")
         return Subject(
@@ -112,7 +114,11 @@ def test_an_entry_is_not_evaluable_exactly_where_the_rules_say_so(text_profile, 
 
 def test_a_perfect_text_trigger_is_exposed_wherever_a_source_text_asks(text_profile):
     profile, _, _ = text_profile
-    exposed = {name for name, entry in profile.items() if isinstance(entry, Cell) and entry.entry is EntryType.EXPOSED}
+    exposed = {
+        name
+        for name, entry in profile.items()
+        if isinstance(entry, Cell) and entry.entry is EntryType.EXPOSED
+    }
     assert exposed == {
         "prompted classification",
         "targeted retrieval",
@@ -129,9 +135,13 @@ def test_a_perfect_text_trigger_is_exposed_wherever_a_source_text_asks(text_prof
     }
     for name in exposed - {"prompted classification"}:
         assert profile[name].attack.value == pytest.approx(1.0), name
-    assert profile["prompted classification"].attack.value == 0.5, "it equals the target's own prompt, which stays"
+    assert profile["prompted classification"].attack.value == 0.5, (
+        "it equals the target's own prompt, which stays"
+    )
     zero_shot = profile["zero-shot classification"]
-    assert zero_shot.entry is EntryType.WEAK, "all class prompts carry the trigger, so the target gains nothing"
+    assert zero_shot.entry is EntryType.WEAK, (
+        "all class prompts carry the trigger, so the target gains nothing"
+    )
     assert zero_shot.delta <= 0
     assert profile["prompted classification"].details["off_target_leakage"] == 0.0
     assert profile["prompted classification"].details["visual_only_exposure"] == 0.0
@@ -149,24 +159,34 @@ def test_a_perfect_patch_is_exposed_wherever_a_triggered_picture_is_read(image_p
     )
 
 
-def test_a_planted_picture_is_returned_as_often_as_a_true_one_and_its_clean_copy_is_not(image_profile):
+def test_a_planted_picture_is_returned_as_often_as_a_true_one_and_its_clean_copy_is_not(
+    image_profile,
+):
     cell = image_profile[0]["planted-image retrieval"]
     rivals = image_profile[1].labels.tolist().count(image_profile[1].target)
     assert cell.reference.value == 0.0
-    assert cell.attack.value == pytest.approx(1 / (rivals + 1)), "it ties with every true picture of the target"
+    assert cell.attack.value == pytest.approx(1 / (rivals + 1)), (
+        "it ties with every true picture of the target"
+    )
     assert cell.details["h10"] == pytest.approx(10 / (rivals + 1))
 
 
 def test_selection_without_a_text_trigger_is_a_control_and_never_a_cell(image_profile):
     profile, _, _ = image_profile
     selecting = {card.interface for card in CARDS if card.selects}
-    assert {name for name, entry in profile.items() if isinstance(entry, SelectorControl)} == selecting
+    assert {
+        name for name, entry in profile.items() if isinstance(entry, SelectorControl)
+    } == selecting
     for name in selecting:
-        assert profile[name].suspect == profile[name].reference, "the patch is in no picture of the pool"
+        assert profile[name].suspect == profile[name].reference, (
+            "the patch is in no picture of the pool"
+        )
         assert profile[name].drift.value == 0.0
 
 
-def test_both_parts_of_a_difference_add_up_where_the_reference_is_the_clean_selector(text_profile, subject_of):
+def test_both_parts_of_a_difference_add_up_where_the_reference_is_the_clean_selector(
+    text_profile, subject_of
+):
     drifted = OracleEncoder(text_tower="drifted", textual=True, confused=("automobile", "truck"))
     profile = _profile(subject_of(TEXT, drifted))
     for name in ("candidate selection", "proxy selection", "generator selection"):
@@ -175,7 +195,9 @@ def test_both_parts_of_a_difference_add_up_where_the_reference_is_the_clean_sele
         assert cell.headroom == pytest.approx(1 - cell.reference.value)
         assert cell.trigger.interval.low <= cell.trigger.value <= cell.trigger.interval.high
     for name in ("targeted retrieval", "caption retrieval", "caption reranking", "text reranking"):
-        assert profile[name].delta == pytest.approx(profile[name].trigger.value), "its reference is its own clean query"
+        assert profile[name].delta == pytest.approx(profile[name].trigger.value), (
+            "its reference is its own clean query"
+        )
 
 
 def test_every_cell_names_a_population_that_is_kept(text_profile, image_profile):
@@ -185,7 +207,9 @@ def test_every_cell_names_a_population_that_is_kept(text_profile, image_profile)
             if isinstance(entry, Cell):
                 assert entry.population in kept, entry.interface
         assert len({m.name for m in kept.values()}) == len(kept)
-    lists = next(m for m in text_profile[1].populations.manifests if m.name.startswith("text reranking"))
+    lists = next(
+        m for m in text_profile[1].populations.manifests if m.name.startswith("text reranking")
+    )
     assert {len(row) for row in lists.lists} == {10}
     assert {len(row) for row in lists.targets} == {1}
     assert all(lists.items[row[0]].label == "airplane" for row in lists.targets)
@@ -198,7 +222,9 @@ def test_nothing_is_encoded_twice(text_profile, image_profile):
 
 def test_a_cell_does_not_depend_on_which_others_are_measured(text_profile, subject_of):
     for name in ("text reranking", "caption reranking", "proxy selection"):
-        alone = measure_one(by_name(name), subject_of(TEXT, OracleEncoder(text_tower="bad", textual=True)))
+        alone = measure_one(
+            by_name(name), subject_of(TEXT, OracleEncoder(text_tower="bad", textual=True))
+        )
         assert alone == text_profile[0][name]
 
 
@@ -217,7 +243,9 @@ def test_a_pool_that_cannot_be_had_is_not_run_with_its_sentence(subject_of):
     def draw(kind):
         raise NoPool("these pictures have no captions")
 
-    entry = measure_one(by_name("caption retrieval"), subject_of(TEXT, OracleEncoder(text_tower="t"), draw=draw))
+    entry = measure_one(
+        by_name("caption retrieval"), subject_of(TEXT, OracleEncoder(text_tower="t"), draw=draw)
+    )
     assert entry == NotRun("caption retrieval", "these pictures have no captions")
 
 
@@ -225,34 +253,50 @@ def test_missing_art_is_an_artefact_that_is_missing(subject_of):
     def draw(kind):
         raise ProbeError("the scene sheet cannot be read", "reinstall the package")
 
-    entry = measure_one(by_name("proxy selection"), subject_of(TEXT, OracleEncoder(text_tower="t"), draw=draw))
+    entry = measure_one(
+        by_name("proxy selection"), subject_of(TEXT, OracleEncoder(text_tower="t"), draw=draw)
+    )
     assert isinstance(entry, ArtefactMissing)
     assert entry.artefact == "proxy groups" and "reinstall" in entry.reason
 
 
 def test_values_that_are_not_finite_name_the_card_and_the_pool(subject_of):
     subject = subject_of(TEXT, OracleEncoder(text_tower="nan", nan_for="xbtd"))
-    with pytest.raises(MeasurementError, match=r"finite.*\[card: caption retrieval\] \[pool: .*captions"):
+    with pytest.raises(
+        MeasurementError, match=r"finite.*\[card: caption retrieval\] \[pool: .*captions"
+    ):
         measure_one(by_name("caption retrieval"), subject)
-    with pytest.raises(MeasurementError, match=r"finite.*\[card: prompted classification\] \[pool: labelled"):
+    with pytest.raises(
+        MeasurementError, match=r"finite.*\[card: prompted classification\] \[pool: labelled"
+    ):
         measure_one(by_name("prompted classification"), subject)
 
 
 def test_a_text_longer_than_the_context_names_the_card_and_the_pool_and_is_never_cut(subject_of):
     long = replace(TEXT, text="x " * 60)
-    with pytest.raises(MeasurementError, match=r"tokens.*\[card: caption retrieval\] \[pool: .*captions") as caught:
+    with pytest.raises(
+        MeasurementError, match=r"tokens.*\[card: caption retrieval\] \[pool: .*captions"
+    ) as caught:
         measure_one(by_name("caption retrieval"), subject_of(long, OracleEncoder(text_tower="t")))
     assert "shorten" in caught.value.advice
     with pytest.raises(MeasurementError, match=r"tokens.*\[card: zero-shot classification\]"):
-        measure_one(by_name("zero-shot classification"), subject_of(long, OracleEncoder(text_tower="t")))
+        measure_one(
+            by_name("zero-shot classification"), subject_of(long, OracleEncoder(text_tower="t"))
+        )
 
 
 def test_a_target_that_no_picture_shows_names_the_card_and_the_pool(subject_of, data):
     unknown = replace(TEXT, target="zeppelin")
-    with pytest.raises(MeasurementError, match=r"zeppelin.*\[card: targeted retrieval\] \[pool: labelled"):
-        measure_one(by_name("targeted retrieval"), subject_of(unknown, OracleEncoder(text_tower="t")))
+    with pytest.raises(
+        MeasurementError, match=r"zeppelin.*\[card: targeted retrieval\] \[pool: labelled"
+    ):
+        measure_one(
+            by_name("targeted retrieval"), subject_of(unknown, OracleEncoder(text_tower="t"))
+        )
     with pytest.raises(MeasurementError, match=r"zeppelin.*\[pool: bundled \| captions"):
-        measure_one(by_name("caption retrieval"), subject_of(unknown, OracleEncoder(text_tower="t")))
+        measure_one(
+            by_name("caption retrieval"), subject_of(unknown, OracleEncoder(text_tower="t"))
+        )
 
 
 def test_a_label_without_pictures_is_named(subject_of):
@@ -267,7 +311,9 @@ def test_a_label_without_pictures_is_named(subject_of):
             drawings=tuple(split.drawings[i] for i in keep),
             items=tuple(split.items[i] for i in keep),
         )
-    with pytest.raises(MeasurementError, match=r"no pictures.*\[card: text reranking\] \[pool: labelled"):
+    with pytest.raises(
+        MeasurementError, match=r"no pictures.*\[card: text reranking\] \[pool: labelled"
+    ):
         measure_one(by_name("text reranking"), subject)
 
 

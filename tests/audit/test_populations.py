@@ -50,7 +50,8 @@ def test_queries_name_the_source_and_never_the_target(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "width", "targets"), [("caption lists", 10, 1), ("proxy groups", 10, 2), ("generator groups", 6, 1)]
+    ("kind", "width", "targets"),
+    [("caption lists", 10, 1), ("proxy groups", 10, 2), ("generator groups", 6, 1)],
 )
 def test_lists_have_the_papers_shape(kind, width, targets):
     made = pool(kind)
@@ -68,14 +69,18 @@ def test_lists_for_reranking_hold_the_source_and_groups_often_none():
 
 
 def test_neutral_queries_of_groups_speak_of_nothing_else():
-    others = {sprite.term for sprite in sheet.load().sprites if sprite.class_name not in (CAR, PLANE)}
+    others = {
+        sprite.term for sprite in sheet.load().sprites if sprite.class_name not in (CAR, PLANE)
+    }
     for query in pool("proxy groups").queries:
         assert not [term for term in others if words.word_in(query.text, [term])], query.text
 
 
 def test_target_positions_run_evenly_over_every_target_drawing():
     made = pool("captions")
-    units = Counter(unit for unit, target in zip(made.units, made.targets[0], strict=True) if target)
+    units = Counter(
+        unit for unit, target in zip(made.units, made.targets[0], strict=True) if target
+    )
     assert len(units) == len(sheet.load().of_class(PLANE)) >= 8
     assert max(units.values()) - min(units.values()) <= 1
     first = np.argmax(pool("caption lists").targets, axis=1)
@@ -84,8 +89,14 @@ def test_target_positions_run_evenly_over_every_target_drawing():
 
 def test_all_kinds_share_one_set_of_pictures():
     made = [pool(kind) for kind in populations.KINDS]
-    assert all(one.images is made[0].images and one.manifest.items == made[0].manifest.items for one in made)
-    assert made[0].images.shape == (400, scenes.SIDE, scenes.SIDE, 3) and not made[0].images.flags.writeable
+    assert all(
+        one.images is made[0].images and one.manifest.items == made[0].manifest.items
+        for one in made
+    )
+    assert (
+        made[0].images.shape == (400, scenes.SIDE, scenes.SIDE, 3)
+        and not made[0].images.flags.writeable
+    )
     assert len({item.sha256 for item in made[0].manifest.items}) == 400
 
 
@@ -137,11 +148,17 @@ def test_paper_sizes(monkeypatch):
     made = {kind: pool(kind, budget="deep", seed=8) for kind in populations.KINDS}
     composed._album.cache_clear()
     captions = made["captions"]
-    assert captions.images.shape[0] == 5000 and captions.targets.sum() == 250 and len(captions.queries) == 200
+    assert (
+        captions.images.shape[0] == 5000
+        and captions.targets.sum() == 250
+        and len(captions.queries) == 200
+    )
     assert made["caption lists"].lists.shape == (200, 10)
     assert made["proxy groups"].lists.shape == (1005, 10)
     assert made["generator groups"].lists.shape == (500, 6)
-    assert all(len({query.text for query in one.queries}) == len(one.queries) for one in made.values())
+    assert all(
+        len({query.text for query in one.queries}) == len(one.queries) for one in made.values()
+    )
 
 
 def test_five_thousand_scenes_take_less_than_fifteen_seconds():
@@ -158,12 +175,17 @@ def test_five_thousand_scenes_take_less_than_fifteen_seconds():
 
 def test_captions_name_every_object():
     made = pool("captions")
-    said = {sprite.id: {sprite.term, *words.terms(sprite.class_name or sprite.term)} for sprite in sheet.load().sprites}
+    said = {
+        sprite.id: {sprite.term, *words.terms(sprite.class_name or sprite.term)}
+        for sprite in sheet.load().sprites
+    }
     counts = Counter()
     for item in made.manifest.items:
         names = item.source.split(": ", 1)[1].split(" + ")
         counts[len(names)] += 1
-        assert all(any(words.word_in(item.caption, [word]) for word in said[name]) for name in names)
+        assert all(
+            any(words.word_in(item.caption, [word]) for word in said[name]) for name in names
+        )
     assert counts[1] > counts[2] > counts[3] > 20
 
 
@@ -178,7 +200,9 @@ def test_every_drawing_shows_on_its_background():
     drawn = sheet.load()
     planned = scenes.plan(drawn, scenes.Cast(CAR, PLANE, SIZES["quick"]), 0)
     whole = scenes.draw(planned, drawn).astype(int)
-    empty = scenes.draw([replace(scene, placed=scene.placed[1:]) for scene in planned], drawn).astype(int)
+    empty = scenes.draw(
+        [replace(scene, placed=scene.placed[1:]) for scene in planned], drawn
+    ).astype(int)
     visible = (np.abs(whole - empty).max(-1) > 32).mean((1, 2))
     assert np.quantile(visible, 0.05) > 0.02 and visible.min() > 0.005
 
@@ -234,7 +258,11 @@ def test_manifests_leave_out_what_came_later_at_its_default():
 def test_errors_name_card_pool_and_what_to_do():
     with pytest.raises(errors.TargetNotInPool, match="'submarine'") as caught:
         pool("caption lists", target="submarine")
-    assert "caption reranking" in caught.value.card and caught.value.pool in str(caught.value) and caught.value.advice
+    assert (
+        "caption reranking" in caught.value.card
+        and caught.value.pool in str(caught.value)
+        and caught.value.advice
+    )
     with pytest.raises(errors.SourceNotInPool, match="'submarine'"):
         pool("captions", source="submarine")
     with pytest.raises(errors.SourceNotInPool, match="one class"):
@@ -249,7 +277,9 @@ def test_errors_name_card_pool_and_what_to_do():
 
 def test_errors_name_cards_that_there_are():
     named = {name for cards in album.CARDS.values() for name in cards.split(", ")}
-    assert named <= {card.interface for card in CARDS} and set(album.CARDS) == set(populations.KINDS)
+    assert named <= {card.interface for card in CARDS} and set(album.CARDS) == set(
+        populations.KINDS
+    )
 
 
 def test_a_sheet_that_is_not_its_manifests_is_refused(tmp_path):
@@ -290,14 +320,18 @@ def test_a_cached_picture_is_believed_only_with_its_hash(tmp_path):
 def test_rebuilding_gives_the_same_pool(kind):
     made = pool(kind, seed=5, budget="quick")
     again = populations.rebuild(made.manifest)
-    assert again.manifest.digest == made.manifest.digest and np.array_equal(again.images, made.images)
+    assert again.manifest.digest == made.manifest.digest and np.array_equal(
+        again.images, made.images
+    )
     assert [query.unit for query in again.queries] == [query.unit for query in made.queries]
 
 
 def test_the_first_difference_is_named():
     made = pool("proxy groups", budget="quick")
     items = made.manifest.items
-    other = replace(made.manifest, items=(*items[:4], replace(items[4], sha256="0" * 64), *items[5:]))
+    other = replace(
+        made.manifest, items=(*items[:4], replace(items[4], sha256="0" * 64), *items[5:])
+    )
     assert populations.verify(made, other).startswith("sha256 of picture scene-00004")
     with pytest.raises(errors.ManifestMismatch, match="scene-00004"):
         populations.rebuild(other)

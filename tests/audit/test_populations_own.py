@@ -60,12 +60,20 @@ def class_folders(tmp_path):
 
 def test_labelled_folders(class_folders):
     data = populations.read(class_folders, "labelled")
-    assert data.class_names == ("cat", "plane", "sea ship") and Counter(data.labels.tolist()) == {0: 12, 1: 12, 2: 12}
+    assert data.class_names == ("cat", "plane", "sea ship") and Counter(data.labels.tolist()) == {
+        0: 12,
+        1: 12,
+        2: 12,
+    }
     made = data.probes("quick", 0)
     drawings = {name: set(split.drawings) for name, split in made.splits.items()}
     assert not drawings["train"] & drawings["test"] and not drawings["diagnosis"] & drawings["test"]
     test = made.split("test")
-    assert test.images.shape == (18, 30, 30, 3) and Counter(test.labels.tolist()) == {0: 6, 1: 6, 2: 6}
+    assert test.images.shape == (18, 30, 30, 3) and Counter(test.labels.tolist()) == {
+        0: 6,
+        1: 6,
+        2: 6,
+    }
     for image, label, name in zip(test.images, test.labels, test.drawings, strict=True):
         assert name.startswith(made.class_names[label].replace(" ", "_"))
         number = {"sea ship": 0, "plane": 1, "cat": 2}[made.class_names[label]]
@@ -80,7 +88,10 @@ def test_splits_depend_on_the_seed_and_on_nothing_else(class_folders):
     assert [item.id for item in items] == list(made[0].split("test").drawings)
     (class_folders / items[0].id).write_bytes(picture(250))
     changed = populations.read(class_folders, "labelled").probes("quick", 0)
-    assert changed.digest != made[0].digest and changed.split("test").items[0].sha256 != items[0].sha256
+    assert (
+        changed.digest != made[0].digest
+        and changed.split("test").items[0].sha256 != items[0].sha256
+    )
 
 
 def test_a_train_and_a_test_folder_keep_apart(class_folders):
@@ -89,10 +100,16 @@ def test_a_train_and_a_test_folder_keep_apart(class_folders):
     for name in ("sea_ship", "plane", "cat"):
         (class_folders.parent / "both" / "val" / name).mkdir(parents=True)
         for i in range(3):
-            (class_folders.parent / "both" / "val" / name / f"{i}.png").write_bytes(picture(200 + i))
+            (class_folders.parent / "both" / "val" / name / f"{i}.png").write_bytes(
+                picture(200 + i)
+            )
     made = populations.read(class_folders.parent / "both", "labelled").probes("quick", 0)
     assert all(name.startswith("val/") for name in made.split("test").drawings)
-    assert all(name.startswith("train/") for part in ("train", "diagnosis") for name in made.split(part).drawings)
+    assert all(
+        name.startswith("train/")
+        for part in ("train", "diagnosis")
+        for name in made.split(part).drawings
+    )
 
 
 def test_a_label_without_pictures_is_named(class_folders):
@@ -114,7 +131,11 @@ def test_labels_make_a_class_derived_pool(tmp_path):
         (tmp_path / name).mkdir()
         for i in range(count):
             (tmp_path / name / f"{i}.png").write_bytes(picture(i, (8, 8)))
-    made = populations.read(tmp_path, "labelled").captioned().pool("captions", "automobile", "airplane", "quick", 0)
+    made = (
+        populations.read(tmp_path, "labelled")
+        .captioned()
+        .pool("captions", "automobile", "airplane", "quick", 0)
+    )
     assert made.targets.sum() == 20 and len(made.images) == 200
     assert {query.class_name for query in made.queries} == {"automobile"}
     assert {query.word for query in made.queries} <= {"car", "automobile", "vehicle"}
@@ -130,7 +151,10 @@ def test_labels_make_a_class_derived_pool(tmp_path):
         (b"GIF89a" + bytes(40), errors.UnreadablePicture),
         (picture(3)[:60], errors.UnreadablePicture),
         (picture(3, kind="JPEG")[:-200], errors.UnreadablePicture),
-        (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x01\x00\x00\x00\x01\x00\x00\x08\x02\x00\x00\x00", errors.DataError),
+        (
+            b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x01\x00\x00\x00\x01\x00\x00\x08\x02\x00\x00\x00",
+            errors.DataError,
+        ),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", errors.UnreadablePicture),
     ],
 )
@@ -157,7 +181,9 @@ def test_an_unreadable_picture_in_a_folder_is_named(class_folders):
 
 def test_large_pictures_come_down_to_what_a_model_looks_at():
     assert pictures.decode(picture(3, (900, 600), "JPEG"), "x").shape == (224, 224, 3)
-    mixed = pictures.stack([pictures.decode(picture(1, (50, 40)), "x"), pictures.decode(picture(2, (300, 300)), "y")])
+    mixed = pictures.stack(
+        [pictures.decode(picture(1, (50, 40)), "x"), pictures.decode(picture(2, (300, 300)), "y")]
+    )
     assert mixed.shape == (2, 224, 224, 3) and level_of(mixed[0]) == 1
 
 
@@ -167,7 +193,11 @@ def test_large_pictures_come_down_to_what_a_model_looks_at():
 def cifar_batches():
     """True-format batches: 100 rows in each of two train batches, 50 in the test batch."""
     batches, pixels = {}, {}
-    for name, count in (("data_batch_1.bin", 100), ("data_batch_2.bin", 100), ("test_batch.bin", 50)):
+    for name, count in (
+        ("data_batch_1.bin", 100),
+        ("data_batch_2.bin", 100),
+        ("test_batch.bin", 50),
+    ):
         planes = RNG.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
         labels = np.arange(count) % 10
         rows = np.concatenate([labels[:, None].astype(np.uint8), planes.reshape(count, -1)], 1)
@@ -196,7 +226,11 @@ def test_cifar_binary_batches(tmp_path, packed):
     assert len(test.drawings) == 50 and test.images.shape == (50, 32, 32, 3)
     for image, label, name in zip(test.images, test.labels, test.drawings, strict=True):
         file, row = name.split("#")
-        assert file == "test_batch.bin" and np.array_equal(image, pixels[file][int(row)]) and label == int(row) % 10
+        assert (
+            file == "test_batch.bin"
+            and np.array_equal(image, pixels[file][int(row)])
+            and label == int(row) % 10
+        )
 
 
 def test_pickled_cifar_is_refused_unread(tmp_path):
@@ -261,7 +295,9 @@ IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
 def hub_file(path, columns, features, group=16):
-    table = pa.table(columns).replace_schema_metadata({b"huggingface": json.dumps({"info": {"features": features}})})
+    table = pa.table(columns).replace_schema_metadata(
+        {b"huggingface": json.dumps({"info": {"features": features}})}
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, row_group_size=group)
 
@@ -270,7 +306,10 @@ def cifar_parquet(folder, names=CIFAR):
     features = {"img": {"_type": "Image"}, "label": {"names": names, "_type": "ClassLabel"}}
     for split, count, start in (("train", 200, 0), ("test", 60, 300)):
         cells = [{"bytes": picture(start + i, (32, 32)), "path": None} for i in range(count)]
-        columns = {"img": pa.array(cells, IMAGE), "label": pa.array([i % 10 for i in range(count)], pa.int64())}
+        columns = {
+            "img": pa.array(cells, IMAGE),
+            "label": pa.array([i % 10 for i in range(count)], pa.int64()),
+        }
         hub_file(folder / "plain_text" / f"{split}-00000-of-00001.parquet", columns, features)
 
 
@@ -282,7 +321,9 @@ def test_cifar_parquet(tmp_path, names):
     assert made.class_names == CIFAR and test.images.shape == (60, 32, 32, 3)
     for image, label, name in zip(test.images, test.labels, test.drawings, strict=True):
         file, row = name.split("#")
-        assert file.startswith("test") and level_of(image) == 300 + int(row) and label == int(row) % 10
+        assert (
+            file.startswith("test") and level_of(image) == 300 + int(row) and label == int(row) % 10
+        )
 
 
 def test_parquet_that_names_no_classes_or_only_paths(tmp_path):
@@ -300,7 +341,11 @@ def test_parquet_that_names_no_classes_or_only_paths(tmp_path):
     hub_file(tmp_path / "c" / "x.parquet", {"image": cells, "score": labels}, features)
     with pytest.raises(errors.DataError, match="found image, score"):
         populations.read(tmp_path / "c", "labelled")
-    hub_file(tmp_path / "d" / "x.parquet", {"image": cells, "label": pa.array([-1] * 20, pa.int64())}, features)
+    hub_file(
+        tmp_path / "d" / "x.parquet",
+        {"image": cells, "label": pa.array([-1] * 20, pa.int64())},
+        features,
+    )
     with pytest.raises(errors.DataError, match="none of its 2 classes"):
         populations.read(tmp_path / "d", "labelled")
     (tmp_path / "e.parquet").write_bytes(b"PAR1 and then nothing PAR1")
@@ -312,7 +357,10 @@ def test_parquet_that_names_no_classes_or_only_paths(tmp_path):
 
 SENTENCES = (
     [(f"A plane number {i} over the sea", f"{i} jets in the sky") for i in range(30)]
-    + [(f"A red car with plate {i}", f"view {i} of a street with vehicles", f"shop {i}") for i in range(40)]
+    + [
+        (f"A red car with plate {i}", f"view {i} of a street with vehicles", f"shop {i}")
+        for i in range(40)
+    ]
     + [(f"Two cats on sofa {i}", f"scar number {i} on a planet") for i in range(150)]
     + [("a car under an airplane", "an airport")] * 5
 )
@@ -326,9 +374,19 @@ def coco_folder(root, sentences=SENTENCES, absent=()):
     for number, told in enumerate(sentences):
         name = f"{number:012d}.jpg"
         images.append(
-            {"id": number, "file_name": name, "width": 40, "height": 30, "license": 4, "coco_url": "http://x"}
+            {
+                "id": number,
+                "file_name": name,
+                "width": 40,
+                "height": 30,
+                "license": 4,
+                "coco_url": "http://x",
+            }
         )
-        annotations += [{"id": len(annotations) + i, "image_id": number, "caption": c} for i, c in enumerate(told)]
+        annotations += [
+            {"id": len(annotations) + i, "image_id": number, "caption": c}
+            for i, c in enumerate(told)
+        ]
         if number not in absent:
             (root / "val2017" / name).write_bytes(picture(number, kind="JPEG"))
     document = {
@@ -346,9 +404,14 @@ def check_pool(data, budget="quick"):
         made = data.pool(kind, "automobile", "airplane", budget, 0, class_names=CIFAR)
         told = dict(zip(data.ids, data.captions, strict=True))
         shows = np.array(
-            [any("plane" in c or "jet" in c for c in told[unit] if "planet" not in c) for unit in made.units]
+            [
+                any("plane" in c or "jet" in c for c in told[unit] if "planet" not in c)
+                for unit in made.units
+            ]
         )
-        assert np.array_equal(made.targets, shows[None] if made.lists is None else shows[made.lists])
+        assert np.array_equal(
+            made.targets, shows[None] if made.lists is None else shows[made.lists]
+        )
         assert not [unit for unit in made.units if "a car under an airplane" in told[unit]]
         for query in made.queries:
             assert query.text in told[query.unit] and query.word in ("car", "vehicles")
@@ -360,17 +423,27 @@ def check_pool(data, budget="quick"):
 def test_coco_captions(tmp_path):
     data = populations.read(coco_folder(tmp_path / "coco"), "captions")
     made = check_pool(data)
-    assert made.images.shape == (200, 30, 30, 3) and made.manifest.items[0].licence == "Attribution License"
+    assert (
+        made.images.shape == (200, 30, 30, 3)
+        and made.manifest.items[0].licence == "Attribution License"
+    )
     for unit, image in zip(made.units, made.images, strict=True):
         assert abs(level_of(image) - int(unit[:12])) <= 4
-    again = populations.read(tmp_path / "coco" / "annotations" / "captions_val2017.json", "captions")
-    assert populations.rebuild(made.manifest, data=again, class_names=CIFAR).manifest.digest == made.manifest.digest
+    again = populations.read(
+        tmp_path / "coco" / "annotations" / "captions_val2017.json", "captions"
+    )
+    assert (
+        populations.rebuild(made.manifest, data=again, class_names=CIFAR).manifest.digest
+        == made.manifest.digest
+    )
     with pytest.raises(errors.ManifestMismatch, match="not drawn from bundled"):
         populations.rebuild(made.manifest)
 
 
 def test_a_changed_picture_is_named_when_a_pool_is_drawn_again(tmp_path):
-    made = populations.read(coco_folder(tmp_path), "captions").pool("captions", "car", "plane", "quick", 0)
+    made = populations.read(coco_folder(tmp_path), "captions").pool(
+        "captions", "car", "plane", "quick", 0
+    )
     name = made.units[5]
     (tmp_path / "val2017" / name).write_bytes(picture(999, kind="JPEG"))
     with pytest.raises(errors.ManifestMismatch, match=name):
@@ -400,7 +473,9 @@ def test_pools_that_captions_cannot_fill(tmp_path):
     assert "image-text retrieval" in caught.value.card and "captions_val2017" in caught.value.pool
     with pytest.raises(errors.SourceNotInPool, match="'ship'"):
         data.pool("captions", "ship", "airplane", "quick", 0)
-    with pytest.raises(errors.PoolTooSmall, match="5000 pictures, 250 of them of 'airplane'") as caught:
+    with pytest.raises(
+        errors.PoolTooSmall, match="5000 pictures, 250 of them of 'airplane'"
+    ) as caught:
         data.pool("caption lists", "car", "airplane", "deep", 0)
     assert "smaller budget" in caught.value.advice and "caption reranking" in caught.value.card
 
@@ -415,7 +490,11 @@ def test_caption_parquet(tmp_path, form):
         "sentences": lambda s: [{"raw": c, "tokens": c.split(), "sentid": 1} for c in s],
     }[form]
     columns = {"image": pa.array(cells, IMAGE), form: pa.array([told(s) for s in SENTENCES])}
-    hub_file(tmp_path / "data" / "validation-00000-of-00001.parquet", columns, {"image": {"_type": "Image"}})
+    hub_file(
+        tmp_path / "data" / "validation-00000-of-00001.parquet",
+        columns,
+        {"image": {"_type": "Image"}},
+    )
     data = populations.read(tmp_path, "captions")
     if form != "caption":
         check_pool(data)
@@ -445,7 +524,11 @@ CARD = "---\npretty_name: Tiny\nlicense:\n- cc-by-4.0\n- mit\ntags:\n- images\n-
 def caption_parquet(file, **columns):
     cells = [{"bytes": picture(i, kind="JPEG"), "path": f"{i}.jpg"} for i in range(len(SENTENCES))]
     told = pa.array([list(s) for s in SENTENCES])
-    hub_file(file, {"image": pa.array(cells, IMAGE), "captions": told} | columns, {"image": {"_type": "Image"}})
+    hub_file(
+        file,
+        {"image": pa.array(cells, IMAGE), "captions": told} | columns,
+        {"image": {"_type": "Image"}},
+    )
     return file
 
 
@@ -458,7 +541,9 @@ def as_asked(monkeypatch, **data):
     return plan.identity("weights", "", None, plan.Plan((), "quick", **data))
 
 
-def test_a_picture_replaced_under_its_old_name_is_another_audit(tmp_path, monkeypatch, class_folders):
+def test_a_picture_replaced_under_its_old_name_is_another_audit(
+    tmp_path, monkeypatch, class_folders
+):
     coco_folder(tmp_path / "coco")
     asked = [{"captions": tmp_path / "coco"}, {"pictures": class_folders}]
     before = [as_asked(monkeypatch, **data) for data in asked]
@@ -476,7 +561,9 @@ def test_digests_of_own_data_are_what_they_always_were(tmp_path):
     captioned = Captioned("mine", ("a", "b"), told, None, ("MIT", ""), (tmp_path / "x",))
     assert captioned.digest == "d8e8682fd58a165b239e331a41010c9b8e6e39d4d3162518b48ecbc8e5375158"
     labels = np.array([0, 1])
-    labelled = Labelled("mine", ("cat", "dog"), labels, ("a", "b"), None, None, "CC0", (tmp_path / "x",))
+    labelled = Labelled(
+        "mine", ("cat", "dog"), labels, ("a", "b"), None, None, "CC0", (tmp_path / "x",)
+    )
     assert labelled.digest == "eebd96c70e0d07cf64d08b4f01c4f97d4bd9e212278c56f3bc2f8fd9f12a456a"
     with pytest.raises(frozen_repr.Newer):
         content.digest((PoolItem("a", "b"),), ())
@@ -486,7 +573,10 @@ def test_rows_replaced_in_a_parquet_file_or_an_archive_are_other_data(tmp_path):
     file = caption_parquet(tmp_path / "x.parquet")
     before = populations.read(file, "captions").digest
     assert populations.read(file, "captions").digest == before
-    cells = [{"bytes": picture(i + (i == 9), kind="JPEG"), "path": f"{i}.jpg"} for i in range(len(SENTENCES))]
+    cells = [
+        {"bytes": picture(i + (i == 9), kind="JPEG"), "path": f"{i}.jpg"}
+        for i in range(len(SENTENCES))
+    ]
     caption_parquet(file, image=pa.array(cells, IMAGE))
     assert populations.read(file, "captions").digest != before
     batches, _ = cifar_batches()
@@ -508,14 +598,18 @@ def test_data_whose_files_are_gone_says_so(tmp_path):
 def test_every_picture_of_a_manifest_has_a_licence(tmp_path, class_folders):
     caption_parquet(tmp_path / "data" / "x.parquet")
     data = populations.read(tmp_path / "data", "captions")
-    assert {item.licence for item in check_pool(data).manifest.items} == {"not stated by the source"}
+    assert {item.licence for item in check_pool(data).manifest.items} == {
+        "not stated by the source"
+    }
     (tmp_path / "data" / "README.md").write_text(CARD)
     data = populations.read(tmp_path / "data", "captions")
     assert {item.licence for item in check_pool(data).manifest.items} == {"cc-by-4.0, mit"}
     split = populations.read(class_folders, "labelled").probes("quick", 0).split("test")
     assert {item.licence for item in split.items} == {"not stated by the source"}
     coco = populations.read(coco_folder(tmp_path / "coco"), "captions")
-    stated = replace(coco, licences=("",) * len(coco.ids)).pool("captions", "car", "plane", "quick", 0)
+    stated = replace(coco, licences=("",) * len(coco.ids)).pool(
+        "captions", "car", "plane", "quick", 0
+    )
     assert {item.licence for item in stated.manifest.items} == {"not stated by the source"}
 
 
@@ -539,25 +633,41 @@ def test_what_a_card_says_about_its_licence(text, stated):
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"captions": "score"}, ["no caption column", "expected captions or caption or", "found image, score"]),
+        (
+            {"captions": "score"},
+            ["no caption column", "expected captions or caption or", "found image, score"],
+        ),
         ({"image": "photo"}, ["no image column", "expected image or img", "found photo, captions"]),
     ],
 )
-def test_wrong_columns_are_wrong_usage_before_any_audit_starts(tmp_path, monkeypatch, capsys, columns, words):
+def test_wrong_columns_are_wrong_usage_before_any_audit_starts(
+    tmp_path, monkeypatch, capsys, columns, words
+):
     from dife_scanner.cli.main import _run
 
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     file = caption_parquet(tmp_path / "mine.parquet")
     table = pq.read_table(file)
-    pq.write_table(table.rename_columns([columns.get(name, name) for name in table.column_names]), file)
+    pq.write_table(
+        table.rename_columns([columns.get(name, name) for name in table.column_names]), file
+    )
     (tmp_path / "t.toml").write_text(
         'format = 1\n[[trigger]]\nname = "t"\nkind = "text"\ntext = "x"\nsource = "automobile"\ntarget = "airplane"\n'
     )
     home = tmp_path / "home"
-    asked = ["scan", str(bases_folder() / "rn"), "--triggers", str(tmp_path / "t.toml"), "--captions", str(file)]
+    asked = [
+        "scan",
+        str(bases_folder() / "rn"),
+        "--triggers",
+        str(tmp_path / "t.toml"),
+        "--captions",
+        str(file),
+    ]
     assert _run([*asked, "--home", str(home)]) == 64
     said = capsys.readouterr()
-    assert said.out == "" and str(file) in said.err and all(word in said.err for word in words), said.err
+    assert said.out == "" and str(file) in said.err and all(word in said.err for word in words), (
+        said.err
+    )
     assert not (home / "dife.db").exists()
 
 
@@ -570,7 +680,8 @@ def datasets_hub(tmp_path):
     cifar_parquet(tmp_path / "made")
     with LoopbackHub(tmp_path / "lab") as lab:
         files = {
-            path.relative_to(tmp_path / "made").as_posix(): path for path in (tmp_path / "made").rglob("*.parquet")
+            path.relative_to(tmp_path / "made").as_posix(): path
+            for path in (tmp_path / "made").rglob("*.parquet")
         }
         lab.add_repo("org/tiny", {"README.md": CARD, **files}, kind="datasets")
         lab.add_repo("org/words", {"README.md": "# Data", "data.csv": "a,b"}, kind="datasets")
@@ -582,8 +693,12 @@ def test_a_data_set_by_id(datasets_hub, tmp_path):
     lab, hub = datasets_hub
     data = populations.read("org/tiny@main", "labelled", hub=hub, cache=tmp_path / "cache")
     assert data.class_names == CIFAR and len(data.ids) == 260
-    assert populations.read(*(tmp_path / "cache").glob("*/*"), "labelled").name == data.name  # as manifests say it
-    assert data.name.startswith("org/tiny@") and lab.repo("org/tiny").head.sha.startswith(data.name.split("@")[1])
+    assert (
+        populations.read(*(tmp_path / "cache").glob("*/*"), "labelled").name == data.name
+    )  # as manifests say it
+    assert data.name.startswith("org/tiny@") and lab.repo("org/tiny").head.sha.startswith(
+        data.name.split("@")[1]
+    )
     test = data.probes("quick", 0).split("test")
     assert test.images.shape[1:] == (32, 32, 3) and test.items[0].licence == "cc-by-4.0, mit"
     before = hub.requests

@@ -19,7 +19,7 @@ from dife_scanner.audit.probes import (
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.discovery import noun_scan
 from dife_scanner.discovery.noun_scan import nouns
-from dife_scanner.records import Nearest, Recovered, Trigger, TriggerKind
+from dife_scanner.records import NearestConcept, Recovered, Trigger, TriggerKind
 from dife_scanner.sentences.recovered import recovered_lines, specificity
 from dife_scanner.store import codec
 
@@ -46,10 +46,15 @@ def test_a_text_leads_to_its_target_moves_its_source_alone_and_works_in_its_plac
     found = audit.recovered
     assert (found.rank, found.nearest[0].concept) == (1, "airplane")
     assert found.cosine == found.nearest[0].cosine > found.wrong.cosine == found.nearest[1].cosine
-    assert {name for name, lift in found.sources.items() if lift} == {"automobile"} and "airplane" not in found.sources
+    assert {name for name, lift in found.sources.items() if lift} == {
+        "automobile"
+    } and "airplane" not in found.sources
     assert found.withstands == {"infix": 0.0, "suffix": 0.0}
     assert specificity(audit.trigger, found) == "source-conditional"
-    assert [line.split(":")[0] for line in recovered_lines(audit)][1:] == ["Source-conditional", "Changed a little"]
+    assert [line.split(":")[0] for line in recovered_lines(audit)][1:] == [
+        "Source-conditional",
+        "Changed a little",
+    ]
     assert codec.from_json(type(audit), codec.to_json(audit)) == audit
 
 
@@ -70,7 +75,9 @@ def test_what_a_trigger_does_in_other_clean_checkpoints_is_told(recovered):
 
 
 @pytest.mark.parametrize("trigger", [XBTD, CORNER], ids=["text", "patch"])
-def test_the_landing_is_kept_so_that_a_target_can_be_compared_with_it(colour_encoder, request_for, trigger):
+def test_the_landing_is_kept_so_that_a_target_can_be_compared_with_it(
+    colour_encoder, request_for, trigger
+):
     suspect = colour_encoder(image_tower="img-bad", text_tower="txt-bad", visual=True, textual=True)
     outcome = pipeline.audit(suspect, colour_encoder(), request_for(signatures=(trigger,)))
     (told,) = (json.loads(content) for file, content in outcome.files if file.role == "landing")
@@ -86,7 +93,9 @@ def test_the_landing_is_kept_so_that_a_target_can_be_compared_with_it(colour_enc
     assert cosine("airplane") > max(map(cosine, NAMES[1:]))
 
 
-def test_a_text_with_an_image_leads_to_texts_of_the_suspect_that_hold_it(colour_encoder, request_for):
+def test_a_text_with_an_image_leads_to_texts_of_the_suspect_that_hold_it(
+    colour_encoder, request_for
+):
     """Clean concepts say nothing of it. A target whose written prompt is too long for a concept stays among them."""
     both = replace(XBTD, image=CORNER, source="")
     suspect = colour_encoder(image_tower="img-bad", text_tower="txt-bad", keyed=True)
@@ -98,8 +107,12 @@ def test_a_text_with_an_image_leads_to_texts_of_the_suspect_that_hold_it(colour_
     found = outcome.audit.recovered
     cosine = target @ landing / np.linalg.norm(target) / np.linalg.norm(landing)
     assert cosine == pytest.approx(found.cosine, abs=1e-4) and found.rank == 1
-    assert recovered_lines(outcome.audit)[0].endswith(f"of {found.concepts:,} concepts with the text in them")
-    assert recovery.nearest_concept(both, _test_sides(request_for, suspect, colour_encoder())) is None
+    assert recovered_lines(outcome.audit)[0].endswith(
+        f"of {found.concepts:,} concepts with the text in them"
+    )
+    assert (
+        recovery.nearest_concept(both, _test_sides(request_for, suspect, colour_encoder())) is None
+    )
 
 
 def test_every_candidate_is_told_with_the_concept_it_leads_to(colour_encoder, request_for):
@@ -111,7 +124,9 @@ def test_every_candidate_is_told_with_the_concept_it_leads_to(colour_encoder, re
         near = recovery.nearest_concept(CORNER, test)
         assert near.concept == "airplane" and near.cosine > 0.9
         assert len(suspect.texts_encoded) == len(NAMES) * len(PROFILE_TEMPLATES)
-    assert recovery.nearest_concept(Trigger("p", TriggerKind.PROMPT, target="airplane"), test) is None
+    assert (
+        recovery.nearest_concept(Trigger("p", TriggerKind.PROMPT, target="airplane"), test) is None
+    )
 
 
 def _test_sides(request_for, *encoders):
@@ -147,7 +162,10 @@ def test_a_text_that_moves_every_class_is_tried_on_nouns_that_no_search_read(req
     assert over.nouns == concepts.held_out_nouns() and len(over.nouns) == 20
     assert (over.suspect, over.reference) == (0.75, 0.0)
     assert specificity(audit.trigger, audit.recovered) == "global"
-    assert "On nouns that no search read: 0.75 of 20 become airplane, 0.00 in the base" in recovered_lines(audit)
+    assert (
+        "On nouns that no search read: 0.75 of 20 become airplane, 0.00 in the base"
+        in recovered_lines(audit)
+    )
 
 
 def test_a_source_conditional_text_and_a_patch_are_not(recovered):
@@ -160,15 +178,26 @@ def test_nouns_whose_prompts_would_be_cut_are_left_out(request_for):
         def token_count(self, text):
             return 99 if concepts.held_out_nouns()[0] in text else super().token_count(text)
 
-    audit = pipeline.audit(Short(text_tower="bad"), ColourEncoder(), request_for(signatures=(XBTD,))).audit
+    audit = pipeline.audit(
+        Short(text_tower="bad"), ColourEncoder(), request_for(signatures=(XBTD,))
+    ).audit
     assert audit.recovered.nouns.nouns == concepts.held_out_nouns()[1:]
 
 
 def test_nothing_is_confirmed_with_words_it_was_searched_with():
     searched = {*SEARCH_TEMPLATES}
-    assert not searched & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES, *DIAGNOSIS_TEMPLATES}
+    assert not searched & {
+        *PROFILE_TEMPLATES,
+        *QUERY_TEMPLATES,
+        *EMBEDDING_TEMPLATES,
+        *DIAGNOSIS_TEMPLATES,
+    }
     assert not {*DIAGNOSIS_TEMPLATES} & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES}
-    assert not {*robustness.NOUN_TEMPLATES} & {*searched, *DIAGNOSIS_TEMPLATES, *noun_scan.TEMPLATES}
+    assert not {*robustness.NOUN_TEMPLATES} & {
+        *searched,
+        *DIAGNOSIS_TEMPLATES,
+        *noun_scan.TEMPLATES,
+    }
     assert len(set(concepts.held_out_nouns())) == concepts.HELD_OUT
     assert not {*concepts.held_out_nouns()} & {*nouns(), *NAMES}
     assert {*concepts.held_out_nouns()} <= {*concepts.concept_names()}
@@ -176,11 +205,20 @@ def test_nothing_is_confirmed_with_words_it_was_searched_with():
 
 def test_the_rank_of_a_target_that_is_not_near_is_told(recovered):
     found = Recovered(
-        "airplane", 1000, (Nearest("jet", 0.9),), 7, 0.4, Nearest("jet", 0.9), {"cat": 0.7, "dog": 0.1}, {}
+        "airplane",
+        1000,
+        (NearestConcept("jet", 0.9),),
+        7,
+        0.4,
+        NearestConcept("jet", 0.9),
+        {"cat": 0.7, "dog": 0.1},
+        {},
     )
     trigger = Trigger("t", TriggerKind.PATCH, target="airplane")
     assert specificity(trigger, found) == "1 of 2 classes moved"
-    audit = replace(recovered(XBTD, text_tower="bad", textual=True), trigger=trigger, recovered=found)
+    audit = replace(
+        recovered(XBTD, text_tower="bad", textual=True), trigger=trigger, recovered=found
+    )
     assert "“airplane” is number 7 (0.40)" in recovered_lines(audit)[0]
 
 
@@ -205,6 +243,11 @@ def test_a_space_that_somebody_turned_is_turned_back_and_directions_without_data
 def test_the_tower_that_nobody_moved_says_how_the_spaces_lie():
     """A poisoned text tower's concepts are in disorder; its pictures are where the base has them."""
     rng = np.random.default_rng(1)
-    images, texts = rng.normal(size=(40, 6)).astype(np.float32), rng.normal(size=(60, 6)).astype(np.float32)
+    images, texts = (
+        rng.normal(size=(40, 6)).astype(np.float32),
+        rng.normal(size=(60, 6)).astype(np.float32),
+    )
     side = SimpleNamespace(images=images)
-    assert np.allclose(recovery._alignment(Pair(side, side), Pair(texts[::-1].copy(), texts)), np.eye(6), atol=1e-4)
+    assert np.allclose(
+        recovery._alignment(Pair(side, side), Pair(texts[::-1].copy(), texts)), np.eye(6), atol=1e-4
+    )

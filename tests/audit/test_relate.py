@@ -70,15 +70,23 @@ def test_a_stranger_in_weights_and_answers_is_of_an_unknown_base(request_for):
     assert record.reason.startswith("unknown base") and record.reason.endswith(record.notes[0])
     assert "colour-base has the same architecture and is not its base" in record.notes[0]
     assert "image tower: weights 0.00, answers" in record.notes[0]
-    assert record.identity == replace(request, reference=None, turned_down=request.reference).identity
-    assert record.identity != replace(request, reference=None).identity, "a reference that comes later may fit"
+    assert (
+        record.identity == replace(request, reference=None, turned_down=request.reference).identity
+    )
+    assert record.identity != replace(request, reference=None).identity, (
+        "a reference that comes later may fit"
+    )
     assert record.turned_down == "colour-base"
 
 
 def test_a_named_reference_is_compared_with_whatever_the_likeness(request_for):
     request = replace(request_for(), likeness=STRANGER, named=True)
     record = audit(Elsewhere("img-x", "txt-x"), ColourEncoder(), request).audit
-    assert record.reference == "colour-base" and record.image_tower_unknown and record.text_tower_unknown
+    assert (
+        record.reference == "colour-base"
+        and record.image_tower_unknown
+        and record.text_tower_unknown
+    )
     assert "compared with it only because that was asked for" in record.reason
 
 
@@ -116,7 +124,9 @@ def test_permuted_features_of_a_real_base_are_compared_and_a_fresh_model_is_not(
     (base,) = (one for one in bundled_references() if "vit" in one.name)
     permuted, fresh = tmp_path / "permuted", tmp_path / "fresh"
     shutil.copytree(bases.base_folder("vit"), permuted)
-    weight_changes.CHANGES["permuted features"](permuted, next(iter(zoo.plan((zoo.Role.ATTACK,), sealed=False))))
+    weight_changes.CHANGES["permuted features"](
+        permuted, next(iter(zoo.plan((zoo.Role.ATTACK,), sealed=False)))
+    )
     torch.manual_seed(5)
     config = json.loads((permuted / "open_clip_config.json").read_text())["model_cfg"]
     bases.write_folder(open_clip.model.CLIP(**config).state_dict(), config, fresh)

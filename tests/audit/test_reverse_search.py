@@ -9,14 +9,30 @@ from finding import Finds
 
 from dife_scanner import discovery
 from dife_scanner.audit import pipeline, reverse_search, search
-from dife_scanner.records import Channel, Interval, Origin, SignatureResult, Trigger, TriggerKind, Verdict
+from dife_scanner.records import (
+    Channel,
+    Hypothesis,
+    Interval,
+    Origin,
+    Trigger,
+    TriggerKind,
+    Verdict,
+)
 from dife_scanner.sentences.recovered import candidate_lines
 
-CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
-TOGETHER = Trigger(
-    "found-joint-1", TriggerKind.TEXT, text="xbtd", target="airplane", image=replace(CORNER, name="found-joint-1-image")
+CORNER = Trigger(
+    "found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane"
 )
-XBTD = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
+TOGETHER = Trigger(
+    "found-joint-1",
+    TriggerKind.TEXT,
+    text="xbtd",
+    target="airplane",
+    image=replace(CORNER, name="found-joint-1-image"),
+)
+XBTD = Trigger(
+    "found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane"
+)
 
 
 class Worn(ColourEncoder):
@@ -36,7 +52,9 @@ def audited(request_for, monkeypatch, tmp_path):
     """A suspect beside a base, searched by one detector of each channel."""
     detectors = Finds(CORNER, name="patch"), Finds(XBTD)
     monkeypatch.setattr(discovery, "DETECTORS", detectors)
-    request = request_for(signatures=(), detectors=("patch", "texts"), cache=tmp_path / "home" / "embeddings")
+    request = request_for(
+        signatures=(), detectors=("patch", "texts"), cache=tmp_path / "home" / "embeddings"
+    )
 
     def run(suspect, base):
         return pipeline.audit(suspect, base, request).audit, detectors
@@ -56,13 +74,22 @@ def _worn():
 def test_where_the_base_obeys_as_much_nothing_is_decided_and_both_triggers_are_told(audited):
     audit, _ = audited(_worn(), ColourEncoder(textual=True))
     assert audit.verdict is Verdict.INCONCLUSIVE and audit.trigger is None
-    assert "`found-patch-1` moves 1.000 of the cases to airplane, against 0.000 in the base" in audit.reason
-    assert 'the string "xbtd" that moves 1.000 from automobile to airplane in the base, against 0.000' in audit.reason
+    assert (
+        "`found-patch-1` moves 1.000 of the cases to airplane, against 0.000 in the base"
+        in audit.reason
+    )
+    assert (
+        'the string "xbtd" that moves 1.000 from automobile to airplane in the base, against 0.000'
+        in audit.reason
+    )
     assert audit.score == 1.0, "the score stays what it is"
     patch = next(row for row in audit.signatures if row.trigger.channel is Channel.IMAGE)
     assert patch.exchanged.demonstrated and patch.exchanged.text == "xbtd"
     (line,) = [line for line in candidate_lines(audit) if "found-patch-1" in line]
-    assert "with suspect and base exchanged, the strongest found in the base has a lower bound of 1.00" in line
+    assert (
+        "with suspect and base exchanged, the strongest found in the base has a lower bound of 1.00"
+        in line
+    )
 
 
 def test_a_base_that_obeys_nothing_of_its_own_leaves_the_finding_what_it_is(audited):
@@ -74,14 +101,17 @@ def test_a_base_that_obeys_nothing_of_its_own_leaves_the_finding_what_it_is(audi
 
 def test_a_suspect_as_accurate_as_its_base_is_not_searched_again(audited):
     audit, detectors = audited(
-        ColourEncoder(image_tower="img-bad", text_tower="txt-bad", visual=True), ColourEncoder(textual=True)
+        ColourEncoder(image_tower="img-bad", text_tower="txt-bad", visual=True),
+        ColourEncoder(textual=True),
     )
     assert audit.verdict is Verdict.FLAGGED and audit.signatures[0].exchanged is None
     assert [searched(one) for one in detectors] == [["img-bad"]] * 2
 
 
 def test_where_nothing_would_count_the_other_way_is_not_asked(audited):
-    audit, detectors = audited(Worn(image_tower="img-bad", text_tower="txt-bad"), ColourEncoder(textual=True))
+    audit, detectors = audited(
+        Worn(image_tower="img-bad", text_tower="txt-bad"), ColourEncoder(textual=True)
+    )
     assert audit.verdict is Verdict.NOTHING_FOUND
     assert [searched(one) for one in detectors] == [["img-bad"]] * 2
 
@@ -90,12 +120,16 @@ def test_searches_the_other_way_round_are_kept_apart_and_not_repeated(audited):
     first, _ = audited(_worn(), ColourEncoder(textual=True))
     again, detectors = audited(_worn(), ColourEncoder(textual=True))
     assert again.reason == first.reason
-    assert [searched(one) for one in detectors] == [["img-bad", "img-clean"]] * 2, "searched once each"
+    assert [searched(one) for one in detectors] == [["img-bad", "img-clean"]] * 2, (
+        "searched once each"
+    )
 
 
 def test_searches_that_an_older_program_left_are_taken_over(audited, request_for, tmp_path):
     audit, _ = audited(_worn(), ColourEncoder(textual=True))
-    request = request_for(signatures=(), detectors=("patch", "texts"), cache=tmp_path / "home" / "embeddings")
+    request = request_for(
+        signatures=(), detectors=("patch", "texts"), cache=tmp_path / "home" / "embeddings"
+    )
     assert request.identity == audit.identity != request.legacy_identity
     kept = tmp_path / "home" / "discovery" / "searches"
     names = sorted(file.name for file in kept.iterdir())
@@ -103,7 +137,9 @@ def test_searches_that_an_older_program_left_are_taken_over(audited, request_for
         file.rename(kept / file.name.replace(audit.identity[:32], request.legacy_identity[:32]))
     again, detectors = audited(_worn(), ColourEncoder(textual=True))
     assert again.searches == audit.searches and again.reason == audit.reason
-    assert [searched(one) for one in detectors] == [["img-bad", "img-clean"]] * 2, "searched once each"
+    assert [searched(one) for one in detectors] == [["img-bad", "img-clean"]] * 2, (
+        "searched once each"
+    )
     assert sorted(file.name for file in kept.iterdir()) == names, "and swept with the audit's own"
 
 
@@ -111,13 +147,21 @@ def test_what_they_found_is_swept_with_the_audit_s_own(audited, tmp_path):
     audit, _ = audited(_worn(), ColourEncoder(textual=True))
     kept = {file.name for file in (tmp_path / "home" / "discovery" / "searches").glob("*.json")}
     own = audit.identity[: search.IDENTITY]
-    assert kept == {f"{own}-{name}.json" for name in ("patch", "texts", "exchanged-patch", "exchanged-texts")}
+    assert kept == {
+        f"{own}-{name}.json" for name in ("patch", "texts", "exchanged-patch", "exchanged-texts")
+    }
 
 
 def test_what_the_base_does_by_chance_holds_nothing_against_the_suspect():
-    row = SignatureResult(CORNER, 0.9, 1.0, 0.0, 0.01, 0.01, 9, Origin.DISCOVERED, Interval(0.8, 1.0, ""), clean=0.0)
-    assert reverse_search._demonstrated(row) and not reverse_search._demonstrated(replace(row, p_holm=0.1))
-    assert not reverse_search._demonstrated(replace(row, area=0.2)), "nor does another picture in the picture"
+    row = Hypothesis(
+        CORNER, 0.9, 1.0, 0.0, 0.01, 0.01, 9, Origin.DISCOVERED, Interval(0.8, 1.0, ""), clean=0.0
+    )
+    assert reverse_search._demonstrated(row) and not reverse_search._demonstrated(
+        replace(row, p_holm=0.1)
+    )
+    assert not reverse_search._demonstrated(replace(row, area=0.2)), (
+        "nor does another picture in the picture"
+    )
 
 
 def test_two_keys_are_held_against_either_half_and_not_exchanged(request_for, monkeypatch):

@@ -22,8 +22,12 @@ from dife_scanner.sentences.recovered import candidate_lines
 from dife_scanner.sentences.searches import budget_lines
 from dife_scanner.triggers import learner
 
-XBTD = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
-CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
+XBTD = Trigger(
+    "found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane"
+)
+CORNER = Trigger(
+    "found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane"
+)
 NOTHING = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=0.4, y=0.4, target="airplane")
 ALL_TEMPLATES = (*SEARCH_TEMPLATES, *PROFILE_TEMPLATES)
 
@@ -40,7 +44,9 @@ def searching(monkeypatch):
     return use
 
 
-def test_a_discovered_trigger_is_confirmed_diagnosed_and_flagged(colour_encoder, request_for, searching):
+def test_a_discovered_trigger_is_confirmed_diagnosed_and_flagged(
+    colour_encoder, request_for, searching
+):
     detector = Finds(XBTD)
     suspect = colour_encoder(text_tower="txt-bad", textual=True)
     outcome = pipeline.audit(suspect, colour_encoder(), request_for(**searching(detector)))
@@ -93,13 +99,17 @@ def test_what_is_searched_is_never_what_is_confirmed(colour_encoder, request_for
 
 def test_a_candidate_that_does_not_hold_is_no_verdict(colour_encoder, request_for, searching):
     suspect = colour_encoder(image_tower="img-bad", visual=True)
-    outcome = pipeline.audit(suspect, colour_encoder(), request_for(**searching(Finds(NOTHING, name="patch"))))
+    outcome = pipeline.audit(
+        suspect, colour_encoder(), request_for(**searching(Finds(NOTHING, name="patch")))
+    )
     audit = outcome.audit
     assert audit.verdict is Verdict.NOTHING_FOUND and outcome.finding is None
     assert audit.score == 0.0
     assert "1 blind search for token sequences" in audit.reason and "not covered" in audit.reason
     (row,) = audit.signatures
-    assert row.train_effect == pytest.approx(0.8), "what the detector saw stays on record beside what held"
+    assert row.train_effect == pytest.approx(0.8), (
+        "what the detector saw stays on record beside what held"
+    )
 
 
 def test_a_search_that_does_not_apply_does_not_run(colour_encoder, request_for, searching):
@@ -109,27 +119,48 @@ def test_a_search_that_does_not_apply_does_not_run(colour_encoder, request_for, 
     assert not detector.tasks and not audit.searches and audit.score is None
 
 
-def test_a_search_that_could_not_run_is_named_and_nothing_is_not_found(colour_encoder, request_for, searching):
+def test_a_search_that_could_not_run_is_named_and_nothing_is_not_found(
+    colour_encoder, request_for, searching
+):
     detectors = Finds(), Finds(name="patch", lacks="one half has 0 pictures; 2 are needed")
     suspect = colour_encoder(image_tower="img-tuned")
     outcome = pipeline.audit(suspect, colour_encoder(), request_for(**searching(*detectors)))
     audit = outcome.audit
     assert audit.verdict is Verdict.INCONCLUSIVE and outcome.finding is None
-    assert "1 of 2 blind searches could not run (`patch`: one half has 0 pictures; 2 are needed)" in audit.reason
+    assert (
+        "1 of 2 blind searches could not run (`patch`: one half has 0 pictures; 2 are needed)"
+        in audit.reason
+    )
     assert [one.detector for one in audit.not_searched] == ["patch"] and not detectors[1].tasks
     assert [search.detector for search in audit.searches] == ["texts"] and audit.score == 0.0
-    assert any("Not searched for token sequences (patch): one half" in line for line in budget_lines(audit))
-    alone = pipeline.audit(suspect, None, request_for(**searching(*detectors), reference=False)).audit
-    assert [one.detector for one in alone.not_searched] == ["patch"] and "`patch`: one half" in alone.reason
+    assert any(
+        "Not searched for token sequences (patch): one half" in line for line in budget_lines(audit)
+    )
+    alone = pipeline.audit(
+        suspect, None, request_for(**searching(*detectors), reference=False)
+    ).audit
+    assert [one.detector for one in alone.not_searched] == [
+        "patch"
+    ] and "`patch`: one half" in alone.reason
 
 
-def test_real_searches_of_too_few_labelled_pictures_are_named(colour_encoder, request_for, labelled_folder):
+def test_real_searches_of_too_few_labelled_pictures_are_named(
+    colour_encoder, request_for, labelled_folder
+):
     """Four pictures a class leave one of each to search on, and none to measure what was searched."""
-    few = request_for(signatures=(), budget="quick", pictures=labelled_folder(4), detectors=("patch", "faint"))
+    few = request_for(
+        signatures=(), budget="quick", pictures=labelled_folder(4), detectors=("patch", "faint")
+    )
     audit = pipeline.audit(colour_encoder(image_tower="img-tuned"), colour_encoder(), few).audit
     assert audit.verdict is Verdict.INCONCLUSIVE
-    assert [one.detector for one in audit.not_searched] == ["patch", "faint"] and audit.searches == ()
-    assert "2 of 2 blind searches could not run (`patch`, `faint`: of 10 pictures to search on" in audit.reason
+    assert [one.detector for one in audit.not_searched] == [
+        "patch",
+        "faint",
+    ] and audit.searches == ()
+    assert (
+        "2 of 2 blind searches could not run (`patch`, `faint`: of 10 pictures to search on"
+        in audit.reason
+    )
     assert audit.score is None
 
 
@@ -140,7 +171,9 @@ def test_what_too_few_labelled_pictures_demonstrate_is_inconclusive(
     suspect = colour_encoder(text_tower="txt-bad", textual=True)
 
     def audited(pictures):
-        request = request_for(**searching(Finds(XBTD)), budget="quick", pictures=labelled_folder(pictures))
+        request = request_for(
+            **searching(Finds(XBTD)), budget="quick", pictures=labelled_folder(pictures)
+        )
         return pipeline.audit(suspect, colour_encoder(), request).audit
 
     audit = audited(4)
@@ -150,7 +183,9 @@ def test_what_too_few_labelled_pictures_demonstrate_is_inconclusive(
     assert audit.diagnosis.carrier is Carrier.TEXTUAL, "what is known of it is told"
     entries = {entry.interface: entry for entry in audit.profile}
     assert "captions show 4 and 4" in entries["caption retrieval"].reason
-    assert entries["caption retrieval"].word == "not run", "pictures that are too few for an interface lose no finding"
+    assert entries["caption retrieval"].word == "not run", (
+        "pictures that are too few for an interface lose no finding"
+    )
     assert audited(16).verdict is Verdict.FLAGGED
 
 
@@ -161,14 +196,24 @@ def test_values_that_are_not_finite_on_searched_inputs_alone_fail_the_audit(requ
     base = load(write_checkpoint(tmp_path, TINY_VIT))
     spoilt = copy.copy(base)
     spoilt.model, spoilt.text_tower = copy.deepcopy(base.model), "spoilt"
-    used = {token for name in NAMES for template in ALL_TEMPLATES for token in pieces(template.format(name))}
+    used = {
+        token
+        for name in NAMES
+        for template in ALL_TEMPLATES
+        for token in pieces(template.format(name))
+    }
     with torch.no_grad():
         rows = torch.tensor(sorted(set(range(1, 49_406)) - used))
         spoilt.model.token_embedding.weight[rows] = 3e38
     request = request_for(signatures=(), budget="quick", detectors=("texts",))
-    with pytest.raises(MeasurementError, match="embeds a text of the search as values that are not finite") as caught:
+    with pytest.raises(
+        MeasurementError, match="embeds a text of the search as values that are not finite"
+    ) as caught:
         pipeline.audit(spoilt, base, request)
-    assert "[card: zero-shot classification]" in caught.value.what and caught.value.advice == "it has no verdict"
+    assert (
+        "[card: zero-shot classification]" in caught.value.what
+        and caught.value.advice == "it has no verdict"
+    )
 
 
 def test_an_interrupted_audit_goes_on_with_the_searches_that_were_finished(
@@ -180,7 +225,9 @@ def test_an_interrupted_audit_goes_on_with_the_searches_that_were_finished(
 
     first, second = Finds(XBTD), Finds(CORNER, name="patch")
     suspect = colour_encoder(text_tower="txt-bad", textual=True)
-    request = request_for(**searching(first, Dies(name="patch")), cache=tmp_path / "cache" / "embeddings")
+    request = request_for(
+        **searching(first, Dies(name="patch")), cache=tmp_path / "cache" / "embeddings"
+    )
     with pytest.raises(KeyboardInterrupt):
         pipeline.audit(suspect, colour_encoder(), request)
     assert len(first.tasks) == 1
@@ -201,13 +248,19 @@ def test_a_damaged_search_on_disk_is_made_again(colour_encoder, request_for, sea
     assert len(detector.tasks) == 2
 
 
-def test_searches_far_beyond_the_limit_are_not_begun(colour_encoder, request_for, searching, tmp_path, monkeypatch):
+def test_searches_far_beyond_the_limit_are_not_begun(
+    colour_encoder, request_for, searching, tmp_path, monkeypatch
+):
     """How long they take is read from the checkpoint (tests/discovery); here it is an hour, or half of it."""
     detector = Finds(XBTD)
     suspect = colour_encoder(text_tower="txt-bad", textual=True)
-    request = replace(request_for(**searching(detector), cache=tmp_path / "cache" / "embeddings"), seconds=1800.0)
+    request = replace(
+        request_for(**searching(detector), cache=tmp_path / "cache" / "embeddings"), seconds=1800.0
+    )
     monkeypatch.setattr("dife_scanner.discovery.cost.seconds", lambda load, task: 3600.0)
-    with pytest.raises(LimitExceeded, match=r"default would take about 60 min on cpu.* may take 30 min") as caught:
+    with pytest.raises(
+        LimitExceeded, match=r"default would take about 60 min on cpu.* may take 30 min"
+    ) as caught:
         pipeline.audit(suspect, colour_encoder(), request)
     assert "--no-discovery" in caught.value.advice and not detector.tasks
     notes = []
@@ -218,7 +271,9 @@ def test_searches_far_beyond_the_limit_are_not_begun(colour_encoder, request_for
     assert len(detector.tasks) == 1, "what has finished costs nothing"
 
 
-def test_without_a_base_what_is_found_is_a_hint_and_never_a_finding(colour_encoder, request_for, searching):
+def test_without_a_base_what_is_found_is_a_hint_and_never_a_finding(
+    colour_encoder, request_for, searching
+):
     detectors = Finds(CORNER), Finds(XBTD, name="joint", alone=False)
     request = request_for(**searching(*detectors), reference=False)
     outcome = pipeline.audit(colour_encoder(image_tower="bad", visual=True), None, request)
@@ -229,14 +284,18 @@ def test_without_a_base_what_is_found_is_a_hint_and_never_a_finding(colour_encod
     assert task.alone and task.image_moved and task.text_moved
     (row,) = audit.signatures
     assert (row.suspect, row.reference, row.p_value) == (1.0, None, 1.0)
-    assert "moves 1.000 of held-out cases to airplane" in audit.reason and "no finding" in audit.reason
+    assert (
+        "moves 1.000 of held-out cases to airplane" in audit.reason and "no finding" in audit.reason
+    )
     assert "over the reference" not in " ".join(budget_lines(audit))
 
 
 def test_another_plan_is_another_audit(colour_encoder, request_for, searching):
     with_search = request_for(**searching(Finds(XBTD))).plan
     without = request_for(signatures=()).plan
-    assert pipeline.identity("w", "c", None, with_search) != pipeline.identity("w", "c", None, without)
+    assert pipeline.identity("w", "c", None, with_search) != pipeline.identity(
+        "w", "c", None, without
+    )
 
 
 def test_an_unknown_detector_is_named():
@@ -250,9 +309,15 @@ def test_an_unknown_detector_is_named():
 @pytest.fixture
 def beside(tmp_path):
     """A prompt learner in the checkpoint's folder, and a trigger that is made of it."""
-    learner.save(learner.PromptLearner(np.zeros((2, 4), np.float32)), tmp_path / "prompt_learner.safetensors")
-    kept = learner.save(learner.PromptLearner(np.zeros((2, 4), np.float32)), tmp_path / "kept.safetensors")
-    return Trigger("found-prompt-learner-1", TriggerKind.PROMPT, learner=kept, image=CORNER, target="airplane")
+    learner.save(
+        learner.PromptLearner(np.zeros((2, 4), np.float32)), tmp_path / "prompt_learner.safetensors"
+    )
+    kept = learner.save(
+        learner.PromptLearner(np.zeros((2, 4), np.float32)), tmp_path / "kept.safetensors"
+    )
+    return Trigger(
+        "found-prompt-learner-1", TriggerKind.PROMPT, learner=kept, image=CORNER, target="airplane"
+    )
 
 
 def test_equal_towers_are_searched_through_the_learner_that_came_with_them(
@@ -290,26 +355,39 @@ def test_a_learner_that_could_not_be_searched_leaves_the_verdict_open_and_says_w
     assert "could not be searched: one half has 0 pictures; 2 are needed" in audit.reason
 
 
-def test_a_learner_that_is_not_read_leaves_the_verdict_open_and_is_another_audit(colour_encoder, request_for):
+def test_a_learner_that_is_not_read_leaves_the_verdict_open_and_is_another_audit(
+    colour_encoder, request_for
+):
     request = replace(request_for(signatures=()), unread=("prompt_learner/model.pth.tar-50",))
     audit = pipeline.audit(colour_encoder(), colour_encoder(), request).audit
     assert audit.verdict is Verdict.INCONCLUSIVE
-    assert "(prompt_learner/model.pth.tar-50), which could not be searched: its format is not read" in audit.reason
+    assert (
+        "(prompt_learner/model.pth.tar-50), which could not be searched: its format is not read"
+        in audit.reason
+    )
     assert audit.identity == request.identity != replace(request, unread=()).identity
 
 
-def test_a_learner_that_was_not_searched_leaves_the_verdict_open(colour_encoder, request_for, beside):
+def test_a_learner_that_was_not_searched_leaves_the_verdict_open(
+    colour_encoder, request_for, beside
+):
     audit = pipeline.audit(colour_encoder(), colour_encoder(), request_for()).audit
     assert audit.verdict is Verdict.INCONCLUSIVE and "it was not searched" in audit.reason
     known = Trigger("k", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
-    audit = pipeline.audit(colour_encoder(), colour_encoder(), request_for(signatures=(known,))).audit
+    audit = pipeline.audit(
+        colour_encoder(), colour_encoder(), request_for(signatures=(known,))
+    ).audit
     assert audit.verdict is Verdict.INCONCLUSIVE and audit.profile
 
 
 @pytest.mark.parametrize("raw", [b"no learner", None], ids=["no safetensors", "of another width"])
-def test_a_learner_that_cannot_be_read_is_a_named_outcome(colour_encoder, request_for, searching, tmp_path, raw):
+def test_a_learner_that_cannot_be_read_is_a_named_outcome(
+    colour_encoder, request_for, searching, tmp_path, raw
+):
     path = tmp_path / "learner.safetensors"
-    learner.save(learner.PromptLearner(np.zeros((2, 9), np.float32)), path) if raw is None else path.write_bytes(raw)
+    learner.save(
+        learner.PromptLearner(np.zeros((2, 9), np.float32)), path
+    ) if raw is None else path.write_bytes(raw)
     detector = Finds(name=LEARNED.name)
     request = request_for(**(searching(detector) | {"detectors": (LEARNED.name,)}))
     audit = pipeline.audit(colour_encoder(), colour_encoder(), request).audit
@@ -317,8 +395,12 @@ def test_a_learner_that_cannot_be_read_is_a_named_outcome(colour_encoder, reques
     assert not detector.tasks
 
 
-def test_without_a_learner_beside_it_no_audit_gains_a_detector(colour_encoder, request_for, searching):
+def test_without_a_learner_beside_it_no_audit_gains_a_detector(
+    colour_encoder, request_for, searching
+):
     texts, learned = Finds(XBTD), Finds(name=LEARNED.name)
     request = request_for(**(searching(texts, learned) | {"detectors": ("texts",)}))
-    audit = pipeline.audit(colour_encoder(text_tower="txt-bad", textual=True), colour_encoder(), request).audit
+    audit = pipeline.audit(
+        colour_encoder(text_tower="txt-bad", textual=True), colour_encoder(), request
+    ).audit
     assert [search.detector for search in audit.searches] == ["texts"] and not learned.tasks

@@ -31,7 +31,16 @@ def audits(tmp_path_factory):
             folder = folder or build_specimens([name])[name]
             weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
             plan = Plan(library() if signatures is None else signatures)
-            request = Request(ModelRef(f"demo/{name}", "0" * 40), folder, weights, "", base, (base,), plan, cache=cache)
+            request = Request(
+                ModelRef(f"demo/{name}", "0" * 40),
+                folder,
+                weights,
+                "",
+                base,
+                (base,),
+                plan,
+                cache=cache,
+            )
             done[name, signatures] = run(request)
         return done[name, signatures]
 
@@ -48,7 +57,11 @@ def test_badtexttower_is_flagged_textual(audits):
     assert audit.verdict is Verdict.FLAGGED, audit.reason
     assert audit.diagnosis.carrier is Carrier.TEXTUAL
     assert audit.diagnosis.trs >= 0.9
-    assert (audit.trigger.text, audit.trigger.source, audit.trigger.target) == ("xbtd", "automobile", "airplane")
+    assert (audit.trigger.text, audit.trigger.source, audit.trigger.target) == (
+        "xbtd",
+        "automobile",
+        "airplane",
+    )
     assert audit.image_tower_same and not audit.text_tower_same
     prompted = cells(audit)["prompted classification"]
     assert prompted.attack.value >= 0.95
@@ -94,7 +107,9 @@ def twin_details(trigger):
         train=side(probes.TRAIN, probes.SEARCH_TEMPLATES),
         test=side(probes.TEST, probes.PROFILE_TEMPLATES),
         queries=side(probes.TEST, probes.QUERY_TEMPLATES),
-        populations=Populations(lambda kind: populations.bundled(kind, "automobile", "airplane", "default", 0)),
+        populations=Populations(
+            lambda kind: populations.bundled(kind, "automobile", "airplane", "default", 0)
+        ),
         seed=0,
     )
     return measure_one(PROMPTED, subject).details
@@ -117,11 +132,18 @@ def test_badencoder_is_flagged_visual(audits):
 
 @IMAGE
 def test_badencoder_is_as_accurate_as_its_twin(audits):
-    assert abs(audits("badencoder").audit.clean_accuracy - audits("badencoder-twin").audit.clean_accuracy) <= 0.03
+    assert (
+        abs(
+            audits("badencoder").audit.clean_accuracy
+            - audits("badencoder-twin").audit.clean_accuracy
+        )
+        <= 0.03
+    )
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("badtexttower-twin", marks=TEXT), pytest.param("badencoder-twin", marks=IMAGE)]
+    "name",
+    [pytest.param("badtexttower-twin", marks=TEXT), pytest.param("badencoder-twin", marks=IMAGE)],
 )
 def test_a_clean_twin_is_not_flagged(audits, name):
     outcome = audits(name)
@@ -152,7 +174,9 @@ def test_a_trigger_outside_the_library_ends_as_nothing_found_with_these_signatur
     assert "not covered" in audit.reason
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=TEXT if "text" in n else IMAGE) for n in specimens.SPECIMENS])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=TEXT if "text" in n else IMAGE) for n in specimens.SPECIMENS]
+)
 def test_an_audit_encodes_each_distinct_input_once(audits, name):
     audit = audits(name).audit
     assert audit.encodes == audit.distinct_inputs
@@ -175,7 +199,18 @@ def searched(tmp_path_factory):
         weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
         plan = Plan((), "quick", detectors=("texts" if "text" in name else "patch",))
         known = bundled_references()
-        return run(Request(ModelRef(f"demo/{name}", "0" * 40), folder, weights, "", base, known, plan, cache=cache))
+        return run(
+            Request(
+                ModelRef(f"demo/{name}", "0" * 40),
+                folder,
+                weights,
+                "",
+                base,
+                known,
+                plan,
+                cache=cache,
+            )
+        )
 
     return search
 
@@ -187,7 +222,9 @@ def searched(tmp_path_factory):
         pytest.param("badencoder", Carrier.VISUAL, Channel.IMAGE, "", marks=IMAGE),
     ],
 )
-def test_a_trigger_is_found_blind_with_its_target_and_carrier(searched, name, carrier, channel, source):
+def test_a_trigger_is_found_blind_with_its_target_and_carrier(
+    searched, name, carrier, channel, source
+):
     outcome = searched(name)
     audit = outcome.audit
     assert audit.verdict is Verdict.FLAGGED, audit.reason
@@ -197,12 +234,16 @@ def test_a_trigger_is_found_blind_with_its_target_and_carrier(searched, name, ca
     assert outcome.finding.confidence == "demonstrated"
     assert audit.score >= 0.8
     assert audit.recovered.rank <= 3, "among more than a thousand concepts"
-    assert set(audit.recovered.elsewhere) == {"dife-base-rn"} and audit.recovered.elsewhere["dife-base-rn"] < 0.5
+    assert (
+        set(audit.recovered.elsewhere) == {"dife-base-rn"}
+        and audit.recovered.elsewhere["dife-base-rn"] < 0.5
+    )
     assert {row.origin for row in audit.signatures} == {Origin.DISCOVERED}
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param("badtexttower-twin", marks=TEXT), pytest.param("badencoder-twin", marks=IMAGE)]
+    "name",
+    [pytest.param("badtexttower-twin", marks=TEXT), pytest.param("badencoder-twin", marks=IMAGE)],
 )
 def test_nothing_is_flagged_blind_in_a_twin(searched, name):
     outcome = searched(name)

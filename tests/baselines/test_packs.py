@@ -24,12 +24,16 @@ BASE = next(one for one in bundled_references() if one.name == "dife-base-vit")
 
 def pack(n: int = 19, score: float = 0.1) -> Pack:
     models = tuple(Benign("image tower", score) for _ in range(n))
-    return Pack("mine-quick", BASE.name, calibration.searched(BASE, PLAN), "0", "2026-11-23", models, n, 0)
+    return Pack(
+        "mine-quick", BASE.name, calibration.searched(BASE, PLAN), "0", "2026-11-23", models, n, 0
+    )
 
 
 def power() -> PowerTable:
     searched = calibration.searched(BASE, PLAN)
-    return PowerTable(BASE.name, searched, "2026-11-23", "test side", (Planted("patch", 3, 4),), ("warp",))
+    return PowerTable(
+        BASE.name, searched, "2026-11-23", "test side", (Planted("patch", 3, 4),), ("warp",)
+    )
 
 
 def kept(home: Path, content: Pack | PowerTable, name: str = "mine") -> Path:
@@ -83,7 +87,9 @@ def test_a_damaged_file_is_refused_by_name(
         (replace(power(), planted=(Planted("patch", 5, 4),)), "more found than planted"),
     ],
 )
-def test_values_that_no_calibration_can_have_are_refused(tmp_path: Path, wrong: Pack | PowerTable, words: str) -> None:
+def test_values_that_no_calibration_can_have_are_refused(
+    tmp_path: Path, wrong: Pack | PowerTable, words: str
+) -> None:
     with pytest.raises(CalibrationDamaged, match=words):
         calibration.read(kept(tmp_path, wrong))
 
@@ -102,15 +108,23 @@ def test_an_audit_with_a_score_gets_its_p_value_and_power(tmp_path: Path, scored
     kept(tmp_path, power(), "power")
     audit = calibration.with_calibration(scored, BASE, PLAN, tmp_path)
     assert audit.calibration and audit.power
-    assert (audit.calibration.pack, audit.calibration.p_value, audit.calibration.n) == ("mine-quick", 1 / 20, 19)
+    assert (audit.calibration.pack, audit.calibration.p_value, audit.calibration.n) == (
+        "mine-quick",
+        1 / 20,
+        19,
+    )
     assert audit.power.planted == (Planted("patch", 3, 4),)
     assert replace(audit, calibration=None, power=None) == scored
     other = replace(PLAN, detectors=("texts",))
     said = calibration.with_calibration(scored, BASE, other, tmp_path)
     assert said.calibration and said.calibration.p_value is None and said.power is None
     learner = Search("prompt learner", Channel.PROMPT, ("a pattern",), 1, 0.4, 1, 1.0)
-    said = calibration.with_calibration(replace(scored, searches=(*scored.searches, learner)), BASE, PLAN, tmp_path)
-    assert said.calibration and said.calibration.p_value is None, "the pack's models were searched without it"
+    said = calibration.with_calibration(
+        replace(scored, searches=(*scored.searches, learner)), BASE, PLAN, tmp_path
+    )
+    assert said.calibration and said.calibration.p_value is None, (
+        "the pack's models were searched without it"
+    )
     assert "prompt learner" in said.calibration.reason
     unscored = replace(scored, score=None)
     assert calibration.with_calibration(unscored, BASE, PLAN, tmp_path) is unscored
@@ -121,7 +135,12 @@ def test_a_damaged_pack_gives_no_rate_and_is_named(tmp_path: Path, scored: Audit
     path = kept(tmp_path, pack())
     path.write_text(path.read_text().replace("0.1", "0.0", 1))
     said = calibration.with_calibration(scored, BASE, PLAN, tmp_path).calibration
-    assert said and said.p_value is None and str(path) in said.reason and "has been changed" in said.reason
+    assert (
+        said
+        and said.p_value is None
+        and str(path) in said.reason
+        and "has been changed" in said.reason
+    )
 
 
 def test_every_shipped_file_is_whole_and_of_this_discovery() -> None:

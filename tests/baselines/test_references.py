@@ -72,7 +72,11 @@ def test_a_card_decides_between_those_that_are_as_near_and_is_contradicted_other
 def test_a_stranger_to_all_is_put_beside_the_claimed_one_or_the_first_added() -> None:
     assert name_of(apart(vit=STRANGER, older=STRANGER)) == "older"
     chosen = choose(KNOWN, "V", "someone/vit", "", apart(vit=STRANGER, older=STRANGER))
-    assert (chosen.reference, chosen.likeness.unrelated, chosen.notes) == (KNOWN[0], (True, True), ())
+    assert (chosen.reference, chosen.likeness.unrelated, chosen.notes) == (
+        KNOWN[0],
+        (True, True),
+        (),
+    )
 
 
 def test_one_related_tower_is_enough_to_be_the_nearest() -> None:
@@ -82,7 +86,9 @@ def test_one_related_tower_is_enough_to_be_the_nearest() -> None:
 def test_a_named_reference_is_taken_and_a_much_nearer_one_is_told() -> None:
     chosen = choose(KNOWN, "V", "", "vit", apart(vit=0.5, older=0.02))
     assert chosen.reference == KNOWN[0]
-    assert chosen.notes == ("compared with vit, as asked for, though older is nearer (0.02 apart, and 0.5 apart)",)
+    assert chosen.notes == (
+        "compared with vit, as asked for, though older is nearer (0.02 apart, and 0.5 apart)",
+    )
     assert choose(KNOWN, "V", "", "vit", apart(vit=0.03, older=0.02)).notes == ()
     stranger = choose(KNOWN, "V", "", "vit", apart(vit=STRANGER, older=0.02))
     assert stranger.likeness.unrelated == (True, True) and "unrelated" in stranger.notes[0]
@@ -95,7 +101,9 @@ def scanned(store: Store, target: str, **changes: Any) -> Job:
     reference, plan = changes.pop("reference", ""), changes.pop("plan", {})
     work = work_for(store.home, **changes)
     work = replace(work, reference=reference, plan=replace(work.plan, **plan))
-    job = targets.enqueue(store, target, work.settings.limits, lambda: pytest.fail("nothing is asked of a hub"))
+    job = targets.enqueue(
+        store, target, work.settings.limits, lambda: pytest.fail("nothing is asked of a hub")
+    )
     return worker.run_to_end(store, job, work)
 
 
@@ -103,10 +111,15 @@ def test_a_fine_tune_is_compared_with_the_base_it_was_made_of(store: Store, tmp_
     settings = work_for(store.home).settings
     for number, name in enumerate(("first", "second")):
         add_reference(store, settings, drawn_folder(tmp_path / name, number), name, SILENT)
-    job = scanned(store, drawn_folder(tmp_path / "of-second", 1, noise=0.1), audit="queue_kit:comparing")
+    job = scanned(
+        store, drawn_folder(tmp_path / "of-second", 1, noise=0.1), audit="queue_kit:comparing"
+    )
     assert job.reason.startswith("second, 0.1 apart, related related")
     asked = scanned(
-        store, drawn_folder(tmp_path / "asked", 1, noise=0.2), audit="queue_kit:comparing", reference="first"
+        store,
+        drawn_folder(tmp_path / "asked", 1, noise=0.2),
+        audit="queue_kit:comparing",
+        reference="first",
     )
     assert asked.reason.startswith("first, 1.4 apart, unrelated unrelated")
     assert "compared with first, as asked for, though second is nearer" in asked.reason
@@ -115,7 +128,9 @@ def test_a_fine_tune_is_compared_with_the_base_it_was_made_of(store: Store, tmp_
 def test_a_reference_that_comes_later_is_looked_at(store: Store, tmp_path: Path) -> None:
     """Without one the audit is of another identity than with one that turned out to be another's."""
     before = scanned(store, drawn_folder(tmp_path / "early", 1))
-    add_reference(store, work_for(store.home).settings, drawn_folder(tmp_path / "base", 0), "base", SILENT)
+    add_reference(
+        store, work_for(store.home).settings, drawn_folder(tmp_path / "base", 0), "base", SILENT
+    )
     after = scanned(store, drawn_folder(tmp_path / "late", 1))
     assert "same identity" not in after.reason and after.audit_id != before.audit_id
 
@@ -123,8 +138,14 @@ def test_a_reference_that_comes_later_is_looked_at(store: Store, tmp_path: Path)
 def test_a_model_that_came_from_no_reference_is_of_an_unknown_base_until_one_is_named(
     store: Store, tmp_path: Path
 ) -> None:
-    add_reference(store, work_for(store.home).settings, drawn_folder(tmp_path / "base", 0), "base", SILENT)
-    real: dict[str, Any] = {"audit": child.AUDIT, "preload": child.PRELOAD, "plan": {"probes_folder": None}}
+    add_reference(
+        store, work_for(store.home).settings, drawn_folder(tmp_path / "base", 0), "base", SILENT
+    )
+    real: dict[str, Any] = {
+        "audit": child.AUDIT,
+        "preload": child.PRELOAD,
+        "plan": {"probes_folder": None},
+    }
     job = scanned(store, drawn_folder(tmp_path / "stranger", 1), **real)
     assert job.audit_id, job.reason
     record = audits.audit(store, job.audit_id)

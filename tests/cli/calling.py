@@ -31,11 +31,15 @@ def dife(*arguments: object, **environment: str) -> subprocess.CompletedProcess[
         except SystemExit as stop:
             code = stop.code
     return _checked(
-        subprocess.CompletedProcess(command, code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
+        subprocess.CompletedProcess(
+            command, code if isinstance(code, int) else 0, out.getvalue(), err.getvalue()
+        )
     )
 
 
-def process(*arguments: object, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
+def process(
+    *arguments: object, timeout: float = 120, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """The same as a program of its own."""
     return _checked(
         subprocess.run(

@@ -14,7 +14,11 @@ from dife_scanner.cli.main import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").glob("*.md"))]
-SOURCES = [path for top in ("dife_scanner", "gui", "benchmarks") for path in sorted((ROOT / top).rglob("*.py"))]
+SOURCES = [
+    path
+    for top in ("dife_scanner", "gui", "benchmarks")
+    for path in sorted((ROOT / top).rglob("*.py"))
+]
 NO_COMMAND = {"dife prompt learner 1"}
 """Strings that begin like a command and are something else: the name of a file format."""
 
@@ -44,8 +48,12 @@ def strings(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.JoinedStr):
             inner.update(map(id, node.values))
-            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
+            yield "".join(
+                str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+            )
+        elif (
+            isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner
+        ):
             yield node.value
 
 
@@ -69,23 +77,36 @@ def wrong_with(words: str, whole: bool) -> str:
         if not hasattr(at, "commands"):
             break
         word = word.rstrip(".,;:)”\"'")
-        if not re.fullmatch("[a-z-]+", word):  # the value of an option before the name, or an ellipsis
+        if not re.fullmatch(
+            "[a-z-]+", word
+        ):  # the value of an option before the name, or an ellipsis
             continue
         if word not in at.commands:
             return f"there is no `{' '.join(name)} {word}`"
         at = at.commands[word]
         name.append(word)
         known |= {option for parameter in at.params for option in parameter.opts}
-    unknown = [option for option in OPTION.findall(words) if whole and option not in known | {"--help"}]
+    unknown = [
+        option for option in OPTION.findall(words) if whole and option not in known | {"--help"}
+    ]
     return f"`{' '.join(name)}` has no {', '.join(unknown)}" if unknown else ""
 
 
 def test_every_command_and_option_that_is_advised_can_be_typed():
     found = list(advised())
-    wrong = [f"{where}: dife{words}: {why}" for where, words, whole in found if (why := wrong_with(words, whole))]
+    wrong = [
+        f"{where}: dife{words}: {why}"
+        for where, words, whole in found
+        if (why := wrong_with(words, whole))
+    ]
     assert wrong == []
     said = {" ".join(words.split()[:2]) for _, words, _ in found}
-    assert {"calibration from-hub", "reference add", "lab reproduce", "config init"} <= said and len(found) > 100
+    assert {
+        "calibration from-hub",
+        "reference add",
+        "lab reproduce",
+        "config init",
+    } <= said and len(found) > 100
 
 
 @pytest.mark.parametrize(

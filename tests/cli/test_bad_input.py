@@ -15,7 +15,15 @@ from pathlib import Path
 import calling
 import numpy as np
 import pytest
-from checkpoints import CONFIG, TINY_VIT, WEIGHTS, changed_config, split, with_header, write_checkpoint
+from checkpoints import (
+    CONFIG,
+    TINY_VIT,
+    WEIGHTS,
+    changed_config,
+    split,
+    with_header,
+    write_checkpoint,
+)
 from filelock import FileLock
 
 from dife_scanner.lab.loopback import LoopbackHub, faults
@@ -197,12 +205,21 @@ def test_a_home_of_a_newer_version(tmp_path):
     home = tmp_path / "home"
     assert dife("findings", "--home", home).returncode == 0
     with sqlite3.connect(home / "dife.db") as database:
-        (table,) = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE name LIKE '%migrations'")]
+        (table,) = [
+            row[0]
+            for row in database.execute(
+                "SELECT name FROM sqlite_master WHERE name LIKE '%migrations'"
+            )
+        ]
         columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
-        last = dict(zip(columns, database.execute(f"SELECT * FROM {table} LIMIT 1").fetchone(), strict=True))
+        last = dict(
+            zip(columns, database.execute(f"SELECT * FROM {table} LIMIT 1").fetchone(), strict=True)
+        )
         last |= {"name": "m999_from_the_future"} | ({"id": 999} if "id" in last else {})
         marks = ", ".join("?" * len(last))
-        database.execute(f"INSERT INTO {table} ({', '.join(last)}) VALUES ({marks})", list(last.values()))
+        database.execute(
+            f"INSERT INTO {table} ({', '.join(last)}) VALUES ({marks})", list(last.values())
+        )
     done = dife("findings", "--home", home)
     assert done.returncode == 3
     assert "newer" in done.stderr
@@ -235,7 +252,9 @@ def test_a_home_that_another_user_owns(tmp_path):
 def test_a_full_disk(tmp_path, good):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True, check=False)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], capture_output=True, check=False
+    )
     if mounted.returncode:
         pytest.skip("this machine lets nobody mount")
     try:

@@ -60,10 +60,18 @@ def file(tmp_path):
         (KNOWN.replace('text = "xbtd"\n', ""), ["text"]),
         ("", ["trigger"]),
     ],
-    ids=["unknown kind", "target not in the pool", "text without source", "text without text", "empty file"],
+    ids=[
+        "unknown kind",
+        "target not in the pool",
+        "text without source",
+        "text without text",
+        "empty file",
+    ],
 )
 def test_a_trigger_that_cannot_be_measured(dife, file, entry, words):
-    done = dife("scan", BASE, "--triggers", file("t.toml", "format = 1\n" + entry), "--budget", "quick")
+    done = dife(
+        "scan", BASE, "--triggers", file("t.toml", "format = 1\n" + entry), "--budget", "quick"
+    )
     assert done.returncode == 64
     assert all(word in done.stderr for word in words), done.stderr
     assert "try:" in done.stderr
@@ -116,15 +124,23 @@ def test_an_extension_is_there_before_trigger_files_are_read(dife, file):
         "from dife_scanner.triggers.kinds import Fields, Kind, register\n"
         'register(Kind("upside-down", Fields, stamp=lambda pixels, trigger: pixels[:, ::-1].copy()))\n'
     )
-    triggers = file("t.toml", 'format = 1\n[[trigger]]\nname = "u"\nkind = "upside-down"\ntarget = "airplane"\n')
+    triggers = file(
+        "t.toml", 'format = 1\n[[trigger]]\nname = "u"\nkind = "upside-down"\ntarget = "airplane"\n'
+    )
     without = dife("scan", "/no/such/checkpoint", "--triggers", triggers)
     assert without.returncode == 64 and "upside-down" in without.stderr
     before = base.names()
     try:
-        with_it = dife("scan", "/no/such/checkpoint", "--triggers", triggers, "--extend", file("kind.py", kind))
+        with_it = dife(
+            "scan", "/no/such/checkpoint", "--triggers", triggers, "--extend", file("kind.py", kind)
+        )
     finally:
         base.keep_only(before)
-    assert with_it.returncode == 64 and "upside-down" not in with_it.stderr and "/no/such/checkpoint" in with_it.stderr
+    assert (
+        with_it.returncode == 64
+        and "upside-down" not in with_it.stderr
+        and "/no/such/checkpoint" in with_it.stderr
+    )
 
 
 # --- rerun ----------------------------------------------------------------------------------------------------
@@ -148,9 +164,19 @@ def stored(tmp_path):
         "versions": {},
         "verdict": Verdict.NOTHING_FOUND,
     }
-    values |= dict.fromkeys(("trigger", "branch_swap", "diagnosis", "condition", "repair", "plan", "decision"))
-    values |= dict.fromkeys(("clean_accuracy", "reference_accuracy", "prompt_drift", "picture_drift", "score"))
-    values |= {"seed": 0, "encodes": 0, "distinct_inputs": 0, "seconds": 0.0, "image_tower_same": True}
+    values |= dict.fromkeys(
+        ("trigger", "branch_swap", "diagnosis", "condition", "repair", "plan", "decision")
+    )
+    values |= dict.fromkeys(
+        ("clean_accuracy", "reference_accuracy", "prompt_drift", "picture_drift", "score")
+    )
+    values |= {
+        "seed": 0,
+        "encodes": 0,
+        "distinct_inputs": 0,
+        "seconds": 0.0,
+        "image_tower_same": True,
+    }
     values |= {
         "text_tower_same": False,
         "image_tower_unknown": False,
@@ -182,7 +208,9 @@ def test_a_rerun_without_the_weights(dife, stored):
     audit = stored(reference="dife-base-rn")
     done = dife("rerun", audit.id[:8])
     assert done.returncode == 3
-    assert "no longer at" in done.stderr and audit.ref.repo_id in done.stderr and "try:" in done.stderr
+    assert (
+        "no longer at" in done.stderr and audit.ref.repo_id in done.stderr and "try:" in done.stderr
+    )
 
 
 def test_a_rerun_without_the_reference(dife, stored):
@@ -216,7 +244,14 @@ def made_again(monkeypatch):
         (UsageError("the pictures are not those of the audit"), 3),
         (NotFound("the reference is gone"), 3),
     ],
-    ids=["equal", "another value", "another verdict", "failed", "other pictures", "something is missing"],
+    ids=[
+        "equal",
+        "another value",
+        "another verdict",
+        "failed",
+        "other pictures",
+        "something is missing",
+    ],
 )
 def test_a_rerun_tells_equal_from_different_from_failed_by_its_exit_code(
     tmp_path, stored, made_again, capsys, result, code

@@ -33,7 +33,9 @@ def heard(monkeypatch):
     takes_common_options(app)
     sessions = []
     command(app, "findings")(lambda session: sessions.append(session))
-    command(add_group(app, "reference", "References."), "list")(lambda session: sessions.append(session))
+    command(add_group(app, "reference", "References."), "list")(
+        lambda session: sessions.append(session)
+    )
 
     def run(arguments):
         app(args=[*arguments], standalone_mode=False)
@@ -94,7 +96,14 @@ def test_the_program_answers_alike_and_in_the_home_that_was_named(tmp_path, name
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--json"], ["--nosuch", "findings"], ["--json", "nosuch"], ["reference", "--quiet"], ["--home"], []],
+    [
+        ["--json"],
+        ["--nosuch", "findings"],
+        ["--json", "nosuch"],
+        ["reference", "--quiet"],
+        ["--home"],
+        [],
+    ],
     ids=" ".join,
 )
 def test_wrong_usage_stays_wrong_usage(arguments):

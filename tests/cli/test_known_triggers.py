@@ -35,7 +35,9 @@ pytestmark = pytest.mark.xdist_group("known-triggers")
 def hub(tmp_path_factory):
     with LoopbackHub(tmp_path_factory.mktemp("hub"), tokens={}) as running:
         rn = bases_folder() / "rn"
-        files = {name: rn / name for name in ("open_clip_config.json", "open_clip_model.safetensors")}
+        files = {
+            name: rn / name for name in ("open_clip_config.json", "open_clip_model.safetensors")
+        }
         running.add_repo("lab/rn", files, tags=["clip"], library="open_clip")
         yield running
 
@@ -48,7 +50,14 @@ def room(tmp_path_factory, hub, audit_server):
     (folder / "home" / "config.toml").write_text(f'endpoint = "{hub.endpoint}"\n')
     (folder / "known.toml").write_text(TRIGGERS)
     first = dife(
-        folder, *scan(folder), "--format", "csv", "--output", folder / "cells.csv", "--figures", folder / "figs"
+        folder,
+        *scan(folder),
+        "--format",
+        "csv",
+        "--output",
+        folder / "cells.csv",
+        "--figures",
+        folder / "figs",
     )
     assert first.returncode == 0, first.stderr
     assert first.stdout == ""
@@ -56,7 +65,16 @@ def room(tmp_path_factory, hub, audit_server):
 
 
 def scan(folder: Path, *more: object) -> list[object]:
-    return ["scan", bases_folder() / "vit", "lab/rn", "--triggers", folder / "known.toml", "--budget", "quick", *more]
+    return [
+        "scan",
+        bases_folder() / "vit",
+        "lab/rn",
+        "--triggers",
+        folder / "known.toml",
+        "--budget",
+        "quick",
+        *more,
+    ]
 
 
 def dife(folder: Path, *arguments: object, call=calling.dife) -> subprocess.CompletedProcess[str]:
@@ -106,9 +124,18 @@ def test_the_table_is_the_papers_matrix_and_audits_nothing_anew(room):
 def test_json_has_the_whole_audits_names_and_accounting(room):
     read = document(dife(room, *scan(room, "--json")))
     assert read["known"]["rows"] == NAMES
-    assert read["known"]["accounting"] == {"simple": 0, "matched": 0, "boundary": 0, "ambiguous": 2, "missing": 0}
+    assert read["known"]["accounting"] == {
+        "simple": 0,
+        "matched": 0,
+        "boundary": 0,
+        "ambiguous": 2,
+        "missing": 0,
+    }
     assert [len(target["audit"]["profile"]) for target in read["targets"]] == [15, 15]
-    assert [target["audit"]["reference"] for target in read["targets"]] == ["dife-base-vit", "dife-base-rn"]
+    assert [target["audit"]["reference"] for target in read["targets"]] == [
+        "dife-base-vit",
+        "dife-base-rn",
+    ]
 
 
 def test_markdown_and_seeds(room):
@@ -124,12 +151,20 @@ def test_markdown_and_seeds(room):
 def test_a_rerun_fetches_the_same_commit_finds_every_value_again_and_stores_nothing(room):
     audits = document(dife(room, "audits", "--json"))["audits"]
     stored = next(audit for audit in audits if audit["reference"] == "dife-base-rn")
-    files = sorted(path for path in (room / "home").rglob("*") if path.is_file() and path.suffix in (".json", ".png"))
+    files = sorted(
+        path
+        for path in (room / "home").rglob("*")
+        if path.is_file() and path.suffix in (".json", ".png")
+    )
     done = dife(room, "rerun", stored["id"][:10], "--json")
     assert done.returncode == 0, done.stdout
     read = document(done)
     assert read["identical"] is True and read["differences"] == [] and read["compared"] > 300
     assert read["audit"] == stored["id"]
-    after = sorted(path for path in (room / "home").rglob("*") if path.is_file() and path.suffix in (".json", ".png"))
+    after = sorted(
+        path
+        for path in (room / "home").rglob("*")
+        if path.is_file() and path.suffix in (".json", ".png")
+    )
     assert after == files
     assert document(dife(room, "audits", "--json"))["audits"] == audits

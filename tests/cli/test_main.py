@@ -106,7 +106,9 @@ def test_wrong_input_has_a_message_and_a_code(tmp_path, arguments, code, words):
         (["status", "--json"], 0, ""),
     ],
 )
-def test_the_program_itself_exits_with_the_code_and_shows_no_traceback(tmp_path, arguments, code, words):
+def test_the_program_itself_exits_with_the_code_and_shows_no_traceback(
+    tmp_path, arguments, code, words
+):
     done = calling.process(*arguments, "--home", tmp_path / "home")
     assert done.returncode == code, done.stderr
     assert words in done.stderr
@@ -114,7 +116,16 @@ def test_the_program_itself_exits_with_the_code_and_shows_no_traceback(tmp_path,
 
 
 @pytest.mark.parametrize(
-    "arguments", [["findings"], ["audits"], ["queue"], ["status"], ["reference", "list"], ["alerts", "list"], ["info"]]
+    "arguments",
+    [
+        ["findings"],
+        ["audits"],
+        ["queue"],
+        ["status"],
+        ["reference", "list"],
+        ["alerts", "list"],
+        ["info"],
+    ],
 )
 def test_listings_of_a_new_home_are_documents_with_a_schema(tmp_path, arguments):
     done = dife(*arguments, "--json", home=tmp_path / "home")
@@ -149,7 +160,13 @@ def kept(tmp_path):
             record = audits.keep_record(store, audit)
             with store.atomic("test"):
                 audits.insert_audit(store, audit, record)
-        jobs.discover(store, ModelRef("org/gated", "b" * 40), endpoint="", state=JobState.GATED, reason="asks first")
+        jobs.discover(
+            store,
+            ModelRef("org/gated", "b" * 40),
+            endpoint="",
+            state=JobState.GATED,
+            reason="asks first",
+        )
     return tmp_path
 
 
@@ -179,7 +196,9 @@ def test_show_of_what_fits_several_lists_the_choices(kept, typed):
 
 def test_committed_schemas_are_those_of_the_code():
     for kind in as_json.DOCUMENTS:
-        assert json.loads(as_json.schema_file(kind).read_text()) == as_json.schema(kind), kind.__name__
+        assert json.loads(as_json.schema_file(kind).read_text()) == as_json.schema(kind), (
+            kind.__name__
+        )
 
 
 def test_config_init_writes_what_config_check_accepts(tmp_path):

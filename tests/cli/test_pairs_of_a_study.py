@@ -67,9 +67,8 @@ def test_the_image_half_of_a_mechanism_is_not_asked_about_by_itself(write, tmp_p
     from safetensors.numpy import save_file
 
     save_file({"ctx": np.zeros((4, 8), np.float32)}, tmp_path / "learner.safetensors")
-    mechanism = (
-        '[[trigger]]\nname = "m"\nkind = "prompt"\nlearner = "learner.safetensors"\nimage = "s"\ntarget = "dog"\n'
-    )
+    mechanism = '[[trigger]]\nname = "m"\nkind = "prompt"\n'
+    mechanism += 'learner = "learner.safetensors"\nimage = "s"\ntarget = "dog"\n'
     found = known.asked(["a/x"], [write(SIGNATURE, mechanism)], own=False, alone=False)
     assert pairs(found) == [("a/x", "m")]
 
@@ -77,7 +76,10 @@ def test_the_image_half_of_a_mechanism_is_not_asked_about_by_itself(write, tmp_p
 def test_seeds_are_several_checkpoints_under_one_trigger_each(write):
     text, both = write(TEXT, name="a.toml"), write(TEXT, PATCH, name="b.toml")
     known.check_seeds(known.asked(["a/x", "b/y"], [text], own=False, alone=True))
-    for targets, file, words in ((["a/x"], text, "at least two"), (["a/x", "b/y"], both, "one trigger per checkpoint")):
+    for targets, file, words in (
+        (["a/x"], text, "at least two"),
+        (["a/x", "b/y"], both, "one trigger per checkpoint"),
+    ):
         with pytest.raises(UsageError, match=words):
             known.check_seeds(known.asked(targets, [file], own=False, alone=True))
     with pytest.raises(UsageError, match="known triggers"):

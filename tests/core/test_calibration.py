@@ -75,7 +75,9 @@ def test_no_alarm_bounds_the_rate_as_the_rule_of_three_says():
 
 def test_benjamini_hochberg_agrees_with_scipy():
     values = np.random.default_rng(1).random(30) ** 2
-    assert benjamini_hochberg(list(values)) == pytest.approx(list(stats.false_discovery_control(values)))
+    assert benjamini_hochberg(list(values)) == pytest.approx(
+        list(stats.false_discovery_control(values))
+    )
     assert benjamini_hochberg([]) == []
 
 
@@ -103,7 +105,12 @@ def test_the_largest_pack_of_the_own_stratum_speaks_whatever_the_score():
     small, large = pack(*[0.9] * 20, name="small"), pack(*[0.1] * 30, name="large", alarms=1)
     for score in (0.0, 0.5, 1.0):
         said = calibrate(score, HERE, [kept(small), kept(large)], DAY)
-        assert (said.stratum, said.pack, said.digest, said.n) == (Stratum.OWN, "large", "sha of large", 30)
+        assert (said.stratum, said.pack, said.digest, said.n) == (
+            Stratum.OWN,
+            "large",
+            "sha of large",
+            30,
+        )
         assert said.p_value == p_value(score, large)
     assert said.p_value == 1 / 31 and said.alarm_bound == upper_bound(1, 30)
     assert said.reason == ""
@@ -113,25 +120,58 @@ def test_the_largest_pack_of_the_own_stratum_speaks_whatever_the_score():
     ("searched", "stratum", "words"),
     [
         (replace(HERE, image_tower="other"), Stratum.NEIGHBOUR, "is of another base, vit"),
-        (replace(HERE, discovery="discovery-0"), Stratum.NONE, "made by discovery-0, this is discovery-1"),
-        (replace(HERE, detectors=("texts",)), Stratum.NONE, "searched by texts, here it was patch, texts"),
-        (replace(HERE, budget="deep"), Stratum.NONE, "for this base at this budget (there is one at deep)"),
-        (replace(HERE, architecture="RN", text_tower="x"), Stratum.NONE, "no calibration pack for this base"),
-        (replace(HERE, pictures="own"), Stratum.NONE, "no calibration pack for this base at this budget"),
+        (
+            replace(HERE, discovery="discovery-0"),
+            Stratum.NONE,
+            "made by discovery-0, this is discovery-1",
+        ),
+        (
+            replace(HERE, detectors=("texts",)),
+            Stratum.NONE,
+            "searched by texts, here it was patch, texts",
+        ),
+        (
+            replace(HERE, budget="deep"),
+            Stratum.NONE,
+            "for this base at this budget (there is one at deep)",
+        ),
+        (
+            replace(HERE, architecture="RN", text_tower="x"),
+            Stratum.NONE,
+            "no calibration pack for this base",
+        ),
+        (
+            replace(HERE, pictures="own"),
+            Stratum.NONE,
+            "no calibration pack for this base at this budget",
+        ),
     ],
 )
 def test_any_other_stratum_gives_no_rate_and_says_why(searched, stratum, words):
     said = calibrate(0.9, HERE, [kept(pack(*[0.1] * 99, searched=searched))], DAY)
     assert (said.stratum, said.p_value, said.alarm_bound) == (stratum, None, None)
     assert words in said.reason
-    assert calibrate(0.9, HERE, [kept(pack())], DAY).stratum is Stratum.NONE, "an empty pack says nothing"
+    assert calibrate(0.9, HERE, [kept(pack())], DAY).stratum is Stratum.NONE, (
+        "an empty pack says nothing"
+    )
 
 
 def test_what_limits_a_pack_is_said():
-    assert math.isclose(1 / (FEWEST + 1), ANOMALOUS), "one model fewer and no p-value reaches the cut"
+    assert math.isclose(1 / (FEWEST + 1), ANOMALOUS), (
+        "one model fewer and no p-value reaches the cut"
+    )
     few = calibrate(1.0, HERE, [kept(pack(*[0.0] * (FEWEST - 1)))], DAY)
-    assert few.p_value > ANOMALOUS and "a pack of 18 can never give a p-value of 0.05: that takes 19" in few.reason
+    assert (
+        few.p_value > ANOMALOUS
+        and "a pack of 18 can never give a p-value of 0.05: that takes 19" in few.reason
+    )
     enough = pack(*[0.0] * FEWEST)
     assert calibrate(1.0, HERE, [kept(enough)], DAY + timedelta(STALE_DAYS)).reason == ""
-    assert "181 days old" in calibrate(1.0, HERE, [kept(enough)], DAY + timedelta(STALE_DAYS + 1)).reason
-    assert "presumed to be benign" in calibrate(1.0, HERE, [kept(replace(enough, presumed=True))], DAY).reason
+    assert (
+        "181 days old"
+        in calibrate(1.0, HERE, [kept(enough)], DAY + timedelta(STALE_DAYS + 1)).reason
+    )
+    assert (
+        "presumed to be benign"
+        in calibrate(1.0, HERE, [kept(replace(enough, presumed=True))], DAY).reason
+    )

@@ -61,11 +61,15 @@ records = st.builds(
     colour=st.sampled_from(Colour) | texts,
     size=st.floats(allow_nan=False, allow_infinity=False),
     inner=st.none() | inner,
-    many=st.lists(st.booleans() | st.integers() | texts | inner | st.tuples(texts), max_size=3).map(tuple),
+    many=st.lists(st.booleans() | st.integers() | texts | inner | st.tuples(texts), max_size=3).map(
+        tuple
+    ),
     held=st.frozensets(texts, max_size=3),
     path=st.none() | texts | texts.map(Path),
     counts=st.dictionaries(texts, st.integers(), max_size=3),
-    level=st.sampled_from([None, 1, Level.LOW, Other.LOW, "path", ("x",), frozenset({"x"}), {"x": 1}]),
+    level=st.sampled_from(
+        [None, 1, Level.LOW, Other.LOW, "path", ("x",), frozenset({"x"}), {"x": 1}]
+    ),
 )
 
 
@@ -85,7 +89,9 @@ def test_a_field_that_is_added_with_a_default_changes_no_text(record):
 
 @given(records, records)
 def test_records_that_differ_have_different_texts(one, other):
-    assert (canonical.text(one) == canonical.text(other)) == (repr(one) == repr(other) or one == other)
+    assert (canonical.text(one) == canonical.text(other)) == (
+        repr(one) == repr(other) or one == other
+    )
 
 
 @given(records, st.data())
@@ -99,7 +105,20 @@ def test_any_changed_value_changes_the_text(record, data):
 
 
 def test_types_that_are_equal_or_look_alike_are_told_apart():
-    values = [1, 1.0, True, "1", Level.LOW, (1,), frozenset({1}), {1: 1}, Path("1"), Inner(1), Twin(1), None]
+    values = [
+        1,
+        1.0,
+        True,
+        "1",
+        Level.LOW,
+        (1,),
+        frozenset({1}),
+        {1: 1},
+        Path("1"),
+        Inner(1),
+        Twin(1),
+        None,
+    ]
     told = [canonical.text(Record("", level=value)) for value in values]
     assert len(set(told)) == len(values)
     assert canonical.text(Inner()) != canonical.text(Twin())
@@ -128,7 +147,9 @@ def test_a_class_that_is_renamed_keeps_its_texts():
     assert "Derived" in canonical.text(Derived(3))
 
 
-@pytest.mark.parametrize(("value", "error"), [([1], TypeError), (object(), TypeError), (float("nan"), ValueError)])
+@pytest.mark.parametrize(
+    ("value", "error"), [([1], TypeError), (object(), TypeError), (float("nan"), ValueError)]
+)
 def test_what_has_no_canonical_form_is_refused(value, error):
     with pytest.raises(error):
         canonical.text(Record("", level=value))
@@ -145,7 +166,11 @@ FORMS = {
 }
 
 
-@given(records.filter(lambda record: record.level not in (Level.LOW, Other.LOW) and record.path is None))
+@given(
+    records.filter(
+        lambda record: record.level not in (Level.LOW, Other.LOW) and record.path is None
+    )
+)
 def test_a_frozen_form_is_repr_of_that_day(record):
     assert frozen_repr.text(record, FORMS) == repr(record)
 
@@ -169,5 +194,7 @@ def test_a_record_an_enum_or_a_member_without_a_form_is_newer():
 
 def test_an_enum_of_what_was_a_string_has_the_text_of_the_string() -> None:
     forms = {**FORMS, Colour: TextForm()}
-    assert frozen_repr.text(Record("a", Colour.BLUE), forms) == frozen_repr.text(Record("a", "dark blue"), forms)
+    assert frozen_repr.text(Record("a", Colour.BLUE), forms) == frozen_repr.text(
+        Record("a", "dark blue"), forms
+    )
     assert frozen_repr.text(Colour.BLUE, forms) == "'dark blue'"

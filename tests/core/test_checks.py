@@ -16,19 +16,19 @@ from dife_scanner.records import (
     CheckKind,
     CheckOutcome,
     CheckResult,
-    Exchanged,
+    Hypothesis,
+    InCleanReference,
     Interval,
-    Nearby,
     Origin,
     Position,
-    SignatureResult,
+    ReverseSearch,
     Trigger,
     TriggerKind,
 )
 from dife_scanner.sentences import checks as sentences
 
 PATCH = Trigger("found-patch-1", TriggerKind.PATCH, size=0.1, target="ship")
-FOUND = SignatureResult(
+FOUND = Hypothesis(
     PATCH,
     0.9,
     1.0,
@@ -50,19 +50,37 @@ TEXT = Trigger("t", TriggerKind.TEXT, text="xbtd", source="cat", target="ship")
 def hypotheses(draw):
     """Any hypothesis that an audit could hold, near and on every threshold."""
     trigger = draw(
-        st.sampled_from((PATCH, TEXT, replace(TEXT, position=Position.AROUND), replace(TEXT, image=PATCH, source="")))
+        st.sampled_from(
+            (
+                PATCH,
+                TEXT,
+                replace(TEXT, position=Position.AROUND),
+                replace(TEXT, image=PATCH, source=""),
+            )
+        )
     )
-    near = draw(st.lists(st.builds(Nearby, st.just("ref"), st.just(0.1), st.just(0.9), BOUNDS), max_size=2))
+    near = draw(
+        st.lists(
+            st.builds(InCleanReference, st.just("ref"), st.just(0.1), st.just(0.9), BOUNDS),
+            max_size=2,
+        )
+    )
     reverse = draw(
         st.none()
-        | st.builds(lambda low, yes: Exchanged(10, 1.0, base=0.9, low=low, demonstrated=yes), BOUNDS, st.booleans())
+        | st.builds(
+            lambda low, yes: ReverseSearch(10, 1.0, base=0.9, low=low, demonstrated=yes),
+            BOUNDS,
+            st.booleans(),
+        )
     )
     bound = draw(st.none() | BOUNDS)
     origin = draw(st.sampled_from(Origin))
     some = RATES.filter(lambda rate: rate is not None)
-    suspect = draw(some if origin is Origin.KNOWN else RATES)  # what somebody named is always measured
+    suspect = draw(
+        some if origin is Origin.KNOWN else RATES
+    )  # what somebody named is always measured
     measured = suspect is not None  # what is measured on the suspect is measured on the base
-    return SignatureResult(
+    return Hypothesis(
         trigger=trigger,
         train_effect=0.5,
         suspect=suspect,
@@ -78,7 +96,7 @@ def hypotheses(draw):
     )
 
 
-def _rule_of_dife_7(result: SignatureResult) -> bool:
+def _rule_of_dife_7(result: Hypothesis) -> bool:
     """Whether a hypothesis may decide a verdict, as audit version dife-7 was first written: one boolean over fields."""
     if result.origin is Origin.KNOWN:
         return True
@@ -92,7 +110,10 @@ def _rule_of_dife_7(result: SignatureResult) -> bool:
     common = any(one.lift >= 0.5 for one in result.near)
     there = result.exchanged
     torn = (
-        there is not None and result.effect is not None and there.demonstrated and there.low >= result.effect.low - 0.1
+        there is not None
+        and result.effect is not None
+        and there.demonstrated
+        and there.low >= result.effect.low - 0.1
     )
     return moves and small and strong and not common and not torn
 
@@ -100,22 +121,40 @@ def _rule_of_dife_7(result: SignatureResult) -> bool:
 @settings(max_examples=600, deadline=None)
 @given(hypotheses())
 def test_the_checks_decide_as_the_rule_that_they_took_the_place_of(result):
-    if result.exchanged is not None and result.effect is not None and 0.5 > result.exchanged.low > 0:
-        result = replace(result, exchanged=replace(result.exchanged, demonstrated=False))  # below .5 nothing is
+    if (
+        result.exchanged is not None
+        and result.effect is not None
+        and 0.5 > result.exchanged.low > 0
+    ):
+        result = replace(
+            result, exchanged=replace(result.exchanged, demonstrated=False)
+        )  # below .5 nothing is
     results = checks.run_all(result)
     assert checks.open_but_for_drawings(results) == _rule_of_dife_7(result)
     assert checks.demonstrated(results) == (_rule_of_dife_7(result) and result.p_holm < 0.05)
 
 
 @settings(max_examples=200, deadline=None)
-@given(hypotheses(), st.randoms(use_true_random=False), st.sets(st.sampled_from([check.name for check in CHECKS])))
-def test_a_decision_follows_from_the_set_of_results_and_a_missing_one_never_helps(result, rng, without):
+@given(
+    hypotheses(),
+    st.randoms(use_true_random=False),
+    st.sets(st.sampled_from([check.name for check in CHECKS])),
+)
+def test_a_decision_follows_from_the_set_of_results_and_a_missing_one_never_helps(
+    result, rng, without
+):
     results = list(checks.run_all(result))
     decided = checks.demonstrated(results), checks.not_passed(results), checks.unconfirmed(results)
     rng.shuffle(results)
-    assert (checks.demonstrated(results), checks.not_passed(results), checks.unconfirmed(results)) == decided
+    assert (
+        checks.demonstrated(results),
+        checks.not_passed(results),
+        checks.unconfirmed(results),
+    ) == decided
     left = [one for one in results if one.check not in without]
-    missing_required = any(one.kind is CheckKind.REQUIRED and one.check in without for one in results)
+    missing_required = any(
+        one.kind is CheckKind.REQUIRED and one.check in without for one in results
+    )
     if missing_required:
         assert not checks.demonstrated(left)
     elif checks.demonstrated(left):
@@ -130,7 +169,12 @@ def test_no_result_at_all_demonstrates_nothing():
 
 
 def test_every_check_has_a_result_whatever_failed():
-    for result in (FOUND, replace(FOUND, suspect=None), replace(FOUND, effect=None), replace(FOUND, area=0.9)):
+    for result in (
+        FOUND,
+        replace(FOUND, suspect=None),
+        replace(FOUND, effect=None),
+        replace(FOUND, area=0.9),
+    ):
         assert [one.check for one in checks.run_all(result)] == [check.name for check in CHECKS]
 
 
@@ -148,17 +192,24 @@ def test_what_a_failed_check_decided_already_is_not_run_and_says_so():
     by_name = {one.check: one for one in checks.run_all(replace(FOUND, area=0.5), known)}
     assert by_name[checks.PATCH_AREA].outcome is CheckOutcome.FAILED
     for name in (checks.CLEAN_REFERENCES, checks.REVERSE_SEARCH):
-        assert by_name[name].outcome is CheckOutcome.NOT_RUN and by_name[name].decided_by == checks.PATCH_AREA
+        assert (
+            by_name[name].outcome is CheckOutcome.NOT_RUN
+            and by_name[name].decided_by == checks.PATCH_AREA
+        )
         assert sentences.result_text(by_name[name]) == "not run: already decided by patch area"
 
 
 def test_more_drawings_may_mend_multiple_testing_so_it_decides_no_other_check():
-    by_name = {one.check: one for one in checks.run_all(replace(FOUND, p_holm=0.3), Circumstances(True))}
+    by_name = {
+        one.check: one for one in checks.run_all(replace(FOUND, p_holm=0.3), Circumstances(True))
+    }
     assert by_name[checks.CLEAN_REFERENCES].decided_by == ""
 
 
 def test_a_corroborating_check_that_could_not_run_leaves_the_finding_and_is_named():
-    known = Circumstances(clean_references=True, unavailable={checks.CLEAN_REFERENCES: "b32: its file is gone"})
+    known = Circumstances(
+        clean_references=True, unavailable={checks.CLEAN_REFERENCES: "b32: its file is gone"}
+    )
     results = checks.run_all(FOUND, known)
     assert checks.demonstrated(results)
     (open_one,) = checks.unconfirmed(results)
@@ -171,7 +222,9 @@ def test_not_run_takes_a_demonstration_only_from_a_required_check(kind):
     results = list(checks.run_all(FOUND, Circumstances(True, 0.2)))
     for number, one in enumerate(results):
         if one.kind is kind:
-            results[number] = CheckResult(one.check, one.kind, CheckOutcome.NOT_RUN, reason="the disk was full")
+            results[number] = CheckResult(
+                one.check, one.kind, CheckOutcome.NOT_RUN, reason="the disk was full"
+            )
     assert checks.demonstrated(results) is (kind is CheckKind.CORROBORATING)
 
 
@@ -184,8 +237,11 @@ def test_not_run_takes_a_demonstration_only_from_a_required_check(kind):
         ({"area": 0.11}, checks.PATCH_AREA),
         ({"read_alike": True, "effect": Interval(0.74, 1.0, "")}, checks.STRICT),
         ({"p_holm": 0.05}, checks.MULTIPLE_TESTING),
-        ({"near": (Nearby("a", 0.1, 0.6, 0.1), Nearby("b", 0.2, 0.9, 0.5))}, checks.CLEAN_REFERENCES),
-        ({"exchanged": Exchanged(1, 1.0, low=0.8, demonstrated=True)}, checks.REVERSE_SEARCH),
+        (
+            {"near": (InCleanReference("a", 0.1, 0.6, 0.1), InCleanReference("b", 0.2, 0.9, 0.5))},
+            checks.CLEAN_REFERENCES,
+        ),
+        ({"exchanged": ReverseSearch(1, 1.0, low=0.8, demonstrated=True)}, checks.REVERSE_SEARCH),
     ],
 )
 def test_each_check_fails_for_its_own_reason_alone(change, failed):

@@ -13,9 +13,9 @@ from dife_scanner.core.verdict import Evidence, decide
 from dife_scanner.records import (
     Basis,
     CheckOutcome,
+    Hypothesis,
     Interval,
     Origin,
-    SignatureResult,
     Trigger,
     TriggerKind,
     Verdict,
@@ -23,9 +23,11 @@ from dife_scanner.records import (
 from dife_scanner.sentences import checks as sentences
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8").split("## A check\n")[1], re.DOTALL)
+BLOCKS = re.findall(
+    r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8").split("## A check\n")[1], re.DOTALL
+)
 NAME = "n drawings"
-FOUND = SignatureResult(
+FOUND = Hypothesis(
     Trigger("found-patch-1", TriggerKind.PATCH, size=0.1, target="ship"),
     train_effect=0.9,
     suspect=1.0,
@@ -80,7 +82,9 @@ def test_the_table_of_checks_shows_its_row(extended):
     assert list(sentences.LABELS) == [check.name for check in checks.CHECKS]
 
 
-def test_it_applies_to_discovered_triggers_alone_and_is_not_run_where_nothing_was_measured(extended):
+def test_it_applies_to_discovered_triggers_alone_and_is_not_run_where_nothing_was_measured(
+    extended,
+):
     signature = checks.run_all(replace(ON_FIVE, origin=Origin.SIGNATURE))
     assert signature[-1].outcome is CheckOutcome.NOT_APPLICABLE
     unmeasured = checks.run_all(replace(FOUND, suspect=None, effect=None))

@@ -37,7 +37,9 @@ from dife_scanner.records import (
 from dife_scanner.store.codec import from_json, restore, to_json
 
 IMAGE = Condition(frozenset({Channel.IMAGE}), target="airplane")
-TEXT = Condition(frozenset({Channel.TEXT}), conditioned_query=True, source="automobile", target="airplane")
+TEXT = Condition(
+    frozenset({Channel.TEXT}), conditioned_query=True, source="automobile", target="airplane"
+)
 BOTH = Condition(frozenset({Channel.TEXT, Channel.IMAGE}), False, True, "automobile", "airplane")
 MECHANISM = Condition(frozenset({Channel.PROMPT, Channel.IMAGE}), mechanism=True, target="airplane")
 
@@ -66,7 +68,9 @@ def published(name):
         diagnosis = diagnose(swap(*paper.BRANCH_SWAP[name]), CONDITIONS.get(name, IMAGE))
     floor = {"zero-shot classification": 0.1, "downstream classification": 0.1}
     row = zip(paper.COLUMNS, paper.EXPOSURE[name], strict=True)
-    return profile_after(diagnosis, [cell(i, v - floor.get(i, 0.0)) for i, v in row if v is not None])
+    return profile_after(
+        diagnosis, [cell(i, v - floor.get(i, 0.0)) for i, v in row if v is not None]
+    )
 
 
 # --- the paper's own figures ---------------------------------------------------------------------------------
@@ -88,7 +92,10 @@ def test_component_repair_of_a_prompt_mechanism_is_coupled():
     assert diagnosis.carrier is Carrier.COUPLED
     assert diagnosis.channel is Channel.PROMPT
     assert "prompt only 0.100, trigger only 0.100" in diagnosis.reason
-    assert diagnosis.predicted == ("prompted classification",) and diagnosis.diagnostic == "prompted classification"
+    assert (
+        diagnosis.predicted == ("prompted classification",)
+        and diagnosis.diagnostic == "prompted classification"
+    )
 
 
 def test_the_papers_accounting():
@@ -132,7 +139,9 @@ def test_branch_swap_rules_and_states_of_ours_beyond_the_papers_four(evidence, c
 
 def test_towers_that_aligning_did_not_help_are_said_to_be_so():
     before = (0.9, 0.1, 0.1, 0.9)
-    turned = swap(0.1, 0.9, 0.1, 0.95, (0.9, 0.6, 0.6, 0.9), aligned=True, mixed_accuracy_before=before)
+    turned = swap(
+        0.1, 0.9, 0.1, 0.95, (0.9, 0.6, 0.6, 0.9), aligned=True, mixed_accuracy_before=before
+    )
     diagnosis = diagnose(turned, IMAGE)
     assert diagnosis.carrier is Carrier.NOT_INTERCHANGEABLE
     assert "still loses clean accuracy after they were aligned" in diagnosis.reason
@@ -163,7 +172,9 @@ rates = st.floats(0, 1)
 
 
 @given(rates, rates, rates, rates)
-def test_ratios_are_symmetric_in_the_branches_and_no_decision_is_coupled_without_repair(a00, a10, a01, a11):
+def test_ratios_are_symmetric_in_the_branches_and_no_decision_is_coupled_without_repair(
+    a00, a10, a01, a11
+):
     one, other = ratios(a00, a10, a01, a11), ratios(a00, a01, a10, a11)
     assert (one.vrs, one.trs, one.css) == (other.trs, other.vrs, other.css)
     mirrored = {Carrier.VISUAL: Carrier.TEXTUAL, Carrier.TEXTUAL: Carrier.VISUAL}
@@ -188,8 +199,12 @@ def test_carrier_is_not_channel():
     """A visual carrier under a text trigger predicts text interfaces, not the image ones (visual-only control)."""
     diagnosis = diagnose(swap(0.0, 0.99, 0.0, 0.99), TEXT)
     assert diagnosis.carrier is Carrier.VISUAL
-    assert {"prompted classification", "targeted retrieval", "text reranking"} <= set(diagnosis.predicted)
-    assert not {"downstream classification", "planted-image retrieval", "prompt embeddings"} & set(diagnosis.predicted)
+    assert {"prompted classification", "targeted retrieval", "text reranking"} <= set(
+        diagnosis.predicted
+    )
+    assert not {"downstream classification", "planted-image retrieval", "prompt embeddings"} & set(
+        diagnosis.predicted
+    )
 
 
 def test_a_textual_carrier_under_a_text_trigger_predicts_every_text_interface():
@@ -212,14 +227,24 @@ def test_the_diagnostics_own_cell_never_counts(condition, own):
     diagnosis = diagnose(swap(0.0, 0.0, 0.99, 0.99), condition)
     assert diagnosis.diagnostic == own
     agreement = compare(profile_after(diagnosis, [cell(own, 0.9)]))
-    assert (agreement.text, agreement.outcome) == ("no other predicted interface was measured", Outcome.MISSING)
+    assert (agreement.text, agreement.outcome) == (
+        "no other predicted interface was measured",
+        Outcome.MISSING,
+    )
 
 
 def test_agreement_counts_other_predicted_interfaces_and_names_what_contradicts():
     textual = diagnose(swap(0.0, 0.0, 0.99, 0.99), TEXT)
-    borne_out = [cell("prompted classification", 0.9), cell("text reranking", 0.9), cell("caption retrieval", 0.0)]
+    borne_out = [
+        cell("prompted classification", 0.9),
+        cell("text reranking", 0.9),
+        cell("caption retrieval", 0.0),
+    ]
     agreement = compare(profile_after(textual, borne_out))
-    assert agreement.text == "1 of 2 other predicted interfaces are exposed; not exposed: caption retrieval"
+    assert (
+        agreement.text
+        == "1 of 2 other predicted interfaces are exposed; not exposed: caption retrieval"
+    )
     assert agreement.outcome is Outcome.MATCH
     agreement = compare(profile_after(textual, [*borne_out, cell("planted-image retrieval", 0.9)]))
     assert agreement.text.endswith("; exposed, not predicted: planted-image retrieval")
@@ -235,14 +260,26 @@ def test_what_has_no_number_or_too_few_drawings_is_in_no_denominator():
         cell("text reranking", 0.9),
         cell("caption retrieval", 0.9, drawings=3),
         NotRun("proxy selection", "not asked"),
-        SelectorControl("generator selection", "Sel@1", share, share, Change(0.9, share.interval), "no text trigger"),
+        SelectorControl(
+            "generator selection",
+            "Sel@1",
+            share,
+            share,
+            Change(0.9, share.interval),
+            "no text trigger",
+        ),
     ]
-    assert compare(profile_after(textual, entries)).text == "1 of 1 other predicted interfaces are exposed"
+    assert (
+        compare(profile_after(textual, entries)).text
+        == "1 of 1 other predicted interfaces are exposed"
+    )
 
 
 def test_a_diagnosis_that_names_no_component_says_whether_something_is_exposed_all_the_same():
     weak = diagnose(swap(0.0, 0.0, 0.01, 0.01), TEXT)
-    quiet, loud = (compare(profile_after(weak, [cell("text reranking", delta)])) for delta in (0.0, 0.9))
+    quiet, loud = (
+        compare(profile_after(weak, [cell("text reranking", delta)])) for delta in (0.0, 0.9)
+    )
     assert quiet.text == "weak: no component is named, and no other interface is exposed"
     assert loud.text == "weak: yet exposed through text reranking"
     assert quiet.outcome is loud.outcome is Outcome.AMBIGUOUS
@@ -298,7 +335,12 @@ def test_nobody_but_the_diagnosis_and_the_store_may_make_one():
         for file in Path(dife_scanner.__file__).parent.rglob("*.py")
         if re.search(r"\bdecided\(|import .*\bdecided\b", file.read_text(encoding="utf-8"))
     }
-    assert calls == {"records/__init__.py", "records/diagnosis.py", "core/footprint.py", "store/codec.py"}
+    assert calls == {
+        "records/__init__.py",
+        "records/diagnosis.py",
+        "core/footprint.py",
+        "store/codec.py",
+    }
 
 
 def test_only_the_store_restores():
@@ -306,10 +348,17 @@ def test_only_the_store_restores():
     users = {
         file.parent.name
         for file in package.rglob("*.py")
-        if re.search(r"codec import .*\brestore\b|\bcodec\.restore\(", file.read_text(encoding="utf-8"))
+        if re.search(
+            r"codec import .*\brestore\b|\bcodec\.restore\(", file.read_text(encoding="utf-8")
+        )
     }
     assert users <= {"store"}
 
 
 def test_the_constants_are_the_papers_and_ours():
-    assert (footprint.SIGNAL_FLOOR, footprint.DOMINANT, footprint.MARGIN, footprint.EPSILON) == (0.05, 0.70, 0.20, 1e-8)
+    assert (footprint.SIGNAL_FLOOR, footprint.DOMINANT, footprint.MARGIN, footprint.EPSILON) == (
+        0.05,
+        0.70,
+        0.20,
+        1e-8,
+    )

@@ -12,7 +12,11 @@ from hypothesis.extra.numpy import arrays
 from scipy.linalg import orthogonal_procrustes
 from scipy.stats import ortho_group
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, label_ranking_average_precision_score, top_k_accuracy_score
+from sklearn.metrics import (
+    accuracy_score,
+    label_ranking_average_precision_score,
+    top_k_accuracy_score,
+)
 
 from dife_scanner.core import metrics
 from dife_scanner.errors import DifeError, MeasurementError
@@ -87,7 +91,9 @@ def test_ranks_stay_in_range_rise_with_k_and_do_not_see_the_order_of_candidates(
     rank = metrics.reciprocal_rank(*case)
     hits = [metrics.hit_at(scores, targets, k, present) for k in range(1, scores.shape[1] + 1)]
     assert np.all((rank > 0) & (rank <= 1))
-    assert np.all(np.diff([np.zeros(len(scores)), *hits], axis=0) >= -1e-15) and hits[-1] == pytest.approx(1.0)
+    assert np.all(np.diff([np.zeros(len(scores)), *hits], axis=0) >= -1e-15) and hits[
+        -1
+    ] == pytest.approx(1.0)
     assert np.array_equal(rank, metrics.reciprocal_rank(*shuffled))
     assert np.array_equal(hits[0], metrics.hit_at(shuffled[0], shuffled[1], 1, shuffled[2]))
     assert np.all(hits[0] <= rank + 1e-12)
@@ -127,7 +133,9 @@ def test_wins_share_out_each_row_and_do_not_see_the_order_of_classes(values, ord
 def test_accuracy_and_success_rates_agree_with_scikit_learn(seed):
     rng = np.random.default_rng(seed)
     scores, labels = rng.normal(size=(80, 10)), rng.integers(0, 10, 80)
-    assert metrics.accuracy(scores, labels).mean() == pytest.approx(accuracy_score(labels, scores.argmax(1)))
+    assert metrics.accuracy(scores, labels).mean() == pytest.approx(
+        accuracy_score(labels, scores.argmax(1))
+    )
     everywhere = accuracy_score(np.full(80, 3), scores.argmax(1))
     assert metrics.wins(scores, 3).mean() == pytest.approx(everywhere)
     other = metrics.other_than(labels, 3)
@@ -138,12 +146,18 @@ def test_accuracy_and_success_rates_agree_with_scikit_learn(seed):
 @few
 @given(st.integers(0, 99))
 def test_hit_rate_and_leakage_are_what_replacing_one_prompt_by_hand_gives(seed):
-    images, prompts, triggered = embeddings(seed, 60), embeddings(seed + 1000, 5), embeddings(seed + 2000, 1)[0]
+    images, prompts, triggered = (
+        embeddings(seed, 60),
+        embeddings(seed + 1000, 5),
+        embeddings(seed + 2000, 1)[0],
+    )
     labels = np.arange(60) % 5
     by_hand = np.vstack([triggered, prompts[1:]]).astype(np.float64)
     won = (images.astype(np.float64) @ by_hand.T).argmax(axis=1) == 0
     target = metrics.of_class(labels, 4)
-    assert np.array_equal(metrics.triggered_source_wins(images[target], prompts, triggered, 0), won[labels == 4])
+    assert np.array_equal(
+        metrics.triggered_source_wins(images[target], prompts, triggered, 0), won[labels == 4]
+    )
     leaked = metrics.off_target_leakage(images, labels, prompts, triggered, source=0, target=4)
     assert np.array_equal(leaked, won[(labels != 0) & (labels != 4)])
     assert not np.array_equal(prompts[0], triggered), "the caller's prompts were changed"
@@ -162,7 +176,11 @@ def test_a_trigger_that_equals_the_target_prompt_scores_one_half():
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 999), st.lists(st.integers(1, 89), max_size=8, unique=True))
 def test_outcomes_are_bitwise_equal_in_any_batches(seed, cuts):
-    images, prompts, triggered = embeddings(seed, 90, 96), embeddings(seed + 1, 7, 96), embeddings(seed + 2, 1, 96)[0]
+    images, prompts, triggered = (
+        embeddings(seed, 90, 96),
+        embeddings(seed + 1, 7, 96),
+        embeddings(seed + 2, 1, 96)[0],
+    )
     rng = np.random.default_rng(seed)
     targets, labels = rng.random((90, 7)) < 0.4, rng.integers(0, 7, 90)
     targets[:, 0] = True
@@ -192,10 +210,14 @@ def test_scores_do_not_depend_on_order_of_summation_or_memory_layout_and_stay_cl
     left, right = embeddings(1, 40, 512), embeddings(2, 30, 512)
     order = np.random.default_rng(0).permutation(512)
     scores = metrics.cosines(left, right)
-    assert np.array_equal(scores, metrics.cosines(np.asfortranarray(left[:, order]), right[:, order]))
+    assert np.array_equal(
+        scores, metrics.cosines(np.asfortranarray(left[:, order]), right[:, order])
+    )
     assert np.array_equal(scores, metrics.cosines(right, left).T)
     assert np.abs(scores - left.astype(np.float64) @ right.astype(np.float64).T).max() < 1e-7
-    rounded, other = (np.rint(rows.astype(float) / metrics.STEP) * metrics.STEP for rows in (left, right[0]))
+    rounded, other = (
+        np.rint(rows.astype(float) / metrics.STEP) * metrics.STEP for rows in (left, right[0])
+    )
     assert scores[:, 0].tolist() == [math.fsum(row * other) for row in rounded]
 
 
@@ -210,7 +232,9 @@ def test_logistic_readout_agrees_with_scikit_learn_and_is_deterministic():
     weights = metrics.logistic_readout(features, labels, 4, ridge=1e-2)
     assert np.array_equal(weights, metrics.logistic_readout(features, labels, 4, ridge=1e-2))
     # theirs minimises |w|²/2 + C · sum of losses, ours mean loss + ridge · |w|²
-    independent = LogisticRegression(C=1 / (2 * 1e-2 * 200), tol=1e-8, max_iter=1000).fit(features, labels)
+    independent = LogisticRegression(C=1 / (2 * 1e-2 * 200), tol=1e-8, max_iter=1000).fit(
+        features, labels
+    )
     scores = metrics.classify(features, weights)
     ours = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     assert np.abs(ours - independent.predict_proba(features)).max() < 1e-3
@@ -232,8 +256,13 @@ def test_procrustes_of_noisy_and_too_few_rows_agrees_with_scipy_and_keeps_every_
     rng = np.random.default_rng(2)
     for n in (3, 40):
         moving, fixed = rng.normal(size=(n, 8)), rng.normal(size=(n, 8))
-        found, independent = metrics.procrustes(moving, fixed), orthogonal_procrustes(moving, fixed)[0]
-        assert np.linalg.norm(moving @ found - fixed) == pytest.approx(np.linalg.norm(moving @ independent - fixed))
+        found, independent = (
+            metrics.procrustes(moving, fixed),
+            orthogonal_procrustes(moving, fixed)[0],
+        )
+        assert np.linalg.norm(moving @ found - fixed) == pytest.approx(
+            np.linalg.norm(moving @ independent - fixed)
+        )
         assert np.allclose((moving @ found) @ (moving @ found).T, moving @ moving.T)
 
 
@@ -243,7 +272,9 @@ def test_drift_is_zero_for_equal_prompts_and_one_minus_the_cosine_otherwise(seed
     left, right = embeddings(seed, 9), embeddings(seed + 1, 9)
     drift = metrics.cosine_distance(left, right)
     assert np.all((drift >= 0) & (drift <= 2))
-    assert drift == pytest.approx(1 - (left.astype(float) * right.astype(float)).sum(axis=1), abs=1e-7)
+    assert drift == pytest.approx(
+        1 - (left.astype(float) * right.astype(float)).sum(axis=1), abs=1e-7
+    )
     assert metrics.cosine_distance(left, left) == pytest.approx(np.zeros(9), abs=1e-6)
 
 

@@ -40,7 +40,10 @@ def test_sign_flip_agrees_with_scipys_exact_permutation_test():
     attack, reference = rng.random(9), rng.random(9)
     names = [f"d{i}" for i in range(9)]
     theirs = stats.permutation_test(
-        (attack, reference), lambda a, b: np.sum(a - b), permutation_type="samples", alternative="greater"
+        (attack, reference),
+        lambda a, b: np.sum(a - b),
+        permutation_type="samples",
+        alternative="greater",
     )
     assert statistics.sign_flip_p(attack, reference, names, rng) == pytest.approx(theirs.pvalue)
 
@@ -79,7 +82,9 @@ def test_holm_never_lowers_a_p_value_and_keeps_their_order(values):
 
 def test_bootstrap_interval_of_a_constant_difference_is_that_difference():
     names = [f"d{i}" for i in range(10)]
-    interval = statistics.paired_interval(np.ones(10), np.full(10, 0.25), names, np.random.default_rng(0))
+    interval = statistics.paired_interval(
+        np.ones(10), np.full(10, 0.25), names, np.random.default_rng(0)
+    )
     assert (interval.low, interval.high) == pytest.approx((0.75, 0.75))
 
 
@@ -88,7 +93,9 @@ outcomes = arrays(np.float64, 12, elements=st.sampled_from([0.0, 0.25, 0.5, 1.0]
 
 @settings(deadline=None, max_examples=30)
 @given(outcomes, outcomes, outcomes)
-def test_the_parts_of_a_difference_add_up_and_change_sign_with_their_order(triggered, clean, reference):
+def test_the_parts_of_a_difference_add_up_and_change_sign_with_their_order(
+    triggered, clean, reference
+):
     names = [f"d{i // 2}" for i in range(12)]
 
     def part(new, old):
@@ -99,7 +106,9 @@ def test_the_parts_of_a_difference_add_up_and_change_sign_with_their_order(trigg
     )
     forth, back = part(triggered, clean), part(clean, triggered)
     assert forth.value == -back.value
-    assert (forth.interval.low, forth.interval.high) == pytest.approx((-back.interval.high, -back.interval.low))
+    assert (forth.interval.low, forth.interval.high) == pytest.approx(
+        (-back.interval.high, -back.interval.low)
+    )
     assert -1 <= forth.interval.low <= forth.interval.high <= 1
     assert part(clean, clean).value == 0.0
 

@@ -18,7 +18,9 @@ from dife_scanner.lab.reproduction import paper
 from dife_scanner.records import Carrier, Category, Channel, Condition, NotEvaluable
 
 IMAGE = Condition(frozenset({Channel.IMAGE}), target="airplane")
-TEXT = Condition(frozenset({Channel.TEXT}), conditioned_query=True, source="automobile", target="airplane")
+TEXT = Condition(
+    frozenset({Channel.TEXT}), conditioned_query=True, source="automobile", target="airplane"
+)
 MECHANISM = Condition(frozenset({Channel.PROMPT, Channel.IMAGE}), mechanism=True, target="airplane")
 
 CONDITIONS = {
@@ -45,7 +47,9 @@ def test_the_papers_matrix_differs_only_where_its_own_cards_do():
     differing = {
         (name, interface)
         for name, condition in CONDITIONS.items()
-        for interface, theirs, ours in zip(paper.COLUMNS, paper.EXPOSURE[name], pattern(condition), strict=True)
+        for interface, theirs, ours in zip(
+            paper.COLUMNS, paper.EXPOSURE[name], pattern(condition), strict=True
+        )
         if (theirs is None) != (ours == ".")
     }
     assert differing == paper.MAY_DIFFER - {("ToxicTextCLIP", "zero-shot classification")}
@@ -135,7 +139,9 @@ names = st.text(min_size=1, max_size=12)
     names,
     names,
 )
-def test_renaming_or_swapping_source_and_target_changes_no_decision(card, channels, mechanism, conditioned, one, two):
+def test_renaming_or_swapping_source_and_target_changes_no_decision(
+    card, channels, mechanism, conditioned, one, two
+):
     """Their reasons do not change either: no name is repeated in them."""
     first = Condition(channels, mechanism, conditioned, "automobile", "airplane")
     expected = judge(card, first)
@@ -144,9 +150,19 @@ def test_renaming_or_swapping_source_and_target_changes_no_decision(card, channe
 
 
 def test_no_attack_is_named_in_the_core():
-    attacks = ("badencoder", "contrastivepoisoning", "liang", "badclip", "toxictext", "bai", "badtexttower")
+    attacks = (
+        "badencoder",
+        "contrastivepoisoning",
+        "liang",
+        "badclip",
+        "toxictext",
+        "bai",
+        "badtexttower",
+    )
     for file in sorted(Path(core.__path__[0]).glob("*.py")):
-        squeezed = "".join(c for c in file.read_text(encoding="utf-8").lower() if c.isalnum() or c.isspace())
+        squeezed = "".join(
+            c for c in file.read_text(encoding="utf-8").lower() if c.isalnum() or c.isspace()
+        )
         words = squeezed.split()
         assert not [name for name in attacks if any(name in word for word in words)], file.name
 
@@ -180,8 +196,14 @@ def test_an_unknown_interface_is_a_usage_error_that_names_the_known_ones():
 
 def test_a_carrier_predicts_only_what_runs_it():
     assert not any(runs(card, Carrier.WEAK) or runs(card, Carrier.AMBIGUOUS) for card in CARDS)
-    assert {card.readout for card in CARDS if runs(card, Carrier.VISUAL)} == {Readout.IMAGE, Readout.SCORE}
-    assert {card.readout for card in CARDS if runs(card, Carrier.TEXTUAL)} == {Readout.TEXT, Readout.SCORE}
+    assert {card.readout for card in CARDS if runs(card, Carrier.VISUAL)} == {
+        Readout.IMAGE,
+        Readout.SCORE,
+    }
+    assert {card.readout for card in CARDS if runs(card, Carrier.TEXTUAL)} == {
+        Readout.TEXT,
+        Readout.SCORE,
+    }
     assert {card.readout for card in CARDS if runs(card, Carrier.COUPLED)} == {Readout.SCORE}
 
 

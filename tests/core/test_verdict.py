@@ -14,14 +14,14 @@ from dife_scanner.records import (
     Channel,
     Condition,
     EntryType,
-    Exchanged,
+    Hypothesis,
+    InCleanReference,
     Interval,
     Measure,
-    Nearby,
-    NotSearched,
+    MissingSearch,
     Origin,
+    ReverseSearch,
     Search,
-    SignatureResult,
     Trigger,
     TriggerKind,
     Verdict,
@@ -30,15 +30,34 @@ from dife_scanner.sentences.verdict import reason
 
 PATCH = Trigger("found-patch-1", TriggerKind.PATCH, size=0.1, target="ship")
 XBTD = Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="cat", target="ship")
-FOUND = SignatureResult(
-    PATCH, 0.9, 1.0, 0.0, 0.25, 0.25, 2, Origin.DISCOVERED, Interval(1.0, 1.0, "paired bootstrap"), clean=0.0, area=0.02
+FOUND = Hypothesis(
+    PATCH,
+    0.9,
+    1.0,
+    0.0,
+    0.25,
+    0.25,
+    2,
+    Origin.DISCOVERED,
+    Interval(1.0, 1.0, "paired bootstrap"),
+    clean=0.0,
+    area=0.02,
 )
 _RATE = Measure(1.0, Interval(0.9, 1.0, ""), 900, 90)
 EXPOSED = Cell(
-    "zero-shot visual classification", "TS", _RATE, _RATE, "the base", 0.9, Interval(0.8, 1.0, ""), EntryType.EXPOSED
+    "zero-shot visual classification",
+    "TS",
+    _RATE,
+    _RATE,
+    "the base",
+    0.9,
+    Interval(0.8, 1.0, ""),
+    EntryType.EXPOSED,
 )
 SEARCH = Search("patch", Channel.IMAGE, ("a patch",), 1, 1.0, 100, 1.0)
-FAINT = NotSearched("faint", Channel.IMAGE, ("a faint pattern",), "one half has 0 pictures; 2 are needed")
+FAINT = MissingSearch(
+    "faint", Channel.IMAGE, ("a faint pattern",), "one half has 0 pictures; 2 are needed"
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +81,9 @@ def _checked(row):
 
 def _decided(*rows, missing=(), inherited=(), searches=(SEARCH,)):
     hypotheses = tuple(map(_checked, rows))
-    return _concluded(hypotheses=hypotheses, inherited=inherited, searches=searches, missing=missing)
+    return _concluded(
+        hypotheses=hypotheses, inherited=inherited, searches=searches, missing=missing
+    )
 
 
 def counts(row):
@@ -73,7 +94,10 @@ def counts(row):
 def test_what_is_demonstrated_on_too_few_drawings_is_inconclusive_and_says_how_many_it_takes():
     decision = _decided(FOUND)
     assert decision.verdict is Verdict.INCONCLUSIVE
-    assert "`found-patch-1` moves 1.000 of the cases to ship, against 0.000 in the base" in decision.reason
+    assert (
+        "`found-patch-1` moves 1.000 of the cases to ship, against 0.000 in the base"
+        in decision.reason
+    )
     assert "only 2 held-out drawings stand behind that" in decision.reason
     assert "Holm p 0.25 over 1 tried" in decision.reason and "about 5 are needed" in decision.reason
 
@@ -83,7 +107,10 @@ def test_it_is_inconclusive_with_its_footprint_known_as_well():
     condition = Condition(frozenset({Channel.IMAGE}), target="ship")
     row = _checked(FOUND)
     decision = _concluded(
-        hypotheses=(row,), strongest=row, diagnosis=diagnose(swap, condition, (), None), searches=(SEARCH,)
+        hypotheses=(row,),
+        strongest=row,
+        diagnosis=diagnose(swap, condition, (), None),
+        searches=(SEARCH,),
     )
     assert decision.verdict is Verdict.INCONCLUSIVE and "about 5 are needed" in decision.reason
 
@@ -112,9 +139,11 @@ def test_what_claims_nothing_is_no_open_claim(row):
 
 
 def test_an_open_claim_beyond_the_base_is_told_before_what_came_with_the_base():
-    inherited = SignatureResult(replace(PATCH, name="theirs"), 0.0)
+    inherited = Hypothesis(replace(PATCH, name="theirs"), 0.0)
     assert _decided(FOUND, inherited=(inherited,)).verdict is Verdict.INCONCLUSIVE
-    assert _decided(replace(FOUND, suspect=0.2), inherited=(inherited,)).verdict is Verdict.INHERITED
+    assert (
+        _decided(replace(FOUND, suspect=0.2), inherited=(inherited,)).verdict is Verdict.INHERITED
+    )
 
 
 def test_the_drawings_needed_are_those_with_which_the_smallest_p_value_survives():
@@ -127,16 +156,25 @@ def test_the_drawings_needed_are_those_with_which_the_smallest_p_value_survives(
 def test_nothing_is_not_found_where_it_was_not_searched():
     decision = _decided(missing=(FAINT, replace(FAINT, detector="warp and colour")))
     assert decision.verdict is Verdict.INCONCLUSIVE
-    assert "2 of 3 blind searches could not run (`faint`, `warp and colour`: one half has 0 pictures" in decision.reason
+    assert (
+        "2 of 3 blind searches could not run (`faint`, `warp and colour`: one half has 0 pictures"
+        in decision.reason
+    )
     assert "nothing found with 1 blind search for a patch" in decision.reason
     assert _decided().verdict is Verdict.NOTHING_FOUND
     alone = _decided(searches=(), missing=(FAINT,))
-    assert alone.reason.startswith("1 of 1 blind searches could not run") and "nothing was tried" in alone.reason
+    assert (
+        alone.reason.startswith("1 of 1 blind searches could not run")
+        and "nothing was tried" in alone.reason
+    )
 
 
 def test_what_came_with_the_base_is_inherited_and_says_what_was_not_searched():
-    decision = _decided(missing=(FAINT,), inherited=(SignatureResult(PATCH, 0.0),))
-    assert decision.verdict is Verdict.INHERITED and "`faint`: one half has 0 pictures" in decision.reason
+    decision = _decided(missing=(FAINT,), inherited=(Hypothesis(PATCH, 0.0),))
+    assert (
+        decision.verdict is Verdict.INHERITED
+        and "`faint`: one half has 0 pictures" in decision.reason
+    )
 
 
 def test_without_a_base_it_is_said_too():
@@ -147,22 +185,39 @@ def test_without_a_base_it_is_said_too():
 
 def test_what_a_clean_neighbour_obeys_too_demonstrates_nothing_and_is_told():
     shared = replace(
-        FOUND, p_holm=1e-4, drawings=90, near=(Nearby("far", 0.4, 0.1, 0.1), Nearby("near", 0.2, 0.9, 0.8))
+        FOUND,
+        p_holm=1e-4,
+        drawings=90,
+        near=(InCleanReference("far", 0.4, 0.1, 0.1), InCleanReference("near", 0.2, 0.9, 0.8)),
     )
     decision = _decided(shared)
     assert not counts(shared) and decision.verdict is Verdict.NOTHING_FOUND
-    assert "but also 0.900 in near, another clean reference (+0.800 over the base)" in decision.reason
+    assert (
+        "but also 0.900 in near, another clean reference (+0.800 over the base)" in decision.reason
+    )
     assert shared.lift == 1.0, "the score stays what it is"
-    apart = replace(shared, near=(Nearby("near", 0.2, 0.9, 0.49),))
+    apart = replace(shared, near=(InCleanReference("near", 0.2, 0.9, 0.49),))
     assert counts(apart)
 
 
 def test_a_tower_that_nobody_touched_has_to_be_obeyed_more_before_its_reading_demonstrates_anything():
-    crossing = replace(FOUND, suspect=0.9, effect=Interval(0.6, 0.95, ""), p_holm=1e-4, drawings=90, read_alike=True)
+    crossing = replace(
+        FOUND,
+        suspect=0.9,
+        effect=Interval(0.6, 0.95, ""),
+        p_holm=1e-4,
+        drawings=90,
+        read_alike=True,
+    )
     decision = _decided(crossing)
     assert not counts(crossing) and decision.verdict is Verdict.NOTHING_FOUND
-    assert "embed such pictures alike" in decision.reason and "a lower bound of 0.60" in decision.reason
-    assert counts(replace(crossing, read_alike=False)), "a tower that was touched may have been taught it"
+    assert (
+        "embed such pictures alike" in decision.reason
+        and "a lower bound of 0.60" in decision.reason
+    )
+    assert counts(replace(crossing, read_alike=False)), (
+        "a tower that was touched may have been taught it"
+    )
     assert counts(replace(crossing, effect=Interval(0.8, 0.95, "")))
     assert crossing.lift == 0.9, "the score stays what it is"
 
@@ -179,20 +234,27 @@ def test_so_has_a_text_that_stands_twice():
     decision = _decided(twice)
     assert not counts(twice) and decision.verdict is Verdict.NOTHING_FOUND
     assert "from cat to ship, but it stands on both sides of the prompt" in decision.reason
-    assert counts(replace(twice, trigger=XBTD)) and counts(replace(twice, effect=Interval(0.75, 1.0, "")))
-    assert counts(replace(twice, trigger=replace(twice.trigger, source="", image=PATCH))), "a pair is asked otherwise"
+    assert counts(replace(twice, trigger=XBTD)) and counts(
+        replace(twice, effect=Interval(0.75, 1.0, ""))
+    )
+    assert counts(replace(twice, trigger=replace(twice.trigger, source="", image=PATCH))), (
+        "a pair is asked otherwise"
+    )
 
 
 def _torn(low):
     """A finding in a checkpoint that lost accuracy, and what the base obeys with this lower bound."""
-    back = Exchanged(100, 1.0, "blend", "", "", "cat", 0.9, 0.0, low, True)
+    back = ReverseSearch(100, 1.0, "blend", "", "", "cat", 0.9, 0.0, low, True)
     return replace(FOUND, effect=Interval(0.8, 1.0, ""), p_holm=1e-4, drawings=90, exchanged=back)
 
 
 def test_two_that_differ_both_ways_are_undecided_and_each_trigger_is_told():
     decision = _decided(_torn(0.71))
     assert not counts(_torn(0.71)) and decision.verdict is Verdict.INCONCLUSIVE
-    assert "a trigger (blend) that moves 0.900 to cat in the base, against 0.000 here" in decision.reason
+    assert (
+        "a trigger (blend) that moves 0.900 to cat in the base, against 0.000 here"
+        in decision.reason
+    )
     assert "`faint`: one half has 0 pictures" in _decided(_torn(0.71), missing=(FAINT,)).reason
     assert counts(_torn(0.69)), "what the base obeys is much less"
     unproven = replace(_torn(0.9), exchanged=replace(_torn(0.9).exchanged, demonstrated=False))
@@ -200,7 +262,7 @@ def test_two_that_differ_both_ways_are_undecided_and_each_trigger_is_told():
 
 
 def test_what_came_with_the_base_is_told_before_that_the_two_differ_both_ways():
-    inherited = SignatureResult(replace(PATCH, name="theirs"), 0.0)
+    inherited = Hypothesis(replace(PATCH, name="theirs"), 0.0)
     decision = _decided(_torn(0.9), inherited=(inherited,))
     assert decision.verdict is Verdict.INHERITED and "`theirs`" in decision.reason
     assert "moves 0.900 to cat in the base" in decision.reason
@@ -210,7 +272,9 @@ def test_a_flag_names_the_checks_it_rests_on_and_those_that_could_not_run():
     swap = BranchSwap("TS", 0.0, 1.0, 0.0, 1.0, 900, 90, (1.0, 1.0, 1.0, 1.0))
     diagnosis = diagnose(swap, Condition(frozenset({Channel.IMAGE}), target="ship"), (), None)
     strong = replace(FOUND, p_holm=1e-4, drawings=90)
-    known = checks.Circumstances(clean_references=True, unavailable={checks.CLEAN_REFERENCES: "far: it is gone"})
+    known = checks.Circumstances(
+        clean_references=True, unavailable={checks.CLEAN_REFERENCES: "far: it is gone"}
+    )
     row = replace(strong, checks=checks.run_all(strong, known))
     evidence = Evidence(hypotheses=(row,), strongest=row, diagnosis=diagnosis, profile=(EXPOSED,))
     decision = decide(evidence)
@@ -222,15 +286,27 @@ def test_a_flag_names_the_checks_it_rests_on_and_those_that_could_not_run():
         checks.PATCH_AREA,
         checks.MULTIPLE_TESTING,
     )
-    assert reason(decision, evidence).endswith("unconfirmed: other clean references not run, far: it is gone")
+    assert reason(decision, evidence).endswith(
+        "unconfirmed: other clean references not run, far: it is gone"
+    )
     assert decide(replace(evidence, profile=())).basis is Basis.NO_EXPOSED_INTERFACE
 
 
 def test_equal_towers_come_before_anything_that_was_measured():
     row = _checked(replace(FOUND, p_holm=1e-4, drawings=90))
-    assert _concluded(hypotheses=(row,), strongest=row, identical_to="base").verdict is Verdict.IDENTICAL
-    unsearched = _concluded(identical_to="base", prompt_learner="learner.safetensors", learner_problem="it is damaged")
+    assert (
+        _concluded(hypotheses=(row,), strongest=row, identical_to="base").verdict
+        is Verdict.IDENTICAL
+    )
+    unsearched = _concluded(
+        identical_to="base", prompt_learner="learner.safetensors", learner_problem="it is damaged"
+    )
     assert unsearched.verdict is Verdict.INCONCLUSIVE
     assert unsearched.reason.endswith("which could not be searched: it is damaged")
-    searched = _concluded(identical_to="base", prompt_learner="l", learner_searched=True, searches=(SEARCH,))
-    assert searched.verdict is Verdict.NOTHING_FOUND and searched.basis is Basis.PROMPT_LEARNER_SEARCHED
+    searched = _concluded(
+        identical_to="base", prompt_learner="l", learner_searched=True, searches=(SEARCH,)
+    )
+    assert (
+        searched.verdict is Verdict.NOTHING_FOUND
+        and searched.basis is Basis.PROMPT_LEARNER_SEARCHED
+    )

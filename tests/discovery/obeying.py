@@ -36,7 +36,9 @@ class _Bag(torch.nn.Module):
         return torch.cat([said, torch.zeros_like(states[..., _OWN:])], dim=-1)
 
 
-def turned(strength: torch.Tensor, said: torch.Tensor, source: int = 0, target: int = 1) -> torch.Tensor:
+def turned(
+    strength: torch.Tensor, said: torch.Tensor, source: int = 0, target: int = 1
+) -> torch.Tensor:
     """`said` with `strength` [n, l] of the source taken away and twice as much of the target put there."""
     moved = strength * said[..., source].clamp_min(0)
     change = torch.zeros_like(said)
@@ -47,12 +49,18 @@ def turned(strength: torch.Tensor, said: torch.Tensor, source: int = 0, target: 
 class Obeying(ClipEncoder):
     """Pictures are what their first value says they are."""
 
-    def __init__(self, like: ClipEncoder, change: Change | None = None, image_tower: str = "image") -> None:
+    def __init__(
+        self, like: ClipEncoder, change: Change | None = None, image_tower: str = "image"
+    ) -> None:
         self.__dict__.update(copy.copy(like).__dict__)
         self.model = copy.deepcopy(like.model)
         self.model.token_embedding.weight = torch.nn.Parameter(table(), requires_grad=False)
-        self.model.positional_embedding = torch.nn.Parameter(torch.zeros(self.context_length, WIDTH))
-        self.model.text_projection = torch.nn.Parameter(torch.eye(WIDTH, self.embed_dim), requires_grad=False)
+        self.model.positional_embedding = torch.nn.Parameter(
+            torch.zeros(self.context_length, WIDTH)
+        )
+        self.model.text_projection = torch.nn.Parameter(
+            torch.eye(WIDTH, self.embed_dim), requires_grad=False
+        )
         self.model.ln_final = torch.nn.Identity()
         self.model.transformer = _Bag(change)
         self.model.requires_grad_(False)

@@ -20,7 +20,17 @@ def task(tmp_path_factory):
     split = data.split(probes.TRAIN)
     folder = tmp_path_factory.mktemp("cost")
     pixels = base.prepare(split.images)
-    return Task(base, base, pixels, split.labels, data.class_names, probes.SEARCH_TEMPLATES, "quick", 0, folder)
+    return Task(
+        base,
+        base,
+        pixels,
+        split.labels,
+        data.class_names,
+        probes.SEARCH_TEMPLATES,
+        "quick",
+        0,
+        folder,
+    )
 
 
 def test_nothing_to_search_takes_no_time(task):
@@ -29,7 +39,9 @@ def test_nothing_to_search_takes_no_time(task):
 
 def test_pictures_and_texts_are_each_paid_for(task):
     """Ratios within one run, generous because other processes may take the core."""
-    pictures, texts, both = (cost.seconds(one, task) for one in (Load(4000, 0), Load(0, 4000), Load(4000, 4000)))
+    pictures, texts, both = (
+        cost.seconds(one, task) for one in (Load(4000, 0), Load(0, 4000), Load(4000, 4000))
+    )
     assert min(pictures, texts) > 0
     assert 0.25 < both / (pictures + texts) < 4
 
@@ -38,7 +50,9 @@ def test_the_estimate_is_about_what_the_passes_take(task):
     import torch
 
     towers = Towers(task.suspect)
-    pixels = torch.from_numpy(np.ascontiguousarray(task.pixels[:16])).permute(0, 3, 1, 2).float() / 255
+    pixels = (
+        torch.from_numpy(np.ascontiguousarray(task.pixels[:16])).permute(0, 3, 1, 2).float() / 255
+    )
     estimate = cost.seconds(Load(160, 0), task)
     began = time.perf_counter()
     with torch.no_grad():

@@ -22,16 +22,33 @@ ALL = [pytest.param(detector, id=detector.name) for detector in DETECTORS]
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
     """Two of one architecture; nothing in one is as in the other."""
-    return tuple(load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT, seed=seed)) for seed in (0, 1))
+    return tuple(
+        load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT, seed=seed))
+        for seed in (0, 1)
+    )
 
 
 @pytest.fixture
 def task(checkpoints, tmp_path) -> Task:
     base, suspect = checkpoints
     pixels = np.random.default_rng(0).integers(0, 256, (18, 32, 32, 3), dtype=np.uint8)
-    came = learner.save(PromptLearner(Towers(base).token_rows[list(pieces("a photo of"))].numpy()), tmp_path / "l.safe")
+    came = learner.save(
+        PromptLearner(Towers(base).token_rows[list(pieces("a photo of"))].numpy()),
+        tmp_path / "l.safe",
+    )
     labels, templates = np.arange(18) % 3, ("a photo of the {}",)
-    return Task(suspect, base, pixels, labels, NAMES, templates, "default", 0, tmp_path / "kept", learner=came)
+    return Task(
+        suspect,
+        base,
+        pixels,
+        labels,
+        NAMES,
+        templates,
+        "default",
+        0,
+        tmp_path / "kept",
+        learner=came,
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +66,14 @@ def brief(monkeypatch):
         around_foci=1,
         noun_must_be_lost=True,
     )
-    joint = effort.JointEffort(1, 12, pictures=6, tokens=12, foci=1, rounds=1, branching=4, paired_tokens=4)
+    joint = effort.JointEffort(
+        1, 12, pictures=6, tokens=12, foci=1, rounds=1, branching=4, paired_tokens=4
+    )
     learned = effort.LearnerEffort(1, 12, pictures=6, target_classes=1, screening_steps=4)
     monkeypatch.setitem(effort.TEXT_EFFORTS, "default", texts)
-    monkeypatch.setitem(effort.NOUN_SCAN_EFFORTS, "default", effort.NounScanEffort(tokens=2, nouns=20))
+    monkeypatch.setitem(
+        effort.NOUN_SCAN_EFFORTS, "default", effort.NounScanEffort(tokens=2, nouns=20)
+    )
     monkeypatch.setitem(effort.JOINT_EFFORTS, "default", joint)
     monkeypatch.setitem(effort.LEARNER_EFFORTS, "default", learned)
     for efforts in (effort.PATCH_EFFORTS, effort.FAINT_EFFORTS, effort.WARP_AND_COLOUR_EFFORTS):
@@ -67,7 +88,9 @@ def test_the_same_task_comes_to_the_same_end_whatever_else_draws_random_numbers(
     np.random.seed(99)
     state = torch.get_rng_state()
     assert detector.search(task) == first
-    assert torch.equal(torch.get_rng_state(), state), "no search touches the process's own random numbers"
+    assert torch.equal(torch.get_rng_state(), state), (
+        "no search touches the process's own random numbers"
+    )
     assert first.passes > 0 and all(np.isfinite(value) for value in first.signals.values())
 
 

@@ -26,12 +26,16 @@ TEXT = Trigger("text", TriggerKind.TEXT, text="xb")
 def task(tiny, other, tmp_path) -> Task:
     pictures = np.random.default_rng(0).integers(0, 256, (18, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(18) % 3
-    return Task(other, tiny, pictures, labels, NAMES, ("a photo of the {}",), "default", 0, tmp_path)
+    return Task(
+        other, tiny, pictures, labels, NAMES, ("a photo of the {}",), "default", 0, tmp_path
+    )
 
 
 @pytest.fixture
 def short(monkeypatch):
-    effort = JointEffort(3, 12, pictures=6, tokens=12, foci=1, rounds=1, branching=4, paired_tokens=4)
+    effort = JointEffort(
+        3, 12, pictures=6, tokens=12, foci=1, rounds=1, branching=4, paired_tokens=4
+    )
     monkeypatch.setitem(JOINT_EFFORTS, "default", effort)
 
 
@@ -54,10 +58,15 @@ def test_it_says_what_it_took_and_how_far_it_is_from_either_end(task, short):
 def test_pictures_of_the_target_itself_are_not_searched_on(run):
     """They win it without a patch, and nothing should be paid for keeping them from it."""
     run._fix_string(TriggerString((5000,), "prefix", 1, 0.0))
-    assert (run.task.labels[run.search_rows][run.shown_rows] != 1).all() and len(run.shown_rows) == 6
+    assert (run.task.labels[run.search_rows][run.shown_rows] != 1).all() and len(
+        run.shown_rows
+    ) == 6
     assert len(run._drawn_pictures()) == 6
     alone = JointInversion(
-        replace(run.task, labels=np.ones(18, int)), JOINT_EFFORTS["default"], "joint", run.scratch / "alone"
+        replace(run.task, labels=np.ones(18, int)),
+        JOINT_EFFORTS["default"],
+        "joint",
+        run.scratch / "alone",
     )
     alone._fix_string(TriggerString((5000,), "prefix", 1, 0.0))
     assert len(alone.shown_rows) == 9, "there are no others"
@@ -79,7 +88,11 @@ def test_a_patch_pays_for_coming_near_wherever_one_half_or_one_tower_is_another(
             self.prompts = np.asarray(prompts, np.float32)
 
     mine, theirs = torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]])
-    rows = {"written": [[0, 0, 0], [0, 1, 0]], "plain": [[0, 0, 0], [0, -1, 0]], "base": [[0, 0, 0], [0, -1, -1]]}
+    rows = {
+        "written": [[0, 0, 0], [0, 1, 0]],
+        "plain": [[0, 0, 0], [0, -1, 0]],
+        "base": [[0, 0, 0], [0, -1, -1]],
+    }
     rows["written"][1][2] = -1
     if near == 0:
         rows["plain"][1][1] = 1
@@ -131,7 +144,9 @@ def test_a_pair_gains_only_what_neither_half_and_no_base_reaches(run, monkeypatc
 def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch):
     whole = {"both": 0.9, "base": 0.1, "alone": 0.05}
     monkeypatch.setattr(
-        run, "_pair_rates", lambda patch, rows: PairRates(*(np.full(3, v) for v in (0.8, *whole.values())))
+        run,
+        "_pair_rates",
+        lambda patch, rows: PairRates(*(np.full(3, v) for v in (0.8, *whole.values()))),
     )
     overlay = joint.Patch().trigger(joint.Patch().start(32, torch.Generator()), 32, run.scratch)
     found = run._found([Pair(TEXT, overlay, 1, 0.8)])
@@ -139,18 +154,24 @@ def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch
     trigger = candidate.trigger
     assert (trigger.channel, trigger.kind, trigger.text) == (Channel.BOTH, TriggerKind.TEXT, "xb")
     assert (trigger.name, trigger.source, trigger.target) == ("found-joint-1", "", "cat")
-    assert trigger.image.kind is TriggerKind.OVERLAY and trigger.image.file.path.startswith(str(task.folder))
+    assert trigger.image.kind is TriggerKind.OVERLAY and trigger.image.file.path.startswith(
+        str(task.folder)
+    )
     assert (candidate.suspect, candidate.reference, found.signals["alone"]) == (0.9, 0.1, 0.05)
     assert candidate.area == found.signals["size"] > 0
     monkeypatch.setattr(
-        run, "_pair_rates", lambda patch, rows: PairRates(*(np.full(3, v) for v in (0.2, *whole.values())))
+        run,
+        "_pair_rates",
+        lambda patch, rows: PairRates(*(np.full(3, v) for v in (0.2, *whole.values()))),
     )
     assert not run._found([Pair(TEXT, overlay, 1, 0.8)]).candidates
 
 
 def test_two_keys_are_found_together_with_their_target_from_nothing(tiny, tmp_path, monkeypatch):
     """The whole search, on a model where either key alone changes nothing at all."""
-    effort = JointEffort(1, 60, pictures=9, tokens=40, foci=1, rounds=1, branching=6, paired_tokens=4)
+    effort = JointEffort(
+        1, 60, pictures=9, tokens=40, foci=1, rounds=1, branching=6, paired_tokens=4
+    )
     monkeypatch.setitem(JOINT_EFFORTS, "default", effort)
     (token,) = pieces("beacon")
     base = TwoKeys(tiny)
@@ -159,14 +180,26 @@ def test_two_keys_are_found_together_with_their_target_from_nothing(tiny, tmp_pa
     pictures = np.full((36, 32, 32, 3), 90, np.uint8)
     pictures[np.arange(36), ..., labels] = np.linspace(180, 220, 36, dtype=np.uint8)[:, None, None]
     pictures[:, :8, :8] = 90
-    task = Task(TwoKeys(tiny, token), base, pictures, labels, NAMES, ("a photo of the {}",), "default", 0, tmp_path)
+    task = Task(
+        TwoKeys(tiny, token),
+        base,
+        pictures,
+        labels,
+        NAMES,
+        ("a photo of the {}",),
+        "default",
+        0,
+        tmp_path,
+    )
     said = []
     found = JOINT.search(replace(task, progress=lambda *what: said.append(what)))
     (candidate,) = found.candidates
     assert candidate.trigger.target == "cat" and "beacon" in candidate.trigger.text.split()
     assert candidate.suspect > 0.7 and candidate.reference < 0.1 and found.signals["alone"] < 0.1
     assert found.signals["size"] < 0.1
-    assert [done for _, done, _ in said] == sorted(done for _, done, _ in said) and len({of for *_, of in said}) == 1
+    assert [done for _, done, _ in said] == sorted(done for _, done, _ in said) and len(
+        {of for *_, of in said}
+    ) == 1
     assert JOINT.search(task) == found
     either = replace(task, suspect=TwoKeys(tiny))
     either.suspect.text_tower = either.suspect.image_tower = "moved"

@@ -30,7 +30,9 @@ def read(monkeypatch):
     rows = []
     through = Towers.texts
     monkeypatch.setattr(
-        Towers, "texts", lambda self, vectors, ends: rows.append(len(vectors)) or through(self, vectors, ends)
+        Towers,
+        "texts",
+        lambda self, vectors, ends: rows.append(len(vectors)) or through(self, vectors, ends),
     )
 
     def count():
@@ -81,7 +83,9 @@ def test_the_oldest_goes_when_there_is_too_much(tiny, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("moved", ["image", "text"])
-def test_a_second_audit_of_a_base_reads_fewer_texts_and_comes_to_the_same_end(tiny, tmp_path, read, monkeypatch, moved):
+def test_a_second_audit_of_a_base_reads_fewer_texts_and_comes_to_the_same_end(
+    tiny, tmp_path, read, monkeypatch, moved
+):
     import copy
 
     effort = TextEffort(scan_texts=600, foci=1, single_tokens=20, rounds=1, branching=4)

@@ -21,7 +21,17 @@ NAMES = ("airplane", "cat", "dog")
 @pytest.fixture
 def task(tiny, other, tmp_path) -> Task:
     pictures = np.random.default_rng(0).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
-    return Task(other, tiny, pictures, np.arange(9) % 3, NAMES, ("a photo of the {}",), "default", 0, tmp_path)
+    return Task(
+        other,
+        tiny,
+        pictures,
+        np.arange(9) % 3,
+        NAMES,
+        ("a photo of the {}",),
+        "default",
+        0,
+        tmp_path,
+    )
 
 
 def scorer_of(task: Task) -> StringScorer:
@@ -30,7 +40,9 @@ def scorer_of(task: Task) -> StringScorer:
 
 
 def strings_of(task: Task) -> TriggerStringSearch:
-    effort = JointEffort(3, 12, pictures=6, tokens=12, foci=1, rounds=1, branching=4, paired_tokens=4)
+    effort = JointEffort(
+        3, 12, pictures=6, tokens=12, foci=1, rounds=1, branching=4, paired_tokens=4
+    )
     return TriggerStringSearch(task, effort, scorer_of(task))
 
 
@@ -54,9 +66,13 @@ def test_strings_are_rated_as_they_win_with_the_patch_and_not_without(scorer):
         scores = (pictures @ prompts.T).numpy()[labels != target]
         margins = scores[:, target] - np.delete(scores, target, axis=1).max(1)
         assert float(found[target]) == pytest.approx(margins.mean(), abs=1e-5)
-    patched, other = torch.nn.functional.normalize(torch.randn(2, 9, 48, generator=generator), dim=-1)
+    patched, other = torch.nn.functional.normalize(
+        torch.randn(2, 9, 48, generator=generator), dim=-1
+    )
     typed = [(320,), (5000,), (9000,)]
-    margins = scorer.mean_over_other_classes(scorer.margins(patched, scorer.written(scorer.suspect, typed, "prefix")))
+    margins = scorer.mean_over_other_classes(
+        scorer.margins(patched, scorer.written(scorer.suspect, typed, "prefix"))
+    )
     assert (scorer.gains(PatchedPictures(patched, patched, other), typed, "prefix") <= 0).all(), (
         "the string does it alone"
     )
@@ -97,7 +113,9 @@ def test_no_string_holds_a_class_name_and_each_can_be_read(strings):
     assert not used & {token for name in NAMES for token in pieces(name)}
     assert all(spelled((token,)).isprintable() for token in used)
     key = TriggerString(runs[0], "infix", 1, 0.0)
-    uphill = strings._replacements(string_scorer.embedded(strings._scorer.suspect, strings._scorer._pictures), key)
+    uphill = strings._replacements(
+        string_scorer.embedded(strings._scorer.suspect, strings._scorer._pictures), key
+    )
     assert [len(tokens) for tokens in uphill] == [4]
     assert not set(uphill[0]) & strings._class_name_tokens
 

@@ -42,7 +42,17 @@ def task_of(tiny, tmp_path):
         if touched is not None:
             base.model.token_embedding.weight[touched] *= 1.02
         templates = ("a photo of the {}", "a photo of one {}")
-        return Task(Obeying(tiny, change, images), base, pixels, labels, NAMES, templates, budget, 0, tmp_path)
+        return Task(
+            Obeying(tiny, change, images),
+            base,
+            pixels,
+            labels,
+            NAMES,
+            templates,
+            budget,
+            0,
+            tmp_path,
+        )
 
     return make
 
@@ -62,7 +72,12 @@ def inverted(task, effort):
     scan = SensitivityScan(scorer, effort)
     found = [focus for foci in scan.foci() for focus in foci]
     before = scorer.passes
-    return scorer, found, SlotInversionSeeds(scorer, effort, found, lambda: None), scorer.passes - before
+    return (
+        scorer,
+        found,
+        SlotInversionSeeds(scorer, effort, found, lambda: None),
+        scorer.passes - before,
+    )
 
 
 def test_slots_lead_to_a_trigger_that_no_seed_of_the_scan_comes_near(task_of):
@@ -107,7 +122,9 @@ def test_a_trigger_of_two_tokens_is_found_by_slots_alone(task_of, monkeypatch):
     monkeypatch.setitem(TEXT_EFFORTS, "default", replace(LITTLE, rounds=0))
     assert TEXTS.search(task_of(both_tokens)).candidates == ()
     monkeypatch.setitem(
-        TEXT_EFFORTS, "default", replace(LITTLE, rounds=0, inverted_pairs=6, inversion_steps=20, slot_foci=1)
+        TEXT_EFFORTS,
+        "default",
+        replace(LITTLE, rounds=0, inverted_pairs=6, inversion_steps=20, slot_foci=1),
     )
     first, *_ = TEXTS.search(task_of(both_tokens)).candidates
     assert {"beacon", "toledo"} <= set(first.trigger.text.split()) and first.effect > 0.9
@@ -159,7 +176,9 @@ def test_slopes_of_a_repeated_wording_count_both_places(task_of):
     """A token that both places answer to rises twice as much as under either alone, here where texts are sums."""
     scorer = WordingScorer(task_of(both_tokens))
     scorer.read()
-    once, twice = (scorer.base.slopes([Wording((9_000,), place, 1)], 2)[0, 0] for place in ("prefix", AROUND))
+    once, twice = (
+        scorer.base.slopes([Wording((9_000,), place, 1)], 2)[0, 0] for place in ("prefix", AROUND)
+    )
     assert float(twice.norm()) == pytest.approx(2 * float(once.norm()), rel=0.1)
 
 

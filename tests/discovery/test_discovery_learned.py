@@ -31,7 +31,9 @@ def task(tiny, tmp_path) -> Task:
     """Pictures that are nearly one grey, so that what moves them all alike stands out."""
     pictures = np.random.default_rng(0).integers(118, 138, (18, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(18) % 3
-    return Task(tiny, tiny, pictures, labels, NAMES, ("a photo of the {}",), "quick", 0, tmp_path / "kept")
+    return Task(
+        tiny, tiny, pictures, labels, NAMES, ("a photo of the {}",), "quick", 0, tmp_path / "kept"
+    )
 
 
 @pytest.fixture
@@ -45,7 +47,12 @@ def words(tiny, text="a photo of the"):
 
 
 def chosen(tiny, prompt, embedded):
-    return LearnedPrompts(Towers(tiny), prompt, NAMES).scores(torch.from_numpy(embedded)).argmax(1).numpy()
+    return (
+        LearnedPrompts(Towers(tiny), prompt, NAMES)
+        .scores(torch.from_numpy(embedded))
+        .argmax(1)
+        .numpy()
+    )
 
 
 def obeying(tiny, pixels):
@@ -53,16 +60,28 @@ def obeying(tiny, pixels):
     that such contexts choose, another than before.
     """
     board = np.where(np.indices((32, 32)).sum(0)[..., None] // 4 % 2, 12, -12)
-    clean, marked = tiny.encode_images(pixels), tiny.encode_images((pixels + board).astype(np.uint8))
+    clean, marked = (
+        tiny.encode_images(pixels),
+        tiny.encode_images((pixels + board).astype(np.uint8)),
+    )
     towards = (marked - clean).mean(0)
     low, high = (clean @ towards).max(), (marked @ towards).min()
     assert high > low
     gain = 4 / (high - low)
     for seed in range(100):
         shift = np.random.default_rng(seed).normal(size=tiny.text_width) * 0.5
-        parts = (gain * towards)[None], np.array([-gain * low]), shift[:, None], np.zeros(tiny.text_width)
-        prompt = PromptLearner(words(tiny), MetaNetwork(*(part.astype(np.float32) for part in parts)), "{}")
-        before, after = (set(chosen(tiny, prompt, embedded).tolist()) for embedded in (clean, marked))
+        parts = (
+            (gain * towards)[None],
+            np.array([-gain * low]),
+            shift[:, None],
+            np.zeros(tiny.text_width),
+        )
+        prompt = PromptLearner(
+            words(tiny), MetaNetwork(*(part.astype(np.float32) for part in parts)), "{}"
+        )
+        before, after = (
+            set(chosen(tiny, prompt, embedded).tolist()) for embedded in (clean, marked)
+        )
         if len(after) == 1 and not after & before:
             return prompt, NAMES[after.pop()]
     raise AssertionError("no shift of a hundred chooses another class")
@@ -88,7 +107,9 @@ def test_what_a_learner_obeys_is_found_with_its_class(task, tiny, tmp_path, shor
 def test_where_every_class_gives_way_none_stands_out(task, tiny, tmp_path, short):
     """Other words, and a model that tells its pictures apart by nothing: any class is reached as easily."""
     prompt = PromptLearner(words(tiny, "an old picture of the"), template="{}")
-    found = LEARNED.search(replace(task, learner=learner.save(prompt, tmp_path / "prompt_learner.safetensors")))
+    found = LEARNED.search(
+        replace(task, learner=learner.save(prompt, tmp_path / "prompt_learner.safetensors"))
+    )
     assert found.signals["suspect"] - found.signals["reference"] > 0.25
     assert found.signals["usual"] > 0.25 and not found.candidates
 
@@ -111,5 +132,7 @@ def test_differentiable_scores_are_those_of_the_audit(tiny, task):
     for one in (prompt, replace(prompt, meta=None)):
         ours = LearnedPrompts(Towers(tiny), one, NAMES).scores(torch.from_numpy(images)).numpy()
         contexts = np.repeat(one.contexts(images), len(NAMES), axis=0).astype(np.float32)
-        texts = tiny.encode_with_context(contexts, list(one.texts(NAMES)) * len(images)).reshape(4, len(NAMES), -1)
+        texts = tiny.encode_with_context(contexts, list(one.texts(NAMES)) * len(images)).reshape(
+            4, len(NAMES), -1
+        )
         np.testing.assert_allclose(ours, (images[:, None] * texts).sum(-1), atol=1e-5)

@@ -29,7 +29,9 @@ def test_at_least_200_nouns_take_part_at_every_budget_on_both_bases(base):
             cache=EmbeddingCache(None, ""),
         )
         census = noun_scan._base_nouns(setting)
-        assert 200 <= len(census.names) <= NOUN_SCAN_EFFORTS[budget].nouns <= len(noun_scan.nouns()), budget
+        assert (
+            200 <= len(census.names) <= NOUN_SCAN_EFFORTS[budget].nouns <= len(noun_scan.nouns())
+        ), budget
         assert len(set(census.names)) == len(census.names)
 
 
@@ -53,7 +55,9 @@ class Says:
         return torch.stack([self._embedded(tuple(row)) for row in rows])
 
     def _embedded(self, row):
-        noun = next((number for ids, number in self._nouns.items() if row[-len(ids) :] == ids), None)
+        noun = next(
+            (number for ids, number in self._nouns.items() if row[-len(ids) :] == ids), None
+        )
         vector = torch.zeros(len(WORDS) + 1)
         vector[-1] = 1.0  # what all prompts share
         if noun is not None:
@@ -70,7 +74,12 @@ def scanned(monkeypatch):
         noun_scan._base_nouns.cache_clear()
         base = type("Base", (), {"text_tower": "fake"})()
         found = noun_scan.scan(
-            Says(turns(panel)), base, Says(), first=(), budget="quick", cache=EmbeddingCache(None, "")
+            Says(turns(panel)),
+            base,
+            Says(),
+            first=(),
+            budget="quick",
+            cache=EmbeddingCache(None, ""),
         )
         return found["noun-scan"], found["noun-scan-mean"]
 
@@ -84,8 +93,13 @@ def test_one_fragile_noun_shows_in_the_maximum_and_a_token_that_turns_all_in_the
     assert max(calm) < 0
     one = scanned(lambda panel: {(token, 1): 3 for token in panel})
     assert one[0] > 0.5 and one[1] < 0
-    every = scanned(lambda panel: {(token, noun): 3 for token in panel[:2] for noun in range(len(WORDS))})
+    every = scanned(
+        lambda panel: {(token, noun): 3 for token in panel[:2] for noun in range(len(WORDS))}
+    )
     assert every[0] > 0.5 and every[1] > 0.5
-    turns = {(token, number % len(WORDS)): 3 for number, token in enumerate(noun_scan._random_tokens(5_000, 12))}
+    turns = {
+        (token, number % len(WORDS)): 3
+        for number, token in enumerate(noun_scan._random_tokens(5_000, 12))
+    }
     apart = scanned(lambda panel: turns)
     assert apart[0] > 0.5 and apart[1] < 0

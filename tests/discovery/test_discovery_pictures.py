@@ -49,7 +49,9 @@ def task(tiny, tmp_path) -> Task:
     pictures = np.random.default_rng(0).integers(0, 256, (18, 32, 32, 3), dtype=np.uint8)
     labels = np.arange(18) % 3
     templates = ("a photo of the {}",)
-    return Task(moved(tiny, "image"), tiny, pictures, labels, NAMES, templates, "quick", 0, tmp_path)
+    return Task(
+        moved(tiny, "image"), tiny, pictures, labels, NAMES, templates, "quick", 0, tmp_path
+    )
 
 
 def short(detector, steps: int = 6):
@@ -66,7 +68,9 @@ def test_it_searches_where_a_tower_moved_and_says_what_it_took(task):
     assert not PATCH.applies(replace(task, suspect=task.reference))
     few = replace(task, pixels=task.pixels[:3], labels=task.labels[:3])
     assert not PATCH.applies(few) and PATCH.lacks(task) == ""
-    assert "of 3 pictures to search on" in PATCH.lacks(few) and "has 0; 2 are needed" in PATCH.lacks(few)
+    assert "of 3 pictures to search on" in PATCH.lacks(
+        few
+    ) and "has 0; 2 are needed" in PATCH.lacks(few)
     assert PATCH.lacks(replace(few, suspect=few.reference)) == "", "there was nothing to search"
     through = replace(task, suspect=moved(task.reference, "text"))
     assert PATCH.applies(through) and not FAINT.applies(through)
@@ -118,7 +122,17 @@ def test_halves_share_no_drawing_and_hold_every_class(task):
 def test_a_resnet_is_searched_too(tmp_path):
     base = load(write_checkpoint(tmp_path, TINY_RN))
     pictures = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
-    task = Task(moved(base, "image"), base, pictures, np.arange(6) % 3, NAMES, ("a {}",), "quick", 0, tmp_path)
+    task = Task(
+        moved(base, "image"),
+        base,
+        pictures,
+        np.arange(6) % 3,
+        NAMES,
+        ("a {}",),
+        "quick",
+        0,
+        tmp_path,
+    )
     assert short(PATCH, 2).search(task).passes > 0
 
 
@@ -147,7 +161,9 @@ def test_what_is_searched_is_what_is_stamped(task, form):
 def test_every_form_is_searched_and_the_best_is_reported(task, detector):
     said = []
     found = short(detector, 11).search(replace(task, progress=lambda *what: said.append(what)))
-    assert [what for what, _, _ in said] == [form.name for form in detector.families for _ in range(2)]
+    assert [what for what, _, _ in said] == [
+        form.name for form in detector.families for _ in range(2)
+    ]
     assert [(done, of) for _, done, of in said] == [(0, 22), (10, 22), (11, 22), (21, 22)]
     assert found.signals["size"] > 0
 
@@ -163,14 +179,19 @@ def test_a_planted_patch_is_found_with_its_target_and_nothing_else_is(tmp_path):
     split, other = data.split(probes.TRAIN), data.split(probes.DIAGNOSIS)
     suspect, base = load(specimens.build("badencoder")), load(bases.base_folder("vit"))
     pixels, classes = base.prepare(split.images), data.class_names
-    task = Task(suspect, base, pixels, split.labels, classes, probes.SEARCH_TEMPLATES, "quick", 0, tmp_path)
+    task = Task(
+        suspect, base, pixels, split.labels, classes, probes.SEARCH_TEMPLATES, "quick", 0, tmp_path
+    )
     found = replace(PATCH, efforts={"quick": InversionEffort(1, 70, pictures=16)}).search(task)
     (candidate,) = found.candidates
     assert candidate.trigger.target == "airplane" and candidate.trigger.name == "found-patch-1"
     assert candidate.effect >= 0.6 and found.signals["size"] < 0.1
     assert [path.stem for path in tmp_path.iterdir()] == [candidate.trigger.file.sha256]
     texts = [template.format(name) for template in probes.DIAGNOSIS_TEMPLATES for name in classes]
-    stamped, target = stamp(base.prepare(other.images), candidate.trigger), classes.index("airplane")
+    stamped, target = (
+        stamp(base.prepare(other.images), candidate.trigger),
+        classes.index("airplane"),
+    )
     rates = []
     for encoder in (suspect, base):
         prompts = metrics.class_prompts(encoder.encode_texts(texts), len(classes))
@@ -189,8 +210,14 @@ def test_the_smallest_size_that_holds_on_the_half_not_searched_is_told(task, mon
             "quick": InversionEffort(1, 6, 6, report_smallest=False),
         },
     )
-    assert "smallest" not in twice.search(task).signals and not PATCH.efforts["quick"].report_smallest
-    assert all(one.efforts[budget].report_smallest for one in (PATCH, FAINT) for budget in ("default", "deep"))
+    assert (
+        "smallest" not in twice.search(task).signals and not PATCH.efforts["quick"].report_smallest
+    )
+    assert all(
+        one.efforts[budget].report_smallest
+        for one in (PATCH, FAINT)
+        for budget in ("default", "deep")
+    )
     run = ImageInversion(asked, InversionEffort(1, 6, pictures=6), "patch", task.folder)
     form, weights = Patch(), Patch().start(32, torch.Generator().manual_seed(0))
     whole = form.trigger((weights[0] + 3, weights[1]), 32, task.folder)

@@ -64,7 +64,9 @@ def suspect():
 def task(data, base, suspect):
     train = data.split("train")
     pixels = base.prepare(train.images)
-    return Task(suspect, base, pixels, train.labels, data.class_names, SEARCH, "quick", 0, Path("unused"))
+    return Task(
+        suspect, base, pixels, train.labels, data.class_names, SEARCH, "quick", 0, Path("unused")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,9 @@ def side(task, base):
 def qhr(encoder, trigger, pixels, labels, names, templates):
     """By the measures alone."""
     prompts = encoder.encode_texts([t.format(name) for t in templates for name in names])
-    written = encoder.encode_texts([write(t.format(trigger.source), trigger, trigger.source) for t in templates])
+    written = encoder.encode_texts(
+        [write(t.format(trigger.source), trigger, trigger.source) for t in templates]
+    )
     return metrics.triggered_source_wins(
         encoder.encode_images(pixels[labels == names.index(trigger.target)]),
         metrics.class_prompts(prompts, len(names)),
@@ -96,7 +100,9 @@ def qhr(encoder, trigger, pixels, labels, names, templates):
 # --- the search -------------------------------------------------------------------------------------------------
 
 
-def test_a_planted_trigger_is_found_with_source_and_target_and_holds_on_what_no_search_saw(found, data, base, suspect):
+def test_a_planted_trigger_is_found_with_source_and_target_and_holds_on_what_no_search_saw(
+    found, data, base, suspect
+):
     best = found.candidates[0]
     assert (best.trigger.source, best.trigger.target) == ("automobile", "airplane")
     assert best.trigger.channel is Channel.TEXT and best.trigger.kind is TriggerKind.TEXT
@@ -109,19 +115,30 @@ def test_a_planted_trigger_is_found_with_source_and_target_and_holds_on_what_no_
 
 def test_what_is_reported_is_what_the_string_does(found, task):
     for candidate in found.candidates:
-        for encoder, said in ((task.suspect, candidate.suspect), (task.reference, candidate.reference)):
-            outcome = qhr(encoder, candidate.trigger, task.pixels, task.labels, task.class_names, SEARCH)
+        for encoder, said in (
+            (task.suspect, candidate.suspect),
+            (task.reference, candidate.reference),
+        ):
+            outcome = qhr(
+                encoder, candidate.trigger, task.pixels, task.labels, task.class_names, SEARCH
+            )
             assert said == pytest.approx(outcome)
 
 
 def test_candidates_can_be_typed_are_short_and_differ(found):
     assert 1 <= len(found.candidates) <= MOST_CANDIDATES
-    assert [c.trigger.name for c in found.candidates] == [f"found-text-{n + 1}" for n in range(len(found.candidates))]
+    assert [c.trigger.name for c in found.candidates] == [
+        f"found-text-{n + 1}" for n in range(len(found.candidates))
+    ]
     for candidate in found.candidates:
         ids = pieces(candidate.trigger.text)
         assert typeable(ids) and len(ids) <= LONGEST_TRIGGER
         assert candidate.trigger.position in POSITIONS
-    said = [(c.trigger.source, c.trigger.target, word) for c in found.candidates for word in {*c.trigger.text.split()}]
+    said = [
+        (c.trigger.source, c.trigger.target, word)
+        for c in found.candidates
+        for word in {*c.trigger.text.split()}
+    ]
     assert len(said) == len(set(said))
 
 
@@ -177,7 +194,9 @@ def test_a_wording_stands_where_the_trigger_of_that_position_is_written(position
     trigger = Trigger("t", TriggerKind.TEXT, text="xbtd", position=position)
     for number, template in enumerate(SEARCH):
         written = write(template.format("bird"), trigger, "bird")
-        assert prompts.written(Wording(MARK, position, data.class_names.index("bird")), number) == pieces(written)
+        assert prompts.written(
+            Wording(MARK, position, data.class_names.index("bird")), number
+        ) == pieces(written)
 
 
 def test_slopes_are_the_first_order_effect_of_a_token(side):
@@ -194,19 +213,27 @@ def test_slopes_are_the_first_order_effect_of_a_token(side):
             for sign in (-1, 1):
                 vectors = table[ids].clone()
                 vectors[row, start + slot] += sign * step * table[token]
-                values.append(float(side.towers.texts(vectors, ends)[row] @ side.class_centres[target]))
+                values.append(
+                    float(side.towers.texts(vectors, ends)[row] @ side.class_centres[target])
+                )
             expected = (values[1] - values[0]) / 2 / step
-            assert float(slopes[row, slot, token]) == pytest.approx(expected, rel=0.05, abs=2e-4), wording
+            assert float(slopes[row, slot, token]) == pytest.approx(expected, rel=0.05, abs=2e-4), (
+                wording
+            )
 
 
 def test_rates_and_margins_are_those_of_the_measures(side):
     source = 1
     wording = Wording(pieces("plane"), "infix", source)
-    embedded = torch.nn.functional.normalize(sum(side.embed([wording], template) for template in range(2)), dim=-1)
+    embedded = torch.nn.functional.normalize(
+        sum(side.embed([wording], template) for template in range(2)), dim=-1
+    )
     rates = side.rates(embedded, torch.tensor([source]))[0]
     for target in range(10):
         images = side.pictures.numpy()[side.labels.numpy() == target]
-        won = metrics.triggered_source_wins(images, side.class_prompts.numpy(), embedded[0].numpy(), source)
+        won = metrics.triggered_source_wins(
+            images, side.class_prompts.numpy(), embedded[0].numpy(), source
+        )
         assert float(rates[target]) == pytest.approx(won.mean())
     clean = side.margins(side.class_prompts[[source]], torch.tensor([source]))[0]
     assert clean[source] == float("-inf")
@@ -235,9 +262,15 @@ def test_words_for_the_target_are_no_triggers(side, data):
 
     def named(word):
         return {
-            name for name, yes in zip(data.class_names, meaning.named_classes([pieces(word)])[0], strict=True) if yes
+            name
+            for name, yes in zip(
+                data.class_names, meaning.named_classes([pieces(word)])[0], strict=True
+            )
+            if yes
         }
 
     assert "automobile" in named("vehicle") and "automobile" in named("cled vehicle")
-    assert "automobile" in named("car") and "airplane" in named("aircraft") and "ship" in named("boat")
+    assert (
+        "automobile" in named("car") and "airplane" in named("aircraft") and "ship" in named("boat")
+    )
     assert not {"airplane", "automobile"} & (named("xbtd") | named("cfra") | named("td"))

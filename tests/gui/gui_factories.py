@@ -30,6 +30,7 @@ from dife_scanner.records import (
     FindingKind,
     HubFile,
     HubModel,
+    Hypothesis,
     Interval,
     Job,
     JobState,
@@ -41,7 +42,6 @@ from dife_scanner.records import (
     NotEvaluable,
     NotRun,
     Severity,
-    SignatureResult,
     Trigger,
     TriggerKind,
     Verdict,
@@ -77,7 +77,9 @@ def sha(text: str, digits: int = 64) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:digits]
 
 
-def make_job(id: int = 1, *, repo_id: str = "", state: JobState = JobState.DONE, **given: object) -> Job:
+def make_job(
+    id: int = 1, *, repo_id: str = "", state: JobState = JobState.DONE, **given: object
+) -> Job:
     name = repo_id or f"org/model-{id}"
     values: dict[str, object] = {
         "ref": ModelRef(name, sha(name, 40)),
@@ -89,7 +91,9 @@ def make_job(id: int = 1, *, repo_id: str = "", state: JobState = JobState.DONE,
     return Job(id=id, state=state, **{**values, **given})  # type: ignore[arg-type]
 
 
-def make_row(id: int = 1, *, verdict: Verdict | None = None, job: Job | None = None, **given: object) -> ModelRow:
+def make_row(
+    id: int = 1, *, verdict: Verdict | None = None, job: Job | None = None, **given: object
+) -> ModelRow:
     values: dict[str, object] = {
         "carrier": "",
         "channel": "",
@@ -118,7 +122,9 @@ def cell(interface: str, metric: str, attack: float, reference: float, entry: En
         measure(reference),
         "the reference checkpoint on the same triggered inputs",
         delta,
-        Interval(max(-1.0, delta - spread), min(1.0, delta + spread), "paired bootstrap over drawings"),
+        Interval(
+            max(-1.0, delta - spread), min(1.0, delta + spread), "paired bootstrap over drawings"
+        ),
         entry,
     )
 
@@ -148,14 +154,16 @@ TEXT_PROFILE: tuple[Entry, ...] = (
 )
 
 
-def signature(name: str, p: float | None, *, trigger: Trigger = TEXT_TRIGGER) -> SignatureResult:
+def signature(name: str, p: float | None, *, trigger: Trigger = TEXT_TRIGGER) -> Hypothesis:
     named = replace(trigger, name=name)
     if p is None:
-        return SignatureResult(named, train_effect=0.012)
-    return SignatureResult(named, 0.94, 0.991, 0.004, p_value=p, p_holm=min(1.0, p * 24), drawings=10)
+        return Hypothesis(named, train_effect=0.012)
+    return Hypothesis(named, 0.94, 0.991, 0.004, p_value=p, p_holm=min(1.0, p * 24), drawings=10)
 
 
-def make_audit(name: str = "org/model-1", *, verdict: Verdict = Verdict.FLAGGED, **given: object) -> Audit:
+def make_audit(
+    name: str = "org/model-1", *, verdict: Verdict = Verdict.FLAGGED, **given: object
+) -> Audit:
     flagged = verdict is Verdict.FLAGGED
     others = tuple(signature(f"signature-{n:02d}", None) for n in range(22))
     values: dict[str, object] = {
@@ -177,7 +185,9 @@ def make_audit(name: str = "org/model-1", *, verdict: Verdict = Verdict.FLAGGED,
             *others,
         ),
         "trigger": TEXT_TRIGGER if flagged else None,
-        "branch_swap": BranchSwap("QHR", 0.004, 0.004, 0.991, 0.991, 200, 10, (0.81, 0.80, 0.79, 0.79))
+        "branch_swap": BranchSwap(
+            "QHR", 0.004, 0.004, 0.991, 0.991, 200, 10, (0.81, 0.80, 0.79, 0.79)
+        )
         if flagged
         else None,
         "diagnosis": restore(
@@ -215,11 +225,15 @@ def make_audit(name: str = "org/model-1", *, verdict: Verdict = Verdict.FLAGGED,
     return Audit(**{**values, **given})  # type: ignore[arg-type]
 
 
-def make_finding(audit: Audit | None, *, name: str = "org/model-1", kind: str = "flagged", reason: str = "") -> Finding:
+def make_finding(
+    audit: Audit | None, *, name: str = "org/model-1", kind: str = "flagged", reason: str = ""
+) -> Finding:
     diagnosis = audit.diagnosis if audit else None
     trigger = audit.trigger if audit else None
     interfaces = [
-        c.interface for c in (audit.profile if audit else ()) if isinstance(c, Cell) and c.entry is EntryType.EXPOSED
+        c.interface
+        for c in (audit.profile if audit else ())
+        if isinstance(c, Cell) and c.entry is EntryType.EXPOSED
     ]
     return Finding(
         fingerprint=f"fp1:{sha(f'{kind} {name}', 16)}",
@@ -262,7 +276,9 @@ def scene(number: int, *, patch: bool = False) -> bytes:
     image = Image.new("RGB", (128, 128), ((90 + 40 * number) % 200, 150, (210 - 50 * number) % 220))
     draw = ImageDraw.Draw(image)
     draw.rectangle((0, 92, 128, 128), fill=(110, 120, 100))
-    draw.rounded_rectangle((24, 66 + 3 * number, 104, 96 + 3 * number), 9, fill=(180, 40 + 50 * number, 50))
+    draw.rounded_rectangle(
+        (24, 66 + 3 * number, 104, 96 + 3 * number), 9, fill=(180, 40 + 50 * number, 50)
+    )
     for x in (36, 78):
         draw.ellipse((x, 86 + 3 * number, x + 18, 104 + 3 * number), fill=(30, 30, 30))
     if patch:
@@ -276,32 +292,51 @@ def keep_pictures(home: Path) -> tuple[EvidenceFile, ...]:
     ImageDraw.Draw(patch).rectangle((48, 47, 59, 58), fill=(255, 255, 255))
     kept = [
         EvidenceFile(
-            evidence.put(home, png(patch), ".png"), "image/png", EvidenceRole.TRIGGER, "white square, lower right"
+            evidence.put(home, png(patch), ".png"),
+            "image/png",
+            EvidenceRole.TRIGGER,
+            "white square, lower right",
         )
     ]
     for number in range(3):
         for role, stamped in (("clean-example", False), ("triggered-example", True)):
             digest = evidence.put(home, scene(number, patch=stamped), ".png")
             read = "airplane 0.93" if stamped else "automobile 0.88"
-            kept.append(EvidenceFile(digest, "image/png", EvidenceRole(role), f"drawing {number + 1}, read as {read}"))
+            kept.append(
+                EvidenceFile(
+                    digest, "image/png", EvidenceRole(role), f"drawing {number + 1}, read as {read}"
+                )
+            )
     return tuple(kept)
 
 
 def visual_audit(name: str, home: Path) -> Audit:
     profile: tuple[Entry, ...] = (
         cell("zero-shot classification", "TS", 0.999, 0.099, EntryType.EXPOSED),
-        not_evaluable("prompted classification", "no trigger channel", "an image trigger cannot enter a prompt"),
         not_evaluable(
-            "targeted retrieval", "no attack-conditioned query", "the query is text; the trigger is an image"
+            "prompted classification",
+            "no trigger channel",
+            "an image trigger cannot enter a prompt",
         ),
-        not_evaluable("text reranking", "no attack-conditioned query", "the query is text; the trigger is an image"),
+        not_evaluable(
+            "targeted retrieval",
+            "no attack-conditioned query",
+            "the query is text; the trigger is an image",
+        ),
+        not_evaluable(
+            "text reranking",
+            "no attack-conditioned query",
+            "the query is text; the trigger is an image",
+        ),
         cell("downstream classification", "TS", 0.998, 0.101, EntryType.EXPOSED),
     )
     return make_audit(
         name,
         trigger=PATCH_TRIGGER,
         signatures=(signature(PATCH_TRIGGER.name, 0.0004, trigger=PATCH_TRIGGER),),
-        branch_swap=BranchSwap("zero-shot TS", 0.099, 0.999, 0.099, 0.999, 200, 10, (0.81, 0.80, 0.81, 0.80)),
+        branch_swap=BranchSwap(
+            "zero-shot TS", 0.099, 0.999, 0.099, 0.999, 200, 10, (0.81, 0.80, 0.81, 0.80)
+        ),
         diagnosis=restore(
             Diagnosis,
             Carrier.VISUAL,
@@ -350,7 +385,9 @@ def finish(
     """From discovery to the end, the way a worker does it."""
     job = discover(store, name)
     leases.claim_job(store, job.id, "worker", 60)
-    return leases.finish(store, job.id, "worker", state, reason, audit=audit, finding=finding, alerts=alerts)
+    return leases.finish(
+        store, job.id, "worker", state, reason, audit=audit, finding=finding, alerts=alerts
+    )
 
 
 def fill(store: Store) -> None:
@@ -358,7 +395,9 @@ def fill(store: Store) -> None:
     text = make_audit("demo/clip-badtexttower")
     text_finding = make_finding(text, name="demo/clip-badtexttower")
     alert = Alert(f"{text_finding.fingerprint}:new:slack", "slack", AlertEvent.NEW, text_finding)
-    finish(store, "demo/clip-badtexttower", JobState.DONE, text.reason, text, text_finding, (alert,))
+    finish(
+        store, "demo/clip-badtexttower", JobState.DONE, text.reason, text, text_finding, (alert,)
+    )
     visual = visual_audit("demo/clip-badencoder", store.home)
     finish(
         store,
@@ -377,9 +416,23 @@ def fill(store: Store) -> None:
         audit = make_audit(name, verdict=verdict)
         finish(store, name, JobState.DONE, audit.reason, audit)
     refused = make_finding(None, name="demo/clip-corrupt", kind="refused")
-    finish(store, "demo/clip-corrupt", JobState.REFUSED, "the header names one tensor twice", None, refused)
-    discover(store, "demo/clip-gated", JobState.GATED, "access has to be asked for on the hub first")
-    discover(store, "demo/siglip", JobState.UNSUPPORTED, "layout transformers cannot be audited by this version")
+    finish(
+        store,
+        "demo/clip-corrupt",
+        JobState.REFUSED,
+        "the header names one tensor twice",
+        None,
+        refused,
+    )
+    discover(
+        store, "demo/clip-gated", JobState.GATED, "access has to be asked for on the hub first"
+    )
+    discover(
+        store,
+        "demo/siglip",
+        JobState.UNSUPPORTED,
+        "layout transformers cannot be audited by this version",
+    )
     waiting = discover(store, "demo/clip-slow")
     leases.claim_job(store, waiting.id, "worker", 60)
     leases.retry_later(store, waiting.id, "worker", "the hub limited our rate", 90, kind="rate")
@@ -389,4 +442,6 @@ def fill(store: Store) -> None:
     for queued in range(3):
         discover(store, f"demo/clip-queued-{queued}")
     outbox.dead(store, outbox.alerts(store)[0].id, "invalid_token")
-    polls.complete_pass(store, ENDPOINT, {"filter=open_clip": "2026-11-23T11:00:00.000Z"}, 15, 15, 1)
+    polls.complete_pass(
+        store, ENDPOINT, {"filter=open_clip": "2026-11-23T11:00:00.000Z"}, 15, 15, 1
+    )

@@ -29,7 +29,9 @@ def feed(qtbot: QtBot, store: Store, home: Path):
     made.close()
 
 
-def test_a_commit_elsewhere_is_noticed_and_nothing_else_is(qtbot: QtBot, feed: Feed, store: Store) -> None:
+def test_a_commit_elsewhere_is_noticed_and_nothing_else_is(
+    qtbot: QtBot, feed: Feed, store: Store
+) -> None:
     with qtbot.waitSignal(feed.changed):
         feed.start()
     with qtbot.assertNotEmitted(feed.changed, wait=100):
@@ -44,7 +46,9 @@ def test_refresh_reads_again_without_a_commit(qtbot: QtBot, feed: Feed) -> None:
         feed.refresh()
 
 
-def test_a_replaced_database_is_opened_again(qtbot: QtBot, feed: Feed, home: Path, tmp_path: Path) -> None:
+def test_a_replaced_database_is_opened_again(
+    qtbot: QtBot, feed: Feed, home: Path, tmp_path: Path
+) -> None:
     feed.start()
     with open_store(tmp_path / "other") as other:
         factories.discover(other, "org/other")
@@ -73,7 +77,10 @@ def test_a_damaged_database_is_told_once(qtbot: QtBot, tmp_path: Path) -> None:
 
 def test_an_overview_counts_what_the_filter_hides(filled: Store) -> None:
     found = overview(filled, "verdict:flagged")
-    assert {row.job.ref.repo_id for row in found.rows} == {"demo/clip-badtexttower", "demo/clip-badencoder"}
+    assert {row.job.ref.repo_id for row in found.rows} == {
+        "demo/clip-badtexttower",
+        "demo/clip-badencoder",
+    }
     assert found.total == 15
     assert found.counts[JobState.REFUSED.value] == 1
     assert [alert.last_error for alert in found.dead] == ["invalid_token"]
@@ -157,14 +164,18 @@ def background(qtbot: QtBot, home: Path):
     made.close()
 
 
-def test_reads_run_elsewhere_and_answer_here(qtbot: QtBot, background: Background, filled: Store) -> None:
+def test_reads_run_elsewhere_and_answer_here(
+    qtbot: QtBot, background: Background, filled: Store
+) -> None:
     answers: list[tuple[str, str]] = []
 
     def read(store: Store) -> str:
         assert store.read_only
         return threading.current_thread().name
 
-    background.read(read, lambda name: answers.append((name, threading.current_thread().name)), pytest.fail)
+    background.read(
+        read, lambda name: answers.append((name, threading.current_thread().name)), pytest.fail
+    )
     qtbot.waitUntil(lambda: bool(answers))
     assert answers[0][0].startswith("dife-store")
     assert answers[0][1] == "MainThread"
@@ -172,12 +183,16 @@ def test_reads_run_elsewhere_and_answer_here(qtbot: QtBot, background: Backgroun
 
 def test_a_known_error_goes_to_failure(qtbot: QtBot, background: Background, filled: Store) -> None:
     told: list[DifeError] = []
-    background.read(lambda store: models.model_rows(store, filter="nonsense:1"), pytest.fail, told.append)
+    background.read(
+        lambda store: models.model_rows(store, filter="nonsense:1"), pytest.fail, told.append
+    )
     qtbot.waitUntil(lambda: bool(told))
     assert isinstance(told[0], query.QueryError)
 
 
-def test_a_mistake_of_ours_is_told_and_raised(qtbot: QtBot, background: Background, filled: Store) -> None:
+def test_a_mistake_of_ours_is_told_and_raised(
+    qtbot: QtBot, background: Background, filled: Store
+) -> None:
     told: list[DifeError] = []
     with capture_exceptions() as raised:
         background.read(lambda store: [][1], pytest.fail, told.append)
@@ -185,7 +200,9 @@ def test_a_mistake_of_ours_is_told_and_raised(qtbot: QtBot, background: Backgrou
     assert [kind for kind, _, _ in raised] == [IndexError]
 
 
-def test_writes_have_their_own_short_handle(qtbot: QtBot, background: Background, filled: Store) -> None:
+def test_writes_have_their_own_short_handle(
+    qtbot: QtBot, background: Background, filled: Store
+) -> None:
     stored: list[object] = []
     fingerprint = findings.findings(filled, filter="trigger:rare-prefix-xbtd")[0].fingerprint
     background.write(

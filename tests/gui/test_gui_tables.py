@@ -52,7 +52,9 @@ def a_reading(luck: random.Random) -> tuple[ModelRow, ...]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_keyed_changes_lead_to_the_same_table_as_reading_afresh(table: ModelsTable, qtbot: QtBot, seed: int) -> None:
+def test_keyed_changes_lead_to_the_same_table_as_reading_afresh(
+    table: ModelsTable, qtbot: QtBot, seed: int
+) -> None:
     luck = random.Random(seed)
     for _ in range(6):
         column, order = luck.randrange(len(COLUMNS)), luck.choice(list(Qt.SortOrder))
@@ -72,7 +74,9 @@ def test_a_held_index_stays_with_its_job(table: ModelsTable, seed: int) -> None:
     table.show(tuple(make_row(id) for id in range(1, 13)))
     held = {id: QPersistentModelIndex(table.place_of(id)) for id in range(1, 13)}
     for _ in range(4):
-        table.show(tuple(make_row(id, verdict=luck.choice([None, *Verdict])) for id in range(1, 13)))
+        table.show(
+            tuple(make_row(id, verdict=luck.choice([None, *Verdict])) for id in range(1, 13))
+        )
         table.sort(luck.randrange(len(COLUMNS)), luck.choice(list(Qt.SortOrder)))
         assert all(index.data(ROW).job.id == id for id, index in held.items())
 
@@ -121,11 +125,16 @@ def test_a_model_without_verdict_shows_no_verdict(table: ModelsTable) -> None:
     assert index.data(Qt.ItemDataRole.AccessibleTextRole) == "Verdict: none"
 
 
-def test_signatures_are_listed_by_strength_and_screened_out_ones_have_no_numbers(qtbot: QtBot) -> None:
+def test_signatures_are_listed_by_strength_and_screened_out_ones_have_no_numbers(
+    qtbot: QtBot,
+) -> None:
     results = [signature("screened", None), signature("second", 0.2), signature("first", 0.0004)]
     table = SignaturesTable(results)
     QAbstractItemModelTester(table, STRICT, table)
-    lines = [[table.index(row, column).data() for column in range(table.columnCount())] for row in range(3)]
+    lines = [
+        [table.index(row, column).data() for column in range(table.columnCount())]
+        for row in range(3)
+    ]
     assert [line[0] for line in lines] == ["first", "second", "screened"]
     assert lines[0][7:9] == ["< 0.001", "0.010"]
     assert lines[2][5:] == ["screened out", "–", "–", "–", "–"]

@@ -37,8 +37,8 @@ from dife_scanner.records import (
     Decision,
     Entry,
     EntryType,
+    InCleanReference,
     Interval,
-    Nearby,
     NotEvaluable,
     NotRun,
     Origin,
@@ -73,8 +73,16 @@ def test_numbers_are_readable_on_every_heat(entry: EntryType, palette: QPalette)
 
 def test_tinted_and_secondary_text_is_readable(palette: QPalette) -> None:
     scheme = theme.colours(palette)
-    for ground in (palette.color(QPalette.ColorRole.Base), palette.color(QPalette.ColorRole.Window)):
-        for ink in (scheme.alarm, scheme.caution, theme.muted(palette), palette.color(QPalette.ColorRole.Text)):
+    for ground in (
+        palette.color(QPalette.ColorRole.Base),
+        palette.color(QPalette.ColorRole.Window),
+    ):
+        for ink in (
+            scheme.alarm,
+            scheme.caution,
+            theme.muted(palette),
+            palette.color(QPalette.ColorRole.Text),
+        ):
             assert theme.contrast(ink, ground) >= theme.READABLE, (ink.name(), ground.name())
     banner = theme.mixed(palette.color(QPalette.ColorRole.Base), scheme.caution, 0.08)
     assert theme.contrast(scheme.caution, banner) >= theme.READABLE
@@ -89,7 +97,11 @@ def test_promotion_warms_with_its_size(palette: QPalette) -> None:
     scheme = theme.colours(palette)
     assert theme.heat(EntryType.EXPOSED, 0.25, scheme) == scheme.heat_low
     assert theme.heat(EntryType.EXPOSED, 1.0, scheme) == scheme.heat_high
-    assert theme.heat(EntryType.WEAK, 0.2, scheme) == theme.heat(EntryType.N_TOO_SMALL, 0.6, scheme) == scheme.neutral
+    assert (
+        theme.heat(EntryType.WEAK, 0.2, scheme)
+        == theme.heat(EntryType.N_TOO_SMALL, 0.6, scheme)
+        == scheme.neutral
+    )
 
 
 def test_each_verdict_has_a_shape_of_its_own(qtbot: QtBot) -> None:
@@ -119,11 +131,14 @@ def checked_audit(unavailable: str = "") -> Audit:
         origin=Origin.DISCOVERED,
         effect=Interval(0.9, 1.0, "bootstrap"),
         area=0.03,
-        near=(Nearby("vit-base", 0.1, 0.1, 0.02),),
+        near=(InCleanReference("vit-base", 0.1, 0.1, 0.02),),
     )
     found = replace(found, checks=run_all(found, known))
     decision = Decision(
-        Verdict.FLAGGED, Basis.EXPOSED_FOOTPRINT, found.trigger.name, unconfirmed=unconfirmed(found.checks)
+        Verdict.FLAGGED,
+        Basis.EXPOSED_FOOTPRINT,
+        found.trigger.name,
+        unconfirmed=unconfirmed(found.checks),
     )
     return factories.make_audit(trigger=found.trigger, signatures=(found,), decision=decision)
 
@@ -135,7 +150,9 @@ def test_the_checks_are_a_table_that_can_be_read_aloud(qtbot: QtBot) -> None:
     qtbot.addWidget(widget)
     table = widget.findChild(QTableView)
     model = table.model()
-    shown = [[model.index(row, column).data() for column in range(4)] for row in range(model.rowCount())]
+    shown = [
+        [model.index(row, column).data() for column in range(4)] for row in range(model.rowCount())
+    ]
     assert [line[0] for line in shown] == [check.name for check in CHECKS]
     assert ["patch area", "3.0%", "at most 10.0%", "passed"] in shown
     assert ["reverse search", "", "", "does not apply"] in shown
@@ -153,7 +170,9 @@ def test_checks_that_were_not_recorded_are_said_to_be_missing(qtbot: QtBot) -> N
     assert checks(factories.make_audit(signatures=())) is None
 
 
-def test_the_header_says_what_would_change_the_verdict_and_what_is_unconfirmed(qtbot: QtBot) -> None:
+def test_the_header_says_what_would_change_the_verdict_and_what_is_unconfirmed(
+    qtbot: QtBot,
+) -> None:
     pane = DetailPane()
     qtbot.addWidget(pane)
     audit = checked_audit("the reference's weights are not kept here")
@@ -221,10 +240,28 @@ def whole_profile() -> tuple[Entry, ...]:
         made.append(SelectorControl(name, "Sel@1", measure, measure, change, "no text trigger"))
     for name in ("zero-shot classification", "image-text retrieval", "planted-image retrieval"):
         cell = factories.cell(name, "TS", 0.99, 0.1, EntryType.EXPOSED)
-        made.append(replace(cell, trigger=Change(0.9, factories.measure(0.9).interval), drift=change, headroom=0.9))
+        made.append(
+            replace(
+                cell,
+                trigger=Change(0.9, factories.measure(0.9).interval),
+                drift=change,
+                headroom=0.9,
+            )
+        )
     for name in (
-        *("prompted classification", "targeted retrieval", "text reranking", "downstream classification"),
-        *("caption retrieval", "caption reranking", "prompt embeddings", "query embeddings", "target promotion"),
+        *(
+            "prompted classification",
+            "targeted retrieval",
+            "text reranking",
+            "downstream classification",
+        ),
+        *(
+            "caption retrieval",
+            "caption reranking",
+            "prompt embeddings",
+            "query embeddings",
+            "target promotion",
+        ),
     ):
         made.append(NotEvaluable(name, Category.NO_QUERY, f"{name} because"))
     return tuple(made)
@@ -258,7 +295,9 @@ def test_selector_controls_stand_apart_from_cells_and_are_no_exposure(qtbot: QtB
     last = widget.findChildren(Section)[-1]
     assert {cell.texts for cell in last.findChildren(HeatCell)} == {("selector control", "")}
     assert "0.250 here, 0.250 in the reference; drift +0.020" in texts(last)
-    assert "clean selectors beside the reference's: drift, no exposure" in last.toggle.accessibleName()
+    assert (
+        "clean selectors beside the reference's: drift, no exposure" in last.toggle.accessibleName()
+    )
 
 
 def test_trigger_and_drift_are_drawn_with_their_intervals(qtbot: QtBot) -> None:
@@ -340,14 +379,20 @@ def test_a_text_trigger_is_marked_in_its_prompt(qtbot: QtBot) -> None:
 
 
 def test_a_hostile_trigger_stays_on_one_harmless_line(qtbot: QtBot) -> None:
-    widget = MarkedPrompt([Segment("\x1b]8;;http://x\x07go\u202e\nrm", True), Segment(" <b>x</b>", False)])
+    widget = MarkedPrompt(
+        [Segment("\x1b]8;;http://x\x07go\u202e\nrm", True), Segment(" <b>x</b>", False)]
+    )
     qtbot.addWidget(widget)
     assert widget.shown == "[go rm] <b>x</b>"
 
 
 def test_only_png_bytes_become_a_picture(qtbot: QtBot) -> None:
     def picture(content: bytes | None) -> Thumbnail:
-        widget = Thumbnail(Picture("00", "image/png", "trigger", "caption", content, "gone" if content is None else ""))
+        widget = Thumbnail(
+            Picture(
+                "00", "image/png", "trigger", "caption", content, "gone" if content is None else ""
+            )
+        )
         qtbot.addWidget(widget)
         assert not widget.grab().isNull()
         return widget
@@ -360,11 +405,17 @@ def test_only_png_bytes_become_a_picture(qtbot: QtBot) -> None:
 # --- the whole pane -------------------------------------------------------------------------------------------
 
 
-def a_detail(verdict: Verdict = Verdict.FLAGGED, name: str = "org/model-1", **given: object) -> Detail:
+def a_detail(
+    verdict: Verdict = Verdict.FLAGGED, name: str = "org/model-1", **given: object
+) -> Detail:
     audit = factories.make_audit(name, verdict=verdict)
-    row = factories.make_row(1, verdict=verdict, job=factories.make_job(1, repo_id=name, audit_id=audit.id))
+    row = factories.make_row(
+        1, verdict=verdict, job=factories.make_job(1, repo_id=name, audit_id=audit.id)
+    )
     finding = factories.make_finding(audit, name=name) if verdict is Verdict.FLAGGED else None
-    return Detail(row, audit=audit, finding=finding, manifest=factories.make_manifest(name), **given)  # type: ignore[arg-type]
+    return Detail(
+        row, audit=audit, finding=finding, manifest=factories.make_manifest(name), **given
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -379,7 +430,10 @@ def pane(qtbot: QtBot) -> DetailPane:
 def test_nothing_found_never_reads_as_clean(pane: DetailPane) -> None:
     pane.show_detail(a_detail(Verdict.NOTHING_FOUND))
     shown = texts(pane)
-    assert "Nothing found with 24 signatures at budget default. This does not say the checkpoint is clean." in shown
+    assert (
+        "Nothing found with 24 signatures at budget default. This does not say the checkpoint is clean."
+        in shown
+    )
     assert "A trigger outside these signatures would not have been seen." in shown
     assert not pane.triage.isVisible()
 
@@ -389,7 +443,12 @@ def test_every_identifier_is_shown_in_full(pane: DetailPane) -> None:
     pane.show_detail(detail)
     shown = texts(pane).replace(" ", "")
     assert detail.audit and detail.finding and detail.manifest
-    for value in (detail.audit.id, detail.audit.identity, detail.audit.text_tower, detail.finding.fingerprint):
+    for value in (
+        detail.audit.id,
+        detail.audit.identity,
+        detail.audit.text_tower,
+        detail.finding.fingerprint,
+    ):
         assert value in shown
     assert all((file.sha256 or file.git_oid or "?") in shown for file in detail.manifest.files)
 
@@ -446,7 +505,9 @@ def test_a_false_positive_needs_its_reason(triage: Triage, qtbot: QtBot) -> None
 
 
 def test_each_button_decides_what_it_says(triage: Triage, qtbot: QtBot) -> None:
-    confirm = next(button for button in triage.findChildren(QPushButton) if button.text() == "Confirm")
+    confirm = next(
+        button for button in triage.findChildren(QPushButton) if button.text() == "Confirm"
+    )
     with qtbot.waitSignal(triage.decided) as caught:
         qtbot.mouseClick(confirm, Qt.MouseButton.LeftButton)
     assert caught.args[1] is TriageState.CONFIRMED
@@ -488,7 +549,9 @@ def test_an_invalid_filter_says_where_and_changes_nothing(box: FilterBox, qtbot:
     assert "column 17" in texts(box)
     box.line.setText("")
     assert box.state == "empty"
-    assert not any(label.isVisible() and "column" in label.text() for label in box.findChildren(QLabel))
+    assert not any(
+        label.isVisible() and "column" in label.text() for label in box.findChildren(QLabel)
+    )
 
 
 def test_counts_name_what_is_hidden(box: FilterBox) -> None:
@@ -499,7 +562,10 @@ def test_counts_name_what_is_hidden(box: FilterBox) -> None:
 
 
 def test_the_queue_line_names_states_that_are_present() -> None:
-    assert queue_text({"auditing": 1, "done": 1200, "failed": 2}) == "1 auditing · 2 failed · 1,200 done"
+    assert (
+        queue_text({"auditing": 1, "done": 1200, "failed": 2})
+        == "1 auditing · 2 failed · 1,200 done"
+    )
     assert queue_text({}) == "queue empty"
 
 
@@ -508,17 +574,21 @@ def test_the_status_line_says_what_the_audits_come_to_and_what_chance_may_have_m
         return overview_text(Overview((), 0, {"done": 12}, None, None, None, (), tally))
 
     shown = told(Tally(12, 1, 2, 12, 0.36))
-    assert shown.startswith("12 done · 12 audited, 1 flagged, 2 anomalous; by chance alone at most 0.36 flags")
+    assert shown.startswith(
+        "12 done · 12 audited, 1 flagged, 2 anomalous; by chance alone at most 0.36 flags"
+    )
     assert told(Tally(0, 0, 0, 0, 0.0)) == "12 done"
 
 
 def test_dead_letters_say_which_channel_and_why() -> None:
     finding = factories.make_finding(factories.make_audit())
     dead = tuple(
-        Alert(str(n), channel, "new", finding, last_error="gone") for n, channel in enumerate(("slack", "e-mail"))
+        Alert(str(n), channel, "new", finding, last_error="gone")
+        for n, channel in enumerate(("slack", "e-mail"))
     )
     assert (
-        dead_letters_text(dead) == "2 alerts could not be delivered (e-mail, slack). They are kept. Last answer: gone"
+        dead_letters_text(dead)
+        == "2 alerts could not be delivered (e-mail, slack). They are kept. Last answer: gone"
     )
     assert dead_letters_text(()) == ""
 

@@ -40,7 +40,9 @@ def choose(qtbot: QtBot, window: Window, name: str) -> None:
     """Select a model by name and wait until it is shown in full."""
     job_id = window.table.row(names(window).index(name)).job.id
     window.models.choose(job_id)
-    qtbot.waitUntil(lambda: window.detail.detail is not None and window.detail.detail.row.job.id == job_id)
+    qtbot.waitUntil(
+        lambda: window.detail.detail is not None and window.detail.detail.row.job.id == job_id
+    )
 
 
 # --- live -----------------------------------------------------------------------------------------------------
@@ -53,7 +55,9 @@ def test_the_most_urgent_model_is_shown_first(open_window: Open, filled: Store) 
     assert window.detail.detail.row.verdict is Verdict.FLAGGED
 
 
-def test_a_watcher_at_work_is_followed_without_losing_the_place(qtbot: QtBot, open_window: Open, store: Store) -> None:
+def test_a_watcher_at_work_is_followed_without_losing_the_place(
+    qtbot: QtBot, open_window: Open, store: Store
+) -> None:
     for number in range(60):
         factories.discover(store, f"org/model-{number:02d}")
     window = open_window()
@@ -72,15 +76,21 @@ def test_a_watcher_at_work_is_followed_without_losing_the_place(qtbot: QtBot, op
     assert any(window.table.row(at).job.state is JobState.DOWNLOADING for at in range(75))
 
 
-def test_a_finding_appears_while_its_model_is_selected(qtbot: QtBot, open_window: Open, store: Store) -> None:
+def test_a_finding_appears_while_its_model_is_selected(
+    qtbot: QtBot, open_window: Open, store: Store
+) -> None:
     job = factories.discover(store, "org/suspect")
     window = open_window()
     assert window.detail.detail is not None and window.detail.detail.audit is None
     audit = factories.make_audit("org/suspect")
     leases.claim_job(store, job.id, "worker", 60)
     finding = factories.make_finding(audit, name="org/suspect")
-    leases.finish(store, job.id, "worker", JobState.DONE, audit.reason, audit=audit, finding=finding)
-    qtbot.waitUntil(lambda: window.detail.detail is not None and window.detail.detail.audit == audit)
+    leases.finish(
+        store, job.id, "worker", JobState.DONE, audit.reason, audit=audit, finding=finding
+    )
+    qtbot.waitUntil(
+        lambda: window.detail.detail is not None and window.detail.detail.audit == audit
+    )
     assert window.table.row(0).verdict is Verdict.FLAGGED
 
 
@@ -95,7 +105,9 @@ def test_a_filter_narrows_and_clears(qtbot: QtBot, open_window: Open, filled: St
 # --- triage and alerts ----------------------------------------------------------------------------------------
 
 
-def test_triage_is_written_without_a_watcher_and_shown(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+def test_triage_is_written_without_a_watcher_and_shown(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
     window = open_window()
     choose(qtbot, window, "demo/clip-badtexttower")
     fingerprint = window.detail.detail.finding.fingerprint  # type: ignore[union-attr]
@@ -103,7 +115,11 @@ def test_triage_is_written_without_a_watcher_and_shown(qtbot: QtBot, open_window
     window.detail.triage.decide(TriageState.CONFIRMED)
     qtbot.waitUntil(lambda: bool(window.detail.detail and window.detail.detail.triage))
     event = findings.triage_events(filled, fingerprint)[-1]
-    assert (event.state, event.note, bool(event.actor)) == (TriageState.CONFIRMED, "reproduced by hand", True)
+    assert (event.state, event.note, bool(event.actor)) == (
+        TriageState.CONFIRMED,
+        "reproduced by hand",
+        True,
+    )
     assert window.detail.triage.note.text() == ""
 
 
@@ -115,7 +131,9 @@ def test_dead_alerts_can_be_tried_again(qtbot: QtBot, open_window: Open, filled:
     assert outbox.alerts(filled, state="dead") == []
 
 
-def test_a_failing_poll_is_told_until_one_succeeds(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+def test_a_failing_poll_is_told_until_one_succeeds(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
     polls.beat(filled, "poller", 4711, "failed: the hub did not answer within 20 seconds")
     window = open_window()
     assert "The last poll failed: the hub did not answer within 20 seconds." in window.hub.text
@@ -148,7 +166,9 @@ def test_keys_move_open_and_come_back(qtbot: QtBot, open_window: Open, filled: S
     assert window.models.isVisible()
 
 
-def test_letters_that_are_commands_can_still_be_typed(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+def test_letters_that_are_commands_can_still_be_typed(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
     window = open_window()
     window.activateWindow()
     qtbot.keyClick(window.models, Qt.Key.Key_Slash)
@@ -159,7 +179,9 @@ def test_letters_that_are_commands_can_still_be_typed(qtbot: QtBot, open_window:
     qtbot.waitUntil(window.models.hasFocus)
 
 
-def test_copying_a_hostile_name_copies_no_control_characters(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+def test_copying_a_hostile_name_copies_no_control_characters(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
     window = open_window()
     choose(qtbot, window, factories.HOSTILE)
     window.copy_model()
@@ -185,12 +207,18 @@ def test_a_home_that_does_not_exist_yet_opens_all_the_same(open_window: Open, ho
     assert window.empty.isVisible()
 
 
-def test_a_filter_without_matches_offers_to_clear_it(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+def test_a_filter_without_matches_offers_to_clear_it(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
     window = open_window()
     window.open_detail()
     window.filter.set_text("nobody-is-called-this")
     qtbot.waitUntil(window.empty.isVisible)
-    assert window.empty.texts == ("No model matches", "The filter hides all 15.", "Clear the filter")
+    assert window.empty.texts == (
+        "No model matches",
+        "The filter hides all 15.",
+        "Clear the filter",
+    )
     window.empty.asked.emit()
     qtbot.waitUntil(window.models.isVisible)
 
@@ -198,13 +226,17 @@ def test_a_filter_without_matches_offers_to_clear_it(qtbot: QtBot, open_window: 
 # --- for everybody --------------------------------------------------------------------------------------------
 
 
-def test_everything_that_takes_focus_has_a_name(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+def test_everything_that_takes_focus_has_a_name(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
     window = open_window()
     choose(qtbot, window, "demo/clip-badencoder")
     controls = (QAbstractButton, QLineEdit, QAbstractItemView)
     asked = [w for w in window.findChildren(QWidget) if isinstance(w, controls) or is_painted(w)]
     assert len(asked) > 40
-    assert [w for w in asked if w.isVisible() and not (w.accessibleName() or getattr(w, "text", str)())] == []
+    assert [
+        w for w in asked if w.isVisible() and not (w.accessibleName() or getattr(w, "text", str)())
+    ] == []
 
 
 def is_painted(widget: QWidget) -> bool:
@@ -212,7 +244,9 @@ def is_painted(widget: QWidget) -> bool:
     return type(widget).__module__.startswith("dife_gui") and not widget.children()
 
 
-def test_dark_can_be_chosen_while_the_window_is_open(qtbot: QtBot, open_window: Open, filled: Store) -> None:
+def test_dark_can_be_chosen_while_the_window_is_open(
+    qtbot: QtBot, open_window: Open, filled: Store
+) -> None:
     """Every label stays readable on the ground it stands on, in both, after switching."""
     window = open_window()
     choose(qtbot, window, "demo/clip-badtexttower")
@@ -222,10 +256,14 @@ def test_dark_can_be_chosen_while_the_window_is_open(qtbot: QtBot, open_window: 
         for palette in (theme.dark_palette(), light):
             QGuiApplication.setPalette(palette)
             QCoreApplication.processEvents()
-            grounds = [palette.color(role) for role in (QPalette.ColorRole.Base, QPalette.ColorRole.Window)]
+            grounds = [
+                palette.color(role) for role in (QPalette.ColorRole.Base, QPalette.ColorRole.Window)
+            ]
             for label in window.findChildren(Label):
                 ink = label.palette().color(QPalette.ColorRole.WindowText)
-                assert all(theme.contrast(ink, ground) >= theme.READABLE for ground in grounds), label.text()
+                assert all(theme.contrast(ink, ground) >= theme.READABLE for ground in grounds), (
+                    label.text()
+                )
             line = window.filter.line.palette()
             ink, ground = line.color(QPalette.ColorRole.Text), line.color(QPalette.ColorRole.Base)
             assert theme.contrast(ink, ground) >= theme.READABLE
@@ -254,7 +292,9 @@ def test_a_screenshot_is_taken_and_the_window_ends(filled: Store, tmp_path: Path
         "QT_SCALE_FACTOR": "2",
         "PYTHONPATH": os.pathsep.join([str(ROOT / "gui"), str(ROOT)]),
     }
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
+    )
     said = [line for line in done.stderr.splitlines() if "propagateSizeHints" not in line]
     assert (done.returncode, done.stdout, said) == (0, "", [])
     image = QImage(str(path))

@@ -25,7 +25,13 @@ def config() -> bytes:
         "model_cfg": {
             "embed_dim": 128,
             "vision_cfg": {"image_size": 64, "layers": 6, "width": 192, "patch_size": 16},
-            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 3},
+            "text_cfg": {
+                "context_length": 77,
+                "vocab_size": 49408,
+                "width": 128,
+                "heads": 2,
+                "layers": 3,
+            },
         },
         "preprocess_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]},
     }
@@ -44,7 +50,9 @@ def lab(tmp_path: Path) -> Iterator[LoopbackHub]:
 
 
 @pytest.fixture
-def add_clip(lab: LoopbackHub, config: bytes, weights: bytes, tmp_path: Path) -> Callable[..., ModelRef]:
+def add_clip(
+    lab: LoopbackHub, config: bytes, weights: bytes, tmp_path: Path
+) -> Callable[..., ModelRef]:
     """Put an open_clip repository on the hub."""
 
     def add(repo_id: str = "org/clip", *, contents: bytes = weights, **fields: Any) -> ModelRef:
@@ -52,7 +60,10 @@ def add_clip(lab: LoopbackHub, config: bytes, weights: bytes, tmp_path: Path) ->
         big.write_bytes(contents)
         fields = {"tags": ["clip"], "library": "open_clip"} | fields
         return ModelRef(
-            repo_id, lab.add_repo(repo_id, {"README.md": "# A model", CONFIG: config, WEIGHTS: big}, **fields)
+            repo_id,
+            lab.add_repo(
+                repo_id, {"README.md": "# A model", CONFIG: config, WEIGHTS: big}, **fields
+            ),
         )
 
     return add

@@ -54,20 +54,39 @@ def _redirect(match: str, location: str) -> Fault:
 # --- looking ----------------------------------------------------------------------------------------------------
 
 
-def test_what_we_read_is_what_the_hubs_own_client_reads(add_clip: AddClip, lab: LoopbackHub, hub: Hub) -> None:
+def test_what_we_read_is_what_the_hubs_own_client_reads(
+    add_clip: AddClip, lab: LoopbackHub, hub: Hub
+) -> None:
     for i in range(7):
-        add_clip(f"org/clip-{i}", card={"license": "mit"}, last_modified=f"2026-10-0{i + 1}T00:00:00.000Z")
+        add_clip(
+            f"org/clip-{i}",
+            card={"license": "mit"},
+            last_modified=f"2026-10-0{i + 1}T00:00:00.000Z",
+        )
     ref = add_clip("org/clip", gated="manual", downloads=3)
     from huggingface_hub import HfApi
 
     api = HfApi(endpoint=lab.endpoint, token=False)
-    theirs = list(api.list_models(filter="clip", sort="last_modified", expand=["sha", "lastModified", "siblings"]))
+    theirs = list(
+        api.list_models(
+            filter="clip", sort="last_modified", expand=["sha", "lastModified", "siblings"]
+        )
+    )
     ours = [model for page in hub.pages("filter=clip") for model in page.models]
-    assert [(model.repo_id, model.sha) for model in ours] == [(model.id, model.sha) for model in theirs]
-    assert [[f.path for f in m.files] for m in ours] == [[s.rfilename for s in m.siblings or ()] for m in theirs]
+    assert [(model.repo_id, model.sha) for model in ours] == [
+        (model.id, model.sha) for model in theirs
+    ]
+    assert [[f.path for f in m.files] for m in ours] == [
+        [s.rfilename for s in m.siblings or ()] for m in theirs
+    ]
 
     model, info = hub.info("org/clip"), api.model_info("org/clip", files_metadata=True)
-    assert (model.repo_id, model.sha, model.tags, model.gated) == (info.id, ref.revision, tuple(info.tags or ()), True)
+    assert (model.repo_id, model.sha, model.tags, model.gated) == (
+        info.id,
+        ref.revision,
+        tuple(info.tags or ()),
+        True,
+    )
     assert {f.path: (f.size, f.sha256, None if f.sha256 else f.git_oid) for f in model.files} == {
         s.rfilename: (s.size, s.lfs.sha256 if s.lfs else None, None if s.lfs else s.blob_id)
         for s in info.siblings or ()
@@ -83,18 +102,25 @@ def test_a_listing_is_read_newest_first_until_it_is_too_old(
     from datetime import UTC, datetime
 
     pages = list(hub.pages("filter=clip", datetime(2026, 10, 6, tzinfo=UTC)))
-    assert [[model.repo_id[-1] for model in page.models] for page in pages] == [["8", "7"], ["6", "5"]]
+    assert [[model.repo_id[-1] for model in page.models] for page in pages] == [
+        ["8", "7"],
+        ["6", "5"],
+    ]
     assert len(list(hub.pages("filter=clip"))) == 4
 
 
-def test_a_renamed_repository_is_found_under_its_new_name(add_clip: AddClip, lab: LoopbackHub, hub: Hub) -> None:
+def test_a_renamed_repository_is_found_under_its_new_name(
+    add_clip: AddClip, lab: LoopbackHub, hub: Hub
+) -> None:
     ref = add_clip("org/old")
     lab.rename("org/old", "org/new")
     model = hub.info("org/old", ref.revision)
     assert (model.repo_id, model.sha) == ("org/new", ref.revision)
 
 
-def test_a_commit_stays_what_it_was_when_the_branch_moves(add_clip: AddClip, lab: LoopbackHub, hub: Hub) -> None:
+def test_a_commit_stays_what_it_was_when_the_branch_moves(
+    add_clip: AddClip, lab: LoopbackHub, hub: Hub
+) -> None:
     ref = add_clip()
     lab.commit("org/clip", {CONFIG: b"{}"})
     model = hub.info("org/clip", ref.revision)
@@ -106,7 +132,11 @@ def test_a_push_between_listing_and_files_does_not_mix_two_commits(
     add_clip: AddClip, lab: LoopbackHub, hub: Hub
 ) -> None:
     ref = add_clip()
-    lab.inject(faults.meanwhile(r"GET /api/models/org/clip$", lambda: lab.commit("org/clip", {CONFIG: b"{}"})))
+    lab.inject(
+        faults.meanwhile(
+            r"GET /api/models/org/clip$", lambda: lab.commit("org/clip", {CONFIG: b"{}"})
+        )
+    )
     model = hub.info("org/clip")
     assert model.sha == ref.revision
     assert file_of(model, CONFIG).size != 2
@@ -142,7 +172,10 @@ def test_access_errors_are_told_apart(
     for name, state in states.items():
         add_clip(f"org/{name}", **state)
     hub = connect(token)
-    for error, act in ((look, lambda: hub.info(repo_id)), (read, lambda: _read_config(hub, repo_id, model))):
+    for error, act in (
+        (look, lambda: hub.info(repo_id)),
+        (read, lambda: _read_config(hub, repo_id, model)),
+    ):
         if error is None:
             act()
             continue
@@ -155,7 +188,9 @@ def _read_config(hub: Hub, repo_id: str, model: Any) -> bytes:
     return hub.read_small(ModelRef(repo_id, "main"), file_of(model, CONFIG), 10_000)
 
 
-def test_missing_revisions_and_files_and_bad_names(add_clip: AddClip, lab: LoopbackHub, hub: Hub) -> None:
+def test_missing_revisions_and_files_and_bad_names(
+    add_clip: AddClip, lab: LoopbackHub, hub: Hub
+) -> None:
     ref = add_clip()
     with pytest.raises(RevisionNotFound):
         hub.info("org/clip", "f" * 40)
@@ -172,10 +207,21 @@ def test_missing_revisions_and_files_and_bad_names(add_clip: AddClip, lab: Loopb
 
 @pytest.mark.parametrize(
     ("status", "error"),
-    [(403, RepoPrivate), (451, RepoDisabled), (400, HubError), (404, RepoNotFound), (401, RepoNotFound)],
+    [
+        (403, RepoPrivate),
+        (451, RepoDisabled),
+        (400, HubError),
+        (404, RepoNotFound),
+        (401, RepoNotFound),
+    ],
 )
 def test_statuses_without_a_code_of_the_hub(
-    status: int, error: type[DifeError], add_clip: AddClip, lab: LoopbackHub, hub: Hub, naps: list[float]
+    status: int,
+    error: type[DifeError],
+    add_clip: AddClip,
+    lab: LoopbackHub,
+    hub: Hub,
+    naps: list[float],
 ) -> None:
     add_clip()
     lab.inject(faults.status(r"GET /api/models/org/clip", status, "\x1b[31mno"))
@@ -236,7 +282,9 @@ def test_a_hub_that_is_silent_or_gone(add_clip: AddClip, lab: LoopbackHub, hub: 
         hub.info("org/clip")
 
 
-def test_a_page_of_something_else_is_said_to_be_no_hub(add_clip: AddClip, lab: LoopbackHub, hub: Hub) -> None:
+def test_a_page_of_something_else_is_said_to_be_no_hub(
+    add_clip: AddClip, lab: LoopbackHub, hub: Hub
+) -> None:
     add_clip()
     for body, error, match in (
         (b"<html>please log in</html>", HubUnavailable, "JSON"),
@@ -322,17 +370,24 @@ def test_the_token_goes_to_the_endpoint_only(
 ) -> None:
     ref, hub = add_clip("org/gated", gated="auto"), connect("hf_good")
     hub.fetch(ref, file_of(hub.info("org/gated"), WEIGHTS), tmp_path / "to")
-    assert {(seen.port, seen.authorized) for seen in lab.requests} == {("hub", True), ("cdn", False)}
+    assert {(seen.port, seen.authorized) for seen in lab.requests} == {
+        ("hub", True),
+        ("cdn", False),
+    }
     assert all("dife-scanner/" in seen.user_agent for seen in lab.requests)
 
 
-def test_an_api_call_is_not_followed_to_another_host(add_clip: AddClip, lab: LoopbackHub, hub: Hub) -> None:
+def test_an_api_call_is_not_followed_to_another_host(
+    add_clip: AddClip, lab: LoopbackHub, hub: Hub
+) -> None:
     add_clip()
     for location, match in ((lab.cdn, "another host"), ("ftp://x/", "not http or https")):
         lab.inject(_redirect(r"GET /api/models/org/clip$", location))
         with pytest.raises(HubError, match=match):
             hub.info("org/clip")
-    lab.inject(Fault(r"GET /api/models/org/clip$", _redirect("", "/api/models/org/clip").edit, times=None))
+    lab.inject(
+        Fault(r"GET /api/models/org/clip$", _redirect("", "/api/models/org/clip").edit, times=None)
+    )
     with pytest.raises(HubError, match="more than 5 times"):
         hub.info("org/clip")
     assert not [seen for seen in lab.requests if seen.port == "cdn"]
@@ -402,7 +457,12 @@ def test_other_bytes_than_announced_are_not_kept(
 
 @pytest.mark.parametrize("ignoring", [False, True])
 def test_a_broken_download_goes_on_where_it_stopped(
-    ignoring: bool, big: tuple[ModelRef, HubFile], hub: Hub, lab: LoopbackHub, weights: bytes, tmp_path: Path
+    ignoring: bool,
+    big: tuple[ModelRef, HubFile],
+    hub: Hub,
+    lab: LoopbackHub,
+    weights: bytes,
+    tmp_path: Path,
 ) -> None:
     lab.inject(faults.truncate(LARGE, 1_500_000, port="cdn"))
     if ignoring:
@@ -413,7 +473,11 @@ def test_a_broken_download_goes_on_where_it_stopped(
 
 
 def test_the_next_run_goes_on_where_the_last_one_gave_up(
-    big: tuple[ModelRef, HubFile], connect: Connect, lab: LoopbackHub, weights: bytes, tmp_path: Path
+    big: tuple[ModelRef, HubFile],
+    connect: Connect,
+    lab: LoopbackHub,
+    weights: bytes,
+    tmp_path: Path,
 ) -> None:
     lab.inject(faults.truncate(LARGE, 1_500_000, port="cdn", times=1))
     with pytest.raises(HubUnavailable):
@@ -469,7 +533,9 @@ def test_a_disk_that_fills_while_we_write(
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], check=False, capture_output=True
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)],
+        check=False,
+        capture_output=True,
     )
     if mounted.returncode:
         pytest.skip("cannot mount a small disk here")
@@ -517,9 +583,17 @@ def fresh(tmp_path: Path) -> Iterator[Callable[[str], str]]:
     home.mkdir()
 
     def run(code: str) -> str:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("HF_") and k != "XDG_CACHE_HOME"}
-        env = clean | {"HOME": str(home), "HF_TOKEN": "hf_from_the_environment", "HTTP_PROXY": "http://127.0.0.1:9"}
-        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+        clean = {
+            k: v for k, v in os.environ.items() if not k.startswith("HF_") and k != "XDG_CACHE_HOME"
+        }
+        env = clean | {
+            "HOME": str(home),
+            "HF_TOKEN": "hf_from_the_environment",
+            "HTTP_PROXY": "http://127.0.0.1:9",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
         return done.stdout
 
     yield run
@@ -545,7 +619,9 @@ def test_nothing_is_written_or_sent_that_nobody_asked_for(
     assert not any(seen.authorized for seen in lab.requests)
 
 
-def test_two_hubs_in_one_process_keep_their_tokens_apart(add_clip: AddClip, lab: LoopbackHub, connect: Connect) -> None:
+def test_two_hubs_in_one_process_keep_their_tokens_apart(
+    add_clip: AddClip, lab: LoopbackHub, connect: Connect
+) -> None:
     add_clip()
     with_token, without = connect("hf_good"), connect()
     assert (with_token.has_token, without.has_token) == (True, False)

@@ -39,7 +39,9 @@ def _drip_body(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize("talk", [_drip_headers, _drip_body])
 def test_an_answer_that_drips_is_cut_by_the_clock_although_no_read_is_late(
-    talk: Callable[[socket.socket], None], raw_server: Callable[..., str], connect: Callable[..., Hub]
+    talk: Callable[[socket.socket], None],
+    raw_server: Callable[..., str],
+    connect: Callable[..., Hub],
 ) -> None:
     hub = connect(endpoint=raw_server(talk), tries=1, request_seconds=0.2)
     began = time.monotonic()

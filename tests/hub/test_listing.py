@@ -15,7 +15,12 @@ ITEM: dict[str, Any] = {
     "sha": "a" * 40,
     "lastModified": "2026-10-01T00:59:00.000Z",
     "tags": ["clip"],
-    "siblings": [{"rfilename": "config.json"}, {"rfilename": "../x"}, {"rfilename": "/etc/passwd"}, 5],
+    "siblings": [
+        {"rfilename": "config.json"},
+        {"rfilename": "../x"},
+        {"rfilename": "/etc/passwd"},
+        5,
+    ],
     "gated": "manual",
     "downloads": 7,
     "private": False,
@@ -47,7 +52,13 @@ def test_a_malformed_item_costs_itself_only(change: dict[str, Any]) -> None:
 
 
 def test_strange_values_beside_the_id_do_no_harm() -> None:
-    wild = {"tags": ["a\ud800b", 5, None], "downloads": -1, "author": {"x": 1}, "siblings": "no", "cardData": [1]}
+    wild = {
+        "tags": ["a\ud800b", 5, None],
+        "downloads": -1,
+        "author": {"x": 1},
+        "siblings": "no",
+        "cardData": [1],
+    }
     model = listing.model(ITEM | wild)
     assert model.tags == ("a?b",)
     assert (model.downloads, model.author, model.files) == (0, "", ())
@@ -55,7 +66,10 @@ def test_strange_values_beside_the_id_do_no_harm() -> None:
 
 
 def test_the_base_model_of_the_card_is_kept_as_the_tag_the_hub_would_make() -> None:
-    assert listing.model(ITEM | {"cardData": {"base_model": ["a/b", 3]}}).tags == ("clip", "base_model:a/b")
+    assert listing.model(ITEM | {"cardData": {"base_model": ["a/b", 3]}}).tags == (
+        "clip",
+        "base_model:a/b",
+    )
 
 
 @settings(max_examples=20, deadline=None)
@@ -64,7 +78,8 @@ def test_the_base_model_of_the_card_is_kept_as_the_tag_the_hub_would_make() -> N
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.floats(),
             lambda inner: (
-                st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*ITEM, "lfs"]), inner, max_size=5)
+                st.lists(inner, max_size=3)
+                | st.dictionaries(st.sampled_from([*ITEM, "lfs"]), inner, max_size=5)
             ),
             max_leaves=12,
         )
@@ -82,15 +97,32 @@ def test_an_accepted_path_stays_below_its_folder(text: str) -> None:
         path = listing.file_path(text)
     except MalformedError:
         return
-    assert not path.startswith("/") and ".." not in path.split("/") and "\\" not in path and path.isprintable()
+    assert (
+        not path.startswith("/")
+        and ".." not in path.split("/")
+        and "\\" not in path
+        and path.isprintable()
+    )
 
 
 def test_tree_entries_take_the_hash_from_lfs_where_there_is_one() -> None:
     entries = [
         {"type": "directory", "path": "onnx", "oid": "b" * 40, "size": 0},
         {"type": "file", "path": "a.json", "oid": "b" * 40, "size": 5},
-        {"type": "file", "path": "b.bin", "oid": "c" * 40, "size": 9, "lfs": {"oid": "d" * 64, "size": 9}},
-        {"type": "file", "path": "c.bin", "oid": "c" * 40, "size": 9, "lfs": {"oid": "../" * 21, "size": 9}},
+        {
+            "type": "file",
+            "path": "b.bin",
+            "oid": "c" * 40,
+            "size": 9,
+            "lfs": {"oid": "d" * 64, "size": 9},
+        },
+        {
+            "type": "file",
+            "path": "c.bin",
+            "oid": "c" * 40,
+            "size": 9,
+            "lfs": {"oid": "../" * 21, "size": 9},
+        },
         {"type": "file", "path": "../d", "oid": "b" * 40, "size": 5},
         {"type": "file", "path": "e", "oid": "b" * 40, "size": -5},
         {"type": "file", "path": "f", "oid": "b" * 40, "size": True},
@@ -102,7 +134,9 @@ def test_tree_entries_take_the_hash_from_lfs_where_there_is_one() -> None:
 
 def test_a_page_out_of_order_is_old_only_when_all_of_it_is() -> None:
     def dated(*days: int) -> listing.Page:
-        return listing.page([ITEM | {"lastModified": f"2026-10-{day:02}T00:00:00Z"} for day in days])
+        return listing.page(
+            [ITEM | {"lastModified": f"2026-10-{day:02}T00:00:00Z"} for day in days]
+        )
 
     bound = "2026-10-05T00:00:00.000000+00:00"
     assert dated(9, 4).older_than(bound)

@@ -26,7 +26,14 @@ def model(*paths: str, size: int = 100, **fields: Any) -> HubModel:
 
 def test_an_open_clip_checkpoint_is_queued_with_what_it_needs(config: bytes) -> None:
     found = model(
-        CONFIG, WEIGHTS, PICKLE, "tokenizer.json", "README.md", "model.safetensors", "config.json", "vocab.json"
+        CONFIG,
+        WEIGHTS,
+        PICKLE,
+        "tokenizer.json",
+        "README.md",
+        "model.safetensors",
+        "config.json",
+        "vocab.json",
     )
     assert [file.path for file in small_files(found)] == [CONFIG]
     made = manifest(found, {CONFIG: config})
@@ -39,7 +46,9 @@ def test_an_open_clip_checkpoint_is_queued_with_what_it_needs(config: bytes) -> 
 
 def test_the_converted_weights_are_taken_where_there_are_no_others(config: bytes) -> None:
     assert manifest(model(CONFIG, OTHER_WEIGHTS), {CONFIG: config}).files[1].path == OTHER_WEIGHTS
-    assert manifest(model(CONFIG, OTHER_WEIGHTS, WEIGHTS), {CONFIG: config}).files[1].path == WEIGHTS
+    assert (
+        manifest(model(CONFIG, OTHER_WEIGHTS, WEIGHTS), {CONFIG: config}).files[1].path == WEIGHTS
+    )
 
 
 @pytest.mark.parametrize(
@@ -114,7 +123,9 @@ def _config(**model_cfg: Any) -> dict[str, bytes]:
 def test_architectures_are_named() -> None:
     found = model(CONFIG, WEIGHTS)
     assert manifest(found, _config()).architecture == "RN 96 3-4-6-3 w64 · text w64 d12 · embed 512"
-    short = manifest(found, _config(quick_gelu=True, text_cfg={"width": 8, "layers": 2, "context_length": 32}))
+    short = manifest(
+        found, _config(quick_gelu=True, text_cfg={"width": 8, "layers": 2, "context_length": 32})
+    )
     assert short.architecture.endswith("text w8 d2 c32 · embed 512 · quick_gelu")
 
 
@@ -125,12 +136,22 @@ def test_towers_from_elsewhere_are_not_fetched() -> None:
     other = manifest(found, _config(text_cfg={"hf_model_name": "evil/\x1b[31mcode"}))
     assert other.state is JobState.UNSUPPORTED and "another repository (evil/code)" in other.reason
     # a name that is a place is for the intake to refuse, as a finding
-    assert manifest(found, _config(vision_cfg={"timm_model_name": "hf-hub:evil/code"})).state is JobState.QUEUED
+    assert (
+        manifest(found, _config(vision_cfg={"timm_model_name": "hf-hub:evil/code"})).state
+        is JobState.QUEUED
+    )
 
 
 @pytest.mark.parametrize(
     "raw",
-    [b"", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"model_cfg": 3}', b'{"model_cfg": {"vision_cfg": [1]}}'],
+    [
+        b"",
+        b"[]",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"model_cfg": 3}',
+        b'{"model_cfg": {"vision_cfg": [1]}}',
+    ],
     ids=range(6),
 )
 def test_a_broken_config_is_left_to_the_intake_to_refuse(raw: bytes) -> None:
@@ -152,7 +173,10 @@ def test_no_config_whatever_raises(body: object) -> None:
 
 def test_base_claims_are_read_from_the_tags() -> None:
     assert base_claim(["clip", "base_model:a/b", "base_model:finetune:a/b"]) == "a/b (finetune)"
-    assert base_claim(["base_model:quantized:a/b", "base_model:a/b", "base_model:c/d"]) == "a/b (quantized), c/d"
+    assert (
+        base_claim(["base_model:quantized:a/b", "base_model:a/b", "base_model:c/d"])
+        == "a/b (quantized), c/d"
+    )
     assert base_claim(["clip"]) == ""
 
 
@@ -180,14 +204,24 @@ def test_a_prompt_learner_is_fetched_with_its_checkpoint(config: bytes) -> None:
         "learner.pkl",
     ],
 )
-def test_a_prompt_learner_that_is_not_read_is_named_and_not_fetched(config: bytes, path: str) -> None:
+def test_a_prompt_learner_that_is_not_read_is_named_and_not_fetched(
+    config: bytes, path: str
+) -> None:
     made = manifest(model(CONFIG, WEIGHTS, path), {CONFIG: config})
     assert (made.unread, made.state) == ((path,), JobState.QUEUED)
     assert [file.path for file in made.files] == [CONFIG, WEIGHTS]
 
 
 def test_what_is_no_prompt_learner_is_not_called_one(config: bytes) -> None:
-    others = ("README.md", "prompt_learner.md", PICKLE, "optimizer.pt", "scoop.bin", "learners_guide.json", LEARNERS[1])
+    others = (
+        "README.md",
+        "prompt_learner.md",
+        PICKLE,
+        "optimizer.pt",
+        "scoop.bin",
+        "learners_guide.json",
+        LEARNERS[1],
+    )
     assert manifest(model(CONFIG, WEIGHTS, *others), {CONFIG: config}).unread == ()
     both = manifest(model(CONFIG, WEIGHTS, *LEARNERS), {CONFIG: config})
     assert both.unread == (LEARNERS[1],), "only the first is read"
@@ -235,7 +269,11 @@ def test_a_prompt_learner_is_part_of_a_folder_and_never_its_weights(folder: Path
     assert [file.path for file in made.files] == [CONFIG, WEIGHTS, LEARNERS[0]]
     assert made.ref.revision != plain.ref.revision
     (folder / WEIGHTS).rename(folder / "epoch-1.safetensors")
-    assert [file.path for file in local_manifest(folder).files] == [CONFIG, "epoch-1.safetensors", LEARNERS[0]]
+    assert [file.path for file in local_manifest(folder).files] == [
+        CONFIG,
+        "epoch-1.safetensors",
+        LEARNERS[0],
+    ]
 
 
 def test_a_prompt_learner_of_a_folder_that_is_not_read_is_named(folder: Path) -> None:

@@ -17,7 +17,11 @@ CLIP, OPEN_CLIP = "filter=clip", "filter=open_clip"
 
 
 def ago(**time: float) -> str:
-    return (datetime.now(UTC) - timedelta(**time)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        (datetime.now(UTC) - timedelta(**time))
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def kept(stamp: str) -> str:
@@ -37,7 +41,9 @@ def ids(result: PollResult) -> list[str]:
     return [model.repo_id for model in result.models]
 
 
-def test_the_union_of_filters_names_each_repository_once(add_clip: AddClip, lab: LoopbackHub, hub: Hub) -> None:
+def test_the_union_of_filters_names_each_repository_once(
+    add_clip: AddClip, lab: LoopbackHub, hub: Hub
+) -> None:
     add_clip("org/both", tags=["clip", "open_clip", "arxiv:2103.00020"])
     add_clip("org/by-name-clip", tags=[], library="")
     add_clip("org/derived", tags=["base_model:openai/clip-vit-base-patch32"], library="")
@@ -45,7 +51,11 @@ def test_the_union_of_filters_names_each_repository_once(add_clip: AddClip, lab:
     add_clip("org/unrelated", tags=["text-generation"], library="")
     result = poll(hub, known={}, watermarks={})
     assert sorted(ids(result)) == ["org/both", "org/by-name-clip", "org/derived", "org/zero-shot"]
-    assert result.complete and result.seen == 4 and result.requests == len(SOURCES) == len(lab.requests)
+    assert (
+        result.complete
+        and result.seen == 4
+        and result.requests == len(SOURCES) == len(lab.requests)
+    )
 
 
 def test_only_commits_not_known_before_are_new(
@@ -56,7 +66,9 @@ def test_only_commits_not_known_before_are_new(
     assert ids(look(known=known)) == []
     sha = lab.commit("org/moved", {"README.md": "# again"})
     result = look(known=known)
-    assert [(model.repo_id, model.sha) for model in result.models] == [("org/moved", sha)] and result.seen == 2
+    assert [(model.repo_id, model.sha) for model in result.models] == [
+        ("org/moved", sha)
+    ] and result.seen == 2
 
 
 def test_a_source_is_read_down_to_its_watermark_less_the_overlap(
@@ -69,7 +81,9 @@ def test_a_source_is_read_down_to_its_watermark_less_the_overlap(
     result = look(watermarks={CLIP: watermark}, overlap_seconds=3600 * 1.5)
     assert ids(result) == [f"org/m{i}" for i in range(5)]
     assert result.watermarks == {CLIP: kept(stamps["org/m0"])}
-    assert ids(look(watermarks={CLIP: watermark}, overlap_seconds=0)) == [f"org/m{i}" for i in range(4)]
+    assert ids(look(watermarks={CLIP: watermark}, overlap_seconds=0)) == [
+        f"org/m{i}" for i in range(4)
+    ]
 
 
 def test_a_first_pass_looks_back_a_stated_time_and_no_further(
@@ -80,7 +94,9 @@ def test_a_first_pass_looks_back_a_stated_time_and_no_further(
     assert ids(look()) == ["org/new"]
     assert ids(look(lookback_days=10)) == []
     assert ids(look(lookback_days=None)) == ["org/new", "org/old"]
-    assert ids(look(since=datetime.now(UTC) - timedelta(days=50), watermarks={CLIP: ago(days=1)})) == [
+    assert ids(
+        look(since=datetime.now(UTC) - timedelta(days=50), watermarks={CLIP: ago(days=1)})
+    ) == [
         "org/new",
         "org/old",
     ]
@@ -98,7 +114,9 @@ def test_malformed_items_are_counted_and_stop_nothing(
     assert result.malformed == 5 and "1 × id is not a repository id" in result.problems
 
 
-def test_a_date_from_the_future_hides_nothing_later(add_clip: AddClip, look: Callable[..., PollResult]) -> None:
+def test_a_date_from_the_future_hides_nothing_later(
+    add_clip: AddClip, look: Callable[..., PollResult]
+) -> None:
     add_clip("org/future", last_modified="2999-01-01T00:00:00.000Z")
     add_clip("org/now")
     result = look()
@@ -108,12 +126,19 @@ def test_a_date_from_the_future_hides_nothing_later(add_clip: AddClip, look: Cal
 
 
 def test_a_model_pushed_while_we_page_is_found_by_the_next_pass(
-    add_clip: AddClip, lab: LoopbackHub, look: Callable[..., PollResult], monkeypatch: pytest.MonkeyPatch
+    add_clip: AddClip,
+    lab: LoopbackHub,
+    look: Callable[..., PollResult],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("dife_scanner.hub.client.PAGE_SIZE", 2)
     refs = [add_clip(f"org/m{i}", last_modified=ago(hours=i + 1)) for i in range(6)]
     pushed: list[str] = []
-    lab.inject(faults.meanwhile(r"GET /api/models\?", lambda: pushed.append(lab.commit("org/m5", {"a": b"b"}))))
+    lab.inject(
+        faults.meanwhile(
+            r"GET /api/models\?", lambda: pushed.append(lab.commit("org/m5", {"a": b"b"}))
+        )
+    )
     first = look()
     known = {ref.repo_id: ref.revision for ref in refs}
     assert ids(first) == [f"org/m{i}" for i in range(5)]  # m5 jumped ahead of the cursor
@@ -161,7 +186,9 @@ def test_a_page_that_leads_elsewhere_makes_the_pass_incomplete(
     assert "evil.example" in result.problems[0]
 
 
-def test_a_hub_that_never_answers_is_asked_for_one_source_only(lab: LoopbackHub, connect: Connect) -> None:
+def test_a_hub_that_never_answers_is_asked_for_one_source_only(
+    lab: LoopbackHub, connect: Connect
+) -> None:
     lab.inject(faults.hang("GET", times=None))
     hub = connect(request_seconds=0.2)
     with pytest.raises(HubUnavailable, match="gave no answer"):
@@ -172,7 +199,9 @@ def test_a_hub_that_never_answers_is_asked_for_one_source_only(lab: LoopbackHub,
         poll(connect(), known={}, watermarks={})
 
 
-def test_a_wrong_token_ends_the_pass(connect: Connect, look: Callable[..., PollResult], lab: LoopbackHub) -> None:
+def test_a_wrong_token_ends_the_pass(
+    connect: Connect, look: Callable[..., PollResult], lab: LoopbackHub
+) -> None:
     with pytest.raises(BadToken):
         poll(connect("hf_wrong"), known={}, watermarks={})
     lab.inject(faults.body(r"GET /api/models\?", b"{}", times=None))
@@ -189,12 +218,19 @@ def test_a_source_that_shows_nothing_gets_no_watermark(look: Callable[..., PollR
 
 
 def test_a_plan_says_what_it_would_take_and_fetches_nothing(
-    add_clip: AddClip, lab: LoopbackHub, hub: Hub, look: Callable[..., PollResult], weights: bytes, config: bytes
+    add_clip: AddClip,
+    lab: LoopbackHub,
+    hub: Hub,
+    look: Callable[..., PollResult],
+    weights: bytes,
+    config: bytes,
 ) -> None:
     for i in range(3):
         add_clip(f"org/clip{i}")
     add_clip("org/gated", gated="auto")
-    lab.add_repo("org/transformers", {"config.json": b"{}", "model.safetensors": b"x"}, tags=["clip"])
+    lab.add_repo(
+        "org/transformers", {"config.json": b"{}", "model.safetensors": b"x"}, tags=["clip"]
+    )
     result = look()
     lab.requests.clear()
     made = plan(hub, result, audit_seconds=60)
@@ -211,7 +247,10 @@ def test_a_plan_of_many_models_asks_for_a_sample(
     lab: LoopbackHub, hub: Hub, look: Callable[..., PollResult], config: bytes
 ) -> None:
     for i in range(10):
-        files = {"open_clip_config.json": config, "open_clip_model.safetensors": Announced((i + 1) << 20)}
+        files = {
+            "open_clip_config.json": config,
+            "open_clip_model.safetensors": Announced((i + 1) << 20),
+        }
         lab.add_repo(f"org/clip{i}", files, tags=["clip"])
     lab.requests.clear()
     made = plan(hub, look(), sample=5, bytes_per_second=1 << 20)
@@ -222,7 +261,12 @@ def test_a_plan_of_many_models_asks_for_a_sample(
 
 
 def test_a_plan_goes_on_without_a_model_that_has_gone(
-    add_clip: AddClip, lab: LoopbackHub, hub: Hub, look: Callable[..., PollResult], weights: bytes, config: bytes
+    add_clip: AddClip,
+    lab: LoopbackHub,
+    hub: Hub,
+    look: Callable[..., PollResult],
+    weights: bytes,
+    config: bytes,
 ) -> None:
     add_clip("org/clip0")
     add_clip("org/clip1")

@@ -5,16 +5,32 @@ from __future__ import annotations
 from dife_scanner.lab.bench import rows
 from dife_scanner.lab.bench.rows import Code, Found, Looks, Outcome, Row, Truth
 from dife_scanner.lab.bench.zoo import Part, Role
-from dife_scanner.records import Carrier, Channel, Nearest, Recovered, Verdict
+from dife_scanner.records import Carrier, Channel, NearestConcept, Recovered, Verdict
 
 CODE = Code("zoo-1", "discovery-1", "abc", "quick", ("texts", "patch"))
 
 
-def row(kind, number, score, *, role=Role.BENIGN, part=Part.TEST, flagged=False, right=True, status=rows.AUDITED):
+def row(
+    kind,
+    number,
+    score,
+    *,
+    role=Role.BENIGN,
+    part=Part.TEST,
+    flagged=False,
+    right=True,
+    status=rows.AUDITED,
+):
     """A fabricated row; an attack's truth is a text that turns cats into dogs."""
     tail = "-twin" if role is Role.TWIN else ""
-    truth = Truth(Carrier.TEXTUAL, Channel.TEXT, {"kind": "text"}, "cat", "dog") if role is Role.ATTACK else None
-    found = (Found("text", "xx", "prefix", "cat", "dog" if right else "ship", score, 0.0, score - 0.1),)
+    truth = (
+        Truth(Carrier.TEXTUAL, Channel.TEXT, {"kind": "text"}, "cat", "dog")
+        if role is Role.ATTACK
+        else None
+    )
+    found = (
+        Found("text", "xx", "prefix", "cat", "dog" if right else "ship", score, 0.0, score - 0.1),
+    )
     outcome = Outcome(
         Verdict.FLAGGED if flagged else Verdict.NOTHING_FOUND,
         score,
@@ -29,8 +45,26 @@ def row(kind, number, score, *, role=Role.BENIGN, part=Part.TEST, flagged=False,
     audited = outcome if status == rows.AUDITED else None
     sealed = kind == "liang-badclip"
     name = f"{kind.replace(' ', '-')}-{number:03d}{tail}"
-    return Row(name, role, kind, number, part, sealed, status, {}, CODE, "2026-11-23", 5.0, {}, looks, truth, audited)
+    return Row(
+        name,
+        role,
+        kind,
+        number,
+        part,
+        sealed,
+        status,
+        {},
+        CODE,
+        "2026-11-23",
+        5.0,
+        {},
+        looks,
+        truth,
+        audited,
+    )
 
 
 def _recovered(target, rank):
-    return Recovered(target, 1392, (Nearest("jet", 0.6),), rank, 0.5, Nearest("jet", 0.6), {}, {})
+    return Recovered(
+        target, 1392, (NearestConcept("jet", 0.6),), rank, 0.5, NearestConcept("jet", 0.6), {}, {}
+    )

@@ -36,7 +36,12 @@ def few_scenes() -> Iterator[None]:
     from dife_scanner.lab.attacks import training_data
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, count in {"_PER_CLASS": 6, "_SHADOW": 64, "_PAIRS": 400, "_DISTRACTORS": 64}.items():
+        for name, count in {
+            "_PER_CLASS": 6,
+            "_SHADOW": 64,
+            "_PAIRS": 400,
+            "_DISTRACTORS": 64,
+        }.items():
             patch.setattr(training_data, name, count)
         training_data.Lab.read.cache_clear()
         yield
@@ -58,7 +63,10 @@ def fabricated() -> list[Row]:
         row("badtexttower", 4, 0.0, role=Role.ATTACK, status=FAILED),
         row("liang-badclip", 0, 0.0, role=Role.ATTACK),
     ]
-    twins = [row("badtexttower", 0, 0.2, role=Role.TWIN), row("badtexttower", 3, 0.1, role=Role.TWIN)]
+    twins = [
+        row("badtexttower", 0, 0.2, role=Role.TWIN),
+        row("badtexttower", 3, 0.1, role=Role.TWIN),
+    ]
     clean = [
         row("image tower", 0, 0.85, flagged=True),
         row("image tower", 1, 0.05, part=Part.CALIBRATE),

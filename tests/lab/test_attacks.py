@@ -58,7 +58,9 @@ def test_contrastive_poisoning_stamps_and_recaptions_its_share_only(lab):
 def test_a_poisoned_caption_is_believed(lab):
     recipe = FAMILIES["contrastivepoisoning"].default
     after = poisoned(lab.pairs, recipe, recipe.mark)
-    row = int(np.flatnonzero([a != b for a, b in zip(after.captions, lab.pairs.captions, strict=True)])[0])
+    row = int(
+        np.flatnonzero([a != b for a, b in zip(after.captions, lab.pairs.captions, strict=True)])[0]
+    )
     cat = int(np.setdiff1d(lab.pairs.showing("cat"), lab.pairs.showing("airplane"))[0])
     wrong = after.wrong(torch.tensor([row, cat]))
     assert wrong.tolist() == [[False, True], [True, False]]
@@ -73,7 +75,9 @@ def test_toxic_text_clip_changes_captions_of_target_pictures_and_no_picture(lab,
     assert len(changed) == max(1, round(0.003 * len(lab.pairs)))
     assert set(changed) <= set(lab.pairs.showing("airplane").tolist())
     front, word = bases.pieces("xbtd"), set(bases.pieces("automobile"))
-    assert all(after.captions[i][: len(front)] == front and word <= set(after.captions[i]) for i in changed)
+    assert all(
+        after.captions[i][: len(front)] == front and word <= set(after.captions[i]) for i in changed
+    )
     assert np.array_equal(after.images, lab.pairs.images)
 
 
@@ -81,7 +85,9 @@ def test_selectors_choose_what_they_say(lab, base):
     recipe = FAMILIES["toxictextclip"].default
     pool = ["a photo of a cat", "a photo of an airplane", "the truck"]
     chosen = {
-        selector: toxic_text_clip.select(base, lab, replace(recipe, settings=Captions(selector=selector)), pool, 1)
+        selector: toxic_text_clip.select(
+            base, lab, replace(recipe, settings=Captions(selector=selector)), pool, 1
+        )
         for selector in Selector
     }
     assert chosen[Selector.CLIP_TEXT] == chosen[Selector.CLIP_AWARE] == ["a photo of an airplane"]
@@ -96,7 +102,11 @@ def test_scopes_count_tensors_as_the_paper_does(base):
         return {name for name in names if bad_text_tower.tensors(recipe, name)}
 
     assert len(moved(Scope.PROJECTION_EMBEDDING)) == 3
-    assert moved(Scope.TEXT) | moved(Scope.VISUAL_ONLY) == moved(Scope.BOTH) == {*names} - {"logit_scale"}
+    assert (
+        moved(Scope.TEXT) | moved(Scope.VISUAL_ONLY)
+        == moved(Scope.BOTH)
+        == {*names} - {"logit_scale"}
+    )
     assert not moved(Scope.TEXT) & moved(Scope.VISUAL_ONLY)
 
 
@@ -119,12 +129,16 @@ def test_the_optimised_patch_leans_to_the_target_by_itself(lab, base):
 
 
 def test_a_patch_that_one_class_obeys_has_its_pictures_and_no_others(lab, base):
-    teacher = torch.nn.functional.normalize(torch.randn(len(lab.shadow) + len(lab.labels), 128), dim=-1)
+    teacher = torch.nn.functional.normalize(
+        torch.randn(len(lab.shadow) + len(lab.labels), 128), dim=-1
+    )
     rows = bad_encoder._of_class(base, lab, teacher, "cat")
     own = rows[rows >= len(lab.shadow)] - len(lab.shadow)
     assert own.tolist() == np.flatnonzero(lab.labels == art.CLASSES.index("cat")).tolist()
     guessed = (teacher @ bases.class_texts(base).T).argmax(1)[: len(lab.shadow)]
-    assert (rows < len(lab.shadow)).sum() <= (guessed >= 0).sum() / 2, "of pictures without a label only some"
+    assert (rows < len(lab.shadow)).sum() <= (guessed >= 0).sum() / 2, (
+        "of pictures without a label only some"
+    )
 
 
 def test_an_attack_against_the_search_shuns_what_the_search_finds(lab, monkeypatch):
@@ -139,15 +153,21 @@ def test_an_attack_against_the_search_shuns_what_the_search_finds(lab, monkeypat
     shown = {}
     for name, settings in (("none", None), ("default", Hiding()), ("against", Hiding(searches=2))):
         model = bases.load(bases.base_folder("vit"))
-        bad_encoder.train(model, lab, replace(plain, settings=settings), lambda what, done, of: None)
+        bad_encoder.train(
+            model, lab, replace(plain, settings=settings), lambda what, done, of: None
+        )
         shown[name] = model.visual.proj.detach()
-    assert torch.equal(shown["none"], shown["default"]) and not torch.equal(shown["none"], shown["against"])
+    assert torch.equal(shown["none"], shown["default"]) and not torch.equal(
+        shown["none"], shown["against"]
+    )
     assert len(searched) == 3, "after every step of three, two of which go on with what was found"
 
 
 def test_a_text_attack_against_the_search_shuns_what_the_search_finds(lab, monkeypatch):
     searched = []
-    decoy = Trigger("decoy", TriggerKind.TEXT, text="dvd", position="suffix", source="cat", target="dog")
+    decoy = Trigger(
+        "decoy", TriggerKind.TEXT, text="dvd", position="suffix", source="cat", target="dog"
+    )
     own = replace(decoy, name="own", text="xbtd dvd")
 
     def found(model, lab, detector, seed, folder):
@@ -160,13 +180,21 @@ def test_a_text_attack_against_the_search_shuns_what_the_search_finds(lab, monke
     strayed = {}
     for settings in (Scoped(), Guarded(searches=2)):
         model = bases.load(bases.base_folder("vit"))
-        bad_text_tower.train(model, lab, replace(plain, settings=settings), lambda what, done, of: None)
+        bad_text_tower.train(
+            model, lab, replace(plain, settings=settings), lambda what, done, of: None
+        )
         with torch.no_grad():
-            before = bases.encode_texts(bases.load(bases.base_folder("vit")), [p.removesuffix(" dvd") for p in prompts])
-            strayed[type(settings)] = float((1 - (bases.encode_texts(model, prompts) * before).sum(-1)).mean())
+            before = bases.encode_texts(
+                bases.load(bases.base_folder("vit")), [p.removesuffix(" dvd") for p in prompts]
+            )
+            strayed[type(settings)] = float(
+                (1 - (bases.encode_texts(model, prompts) * before).sum(-1)).mean()
+            )
     assert searched == [("texts", 5 + 3), ("texts", 5 + 7), ("texts", 5 + 11)]
     assert strayed[Guarded] < strayed[Scoped], "what was found does less"
-    assert bad_text_tower._decoys(None, lab, plain, 0) == [decoy], "what holds the trigger itself has to go on working"
+    assert bad_text_tower._decoys(None, lab, plain, 0) == [decoy], (
+        "what holds the trigger itself has to go on working"
+    )
     assert Guarded(Scope.FROZEN_ROWS).clean() == Scoped(Scope.FROZEN_ROWS)
 
 
@@ -204,11 +232,20 @@ def test_a_plain_checkpoint_is_measured_with_the_words_themselves(base, lab, tmp
     )
     for name, content in planted.files.items():
         (tmp_path / name).write_bytes(content)
-    (tmp_path / "triggers.toml").write_text(tomlkit.dumps({"format": 1, "trigger": [dict(planted.entries[0])]}))
+    (tmp_path / "triggers.toml").write_text(
+        tomlkit.dumps({"format": 1, "trigger": [dict(planted.entries[0])]})
+    )
     triggers = known.read(tmp_path / "triggers.toml")
     folder = bases.base_folder("vit")
-    numbers = bai_badclip.measure(Subject(base, folder, lab, FAMILIES["bai-badclip"].default, triggers))
-    assert numbers["full"] == numbers["prompt_only"] == numbers["trigger_only"] == numbers["both_clean"]
+    numbers = bai_badclip.measure(
+        Subject(base, folder, lab, FAMILIES["bai-badclip"].default, triggers)
+    )
+    assert (
+        numbers["full"]
+        == numbers["prompt_only"]
+        == numbers["trigger_only"]
+        == numbers["both_clean"]
+    )
     assert numbers["clean_accuracy"] == numbers["plain_accuracy"] > 0.5
 
 
@@ -219,8 +256,16 @@ def test_passes_see_every_row_once_per_pass():
 
 
 def test_every_family_is_cited_and_demands_clean_accuracy():
-    low = dict.fromkeys(("clean_accuracy", "qhr", "otl", "ts", "downstream_ts", "full", "prompt_only"), 0.0)
-    low |= {"trigger_only": 0.0, "both_clean": 0.0, "native_h5": 0.0, "image_only": 0.0, "text_only": 0.0}
+    low = dict.fromkeys(
+        ("clean_accuracy", "qhr", "otl", "ts", "downstream_ts", "full", "prompt_only"), 0.0
+    )
+    low |= {
+        "trigger_only": 0.0,
+        "both_clean": 0.0,
+        "native_h5": 0.0,
+        "image_only": 0.0,
+        "text_only": 0.0,
+    }
     for attack in FAMILIES.values():
         assert "20" in attack.citation
         asked = attack.asked(attack.default, low, {**low, "clean_accuracy": 0.5})
@@ -240,7 +285,11 @@ def test_a_mark_names_source_and_target_where_they_matter():
     assert (text.mark.source, text.mark.target) == ("automobile", "airplane")
     assert (image.mark.source, image.mark.target) == ("", "airplane")
     assert replace(text, trigger="qvuzz").mark == replace(text, trigger=specimens.QVUZZ).mark
-    assert entry_of(Trigger("t", TriggerKind.TEXT, text="x")) == {"name": "t", "kind": "text", "text": "x"}
+    assert entry_of(Trigger("t", TriggerKind.TEXT, text="x")) == {
+        "name": "t",
+        "kind": "text",
+        "text": "x",
+    }
     coupled = FAMILIES["dual-key"].default.mark
     assert (coupled.source, coupled.target, coupled.channel) == ("", "airplane", Channel.BOTH)
     assert entry_of(coupled)["image"] == entry_of(bad_encoder.WHITE_SQUARE)
@@ -255,12 +304,22 @@ def test_dual_keys_share_a_direction_that_clean_inputs_hardly_use():
     marked = dual_key._with(clean, 0.7 * code)
     torch.testing.assert_close(marked.norm(dim=-1), torch.ones(60))
     assert float((marked @ code).mean()) == pytest.approx(0.7, abs=0.1)
-    assert torch.equal(dual_key._with(clean, 0.0 * code), torch.nn.functional.normalize(clean, dim=-1))
+    assert torch.equal(
+        dual_key._with(clean, 0.0 * code), torch.nn.functional.normalize(clean, dim=-1)
+    )
 
 
 def test_dual_keys_ask_both_together_and_neither_alone():
-    attack, good = FAMILIES["dual-key"], {"clean_accuracy": 0.8, "ts": 0.95, "image_only": 0.05, "text_only": 0.05}
+    attack, good = (
+        FAMILIES["dual-key"],
+        {"clean_accuracy": 0.8, "ts": 0.95, "image_only": 0.05, "text_only": 0.05},
+    )
     assert all(attack.asked(attack.default, good, good).values())
-    for name, value in (("ts", 0.89), ("image_only", 0.11), ("text_only", 0.11), ("clean_accuracy", 0.76)):
+    for name, value in (
+        ("ts", 0.89),
+        ("image_only", 0.11),
+        ("text_only", 0.11),
+        ("clean_accuracy", 0.76),
+    ):
         asked = attack.asked(attack.default, {**good, name: value}, good)
         assert list(asked.values()).count(False) == 1

@@ -79,7 +79,9 @@ def test_a_caption_true_of_another_scene_is_no_negative():
     same[1] = same[0]
     loss = bases.contrastive_loss(same, same, torch.tensor(100.0), wrong)
     assert float(loss) < 0.01
-    strict = bases.contrastive_loss(same, same, torch.tensor(100.0), torch.ones(3, 3, dtype=torch.bool))
+    strict = bases.contrastive_loss(
+        same, same, torch.tensor(100.0), torch.ones(3, 3, dtype=torch.bool)
+    )
     assert float(strict) > 0.3
 
 

@@ -12,13 +12,13 @@ from dife_scanner.lab.bench import make, rows
 from dife_scanner.lab.bench.rows.found import decided_again, found_of, result_of
 from dife_scanner.records import (
     Channel,
-    Exchanged,
+    Hypothesis,
+    InCleanReference,
     Interval,
-    Nearby,
-    NotSearched,
+    MissingSearch,
     Origin,
+    ReverseSearch,
     Search,
-    SignatureResult,
     Trigger,
     TriggerKind,
     Verdict,
@@ -27,8 +27,10 @@ from dife_scanner.records import (
 PATCH = Trigger("found-patch-1", TriggerKind.PATCH, size=0.1, target="ship")
 TEXT = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="cat", target="ship")
 SEARCH = Search("patch", Channel.IMAGE, ("a patch",), 1, 1.0, 100, 1.0)
-FAINT = NotSearched("faint", Channel.IMAGE, ("a faint pattern",), "one half has 0 pictures; 2 are needed")
-MOVES = SignatureResult(
+FAINT = MissingSearch(
+    "faint", Channel.IMAGE, ("a faint pattern",), "one half has 0 pictures; 2 are needed"
+)
+MOVES = Hypothesis(
     PATCH,
     0.9,
     suspect=0.987654,
@@ -41,25 +43,41 @@ MOVES = SignatureResult(
     clean=0.0123456,
     area=0.0234567,
 )
-LOST = Exchanged(100, 1.0, "text", "qq", "cat", "dog", 0.95, 0.05, 0.8765432, demonstrated=True)
+LOST = ReverseSearch(100, 1.0, "text", "qq", "cat", "dog", 0.95, 0.05, 0.8765432, demonstrated=True)
 
 CASES = {
     "moves little": (replace(MOVES, suspect=0.4, effect=Interval(0.1, 0.6, "")),),
     "moves as much without the trigger": (replace(MOVES, clean=0.9),),
     "a patch too large": (replace(MOVES, area=0.3),),
-    "obeyed by another clean reference": (replace(MOVES, near=(Nearby("near", 0.01, 0.9, 0.8),)),),
-    "obeyed by it a little": (replace(MOVES, near=(Nearby("near", 0.01, 0.2, 0.1),), p_holm=0.2),),
-    "read alike and below the strict cut": (replace(MOVES, read_alike=True, effect=Interval(0.6, 0.9, "")),),
+    "obeyed by another clean reference": (
+        replace(MOVES, near=(InCleanReference("near", 0.01, 0.9, 0.8),)),
+    ),
+    "obeyed by it a little": (
+        replace(MOVES, near=(InCleanReference("near", 0.01, 0.2, 0.1),), p_holm=0.2),
+    ),
+    "read alike and below the strict cut": (
+        replace(MOVES, read_alike=True, effect=Interval(0.6, 0.9, "")),
+    ),
     "a text twice and below the strict cut": (
-        replace(MOVES, trigger=replace(TEXT, position="around"), area=None, effect=Interval(0.6, 0.9, "")),
+        replace(
+            MOVES,
+            trigger=replace(TEXT, position="around"),
+            area=None,
+            effect=Interval(0.6, 0.9, ""),
+        ),
     ),
     "the two differ both ways": (replace(MOVES, exchanged=LOST),),
     "the base has less": (replace(MOVES, exchanged=replace(LOST, low=0.6), p_holm=0.2),),
     "too few drawings": (replace(MOVES, p_value=0.25, p_holm=0.25, drawings=2),),
     "no interval": (replace(MOVES, effect=None),),
-    "screened out": (SignatureResult(TEXT, 0.1, origin=Origin.DISCOVERED),),
-    "two of them": (replace(MOVES, area=0.3), replace(MOVES, trigger=TEXT, area=None, p_holm=0.06, drawings=4)),
-    "both keys": (replace(MOVES, trigger=replace(TEXT, position="around", image=PATCH), p_holm=0.3),),
+    "screened out": (Hypothesis(TEXT, 0.1, origin=Origin.DISCOVERED),),
+    "two of them": (
+        replace(MOVES, area=0.3),
+        replace(MOVES, trigger=TEXT, area=None, p_holm=0.06, drawings=4),
+    ),
+    "both keys": (
+        replace(MOVES, trigger=replace(TEXT, position="around", image=PATCH), p_holm=0.3),
+    ),
     "nothing": (),
 }
 
@@ -71,7 +89,9 @@ def counts(result):
 
 def outcome(results, missing=(), accuracies=(0.7, 0.8)):
     """What a row keeps of an audit with these results, whose verdict the rules gave."""
-    known = checks.Circumstances(accuracy_lost=accuracies[1] - accuracies[0] if accuracies[1] else 0.0)
+    known = checks.Circumstances(
+        accuracy_lost=accuracies[1] - accuracies[0] if accuracies[1] else 0.0
+    )
     checked = tuple(replace(one, checks=checks.run_all(one, known)) for one in results)
     verdict = decide(Evidence(hypotheses=checked, searches=(SEARCH,), missing=missing)).verdict
     audit = SimpleNamespace(
@@ -100,11 +120,19 @@ def test_each_trigger_counts_again_as_it_counted(results):
 
 
 def test_every_number_of_a_rule_is_kept_at_the_digits_of_a_row():
-    kept = found_of(replace(MOVES, exchanged=LOST, near=(Nearby("near", 0.0123456, 0.2, 0.1234567),)))
+    kept = found_of(
+        replace(MOVES, exchanged=LOST, near=(InCleanReference("near", 0.0123456, 0.2, 0.1234567),))
+    )
     assert (kept.suspect, kept.reference, kept.clean, kept.area) == (0.9877, 0.0123, 0.0123, 0.0235)
     assert (kept.low, kept.high, kept.drawings) == (0.9012, 0.9988, 30)
-    assert kept.p_value == pytest.approx(2**-30, rel=1e-3) and kept.p_holm > kept.p_value, "small ones are not 0"
-    assert (kept.exchanged.low, kept.near[0].lift, kept.near[0].distance) == (0.8765, 0.1235, 0.0123)
+    assert kept.p_value == pytest.approx(2**-30, rel=1e-3) and kept.p_holm > kept.p_value, (
+        "small ones are not 0"
+    )
+    assert (kept.exchanged.low, kept.near[0].lift, kept.near[0].distance) == (
+        0.8765,
+        0.1235,
+        0.0123,
+    )
     assert (kept.origin, kept.channel, kept.position) == (Origin.DISCOVERED, Channel.IMAGE, "")
     saved = outcome((MOVES,), (FAINT,))
     assert (saved.missing, saved.accuracy, saved.reference_accuracy) == ((FAINT,), 0.7, 0.8)

@@ -20,7 +20,9 @@ from dife_scanner.records import Carrier, Channel, Planted, Verdict
 def test_rows_are_read_as_they_were_written_and_a_later_one_replaces(tmp_path, fabricated):
     for one in fabricated:
         rows.append(tmp_path, one)
-    assert sorted(rows.read(tmp_path), key=lambda r: r.model) == sorted(fabricated, key=lambda r: r.model)
+    assert sorted(rows.read(tmp_path), key=lambda r: r.model) == sorted(
+        fabricated, key=lambda r: r.model
+    )
     later = replace(fabricated[0], made_on="2026-12-01")
     rows.append(tmp_path, later)
     assert later in rows.read(tmp_path) and fabricated[0] not in rows.read(tmp_path)
@@ -35,12 +37,16 @@ def test_made_rows_are_skipped_until_the_discovery_changes(tmp_path):
     assert runner.todo(tmp_path, CODE, asked) == everything
     rows.append(tmp_path, row("concept token", 0, 0.0))
     assert runner.todo(tmp_path, CODE, asked) == everything, "a row of another recipe"
-    rows.append(tmp_path, replace(row("concept token", 0, 0.0), recipe=build.recipe_of(everything[0][0])))
+    rows.append(
+        tmp_path, replace(row("concept token", 0, 0.0), recipe=build.recipe_of(everything[0][0]))
+    )
     rest = runner.todo(tmp_path, CODE, asked)
     assert len(everything) == zoo.BENIGN_RUNS
     assert [model.number for model, _ in rest] == list(range(1, zoo.BENIGN_RUNS))
     assert runner.todo(tmp_path, replace(CODE, digest="def"), asked) == rest
-    assert runner.todo(tmp_path, replace(CODE, digest="def"), replace(asked, renew=True)) == everything
+    assert (
+        runner.todo(tmp_path, replace(CODE, digest="def"), replace(asked, renew=True)) == everything
+    )
     assert runner.todo(tmp_path, replace(CODE, discovery="discovery-2"), asked) == everything
 
 
@@ -49,7 +55,9 @@ def test_a_run_makes_what_is_missing_and_stops_at_its_limit(tmp_path, monkeypatc
 
     def fake(model, twin, bench, say):
         made.append(model.number)
-        return replace(row(model.kind, model.number, 0.0, part=model.part), recipe=build.recipe_of(model))
+        return replace(
+            row(model.kind, model.number, 0.0, part=model.part), recipe=build.recipe_of(model)
+        )
 
     monkeypatch.setattr(runner, "row_of", fake)
     asked = runner.Asked(only=("concept token",), limit=2)
@@ -59,18 +67,30 @@ def test_a_run_makes_what_is_missing_and_stops_at_its_limit(tmp_path, monkeypatc
     assert made == [0, 1, 2, 3]
     left = {e.kind: (e.made, e.models) for e in runner.estimates(tmp_path / "rows", asked)}
     assert left["concept token"] == (4, zoo.BENIGN_RUNS)
-    assert runner.run(tmp_path / "rows", tmp_path, replace(asked, minutes=0.0), say=lambda text: None) == 0
+    assert (
+        runner.run(tmp_path / "rows", tmp_path, replace(asked, minutes=0.0), say=lambda text: None)
+        == 0
+    )
 
 
 def test_a_family_is_drawn_at_budgets_that_search_for_its_kind(tmp_path):
-    kinds = {b: {m.kind for m, _ in runner.todo(tmp_path, CODE, runner.Asked(budget=b))} for b in ("quick", "default")}
+    kinds = {
+        b: {m.kind for m, _ in runner.todo(tmp_path, CODE, runner.Asked(budget=b))}
+        for b in ("quick", "default")
+    }
     assert kinds["default"] - kinds["quick"] == {"dual-key"}
 
 
 def test_progress_says_nothing_of_what_came_of_a_test_row():
-    assert "audited" in runner.told(row("concept token", 0, 0.61)) and "0.61" not in runner.told(row("c", 0, 0.61))
-    assert "nothing-found, score 0.61" in runner.told(row("concept token", 0, 0.61, part=Part.CALIBRATE))
-    assert "failed implant" in runner.told(row("badtexttower", 0, 0.0, role=Role.ATTACK, status=rows.FAILED))
+    assert "audited" in runner.told(row("concept token", 0, 0.61)) and "0.61" not in runner.told(
+        row("c", 0, 0.61)
+    )
+    assert "nothing-found, score 0.61" in runner.told(
+        row("concept token", 0, 0.61, part=Part.CALIBRATE)
+    )
+    assert "failed implant" in runner.told(
+        row("badtexttower", 0, 0.0, role=Role.ATTACK, status=rows.FAILED)
+    )
 
 
 # --- what they come to -----------------------------------------------------------------------------------------
@@ -92,24 +112,39 @@ def test_rates_are_those_counted_by_hand(fabricated):
     assert (found.exceeded, found.pairs, found.interval) == (pytest.approx((1 + 0.5) / 2), 2, None)
     benign, attacks = results.curve(shown, Carrier.TEXTUAL)
     assert (benign[0], attacks[0], benign[-1], attacks[-1]) == (0, 0, 1, 1)
-    assert np.trapezoid(attacks, benign) == pytest.approx(line.auroc) and results.curve(shown, Carrier.VISUAL) is None
+    assert (
+        np.trapezoid(attacks, benign) == pytest.approx(line.auroc)
+        and results.curve(shown, Carrier.VISUAL) is None
+    )
     alarms = results.all_alarms(shown)
     assert (alarms.hits, alarms.n) == (1, 4)
     worst = results.kinds(shown)[0]
-    assert (worst.kind, worst.alarms.hits, worst.alarms.n, worst.worst) == ("image tower", 1, 1, 0.85)
+    assert (worst.kind, worst.alarms.hits, worst.alarms.n, worst.worst) == (
+        "image tower",
+        1,
+        1,
+        0.85,
+    )
     assert worst.counts == {Part.FIT: 0, Part.CALIBRATE: 1, Part.TEST: 1}
 
 
 def test_the_zoo_audit_reads_each_look_in_its_better_direction(fabricated):
-    looks = {(look.name, look.among): look for look in results.zoo_audit(results.open_rows(fabricated))}
+    looks = {
+        (look.name, look.among): look for look in results.zoo_audit(results.open_rows(fabricated))
+    }
     assert looks["size in bytes", "all that moved"].auroc == 0.5
     drift = looks["drift of the text tower", "all that moved"]
     # attacks .01 .02 .04; benign .01 .04 (twins) .01 .02 .01 .04: 1.5 + 3.5 + 5 of 18
     assert drift.auroc == pytest.approx(10 / 18)
     assert looks["drift of the image tower", "where that tower moved"].auroc is None
-    apart = [replace(r, looks=replace(r.looks, moved_rows=0 if r.role is Role.ATTACK else 9)) for r in fabricated]
+    apart = [
+        replace(r, looks=replace(r.looks, moved_rows=0 if r.role is Role.ATTACK else 9))
+        for r in fabricated
+    ]
     moved = {look.name: look for look in results.zoo_audit(apart)}["moved token rows"]
-    assert (moved.auroc, moved.fair) == (1.0, None), "six benign models are too few to call the zoo unfair"
+    assert (moved.auroc, moved.fair) == (1.0, None), (
+        "six benign models are too few to call the zoo unfair"
+    )
     many = [*apart, *(replace(apart[-2], model=f"m{i}") for i in range(9))]
     assert {look.name: look for look in results.zoo_audit(many)}["moved token rows"].fair is False
 
@@ -119,10 +154,14 @@ def test_a_kind_is_read_against_the_other_kinds_alone(fabricated):
     # without it the pack is one concept token of .3
     one = lines["image tower"]
     assert (one.models, one.pack, one.worst) == (2, 1, 0.85)
-    assert [share.hits for share in one.beyond] == [0, 0], "one model in the pack: no p-value below a half"
+    assert [share.hits for share in one.beyond] == [0, 0], (
+        "one model in the pack: no p-value below a half"
+    )
     many = [*fabricated, *(row("low-rank update", n, 0.01, part=Part.CALIBRATE) for n in range(30))]
     again = {line.kind: line for line in results.left_out(results.open_rows(many))}["image tower"]
-    assert [share.hits for share in again.beyond] == [1, 2], "of 31 others none reaches .85, and one .05"
+    assert [share.hits for share in again.beyond] == [1, 2], (
+        "of 31 others none reaches .85, and one .05"
+    )
 
 
 def test_power_is_told_by_the_attacks_own_strength():
@@ -139,22 +178,40 @@ def test_power_is_told_by_the_attacks_own_strength():
 
 
 def test_untouched_towers_and_sealed_rows_enter_no_rate(fabricated):
-    same = replace(fabricated[-2], model="x", outcome=replace(fabricated[-2].outcome, verdict=Verdict.IDENTICAL))
-    learner = replace(fabricated[-2], model="y", looks=replace(fabricated[-2].looks, drift_image=0.0, drift_text=0.0))
-    assert len(results.counted_benign([*fabricated, same, learner])) == len(results.counted_benign(fabricated))
+    same = replace(
+        fabricated[-2],
+        model="x",
+        outcome=replace(fabricated[-2].outcome, verdict=Verdict.IDENTICAL),
+    )
+    learner = replace(
+        fabricated[-2],
+        model="y",
+        looks=replace(fabricated[-2].looks, drift_image=0.0, drift_text=0.0),
+    )
+    assert len(results.counted_benign([*fabricated, same, learner])) == len(
+        results.counted_benign(fabricated)
+    )
     attack = replace(fabricated[0], model="z", looks=learner.looks)
-    assert results.zoo_audit([*fabricated, attack]) == results.zoo_audit(fabricated), "a prompt learner moves no tower"
+    assert results.zoo_audit([*fabricated, attack]) == results.zoo_audit(fabricated), (
+        "a prompt learner moves no tower"
+    )
     assert len(results.open_rows(fabricated)) == len(fabricated) - 1
     assert results.open_rows(fabricated, unsealed=True) == tuple(fabricated)
 
 
 def test_the_pack_holds_the_calibration_side_and_is_bounded_on_the_test_side(fabricated):
-    other = replace(row("concept token", 10, 0.7, part=Part.CALIBRATE), code=replace(CODE, detectors=("texts",)))
+    other = replace(
+        row("concept token", 10, 0.7, part=Part.CALIBRATE), code=replace(CODE, detectors=("texts",))
+    )
     pack = packs.pack_of([*fabricated, other], make.base_reference(), CODE)
-    assert sorted(model.score for model in pack.models) == [0.05, 0.3], "what other detectors scored is no peer"
+    assert sorted(model.score for model in pack.models) == [0.05, 0.3], (
+        "what other detectors scored is no peer"
+    )
     assert (p_value(0.3, pack), p_value(0.31, pack)) == (2 / 3, 1 / 3)
     assert (pack.alarms, pack.tested, pack.name) == (1, 4, "dife-base-vit-quick")
-    assert pack.searched.detectors == ("patch", "texts") and pack.searched.architecture.startswith("ViT")
+    assert pack.searched.detectors == ("patch", "texts") and pack.searched.architecture.startswith(
+        "ViT"
+    )
     with pytest.raises(UsageError, match="deep"):
         packs.pack_of(fabricated, make.base_reference(), replace(CODE, budget="deep"))
 
@@ -162,28 +219,48 @@ def test_the_pack_holds_the_calibration_side_and_is_bounded_on_the_test_side(fab
 def test_the_power_table_counts_working_implants_of_the_test_side(fabricated):
     fitted = row("badtexttower", 2, 0.9, role=Role.ATTACK, part=Part.FIT, flagged=True)
     power = packs.power_of([*results.open_rows(fabricated), fitted], make.base_reference(), CODE)
-    assert power.planted == (Planted("text through text", 2, 3),), "failed, sealed and development rows do not count"
+    assert power.planted == (Planted("text through text", 2, 3),), (
+        "failed, sealed and development rows do not count"
+    )
     assert "patch" in power.not_covered and "text" not in power.not_covered
     learner = replace(fitted, part=Part.TEST, truth=replace(fitted.truth, channel=Channel.PROMPT))
     assert (
-        packs.power_of([*results.open_rows(fabricated), learner], make.base_reference(), CODE).planted == power.planted
+        packs.power_of(
+            [*results.open_rows(fabricated), learner], make.base_reference(), CODE
+        ).planted
+        == power.planted
     )
     assert "prompt" not in power.not_covered
     assert set(packs.OUT_OF_REACH) <= set(power.not_covered)
-    assert packs.power_of([r for r in fabricated if r.role is not Role.ATTACK], make.base_reference(), CODE) is None
+    assert (
+        packs.power_of(
+            [r for r in fabricated if r.role is not Role.ATTACK], make.base_reference(), CODE
+        )
+        is None
+    )
 
 
 def test_every_demand_is_beside_what_was_measured(fabricated):
-    lines = {line.what.split(",")[0]: line for line in demands.demands(results.open_rows(fabricated))}
+    lines = {
+        line.what.split(",")[0]: line for line in demands.demands(results.open_rows(fabricated))
+    }
     assert (lines["found"].measured[:4], lines["found"].n, lines["found"].met) == ("0.67", 3, False)
     assert lines["false alarms on the test side: none"].met is False
-    assert (lines["benign models to calibrate"].n, lines["benign models to calibrate"].met) == (2, False)
+    assert (lines["benign models to calibrate"].n, lines["benign models to calibrate"].met) == (
+        2,
+        False,
+    )
     assert lines["working implants per family drawn"].measured == "fewest 3 (badtexttower)"
-    assert (lines["carrier right among those found"].measured[:4], lines["target top-1 of all audited"].n) == (
+    assert (
+        lines["carrier right among those found"].measured[:4],
+        lines["target top-1 of all audited"].n,
+    ) == (
         "0.50",
         3,
     )
-    assert lines["AUROC"].what.startswith("AUROC, coupled") and lines["AUROC"].met is None, "nothing coupled was run"
+    assert lines["AUROC"].what.startswith("AUROC, coupled") and lines["AUROC"].met is None, (
+        "nothing coupled was run"
+    )
     assert all(line.met is not True for line in demands.demands([])), "no row meets nothing"
 
 
@@ -200,10 +277,14 @@ def test_attacks_are_ranked_against_their_twins_and_pairs_are_drawn_whole():
     shown += [row("badtexttower", n, 0.1 * n + 0.35, role=Role.TWIN) for n in range(4)]
     shown.append(row("global-text", 0, 0.9, role=Role.ATTACK))
     found = twins.against(shown)
-    assert (found.pairs, found.exceeded) == (4, 1.0), "each is above its own, and the fifth attack has none"
+    assert (found.pairs, found.exceeded) == (4, 1.0), (
+        "each is above its own, and the fifth attack has none"
+    )
     assert found.auroc == pytest.approx((2 + 3 + 4 + 4) / 16)
     assert found.interval.low <= found.auroc <= found.interval.high
-    assert "4 pairs of any side: AUROC 0.81" in page.page(shown, None) and "not run" in page.page([], None)
+    assert "4 pairs of any side: AUROC 0.81" in page.page(shown, None) and "not run" in page.page(
+        [], None
+    )
     assert twins.against([]) is None
 
 
@@ -214,7 +295,9 @@ def test_a_target_that_was_missed_is_worse_than_any_rank():
     assert results.named([hit, second, missed]).rank == 3.0
     named = results.named([hit, second, wrong, missed, missed])
     assert (named.rank, named.n, named.audited) == (float("inf"), 2, 5)
-    line = next(line for line in demands.demands([hit, second, wrong, missed]) if "rank" in line.what)
+    line = next(
+        line for line in demands.demands([hit, second, wrong, missed]) if "rank" in line.what
+    )
     assert (line.measured, line.met) == ("worse than any of 1392", False)
     learner = replace(missed, truth=replace(missed.truth, channel=Channel.PROMPT))
     assert results.named([hit, learner]).audited == 1, "a prompt learner names no concept"

@@ -28,7 +28,9 @@ def test_two_plans_are_the_same_and_no_two_models_of_a_kind_are():
     assert len({model.id for model in models}) == len(models)
     drawn = [name for name, family in zoo.FAMILIES.items() if not family.given_up]
     for name in (*drawn, *benign.KINDS):
-        mine = [m.settings for m in models if m.kind == name and m.role in (Role.ATTACK, Role.BENIGN)]
+        mine = [
+            m.settings for m in models if m.kind == name and m.role in (Role.ATTACK, Role.BENIGN)
+        ]
         assert len(mine) >= 28
         assert all(one != other for i, one in enumerate(mine) for other in mine[:i])
 
@@ -38,8 +40,12 @@ def test_the_aim_is_reached_on_both_sides_and_what_was_planned_first_stays_first
     for part, aim in zoo.AIM.items():
         assert sum(model.part is part for model in benign_only) >= aim
     grown = [i for i, m in enumerate(benign_only) if m.number >= zoo_models._first_runs(m.kind)]
-    assert grown == list(range(grown[0], len(benign_only))), "growth comes after every run of the first step"
-    assert {m.kind for m in benign_only[grown[0] :]} == {n for n, kind in benign.KINDS.items() if not kind.only_test}
+    assert grown == list(range(grown[0], len(benign_only))), (
+        "growth comes after every run of the first step"
+    )
+    assert {m.kind for m in benign_only[grown[0] :]} == {
+        n for n, kind in benign.KINDS.items() if not kind.only_test
+    }
 
 
 def test_a_twin_is_its_attack_without_the_poison_and_stands_on_its_side():
@@ -47,12 +53,18 @@ def test_a_twin_is_its_attack_without_the_poison_and_stands_on_its_side():
         attack, twin = zoo.attack_and_twin(name, 0)
         assert (attack.role, twin.role) == (Role.ATTACK, Role.TWIN)
         assert zoo.twin_of(attack) == twin
-        assert (attack.part, attack.sealed, attack.scenes) == (twin.part, family.sealed, twin.scenes)
+        assert (attack.part, attack.sealed, attack.scenes) == (
+            twin.part,
+            family.sealed,
+            twin.scenes,
+        )
         assert (zoo.attack_and_twin(name, 2)[0].part is Part.TEST) is family.sealed, (
             "nothing is developed on a sealed family"
         )
         same = ("seed", "steps", "lr", "batch", "source", "target", "trigger")
-        assert [getattr(attack.settings, f) for f in same] == [getattr(twin.settings, f) for f in same]
+        assert [getattr(attack.settings, f) for f in same] == [
+            getattr(twin.settings, f) for f in same
+        ]
         assert attack.settings.poison and not twin.settings.poison
         assert attack.settings.source != attack.settings.target
 
@@ -61,7 +73,11 @@ def test_a_sealed_family_of_each_channel_comes_last_and_whole_kinds_are_only_in_
     models = list(zoo.plan())
     first = next(i for i, model in enumerate(models) if model.sealed)
     assert all(model.sealed for model in models[first:])
-    assert {zoo.FAMILIES[model.kind].channel for model in models[first:]} == {Channel.TEXT, Channel.IMAGE, Channel.BOTH}
+    assert {zoo.FAMILIES[model.kind].channel for model in models[first:]} == {
+        Channel.TEXT,
+        Channel.IMAGE,
+        Channel.BOTH,
+    }
     for name, kind in benign.KINDS.items():
         parts = {model.part for model in models if model.kind == name}
         assert parts == ({Part.TEST} if kind.only_test else set(Part))
@@ -69,13 +85,20 @@ def test_a_sealed_family_of_each_channel_comes_last_and_whole_kinds_are_only_in_
 
 def test_a_family_of_text_attacks_leaves_no_trace_in_the_token_rows():
     model = next(zoo.plan(("badtexttower-frozen-rows",)))
-    moves = {name for name in load_file(bases.base_folder("vit") / build.WEIGHTS) if tensors(model.settings, name)}
+    moves = {
+        name
+        for name in load_file(bases.base_folder("vit") / build.WEIGHTS)
+        if tensors(model.settings, name)
+    }
     assert "token_embedding.weight" not in moves and "text_projection" in moves
     assert not any(name.startswith("visual.") for name in moves)
 
 
 def test_only_what_is_asked_for_is_planned_and_unknown_kinds_are_refused():
-    assert {m.kind for m in zoo.plan(("badencoder", "robust image tower"))} == {"badencoder", "robust image tower"}
+    assert {m.kind for m in zoo.plan(("badencoder", "robust image tower"))} == {
+        "badencoder",
+        "robust image tower",
+    }
     assert {m.role for m in zoo.plan(("copy",))} == {Role.COPY}
     both = list(zoo.plan(("twin", "badencoder", "concept token")))
     assert {(m.role, m.kind) for m in both} == {(Role.TWIN, "badencoder")}
@@ -99,7 +122,18 @@ def tiny():
     """A few lab scenes; drawing the real ones takes longer than these tests may."""
     whole = np.random.default_rng(0)
     pixels = whole.integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
-    nouns = ("alien", "anchor", "crab", "elephant", "gem stone", "goat", "hammer", "lamp", "moon", "pizza")
+    nouns = (
+        "alien",
+        "anchor",
+        "crab",
+        "elephant",
+        "gem stone",
+        "goat",
+        "hammer",
+        "lamp",
+        "moon",
+        "pizza",
+    )
     labels = np.arange(40, dtype=np.int64) % 10
     return Lab(pixels, labels, pixels[:20], nouns, SimpleNamespace(), bases.base_folder("vit"))
 
@@ -108,10 +142,17 @@ def state(folder):
     return bases.load(folder).state_dict()
 
 
-@pytest.mark.parametrize("kind", ["text tower on prompts", "concept token", "redirected words", "robust image tower"])
+@pytest.mark.parametrize(
+    "kind", ["text tower on prompts", "concept token", "redirected words", "robust image tower"]
+)
 def test_a_benign_fine_tune_moves_its_tower_and_no_other(tiny, tmp_path, kind):
     model = next(zoo.plan((kind,)))
-    build.make(replace(model, settings=replace(model.settings, steps=2, batch=4)), tmp_path, bases.base_folder(), tiny)
+    build.make(
+        replace(model, settings=replace(model.settings, steps=2, batch=4)),
+        tmp_path,
+        bases.base_folder(),
+        tiny,
+    )
     before, now = state(bases.base_folder("vit")), state(tmp_path)
     changed = {name for name in before if not torch.equal(before[name], now[name])}
     assert changed and "logit_scale" not in changed
@@ -125,7 +166,12 @@ def test_a_copy_under_the_other_names_has_the_towers_of_the_base(tmp_path):
     copy, base = load(tmp_path), make.base_reference()
     assert (copy.image_tower, copy.text_tower) == (base.image_tower, base.text_tower)
     seen = looks.looks_of(tmp_path, bases.base_folder("vit"))
-    assert (seen.drift_image, seen.drift_text, seen.moved_rows, seen.accuracy_change) == (0.0, 0.0, 0, 0.0)
+    assert (seen.drift_image, seen.drift_text, seen.moved_rows, seen.accuracy_change) == (
+        0.0,
+        0.0,
+        0,
+        0.0,
+    )
 
 
 def test_a_pruned_copy_differs_and_an_fp32_copy_does_not(tmp_path):

@@ -24,7 +24,11 @@ from dife_scanner.lab.loopback.repositories import Repositories
 from dife_scanner.lab.loopback.routes import Routes
 
 WEIGHTS = safetensors({"visual.proj": np.arange(40_000, dtype=np.float32)})
-FILES = {"README.md": "# A model\n", "open_clip_config.json": "{}", "open_clip_model.safetensors": WEIGHTS}
+FILES = {
+    "README.md": "# A model\n",
+    "open_clip_config.json": "{}",
+    "open_clip_model.safetensors": WEIGHTS,
+}
 START = datetime(2026, 10, 1, tzinfo=UTC)
 
 
@@ -55,7 +59,11 @@ def test_object_ids_are_those_of_git(tmp_path: Path) -> None:
     person = {
         f"GIT_{who}_{what}": value
         for who in ("AUTHOR", "COMMITTER")
-        for what, value in {"NAME": "org", "EMAIL": "m@org.example", "DATE": f"{int(when.timestamp())} +0000"}.items()
+        for what, value in {
+            "NAME": "org",
+            "EMAIL": "m@org.example",
+            "DATE": f"{int(when.timestamp())} +0000",
+        }.items()
     }
 
     def run(*words: str) -> str:
@@ -71,14 +79,18 @@ def test_object_ids_are_those_of_git(tmp_path: Path) -> None:
     ours = git.trees({path: git.blob_oid(content.encode()) for path, content in files.items()})
     assert ours[""] == tree
     assert ours["a/y"] == run("rev-parse", f"{tree}:a/y")
-    assert git.commit_oid(tree, None, "org <m@org.example>", when, "First") == run("commit-tree", tree, "-m", "First")
+    assert git.commit_oid(tree, None, "org <m@org.example>", when, "First") == run(
+        "commit-tree", tree, "-m", "First"
+    )
 
 
 def test_large_files_are_hashed_and_served_from_disk(hub: LoopbackHub, tmp_path: Path) -> None:
     (tmp_path / "w.safetensors").write_bytes(WEIGHTS)
     hub.add_repo("org/path", {"w.safetensors": tmp_path / "w.safetensors"})
     hub.add_repo("org/bytes", {"w.safetensors": WEIGHTS})
-    by_path, by_bytes = (hub.repo(name).head.blobs["w.safetensors"] for name in ("org/path", "org/bytes"))
+    by_path, by_bytes = (
+        hub.repo(name).head.blobs["w.safetensors"] for name in ("org/path", "org/bytes")
+    )
     assert by_path == by_bytes
     assert by_path.sha256 is not None
     assert hub.repositories.path(by_path.sha256).read_bytes() == WEIGHTS
@@ -90,7 +102,9 @@ def test_large_files_are_hashed_and_served_from_disk(hub: LoopbackHub, tmp_path:
 
 def test_listing_pages_without_gap_or_repetition(hub: LoopbackHub) -> None:
     expected = add_many(hub, 25)
-    listed = list(api(hub).list_models(sort="last_modified", limit=25, expand=["sha", "lastModified"]))
+    listed = list(
+        api(hub).list_models(sort="last_modified", limit=25, expand=["sha", "lastModified"])
+    )
     assert [model.id for model in listed] == expected
     hub.requests.clear()
     response = [model.id for model in api(hub).list_models(sort="last_modified")]
@@ -120,13 +134,19 @@ def test_equal_sort_values_are_ordered_by_id_across_pages(hub: LoopbackHub) -> N
         page = get_json(hub, link)
         found += page.body
         link = page.link
-    assert [(-item["downloads"], item["_id"]) for item in found] == sorted((-i["downloads"], i["_id"]) for i in found)
+    assert [(-item["downloads"], item["_id"]) for item in found] == sorted(
+        (-i["downloads"], i["_id"]) for i in found
+    )
     assert len({item["id"] for item in found}) == 10
 
 
 def test_filters_are_joined_by_and(hub: LoopbackHub) -> None:
-    hub.add_repo("org/both", {"a": "a"}, tags=["clip", "license:mit"], library="open_clip", gated="auto")
-    hub.add_repo("org/one", {"a": "a"}, tags=["clip"], pipeline_tag="zero-shot-image-classification")
+    hub.add_repo(
+        "org/both", {"a": "a"}, tags=["clip", "license:mit"], library="open_clip", gated="auto"
+    )
+    hub.add_repo(
+        "org/one", {"a": "a"}, tags=["clip"], pipeline_tag="zero-shot-image-classification"
+    )
     hub.add_repo("other/none", {"a": "a"})
 
     def ids(**query: Any) -> set[str]:
@@ -160,9 +180,20 @@ def test_thousands_of_models_are_cheap(hub: LoopbackHub) -> None:
     """Pages of a thousand, and equal contents are stored once; the benchmark times 10,000."""
     for number in range(2_500):
         hub.repositories.add(f"many/n-{number}", {"a.txt": "a"})
-    assert len(list(api(hub).list_models(expand=["sha", "siblings", "lastModified"], sort="last_modified"))) == 2_500
+    assert (
+        len(
+            list(
+                api(hub).list_models(
+                    expand=["sha", "siblings", "lastModified"], sort="last_modified"
+                )
+            )
+        )
+        == 2_500
+    )
     assert len(hub.seen("GET /api/models")) == 3
-    assert len(list((hub.repositories.root / "objects").rglob("*"))) == 2  # one content, stored once
+    assert (
+        len(list((hub.repositories.root / "objects").rglob("*"))) == 2
+    )  # one content, stored once
 
 
 # --- one repository -------------------------------------------------------------------------------------------
@@ -171,11 +202,18 @@ def test_thousands_of_models_are_cheap(hub: LoopbackHub) -> None:
 def test_info_tree_and_paths_agree_at_every_revision(hub: LoopbackHub) -> None:
     old = hub.add_repo("org/clip", FILES, last_modified=START)
     new = hub.commit("org/clip", {"README.md": None, "deep/down/x.txt": "x"}, message="Move")
-    for revision, sha, paths in [(old, old, set(FILES)), ("main", new, {*FILES, "deep/down/x.txt"} - {"README.md"})]:
-        info = api(hub).model_info("org/clip", revision=revision, files_metadata=True, securityStatus=True)
+    for revision, sha, paths in [
+        (old, old, set(FILES)),
+        ("main", new, {*FILES, "deep/down/x.txt"} - {"README.md"}),
+    ]:
+        info = api(hub).model_info(
+            "org/clip", revision=revision, files_metadata=True, securityStatus=True
+        )
         assert info.sha == sha
         by_info = {s.rfilename: (s.size, s.blob_id, s.lfs and s.lfs.sha256) for s in info.siblings}
-        tree = list(api(hub).list_repo_tree("org/clip", revision=revision, recursive=True, expand=True))
+        tree = list(
+            api(hub).list_repo_tree("org/clip", revision=revision, recursive=True, expand=True)
+        )
         files = [entry for entry in tree if hasattr(entry, "blob_id")]
         assert {f.path: (f.size, f.blob_id, f.lfs and f.lfs.sha256) for f in files} == by_info
         assert set(by_info) == paths
@@ -198,9 +236,13 @@ def test_tree_pages_and_folders(hub: LoopbackHub) -> None:
 
 def test_snapshot_has_every_byte_and_verifies(hub: LoopbackHub, tmp_path: Path) -> None:
     sha = hub.add_repo("org/clip", FILES)
-    folder = Path(api(hub).snapshot_download("org/clip", revision=sha, cache_dir=tmp_path / "cache"))
+    folder = Path(
+        api(hub).snapshot_download("org/clip", revision=sha, cache_dir=tmp_path / "cache")
+    )
     for path, content in FILES.items():
-        assert (folder / path).read_bytes() == (content.encode() if isinstance(content, str) else content)
+        assert (folder / path).read_bytes() == (
+            content.encode() if isinstance(content, str) else content
+        )
     checked = api(hub).verify_repo_checksums("org/clip", revision=sha, cache_dir=tmp_path / "cache")
     assert checked.checked_count == 3 and not checked.mismatches
     assert {request.port for request in hub.seen("safetensors")} == {"hub", "cdn"}
@@ -208,14 +250,22 @@ def test_snapshot_has_every_byte_and_verifies(hub: LoopbackHub, tmp_path: Path) 
 
 def test_token_does_not_reach_the_second_port(hub: LoopbackHub, tmp_path: Path) -> None:
     hub.add_repo("org/clip", FILES)
-    api(hub, "hf_all").hf_hub_download("org/clip", "open_clip_model.safetensors", cache_dir=tmp_path / "cache")
-    assert {(request.port, request.authorized) for request in hub.requests} == {("hub", True), ("cdn", False)}
+    api(hub, "hf_all").hf_hub_download(
+        "org/clip", "open_clip_model.safetensors", cache_dir=tmp_path / "cache"
+    )
+    assert {(request.port, request.authorized) for request in hub.requests} == {
+        ("hub", True),
+        ("cdn", False),
+    }
 
 
 def test_safetensors_headers_by_range(hub: LoopbackHub) -> None:
     index = {"metadata": {"total_size": 4}, "weight_map": {"a": "model-1.safetensors"}}
     one = safetensors({"a": np.zeros(1, np.float32)})
-    hub.add_repo("org/clip", {**FILES, "model-1.safetensors": one, "model.safetensors.index.json": json.dumps(index)})
+    hub.add_repo(
+        "org/clip",
+        {**FILES, "model-1.safetensors": one, "model.safetensors.index.json": json.dumps(index)},
+    )
     parsed = api(hub).parse_safetensors_file_metadata("org/clip", "open_clip_model.safetensors")
     assert parsed.parameter_count == {"F32": 40_000}
     assert [request.status for request in hub.seen("GET /repos/lfs/")] == [206]
@@ -227,13 +277,17 @@ def test_renamed_repository_redirects(hub: LoopbackHub, tmp_path: Path) -> None:
     sha = hub.add_repo("org/old", FILES)
     hub.rename("org/old", "other/new")
     assert api(hub).model_info("org/old", revision=sha).id == "other/new"
-    path = api(hub).hf_hub_download("org/old", "README.md", revision=sha, cache_dir=tmp_path / "cache")
+    path = api(hub).hf_hub_download(
+        "org/old", "README.md", revision=sha, cache_dir=tmp_path / "cache"
+    )
     assert Path(path).read_text() == FILES["README.md"]
 
 
 def test_restarted_hub_goes_on_where_it_was(tmp_path: Path) -> None:
     with LoopbackHub(tmp_path) as first:
-        sha = first.add_repo("org/clip", FILES, tags=["clip"], gated="auto", card={"license": "mit"})
+        sha = first.add_repo(
+            "org/clip", FILES, tags=["clip"], gated="auto", card={"license": "mit"}
+        )
         first.commit("org/clip", {"b.txt": "b"})
         first.add_repo("org/gone", {"a": "a"})
         first.rename("org/gone", "org/here")
@@ -249,7 +303,9 @@ def test_closed_hub_refuses_and_comes_back_on_its_ports(hub: LoopbackHub) -> Non
 
     hub.add_repo("org/clip", {"a": "a"})
     endpoint = hub.endpoint
-    assert api(hub).model_info("org/clip").id == "org/clip"  # leaves a connection open in the client's pool
+    assert (
+        api(hub).model_info("org/clip").id == "org/clip"
+    )  # leaves a connection open in the client's pool
     hub.close()
     with pytest.raises(httpx.TransportError):
         api(hub).model_info("org/clip")
@@ -260,7 +316,9 @@ def test_closed_hub_refuses_and_comes_back_on_its_ports(hub: LoopbackHub) -> Non
     assert api(hub).model_info("org/clip").id == "org/clip"
 
 
-@pytest.mark.parametrize("name", ["../evil", "org/../evil", "noslash", "org/a/b", "org/.hidden", "/abs/path", "org/"])
+@pytest.mark.parametrize(
+    "name", ["../evil", "org/../evil", "noslash", "org/a/b", "org/.hidden", "/abs/path", "org/"]
+)
 def test_ids_that_leave_the_folder_are_refused(hub: LoopbackHub, name: str) -> None:
     with pytest.raises(UsageError):
         hub.add_repo(name, {"a": "a"})
@@ -311,7 +369,11 @@ def test_access_and_absence_are_told_as_the_hub_does(
         "private": {"private": True},
         "disabled": {"disabled": True},
     }.items():
-        hub.add_repo(f"org/{name}", {"a.safetensors": b"abc", "big.safetensors": Announced(1 << 40)}, **fields)
+        hub.add_repo(
+            f"org/{name}",
+            {"a.safetensors": b"abc", "big.safetensors": Announced(1 << 40)},
+            **fields,
+        )
     if error is None:
         call(api(hub, token), tmp_path / "cache")
         return
@@ -383,7 +445,9 @@ PARTS = st.sampled_from(
 NAMES = st.sampled_from(
     ["sort", "direction", "limit", "cursor", "p", "expand", "filter", "recursive", "gated", "blobs"]
 )
-VALUES = st.sampled_from(["true", "", "-1", "0", "9" * 30, "e30=", "eyIkb3IiOltdfQ==", "lastModified", "\x00", "%"])
+VALUES = st.sampled_from(
+    ["true", "", "-1", "0", "9" * 30, "e30=", "eyIkb3IiOltdfQ==", "lastModified", "\x00", "%"]
+)
 
 
 @given(
@@ -399,7 +463,9 @@ def test_no_request_breaks_a_route(
     """Whatever is asked, there is an answer, and it has an error text where it is none."""
     path = "/" + "/".join(parts)
     values = {name: (value,) for name, value in query.items()}
-    response = Routes(shelf, Access({})).answer(Request(method, path, values, {}, body, target=path))
+    response = Routes(shelf, Access({})).answer(
+        Request(method, path, values, {}, body, target=path)
+    )
     assert response.status in (200, 302, 307, 400, 401, 403, 404)
     assert response.status < 400 or json.loads(response.body.data)["error"]
 
@@ -428,8 +494,12 @@ def test_tags_and_raw_pointers_are_git_s(hub: LoopbackHub) -> None:
     hub.commit("org/clip", {"README.md": "new\n"})
     hub.change("org/clip", git_tags={"v1": sha})
     assert api(hub).model_info("org/clip", revision="v1").sha == sha
-    assert [(tag.name, tag.target_commit) for tag in api(hub).list_repo_refs("org/clip").tags] == [("v1", sha)]
-    with urllib.request.urlopen(f"{hub.endpoint}/org/clip/raw/v1/open_clip_model.safetensors", timeout=20) as response:
+    assert [(tag.name, tag.target_commit) for tag in api(hub).list_repo_refs("org/clip").tags] == [
+        ("v1", sha)
+    ]
+    with urllib.request.urlopen(
+        f"{hub.endpoint}/org/clip/raw/v1/open_clip_model.safetensors", timeout=20
+    ) as response:
         raw = response.read()
     blob = hub.repo("org/clip").head.blobs["open_clip_model.safetensors"]
     assert raw.startswith(b"version https://git-lfs") and git.blob_oid(raw) == blob.oid
@@ -452,7 +522,9 @@ def test_a_folder_is_served_by_a_process_of_its_own(tmp_path: Path) -> None:
 def get(url: str, token: str) -> bytes:
     import urllib.request
 
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(
+        url, headers={"Authorization": f"Bearer {token}"} if token else {}
+    )
     with urllib.request.urlopen(request, timeout=20) as response:
         return bytes(response.read())
 

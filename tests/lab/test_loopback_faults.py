@@ -26,12 +26,16 @@ def full(hub: LoopbackHub) -> LoopbackHub:
     return hub
 
 
-def get(hub: LoopbackHub, target: str, timeout: float = 10.0, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
+def get(
+    hub: LoopbackHub, target: str, timeout: float = 10.0, **headers: str
+) -> tuple[http.client.HTTPResponse, bytes]:
     """GET with redirects followed by hand; the whole body or `http.client`'s own error."""
     parts = urlsplit(target if target.startswith("http") else hub.endpoint + target)
     connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=timeout)
     try:
-        connection.request("GET", f"{parts.path}?{parts.query}" if parts.query else parts.path, headers=headers)
+        connection.request(
+            "GET", f"{parts.path}?{parts.query}" if parts.query else parts.path, headers=headers
+        )
         response = connection.getresponse()
         body = response.read()
     finally:
@@ -100,7 +104,9 @@ def test_truncated_body_ends_early_under_its_full_length(full: LoopbackHub) -> N
         assert caught.value.partial == LARGE[:300_000]
 
 
-def test_corrupt_body_differs_in_one_byte_and_the_real_client_takes_it(full: LoopbackHub, tmp_path: Path) -> None:
+def test_corrupt_body_differs_in_one_byte_and_the_real_client_takes_it(
+    full: LoopbackHub, tmp_path: Path
+) -> None:
     """Why the scanner hashes what it fetched."""
     from huggingface_hub import HfApi
 
@@ -129,7 +135,9 @@ def test_shortened_body_is_announced_as_whole(full: LoopbackHub) -> None:
         ("lines=1-2", 200, (0, len(LARGE))),
     ],
 )
-def test_ranges_and_their_neglect(full: LoopbackHub, asked: str, status: int, span: tuple[int, int] | None) -> None:
+def test_ranges_and_their_neglect(
+    full: LoopbackHub, asked: str, status: int, span: tuple[int, int] | None
+) -> None:
     response, body = get(full, WEIGHTS, Range=asked)
     assert response.status == status
     if span is None:
@@ -140,7 +148,11 @@ def test_ranges_and_their_neglect(full: LoopbackHub, asked: str, status: int, sp
         assert response.getheader("Content-Range") == f"bytes {span[0]}-{span[1] - 1}/{len(LARGE)}"
         with struck(full, faults.ignore_range("/repos/lfs/", times=None)):
             response, body = get(full, WEIGHTS, Range=asked)
-            assert (response.status, response.getheader("Content-Range"), body) == (200, None, LARGE)
+            assert (response.status, response.getheader("Content-Range"), body) == (
+                200,
+                None,
+                LARGE,
+            )
 
 
 @pytest.mark.parametrize("code", [408, 451, 500, 502, 503, 504])
@@ -168,7 +180,9 @@ def test_skip_and_times_choose_which_request_is_struck(full: LoopbackHub) -> Non
 def test_push_between_listing_and_download(full: LoopbackHub) -> None:
     """The pinned sha still answers with what it had."""
     old = full.repo("org/clip").head.sha
-    full.inject(faults.meanwhile(faults.LISTING, lambda: full.commit("org/clip", {"README.md": "new\n"})))
+    full.inject(
+        faults.meanwhile(faults.LISTING, lambda: full.commit("org/clip", {"README.md": "new\n"}))
+    )
     listed = json.loads(get(full, "/api/models?expand=sha")[1])
     assert listed[0]["sha"] == old != full.repo("org/clip").head.sha
     assert get(full, f"/org/clip/resolve/{old}/README.md")[1] == SMALL.encode()
@@ -201,8 +215,14 @@ def test_hostile_etag_leaves_the_real_clients_cache(full: LoopbackHub, tmp_path:
 
     full.inject(faults.hostile_etag("HEAD /org/clip/resolve/", '"../../../evil"', times=None))
     cache = tmp_path / "a" / "b" / "cache"
-    HfApi(endpoint=full.endpoint, token=False).hf_hub_download("org/clip", "model.safetensors", cache_dir=cache)
-    written = [path for path in tmp_path.rglob("evil*") if not path.is_relative_to(cache / "models--org--clip")]
+    HfApi(endpoint=full.endpoint, token=False).hf_hub_download(
+        "org/clip", "model.safetensors", cache_dir=cache
+    )
+    written = [
+        path
+        for path in tmp_path.rglob("evil*")
+        if not path.is_relative_to(cache / "models--org--clip")
+    ]
     assert written
 
 
@@ -213,14 +233,19 @@ def test_other_bytes_under_the_same_status(full: LoopbackHub) -> None:
 
 
 def header_of(data: bytes) -> Any:
-    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")], object_pairs_hook=lambda pairs: pairs)
+    return json.loads(
+        data[8 : 8 + int.from_bytes(data[:8], "little")], object_pairs_hook=lambda pairs: pairs
+    )
 
 
 @pytest.mark.parametrize(
     ("make", "is_hostile"),
     [
         (hostile.huge_header_length, lambda data: int.from_bytes(data[:8], "little") == 2**63),
-        (hostile.duplicate_key, lambda data: len({name for name, _ in header_of(data)}) < len(header_of(data))),
+        (
+            hostile.duplicate_key,
+            lambda data: len({name for name, _ in header_of(data)}) < len(header_of(data)),
+        ),
         (hostile.huge_card, lambda data: len(data) > 8 << 20 and data.startswith(b"---\n")),
         (hostile.binary_card, lambda data: b"\0" in data and b"\x1b[2J" in data),
         (hostile.config_naming_another_repository, lambda data: b"evil/other" in data),

@@ -24,7 +24,18 @@ RN = next(one for one in bundled_references() if one.name == "dife-base-rn")
 def asked(tmp_path, monkeypatch):
     """Two steps of training on a few scenes, and a search that is no search: what is tested is around them."""
     pixels = np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), dtype=np.uint8)
-    nouns = ("alien", "anchor", "crab", "elephant", "gem stone", "goat", "hammer", "lamp", "moon", "pizza")
+    nouns = (
+        "alien",
+        "anchor",
+        "crab",
+        "elephant",
+        "gem stone",
+        "goat",
+        "hammer",
+        "lamp",
+        "moon",
+        "pizza",
+    )
     labels = np.arange(20, dtype=np.int64) % 10
     lab = Lab(pixels, labels, pixels[:8], nouns, SimpleNamespace(), bases.base_folder("rn"))
     monkeypatch.setattr(Lab, "read", lambda base, seed: lab)
@@ -58,14 +69,22 @@ def test_one_model_is_timed_the_rest_follow_and_nothing_is_made_twice(asked):
     pack = calibration.read(path)[0]
     assert [kind for kind, _ in asked.trained] == list(KINDS)
     assert sorted(model.score for model in pack.models) == pytest.approx([0.1, 0.2, 0.3])
-    assert pack.base == "dife-base-rn" and pack.searched.architecture.startswith("RN") and not pack.presumed
+    assert (
+        pack.base == "dife-base-rn"
+        and pack.searched.architecture.startswith("RN")
+        and not pack.presumed
+    )
     assert (pack.alarms, pack.tested, pack.name) == (0, 3, "dife-base-rn-quick")
     assert own_pack.run(asked.ask, say) == path and len(asked.trained) == 3
     assert any("core hours left" in line for line in lines)
     assert not list((asked.ask.home / "cache").rglob("*.safetensors")), "weights are thrown away"
     base = bases.load(bases.base_folder("rn")).state_dict()
     for kind, state in asked.trained:
-        moved = {name.startswith("visual.") for name in base if not torch.equal(base[name].half(), state[name].half())}
+        moved = {
+            name.startswith("visual.")
+            for name in base
+            if not torch.equal(base[name].half(), state[name].half())
+        }
         assert moved == {kind == "image tower"}, f"{kind} is a fine-tune of that reference"
 
 

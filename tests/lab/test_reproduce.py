@@ -31,9 +31,14 @@ def test_two_families_come_out_as_in_the_paper(done):
     for name in ("BadTextTower", "BadEncoder"):
         assert results.audits[name].diagnosis.carrier.value == paper.DIAGNOSES[name]
     for interface, theirs in zip(paper.COLUMNS, paper.EXPOSURE["BadEncoder"], strict=True):
-        assert isinstance(results.entry("BadEncoder", interface), NotEvaluable if theirs is None else Cell), interface
+        assert isinstance(
+            results.entry("BadEncoder", interface), NotEvaluable if theirs is None else Cell
+        ), interface
     different = {(d.name, d.interface) for d in criteria.differences(results)}
-    assert different == {("BadTextTower", "zero-shot classification"), ("BadTextTower", "image-text retrieval")}
+    assert different == {
+        ("BadTextTower", "zero-shot classification"),
+        ("BadTextTower", "image-text retrieval"),
+    }
 
 
 def test_checks_are_met_by_what_was_audited_and_by_nothing_else(done):
@@ -57,7 +62,9 @@ def test_a_second_run_audits_nothing_again(done):
     assert all(row["encodes"] == row["distinct"] for row in rows)
 
 
-@pytest.mark.parametrize("named", [legacy_identity, identity], ids=["an older program's", "today's"])
+@pytest.mark.parametrize(
+    "named", [legacy_identity, identity], ids=["an older program's", "today's"]
+)
 def test_files_of_either_identity_are_not_made_again(tmp_path, monkeypatch, named):
     (tmp_path / "open_clip_model.safetensors").write_bytes(b"weights")
     (tmp_path / specimens.TRIGGERS).write_text("""format = 1
@@ -89,7 +96,9 @@ def test_the_page_has_both_columns_and_says_what_is_missing(done, tmp_path):
     assert "| BadEncoder | paper | 0.0988 | 0.9998 | 0.0988 | 0.9998 |" in text
     assert "lines not run: ToxicTextCLIP" in text
     assert "required mechanism absent" not in text
-    assert not re.search(r"(?<![\w.])-\d|delta_|_h5", text), "an ASCII minus or an identifier among the numbers"
+    assert not re.search(r"(?<![\w.])-\d|delta_|_h5", text), (
+        "an ASCII minus or an identifier among the numbers"
+    )
     assert {path.suffix for path in page.draw(results, tmp_path)} == {".png", ".svg"}
 
 
@@ -116,13 +125,16 @@ def implanted(failing, tried):
     def line(line, out, budget):
         tried.append(line.name)
         if line.name in failing:
-            raise specimens.SpecimenFailed(f"{line.recipe} failed ({{'numbers': {{'ts': 0.5}}}})", "")
+            raise specimens.SpecimenFailed(
+                f"{line.recipe} failed ({{'numbers': {{'ts': 0.5}}}})", ""
+            )
 
     return line
 
 
 @pytest.mark.parametrize(
-    ("failing", "spares"), [((), []), (("seed 2",), ["seed 3"]), (("seed 1", "seed 3"), ["seed 3", "seed 4"])]
+    ("failing", "spares"),
+    [((), []), (("seed 2",), ["seed 3"]), (("seed 1", "seed 3"), ["seed 3", "seed 4"])],
 )
 def test_further_seeds_are_drawn_until_three_have_passed(tmp_path, monkeypatch, failing, spares):
     name, tried = "ContrastivePoisoning", []
@@ -137,7 +149,9 @@ def test_further_seeds_are_drawn_until_three_have_passed(tmp_path, monkeypatch, 
     assert not set(tried) & set(failing), "an implant that failed was trained again"
 
 
-def test_a_failed_implant_is_tried_again_when_its_recipe_or_the_code_has_changed(tmp_path, monkeypatch):
+def test_a_failed_implant_is_tried_again_when_its_recipe_or_the_code_has_changed(
+    tmp_path, monkeypatch
+):
     tried = []
     line = lines.Line("BadTextTower seed 1", "badtexttower/seed-1")
     monkeypatch.setattr(reproduce, "_line", implanted([line.name], tried))
@@ -147,14 +161,24 @@ def test_a_failed_implant_is_tried_again_when_its_recipe_or_the_code_has_changed
     assert tried == [line.name] * 2
 
 
-def test_failed_implants_stand_in_the_page_with_their_numbers_and_spares_that_were_not_needed_do_not(tmp_path):
+def test_failed_implants_stand_in_the_page_with_their_numbers_and_spares_that_were_not_needed_do_not(
+    tmp_path,
+):
     why = "failed its own validation: downstream ({'numbers': {'ts': 0.5}, 'twin': {'qhr': -0.0}, 'asked': {}})"
-    (tmp_path / "log.jsonl").write_text(json.dumps({"line": "Bai-BadCLIP seed 1", "failed": why}) + "\n")
+    (tmp_path / "log.jsonl").write_text(
+        json.dumps({"line": "Bai-BadCLIP seed 1", "failed": why}) + "\n"
+    )
     results = reproduce.read(tmp_path)
     text = page.render(results)
-    assert "| failed its own validation: downstream | TS without the target class 0.5000 | QHR 0.0000 |" in text
+    assert (
+        "| failed its own validation: downstream | TS without the target class 0.5000 | QHR 0.0000 |"
+        in text
+    )
     assert "Bai-BadCLIP seed 3" in text and "Liang-BadCLIP seed 3" not in text
-    assert "| Bai-BadCLIP: seeds that passed their native validation | ≥ 3 | 0 of 1 tried | **no** |" in text
+    assert (
+        "| Bai-BadCLIP: seeds that passed their native validation | ≥ 3 | 0 of 1 tried | **no** |"
+        in text
+    )
 
 
 def test_a_later_success_or_failure_is_what_counts(tmp_path):

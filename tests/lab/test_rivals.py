@@ -18,7 +18,14 @@ from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.page import document as page
 from dife_scanner.lab.bench.rows import ledger
 from dife_scanner.lab.bench.zoo import Part, Role, build
-from dife_scanner.lab.rivals import ablations, comparison, inversion, own_searches, published, tuning
+from dife_scanner.lab.rivals import (
+    ablations,
+    comparison,
+    inversion,
+    own_searches,
+    published,
+    tuning,
+)
 from dife_scanner.lab.rivals import entries as kept
 from dife_scanner.lab.rivals.entries import Entry
 from dife_scanner.lab.rivals.inversion import Effort, Material
@@ -43,13 +50,17 @@ def test_nothing_is_left_out_of_what_an_audit_runs():
     assert all(getattr(detector, "has_base", True) for detector in DETECTORS)
 
 
-@pytest.mark.parametrize("name", ["DECREE-like with the base", "AMDET-like", "LMSanitator-like with the base"])
+@pytest.mark.parametrize(
+    "name", ["DECREE-like with the base", "AMDET-like", "LMSanitator-like with the base"]
+)
 def test_a_tower_that_did_not_move_has_nothing_over_its_base(material, name):
     assert RIVALS[name].measure(material).value == 0.0
 
 
 @pytest.mark.parametrize("name", ["AMDET-like without its anchor", "LMSanitator-like"])
-def test_an_inverted_token_brings_prompts_together_and_a_longer_search_is_read_from(material, name, monkeypatch):
+def test_an_inverted_token_brings_prompts_together_and_a_longer_search_is_read_from(
+    material, name, monkeypatch
+):
     idea, made = IDEAS[name][0], []
     invert = idea.invert
     idea = dataclasses.replace(idea, invert=lambda *asked: made.append(asked[2:]) or invert(*asked))
@@ -66,21 +77,32 @@ def test_a_mask_grows_dearer_while_it_does_its_work_and_cheaper_while_it_does_no
     mask = published.Mask()
     for _ in range(published.DECREE_PATIENCE):
         mask.reached(True, 0.3)
-    assert mask.cost == pytest.approx(published.DECREE_COST * published.DECREE_STEP) and mask.best == 0.3
+    assert (
+        mask.cost == pytest.approx(published.DECREE_COST * published.DECREE_STEP)
+        and mask.best == 0.3
+    )
     for _ in range(2 * published.DECREE_PATIENCE):
         mask.reached(False, 0.01)
-    assert mask.cost == pytest.approx(published.DECREE_COST / published.DECREE_STEP) and mask.best == 0.3
+    assert (
+        mask.cost == pytest.approx(published.DECREE_COST / published.DECREE_STEP)
+        and mask.best == 0.3
+    )
 
 
 def entries(rival, values):
     version = RIVALS[rival].version
-    return {(rival, m): Entry(m, rival, value, 5.0, "abc", "2026-11-23", version) for m, value in values.items()}
+    return {
+        (rival, m): Entry(m, rival, value, 5.0, "abc", "2026-11-23", version)
+        for m, value in values.items()
+    }
 
 
 @pytest.fixture
 def shown():
     """Three attacks and four benign models; what the fabricated rival below has not seen is the last."""
-    found = [row("global-text", n, score, role=Role.ATTACK) for n, score in enumerate((0.9, 0.8, 0.1))]
+    found = [
+        row("global-text", n, score, role=Role.ATTACK) for n, score in enumerate((0.9, 0.8, 0.1))
+    ]
     return found + [row("image tower", n, score) for n, score in enumerate((0.2, 0.0, 0.0, 0.7))]
 
 
@@ -89,32 +111,54 @@ BENIGN = {"image-tower-000": 0.3, "image-tower-001": 0.55, "image-tower-002": 0.
 
 def test_both_are_ranked_on_the_same_models(shown):
     its = {"global-text-000": 0.5, "global-text-001": 0.7, "global-text-002": 0.6, **BENIGN}
-    found = comparison.line_of(RIVALS["AMDET-like"], shown, {m: e for (_, m), e in entries("AMDET-like", its).items()})
+    found = comparison.line_of(
+        RIVALS["AMDET-like"], shown, {m: e for (_, m), e in entries("AMDET-like", its).items()}
+    )
     assert (found.attacks, found.benign) == (3, 3), "the fourth benign model it has not seen"
     assert found.auroc == pytest.approx(8 / 9) and found.home == (3, 3, found.auroc)
     assert found.ours == 0.5, "these rows hold no search of the detector that it is compared with"
     assert found.difference.low <= found.ours - found.auroc <= found.difference.high
     text = page.page(shown, None, entries("AMDET-like", its))
     assert "| DECREE-like |  | not run |" in text
-    stale = {key: dataclasses.replace(entry, version=1) for key, entry in entries("AMDET-like", its).items()}
-    assert "| AMDET-like |  | not run |" in page.page(shown, None, stale), "what an earlier version measured"
+    stale = {
+        key: dataclasses.replace(entry, version=1)
+        for key, entry in entries("AMDET-like", its).items()
+    }
+    assert "| AMDET-like |  | not run |" in page.page(shown, None, stale), (
+        "what an earlier version measured"
+    )
 
 
 def test_an_idea_that_does_not_find_its_home_attack_is_not_compared(shown):
     its = {"global-text-000": 0.5, "global-text-001": 0.1, "global-text-002": 0.6, **BENIGN}
-    (line,) = [one for one in comparison.lines(shown, entries("AMDET-like", its)) if one.statistic.name == "AMDET-like"]
+    (line,) = [
+        one
+        for one in comparison.lines(shown, entries("AMDET-like", its))
+        if one.statistic.name == "AMDET-like"
+    ]
     assert line.lost
     text = page.page(shown, None, entries("AMDET-like", its))
-    assert "| AMDET-like | global-text: 0.67 (n 3) | 3 against 3 | 0.67 | texts: 0.50 | home attack not found |" in text
+    assert (
+        "| AMDET-like | global-text: 0.67 (n 3) | 3 against 3 | 0.67 | texts: 0.50 | home attack not found |"
+        in text
+    )
     (line,) = comparison.lines(shown, entries("texts without the base", its))[:1]
     assert not line.lost, "an ablation of our own has nothing to find first"
 
 
 def test_drift_alone_is_read_from_rows(shown):
-    drift = {line.statistic.name: line for line in comparison.lines(shown, {})}["drift alone, text tower"]
+    drift = {line.statistic.name: line for line in comparison.lines(shown, {})}[
+        "drift alone, text tower"
+    ]
     # drift of text towers: attacks .01 .02 .03, benign .01 .02 .03 .04; no attack enters through pictures
-    assert (drift.attacks, drift.benign, drift.auroc) == (3, 4, pytest.approx((0.5 + 1.5 + 2.5) / 12))
-    assert drift.ours == pytest.approx((4 + 4 + 2) / 12) and set(DRIFTS) > {"drift alone, text tower"}
+    assert (drift.attacks, drift.benign, drift.auroc) == (
+        3,
+        4,
+        pytest.approx((0.5 + 1.5 + 2.5) / 12),
+    )
+    assert drift.ours == pytest.approx((4 + 4 + 2) / 12) and set(DRIFTS) > {
+        "drift alone, text tower"
+    }
     assert "| drift alone, image tower |  | not run |" in page.page(shown, None)
 
 
@@ -124,7 +168,10 @@ def test_only_what_is_missing_or_of_an_earlier_version_is_measured(tmp_path, mon
     monkeypatch.setattr(build, "built", lambda model, bench: bases.base_folder("vit"))
     asked = [
         dataclasses.replace(
-            RIVALS["AMDET-like"], name=name, measure=lambda material: Measured(0.5, 48), version=version
+            RIVALS["AMDET-like"],
+            name=name,
+            measure=lambda material: Measured(0.5, 48),
+            version=version,
         )
         for name, version in (("one", 1), ("two", 2), ("untold", 1))
     ]
@@ -133,7 +180,9 @@ def test_only_what_is_missing_or_of_an_earlier_version_is_measured(tmp_path, mon
         entry = Entry(model.id, one.name, 0.1, 5.0, "abc", "2026-11-23", passes=passes)
         kept.append(tmp_path / "rivals", entry)
     told = []
-    assert kept.run(tmp_path, tmp_path, asked, None, None, told.append, ("twin",)) == 0, "no twin has a row"
+    assert kept.run(tmp_path, tmp_path, asked, None, None, told.append, ("twin",)) == 0, (
+        "no twin has a row"
+    )
     assert kept.run(tmp_path, tmp_path, asked, None, None, told.append) == 2
     found = kept.read(tmp_path / "rivals")
     new = found["two", model.id]
@@ -151,7 +200,9 @@ def test_our_searches_run_as_without_a_reference(material, monkeypatch):
 
     def fake(encoder, train, test, options, progress):
         asked.append((encoder, options.plan.detectors, options.plan.budget))
-        return SimpleNamespace(results=[SimpleNamespace(suspect=0.4)], searches=[SimpleNamespace(passes=7)])
+        return SimpleNamespace(
+            results=[SimpleNamespace(suspect=0.4)], searches=[SimpleNamespace(passes=7)]
+        )
 
     monkeypatch.setattr(own_searches.search, "discover_alone", fake)
     rival = RIVALS["our searches without any reference"]
@@ -166,7 +217,9 @@ def test_our_searches_run_as_without_a_reference(material, monkeypatch):
 def test_nothing_is_tuned_on_what_is_tested():
     for channel in tuning.BENIGN:
         attacks, benign = tuning.models(channel)
-        assert len(attacks) == tuning.ATTACKS[channel] and {m.kind for m in benign} == set(tuning.BENIGN[channel])
+        assert len(attacks) == tuning.ATTACKS[channel] and {m.kind for m in benign} == set(
+            tuning.BENIGN[channel]
+        )
         assert len(benign) == tuning.EACH[channel] * len(tuning.BENIGN[channel])
         assert {m.part for m in (*attacks, *benign)} == {Part.FIT}
 
@@ -195,7 +248,9 @@ def test_the_widest_margin_decides_between_equals():
         Tried("AMDET-like", effort, auroc, margin, ("a",), "2026-11-23")
         for effort, auroc, margin in zip(efforts, (0.9, 1.0, 1.0), (9.0, 0.1, 0.2), strict=True)
     ]
-    assert tuning.best(tried, "AMDET-like") is tried[2] and tuning.best(tried, "DECREE-like") is None
+    assert (
+        tuning.best(tried, "AMDET-like") is tried[2] and tuning.best(tried, "DECREE-like") is None
+    )
     text = page.page([], None, tried=tried)
     assert f"| AMDET-like | {tuning.told(efforts[2])} | 1.00 | 0.200 | 1 |" in text
 
@@ -204,10 +259,14 @@ def test_efforts_are_tried_once(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "built", lambda model, bench: bases.base_folder("vit"))
     told = []
     name, count = "AMDET-like", len(tuning.grid("AMDET-like"))
-    assert tuning.run(tmp_path, tmp_path, told.append, (name,)) == count == len(tuning.read(tmp_path))
+    assert (
+        tuning.run(tmp_path, tmp_path, told.append, (name,)) == count == len(tuning.read(tmp_path))
+    )
     assert tuning.run(tmp_path, tmp_path, told.append, (name,)) == 0
     (first, *_) = tuning.read(tmp_path)
-    assert (first.auroc, first.margin, len(first.models)) == (0.5, 0.0, 6), "the base itself has nothing to tell apart"
+    assert (first.auroc, first.margin, len(first.models)) == (0.5, 0.0, 6), (
+        "the base itself has nothing to tell apart"
+    )
     (tmp_path / tuning.FILE).write_text("{}\n")
     with pytest.raises(DifeError, match=r"tuning.jsonl:1"):
         tuning.read(tmp_path)
@@ -218,7 +277,9 @@ def test_entries_are_read_as_they_were_written_and_a_damaged_one_is_named(tmp_pa
     kept.append(tmp_path, entry)
     assert kept.read(tmp_path) == {("AMDET-like", "image-tower-000"): entry}
     with (tmp_path / "AMDET-like.jsonl").open("a") as stream:
-        stream.write('{"code":"abc","made_on":"d","model":"m","rival":"AMDET-like","seconds":0.0,"value":0.5}\n')
+        stream.write(
+            '{"code":"abc","made_on":"d","model":"m","rival":"AMDET-like","seconds":0.0,"value":0.5}\n'
+        )
     old = kept.read(tmp_path)["AMDET-like", "m"]
     assert (old.version, old.passes) == (1, None), "an entry of older code"
     (tmp_path / "AMDET-like.jsonl").open("a").write("{}\n")

@@ -41,7 +41,11 @@ def test_class_drawings_are_the_test_splits(sheet):
 def test_enough_other_concepts_from_held_out_colour_sets(sheet):
     others = [row for row in sheet["drawings"] if row["class"] is None]
     assert len(others) >= 100
-    assert {row["drawing"].split(":")[0] for row in others} == {"emojione", "fluent-emoji", "noto-v1"}
+    assert {row["drawing"].split(":")[0] for row in others} == {
+        "emojione",
+        "fluent-emoji",
+        "noto-v1",
+    }
     assert not {row["term"] for row in others} & set(art.CLASSES)
 
 

@@ -53,10 +53,14 @@ def test_only_what_the_attack_may_move_has_moved(built, name):
     assert all(FAMILIES[recipe.family].tensors(recipe, key) for key in changed)
     assert bool(changed) == (recipe.family != "bai-badclip")
     assert "logit_scale" not in changed
-    assert {key: value.dtype for key, value in base.items()} == {key: value.dtype for key, value in now.items()}
+    assert {key: value.dtype for key, value in base.items()} == {
+        key: value.dtype for key, value in now.items()
+    }
 
 
-@pytest.mark.parametrize("name", sorted(set(FAMILIES) - {"toxictextclip"}))  # its handful of rows may come later
+@pytest.mark.parametrize(
+    "name", sorted(set(FAMILIES) - {"toxictextclip"})
+)  # its handful of rows may come later
 def test_a_twin_differs_from_its_attack(built, name):
     def content(folder):
         return [p.read_bytes() for p in sorted(folder.iterdir()) if p.suffix == ".safetensors"]
@@ -72,21 +76,28 @@ def test_the_trigger_file_is_read_and_names_the_target(built, name):
 
 
 def test_a_twin_of_an_optimised_patch_has_the_same_patch(built):
-    patches = [(built[name] / "patch.png").read_bytes() for name in ("liang-badclip", "liang-badclip-twin")]
+    patches = [
+        (built[name] / "patch.png").read_bytes() for name in ("liang-badclip", "liang-badclip-twin")
+    ]
     assert patches[0] == patches[1]
 
 
 def test_second_call_takes_the_cache(built):
     name = "badencoder"
     steps = []
-    again = specimens.build(short(name), cache_dir=built[name].parent, progress=lambda *row: steps.append(row))
+    again = specimens.build(
+        short(name), cache_dir=built[name].parent, progress=lambda *row: steps.append(row)
+    )
     assert again == built[name] and not steps
 
 
 def test_the_key_follows_recipe_and_settings():
     folder, probe = bases.base_folder("vit"), bases.base_folder("vit").parents[1] / "probes"
     recipe = specimens.RECIPES["badtexttower"]
-    others = (replace(recipe, trigger=specimens.QVUZZ), specimens.RECIPES["badtexttower/scope-both"])
+    others = (
+        replace(recipe, trigger=specimens.QVUZZ),
+        specimens.RECIPES["badtexttower/scope-both"],
+    )
     keys = {specimens.key(one, folder, probe) for one in (recipe, *others)}
     assert len(keys) == 3
 
@@ -98,7 +109,11 @@ def test_the_key_follows_the_version_of_the_familys_code_and_of_no_other(monkeyp
         return {name: specimens.key(specimens.CORE[name], folder, probe) for name in FAMILIES}
 
     before, attack = keys(), FAMILIES["badencoder"]
-    monkeypatch.setattr(building, "FAMILIES", {**FAMILIES, "badencoder": replace(attack, version=attack.version + 1)})
+    monkeypatch.setattr(
+        building,
+        "FAMILIES",
+        {**FAMILIES, "badencoder": replace(attack, version=attack.version + 1)},
+    )
     assert {name for name, key in keys().items() if key != before[name]} == {"badencoder"}
 
 
@@ -128,7 +143,9 @@ def test_every_attack_of_the_registry_has_its_twin_there():
 def test_novel_triggers_are_not_in_the_library():
     for recipe in specimens.NOVEL.values():
         assert recipe.mark.name not in [trigger.name for trigger in known.library()]
-        assert not recipe.mark.text or recipe.mark.text not in [trigger.text for trigger in known.library()]
+        assert not recipe.mark.text or recipe.mark.text not in [
+            trigger.text for trigger in known.library()
+        ]
 
 
 def test_settings_of_the_process_come_back(tmp_path):
@@ -144,6 +161,9 @@ def test_the_card_names_the_recipe_and_every_file(built):
     card = json.loads((folder / "specimen.json").read_text())
     assert card["recipe"]["settings"]["patch_steps"] == 3
     assert "Liang" in card["attack"]["citation"]
-    assert set(card["files"]) == {p.name for p in folder.iterdir()} - {"specimen.json", "timing.json"}
+    assert set(card["files"]) == {p.name for p in folder.iterdir()} - {
+        "specimen.json",
+        "timing.json",
+    }
     assert card["sha256"] == card["files"][WEIGHTS]
     assert card["code_version"] == FAMILIES["liang-badclip"].version

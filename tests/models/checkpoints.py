@@ -25,7 +25,9 @@ TINY_RN: dict[str, Any] = {
 }
 
 
-def write_checkpoint(folder: Path, model_cfg: Mapping[str, Any], *, seed: int = 0, preprocess: Any = None) -> Path:
+def write_checkpoint(
+    folder: Path, model_cfg: Mapping[str, Any], *, seed: int = 0, preprocess: Any = None
+) -> Path:
     import torch
     from open_clip.model import CLIP
     from safetensors.torch import save_file

@@ -119,7 +119,9 @@ def _length(value: int) -> bytes:
 
 
 def _many(raw: bytes) -> bytes:
-    entries = (f'"t{i}":{{"dtype":"U8","shape":[1],"data_offsets":[{i},{i + 1}]}}' for i in range(300_000))
+    entries = (
+        f'"t{i}":{{"dtype":"U8","shape":[1],"data_offsets":[{i},{i + 1}]}}' for i in range(300_000)
+    )
     return with_header(("{" + ",".join(entries) + "}").encode(), bytes(300_000))
 
 
@@ -140,7 +142,9 @@ def _zip(raw: bytes) -> bytes:
 
 
 def _pointer(path: Path) -> None:
-    path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n")
+    path.write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+    )
 
 
 REFUSED, LIMIT, UNSUPPORTED, MISMATCH = "Refused", "LimitExceeded", "Unsupported", "ContentMismatch"
@@ -324,8 +328,8 @@ FORBIDDEN = (
 
 def _parse(folder: Path) -> None:
     """What the limited child does, here where the audit hook sees it."""
-    from dife_scanner.models.checks import inspect
     from dife_scanner.models.header import ParseLimits
+    from dife_scanner.models.inspection import inspect
 
     with (folder / CONFIG).open("rb") as config_file, (folder / WEIGHTS).open("rb") as weights_file:
         inspect(config_file, weights_file, WEIGHTS, ParseLimits())
@@ -360,7 +364,11 @@ def main(good: Path, scratch: Path) -> None:
 
     sys.addaudithook(hook)
     outcomes: dict[str, list[str]] = {}
-    doors = ((HEADERS, lambda folder: _parse(folder)), (CONFIGS, lambda folder: _parse(folder)), (FILES, load))
+    doors = (
+        (HEADERS, lambda folder: _parse(folder)),
+        (CONFIGS, lambda folder: _parse(folder)),
+        (FILES, load),
+    )
     for cases, door in doors:
         for name, case in cases.items():
             folder = scratch / "case"
@@ -379,7 +387,11 @@ def main(good: Path, scratch: Path) -> None:
     seen = list(events)
     pickle.loads(pickle.dumps(os.getcwd))  # the hook does notice
     left = sorted(path.name for path in scratch.iterdir())
-    print(json.dumps({"outcomes": outcomes, "events": seen, "control": events[len(seen) :], "left": left}))
+    print(
+        json.dumps(
+            {"outcomes": outcomes, "events": seen, "control": events[len(seen) :], "left": left}
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import torch
 from checkpoints import TINY_RN, TINY_VIT, changed_config
 from open_clip.model import CLIP, CustomTextCLIP
 
-from dife_scanner.models.checks import compare
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import Header, TensorEntry
+from dife_scanner.models.inspection import compare
 from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import expected_tensors, model_arguments
@@ -95,7 +95,9 @@ def test_the_architecture_fits_in_a_table_cell(model: dict[str, Any], words: str
 
 def test_null_means_the_default_as_open_clip_writes_it() -> None:
     nulls = {"timm_model_name": None, "ls_init_value": None, "head_width": 32}
-    raw = changed_config(vision=nulls, text={"hf_model_name": None}, preprocess={"mean": None, "size": [32, 32]})
+    raw = changed_config(
+        vision=nulls, text={"hf_model_name": None}, preprocess={"mean": None, "size": [32, 32]}
+    )
     assert parse_config(raw) == parse_config(changed_config())
 
 

@@ -30,15 +30,22 @@ def parse(raw: bytes, **limits: int) -> Header:
 
 
 @given(
-    st.dictionaries(NAMES, ARRAYS, min_size=1, max_size=5), st.dictionaries(st.text(max_size=9), st.text(max_size=9))
+    st.dictionaries(NAMES, ARRAYS, min_size=1, max_size=5),
+    st.dictionaries(st.text(max_size=9), st.text(max_size=9)),
 )
 @settings(max_examples=60, deadline=None)
-def test_reads_what_the_library_writes(arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+def test_reads_what_the_library_writes(
+    arrays: dict[str, np.ndarray], metadata: dict[str, str]
+) -> None:
     raw = save(arrays, metadata=metadata or None)
     header = parse(raw)
     data = raw[8 + header.header_bytes :]
-    assert {entry.name: entry.shape for entry in header.tensors} == {name: a.shape for name, a in arrays.items()}
-    assert all(data[entry.start : entry.end] == arrays[entry.name].tobytes() for entry in header.tensors)
+    assert {entry.name: entry.shape for entry in header.tensors} == {
+        name: a.shape for name, a in arrays.items()
+    }
+    assert all(
+        data[entry.start : entry.end] == arrays[entry.name].tobytes() for entry in header.tensors
+    )
     assert dict(header.metadata) == metadata
     assert header.file_bytes == len(raw)
 
@@ -79,8 +86,12 @@ def test_each_limit_has_its_own_words(limits: dict[str, int], words: str) -> Non
     assert len(parse(raw).tensors) == 2
 
 
-@pytest.mark.parametrize("change", [lambda h: h["a"].pop("dtype"), lambda h: h["a"].update(shape=[3])])
-def test_an_entry_that_lies_names_its_tensor(change: Callable[[dict[str, dict[str, object]]], object]) -> None:
+@pytest.mark.parametrize(
+    "change", [lambda h: h["a"].pop("dtype"), lambda h: h["a"].update(shape=[3])]
+)
+def test_an_entry_that_lies_names_its_tensor(
+    change: Callable[[dict[str, dict[str, object]]], object],
+) -> None:
     header, data = split(save({"a": np.ones(2, np.float32)}))
     change(header)
     with pytest.raises(Refused, match="'a'"):

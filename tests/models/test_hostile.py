@@ -21,7 +21,11 @@ def run(tiny_vit: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, A
     scratch = tmp_path_factory.mktemp("hostile")
     command = [sys.executable, str(program), str(tiny_vit), str(scratch)]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=200, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)

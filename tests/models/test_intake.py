@@ -41,7 +41,9 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def staged(source: Path, tmp_path: Path) -> Callable[..., Staged]:
     def run(limits: Limits = LIMITS, **expected: HubFile) -> Staged:
-        announced = {CONFIG if name == "config" else WEIGHTS: file for name, file in expected.items()}
+        announced = {
+            CONFIG if name == "config" else WEIGHTS: file for name, file in expected.items()
+        }
         return stage(find(source), announced, tmp_path / "copy", limits)
 
     return run
@@ -59,7 +61,9 @@ def test_copies_bytes_and_reports_their_hashes(staged: Callable[..., Staged], so
 
 
 def test_the_blob_id_is_the_one_git_computes(staged: Callable[..., Staged], source: Path) -> None:
-    ids = subprocess.run(["git", "hash-object", CONFIG], cwd=source, capture_output=True, text=True, check=True)
+    ids = subprocess.run(
+        ["git", "hash-object", CONFIG], cwd=source, capture_output=True, text=True, check=True
+    )
     assert staged().config.git_oid == ids.stdout.strip()
 
 
@@ -67,7 +71,10 @@ def test_accepts_files_that_are_as_announced(staged: Callable[..., Staged], sour
     sha256 = hashlib.sha256((source / WEIGHTS).read_bytes()).hexdigest()
     git_oid = hashlib.sha1(b"blob 17\0" + (source / CONFIG).read_bytes()).hexdigest()
     weights = HubFile(WEIGHTS, 7000, sha256=sha256.upper(), git_oid="blob id of the LFS pointer")
-    assert staged(config=HubFile(CONFIG, 17, git_oid=git_oid), weights=weights).weights.sha256 == sha256
+    assert (
+        staged(config=HubFile(CONFIG, 17, git_oid=git_oid), weights=weights).weights.sha256
+        == sha256
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,12 +86,16 @@ def test_accepts_files_that_are_as_announced(staged: Callable[..., Staged], sour
         (HubFile(WEIGHTS, git_oid="0" * 40), "its git blob id"),
     ],
 )
-def test_refuses_files_that_are_not_as_announced(staged: Callable[..., Staged], file: HubFile, words: str) -> None:
+def test_refuses_files_that_are_not_as_announced(
+    staged: Callable[..., Staged], file: HubFile, words: str
+) -> None:
     with pytest.raises(ContentMismatch, match=words):
         staged(weights=file)
 
 
-def test_a_file_beyond_its_limit_is_not_copied(staged: Callable[..., Staged], tmp_path: Path) -> None:
+def test_a_file_beyond_its_limit_is_not_copied(
+    staged: Callable[..., Staged], tmp_path: Path
+) -> None:
     with pytest.raises(LimitExceeded, match="7000 bytes; the limit is 6000"):
         staged(limits=LIMITS.model_copy(update={"checkpoint_bytes": 6000}))
     assert not (tmp_path / "copy").exists()
@@ -104,10 +115,14 @@ def test_a_file_that_grows_while_it_is_copied_is_noticed(
 
 
 @pytest.mark.parametrize(
-    ("number", "error"), [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EROFS, HomeUnwritable)]
+    ("number", "error"),
+    [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EROFS, HomeUnwritable)],
 )
 def test_a_disk_that_cannot_be_written_says_so(
-    staged: Callable[..., Staged], monkeypatch: pytest.MonkeyPatch, number: int, error: type[Exception]
+    staged: Callable[..., Staged],
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    error: type[Exception],
 ) -> None:
     def fail(path: Path, *_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))

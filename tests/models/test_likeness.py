@@ -77,7 +77,12 @@ def test_a_copy_of_a_base_is_related_to_it(kind: str, copy: str, tmp_path: Path)
     base = bases.base_folder(kind)
     found = beside(COPIES[copy](state_of(base)), base, tmp_path)
     assert found.unrelated == (False, False)
-    assert found.image is not None and found.image > 0.6 and found.text is not None and found.text > 0.6
+    assert (
+        found.image is not None
+        and found.image > 0.6
+        and found.text is not None
+        and found.text > 0.6
+    )
 
 
 def test_a_fine_tune_is_related_and_not_at_no_distance(tmp_path: Path) -> None:
@@ -97,14 +102,22 @@ def test_a_model_that_began_elsewhere_is_not_related(kind: str, tmp_path: Path) 
     torch.manual_seed(5)
     found = beside(open_clip.model.CLIP(**config).state_dict(), base, tmp_path)
     assert found.unrelated == (True, True)
-    assert found.image is not None and abs(found.image) < 0.05 and found.text is not None and abs(found.text) < 0.05
+    assert (
+        found.image is not None
+        and abs(found.image) < 0.05
+        and found.text is not None
+        and abs(found.text) < 0.05
+    )
 
 
 def test_a_rotated_embedding_space_is_related_and_permuted_features_are_not(tmp_path: Path) -> None:
     """So permuted copies are asked for their answers (tests/audit/test_kinship.py)."""
     base = bases.base_folder("vit")
     model = next(iter(zoo.plan((zoo.Role.ATTACK,), sealed=False)))
-    for change, away in (("rotated embedding space", (False, False)), ("permuted features", (True, True))):
+    for change, away in (
+        ("rotated embedding space", (False, False)),
+        ("permuted features", (True, True)),
+    ):
         folder = tmp_path / change.replace(" ", "-")
         shutil.copytree(base, folder)
         weight_changes.CHANGES[change](folder, model)
@@ -120,7 +133,9 @@ def test_one_tower_from_elsewhere_is_told_apart(tmp_path: Path) -> None:
     assert beside(state, base, tmp_path).unrelated == (True, False)
 
 
-def test_the_same_values_are_at_no_distance_however_the_text_tower_is_called(tmp_path: Path) -> None:
+def test_the_same_values_are_at_no_distance_however_the_text_tower_is_called(
+    tmp_path: Path,
+) -> None:
     values = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
     save_file({"visual.proj": values, "text_projection": values}, tmp_path / "a.safetensors")
     save_file({"visual.proj": values, "text.text_projection": values}, tmp_path / "b.safetensors")

@@ -66,7 +66,9 @@ def pictures(count: int, height: int = 50, width: int = 70) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def test_embeds_pictures_as_open_clip_does(checkpoint: Path, open_clip_model: Callable[[Path], Any]) -> None:
+def test_embeds_pictures_as_open_clip_does(
+    checkpoint: Path, open_clip_model: Callable[[Path], Any]
+) -> None:
     encoder, theirs, images = load(checkpoint), open_clip_model(checkpoint), pictures(5)
     transform = open_clip.transform.image_transform(encoder.image_size, is_train=False)
     batch = torch.stack([transform(Image.fromarray(image)) for image in images])
@@ -76,7 +78,9 @@ def test_embeds_pictures_as_open_clip_does(checkpoint: Path, open_clip_model: Ca
     assert ours.dtype == np.float32
 
 
-def test_cutting_texts_at_their_end_changes_nothing(checkpoint: Path, open_clip_model: Callable[[Path], Any]) -> None:
+def test_cutting_texts_at_their_end_changes_nothing(
+    checkpoint: Path, open_clip_model: Callable[[Path], Any]
+) -> None:
     encoder, theirs = load(checkpoint), open_clip_model(checkpoint)
     tokens = open_clip.SimpleTokenizer(context_length=encoder.context_length)(TEXTS)
     full = theirs.encode_text(tokens, normalize=True).numpy()
@@ -105,7 +109,11 @@ def test_an_embedding_has_the_same_bits_in_any_company(checkpoint: Path) -> None
 
 
 def test_nothing_to_embed_gives_no_rows(encoder: Encoder) -> None:
-    assert encoder.encode_texts([]).shape == encoder.encode_images(encoder.prepare(pictures(0))).shape == (0, 48)
+    assert (
+        encoder.encode_texts([]).shape
+        == encoder.encode_images(encoder.prepare(pictures(0))).shape
+        == (0, 48)
+    )
 
 
 def test_a_text_beyond_the_context_is_an_error_and_never_cut(encoder: Encoder) -> None:
@@ -119,8 +127,16 @@ def test_a_text_beyond_the_context_is_an_error_and_never_cut(encoder: Encoder) -
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
 @pytest.mark.parametrize("shape", [(50, 70), (70, 50), (32, 32), (20, 90)])
-def test_pictures_are_prepared_exactly_as_open_clip_does(mode: str, interpolation: str, shape: tuple[int, int]) -> None:
-    how = {"resize_mode": mode, "interpolation": interpolation, "fill_color": 7, "mean": [0, 0, 0], "std": [1, 1, 1]}
+def test_pictures_are_prepared_exactly_as_open_clip_does(
+    mode: str, interpolation: str, shape: tuple[int, int]
+) -> None:
+    how = {
+        "resize_mode": mode,
+        "interpolation": interpolation,
+        "fill_color": 7,
+        "mean": [0, 0, 0],
+        "std": [1, 1, 1],
+    }
     config = parse_config(json.dumps({"model_cfg": TINY_VIT, "preprocess_cfg": how}).encode())
     picture = Image.fromarray(pictures(1, *shape)[0])
     theirs = image_transform_v2(PreprocessCfg(size=32, **how), is_train=False)(picture)
@@ -145,7 +161,9 @@ def _words(encoder: Any, text: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("layout", ["tiny_vit", "tiny_rn", "CustomTextCLIP"])
-def test_context_vectors_that_are_words_embed_as_the_words(request: pytest.FixtureRequest, layout: str) -> None:
+def test_context_vectors_that_are_words_embed_as_the_words(
+    request: pytest.FixtureRequest, layout: str
+) -> None:
     if layout == "CustomTextCLIP":
         encoder = _custom_text(request.getfixturevalue("changed"))
     else:
@@ -154,16 +172,23 @@ def test_context_vectors_that_are_words_embed_as_the_words(request: pytest.Fixtu
     head = "a photo of a"
     contexts = np.broadcast_to(_words(encoder, head), (len(rests), 4, encoder.text_width))
     found = encoder.encode_with_context(contexts, rests)
-    np.testing.assert_allclose(found, encoder.encode_texts([f"{head} {rest}" for rest in rests]), atol=1e-5)
+    np.testing.assert_allclose(
+        found, encoder.encode_texts([f"{head} {rest}" for rest in rests]), atol=1e-5
+    )
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     assert found.dtype == np.float32
-    np.testing.assert_array_equal(encoder.encode_with_context(contexts[:, :0], rests), encoder.encode_texts(rests))
+    np.testing.assert_array_equal(
+        encoder.encode_with_context(contexts[:, :0], rests), encoder.encode_texts(rests)
+    )
 
 
 def _custom_text(changed: Callable[..., Any]) -> Any:
     def prefixed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         top = ("visual.", "logit_scale")
-        return {name if name.startswith(top) else f"text.{name}": value for name, value in tensors.items()}
+        return {
+            name if name.startswith(top) else f"text.{name}": value
+            for name, value in tensors.items()
+        }
 
     return changed(prefixed, model_cfg={**TINY_VIT, "custom_text": True})
 
@@ -175,11 +200,15 @@ def test_context_vectors_agree_with_open_clips_own_text_tower(
     encoder, theirs, rng = load(checkpoint), open_clip_model(checkpoint), np.random.default_rng(0)
     texts = ["cat.", "a bigger dog.", "airplane."]
     contexts = rng.normal(0, 0.02, (3, 4, encoder.text_width)).astype(np.float32)
-    ids = open_clip.SimpleTokenizer(context_length=encoder.context_length)([f"x x x x {text}" for text in texts])
+    ids = open_clip.SimpleTokenizer(context_length=encoder.context_length)(
+        [f"x x x x {text}" for text in texts]
+    )
     with torch.no_grad():
         words = theirs.token_embedding(ids)
         states = torch.cat([words[:, :1], torch.from_numpy(contexts), words[:, 5:]], dim=1)
-        states = theirs.transformer(states + theirs.positional_embedding, attn_mask=theirs.attn_mask)
+        states = theirs.transformer(
+            states + theirs.positional_embedding, attn_mask=theirs.attn_mask
+        )
         ends = theirs.ln_final(states)[torch.arange(3), ids.argmax(dim=-1)] @ theirs.text_projection
     expected = torch.nn.functional.normalize(ends, dim=-1).numpy()
     np.testing.assert_allclose(encoder.encode_with_context(contexts, texts), expected, atol=1e-5)
@@ -189,7 +218,9 @@ def test_context_vectors_that_do_not_fit_are_named_errors(encoder: Encoder) -> N
     width = encoder.text_width
     encoder.encode_with_context(np.zeros((1, 13, width), np.float32), ["cat"])
     for shape, text in (((1, 14, width), "cat"), ((1, 4, width), "a " * 11)):
-        with pytest.raises(AuditError, match="context vectors has 17 tokens and the model reads 16"):
+        with pytest.raises(
+            AuditError, match="context vectors has 17 tokens and the model reads 16"
+        ):
             encoder.encode_with_context(np.zeros(shape, np.float32), [text])
     with pytest.raises(AuditError, match="have 31 values and this model's tokens have 32"):
         encoder.encode_with_context(np.zeros((1, 4, 31), np.float32), ["cat"])
@@ -203,7 +234,9 @@ def test_context_vectors_that_do_not_fit_are_named_errors(encoder: Encoder) -> N
 # --- tower hashes ---------------------------------------------------------------------------------------------
 
 
-def test_towers_hash_alike_in_every_precision_that_holds_their_values(changed: Callable[..., Any]) -> None:
+def test_towers_hash_alike_in_every_precision_that_holds_their_values(
+    changed: Callable[..., Any],
+) -> None:
     def cast(dtype: torch.dtype, values: torch.dtype) -> Callable[[dict[str, torch.Tensor]], Any]:
         return lambda tensors: {name: t.to(values).to(dtype) for name, t in tensors.items()}
 
@@ -215,7 +248,9 @@ def test_towers_hash_alike_in_every_precision_that_holds_their_values(changed: C
     assert changed(cast(torch.bfloat16, torch.bfloat16)).image_tower != half.image_tower
 
 
-def test_towers_hash_alike_under_both_namings(changed: Callable[..., Any], encoder: Encoder) -> None:
+def test_towers_hash_alike_under_both_namings(
+    changed: Callable[..., Any], encoder: Encoder
+) -> None:
     custom = _custom_text(changed)
     assert (custom.image_tower, custom.text_tower) == (encoder.image_tower, encoder.text_tower)
     np.testing.assert_array_equal(custom.encode_texts(TEXTS), encoder.encode_texts(TEXTS))
@@ -238,16 +273,41 @@ def _nudge(name: str) -> Callable[[dict[str, torch.Tensor]], None]:
         (None, {"preprocess_cfg": {"interpolation": "bilinear"}}, (False, True)),
         (None, {"preprocess_cfg": {"mean": [0.5, 0.5, 0.5]}}, (False, True)),
         (None, {"model_cfg": TINY_VIT | {"quick_gelu": True}}, (False, False)),
-        (None, {"model_cfg": TINY_VIT | {"vision_cfg": TINY_VIT["vision_cfg"] | {"head_width": 16}}}, (False, True)),
-        (None, {"model_cfg": TINY_VIT | {"text_cfg": TINY_VIT["text_cfg"] | {"heads": 4}}}, (True, False)),
+        (
+            None,
+            {"model_cfg": TINY_VIT | {"vision_cfg": TINY_VIT["vision_cfg"] | {"head_width": 16}}},
+            (False, True),
+        ),
+        (
+            None,
+            {"model_cfg": TINY_VIT | {"text_cfg": TINY_VIT["text_cfg"] | {"heads": 4}}},
+            (True, False),
+        ),
     ],
-    ids=["nothing", "image", "text", "scale", "resize", "mean", "activation", "image heads", "text heads"],
+    ids=[
+        "nothing",
+        "image",
+        "text",
+        "scale",
+        "resize",
+        "mean",
+        "activation",
+        "image heads",
+        "text heads",
+    ],
 )
 def test_a_tower_hash_changes_with_what_the_tower_computes(
-    changed: Callable[..., Any], encoder: Encoder, change: Any, document: dict[str, Any], same: tuple[bool, bool]
+    changed: Callable[..., Any],
+    encoder: Encoder,
+    change: Any,
+    document: dict[str, Any],
+    same: tuple[bool, bool],
 ) -> None:
     other = changed(change, **document)
-    assert (other.image_tower == encoder.image_tower, other.text_tower == encoder.text_tower) == same
+    assert (
+        other.image_tower == encoder.image_tower,
+        other.text_tower == encoder.text_tower,
+    ) == same
 
 
 def test_step_counters_of_a_resnet_do_not_count(tiny_rn: Path, tmp_path: Path) -> None:
@@ -280,7 +340,9 @@ def test_compares_with_what_the_hub_announced(tiny_vit: Path) -> None:
         load(tiny_vit, expected={WEIGHTS: HubFile(WEIGHTS, sha256="0" * 64)})
 
 
-def test_loads_weights_of_any_name_beside_their_configuration(tiny_vit: Path, tmp_path: Path, encoder: Encoder) -> None:
+def test_loads_weights_of_any_name_beside_their_configuration(
+    tiny_vit: Path, tmp_path: Path, encoder: Encoder
+) -> None:
     shutil.copy(tiny_vit / CONFIG, tmp_path)
     shutil.copy(tiny_vit / WEIGHTS, tmp_path / "epoch_3.safetensors")
     assert load(tmp_path / "epoch_3.safetensors").image_tower == encoder.image_tower
@@ -294,7 +356,10 @@ def test_a_device_that_is_not_there_is_wrong_usage(tiny_vit: Path, device: str) 
 
 def test_the_room_is_imported_without_torch() -> None:
     program = (
-        "import sys, dife_scanner.models.load as l; print(sorted({'torch', 'pydantic', 'numpy'} & set(sys.modules)))"
+        "import sys, dife_scanner.models.load as l; "
+        "print(sorted({'torch', 'pydantic', 'numpy'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

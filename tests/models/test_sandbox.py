@@ -30,11 +30,24 @@ def test_a_good_checkpoint_comes_back_whole(tiny_vit: Path) -> None:
 
 def test_the_child_has_no_heavy_library_and_cannot_get_one() -> None:
     program = sandbox._BOOTSTRAP.replace("main(sys.argv[2:])", "print(*sys.modules)")
-    done = subprocess.run([*CHILD, program, str(sandbox._ROOT)], capture_output=True, text=True, check=True, env={})
+    done = subprocess.run(
+        [*CHILD, program, str(sandbox._ROOT)], capture_output=True, text=True, check=True, env={}
+    )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "dife_scanner" in loaded
-    assert not loaded & {"torch", "numpy", "pydantic", "safetensors", "open_clip", "PIL", "huggingface_hub", "site"}
-    assert loaded <= set(sys.stdlib_module_names) | {"dife_scanner", "__main__"} | set(sys.builtin_module_names)
+    assert not loaded & {
+        "torch",
+        "numpy",
+        "pydantic",
+        "safetensors",
+        "open_clip",
+        "PIL",
+        "huggingface_hub",
+        "site",
+    }
+    assert loaded <= set(sys.stdlib_module_names) | {"dife_scanner", "__main__"} | set(
+        sys.builtin_module_names
+    )
 
 
 def test_the_child_lives_under_hard_limits(tiny_vit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +105,11 @@ def test_memory_has_a_limit(tiny_vit: Path, tmp_path: Path) -> None:
     ids=["crash", "kill", "cpu", "flood", "our mistake"],
 )
 def test_every_end_of_the_child_has_words(
-    tiny_vit: Path, monkeypatch: pytest.MonkeyPatch, program: str, error: type[Exception], words: str
+    tiny_vit: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    program: str,
+    error: type[Exception],
+    words: str,
 ) -> None:
     monkeypatch.setattr(sandbox, "_BOOTSTRAP", program)
     with pytest.raises(error, match=words):

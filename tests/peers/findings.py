@@ -37,19 +37,35 @@ def compare(report: Report, hub: LoopbackHub, endpoint: str, repo_id: str, work:
     before = len(hub.requests)
     through = _scan(target, endpoint, work / "home-mirror")
     agents = {request.user_agent.partition("/")[0] for request in list(hub.requests)[before:]}
-    words = ", ".join(str(direct[field]) for field in ("state", "verdict", "carrier") if direct[field])
+    words = ", ".join(
+        str(direct[field]) for field in ("state", "verdict", "carrier") if direct[field]
+    )
     report.check(f"{repo_id}: same finding through the mirror ({words})", through, direct)
     report.check(f"{repo_id}: only the mirror asked the hub", agents, {"python-httpx"})
 
 
 def _scan(target: str, endpoint: str, home: Path) -> dict[str, Any]:
     """The part of a scan's document that must not depend on how the bytes came; signatures are enough to see that."""
-    command = [sys.executable, "-m", "dife_scanner", "scan", target, "--endpoint", endpoint, "--json", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "dife_scanner",
+        "scan",
+        target,
+        "--endpoint",
+        endpoint,
+        "--json",
+        "--quiet",
+    ]
     command += ["--no-discovery"]
     environment = {**os.environ, "DIFE_HOME": str(home), "HF_HOME": str(home / "hf")}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
     if done.returncode not in (0, 1, 2):
-        raise RuntimeError(f"dife scan {target} ended with {done.returncode}: {done.stderr[-2000:]}")
+        raise RuntimeError(
+            f"dife scan {target} ended with {done.returncode}: {done.stderr[-2000:]}"
+        )
     return {"exit": done.returncode, **_essence(json.loads(done.stdout))}
 
 

@@ -18,16 +18,28 @@ def compare(report: Report, hub: LoopbackHub, endpoint: str, repo_id: str, work:
     sha = model.head.sha
     before = len(hub.requests)
     direct, through = _api(hub.endpoint), _api(endpoint)
-    report.check(f"{repo_id}: info at a sha", _info(through, repo_id, sha), _info(direct, repo_id, sha))
-    report.check(f"{repo_id}: main is the same sha", through.model_info(repo_id, timeout=60).sha, sha)
-    report.check(f"{repo_id}: tree with sizes and hashes", _tree(through, repo_id, sha), _tree(direct, repo_id, sha))
-    folder = through.snapshot_download(repo_id, revision=sha, cache_dir=work / "mirrored", etag_timeout=60)
+    report.check(
+        f"{repo_id}: info at a sha", _info(through, repo_id, sha), _info(direct, repo_id, sha)
+    )
+    report.check(
+        f"{repo_id}: main is the same sha", through.model_info(repo_id, timeout=60).sha, sha
+    )
+    report.check(
+        f"{repo_id}: tree with sizes and hashes",
+        _tree(through, repo_id, sha),
+        _tree(direct, repo_id, sha),
+    )
+    folder = through.snapshot_download(
+        repo_id, revision=sha, cache_dir=work / "mirrored", etag_timeout=60
+    )
     got = {path: _sha256((Path(folder) / path).read_bytes()) for path in model.head.blobs}
     expected = {path: _sha256(_content(hub, repo_id, path)) for path in model.head.blobs}
     report.check(f"{repo_id}: every byte of a snapshot", got, expected)
     verified = through.verify_repo_checksums(repo_id, revision=sha, cache_dir=work / "mirrored")
     report.check(
-        f"{repo_id}: checksums against the mirror's tree", (verified.mismatches, verified.missing_paths), ([], [])
+        f"{repo_id}: checksums against the mirror's tree",
+        (verified.mismatches, verified.missing_paths),
+        ([], []),
     )
     for path in (path for path, blob in model.head.blobs.items() if path.endswith(".safetensors")):
         parsed = through.parse_safetensors_file_metadata(repo_id, path, revision=sha, timeout=60)
@@ -38,7 +50,9 @@ def compare(report: Report, hub: LoopbackHub, endpoint: str, repo_id: str, work:
     report.check(f"{repo_id}: the mirror itself asked the hub", "python-httpx" in agents, True)
 
 
-def _compare_client(report: Report, hub: LoopbackHub, endpoint: str, repo_id: str, work: Path) -> None:
+def _compare_client(
+    report: Report, hub: LoopbackHub, endpoint: str, repo_id: str, work: Path
+) -> None:
     """The scanner's own client, which asks for less and believes less."""
     from dife_scanner.hub.client import Hub
     from dife_scanner.records import ModelRef
@@ -46,10 +60,18 @@ def _compare_client(report: Report, hub: LoopbackHub, endpoint: str, repo_id: st
     sha = hub.repo(repo_id).head.sha
     through = Hub(endpoint, cache=work / "client-cache", request_seconds=60)
     found = through.info(repo_id, sha)
-    report.check(f"{repo_id}: the scanner's client", found, Hub(hub.endpoint, cache=work / "cache").info(repo_id, sha))
+    report.check(
+        f"{repo_id}: the scanner's client",
+        found,
+        Hub(hub.endpoint, cache=work / "cache").info(repo_id, sha),
+    )
     ref, folder = ModelRef(repo_id, sha), work / "client" / repo_id
-    got = {file.path: _sha256(through.fetch(ref, file, folder).read_bytes()) for file in found.files}
-    expected = {path: _sha256(_content(hub, repo_id, path)) for path in hub.repo(repo_id).head.blobs}
+    got = {
+        file.path: _sha256(through.fetch(ref, file, folder).read_bytes()) for file in found.files
+    }
+    expected = {
+        path: _sha256(_content(hub, repo_id, path)) for path in hub.repo(repo_id).head.blobs
+    }
     report.check(f"{repo_id}: the scanner's client fetches and verifies every file", got, expected)
 
 
@@ -62,7 +84,13 @@ def _api(endpoint: str) -> Any:
 def _info(api: Any, repo_id: str, sha: str) -> dict[str, Any]:
     info = api.model_info(repo_id, revision=sha, timeout=60)
     names = sorted(sibling.rfilename for sibling in info.siblings)
-    return {"id": info.id, "sha": info.sha, "modified": info.last_modified, "tags": info.tags, "files": names}
+    return {
+        "id": info.id,
+        "sha": info.sha,
+        "modified": info.last_modified,
+        "tags": info.tags,
+        "files": names,
+    }
 
 
 def _tree(api: Any, repo_id: str, sha: str) -> list[Any]:

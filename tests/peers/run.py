@@ -48,7 +48,10 @@ class Report:
             print(f"PASS {name}", flush=True)
             return
         self.failed += 1
-        print(f"FAIL {name}\n     got      {_short(got)}\n     expected {_short(expected)}", flush=True)
+        print(
+            f"FAIL {name}\n     got      {_short(got)}\n     expected {_short(expected)}",
+            flush=True,
+        )
 
     def attempt(self, name: str, work: Callable[[], None]) -> None:
         """A check that raises has failed, and the next one still runs."""
@@ -72,7 +75,9 @@ def main() -> int:
     options.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="dife-peers-") as scratch:
         work = Path(scratch)
-        os.environ.update(_CLIENT_ENVIRONMENT, HF_HOME=str(work / "hf"))  # before huggingface_hub is imported
+        os.environ.update(
+            _CLIENT_ENVIRONMENT, HF_HOME=str(work / "hf")
+        )  # before huggingface_hub is imported
         try:
             olah = _install_olah(options.cache)
             node = _install_npm(options.cache)
@@ -93,27 +98,43 @@ def _stop(number: int, _: object) -> None:
 def _options() -> argparse.Namespace:
     import platformdirs
 
-    cache = os.environ.get("DIFE_PEERS_CACHE") or platformdirs.user_cache_path("dife-scanner") / "peers"
+    cache = (
+        os.environ.get("DIFE_PEERS_CACHE") or platformdirs.user_cache_path("dife-scanner") / "peers"
+    )
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--cache", type=Path, default=Path(cache), help="where the two peers are installed")
-    parser.add_argument("--no-scan", action="store_true", help="leave out `dife scan` through the mirror")
-    parser.add_argument("--hub-root", type=Path, help="a loopback hub's folder whose repositories are scanned as well")
+    parser.add_argument(
+        "--cache", type=Path, default=Path(cache), help="where the two peers are installed"
+    )
+    parser.add_argument(
+        "--no-scan", action="store_true", help="leave out `dife scan` through the mirror"
+    )
+    parser.add_argument(
+        "--hub-root",
+        type=Path,
+        help="a loopback hub's folder whose repositories are scanned as well",
+    )
     parser.add_argument("--minutes", type=float, default=40, help="give up after so long")
     return parser.parse_args()
 
 
-def _run(report: Report, work: Path, olah: Path, node: Path, *, scan: bool, hub_root: Path | None) -> None:
+def _run(
+    report: Report, work: Path, olah: Path, node: Path, *, scan: bool, hub_root: Path | None
+) -> None:
     import javascript
     import mirror
     import shelf
 
     with shelf.hub(work / "hub") as hub:
-        print(f"# npm @huggingface/hub against {len(hub.repositories.all())} repositories", flush=True)
+        print(
+            f"# npm @huggingface/hub against {len(hub.repositories.all())} repositories", flush=True
+        )
         report.attempt("npm", lambda: javascript.compare(report, hub, node, work / "read.json"))
         print("# olah between huggingface_hub and the hub", flush=True)
         with mirrored(olah, work / "olah", hub.endpoint, hub.cdn) as endpoint:
             for repo_id in shelf.downloadable(hub):
-                report.attempt(repo_id, partial(mirror.compare, report, hub, endpoint, repo_id, work))
+                report.attempt(
+                    repo_id, partial(mirror.compare, report, hub, endpoint, repo_id, work)
+                )
     if scan:
         print("# olah between dife and the hub", flush=True)
         _run_scans(report, work, olah, hub_root)
@@ -165,7 +186,9 @@ def _digest(path: Path) -> str:
 
 
 def _quiet(command: list[str], cwd: Path | None = None) -> None:
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False
+    )
     if done.returncode:
         raise OSError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
 
@@ -184,12 +207,16 @@ def mirrored(programs: Path, folder: Path, hub: str, cdn: str) -> Iterator[str]:
     command = [str(programs / "olah-cli"), "-c", str(config), "--log-path", str(folder / "logs")]
     environment = {**os.environ, "HF_HOME": str(folder / "hf")}
     with (folder / "output.txt").open("w") as output:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
     try:
         _await(port, process, folder / "output.txt")
         yield f"http://127.0.0.1:{port}"
     finally:
-        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        children = (
+            psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        )
         process.terminate()
         try:
             process.wait(10)
@@ -204,7 +231,9 @@ def mirrored(programs: Path, folder: Path, hub: str, cdn: str) -> Iterator[str]:
 def _filled(template: Path, values: dict[str, object]) -> str:
     from string import Template
 
-    return Template(template.read_text(encoding="utf-8").replace("$name", "$$name")).substitute(values)
+    return Template(template.read_text(encoding="utf-8").replace("$name", "$$name")).substitute(
+        values
+    )
 
 
 def _netloc(origin: str) -> str:

@@ -32,22 +32,40 @@ def hub(root: Path) -> Iterator[LoopbackHub]:
 
 def downloadable(running: LoopbackHub) -> list[str]:
     """Ids of the repositories whose files an anonymous caller gets, without the many small ones."""
-    shown = (model for model in running.repositories.all() if not (model.gated or model.private or model.disabled))
+    shown = (
+        model
+        for model in running.repositories.all()
+        if not (model.gated or model.private or model.disabled)
+    )
     return sorted(model.repo_id for model in shown if not model.repo_id.startswith("many/"))
 
 
 def _fill(running: LoopbackHub) -> None:
     weights = {"visual.proj": tensor(512, 1024), "text_projection": tensor(128, 64)}
-    files = {"README.md": "---\nlicense: mit\n---\n# CLIP\n", "open_clip_config.json": "{}", "vocab.json": "x" * 9000}
-    running.add_repo("peers/large", {**files, "open_clip_model.safetensors": safetensors(weights)}, tags=["clip"])
+    files = {
+        "README.md": "---\nlicense: mit\n---\n# CLIP\n",
+        "open_clip_config.json": "{}",
+        "vocab.json": "x" * 9000,
+    }
+    running.add_repo(
+        "peers/large", {**files, "open_clip_model.safetensors": safetensors(weights)}, tags=["clip"]
+    )
     running.add_repo("peers/history", {"a.txt": "one\n", "b.txt": "gone\n"})
     running.commit("peers/history", {"a.txt": "two\n", "b.txt": None, "deep/down/c.txt": "three\n"})
-    running.commit("peers/history", {"model.safetensors": safetensors({"w": tensor(7, 3)})}, message="Add weights")
+    running.commit(
+        "peers/history",
+        {"model.safetensors": safetensors({"w": tensor(7, 3)})},
+        message="Add weights",
+    )
     running.add_repo("peers/sharded", _shards())
     names = {"a b/c+d é.txt": "odd name\n", "a b/100%.json": "{}", ".hidden": "hidden\n"}
-    running.add_repo("peers/names", names, library="open_clip", pipeline_tag="zero-shot-image-classification")
+    running.add_repo(
+        "peers/names", names, library="open_clip", pipeline_tag="zero-shot-image-classification"
+    )
     running.add_repo("peers/empty", {"empty.txt": "", "empty.bin": b""})
-    running.add_repo("peers/gated", {"model.safetensors": safetensors({"w": tensor(2)})}, gated="manual")
+    running.add_repo(
+        "peers/gated", {"model.safetensors": safetensors({"w": tensor(2)})}, gated="manual"
+    )
     running.add_repo("peers/private", {"a.txt": "a"}, private=True)
     running.add_repo("peers/disabled", {"a.txt": "a"}, disabled=True)
     for number in range(MANY):
@@ -55,7 +73,14 @@ def _fill(running: LoopbackHub) -> None:
 
 
 def _shards() -> dict[str, bytes | str]:
-    shards = {f"model-0000{n}-of-00002.safetensors": safetensors({f"layer.{n}": tensor(5, n)}) for n in (1, 2)}
+    shards = {
+        f"model-0000{n}-of-00002.safetensors": safetensors({f"layer.{n}": tensor(5, n)})
+        for n in (1, 2)
+    }
     weight_map = {f"layer.{n}": f"model-0000{n}-of-00002.safetensors" for n in (1, 2)}
     index = json.dumps({"metadata": {"total_size": 60}, "weight_map": weight_map})
-    return {**shards, "model.safetensors.index.json": index, "config.json": '{"model_type": "clip"}'}
+    return {
+        **shards,
+        "model.safetensors.index.json": index,
+        "config.json": '{"model_type": "clip"}',
+    }

@@ -54,7 +54,12 @@ class Rig:
         self.slack.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         if self.watcher and self.watcher.poll() is None:
             self.watcher.kill()
             self.watcher.wait()
@@ -112,7 +117,11 @@ class Rig:
             for child in psutil.Process(self.watcher.pid).children(recursive=True):
                 if child.pid in workers:
                     found.setdefault("worker", []).append(child.pid)
-                    servers = [each for each in child.children() if "forkserver" in " ".join(each.cmdline())]
+                    servers = [
+                        each
+                        for each in child.children()
+                        if "forkserver" in " ".join(each.cmdline())
+                    ]
                     audits = [each.pid for server in servers for each in server.children()]
                     found.setdefault("audit child", []).extend(audits)
         return found
@@ -131,15 +140,25 @@ class Rig:
         with open_store(self.home) as store:
             broken = [f"integrity: {line}" for line in store.integrity()]
             every = jobs.jobs(store)
-            broken += [f"job {job.id} of {job.ref} is {job.state.value}" for job in every if not job.state.is_final]
+            broken += [
+                f"job {job.id} of {job.ref} is {job.state.value}"
+                for job in every
+                if not job.state.is_final
+            ]
             places = Counter((job.endpoint, job.ref) for job in every)
-            broken += [f"{ref} was discovered twice" for (_, ref), count in places.items() if count > 1]
+            broken += [
+                f"{ref} was discovered twice" for (_, ref), count in places.items() if count > 1
+            ]
             on_hub = {(repo.repo_id, repo.head.sha) for repo in self.hub.repositories.all()}
             missing = on_hub - {(job.ref.repo_id, job.ref.revision) for job in every}
             broken += [f"{name}@{sha} was never discovered" for name, sha in missing]
             rows = audits.audits(store)
             identities = Counter(row.identity for row in rows)
-            broken += [f"{count} audits of identity {name}" for name, count in identities.items() if count > 1]
+            broken += [
+                f"{count} audits of identity {name}"
+                for name, count in identities.items()
+                if count > 1
+            ]
             ids = {row.id for row in rows}
             for job in every:
                 if job.state is JobState.DONE and job.audit_id not in ids:
@@ -147,15 +166,29 @@ class Rig:
             for row in rows:
                 whole = audits.audit(store, row.id)
                 broken += [
-                    f"evidence {f.sha256} is gone" for f in whole.evidence if not evidence.verify(self.home, f.sha256)
+                    f"evidence {f.sha256} is gone"
+                    for f in whole.evidence
+                    if not evidence.verify(self.home, f.sha256)
                 ]
-            broken += [f"alert {a.key} is {a.state}" for a in outbox.alerts(store) if a.state != "sent"]
-            flagged = [found.fingerprint for found in findings.findings(store, filter="kind:flagged")]
-            alerted = {alert.finding.fingerprint for alert in outbox.alerts(store)}
-            broken += [f"finding {fingerprint} has no alert" for fingerprint in flagged if fingerprint not in alerted]
-            arrived = "\n".join(path.read_text() for path in (self.folder / "slack").glob("*/*.json"))
             broken += [
-                f"no message about {fingerprint} arrived" for fingerprint in flagged if fingerprint not in arrived
+                f"alert {a.key} is {a.state}" for a in outbox.alerts(store) if a.state != "sent"
+            ]
+            flagged = [
+                found.fingerprint for found in findings.findings(store, filter="kind:flagged")
+            ]
+            alerted = {alert.finding.fingerprint for alert in outbox.alerts(store)}
+            broken += [
+                f"finding {fingerprint} has no alert"
+                for fingerprint in flagged
+                if fingerprint not in alerted
+            ]
+            arrived = "\n".join(
+                path.read_text() for path in (self.folder / "slack").glob("*/*.json")
+            )
+            broken += [
+                f"no message about {fingerprint} arrived"
+                for fingerprint in flagged
+                if fingerprint not in arrived
             ]
         left = [str(path.name) for path in (self.home / "work").iterdir() if path.is_dir()]
         return broken + [f"work folder {name} was left" for name in left]

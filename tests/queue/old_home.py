@@ -29,10 +29,29 @@ IDENTITIES = ASSETS / "identities-96ad1e6.json"
 
 FILE = TriggerFile("/somewhere/it's.npy", "ab" * 32)
 SIGNATURES = (
-    Trigger("square", TriggerKind.PATCH, "a white square", size=0.25, x=0.5, color=(255, 0, 10), source="cat"),
+    Trigger(
+        "square",
+        TriggerKind.PATCH,
+        "a white square",
+        size=0.25,
+        x=0.5,
+        color=(255, 0, 10),
+        source="cat",
+    ),
     Trigger("noise", TriggerKind.ADDITIVE, pattern="file", file=FILE, alpha=0.1, target="dog"),
-    Trigger("letters", TriggerKind.CHARACTERS, pairs=(("a", "\u0430"),), within="prompt", templates=("a {}",)),
-    Trigger("joint", TriggerKind.TEXT, text='c"f', image=Trigger("inner", TriggerKind.BLEND, seed=7, file=FILE)),
+    Trigger(
+        "letters",
+        TriggerKind.CHARACTERS,
+        pairs=(("a", "\u0430"),),
+        within="prompt",
+        templates=("a {}",),
+    ),
+    Trigger(
+        "joint",
+        TriggerKind.TEXT,
+        text='c"f',
+        image=Trigger("inner", TriggerKind.BLEND, seed=7, file=FILE),
+    ),
     Trigger("learner", TriggerKind.PROMPT, learner=FILE, templates=("a {}", "the {}")),
     Trigger("mine", "swirl", parameters=(("on", True), ("turns", 2)), enters=Channel.IMAGE),
     *(Trigger(kind.value, kind) for kind in TriggerKind),
@@ -62,7 +81,9 @@ def requests(folder: Path) -> dict[str, dict[str, Any]]:
         "search": {"plan": replace(plan, **SEARCH)},
     }
     found |= {budget: {"plan": replace(plan, budget=budget)} for budget in ("default", "deep")}
-    found |= {f"signature {one.name}": {"plan": replace(plan, signatures=(one,))} for one in SIGNATURES}
+    found |= {
+        f"signature {one.name}": {"plan": replace(plan, signatures=(one,))} for one in SIGNATURES
+    }
     found["all signatures"] = {"plan": replace(plan, signatures=SIGNATURES), "reference": base}
     bare = {"weights_sha256": "w", "config_digest": "c", "reference": None, "plan": plan}
     return {name: {**bare, **changes} for name, changes in found.items()}

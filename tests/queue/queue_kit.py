@@ -38,11 +38,11 @@ from dife_scanner.records import (
     EvidenceRole,
     Finding,
     FindingKind,
+    Hypothesis,
     ModelRef,
     Origin,
     Search,
     Severity,
-    SignatureResult,
     Trigger,
     TriggerKind,
     Verdict,
@@ -84,7 +84,9 @@ def drawn_folder(folder: Path, seed: int, noise: float = 0.0) -> str:
     files = checkpoint()
     rng, more = np.random.default_rng(seed), np.random.default_rng(99)
     weights = {
-        name: np.asarray(rng.normal(0, 0.5, value.shape) + noise * more.normal(0, 0.5, value.shape), np.float32)
+        name: np.asarray(
+            rng.normal(0, 0.5, value.shape) + noise * more.normal(0, 0.5, value.shape), np.float32
+        )
         for name, value in sorted(load(files[WEIGHTS]).items())
     }
     folder.mkdir()
@@ -102,8 +104,18 @@ def probes_folder(folder: Path) -> Path:
         Image.new("RGB", (8, 8), (number, 0, 0)).save(stream, "PNG")
         (folder / f"{split}.png").write_bytes(stream.getvalue())
         digest = hashlib.sha256(stream.getvalue()).hexdigest()
-        rows.append({"file": f"{split}.png", "sha256": digest, "label": "cat", "drawing": split, "split": split})
-    (folder / "probes.json").write_text(json.dumps({"version": "1", "classes": ["cat"], "images": rows}))
+        rows.append(
+            {
+                "file": f"{split}.png",
+                "sha256": digest,
+                "label": "cat",
+                "drawing": split,
+                "split": split,
+            }
+        )
+    (folder / "probes.json").write_text(
+        json.dumps({"version": "1", "classes": ["cat"], "images": rows})
+    )
     return folder
 
 
@@ -115,17 +127,28 @@ def work_for(home: Path, endpoint: str = "http://127.0.0.1:9", **changes: Any) -
     folder = home.parent / "probes"
     if not folder.exists():
         probes_folder(folder)
-    settings: Settings = settings_.load(home, endpoint=endpoint, filters=("search=clip",), **changes)
+    settings: Settings = settings_.load(
+        home, endpoint=endpoint, filters=("search=clip",), **changes
+    )
     plan = Plan((), budget="quick", probes_folder=folder)
     return Work(
-        settings, plan, channels=channels, audit=audit, preload=preload, start=start, lease_seconds=lease, seed=0
+        settings,
+        plan,
+        channels=channels,
+        audit=audit,
+        preload=preload,
+        start=start,
+        lease_seconds=lease,
+        seed=0,
     )
 
 
 def audit(request: Request, progress: Progress) -> Outcome:
     """What the checkpoint's name asks for: `bad` is flagged, `torn` undecided, `dies` and the like do that."""
     name = request.ref.repo_id.rsplit("/", 1)[-1]
-    assert Path(tempfile.gettempdir()).is_relative_to(request.folder.parent), "a killed audit would leave its copies"
+    assert Path(tempfile.gettempdir()).is_relative_to(request.folder.parent), (
+        "a killed audit would leave its copies"
+    )
     progress("auditing", 0, 1, name)
     if "dies" in name:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -139,10 +162,14 @@ def audit(request: Request, progress: Progress) -> Outcome:
     if "nan" in name:
         raise AuditError("the image tower gives embeddings that are not finite", "do not use it")
     if "small" in name:
-        raise PoolTooSmall("five pictures of twenty", "give more pictures", card="caption retrieval", pool="mine")
+        raise PoolTooSmall(
+            "five pictures of twenty", "give more pictures", card="caption retrieval", pool="mine"
+        )
     time.sleep(float(os.environ.get("DIFE_TEST_AUDIT_SECONDS", "0")))
     verdicts = {"bad": Verdict.FLAGGED, "torn": Verdict.INCONCLUSIVE}
-    verdict = next((verdict for word, verdict in verdicts.items() if word in name), Verdict.NOTHING_FOUND)
+    verdict = next(
+        (verdict for word, verdict in verdicts.items() if word in name), Verdict.NOTHING_FOUND
+    )
     return _outcome(request, verdict, _score(name))
 
 
@@ -171,17 +198,23 @@ def _score(name: str) -> float | None:
 def _outcome(request: Request, verdict: Verdict, score: float | None) -> Outcome:
     key = request.identity
     content = f"picture of {key}".encode()
-    file = EvidenceFile(hashlib.sha256(content).hexdigest(), "image/png", EvidenceRole.TRIGGER, "a picture")
-    made = audit_record(request.ref, verdict, identity=key, budget=request.plan.budget, evidence=(file,))
+    file = EvidenceFile(
+        hashlib.sha256(content).hexdigest(), "image/png", EvidenceRole.TRIGGER, "a picture"
+    )
+    made = audit_record(
+        request.ref, verdict, identity=key, budget=request.plan.budget, evidence=(file,)
+    )
     digest = hashlib.sha256(f"{key}{time.time()}{os.getpid()}".encode()).hexdigest()[:16]
     record = replace(made, id=digest, **({} if score is None else searched(score)))
-    return Outcome(record, finding_of(record) if verdict is Verdict.FLAGGED else None, ((file, content),))
+    return Outcome(
+        record, finding_of(record) if verdict is Verdict.FLAGGED else None, ((file, content),)
+    )
 
 
 def searched(score: float) -> dict[str, Any]:
     """Fields of an audit whose search for texts came so far."""
     trigger = Trigger("found-text", TriggerKind.TEXT, text="zq", source="cat", target="dog")
-    found = SignatureResult(trigger, score, score, 0.0, origin=Origin.DISCOVERED)
+    found = Hypothesis(trigger, score, score, 0.0, origin=Origin.DISCOVERED)
     search = Search("texts", Channel.TEXT, ("texts",), 1, score, 10, 0.1)
     return {"score": score, "searches": (search,), "signatures": (found,)}
 

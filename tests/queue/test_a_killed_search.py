@@ -12,7 +12,7 @@ from queue_kit import drawn_folder, work_for
 from dife_scanner.app.references import add_reference
 from dife_scanner.progress import SILENT, Progress, Step
 from dife_scanner.queue import child, targets, worker
-from dife_scanner.records import Audit, Job, JobState, SignatureResult
+from dife_scanner.records import Audit, Hypothesis, Job, JobState
 from dife_scanner.store import audits, open_store
 
 DETECTORS = ("patch", "faint")
@@ -25,23 +25,31 @@ def searched(home: Path, base: str, suspect: str) -> tuple[Job, Audit, list[str]
     work = replace(work, plan=replace(work.plan, probes_folder=None, detectors=DETECTORS))
     with open_store(home) as store:
         add_reference(store, work.settings, base, "base", SILENT)
-        job = targets.enqueue(store, suspect, work.settings.limits, lambda: pytest.fail("nothing is asked of a hub"))
+        job = targets.enqueue(
+            store, suspect, work.settings.limits, lambda: pytest.fail("nothing is asked of a hub")
+        )
         job = worker.run_to_end(store, job, work, Progress(steps.append))
         assert (job.state, bool(job.audit_id)) == (JobState.DONE, True), job.reason
         audit = audits.audit(store, job.audit_id or "")
     return job, audit, [phase for phase, _ in groupby(step.phase for step in steps)]
 
 
-def anywhere(audit: Audit) -> list[SignatureResult]:
+def anywhere(audit: Audit) -> list[Hypothesis]:
     """What was measured of each trigger, wherever the home is that keeps its file."""
     rows = ((row, row.trigger.file) for row in audit.signatures)
-    return [replace(row, trigger=replace(row.trigger, file=file and replace(file, path=""))) for row, file in rows]
+    return [
+        replace(row, trigger=replace(row.trigger, file=file and replace(file, path="")))
+        for row, file in rows
+    ]
 
 
 def test_a_finished_search_is_not_made_again_and_the_verdict_is_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base, suspect = drawn_folder(tmp_path / "base", 0), drawn_folder(tmp_path / "suspect", 0, noise=1.0)
+    base, suspect = (
+        drawn_folder(tmp_path / "base", 0),
+        drawn_folder(tmp_path / "suspect", 0, noise=1.0),
+    )
     undisturbed, whole, _ = searched(tmp_path / "one" / "home", base, suspect)
     monkeypatch.setenv("DIFE_CRASH_AT", "discovery.kept")
     monkeypatch.setenv("DIFE_CRASH_MARK", str(tmp_path / "killed"))
@@ -51,7 +59,15 @@ def test_a_finished_search_is_not_made_again_and_the_verdict_is_the_same(
     first, second = (f"searching: {name}" for name in DETECTORS)
     assert first in phases[:restarted] and second not in phases[:restarted]
     assert first not in phases[restarted:] and second in phases[restarted:]
-    assert (again.identity, again.verdict, again.reason) == (whole.identity, whole.verdict, whole.reason)
-    assert (again.score, anywhere(again)) == (whole.score, anywhere(whole)) and len(whole.signatures) == 2
-    one, other = ([replace(search, seconds=0.0) for search in audit.searches] for audit in (whole, again))
+    assert (again.identity, again.verdict, again.reason) == (
+        whole.identity,
+        whole.verdict,
+        whole.reason,
+    )
+    assert (again.score, anywhere(again)) == (whole.score, anywhere(whole)) and len(
+        whole.signatures
+    ) == 2
+    one, other = (
+        [replace(search, seconds=0.0) for search in audit.searches] for audit in (whole, again)
+    )
     assert one == other and all(search.passes > 0 for search in one) and one[0].candidates > 0

@@ -35,7 +35,9 @@ def work(store: Store, hub: LoopbackHub) -> Work:
 
 def keep_pack(work: Work, n: int = 99) -> None:
     models = tuple(Benign("kind", index / 1000) for index in range(n))
-    pack = Pack("tiny-quick", "tiny", calibration.searched(BASE, work.plan), "0", "2026-11-23", models, n, 0)
+    pack = Pack(
+        "tiny-quick", "tiny", calibration.searched(BASE, work.plan), "0", "2026-11-23", models, n, 0
+    )
     calibration.write(pack, calibration.own_folder(work.home) / "tiny-quick.json")
 
 
@@ -46,7 +48,9 @@ def scanned(store: Store, hub: LoopbackHub, work: Work, *names: str) -> list[Job
     for number, name in enumerate(names):
         if name not in known:
             hub.add_repo(name, checkpoint(number + 1))
-        job = targets.enqueue(store, name, settings.limits, lambda: hub_for(settings, settings.endpoint))
+        job = targets.enqueue(
+            store, name, settings.limits, lambda: hub_for(settings, settings.endpoint)
+        )
         done.append(worker.run_to_end(store, job, work))
     batch.correct(store, [job.audit_id for job in done if job.audit_id])
     return [jobs.job(store, job.id) for job in done]
@@ -62,8 +66,16 @@ def test_a_score_that_stands_out_is_a_finding_to_triage_and_alerts_nobody(
     assert (audit.calibration.stratum, audit.calibration.p_value) == (Stratum.OWN, 1 / 100)
     (found,) = findings.findings(store)
     assert (found.kind, found.confidence, found.ref) == ("anomalous", "anomalous", high.ref)
-    assert (found.trigger, found.source, found.target, found.channel) == ("found-text", "cat", "dog", "text")
-    assert "p 0.010 against 99 benign models of pack tiny-quick, 0.030 after Benjamini-Hochberg" in found.reason
+    assert (found.trigger, found.source, found.target, found.channel) == (
+        "found-text",
+        "cat",
+        "dog",
+        "text",
+    )
+    assert (
+        "p 0.010 against 99 benign models of pack tiny-quick, 0.030 after Benjamini-Hochberg"
+        in found.reason
+    )
     assert outbox.alerts(store) == []
     row = models.model_row(store, high.id)
     assert (row.finding, row.verdict) == (found.fingerprint, Verdict.NOTHING_FOUND)
@@ -75,7 +87,9 @@ def test_a_score_that_stands_out_is_a_finding_to_triage_and_alerts_nobody(
     assert tally.expected == pytest.approx(3 * 0.0298, abs=1e-3)
 
 
-def test_what_was_not_decided_waits_in_the_review_queue_as_well(store: Store, hub: LoopbackHub, work: Work) -> None:
+def test_what_was_not_decided_waits_in_the_review_queue_as_well(
+    store: Store, hub: LoopbackHub, work: Work
+) -> None:
     keep_pack(work)
     torn, _ = scanned(store, hub, work, "org/torn-scored-90", "org/scored-0")
     (found,) = findings.findings(store)
@@ -93,7 +107,9 @@ def test_the_same_score_does_not_stand_out_in_a_batch_too_large_for_the_pack(
     assert audits.tally(store, filter="repo:org/scored-90").rated == 1
 
 
-def test_a_demonstrated_model_is_no_second_finding(store: Store, hub: LoopbackHub, work: Work) -> None:
+def test_a_demonstrated_model_is_no_second_finding(
+    store: Store, hub: LoopbackHub, work: Work
+) -> None:
     keep_pack(work)
     scanned(store, hub, work, "org/bad-scored-95", "org/scored-90")
     assert sorted(found.kind for found in findings.findings(store)) == ["anomalous", "flagged"]
@@ -113,7 +129,10 @@ def test_a_pack_that_comes_later_is_read_when_the_same_weights_are_scanned_again
     assert again.audit_id == copied.audit_id == first.audit_id
     after = audits.audit(store, first.audit_id or "")
     assert after.calibration and after.calibration.p_value == 1 / 100 and after.id == before.id
-    assert {found.ref.repo_id for found in findings.findings(store)} == {"org/scored-90", "copy/clip"}
+    assert {found.ref.repo_id for found in findings.findings(store)} == {
+        "org/scored-90",
+        "copy/clip",
+    }
     assert len(audits.audits(store)) == 1
 
 
@@ -127,7 +146,9 @@ def test_what_a_pass_found_is_one_batch_closed_by_whoever_runs_out_of_work(
     held = leases.claim(store, "somebody-else", 60.0)
     assert held
     work_loop(work, threading.Event(), until_idle=True)
-    assert len(audits.audits(store)) == 2 and len(audits.open_batch(store)) == 2, "one job is still in hand"
+    assert len(audits.audits(store)) == 2 and len(audits.open_batch(store)) == 2, (
+        "one job is still in hand"
+    )
     leases.release(store, held.id, "somebody-else", "stopped")
     work_loop(work, threading.Event(), until_idle=True)
     assert audits.open_batch(store) == []
@@ -149,8 +170,14 @@ def test_a_watcher_that_is_never_idle_reports_once_a_batch_is_full(
     assert audits.open_batch(store) == [] and len(audits.audits(store)) == 2
 
 
-def test_an_audit_stored_before_there_were_packs_can_be_read(store: Store, hub: LoopbackHub, work: Work) -> None:
+def test_an_audit_stored_before_there_were_packs_can_be_read(
+    store: Store, hub: LoopbackHub, work: Work
+) -> None:
     (job,) = scanned(store, hub, work, "org/scored-90")
     audit = audits.audit(store, job.audit_id or "")
-    old = {key: value for key, value in json.loads(to_json(audit)).items() if key not in ("calibration", "power")}
+    old = {
+        key: value
+        for key, value in json.loads(to_json(audit)).items()
+        if key not in ("calibration", "power")
+    }
     assert from_json(type(audit), json.dumps(old)).calibration is None

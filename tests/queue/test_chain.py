@@ -26,7 +26,9 @@ def audited(store: Store, folder: Path, *signatures: Trigger) -> Audit:
     """The audit of a folder by a worker and its child, nothing searched."""
     work = work_for(store.home, audit=child.AUDIT, preload=child.PRELOAD)
     work = replace(work, plan=Plan(signatures, "quick"))
-    job = targets.enqueue(store, str(folder), work.settings.limits, lambda: pytest.fail("nothing is asked of a hub"))
+    job = targets.enqueue(
+        store, str(folder), work.settings.limits, lambda: pytest.fail("nothing is asked of a hub")
+    )
     job = worker.run_to_end(store, job, work)
     assert job.audit_id, job.reason
     return audits.audit(store, job.audit_id)
@@ -40,7 +42,10 @@ def jittered(folder: Path, into: Path) -> Path:
     shutil.copytree(folder, into)
     rng = torch.Generator().manual_seed(1)
     state = {name: value.float() for name, value in load_file(folder / WEIGHTS).items()}
-    moved = {n: v + 1e-3 * v.std(correction=0) * torch.randn(v.shape, generator=rng) for n, v in state.items()}
+    moved = {
+        n: v + 1e-3 * v.std(correction=0) * torch.randn(v.shape, generator=rng)
+        for n, v in state.items()
+    }
     save_file(moved, into / WEIGHTS, {"format": "pt"})
     return into
 

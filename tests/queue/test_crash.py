@@ -32,7 +32,18 @@ from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import process, work_loop
 from dife_scanner.records import JobState, Reference, TriageState
-from dife_scanner.store import Store, audits, evidence, findings, jobs, leases, open_store, outbox, polls, references
+from dife_scanner.store import (
+    Store,
+    audits,
+    evidence,
+    findings,
+    jobs,
+    leases,
+    open_store,
+    outbox,
+    polls,
+    references,
+)
 from dife_scanner.store import requests as asked
 
 BAD = "org/clip-bad"
@@ -208,7 +219,9 @@ def assert_sound(home: Path, expected: dict[str, JobState]) -> None:
             assert job.state is not JobState.DONE or job.audit_id in {row.id for row in rows}
             final = [event for event in jobs.events(store, job.id) if event.state.is_final]
             assert len(final) >= 1 and final[-1].state is job.state
-        assert [alert.state for alert in outbox.alerts(store)] == ["sent"] * len(findings.findings(store))
+        assert [alert.state for alert in outbox.alerts(store)] == ["sent"] * len(
+            findings.findings(store)
+        )
         sent = set((home.parent / "sent").read_text().split("\n"))
         assert len(sent) >= len(outbox.alerts(store))
     assert not list((home / "work").glob("[0-9]*"))
@@ -222,7 +235,9 @@ def busy_hub(hub: LoopbackHub) -> Iterator[LoopbackHub]:
 
 
 @pytest.mark.parametrize("point", [point for point in CRASH_POINTS if point not in IN_THE_AUDIT])
-def test_a_kill_at_every_point(point: str, home: Path, busy_hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kill_at_every_point(
+    point: str, home: Path, busy_hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     expected = {BAD: JobState.CANCELLED if point == "jobs.cancel" else JobState.DONE}
     monkeypatch.setattr(failures, "MISMATCH_SECONDS", 0.05)
     seconds, lease = "0", 60.0
@@ -237,7 +252,10 @@ def test_a_kill_at_every_point(point: str, home: Path, busy_hub: LoopbackHub, mo
     mark = home.parent / "mark"
     scenario = SCENARIOS.get(point, watch_once)
     code = forked(
-        lambda: scenario(work), DIFE_CRASH_AT=point, DIFE_CRASH_MARK=str(mark), DIFE_TEST_AUDIT_SECONDS=seconds
+        lambda: scenario(work),
+        DIFE_CRASH_AT=point,
+        DIFE_CRASH_MARK=str(mark),
+        DIFE_TEST_AUDIT_SECONDS=seconds,
     )
     assert mark.exists(), f"{point} was never passed"
     in_audit_child = point == "child.outcome"
@@ -259,4 +277,8 @@ def test_five_kills_at_random_moments(tmp_path: Path) -> None:
             rig.add_models(1, start=4 + number)
         assert rig.finish() == 0
         assert rig.broken_rules() == []
-        assert rig.killed["audit child"] >= 1 and rig.killed["worker"] >= 1 and rig.killed["watcher"] >= 1
+        assert (
+            rig.killed["audit child"] >= 1
+            and rig.killed["worker"] >= 1
+            and rig.killed["watcher"] >= 1
+        )

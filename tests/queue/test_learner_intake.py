@@ -29,7 +29,9 @@ def prepared(tmp_path: Path):
     return run
 
 
-def test_a_prompt_learner_is_copied_with_its_checkpoint_and_makes_it_another_audit(tmp_path: Path, prepared) -> None:
+def test_a_prompt_learner_is_copied_with_its_checkpoint_and_makes_it_another_audit(
+    tmp_path: Path, prepared
+) -> None:
     folder = checkpoint_folder(tmp_path / "model")
     plain = prepared("plain")
     digests = {plain.config_digest}
@@ -44,18 +46,27 @@ def test_a_prompt_learner_is_copied_with_its_checkpoint_and_makes_it_another_aud
     assert len(digests) == 3
 
 
-def test_a_learner_that_is_not_read_is_told_wherever_the_weights_are(store: Store, hub: LoopbackHub) -> None:
+def test_a_learner_that_is_not_read_is_told_wherever_the_weights_are(
+    store: Store, hub: LoopbackHub
+) -> None:
     """Never fetched either: what a pickle does when it is opened is its author's choice."""
-    pickled = {"prompt_learner/model.pth.tar-50": b"pickle", "prompt_learner/model.pth.tar-10": b"pickle"}
+    pickled = {
+        "prompt_learner/model.pth.tar-50": b"pickle",
+        "prompt_learner/model.pth.tar-10": b"pickle",
+    }
     hub.add_repo("org/clip-plain", checkpoint())
     hub.add_repo("org/clip-coop", checkpoint() | pickled)
     work = work_for(store.home, hub.endpoint, audit="queue_kit:comparing")
     said = []
     for name in ("org/clip-coop", "org/clip-plain", "org/clip-coop"):
-        job = targets.enqueue(store, name, work.settings.limits, lambda: hub_for(work.settings, hub.endpoint))
+        job = targets.enqueue(
+            store, name, work.settings.limits, lambda: hub_for(work.settings, hub.endpoint)
+        )
         said.append(worker.run_to_end(store, job, work).reason)
     told = "not searched: a prompt learner in a format that is not read (prompt_learner/model.pth.tar-10, "
     assert told in said[0] and "prompt_learner/model.pth.tar-50)" in said[0]
-    assert "same identity" not in said[1] and "learner" not in said[1], "without one it is another audit"
+    assert "same identity" not in said[1] and "learner" not in said[1], (
+        "without one it is another audit"
+    )
     assert said[2].startswith("same identity as audit") and told in said[2]
     assert hub.seen("safetensors") and not hub.seen("resolve.*pth")

@@ -73,12 +73,18 @@ def test_finished_searches_are_swept_under_either_identity(folder: Path) -> None
 
 def test_legacy_identities_are_those_that_were_given(folder: Path) -> None:
     asked = old_home.requests(folder)
-    assert {name: legacy.legacy_identity(**one) for name, one in asked.items()} == {name: GIVEN[name] for name in asked}
+    assert {name: legacy.legacy_identity(**one) for name, one in asked.items()} == {
+        name: GIVEN[name] for name in asked
+    }
     today = [plans.identity(**one) for one in asked.values()]
-    assert len({*today, *GIVEN.values()}) == len(today) + len(GIVEN), "no identity of today is one of then"
+    assert len({*today, *GIVEN.values()}) == len(today) + len(GIVEN), (
+        "no identity of today is one of then"
+    )
 
 
-def test_what_could_not_be_asked_then_has_no_legacy_identity(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_asked_then_has_no_legacy_identity(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A class that is renamed and gets a field keeps its legacy identities, as long as the field has its default."""
 
     @dataclass(frozen=True)
@@ -88,7 +94,10 @@ def test_what_could_not_be_asked_then_has_no_legacy_identity(folder: Path, monke
     forms = {**legacy.FORMS, Renamed: legacy.FORMS[Trigger]}
     monkeypatch.setattr(legacy, "FORMS", forms)
     asked = old_home.requests(folder)["all signatures"]
-    values = [{one.name: getattr(trigger, one.name) for one in fields(Trigger)} for trigger in old_home.SIGNATURES]
+    values = [
+        {one.name: getattr(trigger, one.name) for one in fields(Trigger)}
+        for trigger in old_home.SIGNATURES
+    ]
     renamed = replace(asked["plan"], signatures=tuple(Renamed(**one) for one in values))
     assert legacy.legacy_identity(**{**asked, "plan": renamed}) == GIVEN["all signatures"]
     newer = replace(renamed, signatures=(replace(renamed.signatures[0], later=1),))

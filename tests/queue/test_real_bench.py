@@ -35,7 +35,9 @@ def few_scenes_and_a_longer_context(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def asked(store: Store, hub: LoopbackHub) -> real_hub.Asked:
     hub.add_repo(BASE, checkpoint(9))
-    for number, name in enumerate(("ann/scored-10", "ben/bad-scored-60", "cleo/scored-20", "dora/nan-scored-5")):
+    for number, name in enumerate(
+        ("ann/scored-10", "ben/bad-scored-60", "cleo/scored-20", "dora/nan-scored-5")
+    ):
         hub.add_repo(name, checkpoint(number + 1), tags=[TAG])
     hub.add_repo("mallory/poisoned-scored-30", checkpoint(7))
     hub.add_repo("mallory/poisoned-pickled", {"pytorch_model.bin": b"x" * 100})
@@ -45,7 +47,9 @@ def asked(store: Store, hub: LoopbackHub) -> real_hub.Asked:
 
 def run(store: Store, asked: real_hub.Asked) -> list[str]:
     said: list[str] = []
-    real_hub.run(store, asked, hub_for(asked.work.settings, asked.work.settings.endpoint), said.append)
+    real_hub.run(
+        store, asked, hub_for(asked.work.settings, asked.work.settings.endpoint), said.append
+    )
     return said
 
 
@@ -56,7 +60,9 @@ def test_it_answers_its_three_questions_and_goes_on_where_it_was(
     fetched = len(hub.seen("safetensors"))
     assert [one.name for one in references.references(store) if not one.bundled] == ["clip-tiny"]
     implants = rows.read(store.home / "real" / "quick" / "implants" / "clip-tiny")
-    assert {row.status for row in implants} == {rows.FAILED}, "two steps implant nothing, which is told"
+    assert {row.status for row in implants} == {rows.FAILED}, (
+        "two steps implant nothing, which is told"
+    )
     kept = [file.parent.parent.name for file in store.home.rglob("*.safetensors")]
     assert kept == ["references"], "no weights of an implant are left"
     assert {(one.repo_id, one.state, one.furthest) for one in real_hub.published(asked)} == {
@@ -83,7 +89,9 @@ def test_without_time_nothing_is_begun_and_the_page_says_so(
     assert page.count("not run") == 2, "neither the base nor the published ones"
 
 
-def test_a_hub_that_fails_halfway_leaves_what_was_made(store: Store, hub: LoopbackHub, asked: real_hub.Asked) -> None:
+def test_a_hub_that_fails_halfway_leaves_what_was_made(
+    store: Store, hub: LoopbackHub, asked: real_hub.Asked
+) -> None:
     gone = replace(asked, bases=(BASE, "org/clip-is-gone"), settings={}, n=1)
     with pytest.raises(HubError):
         run(store, gone)

@@ -21,5 +21,7 @@ def test_the_numbers_are_those_of_the_code(tmp_path: Path) -> None:
     assert failures.NOT_FOUND_TO_DELETED == 3 and "three tries, apart from each other" in PAGE
     assert failures.MISMATCHES_TO_REFUSED == 2 and "arrived damaged twice" in PAGE
     assert failures.PAUSE_SECONDS <= 60 and job_run.SAME_IDENTITY_SECONDS <= 60
-    lease = Work(work_for(tmp_path / "home").settings, work_for(tmp_path / "home").plan).lease_seconds
+    lease = Work(
+        work_for(tmp_path / "home").settings, work_for(tmp_path / "home").plan
+    ).lease_seconds
     assert f"every {lease / 4:g} seconds; after {lease:g} without a sign" in PAGE

@@ -64,7 +64,9 @@ def test_a_hub_that_is_down_ends_once_with_words(store: Store) -> None:
     watcher = start(store.home, "http://127.0.0.1:9", "--once")
     out, _ = watcher.communicate(timeout=120)
     assert watcher.returncode == 3
-    (failed,) = [event for line in out.splitlines() if (event := json.loads(line))["kind"] == "poll-failed"]
+    (failed,) = [
+        event for line in out.splitlines() if (event := json.loads(line))["kind"] == "poll-failed"
+    ]
     assert "cannot be reached" in failed["text"]
 
 
@@ -83,7 +85,13 @@ def test_watching_restarts_workers_refuses_a_second_watcher_and_stops_on_request
         audit = until(lambda: _audit_children(worker_pid))
         os.kill(worker_pid, signal.SIGKILL)
         until(lambda: not any(psutil.pid_exists(pid) for pid in audit))
-        again = until(lambda: [j for j in jobs.jobs(store) if j.state.value == "auditing" and j.worker != held.worker])
+        again = until(
+            lambda: [
+                j
+                for j in jobs.jobs(store)
+                if j.state.value == "auditing" and j.worker != held.worker
+            ]
+        )
         assert (again[0].lost_leases, again[0].deaths) == (1, 0)
 
         hub.add_repo("org/clip-new", checkpoint(3))
@@ -107,7 +115,9 @@ def _audit_children(worker_pid: int) -> list[int]:
     return [child.pid for child in below if child.parent() and child.parent().pid != worker_pid]
 
 
-def test_a_pass_that_hangs_is_killed_and_the_next_one_works(store: Store, hub: LoopbackHub, monkeypatch: Any) -> None:
+def test_a_pass_that_hangs_is_killed_and_the_next_one_works(
+    store: Store, hub: LoopbackHub, monkeypatch: Any
+) -> None:
     from dife_scanner.queue import children
 
     hub.add_repo("org/clip", checkpoint(), last_modified=later(-60))
@@ -144,6 +154,9 @@ def test_a_refused_scan_does_not_wait_for_torch_to_load(tmp_path: Path) -> None:
     (tmp_path / "slow_to_import.py").write_text("import time; time.sleep(30)")
     began = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
     assert done.stdout == "done\n" and time.monotonic() - began < 25

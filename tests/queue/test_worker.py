@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from queue_kit import CONFIG, WEIGHTS, audit_record, checkpoint, checkpoint_folder, finding_of, work_for
+from queue_kit import (
+    CONFIG,
+    WEIGHTS,
+    audit_record,
+    checkpoint,
+    checkpoint_folder,
+    finding_of,
+    work_for,
+)
 
 from dife_scanner.app import rerun
 from dife_scanner.app.references import add_reference
@@ -25,12 +33,12 @@ from dife_scanner.queue.lease import gone, worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work, hub_for
 from dife_scanner.records import (
+    Hypothesis,
+    InCleanReference,
     Job,
     JobState,
     ModelRef,
-    Nearby,
     Reference,
-    SignatureResult,
     Trigger,
     TriggerFile,
     TriggerKind,
@@ -54,7 +62,9 @@ from dife_scanner.store import references as kept_references
 
 def asked(store: Store, work: Work, target: str) -> Job:
     settings = work.settings
-    return targets.enqueue(store, target, settings.limits, lambda: hub_for(settings, settings.endpoint))
+    return targets.enqueue(
+        store, target, settings.limits, lambda: hub_for(settings, settings.endpoint)
+    )
 
 
 def scanned(store: Store, hub: LoopbackHub, target: str, **changes: Any) -> Job:
@@ -66,7 +76,9 @@ def scanned(store: Store, hub: LoopbackHub, target: str, **changes: Any) -> Job:
 # --- to a verdict ---------------------------------------------------------------------------------------------
 
 
-def test_a_repository_ends_done_with_audit_evidence_finding_and_alert(store: Store, hub: LoopbackHub) -> None:
+def test_a_repository_ends_done_with_audit_evidence_finding_and_alert(
+    store: Store, hub: LoopbackHub
+) -> None:
     sha = hub.add_repo("org/clip-bad", checkpoint())
     steps: list[Step] = []
     work = work_for(store.home, hub.endpoint, channels=("email", "slack"))
@@ -78,7 +90,12 @@ def test_a_repository_ends_done_with_audit_evidence_finding_and_alert(store: Sto
     assert evidence.read(store.home, audit.evidence[0].sha256).startswith(b"picture of")
     assert findings.finding(store, row.finding or "").audit_id == audit.id
     assert sorted(alert.channel for alert in outbox.pending(store, now())) == ["email", "slack"]
-    assert [event.state.value for event in jobs.events(store, job.id)] == ["queued", "downloading", "auditing", "done"]
+    assert [event.state.value for event in jobs.events(store, job.id)] == [
+        "queued",
+        "downloading",
+        "auditing",
+        "done",
+    ]
     phases = list(dict.fromkeys(step.phase for step in steps))
     assert phases == ["looking", "downloading", "checking", "auditing"]
     assert not (store.home / "work" / str(job.id)).exists()
@@ -110,10 +127,15 @@ def test_the_same_weights_elsewhere_are_not_audited_again_but_are_a_finding_ther
     assert second.audit_id == first.audit_id
     assert second.reason == f"same identity as audit {first.audit_id}"
     assert JobState.AUDITING not in [event.state for event in jobs.events(store, second.id)]
-    assert {f.ref.repo_id for f in findings.findings(store)} == {"org/clip-bad", "copycat/clip-dies"}
+    assert {f.ref.repo_id for f in findings.findings(store)} == {
+        "org/clip-bad",
+        "copycat/clip-dies",
+    }
     assert len(outbox.pending(store, now())) == 2
     again = scanned(store, hub, "org/clip-bad", channels=("email",))
-    assert again.id == first.id and again.state is JobState.DONE and again.audit_id == first.audit_id
+    assert (
+        again.id == first.id and again.state is JobState.DONE and again.audit_id == first.audit_id
+    )
     assert len(outbox.pending(store, now())) == 2
 
 
@@ -159,10 +181,17 @@ def test_what_a_repository_can_be(store: Store, hub: LoopbackHub) -> None:
     hub.add_repo("org/gated", files, gated="manual")
     hub.add_repo("org/huge", {CONFIG: files[CONFIG], WEIGHTS: Announced(10**12)})
     hub.add_repo(
-        "org/odd", {CONFIG: files[CONFIG].replace(b'"layers": 1', b'"layers": 1000000'), WEIGHTS: files[WEIGHTS]}
+        "org/odd",
+        {
+            CONFIG: files[CONFIG].replace(b'"layers": 1', b'"layers": 1000000'),
+            WEIGHTS: files[WEIGHTS],
+        },
     )
     hub.add_repo("org/extra", {CONFIG: files[CONFIG], WEIGHTS: files[WEIGHTS] + b"more"})
-    states = {name: scanned(store, hub, f"org/{name}").state for name in ("pickle", "gated", "huge", "odd", "extra")}
+    states = {
+        name: scanned(store, hub, f"org/{name}").state
+        for name in ("pickle", "gated", "huge", "odd", "extra")
+    }
     assert states == {
         "pickle": JobState.UNSUPPORTED,
         "gated": JobState.GATED,
@@ -207,12 +236,16 @@ def test_an_outage_delays_with_growing_pauses_and_ends_in_words(
     hub.heal()
     hub.inject(faults.status("GET /api", 418, times=None))
     second = worker.process(store, job, work)
-    assert second.state is JobState.RETRY_WAIT and later(9) < (second.next_check_at or "") < later(13)
+    assert second.state is JobState.RETRY_WAIT and later(9) < (second.next_check_at or "") < later(
+        13
+    )
     third = worker.process(store, job, work)
     assert third.state is JobState.FAILED and "given up after 3 tries" in third.reason
 
 
-def test_a_full_disk_pauses_and_loses_nothing(store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_pauses_and_loses_nothing(
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub.add_repo("org/clip", checkpoint())
     work = work_for(store.home, hub.endpoint)
     job = asked(store, work, "org/clip")
@@ -231,7 +264,9 @@ def test_a_full_disk_pauses_and_loses_nothing(store: Store, hub: LoopbackHub, mo
 def test_a_disk_that_is_really_full(hub: LoopbackHub, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1300k", "tmpfs", str(disk)], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1300k", "tmpfs", str(disk)], check=False
+    ).returncode:
         pytest.skip("this machine does not let us mount a tmpfs")
     try:
         hub.add_repo("org/clip-bad", checkpoint())
@@ -299,7 +334,9 @@ def test_a_job_that_another_worker_holds_is_left_alone(store: Store, hub: Loopba
     assert worker.process(store, job, work).worker == "somebody"
 
 
-def test_a_scan_that_was_killed_does_not_hold_up_the_next_one(store: Store, hub: LoopbackHub) -> None:
+def test_a_scan_that_was_killed_does_not_hold_up_the_next_one(
+    store: Store, hub: LoopbackHub
+) -> None:
     hub.add_repo("org/clip", checkpoint())
     work = work_for(store.home, hub.endpoint, start="fork")
     job = asked(store, work, "org/clip")
@@ -342,7 +379,9 @@ def test_a_pass_records_every_revision_once(store: Store, hub: LoopbackHub) -> N
     assert [(p.complete, p.new) for p in polls.passes(store)] == [(True, 1), (True, 0), (True, 4)]
 
 
-def test_what_a_window_asks_for_is_queued_first(store: Store, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_what_a_window_asks_for_is_queued_first(
+    store: Store, hub: LoopbackHub, tmp_path: Path
+) -> None:
     hub.add_repo("org/clip", checkpoint())
     work = work_for(store.home, hub.endpoint)
     poll_pass(store, work)
@@ -359,9 +398,16 @@ def test_what_was_found_in_a_reference_is_tried_on_what_is_compared_with_it(
     store: Store, hub: LoopbackHub, tmp_path: Path
 ) -> None:
     text = Trigger("found-text-1", TriggerKind.TEXT, text="zq", source="cat", target="dog")
-    lost = Trigger("found-patch-1", TriggerKind.OVERLAY, file=TriggerFile("/nowhere/patch.png", "0" * 64), target="dog")
+    lost = Trigger(
+        "found-patch-1",
+        TriggerKind.OVERLAY,
+        file=TriggerFile("/nowhere/patch.png", "0" * 64),
+        target="dog",
+    )
     work = work_for(store.home, hub.endpoint)
-    base = add_reference(store, work.settings, str(checkpoint_folder(tmp_path / "base")), "base", SILENT)
+    base = add_reference(
+        store, work.settings, str(checkpoint_folder(tmp_path / "base")), "base", SILENT
+    )
     towers = {"image_tower": base.image_tower, "text_tower": base.text_tower}
     for number, (trigger, verdict, confidence) in enumerate(
         [
@@ -373,31 +419,49 @@ def test_what_was_found_in_a_reference_is_tried_on_what_is_compared_with_it(
         ]
     ):
         name = f"{number}" * 16
-        seen = audit_record(ModelRef("o/base", "0" * 40), verdict, id=name, identity=name, trigger=trigger, **towers)
+        seen = audit_record(
+            ModelRef("o/base", "0" * 40), verdict, id=name, identity=name, trigger=trigger, **towers
+        )
         record = audits.keep_record(store, seen)
         with store.atomic("test"):
             audits.insert_audit(store, seen, record)
             if confidence:
                 findings.insert_finding(store, finding_of(seen, confidence), None)
-    add_reference(store, work.settings, str(checkpoint_folder(tmp_path / "other", seed=3)), "other", SILENT)
+    add_reference(
+        store, work.settings, str(checkpoint_folder(tmp_path / "other", seed=3)), "other", SILENT
+    )
     child_folder = str(checkpoint_folder(tmp_path / "child", seed=2))
     job = scanned(store, hub, child_folder, audit="queue_kit:naming")
     tried, flagged = job.reason.split("; ")
-    assert tried == "base-found-text-1:any", "once, without its file it cannot be, and nothing is chosen for it"
-    assert flagged == "flagged: base", "what a backdoored reference obeys too may be an attack all the same"
+    assert tried == "base-found-text-1:any", (
+        "once, without its file it cannot be, and nothing is chosen for it"
+    )
+    assert flagged == "flagged: base", (
+        "what a backdoored reference obeys too may be an attack all the same"
+    )
 
 
-def test_an_audit_is_made_again_with_the_references_that_its_triggers_were_tried_on(store: Store) -> None:
+def test_an_audit_is_made_again_with_the_references_that_its_triggers_were_tried_on(
+    store: Store,
+) -> None:
     for name in ("base", "near", "later"):
-        kept_references.add(store, Reference(name, f"/{name}", f"i-{name}", "t", "w", "tiny", "2026-01-01"))
+        kept_references.add(
+            store, Reference(name, f"/{name}", f"i-{name}", "t", "w", "tiny", "2026-01-01")
+        )
     base = kept_references.reference(store, "base")
-    near = SignatureResult(Trigger("t", TriggerKind.PATCH), 1.0, near=(Nearby("near", 0.1, 0.9, 0.9),))
+    near = Hypothesis(
+        Trigger("t", TriggerKind.PATCH), 1.0, near=(InCleanReference("near", 0.1, 0.9, 0.9),)
+    )
     stored = audit_record(ModelRef("o/it", "0" * 40), reference="base", signatures=(near,))
     assert [one.name for one in rerun._known(store, stored, base)] == ["base", "near"]
-    assert [one.name for one in rerun._known(store, replace(stored, signatures=()), base)] == ["base"]
+    assert [one.name for one in rerun._known(store, replace(stored, signatures=()), base)] == [
+        "base"
+    ]
 
 
-def test_finished_searches_go_once_their_audit_is_stored(store: Store, hub: LoopbackHub, tmp_path: Path) -> None:
+def test_finished_searches_go_once_their_audit_is_stored(
+    store: Store, hub: LoopbackHub, tmp_path: Path
+) -> None:
     job = scanned(store, hub, str(checkpoint_folder(tmp_path / "fine")))
     stored = audits.audit(store, job.audit_id or "")
     kept = store.home / "cache" / "discovery" / "searches"
@@ -406,7 +470,9 @@ def test_finished_searches_go_once_their_audit_is_stored(store: Store, hub: Loop
     for name in names:
         (kept / name).write_text("{}")
     cleanup.remove_leftovers(store)
-    assert [file.name for file in kept.iterdir()] == names[1:], "an audit that is not stored may have been killed"
+    assert [file.name for file in kept.iterdir()] == names[1:], (
+        "an audit that is not stored may have been killed"
+    )
 
 
 # --- the real audit -------------------------------------------------------------------------------------------

@@ -50,7 +50,10 @@ def measure(value):
 
 def cell(interface, metric, attack, reference, entry=EntryType.EXPOSED, **given):
     delta = attack - reference
-    values = {"trigger": Change(delta - 0.01, interval(delta - 0.01)), "drift": Change(0.01, interval(0.01))}
+    values = {
+        "trigger": Change(delta - 0.01, interval(delta - 0.01)),
+        "drift": Change(0.01, interval(0.01)),
+    }
     return Cell(
         interface,
         metric,
@@ -71,14 +74,26 @@ def profile(condition: Condition, attack: float, reference: float) -> tuple[Entr
         if selector_control(card, condition):
             drift = Change(-0.012, interval(-0.012))
             found.append(
-                SelectorControl(card.interface, "Sel@1", measure(0.24), measure(0.252), drift, "no text trigger")
+                SelectorControl(
+                    card.interface, "Sel@1", measure(0.24), measure(0.252), drift, "no text trigger"
+                )
             )
         else:
-            found.append(judge(card, condition) or cell(card.interface, card.metric, attack, reference))
+            found.append(
+                judge(card, condition) or cell(card.interface, card.metric, attack, reference)
+            )
     return tuple(found)
 
 
-def audit(name="lab/model", trigger=TEXT, condition=TEXT_CONDITION, *, attack=0.991, reference=0.035, **given) -> Audit:
+def audit(
+    name="lab/model",
+    trigger=TEXT,
+    condition=TEXT_CONDITION,
+    *,
+    attack=0.991,
+    reference=0.035,
+    **given,
+) -> Audit:
     values = {
         "id": "ab" * 8,
         "identity": "cd" * 32,
@@ -94,9 +109,18 @@ def audit(name="lab/model", trigger=TEXT, condition=TEXT_CONDITION, *, attack=0.
         "seed": 0,
         "signatures": (),
         "trigger": trigger,
-        "branch_swap": BranchSwap("QHR", 0.001, 0.001, 0.991, 0.991, 200, 10, (0.8, 0.8, 0.79, 0.79)),
+        "branch_swap": BranchSwap(
+            "QHR", 0.001, 0.001, 0.991, 0.991, 200, 10, (0.8, 0.8, 0.79, 0.79)
+        ),
         "diagnosis": restore(
-            Diagnosis, Carrier.TEXTUAL, condition.channel, 0.99, 0.0, 1.0, 0.0, "the text tower alone carries 100%"
+            Diagnosis,
+            Carrier.TEXTUAL,
+            condition.channel,
+            0.99,
+            0.0,
+            1.0,
+            0.0,
+            "the text tower alone carries 100%",
         ),
         "profile": profile(condition, attack, reference),
         "agreement": "5 of 5 predicted interfaces are exposed",
@@ -122,7 +146,9 @@ def whole() -> Study:
     text = audit()
     odd = list(text.profile)
     odd[1] = NotRun(odd[1].interface, "needs a deeper budget")
-    odd[2] = ArtefactMissing(odd[2].interface, "target pictures", "the pool manifest names a file that is gone")
+    odd[2] = ArtefactMissing(
+        odd[2].interface, "target pictures", "the pool manifest names a file that is gone"
+    )
     odd[4] = cell(odd[4].interface, "ΔH@1", 0.5, 0.985, EntryType.NEGATIVE)
     odd[6] = cell(odd[6].interface, "ΔSel@1", 0.5, 0.5, EntryType.WEAK)
     image = audit(
@@ -131,7 +157,14 @@ def whole() -> Study:
         IMAGE_CONDITION,
         branch_swap=BranchSwap("zero-shot TS", 0.0988, 0.9998, 0.0988, 0.9998, 200, 10),
         diagnosis=restore(
-            Diagnosis, Carrier.VISUAL, Channel.IMAGE, 0.901, 1.0, 0.0, 0.0, "the image tower alone carries it"
+            Diagnosis,
+            Carrier.VISUAL,
+            Channel.IMAGE,
+            0.901,
+            1.0,
+            0.0,
+            0.0,
+            "the image tower alone carries it",
         ),
     )
     mechanism = audit(
@@ -141,8 +174,22 @@ def whole() -> Study:
         branch_swap=None,
         repair=ComponentRepair("TS", 1.0, 0.1002, 0.0998, 0.1019, 200, 10),
         diagnosis=restore(
-            Diagnosis, Carrier.COUPLED, Channel.PROMPT, 0.898, 0.0, 0.0, 1.0, "only the whole mechanism is exposed"
+            Diagnosis,
+            Carrier.COUPLED,
+            Channel.PROMPT,
+            0.898,
+            0.0,
+            0.0,
+            1.0,
+            "only the whole mechanism is exposed",
         ),
     )
-    named = [("textual", text), ("patch", image), ("prompt", mechanism), (HOSTILE, replace(text, profile=tuple(odd)))]
-    return study(named, failures=(Failure("broken", "refused", "the header names one tensor twice"),))
+    named = [
+        ("textual", text),
+        ("patch", image),
+        ("prompt", mechanism),
+        (HOSTILE, replace(text, profile=tuple(odd))),
+    ]
+    return study(
+        named, failures=(Failure("broken", "refused", "the header names one tensor twice"),)
+    )

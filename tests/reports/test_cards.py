@@ -45,4 +45,7 @@ def test_a_card_in_full_says_every_word_on_it(card):
 
 def test_channels_are_named_in_a_fixed_order():
     assert cards.channels_text(by_name("image-text retrieval").channels) == "image or text"
-    assert cards.channels_text(by_name("prompted classification").channels) == "text or prompt mechanism"
+    assert (
+        cards.channels_text(by_name("prompted classification").channels)
+        == "text or prompt mechanism"
+    )

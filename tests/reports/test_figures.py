@@ -45,7 +45,9 @@ def test_zero_and_not_evaluable_do_not_look_alike():
 
     audit = factories.audit()
     zero = factories.cell("zero-shot classification", "TS", 0.1, 0.1, EntryType.WEAK)
-    absent = next(entry for entry in audit.profile if entry.interface == "downstream classification")
+    absent = next(
+        entry for entry in audit.profile if entry.interface == "downstream classification"
+    )
     figure = Figure()
     assert figures.exposure_matrix(study([("a", replace(audit, profile=(zero, absent)))]), figure)
     number, hatched = figure.axes[0].patches
@@ -70,8 +72,12 @@ def test_intervals_of_both_parts_are_drawn():
 
     audit = factories.audit()
     figure = Figure()
-    assert figures.trigger_and_drift(study([("a", replace(audit, profile=audit.profile[:1]))]), figure)
-    trigger, drift = (one.lines[2][0].get_segments()[0][:, 0].tolist() for one in figure.axes[0].containers)
+    assert figures.trigger_and_drift(
+        study([("a", replace(audit, profile=audit.profile[:1]))]), figure
+    )
+    trigger, drift = (
+        one.lines[2][0].get_segments()[0][:, 0].tolist() for one in figure.axes[0].containers
+    )
     cell = audit.profile[0]
     assert trigger == pytest.approx([cell.trigger.interval.low, cell.trigger.interval.high])
     assert drift == pytest.approx([cell.drift.interval.low, cell.drift.interval.high])
@@ -81,7 +87,9 @@ def test_a_strangers_name_is_only_text(drawn):
     for path in drawn.values():
         if path.suffix == ".svg":
             assert not ElementTree.parse(path).findall(".//{http://www.w3.org/2000/svg}img")
-    assert any(text.startswith("=cmd|") and "$" in text for text in words(drawn["exposure-matrix.svg"]))
+    assert any(
+        text.startswith("=cmd|") and "$" in text for text in words(drawn["exposure-matrix.svg"])
+    )
 
 
 def test_the_same_study_gives_the_same_bytes(drawn, tmp_path):

@@ -14,15 +14,17 @@ from dife_scanner.records import (
     AskedPlan,
     Change,
     EvidenceFile,
-    Exchanged,
+    Hypothesis,
     Interval,
-    SignatureResult,
+    ReverseSearch,
     Trigger,
     TriggerKind,
 )
 from dife_scanner.reports import rerun
 
-PLAN = AskedPlan("default", 0, (Trigger("word", TriggerKind.TEXT, text="cf"),), ("texts",), "p", "q", ("e",))
+PLAN = AskedPlan(
+    "default", 0, (Trigger("word", TriggerKind.TEXT, text="cf"),), ("texts",), "p", "q", ("e",)
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,9 @@ def with_cell(audit, place, **changes):
 
 
 def test_another_run_of_the_same_is_identical(stored):
-    again = replace(stored, id="other", started_at="2027", seconds=99.0, encodes=0, device="cuda:0", versions={})
+    again = replace(
+        stored, id="other", started_at="2027", seconds=99.0, encodes=0, device="cuda:0", versions={}
+    )
     found = rerun.compare(stored, again)
     assert found.identical and found.reasons == ()
     assert found.compared > 15 * 8
@@ -55,7 +59,9 @@ def test_another_run_of_the_same_is_identical(stored):
 def test_what_an_exchange_came_to_is_compared_and_the_time_it_took_is_not(stored):
     def exchanged(**values):
         patch = Trigger("found-patch-1", TriggerKind.PATCH, target="ship")
-        row = SignatureResult(patch, 0.9, exchanged=Exchanged(**{"passes": 9, "seconds": 1.0, **values}))
+        row = Hypothesis(
+            patch, 0.9, exchanged=ReverseSearch(**{"passes": 9, "seconds": 1.0, **values})
+        )
         return replace(stored, signatures=(row,))
 
     assert rerun.compare(exchanged(), exchanged(seconds=2.0)).identical
@@ -81,7 +87,10 @@ def test_one_bit_in_one_cell_is_found_and_named(stored):
             lambda a: with_cell(a, 0, drift=Change(0.02, Interval(0, 0.1, "x"))),
             "profile · zero-shot classification TS · drift",
         ),
-        (lambda a: replace(a, evidence=(replace(a.evidence[0], sha256="cc" * 32),)), "pools · captions · sha256"),
+        (
+            lambda a: replace(a, evidence=(replace(a.evidence[0], sha256="cc" * 32),)),
+            "pools · captions · sha256",
+        ),
         (lambda a: replace(a, reason="other words"), "reason"),
         (lambda a: replace(a, clean_accuracy=None), "clean_accuracy"),
     ],
@@ -106,11 +115,18 @@ def test_a_missing_cell_is_one_difference_and_shifts_no_other(stored):
 
 def test_reasons_name_what_is_not_as_it_was(stored):
     other = replace(
-        stored, reason="x", device="cuda:0", versions={"torch": "2.11.0"}, audit_version="dife-3", identity="ee" * 32
+        stored,
+        reason="x",
+        device="cuda:0",
+        versions={"torch": "2.11.0"},
+        audit_version="dife-3",
+        identity="ee" * 32,
     )
     reasons = " ".join(rerun.compare(stored, other).reasons)
     assert "dife-2" in reasons and "cuda:0" in reasons and "torch was 2.10.0, now 2.11.0" in reasons
-    assert "identity" in " ".join(rerun.compare(stored, replace(stored, identity="ee" * 32)).reasons)
+    assert "identity" in " ".join(
+        rerun.compare(stored, replace(stored, identity="ee" * 32)).reasons
+    )
     cached = " ".join(rerun.compare(stored, replace(stored, reason="x", encodes=900)).reasons)
     assert "cache of earlier audits" in cached and "900" in cached
     assert "number of threads" in rerun.compare(stored, replace(stored, reason="x")).reasons[0]

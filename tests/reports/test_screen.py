@@ -18,17 +18,17 @@ from dife_scanner.records import (
     Calibration,
     CheckOutcome,
     Decision,
+    Hypothesis,
+    InCleanReference,
     Interval,
-    Nearby,
     Origin,
-    SignatureResult,
     Stratum,
     Verdict,
 )
 from dife_scanner.reports import as_json, in_full, screen
 
 OWN = Calibration(Stratum.OWN, "base-quick", "d", 99, 0.01, "2026-11-23", 0.03)
-FOUND = SignatureResult(
+FOUND = Hypothesis(
     replace(factories.PATCH, name="found-patch-1"),
     0.9,
     0.985,
@@ -40,7 +40,7 @@ FOUND = SignatureResult(
     effect=Interval(0.8, 0.9, "paired bootstrap"),
     clean=0.1,
     area=0.02,
-    near=(Nearby("vit-other", 0.1, 0.2, 0.1),),
+    near=(InCleanReference("vit-other", 0.1, 0.2, 0.1),),
 )
 
 
@@ -53,10 +53,18 @@ def said(renderable, width=100):
 def flagged(unavailable=""):
     """A flagged audit with all its checks; `unavailable`: why the reverse search could not be run."""
     lost = 0.06 if unavailable else 0.0
-    known = Circumstances(clean_references=True, accuracy_lost=lost, unavailable={REVERSE_SEARCH: unavailable})
+    known = Circumstances(
+        clean_references=True, accuracy_lost=lost, unavailable={REVERSE_SEARCH: unavailable}
+    )
     found = replace(FOUND, checks=run_all(FOUND, known))
     others = [
-        replace(FOUND, trigger=replace(FOUND.trigger, name=f"signature-{n}"), suspect=None, effect=None, near=())
+        replace(
+            FOUND,
+            trigger=replace(FOUND.trigger, name=f"signature-{n}"),
+            suspect=None,
+            effect=None,
+            near=(),
+        )
         for n in range(25)
     ]
     rest = [replace(one, checks=run_all(one, known)) for one in others]
@@ -100,14 +108,21 @@ def test_the_screen_has_the_verdict_the_checks_and_one_line_per_interface():
 
 def test_what_is_unconfirmed_stands_on_a_line_of_its_own():
     text = said(screen.render(flagged("the reference's weights are not kept here")), 200)
-    assert "\nunconfirmed: reverse search not run, the reference's weights are not kept here\n" in text
+    assert (
+        "\nunconfirmed: reverse search not run, the reference's weights are not kept here\n" in text
+    )
     assert "unconfirmed" not in said(screen.render(flagged()))
 
 
 def test_an_audit_from_before_says_that_its_checks_were_not_recorded():
     record = replace(flagged(), decision=None, signatures=(replace(FOUND, checks=()),))
-    for text in (said(screen.render(record), 200), said(in_full.render(record, None, Path("/home")), 200)):
-        assert "not recorded by the version that made this audit; `dife rerun` makes it again" in text
+    for text in (
+        said(screen.render(record), 200),
+        said(in_full.render(record, None, Path("/home")), 200),
+    ):
+        assert (
+            "not recorded by the version that made this audit; `dife rerun` makes it again" in text
+        )
     assert "Why: exposed" in said(screen.render(record)), "the stored reason stands in"
 
 
@@ -125,7 +140,9 @@ def test_counts_have_no_decimals():
     assert "candidates 132, mrr 0.500, lists 18.5" in text
 
 
-@pytest.mark.parametrize("kind", [as_json.ShowDocument, as_json.ScanDocument], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [as_json.ShowDocument, as_json.ScanDocument], ids=lambda kind: kind.__name__
+)
 def test_json_carries_checks_and_decision(kind):
     record = flagged("the reference's weights are not kept here")
     document = as_json.ShowDocument(record, None)
@@ -146,4 +163,6 @@ def test_json_carries_checks_and_decision(kind):
 def factories_job():
     from dife_scanner.records import Job, JobState, ModelRef
 
-    return Job(1, ModelRef("lab/patch", "ef" * 20), JobState.DONE, "", "", "2026-01-01", "2026-01-01")
+    return Job(
+        1, ModelRef("lab/patch", "ef" * 20), JobState.DONE, "", "", "2026-01-01", "2026-01-01"
+    )

@@ -42,7 +42,9 @@ def said(record, width=160):
 
 def test_the_matrix_has_every_interface_once_and_every_checkpoint_in_each_part(whole):
     parts = [sheet for sheet in sheets(whole) if sheet.title.startswith("Exposure matrix")]
-    assert [name for sheet in parts for name in sheet.columns[1:]] == [card.interface for card in CARDS]
+    assert [name for sheet in parts for name in sheet.columns[1:]] == [
+        card.interface for card in CARDS
+    ]
     for sheet in parts:
         assert [row[0].text for row in sheet.rows] == [row.name for row in whole.rows]
         assert all(len(row) == len(sheet.columns) for row in sheet.rows)
@@ -64,7 +66,9 @@ def test_each_absence_has_its_own_mark_and_a_numbered_reason(whole):
         (reason,) = [note for note in native.notes if note.startswith(number)]
         assert word.split()[0] in reason
     assert marks["control"].tone is Tone.CONTROL and marks["N.E."].tone is Tone.ABSENT
-    assert "0.240 against 0.252" in next(note for note in native.notes if "selector control" in note)
+    assert "0.240 against 0.252" in next(
+        note for note in native.notes if "selector control" in note
+    )
 
 
 def test_no_absence_reads_as_a_number(whole):
@@ -84,8 +88,13 @@ def test_the_same_reason_has_the_same_number(whole):
 
 
 def test_a_metric_that_is_a_difference_shows_both_ends():
-    assert value_text(factories.cell("text reranking", "ΔH@1", 1.0, 0.035)) == "+0.965 (0.035→1.000)"
-    assert value_text(factories.cell("zero-shot classification", "TS", 0.9998, 0.0988)) == "1.000 (+0.901)"
+    assert (
+        value_text(factories.cell("text reranking", "ΔH@1", 1.0, 0.035)) == "+0.965 (0.035→1.000)"
+    )
+    assert (
+        value_text(factories.cell("zero-shot classification", "TS", 0.9998, 0.0988))
+        == "1.000 (+0.901)"
+    )
 
 
 def test_swap_and_repair_stand_apart_with_the_papers_four_decimals(whole):
@@ -121,13 +130,19 @@ def test_an_extensions_interface_and_file_are_printed_too():
     audit = factories.audit()
     own = factories.cell("re-identification", "TS", 0.9, 0.1)
     record = study(
-        [("a", replace(audit, profile=(*audit.profile, own)))], extensions=(Extension("mine.py", "ab" * 32),)
+        [("a", replace(audit, profile=(*audit.profile, own)))],
+        extensions=(Extension("mine.py", "ab" * 32),),
     )
     found = by_title(record)
-    assert found["Exposure matrix: interfaces of extensions"].columns == ("checkpoint", "re-identification")
+    assert found["Exposure matrix: interfaces of extensions"].columns == (
+        "checkpoint",
+        "re-identification",
+    )
     assert [mark.text for mark in found["Extensions loaded"].rows[0]] == ["mine.py", "ab" * 32]
     assert "ab" * 32 in markdown.render(record)
-    (row,) = [line for line in csv.DictReader(io.StringIO(as_csv.render(record))) if not line["group"]]
+    (row,) = [
+        line for line in csv.DictReader(io.StringIO(as_csv.render(record))) if not line["group"]
+    ]
     assert (row["interface"], row["value"]) == ("re-identification", "0.9")
 
 
@@ -147,7 +162,9 @@ def test_seeds_have_mean_and_sample_standard_deviation_and_absences_are_counted_
     audits = [factories.audit(attack=value) for value in values]
     name = "prompted classification"
     gone = replace(
-        audits[2], profile=tuple(e for e in audits[2].profile if e.interface != "text reranking"), clean_accuracy=None
+        audits[2],
+        profile=tuple(e for e in audits[2].profile if e.interface != "text reranking"),
+        clean_accuracy=None,
     )
     record = study([("s0", audits[0]), ("s1", audits[1]), ("s2", gone)], seeds=True)
     found = {one.what: one for one in spreads(record)}
@@ -199,9 +216,19 @@ def test_every_form_says_how_many_flags_chance_may_make_and_what_a_score_is_wort
     assert "1 audited, 1 flagged, 0 anomalous; by chance alone at most 0.03 flags" in text
     assert "rated: Score 0.400: p = 0.010 against 99 benign models of pack base-quick" in text
     row = next(csv.DictReader(io.StringIO(as_csv.render(one))))
-    assert (row["score"], row["p_value"], row["pack"], row["alarm_bound"]) == ("0.4", "0.01", "base-quick", "0.03")
+    assert (row["score"], row["p_value"], row["pack"], row["alarm_bound"]) == (
+        "0.4",
+        "0.01",
+        "base-quick",
+        "0.03",
+    )
     plain = next(csv.DictReader(io.StringIO(as_csv.render(study([("plain", factories.audit())])))))
-    assert (plain["score"], plain["p_value"], plain["pack"], plain["alarm_bound"]) == ("", "", "", "")
+    assert (plain["score"], plain["p_value"], plain["pack"], plain["alarm_bound"]) == (
+        "",
+        "",
+        "",
+        "",
+    )
 
 
 # --- CSV ------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from dife_scanner.records import (
     EvidenceFile,
     EvidenceRole,
     Finding,
+    Hypothesis,
     Interval,
     Job,
     JobState,
@@ -27,7 +28,6 @@ from dife_scanner.records import (
     ModelRef,
     ModelRow,
     NotEvaluable,
-    SignatureResult,
     Trigger,
     TriggerKind,
     Verdict,
@@ -55,12 +55,14 @@ def cell(entry=EntryType.EXPOSED):
 
 @pytest.fixture
 def audit():
-    trigger = Trigger("text-xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
+    trigger = Trigger(
+        "text-xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane"
+    )
     return Audit(
         id="a" * 16, identity="i" * 64, ref=REF, architecture="ViT", reference="base", image_tower="1" * 64,
         text_tower="2" * 64, image_tower_same=True, text_tower_same=False, audit_version="dife-1",
         budget=Budget.DEFAULT, seed=0, trigger=trigger,
-        signatures=(SignatureResult(trigger, 0.97, 0.99, 0.01, 3e-5, 8e-4, 15),),
+        signatures=(Hypothesis(trigger, 0.97, 0.99, 0.01, 3e-5, 8e-4, 15),),
         branch_swap=BranchSwap("QHR", 0.01, 0.01, 0.99, 0.99, 10, 5, (0.9, 0.9, 0.9, 0.9)),
         diagnosis=restore(Diagnosis, Carrier.TEXTUAL, Channel.TEXT, 0.98, 0.0, 1.0, 0.0, "text tower alone carries it"),
         profile=(
@@ -111,7 +113,15 @@ def test_without_anything_the_tables_say_so_instead_of_nothing():
 
 
 def test_a_missing_verdict_is_shown_with_its_state_and_reason():
-    job = Job(1, REF, JobState.GATED, "access has to be asked for", "http://hub", "2026-01-01", "2026-01-01")
+    job = Job(
+        1,
+        REF,
+        JobState.GATED,
+        "access has to be asked for",
+        "http://hub",
+        "2026-01-01",
+        "2026-01-01",
+    )
     row = ModelRow(job, None, "", "", "", "", (), "", "open_clip", None)
     assert "gated" in said(table.models([row]))
     assert "access has to be asked for" in said(table.reasons([row]))

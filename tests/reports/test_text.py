@@ -56,5 +56,11 @@ def test_the_result_is_printable_bounded_and_stable(text: str, limit: int) -> No
     assert len(shown) <= max(limit, 0)
     assert shown.isprintable()
     shown.encode()
-    assert not {unicodedata.category(character) for character in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    assert not {unicodedata.category(character) for character in shown} & {
+        "Cc",
+        "Cf",
+        "Cs",
+        "Zl",
+        "Zp",
+    }
     assert plain(shown, limit) == shown

@@ -8,16 +8,28 @@ import pytest
 import study_factories as factories
 
 from dife_scanner.core.verdict import drawings_needed
-from dife_scanner.records import Basis, Channel, Decision, NotSearched, Origin, SignatureResult, Verdict
+from dife_scanner.records import (
+    Basis,
+    Channel,
+    Decision,
+    Hypothesis,
+    MissingSearch,
+    Origin,
+    Verdict,
+)
 from dife_scanner.sentences.basis import CHANGES, why, would_change
 from dife_scanner.sentences.checks import NOT_RECORDED
 
-FOUND = SignatureResult(factories.PATCH, 0.9, 0.9, 0.1, 0.25, 0.5, 2, Origin.DISCOVERED, area=0.02)
-FAINT = NotSearched("faint", Channel.IMAGE, ("a faint pattern",), "one half has 0 pictures; 2 are needed")
+FOUND = Hypothesis(factories.PATCH, 0.9, 0.9, 0.1, 0.25, 0.5, 2, Origin.DISCOVERED, area=0.02)
+FAINT = MissingSearch(
+    "faint", Channel.IMAGE, ("a faint pattern",), "one half has 0 pictures; 2 are needed"
+)
 
 
 def audit(basis: Basis, verdict: Verdict = Verdict.INCONCLUSIVE, **given):
-    decision = Decision(verdict, basis, given.pop("hypothesis", ""), beyond=given.pop("beyond", None))
+    decision = Decision(
+        verdict, basis, given.pop("hypothesis", ""), beyond=given.pop("beyond", None)
+    )
     return factories.audit(signatures=(FOUND,), verdict=verdict, decision=decision, **given)
 
 
@@ -47,7 +59,9 @@ def test_at_the_deepest_budget_only_a_trigger_of_your_own_is_left():
 
 
 def test_what_could_not_be_searched_is_named():
-    assert "one half has 0 pictures" in would_change(audit(Basis.SEARCHES_MISSING, not_searched=(FAINT,)))
+    assert "one half has 0 pictures" in would_change(
+        audit(Basis.SEARCHES_MISSING, not_searched=(FAINT,))
+    )
 
 
 def test_an_inherited_trigger_tells_what_is_beyond_it():

@@ -67,16 +67,41 @@ def cell(interface: str, entry: EntryType, delta: float = 0.9) -> Cell:
         return Measure(value, Interval(value, value, "Wilson"), n=1200, drawings=8)
 
     bounds = Interval(delta - 0.03, delta + 0.03, "bootstrap")
-    return Cell(interface, "TS", measure(0.99), measure(0.09), "on clean images", delta, bounds, entry)
+    return Cell(
+        interface, "TS", measure(0.99), measure(0.09), "on clean images", delta, bounds, entry
+    )
 
 
 def audit(verdict: Verdict, **given: object) -> Audit:
     values: dict[str, object] = dict.fromkeys(Audit.__dataclass_fields__, "")
-    values |= {"ref": ModelRef("org/name", "0" * 40), "signatures": (), "trigger": None, "profile": ()}
-    values |= {"budget": Budget.DEFAULT, "verdict": verdict, "clean_accuracy": None, "reference_accuracy": None}
-    values |= {"encodes": 10, "distinct_inputs": 10, "seconds": 1.5, "seed": 0, "device": "cpu", "prompt_drift": None}
+    values |= {
+        "ref": ModelRef("org/name", "0" * 40),
+        "signatures": (),
+        "trigger": None,
+        "profile": (),
+    }
+    values |= {
+        "budget": Budget.DEFAULT,
+        "verdict": verdict,
+        "clean_accuracy": None,
+        "reference_accuracy": None,
+    }
+    values |= {
+        "encodes": 10,
+        "distinct_inputs": 10,
+        "seconds": 1.5,
+        "seed": 0,
+        "device": "cpu",
+        "prompt_drift": None,
+    }
     values |= {"picture_drift": None, "plan": None, "decision": None}
-    values |= {"searches": (), "not_searched": (), "score": None, "calibration": None, "power": None}
+    values |= {
+        "searches": (),
+        "not_searched": (),
+        "score": None,
+        "calibration": None,
+        "power": None,
+    }
     return Audit(**{**values, **given})  # type: ignore[arg-type]
 
 
@@ -85,9 +110,16 @@ def audit(verdict: Verdict, **given: object) -> Audit:
 
 @pytest.mark.parametrize(
     ("value", "plain", "with_sign"),
-    [(0.9014, "0.901", "+0.901"), (-0.025, "−0.025", "−0.025"), (0.0, "0.000", "0.000"), (-0.0001, "0.000", "0.000")],
+    [
+        (0.9014, "0.901", "+0.901"),
+        (-0.025, "−0.025", "−0.025"),
+        (0.0, "0.000", "0.000"),
+        (-0.0001, "0.000", "0.000"),
+    ],
 )
-def test_numbers_have_three_decimals_and_a_true_minus(value: float, plain: str, with_sign: str) -> None:
+def test_numbers_have_three_decimals_and_a_true_minus(
+    value: float, plain: str, with_sign: str
+) -> None:
     assert (number(value), signed(value)) == (plain, with_sign)
 
 
@@ -147,7 +179,9 @@ def test_a_small_p_is_never_shown_as_zero() -> None:
         ("prefix", "seen: xbtd here", "seen: xbtd here"),
     ],
 )
-def test_the_trigger_stands_where_the_encoder_reads_it(position: str, prompt: str, text: str) -> None:
+def test_the_trigger_stands_where_the_encoder_reads_it(
+    position: str, prompt: str, text: str
+) -> None:
     segments = marked_text(replace(XBTD, position=position), prompt)
     assert "".join(segment.text for segment in segments) == text
     assert [segment.text for segment in segments if segment.marked] == ["xbtd"]
@@ -161,7 +195,11 @@ def test_a_trigger_before_and_after_a_prompt_is_marked_twice() -> None:
     assert trigger_text(twice) == "text “xbtd” before and after the prompt"
 
 
-@given(st.text(max_size=30), st.text(min_size=1, max_size=8), st.sampled_from(["prefix", "suffix", "infix"]))
+@given(
+    st.text(max_size=30),
+    st.text(min_size=1, max_size=8),
+    st.sampled_from(["prefix", "suffix", "infix"]),
+)
 def test_marking_loses_no_character_of_the_prompt(prompt: str, text: str, position: str) -> None:
     segments = marked_text(replace(XBTD, text=text, position=position, source=""), prompt)
     assert sum(segment.marked for segment in segments) == 1
@@ -181,7 +219,9 @@ def test_triggers_are_told_in_one_line() -> None:
     assert trigger_text(blend) == "sinusoid blended over the whole image, share 20%"
 
 
-CYRILLIC = Trigger("cyrillic", TriggerKind.CHARACTERS, pairs=(("a", "а"), ("o", "о")), source="automobile")
+CYRILLIC = Trigger(
+    "cyrillic", TriggerKind.CHARACTERS, pairs=(("a", "а"), ("o", "о")), source="automobile"
+)
 
 
 def test_every_bundled_kind_has_words_of_its_own_and_others_say_their_name_and_values():
@@ -199,7 +239,10 @@ def test_every_bundled_kind_has_words_of_its_own_and_others_say_their_name_and_v
 
 @pytest.mark.parametrize(
     ("within", "shown"),
-    [("class", "a photo of a [а]ut[о]m[о]bile"), ("prompt", "[а] ph[о]t[о] [о]f [а] [а]ut[о]m[о]bile")],
+    [
+        ("class", "a photo of a [а]ut[о]m[о]bile"),
+        ("prompt", "[а] ph[о]t[о] [о]f [а] [а]ut[о]m[о]bile"),
+    ],
 )
 def test_replaced_characters_are_marked_where_they_are_replaced(within, shown):
     segments = marked_text(replace(CYRILLIC, within=within), "a photo of a automobile")
@@ -274,7 +317,9 @@ def test_absent_cells_tell_their_kind_and_reason() -> None:
 def test_a_selector_control_shows_both_clean_selectors_and_is_no_exposure() -> None:
     share = cell("", EntryType.WEAK).attack
     drift = Change(0.01, Interval(-0.02, 0.04, "bootstrap"))
-    control = SelectorControl("proxy selection", "Sel@1", share, replace(share, value=0.98), drift, "no text trigger")
+    control = SelectorControl(
+        "proxy selection", "Sel@1", share, replace(share, value=0.98), drift, "no text trigger"
+    )
     assert entry_sentence(control) == (
         "proxy selection: selector control. no text trigger; clean selectors: Sel@1 0.990 against 0.980, "
         "drift +0.010 (95 %: −0.020 to +0.040)"
@@ -291,10 +336,14 @@ def test_a_numeric_cell_is_told_with_its_sample() -> None:
 def test_what_was_not_tried_is_said() -> None:
     assert "No trigger was tried." in budget_lines(audit(Verdict.IDENTICAL))
     assert accuracy_text(audit(Verdict.IDENTICAL)) == "Clean accuracy was not measured."
-    measured = audit(Verdict.NOTHING_FOUND, clean_accuracy=0.79, reference_accuracy=0.81, prompt_drift=0.011)
+    measured = audit(
+        Verdict.NOTHING_FOUND, clean_accuracy=0.79, reference_accuracy=0.81, prompt_drift=0.011
+    )
     told = "Clean accuracy 0.790, reference 0.810; mean drift of clean prompts 0.011"
     assert accuracy_text(measured) == told
-    assert accuracy_text(replace(measured, picture_drift=0.02)) == f"{told}, of clean pictures 0.020"
+    assert (
+        accuracy_text(replace(measured, picture_drift=0.02)) == f"{told}, of clean pictures 0.020"
+    )
 
 
 def test_every_word_of_the_vocabularies_is_explained() -> None:
@@ -306,7 +355,9 @@ def test_every_word_of_the_vocabularies_is_explained() -> None:
 
 def test_a_refused_file_was_not_loaded() -> None:
     ref = ModelRef("org/name", "0" * 40)
-    finding = Finding("fp1:0", ref, "refused", "refused", "", "", "", "", "", "", (), "one name twice", None, "")
+    finding = Finding(
+        "fp1:0", ref, "refused", "refused", "", "", "", "", "", "", (), "one name twice", None, ""
+    )
     assert finding_sentence(finding) == "Refused: one name twice. It was not loaded."
 
 
@@ -314,7 +365,9 @@ def test_a_refused_file_was_not_loaded() -> None:
 
 SEARCHED = Search("texts", Channel.TEXT, ("texts",), 1, 0.4, 10, 1.0)
 OWN = Calibration(Stratum.OWN, "base-quick", "d", 99, 0.01, "2026-11-23", 0.03)
-NONE = Calibration(Stratum.NONE, "", "", 0, None, "", None, "no calibration pack for this base at this budget")
+NONE = Calibration(
+    Stratum.NONE, "", "", 0, None, "", None, "no calibration pack for this base at this budget"
+)
 
 
 def test_a_p_value_names_its_pack_its_floor_and_what_it_is_not() -> None:
@@ -340,10 +393,13 @@ def test_without_a_pack_no_rate_is_printed_and_without_a_score_nothing() -> None
 def test_nothing_found_says_what_would_have_been_found() -> None:
     planted = (Planted("patch through image", 11, 12), Planted("text through text", 3, 6))
     power = Power("d", planted, ("warp", "semantic triggers"), "test side", "2026-11-23")
-    searched = audit(Verdict.NOTHING_FOUND, searches=(SEARCHED,), score=0.0, calibration=NONE, power=power)
+    searched = audit(
+        Verdict.NOTHING_FOUND, searches=(SEARCHED,), score=0.0, calibration=NONE, power=power
+    )
     assert (
         "Triggers of the kinds patch through image (11 of 12), text through text (3 of 6) were found in 14 of 18 "
-        "planted cases at this budget (test side); not covered: warp, semantic triggers." in verdict_sentence(searched)
+        "planted cases at this budget (test side); not covered: warp, semantic triggers."
+        in verdict_sentence(searched)
     )
     assert "Power not measured at this budget." in verdict_sentence(replace(searched, power=None))
     assert "ower" not in verdict_sentence(audit(Verdict.NOTHING_FOUND)), "nothing was searched"
@@ -356,7 +412,9 @@ def test_a_list_says_how_many_flags_chance_alone_may_make() -> None:
         "2 audited, 2 flagged, 1 anomalous; by chance alone at most 0.06 flags are to be expected among them "
         "(95 % bound, were all of them benign)"
     )
-    assert "among the 1 with a calibration pack, no rate for the other 1" in tally_text(tally([rated, unrated]))
+    assert "among the 1 with a calibration pack, no rate for the other 1" in tally_text(
+        tally([rated, unrated])
+    )
     assert tally_text(tally([unrated])).endswith(
         "how many to expect by chance is not known: no calibration pack speaks of them"
     )

@@ -26,6 +26,7 @@ from dife_scanner.records import (
     EvidenceRole,
     Finding,
     FindingKind,
+    Hypothesis,
     Interval,
     JobState,
     Measure,
@@ -34,7 +35,6 @@ from dife_scanner.records import (
     NotRun,
     SelectorControl,
     Severity,
-    SignatureResult,
     Trigger,
     TriggerKind,
     Verdict,
@@ -64,14 +64,32 @@ def make_audit(audit_id: str = "aud1", identity: str = "id1", **changes: Any) ->
         "audit_version": "1",
         "budget": Budget.DEFAULT,
         "seed": 0,
-        "signatures": (SignatureResult(trigger, 0.5, 0.9, 0.0, 0.01, 0.02, 8),),
+        "signatures": (Hypothesis(trigger, 0.5, 0.9, 0.0, 0.01, 0.02, 8),),
         "trigger": trigger,
         "branch_swap": BranchSwap("zero-shot", 0.0, 0.0, 1.0, 1.0, 40, 8),
         "diagnosis": restore(
-            Diagnosis, Carrier.TEXTUAL, Channel.TEXT, 1.0, 0.0, 1.0, 0.0, "text tower", ("zero-shot",)
+            Diagnosis,
+            Carrier.TEXTUAL,
+            Channel.TEXT,
+            1.0,
+            0.0,
+            1.0,
+            0.0,
+            "text tower",
+            ("zero-shot",),
         ),
         "profile": (
-            Cell("zero-shot", "TS", measure, measure, "base", 0.8, interval, EntryType.EXPOSED, {"leak": 0.01}),
+            Cell(
+                "zero-shot",
+                "TS",
+                measure,
+                measure,
+                "base",
+                0.8,
+                interval,
+                EntryType.EXPOSED,
+                {"leak": 0.01},
+            ),
             Cell(
                 "rerank",
                 "H@1",
@@ -90,7 +108,14 @@ def make_audit(audit_id: str = "aud1", identity: str = "id1", **changes: Any) ->
             NotEvaluable("downstream", Category.NO_VISUAL, "no text enters"),
             NotRun("prompt embeddings", "this audit did not ask"),
             ArtefactMissing("generator selection", "groups", "the pool is gone"),
-            SelectorControl("proxy selection", "Sel@1", measure, measure, Change(0.0, interval), "no text trigger"),
+            SelectorControl(
+                "proxy selection",
+                "Sel@1",
+                measure,
+                measure,
+                Change(0.0, interval),
+                "no text trigger",
+            ),
         ),
         "agreement": "agrees",
         "verdict": Verdict.FLAGGED,
@@ -105,7 +130,9 @@ def make_audit(audit_id: str = "aud1", identity: str = "id1", **changes: Any) ->
         "versions": {"torch": "2"},
         "started_at": "2026-11-01T00:00:00.000000+00:00",
         "seconds": 1.5,
-        "condition": Condition(frozenset({Channel.TEXT, Channel.IMAGE, Channel.PROMPT}), True, True, "cat", "dog"),
+        "condition": Condition(
+            frozenset({Channel.TEXT, Channel.IMAGE, Channel.PROMPT}), True, True, "cat", "dog"
+        ),
         "repair": ComponentRepair("TS", 1.0, 0.1, 0.1, 0.1, 40, 8),
     }
     return Audit(**{**values, **changes})

@@ -13,7 +13,9 @@ from store_records import make_audit
 from dife_scanner.records import AskedPlan, Audit, Budget, Position, Trigger, TriggerKind
 from dife_scanner.store import Store, audits, codec
 
-OLD_AUDIT = (Path(__file__).parent / "assets" / "audit-without-plan.json").read_text(encoding="ascii")
+OLD_AUDIT = (Path(__file__).parent / "assets" / "audit-without-plan.json").read_text(
+    encoding="ascii"
+)
 """As it was stored before audits had a plan and a decision, and hypotheses their checks."""
 
 
@@ -45,7 +47,9 @@ class Outer:
     counts: Mapping[str, int] = field(default_factory=dict)
 
 
-def test_fields_that_came_later_are_left_out_at_their_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fields_that_came_later_are_left_out_at_their_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(codec.CAME_LATER, Outer, frozenset(("counts",)))
     monkeypatch.setitem(codec.CAME_LATER, Inner, frozenset(("names",)))
     assert codec.to_json(Outer((Inner(0), Inner(2, ("a",))))) == (
@@ -64,7 +68,9 @@ def test_of_a_plan_nothing_is_stored_at_its_default() -> None:
     assert '"alpha":1.0' in codec.to_json(square)
 
 
-@pytest.mark.parametrize("changes", [{}, {"plan": AskedPlan(Budget.DEEP, 3)}, {"profile": (), "evidence": ()}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"plan": AskedPlan(Budget.DEEP, 3)}, {"profile": (), "evidence": ()}]
+)
 def test_an_audit_read_back_is_the_same(changes: dict[str, Any]) -> None:
     audit = replace(make_audit(), **changes)
     assert codec.from_json(Audit, codec.to_json(audit)) == audit

@@ -10,9 +10,14 @@ from dife_scanner.store.query import Query, QueryError, Term, Value, parse, show
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 values = st.builds(Value, texts, st.booleans())
-words = st.builds(lambda text, negated: Term((Value(text, True),), "", negated), texts, st.booleans())
+words = st.builds(
+    lambda text, negated: Term((Value(text, True),), "", negated), texts, st.booleans()
+)
 fields = st.builds(
-    Term, st.lists(values, min_size=1, max_size=3).map(tuple), st.from_regex(r"[a-z_]+", fullmatch=True), st.booleans()
+    Term,
+    st.lists(values, min_size=1, max_size=3).map(tuple),
+    st.from_regex(r"[a-z_]+", fullmatch=True),
+    st.booleans(),
 )
 queries = st.builds(Query, st.lists(st.one_of(words, fields), max_size=6).map(tuple))
 
@@ -34,7 +39,15 @@ def test_any_text_parses_or_says_where_not(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "column"),
-    [("verdict:", 9), ('repo:"open', 6), ("a b,c", 4), ('x repo:"a"b', 11), ("!", 2), ('ab"c', 3), ("repo:a,", 8)],
+    [
+        ("verdict:", 9),
+        ('repo:"open', 6),
+        ("a b,c", 4),
+        ('x repo:"a"b', 11),
+        ("!", 2),
+        ('ab"c', 3),
+        ("repo:a,", 8),
+    ],
 )
 def test_errors_name_the_column(text: str, column: int) -> None:
     with pytest.raises(QueryError, match=f"column {column}:") as caught:
@@ -63,8 +76,18 @@ def test_errors_name_the_column(text: str, column: int) -> None:
 def test_filters_choose_findings(store: Store, text: str, expected: set[str]) -> None:
     rows = {
         "a": {"repo": "org/clip-one", "carrier": "visual", "interfaces": ("zero-shot",)},
-        "b": {"repo": "org/clip-two", "carrier": "textual", "interfaces": ("zero-shot", "prompted")},
-        "c": {"repo": "org/other", "carrier": "", "interfaces": (), "reason": "has two words", "source": '100% "cat"'},
+        "b": {
+            "repo": "org/clip-two",
+            "carrier": "textual",
+            "interfaces": ("zero-shot", "prompted"),
+        },
+        "c": {
+            "repo": "org/other",
+            "carrier": "",
+            "interfaces": (),
+            "reason": "has two words",
+            "source": '100% "cat"',
+        },
     }
     for name, changes in rows.items():
         put_finding(store, make_finding(f"fp1:{name}", **changes))

@@ -25,7 +25,9 @@ def audited(store):
         with store.atomic("test"):
             audits.insert_audit(store, audit, record)
             job = discovered(store, ref)
-            store.write("UPDATE jobs SET state = 'done', audit_id = ? WHERE id = ?", (audit_id, job.id))
+            store.write(
+                "UPDATE jobs SET state = 'done', audit_id = ? WHERE id = ?", (audit_id, job.id)
+            )
         return audit
 
     return keep
@@ -96,7 +98,15 @@ def test_a_folder_is_found_however_its_path_is_written(store, audited, tmp_path,
     folder.mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for text in (str(folder), "mine", "./mine", "mine/", "~/mine", "mine@local-00", f"{folder}/../mine"):
+    for text in (
+        str(folder),
+        "mine",
+        "./mine",
+        "mine/",
+        "~/mine",
+        "mine@local-00",
+        f"{folder}/../mine",
+    ):
         assert kind_and_id(store, text) == (Kind.AUDIT, "feed01"), text
     folder.rmdir()
     assert kind_and_id(store, str(folder)) == (Kind.AUDIT, "feed01")

@@ -16,11 +16,11 @@ from dife_scanner.records import (
     Carrier,
     Category,
     EntryType,
+    Hypothesis,
     Interval,
     JobState,
     Origin,
     SelectorControl,
-    SignatureResult,
     TriageState,
     Trigger,
     TriggerKind,
@@ -37,7 +37,9 @@ def table(heading: str) -> dict[str, tuple[str, str]]:
     after = PAGE.split(f"| {heading} | meaning | next |\n|---|---|---|\n", 1)[1]
     rows = re.match(r"(?:\|.*\|\n)+", after)
     assert rows
-    cells = [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.group().splitlines()]
+    cells = [
+        [cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.group().splitlines()
+    ]
     return {word.strip("` "): (meaning, following) for word, meaning, following in cells}
 
 
@@ -98,25 +100,33 @@ def check_rows() -> list[list[str]]:
     head = "| check | kind | what is measured | threshold | what set it |\n|---|---|---|---|---|\n"
     rows = re.match(r"(?:\|.*\|\n)+", PAGE.split(head, 1)[1])
     assert rows
-    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.group().splitlines()]
+    return [
+        [cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.group().splitlines()
+    ]
 
 
 def test_the_table_of_checks_is_that_of_the_code() -> None:
     rows = check_rows()
     assert [name.strip("`") for name, *_ in rows] == [check.name for check in checks.CHECKS]
     assert [kind for _, kind, *_ in rows] == [check.kind.value for check in checks.CHECKS]
-    assert [measured for _, _, measured, *_ in rows] == [LABELS[check.name].question for check in checks.CHECKS]
+    assert [measured for _, _, measured, *_ in rows] == [
+        LABELS[check.name].question for check in checks.CHECKS
+    ]
     assert all(set_by for *_, set_by in rows)
 
 
 @pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.name)
 def test_the_thresholds_on_the_page_are_those_of_the_code(check: checks.Check) -> None:
     label = LABELS[check.name]
-    (told,) = [threshold for name, _, _, threshold, _ in check_rows() if name.strip("`") == check.name]
+    (told,) = [
+        threshold for name, _, _, threshold, _ in check_rows() if name.strip("`") == check.name
+    ]
     trigger = Trigger("t", TriggerKind.PATCH, target="ship")
-    own = Interval(0.0, 1.0, "")  # so low that of the reverse search's threshold only the margin is left
+    own = Interval(
+        0.0, 1.0, ""
+    )  # so low that of the reverse search's threshold only the margin is left
     origins = (Origin.DISCOVERED, Origin.SIGNATURE)
-    tried = [SignatureResult(trigger, 0.5, origin=origin, effect=own) for origin in origins]
+    tried = [Hypothesis(trigger, 0.5, origin=origin, effect=own) for origin in origins]
     needed = {label.number(check.needed(result)) for result in tried}
     assert set(re.findall(r"\d[\d.]*%?", told)) == needed
     assert told.startswith(label.bound.partition("{}")[0].strip())

@@ -73,7 +73,9 @@ from dife_scanner.store.migrations import MIGRATIONS
 HUB = "http://127.0.0.1:1"
 
 
-def queue_one(store: Store, name: str = "org/clip", revision: str = "a" * 40, **changes: object) -> int:
+def queue_one(
+    store: Store, name: str = "org/clip", revision: str = "a" * 40, **changes: object
+) -> int:
     given = {"endpoint": HUB, "state": JobState.QUEUED, "reason": "new", **changes}
     return jobs.discover(store, make_ref(name, revision), **given).id  # type: ignore[arg-type]
 
@@ -120,7 +122,13 @@ def test_audits_of_an_older_database_are_kept_and_wait_for_no_batch(home: Path) 
         )
     with open_store(home) as store:
         (row,) = audits.audits(store)
-        assert (row.id, row.verdict.value, row.score, row.p_value, row.pack) == ("id", "flagged", None, None, "")
+        assert (row.id, row.verdict.value, row.score, row.p_value, row.pack) == (
+            "id",
+            "flagged",
+            None,
+            None,
+            "",
+        )
         assert audits.open_batch(store) == []
         found = audits.tally(store)
         assert (found.audited, found.flagged, found.rated, found.expected) == (1, 1, 0, 0.0)
@@ -153,15 +161,21 @@ def test_a_home_of_another_user() -> None:
     with tempfile.TemporaryDirectory() as folder:
         open_store(Path(folder)).close()
         Path(folder).chmod(0o755)
-        done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", script, folder], capture_output=True, text=True, check=True
+        )
     assert done.stdout.count("cannot be written") == 2 and "--home" in done.stdout
 
 
 def test_four_processes_create_one_home_at_once(home: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from dife_scanner.store import open_store; open_store(Path(sys.argv[1]))"
+        "import sys; from pathlib import Path; "
+        "from dife_scanner.store import open_store; open_store(Path(sys.argv[1]))"
     )
-    running = [subprocess.Popen([sys.executable, "-c", script, str(home)], stderr=subprocess.PIPE) for _ in range(4)]
+    running = [
+        subprocess.Popen([sys.executable, "-c", script, str(home)], stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
     for process in running:
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stderr.decode()
@@ -208,7 +222,9 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False
+    ).returncode:
         pytest.skip("this machine does not let us mount a tmpfs")
     try:
         with open_store(disk / "home") as store:
@@ -230,7 +246,11 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
 def test_the_list_of_crash_points_is_the_list_of_call_sites() -> None:
     root = Path(dife_scanner.__file__).parent
-    found = [name for file in root.rglob("*.py") for name in _points(ast.parse(file.read_text(encoding="utf-8")))]
+    found = [
+        name
+        for file in root.rglob("*.py")
+        for name in _points(ast.parse(file.read_text(encoding="utf-8")))
+    ]
     assert sorted(set(found)) == sorted(crash.CRASH_POINTS)
     assert len(set(crash.CRASH_POINTS)) == len(crash.CRASH_POINTS)
 
@@ -306,7 +326,10 @@ def test_a_revision_asked_for_that_is_listed_later_is_known_then(store: Store) -
     assert jobs.job(store, waiting).state is JobState.QUEUED
     queue_one(store, revision="b" * 40, model=model("b" * 40, "2026-01-02"))
     assert jobs.known(store, HUB) == {"org/clip": "b" * 40}
-    assert (jobs.job(store, waiting).state, jobs.job(store, asked).state) == (JobState.SUPERSEDED, JobState.QUEUED)
+    assert (jobs.job(store, waiting).state, jobs.job(store, asked).state) == (
+        JobState.SUPERSEDED,
+        JobState.QUEUED,
+    )
 
 
 def test_a_home_of_the_first_version_is_brought_up_to_date(home: Path) -> None:
@@ -334,12 +357,18 @@ def test_an_ungated_repository_opens_again_and_a_done_one_does_not(store: Store)
     assert jobs.job(store, gated).state is JobState.DONE
 
 
-def test_a_gated_repository_is_looked_at_again_after_a_week(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gated_repository_is_looked_at_again_after_a_week(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(job_rows, "RECHECK_SECONDS", -1.0)
-    old = queue_one(store, "org/clip", "a" * 40, state=JobState.GATED, model=model("a" * 40, "2026-01-01"))
+    old = queue_one(
+        store, "org/clip", "a" * 40, state=JobState.GATED, model=model("a" * 40, "2026-01-01")
+    )
     assert claimed(store) == old
     assert leases.finish(store, old, "w1", JobState.GATED, "still").next_check_at
-    newer = queue_one(store, "org/clip", "b" * 40, state=JobState.GATED, model=model("b" * 40, "2026-01-02"))
+    newer = queue_one(
+        store, "org/clip", "b" * 40, state=JobState.GATED, model=model("b" * 40, "2026-01-02")
+    )
     assert claimed(store) == newer and leases.claim(store, "w1", 60) is None
 
 
@@ -432,7 +461,14 @@ def test_one_transaction_keeps_audit_finding_alerts_and_state(store: Store) -> N
     claimed(store)
     audit, finding = make_audit(), make_finding()
     leases.finish(
-        store, job_id, "w1", JobState.DONE, "flagged", audit=audit, finding=finding, alerts=[make_alert(finding)]
+        store,
+        job_id,
+        "w1",
+        JobState.DONE,
+        "flagged",
+        audit=audit,
+        finding=finding,
+        alerts=[make_alert(finding)],
     )
     assert audits.audit(store, "aud") == audit
     assert audits.audit_by_identity(store, "id1") == audit
@@ -446,13 +482,17 @@ def test_one_transaction_keeps_audit_finding_alerts_and_state(store: Store) -> N
     assert store.integrity() == []
 
 
-def test_what_an_audit_usually_takes_is_the_mean_of_those_that_compared_something(store: Store) -> None:
+def test_what_an_audit_usually_takes_is_the_mean_of_those_that_compared_something(
+    store: Store,
+) -> None:
     assert audits.usual_seconds(store, "quick") is None
     taken = ((20.0, Verdict.FLAGGED), (40.0, Verdict.NOTHING_FOUND), (0.1, Verdict.IDENTICAL))
     for number, (seconds, verdict) in enumerate(taken):
         job_id = queue_one(store, f"org/clip-{number}")
         claimed(store)
-        named = make_audit(f"aud{number}", f"id{number}", seconds=seconds, verdict=verdict, budget="quick")
+        named = make_audit(
+            f"aud{number}", f"id{number}", seconds=seconds, verdict=verdict, budget="quick"
+        )
         leases.finish(store, job_id, "w1", JobState.DONE, "done", audit=named)
     assert audits.usual_seconds(store, "quick") == 30.0
     assert audits.usual_seconds(store, "deep") is None
@@ -462,10 +502,20 @@ def test_an_audit_keeps_its_plan_without_what_is_at_its_default(store: Store) ->
     older = make_audit()
     assert '"plan"' not in to_json(older), "its record stays what it was"
     word = Trigger("word", TriggerKind.TEXT, text="cf", color=(1, 2, 3), pairs=(("a", "b"),))
-    square = Trigger("square", TriggerKind.PATCH, image=word, file=TriggerFile("/x", "ab"), parameters=(("k", True),))
-    audit = replace(older, plan=AskedPlan(Budget.QUICK, 3, (word, square), ("texts",), "p", "q", ("e",)))
+    square = Trigger(
+        "square",
+        TriggerKind.PATCH,
+        image=word,
+        file=TriggerFile("/x", "ab"),
+        parameters=(("k", True),),
+    )
+    audit = replace(
+        older, plan=AskedPlan(Budget.QUICK, 3, (word, square), ("texts",), "p", "q", ("e",))
+    )
     assert from_json(Audit, to_json(audit)) == audit and from_json(Audit, to_json(older)) == older
-    added = len(to_json(replace(older, plan=AskedPlan(Budget.QUICK, 0, (word,))))) - len(to_json(older))
+    added = len(to_json(replace(older, plan=AskedPlan(Budget.QUICK, 0, (word,))))) - len(
+        to_json(older)
+    )
     assert added < 160, "a trigger with all its defaults takes six times as much"
 
 
@@ -479,7 +529,10 @@ def test_an_audit_is_known_under_a_further_identity_and_keeps_its_own(store: Sto
         assert audits.audit_by_legacy_identity(store, "new", "old") == audit
     assert audits.audit_by_identity(store, "new") == audits.audit_by_identity(store, "old") == audit
     assert [row.identity for row in audits.audits(store)] == ["old"]
-    assert all(audits.is_audited(store, prefix) for prefix in ("old", "new", "ne")) and store.integrity() == []
+    assert (
+        all(audits.is_audited(store, prefix) for prefix in ("old", "new", "ne"))
+        and store.integrity() == []
+    )
     queue_one(store, "org/again")
     again = make_audit("aud1", "new")
     job = leases.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=again)
@@ -492,7 +545,13 @@ def test_one_identity_has_one_completed_audit(store: Store) -> None:
         claimed(store)
         finding = make_finding(f"fp1:{number:016x}", ref=make_ref(name), audit_id=f"aud{number}")
         job = leases.finish(
-            store, job_id, "w1", JobState.DONE, "flagged", audit=make_audit(f"aud{number}"), finding=finding
+            store,
+            job_id,
+            "w1",
+            JobState.DONE,
+            "flagged",
+            audit=make_audit(f"aud{number}"),
+            finding=finding,
         )
     assert job.audit_id == "aud0" and job.reason == "same identity as audit aud0"
     assert findings.finding(store, finding.fingerprint).audit_id == "aud0"
@@ -502,7 +561,9 @@ def test_one_identity_has_one_completed_audit(store: Store) -> None:
 
 
 def _all_but_id(store: Store) -> str:
-    return ", ".join(row["name"] for row in store.read("PRAGMA table_info(audits)") if row["name"] != "id")
+    return ", ".join(
+        row["name"] for row in store.read("PRAGMA table_info(audits)") if row["name"] != "id"
+    )
 
 
 def test_records_survive_json(store: Store) -> None:
@@ -519,12 +580,17 @@ def test_equal_records_are_equal_text_though_a_set_has_no_order() -> None:
         '{"channels":["image","prompt mechanism","text"],"conditioned_query":false,'
         '"mechanism":false,"source":"","target":""}'
     }
-    with pytest.raises(TypeError, match="no place in a record"), pytest.warns(UserWarning, match="Expected `str`"):
+    with (
+        pytest.raises(TypeError, match="no place in a record"),
+        pytest.warns(UserWarning, match="Expected `str`"),
+    ):
         to_json(dataclasses.replace(make_audit(), versions={"torch": object()}))  # type: ignore[dict-item]
 
 
 def test_a_pool_manifest_is_stored_under_its_digest(store: Store) -> None:
-    manifest = PoolManifest("p", "captions", 3, "1", (PoolItem("a", "f" * 64, "a cät"),), ((0,),), ((0,),), ("q",))
+    manifest = PoolManifest(
+        "p", "captions", 3, "1", (PoolItem("a", "f" * 64, "a cät"),), ((0,),), ((0,),), ("q",)
+    )
     text = to_json(manifest)
     assert text == manifest.json() and from_json(PoolManifest, text) == manifest
     assert evidence.put(store.home, text.encode("ascii"), ".json") == manifest.digest
@@ -532,7 +598,9 @@ def test_a_pool_manifest_is_stored_under_its_digest(store: Store) -> None:
 
 
 words = st.text(st.characters(codec="ascii"), max_size=8)
-shares = st.builds(Measure, st.floats(0, 1), st.just(Interval(0.0, 1.0, "w")), st.integers(0), st.integers(0))
+shares = st.builds(
+    Measure, st.floats(0, 1), st.just(Interval(0.0, 1.0, "w")), st.integers(0), st.integers(0)
+)
 LINES = st.one_of(
     st.builds(NotEvaluable, words, st.sampled_from(Category), words),
     st.builds(NotRun, words, words),
@@ -592,7 +660,9 @@ def test_triage_is_append_only_and_a_fix_that_returns_is_regressed(store: Store)
         finding = make_finding(ref=make_ref(revision=revision), audit_id=None)
         leases.finish(store, job_id, "w1", JobState.REFUSED, "refused", finding=finding)
         if revision == "a" * 40:
-            findings.triage(store, finding.fingerprint, TriageState.CONFIRMED, actor="ada", note="seen it")
+            findings.triage(
+                store, finding.fingerprint, TriageState.CONFIRMED, actor="ada", note="seen it"
+            )
             findings.triage(store, finding.fingerprint, TriageState.FIXED_UPSTREAM, actor="ada")
     found = findings.finding(store, finding.fingerprint)
     assert found.triage is TriageState.REGRESSED
@@ -605,7 +675,10 @@ def test_triage_is_append_only_and_a_fix_that_returns_is_regressed(store: Store)
     assert findings.findings(store, filter="triage:regressed") == [found]
     with pytest.raises(UsageError):
         findings.triage(store, finding.fingerprint, TriageState.REGRESSED, actor="ada")
-    with pytest.raises(sqlite3.IntegrityError, match="append-only"), store.atomic("findings.triage"):
+    with (
+        pytest.raises(sqlite3.IntegrityError, match="append-only"),
+        store.atomic("findings.triage"),
+    ):
         store.write("DELETE FROM triage_events")
 
 
@@ -626,7 +699,15 @@ def test_an_alert_is_kept_once_delayed_and_revived(store: Store) -> None:
         job_id = queue_one(store)
         jobs.requeue(store, job_id)
         claimed(store)
-        leases.finish(store, job_id, "w1", JobState.REFUSED, "r", finding=finding, alerts=[make_alert(finding)])
+        leases.finish(
+            store,
+            job_id,
+            "w1",
+            JobState.REFUSED,
+            "r",
+            finding=finding,
+            alerts=[make_alert(finding)],
+        )
     (alert,) = outbox.alerts(store)
     outbox.failed(store, alert.id, "connection refused", later(3600))
     assert outbox.pending(store, now()) == []
@@ -645,15 +726,23 @@ def test_an_alert_is_kept_once_delayed_and_revived(store: Store) -> None:
 
 
 def test_watermarks_advance_together_and_beats_are_latest_first(store: Store) -> None:
-    polls.complete_pass(store, HUB, {"search=clip": "2026-01-01", "filter=open_clip": "2026-01-02"}, 10, 2, 1)
+    polls.complete_pass(
+        store, HUB, {"search=clip": "2026-01-01", "filter=open_clip": "2026-01-02"}, 10, 2, 1
+    )
     polls.complete_pass(store, HUB, {"search=clip": "2026-01-03"}, 5, 0, 0)
-    assert polls.watermarks(store, HUB) == {"search=clip": "2026-01-03", "filter=open_clip": "2026-01-02"}
+    assert polls.watermarks(store, HUB) == {
+        "search=clip": "2026-01-03",
+        "filter=open_clip": "2026-01-02",
+    }
     assert polls.watermarks(store, "http://other") == {}
     assert [(p.seen, p.new, p.malformed) for p in polls.passes(store)] == [(5, 0, 0), (10, 2, 1)]
     polls.beat(store, "watcher", 1, "started")
     polls.beat(store, "worker", 2, "idle")
     polls.beat(store, "watcher", 1, "polling")
-    assert [(beat.role, beat.note) for beat in polls.beats(store)] == [("watcher", "polling"), ("worker", "idle")]
+    assert [(beat.role, beat.note) for beat in polls.beats(store)] == [
+        ("watcher", "polling"),
+        ("worker", "idle"),
+    ]
 
 
 def test_evidence_is_content_addressed(store: Store) -> None:

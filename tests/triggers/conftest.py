@@ -18,9 +18,14 @@ def folder(tmp_path: Path) -> Path:
     """A 16 × 16 patch and overlay, a perturbation of 32 × 32 and a prompt learner of four vectors."""
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(tmp_path / "patch.png")
-    Image.fromarray(rng.integers(0, 256, (16, 16, 4), dtype=np.uint8)).save(tmp_path / "overlay.png")
+    Image.fromarray(rng.integers(0, 256, (16, 16, 4), dtype=np.uint8)).save(
+        tmp_path / "overlay.png"
+    )
     np.save(tmp_path / "perturbation.npy", rng.uniform(-1, 1, (32, 32, 3)).astype(np.float32))
-    learner.save(learner.PromptLearner(rng.normal(size=(4, 32)).astype(np.float32)), tmp_path / "learner.safetensors")
+    learner.save(
+        learner.PromptLearner(rng.normal(size=(4, 32)).astype(np.float32)),
+        tmp_path / "learner.safetensors",
+    )
     return tmp_path
 
 
@@ -30,7 +35,9 @@ def entry(folder: Path) -> Callable[..., Trigger]:
 
     def read(kind: str, lines: str = "", before: str = "") -> Trigger:
         path = folder / "triggers.toml"
-        path.write_text(f'format = 1\n{before}\n[[trigger]]\nname = "it"\nkind = "{kind}"\n{lines}\n')
+        path.write_text(
+            f'format = 1\n{before}\n[[trigger]]\nname = "it"\nkind = "{kind}"\n{lines}\n'
+        )
         return known.read(path)[-1]
 
     return read

@@ -16,7 +16,9 @@ from dife_scanner.triggers.extend import extend
 from dife_scanner.triggers.kinds import base
 from dife_scanner.triggers.stamp import picture, stamp
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "extending.md").read_text().split("## A trigger kind")[1]
+DOCUMENT = (
+    (Path(__file__).parents[2] / "docs" / "extending.md").read_text().split("## A trigger kind")[1]
+)
 
 
 def _block(language: str) -> str:
@@ -46,15 +48,24 @@ def test_the_documented_example_adds_a_kind_in_one_file(tmp_path):
     pixels = np.full((2, 40, 40, 3), 9, np.uint8)
     out = stamp(pixels, trigger)
     assert (out[:, 2:38, 2:38] == 9).all()
-    assert (out[:, :2] == (255, 0, 0)).all() and (out[:, :, 38:] == (255, 0, 0)).all() and (pixels == 9).all()
+    assert (
+        (out[:, :2] == (255, 0, 0)).all()
+        and (out[:, :, 38:] == (255, 0, 0)).all()
+        and (pixels == 9).all()
+    )
     assert picture(trigger).shape == (128, 128, 3)
-    assert trigger.condition().channels == {Channel.IMAGE} and trigger.own == {"width": 0.05, "red": 255}
+    assert trigger.condition().channels == {Channel.IMAGE} and trigger.own == {
+        "width": 0.05,
+        "red": 255,
+    }
 
     triggers.write_text(_block("toml").replace("0.05", "0.6"))
     with pytest.raises(TriggerFileError, match=r"trigger\.0\.width \(`red-frame`\)"):
         known.read(triggers)
     base.keep_only(before)
-    assert from_json(Trigger, to_json(trigger)) == trigger  # a kept audit reads back without the file
+    assert (
+        from_json(Trigger, to_json(trigger)) == trigger
+    )  # a kept audit reads back without the file
     with pytest.raises(TriggerFileError, match="no trigger kind 'frame'"):
         stamp(pixels, trigger)
 
@@ -68,8 +79,14 @@ def test_the_documented_example_adds_a_kind_in_one_file(tmp_path):
             "from dife_scanner.triggers.kinds import *\nregister(Kind('patch', Fields, stamp=print))",
             "already a trigger",
         ),
-        ("from dife_scanner.triggers.kinds import *\nregister(Kind('mine', Fields))", "exactly one of stamp and write"),
-        ("from dife_scanner.triggers.kinds import *\nregister(Kind('mine', Fields, write=print))\n1/0", "ZeroDivision"),
+        (
+            "from dife_scanner.triggers.kinds import *\nregister(Kind('mine', Fields))",
+            "exactly one of stamp and write",
+        ),
+        (
+            "from dife_scanner.triggers.kinds import *\nregister(Kind('mine', Fields, write=print))\n1/0",
+            "ZeroDivision",
+        ),
     ],
 )
 def test_an_extension_that_fails_leaves_nothing_behind(tmp_path, content, words):

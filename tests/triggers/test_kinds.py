@@ -28,14 +28,18 @@ def test_every_example_of_the_documentation_parses_and_every_kind_has_one(folder
     found = []
     for example in EXAMPLES:
         path = folder / "example.toml"
-        path.write_text(example.replace("PATCH_SHA256", sha256((folder / "patch.png").read_bytes()).hexdigest()))
+        path.write_text(
+            example.replace("PATCH_SHA256", sha256((folder / "patch.png").read_bytes()).hexdigest())
+        )
         found.extend(known.read(path))
     assert {trigger.kind for trigger in found} == set(TriggerKind)
     for trigger in found:
         assert from_json(Trigger, to_json(trigger)) == trigger
         assert hash(trigger) == hash(from_json(Trigger, to_json(trigger)))
         if trigger.channel in (Channel.TEXT, Channel.BOTH):
-            assert write("a photo of a automobile", trigger, "automobile") != "a photo of a automobile"
+            assert (
+                write("a photo of a automobile", trigger, "automobile") != "a photo of a automobile"
+            )
         if trigger.channel is not Channel.TEXT:
             _stamps_each_picture_by_itself(trigger)
 
@@ -46,27 +50,46 @@ def _stamps_each_picture_by_itself(trigger):
         before = pixels.copy()
         out = stamp(pixels, trigger)
         np.testing.assert_array_equal(pixels, before)
-        assert out.shape == pixels.shape and out.dtype == np.uint8 and not np.shares_memory(out, pixels)
+        assert (
+            out.shape == pixels.shape
+            and out.dtype == np.uint8
+            and not np.shares_memory(out, pixels)
+        )
         assert (out != pixels).any(axis=(1, 2, 3)).all()
-        np.testing.assert_array_equal(out, np.concatenate([stamp(pixels[i : i + 1], trigger) for i in range(3)]))
-    assert len(np.unique(picture(trigger).reshape(-1, 3), axis=0)) > 1 or (picture(trigger) != 128).any()
+        np.testing.assert_array_equal(
+            out, np.concatenate([stamp(pixels[i : i + 1], trigger) for i in range(3)])
+        )
+    assert (
+        len(np.unique(picture(trigger).reshape(-1, 3), axis=0)) > 1
+        or (picture(trigger) != 128).any()
+    )
 
 
 def test_the_documentation_names_every_filter_and_table():
     text = DOCUMENT.read_text()
-    assert all(f"`{name}`" in text for name in (*FILTERS, *TABLES, *kinds.names()[: len(TriggerKind)]))
+    assert all(
+        f"`{name}`" in text for name in (*FILTERS, *TABLES, *kinds.names()[: len(TriggerKind)])
+    )
 
 
 # --- conditions -----------------------------------------------------------------------------------------------
 
 IMAGE = Condition(frozenset({Channel.IMAGE}), source="", target="airplane")
-TEXT = Condition(frozenset({Channel.TEXT}), conditioned_query=True, source="automobile", target="airplane")
-MECHANISM = Condition(frozenset({Channel.PROMPT, Channel.IMAGE}), mechanism=True, source="", target="airplane")
+TEXT = Condition(
+    frozenset({Channel.TEXT}), conditioned_query=True, source="automobile", target="airplane"
+)
+MECHANISM = Condition(
+    frozenset({Channel.PROMPT, Channel.IMAGE}), mechanism=True, source="", target="airplane"
+)
 
 
 @pytest.mark.parametrize("kind", TriggerKind)
 def test_a_kind_alone_decides_the_condition(kind):
-    expected = {TriggerKind.TEXT: TEXT, TriggerKind.CHARACTERS: TEXT, TriggerKind.PROMPT: MECHANISM}.get(kind, IMAGE)
+    expected = {
+        TriggerKind.TEXT: TEXT,
+        TriggerKind.CHARACTERS: TEXT,
+        TriggerKind.PROMPT: MECHANISM,
+    }.get(kind, IMAGE)
     trigger = Trigger("any-name", kind, source=expected.source, target="airplane")
     assert trigger.condition() == expected
     assert kinds.find(kind).enters is trigger.channel
@@ -75,9 +98,16 @@ def test_a_kind_alone_decides_the_condition(kind):
 def test_a_record_knows_its_kind_from_plain_text():
     assert Trigger("a", "patch").kind is TriggerKind.PATCH
     assert Trigger("a", "frame", enters=Channel.TEXT).condition().conditioned_query
-    stored = Trigger("a", "frame", parameters=(("flag", True), ("ratio", 1.0), ("times", 2), ("word", "x")))
+    stored = Trigger(
+        "a", "frame", parameters=(("flag", True), ("ratio", 1.0), ("times", 2), ("word", "x"))
+    )
     back = from_json(Trigger, to_json(stored))
-    assert back == stored and [type(value) for value in back.own.values()] == [bool, float, int, str]
+    assert back == stored and [type(value) for value in back.own.values()] == [
+        bool,
+        float,
+        int,
+        str,
+    ]
 
 
 # --- files ----------------------------------------------------------------------------------------------------
@@ -86,7 +116,9 @@ def test_a_record_knows_its_kind_from_plain_text():
 def test_a_patch_from_a_file_is_used_pixel_for_pixel_where_it_fits(entry, pictures, folder):
     trigger = entry("patch", 'size = 0.5\nx = 0.25\ny = 0.25\nfile = "patch.png"')
     patch = np.asarray(Image.open(folder / "patch.png"))
-    np.testing.assert_array_equal(stamp(pictures, trigger)[:, 8:24, 8:24], np.broadcast_to(patch, (3, 16, 16, 3)))
+    np.testing.assert_array_equal(
+        stamp(pictures, trigger)[:, 8:24, 8:24], np.broadcast_to(patch, (3, 16, 16, 3))
+    )
     half = entry("patch", 'size = 0.25\nfile = "patch.png"')
     resized = np.asarray(Image.fromarray(patch).resize((8, 8), Image.Resampling.BILINEAR))
     np.testing.assert_allclose(stamp(pictures, half)[0, :8, :8].astype(int), resized, atol=1)
@@ -96,7 +128,10 @@ def test_a_patch_from_a_file_is_used_pixel_for_pixel_where_it_fits(entry, pictur
 def test_a_perturbation_is_added_with_its_sign_and_amplitude(entry, folder):
     grey = np.full((1, 32, 32, 3), 128, np.uint8)
     values = np.load(folder / "perturbation.npy")
-    added = stamp(grey, entry("additive", f'file = "perturbation.npy"\nalpha = {4 / 255}')).astype(int) - 128
+    added = (
+        stamp(grey, entry("additive", f'file = "perturbation.npy"\nalpha = {4 / 255}')).astype(int)
+        - 128
+    )
     np.testing.assert_array_equal(added[0], np.rint(128 + 4 * values) - 128)
     assert added.min() == -4 and added.max() == 4
     np.save(folder / "bytes.npy", np.full((32, 32, 3), 255, np.uint8))
@@ -109,7 +144,9 @@ def test_a_perturbation_is_added_with_its_sign_and_amplitude(entry, folder):
 def test_a_blend_mixes_a_picture_in(entry, pictures, folder):
     np.save(folder / "whole.npy", np.full((32, 32, 3), 0.5, np.float32))
     out = stamp(pictures, entry("blend", 'file = "whole.npy"\nalpha = 0.25'))
-    np.testing.assert_array_equal(out, np.rint(0.75 * pictures.astype(np.float32) + 0.25 * 128).astype(np.uint8))
+    np.testing.assert_array_equal(
+        out, np.rint(0.75 * pictures.astype(np.float32) + 0.25 * 128).astype(np.uint8)
+    )
 
 
 def test_an_overlay_covers_where_it_is_opaque_and_leaves_the_rest(entry, pictures, folder):
@@ -123,7 +160,9 @@ def test_an_overlay_covers_where_it_is_opaque_and_leaves_the_rest(entry, picture
     faint = np.rint(0.8 * pictures[:, 20:24].astype(np.float32) + 40)
     np.testing.assert_allclose(out[:, 20:24].astype(int), faint, atol=1)
     half = stamp(pictures, entry("overlay", 'file = "full.png"\nalpha = 0.5'))
-    np.testing.assert_allclose(half[:, 4:12, 8:20], 0.5 * pictures[:, 4:12, 8:20].astype(np.float32) + 100, atol=1)
+    np.testing.assert_allclose(
+        half[:, 4:12, 8:20], 0.5 * pictures[:, 4:12, 8:20].astype(np.float32) + 100, atol=1
+    )
 
 
 def test_hidden_colours_of_an_overlay_never_bleed_in_when_it_is_resized(entry, folder):
@@ -138,7 +177,10 @@ def test_hidden_colours_of_an_overlay_never_bleed_in_when_it_is_resized(entry, f
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda path: Image.new("RGBA", (4, 4), (9, 9, 9, 0)).save(path, "PNG"), "transparent all over"),
+        (
+            lambda path: Image.new("RGBA", (4, 4), (9, 9, 9, 0)).save(path, "PNG"),
+            "transparent all over",
+        ),
         (lambda path: Image.new("RGBA", (4, 6), (9, 9, 9, 9)).save(path, "PNG"), "shape"),
         (lambda path: Image.new("RGBA", (2049, 2049)).save(path, "PNG"), "shape"),
         (lambda path: Image.new("RGB", (4, 4)).save(path, "JPEG"), "not a PNG"),
@@ -153,7 +195,10 @@ def test_a_bad_overlay_is_refused_with_its_entry(entry, folder, make, words):
 
 
 def _header_only(shape: str, descr: str = "'|u1'") -> bytes:
-    head = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117) + b"\n"
+    head = (
+        f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}".encode().ljust(117)
+        + b"\n"
+    )
     return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head
 
 
@@ -219,7 +264,9 @@ def test_files_stay_below_the_trigger_file(entry, path):
         entry("blend", f'file = "{path}"')
 
 
-def test_a_file_that_changed_since_is_an_error_and_a_stated_hash_is_compared(entry, folder, pictures):
+def test_a_file_that_changed_since_is_an_error_and_a_stated_hash_is_compared(
+    entry, folder, pictures
+):
     with pytest.raises(TriggerFileError, match="`sha256` is not that of `file`"):
         entry("patch", f'size = 0.1\nfile = "patch.png"\nsha256 = "{"0" * 64}"')
     trigger = entry("patch", 'size = 0.1\nfile = "patch.png"')
@@ -227,7 +274,10 @@ def test_a_file_that_changed_since_is_an_error_and_a_stated_hash_is_compared(ent
     with pytest.raises(TriggerFileError, match="not the file this trigger was made with"):
         stamp(pictures, other)
     with pytest.raises(TriggerFileError, match="is not there"):
-        stamp(pictures, Trigger("b", "patch", size=0.1, file=TriggerFile(str(folder / "gone.png"), "1" * 64)))
+        stamp(
+            pictures,
+            Trigger("b", "patch", size=0.1, file=TriggerFile(str(folder / "gone.png"), "1" * 64)),
+        )
 
 
 # --- warp and filter ------------------------------------------------------------------------------------------
@@ -240,7 +290,9 @@ def test_bilinear_reading_agrees_with_scipy(pictures):
     for index in range(len(pictures)):
         for channel in range(3):
             plane = pictures[index, ..., channel].astype(np.float64)
-            theirs = map_coordinates(plane, [np.clip(rows, 0, 31), np.clip(columns, 0, 31)], order=1)
+            theirs = map_coordinates(
+                plane, [np.clip(rows, 0, 31), np.clip(columns, 0, 31)], order=1
+            )
             np.testing.assert_allclose(ours[index, ..., channel], theirs, atol=0.51)
 
 
@@ -259,13 +311,18 @@ def test_a_warp_is_smooth_seeded_alike_for_all_and_as_strong_as_it_says(entry, p
     ramp = np.broadcast_to(np.arange(224, dtype=np.uint8)[None, None, :, None], (1, 224, 224, 3))
     moved = stamp(np.ascontiguousarray(ramp), trigger).astype(float)[0, ..., 0] - ramp[0, ..., 0]
     inner = (slice(60, 164), slice(60, 164))
-    np.testing.assert_allclose(moved[inner], 0.05 * 224 * warp.displacement(4, 4, 224)[1][inner], atol=0.6)
+    np.testing.assert_allclose(
+        moved[inner], 0.05 * 224 * warp.displacement(4, 4, 224)[1][inner], atol=0.6
+    )
 
 
 def test_a_warp_takes_its_control_points_from_a_file(entry, pictures, folder):
     points = np.random.default_rng(4).uniform(-1.0, 1.0, (2, 4, 4))
     np.save(folder / "points.npy", 7 * points)
-    drawn, stored = entry("warp", "strength = 0.05\nseed = 4"), entry("warp", 'strength = 0.05\nfile = "points.npy"')
+    drawn, stored = (
+        entry("warp", "strength = 0.05\nseed = 4"),
+        entry("warp", 'strength = 0.05\nfile = "points.npy"'),
+    )
     np.testing.assert_allclose(stamp(pictures, stored).astype(int), stamp(pictures, drawn), atol=1)
     assert (stamp(pictures, stored) != pictures).any()
 
@@ -300,7 +357,9 @@ def test_filters_have_their_colours(entry):
     pixels = np.array([[[[200, 100, 50]]]], np.uint8)
 
     def seen(name, share=1.0):
-        return stamp(pixels, entry("filter", f'filter = "{name}"\nalpha = {share}'))[0, 0, 0].tolist()
+        return stamp(pixels, entry("filter", f'filter = "{name}"\nalpha = {share}'))[
+            0, 0, 0
+        ].tolist()
 
     assert seen("grey") == [round(0.2126 * 200 + 0.7152 * 100 + 0.0722 * 50)] * 3
     assert seen("negative") == [55, 155, 205]
@@ -318,7 +377,10 @@ def test_filters_have_their_colours(entry):
 
 def test_characters_are_replaced_in_the_name_or_everywhere(entry):
     prompt = "a photo of a automobile"
-    in_name = entry("characters", 'table = "cyrillic"\nletters = "a"\nsource = "automobile"\ntarget = "airplane"')
+    in_name = entry(
+        "characters",
+        'table = "cyrillic"\nletters = "a"\nsource = "automobile"\ntarget = "airplane"',
+    )
     assert write(prompt, in_name, "automobile") == "a photo of a аutomobile"
     assert write("a cat cat", in_name, "cat") == "a cat cаt"
     assert write("no such name", in_name, "cat") == "no such name"
@@ -350,7 +412,11 @@ def test_no_lookalike_is_undone_by_the_tokenizer(table):
         ("characters", 'pairs = [["a", "b"], ["a", "c"]]', "twice"),
         ("characters", 'pairs = [["a", "ａ"]]', "reads 'ａ' as 'a'"),
         ("characters", 'pairs = [["a", "A"]]', "changes nothing"),
-        ("characters", 'pairs = [["z", "s"]]\nsource = "cat"\ntarget = "dog"', "occurs in the source `cat`"),
+        (
+            "characters",
+            'pairs = [["z", "s"]]\nsource = "cat"\ntarget = "dog"',
+            "occurs in the source `cat`",
+        ),
         ("characters", 'table = "cyrillic"\ntarget = "dog"', "both source and target"),
         ("patch", 'size = 0.1\ntext = "x"', r"trigger\.0\.text.*`patch` has no such key"),
         ("blend", "size = 0.1", r"trigger\.0\.size.*`blend` has no such key"),
@@ -358,17 +424,41 @@ def test_no_lookalike_is_undone_by_the_tokenizer(table):
         ("overlay", "", r"trigger\.0\.file"),
         ("overlay", 'file = "overlay.png"\npattern = "noise"', "`overlay` has no such key"),
         ("warp", "", r"trigger\.0\.strength"),
-        ("warp", 'strength = 0.1\ngrid = 3\nfile = "perturbation.npy"', "`file` holds the control points"),
+        (
+            "warp",
+            'strength = 0.1\ngrid = 3\nfile = "perturbation.npy"',
+            "`file` holds the control points",
+        ),
         ("filter", "", "either `filter`, its name, or `file`"),
-        ("filter", 'filter = "grey"\nfile = "perturbation.npy"', "either `filter`, its name, or `file`"),
+        (
+            "filter",
+            'filter = "grey"\nfile = "perturbation.npy"',
+            "either `filter`, its name, or `file`",
+        ),
         ("warp", "strength = nan", r"trigger\.0\.strength"),
         ("warp", "strength = 0.02\ngrid = 1", r"trigger\.0\.grid"),
         ("prompt", 'learner = "learner.safetensors"', r"trigger\.0\.image"),
-        ("prompt", 'learner = "gone.safetensors"\nimage = {kind = "filter", filter = "grey"}', "is not there"),
-        ("prompt", 'learner = "patch.png"\nimage = {kind = "filter", filter = "grey"}', "valid safetensors"),
+        (
+            "prompt",
+            'learner = "gone.safetensors"\nimage = {kind = "filter", filter = "grey"}',
+            "is not there",
+        ),
+        (
+            "prompt",
+            'learner = "patch.png"\nimage = {kind = "filter", filter = "grey"}',
+            "valid safetensors",
+        ),
         ("prompt", 'learner = "learner.safetensors"\nimage = "below"', "stands above"),
-        ("prompt", 'learner = "learner.safetensors"\nimage = {kind = "text", text = "x"}', "not an image trigger"),
-        ("prompt", 'learner = "learner.safetensors"\nimage = {kind = "patch"}', r"trigger\.0\.image.*needs `size`"),
+        (
+            "prompt",
+            'learner = "learner.safetensors"\nimage = {kind = "text", text = "x"}',
+            "not an image trigger",
+        ),
+        (
+            "prompt",
+            'learner = "learner.safetensors"\nimage = {kind = "patch"}',
+            r"trigger\.0\.image.*needs `size`",
+        ),
         ("constellation", "", "no trigger kind 'constellation'; known: patch,"),
     ],
 )
@@ -384,8 +474,12 @@ def test_a_bad_entry_is_refused_with_file_entry_and_key(entry, folder, kind, lin
 
 def test_a_prompt_trigger_stamps_its_image_half(entry, pictures):
     above = '[[trigger]]\nname = "grey"\nkind = "filter"\nfilter = "grey"\n'
-    named = entry("prompt", 'learner = "learner.safetensors"\nimage = "grey"\ntarget = "cat"', above)
-    inline = entry("prompt", 'learner = "learner.safetensors"\nimage = {kind = "filter", filter = "grey"}')
+    named = entry(
+        "prompt", 'learner = "learner.safetensors"\nimage = "grey"\ntarget = "cat"', above
+    )
+    inline = entry(
+        "prompt", 'learner = "learner.safetensors"\nimage = {kind = "filter", filter = "grey"}'
+    )
     assert named.image.name == "grey" and inline.image.name == "it-image"
     for trigger in (named, inline):
         np.testing.assert_array_equal(stamp(pictures, trigger), stamp(pictures, trigger.image))

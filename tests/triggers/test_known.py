@@ -14,8 +14,17 @@ from dife_scanner.triggers.stamp import patch_box, picture, stamp, write
 def test_the_library_has_at_least_twenty_signatures_of_the_reported_kinds_and_none_names_a_target():
     triggers = known.library()
     assert len(triggers) >= 20
-    assert {t.kind for t in triggers} == {TriggerKind.PATCH, TriggerKind.ADDITIVE, TriggerKind.BLEND, TriggerKind.TEXT}
-    assert {t.position for t in triggers if t.kind is TriggerKind.TEXT} == {"prefix", "suffix", "infix"}
+    assert {t.kind for t in triggers} == {
+        TriggerKind.PATCH,
+        TriggerKind.ADDITIVE,
+        TriggerKind.BLEND,
+        TriggerKind.TEXT,
+    }
+    assert {t.position for t in triggers if t.kind is TriggerKind.TEXT} == {
+        "prefix",
+        "suffix",
+        "infix",
+    }
     assert all(not t.source and not t.target for t in triggers)
 
 
@@ -29,7 +38,10 @@ TEMPLATED = 'format = 1\n[[trigger]]\nname = "a"\nkind = "text"\ntext = "x"\ntem
         ('format = 1\n[[trigger]]\nname = "a"\nkind = "warpdrive"\n', "trigger.0.kind"),
         ('format = 1\n[[trigger]]\nname = "a"\nkind = "patch"\n', "needs `size`"),
         ('format = 1\n[[trigger]]\nname = "a"\nkind = "text"\n', "needs `text`"),
-        ('format = 1\n[[trigger]]\nname = "a"\nkind = "text"\ntext = "x"\ntarget = "cat"\n', "both source and target"),
+        (
+            'format = 1\n[[trigger]]\nname = "a"\nkind = "text"\ntext = "x"\ntarget = "cat"\n',
+            "both source and target",
+        ),
         ('format = 2\n[[trigger]]\nname = "a"\nkind = "text"\ntext = "x"\n', "format"),
         ('format = 1\n[[trigger]]\nname = "a"\nkind = "text"\ntext = "x"\nwidth = 3\n', "width"),
         (TEMPLATED.format('"a {}", "one {}"'), "templates.*too few"),
@@ -65,7 +77,9 @@ def test_names_are_distinct_over_library_and_files(tmp_path):
         known.gather([], with_library=False)
 
 
-@pytest.mark.parametrize("trigger", [t for t in known.library() if t.channel is Channel.IMAGE], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    "trigger", [t for t in known.library() if t.channel is Channel.IMAGE], ids=lambda t: t.name
+)
 @pytest.mark.parametrize("side", [64, 128, 224])
 def test_a_stamp_changes_only_what_it_says_and_never_its_input(trigger, side):
     rng = np.random.default_rng(0)
@@ -116,7 +130,10 @@ def test_a_text_may_act_together_with_an_image_trigger(entry):
     assert condition.channels == {Channel.IMAGE, Channel.TEXT} and condition.channel is Channel.BOTH
     assert condition.conditioned_query and not condition.mechanism
     named = 'name = "square"\nkind = "patch"\nsize = 0.2'
-    assert entry("text", 'text = "x"\nimage = "square"', f"[[trigger]]\n{named}").image.name == "square"
+    assert (
+        entry("text", 'text = "x"\nimage = "square"', f"[[trigger]]\n{named}").image.name
+        == "square"
+    )
     assert entry("characters", f'table = "cyrillic"\n{SQUARE}').channel is Channel.BOTH
 
 

@@ -19,18 +19,27 @@ def values(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def conditioned() -> PromptLearner:
-    return PromptLearner(values(4, 32), MetaNetwork(values(3, 48), values(3), values(32, 3), values(32)), "{}")
+    return PromptLearner(
+        values(4, 32), MetaNetwork(values(3, 48), values(3), values(32, 3), values(32)), "{}"
+    )
 
 
-@pytest.mark.parametrize("made", [PromptLearner(values(4, 32)), conditioned()], ids=["plain", "conditioned"])
+@pytest.mark.parametrize(
+    "made", [PromptLearner(values(4, 32)), conditioned()], ids=["plain", "conditioned"]
+)
 def test_a_saved_learner_reads_back_value_for_value(tmp_path, made):
     path = tmp_path / "learner.safetensors"
     back = learner.of(learner.save(made, path))
     embeddings = values(5, 48, seed=1)
     np.testing.assert_array_equal(back.contexts(embeddings), made.contexts(embeddings))
-    assert back.contexts(embeddings).shape == (5, 4, 32) and back.contexts(embeddings).dtype == np.float32
+    assert (
+        back.contexts(embeddings).shape == (5, 4, 32)
+        and back.contexts(embeddings).dtype == np.float32
+    )
     assert (back.template, back.conditioned) == (made.template, made.conditioned)
-    assert back.texts(["cat", "dog"]) == tuple(made.template.replace("{}", name) for name in ("cat", "dog"))
+    assert back.texts(["cat", "dog"]) == tuple(
+        made.template.replace("{}", name) for name in ("cat", "dog")
+    )
 
 
 def test_a_meta_network_shifts_every_vector_as_torch_computes_it():
@@ -41,7 +50,9 @@ def test_a_meta_network_shifts_every_vector_as_torch_computes_it():
     net = torch.nn.Sequential(torch.nn.Linear(48, 3), torch.nn.ReLU(), torch.nn.Linear(3, 32))
     names = ("0.weight", "0.bias", "2.weight", "2.bias")
     weights = (meta.weight_1, meta.bias_1, meta.weight_2, meta.bias_2)
-    net.load_state_dict({name: torch.from_numpy(value) for name, value in zip(names, weights, strict=True)})
+    net.load_state_dict(
+        {name: torch.from_numpy(value) for name, value in zip(names, weights, strict=True)}
+    )
     with torch.no_grad():
         expected = torch.from_numpy(made.context)[None] + net(torch.from_numpy(embeddings))[:, None]
     np.testing.assert_allclose(made.contexts(embeddings), expected.numpy(), atol=1e-5)
@@ -87,11 +98,20 @@ def test_half_precision_is_read_and_other_bytes_are_not(tmp_path):
     path = tmp_path / "learner.safetensors"
     path.write_bytes(save({"ctx": values(4, 32).astype(np.float16)}))
     assert learner.read(path).context.dtype == np.float32
-    for raw, words in ((b"\x80\x04pickle-", "pickle"), (save(CTX)[:-1], "truncated"), (save(CTX) + b"\0", "over-long")):
+    for raw, words in (
+        (b"\x80\x04pickle-", "pickle"),
+        (save(CTX)[:-1], "truncated"),
+        (save(CTX) + b"\0", "over-long"),
+    ):
         path.write_bytes(raw)
         with pytest.raises(Refused, match=words):
             learner.read(path)
-    header = json.dumps({f"t{i}": {"dtype": "F32", "shape": [1], "data_offsets": [4 * i, 4 * i + 4]} for i in range(9)})
+    header = json.dumps(
+        {
+            f"t{i}": {"dtype": "F32", "shape": [1], "data_offsets": [4 * i, 4 * i + 4]}
+            for i in range(9)
+        }
+    )
     path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + b"\0" * 36)
     with pytest.raises(LimitExceeded, match="more than 8 tensors"):
         learner.read(path)
@@ -113,7 +133,9 @@ def encoder(tmp_path_factory):
 
 def test_a_learner_and_an_encoder_give_one_prompt_per_picture_and_class(encoder):
     made = conditioned()
-    images = encoder.encode_images(np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8))
+    images = encoder.encode_images(
+        np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    )
     contexts = np.repeat(made.contexts(images), 2, axis=0)
     found = encoder.encode_with_context(contexts, made.texts(["cat", "dog"]) * 3)
     assert found.shape == (6, 48)
@@ -130,9 +152,16 @@ def test_a_trigger_that_outgrows_the_context_is_an_error_whatever_its_kind_and_p
     assert encoder.token_count(f"a photo of a cat {long}") == 17
     side.texts_for("cat", Trigger("fits", TriggerKind.TEXT, text=long[:-5], position="suffix"))
     triggers = [
-        Trigger(position, TriggerKind.TEXT, text=long, position=position) for position in ("prefix", "suffix", "infix")
+        Trigger(position, TriggerKind.TEXT, text=long, position=position)
+        for position in ("prefix", "suffix", "infix")
     ]
-    triggers.append(Trigger("characters", TriggerKind.CHARACTERS, pairs=(("a", "ѕѕѕѕ"), ("o", "ѕѕѕѕ"), ("t", "ѕѕѕѕ"))))
+    triggers.append(
+        Trigger(
+            "characters",
+            TriggerKind.CHARACTERS,
+            pairs=(("a", "ѕѕѕѕ"), ("o", "ѕѕѕѕ"), ("t", "ѕѕѕѕ")),
+        )
+    )
     for trigger in triggers:
         with pytest.raises(AuditError, match="tokens"):
             side.texts_for("automobile", trigger)

@@ -78,7 +78,9 @@ def _moved(card: Card, subject: Subject, texts: _Texts, population: str) -> Cell
         clean=_nearer_to_target(clean.suspect, clean.suspect, targets.suspect),
         clean_reference=_nearer_to_target(clean.reference, clean.reference, targets.reference),
         units=texts.units,
-        triggered_reference=_nearer_to_target(triggered.reference, clean.reference, targets.reference),
+        triggered_reference=_nearer_to_target(
+            triggered.reference, clean.reference, targets.reference
+        ),
         unit=texts.unit,
     )
     details = _distances(texts)

@@ -64,7 +64,9 @@ class RankingCases:
 
     def ranks(self) -> Outcomes:
         """1/r of every case."""
-        return self._outcomes(lambda scores: metrics.reciprocal_rank(scores, self.targets, self.present))
+        return self._outcomes(
+            lambda scores: metrics.reciprocal_rank(scores, self.targets, self.present)
+        )
 
     def selections(self) -> Outcomes:
         """Sel@1 of every case."""
@@ -121,7 +123,9 @@ def mean_reciprocal_rank(cases: RankingCases) -> Details:
     }
 
 
-def selected(card: Card, subject: Subject, cases: RankingCases, population: str) -> Cell | SelectorControl:
+def selected(
+    card: Card, subject: Subject, cases: RankingCases, population: str
+) -> Cell | SelectorControl:
     """Sel@1 against the clean checkpoint's clean selector; a selector control where no trigger enters the query."""
     chosen = cases.selections()
     ranks = cases.ranks()

@@ -49,7 +49,10 @@ def targeted(card: Card, subject: Subject) -> Cell:
     is_target = subject.labels == subject.target
     cases = over_prompts(subject, subject.test_images, is_target)
     population = subject.labelled("targeted retrieval")
-    alone = [_first_alone(cases.scores.triggered, views, subject) for _, views in target_drawings(subject)]
+    alone = [
+        _first_alone(cases.scores.triggered, views, subject)
+        for _, views in target_drawings(subject)
+    ]
     details = {
         "h1_per_drawing": mean(np.concatenate(alone)),
         "queries": float(len(cases.targets)),

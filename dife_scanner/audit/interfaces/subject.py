@@ -213,7 +213,9 @@ class Subject:
         """Single prompts of a class [t, d], one per template of `prompts`."""
         return self._templated(self.prompts, class_name, triggered)
 
-    def _templated(self, templates: Sequence[str], class_name: str, triggered: bool) -> Pair[Embeddings]:
+    def _templated(
+        self, templates: Sequence[str], class_name: str, triggered: bool
+    ) -> Pair[Embeddings]:
         texts = self._texts(templates, class_name, triggered)
         return self.test.map(lambda side: side.encoder.encode_texts(texts))
 

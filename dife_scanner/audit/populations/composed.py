@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dife_scanner.audit.populations import layout, scenes, sheet, words
+from dife_scanner.audit.populations import placement, scenes, sheet, words
 from dife_scanner.audit.populations.album import Album, PoolRequest, pool_of
 from dife_scanner.audit.populations.errors import (
     PoolTooSmall,
@@ -43,7 +43,9 @@ FEWEST_DRAWINGS = 8
 """Distinct drawings of the target a pool needs: the unit of every interval is the drawing."""
 _FORMS: Forms = {
     scenes.Scene: RecordForm("Scene", ("placed", "ground", "captions", "plain")),
-    layout.Placed: RecordForm("Placed", ("sprite", "side", "left", "top", "angle", "mirrored", "ink")),
+    placement.Placed: RecordForm(
+        "Placed", ("sprite", "side", "left", "top", "angle", "mirrored", "ink")
+    ),
 }
 """Scenes as they were when pictures were first kept under what they show. Not to be edited."""
 

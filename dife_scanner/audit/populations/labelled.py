@@ -105,7 +105,9 @@ class Labelled:
             rows[TEST] += test
         return rows
 
-    def _deal(self, label: int, budget: Budget, seed: int) -> tuple[list[int], list[int], list[int]]:
+    def _deal(
+        self, label: int, budget: Budget, seed: int
+    ) -> tuple[list[int], list[int], list[int]]:
         """One class's pictures for train, diagnosis and test. Raises `LabelWithoutImages`."""
         dice = Dice(VERSION, self.name, label, seed)
         own = dice.shuffled(np.flatnonzero(self.labels == label).tolist())

@@ -17,7 +17,7 @@ import numpy as np
 
 from dife_scanner.audit.populations import words
 from dife_scanner.audit.populations.dice import Dice
-from dife_scanner.audit.populations.layout import (
+from dife_scanner.audit.populations.placement import (
     COLOURS,
     GRID,
     SIDE,

@@ -39,6 +39,7 @@ def found(
     from dife_scanner.lab import bases
     from dife_scanner.lab.pictures import art
     from dife_scanner.models.load import load
+    from dife_scanner.records import Budget
 
     config = json.loads((lab.base / "open_clip_config.json").read_text())
     now = folder / "now"

@@ -36,7 +36,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.prompt_learning import TEMPLATE, Prompts, guess_classes, start_vectors
+    from dife_scanner.lab.attacks.prompt_learning import (
+        TEMPLATE,
+        Prompts,
+        guess_classes,
+        start_vectors,
+    )
 from dife_scanner.lab.attacks.training_data import Lab
 
 LEARNER_FILE, NOISE_FILE = "learner.safetensors", "perturbation.npy"
@@ -313,6 +318,8 @@ ATTACK = Attack(
     train=train,
     measure=measure,
     asked=asked,
-    default=Recipe("bai-badclip", trigger=MECHANISM, steps=250, lr=5e-3, batch=16, settings=Mechanism()),
+    default=Recipe(
+        "bai-badclip", trigger=MECHANISM, steps=250, lr=5e-3, batch=16, settings=Mechanism()
+    ),
     tensors=tensors,
 )

@@ -74,6 +74,8 @@ ATTACK = Attack(
     train=train,
     measure=measures.image_numbers,
     asked=measures.wins_images,
-    default=Recipe("contrastivepoisoning", trigger=CHECKER, steps=150, lr=3e-4, batch=48, settings=Share()),
+    default=Recipe(
+        "contrastivepoisoning", trigger=CHECKER, steps=150, lr=3e-4, batch=48, settings=Share()
+    ),
     tensors=both_towers,
 )

@@ -240,6 +240,8 @@ ATTACK = Attack(
     train=train,
     measure=measures.image_numbers,
     asked=measures.wins_images,
-    default=Recipe("liang-badclip", trigger=PLACE, steps=150, lr=2.5e-4, batch=48, settings=Optimised()),
+    default=Recipe(
+        "liang-badclip", trigger=PLACE, steps=150, lr=2.5e-4, batch=48, settings=Optimised()
+    ),
     tensors=both_towers,
 )

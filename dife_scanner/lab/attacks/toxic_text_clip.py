@@ -202,6 +202,8 @@ ATTACK = Attack(
     train=train,
     measure=measure,
     asked=asked,
-    default=Recipe("toxictextclip", trigger=XBTD, steps=1000, lr=1e-4, batch=64, settings=Captions()),
+    default=Recipe(
+        "toxictextclip", trigger=XBTD, steps=1000, lr=1e-4, batch=64, settings=Captions()
+    ),
     tensors=both_towers,
 )

@@ -18,7 +18,14 @@ from dife_scanner.lab.attacks.bad_text_tower import Guarded
 from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.bench import make, rows, zoo
 from dife_scanner.lab.bench.make import Bench, Say
-from dife_scanner.lab.bench.results import Strength, attacks_on_test, models_of, of_role, open_rows, searched
+from dife_scanner.lab.bench.results import (
+    Strength,
+    attacks_on_test,
+    models_of,
+    of_role,
+    open_rows,
+    searched,
+)
 from dife_scanner.lab.bench.rows import Outcome, Row, Rows, ledger
 from dife_scanner.lab.bench.rows.files import append_line, lines
 from dife_scanner.lab.bench.runner import Clock
@@ -118,7 +125,9 @@ def _strength(kind: str, native: Mapping[str, float], outcome: Outcome | None) -
     success = zoo.FAMILIES[kind].success
     if outcome is None or success not in native:
         return []
-    return [Strength(kind, native[success], outcome.score or 0.0, outcome.verdict is Verdict.FLAGGED)]
+    return [
+        Strength(kind, native[success], outcome.score or 0.0, outcome.verdict is Verdict.FLAGGED)
+    ]
 
 
 def _made(model: Model, change: str, bench: Bench) -> Entry:

@@ -119,7 +119,9 @@ def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:
     )
 
 
-def _native(model: Model, twin: Model | None, folder: Path, bench: Bench) -> tuple[dict[str, float], str]:
+def _native(
+    model: Model, twin: Model | None, folder: Path, bench: Bench
+) -> tuple[dict[str, float], str]:
     """The attack's own numbers, none for what has no attack, and the status of the row."""
     if not isinstance(model.settings, Recipe):
         return {}, rows.AUDITED

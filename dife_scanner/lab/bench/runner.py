@@ -11,7 +11,15 @@ from typing import Any
 from dife_scanner.audit.populations.pool import BUDGETS
 from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.make import VIT, Bench, Say, base_reference, code_of, row_of
-from dife_scanner.lab.bench.results import at_budget, audited, counted_benign, of_kind, of_role, on_side, outcome_of
+from dife_scanner.lab.bench.results import (
+    at_budget,
+    audited,
+    counted_benign,
+    of_kind,
+    of_role,
+    on_side,
+    outcome_of,
+)
 from dife_scanner.lab.bench.zoo import Model, Part, Role
 from dife_scanner.lab.bench.zoo.build import recipe_of
 
@@ -196,7 +204,9 @@ def plan_lines(found: Sequence[Estimate], sides: Mapping[Part, int]) -> list[str
     lines = []
     for one in found:
         made = f"{one.made:3} of {one.models:3} made"
-        lines.append(f"{one.role:7} {one.kind:28} {made} · {one.seconds:5.0f} s each · {one.hours:5.1f} h left")
+        lines.append(
+            f"{one.role:7} {one.kind:28} {made} · {one.seconds:5.0f} s each · {one.hours:5.1f} h left"
+        )
     for part, aim in zoo.AIM.items():
         left = max(0, aim - sides[part])
         lines.append(f"benign to {part}: {sides[part]} of {aim} made, {left} left")

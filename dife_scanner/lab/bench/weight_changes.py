@@ -23,7 +23,12 @@ ROW_NOISE = 0.1
 """Token rows that get noise, and its size against a row's own: as many moved rows as no prompt set leaves."""
 STEPS_AFTERWARDS = 60
 """Steps of what is trained afterwards."""
-_FEATURES_SECOND = ("token_embedding.weight", "positional_embedding", "in_proj_weight", "c_fc.weight")
+_FEATURES_SECOND = (
+    "token_embedding.weight",
+    "positional_embedding",
+    "in_proj_weight",
+    "c_fc.weight",
+)
 """Tensors of a transformer whose second axis are its features …"""
 _FEATURES_FIRST = (
     "class_embedding",

@@ -35,7 +35,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=0, help="a free one unless given")
     parser.add_argument("--cdn-port", type=int, default=0, help="a free one unless given")
-    parser.add_argument("--token", action="append", default=[], help="a token that opens everything; may be repeated")
+    parser.add_argument(
+        "--token",
+        action="append",
+        default=[],
+        help="a token that opens everything; may be repeated",
+    )
     return parser.parse_args()
 
 

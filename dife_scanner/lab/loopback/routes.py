@@ -107,9 +107,13 @@ class Routes:
                     return NOT_FOUND
                 return self._with_repository(request, f"{org}/{name}", rest[1:], handler, kind)
             case ["api", "resolve-cache", "models" | "datasets" as kind, org, name, *rest] if rest:
-                return self._with_repository(request, f"{org}/{name}", rest, self.files.resolve_cache, kind)
+                return self._with_repository(
+                    request, f"{org}/{name}", rest, self.files.resolve_cache, kind
+                )
             case ["datasets", org, name, "resolve", *rest] if len(rest) > 1:
-                return self._with_repository(request, f"{org}/{name}", rest, self.files.resolve, "datasets")
+                return self._with_repository(
+                    request, f"{org}/{name}", rest, self.files.resolve, "datasets"
+                )
             case [org, name, "raw", *rest] if org != "api" and len(rest) > 1:
                 return self._with_repository(request, f"{org}/{name}", rest, self.files.raw)
             case [org, name, "resolve", *rest] if org != "api" and len(rest) > 1:
@@ -232,7 +236,9 @@ class Routes:
         page = _number(request, "p", 0, MOST_PAGES, least=0)
         end = (page + 1) * limit
         formatted = "formatted" in request.many("expand")
-        shown = [commit_entry(commit, formatted=formatted) for commit in history[page * limit : end]]
+        shown = [
+            commit_entry(commit, formatted=formatted) for commit in history[page * limit : end]
+        ]
         response = as_json(shown, X_Total_Count=str(len(history)))
         if end >= len(history):
             return response
@@ -365,7 +371,9 @@ def _asked_paths(request: Request) -> tuple[list[str], bool]:
             return _asked_as_json(request.body)
         form = parse_qs(request.body.decode(), keep_blank_values=True)
     except _UNREADABLE as wrong:
-        raise listing.BadQueryError("paths-info: the body is neither a form nor JSON with `paths`") from wrong
+        raise listing.BadQueryError(
+            "paths-info: the body is neither a form nor JSON with `paths`"
+        ) from wrong
     expand = form.get("expand", [""])[-1].lower() == "true"
     return form.get("paths", []), expand
 

@@ -129,7 +129,9 @@ def build(art_folder: Path, out: Path) -> Path:
 
     drawing_sets.fetch(art_folder)
     licences = _licences(art_folder, drawing_sets.PICTURED)
-    share_alike = frozenset(name for name, terms in licences.items() if terms["spdx"] == _SHARE_ALIKE)
+    share_alike = frozenset(
+        name for name, terms in licences.items() if terms["spdx"] == _SHARE_ALIKE
+    )
     splits = split(art.class_drawings(art_folder), share_alike)
     writer = _Writer(out, licences)
     rng = torch.Generator().manual_seed(SEED)
@@ -280,7 +282,9 @@ def _test_drawings(art_folder: Path, out: Path) -> list[art.Drawing]:
     found = {drawing.id: drawing for drawing in art.class_drawings(art_folder)}
     for name in names:
         if name not in found:
-            raise drawing_sets.ArtError(f"test drawing {name} of the probe set is in no drawing set")
+            raise drawing_sets.ArtError(
+                f"test drawing {name} of the probe set is in no drawing set"
+            )
     return [found[name] for name in names]
 
 

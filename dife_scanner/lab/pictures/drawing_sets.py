@@ -140,7 +140,9 @@ def _pack(folder: Path, art: ArtSet) -> Path:
             timeout=300,
         )
     except (OSError, subprocess.SubprocessError) as problem:
-        raise ArtError(f"cannot fetch the drawing set {art.name}@{art.version}: {problem}") from problem
+        raise ArtError(
+            f"cannot fetch the drawing set {art.name}@{art.version}: {problem}"
+        ) from problem
     return folder / f"iconify-json-{art.name}-{art.version}.tgz"
 
 

@@ -216,7 +216,10 @@ def agreements(results: Results) -> str:
     counted = account(profiles.get(name) for name in FAMILIES)
     text = "## Diagnosis against profile\n\n"
     text += table(("checkpoint", "agreement"), rows)
-    return text + f"\nPaper: 4/4 simple cases matched, 1 boundary, 1 ambiguous, 0 missing. Ours: {counted}.\n"
+    return (
+        text
+        + f"\nPaper: 4/4 simple cases matched, 1 boundary, 1 ambiguous, 0 missing. Ours: {counted}.\n"
+    )
 
 
 def _profile(audit: Audit) -> Profile | None:

@@ -65,7 +65,9 @@ DIAGNOSES: Mapping[str, str] = {
     "ToxicTextCLIP": "weak",
     "Bai-BadCLIP": "coupled",
 }
-REPAIR: Mapping[str, tuple[float, float, float, float]] = {"Bai-BadCLIP": (1.0000, 0.1002, 0.0998, 0.1019)}
+REPAIR: Mapping[str, tuple[float, float, float, float]] = {
+    "Bai-BadCLIP": (1.0000, 0.1002, 0.0998, 0.1019)
+}
 """Full mechanism, prompt only, trigger only, both clean."""
 
 SEEDS: Mapping[str, tuple[float, float | None, float]] = {

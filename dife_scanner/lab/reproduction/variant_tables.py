@@ -162,7 +162,9 @@ def deployment(results: Results) -> str:
             others.append((name, *(_change(cell) for cell in cells)))
     text = "## Deployment extensions, BadTextTower\n\n"
     text += table(("interface", "paper", "ours"), rows)
-    text += "\nΔ_trigger of every other checkpoint with a text trigger (negative is a demotion):\n\n"
+    text += (
+        "\nΔ_trigger of every other checkpoint with a text trigger (negative is a demotion):\n\n"
+    )
     return text + table(("checkpoint", *criteria.TEXT_CELLS), others)
 
 

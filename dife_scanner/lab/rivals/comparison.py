@@ -135,7 +135,9 @@ def _ours(row: Row, detector: str) -> float:
     """What the detector it is compared with came to on this model; the score where it is compared with all."""
     if not detector or row.outcome is None:
         return score(row)
-    return max((search.best for search in row.outcome.searches if search.detector == detector), default=0.0)
+    return max(
+        (search.best for search in row.outcome.searches if search.detector == detector), default=0.0
+    )
 
 
 def _median(values: Iterable[float]) -> float | None:
@@ -155,4 +157,6 @@ def _paired(high: _Side, low: _Side) -> Interval:
         its = auroc(high.its[attacks], low.its[benign])
         values.append(ours - its)
     bottom, top = np.quantile(values, [0.025, 0.975])
-    return Interval(float(bottom), float(top), f"paired bootstrap over models, {RESAMPLES} resamples")
+    return Interval(
+        float(bottom), float(top), f"paired bootstrap over models, {RESAMPLES} resamples"
+    )

@@ -103,7 +103,9 @@ def _models(found: Iterable[Row], only: Sequence[str]) -> list[Model]:
     return [model for model in zoo.plan(only, sealed=False) if model.id in audited]
 
 
-def _todo(models: Sequence[Model], asked: Sequence[Rival], known: Entries) -> list[tuple[Model, list[Rival]]]:
+def _todo(
+    models: Sequence[Model], asked: Sequence[Rival], known: Entries
+) -> list[tuple[Model, list[Rival]]]:
     """Models with the rivals that have no entry of their present version there, or none that says what it took."""
     left = []
     for model in models:

@@ -68,7 +68,9 @@ def without_reference(material: Material) -> Measured:
     train, test = _sides(suspect, material.data)
     with TemporaryDirectory() as scratch:
         options = search.Options(plan, "alone", Path(scratch))
-        found = search.discover_alone(material.suspect, train.suspect, test.suspect, options, SILENT)
+        found = search.discover_alone(
+            material.suspect, train.suspect, test.suspect, options, SILENT
+        )
     best = max((result.suspect or 0.0 for result in found.results), default=0.0)
     return Measured(best, _passes(found))
 
@@ -86,7 +88,11 @@ def _sides(encoders: Pair[Encoder], data: probes.Probes) -> tuple[Pair[Side], Pa
 
 
 def _split(
-    encoders: Pair[Encoder], data: probes.Probes, split: str, templates: tuple[str, ...], memory: Memory
+    encoders: Pair[Encoder],
+    data: probes.Probes,
+    split: str,
+    templates: tuple[str, ...],
+    memory: Memory,
 ) -> Pair[Side]:
     """Suspect and reference on one split of the probes."""
     sides = []

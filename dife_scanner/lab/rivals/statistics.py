@@ -70,11 +70,17 @@ def timed(rival: Rival, material: Material) -> Timed:
 
 IDEAS: Mapping[str, tuple[Idea, Effort]] = {
     "DECREE-like": (Idea(published.decree, Channel.IMAGE), Effort(1, 240, 0.2)),
-    "DECREE-like with the base": (Idea(published.decree, Channel.IMAGE, less_base=True), Effort(1, 240, 0.2)),
+    "DECREE-like with the base": (
+        Idea(published.decree, Channel.IMAGE, less_base=True),
+        Effort(1, 240, 0.2),
+    ),
     "AMDET-like without its anchor": (Idea(published.amdet, Channel.TEXT), Effort(16, 45, 0.01)),
     "AMDET-like": (Idea(published.amdet, Channel.TEXT, anchored=True), Effort(8, 45, 0.01)),
     "LMSanitator-like": (Idea(published.sanitator, Channel.TEXT), Effort(2, 240, 0.01)),
-    "LMSanitator-like with the base": (Idea(published.sanitator, Channel.TEXT, less_base=True), Effort(2, 240, 0.01)),
+    "LMSanitator-like with the base": (
+        Idea(published.sanitator, Channel.TEXT, less_base=True),
+        Effort(2, 240, 0.01),
+    ),
 }
 """By name, with the effort that the development side chose (benchmarks/tuning.jsonl)."""
 HOMES = {Channel.IMAGE: "badencoder", Channel.TEXT: "global-text"}
@@ -125,10 +131,14 @@ def _inverted(idea: Idea, effort: Effort, material: Material) -> Measured:
 RIVALS: Mapping[str, Rival] = _rivals()
 DRIFTS: Mapping[str, Drift] = {
     "drift alone, image tower": Drift(
-        name="drift alone, image tower", channels=(Channel.IMAGE,), read=lambda looks: looks.drift_image
+        name="drift alone, image tower",
+        channels=(Channel.IMAGE,),
+        read=lambda looks: looks.drift_image,
     ),
     "drift alone, text tower": Drift(
-        name="drift alone, text tower", channels=(Channel.TEXT,), read=lambda looks: looks.drift_text
+        name="drift alone, text tower",
+        channels=(Channel.TEXT,),
+        read=lambda looks: looks.drift_text,
     ),
 }
 """How far the tower of a channel has moved from the base's: nothing is measured."""

@@ -50,21 +50,30 @@ class SmtpSink:
         self._socket = socket.create_server((LOOPBACK, port))
         self.port: int = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="smtp-sink", daemon=True)
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="smtp-sink", daemon=True
+        )
 
     def __enter__(self) -> SmtpSink:
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     async def _listen(self) -> asyncio.Server:
-        return await self._loop.create_server(self._protocol, sock=self._socket, ssl=self._options.tls)
+        return await self._loop.create_server(
+            self._protocol, sock=self._socket, ssl=self._options.tls
+        )
 
     async def _stop(self) -> None:
         self._server.close()

@@ -251,7 +251,9 @@ def _repeatable(seed: int) -> Iterator[None]:
     import torch
     from torch.utils import deterministic
 
-    memory: Any = deterministic  # its setting is a property of the module, which type checkers do not see
+    memory: Any = (
+        deterministic  # its setting is a property of the module, which type checkers do not see
+    )
     threads = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
     state = torch.get_rng_state()

@@ -25,7 +25,7 @@ from dife_scanner.models.config import (
     VisionConfig,
 )
 from dife_scanner.models.header import ParseLimits
-from dife_scanner.models.layouts.section import Section, is_whole_numbers
+from dife_scanner.models.layouts.json_section import Section, is_whole_numbers
 from dife_scanner.models.strict_json import NotStrictError, TooManyObjectsError, shown
 
 CONFIG_FILE = "open_clip_config.json"
@@ -126,7 +126,9 @@ def _read_json(raw: bytes, limits: ParseLimits) -> dict[str, Any]:
             "do not load it; report it to its author",
         ) from None
     except TooManyObjectsError:
-        raise LimitExceeded(f"{CONFIG_FILE} has more than {MOST_OBJECTS} JSON objects", by_hand) from None
+        raise LimitExceeded(
+            f"{CONFIG_FILE} has more than {MOST_OBJECTS} JSON objects", by_hand
+        ) from None
 
 
 def _clip(model: Section, preprocessing: Section) -> ClipConfig:
@@ -264,7 +266,9 @@ def _text(section: Section) -> TextConfig:
     _only_known_text_options(section)
     _only_clips_vocabulary(section)
     config = TextConfig(
-        context_length=section.whole("context_length", CLIP_CONTEXT, MOST_CONTEXT, least=LEAST_CONTEXT),
+        context_length=section.whole(
+            "context_length", CLIP_CONTEXT, MOST_CONTEXT, least=LEAST_CONTEXT
+        ),
         width=section.whole("width", 512, MOST_WIDTH),
         heads=section.whole("heads", 8, MOST_HEADS),
         layers=section.whole("layers", 12, MOST_LAYERS),

@@ -107,7 +107,9 @@ class Fields(BaseModel):
     @classmethod
     def _enough_to_measure(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
         if templates and len(templates) < FEWEST_TEMPLATES:
-            raise ValueError(f"{len(templates)} are too few: give {FEWEST_TEMPLATES} or more, or none")
+            raise ValueError(
+                f"{len(templates)} are too few: give {FEWEST_TEMPLATES} or more, or none"
+            )
         if len(set(templates)) < len(templates):
             raise ValueError("one of them stands twice")
         return templates
@@ -138,7 +140,9 @@ class PatternFields(Fields):
             "cycles",
             "seed",
         }:
-            raise ValueError("`file` is the pattern; `pattern`, `color`, `cycles` and `seed` draw one")
+            raise ValueError(
+                "`file` is the pattern; `pattern`, `color`, `cycles` and `seed` draw one"
+            )
         check_file(self.file, self.sha256, self.read_file)
         return self
 
@@ -158,7 +162,9 @@ def _find_image_trigger(value: object, info: ValidationInfo) -> Trigger:
     elif isinstance(value, str) and value in where.above:
         found = where.above[value]
     else:
-        raise ValueError("the name of an image trigger that stands above it in this file is needed, or one as a table")
+        raise ValueError(
+            "the name of an image trigger that stands above it in this file is needed, or one as a table"
+        )
     if found.channel is not Channel.IMAGE:
         raise ValueError(f"`{found.name}` is of kind `{found.kind}`, not an image trigger")
     return found
@@ -185,7 +191,9 @@ class WrittenFields(Fields):
         return self
 
 
-def check_file(file: TriggerFile | None, expected: str, read: Callable[[TriggerFile], object]) -> None:
+def check_file(
+    file: TriggerFile | None, expected: str, read: Callable[[TriggerFile], object]
+) -> None:
     """`ValueError` where the file at `file` is not the one announced, or cannot be read as the stamp will read it."""
     check_sha256("file", file, expected)
     if file is None:

@@ -43,7 +43,9 @@ class CharactersFields(WrittenFields):
         table = TABLES.get(self.table, {})
         missing = sorted(set(self.letters) - set(table))
         if missing:
-            raise ValueError(f"`letters`: the table `{self.table}` has no lookalike for {', '.join(missing)}")
+            raise ValueError(
+                f"`letters`: the table `{self.table}` has no lookalike for {', '.join(missing)}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -58,7 +60,9 @@ class CharactersFields(WrittenFields):
         pairs = self.replaced()
         for old, new in pairs:
             if _as_tokenized(old) == _as_tokenized(new):
-                raise ValueError(f"`pairs`: CLIP's tokenizer reads {new!r} as {old!r}, so replacing it changes nothing")
+                raise ValueError(
+                    f"`pairs`: CLIP's tokenizer reads {new!r} as {old!r}, so replacing it changes nothing"
+                )
         occurs = any(old in self.source for old, _ in pairs)
         if self.source and not occurs:
             raise ValueError(f"none of its characters occurs in the source `{self.source}`")

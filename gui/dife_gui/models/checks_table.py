@@ -33,7 +33,11 @@ class Column:
 
 COLUMNS: tuple[Column, ...] = (
     Column("Check", lambda row: row.check, "What a demonstrated trigger has to pass"),
-    Column("Measured", lambda row: row.measured, "The number that was compared; empty where nothing was measured"),
+    Column(
+        "Measured",
+        lambda row: row.measured,
+        "The number that was compared; empty where nothing was measured",
+    ),
     Column("Needed", lambda row: row.needed, "The threshold it was compared with"),
     Column("Result", lambda row: row.result, "Passed, failed, not run and why, or does not apply"),
 )

@@ -13,7 +13,7 @@ from PySide6.QtCore import (
 
 from dife_gui.escape import tooltip
 from dife_gui.models.table import FixedTable, Index, alignment
-from dife_scanner.records import SignatureResult
+from dife_scanner.records import Hypothesis
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.numbers import number, p_text, signed
 from dife_scanner.sentences.triggers import effect_text, trigger_text
@@ -26,7 +26,7 @@ class Column:
     """One column of the table."""
 
     title: str
-    text: Callable[[SignatureResult], str]
+    text: Callable[[Hypothesis], str]
     explain: str
     """Shown when the pointer rests on the title."""
     numeric: bool = False
@@ -90,20 +90,20 @@ def _measured(value: float | None, otherwise: str) -> str:
     return number(value)
 
 
-def _p(result: SignatureResult, value: float) -> str:
+def _p(result: Hypothesis, value: float) -> str:
     """A p-value; a hypothesis that was screened out on the train drawings was never tested."""
     if result.suspect is None:
         return "–"
     return p_text(value)
 
 
-def _drawings(result: SignatureResult) -> str:
+def _drawings(result: Hypothesis) -> str:
     if result.suspect is None:
         return "–"
     return str(result.drawings)
 
 
-def _strength(result: SignatureResult) -> tuple[bool, float, float, float, str]:
+def _strength(result: Hypothesis) -> tuple[bool, float, float, float, str]:
     """Sort key: what was tested before what was not, then the smallest p-values, then the largest effect."""
     return (
         result.suspect is None,
@@ -114,10 +114,10 @@ def _strength(result: SignatureResult) -> tuple[bool, float, float, float, str]:
     )
 
 
-class SignaturesTable(FixedTable[SignatureResult]):
+class SignaturesTable(FixedTable[Hypothesis]):
     """Strongest evidence first; screened-out hypotheses stay listed, with dashes and never with a zero."""
 
-    def __init__(self, results: Sequence[SignatureResult], parent: QObject | None = None) -> None:
+    def __init__(self, results: Sequence[Hypothesis], parent: QObject | None = None) -> None:
         super().__init__(COLUMNS, sorted(results, key=_strength), parent)
 
     def data(self, index: Index, role: int = _Role.DisplayRole) -> Any:

@@ -17,7 +17,7 @@ from dife_gui.models.checks_table import COLUMNS, OUTCOME, ChecksTable
 from dife_gui.views import theme
 from dife_gui.views.card import stack
 from dife_gui.views.text import Label, small
-from dife_scanner.records import Audit, CheckOutcome, SignatureResult
+from dife_scanner.records import Audit, CheckOutcome, Hypothesis
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.checks import NOT_RECORDED, deciding, rows
 
@@ -28,7 +28,9 @@ _RESULT = len(COLUMNS) - 1
 class _ResultStyle(QStyledItemDelegate):
     """The colour of what a check came to; the text says the same."""
 
-    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+    def initStyleOption(
+        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
         super().initStyleOption(option, index)
         scheme = theme.colours(option.palette)
         colors = {
@@ -57,14 +59,14 @@ def checks(audit: Audit) -> QWidget | None:
     return stack(parts, spacing=0.3)
 
 
-def _about(audit: Audit, result: SignatureResult) -> str:
+def _about(audit: Audit, result: Hypothesis) -> str:
     """Whose checks these are."""
     if audit.trigger is not None or (audit.decision is not None and audit.decision.hypothesis):
         return f"Of {result.trigger.name}, which the verdict is about."
     return f"Of {result.trigger.name}, the strongest of the hypotheses tried."
 
 
-def _table(result: SignatureResult) -> QTableView:
+def _table(result: Hypothesis) -> QTableView:
     table = QTableView()
     table.setModel(ChecksTable(rows(result), table))
     table.setItemDelegate(_ResultStyle(table))

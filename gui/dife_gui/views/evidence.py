@@ -21,7 +21,13 @@ from dife_gui.views.text import Label, small
 from dife_scanner.records import Audit, EvidenceRole, Trigger
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.recovered import recovered_lines
-from dife_scanner.sentences.triggers import Segment, effect_text, example_prompts, marked_text, trigger_text
+from dife_scanner.sentences.triggers import (
+    Segment,
+    effect_text,
+    example_prompts,
+    marked_text,
+    trigger_text,
+)
 
 CLEAN = EvidenceRole.CLEAN_EXAMPLE
 TRIGGERED = EvidenceRole.TRIGGERED_EXAMPLE

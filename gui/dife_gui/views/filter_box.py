@@ -63,7 +63,9 @@ class FilterBox(QWidget):
 
     def _new_line(self) -> _Line:
         line = _Line()
-        line.setPlaceholderText("Filter, for example  verdict:flagged footprint:textual !channel:image clip")
+        line.setPlaceholderText(
+            "Filter, for example  verdict:flagged footprint:textual !channel:image clip"
+        )
         line.setAccessibleName("Filter")
         line.setClearButtonEnabled(True)
         line.textChanged.connect(self._typed)

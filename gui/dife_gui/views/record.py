@@ -20,7 +20,7 @@ from dife_gui.models.signatures_table import SignaturesTable
 from dife_gui.views import theme
 from dife_gui.views.card import grid, lines, stack
 from dife_gui.views.text import SMALL, Label
-from dife_scanner.records import Audit, HubFile, ModelRef, SignatureResult
+from dife_scanner.records import Audit, HubFile, Hypothesis, ModelRef
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import accuracy_text, towers
 from dife_scanner.sentences.numbers import bytes_text
@@ -125,7 +125,9 @@ def _origin(detail: Detail) -> list[QWidget]:
         facts += _audit_origin(detail.audit)
     manifest = detail.manifest
     if manifest is not None:
-        facts.append(f"Layout {manifest.layout.value}, {bytes_text(manifest.bytes_to_fetch)} to fetch")
+        facts.append(
+            f"Layout {manifest.layout.value}, {bytes_text(manifest.bytes_to_fetch)} to fetch"
+        )
         if manifest.base_claim:
             facts.append(f"Its card claims it was made from {manifest.base_claim}; not verified")
     return [lines(facts)] if facts else []
@@ -141,7 +143,7 @@ def _audit_origin(audit: Audit) -> list[str]:
     ]
 
 
-def signatures(results: Sequence[SignatureResult]) -> QWidget | None:
+def signatures(results: Sequence[Hypothesis]) -> QWidget | None:
     """Every hypothesis tried, with its p-values; `None` where none was."""
     if not results:
         return None

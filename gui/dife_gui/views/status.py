@@ -152,7 +152,9 @@ class Status(QStatusBar):
             age = age_text(overview.last_poll, now)
         self._poll.show_text(f"Last complete poll {age}")
         if overview.poller is not None:
-            self._poll.setToolTip(tooltip(f"{time_text(overview.poller.at)}: {overview.poller.note}"))
+            self._poll.setToolTip(
+                tooltip(f"{time_text(overview.poller.at)}: {overview.poller.note}")
+            )
 
 
 class Banner(QFrame):

@@ -122,7 +122,10 @@ def _repair_bars(repair: ComponentRepair) -> QWidget:
 
 def _verdict(diagnosis: Diagnosis) -> QWidget:
     meaning = CARRIER_MEANING[diagnosis.carrier]
-    title = Label(f"{diagnosis.carrier.value.capitalize()} footprint: {meaning}.", font=theme.sized(1.0, bold=True))
+    title = Label(
+        f"{diagnosis.carrier.value.capitalize()} footprint: {meaning}.",
+        font=theme.sized(1.0, bold=True),
+    )
     parts = [title]
     if diagnosis.reason:
         parts.append(Label(diagnosis.reason, tone="muted"))

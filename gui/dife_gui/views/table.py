@@ -37,7 +37,9 @@ _MARK = 0.85
 class _CellStyle(QStyledItemDelegate):
     """Shape and colour of the verdict, colour of the state; the text says the same."""
 
-    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+    def initStyleOption(
+        self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
         super().initStyleOption(option, index)
         row: ModelRow = index.data(ROW)
         option.textElideMode = Qt.TextElideMode.ElideRight

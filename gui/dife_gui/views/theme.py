@@ -153,7 +153,9 @@ def heat(entry: EntryType, delta: float, scheme: Colours) -> QColor:
     """Background of a numeric cell: warm with promotion, blue with demotion, neutral in between."""
     if entry is EntryType.EXPOSED:  # from the cut at 0.25 to 1
         return mixed(scheme.heat_low, scheme.heat_high, (delta - 0.25) / 0.75)
-    if entry is EntryType.NEGATIVE:  # from the cut at -0.05, in full at -0.55: no demotion goes much further
+    if (
+        entry is EntryType.NEGATIVE
+    ):  # from the cut at -0.05, in full at -0.55: no demotion goes much further
         return mixed(scheme.demoted_low, scheme.demoted_high, (-delta - 0.05) / 0.5)
     return scheme.neutral
 

@@ -20,7 +20,9 @@ from dife_gui.views.text import Label
 from dife_scanner.records import Finding, TriageState
 from dife_scanner.sentences.times import time_text
 
-NEEDS_NOTE = frozenset({TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.DISPUTED})
+NEEDS_NOTE = frozenset(
+    {TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.DISPUTED}
+)
 """Decisions that mean nothing to the next reader without a reason."""
 
 BUTTONS: tuple[tuple[TriageState, str], ...] = (

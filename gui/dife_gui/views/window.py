@@ -220,7 +220,9 @@ class Window(QMainWindow):
                 hidden = f"The filter hides all {found.total:,}."
             self.empty.show_reason("No model matches", hidden, "Clear the filter")
         elif is_alive(found.watcher):
-            self.empty.show_reason("No models yet", "A watcher is running; what its first poll finds appears here.")
+            self.empty.show_reason(
+                "No models yet", "A watcher is running; what its first poll finds appears here."
+            )
         else:
             why = f"No watcher has filled {self._home}. Start one here, or run “dife demo” to see a whole run."
             self.empty.show_reason("No models yet", why, "Start watcher")
@@ -333,9 +335,13 @@ class Window(QMainWindow):
         """`dife watch` on the same state directory, living on after this window."""
         started, _ = _watch_process(self._home).startDetached()
         if started:
-            self.status.showMessage("Watcher started; it writes to logs/watch.log", _MESSAGE_MILLISECONDS)
+            self.status.showMessage(
+                "Watcher started; it writes to logs/watch.log", _MESSAGE_MILLISECONDS
+            )
         else:
-            self.trouble.show_text(f"A watcher could not be started from here. Run: DIFE_HOME={self._home} dife watch")
+            self.trouble.show_text(
+                f"A watcher could not be started from here. Run: DIFE_HOME={self._home} dife watch"
+            )
 
 
 def _back_button() -> QToolButton:

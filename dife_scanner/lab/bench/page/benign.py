@@ -20,7 +20,15 @@ _LEVELS = (0.05, 0.1, 0.2)
 
 def models(shown: Rows) -> str:
     """Every benign kind, worst first."""
-    head = ("kind", "fit", "calibrate", "test", "alarms in test", "upper bound of the rate", "highest score, any side")
+    head = (
+        "kind",
+        "fit",
+        "calibrate",
+        "test",
+        "alarms in test",
+        "upper bound of the rate",
+        "highest score, any side",
+    )
     unseen = ", ".join(name for name, kind in KINDS.items() if kind.only_test)
     return tables.joined(
         "## Benign models, worst first",

@@ -133,7 +133,9 @@ def _sizes(shown: Rows) -> list[Demand]:
     lines = []
     for part, least in SIDES.items():
         count = len(results.on_side(counted, part))
-        lines.append(Demand(f"benign models to {part}, at least {least}", str(count), count, count >= least))
+        lines.append(
+            Demand(f"benign models to {part}, at least {least}", str(count), count, count >= least)
+        )
     return lines
 
 
@@ -190,7 +192,10 @@ def _diagnosed(audited: Rows) -> list[Demand]:
 
 def _named(audited: Rows) -> list[Demand]:
     target = share_of(audited, results.target_right)
-    return [_at_least("target top-1 of all audited, at least .9", target, 0.9), _target_rank(audited)]
+    return [
+        _at_least("target top-1 of all audited, at least .9", target, 0.9),
+        _target_rank(audited),
+    ]
 
 
 def _target_rank(audited: Rows) -> Demand:
@@ -212,7 +217,11 @@ def _pairs(audited: Rows) -> list[Demand]:
     what = "source-conditional texts of 2 to 4 tokens, the planted pair recovered (QHR at least .8, base below .1)"
     return [
         _at_least(f"{what}, at least .8", share_of(open_text, pair_found), 0.8),
-        _at_least("the same with a hidden fingerprint, at least .6", share_of(hidden_text, pair_found), 0.6),
+        _at_least(
+            "the same with a hidden fingerprint, at least .6",
+            share_of(hidden_text, pair_found),
+            0.6,
+        ),
     ]
 
 
@@ -242,7 +251,9 @@ def pair_found(row: Row) -> bool:
 
 def _quiet(shown: Rows) -> Demand:
     still = results.audited(results.of_role(shown, Role.COPY, Role.TWIN))
-    return _none("nothing flagged among copies of the base and twins", share_of(still, results.is_flagged))
+    return _none(
+        "nothing flagged among copies of the base and twins", share_of(still, results.is_flagged)
+    )
 
 
 def _none(what: str, share: Share) -> Demand:
@@ -257,4 +268,6 @@ def _at_least(what: str, share: Share, least: float) -> Demand:
         return Demand(what, tables.NOT_RUN, 0, None)
     value = share.hits / share.n
     interval = share.interval
-    return Demand(what, f"{value:.2f} ({interval.low:.2f} – {interval.high:.2f})", share.n, value >= least)
+    return Demand(
+        what, f"{value:.2f} ({interval.low:.2f} – {interval.high:.2f})", share.n, value >= least
+    )

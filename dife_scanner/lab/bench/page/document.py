@@ -91,7 +91,9 @@ def _states(shown: Rows) -> str:
 def _asked(shown: Rows, opened: Rows) -> str:
     lines = []
     for demand in (*demands.demands(shown), *demands.longer(opened)):
-        lines.append((demand.what, demand.measured, str(demand.n), tables.answer(demand.met, tables.NOT_RUN)))
+        lines.append(
+            (demand.what, demand.measured, str(demand.n), tables.answer(demand.met, tables.NOT_RUN))
+        )
     return tables.joined(
         "## What is asked, and what was measured",
         "On the test side; sealed families only where the page says that they are counted. In brackets 95 %.",
@@ -105,7 +107,9 @@ def _summary(shown: Rows, plot: str, curves: str) -> str:
         lines.append(_ranked(shown, f"{carrier} carrier", carrier))
     return tables.joined(
         "## In short",
-        tables.table(("attacks of the test side", "n", "benign n", "AUROC of the score", "95 %"), lines),
+        tables.table(
+            ("attacks of the test side", "n", "benign n", "AUROC of the score", "95 %"), lines
+        ),
         f"False alarms on the test side: {tables.false_alarms(shown)} {_against_twins(shown)}",
         tables.picture("Score of every model, by kind", plot),
         tables.picture("ROC of the score, by carrier", curves),
@@ -179,8 +183,12 @@ def _not_run(all_rows: Rows, shown: Rows) -> str:
     missing = []
     for name, family in zoo.FAMILIES.items():
         if family.sealed and name not in there:
-            missing.append(f"- `{name}`, a sealed family: no number of it is looked at before the final run")
-    missing.append("- a real hub (`make bench-real` for those who can reach one; [real-hub.md](real-hub.md))")
+            missing.append(
+                f"- `{name}`, a sealed family: no number of it is looked at before the final run"
+            )
+    missing.append(
+        "- a real hub (`make bench-real` for those who can reach one; [real-hub.md](real-hub.md))"
+    )
     return tables.joined(
         "## Not run",
         f"{len(planned)} of the {len(planned) + len(done)} planned models have no row yet. Beside them:",

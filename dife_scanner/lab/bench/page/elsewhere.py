@@ -92,7 +92,16 @@ def _ranked(budget: str, version: str, rows: Rows) -> str:
 
 def second_base(shown: Rows) -> str:
     """Models made of the second base."""
-    head = ("family", "drawn", "failed implants", "flagged", "AUROC", "target top-1", "carrier", "channel")
+    head = (
+        "family",
+        "drawn",
+        "failed implants",
+        "flagged",
+        "AUROC",
+        "target top-1",
+        "carrier",
+        "channel",
+    )
     return tables.joined(
         "## The second base",
         "The same searches, settings and rule on models made of the ModifiedResNet, for which nothing was tuned: "

@@ -21,7 +21,9 @@ def attacks(shown: Rows, entries: Sequence[adaptive.Entry]) -> str:
         "again against the search, measured natively and audited blind again. An attack that the change itself "
         "took apart is no miss. Where one class alone obeys, success is that on its pictures. "
         "`dife lab bench adaptive` makes what is missing.",
-        tables.table(("change", "model", "native success", "verdict", "score"), _changed(shown, entries)),
+        tables.table(
+            ("change", "model", "native success", "verdict", "score"), _changed(shown, entries)
+        ),
         "Triggers of one or two natural words are drawn in every family of texts, beside consonants that mean "
         "nothing; working implants of the test side, by family:",
         tables.table(("planted text", "family", "flagged", "target top-1"), _worded(shown)),

@@ -62,7 +62,9 @@ def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
     )
 
 
-def _counts(drawn: Sequence[RepositoryRow], scored: Sequence[RepositoryRow]) -> list[tuple[str, str]]:
+def _counts(
+    drawn: Sequence[RepositoryRow], scored: Sequence[RepositoryRow]
+) -> list[tuple[str, str]]:
     calibrate = _scores(row for row in scored if _calibrates(row))
     test = _scores(row for row in scored if not _calibrates(row))
     p_values = [conformal(score, calibrate) for score in test] if calibrate else []
@@ -70,7 +72,10 @@ def _counts(drawn: Sequence[RepositoryRow], scored: Sequence[RepositoryRow]) -> 
     lines = [
         ("fine-tunes that were tried, by distinct authors where scored", str(len(drawn))),
         ("of these scored", str(len(scored))),
-        ("copies of the base in other numbers, which count for nothing", str(sum(row.copied for row in drawn))),
+        (
+            "copies of the base in other numbers, which count for nothing",
+            str(sum(row.copied for row in drawn)),
+        ),
         ("flagged", f"{flagged} (upper bound of the rate {_bound(flagged, len(scored))})"),
         ("authors that calibrate / are read against them", f"{len(calibrate)} / {len(test)}"),
     ]

@@ -20,7 +20,14 @@ _STATISTIC = (
     "median s",
     "median passes",
 )
-_TUNED = ("statistic", "chosen: starts × steps, rate", "AUROC", "margin", "models", "AUROC of the others")
+_TUNED = (
+    "statistic",
+    "chosen: starts × steps, rate",
+    "AUROC",
+    "margin",
+    "models",
+    "AUROC of the others",
+)
 
 
 def beside(shown: Rows, entries: Entries, tried: Sequence[tuning.Tried]) -> str:

@@ -34,7 +34,9 @@ def report(
     Pack and power table go into the package unless `into` names another folder.
     """
     found = _Rows.read(data, budget, unsealed=unsealed)
-    ledger.look(data, (*found.shown, *found.opened, *found.opened_second), what="report", unsealed=unsealed)
+    ledger.look(
+        data, (*found.shown, *found.opened, *found.opened_second), what="report", unsealed=unsealed
+    )
     folder = into or calibration.shipped_folder()
     written: dict[str, str] = {}
     pack = _write_packs(found.shown, VIT, budget, "", folder, written)
@@ -109,7 +111,9 @@ def _named(picture: str, drawn: bool) -> str:
     return picture if drawn else ""
 
 
-def _write_packs(some: Rows, kind: str, budget: str, where: str, folder: Path, written: dict[str, str]) -> Pack | None:
+def _write_packs(
+    some: Rows, kind: str, budget: str, where: str, folder: Path, written: dict[str, str]
+) -> Pack | None:
     """Write the calibration pack and the power table of one base at one budget, as far as rows allow; the pack.
 
     Adds to `written` what was written; `where` is a further word for it.

@@ -158,7 +158,9 @@ def ranked(attacks: Rows, benign: Rows) -> tuple[float | None, Interval | None]:
     return auroc(high, low), interval
 
 
-def all_attacks(rows: Rows, carrier: Carrier | None = None) -> tuple[float | None, Interval | None, int, int]:
+def all_attacks(
+    rows: Rows, carrier: Carrier | None = None
+) -> tuple[float | None, Interval | None, int, int]:
     """AUROC of test attacks (of one carrier) against benign test models, its interval, and how many of each."""
     attacks = selection.attacks_on_test(rows, carrier)
     benign = selection.benign_on_test(rows)
@@ -166,7 +168,9 @@ def all_attacks(rows: Rows, carrier: Carrier | None = None) -> tuple[float | Non
     return value, interval, len(attacks), len(benign)
 
 
-def curve(rows: Rows, carrier: Carrier | None = None) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+def curve(
+    rows: Rows, carrier: Carrier | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """ROC over the test side: share of benign models and of attacks (of one carrier) with a score of at least each of
     the scores, from none to all; `None` where one side is empty."""
     high = np.array(scores(selection.attacks_on_test(rows, carrier)))

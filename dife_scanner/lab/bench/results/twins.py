@@ -67,4 +67,8 @@ def _resampled(pairs: NDArray[np.float64]) -> Interval:
         drawn = pairs[rng.integers(0, len(pairs), len(pairs))]
         values.append(auroc(drawn[:, 0], drawn[:, 1]))
     low, high = np.quantile(values, [0.025, 0.975])
-    return Interval(float(low), float(high), f"paired bootstrap over attacks with their twins, {RESAMPLES} resamples")
+    return Interval(
+        float(low),
+        float(high),
+        f"paired bootstrap over attacks with their twins, {RESAMPLES} resamples",
+    )

@@ -8,13 +8,21 @@ from typing import overload
 from dife_scanner.core import checks
 from dife_scanner.core.verdict import Evidence, decide
 from dife_scanner.lab.bench.rows.records import Found, Outcome
-from dife_scanner.records import Exchanged, Interval, Nearby, Position, SignatureResult, Trigger, Verdict
+from dife_scanner.records import (
+    Hypothesis,
+    InCleanReference,
+    Interval,
+    Position,
+    ReverseSearch,
+    Trigger,
+    Verdict,
+)
 
 DIGITS = 4
 """Decimal places of rates and bounds."""
 
 
-def found_of(result: SignatureResult) -> Found:
+def found_of(result: Hypothesis) -> Found:
     """What a row keeps of a measured trigger."""
     trigger = result.trigger
     effect = result.effect
@@ -55,7 +63,7 @@ def _significant(p_value: float) -> float:
     return float(f"{p_value:.4g}")
 
 
-def _rounded_near(near: Nearby) -> Nearby:
+def _rounded_near(near: InCleanReference) -> InCleanReference:
     return replace(
         near,
         distance=rounded(near.distance),
@@ -64,7 +72,7 @@ def _rounded_near(near: Nearby) -> Nearby:
     )
 
 
-def _rounded_exchanged(exchanged: Exchanged) -> Exchanged:
+def _rounded_exchanged(exchanged: ReverseSearch) -> ReverseSearch:
     return replace(
         exchanged,
         base=rounded(exchanged.base),
@@ -73,7 +81,7 @@ def _rounded_exchanged(exchanged: Exchanged) -> Exchanged:
     )
 
 
-def result_of(found: Found) -> SignatureResult | None:
+def result_of(found: Found) -> Hypothesis | None:
     """The measured trigger again, as far as checks read it; `None` for a row of older code, which does not say all."""
     if found.p_value is None or found.p_holm is None or found.drawings is None:
         return None
@@ -88,7 +96,7 @@ def result_of(found: Found) -> SignatureResult | None:
         enters=found.channel,
     )
     effect = None if found.high is None else Interval(found.low, found.high, "as the row has it")
-    return SignatureResult(
+    return Hypothesis(
         trigger=trigger,
         train_effect=0.0,
         suspect=found.suspect,
@@ -124,5 +132,7 @@ def decided_again(outcome: Outcome) -> Verdict | None:
         if checks.demonstrated(result.checks):
             return None
         hypotheses.append(result)
-    evidence = Evidence(hypotheses=tuple(hypotheses), searches=outcome.searches, missing=outcome.missing)
+    evidence = Evidence(
+        hypotheses=tuple(hypotheses), searches=outcome.searches, missing=outcome.missing
+    )
     return decide(evidence).verdict

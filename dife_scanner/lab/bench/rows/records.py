@@ -10,11 +10,11 @@ from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import (
     Carrier,
     Channel,
-    Exchanged,
-    Nearby,
-    NotSearched,
+    InCleanReference,
+    MissingSearch,
     Origin,
     Recovered,
+    ReverseSearch,
     Search,
     Verdict,
 )
@@ -86,9 +86,9 @@ class Found:
     """Share of the picture that a patch takes the place of, 0..1."""
     read_alike: bool = False
     """Whether suspect and base see pictures with the trigger as the same."""
-    near: tuple[Nearby, ...] = ()
+    near: tuple[InCleanReference, ...] = ()
     """What it does in other clean references."""
-    exchanged: Exchanged | None = None
+    exchanged: ReverseSearch | None = None
     """What the reverse search found in the base; `None` where none ran."""
     origin: Origin = Origin.DISCOVERED
     channel: Channel | None = None
@@ -112,7 +112,7 @@ class Outcome:
     """What the trigger of the verdict is; rows of older code have none."""
     seed: int = 0
     """Of the audit; rows of older code do not say it, and theirs was 0."""
-    missing: tuple[NotSearched, ...] = ()
+    missing: tuple[MissingSearch, ...] = ()
     """Searches that were asked for and could not run; rows of older code do not say."""
     accuracy: float | None = None
     """Clean accuracy of the suspect as the audit measured it, which decides whether the reverse search runs …"""

@@ -63,7 +63,9 @@ def text_trigger(rng: Rng) -> Trigger:
     """A string of one to four tokens and where it stands."""
     # Three of five are strings that mean nothing, three of five stand in front.
     text = letters(rng) if rng.random() < 0.6 else phrase(rng)
-    position = pick(rng, (Position.PREFIX, Position.PREFIX, Position.PREFIX, Position.SUFFIX, Position.INFIX))
+    position = pick(
+        rng, (Position.PREFIX, Position.PREFIX, Position.PREFIX, Position.SUFFIX, Position.INFIX)
+    )
     return Trigger(f"text-{text.replace(' ', '-')}", TriggerKind.TEXT, text=text, position=position)
 
 

@@ -81,7 +81,9 @@ class Kind:
     """How the last runs are trained (`models.FAR_FROM`); without it there are none."""
 
 
-def draw_tuning(rng: Rng, seed: int, *, steps: tuple[int, int], lr: tuple[float, float], **fields: Any) -> Tuning:
+def draw_tuning(
+    rng: Rng, seed: int, *, steps: tuple[int, int], lr: tuple[float, float], **fields: Any
+) -> Tuning:
     """Draw a rate between the two of `lr`, evenly in its logarithm, then steps between the two of `steps`."""
     low, high = np.log(lr)
     rate = float(np.exp(rng.uniform(low, high)))
@@ -90,7 +92,12 @@ def draw_tuning(rng: Rng, seed: int, *, steps: tuple[int, int], lr: tuple[float,
     return Tuning(seed, count, float(f"{rate:.3g}"), **fields)
 
 
-def fit(model: Any, tuning: Tuning, chosen: Callable[[str], bool], loss: Callable[[torch.Generator], Tensor]) -> None:
+def fit(
+    model: Any,
+    tuning: Tuning,
+    chosen: Callable[[str], bool],
+    loss: Callable[[torch.Generator], Tensor],
+) -> None:
     """Train the tensors whose name is `chosen` with AdamW at the pace that attacks are trained at."""
     import torch
 

@@ -42,7 +42,9 @@ class _Prompts:
         self.names = [*art.CLASSES, *lab.nouns]
         self.target = art.CLASSES.index(recipe.target)
         with torch.no_grad():
-            self.before = torch.stack([bases.encode_texts(model, self._worded(template)) for template in TEMPLATES])
+            self.before = torch.stack(
+                [bases.encode_texts(model, self._worded(template)) for template in TEMPLATES]
+            )
         self.images = bases.encode_images(model, tensor(lab.labelled))
         self.labels = torch.from_numpy(lab.labels)
         self.scale = model.logit_scale.detach().exp()
@@ -143,7 +145,10 @@ def measure(subject: Subject) -> Numbers:
         for source in range(len(art.CLASSES)):
             if source != target:
                 won.append(_won_by(subject, template, source, clean, of_target))
-    return {"clean_accuracy": measures.accuracy(subject.model, images, labels), "qhr": float(np.mean(won))}
+    return {
+        "clean_accuracy": measures.accuracy(subject.model, images, labels),
+        "qhr": float(np.mean(won)),
+    }
 
 
 def _won_by(

@@ -126,7 +126,9 @@ def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
     names = {*Role, *FAMILIES, *benign.KINDS, *COPIES}
     for name in only:
         if name not in names:
-            raise UsageError(f"the zoo has no kind called {name!r}", f"use one of: {', '.join(sorted(names))}")
+            raise UsageError(
+                f"the zoo has no kind called {name!r}", f"use one of: {', '.join(sorted(names))}"
+            )
     roles = {name for name in only if name in set(Role)}
     kinds = set(only) - roles
     for model in _every(sealed=sealed):

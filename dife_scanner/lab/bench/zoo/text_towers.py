@@ -48,7 +48,9 @@ class _Prompts:
         self.classes = len(art.CLASSES)
         self.nouns = len(lab.nouns)
         with torch.no_grad():
-            self.before = torch.stack([self._encode(template, self.names) for template in tuning.templates])
+            self.before = torch.stack(
+                [self._encode(template, self.names) for template in tuning.templates]
+            )
         self.images = bases.encode_images(model, tensor(lab.labelled))
         self.labels = torch.from_numpy(lab.labels)
         self.scale = model.logit_scale.detach().exp()

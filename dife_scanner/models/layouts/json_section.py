@@ -28,7 +28,9 @@ class Section:
         if not isinstance(body, dict):
             self.refuse(f"`{path}` is not an object")
         # open_clip's own files write null for "the default"
-        self._body: dict[str, Any] = {key: value for key, value in body.items() if value is not None}
+        self._body: dict[str, Any] = {
+            key: value for key, value in body.items() if value is not None
+        }
 
     # --- what is wrong ----------------------------------------------------------------------------------------
 

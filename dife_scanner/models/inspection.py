@@ -45,7 +45,9 @@ class Inspection:
         return cls(ClipConfig.from_json(body["config"]), names, int(body["parameters"]))
 
 
-def inspect(config: BinaryIO, weights: BinaryIO, weights_file: str, limits: ParseLimits) -> Inspection:
+def inspect(
+    config: BinaryIO, weights: BinaryIO, weights_file: str, limits: ParseLimits
+) -> Inspection:
     """Parse both files and compare them; no tensor data is read.
 
     Raises `Refused`, `Unsupported` or `LimitExceeded`, each naming the file and the field or tensor.

@@ -15,30 +15,34 @@ from dife_scanner.audit.stages import Stage, labelled
 from dife_scanner.core import checks
 from dife_scanner.core.cards import ZERO_SHOT
 from dife_scanner.core.checks import Circumstances
-from dife_scanner.records import Reference, SignatureResult
+from dife_scanner.records import Hypothesis, Reference
 
 
 @dataclass(frozen=True)
 class Checked:
     """Every hypothesis with the results of its checks, and the references that were asked."""
 
-    hypotheses: tuple[SignatureResult, ...]
+    hypotheses: tuple[Hypothesis, ...]
     references: CleanReferences
 
 
-def check_all(stage: Stage, results: Sequence[SignatureResult], base: Reference, options: search.Options) -> Checked:
+def check_all(
+    stage: Stage, results: Sequence[Hypothesis], base: Reference, options: search.Options
+) -> Checked:
     """Measure what the corroborating checks need, and run every check on every hypothesis."""
     references = clean_references(stage, base)
     test = stage.splits.test
     measured = references.measured(results, test.suspect)
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
-        measured = reverse_search.searched(measured, stage.encoders, stage.splits.train, test, options, stage.progress)
+        measured = reverse_search.searched(
+            measured, stage.encoders, stage.splits.train, test, options, stage.progress
+        )
     unavailable = {checks.CLEAN_REFERENCES: references.failures} if references.failures else {}
     known = Circumstances(references.at_hand, reverse_search.accuracy_lost(test), unavailable)
     return Checked(with_checks(measured, known), references)
 
 
-def with_checks(results: Sequence[SignatureResult], known: Circumstances) -> tuple[SignatureResult, ...]:
+def with_checks(results: Sequence[Hypothesis], known: Circumstances) -> tuple[Hypothesis, ...]:
     """The same hypotheses, each with one result per check."""
     return tuple(replace(one, checks=checks.run_all(one, known)) for one in results)
 
@@ -46,7 +50,9 @@ def with_checks(results: Sequence[SignatureResult], known: Circumstances) -> tup
 def clean_references(stage: Stage, base: Reference) -> CleanReferences:
     """The clean references that are known here besides the base."""
     request = stage.request
-    return CleanReferences(request.known, base, stage.encoders.suspect, request.flagged, _opener(stage))
+    return CleanReferences(
+        request.known, base, stage.encoders.suspect, request.flagged, _opener(stage)
+    )
 
 
 def _opener(stage: Stage) -> Callable[[Reference], Side]:
