@@ -3,8 +3,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
+FOR_MINUTES = $(if $(MINUTES),--minutes $(MINUTES))
 
-.PHONY: demo test lint types contracts check peers soak bench bench-speed bench-zoo bench-real bases reproduce wheel clean
+.PHONY: demo test lint types contracts check peers soak bench bench-speed bench-zoo bench-real same-audits bases reproduce wheel clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -16,7 +18,7 @@ demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its o
 	$(BIN)/dife demo
 
 test: $(VENV)/.installed  ## the whole test suite
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadgroup
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -45,13 +47,20 @@ bench-speed: $(VENV)/.installed  ## what audits and polls cost; results go to do
 	$(BIN)/python benchmarks/startup.py
 
 bench-zoo: $(VENV)/.installed  ## blind discovery on attacks and benign models; goes on from the rows, MINUTES=60 for each part
-	for part in rows "rows --budget default --only dual-key" "rows --base rn" adaptive rivals; do \
-		OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/dife lab bench $$part $(if $(MINUTES),--minutes $(MINUTES)) || exit; \
-	done
+	$(ONE_THREAD) $(BIN)/dife lab bench rows $(FOR_MINUTES)
+	$(ONE_THREAD) $(BIN)/dife lab bench rows --budget default --only dual-key $(FOR_MINUTES)
+	$(ONE_THREAD) $(BIN)/dife lab bench rows --base rn $(FOR_MINUTES)
+	$(ONE_THREAD) $(BIN)/dife lab bench adaptive $(FOR_MINUTES)
+	$(ONE_THREAD) $(BIN)/dife lab bench rivals $(FOR_MINUTES)
 	$(BIN)/dife lab bench report --unseal
 
+same-audits: $(VENV)/.installed  ## what a change moved: the fixed subset audited into AFTER=dir, compared with BEFORE=dir; resumes
+	$(BIN)/python benchmarks/same_audits.py build
+	$(ONE_THREAD) $(BIN)/python benchmarks/same_audits.py audit $(AFTER)
+	$(BIN)/python benchmarks/same_audits.py compare $(BEFORE) $(AFTER)
+
 bench-real: $(VENV)/.installed  ## the same on a real hub (needs one): writes docs/real-hub.md; resumes, MINUTES=60
-	$(BIN)/dife lab real $(if $(MINUTES),--minutes $(MINUTES))
+	$(BIN)/dife lab real $(FOR_MINUTES)
 
 bases: $(VENV)/.installed  ## train both bases anew into .lab (about an hour each; resumes)
 	$(BIN)/python -m dife_scanner.lab.bases.training rn --out .lab/rn --art .lab/art --lr 2e-3 --image-steps 900 \

@@ -10,7 +10,7 @@ import queue_kit
 from queue_kit import checkpoint, work_for
 
 from dife_scanner.errors import HubError
-from dife_scanner.lab.attacks import lab
+from dife_scanner.lab.attacks import training_data
 from dife_scanner.lab.bench import real_hub, rows
 from dife_scanner.lab.bench.page import real_hub as real_hub_page
 from dife_scanner.lab.loopback import LoopbackHub
@@ -29,7 +29,7 @@ def few_scenes_and_a_longer_context(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(queue_kit._MODEL["text_cfg"], "context_length", 32)
     for name, count in {"_PER_CLASS": 6, "_SHADOW": 64, "_PAIRS": 400, "_DISTRACTORS": 64}.items():
         monkeypatch.setattr(lab, name, count)
-    lab.Lab.read.cache_clear()
+    training_data.Lab.read.cache_clear()
 
 
 @pytest.fixture
