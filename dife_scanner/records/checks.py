@@ -45,25 +45,21 @@ class CheckResult:
 
 
 class Basis(StrEnum):
-    """What a verdict rests on, as data; `sentences.verdict` writes it out."""
+    """What a verdict rests on. `sentences.basis` says it in words; these are stored."""
 
-    EXPOSED_FOOTPRINT = "a demonstrated trigger with a footprint and an exposed interface"
-    TOWERS_NOT_INTERCHANGEABLE = "a demonstrated trigger, and towers that cannot be swapped"
-    NO_FOOTPRINT = "a demonstrated trigger without a footprint"
-    NO_EXPOSED_INTERFACE = "a demonstrated trigger without an exposed interface"
-    TOO_FEW_DRAWINGS = "an effect that is large enough, on too few drawings"
-    DIFFER_BOTH_WAYS = "a reverse search that finds as strong a trigger in the base"
-    INHERITED = "a trigger that works in the base as well"
-    SEARCHES_MISSING = "searches that could not run"
-    NOTHING = "nothing that passes every check"
-    UNKNOWN_BASE = "no clean reference to compare with"
-    IDENTICAL = "both towers equal a known base"
-    PROMPT_LEARNER_SEARCHED = (
-        "both towers equal a known base, and the prompt learner that came along was searched"
-    )
-    PROMPT_LEARNER_NOT_SEARCHED = (
-        "both towers equal a known base, and a prompt learner came along unsearched"
-    )
+    EXPOSED_FOOTPRINT = "exposed footprint"
+    TOWERS_NOT_INTERCHANGEABLE = "towers not interchangeable"
+    NO_FOOTPRINT = "no footprint"
+    NO_EXPOSED_INTERFACE = "no exposed interface"
+    TOO_FEW_DRAWINGS = "too few drawings"
+    DIFFER_BOTH_WAYS = "differ both ways"
+    INHERITED = "inherited"
+    SEARCHES_MISSING = "searches missing"
+    NOTHING = "nothing"
+    UNKNOWN_BASE = "unknown base"
+    IDENTICAL = "identical"
+    PROMPT_LEARNER_SEARCHED = "prompt learner searched"
+    PROMPT_LEARNER_NOT_SEARCHED = "prompt learner not searched"
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from dife_scanner.records import (
 )
 from dife_scanner.reports.layout import CHECK_STYLE, ENTRY_STYLE, VERDICT_STYLE, columns, safe
 from dife_scanner.sentences import checks
-from dife_scanner.sentences.audits import VERDICT_LABEL, accuracy_text, headline
+from dife_scanner.sentences.audits import VERDICT_LABEL, headline
 from dife_scanner.sentences.basis import why, would_change
 from dife_scanner.sentences.calibration import calibration_lines
 from dife_scanner.sentences.findings import confidence_text
@@ -46,8 +46,7 @@ _TOLD_IN_FULL = frozenset(
 
 def render(record: Audit, finding: Finding | None = None) -> RenderableType:
     """About forty lines at 100 columns; `in_full` has every number."""
-    parts = [*_verdict(record), *_finding(record, finding), Text("")]
-    parts.append(_checks(record))
+    parts = [*_verdict(record), *_finding(record, finding), _checks(record)]
     if record.profile:
         parts += [Text(""), _profile(record)]
     footprint = [*_trigger(record), *_footprint(record)]
@@ -68,12 +67,20 @@ def _verdict(record: Audit) -> list[RenderableType]:
         _line("What would change it", would_change(record), _WHY_CHARACTERS),
     ]
     if record.reference and record.verdict is not Verdict.IDENTICAL:
-        lines.append(_line("Compared with", f"{record.reference}. {accuracy_text(record)}"))
+        lines.append(_line("Compared with", _compared(record)))
     if record.decision is not None and record.decision.basis in _TOLD_IN_FULL:
         lines.append(_line("In full", record.reason, _WHY_CHARACTERS))
     lines += [_line("Also", note) for note in record.notes]
     lines += unconfirmed(record)
     return lines
+
+
+def _compared(record: Audit) -> str:
+    """The base, and clean accuracy there and here where it was measured."""
+    if record.clean_accuracy is None or record.reference_accuracy is None:
+        return record.reference
+    there = number(record.reference_accuracy)
+    return f"{record.reference}; clean accuracy {there} there, {number(record.clean_accuracy)} here"
 
 
 def unconfirmed(record: Audit) -> list[RenderableType]:

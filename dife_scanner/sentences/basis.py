@@ -19,6 +19,28 @@ from dife_scanner.sentences.verdict import about_needed
 _NEARER_BASE = "a clean reference nearer to this checkpoint: `dife reference add`, then scan again"
 
 
+WORDS = {
+    Basis.EXPOSED_FOOTPRINT: "a demonstrated trigger with a footprint and an exposed interface",
+    Basis.TOWERS_NOT_INTERCHANGEABLE: "a demonstrated trigger, and towers that cannot be swapped",
+    Basis.NO_FOOTPRINT: "a demonstrated trigger without a footprint",
+    Basis.NO_EXPOSED_INTERFACE: "a demonstrated trigger without an exposed interface",
+    Basis.TOO_FEW_DRAWINGS: "an effect that is large enough, on too few drawings",
+    Basis.DIFFER_BOTH_WAYS: "a reverse search that finds as strong a trigger in the base",
+    Basis.INHERITED: "a trigger that works in the base as well",
+    Basis.SEARCHES_MISSING: "searches that could not run",
+    Basis.NOTHING: "nothing that passes every check",
+    Basis.UNKNOWN_BASE: "no clean reference to compare with",
+    Basis.IDENTICAL: "both towers equal a known base",
+    Basis.PROMPT_LEARNER_SEARCHED: (
+        "both towers equal a known base, and the prompt learner that came along was searched"
+    ),
+    Basis.PROMPT_LEARNER_NOT_SEARCHED: (
+        "both towers equal a known base, and a prompt learner came along unsearched"
+    ),
+}
+"""What each verdict rests on."""
+
+
 def why(audit: Audit) -> str:
     """What the verdict rests on; the stored reason where that was not recorded as data."""
     if audit.decision is None:
@@ -27,7 +49,7 @@ def why(audit: Audit) -> str:
 
 
 def _why(audit: Audit, decision: Decision) -> str:
-    text = decision.basis.value
+    text = WORDS[decision.basis]
     result = hypothesis(audit, decision.hypothesis)
     if result is not None:
         text += f": `{result.trigger.name}`{_ORIGIN[result.origin]}"

@@ -28,7 +28,7 @@ def few_scenes_and_a_longer_context(monkeypatch: pytest.MonkeyPatch) -> None:
     """Implants are trained with whole prompts."""
     monkeypatch.setitem(queue_kit._MODEL["text_cfg"], "context_length", 32)
     for name, count in {"_PER_CLASS": 6, "_SHADOW": 64, "_PAIRS": 400, "_DISTRACTORS": 64}.items():
-        monkeypatch.setattr(lab, name, count)
+        monkeypatch.setattr(training_data, name, count)
     training_data.Lab.read.cache_clear()
 
 

@@ -17,7 +17,7 @@ from dife_scanner.records import (
     Origin,
     Verdict,
 )
-from dife_scanner.sentences.basis import CHANGES, why, would_change
+from dife_scanner.sentences.basis import CHANGES, WORDS, why, would_change
 from dife_scanner.sentences.checks import NOT_RECORDED
 
 FOUND = Hypothesis(factories.PATCH, 0.9, 0.9, 0.1, 0.25, 0.5, 2, Origin.DISCOVERED, area=0.02)
@@ -36,7 +36,7 @@ def audit(basis: Basis, verdict: Verdict = Verdict.INCONCLUSIVE, **given):
 @pytest.mark.parametrize("basis", list(Basis))
 def test_every_basis_says_what_it_rests_on_and_what_would_change_it(basis):
     record = audit(basis, not_searched=(FAINT,))
-    assert why(record).lower().startswith(basis.value.lower())
+    assert why(record).lower().startswith(WORDS[basis].lower())
     assert would_change(record) and not would_change(record).endswith(".")
     assert set(CHANGES) == set(Basis)
 
@@ -67,7 +67,7 @@ def test_what_could_not_be_searched_is_named():
 def test_an_inherited_trigger_tells_what_is_beyond_it():
     beyond = Decision(Verdict.NOTHING_FOUND, Basis.NOTHING)
     record = audit(Basis.INHERITED, Verdict.INHERITED, hypothesis="white-square", beyond=beyond)
-    assert "beyond that, no hypothesis that passed every check" in why(record)
+    assert "beyond that, nothing that passes every check" in why(record)
     assert "beyond that, a deeper budget" in would_change(record)
 
 
