@@ -12,7 +12,7 @@ from dataclasses import fields
 from hashlib import sha256
 
 from dife_scanner.audit.plan import AUDIT_VERSION, DISCOVERY_VERSIONS, Plan, file_digest, towers
-from dife_scanner.audit.populations.pool import SIZES, Sizes
+from dife_scanner.core.budgets import MEASURING, Sizes
 from dife_scanner.core.canonical import at_default
 from dife_scanner.core.frozen_repr import EnumForm, Forms, Newer, RecordForm, TextForm, text
 from dife_scanner.records import Channel, Position, Reference, Trigger, TriggerFile, TriggerKind
@@ -103,7 +103,7 @@ def legacy_identity(
     if not _could_be_asked(plan):
         return None
     try:
-        sizes = text(SIZES[plan.budget], FORMS)
+        sizes = text(MEASURING[plan.budget].pools, FORMS)
         triggers = [text(trigger, FORMS) for trigger in plan.signatures]
     except Newer:
         return None

@@ -11,8 +11,8 @@ from pathlib import Path
 from dife_scanner.audit import populations, probes
 from dife_scanner.audit.interfaces.subject import NoPool
 from dife_scanner.audit.populations import composed
-from dife_scanner.audit.populations.pool import SIZES
 from dife_scanner.core import canonical
+from dife_scanner.core.budgets import MEASURING
 from dife_scanner.errors import UsageError
 from dife_scanner.records import AskedPlan, Budget, Condition, Reference, Trigger
 
@@ -104,7 +104,7 @@ class Plan:
 
     def populations_version(self) -> str:
         """What the pools are drawn from, and how much of it."""
-        return f"{self.populations_source()} {canonical.text(SIZES[self.budget])}"
+        return f"{self.populations_source()} {canonical.text(MEASURING[self.budget].pools)}"
 
     def populations_source(self) -> str:
         """What the pools are drawn from: the composer's version, or a digest of somebody's own data."""

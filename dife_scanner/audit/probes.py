@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.core.budgets import MEASURING
 from dife_scanner.errors import ProbeError
 from dife_scanner.records import Budget, PoolItem
 
@@ -55,9 +56,6 @@ Row = dict[str, str]
 
 _REINSTALL = "reinstall the package"
 
-VIEWS = {Budget.QUICK: 1, Budget.DEFAULT: 2, Budget.DEEP: 64}
-"""Most pictures used per drawing at each budget."""
-
 
 @dataclass(frozen=True)
 class Split:
@@ -96,7 +94,7 @@ def load(folder: Path, budget: Budget) -> Probes:
     names = tuple(manifest["classes"])
     labelled = [row for row in manifest["images"] if row.get("label") in names]
     # Views before splits: a drawing has the same pictures whichever split it is in.
-    rows = _views(labelled, VIEWS[budget])
+    rows = _views(labelled, MEASURING[budget].views)
     splits = {name: _split(folder, name, rows, names) for name in (TRAIN, DIAGNOSIS, TEST)}
     _check_apart(splits)
     return Probes(

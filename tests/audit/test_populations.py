@@ -9,7 +9,7 @@ import pytest
 
 from dife_scanner.audit import populations, probes
 from dife_scanner.audit.populations import album, composed, errors, scenes, sheet, words
-from dife_scanner.audit.populations.pool import SIZES
+from dife_scanner.core.budgets import MEASURING
 from dife_scanner.core.cards import CARDS
 from dife_scanner.errors import ProbeError, UsageError
 from dife_scanner.records import PoolItem, PoolManifest
@@ -139,7 +139,7 @@ def test_synonyms_are_understood_and_spoken():
     made = pool("captions", "car", "plane", "quick")
     spoken = Counter(query.word for query in made.queries)
     assert spoken["car"] == max(spoken.values())
-    assert made.targets.sum() == SIZES["quick"].targets
+    assert made.targets.sum() == MEASURING["quick"].pools.targets
 
 
 def test_paper_sizes(monkeypatch):
@@ -165,7 +165,9 @@ def test_five_thousand_scenes_take_less_than_fifteen_seconds():
     """Measured on a fifth of them, in processor time."""
     drawn = sheet.load()
     start = time.process_time()
-    planned = scenes.plan(drawn, scenes.Cast(CAR, PLANE, replace(SIZES["deep"], pictures=1000)), 0)
+    planned = scenes.plan(
+        drawn, scenes.Cast(CAR, PLANE, replace(MEASURING["deep"].pools, pictures=1000)), 0
+    )
     assert len(scenes.draw(planned, drawn)) == 1000
     assert time.process_time() - start < 3
 
@@ -198,7 +200,7 @@ def test_pictures_say_that_no_diffusion_model_made_them_and_carry_licences():
 def test_every_drawing_shows_on_its_background():
     """A scene without its main object differs from the scene in as many pixels as a drawing has, by enough to see."""
     drawn = sheet.load()
-    planned = scenes.plan(drawn, scenes.Cast(CAR, PLANE, SIZES["quick"]), 0)
+    planned = scenes.plan(drawn, scenes.Cast(CAR, PLANE, MEASURING["quick"].pools), 0)
     whole = scenes.draw(planned, drawn).astype(int)
     empty = scenes.draw(
         [replace(scene, placed=scene.placed[1:]) for scene in planned], drawn
@@ -214,7 +216,7 @@ def test_what_pictures_are_kept_under_is_what_it_always_was(monkeypatch):
     """Made by commit 96ad1e6, whose keys hashed `repr` of scenes."""
     monkeypatch.setattr("PIL.__version__", "12.0")
     drawn = sheet.load()
-    planned = scenes.plan(drawn, scenes.Cast(CAR, PLANE, SIZES["quick"]), 0)
+    planned = scenes.plan(drawn, scenes.Cast(CAR, PLANE, MEASURING["quick"].pools), 0)
     assert composed._key(planned, drawn) == "9461aea88c39ce9e4e7800de072f1bec9333135f"
     assert composed.version() == "scenes-1+e03dca56da304d73"
 
@@ -227,7 +229,7 @@ def test_a_field_that_a_scene_gets_moves_its_key_only_away_from_its_default(monk
     forms = {**composed._FORMS, Later: composed._FORMS[scenes.Scene]}
     monkeypatch.setattr(composed, "_FORMS", forms)
     drawn = sheet.load()
-    planned = scenes.plan(drawn, scenes.Cast(CAR, PLANE, SIZES["quick"]), 0)
+    planned = scenes.plan(drawn, scenes.Cast(CAR, PLANE, MEASURING["quick"].pools), 0)
     later = [Later(**vars(scene)) for scene in planned]
     assert composed._key(later, drawn) == composed._key(planned, drawn)
     tilted = [replace(later[0], tilt=tilt) for tilt in (1, 2)]
@@ -358,6 +360,7 @@ def test_words_are_matched_as_words():
 
 def test_what_seeds_the_scenes_is_what_it_was_whatever_becomes_of_its_classes():
     """`str` of a cast seeded every bundled pool; a field that comes later must not draw other scenes."""
-    for sizes in SIZES.values():
+    for budget in MEASURING.values():
+        sizes = budget.pools
         cast = scenes.Cast("automobile", "airplane", sizes)
         assert scenes._seed_text(cast) == str(cast)

@@ -5,15 +5,8 @@ from dife_scanner.audit.populations.composed import bundled
 from dife_scanner.audit.populations.labelled import Labelled
 from dife_scanner.audit.populations.manifest import of_split, rebuild, verify
 from dife_scanner.audit.populations.own import read
-from dife_scanner.audit.populations.pool import (
-    CAPTION_LISTS,
-    CAPTIONS,
-    GENERATOR_GROUPS,
-    KINDS,
-    PROXY_GROUPS,
-    Pool,
-    Query,
-)
+from dife_scanner.audit.populations.pool import Pool, Query
+from dife_scanner.core.budgets import CAPTION_LISTS, CAPTIONS, GENERATOR_GROUPS, KINDS, PROXY_GROUPS
 
 __all__ = [
     "CAPTIONS",

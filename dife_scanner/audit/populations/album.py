@@ -17,12 +17,7 @@ from dife_scanner.audit.populations.errors import (
     TargetNotInPool,
 )
 from dife_scanner.audit.populations.pool import (
-    CAPTION_LISTS,
-    CAPTIONS,
-    GENERATOR_GROUPS,
-    PROXY_GROUPS,
     SHAPES,
-    SIZES,
     Lists,
     Pool,
     Query,
@@ -30,6 +25,13 @@ from dife_scanner.audit.populations.pool import (
     target_positions,
 )
 from dife_scanner.audit.probes import Labels, Pixels
+from dife_scanner.core.budgets import (
+    CAPTION_LISTS,
+    CAPTIONS,
+    GENERATOR_GROUPS,
+    MEASURING,
+    PROXY_GROUPS,
+)
 from dife_scanner.core.metrics import Bools
 from dife_scanner.records import Budget, PoolItem, PoolManifest
 
@@ -189,7 +191,7 @@ def _queries(album: Album, request: PoolRequest, dice: Dice) -> tuple[list[int],
     every = _in_turns(album, captions, dice)
     once = _without_repeats(every)
     # Unused texts first, then all of them again and again.
-    count = SIZES[request.budget].counts[request.kind]
+    count = MEASURING[request.budget].pools.counts[request.kind]
     origins = []
     queries = []
     for picture, text in islice(chain(once, cycle(every)), count):

@@ -18,15 +18,9 @@ from dife_scanner.audit.populations.errors import (
     SourceNotInPool,
     TargetNotInPool,
 )
-from dife_scanner.audit.populations.pool import (
-    CAPTIONS,
-    KINDS,
-    SIZES,
-    Pool,
-    picture_hashes,
-    sealed,
-)
+from dife_scanner.audit.populations.pool import Pool, picture_hashes, sealed
 from dife_scanner.audit.probes import Pixels
+from dife_scanner.core.budgets import CAPTIONS, KINDS, MEASURING
 from dife_scanner.core.metrics import Bools
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Budget, PoolItem
@@ -73,10 +67,10 @@ class Captioned:
         `class_names` but the target. All kinds of one (source, target, budget, seed) share their pictures. Raises
         `TargetNotInPool`, `SourceNotInPool`, `PoolTooSmall`, and what reading a picture raises.
         """
-        if kind not in KINDS or budget not in SIZES:
+        if kind not in KINDS or budget not in MEASURING:
             raise UsageError(
                 f"there is no pool of kind {kind!r} at budget '{budget}'",
-                f"kinds: {', '.join(KINDS)}; budgets: {', '.join(SIZES)}",
+                f"kinds: {', '.join(KINDS)}; budgets: {', '.join(MEASURING)}",
             )
         request = PoolRequest(
             origin=self.name,
@@ -198,7 +192,7 @@ def _sized(
     request: PoolRequest,
 ) -> list[int]:
     """The budget's number of each. Raises `PoolTooSmall`."""
-    sizes = SIZES[request.budget]
+    sizes = MEASURING[request.budget].pools
     fewest = sizes.counts[CAPTIONS]
     room = sizes.pictures - sizes.targets
     # More pictures of the source than the budget's share only where there are too few of anything else.

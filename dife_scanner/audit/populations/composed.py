@@ -22,15 +22,10 @@ from dife_scanner.audit.populations.errors import (
     SourceNotInPool,
     TargetNotInPool,
 )
-from dife_scanner.audit.populations.pool import (
-    KINDS,
-    SIZES,
-    Pool,
-    picture_hashes,
-    sealed,
-)
+from dife_scanner.audit.populations.pool import Pool, picture_hashes, sealed
 from dife_scanner.audit.probes import Labels, Pixels
 from dife_scanner.core import canonical, frozen_repr
+from dife_scanner.core.budgets import KINDS, MEASURING
 from dife_scanner.core.frozen_repr import Forms, RecordForm
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.errors import UsageError
@@ -69,8 +64,8 @@ def bundled(
     """
     if kind not in KINDS:
         raise UsageError(f"{kind!r} is no kind of pool", f"choose one of: {', '.join(KINDS)}")
-    if budget not in SIZES:
-        raise UsageError(f"{budget!r} is no budget", f"choose one of: {', '.join(SIZES)}")
+    if budget not in MEASURING:
+        raise UsageError(f"{budget!r} is no budget", f"choose one of: {', '.join(MEASURING)}")
     request = PoolRequest(
         origin=ORIGIN,
         kind=kind,
@@ -141,7 +136,7 @@ def _album(
 ) -> Album:
     """The pictures that all kinds of one (source, target, budget, seed) share."""
     drawn = sheet.load()
-    planned = scenes.plan(drawn, scenes.Cast(source, target, SIZES[budget]), seed)
+    planned = scenes.plan(drawn, scenes.Cast(source, target, MEASURING[budget].pools), seed)
     images, hashes = _pictures(planned, drawn, cache)
     items = []
     units = []

@@ -24,15 +24,10 @@ from dife_scanner.audit.probes import (
     Probes,
     Split,
 )
+from dife_scanner.core.budgets import MEASURING
 from dife_scanner.core.metrics import Bools
 from dife_scanner.records import Budget, PoolManifest
 
-PER_CLASS = {
-    Budget.QUICK: (8, 8, 16),
-    Budget.DEFAULT: (16, 16, 40),
-    Budget.DEEP: (100, 100, 1000),
-}
-"""Most pictures per class in train, diagnosis and test; `deep` has CIFAR-10's whole test set, as in the paper."""
 _FEWEST = 4
 """Pictures per class: one for train, one for diagnosis, two for test."""
 
@@ -114,7 +109,7 @@ class Labelled:
         self._check_enough(label, len(own))
         # Test pictures first: train and diagnosis share what is left.
         free, test = self._halves(own)
-        train, diagnosis, most = PER_CLASS[budget]
+        train, diagnosis, most = MEASURING[budget].per_class
         half = len(free) // 2
         return free[:half][:train], free[half:][:diagnosis], test[:most]
 

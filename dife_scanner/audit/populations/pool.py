@@ -10,19 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.audit.probes import Labels, Pixels
+from dife_scanner.core.budgets import CAPTION_LISTS, GENERATOR_GROUPS, PROXY_GROUPS
 from dife_scanner.core.metrics import Bools
-from dife_scanner.records import Budget, PoolManifest
-
-CAPTIONS = "captions"
-CAPTION_LISTS = "caption lists"
-PROXY_GROUPS = "proxy groups"
-GENERATOR_GROUPS = "generator groups"
-KINDS = (CAPTIONS, CAPTION_LISTS, PROXY_GROUPS, GENERATOR_GROUPS)
+from dife_scanner.records import PoolManifest
 
 Lists = NDArray[np.int64]
 """[g, k], positions in a pool's pictures."""
-
-BUDGETS = tuple(Budget)
 
 
 @dataclass(frozen=True)
@@ -39,45 +32,6 @@ SHAPES = {
     GENERATOR_GROUPS: Shape(width=6, targets=1),
 }
 """Paper §3: lists of 10 with exactly one target, groups of 10 with two, groups of 6 with one."""
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How many pictures and queries a budget has."""
-
-    pictures: int
-    targets: int
-    """Pictures that show the target."""
-    sources: int
-    """Pictures that show the source; at least as many as there are queries."""
-    counts: dict[str, int]
-    """Kind -> queries (kind `captions`), lists or groups."""
-
-
-_QUICK_COUNTS = {
-    CAPTIONS: 20,
-    CAPTION_LISTS: 30,
-    PROXY_GROUPS: 30,
-    GENERATOR_GROUPS: 30,
-}
-_DEFAULT_COUNTS = {
-    CAPTIONS: 40,
-    CAPTION_LISTS: 60,
-    PROXY_GROUPS: 60,
-    GENERATOR_GROUPS: 60,
-}
-_DEEP_COUNTS = {
-    CAPTIONS: 200,
-    CAPTION_LISTS: 200,
-    PROXY_GROUPS: 1005,
-    GENERATOR_GROUPS: 500,
-}
-SIZES = {
-    Budget.QUICK: Sizes(pictures=200, targets=20, sources=30, counts=_QUICK_COUNTS),
-    Budget.DEFAULT: Sizes(pictures=400, targets=40, sources=60, counts=_DEFAULT_COUNTS),
-    Budget.DEEP: Sizes(pictures=5000, targets=250, sources=625, counts=_DEEP_COUNTS),
-}
-"""`deep` has the paper's sizes (§3)."""
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ from dife_scanner.audit.populations.placement import (
     ground,
     place,
 )
-from dife_scanner.audit.populations.pool import Sizes
 from dife_scanner.audit.populations.sentences import sentence
 from dife_scanner.audit.populations.sheet import Sheet
 from dife_scanner.audit.probes import Pixels
 from dife_scanner.core import canonical, frozen_repr
+from dife_scanner.core.budgets import Sizes
 from dife_scanner.core.frozen_repr import Forms, RecordForm
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dife_scanner.audit.populations.pool import BUDGETS
 from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.make import VIT, Bench, Say, base_reference, code_of, row_of
 from dife_scanner.lab.bench.results import (
@@ -22,6 +21,7 @@ from dife_scanner.lab.bench.results import (
 )
 from dife_scanner.lab.bench.zoo import Model, Part, Role
 from dife_scanner.lab.bench.zoo.build import recipe_of
+from dife_scanner.records import Budget
 
 AUDIT_SECONDS = 30.0
 """Estimate of a quick audit of one model on one core, where no row says how long one takes."""
@@ -127,9 +127,10 @@ def todo(folder: Path, code: rows.Code, asked: Asked) -> list[tuple[Model, Model
 
 def _planned(asked: Asked) -> Iterator[Model]:
     """Models that are asked for and whose kind of trigger is searched for at this budget."""
+    order = tuple(Budget)
     for model in zoo.plan(asked.only):
         family = zoo.FAMILIES.get(model.kind)
-        if family is None or BUDGETS.index(asked.budget) >= BUDGETS.index(family.budget):
+        if family is None or order.index(asked.budget) >= order.index(family.budget):
             yield model
 
 
