@@ -11,7 +11,7 @@ import pytest
 from dife_scanner.baselines.home import bases_folder
 from dife_scanner.cli.main import _run
 from dife_scanner.errors import AuditError, NotFound, UsageError
-from dife_scanner.records import Audit, ModelRef, Verdict
+from dife_scanner.records import Audit, Budget, ModelRef, Verdict
 from dife_scanner.store import audits
 from dife_scanner.store.db import open_store
 from dife_scanner.triggers.kinds import base
@@ -148,7 +148,7 @@ def stored(tmp_path):
         "versions": {},
         "verdict": Verdict.NOTHING_FOUND,
     }
-    values |= dict.fromkeys(("trigger", "branch_swap", "diagnosis", "condition", "repair", "plan"))
+    values |= dict.fromkeys(("trigger", "branch_swap", "diagnosis", "condition", "repair", "plan", "decision"))
     values |= dict.fromkeys(("clean_accuracy", "reference_accuracy", "prompt_drift", "picture_drift", "score"))
     values |= {"seed": 0, "encodes": 0, "distinct_inputs": 0, "seconds": 0.0, "image_tower_same": True}
     values |= {
@@ -156,7 +156,7 @@ def stored(tmp_path):
         "image_tower_unknown": False,
         "text_tower_unknown": False,
         "notes": (),
-        "budget": "quick",
+        "budget": Budget.QUICK,
         "id": "feed" * 4,
         "identity": "beef" * 16,
     }
@@ -201,7 +201,7 @@ def made_again(monkeypatch):
                 raise result
             return replace(stored, **result)
 
-        monkeypatch.setattr("dife_scanner.app.rerun", again)
+        monkeypatch.setattr("dife_scanner.app.rerun.rerun_audit", again)
 
     return become
 
