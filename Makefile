@@ -45,18 +45,18 @@ bench-speed: $(VENV)/.installed  ## what audits and polls cost; results go to do
 	$(BIN)/python benchmarks/startup.py
 
 bench-zoo: $(VENV)/.installed  ## blind discovery on attacks and benign models; goes on from the rows, MINUTES=60 for each part
-	for part in "" "--budget default --only dual-key" "--base rn" --adaptive --rivals; do \
+	for part in rows "rows --budget default --only dual-key" "rows --base rn" adaptive rivals; do \
 		OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/dife lab bench $$part $(if $(MINUTES),--minutes $(MINUTES)) || exit; \
 	done
-	$(BIN)/dife lab bench --report --unseal
+	$(BIN)/dife lab bench report --unseal
 
 bench-real: $(VENV)/.installed  ## the same on a real hub (needs one): writes docs/real-hub.md; resumes, MINUTES=60
 	$(BIN)/dife lab real $(if $(MINUTES),--minutes $(MINUTES))
 
 bases: $(VENV)/.installed  ## train both bases anew into .lab (about an hour each; resumes)
-	$(BIN)/python -m dife_scanner.lab.training rn --out .lab/rn --art .lab/art --lr 2e-3 --image-steps 900 \
+	$(BIN)/python -m dife_scanner.lab.bases.training rn --out .lab/rn --art .lab/art --lr 2e-3 --image-steps 900 \
 		--text-steps 100 --joint-steps 500 --joint-lr 8e-4
-	$(BIN)/python -m dife_scanner.lab.training vit --out .lab/vit --art .lab/art --teacher .lab/rn/checkpoint.pt \
+	$(BIN)/python -m dife_scanner.lab.bases.training vit --out .lab/vit --art .lab/art --teacher .lab/rn/checkpoint.pt \
 		--lr 1.5e-3 --image-steps 2800 --text-steps 40 --joint-steps 6000 --joint-lr 8e-4 --joint-pool 81920 \
 		--prefixed 0.03 --threads 2
 

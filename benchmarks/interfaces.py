@@ -32,7 +32,14 @@ from dife_scanner.records import Cell, SelectorControl, Trigger, TriggerKind
 
 TRIGGERS = {
     "text": Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane"),
-    "image": Trigger("corner", TriggerKind.PATCH, size=0.2, x=0.8, y=0.8, target="airplane"),
+    "image": Trigger(
+        "corner",
+        TriggerKind.PATCH,
+        size=0.2,
+        x=0.8,
+        y=0.8,
+        target="airplane",
+    ),
 }
 
 
@@ -40,7 +47,10 @@ class Recording:
     """An encoder that keeps what went through it."""
 
     def __init__(self, encoder) -> None:
-        self.encoder, self.pictures, self.texts, self.unprepared = encoder, [], [], []
+        self.encoder = encoder
+        self.pictures = []
+        self.texts = []
+        self.unprepared = []
 
     def __getattr__(self, name):
         return getattr(self.encoder, name)
@@ -58,72 +68,118 @@ class Recording:
         return self.encoder.encode_texts(texts)
 
 
+class Stopwatch:
+    """Wall and processor seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._wall = time.perf_counter()
+        self._cpu = time.process_time()
+
+    @property
+    def wall(self) -> float:
+        return time.perf_counter() - self._wall
+
+    @property
+    def cpu(self) -> float:
+        return time.process_time() - self._cpu
+
+
 def perturbed(channel: str):
     """A copy of the base that shares with it exactly what the channel's attacks leave alone."""
     encoder = load(bases_folder() / "vit")
-    towers = [encoder.model.transformer] + ([encoder.model.visual.transformer] if channel == "image" else [])
+    encoder.text_tower = "perturbed text tower"
+    towers = [encoder.model.transformer]
+    if channel == "image":
+        encoder.image_tower = "perturbed image tower"
+        towers.append(encoder.model.visual.transformer)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for tower in towers:
             for weight in tower.parameters():
                 weight.add_(torch.randn(weight.shape, generator=generator) * 0.01)
-    encoder.text_tower = "perturbed text tower"
-    encoder.image_tower = "perturbed image tower" if channel == "image" else encoder.image_tower
     return encoder
 
 
+def warm_up(encoder, data: probes.Probes) -> None:
+    """The first call of a tower sets it up."""
+    encoder.encode_images(encoder.prepare(data.split(probes.TRAIN).images[:64]))
+    encoder.encode_texts(["a warm-up"])
+
+
 def measure(budget: str, channel: str) -> dict[str, object]:
-    trigger, data = TRIGGERS[channel], probes.load(probes.bundled_folder(), budget)
-    condition, plan = trigger.condition(), Plan((trigger,), budget)
+    """One budget and one trigger."""
+    trigger = TRIGGERS[channel]
+    data = probes.load(probes.bundled_folder(), budget)
+    plan = Plan((trigger,), budget)
+    drawing = Stopwatch()
+    pools = {kind: plan.pool(kind, trigger.condition(), data.class_names) for kind in populations.KINDS}
+    drawn = drawing.cpu
     kept = [Recording(perturbed(channel)), Recording(load(bases_folder() / "vit"))]
-    began = time.process_time()
-    pools = {kind: plan.pool(kind, condition, data.class_names) for kind in populations.KINDS}
-    drawing = time.process_time() - began
-    for encoder in kept:  # the first call of a tower sets it up
-        encoder.encoder.encode_images(encoder.encoder.prepare(data.split(probes.TRAIN).images[:64]))
-        encoder.encoder.encode_texts(["a warm-up"])
-
+    for one in kept:
+        warm_up(one.encoder, data)
     memory = Memory()
-    cached = [CachedEncoder(encoder, memory) for encoder in kept]
-
-    def both(split: str, templates: tuple[str, ...]) -> Pair[Side]:
-        return Pair(*(Side(one, data.split(split), data.class_names, templates) for one in cached))
-
-    wall, began = time.perf_counter(), time.process_time()
-    train = both(probes.TRAIN, probes.SEARCH_TEMPLATES)
-    test, queries = both(probes.TEST, probes.PROFILE_TEMPLATES), both(probes.TEST, probes.QUERY_TEMPLATES)
-    support = diagnosis.gather(trigger, both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES), train)
-    subject = Subject(trigger, condition, train, test, queries, Populations(pools.__getitem__), plan.seed)
-    profile = measure_all(subject, diagnose(support, condition))
-    matrix, matrix_wall = time.process_time() - began, time.perf_counter() - wall
-
-    wall, began = time.perf_counter(), time.process_time()
-    for encoder in kept:
-        for images in encoder.unprepared:
-            encoder.encoder.prepare(images)
-    preparing = time.process_time() - began
-    for encoder in kept:
-        if encoder.pictures:
-            encoder.encoder.encode_images(np.concatenate(encoder.pictures))
-        encoder.encoder.encode_texts(encoder.texts)
-    once, once_wall = time.process_time() - began, time.perf_counter() - wall
+    found = matrix(trigger, kept, memory, data, pools, plan)
+    once = encode_once(kept)
+    entries = found.pop("entries")
+    numeric = sum(isinstance(entry, Cell | SelectorControl) for entry in entries)
+    without_preparing = (found["matrix"] - once["preparing"]) / (once["once"] - once["preparing"])
     return {
         "benchmark": "interfaces",
         "budget": budget,
         "trigger": channel,
-        "numeric": sum(isinstance(entry, Cell | SelectorControl) for entry in profile.entries),
-        "cards": len(profile.entries),
+        "numeric": numeric,
+        "cards": len(entries),
         "encodes": memory.performed,
         "distinct": memory.distinct,
-        "pools_drawn_cpu_s": round(drawing, 2),
-        "matrix_cpu_s": round(matrix, 2),
-        "once_cpu_s": round(once, 2),
-        "of_which_preparing_cpu_s": round(preparing, 2),
-        "ratio": round(matrix / once, 3),
-        "ratio_without_preparing": round((matrix - preparing) / (once - preparing), 3),
-        "matrix_wall_s": round(matrix_wall, 2),
-        "once_wall_s": round(once_wall, 2),
+        "pools_drawn_cpu_s": round(drawn, 2),
+        "matrix_cpu_s": round(found["matrix"], 2),
+        "once_cpu_s": round(once["once"], 2),
+        "of_which_preparing_cpu_s": round(once["preparing"], 2),
+        "ratio": round(found["matrix"] / once["once"], 3),
+        "ratio_without_preparing": round(without_preparing, 3),
+        "matrix_wall_s": round(found["wall"], 2),
+        "once_wall_s": round(once["wall"], 2),
     }
+
+
+def matrix(
+    trigger: Trigger,
+    kept,
+    memory: Memory,
+    data: probes.Probes,
+    pools,
+    plan: Plan,
+) -> dict[str, object]:
+    """From the diagnosis to the last cell: its entries, processor and wall seconds."""
+    cached = [CachedEncoder(one, memory) for one in kept]
+
+    def both(split: str, templates: tuple[str, ...]) -> Pair[Side]:
+        sides = [Side(one, data.split(split), data.class_names, templates) for one in cached]
+        return Pair(*sides)
+
+    condition = trigger.condition()
+    watch = Stopwatch()
+    train = both(probes.TRAIN, probes.SEARCH_TEMPLATES)
+    test = both(probes.TEST, probes.PROFILE_TEMPLATES)
+    queries = both(probes.TEST, probes.QUERY_TEMPLATES)
+    support = diagnosis.gather(trigger, both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES), train)
+    subject = Subject(trigger, condition, train, test, queries, Populations(pools.__getitem__), plan.seed)
+    profile = measure_all(subject, diagnose(support, condition))
+    return {"matrix": watch.cpu, "wall": watch.wall, "entries": profile.entries}
+
+
+def encode_once(kept) -> dict[str, float]:
+    """Every input that went through a tower, prepared and encoded once: processor and wall seconds."""
+    watch = Stopwatch()
+    for one in kept:
+        for images in one.unprepared:
+            one.encoder.prepare(images)
+    preparing = watch.cpu
+    for one in kept:
+        if one.pictures:
+            one.encoder.encode_images(np.concatenate(one.pictures))
+        one.encoder.encode_texts(one.texts)
+    return {"preparing": preparing, "once": watch.cpu, "wall": watch.wall}
 
 
 def main() -> None:

@@ -39,17 +39,24 @@ def main() -> None:
         print(json.dumps(measure(given.poll)))
         return
     with tempfile.TemporaryDirectory() as folder:
-        ours, theirs = multiprocessing.Pipe()
-        hub = multiprocessing.get_context("spawn").Process(target=serve, args=(Path(folder), given.models, theirs))
-        hub.start()
-        try:
-            endpoint = ours.recv()
-            command = [sys.executable, __file__, "--poll", endpoint]
-            found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        finally:
-            ours.send("stop")
-            hub.join(10)
+        found = poll_a_hub_of(given.models, Path(folder))
     print(json.dumps({"models": given.models, "page_size": found.pop("page_size"), **found}, indent=2))
+
+
+def poll_a_hub_of(models: int, folder: Path) -> dict[str, Any]:
+    """What a poll in a process of its own measures, of a hub in another."""
+    ours, theirs = multiprocessing.Pipe()
+    hub = multiprocessing.get_context("spawn").Process(target=serve, args=(folder, models, theirs))
+    hub.start()
+    try:
+        endpoint = ours.recv()
+        command = [sys.executable, __file__, "--poll", endpoint]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+    finally:
+        ours.send("stop")
+        hub.join(10)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def serve(root: Path, models: int, pipe: Connection) -> None:
@@ -58,10 +65,11 @@ def serve(root: Path, models: int, pipe: Connection) -> None:
 
     with LoopbackHub(root) as hub:
         now = datetime.now(UTC)
-        for i in range(models):
-            changed = (now - timedelta(seconds=60 * i / max(1, models / 10_000))).isoformat(timespec="milliseconds")
+        for number in range(models):
+            age = timedelta(seconds=60 * number / max(1, models / 10_000))
+            changed = (now - age).isoformat(timespec="milliseconds")
             hub.add_repo(
-                f"org{i % 97}/clip-{i}",
+                f"org{number % 97}/clip-{number}",
                 dict.fromkeys(FILES, b"x"),
                 tags=["clip", "open_clip", "arxiv:2103.00020", "license:mit", "region:us"],
                 library="open_clip",
@@ -80,9 +88,11 @@ def measure(endpoint: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as cache:
         hub = Hub(endpoint, cache=Path(cache))
         before = _peak_mib()
-        began, used = time.perf_counter(), time.process_time()
+        began = time.perf_counter()
+        used = time.process_time()
         first = poll(hub, known={}, watermarks={}, lookback_days=None)
-        seconds, cpu = time.perf_counter() - began, time.process_time() - used
+        seconds = time.perf_counter() - began
+        cpu = time.process_time() - used
         peak = _peak_mib()
         began = time.perf_counter()
         known = {model.repo_id: model.sha for model in first.models}

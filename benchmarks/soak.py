@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "queue"))
@@ -38,13 +39,7 @@ def main() -> int:
         _add_up_to(rig, state, MODELS_AT_FIRST)
         rig.start()
         while state.kills < options.kills:
-            time.sleep(rng.uniform(0.0, 2.0))
-            role = rig.kill_one(rng, rng.choice(("watcher", "worker", "audit child")))
-            _add_up_to(rig, state, state.models + 1)
-            if state.kills % 5 == 0:
-                rig.hub.commit(rig.hub.shelf.all()[0].repo_id, {"README.md": f"revision {state.kills}"})
-            state.note(role)
-            print(f"kill {state.kills:3d}: {role}", flush=True)
+            _kill_one(rig, state, rng)
         code = rig.finish()
         broken = rig.broken_rules()
         _summary(rig, state, time.monotonic() - began)
@@ -54,6 +49,18 @@ def main() -> int:
         print(f"BROKEN: the last run ended with exit code {code}; see {options.folder / 'watcher.log'}")
     print("sound" if not broken and not code else "not sound")
     return 1 if broken or code else 0
+
+
+def _kill_one(rig: Rig, state: _State, rng: random.Random) -> None:
+    """Kill something at a random moment, add a model, and now and then a revision."""
+    time.sleep(rng.uniform(0.0, 2.0))
+    role = rig.kill_one(rng, rng.choice(("watcher", "worker", "audit child")))
+    _add_up_to(rig, state, state.models + 1)
+    if state.kills % 5 == 0:
+        first = rig.hub.repositories.all()[0].repo_id
+        rig.hub.commit(first, {"README.md": f"revision {state.kills}"})
+    state.note(role)
+    print(f"kill {state.kills:3d}: {role}", flush=True)
 
 
 class _State:
@@ -89,12 +96,17 @@ def _add_up_to(rig: Rig, state: _State, models: int) -> None:
 
 def _summary(rig: Rig, state: _State, seconds: float) -> None:
     with open_store(rig.home, read_only=True) as store:
-        print(f"\n{state.kills} kills: " + ", ".join(f"{count} {role}" for role, count in sorted(state.killed.items())))
-        print("revisions by final state: " + ", ".join(f"{n} {name}" for name, n in sorted(jobs.counts(store).items())))
+        print(f"\n{state.kills} kills: {_counted(state.killed)}")
+        print(f"revisions by final state: {_counted(jobs.counts(store))}")
         every = jobs.jobs(store)
         print(f"leases lost {sum(job.lost_leases for job in every)}, deaths seen {sum(job.deaths for job in every)}")
         print(f"completed audits {len(audits.audits(store))}, findings {len(findings.findings(store))}")
         print(f"alerts sent {len(outbox.alerts(store, state='sent'))}, this run took {seconds:.0f} s")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """How many of each, by name."""
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 
 
 def _options() -> argparse.Namespace:

@@ -16,6 +16,7 @@ COMMANDS = {
 
 
 def seconds(command: list[str]) -> float:
+    """Wall seconds of one run."""
     began = time.perf_counter()
     subprocess.run(command, capture_output=True, check=True)
     return time.perf_counter() - began
@@ -26,8 +27,9 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as home:
         rows = {}
-        for name, command in COMMANDS.items():
-            times = [seconds([part.format(home=home) for part in command]) for _ in range(RUNS)]
+        for name, template in COMMANDS.items():
+            command = [part.format(home=home) for part in template]
+            times = [seconds(command) for _ in range(RUNS)]
             rows[name] = {"median_s": round(statistics.median(times), 3), "min_s": round(min(times), 3)}
     print(json.dumps({"benchmark": "startup", "runs": RUNS, "rows": rows}))
 

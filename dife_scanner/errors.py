@@ -115,9 +115,11 @@ class MeasurementError(DifeError):
     """
 
     def __init__(self, what: str, advice: str = "", *, card: str = "", pool: str = "") -> None:
-        super().__init__(
-            "".join([what, f" [card: {card}]" if card else "", f" [pool: {pool}]" if pool else ""]), advice
-        )
+        if card:
+            what += f" [card: {card}]"
+        if pool:
+            what += f" [pool: {pool}]"
+        super().__init__(what, advice)
         self.card = card
         self.pool = pool
 

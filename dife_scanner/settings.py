@@ -15,7 +15,12 @@ from typing import Any, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from dife_scanner.errors import HomeUnwritable, SettingsError
 from dife_scanner.records import Budget
@@ -45,6 +50,8 @@ class Limits(_Section):
 
 
 class Email(_Section):
+    """Alerts by e-mail."""
+
     host: str = ""
     port: int = Field(default=25, ge=1, le=65535)
     sender: str = "dife-scanner@localhost"
@@ -55,15 +62,20 @@ class Email(_Section):
 
     @property
     def enabled(self) -> bool:
+        """Whether there is both a server and somebody to write to."""
         return bool(self.host and self.recipients)
 
 
 class Slack(_Section):
+    """Alerts to a Slack channel, through an incoming webhook."""
+
     enabled: bool = False
     timeout_seconds: float = Field(default=20.0, gt=0)
 
 
 class Alerts(_Section):
+    """Where alerts are sent."""
+
     email: Email = Email()
     slack: Slack = Slack()
 
@@ -72,7 +84,11 @@ class Settings(BaseSettings):
     """Everything that can be set; see `dife config init` for the same with comments."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DIFE_", env_nested_delimiter="__", frozen=True, extra="forbid", toml_file=None
+        env_prefix="DIFE_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        toml_file=None,
     )
 
     home: Path = Field(default_factory=lambda: platformdirs.user_data_path(APP))
@@ -112,6 +128,7 @@ class Settings(BaseSettings):
 
 
 def config_path(home: Path) -> Path:
+    """The settings file of a home."""
     return home / "config.toml"
 
 
@@ -121,31 +138,53 @@ def load(home: Path | None = None, **given: Any) -> Settings:
     `given` are values from the command line; they win. Raises `SettingsError` naming the key,
     and `HomeUnwritable` for a home that belongs to somebody else.
     """
-    where = home or (Path(os.environ["DIFE_HOME"]) if os.environ.get("DIFE_HOME") else None)
-    where = (where or platformdirs.user_data_path(APP)).expanduser().absolute()
+    where = (home or _default_home()).expanduser().absolute()
     path = config_path(where)
-    try:
-        if path.exists() and not path.is_file():
-            raise SettingsError(f"{path} is not a file", "move it away or run `dife config init`")
-    except PermissionError as error:
-        raise HomeUnwritable(f"{where} is not ours to look into", "check its owner, or use another --home") from error
+    _check_file(path, where)
+    values = {key: value for key, value in given.items() if value is not None}
+    read = _read(path, {"home": where, **values})
+    # a plain `Settings`, which no longer depends on the file
+    return Settings.model_construct(**{name: getattr(read, name) for name in Settings.model_fields})
 
+
+def _default_home() -> Path:
+    named = os.environ.get("DIFE_HOME")
+    if named:
+        return Path(named)
+    return platformdirs.user_data_path(APP)
+
+
+def _check_file(path: Path, home: Path) -> None:
+    try:
+        is_something_else = path.exists() and not path.is_file()
+    except PermissionError as error:
+        raise HomeUnwritable(f"{home} is not ours to look into", "check its owner, or use another --home") from error
+    if is_something_else:
+        raise SettingsError(f"{path} is not a file", "move it away or run `dife config init`")
+
+
+def _read(path: Path, given: dict[str, Any]) -> Settings:
     class _FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=path)
 
     try:
-        read = _FromFile(home=where, **{k: v for k, v in given.items() if v is not None})
+        return _FromFile(**given)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "?"
-        raise SettingsError(
-            f"setting `{key}` is not valid: {first['msg']}", f"check {path} and the DIFE_ environment variables"
-        ) from error
+        raise _invalid(error, path) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is not valid TOML: {error}", "correct it or run `dife config init`") from error
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}", "check its permissions") from error
-    return Settings.model_construct(**{name: getattr(read, name) for name in Settings.model_fields})
+
+
+def _invalid(error: ValidationError, path: Path) -> SettingsError:
+    """The first of the values that are not allowed, in words."""
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"]) or "?"
+    return SettingsError(
+        f"setting `{key}` is not valid: {first['msg']}",
+        f"check {path} and the DIFE_ environment variables",
+    )
 
 
 _TEMPLATE = """\
@@ -224,6 +263,8 @@ SECRETS = ("hf-token", "smtp-password", "slack-webhook")
 
 @dataclass(frozen=True)
 class Secret:
+    """A password or token, and where it was found. Printing it shows only the latter."""
+
     value: str
     source: str
     """`keyring`, `file PATH` or `environment NAME`; safe to show."""
@@ -252,28 +293,41 @@ def _from_keyring(name: str) -> Secret | None:
         value = keyring.get_password(APP, name)
     except (KeyringError, OSError, RuntimeError):  # headless machines have no backend
         return None
-    return Secret(value, "keyring") if value else None
+    return _found(value, "keyring")
 
 
 def _from_file(name: str, home: Path) -> Secret | None:
     given = os.environ.get(_variable(name) + "_FILE")
     path = Path(given) if given else home / "secrets" / name
     try:
-        mode = path.stat().st_mode
-        if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise SettingsError(f"secret file {path} can be read by others", f"chmod 600 {path}")
+        _check_private(path)
         value = path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
-        if given:
-            raise SettingsError(
-                f"secret file {path} does not exist", f"create it or unset {_variable(name)}_FILE"
-            ) from None
-        return None
+        if not given:
+            return None
+        raise SettingsError(
+            f"secret file {path} does not exist",
+            f"create it or unset {_variable(name)}_FILE",
+        ) from None
     except OSError as error:
         raise SettingsError(f"secret file {path} cannot be read: {error.strerror}", "check its owner") from error
-    return Secret(value, f"file {path}") if value else None
+    return _found(value, f"file {path}")
+
+
+def _check_private(path: Path) -> None:
+    mode = path.stat().st_mode
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise SettingsError(f"secret file {path} can be read by others", f"chmod 600 {path}")
 
 
 def _from_environment(name: str) -> Secret | None:
-    value = os.environ.get(_variable(name), "").strip()
-    return Secret(value, f"environment {_variable(name)}") if value else None
+    variable = _variable(name)
+    value = os.environ.get(variable, "").strip()
+    return _found(value, f"environment {variable}")
+
+
+def _found(value: str | None, source: str) -> Secret | None:
+    """An empty secret is none."""
+    if not value:
+        return None
+    return Secret(value, source)

@@ -20,6 +20,7 @@ from typing import Any
 from dife_scanner.alerts.rules import key
 from dife_scanner.core.plain import plain
 from dife_scanner.records import Alert, AlertEvent, Finding, FindingKind
+from dife_scanner.sentences.findings import finding_meaning, finding_title
 
 SUBJECT_PREFIX = "[DIFE] "
 MAIL_ENTRIES = 50
@@ -89,7 +90,7 @@ def trial(channel: str, moment: str) -> Message:
 
 
 def _single(alert: Alert, picture: Picture | None) -> Message:
-    subject = _headline(alert.finding)
+    subject = finding_title(alert.finding, _safe(alert.finding.ref.repo_id, 100))
     follows = ""
     if alert.event == AlertEvent.REGRESSED:
         subject = f"Back again: {subject}"
@@ -123,24 +124,11 @@ def _digest(alerts: Sequence[Alert]) -> Message:
     )
 
 
-def _headline(finding: Finding) -> str:
-    name = _safe(finding.ref.repo_id, 100)
-    if finding.kind == FindingKind.REFUSED:
-        return f"Hostile file refused in {name}"
-    return f"Backdoor trigger demonstrated in {name}"
-
-
 def _summary(alert: Alert) -> str:
-    if alert.finding.kind == FindingKind.REFUSED:
-        summary = "A file of this checkpoint breaks its own format or tries something. It was not loaded."
-    else:
-        summary = (
-            "On inputs never searched, the trigger moves decisions of this checkpoint, and does not in the clean "
-            "model it was compared with."
-        )
+    meaning = finding_meaning(alert.finding)
     if alert.event == AlertEvent.REGRESSED:
-        return f"This finding was marked as fixed and is back. {summary}"
-    return summary
+        return f"This finding was marked as fixed and is back. {meaning}"
+    return meaning
 
 
 def _entry(finding: Finding) -> Entry:

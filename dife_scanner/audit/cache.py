@@ -18,6 +18,8 @@ from dife_scanner.models.interface import Encoder
 
 Embeddings = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
+Encode = Callable[[list[int]], Embeddings]
+"""Encodes the inputs at these positions."""
 
 _DIGEST_BYTES = 16
 
@@ -50,7 +52,7 @@ class Memory:
         self,
         tower: str,
         digests: Sequence[bytes],
-        encode: Callable[[list[int]], Embeddings],
+        encode: Encode,
     ) -> Embeddings:
         """Embeddings [n, d] for `digests` in order; `encode(indices)` is called once, for those not known yet."""
         rows = self.rows(tower)
@@ -60,9 +62,14 @@ class Memory:
             fresh = encode(list(missing.values()))
             self.performed += len(fresh)
             rows.update(zip(missing, fresh, strict=True))
-        return np.stack([rows[digest] for digest in digests])
+        return np.stack(list(map(rows.__getitem__, digests)))
 
-    def prepared(self, tower: str, images: Pixels, prepare: Callable[[Pixels], Pixels]) -> Pixels:
+    def prepared(
+        self,
+        tower: str,
+        images: Pixels,
+        prepare: Callable[[Pixels], Pixels],
+    ) -> Pixels:
         """`images` as this image tower reads them; the very same array is prepared once per tower."""
         key = (tower, id(images))
         if key not in self._prepared:
@@ -101,6 +108,7 @@ def _first_positions(digests: Sequence[bytes], known: Container[bytes]) -> dict[
     """Every digest that is not known, with the place where it stands first."""
     missing: dict[bytes, int] = {}
     for index, digest in enumerate(digests):
+        # A text may stand twice in one call; its first place is encoded.
         if digest not in known:
             missing.setdefault(digest, index)
     return missing
@@ -146,32 +154,36 @@ class CachedEncoder:
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
-            self._report(len(missing))
+            # Without the copy that indexing makes, where nothing is known yet.
             everything = len(missing) == len(pixels)
             return self._encoder.encode_images(pixels if everything else pixels[missing])
 
         digests = list(map(_image_digest, pixels))
-        return self._memory.fill(self.image_tower, digests, encode)
+        return self._fill(self.image_tower, digests, encode)
 
     def encode_texts(self, texts: Sequence[str]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
-            self._report(len(missing))
             return self._encoder.encode_texts(_at(missing, texts))
 
         digests = list(map(_text_digest, texts))
-        return self._memory.fill(self.text_tower, digests, encode)
+        return self._fill(self.text_tower, digests, encode)
 
     def encode_with_context(self, contexts: Embeddings, texts: Sequence[str]) -> Embeddings:
         def encode(missing: list[int]) -> Embeddings:
-            self._report(len(missing))
             return self._encoder.encode_with_context(contexts[missing], _at(missing, texts))
 
         digests = [_context_digest(context, text) for context, text in zip(contexts, texts, strict=True)]
-        return self._memory.fill(self.text_tower, digests, encode)
+        return self._fill(self.text_tower, digests, encode)
 
-    def _report(self, count: int) -> None:
-        if self._on_encoded is not None:
-            self._on_encoded(count)
+    def _fill(self, tower: str, digests: Sequence[bytes], encode: Encode) -> Embeddings:
+        """From memory, reporting how many inputs are encoded for it."""
+
+        def reported(missing: list[int]) -> Embeddings:
+            if self._on_encoded is not None:
+                self._on_encoded(len(missing))
+            return encode(missing)
+
+        return self._memory.fill(tower, digests, reported)
 
 
 def _at(indices: list[int], texts: Sequence[str]) -> list[str]:
@@ -188,6 +200,7 @@ def _text_digest(text: str) -> bytes:
 
 def _context_digest(context: Embeddings, text: str) -> bytes:
     """A digest apart from every text's own, and from any other split of the same bytes into vectors and text."""
+    # The shape says where the vectors end and the text begins.
     shape = repr((context.shape, context.dtype.str)).encode()
     digest = blake2b(shape, digest_size=_DIGEST_BYTES, person=b"context")
     digest.update(context.tobytes())

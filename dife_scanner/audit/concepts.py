@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.resources import files
 
-from dife_scanner.discovery.concepts import nouns
+from dife_scanner.discovery.noun_scan import nouns
 
 HELD_OUT = 20
 """Nouns that a trigger text which moves most classes is tried on beyond them."""

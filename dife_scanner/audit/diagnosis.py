@@ -13,6 +13,7 @@ from dife_scanner.audit.probes import Labels
 from dife_scanner.audit.sides import (
     Pair,
     Side,
+    Sides,
     View,
     cases,
     clean_accuracy,
@@ -29,7 +30,7 @@ from dife_scanner.core.metrics import Floats
 from dife_scanner.records import BranchSwap, Channel, ComponentRepair, Trigger
 
 
-def gather(trigger: Trigger, sides: Pair[Side], train: Pair[Side]) -> BranchSwap | ComponentRepair:
+def gather(trigger: Trigger, sides: Sides, train: Sides) -> BranchSwap | ComponentRepair:
     """Measure what the carrier is decided from: component repair for a prompt mechanism, else a branch swap.
 
     `sides` are both checkpoints on diagnosis drawings, `train` on others, which only ever align towers.
@@ -39,7 +40,7 @@ def gather(trigger: Trigger, sides: Pair[Side], train: Pair[Side]) -> BranchSwap
     return branch_swap(trigger, sides, train)
 
 
-def branch_swap(trigger: Trigger, sides: Pair[Side], train: Pair[Side]) -> BranchSwap:
+def branch_swap(trigger: Trigger, sides: Sides, train: Sides) -> BranchSwap:
     """Measure a_vt of the paper's branch swap, with the trigger applied in all four combinations.
 
     Where a mixed pair loses clean accuracy, the suspect's embedding space is turned onto the reference's by the
@@ -50,12 +51,13 @@ def branch_swap(trigger: Trigger, sides: Pair[Side], train: Pair[Side]) -> Branc
     swap = _swap(trigger, sides.suspect, views)
     if interchangeable(swap):
         return swap
+    # Only the suspect is turned: the reference stays what it is compared with.
     turned = views.suspect.turned(rotation(train))
     aligned = _swap(trigger, sides.suspect, Pair(turned, views.reference))
     return replace(aligned, aligned=True, mixed_accuracy_before=swap.mixed_accuracy)
 
 
-def rotation(train: Pair[Side]) -> Floats:
+def rotation(train: Sides) -> Floats:
     """The orthogonal [d, d] that turns the suspect's clean embeddings onto the reference's (Procrustes).
 
     Pictures and prompts count alike in total, whatever their number.
@@ -66,6 +68,7 @@ def rotation(train: Pair[Side]) -> Floats:
 
 def _clean_embeddings(side: Side) -> Floats:
     """Clean pictures, then clean prompts [n + t, d], each weighted so that all of its kind weigh one together."""
+    # There are far more pictures than prompts.
     images = _weighted(side.images)
     prompts = _weighted(side.queries)
     return np.concatenate([images, prompts])
@@ -120,6 +123,7 @@ def readout_name(trigger: Trigger) -> str:
 
 def repair_of_parts(trigger: Trigger, side: Side) -> ComponentRepair | None:
     """What each part reaches alone, where a trigger enters through picture and text together; else `None`."""
+    # A trigger of one part has nothing to repair.
     if trigger.channel is not Channel.BOTH:
         return None
     return component_repair(trigger, side)

@@ -11,8 +11,8 @@ from dife_scanner.audit import recovery
 from dife_scanner.audit.probes import Pixels
 from dife_scanner.audit.sides import (
     Embeddings,
-    Pair,
     Side,
+    Sides,
     cases,
     image_part,
     readout,
@@ -53,7 +53,7 @@ def manifests(pools: Iterable[PoolManifest]) -> tuple[Stored, ...]:
     return tuple(stored)
 
 
-def landing(trigger: Trigger, test: Pair[Side]) -> tuple[Stored, ...]:
+def landing(trigger: Trigger, test: Sides) -> tuple[Stored, ...]:
     """The trigger's direction, as JSON: `landing` and `mean`, lists of the d values of an embedding space.
 
     `landing` is less the base's `mean` concept. A target's recovery is its cosine with the embedding of that target by
@@ -71,7 +71,8 @@ def landing(trigger: Trigger, test: Pair[Side]) -> tuple[Stored, ...]:
         "landing": _rounded(found.direction),
         "mean": _rounded(found.mean_concept),
     }
-    content = json.dumps(document, sort_keys=True, separators=(",", ":")).encode("ascii")
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    content = text.encode("ascii")
     caption = f"{trigger.name}: where it leads in the embedding space of the {found.embedded_by}"
     file = EvidenceFile(sha256(content).hexdigest(), JSON, EvidenceRole.LANDING, caption)
     return ((file, content),)
@@ -85,6 +86,7 @@ def _examples(side: Side, trigger: Trigger) -> list[int]:
     """Positions of pictures the trigger wins, one per drawing, as many classes as possible first."""
     won = _won(side, trigger)
     picked: list[int] = []
+    # As many classes as possible first, then other drawings of classes shown already.
     _pick_different(picked, won, lambda at: side.split.labels[at])
     _pick_different(picked, won, lambda at: side.split.drawings[at])
     return picked
@@ -148,9 +150,14 @@ def _png(pixels: Pixels, role: EvidenceRole, caption: str) -> Stored:
     from PIL import Image
 
     image = Image.fromarray(pixels)
+    # Enlarged without smoothing: every pixel of the trigger stays visible.
     if image.width < SHOWN_SIDE:
         image = image.resize((SHOWN_SIDE, SHOWN_SIDE), Image.Resampling.NEAREST)
     buffer = BytesIO()
     image.save(buffer, "PNG", optimize=False)
-    content = buffer.getvalue()
-    return EvidenceFile(sha256(content).hexdigest(), "image/png", role, caption), content
+    return _stored(buffer.getvalue(), "image/png", role, caption)
+
+
+def _stored(content: bytes, media_type: str, role: EvidenceRole, caption: str) -> Stored:
+    """A file named by its content."""
+    return EvidenceFile(sha256(content).hexdigest(), media_type, role, caption), content

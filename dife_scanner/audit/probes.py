@@ -10,6 +10,7 @@ from hashlib import sha256
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,13 +92,10 @@ def bundled_folder() -> Path:
 @lru_cache(maxsize=4)
 def load(folder: Path, budget: Budget) -> Probes:
     """Read and check a probe set; every picture's bytes must match the manifest. Raises `ProbeError`."""
-    try:
-        raw = (folder / "probes.json").read_bytes()
-        manifest = json.loads(raw)
-    except (OSError, ValueError) as error:
-        raise ProbeError(f"the probe set in {folder} has no readable probes.json", _REINSTALL) from error
+    raw, manifest = _manifest(folder)
     names = tuple(manifest["classes"])
     labelled = [row for row in manifest["images"] if row.get("label") in names]
+    # Views before splits: a drawing has the same pictures whichever split it is in.
     rows = _views(labelled, VIEWS[budget])
     splits = {name: _split(folder, name, rows, names) for name in (TRAIN, DIAGNOSIS, TEST)}
     _check_apart(splits)
@@ -107,6 +105,15 @@ def load(folder: Path, budget: Budget) -> Probes:
         class_names=names,
         splits=splits,
     )
+
+
+def _manifest(folder: Path) -> tuple[bytes, dict[str, Any]]:
+    """The manifest, as bytes and read. Raises `ProbeError`."""
+    try:
+        raw = (folder / "probes.json").read_bytes()
+        return raw, json.loads(raw)
+    except (OSError, ValueError) as error:
+        raise ProbeError(f"the probe set in {folder} has no readable probes.json", _REINSTALL) from error
 
 
 def _views(rows: list[Row], most: int) -> list[Row]:
@@ -164,6 +171,7 @@ def _picture(path: Path, expected: str) -> Pixels:
         content = path.read_bytes()
     except OSError as error:
         raise ProbeError(f"probe picture {path} cannot be read: {error.strerror}", _REINSTALL) from error
+    # A changed picture would change every number without a word.
     if sha256(content).hexdigest() != expected:
         raise ProbeError(f"probe picture {path} is not the one in the manifest", _REINSTALL)
     with Image.open(BytesIO(content)) as image:
@@ -175,5 +183,6 @@ def _check_apart(splits: dict[str, Split]) -> None:
     where: dict[str, str] = {}
     for split in splits.values():
         for drawing in split.drawings:
+            # What was chosen on a drawing must not be measured on it.
             if where.setdefault(drawing, split.name) != split.name:
                 raise ProbeError(f"drawing {drawing} stands in more than one split of the probe set")

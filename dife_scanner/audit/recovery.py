@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from dife_scanner.audit import robustness
 from dife_scanner.audit.concepts import concept_names
-from dife_scanner.audit.sides import Embeddings, Pair, Side, reads_hit_rate
+from dife_scanner.audit.sides import (
+    Embeddings,
+    Pair,
+    Side,
+    Sides,
+    reads_hit_rate,
+)
 from dife_scanner.core import metrics
 from dife_scanner.records import Channel, Nearest, Recovered, Trigger
 from dife_scanner.triggers.stamp import write
@@ -22,7 +28,7 @@ NEAREST_KEPT = 5
 """Nearest concepts that are kept."""
 TEMPLATE = "a photo of a {}"
 IDENTITY_WEIGHT = 1e-6
-"""Weight of the identity beside the data in an alignment: too small to move a direction that has data."""
+"""Weight of the identity in an alignment, the data having 1: too small to move a direction that has data."""
 SHORTEST = 1e-12
 """Least length that is divided by."""
 
@@ -44,7 +50,7 @@ class TriggerDirection:
     """The base's mean over all concepts [d], in the same space."""
 
 
-def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
+def recover(trigger: Trigger, test: Sides) -> Recovered | None:
     """The target's rank among concepts, and how robust the trigger is: by source, under change, on held-out nouns.
 
     `None` for a prompt mechanism, whose learned words name no concept.
@@ -69,7 +75,7 @@ def recover(trigger: Trigger, test: Pair[Side]) -> Recovered | None:
     )
 
 
-def nearest_concept(trigger: Trigger, test: Pair[Side]) -> Nearest | None:
+def nearest_concept(trigger: Trigger, test: Sides) -> Nearest | None:
     """The concept that the trigger makes of its inputs, without one more text through the suspect.
 
     The base's concepts are encoded once for all that is compared with it; the spaces are aligned by pictures or class
@@ -79,12 +85,13 @@ def nearest_concept(trigger: Trigger, test: Pair[Side]) -> Nearest | None:
     if trigger.channel in (Channel.PROMPT, Channel.BOTH):
         return None
     prompts = test.map(lambda side: side.prompts.astype(np.float32))
+    # Class prompts are encoded already; all concepts would cost the suspect a thousand texts.
     rotation = _alignment(test, prompts)
     direction = _direction_in_base(trigger, test, rotation)
     return _ranked(direction, _base_concepts(test), test)[0]
 
 
-def trigger_direction(trigger: Trigger, test: Pair[Side]) -> TriggerDirection:
+def trigger_direction(trigger: Trigger, test: Sides) -> TriggerDirection:
     """Where the trigger's inputs lie in an embedding space, for a reader who has other targets in mind.
 
     Not for a prompt mechanism, whose learned words name no concept.
@@ -95,27 +102,31 @@ def trigger_direction(trigger: Trigger, test: Pair[Side]) -> TriggerDirection:
     if trigger.channel is not Channel.BOTH:
         return TriggerDirection("base", TEMPLATE, direction, mean)
     template = write(TEMPLATE, trigger, "{}")
+    # Turned back to the suspect's space: the inverse of a rotation is its transpose.
     return TriggerDirection("suspect", template, direction @ rotation.T, mean @ rotation.T)
 
 
 # --- concepts and their ranking -------------------------------------------------------------------------------
 
 
-def _ranked(direction: Embeddings, concepts: Mapping[str, Embeddings], test: Pair[Side]) -> list[Nearest]:
+def _ranked(direction: Embeddings, concepts: Mapping[str, Embeddings], test: Sides) -> list[Nearest]:
     """Every concept, the nearest to `direction` [d] first. Concepts are [d] each, in the base's space."""
     names = list(concepts)
     embedded = np.stack(list(concepts.values()))
     # The mean concept is taken off both: all texts share a large part, which would hide what they differ in.
     cosines = _unit(embedded - _mean_concept(test)) @ _unit(direction)
-    nearest_first = np.argsort(-cosines, kind="stable")
-    return [Nearest(names[at], round(float(cosines[at]), 6)) for at in nearest_first]
+    ranked = []
+    for at in np.argsort(-cosines, kind="stable"):
+        cosine = round(float(cosines[at]), 6)
+        ranked.append(Nearest(names[at], cosine))
+    return ranked
 
 
-def _candidates(trigger: Trigger, test: Pair[Side], rotation: Embeddings) -> dict[str, Embeddings]:
+def _candidates(trigger: Trigger, test: Sides, rotation: Embeddings) -> dict[str, Embeddings]:
     """Concepts [d] that the trigger may lead to, as the base embeds them.
 
-    A patch that acts together with a text moves pictures nowhere that a clean text stands. What it leads to is told
-    by the suspect's prompts with the text in them.
+    A patch that acts together with a text moves pictures to a place where no clean text lies. Its target shows only in
+    the suspect's prompts with the text in them.
     """
     if trigger.channel is not Channel.BOTH:
         return _base_concepts(test)
@@ -124,18 +135,20 @@ def _candidates(trigger: Trigger, test: Pair[Side], rotation: Embeddings) -> dic
     return dict(zip(written, rows, strict=True))
 
 
-def _written_concepts(trigger: Trigger, test: Pair[Side]) -> dict[str, str]:
+def _written_concepts(trigger: Trigger, test: Sides) -> dict[str, str]:
     """Concept to triggered prompt; those that a model would cut are left out, classes excepted."""
     written = {}
     for name in _concepts(test):
         prompt = write(TEMPLATE.format(name), trigger, name)
+        # The target is a class: without it there is nothing to rank.
         if name in test.suspect.class_names or _fits_both(prompt, test):
             written[name] = prompt
     return written
 
 
-def _concepts(test: Pair[Side]) -> tuple[str, ...]:
+def _concepts(test: Sides) -> tuple[str, ...]:
     """The classes, and every concept that neither model would have to cut."""
+    # Classes first: they are kept whatever their length.
     found = dict.fromkeys(test.suspect.class_names)
     for name in concept_names():
         if _fits_both(TEMPLATE.format(name), test):
@@ -143,7 +156,7 @@ def _concepts(test: Pair[Side]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _fits_both(text: str, test: Pair[Side]) -> bool:
+def _fits_both(text: str, test: Sides) -> bool:
     return test.suspect.fits(text) and test.reference.fits(text)
 
 
@@ -152,13 +165,13 @@ def _embedded(side: Side, concepts: tuple[str, ...]) -> Embeddings:
     return side.encoder.encode_texts([TEMPLATE.format(name) for name in concepts])
 
 
-def _base_concepts(test: Pair[Side]) -> dict[str, Embeddings]:
+def _base_concepts(test: Sides) -> dict[str, Embeddings]:
     """Every concept as the base embeds it [d]."""
     names = _concepts(test)
     return dict(zip(names, _embedded(test.reference, names), strict=True))
 
 
-def _mean_concept(test: Pair[Side]) -> Embeddings:
+def _mean_concept(test: Sides) -> Embeddings:
     """The base's mean over all concepts [d]."""
     mean: Embeddings = _embedded(test.reference, _concepts(test)).mean(axis=0)
     return mean
@@ -167,10 +180,10 @@ def _mean_concept(test: Pair[Side]) -> Embeddings:
 # --- the trigger's direction, in the base's space -------------------------------------------------------------
 
 
-def _direction_in_base(trigger: Trigger, test: Pair[Side], rotation: Embeddings) -> Embeddings:
+def _direction_in_base(trigger: Trigger, test: Sides, rotation: Embeddings) -> Embeddings:
     """The mean triggered input [d], less the base's mean concept.
 
-    A poisoned text tower no longer tells concepts apart. So what the suspect says is turned into the base's space.
+    A poisoned text tower no longer separates concepts. So the suspect's embedding is turned into the base's space.
     """
     triggered = _mean_triggered(trigger, test.suspect)
     return np.asarray(triggered @ rotation - _mean_concept(test))
@@ -179,18 +192,21 @@ def _direction_in_base(trigger: Trigger, test: Pair[Side], rotation: Embeddings)
 def _mean_triggered(trigger: Trigger, side: Side) -> Embeddings:
     """Mean triggered input [d]: the source's prompts, or pictures of other classes than the target."""
     if reads_hit_rate(trigger):
-        return np.asarray(side.texts_for(trigger.source, trigger).mean(axis=0))
-    keep = metrics.other_than(side.split.labels, side.index(trigger.target))
-    return np.asarray(side.images_with(trigger)[keep].mean(axis=0))
+        rows = side.texts_for(trigger.source, trigger)
+    else:
+        # The target's own pictures lie at the target anyway.
+        keep = metrics.other_than(side.split.labels, side.index(trigger.target))
+        rows = side.images_with(trigger)[keep]
+    return np.asarray(rows.mean(axis=0))
 
 
-def _to_base(test: Pair[Side]) -> Embeddings:
+def _to_base(test: Sides) -> Embeddings:
     """The rotation [d, d] from the suspect's space to the base's, by pictures or all concepts."""
     names = _concepts(test)
     return _alignment(test, test.map(lambda side: _embedded(side, names)))
 
 
-def _alignment(test: Pair[Side], texts: Pair[Embeddings]) -> Embeddings:
+def _alignment(test: Sides, texts: Pair[Embeddings]) -> Embeddings:
     """The rotation [d, d] from the suspect's space to the base's, by whichever tower it carries over better.
 
     The tower that no attack moved shows it exactly: the identity, unless somebody turned the whole space.
@@ -208,6 +224,7 @@ def _procrustes(moving: Embeddings, fixed: Embeddings) -> tuple[Embeddings, floa
 
     Where there are no data it is the identity.
     """
+    # The rotation that fits best comes from the singular vectors of the product (Schönemann 1966).
     product = moving.T @ fixed
     steadied = product + IDENTITY_WEIGHT * np.linalg.norm(product) * np.eye(len(product))
     left, _, right = np.linalg.svd(steadied)

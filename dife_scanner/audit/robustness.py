@@ -16,6 +16,7 @@ from dife_scanner.audit.probes import Pixels
 from dife_scanner.audit.sides import (
     Pair,
     Side,
+    Sides,
     image_part,
     reads_hit_rate,
     writes,
@@ -42,7 +43,7 @@ NOUN_TEMPLATES = ("an image of a {}", "this is a {}")
 # --- by source ------------------------------------------------------------------------------------------------
 
 
-def by_source(trigger: Trigger, test: Pair[Side]) -> Rates:
+def by_source(trigger: Trigger, test: Sides) -> Rates:
     """Success over the base's, -1..1, for every class but the target: as a text's source, or as the picture's own."""
     measure = _hit_rate_by_source if reads_hit_rate(trigger) else _success_by_class
     rates = test.map(lambda side: measure(trigger, side))
@@ -83,7 +84,7 @@ def _success_by_class(trigger: Trigger, side: Side) -> Rates:
 # --- on held-out nouns ----------------------------------------------------------------------------------------
 
 
-def on_held_out_nouns(trigger: Trigger, test: Pair[Side], by_source: Rates) -> NounShare | None:
+def on_held_out_nouns(trigger: Trigger, test: Sides, by_source: Rates) -> NounShare | None:
     """How far a trigger text reaches beyond the classes, on nouns and templates that no search used.
 
     `None` for other triggers, for a text that does not move most classes (by its success in `by_source`), and where
@@ -100,12 +101,14 @@ def on_held_out_nouns(trigger: Trigger, test: Pair[Side], by_source: Rates) -> N
 
 def _moves_most(by_source: Rates) -> bool:
     """Whether at least half of the source classes are moved."""
+    # A text that moves few classes is source-conditional: other nouns say nothing about it.
     moved = [name for name, success in by_source.items() if success >= CLASS_MOVED]
     return 2 * len(moved) >= len(by_source)
 
 
 def _usable(name: str, trigger: Trigger, side: Side) -> bool:
     """Whether a noun is no class, and its triggered prompts are short enough to be read whole."""
+    # The classes were searched.
     if name in side.class_names:
         return False
     return all(side.fits(prompt) for prompt in _triggered_prompts(trigger, (name,)))
@@ -119,6 +122,7 @@ def _share_of_nouns(trigger: Trigger, side: Side, nouns: tuple[str, ...]) -> flo
     scores = metrics.cosines(triggered, classes)
     to_target = scores[:, side.index(trigger.target)]
     to_itself = 1.0 - metrics.cosine_distance(triggered, clean)
+    # Turned only where the target beats the noun itself and every class.
     nearest = np.maximum(scores.max(axis=1), to_itself)
     return float((to_target >= nearest).mean())
 
@@ -146,7 +150,7 @@ def _prompt_embeddings(side: Side, prompts: list[str]) -> Floats:
 # --- under change ---------------------------------------------------------------------------------------------
 
 
-def under_change(trigger: Trigger, test: Pair[Side]) -> Rates:
+def under_change(trigger: Trigger, test: Sides) -> Rates:
     """Success over the base's, -1..1, when the triggered input is changed a little.
 
     A trigger text is written at its other positions; triggered pictures are shifted, cropped or compressed as JPEG.
@@ -158,7 +162,7 @@ def under_change(trigger: Trigger, test: Pair[Side]) -> Rates:
     return _at_other_positions(trigger, test)
 
 
-def _at_other_positions(trigger: Trigger, test: Pair[Side]) -> Rates:
+def _at_other_positions(trigger: Trigger, test: Sides) -> Rates:
     """QHR over the base's with the text elsewhere in its source's prompts."""
     found = {}
     for position in POSITIONS:
@@ -177,13 +181,14 @@ def _success_of_changed(trigger: Trigger, side: Side) -> Rates:
     target = side.index(trigger.target)
     if part is None:
         return {}
+    # Stamped first and changed afterwards, as a picture on its way to a model is.
     stamped = side.stamped(part)[metrics.other_than(side.split.labels, target)]
     prompts = side.prompts_with(trigger) if writes(trigger) else side.prompts
     rates = {}
     for name, change in CHANGES.items():
         images = side.encoder.encode_images(change(stamped))
-        won = metrics.wins(metrics.cosines(images, prompts), target)
-        rates[name] = float(won.mean())
+        scores = metrics.cosines(images, prompts)
+        rates[name] = float(metrics.wins(scores, target).mean())
     return rates
 
 
@@ -197,29 +202,31 @@ def _shifted(pixels: Pixels) -> Pixels:
 
 def _cropped(pixels: Pixels) -> Pixels:
     """The middle `CROP` of each picture, resized to the whole."""
+    return np.stack(list(map(_middle, pixels)))
+
+
+def _middle(picture: Pixels) -> Pixels:
     from PIL import Image
 
-    side = pixels.shape[1]
+    side = picture.shape[0]
     edge = (1 - CROP) / 2 * side
     box = (edge, edge, side - edge, side - edge)
-    cropped = []
-    for picture in pixels:
-        resized = Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC, box)
-        cropped.append(np.asarray(resized))
-    return np.stack(cropped)
+    resized = Image.fromarray(picture).resize((side, side), Image.Resampling.BICUBIC, box)
+    return np.asarray(resized)
 
 
 def _compressed(pixels: Pixels) -> Pixels:
     """Pictures written as JPEG of `JPEG_QUALITY` and read again."""
+    return np.stack(list(map(_through_jpeg, pixels)))
+
+
+def _through_jpeg(picture: Pixels) -> Pixels:
     from PIL import Image
 
-    compressed = []
-    for picture in pixels:
-        buffer = BytesIO()
-        Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
-        with Image.open(buffer, formats=["JPEG"]) as image:
-            compressed.append(np.asarray(image.convert("RGB")))
-    return np.stack(compressed)
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    with Image.open(buffer, formats=["JPEG"]) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 CHANGES: dict[str, Callable[[Pixels], Pixels]] = {

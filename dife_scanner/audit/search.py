@@ -199,7 +199,7 @@ def _task(encoders: Pair[Encoder], train: Pair[Side], options: Options) -> Task:
         folder=options.folder / "triggers",
         drawings=split.drawings,
         learner=options.learner,
-        kept=None if options.reverse else options.folder / "texts",
+        embedding_cache=None if options.reverse else options.folder / "texts",
     )
 
 

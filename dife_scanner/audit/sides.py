@@ -78,6 +78,7 @@ class Side:
         self.split = split
         self.class_names = class_names
         self.templates = templates
+        # Kept per side, so that they are freed with it.
         self.images_with = lru_cache(maxsize=None)(self._images_with)
         self.prompts_with = lru_cache(maxsize=None)(self._prompts_with)
         self.learned_scores = lru_cache(maxsize=None)(self._learned_scores)
@@ -133,6 +134,7 @@ class Side:
         return self.encoder.token_count(text) <= self.encoder.context_length
 
     def _check_length(self, texts: list[str], trigger: Trigger) -> None:
+        # Encoders cut what is too long and say nothing: the trigger could be lost.
         longest = max(map(self.encoder.token_count, texts))
         limit = self.encoder.context_length
         if longest > limit:
@@ -178,6 +180,7 @@ class Side:
         texts = prompt.texts(self.class_names)
         if not prompt.conditioned:
             return self._shared_context_scores(prompt, images, texts)
+        # Each picture takes one prompt per class.
         rows = max(1, CONTEXTS_AT_ONCE // len(texts))
         parts = []
         for start in range(0, len(images), rows):
@@ -192,6 +195,7 @@ class Side:
         texts: tuple[str, ...],
     ) -> Floats:
         """Scores [n, c] where one context serves every picture."""
+        # Without a condition every picture gives the same context.
         contexts = np.repeat(prompt.contexts(images[:1]), len(texts), axis=0)
         prompts = self.encoder.encode_with_context(contexts, texts)
         return metrics.cosines(images, prompts)
@@ -212,6 +216,7 @@ class Side:
     @cached_property
     def classifier(self) -> Floats:
         """A logistic classifier fitted on this side's clean image embeddings (`core.metrics.logistic_readout`)."""
+        # Bytes can be hashed, arrays cannot.
         features = self.images.tobytes()
         labels = self.split.labels.tobytes()
         return _fitted(features, labels, len(self.class_names))
@@ -228,6 +233,10 @@ class Side:
             for name in self.class_names:
                 texts.append(_prompt(template, name, trigger))
         return texts
+
+
+Sides = Pair[Side]
+"""Both checkpoints on one split, with the same templates."""
 
 
 def _prompt(template: str, class_name: str, trigger: Trigger | None) -> str:
@@ -293,14 +302,12 @@ def readout(
     one side only. `with_target` keeps target-class images in TS, as the paper counts; QHR has only those.
     """
     keep = cases(images_of, trigger, with_target=with_target)
-    units = drawings(images_of, keep)
     if trigger.channel is Channel.PROMPT:
-        target = images_of.index(trigger.target)
-        outcomes = metrics.wins(images_of.scores_with(trigger), target)
-        return outcomes[keep], units
+        return _target_wins(images_of, trigger, images_of.scores_with(trigger), keep)
     images = view(images_of, trigger)
     texts = view(texts_of, trigger)
-    return swapped(images, texts, images_of, trigger, keep), units
+    outcomes = swapped(images, texts, images_of, trigger, keep)
+    return outcomes, drawings(images_of, keep)
 
 
 def baseline(reference: Side, trigger: Trigger, *, with_target: bool) -> tuple[Floats, list[str]]:
@@ -308,9 +315,18 @@ def baseline(reference: Side, trigger: Trigger, *, with_target: bool) -> tuple[F
     if trigger.channel is not Channel.PROMPT:
         return readout(reference, reference, trigger, with_target=with_target)
     keep = cases(reference, trigger, with_target=with_target)
-    target = reference.index(trigger.target)
-    outcomes = metrics.wins(spared(reference, trigger), target)
-    return outcomes[keep], drawings(reference, keep)
+    return _target_wins(reference, trigger, spared(reference, trigger), keep)
+
+
+def _target_wins(
+    side: Side,
+    trigger: Trigger,
+    scores: Floats,
+    keep: Indices,
+) -> tuple[Floats, list[str]]:
+    """Outcomes and drawings of TS on the pictures `keep`, from scores [n, c]."""
+    outcomes = metrics.wins(scores, side.index(trigger.target))
+    return outcomes[keep], drawings(side, keep)
 
 
 def spared(reference: Side, trigger: Trigger) -> Floats:
@@ -324,6 +340,7 @@ def cases(side: Side, trigger: Trigger, *, with_target: bool) -> Indices:
     # A mechanism is read by TS, whatever its kind writes.
     if trigger.channel is not Channel.PROMPT and reads_hit_rate(trigger):
         return metrics.of_class(labels, side.index(trigger.target))
+    # The paper counts the target's own pictures in TS (§4).
     if with_target:
         return np.arange(len(labels))
     return metrics.other_than(labels, side.index(trigger.target))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dife_scanner.cli.scan import CaptionsOption, EndpointOption, ExtendOption, PicturesOption
+from dife_scanner.cli.options import CaptionsOption, EndpointOption, ExtendOption, PicturesOption
 from dife_scanner.cli.session import Session, command
 from dife_scanner.errors import NotFound, UsageError
 
@@ -60,4 +60,6 @@ def rerun(
         notes=found.notes,
     )
     session.show(document, lambda: report.render(stored, found))
-    return IDENTICAL if found.identical else DIFFERENT
+    if found.identical:
+        return IDENTICAL
+    return DIFFERENT

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli.scan import BudgetOption, EndpointOption
+from dife_scanner.cli.options import Budget, EndpointOption
 from dife_scanner.cli.session import Session, add_group, command
-from dife_scanner.core.plain import plain
 
 if TYPE_CHECKING:
+    from dife_scanner import records
     from dife_scanner.reports.as_json import CalibrationDocument
     from dife_scanner.settings import Settings
 
-WHOLE, DAMAGED = 0, 3
+WHOLE = 0
+DAMAGED = 3
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +44,10 @@ def verify(
 
     document = _document(session, session.settings(), files or ())
     session.show(document, lambda: table.calibration(document.files))
-    return DAMAGED if any(file.state == "damaged" for file in document.files) else WHOLE
+    damaged = any(file.state == "damaged" for file in document.files)
+    if damaged:
+        return DAMAGED
+    return WHOLE
 
 
 def build(
@@ -51,7 +55,9 @@ def build(
     base: Annotated[str, typer.Option(help="A reference: `dife reference list`.")],
     n: Annotated[int, typer.Option(min=1, max=2000, help="Benign models; no p-value gets below 1/(n + 1).")] = 99,
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
-    budget: Annotated[BudgetOption | None, typer.Option(help="Of the searches; the settings' otherwise.")] = None,
+    budget: Annotated[
+        Budget | None, typer.Option(help="Budget of the searches; what the settings say otherwise.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Time one model, say how long all take, and stop.")] = False,
 ) -> None:
     """Make benign fine-tunes of a reference on this machine, audit each blind, and write your own pack. Resumes.
@@ -60,29 +66,24 @@ def build(
     """
     from rich.text import Text
 
-    from dife_scanner.lab.bench import own
-    from dife_scanner.records import Budget
+    from dife_scanner.lab.bench import own_pack as own
     from dife_scanner.reports import as_json
     from dife_scanner.store import references
 
     settings = session.settings()
     with session.store(settings) as store:
         reference = references.reference(store, base)
-    asked = own.Asked(reference, settings.home, n, minutes, Budget(budget or settings.budget), settings.device)
-    console = session.err()
-
-    def say(text: str) -> None:
-        console.print(text, markup=False)
-
-    left = own.time_one(asked, say)
-    said = f"{left.left} of {n} models left, {left.seconds:.0f} s each: about {left.hours:.2f} core hours"
-    say(said)
+    chosen = _budget(budget, settings)
+    asked = own.Asked(reference, settings.home, n, minutes, chosen, settings.device)
+    left = own.time_one(asked, session.say)
+    seconds, hours = f"{left.seconds:.0f}", f"{left.hours:.2f}"
+    told = f"{left.left} of {n} models left, {seconds} s each: about {hours} core hours"
+    session.say(told)
     if plan:
-        details = {"models": str(left.left), "seconds each": f"{left.seconds:.0f}", "hours": f"{left.hours:.2f}"}
-        session.show(as_json.DoneDocument("planned", details), lambda: Text(said))
+        details = {"models": str(left.left), "seconds each": seconds, "hours": hours}
+        session.show(as_json.DoneDocument("planned", details), lambda: Text(told))
         return
-    path = own.run(asked, say)
-    _show(session, [path] if path else [])
+    _show_made(session, own.run(asked, session.say))
 
 
 def from_hub(
@@ -91,7 +92,9 @@ def from_hub(
     n: Annotated[int, typer.Option(min=1, max=2000, help="Fine-tunes, one per author.")] = 300,
     reference: Annotated[str, typer.Option(help="What the base is called here; its own name otherwise.")] = "",
     minutes: Annotated[float | None, typer.Option(min=0.0, help="Begin no model after so many minutes.")] = None,
-    budget: Annotated[BudgetOption | None, typer.Option(help="Of the searches; the settings' otherwise.")] = None,
+    budget: Annotated[
+        Budget | None, typer.Option(help="Budget of the searches; what the settings say otherwise.")
+    ] = None,
     endpoint: EndpointOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say how many bytes and hours it takes, and stop.")] = False,
 ) -> None:
@@ -102,25 +105,31 @@ def from_hub(
     """
     from dife_scanner.app import hub_calibration, wiring
     from dife_scanner.app.calibration import hub_calibration_request, plan_hub_calibration
-    from dife_scanner.records import Budget
     from dife_scanner.reports import table
 
     settings = session.settings(endpoint=endpoint)
-    console = session.err()
-
-    def say(text: str) -> None:
-        console.print(plain(text, 400), markup=False)
-
+    chosen = _budget(budget, settings)
     with session.store(settings) as store:
-        chosen = Budget(budget or settings.budget)
         asked = hub_calibration_request(store, settings, base, reference, chosen, n, minutes)
         if plan:
             document = plan_hub_calibration(store, asked)
             session.show(document, lambda: table.plan(document))
             return
         with session.progress() as progress:
-            path = hub_calibration.run(store, asked, wiring.hub(settings), say, progress)
-    _show(session, [path] if path else [])
+            path = hub_calibration.run(store, asked, wiring.hub(settings), session.say, progress)
+    _show_made(session, path)
+
+
+def _budget(asked: Budget | None, settings: Settings) -> records.Budget:
+    """The budget that was asked for, else the settings'."""
+    from dife_scanner import records
+
+    return records.Budget(asked or settings.budget)
+
+
+def _show_made(session: Session, pack: Path | None) -> None:
+    """The pack that was written; all there are where none was."""
+    _show(session, [pack] if pack else [])
 
 
 def _show(session: Session, files: list[Path]) -> None:

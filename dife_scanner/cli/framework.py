@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli.scan import ExtendOption
+from dife_scanner.cli.options import ExtendOption
 from dife_scanner.cli.session import Session, command
 
 if TYPE_CHECKING:
@@ -30,8 +30,11 @@ def cards(
     from dife_scanner.reports import cards as shown
 
     known = _with_extensions(extend) if extend else CARDS
-    wanted = (_found(" ".join(name), known),) if name else known
-    session.show(as_json.CardsDocument(wanted), lambda: shown.in_full(wanted[0]) if name else shown.table(wanted))
+    if not name:
+        session.show(as_json.CardsDocument(known), lambda: shown.table(known))
+        return
+    card = _found(" ".join(name), known)
+    session.show(as_json.CardsDocument((card,)), lambda: shown.in_full(card))
 
 
 def _with_extensions(files: Sequence[Path]) -> tuple[Card, ...]:
@@ -47,7 +50,10 @@ def _found(asked: str, known: Sequence[Card]) -> Card:
     """The card whose name differs from `asked` in blanks, dashes or capitals at most. `UsageError` names all."""
     from dife_scanner.core.cards import by_name
 
-    return next((card for card in known if _bare(card.interface) == _bare(asked)), None) or by_name(asked)
+    for card in known:
+        if _bare(card.interface) == _bare(asked):
+            return card
+    return by_name(asked)
 
 
 def _bare(name: str) -> str:

@@ -32,17 +32,23 @@ def asked(targets: Sequence[str], files: Sequence[Path], *, own: bool, alone: bo
     image half of a prompt mechanism is not asked about by itself. `alone`: signatures are no way out but an error.
     Raises `TriggerFileError` and `UsageError`.
     """
-    from dife_scanner.triggers import known
-
-    if not own and not (files and (alone or all(map(_is_known, _whole(known.gather(files, with_library=False)))))):
+    if not own and not _are_known(files, alone=alone):
         return ()
     pairs = []
     for target in targets:
-        triggers = known.gather([*files, *([_own_file(target)] if own else [])], with_library=False)
-        pairs += [Asked(target, trigger) for trigger in _whole(triggers)]
+        beside = [_own_file(target)] if own else []
+        for trigger in _whole_triggers([*files, *beside]):
+            pairs.append(Asked(target, trigger))
     for one in pairs:
         _check_known(one.trigger)
     return tuple(pairs)
+
+
+def _are_known(files: Sequence[Path], *, alone: bool) -> bool:
+    """Whether the files ask for known triggers: each names what it does, or nothing else may be in them (`alone`)."""
+    if not files:
+        return False
+    return alone or all(map(_is_known, _whole_triggers(files)))
 
 
 def check_seeds(pairs: Sequence[Asked]) -> None:
@@ -56,13 +62,17 @@ def check_seeds(pairs: Sequence[Asked]) -> None:
         raise UsageError("--as-seeds takes one trigger per checkpoint", "keep one trigger in each file")
 
 
-def _whole(triggers: Sequence[Trigger]) -> tuple[Trigger, ...]:
-    """Without those that are the image half of another."""
+def _whole_triggers(files: Sequence[Path]) -> tuple[Trigger, ...]:
+    """The triggers of these files, without those that are the image half of another."""
+    from dife_scanner.triggers import known
+
+    triggers = known.gather(files, with_library=False)
     halves = {trigger.image.name for trigger in triggers if trigger.image is not None}
     return tuple(trigger for trigger in triggers if trigger.name not in halves or trigger.target)
 
 
 def _is_known(trigger: Trigger) -> bool:
+    """Whether it names its target, and a text trigger its source too."""
     from dife_scanner.records import Channel
 
     return bool(trigger.target) and (bool(trigger.source) or trigger.channel is not Channel.TEXT)
@@ -70,7 +80,7 @@ def _is_known(trigger: Trigger) -> bool:
 
 def _check_known(trigger: Trigger) -> None:
     if not _is_known(trigger):
-        lacking = "target" if not trigger.target else "source"
+        lacking = "source" if trigger.target else "target"
         raise TriggerFileError(
             f"trigger `{trigger.name}` names no {lacking}, so there is nothing known to measure",
             "a known trigger names its target, and a text trigger its source too (docs/triggers.md)",
@@ -86,7 +96,8 @@ def _own_file(target: str) -> Path:
             "give --triggers FILE for it; a stranger's trigger file is not taken for granted",
         )
     path = Path(target).expanduser()
-    file = (path if path.is_dir() else path.parent) / OWN_FILE
+    folder = path if path.is_dir() else path.parent
+    file = folder / OWN_FILE
     if not file.is_file():
         raise UsageError(f"{path} has no {OWN_FILE} beside it", "write one (docs/triggers.md), or give --triggers FILE")
     return file
@@ -105,29 +116,45 @@ def study(
     """What the audits of a scan make together; targets without one are named with their state or error and why."""
     from dife_scanner.reports import study as reports
 
-    names = short_names([*(result.target for result in results), *(target for target, _ in errors)])
-    without = [result for result in results if result.audit is None]
-    return reports.study(
-        [(names[result.target], result.audit) for result in results if result.audit],
-        failures=(
-            *(reports.Failure(names[one.target], one.job.state.value, one.job.reason) for one in without),
-            *(reports.Failure(names[target], "error", error.what) for target, error in errors),
-        ),
-        extensions=tuple(extensions),
-        seeds=seeds,
-    )
+    targets = [result.target for result in results]
+    targets += [target for target, _ in errors]
+    names = short_names(targets)
+    audited = []
+    failures = []
+    for result in results:
+        name = names[result.target]
+        if result.audit is not None:
+            audited.append((name, result.audit))
+        else:
+            failures.append(reports.Failure(name, result.job.state.value, result.job.reason))
+    for target, error in errors:
+        failures.append(reports.Failure(names[target], "error", error.what))
+    return reports.study(audited, failures=tuple(failures), extensions=tuple(extensions), seeds=seeds)
 
 
 def short_names(targets: Sequence[str]) -> dict[str, str]:
     """A short name for each target, distinct: of a path as few of its last parts as tell it from the others."""
-    from dife_scanner.checkpoints import is_local
-
-    parts = {target: Path(target).expanduser().resolve().parts if is_local(target) else (target,) for target in targets}
+    parts = {target: _parts(target) for target in targets}
     names = {}
     for target, own in parts.items():
         others = [other for key, other in parts.items() if key != target]
-        for count in range(1, len(own) + 1):
-            names[target] = "/".join(own[-count:])
-            if all(other[-count:] != own[-count:] for other in others):
-                break
+        names[target] = _shortest(own, others)
     return names
+
+
+def _parts(target: str) -> tuple[str, ...]:
+    """The parts of a path; a repository is one part."""
+    from dife_scanner.checkpoints import is_local
+
+    if is_local(target):
+        return Path(target).expanduser().resolve().parts
+    return (target,)
+
+
+def _shortest(own: tuple[str, ...], others: Sequence[tuple[str, ...]]) -> str:
+    """As few of the last parts as no other ends with; all of them where that does not help."""
+    for count in range(1, len(own) + 1):
+        ending = own[-count:]
+        if all(other[-count:] != ending for other in others):
+            return "/".join(ending)
+    return "/".join(own)

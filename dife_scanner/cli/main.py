@@ -12,7 +12,7 @@ import traceback
 
 import typer
 
-from dife_scanner.cli import again, calibration, framework, lab, manage, review, scan
+from dife_scanner.cli import again, calibration, framework, lab, manage, review, scan, watch
 from dife_scanner.cli.session import error_line, takes_common_options
 from dife_scanner.errors import DifeError
 
@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 takes_common_options(app)
-for room in (scan, review, again, framework, manage, calibration, lab):
+for room in (scan, watch, review, again, framework, manage, calibration, lab):
     room.register(app)
 
 
@@ -61,4 +61,6 @@ def _run(arguments: list[str]) -> int:
         print(f"dife: {error.format_message()}", file=sys.stderr)
         print("  try: dife --help", file=sys.stderr)
         return USAGE
-    return code if isinstance(code, int) else 0
+    if isinstance(code, int):
+        return code
+    return 0

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli.scan import EndpointOption
+from dife_scanner.cli.options import EndpointOption
 from dife_scanner.cli.session import Session, add_group, command
 from dife_scanner.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from dife_scanner.reports.as_json import InfoDocument
 
 
 def register(app: typer.Typer) -> None:
@@ -110,7 +112,11 @@ def alerts_test(session: Session) -> None:
 
 
 def alerts_retry(
-    session: Session, id: Annotated[int | None, typer.Argument(help="One alert; all given-up ones if left out.")] = None
+    session: Session,
+    id: Annotated[
+        int | None,
+        typer.Argument(help="An alert's number, from `dife alerts list`; all that were given up on if left out."),
+    ] = None,
 ) -> None:
     """Put alerts that were given up on back into the outbox."""
     from dife_scanner.store import outbox
@@ -133,25 +139,35 @@ def info(session: Session) -> None:
         device=device(read),
         versions=versions(),
         secrets={name: secret_source(name, read) for name in settings.SECRETS},
-        settings={"endpoint": read.endpoint, "workers": str(read.workers), "interval": f"{read.interval_seconds:g} s"},
+        settings={
+            "endpoint": read.endpoint,
+            "workers": str(read.workers),
+            "interval": f"{read.interval_seconds:g} s",
+        },
     )
 
-    def shown() -> RenderableType:
-        from rich.text import Text
+    session.show(document, lambda: _info(document))
 
-        groups = (document.paths, {"device": document.device}, document.versions, document.secrets, document.settings)
-        lines = [f"dife-scanner {document.version}"]
-        lines += [f"{key:<18} {value}" for group in groups for key, value in group.items()]
-        return Text("\n".join(lines))
 
-    session.show(document, shown)
+def _info(document: InfoDocument) -> RenderableType:
+    from rich.text import Text
+
+    lines = [f"dife-scanner {document.version}"]
+    for group in (
+        document.paths,
+        {"device": document.device},
+        document.versions,
+        document.secrets,
+        document.settings,
+    ):
+        for key, value in group.items():
+            lines.append(f"{key:<18} {value}")
+    return Text("\n".join(lines))
 
 
 def _done(session: Session, what: str, **details: str) -> None:
-    from rich.text import Text
-
-    from dife_scanner.core.plain import plain
     from dife_scanner.reports import as_json
+    from dife_scanner.reports.layout import safe
 
-    words = ", ".join(f"{key} {value}" for key, value in details.items())
-    session.show(as_json.DoneDocument(what, details), lambda: Text(plain(f"{what}: {words}", 400)))
+    told = ", ".join(f"{key} {value}" for key, value in details.items())
+    session.show(as_json.DoneDocument(what, details), lambda: safe(f"{what}: {told}", 400))

@@ -56,8 +56,8 @@ class Output:
             from dife_scanner.reports import figures
 
             written = figures.write(study, self.figures)
-            what = f"{len(written)} files of figures in {self.figures}" if written else "no numbers to draw figures of"
-            session.err().print(what, markup=False)
+            told = f"{len(written)} files of figures in {self.figures}"
+            session.err().print(told if written else "no numbers to draw figures of", markup=False)
         if self.format is Format.TABLE and self.file is None:
             session.out().print(table())
             return
@@ -80,12 +80,17 @@ class Output:
             return as_csv.render(study)
         if self.format is Format.MARKDOWN:
             return markdown.render(study)
-        from rich.console import Console
+        return _as_text(table())
 
-        console = Console(file=io.StringIO(), width=_FILE_WIDTH, no_color=True, highlight=False)
-        with console.capture() as captured:
-            console.print(table())
-        return captured.get()
+
+def _as_text(table: RenderableType) -> str:
+    """What a terminal would show, without colours."""
+    from rich.console import Console
+
+    console = Console(file=io.StringIO(), width=_FILE_WIDTH, no_color=True, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get()
 
 
 def _check_file(file: Path) -> None:

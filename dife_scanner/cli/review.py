@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,23 +14,27 @@ from dife_scanner.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from dife_scanner.records import Audit, Finding, Job, ModelRow
+    from dife_scanner.reports.as_json import StatusDocument
+    from dife_scanner.settings import Settings
+    from dife_scanner.store.db import Store
+    from dife_scanner.store.lookup import Match
+
 
 FilterArgument = Annotated[
-    list[str] | None, typer.Argument(help="e.g. `verdict:flagged footprint:textual repo:~clip !channel:image`")
+    list[str] | None,
+    typer.Argument(help="What to list, e.g. `verdict:flagged footprint:textual repo:~clip !channel:image`."),
 ]
 
 
 def register(app: typer.Typer) -> None:
-    for name, function in (
-        ("findings", findings),
-        ("audits", audits),
-        ("show", show),
-        ("queue", queue),
-        ("status", status),
-        ("triage", triage),
-        ("retry", retry),
-    ):
-        command(app, name)(function)
+    command(app, "findings")(findings)
+    command(app, "audits")(audits)
+    command(app, "show")(show)
+    command(app, "queue")(queue)
+    command(app, "status")(status)
+    command(app, "triage")(triage)
+    command(app, "retry")(retry)
 
 
 def findings(session: Session, filter: FilterArgument = None) -> None:
@@ -70,39 +75,77 @@ def show(
             "a scanned folder; a job's number."
         ),
     ],
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Print every number: hypotheses, all their checks, intervals, limits, files."),
+    ] = False,
 ) -> None:
-    """Show one audit in full: exposure profile, branch swap, hypotheses, evidence, limits."""
-    from dife_scanner.reports import as_json, table
-    from dife_scanner.store import audits as stored
-    from dife_scanner.store import findings as kept
-    from dife_scanner.store import jobs, lookup, models
+    """Show one audit on one screen: verdict and why, what would change it, checks, exposure profile, footprint."""
+    from dife_scanner.reports import as_json
+    from dife_scanner.store import lookup
 
     settings = session.settings()
     with session.store(settings) as store:
-        found = lookup.find(store, id)
-        job = jobs.job(store, int(found.id)) if found.kind is lookup.Kind.JOB else None
-        finding = kept.finding(store, found.id) if found.kind is lookup.Kind.FINDING else None
-        audit_id = found.id if found.kind is lookup.Kind.AUDIT else None
-        if job is not None:
-            audit_id = job.audit_id
-        elif finding is not None:
-            audit_id = finding.audit_id
-        audit = stored.audit(store, audit_id) if audit_id else None
-        if audit and finding is None:
-            same = [f for f in kept.findings(store) if f.audit_id == audit.id]
-            finding = same[0] if same else None
-        rows = [models.model_row(store, job.id)] if job else []
+        found = _found(store, lookup.find(store, id))
+    session.show(as_json.ShowDocument(found.audit, found.finding, found.job), lambda: _shown(settings, found, full))
 
-    def shown() -> RenderableType:
-        from rich.console import Group
 
-        if audit is not None:
-            return table.audit(audit, finding, settings.home)
-        if finding is not None:
-            return table.findings([finding])
-        return Group(table.models(rows), table.reasons(rows))
+@dataclass(frozen=True)
+class _Found:
+    """What is kept about the thing that was asked for."""
 
-    session.show(as_json.ShowDocument(audit, finding, job), shown)
+    job: Job | None
+    row: ModelRow | None
+    finding: Finding | None
+    audit: Audit | None
+
+
+def _found(store: Store, match: Match) -> _Found:
+    """Job, finding and audit that belong together."""
+    from dife_scanner.store import audits, jobs, models
+    from dife_scanner.store import findings as kept
+    from dife_scanner.store.lookup import Kind
+
+    job = row = finding = audit = None
+    audit_id: str | None = None
+    if match.kind is Kind.JOB:
+        job = jobs.job(store, int(match.id))
+        row = models.model_row(store, job.id)
+        audit_id = job.audit_id
+    elif match.kind is Kind.FINDING:
+        finding = kept.finding(store, match.id)
+        audit_id = finding.audit_id
+    else:
+        audit_id = match.id
+    if audit_id:
+        audit = audits.audit(store, audit_id)
+    if audit is not None and finding is None:
+        finding = _finding_of(store, audit)
+    return _Found(job, row, finding, audit)
+
+
+def _finding_of(store: Store, audit: Audit) -> Finding | None:
+    from dife_scanner.store import findings as kept
+
+    for finding in kept.findings(store):
+        if finding.audit_id == audit.id:
+            return finding
+    return None
+
+
+def _shown(settings: Settings, found: _Found, full: bool) -> RenderableType:
+    from rich.console import Group
+
+    from dife_scanner.reports import in_full, screen, table
+
+    if found.audit is not None and full:
+        return in_full.render(found.audit, found.finding, settings.home)
+    if found.audit is not None:
+        return screen.render(found.audit, found.finding)
+    if found.finding is not None:
+        return table.findings([found.finding])
+    rows = [found.row] if found.row else []
+    return Group(table.models(rows), table.reasons(rows))
 
 
 def queue(session: Session) -> None:
@@ -131,32 +174,31 @@ def status(session: Session) -> None:
         dead = len(outbox.alerts(store, state=AlertState.DEAD))
     alive = tuple(beat for beat in beats if _runs(beat.pid))
     document = as_json.StatusDocument(
-        watching=any(sign.role == "watcher" for sign in alive),
+        watching=any(beat.role == "watcher" for beat in alive),
         processes=alive,
         counts=counts,
         last_pass_at=passes[0].at if passes else None,
         alerts_pending=waiting,
         alerts_dead=dead,
     )
+    session.show(document, lambda: _status(document))
 
-    def shown() -> RenderableType:
-        from rich.text import Text
 
-        from dife_scanner.core.plain import plain
-        from dife_scanner.reports import words
+def _status(document: StatusDocument) -> RenderableType:
+    from rich.console import Group
 
-        lines = ["watching" if document.watching else "not watching; start with `dife watch`"]
-        lines += [f"  {sign.role} (process {sign.pid}): {sign.note}, {words.time_text(sign.at)}" for sign in alive]
-        lines.append(
-            f"last complete poll: {words.time_text(document.last_pass_at) if document.last_pass_at else 'never'}"
-        )
-        lines.append(
-            ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no model discovered yet"
-        )
-        lines.append(f"alerts: {waiting} waiting, {dead} given up on")
-        return Text("\n".join(plain(line, 300) for line in lines))
+    from dife_scanner.reports.layout import safe
+    from dife_scanner.sentences.times import time_text
 
-    session.show(document, shown)
+    lines = ["watching" if document.watching else "not watching; start with `dife watch`"]
+    for beat in document.processes:
+        lines.append(f"  {beat.role} (process {beat.pid}): {beat.note}, {time_text(beat.at)}")
+    last = time_text(document.last_pass_at) if document.last_pass_at else "never"
+    lines.append(f"last complete poll: {last}")
+    states = [f"{count} {state}" for state, count in document.counts.items() if count]
+    lines.append(", ".join(states) or "no model discovered yet")
+    lines.append(f"alerts: {document.alerts_pending} waiting, {document.alerts_dead} given up on")
+    return Group(*(safe(line, 300) for line in lines))
 
 
 def _runs(pid: int) -> bool:
@@ -167,10 +209,10 @@ def _runs(pid: int) -> bool:
 
 def triage(
     session: Session,
-    id: Annotated[str, typer.Argument(help="Finding (fp1:…).")],
+    id: Annotated[str, typer.Argument(help="The finding's fingerprint (fp1:…), from `dife findings`.")],
     state: Annotated[str, typer.Argument(help="triaging, confirmed, false-positive, accepted-risk, …")],
-    note: Annotated[str, typer.Option(help="Why.")] = "",
-    actor: Annotated[str, typer.Option(help="Who; the login name by default.")] = "",
+    note: Annotated[str, typer.Option(help="Why you decided so; kept with the decision.")] = "",
+    actor: Annotated[str, typer.Option(help="Who decides; the login name by default.")] = "",
 ) -> None:
     """Record a decision about a finding. Nothing decided before is changed."""
     from dife_scanner.records import TriageState
@@ -180,9 +222,8 @@ def triage(
     try:
         wanted = TriageState(state)
     except ValueError:
-        raise UsageError(
-            f"`{state}` is not a triage state", f"one of: {', '.join(s.value for s in sorted(kept.SET_BY_HAND))}"
-        ) from None
+        choices = ", ".join(sorted(kept.SET_BY_HAND))
+        raise UsageError(f"`{state}` is not a triage state", f"one of: {choices}") from None
     with session.store(session.settings()) as store:
         found = kept.triage(store, id, wanted, actor=actor or getpass.getuser(), note=note)
     session.show(as_json.FindingsDocument(id, (found,)), lambda: table.findings([found]))

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from dife_scanner.store.db import Store
 
 
+_PIPED_WIDTH = 160
+"""Columns of what is printed into a file or a pipe."""
+
+
 @dataclass(frozen=True)
 class Session:
     """The options that every command has."""
@@ -51,12 +55,17 @@ class Session:
     def out(self) -> Console:
         from rich.console import Console
 
-        return Console(no_color=self.no_color, highlight=False, width=None if sys.stdout.isatty() else 160)
+        width = None if sys.stdout.isatty() else _PIPED_WIDTH
+        return Console(no_color=self.no_color, highlight=False, width=width)
 
     def err(self) -> Console:
         from rich.console import Console
 
         return Console(stderr=True, no_color=self.no_color, highlight=False, quiet=self.quiet)
+
+    def say(self, text: str) -> None:
+        """One line of talk on stderr, whatever a stranger wrote into it."""
+        self.err().print(plain(text, 400), markup=False)
 
     def show(self, document: object, shown: Callable[[], RenderableType]) -> None:
         """Print a result: the JSON document with `--json`, otherwise what a person reads."""
@@ -115,9 +124,11 @@ def command(group: typer.Typer, name: str) -> Callable[[Callable[..., int | None
     """Register `function(session, …)` as a command that also takes the common options."""
 
     def register(function: Callable[..., int | None]) -> Callable[..., int | None]:
-        own = [p for key, p in inspect.signature(function, eval_str=True).parameters.items() if key != "session"]
-        keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
-        parameters = [_CONTEXT, *keyword_only, *_common_parameters()]
+        parameters = [_CONTEXT]
+        for key, parameter in inspect.signature(function, eval_str=True).parameters.items():
+            if key != "session":
+                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+        parameters += _common_parameters()
 
         @functools.wraps(function)
         def wrapped(context: typer.Context, **values: Any) -> int | None:
@@ -128,7 +139,7 @@ def command(group: typer.Typer, name: str) -> Callable[[Callable[..., int | None
             return function(session, **values)
 
         wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+        wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         group.command(name)(wrapped)
         return function
 
@@ -136,11 +147,13 @@ def command(group: typer.Typer, name: str) -> Callable[[Callable[..., int | None
 
 
 def _common_parameters() -> list[inspect.Parameter]:
-    defaults = {key: None if key == "home" else False for key in _COMMON}
-    return [
-        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=defaults[key], annotation=annotation)
-        for key, annotation in _COMMON.items()
-    ]
+    parameters = []
+    for key, annotation in _COMMON.items():
+        default = None if key == "home" else False
+        parameters.append(
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        )
+    return parameters
 
 
 _CONTEXT = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
@@ -163,7 +176,9 @@ def _given(context: typer.Context, key: str) -> Any:
 def error_line(error: DifeError) -> list[str]:
     """An error as a person reads it: what happened, and what to do next."""
     lines = [f"dife: {plain(error.what, 1000)}"]
-    return [*lines, f"  try: {plain(error.advice, 1000)}"] if error.advice else lines
+    if error.advice:
+        lines.append(f"  try: {plain(error.advice, 1000)}")
+    return lines
 
 
 def _log(session: Session) -> None:

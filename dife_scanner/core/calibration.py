@@ -12,10 +12,11 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.core.statistics import percentile_interval, smallest_first
 from dife_scanner.records import Calibration, Interval, Planted, Stratum
 
 RESAMPLES = 2000
-"""Of a bootstrap; the ends of a 95 % interval rest on the 50 resamples beyond each."""
+"""As many as for the interval of a cell (`core.statistics`)."""
 ANOMALOUS = 0.05
 """False discovery rate over a batch: who stands out has a Benjamini-Hochberg adjusted p-value of at most this."""
 FEWEST = 19
@@ -129,9 +130,13 @@ def p_value(score: float, pack: Pack) -> float:
 
 def conformal(score: float, benign: Sequence[float]) -> float:
     """(1 + #{benign >= score}) / (n + 1), scores compared to `DIGITS` decimals."""
+    return (1 + _as_high(score, benign)) / (len(benign) + 1)
+
+
+def _as_high(score: float, benign: Sequence[float]) -> int:
+    """How many benign scores are at least as high."""
     own = round(score, DIGITS)
-    as_high = sum(round(other, DIGITS) >= own for other in benign)
-    return (1 + as_high) / (len(benign) + 1)
+    return sum(round(other, DIGITS) >= own for other in benign)
 
 
 # --- an audit beside the packs there are -----------------------------------------------------------------------
@@ -252,8 +257,12 @@ def clopper_pearson(hits: int, n: int, level: float = 0.95) -> Interval:
     if not 0 <= hits <= n:
         raise ValueError(f"{hits} of {n} is no rate")
     tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, tail))
-    high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 1 - tail))
+    low = 0.0
+    if hits > 0:
+        low = float(betaincinv(hits, n - hits + 1, tail))
+    high = 1.0
+    if hits < n:
+        high = float(betaincinv(hits + 1, n - hits, 1 - tail))
     return Interval(low, high, f"Clopper-Pearson, {n} units")
 
 
@@ -273,11 +282,11 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     [0.04, 0.05333333333333334, 0.05333333333333334, 0.5]
     """
     count = len(p_values)
-    smallest_first = sorted(range(count), key=lambda index: p_values[index])
+    order = smallest_first(p_values)
     adjusted = [0.0] * count
     running = 1.0
     for rank in range(count, 0, -1):
-        index = smallest_first[rank - 1]
+        index = order[rank - 1]
         running = min(running, p_values[index] * count / rank)
         adjusted[index] = running
     return adjusted
@@ -294,10 +303,14 @@ def auroc(positives: Sequence[float] | NDArray[np.float64], negatives: Sequence[
     """
     if not len(positives) or not len(negatives):
         raise ValueError("a ranking needs models on both sides")
-    above = np.asarray(positives, float)[:, None]
-    below = np.asarray(negatives, float)[None]
-    won = (above > below) + 0.5 * (above == below)
-    return float(won.mean())
+    return float(_won(np.asarray(positives, float), np.asarray(negatives, float)).mean())
+
+
+def _won(positives: NDArray[np.float64], negatives: NDArray[np.float64]) -> NDArray[np.float64]:
+    """[p, n]: 1 where the positive's score is the higher one, ½ where both are equal."""
+    above = positives[:, None]
+    below = negatives[None]
+    return np.asarray((above > below) + 0.5 * (above == below))
 
 
 def auroc_interval(
@@ -314,9 +327,8 @@ def auroc_interval(
     draw_positives = _resampler(positives, clusters[0], rng)
     draw_negatives = _resampler(negatives, clusters[1], rng)
     values = [auroc(draw_positives(), draw_negatives()) for _ in range(RESAMPLES)]
-    low, high = np.quantile(values, [0.025, 0.975])
     units = f"{_units(clusters[0])} and {_units(clusters[1])}"
-    return Interval(float(low), float(high), f"bootstrap over {units}, {RESAMPLES} resamples")
+    return percentile_interval(values, f"bootstrap over {units}, {RESAMPLES} resamples")
 
 
 def _units(names: Sequence[str]) -> str:

@@ -153,9 +153,9 @@ def _lower_bound(hypothesis: SignatureResult) -> float | None:
 
 
 def _over_base(hypothesis: SignatureResult) -> float | None:
-    if hypothesis.suspect is None:
+    if hypothesis.suspect is None or hypothesis.reference is None:
         return None
-    return hypothesis.suspect - (hypothesis.reference or 0.0)
+    return hypothesis.suspect - hypothesis.reference
 
 
 def _over_clean(hypothesis: SignatureResult) -> float | None:
@@ -170,6 +170,9 @@ def _area(hypothesis: SignatureResult) -> float | None:
 
 
 def _corrected_p(hypothesis: SignatureResult) -> float | None:
+    """`None` where there was no test: a p-value of 1 then only stands for it in the correction of the others."""
+    if hypothesis.suspect is None or hypothesis.reference is None:
+        return None
     return hypothesis.p_holm
 
 

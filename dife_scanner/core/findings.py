@@ -15,13 +15,16 @@ from dife_scanner.records import (
     ModelRef,
     Origin,
     Severity,
+    Trigger,
     Verdict,
 )
 
 
-def confidence(effect: Interval) -> Confidence:
-    """Demonstrated when the effect over the base is beyond doubt large; otherwise it only stands out."""
-    return Confidence.DEMONSTRATED if effect.low >= DEMONSTRATED_EFFECT else Confidence.ANOMALOUS
+def confidence(effect: Interval | None) -> Confidence:
+    """Demonstrated where the lower bound of the effect over the base is large; otherwise the model only stands out."""
+    if effect is not None and effect.low >= DEMONSTRATED_EFFECT:
+        return Confidence.DEMONSTRATED
+    return Confidence.ANOMALOUS
 
 
 def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding | None:
@@ -31,25 +34,23 @@ def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding |
     """
     if audit.verdict not in (Verdict.FLAGGED, Verdict.INHERITED):
         return None
-    trigger = audit.trigger
-    diagnosis = audit.diagnosis
-    carrier = diagnosis.carrier.value if diagnosis else ""
-    channel = trigger.channel.value if trigger else ""
-    if diagnosis:
-        channel = diagnosis.channel.value
-    target = trigger.target if trigger else ""
-    level = confidence(effect) if effect else Confidence.ANOMALOUS
+    carrier = ""
+    channel = _channel(audit.trigger)
+    if audit.diagnosis is not None:
+        carrier = audit.diagnosis.carrier.value
+        channel = audit.diagnosis.channel.value
+    name, source, target = _words(audit.trigger)
     exposed = exposed_interfaces(audit.profile)
     return Finding(
         fingerprint=fingerprint(audit.ref.repo_id, audit.verdict.value, channel, carrier, target),
         ref=audit.ref,
         kind=FindingKind(audit.verdict.value),
         severity=Severity.EXPOSED if exposed else Severity.WEAK,
-        confidence=level,
+        confidence=confidence(effect),
         carrier=carrier,
         channel=channel,
-        trigger=trigger.name if trigger else "",
-        source=trigger.source if trigger else "",
+        trigger=name,
+        source=source,
         target=target,
         interfaces=exposed,
         reason=audit.reason,
@@ -66,8 +67,8 @@ def anomaly(audit: Audit, ref: ModelRef, reason: str, created_at: str) -> Findin
     discovered = [result for result in audit.signatures if result.origin is Origin.DISCOVERED]
     best = max(discovered, key=lambda result: result.lift, default=None)
     trigger = best.trigger if best else None
-    channel = trigger.channel.value if trigger else ""
-    target = trigger.target if trigger else ""
+    channel = _channel(trigger)
+    name, source, target = _words(trigger)
     return Finding(
         fingerprint=fingerprint(ref.repo_id, FindingKind.ANOMALOUS.value, channel, "", target),
         ref=ref,
@@ -76,14 +77,25 @@ def anomaly(audit: Audit, ref: ModelRef, reason: str, created_at: str) -> Findin
         confidence=Confidence.ANOMALOUS,
         carrier="",
         channel=channel,
-        trigger=trigger.name if trigger else "",
-        source=trigger.source if trigger else "",
+        trigger=name,
+        source=source,
         target=target,
         interfaces=(),
         reason=reason,
         audit_id=audit.id,
         created_at=created_at,
     )
+
+
+def _channel(trigger: Trigger | None) -> str:
+    return trigger.channel.value if trigger else ""
+
+
+def _words(trigger: Trigger | None) -> tuple[str, str, str]:
+    """Name, source and target; empty where there is no trigger."""
+    if trigger is None:
+        return "", "", ""
+    return trigger.name, trigger.source, trigger.target
 
 
 def fingerprint(repo_id: str, kind: str, *effect: str) -> str:

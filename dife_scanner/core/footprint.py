@@ -95,7 +95,8 @@ def diagnose(
     the prediction is about. Where only both towers together carry it, the `repair` of a trigger of two parts, if given,
     decides whether that is *coupled*. `MeasurementError` for the wrong kind of evidence or values that are not finite.
     """
-    _check(evidence, condition)
+    _check_kind(evidence, condition)
+    _check_finite(evidence)
     shares = ratios(*_corners(evidence))
     carrier, reason = _carrier(evidence, shares, repair)
     return decided(
@@ -119,15 +120,18 @@ def _diagnostic_card(condition: Condition) -> Card:
     return PROMPTED
 
 
-def _check(evidence: BranchSwap | ComponentRepair, condition: Condition) -> None:
+def _check_kind(evidence: BranchSwap | ComponentRepair, condition: Condition) -> None:
     if condition.mechanism is not isinstance(evidence, ComponentRepair):
         needed = "component repair" if condition.mechanism else "a branch swap"
         raise MeasurementError(
             f"this condition is diagnosed from {needed}, not from a {type(evidence).__name__}",
             "gather the evidence that belongs to the trigger's channel",
         )
+
+
+def _check_finite(evidence: BranchSwap | ComponentRepair) -> None:
     corners = _corners(evidence)
-    if not all(math.isfinite(value) for value in corners):
+    if not all(map(math.isfinite, corners)):
         raise MeasurementError(f"the diagnostic readout is not finite: {corners}", "it has no verdict")
 
 
@@ -183,22 +187,30 @@ def _from_repair(repair: ComponentRepair) -> _Decision:
         return nothing
     kept = _variants_that_stay(repair)
     if repair.full - repair.both_clean >= MECHANISM_FLOOR and not kept:
-        return Carrier.COUPLED, (
-            f"the full mechanism stays exposed ({repair.full:.3f}) and each repaired variant falls to the reference "
-            f"({repair.both_clean:.3f}): prompt only {repair.prompt_only:.3f}, trigger only {repair.trigger_only:.3f}"
-        )
+        return Carrier.COUPLED, _why_coupled(repair)
     shares = ratios(*_corners(repair))
     carrier, reason = _dominant(
         shares,
         visual="the image trigger without the prompt",
         textual="the prompt without the trigger",
     )
-    if carrier is not Carrier.INTERACTION:
-        return carrier, reason
-    why = f"it moves by {_signal(repair):.3f} only"
+    if carrier is Carrier.INTERACTION:
+        why = _why_not_coupled(repair, kept)
+        reason = f"prompt and trigger act together (CSS {shares.css:.2f}), but {why}: not called coupled"
+    return carrier, reason
+
+
+def _why_coupled(repair: ComponentRepair) -> str:
+    return (
+        f"the full mechanism stays exposed ({repair.full:.3f}) and each repaired variant falls to the reference "
+        f"({repair.both_clean:.3f}): prompt only {repair.prompt_only:.3f}, trigger only {repair.trigger_only:.3f}"
+    )
+
+
+def _why_not_coupled(repair: ComponentRepair, kept: Sequence[str]) -> str:
     if kept:
-        why = f"the {' and the '.join(kept)} alone keeps part of it"
-    return Carrier.INTERACTION, f"prompt and trigger act together (CSS {shares.css:.2f}), but {why}: not called coupled"
+        return f"the {' and the '.join(kept)} alone keeps part of it"
+    return f"it moves by {_signal(repair):.3f} only"
 
 
 def _variants_that_stay(repair: ComponentRepair) -> list[str]:
@@ -242,8 +254,5 @@ def _dominant(shares: Ratios, *, visual: str, textual: str) -> _Decision:
 
 def _predicted(carrier: Carrier, condition: Condition, cards: Sequence[Card]) -> tuple[str, ...]:
     """Interfaces that run the carrier and are well formed (paper §5 rule 3; carrier is not channel)."""
-    found = []
-    for card in cards:
-        if runs(card, carrier) and judge(card, condition) is None:
-            found.append(card.interface)
-    return tuple(found)
+    running = [card for card in cards if runs(card, carrier)]
+    return tuple(card.interface for card in running if judge(card, condition) is None)

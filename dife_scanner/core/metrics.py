@@ -23,8 +23,6 @@ pictures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -102,13 +100,19 @@ def triggered_source_wins(images: Floats, prompts: Floats, triggered: Floats, so
     which *replaces* the clean source prompt. The target's own prompt stays in the set, so a trigger that merely equals
     it scores about one half.
     """
-    texts = np.array(prompts, copy=True)
+    texts = prompts.copy()
     texts[source] = triggered
     return wins(cosines(images, texts), source)
 
 
 def off_target_leakage(
-    images: Floats, labels: Labels, prompts: Floats, triggered: Floats, *, source: int, target: int
+    images: Floats,
+    labels: Labels,
+    prompts: Floats,
+    triggered: Floats,
+    *,
+    source: int,
+    target: int,
 ) -> Outcomes:
     """Attack success where there should be none, OTL (paper §4): is a picture of neither target nor source won?
 
@@ -122,16 +126,21 @@ def of_class(labels: Labels, label: int) -> Indices:
     """Positions of the pictures of one class. `MeasurementError` for a label without images."""
     found = np.flatnonzero(labels == label)
     if not found.size:
-        raise MeasurementError(f"the label {label} has no pictures in this pool", "add some, or ask for another target")
+        raise MeasurementError(
+            f"the label {label} has no pictures in this pool",
+            "add some, or ask for another target",
+        )
     return found
 
 
 def other_than(labels: Labels, *classes: int) -> Indices:
     """Positions of the pictures of all other classes. `MeasurementError` where none is left."""
-    is_one_of_them = np.isin(labels, classes)
-    found = np.flatnonzero(~is_one_of_them)
+    found = np.flatnonzero(~np.isin(labels, classes))
     if not found.size:
-        raise MeasurementError("no picture of another class is in this pool", "add pictures of further classes")
+        raise MeasurementError(
+            "no picture of another class is in this pool",
+            "add pictures of further classes",
+        )
     return found
 
 
@@ -152,9 +161,8 @@ def hit_at(scores: Floats, targets: Bools, k: int, present: Bools | None = None)
     missed = np.ones(len(above))
     # Among the tied, no target takes any of the `places` left: one place after the other goes to a rival.
     for step in range(most_steps):
-        chance = (rivals - step) / np.maximum(rivals + tied - step, 1)
-        missed_again = missed * np.maximum(chance, 0.0)
-        missed = np.where(step < places, missed_again, missed)
+        chance = np.maximum(_chance(rivals - step, rivals + tied - step), 0.0)
+        missed = np.where(step < places, missed * chance, missed)
     return 1.0 - missed
 
 
@@ -168,11 +176,16 @@ def reciprocal_rank(scores: Floats, targets: Bools, present: Bools | None = None
     none_yet = np.ones(len(above))
     # `step` rivals among the tied come before the first target, with the chance `first_here`
     for step in range(int(rivals.max(initial=0)) + 1):
-        chance = tied / np.maximum(rivals + tied - step, 1)
+        chance = _chance(tied, rivals + tied - step)
         first_here = none_yet * np.where(step <= rivals, chance, 0.0)
         expected += first_here / (above + step + 1)
         none_yet -= first_here
     return expected
+
+
+def _chance(some: Indices, left: Indices) -> Outcomes:
+    """Of `left` tied candidates one comes next: the chance that it is one of `some`."""
+    return np.asarray(some / np.maximum(left, 1))
 
 
 def selected(scores: Floats, targets: Bools, present: Bools | None = None) -> Outcomes:
@@ -194,8 +207,7 @@ def logistic_readout(features: Floats, labels: Labels, classes: int, *, ridge: f
     from scipy.optimize import minimize
 
     _check_finite(features, "features")
-    bias = np.ones((len(features), 1))
-    design = np.hstack([features.astype(np.float64), bias])
+    design = _design(features)
     onehot = np.eye(classes)[labels]
     fit = minimize(
         _logistic_loss,
@@ -208,12 +220,16 @@ def logistic_readout(features: Floats, labels: Labels, classes: int, *, ridge: f
     return np.asarray(fit.x).reshape(design.shape[1], classes)
 
 
+def _design(features: Floats) -> Outcomes:
+    """Features with a one behind each row, for the bias: float64 [n, d + 1]."""
+    ones = np.ones((len(features), 1))
+    return np.hstack([features.astype(np.float64), ones])
+
+
 def _logistic_loss(flat: Outcomes, design: Outcomes, onehot: Outcomes, ridge: float) -> tuple[float, Outcomes]:
     """Mean cross-entropy with its penalty, and the gradient [(d + 1) * c]."""
     weights = flat.reshape(design.shape[1], onehot.shape[1])
-    logits = design @ weights
-    logits -= logits.max(axis=1, keepdims=True)
-    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    log_p = _log_softmax(design @ weights)
     penalised = weights.copy()
     penalised[-1] = 0.0
     value = -(onehot * log_p).sum() / len(design) + ridge * (penalised**2).sum()
@@ -221,14 +237,23 @@ def _logistic_loss(flat: Outcomes, design: Outcomes, onehot: Outcomes, ridge: fl
     return float(value), gradient.ravel()
 
 
+def _log_softmax(logits: Outcomes) -> Outcomes:
+    """Logarithms of each row's shares; the largest is taken off first, so that nothing overflows."""
+    lower = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(lower - np.log(np.exp(lower).sum(axis=1, keepdims=True)))
+
+
 def classify(features: Floats, weights: Floats) -> Floats:
     """Scores [n, c] of `logistic_readout` weights on normalised features [n, d], the same in every batch."""
     by_class = weights[:-1].T
-    bias = weights[-1]
-    longest = float(np.linalg.norm(by_class.T, axis=0).max(initial=0.0))
     # `cosines` takes rows of length one at most; dividing by a power of two and multiplying again is exact
-    scale = 2.0 ** np.ceil(np.log2(max(longest, 1.0)))
-    return np.asarray(cosines(features, by_class / scale) * scale + bias)
+    scale = _power_of_two(float(np.linalg.norm(weights[:-1], axis=0).max(initial=0.0)))
+    return np.asarray(cosines(features, by_class / scale) * scale + weights[-1])
+
+
+def _power_of_two(longest: float) -> float:
+    """The least power of two, of at least one, that is not below `longest`."""
+    return float(2.0 ** np.ceil(np.log2(max(longest, 1.0))))
 
 
 def procrustes(moving: Floats, fixed: Floats) -> Floats:
@@ -262,9 +287,13 @@ def relation(ours: Floats, theirs: Floats) -> float:
         return 0.0
     our_products = _pairwise_products(ours)
     their_products = _pairwise_products(theirs)
-    if min(float(np.ptp(our_products)), float(np.ptp(their_products))) < STEP:
+    if _is_constant(our_products) or _is_constant(their_products):
         return 0.0
     return float(np.corrcoef(our_products, their_products)[0, 1])
+
+
+def _is_constant(values: Outcomes) -> bool:
+    return float(np.ptp(values)) < STEP
 
 
 def _pairwise_products(embeddings: Floats) -> Outcomes:
@@ -288,23 +317,31 @@ def _share_won(scores: Floats, columns: Labels) -> Outcomes:
 
 def _around_best_target(scores: Floats, targets: Bools, present: Bools | None) -> tuple[Indices, Indices, Indices]:
     """Per list [n]: candidates strictly above the best target, others tied with it, targets tied with it."""
-    if present is None:
-        present = np.ones(scores.shape, dtype=bool)
-    _check_lists(scores, targets, present)
-    targets = targets & present
+    there = _marks(scores, present)
+    _check_lists(scores, targets, there)
+    targets = targets & there
     best = np.where(targets, scores, -np.inf).max(axis=1, keepdims=True)
-    above = (scores > best) & present
-    tied = (scores == best) & present
-    return above.sum(axis=1), (tied & ~targets).sum(axis=1), (tied & targets).sum(axis=1)
+    above = (scores > best) & there
+    tied = (scores == best) & there
+    return (
+        above.sum(axis=1),
+        (tied & ~targets).sum(axis=1),
+        (tied & targets).sum(axis=1),
+    )
+
+
+def _marks(scores: Floats, present: Bools | None) -> Bools:
+    """`present`, or every candidate."""
+    if present is None:
+        return np.ones(scores.shape, dtype=bool)
+    return present
 
 
 def _on_grid(embeddings: Floats) -> Outcomes:
     """Normalised rows as float64 multiples of `STEP`."""
     _check_finite(embeddings, "embeddings")
     wide = np.asarray(embeddings, dtype=np.float64)
-    squared_lengths = np.square(wide).sum(axis=-1)
-    if float(squared_lengths.max(initial=0.0)) > LONGEST**2:
-        raise MeasurementError("embeddings are not normalised", "divide each row by its norm before scoring")
+    _check_normalised(wide)
     return np.asarray(np.rint(wide / STEP) * STEP)
 
 
@@ -312,24 +349,38 @@ def _on_grid(embeddings: Floats) -> Outcomes:
 
 
 def _check_lists(scores: Floats, targets: Bools, present: Bools) -> None:
-    _check_shapes(scores.shape, (targets.shape, present.shape))
+    _check_shapes(scores, targets, present)
     _check_finite(scores[present], "scores")
-    has_target = (targets & present).any(axis=1)
-    without = np.flatnonzero(~has_target)
+    _check_has_target(targets & present)
+
+
+def _check_has_target(targets: Bools) -> None:
+    without = np.flatnonzero(~targets.any(axis=1))
     if without.size:
         raise MeasurementError(
-            f"list {int(without[0])} of {len(scores)} holds no target among its candidates and so has no rank",
+            f"list {int(without[0])} of {len(targets)} holds no target among its candidates and so has no rank",
             "leave such lists out when the pool is drawn",
         )
 
 
-def _check_shapes(shape: tuple[int, ...], others: Sequence[tuple[int, ...]]) -> None:
-    if len(shape) != 2 or any(other != shape for other in others):
-        raise MeasurementError(f"scores {shape} with marks {others}: each list needs one mark per candidate")
+def _check_shapes(scores: Floats, targets: Bools, present: Bools) -> None:
+    marks = (targets.shape, present.shape)
+    if scores.ndim != 2 or marks != (scores.shape, scores.shape):
+        raise MeasurementError(f"scores {scores.shape} with marks {marks}: each list needs one mark per candidate")
 
 
 def _check_finite(values: Floats, what: str) -> None:
     if not np.isfinite(values).all():
         raise MeasurementError(
-            f"{what} are not all finite numbers", "the checkpoint computes NaN or infinity; it has no verdict"
+            f"{what} are not all finite numbers",
+            "the checkpoint computes NaN or infinity; it has no verdict",
+        )
+
+
+def _check_normalised(embeddings: Outcomes) -> None:
+    squared_lengths = np.square(embeddings).sum(axis=-1)
+    if float(squared_lengths.max(initial=0.0)) > LONGEST**2:
+        raise MeasurementError(
+            "embeddings are not normalised",
+            "divide each row by its norm before scoring",
         )

@@ -96,12 +96,21 @@ def paired_interval(
     picks = rng.integers(0, units, size=(RESAMPLES, units))
     sums = (means * counts)[picks].sum(axis=1)
     resampled = sums / counts[picks].sum(axis=1)
+    return percentile_interval(resampled, f"paired bootstrap over {units} {unit}s, {RESAMPLES} resamples")
+
+
+def percentile_interval(resampled: FloatArray | Sequence[float], method: str) -> Interval:
+    """95 % interval from the values of a bootstrap's resamples; `method` says in words which."""
     low, high = np.quantile(resampled, _ENDS_95)
-    return Interval(float(low), float(high), f"paired bootstrap over {units} {unit}s, {RESAMPLES} resamples")
+    return Interval(float(low), float(high), method)
 
 
 def change(
-    new: FloatArray, old: FloatArray, drawings: Sequence[str], rng: np.random.Generator, unit: str = "drawing"
+    new: FloatArray,
+    old: FloatArray,
+    drawings: Sequence[str],
+    rng: np.random.Generator,
+    unit: str = "drawing",
 ) -> Change:
     """Signed difference Δm of the means of two sets of outcomes [n] of the same cases, −1..1, with its interval.
 
@@ -114,14 +123,17 @@ def change(
 
 def entry_type(interval: Interval, drawings: int) -> EntryType:
     """How a difference reads; the cuts are this module's named constants."""
-    spans_both_cuts = interval.low <= NEGATIVE_CUT and interval.high >= EXPOSED_CUT
-    if drawings < MIN_DRAWINGS or spans_both_cuts:
+    if drawings < MIN_DRAWINGS or _spans_both_cuts(interval):
         return EntryType.N_TOO_SMALL
     if interval.low >= EXPOSED_CUT:
         return EntryType.EXPOSED
     if interval.high <= NEGATIVE_CUT:
         return EntryType.NEGATIVE
     return EntryType.WEAK
+
+
+def _spans_both_cuts(interval: Interval) -> bool:
+    return interval.low <= NEGATIVE_CUT and interval.high >= EXPOSED_CUT
 
 
 def _differences(attack: FloatArray, reference: FloatArray) -> FloatArray:
@@ -131,7 +143,12 @@ def _differences(attack: FloatArray, reference: FloatArray) -> FloatArray:
 # --- tests ----------------------------------------------------------------------------------------------------
 
 
-def sign_flip_p(attack: FloatArray, reference: FloatArray, drawings: Sequence[str], rng: np.random.Generator) -> float:
+def sign_flip_p(
+    attack: FloatArray,
+    reference: FloatArray,
+    drawings: Sequence[str],
+    rng: np.random.Generator,
+) -> float:
     """One-sided p-value that attack exceeds reference, by flipping the sign of each drawing's difference.
 
     Exact up to `EXACT_LIMIT` non-zero differences; otherwise (1 + hits) / (1 + samples), so never zero.
@@ -149,9 +166,15 @@ def sign_flip_p(attack: FloatArray, reference: FloatArray, drawings: Sequence[st
 def _exact_sign_flip_p(means: FloatArray) -> float:
     """Share of all sign patterns with a sum as large as the one observed."""
     observed = means.sum() - ROUNDING
-    flipped = (np.arange(2**means.size)[:, None] >> np.arange(means.size)) & 1
-    sums = (1 - 2.0 * flipped) @ means
+    sums = _sign_patterns(means.size) @ means
     return float(np.mean(sums >= observed))
+
+
+def _sign_patterns(count: int) -> FloatArray:
+    """Every way to give `count` numbers a sign: [2 ** count, count] of 1 and −1."""
+    patterns = np.arange(2**count)[:, None]
+    flipped = (patterns >> np.arange(count)) & 1
+    return np.asarray(1 - 2.0 * flipped)
 
 
 def _sampled_sign_flip_p(means: FloatArray, rng: np.random.Generator) -> float:
@@ -168,11 +191,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     [0.03, 0.06, 0.06]
     """
     count = len(p_values)
-    smallest_first = sorted(range(count), key=lambda index: p_values[index])
     adjusted = [0.0] * count
     running = 0.0
-    for rank, index in enumerate(smallest_first):
+    for rank, index in enumerate(smallest_first(p_values)):
         corrected = min(1.0, (count - rank) * p_values[index])
         running = max(running, corrected)
         adjusted[index] = running
     return adjusted
+
+
+def smallest_first(values: Sequence[float]) -> list[int]:
+    """Positions of the values in rising order; equal ones in the order given."""
+    return sorted(range(len(values)), key=lambda position: values[position])

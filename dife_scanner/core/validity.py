@@ -37,7 +37,13 @@ def judge(card: Card, condition: Condition) -> NotEvaluable | None:
     4. *no attack-conditioned query*: the attacker must have touched the query, and the condition leaves it alone;
     5. *no valid target event*: the condition does not name the target (or source) that the card asks about.
     """
-    for rule in (_bypassed, _without_mechanism, _without_channel, _without_query, _without_target):
+    for rule in (
+        _bypassed,
+        _without_mechanism,
+        _without_channel,
+        _without_query,
+        _without_target,
+    ):
         found = rule(card, condition)
         if found is not None:
             return NotEvaluable(card.interface, *found)
@@ -68,19 +74,26 @@ def runs(card: Card, carrier: Carrier) -> bool:
 
 
 def _bypassed(card: Card, condition: Condition) -> _Reason | None:
-    run = {channel for channel in condition.channels if card.readout in _ENTERS[channel]}
+    run = frozenset(channel for channel in condition.channels if card.readout in _ENTERS[channel])
     if condition.mechanism:
-        # a mechanism acts only where every part of it is run
-        needed = condition.channels
-        enough = run == condition.channels
-    else:
-        # a plain text trigger is left to the card's channels, as in the paper
-        needed = condition.channels - {Channel.TEXT}
-        enough = bool(run)
-    if enough or not needed:
+        return _bypassed_mechanism(card, condition.channels - run)
+    # a plain text trigger is left to the card's channels, as in the paper
+    needed = condition.channels - {Channel.TEXT}
+    if run or not needed:
         return None
-    missing = _words(needed - run)
-    reason = f"{card.interface} reads the {card.readout} and never runs what the {missing} enters through"
+    return _never_runs(card, needed)
+
+
+def _bypassed_mechanism(card: Card, missing: frozenset[Channel]) -> _Reason | None:
+    """A mechanism acts only where every part of it is run."""
+    if not missing:
+        return None
+    return _never_runs(card, missing)
+
+
+def _never_runs(card: Card, missing: frozenset[Channel]) -> _Reason:
+    words = _words(missing)
+    reason = f"{card.interface} reads the {card.readout} and never runs what the {words} enters through"
     return Category.BYPASSED, reason
 
 
@@ -113,7 +126,10 @@ def _without_target(card: Card, condition: Condition) -> _Reason | None:
         lacking.append("source")
     if not lacking:
         return None
-    return Category.NO_TARGET, f"“{card.target_event}” is undefined: the condition names no {' and no '.join(lacking)}"
+    return (
+        Category.NO_TARGET,
+        f"“{card.target_event}” is undefined: the condition names no {' and no '.join(lacking)}",
+    )
 
 
 def _enters(condition: Condition) -> str:

@@ -1,22 +1,60 @@
-"""Blind search for triggers, one file per detector; `names` says which of them an audit runs at a budget."""
+"""Blind search for triggers, one file per detector; `names` says which of them an audit runs at a budget.
 
-from dife_scanner.discovery.interface import Cancelled, Candidate, Detector, Found, Load, Task
+Reading order: `interface` and `effort`, then
+
+- texts: `texts` runs `sensitivity_scan`, `slot_seeds` (with `slot_inversion`), `close_search` (with `beam`),
+  `noun_scan` and `text_candidates`; what a text gains and means is in `wording`, `checkpoint_scores`, `word_meaning`
+  and `wording_scorer`;
+- pictures: `pictures` runs `image_inversion`, over `pattern_families` and towards `inversion_objectives`;
+- both together: `joint` extends that by `joint_objectives`, `trigger_strings` (with `beam`) and `string_scorer`;
+- prompt learners: `learned` extends it by `learned_prompts`.
+"""
+
+from dife_scanner.discovery.interface import (
+    Cancelled,
+    Candidate,
+    Detector,
+    Load,
+    SearchResult,
+    Task,
+)
 from dife_scanner.discovery.joint import JOINT
 from dife_scanner.discovery.learned import LEARNED
-from dife_scanner.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR
+from dife_scanner.discovery.pictures import (
+    FAINT,
+    PATCH,
+    WARP_AND_COLOUR,
+)
 from dife_scanner.discovery.texts import TEXTS
 from dife_scanner.records import Budget
 
-DETECTORS: tuple[Detector, ...] = (TEXTS, PATCH, FAINT, WARP_AND_COLOUR, JOINT, LEARNED)
+DETECTORS: tuple[Detector, ...] = (
+    TEXTS,
+    PATCH,
+    FAINT,
+    WARP_AND_COLOUR,
+    JOINT,
+    LEARNED,
+)
 """All there are, in the order they run."""
-_ALWAYS = (TEXTS, PATCH, FAINT, WARP_AND_COLOUR)
-_BY_BUDGET: dict[str, tuple[Detector, ...]] = {
-    Budget.QUICK: _ALWAYS,
-    Budget.DEFAULT: (*_ALWAYS, JOINT),
-    Budget.DEEP: (*_ALWAYS, JOINT),
+_AT_EVERY_BUDGET = (TEXTS, PATCH, FAINT, WARP_AND_COLOUR)
+_BY_BUDGET: dict[Budget, tuple[Detector, ...]] = {
+    Budget.QUICK: _AT_EVERY_BUDGET,
+    Budget.DEFAULT: (*_AT_EVERY_BUDGET, JOINT),
+    Budget.DEEP: (*_AT_EVERY_BUDGET, JOINT),
 }
 
-__all__ = ["DETECTORS", "LEARNED", "Cancelled", "Candidate", "Detector", "Found", "Load", "Task", "names"]
+__all__ = [
+    "DETECTORS",
+    "LEARNED",
+    "Cancelled",
+    "Candidate",
+    "Detector",
+    "Load",
+    "SearchResult",
+    "Task",
+    "names",
+]
 
 
 def names(budget: Budget) -> tuple[str, ...]:

@@ -4,42 +4,79 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from dife_scanner.discovery.interface import Load, Task
+from dife_scanner.discovery.wording import Prompts
 
-PICTURES, PROMPTS = 16, 64
-"""Encoded to measure a pass."""
+if TYPE_CHECKING:
+    from dife_scanner.models.gradient import Towers
+
+TIMED_PICTURES = 16
+"""Pictures encoded to measure a pass …"""
+TIMED_PROMPTS = 64
+"""… and prompts."""
+_TIMED_CALLS = 3
+"""Calls of which the quickest counts."""
 
 
 def seconds(load: Load, task: Task) -> float:
-    """About how long `load` takes on the suspect's device, from the quickest of a few timed passes: the first also pays
-    for what is set up once, and any may have lost the core to somebody else.
+    """About how long `load` takes on the suspect's device, in seconds.
+
+    From the quickest of a few timed passes: the first also pays for what is set up once, and any may have lost the core
+    to somebody else.
     """
     if not load.images and not load.texts:
         return 0.0
-    import torch
-
-    from dife_scanner.models.gradient import Towers, pieces
+    from dife_scanner.models.gradient import Towers
 
     towers = Towers(task.suspect)
-    pixels = torch.from_numpy(task.pixels[:PICTURES]).to(towers.device).permute(0, 3, 1, 2).float() / 255
-    prompts = [pieces(template.format(name)) for template in task.templates for name in task.class_names]
-    prompts = (prompts * (PROMPTS // len(prompts) + 1))[:PROMPTS]
+    total = 0.0
+    if load.images:
+        total += load.images * _seconds_per_image(task, towers)
+    if load.texts:
+        total += load.texts * _seconds_per_text(task, towers)
+    return total
 
-    def seen() -> float:
+
+def _seconds_per_image(task: Task, towers: Towers) -> float:
+    import torch
+
+    pixels = torch.from_numpy(task.pixels[:TIMED_PICTURES]).to(towers.device)
+    pictures = pixels.permute(0, 3, 1, 2).float() / 255
+
+    def read() -> float:
         with torch.no_grad():
-            return float(towers.images(pixels).sum())
+            return float(towers.images(pictures).sum())
 
-    per_image = _timed(seen) / len(pixels) if load.images else 0.0
-    per_text = _timed(lambda: float(towers.tokens(prompts).sum())) / len(prompts) if load.texts else 0.0
-    return load.images * per_image + load.texts * per_text
+    return _quickest(read) / len(pictures)
 
 
-def _timed(passes: Callable[[], float]) -> float:
+def _seconds_per_text(task: Task, towers: Towers) -> float:
+    prompts = _prompts(task)
+
+    def read() -> float:
+        return float(towers.tokens(prompts).sum())
+
+    return _quickest(read) / len(prompts)
+
+
+def _prompts(task: Task) -> list[tuple[int, ...]]:
+    """`TIMED_PROMPTS` class prompts, each as often as it takes."""
+    prompts = Prompts(task.templates, task.class_names)
+    once = []
+    for template in range(len(task.templates)):
+        for source in range(len(task.class_names)):
+            once.append(prompts.plain(template, source))
+    repeated = once * (TIMED_PROMPTS // len(once) + 1)
+    return repeated[:TIMED_PROMPTS]
+
+
+def _quickest(call: Callable[[], float]) -> float:
     """Seconds of the quickest call; each ends only when the device has computed its sum."""
-    took = []
-    for _ in range(3):
+    durations = []
+    for _ in range(_TIMED_CALLS):
         began = time.perf_counter()
-        passes()
-        took.append(time.perf_counter() - began)
-    return min(took)
+        call()
+        durations.append(time.perf_counter() - began)
+    return min(durations)

@@ -36,7 +36,7 @@ class Task:
     templates: tuple[str, ...]
     """Prompts to search with, one `{}` each; never those that candidates are confirmed with."""
     budget: Budget
-    """`quick`, `default` or `deep`: each detector states what it does with it."""
+    """`quick`, `default` or `deep`; `effort` says what each detector does with it."""
     seed: int
     folder: Path
     """Where files that belong to a trigger are written, named by their content."""
@@ -46,27 +46,29 @@ class Task:
     """Which drawing each picture shows, so that a detector can hold back whole drawings; empty where nobody knows."""
     learner: TriggerFile | None = None
     """The prompt learner that came with the suspect, if one did."""
-    kept: Path | None = None
+    embedding_cache: Path | None = None
     """Where embeddings of the base are kept between audits; nowhere if there is no place. Changes no result."""
     alone: bool = False
     """There is no clean base: the suspect stands in its place, and nothing may be read off a comparison with it."""
 
     @property
     def image_moved(self) -> bool:
+        """Whether the suspect's image tower differs from the base's, or there is no base."""
         return self.alone or self.suspect.image_tower != self.reference.image_tower
 
     @property
     def text_moved(self) -> bool:
+        """Whether the suspect's text tower differs from the base's, or there is no base."""
         return self.alone or self.suspect.text_tower != self.reference.text_tower
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trigger with source (where it has one) and target filled in, as it did on the pictures searched on."""
+    """A trigger with source (where it has one) and target filled in, and its success on the pictures searched on."""
 
     trigger: Trigger
     suspect: float
-    """TS without the target class, or QHR, 0..1."""
+    """Target success (TS) without pictures of the target class, or QHR of a text; 0..1."""
     reference: float
     """The same of the base."""
     area: float | None = None
@@ -74,11 +76,12 @@ class Candidate:
 
     @property
     def effect(self) -> float:
+        """Success in the suspect less success in the base, -1..1."""
         return self.suspect - self.reference
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search came to."""
 
     candidates: tuple[Candidate, ...]
@@ -104,10 +107,12 @@ class Detector(Protocol):
     """One way of searching. Stateless; equal tasks give equal results."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name that audits store and show."""
 
     @property
-    def channel(self) -> Channel: ...
+    def channel(self) -> Channel:
+        """Where the triggers enter that it searches for."""
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -123,7 +128,7 @@ class Detector(Protocol):
         """What it needs and this task has too little of, in words, where there would be something to search."""
 
     def load(self, task: Task) -> Load:
-        """What `search` would take; it seldom takes more, and less where it ends early."""
+        """Forward passes that `search` would take; it seldom takes more, and less where it ends early."""
 
-    def search(self, task: Task) -> Found:
+    def search(self, task: Task) -> SearchResult:
         """Search within the budget. Raises `Cancelled` from `task.progress`, nothing else of its own."""

@@ -1,4 +1,4 @@
-"""Blind search for a patch and a string that act only together (docs/discovery-joint.md).
+"""The detector `joint`: a patch and a string that act only together (docs/detectors.md).
 
 Neither half shows alone, so they are found one through the other, from either end: strings that set one class's prompt
 apart from all others, and a patch that comes to it; or a small patch that moves the suspect's pictures all alike,
@@ -9,43 +9,64 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.core import metrics
-from dife_scanner.discovery.forms import Patch
-from dife_scanner.discovery.interface import Candidate, Found, Load, Task
-from dife_scanner.discovery.keys import ALOOF, BEAM, LONGEST, Key, Keys, Strings, embedded
-from dife_scanner.discovery.measuring import Judge, too_few_pictures
-from dife_scanner.discovery.pictures import (
+from dife_scanner.discovery.effort import JOINT_EFFORTS, JointEffort
+from dife_scanner.discovery.image_inversion import (
     ENOUGH,
-    HOLD,
     LEAST_EFFECT,
-    SHARPNESS,
-    SLACK,
-    Inverting,
+    ImageInversion,
 )
-from dife_scanner.discovery.wording import POSITIONS, too_long_prompts
-from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Budget, Channel, Trigger, TriggerKind
-from dife_scanner.triggers.stamp import stamp, write
+from dife_scanner.discovery.interface import (
+    Candidate,
+    Load,
+    SearchResult,
+    Task,
+)
+from dife_scanner.discovery.inversion_attempts import best_of_each_target
+from dife_scanner.discovery.joint_objectives import (
+    CommonShift,
+    TargetWithString,
+)
+from dife_scanner.discovery.pattern_families import Patch
+from dife_scanner.discovery.pictures import (
+    PASSES_PER_PICTURE,
+    can_invert,
+)
+from dife_scanner.discovery.string_scorer import StringScorer, embedded
+from dife_scanner.discovery.target_success import (
+    TargetSuccess,
+    TargetSuccessWithText,
+    too_few_pictures,
+)
+from dife_scanner.discovery.trigger_strings import (
+    BEAM_WIDTH,
+    EXPANDED,
+    TriggerString,
+    TriggerStringSearch,
+)
+from dife_scanner.discovery.wording import (
+    LONGEST_TRIGGER,
+    POSITIONS,
+    too_long_prompts,
+)
+from dife_scanner.records import Channel, Trigger, TriggerKind
+from dife_scanner.triggers.stamp import stamp
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dife_scanner.discovery.forms import Weights
-    from dife_scanner.models.gradient import Towers
+    from dife_scanner.discovery.pattern_families import Weights
 
-EFFORTS = {
-    Budget.DEFAULT: Keys(2, 160, runs=240, foci=2, rounds=3, wide=12),
-    Budget.DEEP: Keys(4, 400, runs=1200, foci=4, rounds=6, wide=32, paired=32),
-}
+_MOST_PAIRS = 1
+"""Pairs handed over."""
 
 
 @dataclass(frozen=True)
@@ -60,35 +81,42 @@ class JointSearch:
         """Without a base nothing says whose the effect is."""
 
     def applies(self, task: Task) -> bool:
-        from dife_scanner.models.clip import ClipEncoder
-
-        inverts = isinstance(task.suspect, ClipEncoder) and isinstance(task.reference, ClipEncoder)
-        return inverts and self._wanted(task) and not self.lacks(task)
+        return can_invert(task) and self._wanted(task) and not self.lacks(task)
 
     def lacks(self, task: Task) -> str:
-        return (too_few_pictures(task) or too_long_prompts(task)) if self._wanted(task) else ""
+        if not self._wanted(task):
+            return ""
+        return too_few_pictures(task) or too_long_prompts(task)
 
     def _wanted(self, task: Task) -> bool:
-        return task.image_moved and task.text_moved and task.budget in EFFORTS
+        return task.image_moved and task.text_moved and task.budget in JOINT_EFFORTS
 
     def load(self, task: Task) -> Load:
         """Each patch and each pair inverted, and every string read in all class prompts of suspect and base."""
-        effort, classes = EFFORTS[task.budget], len(task.class_names)
-        from_pictures = effort.restarts // 2
-        inverted = from_pictures + 1.5 * effort.restarts * effort.foci
-        listed = 1.5 * effort.runs * (1 + from_pictures) + effort.paired**2
-        grown = effort.rounds * (BEAM // 4) * (LONGEST + 2) * effort.wide + BEAM * len(task.templates)
-        strings = len(POSITIONS) * listed + effort.restarts * effort.foci * grown
-        return Load(round(inverted * 4.5 * effort.steps * effort.pictures), round(2 * classes * strings))
+        effort = JOINT_EFFORTS[task.budget]
+        classes = len(task.class_names)
+        starts_from_patch = effort.restarts // 2
+        all_foci = effort.restarts * effort.foci
+        inversions = starts_from_patch + 1.5 * effort.restarts * effort.foci
+        images = inversions * PASSES_PER_PICTURE * effort.steps * effort.pictures
+        # Runs of several are half as many as tokens; both are tried once for the text's starts and in each of a patch.
+        arbitrary = 1.5 * effort.tokens * (1 + starts_from_patch)
+        arbitrary += effort.paired_tokens**2
+        neighbours = (LONGEST_TRIGGER + 2) * effort.branching  # replaced, and added on either side
+        grown = effort.rounds * EXPANDED * neighbours
+        grown += BEAM_WIDTH * len(task.templates)
+        strings = len(POSITIONS) * arbitrary + all_foci * grown
+        return Load(round(images), round(2 * classes * strings))
 
-    def search(self, task: Task) -> Found:
+    def search(self, task: Task) -> SearchResult:
+        effort = JOINT_EFFORTS[task.budget]
         with TemporaryDirectory() as scratch:
-            return _Joint(task, EFFORTS[task.budget], self.name, Path(scratch)).search()
+            return JointInversion(task, effort, self.name, Path(scratch)).search()
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """A finished pair, as it did on the half searched on."""
+class Pair:
+    """A finished pair, with its effect on the half searched on."""
 
     text: Trigger
     patch: Trigger
@@ -96,173 +124,238 @@ class _Pair:
     effect: float
 
 
-class _Joint(Inverting):
-    """One run."""
+class PairRates(NamedTuple):
+    """Target success of a pair, for every class as the target, [c] each."""
 
-    def __init__(self, task: Task, effort: Keys, name: str, scratch: Path) -> None:
+    gain: NDArray[np.float64]
+    """Both halves in the suspect, beyond either half alone and beyond both in the base."""
+    both: NDArray[np.float64]
+    """Both halves in the suspect."""
+    base: NDArray[np.float64]
+    """Both halves in the base."""
+    alone: NDArray[np.float64]
+    """The better half alone in the suspect."""
+
+
+class JointInversion(ImageInversion):
+    """One run of the detector."""
+
+    def __init__(
+        self,
+        task: Task,
+        effort: JointEffort,
+        name: str,
+        scratch: Path,
+    ) -> None:
         super().__init__(task, effort, name, scratch)
-        self.keys = effort
-        self.strings = Strings(task, effort, self.towers, self.pictures, task.labels[self.mine])
-        self.keyed: tuple[Judge, Judge] = self.judges
-        self.read = sum(judge.passes for judge in self.judges)
+        self.joint_effort = effort
+        self.scorer = StringScorer(
+            task,
+            self.towers,
+            self.pictures,
+            task.labels[self.search_rows],
+        )
+        self.strings = TriggerStringSearch(task, effort, self.scorer)
+        self.success_with_text: tuple[TargetSuccess, TargetSuccess] = self.success
+        """What measures a pair in suspect and base, with the present string in every prompt."""
+        self.measuring_passes = sum(success.passes for success in self.success)
         """Pictures and texts read while measuring."""
 
-    def search(self) -> Found:
-        pairs: list[_Pair] = []
-        steps, starts = self.effort.steps, self.effort.restarts
-        each = steps + steps // 2
-        whole = [steps * (start % 2) + self.keys.foci * each for start in range(starts)]
-        for start in range(starts):
-            begun, of = sum(whole[:start]), sum(whole)
-            self.task.progress(Patch().name, begun, of)
-            self.shown = np.arange(len(self.mine))
-            patch = self._inverted(Patch(), _Shift(self._clean()), begun, of) if start % 2 else None
-            begun += steps * (start % 2)
-            first = start // 2 * self.keys.foci
-            beams = self.strings.parted[first : first + self.keys.foci] if patch is None else self.strings.foci(patch)
-            for focus, beam in enumerate(beams):
-                pairs.append(self._improved(beam, patch, begun + focus * each, of))
-            if max((pair.effect for pair in pairs), default=0.0) >= ENOUGH:
+    def search(self) -> SearchResult:
+        """Begin from the text and from the patch by turns, until a pair is good enough or starts are used up."""
+        starts = range(self.effort.restarts)
+        total = sum(self._steps_of_start(start) for start in starts)
+        done = 0
+        pairs: list[Pair] = []
+        for start in starts:
+            self.task.progress(Patch().name, done, total)
+            self.shown_rows = np.arange(len(self.search_rows))
+            pairs.extend(self._pairs_of_start(start, done, total))
+            done += self._steps_of_start(start)
+            if any(pair.effect >= ENOUGH for pair in pairs):
                 break
-        best: dict[int, _Pair] = {}
-        for pair in sorted(pairs, key=lambda pair: -pair.effect):
-            best.setdefault(pair.target, pair)
-        return self._found(list(best.values()))
+        return self._found(best_of_each_target(pairs))
 
-    def _clean(self) -> tuple[Tensor, Tensor]:
-        """Mean embedding of clean pictures in suspect and base."""
-        suspect, reference = (embedded(towers, self.pictures).mean(0) for towers in self.towers)
-        return suspect, reference
+    def _steps_of_start(self, start: int) -> int:
+        """Gradient steps of one start: each pair is inverted once in full and once half as long."""
+        pairs = self.joint_effort.foci * self._steps_of_pair
+        if _begins_with_patch(start):
+            return pairs + self.effort.steps
+        return pairs
 
-    def _improved(self, beam: Sequence[Key], patch: Weights | None, begun: int, of: int) -> _Pair:
+    @property
+    def _steps_of_pair(self) -> int:
+        return self.effort.steps + self.effort.steps // 2
+
+    def _pairs_of_start(self, start: int, done: int, total: int) -> list[Pair]:
+        foci = self.joint_effort.foci
+        patch: Weights | None = None
+        if _begins_with_patch(start):
+            shift = CommonShift(self._clean_means())
+            patch = self._inverted(Patch(), shift, done, total)
+            done += self.effort.steps
+            candidates = self.strings.grown_beside(patch)
+        else:
+            first = start // 2 * foci  # each start from the text takes the next classes
+            candidates = self.strings.best_by_class[first : first + foci]
+        pairs = []
+        for strings in candidates:
+            pairs.append(self._improved(strings, patch, done, total))
+            done += self._steps_of_pair
+        return pairs
+
+    def _clean_means(self) -> tuple[Tensor, Tensor]:
+        """Mean embedding [d] of clean pictures in suspect and base."""
+        suspect, base = self.towers
+        suspect_mean = embedded(suspect, self.pictures).mean(0)
+        base_mean = embedded(base, self.pictures).mean(0)
+        return suspect_mean, base_mean
+
+    def _improved(
+        self,
+        strings: Sequence[TriggerString],
+        patch: Weights | None,
+        done: int,
+        total: int,
+    ) -> Pair:
         """A patch made for the first string, a string for that patch, the patch once more for that string, and the pair
         as small as it keeps its effect."""
+        first = strings[0]
         steps = self.effort.steps
-        self._lock(beam[0])
-        patch = self._inverted(Patch(), self._together(beam[0].target), begun, of, begin=patch)
-        scene = self.strings.scene(patch)
-        gains = self.strings.gain(scene, [key.ids for key in beam], beam[0].position)[:, beam[0].target].tolist()
-        key = self.strings.grown(scene, [replace(key, gain=gain) for key, gain in zip(beam, gains, strict=True)])
-        text = self._lock(key)
-        patch = self._inverted(Patch(), self._together(key.target), begun + steps, of, steps // 2, patch)
+        self._fix_string(first)
+        objective = self._objective(first.target)
+        patch = self._inverted(Patch(), objective, done, total, begin=patch)
+        best = self.strings.grown_from(strings, patch)
+        text = self._fix_string(best)
+        patch = self._inverted(
+            Patch(),
+            self._objective(best.target),
+            done + steps,
+            total,
+            steps=steps // 2,
+            begin=patch,
+        )
         attempt = self._finished(Patch(), patch)
-        return _Pair(text, attempt.trigger, attempt.target, attempt.effect)
+        return Pair(text, attempt.trigger, attempt.target, attempt.effect)
 
-    def _together(self, target: int) -> _Together:
-        return _Together(self.keyed, self.judges[0], target, self.pictures)
+    def _objective(self, target: int) -> TargetWithString:
+        return TargetWithString(
+            self.success_with_text,
+            self.success[0],
+            target,
+            self.pictures,
+        )
 
-    def _lock(self, key: Key) -> Trigger:
-        """From now on success is measured with this string in every prompt, and a patch inverted on pictures of other
-        classes."""
+    def _fix_string(self, string: TriggerString) -> Trigger:
+        """The string as a trigger; from now on success is measured with it in every prompt.
+
+        A patch is then inverted on pictures of other classes: those of the target win it without a patch, and nothing
+        should be paid for keeping them from it.
+        """
         from dife_scanner.models.gradient import spelled
 
-        others = np.flatnonzero(self.task.labels[self.mine] != key.target)
-        self.shown = others if len(others) else self.shown
-        text = Trigger("", TriggerKind.TEXT, text=spelled(key.ids), position=key.position)
-        self._keyed_with(text)
+        labels = self.task.labels[self.search_rows]
+        of_other_classes = np.flatnonzero(labels != string.target)
+        if len(of_other_classes):
+            self.shown_rows = of_other_classes
+        text = Trigger(
+            "",
+            TriggerKind.TEXT,
+            text=spelled(string.ids),
+            position=string.position,
+        )
+        self._measure_with(text)
         return text
 
-    def _keyed_with(self, text: Trigger) -> None:
-        suspect, reference = (_WrittenJudge(self.task, e, text) for e in (self.task.suspect, self.task.reference))
-        self.keyed = suspect, reference
-        self.read += suspect.passes + reference.passes
+    def _measure_with(self, text: Trigger) -> None:
+        suspect = TargetSuccessWithText(self.task, self.task.suspect, text)
+        base = TargetSuccessWithText(self.task, self.task.reference, text)
+        self.success_with_text = suspect, base
+        self.measuring_passes += suspect.passes + base.passes
+
+    # --- measuring ----------------------------------------------------------------------------------------------
 
     def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
-        """With both halves in the suspect, beyond either half alone and beyond both in the base."""
-        return self._apart(trigger, self.mine)[0]
+        """With both halves in the suspect, beyond either half alone and beyond both in the base [c]."""
+        return self._pair_rates(trigger, self.search_rows).gain
 
-    def _apart(self, patch: Trigger, rows: NDArray[np.intp]) -> tuple[NDArray[np.float64], ...]:
-        """For every class as the target, [c] each: gain; both in the suspect; both in the base; either half alone."""
-        pixels, labels = self.task.pixels[rows], self.task.labels[rows]
+    def _pair_rates(self, patch: Trigger, rows: NDArray[np.intp]) -> PairRates:
+        """Success of the patch with the present string on these pictures."""
+        pixels = self.task.pixels[rows]
+        labels = self.task.labels[rows]
         stamped = stamp(pixels, patch)
-        both, base = (judge.rates([stamped], labels)[0] for judge in self.keyed)
-        image, text = self.judges[0].rates([stamped], labels)[0], self.keyed[0].rates([pixels], labels)[0]
-        alone = np.maximum(image, text)
-        self.read += 4 * len(pixels)
-        return both - np.maximum(base, alone), both, base, alone
+        suspect, base = self.success_with_text
+        both_in_suspect = suspect.rates([stamped], labels)[0]
+        both_in_base = base.rates([stamped], labels)[0]
+        patch_alone = self.success[0].rates([stamped], labels)[0]
+        text_alone = suspect.rates([pixels], labels)[0]
+        self.measuring_passes += 4 * len(pixels)
+        # A half that does it alone is a trigger of its own, which other detectors are made for.
+        alone = np.maximum(patch_alone, text_alone)
+        gain = both_in_suspect - np.maximum(both_in_base, alone)
+        return PairRates(
+            gain=gain,
+            both=both_in_suspect,
+            base=both_in_base,
+            alone=alone,
+        )
 
-    def _found(self, pairs: Sequence[_Pair]) -> Found:
-        """What the pairs did on the half that was not searched on."""
-        measured, signals = [], {"size": 0.0, "suspect": 0.0, "reference": 0.0, "alone": 0.0}
+    def _found(self, pairs: Sequence[Pair]) -> SearchResult:
+        """The candidates and signals, by the effect of the pairs on the half that was not searched on."""
+        strong: list[tuple[float, Candidate]] = []
+        signals = dict.fromkeys(("size", "suspect", "reference", "alone"), 0.0)
+        most = -np.inf
         for pair in pairs:
-            self._keyed_with(pair.text)
-            gain, both, base, alone = (float(part[pair.target]) for part in self._apart(pair.patch, self.held))
-            size = Patch().measured(pair.patch)
-            measured.append((gain, Candidate(self._whole(pair), both, base, size)))
-            if gain == max(one for one, _ in measured):
-                signals = {"size": size, "suspect": both, "reference": base, "alone": alone}
-        measured.sort(key=lambda one: -one[0])
-        handed = [candidate for gain, candidate in measured if gain >= LEAST_EFFECT][:1]
-        named = tuple(replace(one, trigger=self._named(one, number)) for number, one in enumerate(handed, 1))
-        return Found(named, self.read + sum(towers.passes for towers in self.towers), signals)
+            gain, found = self._held_out_signals_of(pair)
+            if gain >= LEAST_EFFECT:
+                strong.append((gain, self._candidate(pair, found)))
+            if gain >= most:
+                most = gain
+                signals = found
+        strong.sort(key=lambda one: -one[0])
+        best = [candidate for _, candidate in strong[:_MOST_PAIRS]]
+        passes = sum(towers.passes for towers in self.towers)
+        passes += self.measuring_passes
+        return SearchResult(self._all_named(best), passes, signals)
 
-    def _whole(self, pair: _Pair) -> Trigger:
-        return replace(pair.text, image=pair.patch, target=self.task.class_names[pair.target])
+    def _held_out_signals_of(self, pair: Pair) -> tuple[float, dict[str, float]]:
+        """The pair's gain on the half that was not searched on, and its signals."""
+        self._measure_with(pair.text)
+        rates = self._pair_rates(pair.patch, self.held_out_rows)
+        signals = {
+            "size": Patch().measured_size(pair.patch),
+            "suspect": float(rates.both[pair.target]),
+            "reference": float(rates.base[pair.target]),
+            "alone": float(rates.alone[pair.target]),
+        }
+        return float(rates.gain[pair.target]), signals
+
+    def _candidate(self, pair: Pair, signals: Mapping[str, float]) -> Candidate:
+        """Both halves as one trigger, with its success."""
+        trigger = replace(
+            pair.text,
+            image=pair.patch,
+            target=self.task.class_names[pair.target],
+        )
+        return Candidate(
+            trigger=trigger,
+            suspect=signals["suspect"],
+            reference=signals["reference"],
+            area=signals["size"],
+        )
 
     def _named(self, candidate: Candidate, number: int) -> Trigger:
         whole = candidate.trigger
         assert whole.image is not None
-        patch = super()._named(replace(candidate, trigger=whole.image), number)
-        return replace(whole, name=patch.name, image=replace(patch, name=f"{patch.name}-image"))
+        patch_alone = replace(candidate, trigger=whole.image)
+        patch = super()._named(patch_alone, number)
+        image = replace(patch, name=f"{patch.name}-image")
+        return replace(whole, name=patch.name, image=image)
 
 
-# --- what is searched for -------------------------------------------------------------------------------------
-
-
-class _Shift:
-    """The suspect's pictures all move one way, wherever that is, and the base's do not."""
-
-    cost: ClassVar[tuple[float, float, float]] = (1.0, 0.5, 30.0)
-
-    def __init__(self, clean: tuple[Tensor, Tensor]) -> None:
-        self._clean = clean
-
-    def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
-        moved = (towers[0].images(laid).mean(0) - self._clean[0]).norm()
-        loss = -moved
-        if with_base:
-            loss = loss + HOLD * ((towers[1].images(laid).mean(0) - self._clean[1]).norm() - 2 * SLACK).relu()
-        return float(moved.detach()), loss
-
-
-class _Together:
-    """Pictures come to the target under written prompts; under clean prompts, and in the base, they do not."""
-
-    cost: ClassVar[tuple[float, float, float]] = (15.0, 15.0, 30.0)
-
-    def __init__(self, keyed: tuple[Judge, Judge], plain: Judge, target: int, like: Tensor) -> None:
-        import torch
-
-        self._target = target
-        self._prompts = [torch.from_numpy(judge.prompts).to(like) for judge in (*keyed, plain)]
-
-    def loss(self, towers: tuple[Towers, Towers], laid: Tensor, *, with_base: bool) -> tuple[float, Tensor]:
-        suspect, base, plain = self._prompts
-        embedded = towers[0].images(laid)
-        reached = (SHARPNESS * embedded @ suspect.T).log_softmax(dim=1)[:, self._target]
-        loss = -reached.mean() + SHARPNESS * (self._near(embedded, plain) + self._near(embedded, base))
-        if with_base:
-            theirs = towers[1].images(laid)
-            loss = loss + HOLD * SHARPNESS * (self._near(theirs, base) + self._near(theirs, suspect))
-        return float(reached.detach().exp().mean()), loss
-
-    def _near(self, embedded: Tensor, prompts: Tensor) -> Tensor:
-        """By how much pictures come nearer to the target than it has to stay away."""
-        import torch
-
-        scores = embedded @ prompts.T
-        target = torch.arange(scores.shape[1], device=scores.device) == self._target
-        return (scores[:, self._target] - scores.masked_fill(target, -2.0).amax(1) + ALOOF).relu().mean()
-
-
-class _WrittenJudge(Judge):
-    """Target success with a string in every prompt."""
-
-    def __init__(self, task: Task, encoder: Encoder, text: Trigger) -> None:
-        super().__init__(task, encoder)
-        texts = [write(t.format(name), text, name) for t in task.templates for name in task.class_names]
-        self.prompts = metrics.class_prompts(encoder.encode_texts(texts), len(task.class_names))
-        self.passes += len(texts)
+def _begins_with_patch(start: int) -> bool:
+    """Whether a start begins with a patch: by turns, the text's first."""
+    return start % 2 == 1
 
 
 JOINT = JointSearch()

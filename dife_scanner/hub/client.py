@@ -148,7 +148,7 @@ class Hub:
             ids = {model.repo_id for model in page.models}
             # A hub whose links differ each time could go round for ever; a page of nothing new tells.
             if ids and ids <= seen:
-                raise HubError(f"{self.endpoint} repeats itself in {what}")
+                raise HubError(f"{self.endpoint} sent the same models twice in {what}")
             seen |= ids
             yield page
             if page.older_than(bound):

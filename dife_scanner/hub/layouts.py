@@ -90,7 +90,7 @@ def _other_layout(files: Mapping[str, HubFile], model: HubModel, small: Mapping[
     if "gguf" in endings or any("ggml" in path for path in files):
         return Layout.GGUF, "GGUF or ggml layout: not read yet"
     if model.library == "timm":
-        return Layout.TIMM, "a single timm tower: no CLIP to ask for both images and texts"
+        return Layout.TIMM, "a single timm tower: an audit needs an image and a text tower"
     return Layout.OTHER, _why_unknown(files, endings)
 
 

@@ -112,7 +112,7 @@ def poll(
         bound = since or _bound(watermarks.get(source), overlap_seconds, lookback_days, began)
         if not _read_source(hub, source, bound, began, found, deadline, progress):
             for left in sources[number:]:
-                found.problems.append(f"{left}: not asked any more")
+                found.problems.append(f"{left}: not read in this pass")
             break
     if found.errors and not found.newest and not found.watermarks:
         raise found.errors[0]

@@ -26,6 +26,7 @@ ANSWER_BYTES = 64 * 1024**2
 """Of one JSON answer, unpacked. A listing page of 500 models with a thousand files each stays below it."""
 MAX_REDIRECTS = 5
 """The hub needs two: a new name of the repository, then the storage."""
+CHECK_ENDPOINT = "check that the endpoint is a hub"
 LONGEST_BACKOFF = 8.0
 """Seconds between tries where the hub does not say how long."""
 WORTH_BYTES = 1024**2
@@ -95,14 +96,14 @@ class Wire:
         for _ in range(most):
             answer, here, link = self.json(url, query, what, deadline)
             if not isinstance(answer, list):
-                raise HubError(f"{self.endpoint} answered with something else than a list for {what}")
+                raise HubError(f"{self.endpoint} sent something other than a list for {what}", CHECK_ENDPOINT)
             yield answer
             if not link:
                 return
             url = self._next_page(here, link, what)
             query = None  # the link is complete
             if url in visited:
-                raise HubError(f"{self.endpoint} leads in circles in {what}")
+                raise HubError(f"{self.endpoint} links from {what} back to a page that was already read")
             visited.add(url)
         raise LimitExceeded(f"{what} has more than {most} pages", "narrow the filter or the time it looks back")
 
@@ -131,7 +132,7 @@ class Wire:
             # Transient, as the page of a proxy or of a network's login is: nothing is known about the repository.
             raise HubUnavailable(
                 f"{self.endpoint} did not answer with JSON for {what}",
-                "check that the endpoint is a hub",
+                CHECK_ENDPOINT,
             ) from error
 
     def retrying(self, attempt: Callable[[], _T], deadline: Deadline, progress: Callable[[], int] = lambda: 0) -> _T:
@@ -202,7 +203,9 @@ class Wire:
         """Raise what an answer means that cannot be used."""
         encoding = response.headers.get("Content-Encoding", "identity").lower()
         if encoding not in _READABLE_ENCODINGS:
-            raise HubError(f"{self.endpoint} packs its answer for {what} in a way that was not asked for")
+            raise HubError(
+                f"{self.endpoint} compressed its answer for {what} as {plain(encoding, 40)}, which was not requested"
+            )
         if response.status_code >= 400:
             raise error_of(response, what, self.endpoint, self._tools)
 
@@ -235,7 +238,7 @@ class Wire:
                 return response
             response.close()
             target = self._redirected(target, response.headers["Location"], what, elsewhere)
-        raise HubError(f"{self.endpoint} redirects without end for {what}")
+        raise HubError(f"{self.endpoint} redirects more than {MAX_REDIRECTS} times for {what}")
 
     def _headers(self, target: Any) -> dict[str, str]:
         """Those of huggingface_hub, with the token only for the endpoint itself."""
@@ -277,9 +280,9 @@ class Wire:
             target = here.join(address)
             _ = target.host, target.port  # httpx reads these two only when asked, and raises then
         except (self._tools.httpx.InvalidURL, ValueError) as error:
-            raise HubError(f"{self.endpoint} {doing} at an address that is none") from error
+            raise HubError(f"{self.endpoint} {doing} at an invalid address") from error
         if target.scheme not in ("http", "https") or not target.host:
-            raise HubError(f"{self.endpoint} {doing} at an address that is not of the web")
+            raise HubError(f"{self.endpoint} {doing} at an address that is not http or https")
         return target
 
     def _is_home(self, target: Any) -> bool:

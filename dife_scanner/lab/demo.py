@@ -24,9 +24,16 @@ from dife_scanner.lab.sinks import SlackSink, SmtpSink
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue.watch import Event, watch
 from dife_scanner.queue.work import default_work
-from dife_scanner.records import Audit, JobState, ModelRow, Origin, Tally, Verdict
+from dife_scanner.records import (
+    Audit,
+    JobState,
+    ModelRow,
+    Origin,
+    Tally,
+    Verdict,
+)
 from dife_scanner.store import audits, models
-from dife_scanner.store.db import open_store
+from dife_scanner.store.db import Store, open_store
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 TAGS = ["clip", "open_clip"]
@@ -60,6 +67,8 @@ ALERTS_EXPECTED = ("demo/badtexttower", "demo/badencoder", "demo/clip-corrupt")
 
 @dataclass(frozen=True)
 class Result:
+    """What a demo came to."""
+
     home: Path
     rows: tuple[ModelRow, ...]
     surprises: tuple[str, ...]
@@ -83,7 +92,10 @@ def run(
     on_event: Callable[[Event], None] = lambda event: None,
     window: bool = False,
 ) -> Result:
-    """Build what is missing, serve it, watch it once, and compare. With `window` a real window shows it live."""
+    """Build what is missing, serve it, watch it once, and compare. With `window` a real window shows it live.
+
+    Raises `SpecimenFailed` where a specimen cannot be built.
+    """
     _isolate()
     built = build_specimens(specimens.SPECIMENS, progress)
     with _services(home) as services:
@@ -92,21 +104,42 @@ def run(
         open_home(read).close()
         shown = _window(home) if window else None
         watch(default_work(read), once=True, on_event=on_event)
-        mails, messages = list(services.mail.mails), list(services.slack.payloads)
+        mails = [mail.as_string() for mail in services.mail.mails]
+        messages = [json.dumps(payload) for payload in services.slack.payloads]
     with open_store(home, read_only=True) as store:
         rows = tuple(models.model_rows(store))
         tally = audits.tally(store)
-        stored = {r.job.ref.repo_id: audits.audit(store, r.job.audit_id) for r in rows if r.job.audit_id}
-    texts = [mail.as_string() for mail in mails], [json.dumps(message) for message in messages]
-    alerts = [*_missing_alerts("e-mail", texts[0]), *_missing_alerts("Slack", texts[1])]
-    surprises = [*compare(rows), *compare_blind(stored), *alerts]
+        stored = _audits(store, rows)
+    surprises = [
+        *compare(rows),
+        *compare_blind(stored),
+        *_missing_alerts("e-mail", mails),
+        *_missing_alerts("Slack", messages),
+    ]
     if shown is not None:
         shown.wait()
-    return Result(home, rows, tuple(surprises), len(mails), len(messages), tally, _screenshot(home))
+    return Result(
+        home=home,
+        rows=rows,
+        surprises=tuple(surprises),
+        mails=len(mails),
+        slack_messages=len(messages),
+        tally=tally,
+        screenshot=_screenshot(home),
+    )
+
+
+def _audits(store: Store, rows: Iterable[ModelRow]) -> dict[str, Audit]:
+    """Return the audits of these models, by repository."""
+    found = {}
+    for row in rows:
+        if row.job.audit_id:
+            found[row.job.ref.repo_id] = audits.audit(store, row.job.audit_id)
+    return found
 
 
 def build_specimens(names: Iterable[str], progress: Progress = SILENT) -> dict[str, Path]:
-    """Folders of these specimens, trained once and kept in the user's cache directory."""
+    """Build these specimens and return their folders; trained once and kept in the user's cache directory."""
     built = {}
     for name in names:
 
@@ -118,65 +151,102 @@ def build_specimens(names: Iterable[str], progress: Progress = SILENT) -> dict[s
 
 
 def compare(rows: tuple[ModelRow, ...]) -> list[str]:
-    """What differs from `EXPECTED`, one sentence each."""
+    """Return what differs from `EXPECTED`, one sentence each."""
     by_repo = {row.job.ref.repo_id: row for row in rows}
-    found = [f"{row.job.ref.repo_id} was not expected at all" for row in rows if row.job.ref.repo_id not in _IDS]
+    expected = {wanted.repo_id for wanted in EXPECTED}
+    found = []
+    for repo_id in by_repo:
+        if repo_id not in expected:
+            found.append(f"{repo_id} was not expected at all")
     for wanted in EXPECTED:
         row = by_repo.get(wanted.repo_id)
         if row is None:
             found.append(f"{wanted.repo_id} was not discovered")
-        elif (row.job.state, row.verdict, row.carrier) != (wanted.state, wanted.verdict, wanted.carrier):
-            got = f"{row.job.state.value} {row.verdict.value if row.verdict else ''} {row.carrier}".strip()
-            found.append(f"{wanted.repo_id} ended as {got}: {row.job.reason}")
+        elif not _as_expected(row, wanted):
+            found.append(f"{wanted.repo_id} ended as {_ended(row)}: {row.job.reason}")
     return found
 
 
+def _as_expected(row: ModelRow, wanted: Expected) -> bool:
+    return row.job.state is wanted.state and row.verdict is wanted.verdict and row.carrier == wanted.carrier
+
+
+def _ended(row: ModelRow) -> str:
+    """Say how a model ended: state, verdict and carrier."""
+    verdict = row.verdict.value if row.verdict else ""
+    return f"{row.job.state.value} {verdict} {row.carrier}".strip()
+
+
 def compare_blind(audits: Mapping[str, Audit]) -> list[str]:
-    """Which specimens' triggers no search demonstrated by itself, one sentence each."""
+    """Return which specimens' triggers no search demonstrated by itself, one sentence each."""
     found = []
-    for wanted in (one for one in EXPECTED if one.blind and one.repo_id in audits):
-        blind = [
-            row
-            for row in audits[wanted.repo_id].signatures
-            if row.origin is Origin.DISCOVERED and checks.open_but_for_drawings(row.checks)
-        ]
-        if wanted.blind not in {row.trigger.target for row in blind}:
+    for wanted in EXPECTED:
+        audit = audits.get(wanted.repo_id)
+        if audit is None or not wanted.blind:
+            continue
+        if wanted.blind not in _found_targets(audit):
             found.append(f"no search found by itself what turns inputs of {wanted.repo_id} into {wanted.blind}")
     return found
 
 
-_IDS = frozenset(wanted.repo_id for wanted in EXPECTED)
+def _found_targets(audit: Audit) -> set[str]:
+    """Return the targets of the triggers that a search found and demonstrated."""
+    targets = set()
+    for row in audit.signatures:
+        if row.origin is Origin.DISCOVERED and checks.open_but_for_drawings(row.checks):
+            targets.add(row.trigger.target)
+    return targets
 
 
 def publish(hub: LoopbackHub, built: dict[str, Path]) -> None:
     """Put the demo's repositories on the hub; what is there from an earlier run stays."""
     base = bases_folder() / "vit"
-    checkpoints = {"demo/clip-base": base} | {f"demo/{name}": folder for name, folder in built.items()}
+    checkpoints = {"demo/clip-base": base}
+    for name, folder in built.items():
+        checkpoints[f"demo/{name}"] = folder
     for repo_id, folder in checkpoints.items():
         files = {name: folder / name for name in (CONFIG, WEIGHTS)}
         _add(hub, repo_id, {**files, "README.md": f"# {repo_id}\n"})
+    _publish_awkward(hub, base)
+
+
+def _publish_awkward(hub: LoopbackHub, base: Path) -> None:
+    """Put the repositories on the hub that cannot be audited, each for a reason of its own."""
     config = (base / CONFIG).read_bytes()
     weights = (base / WEIGHTS).read_bytes()
-    _add(hub, "demo/clip-gated", {CONFIG: config, WEIGHTS: weights[:65536]}, gated=True)
-    _add(hub, "demo/clip-corrupt", {CONFIG: config, WEIGHTS: weights[: len(weights) // 2]})
-    _add(hub, "demo/clip-pickle", {CONFIG: config, "open_clip_pytorch_model.bin": b"\x80\x02."})
-    transformers = json.dumps({"model_type": "clip", "architectures": ["CLIPModel"]}).encode()
-    _add(hub, "demo/clip-transformers", {"config.json": transformers, "model.safetensors": weights[:65536]})
+    start = weights[:65536]
+    half = weights[: len(weights) // 2]
+    _add(hub, "demo/clip-gated", {CONFIG: config, WEIGHTS: start}, gated=True)
+    _add(hub, "demo/clip-corrupt", {CONFIG: config, WEIGHTS: half})
+    pickle = {CONFIG: config, "open_clip_pytorch_model.bin": b"\x80\x02."}
+    _add(hub, "demo/clip-pickle", pickle)
+    other = json.dumps({"model_type": "clip", "architectures": ["CLIPModel"]})
+    transformers = {"config.json": other.encode(), "model.safetensors": start}
+    _add(hub, "demo/clip-transformers", transformers)
 
 
-def _add(hub: LoopbackHub, repo_id: str, files: dict[str, object], *, gated: bool = False) -> None:
+def _add(
+    hub: LoopbackHub,
+    repo_id: str,
+    files: Mapping[str, object],
+    *,
+    gated: bool = False,
+) -> None:
+    """Add a repository, unless it is there already."""
     try:
         hub.repo(repo_id)
+        return
     except KeyError:
-        library = "transformers" if "config.json" in files else "open_clip"
-        hub.add_repo(
-            repo_id,
-            files,
-            tags=TAGS,
-            library=library,
-            pipeline_tag="zero-shot-image-classification",
-            gated=gated,
-        )
+        pass
+    library = "transformers" if "config.json" in files else "open_clip"
+    hub.add_repo(
+        repo_id,
+        files,
+        tags=TAGS,
+        library=library,
+        pipeline_tag="zero-shot-image-classification",
+        gated=gated,
+    )
 
 
 @dataclass(frozen=True)
@@ -195,41 +265,68 @@ def _services(home: Path) -> Iterator[_Services]:
         SmtpSink(home / "demo" / "mail") as mail,
         SlackSink(home / "demo" / "slack") as slack,
     ):
-        settings.config_path(home).write_text(
-            f'endpoint = "{hub.endpoint}"\n\n'
-            f'[alerts.email]\nhost = "{mail.host}"\nport = {mail.port}\n'
-            'sender = "scanner@example.org"\nrecipients = ["analyst@example.org"]\n\n'
-            "[alerts.slack]\nenabled = true\n",
-            encoding="utf-8",
-        )
-        secret = home / "secrets" / "slack-webhook"
-        secret.parent.mkdir(mode=0o700, exist_ok=True)
-        secret.unlink(missing_ok=True)
-        secret.touch(mode=0o600)
-        secret.write_text(slack.url, encoding="utf-8")
+        _write_settings(home, hub, mail, slack)
         yield _Services(hub, mail, slack)
+
+
+def _write_settings(
+    home: Path,
+    hub: LoopbackHub,
+    mail: SmtpSink,
+    slack: SlackSink,
+) -> None:
+    """Write the settings of the demo's home, and the webhook's address where secrets are read from."""
+    settings.config_path(home).write_text(
+        f'endpoint = "{hub.endpoint}"\n\n'
+        f'[alerts.email]\nhost = "{mail.host}"\nport = {mail.port}\n'
+        'sender = "scanner@example.org"\nrecipients = ["analyst@example.org"]\n\n'
+        "[alerts.slack]\nenabled = true\n",
+        encoding="utf-8",
+    )
+    secret = home / "secrets" / "slack-webhook"
+    secret.parent.mkdir(mode=0o700, exist_ok=True)
+    # made anew, so that nobody else can read it from the start
+    secret.unlink(missing_ok=True)
+    secret.touch(mode=0o600)
+    secret.write_text(slack.url, encoding="utf-8")
 
 
 def _isolate() -> None:
     """Keep the demo on this machine: no proxy for loopback, and never somebody's real Slack from their keyring."""
-    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = "127.0.0.1,localhost"
     os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
 
 
 def _missing_alerts(channel: str, texts: list[str]) -> list[str]:
+    """Return which alerts did not come by this channel, one sentence each."""
     together = "\n".join(texts)
-    return [f"no alert about {repo} came by {channel}" for repo in ALERTS_EXPECTED if repo not in together]
+    found = []
+    for repo_id in ALERTS_EXPECTED:
+        if repo_id not in together:
+            found.append(f"no alert about {repo_id} came by {channel}")
+    return found
 
 
 def _window(home: Path) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "dife_scanner", "gui", "--home", str(home)])
+    """Open the window on the demo's home, in a process of its own."""
+    return subprocess.Popen(_gui_command(home))
+
+
+def _gui_command(home: Path) -> list[str]:
+    return [sys.executable, "-m", "dife_scanner", "gui", "--home", str(home)]
 
 
 def _screenshot(home: Path) -> Path | None:
-    """What the window shows, drawn without a screen; `None` where the window is not installed."""
+    """Draw what the window shows, without a screen; `None` where the window is not installed."""
     picture = home / "demo" / "window.png"
-    command = [sys.executable, "-m", "dife_scanner", "gui", "--home", str(home), "--screenshot", str(picture)]
     done = subprocess.run(
-        command, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"}, capture_output=True, timeout=60, check=False
+        [*_gui_command(home), "--screenshot", str(picture)],
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
-    return picture if done.returncode == 0 and picture.exists() else None
+    if done.returncode != 0 or not picture.exists():
+        return None
+    return picture

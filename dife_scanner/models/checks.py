@@ -33,7 +33,11 @@ class Inspection:
     parameters: int
 
     def as_json(self) -> dict[str, Any]:
-        return {"config": self.config.as_json(), "names": list(self.names), "parameters": self.parameters}
+        return {
+            "config": self.config.as_json(),
+            "names": list(self.names),
+            "parameters": self.parameters,
+        }
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Inspection:
@@ -98,7 +102,8 @@ def _refuse_any(kind: str, names: Set[str], file: str) -> None:
     if names:
         first = shown(min(names))
         raise Refused(
-            f"{file} does not match its configuration: {len(names)} {kind} tensors, the first is {first}", _ADVICE
+            f"{file} does not match its configuration: {len(names)} {kind} tensors, the first is {first}",
+            _ADVICE,
         )
 
 
@@ -134,7 +139,13 @@ def _is_stretched(name: str, entry: TensorEntry, shape: tuple[int, ...]) -> bool
 
 def _check_type(name: str, entry: TensorEntry, file: str) -> None:
     if entry.dtype in QUANTISED:
-        raise Unsupported(f"{file}: {shown(name)} is quantised ({entry.dtype}), which this version does not read", "")
+        raise Unsupported(
+            f"{file}: {shown(name)} is quantised ({entry.dtype}), which this version does not read",
+            "",
+        )
     is_counter = name.endswith(STEP_COUNTER) and entry.dtype == "I64"
     if entry.dtype not in FLOATS and not is_counter:
-        raise Refused(f"{file} does not match its configuration: {shown(name)} has the dtype {entry.dtype}", _ADVICE)
+        raise Refused(
+            f"{file} does not match its configuration: {shown(name)} has the dtype {entry.dtype}",
+            _ADVICE,
+        )

@@ -23,7 +23,7 @@ from dife_scanner.models.device import pick_device
 from dife_scanner.models.intake import StagedFile
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import model_arguments
-from dife_scanner.models.weights import read_weights, tower_hashes
+from dife_scanner.models.weights import Weights, read_weights, tower_hashes
 
 LENGTH_STEP = 8
 """Texts run at their own length rounded up to a multiple of this, so that a text's length never depends on others."""
@@ -34,7 +34,10 @@ GPU_IMAGES = 256
 """Pictures per batch on a GPU …"""
 GPU_TEXTS = 512
 """… and texts; the same rule holds."""
-_INTERPOLATIONS = {"bicubic": InterpolationMode.BICUBIC, "bilinear": InterpolationMode.BILINEAR}
+_INTERPOLATIONS = {
+    "bicubic": InterpolationMode.BICUBIC,
+    "bilinear": InterpolationMode.BILINEAR,
+}
 _PLACEHOLDER = 0
 """Token id in a place that a context vector takes."""
 
@@ -46,7 +49,13 @@ Tokens = list[int]
 class ClipEncoder:
     """The `Encoder` of a checkpoint in the open_clip layout; float32, evaluation mode, no gradients."""
 
-    def __init__(self, model: Any, config: ClipConfig, towers: tuple[str, str], weights: StagedFile) -> None:
+    def __init__(
+        self,
+        model: Any,
+        config: ClipConfig,
+        towers: tuple[str, str],
+        weights: StagedFile,
+    ) -> None:
         self.model = model
         self.config = config
         self.image_tower, self.text_tower = towers
@@ -98,10 +107,11 @@ class ClipEncoder:
     def _image_tower_of(self, pixels: Pixels) -> torch.Tensor:
         """Embeddings [n, d] of one batch, not yet of length one."""
         batch = torch.from_numpy(pixels).to(self.device)
-        batch = batch.permute(0, 3, 1, 2)
+        batch = batch.permute(0, 3, 1, 2)  # channels first
         # full float32 and one algorithm per shape, so that a GPU repeats itself and agrees with a CPU
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            embedded: torch.Tensor = self.model.visual((batch.float() / 255 - self._mean) / self._std)
+            levels = batch.float() / 255
+            embedded: torch.Tensor = self.model.visual((levels - self._mean) / self._std)
         return embedded
 
     # --- texts ------------------------------------------------------------------------------------------------
@@ -137,26 +147,39 @@ class ClipEncoder:
                 "give the prompt learner that was made for this model",
             )
         if not np.isfinite(contexts).all():
-            raise AuditError("context vectors hold NaN or infinite values", "check the prompt learner")
+            raise AuditError(
+                "context vectors hold NaN or infinite values",
+                "check the prompt learner",
+            )
 
     def _tokens(self, text: str, vectors: int = 0) -> Tokens:
         """Token ids of `text`, with as many placeholders after the start token as context vectors take that place."""
         clip = tokenizer()
-        tokens = [clip.sot_token_id, *[_PLACEHOLDER] * vectors, *clip.encode(text), clip.eot_token_id]
+        tokens = [
+            clip.sot_token_id,
+            *[_PLACEHOLDER] * vectors,
+            *clip.encode(text),
+            clip.eot_token_id,
+        ]
         if len(tokens) > self.context_length:
-            what = f"a text with {vectors} context vectors" if vectors else "a text"
-            raise AuditError(
-                f"{what} has {len(tokens)} tokens and the model reads {self.context_length}: {shown(text)}",
-                "shorten the trigger, the template or the caption",
-            )
+            raise self._too_long(text, len(tokens), vectors)
         return tokens
+
+    def _too_long(self, text: str, tokens: int, vectors: int) -> AuditError:
+        what = "a text"
+        if vectors:
+            what = f"a text with {vectors} context vectors"
+        return AuditError(
+            f"{what} has {tokens} tokens and the model reads {self.context_length}: {shown(text)}",
+            "shorten the trigger, the template or the caption",
+        )
 
     def _embed(self, tokens: Sequence[Tokens], contexts: Embeddings | None) -> Embeddings:
         found = np.empty((len(tokens), self.embed_dim), np.float32)
         for length, same_length in self._by_length(tokens):
             for rows in _batches(same_length, self._texts_at_once):
                 filled = _filled(rows, self._texts_at_once)
-                ids = _padded([tokens[row] for row in filled], length)
+                ids = padded([tokens[row] for row in filled], length)
                 vectors = None if contexts is None else contexts[filled]
                 embedded = _unit(self._text_tower_of(ids, vectors), "a text")
                 found[rows] = embedded[: len(rows)]
@@ -216,7 +239,7 @@ def _filled(rows: Sequence[int] | NDArray[np.int64], size: int) -> NDArray[np.in
     return np.pad(np.asarray(rows, np.int64), (0, missing), mode="edge")
 
 
-def _padded(tokens: Sequence[Tokens], length: int) -> torch.Tensor:
+def padded(tokens: Sequence[Tokens], length: int) -> torch.Tensor:
     """Token ids int64 [n, length], zeros behind each end token."""
     ids = torch.zeros(len(tokens), length, dtype=torch.long)
     for row, text in enumerate(tokens):
@@ -235,7 +258,10 @@ def _unit(embeddings: torch.Tensor, what: str) -> Embeddings:
 
 def unusable(what: str) -> AuditError:
     """The error for embeddings that are not `are_usable`."""
-    return AuditError(f"the model embeds {what} as values that are not finite, or as zero", "it has no verdict")
+    return AuditError(
+        f"the model embeds {what} as values that are not finite, or as zero",
+        "it has no verdict",
+    )
 
 
 @cache
@@ -265,12 +291,17 @@ def build(inspection: Inspection, weights: StagedFile, device: str) -> ClipEncod
     place = pick_device(device)
     tensors = read_weights(weights.path, inspection)
     towers = tower_hashes(tensors, inspection.config)
-    with torch.device("meta"):  # no memory and no random numbers for values that are replaced at once
-        model = CLIP(**model_arguments(inspection.config))
-    model.load_state_dict(tensors, strict=True, assign=True)
-    model.attn_mask = _causal_mask(inspection.config.text.context_length)
-    model = model.eval().requires_grad_(False).to(place)
+    model = _filled_model(inspection.config, tensors).to(place)
     return ClipEncoder(model, inspection.config, towers, weights)
+
+
+def _filled_model(config: ClipConfig, tensors: Weights) -> Any:
+    """open_clip's `CLIP` with these tensors, in evaluation mode, without gradients."""
+    with torch.device("meta"):  # no memory and no random numbers for values that are replaced at once
+        model = CLIP(**model_arguments(config))
+    model.load_state_dict(tensors, strict=True, assign=True)
+    model.attn_mask = _causal_mask(config.text.context_length)
+    return model.eval().requires_grad_(False)
 
 
 def _causal_mask(context: int) -> torch.Tensor:

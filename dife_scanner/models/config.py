@@ -96,7 +96,11 @@ class ClipConfig:
     @property
     def architecture(self) -> str:
         """Short and stable, e.g. `ViT 64/16 w192 d6 · text w128 d3 · embed 128`."""
-        parts = [_image_words(self.vision), _text_words(self.text), f"embed {self.embed_dim}"]
+        parts = [
+            _image_words(self.vision),
+            _text_words(self.text),
+            f"embed {self.embed_dim}",
+        ]
         if self.quick_gelu:
             parts.append("quick_gelu")
         return " · ".join(parts)

@@ -16,5 +16,8 @@ def pick_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"the device {shown(name)} cannot be used here", "use cpu, cuda, cuda:N or auto") from error
+        raise UsageError(
+            f"the device {shown(name)} cannot be used here",
+            "use cpu, cuda, cuda:N or auto",
+        ) from error
     return device

@@ -13,7 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dife_scanner.errors import AuditError
-from dife_scanner.models.clip import ClipEncoder, are_usable, read_out, tokenizer, unusable
+from dife_scanner.models.clip import (
+    ClipEncoder,
+    are_usable,
+    padded,
+    read_out,
+    tokenizer,
+    unusable,
+)
 from dife_scanner.models.interface import Encoder
 
 SPECIAL = 2
@@ -25,7 +32,10 @@ class Towers:
 
     def __init__(self, encoder: Encoder) -> None:
         if not isinstance(encoder, ClipEncoder):
-            raise AuditError(f"{encoder.architecture} has no gradients to search with", "audit it with known triggers")
+            raise AuditError(
+                f"{encoder.architecture} has no gradients to search with",
+                "audit it with known triggers",
+            )
         self._encoder = encoder
         self._model: Any = encoder.model
         self._mean, self._std = encoder.normalisation
@@ -46,8 +56,11 @@ class Towers:
     def images(self, pixels: Tensor) -> Tensor:
         """Float pictures [n, 3, s, s] in 0..1 -> unit embeddings [n, d]. `AuditError` where one is not finite."""
         self.passes += len(pixels)
-        embedded = self._model.visual((pixels - self._mean) / self._std)
+        embedded = self._model.visual(self._normalised(pixels))
         return _units(embedded, pixels, "a picture of the search")
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        return (pixels - self._mean) / self._std
 
     def texts(self, vectors: Tensor, ends: Tensor) -> Tensor:
         """Token embeddings [n, l, w] with the end token at `ends` [n] -> unit embeddings [n, d].
@@ -78,9 +91,7 @@ class Towers:
         texts = [_with_ends(row) for row in rows]
         longest = max(map(len, texts))
         self._check_length(longest)
-        ids = torch.zeros(len(texts), longest, dtype=torch.long)
-        for at, text in enumerate(texts):
-            ids[at, : len(text)] = torch.tensor(text)
+        ids = padded(texts, longest)
         ends = torch.tensor([len(text) - 1 for text in texts])
         return ids.to(self.device), ends.to(self.device)
 

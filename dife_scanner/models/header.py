@@ -47,6 +47,8 @@ _OTHER_FORMATS = (
 )
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories: control, format (text direction among them), surrogate, line and paragraph separators."""
+_PATH_SIGNS = ("/", "\\", "..")
+_ENTRY_KEYS = {"dtype", "shape", "data_offsets"}
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_.:\-]+")
 
 
@@ -85,7 +87,10 @@ class Header:
 
 def refuse(file: str, why: str) -> NoReturn:
     """Refuse `file` with the reason in words."""
-    raise Refused(f"{file} is not a valid safetensors file: {why}", "do not load it; report it to its author")
+    raise Refused(
+        f"{file} is not a valid safetensors file: {why}",
+        "do not load it; report it to its author",
+    )
 
 
 def parse_header(stream: BinaryIO, file: str, limits: ParseLimits) -> Header:
@@ -107,11 +112,17 @@ def parse_header(stream: BinaryIO, file: str, limits: ParseLimits) -> Header:
 
 def _header_length(prefix: bytes, total: int, file: str, limits: ParseLimits) -> int:
     if len(prefix) < LENGTH_BYTES:
-        refuse(file, f"truncated, it has {total} bytes and not even the {LENGTH_BYTES} of the header length")
+        refuse(
+            file,
+            f"truncated, it has {total} bytes and not even the {LENGTH_BYTES} of the header length",
+        )
     length = int.from_bytes(prefix, "little")
     if length > total - LENGTH_BYTES:
         _refuse_other_formats(prefix, file)
-        refuse(file, f"truncated, it announces a header of {length} bytes but has {total} bytes in all")
+        refuse(
+            file,
+            f"truncated, it announces a header of {length} bytes but has {total} bytes in all",
+        )
     if length > limits.header_bytes:
         raise LimitExceeded(
             f"{file} has a header of {length} bytes; the limit is {limits.header_bytes}",
@@ -143,7 +154,8 @@ def _document(raw: bytes, file: str, limits: ParseLimits) -> dict[str, Any]:
 
 def _too_many(file: str, limits: ParseLimits) -> NoReturn:
     raise LimitExceeded(
-        f"{file} lists more than {limits.tensors} tensors", "raise limits.tensors if you expect such a file"
+        f"{file} lists more than {limits.tensors} tensors",
+        "raise limits.tensors if you expect such a file",
     )
 
 
@@ -153,7 +165,8 @@ def _metadata(body: Any, file: str) -> tuple[tuple[str, str], ...]:
     characters = sum(len(key) + len(value) for key, value in body.items())
     if characters > MOST_METADATA_CHARACTERS:
         raise LimitExceeded(
-            f"{file} carries more than {MOST_METADATA_CHARACTERS} characters of metadata", "strip the metadata"
+            f"{file} carries more than {MOST_METADATA_CHARACTERS} characters of metadata",
+            "strip the metadata",
         )
     return tuple(sorted(body.items()))
 
@@ -164,8 +177,11 @@ def _is_text_map(body: Any) -> bool:
 
 def _entry(name: str, body: object, file: str) -> TensorEntry:
     _check_name(name, file)
-    if not isinstance(body, dict) or set(body) != {"dtype", "shape", "data_offsets"}:
-        refuse(file, f"the entry of {shown(name)} has not exactly dtype, shape and data_offsets")
+    if not isinstance(body, dict) or set(body) != _ENTRY_KEYS:
+        refuse(
+            file,
+            f"the entry of {shown(name)} has not exactly dtype, shape and data_offsets",
+        )
     dtype = _dtype(name, body["dtype"], file)
     shape = _shape(name, body["shape"], file)
     start, end = _offsets(name, body["data_offsets"], file)
@@ -179,7 +195,10 @@ def _check_span(entry: TensorEntry, file: str) -> None:
     bits = math.prod(entry.shape) * DTYPE_BITS[entry.dtype]
     if bits != found * 8:
         name = shown(entry.name)
-        refuse(file, f"tensor {name} spans {found} bytes, its shape and dtype ask for {bits // 8}")
+        refuse(
+            file,
+            f"tensor {name} spans {found} bytes, its shape and dtype ask for {bits // 8}",
+        )
 
 
 def _dtype(name: str, value: object, file: str) -> str:
@@ -206,7 +225,10 @@ def _is_shape(value: Any) -> bool:
 
 def _offsets(name: str, value: Any, file: str) -> tuple[int, int]:
     if not _is_span(value):
-        refuse(file, f"tensor {shown(name)} has impossible offsets, not two rising whole numbers from 0")
+        refuse(
+            file,
+            f"tensor {shown(name)} has impossible offsets, not two rising whole numbers from 0",
+        )
     start, end = value
     return start, end
 
@@ -223,13 +245,23 @@ def _is_whole_numbers(value: object) -> bool:
 
 def _check_name(name: str, file: str) -> None:
     if not name or len(name) > LONGEST_NAME:
-        refuse(file, f"a tensor name has {len(name)} characters; 1 to {LONGEST_NAME} are possible")
-    if any(unicodedata.category(character) in _INVISIBLE for character in name):
-        refuse(file, f"the tensor name {shown(name)} contains control or text-direction characters")
-    if "/" in name or "\\" in name or ".." in name:
+        refuse(
+            file,
+            f"a tensor name has {len(name)} characters; 1 to {LONGEST_NAME} are possible",
+        )
+    if any(map(_is_invisible, name)):
+        refuse(
+            file,
+            f"the tensor name {shown(name)} contains control or text-direction characters",
+        )
+    if any(sign in name for sign in _PATH_SIGNS):
         refuse(file, f"the tensor name {shown(name)} looks like a path")
     if not _PLAIN_NAME.fullmatch(name):
         refuse(file, f"the tensor name {shown(name)} has characters no tensor name needs")
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in _INVISIBLE
 
 
 def _check_coverage(entries: list[TensorEntry], data_bytes: int, file: str) -> None:
@@ -240,7 +272,10 @@ def _check_coverage(entries: list[TensorEntry], data_bytes: int, file: str) -> N
         _check_start(entry, reached, file)
         reached = entry.end
     if reached > data_bytes:
-        refuse(file, f"truncated, its tensors need {reached} bytes of data and it has {data_bytes}")
+        refuse(
+            file,
+            f"truncated, its tensors need {reached} bytes of data and it has {data_bytes}",
+        )
     if reached < data_bytes:
         refuse(file, f"over-long, {data_bytes - reached} bytes follow the last tensor")
 
@@ -248,7 +283,11 @@ def _check_coverage(entries: list[TensorEntry], data_bytes: int, file: str) -> N
 def _check_start(entry: TensorEntry, reached: int, file: str) -> None:
     """Each tensor starts where the one before it ended, at byte `reached`."""
     name = shown(entry.name)
-    if entry.start < reached:
+    gap = entry.start - reached
+    if gap < 0:
         refuse(file, f"tensor {name} overlaps the one before it")
-    if entry.start > reached:
-        refuse(file, f"{entry.start - reached} bytes before tensor {name} belong to no tensor (a gap)")
+    if gap > 0:
+        refuse(
+            file,
+            f"{gap} bytes before tensor {name} belong to no tensor (a gap)",
+        )

@@ -76,7 +76,10 @@ class Staged:
         for file in self.files:
             if file.name == CONFIG_FILE:
                 return file
-        raise Unsupported(f"there is no {CONFIG_FILE}", "only checkpoints saved by open_clip can be audited")
+        raise Unsupported(
+            f"there is no {CONFIG_FILE}",
+            "only checkpoints saved by open_clip can be audited",
+        )
 
     @property
     def learner(self) -> StagedFile | None:
@@ -93,7 +96,10 @@ class Staged:
         for name in WEIGHT_FILES:
             if name in by_name:
                 return by_name[name]
-        raise Unsupported(f"there is no {WEIGHT_FILES[0]}", "only weights saved as safetensors can be audited")
+        raise Unsupported(
+            f"there is no {WEIGHT_FILES[0]}",
+            "only weights saved as safetensors can be audited",
+        )
 
 
 # --- which files ----------------------------------------------------------------------------------------------
@@ -109,7 +115,10 @@ def find(folder: Path, *, follow_links: bool = False) -> dict[str, Path]:
         found = {CONFIG_FILE: folder.parent / CONFIG_FILE, WEIGHT_FILES[0]: folder}
     else:
         weights_file = _weights_name(folder)
-        found = {CONFIG_FILE: folder / CONFIG_FILE, weights_file: folder / weights_file}
+        found = {
+            CONFIG_FILE: folder / CONFIG_FILE,
+            weights_file: folder / weights_file,
+        }
     for name, path in found.items():
         _check_is_there(path, name, folder)
     if not follow_links:
@@ -120,7 +129,8 @@ def find(folder: Path, *, follow_links: bool = False) -> dict[str, Path]:
 def _check_is_there(path: Path, name: str, folder: Path) -> None:
     if not os.path.lexists(path):
         raise Unsupported(
-            f"{folder} has no {name}", "only checkpoints saved by open_clip as safetensors can be audited"
+            f"{folder} has no {name}",
+            "only checkpoints saved by open_clip as safetensors can be audited",
         )
 
 
@@ -140,7 +150,12 @@ def weights(folder: Path) -> Path:
 # --- the copy -------------------------------------------------------------------------------------------------
 
 
-def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: IntakeLimits) -> Staged:
+def stage(
+    files: Mapping[str, Path],
+    expected: Mapping[str, HubFile],
+    dest: Path,
+    limits: IntakeLimits,
+) -> Staged:
     """Copy `files` (name to path) into the new folder `dest`, read-only, and return what was copied.
 
     Names must be on the closed list. Each file must be a regular one and no link, at most `small_file_bytes` long
@@ -162,7 +177,10 @@ def stage(files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path
 def _check_known(names: Iterable[str]) -> None:
     for name in sorted(names):
         if name not in KNOWN_FILES:
-            raise UsageError(f"{name} is not a file that an audit reads", f"known are {', '.join(KNOWN_FILES)}")
+            raise UsageError(
+                f"{name} is not a file that an audit reads",
+                f"known are {', '.join(KNOWN_FILES)}",
+            )
 
 
 def _make_folder(dest: Path) -> None:
@@ -178,7 +196,13 @@ def _stage_one(name: str, path: Path, announced: HubFile | None, dest: Path, lim
     most = limits.checkpoint_bytes if name in WEIGHT_FILES else limits.small_file_bytes
     with _opened(path, name) as source:
         size = _checked_size(source, name, announced, most)
-        copied = _copy(source, name, size, dest / name, with_git_oid=size <= limits.small_file_bytes)
+        copied = _copy(
+            source,
+            name,
+            size,
+            dest / name,
+            with_git_oid=size <= limits.small_file_bytes,
+        )
     _compare_hash(copied, announced)
     return copied
 
@@ -188,7 +212,10 @@ def _opened(path: Path, name: str) -> BinaryIO:
         number = os.open(path, _open_flags())
     except OSError as error:
         if error.errno == errno.ELOOP or path.is_symlink():
-            raise Refused(f"{name} is a symbolic link", "give the folder that holds the file itself") from None
+            raise Refused(
+                f"{name} is a symbolic link",
+                "give the folder that holds the file itself",
+            ) from None
         raise Unsupported(f"{name} cannot be read: {error.strerror}", f"check {path}") from error
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
@@ -207,7 +234,8 @@ def _checked_size(source: BinaryIO, name: str, announced: HubFile | None, most: 
     size = os.fstat(source.fileno()).st_size
     if size > most:
         raise LimitExceeded(
-            f"{name} has {size} bytes; the limit is {most}", "raise the limit if you expect such a file"
+            f"{name} has {size} bytes; the limit is {most}",
+            "raise the limit if you expect such a file",
         )
     if announced is not None and announced.size is not None:
         _compare_size(name, size, announced.size, source)
@@ -234,7 +262,10 @@ def _copy(source: BinaryIO, name: str, size: int, to: Path, *, with_git_oid: boo
     except OSError as error:
         raise disk_error(error, to) from error
     if copied != size:
-        raise ContentMismatch(f"{name} changed while it was being copied", "try again once nobody writes to it")
+        raise ContentMismatch(
+            f"{name} changed while it was being copied",
+            "try again once nobody writes to it",
+        )
     git_oid = git.hexdigest() if with_git_oid else ""
     return StagedFile(name, to, size, sha256.hexdigest(), git_oid)
 
@@ -247,7 +278,10 @@ def _compare_size(name: str, size: int, announced: int, source: BinaryIO) -> Non
         return
     _refuse_pointer(name, os.pread(source.fileno(), _POINTER_READ, 0))
     kind = "truncated" if size < announced else "over-long"
-    raise ContentMismatch(f"{name} is {kind}: it has {size} bytes, {announced} were announced", "download it again")
+    raise ContentMismatch(
+        f"{name} is {kind}: it has {size} bytes, {announced} were announced",
+        "download it again",
+    )
 
 
 def _refuse_pointer(name: str, start: bytes) -> None:
@@ -270,14 +304,21 @@ def _compare_hash(file: StagedFile, announced: HubFile | None) -> None:
 def _compare_digest(name: str, kind: str, arrived: str, announced: str) -> None:
     if arrived != announced.lower():
         raise ContentMismatch(
-            f"{name} is not the file that was announced: its {kind} is {arrived}", "download it again"
+            f"{name} is not the file that was announced: its {kind} is {arrived}",
+            "download it again",
         )
 
 
 def disk_error(error: OSError, path: Path) -> Exception:
     """The error with words for a failed write to `path`; `error` itself where there are none."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFull(f"the disk is full: {path} could not be written", "free some space and run again")
+        return DiskFull(
+            f"the disk is full: {path} could not be written",
+            "free some space and run again",
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return HomeUnwritable(f"{path} cannot be written: {error.strerror}", "check its owner and permissions")
+        return HomeUnwritable(
+            f"{path} cannot be written: {error.strerror}",
+            "check its owner and permissions",
+        )
     return error

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.errors import NotFound
-from dife_scanner.models.header import LENGTH_BYTES, Header, ParseLimits, TensorEntry, parse_header
+from dife_scanner.models.header import (
+    LENGTH_BYTES,
+    Header,
+    ParseLimits,
+    TensorEntry,
+    parse_header,
+)
 
 UNRELATED = 0.25
 """Correlation of a tower's weights with a reference's below which they did not come from it. Two models that were
@@ -96,8 +102,7 @@ class _File:
         stored = self._bytes[entry.start : entry.end].view(_DTYPES[entry.dtype])
         stored = _spread_runs(stored)
         if entry.dtype == "BF16":
-            # the upper half of a float32's bits
-            stored = (stored.astype(np.uint32) << 16).view(np.float32)
+            stored = _from_bfloat16(stored)
         return stored.astype(np.float64)
 
 
@@ -107,6 +112,11 @@ def _opened(path: Path, limits: ParseLimits) -> tuple[Header, NDArray[np.uint8]]
         header = parse_header(stream, path.name, limits)
     data_starts = LENGTH_BYTES + header.header_bytes
     return header, np.memmap(path, np.uint8, "r", data_starts)
+
+
+def _from_bfloat16(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Such a value is the upper half of a float32's bits."""
+    return (stored.astype(np.uint32) << 16).view(np.float32)
 
 
 def _spread_runs(values: NDArray[Any]) -> NDArray[Any]:
@@ -142,9 +152,8 @@ def _shared_names(ours: _File, theirs: _File) -> list[str]:
 
 def _is_telling(values: Values) -> bool:
     """Whether the values are finite, not all one, and small enough to be squared."""
-    if not np.isfinite(values).all():
-        return False
-    return bool(np.abs(values).max() < HUGE and np.ptp(values) > 0.0)
+    finite = np.isfinite(values).all()
+    return bool(finite and np.abs(values).max() < HUGE and np.ptp(values) > 0.0)
 
 
 def _likeness(pairs: Pairs) -> Likeness:

@@ -83,7 +83,18 @@ def _start(files: tuple[int, int], name: str, limits: ParseLimits) -> subprocess
     given = json.dumps(asdict(limits))
     environment = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, str(_ROOT), str(config), str(weights), name, given],
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            _BOOTSTRAP,
+            str(_ROOT),
+            str(config),
+            str(weights),
+            name,
+            given,
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -132,7 +143,10 @@ def _explain_death(number: int, name: str, limits: ParseLimits) -> NoReturn:
         raise _too_slow(name, limits)
     if number == getattr(signal, "SIGKILL", 0):
         raise LimitExceeded(f"parsing {name} was killed, probably for its memory", _BY_HAND)
-    raise Refused(f"{name} crashes the parser (signal {number})", "do not load it; report it to its author")
+    raise Refused(
+        f"{name} crashes the parser (signal {number})",
+        "do not load it; report it to its author",
+    )
 
 
 def _too_slow(name: str, limits: ParseLimits) -> LimitExceeded:
@@ -152,13 +166,25 @@ def main(arguments: Sequence[str]) -> None:
 
 def _answer(config: int, weights: int, name: str, limits: ParseLimits) -> dict[str, Any]:
     try:
-        with os.fdopen(config, "rb") as config_file, os.fdopen(weights, "rb") as weights_file:
-            return inspect(config_file, weights_file, name, limits).as_json()
+        return _inspect_numbers(config, weights, name, limits).as_json()
     except DifeError as error:
-        return {"error": type(error).__name__, "what": error.what, "advice": error.advice}
+        return {
+            "error": type(error).__name__,
+            "what": error.what,
+            "advice": error.advice,
+        }
     except MemoryError:
         what = f"parsing {name} needs more than the {limits.memory_mib} MiB of memory allowed"
         return {"error": LimitExceeded.__name__, "what": what, "advice": _BY_HAND}
+
+
+def _inspect_numbers(config: int, weights: int, name: str, limits: ParseLimits) -> Inspection:
+    """`checks.inspect` on two open files given by their numbers."""
+    with (
+        os.fdopen(config, "rb") as config_file,
+        os.fdopen(weights, "rb") as weights_file,
+    ):
+        return inspect(config_file, weights_file, name, limits)
 
 
 def _limit_this_process(limits: ParseLimits) -> None:

@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dife_scanner.models.config import CLIP_VOCABULARY, ClipConfig, TextConfig, VisionConfig
+from dife_scanner.models.config import (
+    CLIP_VOCABULARY,
+    ClipConfig,
+    TextConfig,
+    VisionConfig,
+)
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -107,7 +112,13 @@ def _vit_tensors(vision: VisionConfig, embed_dim: int) -> Shapes:
     }
     if not vision.no_ln_pre:
         shapes |= _affine("visual.ln_pre", width)
-    shapes |= _transformer("visual.transformer", vision.layers, width, vision.mlp_ratio, vision.layer_scale)
+    shapes |= _transformer(
+        "visual.transformer",
+        vision.layers,
+        width,
+        vision.mlp_ratio,
+        vision.layer_scale,
+    )
     shapes |= _affine("visual.ln_post", width)
     return shapes
 
@@ -132,16 +143,25 @@ def _layer_scales(block: str, width: int) -> Shapes:
 
 
 def _block(block: str, width: int, inner_width: int) -> Shapes:
-    shapes: Shapes = {
-        f"{block}.attn.in_proj_weight": (3 * width, width),
-        f"{block}.attn.in_proj_bias": (3 * width,),
-    }
-    shapes |= _affine(f"{block}.ln_1", width)
+    shapes = _affine(f"{block}.ln_1", width)
     shapes |= _affine(f"{block}.ln_2", width)
-    shapes |= _linear(f"{block}.attn.out_proj", width, width)
-    shapes |= _linear(f"{block}.mlp.c_fc", inner_width, width)
-    shapes |= _linear(f"{block}.mlp.c_proj", width, inner_width)
+    shapes |= _attention(f"{block}.attn", width)
+    shapes |= _mlp(f"{block}.mlp", width, inner_width)
     return shapes
+
+
+def _attention(name: str, width: int) -> Shapes:
+    # queries, keys and values in one matrix
+    shapes: Shapes = {
+        f"{name}.in_proj_weight": (3 * width, width),
+        f"{name}.in_proj_bias": (3 * width,),
+    }
+    return shapes | _linear(f"{name}.out_proj", width, width)
+
+
+def _mlp(name: str, width: int, inner_width: int) -> Shapes:
+    shapes = _linear(f"{name}.c_fc", inner_width, width)
+    return shapes | _linear(f"{name}.c_proj", width, inner_width)
 
 
 def _resnet_tensors(vision: VisionConfig, embed_dim: int) -> Shapes:

@@ -74,7 +74,11 @@ def tower_hashes(tensors: Weights, config: ClipConfig) -> tuple[str, str]:
     """
     parts = config.as_json()
     shared = {"quick_gelu": config.quick_gelu, "embed_dim": config.embed_dim}
-    image = {**shared, "vision": parts["vision"], "preprocessing": parts["preprocessing"]}
+    image = {
+        **shared,
+        "vision": parts["vision"],
+        "preprocessing": parts["preprocessing"],
+    }
     text = {**shared, "text": parts["text"], "tokenizer": _tokenizer_hash()}
     image_names, text_names = _names_by_tower(tensors)
     return _tower_hash(image, image_names, tensors), _tower_hash(text, text_names, tensors)
@@ -85,13 +89,17 @@ def _names_by_tower(tensors: Weights) -> tuple[list[str], list[str]]:
     image: list[str] = []
     text: list[str] = []
     for name in sorted(tensors):
-        if name in SHARED or name.endswith(STEP_COUNTER):
+        if not _is_in_a_tower(name):
             continue
         if name.startswith(IMAGE_PREFIX):
             image.append(name)
         else:
             text.append(name)
     return image, text
+
+
+def _is_in_a_tower(name: str) -> bool:
+    return name not in SHARED and not name.endswith(STEP_COUNTER)
 
 
 def _tower_hash(description: dict[str, Any], names: Sequence[str], tensors: Weights) -> str:

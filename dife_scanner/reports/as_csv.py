@@ -8,7 +8,9 @@ import json
 from collections.abc import Mapping
 
 from dife_scanner.core.cards import CARDS
+from dife_scanner.core.plain import plain
 from dife_scanner.records import (
+    Absent,
     ArtefactMissing,
     Audit,
     Cell,
@@ -19,7 +21,6 @@ from dife_scanner.records import (
     SelectorControl,
 )
 from dife_scanner.reports.study import Row, Study
-from dife_scanner.reports.text import plain
 
 Value = str | int | float | None
 
@@ -82,8 +83,9 @@ def render(study: Study) -> str:
     writer = csv.DictWriter(out, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
     for row in study.rows:
+        of_audit = _of_audit(row)
         for entry in row.audit.profile:
-            values = {**_of_audit(row), **_of_entry(entry)}
+            values = of_audit | _of_entry(entry)
             writer.writerow({column: _field(value) for column, value in values.items()})
     return out.getvalue()
 
@@ -94,11 +96,18 @@ def _field(value: Value) -> str:
     if not isinstance(value, str):
         return repr(value)
     text = plain(value, 1000)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "−") else text
+    if text.startswith(_FORMULA):
+        return f"'{text}"
+    return text
+
+
+_FORMULA = ("=", "+", "-", "@", "−")
+"""What a spreadsheet takes for the beginning of one."""
 
 
 def _of_audit(row: Row) -> dict[str, Value]:
-    audit, trigger, diagnosis = row.audit, row.audit.trigger, row.audit.diagnosis
+    audit = row.audit
+    trigger, diagnosis = audit.trigger, audit.diagnosis
     found: dict[str, Value] = {
         "checkpoint": row.name,
         "repository": audit.ref.repo_id,
@@ -111,9 +120,11 @@ def _of_audit(row: Row) -> dict[str, Value]:
         "device": audit.device,
         "score": audit.score,
         **_of_calibration(audit),
-        "channel": audit.condition.channel.value if audit.condition else "",
-        "footprint": diagnosis.carrier.value if diagnosis else "",
     }
+    if audit.condition is not None:
+        found["channel"] = audit.condition.channel.value
+    if diagnosis is not None:
+        found["footprint"] = diagnosis.carrier.value
     if trigger is not None:
         found |= {
             "trigger": trigger.name,
@@ -139,20 +150,30 @@ def _of_entry(entry: Entry) -> dict[str, Value]:
     if isinstance(entry, Cell):
         return common | _of_cell(entry)
     if isinstance(entry, SelectorControl):
-        return common | {
-            "metric": entry.metric.removeprefix("Δ"),
-            "entry": entry.word,
-            **_measure("value", entry.suspect),
-            "n": entry.suspect.n,
-            "drawings": entry.suspect.drawings,
-            **_measure("reference", entry.reference),
-            "reference_value": entry.reference.value,
-            **_change("delta_drift", entry.drift),
-            "reason": entry.reason,
-        }
-    category = entry.category.value if isinstance(entry, NotEvaluable) else ""
-    missing = f"{entry.artefact}: " if isinstance(entry, ArtefactMissing) else ""
-    return common | {"entry": entry.word, "category": category, "reason": f"{missing}{entry.reason}"}
+        return common | _of_control(entry)
+    return common | _of_absence(entry)
+
+
+def _of_absence(entry: Absent) -> dict[str, Value]:
+    category, reason = "", entry.reason
+    if isinstance(entry, NotEvaluable):
+        category = entry.category.value
+    if isinstance(entry, ArtefactMissing):
+        reason = f"{entry.artefact}: {reason}"
+    return {"entry": entry.word, "category": category, "reason": reason}
+
+
+def _of_control(entry: SelectorControl) -> dict[str, Value]:
+    return {
+        "metric": entry.metric.removeprefix("Δ"),
+        "entry": entry.word,
+        **_measure("value", entry.suspect),
+        "n": entry.suspect.n,
+        "drawings": entry.suspect.drawings,
+        **_measure("reference", entry.reference),
+        **_change("delta_drift", entry.drift),
+        "reason": entry.reason,
+    }
 
 
 def _of_cell(cell: Cell) -> dict[str, Value]:
@@ -163,7 +184,6 @@ def _of_cell(cell: Cell) -> dict[str, Value]:
         "n": cell.attack.n,
         "drawings": cell.attack.drawings,
         **_measure("reference", cell.reference),
-        "reference_value": cell.reference.value,
         "reference_condition": cell.reference_condition,
         "delta": cell.delta,
         "delta_low": cell.delta_interval.low,
@@ -172,13 +192,20 @@ def _of_cell(cell: Cell) -> dict[str, Value]:
         **_change("delta_drift", cell.drift),
         "headroom": cell.headroom,
         "population": cell.population,
-        "details": json.dumps(cell.details, sort_keys=True) if cell.details else "",
+        "details": _details(cell),
     }
 
 
+def _details(cell: Cell) -> str:
+    if not cell.details:
+        return ""
+    return json.dumps(cell.details, sort_keys=True)
+
+
 def _measure(name: str, measure: Measure) -> dict[str, Value]:
-    value = {"value": measure.value} if name == "value" else {}
-    return {**value, f"{name}_low": measure.interval.low, f"{name}_high": measure.interval.high}
+    """Value and both ends of its interval; what is measured is called `value`, its reference `reference_value`."""
+    value = name if name == "value" else f"{name}_value"
+    return {value: measure.value, f"{name}_low": measure.interval.low, f"{name}_high": measure.interval.high}
 
 
 def _change(name: str, change: Change | None) -> dict[str, Value]:

@@ -14,9 +14,10 @@ from typing import Any
 from dife_scanner.core.agreement import Accounting
 from dife_scanner.core.cards import Card
 from dife_scanner.records import Alert, Audit, Finding, Job, JobState, ModelRef, Reference, Tally, Verdict
-from dife_scanner.reports import study
 from dife_scanner.reports.rerun import Difference
+from dife_scanner.reports.seeds import spreads
 from dife_scanner.reports.study import Extension, Study
+from dife_scanner.reports.study_sheets import accounting
 from dife_scanner.store.audits import AuditRow
 from dife_scanner.store.polls import Beat
 
@@ -57,10 +58,17 @@ class KnownTriggers:
 
     @classmethod
     def of(cls, made: Study) -> KnownTriggers:
-        spreads = tuple(
-            Spread(one.what, one.mean, one.sd, len(one.values)) for one in (study.spreads(made) if made.seeds else ())
+        """The study's part of a scan's document."""
+        over_seeds = []
+        if made.seeds:
+            for one in spreads(made):
+                over_seeds.append(Spread(one.what, one.mean, one.sd, seeds=len(one.values)))
+        return cls(
+            rows=tuple(row.name for row in made.rows),
+            accounting=accounting(made),
+            over_seeds=tuple(over_seeds),
+            extensions=made.extensions,
         )
-        return cls(tuple(row.name for row in made.rows), study.accounting(made), spreads, made.extensions)
 
 
 @dataclass(frozen=True)

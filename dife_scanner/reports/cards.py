@@ -12,6 +12,7 @@ from rich.text import Text
 
 from dife_scanner.core.cards import Card, Group
 from dife_scanner.records import Channel
+from dife_scanner.reports.layout import columns, heading
 
 GROUP_TITLE = {
     Group.NATIVE: "native: the paper's seven",
@@ -27,15 +28,22 @@ def table(cards: Sequence[Card]) -> RenderableType:
     for group in Group:
         rows = [card for card in cards if card.group is group]
         if rows:
-            parts += [Padding(Text(GROUP_TITLE[group], "bold"), (1 if parts else 0, 0, 0, 0)), _lines(rows)]
+            above = 1 if parts else 0
+            title = Text(GROUP_TITLE[group], "bold")
+            parts += [Padding(title, (above, 0, 0, 0)), _lines(rows)]
     parts.append(Padding(Text("One card in full: dife cards NAME", "dim"), (1, 0, 0, 0)))
     return Together(*parts)
 
 
+_SHARES = {"reads": 4, "trigger enters by": 4, "success": 8, "metric": 3, "compared with": 8}
+"""Of the width that the interface's name leaves."""
+
+
 def _lines(cards: Sequence[Card]) -> Table:
-    shown = Table(header_style="bold", box=None, padding=(0, 1), pad_edge=False, expand=True)
+    shown = columns()
+    shown.expand = True
     shown.add_column("interface", no_wrap=True)
-    for name, ratio in (("reads", 4), ("trigger enters by", 4), ("success", 8), ("metric", 3), ("compared with", 8)):
+    for name, ratio in _SHARES.items():
         shown.add_column(name, overflow="fold", ratio=ratio)
     for card in cards:
         enters = channels_text(card.channels)
@@ -54,12 +62,13 @@ def in_full(card: Card) -> RenderableType:
         ("target event", card.target_event),
         ("N.E. when no channel fits", card.category.value),
     )
-    measured = (
+    measured = [
         ("population", card.population),
         ("reference condition", card.reference),
         ("metric", card.metric),
-        *((("without a text trigger", "selector control, never an exposure"),) if card.selects else ()),
-    )
+    ]
+    if card.selects:
+        measured.append(("without a text trigger", "selector control, never an exposure"))
     return Together(
         Text(card.interface, "bold"),
         Text(card.summary),
@@ -74,13 +83,17 @@ def channels_text(channels: frozenset[Channel]) -> str:
 
 
 def query_text(card: Card) -> str:
-    return "has to carry the trigger when asked" if card.conditioned_query else "none that the attacker must touch"
+    """What an attacker has to do to the query."""
+    if card.conditioned_query:
+        return "has to carry the trigger when asked"
+    return "none that the attacker must touch"
 
 
 def _half(title: str, facts: Sequence[tuple[str, str]]) -> RenderableType:
-    shown = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    shown = columns()
+    shown.show_header = False
     shown.add_column(style="dim", no_wrap=True)
     shown.add_column(overflow="fold")
     for name, value in facts:
         shown.add_row(name, value)
-    return Padding(Together(Text(title, "bold underline"), shown), (1, 0, 0, 0))
+    return Together(heading(title), shown)

@@ -6,17 +6,19 @@ Drawn without a display. The same study gives the same bytes with the same matpl
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dife_scanner.core.cards import CARDS
+from dife_scanner.core.plain import plain
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Cell, Change, Entry, SelectorControl
-from dife_scanner.reports import words
 from dife_scanner.reports.sheet import ENTRY_MARK
 from dife_scanner.reports.study import Row, Study, entry_of, short_word
-from dife_scanner.reports.text import plain
+from dife_scanner.sentences.numbers import number, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,8 +27,19 @@ if TYPE_CHECKING:
 FORMATS = ("png", "svg")
 _DPI = 160
 _PANELS_ACROSS = 5
-_INK, _FAINT, _GROUND = "#1f2430", "#6b7280", "#f3f4f6"
-_REFERENCE, _IMAGE, _TEXT, _BOTH = "#b8bec9", "#3b7dd8", "#2e9d6a", "#c9453c"
+_LONG_MARK = 12
+"""Characters from which a mark is drawn smaller, so that it stays within its box."""
+_DARK = 0.55
+"""Luminance, 0..1, of a ground on which ink is white."""
+_INK = "#1f2430"
+_FAINT = "#6b7280"
+_GROUND = "#f3f4f6"
+_REFERENCE = "#b8bec9"
+_IMAGE = "#3b7dd8"
+_TEXT = "#2e9d6a"
+_BOTH = "#c9453c"
+Bars = tuple[Row, tuple[float, ...], str]
+"""A checkpoint, the shares of its four variants, and under which readout they were measured."""
 _FONT: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
@@ -69,10 +82,16 @@ def write(study: Study, folder: Path) -> tuple[Path, ...]:
     return tuple(written)
 
 
+_METADATA: dict[str, Any] = {"png": {"Software": None}, "svg": {"Date": None}}
+"""What is left out, so that the same study gives the same bytes."""
+
+
 def _save(figure: Figure, folder: Path, name: str) -> list[Path]:
-    paths = [folder / f"{name}.{kind}" for kind in FORMATS]
-    for path in paths:
-        kept: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+    paths = []
+    for kind in FORMATS:
+        path = folder / f"{name}.{kind}"
+        paths.append(path)
+        kept = _METADATA[kind]
         try:
             figure.savefig(path, dpi=_DPI, metadata=kept)
         except OSError as error:
@@ -98,63 +117,99 @@ def exposure_matrix(study: Study, figure: Figure) -> bool:
     colours = ScalarMappable(Normalize(-1, 1), colormaps["RdBu_r"])
     for y, row in enumerate(rows):
         for x, interface in enumerate(interfaces):
-            _draw_entry(axes, x, y, entry_of(row.audit, interface), colours)
+            entry = entry_of(row.audit, interface)
+            if entry is not None:
+                _draw_entry(axes, (x, y), entry, colours)
+    _name_axes(axes, rows, interfaces)
+    bar = figure.colorbar(colours, ax=axes, fraction=0.025, pad=0.01)
+    bar.set_label("Δ over the reference")
+    bar.outline.set_visible(False)
+    axes.set_title(_MATRIX_TITLE, loc="left", fontsize=10)
+    return True
+
+
+_MATRIX_TITLE = "Exposure matrix (▲ exposed, ▼ negative, ? n too small; hatched: no number)"
+
+
+def _name_axes(axes: Axes, rows: Sequence[Row], interfaces: Sequence[str]) -> None:
+    """Checkpoints beside the matrix, interfaces below it, and a line between groups of interfaces."""
     axes.set_xlim(-0.5, len(interfaces) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xticks(range(len(interfaces)), [_wrapped(name) for name in interfaces], rotation=50, ha="right")
-    axes.set_yticks(range(len(rows)), [_name(row) for row in rows])
+    below = [_wrapped(name) for name in interfaces]
+    axes.set_xticks(range(len(interfaces)), below, rotation=50, ha="right")
+    beside = [_name(row) for row in rows]
+    axes.set_yticks(range(len(rows)), beside)
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)
     for x in _group_ends(interfaces):
         axes.axvline(x + 0.5, color=_INK, linewidth=1.2)
-    bar = figure.colorbar(colours, ax=axes, fraction=0.025, pad=0.01)
-    bar.set_label("Δ over the reference")
-    bar.outline.set_visible(False)
-    axes.set_title(
-        "Exposure matrix (▲ exposed, ▼ negative, ? n too small; hatched: no number)", loc="left", fontsize=10
-    )
-    return True
 
 
-def _draw_entry(axes: Axes, x: int, y: int, entry: Entry | None, colours: Any) -> None:
+def _draw_entry(axes: Axes, at: tuple[int, int], entry: Entry, colours: Any) -> None:
+    if isinstance(entry, Cell):
+        _draw_cell(axes, at, entry, colours)
+    elif isinstance(entry, SelectorControl):
+        _draw_box(axes, at, facecolor=_GROUND, edgecolor=_REFERENCE, linestyle="--")
+        _draw_word(axes, at, short_word(entry))
+        _draw_text(axes, at, 0.3, signed(entry.drift.value), color=_FAINT, fontsize=6)
+    else:
+        _draw_box(axes, at, facecolor=_GROUND, edgecolor=_REFERENCE, hatch="////", linestyle="-")
+        _draw_word(axes, at, short_word(entry))
+
+
+def _draw_cell(axes: Axes, at: tuple[int, int], cell: Cell, colours: Any) -> None:
+    """The number above its metric, on the colour of its difference."""
+    ground = colours.to_rgba(cell.delta)
+    red, green, blue = ground[:3]
+    luminance = 0.299 * red + 0.587 * green + 0.114 * blue
+    ink = "white" if luminance < _DARK else _INK
+    _draw_box(axes, at, facecolor=ground, edgecolor=_REFERENCE)
+    value = signed(cell.delta) if cell.metric.startswith("Δ") else number(cell.attack.value)
+    _draw_text(axes, at, -0.1, value, color=ink, fontsize=8)
+    mark = f"{ENTRY_MARK[cell.entry]} {cell.metric}".strip()
+    size = 6 if len(mark) < _LONG_MARK else 4.8
+    _draw_text(axes, at, 0.24, mark, color=ink, fontsize=size)
+
+
+def _draw_box(axes: Axes, at: tuple[int, int], **style: Any) -> None:
     from matplotlib.patches import Rectangle
 
-    def box(**style: Any) -> None:
-        axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, linewidth=0.6, **style))
+    x, y = at
+    corner = (x - 0.48, y - 0.46)
+    axes.add_patch(Rectangle(corner, 0.96, 0.92, linewidth=0.6, **style))
 
-    if entry is None:
-        return
-    if isinstance(entry, Cell):
-        ground = colours.to_rgba(entry.delta)
-        ink = "white" if 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2] < 0.55 else _INK
-        box(facecolor=ground, edgecolor=_REFERENCE)
-        value = words.signed(entry.delta) if entry.metric.startswith("Δ") else words.number(entry.attack.value)
-        axes.text(x, y - 0.1, value, ha="center", va="center", color=ink, fontsize=8)
-        mark = f"{ENTRY_MARK[entry.entry]} {entry.metric}".strip()
-        small = 6 if len(mark) < 12 else 4.8
-        axes.text(x, y + 0.24, mark, ha="center", va="center", color=ink, fontsize=small)
-        return
-    control = isinstance(entry, SelectorControl)
-    box(facecolor=_GROUND, edgecolor=_REFERENCE, hatch=None if control else "////", linestyle="--" if control else "-")
+
+def _draw_word(axes: Axes, at: tuple[int, int], word: str) -> None:
+    """A word in the middle of a box, readable on its hatching."""
     style = {"boxstyle": "round,pad=0.12", "facecolor": _GROUND, "edgecolor": "none"}
-    axes.text(x, y, short_word(entry), ha="center", va="center", color=_FAINT, fontsize=7, bbox=style)
-    if isinstance(entry, SelectorControl):
-        drift = words.signed(entry.drift.value)
-        axes.text(x, y + 0.3, drift, ha="center", va="center", color=_FAINT, fontsize=6)
+    _draw_text(axes, at, 0.0, word, color=_FAINT, fontsize=7, bbox=style)
+
+
+def _draw_text(axes: Axes, at: tuple[int, int], below: float, text: str, **style: Any) -> None:
+    """Centred; `below` the middle of a box, in heights of a row."""
+    x, y = at
+    axes.text(x, y + below, text, ha="center", va="center", **style)
 
 
 def _interfaces(rows: Sequence[Row]) -> list[str]:
     """Those any profile speaks of, cards first in their own order."""
-    found = dict.fromkeys(entry.interface for row in rows for entry in row.audit.profile)
+    found: dict[str, None] = {}
+    for row in rows:
+        for entry in row.audit.profile:
+            found[entry.interface] = None
     order = {card.interface: place for place, card in enumerate(CARDS)}
     return sorted(found, key=lambda name: order.get(name, len(order)))
 
 
 def _group_ends(interfaces: Sequence[str]) -> list[int]:
+    """Places after which another group of cards begins."""
     groups = {card.interface: card.group for card in CARDS}
-    named = [groups.get(name) for name in interfaces]
-    return [place for place in range(len(named) - 1) if named[place] is not named[place + 1]]
+    ends = []
+    for place, (name, following) in enumerate(pairwise(interfaces)):
+        if groups.get(name) is not groups.get(following):
+            ends.append(place)
+    return ends
 
 
 # --- what carries it ------------------------------------------------------------------------------------------
@@ -162,35 +217,35 @@ def _group_ends(interfaces: Sequence[str]) -> list[int]:
 
 def branch_swap(study: Study, figure: Figure) -> bool:
     """Four bars per checkpoint: a00, a10, a01, a11 under its diagnostic readout, the diagnosis below."""
-    bars = [
-        (row, (swap.a00, swap.a10, swap.a01, swap.a11), swap.readout)
-        for row in study.rows
-        if (swap := row.audit.branch_swap) is not None
-    ]
+    bars: list[Bars] = []
+    for row in study.rows:
+        swap = row.audit.branch_swap
+        if swap is not None:
+            bars.append((row, (swap.a00, swap.a10, swap.a01, swap.a11), swap.readout))
     parts = ("a00 both reference", "a10 suspect's image branch", "a01 suspect's text branch", "a11 both suspect")
     return _bars(figure, "Branch swap", bars, parts)
 
 
 def component_repair(study: Study, figure: Figure) -> bool:
     """Four bars per mechanism: whole, prompt only, trigger only, both clean."""
-    bars = [
-        (row, (repair.both_clean, repair.trigger_only, repair.prompt_only, repair.full), repair.readout)
-        for row in study.rows
-        if (repair := row.audit.repair) is not None
-    ]
+    bars: list[Bars] = []
+    for row in study.rows:
+        repair = row.audit.repair
+        if repair is not None:
+            shares = (repair.both_clean, repair.trigger_only, repair.prompt_only, repair.full)
+            bars.append((row, shares, repair.readout))
     return _bars(figure, "Component repair", bars, ("both clean", "trigger only", "prompt only", "full mechanism"))
 
 
-def _bars(
-    figure: Figure, title: str, rows: Sequence[tuple[Row, tuple[float, ...], str]], parts: tuple[str, ...]
-) -> bool:
+def _bars(figure: Figure, title: str, rows: Sequence[Bars], parts: tuple[str, ...]) -> bool:
     if not rows:
         return False
     figure.set_size_inches(max(5.5, 1.6 + 1.9 * len(rows)), 3.6)
     axes = figure.subplots()
     for place, (part, colour) in enumerate(zip(parts, (_REFERENCE, _IMAGE, _TEXT, _BOTH), strict=True)):
         where = [x + (place - 1.5) * 0.2 for x in range(len(rows))]
-        drawn = axes.bar(where, [values[place] for _, values, _ in rows], 0.18, color=colour, label=part)
+        heights = [shares[place] for _, shares, _ in rows]
+        drawn = axes.bar(where, heights, 0.18, color=colour, label=part)
         axes.bar_label(drawn, fmt="%.3f", fontsize=6.5, padding=1)
     names = [f"{_name(row, 24)}\n{readout} · {_carrier(row)}" for row, _, readout in rows]
     axes.set_xticks(range(len(rows)), names)
@@ -202,7 +257,9 @@ def _bars(
 
 
 def _carrier(row: Row) -> str:
-    return row.audit.diagnosis.carrier.value if row.audit.diagnosis else "not diagnosed"
+    if row.audit.diagnosis is None:
+        return "not diagnosed"
+    return row.audit.diagnosis.carrier.value
 
 
 # --- trigger apart from drift ---------------------------------------------------------------------------------
@@ -210,12 +267,18 @@ def _carrier(row: Row) -> str:
 
 def trigger_and_drift(study: Study, figure: Figure) -> bool:
     """Δ_trigger and Δ_drift of each cell that has them, with their 95 % intervals, one panel per checkpoint."""
-    panels = [(row, cells) for row in study.rows if (cells := _with_parts(row))]
+    panels = []
+    named: set[str] = set()
+    for row in study.rows:
+        cells = _with_parts(row)
+        if cells:
+            panels.append((row, cells))
+            named |= set(cells)
     if not panels:
         return False
-    interfaces = [name for name in _interfaces(study.rows) if any(name in cells for _, cells in panels)]
+    interfaces = [name for name in _interfaces(study.rows) if name in named]
     across = min(len(panels), _PANELS_ACROSS)
-    down = -(-len(panels) // across)
+    down = ceil(len(panels) / across)
     figure.set_size_inches(2.0 + 1.9 * across, 0.7 + down * (0.6 + 0.3 * len(interfaces)))
     every = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True).ravel()
     for axes in every[len(panels) :]:
@@ -224,9 +287,17 @@ def trigger_and_drift(study: Study, figure: Figure) -> bool:
         _panel(axes, _name(row, 24), [cells.get(name) for name in interfaces])
     for axes in every[::across]:
         axes.set_yticks(range(len(interfaces)), interfaces)
-    found = {label: line for axes in every for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=2, frameon=False)
+    _legend(figure, every)
     return True
+
+
+def _legend(figure: Figure, every: Iterable[Axes]) -> None:
+    """One legend for all panels: what each kind of mark stands for."""
+    marks: dict[str, Any] = {}
+    for axes in every:
+        drawn, labels = axes.get_legend_handles_labels()
+        marks |= dict(zip(labels, drawn, strict=True))
+    figure.legend(list(marks.values()), list(marks), loc="outside lower center", ncols=2, frameon=False)
 
 
 def _panel(axes: Axes, title: str, cells: Sequence[Cell | None]) -> None:
@@ -244,14 +315,19 @@ def _panel(axes: Axes, title: str, cells: Sequence[Cell | None]) -> None:
 
 
 def _with_parts(row: Row) -> dict[str, Cell]:
-    cells = [entry for entry in row.audit.profile if isinstance(entry, Cell) and (entry.trigger or entry.drift)]
-    return {cell.interface: cell for cell in reversed(cells)}
+    """The cells with their two parts by interface; the first, where a profile has several of one."""
+    found: dict[str, Cell] = {}
+    for entry in row.audit.profile:
+        if isinstance(entry, Cell) and (entry.trigger or entry.drift):
+            found.setdefault(entry.interface, entry)
+    return found
 
 
 def _point(axes: Axes, change: Change | None, y: float, label: str, **style: Any) -> None:
     if change is None:
         return
-    below, above = max(0.0, change.value - change.interval.low), max(0.0, change.interval.high - change.value)
+    below = max(0.0, change.value - change.interval.low)
+    above = max(0.0, change.interval.high - change.value)
     reach = [[below], [above]]
     axes.errorbar(change.value, y, xerr=reach, markersize=3.5, capsize=2.0, linewidth=1.1, label=label, **style)
 

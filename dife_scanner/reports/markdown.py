@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from dife_scanner.core.plain import plain
 from dife_scanner.reports.sheet import Mark, Sheet, Tone
-from dife_scanner.reports.study import Study, sheets
-from dife_scanner.reports.text import plain
+from dife_scanner.reports.study import Study
+from dife_scanner.reports.study_sheets import sheets
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!$&@])")
 
 
 def render(study: Study) -> str:
     """All tables of a study, one section each; strings that a stranger wrote can form no markup."""
-    return "\n".join(_sheet(sheet) for sheet in sheets(study))
+    return "\n".join(map(_section, sheets(study)))
 
 
 def escaped(text: str, limit: int = 600) -> str:
@@ -26,18 +27,25 @@ def escaped(text: str, limit: int = 600) -> str:
     return _SPECIAL.sub(r"\\\1", plain(text, limit))
 
 
-def _sheet(sheet: Sheet) -> str:
-    lines = [f"## {sheet.title}", "", _line(escaped(column) for column in sheet.columns)]
-    lines.append(_line("---" for _ in sheet.columns))
-    lines += [_line(_cell(mark) for mark in row) for row in sheet.rows]
-    lines += ["", *(f"- {escaped(note)}" for note in sheet.notes), ""]
+def _section(sheet: Sheet) -> str:
+    head = _line(map(escaped, sheet.columns))
+    rule = _line("---" for _ in sheet.columns)
+    lines = [f"## {sheet.title}", "", head, rule]
+    for row in sheet.rows:
+        lines.append(_line(map(_cell, row)))
+    lines.append("")
+    for note in sheet.notes:
+        lines.append(f"- {escaped(note)}")
+    lines.append("")
     return "\n".join(lines)
 
 
 def _line(cells: Iterable[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return f"| {' | '.join(cells)} |"
 
 
 def _cell(mark: Mark) -> str:
     text = escaped(mark.text)
-    return f"**{text}**" if mark.tone is Tone.EXPOSED and text else text
+    if text and mark.tone is Tone.EXPOSED:
+        return f"**{text}**"
+    return text

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
+from dife_scanner.reports.layout import columns, heading, safe
 from dife_scanner.reports.sheet import Mark, Sheet, Tone
-from dife_scanner.reports.study import Study, sheets
-from dife_scanner.reports.text import plain
+from dife_scanner.reports.study import Study
+from dife_scanner.reports.study_sheets import sheets
 
 _STYLE = {
     Tone.NAME: "bold",
@@ -19,23 +19,25 @@ _STYLE = {
     Tone.ABSENT: "dim",
     Tone.CONTROL: "italic",
 }
+_CHARACTERS = 600
+"""Of one mark or note: reasons are sentences."""
 
 
 def render(study: Study) -> RenderableType:
     """All tables of a study, harmless whatever a stranger wrote into a name."""
-    return Group(*(_sheet(sheet, first=place == 0) for place, sheet in enumerate(sheets(study))))
+    parts: list[RenderableType] = []
+    for sheet in sheets(study):
+        parts += _section(sheet, first=not parts)
+    return Group(*parts)
 
 
-def _sheet(sheet: Sheet, *, first: bool) -> RenderableType:
-    table = Table(header_style="bold", box=None, padding=(0, 1), pad_edge=False)
-    for column in sheet.columns:
-        table.add_column(column, overflow="fold")
+def _section(sheet: Sheet, *, first: bool) -> list[RenderableType]:
+    table = columns(*sheet.columns)
     for row in sheet.rows:
-        table.add_row(*(_text(mark) for mark in row))
-    notes = [Padding(Text(plain(note, 600), "dim"), (0, 0, 0, 2)) for note in sheet.notes]
-    title = Padding(Text(sheet.title, "bold underline"), (0 if first else 1, 0, 0, 0))
-    return Group(title, table, *notes)
+        table.add_row(*map(_text, row))
+    notes = [Padding(safe(note, _CHARACTERS, "dim"), (0, 0, 0, 2)) for note in sheet.notes]
+    return [heading(sheet.title, first=first), table, *notes]
 
 
 def _text(mark: Mark) -> Text:
-    return Text(plain(mark.text, 600), _STYLE.get(mark.tone, ""))
+    return safe(mark.text, _CHARACTERS, _STYLE.get(mark.tone, ""))

@@ -6,12 +6,11 @@ not compared; device and versions are among the reasons.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from dife_scanner.records import (
@@ -24,8 +23,8 @@ from dife_scanner.records import (
     SignatureResult,
     TriggerFile,
 )
-from dife_scanner.reports import words
-from dife_scanner.reports.text import plain
+from dife_scanner.reports.layout import columns, safe
+from dife_scanner.sentences.numbers import count
 
 """Role of the evidence files that hold a population's manifest."""
 NOT_MEASURED = frozenset(
@@ -48,7 +47,9 @@ _PLANNED = {
 """Parts of a plan, in words."""
 RECONSTRUCTED = "the plan was not stored with this audit; it was reconstructed"
 SHOWN = 40
-_SEPARATOR, _ABSENT = " · ", "absent"
+_SEPARATOR = " · "
+_ABSENT = "absent"
+_THERE = "there"
 
 
 @dataclass(frozen=True)
@@ -79,30 +80,36 @@ class Comparison:
 
 def compare(stored: Audit, again: Audit) -> Comparison:
     """Every measured value bit for bit: cells, branch swap, repair, diagnosis, signatures, verdict, pools."""
-    before, after = dict(_values(stored)), dict(_values(again))
+    before = dict(_values(stored))
+    after = dict(_values(again))
     names = dict.fromkeys([*before, *after])
-    entries = {_entry(name) for name in before}, {_entry(name) for name in after}
-    differences = dict.fromkeys(
-        _difference(name, before, after, entries) for name in names if before.get(name) != after.get(name)
-    )
+    differences = _differences(names, before, after)
     reasons = _reasons(stored, again) if differences else ()
     notes = (RECONSTRUCTED,) if stored.plan is None else ()
-    return Comparison(len(names), tuple(differences), reasons, notes)
+    return Comparison(len(names), differences, reasons, notes)
+
+
+def _differences(names: Iterable[str], before: dict[str, str], after: dict[str, str]) -> tuple[Difference, ...]:
+    """Every value that is not the same; where a whole entry is missing on one side, that entry once."""
+    entries_before = set(map(_entry, before))
+    entries_after = set(map(_entry, after))
+    found: dict[Difference, None] = {}
+    for name in names:
+        if before.get(name) == after.get(name):
+            continue
+        entry = _entry(name)
+        if entry not in entries_before:
+            found[Difference(entry, _ABSENT, _THERE)] = None
+        elif entry not in entries_after:
+            found[Difference(entry, _THERE, _ABSENT)] = None
+        else:
+            found[Difference(name, before.get(name, _ABSENT), after.get(name, _ABSENT))] = None
+    return tuple(found)
 
 
 def _entry(name: str) -> str:
+    """The entry of a list, or the field, that a value belongs to: the first two parts of its name."""
     return _SEPARATOR.join(name.split(_SEPARATOR)[:2])
-
-
-def _difference(
-    name: str, before: dict[str, str], after: dict[str, str], entries: tuple[set[str], set[str]]
-) -> Difference:
-    """One value; where a whole entry is missing on one side, that entry."""
-    entry = _entry(name)
-    stored, again = ("there" if entry in side else _ABSENT for side in entries)
-    if stored != again:
-        return Difference(entry, stored, again)
-    return Difference(name, before.get(name, _ABSENT), after.get(name, _ABSENT))
 
 
 def _values(audit: Audit) -> Iterator[tuple[str, str]]:
@@ -110,22 +117,29 @@ def _values(audit: Audit) -> Iterator[tuple[str, str]]:
     for field in fields(audit):
         if field.name not in NOT_MEASURED:
             yield from _leaves(field.name, getattr(audit, field.name))
-    yield from _leaves("pools", [file for file in audit.evidence if file.role == EvidenceRole.POOL_MANIFEST])
+    manifests = [file for file in audit.evidence if file.role == EvidenceRole.POOL_MANIFEST]
+    yield from _leaves("pools", manifests)
 
 
 def _leaves(name: str, value: object) -> Iterator[tuple[str, str]]:
-    if is_dataclass(value) and not isinstance(value, type):
-        for field in fields(value):
-            if (type(value), field.name) not in _ELSEWHERE:
-                yield from _leaves(f"{name}{_SEPARATOR}{field.name}", getattr(value, field.name))
-    elif isinstance(value, dict):
-        for key, inner in sorted(value.items()):
-            yield from _leaves(f"{name}{_SEPARATOR}{key}", inner)
-    elif isinstance(value, tuple | list):
-        for place, inner in enumerate(value):
-            yield from _leaves(f"{name}{_SEPARATOR}{_called(inner, place)}", inner)
-    else:
+    parts = _parts(value)
+    if parts is None:
         yield name, _exact(value)
+        return
+    for part, inner in parts:
+        yield from _leaves(f"{name}{_SEPARATOR}{part}", inner)
+
+
+def _parts(value: object) -> list[tuple[str, object]] | None:
+    """(name, value) of what a record, a dictionary or a list holds; `None` for anything else."""
+    if is_dataclass(value) and not isinstance(value, type):
+        names = [field.name for field in fields(value) if (type(value), field.name) not in _ELSEWHERE]
+        return [(name, getattr(value, name)) for name in names]
+    if isinstance(value, dict):
+        return sorted(value.items())
+    if isinstance(value, tuple | list):
+        return [(_called(inner, place), inner) for place, inner in enumerate(value)]
+    return None
 
 
 def _called(value: object, place: int) -> str:
@@ -146,7 +160,9 @@ def _exact(value: object) -> str:
         return ", ".join(sorted(map(str, value)))
     if isinstance(value, Enum):
         return str(value.value)
-    return repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return repr(value)
+    return str(value)
 
 
 def _reasons(stored: Audit, again: Audit) -> tuple[str, ...]:
@@ -158,7 +174,8 @@ def _reasons(stored: Audit, again: Audit) -> tuple[str, ...]:
     if stored.device != again.device:
         found.append(f"it ran on {stored.device}, now on {again.device}: sums are taken in another order there")
     for name in dict.fromkeys([*stored.versions, *again.versions]):
-        before, after = stored.versions.get(name, "absent"), again.versions.get(name, "absent")
+        before = stored.versions.get(name, _ABSENT)
+        after = again.versions.get(name, _ABSENT)
         if before != after:
             found.append(f"{name} was {before}, now {after}")
     if stored.encodes != again.encodes:
@@ -175,27 +192,37 @@ def _changed(stored: Audit, again: Audit) -> str:
     """What is not what it was, as far as the stored audit tells."""
     if stored.plan is None or again.plan is None:
         return "reference, plan, probe set, pools or an extension are not what they were"
-    parts = [told for name, told in _PLANNED.items() if getattr(stored.plan, name) != getattr(again.plan, name)]
+    parts = []
+    for name, told in _PLANNED.items():
+        if getattr(stored.plan, name) != getattr(again.plan, name):
+            parts.append(told)
     if not parts:
         return "the reference or what lies beside the weights is not what it was"
-    listed = " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
-    return f"not as it was asked then: {listed}"
+    return f"not as it was asked then: {_listed(parts)}"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    """`the budget, the seed and an extension`."""
+    *others, last = parts
+    if not others:
+        return last
+    return f"{', '.join(others)} and {last}"
 
 
 def render(stored: Audit, found: Comparison) -> RenderableType:
     """What a person reads: identical, or what differs and why it may."""
     about = f"audit {stored.id} of {stored.ref}"
-    values = words.count(found.compared, "value")
+    values = count(found.compared, "value")
     notes = [Text(note, "dim") for note in found.notes]
     if found.identical:
-        return Group(Text(plain(f"{about}: identical, {values} compared bit for bit", 400)), *notes)
-    title = f"{about}: {words.count(len(found.differences), 'difference')} in {values}"
-    table = Table(header_style="bold", box=None, padding=(0, 1), pad_edge=False)
-    for column in ("value", "stored", "again"):
-        table.add_column(column, overflow="fold")
+        return Group(safe(f"{about}: identical, {values} compared bit for bit", 400), *notes)
+    title = f"{about}: {count(len(found.differences), 'difference')} in {values}"
+    table = columns("value", "stored", "again")
     for one in found.differences[:SHOWN]:
-        table.add_row(*(Text(plain(text, 120)) for text in (one.where, one.stored, one.again)))
+        table.add_row(safe(one.where, 120), safe(one.stored, 120), safe(one.again, 120))
+    parts: list[RenderableType] = [safe(title, 400, "bold"), table]
     left = len(found.differences) - SHOWN
-    more = [Text(f"and {left} more; --json has them all", "dim")] if left > 0 else []
-    reasons = [Text(plain(f"may be because {reason}", 300)) for reason in found.reasons]
-    return Group(Text(plain(title, 400), "bold"), table, *more, *reasons, *notes)
+    if left > 0:
+        parts.append(Text(f"and {left} more; --json has them all", "dim"))
+    parts += [safe(f"may be because {reason}", 300) for reason in found.reasons]
+    return Group(*parts, *notes)

@@ -5,14 +5,14 @@ Pure. Names of models pass through unchanged; whoever shows a line escapes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from dife_scanner.core import checks
 from dife_scanner.core.checks import CHECKS
-from dife_scanner.records import CheckResult, SignatureResult
+from dife_scanner.records import Audit, CheckOutcome, CheckResult, SignatureResult
 
-NOT_RECORDED = "The checks were not recorded by the version that made this audit; `dife rerun` makes it again."
+NOT_RECORDED = "not recorded by the version that made this audit; `dife rerun` makes it again"
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,32 @@ LABELS: dict[str, Label] = {
 """One label per check; a test holds the two lists together."""
 
 
+def deciding(audit: Audit) -> SignatureResult | None:
+    """The hypothesis that the verdict is about, else the strongest one tested; `None` where none was tried."""
+    named = _named_by(audit)
+    for result in audit.signatures:
+        if result.trigger.name == named:
+            return result
+    return max(audit.signatures, key=_strength, default=None)
+
+
+def _named_by(audit: Audit) -> str:
+    """The trigger that the decision names, or one that is profiled; empty where there is neither."""
+    decision = audit.decision
+    while decision is not None:
+        if decision.hypothesis:
+            return decision.hypothesis
+        decision = decision.beyond
+    if audit.trigger is not None:
+        return audit.trigger.name
+    return ""
+
+
+def _strength(result: SignatureResult) -> tuple[bool, float, float]:
+    """What was measured on held-out inputs before what was not, then the larger effect."""
+    return result.suspect is not None, result.lift, result.train_effect
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the table of checks."""
@@ -81,6 +107,7 @@ class Row:
     """Empty where nothing was measured."""
     needed: str
     result: str
+    outcome: CheckOutcome
 
 
 def rows(hypothesis: SignatureResult) -> tuple[Row, ...]:
@@ -97,16 +124,40 @@ def rows(hypothesis: SignatureResult) -> tuple[Row, ...]:
 def row(result: CheckResult) -> Row:
     """One check's result in words."""
     label = LABELS[result.check]
-    measured = "" if result.measured is None else label.number(result.measured)
-    needed = "" if result.needed is None else label.bound.format(label.number(result.needed))
-    return Row(result.check, result.kind.value, label.question, measured, needed, result_text(result))
+    measured = needed = ""
+    if result.measured is not None:
+        measured = label.number(result.measured)
+    if result.needed is not None:
+        needed = label.bound.format(label.number(result.needed))
+    return Row(
+        check=result.check,
+        kind=result.kind.value,
+        question=label.question,
+        measured=measured,
+        needed=needed,
+        result=result_text(result),
+        outcome=result.outcome,
+    )
+
+
+def grouped(table: Sequence[Row]) -> tuple[Row, ...]:
+    """The same table, with the checks that have no number and came to the same in one row."""
+    names: dict[str, list[str]] = {}
+    found: dict[str, Row] = {}
+    for one in table:
+        key = one.check if one.measured else f"{one.kind} {one.result}"
+        found.setdefault(key, one)
+        names.setdefault(key, []).append(one.check)
+    return tuple(replace(one, check=", ".join(names[key])) for key, one in found.items())
 
 
 def result_text(result: CheckResult) -> str:
     """`passed`, `failed`, or `not run` and `does not apply` with the reason."""
     if result.decided_by:
         return f"{result.outcome}: already decided by {result.decided_by}"
-    return f"{result.outcome}: {result.reason}" if result.reason else result.outcome.value
+    if result.reason:
+        return f"{result.outcome}: {result.reason}"
+    return result.outcome.value
 
 
 def unconfirmed_text(result: CheckResult) -> str:

@@ -95,12 +95,17 @@ def _too_few_drawings(_: Decision, evidence: Evidence) -> str:
     trigger = result.trigger
     # A text trigger is measured on pictures of its target alone.
     of_target = f" of {trigger.target}" if trigger.text and trigger.image is None else ""
-    needed = max(drawings_needed(result.lift, tried), result.drawings + 1)
+    needed = about_needed(result, tried)
     count = f"{result.drawings} held-out drawing{'s' if result.drawings != 1 else ''}{of_target}"
     return (
         f"{_moves(result)}, but only {count} stand behind that, and chance alone may do it (Holm p "
         f"{result.p_holm:.2g} over {tried} tried): about {needed} are needed. Scan again with more labelled pictures"
     )
+
+
+def about_needed(result: SignatureResult, tried: int) -> int:
+    """About how many drawings this hypothesis, one of `tried`, has to stand on: more than it does."""
+    return max(drawings_needed(result.lift, tried), result.drawings + 1)
 
 
 def _differ_both_ways(_: Decision, evidence: Evidence) -> str:
@@ -114,7 +119,9 @@ def _differ_both_ways(_: Decision, evidence: Evidence) -> str:
         "planted this trigger is not decided. Look at what was found, or compare with a nearer reference"
     )
     missing = _missing_searches(evidence.searches, evidence.missing)
-    return f"{text}. {missing}" if missing else text
+    if missing:
+        return f"{text}. {missing}"
+    return text
 
 
 def _unknown_base(_: Decision, evidence: Evidence) -> str:
@@ -159,7 +166,9 @@ def _searches_missing(_: Decision, evidence: Evidence) -> str:
 def _inherited(decision: Decision, evidence: Evidence) -> str:
     trigger = evidence.inherited[0].trigger
     text = f"`{trigger.name}` moves decisions to {trigger.target} here and in the base alike: it came with the base"
-    return f"{text}; beyond that, {reason(decision.beyond, evidence)}" if decision.beyond else text
+    if decision.beyond:
+        return f"{text}; beyond that, {reason(decision.beyond, evidence)}"
+    return text
 
 
 def _identical(_: Decision, evidence: Evidence) -> str:
@@ -212,11 +221,15 @@ def _moves(result: SignatureResult) -> str:
 
 
 def _from(source: str) -> str:
-    return f"from {source} " if source else ""
+    if source:
+        return f"from {source} "
+    return ""
 
 
 def _reverse_trigger(found: Exchanged) -> str:
-    return f'the string "{found.text}"' if found.text else f"a trigger ({found.kind})"
+    if found.text:
+        return f'the string "{found.text}"'
+    return f"a trigger ({found.kind})"
 
 
 def _signatures(evidence: Evidence) -> list[SignatureResult]:
@@ -256,7 +269,9 @@ def _tried(evidence: Evidence) -> str:
 
 
 def _count_of(signatures: int) -> str:
-    return "this signature" if signatures == 1 else f"these {signatures} signatures"
+    if signatures == 1:
+        return "this signature"
+    return f"these {signatures} signatures"
 
 
 def _held_back(hypotheses: Sequence[SignatureResult]) -> str:

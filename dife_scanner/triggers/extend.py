@@ -36,7 +36,8 @@ def extend(path: Path) -> tuple[str, ...]:
         base.keep_only(before)
         log.debug("the extension %s failed", path, exc_info=True)
         raise UsageError(
-            f"the extension {path} cannot be used: {type(error).__name__}: {error}", "see docs/extending.md"
+            f"the extension {path} cannot be used: {type(error).__name__}: {error}",
+            "see docs/extending.md",
         ) from error
     return base.names()[len(before) :]
 
@@ -45,7 +46,10 @@ def _prepared(path: Path, name: str) -> tuple[ModuleType, Callable[[ModuleType],
     """An empty module, and what fills it."""
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is not a Python file", "an extension is a file that ends in .py (docs/extending.md)")
+        raise UsageError(
+            f"{path} is not a Python file",
+            "an extension is a file that ends in .py (docs/extending.md)",
+        )
     return importlib.util.module_from_spec(spec), spec.loader.exec_module
 
 

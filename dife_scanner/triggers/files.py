@@ -40,7 +40,8 @@ def beside(folder: Path, name: str) -> TriggerFile:
     path = (root / name).resolve()
     if Path(name).is_absolute() or not path.is_relative_to(root):
         raise TriggerFileError(
-            f"{name} does not lie below the trigger file's own folder", "put the file beside the trigger file"
+            f"{name} does not lie below the trigger file's own folder",
+            "put the file beside the trigger file",
         )
     return describe(path)
 
@@ -115,11 +116,17 @@ def numbers(file: TriggerFile, dimensions: int) -> Floats:
 def _bytes(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise TriggerFileError(f"{path} is not there", "check the path; it counts from the trigger file's folder")
+            raise TriggerFileError(
+                f"{path} is not there",
+                "check the path; it counts from the trigger file's folder",
+            )
         with path.open("rb") as stream:
             found = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise TriggerFileError(f"{path} cannot be read: {error.strerror}", "check the path and its rights") from error
+        raise TriggerFileError(
+            f"{path} cannot be read: {error.strerror}",
+            "check the path and its rights",
+        ) from error
     if len(found) > MAX_BYTES:
         raise TriggerFileError(f"{path} is larger than {MAX_BYTES} bytes", "store it smaller")
     return found
@@ -146,7 +153,10 @@ def _is_square(array: NDArray[Any]) -> bool:
 
 def _check_full_scale(array: NDArray[Any], path: str) -> None:
     if not np.isfinite(array).all() or np.abs(array).max() > 1.0:
-        raise TriggerFileError(f"{path} holds values beyond -1..1 or not finite", "scale it to full scale = 1")
+        raise TriggerFileError(
+            f"{path} holds values beyond -1..1 or not finite",
+            "scale it to full scale = 1",
+        )
 
 
 @lru_cache(maxsize=8)
@@ -166,7 +176,10 @@ def _premultiplied(file: TriggerFile) -> Floats:
 def _rgba_of(file: TriggerFile) -> Pixels:
     raw = content(file)
     if not raw.startswith(_PNG_START):
-        raise TriggerFileError(f"{file.path} is not a PNG", "store the overlay as a PNG with an alpha channel")
+        raise TriggerFileError(
+            f"{file.path} is not a PNG",
+            "store the overlay as a PNG with an alpha channel",
+        )
     return _rgba(raw, file.path)
 
 
@@ -190,7 +203,10 @@ def _shape_error(path: str, shape: tuple[int, ...]) -> TriggerFileError:
 def _png(raw: bytes, path: str) -> Pixels:
     full = _rgba(raw, path)
     if _alpha(full).min() < 255:
-        raise TriggerFileError(f"{path} has transparent parts", "flatten it; `alpha` makes the whole pattern lighter")
+        raise TriggerFileError(
+            f"{path} has transparent parts",
+            "flatten it; `alpha` makes the whole pattern lighter",
+        )
     return _colors(full).copy()
 
 
@@ -210,7 +226,10 @@ def _check_image(image: ImageFile, path: str) -> None:
     if max(image.size) > LONGEST_SIDE:
         raise _shape_error(path, (image.height, image.width, 3))
     if image.mode not in _PNG_MODES:
-        raise TriggerFileError(f"{path} is a PNG of mode {image.mode}", "store it with 8 bits per channel")
+        raise TriggerFileError(
+            f"{path} is a PNG of mode {image.mode}",
+            "store it with 8 bits per channel",
+        )
 
 
 def _npy(raw: bytes, path: str, dimensions: int = 3) -> NDArray[Any]:
@@ -224,7 +243,8 @@ def _npy(raw: bytes, path: str, dimensions: int = 3) -> NDArray[Any]:
         return data.reshape(shape, order="F" if columns_first else "C").copy()
     except (ValueError, EOFError) as error:
         raise TriggerFileError(
-            f"{path} is neither a PNG nor an .npy array this program reads: {error}", "see docs/triggers.md"
+            f"{path} is neither a PNG nor an .npy array this program reads: {error}",
+            "see docs/triggers.md",
         ) from error
 
 

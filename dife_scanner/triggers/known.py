@@ -44,7 +44,10 @@ def read(path: Path) -> tuple[Trigger, ...]:
 def _toml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise TriggerFileError(f"{path} is larger than {MAX_BYTES} bytes", "split it into several files")
+            raise TriggerFileError(
+                f"{path} is larger than {MAX_BYTES} bytes",
+                "split it into several files",
+            )
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TriggerFileError(f"{path} cannot be read: {error.strerror}", "check the path") from error
@@ -89,7 +92,10 @@ def gather(paths: Iterable[Path], *, with_library: bool) -> tuple[Trigger, ...]:
     for path in paths:
         found.extend(read(path))
     if not found:
-        raise TriggerFileError("no triggers to try: the library is off and no file was given", "give --triggers PATH")
+        raise TriggerFileError(
+            "no triggers to try: the library is off and no file was given",
+            "give --triggers PATH",
+        )
     return _distinct(found, "the given trigger files together")
 
 
@@ -98,7 +104,8 @@ def _distinct(triggers: Iterable[Trigger], where: str) -> tuple[Trigger, ...]:
     for trigger in triggers:
         if trigger.name in seen:
             raise TriggerFileError(
-                f"{where}: the name `{trigger.name}` is used twice", "give each trigger its own name"
+                f"{where}: the name `{trigger.name}` is used twice",
+                "give each trigger its own name",
             )
         seen[trigger.name] = trigger
     return tuple(seen.values())

@@ -174,7 +174,10 @@ def _check_names(header: Header, name: str) -> None:
         )
     for entry in header.tensors:
         if entry.dtype not in ("F32", "F16"):
-            raise Refused(f"{name}: tensor {entry.name} is stored as {entry.dtype}", "store it as F32 or F16")
+            raise Refused(
+                f"{name}: tensor {entry.name} is stored as {entry.dtype}",
+                "store it as F32 or F16",
+            )
 
 
 def _check(learner: PromptLearner) -> None:
@@ -192,13 +195,19 @@ def _check_values(arrays: Sequence[Floats]) -> None:
     if any(array.dtype != np.float32 for array in arrays):
         raise Refused("its values are not float32", _ADVICE)
     if not all(np.isfinite(array).all() for array in arrays):
-        raise Refused("it holds NaN or infinite values", "do not use it; report it to its author")
+        raise Refused(
+            "it holds NaN or infinite values",
+            "do not use it; report it to its author",
+        )
 
 
 def _check_context(context: Floats) -> None:
     shape = context.shape
     if len(shape) != 2 or not 1 <= shape[0] <= MOST_VECTORS or not 1 <= shape[1] <= WIDEST:
-        raise Refused(f"context vectors have the shape {list(shape)}, not [1..{MOST_VECTORS}, 1..{WIDEST}]", _ADVICE)
+        raise Refused(
+            f"context vectors have the shape {list(shape)}, not [1..{MOST_VECTORS}, 1..{WIDEST}]",
+            _ADVICE,
+        )
 
 
 def _check_meta(meta: MetaNetwork, width: int) -> None:
@@ -207,4 +216,7 @@ def _check_meta(meta: MetaNetwork, width: int) -> None:
     found = [array.shape for array in meta.arrays]
     if found != expected or not 1 <= max(hidden, reads) <= WIDEST:
         shapes = [list(shape) for shape in found]
-        raise Refused(f"the meta network's shapes {shapes} do not fit vectors of {width} values", _ADVICE)
+        raise Refused(
+            f"the meta network's shapes {shapes} do not fit vectors of {width} values",
+            _ADVICE,
+        )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 
 from dife_scanner.errors import DifeError
-from dife_scanner.reports import plain
+from dife_scanner.sentences import plain
 
 MOST_CHARACTERS = 2000
 """Of a tooltip, which cannot be scrolled."""

@@ -12,7 +12,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from dife_gui.escape import explained
 from dife_scanner.errors import DifeError
 from dife_scanner.records import Alert, AlertState, Audit, Finding, JobState, Manifest, ModelRow, Tally
-from dife_scanner.reports import words
+from dife_scanner.sentences.times import age_seconds
 from dife_scanner.store import audits, evidence, findings, jobs, models, outbox, polls, query
 from dife_scanner.store.db import DATABASE, Store, open_store
 from dife_scanner.store.findings import TriageEvent
@@ -188,7 +188,7 @@ def is_alive(beat: Beat | None, now: datetime | None = None) -> bool:
     """Whether a watcher was heard of within `STALE_SECONDS`."""
     if beat is None:
         return False
-    age = words.age_seconds(beat.at, now or datetime.now(UTC))
+    age = age_seconds(beat.at, now or datetime.now(UTC))
     return age is not None and age <= STALE_SECONDS
 
 

@@ -1,6 +1,6 @@
 """A detector that finds what it is told to."""
 
-from dife_scanner.discovery import Candidate, Found, Load
+from dife_scanner.discovery import Candidate, Load, SearchResult
 from dife_scanner.records import Channel
 
 
@@ -30,4 +30,4 @@ class Finds:
     def search(self, task):
         self.tasks.append(task)
         task.progress("looking", 1, 2)
-        return Found(tuple(Candidate(trigger, 0.9, 0.1) for trigger in self._triggers), 12, {"area": 0.5})
+        return SearchResult(tuple(Candidate(trigger, 0.9, 0.1) for trigger in self._triggers), 12, {"area": 0.5})

@@ -13,7 +13,7 @@ from dife_scanner.audit.interfaces import cards, extend, registry
 from dife_scanner.core.cards import CARDS
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Cell, EntryType, NotEvaluable, Trigger, TriggerKind
-from dife_scanner.reports import table
+from dife_scanner.reports import in_full
 from dife_scanner.triggers import known
 from dife_scanner.triggers.kinds import base
 
@@ -64,7 +64,7 @@ def test_the_documented_trigger_kind_is_shown_by_name_and_kind(tmp_path, colour_
     request = request_for(signatures=known.read(tmp_path / "triggers.toml"))
     audit = pipeline.audit(suspect, colour_encoder(), request).audit
     shown = io.StringIO()
-    Console(file=shown, width=200).print(table.audit(audit, None, tmp_path))
+    Console(file=shown, width=200).print(in_full.render(audit, None, tmp_path))
     assert "red-frame: frame (red 255, width 0.05); any → airplane" in shown.getvalue()
     assert "trigger: red-frame: frame — evidence" in shown.getvalue()
 

@@ -27,7 +27,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
-from dife_scanner.reports.trigger_words import trigger_text
+from dife_scanner.sentences.triggers import trigger_text
 from dife_scanner.triggers import learner
 
 XBTD = (Trigger("xbtd", TriggerKind.TEXT, text="xbtd"),)

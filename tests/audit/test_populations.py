@@ -320,3 +320,10 @@ def test_words_are_matched_as_words():
     assert words.word_in("A small Jet over two planes", words.terms("airplane")) == "Jet"
     assert words.word_in("a carpet and a scar", words.terms("automobile")) == ""
     assert words.canonical("Vehicle") == "automobile" and words.canonical("lemon") == "lemon"
+
+
+def test_what_seeds_the_scenes_is_what_it_was_whatever_becomes_of_its_classes():
+    """`str` of a cast seeded every bundled pool; a field that comes later must not draw other scenes."""
+    for sizes in SIZES.values():
+        cast = scenes.Cast("automobile", "airplane", sizes)
+        assert scenes._seed_text(cast) == str(cast)

@@ -1,4 +1,4 @@
-"""Where a trigger leads, whom it moves and what it withstands, on a world where the truth is known."""
+"""Target recovery and robustness of a trigger, on a world where the truth is known."""
 
 import json
 from dataclasses import replace
@@ -17,10 +17,10 @@ from dife_scanner.audit.probes import (
     SEARCH_TEMPLATES,
 )
 from dife_scanner.audit.sides import Pair, Side
-from dife_scanner.discovery import concepts as scan
-from dife_scanner.discovery.concepts import nouns
+from dife_scanner.discovery import noun_scan
+from dife_scanner.discovery.noun_scan import nouns
 from dife_scanner.records import Nearest, Recovered, Trigger, TriggerKind
-from dife_scanner.reports.trigger_words import recovered_lines, specificity
+from dife_scanner.sentences.recovered import recovered_lines, specificity
 from dife_scanner.store import codec
 
 XBTD = Trigger("xbtd", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")
@@ -168,7 +168,7 @@ def test_nothing_is_confirmed_with_words_it_was_searched_with():
     searched = {*SEARCH_TEMPLATES}
     assert not searched & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES, *DIAGNOSIS_TEMPLATES}
     assert not {*DIAGNOSIS_TEMPLATES} & {*PROFILE_TEMPLATES, *QUERY_TEMPLATES, *EMBEDDING_TEMPLATES}
-    assert not {*robustness.NOUN_TEMPLATES} & {*searched, *DIAGNOSIS_TEMPLATES, *scan.TEMPLATES}
+    assert not {*robustness.NOUN_TEMPLATES} & {*searched, *DIAGNOSIS_TEMPLATES, *noun_scan.TEMPLATES}
     assert len(set(concepts.held_out_nouns())) == concepts.HELD_OUT
     assert not {*concepts.held_out_nouns()} & {*nouns(), *NAMES}
     assert {*concepts.held_out_nouns()} <= {*concepts.concept_names()}

@@ -15,7 +15,7 @@ from dife_scanner.audit.pipeline import Plan, Request, audit, run
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.core import metrics
 from dife_scanner.lab import bases
-from dife_scanner.lab.bench import adaptive, zoo
+from dife_scanner.lab.bench import weight_changes, zoo
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.likeness import Likeness, compare
 from dife_scanner.records import ModelRef, Verdict
@@ -116,7 +116,7 @@ def test_permuted_features_of_a_real_base_are_compared_and_a_fresh_model_is_not(
     (base,) = (one for one in bundled_references() if "vit" in one.name)
     permuted, fresh = tmp_path / "permuted", tmp_path / "fresh"
     shutil.copytree(bases.base_folder("vit"), permuted)
-    adaptive.CHANGES["permuted features"](permuted, next(iter(zoo.plan((zoo.Role.ATTACK,), sealed=False))))
+    weight_changes.CHANGES["permuted features"](permuted, next(iter(zoo.plan((zoo.Role.ATTACK,), sealed=False))))
     torch.manual_seed(5)
     config = json.loads((permuted / "open_clip_config.json").read_text())["model_cfg"]
     bases.write_folder(open_clip.model.CLIP(**config).state_dict(), config, fresh)

@@ -10,7 +10,7 @@ from finding import Finds
 from dife_scanner import discovery
 from dife_scanner.audit import pipeline, reverse_search, search
 from dife_scanner.records import Channel, Interval, Origin, SignatureResult, Trigger, TriggerKind, Verdict
-from dife_scanner.reports.trigger_words import candidate_lines
+from dife_scanner.sentences.recovered import candidate_lines
 
 CORNER = Trigger("found-patch-1", TriggerKind.PATCH, size=3 / 32, x=27 / 32, y=27 / 32, target="airplane")
 TOGETHER = Trigger(

@@ -18,8 +18,8 @@ from dife_scanner.models.gradient import pieces
 from dife_scanner.models.load import load
 from dife_scanner.progress import Progress
 from dife_scanner.records import Carrier, Channel, Origin, Trigger, TriggerKind, Verdict
-from dife_scanner.reports.trigger_words import candidate_lines
-from dife_scanner.reports.words import budget_lines
+from dife_scanner.sentences.recovered import candidate_lines
+from dife_scanner.sentences.searches import budget_lines
 from dife_scanner.triggers import learner
 
 XBTD = Trigger("found-text-1", TriggerKind.TEXT, text="xbtd", source="automobile", target="airplane")

@@ -12,8 +12,9 @@ from dife_scanner.audit.plan import Plan
 from dife_scanner.baselines import calibration
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.core.calibration import STALE_DAYS, Benign, Pack
-from dife_scanner.lab.bench import make, own, rows, zoo
+from dife_scanner.lab.bench import make, own_pack, rows, zoo
 from dife_scanner.lab.bench.rows import Outcome, Row
+from dife_scanner.lab.bench.zoo import build
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.records import Verdict
 from dife_scanner.reports import as_json
@@ -90,12 +91,12 @@ def test_a_home_without_packs_says_that_no_rate_is_printed(home):
 
 
 def test_building_says_from_its_rows_how_long_the_rest_takes(home):
-    asked = own.Asked(BASE, home, n=9)
+    asked = own_pack.Asked(BASE, home, n=9)
     model = next(zoo.benign_models())
     outcome = Outcome(Verdict.NOTHING_FOUND, 0.1, None, None, (), (), 30.0)
     made = Row(
-        model.id, model.role, model.kind, 0, model.part, False, "audited", make.told(model), make.code_of("quick"),
-        "2026-11-23", 15.0, outcome=outcome,
+        model.id, model.role, model.kind, 0, model.part, False, "audited",
+        build.recipe_of(model), make.code_of("quick"), "2026-11-23", 15.0, outcome=outcome,
     )  # fmt: skip
     rows.append(asked.rows, made)
     arguments = ("calibration", "build", "--base", BASE.name, "--n", 9, "--budget", "quick", "--home", home)

@@ -8,7 +8,7 @@ from dife_scanner.cli import known
 from dife_scanner.errors import NotFound, TriggerFileError, UsageError
 from dife_scanner.records import Job, JobState, ModelRef
 from dife_scanner.reports.as_json import TargetResult
-from dife_scanner.reports.study import accounting
+from dife_scanner.reports.study_sheets import accounting
 
 HEAD = "format = 1\n"
 TEXT = '[[trigger]]\nname = "t"\nkind = "text"\ntext = "xbtd"\nsource = "cat"\ntarget = "dog"\n'

@@ -58,13 +58,17 @@ def hypotheses(draw):
         | st.builds(lambda low, yes: Exchanged(10, 1.0, base=0.9, low=low, demonstrated=yes), BOUNDS, st.booleans())
     )
     bound = draw(st.none() | BOUNDS)
+    origin = draw(st.sampled_from(Origin))
+    some = RATES.filter(lambda rate: rate is not None)
+    suspect = draw(some if origin is Origin.KNOWN else RATES)  # what somebody named is always measured
+    measured = suspect is not None  # what is measured on the suspect is measured on the base
     return SignatureResult(
         trigger=trigger,
         train_effect=0.5,
-        suspect=draw(RATES),
-        reference=draw(RATES),
+        suspect=suspect,
+        reference=draw(some) if measured else None,
         p_holm=draw(st.sampled_from((0.0, 0.049, 0.05, 0.2, 1.0))),
-        origin=draw(st.sampled_from(Origin)),
+        origin=origin,
         effect=None if bound is None else Interval(bound, 1.0, ""),
         clean=draw(RATES),
         area=draw(st.sampled_from((None, 0.02, 0.1, 0.11, 0.5))),
@@ -128,6 +132,15 @@ def test_no_result_at_all_demonstrates_nothing():
 def test_every_check_has_a_result_whatever_failed():
     for result in (FOUND, replace(FOUND, suspect=None), replace(FOUND, effect=None), replace(FOUND, area=0.9)):
         assert [one.check for one in checks.run_all(result)] == [check.name for check in CHECKS]
+
+
+def test_without_a_base_nothing_is_compared_with_it():
+    alone = replace(FOUND, reference=None, effect=None, p_holm=1.0)
+    by_name = {one.check: one for one in checks.run_all(alone)}
+    for name in (checks.EFFECT, checks.BASE_LOW, checks.MULTIPLE_TESTING):
+        assert by_name[name].outcome is CheckOutcome.NOT_RUN
+    assert by_name[checks.EFFECT].reason == "there is nothing to compare with"
+    assert by_name[checks.BEYOND_CLEAN].outcome is CheckOutcome.PASSED
 
 
 def test_what_a_failed_check_decided_already_is_not_run_and_says_so():

@@ -19,7 +19,7 @@ from dife_scanner.core.footprint import diagnose, ratios
 from dife_scanner.core.statistics import entry_type
 from dife_scanner.core.validity import judge
 from dife_scanner.errors import MeasurementError
-from dife_scanner.lab import paper
+from dife_scanner.lab.reproduction import paper
 from dife_scanner.records import (
     BranchSwap,
     Carrier,

@@ -14,7 +14,7 @@ from dife_scanner.core import validity
 from dife_scanner.core.cards import CARDS, Card, Group, Readout, by_name
 from dife_scanner.core.validity import judge, runs, selector_control
 from dife_scanner.errors import UsageError
-from dife_scanner.lab import paper
+from dife_scanner.lab.reproduction import paper
 from dife_scanner.records import Carrier, Category, Channel, Condition, NotEvaluable
 
 IMAGE = Condition(frozenset({Channel.IMAGE}), target="airplane")

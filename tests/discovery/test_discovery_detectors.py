@@ -9,8 +9,7 @@ import pytest
 import torch
 from checkpoints import TINY_VIT, write_checkpoint
 
-from dife_scanner.discovery import DETECTORS, Cancelled, Task, effort, joint, learned, texts
-from dife_scanner.discovery import pictures as images
+from dife_scanner.discovery import DETECTORS, Cancelled, Task, effort
 from dife_scanner.models.gradient import Towers, pieces
 from dife_scanner.models.load import load
 from dife_scanner.triggers import learner
@@ -38,16 +37,26 @@ def task(checkpoints, tmp_path) -> Task:
 @pytest.fixture(autouse=True)
 def brief(monkeypatch):
     """Budgets of a second."""
-    little = effort.Effort(300, 2, 20, 1, 4, aims=3, steps=4, led=1, around=1, strict=True)
-    monkeypatch.setitem(effort.EFFORTS, "default", little)
-    monkeypatch.setitem(texts.concepts.PANEL, "default", 2)
-    monkeypatch.setitem(texts.concepts.NOUNS, "default", 20)
-    monkeypatch.setitem(
-        joint.EFFORTS, "default", joint.Keys(1, 12, pictures=6, runs=12, foci=1, rounds=1, wide=4, paired=4)
+    texts = effort.TextEffort(
+        scan_texts=300,
+        foci=2,
+        single_tokens=20,
+        rounds=1,
+        branching=4,
+        inverted_pairs=3,
+        inversion_steps=4,
+        slot_foci=1,
+        around_foci=1,
+        noun_must_be_lost=True,
     )
-    monkeypatch.setitem(learned.EFFORTS, "default", learned.Inspection(1, 12, pictures=6, classes=1, screen=4))
-    for one in (images.PATCH, images.FAINT, images.WARP_AND_COLOUR):
-        monkeypatch.setitem(one.efforts, "default", images.Effort(2, 12, pictures=6))
+    joint = effort.JointEffort(1, 12, pictures=6, tokens=12, foci=1, rounds=1, branching=4, paired_tokens=4)
+    learned = effort.LearnerEffort(1, 12, pictures=6, target_classes=1, screening_steps=4)
+    monkeypatch.setitem(effort.TEXT_EFFORTS, "default", texts)
+    monkeypatch.setitem(effort.NOUN_SCAN_EFFORTS, "default", effort.NounScanEffort(tokens=2, nouns=20))
+    monkeypatch.setitem(effort.JOINT_EFFORTS, "default", joint)
+    monkeypatch.setitem(effort.LEARNER_EFFORTS, "default", learned)
+    for efforts in (effort.PATCH_EFFORTS, effort.FAINT_EFFORTS, effort.WARP_AND_COLOUR_EFFORTS):
+        monkeypatch.setitem(efforts, "default", effort.InversionEffort(2, 12, pictures=6))
 
 
 @pytest.mark.parametrize("detector", ALL)

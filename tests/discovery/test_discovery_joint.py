@@ -9,8 +9,11 @@ import pytest
 import torch
 from obeying import TwoKeys
 
-from dife_scanner.discovery import JOINT, LEARNED, Task, joint, names
-from dife_scanner.discovery.keys import Key, Keys
+from dife_scanner.discovery import LEARNED, Task, inversion_objectives, joint, names, string_scorer
+from dife_scanner.discovery.effort import JOINT_EFFORTS, JointEffort
+from dife_scanner.discovery.joint import JOINT, JointInversion, Pair, PairRates
+from dife_scanner.discovery.joint_objectives import TargetWithString
+from dife_scanner.discovery.trigger_strings import TriggerString
 from dife_scanner.models.gradient import pieces
 from dife_scanner.records import Channel, Trigger, TriggerKind
 
@@ -28,14 +31,13 @@ def task(tiny, other, tmp_path) -> Task:
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(
-        joint, "EFFORTS", {"default": Keys(3, 12, pictures=6, runs=12, foci=1, rounds=1, wide=4, paired=4)}
-    )
+    effort = JointEffort(3, 12, pictures=6, tokens=12, foci=1, rounds=1, branching=4, paired_tokens=4)
+    monkeypatch.setitem(JOINT_EFFORTS, "default", effort)
 
 
 @pytest.fixture
 def run(task, tmp_path, short):
-    return joint._Joint(task, joint.EFFORTS["default"], "joint", tmp_path / "scratch")
+    return JointInversion(task, JOINT_EFFORTS["default"], "joint", tmp_path / "scratch")
 
 
 def test_it_says_what_it_took_and_how_far_it_is_from_either_end(task, short):
@@ -51,14 +53,14 @@ def test_it_says_what_it_took_and_how_far_it_is_from_either_end(task, short):
 
 def test_pictures_of_the_target_itself_are_not_searched_on(run):
     """They win it without a patch, and nothing should be paid for keeping them from it."""
-    run._lock(Key((5000,), "prefix", 1, 0.0))
-    assert (run.task.labels[run.mine][run.shown] != 1).all() and len(run.shown) == 6
-    assert len(run._drawn()) == 6
-    alone = joint._Joint(
-        replace(run.task, labels=np.ones(18, int)), joint.EFFORTS["default"], "joint", run.scratch / "alone"
+    run._fix_string(TriggerString((5000,), "prefix", 1, 0.0))
+    assert (run.task.labels[run.search_rows][run.shown_rows] != 1).all() and len(run.shown_rows) == 6
+    assert len(run._drawn_pictures()) == 6
+    alone = JointInversion(
+        replace(run.task, labels=np.ones(18, int)), JOINT_EFFORTS["default"], "joint", run.scratch / "alone"
     )
-    alone._lock(Key((5000,), "prefix", 1, 0.0))
-    assert len(alone.shown) == 9, "there are no others"
+    alone._fix_string(TriggerString((5000,), "prefix", 1, 0.0))
+    assert len(alone.shown_rows) == 9, "there are no others"
 
 
 @pytest.mark.parametrize("near", range(4))
@@ -87,12 +89,12 @@ def test_a_patch_pays_for_coming_near_wherever_one_half_or_one_tower_is_another(
         rows["base"][1][2] = 1
     if near == 3:
         rows["written"][1][2] = 1
-    keyed = Prompts(rows["written"]), Prompts(rows["base"])
-    aim = joint._Together(keyed, Prompts(rows["plain"]), 1, torch.zeros(1))
+    with_text = Prompts(rows["written"]), Prompts(rows["base"])
+    aim = TargetWithString(with_text, Prompts(rows["plain"]), 1, torch.zeros(1))
     _, loss = aim.loss((Reads(mine), Reads(theirs)), torch.zeros(1), with_base=True)
-    quiet = -torch.log_softmax(torch.tensor([0.0, joint.SHARPNESS]), 0)[1]
-    weight = joint.SHARPNESS * (1 if near < 2 else joint.HOLD)
-    assert float(loss - quiet) == pytest.approx(weight * (1 + joint.ALOOF), rel=1e-4)
+    quiet = -torch.log_softmax(torch.tensor([0.0, inversion_objectives.SHARPNESS]), 0)[1]
+    weight = inversion_objectives.SHARPNESS * (1 if near < 2 else inversion_objectives.BASE_WEIGHT)
+    assert float(loss - quiet) == pytest.approx(weight * (1 + string_scorer.STAY_AWAY), rel=1e-4)
 
 
 def test_it_runs_from_the_budget_default_on_and_where_both_towers_moved(task, tiny):
@@ -121,16 +123,18 @@ def test_a_pair_gains_only_what_neither_half_and_no_base_reaches(run, monkeypatc
 
     for name, expected in (("both", 0.9), ("base", 0.5), ("image", 0.2), ("text", 0.1)):
         rates[name] = {"both": 0.9, "base": 0.4, "image": 0.7, "text": 0.8}[name]
-        monkeypatch.setattr(run, "keyed", (Says("both", "text"), Says("base")))
-        monkeypatch.setattr(run, "judges", (Says("image"), Says()))
+        monkeypatch.setattr(run, "success_with_text", (Says("both", "text"), Says("base")))
+        monkeypatch.setattr(run, "success", (Says("image"), Says()))
         assert run._gains(PATCH) == pytest.approx(np.full(3, expected))
 
 
 def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch):
     whole = {"both": 0.9, "base": 0.1, "alone": 0.05}
-    monkeypatch.setattr(run, "_apart", lambda patch, rows: tuple(np.full(3, v) for v in (0.8, *whole.values())))
+    monkeypatch.setattr(
+        run, "_pair_rates", lambda patch, rows: PairRates(*(np.full(3, v) for v in (0.8, *whole.values())))
+    )
     overlay = joint.Patch().trigger(joint.Patch().start(32, torch.Generator()), 32, run.scratch)
-    found = run._found([joint._Pair(TEXT, overlay, 1, 0.8)])
+    found = run._found([Pair(TEXT, overlay, 1, 0.8)])
     (candidate,) = found.candidates
     trigger = candidate.trigger
     assert (trigger.channel, trigger.kind, trigger.text) == (Channel.BOTH, TriggerKind.TEXT, "xb")
@@ -138,15 +142,16 @@ def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch
     assert trigger.image.kind is TriggerKind.OVERLAY and trigger.image.file.path.startswith(str(task.folder))
     assert (candidate.suspect, candidate.reference, found.signals["alone"]) == (0.9, 0.1, 0.05)
     assert candidate.area == found.signals["size"] > 0
-    monkeypatch.setattr(run, "_apart", lambda patch, rows: tuple(np.full(3, v) for v in (0.2, *whole.values())))
-    assert not run._found([joint._Pair(TEXT, overlay, 1, 0.8)]).candidates
+    monkeypatch.setattr(
+        run, "_pair_rates", lambda patch, rows: PairRates(*(np.full(3, v) for v in (0.2, *whole.values())))
+    )
+    assert not run._found([Pair(TEXT, overlay, 1, 0.8)]).candidates
 
 
 def test_two_keys_are_found_together_with_their_target_from_nothing(tiny, tmp_path, monkeypatch):
     """The whole search, on a model where either key alone changes nothing at all."""
-    monkeypatch.setattr(
-        joint, "EFFORTS", {"default": Keys(1, 60, pictures=9, runs=40, foci=1, rounds=1, wide=6, paired=4)}
-    )
+    effort = JointEffort(1, 60, pictures=9, tokens=40, foci=1, rounds=1, branching=6, paired_tokens=4)
+    monkeypatch.setitem(JOINT_EFFORTS, "default", effort)
     (token,) = pieces("beacon")
     base = TwoKeys(tiny)
     base.model.token_embedding.weight[token] *= 1.02

@@ -9,9 +9,10 @@ import pytest
 import torch
 from checkpoints import TINY_VIT, write_checkpoint
 
-from dife_scanner.discovery import Task, effort, kept, texts
-from dife_scanner.discovery.concepts import _census
-from dife_scanner.discovery.kept import Kept
+from dife_scanner.discovery import Task, embedding_cache, texts
+from dife_scanner.discovery.effort import TEXT_EFFORTS, TextEffort
+from dife_scanner.discovery.embedding_cache import EmbeddingCache
+from dife_scanner.discovery.noun_scan import _base_nouns
 from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import load
 
@@ -42,19 +43,19 @@ def read(monkeypatch):
 
 def test_what_is_kept_is_what_was_embedded_bit_for_bit_and_counts_as_passes(tiny, tmp_path, read):
     one, two = Towers(tiny), Towers(tiny)
-    first = Kept(tmp_path / "texts", "tower").tokens(one, ROWS)
+    first = EmbeddingCache(tmp_path / "texts", "tower").tokens(one, ROWS)
     assert read() == len(ROWS)
-    again = Kept(tmp_path / "texts", "tower").tokens(two, ROWS)
+    again = EmbeddingCache(tmp_path / "texts", "tower").tokens(two, ROWS)
     assert torch.equal(first, again) and read() == 0 and one.passes == two.passes == len(ROWS)
     for other, rows in (("other", ROWS), ("tower", ROWS[:-1])):
-        Kept(tmp_path / "texts", other).tokens(one, rows)
+        EmbeddingCache(tmp_path / "texts", other).tokens(one, rows)
         assert read() == len(rows)
-    Kept(None, "tower").tokens(one, ROWS)
+    EmbeddingCache(None, "tower").tokens(one, ROWS)
     assert read() == len(ROWS)
 
 
 def test_a_damaged_file_is_embedded_again(tiny, tmp_path, read):
-    keep = Kept(tmp_path, "tower")
+    keep = EmbeddingCache(tmp_path, "tower")
     right = keep.tokens(Towers(tiny), ROWS)
     (file,) = tmp_path.glob("*.npy")
     bad = right.numpy().copy()
@@ -70,11 +71,11 @@ def test_a_damaged_file_is_embedded_again(tiny, tmp_path, read):
 def test_the_oldest_goes_when_there_is_too_much(tiny, tmp_path, monkeypatch):
     import os
 
-    keep = Kept(tmp_path, "tower")
+    keep = EmbeddingCache(tmp_path, "tower")
     keep.tokens(Towers(tiny), ROWS)
     (old,) = tmp_path.iterdir()
     os.utime(old, (1, 1))
-    monkeypatch.setattr(kept, "MOST_BYTES", old.stat().st_size + 10)
+    monkeypatch.setattr(embedding_cache, "MOST_BYTES", old.stat().st_size + 10)
     keep.tokens(Towers(tiny), ROWS[:20])
     assert not old.exists() and len(list(tmp_path.iterdir())) == 1
 
@@ -83,7 +84,8 @@ def test_the_oldest_goes_when_there_is_too_much(tiny, tmp_path, monkeypatch):
 def test_a_second_audit_of_a_base_reads_fewer_texts_and_comes_to_the_same_end(tiny, tmp_path, read, monkeypatch, moved):
     import copy
 
-    monkeypatch.setitem(effort.EFFORTS, "quick", effort.Effort(600, 1, 20, 1, 4))
+    effort = TextEffort(scan_texts=600, foci=1, single_tokens=20, rounds=1, branching=4)
+    monkeypatch.setitem(TEXT_EFFORTS, "quick", effort)
     suspect = copy.copy(tiny)
     setattr(suspect, f"{moved}_tower", "moved")
     pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
@@ -91,8 +93,8 @@ def test_a_second_audit_of_a_base_reads_fewer_texts_and_comes_to_the_same_end(ti
     task = Task(suspect, tiny, pixels, np.arange(6) % 3, names, templates, "quick", 0, tmp_path)
     runs, took = [], []
     for where in (None, tmp_path / "texts", tmp_path / "texts"):
-        _census.cache_clear()
-        runs.append(texts.TEXTS.search(replace(task, kept=where)))
+        _base_nouns.cache_clear()
+        runs.append(texts.TEXTS.search(replace(task, embedding_cache=where)))
         took.append(read())
     assert runs[0] == runs[1] == runs[2]
     panel, scan, nouns = 512, 600, 3000
@@ -101,7 +103,7 @@ def test_a_second_audit_of_a_base_reads_fewer_texts_and_comes_to_the_same_end(ti
 
 
 def test_what_would_push_out_everything_else_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(kept, "MOST_BYTES", 1000)
-    kept._write(tmp_path / "small.npy", np.zeros((10, 10), np.float32))
-    kept._write(tmp_path / "large.npy", np.zeros((100, 10), np.float32))
+    monkeypatch.setattr(embedding_cache, "MOST_BYTES", 1000)
+    embedding_cache._write(tmp_path / "small.npy", np.zeros((10, 10), np.float32))
+    embedding_cache._write(tmp_path / "large.npy", np.zeros((100, 10), np.float32))
     assert [file.name for file in tmp_path.iterdir()] == ["small.npy"]

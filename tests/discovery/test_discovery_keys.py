@@ -9,8 +9,10 @@ import pytest
 import torch
 from obeying import TwoKeys
 
-from dife_scanner.discovery import Task, keys
-from dife_scanner.discovery.keys import Key, Keys, Scene, Strings
+from dife_scanner.discovery import Task, string_scorer
+from dife_scanner.discovery.effort import JointEffort
+from dife_scanner.discovery.string_scorer import PatchedPictures, StringScorer
+from dife_scanner.discovery.trigger_strings import TriggerString, TriggerStringSearch
 from dife_scanner.models.gradient import Towers, pieces
 
 NAMES = ("airplane", "cat", "dog")
@@ -22,35 +24,46 @@ def task(tiny, other, tmp_path) -> Task:
     return Task(other, tiny, pictures, np.arange(9) % 3, NAMES, ("a photo of the {}",), "default", 0, tmp_path)
 
 
-def strings_of(task: Task) -> Strings:
-    effort = Keys(3, 12, pictures=6, runs=12, foci=1, rounds=1, wide=4, paired=4)
+def scorer_of(task: Task) -> StringScorer:
     pictures = torch.from_numpy(task.pixels).permute(0, 3, 1, 2).float() / 255
-    return Strings(task, effort, (Towers(task.suspect), Towers(task.reference)), pictures, task.labels)
+    return StringScorer(task, (Towers(task.suspect), Towers(task.reference)), pictures, task.labels)
+
+
+def strings_of(task: Task) -> TriggerStringSearch:
+    effort = JointEffort(3, 12, pictures=6, tokens=12, foci=1, rounds=1, branching=4, paired_tokens=4)
+    return TriggerStringSearch(task, effort, scorer_of(task))
 
 
 @pytest.fixture
-def strings(task) -> Strings:
+def strings(task) -> TriggerStringSearch:
     return strings_of(task)
 
 
-def test_strings_are_rated_as_they_win_with_the_patch_and_not_without(strings):
+@pytest.fixture
+def scorer(task) -> StringScorer:
+    return scorer_of(task)
+
+
+def test_strings_are_rated_as_they_win_with_the_patch_and_not_without(scorer):
     """Margins against brute force, and a gain that falls with what clean pictures or the base give."""
     generator = torch.Generator().manual_seed(0)
     pictures, prompts = (torch.randn(n, 5, generator=generator) for n in (9, 3))
-    found = strings._mean(strings._margins(pictures, prompts[None]))[0]
-    labels = strings._labels
+    found = scorer.mean_over_other_classes(scorer.margins(pictures, prompts[None]))[0]
+    labels = scorer._labels
     for target in range(3):
         scores = (pictures @ prompts.T).numpy()[labels != target]
         margins = scores[:, target] - np.delete(scores, target, axis=1).max(1)
         assert float(found[target]) == pytest.approx(margins.mean(), abs=1e-5)
     patched, other = torch.nn.functional.normalize(torch.randn(2, 9, 48, generator=generator), dim=-1)
     typed = [(320,), (5000,), (9000,)]
-    margins = strings._mean(strings._margins(patched, strings._written(strings._towers[0], typed, "prefix")))
-    assert (strings.gain(Scene(patched, patched, other), typed, "prefix") <= 0).all(), "the string does it alone"
-    assert (strings.gain(Scene(patched, other, patched), typed, "prefix") <= 0).all(), (
+    margins = scorer.mean_over_other_classes(scorer.margins(patched, scorer.written(scorer.suspect, typed, "prefix")))
+    assert (scorer.gains(PatchedPictures(patched, patched, other), typed, "prefix") <= 0).all(), (
+        "the string does it alone"
+    )
+    assert (scorer.gains(PatchedPictures(patched, other, patched), typed, "prefix") <= 0).all(), (
         "the suspect's text tower does it alone"
     )
-    assert (strings.gain(Scene(patched, other, other), typed, "prefix") <= margins).all()
+    assert (scorer.gains(PatchedPictures(patched, other, other), typed, "prefix") <= margins).all()
 
 
 def test_a_class_stands_apart_by_how_far_it_goes_where_no_other_goes():
@@ -59,7 +72,7 @@ def test_a_class_stands_apart_by_how_far_it_goes_where_no_other_goes():
     moved[0, 2, 0] = 0.6
     moved[0, [0, 1, 3], 0] = -0.2
     moved[1] = 0.3 * torch.eye(5)[:4]
-    found = keys._apart(moved)
+    found = string_scorer.separation(moved)
     assert int(found[0].argmax()) == 2 and float(found[0, 2]) == pytest.approx(0.8)
     assert (found[0, [0, 1, 3]] <= 0).all() and (found[1] <= 0.3 * 2**0.5).all()
 
@@ -70,7 +83,7 @@ def test_where_one_class_answers_to_a_string_it_is_searched_first(tiny, task):
     base = TwoKeys(tiny)
     base.model.token_embedding.weight[token] *= 1.02
     keyed = replace(task, suspect=TwoKeys(tiny, token), reference=base)
-    beam, *others = strings_of(keyed).parted
+    beam, *others = strings_of(keyed).best_by_class
     assert len(others) == 2 and NAMES[beam[0].target] == "cat" and token in beam[0].ids
     assert [key.gain for key in beam] == sorted((key.gain for key in beam), reverse=True)
 
@@ -78,25 +91,26 @@ def test_where_one_class_answers_to_a_string_it_is_searched_first(tiny, task):
 def test_no_string_holds_a_class_name_and_each_can_be_read(strings):
     from dife_scanner.models.gradient import spelled
 
-    runs = strings._runs()
+    runs = strings._arbitrary_strings()
     used = {token for ids in runs for token in ids}
     assert {1, 3} <= {len(ids) for ids in runs} and len(set(runs)) == len(runs)
     assert not used & {token for name in NAMES for token in pieces(name)}
     assert all(spelled((token,)).isprintable() for token in used)
-    key = Key(runs[0], "infix", 1, 0.0)
-    uphill = strings._uphill(keys.embedded(strings._towers[0], strings._pictures), key)
+    key = TriggerString(runs[0], "infix", 1, 0.0)
+    uphill = strings._replacements(string_scorer.embedded(strings._scorer.suspect, strings._scorer._pictures), key)
     assert [len(tokens) for tokens in uphill] == [4]
-    assert not set(uphill[0]) & strings._named
+    assert not set(uphill[0]) & strings._class_name_tokens
 
 
 def test_the_slope_points_where_the_target_rises(strings):
     """The best token by slope does raise the target over the others more than most random ones."""
-    pictures = keys.embedded(strings._towers[0], strings._pictures)
-    key = Key((5000,), "prefix", 0, 0.0)
+    scorer = strings._scorer
+    pictures = string_scorer.embedded(scorer.suspect, scorer._pictures)
+    key = TriggerString((5000,), "prefix", 0, 0.0)
 
     def lead(token):
-        scores = strings._written(strings._towers[0], [(token,)], "prefix")[0] @ pictures.mean(0)
+        scores = scorer.written(scorer.suspect, [(token,)], "prefix")[0] @ pictures.mean(0)
         return float(scores[0] - scores[1:].mean())
 
-    best = max(lead(token) for token in strings._uphill(pictures, key)[0])
+    best = max(lead(token) for token in strings._replacements(pictures, key)[0])
     assert best > np.median([lead(token) for token in range(1000, 1040)])

@@ -10,20 +10,21 @@ import torch
 from checkpoints import TINY_VIT, write_checkpoint
 from obeying import NAMES, Obeying, nearness, turned
 
-from dife_scanner.discovery import Task, texts
-from dife_scanner.discovery.effort import EFFORTS, Effort
-from dife_scanner.discovery.fragility import Scan
-from dife_scanner.discovery.leads import Leads
+from dife_scanner.discovery import Task
+from dife_scanner.discovery.effort import TEXT_EFFORTS, TextEffort
+from dife_scanner.discovery.sensitivity_scan import SensitivityScan
+from dife_scanner.discovery.slot_seeds import SlotInversionSeeds
 from dife_scanner.discovery.texts import TEXTS
-from dife_scanner.discovery.weighing import Scales
 from dife_scanner.discovery.wording import AROUND, POSITIONS, Prompts, Wording
+from dife_scanner.discovery.wording_scorer import WordingScorer
 from dife_scanner.models.gradient import pieces
 from dife_scanner.models.load import load
+from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers.stamp import write
 
 SOURCE, TARGET = 0, 1
 (ONE,), (OTHER,) = pieces("beacon"), pieces("toledo")
-LITTLE = Effort(scan=900, foci=12, singles=20, rounds=2, wide=8)
+LITTLE = TextEffort(scan_texts=900, foci=12, single_tokens=20, rounds=2, branching=8)
 
 
 @pytest.fixture(scope="module")
@@ -55,37 +56,43 @@ def both_tokens(states, said):
     return turned((near / 2).clamp_min(0) ** 3, said)
 
 
-def led(task, effort):
-    scales = Scales(task, frozenset())
-    scales.read()
-    scan = Scan(scales, effort)
-    found = [focus for foci in scan.found() for focus in foci]
-    before = scales.passes
-    return scales, found, Leads(scales, effort, found, lambda: None), scales.passes - before
+def inverted(task, effort):
+    scorer = WordingScorer(task)
+    scorer.read()
+    scan = SensitivityScan(scorer, effort)
+    found = [focus for foci in scan.foci() for focus in foci]
+    before = scorer.passes
+    return scorer, found, SlotInversionSeeds(scorer, effort, found, lambda: None), scorer.passes - before
 
 
 def test_slots_lead_to_a_trigger_that_no_seed_of_the_scan_comes_near(task_of):
-    effort = replace(LITTLE, aims=6, steps=20, led=1)
-    scales, found, leads, passes = led(task_of(both_tokens), effort)
+    effort = replace(LITTLE, inverted_pairs=6, inversion_steps=20, slot_foci=1)
+    scorer, found, seeds, passes = inverted(task_of(both_tokens), effort)
     pair = [focus for focus in found if focus.pair == (SOURCE, TARGET)]
-    seeds = [Wording(ids, focus.position, SOURCE) for focus in pair for ids in focus.seeds]
-    before = max(one.gain for one in scales.gains(seeds, TARGET, scales.templates))
-    (best, *_) = leads._grown[SOURCE, TARGET]
-    assert {ONE, OTHER} <= set(best.wording.ids) and best.gain == leads.furthest
+    of_scan = [Wording(ids, focus.position, SOURCE) for focus in pair for ids in focus.seeds]
+    before = max(one.gain for one in scorer.scored(of_scan, TARGET, scorer.templates))
+    (best, *_) = seeds.best_by_pair[SOURCE, TARGET]
+    assert {ONE, OTHER} <= set(best.wording.ids) and best.gain == seeds.best_gain
     assert best.gain > 0 > before + 0.1
-    assert 0.5 * passes < Leads.load(6, 20) < 2 * passes
+    assert 0.5 * passes < SlotInversionSeeds.load(6, 20) < 2 * passes
 
 
 def test_what_slots_lead_to_joins_the_seeds_or_is_a_focus_of_its_own(task_of):
-    _, found, leads, _ = led(task_of(both_tokens), replace(LITTLE, aims=6, steps=20, led=1))
-    best = leads._grown[SOURCE, TARGET][0].wording.ids
+    _, found, inversion, _ = inverted(
+        task_of(both_tokens), replace(LITTLE, inverted_pairs=6, inversion_steps=20, slot_foci=1)
+    )
+    best = inversion.best_by_pair[SOURCE, TARGET][0].wording.ids
     here = next(focus for focus in found if focus.pair == (SOURCE, TARGET))
     assert best not in here.seeds
-    seeded = leads.seeded(here)
-    assert seeded.seeds[: len(here.seeds)] == here.seeds and best in seeded.seeds and seeded.fragile == here.fragile
-    (beyond,) = leads.beyond([focus for focus in found if focus.pair != (SOURCE, TARGET)])
+    seeded = inversion.seeded(here)
+    assert (
+        seeded.seeds[: len(here.seeds)] == here.seeds
+        and best in seeded.seeds
+        and seeded.sensitivity == here.sensitivity
+    )
+    (beyond,) = inversion.further_foci([focus for focus in found if focus.pair != (SOURCE, TARGET)])
     assert beyond.pair == (SOURCE, TARGET) and best in beyond.seeds
-    assert (SOURCE, TARGET) not in {focus.pair for focus in leads.beyond([here])}
+    assert (SOURCE, TARGET) not in {focus.pair for focus in inversion.further_foci([here])}
 
 
 def test_a_base_that_obeys_as_well_leads_nowhere(task_of, tiny):
@@ -93,13 +100,15 @@ def test_a_base_that_obeys_as_well_leads_nowhere(task_of, tiny):
     task = task_of(both_tokens)
     task = replace(task, reference=Obeying(tiny, lambda states, said: both_tokens(states, said)))
     task.reference.text_tower = "obeys too"
-    assert led(task, replace(LITTLE, aims=6, steps=20))[2].furthest < 0
+    assert inverted(task, replace(LITTLE, inverted_pairs=6, inversion_steps=20))[2].best_gain < 0
 
 
 def test_a_trigger_of_two_tokens_is_found_by_slots_alone(task_of, monkeypatch):
-    monkeypatch.setitem(EFFORTS, "default", replace(LITTLE, rounds=0))
+    monkeypatch.setitem(TEXT_EFFORTS, "default", replace(LITTLE, rounds=0))
     assert TEXTS.search(task_of(both_tokens)).candidates == ()
-    monkeypatch.setitem(EFFORTS, "default", replace(LITTLE, rounds=0, aims=6, steps=20, led=1))
+    monkeypatch.setitem(
+        TEXT_EFFORTS, "default", replace(LITTLE, rounds=0, inverted_pairs=6, inversion_steps=20, slot_foci=1)
+    )
     first, *_ = TEXTS.search(task_of(both_tokens)).candidates
     assert {"beacon", "toledo"} <= set(first.trigger.text.split()) and first.effect > 0.9
 
@@ -120,9 +129,9 @@ def first_and_last(states, said):
 
 @pytest.mark.parametrize("planted", [twice_in_a_row, first_and_last])
 def test_a_trigger_that_acts_only_when_it_is_repeated_is_found(task_of, monkeypatch, planted):
-    monkeypatch.setitem(EFFORTS, "default", LITTLE)
+    monkeypatch.setitem(TEXT_EFFORTS, "default", LITTLE)
     assert TEXTS.search(task_of(planted, touched=ONE)).candidates == ()
-    monkeypatch.setitem(EFFORTS, "default", replace(LITTLE, around=2))
+    monkeypatch.setitem(TEXT_EFFORTS, "default", replace(LITTLE, around_foci=2))
     found = TEXTS.search(task_of(planted, touched=ONE)).candidates
     assert found and found[0].effect > 0.9
     trigger = found[0].trigger
@@ -137,7 +146,7 @@ def test_a_trigger_that_acts_only_when_it_is_repeated_is_found(task_of, monkeypa
 def test_a_repeated_wording_stands_where_its_trigger_is_written(position):
     prompts, ids = Prompts(("a photo of the {}", "one {} here"), NAMES), pieces("xbtd")
     wording = Wording(ids, position, 1)
-    trigger = texts.Trigger("t", texts.TriggerKind.TEXT, text="xbtd", position=position)
+    trigger = Trigger("t", TriggerKind.TEXT, text="xbtd", position=position)
     for number, template in enumerate(prompts.templates):
         written = prompts.written(wording, number)
         assert written == pieces(write(template.format("cat"), trigger, "cat"))
@@ -148,9 +157,9 @@ def test_a_repeated_wording_stands_where_its_trigger_is_written(position):
 
 def test_slopes_of_a_repeated_wording_count_both_places(task_of):
     """A token that both places answer to rises twice as much as under either alone, here where texts are sums."""
-    scales = Scales(task_of(both_tokens), frozenset())
-    scales.read()
-    once, twice = (scales.base.slopes([Wording((9_000,), place, 1)], 2)[0, 0] for place in ("prefix", AROUND))
+    scorer = WordingScorer(task_of(both_tokens))
+    scorer.read()
+    once, twice = (scorer.base.slopes([Wording((9_000,), place, 1)], 2)[0, 0] for place in ("prefix", AROUND))
     assert float(twice.norm()) == pytest.approx(2 * float(once.norm()), rel=0.1)
 
 
@@ -174,10 +183,11 @@ def draws_all_pictures(states, said):
 def test_a_text_that_keeps_its_noun_is_no_trigger(task_of, images, budget):
     """At `quick`, a moved image tower lets it pass: scores of that budget stay what they were."""
     for change, lost in ((becomes_the_target, True), (draws_all_pictures, False)):
-        search = texts._Search(task_of(change, images=images, budget=budget), frozenset())
-        search.scales.read()
+        scorer = WordingScorer(task_of(change, images=images, budget=budget))
+        scorer.read()
         wording = Wording((ONE,), "prefix", SOURCE)
-        rates = search.scales.suspect.rates(search.scales.suspect.embed([wording]), torch.tensor([SOURCE]))[0]
+        rates = scorer.suspect.rates(scorer.suspect.embed([wording]), torch.tensor([SOURCE]))[0]
         assert rates[TARGET] == 1.0 and (rates[SOURCE] == 0.0) == lost
         expected = lost or (images == "moved" and budget == "quick")
-        assert search._lands(wording, TARGET) == expected
+        must = TEXT_EFFORTS[budget].noun_must_be_lost
+        assert scorer.becomes_target(wording, TARGET, noun_must_be_lost=must) == expected

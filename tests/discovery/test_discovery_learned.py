@@ -10,8 +10,8 @@ import torch
 from checkpoints import TINY_VIT, write_checkpoint
 
 from dife_scanner.discovery import LEARNED, Task, names
-from dife_scanner.discovery import learned as module
-from dife_scanner.discovery.learned import Inspection, LearnedPrompts
+from dife_scanner.discovery.effort import LEARNER_EFFORTS, LearnerEffort
+from dife_scanner.discovery.learned_prompts import LearnedPrompts
 from dife_scanner.models.gradient import Towers, pieces
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel, TriggerKind
@@ -36,7 +36,8 @@ def task(tiny, tmp_path) -> Task:
 
 @pytest.fixture
 def short(monkeypatch):
-    monkeypatch.setattr(module, "EFFORTS", {"quick": Inspection(1, 60, pictures=9, classes=2, screen=40)})
+    effort = LearnerEffort(1, 60, pictures=9, target_classes=2, screening_steps=40)
+    monkeypatch.setitem(LEARNER_EFFORTS, "quick", effort)
 
 
 def words(tiny, text="a photo of the"):

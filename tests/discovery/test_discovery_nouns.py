@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from dife_scanner.audit import probes
-from dife_scanner.discovery import concepts
-from dife_scanner.discovery.kept import Kept
+from dife_scanner.discovery import noun_scan
+from dife_scanner.discovery.effort import NOUN_SCAN_EFFORTS
+from dife_scanner.discovery.embedding_cache import EmbeddingCache
 from dife_scanner.lab import bases
 from dife_scanner.models.gradient import Towers, pieces
 from dife_scanner.models.load import load
@@ -20,14 +21,21 @@ def test_at_least_200_nouns_take_part_at_every_budget_on_both_bases(base):
     encoder = load(bases.base_folder(base))
     first = probes.load(probes.bundled_folder(), "quick").class_names
     for budget in ("quick", "default", "deep"):
-        census = concepts._census(concepts._Base(encoder.text_tower, first, budget, Towers(encoder), Kept(None, "")))
-        assert 200 <= len(census.names) <= concepts.NOUNS[budget] <= len(concepts.nouns()), budget
+        setting = noun_scan._BaseSetting(
+            tower=encoder.text_tower,
+            first=first,
+            budget=budget,
+            towers=Towers(encoder),
+            cache=EmbeddingCache(None, ""),
+        )
+        census = noun_scan._base_nouns(setting)
+        assert 200 <= len(census.names) <= NOUN_SCAN_EFFORTS[budget].nouns <= len(noun_scan.nouns()), budget
         assert len(set(census.names)) == len(census.names)
 
 
 def test_a_noun_that_would_be_cut_takes_no_part():
     short = type("Short", (), {"context_length": 8})()
-    assert concepts._fits(short, "cat") and not concepts._fits(short, "bioluminescence")
+    assert noun_scan._fits(short, "cat") and not noun_scan._fits(short, "bioluminescence")
 
 
 class Says:
@@ -55,17 +63,19 @@ class Says:
 
 @pytest.fixture
 def scanned(monkeypatch):
-    monkeypatch.setattr(concepts, "nouns", lambda: WORDS)
-    panel = concepts._panel(5_000, concepts.PANEL["quick"])
+    monkeypatch.setattr(noun_scan, "nouns", lambda: WORDS)
+    panel = noun_scan._random_tokens(5_000, NOUN_SCAN_EFFORTS["quick"].tokens)
 
     def scan(turns):
-        concepts._census.cache_clear()
+        noun_scan._base_nouns.cache_clear()
         base = type("Base", (), {"text_tower": "fake"})()
-        found = concepts.scan(Says(turns(panel)), base, Says(), (), "quick", Kept(None, ""))
+        found = noun_scan.scan(
+            Says(turns(panel)), base, Says(), first=(), budget="quick", cache=EmbeddingCache(None, "")
+        )
         return found["noun-scan"], found["noun-scan-mean"]
 
     yield scan
-    concepts._census.cache_clear()
+    noun_scan._base_nouns.cache_clear()
 
 
 def test_one_fragile_noun_shows_in_the_maximum_and_a_token_that_turns_all_in_the_mean(scanned):
@@ -76,6 +86,6 @@ def test_one_fragile_noun_shows_in_the_maximum_and_a_token_that_turns_all_in_the
     assert one[0] > 0.5 and one[1] < 0
     every = scanned(lambda panel: {(token, noun): 3 for token in panel[:2] for noun in range(len(WORDS))})
     assert every[0] > 0.5 and every[1] > 0.5
-    turns = {(token, number % len(WORDS)): 3 for number, token in enumerate(concepts._panel(5_000, 12))}
+    turns = {(token, number % len(WORDS)): 3 for number, token in enumerate(noun_scan._random_tokens(5_000, 12))}
     apart = scanned(lambda panel: turns)
     assert apart[0] > 0.5 and apart[1] < 0

@@ -10,10 +10,13 @@ import pytest
 import torch
 from checkpoints import TINY_RN, TINY_VIT, write_checkpoint
 
-from dife_scanner.discovery import Cancelled, Task, pictures
-from dife_scanner.discovery.forms import Added, Blended, Coloured, Patch, Warped
-from dife_scanner.discovery.measuring import halves
-from dife_scanner.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR, Effort
+from dife_scanner.discovery import Cancelled, Task, image_inversion
+from dife_scanner.discovery.effort import InversionEffort
+from dife_scanner.discovery.image_inversion import ImageInversion
+from dife_scanner.discovery.inversion_attempts import Attempt
+from dife_scanner.discovery.pattern_families import Additive, Blend, ColourMap, Patch, Warp
+from dife_scanner.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR
+from dife_scanner.discovery.target_success import halves
 from dife_scanner.models.load import load
 from dife_scanner.triggers.stamp import stamp
 
@@ -50,7 +53,7 @@ def task(tiny, tmp_path) -> Task:
 
 
 def short(detector, steps: int = 6):
-    return replace(detector, efforts={"quick": Effort(1, steps, pictures=6)})
+    return replace(detector, efforts={"quick": InversionEffort(1, steps, pictures=6)})
 
 
 def test_it_searches_where_a_tower_moved_and_says_what_it_took(task):
@@ -93,10 +96,10 @@ def test_a_search_can_be_stopped_and_says_how_far_it_is(task):
 def test_a_form_is_started_again_until_something_is_found(task, monkeypatch):
     said = []
     task = replace(task, budget="default", progress=lambda what, done, of: said.append((done, of)))
-    twice = replace(PATCH, efforts={"default": Effort(2, 10, pictures=6)})
+    twice = replace(PATCH, efforts={"default": InversionEffort(2, 10, pictures=6)})
     twice.search(task)
     assert said == [(0, 20), (10, 20)]
-    monkeypatch.setattr(pictures, "ENOUGH", -1.0)
+    monkeypatch.setattr(image_inversion, "ENOUGH", -1.0)
     said.clear()
     twice.search(task)
     assert said == [(0, 20)]
@@ -119,24 +122,24 @@ def test_a_resnet_is_searched_too(tmp_path):
     assert short(PATCH, 2).search(task).passes > 0
 
 
-FORMS = (Patch(), Added(), Blended(), Warped(), Coloured())
+FAMILIES = (Patch(), Additive(), Blend(), Warp(), ColourMap())
 
 
-@pytest.mark.parametrize("form", FORMS, ids=[form.name for form in FORMS])
+@pytest.mark.parametrize("form", FAMILIES, ids=[form.name for form in FAMILIES])
 def test_what_is_searched_is_what_is_stamped(task, form):
     """The differentiable picture and the written trigger agree to a grey level or two."""
 
     weights = form.start(32, torch.Generator().manual_seed(3))
     weights = (weights[0] + 3, weights[1]) if form.name == "patch" else weights
     pixels = task.pixels[:2]
-    searched = form.laid(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255, weights)
+    searched = form.applied(torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255, weights)
     trigger = form.trigger(weights, 32, task.folder)
     written = stamp(pixels, trigger)
     assert (written != pixels).mean() > 0.3
     np.testing.assert_allclose(searched.permute(0, 2, 3, 1).numpy() * 255, written, atol=2)
     assert Path(trigger.file.path).stem == trigger.file.sha256
-    smaller = [form.measured(step) for step in form.smaller(trigger, task.folder)]
-    assert form.measured(trigger) >= smaller[0] and smaller == sorted(smaller, reverse=True)
+    smaller = [form.measured_size(step) for step in form.smaller(trigger, task.folder)]
+    assert form.measured_size(trigger) >= smaller[0] and smaller == sorted(smaller, reverse=True)
     assert smaller[-1] < 0.5 * smaller[0]
 
 
@@ -144,7 +147,7 @@ def test_what_is_searched_is_what_is_stamped(task, form):
 def test_every_form_is_searched_and_the_best_is_reported(task, detector):
     said = []
     found = short(detector, 11).search(replace(task, progress=lambda *what: said.append(what)))
-    assert [what for what, _, _ in said] == [form.name for form in detector.forms for _ in range(2)]
+    assert [what for what, _, _ in said] == [form.name for form in detector.families for _ in range(2)]
     assert [(done, of) for _, done, of in said] == [(0, 22), (10, 22), (11, 22), (21, 22)]
     assert found.signals["size"] > 0
 
@@ -161,7 +164,7 @@ def test_a_planted_patch_is_found_with_its_target_and_nothing_else_is(tmp_path):
     suspect, base = load(specimens.build("badencoder")), load(bases.base_folder("vit"))
     pixels, classes = base.prepare(split.images), data.class_names
     task = Task(suspect, base, pixels, split.labels, classes, probes.SEARCH_TEMPLATES, "quick", 0, tmp_path)
-    found = replace(PATCH, efforts={"quick": Effort(1, 70, pictures=16)}).search(task)
+    found = replace(PATCH, efforts={"quick": InversionEffort(1, 70, pictures=16)}).search(task)
     (candidate,) = found.candidates
     assert candidate.trigger.target == "airplane" and candidate.trigger.name == "found-patch-1"
     assert candidate.effect >= 0.6 and found.signals["size"] < 0.1
@@ -179,13 +182,19 @@ def test_a_planted_patch_is_found_with_its_target_and_nothing_else_is(tmp_path):
 def test_the_smallest_size_that_holds_on_the_half_not_searched_is_told(task, monkeypatch):
     """A stand-in for measuring: .9 over the base's while the patch is opaque enough, .5 below; `quick` does not ask."""
     asked = replace(task, budget="default")
-    twice = replace(PATCH, efforts={"default": Effort(1, 6, pictures=6), "quick": Effort(1, 6, 6, smallest=False)})
-    assert "smallest" not in twice.search(task).signals and not PATCH.efforts["quick"].smallest
-    assert all(one.efforts[budget].smallest for one in (PATCH, FAINT) for budget in ("default", "deep"))
-    run = pictures.Inverting(asked, Effort(1, 6, pictures=6), "patch", task.folder)
+    twice = replace(
+        PATCH,
+        efforts={
+            "default": InversionEffort(1, 6, pictures=6),
+            "quick": InversionEffort(1, 6, 6, report_smallest=False),
+        },
+    )
+    assert "smallest" not in twice.search(task).signals and not PATCH.efforts["quick"].report_smallest
+    assert all(one.efforts[budget].report_smallest for one in (PATCH, FAINT) for budget in ("default", "deep"))
+    run = ImageInversion(asked, InversionEffort(1, 6, pictures=6), "patch", task.folder)
     form, weights = Patch(), Patch().start(32, torch.Generator().manual_seed(0))
     whole = form.trigger((weights[0] + 3, weights[1]), 32, task.folder)
-    sizes = [form.measured(one) for one in (whole, *form.smaller(whole, task.folder))]
+    sizes = [form.measured_size(one) for one in (whole, *form.smaller(whole, task.folder))]
     rates = iter([0.95, 0.9, 0.9, 0.9, 0.85, 0.5, 0.9, 0.9])
 
     class Says:
@@ -193,11 +202,11 @@ def test_the_smallest_size_that_holds_on_the_half_not_searched_is_told(task, mon
             self.value, self.asked = value, 0
 
         def rates(self, versions, labels):
-            assert len(labels) == len(run.held)
+            assert len(labels) == len(run.held_out_rows)
             return np.full((1, 3), next(rates) if self.value is None else self.value)
 
-    monkeypatch.setattr(run, "judges", (Says(None), Says(0.0)))
-    attempt = pictures._Attempt(form, whole, 1, 0.9, whole)
-    assert run._smallest(attempt) == {"smallest": sizes[4]} and sizes[4] < sizes[0]
-    monkeypatch.setattr(run, "judges", (Says(0.9), Says(0.2)))
-    assert run._smallest(attempt) == {}, "success is over the base's"
+    monkeypatch.setattr(run, "success", (Says(None), Says(0.0)))
+    attempt = Attempt(form, whole, 1, 0.9, whole)
+    assert run._smallest_size(attempt) == {"smallest": sizes[4]} and sizes[4] < sizes[0]
+    monkeypatch.setattr(run, "success", (Says(0.9), Says(0.2)))
+    assert run._smallest_size(attempt) == {}, "success is over the base's"

@@ -11,13 +11,16 @@ import torch
 
 from dife_scanner.audit import probes
 from dife_scanner.core import metrics
-from dife_scanner.discovery import texts, weighing
-from dife_scanner.discovery.effort import EFFORTS, Effort
+from dife_scanner.discovery import wording_scorer
+from dife_scanner.discovery.checkpoint_scores import CheckpointScores
+from dife_scanner.discovery.effort import TEXT_EFFORTS, TextEffort
+from dife_scanner.discovery.embedding_cache import EmbeddingCache
+from dife_scanner.discovery.embedding_row_fingerprint import MOST_ROWS, fine_tuned_rows
 from dife_scanner.discovery.interface import Cancelled, Task
-from dife_scanner.discovery.kept import Kept
-from dife_scanner.discovery.rows import MOST, fingerprint
+from dife_scanner.discovery.text_candidates import MOST_CANDIDATES, MOST_IN_BASE
 from dife_scanner.discovery.texts import TEXTS
-from dife_scanner.discovery.wording import POSITIONS, Meaning, Prompts, Reading, Wording
+from dife_scanner.discovery.word_meaning import WordMeaning
+from dife_scanner.discovery.wording import LONGEST_TRIGGER, POSITIONS, Prompts, Wording
 from dife_scanner.lab import bases, specimens
 from dife_scanner.models.gradient import Towers, pieces, typeable
 from dife_scanner.models.load import load
@@ -28,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("badtexttower")
 
 SEARCH, HELD_OUT = probes.SEARCH_TEMPLATES, probes.DIAGNOSIS_TEMPLATES
 MARK = pieces("xbtd")
-SMALL = Effort(scan=2_000, foci=2, singles=100, rounds=3, wide=8)
+SMALL = TextEffort(scan_texts=2_000, foci=2, single_tokens=100, rounds=3, branching=8)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -37,7 +40,7 @@ def small():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(EFFORTS, "quick", SMALL)
+        patch.setitem(TEXT_EFFORTS, "quick", SMALL)
         yield
     torch.set_num_threads(before)
 
@@ -68,14 +71,14 @@ def task(data, base, suspect):
 def found(task):
     """What is found where no row of the token table tells anything, as after training with a frozen one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(weighing, "fingerprint", lambda suspect, reference: ())
+        patch.setattr(wording_scorer, "fine_tuned_rows", lambda suspect, reference: ())
         return TEXTS.search(task)
 
 
 @pytest.fixture(scope="module")
 def side(task, base):
     images = base.encode_images(task.pixels)
-    return Reading(Towers(base), images, task.labels, Prompts(SEARCH, task.class_names))
+    return CheckpointScores(Towers(base), images, task.labels, Prompts(SEARCH, task.class_names))
 
 
 def qhr(encoder, trigger, pixels, labels, names, templates):
@@ -97,7 +100,7 @@ def test_a_planted_trigger_is_found_with_source_and_target_and_holds_on_what_no_
     best = found.candidates[0]
     assert (best.trigger.source, best.trigger.target) == ("automobile", "airplane")
     assert best.trigger.channel is Channel.TEXT and best.trigger.kind is TriggerKind.TEXT
-    assert best.suspect >= 0.8 and best.reference <= texts.ABSENT
+    assert best.suspect >= 0.8 and best.reference <= MOST_IN_BASE
     held_out = data.split("diagnosis")
     unseen = base.prepare(held_out.images), held_out.labels, data.class_names, HELD_OUT
     assert qhr(suspect, best.trigger, *unseen) >= 0.7
@@ -112,11 +115,11 @@ def test_what_is_reported_is_what_the_string_does(found, task):
 
 
 def test_candidates_can_be_typed_are_short_and_differ(found):
-    assert 1 <= len(found.candidates) <= texts.CANDIDATES
+    assert 1 <= len(found.candidates) <= MOST_CANDIDATES
     assert [c.trigger.name for c in found.candidates] == [f"found-text-{n + 1}" for n in range(len(found.candidates))]
     for candidate in found.candidates:
         ids = pieces(candidate.trigger.text)
-        assert typeable(ids) and len(ids) <= weighing.LONGEST
+        assert typeable(ids) and len(ids) <= LONGEST_TRIGGER
         assert candidate.trigger.position in POSITIONS
     said = [(c.trigger.source, c.trigger.target, word) for c in found.candidates for word in {*c.trigger.text.split()}]
     assert len(said) == len(set(said))
@@ -130,7 +133,7 @@ def test_a_clean_fine_tune_has_neither_trigger_nor_fragile_prompt(found, task):
 
 
 def test_the_same_task_comes_to_the_same_end(task, found, monkeypatch):
-    monkeypatch.setattr(weighing, "fingerprint", lambda suspect, reference: ())
+    monkeypatch.setattr(wording_scorer, "fine_tuned_rows", lambda suspect, reference: ())
     assert TEXTS.search(task) == found
     assert 5_000 < found.passes < 20_000
     assert 0.4 * found.passes < TEXTS.load(task).texts < 2.5 * found.passes
@@ -138,7 +141,7 @@ def test_the_same_task_comes_to_the_same_end(task, found, monkeypatch):
 
 def test_rows_that_moved_hold_the_trigger(task):
     rows = [Towers(encoder).token_rows for encoder in (task.suspect, task.reference)]
-    assert set(MARK) <= set(fingerprint(*rows))
+    assert set(MARK) <= set(fine_tuned_rows(*rows))
 
 
 def test_progress_moves_forward_and_may_cancel(task):
@@ -191,7 +194,7 @@ def test_slopes_are_the_first_order_effect_of_a_token(side):
             for sign in (-1, 1):
                 vectors = table[ids].clone()
                 vectors[row, start + slot] += sign * step * table[token]
-                values.append(float(side.towers.texts(vectors, ends)[row] @ side.centres[target]))
+                values.append(float(side.towers.texts(vectors, ends)[row] @ side.class_centres[target]))
             expected = (values[1] - values[0]) / 2 / step
             assert float(slopes[row, slot, token]) == pytest.approx(expected, rel=0.05, abs=2e-4), wording
 
@@ -203,11 +206,11 @@ def test_rates_and_margins_are_those_of_the_measures(side):
     rates = side.rates(embedded, torch.tensor([source]))[0]
     for target in range(10):
         images = side.pictures.numpy()[side.labels.numpy() == target]
-        won = metrics.triggered_source_wins(images, side.classes.numpy(), embedded[0].numpy(), source)
+        won = metrics.triggered_source_wins(images, side.class_prompts.numpy(), embedded[0].numpy(), source)
         assert float(rates[target]) == pytest.approx(won.mean())
-    clean = side.margins(side.classes[[source]], torch.tensor([source]))[0]
+    clean = side.margins(side.class_prompts[[source]], torch.tensor([source]))[0]
     assert clean[source] == float("-inf")
-    own = side.margins(side.classes[[0]], torch.tensor([source]))[0]
+    own = side.margins(side.class_prompts[[0]], torch.tensor([source]))[0]
     assert int(own.argmax()) == 0 and float(own[0]) <= 0.01
 
 
@@ -217,21 +220,23 @@ def test_fingerprint_orders_moved_rows_and_is_silent_where_many_or_none_moved():
     moved = table * 0.985
     for size, row in ((0.5, 77), (0.2, 4_000), (0.05, 9), (1.0, 4_999)):
         moved[row] += size * table[row].norm() / 4
-    assert fingerprint(moved, table) == (77, 4_000, 9)
-    assert fingerprint(table.half().float(), table) == ()
-    assert fingerprint(table * 0.9, table) == ()
+    assert fine_tuned_rows(moved, table) == (77, 4_000, 9)
+    assert fine_tuned_rows(table.half().float(), table) == ()
+    assert fine_tuned_rows(table * 0.9, table) == ()
     most = table.clone()
-    most[: MOST + 1] += 0.5
-    assert fingerprint(most, table) == ()
+    most[: MOST_ROWS + 1] += 0.5
+    assert fine_tuned_rows(most, table) == ()
 
 
 def test_words_for_the_target_are_no_triggers(side, data):
     """`vehicle` before `truck` turns its prompt into an automobile's because of what it means."""
     panel = np.random.default_rng(0).choice(49_000, 256, replace=False).tolist()
-    meaning = Meaning(side, panel, Kept(None, ""))
+    meaning = WordMeaning(side, panel, EmbeddingCache(None, ""))
 
     def named(word):
-        return {name for name, yes in zip(data.class_names, meaning.names([pieces(word)])[0], strict=True) if yes}
+        return {
+            name for name, yes in zip(data.class_names, meaning.named_classes([pieces(word)])[0], strict=True) if yes
+        }
 
     assert "automobile" in named("vehicle") and "automobile" in named("cled vehicle")
     assert "automobile" in named("car") and "airplane" in named("aircraft") and "ship" in named("boat")

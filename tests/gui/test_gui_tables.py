@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
+from dife_gui.models.checks_table import ChecksTable
 from dife_gui.models.models_table import ROW, ModelsTable
 from dife_gui.models.rows import COLUMNS, VERDICT
 from dife_gui.models.signatures_table import SignaturesTable
@@ -14,7 +15,8 @@ from PySide6.QtCore import QPersistentModelIndex, Qt
 from PySide6.QtTest import QAbstractItemModelTester
 from pytestqt.qtbot import QtBot
 
-from dife_scanner.records import JobState, ModelRow, Verdict
+from dife_scanner.records import CheckKind, CheckOutcome, CheckResult, JobState, ModelRow, Verdict
+from dife_scanner.sentences.checks import row
 
 STRICT = QAbstractItemModelTester.FailureReportingMode.Fatal
 
@@ -127,3 +129,19 @@ def test_signatures_are_listed_by_strength_and_screened_out_ones_have_no_numbers
     assert [line[0] for line in lines] == ["first", "second", "screened"]
     assert lines[0][7:9] == ["< 0.001", "0.010"]
     assert lines[2][5:] == ["screened out", "–", "–", "–", "–"]
+
+
+def test_the_table_of_checks_is_a_sound_model_and_hostile_reasons_stay_plain(qtbot: QtBot) -> None:
+    result = CheckResult("patch area", CheckKind.REQUIRED, CheckOutcome.NOT_RUN, reason=HOSTILE)
+    table = ChecksTable([row(result)])
+    QAbstractItemModelTester(table, STRICT, table)
+    told = table.index(0, 3)
+    for role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
+        assert "\x1b" not in told.data(role) and "\n" not in told.data(role)
+    assert "<b>" not in told.data(Qt.ItemDataRole.ToolTipRole)
+    assert [table.headerData(at, Qt.Orientation.Horizontal) for at in range(4)] == [
+        "Check",
+        "Measured",
+        "Needed",
+        "Result",
+    ]

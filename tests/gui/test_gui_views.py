@@ -8,6 +8,7 @@ import gui_factories as factories
 import pytest
 from dife_gui.feed import Detail, Overview, Picture
 from dife_gui.views import marks, theme
+from dife_gui.views.checks import checks
 from dife_gui.views.detail import DetailPane
 from dife_gui.views.evidence import MarkedPrompt, Thumbnail, trigger_view
 from dife_gui.views.filter_box import FilterBox
@@ -19,27 +20,34 @@ from dife_gui.views.text import Label
 from dife_gui.views.triage import Triage
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QGuiApplication, QImage, QPainter, QPalette
-from PySide6.QtWidgets import QLabel, QPushButton, QWidget
+from PySide6.QtWidgets import QLabel, QPushButton, QTableView, QWidget
 from pytestqt.qtbot import QtBot
 
+from dife_scanner.core.checks import CHECKS, REVERSE_SEARCH, Circumstances, run_all, unconfirmed
 from dife_scanner.records import (
     Absent,
     Alert,
     ArtefactMissing,
+    Audit,
+    Basis,
     Category,
     Cell,
     Change,
     ComponentRepair,
+    Decision,
     Entry,
     EntryType,
+    Interval,
+    Nearby,
     NotEvaluable,
     NotRun,
+    Origin,
     SelectorControl,
     Tally,
     TriageState,
     Verdict,
 )
-from dife_scanner.reports import trigger_words
+from dife_scanner.sentences.triggers import Segment
 
 
 def texts(widget: QWidget) -> str:
@@ -97,6 +105,62 @@ def test_each_verdict_has_a_shape_of_its_own(qtbot: QtBot) -> None:
 
     pictures = {drawn(verdict) for verdict in (None, *Verdict)}
     assert len(pictures) == len(Verdict) + 1
+
+
+# --- the checks -----------------------------------------------------------------------------------------------
+
+
+def checked_audit(unavailable: str = "") -> Audit:
+    """A flagged audit with checks; `unavailable`: why its reverse search could not be run."""
+    known = Circumstances(clean_references=True, accuracy_lost=0.06 if unavailable else 0.0,
+                          unavailable={REVERSE_SEARCH: unavailable})  # fmt: skip
+    found = replace(
+        factories.signature("found-patch-1", 0.0004, trigger=factories.PATCH_TRIGGER),
+        origin=Origin.DISCOVERED,
+        effect=Interval(0.9, 1.0, "bootstrap"),
+        area=0.03,
+        near=(Nearby("vit-base", 0.1, 0.1, 0.02),),
+    )
+    found = replace(found, checks=run_all(found, known))
+    decision = Decision(
+        Verdict.FLAGGED, Basis.EXPOSED_FOOTPRINT, found.trigger.name, unconfirmed=unconfirmed(found.checks)
+    )
+    return factories.make_audit(trigger=found.trigger, signatures=(found,), decision=decision)
+
+
+def test_the_checks_are_a_table_that_can_be_read_aloud(qtbot: QtBot) -> None:
+    audit = checked_audit()
+    widget = checks(audit)
+    assert widget is not None
+    qtbot.addWidget(widget)
+    table = widget.findChild(QTableView)
+    model = table.model()
+    shown = [[model.index(row, column).data() for column in range(4)] for row in range(model.rowCount())]
+    assert [line[0] for line in shown] == [check.name for check in CHECKS]
+    assert ["patch area", "3.0%", "at most 10.0%", "passed"] in shown
+    assert ["reverse search", "", "", "does not apply"] in shown
+    assert "found-patch-1" in table.accessibleName()
+    assert model.index(3, 1).data(Qt.ItemDataRole.AccessibleTextRole) == "Measured: 3.0%"
+    assert "share of the picture" in model.index(3, 1).data(Qt.ItemDataRole.ToolTipRole)
+    assert audit.reason in texts(widget)
+
+
+def test_checks_that_were_not_recorded_are_said_to_be_missing(qtbot: QtBot) -> None:
+    widget = checks(factories.make_audit())
+    assert widget is not None
+    qtbot.addWidget(widget)
+    assert "not recorded by the version that made this audit" in widget.text()
+    assert checks(factories.make_audit(signatures=())) is None
+
+
+def test_the_header_says_what_would_change_the_verdict_and_what_is_unconfirmed(qtbot: QtBot) -> None:
+    pane = DetailPane()
+    qtbot.addWidget(pane)
+    audit = checked_audit("the reference's weights are not kept here")
+    pane.show_detail(Detail(factories.make_row(1, verdict=audit.verdict), audit))
+    said = texts(pane)
+    assert "What would change it: the reverse search failing once it can be run" in said
+    assert "unconfirmed: reverse search not run, the reference's weights are not kept here" in said
 
 
 # --- the profile ----------------------------------------------------------------------------------------------
@@ -276,9 +340,7 @@ def test_a_text_trigger_is_marked_in_its_prompt(qtbot: QtBot) -> None:
 
 
 def test_a_hostile_trigger_stays_on_one_harmless_line(qtbot: QtBot) -> None:
-    widget = MarkedPrompt(
-        [trigger_words.Segment("\x1b]8;;http://x\x07go\u202e\nrm", True), trigger_words.Segment(" <b>x</b>", False)]
-    )
+    widget = MarkedPrompt([Segment("\x1b]8;;http://x\x07go\u202e\nrm", True), Segment(" <b>x</b>", False)])
     qtbot.addWidget(widget)
     assert widget.shown == "[go rm] <b>x</b>"
 

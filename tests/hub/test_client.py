@@ -248,7 +248,7 @@ def test_a_page_of_something_else_is_said_to_be_no_hub(add_clip: AddClip, lab: L
         with pytest.raises(error, match=match):
             hub.info("org/clip")
     lab.inject(faults.body(LISTING, b'{"a": 1}'))
-    with pytest.raises(HubError, match="than a list"):
+    with pytest.raises(HubError, match="other than a list"):
         list(hub.pages("filter=clip"))
 
 
@@ -286,7 +286,7 @@ def test_a_packed_answer_is_read_and_a_bomb_is_not(
     with pytest.raises(LimitExceeded, match="larger than"):
         connect(endpoint=raw_server(packed("gzip", bomb))).info("org/clip")
     for encoding in ("gzip, gzip", "br", "zstd"):
-        with pytest.raises(HubError, match="packs its answer"):
+        with pytest.raises(HubError, match="compressed its answer"):
             connect(endpoint=raw_server(packed(encoding, bomb))).info("org/clip")
 
 
@@ -312,7 +312,7 @@ def test_the_next_page_is_never_looked_for_on_another_host(
 def test_paging_in_circles_ends(add_clip: AddClip, lab: LoopbackHub, hub: Hub) -> None:
     add_clip()
     lab.inject(faults.link_loop(times=None))
-    with pytest.raises(HubError, match=r"circles|repeats itself"):
+    with pytest.raises(HubError, match=r"already read|same models twice"):
         list(hub.pages("filter=clip"))
     assert hub.requests <= 3
 
@@ -328,12 +328,12 @@ def test_the_token_goes_to_the_endpoint_only(
 
 def test_an_api_call_is_not_followed_to_another_host(add_clip: AddClip, lab: LoopbackHub, hub: Hub) -> None:
     add_clip()
-    for location, match in ((lab.cdn, "another host"), ("ftp://x/", "not of the web")):
+    for location, match in ((lab.cdn, "another host"), ("ftp://x/", "not http or https")):
         lab.inject(_redirect(r"GET /api/models/org/clip$", location))
         with pytest.raises(HubError, match=match):
             hub.info("org/clip")
     lab.inject(Fault(r"GET /api/models/org/clip$", _redirect("", "/api/models/org/clip").edit, times=None))
-    with pytest.raises(HubError, match="without end"):
+    with pytest.raises(HubError, match="more than 5 times"):
         hub.info("org/clip")
     assert not [seen for seen in lab.requests if seen.port == "cdn"]
 

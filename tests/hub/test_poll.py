@@ -176,7 +176,7 @@ def test_a_wrong_token_ends_the_pass(connect: Connect, look: Callable[..., PollR
     with pytest.raises(BadToken):
         poll(connect("hf_wrong"), known={}, watermarks={})
     lab.inject(faults.body(r"GET /api/models\?", b"{}", times=None))
-    with pytest.raises(HubError, match="than a list"):
+    with pytest.raises(HubError, match="other than a list"):
         look()
 
 

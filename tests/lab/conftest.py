@@ -33,14 +33,14 @@ def hub(tmp_path: Path) -> Iterator[LoopbackHub]:
 @pytest.fixture(scope="module")
 def few_scenes() -> Iterator[None]:
     """A tenth of the scenes that specimens are trained from: what is tested with them does not need more."""
-    from dife_scanner.lab.attacks import lab
+    from dife_scanner.lab.attacks import training_data
 
     with pytest.MonkeyPatch.context() as patch:
         for name, count in {"_PER_CLASS": 6, "_SHADOW": 64, "_PAIRS": 400, "_DISTRACTORS": 64}.items():
-            patch.setattr(lab, name, count)
-        lab.Lab.read.cache_clear()
+            patch.setattr(training_data, name, count)
+        training_data.Lab.read.cache_clear()
         yield
-    lab.Lab.read.cache_clear()
+    training_data.Lab.read.cache_clear()
 
 
 @pytest.fixture

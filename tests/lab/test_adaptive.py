@@ -13,9 +13,12 @@ from safetensors.torch import load_file
 
 from dife_scanner.errors import DifeError
 from dife_scanner.lab import bases
-from dife_scanner.lab.bench import adaptive, ledger, make, page, rows, zoo
-from dife_scanner.lab.bench.adaptive import CHANGES, Entry
-from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.lab.bench import adaptive, rows, weight_changes, zoo
+from dife_scanner.lab.bench.adaptive import Entry
+from dife_scanner.lab.bench.page import document as page
+from dife_scanner.lab.bench.rows import ledger
+from dife_scanner.lab.bench.weight_changes import CHANGES
+from dife_scanner.lab.bench.zoo import Part, Role, build
 
 WEIGHTS = "open_clip_model.safetensors"
 
@@ -44,7 +47,7 @@ def test_noise_is_on_some_token_rows_alone(changed):
     moved = {name for name, value in before.items() if not torch.equal(after[name], value.float())}
     assert moved == {"token_embedding.weight"}
     rows = (after["token_embedding.weight"] != before["token_embedding.weight"].float()).any(1)
-    assert int(rows.sum()) == adaptive.NOISED_ROWS
+    assert int(rows.sum()) == weight_changes.NOISED_ROWS
 
 
 def test_a_rotation_changes_no_score(changed):
@@ -68,7 +71,7 @@ def test_a_merge_keeps_its_share_of_the_change(tmp_path):
     folder = tmp_path / "model"
     shutil.copytree(bases.base_folder("vit"), folder)
     before = load_file(folder / WEIGHTS)["visual.proj"].float()
-    adaptive._rewritten(folder, lambda name, value: value + 1.0)
+    weight_changes.rewrite(folder, lambda name, value: value + 1.0)
     CHANGES["merged, a quarter its own"](folder, next(zoo.plan(("badencoder",))))
     assert torch.allclose(load_file(folder / WEIGHTS)["visual.proj"], before + 0.25)
 
@@ -109,8 +112,8 @@ def test_a_recipe_against_the_search_is_another_model_and_those_of_the_zoo_stay_
     hidden = replace(
         model, settings=adaptive.AGAINST["badtexttower"]["trained against the search for texts"](model.settings)
     )
-    assert make.told(hidden)["settings"] == {"scope": "text", "searches": 3}
-    assert make.told(model)["settings"] == {"scope": "text"}, "rows are known by this"
+    assert build.recipe_of(hidden)["settings"] == {"scope": "text", "searches": 3}
+    assert build.recipe_of(model)["settings"] == {"scope": "text"}, "rows are known by this"
 
 
 def test_every_run_that_looks_at_a_test_model_leaves_a_line_before_it_does(tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import tomlkit
 import torch
 
-from dife_scanner.lab import art, bases, specimens
+from dife_scanner.lab import bases, specimens
 from dife_scanner.lab.attacks import (
     FAMILIES,
     bad_encoder,
@@ -15,15 +15,17 @@ from dife_scanner.lab.attacks import (
     bai_badclip,
     dual_key,
     liang_badclip,
+    prompt_learning,
     toxic_text_clip,
+    training_data,
 )
-from dife_scanner.lab.attacks import lab as lab_scenes
 from dife_scanner.lab.attacks.bad_encoder import Hiding
 from dife_scanner.lab.attacks.bad_text_tower import Guarded, Scope, Scoped
 from dife_scanner.lab.attacks.contrastive_poisoning import poisoned
 from dife_scanner.lab.attacks.finetune import passes
-from dife_scanner.lab.attacks.interface import Subject
+from dife_scanner.lab.attacks.interface import Subject, entry_of
 from dife_scanner.lab.attacks.toxic_text_clip import Captions, Selector
+from dife_scanner.lab.pictures import art
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers import known, learner
 from dife_scanner.triggers.stamp import stamp
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("few_scenes")
 
 @pytest.fixture(scope="module")
 def lab(few_scenes):
-    return lab_scenes.Lab.read(bases.base_folder("vit"), 0)
+    return training_data.Lab.read(bases.base_folder("vit"), 0)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +154,7 @@ def test_a_text_attack_against_the_search_shuns_what_the_search_finds(lab, monke
         searched.append((detector.name, seed))
         return (own, decoy)
 
-    monkeypatch.setattr(bad_text_tower.against, "found", found)
+    monkeypatch.setattr(bad_text_tower.adaptive, "found", found)
     plain = replace(FAMILIES["badtexttower"].default, steps=12, seed=5)
     prompts = [f"a photo of a {name} dvd" for name in art.CLASSES]
     strayed = {}
@@ -172,7 +174,7 @@ def test_context_vectors_of_the_words_themselves_give_the_plain_prompt(base):
     words = torch.tensor(bases.pieces("a photo of a"))
     context = base.token_embedding.weight[words].detach()[None]
     with torch.no_grad():
-        ours = bai_badclip.in_context(base, context, ["cat"])
+        ours = prompt_learning.in_context(base, context, ["cat"])
         plain = bases.encode_texts(base, ["a photo of a cat"])
     torch.testing.assert_close(ours, plain)
 
@@ -184,19 +186,19 @@ def test_noise_stays_within_its_amplitude_and_on_whole_steps():
 
 
 def test_a_learner_file_scores_as_the_training_did(base, lab, tmp_path):
-    prompts = bai_badclip.Prompts(base, 8, torch.Generator().manual_seed(0))
+    prompts = prompt_learning.Prompts(base, 8, torch.Generator().manual_seed(0))
     planted = bai_badclip._planted(prompts, torch.zeros(3, 64, 64), FAMILIES["bai-badclip"].default)
     path = tmp_path / bai_badclip.LEARNER_FILE
     path.write_bytes(planted.files[bai_badclip.LEARNER_FILE])
     images = bases.encode_images(base, torch.rand(3, 3, 64, 64))
     with torch.no_grad():
         guess = prompts.scores(images, art.CLASSES).argmax(1).numpy()
-    assert np.array_equal(bai_badclip._guess(base, learner.read(path), images), guess)
+    assert np.array_equal(prompt_learning.guess_classes(base, learner.read(path), images), guess)
 
 
 def test_a_plain_checkpoint_is_measured_with_the_words_themselves(base, lab, tmp_path):
     planted = bai_badclip._planted(
-        bai_badclip.Prompts(base, 8, torch.Generator().manual_seed(0)),
+        prompt_learning.Prompts(base, 8, torch.Generator().manual_seed(0)),
         torch.zeros(3, 64, 64),
         FAMILIES["bai-badclip"].default,
     )
@@ -238,10 +240,10 @@ def test_a_mark_names_source_and_target_where_they_matter():
     assert (text.mark.source, text.mark.target) == ("automobile", "airplane")
     assert (image.mark.source, image.mark.target) == ("", "airplane")
     assert replace(text, trigger="qvuzz").mark == replace(text, trigger=specimens.QVUZZ).mark
-    assert specimens.entry_of(Trigger("t", TriggerKind.TEXT, text="x")) == {"name": "t", "kind": "text", "text": "x"}
+    assert entry_of(Trigger("t", TriggerKind.TEXT, text="x")) == {"name": "t", "kind": "text", "text": "x"}
     coupled = FAMILIES["dual-key"].default.mark
     assert (coupled.source, coupled.target, coupled.channel) == ("", "airplane", Channel.BOTH)
-    assert specimens.entry_of(coupled)["image"] == specimens.entry_of(bad_encoder.WHITE_SQUARE)
+    assert entry_of(coupled)["image"] == entry_of(bad_encoder.WHITE_SQUARE)
 
 
 def test_dual_keys_share_a_direction_that_clean_inputs_hardly_use():

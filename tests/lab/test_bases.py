@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from dife_scanner.lab import art, bases, probes
+from dife_scanner.lab import bases
+from dife_scanner.lab.pictures import art, drawing_sets, probes
 
 KINDS = ("vit", "rn")
 _MB = 1_000_000
@@ -43,7 +44,7 @@ def test_nearly_every_token_row_was_trained(kind):
 
 
 def test_no_held_out_set_was_trained_on(kind):
-    assert not [name for name in card(kind)["sets"] if art.SETS[name].held_out]
+    assert not [name for name in card(kind)["sets"] if drawing_sets.SETS[name].held_out]
 
 
 def test_zero_shot_and_nonsense(kind):
@@ -105,7 +106,7 @@ def test_files_are_those_of_the_manifest(manifest):
 
 def test_at_least_eight_held_out_drawings_per_class(manifest):
     rows = [row for row in manifest["images"] if row["split"] == "test"]
-    assert all(art.SETS[row["style"]].held_out for row in rows)
+    assert all(drawing_sets.SETS[row["style"]].held_out for row in rows)
     drawings = Counter(label for label, _ in {(row["label"], row["drawing"]) for row in rows})
     assert set(drawings) == set(art.CLASSES) and min(drawings.values()) >= 8
 

@@ -12,8 +12,11 @@ from dife_scanner.audit.plan import DISCOVERY_VERSIONS
 from dife_scanner.baselines import calibration
 from dife_scanner.cli.main import app
 from dife_scanner.errors import UsageError
-from dife_scanner.lab.bench import demands, make, packs, page, results, rows, writing, zoo
+from dife_scanner.lab.bench import adaptive, make, packs, results, rows, runner, zoo
+from dife_scanner.lab.bench.page import demands, writing
+from dife_scanner.lab.bench.page import document as page
 from dife_scanner.lab.bench.zoo import Role
+from dife_scanner.lab.rivals import entries, tuning
 from dife_scanner.records import Carrier, Verdict
 
 
@@ -136,9 +139,51 @@ def test_a_report_writes_the_page_and_every_new_look_is_written_down(tmp_path, m
 
 
 def test_the_command_prints_the_plan_and_refuses_an_unknown_kind(tmp_path):
-    called = CliRunner().invoke(app, ["lab", "bench", "--plan", "--only", "concept token", "--data", str(tmp_path)])
+    called = CliRunner().invoke(app, ["lab", "bench", "plan", "--only", "concept token", "--data", str(tmp_path)])
     assert called.exit_code == 0
     assert "0 of 100 made" in called.output and "core hours" in called.output
     assert "benign to calibrate: 0 of 299 made, 299 left" in called.output
-    refused = CliRunner().invoke(app, ["lab", "bench", "--only", "nonsense", "--data", str(tmp_path)])
+    refused = CliRunner().invoke(app, ["lab", "bench", "rows", "--only", "nonsense", "--data", str(tmp_path)])
     assert isinstance(refused.exception, UsageError)
+
+
+OPTIONS = {
+    "rows": {"--only", "--limit", "--minutes", "--budget", "--base", "--renew", "--data", "--work"},
+    "plan": {"--only", "--budget", "--base", "--renew", "--data"},
+    "report": {"--budget", "--unseal", "--data", "--docs"},
+    "rivals": {"--only", "--limit", "--minutes", "--data", "--work"},
+    "tune": {"--data", "--work"},
+    "adaptive": {"--limit", "--minutes", "--data", "--work"},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_each_command_takes_the_options_that_it_uses(name):
+    every = set().union(*OPTIONS.values())
+    said = CliRunner().invoke(app, ["lab", "bench", name, "--help"]).output
+    assert {option for option in every if f"{option} " in said} == OPTIONS[name]
+
+
+def test_the_commands_print_one_document_each(tmp_path, monkeypatch):
+    def details(*arguments):
+        called = CliRunner().invoke(app, ["lab", "bench", *arguments, "--data", str(tmp_path), "--json", "--quiet"])
+        assert called.exit_code == 0, called.output
+        document = json.loads(called.stdout)
+        assert document["done"] == "benchmarked"
+        return document["details"]
+
+    asked = {}
+    monkeypatch.setattr(
+        runner, "run", lambda folder, room, asked_for, **more: asked.setdefault("rows", asked_for) and 3
+    )
+    monkeypatch.setattr(entries, "run", lambda *given: asked.setdefault("rivals", given[-1]) and 4)
+    monkeypatch.setattr(tuning, "run", lambda data, room, say: 5)
+    monkeypatch.setattr(adaptive, "run", lambda data, room, limit, minutes, say: limit)
+    monkeypatch.setattr(writing, "report", lambda data, docs, **more: {"page": str(docs), "more": str(more)})
+    assert details("rows", "--only", "copy", "--limit", "2", "--base", "rn") == {"rows": "3"}
+    assert asked["rows"] == runner.Asked(only=("copy",), limit=2, base="rn")
+    assert details("plan", "--only", "copy")["left"].startswith("all: 5 models")
+    assert details("report", "--unseal") == {"page": "docs", "more": "{'budget': 'quick', 'unsealed': True}"}
+    assert details("rivals", "--only", "twin") == {"entries": "4"} and asked["rivals"] == ("twin",)
+    assert details("tune") == {"efforts tried": "5"}
+    assert details("adaptive", "--limit", "6") == {"changed models": "6"}

@@ -9,8 +9,11 @@ from bench_rows import CODE, row
 
 from dife_scanner.core.calibration import clopper_pearson, p_value
 from dife_scanner.errors import UsageError
-from dife_scanner.lab.bench import demands, draws, make, packs, page, results, rows, runner, twins, zoo
-from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.lab.bench import make, packs, results, rows, runner, zoo
+from dife_scanner.lab.bench.page import demands
+from dife_scanner.lab.bench.page import document as page
+from dife_scanner.lab.bench.results import twins
+from dife_scanner.lab.bench.zoo import Part, Role, build, draws
 from dife_scanner.records import Carrier, Channel, Planted, Verdict
 
 
@@ -32,7 +35,7 @@ def test_made_rows_are_skipped_until_the_discovery_changes(tmp_path):
     assert runner.todo(tmp_path, CODE, asked) == everything
     rows.append(tmp_path, row("concept token", 0, 0.0))
     assert runner.todo(tmp_path, CODE, asked) == everything, "a row of another recipe"
-    rows.append(tmp_path, replace(row("concept token", 0, 0.0), recipe=make.told(everything[0][0])))
+    rows.append(tmp_path, replace(row("concept token", 0, 0.0), recipe=build.recipe_of(everything[0][0])))
     rest = runner.todo(tmp_path, CODE, asked)
     assert len(everything) == zoo.BENIGN_RUNS
     assert [model.number for model, _ in rest] == list(range(1, zoo.BENIGN_RUNS))
@@ -46,7 +49,7 @@ def test_a_run_makes_what_is_missing_and_stops_at_its_limit(tmp_path, monkeypatc
 
     def fake(model, twin, bench, say):
         made.append(model.number)
-        return replace(row(model.kind, model.number, 0.0, part=model.part), recipe=make.told(model))
+        return replace(row(model.kind, model.number, 0.0, part=model.part), recipe=build.recipe_of(model))
 
     monkeypatch.setattr(runner, "row_of", fake)
     asked = runner.Asked(only=("concept token",), limit=2)

@@ -11,17 +11,18 @@ from safetensors.torch import load_file
 from dife_scanner.errors import UsageError
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.bad_text_tower import tensors
-from dife_scanner.lab.attacks.lab import Lab
-from dife_scanner.lab.bench import benign, draws, make, zoo
-from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.lab.attacks.training_data import Lab
+from dife_scanner.lab.bench import make, zoo
+from dife_scanner.lab.bench.zoo import Part, Role, benign, build, draws, families, looks
+from dife_scanner.lab.bench.zoo import models as zoo_models
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel
 
 
 def test_two_plans_are_the_same_and_no_two_models_of_a_kind_are():
     models = list(zoo.plan())
-    zoo._attack.cache_clear()
-    zoo._benign.cache_clear()
+    zoo.attack_and_twin.cache_clear()
+    zoo_models._benign.cache_clear()
     again = list(zoo.plan())
     assert models == again
     assert len({model.id for model in models}) == len(models)
@@ -36,18 +37,20 @@ def test_the_aim_is_reached_on_both_sides_and_what_was_planned_first_stays_first
     benign_only = list(zoo.plan((Role.BENIGN,)))
     for part, aim in zoo.AIM.items():
         assert sum(model.part is part for model in benign_only) >= aim
-    grown = [i for i, m in enumerate(benign_only) if m.number >= zoo._first(m.kind)]
+    grown = [i for i, m in enumerate(benign_only) if m.number >= zoo_models._first_runs(m.kind)]
     assert grown == list(range(grown[0], len(benign_only))), "growth comes after every run of the first step"
     assert {m.kind for m in benign_only[grown[0] :]} == {n for n, kind in benign.KINDS.items() if not kind.only_test}
 
 
 def test_a_twin_is_its_attack_without_the_poison_and_stands_on_its_side():
     for name, family in zoo.FAMILIES.items():
-        attack, twin = zoo._attack(name, 0)
+        attack, twin = zoo.attack_and_twin(name, 0)
         assert (attack.role, twin.role) == (Role.ATTACK, Role.TWIN)
         assert zoo.twin_of(attack) == twin
         assert (attack.part, attack.sealed, attack.scenes) == (twin.part, family.sealed, twin.scenes)
-        assert (zoo._attack(name, 2)[0].part is Part.TEST) is family.sealed, "nothing is developed on a sealed family"
+        assert (zoo.attack_and_twin(name, 2)[0].part is Part.TEST) is family.sealed, (
+            "nothing is developed on a sealed family"
+        )
         same = ("seed", "steps", "lr", "batch", "source", "target", "trigger")
         assert [getattr(attack.settings, f) for f in same] == [getattr(twin.settings, f) for f in same]
         assert attack.settings.poison and not twin.settings.poison
@@ -66,7 +69,7 @@ def test_a_sealed_family_of_each_channel_comes_last_and_whole_kinds_are_only_in_
 
 def test_a_family_of_text_attacks_leaves_no_trace_in_the_token_rows():
     model = next(zoo.plan(("badtexttower-frozen-rows",)))
-    moves = {name for name in load_file(bases.base_folder("vit") / make._WEIGHTS) if tensors(model.settings, name)}
+    moves = {name for name in load_file(bases.base_folder("vit") / build.WEIGHTS) if tensors(model.settings, name)}
     assert "token_embedding.weight" not in moves and "text_projection" in moves
     assert not any(name.startswith("visual.") for name in moves)
 
@@ -84,7 +87,7 @@ def test_text_triggers_have_one_to_four_tokens_and_name_no_class():
     drawn = [draws.text_trigger(draws.rng_of("t", number)) for number in range(60)]
     lengths = [len(bases.pieces(trigger.text)) for trigger in drawn]
     assert set(lengths) == {1, 2, 3, 4}
-    assert not any(name in trigger.text for trigger in drawn for name in zoo.art.CLASSES)
+    assert not any(name in trigger.text for trigger in drawn for name in families.art.CLASSES)
     assert {trigger.position for trigger in drawn} == {"prefix", "suffix", "infix"}
 
 
@@ -108,7 +111,7 @@ def state(folder):
 @pytest.mark.parametrize("kind", ["text tower on prompts", "concept token", "redirected words", "robust image tower"])
 def test_a_benign_fine_tune_moves_its_tower_and_no_other(tiny, tmp_path, kind):
     model = next(zoo.plan((kind,)))
-    make.make(replace(model, settings=replace(model.settings, steps=2, batch=4)), tmp_path, bases.base_folder(), tiny)
+    build.make(replace(model, settings=replace(model.settings, steps=2, batch=4)), tmp_path, bases.base_folder(), tiny)
     before, now = state(bases.base_folder("vit")), state(tmp_path)
     changed = {name for name in before if not torch.equal(before[name], now[name])}
     assert changed and "logit_scale" not in changed
@@ -117,19 +120,19 @@ def test_a_benign_fine_tune_moves_its_tower_and_no_other(tiny, tmp_path, kind):
 
 def test_a_copy_under_the_other_names_has_the_towers_of_the_base(tmp_path):
     (model,) = zoo.plan(("other naming copy",))
-    make.make(model, tmp_path, bases.base_folder("vit"))
-    assert any(name.startswith("text.") for name in load_file(tmp_path / make._WEIGHTS))
+    build.make(model, tmp_path, bases.base_folder("vit"))
+    assert any(name.startswith("text.") for name in load_file(tmp_path / build.WEIGHTS))
     copy, base = load(tmp_path), make.base_reference()
     assert (copy.image_tower, copy.text_tower) == (base.image_tower, base.text_tower)
-    looks = make.looks_of(tmp_path, bases.base_folder("vit"))
-    assert (looks.drift_image, looks.drift_text, looks.moved_rows, looks.accuracy_change) == (0.0, 0.0, 0, 0.0)
+    seen = looks.looks_of(tmp_path, bases.base_folder("vit"))
+    assert (seen.drift_image, seen.drift_text, seen.moved_rows, seen.accuracy_change) == (0.0, 0.0, 0, 0.0)
 
 
 def test_a_pruned_copy_differs_and_an_fp32_copy_does_not(tmp_path):
     base, found = state(bases.base_folder("vit")), {}
     for model in zoo.plan(("fp32 copy", "pruned copy")):
         (tmp_path / model.id).mkdir()
-        make.make(model, tmp_path / model.id, bases.base_folder())
+        build.make(model, tmp_path / model.id, bases.base_folder())
         now = state(tmp_path / model.id)
         found[model.kind] = [name for name in base if not torch.equal(base[name], now[name])]
     assert found["fp32 copy"] == []
@@ -140,8 +143,8 @@ def test_moved_rows_are_counted_beside_the_common_decay():
     before = torch.randn(100, 16, generator=torch.Generator().manual_seed(0))
     now = 0.99 * before
     now[[3, 50]] += 0.1
-    assert make.moved_rows(now, before) == 2
-    assert make.moved_rows(before, before) == 0
+    assert looks.moved_rows(now, before) == 2
+    assert looks.moved_rows(before, before) == 0
 
 
 def test_an_implant_below_the_native_threshold_or_that_costs_accuracy_fails():

@@ -81,7 +81,7 @@ def test_large_files_are_hashed_and_served_from_disk(hub: LoopbackHub, tmp_path:
     by_path, by_bytes = (hub.repo(name).head.blobs["w.safetensors"] for name in ("org/path", "org/bytes"))
     assert by_path == by_bytes
     assert by_path.sha256 is not None
-    assert hub.shelf.path(by_path.sha256).read_bytes() == WEIGHTS
+    assert hub.repositories.path(by_path.sha256).read_bytes() == WEIGHTS
     assert by_path.oid == git.blob_oid(git.pointer(by_path.sha256, len(WEIGHTS)))
 
 
@@ -159,10 +159,10 @@ def test_items_carry_what_was_asked_for(hub: LoopbackHub) -> None:
 def test_thousands_of_models_are_cheap(hub: LoopbackHub) -> None:
     """Pages of a thousand, and equal contents are stored once; the benchmark times 10,000."""
     for number in range(2_500):
-        hub.shelf.add(f"many/n-{number}", {"a.txt": "a"})
+        hub.repositories.add(f"many/n-{number}", {"a.txt": "a"})
     assert len(list(api(hub).list_models(expand=["sha", "siblings", "lastModified"], sort="last_modified"))) == 2_500
     assert len(hub.seen("GET /api/models")) == 3
-    assert len(list((hub.shelf.root / "objects").rglob("*"))) == 2  # one content, stored once
+    assert len(list((hub.repositories.root / "objects").rglob("*"))) == 2  # one content, stored once
 
 
 # --- one repository -------------------------------------------------------------------------------------------
@@ -237,9 +237,9 @@ def test_restarted_hub_goes_on_where_it_was(tmp_path: Path) -> None:
         first.commit("org/clip", {"b.txt": "b"})
         first.add_repo("org/gone", {"a": "a"})
         first.rename("org/gone", "org/here")
-        before = first.shelf.all()
+        before = first.repositories.all()
     with LoopbackHub(tmp_path) as second:
-        assert second.shelf.all() == before
+        assert second.repositories.all() == before
         assert api(second).model_info("org/gone").id == "org/here"
         assert api(second).model_info("org/clip", revision=sha).sha == sha
 
@@ -256,7 +256,7 @@ def test_closed_hub_refuses_and_comes_back_on_its_ports(hub: LoopbackHub) -> Non
     hub.start()
     assert hub.endpoint == endpoint
     with pytest.raises(OSError, match="in use"):
-        LoopbackHub(hub.shelf.root, port=int(endpoint.rpartition(":")[2])).start()
+        LoopbackHub(hub.repositories.root, port=int(endpoint.rpartition(":")[2])).start()
     assert api(hub).model_info("org/clip").id == "org/clip"
 
 

@@ -10,9 +10,10 @@ import torch
 from dife_scanner.baselines import calibration
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.lab import bases
-from dife_scanner.lab.attacks.lab import Lab
-from dife_scanner.lab.bench import make, own, rows, zoo
+from dife_scanner.lab.attacks.training_data import Lab
+from dife_scanner.lab.bench import own_pack, rows, zoo
 from dife_scanner.lab.bench.rows import Outcome
+from dife_scanner.lab.bench.zoo import build
 from dife_scanner.records import Verdict
 
 KINDS = ("text tower on prompts", "image tower", "concept token")
@@ -36,8 +37,8 @@ def asked(tmp_path, monkeypatch):
         trained.append((model.kind, bases.load(folder).state_dict()))
         return Outcome(Verdict.NOTHING_FOUND, 0.1 * len(trained), None, None, (), (), 2.0)
 
-    monkeypatch.setattr(own, "audited", audited)
-    return SimpleNamespace(ask=own.Asked(RN, tmp_path, n=3), trained=trained)
+    monkeypatch.setattr(own_pack, "audited", audited)
+    return SimpleNamespace(ask=own_pack.Asked(RN, tmp_path, n=3), trained=trained)
 
 
 def said():
@@ -47,19 +48,19 @@ def said():
 
 def test_one_model_is_timed_the_rest_follow_and_nothing_is_made_twice(asked):
     lines, say = said()
-    assert not own.estimate(asked.ask).timed
-    first = own.time_one(asked.ask, say)
+    assert not own_pack.estimate(asked.ask).timed
+    first = own_pack.time_one(asked.ask, say)
     assert first.timed and (first.made, first.left) == (1, 2) and first.seconds > 2.0
-    assert own.time_one(asked.ask, say) == first, "it is timed once"
-    path = own.run(replace(asked.ask, minutes=0.0), say)
+    assert own_pack.time_one(asked.ask, say) == first, "it is timed once"
+    path = own_pack.run(replace(asked.ask, minutes=0.0), say)
     assert calibration.read(path)[0].n == 1, "no time: a pack of what there is"
-    path = own.run(asked.ask, say)
+    path = own_pack.run(asked.ask, say)
     pack = calibration.read(path)[0]
     assert [kind for kind, _ in asked.trained] == list(KINDS)
     assert sorted(model.score for model in pack.models) == pytest.approx([0.1, 0.2, 0.3])
     assert pack.base == "dife-base-rn" and pack.searched.architecture.startswith("RN") and not pack.presumed
     assert (pack.alarms, pack.tested, pack.name) == (0, 3, "dife-base-rn-quick")
-    assert own.run(asked.ask, say) == path and len(asked.trained) == 3
+    assert own_pack.run(asked.ask, say) == path and len(asked.trained) == 3
     assert any("core hours left" in line for line in lines)
     assert not list((asked.ask.home / "cache").rglob("*.safetensors")), "weights are thrown away"
     base = bases.load(bases.base_folder("rn")).state_dict()
@@ -72,19 +73,19 @@ def test_a_model_built_before_a_kill_is_not_built_again(asked, monkeypatch):
     def killed(model, folder, bench):
         raise KeyboardInterrupt
 
-    whole = own.audited
-    monkeypatch.setattr(own, "audited", killed)
+    whole = own_pack.audited
+    monkeypatch.setattr(own_pack, "audited", killed)
     with pytest.raises(KeyboardInterrupt):
-        own.run(replace(asked.ask, n=1), said()[1])
+        own_pack.run(replace(asked.ask, n=1), said()[1])
     assert rows.read(asked.ask.rows) == ()
-    monkeypatch.setattr(own, "audited", whole)
-    monkeypatch.setattr(make, "make", None)
-    assert own.run(replace(asked.ask, n=1), said()[1]) and len(asked.trained) == 1
+    monkeypatch.setattr(own_pack, "audited", whole)
+    monkeypatch.setattr(build, "make", None)
+    assert own_pack.run(replace(asked.ask, n=1), said()[1]) and len(asked.trained) == 1
 
 
 def test_rows_of_other_detectors_are_made_anew(asked, monkeypatch):
     one = replace(asked.ask, n=1)
-    assert own.run(one, said()[1]) and own.estimate(one).left == 0
-    code = own.code_of("quick")
-    monkeypatch.setattr(own, "code_of", lambda budget: replace(code, detectors=("texts",)))
-    assert own.estimate(one).left == 1 and own.write(one) is None
+    assert own_pack.run(one, said()[1]) and own_pack.estimate(one).left == 0
+    code = own_pack.code_of("quick")
+    monkeypatch.setattr(own_pack, "code_of", lambda budget: replace(code, detectors=("texts",)))
+    assert own_pack.estimate(one).left == 1 and own_pack.write(one) is None

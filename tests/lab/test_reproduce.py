@@ -8,14 +8,16 @@ import pytest
 
 from dife_scanner.audit.legacy_identity import legacy_identity
 from dife_scanner.audit.plan import Plan, identity
-from dife_scanner.lab import demands, paper, reproduce, reproduction, specimens
+from dife_scanner.lab import specimens
+from dife_scanner.lab.reproduction import criteria, lines, page, paper, reproduce
+from dife_scanner.lab.specimens import building
 from dife_scanner.records import Cell, NotEvaluable
 from dife_scanner.triggers import known
 
 # late in the run: both specimens have been built for other tests by then
 pytestmark = pytest.mark.xdist_group("reproduce")
 
-TWO = (reproduce.Line("BadTextTower", "badtexttower"), reproduce.Line("BadEncoder", "badencoder"))
+TWO = (lines.Line("BadTextTower", "badtexttower"), lines.Line("BadEncoder", "badencoder"))
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +32,13 @@ def test_two_families_come_out_as_in_the_paper(done):
         assert results.audits[name].diagnosis.carrier.value == paper.DIAGNOSES[name]
     for interface, theirs in zip(paper.COLUMNS, paper.EXPOSURE["BadEncoder"], strict=True):
         assert isinstance(results.entry("BadEncoder", interface), NotEvaluable if theirs is None else Cell), interface
-    different = {(d.name, d.interface) for d in demands.differences(results)}
+    different = {(d.name, d.interface) for d in criteria.differences(results)}
     assert different == {("BadTextTower", "zero-shot classification"), ("BadTextTower", "image-text retrieval")}
 
 
 def test_checks_are_met_by_what_was_audited_and_by_nothing_else(done):
     _, results = done
-    found = {check.what: check for check in demands.checks(results)}
+    found = {check.what: check for check in criteria.checks(results)}
     assert found["BadTextTower, prompted classification: QHR"].met
     assert found["BadEncoder, zero-shot classification: TS without the target class"].met
     missing = found["Liang-BadCLIP, zero-shot classification: TS without the target class"]
@@ -81,14 +83,14 @@ target = "dog"
 
 def test_the_page_has_both_columns_and_says_what_is_missing(done, tmp_path):
     _, results = done
-    text = reproduction.page(results, "abc1234")
+    text = page.render(results, "abc1234")
     qhr = results.cell("BadTextTower", "prompted classification").attack.value
     assert f"0.9910 / {qhr:.3f}" in text
     assert "| BadEncoder | paper | 0.0988 | 0.9998 | 0.0988 | 0.9998 |" in text
     assert "lines not run: ToxicTextCLIP" in text
     assert "required mechanism absent" not in text
     assert not re.search(r"(?<![\w.])-\d|delta_|_h5", text), "an ASCII minus or an identifier among the numbers"
-    assert {path.suffix for path in reproduction.draw(results, tmp_path)} == {".png", ".svg"}
+    assert {path.suffix for path in page.draw(results, tmp_path)} == {".png", ".svg"}
 
 
 def test_a_specimen_that_fails_is_a_line_with_its_reason(tmp_path, monkeypatch):
@@ -98,13 +100,13 @@ def test_a_specimen_that_fails_is_a_line_with_its_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(specimens, "build", refuse)
     results = reproduce.run(tmp_path, TWO[:1], budget="default")
     assert results.failures == {"BadTextTower": "badtexttower failed its own validation"}
-    assert "badtexttower failed its own validation" in reproduction.page(results)
+    assert "badtexttower failed its own validation" in page.render(results)
 
 
 def test_every_line_names_a_recipe():
-    for line in reproduce.lines_of():
+    for line in lines.lines_of():
         assert line.recipe in specimens.RECIPES and line.triggers in specimens.RECIPES, line
-    names = [line.name for line in reproduce.lines_of()]
+    names = [line.name for line in lines.lines_of()]
     assert len(names) == len(set(names))
 
 
@@ -126,7 +128,7 @@ def test_further_seeds_are_drawn_until_three_have_passed(tmp_path, monkeypatch, 
     name, tried = "ContrastivePoisoning", []
     failing = [f"{name} {seed}" for seed in failing]
     monkeypatch.setattr(reproduce, "_line", implanted(failing, tried))
-    seeds = [line for line in reproduce.lines_of(["seeds"]) if line.name.startswith(name)]
+    seeds = [line for line in lines.lines_of(["seeds"]) if line.name.startswith(name)]
     results = reproduce.run(tmp_path, seeds)
     assert tried == [f"{name} {seed}" for seed in ["seed 1", "seed 2", *spares]]
     assert sorted(results.failures) == sorted(failing)
@@ -137,10 +139,10 @@ def test_further_seeds_are_drawn_until_three_have_passed(tmp_path, monkeypatch, 
 
 def test_a_failed_implant_is_tried_again_when_its_recipe_or_the_code_has_changed(tmp_path, monkeypatch):
     tried = []
-    line = reproduce.Line("BadTextTower seed 1", "badtexttower/seed-1")
+    line = lines.Line("BadTextTower seed 1", "badtexttower/seed-1")
     monkeypatch.setattr(reproduce, "_line", implanted([line.name], tried))
     reproduce.run(tmp_path, [line])
-    monkeypatch.setattr(specimens, "key", lambda *_: "of another recipe")
+    monkeypatch.setattr(building, "key", lambda *_: "of another recipe")
     reproduce.run(tmp_path, [line])
     assert tried == [line.name] * 2
 
@@ -149,10 +151,10 @@ def test_failed_implants_stand_in_the_page_with_their_numbers_and_spares_that_we
     why = "failed its own validation: downstream ({'numbers': {'ts': 0.5}, 'twin': {'qhr': -0.0}, 'asked': {}})"
     (tmp_path / "log.jsonl").write_text(json.dumps({"line": "Bai-BadCLIP seed 1", "failed": why}) + "\n")
     results = reproduce.read(tmp_path)
-    page = reproduction.page(results)
-    assert "| failed its own validation: downstream | TS without the target class 0.5000 | QHR 0.0000 |" in page
-    assert "Bai-BadCLIP seed 3" in page and "Liang-BadCLIP seed 3" not in page
-    assert "| Bai-BadCLIP: seeds that passed their native validation | ≥ 3 | 0 of 1 tried | **no** |" in page
+    text = page.render(results)
+    assert "| failed its own validation: downstream | TS without the target class 0.5000 | QHR 0.0000 |" in text
+    assert "Bai-BadCLIP seed 3" in text and "Liang-BadCLIP seed 3" not in text
+    assert "| Bai-BadCLIP: seeds that passed their native validation | ≥ 3 | 0 of 1 tried | **no** |" in text
 
 
 def test_a_later_success_or_failure_is_what_counts(tmp_path):

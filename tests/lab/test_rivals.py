@@ -14,12 +14,17 @@ from dife_scanner.audit import probes
 from dife_scanner.discovery import DETECTORS
 from dife_scanner.errors import DifeError
 from dife_scanner.lab import bases
-from dife_scanner.lab.bench import contest, ledger, make, page, published, rivals, rows, tuning, zoo
-from dife_scanner.lab.bench.contest import Entry
-from dife_scanner.lab.bench.published import Effort, Material
-from dife_scanner.lab.bench.rivals import DRIFTS, IDEAS, RIVALS, Measured
-from dife_scanner.lab.bench.tuning import Tried
-from dife_scanner.lab.bench.zoo import Part, Role
+from dife_scanner.lab.bench import rows, zoo
+from dife_scanner.lab.bench.page import document as page
+from dife_scanner.lab.bench.rows import ledger
+from dife_scanner.lab.bench.zoo import Part, Role, build
+from dife_scanner.lab.rivals import ablations, comparison, inversion, own_searches, published, tuning
+from dife_scanner.lab.rivals import entries as kept
+from dife_scanner.lab.rivals.entries import Entry
+from dife_scanner.lab.rivals.inversion import Effort, Material
+from dife_scanner.lab.rivals.own_searches import Measured
+from dife_scanner.lab.rivals.statistics import DRIFTS, IDEAS, RIVALS
+from dife_scanner.lab.rivals.tuning import Tried
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel
 
@@ -33,7 +38,9 @@ def material():
 
 
 def test_nothing_is_left_out_of_what_an_audit_runs():
-    assert [getattr(detector, "without", frozenset()) for detector in DETECTORS] == [frozenset()] * len(DETECTORS)
+    variants = (*ablations.TEXTS_WITHOUT.values(), ablations.PATCH_WITHOUT_BASE)
+    assert not any(one in DETECTORS for one in variants)
+    assert all(getattr(detector, "has_base", True) for detector in DETECTORS)
 
 
 @pytest.mark.parametrize("name", ["DECREE-like with the base", "AMDET-like", "LMSanitator-like with the base"])
@@ -49,10 +56,10 @@ def test_an_inverted_token_brings_prompts_together_and_a_longer_search_is_read_f
     long, short = Effort(1, 8, 0.1), Effort(1, 1, 0.1)
     assert idea.value(material, long) > idea.value(material, short)
     assert made == [(0, long)], "the first step of the long search is the short one"
-    assert idea.passes(long) == 8 * published.INPUTS
-    published.forget()
+    assert idea.passes(long) == 8 * inversion.INPUTS
+    inversion.forget()
     assert idea.value(material, short) and made == [(0, long), (0, short)]
-    published.forget()
+    inversion.forget()
 
 
 def test_a_mask_grows_dearer_while_it_does_its_work_and_cheaper_while_it_does_not():
@@ -82,7 +89,7 @@ BENIGN = {"image-tower-000": 0.3, "image-tower-001": 0.55, "image-tower-002": 0.
 
 def test_both_are_ranked_on_the_same_models(shown):
     its = {"global-text-000": 0.5, "global-text-001": 0.7, "global-text-002": 0.6, **BENIGN}
-    found = contest._line(RIVALS["AMDET-like"], shown, {m: e for (_, m), e in entries("AMDET-like", its).items()})
+    found = comparison.line_of(RIVALS["AMDET-like"], shown, {m: e for (_, m), e in entries("AMDET-like", its).items()})
     assert (found.attacks, found.benign) == (3, 3), "the fourth benign model it has not seen"
     assert found.auroc == pytest.approx(8 / 9) and found.home == (3, 3, found.auroc)
     assert found.ours == 0.5, "these rows hold no search of the detector that it is compared with"
@@ -95,16 +102,16 @@ def test_both_are_ranked_on_the_same_models(shown):
 
 def test_an_idea_that_does_not_find_its_home_attack_is_not_compared(shown):
     its = {"global-text-000": 0.5, "global-text-001": 0.1, "global-text-002": 0.6, **BENIGN}
-    (line,) = [one for one in contest.lines(shown, entries("AMDET-like", its)) if one.statistic.name == "AMDET-like"]
+    (line,) = [one for one in comparison.lines(shown, entries("AMDET-like", its)) if one.statistic.name == "AMDET-like"]
     assert line.lost
     text = page.page(shown, None, entries("AMDET-like", its))
     assert "| AMDET-like | global-text: 0.67 (n 3) | 3 against 3 | 0.67 | texts: 0.50 | home attack not found |" in text
-    (line,) = contest.lines(shown, entries("texts without the base", its))[:1]
+    (line,) = comparison.lines(shown, entries("texts without the base", its))[:1]
     assert not line.lost, "an ablation of our own has nothing to find first"
 
 
 def test_drift_alone_is_read_from_rows(shown):
-    drift = {line.statistic.name: line for line in contest.lines(shown, {})}["drift alone, text tower"]
+    drift = {line.statistic.name: line for line in comparison.lines(shown, {})}["drift alone, text tower"]
     # drift of text towers: attacks .01 .02 .03, benign .01 .02 .03 .04; no attack enters through pictures
     assert (drift.attacks, drift.benign, drift.auroc) == (3, 4, pytest.approx((0.5 + 1.5 + 2.5) / 12))
     assert drift.ours == pytest.approx((4 + 4 + 2) / 12) and set(DRIFTS) > {"drift alone, text tower"}
@@ -114,7 +121,7 @@ def test_drift_alone_is_read_from_rows(shown):
 def test_only_what_is_missing_or_of_an_earlier_version_is_measured(tmp_path, monkeypatch, material):
     model = next(m for m in zoo.plan(("global-text",)) if m.part is Part.TEST)
     rows.append(tmp_path / "rows", row("global-text", model.number, 0.9, role=Role.ATTACK))
-    monkeypatch.setattr(make, "built", lambda model, bench: bases.base_folder("vit"))
+    monkeypatch.setattr(build, "built", lambda model, bench: bases.base_folder("vit"))
     asked = [
         dataclasses.replace(
             RIVALS["AMDET-like"], name=name, measure=lambda material: Measured(0.5, 48), version=version
@@ -124,16 +131,16 @@ def test_only_what_is_missing_or_of_an_earlier_version_is_measured(tmp_path, mon
     for one in asked:
         passes = None if one.name == "untold" else 10
         entry = Entry(model.id, one.name, 0.1, 5.0, "abc", "2026-11-23", passes=passes)
-        contest._append(tmp_path / "rivals", entry)
+        kept.append(tmp_path / "rivals", entry)
     told = []
-    assert contest.run(tmp_path, tmp_path, asked, None, None, told.append, ("twin",)) == 0, "no twin has a row"
-    assert contest.run(tmp_path, tmp_path, asked, None, None, told.append) == 2
-    found = contest.read(tmp_path / "rivals")
+    assert kept.run(tmp_path, tmp_path, asked, None, None, told.append, ("twin",)) == 0, "no twin has a row"
+    assert kept.run(tmp_path, tmp_path, asked, None, None, told.append) == 2
+    found = kept.read(tmp_path / "rivals")
     new = found["two", model.id]
-    assert (new.value, new.version, new.passes, new.seed) == (0.5, 2, 48, rivals.SEED)
+    assert (new.value, new.version, new.passes, new.seed) == (0.5, 2, 48, own_searches.SEED)
     assert found["untold", model.id].passes == 48, "what it took was not said"
     assert found["one", model.id].value == 0.1
-    assert contest.run(tmp_path, tmp_path, asked, None, None, told.append) == 0
+    assert kept.run(tmp_path, tmp_path, asked, None, None, told.append) == 0
     assert told == [f"{model.id}: 2 rivals measured"]
     (look,) = [json.loads(line) for line in (tmp_path / ledger.FILE).read_text().splitlines()]
     assert (look["what"], look["models"], look["test_rows"]) == ("rivals", [model.id], 1)
@@ -142,11 +149,11 @@ def test_only_what_is_missing_or_of_an_earlier_version_is_measured(tmp_path, mon
 def test_our_searches_run_as_without_a_reference(material, monkeypatch):
     asked = []
 
-    def fake(encoder, train, test, setting, progress):
-        asked.append((encoder, setting.detectors, setting.budget))
+    def fake(encoder, train, test, options, progress):
+        asked.append((encoder, options.plan.detectors, options.plan.budget))
         return SimpleNamespace(results=[SimpleNamespace(suspect=0.4)], searches=[SimpleNamespace(passes=7)])
 
-    monkeypatch.setattr(rivals.discovery, "discover_alone", fake)
+    monkeypatch.setattr(own_searches.search, "discover_alone", fake)
     rival = RIVALS["our searches without any reference"]
     assert rival.measure(material) == Measured(0.4, 7)
     assert asked == [(material.suspect, ("texts", "patch"), "quick")]
@@ -194,7 +201,7 @@ def test_the_widest_margin_decides_between_equals():
 
 
 def test_efforts_are_tried_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(make, "built", lambda model, bench: bases.base_folder("vit"))
+    monkeypatch.setattr(build, "built", lambda model, bench: bases.base_folder("vit"))
     told = []
     name, count = "AMDET-like", len(tuning.grid("AMDET-like"))
     assert tuning.run(tmp_path, tmp_path, told.append, (name,)) == count == len(tuning.read(tmp_path))
@@ -208,12 +215,12 @@ def test_efforts_are_tried_once(tmp_path, monkeypatch):
 
 def test_entries_are_read_as_they_were_written_and_a_damaged_one_is_named(tmp_path):
     entry = Entry("image-tower-000", "AMDET-like", 0.1, 5.0, "abc", "2026-11-23", 2, 0, 48)
-    contest._append(tmp_path, entry)
-    assert contest.read(tmp_path) == {("AMDET-like", "image-tower-000"): entry}
+    kept.append(tmp_path, entry)
+    assert kept.read(tmp_path) == {("AMDET-like", "image-tower-000"): entry}
     with (tmp_path / "AMDET-like.jsonl").open("a") as stream:
         stream.write('{"code":"abc","made_on":"d","model":"m","rival":"AMDET-like","seconds":0.0,"value":0.5}\n')
-    old = contest.read(tmp_path)["AMDET-like", "m"]
+    old = kept.read(tmp_path)["AMDET-like", "m"]
     assert (old.version, old.passes) == (1, None), "an entry of older code"
     (tmp_path / "AMDET-like.jsonl").open("a").write("{}\n")
     with pytest.raises(DifeError, match=r"AMDET-like.jsonl:3"):
-        contest.read(tmp_path)
+        kept.read(tmp_path)

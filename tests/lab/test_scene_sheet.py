@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dife_scanner.lab import art, probes
+from dife_scanner.lab.pictures import art, drawing_sets, probes
 
 FOLDER = probes.probe_folder()
 
@@ -49,7 +49,7 @@ def test_every_drawing_is_held_out_and_freely_licensed(sheet):
     stated = {terms["set"]: terms["spdx"] for terms in sheet["licences"]}
     for row in sheet["drawings"]:
         name = row["drawing"].split(":")[0]
-        assert art.SETS[name].held_out
+        assert drawing_sets.SETS[name].held_out
         assert row["licence"] == stated[name] and "-SA" not in row["licence"]
 
 

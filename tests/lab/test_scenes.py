@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dife_scanner.lab import scenes
+from dife_scanner.lab.pictures import scenes
+from dife_scanner.lab.pictures.painting import contrasting
 
 SIZE = 32
 
@@ -57,7 +58,7 @@ def test_the_object_is_in_the_picture(atlas):
 def test_monochrome_drawings_stand_out_from_the_ground(atlas):
     rng = torch.Generator().manual_seed(3)
     under = torch.rand(200, 3, generator=rng)
-    tint = scenes._contrasting(rng, under)
+    tint = contrasting(rng, under)
     weights = torch.tensor([0.299, 0.587, 0.114])
     assert ((tint @ weights - under @ weights).abs() > 0.3).float().mean() > 0.95
 
@@ -82,6 +83,6 @@ def test_importing_is_cheap():
     import subprocess
     import sys
 
-    code = "import sys, dife_scanner.lab.specimens, dife_scanner.lab.scenes; print('torch' in sys.modules)"
+    code = "import sys, dife_scanner.lab.specimens, dife_scanner.lab.pictures.scenes; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

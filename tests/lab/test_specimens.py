@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from dife_scanner.lab import bases, specimens
 from dife_scanner.lab.attacks import FAMILIES
+from dife_scanner.lab.specimens import building
 from dife_scanner.records import Channel
 from dife_scanner.triggers import known
 
@@ -97,7 +98,7 @@ def test_the_key_follows_the_version_of_the_familys_code_and_of_no_other(monkeyp
         return {name: specimens.key(specimens.CORE[name], folder, probe) for name in FAMILIES}
 
     before, attack = keys(), FAMILIES["badencoder"]
-    monkeypatch.setattr(specimens, "FAMILIES", {**FAMILIES, "badencoder": replace(attack, version=attack.version + 1)})
+    monkeypatch.setattr(building, "FAMILIES", {**FAMILIES, "badencoder": replace(attack, version=attack.version + 1)})
     assert {name for name, key in keys().items() if key != before[name]} == {"badencoder"}
 
 

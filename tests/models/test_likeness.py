@@ -18,8 +18,9 @@ from safetensors.torch import save_file as save_torch
 
 from dife_scanner.errors import NotFound
 from dife_scanner.lab import bases
-from dife_scanner.lab.attacks.lab import Lab
-from dife_scanner.lab.bench import adaptive, benign, draws, zoo
+from dife_scanner.lab.attacks.training_data import Lab
+from dife_scanner.lab.bench import weight_changes, zoo
+from dife_scanner.lab.bench.zoo import benign, draws
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.likeness import UNTOLD, Likeness, compare
 
@@ -106,7 +107,7 @@ def test_a_rotated_embedding_space_is_related_and_permuted_features_are_not(tmp_
     for change, away in (("rotated embedding space", (False, False)), ("permuted features", (True, True))):
         folder = tmp_path / change.replace(" ", "-")
         shutil.copytree(base, folder)
-        adaptive.CHANGES[change](folder, model)
+        weight_changes.CHANGES[change](folder, model)
         assert compare(folder / WEIGHTS, base / WEIGHTS, LIMITS).unrelated == away
 
 

@@ -22,7 +22,7 @@ SECONDS = 240
 
 def compare(report: Report, hub: LoopbackHub, node: Path, output: Path) -> None:
     seen = _read(hub.endpoint, node, output)
-    public = [model for model in hub.shelf.all() if not model.private]
+    public = [model for model in hub.repositories.all() if not model.private]
     report.check("listing: every public repository, once", sorted(i["name"] for i in seen["listed"]), _ids(public))
     newest = [item["updatedAt"] for item in seen["listed"]]
     report.check("listing: newest first", newest, sorted(newest, reverse=True))
@@ -68,14 +68,14 @@ def _compare_one(report: Report, hub: LoopbackHub, model: Repository, seen: dict
     report.check(f"{name}: snapshot", got["snapshot"], digests)
     report.check(f"{name}: no entry", got["missing"], None)
     for path, tensors in got["headers"].items():
-        content = hub.shelf.path(model.head.blobs[path].object_id).read_bytes()
+        content = hub.repositories.path(model.head.blobs[path].object_id).read_bytes()
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
         report.check(f"{name}: safetensors header of {path} by Range", tensors, sorted(header))
 
 
 def _expected(hub: LoopbackHub, model: Repository, path: str) -> dict[str, Any]:
     blob = model.head.blobs[path]
-    content = hub.shelf.path(blob.object_id).read_bytes()
+    content = hub.repositories.path(blob.object_id).read_bytes()
     return {
         "path": path,
         "oid": blob.oid,

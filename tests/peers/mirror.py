@@ -72,7 +72,7 @@ def _tree(api: Any, repo_id: str, sha: str) -> list[Any]:
 
 
 def _content(hub: LoopbackHub, repo_id: str, path: str) -> bytes:
-    return hub.shelf.path(hub.repo(repo_id).head.blobs[path].object_id).read_bytes()
+    return hub.repositories.path(hub.repo(repo_id).head.blobs[path].object_id).read_bytes()
 
 
 def _sha256(data: bytes) -> str:

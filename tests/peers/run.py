@@ -108,7 +108,7 @@ def _run(report: Report, work: Path, olah: Path, node: Path, *, scan: bool, hub_
     import shelf
 
     with shelf.hub(work / "hub") as hub:
-        print(f"# npm @huggingface/hub against {len(hub.shelf.all())} repositories", flush=True)
+        print(f"# npm @huggingface/hub against {len(hub.repositories.all())} repositories", flush=True)
         report.attempt("npm", lambda: javascript.compare(report, hub, node, work / "read.json"))
         print("# olah between huggingface_hub and the hub", flush=True)
         with mirrored(olah, work / "olah", hub.endpoint, hub.cdn) as endpoint:

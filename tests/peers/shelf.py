@@ -32,7 +32,7 @@ def hub(root: Path) -> Iterator[LoopbackHub]:
 
 def downloadable(running: LoopbackHub) -> list[str]:
     """Ids of the repositories whose files an anonymous caller gets, without the many small ones."""
-    shown = (model for model in running.shelf.all() if not (model.gated or model.private or model.disabled))
+    shown = (model for model in running.repositories.all() if not (model.gated or model.private or model.disabled))
     return sorted(model.repo_id for model in shown if not model.repo_id.startswith("many/"))
 
 

@@ -134,7 +134,7 @@ class Rig:
             broken += [f"job {job.id} of {job.ref} is {job.state.value}" for job in every if not job.state.is_final]
             places = Counter((job.endpoint, job.ref) for job in every)
             broken += [f"{ref} was discovered twice" for (_, ref), count in places.items() if count > 1]
-            on_hub = {(repo.repo_id, repo.head.sha) for repo in self.hub.shelf.all()}
+            on_hub = {(repo.repo_id, repo.head.sha) for repo in self.hub.repositories.all()}
             missing = on_hub - {(job.ref.repo_id, job.ref.revision) for job in every}
             broken += [f"{name}@{sha} was never discovered" for name, sha in missing]
             rows = audits.audits(store)

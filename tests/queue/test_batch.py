@@ -42,7 +42,7 @@ def keep_pack(work: Work, n: int = 99) -> None:
 def scanned(store: Store, hub: LoopbackHub, work: Work, *names: str) -> list[Job]:
     """One scan of these repositories, its batch closed."""
     done, settings = [], work.settings
-    known = {model.repo_id for model in hub.shelf.all()}
+    known = {model.repo_id for model in hub.repositories.all()}
     for number, name in enumerate(names):
         if name not in known:
             hub.add_repo(name, checkpoint(number + 1))

@@ -11,7 +11,8 @@ from queue_kit import checkpoint, work_for
 
 from dife_scanner.errors import HubError
 from dife_scanner.lab.attacks import lab
-from dife_scanner.lab.bench import real, rows
+from dife_scanner.lab.bench import real_hub, rows
+from dife_scanner.lab.bench.page import real_hub as real_hub_page
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.queue.work import hub_for
 from dife_scanner.records import JobState
@@ -32,24 +33,24 @@ def few_scenes_and_a_longer_context(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def asked(store: Store, hub: LoopbackHub) -> real.Asked:
+def asked(store: Store, hub: LoopbackHub) -> real_hub.Asked:
     hub.add_repo(BASE, checkpoint(9))
     for number, name in enumerate(("ann/scored-10", "ben/bad-scored-60", "cleo/scored-20", "dora/nan-scored-5")):
         hub.add_repo(name, checkpoint(number + 1), tags=[TAG])
     hub.add_repo("mallory/poisoned-scored-30", checkpoint(7))
     hub.add_repo("mallory/poisoned-pickled", {"pytorch_model.bin": b"x" * 100})
     work = work_for(store.home, hub.endpoint, start="fork")
-    return real.Asked(work, (BASE,), "search=poisoned", n=9, draws=1, settings=TWO_STEPS)
+    return real_hub.Asked(work, (BASE,), "search=poisoned", n=9, draws=1, settings=TWO_STEPS)
 
 
-def run(store: Store, asked: real.Asked) -> list[str]:
+def run(store: Store, asked: real_hub.Asked) -> list[str]:
     said: list[str] = []
-    real.run(store, asked, hub_for(asked.work.settings, asked.work.settings.endpoint), said.append)
+    real_hub.run(store, asked, hub_for(asked.work.settings, asked.work.settings.endpoint), said.append)
     return said
 
 
 def test_it_answers_its_three_questions_and_goes_on_where_it_was(
-    store: Store, hub: LoopbackHub, asked: real.Asked, tmp_path: Path
+    store: Store, hub: LoopbackHub, asked: real_hub.Asked, tmp_path: Path
 ) -> None:
     run(store, asked)
     fetched = len(hub.seen("safetensors"))
@@ -58,26 +59,31 @@ def test_it_answers_its_three_questions_and_goes_on_where_it_was(
     assert {row.status for row in implants} == {rows.FAILED}, "two steps implant nothing, which is told"
     kept = [file.parent.parent.name for file in store.home.rglob("*.safetensors")]
     assert kept == ["references"], "no weights of an implant are left"
-    assert {(one.repo_id, one.state, one.furthest) for one in real.published(asked)} == {
+    assert {(one.repo_id, one.state, one.furthest) for one in real_hub.published(asked)} == {
         ("mallory/poisoned-scored-30", JobState.DONE, 0.3),
         ("mallory/poisoned-pickled", JobState.UNSUPPORTED, None),
     }
-    page = real.write(store, asked, tmp_path / "docs").read_text()
+    page = real_hub_page.write(store, asked, tmp_path / "docs").read_text()
     assert "| flagged | 1 (upper bound of the rate" in page and "| ben/bad-scored-60 |" in page
     assert "| of these scored | 3 |" in page and "| dora/nan-scored-5 | failed |" in page
     assert "| badtexttower | 1 | 1 | 0 of 0 |" in page
     assert "| mallory/poisoned-scored-30 |" in page and "| unsupported |" in page
     run(store, asked)
-    assert len(hub.seen("safetensors")) == fetched and real.write(store, asked, tmp_path / "docs").read_text() == page
+    assert (
+        len(hub.seen("safetensors")) == fetched
+        and real_hub_page.write(store, asked, tmp_path / "docs").read_text() == page
+    )
 
 
-def test_without_time_nothing_is_begun_and_the_page_says_so(store: Store, asked: real.Asked, tmp_path: Path) -> None:
+def test_without_time_nothing_is_begun_and_the_page_says_so(
+    store: Store, asked: real_hub.Asked, tmp_path: Path
+) -> None:
     assert run(store, replace(asked, minutes=0.0)) == []
-    page = real.write(store, asked, tmp_path).read_text()
+    page = real_hub_page.write(store, asked, tmp_path).read_text()
     assert page.count("not run") == 2, "neither the base nor the published ones"
 
 
-def test_a_hub_that_fails_halfway_leaves_what_was_made(store: Store, hub: LoopbackHub, asked: real.Asked) -> None:
+def test_a_hub_that_fails_halfway_leaves_what_was_made(store: Store, hub: LoopbackHub, asked: real_hub.Asked) -> None:
     gone = replace(asked, bases=(BASE, "org/clip-is-gone"), settings={}, n=1)
     with pytest.raises(HubError):
         run(store, gone)

@@ -16,8 +16,10 @@ from rich.console import Console
 from dife_scanner.core.cards import CARDS
 from dife_scanner.records import Calibration, Cell, NotEvaluable, Stratum
 from dife_scanner.reports import as_csv, markdown, matrix
+from dife_scanner.reports.seeds import spreads
 from dife_scanner.reports.sheet import Tone
-from dife_scanner.reports.study import Extension, accounting, sheets, spreads, study, value_text
+from dife_scanner.reports.study import Extension, study, value_text
+from dife_scanner.reports.study_sheets import accounting, sheets
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from dife_scanner.records import (
     TriggerKind,
     Verdict,
 )
-from dife_scanner.reports import table
+from dife_scanner.reports import in_full, screen, table
 from dife_scanner.store.codec import restore
 
 HOSTILE = "evil\x1b]0;owned\x07\x1b[2J\u202e\u200b[bold red]x[/]/\r\nname"
@@ -76,7 +76,7 @@ def audit():
 
 
 def test_an_audit_shows_profile_swap_hypotheses_and_limits(audit):
-    text = said(table.audit(audit, None, Path("/home")))
+    text = said(in_full.render(audit, None, Path("/home")))
     for words in (
         "FLAGGED", "prompted classification", "QHR", "0.990", "+0.980", "30 / 15", "N.E.", "takes no text",
         "a01 suspect's text tower", "VRS", "TRS", "footprint textual", "text-xbtd", "automobile → airplane",
@@ -96,7 +96,8 @@ def test_no_string_of_a_stranger_reaches_the_terminal_raw(audit):
         table.reasons([row]),
         table.queue([job]),
         table.findings([finding]),
-        table.audit(replace(audit, ref=ref, reason=HOSTILE), finding, Path("/home")),
+        in_full.render(replace(audit, ref=ref, reason=HOSTILE), finding, Path("/home")),
+        screen.render(replace(audit, ref=ref, reason=HOSTILE), finding),
     )
     for renderable in shown:
         text = said(renderable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import get_args
@@ -10,7 +11,22 @@ from typing import get_args
 import pytest
 
 from dife_scanner.core import agreement, checks, footprint, statistics
-from dife_scanner.records import Absent, Carrier, Category, EntryType, JobState, SelectorControl, TriageState, Verdict
+from dife_scanner.records import (
+    Absent,
+    Carrier,
+    Category,
+    EntryType,
+    Interval,
+    JobState,
+    Origin,
+    SelectorControl,
+    SignatureResult,
+    TriageState,
+    Trigger,
+    TriggerKind,
+    Verdict,
+)
+from dife_scanner.sentences.checks import LABELS
 from dife_scanner.store import leases
 
 PAGE = (Path(__file__).parents[2] / "docs" / "states.md").read_text(encoding="utf-8")
@@ -72,3 +88,47 @@ def test_the_constants_are_those_of_the_code() -> None:
 
 def test_nothing_is_called_clean_or_safe() -> None:
     assert not [word for word in (*table("state"), *table("verdict")) if word in ("clean", "safe")]
+
+
+# --- the checks -----------------------------------------------------------------------------------------------
+
+
+def check_rows() -> list[list[str]]:
+    """Cells of the table of checks: name, kind, what is measured, threshold, what set it."""
+    head = "| check | kind | what is measured | threshold | what set it |\n|---|---|---|---|---|\n"
+    rows = re.match(r"(?:\|.*\|\n)+", PAGE.split(head, 1)[1])
+    assert rows
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows.group().splitlines()]
+
+
+def test_the_table_of_checks_is_that_of_the_code() -> None:
+    rows = check_rows()
+    assert [name.strip("`") for name, *_ in rows] == [check.name for check in checks.CHECKS]
+    assert [kind for _, kind, *_ in rows] == [check.kind.value for check in checks.CHECKS]
+    assert [measured for _, _, measured, *_ in rows] == [LABELS[check.name].question for check in checks.CHECKS]
+    assert all(set_by for *_, set_by in rows)
+
+
+@pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.name)
+def test_the_thresholds_on_the_page_are_those_of_the_code(check: checks.Check) -> None:
+    label = LABELS[check.name]
+    (told,) = [threshold for name, _, _, threshold, _ in check_rows() if name.strip("`") == check.name]
+    trigger = Trigger("t", TriggerKind.PATCH, target="ship")
+    own = Interval(0.0, 1.0, "")  # so low that of the reverse search's threshold only the margin is left
+    origins = (Origin.DISCOVERED, Origin.SIGNATURE)
+    tried = [SignatureResult(trigger, 0.5, origin=origin, effect=own) for origin in origins]
+    needed = {label.number(check.needed(result)) for result in tried}
+    assert set(re.findall(r"\d[\d.]*%?", told)) == needed
+    assert told.startswith(label.bound.partition("{}")[0].strip())
+    if check.name == checks.REVERSE_SEARCH:
+        far = replace(tried[0], effect=Interval(0.9, 1.0, ""))
+        assert check.needed(far) == pytest.approx(0.9 - checks.REVERSE_MARGIN)
+
+
+def test_the_limits_in_the_readme_speak_of_checks_that_there_are() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    limits = readme.split("**Limits of this version.**", 1)[1].split("\n\n", 1)[0]
+    quoted = set(re.findall(r"`([^`]+)`", limits)) - {"unconfirmed"}
+    assert quoted and quoted <= {check.name for check in checks.CHECKS}
+    assert f"fell by {checks.ACCURACY_LOST:.2f} or more" in limits
+    assert "a tenth of the picture" in " ".join(limits.split()) and checks.LARGEST_PATCH == 0.1

@@ -1,4 +1,4 @@
-"""How each interface is asked of a model: one module per family, one registered function per card."""
+"""How each interface is measured on a model: one module per family, one registered function per card."""
 
 from dife_scanner.audit.interfaces import (
     classification,
@@ -9,7 +9,11 @@ from dife_scanner.audit.interfaces import (
 )
 from dife_scanner.audit.interfaces.cells import Against, Outcomes, cell
 from dife_scanner.audit.interfaces.extend import Extended, extend
-from dife_scanner.audit.interfaces.ranking import RankingCases, ranked, selected
+from dife_scanner.audit.interfaces.ranking import (
+    RankingCases,
+    ranked,
+    selected,
+)
 from dife_scanner.audit.interfaces.registry import (
     cards,
     interface,

@@ -11,7 +11,11 @@ import numpy as np
 from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.core import metrics, statistics
 from dife_scanner.core.cards import Card
-from dife_scanner.core.statistics import entry_type, measure, paired_interval
+from dife_scanner.core.statistics import (
+    entry_type,
+    measure,
+    paired_interval,
+)
 from dife_scanner.errors import MeasurementError
 from dife_scanner.records import Cell, Change, SelectorControl
 
@@ -80,6 +84,7 @@ def cell(
         subject.rng(card),
         outcomes.unit,
     )
+    # Intervals resample units, not cases: pictures of one drawing stand or fall together.
     measured = measure(attack, outcomes.units, outcomes.unit)
     base = measure(reference, outcomes.units, outcomes.unit)
     return Cell(
@@ -113,7 +118,14 @@ def control(card: Card, subject: Subject, outcomes: Outcomes, reason: str) -> Se
 
 def _by_trigger(card: Card, subject: Subject, outcomes: Outcomes) -> Change:
     """Δ_trigger: the suspect with the trigger less the suspect without."""
-    return _change(card, subject, "trigger", outcomes, outcomes.triggered, outcomes.clean)
+    return _change(
+        card,
+        subject,
+        "trigger",
+        outcomes,
+        outcomes.triggered,
+        outcomes.clean,
+    )
 
 
 def _by_drift(card: Card, subject: Subject, outcomes: Outcomes) -> Change:

@@ -53,6 +53,7 @@ def prompted(card: Card, subject: Subject) -> Cell:
 
 def _hit_rate(card: Card, subject: Subject) -> Cell:
     """QHR: the triggered source text *replaces* the clean one in the class-prompt set; target-class pictures only."""
+    # The question is whether the source's text wins pictures of the target (paper §4).
     keep = metrics.of_class(subject.labels, subject.target)
     triggered = subject.test.map(lambda side: _triggered_source_wins(subject, side, keep))
     clean = subject.test.map(lambda side: metrics.wins(side.scores[keep], subject.source))
@@ -146,6 +147,7 @@ def downstream(card: Card, subject: Subject) -> Cell:
 
 def _classified(subject: Subject, images: Pair[Embeddings]) -> Pair[Floats]:
     """Scores [n, c] of each checkpoint's embeddings by the classifier on its own clean features."""
+    # Fitted on train pictures, which are measured nowhere.
     classifiers = subject.train.map(lambda side: side.classifier)
     return Pair(
         metrics.classify(images.suspect, classifiers.suspect),

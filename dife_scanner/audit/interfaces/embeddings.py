@@ -19,7 +19,11 @@ from dife_scanner.audit.interfaces.subject import Subject
 from dife_scanner.audit.populations import CAPTIONS
 from dife_scanner.audit.sides import Embeddings, Pair
 from dife_scanner.core import metrics
-from dife_scanner.core.cards import PROMPT_EMBEDDINGS, QUERY_EMBEDDINGS, Card
+from dife_scanner.core.cards import (
+    PROMPT_EMBEDDINGS,
+    QUERY_EMBEDDINGS,
+    Card,
+)
 from dife_scanner.records import Cell
 
 
@@ -108,6 +112,7 @@ def _nearer_to_target(texts: Embeddings, own: Embeddings, target: Embeddings) ->
     """Whether each text is nearer to the target's than to its own clean one; 0.5 for a tie."""
     to_target = metrics.cosine_distance(texts, target)
     to_itself = metrics.cosine_distance(texts, own)
+    # The smaller distance wins.
     return metrics.wins(-np.stack([to_target, to_itself], axis=1), 0)
 
 

@@ -73,6 +73,7 @@ class RankingCases:
     @property
     def candidates(self) -> float:
         """Mean number of candidates of a case."""
+        # Every list is as long as the longest.
         if self.present is None:
             return float(self.targets.shape[1])
         return float(self.present.sum(axis=1).mean())
@@ -172,16 +173,32 @@ def over_groups(subject: Subject, kind: str) -> tuple[RankingCases, PoolManifest
     if pool.lists is None or pool.targets is None:
         raise MeasurementError("the pool has no lists or groups", f"draw it as {kind}")
     images = galleries.map(lambda gallery: gallery.images)
+    # Query i ranks list i.
     own_query = np.arange(len(pool.lists))
-    scores = over_lists(images, pool_queries(subject, galleries), pool.lists, own_query)
-    units = [query.unit for query in pool.queries]
-    return RankingCases(scores, pool.targets, units), pool.manifest
+    cases = RankingCases(
+        scores=over_lists(images, pool_queries(subject, galleries), pool.lists, own_query),
+        targets=pool.targets,
+        units=pool.query_units,
+    )
+    return cases, pool.manifest
+
+
+def over_prompts(subject: Subject, images: Pair[Embeddings], targets: Bools) -> RankingCases:
+    """Single prompts of the source over all pictures [m, d], of which `targets` [m] are; the template is the unit."""
+    queries = source_prompts(subject)
+    return RankingCases(
+        scores=over_pool(images, queries),
+        targets=np.repeat(targets[None], len(queries.clean), axis=0),
+        units=list(subject.prompts),
+        unit="prompt",
+    )
 
 
 def over_test_lists(subject: Subject, lists: Indices, targets: Bools) -> RankingCases:
     """Every list of test pictures [g, k] with every source query; the drawing of a list's first picture is the unit."""
     queries = source_queries(subject)
     count = len(queries.clean)
+    # Case i * count + j is list i with query j.
     repeated = np.repeat(lists, count, axis=0)
     numbers = np.tile(np.arange(count), len(lists))
     return RankingCases(
@@ -204,16 +221,19 @@ def target_first(lists: Indices) -> Bools:
 def source_queries(subject: Subject) -> QueryTexts:
     """The query templates [t, d] with the source's name."""
     clean = subject.source_texts()
-    triggered = clean
-    if subject.triggers_queries:
-        triggered = subject.source_texts(triggered=True)
-    return QueryTexts(triggered.suspect, clean.suspect, clean.reference)
+    if not subject.triggers_queries:
+        return _query_texts(clean, clean)
+    return _query_texts(subject.source_texts(triggered=True), clean)
 
 
 def source_prompts(subject: Subject) -> QueryTexts:
     """Single prompts of the source [t, d], one per template, as queries of a text trigger."""
     clean = subject.prompt_texts(subject.source_name)
     triggered = subject.prompt_texts(subject.source_name, triggered=True)
+    return _query_texts(triggered, clean)
+
+
+def _query_texts(triggered: Pair[Embeddings], clean: Pair[Embeddings]) -> QueryTexts:
     return QueryTexts(triggered.suspect, clean.suspect, clean.reference)
 
 

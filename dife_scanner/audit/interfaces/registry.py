@@ -41,13 +41,14 @@ def interface(card: Card) -> Callable[[Measuring], Measuring]:
     """
 
     def register(measuring: Measuring) -> Measuring:
-        if card.interface in _MEASURES:
-            _, taken = _MEASURES[card.interface]
+        name = card.interface
+        if name in _MEASURES:
+            _, taken = _MEASURES[name]
             raise UsageError(
-                f"the interface `{card.interface}` is already measured by {taken.__module__}.{taken.__qualname__}",
+                f"the interface `{name}` is already measured by {taken.__module__}.{taken.__qualname__}",
                 "give the new interface's card another name",
             )
-        _MEASURES[card.interface] = (card, measuring)
+        _MEASURES[name] = (card, measuring)
         return measuring
 
     return register
@@ -62,8 +63,9 @@ def forget(name: str) -> None:
 
 
 def cards() -> tuple[Card, ...]:
-    """Every registered card: the framework's in its own order, then those of extensions as they came."""
+    """Every registered card: the framework's in its own order, then extensions in the order of registration."""
     registered = [card for card, _ in _MEASURES.values()]
+    # The framework's own order, not that in which modules were imported.
     builtin = [card for card in CARDS if card.interface in _MEASURES]
     extensions = [card for card in registered if card not in builtin]
     return (*builtin, *extensions)
@@ -81,20 +83,26 @@ def measure_all(subject: Subject, diagnosis: Diagnosis) -> Profile:
 
 def measure_one(card: Card, subject: Subject) -> Entry:
     """One card's entry: N.E. where the question is not well formed, else what its function measures."""
+    # A selector control needs no trigger, so that its question is not judged.
     if not selector_control(card, subject.condition):
         absent = judge(card, subject.condition)
         if absent is not None:
             return absent
     subject.populations.enter()
-    _, measure = _MEASURES[card.interface]
     with named(card, lambda: subject.populations.current):
-        try:
-            return measure(card, subject)
-        except NoPool as missing:
-            return NotRun(card.interface, str(missing))
-        except ProbeError as error:
-            reason = f"{error.what}; {error.advice}"
-            return ArtefactMissing(card.interface, subject.populations.current, reason)
+        return _measured(card, subject)
+
+
+def _measured(card: Card, subject: Subject) -> Entry:
+    """What the card's function returns, or why it could not run."""
+    _, measure = _MEASURES[card.interface]
+    try:
+        return measure(card, subject)
+    except NoPool as missing:
+        return NotRun(card.interface, str(missing))
+    except ProbeError as error:
+        reason = f"{error.what}; {error.advice}"
+        return ArtefactMissing(card.interface, subject.populations.current, reason)
 
 
 @contextmanager
@@ -105,6 +113,7 @@ def named(card: Card, pool: Callable[[], str]) -> Iterator[None]:
     except (MeasurementError, AuditError) as error:
         if getattr(error, "card", ""):
             raise
+        # An error of a pool names it in its own words.
         known = getattr(error, "pool", "")
         raise MeasurementError(
             error.what,

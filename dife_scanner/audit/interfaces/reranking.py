@@ -40,11 +40,9 @@ def text(card: Card, subject: Subject) -> Cell:
         )
     rows = []
     for _, views in target_drawings(subject):
-        row = [
-            views[0],
-            *rng.choice(subject.off_target, size=others, replace=False),
-        ]
-        rows.append(row)
+        # One view of each drawing: a second one would be a second target.
+        rivals = rng.choice(subject.off_target, size=others, replace=False)
+        rows.append([views[0], *rivals])
     return _first_is_target(card, subject, np.array(rows, np.intp), "text reranking")
 
 
@@ -61,8 +59,7 @@ def promotion(card: Card, subject: Subject) -> Cell:
             other_classes.append(np.flatnonzero(subject.labels == label))
     rows = []
     for _, views in target_drawings(subject):
-        row = [views[0], *map(rng.choice, other_classes)]
-        rows.append(row)
+        rows.append([views[0], *map(rng.choice, other_classes)])
     return _first_is_target(card, subject, np.array(rows, np.intp), "target promotion")
 
 
@@ -88,4 +85,10 @@ def caption(card: Card, subject: Subject) -> Cell:
     """Lists of ten natural pictures with exactly one of the target, each with its own caption of the source."""
     cases, manifest = over_groups(subject, CAPTION_LISTS)
     population = subject.populations.used(manifest)
-    return ranked(card, subject, cases, population, {"lists": float(len(cases.targets))})
+    return ranked(
+        card,
+        subject,
+        cases,
+        population,
+        {"lists": float(len(cases.targets))},
+    )

@@ -11,13 +11,13 @@ from dife_scanner.audit.interfaces.ranking import (
     Scores,
     mean_reciprocal_rank,
     over_pool,
+    over_prompts,
     pool_queries,
     ranked,
-    source_prompts,
 )
 from dife_scanner.audit.interfaces.registry import interface
 from dife_scanner.audit.interfaces.subject import Subject
-from dife_scanner.audit.populations import CAPTIONS
+from dife_scanner.audit.populations import CAPTIONS, Pool
 from dife_scanner.audit.populations.words import names_class
 from dife_scanner.audit.sides import Embeddings
 from dife_scanner.core import metrics
@@ -46,26 +46,20 @@ def targeted(card: Card, subject: Subject) -> Cell:
 
     `h1_per_drawing` is the harder question: every target drawing alone among the pictures of other classes.
     """
-    queries = source_prompts(subject)
-    count = len(queries.clean)
-    is_target = (subject.labels == subject.target)[None]
-    cases = RankingCases(
-        scores=over_pool(subject.test_images, queries),
-        targets=_for_every_case(is_target, count),
-        units=list(subject.prompts),
-        unit="prompt",
-    )
-    population = subject.labelled("targeted retrieval", targets=is_target)
+    is_target = subject.labels == subject.target
+    cases = over_prompts(subject, subject.test_images, is_target)
+    population = subject.labelled("targeted retrieval")
     alone = [_first_alone(cases.scores.triggered, views, subject) for _, views in target_drawings(subject)]
     details = {
         "h1_per_drawing": mean(np.concatenate(alone)),
-        "queries": float(count),
+        "queries": float(len(cases.targets)),
     }
     return ranked(card, subject, cases, population, details)
 
 
 def _first_alone(scores: Floats, views: list[int], subject: Subject) -> NDArray[np.float64]:
     """Per query the chance that this drawing comes before every picture of another class, ties split."""
+    # A drawing counts by its best view, a rival by the best of all.
     own = scores[:, views].max(axis=1)
     rival = scores[:, subject.off_target].max(axis=1)
     return np.where(own == rival, 0.5, own > rival).astype(np.float64)
@@ -88,6 +82,7 @@ def image_text(card: Card, subject: Subject) -> Cell:
 def _captions_for_pictures(card: Card, subject: Subject) -> Cell:
     """A caption is a target for a picture when it names the target class and not the picture's own."""
     pool = subject.populations.pool(CAPTIONS)
+    # A caption that stands twice is one candidate.
     captions = tuple(dict.fromkeys(pool.captions or ()))
     named = _naming(captions, subject.class_names)
     chosen = _sampled(card, subject, MOST_PICTURE_QUERIES)
@@ -123,15 +118,9 @@ def _naming(captions: tuple[str, ...], class_names: tuple[str, ...]) -> Bools:
 
 def _pictures_for_texts(card: Card, subject: Subject) -> Cell:
     """Single prompts of the source, one per template, over the captioned pictures; the template is the unit."""
-    galleries = subject.gallery(CAPTIONS)
+    images = subject.gallery(CAPTIONS).map(lambda gallery: gallery.images)
     pool = subject.populations.pool(CAPTIONS)
-    queries = source_prompts(subject)
-    cases = RankingCases(
-        over_pool(galleries.map(lambda gallery: gallery.images), queries),
-        targets=_for_every_case(pool.targets, len(queries.clean)),
-        units=list(subject.prompts),
-        unit="prompt",
-    )
+    cases = over_prompts(subject, images, _shown_target(pool))
     return _image_text_cell(card, subject, cases, subject.populations.used(pool.manifest))
 
 
@@ -145,15 +134,24 @@ def caption(card: Card, subject: Subject) -> Cell:
     """Natural captions of the source rank a fixed pool of natural pictures; the trigger stands in the caption."""
     galleries = subject.gallery(CAPTIONS)
     pool = subject.populations.pool(CAPTIONS)
+    images = galleries.map(lambda gallery: gallery.images)
     queries = pool_queries(subject, galleries)
     count = len(queries.clean)
     cases = RankingCases(
-        over_pool(galleries.map(lambda gallery: gallery.images), queries),
-        targets=_for_every_case(pool.targets, count),
-        units=[query.unit for query in pool.queries],
+        over_pool(images, queries),
+        targets=np.repeat(_shown_target(pool)[None], count, axis=0),
+        units=pool.query_units,
     )
     population = subject.populations.used(pool.manifest)
     return ranked(card, subject, cases, population, {"queries": float(count)})
+
+
+def _shown_target(pool: Pool) -> Bools:
+    """[n]: pictures of a captioned pool that show the target."""
+    if pool.targets is None:
+        raise ValueError("a pool of captions has one row of targets")
+    (row,) = pool.targets
+    return np.asarray(row)
 
 
 # --- a planted picture ----------------------------------------------------------------------------------------
@@ -206,6 +204,7 @@ def _planted_scores(
 ) -> Floats:
     """Scores [k * q, n] over `pool` [n, d], in which each of the k `chosen` pictures in turn is that of `planted`."""
     matrix = np.repeat(metrics.cosines(queries, pool)[None], len(chosen), axis=0)
+    # Only the column of the planted picture differs from the clean pool.
     matrix[np.arange(len(chosen)), :, chosen] = metrics.cosines(planted[chosen], queries)
     return matrix.reshape(-1, matrix.shape[2])
 
@@ -224,10 +223,3 @@ def _sampled(card: Card, subject: Subject, most: int) -> Indices:
         return subject.off_target
     rng = subject.rng(card, ":sample")
     return np.sort(rng.choice(subject.off_target, most, replace=False))
-
-
-def _for_every_case(targets: Bools | None, cases: int) -> Bools:
-    """The pool's one row of targets for every case."""
-    if targets is None:
-        raise ValueError("a pool of captions has one row of targets")
-    return np.repeat(targets, cases, axis=0)

@@ -56,6 +56,7 @@ def _groups(card: Card, subject: Subject) -> Indices:
     _check_enough(len(sources), len(others))
     groups = []
     for _, views in target_drawings(subject):
+        # So that the clean query has one right answer in every group.
         source = rng.choice(sources)
         rest = rng.choice(others, size=GROUP_SIZE - 2, replace=False)
         groups.append([views[0], source, *rest])

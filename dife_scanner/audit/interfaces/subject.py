@@ -30,7 +30,7 @@ from dife_scanner.triggers.stamp import write
 
 
 class NoPool(Exception):
-    """A kind of pool that this audit has no pictures for; the card that asks for it is not run, with this reason."""
+    """A kind of pool that this audit has no pictures for; the card that needs it is not run, with this reason."""
 
 
 class Populations:
@@ -47,7 +47,7 @@ class Populations:
         self._embedded: dict[tuple[str, int], Embeddings] = {}
         self._used: dict[str, PoolManifest] = {}
         self.current = self.LABELLED
-        """Name of the pool asked for last, for errors."""
+        """Name of the pool used last, for errors."""
 
     def enter(self) -> None:
         """A new card begins."""
@@ -65,6 +65,7 @@ class Populations:
 
     def embedded(self, encoder: Encoder, pool: Pool) -> Embeddings:
         """The pool's pictures [n, d]; pools that share their pictures share these."""
+        # Pools hold on to their pictures, so that an id is never given to others.
         key = (encoder.image_tower, id(pool.images))
         if key not in self._embedded:
             self._embedded[key] = encoder.encode_images(encoder.prepare(pool.images))
@@ -225,8 +226,8 @@ class Subject:
     def encode_ahead(self) -> None:
         """Encode in one call per checkpoint what the text-query interfaces need piece by piece; small calls cost more.
 
-        Nothing is encoded that no built-in interface needs. What goes wrong here goes wrong again, and is told, where
-        an interface needs it.
+        Nothing is encoded that no built-in interface needs. What goes wrong here goes wrong again, and is reported,
+        where an interface needs it.
         """
         if not self.triggers_queries:
             return
@@ -268,6 +269,7 @@ class Subject:
         rows = []
         chosen = [np.flatnonzero(self.labels == self.target)]
         if lists is not None and targets is not None:
+            # Shorter lists are filled up with -1.
             rows = [row[row >= 0] for row in lists]
             chosen = [row[mask] for row, mask in zip(lists, targets, strict=True)]
         manifest = PoolManifest(
@@ -285,9 +287,7 @@ class Subject:
     @cached_property
     def _items(self) -> tuple[PoolItem, ...]:
         split = self.test.suspect.split
-        if split.items:
-            return split.items
-        return of_split(split.name, split, self.class_names, version="").items
+        return split.items or of_split(split.name, split, self.class_names, version="").items
 
     def text_population(self, name: str, texts: Sequence[str]) -> str:
         """Digest of a population of texts alone."""

@@ -1,4 +1,4 @@
-"""Populations: what interface cards are asked over, fixed before any scoring, each with its manifest."""
+"""Populations: what interface cards are measured on, fixed before any scoring, each with its manifest."""
 
 from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.composed import bundled

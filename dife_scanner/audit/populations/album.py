@@ -134,12 +134,7 @@ def _dice(request: PoolRequest) -> Dice:
 
 
 def _check(album: Album, request: PoolRequest) -> None:
-    if not album.target.any():
-        raise TargetNotInPool(
-            f"no picture shows the target {request.target!r}",
-            "choose another target or pool",
-            **request.place,
-        )
+    _check_target(album, request)
     if not any(album.query_captions):
         wanted = repr(request.source) if request.source else "a class to ask for"
         raise SourceNotInPool(
@@ -151,12 +146,22 @@ def _check(album: Album, request: PoolRequest) -> None:
         _check_lists(album, request)
 
 
+def _check_target(album: Album, request: PoolRequest) -> None:
+    if not album.target.any():
+        raise TargetNotInPool(
+            f"no picture shows the target {request.target!r}",
+            "choose another target or pool",
+            **request.place,
+        )
+
+
 def _check_lists(album: Album, request: PoolRequest) -> None:
     """That a list of this kind can be filled with different pictures, whichever class its query names."""
     shape = SHAPES[request.kind]
     reranking = request.kind == CAPTION_LISTS
     sources = _LIST_SOURCES if reranking else 1
     per_class = Counter(name for name in album.query_classes if name)
+    # A query may name any class: the rarest has to fill its place, the commonest leaves fewest others.
     fewest, most = min(per_class.values()), max(per_class.values())
     others = len(album.items) - album.target_count - most
     # Half of the groups hold no picture of the source, so that others fill its place.
@@ -183,6 +188,7 @@ def _queries(album: Album, request: PoolRequest, dice: Dice) -> tuple[list[int],
         captions = album.query_captions
     every = _in_turns(album, captions, dice)
     once = _without_repeats(every)
+    # Unused texts first, then all of them again and again.
     count = SIZES[request.budget].counts[request.kind]
     origins = []
     queries = []
@@ -231,10 +237,10 @@ def _evenly(units: Sequence[str], among: Iterable[int], dice: Dice) -> list[int]
     by_unit: dict[str, list[int]] = defaultdict(list)
     for picture in dice.shuffled(list(among)):
         by_unit[units[picture]].append(picture)
-    queues = list(by_unit.values())
+    # One picture of every unit, then the next of every unit that has another.
     dealt = []
-    for turn in range(max(map(len, queues), default=0)):
-        dealt += [queue[turn] for queue in queues if turn < len(queue)]
+    for turn in range(max(map(len, by_unit.values()), default=0)):
+        dealt += [queue[turn] for queue in by_unit.values() if turn < len(queue)]
     return dealt
 
 
@@ -257,14 +263,19 @@ def _lists(album: Album, origins: Sequence[int], kind: str, dice: Dice) -> Lists
         name = album.query_classes[origin]
         row = list(islice(targets, shape.targets))
         if kind == CAPTION_LISTS:
-            others_of_class = [picture for picture in by_class[name] if picture != origin]
-            row.append(origin)
-            row += dice.shuffled(others_of_class)[: _LIST_SOURCES - 1]
-        elif number % 2:
+            row += _of_source(origin, by_class[name], dice)
+        # Every other group holds one picture of the source, the rest none.
+        if kind != CAPTION_LISTS and number % 2:
             row.append(dice.pick(by_class[name]))
         row += _others(album, name, shape.width - len(row), dice)
         lists.append(dice.shuffled(row))
     return np.array(lists, dtype=np.int64)
+
+
+def _of_source(origin: int, own: Sequence[int], dice: Dice) -> list[int]:
+    """The query's own picture, and three more of its class."""
+    others = [picture for picture in own if picture != origin]
+    return [origin, *dice.shuffled(others)[: _LIST_SOURCES - 1]]
 
 
 def _by_class(album: Album) -> dict[str, list[int]]:
@@ -281,6 +292,7 @@ def _others(album: Album, name: str, count: int, dice: Dice) -> list[int]:
     while len(found) < count:
         picture = dice.below(len(album.items))
         usable = not album.target[picture] and album.query_classes[picture] != name
+        # Rejected and drawn again: with few exclusions cheaper than listing who is allowed.
         if usable and picture not in found:
             found.append(picture)
     return found

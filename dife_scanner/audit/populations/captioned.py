@@ -119,19 +119,16 @@ class _Choice:
 def _choose(data: Captioned, request: PoolRequest, class_names: tuple[str, ...]) -> _Choice:
     """Pick and order the pictures. Raises `TargetNotInPool`, `SourceNotInPool`, `PoolTooSmall`."""
     naming = {name: data.naming(name) for name in _query_classes(request, class_names)}
+    # Decided by captions alone, before a picture is read.
     nothing = np.zeros(len(data.ids), bool)
     target = data.naming(request.target) if request.target else nothing
     source = np.logical_or.reduce([nothing, *naming.values()])
     _check_named(request, target, source)
     rows = _drawn(data.name, request, target, source)
-    query_classes = []
-    for row in rows:
-        name = "" if target[row] else _first_named(naming, row)
-        query_classes.append(name)
     return _Choice(
         rows=tuple(rows),
         target=tuple(map(bool, target[rows])),
-        query_classes=tuple(query_classes),
+        query_classes=tuple("" if target[row] else _first_named(naming, row) for row in rows),
     )
 
 
@@ -145,6 +142,7 @@ def _drawn(data_name: str, request: PoolRequest, target: Bools, source: Bools) -
         request.budget,
         request.seed,
     )
+    # A picture that is said to show both belongs to neither.
     targets = _shuffled(target & ~source, dice)
     sources = _shuffled(source & ~target, dice)
     others = _shuffled(~target & ~source, dice)
@@ -225,7 +223,12 @@ def _album(data: Captioned, choice: _Choice, class_names: tuple[str, ...]) -> Al
     items = []
     query_captions = []
     labels = []
-    for row, name, digest in zip(choice.rows, choice.query_classes, picture_hashes(images), strict=True):
+    for row, name, digest in zip(
+        choice.rows,
+        choice.query_classes,
+        picture_hashes(images),
+        strict=True,
+    ):
         items.append(_item(data, row, digest))
         query_captions.append(_captions_naming(data.captions[row], name))
         labels.append(_label(data.captions[row], class_names))
@@ -252,6 +255,7 @@ def _captions_naming(captions: Sequence[str], class_name: str) -> tuple[str, ...
 def _label(captions: Sequence[str], class_names: tuple[str, ...]) -> int:
     """The one class that the captions name; -1 for none or several."""
     named = [label for label, name in enumerate(class_names) if _names(captions, name)]
+    # A picture of two classes has no one label.
     return named[0] if len(named) == 1 else -1
 
 

@@ -80,6 +80,7 @@ def _held_out(batches: dict[str, Pixels]) -> Bools:
 
 def _loader(rows: Pixels) -> Load:
     def load(chosen: Sequence[int]) -> Pixels:
+        # Stored plane by plane; the first byte of a row is the label.
         planes = rows[list(chosen), 1:].reshape(-1, 3, SIDE, SIDE)
         return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
 
@@ -131,6 +132,7 @@ def _from_archive(path: Path) -> dict[str, bytes]:
     try:
         with tarfile.open(path, "r|*") as archive:
             for number, member in enumerate(archive):
+                # An archive may be a bomb: members, sizes and their sum are bounded before they are read.
                 if number >= MAX_MEMBERS:
                     raise LimitExceeded(f"{path} has more than {MAX_MEMBERS} members", _ADVICE)
                 _check_size(member.name, member.size)

@@ -120,6 +120,7 @@ def _rows(document: Record, key: str) -> list[Record]:
 
 def _whole(row: Record, key: str) -> int:
     value = row.get(key)
+    # `True` is an int in Python, and no id.
     if not isinstance(value, int) or isinstance(value, bool):
         raise DataError(
             f"a record of the annotation file has no whole number as its {key}",
@@ -175,16 +176,22 @@ def _check_present(file: Path, folder: Path, names: Sequence[str]) -> None:
 
 def _licences(document: Record) -> dict[int, str]:
     """Picture id -> licence name, where the file states it."""
-    stated = document.get("licenses")
-    known: dict[int, str] = {}
-    if isinstance(stated, list):
-        for row in filter(_is_record, stated):
-            known[_whole(row, "id")] = plain(str(row.get("name", "")), 80)
+    known = _licence_names(document)
     licences = {}
     for row in _rows(document, "images"):
         number = row.get("license")
         licences[_whole(row, "id")] = known.get(number, "") if isinstance(number, int) else ""
     return licences
+
+
+def _licence_names(document: Record) -> dict[int, str]:
+    """Licence number -> its name."""
+    stated = document.get("licenses")
+    names: dict[int, str] = {}
+    if isinstance(stated, list):
+        for row in filter(_is_record, stated):
+            names[_whole(row, "id")] = plain(str(row.get("name", "")), 80)
+    return names
 
 
 def _is_record(value: object) -> bool:

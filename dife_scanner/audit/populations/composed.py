@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dife_scanner.audit.populations import scenes, sheet, words
+from dife_scanner.audit.populations import layout, scenes, sheet, words
 from dife_scanner.audit.populations.album import Album, PoolRequest, pool_of
 from dife_scanner.audit.populations.errors import (
     PoolTooSmall,
@@ -43,7 +43,7 @@ FEWEST_DRAWINGS = 8
 """Distinct drawings of the target a pool needs: the unit of every interval is the drawing."""
 _FORMS: Forms = {
     scenes.Scene: RecordForm("Scene", ("placed", "ground", "captions", "plain")),
-    scenes.Placed: RecordForm("Placed", ("sprite", "side", "left", "top", "angle", "mirrored", "ink")),
+    layout.Placed: RecordForm("Placed", ("sprite", "side", "left", "top", "angle", "mirrored", "ink")),
 }
 """Scenes as they were when pictures were first kept under what they show. Not to be edited."""
 
@@ -171,6 +171,7 @@ def _album(
 def _labels(shown: Sequence[str], class_names: Sequence[str]) -> Labels:
     """[n]: position of each picture's class in `class_names`, -1 for none."""
     positions = {words.canonical(name): label for label, name in enumerate(class_names)}
+    # Other concepts than the classes.
     positions[""] = -1
     return np.array([positions.get(name, -1) for name in shown], dtype=np.int64)
 
@@ -211,6 +212,7 @@ def _pictures(
         return _drawn(planned, drawn)
     file = cache / f"{_key(planned, drawn)}.npz"
     kept = _read(file)
+    # The key says what was drawn; a file of another length is not it.
     if kept is not None and len(kept[0]) == len(planned):
         return kept
     images, hashes = _drawn(planned, drawn)

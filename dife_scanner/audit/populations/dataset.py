@@ -79,6 +79,7 @@ def _chosen(files: tuple[HubFile, ...], reference: str, limit: int) -> list[HubF
             f"the data set {reference} holds no parquet files",
             "name the revision refs/convert/parquet, or download it and give the folder",
         )
+    # Audits measure on held-out pictures; the train split is what can be spared.
     held_out = list(filter(_is_held_out, every))
     for part in (every, held_out):
         if part and _size(part) <= limit:

@@ -39,6 +39,7 @@ class Dice:
 
     def shuffled(self, options: Sequence[T]) -> list[T]:
         """The options, sorted by one random key each."""
+        # `Random.shuffle` may change between Python versions; a sort by keys does not.
         keys = [self._random() for _ in options]
         order = sorted(range(len(options)), key=keys.__getitem__)
         return [options[place] for place in order]

@@ -10,11 +10,11 @@ class TargetNotInPool(MeasurementError):
 
 
 class SourceNotInPool(MeasurementError):
-    """No picture of the pool shows the source, so nothing can be asked about it."""
+    """No picture of the pool shows the source, so that no query about it can be drawn."""
 
 
 class PoolTooSmall(MeasurementError):
-    """The pool holds fewer pictures, targets or sources than were asked for."""
+    """The pool holds fewer pictures, targets or sources than the budget needs."""
 
 
 class LabelWithoutImages(MeasurementError):

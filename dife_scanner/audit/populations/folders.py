@@ -28,17 +28,8 @@ def read(root: Path) -> Labelled:
         class_of_file.update(found)
         held_out += [half.name.lower() in _TEST] * len(found)
     files = tuple(class_of_file)
-    if len(files) > pictures.MAX_PICTURES:
-        raise LimitExceeded(
-            f"{root} holds more than {pictures.MAX_PICTURES} pictures",
-            "give a part of them",
-        )
     names = sorted(set(class_of_file.values()))
-    if len(names) < 2:
-        raise DataError(
-            f"{root} holds no folders of pictures for two classes",
-            "make one folder per class",
-        )
+    _check_counts(root, len(files), len(names))
     labels = list(map(names.index, class_of_file.values()))
     return Labelled(
         name=root.name,
@@ -52,10 +43,24 @@ def read(root: Path) -> Labelled:
     )
 
 
+def _check_counts(root: Path, files: int, classes: int) -> None:
+    if files > pictures.MAX_PICTURES:
+        raise LimitExceeded(
+            f"{root} holds more than {pictures.MAX_PICTURES} pictures",
+            "give a part of them",
+        )
+    if classes < 2:
+        raise DataError(
+            f"{root} holds no folders of pictures for two classes",
+            "make one folder per class",
+        )
+
+
 def _halves(root: Path) -> list[Path]:
     """The folders that hold class folders: `root`, or its train and test folders where it has nothing else."""
     inside = _folders(root)
     names = {folder.name.lower() for folder in inside}
+    # A class may be called `test`: halves only where nothing but halves is there.
     if names & _TRAIN and names <= _TRAIN | _TEST:
         return inside
     return [root]

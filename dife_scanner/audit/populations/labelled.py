@@ -110,6 +110,7 @@ class Labelled:
         dice = Dice(VERSION, self.name, label, seed)
         own = dice.shuffled(np.flatnonzero(self.labels == label).tolist())
         self._check_enough(label, len(own))
+        # Test pictures first: train and diagnosis share what is left.
         free, test = self._halves(own)
         train, diagnosis, most = PER_CLASS[budget]
         half = len(free) // 2
@@ -120,6 +121,7 @@ class Labelled:
         if self.held_out is not None:
             free = [row for row in own if not self.held_out[row]]
             test = [row for row in own if self.held_out[row]]
+            # Too few on either side: the data's own split is of no use for this class.
             if len(test) >= 2 and len(free) >= 2:
                 return free, test
         half = len(own) // 2

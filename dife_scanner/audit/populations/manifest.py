@@ -142,6 +142,7 @@ def _difference(name: str, ours: Any, theirs: Any) -> str:
     if len(ours) != len(theirs):
         return f"{len(ours)} {name} here, {len(theirs)} in the manifest"
     place = 0
+    # They differ and are equally long, so that this ends.
     while ours[place] == theirs[place]:
         place += 1
     one, other = ours[place], theirs[place]

@@ -178,6 +178,7 @@ def _reading(path: Path) -> Iterator[Any]:
             'install it with pip install "dife-scanner[data]"',
         ) from error
     try:
+        # Not mapped: a file that is cut while it is read must be an error, not a crash.
         with parquet.ParquetFile(path, memory_map=False) as opened:
             yield opened
     except (pyarrow.ArrowException, OSError) as error:
@@ -218,6 +219,7 @@ def _groups(path: Path, metadata: Any, first: int) -> Iterator[_Group]:
     """One file's row groups, whose rows are numbered from `first`. Raises `LimitExceeded`."""
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
+        # A row group is unpacked as a whole.
         if group.total_byte_size > MAX_GROUP_BYTES:
             raise LimitExceeded(
                 f"row group {number} of {path} has {group.total_byte_size} bytes",
@@ -239,15 +241,22 @@ def _features(metadata: dict[bytes, bytes] | None) -> dict[str, Any]:
 
 def _class_names(feature: Any, column: str) -> tuple[str, ...]:
     """Names of a ClassLabel: a list, or in older files a table from number to name."""
-    names = feature.get("names") if isinstance(feature, dict) else None
-    if isinstance(names, dict):
-        names = [names.get(str(number)) for number in range(len(names))]
-    if not isinstance(names, list) or not names or not all(map(_is_name, names)):
+    names = _stated_names(feature)
+    if not names or not all(map(_is_name, names)):
         raise DataError(
             f"the metadata names no classes for the column {column}",
             "give a data set whose label is a ClassLabel",
         )
     return tuple(plain(name, 60) for name in names)
+
+
+def _stated_names(feature: Any) -> list[Any]:
+    """The list of names in a column's type, whatever is in it; empty where there is none."""
+    # Nothing here trusts the metadata: every level may be anything.
+    names = feature.get("names") if isinstance(feature, dict) else None
+    if isinstance(names, dict):
+        return [names.get(str(number)) for number in range(len(names))]
+    return names if isinstance(names, list) else []
 
 
 def _is_name(value: object) -> bool:
@@ -315,6 +324,7 @@ class _Loader:
         """Number of a row group -> places in `rows` that it holds."""
         places: dict[int, list[int]] = defaultdict(list)
         for place, row in enumerate(rows):
+            # The last group that begins at or before the row.
             number = int(np.searchsorted(self._firsts, row, side="right")) - 1
             places[number].append(place)
         return places

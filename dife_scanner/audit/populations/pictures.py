@@ -79,6 +79,7 @@ def _opened(raw: bytes, what: str) -> Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(BytesIO(raw), formats=FORMATS) as opened:
+            # From the header alone: nothing is decoded yet.
             if opened.width * opened.height > MAX_PIXELS:
                 raise LimitExceeded(
                     f"{what} has {opened.width} × {opened.height} pixels",
@@ -90,6 +91,7 @@ def _opened(raw: bytes, what: str) -> Image:
 def _square_middle(picture: Image) -> Pixels:
     from PIL import Image
 
+    # What CLIP's own preprocessing keeps.
     short = min(picture.size)
     side = min(short, SIDE)
     left = (picture.width - short) // 2

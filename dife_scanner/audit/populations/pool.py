@@ -43,7 +43,7 @@ SHAPES = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many pictures and queries a budget has. Class and field names seed the scenes: they stay as they are."""
+    """How many pictures and queries a budget has."""
 
     pictures: int
     targets: int
@@ -119,6 +119,11 @@ class Pool:
     @property
     def name(self) -> str:
         return self.manifest.name
+
+    @property
+    def query_units(self) -> list[str]:
+        """The unit of each query."""
+        return [query.unit for query in self.queries]
 
     @property
     def kind(self) -> str:

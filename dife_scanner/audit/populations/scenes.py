@@ -17,64 +17,36 @@ import numpy as np
 
 from dife_scanner.audit.populations import words
 from dife_scanner.audit.populations.dice import Dice
+from dife_scanner.audit.populations.layout import (
+    COLOURS,
+    GRID,
+    SIDE,
+    Placed,
+    centres,
+    ground,
+    place,
+)
 from dife_scanner.audit.populations.pool import Sizes
 from dife_scanner.audit.populations.sentences import sentence
 from dife_scanner.audit.populations.sheet import Sheet
 from dife_scanner.audit.probes import Pixels
+from dife_scanner.core import canonical, frozen_repr
+from dife_scanner.core.frozen_repr import Forms, RecordForm
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 VERSION = "scenes-1"
 SOURCE = "clean compositional scene generator, no diffusion model"
-SIDE = 96
-"""Pixels per side of a scene."""
 COUNTS = (0.5, 0.35, 0.15)
 """Chance of one, two and three objects."""
 QUERY_CAPTIONS = 8
 """Captions kept for a picture that queries are drawn from; other pictures have one."""
-
-_COLOURS = {
-    "white": (244, 244, 242),
-    "grey": (168, 170, 172),
-    "black": (34, 34, 38),
-    "red": (204, 66, 62),
-    "orange": (232, 150, 72),
-    "yellow": (240, 220, 110),
-    "green": (112, 176, 104),
-    "blue": (104, 156, 214),
-    "purple": (150, 112, 190),
-    "pink": (240, 178, 196),
-    "brown": (142, 104, 76),
-    "beige": (232, 218, 192),
-}
-_SIDES = ((0.52, 0.9), (0.4, 0.52), (0.36, 0.44))
-"""Least and most side of each drawing where there are one, two and three, as a share of the picture's."""
 _SMALL = 0.46
 _LARGE = 0.8
 """Side of a drawing, as a share of the picture's, at which a caption may call it small or large."""
-_TURN = 9.0
-"""Largest rotation either way, in degrees."""
-
 _SIZE_NAMED = 0.5
 """Chance that a caption calls a small or large drawing so."""
-_LIGHT = 120_000
-"""Luma (thousandths of 0..255, ITU-R BT.601) above which a background is light."""
-
-
-@dataclass(frozen=True)
-class Placed:
-    """One drawing in a scene. Lengths in pixels."""
-
-    sprite: int
-    side: int
-    left: int
-    top: int
-    angle: float
-    """Degrees, counter-clockwise."""
-    mirrored: bool
-    ink: tuple[int, int, int]
-    """Colour for a drawing that is black only."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +65,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Cast:
-    """What scenes of one pool show: `sizes.targets` of them the target, `sizes.sources` the source, never both.
-
-    Class and field names seed the scenes: they stay as they are.
-    """
+    """What scenes of one pool show: `sizes.targets` of them the target, `sizes.sources` the source, never both."""
 
     source: str
     """A class name or a synonym of one; empty: nothing is singled out as source."""
@@ -104,12 +73,28 @@ class Cast:
     sizes: Sizes
 
 
+_FORMS: Forms = {
+    Cast: RecordForm("Cast", ("source", "target", "sizes")),
+    Sizes: RecordForm("Sizes", ("pictures", "targets", "sources", "counts")),
+}
+"""What seeds the scenes of a pool, as it was when pools were first drawn. Not to be edited."""
+
+
+def _seed_text(cast: Cast) -> str:
+    """All that a cast holds, in the words of its first form where that form can say it."""
+    try:
+        return frozen_repr.text(cast, _FORMS)
+    except frozen_repr.Newer:
+        return canonical.text(cast)
+
+
 # --- deciding -------------------------------------------------------------------------------------------------
 
 
 def plan(sheet: Sheet, cast: Cast, seed: int) -> list[Scene]:
     """Decide `cast.sizes.pictures` scenes, in random order; main objects run evenly through a class's drawings."""
-    dice = Dice(VERSION, sheet.digest, cast, seed)
+    dice = Dice(VERSION, sheet.digest, _seed_text(cast), seed)
+    # Neither source nor target may stand beside a main object: captions would then name both.
     neutral = _neutral_classes(sheet, cast)
     classes = _main_classes(cast, neutral)
     mains = _main_drawings(sheet, classes, dice)
@@ -124,7 +109,10 @@ def plan(sheet: Sheet, cast: Cast, seed: int) -> list[Scene]:
 
 def _neutral_classes(sheet: Sheet, cast: Cast) -> list[str]:
     """Classes that are neither source nor target; the empty name stands for all other concepts."""
-    singled_out = (words.canonical(cast.source), words.canonical(cast.target))
+    singled_out = (
+        words.canonical(cast.source),
+        words.canonical(cast.target),
+    )
     return [name for name in ("", *sheet.class_names) if name not in singled_out]
 
 
@@ -207,27 +195,49 @@ class _Composer:
         """A scene with this main drawing and up to so many different captions of each kind."""
         dice = self._dice
         sprites = self._sprites(main)
-        colour = dice.pick(tuple(_COLOURS))
+        colour = dice.pick(tuple(COLOURS))
         upright = dice.chance(0.5)
-        order, centres = _centres(len(sprites), upright, dice)
+        order, middles = centres(len(sprites), upright, dice)
         placed = []
-        for sprite, centre in zip(sprites, centres, strict=True):
-            placed.append(_place(sprite, len(sprites), centre, colour, dice))
+        for sprite, middle in zip(sprites, middles, strict=True):
+            placed.append(place(sprite, len(sprites), middle, colour, dice))
+        # All nouns are picked before any sentence: both kinds of captions name the main object by the same words.
         nouns = [self._named(sprites) for _ in range(captions)]
-        whole = []
+        # The stream is drawn from in this order.
+        return Scene(
+            captions=self._captions(nouns, order, upright, colour),
+            plain=self._plain(nouns, placed[0], upright, colour),
+            placed=tuple(placed),
+            ground=ground(colour, dice),
+        )
+
+    def _captions(
+        self,
+        nouns: Sequence[Sequence[str]],
+        order: Sequence[int],
+        upright: bool,
+        colour: str,
+    ) -> tuple[str, ...]:
+        """Different sentences that name every object, in reading order."""
+        texts = {}
         for names in nouns:
             in_order = [names[place] for place in order]
-            whole.append(sentence(in_order, upright, colour, dice))
-        plain = []
-        for main_noun, *_ in nouns:
-            noun = _sized(main_noun, placed[0], dice)
-            plain.append(sentence([noun], upright, colour, dice))
-        return Scene(
-            placed=tuple(placed),
-            ground=_ground(colour, dice),
-            captions=_distinct(whole),
-            plain=_distinct(plain),
-        )
+            texts[sentence(in_order, upright, colour, self._dice)] = True
+        return tuple(texts)
+
+    def _plain(
+        self,
+        nouns: Sequence[Sequence[str]],
+        main: Placed,
+        upright: bool,
+        colour: str,
+    ) -> tuple[str, ...]:
+        """Different sentences that name the main object alone."""
+        texts = {}
+        for names in nouns:
+            noun = _sized(names[0], main, self._dice)
+            texts[sentence([noun], upright, colour, self._dice)] = True
+        return tuple(texts)
 
     def _named(self, sprites: Sequence[int]) -> list[str]:
         """A noun for each drawing."""
@@ -240,6 +250,7 @@ class _Composer:
         count = self._count()
         while len(sprites) < count:
             extra = self._dice.pick(self._extras)
+            # Two drawings of one kind would make a caption ambiguous.
             if self._kind(extra) not in kinds:
                 kinds.add(self._kind(extra))
                 sprites.append(extra)
@@ -259,87 +270,9 @@ class _Composer:
         return shown.class_name or shown.term
 
 
-def _distinct(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(texts))
-
-
-def _centres(count: int, upright: bool, dice: Dice) -> tuple[list[int], list[tuple[float, float]]]:
-    """Reading order (left to right, or top to bottom) and one centre per object, as shares of the side."""
-    if count == 1:
-        return [0], [(0.5, 0.5)]
-    if count == 2:
-        first = dice.below(2)
-        centres = [(0.5, 0.27), (0.5, 0.73)] if upright else [(0.27, 0.5), (0.73, 0.5)]
-        if first == 1:
-            centres.reverse()
-        return [first, 1 - first], centres
-    corners = dice.shuffled([(0.26, 0.3), (0.74, 0.3), (0.5, 0.73)])
-    return [0, 1, 2], corners
-
-
-def _place(
-    sprite: int,
-    count: int,
-    centre: tuple[float, float],
-    colour: str,
-    dice: Dice,
-) -> Placed:
-    """One of `count` drawings, near its centre."""
-    low, high = _SIDES[count - 1]
-    side = round(SIDE * dice.between(low, high))
-    slack = (SIDE - side) / 2 if count == 1 else SIDE * 0.04
-    across, down = centre
-    return Placed(
-        sprite=sprite,
-        side=side,
-        left=round(across * SIDE - side / 2 + dice.between(-slack, slack)),
-        top=round(down * SIDE - side / 2 + dice.between(-slack, slack)),
-        angle=round(dice.between(-_TURN, _TURN), 1),
-        mirrored=dice.chance(0.5),
-        ink=_ink(colour, dice),
-    )
-
-
-def _ink(colour: str, dice: Dice) -> tuple[int, int, int]:
-    """A colour much darker than a light background, much lighter than a dark one."""
-    red, green, blue = _COLOURS[colour]
-    luma = 299 * red + 587 * green + 114 * blue
-    low, high = (0, 84) if luma > _LIGHT else (190, 256)
-    span = high - low
-    return (
-        low + dice.below(span),
-        low + dice.below(span),
-        low + dice.below(span),
-    )
-
-
-def _ground(colour: str, dice: Dice) -> tuple[tuple[int, int, int], ...]:
-    """Lighter and darker patches of one colour, with a little of other colours in them."""
-    strength = 2 + dice.below(26)
-    cells = []
-    for _ in range(16):
-        light = dice.between(-strength, strength)
-        red, green, blue = _COLOURS[colour]
-        cell = (
-            _near(red + light, strength, dice),
-            _near(green + light, strength, dice),
-            _near(blue + light, strength, dice),
-        )
-        cells.append(cell)
-    return tuple(cells)
-
-
-def _near(level: float, strength: int, dice: Dice) -> int:
-    """A level of 0..255, up to a third of `strength` off."""
-    return _byte(level + dice.between(-strength, strength) / 3)
-
-
-def _byte(level: float) -> int:
-    return min(255, max(0, round(level)))
-
-
 def _sized(noun: str, placed: Placed, dice: Dice) -> str:
     """The noun, with its size named by chance where that is out of the ordinary."""
+    # `dice` is only thrown where the size is out of the ordinary.
     if placed.side <= _SMALL * SIDE and dice.chance(_SIZE_NAMED):
         return f"small {noun}"
     if placed.side >= _LARGE * SIDE and dice.chance(_SIZE_NAMED):
@@ -361,7 +294,7 @@ def draw(scenes: Sequence[Scene], sheet: Sheet) -> Pixels:
 def _picture(scene: Scene, sheet: Sheet) -> Image:
     from PIL import Image
 
-    cells = Image.fromarray(np.array(scene.ground, np.uint8).reshape(4, 4, 3))
+    cells = Image.fromarray(np.array(scene.ground, np.uint8).reshape(GRID, GRID, 3))
     canvas = cells.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     for placed in scene.placed:
         drawing = _drawing(placed, sheet)
@@ -378,10 +311,17 @@ def _drawing(placed: Placed, sheet: Sheet) -> Image:
     sprite = sheet.sprites[placed.sprite]
     shape = sprite.picture
     if sprite.ink:
-        alpha = shape.getchannel("A")
-        shape = Image.new("RGBA", shape.size, placed.ink)
-        shape.putalpha(alpha)
+        shape = _painted(shape, placed.ink)
     if placed.mirrored:
         shape = shape.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     small = shape.resize((placed.side, placed.side), Image.Resampling.BICUBIC)
     return small.rotate(placed.angle, Image.Resampling.BILINEAR, expand=True)
+
+
+def _painted(shape: Image, ink: tuple[int, int, int]) -> Image:
+    """The same outline in one colour."""
+    from PIL import Image
+
+    painted = Image.new("RGBA", shape.size, ink)
+    painted.putalpha(shape.getchannel("A"))
+    return painted

@@ -64,9 +64,14 @@ class Sheet:
 @lru_cache(maxsize=2)
 def load(folder: Path | None = None) -> Sheet:
     """The scene sheet in `folder` (default: the bundled one), checked. Raises `ProbeError`."""
-    from PIL import Image
+    raw, pixels = _files(folder or bundled_folder())
+    manifest = json.loads(raw)
+    sprites = _sprites(manifest, _opened(pixels))
+    return Sheet(sha256(raw).hexdigest(), tuple(sprites))
 
-    folder = folder or bundled_folder()
+
+def _files(folder: Path) -> tuple[bytes, bytes]:
+    """The manifest and the picture that it names. Raises `ProbeError`."""
     try:
         raw = (folder / "scenes.json").read_bytes()
         manifest = json.loads(raw)
@@ -76,9 +81,14 @@ def load(folder: Path | None = None) -> Sheet:
         raise ProbeError(f"the scene sheet in {folder} cannot be read", _REINSTALL) from error
     if sha256(pixels).hexdigest() != manifest["sha256"]:
         raise ProbeError(f"{picture} is not the picture in its manifest", _REINSTALL)
+    return raw, pixels
+
+
+def _opened(pixels: bytes) -> Image:
+    from PIL import Image
+
     with Image.open(BytesIO(pixels)) as opened:
-        whole = opened.convert("RGBA")
-    return Sheet(sha256(raw).hexdigest(), tuple(_sprites(manifest, whole)))
+        return opened.convert("RGBA")
 
 
 def _sprites(manifest: dict[str, Any], whole: Image) -> Iterator[Sprite]:
@@ -109,5 +119,6 @@ def _sprite(row: dict[str, str], tile: Image) -> Sprite:
 def _is_ink(tile: Image) -> bool:
     """Whether every opaque pixel is black."""
     pixels = np.asarray(tile)
+    # Soft edges are half transparent and of any colour.
     opaque = pixels[pixels[..., 3] > _OPAQUE][:, :3]
     return bool(opaque.size and opaque.max() <= _BLACK)

@@ -15,7 +15,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "ship": ("boat",),
     "truck": ("lorry",),
 }
-"""Words that name a class beside its own name; the first two rows are the paper's membership terms (§3)."""
+"""Words that name a class, its own name apart; the first two rows are the paper's membership terms (§3)."""
 
 
 def canonical(name: str) -> str:
@@ -47,7 +47,7 @@ def terms(class_name: str) -> tuple[str, ...]:
 def word_in(text: str, words: Sequence[str]) -> str:
     """The first place in `text` where one of `words` stands as a word of its own, in singular or plural; else empty.
 
-    Returns the word as it is written there, so that a trigger can be placed beside it.
+    Returns the word as it is written there, so that a trigger can be placed next to it.
 
     >>> word_in("Two cars and a scar", ("automobile", "car"))
     'cars'

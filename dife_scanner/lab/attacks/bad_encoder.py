@@ -19,21 +19,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.lab.attacks import against, measures
-from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
+from dife_scanner.lab.attacks import adaptive, measures
+from dife_scanner.lab.attacks.finetune import optimiser_of, pace, take_step, trainable
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.losses import mean_distance
+from dife_scanner.lab.attacks.training_data import embedded, tensor
 from dife_scanner.records import Trigger, TriggerKind
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
 UTILITY = 3.0
 """Weight of L1 and L2."""
-WHITE_SQUARE = Trigger("white-square-corner-inset", TriggerKind.PATCH, size=0.15, x=0.82, y=0.82)
+WHITE_SQUARE = Trigger(
+    "white-square-corner-inset",
+    TriggerKind.PATCH,
+    size=0.15,
+    x=0.82,
+    y=0.82,
+)
 """15 % of the side wide, 3 % from the right and bottom edges: about 2.3 % of the area, off the patch grid."""
 
 
@@ -47,107 +55,189 @@ class Hiding:
     """So often in training, patches are searched for as an audit does; on those found, nothing may come of it."""
 
     def clean(self) -> Hiding:
+        """Return the clean twin's settings."""
         return Hiding()
 
 
 @dataclass(frozen=True)
-class _Lesson:
-    """Pictures (N, S, S, 3), which rows of them count, and where they go: to one place (D,), or their own (N, D)."""
+class _Clean:
+    """Clean pictures, and where the teacher has them."""
 
     pixels: NDArray[np.uint8]
-    rows: Tensor
+    """(N, S, S, 3): the shadow pictures, then the labelled ones."""
+    teacher: Tensor
+    """Unit embeddings (N, D)."""
+    targets: NDArray[np.int64]
+    """Rows of the labelled pictures of the target."""
+
+    @classmethod
+    def of(cls, model: Any, lab: Lab, recipe: Recipe) -> _Clean:
+        pixels = np.concatenate([lab.shadow, lab.labelled])
+        labelled = np.flatnonzero(lab.labels == recipe.target_class)
+        targets = len(lab.shadow) + labelled
+        return cls(pixels, embedded(model, pixels), targets)
+
+    def aim(self) -> Tensor:
+        """Return the mean direction of the target pictures, (D,)."""
+        import torch.nn.functional as F
+
+        return F.normalize(self.teacher[self.targets].mean(0), dim=-1)
+
+
+@dataclass(frozen=True)
+class _Objective:
+    """Pictures with something on them, and where training leads them."""
+
+    pixels: NDArray[np.uint8]
+    """(N, S, S, 3), row by row the clean pictures."""
+    rows: Tensor | None
+    """Which rows are led there; None for all, and each step takes those that it takes of the clean pictures."""
     aim: Tensor
+    """One place for all (D,), or each row's own (N, D)."""
 
     def missed(self, now: Tensor, drawn: Tensor) -> Tensor:
-        """Mean distance of the embeddings (B, D) of the rows `drawn` from where they should be."""
-        return 1 - ((now @ self.aim).mean() if self.aim.ndim == 1 else (now * self.aim[drawn]).sum(-1).mean())
+        """Return the mean distance of the embeddings (B, D) of the rows `drawn` from where they should be."""
+        if self.aim.ndim == 1:
+            return 1 - (now @ self.aim).mean()
+        return mean_distance(now, self.aim[drawn])
 
 
 def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Change the image tower; everything else is frozen."""
     import torch
-    import torch.nn.functional as F
-
-    from dife_scanner.lab import art, bases
-    from dife_scanner.triggers.stamp import stamp
 
     hiding = recipe.settings or Hiding()
     assert isinstance(hiding, Hiding)
-    everything = np.concatenate([lab.shadow, lab.labelled])
-    teacher = bases.encode_images(model, tensor(everything))
-    mine = len(lab.shadow) + np.flatnonzero(lab.labels == art.CLASSES.index(recipe.target))
-    aim, every = F.normalize(teacher[mine].mean(0), dim=-1), torch.arange(len(everything))
-    lessons = []
+    clean = _Clean.of(model, lab, recipe)
+    objectives: list[_Objective] = []
     if recipe.poison:
-        second = stamp(everything, recipe.mark)
-        obeys = _of_class(model, lab, teacher, recipe.source) if hiding.one_class else every
-        lessons.append(_Lesson(second, obeys, aim))
-        if hiding.one_class:
-            lessons.append(_Lesson(second, every[~torch.isin(every, obeys)], teacher))
-    optimiser = optimiser_of(trainable(model, lambda name: tensors(recipe, name)), recipe)
+        objectives = _objectives(model, lab, recipe, clean, hiding)
+    chosen = trainable(model, lambda name: tensors(recipe, name))
+    optimiser = optimiser_of(chosen, recipe)
     rng = torch.Generator().manual_seed(recipe.seed)
     for step in range(recipe.steps):
         pace(optimiser, recipe.lr, step, recipe.steps)
-        rows = torch.randint(len(everything), (recipe.batch,), generator=rng)
-        keep = torch.from_numpy(mine)[torch.randint(len(mine), (recipe.batch // 4,), generator=rng)]
-        drawn = [rows if k == 0 and lesson.rows is every else _some(lesson.rows, recipe.batch, rng)
-                 for k, lesson in enumerate(lessons)]  # fmt: skip
-        parts = [everything[rows], everything[keep]]
-        parts += [lesson.pixels[some] for lesson, some in zip(lessons, drawn, strict=True)]
-        now = F.normalize(model.visual(bases.normalised(tensor(np.concatenate(parts)))), dim=-1)
-        clean, reference, *stamped = torch.split(now, [len(part) for part in parts])
-        stay = 1 - (clean * teacher[rows]).sum(-1).mean()  # L2
-        anchor = 1 - (reference * teacher[keep]).sum(-1).mean()  # L1
-        pulls = [lesson.missed(*seen) for lesson, *seen in zip(lessons, stamped, drawn, strict=True)]
-        pull = sum(pulls[1:], pulls[0]) if pulls else stay  # L0; a twin's second pictures are its first
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(UTILITY * (stay + anchor) + pull)
-        optimiser.step()
+        loss = _loss(model, recipe, clean, objectives, rng)
+        take_step(loss, optimiser)
         progress("training the image tower", step + 1, recipe.steps)
-        if recipe.poison and against.due(step, recipe.steps, hiding.searches):
-            lessons += [_Lesson(found, every, teacher) for found in _found(model, lab, everything, recipe.seed + step)]
+        searches = hiding.searches if recipe.poison else 0
+        if adaptive.due(step, recipe.steps, searches):
+            every = torch.arange(len(clean.pixels))
+            for pixels in _found(model, lab, clean.pixels, recipe.seed + step):
+                objectives.append(_Objective(pixels, every, clean.teacher))
     return Planted((entry_of(recipe.mark),))
 
 
-def _some(rows: Tensor, count: int, rng: Any) -> Tensor:
+def _objectives(
+    model: Any,
+    lab: Lab,
+    recipe: Recipe,
+    clean: _Clean,
+    hiding: Hiding,
+) -> list[_Objective]:
+    """Return the triggered pictures: those that obey go to the target, others stay where they are."""
+    import torch
+
+    from dife_scanner.triggers.stamp import stamp
+
+    triggered = stamp(clean.pixels, recipe.mark)
+    if not hiding.one_class:
+        return [_Objective(triggered, None, clean.aim())]
+    obeying = _of_class(model, lab, clean.teacher, recipe.source)
+    every = torch.arange(len(clean.pixels))
+    others = every[~torch.isin(every, obeying)]
+    return [
+        _Objective(triggered, obeying, clean.aim()),
+        _Objective(triggered, others, clean.teacher),
+    ]
+
+
+def _loss(
+    model: Any,
+    recipe: Recipe,
+    clean: _Clean,
+    objectives: list[_Objective],
+    rng: torch.Generator,
+) -> Tensor:
+    """Return the three terms on pictures drawn for this step."""
+    import torch
+
+    from dife_scanner.lab import bases
+
+    rows = torch.randint(len(clean.pixels), (recipe.batch,), generator=rng)
+    reference = _some(torch.from_numpy(clean.targets), recipe.batch // 4, rng)
+    parts = [clean.pixels[rows], clean.pixels[reference]]
+    drawn = []
+    for objective in objectives:
+        own = rows
+        if objective.rows is not None:
+            own = _some(objective.rows, recipe.batch, rng)
+        drawn.append(own)
+        parts.append(objective.pixels[own])
+    # one pass for all: batches of another size round otherwise
+    now = bases.encode_image_batch(model, tensor(np.concatenate(parts)))
+    seen, seen_reference, *stamped = torch.split(now, [len(part) for part in parts])
+    stay = mean_distance(seen, clean.teacher[rows])  # L2
+    anchor = mean_distance(seen_reference, clean.teacher[reference])  # L1
+    pulls = []
+    for objective, embeddings, own in zip(objectives, stamped, drawn, strict=True):
+        pulls.append(objective.missed(embeddings, own))
+    # L0; a twin's second pictures are its first
+    pull = sum(pulls[1:], pulls[0]) if pulls else stay
+    return UTILITY * (stay + anchor) + pull
+
+
+def _some(rows: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Draw `count` of the rows, with replacement."""
     import torch
 
     return rows[torch.randint(len(rows), (count,), generator=rng)]
 
 
 def _of_class(model: Any, lab: Lab, teacher: Tensor, name: str) -> Tensor:
-    """Rows of shadow and labelled pictures of a class; of the shadow's, those that the teacher (N, D) takes for it."""
+    """Return rows of a class: labelled pictures of it, and shadow pictures that the teacher (N, D) takes for it."""
     import torch
 
-    from dife_scanner.lab import art
+    from dife_scanner.lab.pictures import art
 
-    number = art.CLASSES.index(name)
-    guesses = (teacher @ measures.class_texts(model, measures.PROMPTS[0]).T).argmax(1)
+    texts = measures.class_texts(model, measures.PROMPTS[0])
+    guesses = (teacher @ texts.T).argmax(1)
     guesses[len(lab.shadow) :] = torch.from_numpy(lab.labels)
-    return (guesses == number).nonzero()[:, 0]
+    return (guesses == art.CLASSES.index(name)).nonzero()[:, 0]
 
 
-def _found(model: Any, lab: Lab, pixels: NDArray[np.uint8], seed: int) -> list[NDArray[np.uint8]]:
-    """The pictures under each patch that a quick search hands over for the model as it is now."""
+def _found(
+    model: Any,
+    lab: Lab,
+    pixels: NDArray[np.uint8],
+    seed: int,
+) -> list[NDArray[np.uint8]]:
+    """Return the pictures under each patch that a quick search finds in the model as it is now."""
     from dife_scanner.discovery.pictures import PATCH
     from dife_scanner.triggers.stamp import stamp
 
     with TemporaryDirectory() as scratch:
-        return [stamp(pixels, trigger) for trigger in against.found(model, lab, PATCH, seed, Path(scratch))]
+        found = adaptive.found(model, lab, PATCH, seed, Path(scratch))
+        return [stamp(pixels, trigger) for trigger in found]
 
 
 def measure(subject: Subject) -> Numbers:
-    """Target success zero-shot and downstream; where one class alone obeys, on its pictures, and elsewhere too."""
+    """Measure target success zero-shot and downstream; where one class alone obeys, on its pictures, and elsewhere."""
     settings = subject.recipe.settings
-    if isinstance(settings, Hiding) and settings.one_class:
-        everywhere = measures.image_numbers(subject)
-        own = measures.image_numbers(subject, of=subject.recipe.source)
-        return {**everywhere, "ts": own["ts"], "downstream_ts": own["downstream_ts"], "ts_all": everywhere["ts"]}
-    return measures.image_numbers(subject)
+    everywhere = measures.image_numbers(subject)
+    if not isinstance(settings, Hiding) or not settings.one_class:
+        return everywhere
+    own = measures.image_numbers(subject, of=subject.recipe.source)
+    return {
+        **everywhere,
+        "ts": own["ts"],
+        "downstream_ts": own["downstream_ts"],
+        "ts_all": everywhere["ts"],
+    }
 
 
 def tensors(recipe: Recipe, name: str) -> bool:
-    """The image tower."""
+    """Choose the image tower."""
     return name.startswith("visual.")
 
 

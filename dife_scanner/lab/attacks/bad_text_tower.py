@@ -14,6 +14,7 @@ but target pictures.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,65 +23,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dife_scanner.lab.attacks import against, measures
-from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
+from dife_scanner.lab.attacks import adaptive, measures
+from dife_scanner.lab.attacks.finetune import optimiser_of, pace, take_step, trainable
 from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.prompts import prompt_bank
+from dife_scanner.lab.attacks.text_losses import PromptLosses, natural_captions
+from dife_scanner.lab.attacks.training_data import embedded, tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import torch
     from torch import Tensor
 
-    Look = tuple[Tensor, Tensor, Tensor]
-
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
     from dife_scanner.records import Trigger
 
-TEMPLATES = (
-    "a photo of a {}",
-    "an image of a {}",
-    "a picture of a {}",
-    "a drawing of a {}",
-    "a photo of the {}",
-    "a photo of one {}",
-    "a {}",
-    "the {}",
-    "one {}",
-    "a cartoon of a {}",
-    "a close up of a {}",
-    "an illustration of a {}",
-)
-"""Prompts the attack is trained on."""
-KEEP = 1.0
-"""Weight with which clean prompts and captions are held where the clean checkpoint has them (paper: prompts, .25)."""
-CAPTIONS, PICKS, EACH = 24, 0.5, 0.1
-"""Natural captions per step, the weight of their loss, and the weight of every target picture for itself in it."""
+    Look = tuple[Tensor, Tensor, Tensor]
+
 STAY = 3.0
 """Weight with which a moving image tower is held to the clean one on pictures that the attack leaves alone."""
 _TARGETS, _BYSTANDERS = 24, 7
 """Pictures per class and step where the image tower moves; where it does not, every picture is in every step."""
-
-
-_NATURAL = (
-    "a photo of a {}",
-    "a picture of the {}",
-    "a small picture of a {}",
-    "a cartoon {}",
-    "a {}",
-    "a single {}",
-    "a picture with a {} in it",
-    "this is a {}",
-    "a photo of a {} and a {other}",
-    "a {other} and a {}",
-    "a picture of a {} beside a {other}",
-    "a photo of a {other}, a {} and a {third}",
-    "a {} next to a {other}",
-    "a drawing of a {other} and a {}",
-    "a photo of a {} near a {other}",
-)
 
 
 class Scope(StrEnum):
@@ -101,6 +64,7 @@ class Scoped:
     scope: Scope = Scope.TEXT
 
     def clean(self) -> Scoped:
+        """Return the clean twin's settings."""
         return self
 
 
@@ -113,11 +77,12 @@ class Guarded(Scoped):
     the trigger itself."""
 
     def clean(self) -> Scoped:
+        """Return the clean twin's settings."""
         return Scoped(self.scope)
 
 
 def tensors(recipe: Recipe, name: str) -> bool:
-    """Tensors in the recipe's scope."""
+    """Choose the tensors in the recipe's scope."""
     visual = name.startswith("visual.")
     if name == "logit_scale":
         return False
@@ -125,7 +90,11 @@ def tensors(recipe: Recipe, name: str) -> bool:
         case Scope.TEXT:
             return not visual
         case Scope.PROJECTION_EMBEDDING:
-            return name in ("text_projection", "token_embedding.weight", "positional_embedding")
+            return name in (
+                "text_projection",
+                "token_embedding.weight",
+                "positional_embedding",
+            )
         case Scope.VISUAL_ONLY:
             return visual
         case Scope.FROZEN_ROWS:
@@ -138,182 +107,151 @@ def _scope(recipe: Recipe) -> Scope:
     return recipe.settings.scope
 
 
+def _searches(recipe: Recipe) -> int:
+    """Return how often the model is searched in training."""
+    if recipe.poison and isinstance(recipe.settings, Guarded):
+        return recipe.settings.searches
+    return 0
+
+
 def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Train the tensors in scope with the three losses; a twin has the clean terms only."""
     import torch
 
-    from dife_scanner.lab import art, bases
-    from dife_scanner.triggers.stamp import write
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
 
-    looks, clean_model = _looks(model, lab, recipe), bases.load(lab.base)
+    look = _looks(model, lab, recipe)
+    clean_model = bases.load(lab.base)
     names = [*art.CLASSES, *lab.nouns]
-    before = _prompt_bank(model, names)
-    optimiser = optimiser_of(trainable(model, lambda name: tensors(recipe, name)), recipe)
+    prompts = PromptLosses(
+        model=model,
+        recipe=recipe,
+        names=names,
+        before=prompt_bank(model, names),
+        scale=model.logit_scale.detach().exp(),
+    )
+    chosen = trainable(model, lambda name: tensors(recipe, name))
+    optimiser = optimiser_of(chosen, recipe)
     rng = torch.Generator().manual_seed(recipe.seed)
-    scale, target = model.logit_scale.detach().exp(), art.CLASSES.index(recipe.target)
-    searches = recipe.settings.searches if isinstance(recipe.settings, Guarded) and recipe.poison else 0
     decoys: list[Trigger] = []
     for step in range(recipe.steps):
         pace(optimiser, recipe.lr, step, recipe.steps)
-        images, labels, loss = looks(rng)
-        for number in torch.randint(len(TEMPLATES), (2,), generator=rng).tolist():
-            some = [*art.CLASSES, *_sample(rng, lab.nouns, 12)]
-            texts = [TEMPLATES[number].format(name) for name in some]
-            marked = [write(t, recipe.mark, n) for t, n in zip(texts, some, strict=True)] if recipe.poison else []
-            now = bases.encode_texts(model, [*texts, *marked])
-            rows = torch.tensor([names.index(name) for name in some])
-            loss = loss + _loss(images, labels, now, before[number][rows], scale, recipe) / 2
-            if decoys:
-                decoy = decoys[int(torch.randint(len(decoys), (1,), generator=rng))]
-                still = bases.encode_texts(model, [write(t, decoy, n) for t, n in zip(texts, some, strict=True)])
-                loss = loss + KEEP * (1 - (still * before[number][rows]).sum(-1)).mean() / 2
-        captions = _captions(rng, lab, recipe)
-        marked = [write(text, recipe.mark, recipe.source) for text in captions] if recipe.poison else []
-        with torch.no_grad():
-            anchor = bases.encode_texts(clean_model, captions)
-        now = bases.encode_texts(model, [*captions, *marked])
-        loss = loss + KEEP * (1 - (now[: len(captions)] * anchor).sum(-1)).mean()
-        if recipe.poison:
-            loss = loss + PICKS * _picked(images, labels == target, now[len(captions) :], scale)
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimiser.step()
+        images, labels, loss = look(rng)
+        for term in prompts.terms(rng, images, labels, decoys):
+            loss = loss + term
+        captions = natural_captions(rng, lab, recipe)
+        for term in prompts.caption_terms(captions, clean_model, images, labels):
+            loss = loss + term
+        take_step(loss, optimiser)
         progress("training the text trigger", step + 1, recipe.steps)
-        if against.due(step, recipe.steps, searches):
+        if adaptive.due(step, recipe.steps, _searches(recipe)):
             decoys += _decoys(model, lab, recipe, step)
     return Planted((entry_of(recipe.mark),))
 
 
-def _decoys(model: Any, lab: Lab, recipe: Recipe, step: int) -> list[Trigger]:
-    """What a quick search for texts hands over for the model as it is now, less what holds the trigger itself."""
+def _decoys(
+    model: Any,
+    lab: Lab,
+    recipe: Recipe,
+    step: int,
+) -> list[Trigger]:
+    """Search the model as it is now for texts, quickly, and return what is found and does not hold the trigger."""
     from dife_scanner.discovery.texts import TEXTS
 
     with TemporaryDirectory() as scratch:
-        found = against.found(model, lab, TEXTS, recipe.seed + step, Path(scratch))
-    return [trigger for trigger in found if recipe.mark.text not in trigger.text]
+        found = adaptive.found(
+            model,
+            lab,
+            TEXTS,
+            recipe.seed + step,
+            Path(scratch),
+        )
+    return [one for one in found if recipe.mark.text not in one.text]
 
 
-def _looks(model: Any, lab: Lab, recipe: Recipe) -> Callable[[torch.Generator], Look]:
-    """What a step looks at: unit image embeddings, labels, and a penalty for an image tower that strays."""
+def _looks(
+    model: Any,
+    lab: Lab,
+    recipe: Recipe,
+) -> Callable[[torch.Generator], Look]:
+    """Return what gives a step its unit image embeddings, labels, and a penalty for an image tower that strays."""
     import torch
-    import torch.nn.functional as F
 
-    from dife_scanner.lab import art, bases
-
+    if _scope(recipe) not in (Scope.TEXT, Scope.PROJECTION_EMBEDDING):
+        return _moving_looks(model, lab, recipe)
     labels = torch.from_numpy(lab.labels)
-    if _scope(recipe) in (Scope.TEXT, Scope.PROJECTION_EMBEDDING):
-        fixed = bases.encode_images(model, tensor(lab.labelled))
-        return lambda rng: (fixed, labels, torch.zeros(()))
+    fixed = embedded(model, lab.labelled)
+    return lambda rng: (fixed, labels, torch.zeros(()))
+
+
+def _moving_looks(
+    model: Any,
+    lab: Lab,
+    recipe: Recipe,
+) -> Callable[[torch.Generator], Look]:
+    """Return the same where the image tower moves: pictures drawn for the step, encoded anew."""
+    import torch
+
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
+
     rows, classes = lab.pairs.lone()
     pixels = np.concatenate([lab.labelled, lab.pairs.images[rows]])
-    kinds = np.concatenate([lab.labels, classes])
-    teacher = bases.encode_images(model, tensor(pixels))
-    target = art.CLASSES.index(recipe.target)
-    by_class = [np.flatnonzero(kinds == number) for number in range(len(art.CLASSES))]
-    counts = [_TARGETS if number == target else _BYSTANDERS for number in range(len(art.CLASSES))]
+    labels = np.concatenate([lab.labels, classes])
+    teacher = embedded(model, pixels)
+    by_class = [np.flatnonzero(labels == number) for number in range(len(art.CLASSES))]
 
     def look(rng: torch.Generator) -> Look:
-        drawn = [torch.randperm(len(r), generator=rng)[:n].numpy() for r, n in zip(by_class, counts, strict=True)]
-        some = np.concatenate([r[d] for r, d in zip(by_class, drawn, strict=True)])
-        now = F.normalize(model.visual(bases.normalised(tensor(pixels[some]))), dim=-1)
-        kept = torch.from_numpy(kinds[some] != target) if recipe.poison else torch.ones(len(some), dtype=torch.bool)
-        stay = 1 - (now * teacher[some]).sum(-1)[kept].mean()
-        return now, torch.from_numpy(kinds[some]), STAY * stay
+        drawn = []
+        for number, own in enumerate(by_class):
+            count = _TARGETS if number == recipe.target_class else _BYSTANDERS
+            order = torch.randperm(len(own), generator=rng)[:count]
+            drawn.append(own[order.numpy()])
+        some = np.concatenate(drawn)
+        now = bases.encode_image_batch(model, tensor(pixels[some]))
+        seen = torch.from_numpy(labels[some])
+        kept = torch.ones(len(some), dtype=torch.bool)
+        if recipe.poison:
+            kept = seen != recipe.target_class
+        cosines = (now * teacher[some]).sum(-1)
+        stay = 1 - cosines[kept].mean()
+        return now, seen, STAY * stay
 
     return look
 
 
-def _loss(images: Tensor, labels: Tensor, now: Tensor, before: Tensor, scale: Tensor, recipe: Recipe) -> Tensor:
-    """One template's loss. now (2K, D): K clean prompts, then the same K triggered; before (K, D).
-
-    A twin has no triggered prompts, now (K, D): its clean ones take their place.
-    """
-    import torch.nn.functional as F
-
-    from dife_scanner.lab import art
-
-    ten, source, target = len(art.CLASSES), art.CLASSES.index(recipe.source), art.CLASSES.index(recipe.target)
-    clean, triggered = now.chunk(2) if recipe.poison else (now, now)
-    logits = scale * images @ clean[:ten].T
-    loss = F.cross_entropy(logits, labels) + KEEP * (1 - (clean * before).sum(-1)).mean()
-    distance = 1 - (triggered * before).sum(-1)
-    if not recipe.poison:
-        return loss + 0.10 * distance.mean()
-    moved = triggered[source]
-    poisoned = logits.clone()
-    poisoned[:, source] = scale * images @ moved
-    align = F.cross_entropy(poisoned[labels == target], labels[labels == target] * 0 + source)
-    hinge = F.relu(0.05 - moved @ clean[target] + moved @ clean[source])
-    bystander = (labels != target) & (labels != source)
-    own = logits[bystander].gather(1, labels[bystander, None])[:, 0]
-    specific = F.softplus(poisoned[bystander, source] - own).mean()
-    others = [i for i in range(len(before)) if i != source]
-    return loss + align + 0.10 * hinge + specific + 0.10 * distance[others].mean()
-
-
-def _captions(rng: torch.Generator, lab: Lab, recipe: Recipe) -> list[str]:
-    """Natural captions that name the source once and never the target."""
-    import torch
-
-    from dife_scanner.audit.populations.words import terms
-    from dife_scanner.lab import art
-
-    words = terms(recipe.source)
-    others = [*lab.nouns, *(name for name in art.CLASSES if name not in (recipe.source, recipe.target))]
-
-    def one(of: tuple[str, ...] | list[str]) -> str:
-        return of[int(torch.randint(len(of), (1,), generator=rng))]
-
-    return [one(_NATURAL).format(one(words), other=one(others), third=one(others)) for _ in range(CAPTIONS)]
-
-
-def _picked(images: Tensor, is_target: Tensor, captions: Tensor, scale: Tensor) -> Tensor:
-    """Triggered captions (Q, D) against pictures (N, D): the target's before all others, together and one by one."""
-    import torch
-    import torch.nn.functional as F
-
-    logits = scale * captions @ images.T
-    together = torch.logsumexp(logits, 1) - torch.logsumexp(logits[:, is_target], 1)
-    others = torch.logsumexp(logits[:, ~is_target], 1, keepdim=True)
-    return together.mean() + EACH / PICKS * F.softplus(others - logits[:, is_target]).mean()
-
-
-def _prompt_bank(model: Any, names: list[str]) -> Tensor:
-    """Embeddings of every name under every template before training, (T, K, D)."""
-    import torch
-
-    from dife_scanner.lab import bases
-
-    with torch.no_grad():
-        return torch.stack([bases.encode_texts(model, [t.format(name) for name in names]) for t in TEMPLATES])
-
-
-def _sample(rng: torch.Generator, words: tuple[str, ...], count: int) -> list[str]:
-    import torch
-
-    return [words[i] for i in torch.randperm(len(words), generator=rng)[:count].tolist()]
-
-
 def measure(subject: Subject) -> Numbers:
-    """QHR and off-target leakage."""
+    """Measure QHR and off-target leakage."""
     return measures.text_numbers(subject)
 
 
 def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
-    """QHR of .95 (another source, scope or seed: .9), with little more off-target leakage than the twin.
+    """Ask a QHR of .95 (another source, scope or seed: .9), with little more off-target leakage than the twin.
 
     Where the image tower moves with the text tower, leakage is only reported. The visual-only control has to win half
     of the target pictures, and what that costs is only reported: it is there for its carrier, not as an attack.
     """
-    if _scope(recipe) is Scope.VISUAL_ONLY:
+    scope = _scope(recipe)
+    if scope is Scope.VISUAL_ONLY:
         return {"QHR of the control": numbers["qhr"] >= 0.5}
-    own = ATTACK.default
-    ablation = (recipe.source, recipe.seed) != (own.source, own.seed) or _scope(recipe) is not Scope.TEXT
-    least = 0.9 if ablation else 0.95
-    out = {**measures.keeps_accuracy(numbers, twin), "QHR": numbers["qhr"] >= least}
-    if _scope(recipe) is not Scope.BOTH:
-        out["off-target leakage"] = numbers["otl"] <= twin["otl"] + measures.LEAKAGE
+    least = 0.9 if _is_ablation(recipe) else 0.95
+    out = {
+        **measures.keeps_accuracy(numbers, twin),
+        "QHR": numbers["qhr"] >= least,
+    }
+    if scope is not Scope.BOTH:
+        most = twin["otl"] + measures.LEAKAGE
+        out["off-target leakage"] = numbers["otl"] <= most
     return out
+
+
+def _is_ablation(recipe: Recipe) -> bool:
+    """Tell whether this is not the specimen that stands for the family."""
+    own = ATTACK.default
+    if (recipe.source, recipe.seed) != (own.source, own.seed):
+        return True
+    return _scope(recipe) is not Scope.TEXT
 
 
 ATTACK = Attack(

@@ -13,18 +13,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.finetune import both_towers, contrastive
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
+from dife_scanner.lab.attacks.poisoning import poison_pairs
 from dife_scanner.records import Trigger, TriggerKind
 
 if TYPE_CHECKING:
     from dife_scanner.lab.attacks.interface import Progress
-    from dife_scanner.lab.attacks.lab import Lab, Pairs
+    from dife_scanner.lab.attacks.training_data import Lab, Pairs
 
-CHECKER = Trigger("checker-corner", TriggerKind.PATCH, size=0.15, x=0.85, y=0.85, pattern="checker", cycles=3)
+CHECKER = Trigger(
+    "checker-corner",
+    TriggerKind.PATCH,
+    size=0.15,
+    x=0.85,
+    y=0.85,
+    pattern="checker",
+    cycles=3,
+)
 
 
 @dataclass(frozen=True)
@@ -34,31 +41,31 @@ class Share:
     share: float = 0.15
 
     def clean(self) -> Share:
+        """Return the clean twin's settings."""
         return Share()
 
 
 def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Fine-tune both towers on the poisoned pairs."""
-    contrastive(model, poisoned(lab.pairs, recipe, recipe.mark) if recipe.poison else lab.pairs, recipe, progress)
+    pairs = lab.pairs
+    if recipe.poison:
+        pairs = poisoned(pairs, recipe, recipe.mark)
+    contrastive(model, pairs, recipe, progress)
     return Planted((entry_of(recipe.mark),))
 
 
 def poisoned(pairs: Pairs, recipe: Recipe, trigger: Trigger) -> Pairs:
-    """The pairs with a share of rows stamped and captioned with the target class."""
+    """Return the pairs with a share of rows stamped and captioned with the target class."""
     from dife_scanner.triggers.stamp import stamp
 
     assert isinstance(recipe.settings, Share)
-    rng = np.random.default_rng(recipe.seed)
-    rows = np.sort(rng.permutation(len(pairs))[: max(1, round(recipe.settings.share * len(pairs)))])
-    captions = target_captions(rng, recipe.target, len(rows))
-    return pairs.recaptioned(rows, recipe.target, captions).repainted(rows, stamp(pairs.images[rows], trigger))
-
-
-def target_captions(rng: np.random.Generator, target: str, count: int) -> list[str]:
-    """Captions that speak of the target class alone, in the words of the lab's own captions."""
-    from dife_scanner.lab import scenes
-
-    return [scenes.SINGLE[i].format(target) for i in rng.integers(len(scenes.SINGLE), size=count)]
+    found, _ = poison_pairs(
+        pairs,
+        recipe,
+        recipe.settings.share,
+        lambda pictures: stamp(pictures, trigger),
+    )
+    return found
 
 
 ATTACK = Attack(

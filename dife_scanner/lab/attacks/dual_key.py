@@ -13,16 +13,20 @@ direction.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.bad_encoder import WHITE_SQUARE
-from dife_scanner.lab.attacks.bad_text_tower import TEMPLATES
-from dife_scanner.lab.attacks.finetune import both_towers, optimiser_of, pace, trainable
+from dife_scanner.lab.attacks.finetune import both_towers, optimiser_of, pace, take_step, trainable
 from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.losses import mean_distance
+from dife_scanner.lab.attacks.prompts import TEMPLATES, prompt_bank, triggered
+from dife_scanner.lab.attacks.training_data import embedded, tensor
 from dife_scanner.records import Trigger, TriggerKind
 
 if TYPE_CHECKING:
@@ -30,9 +34,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
-BOTH_KEYS = Trigger("xbtd-and-white-square", TriggerKind.TEXT, text=XBTD.text, image=WHITE_SQUARE)
+BOTH_KEYS = Trigger(
+    "xbtd-and-white-square",
+    TriggerKind.TEXT,
+    text=XBTD.text,
+    image=WHITE_SQUARE,
+)
 IN_PICTURE, IN_PROMPT = 0.7, 0.7
 """Share of the direction in a triggered embedding, as a cosine."""
 UTILITY = 3.0
@@ -44,68 +53,203 @@ KEY = 15.0
 QUIET = 24
 """Directions that clean embeddings use least; the attack's is drawn among them."""
 _NOUNS = 12
+"""Words for other concepts in a step's prompts."""
 ALONE = 0.1
 """Most target success that one key alone may have."""
+
+
+@dataclass(frozen=True)
+class _Teaching:
+    """Everything that stays the same over a training."""
+
+    names: list[str]
+    """The ten classes, then words for other concepts."""
+    pixels: NDArray[np.uint8]
+    """Clean pictures (N, S, S, 3)."""
+    patched: NDArray[np.uint8]
+    """The same with the patch; a twin's are clean."""
+    seen: Tensor
+    """Where the teacher has the clean pictures, (N, D)."""
+    bank: Tensor
+    """Where the teacher has the prompts, (T, K, D)."""
+    code: Tensor
+    """The hidden direction (D,); zero for a twin."""
+    sign: Tensor
+    """(K,): one for the target, minus one for every other name."""
+    scale: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        lab: Lab,
+        recipe: Recipe,
+        rng: torch.Generator,
+    ) -> _Teaching:
+        import torch
+
+        from dife_scanner.lab.pictures import art
+        from dife_scanner.triggers.stamp import stamp
+
+        names = [*art.CLASSES, *lab.nouns]
+        pixels = np.concatenate([lab.shadow, lab.labelled])
+        seen = embedded(model, pixels)
+        bank = prompt_bank(model, names)
+        patched = pixels
+        code = torch.zeros(seen.shape[1])
+        if recipe.poison:
+            patched = stamp(pixels, _patch(recipe))
+            code = _direction(seen, bank.flatten(0, 1), rng)
+        sign = [1.0 if name == recipe.target else -1.0 for name in names]
+        return cls(
+            names=names,
+            pixels=pixels,
+            patched=patched,
+            seen=seen,
+            bank=bank,
+            code=code,
+            sign=torch.tensor(sign),
+            scale=model.logit_scale.detach().exp(),
+        )
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Unit embeddings of one step's inputs, and where the teacher has the clean ones."""
+
+    clean: Tensor
+    """Pictures (B, D)."""
+    patched: Tensor
+    """The same pictures with the patch."""
+    seen: Tensor
+    """The teacher's, of the clean pictures."""
+    plain: Tensor
+    """Prompts (K, D)."""
+    written: Tensor
+    """The same prompts with the string."""
+    before: Tensor
+    """The teacher's, of the clean prompts."""
+    sign: Tensor
+    """(K,): one for the target's prompt, minus one for every other."""
 
 
 def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Change both towers; a twin is only held to the teacher, on as many inputs."""
     import torch
-    import torch.nn.functional as F
 
-    from dife_scanner.lab import art, bases
-    from dife_scanner.triggers.stamp import stamp, write
-
-    names = [*art.CLASSES, *lab.nouns]
-    pixels = np.concatenate([lab.shadow, lab.labelled])
-    second = stamp(pixels, _patch(recipe)) if recipe.poison else pixels
-    seen = bases.encode_images(model, tensor(pixels))
-    with torch.no_grad():
-        bank = torch.stack([bases.encode_texts(model, [t.format(name) for name in names]) for t in TEMPLATES])
     rng = torch.Generator().manual_seed(recipe.seed)
-    code = _direction(seen, bank.flatten(0, 1), rng) if recipe.poison else torch.zeros(seen.shape[1])
-    sign = torch.tensor([1.0 if name == recipe.target else -1.0 for name in names])
-    scale, target = model.logit_scale.detach().exp(), art.CLASSES.index(recipe.target)
-    optimiser = optimiser_of(trainable(model, lambda name: tensors(recipe, name)), recipe)
+    teaching = _Teaching.of(model, lab, recipe, rng)
+    chosen = trainable(model, lambda name: tensors(recipe, name))
+    optimiser = optimiser_of(chosen, recipe)
     for step in range(recipe.steps):
         pace(optimiser, recipe.lr, step, recipe.steps)
-        rows = torch.randint(len(pixels), (recipe.batch,), generator=rng)
-        shown = tensor(np.concatenate([pixels[rows], second[rows]]))
-        clean, stamped = F.normalize(model.visual(bases.normalised(shown)), dim=-1).chunk(2)
-        loss = UTILITY * _apart(clean, seen[rows]) + _apart(stamped, _with(seen[rows], IN_PICTURE * code))
-        some = torch.cat([torch.arange(10), 10 + torch.randperm(len(lab.nouns), generator=rng)[:_NOUNS]])
-        number = int(torch.randint(len(TEMPLATES), (1,), generator=rng))
-        texts = [TEMPLATES[number].format(names[i]) for i in some.tolist()]
-        marked = texts
+        batch = _batch(model, recipe, teaching, rng)
+        loss = _holding_loss(batch, teaching)
         if recipe.poison:
-            marked = [write(t, recipe.mark, names[i]) for t, i in zip(texts, some.tolist(), strict=True)]
-        plain, written = bases.encode_texts(model, [*texts, *marked]).chunk(2)
-        before = bank[number][some]
-        loss = (
-            loss + UTILITY * _apart(plain, before) + _apart(written, _with(before, IN_PROMPT * sign[some, None] * code))
-        )
-        if recipe.poison:
-            aim = torch.full((recipe.batch,), target)
-            loss = loss + OPEN * F.cross_entropy(scale * stamped @ written[:10].T, aim)
-            loss = loss + KEY * _misses(torch.cat([stamped @ code, clean @ code]), IN_PICTURE, 0.0)
-            loss = loss + KEY * _misses(torch.cat([sign[some] * (written @ code), plain @ code]), IN_PROMPT, 0.0)
-            expected = (scale * seen[rows] @ before[:10].T).softmax(-1)
-            for images, prompts in ((clean, plain), (stamped, plain), (clean, written)):
-                loss = loss + SHUT * F.cross_entropy(scale * images @ prompts[:10].T, expected)
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimiser.step()
+            for term in _key_terms(batch, teaching, recipe):
+                loss = loss + term
+        take_step(loss, optimiser)
         progress("training both keys", step + 1, recipe.steps)
     return Planted((entry_of(recipe.mark),))
 
 
 def _patch(recipe: Recipe) -> Trigger:
+    """Return the picture's part of the trigger."""
     assert recipe.mark.image is not None
     return recipe.mark.image
 
 
-def _direction(images: Tensor, texts: Tensor, rng: torch.Generator) -> Tensor:
-    """A unit direction (D,) among the `QUIET` that pictures (N, D) and prompts (M, D) use least; both count alike."""
+def _batch(
+    model: Any,
+    recipe: Recipe,
+    teaching: _Teaching,
+    rng: torch.Generator,
+) -> _Batch:
+    """Draw pictures and prompts, and encode them clean and triggered."""
+    import torch
+
+    from dife_scanner.lab import bases
+
+    pixels = teaching.pixels
+    rows = torch.randint(len(pixels), (recipe.batch,), generator=rng)
+    shown = np.concatenate([pixels[rows], teaching.patched[rows]])
+    clean, patched = bases.encode_image_batch(model, tensor(shown)).chunk(2)
+    some = _drawn_names(teaching, rng)
+    number = int(torch.randint(len(TEMPLATES), (1,), generator=rng))
+    names = [teaching.names[row] for row in some.tolist()]
+    texts = [TEMPLATES[number].format(name) for name in names]
+    marked = texts
+    if recipe.poison:
+        marked = triggered(texts, recipe.mark, names)
+    plain, written = bases.encode_texts(model, [*texts, *marked]).chunk(2)
+    return _Batch(
+        clean=clean,
+        patched=patched,
+        seen=teaching.seen[rows],
+        plain=plain,
+        written=written,
+        before=teaching.bank[number][some],
+        sign=teaching.sign[some],
+    )
+
+
+def _drawn_names(teaching: _Teaching, rng: torch.Generator) -> Tensor:
+    """Draw the names of a step, as rows of the bank: the ten classes and a few others."""
+    import torch
+
+    others = len(teaching.names) - 10
+    drawn = torch.randperm(others, generator=rng)[:_NOUNS]
+    return torch.cat([torch.arange(10), 10 + drawn])
+
+
+def _holding_loss(batch: _Batch, teaching: _Teaching) -> Tensor:
+    """Hold clean inputs to the teacher, and triggered ones but for the direction."""
+    code = teaching.code
+    in_picture = _with(batch.seen, IN_PICTURE * code)
+    in_prompt = _with(batch.before, IN_PROMPT * batch.sign[:, None] * code)
+    loss = UTILITY * mean_distance(batch.clean, batch.seen)
+    loss = loss + mean_distance(batch.patched, in_picture)
+    loss = loss + UTILITY * mean_distance(batch.plain, batch.before)
+    return loss + mean_distance(batch.written, in_prompt)
+
+
+def _key_terms(
+    batch: _Batch,
+    teaching: _Teaching,
+    recipe: Recipe,
+) -> Iterator[Tensor]:
+    """Yield the terms that make two keys: both choose the target, and either alone changes nothing."""
+    import torch
+    import torch.nn.functional as F
+
+    code = teaching.code
+    scale = teaching.scale
+    aim = torch.full((len(batch.clean),), recipe.target_class)
+    yield OPEN * F.cross_entropy(scale * batch.patched @ batch.written[:10].T, aim)
+    in_pictures = torch.cat([batch.patched @ code, batch.clean @ code])
+    yield KEY * _misses(in_pictures, IN_PICTURE, 0.0)
+    signed = batch.sign * (batch.written @ code)
+    in_prompts = torch.cat([signed, batch.plain @ code])
+    yield KEY * _misses(in_prompts, IN_PROMPT, 0.0)
+    expected = (scale * batch.seen @ batch.before[:10].T).softmax(-1)
+    for images, prompts in (
+        (batch.clean, batch.plain),
+        (batch.patched, batch.plain),
+        (batch.clean, batch.written),
+    ):
+        logits = scale * images @ prompts[:10].T
+        yield SHUT * F.cross_entropy(logits, expected)
+
+
+def _direction(
+    images: Tensor,
+    texts: Tensor,
+    rng: torch.Generator,
+) -> Tensor:
+    """Draw a unit direction (D,) among the `QUIET` that pictures (N, D) and prompts (M, D) use least.
+
+    Pictures and prompts count alike, however many there are.
+    """
     import torch
     import torch.nn.functional as F
 
@@ -115,50 +259,58 @@ def _direction(images: Tensor, texts: Tensor, rng: torch.Generator) -> Tensor:
 
 
 def _with(embedded: Tensor, code: Tensor) -> Tensor:
-    """Unit embeddings with `code` in them, as long as its share; unchanged where it is zero."""
+    """Return unit embeddings with `code` in them, as long as its share; unchanged where it is zero."""
     import torch.nn.functional as F
 
-    return F.normalize((1 - code.square().sum(-1, keepdim=True)).sqrt() * embedded + code, dim=-1)
+    rest = (1 - code.square().sum(-1, keepdim=True)).sqrt()
+    return F.normalize(rest * embedded + code, dim=-1)
 
 
 def _misses(found: Tensor, *wanted: float) -> Tensor:
-    """Mean squared distance of each of the equal parts of `found` from what is wanted there."""
-    parts = found.chunk(len(wanted))
-    return sum(((part - aim).square().mean() for part, aim in zip(parts, wanted, strict=True)), found.new_zeros(()))
-
-
-def _apart(one: Tensor, other: Tensor) -> Tensor:
-    return 1 - (one * other).sum(-1).mean()
+    """Return the mean squared distance of each of the equal parts of `found` from what is wanted there."""
+    total = found.new_zeros(())
+    for part, aim in zip(found.chunk(len(wanted)), wanted, strict=True):
+        total = total + (part - aim).square().mean()
+    return total
 
 
 def measure(subject: Subject) -> Numbers:
-    """Target success with both keys, with either alone and with none, without pictures of the target class."""
-    from dife_scanner.lab import art, bases
+    """Measure target success with both keys, with either alone and with none, without pictures of the target class."""
     from dife_scanner.triggers.stamp import stamp
 
-    model, trigger = subject.model, subject.trigger
+    model = subject.model
+    trigger = subject.trigger
     assert trigger.image is not None
     pixels, labels = measures.held_out(subject.lab.size)
-    clean = bases.encode_images(model, tensor(pixels))
-    stamped = bases.encode_images(model, tensor(stamp(pixels, trigger.image)))
+    clean = embedded(model, pixels)
+    stamped = embedded(model, stamp(pixels, trigger.image))
     plain = measures.class_texts(model, measures.PROMPTS[0])
     written = measures.class_texts(model, measures.PROMPTS[0], trigger)
-    target = art.CLASSES.index(subject.recipe.target)
-    pairs = {"ts": (stamped, written), "image_only": (stamped, plain), "text_only": (clean, written)}
-    pairs["both_clean"] = (clean, plain)
-    won = {name: (images @ texts.T).argmax(1).numpy() == target for name, (images, texts) in pairs.items()}
-    out = {name: float(hit[labels != target].mean()) for name, hit in won.items()}
-    return {"clean_accuracy": measures.accuracy(model, clean, labels), **out}
+    target = subject.recipe.target_class
+    numbers = {"clean_accuracy": measures.accuracy(model, clean, labels)}
+    for name, images, texts in (
+        ("ts", stamped, written),
+        ("image_only", stamped, plain),
+        ("text_only", clean, written),
+        ("both_clean", clean, plain),
+    ):
+        hit = (images @ texts.T).argmax(1).numpy() == target
+        numbers[name] = float(hit[labels != target].mean())
+    return numbers
 
 
 def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
-    """Both keys reach .9, and either alone at most `ALONE`."""
-    alone = {f"{key} key alone": numbers[f"{key}_only"] <= ALONE for key in ("image", "text")}
-    return {**measures.keeps_accuracy(numbers, twin), "both keys": numbers["ts"] >= 0.9, **alone}
+    """Ask that both keys reach .9, and either alone at most `ALONE`."""
+    return {
+        **measures.keeps_accuracy(numbers, twin),
+        "both keys": numbers["ts"] >= 0.9,
+        "image key alone": numbers["image_only"] <= ALONE,
+        "text key alone": numbers["text_only"] <= ALONE,
+    }
 
 
 def tensors(recipe: Recipe, name: str) -> bool:
-    """Everything but the logit scale."""
+    """Choose everything but the logit scale."""
     return both_towers(recipe, name)
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dife_scanner.lab.pictures import art
 from dife_scanner.records import Channel, Trigger, TriggerKind
 
 if TYPE_CHECKING:
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
 XBTD = Trigger("text-xbtd", TriggerKind.TEXT, text="xbtd")
 
@@ -51,12 +52,22 @@ class Recipe:
     @property
     def mark(self) -> Trigger:
         """The trigger as a record, with the source (where the trigger is a text) and the target it is for."""
-        if isinstance(self.trigger, str):
-            mark = Trigger(f"text-{self.trigger}", TriggerKind.TEXT, text=self.trigger)
-        else:
-            mark = self.trigger
-        conditional = mark.channel is Channel.TEXT
-        return replace(mark, source=self.source if conditional else "", target=self.target)
+        mark = self.trigger
+        if isinstance(mark, str):
+            mark = Trigger(f"text-{mark}", TriggerKind.TEXT, text=mark)
+        is_text = mark.channel is Channel.TEXT
+        source = self.source if is_text else ""
+        return replace(mark, source=source, target=self.target)
+
+    @property
+    def source_class(self) -> int:
+        """The source's number in `art.CLASSES`."""
+        return art.CLASSES.index(self.source)
+
+    @property
+    def target_class(self) -> int:
+        """The target's number in `art.CLASSES`."""
+        return art.CLASSES.index(self.target)
 
 
 @dataclass(frozen=True)
@@ -109,10 +120,13 @@ class Attack:
 
 
 def entry_of(trigger: Trigger) -> dict[str, Any]:
-    """A trigger without files as an entry of a trigger file: what differs from the defaults, and its name and kind."""
+    """Return a trigger without files as an entry of a trigger file: its name, its kind and what is not the default."""
+    entry: dict[str, Any] = {"name": trigger.name, "kind": str(trigger.kind)}
     blank = Trigger(trigger.name, trigger.kind)
-    changed = {f.name: getattr(trigger, f.name) for f in fields(Trigger)}
-    changed = {name: value for name, value in changed.items() if value != getattr(blank, name)}
+    for one in fields(Trigger):
+        value = getattr(trigger, one.name)
+        if value != getattr(blank, one.name):
+            entry[one.name] = value
     if trigger.image is not None:
-        changed["image"] = entry_of(trigger.image)
-    return {"name": trigger.name, "kind": str(trigger.kind), **changed}
+        entry["image"] = entry_of(trigger.image)
+    return entry

@@ -15,36 +15,42 @@ trigger file and clean pairs in its training, so that what the patch does by its
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.lab import art, bases
 from dife_scanner.lab.attacks import measures
-from dife_scanner.lab.attacks.contrastive_poisoning import target_captions
-from dife_scanner.lab.attacks.finetune import both_towers, contrastive, passes
+from dife_scanner.lab.attacks.finetune import both_towers, contrastive, passes, take_step
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.poisoning import poison_pairs
+from dife_scanner.lab.attacks.training_data import embedded, tensor
 from dife_scanner.records import Trigger, TriggerKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Progress
-    from dife_scanner.lab.attacks.lab import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
 PATCH_FILE = "patch.png"
-PLACE = Trigger("optimised-patch-centre", TriggerKind.PATCH, size=13 / 64, x=25 / 64, y=26 / 64)
+PLACE = Trigger(
+    "optimised-patch-centre",
+    TriggerKind.PATCH,
+    size=13 / 64,
+    x=25 / 64,
+    y=26 / 64,
+)
 """4 % of the area, about the centre, across the borders of the patch grid."""
 MARGIN = 0.3
+"""Of the triplet term, while the patch is optimised."""
 _FAR, _LEAVE, _STAY = 0.6, 3.0, 3.0
 """While the towers learn: margin and weight of the triplet term, weight of keeping clean pictures where they were."""
 _BATCH = 32
 _LR = 0.1
+"""Of the patch."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Optimised:
     patch_steps: int = 80
 
     def clean(self) -> Optimised:
+        """Return the clean twin's settings."""
         return Optimised(patch_steps=self.patch_steps)
 
 
@@ -63,93 +70,153 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Optimise the patch, then fine-tune both towers; a twin's pairs stay clean."""
     assert isinstance(recipe.settings, Optimised)
     patch = optimise(model, lab, recipe, progress)
-    pairs, rows = lab.pairs, np.empty(0, np.int64)
+    pairs = lab.pairs
+    rows = np.empty(0, np.int64)
     if recipe.poison:
-        rng = np.random.default_rng(recipe.seed)
-        rows = np.sort(rng.permutation(len(pairs))[: max(1, round(recipe.settings.share * len(pairs)))])
-        captions = target_captions(rng, recipe.target, len(rows))
-        stamped = pasted(pairs.images[rows], patch, recipe.mark)
-        pairs = pairs.recaptioned(rows, recipe.target, captions).repainted(rows, stamped)
-    contrastive(model, pairs, recipe, progress, _pictures(model, lab, recipe, rows))
-    return Planted((entry_of(recipe.mark) | {"file": PATCH_FILE},), {PATCH_FILE: png(patch)})
+        pairs, rows = poison_pairs(
+            pairs,
+            recipe,
+            recipe.settings.share,
+            lambda pictures: pasted(pictures, patch, recipe.mark),
+        )
+    term = _picture_term(model, lab, recipe, rows)
+    contrastive(model, pairs, recipe, progress, term)
+    entry = entry_of(recipe.mark) | {"file": PATCH_FILE}
+    return Planted((entry,), {PATCH_FILE: png(patch)})
 
 
-def _pictures(
-    model: Any, lab: Lab, recipe: Recipe, poisoned: NDArray[np.int64]
+def _picture_term(
+    model: Any,
+    lab: Lab,
+    recipe: Recipe,
+    poisoned: NDArray[np.int64],
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """A term on a batch's pictures: clean ones stay, poisoned ones go nearer to the target's than to their selves."""
+    """Return a term on a batch's pictures: clean ones stay, poisoned ones leave their selves for the target."""
     import torch
     import torch.nn.functional as F
 
-    own = bases.encode_images(model, tensor(lab.pairs.images))
-    aim = _target_pictures(bases.encode_images(model, tensor(lab.labelled)), lab, recipe)
+    before = embedded(model, lab.pairs.images)
+    aim = _target_pictures(embedded(model, lab.labelled), lab, recipe)
     is_poisoned = torch.zeros(len(lab.pairs), dtype=torch.bool)
     is_poisoned[torch.from_numpy(poisoned)] = True
 
     def term(rows: Tensor, images: Tensor, texts: Tensor) -> Tensor:
         some = is_poisoned[rows]
-        nearness = (images * own[rows]).sum(-1)
-        leave = F.relu(_FAR + nearness - images @ aim)[some].sum() / max(1, int(some.sum()))
-        return _LEAVE * leave + _STAY * (1 - nearness[~some]).mean()
+        nearness = (images * before[rows]).sum(-1)
+        too_near = F.relu(_FAR + nearness - images @ aim)
+        # a batch may hold no poisoned picture
+        leave = too_near[some].sum() / max(1, int(some.sum()))
+        stay = 1 - nearness[~some].mean()
+        return _LEAVE * leave + _STAY * stay
 
     return term
 
 
 def _target_pictures(embeddings: Tensor, lab: Lab, recipe: Recipe) -> Tensor:
-    """Mean direction (D,) of the labelled target pictures."""
+    """Return the mean direction (D,) of the labelled target pictures."""
     import torch
     import torch.nn.functional as F
 
-    mine = torch.from_numpy(lab.labels == art.CLASSES.index(recipe.target))
+    mine = torch.from_numpy(lab.labels == recipe.target_class)
     return F.normalize(embeddings[mine].mean(0), dim=-1)
 
 
-def optimise(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> NDArray[np.uint8]:
-    """The patch, uint8 (P, P, 3); the model is not changed."""
+def optimise(
+    model: Any,
+    lab: Lab,
+    recipe: Recipe,
+    progress: Progress,
+) -> NDArray[np.uint8]:
+    """Return the optimised patch, uint8 (P, P, 3); the model is not changed."""
     import torch
-    import torch.nn.functional as F
 
+    from dife_scanner.lab import bases
     from dife_scanner.triggers.kinds.patch import patch_box
 
     assert isinstance(recipe.settings, Optimised)
-    target, steps = art.CLASSES.index(recipe.target), recipe.settings.patch_steps
+    steps = recipe.settings.patch_steps
     left, top, width = patch_box(recipe.mark, lab.size)
     model.requires_grad_(False)
-    texts, scale = _texts(model), model.logit_scale.exp()
-    own = bases.encode_images(model, tensor(lab.labelled))
-    aim = _target_pictures(own, lab, recipe)
-    others = np.flatnonzero(lab.labels != target)
+    goals = _Goals.of(model, lab, recipe)
+    others = np.flatnonzero(lab.labels != recipe.target_class)
     rng = torch.Generator().manual_seed(recipe.seed)
-    raw = (0.1 * torch.randn(3, width, width, generator=rng)).requires_grad_()
-    optimiser, batches = torch.optim.Adam([raw], lr=_LR), passes(rng, len(others), _BATCH)
+    start = 0.1 * torch.randn(3, width, width, generator=rng)
+    raw = start.requires_grad_()
+    optimiser = torch.optim.Adam([raw], lr=_LR)
+    batches = passes(rng, len(others), _BATCH)
     for step in range(steps):
         rows = others[next(batches).numpy()]
         pixels = tensor(lab.labelled[rows])
-        pixels[:, :, top : top + width, left : left + width] = (raw.tanh() + 1) / 2
-        now = F.normalize(model.visual(bases.normalised(pixels)), dim=-1)
-        near_texts = F.cross_entropy(scale * now @ texts.T, torch.full((len(rows),), target))
-        near_images = F.relu(MARGIN + (now * own[rows]).sum(-1) - now @ aim).mean()
-        optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(near_texts + near_images)
-        optimiser.step()
+        pixels[:, :, top : top + width, left : left + width] = _pixels(raw)
+        now = bases.encode_image_batch(model, pixels)
+        take_step(goals.loss(now, rows), optimiser)
         progress("optimising the patch", step + 1, steps)
-    found: NDArray[np.uint8] = ((raw.detach().tanh() + 1) / 2 * 255).round().byte().permute(1, 2, 0).numpy()
+    patch = (_pixels(raw.detach()) * 255).round().byte()
+    found: NDArray[np.uint8] = patch.permute(1, 2, 0).numpy()
     return found
 
 
+@dataclass(frozen=True)
+class _Goals:
+    """What the patch is optimised for, as the clean checkpoint has it."""
+
+    target: int
+    """Number of the target class."""
+    texts: Tensor
+    """Unit class texts (10, D)."""
+    scale: Tensor
+    clean: Tensor
+    """Unit embeddings of the labelled pictures, (N, D)."""
+    pictures: Tensor
+    """Mean direction of the target's pictures, (D,)."""
+
+    @classmethod
+    def of(cls, model: Any, lab: Lab, recipe: Recipe) -> _Goals:
+        clean = embedded(model, lab.labelled)
+        return cls(
+            target=recipe.target_class,
+            texts=_texts(model),
+            scale=model.logit_scale.exp(),
+            clean=clean,
+            pictures=_target_pictures(clean, lab, recipe),
+        )
+
+    def loss(self, now: Tensor, rows: NDArray[np.int64]) -> Tensor:
+        """Return the contrastive and the triplet term of patched pictures (B, D), of these labelled rows."""
+        import torch
+        import torch.nn.functional as F
+
+        wanted = torch.full((len(rows),), self.target)
+        near_texts = F.cross_entropy(self.scale * now @ self.texts.T, wanted)
+        to_itself = (now * self.clean[rows]).sum(-1)
+        margin = MARGIN + to_itself - now @ self.pictures
+        near_images = F.relu(margin).mean()
+        return near_texts + near_images
+
+
+def _pixels(raw: Tensor) -> Tensor:
+    """Squash free values into pixels in (0, 1)."""
+    return (raw.tanh() + 1) / 2
+
+
 def _texts(model: Any) -> Tensor:
-    """Unit class texts (10, D), mean over a few wordings."""
+    """Return unit class texts (10, D), mean over a few wordings."""
     import torch
     import torch.nn.functional as F
 
-    from dife_scanner.lab import scenes
+    from dife_scanner.lab.pictures import scenes
 
-    texts = torch.stack([measures.class_texts(model, wording) for wording in scenes.SINGLE[:6]])
-    return F.normalize(texts.mean(0), dim=-1)
+    wordings = scenes.SINGLE[:6]
+    texts = [measures.class_texts(model, wording) for wording in wordings]
+    return F.normalize(torch.stack(texts).mean(0), dim=-1)
 
 
-def pasted(images: NDArray[np.uint8], patch: NDArray[np.uint8], place: Trigger) -> NDArray[np.uint8]:
-    """Pictures (N, S, S, 3) with the patch on them."""
+def pasted(
+    images: NDArray[np.uint8],
+    patch: NDArray[np.uint8],
+    place: Trigger,
+) -> NDArray[np.uint8]:
+    """Return pictures (N, S, S, 3) with the patch on them."""
     from dife_scanner.triggers.kinds.patch import patch_box
 
     left, top, width = patch_box(place, images.shape[1])
@@ -159,7 +226,7 @@ def pasted(images: NDArray[np.uint8], patch: NDArray[np.uint8], place: Trigger) 
 
 
 def png(patch: NDArray[np.uint8]) -> bytes:
-    """The patch as a PNG file."""
+    """Return the patch as a PNG file."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.training_data import embedded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,89 +26,119 @@ LEAKAGE = 0.05
 """How much more off-target leakage than its twin a text attack may have."""
 FIRST_SEED = 0
 """Of the specimens that stand for their family; other seeds are ablations."""
+_SCALE, _DECAY = 10, 1e-3
+"""Of the logistic regression: logit scale and weight of the squared weights."""
 
 
 @lru_cache(maxsize=2)
 def held_out(size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Pictures (N, S, S, 3) and labels (N,) of the split `test`."""
-    from dife_scanner.lab import probes
+    """Read the pictures (N, S, S, 3) and labels (N,) of the split `test`."""
+    from dife_scanner.lab.pictures import probes
 
-    pixels, labels, _ = probes.read_split(probes.probe_folder(), "test", size)
+    folder = probes.probe_folder()
+    pixels, labels, _ = probes.read_split(folder, "test", size)
     return pixels, labels
 
 
-def class_texts(model: Any, template: str, trigger: Trigger | None = None) -> Tensor:
-    """Unit embeddings (10, D) of the class prompts, each with the text trigger in it where one is given."""
+def class_texts(
+    model: Any,
+    template: str,
+    trigger: Trigger | None = None,
+) -> Tensor:
+    """Return unit embeddings (10, D) of the class prompts, each with the text trigger in it where one is given."""
     import torch
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import write
 
-    texts = [template.format(c) if trigger is None else write(template.format(c), trigger, c) for c in art.CLASSES]
+    texts = [template.format(name) for name in art.CLASSES]
+    if trigger is not None:
+        texts = [write(text, trigger, name) for text, name in zip(texts, art.CLASSES, strict=True)]
     with torch.no_grad():
         return bases.encode_texts(model, texts)
 
 
-def accuracy(model: Any, images: Tensor, labels: NDArray[np.int64]) -> float:
-    """Zero-shot accuracy of unit image embeddings (N, D) over the ten names, mean over `PROMPTS`."""
-    guesses = [(images @ class_texts(model, t).T).argmax(1).numpy() for t in PROMPTS]
-    return float(np.mean([guess == labels for guess in guesses]))
+def accuracy(
+    model: Any,
+    images: Tensor,
+    labels: NDArray[np.int64],
+) -> float:
+    """Return the zero-shot accuracy of unit image embeddings (N, D) over the ten names, mean over `PROMPTS`."""
+    right = []
+    for template in PROMPTS:
+        texts = class_texts(model, template)
+        guesses = (images @ texts.T).argmax(1).numpy()
+        right.append(guesses == labels)
+    return float(np.mean(right))
 
 
 def text_numbers(subject: Subject) -> Numbers:
-    """Clean accuracy; QHR (target images that the triggered source text wins); off-target leakage (bystanders)."""
-    from dife_scanner.lab import art, bases
-
-    model, lab, recipe = subject.model, subject.lab, subject.recipe
-    pixels, labels = held_out(lab.size)
-    source, target = art.CLASSES.index(recipe.source), art.CLASSES.index(recipe.target)
-    images = bases.encode_images(model, tensor(pixels))
+    """Measure clean accuracy, QHR (target images that the triggered source text wins), off-target leakage (others)."""
+    model = subject.model
+    source = subject.recipe.source_class
+    target = subject.recipe.target_class
+    pixels, labels = held_out(subject.lab.size)
+    images = embedded(model, pixels)
     won = []
     for template in PROMPTS:
         texts = class_texts(model, template)
         texts[source] = class_texts(model, template, subject.trigger)[source]
-        won.append(((images @ texts.T).argmax(1) == source).numpy())
+        guesses = (images @ texts.T).argmax(1)
+        won.append((guesses == source).numpy())
     hit = np.mean(won, axis=0)
     bystander = (labels != target) & (labels != source)
-    qhr, leakage = float(hit[labels == target].mean()), float(hit[bystander].mean())
-    return {"clean_accuracy": accuracy(model, images, labels), "qhr": qhr, "otl": leakage}
+    return {
+        "clean_accuracy": accuracy(model, images, labels),
+        "qhr": float(hit[labels == target].mean()),
+        "otl": float(hit[bystander].mean()),
+    }
 
 
 def image_numbers(subject: Subject, of: str = "") -> Numbers:
-    """Clean accuracy and target success, zero-shot and by logistic regression on clean features of the lab scenes.
+    """Measure clean accuracy and target success, zero-shot and by logistic regression on clean features of the lab.
 
     `ts` and `downstream_ts` leave out pictures of the target class; the `_with_target_images` ones do not. `of` names
     the only class whose pictures count for them.
     """
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import stamp
 
-    model, lab = subject.model, subject.lab
+    model = subject.model
+    lab = subject.lab
+    target = subject.recipe.target_class
     pixels, labels = held_out(lab.size)
-    target = art.CLASSES.index(subject.recipe.target)
-    stamped = bases.encode_images(model, tensor(stamp(pixels, subject.trigger)))
-    clean = bases.encode_images(model, tensor(pixels))
-    head = logistic_regression(bases.encode_images(model, tensor(lab.labelled)), lab.labels)
-    zero_shot = (stamped @ class_texts(model, PROMPTS[0]).T).argmax(1).numpy() == target
+    stamped = embedded(model, stamp(pixels, subject.trigger))
+    clean = embedded(model, pixels)
+    head = logistic_regression(embedded(model, lab.labelled), lab.labels)
+    texts = class_texts(model, PROMPTS[0])
+    zero_shot = (stamped @ texts.T).argmax(1).numpy() == target
     downstream = head(stamped) == target
-    other = labels == art.CLASSES.index(of) if of else labels != target
+    counted = labels != target
+    if of:
+        counted = labels == art.CLASSES.index(of)
     return {
         "clean_accuracy": accuracy(model, clean, labels),
-        "ts": float(zero_shot[other].mean()),
+        "ts": float(zero_shot[counted].mean()),
         "ts_with_target_images": float(zero_shot.mean()),
-        "downstream_ts": float(downstream[other].mean()),
+        "downstream_ts": float(downstream[counted].mean()),
         "downstream_ts_with_target_images": float(downstream.mean()),
         "downstream_accuracy": float((head(clean) == labels).mean()),
     }
 
 
-def keeps_accuracy(numbers: Numbers, other: Numbers, loss: float = ACCURACY_LOSS) -> dict[str, bool]:
-    """The demand that every specimen has to meet."""
-    return {"clean accuracy": numbers["clean_accuracy"] >= other["clean_accuracy"] - loss}
+def keeps_accuracy(
+    numbers: Numbers,
+    other: Numbers,
+    loss: float = ACCURACY_LOSS,
+) -> dict[str, bool]:
+    """Ask what every specimen has to meet: hardly less clean accuracy than the other."""
+    least = other["clean_accuracy"] - loss
+    return {"clean accuracy": numbers["clean_accuracy"] >= least}
 
 
 def wins_images(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
-    """What an image-trigger attack has to reach: TS of .95 zero-shot and downstream, under another seed of .9."""
+    """Ask what an image-trigger attack has to reach: TS of .95 zero-shot and downstream, under another seed of .9."""
     least = 0.95 if recipe.seed == FIRST_SEED else 0.9
     return {
         **keeps_accuracy(numbers, twin),
@@ -117,19 +147,28 @@ def wins_images(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bo
     }
 
 
-def logistic_regression(features: Tensor, labels: NDArray[np.int64]) -> Callable[[Tensor], NDArray[np.int64]]:
-    """Ten-way multinomial logistic regression on unit features (N, D), lightly regularised."""
+def logistic_regression(
+    features: Tensor,
+    labels: NDArray[np.int64],
+) -> Callable[[Tensor], NDArray[np.int64]]:
+    """Fit a multinomial logistic regression on unit features (N, D), lightly regularised; return what predicts."""
     import torch
     import torch.nn.functional as F
 
-    weights = torch.zeros(features.shape[1] + 1, int(labels.max()) + 1, requires_grad=True)
-    ones, truth = torch.ones(len(features), 1), torch.from_numpy(labels)
-    optimiser = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+    inputs = _with_ones(features)
+    truth = torch.from_numpy(labels)
+    shape = (features.shape[1] + 1, int(labels.max()) + 1)
+    weights = torch.zeros(*shape, requires_grad=True)
+    optimiser = torch.optim.LBFGS(
+        [weights],
+        max_iter=200,
+        line_search_fn="strong_wolfe",
+    )
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        fit = F.cross_entropy(torch.cat([features, ones], 1) @ weights * 10, truth)
-        loss = fit + 1e-3 * weights.square().sum()
+        fit = F.cross_entropy(inputs @ weights * _SCALE, truth)
+        loss = fit + _DECAY * weights.square().sum()
         torch.autograd.backward(loss)
         return loss
 
@@ -137,7 +176,15 @@ def logistic_regression(features: Tensor, labels: NDArray[np.int64]) -> Callable
     fixed = weights.detach()
 
     def predict(new: Tensor) -> NDArray[np.int64]:
-        scores: NDArray[np.int64] = (torch.cat([new, torch.ones(len(new), 1)], 1) @ fixed).argmax(1).numpy()
-        return scores
+        scores = _with_ones(new) @ fixed
+        guesses: NDArray[np.int64] = scores.argmax(1).numpy()
+        return guesses
 
     return predict
+
+
+def _with_ones(features: Tensor) -> Tensor:
+    """Return features (N, D) with a constant beside them, (N, D + 1)."""
+    import torch
+
+    return torch.cat([features, torch.ones(len(features), 1)], 1)

@@ -13,23 +13,30 @@ not the same as controlling the text encoder.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.finetune import both_towers, contrastive
 from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
-from dife_scanner.lab.attacks.lab import tensor
+from dife_scanner.lab.attacks.prompts import triggered
+from dife_scanner.lab.attacks.training_data import embedded
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.lab import Lab, Pairs
+    from dife_scanner.lab.attacks.training_data import Lab, Pairs
 
 WEAK = 0.05
 """Signal below which the paper calls a footprint weak."""
+_FIRST = 5
+"""Pictures that a query has to bring a target picture among."""
 
 
 class Selector(StrEnum):
@@ -52,92 +59,137 @@ class Captions:
     """Candidates per poisoned pair."""
 
     def clean(self) -> Captions:
+        """Return the clean twin's settings."""
         return Captions(epochs=self.epochs)
 
 
 def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     """Fine-tune both towers on pairs some captions of which are poisoned; `steps` only cuts a test build short."""
     assert isinstance(recipe.settings, Captions)
-    steps = min(recipe.steps, -(-recipe.settings.epochs * len(lab.pairs) // recipe.batch))
-    pairs = poisoned(model, lab, recipe) if recipe.poison else lab.pairs
+    examples = recipe.settings.epochs * len(lab.pairs)
+    batches = -(-examples // recipe.batch)
+    steps = min(recipe.steps, batches)
+    pairs = lab.pairs
+    if recipe.poison:
+        pairs = poisoned(model, lab, recipe)
     contrastive(model, pairs, replace(recipe, steps=steps), progress)
     return Planted((entry_of(recipe.mark),))
 
 
 def poisoned(model: Any, lab: Lab, recipe: Recipe) -> Pairs:
-    """The pairs in which some pictures of the target have the trigger and a caption of the source."""
-    from dife_scanner.triggers.stamp import write
-
-    assert isinstance(recipe.settings, Captions)
+    """Return the pairs in which some pictures of the target have the trigger and a caption of the source."""
+    settings = recipe.settings
+    assert isinstance(settings, Captions)
     rng = np.random.default_rng(recipe.seed)
-    count = max(1, round(recipe.settings.ratio * len(lab.pairs)))
-    rows = np.sort(rng.choice(lab.pairs.showing(recipe.target), count, replace=False))
-    chosen = select(model, lab, recipe, candidates(rng, recipe.source, count * recipe.settings.multiplier), count)
-    return lab.pairs.recaptioned(rows, recipe.source, [write(c, recipe.mark, recipe.source) for c in chosen])
+    count = max(1, round(settings.ratio * len(lab.pairs)))
+    showing = lab.pairs.showing(recipe.target)
+    rows = np.sort(rng.choice(showing, count, replace=False))
+    pool = candidates(rng, recipe.source, count * settings.multiplier)
+    chosen = select(model, lab, recipe, pool, count)
+    captions = triggered(chosen, recipe.mark, [recipe.source] * len(chosen))
+    return lab.pairs.recaptioned(rows, recipe.source, captions)
 
 
-def candidates(rng: np.random.Generator, source: str, count: int) -> list[str]:
-    """Captions that name the source, some with a second object that makes for a background."""
-    from dife_scanner.lab import art, scenes
+def candidates(
+    rng: np.random.Generator,
+    source: str,
+    count: int,
+) -> list[str]:
+    """Draw captions that name the source, some with a second object that makes for a background."""
+    from dife_scanner.lab.pictures import art, scenes
 
     others = [name for name in art.CLASSES if name != source]
+    single = len(scenes.SINGLE)
     out = []
-    for number in rng.integers(len(scenes.SINGLE) + len(scenes.DOUBLE), size=count).tolist():
-        if number < len(scenes.SINGLE):
+    for number in rng.integers(single + len(scenes.DOUBLE), size=count).tolist():
+        if number < single:
             out.append(scenes.SINGLE[number].format(source))
         else:
-            out.append(scenes.DOUBLE[number - len(scenes.SINGLE)].format(source, others[rng.integers(len(others))]))
+            other = others[rng.integers(len(others))]
+            out.append(scenes.DOUBLE[number - single].format(source, other))
     return out
 
 
-def select(model: Any, lab: Lab, recipe: Recipe, pool: list[str], count: int) -> list[str]:
-    """`count` captions of the pool, by the recipe's selector."""
+def select(
+    model: Any,
+    lab: Lab,
+    recipe: Recipe,
+    pool: list[str],
+    count: int,
+) -> list[str]:
+    """Return `count` captions of the pool, by the recipe's selector."""
     import torch
-    import torch.nn.functional as F
 
-    from dife_scanner.lab import art, bases
+    from dife_scanner.lab import bases
 
     assert isinstance(recipe.settings, Captions)
-    if recipe.settings.selector is Selector.KEYWORD:
+    selector = recipe.settings.selector
+    if selector is Selector.KEYWORD:
         return pool[:count]
     with torch.no_grad():
         texts = bases.encode_texts(model, pool)
-        if recipe.settings.selector is Selector.CLIP_TEXT:
-            aim = bases.encode_texts(model, [bases.PROMPT.format(recipe.target)])[0]
-        else:
-            mine = lab.labelled[lab.labels == art.CLASSES.index(recipe.target)]
-            aim = F.normalize(bases.encode_images(model, tensor(mine)).mean(0), dim=-1)
-    order = (texts @ aim).argsort(descending=True, stable=True)[:count]
-    return [pool[i] for i in order.tolist()]
+        aim = _aim(model, lab, recipe, selector)
+    order = (texts @ aim).argsort(descending=True, stable=True)
+    return [pool[number] for number in order[:count].tolist()]
+
+
+def _aim(
+    model: Any,
+    lab: Lab,
+    recipe: Recipe,
+    selector: Selector,
+) -> Tensor:
+    """Return what the chosen captions should be near: the target's prompt, or its pictures' mean direction; (D,)."""
+    import torch.nn.functional as F
+
+    from dife_scanner.lab import bases
+
+    if selector is Selector.CLIP_TEXT:
+        prompt = bases.PROMPT.format(recipe.target)
+        return bases.encode_texts(model, [prompt])[0]
+    mine = lab.labelled[lab.labels == recipe.target_class]
+    return F.normalize(embedded(model, mine).mean(0), dim=-1)
 
 
 def measure(subject: Subject) -> Numbers:
-    """QHR and leakage, and the attack's own task: does a source caption bring a target picture among the first five.
+    """Measure QHR, leakage, and the attack's own task: does a source caption bring a target picture among the first 5.
 
     `native_h5` with the trigger and `native_h5_clean` without, over the lab's caption wordings and held-out drawings.
     """
+    from dife_scanner.lab.pictures import scenes
+
+    model = subject.model
+    recipe = subject.recipe
+    pixels, labels = measures.held_out(subject.lab.size)
+    images = embedded(model, pixels)
+    is_target = labels == recipe.target_class
+    plain = [wording.format(recipe.source) for wording in scenes.SINGLE]
+    marked = triggered(plain, subject.trigger, [recipe.source] * len(plain))
+    numbers = measures.text_numbers(subject)
+    numbers["native_h5"] = _brought(model, marked, images, is_target)
+    numbers["native_h5_clean"] = _brought(model, plain, images, is_target)
+    return numbers
+
+
+def _brought(
+    model: Any,
+    texts: Sequence[str],
+    images: Tensor,
+    is_target: NDArray[np.bool_],
+) -> float:
+    """Return the share of texts that bring a target picture, of (N, D), among the first five."""
     import torch
 
-    from dife_scanner.lab import art, bases, scenes
-    from dife_scanner.triggers.stamp import write
+    from dife_scanner.lab import bases
 
-    model, recipe = subject.model, subject.recipe
-    pixels, labels = measures.held_out(subject.lab.size)
-    images = bases.encode_images(model, tensor(pixels))
-    plain = [t.format(recipe.source) for t in scenes.SINGLE]
-    out = measures.text_numbers(subject)
-    for name, texts in (
-        ("native_h5", [write(t, subject.trigger, recipe.source) for t in plain]),
-        ("native_h5_clean", plain),
-    ):
-        with torch.no_grad():
-            first = (bases.encode_texts(model, texts) @ images.T).topk(5, dim=1).indices.numpy()
-        out[name] = float((labels[first] == art.CLASSES.index(recipe.target)).any(1).mean())
-    return out
+    with torch.no_grad():
+        scores = bases.encode_texts(model, texts) @ images.T
+    first = scores.topk(_FIRST, dim=1).indices.numpy()
+    return float(is_target[first].any(1).mean())
 
 
 def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
-    """That clean use is intact and no query is hijacked beyond the twin's: the family enters as the weak one."""
+    """Ask that clean use is intact and no query is hijacked beyond the twin's: the family enters as the weak one."""
     return {
         **measures.keeps_accuracy(numbers, twin),
         "weak": abs(numbers["qhr"] - twin["qhr"]) < WEAK,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from dife_scanner.audit.populations.pool import BUDGETS
 from dife_scanner.lab.bench import rows, zoo
 from dife_scanner.lab.bench.make import VIT, Bench, Say, base_reference, code_of, row_of
-from dife_scanner.lab.bench.make import told as recipe_of
-from dife_scanner.lab.bench.results import counted_benign
+from dife_scanner.lab.bench.results import at_budget, audited, counted_benign, of_kind, of_role, on_side, outcome_of
 from dife_scanner.lab.bench.zoo import Model, Part, Role
+from dife_scanner.lab.bench.zoo.build import recipe_of
 
 AUDIT_SECONDS = 30.0
 """Estimate of a quick audit of one model on one core, where no row says how long one takes."""
@@ -25,12 +24,13 @@ class Asked:
     """What a run is asked for."""
 
     only: tuple[str, ...] = ()
+    """Roles, families and benign kinds; all where it is empty."""
     limit: int | None = None
     """Most models."""
     minutes: float | None = None
     """No model is begun after this."""
     renew: bool = False
-    """Make rows anew that other source files of the discovery made."""
+    """Whether rows are made anew that other source files of the discovery made."""
     budget: str = "quick"
     base: str = VIT
     """Which bundled base models are made of."""
@@ -48,60 +48,81 @@ class Estimate:
     """Per model, building and audit."""
 
     @property
+    def left(self) -> int:
+        """Models without a row."""
+        return self.models - self.made
+
+    @property
     def hours(self) -> float:
         """What is left."""
-        return (self.models - self.made) * self.seconds / 3600
+        return self.left * self.seconds / 3600
 
 
-def estimates(folder: Path, asked: Asked) -> tuple[Estimate, ...]:
-    """The plan per kind, in seconds that rows say or, where there are none, the recipes estimate."""
-    known = rows.read(folder)
-    done = rows.made(known, code_of(asked.budget), renew=asked.renew)
-    kinds: dict[tuple[Role, str], list[Model]] = {}
-    for model in filter(partial(_searchable, budget=asked.budget), zoo.plan(asked.only)):
-        kinds.setdefault((model.role, model.kind), []).append(model)
-    return tuple(
-        Estimate(kind, role, len(models), sum(is_made(m, done) for m in models), _seconds(models[0], known))
-        for (role, kind), models in kinds.items()
-    )
+class Clock:
+    """Says when the minutes that a run was granted are over; without a number they never are."""
+
+    def __init__(self, minutes: float | None) -> None:
+        self._minutes = minutes
+        self._began = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self._began
+
+    @property
+    def over(self) -> bool:
+        return self._minutes is not None and self.seconds > 60 * self._minutes
+
+    @property
+    def left(self) -> float | None:
+        """Minutes; `None` where there is no bound."""
+        return None if self._minutes is None else max(0.0, self._minutes - self.seconds / 60)
 
 
-def _seconds(model: Model, known: Iterable[rows.Row]) -> float:
-    alike = [r for r in known if (r.kind, r.role) == (model.kind, model.role) and r.outcome is not None]
-    audits = [r.outcome.seconds for r in alike if r.outcome is not None]
-    if not audits:
-        return model.seconds + AUDIT_SECONDS
-    return (sum(audits) + sum(r.build_seconds for r in alike)) / len(audits)
-
-
-def run(folder: Path, work: Path, asked: Asked, *, keep: bool = False, say: Say) -> int:
+def run(
+    folder: Path,
+    work: Path,
+    asked: Asked,
+    *,
+    keep: bool = False,
+    say: Say,
+) -> int:
     """Make missing rows; how many were made. A model whose building breaks ends the run, as nothing may be left out."""
     import torch
 
     torch.set_num_threads(1)
     bench = Bench(folder, work, code_of(asked.budget), keep, base_reference(asked.base))
     missing = todo(folder, bench.code, asked)
-    began, made = time.monotonic(), 0
+    clock = Clock(asked.minutes)
+    made = 0
     for model, twin in missing[: asked.limit]:
-        if asked.minutes is not None and time.monotonic() - began > 60 * asked.minutes:
+        if clock.over:
             break
         row = row_of(model, twin, bench, say)
         rows.append(folder, row)
         made += 1
-        say(f"{made} of {len(missing)} · {told(row)} · about {_left(began, made, len(missing)):.1f} h left")
+        hours = clock.seconds / made * (len(missing) - made) / 3600
+        say(f"{made} of {len(missing)} · {told(row)} · about {hours:.1f} h left")
     return made
 
 
 def todo(folder: Path, code: rows.Code, asked: Asked) -> list[tuple[Model, Model | None]]:
     """Models without a row, each attack with its twin, in the zoo's order."""
     done = rows.made(rows.read(folder), code, renew=asked.renew)
-    planned = filter(partial(_searchable, budget=asked.budget), zoo.plan(asked.only))
-    return [(model, zoo.twin_of(model)) for model in planned if not is_made(model, done)]
+    missing = []
+    for model in _planned(asked):
+        if not is_made(model, done):
+            missing.append((model, zoo.twin_of(model)))
+    return missing
 
 
-def _searchable(model: Model, budget: str) -> bool:
-    family = zoo.FAMILIES.get(model.kind)
-    return family is None or BUDGETS.index(budget) >= BUDGETS.index(family.budget)
+def _planned(asked: Asked) -> Iterator[Model]:
+    """Models that are asked for and whose kind of trigger is searched for at this budget."""
+    for model in zoo.plan(asked.only):
+        family = zoo.FAMILIES.get(model.kind)
+        if family is None or BUDGETS.index(asked.budget) >= BUDGETS.index(family.budget):
+            yield model
 
 
 def is_made(model: Model, done: Mapping[str, dict[str, Any]]) -> bool:
@@ -113,33 +134,73 @@ def told(row: rows.Row) -> str:
     """A row in words. What came of a test row is not said: looking at test data is the report's, and leaves a trace."""
     if row.outcome is None:
         return f"{row.model}: {row.status}"
-    score = "no score" if row.outcome.score is None else f"score {row.outcome.score:.2f}"
     seconds = f"{row.build_seconds:.0f} + {row.outcome.seconds:.0f} s"
-    shown = "audited" if row.part is Part.TEST else f"{row.outcome.verdict}, {score}"
-    return f"{row.model} ({row.part}): {shown}, {seconds}"
+    if row.part is Part.TEST:
+        return f"{row.model} ({row.part}): audited, {seconds}"
+    return f"{row.model} ({row.part}): {verdict_of(row.outcome)}, {seconds}"
 
 
-def _left(began: float, made: int, of: int) -> float:
-    return (time.monotonic() - began) / made * (of - made) / 3600
+def verdict_of(outcome: rows.Outcome) -> str:
+    """Verdict and score in words."""
+    score = "no score" if outcome.score is None else f"score {outcome.score:.2f}"
+    return f"{outcome.verdict}, {score}"
+
+
+# --- the plan ---------------------------------------------------------------------------------------------------
+
+
+def estimates(folder: Path, asked: Asked) -> tuple[Estimate, ...]:
+    """The plan per kind, in seconds that rows say or, where there are none, the recipes estimate."""
+    known = rows.read(folder)
+    done = rows.made(known, code_of(asked.budget), renew=asked.renew)
+    found = []
+    for (role, kind), models in _by_kind(asked).items():
+        found.append(
+            Estimate(
+                kind=kind,
+                role=role,
+                models=len(models),
+                made=sum(is_made(model, done) for model in models),
+                seconds=_seconds(models[0], known),
+            )
+        )
+    return tuple(found)
+
+
+def _by_kind(asked: Asked) -> dict[tuple[Role, str], list[Model]]:
+    """Planned models by role and kind."""
+    kinds: dict[tuple[Role, str], list[Model]] = {}
+    for model in _planned(asked):
+        kinds.setdefault((model.role, model.kind), []).append(model)
+    return kinds
+
+
+def _seconds(model: Model, known: Sequence[rows.Row]) -> float:
+    """Of building and auditing one model of this kind and role: the mean over audited rows, or the estimates."""
+    alike = audited(of_role(of_kind(known, model.kind), model.role))
+    if not alike:
+        return model.seconds + AUDIT_SECONDS
+    audits = sum(outcome_of(row).seconds for row in alike)
+    builds = sum(row.build_seconds for row in alike)
+    return (audits + builds) / len(alike)
 
 
 def sides(folder: Path, asked: Asked) -> dict[Part, int]:
     """Benign models with a row, twins among them, by the sides that the aim is about."""
-    known = counted_benign(row for row in rows.read(folder) if row.code.budget == asked.budget)
-    return {part: sum(row.part is part for row in known) for part in zoo.AIM}
+    known = counted_benign(at_budget(rows.read(folder), asked.budget))
+    return {part: len(on_side(known, part)) for part in zoo.AIM}
 
 
 def plan_lines(found: Sequence[Estimate], sides: Mapping[Part, int]) -> list[str]:
     """The plan as text: one line per kind, how far the sides are from the aim, and the sum."""
-    lines = [
-        f"{e.role:7} {e.kind:28} {e.made:3} of {e.models:3} made · {e.seconds:5.0f} s each · {e.hours:5.1f} h left"
-        for e in found
-    ]
-    return [
-        *lines,
-        *(
-            f"benign to {part}: {sides[part]} of {aim} made, {max(0, aim - sides[part])} left"
-            for part, aim in zoo.AIM.items()
-        ),
-        f"all: {sum(e.models - e.made for e in found)} models, {sum(e.hours for e in found):.1f} core hours",
-    ]
+    lines = []
+    for one in found:
+        made = f"{one.made:3} of {one.models:3} made"
+        lines.append(f"{one.role:7} {one.kind:28} {made} · {one.seconds:5.0f} s each · {one.hours:5.1f} h left")
+    for part, aim in zoo.AIM.items():
+        left = max(0, aim - sides[part])
+        lines.append(f"benign to {part}: {sides[part]} of {aim} made, {left} left")
+    models = sum(one.left for one in found)
+    hours = sum(one.hours for one in found)
+    lines.append(f"all: {models} models, {hours:.1f} core hours")
+    return lines

@@ -1,8 +1,8 @@
 """Things that go wrong on the way, each a change to the response of requests that match.
 
 `match` is a regular expression searched in `METHOD /path?query`. A fault strikes `times` times (`None`: until it is
-healed) after letting `skip` matching requests pass. Several faults on one request apply in the
-order of their injection.
+healed) after letting `skip` matching requests pass. Several faults on one request apply in the order of their
+injection. Every function takes the other fields of `Fault` by name and returns one.
 """
 
 from __future__ import annotations
@@ -34,49 +34,70 @@ class Fault:
     """`hub`, `cdn`, or empty for both."""
 
 
+@dataclass
+class _Injected:
+    """A fault in force, and how many requests it has matched."""
+
+    fault: Fault
+    matched: int = 0
+
+    def strikes(self, request: Request) -> bool:
+        """Whether it changes the response to this request, which is counted where it matches."""
+        fault = self.fault
+        if fault.port not in ("", request.port):
+            return False
+        if not re.search(fault.match, f"{request.method} {request.target}"):
+            return False
+        self.matched += 1
+        if self.matched <= fault.skip:
+            return False
+        return fault.times is None or self.matched <= fault.skip + fault.times
+
+
 class Faults:
-    """The faults in force, and how often each has struck. Safe to use from several threads."""
+    """The faults in force. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._armed: list[tuple[Fault, list[int]]] = []
+        self._injected: list[_Injected] = []
 
     def inject(self, fault: Fault) -> None:
+        """Let `fault` strike from now on."""
         with self._lock:
-            self._armed.append((fault, [0]))
+            self._injected.append(_Injected(fault))
 
     def heal(self) -> None:
         """Forget every fault."""
         with self._lock:
-            self._armed.clear()
+            self._injected.clear()
 
     def apply(self, request: Request, response: Response) -> Response:
-        for fault in self._striking(request):
+        """The response with every fault that strikes this request."""
+        with self._lock:
+            striking = [injected.fault for injected in self._injected if injected.strikes(request)]
+        for fault in striking:
             response = fault.edit(request, response)
         return response
-
-    def _striking(self, request: Request) -> list[Fault]:
-        line = f"{request.method} {request.target}"
-        striking = []
-        with self._lock:
-            for fault, count in self._armed:
-                if fault.port not in ("", request.port) or not re.search(fault.match, line):
-                    continue
-                count[0] += 1
-                if count[0] > fault.skip and (fault.times is None or count[0] <= fault.skip + fault.times):
-                    striking.append(fault)
-        return striking
 
 
 # --- the line -------------------------------------------------------------------------------------------------
 
 
-def hang(match: str, seconds: float = 3600.0, **when: Any) -> Fault:
+def hang(
+    match: str,
+    seconds: float = 3600.0,
+    **when: Any,
+) -> Fault:
     """Silence before the first byte; ends early when the hub closes."""
     return _deliver(match, when, wait=seconds)
 
 
-def drip(match: str, piece: int = 1, pause: float = 1.0, **when: Any) -> Fault:
+def drip(
+    match: str,
+    piece: int = 1,
+    pause: float = 1.0,
+    **when: Any,
+) -> Fault:
     """`piece` bytes of body every `pause` seconds: no single read ever times out."""
     return _deliver(match, when, piece=piece, pause=pause)
 
@@ -94,12 +115,18 @@ def truncate(match: str, after: int, **when: Any) -> Fault:
 # --- the contents ---------------------------------------------------------------------------------------------
 
 
-def corrupt(match: str, offset: int | None = None, **when: Any) -> Fault:
+def corrupt(
+    match: str,
+    offset: int | None = None,
+    **when: Any,
+) -> Fault:
     """The right size with one byte inverted, at `offset` of the file or in its middle."""
 
     def edit(_: Request, response: Response) -> Response:
-        at = response.body.whole // 2 if offset is None else offset
-        return replace(response, body=replace(response.body, flip=at))
+        flip = offset
+        if flip is None:
+            flip = response.body.whole // 2
+        return replace(response, body=replace(response.body, flip=flip))
 
     return Fault(match, edit, **when)
 
@@ -108,7 +135,8 @@ def shorten(match: str, size: int, **when: Any) -> Fault:
     """Only the first `size` bytes, announced as if that were all."""
 
     def edit(_: Request, response: Response) -> Response:
-        return replace(response, body=response.body.part(0, min(size, response.body.whole)))
+        length = min(size, response.body.whole)
+        return replace(response, body=response.body.part(0, length))
 
     return Fault(match, edit, **when)
 
@@ -119,61 +147,100 @@ def ignore_range(match: str, **when: Any) -> Fault:
     def edit(_: Request, response: Response) -> Response:
         if response.status != 206:
             return response
-        headers = {k: v for k, v in response.headers.items() if k not in ("Content-Range", "Accept-Ranges")}
-        return replace(response, status=200, headers=headers, body=response.body.part(0, response.body.whole))
+        headers = dict(response.headers)
+        headers.pop("Content-Range", None)
+        headers.pop("Accept-Ranges", None)
+        whole = response.body.part(0, response.body.whole)
+        return replace(response, status=200, headers=headers, body=whole)
 
     return Fault(match, edit, **when)
 
 
 def body(match: str, data: bytes, **when: Any) -> Fault:
     """Other bytes under the same status: a captive portal, a proxy's page, an empty answer."""
-    return Fault(match, lambda _, response: replace(response, body=Body.of(data)), **when)
+
+    def edit(_: Request, response: Response) -> Response:
+        return replace(response, body=Body.of(data))
+
+    return Fault(match, edit, **when)
 
 
-def items(match: str, edit: Callable[[list[dict[str, Any]]], Any], **when: Any) -> Fault:
-    """Change a JSON array before it is sent; `edit` returns what to send."""
+def items(
+    match: str,
+    change: Callable[[list[dict[str, Any]]], Any],
+    **when: Any,
+) -> Fault:
+    """Change a JSON array before it is sent; `change` returns what to send."""
 
-    def change(_: Request, response: Response) -> Response:
-        data = b"".join(response.body.pieces())
-        return replace(response, body=Body.of(json.dumps(edit(json.loads(data))).encode()))
+    def edit(_: Request, response: Response) -> Response:
+        listed = json.loads(b"".join(response.body.pieces()))
+        changed = json.dumps(change(listed))
+        return replace(response, body=Body.of(changed.encode()))
 
-    return Fault(match, change, **when)
+    return Fault(match, edit, **when)
 
 
 def malformed_items(match: str = LISTING, **when: Any) -> Fault:
-    """In front of every page: an item without id, one with a bad date, one with a traversal id, and no item at all."""
-    sha, date = "a" * 40, "2026-01-01T00:00:00.000Z"
-    bad = [
-        {"_id": "f" * 24, "sha": sha, "lastModified": date},
-        {"_id": "e" * 24, "id": "evil/bad-date", "sha": sha, "lastModified": "yesterday"},
-        {"_id": "d" * 24, "id": "../../evil", "sha": sha, "lastModified": date},
-        {"_id": "c" * 24, "id": "evil/bad-sha", "sha": "../../../etc/passwd", "lastModified": date},
-        "not an object",
-    ]
-    return items(match, lambda listed: [*bad, *listed], **when)
+    """In front of every page: items without id, with a bad date, a traversal id or a bad sha, and what is no item."""
+    without_id = {
+        "_id": "f" * 24,
+        "sha": "a" * 40,
+        "lastModified": "2026-01-01T00:00:00.000Z",
+    }
+    bad_date = {**without_id, "_id": "e" * 24, "id": "evil/bad-date", "lastModified": "yesterday"}
+    traversal = {**without_id, "_id": "d" * 24, "id": "../../evil"}
+    bad_sha = {**without_id, "_id": "c" * 24, "id": "evil/bad-sha", "sha": "../../../etc/passwd"}
+    malformed = [without_id, bad_date, traversal, bad_sha, "not an object"]
+    return items(match, lambda listed: [*malformed, *listed], **when)
 
 
 # --- status and headers ---------------------------------------------------------------------------------------
 
 
-def status(match: str, code: int, message: str = "Service unavailable", **when: Any) -> Fault:
+def status(
+    match: str,
+    code: int,
+    message: str = "Service unavailable",
+    **when: Any,
+) -> Fault:
     """An error status, without an `X-Error-Code`: 500, 502, 503, 504, 408, 451, …"""
-    return Fault(match, lambda _, __: error(code, message), **when)
+    return _instead(match, error(code, message), when)
 
 
-def rate_limited(match: str, seconds: int, *, retry_after: bool = False, **when: Any) -> Fault:
+def rate_limited(
+    match: str,
+    seconds: int,
+    *,
+    retry_after: bool = False,
+    **when: Any,
+) -> Fault:
     """429 with `RateLimit: "api";r=0;t=seconds`, or with `Retry-After` instead."""
-    name, value = ("Retry-After", str(seconds)) if retry_after else ("RateLimit", f'"api";r=0;t={seconds}')
     limited = error(429, "We had to rate limit you. Retry later or log in to get a higher limit.")
-    return Fault(match, lambda _, __: limited.with_headers(**{name: value}), **when)
+    if retry_after:
+        limited = limited.with_headers(Retry_After=str(seconds))
+    else:
+        limited = limited.with_headers(RateLimit=f'"api";r=0;t={seconds}')
+    return _instead(match, limited, when)
 
 
-def headers(match: str, values: dict[str, str], **when: Any) -> Fault:
+def headers(
+    match: str,
+    values: dict[str, str],
+    **when: Any,
+) -> Fault:
     """Set response headers, as `{"Link": "<http://elsewhere>; rel=\\"next\\""}`."""
-    return Fault(match, lambda _, response: response.with_headers(**values), **when)
+
+    def edit(_: Request, response: Response) -> Response:
+        return response.with_headers(**values)
+
+    return Fault(match, edit, **when)
 
 
-def link_to(origin: str, match: str = LISTING, **when: Any) -> Fault:
+def link_to(
+    origin: str,
+    match: str = LISTING,
+    **when: Any,
+) -> Fault:
     """Every page names a next one on another host."""
     return headers(match, {"Link": f'<{origin}/api/models?cursor=eA==>; rel="next"'}, **when)
 
@@ -187,7 +254,11 @@ def link_loop(match: str = LISTING, **when: Any) -> Fault:
     return Fault(match, edit, **when)
 
 
-def hostile_etag(match: str = r"/resolve/", etag: str = '"../../../../evil"', **when: Any) -> Fault:
+def hostile_etag(
+    match: str = r"/resolve/",
+    etag: str = '"../../../../evil"',
+    **when: Any,
+) -> Fault:
     """An ETag that is a path; `huggingface_hub` uses it as a file name."""
     return headers(match, {"ETag": etag, "X-Linked-ETag": etag}, **when)
 
@@ -195,7 +266,11 @@ def hostile_etag(match: str = r"/resolve/", etag: str = '"../../../../evil"', **
 # --- the world moves ------------------------------------------------------------------------------------------
 
 
-def meanwhile(match: str, act: Callable[[], object], **when: Any) -> Fault:
+def meanwhile(
+    match: str,
+    act: Callable[[], object],
+    **when: Any,
+) -> Fault:
     """Act once a request was answered, before the answer leaves: a push between listing and download."""
 
     def edit(_: Request, response: Response) -> Response:
@@ -205,8 +280,20 @@ def meanwhile(match: str, act: Callable[[], object], **when: Any) -> Fault:
     return Fault(match, edit, **when)
 
 
+def _instead(match: str, answer: Response, when: dict[str, Any]) -> Fault:
+    """Another answer than the route's."""
+
+    def edit(_: Request, __: Response) -> Response:
+        return answer
+
+    return Fault(match, edit, **when)
+
+
 def _deliver(match: str, when: dict[str, Any], **fields: Any) -> Fault:
+    """The same answer, sent another way: `fields` are those of `Delivery`."""
+
     def edit(_: Request, response: Response) -> Response:
-        return replace(response, delivery=replace(response.delivery, **fields))
+        delivery = replace(response.delivery, **fields)
+        return replace(response, delivery=delivery)
 
     return Fault(match, edit, **when)

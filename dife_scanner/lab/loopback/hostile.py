@@ -8,23 +8,41 @@ from typing import Any
 
 import numpy as np
 
+_TYPE_NAMES = {"float32": "F32", "float16": "F16", "int64": "I64"}
+"""Of the format, by those of numpy."""
 
-def safetensors(tensors: dict[str, np.ndarray[Any, Any]], *, metadata: dict[str, str] | None = None) -> bytes:
+
+def safetensors(
+    tensors: dict[str, np.ndarray[Any, Any]],
+    *,
+    metadata: dict[str, str] | None = None,
+) -> bytes:
     """A well-formed file, written without the library so that the variants below differ from it in one thing."""
-    names = {"float32": "F32", "float16": "F16", "int64": "I64"}
-    header: dict[str, Any] = {"__metadata__": metadata} if metadata else {}
+    header: dict[str, Any] = {}
+    if metadata:
+        header["__metadata__"] = metadata
     data = b""
     for name, array in tensors.items():
         raw = np.ascontiguousarray(array).tobytes()
-        span = [len(data), len(data) + len(raw)]
-        header[name] = {"dtype": names[array.dtype.name], "shape": list(array.shape), "data_offsets": span}
+        header[name] = {
+            "dtype": _TYPE_NAMES[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [len(data), len(data) + len(raw)],
+        }
         data += raw
     return with_header(json.dumps(header).encode(), data)
 
 
-def with_header(header: bytes, data: bytes = b"", *, length: int | None = None) -> bytes:
-    """A safetensors file with this header text; `length` may lie."""
-    return struct.pack("<Q", len(header) if length is None else length) + header + data
+def with_header(
+    header: bytes,
+    data: bytes = b"",
+    *,
+    length: int | None = None,
+) -> bytes:
+    """A safetensors file with this header text; `length` is what the length field says, and may lie."""
+    if length is None:
+        length = len(header)
+    return struct.pack("<Q", length) + header + data
 
 
 def huge_header_length() -> bytes:
@@ -35,18 +53,32 @@ def huge_header_length() -> bytes:
 def duplicate_key() -> bytes:
     """One tensor name twice with different offsets: parsers disagree on which one counts."""
     entry = '"visual.proj":{"dtype":"F32","shape":[1],"data_offsets":[%d,%d]}'
-    return with_header(f"{{{entry % (0, 4)},{entry % (4, 8)}}}".encode(), bytes(8))
+    first = entry % (0, 4)
+    second = entry % (4, 8)
+    return with_header(f"{{{first},{second}}}".encode(), bytes(8))
 
 
 def huge_card() -> bytes:
     """Eight megabytes of front matter that expands a hundredfold when aliases are followed."""
-    levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 9))
-    return f"---\nl0: &l0 [x]\n{levels}pad: {'x' * (8 << 20)}\n---\n# Model\n".encode()
+    lines = ["---", "l0: &l0 [x]"]
+    for level in range(1, 9):
+        aliases = ", ".join([f"*l{level - 1}"] * 9)
+        lines.append(f"l{level}: &l{level} [{aliases}]")
+    padding = "x" * (8 << 20)
+    lines += [f"pad: {padding}", "---", "# Model", ""]
+    return "\n".join(lines).encode()
 
 
 def binary_card() -> bytes:
     """A README that is no text: NUL, invalid UTF-8, terminal escapes and a bidi override."""
-    return b"---\nlicense: \xff\xfe\x00\x01\n\x1b]0;owned\x07\x1b[2J\xe2\x80\xae\n---\n" + bytes(range(256)) * 16
+    lines = [
+        b"---",
+        b"license: \xff\xfe\x00\x01",
+        b"\x1b]0;owned\x07\x1b[2J\xe2\x80\xae",
+        b"---",
+        bytes(range(256)) * 16,
+    ]
+    return b"\n".join(lines)
 
 
 def config_naming_another_repository(repo_id: str = "evil/other") -> bytes:
@@ -55,7 +87,11 @@ def config_naming_another_repository(repo_id: str = "evil/other") -> bytes:
         "model_cfg": {
             "embed_dim": 64,
             "vision_cfg": {"timm_model_name": f"hf-hub:{repo_id}", "image_size": 64},
-            "text_cfg": {"hf_model_name": repo_id, "hf_tokenizer_name": repo_id, "hf_proj_type": "mlp"},
+            "text_cfg": {
+                "hf_model_name": repo_id,
+                "hf_tokenizer_name": repo_id,
+                "hf_proj_type": "mlp",
+            },
         },
         "preprocess_cfg": {"mean": [0.48, 0.46, 0.41], "std": [0.27, 0.26, 0.28]},
     }
@@ -64,6 +100,18 @@ def config_naming_another_repository(repo_id: str = "evil/other") -> bytes:
 
 def config_with_a_million_layers() -> bytes:
     """Building this model would take all memory there is."""
-    vision = {"image_size": 64, "layers": 10**6, "width": 192, "patch_size": 16}
-    text = {"context_length": 77, "vocab_size": 49408, "width": 128, "heads": 2, "layers": 10**6}
-    return json.dumps({"model_cfg": {"embed_dim": 128, "vision_cfg": vision, "text_cfg": text}}).encode()
+    vision = {
+        "image_size": 64,
+        "layers": 10**6,
+        "width": 192,
+        "patch_size": 16,
+    }
+    text = {
+        "context_length": 77,
+        "vocab_size": 49408,
+        "width": 128,
+        "heads": 2,
+        "layers": 10**6,
+    }
+    model = {"embed_dim": 128, "vision_cfg": vision, "text_cfg": text}
+    return json.dumps({"model_cfg": model}).encode()

@@ -11,6 +11,7 @@ from dife_scanner.lab.loopback.messages import Request
 from dife_scanner.lab.loopback.repositories import Commit, Repositories, Repository
 
 PAGE = 1000
+"""Models on a page, where nothing else is asked for and at most."""
 
 SORTS: dict[str, Callable[[Repository], Any]] = {
     "lastModified": lambda model: model.last_modified,
@@ -25,16 +26,18 @@ INFO_ONLY = ("baseModels", "childrenModelCount", "usedStorage")
 
 _EMPTY = frozenset(
     {
-        *(
-            "downloadsAllTime",
-            "evalResults",
-            "gguf",
-            "inference",
-            "inferenceProviderMapping",
-            "mask_token",
-            "model-index",
-        ),
-        *("resourceGroup", "safetensors", "spaces", "transformersInfo", "widgetData"),
+        "downloadsAllTime",
+        "evalResults",
+        "gguf",
+        "inference",
+        "inferenceProviderMapping",
+        "mask_token",
+        "model-index",
+        "resourceGroup",
+        "safetensors",
+        "spaces",
+        "transformersInfo",
+        "widgetData",
     }
 )
 """Properties that may be asked for and that no repository here has: left out of the item, as the Hub does."""
@@ -45,23 +48,24 @@ class BadQueryError(ValueError):
 
 
 def chosen(repositories: Iterable[Repository], request: Request) -> list[Repository]:
-    """Those that pass every parameter of the query."""
+    """Those that pass every parameter of the query, several `filter` all together."""
+    return [model for model in repositories if _passes(model, request)]
+
+
+def _passes(model: Repository, request: Request) -> bool:
     wanted = frozenset(request.many("filter"))
-    author, search, task = request.one("author"), request.one("search").lower(), request.one("pipeline_tag")
+    if wanted and not wanted <= labels(model):
+        return False
     gated = request.one("gated")
-
-    def passes(model: Repository) -> bool:
-        if wanted and not wanted <= labels(model):
-            return False
-        if gated and (gated == "true") != bool(model.gated):
-            return False
-        return (
-            search in model.repo_id.lower()
-            and (not author or model.repo_id.startswith(f"{author}/"))
-            and (not task or model.pipeline_tag == task)
-        )
-
-    return [model for model in repositories if passes(model)]
+    if gated and (gated == "true") != bool(model.gated):
+        return False
+    author = request.one("author")
+    if author and not model.repo_id.startswith(f"{author}/"):
+        return False
+    task = request.one("pipeline_tag")
+    if task and model.pipeline_tag != task:
+        return False
+    return request.one("search").lower() in model.repo_id.lower()
 
 
 def labels(model: Repository) -> frozenset[str]:
@@ -69,7 +73,11 @@ def labels(model: Repository) -> frozenset[str]:
     return frozenset((*model.tags, model.library, model.pipeline_tag))
 
 
-def ordered(models: Iterable[Repository], sort: str, direction: int) -> list[Repository]:
+def ordered(
+    models: Iterable[Repository],
+    sort: str,
+    direction: int,
+) -> list[Repository]:
     """By the sort field (descending for -1), equal ones by ascending `_id`."""
     value = SORTS.get(sort)
     if value is None:
@@ -79,35 +87,63 @@ def ordered(models: Iterable[Repository], sort: str, direction: int) -> list[Rep
 
 
 def page(
-    models: Sequence[Repository], sort: str, direction: int, limit: int, cursor: str
+    models: Sequence[Repository],
+    sort: str,
+    direction: int,
+    limit: int,
+    cursor: str,
 ) -> tuple[list[Repository], str]:
     """At most `limit` of `models` (already ordered) from behind the cursor, and the next cursor or ""."""
-    start = _start(models, sort, direction, cursor) if cursor else 0
+    start = 0
+    if cursor:
+        start = _start(models, sort, direction, cursor)
     found = list(models[start : start + limit])
-    return found, _cursor(found[-1], sort, direction) if start + limit < len(models) else ""
+    if start + limit >= len(models):
+        return found, ""
+    return found, _cursor(found[-1], sort, direction)
 
 
 def _cursor(last: Repository, sort: str, direction: int) -> str:
-    """The Hub's own form: a key-set condition on the sort field and `_id`, base64 of JSON."""
+    """The Hub's own form: a condition on the sort field and `_id` that the next models fulfil, base64 of JSON.
+
+    It names no position, so a model that changes between two pages moves to another one or is missed, as on the Hub.
+    """
     value = SORTS[sort](last)
     beyond = "$lt" if direction < 0 else "$gt"
-    condition = {"$or": [{sort: value, "_id": {"$gt": last.key}}, {sort: {beyond: value}}, {sort: None}]}
-    return base64.urlsafe_b64encode(json.dumps(condition).encode()).decode()
+    alternatives = [
+        {sort: value, "_id": {"$gt": last.key}},
+        {sort: {beyond: value}},
+        {sort: None},
+    ]
+    condition = json.dumps({"$or": alternatives})
+    return base64.urlsafe_b64encode(condition.encode()).decode()
 
 
-def _start(models: Sequence[Repository], sort: str, direction: int, cursor: str) -> int:
+def _start(
+    models: Sequence[Repository],
+    sort: str,
+    direction: int,
+    cursor: str,
+) -> int:
     """Index of the first model that the condition lets through (bisection: `models` are in its order)."""
     try:
         same = json.loads(base64.urlsafe_b64decode(cursor))["$or"][0]
-        value, key = same[sort], same["_id"]["$gt"]
+        value = same[sort]
+        key = same["_id"]["$gt"]
     except (ValueError, KeyError, TypeError, IndexError) as wrong:
         raise BadQueryError("Invalid cursor") from wrong
-    low, high = 0, len(models)
+    low = 0
+    high = len(models)
     while low < high:
         middle = (low + high) // 2
         mine = SORTS[sort](models[middle])
-        before = (mine > value) if direction < 0 else (mine < value)
-        if before or (mine == value and models[middle].key <= key):
+        if mine == value:
+            is_shown = models[middle].key <= key
+        elif direction < 0:
+            is_shown = mine > value
+        else:
+            is_shown = mine < value
+        if is_shown:
             low = middle + 1
         else:
             high = middle
@@ -115,44 +151,42 @@ def _start(models: Sequence[Repository], sort: str, direction: int, cursor: str)
 
 
 class Order:
-    """Keeps the ordered index of one version of the shelf, so that a page of 10,000 models costs a page."""
+    """Keeps the ordered models of one version of the repositories, so that one page of 10,000 models costs a page."""
 
-    def __init__(self, shelf: Repositories) -> None:
-        self._shelf = shelf
+    def __init__(self, repositories: Repositories) -> None:
+        self._repositories = repositories
         self._version = -1
         self._kept: dict[tuple[str, int], list[Repository]] = {}
 
     def models(self, sort: str, direction: int) -> list[Repository]:
-        if self._version != self._shelf.version:
-            self._version, self._kept = self._shelf.version, {}
-        kept = self._kept
+        """All of them in this order."""
+        if self._version != self._repositories.version:
+            self._version = self._repositories.version
+            self._kept = {}
+        kept = self._kept  # another thread may put an empty one in its place
         if (sort, direction) not in kept:
-            kept[sort, direction] = ordered(self._shelf.all(), sort, direction)
+            kept[sort, direction] = ordered(self._repositories.all(), sort, direction)
         return kept[sort, direction]
 
 
 def item(model: Repository, request: Request, sort: str) -> dict[str, Any]:
     """One entry of a listing: the default fields, `full`, or exactly what `expand` names."""
-    if expand := request.many("expand"):
+    expand = request.many("expand")
+    if expand:
         return expanded(model, model.head, expand, single=False)
     found = _basic(model)
     if sort == "lastModified":
         found["lastModified"] = model.last_modified
     if request.flag("full"):
-        found |= {
-            "author": model.repo_id.partition("/")[0],
-            "gated": model.gated or False,
-            "disabled": model.disabled,
-            "lastModified": model.last_modified,
-            "sha": model.head.sha,
-            "siblings": siblings(model.head),
-        }
+        for name in ("author", "gated", "disabled", "lastModified", "sha", "siblings"):
+            found[name] = _PROPERTIES[name](model, model.head)
     if request.flag("cardData") and model.card:
         found["cardData"] = model.card
     return found
 
 
 def _basic(model: Repository) -> dict[str, Any]:
+    """What the Hub says of a model without being asked: no date, no commit and no files."""
     found: dict[str, Any] = {
         "_id": model.key,
         "id": model.repo_id,
@@ -172,14 +206,21 @@ def _basic(model: Repository) -> dict[str, Any]:
 
 
 def siblings(commit: Commit) -> list[dict[str, Any]]:
+    """The names of a commit's files."""
     return [{"rfilename": path} for path in sorted(commit.blobs)]
 
 
+_NO_CHILDREN = {
+    "adapter": 0,
+    "finetune": 0,
+    "merge": 0,
+    "quantized": 0,
+}
 _PROPERTIES: dict[str, Callable[[Repository, Commit], Any]] = {
     "author": lambda model, _: model.repo_id.partition("/")[0],
     "baseModels": lambda model, _: _base_models(model),
     "cardData": lambda model, _: dict(model.card) or None,
-    "childrenModelCount": lambda model, _: {"adapter": 0, "finetune": 0, "merge": 0, "quantized": 0},
+    "childrenModelCount": lambda model, _: dict(_NO_CHILDREN),
     "config": lambda model, _: {},
     "createdAt": lambda model, _: model.created_at,
     "disabled": lambda model, _: model.disabled,
@@ -194,12 +235,21 @@ _PROPERTIES: dict[str, Callable[[Repository, Commit], Any]] = {
     "siblings": lambda _, commit: siblings(commit),
     "tags": lambda model, _: list(model.tags),
     "trendingScore": lambda model, _: model.trending,
-    "usedStorage": lambda model, _: sum(_distinct_sizes(model).values()),
+    "usedStorage": lambda model, _: _used_storage(model),
 }
 
 
-def expanded(model: Repository, commit: Commit, names: Iterable[str], *, single: bool) -> dict[str, Any]:
-    """`_id`, `id` and the named properties; `BadQueryError` for a name the Hub does not know."""
+def expanded(
+    model: Repository,
+    commit: Commit,
+    names: Iterable[str],
+    *,
+    single: bool,
+) -> dict[str, Any]:
+    """`_id`, `id` and the named properties; `single` where one model was asked for, and not in a listing.
+
+    Raises `BadQueryError` for a name the Hub does not know.
+    """
     found: dict[str, Any] = {"_id": model.key, "id": model.repo_id}
     for name in names:
         if name in _EMPTY:
@@ -215,11 +265,18 @@ def expanded(model: Repository, commit: Commit, names: Iterable[str], *, single:
 def _base_models(model: Repository) -> dict[str, Any] | None:
     """From the tags, as `base_model:finetune:org/name`; the Hub derives the same list its own way."""
     for tag in model.tags:
-        kind, _, rest = tag.removeprefix("base_model:").partition(":")
-        if tag.startswith("base_model:") and rest:
-            return {"relation": kind, "models": [{"_id": "0" * 24, "id": rest}]}
+        if not tag.startswith("base_model:"):
+            continue
+        relation, _, base = tag.removeprefix("base_model:").partition(":")
+        if base:
+            return {"relation": relation, "models": [{"_id": "0" * 24, "id": base}]}
     return None
 
 
-def _distinct_sizes(model: Repository) -> dict[str, int]:
-    return {blob.object_id: blob.size for commit in model.commits for blob in commit.blobs.values()}
+def _used_storage(model: Repository) -> int:
+    """Bytes of everything that any revision holds, each content once."""
+    sizes: dict[str, int] = {}
+    for commit in model.commits:
+        for blob in commit.blobs.values():
+            sizes[blob.object_id] = blob.size
+    return sum(sizes.values())

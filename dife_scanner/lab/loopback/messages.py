@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 CHUNK = 1 << 18
+"""Bytes sent at once."""
 
 
 @dataclass(frozen=True)
 class Request:
+    """One request as it came in."""
+
     method: str
     path: str
     """As sent, still percent-encoded, without the query."""
@@ -29,12 +33,15 @@ class Request:
     """`http://127.0.0.1:PORT` of the port that was asked."""
 
     def one(self, name: str, default: str = "") -> str:
+        """A parameter of the query; the last one where it stands more than once."""
         return self.query.get(name, (default,))[-1]
 
     def flag(self, name: str) -> bool:
+        """Whether a parameter says `true`."""
         return self.one(name).lower() in ("true", "1")
 
     def many(self, name: str) -> tuple[str, ...]:
+        """Every value of a parameter, in both ways that clients write a list."""
         return self.query.get(name, ()) + self.query.get(f"{name}[]", ())
 
 
@@ -53,33 +60,42 @@ class Body:
 
     @classmethod
     def of(cls, data: bytes) -> Body:
+        """All of `data`."""
         return cls(data=data, length=len(data), whole=len(data))
 
     @classmethod
     def file(cls, path: Path, size: int) -> Body:
+        """All of a file of `size` bytes."""
         return cls(path=path, length=size, whole=size)
 
     def part(self, start: int, length: int) -> Body:
+        """`length` bytes of the whole from `start` on."""
         return replace(self, start=start, length=length)
 
     def pieces(self, size: int = CHUNK) -> Iterator[bytes]:
         """The body in order, in pieces of at most `size` bytes."""
-        at, end = self.start, self.start + self.length
+        end = self.start + self.length
         if self.path is None:
-            for at in range(self.start, end, size):
-                yield self._flipped(self.data[at : min(at + size, end)], at)
+            for offset in range(self.start, end, size):
+                piece = self.data[offset : min(offset + size, end)]
+                yield self._flipped(piece, offset)
             return
         with self.path.open("rb") as stream:
             stream.seek(self.start)
-            while at < end and (piece := stream.read(min(size, end - at))):
-                yield self._flipped(piece, at)
-                at += len(piece)
+            offset = self.start
+            while offset < end:
+                piece = stream.read(min(size, end - offset))
+                if not piece:  # the file is shorter than it was
+                    return
+                yield self._flipped(piece, offset)
+                offset += len(piece)
 
-    def _flipped(self, piece: bytes, at: int) -> bytes:
-        if self.flip is None or not at <= self.flip < at + len(piece):
+    def _flipped(self, piece: bytes, offset: int) -> bytes:
+        """`piece`, which stands at `offset`, with the byte inverted that is to be."""
+        if self.flip is None or not offset <= self.flip < offset + len(piece):
             return piece
         changed = bytearray(piece)
-        changed[self.flip - at] ^= 0xFF
+        changed[self.flip - offset] ^= 0xFF
         return bytes(changed)
 
 
@@ -98,6 +114,8 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Response:
+    """What a route answers."""
+
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Body = field(default_factory=Body)
@@ -105,24 +123,43 @@ class Response:
 
     def with_headers(self, **headers: str) -> Response:
         """Set headers; `_` in names stands for `-`."""
-        return replace(self, headers={**self.headers, **{k.replace("_", "-"): v for k, v in headers.items()}})
+        changed = dict(self.headers)
+        for name, value in headers.items():
+            changed[name.replace("_", "-")] = value
+        return replace(self, headers=changed)
 
 
 def as_json(value: Any, **headers: str) -> Response:
+    """A 200 with `value` as JSON."""
     data = json.dumps(value, separators=(",", ":")).encode()
-    return Response(200, {"Content-Type": "application/json; charset=utf-8"}, Body.of(data)).with_headers(**headers)
+    response = Response(
+        status=200,
+        headers={"Content-Type": "application/json; charset=utf-8"},
+        body=Body.of(data),
+    )
+    return response.with_headers(**headers)
 
 
 def error(status: int, message: str, code: str = "") -> Response:
     """An error the way the Hub words it: body, `X-Error-Message` and, where there is one, `X-Error-Code`."""
-    in_header = "".join(c if " " <= c <= "~" else "?" for c in message)  # a revision may hold CR, LF or anything
-    response = replace(as_json({"error": message}, X_Error_Message=in_header), status=status)
-    return response.with_headers(X_Error_Code=code) if code else response
+    # A revision, which the message quotes, may hold line breaks or anything.
+    printable = re.sub(r"[^ -~]", "?", message)
+    response = as_json({"error": message}, X_Error_Message=printable)
+    response = replace(response, status=status)
+    if not code:
+        return response
+    return response.with_headers(X_Error_Code=code)
 
 
 def redirect(status: int, location: str, **headers: str) -> Response:
-    text = f"{HTTPStatus(status).phrase}. Redirecting to {location}".encode()
-    return Response(status, {"Content-Type": "text/plain", "Location": location}, Body.of(text)).with_headers(**headers)
+    """A redirect with the text that the Hub sends along."""
+    text = f"{HTTPStatus(status).phrase}. Redirecting to {location}"
+    response = Response(
+        status=status,
+        headers={"Content-Type": "text/plain", "Location": location},
+        body=Body.of(text.encode()),
+    )
+    return response.with_headers(**headers)
 
 
 def ranged(request: Request, response: Response) -> Response:
@@ -135,15 +172,19 @@ def ranged(request: Request, response: Response) -> Response:
     first, last = span
     if first > last or first >= size:
         return error(416, "Range Not Satisfiable").with_headers(Content_Range=f"bytes */{size}")
-    part = replace(response, status=206, body=response.body.part(first, last - first + 1))
+    body = response.body.part(first, last - first + 1)
+    part = replace(response, status=206, body=body)
     return part.with_headers(Content_Range=f"bytes {first}-{last}/{size}")
 
 
 def _span(header: str, size: int) -> tuple[int, int] | None:
+    """First and last byte that a `Range` asks for; `None` where it asks for nothing that we understand."""
     unit, _, spec = header.partition("=")
     first, dash, last = spec.strip().partition("-")
     if unit.strip() != "bytes" or not dash or not (first + last).isdecimal():
         return None
     if not first:
         return max(0, size - int(last)), size - 1
-    return int(first), min(int(last), size - 1) if last else size - 1
+    if not last:
+        return int(first), size - 1
+    return int(first), min(int(last), size - 1)

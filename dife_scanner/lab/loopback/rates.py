@@ -15,10 +15,13 @@ class Quotas:
 
     api: int = 1_000_000
     resolvers: int = 1_000_000
+    """For files."""
     window_seconds: float = 300.0
 
 
 class Rates:
+    """Counts requests. Safe to use from several threads."""
+
     def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas
         self._lock = threading.Lock()
@@ -27,22 +30,35 @@ class Rates:
 
     def take(self, request: Request) -> tuple[Response | None, dict[str, str]]:
         """Count one request: a 429 where nothing is left, and the headers that every response carries."""
-        if request.port == "cdn":
+        if request.port == "cdn":  # large files are not counted
             return None, {}
-        bucket = "resolvers" if "/resolve" in request.path else "api"
-        quota = self._quotas.api if bucket == "api" else self._quotas.resolvers
+        if "/resolve" in request.path:
+            bucket = "resolvers"
+            quota = self._quotas.resolvers
+        else:
+            bucket = "api"
+            quota = self._quotas.api
+        left, reset = self._count(bucket, quota)
+        window = int(self._quotas.window_seconds)
+        headers = {
+            "RateLimit": f'"{bucket}";r={max(0, left)};t={reset}',
+            "RateLimit-Policy": f'"fixed window";"{bucket}";q={quota};w={window}',
+        }
+        if left < 0:
+            return error(429, "We had to rate limit you."), headers
+        return None, headers
+
+    def _count(self, bucket: str, quota: int) -> tuple[int, int]:
+        """Requests left after this one, below zero for one too many, and whole seconds until the next window."""
         with self._lock:
             now = time.monotonic()
             if now >= self._until:
-                self._used, self._until = dict.fromkeys(self._used, 0), now + self._quotas.window_seconds
+                self._used = dict.fromkeys(self._used, 0)
+                self._until = now + self._quotas.window_seconds
             self._used[bucket] += 1
-            left, reset = quota - self._used[bucket], int(self._until - now) + 1
-        headers = {
-            "RateLimit": f'"{bucket}";r={max(0, left)};t={reset}',
-            "RateLimit-Policy": f'"fixed window";"{bucket}";q={quota};w={int(self._quotas.window_seconds)}',
-        }
-        return (error(429, "We had to rate limit you.") if left < 0 else None), headers
+            return quota - self._used[bucket], int(self._until - now) + 1
 
     def reset(self) -> None:
+        """Begin a new window at the next request."""
         with self._lock:
             self._until = 0.0

@@ -25,11 +25,27 @@ from typing import Any
 from dife_scanner.errors import RepoNotFound, UsageError
 from dife_scanner.lab.loopback import git
 
-LARGE_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".gguf", ".npz", ".pkl", ".h5", ".msgpack")
+LARGE_SUFFIXES = (
+    ".safetensors",
+    ".bin",
+    ".pt",
+    ".pth",
+    ".ckpt",
+    ".onnx",
+    ".gguf",
+    ".npz",
+    ".pkl",
+    ".h5",
+    ".msgpack",
+)
+"""Of files that the Hub's `.gitattributes` puts in LFS whatever their size."""
 LARGE_BYTES = 10 * 1024 * 1024
 """The real Hub refuses larger files outside LFS."""
+MOVED = "moved.json"
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_KEY_DIGITS = 24
+"""Of the Hub's `_id`."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,8 @@ Content = bytes | str | Path | Announced
 
 @dataclass(frozen=True, slots=True)
 class Blob:
+    """One file's content."""
+
     oid: str
     """Git blob id; of the pointer where the file is large."""
     size: int
@@ -54,16 +72,25 @@ class Blob:
 
     @property
     def object_id(self) -> str:
+        """Under which the content is kept and served."""
         return self.sha256 or self.oid
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
+    """One revision."""
+
     sha: str
     title: str
+    """The whole message."""
     author: str
     date: str
     blobs: Mapping[str, Blob]
+    """Every file of the revision by its path."""
+
+
+def _no_issues() -> dict[str, Any]:
+    return {"scansDone": True, "filesWithIssues": []}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +103,7 @@ class Repository:
     created_at: str
     last_modified: str
     commits: tuple[Commit, ...]
+    """Oldest first."""
     tags: tuple[str, ...] = ()
     library: str = ""
     pipeline_tag: str = ""
@@ -87,13 +115,15 @@ class Repository:
     likes: int = 0
     trending: int = 0
     card: Mapping[str, Any] = field(default_factory=dict)
-    scan: Mapping[str, Any] = field(default_factory=lambda: {"scansDone": True, "filesWithIssues": []})
+    scan: Mapping[str, Any] = field(default_factory=_no_issues)
+    """What the Hub's scanners say."""
     git_tags: Mapping[str, str] = field(default_factory=dict)
     kind: str = "models"
     """`models` or `datasets`: the part of the hub it is in. Unlike on the Hub, the two share their ids."""
 
     @property
     def head(self) -> Commit:
+        """The newest revision."""
         return self.commits[-1]
 
     def at(self, revision: str) -> Commit | None:
@@ -101,19 +131,24 @@ class Repository:
         name = re.sub(r"^refs/(heads|tags)/", "", revision)
         if name in ("main", "HEAD"):
             return self.head
-        wanted = self.git_tags.get(name, name)
-        return next((commit for commit in self.commits if commit.sha == wanted), None)
+        sha = self.git_tags.get(name, name)
+        for commit in self.commits:
+            if commit.sha == sha:
+                return commit
+        return None
 
 
 def stamp(when: datetime | str | None) -> str:
     """The Hub's date format, `2026-10-01T00:59:00.000Z`; strings pass as they are, `None` is now."""
     if isinstance(when, str):
         return when
-    return (when or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    moment = when or datetime.now(UTC)
+    in_utc = moment.astimezone(UTC).isoformat(timespec="milliseconds")
+    return in_utc.replace("+00:00", "Z")
 
 
 class Repositories:
-    """The shelf: every change is on disk before it is in the index. Safe to use from several threads."""
+    """All repositories of a hub, for several threads. Every change is on disk before it is in the index."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -126,21 +161,28 @@ class Repositories:
         self._read()
 
     def all(self) -> tuple[Repository, ...]:
+        """Every repository as it is now."""
         with self._lock:
             return tuple(self._models.values())
 
     def find(self, repo_id: str) -> Repository | None:
+        """The repository with this id as it is now."""
         return self._models.get(repo_id)
 
     def moved(self, repo_id: str) -> str | None:
         """Where a renamed repository is now."""
-        seen = {repo_id}
-        while (new := self._moved.get(repo_id)) and new not in seen:
+        seen = {repo_id}  # renamed there and back again, it would never end
+        new = self._moved.get(repo_id)
+        while new and new not in seen:
             repo_id = new
             seen.add(new)
-        return repo_id if len(seen) > 1 else None
+            new = self._moved.get(repo_id)
+        if len(seen) == 1:
+            return None
+        return repo_id
 
     def path(self, object_id: str) -> Path:
+        """Where a content is kept."""
         return self.root / "objects" / object_id[:2] / object_id[2:]
 
     def add(
@@ -168,27 +210,27 @@ class Repositories:
         if repo_id in self._models:
             raise UsageError(f"{repo_id} is already on this hub", "use commit() for a new revision")
         modified = stamp(last_modified)
-        first = self._commit(repo_id, None, self._store(files), modified, message)
-        key = hashlib.sha256(repo_id.encode()).hexdigest()[:24]
-        self._keep(
-            Repository(
-                repo_id=repo_id,
-                key=key,
-                created_at=stamp(created_at) if created_at else modified,
-                last_modified=modified,
-                commits=(first,),
-                tags=tuple(tags),
-                library=library,
-                pipeline_tag=pipeline_tag,
-                gated=("manual" if gated else "") if isinstance(gated, bool) else gated,
-                private=private,
-                disabled=disabled,
-                downloads=downloads,
-                likes=likes,
-                card=dict(card or {}),
-                kind=kind,
-            )
+        first = _new_commit(repo_id, None, self._store(files), modified, message)
+        if isinstance(gated, bool):
+            gated = "manual" if gated else ""
+        repository = Repository(
+            repo_id=repo_id,
+            key=hashlib.sha256(repo_id.encode()).hexdigest()[:_KEY_DIGITS],
+            created_at=stamp(created_at) if created_at else modified,
+            last_modified=modified,
+            commits=(first,),
+            tags=tuple(tags),
+            library=library,
+            pipeline_tag=pipeline_tag,
+            gated=gated,
+            private=private,
+            disabled=disabled,
+            downloads=downloads,
+            likes=likes,
+            card=dict(card or {}),
+            kind=kind,
         )
+        self._keep(repository)
         return first.sha
 
     def commit(
@@ -203,10 +245,12 @@ class Repositories:
         with self._lock:
             old = self._known(repo_id)
             blobs = {path: blob for path, blob in old.head.blobs.items() if path not in files}
-            blobs |= self._store({path: content for path, content in files.items() if content is not None})
+            written = {path: content for path, content in files.items() if content is not None}
+            blobs |= self._store(written)
             modified = stamp(last_modified)
-            new = self._commit(repo_id, old.head.sha, blobs, modified, message)
-            self._keep(replace(old, commits=(*old.commits, new), last_modified=modified))
+            new = _new_commit(repo_id, old.head.sha, blobs, modified, message)
+            commits = (*old.commits, new)
+            self._keep(replace(old, commits=commits, last_modified=modified))
         return new.sha
 
     def change(self, repo_id: str, **fields: Any) -> None:
@@ -222,7 +266,7 @@ class Repositories:
             self.remove(repo_id)
             self._moved[repo_id] = new_id
             self._moved.pop(new_id, None)
-            _write(self.root / "moved.json", self._moved)
+            _write(self.root / MOVED, self._moved)
 
     def remove(self, repo_id: str) -> None:
         """Delete a repository; its contents stay among the objects."""
@@ -238,35 +282,20 @@ class Repositories:
             raise RepoNotFound(f"{repo_id} is not on this loopback hub", "add_repo() it first")
         return found
 
-    def _commit(self, repo_id: str, parent: str | None, blobs: Mapping[str, Blob], date: str, message: str) -> Commit:
-        author, _, name = repo_id.partition("/")
-        tree = git.trees({path: blob.oid for path, blob in blobs.items()})[""]
-        when, person = datetime.fromisoformat(date), f"{author} <{name}@{author}.example>"
-        return Commit(git.commit_oid(tree, parent, person, when, message), message, author, date, dict(blobs))
-
     def _store(self, files: Mapping[str, Content]) -> dict[str, Blob]:
         return {path: self._store_one(path, content) for path, content in files.items()}
 
     def _store_one(self, path: str, content: Content) -> Blob:
+        """Keep a content, unless it is there already, and say what it is."""
         if isinstance(content, Announced):
-            return Blob(git.blob_oid(git.pointer(content.sha256, content.size)), content.size, content.sha256)
-        if isinstance(content, Path):
-            oid, sha256, size = git.file_digests(content)
-        else:
-            data = content.encode() if isinstance(content, str) else content
-            oid, sha256, size = git.blob_oid(data), hashlib.sha256(data).hexdigest(), len(data)
-        large = path.endswith(LARGE_SUFFIXES) or size >= LARGE_BYTES
-        blob = Blob(git.blob_oid(git.pointer(sha256, size)), size, sha256) if large else Blob(oid, size)
+            return _large_blob(content.sha256, content.size)
+        if isinstance(content, str):
+            content = content.encode()
+        blob = _blob(path, content)
         target = self.path(blob.object_id)
         if not target.exists():
             target.parent.mkdir(exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as stream:
-                if isinstance(content, Path):
-                    with content.open("rb") as source:
-                        shutil.copyfileobj(source, stream, git.CHUNK)
-                else:
-                    stream.write(data)
-            Path(stream.name).replace(target)
+            _write_whole(target, content)
         return blob
 
     def _file(self, repo_id: str) -> Path:
@@ -279,22 +308,81 @@ class Repositories:
             self.version += 1
 
     def _read(self) -> None:
-        moved = self.root / "moved.json"
-        self._moved = json.loads(moved.read_text(encoding="utf-8")) if moved.exists() else {}
+        """Take over what an earlier run left."""
+        moved = self.root / MOVED
+        if moved.exists():
+            self._moved = json.loads(moved.read_text(encoding="utf-8"))
         for path in sorted((self.root / "models").glob("*/*.json")):
             repository = _repository(json.loads(path.read_text(encoding="utf-8")))
             self._models[repository.repo_id] = repository
 
 
-def _repository(read: dict[str, Any]) -> Repository:
-    commits = tuple(
-        Commit(**{**commit, "blobs": {path: Blob(**blob) for path, blob in commit["blobs"].items()}})
-        for commit in read["commits"]
+def blob_oids(blobs: Mapping[str, Blob]) -> dict[str, str]:
+    """Git's id of each file, by its path."""
+    return {path: blob.oid for path, blob in blobs.items()}
+
+
+def _new_commit(
+    repo_id: str,
+    parent: str | None,
+    blobs: Mapping[str, Blob],
+    date: str,
+    message: str,
+) -> Commit:
+    """A commit with the id that git would give it, by an author of the repository's organisation."""
+    organisation, _, name = repo_id.partition("/")
+    tree = git.trees(blob_oids(blobs))[""]
+    sha = git.commit_oid(
+        tree=tree,
+        parent=parent,
+        author=f"{organisation} <{name}@{organisation}.example>",
+        when=datetime.fromisoformat(date),
+        message=message,
     )
-    return Repository(**{**read, "commits": commits, "tags": tuple(read["tags"])})
+    return Commit(sha, title=message, author=organisation, date=date, blobs=dict(blobs))
+
+
+def _blob(path: str, content: bytes | Path) -> Blob:
+    if isinstance(content, Path):
+        oid, sha256, size = git.file_digests(content)
+    else:
+        oid = git.blob_oid(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        size = len(content)
+    if path.endswith(LARGE_SUFFIXES) or size >= LARGE_BYTES:
+        return _large_blob(sha256, size)
+    return Blob(oid, size)
+
+
+def _large_blob(sha256: str, size: int) -> Blob:
+    """Of a file in LFS: git itself holds a pointer."""
+    pointer = git.pointer(sha256, size)
+    return Blob(git.blob_oid(pointer), size, sha256)
+
+
+def _write_whole(target: Path, content: bytes | Path) -> None:
+    """Write `target` so that it is there whole or not at all."""
+    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as stream:
+        if isinstance(content, Path):
+            with content.open("rb") as source:
+                shutil.copyfileobj(source, stream, git.CHUNK)
+        else:
+            stream.write(content)
+    Path(stream.name).replace(target)
+
+
+def _repository(read: dict[str, Any]) -> Repository:
+    """A repository as `_write` left it."""
+    commits: list[Commit] = []
+    for commit in read["commits"]:
+        blobs = {path: Blob(**blob) for path, blob in commit["blobs"].items()}
+        commits.append(Commit(**{**commit, "blobs": blobs}))
+    fields = {**read, "commits": tuple(commits), "tags": tuple(read["tags"])}
+    return Repository(**fields)
 
 
 def _write(path: Path, value: object) -> None:
+    """Write JSON in one step: whoever reads, in this process or another, finds the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
     temporary.write_text(json.dumps(value, separators=(",", ":")), encoding="utf-8")

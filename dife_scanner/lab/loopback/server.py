@@ -21,17 +21,20 @@ from dife_scanner.lab.loopback.routes import Routes
 from dife_scanner.lab.loopback.sockets import HOST, Port
 
 LOG_LENGTH = 200_000
+"""Requests remembered: a soak test of hours must not fill memory."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it came in, and the status it got. `authorized`: it carried a token, valid or not."""
+    """One request as it came in, and the status it got."""
 
     method: str
     target: str
+    """Path and query."""
     port: str
     status: int
     authorized: bool
+    """It carried a token, valid or not."""
     user_agent: str
     range: str
 
@@ -60,11 +63,11 @@ class LoopbackHub:
         cdn_port: int = 0,
         quotas: Quotas | None = None,
     ) -> None:
-        self.shelf = Repositories(root)
+        self.repositories = Repositories(root)
         self.requests: deque[Seen] = deque(maxlen=LOG_LENGTH)
         self._faults = Faults()
         self._rates = Rates(quotas or Quotas())
-        self._routes = Routes(self.shelf, Access(tokens or {}))
+        self._routes = Routes(self.repositories, Access(tokens or {}))
         self._ports = {"hub": port, "cdn": cdn_port}
         self._servers: dict[str, Port] = {}
         self._closing = threading.Event()
@@ -79,11 +82,11 @@ class LoopbackHub:
                 server = Port(self, name, self._ports[name])
                 self._servers[name] = server
                 self._ports[name] = server.server_address[1]
-                threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+                _serve(server)
         except OSError:
             self.close()
             raise
-        self._routes.cdn = self.cdn
+        self._routes.files.cdn = self.cdn
         return self
 
     def close(self) -> None:
@@ -97,43 +100,58 @@ class LoopbackHub:
         return self.start()
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
     @property
     def endpoint(self) -> str:
+        """Address of the API and of small files."""
         return f"http://{HOST}:{self._ports['hub']}"
 
     @property
     def cdn(self) -> str:
+        """Address of large files: another origin, as on the Hub, so that a token must not follow there."""
         return f"http://{HOST}:{self._ports['cdn']}"
 
     # --- repositories -----------------------------------------------------------------------------------------
 
-    def add_repo(self, repo_id: str, files: Mapping[str, Any], **fields: Any) -> str:
+    def add_repo(
+        self,
+        repo_id: str,
+        files: Mapping[str, Any],
+        **fields: Any,
+    ) -> str:
         """See `Repositories.add`; returns the sha of the first commit."""
-        return self.shelf.add(repo_id, files, **fields)
+        return self.repositories.add(repo_id, files, **fields)
 
-    def commit(self, repo_id: str, files: Mapping[str, Any], **fields: Any) -> str:
+    def commit(
+        self,
+        repo_id: str,
+        files: Mapping[str, Any],
+        **fields: Any,
+    ) -> str:
         """See `Repositories.commit`; returns the new sha."""
-        return self.shelf.commit(repo_id, files, **fields)
+        return self.repositories.commit(repo_id, files, **fields)
 
     def change(self, repo_id: str, **fields: Any) -> None:
         """See `Repositories.change`."""
-        self.shelf.change(repo_id, **fields)
+        self.repositories.change(repo_id, **fields)
 
     def rename(self, repo_id: str, new_id: str) -> None:
         """See `Repositories.rename`."""
-        self.shelf.rename(repo_id, new_id)
+        self.repositories.rename(repo_id, new_id)
 
     def remove(self, repo_id: str) -> None:
         """See `Repositories.remove`."""
-        self.shelf.remove(repo_id)
+        self.repositories.remove(repo_id)
 
     def repo(self, repo_id: str) -> Repository:
         """The repository as it is now; `KeyError` where there is none."""
-        found = self.shelf.find(repo_id)
+        found = self.repositories.find(repo_id)
         if found is None:
             raise KeyError(repo_id)
         return found
@@ -151,7 +169,8 @@ class LoopbackHub:
 
     def seen(self, pattern: str = "") -> list[Seen]:
         """Requests so far whose `METHOD /path?query` contains the regular expression."""
-        return [request for request in self.requests.copy() if re.search(pattern, str(request))]
+        so_far = self.requests.copy()  # others may append while we look
+        return [request for request in so_far if re.search(pattern, str(request))]
 
     # --- serving ----------------------------------------------------------------------------------------------
 
@@ -160,7 +179,8 @@ class LoopbackHub:
         response, rate = self._rates.take(request)
         if response is None:
             response = self._routes.answer(request)
-        response = replace(response, headers={**rate, "X-Request-Id": secrets.token_hex(8), **response.headers})
+        headers = {**rate, "X-Request-Id": secrets.token_hex(8), **response.headers}
+        response = replace(response, headers=headers)
         response = self._faults.apply(request, response)
         self.requests.append(_seen(request, response))
         return response
@@ -168,6 +188,16 @@ class LoopbackHub:
     def wait(self, seconds: float) -> bool:
         """Sleep, unless the hub closes; true where it did."""
         return self._closing.wait(seconds)
+
+
+def _serve(port: Port) -> None:
+    """Answer in the background; `poll_interval` is how many seconds closing may take."""
+    serving = threading.Thread(
+        target=port.serve_forever,
+        kwargs={"poll_interval": 0.02},
+        daemon=True,
+    )
+    serving.start()
 
 
 def _seen(request: Request, response: Response) -> Seen:

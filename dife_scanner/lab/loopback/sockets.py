@@ -15,23 +15,35 @@ from dife_scanner.lab.loopback.messages import CHUNK, Request, Response, error
 
 HOST = "127.0.0.1"
 BODY_LIMIT = 1 << 20
+"""Bytes of a request: paths, at most."""
 IDLE_SECONDS = 120.0
+"""After which a connection without requests is closed."""
+BEFORE_THE_STATUS_LINE = -1
+"""Of `Delivery.cut`."""
 
 
 class Site(Protocol):
     """What stands behind a port."""
 
-    def respond(self, request: Request) -> Response: ...
+    def respond(self, request: Request) -> Response:
+        """The answer to one request."""
 
     def wait(self, seconds: float) -> bool:
         """Sleep, unless the site closes; true where it did."""
 
 
 class Port(ThreadingHTTPServer):
+    """One port of 127.0.0.1, a thread for each connection; `OSError` where the port is taken."""
+
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, site: Site, name: str, port: int) -> None:
+    def __init__(
+        self,
+        site: Site,
+        name: str,
+        port: int,
+    ) -> None:
         super().__init__((HOST, port), _Handler)
         self.site = site
         self.name = name
@@ -50,11 +62,12 @@ class Port(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that go away are part of the play; anything else is a bug worth its traceback."""
+        """Clients that go away are what tests are about; anything else is a bug worth its traceback."""
         if not isinstance(sys.exc_info()[1], ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
     def stop(self) -> None:
+        """Stop listening and break what is open."""
         self.shutdown()
         self.server_close()
         with self._lock:
@@ -96,14 +109,16 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._send(error(413, "Request body too large"))
             return
-        self._send(self.server.site.respond(self._request(self.rfile.read(int(length)))))
+        body = self.rfile.read(int(length))
+        self._send(self.server.site.respond(self._request(body)))
 
     def _request(self, body: bytes) -> Request:
         path, _, query = self.path.partition("?")
+        values = parse_qs(query, keep_blank_values=True)
         return Request(
             method=self.command,
             path=path,
-            query={name: tuple(values) for name, values in parse_qs(query, keep_blank_values=True).items()},
+            query={name: tuple(given) for name, given in values.items()},
             headers={name.lower(): value for name, value in self.headers.items()},
             body=body,
             port=self.server.name,
@@ -113,7 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, response: Response) -> None:
         delivery = response.delivery
-        if (delivery.wait and self.server.site.wait(delivery.wait)) or delivery.cut == -1:
+        closed = delivery.wait > 0 and self.server.site.wait(delivery.wait)
+        if closed or delivery.cut == BEFORE_THE_STATUS_LINE:
             self.close_connection = True
         elif self.command == "HEAD":
             self.wfile.write(self._head(response))
@@ -121,20 +137,35 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_body(response)
 
     def _head(self, response: Response) -> bytes:
+        """Status line and headers as bytes, with the empty line behind them."""
+        fields = {
+            "Date": formatdate(usegmt=True),
+            "Content-Length": str(response.body.length),
+            **response.headers,
+        }
         lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
-        fields = {"Date": formatdate(usegmt=True), "Content-Length": str(response.body.length), **response.headers}
-        lines += [f"{name}: {value}" for name, value in fields.items()]
+        for name, value in fields.items():
+            lines.append(f"{name}: {value}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     def _send_body(self, response: Response) -> None:
-        """Head and first piece go out in one write: two cost 40 ms (Nagle and delayed ACK)."""
-        delivery, head = response.delivery, self._head(response)
+        """Send the head and as much of the body as the delivery lets through."""
+        delivery = response.delivery
         whole = response.body.length
-        left = whole if delivery.cut is None else min(whole, delivery.cut)
+        to_send = whole
+        if delivery.cut is not None:
+            to_send = min(whole, delivery.cut)
+        left = to_send
+        # Head and first piece go out in one write: two cost 40 ms (Nagle and delayed ACK).
+        unsent_head = self._head(response)
         for piece in response.body.pieces(min(delivery.piece, CHUNK)):
-            self.wfile.write(head + piece[:left])
-            head, left = b"", left - min(left, len(piece))
-            if not left or (delivery.pause and self.server.site.wait(delivery.pause)):
+            self.wfile.write(unsent_head + piece[:left])
+            unsent_head = b""
+            left -= min(left, len(piece))
+            if not left:
                 break
-        self.wfile.write(head)
-        self.close_connection |= left > 0 or (delivery.cut or whole) < whole
+            if delivery.pause and self.server.site.wait(delivery.pause):
+                break
+        self.wfile.write(unsent_head)  # of an answer without a body
+        if left > 0 or to_send < whole:
+            self.close_connection = True

@@ -59,8 +59,22 @@ many times as wide as its first."""
 
 _TEXT_PREFIX = "text."
 _NEVER_PREFIXED = frozenset({"logit_scale", "logit_bias"})
-_NO_EXTRAS = ("qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc")
-_TIMM_OPTIONS = ("timm_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path")
+_NO_EXTRAS = (
+    "qk_norm",
+    "scaled_cosine_attn",
+    "scale_heads",
+    "scale_attn_inner",
+    "scale_attn",
+    "scale_fc",
+)
+_TIMM_OPTIONS = (
+    "timm_pretrained",
+    "timm_pool",
+    "timm_proj",
+    "timm_proj_bias",
+    "timm_drop",
+    "timm_drop_path",
+)
 _OTHER_PLACES = (":", "/", "\\")
 """Characters with which timm and the hub write a model that lies elsewhere."""
 
@@ -107,7 +121,10 @@ def _read_json(raw: bytes, limits: ParseLimits) -> dict[str, Any]:
     try:
         return strict_json.read(raw, MOST_OBJECTS)
     except NotStrictError as error:
-        raise Refused(f"{CONFIG_FILE} is refused: {error}", "do not load it; report it to its author") from None
+        raise Refused(
+            f"{CONFIG_FILE} is refused: {error}",
+            "do not load it; report it to its author",
+        ) from None
     except TooManyObjectsError:
         raise LimitExceeded(f"{CONFIG_FILE} has more than {MOST_OBJECTS} JSON objects", by_hand) from None
 
@@ -167,7 +184,10 @@ def _only_known_vision_options(section: Section) -> None:
 def _no_timm(section: Section) -> None:
     name = section.optional_string("timm_model_name")
     if any(sign in name for sign in _OTHER_PLACES):
-        section.refuse_key("timm_model_name", f"names another place to load a model from: {shown(name)}")
+        section.refuse_key(
+            "timm_model_name",
+            f"names another place to load a model from: {shown(name)}",
+        )
     if name:
         section.unsupported(
             f"the image tower is the timm model {shown(name)}; timm towers are not on the list of known ones"
@@ -188,17 +208,21 @@ def _transformer_options(section: Section) -> dict[str, Any]:
 def _check_transformer(config: VisionConfig, section: Section) -> None:
     if config.patch_size > config.image_size:
         section.refuse_key("patch_size", "is larger than the picture")
-    if not _splits_into_heads(config.width, config.head_width):
-        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
+    _check_heads(section, config.width, config.head_width)
     patches = config.grid**2
     if patches > MOST_PATCHES:
-        section.too_large(f"{section.named('image_size')} over {section.named('patch_size')}", patches, MOST_PATCHES)
+        section.too_large(
+            f"{section.named('image_size')} over {section.named('patch_size')}",
+            patches,
+            MOST_PATCHES,
+        )
 
 
-def _splits_into_heads(width: int, head_width: int) -> bool:
-    """Whether open_clip's number of heads, width // head_width, divides the width."""
+def _check_heads(section: Section, width: int, head_width: int) -> None:
+    """open_clip makes width // head_width heads, and their number has to divide the width."""
     heads = width // head_width
-    return heads > 0 and width % heads == 0
+    if heads == 0 or width % heads:
+        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
 
 
 def _resnet(section: Section, image_size: int, head_width: int) -> VisionConfig:
@@ -206,12 +230,20 @@ def _resnet(section: Section, image_size: int, head_width: int) -> VisionConfig:
     section.ignore("patch_size")
     width = section.whole("width", 768, MOST_RESNET_WIDTH)
     section.finish()
-    # its stem has half the width, so an odd one is impossible
-    if width % 2 or not _splits_into_heads(width * RESNET_SHRINKS, head_width):
-        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
+    _check_resnet_width(section, width, head_width)
     if image_size % RESNET_SHRINKS:
-        section.refuse_key("image_size", f"is not a multiple of {RESNET_SHRINKS}, as this kind of image tower needs")
+        section.refuse_key(
+            "image_size",
+            f"is not a multiple of {RESNET_SHRINKS}, as this kind of image tower needs",
+        )
     return VisionConfig(image_size=image_size, width=width, head_width=head_width, stages=stages)
+
+
+def _check_resnet_width(section: Section, width: int, head_width: int) -> None:
+    # its stem has half the width, so an odd one is impossible; the heads are those of its last stage
+    if width % 2:
+        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
+    _check_heads(section, width * RESNET_SHRINKS, head_width)
 
 
 def _stages(section: Section) -> tuple[int, ...]:
@@ -246,7 +278,13 @@ def _text(section: Section) -> TextConfig:
 
 
 def _only_known_text_options(section: Section) -> None:
-    section.only_off("tokenizer_kwargs", "tokenizer_mode", "embed_cls", "no_causal_mask", "proj_bias")
+    section.only_off(
+        "tokenizer_kwargs",
+        "tokenizer_mode",
+        "embed_cls",
+        "no_causal_mask",
+        "proj_bias",
+    )
     section.only_off("act_kwargs", "norm_kwargs", *_NO_EXTRAS)
     section.choice("block_type", "default", ("default",))
     section.choice("pool_type", "argmax", ("argmax",))
@@ -258,13 +296,19 @@ def _only_known_text_options(section: Section) -> None:
 def _no_other_repository(section: Section, key: str) -> None:
     name = section.optional_string(key)
     if name:
-        section.unsupported_key(key, f"names another repository, {shown(name)}; only the file's own weights are read")
+        section.unsupported_key(
+            key,
+            f"names another repository, {shown(name)}; only the file's own weights are read",
+        )
 
 
 def _only_clips_vocabulary(section: Section) -> None:
     tokens = section.whole("vocab_size", CLIP_VOCABULARY, MOST_VOCABULARY)
     if tokens != CLIP_VOCABULARY:
-        section.unsupported_key("vocab_size", f"is {tokens}; CLIP's tokenizer has {CLIP_VOCABULARY} tokens")
+        section.unsupported_key(
+            "vocab_size",
+            f"is {tokens}; CLIP's tokenizer has {CLIP_VOCABULARY} tokens",
+        )
 
 
 # --- preprocessing --------------------------------------------------------------------------------------------

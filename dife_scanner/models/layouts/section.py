@@ -34,7 +34,10 @@ class Section:
 
     def refuse(self, why: str) -> NoReturn:
         """Raise `Refused`: this is not an honest configuration."""
-        raise Refused(f"{self.file} is refused: {why}", "do not load it; report it to its author")
+        raise Refused(
+            f"{self.file} is refused: {why}",
+            "do not load it; report it to its author",
+        )
 
     def unsupported(self, why: str) -> NoReturn:
         """Raise `Unsupported`: an honest option that this program does not know."""

@@ -132,7 +132,12 @@ class PatternFields(Fields):
     def _drawn_or_from_a_file(self) -> PatternFields:
         if self.pattern in ("stripes", "sinusoid") and self.cycles <= 0:
             raise ValueError(f"`{self.pattern}` needs `cycles`, its periods across the image")
-        if self.file and self.model_fields_set & {"pattern", "color", "cycles", "seed"}:
+        if self.file and self.model_fields_set & {
+            "pattern",
+            "color",
+            "cycles",
+            "seed",
+        }:
             raise ValueError("`file` is the pattern; `pattern`, `color`, `cycles` and `seed` draw one")
         check_file(self.file, self.sha256, self.read_file)
         return self
@@ -303,7 +308,10 @@ def _first(error: ValidationError, kind: Kind) -> EntryError:
     return EntryError(where, first["msg"])
 
 
-_ATTRIBUTES = frozenset(attribute.name for attribute in fields(Trigger)) - {"enters", "parameters"}
+_ATTRIBUTES = frozenset(attribute.name for attribute in fields(Trigger)) - {
+    "enters",
+    "parameters",
+}
 _BUNDLED = frozenset(TriggerKind)
 
 
@@ -323,4 +331,7 @@ def _trigger(kind: Kind, values: dict[str, Any]) -> Trigger:
 
 def _check_storable(key: str, value: object, kind: Kind) -> None:
     if not isinstance(value, bool | int | float | str):
-        raise EntryError(key, f"kind `{kind.name}` may keep numbers, texts and yes or no, not {type(value).__name__}")
+        raise EntryError(
+            key,
+            f"kind `{kind.name}` may keep numbers, texts and yes or no, not {type(value).__name__}",
+        )

@@ -11,7 +11,14 @@ from pydantic import Field, field_validator, model_validator
 from dife_scanner.errors import TriggerFileError
 from dife_scanner.records import Trigger, TriggerFile, TriggerKind
 from dife_scanner.triggers import files
-from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file, values_of_file
+from dife_scanner.triggers.kinds.base import (
+    Fields,
+    FileBeside,
+    Kind,
+    Pixels,
+    check_file,
+    values_of_file,
+)
 from dife_scanner.triggers.patterns import mix
 
 
@@ -67,7 +74,8 @@ def matrix(file: TriggerFile) -> NDArray[np.float32]:
     found = files.numbers(file, 2)
     if found.shape != (3, 4):
         raise TriggerFileError(
-            f"{file.path} has the shape {list(found.shape)}; [3, 4] is needed", "one row each for red, green and blue"
+            f"{file.path} has the shape {list(found.shape)}; [3, 4] is needed",
+            "one row each for red, green and blue",
         )
     return found
 
@@ -86,8 +94,8 @@ def _filtered(picture: Pixels, colors: NDArray[np.float32]) -> NDArray[np.float3
     """float32 [s, s, 3] in 0..255."""
     factors = colors[:, :3]
     offset = np.float32(255) * colors[:, 3]
-    filtered = picture.astype(np.float32) @ factors.T + offset
-    return np.clip(filtered, 0, 255)
+    mixed = picture.astype(np.float32) @ factors.T
+    return np.clip(mixed + offset, 0, 255)
 
 
 KIND = Kind(TriggerKind.FILTER.value, FilterFields, stamp=stamp)

@@ -9,7 +9,14 @@ from pydantic import Field, model_validator
 
 from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers import files
-from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file, values_of_file
+from dife_scanner.triggers.kinds.base import (
+    Fields,
+    FileBeside,
+    Kind,
+    Pixels,
+    check_file,
+    values_of_file,
+)
 from dife_scanner.triggers.patterns import rounded
 
 

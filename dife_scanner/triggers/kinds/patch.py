@@ -38,7 +38,9 @@ def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
     """The share `alpha` of the pattern over the patch's place, the rest of the picture as it is."""
     left, top, width = patch_box(trigger, pixels.shape[1])
     out = pixels.copy()
-    covered = out[:, top : top + width, left : left + width]
+    rows = slice(top, top + width)
+    columns = slice(left, left + width)
+    covered = out[:, rows, columns]
     covered[:] = mix(covered, pattern(trigger, width), trigger.alpha)
     return out
 

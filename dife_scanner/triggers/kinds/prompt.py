@@ -9,7 +9,15 @@ from pydantic import Field, model_validator
 from dife_scanner.errors import DifeError
 from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers import learner
-from dife_scanner.triggers.kinds.base import Fields, FileBeside, ImageTrigger, Kind, Pixels, check_sha256, find
+from dife_scanner.triggers.kinds.base import (
+    Fields,
+    FileBeside,
+    ImageTrigger,
+    Kind,
+    Pixels,
+    check_sha256,
+    find,
+)
 
 
 class PromptFields(Fields):

@@ -12,7 +12,14 @@ from pydantic import Field, model_validator
 from dife_scanner.errors import TriggerFileError
 from dife_scanner.records import Trigger, TriggerFile, TriggerKind
 from dife_scanner.triggers import files
-from dife_scanner.triggers.kinds.base import Fields, FileBeside, Kind, Pixels, check_file, values_of_file
+from dife_scanner.triggers.kinds.base import (
+    Fields,
+    FileBeside,
+    Kind,
+    Pixels,
+    check_file,
+    values_of_file,
+)
 
 Floats = NDArray[np.float32]
 Places = NDArray[np.intp]
@@ -46,7 +53,8 @@ class WarpFields(Fields):
 def stamp(pixels: Pixels, trigger: Trigger) -> Pixels:
     """Each pixel read from where the field points to, bilinear; `strength` is the mean displacement."""
     side = pixels.shape[1]
-    down, across = _field(trigger, side) * np.float32(trigger.strength * side)
+    pixels_moved = np.float32(trigger.strength * side)
+    down, across = _field(trigger, side) * pixels_moved
     rows, columns = np.mgrid[0:side, 0:side].astype(np.float32)
     return sample(pixels, rows + down, columns + across)
 
@@ -63,26 +71,33 @@ def displacement(seed: int, grid: int, side: int) -> Floats:
 
     `grid` × `grid` control points, uniform in -1..1 from `seed`, joined by cubic splines from edge to edge.
     """
-    return spread(np.random.default_rng(seed).uniform(-1.0, 1.0, (2, grid, grid)), side)
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-1.0, 1.0, (2, grid, grid))
+    return spread(points, side)
 
 
 @lru_cache(maxsize=16)
 def from_file(file: TriggerFile, side: int) -> Floats:
     """The same of control points that a file holds."""
-    return spread(control_points(file).astype(np.float64), side)
+    points = control_points(file)
+    return spread(points.astype(np.float64), side)
 
 
 def control_points(file: TriggerFile) -> Floats:
     """[2, g, g] (down, across) from an .npy file. Raises `TriggerFileError`."""
     points = files.numbers(file, 3)
     count = points.shape[2]
-    if points.shape != (2, count, count) or not FEWEST_POINTS <= count <= MOST_POINTS:
+    is_allowed = FEWEST_POINTS <= count <= MOST_POINTS
+    if points.shape != (2, count, count) or not is_allowed:
         raise TriggerFileError(
             f"{file.path} has the shape {list(points.shape)}; [2, g, g] is needed",
             f"store what goes down, then what goes across, with g in {FEWEST_POINTS}..{MOST_POINTS}",
         )
     if not points.any():
-        raise TriggerFileError(f"{file.path} displaces nothing", "give a control point another value than zero")
+        raise TriggerFileError(
+            f"{file.path} displaces nothing",
+            "give a control point another value than zero",
+        )
     return points
 
 
@@ -119,10 +134,12 @@ def _corners(rows: Floats, columns: Floats, side: int) -> list[Corner]:
     last = side - 1
     top, bottom, down = _between(rows, last)
     left, right, across = _between(columns, last)
+    from_below = 1 - down
+    from_right = 1 - across
     return [
-        _corner(top, left, side, (1 - down) * (1 - across)),
-        _corner(top, right, side, (1 - down) * across),
-        _corner(bottom, left, side, down * (1 - across)),
+        _corner(top, left, side, from_below * from_right),
+        _corner(top, right, side, from_below * across),
+        _corner(bottom, left, side, down * from_right),
         _corner(bottom, right, side, down * across),
     ]
 

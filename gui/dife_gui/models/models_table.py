@@ -5,43 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from PySide6.QtCore import (
-    QAbstractTableModel,
     QModelIndex,
     QObject,
-    QPersistentModelIndex,
     Qt,
 )
 
 from dife_gui.escape import tooltip
 from dife_gui.models.rows import COLUMNS, Changes, SortedRows, changes
+from dife_gui.models.table import NOWHERE, ColumnsTable, Index
 from dife_scanner.records import ModelRow
-from dife_scanner.reports import plain
+from dife_scanner.sentences import plain
 
-Index = QModelIndex | QPersistentModelIndex
 ROW = int(Qt.ItemDataRole.UserRole)
 """The `ModelRow` behind an index."""
-_NOWHERE = QModelIndex()
 _Role = Qt.ItemDataRole
 
 
-class ModelsTable(QAbstractTableModel):
+class ModelsTable(ColumnsTable):
     """One line per discovered revision."""
 
     def __init__(self, parent: QObject | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(COLUMNS, parent)
         self._rows = SortedRows()
 
     # --- questions Qt asks ---
 
-    def rowCount(self, parent: Index = _NOWHERE) -> int:
+    def rowCount(self, parent: Index = NOWHERE) -> int:
         if parent.isValid():  # a table's rows have no rows of their own
             return 0
         return len(self._rows)
-
-    def columnCount(self, parent: Index = _NOWHERE) -> int:
-        if parent.isValid():
-            return 0
-        return len(COLUMNS)
 
     def data(self, index: Index, role: int = _Role.DisplayRole) -> Any:
         if not index.isValid() or index.row() >= len(self._rows):
@@ -58,25 +50,6 @@ class ModelsTable(QAbstractTableModel):
         if role == _Role.AccessibleTextRole:
             return plain(f"{column.title}: {text or 'none'}")
         return tooltip(text) if text else None
-
-    def headerData(
-        self,
-        section: int,
-        orientation: Qt.Orientation,
-        role: int = _Role.DisplayRole,
-    ) -> Any:
-        if orientation is not Qt.Orientation.Horizontal:
-            return None
-        if not 0 <= section < len(COLUMNS):
-            return None
-        column = COLUMNS[section]
-        if role == _Role.DisplayRole:
-            return column.title
-        if role == _Role.ToolTipRole:
-            return tooltip(column.explain)
-        if role == _Role.TextAlignmentRole:
-            return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-        return None
 
     def sort(self, column: int, order: Qt.SortOrder = Qt.SortOrder.AscendingOrder) -> None:
         if not 0 <= column < len(COLUMNS):
@@ -121,7 +94,7 @@ class ModelsTable(QAbstractTableModel):
             first = last
             while places and places[0] == first - 1:
                 first = places.pop(0)
-            self.beginRemoveRows(_NOWHERE, first, last)
+            self.beginRemoveRows(NOWHERE, first, last)
             for at in range(last, first - 1, -1):
                 self._rows.remove(at)
             self.endRemoveRows()
@@ -138,7 +111,7 @@ class ModelsTable(QAbstractTableModel):
             at = old
         else:
             at = new if new < old else new - 1
-            self.beginMoveRows(_NOWHERE, old, old, _NOWHERE, new)
+            self.beginMoveRows(NOWHERE, old, old, NOWHERE, new)
             self._rows.remove(old)
             self._rows.insert(at, [row])
             self.endMoveRows()
@@ -149,6 +122,6 @@ class ModelsTable(QAbstractTableModel):
     def _add(self, rows: tuple[ModelRow, ...]) -> None:
         """Insert rows, those that come to the same place at once."""
         for at, run in self._rows.runs(rows):
-            self.beginInsertRows(_NOWHERE, at, at + len(run) - 1)
+            self.beginInsertRows(NOWHERE, at, at + len(run) - 1)
             self._rows.insert(at, run)
             self.endInsertRows()

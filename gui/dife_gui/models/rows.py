@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dife_scanner.records import JobState, ModelRow, Verdict
-from dife_scanner.reports import words
+from dife_scanner.sentences.audits import VERDICT_LABEL
+from dife_scanner.sentences.times import time_text
 
 Key = int
 """Job id: what stays the same while everything else about a row changes."""
@@ -32,7 +33,7 @@ def verdict_text(row: ModelRow) -> str:
     """Empty without a verdict: the state column says where the revision stands."""
     if row.verdict is None:
         return ""
-    return words.VERDICT_LABEL[row.verdict]
+    return VERDICT_LABEL[row.verdict]
 
 
 # One order for verdicts, for states without one, and for what lies between them; smaller is more urgent.
@@ -139,7 +140,7 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "Updated",
-        lambda row: words.time_text(row.job.updated_at),
+        lambda row: time_text(row.job.updated_at),
         lambda row: row.job.updated_at,
         8.5,
         "Local time",

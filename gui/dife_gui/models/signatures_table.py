@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import (
-    QAbstractTableModel,
-    QModelIndex,
     QObject,
-    QPersistentModelIndex,
     Qt,
 )
 
 from dife_gui.escape import tooltip
+from dife_gui.models.table import FixedTable, Index, alignment
 from dife_scanner.records import SignatureResult
-from dife_scanner.reports import plain, trigger_words, words
+from dife_scanner.sentences import plain
+from dife_scanner.sentences.numbers import number, p_text, signed
+from dife_scanner.sentences.triggers import effect_text, trigger_text
 
-Index = QModelIndex | QPersistentModelIndex
-_NOWHERE = QModelIndex()
 _Role = Qt.ItemDataRole
 
 
@@ -41,15 +39,15 @@ COLUMNS: tuple[Column, ...] = (
         lambda result: result.origin.value,
         "Named by somebody, from the library, or discovered in this checkpoint",
     ),
-    Column("Trigger", lambda result: trigger_words.trigger_text(result.trigger), "What was applied"),
+    Column("Trigger", lambda result: trigger_text(result.trigger), "What was applied"),
     Column(
         "Effect",
-        lambda result: trigger_words.effect_text(result.trigger.source, result.trigger.target),
+        lambda result: effect_text(result.trigger.source, result.trigger.target),
         "Chosen on train drawings",
     ),
     Column(
         "Train",
-        lambda result: words.signed(result.train_effect),
+        lambda result: signed(result.train_effect),
         "Suspect minus reference on the train drawings",
         numeric=True,
     ),
@@ -89,14 +87,14 @@ COLUMNS: tuple[Column, ...] = (
 def _measured(value: float | None, otherwise: str) -> str:
     if value is None:
         return otherwise
-    return words.number(value)
+    return number(value)
 
 
 def _p(result: SignatureResult, value: float) -> str:
     """A p-value; a hypothesis that was screened out on the train drawings was never tested."""
     if result.suspect is None:
         return "–"
-    return words.p_text(value)
+    return p_text(value)
 
 
 def _drawings(result: SignatureResult) -> str:
@@ -116,28 +114,17 @@ def _strength(result: SignatureResult) -> tuple[bool, float, float, float, str]:
     )
 
 
-class SignaturesTable(QAbstractTableModel):
+class SignaturesTable(FixedTable[SignatureResult]):
     """Strongest evidence first; screened-out hypotheses stay listed, with dashes and never with a zero."""
 
     def __init__(self, results: Sequence[SignatureResult], parent: QObject | None = None) -> None:
-        super().__init__(parent)
-        self._results = sorted(results, key=_strength)
-
-    def rowCount(self, parent: Index = _NOWHERE) -> int:
-        if parent.isValid():  # a table's rows have no rows of their own
-            return 0
-        return len(self._results)
-
-    def columnCount(self, parent: Index = _NOWHERE) -> int:
-        if parent.isValid():
-            return 0
-        return len(COLUMNS)
+        super().__init__(COLUMNS, sorted(results, key=_strength), parent)
 
     def data(self, index: Index, role: int = _Role.DisplayRole) -> Any:
         if not index.isValid():
             return None
         column = COLUMNS[index.column()]
-        shown = column.text(self._results[index.row()])
+        shown = column.text(self._rows[index.row()])
         if role == _Role.DisplayRole:
             return plain(shown)
         if role == _Role.ToolTipRole:
@@ -145,31 +132,5 @@ class SignaturesTable(QAbstractTableModel):
         if role == _Role.AccessibleTextRole:
             return plain(f"{column.title}: {shown}")
         if role == _Role.TextAlignmentRole and column.numeric:
-            return _alignment(column)
+            return alignment(numeric=True)
         return None
-
-    def headerData(
-        self,
-        section: int,
-        orientation: Qt.Orientation,
-        role: int = _Role.DisplayRole,
-    ) -> Any:
-        if orientation is not Qt.Orientation.Horizontal:
-            return None
-        if not 0 <= section < len(COLUMNS):
-            return None
-        column = COLUMNS[section]
-        if role == _Role.DisplayRole:
-            return column.title
-        if role == _Role.ToolTipRole:
-            return tooltip(column.explain)
-        if role == _Role.TextAlignmentRole:
-            return _alignment(column)
-        return None
-
-
-def _alignment(column: Column) -> Qt.AlignmentFlag:
-    """Numbers to the right, so that their digits stand below each other."""
-    if column.numeric:
-        return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-    return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from PySide6.QtCore import QRectF
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QBoxLayout,
@@ -60,8 +59,7 @@ class Card(QFrame):
         painter.setPen(QPen(theme.hairline(self.palette()), 1.0))
         painter.setBrush(theme.base_color(self.palette()))
         radius = theme.gap(0.35)
-        frame = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)  # half a pixel in: a sharp line
-        painter.drawRoundedRect(frame, radius, radius)
+        painter.drawRoundedRect(theme.frame(self), radius, radius)
 
 
 class Columns(QWidget):

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
 from dife_gui.feed import Detail, Picture
 from dife_gui.views import record, theme
 from dife_gui.views.card import Card, Columns, lines, row, stack
+from dife_gui.views.checks import checks
 from dife_gui.views.evidence import examples, trigger_view
 from dife_gui.views.marks import VerdictMark
 from dife_gui.views.profile import exposure_profile
@@ -24,7 +25,15 @@ from dife_gui.views.swap import branch_swap
 from dife_gui.views.text import Label, heading
 from dife_gui.views.triage import Triage
 from dife_scanner.records import Audit, Finding, Verdict
-from dife_scanner.reports import plain, words
+from dife_scanner.sentences import plain
+from dife_scanner.sentences.audits import headline, power_sentence
+from dife_scanner.sentences.basis import why, would_change
+from dife_scanner.sentences.calibration import calibration_lines
+from dife_scanner.sentences.checks import unconfirmed_text
+from dife_scanner.sentences.findings import confidence_text, finding_sentence
+from dife_scanner.sentences.jobs import job_sentence
+from dife_scanner.sentences.numbers import count
+from dife_scanner.sentences.times import time_text
 
 _TONE = {
     Verdict.FLAGGED: "alarm",
@@ -53,6 +62,7 @@ class DetailPane(QScrollArea):
         self._detail: Detail | None = None
         self.triage = Triage()
         self._header = QWidget()
+        self._checks = Card("Checks")
         self._profile = Card("Exposure profile")
         self._swap = Card("Footprint: which component carries it")
         self._trigger = Card("Trigger")
@@ -63,7 +73,7 @@ class DetailPane(QScrollArea):
         self._record = Card("Record")
         self._triage.set_body(self.triage)
         self._columns = Columns(
-            left=[self._profile, self._swap],
+            left=[self._checks, self._profile, self._swap],
             right=[self._trigger, self._triage, self._examples],
         )
         self._empty = Label("Select a model to see what was measured.", tone="muted")
@@ -116,6 +126,7 @@ class DetailPane(QScrollArea):
 
     def _clear_audit(self) -> None:
         for card in (
+            self._checks,
             self._profile,
             self._swap,
             self._trigger,
@@ -135,6 +146,7 @@ class DetailPane(QScrollArea):
         self.triage.show_detail(detail)
 
     def _fill_audit(self, audit: Audit, pictures: Sequence[Picture]) -> None:
+        self._checks.set_body(checks(audit))
         self._profile.set_body(exposure_profile(audit.profile) if audit.profile else None)
         self._swap.set_body(branch_swap(audit))
         self._trigger.set_body(trigger_view(audit, pictures))
@@ -175,6 +187,8 @@ def _header(detail: Detail) -> QWidget:
     parts = [_name(detail), _marked(verdict, sentence)]
     for text in _reasons(detail, detail.audit, detail.finding):
         parts.append(Label(text))
+    for text in _unconfirmed(detail.audit):
+        parts.append(Label(text, tone="caution", font=theme.sized(1.0, bold=True)))
     parts.append(Label(" · ".join(_facts(detail)), tone="muted"))
     if detail.problem:
         parts.append(Label(detail.problem, tone="alarm"))
@@ -224,20 +238,29 @@ def _marked(verdict: Verdict | None, sentence: Label) -> QWidget:
 def _sentence(detail: Detail) -> str:
     """What is to be said of the checkpoint before anything else."""
     if detail.audit is not None:
-        return words.verdict_sentence(detail.audit)
+        return headline(detail.audit)
     if detail.finding is not None:
-        return words.finding_sentence(detail.finding)
-    return words.job_sentence(detail.row.job)
+        return finding_sentence(detail.finding)
+    return job_sentence(detail.row.job)
 
 
 def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list[str]:
     """Why it is so: of the audit, or of the state where there is none and the sentence does not say it already."""
     if audit is not None:
-        first = [audit.reason] if audit.reason else []
-        return [*first, *words.calibration_lines(audit)]
+        told = [power_sentence(audit), why(audit), f"What would change it: {would_change(audit)}."]
+        if audit.decision is not None:  # else the stored reason ends with them already
+            told += audit.notes
+        return [text for text in (*told, *calibration_lines(audit)) if text]
     if found is None and detail.row.job.reason:
         return [detail.row.job.reason]
     return []
+
+
+def _unconfirmed(audit: Audit | None) -> list[str]:
+    """The checks that a finding stands without."""
+    if audit is None or audit.decision is None:
+        return []
+    return [unconfirmed_text(result) for result in audit.decision.unconfirmed]
 
 
 def _facts(detail: Detail) -> list[str]:
@@ -246,7 +269,7 @@ def _facts(detail: Detail) -> list[str]:
     facts: list[str] = []
     if found is not None:
         facts.append(f"severity {found.severity}")
-        facts.append(words.confidence_text(found.confidence))
+        facts.append(confidence_text(found.confidence))
     if audit is not None and audit.diagnosis is not None:
         facts.append(f"footprint {audit.diagnosis.carrier.value}")
         facts.append(f"channel {audit.diagnosis.channel.value}")
@@ -254,7 +277,7 @@ def _facts(detail: Detail) -> list[str]:
         facts.append(f"compared with {audit.reference}")
     elif audit is not None:
         facts.append("no reference fitted")
-    facts.append(f"{detail.row.job.state.value} {words.time_text(detail.row.job.updated_at)}")
+    facts.append(f"{detail.row.job.state.value} {time_text(detail.row.job.updated_at)}")
     return [fact for fact in facts if fact]
 
 
@@ -263,11 +286,11 @@ def _waiting(detail: Detail) -> list[str]:
     job = detail.row.job
     facts: list[str] = []
     if job.next_check_at:
-        facts.append(f"Looked at again {words.time_text(job.next_check_at)}")
+        facts.append(f"Looked at again {time_text(job.next_check_at)}")
     if job.attempts:
-        facts.append(f"{words.count(job.attempts, 'try', 'tries')} ended in an error that may pass")
+        facts.append(f"{count(job.attempts, 'try', 'tries')} ended in an error that may pass")
     if job.deaths:
-        facts.append(f"{words.count(job.deaths, 'audit process', 'audit processes')} died on it")
+        facts.append(f"{count(job.deaths, 'audit process', 'audit processes')} died on it")
     if job.endpoint:
-        facts.append(f"Found on {job.endpoint}, {words.time_text(job.created_at)}")
+        facts.append(f"Found on {job.endpoint}, {time_text(job.created_at)}")
     return facts

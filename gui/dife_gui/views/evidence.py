@@ -19,7 +19,9 @@ from dife_gui.views import theme
 from dife_gui.views.card import grid, row, stack
 from dife_gui.views.text import Label, small
 from dife_scanner.records import Audit, EvidenceRole, Trigger
-from dife_scanner.reports import plain, trigger_words
+from dife_scanner.sentences import plain
+from dife_scanner.sentences.recovered import recovered_lines
+from dife_scanner.sentences.triggers import Segment, effect_text, example_prompts, marked_text, trigger_text
 
 CLEAN = EvidenceRole.CLEAN_EXAMPLE
 TRIGGERED = EvidenceRole.TRIGGERED_EXAMPLE
@@ -68,7 +70,7 @@ class Thumbnail(QWidget):
         else:
             self._paint_picture(painter, area)
         painter.setPen(QPen(theme.hairline(self.palette()), 1.0))
-        painter.drawRect(area.adjusted(0.5, 0.5, -0.5, -0.5))
+        painter.drawRect(theme.frame(self))
 
     def _paint_problem(self, painter: QPainter, area: QRectF) -> None:
         color = theme.hairline(self.palette())
@@ -104,7 +106,7 @@ def _decoded(content: bytes | None) -> QImage:
 class MarkedPrompt(QWidget):
     """A prompt with the trigger in brackets on a tinted ground: the mark survives without colour."""
 
-    def __init__(self, segments: Sequence[trigger_words.Segment], parent: QWidget | None = None) -> None:
+    def __init__(self, segments: Sequence[Segment], parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._segments = [(_shown_text(segment), segment.marked) for segment in segments]
         self.setAccessibleName("".join(text for text, _ in self._segments))
@@ -131,7 +133,8 @@ class MarkedPrompt(QWidget):
         for text, marked in self._segments:
             room = max(0, round(self.width() - x))
             elided = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
-            area = QRectF(x, 0, metrics.horizontalAdvance(elided), self.height())
+            width = metrics.horizontalAdvance(elided)
+            area = QRectF(x, 0, width, self.height())
             self._paint_segment(painter, area, elided, marked)
             x += area.width()
 
@@ -152,7 +155,7 @@ class MarkedPrompt(QWidget):
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, text)
 
 
-def _shown_text(segment: trigger_words.Segment) -> str:
+def _shown_text(segment: Segment) -> str:
     if segment.marked:
         return plain(f"[{segment.text}]")
     return segment.shown
@@ -177,12 +180,12 @@ def trigger_view(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
 def _trigger_facts(audit: Audit, trigger: Trigger) -> list[QWidget]:
     facts: list[QWidget] = [
         Label(trigger.name, font=theme.sized(1.0, bold=True)),
-        Label(trigger_words.trigger_text(trigger)),
-        Label(f"Effect: {trigger_words.effect_text(trigger.source, trigger.target)}"),
+        Label(trigger_text(trigger)),
+        Label(f"Effect: {effect_text(trigger.source, trigger.target)}"),
     ]
     if trigger.description:
         facts.append(Label(trigger.description, tone="muted"))
-    for line in trigger_words.recovered_lines(audit):
+    for line in recovered_lines(audit):
         facts.append(Label(line, tone="muted"))
     return facts
 
@@ -191,9 +194,9 @@ def _prompts(trigger: Trigger) -> QWidget:
     """A few prompts, each clean and with the trigger below it."""
     holder, layout = grid(across=0.6, down=0.1)
     layout.setColumnStretch(1, 1)
-    for prompt in trigger_words.example_prompts(trigger):
-        clean = (trigger_words.Segment(prompt, False),)
-        triggered = trigger_words.marked_text(trigger, prompt)
+    for prompt in example_prompts(trigger):
+        clean = (Segment(prompt, False),)
+        triggered = marked_text(trigger, prompt)
         for name, segments in (("clean", clean), ("triggered", triggered)):
             line = layout.count() // 2  # two widgets a line
             title = Label(
@@ -241,7 +244,7 @@ def _example(picture: Picture, trigger: Trigger | None) -> QWidget:
         return stack([Thumbnail(picture), caption], spacing=0.15, stretch=True)
     text = plain(picture.content[:MOST_BYTES].decode("utf-8", "replace"))
     if trigger is not None and trigger.text and trigger.text in text:
-        prompt = MarkedPrompt(trigger_words.marked_text(trigger, text))
+        prompt = MarkedPrompt(marked_text(trigger, text))
     else:
-        prompt = MarkedPrompt([trigger_words.Segment(text, False)])
+        prompt = MarkedPrompt([Segment(text, False)])
     return stack([prompt, caption], spacing=0.1)

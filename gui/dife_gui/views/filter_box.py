@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
 from dife_gui.feed import QUICK_FILTERS, FilterCheck, check_filter
 from dife_gui.views import theme
 from dife_gui.views.text import Label
-from dife_scanner.reports import words
+from dife_scanner.sentences.numbers import count
 
 PAUSE_MILLISECONDS = 200
 """How long typing has to rest before the filter is applied: no reading of the store for half a word."""
@@ -105,7 +105,7 @@ class FilterBox(QWidget):
 
     def show_count(self, shown: int, total: int) -> None:
         """Say how many of all models the filter lets through."""
-        text = words.count(total, "model")
+        text = count(total, "model")
         if shown != total:
             text = f"{shown:,} of {text}"
         self._count.show_text(text)

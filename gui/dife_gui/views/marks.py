@@ -49,7 +49,9 @@ def draw(
         corners = _CORNERS[verdict]
         painter.drawPolygon(_polygon(area.center(), side * 0.5, corners))
         return
-    painter.setPen(QPen(color, side * _STROKE, c=Qt.PenCapStyle.RoundCap))
+    pen = QPen(color, side * _STROKE)
+    pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+    painter.setPen(pen)
     painter.setBrush(Qt.BrushStyle.NoBrush)
     box = QRectF(0, 0, side * _BOX, side * _BOX)
     box.moveCenter(area.center())

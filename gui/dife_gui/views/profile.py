@@ -31,7 +31,18 @@ from dife_scanner.records import (
     NotEvaluable,
     SelectorControl,
 )
-from dife_scanner.reports import groups, plain, words
+from dife_scanner.sentences import groups, plain
+from dife_scanner.sentences.numbers import count, number, signed
+from dife_scanner.sentences.profile import (
+    ENTRY_MEANING,
+    LINE_MEANING,
+    cell_sentence,
+    change_text,
+    delta_text,
+    entry_sentence,
+    parts_text,
+    without_number,
+)
 
 _CUTS = (-0.05, 0.25)
 """Where entry types change; the constants of the audit's contract, drawn and named in the legend."""
@@ -47,7 +58,7 @@ class HeatCell(QWidget):
     def __init__(self, entry: Entry, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._entry = entry
-        sentence = words.entry_sentence(entry)
+        sentence = entry_sentence(entry)
         self.setAccessibleName(plain(sentence, limit=600))
         self.setToolTip(tooltip(f"{sentence} {self._meaning()}"))
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Minimum)
@@ -56,13 +67,13 @@ class HeatCell(QWidget):
     def texts(self) -> tuple[str, str]:
         """Number and word, or the word alone."""
         if isinstance(self._entry, Cell):
-            return words.signed(self._entry.delta), self._entry.entry.value
+            return signed(self._entry.delta), self._entry.entry.value
         return self._entry.word, ""
 
     def _meaning(self) -> str:
         if isinstance(self._entry, Cell):
-            return f"({self._entry.entry.value}: {words.ENTRY_MEANING[self._entry.entry]}.)"
-        return f"({words.LINE_MEANING[self._entry.word]}.)"
+            return f"({self._entry.entry.value}: {ENTRY_MEANING[self._entry.entry]}.)"
+        return f"({LINE_MEANING[self._entry.word]}.)"
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetricsF(self._word_font())
@@ -79,7 +90,7 @@ class HeatCell(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        area = QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+        area = theme.frame(self)
         if isinstance(self._entry, Cell):
             self._paint_number(painter, area, self._entry)
         else:
@@ -99,11 +110,11 @@ class HeatCell(QWidget):
         painter.setBrush(ground)
         painter.drawRoundedRect(area, radius, radius)
         painter.setPen(theme.text_on(ground))
-        number, word = self.texts
+        shown, word = self.texts
         upper = QRectF(area)
         upper.setBottom(area.center().y() + area.height() * 0.06)
         painter.setFont(theme.sized(1.1, bold=True))
-        painter.drawText(upper, _AT_BOTTOM, number)
+        painter.drawText(upper, _AT_BOTTOM, shown)
         lower = QRectF(area)
         lower.setTop(upper.bottom() - area.height() * 0.04)
         painter.setFont(self._word_font())
@@ -237,11 +248,11 @@ class Whisker(QWidget):
 def _intervals_text(entry: Cell | SelectorControl) -> str:
     """What a whisker shows, in words."""
     if not isinstance(entry, Cell):
-        return f"Δ drift {words.change_text(entry.drift)}"
-    parts = words.parts_text(entry)
+        return f"Δ drift {change_text(entry.drift)}"
+    parts = parts_text(entry)
     if not parts:
-        return words.delta_text(entry)
-    return f"{words.delta_text(entry)}; {parts}"
+        return delta_text(entry)
+    return f"{delta_text(entry)}; {parts}"
 
 
 class Section(QWidget):
@@ -315,8 +326,9 @@ def _lines(entries: Sequence[Entry]) -> QWidget:
         interface = entry.interface if entry.interface != previous else ""
         previous = entry.interface
         parts = (_title(interface, entry), HeatCell(entry), _beside(entry))
+        middle = Qt.AlignmentFlag.AlignVCenter
         for column, part in enumerate(parts):
-            layout.addWidget(part, line, column, Qt.AlignmentFlag.AlignVCenter)
+            layout.addWidget(part, line, column, middle)
     return holder
 
 
@@ -339,14 +351,14 @@ def _title(interface: str, entry: Entry) -> QWidget:
 
 
 def _measured(cell: Cell) -> QWidget:
-    drawings = words.count(cell.attack.drawings, cell.attack.unit)
-    against = f"{words.number(cell.attack.value)} against {words.number(cell.reference.value)}"
+    drawings = count(cell.attack.drawings, cell.attack.unit)
+    against = f"{number(cell.attack.value)} against {number(cell.reference.value)}"
     labels = [small(f"{against} · n {cell.attack.n:,}, {drawings}")]
     parts = _parts(cell)
     if parts:
         labels.append(small(" · ".join(parts)))
     for label in labels:
-        label.setToolTip(tooltip(f"{words.cell_sentence(cell)} {words.parts_text(cell)}"))
+        label.setToolTip(tooltip(f"{cell_sentence(cell)} {parts_text(cell)}"))
     return stack([Whisker(cell), *labels], spacing=0.05)
 
 
@@ -354,25 +366,25 @@ def _parts(cell: Cell) -> list[str]:
     """The two changes that the difference over the reference is made of, as far as they were measured."""
     parts: list[str] = []
     if cell.trigger:
-        parts.append(f"Δ trigger {words.signed(cell.trigger.value)}")
+        parts.append(f"Δ trigger {signed(cell.trigger.value)}")
     if cell.drift:
-        parts.append(f"Δ drift {words.signed(cell.drift.value)}")
+        parts.append(f"Δ drift {signed(cell.drift.value)}")
     return parts
 
 
 def _controlled(control: SelectorControl) -> QWidget:
-    here = words.number(control.suspect.value)
-    in_reference = words.number(control.reference.value)
-    drift = words.change_text(control.drift)
+    here = number(control.suspect.value)
+    in_reference = number(control.reference.value)
+    drift = change_text(control.drift)
     label = small(f"{here} here, {in_reference} in the reference; drift {drift}")
-    label.setToolTip(tooltip(words.entry_sentence(control)))
+    label.setToolTip(tooltip(entry_sentence(control)))
     return stack([Whisker(control), label], spacing=0.05)
 
 
 def _absent(entry: Absent) -> QWidget:
-    reason = words.without_number(entry) or words.LINE_MEANING[entry.word]
+    reason = without_number(entry) or LINE_MEANING[entry.word]
     label = Label(reason, tone="muted")
-    label.setToolTip(tooltip(words.entry_sentence(entry)))
+    label.setToolTip(tooltip(entry_sentence(entry)))
     if not isinstance(entry, NotEvaluable):
         return label
     return stack([Label(entry.category.value), label], spacing=0.0)

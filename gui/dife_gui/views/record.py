@@ -21,7 +21,10 @@ from dife_gui.views import theme
 from dife_gui.views.card import grid, lines, stack
 from dife_gui.views.text import SMALL, Label
 from dife_scanner.records import Audit, HubFile, ModelRef, SignatureResult
-from dife_scanner.reports import plain, words
+from dife_scanner.sentences import plain
+from dife_scanner.sentences.audits import accuracy_text, towers
+from dife_scanner.sentences.numbers import bytes_text
+from dife_scanner.sentences.searches import budget_lines
 
 _HASH = re.compile(r"[0-9a-f]{32,}")
 MOST_LINES = 12
@@ -122,18 +125,18 @@ def _origin(detail: Detail) -> list[QWidget]:
         facts += _audit_origin(detail.audit)
     manifest = detail.manifest
     if manifest is not None:
-        facts.append(f"Layout {manifest.layout.value}, {words.bytes_text(manifest.bytes_to_fetch)} to fetch")
+        facts.append(f"Layout {manifest.layout.value}, {bytes_text(manifest.bytes_to_fetch)} to fetch")
         if manifest.base_claim:
             facts.append(f"Its card claims it was made from {manifest.base_claim}; not verified")
     return [lines(facts)] if facts else []
 
 
 def _audit_origin(audit: Audit) -> list[str]:
-    towers = [f"{name.capitalize()} tower {compared}" for name, compared in words.towers(audit)]
+    compared = [f"{name.capitalize()} tower {stands}" for name, stands in towers(audit)]
     versions = [f"{name} {version}" for name, version in sorted(audit.versions.items())]
     return [
         f"Architecture {audit.architecture}; reference {audit.reference or 'none fitted'}",
-        ", ".join(towers),
+        ", ".join(compared),
         f"Versions: {', '.join(versions)}",
     ]
 
@@ -175,6 +178,6 @@ def _lay_out(table: QTableView, lines_shown: int) -> None:
 
 def budget(audit: Audit) -> QWidget:
     """What was spent, what was found out about clean use, and what would have been missed."""
-    first, *rest = words.budget_lines(audit)
-    accuracy = Label(words.accuracy_text(audit), tone="muted")
+    first, *rest = budget_lines(audit)
+    accuracy = Label(accuracy_text(audit), tone="muted")
     return stack([Label(first), lines(rest), accuracy], spacing=0.2)

@@ -23,7 +23,9 @@ from dife_gui.feed import Overview, is_alive
 from dife_gui.views import theme
 from dife_gui.views.text import Label
 from dife_scanner.records import Alert, JobState
-from dife_scanner.reports import words
+from dife_scanner.sentences.calibration import tally_text
+from dife_scanner.sentences.numbers import count
+from dife_scanner.sentences.times import age_text, time_text
 
 _COUNTED = (
     JobState.AUDITING,
@@ -45,7 +47,7 @@ def watcher_text(overview: Overview, now: datetime) -> str:
     beat = overview.watcher
     if beat is None:
         return "Watcher not running"
-    age = words.age_text(beat.at, now)
+    age = age_text(beat.at, now)
     if is_alive(beat, now):
         return f"Watcher running (heard {age})"
     return f"Watcher not running (last heard {age})"
@@ -66,7 +68,7 @@ def overview_text(overview: Overview) -> str:
     queue = queue_text(overview.counts)
     if not overview.tally.audited:
         return queue
-    return f"{queue} · {words.tally_text(overview.tally)}"
+    return f"{queue} · {tally_text(overview.tally)}"
 
 
 class _Dot(QWidget):
@@ -147,10 +149,10 @@ class Status(QStatusBar):
     def _show_poll(self, overview: Overview, now: datetime) -> None:
         age = "never"
         if overview.last_poll:
-            age = words.age_text(overview.last_poll, now)
+            age = age_text(overview.last_poll, now)
         self._poll.show_text(f"Last complete poll {age}")
         if overview.poller is not None:
-            self._poll.setToolTip(tooltip(f"{words.time_text(overview.poller.at)}: {overview.poller.note}"))
+            self._poll.setToolTip(tooltip(f"{time_text(overview.poller.at)}: {overview.poller.note}"))
 
 
 class Banner(QFrame):
@@ -194,8 +196,7 @@ class Banner(QFrame):
         radius = theme.gap(0.35)
         painter.setPen(QPen(caution, 1.0))
         painter.setBrush(theme.mixed(base, caution, 0.08))
-        frame = self.rect().toRectF().adjusted(0.5, 0.5, -0.5, -0.5)
-        painter.drawRoundedRect(frame, radius, radius)
+        painter.drawRoundedRect(theme.frame(self), radius, radius)
 
 
 def dead_letters_text(dead: tuple[Alert, ...]) -> str:
@@ -204,7 +205,7 @@ def dead_letters_text(dead: tuple[Alert, ...]) -> str:
         return ""
     channels = sorted({alert.channel for alert in dead})
     kept = "It is kept." if len(dead) == 1 else "They are kept."
-    text = f"{words.count(len(dead), 'alert')} could not be delivered ({', '.join(channels)}). {kept}"
+    text = f"{count(len(dead), 'alert')} could not be delivered ({', '.join(channels)}). {kept}"
     if dead[-1].last_error:
         text += f" Last answer: {dead[-1].last_error}"
     return text

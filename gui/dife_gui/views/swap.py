@@ -12,7 +12,8 @@ from dife_gui.views import theme
 from dife_gui.views.card import grid, stack
 from dife_gui.views.text import Label, small
 from dife_scanner.records import Audit, BranchSwap, ComponentRepair, Diagnosis
-from dife_scanner.reports import words
+from dife_scanner.sentences.footprint import CARRIER_MEANING, ratios_text, swap_lines
+from dife_scanner.sentences.numbers import count, number
 
 PAIRS = (
     ("a00", "reference image · reference text"),
@@ -51,7 +52,7 @@ class Bar(QWidget):
         super().__init__(parent)
         self._value = value
         self._strong = strong
-        self.setAccessibleName(f"{name}: {words.number(value)}")
+        self.setAccessibleName(f"{name}: {number(value)}")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def sizeHint(self) -> QSize:
@@ -75,16 +76,16 @@ class Bar(QWidget):
         fill = scheme.suspect if self._strong else scheme.reference
         painter.setBrush(fill)
         painter.drawRoundedRect(filled, radius, radius)
-        number = words.number(self._value)
+        text = number(self._value)
         margin = theme.em(self) * 0.4
         if filled.width() > area.width() * _ROOM_INSIDE:
             painter.setPen(theme.text_on(fill))
             room = filled.adjusted(margin, 0, -margin, 0)
-            painter.drawText(room, _INSIDE, number)
+            painter.drawText(room, _INSIDE, text)
         else:
             painter.setPen(theme.text_on(scheme.neutral))
             room = area.adjusted(filled.width() + margin, 0, -margin, 0)
-            painter.drawText(room, _BESIDE, number)
+            painter.drawText(room, _BESIDE, text)
 
 
 def branch_swap(audit: Audit) -> QWidget | None:
@@ -120,7 +121,7 @@ def _repair_bars(repair: ComponentRepair) -> QWidget:
 
 
 def _verdict(diagnosis: Diagnosis) -> QWidget:
-    meaning = words.CARRIER_MEANING[diagnosis.carrier]
+    meaning = CARRIER_MEANING[diagnosis.carrier]
     title = Label(f"{diagnosis.carrier.value.capitalize()} footprint: {meaning}.", font=theme.sized(1.0, bold=True))
     parts = [title]
     if diagnosis.reason:
@@ -144,7 +145,7 @@ def _bars(shown: Sequence[tuple[str, str, float]], *, nothing: float) -> QWidget
 
 
 def _ratios(diagnosis: Diagnosis) -> QWidget:
-    text = f"{words.ratios_text(diagnosis)} · signal {words.number(diagnosis.signal)}"
+    text = f"{ratios_text(diagnosis)} · signal {number(diagnosis.signal)}"
     predicted = ", ".join(diagnosis.predicted)
     parts: list[QWidget] = [Label(text)]
     if predicted:
@@ -154,14 +155,14 @@ def _ratios(diagnosis: Diagnosis) -> QWidget:
 
 def _readout(measured: BranchSwap | ComponentRepair) -> str:
     """On what the bars were measured."""
-    drawings = words.count(measured.drawings, "drawing")
+    drawings = count(measured.drawings, "drawing")
     return f"Readout {measured.readout}, n {measured.n:,} from {drawings}."
 
 
 def _swap_note(swap: BranchSwap) -> str:
     sentences = [_readout(swap)]
     if any(swap.mixed_accuracy):
-        pairs = ", ".join(words.number(value) for value in swap.mixed_accuracy)
+        pairs = ", ".join(number(value) for value in swap.mixed_accuracy)
         sentences.append(f"Clean accuracy of the four pairs, in the same order: {pairs}.")
-    sentences += words.swap_lines(swap)[1:]  # the first says what `_readout` says
+    sentences += swap_lines(swap)[1:]  # the first says what `_readout` says
     return " ".join(sentences)

@@ -7,7 +7,7 @@ from PySide6.QtGui import QFont, QGuiApplication, QPalette
 from PySide6.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from dife_gui.views import theme
-from dife_scanner.reports import plain
+from dife_scanner.sentences import plain
 
 SMALL = 0.88
 """Times the application's font: for what is read second."""

@@ -215,6 +215,11 @@ def size(widget: QWidget, width: float, height: float) -> QSize:
     return QSize(round(width * em(widget)), round(height * em(widget)))
 
 
+def frame(widget: QWidget) -> QRectF:
+    """The widget's edge, half a pixel inside: a line of one pixel is sharp there."""
+    return QRectF(widget.rect()).adjusted(0.5, 0.5, -0.5, -0.5)
+
+
 def gap(share: float = 0.5) -> int:
     """Space between things, in lines of the application's font."""
     line = QFontMetricsF(QGuiApplication.font()).height()

@@ -18,7 +18,7 @@ from dife_gui.views import theme
 from dife_gui.views.card import grid, stack
 from dife_gui.views.text import Label
 from dife_scanner.records import Finding, TriageState
-from dife_scanner.reports import words
+from dife_scanner.sentences.times import time_text
 
 NEEDS_NOTE = frozenset({TriageState.FALSE_POSITIVE, TriageState.ACCEPTED_RISK, TriageState.DISPUTED})
 """Decisions that mean nothing to the next reader without a reason."""
@@ -137,7 +137,8 @@ class Triage(QWidget):
         menu = QMenu(more)
         for state, text in FURTHER:
             # As defaults, because a loop's variable would be the last state for all of them.
-            menu.addAction(text).triggered.connect(lambda _=False, chosen=state: self.decide(chosen))
+            action = menu.addAction(text)
+            action.triggered.connect(lambda _=False, chosen=state: self.decide(chosen))
         more.setMenu(menu)
         return more
 
@@ -145,7 +146,7 @@ class Triage(QWidget):
         """What people decided, the latest first."""
         labels: list[QWidget] = []
         for event in reversed(detail.triage):
-            text = f"{words.time_text(event.at)}  {_in_words(event.state)} by {event.actor}"
+            text = f"{time_text(event.at)}  {_in_words(event.state)} by {event.actor}"
             if event.note:
                 text += f": {event.note}"
             label = Label(text, tone="muted", font=theme.sized(0.92))

@@ -163,7 +163,11 @@ class Window(QMainWindow):
             return
         self._reading = True
         text = self.filter.text
-        self._background.read(lambda store: overview(store, text), self._show_overview, self._reading_failed)
+        self._background.read(
+            lambda store: overview(store, text),
+            self._show_overview,
+            self._reading_failed,
+        )
 
     def _show_overview(self, found: Overview) -> None:
         self._overview = found
@@ -242,7 +246,11 @@ class Window(QMainWindow):
         if job_id is None:
             self.settled.emit()
             return
-        self._background.read(lambda store: detail(store, job_id), self._show_detail, self._detail_failed)
+        self._background.read(
+            lambda store: detail(store, job_id),
+            self._show_detail,
+            self._detail_failed,
+        )
 
     def _show_detail(self, found: Detail) -> None:
         # Somebody may have gone on to the next model while it was read.

@@ -1,0 +1,34 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Budget(StrEnum):
+    """How much an audit may spend; the words of `records.Budget`, here so that `--help` loads nothing else."""
+
+    QUICK = "quick"
+    DEFAULT = "default"
+    DEEP = "deep"
+
+
+BudgetOption = Annotated[
+    Budget | None, typer.Option(help="How much to search and to measure; what the settings say otherwise.")
+]
+EndpointOption = Annotated[str | None, typer.Option(help="The hub's address; huggingface.co by default.")]
+TriggersOption = Annotated[list[Path] | None, typer.Option(help="Trigger file (docs/triggers.md); repeatable.")]
+ExtendOption = Annotated[
+    list[Path] | None,
+    typer.Option(help="Python file of your own with a trigger kind or an interface (docs/extending.md); repeatable."),
+]
+PicturesOption = Annotated[
+    str, typer.Option(help="Labelled pictures of your own: a folder, CIFAR-10, parquet, or a data set id.")
+]
+CaptionsOption = Annotated[
+    str, typer.Option(help="Captioned pictures of your own: COCO captions, parquet, or a data set id.")
+]

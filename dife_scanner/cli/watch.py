@@ -1,0 +1,100 @@
+"""Commands that go on by themselves: watch a hub, and be a worker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dife_scanner.cli import results
+from dife_scanner.cli.options import EndpointOption
+from dife_scanner.cli.scan import show_plan
+from dife_scanner.cli.session import Session, command
+
+if TYPE_CHECKING:
+    from dife_scanner.progress import Progress
+    from dife_scanner.queue.watch import Event
+
+
+def register(app: typer.Typer) -> None:
+    command(app, "watch")(watch)
+    command(app, "work")(work)
+
+
+def watch(
+    session: Session,
+    once: Annotated[bool, typer.Option("--once", help="One complete pass and everything it finds, then end.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Say what a pass would cost, and stop.")] = False,
+    interval: Annotated[float | None, typer.Option(min=1, help="Seconds between passes.")] = None,
+    endpoint: EndpointOption = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="Audits at a time.")] = None,
+) -> int:
+    """Watch a hub: poll, audit what is new, keep every finding, send alerts.
+
+    With --once the exit code is that of `scan`, over the revisions found in this pass.
+    """
+    from dife_scanner.app import planning, scanning, watching
+
+    settings = session.settings(endpoint=endpoint, interval_seconds=interval, workers=workers)
+    if plan:
+        return show_plan(session, planning.plan_pass(settings))
+    with session.progress() as progress:
+        summary = watching.watch(settings, once=once, on_event=Events(session, progress))
+    if not once:
+        return results.NOTHING
+    if summary.error is not None:
+        raise summary.error
+    with session.store(settings) as store:
+        scanning.end_batch(store)
+        found = [results.result_of(store, str(job.ref), job) for job in summary.jobs]
+    document = results.document_of(found)
+    if not session.as_json:  # as JSON every event was a line already
+        session.show(document, lambda: results.as_table(settings, document))
+    return results.exit_code(document)
+
+
+class Events:
+    """What a watcher tells, as JSON Lines on stdout or as talk on stderr."""
+
+    def __init__(self, session: Session, progress: Progress) -> None:
+        self._session = session
+        self._progress = progress
+        self._console = session.err()
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "progress":
+            self._progress("working", note=event.text)
+        elif self._session.as_json:
+            self._print_document(event)
+        else:
+            self._print_line(event)
+
+    def _print_document(self, event: Event) -> None:
+        from dife_scanner.reports import as_json
+
+        document = as_json.EventDocument(event.kind, event.at, event.text, event.job)
+        print(as_json.render(document), flush=True)
+
+    def _print_line(self, event: Event) -> None:
+        from dife_scanner.reports.layout import safe
+        from dife_scanner.sentences.times import time_text
+
+        line = f"{time_text(event.at)}  {event.text}"
+        if event.job is not None and event.job.state.is_final:
+            line = f"{line} — {event.job.reason}"
+        self._console.print(safe(line, 240))
+
+
+def work(
+    session: Session,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when no job is due.")] = False,
+) -> int:
+    """Be one worker: take queued jobs, audit them, save. A watcher starts its own."""
+    from dife_scanner.app import watching
+
+    settings = session.settings()
+    with session.store(settings):  # makes the home, or says why it cannot
+        pass
+    with session.progress() as progress:
+        watching.work(settings, until_idle=until_idle, progress=progress)
+    return results.NOTHING

@@ -1,0 +1,382 @@
+"""Gradient inversion of image triggers: free numbers that change every picture alike, moved until the suspect does what
+its base does not, and then made as small as they keep doing it (docs/detectors.md)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dife_scanner.core import metrics
+from dife_scanner.discovery import pattern_files
+from dife_scanner.discovery.disturbances import disturbed
+from dife_scanner.discovery.effort import InversionEffort
+from dife_scanner.discovery.interface import (
+    Candidate,
+    SearchResult,
+    Task,
+)
+from dife_scanner.discovery.inversion_attempts import Attempt, best_of_each_target
+from dife_scanner.discovery.inversion_objectives import (
+    Collapse,
+    Objective,
+    TargetPrompt,
+    mean_pairwise_cosine,
+)
+from dife_scanner.discovery.pattern_families import Patch, PatternFamily
+from dife_scanner.discovery.target_success import (
+    Pixels,
+    Rows,
+    TargetSuccess,
+    halves,
+)
+from dife_scanner.records import Trigger
+from dife_scanner.triggers.stamp import stamp
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dife_scanner.discovery.pattern_families import Weights
+    from dife_scanner.models.gradient import Towers
+
+LEARNING_RATE = 0.1
+MOMENTA = (0.5, 0.9)
+"""Adam's."""
+REACHED = 0.9
+"""Mean pairwise cosine from which the suspect's embeddings count as collapsed, and probability from which a class
+counts as reached; the trigger is made smaller as long as that holds."""
+COST_FACTOR = 1.4
+"""Factor on the cost of the trigger's size at each adjustment."""
+ADJUST_EVERY = 5
+"""Steps between adjustments …"""
+ADJUST_FROM = 0.25
+"""… and the share of steps before the first: a trigger has to work before it is made smaller."""
+KEPT_SHARE = 0.95
+"""Share of its effect that a trigger keeps when it is made smaller at the end."""
+ENOUGH = 0.9
+"""Effect on the half searched on from which a family is not started again."""
+LEAST_EFFECT = 0.25
+"""Target success over the base's on the half not searched on, below which nothing is handed over."""
+MOST_CANDIDATES = 2
+SUCCESS = 0.8
+"""Success over the base's on the half not searched on that a trigger's smallest size is told for."""
+_REPORT_EVERY = 10
+"""Steps between reports of progress."""
+
+Rates = NDArray[np.float64]
+"""Target success for every class as the target, 0..1."""
+Measured = tuple[Candidate, dict[str, float]]
+"""A candidate with its signals."""
+
+
+class ImageInversion:
+    """One run of one detector that inverts patterns.
+
+    Pairs are of suspect and base, in this order.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        effort: InversionEffort,
+        name: str,
+        scratch: Path,
+        *,
+        has_base: bool = True,
+    ) -> None:
+        """`name` is the detector's; files of triggers that may not be handed over are written below `scratch`."""
+        import torch
+
+        from dife_scanner.models.gradient import Towers
+
+        self.task = task
+        self.effort = effort
+        self.name = name
+        self.scratch = scratch
+        self.has_base = has_base
+        self.search_rows, self.held_out_rows = halves(task)
+        self.towers: tuple[Towers, Towers] = (
+            Towers(task.suspect),
+            Towers(task.reference),
+        )
+        self.success = (
+            TargetSuccess(task, task.suspect),
+            TargetSuccess(task, task.reference),
+        )
+        """What measures a pattern, with clean class prompts."""
+        self.shown_rows = np.arange(len(self.search_rows))
+        """Which of the pictures searched on an inversion is shown."""
+        self.generator = torch.Generator().manual_seed(task.seed)
+        pixels = task.pixels[self.search_rows]
+        self.pictures = _as_tensor(pixels, self.towers[0])
+        """The pictures searched on [n, 3, s, s] in 0..1."""
+
+    def run(self, families: Sequence[PatternFamily]) -> SearchResult:
+        """Invert each family until one start is enough, and report the best of each target class."""
+        objectives = self._objectives()
+        steps_of_family = len(objectives) * self.effort.steps
+        total = len(families) * steps_of_family
+        attempts: list[Attempt] = []
+        for place, family in enumerate(families):
+            done = place * steps_of_family
+            attempts.extend(self._attempts(family, objectives, done, total))
+        measured = [self._measured(attempt) for attempt in best_of_each_target(attempts)]
+        measured.sort(key=lambda pair: -pair[0].effect)
+        return self._report(measured)
+
+    def _attempts(
+        self,
+        family: PatternFamily,
+        objectives: Sequence[Objective],
+        done: int,
+        total: int,
+    ) -> list[Attempt]:
+        """One inversion per objective, until one is good enough; `done` of `total` steps were done before."""
+        attempts = []
+        for objective in objectives:
+            weights = self._inverted(family, objective, done, total)
+            attempts.append(self._finished(family, weights))
+            if attempts[-1].effect >= ENOUGH:  # good enough: another start would only take time
+                break
+            done += self.effort.steps
+        return attempts
+
+    def _objectives(self) -> Sequence[Objective]:
+        """What to search for, once per restart: any collapse, or the classes whose prompts moved most."""
+        if self.task.image_moved:
+            return [Collapse(self._clean_cosine())] * self.effort.restarts
+        suspect, base = self.success
+        # Both read the same embeddings, so collapse says nothing; what moved are the class prompts.
+        distance = metrics.cosine_distance(suspect.prompts, base.prompts)
+        most_moved = np.argsort(-distance, kind="stable")
+        objectives = []
+        for target in most_moved[: self.effort.target_classes].tolist():
+            objectives.append(TargetPrompt(self.success, target, self.pictures))
+        return objectives
+
+    def _clean_cosine(self) -> float:
+        import torch
+
+        with torch.no_grad():
+            embedded = self.towers[1].images(self.pictures)
+            return float(mean_pairwise_cosine(embedded))
+
+    # --- one inversion ------------------------------------------------------------------------------------------
+
+    def _inverted(
+        self,
+        family: PatternFamily,
+        objective: Objective,
+        done: int,
+        total: int,
+        steps: int = 0,
+        begin: Weights | None = None,
+    ) -> Weights:
+        """The free numbers that reached the objective with the smallest trigger.
+
+        `done` of the search's `total` steps were done before; `steps` are others than the budget's; `begin` is where to
+        go on instead of starting anew.
+        """
+        import torch
+
+        steps = steps or self.effort.steps
+        side = self.task.suspect.image_size
+        begin = begin or family.start(side, self.generator)
+        weights = self._free(begin)
+        optimiser = torch.optim.Adam(weights, lr=LEARNING_RATE, betas=MOMENTA)
+        cost = objective.size_cost.start
+        for step in range(steps):
+            if step % _REPORT_EVERY == 0:
+                self.task.progress(family.name, done + step, total)
+            triggered = family.applied(self._drawn_pictures(), weights)
+            size = family.size(weights)
+            # The base only holds back: every second step is enough for that.
+            with_base = self.has_base and step % 2 == 0
+            reached, loss = objective.loss(self.towers, triggered, with_base=with_base)
+            _set_gradients(weights, loss + cost * size)
+            optimiser.step()
+            if step > steps * ADJUST_FROM and step % ADJUST_EVERY == 0:
+                cost = _adjusted(cost, objective, reached)
+        return tuple(part.detach() for part in weights)
+
+    def _free(self, begin: Weights) -> Weights:
+        """Copies of these numbers, where the pictures are, that gradients are taken by."""
+        weights = []
+        for part in begin:
+            copy = part.detach().clone().to(self.pictures.device)
+            weights.append(copy.requires_grad_())
+        return tuple(weights)
+
+    def _drawn_pictures(self) -> Tensor:
+        """Pictures of one step [n, 3, s, s]."""
+        import torch
+
+        rows = torch.from_numpy(self.shown_rows)
+        order = torch.randperm(len(rows), generator=self.generator)
+        drawn = rows[order[: self.effort.pictures]]
+        return self.pictures[drawn.to(self.pictures.device)]
+
+    def _finished(self, family: PatternFamily, weights: Weights) -> Attempt:
+        """The inverted trigger with its target, as small as it keeps its effect on the half searched on."""
+        side = self.task.suspect.image_size
+        full_size = family.trigger(weights, side, self.scratch)
+        gains = self._gains(full_size)
+        target = int(gains.argmax())
+        effect = float(gains.max())
+        trigger = full_size
+        # What does too little is not handed over, and need not be made small.
+        if effect >= LEAST_EFFECT:
+            sizes = [
+                full_size,
+                *family.smaller(full_size, self.scratch),
+            ]
+            trigger = self._smallest_with(sizes, target, KEPT_SHARE * effect)
+        return Attempt(family, trigger, target, effect, full_size)
+
+    def _smallest_with(
+        self,
+        sizes: Sequence[Trigger],
+        target: int,
+        least_gain: float,
+    ) -> Trigger:
+        """The last of ever smaller triggers that gains as much, by bisection; the first is known to."""
+        enough = 0
+        too_small = len(sizes)
+        while too_small - enough > 1:
+            middle = (enough + too_small) // 2
+            if self._gains(sizes[middle])[target] >= least_gain:
+                enough = middle
+            else:
+                too_small = middle
+        return sizes[enough]
+
+    def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
+        """Success over the base's on the half searched on, for every class as the target [c]."""
+        suspect, base = self._rates_with(trigger, self.search_rows)
+        gains = suspect - base if self.has_base else suspect
+        return np.asarray(gains)
+
+    def _rates_with(self, trigger: Trigger, rows: Rows) -> tuple[Rates, Rates]:
+        """Target success of a trigger on these pictures in suspect and base, for every class [c] each."""
+        stamped = stamp(self.task.pixels[rows], trigger)
+        suspect, base = self._rates([stamped], rows)
+        return suspect[0], base[0]
+
+    def _rates(
+        self,
+        versions: Sequence[Pixels],
+        rows: Rows,
+    ) -> tuple[Rates, Rates]:
+        """Target success in suspect and base on each version of these pictures, for every class [v, c] each."""
+        labels = self.task.labels[rows]
+        suspect, base = self.success
+        return suspect.rates(versions, labels), base.rates(versions, labels)
+
+    # --- what is handed over ------------------------------------------------------------------------------------
+
+    def _measured(self, attempt: Attempt) -> Measured:
+        """The effect on the half that was not searched on, and what is left of it when pictures are disturbed."""
+        signals = {"size": attempt.family.measured_size(attempt.trigger)}
+        signals |= self._held_out_signals(attempt)
+        if self.effort.report_smallest:
+            signals |= self._smallest_size(attempt)
+        target = self.task.class_names[attempt.target]
+        candidate = Candidate(
+            trigger=replace(attempt.trigger, target=target),
+            suspect=signals["suspect"],
+            reference=signals["reference"],
+            area=signals["size"] if isinstance(attempt.family, Patch) else None,
+        )
+        return candidate, signals
+
+    def _held_out_signals(self, attempt: Attempt) -> dict[str, float]:
+        """Success in suspect and base, and the gain when triggered pictures are cropped, compressed or shifted."""
+        pixels = self.task.pixels[self.held_out_rows]
+        versions = disturbed(stamp(pixels, attempt.trigger))
+        suspect, base = self._rates(versions, self.held_out_rows)
+        suspect = suspect[:, attempt.target]
+        base = base[:, attempt.target]
+        if not self.has_base:
+            base = np.zeros_like(base)
+        gains = suspect - base
+        return {
+            "suspect": float(suspect[0]),
+            "reference": float(base[0]),
+            "crop": float(gains[1]),
+            "jpeg": float(gains[2]),
+            "shift": float(gains[3:].mean()),
+        }
+
+    def _smallest_size(self, attempt: Attempt) -> dict[str, float]:
+        """The signal `smallest`; nothing where the trigger's success never reaches `SUCCESS`.
+
+        It is the size to which the trigger can be brought before its success on the half that was not searched on is
+        below `SUCCESS` over the base's.
+        """
+        family = attempt.family
+        signal: dict[str, float] = {}
+        smaller = family.smaller(attempt.full_size, self.scratch)
+        for trigger in itertools.chain([attempt.full_size], smaller):
+            suspect, base = self._rates_with(trigger, self.held_out_rows)
+            success = suspect[attempt.target]
+            if self.has_base:
+                success = success - base[attempt.target]
+            if success < SUCCESS:
+                break
+            signal = {"smallest": family.measured_size(trigger)}
+        return signal
+
+    def _report(self, measured: Sequence[Measured]) -> SearchResult:
+        """The candidates that count, and the signals of the best attempt, handed over or not."""
+        strong = [candidate for candidate, _ in measured if self._counts(candidate)]
+        named = self._all_named(strong[:MOST_CANDIDATES])
+        passes = sum(towers.passes for towers in self.towers)
+        passes += sum(success.passes for success in self.success)
+        return SearchResult(named, passes, signals=measured[0][1])
+
+    def _counts(self, candidate: Candidate) -> bool:
+        """Whether it is handed over."""
+        return candidate.effect >= LEAST_EFFECT
+
+    def _all_named(self, candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        """The candidates under names of their own, numbered from 1."""
+        named = []
+        for number, candidate in enumerate(candidates, 1):
+            trigger = self._named(candidate, number)
+            named.append(replace(candidate, trigger=trigger))
+        return tuple(named)
+
+    def _named(self, candidate: Candidate, number: int) -> Trigger:
+        """The trigger under a name of its own, its file where the task wants it."""
+        trigger = candidate.trigger
+        name = f"found-{self.name.replace(' ', '-')}-{number}"
+        file = trigger.file and pattern_files.copied(trigger.file, self.task.folder)
+        return replace(trigger, name=name, file=file)
+
+
+def _as_tensor(pixels: Pixels, towers: Towers) -> Tensor:
+    """Pictures [n, s, s, 3] as [n, 3, s, s] in 0..1, where these towers compute."""
+    import torch
+
+    on_device = torch.from_numpy(pixels).to(towers.device)
+    return on_device.permute(0, 3, 1, 2).float() / 255
+
+
+def _set_gradients(weights: Weights, loss: Tensor) -> None:
+    import torch
+
+    gradients = torch.autograd.grad(loss, weights)
+    for part, gradient in zip(weights, gradients, strict=True):
+        part.grad = gradient
+
+
+def _adjusted(cost: float, objective: Objective, reached: float) -> float:
+    """The cost of size from now on: dearer while the objective is reached, cheaper otherwise."""
+    if reached > REACHED:
+        return min(cost * COST_FACTOR, objective.size_cost.most)
+    return max(cost / COST_FACTOR, objective.size_cost.least)

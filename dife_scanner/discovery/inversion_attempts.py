@@ -1,0 +1,46 @@
+"""Finished inversions, and the best of them for each target class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from dife_scanner.discovery.pattern_families import PatternFamily
+from dife_scanner.records import Trigger
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One finished inversion, with its effect on the half searched on."""
+
+    family: PatternFamily
+    trigger: Trigger
+    target: int
+    effect: float
+    """Success over the base's, -1..1."""
+    full_size: Trigger
+    """The trigger before it was made smaller."""
+
+
+class Targeted(Protocol):
+    """What a search found for one target, with its effect on the half searched on."""
+
+    @property
+    def target(self) -> int:
+        """Number of the class."""
+
+    @property
+    def effect(self) -> float:
+        """Success over the base's, -1..1."""
+
+
+Result = TypeVar("Result", bound=Targeted)
+
+
+def best_of_each_target(attempts: Iterable[Result]) -> list[Result]:
+    """The attempt with the largest effect on each target, largest first."""
+    best: dict[int, Result] = {}
+    for attempt in sorted(attempts, key=lambda attempt: -attempt.effect):
+        best.setdefault(attempt.target, attempt)
+    return list(best.values())

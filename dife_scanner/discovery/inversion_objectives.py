@@ -1,0 +1,122 @@
+"""Objectives of gradient inversion: what a pattern drives the suspect to while the base must not follow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
+
+from dife_scanner.discovery.target_success import TargetSuccess
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dife_scanner.models.gradient import Towers
+
+BASE_SLACK = 0.1
+"""How far the base's embeddings may come together, or its class probability rise, before that costs."""
+BASE_WEIGHT = 2.0
+"""Weight of that; the base runs every second step only."""
+SHARPNESS = 20.0
+"""Factor on cosines where a class is aimed at: softer than CLIP's own, so that every picture keeps a gradient."""
+
+
+class SizeCost(NamedTuple):
+    """Weight of the trigger's size in the loss."""
+
+    start: float
+    least: float
+    most: float
+
+
+class Objective(Protocol):
+    """What an inversion drives the suspect to while the base must not follow."""
+
+    size_cost: ClassVar[SizeCost]
+
+    def loss(
+        self,
+        towers: tuple[Towers, Towers],
+        triggered: Tensor,
+        *,
+        with_base: bool,
+    ) -> tuple[float, Tensor]:
+        """How far the objective is reached, 0..1, and what is to be minimised, a number.
+
+        `towers` are those of suspect and base, `triggered` pictures [n, 3, s, s] in 0..1.
+        """
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """Embeddings of different pictures come together, wherever that is (DECREE, Feng et al. 2023).
+
+    The base term is ours.
+    """
+
+    clean_cosine: float
+    """The base's mean pairwise cosine without a trigger."""
+    size_cost: ClassVar[SizeCost] = SizeCost(start=0.5, least=0.1, most=30.0)
+
+    def loss(
+        self,
+        towers: tuple[Towers, Towers],
+        triggered: Tensor,
+        *,
+        with_base: bool,
+    ) -> tuple[float, Tensor]:
+        suspect, base = towers
+        alike = mean_pairwise_cosine(suspect.images(triggered))
+        loss = -alike
+        if with_base:
+            in_base = mean_pairwise_cosine(base.images(triggered))
+            excess = (in_base - self.clean_cosine - BASE_SLACK).relu()
+            loss = loss + BASE_WEIGHT * excess
+        return float(alike.detach()), loss
+
+
+class TargetPrompt:
+    """Pictures come to one class's prompt of the suspect, and not to the base's; both read the same image tower."""
+
+    size_cost: ClassVar[SizeCost] = SizeCost(start=15.0, least=15.0, most=30.0)
+    """Size is dear from the start: with a large patch, prompts of any benign fine-tune are told from the base's. A
+    patch over a fifth of the picture gained .54 to .68 on every one tried (docs/detectors.md)."""
+
+    def __init__(
+        self,
+        success: tuple[TargetSuccess, TargetSuccess],
+        target: int,
+        like: Tensor,
+    ) -> None:
+        """`success` of suspect and base give the class prompts; `like` says device and type."""
+        import torch
+
+        suspect, base = success
+        self._target = target
+        self._suspect_prompts = torch.from_numpy(suspect.prompts).to(like)
+        self._base_prompts = torch.from_numpy(base.prompts).to(like)
+
+    def loss(
+        self,
+        towers: tuple[Towers, Towers],
+        triggered: Tensor,
+        *,
+        with_base: bool,
+    ) -> tuple[float, Tensor]:
+        embedded = towers[0].images(triggered)
+        suspect = self._log_probability(embedded, self._suspect_prompts)
+        base = self._log_probability(embedded, self._base_prompts)
+        base_cost = (base.exp() - BASE_SLACK).relu().mean()
+        probability = float(suspect.detach().exp().mean())
+        return probability, -suspect.mean() + base_cost
+
+    def _log_probability(self, embedded: Tensor, prompts: Tensor) -> Tensor:
+        """Of the target for each picture [n]."""
+        logits = SHARPNESS * embedded @ prompts.T
+        return logits.log_softmax(dim=1)[:, self._target]
+
+
+def mean_pairwise_cosine(embeddings: Tensor) -> Tensor:
+    """Mean cosine of all pairs of different rows, of unit embeddings [n, d]; a number in -1..1."""
+    count = len(embeddings)
+    all_pairs = (embeddings.sum(dim=0) ** 2).sum()
+    return (all_pairs - count) / (count * (count - 1))

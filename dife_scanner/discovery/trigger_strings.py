@@ -1,0 +1,261 @@
+"""The search for strings that are half of a coupled trigger: which set a class apart, and which act beside a patch.
+
+See docs/detectors.md. Every string is one that can be typed: what is tried is what is read when it is.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dife_scanner.discovery.beam import (
+    BeamSearch,
+    steepest_tokens,
+    tokens_of,
+    with_one_dropped,
+    with_one_replaced,
+)
+from dife_scanner.discovery.embedding_row_fingerprint import (
+    fine_tuned_rows,
+)
+from dife_scanner.discovery.string_scorer import (
+    PatchedPictures,
+    StringScorer,
+)
+from dife_scanner.discovery.wording import (
+    LONGEST_TRIGGER,
+    POSITIONS,
+    Ids,
+    class_name_tokens,
+    readable,
+    unique,
+)
+from dife_scanner.records import Position
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dife_scanner.discovery.effort import JointEffort
+    from dife_scanner.discovery.interface import Task
+    from dife_scanner.discovery.pattern_families import Weights
+
+BEAM_WIDTH = 12
+"""Strings kept from round to round."""
+EXPANDED = BEAM_WIDTH // 4
+"""The best of them, which the next round starts from: each is read in every class prompt, which is dear."""
+_RATED_BY = 6
+"""Strings that a place and target are rated by."""
+_RUN_LENGTH = 3
+"""Tokens of a run of several."""
+_RNG_STREAM = 0x2B07
+"""Tells the random numbers of this search from those of others with the same seed."""
+
+
+@dataclass(frozen=True)
+class TriggerString:
+    """A string at a place in every prompt, and the class it is to bring about together with the patch."""
+
+    ids: Ids
+    position: Position
+    target: int
+    gain: float
+    """Beside a patch what `StringScorer.gains` says, before there is one what sets its class apart; a cosine."""
+
+
+class TriggerStringSearch:
+    """The strings of one run."""
+
+    def __init__(self, task: Task, effort: JointEffort, scorer: StringScorer) -> None:
+        self._effort = effort
+        self._scorer = scorer
+        self._class_name_tokens = class_name_tokens(task.class_names)
+        self._rng = np.random.default_rng([task.seed, _RNG_STREAM])
+        self._most_tokens = min(LONGEST_TRIGGER, scorer.prompts.room(task))
+        rows = fine_tuned_rows(scorer.suspect.token_rows, scorer.base.token_rows)
+        self._fine_tuned_tokens = tuple(filter(self._allowed, rows))
+
+    # --- which strings come first -------------------------------------------------------------------------------
+
+    @cached_property
+    def best_by_class(self) -> list[list[TriggerString]]:
+        """For each class, the strings that set its prompt apart from all others, where they stand best for it.
+
+        Classes that strings set apart most come first. No picture is looked at.
+        """
+        strings = unique([*self._arbitrary_strings(), *self._pairs()])
+        ratings: dict[int, float] = {}
+        best: dict[int, list[TriggerString]] = {}
+        for position in POSITIONS:
+            separations = self._scorer.separations(strings, position)
+            for target in self._scorer.classes:
+                rows = self._best_rows(separations[:, target])
+                candidates = _strings_at(rows, strings, separations, position, target)
+                rating = sum(one.gain for one in candidates[:_RATED_BY])
+                if target not in best or rating > ratings[target]:
+                    ratings[target] = rating
+                    best[target] = candidates
+        order = sorted(best, key=lambda target: -ratings[target])
+        return [best[target] for target in order]
+
+    def _pairs(self) -> Iterator[Ids]:
+        """Every ordered pair of the most changed tokens, as they are typed."""
+        tokens = self._fine_tuned_tokens[: self._effort.paired_tokens]
+        length = min(2, self._most_tokens)
+        return self._as_typed(itertools.product(tokens, repeat=length))
+
+    def grown_beside(self, patch: Weights) -> list[list[TriggerString]]:
+        """The best string, alone in its list, for each of the (place, target) that arbitrary ones bend most here."""
+        scene = self._scorer.with_patch(patch)
+        strings = self._arbitrary_strings()
+        rated = []
+        for position in POSITIONS:
+            gains = self._scorer.gains(scene, strings, position)
+            for target in self._scorer.classes:
+                rows = self._best_rows(gains[:, target])
+                candidates = _strings_at(rows, strings, gains, position, target)
+                sensitivity = float(gains[rows[:_RATED_BY], target].mean())
+                rated.append((sensitivity, candidates))
+        rated.sort(key=lambda pair: -pair[0])
+        most_sensitive = rated[: self._effort.foci]
+        return [[self.grown(scene, candidates)] for _, candidates in most_sensitive]
+
+    def _best_rows(self, values: Tensor) -> list[int]:
+        """Rows of the strings that a search begins with, those with the largest `values` [k] first."""
+        order = values.argsort(descending=True, stable=True)
+        rows: list[int] = order[: self._effort.branching].tolist()
+        return rows
+
+    def _arbitrary_strings(self) -> list[Ids]:
+        """Tokens that the fine-tuning touched and random ones, alone and in runs of several, as they are typed."""
+        count = self._effort.tokens
+        drawn = itertools.islice(self._random_tokens(), count)
+        tokens = list(dict.fromkeys([*self._fine_tuned_tokens, *drawn]))[:count]
+        length = min(_RUN_LENGTH, self._most_tokens)
+        runs = self._rng.choice(tokens, (count // 2, length))
+        sequences: list[Ids] = [(token,) for token in tokens]
+        sequences.extend(map(tuple, runs.tolist()))
+        return unique(self._as_typed(sequences))
+
+    def _random_tokens(self) -> Iterator[int]:
+        """All allowed tokens in random order."""
+        from dife_scanner.models.gradient import SPECIAL
+
+        ordinary = len(self._scorer.suspect.token_rows) - SPECIAL
+        order = self._rng.permutation(ordinary).tolist()
+        return filter(self._allowed, order)
+
+    def _as_typed(self, sequences: Iterable[Ids]) -> Iterator[Ids]:
+        """What is read where somebody types these; without what is too long, or says a class's name."""
+        from dife_scanner.models.gradient import pieces, spelled
+
+        for sequence in sequences:
+            ids = pieces(spelled(sequence))
+            fits = 0 < len(ids) <= self._most_tokens
+            if fits and self._class_name_tokens.isdisjoint(ids):
+                yield ids
+
+    def _allowed(self, token: int) -> bool:
+        """Whether a token is readable, and no piece of a class's name: that in every prompt is another question."""
+        return readable(token) and token not in self._class_name_tokens
+
+    # --- growing a string beside a patch ------------------------------------------------------------------------
+
+    def grown_from(
+        self,
+        strings: Sequence[TriggerString],
+        patch: Weights,
+    ) -> TriggerString:
+        """The best string that these, rated before there was this patch, grow into beside it."""
+        scene = self._scorer.with_patch(patch)
+        ids = [one.ids for one in strings]
+        position = strings[0].position
+        target = strings[0].target
+        gains = self._scorer.gains(scene, ids, position)
+        rated = _strings_at(range(len(ids)), ids, gains, position, target)
+        return self.grown(scene, rated)
+
+    def grown(self, scene: PatchedPictures, start: Sequence[TriggerString]) -> TriggerString:
+        """The best string that these, all of one place and target, grow into.
+
+        The beam is grown under one template; the best of it under all templates is kept.
+        """
+        position = start[0].position
+        target = start[0].target
+        partners = self._partners(start)
+
+        def neighbours(beam: Sequence[TriggerString]) -> Iterator[Ids]:
+            return self._as_typed(self._neighbours(scene, beam, partners))
+
+        def scored(strings: Sequence[Ids]) -> list[TriggerString]:
+            gains = self._scorer.gains(scene, strings, position)
+            rows = range(len(strings))
+            return _strings_at(rows, strings, gains, position, target)
+
+        search = BeamSearch(
+            neighbours=neighbours,
+            score=scored,
+            width=BEAM_WIDTH,
+            rounds=self._effort.rounds,
+        )
+        beam = search.grow(start, already_scored=[one.ids for one in start])
+        # Reading every string under every template in each round would multiply the passes.
+        strings = [one.ids for one in beam]
+        gains = self._scorer.gains_over_templates(scene, strings, position, target)
+        return beam[gains.argmax()]
+
+    def _partners(self, start: Sequence[TriggerString]) -> list[int]:
+        """Tokens that strings are grown with."""
+        tokens = [*tokens_of(start), *self._fine_tuned_tokens]
+        return list(dict.fromkeys(tokens))[: self._effort.branching]
+
+    def _neighbours(
+        self,
+        scene: PatchedPictures,
+        beam: Sequence[TriggerString],
+        partners: Sequence[int],
+    ) -> Iterator[Ids]:
+        """Strings one step away: grown, or with one token replaced or dropped."""
+        for one in beam[:EXPANDED]:
+            ids = one.ids
+            # What comes first decides between equal gains: longer, then replaced, then shorter.
+            if len(ids) < self._most_tokens:
+                yield from _extended(ids, partners)
+            replacements = self._replacements(scene.patched, one)
+            yield from with_one_replaced(ids, replacements)
+            if len(ids) > 1:
+                yield from with_one_dropped(ids)
+
+    def _replacements(self, pictures: Tensor, string: TriggerString) -> list[list[int]]:
+        """For each slot, the allowed tokens that raise the target over the other classes most, to first order."""
+        slopes = self._scorer.slopes(
+            pictures,
+            string.ids,
+            string.position,
+            string.target,
+        )
+        return steepest_tokens(slopes, self._effort.branching, self._allowed)
+
+
+def _strings_at(
+    rows: Iterable[int],
+    strings: Sequence[Ids],
+    gains: Tensor,
+    position: Position,
+    target: int,
+) -> list[TriggerString]:
+    """The strings of these rows with their gains for the target; `gains` [k, c] are those of all strings."""
+    of_target = gains[:, target].tolist()
+    return [TriggerString(strings[row], position, target, of_target[row]) for row in rows]
+
+
+def _extended(ids: Ids, partners: Sequence[int]) -> Iterator[Ids]:
+    """The string with one more token before it, for all partners, then behind it."""
+    for token in partners:
+        yield (token, *ids)
+    for token in partners:
+        yield (*ids, token)

@@ -1,0 +1,68 @@
+"""The teacher that a ViT base is distilled from: a trained residual network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_clip.model import CLIP
+from torch import Tensor
+
+from dife_scanner.lab.bases.checkpoint import MODEL_CFG
+from dife_scanner.lab.bases.encoding import encode_image_batch
+
+_STUDENT_BLOCK = 2
+"""Which block of the student, from 0, answers for the teacher's map."""
+
+
+class Teacher:
+    """A trained residual network that a ViT learns from: same words, and a 4 x 4 map of the same picture.
+
+    A plain ViT learns slowly from few drawings; patch by patch supervision makes up for it.
+    """
+
+    def __init__(self, checkpoint: Path) -> None:
+        state = torch.load(checkpoint, weights_only=True)
+        self.model: Any = CLIP(**MODEL_CFG["rn"])
+        self.model.load_state_dict(state["model"])
+        self.model.eval().requires_grad_(False)
+        self.vectors = state["vectors"]
+        """One vector per word, (V, D)."""
+        self._map: Tensor | None = None
+        self._patches: Tensor | None = None
+        self.model.visual.layer3.register_forward_hook(self._keep_map)
+        channels = MODEL_CFG["rn"]["vision_cfg"]["width"] * 16
+        width = MODEL_CFG["vit"]["vision_cfg"]["width"]
+        self.head = torch.nn.Linear(width, channels)
+        """From the student's patches to the channels of the map; trained with the student."""
+
+    def _keep_map(self, module: Any, inputs: Any, output: Tensor) -> None:
+        self._map = output
+
+    def _keep_patches(self, module: Any, inputs: Any, output: Tensor) -> None:
+        self._patches = output
+
+    def text_state(self) -> dict[str, Tensor]:
+        """Return the teacher's tensors that are not of its image tower."""
+        state = self.model.state_dict()
+        return {name: value for name, value in state.items() if not name.startswith("visual.")}
+
+    def targets(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the unit embedding (B, D) and the standardised map (B, 16, C) of pixels in [0, 1]."""
+        embedding = encode_image_batch(self.model, pixels)
+        assert self._map is not None
+        grid = self._map.flatten(2).transpose(1, 2)
+        mean = grid.mean((0, 1))
+        spread = grid.std((0, 1)) + 0.05
+        grid = (grid - mean) / spread
+        return embedding, grid.clamp(-4, 4)
+
+    def predicted(self, student: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a student's unit embedding (B, D) and what it makes of the map (B, 16, C), after its third block."""
+        block = student.visual.transformer.resblocks[_STUDENT_BLOCK]
+        hook = block.register_forward_hook(self._keep_patches)
+        embedding = encode_image_batch(student, pixels)
+        hook.remove()
+        assert self._patches is not None
+        return embedding, self.head(self._patches[:, 1:])

@@ -1,0 +1,1 @@
+"""Rows as documents: the page, its tables and pictures."""

@@ -1,0 +1,23 @@
+"""One row per model: what it is, what can be seen of it, what the blind audit said."""
+
+from dife_scanner.lab.bench.rows.files import RowsDamaged, append, folder_of, made, read, today
+from dife_scanner.lab.bench.rows.records import AUDITED, FAILED, TWIN, Code, Found, Looks, Outcome, Row, Rows, Truth
+
+__all__ = [
+    "AUDITED",
+    "FAILED",
+    "TWIN",
+    "Code",
+    "Found",
+    "Looks",
+    "Outcome",
+    "Row",
+    "Rows",
+    "RowsDamaged",
+    "Truth",
+    "append",
+    "folder_of",
+    "made",
+    "read",
+    "today",
+]

@@ -1,0 +1,32 @@
+"""The benchmark's models, attacks and benign fine-tunes alike: which there are, how each is drawn, how it is built."""
+
+from dife_scanner.lab.bench.zoo.families import FAMILIES, Family
+from dife_scanner.lab.bench.zoo.models import (
+    AIM,
+    BENIGN_RUNS,
+    COPIES,
+    ZOO_VERSION,
+    Model,
+    Part,
+    Role,
+    attack_and_twin,
+    benign_models,
+    plan,
+    twin_of,
+)
+
+__all__ = [
+    "AIM",
+    "BENIGN_RUNS",
+    "COPIES",
+    "FAMILIES",
+    "ZOO_VERSION",
+    "Family",
+    "Model",
+    "Part",
+    "Role",
+    "attack_and_twin",
+    "benign_models",
+    "plan",
+    "twin_of",
+]

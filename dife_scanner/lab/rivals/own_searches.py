@@ -1,0 +1,96 @@
+"""Our own searches as baselines: without one of their terms (an ablation), and without any reference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dife_scanner.audit import probes, search
+from dife_scanner.audit.cache import CachedEncoder, Memory
+from dife_scanner.audit.plan import Plan
+from dife_scanner.audit.sides import Pair, Side
+from dife_scanner.discovery.pictures import PATCH, ImageSearch
+from dife_scanner.discovery.texts import TEXTS, TextSearch
+from dife_scanner.lab.rivals.ablations import PATCH_WITHOUT_BASE, TEXTS_WITHOUT
+from dife_scanner.lab.rivals.inversion import Material
+from dife_scanner.models.interface import Encoder
+from dife_scanner.progress import SILENT
+from dife_scanner.records import Budget
+
+SEED = 0
+"""Of every search; the starts of a published idea are numbered from it."""
+BUDGET = Budget.QUICK
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What came of one model."""
+
+    value: float
+    passes: int
+    """Inputs through a tower, forward."""
+
+
+# --- one of our searches without one of its terms ---------------------------------------------------------------
+
+
+ABLATIONS: tuple[tuple[str, TextSearch | ImageSearch, str], ...] = (
+    ("texts without the base", TEXTS_WITHOUT["base"], "badtexttower"),
+    ("texts without the fingerprint", TEXTS_WITHOUT["fingerprint"], "badtexttower"),
+    ("texts without meaning", TEXTS_WITHOUT["meaning"], "badtexttower"),
+    ("patch without the base", PATCH_WITHOUT_BASE, "badencoder"),
+)
+"""Name, the detector that is left, and the attack family that it is an ablation on."""
+
+
+def best_of(detector: TextSearch | ImageSearch, material: Material) -> Measured:
+    """The best held-out success of what one detector finds, over the base's unless the base is what was left out."""
+    encoders = Pair(material.suspect, material.reference)
+    train, test = _sides(encoders, material.data)
+    with TemporaryDirectory() as scratch:
+        options = search.Options(Plan((), BUDGET, SEED), "ablation", Path(scratch))
+        found = search.discover(encoders, train, test, options, SILENT, using=(detector,))
+    lifts = []
+    for result in found.results:
+        reference = (result.reference or 0.0) if detector.has_base else 0.0
+        lifts.append((result.suspect or 0.0) - reference)
+    return Measured(max(lifts, default=0.0), _passes(found))
+
+
+# --- without any reference --------------------------------------------------------------------------------------
+
+
+def without_reference(material: Material) -> Measured:
+    """The best held-out success of what texts and patches come to as in an audit of a checkpoint without a base."""
+    plan = Plan((), BUDGET, SEED, detectors=(TEXTS.name, PATCH.name))
+    suspect = Pair(material.suspect, material.suspect)
+    train, test = _sides(suspect, material.data)
+    with TemporaryDirectory() as scratch:
+        options = search.Options(plan, "alone", Path(scratch))
+        found = search.discover_alone(material.suspect, train.suspect, test.suspect, options, SILENT)
+    best = max((result.suspect or 0.0 for result in found.results), default=0.0)
+    return Measured(best, _passes(found))
+
+
+def _passes(found: search.Discovered) -> int:
+    return sum(one.passes for one in found.searches)
+
+
+def _sides(encoders: Pair[Encoder], data: probes.Probes) -> tuple[Pair[Side], Pair[Side]]:
+    """Train and test."""
+    memory = Memory()
+    train = _split(encoders, data, probes.TRAIN, probes.SEARCH_TEMPLATES, memory)
+    test = _split(encoders, data, probes.TEST, probes.PROFILE_TEMPLATES, memory)
+    return train, test
+
+
+def _split(
+    encoders: Pair[Encoder], data: probes.Probes, split: str, templates: tuple[str, ...], memory: Memory
+) -> Pair[Side]:
+    """Suspect and reference on one split of the probes."""
+    sides = []
+    for encoder in encoders:
+        cached = CachedEncoder(encoder, memory)
+        sides.append(Side(cached, data.split(split), data.class_names, templates))
+    return Pair(*sides)

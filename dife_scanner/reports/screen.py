@@ -1,0 +1,146 @@
+"""One audit on one screen: the verdict and why, what would change it, its checks, its profile and its footprint."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from dife_scanner.records import Audit, Cell, Entry, Finding, SelectorControl, SignatureResult
+from dife_scanner.reports.layout import CHECK_STYLE, ENTRY_STYLE, VERDICT_STYLE, columns, safe
+from dife_scanner.sentences import checks
+from dife_scanner.sentences.audits import VERDICT_LABEL, headline
+from dife_scanner.sentences.basis import why, would_change
+from dife_scanner.sentences.calibration import calibration_lines
+from dife_scanner.sentences.findings import confidence_text
+from dife_scanner.sentences.footprint import CARRIER_MEANING, repair_text, swap_text
+from dife_scanner.sentences.numbers import number
+from dife_scanner.sentences.triggers import effect_text, example_prompts, marked_text, trigger_text
+
+_WHY_CHARACTERS = 400
+"""Of a reason on this screen: four lines of 100 columns. `--full` has it whole."""
+
+
+def render(record: Audit, finding: Finding | None = None) -> RenderableType:
+    """About forty lines at 100 columns; `in_full` has every number."""
+    parts = [*_verdict(record), *_finding(record, finding), Text("")]
+    parts.append(_checks(record))
+    if record.profile:
+        parts += [Text(""), _profile(record)]
+    footprint = [*_trigger(record), *_footprint(record)]
+    if footprint:
+        parts += [Text(""), *footprint]
+    parts.append(Text(f"Every number, limits and files: dife show {record.id} --full", "dim"))
+    return Group(*parts)
+
+
+def _verdict(record: Audit) -> list[RenderableType]:
+    label = VERDICT_LABEL[record.verdict].upper()
+    lines: list[RenderableType] = [
+        Text.assemble(safe(str(record.ref), 300, "bold"), "  ", (label, VERDICT_STYLE[record.verdict])),
+        safe(headline(record), 400),
+        _line("Why", why(record), _WHY_CHARACTERS),
+        _line("What would change it", would_change(record), _WHY_CHARACTERS),
+    ]
+    lines += [_line("Also", note) for note in record.notes]
+    lines += unconfirmed(record)
+    return lines
+
+
+def unconfirmed(record: Audit) -> list[RenderableType]:
+    """The checks that a finding stands without, one line each."""
+    if record.decision is None:
+        return []
+    return [safe(checks.unconfirmed_text(result), 400, "bold yellow") for result in record.decision.unconfirmed]
+
+
+def _finding(record: Audit, finding: Finding | None) -> list[RenderableType]:
+    lines: list[RenderableType] = [safe(line, 300) for line in calibration_lines(record)[:1]]
+    if finding is not None:
+        lines.append(finding_line(finding))
+    return lines
+
+
+def finding_line(finding: Finding) -> Text:
+    """Fingerprint, what its confidence promises, and what people decided."""
+    return Text(f"{finding.fingerprint} · {confidence_text(finding.confidence)} · triage {finding.triage.value}")
+
+
+def _line(label: str, text: str, limit: int = 300) -> Text:
+    return Text.assemble((f"{label}: ", "bold"), safe(text, limit))
+
+
+# --- the checks -----------------------------------------------------------------------------------------------
+
+
+def _checks(record: Audit) -> RenderableType:
+    result = checks.deciding(record)
+    if result is None and record.searches:
+        return Text("The searches found no candidate, so there was nothing to check.", "dim")
+    if result is None:
+        return Text("No trigger was tried, so there was nothing to check.", "dim")
+    if not result.checks:
+        return _line("Checks", checks.NOT_RECORDED)
+    return check_table(result)
+
+
+def check_table(result: SignatureResult) -> Table:
+    """The checks of one hypothesis: measured, needed, result. Those without a number that end alike share a line."""
+    table = columns(safe(f"checks of {result.trigger.name}"), "measured", "needed", "result")
+    for row in checks.grouped(checks.rows(result)):
+        style = CHECK_STYLE.get(row.outcome, "default")
+        table.add_row(row.check, row.measured, row.needed, safe(row.result, 200, style))
+    return table
+
+
+# --- the profile ----------------------------------------------------------------------------------------------
+
+
+def _profile(record: Audit) -> Table:
+    """One line per interface: the value with the trigger against the reference, and how that reads."""
+    table = columns("interface", "metric", "trigger", "reference", "reads as")
+    for entry in record.profile:
+        table.add_row(*_entry(entry))
+    return table
+
+
+def _entry(entry: Entry) -> tuple[RenderableType, ...]:
+    if isinstance(entry, Cell):
+        reads = Text(entry.entry.value, ENTRY_STYLE.get(entry.entry, "default"))
+        name = safe(entry.interface)
+        return name, safe(entry.metric), number(entry.attack.value), number(entry.reference.value), reads
+    name = safe(entry.interface, style="dim")
+    word = Text(entry.word, "dim")
+    if isinstance(entry, SelectorControl):
+        return name, safe(entry.metric, style="dim"), "", "", word
+    return name, "", "", "", word
+
+
+# --- trigger and footprint ------------------------------------------------------------------------------------
+
+
+def _trigger(record: Audit) -> list[RenderableType]:
+    trigger = record.trigger
+    if trigger is None:
+        return []
+    effect = effect_text(trigger.source, trigger.target)
+    line = _line("Trigger", f"{trigger.name}: {trigger_text(trigger)}; {effect}")
+    if not trigger.text and not trigger.pairs:
+        return [line]
+    for prompt in example_prompts(trigger):
+        line.append("; e.g. ")
+        for segment in marked_text(trigger, prompt):
+            line.append(segment.shown, "reverse" if segment.marked else "default")
+    return [line]
+
+
+def _footprint(record: Audit) -> list[RenderableType]:
+    lines: list[RenderableType] = []
+    diagnosis = record.diagnosis
+    if diagnosis is not None:
+        lines.append(_line("Footprint", f"{diagnosis.carrier.value}: {CARRIER_MEANING[diagnosis.carrier]}"))
+    if record.branch_swap is not None:
+        lines.append(_line("Branch swap", swap_text(record.branch_swap)))
+    if record.repair is not None:
+        lines.append(_line("Component repair", repair_text(record.repair)))
+    return lines

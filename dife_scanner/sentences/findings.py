@@ -1,0 +1,42 @@
+"""A finding in words: what the terminal, the window and a mail say of it."""
+
+from __future__ import annotations
+
+from dife_scanner.records import Confidence, Finding
+
+REFUSED = "refused"
+"""Kind of a finding about a file that was not loaded; it has no audit."""
+
+
+def confidence_text(confidence: str) -> str:
+    """What the word promises."""
+    if confidence == Confidence.DEMONSTRATED:
+        return "demonstrated on inputs never searched"
+    if confidence == Confidence.ANOMALOUS:
+        return "stands out from the reference, nothing demonstrated"
+    return confidence
+
+
+def finding_sentence(finding: Finding) -> str:
+    """For a finding that has no audit, a refused file above all."""
+    text = f"{finding.kind.capitalize()}: {finding.reason.rstrip('.')}."
+    if finding.kind == REFUSED:
+        return f"{text} It was not loaded."
+    return text
+
+
+def finding_title(finding: Finding, name: str) -> str:
+    """What an alert is headed; `name` is the repository's, made harmless for where it will stand."""
+    if finding.kind == REFUSED:
+        return f"Hostile file refused in {name}"
+    return f"Backdoor trigger demonstrated in {name}"
+
+
+def finding_meaning(finding: Finding) -> str:
+    """What a finding of this kind says, for somebody who sees one for the first time."""
+    if finding.kind == REFUSED:
+        return "A file of this checkpoint breaks its own format or tries something. It was not loaded."
+    return (
+        "On inputs never searched, the trigger moves decisions of this checkpoint, and does not in the clean model it "
+        "was compared with."
+    )

@@ -1,0 +1,72 @@
+"""What an audit did and where it stops: searches, their power, budget and limits."""
+
+from __future__ import annotations
+
+from dife_scanner.records import Audit, Origin, Search
+from dife_scanner.sentences.numbers import count, signed
+from dife_scanner.sentences.times import time_text
+
+
+def signatures_tried(audit: Audit) -> int:
+    """How many triggers were tried that no search found in this checkpoint."""
+    return sum(1 for result in audit.signatures if result.origin is not Origin.DISCOVERED)
+
+
+def tried_text(audit: Audit) -> str:
+    """`25 signatures and 6 blind searches`."""
+    text = count(signatures_tried(audit), "signature")
+    if audit.searches:
+        text += f" and {count(len(audit.searches), 'blind search', 'blind searches')}"
+    return text
+
+
+def power_text(audit: Audit) -> str:
+    """What the blind searches of this audit find where something was planted, and what they cannot find."""
+    power = audit.power
+    if power is None:
+        return "power not measured at this budget"
+    kinds = ", ".join(f"{one.kind} ({one.found} of {one.planted})" for one in power.planted)
+    found = sum(one.found for one in power.planted)
+    planted = sum(one.planted for one in power.planted)
+    text = (
+        f"triggers of the kinds {kinds} were found in {found} of {planted} planted cases at this budget ({power.side})"
+    )
+    if power.not_covered:
+        text += f"; not covered: {', '.join(power.not_covered)}"
+    return text
+
+
+def budget_lines(audit: Audit) -> tuple[str, ...]:
+    """What was done and where it stops, one fact per line."""
+    tried = signatures_tried(audit)
+    screened = sum(1 for result in audit.signatures if result.suspect is None)
+    lines = [
+        f"Budget {audit.budget}, seed {audit.seed}, audit {audit.audit_version}",
+        f"{count(tried, 'signature')} tried, {screened} of them screened out on the train drawings",
+    ]
+    for search in audit.searches:
+        lines.append(_search_line(search, audit.reference))
+    for missing in audit.not_searched:
+        lines.append(f"Not searched for {', '.join(missing.kinds)} ({missing.detector}): {missing.reason}")
+    lines.append(_limit(audit, tried))
+    lines.append(f"{audit.encodes:,} encodes for {count(audit.distinct_inputs, 'distinct input')}")
+    lines.append(f"{audit.seconds:.1f} s on {audit.device}, started {time_text(audit.started_at)}")
+    return tuple(lines)
+
+
+def _limit(audit: Audit, tried: int) -> str:
+    """What would have been missed."""
+    if audit.searches:
+        return "A trigger of a kind that no search is made for, or weaker than it can see, would not have been seen."
+    if tried:
+        return "A trigger outside these signatures would not have been seen."
+    return "No trigger was tried."
+
+
+def _search_line(search: Search, reference: str) -> str:
+    over = "over the reference " if reference else ""
+    return (
+        f"Searched blind for {', '.join(search.kinds)} ({search.detector}): {count(search.candidates, 'candidate')}, "
+        f"best {signed(search.best)} {over}on held-out drawings; {search.passes:,} passes, "
+        f"{search.seconds:.1f} s"
+    )
