@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.records import Budget
+
 if TYPE_CHECKING:
     from dife_scanner.discovery import Detector
     from dife_scanner.lab.attacks.training_data import Lab
