@@ -65,32 +65,13 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
     what fetching, loading and auditing raise.
     """
     reference = _reference(store, stored)
-    found_in_base: tuple[Trigger, ...] = ()
-    if reference:
-        found_in_base = references.triggers_found_in(store, reference)
     work = store.home / "work"
     with disk_errors(store.home):
         work.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="rerun-", dir=work))
     try:
         manifest, prepared = _prepare(store, settings, stored, folder, progress)
-        request = Request(
-            ref=stored.ref,
-            folder=prepared.folder,
-            weights_sha256=prepared.weights_sha256,
-            config_digest=prepared.config_digest,
-            reference=reference,
-            known=_known(store, stored, reference),
-            plan=plan,
-            device=settings.device,
-            seconds=settings.limits.audit_seconds,
-            likeness=_likeness(prepared, reference, settings),
-            named=True,
-            notes=stored.notes,
-            unread=manifest.unread,
-            turned_down=_turned_down(store, stored),
-            demonstrated=frozenset(one.name for one in found_in_base),
-        )
+        request = _request(store, settings, stored, plan, reference, manifest, prepared)
         if stored.plan is None:
             request = _with_signatures(request, stored, settings)
         outcome = folder / "outcome"
@@ -106,6 +87,38 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
         return _named_as_stored(received.audit, request, stored)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _request(
+    store: Store,
+    settings: Settings,
+    stored: Audit,
+    plan: Plan,
+    reference: Reference | None,
+    manifest: Manifest,
+    prepared: checkpoints.Prepared,
+) -> Request:
+    """What the stored audit was asked, for the files as they were prepared again."""
+    found_in_base: tuple[Trigger, ...] = ()
+    if reference:
+        found_in_base = references.triggers_found_in(store, reference)
+    return Request(
+        ref=stored.ref,
+        folder=prepared.folder,
+        weights_sha256=prepared.weights_sha256,
+        config_digest=prepared.config_digest,
+        reference=reference,
+        known=_known(store, stored, reference),
+        plan=plan,
+        device=settings.device,
+        seconds=settings.limits.audit_seconds,
+        likeness=_likeness(prepared, reference, settings),
+        named=True,
+        notes=stored.notes,
+        unread=manifest.unread,
+        turned_down=_turned_down(store, stored),
+        demonstrated=frozenset(trigger.name for trigger in found_in_base),
+    )
 
 
 def _likeness(

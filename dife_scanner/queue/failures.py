@@ -49,6 +49,8 @@ _ENDS_AS = (
     (RepoGated, JobState.GATED),
     (RepoPrivate, JobState.PRIVATE),
     (RepoDisabled, JobState.DISABLED),
+    (Unsupported, JobState.UNSUPPORTED),
+    (LimitExceeded, JobState.LIMIT_EXCEEDED),
 )
 """Errors that say which state a job ends in, whatever was tried before."""
 
@@ -65,25 +67,34 @@ def record_failure(
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         error = disk_full(store.home)
     reason = _in_words(error)
-    for kind, state in _ENDS_AS:
-        if isinstance(error, kind):
-            return leases.finish(store, job.id, worker, state, reason)
+    final = _final_state(error)
+    if final is not None:
+        return leases.finish(store, job.id, worker, final, reason)
     if isinstance(error, (RepoNotFound, RevisionNotFound)):
         return _not_found(store, job, worker, reason)
     if isinstance(error, ContentMismatch):
         return _mismatch(store, job, worker, error, reason, channels)
     if isinstance(error, Refused):
         return refuse(store, job, worker, type(error).__name__, reason, channels)
-    if isinstance(error, Unsupported):
-        return leases.finish(store, job.id, worker, JobState.UNSUPPORTED, reason)
-    if isinstance(error, LimitExceeded):
-        return leases.finish(store, job.id, worker, JobState.LIMIT_EXCEEDED, reason)
     if isinstance(error, (DiskFull, BadToken)):
         return leases.pause(store, job.id, worker, reason, PAUSE_SECONDS)
     if isinstance(error, HubError):
         return _transient(store, job, worker, error, reason, rng)
     if isinstance(error, ChildDied):
         return leases.record_death(store, job.id, worker, reason)
+    return _failed(store, job, worker, error, reason)
+
+
+def _final_state(error: Exception) -> JobState | None:
+    """The state that this error always ends a job in; `None` where it depends."""
+    for kind, state in _ENDS_AS:
+        if isinstance(error, kind):
+            return state
+    return None
+
+
+def _failed(store: Store, job: Job, worker: str, error: Exception, reason: str) -> Job:
+    """End a job for an error that nothing else is known to do about."""
     if not isinstance(error, DifeError):
         log.error("job %s failed", job.id, exc_info=error)
     elif error.advice:

@@ -11,7 +11,7 @@ import pytest
 from dife_scanner.baselines.home import bases_folder
 from dife_scanner.cli.main import _run
 from dife_scanner.errors import AuditError, NotFound, UsageError
-from dife_scanner.records import Audit, ModelRef, Verdict
+from dife_scanner.records import Audit, Budget, ModelRef, Verdict
 from dife_scanner.store import audits
 from dife_scanner.store.db import open_store
 from dife_scanner.triggers.kinds import base
@@ -182,7 +182,7 @@ def stored(tmp_path):
         "image_tower_unknown": False,
         "text_tower_unknown": False,
         "notes": (),
-        "budget": "quick",
+        "budget": Budget.QUICK,
         "id": "feed" * 4,
         "identity": "beef" * 16,
     }

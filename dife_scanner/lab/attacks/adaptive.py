@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.records import Budget
+
 if TYPE_CHECKING:
     from dife_scanner.discovery import Detector
     from dife_scanner.lab.attacks.training_data import Lab
@@ -39,7 +41,6 @@ def found(
     from dife_scanner.lab import bases
     from dife_scanner.lab.pictures import art
     from dife_scanner.models.load import load
-    from dife_scanner.records import Budget
 
     config = json.loads((lab.base / "open_clip_config.json").read_text())
     now = folder / "now"
