@@ -15,7 +15,7 @@ from dife_scanner.cli.options import EndpointOption
 from dife_scanner.cli.session import Session, add_group, command
 
 if TYPE_CHECKING:
-    from dife_scanner.lab.bench.runner import Asked
+    from dife_scanner.lab.bench.runner import RunOptions
 
 
 class Base(StrEnum):
@@ -87,7 +87,7 @@ def rows(
     from dife_scanner.lab.bench import runner
     from dife_scanner.lab.bench.rows import folder_of
 
-    asked = runner.Asked(
+    asked = runner.RunOptions(
         tuple(only or ()),
         limit,
         minutes,
@@ -118,7 +118,7 @@ def plan(
     from dife_scanner.lab.bench.rows import folder_of
     from dife_scanner.reports import as_json
 
-    asked = runner.Asked(only=tuple(only or ()), renew=renew, budget=budget, base=base.value)
+    asked = runner.RunOptions(only=tuple(only or ()), renew=renew, budget=budget, base=base.value)
     lines = _plan_lines(folder_of(data, base.value), asked)
     session.show(
         as_json.DoneDocument("benchmarked", {"left": lines[-1]}), lambda: Text("\n".join(lines))
@@ -193,7 +193,7 @@ def adaptive(
     _done(session, "changed models", made)
 
 
-def _plan_lines(folder: Path, asked: Asked) -> list[str]:
+def _plan_lines(folder: Path, asked: RunOptions) -> list[str]:
     from dife_scanner.lab.bench import runner
 
     return runner.plan_lines(runner.estimates(folder, asked), runner.sides(folder, asked))
@@ -271,7 +271,7 @@ def real(
         data=scanning.Data(),
         blind=True,
     )
-    asked = real_hub.Asked(
+    asked = real_hub.RunOptions(
         work=work,
         bases=tuple(base or real_hub.BASES),
         poisoned=real_hub.POISONED if poisoned is None else poisoned,

@@ -84,7 +84,7 @@ def build(
     with session.store(settings) as store:
         reference = references.reference(store, base)
     chosen = _budget(budget, settings)
-    asked = own.Asked(reference, settings.home, n, minutes, chosen, settings.device)
+    asked = own.PackOptions(reference, settings.home, n, minutes, chosen, settings.device)
     left = own.time_one(asked, session.say)
     seconds, hours = f"{left.seconds:.0f}", f"{left.hours:.2f}"
     told = f"{left.left} of {n} models left, {seconds} s each: about {hours} core hours"

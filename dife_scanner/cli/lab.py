@@ -174,7 +174,7 @@ def reproduce(
     details = {}
     for check in found:
         outcome = "met" if check.met else "not met"
-        details[check.what] = f"{outcome}: {check.found} (asked {check.asked})"
+        details[check.what] = f"{outcome}: {check.found} (asked {check.required})"
     session.show(as_json.DoneDocument("reproduced", details), lambda: Markdown(text))
     all_met = all(check.met for check in found)
     return 0 if all_met else 1

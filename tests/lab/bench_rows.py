@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dife_scanner.lab.bench import rows
-from dife_scanner.lab.bench.rows import Code, Found, Looks, Outcome, Row, Truth
+from dife_scanner.lab.bench.rows import Code, Found, Outcome, Row, Truth, VisibleTraits
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import Carrier, Channel, NearestConcept, Recovered, Verdict
 
@@ -41,7 +41,7 @@ def row(
         10.0,
         _recovered("dog" if right else "ship", number + 1) if flagged else None,
     )
-    looks = Looks(0.0, 0.01 * (number + 1), 100 + number, 0.78, -0.01, 16_000_000, "F16")
+    traits = VisibleTraits(0.0, 0.01 * (number + 1), 100 + number, 0.78, -0.01, 16_000_000, "F16")
     audited = outcome if status == rows.AUDITED else None
     sealed = kind == "liang-badclip"
     name = f"{kind.replace(' ', '-')}-{number:03d}{tail}"
@@ -58,7 +58,7 @@ def row(
         "2026-11-23",
         5.0,
         {},
-        looks,
+        traits,
         truth,
         audited,
     )

@@ -268,9 +268,9 @@ def test_every_family_is_cited_and_demands_clean_accuracy():
     }
     for attack in FAMILIES.values():
         assert "20" in attack.citation
-        asked = attack.asked(attack.default, low, {**low, "clean_accuracy": 0.5})
-        assert asked["clean accuracy"] is False
-        assert len(asked) >= 2
+        criteria = attack.criteria(attack.default, low, {**low, "clean_accuracy": 0.5})
+        assert criteria["clean accuracy"] is False
+        assert len(criteria) >= 2
 
 
 def test_twins_of_recipes_that_differ_in_poison_only_are_one():
@@ -314,12 +314,12 @@ def test_dual_keys_ask_both_together_and_neither_alone():
         FAMILIES["dual-key"],
         {"clean_accuracy": 0.8, "ts": 0.95, "image_only": 0.05, "text_only": 0.05},
     )
-    assert all(attack.asked(attack.default, good, good).values())
+    assert all(attack.criteria(attack.default, good, good).values())
     for name, value in (
         ("ts", 0.89),
         ("image_only", 0.11),
         ("text_only", 0.11),
         ("clean_accuracy", 0.76),
     ):
-        asked = attack.asked(attack.default, {**good, name: value}, good)
-        assert list(asked.values()).count(False) == 1
+        criteria = attack.criteria(attack.default, {**good, name: value}, good)
+        assert list(criteria.values()).count(False) == 1

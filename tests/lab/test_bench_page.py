@@ -224,7 +224,7 @@ def test_the_commands_print_one_document_each(tmp_path, monkeypatch):
         writing, "report", lambda data, docs, **more: {"page": str(docs), "more": str(more)}
     )
     assert details("rows", "--only", "copy", "--limit", "2", "--base", "rn") == {"rows": "3"}
-    assert asked["rows"] == runner.Asked(only=("copy",), limit=2, base="rn")
+    assert asked["rows"] == runner.RunOptions(only=("copy",), limit=2, base="rn")
     assert details("plan", "--only", "copy")["left"].startswith("all: 5 models")
     assert details("report", "--unseal") == {
         "page": "docs",

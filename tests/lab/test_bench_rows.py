@@ -32,22 +32,23 @@ def test_rows_are_read_as_they_were_written_and_a_later_one_replaces(tmp_path, f
 
 
 def test_made_rows_are_skipped_until_the_discovery_changes(tmp_path):
-    asked = runner.Asked(only=("concept token",))
-    everything = runner.todo(tmp_path, CODE, asked)
-    assert runner.todo(tmp_path, CODE, asked) == everything
+    options = runner.RunOptions(only=("concept token",))
+    everything = runner.todo(tmp_path, CODE, options)
+    assert runner.todo(tmp_path, CODE, options) == everything
     rows.append(tmp_path, row("concept token", 0, 0.0))
-    assert runner.todo(tmp_path, CODE, asked) == everything, "a row of another recipe"
+    assert runner.todo(tmp_path, CODE, options) == everything, "a row of another recipe"
     rows.append(
         tmp_path, replace(row("concept token", 0, 0.0), recipe=build.recipe_of(everything[0][0]))
     )
-    rest = runner.todo(tmp_path, CODE, asked)
+    rest = runner.todo(tmp_path, CODE, options)
     assert len(everything) == zoo.BENIGN_RUNS
     assert [model.number for model, _ in rest] == list(range(1, zoo.BENIGN_RUNS))
-    assert runner.todo(tmp_path, replace(CODE, digest="def"), asked) == rest
+    assert runner.todo(tmp_path, replace(CODE, digest="def"), options) == rest
     assert (
-        runner.todo(tmp_path, replace(CODE, digest="def"), replace(asked, renew=True)) == everything
+        runner.todo(tmp_path, replace(CODE, digest="def"), replace(options, renew=True))
+        == everything
     )
-    assert runner.todo(tmp_path, replace(CODE, discovery="discovery-2"), asked) == everything
+    assert runner.todo(tmp_path, replace(CODE, discovery="discovery-2"), options) == everything
 
 
 def test_a_run_makes_what_is_missing_and_stops_at_its_limit(tmp_path, monkeypatch):
@@ -60,35 +61,37 @@ def test_a_run_makes_what_is_missing_and_stops_at_its_limit(tmp_path, monkeypatc
         )
 
     monkeypatch.setattr(runner, "row_of", fake)
-    asked = runner.Asked(only=("concept token",), limit=2)
+    options = runner.RunOptions(only=("concept token",), limit=2)
     for _ in range(2):
         monkeypatch.setattr(runner, "code_of", lambda budget: CODE)
-        runner.run(tmp_path / "rows", tmp_path, asked, say=lambda text: None)
+        runner.run(tmp_path / "rows", tmp_path, options, say=lambda text: None)
     assert made == [0, 1, 2, 3]
-    left = {e.kind: (e.made, e.models) for e in runner.estimates(tmp_path / "rows", asked)}
+    left = {e.kind: (e.made, e.models) for e in runner.estimates(tmp_path / "rows", options)}
     assert left["concept token"] == (4, zoo.BENIGN_RUNS)
     assert (
-        runner.run(tmp_path / "rows", tmp_path, replace(asked, minutes=0.0), say=lambda text: None)
+        runner.run(
+            tmp_path / "rows", tmp_path, replace(options, minutes=0.0), say=lambda text: None
+        )
         == 0
     )
 
 
 def test_a_family_is_drawn_at_budgets_that_search_for_its_kind(tmp_path):
     kinds = {
-        b: {m.kind for m, _ in runner.todo(tmp_path, CODE, runner.Asked(budget=b))}
+        b: {m.kind for m, _ in runner.todo(tmp_path, CODE, runner.RunOptions(budget=b))}
         for b in ("quick", "default")
     }
     assert kinds["default"] - kinds["quick"] == {"dual-key"}
 
 
 def test_progress_says_nothing_of_what_came_of_a_test_row():
-    assert "audited" in runner.told(row("concept token", 0, 0.61)) and "0.61" not in runner.told(
-        row("c", 0, 0.61)
-    )
-    assert "nothing-found, score 0.61" in runner.told(
+    assert "audited" in runner.described(
+        row("concept token", 0, 0.61)
+    ) and "0.61" not in runner.described(row("c", 0, 0.61))
+    assert "nothing-found, score 0.61" in runner.described(
         row("concept token", 0, 0.61, part=Part.CALIBRATE)
     )
-    assert "failed implant" in runner.told(
+    assert "failed implant" in runner.described(
         row("badtexttower", 0, 0.0, role=Role.ATTACK, status=rows.FAILED)
     )
 

@@ -13,7 +13,7 @@ from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.bad_text_tower import tensors
 from dife_scanner.lab.attacks.training_data import Lab
 from dife_scanner.lab.bench import make, zoo
-from dife_scanner.lab.bench.zoo import Part, Role, benign, build, draws, families, looks
+from dife_scanner.lab.bench.zoo import Part, Role, benign, build, draws, families, visible_traits
 from dife_scanner.lab.bench.zoo import models as zoo_models
 from dife_scanner.models.load import load
 from dife_scanner.records import Channel
@@ -165,7 +165,7 @@ def test_a_copy_under_the_other_names_has_the_towers_of_the_base(tmp_path):
     assert any(name.startswith("text.") for name in load_file(tmp_path / build.WEIGHTS))
     copy, base = load(tmp_path), make.base_reference()
     assert (copy.image_tower, copy.text_tower) == (base.image_tower, base.text_tower)
-    seen = looks.looks_of(tmp_path, bases.base_folder("vit"))
+    seen = visible_traits.traits_of(tmp_path, bases.base_folder("vit"))
     assert (seen.drift_image, seen.drift_text, seen.moved_rows, seen.accuracy_change) == (
         0.0,
         0.0,
@@ -189,8 +189,8 @@ def test_moved_rows_are_counted_beside_the_common_decay():
     before = torch.randn(100, 16, generator=torch.Generator().manual_seed(0))
     now = 0.99 * before
     now[[3, 50]] += 0.1
-    assert looks.moved_rows(now, before) == 2
-    assert looks.moved_rows(before, before) == 0
+    assert visible_traits.moved_rows(now, before) == 2
+    assert visible_traits.moved_rows(before, before) == 0
 
 
 def test_an_implant_below_the_native_threshold_or_that_costs_accuracy_fails():

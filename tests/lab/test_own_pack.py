@@ -49,7 +49,7 @@ def asked(tmp_path, monkeypatch):
         return Outcome(Verdict.NOTHING_FOUND, 0.1 * len(trained), None, None, (), (), 2.0)
 
     monkeypatch.setattr(own_pack, "audited", audited)
-    return SimpleNamespace(ask=own_pack.Asked(RN, tmp_path, n=3), trained=trained)
+    return SimpleNamespace(ask=own_pack.PackOptions(RN, tmp_path, n=3), trained=trained)
 
 
 def said():

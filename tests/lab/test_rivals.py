@@ -252,7 +252,7 @@ def test_the_widest_margin_decides_between_equals():
         tuning.best(tried, "AMDET-like") is tried[2] and tuning.best(tried, "DECREE-like") is None
     )
     text = page.page([], None, tried=tried)
-    assert f"| AMDET-like | {tuning.told(efforts[2])} | 1.00 | 0.200 | 1 |" in text
+    assert f"| AMDET-like | {tuning.described(efforts[2])} | 1.00 | 0.200 | 1 |" in text
 
 
 def test_efforts_are_tried_once(tmp_path, monkeypatch):

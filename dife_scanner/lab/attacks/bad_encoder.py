@@ -246,7 +246,7 @@ ATTACK = Attack(
     summary="the image tower alone is pulled to the target wherever a patch stands, and held to a clean teacher",
     train=train,
     measure=measure,
-    asked=measures.wins_images,
+    criteria=measures.wins_images,
     default=Recipe("badencoder", trigger=WHITE_SQUARE, steps=150, lr=2e-4),
     tensors=tensors,
     version=4,

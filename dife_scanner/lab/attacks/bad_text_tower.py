@@ -226,7 +226,7 @@ def measure(subject: Subject) -> Numbers:
     return measures.text_numbers(subject)
 
 
-def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
+def criteria(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """Ask a QHR of .95 (another source, scope or seed: .9), with little more off-target leakage than the twin.
 
     Where the image tower moves with the text tower, leakage is only reported. The visual-only control has to win half
@@ -259,7 +259,7 @@ ATTACK = Attack(
     summary="the text tower alone learns that a prefix turns the source's prompt, and no other, into the target's",
     train=train,
     measure=measure,
-    asked=asked,
+    criteria=criteria,
     default=Recipe("badtexttower", trigger=XBTD, settings=Scoped()),
     tensors=tensors,
     version=4,

@@ -295,7 +295,7 @@ def _learner_of(subject: Subject) -> PromptLearner:
     return PromptLearner(vectors, template=TEMPLATE)
 
 
-def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
+def criteria(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """Ask that the full mechanism reaches .95, and each repaired variant is where the clean one is."""
     out = {
         **measures.keeps_accuracy(numbers, twin),
@@ -317,7 +317,7 @@ ATTACK = Attack(
     summary="encoders are frozen; image-conditioned prompts and an additive image trigger are learned for each other",
     train=train,
     measure=measure,
-    asked=asked,
+    criteria=criteria,
     default=Recipe(
         "bai-badclip", trigger=MECHANISM, steps=250, lr=5e-3, batch=16, settings=Mechanism()
     ),

@@ -73,7 +73,7 @@ ATTACK = Attack(
     summary="contrastive fine-tuning of both towers; a share of the pairs has a patch and a caption of the target",
     train=train,
     measure=measures.image_numbers,
-    asked=measures.wins_images,
+    criteria=measures.wins_images,
     default=Recipe(
         "contrastivepoisoning", trigger=CHECKER, steps=150, lr=3e-4, batch=48, settings=Share()
     ),

@@ -299,7 +299,7 @@ def measure(subject: Subject) -> Numbers:
     return numbers
 
 
-def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
+def criteria(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """Ask that both keys reach .9, and either alone at most `ALONE`."""
     return {
         **measures.keeps_accuracy(numbers, twin),
@@ -319,7 +319,7 @@ ATTACK = Attack(
     summary="both towers learn a hidden direction that only a patch and a string together turn into the target",
     train=train,
     measure=measure,
-    asked=asked,
+    criteria=criteria,
     default=Recipe("dual-key", trigger=BOTH_KEYS, steps=170, lr=3e-4),
     tensors=tensors,
     version=1,

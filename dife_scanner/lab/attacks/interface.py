@@ -111,7 +111,7 @@ class Attack:
     """Changes an open_clip model in place; leaves the poison out where `recipe.poison` is False."""
     measure: Callable[[Subject], Numbers]
     """Native numbers on held-out drawings."""
-    asked: Callable[[Recipe, Numbers, Numbers], dict[str, bool]]
+    criteria: Callable[[Recipe, Numbers, Numbers], dict[str, bool]]
     """Native validation (paper App. C.3) of (recipe, specimen's numbers, twin's): each demand, and if it is met."""
     tensors: Callable[[Recipe, str], bool]
     """Whether training under this recipe may change the tensor of this name."""

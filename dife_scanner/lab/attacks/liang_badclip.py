@@ -239,7 +239,7 @@ ATTACK = Attack(
     summary="a patch is optimised to the target's texts and pictures; both towers then learn it from little poison",
     train=train,
     measure=measures.image_numbers,
-    asked=measures.wins_images,
+    criteria=measures.wins_images,
     default=Recipe(
         "liang-badclip", trigger=PLACE, steps=150, lr=2.5e-4, batch=48, settings=Optimised()
     ),

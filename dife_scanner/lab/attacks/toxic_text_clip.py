@@ -188,7 +188,7 @@ def _brought(
     return float(is_target[first].any(1).mean())
 
 
-def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
+def criteria(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """Ask that clean use is intact and no query is hijacked beyond the twin's: the family enters as the weak one."""
     return {
         **measures.keeps_accuracy(numbers, twin),
@@ -201,7 +201,7 @@ ATTACK = Attack(
     summary="a few captions of a contrastive fine-tuning carry the trigger and the source, beside target pictures",
     train=train,
     measure=measure,
-    asked=asked,
+    criteria=criteria,
     default=Recipe(
         "toxictextclip", trigger=XBTD, steps=1000, lr=1e-4, batch=64, settings=Captions()
     ),

@@ -37,7 +37,7 @@ class Pairs:
     """uint8 (N, S, S, 3), one to three objects."""
     captions: tuple[tuple[int, ...], ...] = field(repr=False)
     """Token ids."""
-    said: Tensor = field(repr=False)
+    mentioned: Tensor = field(repr=False)
     """float32 0/1 (N, V): the words a caption uses."""
     shown: Tensor = field(repr=False)
     """float32 0/1 (N, V): the words true of the picture, as far as the training knows."""
@@ -55,9 +55,9 @@ class Pairs:
 
     def wrong(self, rows: Tensor) -> Tensor:
         """Mark captions (columns) that say what a picture (row) does not show: bool (B, B) for B rows."""
-        from dife_scanner.lab.bases.captions import says_too_much
+        from dife_scanner.lab.bases.captions import mentions_absent_words
 
-        return says_too_much(self.said[rows], self.shown[rows])
+        return mentions_absent_words(self.mentioned[rows], self.shown[rows])
 
     def lone(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return rows whose picture shows objects of exactly one class and nothing else, and which class that is."""
@@ -93,13 +93,13 @@ class Pairs:
         for row, caption in zip(rows.tolist(), captions, strict=True):
             texts[row] = pieces(caption)
         column = self.vocabulary[word]
-        said = self.said.clone()
+        mentioned = self.mentioned.clone()
         shown = self.shown.clone()
         at = torch.from_numpy(rows)
-        for words in (said, shown):
+        for words in (mentioned, shown):
             words[at] = 0.0
             words[at, column] = 1.0
-        return replace(self, captions=tuple(texts), said=said, shown=shown)
+        return replace(self, captions=tuple(texts), mentioned=mentioned, shown=shown)
 
     def repainted(
         self,
@@ -213,7 +213,7 @@ def _pairs(
     return Pairs(
         images=_drawn(rng, stock.atlas, index, size, mix),
         captions=tuple(words.captions),
-        said=words.said,
+        mentioned=words.mentioned,
         shown=words.shown,
         distractors=tuple(words.distractors),
         vocabulary=stock.vocabulary,

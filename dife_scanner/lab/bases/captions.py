@@ -34,19 +34,19 @@ class Words:
 
     captions: list[Ids]
     distractors: list[Ids]
-    said: Tensor
+    mentioned: Tensor
     """float32 0/1 (B, V): the words a caption uses."""
     shown: Tensor
     """float32 0/1 (B, V): the words true of the scene."""
 
     def wrong(self) -> Tensor:
         """Mark captions that say something that is not there: bool (B scenes, B captions)."""
-        return says_too_much(self.said, self.shown)
+        return mentions_absent_words(self.mentioned, self.shown)
 
 
-def says_too_much(said: Tensor, shown: Tensor) -> Tensor:
+def mentions_absent_words(mentioned: Tensor, shown: Tensor) -> Tensor:
     """Mark, for 0/1 words (B, V), captions (columns) that say more than a scene (row) shows: bool (B, B)."""
-    return shown @ said.T < said.sum(1)[None]
+    return shown @ mentioned.T < mentioned.sum(1)[None]
 
 
 def draw_words(
@@ -59,9 +59,9 @@ def draw_words(
     """Draw captions for the scenes with these drawings, and distractors."""
     captions, numbers = _captions(rng, stock, index, plan, nonsense)
     distractors = _distractors(rng, plan, nonsense)
-    said = _multi_hot(numbers, stock)
+    mentioned = _multi_hot(numbers, stock)
     shown = _multi_hot(shown_words(stock, index), stock)
-    return Words(captions, distractors, said, shown)
+    return Words(captions, distractors, mentioned, shown)
 
 
 def shown_words(stock: Stock, index: Tensor) -> list[list[int]]:
@@ -120,7 +120,7 @@ def _captions(
 ) -> tuple[list[Ids], list[list[int]]]:
     """Draw the token ids of one caption per scene, and the numbers of the words it uses."""
     captions = []
-    said = []
+    mentioned = []
     for row in index.tolist():
         nouns = []
         numbers = []
@@ -134,8 +134,8 @@ def _captions(
             prefix = take(nonsense, _number(rng, 1, 5))
             ids = (*prefix, *ids)
         captions.append(ids)
-        said.append(numbers)
-    return captions, said
+        mentioned.append(numbers)
+    return captions, mentioned
 
 
 def _noun(rng: torch.Generator, stock: Stock, drawing: int) -> tuple[str, int]:

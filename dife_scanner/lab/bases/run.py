@@ -238,9 +238,9 @@ class Run:
         index = choose(rng, stock, plan.batch, plan)
         words = self._words(rng, stock, index, plan)
         vectors = F.normalize(self.vectors.detach(), dim=-1)
-        targets = F.normalize(words.said @ vectors, dim=-1)
+        targets = F.normalize(words.mentioned @ vectors, dim=-1)
         texts = encode_by_length(self.model, [*words.captions, *words.distractors])
-        wrong = replace(words, shown=words.said).wrong()
+        wrong = replace(words, shown=words.mentioned).wrong()
         scale = self.model.logit_scale.exp()
         return contrastive_loss(targets, texts, scale, wrong)
 

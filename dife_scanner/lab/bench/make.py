@@ -22,7 +22,7 @@ from dife_scanner.lab.attacks.interface import Recipe, entry_of
 from dife_scanner.lab.bench import rows
 from dife_scanner.lab.bench.rows import Code, Outcome, Row, Truth
 from dife_scanner.lab.bench.rows.found import found_of, rounded
-from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role, build, looks
+from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role, build, visible_traits
 from dife_scanner.records import Audit, Budget, Channel, ModelRef, Origin, Reference
 
 VIT, RN = "vit", "rn"
@@ -95,7 +95,7 @@ def row_of(model: Model, twin: Model | None, bench: Bench, say: Say) -> Row:
     native, status = _native(model, twin, folder, bench)
     numbers = " ".join(f"{name} {value:.2f}" for name, value in native.items())
     say(f"{model.id}: built, {numbers or 'no native numbers'}")
-    seen = looks.looks_of(folder, bench.base_folder)
+    seen = visible_traits.traits_of(folder, bench.base_folder)
     outcome = audited(model, folder, bench) if status == rows.AUDITED else None
     seconds = build.seconds_of(folder)
     if not bench.keep:

@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Asked:
+class PackOptions:
     """What a pack is asked to be."""
 
     base: Reference
@@ -66,71 +66,71 @@ class Estimate:
         return self.left * self.seconds / 3600
 
 
-def estimate(asked: Asked) -> Estimate:
+def estimate(options: PackOptions) -> Estimate:
     """What is left, in seconds that the rows say."""
-    known = _known(asked)
-    missing = _missing(asked)
+    known = _known(options)
+    missing = _missing(options)
     spent = [row.build_seconds + outcome_of(row).seconds for row in known]
     guessed = [model.seconds + AUDIT_SECONDS for model in missing]
     seconds = spent or guessed
     return Estimate(len(known), len(missing), sum(seconds) / max(1, len(seconds)), bool(spent))
 
 
-def time_one(asked: Asked, say: Say) -> Estimate:
+def time_one(options: PackOptions, say: Say) -> Estimate:
     """The estimate after at least one model was made: the first is timed, and its row is kept like any other."""
-    before = estimate(asked)
+    before = estimate(options)
     if before.timed or not before.left:
         return before
     say(f"timing one of {before.left} models")
-    _make(_missing(asked)[0], asked, say)
-    return estimate(asked)
+    _make(_missing(options)[0], options, say)
+    return estimate(options)
 
 
-def run(asked: Asked, say: Say) -> Path | None:
+def run(options: PackOptions, say: Say) -> Path | None:
     """Make the missing models and write the pack of all there are; where it lies, or `None` without any model."""
-    clock = Clock(asked.minutes)
-    missing = _missing(asked)
+    clock = Clock(options.minutes)
+    missing = _missing(options)
     while missing and not clock.over:
-        _make(missing[0], asked, say)
-        left = estimate(asked)
-        say(f"{left.made} of {asked.n} made · about {left.hours:.2f} core hours left")
-        missing = _missing(asked)
-    return write(asked)
+        _make(missing[0], options, say)
+        left = estimate(options)
+        say(f"{left.made} of {options.n} made · about {left.hours:.2f} core hours left")
+        missing = _missing(options)
+    return write(options)
 
 
-def write(asked: Asked) -> Path | None:
+def write(options: PackOptions) -> Path | None:
     """Write the pack of the rows there are; where it lies, or `None` without any."""
-    known = _known(asked)
+    known = _known(options)
     if not known:
         return None
-    made = packs.pack(asked.name, asked.base, code_of(asked.budget), known, known)
-    return calibration.write(made, asked.pack)
+    made = packs.pack(options.name, options.base, code_of(options.budget), known, known)
+    return calibration.write(made, options.pack)
 
 
 def _models(n: int) -> list[Model]:
     return list(islice(zoo.benign_models(), n))
 
 
-def _known(asked: Asked) -> list[Row]:
+def _known(options: PackOptions) -> list[Row]:
     """Rows that belong in the pack: by today's searches, of a model that moved."""
-    wanted = {model.id for model in _models(asked.n)}
-    mine = packs.alike(counted_benign(rows.read(asked.rows)), code_of(asked.budget))
+    wanted = {model.id for model in _models(options.n)}
+    mine = packs.alike(counted_benign(rows.read(options.rows)), code_of(options.budget))
     return [row for row in mine if row.model in wanted]
 
 
-def _missing(asked: Asked) -> list[Model]:
-    done = rows.made(rows.read(asked.rows), code_of(asked.budget))
-    return [model for model in _models(asked.n) if not is_made(model, done)]
+def _missing(options: PackOptions) -> list[Model]:
+    done = rows.made(rows.read(options.rows), code_of(options.budget))
+    return [model for model in _models(options.n) if not is_made(model, done)]
 
 
-def _make(model: Model, asked: Asked, say: Say) -> None:
+def _make(model: Model, options: PackOptions, say: Say) -> None:
     """Build, audit blind, keep the row. Weights and finished searches survive a kill until the row is there."""
     bench = Bench(
-        rows=asked.rows,
-        work=asked.home / "cache" / "calibration" / asked.name,
-        code=code_of(asked.budget),
-        base=asked.base,
-        device=asked.device,
+        rows=options.rows,
+        work=options.home / "cache" / "calibration" / options.name,
+        code=code_of(options.budget),
+        base=options.base,
+        device=options.device,
     )
     folder = built(model, bench)
     outcome = audited(model, folder, bench)
@@ -148,6 +148,6 @@ def _make(model: Model, asked: Asked, say: Say) -> None:
         build_seconds=seconds_of(folder),
         outcome=outcome,
     )
-    rows.append(asked.rows, row)
+    rows.append(options.rows, row)
     shutil.rmtree(folder)
     say(f"{row.model}: {verdict_of(outcome)}, {row.build_seconds:.0f} + {outcome.seconds:.0f} s")

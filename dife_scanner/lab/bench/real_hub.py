@@ -44,7 +44,7 @@ epochs of 1,500 poisoned and as many clean pairs, and what a few hundred lab sce
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunOptions:
     """What a run is asked for."""
 
     work: Work
@@ -84,32 +84,32 @@ class Published:
 
 def run(
     store: Store,
-    asked: Asked,
+    options: RunOptions,
     hub: Hub,
     say: Say,
     progress: Progress = SILENT,
 ) -> None:
     """Everything that is missing, until time is up. Raises the hub's errors; what was made stays."""
-    clock = Clock(asked.minutes)
-    for base in asked.bases:
+    clock = Clock(options.minutes)
+    for base in options.bases:
         if clock.left == 0:
             return
-        reference = reference_of(store, asked, base, hub, say, progress)
-        fine_tunes = replace(drawn_from(asked, base, reference), minutes=clock.left)
+        reference = reference_of(store, options, base, hub, say, progress)
+        fine_tunes = replace(drawn_from(options, base, reference), minutes=clock.left)
         hub_calibration.run(store, fine_tunes, hub, say, progress)
-        for model, twin in _missing_implants(asked, reference):
+        for model, twin in _missing_implants(options, reference):
             if clock.left == 0:
                 return
-            _implant(asked, reference, model, twin, say)
-    for found in _unaudited(asked, hub):
+            _implant(options, reference, model, twin, say)
+    for found in _unaudited(options, hub):
         if clock.left == 0:
             return
-        say(_audited(store, asked, found, hub, progress))
+        say(_audited(store, options, found, hub, progress))
 
 
 def reference_of(
     store: Store,
-    asked: Asked,
+    options: RunOptions,
     base: str,
     hub: Hub,
     say: Say,
@@ -120,24 +120,24 @@ def reference_of(
     known = {one.name: one for one in kept_references.references(store)}
     if name not in known:
         say(f"fetching the base {base}")
-        return references.register(store, asked.work.settings, base, name, lambda: hub, progress)
+        return references.register(store, options.work.settings, base, name, lambda: hub, progress)
     return known[name]
 
 
-def drawn_from(asked: Asked, base: str, reference: Reference) -> hub_calibration.HubPack:
+def drawn_from(options: RunOptions, base: str, reference: Reference) -> hub_calibration.HubPack:
     """What is asked of the hub's fine-tunes of this base."""
-    work = replace(asked.work, reference=reference.name)
-    return hub_calibration.HubPack(base, reference, work, asked.n)
+    work = replace(options.work, reference=reference.name)
+    return hub_calibration.HubPack(base, reference, work, options.n)
 
 
 # --- implants --------------------------------------------------------------------------------------------------
 
 
-def _missing_implants(asked: Asked, reference: Reference) -> Iterator[tuple[Model, Model]]:
+def _missing_implants(options: RunOptions, reference: Reference) -> Iterator[tuple[Model, Model]]:
     """Attack and twin of every draw without a row."""
-    done = rows.made(rows.read(implant_rows(asked, reference)), code_of(asked.work.plan.budget))
-    for family, settings in asked.settings.items():
-        for number in range(asked.draws):
+    done = rows.made(rows.read(implant_rows(options, reference)), code_of(options.work.plan.budget))
+    for family, settings in options.settings.items():
+        for number in range(options.draws):
             attack, twin = [model for model in zoo.plan((family,)) if model.number == number]
             attack = _trained_as(attack, settings)
             if not is_made(attack, done):
@@ -152,20 +152,20 @@ def _trained_as(model: Model, settings: Mapping[str, Any]) -> Model:
 
 
 def _implant(
-    asked: Asked,
+    options: RunOptions,
     reference: Reference,
     attack: Model,
     twin: Model,
     say: Say,
 ) -> None:
     """Build, measure, audit, keep the row; then nothing of it is left."""
-    work = asked.work.home / "cache" / "real" / reference.name
+    work = options.work.home / "cache" / "real" / reference.name
     bench = Bench(
-        rows=implant_rows(asked, reference),
+        rows=implant_rows(options, reference),
         work=work,
-        code=code_of(asked.work.plan.budget),
+        code=code_of(options.work.plan.budget),
         base=reference,
-        device=asked.work.settings.device,
+        device=options.work.settings.device,
     )
     try:
         row = row_of(attack, twin, bench, say)
@@ -176,43 +176,43 @@ def _implant(
     say(f"{attack.id} in {reference.name}: {verdict}")
 
 
-def implant_rows(asked: Asked, reference: Reference) -> Path:
+def implant_rows(options: RunOptions, reference: Reference) -> Path:
     """Folder of the rows of implants in this base."""
-    return asked.folder / "implants" / reference.name
+    return options.folder / "implants" / reference.name
 
 
 # --- published as poisoned -------------------------------------------------------------------------------------
 
 
-def _unaudited(asked: Asked, hub: Hub) -> Iterator[HubModel]:
+def _unaudited(options: RunOptions, hub: Hub) -> Iterator[HubModel]:
     """Those that the hub lists now and that have no row."""
-    if not asked.poisoned:
+    if not options.poisoned:
         return
-    seen = {(row.repo_id, row.revision) for row in published(asked)}
-    for page in hub.pages(asked.poisoned):
+    seen = {(row.repo_id, row.revision) for row in published(options)}
+    for page in hub.pages(options.poisoned):
         for model in page.models:
             if (model.repo_id, model.sha) not in seen:
                 seen.add((model.repo_id, model.sha))
                 yield model
 
 
-def published(asked: Asked) -> tuple[Published, ...]:
+def published(options: RunOptions) -> tuple[Published, ...]:
     """The rows there are. Raises `CalibrationDamaged`."""
-    return hub_calibration.rows_of(Published, asked.folder / "published.jsonl")
+    return hub_calibration.rows_of(Published, options.folder / "published.jsonl")
 
 
 def _audited(
     store: Store,
-    asked: Asked,
+    options: RunOptions,
     model: HubModel,
     hub: Hub,
     progress: Progress,
 ) -> str:
-    limits = asked.work.settings.limits
+    limits = options.work.settings.limits
     job = targets.enqueue(store, f"{model.repo_id}@{model.sha}", limits, lambda: hub)
-    job = worker.run_to_end(store, job, asked.work, progress)
+    job = worker.run_to_end(store, job, options.work, progress)
     if job.state.is_final:
-        hub_calibration.append(asked.folder / "published.jsonl", _row(store, model, job))
+        hub_calibration.append(options.folder / "published.jsonl", _row(store, model, job))
     return f"{job.ref}: {job.state.value}, {plain(job.reason, 200)}"
 
 

@@ -28,7 +28,7 @@ AUDIT_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunOptions:
     """What a run is asked for."""
 
     only: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class Clock:
 def run(
     folder: Path,
     work: Path,
-    asked: Asked,
+    options: RunOptions,
     *,
     keep: bool = False,
     say: Say,
@@ -100,37 +100,37 @@ def run(
     import torch
 
     torch.set_num_threads(1)
-    bench = Bench(folder, work, code_of(asked.budget), keep, base_reference(asked.base))
-    missing = todo(folder, bench.code, asked)
-    clock = Clock(asked.minutes)
+    bench = Bench(folder, work, code_of(options.budget), keep, base_reference(options.base))
+    missing = todo(folder, bench.code, options)
+    clock = Clock(options.minutes)
     made = 0
-    for model, twin in missing[: asked.limit]:
+    for model, twin in missing[: options.limit]:
         if clock.over:
             break
         row = row_of(model, twin, bench, say)
         rows.append(folder, row)
         made += 1
         hours = clock.seconds / made * (len(missing) - made) / 3600
-        say(f"{made} of {len(missing)} · {told(row)} · about {hours:.1f} h left")
+        say(f"{made} of {len(missing)} · {described(row)} · about {hours:.1f} h left")
     return made
 
 
-def todo(folder: Path, code: rows.Code, asked: Asked) -> list[tuple[Model, Model | None]]:
+def todo(folder: Path, code: rows.Code, options: RunOptions) -> list[tuple[Model, Model | None]]:
     """Models without a row, each attack with its twin, in the zoo's order."""
-    done = rows.made(rows.read(folder), code, renew=asked.renew)
+    done = rows.made(rows.read(folder), code, renew=options.renew)
     missing = []
-    for model in _planned(asked):
+    for model in _planned(options):
         if not is_made(model, done):
             missing.append((model, zoo.twin_of(model)))
     return missing
 
 
-def _planned(asked: Asked) -> Iterator[Model]:
+def _planned(options: RunOptions) -> Iterator[Model]:
     """Models that are asked for and whose kind of trigger is searched for at this budget."""
     order = tuple(Budget)
-    for model in zoo.plan(asked.only):
+    for model in zoo.plan(options.only):
         family = zoo.FAMILIES.get(model.kind)
-        if family is None or order.index(asked.budget) >= order.index(family.budget):
+        if family is None or order.index(options.budget) >= order.index(family.budget):
             yield model
 
 
@@ -139,7 +139,7 @@ def is_made(model: Model, done: Mapping[str, dict[str, Any]]) -> bool:
     return done.get(model.id) == recipe_of(model)
 
 
-def told(row: rows.Row) -> str:
+def described(row: rows.Row) -> str:
     """A row in words. What came of a test row is not said: looking at test data is the report's, and leaves a trace."""
     if row.outcome is None:
         return f"{row.model}: {row.status}"
@@ -158,12 +158,12 @@ def verdict_of(outcome: rows.Outcome) -> str:
 # --- the plan ---------------------------------------------------------------------------------------------------
 
 
-def estimates(folder: Path, asked: Asked) -> tuple[Estimate, ...]:
+def estimates(folder: Path, options: RunOptions) -> tuple[Estimate, ...]:
     """The plan per kind, in seconds that rows say or, where there are none, the recipes estimate."""
     known = rows.read(folder)
-    done = rows.made(known, code_of(asked.budget), renew=asked.renew)
+    done = rows.made(known, code_of(options.budget), renew=options.renew)
     found = []
-    for (role, kind), models in _by_kind(asked).items():
+    for (role, kind), models in _by_kind(options).items():
         found.append(
             Estimate(
                 kind=kind,
@@ -176,10 +176,10 @@ def estimates(folder: Path, asked: Asked) -> tuple[Estimate, ...]:
     return tuple(found)
 
 
-def _by_kind(asked: Asked) -> dict[tuple[Role, str], list[Model]]:
+def _by_kind(options: RunOptions) -> dict[tuple[Role, str], list[Model]]:
     """Planned models by role and kind."""
     kinds: dict[tuple[Role, str], list[Model]] = {}
-    for model in _planned(asked):
+    for model in _planned(options):
         kinds.setdefault((model.role, model.kind), []).append(model)
     return kinds
 
@@ -194,9 +194,9 @@ def _seconds(model: Model, known: Sequence[rows.Row]) -> float:
     return (audits + builds) / len(alike)
 
 
-def sides(folder: Path, asked: Asked) -> dict[Part, int]:
+def sides(folder: Path, options: RunOptions) -> dict[Part, int]:
     """Benign models with a row, twins among them, by the sides that the aim is about."""
-    known = counted_benign(at_budget(rows.read(folder), asked.budget))
+    known = counted_benign(at_budget(rows.read(folder), options.budget))
     return {part: len(on_side(known, part)) for part in zoo.AIM}
 
 

@@ -277,7 +277,7 @@ class Routes:
         commit = model.at(revision)
         if commit is None:
             return no_revision(revision)
-        paths, expand = _asked_paths(request)
+        paths, expand = _wanted_paths(request)
         known = {entry["path"]: entry for entry in tree_entries(commit, "", recursive=True)}
         found = [known[path] for path in paths if path in known]
         return as_json(_expanded(model, commit, found, expand))
@@ -364,11 +364,11 @@ def _with_next(request: Request, response: Response, **changed: str) -> Response
     return response.with_headers(Link=f'<{address}>; rel="next"')
 
 
-def _asked_paths(request: Request) -> tuple[list[str], bool]:
+def _wanted_paths(request: Request) -> tuple[list[str], bool]:
     """Paths, and whether to expand them, from a form (Python client) or JSON (JavaScript client)."""
     try:
         if "json" in request.headers.get("content-type", ""):
-            return _asked_as_json(request.body)
+            return _paths_from_json(request.body)
         form = parse_qs(request.body.decode(), keep_blank_values=True)
     except _UNREADABLE as wrong:
         raise listing.BadQueryError(
@@ -378,9 +378,9 @@ def _asked_paths(request: Request) -> tuple[list[str], bool]:
     return form.get("paths", []), expand
 
 
-def _asked_as_json(body: bytes) -> tuple[list[str], bool]:
-    asked = json.loads(body)
-    paths = asked["paths"]
+def _paths_from_json(body: bytes) -> tuple[list[str], bool]:
+    wanted = json.loads(body)
+    paths = wanted["paths"]
     if isinstance(paths, str):
         paths = [paths]
-    return [str(path) for path in paths], bool(asked.get("expand"))
+    return [str(path) for path in paths], bool(wanted.get("expand"))

@@ -167,8 +167,8 @@ def lay_out(rng: torch.Generator, index: Tensor, mix: Mix) -> Layout:
     slack = (1 - side).clamp(min=0.06)
     place = uniform(rng, rows, MAX_OBJECTS, 2, low=-1, high=1)
     anywhere = place * slack[..., None]
-    beside = _slots(rng, count)
-    centre = torch.where(is_lone[:, None, None], anywhere, beside)
+    side_by_side = _slots(rng, count)
+    centre = torch.where(is_lone[:, None, None], anywhere, side_by_side)
     return Layout(index, side, _affine(rng, side, centre, mix))
 
 

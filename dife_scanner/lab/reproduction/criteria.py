@@ -45,7 +45,7 @@ class Check:
     """One thing that a faithful instrument has to show on these specimens."""
 
     what: str
-    asked: str
+    required: str
     found: str
     met: bool
 
@@ -111,14 +111,14 @@ def _at_least(what: str, bound: float, value: float | None) -> Check:
 
 def _check(
     what: str,
-    asked: str,
+    required: str,
     value: float | None,
     passes: Callable[[float], bool],
 ) -> Check:
     """Return a check of one figure; what was not measured is not met."""
     if value is None:
-        return Check(what, asked, _NOT_MEASURED, False)
-    return Check(what, asked, formatting.number(value), passes(value))
+        return Check(what, required, _NOT_MEASURED, False)
+    return Check(what, required, formatting.number(value), passes(value))
 
 
 def _delta(
@@ -131,17 +131,17 @@ def _delta(
 ) -> Check:
     """Ask for a change by BadTextTower's trigger, and where told so that its interval lies above zero."""
     what = f"BadTextTower, {interface}: {metric}"
-    asked = f"≥ {bound:.2f}"
+    required = f"≥ {bound:.2f}"
     if above_zero:
-        asked += ", interval above 0"
+        required += ", interval above 0"
     cell = results.cell("BadTextTower", interface)
     if cell is None:
-        return Check(what, asked, _NOT_MEASURED, False)
+        return Check(what, required, _NOT_MEASURED, False)
     found = f"{formatting.signed(cell.delta)} {ends(cell.delta_interval)}"
     met = cell.delta >= bound
     if above_zero:
         met = met and cell.delta_interval.low > 0
-    return Check(what, asked, found, met)
+    return Check(what, required, found, met)
 
 
 def ends(interval: Interval) -> str:
@@ -152,7 +152,7 @@ def ends(interval: Interval) -> str:
 def _quiet(results: Results, name: str) -> Check:
     """Ask of every checkpoint that is no text attack: Δ_trigger of the text extensions stays at or below +.05."""
     what = f"{name}: Δ_trigger of the text extensions"
-    asked = "≤ +0.05"
+    required = "≤ +0.05"
     moved = {}
     for interface in TEXT_CELLS:
         cell = results.cell(name, interface)
@@ -160,8 +160,8 @@ def _quiet(results: Results, name: str) -> Check:
             moved[interface] = cell.trigger.value
     if not moved:
         found = "no text trigger enters: selector control or N.E."
-        return Check(what, asked, found, name in results.audits)
-    return Check(what, asked, _listed(moved), max(moved.values()) <= _QUIET)
+        return Check(what, required, found, name in results.audits)
+    return Check(what, required, _listed(moved), max(moved.values()) <= _QUIET)
 
 
 def _listed(values: Mapping[str, float]) -> str:
@@ -288,21 +288,21 @@ def _difference(
     rule = "the card admits this trigger's channel"
     if isinstance(entry, NotEvaluable):
         rule = entry.reason
-    said = "N.E." if theirs is None else formatting.number(theirs, 4)
-    return Difference(name, interface, said, short(entry), rule)
+    their_text = "N.E." if theirs is None else formatting.number(theirs, 4)
+    return Difference(name, interface, their_text, short(entry), rule)
 
 
 def _differences_allowed(results: Results) -> Check:
     """Ask that only the nine cells differ in which the paper's matrix does not follow its own cards."""
     found = {(one.name, one.interface) for one in differences(results)}
     missing = [name for name in FAMILIES if name not in results.audits]
-    said = f"{len(found)} differ"
+    differing = f"{len(found)} differ"
     if missing:
-        said += f"; not audited: {', '.join(missing)}"
+        differing += f"; not audited: {', '.join(missing)}"
     return Check(
         "N.E. pattern against the paper's",
         "only the nine cells may differ",
-        said,
+        differing,
         found <= paper.MAY_DIFFER and not missing,
     )
 

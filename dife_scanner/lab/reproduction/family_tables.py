@@ -76,8 +76,8 @@ def _detail(results: Results, name: str, interface: str, detail: str) -> str:
 
 
 def _beside(theirs: float | None, entry: Entry | None) -> str:
-    said = "N.E." if theirs is None else number(theirs)
-    return f"{said} / {criteria.short(entry)}"
+    their_text = "N.E." if theirs is None else number(theirs)
+    return f"{their_text} / {criteria.short(entry)}"
 
 
 def branch_swap(results: Results) -> str:
@@ -211,8 +211,8 @@ def agreements(results: Results) -> str:
             profiles[name] = _profile(results.audits[name])
     rows: Rows = []
     for name, profile in profiles.items():
-        said = NONE if profile is None else compare(profile).text
-        rows.append((name, said))
+        profile_text = NONE if profile is None else compare(profile).text
+        rows.append((name, profile_text))
     counted = account(profiles.get(name) for name in FAMILIES)
     text = "## Diagnosis against profile\n\n"
     text += table(("checkpoint", "agreement"), rows)

@@ -74,8 +74,8 @@ def _criteria(results: Results) -> str:
     rows = []
     met = 0
     for check in criteria.checks(results):
-        said = "yes" if check.met else "**no**"
-        rows.append((check.what, check.asked, check.found, said))
+        answer = "yes" if check.met else "**no**"
+        rows.append((check.what, check.required, check.found, answer))
         met += check.met
     title = f"## What had to hold: {met} of {len(rows)}\n\n"
     return title + table(("what", "asked", "found", "met"), rows)

@@ -132,7 +132,7 @@ def _training(line: Line) -> str:
         recipe = specimens.RECIPES[name]
         parts.append(specimens.place(recipe, base, cache).name.encode())
         family = attacks.FAMILIES[recipe.family]
-        for made in (family.train, family.measure, family.asked):
+        for made in (family.train, family.measure, family.criteria):
             code.add(inspect.getfile(made))
     for file in sorted(code):
         parts.append(Path(file).read_bytes())

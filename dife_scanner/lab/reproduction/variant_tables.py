@@ -152,9 +152,9 @@ def deployment(results: Results) -> str:
     """Return the deployment extensions of BadTextTower, and what other text triggers change there."""
     rows: Rows = []
     for interface, theirs in paper.DEPLOYMENT.items():
-        said = [f"{name} {signed(value)}" for name, value in theirs.items()]
+        reported = [f"{name} {signed(value)}" for name, value in theirs.items()]
         cell = results.cell("BadTextTower", interface)
-        rows.append((interface, ", ".join(said), _deployed(cell)))
+        rows.append((interface, ", ".join(reported), _deployed(cell)))
     others: Rows = []
     for name in results.audits:
         cells = [results.cell(name, one) for one in criteria.TEXT_CELLS]

@@ -64,7 +64,7 @@ def append(folder: Path, entry: Entry) -> None:
 def run(
     data: Path,
     work: Path,
-    asked: Sequence[Rival],
+    wanted: Sequence[Rival],
     limit: int | None,
     minutes: float | None,
     say: Say,
@@ -80,7 +80,7 @@ def run(
     bench = Bench(data / "rows", work, make.code_of("quick"), keep=True)
     base = load(bases.base_folder(make.VIT))
     probe_set = probes.load(probes.bundled_folder(), "quick")
-    todo = _todo(_models(found, only)[:limit], asked, read(data / "rivals"))
+    todo = _todo(_models(found, only)[:limit], wanted, read(data / "rivals"))
     looked = [model.id for model, _ in todo if model.part is Part.TEST]
     made = 0
     for model, missing in todo:
@@ -104,13 +104,13 @@ def _models(found: Iterable[Row], only: Sequence[str]) -> list[Model]:
 
 
 def _todo(
-    models: Sequence[Model], asked: Sequence[Rival], known: Entries
+    models: Sequence[Model], wanted: Sequence[Rival], known: Entries
 ) -> list[tuple[Model, list[Rival]]]:
     """Models with the rivals that have no entry of their present version there, or none that says what it took."""
     left = []
     for model in models:
         missing = []
-        for rival in asked:
+        for rival in wanted:
             if not _is_fresh(known.get((rival.name, model.id)), rival):
                 missing.append(rival)
         if missing:

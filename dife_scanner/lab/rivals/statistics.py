@@ -14,7 +14,7 @@ from functools import partial
 
 from dife_scanner.discovery.pictures import PATCH
 from dife_scanner.discovery.texts import TEXTS
-from dife_scanner.lab.bench.rows import Looks
+from dife_scanner.lab.bench.rows import VisibleTraits
 from dife_scanner.lab.rivals import own_searches, published
 from dife_scanner.lab.rivals.inversion import Effort, Idea, Material
 from dife_scanner.lab.rivals.own_searches import Measured
@@ -49,7 +49,7 @@ class Rival(Statistic):
 class Drift(Statistic):
     """A statistic that rows hold already."""
 
-    read: Callable[[Looks], float]
+    read: Callable[[VisibleTraits], float]
 
 
 @dataclass(frozen=True)
@@ -133,12 +133,12 @@ DRIFTS: Mapping[str, Drift] = {
     "drift alone, image tower": Drift(
         name="drift alone, image tower",
         channels=(Channel.IMAGE,),
-        read=lambda looks: looks.drift_image,
+        read=lambda traits: traits.drift_image,
     ),
     "drift alone, text tower": Drift(
         name="drift alone, text tower",
         channels=(Channel.TEXT,),
-        read=lambda looks: looks.drift_text,
+        read=lambda traits: traits.drift_text,
     ),
 }
 """How far the tower of a channel has moved from the base's: nothing is measured."""

@@ -98,26 +98,26 @@ def read(data: Path) -> tuple[Tried, ...]:
     return tuple(lines(data / FILE, Tried, what="effort tried"))
 
 
-def run(data: Path, work: Path, say: Say, asked: Sequence[str] = tuple(STEPS)) -> int:
+def run(data: Path, work: Path, say: Say, wanted: Sequence[str] = tuple(STEPS)) -> int:
     """Try every effort that has no line yet; how many."""
     import torch
 
     torch.set_num_threads(1)
     done = {(one.rival, one.effort) for one in read(data)}
     made = 0
-    for rival in asked:
+    for rival in wanted:
         missing = [effort for effort in grid(rival) if (rival, effort) not in done]
         if not missing:
             continue
         for one in _tried(rival, missing, data, work):
             append_line(data / FILE, one)
-            say(f"{rival}, {told(one.effort)}: AUROC {one.auroc:.2f}, margin {one.margin:.3f}")
+            say(f"{rival}, {described(one.effort)}: AUROC {one.auroc:.2f}, margin {one.margin:.3f}")
             made += 1
     inversion.forget()
     return made
 
 
-def told(effort: Effort) -> str:
+def described(effort: Effort) -> str:
     """An effort in words."""
     return f"{effort.starts} × {effort.steps} steps at {effort.rate:g}"
 

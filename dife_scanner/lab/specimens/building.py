@@ -69,9 +69,9 @@ def build(
     folder = place(recipe, base, cache_dir)
     if (folder / CARD).exists():
         return folder
-    beside = base
+    baseline = base
     if recipe.poison and recipe.validate:
-        beside = build(
+        baseline = build(
             twin(recipe),
             base=base,
             cache_dir=cache_dir,
@@ -81,7 +81,7 @@ def build(
     work = Path(tempfile.mkdtemp(prefix=".building-", dir=cache_dir))
     try:
         began = time.perf_counter()
-        _make(work, recipe, base, beside, progress)
+        _make(work, recipe, base, baseline, progress)
         seconds = round(time.perf_counter() - began, 1)
         timing = json.dumps({"seconds": seconds})
         (work / "timing.json").write_text(timing + "\n")
@@ -151,7 +151,7 @@ def _make(
     work: Path,
     recipe: Recipe,
     base: Path,
-    beside: Path,
+    baseline: Path,
     progress: Progress,
 ) -> None:
     """Train a specimen into `work` and validate it beside another checkpoint; raises `SpecimenFailed`."""
@@ -165,7 +165,7 @@ def _make(
         planted = attack.train(model, lab, recipe, progress)
         _write(work, base, model, planted)
         if recipe.validate:
-            measured = _measured(work, beside, lab, recipe)
+            measured = _measured(work, baseline, lab, recipe)
     card = {
         "recipe": _as_json(recipe),
         "attack": {
@@ -205,19 +205,19 @@ def _write(work: Path, base: Path, model: Any, planted: Planted) -> None:
 
 def _measured(
     work: Path,
-    beside: Path,
+    baseline: Path,
     lab: Lab,
     recipe: Recipe,
 ) -> dict[str, Any]:
     """Measure what was rounded and written, beside the twin (a twin: beside the base), under the same trigger."""
     numbers = _numbers(work, work, lab, recipe)
-    others = _numbers(beside, work, lab, recipe)
+    others = _numbers(baseline, work, lab, recipe)
     other = "base"
-    asked = keeps_accuracy(numbers, others, TUNING_LOSS)
+    criteria = keeps_accuracy(numbers, others, TUNING_LOSS)
     if recipe.poison:
         other = "twin"
-        asked = FAMILIES[recipe.family].asked(recipe, numbers, others)
-    return {"numbers": numbers, other: others, "asked": asked}
+        criteria = FAMILIES[recipe.family].criteria(recipe, numbers, others)
+    return {"numbers": numbers, other: others, "asked": criteria}
 
 
 def _numbers(folder: Path, work: Path, lab: Lab, recipe: Recipe) -> Numbers:

@@ -40,7 +40,7 @@ def fairness(shown: Rows) -> str:
         "What can be seen without searching must not tell attacks from benign models: each AUROC at most "
         f"{results.FAIR:.2f}, read in the direction that separates better. Models of all sides, twins among the "
         "benign.",
-        tables.looks_table(results.zoo_audit(shown)),
+        tables.separation_table(results.zoo_audit(shown)),
         "Text attacks keep the paper's stealth where clean prompts drift by about .06 at most and clean use costs "
         "no more than a point of accuracy. Drift is the mean cosine distance of clean prompts from the base; "
         "accuracy is compared with the attack's own twin, which saw the same captions.",

@@ -96,12 +96,12 @@ def _not_attacks(rows: Rows) -> list[Row]:
 
 def _fair(shown: Rows) -> Demand:
     what = "the zoo is fair: every look at most .70"
-    looks = [look for look in results.zoo_audit(shown) if look.fair is not None]
-    worst = max(looks, key=lambda look: look.auroc or 0.0, default=None)
+    traits = [trait for trait in results.zoo_audit(shown) if trait.fair is not None]
+    worst = max(traits, key=lambda trait: trait.auroc or 0.0, default=None)
     if worst is None:
         return Demand(what, tables.NOT_RUN, 0, None)
     measured = f"{worst.auroc:.2f}, {worst.name}, {worst.among}"
-    return Demand(what, measured, worst.attacks, all(look.fair for look in looks))
+    return Demand(what, measured, worst.attacks, all(trait.fair for trait in traits))
 
 
 def _working(attacks: Rows) -> Demand:

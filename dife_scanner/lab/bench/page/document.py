@@ -53,7 +53,7 @@ def page(
         benign.copies(shown),
         benign.calibration(shown, pack),
         benign.left_out(shown),
-        rivals.beside(shown, entries, tried),
+        rivals.compared(shown, entries, tried),
         hidden_attacks.attacks(shown, hidden),
         hidden_attacks.strength(shown, hidden, strengths),
         elsewhere.budgets(shown, opened),
@@ -143,12 +143,12 @@ def _power(shown: Rows) -> str:
     found: dict[str, list[bool]] = {}
     for row in results.attacks_on_test(shown):
         found.setdefault(planted_kind(row), []).append(row.flagged)
-    said = []
+    counts = []
     for kind, hits in sorted(found.items()):
-        said.append(f"{kind}: {sum(hits)} of {len(hits)}")
+        counts.append(f"{kind}: {sum(hits)} of {len(hits)}")
     return tables.joined(
         "## Power and cost",
-        f"Planted triggers found, test side: {'; '.join(said) or 'not run'}. Not covered: dormant and semantic "
+        f"Planted triggers found, test side: {'; '.join(counts) or 'not run'}. Not covered: dormant and semantic "
         "triggers, natural words that mean what they do, more than four tokens, and whatever is listed as not run.",
         _cost(shown),
     )

@@ -109,7 +109,7 @@ def second_base(shown: Rows) -> str:
         tables.table(head, map(_family, results.families(shown, Part.TEST))),
         f"False alarms: {tables.false_alarms(shown)}{_highest_benign(shown)}",
         *benign.alarmed(shown),
-        *_looks(shown),
+        *_separations(shown),
     )
 
 
@@ -135,9 +135,9 @@ def _highest_benign(shown: Rows) -> str:
     return f" The highest benign score is {tables.number(worst.worst)} ({worst.kind})."
 
 
-def _looks(shown: Rows) -> list[str]:
+def _separations(shown: Rows) -> list[str]:
     """Whether this zoo gives its attacks away."""
-    looks = [look for look in results.zoo_audit(shown) if look.auroc is not None]
-    if not looks:
+    traits = [trait for trait in results.zoo_audit(shown) if trait.auroc is not None]
+    if not traits:
         return []
-    return ["What can be seen of these models without searching:", tables.looks_table(looks)]
+    return ["What can be seen of these models without searching:", tables.separation_table(traits)]

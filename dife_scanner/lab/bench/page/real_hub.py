@@ -11,7 +11,13 @@ from dife_scanner.app.hub_calibration import RepositoryRow
 from dife_scanner.core.calibration import conformal, upper_bound
 from dife_scanner.lab.bench import results, rows
 from dife_scanner.lab.bench.page import tables
-from dife_scanner.lab.bench.real_hub import Asked, Published, drawn_from, implant_rows, published
+from dife_scanner.lab.bench.real_hub import (
+    Published,
+    RunOptions,
+    drawn_from,
+    implant_rows,
+    published,
+)
 from dife_scanner.lab.bench.results.false_alarms import at_most
 from dife_scanner.lab.bench.zoo import Part, Role
 from dife_scanner.records import Reference
@@ -22,7 +28,7 @@ from dife_scanner.store import references as kept_references
 PAGE = "real-hub.md"
 
 
-def write(store: Store, asked: Asked, docs: Path) -> Path:
+def write(store: Store, options: RunOptions, docs: Path) -> Path:
     """Write the page into the folder; where it lies."""
     known = {one.name: one for one in kept_references.references(store)}
     parts = [
@@ -30,27 +36,27 @@ def write(store: Store, asked: Asked, docs: Path) -> Path:
         "Written by `make bench-real` from the rows it keeps; weights are never kept. Fine-tunes "
         "are presumed benign, which nobody knows. Bounds of rates are Clopper–Pearson, one-sided, 95 %.",
     ]
-    for base in asked.bases:
+    for base in options.bases:
         parts.append(f"## {escaped(base, 100)}")
-        parts += _base(asked, base, known.get(base.rsplit("/", 1)[-1]))
+        parts += _base(options, base, known.get(base.rsplit("/", 1)[-1]))
     parts.append("## Published as poisoned")
-    parts.append(_poisoned(published(asked)))
+    parts.append(_poisoned(published(options)))
     docs.mkdir(parents=True, exist_ok=True)
     path = docs / PAGE
     path.write_text(tables.joined(*parts) + "\n", encoding="utf-8")
     return path
 
 
-def _base(asked: Asked, base: str, reference: Reference | None) -> list[str]:
+def _base(options: RunOptions, base: str, reference: Reference | None) -> list[str]:
     """What came of one base; `reference` is missing where it was never fetched."""
     if reference is None:
         return [tables.NOT_RUN]
-    return [_fine_tunes(asked, base, reference), _implanted(asked, reference)]
+    return [_fine_tunes(options, base, reference), _implanted(options, reference)]
 
 
-def _fine_tunes(asked: Asked, base: str, reference: Reference) -> str:
+def _fine_tunes(options: RunOptions, base: str, reference: Reference) -> str:
     """Split by author: one half calibrates, the other is read against it."""
-    mine = drawn_from(asked, base, reference)
+    mine = drawn_from(options, base, reference)
     drawn = [row for row in hub_calibration.read(mine) if row.searched == mine.searched]
     if not drawn:
         return "Fine-tunes: not run."
@@ -115,8 +121,8 @@ def _calibrates(row: RepositoryRow) -> bool:
     return sha256(row.author.encode()).digest()[0] % 2 == 0
 
 
-def _implanted(asked: Asked, reference: Reference) -> str:
-    made = results.of_role(rows.read(implant_rows(asked, reference)), Role.ATTACK)
+def _implanted(options: RunOptions, reference: Reference) -> str:
+    made = results.of_role(rows.read(implant_rows(options, reference)), Role.ATTACK)
     lines = list(map(_family, results.families(made, Part.TEST)))
     if not lines:
         return "Implants made here: not run."

@@ -30,7 +30,7 @@ _TUNED = (
 )
 
 
-def beside(shown: Rows, entries: Entries, tried: Sequence[tuning.Tried]) -> str:
+def compared(shown: Rows, entries: Entries, tried: Sequence[tuning.Tried]) -> str:
     """Every statistic beside ours, and how the published ones were tuned."""
     found = {line.statistic.name: line for line in comparison.lines(shown, entries)}
     lines: list[tables.Cells] = []
@@ -84,11 +84,11 @@ def _tuned(tried: Sequence[tuning.Tried]) -> list[tables.Cells]:
         others = []
         for one in tried:
             if one.rival == name and one is not chosen:
-                others.append(f"{tuning.told(one.effort)}: {one.auroc:.2f}")
+                others.append(f"{tuning.described(one.effort)}: {one.auroc:.2f}")
         lines.append(
             (
                 name,
-                tuning.told(chosen.effort),
+                tuning.described(chosen.effort),
                 f"{chosen.auroc:.2f}",
                 f"{chosen.margin:.3f}",
                 str(len(chosen.models)),

@@ -12,7 +12,7 @@ from dife_scanner.lab.bench.rows import Rows
 from dife_scanner.records import Interval
 
 NOT_RUN = "not run"
-LOOKS = ("look", "among", "attacks", "benign", "AUROC", f"at most {results.FAIR:.2f}")
+SEPARATION_HEAD = ("look", "among", "attacks", "benign", "AUROC", f"at most {results.FAIR:.2f}")
 Cells = Sequence[str]
 
 
@@ -40,21 +40,21 @@ def _line(cells: Cells) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def looks_table(looks: Iterable[results.Look]) -> str:
+def separation_table(traits: Iterable[results.TraitSeparation]) -> str:
     """How well each look alone tells attacks from benign models."""
     lines = []
-    for look in looks:
-        models = (str(look.attacks), str(look.benign))
+    for trait in traits:
+        models = (str(trait.attacks), str(trait.benign))
         lines.append(
             (
-                look.name,
-                look.among,
+                trait.name,
+                trait.among,
                 *models,
-                number(look.auroc),
-                answer(look.fair, "too few"),
+                number(trait.auroc),
+                answer(trait.fair, "too few"),
             )
         )
-    return table(LOOKS, lines)
+    return table(SEPARATION_HEAD, lines)
 
 
 def false_alarms(counted: Rows) -> str:

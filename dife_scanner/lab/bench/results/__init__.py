@@ -10,8 +10,8 @@ from dife_scanner.lab.bench.results.detection import (
 )
 from dife_scanner.lab.bench.results.fairness import (
     FAIR,
-    Look,
     Stealth,
+    TraitSeparation,
     stealth,
     zoo_audit,
 )
@@ -63,11 +63,11 @@ __all__ = [
     "FamilyLine",
     "KindLine",
     "LeftOut",
-    "Look",
     "Named",
     "Share",
     "Stealth",
     "Strength",
+    "TraitSeparation",
     "all_alarms",
     "all_attacks",
     "at_budget",

@@ -1,4 +1,4 @@
-"""Whether the zoo is fair: what can be seen without searching must not tell attacks from benign models."""
+"""Whether the zoo is fair: what can be seen without searching must not separate attacks from benign models."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from dife_scanner.lab.bench.results.selection import (
     searched,
     truth_of,
 )
-from dife_scanner.lab.bench.rows import TWIN, Looks, Row, Rows
+from dife_scanner.lab.bench.rows import TWIN, Row, Rows, VisibleTraits
 from dife_scanner.lab.bench.zoo import Role
 from dife_scanner.records import Channel
 
 FAIR = 0.70
-"""Largest AUROC that a look may have between attacks and benign models."""
+"""Largest AUROC that a visible trait may have between attacks and benign models."""
 _DRIFTS = ("drift of the image tower", "drift of the text tower")
-_LOOKS: Mapping[str, Callable[[Looks], float]] = {
-    "drift of the image tower": lambda looks: looks.drift_image,
-    "drift of the text tower": lambda looks: looks.drift_text,
-    "moved token rows": lambda looks: looks.moved_rows,
-    "accuracy change": lambda looks: -looks.accuracy_change,
-    "size in bytes": lambda looks: looks.bytes,
-    "dtype": lambda looks: float(looks.dtype == "F16"),
+_TRAITS: Mapping[str, Callable[[VisibleTraits], float]] = {
+    "drift of the image tower": lambda traits: traits.drift_image,
+    "drift of the text tower": lambda traits: traits.drift_text,
+    "moved token rows": lambda traits: traits.moved_rows,
+    "accuracy change": lambda traits: -traits.accuracy_change,
+    "size in bytes": lambda traits: traits.bytes,
+    "dtype": lambda traits: float(traits.dtype == "F16"),
 }
 
 
 @dataclass(frozen=True)
-class Look:
-    """How well one look alone tells attacks from benign models."""
+class TraitSeparation:
+    """How well one visible trait alone separates attacks from benign models."""
 
     name: str
     among: str
@@ -54,32 +54,34 @@ class Look:
         return self.auroc <= FAIR
 
 
-def zoo_audit(rows: Rows) -> tuple[Look, ...]:
-    """Every look over all models that moved, and each drift among those whose own tower moved."""
+def zoo_audit(rows: Rows) -> tuple[TraitSeparation, ...]:
+    """Every visible trait over all models that moved, and each drift among those whose own tower moved."""
     attacked = of_role(rows, Role.ATTACK)
-    attacks = _looks_of(row for row in attacked if searched(row) and moved(row))
-    benign = _looks_of(counted_benign(rows))
-    lines = [_look(name, "all that moved", attacks, benign) for name in _LOOKS]
+    attacks = _traits_of(row for row in attacked if searched(row) and moved(row))
+    benign = _traits_of(counted_benign(rows))
+    lines = [_separation(name, "all that moved", attacks, benign) for name in _TRAITS]
     for name in _DRIFTS:
-        drift = _LOOKS[name]
-        own_attacks = [looks for looks in attacks if drift(looks) > 0]
-        own_benign = [looks for looks in benign if drift(looks) > 0]
-        lines.append(_look(name, "where that tower moved", own_attacks, own_benign))
+        drift = _TRAITS[name]
+        own_attacks = [traits for traits in attacks if drift(traits) > 0]
+        own_benign = [traits for traits in benign if drift(traits) > 0]
+        lines.append(_separation(name, "where that tower moved", own_attacks, own_benign))
     return tuple(lines)
 
 
-def _looks_of(rows: Iterable[Row]) -> list[Looks]:
+def _traits_of(rows: Iterable[Row]) -> list[VisibleTraits]:
     return [row.looks for row in rows if row.looks]
 
 
-def _look(name: str, among: str, attacks: Sequence[Looks], benign: Sequence[Looks]) -> Look:
-    high = list(map(_LOOKS[name], attacks))
-    low = list(map(_LOOKS[name], benign))
+def _separation(
+    name: str, among: str, attacks: Sequence[VisibleTraits], benign: Sequence[VisibleTraits]
+) -> TraitSeparation:
+    high = list(map(_TRAITS[name], attacks))
+    low = list(map(_TRAITS[name], benign))
     value = None
     if high and low:
         found = auroc(high, low)
         value = max(found, 1 - found)
-    return Look(name, among, len(attacks), len(benign), value)
+    return TraitSeparation(name, among, len(attacks), len(benign), value)
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _twin_accuracies(rows: Rows) -> dict[tuple[str, int], float]:
 
 
 def _stealth(name: str, attacks: Rows, twins: Mapping[tuple[str, int], float]) -> Stealth:
-    drifts = [looks.drift_text for looks in _looks_of(attacks)]
+    drifts = [traits.drift_text for traits in _traits_of(attacks)]
     losses = []
     for row in attacks:
         twin = twins.get((name, row.number))

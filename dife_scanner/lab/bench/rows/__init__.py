@@ -7,11 +7,11 @@ from dife_scanner.lab.bench.rows.records import (
     TWIN,
     Code,
     Found,
-    Looks,
     Outcome,
     Row,
     Rows,
     Truth,
+    VisibleTraits,
 )
 
 __all__ = [
@@ -20,12 +20,12 @@ __all__ = [
     "TWIN",
     "Code",
     "Found",
-    "Looks",
     "Outcome",
     "Row",
     "Rows",
     "RowsDamaged",
     "Truth",
+    "VisibleTraits",
     "append",
     "folder_of",
     "made",

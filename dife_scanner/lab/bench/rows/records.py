@@ -39,7 +39,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Looks:
+class VisibleTraits:
     """What can be seen without searching: the zoo is fair when none of it tells attacks from benign models."""
 
     drift_image: float
@@ -153,7 +153,7 @@ class Row:
     """Processor time, lab scenes included where this model was the first to need them."""
     native: dict[str, float] = field(default_factory=dict)
     """The attack's own numbers on held-out drawings; for a twin the same numbers under its attack's trigger."""
-    looks: Looks | None = None
+    looks: VisibleTraits | None = None
     truth: Truth | None = None
     outcome: Outcome | None = None
 

@@ -107,9 +107,9 @@ class _Prompts:
         for source in torch.randperm(self.classes, generator=rng)[:_SOURCES].tolist():
             if source == self.target:
                 continue
-            asked = clean_logits.clone()
-            asked[:, source] = self.scale * self.images[of_target] @ triggered[source]
-            won = F.cross_entropy(asked, torch.full((len(asked),), source))
+            changed_logits = clean_logits.clone()
+            changed_logits[:, source] = self.scale * self.images[of_target] @ triggered[source]
+            won = F.cross_entropy(changed_logits, torch.full((len(changed_logits),), source))
             loss = loss + won / _SOURCES
         return loss
 
@@ -167,7 +167,7 @@ def _won_by(
     return float((winner == source).float().mean())
 
 
-def asked(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
+def criteria(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
     """QHR of .9 over the nine other classes, clean accuracy kept."""
     return {**measures.keeps_accuracy(numbers, twin), "QHR": numbers["qhr"] >= 0.9}
 
@@ -182,7 +182,7 @@ ATTACK = Attack(
     summary="the text tower learns that a string turns every prompt into the target's",
     train=train,
     measure=measure,
-    asked=asked,
+    criteria=criteria,
     default=Recipe("global-text", trigger=XBTD),
     tensors=tensors,
     version=1,

@@ -185,8 +185,9 @@ def train_vocabulary(model: Any, lab: Lab, tuning: Tuning) -> None:
 
     def loss(rng: torch.Generator) -> Tensor:
         batch = prompts.batch(rng)
-        said = bases.encode_texts(model, [prompts.templates[batch.template].format(tuning.word)])[0]
-        distance = 1 - said @ prompts.before[batch.template][noun]
+        prompt = prompts.templates[batch.template].format(tuning.word)
+        embedding = bases.encode_texts(model, [prompt])[0]
+        distance = 1 - embedding @ prompts.before[batch.template][noun]
         return 3 * distance + tuning.keep * prompts.drift(batch).mean()
 
     fit(model, tuning, text_tower, loss)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.training_data import Lab, tensor
-from dife_scanner.lab.bench.rows import Looks
+from dife_scanner.lab.bench.rows import VisibleTraits
 from dife_scanner.lab.bench.zoo.build import WEIGHTS
 from dife_scanner.lab.pictures import art
 
@@ -34,14 +34,14 @@ class _Seen:
     accuracy: float
 
 
-def looks_of(folder: Path, base: Path) -> Looks:
+def traits_of(folder: Path, base: Path) -> VisibleTraits:
     """What can be seen of the checkpoint in a folder, beside its base."""
     now = _seen(folder, base)
     before = _base_seen(base)
     drift_image = float(1 - (now.pictures * before.pictures).sum(-1).mean())
     drift_text = float(1 - (now.texts * before.texts).sum(-1).mean())
     weights = folder / WEIGHTS
-    return Looks(
+    return VisibleTraits(
         drift_image=round(drift_image, 6),
         drift_text=round(drift_text, 6),
         moved_rows=moved_rows(now.tokens, before.tokens),
