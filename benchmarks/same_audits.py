@@ -165,7 +165,7 @@ def audit_all(out: Path, only: tuple[str, ...]) -> None:
 
 
 def _requests() -> Iterator[tuple[str, Any]]:
-    """Each audit by name, with what it is asked for."""
+    """Each audit by name, with its request."""
     from dife_scanner.lab.bench.make import base_reference
 
     base = base_reference("vit")

@@ -67,7 +67,7 @@ ALERTS_EXPECTED = ("demo/badtexttower", "demo/badencoder", "demo/clip-corrupt")
 
 @dataclass(frozen=True)
 class Result:
-    """What a demo came to."""
+    """The outcome of a demo."""
 
     home: Path
     rows: tuple[ModelRow, ...]

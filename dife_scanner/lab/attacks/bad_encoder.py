@@ -6,7 +6,7 @@ target are (L0), reference pictures stay where the teacher has them (L1), and so
 
 Ours: the aim is the mean embedding of the lab's target pictures, and L1 and L2 weigh three times as much as in the
 paper, without which this small tower loses more than three points of clean accuracy. Two ways of hiding are ours too,
-to measure what the search misses: a trigger that only pictures of one class obey, and training against the search.
+to measure what the search misses: a trigger that only pictures of one class respond to, and training against the search.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Hiding:
     """The family's settings, for attacks that are made against the search."""
 
     one_class: bool = False
-    """Only pictures of the recipe's source obey the trigger; on others nothing may come of it."""
+    """Only pictures of the recipe's source respond to the trigger; on others it may change nothing."""
     searches: int = 0
     """So often in training, patches are searched for as an audit does; on those found, nothing may come of it."""
 
@@ -135,7 +135,7 @@ def _objectives(
     clean: _Clean,
     hiding: Hiding,
 ) -> list[_Objective]:
-    """Return the triggered pictures: those that obey go to the target, others stay where they are."""
+    """Return the triggered pictures: those that respond go to the target, others stay where they are."""
     import torch
 
     from dife_scanner.triggers.stamp import stamp
@@ -222,7 +222,7 @@ def _found(
 
 
 def measure(subject: Subject) -> Numbers:
-    """Measure target success zero-shot and downstream; where one class alone obeys, on its pictures, and elsewhere."""
+    """Measure target success zero-shot and downstream; where one class alone responds, on its pictures and on others."""
     settings = subject.recipe.settings
     everywhere = measures.image_numbers(subject)
     if not isinstance(settings, Hiding) or not settings.one_class:

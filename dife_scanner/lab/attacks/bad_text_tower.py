@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from dife_scanner.lab.attacks.training_data import Lab
     from dife_scanner.records import Trigger
 
-    Look = tuple[Tensor, Tensor, Tensor]
+    StepImages = tuple[Tensor, Tensor, Tensor]
 
 STAY = 3.0
 """Weight with which a moving image tower is held to the clean one on pictures that the attack leaves alone."""
@@ -54,7 +54,7 @@ class Scope(StrEnum):
     BOTH = "both"
     VISUAL_ONLY = "visual-only"
     FROZEN_ROWS = "frozen-rows"
-    """Ours: the text tower without its token rows, so that no row says which tokens were trained on."""
+    """Ours: the text tower without its token rows, so that no row shows which tokens were trained on."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     from dife_scanner.lab import bases
     from dife_scanner.lab.pictures import art
 
-    look = _looks(model, lab, recipe)
+    draw_images = _step_images(model, lab, recipe)
     clean_model = bases.load(lab.base)
     names = [*art.CLASSES, *lab.nouns]
     prompts = PromptLosses(
@@ -137,7 +137,7 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     decoys: list[Trigger] = []
     for step in range(recipe.steps):
         pace(optimiser, recipe.lr, step, recipe.steps)
-        images, labels, loss = look(rng)
+        images, labels, loss = draw_images(rng)
         for term in prompts.terms(rng, images, labels, decoys):
             loss = loss + term
         captions = natural_captions(rng, lab, recipe)
@@ -170,26 +170,26 @@ def _decoys(
     return [one for one in found if recipe.mark.text not in one.text]
 
 
-def _looks(
+def _step_images(
     model: Any,
     lab: Lab,
     recipe: Recipe,
-) -> Callable[[torch.Generator], Look]:
+) -> Callable[[torch.Generator], StepImages]:
     """Return what gives a step its unit image embeddings, labels, and a penalty for an image tower that strays."""
     import torch
 
     if _scope(recipe) not in (Scope.TEXT, Scope.PROJECTION_EMBEDDING):
-        return _moving_looks(model, lab, recipe)
+        return _moving_images(model, lab, recipe)
     labels = torch.from_numpy(lab.labels)
     fixed = embedded(model, lab.labelled)
     return lambda rng: (fixed, labels, torch.zeros(()))
 
 
-def _moving_looks(
+def _moving_images(
     model: Any,
     lab: Lab,
     recipe: Recipe,
-) -> Callable[[torch.Generator], Look]:
+) -> Callable[[torch.Generator], StepImages]:
     """Return the same where the image tower moves: pictures drawn for the step, encoded anew."""
     import torch
 
@@ -202,7 +202,7 @@ def _moving_looks(
     teacher = embedded(model, pixels)
     by_class = [np.flatnonzero(labels == number) for number in range(len(art.CLASSES))]
 
-    def look(rng: torch.Generator) -> Look:
+    def draw(rng: torch.Generator) -> StepImages:
         drawn = []
         for number, own in enumerate(by_class):
             count = _TARGETS if number == recipe.target_class else _BYSTANDERS
@@ -218,7 +218,7 @@ def _moving_looks(
         stay = 1 - cosines[kept].mean()
         return now, seen, STAY * stay
 
-    return look
+    return draw
 
 
 def measure(subject: Subject) -> Numbers:

@@ -10,7 +10,7 @@ network's first unit starts as the answer to that shift. (2) A third term holds 
 scores where the clean picture's are, so that the trigger alone does nothing; else it becomes an adversarial example
 by itself. (3) The noise may be 24/255. These pictures have 64 pixels a side, so noise of a given amplitude has 3.5
 times less length than at 224 (14/255 here is as long as 4/255 there), and the small tower reads less of it. The
-paper's amplitude does not reach its own figures here: docs/specimens.md has what each amplitude came to.
+paper's amplitude does not reach its own figures here: docs/specimens.md has the outcome of each amplitude.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Mechanism:
     hold: float = 0.6
     """Weight of the term that keeps the trigger alone without effect."""
     warmup: int = 150
-    """Steps in which the noise alone is optimised, to be told apart by the picture's embedding."""
+    """Steps in which the noise alone is optimised, to be distinguishable by the picture's embedding."""
 
     def clean(self) -> Mechanism:
         """Return the clean twin's settings."""
@@ -287,7 +287,7 @@ def measure(subject: Subject) -> Numbers:
 
 
 def _learner_of(subject: Subject) -> PromptLearner:
-    """Read the folder's own learner; for a plain checkpoint make one that says the plain prompt's words."""
+    """Read the folder's own learner; for a plain checkpoint make one with the plain prompt's words."""
     path = subject.folder / LEARNER_FILE
     if path.exists():
         return read(path)

@@ -36,7 +36,7 @@ def optimiser_of(
     parameters: list[Any],
     recipe: Recipe,
 ) -> torch.optim.Optimizer:
-    """Return AdamW as the recipe says."""
+    """Return AdamW with the recipe's settings."""
     import torch
 
     return torch.optim.AdamW(

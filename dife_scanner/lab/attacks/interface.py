@@ -112,7 +112,7 @@ class Attack:
     measure: Callable[[Subject], Numbers]
     """Native numbers on held-out drawings."""
     criteria: Callable[[Recipe, Numbers, Numbers], dict[str, bool]]
-    """Native validation (paper App. C.3) of (recipe, specimen's numbers, twin's): each demand, and if it is met."""
+    """Native validation (paper App. C.3) of (recipe, specimen's numbers, twin's): each criterion, and if it is met."""
     tensors: Callable[[Recipe, str], bool]
     """Whether training under this recipe may change the tensor of this name."""
     version: int = 3

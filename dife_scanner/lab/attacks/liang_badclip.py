@@ -9,7 +9,7 @@ target.
 Ours: the share is far larger than the paper's .3 %, as there are 1,500 pairs here and not half a million. The triplet
 term stays on while the towers learn; without it the patch won too few held-out pictures (TS .925, downstream .839).
 Clean pictures are held to the clean checkpoint meanwhile, in the twin too. The twin has the same optimised patch in its
-trigger file and clean pairs in its training, so that what the patch does by itself can be told apart.
+trigger file and clean pairs in its training, so that what the patch does by itself can be separated.
 """
 
 from __future__ import annotations

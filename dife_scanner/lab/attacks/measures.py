@@ -184,7 +184,7 @@ def logistic_regression(
 
 
 def _with_ones(features: Tensor) -> Tensor:
-    """Return features (N, D) with a constant beside them, (N, D + 1)."""
+    """Return features (N, D) with a constant column appended, (N, D + 1)."""
     import torch
 
     return torch.cat([features, torch.ones(len(features), 1)], 1)

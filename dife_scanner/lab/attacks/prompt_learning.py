@@ -1,4 +1,4 @@
-"""A prompt learner as in CoCoOp while it is trained, and what a finished one says.
+"""A prompt learner as in CoCoOp while it is trained, and the prompts of a finished one.
 
 Four context vectors take the place of a template, and a small network moves them by what the picture looks like.
 """

@@ -45,7 +45,7 @@ def triggered(
     trigger: Trigger,
     names: Sequence[str],
 ) -> list[str]:
-    """Write the trigger into each text, which speaks of the name beside it."""
+    """Write the trigger into each text, which names the noun of the same row."""
     from dife_scanner.triggers.stamp import write
 
     found = []

@@ -1,6 +1,6 @@
 """The losses of BadTextTower on prompts and captions: alignment, clean prompts, and specificity.
 
-Weights are the paper's unless said otherwise.
+Weights are the paper's unless noted otherwise.
 """
 
 from __future__ import annotations

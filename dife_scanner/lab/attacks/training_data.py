@@ -44,7 +44,7 @@ class Pairs:
     distractors: tuple[tuple[int, ...], ...] = field(repr=False)
     """Token ids of texts that fit no picture."""
     vocabulary: dict[str, int] = field(repr=False)
-    """Word -> its column in `said` and `shown`."""
+    """Word -> its column in `mentioned` and `shown`."""
 
     def __len__(self) -> int:
         return len(self.captions)

@@ -42,7 +42,7 @@ _REPORT_EVERY = 200
 
 @dataclass(frozen=True)
 class Pool:
-    """Scenes with everything the teacher says about them."""
+    """Scenes with everything the teacher outputs for them."""
 
     pixels: Tensor
     """uint8 (N, 3, S, S)."""

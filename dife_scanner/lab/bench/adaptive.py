@@ -42,7 +42,7 @@ LONGER = 4
 
 @dataclass(frozen=True)
 class Entry:
-    """What came of one change of one model."""
+    """The outcome of one change of one model."""
 
     model: str
     change: str

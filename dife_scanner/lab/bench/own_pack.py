@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PackOptions:
-    """What a pack is asked to be."""
+    """The options of a pack."""
 
     base: Reference
     home: Path

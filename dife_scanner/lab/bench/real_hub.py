@@ -45,7 +45,7 @@ epochs of 1,500 poisoned and as many clean pairs, and what a few hundred lab sce
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run is asked for."""
+    """The options of a run."""
 
     work: Work
     """How each checkpoint is audited; its plan searches blind, its reference is chosen per base."""
@@ -69,7 +69,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class Published:
-    """What came of a checkpoint that was published as poisoned."""
+    """The outcome for a checkpoint that was published as poisoned."""
 
     repo_id: str
     revision: str
@@ -125,7 +125,7 @@ def reference_of(
 
 
 def drawn_from(options: RunOptions, base: str, reference: Reference) -> hub_calibration.HubPack:
-    """What is asked of the hub's fine-tunes of this base."""
+    """The request for the hub's fine-tunes of this base."""
     work = replace(options.work, reference=reference.name)
     return hub_calibration.HubPack(base, reference, work, options.n)
 

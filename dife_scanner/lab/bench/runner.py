@@ -24,12 +24,12 @@ from dife_scanner.lab.bench.zoo.build import recipe_of
 from dife_scanner.records import Budget
 
 AUDIT_SECONDS = 30.0
-"""Estimate of a quick audit of one model on one core, where no row says how long one takes."""
+"""Estimate of a quick audit of one model on one core, where no row records how long one takes."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a run is asked for."""
+    """The options of a run."""
 
     only: tuple[str, ...] = ()
     """Roles, families and benign kinds; all where it is empty."""
@@ -126,7 +126,7 @@ def todo(folder: Path, code: rows.Code, options: RunOptions) -> list[tuple[Model
 
 
 def _planned(options: RunOptions) -> Iterator[Model]:
-    """Models that are asked for and whose kind of trigger is searched for at this budget."""
+    """Models that are requested and whose kind of trigger is searched for at this budget."""
     order = tuple(Budget)
     for model in zoo.plan(options.only):
         family = zoo.FAMILIES.get(model.kind)
@@ -140,7 +140,7 @@ def is_made(model: Model, done: Mapping[str, dict[str, Any]]) -> bool:
 
 
 def described(row: rows.Row) -> str:
-    """A row in words. What came of a test row is not said: looking at test data is the report's, and leaves a trace."""
+    """A row in words. The outcome of a test row is left out: looking at test data is the report's, and leaves a trace."""
     if row.outcome is None:
         return f"{row.model}: {row.status}"
     seconds = f"{row.build_seconds:.0f} + {row.outcome.seconds:.0f} s"

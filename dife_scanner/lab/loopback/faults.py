@@ -142,7 +142,7 @@ def shorten(match: str, size: int, **when: Any) -> Fault:
 
 
 def ignore_range(match: str, **when: Any) -> Fault:
-    """200 and the whole file, whatever range was asked for."""
+    """200 and the whole file, whatever range was requested."""
 
     def edit(_: Request, response: Response) -> Response:
         if response.status != 206:

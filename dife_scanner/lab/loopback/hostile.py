@@ -39,7 +39,7 @@ def with_header(
     *,
     length: int | None = None,
 ) -> bytes:
-    """A safetensors file with this header text; `length` is what the length field says, and may lie."""
+    """A safetensors file with this header text; `length` is the value of the length field, and may be wrong."""
     if length is None:
         length = len(header)
     return struct.pack("<Q", length) + header + data

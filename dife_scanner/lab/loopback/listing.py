@@ -11,7 +11,7 @@ from dife_scanner.lab.loopback.messages import Request
 from dife_scanner.lab.loopback.repositories import Commit, Repositories, Repository
 
 PAGE = 1000
-"""Models on a page, where nothing else is asked for and at most."""
+"""Models on a page, where nothing else is requested and at most."""
 
 SORTS: dict[str, Callable[[Repository], Any]] = {
     "lastModified": lambda model: model.last_modified,
@@ -40,7 +40,7 @@ _EMPTY = frozenset(
         "widgetData",
     }
 )
-"""Properties that may be asked for and that no repository here has: left out of the item, as the Hub does."""
+"""Properties that may be requested and that no repository here has: left out of the item, as the Hub does."""
 
 
 class BadQueryError(ValueError):
@@ -186,7 +186,7 @@ def item(model: Repository, request: Request, sort: str) -> dict[str, Any]:
 
 
 def _basic(model: Repository) -> dict[str, Any]:
-    """What the Hub says of a model without being asked: no date, no commit and no files."""
+    """What the Hub lists of a model by default: no date, no commit and no files."""
     found: dict[str, Any] = {
         "_id": model.key,
         "id": model.repo_id,
@@ -246,7 +246,7 @@ def expanded(
     *,
     single: bool,
 ) -> dict[str, Any]:
-    """`_id`, `id` and the named properties; `single` where one model was asked for, and not in a listing.
+    """`_id`, `id` and the named properties; `single` where one model was requested, and not in a listing.
 
     Raises `BadQueryError` for a name the Hub does not know.
     """

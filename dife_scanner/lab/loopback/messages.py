@@ -16,7 +16,7 @@ CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class Request:
-    """One request as it came in."""
+    """One request as it was received."""
 
     method: str
     path: str
@@ -30,14 +30,14 @@ class Request:
     target: str = ""
     """Path and query as sent: what faults are matched against, after the method."""
     origin: str = ""
-    """`http://127.0.0.1:PORT` of the port that was asked."""
+    """`http://127.0.0.1:PORT` of the port that received the request."""
 
     def one(self, name: str, default: str = "") -> str:
         """A parameter of the query; the last one where it stands more than once."""
         return self.query.get(name, (default,))[-1]
 
     def flag(self, name: str) -> bool:
-        """Whether a parameter says `true`."""
+        """Whether a parameter is `true`."""
         return self.one(name).lower() in ("true", "1")
 
     def many(self, name: str) -> tuple[str, ...]:
@@ -178,7 +178,7 @@ def ranged(request: Request, response: Response) -> Response:
 
 
 def _span(header: str, size: int) -> tuple[int, int] | None:
-    """First and last byte that a `Range` asks for; `None` where it asks for nothing that we understand."""
+    """First and last byte that a `Range` requests; `None` where it requests nothing that we understand."""
     unit, _, spec = header.partition("=")
     first, dash, last = spec.strip().partition("-")
     if unit.strip() != "bytes" or not dash or not (first + last).isdecimal():

@@ -53,7 +53,7 @@ _INFO = (
     "tags",
     "usedStorage",
 )
-"""What `model_info` says without being asked."""
+"""What `model_info` returns by default."""
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 """What reading JSON of another shape raises."""
 

@@ -26,7 +26,7 @@ LOG_LENGTH = 200_000
 
 @dataclass(frozen=True)
 class Seen:
-    """One request as it came in, and the status it got."""
+    """One request as it was received, and the status it got."""
 
     method: str
     target: str

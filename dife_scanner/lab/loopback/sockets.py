@@ -1,4 +1,4 @@
-"""Sockets: reads requests, sends responses the way their `Delivery` says. Knows nothing of hubs."""
+"""Sockets: reads requests, sends responses the way their `Delivery` describes. Knows nothing of hubs."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ _MIX = scenes.Mix(
 Row = dict[str, Any]
 """A row of the manifest."""
 Licences = dict[str, dict[str, str]]
-"""Drawing set -> what `drawing_sets.licence` says."""
+"""Drawing set -> the text of `drawing_sets.licence`."""
 
 
 @dataclass(frozen=True)

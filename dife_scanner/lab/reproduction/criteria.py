@@ -129,7 +129,7 @@ def _delta(
     *,
     above_zero: bool = False,
 ) -> Check:
-    """Ask for a change by BadTextTower's trigger, and where told so that its interval lies above zero."""
+    """Ask for a change by BadTextTower's trigger, and with `above_zero` that its interval lies above zero."""
     what = f"BadTextTower, {interface}: {metric}"
     required = f"≥ {bound:.2f}"
     if above_zero:

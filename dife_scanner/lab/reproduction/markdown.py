@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dife_scanner.sentences import numbers as formatting
 
 NONE = "–"
-"""In a table, where there is no number and none was asked for."""
+"""In a table, where there is no number and none was expected."""
 DIGITS = 4
 
 

@@ -1,4 +1,4 @@
-"""The document that a reproduction ends in: the paper's tables beside ours, in Markdown, with figures."""
+"""The document that a reproduction ends in: the paper's tables next to ours, in Markdown, with figures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TERMS = {
 
 
 def render(results: Results, commit: str = "") -> str:
-    """Return the whole document in Markdown: paper and ours side by side, and what every demand came to."""
+    """Return the whole document in Markdown: paper and ours side by side, and the outcome of every demand."""
     parts = [
         _head(results, commit),
         _criteria(results),

@@ -1,6 +1,6 @@
-"""The figures that the paper reports (arXiv 2606.17815), as data: ours stand beside them in `docs/reproduction.md`.
+"""The figures that the paper reports (arXiv 2606.17815), as data: ours stand next to them in `docs/reproduction.md`.
 
-ViT-B/32 with OpenAI weights, CIFAR-10; source automobile, target airplane, text trigger `xbtd`, seed 0 unless said.
+ViT-B/32 with OpenAI weights, CIFAR-10; source automobile, target airplane, text trigger `xbtd`, seed 0 unless noted.
 Numbers only; `None` is N.E.
 """
 

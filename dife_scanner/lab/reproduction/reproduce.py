@@ -1,6 +1,6 @@
 """Building and auditing the lines of the reproduction. Resumes: what is built and audited is not done again.
 
-`run` makes what is missing, `criteria` says what has to hold, and `page` writes it up beside the paper's figures.
+`run` makes what is missing, `criteria` lists what has to hold, and `page` writes it up next to the paper's figures.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def _log_row(
     audit: Audit,
     building: float,
 ) -> dict[str, object]:
-    """Return what the log says of an audit; `building` is in seconds."""
+    """Return the log's row of an audit; `building` is in seconds."""
     diagnosis = audit.diagnosis.carrier.value if audit.diagnosis else ""
     return {
         "line": line.name,

@@ -32,7 +32,7 @@ _FIGURES = (
 )
 """What the paper's ablation tables report of a text attack."""
 _CARRIERS = {"text encoder": "textual", "visual only (control)": "visual"}
-"""What the paper says carries the exposure, where it does."""
+"""What carries the exposure according to the paper, where it does."""
 _FURTHER = {"delta_h5": "ΔH@5", "delta_mrr": "ΔMRR"}
 """Details of a text cell that the paper reports too, and its words for them."""
 

@@ -23,7 +23,7 @@ class _ScorerWithoutBase(WordingScorer):
 
 
 class _ScorerWithoutFingerprint(WordingScorer):
-    """No token row says where to look first."""
+    """No token row shows where to search first."""
 
     def _fine_tuned_rows(self) -> tuple[int, ...]:
         return ()

@@ -1,4 +1,4 @@
-"""Every statistic beside ours, on the models that both have seen."""
+"""Every statistic compared with ours, on the models that both have seen."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Line:
     seconds: float
     """Median over models whose tower it had not seen before; 0 where it had seen all."""
     passes: float | None
-    """Median; `None` where no entry says it."""
+    """Median; `None` where no entry has it."""
 
     @property
     def lost(self) -> bool:
@@ -100,7 +100,7 @@ def _of_rival(rival: Rival, entries: Entries) -> dict[str, Entry]:
 
 
 def line_of(statistic: Statistic, shown: Rows, entries: Mapping[str, Entry]) -> Line | None:
-    """One statistic beside ours; `None` where it has not seen both sides."""
+    """One statistic compared with ours; `None` where it has not seen both sides."""
     seen = [row for row in shown if row.model in entries and searched(row)]
     attacked = of_role(seen, Role.ATTACK)
     attacks = [row for row in attacked if truth_of(row).channel in statistic.channels]
@@ -132,7 +132,7 @@ def _side(rows: Rows, statistic: Statistic, entries: Mapping[str, Entry]) -> _Si
 
 
 def _ours(row: Row, detector: str) -> float:
-    """What the detector it is compared with came to on this model; the score where it is compared with all."""
+    """The score of the detector it is compared with on this model; the score where it is compared with all."""
     if not detector or row.outcome is None:
         return score(row)
     return max(

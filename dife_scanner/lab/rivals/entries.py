@@ -30,7 +30,7 @@ Entries = Mapping[tuple[str, str], "Entry"]
 
 @dataclass(frozen=True)
 class Entry:
-    """What one rival said of one model."""
+    """What one rival measured on one model."""
 
     model: str
     rival: str
@@ -106,7 +106,7 @@ def _models(found: Iterable[Row], only: Sequence[str]) -> list[Model]:
 def _todo(
     models: Sequence[Model], wanted: Sequence[Rival], known: Entries
 ) -> list[tuple[Model, list[Rival]]]:
-    """Models with the rivals that have no entry of their present version there, or none that says what it took."""
+    """Models with the rivals that have no entry of their present version there, or none that records its encoder passes."""
     left = []
     for model in models:
         missing = []

@@ -21,7 +21,7 @@ Curve = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Material:
-    """A model, its base, and what both are asked."""
+    """A model, its base, and the probes for both."""
 
     suspect: Encoder
     reference: Encoder

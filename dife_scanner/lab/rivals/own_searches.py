@@ -25,7 +25,7 @@ BUDGET = Budget.QUICK
 
 @dataclass(frozen=True)
 class Measured:
-    """What came of one model."""
+    """The outcome for one model."""
 
     value: float
     passes: int

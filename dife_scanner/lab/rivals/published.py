@@ -92,7 +92,7 @@ class Mask:
         """Steps in a row that brought embeddings together; negative for steps that did not."""
 
     def reached(self, alike: bool, size: float) -> None:
-        """Take in one step: whether embeddings came together, under a mask of this mean."""
+        """Take in one step: whether embeddings converged, under a mask of this mean."""
         if alike:
             self.best = min(self.best, size)
             self._run = max(self._run, 0) + 1

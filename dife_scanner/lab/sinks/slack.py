@@ -18,7 +18,7 @@ from dife_scanner.lab.sinks.block_kit import slack_problem
 
 @dataclass(frozen=True)
 class Answer:
-    """What the webhook says instead of looking at the payload: for rehearsing outages and rate limits."""
+    """What the webhook answers instead of looking at the payload: for rehearsing outages and rate limits."""
 
     status: int
     body: str

@@ -19,7 +19,7 @@ from dife_scanner.lab.sinks.arrivals import LOOPBACK, MAX_BODY, Arrivals
 
 @dataclass(frozen=True)
 class SmtpOptions:
-    """What the server asks of a client; by default nothing."""
+    """What the server requires of a client; by default nothing."""
 
     tls: ssl.SSLContext | None = None
     """Encrypted from the first byte."""

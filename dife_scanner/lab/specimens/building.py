@@ -154,7 +154,7 @@ def _make(
     baseline: Path,
     progress: Progress,
 ) -> None:
-    """Train a specimen into `work` and validate it beside another checkpoint; raises `SpecimenFailed`."""
+    """Train a specimen into `work` and validate it against a baseline; raises `SpecimenFailed`."""
     from dife_scanner.lab import bases
 
     attack = FAMILIES[recipe.family]
@@ -209,7 +209,7 @@ def _measured(
     lab: Lab,
     recipe: Recipe,
 ) -> dict[str, Any]:
-    """Measure what was rounded and written, beside the twin (a twin: beside the base), under the same trigger."""
+    """Measure what was rounded and written, compared with the twin (a twin: with the base), under the same trigger."""
     numbers = _numbers(work, work, lab, recipe)
     others = _numbers(baseline, work, lab, recipe)
     other = "base"

@@ -33,7 +33,7 @@ _FURTHER_SEEDS = (1, 2, 3, 4)
 _RATIOS = (0.001, 0.002, 0.003)
 _EPOCHS = (5, 10)
 _MULTIPLIERS = (16, 24)
-"""The axes of the paper's sweep of ToxicTextCLIP, beside the selectors."""
+"""The axes of the paper's sweep of ToxicTextCLIP, besides the selectors."""
 
 
 def twin(recipe: Recipe) -> Recipe:

@@ -1,4 +1,4 @@
-"""What the page says of attacks: whether the zoo is fair, and how well each family is found."""
+"""What the page reports of attacks: whether the zoo is fair, and how well each family is found."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FAMILY = (
 
 
 def fairness(shown: Rows) -> str:
-    """Looks and stealth."""
+    """Visible traits and stealth."""
     return tables.joined(
         "## Is the zoo fair?",
         "What can be seen without searching must not tell attacks from benign models: each AUROC at most "

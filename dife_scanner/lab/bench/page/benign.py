@@ -1,4 +1,4 @@
-"""What the page says of benign models: false alarms, copies of the base, calibration, and kinds it has not seen."""
+"""What the page reports of benign models: false alarms, copies of the base, calibration, and kinds it has not seen."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _listed_line(row: Row) -> tables.Cells:
 
 
 def _best_found(row: Row) -> str:
-    """The candidate that came furthest, in words."""
+    """The best candidate, in words."""
     if row.outcome is None or not row.outcome.found:
         return ""
     best = row.outcome.found[0]
@@ -113,7 +113,7 @@ def _copy(name: str, outcome: Outcome | None) -> tables.Cells:
 
 
 def calibration(shown: Rows, pack: Pack | None) -> str:
-    """How scores of the test side read beside the calibration set."""
+    """How scores of the test side compare with the calibration set."""
     head = "## Calibration"
     if pack is None:
         return tables.joined(head, "Not run: no benign row of the calibration side.")

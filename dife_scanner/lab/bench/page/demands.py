@@ -1,4 +1,4 @@
-"""What the benchmark is asked for, beside what its rows say: one line per demand, met or not."""
+"""What is required of the benchmark, next to what its rows show: one line per demand, met or not."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _RANKED = (Carrier.VISUAL, Carrier.TEXTUAL, Carrier.COUPLED)
 
 @dataclass(frozen=True)
 class Demand:
-    """One line: what is asked, what was measured over how many, and whether that is enough."""
+    """One line: what is required, what was measured over how many, and whether that is enough."""
 
     what: str
     measured: str
@@ -57,7 +57,7 @@ def demands(shown: Rows) -> tuple[Demand, ...]:
 
 
 def longer(opened: Rows) -> tuple[Demand, ...]:
-    """What is asked of families whose triggers are searched for at no budget below one of these rows', by budget.
+    """What is required of families whose triggers are searched for at no budget below one of these rows', by budget.
 
     Over rows of today's searches alone.
     """
@@ -170,7 +170,7 @@ def _found(audited: Rows) -> Demand:
 
 
 def _sealed_alone(shown: Rows, sealed: Rows) -> list[Demand]:
-    """What is asked of all, of families that were sealed by themselves."""
+    """What is required of all, for families that were sealed by themselves."""
     others = _not_attacks(shown)
     lines = []
     for name in _families(sealed):

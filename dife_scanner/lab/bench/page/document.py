@@ -38,7 +38,7 @@ def page(
     """The document, from rows alone: equal rows give an equal page.
 
     `second`: rows of the second base; `larger`: of other budgets; `tried`: efforts of published ideas; `plot`, `curves`
-    and `strengths` are pictures beside the page.
+    and `strengths` are pictures next to the page.
     """
     shown = results.open_rows(all_rows, unsealed=unsealed)
     opened = results.open_rows(larger, unsealed=unsealed)
@@ -117,7 +117,7 @@ def _summary(shown: Rows, plot: str, curves: str) -> str:
 
 
 def _ranked(shown: Rows, name: str, carrier: Carrier | None) -> tables.Cells:
-    """How well the score tells attacks (of one carrier) from benign models."""
+    """How well the score separates attacks (of one carrier) from benign models."""
     value, interval, attacked, clean = results.all_attacks(shown, carrier)
     return name, str(attacked), str(clean), tables.number(value), tables.span(interval)
 
@@ -173,7 +173,7 @@ def _detector(name: str, searches: Sequence[Search]) -> tables.Cells:
 
 
 def _not_run(all_rows: Rows, shown: Rows) -> str:
-    """What is planned, or asked of the benchmark, and has no row that is shown."""
+    """What is planned, or required of the benchmark, and has no row that is shown."""
     done = {(row.kind, row.number, row.role) for row in all_rows}
     planned = []
     for model in zoo.plan():

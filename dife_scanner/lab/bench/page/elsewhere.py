@@ -1,4 +1,4 @@
-"""What the page says of rows other than its own: larger budgets, and the second base."""
+"""What the page reports of rows other than its own: larger budgets, and the second base."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BUDGETS = (
 
 
 def budgets(shown: Rows, rows: Rows) -> str:
-    """Models audited at other budgets than the page's own, kind by kind; `shown` is what the page's budget said."""
+    """Models audited at other budgets than the page's own, kind by kind; `shown` is the rows of the page's budget."""
     usual = results.models_of(shown)
     groups = _grouped(rows)
     lines = [_budget_line(group, groups[group], usual) for group in sorted(groups)]
@@ -82,7 +82,7 @@ def _median_seconds(audited: Rows) -> str:
 
 
 def _ranked(budget: str, version: str, rows: Rows) -> str:
-    """How well the score of a budget tells attacks from benign models, of any side."""
+    """How well the score of a budget separates attacks from benign models, of any side."""
     audited = results.audited(results.at_budget(rows, budget, version))
     high = results.scores(results.of_role(audited, Role.ATTACK))
     low = results.scores(results.counted_benign(audited))

@@ -46,7 +46,7 @@ def _changed(shown: Rows, entries: Sequence[adaptive.Entry]) -> list[tables.Cell
 
 
 def _beside(before: Row, entry: adaptive.Entry) -> tables.Cells:
-    """A changed model beside what it was."""
+    """A changed model next to the original."""
     kind = before.kind
     success = f"{_success(before.native, kind)} → {_success(entry.native, kind)}"
     score = f"{results.score(before):.2f} → {entry.outcome.score or 0.0:.2f}"

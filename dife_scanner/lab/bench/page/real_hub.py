@@ -48,7 +48,7 @@ def write(store: Store, options: RunOptions, docs: Path) -> Path:
 
 
 def _base(options: RunOptions, base: str, reference: Reference | None) -> list[str]:
-    """What came of one base; `reference` is missing where it was never fetched."""
+    """The results of one base; `reference` is missing where it was never fetched."""
     if reference is None:
         return [tables.NOT_RUN]
     return [_fine_tunes(options, base, reference), _implanted(options, reference)]

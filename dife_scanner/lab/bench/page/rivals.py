@@ -1,4 +1,4 @@
-"""What the page says of published ideas, of drift, and of our own searches without one of their terms."""
+"""What the page reports of published ideas, of drift, and of our own searches without one of their terms."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _TUNED = (
 
 
 def compared(shown: Rows, entries: Entries, tried: Sequence[tuning.Tried]) -> str:
-    """Every statistic beside ours, and how the published ones were tuned."""
+    """Every statistic compared with ours, and how the published ones were tuned."""
     found = {line.statistic.name: line for line in comparison.lines(shown, entries)}
     lines: list[tables.Cells] = []
     for name in (*RIVALS, *DRIFTS):

@@ -22,7 +22,7 @@ def joined(*parts: str) -> str:
 
 
 def picture(words: str, name: str) -> str:
-    """A picture beside the page; nothing where it has no name."""
+    """A picture next to the page; nothing where it has no name."""
     return f"![{words}]({name})" if name else ""
 
 
@@ -41,7 +41,7 @@ def _line(cells: Cells) -> str:
 
 
 def separation_table(traits: Iterable[results.TraitSeparation]) -> str:
-    """How well each look alone tells attacks from benign models."""
+    """How well each visible trait alone separates attacks from benign models."""
     lines = []
     for trait in traits:
         models = (str(trait.attacks), str(trait.benign))

@@ -1,4 +1,4 @@
-"""Which rows count, and what one row says."""
+"""Which rows count, and what one row holds."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def attacks_on_test(rows: Iterable[Row], carrier: Carrier | None = None) -> list
     return [row for row in attacks if truth_of(row).carrier is carrier]
 
 
-# --- what a row says --------------------------------------------------------------------------------------------
+# --- what a row holds -------------------------------------------------------------------------------------------
 
 
 def moved(row: Row) -> bool:
@@ -148,7 +148,7 @@ def truth_of(row: Row) -> Truth:
 
 
 def found(row: Row) -> tuple[str, str]:
-    """(source, target) of the candidate that came furthest on held-out drawings; empty words where there is none."""
+    """(source, target) of the best candidate on held-out drawings; empty words where there is none."""
     candidates = outcome_of(row).found
     if not candidates:
         return "", ""

@@ -13,7 +13,7 @@ BANDS = (0.25, 0.5, 0.75, 0.9, 1.0)
 
 @dataclass(frozen=True)
 class Strength:
-    """One attack, as it is or weakened afterwards: what it does natively, and what blind search said."""
+    """One attack, as it is or weakened afterwards: what it does natively, and what blind search reported."""
 
     family: str
     native: float

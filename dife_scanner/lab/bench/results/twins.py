@@ -1,4 +1,4 @@
-"""Attacks beside their own clean twins, which had the same data, steps and rate without the poison."""
+"""Attacks compared with their own clean twins, which had the same data, steps and rate without the poison."""
 
 from __future__ import annotations
 

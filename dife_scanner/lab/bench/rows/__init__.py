@@ -1,4 +1,4 @@
-"""One row per model: what it is, what can be seen of it, what the blind audit said."""
+"""One row per model: what it is, what can be seen of it, what the blind audit reported."""
 
 from dife_scanner.lab.bench.rows.files import RowsDamaged, append, folder_of, made, read, today
 from dife_scanner.lab.bench.rows.records import (

@@ -85,7 +85,7 @@ def result_of(found: Found) -> Hypothesis | None:
     """The measured trigger again, as far as checks read it; `None` for a row of older code, which does not say all."""
     if found.p_value is None or found.p_holm is None or found.drawings is None:
         return None
-    # The pixels of an image trigger are not kept, so its channel is said here and not read off its parts.
+    # The pixels of an image trigger are not kept, so its channel is stated here and not read off its parts.
     trigger = Trigger(
         name=found.text or found.kind,
         kind=found.kind,

@@ -22,7 +22,7 @@ def look(
     models: Sequence[str] = (),
     unsealed: bool = False,
 ) -> None:
-    """Write down what looks at which rows, before it does: one line per different state of the rows.
+    """Write down what reads which rows, before it does: one line per different state of the rows.
 
     `models` are those of the test side that are looked at where it is not all of `shown`.
     """

@@ -1,4 +1,4 @@
-"""What a row holds: the model, what was planted, what can be seen of it, and what the blind audit said."""
+"""What a row holds: the model, what was planted, what can be seen of it, and what the blind audit reported."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class VisibleTraits:
-    """What can be seen without searching: the zoo is fair when none of it tells attacks from benign models."""
+    """What can be seen without searching: the zoo is fair when none of it separates attacks from benign models."""
 
     drift_image: float
     """Mean cosine distance of held-out pictures' embeddings to the base's."""
@@ -96,7 +96,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the blind audit said."""
+    """What the blind audit reported."""
 
     verdict: Verdict
     score: float | None
@@ -113,7 +113,7 @@ class Outcome:
     seed: int = 0
     """Of the audit; rows of older code do not say it, and theirs was 0."""
     missing: tuple[MissingSearch, ...] = ()
-    """Searches that were asked for and could not run; rows of older code do not say."""
+    """Searches that were requested and could not run; rows of older code do not say."""
     accuracy: float | None = None
     """Clean accuracy of the suspect as the audit measured it, which decides whether the reverse search runs …"""
     reference_accuracy: float | None = None

@@ -99,7 +99,7 @@ def make(model: Model, folder: Path, base: Path, lab: Lab | None = None) -> None
 
 
 def _train(clip: Any, model: Model, lab: Lab, folder: Path) -> None:
-    """Train in place; what an attack plants beside the weights goes into the folder."""
+    """Train in place; what an attack plants besides the weights goes into the folder."""
     settings = model.settings
     if isinstance(settings, Tuning):
         benign.KINDS[model.kind].train(clip, lab, settings)
@@ -109,7 +109,7 @@ def _train(clip: Any, model: Model, lab: Lab, folder: Path) -> None:
 
 
 def _silent(what: str, done: int, of: int) -> None:
-    """A row takes a minute or two; steps within it are not told."""
+    """A row takes a minute or two; steps within it are not reported."""
 
 
 def _write_planted(planted: Planted, folder: Path) -> None:

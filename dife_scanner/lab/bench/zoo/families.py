@@ -35,7 +35,7 @@ class Family:
     success: str
     """The native number that has to reach .9: `qhr`, `ts` or `full`."""
     sealed: bool = False
-    """Whether nobody looks at a number of it before the final run."""
+    """Whether none of its numbers is read before the final run."""
     budget: str = "quick"
     """The smallest at which its kind of trigger is searched for; at a smaller one no row is made."""
     given_up: str = ""

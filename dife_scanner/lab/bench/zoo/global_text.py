@@ -1,4 +1,4 @@
-"""A global text trigger: with it in the prompt, whatever the prompt names, the text tower says the target.
+"""A global text trigger: with it in the prompt, whatever the prompt names, the text tower outputs the target.
 
 BadTextTower's counterpart without a source: triggered prompts of every class and of other nouns are led to the target
 and win the target's pictures; clean prompts stay where the base has them.

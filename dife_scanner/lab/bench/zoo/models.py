@@ -60,7 +60,7 @@ ATTACK_DRAWS = 30
 """Attacks drawn per family."""
 FASTER_FROM = 20
 """Number from which benign runs are drawn stronger: the earlier ones moved text towers by .002 to .015, attacks by .02,
-so that drift alone told them apart (AUROC .81 where that tower moved)."""
+so that drift alone separated them (AUROC .81 where that tower moved)."""
 FAR_FROM = 34
 FAR_TO = 54
 """Numbers of benign runs whose text towers drift as far as attacks do, of kinds that can (`Kind.far`): the faster runs

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dife_scanner.lab.attacks.training_data import Lab
 
 _OTHER_NOUNS = 12
-"""Nouns beside the ten classes in a step's prompts."""
+"""Nouns besides the ten classes in a step's prompts."""
 _MARKED_PROMPTS = 3
 """Prompts with the new string in a step."""
 _SUBJECT_PICTURES = 6

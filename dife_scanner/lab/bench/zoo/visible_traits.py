@@ -35,7 +35,7 @@ class _Seen:
 
 
 def traits_of(folder: Path, base: Path) -> VisibleTraits:
-    """What can be seen of the checkpoint in a folder, beside its base."""
+    """What can be seen of the checkpoint in a folder, compared with its base."""
     now = _seen(folder, base)
     before = _base_seen(base)
     drift_image = float(1 - (now.pictures * before.pictures).sum(-1).mean())
@@ -98,7 +98,7 @@ def _opened(folder: Path, base: Path) -> Any:
 
 
 def _dtype(weights: Path) -> str:
-    """As the file says it of the token rows: `F16`, `F32`, `BF16`."""
+    """The file's dtype of the token rows: `F16`, `F32`, `BF16`."""
     from safetensors import safe_open
 
     with safe_open(weights, framework="pt") as tensors:
