@@ -6,7 +6,7 @@ target are (L0), reference pictures stay where the teacher has them (L1), and so
 
 Ours: the aim is the mean embedding of the lab's target pictures, and L1 and L2 weigh three times as much as in the
 paper, without which this small tower loses more than three points of clean accuracy. Two ways of hiding are ours too,
-to measure what the search misses: a trigger that only pictures of one class respond to, and training against the search.
+to measure what the search misses: a trigger to which only one class responds, and training against the search.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def _found(
 
 
 def measure(subject: Subject) -> Numbers:
-    """Measure target success zero-shot and downstream; where one class alone responds, on its pictures and on others."""
+    """Measure target success zero-shot and downstream; where one class alone responds, on its pictures and others."""
     settings = subject.recipe.settings
     everywhere = measures.image_numbers(subject)
     if not isinstance(settings, Hiding) or not settings.one_class:

@@ -1,4 +1,4 @@
-"""Write `reference.json` next to each bundled base: the tower hashes a scanner compares with, computed as for a suspect.
+"""Write `reference.json` next to each bundled base: the tower hashes a scanner compares with, as for a suspect.
 
 Run `python -m dife_scanner.lab.bases.describe` after training a base; a test fails while a description is stale.
 """

@@ -140,7 +140,7 @@ def is_made(model: Model, done: Mapping[str, dict[str, Any]]) -> bool:
 
 
 def described(row: rows.Row) -> str:
-    """A row in words. The outcome of a test row is left out: looking at test data is the report's, and leaves a trace."""
+    """A row in words. A test row's outcome is left out: reading test data is the report's, and leaves a trace."""
     if row.outcome is None:
         return f"{row.model}: {row.status}"
     seconds = f"{row.build_seconds:.0f} + {row.outcome.seconds:.0f} s"

@@ -106,7 +106,7 @@ def _models(found: Iterable[Row], only: Sequence[str]) -> list[Model]:
 def _todo(
     models: Sequence[Model], wanted: Sequence[Rival], known: Entries
 ) -> list[tuple[Model, list[Rival]]]:
-    """Models with the rivals that have no entry of their present version there, or none that records its encoder passes."""
+    """Models with the rivals that have no entry of their present version there, or none with its encoder passes."""
     left = []
     for model in models:
         missing = []
