@@ -118,7 +118,7 @@ def forget(home: Path, ref: ModelRef) -> None:
 
 
 def local_files(found: Manifest) -> tuple[dict[str, Path], dict[str, HubFile]]:
-    """Find a local checkpoint's files by the names an audit knows, and what they were when it was asked for."""
+    """Find a local checkpoint's files by the names an audit knows, and what they were when the audit was requested."""
     folder = Path(found.ref.repo_id)
     files: dict[str, Path] = {}
     expected: dict[str, HubFile] = {}

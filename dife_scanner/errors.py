@@ -19,7 +19,7 @@ class DifeError(Exception):
 
 
 class UsageError(DifeError):
-    """The command was asked in a way it cannot be carried out."""
+    """The command cannot be carried out with these arguments."""
 
     exit_code = 64
 
@@ -48,7 +48,7 @@ class FileNotOnHub(HubError):
 
 
 class RepoGated(HubError):
-    """Access has to be asked for on the hub first."""
+    """Access has to be requested on the hub first."""
 
 
 class RepoPrivate(HubError):
@@ -66,7 +66,7 @@ class BadToken(HubError):
 class HubUnavailable(HubError):
     """The hub did not answer in time, answered with a server error or limited our rate: worth trying again.
 
-    `retry_after` is in seconds where the hub said so.
+    `retry_after` is in seconds where the hub gave it.
     """
 
     def __init__(self, what: str, advice: str = "", retry_after: float | None = None) -> None:
@@ -160,7 +160,7 @@ class NotFound(DifeError):
 
 
 class AlertFailed(DifeError):
-    """A channel did not take a message; `retry_after` in seconds where it said so."""
+    """A channel did not take a message; `retry_after` in seconds where it gave it."""
 
     def __init__(self, what: str, advice: str = "", retry_after: float | None = None) -> None:
         super().__init__(what, advice)

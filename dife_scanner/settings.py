@@ -100,11 +100,11 @@ class Settings(BaseSettings):
     budget: Budget = Budget.DEFAULT
     """What an audit may cost where the command line does not say."""
     discover: bool = True
-    """Whether audits search for triggers nobody described, beside trying the signatures."""
+    """Whether audits search for triggers nobody described, besides trying the signatures."""
     filters: tuple[str, ...] = ()
     """Replaces the built-in union of hub filters, e.g. `filter=open_clip`, `search=clip`."""
     signatures: tuple[Path, ...] = ()
-    """Further trigger files beside the bundled library."""
+    """Further trigger files besides the bundled library."""
     limits: Limits = Limits()
     alerts: Alerts = Alerts()
 
@@ -214,7 +214,7 @@ _TEMPLATE = """\
 #discover = true
 # Replaces the built-in union of hub filters, e.g. ["filter=open_clip", "search=clip"].
 #filters = []
-# Further trigger files or folders beside the bundled signatures.
+# Further trigger files or folders besides the bundled signatures.
 #signatures = []
 
 # Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
@@ -244,7 +244,7 @@ _TEMPLATE = """\
 #sender = "dife-scanner@localhost"
 # e.g. ["soc@example.org"]
 #recipients = []
-# With a user name the server is asked to let us in; without one it is not.
+# With a user name we log in to the server; without one we do not.
 #username = ""
 # "none", "starttls" (mostly port 587) or "tls" (mostly port 465).
 #security = "none"

@@ -34,7 +34,7 @@ class AlertChannel(Protocol):
 
     name: str
     quiet_until: str
-    """ISO 8601; `deliver` sets it where the channel asked for a pause, and sends nothing before."""
+    """ISO 8601; `deliver` sets it where the channel requires a pause, and sends nothing before."""
 
     def send(self, message: Message) -> None:
         """Return once the other side has accepted `message`; otherwise raise `AlertFailed` (or `SettingsError`)."""
@@ -288,7 +288,9 @@ def _slack_error(
 ) -> AlertFailed:
     reason = _without_secrets(body, secrets)[:120]
     if status == 429:
-        return AlertFailed("Slack asks to send less often", "it will be tried again", retry_after)
+        return AlertFailed(
+            "Slack limits how often messages are sent", "it will be tried again", retry_after
+        )
     if status in (401, 403, 404, 410):
         return AlertFailed(
             f"Slack does not know this webhook any more: {status} {reason}",

@@ -51,7 +51,7 @@ class Delivered:
 def deliver(
     store: Store, channels: Sequence[AlertChannel], now: str, *, rng: random.Random | None = None
 ) -> Delivered:
-    """Send what is due at `now`; returns once every channel has nothing due, failed once, or asked for a pause.
+    """Send what is due at `now`; returns once every channel has nothing due, failed once, or required a pause.
 
     Each channel sends in a thread of its own, one message at a time, so a dead one does not delay the others.
     """
@@ -184,7 +184,7 @@ class _Route:
         dead = 0
         for alert in batch:
             if alert.due_at > now:
-                continue  # came along in a digest; its own attempt is still ahead
+                continue  # was sent along in a digest; its own attempt is still ahead
             if (alert.attempts + 1) % ATTEMPTS == 0:
                 outbox.dead(store, alert.id, error.what)
                 dead += 1

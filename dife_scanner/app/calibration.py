@@ -38,7 +38,7 @@ def calibration_files(
 
 
 def _calibration_file(file: File, unused: str) -> CalibrationFile:
-    """One file as `dife calibration list` shows it; `unused`: why no audit can be read beside it."""
+    """One file as `dife calibration list` shows it; `unused`: why no audit can be compared with it."""
     from dife_scanner.baselines.calibration import today
     from dife_scanner.core.calibration import Pack, age, limits, upper_bound
     from dife_scanner.reports.as_json import CalibrationFile

@@ -70,7 +70,7 @@ class HubPack:
 
 @dataclass(frozen=True)
 class RepositoryRow:
-    """What came of one repository."""
+    """The result of one repository."""
 
     repo_id: str
     revision: str

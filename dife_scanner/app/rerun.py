@@ -98,7 +98,7 @@ def _request(
     manifest: Manifest,
     prepared: checkpoints.Prepared,
 ) -> Request:
-    """What the stored audit was asked, for the files as they were prepared again."""
+    """The request of the stored audit, for the files as they were prepared again."""
     found_in_base: tuple[Trigger, ...] = ()
     if reference:
         found_in_base = references.triggers_found_in(store, reference)
@@ -226,8 +226,8 @@ def _local_manifest(store: Store, stored: Audit, job: Job | None) -> Manifest:
 def _with_signatures(request: Request, stored: Audit, settings: Settings) -> Request:
     """The request with the plan's signatures as they were before source and target were chosen for them.
 
-    An audit keeps them with what was chosen, beside what it discovered, which is searched for again. Those of the
-    library and the settings are looked up by name; of others it is the identity that tells whether source and target
+    An audit keeps them with what was chosen, next to what it discovered, which is searched for again. Those of the
+    library and the settings are looked up by name; of others it is the identity that shows whether source and target
     were given.
     """
     library = {one.name: one for one in known.gather(settings.signatures, with_library=True)}

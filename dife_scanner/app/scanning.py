@@ -25,7 +25,7 @@ def signatures(
 ) -> tuple[Trigger, ...]:
     """Gather what an ordinary scan tries: the library, the settings' files and these.
 
-    Raises `TriggerFileError`, also for none at all, unless the scan is `blind` and searches beside them.
+    Raises `TriggerFileError`, also for none at all, unless the scan is `blind` and searches as well.
     """
     from dife_scanner.triggers import known
 
@@ -46,7 +46,7 @@ def scan_work(
 ) -> Work:
     """Say how the jobs of one `dife scan` are done; data of the user's own is read before the first begins.
 
-    `blind`: triggers that nobody described are searched for beside measuring these.
+    `blind`: triggers that nobody described are searched for besides measuring these.
 
     Raises what reading it raises, and `TriggerFileError` for a trigger whose target no picture shows.
     """

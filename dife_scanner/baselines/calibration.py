@@ -193,7 +193,7 @@ def searched(reference: Reference, plan: Plan) -> Searched:
 
 
 def reason_unused(file: File, known: Sequence[Reference]) -> str:
-    """Say why no audit against these references is read beside a file; empty where one is."""
+    """Say why no audit against these references is compared with a file; empty where one is."""
     if file.content is None:
         return file.error.what if file.error else ""
     wanted = file.content.searched
@@ -215,7 +215,7 @@ def with_calibration(audit: Audit, reference: Reference | None, plan: Plan, home
     """
     if audit.score is None or reference is None:
         return audit
-    # a detector that the plan does not name ran for what came with the checkpoint, a prompt learner's for instance
+    # a detector that the plan does not name ran for what is part of the checkpoint, a prompt learner's for instance
     detectors = {*plan.detectors, *(search.detector for search in audit.searches)}
     mine = replace(searched(reference, plan), detectors=tuple(sorted(detectors)))
     files = all_files(home)
@@ -230,7 +230,7 @@ def with_calibration(audit: Audit, reference: Reference | None, plan: Plan, home
 def with_current_calibration(
     audit: Audit, reference: Reference | None, plan: Plan, home: Path
 ) -> Audit:
-    """A stored audit with what is known beside it now; itself where packs and power tables are those of then."""
+    """A stored audit with what packs and power tables say now; itself where these have not changed."""
     now = with_calibration(audit, reference, plan, home)
     if _sources(now) == _sources(audit):
         return audit
@@ -238,7 +238,7 @@ def with_current_calibration(
 
 
 def _sources(audit: Audit) -> tuple[str, ...] | None:
-    """Which pack and power table an audit is read beside."""
+    """Which pack and power table an audit is compared with."""
     if audit.calibration is None:
         return None
     power_digest = audit.power.digest if audit.power else ""

@@ -84,7 +84,7 @@ def choose(
 
 
 def _distances(likenesses: Mapping[str, Likeness]) -> dict[str, float]:
-    """Distances to those references that a tower at least came from, by name."""
+    """Distances to those references to which at least one tower is related, by name."""
     found = {}
     for name, likeness in likenesses.items():
         if likeness.distance is not None and not all(likeness.unrelated):

@@ -80,14 +80,14 @@ def rows(
     data: DataOption = _DATA,
     work: WorkOption = None,
 ) -> None:
-    """Build models of the zoo, audit each without telling what was planted, and keep one row per model. Resumes.
+    """Build models of the zoo, audit each without knowing what was planted, and keep one row per model. Resumes.
 
     Weights are thrown away once a model has its row.
     """
     from dife_scanner.lab.bench import runner
     from dife_scanner.lab.bench.rows import folder_of
 
-    asked = runner.RunOptions(
+    options = runner.RunOptions(
         tuple(only or ()),
         limit,
         minutes,
@@ -97,9 +97,9 @@ def rows(
     )
     folder = folder_of(data, base.value)
     say = _speaker(session)
-    say("\n".join(_plan_lines(folder, asked)))
+    say("\n".join(_plan_lines(folder, options)))
     with _workplace(work) as room:
-        made = runner.run(folder, room, asked, keep=work is not None, say=say)
+        made = runner.run(folder, room, options, keep=work is not None, say=say)
     _done(session, "rows", made)
 
 
@@ -118,8 +118,8 @@ def plan(
     from dife_scanner.lab.bench.rows import folder_of
     from dife_scanner.reports import as_json
 
-    asked = runner.RunOptions(only=tuple(only or ()), renew=renew, budget=budget, base=base.value)
-    lines = _plan_lines(folder_of(data, base.value), asked)
+    options = runner.RunOptions(only=tuple(only or ()), renew=renew, budget=budget, base=base.value)
+    lines = _plan_lines(folder_of(data, base.value), options)
     session.show(
         as_json.DoneDocument("benchmarked", {"left": lines[-1]}), lambda: Text("\n".join(lines))
     )
@@ -155,12 +155,12 @@ def rivals(
     from dife_scanner.lab.rivals import entries
     from dife_scanner.lab.rivals.statistics import RIVALS
 
-    asked = tuple(RIVALS.values())
+    detectors = tuple(RIVALS.values())
     with _workplace(work) as room:
         made = entries.run(
             data,
             room,
-            asked,
+            detectors,
             limit,
             minutes,
             _speaker(session),
@@ -193,14 +193,14 @@ def adaptive(
     _done(session, "changed models", made)
 
 
-def _plan_lines(folder: Path, asked: RunOptions) -> list[str]:
+def _plan_lines(folder: Path, options: RunOptions) -> list[str]:
     from dife_scanner.lab.bench import runner
 
-    return runner.plan_lines(runner.estimates(folder, asked), runner.sides(folder, asked))
+    return runner.plan_lines(runner.estimates(folder, options), runner.sides(folder, options))
 
 
 def _speaker(session: Session) -> Callable[[str], None]:
-    """Prints what it is told to stderr."""
+    """A function that prints a text to stderr."""
     console = session.err()
 
     def say(text: str) -> None:
@@ -271,7 +271,7 @@ def real(
         data=scanning.Data(),
         blind=True,
     )
-    asked = real_hub.RunOptions(
+    options = real_hub.RunOptions(
         work=work,
         bases=tuple(base or real_hub.BASES),
         poisoned=real_hub.POISONED if poisoned is None else poisoned,
@@ -286,11 +286,11 @@ def real(
             with session.progress() as progress:
                 real_hub.run(
                     store,
-                    asked,
+                    options,
                     wiring.hub(settings),
                     lambda text: say(plain(text, 400)),
                     progress,
                 )
         finally:
-            page = str(write(store, asked, docs))
+            page = str(write(store, options, docs))
     session.show(as_json.DoneDocument("benchmarked", {"page": page}), lambda: Text(f"page: {page}"))

@@ -21,7 +21,7 @@ DAMAGED = 3
 
 def register(app: typer.Typer) -> None:
     group = add_group(
-        app, "calibration", "Benign models that scores are read beside (docs/calibration.md)."
+        app, "calibration", "Calibration sets of benign models, for p-values (docs/calibration.md)."
     )
     command(group, "list")(list_packs)
     command(group, "verify")(verify)
@@ -72,7 +72,7 @@ def build(
 ) -> None:
     """Make benign fine-tunes of a reference on this machine, audit each blind, and write your own pack. Resumes.
 
-    One model is timed first and the hours are said. A model that was made is kept as a row and never made again.
+    One model is timed first and the total hours are printed. Each finished model is kept as a row and not made again.
     """
     from rich.text import Text
 
@@ -84,16 +84,16 @@ def build(
     with session.store(settings) as store:
         reference = references.reference(store, base)
     chosen = _budget(budget, settings)
-    asked = own.PackOptions(reference, settings.home, n, minutes, chosen, settings.device)
-    left = own.time_one(asked, session.say)
+    options = own.PackOptions(reference, settings.home, n, minutes, chosen, settings.device)
+    left = own.time_one(options, session.say)
     seconds, hours = f"{left.seconds:.0f}", f"{left.hours:.2f}"
-    told = f"{left.left} of {n} models left, {seconds} s each: about {hours} core hours"
-    session.say(told)
+    summary = f"{left.left} of {n} models left, {seconds} s each: about {hours} core hours"
+    session.say(summary)
     if plan:
         details = {"models": str(left.left), "seconds each": seconds, "hours": hours}
-        session.show(as_json.DoneDocument("planned", details), lambda: Text(told))
+        session.show(as_json.DoneDocument("planned", details), lambda: Text(summary))
         return
-    _show_made(session, own.run(asked, session.say))
+    _show_made(session, own.run(options, session.say))
 
 
 def from_hub(
@@ -126,21 +126,21 @@ def from_hub(
     settings = session.settings(endpoint=endpoint)
     chosen = _budget(budget, settings)
     with session.store(settings) as store:
-        asked = hub_calibration_request(store, settings, base, reference, chosen, n, minutes)
+        request = hub_calibration_request(store, settings, base, reference, chosen, n, minutes)
         if plan:
-            document = plan_hub_calibration(store, asked)
+            document = plan_hub_calibration(store, request)
             session.show(document, lambda: table.plan(document))
             return
         with session.progress() as progress:
-            path = hub_calibration.run(store, asked, wiring.hub(settings), session.say, progress)
+            path = hub_calibration.run(store, request, wiring.hub(settings), session.say, progress)
     _show_made(session, path)
 
 
-def _budget(asked: Budget | None, settings: Settings) -> records.Budget:
-    """The budget that was asked for, else the settings'."""
+def _budget(option: Budget | None, settings: Settings) -> records.Budget:
+    """The budget given on the command line, else that of the settings."""
     from dife_scanner import records
 
-    return records.Budget(asked or settings.budget)
+    return records.Budget(option or settings.budget)
 
 
 def _show_made(session: Session, pack: Path | None) -> None:

@@ -1,4 +1,4 @@
-"""Commands about the framework itself: which interfaces there are, and what each one asks."""
+"""Commands about the framework itself: which interfaces there are, and what each one measures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cards(
     ] = None,
     extend: ExtendOption = None,
 ) -> None:
-    """Show the interface cards: what an audit asks of a checkpoint, how, and when a question is not well formed."""
+    """Show the interface cards: what an audit measures through each interface, how, and when it cannot be measured."""
     from dife_scanner.core.cards import CARDS
     from dife_scanner.reports import as_json
     from dife_scanner.reports import cards as shown
@@ -48,14 +48,14 @@ def _with_extensions(files: Sequence[Path]) -> tuple[Card, ...]:
     return interfaces.cards()
 
 
-def _found(asked: str, known: Sequence[Card]) -> Card:
-    """The card whose name differs from `asked` in blanks, dashes or capitals at most. `UsageError` names all."""
+def _found(wanted: str, known: Sequence[Card]) -> Card:
+    """The card whose name differs from `wanted` in blanks, dashes or capitals at most. `UsageError` names all."""
     from dife_scanner.core.cards import by_name
 
     for card in known:
-        if _bare(card.interface) == _bare(asked):
+        if _bare(card.interface) == _bare(wanted):
             return card
-    return by_name(asked)
+    return by_name(wanted)
 
 
 def _bare(name: str) -> str:

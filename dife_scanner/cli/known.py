@@ -18,29 +18,29 @@ OWN_FILE = "triggers.toml"
 
 
 @dataclass(frozen=True)
-class Asked:
+class Pair:
     """One audit to make: this checkpoint under exactly this trigger."""
 
     target: str
     trigger: Trigger
 
 
-def asked(
+def pairs_to_audit(
     targets: Sequence[str], files: Sequence[Path], *, own: bool, alone: bool
-) -> tuple[Asked, ...]:
+) -> tuple[Pair, ...]:
     """The audits of a known-trigger scan; empty where the files hold signatures, whose effect has to be searched for.
 
-    Every trigger of `files` goes with every target, and with `own` those beside a local checkpoint with it too. The
-    image half of a prompt mechanism is not asked about by itself. `alone`: signatures are no way out but an error.
+    Every trigger of `files` goes with every target, and with `own` those next to a local checkpoint with it too. The
+    image half of a prompt mechanism is not audited by itself. `alone`: signatures are no way out but an error.
     Raises `TriggerFileError` and `UsageError`.
     """
     if not own and not _are_known(files, alone=alone):
         return ()
     pairs = []
     for target in targets:
-        beside = [_own_file(target)] if own else []
-        for trigger in _whole_triggers([*files, *beside]):
-            pairs.append(Asked(target, trigger))
+        own_files = [_own_file(target)] if own else []
+        for trigger in _whole_triggers([*files, *own_files]):
+            pairs.append(Pair(target, trigger))
     for one in pairs:
         _check_known(one.trigger)
     return tuple(pairs)
@@ -53,7 +53,7 @@ def _are_known(files: Sequence[Path], *, alone: bool) -> bool:
     return alone or all(map(_is_known, _whole_triggers(files)))
 
 
-def check_seeds(pairs: Sequence[Asked]) -> None:
+def check_seeds(pairs: Sequence[Pair]) -> None:
     """Seeds are several checkpoints under one trigger each. Raises `UsageError`."""
     targets = [one.target for one in pairs]
     if not pairs:
@@ -100,7 +100,7 @@ def _own_file(target: str) -> Path:
 
     if not is_local(target):
         raise UsageError(
-            f"--own-triggers reads {OWN_FILE} beside a local checkpoint, and {target} is on a hub",
+            f"--own-triggers reads {OWN_FILE} next to a local checkpoint, and {target} is on a hub",
             "give --triggers FILE for it; a stranger's trigger file is not taken for granted",
         )
     path = Path(target).expanduser()
@@ -108,7 +108,7 @@ def _own_file(target: str) -> Path:
     file = folder / OWN_FILE
     if not file.is_file():
         raise UsageError(
-            f"{path} has no {OWN_FILE} beside it",
+            f"{path} has no {OWN_FILE} next to it",
             "write one (docs/triggers.md), or give --triggers FILE",
         )
     return file

@@ -146,7 +146,7 @@ def reproduce(
         typer.Option("--only-read", help="Build and audit nothing: print what earlier runs left."),
     ] = False,
 ) -> int:
-    """Print the paper's tables beside ours, from specimens built and audited here. Resumes.
+    """Print the paper's tables next to ours, from specimens built and audited here. Resumes.
 
     Exit code 0 when everything that had to hold does, 1 otherwise.
     """
@@ -174,7 +174,7 @@ def reproduce(
     details = {}
     for check in found:
         outcome = "met" if check.met else "not met"
-        details[check.what] = f"{outcome}: {check.found} (asked {check.required})"
+        details[check.what] = f"{outcome}: {check.found} (required {check.required})"
     session.show(as_json.DoneDocument("reproduced", details), lambda: Markdown(text))
     all_met = all(check.met for check in found)
     return 0 if all_met else 1

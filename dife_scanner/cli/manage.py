@@ -79,7 +79,7 @@ def reference_add(
     if against:
         session.err().print(
             f"audit {against[0].id} found a trigger in this very checkpoint: it is tried on all that is compared with "
-            f"{added.name}, and what obeys it is told as inherited",
+            f"{added.name}, and whatever responds to it is reported as inherited",
             markup=False,
         )
     session.show(as_json.ReferencesDocument((added,)), lambda: table.references([added]))
@@ -180,5 +180,5 @@ def _done(session: Session, what: str, **details: str) -> None:
     from dife_scanner.reports import as_json
     from dife_scanner.reports.layout import safe
 
-    told = ", ".join(f"{key} {value}" for key, value in details.items())
-    session.show(as_json.DoneDocument(what, details), lambda: safe(f"{what}: {told}", 400))
+    text = ", ".join(f"{key} {value}" for key, value in details.items())
+    session.show(as_json.DoneDocument(what, details), lambda: safe(f"{what}: {text}", 400))

@@ -30,17 +30,17 @@ class Format(StrEnum):
 
 @dataclass(frozen=True)
 class Output:
-    """What was asked for on the command line."""
+    """Where and in which format a result is written, from the command line's options."""
 
     format: Format
     file: Path | None = None
     figures: Path | None = None
 
     @classmethod
-    def asked(
+    def from_options(
         cls, session: Session, format: Format | None, file: Path | None, figures: Path | None
     ) -> Output:
-        """Raises `UsageError` where two forms are asked for at once, or a place cannot be written."""
+        """The output these options describe. Raises `UsageError` where two contradict, or a place cannot be written."""
         if session.as_json and format not in (None, Format.JSON):
             raise UsageError(
                 f"--json and --format {format} contradict each other", "give one of the two"
@@ -62,8 +62,10 @@ class Output:
             from dife_scanner.reports import figures
 
             written = figures.write(study, self.figures)
-            told = f"{len(written)} files of figures in {self.figures}"
-            session.err().print(told if written else "no numbers to draw figures of", markup=False)
+            message = f"{len(written)} files of figures in {self.figures}"
+            session.err().print(
+                message if written else "no numbers to draw figures of", markup=False
+            )
         if self.format is Format.TABLE and self.file is None:
             session.out().print(table())
             return

@@ -1,4 +1,4 @@
-"""What the targets of a scan or a watcher's pass came to: one document, its exit code, and how it is shown."""
+"""Results of the targets of a scan or of a watcher's pass: one document, its exit code, and how it is shown."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INHERITED = "inherited"
 
 
 def result_of(store: Store, target: str, job: Job) -> TargetResult:
-    """What one target came to."""
+    """The result of one target."""
     from dife_scanner.reports.as_json import TargetResult
     from dife_scanner.store import audits, findings, models
 

@@ -100,7 +100,7 @@ def show(
 
 @dataclass(frozen=True)
 class _Found:
-    """What is kept about the thing that was asked for."""
+    """What the store keeps about the requested thing."""
 
     job: Job | None
     row: ModelRow | None

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from dife_scanner.settings import Settings
     from dife_scanner.store.db import Store
 
-Asked = Sequence[tuple[str, "Work"]]
+TargetWork = Sequence[tuple[str, "Work"]]
 """Each target, and what is to be done with it."""
 
 
@@ -77,7 +77,9 @@ def scan(
     ] = False,
     own_triggers: Annotated[
         bool,
-        typer.Option("--own-triggers", help="Take the triggers.toml beside each local checkpoint."),
+        typer.Option(
+            "--own-triggers", help="Take the triggers.toml next to each local checkpoint."
+        ),
     ] = False,
     extend: ExtendOption = None,
     pictures: PicturesOption = "",
@@ -96,7 +98,7 @@ def scan(
 ) -> int:
     """Audit checkpoints now, and say which are flagged, through which interface, and why.
 
-    Beside trying signatures, each checkpoint is searched for triggers that nobody described (docs/discovery.md).
+    Besides trying signatures, each checkpoint is searched for triggers that nobody described (docs/discovery.md).
 
     Trigger files in which every trigger names its target (a text trigger its source too) make a known-trigger audit:
     each is measured by itself and the signature library stays out (docs/known-triggers.md).
@@ -110,35 +112,40 @@ def scan(
     from dife_scanner.records import Budget
 
     fails = _fails_on(fail_on)
-    where = Output.asked(session, format, output, figures)
+    where = Output.from_options(session, format, output, figures)
     settings = session.settings(endpoint=endpoint)
-    asked_budget = Budget(budget or settings.budget)
+    wanted_budget = Budget(budget or settings.budget)
     if plan:
-        return show_plan(session, planning.plan_targets(settings, targets, asked_budget))
+        return show_plan(session, planning.plan_targets(settings, targets, wanted_budget))
     data = scanning.data(settings, extend or [], pictures, captions)
-    pairs = known.asked(targets, triggers or [], own=own_triggers, alone=as_seeds)
+    pairs = known.pairs_to_audit(targets, triggers or [], own=own_triggers, alone=as_seeds)
     if as_seeds:
         known.check_seeds(pairs)
     make = partial(
-        scanning.scan_work, settings, reference=reference, budget=asked_budget, seed=seed, data=data
+        scanning.scan_work,
+        settings,
+        reference=reference,
+        budget=wanted_budget,
+        seed=seed,
+        data=data,
     )
     if pairs:
-        asked = [(one.target, make((one.trigger,))) for one in pairs]
+        work = [(one.target, make((one.trigger,))) for one in pairs]
     else:
         blind = settings.discover and not no_discovery
         tried = scanning.signatures(
             triggers or [], settings, with_library=not no_signatures, blind=blind
         )
         searched = make(tried, blind=blind)
-        asked = [(target, searched) for target in targets]
+        work = [(target, searched) for target in targets]
     with session.store(settings) as store, session.progress() as progress:
         check_reference(store, reference)
-        found, errors = _scan_all(store, asked, progress)
+        found, errors = _scan_all(store, work, progress)
     if errors and not found:
         return _only_errors([error for _, error in errors])
     extensions = scanning.digests(data)
     study = known.study(found, errors, extensions, seeds=as_seeds)
-    document = _document(found, fails, study, tells_study=bool(pairs or extensions))
+    document = _document(found, fails, study, with_study=bool(pairs or extensions))
     where.show(
         session, document, study, lambda: _shown(settings, document, study if pairs else None)
     )
@@ -146,9 +153,9 @@ def scan(
     return results.exit_code(document, with_errors=bool(errors))
 
 
-def _fails_on(asked: Sequence[str] | None) -> frozenset[str]:
+def _fails_on(options: Sequence[str] | None) -> frozenset[str]:
     """What counts as flagged besides. Raises `UsageError`."""
-    words = frozenset(asked or ())
+    words = frozenset(options or ())
     unknown = sorted(words - {results.INHERITED})
     if unknown:
         raise UsageError(
@@ -158,14 +165,14 @@ def _fails_on(asked: Sequence[str] | None) -> frozenset[str]:
 
 
 def _scan_all(
-    store: Store, asked: Asked, progress: Progress
+    store: Store, target_work: TargetWork, progress: Progress
 ) -> tuple[list[TargetResult], list[tuple[str, DifeError]]]:
-    """One after the other; a target that cannot be asked for keeps no other from being audited."""
+    """Audit one after the other; a target that cannot be queued keeps no other from being audited."""
     from dife_scanner.app import scanning
 
     done: list[tuple[str, Job]] = []
     errors: dict[str, tuple[str, DifeError]] = {}
-    for target, work in asked:
+    for target, work in target_work:
         try:
             done.append((target, scanning.scan(store, work, target, progress)))
         except DifeError as error:
@@ -183,11 +190,11 @@ def _only_errors(errors: Sequence[DifeError]) -> int:
 
 
 def _document(
-    found: Sequence[TargetResult], fails: frozenset[str], study: Study, *, tells_study: bool
+    found: Sequence[TargetResult], fails: frozenset[str], study: Study, *, with_study: bool
 ) -> ScanDocument:
     from dife_scanner.reports.as_json import KnownTriggers
 
-    known = KnownTriggers.of(study) if tells_study else None
+    known = KnownTriggers.of(study) if with_study else None
     return results.document_of(found, fails, known)
 
 

@@ -58,7 +58,7 @@ def watch(
 
 
 class Events:
-    """What a watcher tells, as JSON Lines on stdout or as talk on stderr."""
+    """Events of a watcher, as JSON Lines on stdout or as text on stderr."""
 
     def __init__(self, session: Session, progress: Progress) -> None:
         self._session = session

@@ -47,7 +47,7 @@ from dife_scanner.records import HubFile, HubModel, ModelRef
 Progress = Callable[[int, int], None]
 """Called with bytes so far and bytes in all."""
 
-# --- what is asked for -------------------------------------------------------------------------------------------
+# --- what is requested -------------------------------------------------------------------------------------------
 
 EXPAND = (
     "sha",
@@ -86,7 +86,7 @@ class Hub:
     """One hub. Nothing it says is believed before it is checked.
 
     `request_seconds` limits each wait for the network, three times that each complete small answer, and
-    `download_seconds` each file. Transient errors are tried `tries` times in all. A wait that the hub asks for is
+    `download_seconds` each file. Transient errors are tried `tries` times in all. A wait that the hub requests is
     honoured up to `patience_seconds`; beyond that `HubUnavailable` carries it. `pause` sleeps, and a watcher passes
     `Event.wait` so that it can be woken. `cache` is where huggingface_hub may write.
 
@@ -135,7 +135,7 @@ class Hub:
 
     @property
     def rate(self) -> RateLimit | None:
-        """What the hub last said about its limits, if it did."""
+        """The limits the hub last reported, if any."""
         return self._wire.rate
 
     # --- looking ------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ class Hub:
         for items in self._wire.paged(url, params, what, deadline or Deadline(), most=MAX_PAGES):
             page = listing.page(items)
             ids = {model.repo_id for model in page.models}
-            # A hub whose links differ each time could go round for ever; a page of nothing new tells.
+            # A hub whose links differ each time could go round for ever; a page of nothing new shows it.
             if ids and ids <= seen:
                 raise HubError(f"{self.endpoint} sent the same models twice in {what}")
             seen |= ids
@@ -206,7 +206,7 @@ class Hub:
             url, params, what, deadline or Deadline(), most=MAX_TREE_PAGES
         ):
             on_this_page = {found.path: found for found in listing.tree(entries)}
-            files = on_this_page | files  # what an earlier page said of a path holds
+            files = on_this_page | files  # the first entry of a path is kept
             if len(files) > listing.MAX_FILES:
                 raise LimitExceeded(f"{ref} holds more than {listing.MAX_FILES} files")
         return tuple(files[path] for path in sorted(files))
@@ -378,7 +378,7 @@ def _checked_id(repo_id: str) -> str:
 
 
 def _part_name(name: str, file: HubFile) -> str:
-    """A hidden name beside the target for what has arrived so far, one for each content."""
+    """A hidden name in the folder of the target for what has arrived so far, one for each content."""
     return f".{name[:_PART_NAME]}.{announced_hash(file)[:_PART_HASH]}.part"
 
 

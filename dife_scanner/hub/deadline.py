@@ -64,7 +64,7 @@ def enforced(deadline: Deadline) -> Iterator[None]:
 
 
 def guard(client: Any) -> Any:
-    """Make every connection of the httpx client `client` obey the deadline in force, and return it.
+    """Make every connection of the httpx client `client` keep to the deadline in force, and return it.
 
     httpx offers no public way to give its transports a network backend and keep the proxies of the environment, so
     this reaches for the pool's own attribute; `tests/hub/test_deadline.py` fails should that ever move.

@@ -1,4 +1,4 @@
-"""How a checkpoint is stored, told by the names of its files, and why some of it cannot be audited. Pure.
+"""How a checkpoint is stored, read from the names of its files, and why some of it cannot be audited. Pure.
 
 Only open_clip checkpoints with safetensors weights are audited. A pickle is never loaded: it can run code.
 """

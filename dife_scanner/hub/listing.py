@@ -47,7 +47,7 @@ class Page:
     malformed: tuple[str, ...]
     """One reason per item that could not be read."""
     ordered: bool
-    """Newest first, as asked; where false, an old item says nothing about those after it."""
+    """Newest first, as requested; where false, an old item says nothing about those after it."""
 
     def older_than(self, bound: str) -> bool:
         """Whether everything on later pages was changed before `bound`, as far as this page can tell.
@@ -169,7 +169,7 @@ def file_path(value: object) -> str:
 def tree_file(entry: object) -> HubFile | None:
     """One entry of the tree call with size and content hash; `None` for a folder. Raises `MalformedError`.
 
-    A file in LFS is told by its sha256, a file kept in git by the id of its blob.
+    A file in LFS is identified by its sha256, a file kept in git by the id of its blob.
     """
     if not isinstance(entry, dict):
         raise MalformedError("tree entry is not an object")
@@ -189,7 +189,7 @@ def tree(entries: Iterable[object]) -> list[HubFile]:
         try:
             found = tree_file(entry)
         except MalformedError:
-            continue  # a file that could not be asked for or verified
+            continue  # a file that could not be requested or verified
         if found is not None:
             files.append(found)
     return files

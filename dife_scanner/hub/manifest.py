@@ -20,7 +20,7 @@ from dife_scanner.hub.layouts import CONFIG, PICKLE, WEIGHTS, chosen_weights, la
 from dife_scanner.records import HubFile, HubModel, JobState, Layout, Manifest, ModelRef
 
 LEARNERS = ("prompt_learner.safetensors", "learner.safetensors")
-"""A prompt learner beside the weights, in the order of preference; only the first present is read."""
+"""A prompt learner next to the weights, in the order of preference; only the first present is read."""
 TOKENIZER = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -48,7 +48,7 @@ _RELATIONS = ("finetune", "adapter", "quantized", "merge")
 """Of a model to its base, as the hub's tags name them."""
 _REVISION_DIGITS = 34
 """With `local-` before them as long as a commit: 40 characters."""
-_SAY_WHICH = "give a folder, or a .safetensors file beside its config"
+_SAY_WHICH = "give a folder, or a .safetensors file next to its config"
 
 
 def small_files(model: HubModel, *, limit: int = SMALL_FILE_BYTES) -> list[HubFile]:
@@ -216,7 +216,7 @@ def local_manifest(
     checkpoint_bytes: int = CHECKPOINT_BYTES,
     small_file_bytes: int = SMALL_FILE_BYTES,
 ) -> Manifest:
-    """The manifest of a folder, or of one `.safetensors` beside its `open_clip_config.json`.
+    """The manifest of a folder, or of one `.safetensors` next to its `open_clip_config.json`.
 
     The revision is `local-` and 34 hex digits of a hash over names and contents of the files that would be read.
     Raises `UsageError` where there is nothing to look at and `Unsupported` for a folder that is no open_clip
@@ -289,7 +289,7 @@ def _local_weights(path: Path) -> tuple[Path, str]:
     if not _is_file(folder / CONFIG):
         raise Unsupported(
             f"{folder} has no {CONFIG}",
-            f"put it beside the weights: a folder needs {CONFIG} and {WEIGHTS[0]}",
+            f"put it next to the weights: a folder needs {CONFIG} and {WEIGHTS[0]}",
         )
     if not found:
         why = " (a pickle is never loaded)" if _is_file(folder / PICKLE) else ""

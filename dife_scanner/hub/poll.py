@@ -1,7 +1,7 @@
 """One pass over a hub's listings: what is new since the last one, and what it would cost to look at it.
 
 A listing is not a snapshot: a model that changes while we page jumps ahead of the cursor, and this pass misses it. So
-each source is read from the top down to its watermark less an overlap, and revisions are told apart by commit. The
+each source is read from the top down to its watermark less an overlap, and revisions are distinguished by commit. The
 watermark of a source is the newest change seen on its first page. It is handed out only when the source was read to
 its end.
 """
@@ -65,7 +65,7 @@ class PollResult:
     problems: tuple[str, ...] = ()
     """Why a source was not, and the kinds of malformed items."""
     retry_after: float | None = None
-    """Seconds the hub asked us to stay away."""
+    """Seconds the hub requires us to wait."""
 
 
 @dataclass
@@ -147,7 +147,7 @@ def _all_problems(found: _Pass) -> tuple[str, ...]:
 
 
 def _longest_wait(errors: Sequence[HubError | LimitExceeded]) -> float | None:
-    """Seconds that the hub asked us to stay away, if it did."""
+    """Seconds that the hub requires us to wait, if it did."""
     longest: float | None = None
     for error in errors:
         wait = _wait(error)
@@ -167,7 +167,7 @@ def _read_source(
 ) -> bool:
     """Read one source into `found`; false where going on with the next makes no sense.
 
-    That is: the time is up, the hub has never answered, or it asked us to stay away.
+    That is: the time is up, the hub has never answered, or it requires us to wait.
     """
     newest = ""
     oldest = listing.utc(bound) if bound else ""
@@ -209,7 +209,7 @@ def _add(found: _Pass, page: Page, oldest: str) -> None:
 
 
 def _wait(error: HubError | LimitExceeded) -> float | None:
-    """Seconds the hub asked us to stay away with this error, if it did."""
+    """Seconds the hub requires us to wait with this error, if it did."""
     if isinstance(error, HubUnavailable):
         return error.retry_after
     return None
@@ -236,7 +236,7 @@ WINDOW_SECONDS = 300.0
 BYTES_PER_SECOND = 10e6
 """Assumed of a line nobody has measured."""
 SAMPLE = 50
-"""Models whose sizes are asked for: a tenth of what a client without a token may ask in one window."""
+"""Models whose sizes are requested: a tenth of what a client without a token may request in one window."""
 _REQUESTS_TO_LOOK = 2
 """At each auditable model before its files are fetched: what it is, and its files."""
 
@@ -258,7 +258,7 @@ class Plan:
     hours: float
     """Of waiting for rate limits, of downloads and of audits, one after another."""
     exact: bool
-    """Every size was asked for; otherwise the mean of a sample stands for the others."""
+    """Every size was requested; otherwise the mean of a sample stands for the others."""
     assumptions: tuple[str, ...]
 
 
@@ -318,7 +318,7 @@ def _spread(models: Sequence[HubModel], most: int) -> Sequence[HubModel]:
 
 
 def _sizes(hub: Hub, models: Sequence[HubModel], deadline: Deadline) -> list[tuple[int, int]]:
-    """Bytes and number of files to fetch of each model that could be asked for.
+    """Bytes and number of files to fetch of each model whose files the hub listed.
 
     Stops at the first error of the hub itself; raises the last error only where nothing could be learned.
     """
@@ -361,7 +361,7 @@ def _assumptions(
     window: float,
     bytes_per_second: float,
     audit_seconds: float,
-    asked: int,
+    sampled: int,
     wanted: int,
 ) -> tuple[str, ...]:
     """What the figures of a plan rest on, a line each."""
@@ -372,8 +372,8 @@ def _assumptions(
         f"downloads at {bytes_per_second / 1e6:g} MB/s, one after another",
         audit_words(audit_seconds),
     ]
-    if asked < wanted:
+    if sampled < wanted:
         lines.append(
-            f"sizes of {asked} models asked for, their mean taken for the other {wanted - asked}"
+            f"sizes of {sampled} models requested, their mean taken for the other {wanted - sampled}"
         )
     return tuple(lines)

@@ -1,4 +1,4 @@
-"""huggingface_hub, set up so that it neither waits for ever nor writes or sends what nobody asked for."""
+"""huggingface_hub, set up so that it neither waits for ever nor writes or sends what nobody requested."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOOPBACK = ("all://127.0.0.1", "all://localhost", "all://[::1]")
 def prepare(cache: Path) -> None:
     """Set the variables that huggingface_hub reads; it does so only once, when it is imported.
 
-    No Xet, whose downloads leave this client. No telemetry, which asks the endpoint for something at the first call. No
+    No Xet, whose downloads leave this client. No telemetry, which sends the endpoint a request at the first call. No
     token from the user's home, no progress bars, and nothing written outside `cache`.
     """
     os.environ["HF_HOME"] = str(cache)

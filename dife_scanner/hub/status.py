@@ -24,7 +24,7 @@ ERROR_BYTES = 64 * 1024
 LATER = "try again later"
 
 _BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105
-"""How the hub tells a wrong token from a repository that is not there; both are 401."""
+"""How the hub distinguishes a wrong token from a repository that is not there; both are 401."""
 _CHECK_NAME = "check the name; for a private repository set the secret hf-token"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MOST_DIGITS = 9
@@ -32,13 +32,13 @@ _MOST_DIGITS = 9
 
 
 class RangeRefused(HubUnavailable):
-    """The rest of a file was asked for and the server says there is none."""
+    """The rest of a file was requested and the server says there is none."""
 
 
 def error_of(response: Any, what: str, endpoint: str, tools: Any) -> HubError:
     """The error that a status of 400 or more stands for; reads a little of the body.
 
-    `what` says what was asked for, `tools` is `huggingface_hub.utils`.
+    `what` says what was requested, `tools` is `huggingface_hub.utils`.
     """
     status = response.status_code
     address = response.request.url
@@ -119,8 +119,8 @@ def _by_status(status: int, what: str, message: str) -> HubError:
         )
     if status == 451:
         return RepoDisabled(f"{what}: withheld by the hub for legal reasons")
-    told = f": {plain(message)}" if message else ""
-    return HubError(f"the hub answered {status} for {what}{told}")
+    detail = f": {plain(message)}" if message else ""
+    return HubError(f"the hub answered {status} for {what}{detail}")
 
 
 def _unavailable(response: Any, what: str, endpoint: str, tools: Any) -> HubUnavailable:
@@ -136,7 +136,7 @@ def _unavailable(response: Any, what: str, endpoint: str, tools: Any) -> HubUnav
 
 
 def _wait(response: Any, tools: Any) -> float | None:
-    """Seconds that the hub asks us to wait: `RateLimit` when it is used up, else `Retry-After`.
+    """Seconds that the hub requires us to wait: `RateLimit` when it is used up, else `Retry-After`.
 
     One more than it says, as both are rounded. A date in `Retry-After` is not read: two clocks would be compared.
     """

@@ -1,6 +1,6 @@
 """One GET with every limit on it: time, size, retries, redirects, and where the token may go.
 
-Knows HTTP, not what is asked for. `client.py` hands in the tools of huggingface_hub.
+Knows HTTP, not what is requested. `client.py` hands in the tools of huggingface_hub.
 Its own retries are not used: they sleep as long as the hub says, five times, and cannot be woken up.
 """
 
@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class RateLimit:
-    """What the hub last said about its own limits, in the headers `RateLimit` and `RateLimit-Policy`."""
+    """The limits the hub last reported, in the headers `RateLimit` and `RateLimit-Policy`."""
 
     bucket: str
     """`api`, `resolvers` or `pages`."""
@@ -58,7 +58,7 @@ class Wire:
     """All traffic with one endpoint.
 
     `session` gives an httpx client, `tools` is `huggingface_hub.utils`, `pause` sleeps for so many seconds. `what` says
-    in messages what was asked for.
+    in messages what was requested.
     """
 
     def __init__(
@@ -305,7 +305,7 @@ class Wire:
         if not self._is_home(target):
             raise HubError(
                 f"{self.endpoint} names another host, {plain(target.host)}, for the next page of {what}",
-                "it was not asked, and no token was sent there; set the endpoint to the host you mean",
+                "it was not contacted, and no token was sent there; set the endpoint to the host you mean",
             )
         return str(target)
 
@@ -313,7 +313,7 @@ class Wire:
         """`address`, which may be relative, as an address of the web. Raises `HubError` for anything else."""
         try:
             target = here.join(address)
-            _ = target.host, target.port  # httpx reads these two only when asked, and raises then
+            _ = target.host, target.port  # httpx parses these two only on access, and raises then
         except (self._tools.httpx.InvalidURL, ValueError) as error:
             raise HubError(f"{self.endpoint} {doing} at an invalid address") from error
         if target.scheme not in ("http", "https") or not target.host:

@@ -90,7 +90,7 @@ class SteadyChild:
 
 @dataclass(frozen=True)
 class EndedPass:
-    """What the child of one pass came to."""
+    """The result of the child of one pass."""
 
     result: poller.PassResult | None = None
     """`None` where it failed, or only served requests."""
@@ -114,7 +114,7 @@ class PassChild:
         return self.process is not None
 
     def start(self, polling: bool) -> None:
-        """Serve what was asked for and, where `polling`, read the listings."""
+        """Serve the waiting requests and, where `polling`, read the listings."""
         context = process_context()
         self._reader, writer = context.Pipe(duplex=False)
         self.process = context.Process(
@@ -129,7 +129,7 @@ class PassChild:
         )
 
     def ended(self) -> EndedPass | None:
-        """Take what the pass came to; `None` while it runs."""
+        """Take the result of the pass; `None` while it runs."""
         if not self.process.is_alive():
             self.process.join()
             return self._close(self._read())
@@ -212,7 +212,7 @@ class _BeatProgress:
 
 
 def pass_main(work: Work, polling: bool, writer: Any) -> None:
-    """Make one pass, and send what it came to."""
+    """Make one pass, and send its result."""
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     document: dict[str, Any] = {"passed": None, "error": None, "problems": []}

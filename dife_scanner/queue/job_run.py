@@ -112,7 +112,7 @@ class JobRun:
         self._progress("checking", note=str(self._job.ref))
         return checkpoints.prepare(files, expected, self.folder / "checkpoint", self._limits)
 
-    # --- what is asked --------------------------------------------------------------------------------------------
+    # --- the request --------------------------------------------------------------------------------------------
 
     def _request(self, manifest: Manifest, prepared: checkpoints.Prepared) -> Request:
         known = kept_references.references(self._store)
@@ -192,7 +192,7 @@ class JobRun:
         """The request under whose identity the audit would be found.
 
         Where the audit itself has to say whether the reference is the base, only one that said no is taken for it: one
-        that compared may have been asked to.
+        that compared may have been requested to.
         """
         in_doubt = all(request.likeness.unrelated) and not request.named
         if not in_doubt:
@@ -228,7 +228,7 @@ class JobRun:
     def _reuse(self, before: Audit, request: Request) -> Job:
         """The same checkpoint under another name or commit: same audit, and its finding is one for this place too.
 
-        What packs that came since say about its score is kept with it.
+        What packs added since say about its score is kept with it.
         """
         finding = findings.of_audit(self._store, before.id)
         if finding:

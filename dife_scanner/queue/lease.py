@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def worker_name() -> str:
-    """Name this process, told apart from every other on this host and from later ones with its number."""
+    """Name this process uniquely on this host, also among later ones with the same number."""
     return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
 
 

@@ -126,7 +126,9 @@ def _content(folder: Path, file: EvidenceFile) -> bytes:
     name = Path(file.sha256).name
     content = _bytes(folder / name, MOST_FILE_BYTES)
     if hashlib.sha256(content).hexdigest() != name:
-        raise AuditError(f"evidence file {name[:64]} is not what the audit process said it was")
+        raise AuditError(
+            f"evidence file {name[:64]} differs from the one that the audit process reported"
+        )
     return content
 
 

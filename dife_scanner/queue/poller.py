@@ -1,4 +1,4 @@
-"""One pass over the hub, and what windows asked for: both only enqueue."""
+"""One pass over the hub, and the requests of windows: both only enqueue."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _discover(store: Store, endpoint: str, model: HubModel, token: bool) -> None
 
 
 def serve_requests(store: Store, work: Work) -> list[str]:
-    """Enqueue what windows and other commands asked to scan; returns what could not be, in words."""
+    """Enqueue the scans that windows and other commands requested; returns what could not be, in words."""
     settings = work.settings
 
     def make_hub() -> Hub:
@@ -127,7 +127,7 @@ def serve_requests(store: Store, work: Work) -> list[str]:
             try:
                 targets.enqueue(store, request.target, settings.limits, make_hub)
             except DifeError as error:
-                log.warning("the scan somebody asked for was not queued: %s", error.what)
+                log.warning("a requested scan was not queued: %s", error.what)
                 problems.append(error.what)
         requests.take(store, request.id)
     return problems

@@ -15,18 +15,18 @@ from dife_scanner.store import Store, jobs
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
 
-ASKED = "asked for by hand"
+BY_HAND = "asked for by hand"
 
 
 def enqueue(store: Store, target: str, limits: Limits, hub: Callable[[], Hub]) -> Job:
     """Queue exactly this checkpoint, pinned; one that has ended is queued again, one in work is left alone.
 
     Raises `UsageError` and `Unsupported` for a path that is no checkpoint, and the hub's errors (`RepoNotFound`,
-    `BadToken`, `HubUnavailable`, …) for a repository that cannot be asked.
+    `BadToken`, `HubUnavailable`, …) for a repository that cannot be read.
     """
     job = _discover(store, target, limits, hub)
     if job.state.is_final and job.reason != _reason_from_names(store, job):
-        job = jobs.requeue(store, job.id, reason=ASKED)
+        job = jobs.requeue(store, job.id, reason=BY_HAND)
     return job
 
 
@@ -48,7 +48,7 @@ def _discover_local(store: Store, target: str, limits: Limits) -> Job:
         manifest.ref,
         endpoint="",
         state=manifest.state,
-        reason=manifest.reason or ASKED,
+        reason=manifest.reason or BY_HAND,
         manifest=manifest,
         pinned=True,
     )
@@ -63,7 +63,7 @@ def _discover_remote(store: Store, target: str, hub: Hub) -> Job:
         ModelRef(model.repo_id, model.sha),
         endpoint=hub.endpoint,
         state=manifest.state,
-        reason=manifest.reason or ASKED,
+        reason=manifest.reason or BY_HAND,
         model=model,
         manifest=manifest,
         pinned=True,

@@ -77,7 +77,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run of the watcher came to."""
+    """The result of a run of the watcher."""
 
     passes: int
     """Passes that ended by themselves."""
@@ -166,7 +166,7 @@ class _Watcher:
         self._next_beat = 0.0
         self._began = now()
         self._notes: dict[int, str] = {}
-        """By process, what it last said of itself."""
+        """By process, the last note it sent."""
 
     def run(self) -> Summary:
         """Watch until stopped, or until there is nothing left to do."""

@@ -136,10 +136,10 @@ def _of_audit(row: Row) -> dict[str, Value]:
 
 
 def _of_calibration(audit: Audit) -> dict[str, Value]:
-    said = audit.calibration
-    if said is None or said.p_value is None:
+    rating = audit.calibration
+    if rating is None or rating.p_value is None:
         return {}
-    return {"p_value": said.p_value, "pack": said.pack, "alarm_bound": said.alarm_bound}
+    return {"p_value": rating.p_value, "pack": rating.pack, "alarm_bound": rating.alarm_bound}
 
 
 _GROUP = {card.interface: card.group.value for card in CARDS}

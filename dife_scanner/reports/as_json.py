@@ -34,7 +34,7 @@ from dife_scanner.store.polls import Beat
 
 @dataclass(frozen=True)
 class TargetResult:
-    """What one target of `scan` (or one revision of `watch --once`) came to."""
+    """The result of one target of `scan` (or one revision of `watch --once`)."""
 
     target: str
     job: Job
@@ -127,7 +127,7 @@ class FindingsDocument:
     filter: str
     findings: tuple[Finding, ...]
     tally: Tally | None = None
-    """Over every audit of this home; absent where single findings were asked for."""
+    """Over every audit of this home; absent where single findings were requested."""
     format: str = "dife/findings-1"
 
 
@@ -150,7 +150,7 @@ class ShowDocument:
 
 @dataclass(frozen=True)
 class RerunDocument:
-    """A stored audit beside the same one run again."""
+    """A stored audit compared with the same one run again."""
 
     audit: str
     ref: ModelRef
@@ -197,7 +197,7 @@ class CalibrationFile:
     path: str
     shipped: bool
     state: str
-    """`in use`, `unused` (no audit of this home could be read beside it, and `said` why), or `damaged`."""
+    """`in use`, `unused` (no audit of this home can be compared with it; `said` holds the reason), or `damaged`."""
     said: str = ""
     kind: str = ""
     """`pack` or `power`; this and the rest is empty for a damaged file."""

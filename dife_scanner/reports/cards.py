@@ -79,7 +79,7 @@ def in_full(card: Card) -> RenderableType:
     return Together(
         Text(card.interface, "bold"),
         Text(card.summary),
-        _half("May it be asked", semantic),
+        _half("When it can be measured", semantic),
         _half("How it is measured", measured),
     )
 
@@ -92,7 +92,7 @@ def channels_text(channels: frozenset[Channel]) -> str:
 def query_text(card: Card) -> str:
     """What an attacker has to do to the query."""
     if card.conditioned_query:
-        return "has to carry the trigger when asked"
+        return "has to carry the trigger"
     return "none that the attacker must touch"
 
 

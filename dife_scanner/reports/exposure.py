@@ -60,7 +60,7 @@ def _part(record: Study, title: str, interfaces: Sequence[str]) -> Sheet:
 
 
 def _has_marks(row: Sequence[Mark]) -> bool:
-    """Whether anything stands beside the name."""
+    """Whether any cell but the name has text."""
     return any(mark.text for mark in row[1:])
 
 

@@ -137,13 +137,13 @@ _MATRIX_TITLE = "Exposure matrix (▲ exposed, ▼ negative, ? n too small; hatc
 
 
 def _name_axes(axes: Axes, rows: Sequence[Row], interfaces: Sequence[str]) -> None:
-    """Checkpoints beside the matrix, interfaces below it, and a line between groups of interfaces."""
+    """Checkpoints left of the matrix, interfaces below it, and a line between groups of interfaces."""
     axes.set_xlim(-0.5, len(interfaces) - 0.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     below = [_wrapped(name) for name in interfaces]
     axes.set_xticks(range(len(interfaces)), below, rotation=50, ha="right")
-    beside = [_name(row) for row in rows]
-    axes.set_yticks(range(len(rows)), beside)
+    names = [_name(row) for row in rows]
+    axes.set_yticks(range(len(rows)), names)
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)

@@ -291,7 +291,7 @@ def _small_print(record: Audit, home: Path) -> list[RenderableType]:
 
 def _towers(record: Audit) -> str:
     hashes = (record.image_tower, record.text_tower)
-    told = []
+    parts = []
     for (name, stand), tower in zip(towers(record), hashes, strict=True):
-        told.append(f"{name} tower {tower[:16]} ({stand})")
-    return ", ".join(told)
+        parts.append(f"{name} tower {tower[:16]} ({stand})")
+    return ", ".join(parts)

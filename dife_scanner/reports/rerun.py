@@ -31,7 +31,7 @@ NOT_MEASURED = frozenset(
     {"id", "started_at", "seconds", "encodes", "distinct_inputs", "device", "versions", "evidence"}
     | {"calibration", "power", "plan"}
 )
-"""Fields of an audit that describe a run, what it was asked for or what was known beside it then; every other field is
+"""Fields of an audit that describe a run, its request or what packs and power tables gave then; every other field is
 compared."""
 _ELSEWHERE = frozenset({(Search, "seconds"), (ReverseSearch, "seconds"), (TriggerFile, "path")})
 """Parts of records that may differ from run to run and mean the same; a file is compared by its sha256."""
@@ -63,10 +63,10 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What running an audit again came to."""
+    """The result of running an audit again."""
 
     compared: int
-    """Values that both audits were asked for."""
+    """Number of values compared."""
     differences: tuple[Difference, ...]
     reasons: tuple[str, ...]
     """Why they may differ; empty where they do not."""
@@ -199,16 +199,16 @@ def _reasons(stored: Audit, again: Audit) -> tuple[str, ...]:
 
 
 def _changed(stored: Audit, again: Audit) -> str:
-    """What is not what it was, as far as the stored audit tells."""
+    """What is not what it was, as far as the stored audit shows."""
     if stored.plan is None or again.plan is None:
         return "reference, plan, probe set, pools or an extension are not what they were"
     parts = []
-    for name, told in _PLANNED.items():
+    for name, words in _PLANNED.items():
         if getattr(stored.plan, name) != getattr(again.plan, name):
-            parts.append(told)
+            parts.append(words)
     if not parts:
-        return "the reference or what lies beside the weights is not what it was"
-    return f"not as it was asked then: {_listed(parts)}"
+        return "the reference or a file next to the weights has changed"
+    return f"the request differs from the stored one in {_listed(parts)}"
 
 
 def _listed(parts: Sequence[str]) -> str:

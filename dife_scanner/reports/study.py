@@ -53,7 +53,7 @@ def study(
     extensions: tuple[Extension, ...] = (),
     seeds: bool = False,
 ) -> Study:
-    """A study of (name, audit) pairs; a checkpoint that stands there under several triggers is told apart by them."""
+    """A study of (name, audit) pairs; a checkpoint under several triggers is named with each of them."""
     pairs = list(named)
     times = Counter(name for name, _ in pairs)
     rows = []

@@ -35,7 +35,7 @@ def sheets(record: Study) -> tuple[Sheet, ...]:
 
 
 def checkpoints(record: Study) -> Sheet:
-    """One line per checkpoint: trigger, verdict, footprint, and clean utility beside them."""
+    """One line per checkpoint: trigger, verdict, footprint, and clean utility."""
     rows = [_checkpoint(row) for row in record.rows]
     columns = (
         "checkpoint",
@@ -75,7 +75,7 @@ def _checkpoint(row: Row) -> tuple[Mark, ...]:
 
 
 def _row(row: Row, *texts: str) -> tuple[Mark, ...]:
-    """The checkpoint's name and what stands beside it."""
+    """The checkpoint's name and the cells after it."""
     return Mark(row.name, Tone.NAME), *map(Mark, texts)
 
 
@@ -208,7 +208,7 @@ def _profile(audit: Audit) -> Profile | None:
 
 
 def changes(record: Study) -> Sheet:
-    """Δ_trigger and Δ_drift of every cell that has them, with reference and headroom beside them."""
+    """Δ_trigger and Δ_drift of every cell that has them, with reference and headroom."""
     rows = []
     for row in record.rows:
         for entry in row.audit.profile:

@@ -191,7 +191,7 @@ def demonstrated_in(store: Store, image_tower: str, text_tower: str) -> list[Aud
     """Read audits that demonstrated a trigger in a checkpoint of these very towers or found it inherited, newest first.
 
     A flag that only stands out (a signature with corrected evidence and a small effect) is none of them: what it does
-    is too little to be told from what clean checkpoints do.
+    is too little to be distinguished from what clean checkpoints do.
     """
     found = []
     for audit in audits.flagged_or_inherited(store, image_tower, text_tower):

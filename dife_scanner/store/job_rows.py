@@ -67,7 +67,7 @@ def set_state(
 
 
 def add_event(store: Store, job_id: int, state: JobState, reason: str, worker: str | None) -> None:
-    """Keep that a job came into a state."""
+    """Record that a job entered a state."""
     store.write(
         "INSERT INTO job_events (job_id, at, state, reason, worker) VALUES (?, ?, ?, ?, ?)",
         (job_id, now(), state.value, reason, worker),
@@ -118,7 +118,7 @@ def newest_listed(store: Store, endpoint: str, repo_id: str) -> dict[str, Any] |
 
 
 def supersede_older(store: Store, endpoint: str, repo_id: str) -> None:
-    """End the jobs that wait with an older revision of a repository than its newest, unless somebody asked for them."""
+    """End the jobs that wait with an older revision of a repository than its newest, unless somebody requested them."""
     newest = newest_listed(store, endpoint, repo_id)
     if newest is None:
         return

@@ -72,7 +72,7 @@ def discover(
     """Record one revision; the same revision again is the same job.
 
     Older revisions of the repository that still wait become `superseded`; one that a worker holds is finished. A
-    revision older than the newest known is itself recorded as superseded. `pinned`: somebody asked for exactly this
+    revision older than the newest known is itself recorded as superseded. `pinned`: somebody requested exactly this
     revision, so it is not superseded, and supersedes others only once a listing shows it too. A job that ended as
     unsupported, gated, private, disabled, deleted or superseded opens again when it is now found `queued`.
     """
@@ -133,7 +133,7 @@ def _insert(store: Store, row: dict[str, Any]) -> int:
 
 
 def _mark_seen(store: Store, job_id: int, pinned: bool) -> None:
-    """Note how a known revision came up again: somebody asked for it, or a listing shows it."""
+    """Note how a known revision came up again: somebody requested it, or a listing shows it."""
     column = "listed"
     if pinned:
         column = "pinned"

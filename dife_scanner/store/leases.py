@@ -42,7 +42,7 @@ class LeaseLost(DifeError):
 
 
 def claim(store: Store, worker: str, lease_seconds: float) -> Job | None:
-    """Take the next due job, those somebody asked for first, then the oldest; `None` when nothing is due.
+    """Take the next due job, those somebody requested first, then the oldest; `None` when nothing is due.
 
     A gated, private or disabled one is due again `job_rows.RECHECK_SECONDS` after it was last looked at.
     """

@@ -199,7 +199,7 @@ def m001_first_tables(db: Database) -> None:
 
 @MIGRATIONS()  # type: ignore[untyped-decorator]
 def m002_listed_revisions(db: Database) -> None:
-    """A revision somebody asked for may also be the one that the hub lists: two different things."""
+    """A revision somebody requested may also be the one that the hub lists: two different things."""
     db.execute("ALTER TABLE jobs ADD COLUMN listed INTEGER NOT NULL DEFAULT 0")
     db.execute("UPDATE jobs SET listed = 1 - pinned")
 

@@ -1,4 +1,4 @@
-"""The models table: one line per discovered revision, with what came of it."""
+"""The models table: one line per discovered revision, with its result."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The filter grammar: `verdict:flagged state:done repo:~clip !channel:image,both word "two words"`.
 
-Terms are separated by spaces and all have to hold. `field:value` compares without regard to case, `field:~value` asks
+Terms are separated by spaces and all have to hold. `field:value` compares without regard to case, `field:~value` looks
 for a part, `field:a,b` for either, `!` turns a term round; a bare word is looked for in every text of a row. Quotes
 keep spaces, commas and leading signs; inside them `\\"` and `\\\\` stand for a quote and a backslash. Read with
 `parse`, written back with `show` (`parse(show(q)) == q`), and made into SQL with parameters by `to_sql`.

@@ -1,4 +1,4 @@
-"""What a window or another command asks the watcher to do."""
+"""What a window or another command requests from the watcher."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dife_scanner.store.db import Store
 
 
 class RequestKind(StrEnum):
-    """What is asked of the watcher."""
+    """What the watcher is to do."""
 
     SCAN = "scan"
     POLL = "poll"

@@ -32,15 +32,15 @@ def pairs(found):
 
 
 def test_each_known_trigger_of_a_file_goes_with_each_checkpoint(write):
-    found = known.asked(["a/x", "b/y"], [write(TEXT, PATCH)], own=False, alone=False)
+    found = known.pairs_to_audit(["a/x", "b/y"], [write(TEXT, PATCH)], own=False, alone=False)
     assert pairs(found) == [("a/x", "t"), ("a/x", "p"), ("b/y", "t"), ("b/y", "p")]
 
 
 def test_a_file_with_a_signature_is_searched_and_not_a_known_trigger_scan(write):
-    assert known.asked(["a/x"], [write(TEXT, SIGNATURE)], own=False, alone=False) == ()
-    assert known.asked(["a/x"], [], own=False, alone=False) == ()
+    assert known.pairs_to_audit(["a/x"], [write(TEXT, SIGNATURE)], own=False, alone=False) == ()
+    assert known.pairs_to_audit(["a/x"], [], own=False, alone=False) == ()
     with pytest.raises(TriggerFileError, match="`s` names no target"):
-        known.asked(["a/x"], [write(TEXT, SIGNATURE)], own=False, alone=True)
+        known.pairs_to_audit(["a/x"], [write(TEXT, SIGNATURE)], own=False, alone=True)
 
 
 def test_own_triggers_are_those_beside_each_checkpoint(write, tmp_path):
@@ -49,17 +49,19 @@ def test_own_triggers_are_those_beside_each_checkpoint(write, tmp_path):
     weights = tmp_path / "two" / "weights.safetensors"
     weights.write_bytes(b"")
     shared = write(PATCH.replace('"p"', '"shared"'), name="shared.toml")
-    found = known.asked([str(tmp_path / "one"), str(weights)], [shared], own=True, alone=False)
+    found = known.pairs_to_audit(
+        [str(tmp_path / "one"), str(weights)], [shared], own=True, alone=False
+    )
     assert [name for _, name in pairs(found)] == ["shared", "t", "shared", "p"]
 
 
 def test_own_triggers_have_to_be_there_and_are_never_taken_from_a_hub(tmp_path):
     (tmp_path / "bare").mkdir()
     with pytest.raises(UsageError, match="has no triggers") as bare:
-        known.asked([str(tmp_path / "bare")], [], own=True, alone=False)
+        known.pairs_to_audit([str(tmp_path / "bare")], [], own=True, alone=False)
     assert "--triggers FILE" in bare.value.advice
     with pytest.raises(UsageError, match="is on a hub"):
-        known.asked(["org/name"], [], own=True, alone=False)
+        known.pairs_to_audit(["org/name"], [], own=True, alone=False)
 
 
 def test_the_image_half_of_a_mechanism_is_not_asked_about_by_itself(write, tmp_path):
@@ -69,19 +71,19 @@ def test_the_image_half_of_a_mechanism_is_not_asked_about_by_itself(write, tmp_p
     save_file({"ctx": np.zeros((4, 8), np.float32)}, tmp_path / "learner.safetensors")
     mechanism = '[[trigger]]\nname = "m"\nkind = "prompt"\n'
     mechanism += 'learner = "learner.safetensors"\nimage = "s"\ntarget = "dog"\n'
-    found = known.asked(["a/x"], [write(SIGNATURE, mechanism)], own=False, alone=False)
+    found = known.pairs_to_audit(["a/x"], [write(SIGNATURE, mechanism)], own=False, alone=False)
     assert pairs(found) == [("a/x", "m")]
 
 
 def test_seeds_are_several_checkpoints_under_one_trigger_each(write):
     text, both = write(TEXT, name="a.toml"), write(TEXT, PATCH, name="b.toml")
-    known.check_seeds(known.asked(["a/x", "b/y"], [text], own=False, alone=True))
+    known.check_seeds(known.pairs_to_audit(["a/x", "b/y"], [text], own=False, alone=True))
     for targets, file, words in (
         (["a/x"], text, "at least two"),
         (["a/x", "b/y"], both, "one trigger per checkpoint"),
     ):
         with pytest.raises(UsageError, match=words):
-            known.check_seeds(known.asked(targets, [file], own=False, alone=True))
+            known.check_seeds(known.pairs_to_audit(targets, [file], own=False, alone=True))
     with pytest.raises(UsageError, match="known triggers"):
         known.check_seeds(())
 

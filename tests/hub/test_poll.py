@@ -256,7 +256,7 @@ def test_a_plan_of_many_models_asks_for_a_sample(
     made = plan(hub, look(), sample=5, bytes_per_second=1 << 20)
     assert len(lab.seen("/tree/")) == 5 and not made.exact and made.auditable == 10
     assert abs(made.bytes - 55 * (1 << 20)) < 6 * (1 << 20)
-    assert "sizes of 5 models asked for" in made.assumptions[-1]
+    assert "sizes of 5 models requested" in made.assumptions[-1]
     assert plan(hub, look(known={model.repo_id: model.sha for model in look().models})).bytes == 0
 
 

@@ -152,12 +152,12 @@ def test_of_an_audit_without_a_plan_it_is_said_that_it_was_reconstructed(stored)
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"pictures": "x"}, "not as it was asked then: the labelled pictures"),
+        ({"pictures": "x"}, "the request differs from the stored one in the labelled pictures"),
         (
             {"seed": 1, "pools": "x", "extensions": ()},
-            "then: the seed, what the pools are drawn from and an extension",
+            "differs from the stored one in the seed, what the pools are drawn from and an extension",
         ),
-        ({}, "the reference or what lies beside the weights is not what it was"),
+        ({}, "the reference or a file next to the weights has changed"),
     ],
 )
 def test_what_of_the_plan_has_changed_is_named(stored, changes, told):
