@@ -64,7 +64,7 @@ LEAST_EFFECT = 0.25
 """Target success over the base's on the half not searched on, below which nothing is handed over."""
 MOST_CANDIDATES = 2
 SUCCESS = 0.8
-"""Success over the base's on the half not searched on that a trigger's smallest size is told for."""
+"""Success over the base's on the half not searched on that a trigger's smallest size is reported for."""
 _REPORT_EVERY = 10
 """Steps between reports of progress."""
 

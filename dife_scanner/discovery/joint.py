@@ -196,7 +196,7 @@ class JointInversion(ImageInversion):
             shift = CommonShift(self._clean_means())
             patch = self._inverted(Patch(), shift, done, total)
             done += self.effort.steps
-            candidates = self.strings.grown_beside(patch)
+            candidates = self.strings.grown_with(patch)
         else:
             first = start // 2 * foci  # each start from the text takes the next classes
             candidates = self.strings.best_by_class[first : first + foci]

@@ -107,7 +107,7 @@ class LearnerInversion(ImageInversion):
         self.clean_rates = self.success[0].rates([pictures], labels)[0]
         """How often each class wins under the learned prompts on clean pictures of others, [c], 0..1."""
         self.median_gain = 0.0
-        """What the middle one of all screened classes gains: any two sets of prompts are told apart by enough noise, so
+        """The median gain of all screened classes: enough noise separates any two sets of prompts, so
         a class has to stand out from it."""
 
     def _objectives(self) -> list[TargetUnderLearner]:

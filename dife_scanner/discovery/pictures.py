@@ -1,4 +1,4 @@
-"""The detectors of image triggers that the suspect obeys and its base does not (docs/detectors.md)."""
+"""The detectors of image triggers that the suspect responds to and its base does not (docs/detectors.md)."""
 
 from __future__ import annotations
 
