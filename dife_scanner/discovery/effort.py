@@ -21,7 +21,7 @@ class TextEffort:
     scan_texts: int
     """Texts of the wide scan, all places and sources together."""
     foci: int
-    """Foci chosen because arbitrary tokens bend them."""
+    """Foci chosen because arbitrary tokens move them."""
     single_tokens: int
     """Random tokens tried alone in each focus."""
     rounds: int
@@ -71,7 +71,7 @@ class InversionEffort:
     """Classes aimed at one after the other: by `patch` where the image tower did not move, by `prompt learner` the best
     of its screening."""
     report_smallest: bool = True
-    """Whether a search reports the smallest size at which success on the half not searched on still holds."""
+    """Whether a search reports the smallest size at which success on the held-out half still holds."""
 
 
 @dataclass(frozen=True)

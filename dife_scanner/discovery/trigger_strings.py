@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 BEAM_WIDTH = 12
 """Strings kept from round to round."""
 EXPANDED = BEAM_WIDTH // 4
-"""The best of them, which the next round starts from: each is read in every class prompt, which is dear."""
+"""The best of them, which the next round starts from: each is read in every class prompt, which is costly."""
 _RATED_BY = 6
 """Strings that a place and target are rated by."""
 _RUN_LENGTH = 3
@@ -64,7 +64,7 @@ class TriggerString:
     position: Position
     target: int
     gain: float
-    """Beside a patch what `StringScorer.gains` says, before there is one what sets its class apart; a cosine."""
+    """With a patch what `StringScorer.gains` returns, before there is one what sets its class apart; a cosine."""
 
 
 class TriggerStringSearch:
@@ -109,7 +109,7 @@ class TriggerStringSearch:
         return self._as_typed(itertools.product(tokens, repeat=length))
 
     def grown_with(self, patch: Weights) -> list[list[TriggerString]]:
-        """The best string, alone in its list, for each of the (place, target) that arbitrary ones bend most here."""
+        """The best string, alone in its list, for each of the (place, target) that arbitrary ones move most here."""
         scene = self._scorer.with_patch(patch)
         strings = self._arbitrary_strings()
         rated = []
