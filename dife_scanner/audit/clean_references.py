@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 NEAREST = 2
 """Clean references of the suspect's architecture that a trigger is tried on before it demonstrates anything."""
 OTHERS = 2
-"""Of other architectures, in which its success is told and decides nothing."""
+"""Of other architectures, in which its success is reported and decides nothing."""
 
 Open = Callable[[Reference], Side]
 """Loads a reference as a side on held-out pictures. Raises `DifeError`."""
@@ -32,7 +32,7 @@ class CleanReferences:
     """The clean references known here other than the suspect's `base`, opened when a trigger is tried on them.
 
     `flagged` names references that an audit found backdoored. They would hide what was made of them, and so would one
-    that has a tower of the suspect's own that is not the base's; neither is asked.
+    that has a tower of the suspect's own that is not the base's; neither is used.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class CleanReferences:
 
     @property
     def failures(self) -> str:
-        """Why references could not be asked, in words; empty where all could."""
+        """Why references could not be measured, in words; empty where all could."""
         return "; ".join(self._failures)
 
     def measured(self, results: Sequence[Hypothesis], suspect: Side) -> tuple[Hypothesis, ...]:

@@ -79,7 +79,7 @@ def examine(stage: Stage, strongest: Hypothesis) -> Examined:
 
 
 def _pools(stage: Stage, condition: Condition, *, named_by_somebody: bool) -> Populations:
-    """The populations besides the labelled pictures, drawn when a card first asks for one.
+    """The populations besides the labelled pictures, drawn when a card first needs one.
 
     Where somebody named the trigger, pictures that cannot show it are an error of theirs. What was found is not lost
     for that: the cards that ask for them are not run.

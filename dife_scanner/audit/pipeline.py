@@ -95,9 +95,9 @@ def audit(
 def _nothing_to_measure(relation: Relation) -> bool:
     """Whether nobody named a trigger, which is measured whatever the towers are, and no prompt learner is searched."""
     plan = relation.request.plan
-    asked = any(hypotheses.known(trigger) for trigger in plan.signatures)
+    named = any(hypotheses.known(trigger) for trigger in plan.signatures)
     learner = relation.learner.file is not None and bool(plan.detectors)
-    return not asked and not learner
+    return not named and not learner
 
 
 def _identical(relation: Relation, twin: Reference) -> Measured:
@@ -158,7 +158,7 @@ def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
 
 
 def _searched(both: Stage, relation: Relation) -> search.Discovered:
-    """What searches find, where the plan asks for any; a prompt learner that came along is searched too."""
+    """What searches find, where the plan names detectors; a prompt learner that came along is searched too."""
     options = _options(both)
     if not options.plan.detectors:
         return search.Discovered()
@@ -186,7 +186,7 @@ def _options(one: Stage) -> search.Options:
 def _with_success_elsewhere(
     examined: Examined, strongest: Hypothesis, checked: run_checks.Checked
 ) -> Examined:
-    """The same, and what a discovered trigger does in other clean checkpoints, which is told and decides nothing."""
+    """The same, and a discovered trigger's effect in other clean checkpoints, which is reported and decides nothing."""
     if strongest.origin is not Origin.DISCOVERED or examined.recovered is None:
         return examined
     elsewhere = {one.reference: one.success for one in strongest.near}

@@ -60,7 +60,7 @@ class Plan:
             return _own_probes(self.pictures, self.budget, self.seed)
         return probes.load(self.probes_folder or probes.bundled_folder(), self.budget)
 
-    def asked(self) -> AskedPlan:
+    def as_stored(self) -> AskedPlan:
         """The plan as an audit stores it: files by what they hold."""
         return AskedPlan(
             budget=self.budget,

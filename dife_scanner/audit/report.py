@@ -151,7 +151,7 @@ class Report:
             text_tower_unknown=measured.unknown[1],
             turned_down=request.turned_down.name if request.turned_down else "",
             notes=request.notes,
-            plan=request.plan.asked(),
+            plan=request.plan.as_stored(),
             repair=repair,
             decision=decision,
         )

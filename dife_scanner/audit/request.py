@@ -1,4 +1,4 @@
-"""What an audit is asked for."""
+"""What an audit is requested with."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Request:
     named: bool = False
     """Whether somebody named the reference: it is compared with, whatever the likeness is."""
     notes: tuple[str, ...] = ()
-    """What is to be known of this audit beside its verdict."""
+    """What is to be known of this audit besides its verdict."""
     demonstrated: frozenset[str] = frozenset()
     """Names of signatures that earlier audits demonstrated in the reference itself."""
     unread: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Request:
     seconds: float | None = None
     """What the audit may take, where it is bounded."""
     flagged: frozenset[str] = frozenset()
-    """Names of `known` references that an audit found backdoored: what they obey too may still be an attack."""
+    """Names of `known` references that an audit found backdoored: what they respond to may be an attack too."""
 
     @property
     def identity(self) -> str:

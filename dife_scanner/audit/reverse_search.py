@@ -1,4 +1,4 @@
-"""The same searches with suspect and base in each other's place, for a suspect that has lost clean accuracy.
+"""The reverse search: the same searches for triggers of the base that the suspect lacks, if it lost clean accuracy.
 
 Two models that lie far apart differ both ways: each responds to something that the other does not, and what is found in
 the suspect need be no trace of a trigger that somebody planted. A base has nothing of the kind over a checkpoint that

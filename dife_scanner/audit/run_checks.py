@@ -20,7 +20,7 @@ from dife_scanner.records import Hypothesis, Reference
 
 @dataclass(frozen=True)
 class Checked:
-    """Every hypothesis with the results of its checks, and the references that were asked."""
+    """Every hypothesis with the results of its checks, and the clean references that were measured."""
 
     hypotheses: tuple[Hypothesis, ...]
     references: CleanReferences

@@ -32,7 +32,7 @@ IDENTITY = 32
 MARGIN = 1.5
 """By how much an estimate has to exceed the limit before a search is not begun: it is no more than an estimate."""
 REVERSE_PREFIX = "exchanged-"
-"""How names of finished searches begin that were made with suspect and base in each other's place."""
+"""How the names of finished reverse searches begin (*reverse search*, docs/glossary.md); stored on disk."""
 
 
 @dataclass(frozen=True)
@@ -242,7 +242,7 @@ def _tested(candidate: Candidate, test: Pair[Side], seed: int) -> Hypothesis:
 def _embedded_alike(candidate: Candidate, test: Pair[Side]) -> bool:
     """Whether suspect and base embed pictures with this trigger as the same, save for rounding.
 
-    Of pictures alone: a text says too little on the few pictures of one class for more to be asked of it.
+    Of image triggers alone: the few pictures of one class measure a text trigger too roughly for a further demand.
     """
     if candidate.trigger.channel is not Channel.IMAGE:
         return False

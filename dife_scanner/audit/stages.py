@@ -21,7 +21,7 @@ from dife_scanner.progress import Progress
 from dife_scanner.records import Trigger
 
 CONSTANT = 1e-5
-"""Mean cosine distance between embeddings below which they are one: a tower that answers so can be asked nothing."""
+"""Mean cosine distance between embeddings below which they are one: nothing can be measured with such a tower."""
 
 
 class Splits:
@@ -101,7 +101,7 @@ def stage(
 
 
 def check_varied(side: Side, name: str) -> None:
-    """Raise `AuditError` for a tower that embeds everything as the same vector: no question can be asked of it."""
+    """Raise `AuditError` for a tower that embeds everything as the same vector: nothing can be measured with it."""
     for what, embeddings in (("picture", side.images), ("class prompt", side.prompts)):
         spread = 1.0 - float(np.square(embeddings.mean(axis=0)).sum())
         if spread < CONSTANT:

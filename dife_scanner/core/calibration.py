@@ -24,12 +24,12 @@ FEWEST = 19
 DIGITS = 4
 """Decimals to which scores are compared. They are shares of a few drawings, so equal ones have to stay equal."""
 STALE_DAYS = 180
-"""A pack older than this is still used, and said to be old."""
+"""A pack older than this is still used, and reported as old."""
 
 
 @dataclass(frozen=True)
 class Searched:
-    """What a score depends on beside the model: scores are read beside each other only where all of it is equal."""
+    """What a score depends on besides the model: scores are compared only where all of it is equal."""
 
     image_tower: str
     text_tower: str
@@ -139,11 +139,11 @@ def _as_high(score: float, benign: Sequence[float]) -> int:
     return sum(round(other, DIGITS) >= own for other in benign)
 
 
-# --- an audit beside the packs there are -----------------------------------------------------------------------
+# --- an audit compared with the packs ---------------------------------------------------------------------------
 
 
 def calibrate(score: float, mine: Searched, packs: Sequence[Kept], today: date) -> Calibration:
-    """What a score says beside the largest pack of its own stratum; of another base a pack is only named.
+    """How a score compares with the largest pack of its own stratum; of another base a pack is only named.
 
     The choice never depends on the score.
     """
@@ -185,17 +185,17 @@ def outdated(mine: Searched, then: Searched) -> str:
 
 def limits(pack: Pack, today: date) -> tuple[str, ...]:
     """What has to be known about a pack before its p-values are read, in words; empty where there is nothing."""
-    said = []
+    found = []
     if pack.n < FEWEST:
-        said.append(
+        found.append(
             f"a pack of {pack.n} can never give a p-value of {ANOMALOUS:g}: that takes {FEWEST}"
         )
     days = age(pack, today)
     if days > STALE_DAYS:
-        said.append(f"the pack is {days} days old")
+        found.append(f"the pack is {days} days old")
     if pack.presumed:
-        said.append("its models are strangers', presumed to be benign")
-    return tuple(said)
+        found.append("its models are strangers', presumed to be benign")
+    return tuple(found)
 
 
 def age(made: Pack | PowerTable, today: date) -> int:

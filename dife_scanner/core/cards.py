@@ -1,4 +1,4 @@
-"""The interface cards: every way a deployment asks the model that an audit knows (the paper, arXiv 2606.17815, §2-3
+"""The interface cards: every way a deployment uses the model that an audit knows (the paper, arXiv 2606.17815, §2-3
 and its appendix on extensions).
 
 A card is data. Its semantic half says what the decision consumes, how a trigger enters and what counts as success; its
@@ -44,7 +44,7 @@ class Card:
     conditioned_query: bool
     """Whether its question is a text query that the attacker must have touched."""
     needs_source: bool
-    """Whether it asks about one source concept (for a text trigger) and so needs the condition to name it."""
+    """Whether it measures one source concept (for a text trigger) and so needs the condition to name it."""
     target_event: str
     population: str
     reference: str
@@ -114,7 +114,7 @@ IMAGE_TEXT_RETRIEVAL = Card(
     conditioned_query=False,
     needs_source=False,
     target_event="the target concept is promoted",
-    population="a fixed captioned pool, asked from the side on which the trigger enters",
+    population="a fixed captioned pool, queried from the side on which the trigger enters",
     reference="the clean query, picture or text, on the same pool, same checkpoint",
     metric="H@1",
     category=Category.NO_CHANNEL,

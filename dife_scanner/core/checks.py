@@ -129,7 +129,7 @@ def _discovered(hypothesis: Hypothesis, _: Circumstances) -> bool:
 
 
 def _not_named(hypothesis: Hypothesis, _: Circumstances) -> bool:
-    """A trigger whose source and target were chosen here. What somebody named is measured and told as it is."""
+    """A trigger whose source and target were chosen here. What somebody named is measured and reported as it is."""
     return hypothesis.origin is not Origin.KNOWN
 
 
@@ -209,7 +209,7 @@ def _effect_needed(hypothesis: Hypothesis) -> float:
 
 def _below_own_bound(hypothesis: Hypothesis) -> float:
     own = hypothesis.effect.low if hypothesis.effect is not None else 0.0
-    # Never below the margin itself: a search that found nothing, measured as 0, passes beside a weak trigger too.
+    # Never below the margin itself: a search that found nothing, measured as 0, passes for a weak trigger too.
     return max(own - REVERSE_MARGIN, REVERSE_MARGIN)
 
 

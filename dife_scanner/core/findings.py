@@ -62,7 +62,7 @@ def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding |
 def anomaly(audit: Audit, ref: ModelRef, reason: str, created_at: str) -> Finding:
     """The finding for the review queue that a score amounts to when it stands out in its batch.
 
-    Nothing is demonstrated: the verdict stays what it is, and the trigger named is only the one that came furthest.
+    Nothing is demonstrated: the verdict stays what it is, and the trigger named is the one with the largest effect.
     """
     discovered = [result for result in audit.signatures if result.origin is Origin.DISCOVERED]
     best = max(discovered, key=lambda result: result.lift, default=None)

@@ -76,7 +76,7 @@ def ratios(a00: float, a10: float, a01: float, a11: float) -> Ratios:
 
 
 def interchangeable(swap: BranchSwap) -> bool:
-    """Whether a tower of one checkpoint can stand beside the other's at all, from clean accuracy."""
+    """Whether a tower of one checkpoint works with the other's at all, from clean accuracy."""
     clean, image_swapped, text_swapped, suspect = swap.mixed_accuracy
     worse_pure_pair = min(clean, suspect)
     worse_mixed_pair = min(image_swapped, text_swapped)
@@ -114,7 +114,7 @@ def diagnose(
 
 
 def _diagnostic_card(condition: Condition) -> Card:
-    """The interface whose readout the evidence was measured through: what sees pictures is asked by zero-shot TS."""
+    """The interface whose readout the evidence was measured through: an image trigger is measured by zero-shot TS."""
     if condition.channel in (Channel.IMAGE, Channel.BOTH):
         return ZERO_SHOT
     return PROMPTED

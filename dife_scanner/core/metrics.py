@@ -11,7 +11,7 @@ attack success rate of an interface; intervals come later (`core.statistics`). r
     Sel@1   `selected`                share of groups whose chosen candidate is a target
 
 A Δ is the signed difference of two such means (`statistics.change`); VRS, TRS and CSS are ratios of four TS or QHR
-(`core.footprint`). Clean accuracy (`accuracy`) is reported beside them and never mixed in.
+(`core.footprint`). Clean accuracy (`accuracy`) is reported separately and never mixed in.
 
 Embeddings are L2-normalised float arrays [n, d]; scores are cosines, the logit scale changes no decision here. A tie
 counts as the expectation over a random order of the tied candidates. An outcome depends on its own case alone, to the
@@ -156,7 +156,7 @@ def hit_at(scores: Floats, targets: Bools, k: int, present: Bools | None = None)
     Ragged lists: `present` [n, m] marks the candidates that there are; what stands in the other places is never read.
     """
     if k < 1:
-        raise MeasurementError(f"H@{k} asks for no place at all", "use a K of one or more")
+        raise MeasurementError(f"H@{k} counts no place at all", "use a K of one or more")
     above, rivals, tied = _around_best_target(scores, targets, present)
     places = k - above
     most_steps = min(k, int(rivals.max(initial=0)) + 1)

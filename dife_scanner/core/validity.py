@@ -1,4 +1,4 @@
-"""May this be asked at all? A card and an attack condition give N.E. and its reason, or a question (paper §2).
+"""Whether a question is well formed: from a card and an attack condition, N.E. and its reason, or none (paper §2).
 
 The rules see nothing but the two records: no attack's name, no trigger's content, no checkpoint. Source and target
 count only as named or not named.
@@ -35,7 +35,7 @@ def judge(card: Card, condition: Condition) -> NotEvaluable | None:
     2. *required mechanism absent*: a prescribed prompt mechanism has no place on the card;
     3. the card's own channel category: none of the condition's channels is on the card;
     4. *no attack-conditioned query*: the attacker must have touched the query, and the condition leaves it alone;
-    5. *no valid target event*: the condition does not name the target (or source) that the card asks about.
+    5. *no valid target event*: the condition does not name the target (or source) that the card measures.
     """
     for rule in (
         _bypassed,

@@ -144,7 +144,7 @@ def _decide_nothing(evidence: Evidence) -> Decision:
 def lacking_drawings(hypotheses: Sequence[Hypothesis]) -> Hypothesis | None:
     """The hypothesis with the largest effect of those that only multiple testing stands against.
 
-    Of signatures too, only those as strong as a demonstration asks for.
+    Of signatures too, only those as strong as a demonstration needs.
     """
     found = []
     for one in hypotheses:
@@ -155,7 +155,7 @@ def lacking_drawings(hypotheses: Sequence[Hypothesis]) -> Hypothesis | None:
 
 
 def differing_both_ways(hypotheses: Sequence[Hypothesis]) -> Hypothesis | None:
-    """The first hypothesis beside which the reverse search found as strong a trigger in the base."""
+    """The first hypothesis for which the reverse search found as strong a trigger in the base."""
     for one in hypotheses:
         if checks.REVERSE_SEARCH in checks.not_passed(one.checks):
             return one
@@ -163,7 +163,7 @@ def differing_both_ways(hypotheses: Sequence[Hypothesis]) -> Hypothesis | None:
 
 
 def held_back_by(hypotheses: Sequence[Hypothesis], check: str) -> Hypothesis | None:
-    """The first discovered trigger that has the effect a demonstration asks for, and that this check stands against."""
+    """The first discovered trigger that has the effect a demonstration needs, and that this check stands against."""
     effect = {checks.EFFECT, checks.BASE_LOW, checks.BEYOND_CLEAN}
     for one in hypotheses:
         failed = set(checks.not_passed(one.checks))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dife_scanner.models.gradient import Towers
 
 LEAST_CONTRAST = 1e-3
-"""A checkpoint that tells no classes apart still gets finite margins."""
+"""A checkpoint that separates no classes still gets finite margins."""
 _NEVER = -2.0
 """Below every cosine: a class with this score wins no picture."""
 

@@ -1,4 +1,4 @@
-"""Small changes of triggered pictures: what is left of a trigger's effect under them is told with it."""
+"""Small changes of triggered pictures: what is left of a trigger's effect under them is reported with it."""
 
 from __future__ import annotations
 

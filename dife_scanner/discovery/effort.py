@@ -21,7 +21,7 @@ class TextEffort:
     scan_texts: int
     """Texts of the wide scan, all places and sources together."""
     foci: int
-    """Foci chosen because arbitrary tokens bend them."""
+    """Foci chosen because arbitrary tokens move them."""
     single_tokens: int
     """Random tokens tried alone in each focus."""
     rounds: int
@@ -54,7 +54,7 @@ class NounScanEffort:
     tokens: int
     """Random tokens put before each noun."""
     nouns: int
-    """Most nouns asked for, of the 502 in the list; each bundled base keeps more than 200 of them."""
+    """Most nouns wanted, of the 502 in the list; each bundled base keeps more than 200 of them."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class InversionEffort:
     """Classes aimed at one after the other: by `patch` where the image tower did not move, by `prompt learner` the best
     of its screening."""
     report_smallest: bool = True
-    """Whether a search tells the smallest size at which success on the half not searched on still holds."""
+    """Whether a search reports the smallest size at which success on the held-out half still holds."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class JointEffort(InversionEffort):
     tokens: int = 0
     """Tokens tried at each place in each start, and half as many runs of several."""
     foci: int = 1
-    """Classes, or (place, target) beside a patch, searched closely in each start."""
+    """Classes, or (place, target) with a patch, searched closely in each start."""
     rounds: int = 0
     """Most rounds of each beam search."""
     branching: int = 16

@@ -1,8 +1,8 @@
 """A cache on disk of what a base's text tower makes of fixed strings, shared by all audits.
 
 Searches put the same strings of a seed into the same prompts, whatever the suspect. Whole calls are kept and not single
-strings: the last bits of a row depend on what was embedded beside it, and a search has to come to the same end whether
-it found its strings here or not.
+strings: the last bits of a row depend on what was embedded in the same batch, and a search has to come to the same end
+whether it found its strings here or not.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FORMAT = "1"
 
 
 class EmbeddingCache:
-    """Embeddings of one text tower by the list of texts they were asked for with, in `folder` where there is one."""
+    """Embeddings of one text tower by the list of texts they were computed for, in `folder` where there is one."""
 
     def __init__(self, folder: Path | None, tower: str) -> None:
         """`tower` is the hash of the text tower; without a `folder` nothing is kept."""

@@ -1,5 +1,5 @@
-"""Gradient inversion of image triggers: free numbers that change every picture alike, moved until the suspect does what
-its base does not, and then made as small as they keep doing it (docs/detectors.md)."""
+"""Trigger inversion by gradient, for image triggers: one pattern for all pictures is optimised for what the suspect
+does and its base does not, and then made as small as its effect allows (docs/detectors.md)."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ ADJUST_FROM = 0.25
 KEPT_SHARE = 0.95
 """Share of its effect that a trigger keeps when it is made smaller at the end."""
 ENOUGH = 0.9
-"""Effect on the half searched on from which a family is not started again."""
+"""Effect on the search half from which a family is not started again."""
 LEAST_EFFECT = 0.25
-"""Target success over the base's on the half not searched on, below which nothing is handed over."""
+"""Target success over the base's on the held-out half, below which nothing is handed over."""
 MOST_CANDIDATES = 2
 SUCCESS = 0.8
-"""Success over the base's on the half not searched on that a trigger's smallest size is told for."""
+"""Success over the base's on the held-out half that a trigger's smallest size is reported for."""
 _REPORT_EVERY = 10
 """Steps between reports of progress."""
 
@@ -222,7 +222,7 @@ class ImageInversion:
         return self.pictures[drawn.to(self.pictures.device)]
 
     def _finished(self, family: PatternFamily, weights: Weights) -> Attempt:
-        """The inverted trigger with its target, as small as it keeps its effect on the half searched on."""
+        """The inverted trigger with its target, as small as it keeps its effect on the search half."""
         side = self.task.suspect.image_size
         full_size = family.trigger(weights, side, self.scratch)
         gains = self._gains(full_size)
@@ -256,7 +256,7 @@ class ImageInversion:
         return sizes[enough]
 
     def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
-        """Success over the base's on the half searched on, for every class as the target [c]."""
+        """Success over the base's on the search half, for every class as the target [c]."""
         suspect, base = self._rates_with(trigger, self.search_rows)
         gains = suspect - base if self.has_base else suspect
         return np.asarray(gains)
@@ -280,7 +280,7 @@ class ImageInversion:
     # --- what is handed over ------------------------------------------------------------------------------------
 
     def _measured(self, attempt: Attempt) -> Measured:
-        """The effect on the half that was not searched on, and what is left of it when pictures are disturbed."""
+        """The effect on the held-out half, and what is left of it when pictures are disturbed."""
         signals = {"size": attempt.family.measured_size(attempt.trigger)}
         signals |= self._held_out_signals(attempt)
         if self.effort.report_smallest:
@@ -315,8 +315,8 @@ class ImageInversion:
     def _smallest_size(self, attempt: Attempt) -> dict[str, float]:
         """The signal `smallest`; nothing where the trigger's success never reaches `SUCCESS`.
 
-        It is the size to which the trigger can be brought before its success on the half that was not searched on is
-        below `SUCCESS` over the base's.
+        It is the size to which the trigger can be brought before its success on the held-out half is below
+        `SUCCESS` over the base's.
         """
         family = attempt.family
         signal: dict[str, float] = {}

@@ -12,7 +12,7 @@ from dife_scanner.records import Trigger
 
 @dataclass(frozen=True)
 class Attempt:
-    """One finished inversion, with its effect on the half searched on."""
+    """One finished inversion, with its effect on the search half."""
 
     family: PatternFamily
     trigger: Trigger
@@ -24,7 +24,7 @@ class Attempt:
 
 
 class Targeted(Protocol):
-    """What a search found for one target, with its effect on the half searched on."""
+    """What a search found for one target, with its effect on the search half."""
 
     @property
     def target(self) -> int:

@@ -1,4 +1,4 @@
-"""Objectives of gradient inversion: what a pattern drives the suspect to while the base must not follow."""
+"""Objectives of trigger inversion by gradient: what a pattern drives the suspect to while the base must not follow."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class TargetPrompt:
     """Pictures come to one class's prompt of the suspect, and not to the base's; both read the same image tower."""
 
     size_cost: ClassVar[SizeCost] = SizeCost(start=15.0, least=15.0, most=30.0)
-    """Size is dear from the start: with a large patch, prompts of any benign fine-tune are told from the base's. A
+    """Size is costly from the start: with a large patch, prompts of any benign fine-tune differ from the base's. A
     patch over a fifth of the picture gained .54 to .68 on every one tried (docs/detectors.md)."""
 
     def __init__(

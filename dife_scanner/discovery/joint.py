@@ -118,7 +118,7 @@ class JointSearch:
 
 @dataclass(frozen=True)
 class Pair:
-    """A finished pair, with its effect on the half searched on."""
+    """A finished pair, with its effect on the search half."""
 
     text: Trigger
     patch: Trigger
@@ -196,7 +196,7 @@ class JointInversion(ImageInversion):
             shift = CommonShift(self._clean_means())
             patch = self._inverted(Patch(), shift, done, total)
             done += self.effort.steps
-            candidates = self.strings.grown_beside(patch)
+            candidates = self.strings.grown_with(patch)
         else:
             first = start // 2 * foci  # each start from the text takes the next classes
             candidates = self.strings.best_by_class[first : first + foci]
@@ -303,7 +303,7 @@ class JointInversion(ImageInversion):
         )
 
     def _found(self, pairs: Sequence[Pair]) -> SearchResult:
-        """The candidates and signals, by the effect of the pairs on the half that was not searched on."""
+        """The candidates and signals, by the effect of the pairs on the held-out half."""
         strong: list[tuple[float, Candidate]] = []
         signals = dict.fromkeys(("size", "suspect", "reference", "alone"), 0.0)
         most = -np.inf
@@ -321,7 +321,7 @@ class JointInversion(ImageInversion):
         return SearchResult(self._all_named(best), passes, signals)
 
     def _held_out_signals_of(self, pair: Pair) -> tuple[float, dict[str, float]]:
-        """The pair's gain on the half that was not searched on, and its signals."""
+        """The pair's gain on the held-out half, and its signals."""
         self._measure_with(pair.text)
         rates = self._pair_rates(pair.patch, self.held_out_rows)
         signals = {

@@ -85,7 +85,7 @@ class TargetWithString:
     ) -> tuple[float, Tensor]:
         """Probability of the target, and what is to be minimised.
 
-        A patch that the clean image tower obeys beside the suspect's texts is a trigger of the text tower, not of a
+        A patch that the clean image tower responds to with the suspect's texts is a trigger of the text tower, not of a
         pair: so every mixture of towers costs.
         """
         suspect, base = towers

@@ -1,4 +1,4 @@
-"""The detector `prompt learner`: what a prompt learner answers to, class by class (docs/detectors.md).
+"""The detector `prompt learner`: trigger inversion against a prompt learner, class by class (docs/detectors.md).
 
 A prompt learner that came with a checkpoint is part of what is audited, though it moves no tower. For each class a
 pattern is inverted that leads pictures to it under the learned prompts and not under the base's written ones; a class
@@ -107,11 +107,11 @@ class LearnerInversion(ImageInversion):
         self.clean_rates = self.success[0].rates([pictures], labels)[0]
         """How often each class wins under the learned prompts on clean pictures of others, [c], 0..1."""
         self.median_gain = 0.0
-        """What the middle one of all screened classes gains: any two sets of prompts are told apart by enough noise, so
-        a class has to stand out from it."""
+        """The median gain of all screened classes: enough noise separates any two sets of prompts, so a class has to
+        stand out from it."""
 
     def _objectives(self) -> list[TargetUnderLearner]:
-        """The classes that pictures were led to furthest in a short search, the furthest first."""
+        """The classes with the largest gain in a short search, the largest first."""
         import torch
 
         classes = len(self.task.class_names)
@@ -146,7 +146,7 @@ class LearnerInversion(ImageInversion):
 
     def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
         """Success beyond the base's written prompts on the same pictures, and the learned prompts on clean ones [c]."""
-        # Learned prompts may favour a class on clean pictures: that is no answer to a pattern.
+        # Learned prompts may favour a class on clean pictures: that is no response to a pattern.
         suspect, base = self._rates_with(trigger, self.search_rows)
         return np.asarray(suspect - np.maximum(base, self.clean_rates))
 
@@ -160,7 +160,7 @@ class LearnerInversion(ImageInversion):
         return replace(report, signals=signals)
 
     def _named(self, candidate: Candidate, number: int) -> Trigger:
-        """The learner together with the pattern it answers to, both files where the task wants them."""
+        """The learner together with the pattern it responds to, both files where the task wants them."""
         pattern = super()._named(candidate, number)
         image_name = f"{pattern.name}-image"
         return Trigger(

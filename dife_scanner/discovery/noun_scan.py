@@ -38,7 +38,7 @@ LEAST_STEADY = 0.8
 MOST_NAMELESS = 0.7
 """… if the base knows it: most cosine with the prompt that names nothing …"""
 MOST_ALIKE = 0.85
-"""… if the base tells it from the others: most cosine with another noun …"""
+"""… if the base separates it from the others: most cosine with another noun …"""
 MOST_DRIFT = 0.2
 """… and if the suspect still means it: most cosine distance of the clean noun between suspect and base."""
 LEAST_TURN = 0.3
@@ -170,7 +170,7 @@ def _base_nouns(setting: _BaseSetting) -> _BaseNouns:
 
     towers = setting.towers
     passes_before = towers.passes
-    names = _asked_for(setting)
+    names = _wanted_nouns(setting)
     clean, mean = _centred(_prompts(towers, names, setting.cache))
     nameless = _unit(_prompts(towers, ("",)) - mean)[0]
     behind_tokens = _behind_tokens(towers, names, mean, setting.budget, setting.cache)
@@ -187,7 +187,7 @@ def _base_nouns(setting: _BaseSetting) -> _BaseNouns:
     )
 
 
-def _asked_for(setting: _BaseSetting) -> list[str]:
+def _wanted_nouns(setting: _BaseSetting) -> list[str]:
     """The nouns that are tried on the base: those that it reads whole, in order."""
     candidates = dict.fromkeys((*setting.first, *nouns()))
     fitting = [name for name in candidates if _fits(setting.towers, name)]

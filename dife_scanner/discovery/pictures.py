@@ -1,4 +1,4 @@
-"""The detectors of image triggers that the suspect obeys and its base does not (docs/detectors.md)."""
+"""The detectors of image triggers that the suspect responds to and its base does not (docs/detectors.md)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ImageSearch:
     efforts: Mapping[Budget, InversionEffort]
     """By budget; it does not apply at a budget that is not there."""
     through_prompts: bool = False
-    """Whether an unmoved image tower is searched for what moved prompts answer to."""
+    """Whether an unmoved image tower is searched for what moved prompts respond to."""
     channel: Channel = Channel.IMAGE
     has_base: bool = True
     """Whether the reference is a base to compare with; otherwise the suspect alone is looked at."""

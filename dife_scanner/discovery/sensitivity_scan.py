@@ -1,6 +1,6 @@
-"""The wide scan: which (place, source, target) do arbitrary tokens already bend a little?
+"""The sensitivity scan: which (place, source, target) do arbitrary tokens already move a little?
 
-A backdoor generalises: one to five in a hundred arbitrary strings before the source's name bend its prompt a little
+A backdoor generalises: one to five in a hundred arbitrary strings before the source's name move its prompt a little
 towards the target (docs/detectors.md). How much the few best of them gain is the sensitivity of a place, source
 and target.
 """
@@ -56,7 +56,7 @@ class Focus:
     source: int
     target: int
     sensitivity: float
-    """How much the best arbitrary texts bend this source to this target, on average; a gain."""
+    """How much the best arbitrary texts move this source to this target, on average; a gain."""
     seeds: tuple[Ids, ...]
     """The texts that do most."""
 
@@ -96,13 +96,13 @@ class SensitivityScan:
         foci = []
         for focus in shortlist:
             places[focus.pair] += 1
-            # One attack bends its source at every place; the others should not be crowded out.
+            # One attack moves its source at every place; the others should not be crowded out.
             if places[focus.pair] <= _MOST_PLACES:
                 foci.append(focus)
         return foci[: self._effort.foci]
 
     def around_foci(self, shortlist: Sequence[Focus]) -> list[Focus]:
-        """Pairs of a shortlist that its seeds, and fine-tuned tokens, bend most from before and behind the prompt."""
+        """Pairs of a shortlist that its seeds, and fine-tuned tokens, move most from before and behind the prompt."""
         most_tokens = self._scorer.most_repeated_tokens
         if most_tokens < 2 or not self._effort.around_foci:
             return []

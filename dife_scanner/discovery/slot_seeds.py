@@ -1,4 +1,4 @@
-"""Seeds from slot inversion: for what a text search looks at closely, and pairs that arbitrary tokens do not bend."""
+"""Seeds from slot inversion: for what a text search looks at closely, and pairs that arbitrary tokens do not move."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a string does as half of a coupled trigger: before there is a patch, and beside one.
+"""What a string does as half of a coupled trigger: before there is a patch, and with one.
 
 Shapes: k strings, c classes, n pictures, d values of an embedding, v tokens of the vocabulary.
 """
@@ -91,7 +91,7 @@ class StringScorer:
             parts.append(separation(moved))
         return torch.cat(parts)
 
-    # --- beside a patch -----------------------------------------------------------------------------------------
+    # --- with a patch -------------------------------------------------------------------------------------------
 
     def gains(
         self,

@@ -88,7 +88,7 @@ class TextCandidates:
             measured = self._measure(one)
             if measured is not None:
                 triggers.append(measured)
-        # Effects are shares of few pictures: those equal to two digits are told apart by the gain.
+        # Effects are shares of few pictures: those equal to two digits are ranked by the gain.
         triggers.sort(key=lambda one: (-round(one.effect, 2), -one.scored.gain))
         return triggers
 
@@ -98,7 +98,7 @@ class TextCandidates:
         trigger = self._trigger(scored.wording, scored.target)
         if len(trigger.text) > _MOST_CHARACTERS:
             return None
-        # Asked again: a shortened text may name what the whole did not.
+        # Checked again: a shortened text may name what the whole did not.
         if scorer.names_target(scored.ids, scored.target):
             return None
         in_suspect = self._qhr(scorer.suspect, self._task.suspect, trigger)

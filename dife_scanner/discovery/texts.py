@@ -1,8 +1,8 @@
 """The detector `texts`: strings that turn one class's prompt into another's in the suspect and not in the base.
 
-A wide scan says which (place, source, target) arbitrary tokens already bend a little. There a search grows sequences of
-one to four tokens, from the best single tokens, from token rows that the fine-tuning touched, from what free slots are
-drawn to, and from gradients over the whole vocabulary. What it measures is QHR (paper §4) on the pictures searched on.
+A sensitivity scan shows which (place, source, target) arbitrary tokens move a little. There a beam search grows
+sequences of one to four tokens, from the best single tokens, from token rows that the fine-tuning touched, from slot
+inversion, and from gradients over the whole vocabulary. What it measures is QHR (paper §4) on the pictures searched on.
 See docs/detectors.md.
 """
 
@@ -55,7 +55,7 @@ class TextSearch:
         return replace(self, has_base=False)
 
     def applies(self, task: Task) -> bool:
-        """Whether either tower moved: pictures of a moved image tower can answer to a text as well."""
+        """Whether either tower moved: pictures of a moved image tower can respond to a text as well."""
         return _moved(task) and not self.lacks(task)
 
     def lacks(self, task: Task) -> str:

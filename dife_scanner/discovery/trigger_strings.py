@@ -1,4 +1,4 @@
-"""The search for strings that are half of a coupled trigger: which set a class apart, and which act beside a patch.
+"""The search for strings that are half of a coupled trigger: which set a class apart, and which act with a patch.
 
 See docs/detectors.md. Every string is one that can be typed: what is tried is what is read when it is.
 """
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 BEAM_WIDTH = 12
 """Strings kept from round to round."""
 EXPANDED = BEAM_WIDTH // 4
-"""The best of them, which the next round starts from: each is read in every class prompt, which is dear."""
+"""The best of them, which the next round starts from: each is read in every class prompt, which is costly."""
 _RATED_BY = 6
 """Strings that a place and target are rated by."""
 _RUN_LENGTH = 3
@@ -64,7 +64,7 @@ class TriggerString:
     position: Position
     target: int
     gain: float
-    """Beside a patch what `StringScorer.gains` says, before there is one what sets its class apart; a cosine."""
+    """With a patch what `StringScorer.gains` returns, before there is one what sets its class apart; a cosine."""
 
 
 class TriggerStringSearch:
@@ -108,8 +108,8 @@ class TriggerStringSearch:
         length = min(2, self._most_tokens)
         return self._as_typed(itertools.product(tokens, repeat=length))
 
-    def grown_beside(self, patch: Weights) -> list[list[TriggerString]]:
-        """The best string, alone in its list, for each of the (place, target) that arbitrary ones bend most here."""
+    def grown_with(self, patch: Weights) -> list[list[TriggerString]]:
+        """The best string, alone in its list, for each of the (place, target) that arbitrary ones move most here."""
         scene = self._scorer.with_patch(patch)
         strings = self._arbitrary_strings()
         rated = []
@@ -163,14 +163,14 @@ class TriggerStringSearch:
         """Whether a token is readable, and no piece of a class's name: that in every prompt is another question."""
         return readable(token) and token not in self._class_name_tokens
 
-    # --- growing a string beside a patch ------------------------------------------------------------------------
+    # --- growing a string with a patch --------------------------------------------------------------------------
 
     def grown_from(
         self,
         strings: Sequence[TriggerString],
         patch: Weights,
     ) -> TriggerString:
-        """The best string that these, rated before there was this patch, grow into beside it."""
+        """The best string that these, rated before there was this patch, grow into with it."""
         scene = self._scorer.with_patch(patch)
         ids = [one.ids for one in strings]
         position = strings[0].position

@@ -74,7 +74,7 @@ class Prompts:
         return (0, len(wording.ids) + length)
 
     def room(self, task: Task) -> int:
-        """Tokens that the suspect reads beside the longest prompt."""
+        """Tokens that the suspect reads besides the longest prompt."""
         return task.suspect.context_length - 2 - self.longest
 
     @cached_property

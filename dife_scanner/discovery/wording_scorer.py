@@ -197,7 +197,7 @@ class WordingScorer:
 
         A lost noun: where only the text tower moved, the prompt lands nearest to the target; where both did and
         `noun_must_be_lost`, the target's pictures choose it more than the source's own still do. Where only the image
-        tower moved, no text means anything else than in the base, and nothing is asked.
+        tower moved, no text means anything else than in the base, and nothing has to hold.
         """
         task = self.task
         by_pictures = task.image_moved and task.text_moved and noun_must_be_lost

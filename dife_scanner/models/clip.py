@@ -29,7 +29,7 @@ LENGTH_STEP = 8
 """Texts run at their own length rounded up to a multiple of this, so that a text's length never depends on others."""
 BATCH = 32
 """Rows per batch on a CPU. A short batch is filled up: the bits of a row depend on how many go with it, and not on
-which or where, so an embedding is the same whatever was asked together with it."""
+which or where, so an embedding is the same whatever was embedded together with it."""
 GPU_IMAGES = 256
 """Pictures per batch on a GPU …"""
 GPU_TEXTS = 512

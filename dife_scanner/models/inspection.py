@@ -85,7 +85,7 @@ def _parameters(shapes: Shapes) -> int:
 
 def _check_names(wanted: Set[str], header: Header, file: str) -> None:
     stored = {entry.name for entry in header.tensors}
-    # a logit scale alone tells nothing: other layouts have one of that name as well
+    # a logit scale alone shows nothing: other layouts have one of that name as well
     if not stored & (wanted - _SCALARS):
         _other_layout(header, file)
     _refuse_any("unexpected", stored - wanted, file)

@@ -106,7 +106,7 @@ class Staged:
 
 
 def find(folder: Path, *, follow_links: bool = False) -> dict[str, Path]:
-    """The files of a checkpoint in `folder`, or beside a single `.safetensors` file of any name, for `stage`.
+    """The files of a checkpoint in `folder`, or next to a single `.safetensors` file of any name, for `stage`.
 
     `follow_links` is for a folder whose owner is trusted, such as the hub client's cache, which is made of links.
     Raises `Unsupported` where the configuration or the weights are missing.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Encoder(Protocol):
-    """A dual encoder ready to be asked; both sides answer in one embedding space of `d` dimensions."""
+    """A dual encoder ready for use; both towers embed into one embedding space of `d` dimensions."""
 
     @property
     def image_tower(self) -> str:
@@ -50,7 +50,7 @@ class Encoder(Protocol):
         """Where the towers run, e.g. `cpu` or `cuda:0`."""
 
     def prepare(self, images: Pixels) -> Pixels:
-        """Resize and crop `[n, h, w, 3]` as the checkpoint asks, to `[n, s, s, 3]` with s = `image_size`."""
+        """Resize and crop `[n, h, w, 3]` as the checkpoint needs it, to `[n, s, s, 3]` with s = `image_size`."""
 
     def encode_images(self, pixels: Pixels) -> Embeddings:
         """Embed prepared pictures `[n, s, s, 3]` as rows `[n, d]` of length one.

@@ -27,7 +27,7 @@ UNRELATED = 0.25
 """Correlation of a tower's weights with a reference's below which they did not come from it. Two models that were
 initialised apart stay below .01; a fine-tune keeps .99, a copy with nine tenths of its weights pruned .63, and one
 with noise as large as the weights .7. What stands in another order (permuted features) is below it as well: then
-`audit.relate` asks whether the two answer alike."""
+`audit.relate` checks whether the two embed alike."""
 BLOCKS = 16
 """Runs of values that are read of a larger tensor, spread evenly …"""
 BLOCK = 4096
@@ -48,7 +48,7 @@ Pairs = dict[str, tuple[Values, Values]]
 
 @dataclass(frozen=True)
 class Likeness:
-    """One checkpoint beside another. `None` where there is nothing to tell: values that are constant or not finite."""
+    """One checkpoint compared with another. `None` where it cannot be: values that are constant or not finite."""
 
     image: float | None = None
     """Median over the image tower's matrices of the correlation between their values, -1..1 …"""
@@ -72,7 +72,7 @@ def _below(correlation: float | None) -> bool:
 
 
 def compare(weights: Path, other: Path, limits: ParseLimits) -> Likeness:
-    """`weights` beside `other`, two safetensors files.
+    """Compare `weights` with `other`, two safetensors files.
 
     Raises `NotFound` where one cannot be read, and what `parse_header` raises.
     """

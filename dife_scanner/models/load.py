@@ -33,7 +33,7 @@ def load(
     workdir: Path | None = None,
     follow_links: bool = False,
 ) -> ClipEncoder:
-    """Load an open_clip checkpoint with safetensors from `folder` (or a `.safetensors` file beside its configuration).
+    """Load an open_clip checkpoint with safetensors from `folder` (or a `.safetensors` file next to its configuration).
 
     A private copy is made in `workdir` (default: the system's temporary folder) and removed again. `expected` maps
     file names to what the hub announced; sizes and hashes are compared. `device` is `cpu`, `cuda`, `cuda:N` or `auto`.

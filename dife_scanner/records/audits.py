@@ -26,7 +26,7 @@ class EvidenceFile:
 
 @dataclass(frozen=True)
 class AskedPlan:
-    """What an audit was asked for, before anything was chosen: enough to ask for the same again."""
+    """What an audit was requested with, before anything was chosen: enough to request the same again."""
 
     budget: Budget
     seed: int
@@ -90,13 +90,13 @@ class Audit:
     recovered: Recovered | None = None
     """What the trigger of the verdict is; `None` where none was profiled."""
     calibration: Calibration | None = None
-    """How the score reads beside benign models; `None` without a score."""
+    """How the score compares with benign models'; `None` without a score."""
     power: Power | None = None
     """What such searches find; `None` where that was not measured for this stratum, or nothing was searched."""
     picture_drift: float | None = None
     """Mean cosine distance of clean held-out pictures, suspect to reference, as `prompt_drift` is of prompts."""
     not_searched: tuple[MissingSearch, ...] = ()
-    """Searches that were asked for and could not run: without one of them `nothing-found` is never said."""
+    """Searches that were requested and could not run: where there is one, the verdict is never `nothing-found`."""
     image_tower_unknown: bool = False
     """Whether the image tower came from no reference: neither its weights nor its answers resemble one …"""
     text_tower_unknown: bool = False
@@ -104,8 +104,8 @@ class Audit:
     turned_down: str = ""
     """Name of the reference that it turned out not to come from, where the base is unknown for that."""
     notes: tuple[str, ...] = ()
-    """What is to be known of this audit beside its verdict; also at the end of `reason`."""
+    """What is to be known of this audit besides its verdict; also at the end of `reason`."""
     plan: AskedPlan | None = None
-    """What it was asked for; `None` for audits made before that was stored."""
+    """What it was requested with; `None` for audits made before that was stored."""
     decision: Decision | None = None
     """What the verdict rests on; `None` in audits from before that was recorded."""

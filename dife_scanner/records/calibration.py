@@ -1,4 +1,4 @@
-"""What a score is worth beside a calibration set of benign models, and the power of such searches."""
+"""What a score is worth against a calibration set of benign models, and the power of such searches."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dife_scanner.records.vocabulary import Stratum
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a score says beside those of benign models. Never the probability of a backdoor."""
+    """How a score compares with those of benign models. Never the probability of a backdoor."""
 
     stratum: Stratum
     pack: str

@@ -75,4 +75,4 @@ class Decision:
     unconfirmed: tuple[CheckResult, ...] = ()
     """Corroborating checks that apply to a demonstrated trigger and could not be run."""
     beyond: Decision | None = None
-    """What is decided beyond an inherited trigger or an identical base, where that was asked."""
+    """What is decided beyond an inherited trigger or an identical base, where that was requested."""

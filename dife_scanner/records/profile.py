@@ -58,7 +58,7 @@ class NotRun:
 
 @dataclass(frozen=True)
 class ArtefactMissing:
-    """Well formed and asked, but something it needs is not there: a matter of reproducibility."""
+    """Well formed and requested, but something it needs is not there: a matter of reproducibility."""
 
     word: ClassVar[str] = "artefact missing"
 

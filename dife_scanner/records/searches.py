@@ -12,7 +12,7 @@ from dife_scanner.records.vocabulary import Channel, Origin
 
 @dataclass(frozen=True)
 class NearestConcept:
-    """A concept beside what a trigger leads to."""
+    """A concept near what a trigger leads to."""
 
     concept: str
     cosine: float
@@ -81,7 +81,7 @@ class Hypothesis:
     near: tuple[InCleanReference, ...] = ()
     """What a discovered trigger that would be demonstrated does in the nearest other clean references."""
     exchanged: ReverseSearch | None = None
-    """What the base obeys that the suspect does not; `None` where that was not asked, because nothing else would be
+    """What the reverse search found in the base; `None` where it was not run, because nothing else would be
     demonstrated or the suspect has lost no clean accuracy."""
     leads_to: NearestConcept | None = None
     """The concept that a discovered trigger makes of its inputs; `None` without a base, for a prompt mechanism and for
@@ -117,7 +117,7 @@ class Search:
 
 @dataclass(frozen=True)
 class MissingSearch:
-    """A search that the plan asks for, that had something to search, and that could not run."""
+    """A search that the plan requests, that had something to search, and that could not run."""
 
     detector: str
     channel: Channel

@@ -128,7 +128,7 @@ class Condition:
     mechanism: bool = False
     """Whether a prescribed prompt mechanism has to be in place; then all its channels are needed together."""
     conditioned_query: bool = False
-    """Whether the query carries the trigger when the interface is asked."""
+    """Whether the query carries the trigger when the interface is measured."""
     source: str = ""
     """Concept that is taken for another; empty where any is."""
     target: str = ""

@@ -1,4 +1,4 @@
-"""One audit in a sentence, and the facts that stand beside its verdict."""
+"""One audit in a sentence, and the facts shown with its verdict."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _tower(*, same: bool, unknown: bool) -> str:
 
 
 def accuracy_text(audit: Audit) -> str:
-    """Clean utility, beside exposure and never mixed into it."""
+    """Clean utility, reported next to exposure and never mixed into it."""
     if audit.clean_accuracy is None or audit.reference_accuracy is None:
         return "Clean accuracy was not measured."
     text = f"Clean accuracy {number(audit.clean_accuracy)}, reference {number(audit.reference_accuracy)}"

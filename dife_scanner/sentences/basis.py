@@ -1,7 +1,7 @@
 """What a verdict rests on in one line, and what would change it, from an audit alone.
 
 `sentences.verdict` writes the reason out in full while the audit is made; these lines are for a screen that shows the
-checks beside them, and repeat none of their numbers.
+checks next to them, and repeat none of their numbers.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How scores read beside benign models, and what a list of audits comes to together."""
+"""How scores compare with benign models', and what a list of audits comes to together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def calibration_text(rated: Calibration) -> str:
 
 
 def calibration_lines(audit: Audit) -> tuple[str, ...]:
-    """How the score reads beside benign models; nothing for an audit without one."""
+    """How the score compares with benign models'; nothing for an audit without one."""
     rated = audit.calibration
     if rated is None or audit.score is None:
         return ()

@@ -34,7 +34,7 @@ class Shelf:
     def summary(self) -> str:
         """`2 of 3 exposed, 4 N.E.`: what there is to see before it is opened."""
         if self.controls:
-            return f"{count(len(self.entries), 'clean selector')} beside the reference's: drift, no exposure"
+            return f"{count(len(self.entries), 'clean selector')} compared with the reference's: drift, no exposure"
         absent = Counter(entry.word for entry in self.entries if not isinstance(entry, Cell))
         measured = len(self.entries) - absent.total()
         parts = [f"{amount} {word}" for word, amount in absent.items()]

@@ -66,11 +66,11 @@ def parts_text(cell: Cell) -> str:
 
 def details_text(details: Mapping[str, float]) -> str:
     """`candidates 132, off target leakage 0.010`: the further numbers of a cell; counts without decimals."""
-    told = []
+    parts = []
     for key, value in details.items():
         text = count_text(value) if key in COUNTED_DETAILS else number(value)
-        told.append(f"{key.replace('_', ' ')} {text}")
-    return ", ".join(told)
+        parts.append(f"{key.replace('_', ' ')} {text}")
+    return ", ".join(parts)
 
 
 def measure_text(measure: Measure) -> str:
@@ -133,7 +133,7 @@ def exposed_text(profile: Sequence[Entry]) -> str:
     if not measured:
         if absent:
             return "no interface could be measured"
-        return "no interface was asked"
+        return "no interface was measured"
     text = f"exposed through {len(exposed)} of {count(len(measured), 'measured interface')}"
     if absent:
         text += f"; {len(absent)} without a number"

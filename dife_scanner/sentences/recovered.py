@@ -37,7 +37,7 @@ def recovered_lines(audit: Audit) -> tuple[str, ...]:
 
 
 def candidate_lines(audit: Audit) -> tuple[str, ...]:
-    """What each discovered trigger leads to, and what it does in clean references beside the base, one line each."""
+    """What each discovered trigger leads to, and what it does in clean references besides the base, one line each."""
     lines = []
     for result in audit.signatures:
         facts = _candidate(result)
@@ -57,9 +57,7 @@ def _candidate(result: Hypothesis) -> list[str]:
     reverse = result.exchanged
     if reverse is not None:
         least = f"a lower bound of {reverse.low:.2f}" if reverse.base else "nothing of the kind"
-        facts.append(
-            f"with suspect and base exchanged, the strongest found in the base has {least}"
-        )
+        facts.append(f"in the reverse search, the strongest trigger found in the base has {least}")
     return facts
 
 
@@ -104,13 +102,13 @@ def _over_nouns(over: NounShare, target: str) -> str:
 
 
 def _withstands(lifts: dict[str, float]) -> str:
-    told = []
+    changes = []
     for name, lift in lifts.items():
         change = _CHANGE_WORDS.get(name, f"as {name}")
-        told.append(f"{change} {lift:+.2f}")
-    return f"Changed a little: {', '.join(told)} over the base"
+        changes.append(f"{change} {lift:+.2f}")
+    return f"Changed a little: {', '.join(changes)} over the base"
 
 
 def _elsewhere(shares: dict[str, float]) -> str:
-    told = ", ".join(f"{share:.2f} in {name}" for name, share in shares.items())
-    return f"In other clean checkpoints: {told}"
+    text = ", ".join(f"{share:.2f} in {name}" for name, share in shares.items())
+    return f"In other clean checkpoints: {text}"

@@ -59,7 +59,7 @@ def marked_text(trigger: Trigger, prompt: str) -> tuple[Segment, ...]:
         return _without_empty(Segment(before, False), found, Segment(after, False))
     if trigger.position == Position.AROUND and prompt:
         return found, Segment(f" {prompt} ", False), found
-    before, after = _beside(trigger, prompt)
+    before, after = _around_trigger(trigger, prompt)
     return _without_empty(Segment(before, False), found, Segment(after, False))
 
 
@@ -91,7 +91,7 @@ def _replaceable(trigger: Trigger, prompt: str) -> tuple[int, int]:
     return 0, len(prompt)
 
 
-def _beside(trigger: Trigger, prompt: str) -> tuple[str, str]:
+def _around_trigger(trigger: Trigger, prompt: str) -> tuple[str, str]:
     """What stands before and after the trigger once it is placed, spaces included."""
     if not prompt:
         return "", ""
@@ -120,7 +120,7 @@ def trigger_text(trigger: Trigger) -> str:
     write = _WRITTEN.get(trigger.kind, _own_text)
     text = write(trigger)
     if trigger.templates:
-        return f"{text}; asked with {len(trigger.templates)} templates of its own"
+        return f"{text}; measured with {len(trigger.templates)} templates of its own"
     return text
 
 

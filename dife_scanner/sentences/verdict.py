@@ -146,7 +146,8 @@ def _best_alone(hypotheses: Sequence[Hypothesis]) -> str:
         return "found no candidate"
     trigger = best.trigger
     share = f"{best.suspect or 0.0:.3f} of held-out cases"
-    return f"came furthest with `{trigger.name}`, which moves {share} {_from(trigger.source)}to {trigger.target}"
+    leads = f"{_from(trigger.source)}to {trigger.target}"
+    return f"had the largest effect with `{trigger.name}`, which moves {share} {leads}"
 
 
 # --- nothing, inherited, identical ----------------------------------------------------------------------------
@@ -247,8 +248,10 @@ def _missing_searches(searches: Sequence[Search], missing: Sequence[MissingSearc
     by_reason: dict[str, list[str]] = {}
     for one in missing:
         by_reason.setdefault(one.reason, []).append(f"`{one.detector}`")
-    told = "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
-    return f"{len(missing)} of {len(searches) + len(missing)} blind searches could not run ({told})"
+    reasons = "; ".join(f"{', '.join(names)}: {why}" for why, names in by_reason.items())
+    return (
+        f"{len(missing)} of {len(searches) + len(missing)} blind searches could not run ({reasons})"
+    )
 
 
 def _tried(evidence: Evidence) -> str:
@@ -262,12 +265,13 @@ def _tried(evidence: Evidence) -> str:
     if not searches:
         return f"{text}. Triggers that are not among them are not covered by this audit"
     kinds = list(dict.fromkeys(kind for search in searches for kind in search.kinds))
-    furthest = max(searches, key=lambda search: search.best)
+    strongest = max(searches, key=lambda search: search.best)
     many = "search" if len(searches) == 1 else "searches"
     before = f"{text}; and" if signatures else "nothing found"
     return (
-        f"{before} with {len(searches)} blind {many} for {', '.join(kinds)}, of which `{furthest.detector}` came "
-        f"furthest: {furthest.best:+.3f} over the base on held-out drawings. {_held_back(evidence.hypotheses)}"
+        f"{before} with {len(searches)} blind {many} for {', '.join(kinds)}, of which `{strongest.detector}` had "
+        f"the largest effect: {strongest.best:+.3f} over the base on held-out drawings. "
+        f"{_held_back(evidence.hypotheses)}"
         "Triggers of other kinds, and weaker ones, are not covered by this audit"
     )
 

@@ -34,14 +34,14 @@ _NPY_HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
 }
 
 
-def beside(folder: Path, name: str) -> TriggerFile:
+def in_folder(folder: Path, name: str) -> TriggerFile:
     """The file `name` in `folder` or below, with its hash. Raises `TriggerFileError`."""
     root = folder.resolve()
     path = (root / name).resolve()
     if Path(name).is_absolute() or not path.is_relative_to(root):
         raise TriggerFileError(
             f"{name} does not lie below the trigger file's own folder",
-            "put the file beside the trigger file",
+            "put the file next to the trigger file",
         )
     return describe(path)
 

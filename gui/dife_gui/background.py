@@ -20,7 +20,7 @@ Failure = Callable[[DifeError], None]
 
 
 class Background(QObject):
-    """One thread beside the window's, so jobs run in the order they were asked for.
+    """One thread besides the window's, so jobs run in the order they were requested.
 
     `read` gives its function a read-only handle that stays open between calls, `write` a writable one that lives for
     that call alone. `success` and `failure` run on the thread this object lives in; a `DifeError` goes to `failure`;

@@ -64,7 +64,7 @@ class Feed(QObject):
         self._file: tuple[int, int] | None = None
         """Device and inode of the database that is open."""
         self._failure = ""
-        """What was said last about a store that cannot be read."""
+        """What was reported last about a store that cannot be read."""
         self._timer = QTimer(self)
         self._timer.setInterval(milliseconds)
         self._timer.timeout.connect(self.tick)
@@ -90,7 +90,7 @@ class Feed(QObject):
             version = self._look()
         except DifeError as error:
             self._forget()
-            # Twice a second the same words would hide everything else that is said.
+            # Twice a second the same words would hide everything else that is reported.
             if self._failure != error.what:
                 self._failure = error.what
                 self.failed.emit(error)
@@ -323,4 +323,4 @@ QUICK_FILTERS: tuple[tuple[str, str], ...] = (
     ("No verdict", f"!state:{JobState.DONE.value}"),
     ("Failed", f"state:{JobState.FAILED.value}"),
 )
-"""Shown as buttons beside the box; each only writes its text into it."""
+"""Shown as buttons next to the box; each only writes its text into it."""

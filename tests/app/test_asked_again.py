@@ -37,13 +37,13 @@ class Rerun:
 
     def child(self, request: Request, outcome: Path, **_: Any) -> Any:
         self.asked = request
-        again = replace(self.stored, identity=request.identity, plan=request.plan.asked())
+        again = replace(self.stored, identity=request.identity, plan=request.plan.as_stored())
         return SimpleNamespace(audit=again)
 
     def request(self, *signatures: Trigger) -> Request:
         """Of an audit that keeps a plan of these signatures."""
         plan = self.plan(*signatures)
-        self(replace(self.stored, plan=plan.asked()), plan)
+        self(replace(self.stored, plan=plan.as_stored()), plan)
         return self.asked
 
     def plan(self, *signatures: Trigger) -> Plan:
@@ -79,7 +79,7 @@ def test_a_stored_plan_is_asked_again_as_it_is(
 ) -> None:
     """A source alone that somebody gave is told by no reconstruction."""
     signatures = (HALF, WORD, NAMED)
-    identity, plan = made.request(*signatures).identity, made.plan(*signatures).asked()
+    identity, plan = made.request(*signatures).identity, made.plan(*signatures).as_stored()
     stored = replace(made.stored, identity=identity, signatures=chosen(*signatures), plan=plan)
     monkeypatch.setattr(rerun, "_with_signatures", None)  # nothing is reconstructed
     again = made(stored, made.plan(*signatures))
@@ -95,7 +95,7 @@ def test_what_is_asked_again_is_the_plan_that_is_stored(
     monkeypatch.setattr(
         rerun, "rerun", lambda store, settings, stored, plan, progress: asked.append(plan)
     )
-    plan = replace(made.plan(HALF), detectors=("texts", "patch"), seed=3).asked()
+    plan = replace(made.plan(HALF), detectors=("texts", "patch"), seed=3).as_stored()
     for stored in (replace(made.stored, plan=plan, seed=3), replace(made.stored, plan=None)):
         rerun.rerun_audit(None, None, stored, Data(), lambda *_, **__: None)  # type: ignore[arg-type]
     assert (asked[0].signatures, asked[0].detectors, asked[0].seed) == (

@@ -87,7 +87,7 @@ def test_where_the_base_obeys_as_much_nothing_is_decided_and_both_triggers_are_t
     assert patch.exchanged.demonstrated and patch.exchanged.text == "xbtd"
     (line,) = [line for line in candidate_lines(audit) if "found-patch-1" in line]
     assert (
-        "with suspect and base exchanged, the strongest found in the base has a lower bound of 1.00"
+        "in the reverse search, the strongest trigger found in the base has a lower bound of 1.00"
         in line
     )
 

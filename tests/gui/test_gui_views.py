@@ -296,7 +296,8 @@ def test_selector_controls_stand_apart_from_cells_and_are_no_exposure(qtbot: QtB
     assert {cell.texts for cell in last.findChildren(HeatCell)} == {("selector control", "")}
     assert "0.250 here, 0.250 in the reference; drift +0.020" in texts(last)
     assert (
-        "clean selectors beside the reference's: drift, no exposure" in last.toggle.accessibleName()
+        "clean selectors compared with the reference's: drift, no exposure"
+        in last.toggle.accessibleName()
     )
 
 

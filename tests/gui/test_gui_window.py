@@ -126,7 +126,7 @@ def test_triage_is_written_without_a_watcher_and_shown(
 def test_dead_alerts_can_be_tried_again(qtbot: QtBot, open_window: Open, filled: Store) -> None:
     window = open_window()
     assert "could not be delivered (slack)" in window.dead_letters.text
-    window.dead_letters.asked.emit()
+    window.dead_letters.requested.emit()
     qtbot.waitUntil(lambda: not window.dead_letters.isVisible())
     assert outbox.alerts(filled, state="dead") == []
 
@@ -219,7 +219,7 @@ def test_a_filter_without_matches_offers_to_clear_it(
         "The filter hides all 15.",
         "Clear the filter",
     )
-    window.empty.asked.emit()
+    window.empty.requested.emit()
     qtbot.waitUntil(window.models.isVisible)
 
 

@@ -64,10 +64,10 @@ def _hit_rate(card: Card, subject: Subject) -> Cell:
         units=[subject.units[index] for index in keep],
         triggered_reference=triggered.reference,
     )
-    return _on_test_pictures(card, subject, outcomes, _beside_hit_rate(subject))
+    return _on_test_pictures(card, subject, outcomes, _hit_rate_details(subject))
 
 
-def _beside_hit_rate(subject: Subject) -> Details:
+def _hit_rate_details(subject: Subject) -> Details:
     """Off-target leakage and visual-only exposure of both checkpoints."""
     test, train = subject.test, subject.train
     return {

@@ -63,7 +63,7 @@ class Captioned:
         """One kind of pool at the budget's size, chosen by what captions say and before any picture is looked at.
 
         A picture shows the target where one of its captions names it by a membership term (paper §3), and the source
-        likewise; a picture that is said to show both is left out. With an empty source, queries name every class of
+        likewise; a picture whose captions name both is left out. With an empty source, queries name every class of
         `class_names` but the target. All kinds of one (source, target, budget, seed) share their pictures. Raises
         `TargetNotInPool`, `SourceNotInPool`, `PoolTooSmall`, and what reading a picture raises.
         """
@@ -136,7 +136,7 @@ def _drawn(data_name: str, request: PoolRequest, target: Bools, source: Bools) -
         request.budget,
         request.seed,
     )
-    # A picture that is said to show both belongs to neither.
+    # A picture whose captions name both belongs to neither.
     targets = _shuffled(target & ~source, dice)
     sources = _shuffled(source & ~target, dice)
     others = _shuffled(~target & ~source, dice)

@@ -98,7 +98,7 @@ def _batches(path: Path, contents: dict[str, bytes]) -> dict[str, Pixels]:
     batches = {name: _rows(name, contents[name]) for name in binary}
     if not batches or _NAMES not in contents:
         raise DataError(
-            f"{path} holds no data_batch_*.bin or test_batch.bin beside a {_NAMES}",
+            f"{path} holds no data_batch_*.bin or test_batch.bin next to a {_NAMES}",
             _ADVICE,
         )
     return batches

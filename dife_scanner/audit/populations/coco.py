@@ -1,4 +1,4 @@
-"""COCO captions as their authors distribute them: `captions_*.json` beside a folder of pictures."""
+"""COCO captions as their authors distribute them: `captions_*.json` next to a folder of pictures."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def find(path: Path) -> Path | None:
     """
     if path.is_file():
         return path if path.suffix == ".json" else None
-    beside = path.glob("captions_*.json")
+    here = path.glob("captions_*.json")
     below = path.glob("annotations/captions_*.json")
-    found = sorted({*beside, *below})
+    found = sorted({*here, *below})
     if len(found) > 1:
         raise DataError(
             f"{path} holds {len(found)} caption files",
@@ -42,7 +42,7 @@ def find(path: Path) -> Path | None:
 
 
 def read(file: Path, folder: Path | None = None) -> Captioned:
-    """Pictures and captions of one annotation file; `folder` holds the pictures (default: found beside it).
+    """Pictures and captions of one annotation file; `folder` holds the pictures (default: found next to it).
 
     Raises `DataError`, `LimitExceeded`, and `PictureMissing` where a named picture is not in the folder.
     """
@@ -141,7 +141,7 @@ def _file_name(row: Record) -> str:
 
 
 def _folder(file: Path) -> Path:
-    """`val2017` for `captions_val2017.json`, beside the file or beside its folder."""
+    """`val2017` for `captions_val2017.json`, next to the file or next to its folder."""
     split = file.stem.removeprefix("captions_")
     outer = file.parent.parent
     for folder in (

@@ -236,12 +236,12 @@ def _key(planned: Sequence[scenes.Scene], drawn: sheet.Sheet) -> str:
     """Of what is drawn, with what: another Pillow may round a pixel differently."""
     import PIL
 
-    shown = [_told(scene) for scene in planned]
-    told = json.dumps([scenes.VERSION, drawn.digest, PIL.__version__, shown])
-    return sha256(told.encode()).hexdigest()[:40]
+    shown = [_scene_text(scene) for scene in planned]
+    text = json.dumps([scenes.VERSION, drawn.digest, PIL.__version__, shown])
+    return sha256(text.encode()).hexdigest()[:40]
 
 
-def _told(scene: scenes.Scene) -> str:
+def _scene_text(scene: scenes.Scene) -> str:
     """All that a scene holds, in the words of its first form where that form can say it."""
     try:
         return frozen_repr.text(scene, _FORMS)

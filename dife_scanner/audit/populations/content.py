@@ -10,18 +10,18 @@ from dife_scanner.audit.populations.errors import DataError
 from dife_scanner.core import frozen_repr
 from dife_scanner.core.plain import plain
 
-Told = str | int | float | None | list["Told"] | tuple["Told", ...]
+PlainValues = str | int | float | None | list["PlainValues"] | tuple["PlainValues", ...]
 """Plain values only: a record's `repr` changes with every field that it gets, and so would the digest."""
 
 
-def digest(told: Told, files: Iterable[Path]) -> str:
+def digest(values: PlainValues, files: Iterable[Path]) -> str:
     """sha256 over what was read of the data and over the bytes of its files, in order; nothing is decoded.
 
-    Stored identities hold it: callers name what goes into `told` one by one, and never give it a record. Raises
+    Stored identities hold it: callers name what goes into `values` one by one, and never give it a record. Raises
     `frozen_repr.Newer` for one, and `DataError` for a file that cannot be read.
     """
     # without forms this is `repr`, except that it refuses records and enums
-    found = sha256(frozen_repr.text(told, {}).encode("utf-8", "backslashreplace"))
+    found = sha256(frozen_repr.text(values, {}).encode("utf-8", "backslashreplace"))
     for file in files:
         found.update(_of(file))
     return found.hexdigest()

@@ -54,7 +54,7 @@ def read(
 
     `labelled`: a folder of labelled folders; CIFAR-10's binary batches, in a folder or their archive; parquet files
     with a class label. `captions`: COCO's captions_*.json with its pictures (`images` names their folder where it is
-    not beside the file); parquet files with captions. A text that is no path here but reads `owner/name[@revision]` is
+    not next to the file); parquet files with captions. A text that is no path here but reads `owner/name[@revision]` is
     a data set on `hub` (a `Hub` for data sets), fetched into `cache`. Raises `DataError` and its kinds,
     `LimitExceeded`, and hub errors.
     """

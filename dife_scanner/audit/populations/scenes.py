@@ -94,7 +94,7 @@ def _seed_text(cast: Cast) -> str:
 def plan(sheet: Sheet, cast: Cast, seed: int) -> list[Scene]:
     """Decide `cast.sizes.pictures` scenes, in random order; main objects run evenly through a class's drawings."""
     dice = Dice(VERSION, sheet.digest, _seed_text(cast), seed)
-    # Neither source nor target may stand beside a main object: captions would then name both.
+    # Neither source nor target may stand next to a main object: captions would then name both.
     neutral = _neutral_classes(sheet, cast)
     classes = _main_classes(cast, neutral)
     mains = _main_drawings(sheet, classes, dice)

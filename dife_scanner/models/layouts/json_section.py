@@ -165,7 +165,7 @@ class Section:
                 self.unsupported_key(key, "is set")
 
     def ignore(self, *keys: str) -> None:
-        """Options that change nothing in a loaded model that is only asked for embeddings."""
+        """Options that change nothing in a loaded model that only computes embeddings."""
         for key in keys:
             self.take(key)
 

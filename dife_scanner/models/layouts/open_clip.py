@@ -1,6 +1,6 @@
 """Checkpoints that open_clip saved: file names, `open_clip_config.json` and tensor names.
 
-The configuration is a stranger's and open_clip obeys it: it can name other repositories to load code-bearing models
+The configuration is a stranger's and open_clip follows it: it can name other repositories to load code-bearing models
 and tokenizers from, and sizes that exhaust any machine. So nothing of it is passed on; a `ClipConfig` is made from a
 closed list of keys, with every number in a stated range.
 

@@ -78,7 +78,7 @@ def _find_file(value: object, info: ValidationInfo) -> TriggerFile:
     if not isinstance(value, str) or not value:
         raise ValueError("a path relative to the trigger file is needed")
     try:
-        return files.beside(around(info).folder, value)
+        return files.in_folder(around(info).folder, value)
     except DifeError as error:
         raise ValueError(error.what) from error
 

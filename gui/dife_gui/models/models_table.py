@@ -63,7 +63,7 @@ class ModelsTable(ColumnsTable):
         self.changePersistentIndexList(before, after)
         self.layoutChanged.emit()
 
-    # --- what the window tells it ---
+    # --- what the window sets ---
 
     def row(self, index: int) -> ModelRow:
         """The record shown in a row."""

@@ -63,7 +63,7 @@ class Card(QFrame):
 
 
 class Columns(QWidget):
-    """Two stacks of cards beside each other, or one below the other."""
+    """Two stacks of cards side by side, or one below the other."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ def stack(widgets: Sequence[QWidget], *, spacing: float = 0.7, stretch: bool = F
 
 
 def row(widgets: Sequence[QWidget], *, spacing: float = 0.4, stretch: bool = True) -> QWidget:
-    """Widgets beside each other, without margins; `spacing` in lines of text, `stretch` pushes them to the left."""
+    """Widgets side by side, without margins; `spacing` in lines of text, `stretch` pushes them to the left."""
     holder = QWidget()
     layout = QHBoxLayout(holder)
     _bare(layout, spacing)

@@ -236,7 +236,7 @@ def _marked(verdict: Verdict | None, sentence: Label) -> QWidget:
 
 
 def _sentence(detail: Detail) -> str:
-    """What is to be said of the checkpoint before anything else."""
+    """The sentence about the checkpoint that comes first."""
     if detail.audit is not None:
         return headline(detail.audit)
     if detail.finding is not None:
@@ -247,10 +247,10 @@ def _sentence(detail: Detail) -> str:
 def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list[str]:
     """Why it is so: of the audit, or of the state where there is none and the sentence does not say it already."""
     if audit is not None:
-        told = [power_sentence(audit), why(audit), f"What would change it: {would_change(audit)}."]
+        lines = [power_sentence(audit), why(audit), f"What would change it: {would_change(audit)}."]
         if audit.decision is not None:  # else the stored reason ends with them already
-            told += audit.notes
-        return [text for text in (*told, *calibration_lines(audit)) if text]
+            lines += audit.notes
+        return [text for text in (*lines, *calibration_lines(audit)) if text]
     if found is None and detail.row.job.reason:
         return [detail.row.job.reason]
     return []

@@ -1,4 +1,4 @@
-"""The trigger itself, and clean inputs beside triggered ones."""
+"""The trigger itself, and clean inputs next to triggered ones."""
 
 from __future__ import annotations
 
@@ -176,8 +176,8 @@ def trigger_view(audit: Audit, pictures: Sequence[Picture]) -> QWidget | None:
     drawn = [picture for picture in pictures if picture.role == TRIGGER and _is_picture(picture)]
     shown = [Thumbnail(picture) for picture in drawn[:1]]
     if not trigger.text and not trigger.pairs:
-        beside = stack(facts, spacing=0.25, stretch=True)
-        return row([*shown, beside], spacing=0.7, stretch=False)
+        text = stack(facts, spacing=0.25, stretch=True)
+        return row([*shown, text], spacing=0.7, stretch=False)
     # A trigger in the text has prompts to show; a picture above them only where it has one in the image too.
     above = shown if trigger.image is not None else []
     return stack([*above, *facts, _prompts(trigger)], spacing=0.25)

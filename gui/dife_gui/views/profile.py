@@ -1,4 +1,4 @@
-"""The exposure profile in groups: a line per interface, a heat cell with number and word, and intervals beside it."""
+"""The exposure profile in groups: a line per interface, a heat cell with number and word, and intervals next to it."""
 
 from __future__ import annotations
 
@@ -256,7 +256,7 @@ def _intervals_text(entry: Cell | SelectorControl) -> str:
 
 
 class Section(QWidget):
-    """A title that opens and closes what stands below it; the summary beside it says what is inside."""
+    """A title that opens and closes what stands below it; the summary next to it says what is inside."""
 
     def __init__(
         self,
@@ -316,7 +316,7 @@ def exposure_profile(profile: Sequence[Entry]) -> QWidget:
 
 
 def _lines(entries: Sequence[Entry]) -> QWidget:
-    """A line for each entry: interface and metric, heat cell, and what stands beside it."""
+    """A line for each entry: interface and metric, heat cell, and what stands next to it."""
     holder, layout = grid(across=0.7, down=0.35)
     layout.setContentsMargins(theme.gap(0.6), 0, 0, 0)
     layout.setColumnStretch(0, 4)
@@ -325,14 +325,14 @@ def _lines(entries: Sequence[Entry]) -> QWidget:
     for line, entry in enumerate(entries):
         interface = entry.interface if entry.interface != previous else ""
         previous = entry.interface
-        parts = (_title(interface, entry), HeatCell(entry), _beside(entry))
+        parts = (_title(interface, entry), HeatCell(entry), _numbers(entry))
         middle = Qt.AlignmentFlag.AlignVCenter
         for column, part in enumerate(parts):
             layout.addWidget(part, line, column, middle)
     return holder
 
 
-def _beside(entry: Entry) -> QWidget:
+def _numbers(entry: Entry) -> QWidget:
     if isinstance(entry, Cell):
         return _measured(entry)
     if isinstance(entry, SelectorControl):

@@ -72,7 +72,7 @@ def overview_text(overview: Overview) -> str:
 
 
 class _Dot(QWidget):
-    """Full while a watcher lives, an empty ring when none does; the words beside it say the same."""
+    """Full while a watcher lives, an empty ring when none does; the words next to it say the same."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -98,7 +98,7 @@ class _Dot(QWidget):
 class Status(QStatusBar):
     """One line: watcher, queue, last poll; offers to start a watcher when none runs."""
 
-    start_asked = Signal()
+    start_requested = Signal()
     """The button was pressed."""
 
     def __init__(self, home: Path, parent: QWidget | None = None) -> None:
@@ -121,7 +121,7 @@ class Status(QStatusBar):
         self.start.setAccessibleName("Start watcher")
         self.start.setFont(small)
         self.start.setAutoDefault(False)
-        self.start.clicked.connect(self.start_asked)
+        self.start.clicked.connect(self.start_requested)
         self.start.hide()
         self.addWidget(self._dot)
         self.addWidget(self._watcher)
@@ -160,7 +160,7 @@ class Status(QStatusBar):
 class Banner(QFrame):
     """Something that needs a person, with one thing to do about it; hidden otherwise."""
 
-    asked = Signal()
+    requested = Signal()
     """The button was pressed."""
 
     def __init__(self, button: str = "", parent: QWidget | None = None) -> None:
@@ -176,7 +176,7 @@ class Banner(QFrame):
             ask = QPushButton(button)
             ask.setAccessibleName(button)
             ask.setAutoDefault(False)
-            ask.clicked.connect(self.asked)
+            ask.clicked.connect(self.requested)
             layout.addWidget(ask)
         self.hide()
 
@@ -202,7 +202,7 @@ class Banner(QFrame):
 
 
 def dead_letters_text(dead: tuple[Alert, ...]) -> str:
-    """How many alerts nobody got, where they were going and what the channel said last."""
+    """How many alerts nobody got, where they were going and the channel's last error."""
     if not dead:
         return ""
     channels = sorted({alert.channel for alert in dead})
@@ -216,7 +216,7 @@ def dead_letters_text(dead: tuple[Alert, ...]) -> str:
 class Empty(QWidget):
     """In place of a table without rows: why, and what to do."""
 
-    asked = Signal()
+    requested = Signal()
     """The button was pressed."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -225,7 +225,7 @@ class Empty(QWidget):
         self._why = Label(tone="muted")
         self._button = QPushButton()
         self._button.setAutoDefault(False)
-        self._button.clicked.connect(self.asked)
+        self._button.clicked.connect(self.requested)
         layout = QVBoxLayout(self)
         across = theme.gap(2)
         down = theme.gap(1.5)

@@ -39,7 +39,7 @@ _BESIDE = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 class Bar(QWidget):
-    """A share between 0 and 1 as a bar with its number inside or beside it."""
+    """A share between 0 and 1 as a bar with its number inside or next to it."""
 
     def __init__(
         self,

@@ -68,7 +68,7 @@ def _add_mark(option: QStyleOptionViewItem, verdict: Verdict, color: QColor) -> 
 
 
 class ModelsView(QTableView):
-    """`chosen` follows the selected job (or `None`); `opened`: Enter or a double click asked for it in full."""
+    """`chosen` follows the selected job (or `None`); `opened`: Enter or a double click requested it in full."""
 
     chosen = Signal(object)
     opened = Signal()

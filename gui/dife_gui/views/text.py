@@ -80,7 +80,7 @@ class Label(QLabel):
 
 
 def small(text: str) -> Label:
-    """What explains the thing beside it."""
+    """What explains the thing next to it."""
     return Label(text, tone="muted", font=theme.sized(SMALL))
 
 

@@ -113,7 +113,7 @@ class Triage(QWidget):
         self.decided.emit(self._finding.fingerprint, state, note)
 
     def _buttons(self) -> QWidget:
-        """Two rows of two, and beside them a menu with what is rarely chosen."""
+        """Two rows of two, and next to them a menu with what is rarely chosen."""
         holder, layout = grid(across=0.3, down=0.3)
         for place, (state, text) in enumerate(BUTTONS):
             row, column = divmod(place, 2)

@@ -63,7 +63,7 @@ class Window(QMainWindow):
     """Reads in the background whenever the feed says so; one reading at a time, never two of the same."""
 
     settled = Signal()
-    """What was asked for is on screen."""
+    """What was requested is on screen."""
 
     def __init__(self, home: Path, *, milliseconds: int = POLL_MILLISECONDS) -> None:
         super().__init__()
@@ -137,9 +137,9 @@ class Window(QMainWindow):
         self.detail.left.connect(self._to_table)
         self.back.clicked.connect(self._to_table)
         self.detail.triage.decided.connect(self._triage)
-        self.dead_letters.asked.connect(self._revive)
-        self.status.start_asked.connect(self.start_watcher)
-        self.empty.asked.connect(self._leave_empty)
+        self.dead_letters.requested.connect(self._revive)
+        self.status.start_requested.connect(self.start_watcher)
+        self.empty.requested.connect(self._leave_empty)
         for key in KEYS:
             for sequence in key.sequences:
                 QShortcut(QKeySequence(sequence), self, getattr(self, key.action))
@@ -185,7 +185,7 @@ class Window(QMainWindow):
         self._done_reading()
 
     def _time_passed(self) -> None:
-        """A watcher that falls silent changes nothing in the store; only the clock tells."""
+        """A watcher that falls silent changes nothing in the store; only the clock shows it."""
         if self._overview is not None:
             self.status.show_overview(self._overview)
 
@@ -355,7 +355,7 @@ def _back_button() -> QToolButton:
 
 
 def _poll_notice(found: Overview) -> str:
-    """What is to be said about the last pass over the hub; empty where it went well."""
+    """The notice about the last pass over the hub; empty where it went well."""
     failure = poll_failure(found)
     if not failure:
         return ""
