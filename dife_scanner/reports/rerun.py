@@ -7,7 +7,7 @@ not compared; device and versions are among the reasons.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 
 from rich.console import Group, RenderableType
@@ -26,7 +26,6 @@ from dife_scanner.records import (
 from dife_scanner.reports.layout import columns, safe
 from dife_scanner.sentences.numbers import count
 
-"""Role of the evidence files that hold a population's manifest."""
 NOT_MEASURED = frozenset(
     {"id", "started_at", "seconds", "encodes", "distinct_inputs", "device", "versions", "evidence"}
     | {"calibration", "power", "plan"}
@@ -35,6 +34,9 @@ NOT_MEASURED = frozenset(
 compared."""
 _ELSEWHERE = frozenset({(Search, "seconds"), (ReverseSearch, "seconds"), (TriggerFile, "path")})
 """Parts of records that may differ from run to run and mean the same; a file is compared by its sha256."""
+SENTENCES = frozenset({"reason", "agreement", "notes"})
+"""Fields of an audit, or of a record that it holds, that say in words what others say in numbers. A newer program may
+word them better, so they are not compared."""
 _PLANNED = {
     "budget": "the budget",
     "seed": "the seed",
@@ -46,6 +48,7 @@ _PLANNED = {
 }
 """Parts of a plan, in words."""
 RECONSTRUCTED = "the plan was not stored with this audit; it was reconstructed"
+NO_CHECKS = "its checks were not recorded then, so they are not compared"
 SHOWN = 40
 _SEPARATOR = " · "
 _ABSENT = "absent"
@@ -80,13 +83,24 @@ class Comparison:
 
 def compare(stored: Audit, again: Audit) -> Comparison:
     """Every measured value bit for bit: cells, branch swap, repair, diagnosis, signatures, verdict, pools."""
+    notes = []
+    if stored.plan is None:
+        notes.append(RECONSTRUCTED)
+    if stored.decision is None and again.decision is not None:
+        notes.append(NO_CHECKS)
+        again = _without_checks(again)
     before = dict(_values(stored))
     after = dict(_values(again))
     names = dict.fromkeys([*before, *after])
     differences = _differences(names, before, after)
     reasons = _reasons(stored, again) if differences else ()
-    notes = (RECONSTRUCTED,) if stored.plan is None else ()
-    return Comparison(len(names), differences, reasons, notes)
+    return Comparison(len(names), differences, reasons, tuple(notes))
+
+
+def _without_checks(audit: Audit) -> Audit:
+    """The audit as it was recorded before checks were."""
+    signatures = tuple(replace(one, checks=()) for one in audit.signatures)
+    return replace(audit, decision=None, signatures=signatures)
 
 
 def _differences(
@@ -117,7 +131,7 @@ def _entry(name: str) -> str:
 def _values(audit: Audit) -> Iterator[tuple[str, str]]:
     """(name, exact text) of every value: numbers as the shortest decimals that give the same bits again."""
     for field in fields(audit):
-        if field.name not in NOT_MEASURED:
+        if field.name not in NOT_MEASURED | SENTENCES:
             yield from _leaves(field.name, getattr(audit, field.name))
     manifests = [file for file in audit.evidence if file.role == EvidenceRole.POOL_MANIFEST]
     yield from _leaves("pools", manifests)
@@ -135,9 +149,10 @@ def _leaves(name: str, value: object) -> Iterator[tuple[str, str]]:
 def _parts(value: object) -> list[tuple[str, object]] | None:
     """(name, value) of what a record, a dictionary or a list holds; `None` for anything else."""
     if is_dataclass(value) and not isinstance(value, type):
-        names = [
-            field.name for field in fields(value) if (type(value), field.name) not in _ELSEWHERE
-        ]
+        names = []
+        for field in fields(value):
+            if field.name not in SENTENCES and (type(value), field.name) not in _ELSEWHERE:
+                names.append(field.name)
         return [(name, getattr(value, name)) for name in names]
     if isinstance(value, dict):
         return sorted(value.items())

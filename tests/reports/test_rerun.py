@@ -10,15 +10,19 @@ import pytest
 import study_factories as factories
 from rich.console import Console
 
+from dife_scanner.core.checks import run_all
 from dife_scanner.records import (
     AskedPlan,
+    Basis,
     Change,
+    Decision,
     EvidenceFile,
     Hypothesis,
     Interval,
     ReverseSearch,
     Trigger,
     TriggerKind,
+    Verdict,
 )
 from dife_scanner.reports import rerun
 
@@ -91,7 +95,7 @@ def test_one_bit_in_one_cell_is_found_and_named(stored):
             lambda a: replace(a, evidence=(replace(a.evidence[0], sha256="cc" * 32),)),
             "pools · captions · sha256",
         ),
-        (lambda a: replace(a, reason="other words"), "reason"),
+        (lambda a: replace(a, verdict=Verdict.INCONCLUSIVE), "verdict"),
         (lambda a: replace(a, clean_accuracy=None), "clean_accuracy"),
     ],
 )
@@ -103,6 +107,21 @@ def test_whatever_was_measured_counts(stored, changed, where):
 
 def test_a_picture_is_no_measurement(stored):
     assert rerun.compare(stored, replace(stored, evidence=stored.evidence[:1])).identical
+
+
+def test_other_words_for_the_same_values_are_no_difference(stored):
+    reworded = replace(stored, reason="other words", agreement="other words", notes=("more",))
+    assert rerun.compare(stored, reworded).identical
+
+
+def test_of_an_audit_without_checks_they_are_not_compared(stored):
+    assert stored.decision is None
+    decided = Decision(stored.verdict, Basis.EXPOSED_FOOTPRINT)
+    checked = tuple(replace(one, checks=run_all(one)) for one in stored.signatures)
+    again = replace(stored, decision=decided, signatures=checked)
+    found = rerun.compare(stored, again)
+    assert found.identical and rerun.NO_CHECKS in found.notes
+    assert not rerun.compare(again, replace(again, decision=None)).identical
 
 
 def test_a_missing_cell_is_one_difference_and_shifts_no_other(stored):
@@ -127,9 +146,10 @@ def test_reasons_name_what_is_not_as_it_was(stored):
     assert "identity" in " ".join(
         rerun.compare(stored, replace(stored, identity="ee" * 32)).reasons
     )
-    cached = " ".join(rerun.compare(stored, replace(stored, reason="x", encodes=900)).reasons)
+    changed = replace(stored, clean_accuracy=0.5)
+    cached = " ".join(rerun.compare(stored, replace(changed, encodes=900)).reasons)
     assert "cache of earlier audits" in cached and "900" in cached
-    assert "number of threads" in rerun.compare(stored, replace(stored, reason="x")).reasons[0]
+    assert "number of threads" in rerun.compare(stored, changed).reasons[0]
 
 
 def test_a_long_list_is_cut_and_says_so(stored):
@@ -142,7 +162,7 @@ def test_a_long_list_is_cut_and_says_so(stored):
 def test_of_an_audit_without_a_plan_it_is_said_that_it_was_reconstructed(stored):
     older = replace(stored, plan=None)
     assert rerun.compare(stored, stored).notes == ()
-    for again in (stored, replace(stored, reason="other words")):
+    for again in (stored, replace(stored, clean_accuracy=0.5)):
         found = rerun.compare(older, again)
         assert found.identical is (again is stored), "a plan that came later is no difference"
         assert found.notes == ("the plan was not stored with this audit; it was reconstructed",)
