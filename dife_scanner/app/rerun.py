@@ -33,9 +33,9 @@ def rerun_audit(
     if stored.plan:
         signatures = stored.plan.signatures
         detectors = stored.plan.detectors
-    else:  # an older audit shows its detectors by what they found, and its signatures only once it is prepared
+    else:  # an older audit shows its detectors by their traces, and its signatures only once it is prepared
         signatures = ()
-        detectors = _detectors_that_ran(stored)
+        detectors = _detectors_of(stored)
     plan = Plan(
         signatures,
         stored.budget,
@@ -48,11 +48,17 @@ def rerun_audit(
     return rerun(store, settings, stored, plan, progress)
 
 
-def _detectors_that_ran(stored: Audit) -> tuple[str, ...]:
+def _detectors_of(stored: Audit) -> tuple[str, ...]:
+    """The detectors that an older audit was asked for: all of its budget where any of them left a trace, else none.
+
+    A detector with nothing to search, as where its tower did not move, leaves none.
+    """
     from dife_scanner import discovery
 
     usual = discovery.names(stored.budget)
-    return tuple(search.detector for search in stored.searches if search.detector in usual)
+    left_traces = {search.detector for search in stored.searches}
+    left_traces |= {search.detector for search in stored.not_searched}
+    return usual if left_traces & {*usual} else ()
 
 
 def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress: Progress) -> Audit:

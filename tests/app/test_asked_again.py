@@ -10,11 +10,21 @@ from typing import Any
 import pytest
 from queue_kit import checkpoint_folder, work_for
 
+from dife_scanner import discovery
 from dife_scanner.app import rerun
 from dife_scanner.app.scanning import Data
 from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.queue import child, targets, worker
-from dife_scanner.records import Audit, Hypothesis, Origin, Trigger, TriggerKind
+from dife_scanner.records import (
+    Audit,
+    Budget,
+    Channel,
+    Hypothesis,
+    Origin,
+    Search,
+    Trigger,
+    TriggerKind,
+)
 from dife_scanner.reports import rerun as report
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, audits
@@ -129,3 +139,11 @@ def test_another_audit_keeps_its_own_identity(made: Rerun) -> None:
     stored = replace(made.stored, identity="e" * 64, plan=None)
     assert made(stored, made.plan()).identity == made.asked.identity != stored.identity
     assert not report.compare(stored, replace(stored, identity=made.asked.identity)).identical
+
+
+def test_an_older_audit_was_asked_for_every_search_of_its_budget(made: Rerun) -> None:
+    """Where the image tower did not move, two of the four searches of `quick` left no trace."""
+    ran = Search("texts", Channel.TEXT, ("token sequences",), 0, 0.0, 1, 1.0)
+    older = replace(made.stored, budget=Budget.QUICK, plan=None)
+    assert rerun._detectors_of(replace(older, searches=(ran,))) == discovery.names(Budget.QUICK)
+    assert rerun._detectors_of(replace(older, searches=())) == ()

@@ -491,7 +491,7 @@ def test_what_an_audit_usually_takes_is_the_mean_of_those_that_compared_somethin
         job_id = queue_one(store, f"org/clip-{number}")
         claimed(store)
         named = make_audit(
-            f"aud{number}", f"id{number}", seconds=seconds, verdict=verdict, budget="quick"
+            f"aud{number}", f"id{number}", seconds=seconds, verdict=verdict, budget=Budget.QUICK
         )
         leases.finish(store, job_id, "w1", JobState.DONE, "done", audit=named)
     assert audits.usual_seconds(store, "quick") == 30.0
