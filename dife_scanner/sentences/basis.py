@@ -20,10 +20,10 @@ _NEARER_BASE = "a clean reference nearer to this checkpoint: `dife reference add
 
 
 WORDS = {
-    Basis.EXPOSED_FOOTPRINT: "a demonstrated trigger with a footprint and an exposed interface",
-    Basis.TOWERS_NOT_INTERCHANGEABLE: "a demonstrated trigger, and towers that cannot be swapped",
-    Basis.NO_FOOTPRINT: "a demonstrated trigger without a footprint",
-    Basis.NO_EXPOSED_INTERFACE: "a demonstrated trigger without an exposed interface",
+    Basis.EXPOSED_FOOTPRINT: "a trigger that passed every check, with a footprint and an exposed interface",
+    Basis.TOWERS_NOT_INTERCHANGEABLE: "a trigger that passed every check, and towers that cannot be swapped",
+    Basis.NO_FOOTPRINT: "a trigger that passed every check, without a footprint",
+    Basis.NO_EXPOSED_INTERFACE: "a trigger that passed every check, without an exposed interface",
     Basis.TOO_FEW_DRAWINGS: "an effect that is large enough, on too few drawings",
     Basis.DIFFER_BOTH_WAYS: "a reverse search that finds as strong a trigger in the base",
     Basis.INHERITED: "a trigger that works in the base as well",
