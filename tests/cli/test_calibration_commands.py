@@ -110,7 +110,7 @@ def test_a_home_without_packs_says_that_no_rate_is_printed(home):
 
 
 def test_building_says_from_its_rows_how_long_the_rest_takes(home):
-    asked = own_pack.Asked(BASE, home, n=9)
+    asked = own_pack.PackOptions(BASE, home, n=9)
     model = next(zoo.benign_models())
     outcome = Outcome(Verdict.NOTHING_FOUND, 0.1, None, None, (), (), 30.0)
     made = Row(

@@ -33,7 +33,7 @@ def few_scenes_and_a_longer_context(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def asked(store: Store, hub: LoopbackHub) -> real_hub.Asked:
+def asked(store: Store, hub: LoopbackHub) -> real_hub.RunOptions:
     hub.add_repo(BASE, checkpoint(9))
     for number, name in enumerate(
         ("ann/scored-10", "ben/bad-scored-60", "cleo/scored-20", "dora/nan-scored-5")
@@ -42,10 +42,10 @@ def asked(store: Store, hub: LoopbackHub) -> real_hub.Asked:
     hub.add_repo("mallory/poisoned-scored-30", checkpoint(7))
     hub.add_repo("mallory/poisoned-pickled", {"pytorch_model.bin": b"x" * 100})
     work = work_for(store.home, hub.endpoint, start="fork")
-    return real_hub.Asked(work, (BASE,), "search=poisoned", n=9, draws=1, settings=TWO_STEPS)
+    return real_hub.RunOptions(work, (BASE,), "search=poisoned", n=9, draws=1, settings=TWO_STEPS)
 
 
-def run(store: Store, asked: real_hub.Asked) -> list[str]:
+def run(store: Store, asked: real_hub.RunOptions) -> list[str]:
     said: list[str] = []
     real_hub.run(
         store, asked, hub_for(asked.work.settings, asked.work.settings.endpoint), said.append
@@ -54,7 +54,7 @@ def run(store: Store, asked: real_hub.Asked) -> list[str]:
 
 
 def test_it_answers_its_three_questions_and_goes_on_where_it_was(
-    store: Store, hub: LoopbackHub, asked: real_hub.Asked, tmp_path: Path
+    store: Store, hub: LoopbackHub, asked: real_hub.RunOptions, tmp_path: Path
 ) -> None:
     run(store, asked)
     fetched = len(hub.seen("safetensors"))
@@ -82,7 +82,7 @@ def test_it_answers_its_three_questions_and_goes_on_where_it_was(
 
 
 def test_without_time_nothing_is_begun_and_the_page_says_so(
-    store: Store, asked: real_hub.Asked, tmp_path: Path
+    store: Store, asked: real_hub.RunOptions, tmp_path: Path
 ) -> None:
     assert run(store, replace(asked, minutes=0.0)) == []
     page = real_hub_page.write(store, asked, tmp_path).read_text()
@@ -90,7 +90,7 @@ def test_without_time_nothing_is_begun_and_the_page_says_so(
 
 
 def test_a_hub_that_fails_halfway_leaves_what_was_made(
-    store: Store, hub: LoopbackHub, asked: real_hub.Asked
+    store: Store, hub: LoopbackHub, asked: real_hub.RunOptions
 ) -> None:
     gone = replace(asked, bases=(BASE, "org/clip-is-gone"), settings={}, n=1)
     with pytest.raises(HubError):
