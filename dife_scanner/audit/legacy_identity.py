@@ -100,7 +100,7 @@ def legacy_identity(
     Versions of the audit, of its searches and of its pools are today's: where one was raised, audits of that time are
     stale under this identity as they are under today's.
     """
-    if not _could_be_asked(plan):
+    if not _had_its_fields_then(plan):
         return None
     try:
         sizes = text(MEASURING[plan.budget].pools, FORMS)
@@ -124,6 +124,6 @@ def legacy_identity(
     return sha256("\x1f".join(parts).encode()).hexdigest()
 
 
-def _could_be_asked(plan: Plan) -> bool:
+def _had_its_fields_then(plan: Plan) -> bool:
     later = [field for field in fields(plan) if field.name not in _PLAN]
     return all(at_default(plan, field) for field in later)

@@ -14,7 +14,7 @@ from dife_scanner.audit.populations import composed
 from dife_scanner.core import canonical
 from dife_scanner.core.budgets import MEASURING
 from dife_scanner.errors import UsageError
-from dife_scanner.records import AskedPlan, Budget, Condition, Reference, Trigger
+from dife_scanner.records import Budget, Condition, Reference, StoredPlan, Trigger
 
 AUDIT_VERSION = "dife-7"
 DISCOVERY_VERSIONS = {
@@ -60,9 +60,9 @@ class Plan:
             return _own_probes(self.pictures, self.budget, self.seed)
         return probes.load(self.probes_folder or probes.bundled_folder(), self.budget)
 
-    def as_stored(self) -> AskedPlan:
+    def as_stored(self) -> StoredPlan:
         """The plan as an audit stores it: files by what they hold."""
-        return AskedPlan(
+        return StoredPlan(
             budget=self.budget,
             seed=self.seed,
             signatures=self.signatures,

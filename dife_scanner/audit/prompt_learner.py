@@ -15,7 +15,7 @@ from dife_scanner.triggers import files, learner
 
 
 @dataclass(frozen=True)
-class CameAlong:
+class AccompanyingLearner:
     """The prompt learner that came with the checkpoint, if one did."""
 
     name: str = ""
@@ -26,23 +26,23 @@ class CameAlong:
     """… for this reason."""
 
 
-def find(folder: Path, suspect: Encoder, unread: Sequence[str] = ()) -> CameAlong:
+def find(folder: Path, suspect: Encoder, unread: Sequence[str] = ()) -> AccompanyingLearner:
     """The prompt learner in a checkpoint's folder, if it is one for this model.
 
     `unread` names learners that were left where they came from, as their format is not read.
     """
     name = next((name for name in LEARNER_FILES if (folder / name).is_file()), "")
     if not name and unread:
-        return CameAlong(plain(unread[0], 80), problem="its format is not read")
+        return AccompanyingLearner(plain(unread[0], 80), problem="its format is not read")
     if not name:
-        return CameAlong()
+        return AccompanyingLearner()
     try:
         file = files.describe(folder / name)
         prompt = learner.of(file)
     except DifeError as error:
-        return CameAlong(name, problem=error.what)
+        return AccompanyingLearner(name, problem=error.what)
     width = prompt.context.shape[1]
     if width != suspect.text_width:
         why = f"its vectors have {width} values and this model's tokens have {suspect.text_width}"
-        return CameAlong(name, problem=why)
-    return CameAlong(name, file)
+        return AccompanyingLearner(name, problem=why)
+    return AccompanyingLearner(name, file)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from dife_scanner.audit import prompt_learner
 from dife_scanner.audit.cache import CachedEncoder, Memory
-from dife_scanner.audit.prompt_learner import CameAlong
+from dife_scanner.audit.prompt_learner import AccompanyingLearner
 from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.audit.stages import Splits, check_varied
@@ -38,7 +38,7 @@ class Relation:
     """Whether the (image, text) tower comes from no reference."""
     twin: Reference | None
     """The known base both of whose towers the checkpoint has."""
-    learner: CameAlong
+    learner: AccompanyingLearner
     """The prompt learner that came along."""
 
 

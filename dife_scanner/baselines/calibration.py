@@ -17,7 +17,14 @@ from typing import Any, TypeVar
 
 from dife_scanner import discovery
 from dife_scanner.audit.plan import DISCOVERY_VERSIONS, Plan
-from dife_scanner.core.calibration import Kept, Pack, PowerTable, Searched, calibrate, outdated
+from dife_scanner.core.calibration import (
+    DigestedPack,
+    Pack,
+    PowerTable,
+    Searched,
+    calibrate,
+    outdated,
+)
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import CalibrationDamaged, DifeError
@@ -156,12 +163,12 @@ def file_at(path: Path, *, shipped: bool = False) -> File:
     return File(path, shipped, digest, content)
 
 
-def packs(files: Sequence[File]) -> tuple[Kept, ...]:
+def packs(files: Sequence[File]) -> tuple[DigestedPack, ...]:
     """Pick the packs among files that can be used."""
     found = []
     for file in files:
         if isinstance(file.content, Pack):
-            found.append(Kept(file.content, file.digest))
+            found.append(DigestedPack(file.content, file.digest))
     return tuple(found)
 
 

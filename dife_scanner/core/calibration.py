@@ -107,7 +107,7 @@ class PowerTable:
 
 
 @dataclass(frozen=True)
-class Kept:
+class DigestedPack:
     """A pack and the sha256 of its content."""
 
     pack: Pack
@@ -142,7 +142,9 @@ def _as_high(score: float, benign: Sequence[float]) -> int:
 # --- an audit compared with the packs ---------------------------------------------------------------------------
 
 
-def calibrate(score: float, mine: Searched, packs: Sequence[Kept], today: date) -> Calibration:
+def calibrate(
+    score: float, mine: Searched, packs: Sequence[DigestedPack], today: date
+) -> Calibration:
     """How a score compares with the largest pack of its own stratum; of another base a pack is only named.
 
     The choice never depends on the score.
@@ -161,14 +163,14 @@ def calibrate(score: float, mine: Searched, packs: Sequence[Kept], today: date) 
     return _nothing(_no_pack(mine, filled))
 
 
-def _first(packs: Sequence[Kept], fits: Callable[[Searched], bool]) -> Kept | None:
+def _first(packs: Sequence[DigestedPack], fits: Callable[[Searched], bool]) -> DigestedPack | None:
     for kept in packs:
         if fits(kept.pack.searched):
             return kept
     return None
 
 
-def _no_pack(mine: Searched, packs: Sequence[Kept]) -> str:
+def _no_pack(mine: Searched, packs: Sequence[DigestedPack]) -> str:
     why = "no calibration pack for this base at this budget"
     budgets = {kept.pack.searched.budget for kept in packs if mine.other_budget(kept.pack.searched)}
     if budgets:
@@ -203,7 +205,7 @@ def age(made: Pack | PowerTable, today: date) -> int:
     return (today - date.fromisoformat(made.made_on)).days
 
 
-def _own(score: float, kept: Kept, today: date) -> Calibration:
+def _own(score: float, kept: DigestedPack, today: date) -> Calibration:
     pack = kept.pack
     return Calibration(
         stratum=Stratum.OWN,
@@ -217,7 +219,7 @@ def _own(score: float, kept: Kept, today: date) -> Calibration:
     )
 
 
-def _neighbour(kept: Kept) -> Calibration:
+def _neighbour(kept: DigestedPack) -> Calibration:
     pack = kept.pack
     return Calibration(
         stratum=Stratum.NEIGHBOUR,

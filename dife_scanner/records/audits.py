@@ -25,7 +25,7 @@ class EvidenceFile:
 
 
 @dataclass(frozen=True)
-class AskedPlan:
+class StoredPlan:
     """What an audit was requested with, before anything was chosen: enough to request the same again."""
 
     budget: Budget
@@ -105,7 +105,7 @@ class Audit:
     """Name of the reference that it turned out not to come from, where the base is unknown for that."""
     notes: tuple[str, ...] = ()
     """What is to be known of this audit besides its verdict; also at the end of `reason`."""
-    plan: AskedPlan | None = None
+    plan: StoredPlan | None = None
     """What it was requested with; `None` for audits made before that was stored."""
     decision: Decision | None = None
     """What the verdict rests on; `None` in audits from before that was recorded."""

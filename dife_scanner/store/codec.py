@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter
 
-from dife_scanner.records import AskedPlan, Audit, Hypothesis, decided
+from dife_scanner.records import Audit, Hypothesis, StoredPlan, decided
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,7 +24,7 @@ A stored audit is named by the hash of its JSON, so its JSON must stay what it w
 with a default adds the field here. `tests/store/test_codec.py` fails where an old audit would be written differently.
 """
 
-WITHOUT_DEFAULTS: tuple[type, ...] = (AskedPlan,)
+WITHOUT_DEFAULTS: tuple[type, ...] = (StoredPlan,)
 """Records of which nothing at its default is stored, and nothing at its default in what they hold.
 
 An audit holds the triggers of its plan in full already, as hypotheses.

@@ -13,7 +13,7 @@ from dife_scanner.core.calibration import (
     FEWEST,
     STALE_DAYS,
     Benign,
-    Kept,
+    DigestedPack,
     Pack,
     Searched,
     auroc,
@@ -36,7 +36,7 @@ def pack(*scores, searched=HERE, name="vit-quick", alarms=0, **more):
 
 
 def kept(pack):
-    return Kept(pack, f"sha of {pack.name}")
+    return DigestedPack(pack, f"sha of {pack.name}")
 
 
 def test_a_p_value_counts_the_benign_models_at_least_as_high_and_never_falls_below_its_floor():

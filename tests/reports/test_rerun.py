@@ -12,7 +12,6 @@ from rich.console import Console
 
 from dife_scanner.core.checks import run_all
 from dife_scanner.records import (
-    AskedPlan,
     Basis,
     Change,
     Decision,
@@ -20,13 +19,14 @@ from dife_scanner.records import (
     Hypothesis,
     Interval,
     ReverseSearch,
+    StoredPlan,
     Trigger,
     TriggerKind,
     Verdict,
 )
 from dife_scanner.reports import rerun
 
-PLAN = AskedPlan(
+PLAN = StoredPlan(
     "default", 0, (Trigger("word", TriggerKind.TEXT, text="cf"),), ("texts",), "p", "q", ("e",)
 )
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from store_records import make_audit
 
-from dife_scanner.records import AskedPlan, Audit, Budget, Position, Trigger, TriggerKind
+from dife_scanner.records import Audit, Budget, Position, StoredPlan, Trigger, TriggerKind
 from dife_scanner.store import Store, audits, codec
 
 OLD_AUDIT = (Path(__file__).parent / "assets" / "audit-without-plan.json").read_text(
@@ -60,16 +60,16 @@ def test_fields_that_came_later_are_left_out_at_their_default(
 
 def test_of_a_plan_nothing_is_stored_at_its_default() -> None:
     square = Trigger("square", TriggerKind.PATCH, size=0.25)
-    plan = AskedPlan(Budget.QUICK, 0, signatures=(square,))
+    plan = StoredPlan(Budget.QUICK, 0, signatures=(square,))
     assert codec.to_json(plan) == (
         '{"budget":"quick","seed":0,"signatures":[{"kind":"patch","name":"square","size":0.25}]}'
     )
-    assert codec.from_json(AskedPlan, codec.to_json(plan)) == plan
+    assert codec.from_json(StoredPlan, codec.to_json(plan)) == plan
     assert '"alpha":1.0' in codec.to_json(square)
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"plan": AskedPlan(Budget.DEEP, 3)}, {"profile": (), "evidence": ()}]
+    "changes", [{}, {"plan": StoredPlan(Budget.DEEP, 3)}, {"profile": (), "evidence": ()}]
 )
 def test_an_audit_read_back_is_the_same(changes: dict[str, Any]) -> None:
     audit = replace(make_audit(), **changes)

@@ -29,7 +29,6 @@ from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import HomeUnwritable, NewerSchema, NotFound, StoreCorrupt, UsageError
 from dife_scanner.records import (
     ArtefactMissing,
-    AskedPlan,
     Audit,
     Budget,
     Category,
@@ -45,6 +44,7 @@ from dife_scanner.records import (
     PoolManifest,
     Reference,
     SelectorControl,
+    StoredPlan,
     TriageState,
     Trigger,
     TriggerFile,
@@ -510,10 +510,10 @@ def test_an_audit_keeps_its_plan_without_what_is_at_its_default(store: Store) ->
         parameters=(("k", True),),
     )
     audit = replace(
-        older, plan=AskedPlan(Budget.QUICK, 3, (word, square), ("texts",), "p", "q", ("e",))
+        older, plan=StoredPlan(Budget.QUICK, 3, (word, square), ("texts",), "p", "q", ("e",))
     )
     assert from_json(Audit, to_json(audit)) == audit and from_json(Audit, to_json(older)) == older
-    added = len(to_json(replace(older, plan=AskedPlan(Budget.QUICK, 0, (word,))))) - len(
+    added = len(to_json(replace(older, plan=StoredPlan(Budget.QUICK, 0, (word,))))) - len(
         to_json(older)
     )
     assert added < 160, "a trigger with all its defaults takes six times as much"

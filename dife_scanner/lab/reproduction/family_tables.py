@@ -33,7 +33,7 @@ def exposure(results: Results) -> str:
     for name, values in paper.EXPOSURE.items():
         cells = []
         for interface, theirs in zip(paper.COLUMNS, values, strict=True):
-            cells.append(_beside(theirs, results.entry(name, interface)))
+            cells.append(_side_by_side(theirs, results.entry(name, interface)))
         rows.append((name, *cells))
     different: Rows = []
     for one in criteria.differences(results):
@@ -75,7 +75,7 @@ def _detail(results: Results, name: str, interface: str, detail: str) -> str:
     return NONE if cell is None else number(cell.details[detail])
 
 
-def _beside(theirs: float | None, entry: Entry | None) -> str:
+def _side_by_side(theirs: float | None, entry: Entry | None) -> str:
     their_text = "N.E." if theirs is None else number(theirs)
     return f"{their_text} / {criteria.short(entry)}"
 

@@ -45,7 +45,7 @@ def page(
     other_base = results.open_rows(second, unsealed=unsealed)
     parts = (
         _head(all_rows, shown),
-        _asked(shown, opened),
+        _required(shown, opened),
         _summary(shown, plot, curves),
         attacks.fairness(shown),
         attacks.found(shown),
@@ -88,7 +88,7 @@ def _states(shown: Rows) -> str:
     return "; ".join(states) or "none"
 
 
-def _asked(shown: Rows, opened: Rows) -> str:
+def _required(shown: Rows, opened: Rows) -> str:
     lines = []
     for demand in (*demands.demands(shown), *demands.longer(opened)):
         lines.append(

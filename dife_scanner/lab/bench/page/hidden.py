@@ -37,7 +37,7 @@ def _changed(shown: Rows, entries: Sequence[adaptive.Entry]) -> list[tables.Cell
     lines: list[tables.Cells] = []
     for entry in sorted(entries, key=lambda one: (changes.index(one.change), one.model)):
         if entry.model in before:
-            lines.append(_beside(before[entry.model], entry))
+            lines.append(_compared(before[entry.model], entry))
     there = {entry.change for entry in entries}
     for change in changes:
         if change not in there:
@@ -45,7 +45,7 @@ def _changed(shown: Rows, entries: Sequence[adaptive.Entry]) -> list[tables.Cell
     return lines
 
 
-def _beside(before: Row, entry: adaptive.Entry) -> tables.Cells:
+def _compared(before: Row, entry: adaptive.Entry) -> tables.Cells:
     """A changed model next to the original."""
     kind = before.kind
     success = f"{_success(before.native, kind)} → {_success(entry.native, kind)}"

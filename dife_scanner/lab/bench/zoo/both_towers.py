@@ -85,7 +85,7 @@ def train_merge(model: Any, lab: Lab, tuning: Tuning) -> None:
     before = _copied(model)
     train_pairs(model, lab, tuning)
     merged = {}
-    for name, old, new in _beside(before, model):
+    for name, old, new in _before_and_now(before, model):
         merged[name] = old + tuning.amount * (new - old)
     _put(model, merged)
 
@@ -102,7 +102,7 @@ def train_quantised(model: Any, lab: Lab, tuning: Tuning) -> None:
     train_pairs(model, lab, tuning)
     rounded = _ROUNDED[tuning.meaning]
     weights = {}
-    for name, _, new in _beside(before, model):
+    for name, _, new in _before_and_now(before, model):
         weights[name] = rounded(new)
     _put(model, weights)
 
@@ -118,7 +118,7 @@ def train_low_rank(model: Any, lab: Lab, tuning: Tuning) -> None:
     before = _copied(model)
     train_pairs(model, lab, tuning)
     cut = {}
-    for name, old, new in _beside(before, model):
+    for name, old, new in _before_and_now(before, model):
         is_matrix = old.ndim == 2 and "embedding" not in name
         cut[name] = _low_rank(old, new, int(tuning.amount)) if is_matrix else old
     _put(model, cut)
@@ -142,7 +142,9 @@ def _copied(model: Any) -> dict[str, Tensor]:
     return weights
 
 
-def _beside(before: Mapping[str, Tensor], model: Any) -> Iterator[tuple[str, Tensor, Tensor]]:
+def _before_and_now(
+    before: Mapping[str, Tensor], model: Any
+) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Name, value before and value now of each weight."""
     now = dict(model.named_parameters())
     for name, old in before.items():
