@@ -281,8 +281,6 @@ CHECKS: tuple[Check, ...] = (
 )
 """Every check, in the order in which they are run and shown: what needs no further measurement first."""
 
-_BY_NAME = {check.name: check for check in CHECKS}
-
 
 def run_all(
     hypothesis: Hypothesis, known: Circumstances = Circumstances()
@@ -360,8 +358,3 @@ def passed(results: Collection[CheckResult]) -> tuple[str, ...]:
     """Names of the checks that passed, in the order of `CHECKS`."""
     names = {result.check for result in results if result.outcome is CheckOutcome.PASSED}
     return tuple(check.name for check in CHECKS if check.name in names)
-
-
-def check(name: str) -> Check:
-    """The check of this name. `KeyError` where there is none."""
-    return _BY_NAME[name]
