@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from dife_scanner.core.plain import plain
 from dife_scanner.durable.crash import crash_point
-from dife_scanner.errors import Unsupported
+from dife_scanner.errors import LimitExceeded, Refused, Unreadable, Unsupported
 from dife_scanner.hub.manifest import local_manifest, manifest, small_files
 from dife_scanner.models import intake, sandbox
-from dife_scanner.models.layouts.open_clip import WEIGHT_FILES
+from dife_scanner.models.header import LENGTH_BYTES, ParseLimits
+from dife_scanner.models.layouts.open_clip import CONFIG_FILE, WEIGHT_FILES
 from dife_scanner.models.load import parse_limits
 from dife_scanner.progress import Progress
 from dife_scanner.records import HubFile, HubModel, JobState, Manifest, ModelRef
@@ -24,7 +27,11 @@ from dife_scanner.settings import Limits
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
 
+log = logging.getLogger(__name__)
+
 Check = Callable[[], None]
+FIRST_BYTES = 128 * 1024
+"""Read of the weights to begin with; the headers of most models are shorter."""
 NAMED = 3
 """Files that a note names; of more it says how many."""
 
@@ -56,8 +63,18 @@ def first_look(model: HubModel, token: bool) -> Manifest:
     return found
 
 
-def look(hub: Hub, ref: ModelRef, limits: Limits) -> tuple[HubModel, Manifest]:
-    """Ask the hub for sizes and hashes at this commit and read what decides. Raises the hub's errors."""
+@dataclass(frozen=True)
+class Look:
+    """A repository at one commit, before its weights are fetched."""
+
+    model: HubModel
+    manifest: Manifest
+    config: bytes
+    """The verified configuration; empty where it was not read."""
+
+
+def look(hub: Hub, ref: ModelRef, limits: Limits) -> Look:
+    """Ask the hub for sizes and hashes at this commit and read the configuration. Raises the hub's errors."""
     model = hub.info(ref.repo_id, ref.revision)
     most = limits.small_file_bytes
     pinned = ModelRef(model.repo_id, model.sha)
@@ -65,7 +82,65 @@ def look(hub: Hub, ref: ModelRef, limits: Limits) -> tuple[HubModel, Manifest]:
     for file in small_files(model, limit=most):
         small[file.path] = hub.read_small(pinned, file, most)
     found = manifest(model, small, checkpoint_bytes=limits.checkpoint_bytes, small_file_bytes=most)
-    return model, replace(found, ref=ModelRef(ref.repo_id, model.sha))
+    found = replace(found, ref=ModelRef(ref.repo_id, model.sha))
+    return Look(model, found, small.get(CONFIG_FILE, b""))
+
+
+def judge(hub: Hub, seen: Look, limits: Limits, scratch: Path | None = None) -> None:
+    """Raise what the configuration and the header say against a checkpoint, before its weights are fetched.
+
+    The header is the beginning of a file whose hash nobody knows yet. So it decides only what needs no proof: a kind
+    that is not audited, or a limit. Whatever else is wrong with it is for the whole file to show. `scratch` is an
+    existing folder for the bytes on their way to the parsing child.
+
+    Raises `Unsupported`, `LimitExceeded`, and of the configuration alone `Unreadable` and `Refused`; the errors of
+    access; what `sandbox.inspect_files` raises.
+    """
+    if seen.manifest.state.is_final or not seen.config:
+        return
+    bounds = parse_limits(limits)
+    with tempfile.TemporaryDirectory(dir=scratch) as name:
+        config = Path(name) / CONFIG_FILE
+        config.write_bytes(seen.config)
+        sandbox.check_config(config, bounds)
+        try:
+            _judge_header(hub, seen, config, bounds)
+        except (Refused, Unreadable) as error:
+            log.info("%s, as its beginning looks: %s", seen.manifest.ref, error.what)
+
+
+def _judge_header(hub: Hub, seen: Look, config: Path, bounds: ParseLimits) -> None:
+    """Inspect the beginning of the weights. Does nothing where the hub does not send it, or sends another each time."""
+    (file,) = (file for file in seen.manifest.files if file.path in WEIGHT_FILES)
+    start = _start(hub, seen.manifest.ref, file, bounds)
+    if not start:
+        return
+    weights = config.parent / file.path
+    weights.write_bytes(start)
+    try:
+        sandbox.inspect_files(config, weights, bounds, total=file.size)
+    except (Unsupported, LimitExceeded):
+        if hub.read_start(seen.manifest.ref, file, len(start)) == start:
+            raise
+
+
+def _start(hub: Hub, ref: ModelRef, file: HubFile, bounds: ParseLimits) -> bytes:
+    """The beginning of the weights with the whole header, or as much as shows that it is too long; else empty."""
+    start = hub.read_start(ref, file, FIRST_BYTES)
+    header_ends = LENGTH_BYTES + int.from_bytes(start[:LENGTH_BYTES], "little")
+    if header_ends <= len(start) or header_ends > LENGTH_BYTES + bounds.header_bytes:
+        return start
+    start = hub.read_start(ref, file, header_ends)
+    return start if len(start) == header_ends else b""
+
+
+def judge_local(found: Manifest, limits: Limits) -> None:
+    """Raise what is wrong with a local checkpoint, where it lies. Raises what `sandbox.inspect_files` raises."""
+    if found.state.is_final:
+        return
+    files, _ = local_files(found)
+    (weights,) = (files[name] for name in WEIGHT_FILES if name in files)
+    sandbox.inspect_files(files[CONFIG_FILE], weights, parse_limits(limits))
 
 
 def fetch(

@@ -25,7 +25,7 @@ from dife_scanner.core.cards import ZERO_SHOT
 from dife_scanner.core.checks import Circumstances
 from dife_scanner.core.verdict import Evidence
 from dife_scanner.discovery import LEARNED
-from dife_scanner.errors import Refused
+from dife_scanner.errors import AuditError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.records import Channel, Hypothesis, Origin, Reference
@@ -52,7 +52,7 @@ def run(request: Request, progress: Progress = SILENT) -> Outcome:
         extend(path)
     suspect = load(request.folder, device=request.device)
     if suspect.weights_sha256 != request.weights_sha256:
-        raise Refused(
+        raise AuditError(
             f"the weights of {request.ref} changed between the check and the audit", "scan again"
         )
     reference = (

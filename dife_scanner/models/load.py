@@ -39,7 +39,7 @@ def load(
     file names to what the hub announced; sizes and hashes are compared. `device` is `cpu`, `cuda`, `cuda:N` or `auto`.
     `follow_links` is for folders whose owner is trusted, see `intake.find`.
 
-    Raises `Unsupported`, `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
+    Raises `Unsupported`, `Unreadable`, `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
     """
     limits = limits or default_limits()
     files = intake.find(folder, follow_links=follow_links)
@@ -80,7 +80,7 @@ def parse_limits(limits: Limits) -> ParseLimits:
     """The part of the settings that bounds parsing, as plain values for the child."""
     return ParseLimits(
         header_bytes=limits.header_bytes,
-        config_bytes=min(limits.small_file_bytes, ParseLimits.config_bytes),
+        config_bytes=limits.small_file_bytes,
         tensors=limits.tensors,
         seconds=limits.parse_seconds,
         memory_mib=limits.parse_rss_mib,

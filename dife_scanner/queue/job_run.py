@@ -82,9 +82,11 @@ class JobRun:
             return checkpoints.look_local(
                 self._job.ref, jobs.manifest_of(self._store, self._job.id)
             )
-        model, manifest = checkpoints.look(self._hub(), self._job.ref, self._limits)
-        leases.keep_manifest(self._store, self._job.id, self._worker, model, manifest)
-        return manifest
+        hub = self._hub()
+        seen = checkpoints.look(hub, self._job.ref, self._limits)
+        leases.keep_manifest(self._store, self._job.id, self._worker, seen.model, seen.manifest)
+        checkpoints.judge(hub, seen, self._limits, self.folder)
+        return seen.manifest
 
     def _hub(self) -> Hub:
         return hub_for(self._work.settings, self._job.endpoint, self._pause)
