@@ -89,8 +89,11 @@ def test_time_has_a_limit(tiny_vit: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_memory_has_a_limit(tiny_vit: Path, tmp_path: Path) -> None:
     (tmp_path / CONFIG).write_bytes((tiny_vit / CONFIG).read_bytes())
     (tmp_path / WEIGHTS).write_bytes(with_header(b'{"a":[' + b"[]," * 1_500_000 + b"[]]}", b""))
-    with pytest.raises(LimitExceeded, match="100 MiB of memory"):
+    with pytest.raises(LimitExceeded, match="100 MiB of memory") as caught:
         inspect(tmp_path, ParseLimits(memory_mib=100))
+    assert "raise limits.parse_rss_mib" in caught.value.advice
+    with pytest.raises(Unreadable, match="the entry of 'a'"):
+        inspect(tmp_path, ParseLimits(memory_mib=1024))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from checkpoints import split, with_header
-from queue_kit import CONFIG, WEIGHTS, checkpoint, work_for
+from queue_kit import CONFIG, WEIGHTS, checkpoint, checkpoint_folder, work_for
 
 from dife_scanner import checkpoints
 from dife_scanner.app.planning import plan_targets
@@ -113,6 +113,22 @@ def test_a_limit_on_the_header_is_hit_before_the_download_and_raised_where_it_sa
     assert words in job.reason and f"raise limits.{name}" in job.reason
     assert hub.large_bytes <= 2 * checkpoints.FIRST_BYTES
     assert scanned(store, hub, "org/clip", limits={name: 10**6}).state is JobState.DONE
+
+
+@pytest.mark.parametrize(
+    ("name", "low"), [("checkpoint_bytes", 100_000), ("small_file_bytes", 100)]
+)
+def test_a_limit_on_a_file_is_raised_where_it_says(
+    store: Store, hub: LoopbackHub, tmp_path: Path, name: str, low: int
+) -> None:
+    hub.add_repo("org/clip", GOOD)
+    folder = checkpoint_folder(tmp_path / "local")
+    for target in ("org/clip", str(folder)):
+        job = scanned(store, hub, target, limits={name: low})
+        assert job.state is JobState.LIMIT_EXCEEDED and f"raise limits.{name}" in job.reason
+        assert target != "org/clip" or hub.large_bytes == 0
+        job = scanned(store, hub, target, limits={name: 10**9})
+        assert job.state is JobState.DONE, job.reason
 
 
 def test_what_saving_programs_leave_is_no_obstacle(store: Store, hub: LoopbackHub) -> None:
