@@ -142,6 +142,14 @@ def _audit_values(audit: Audit, record_sha256: str) -> dict[str, Any]:
         "stored_at": now(),
         "score": audit.score,
     }
+    return row | _trigger_values(audit) | _calibration_values(audit)
+
+
+def _trigger_values(audit: Audit) -> dict[str, Any]:
+    """Trigger and footprint for lists, by column; nothing where nothing was found, whatever was examined."""
+    row: dict[str, Any] = {}
+    if audit.verdict is Verdict.NOTHING_FOUND:
+        return row
     if audit.diagnosis:
         row["carrier"] = audit.diagnosis.carrier.value
         row["channel"] = audit.diagnosis.channel.value
@@ -149,7 +157,7 @@ def _audit_values(audit: Audit, record_sha256: str) -> dict[str, Any]:
         row["trigger"] = audit.trigger.name
         row["source"] = audit.trigger.source
         row["target"] = audit.trigger.target
-    return row | _calibration_values(audit)
+    return row
 
 
 def _calibration_values(audit: Audit) -> dict[str, Any]:

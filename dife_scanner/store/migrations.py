@@ -228,6 +228,15 @@ def m004_identities(db: Database) -> None:
     db.execute("CREATE INDEX identities_audit ON identities (audit_id)")
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m005_nothing_beside_nothing_found(db: Database) -> None:
+    """Lists name no trigger and no footprint where nothing was found; the record of the audit keeps what it has."""
+    db.execute(
+        "UPDATE audits SET carrier = '', channel = '', trigger = '', source = '', target = ''"
+        " WHERE verdict = 'nothing-found'"
+    )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""
