@@ -140,10 +140,11 @@ class Hub:
         for items in self._wire.paged(url, params, what, deadline or Deadline(), most=MAX_PAGES):
             page = listing.page(items)
             ids = {model.repo_id for model in page.models}
-            # A hub whose links differ each time could go round for ever; pages after one of nothing new show it.
-            if repeated:
+            # A hub whose links differ each time could go round for ever. One page of nothing new may be its last.
+            known = bool(ids) and ids <= seen
+            if known and repeated:
                 raise HubError(f"{self.endpoint} sent the same models twice in {what}")
-            repeated = bool(ids) and ids <= seen
+            repeated = known
             seen |= ids
             yield page
             if page.older_than(bound):

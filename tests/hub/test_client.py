@@ -394,7 +394,7 @@ def test_the_next_page_is_looked_for_on_this_hub_whatever_host_it_names(
         with pytest.raises(HubError, match="Invalid cursor"):
             list(connect("hf_good").pages("filter=clip"))
         assert not other.requests
-    for strange in ("file:///etc/passwd", "http://", "http://["):
+    for strange in ("file:///etc/passwd", "ftp://127.0.0.1/", "http://["):
         lab.inject(faults.headers(LISTING, {"Link": f'<{strange}>; rel="next"'}))
         with pytest.raises(HubError):
             list(connect("hf_good").pages("filter=clip"))
