@@ -239,7 +239,7 @@ def test_a_kill_at_every_point(
     point: str, home: Path, busy_hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = {BAD: JobState.CANCELLED if point == "jobs.cancel" else JobState.DONE}
-    monkeypatch.setattr(failures, "MISMATCH_SECONDS", 0.05)
+    monkeypatch.setattr(failures, "FIRST_RETRY_SECONDS", 0.05)
     seconds, lease = "0", 60.0
     if point == "jobs.retry_later":
         busy_hub.inject(faults.corrupt("/repos/lfs/"))
