@@ -94,10 +94,10 @@ def test_another_activation_in_the_configuration_is_no_escape(
 def test_settings_that_make_a_checkpoint_unusable_leave_the_decision_to_the_bases(
     home: Path, specimens: dict[str, Path], tmp_path: Path
 ) -> None:
-    def blind(config: dict[str, Any]) -> None:
-        config["preprocess_cfg"].update(std=[100.0, 100.0, 100.0])
+    def pooled(config: dict[str, Any]) -> None:
+        config["model_cfg"]["vision_cfg"]["pool_type"] = "tok"
 
-    target = edited(specimens["badtexttower"], tmp_path / "blind", blind)
+    target = edited(specimens["badtexttower"], tmp_path / "pooled", pooled)
     code, model = scanned(home, target, "--reference", "dife-base-vit")
     assert_alerted(home, code, model)
     audit = model["audit"]
