@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dife_scanner.records import Deviation, SettingsOf, UnderOtherSettings
+from dife_scanner.records import Audit, Deviation, SettingsOf, UnderOtherSettings
 
 NAMED = 5
 """Settings that a note names; of more it says how many."""
@@ -37,3 +37,15 @@ def other_text(other: UnderOtherSettings) -> str:
     if other.clean_accuracy is not None:
         accuracy = f", clean accuracy {other.clean_accuracy:.3f}"
     return f"under {whose(other.settings)} the verdict is {other.verdict.value}{accuracy}"
+
+
+def deviation_lines(audit: Audit) -> tuple[str, ...]:
+    """Every setting that deviates, under whose settings the audit decided, and what the other audit came to."""
+    if not audit.deviations:
+        return ()
+    lines = [f"Measured under {whose(audit.settings)}"]
+    for one in audit.deviations:
+        lines.append(f"setting {one.setting}: {one.suspect}, in {audit.reference} {one.base}")
+    if audit.under_other is not None:
+        lines.append(f"{other_text(audit.under_other)} ({audit.under_other.reason})")
+    return tuple(lines)

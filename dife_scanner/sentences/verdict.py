@@ -173,7 +173,9 @@ def _best_alone(hypotheses: Sequence[Hypothesis]) -> str:
 
 
 def _nothing(_: Decision, evidence: Evidence) -> str:
-    return _tried(evidence)
+    if evidence.recognition is None:
+        return _tried(evidence)
+    return f"{_tried(evidence)}. The base recognises {recognition_words(evidence.recognition)}"
 
 
 def _searches_missing(_: Decision, evidence: Evidence) -> str:

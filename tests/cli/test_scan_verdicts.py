@@ -52,7 +52,9 @@ def edited(source: Path, dest: Path, edit: Callable[[dict[str, Any]], object]) -
 
 def with_short_context(source: Path, dest: Path) -> Path:
     """The same towers, whose text tower reads fewer tokens."""
-    edited(source, dest, lambda config: config["model_cfg"]["text_cfg"].update(context_length=SHORT))
+    edited(
+        source, dest, lambda config: config["model_cfg"]["text_cfg"].update(context_length=SHORT)
+    )
     tensors = load_file(dest / WEIGHTS)
     tensors["positional_embedding"] = tensors["positional_embedding"][:SHORT].copy()
     save_file(tensors, dest / WEIGHTS)

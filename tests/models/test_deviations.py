@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from copy import deepcopy
 from dataclasses import asdict, fields
 from typing import Any
 
 import pytest
 
+from dife_scanner.lab.specimens.settings import EDITS, edited
 from dife_scanner.models.config import (
     ClipConfig,
     Preprocessing,
@@ -33,24 +33,6 @@ BASE: dict[str, Any] = {
     },
     "preprocess_cfg": {},
 }
-VARIANTS: dict[str, tuple[str, Any]] = {
-    "quick_gelu": ("model_cfg", True),
-    "vision.image_size": ("model_cfg.vision_cfg", 40),
-    "vision.head_width": ("model_cfg.vision_cfg", 16),
-    "vision.final_ln_after_pool": ("model_cfg.vision_cfg", True),
-    "vision.pool": ("model_cfg.vision_cfg", "avg"),
-    "vision.norm_eps": ("model_cfg.vision_cfg", 0.01),
-    "vision.gelu_tanh": ("model_cfg.vision_cfg", True),
-    "text.heads": ("model_cfg.text_cfg", 4),
-    "text.norm_eps": ("model_cfg.text_cfg", 0.01),
-    "text.gelu_tanh": ("model_cfg.text_cfg", True),
-    "preprocessing.mean": ("preprocess_cfg", [0.5, 0.5, 0.5]),
-    "preprocessing.std": ("preprocess_cfg", [0.5, 0.5, 0.5]),
-    "preprocessing.interpolation": ("preprocess_cfg", "bilinear"),
-    "preprocessing.resize_mode": ("preprocess_cfg", "squash"),
-    "preprocessing.fill_color": ("preprocess_cfg", 255),
-}
-"""Settings that no tensor shows, with the place of their key and another value."""
 SHAPES = {
     "embed_dim": 32,
     "logit_bias": True,
@@ -68,24 +50,6 @@ SHAPES = {
     "text.layer_scale": True,
 }
 """Settings that the tensors show, with another value."""
-KEYS = {"pool": "pool_type", "norm_eps": "norm_kwargs", "gelu_tanh": "act_kwargs"}
-"""Names in the file where they are others."""
-
-
-def written(setting: str) -> bytes:
-    """The base's configuration with this one setting changed."""
-    body = deepcopy(BASE)
-    place, value = VARIANTS[setting]
-    section = body
-    for key in place.split("."):
-        section = section[key]
-    name = setting.rsplit(".", 1)[-1]
-    if name == "norm_eps":
-        value = {"eps": value}
-    if name == "gelu_tanh":
-        value = {"approximate": "tanh"}
-    section[KEYS.get(name, name)] = value
-    return json.dumps(body).encode()
 
 
 def parsed(body: dict[str, Any]) -> ClipConfig:
@@ -99,13 +63,13 @@ def test_every_setting_is_known_here() -> None:
     settings = {name for name in names if name not in parts}
     for part, kind in parts.items():
         settings |= {f"{part}.{field.name}" for field in fields(kind)}
-    assert settings == {*VARIANTS, *SHAPES}
+    assert settings == {*EDITS, *SHAPES}
 
 
-@pytest.mark.parametrize("setting", VARIANTS)
+@pytest.mark.parametrize("setting", EDITS)
 def test_a_setting_that_no_tensor_shows_is_a_deviation_and_no_obstacle(setting: str) -> None:
     base = parsed(BASE)
-    changed = parse_config(written(setting))
+    changed = parsed(edited(BASE, setting))
     assert same_shapes(changed, base)
     (found,) = deviations(changed, base)
     assert found.setting == setting and found.suspect != found.base
@@ -128,5 +92,5 @@ def test_what_is_at_its_default_is_hashed_as_before() -> None:
     """Hashes of towers that are stored somewhere stay what they were when a field is added."""
     body = parsed(BASE).as_json()
     assert "norm_eps" not in body["vision"] and "gelu_tanh" not in body["text"]
-    body = parse_config(written("vision.norm_eps")).as_json()
+    body = parsed(edited(BASE, "vision.norm_eps")).as_json()
     assert body["vision"]["norm_eps"] == 0.01
