@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.core.plain import plain
 from dife_scanner.durable.crash import crash_point
-from dife_scanner.errors import Unsupported
+from dife_scanner.errors import DifeError, LimitExceeded, Unsupported
 from dife_scanner.hub.manifest import local_manifest, manifest, small_files
 from dife_scanner.models import intake, sandbox
+from dife_scanner.models.config import ClipConfig
+from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.layouts.open_clip import WEIGHT_FILES
 from dife_scanner.models.load import parse_limits
 from dife_scanner.progress import Progress
-from dife_scanner.records import HubFile, HubModel, JobState, Manifest, ModelRef
+from dife_scanner.records import HubFile, HubModel, JobState, Manifest, ModelRef, Reference
 from dife_scanner.settings import Limits
 
 if TYPE_CHECKING:
@@ -38,7 +40,15 @@ class Prepared:
     weights_sha256: str
     config_digest: str
     """sha256 of the sanitised configuration, tokenizer and preprocessing included, and of a prompt learner with it."""
-    architecture: str
+    config: ClipConfig
+    """Under which every tensor of the file was found …"""
+    own_settings_problem: str = ""
+    """… and why that is a reference's and not its own, in words; empty where it is its own."""
+
+    @property
+    def architecture(self) -> str:
+        """Short and stable, as in `records.Manifest.architecture`."""
+        return self.config.architecture
 
 
 def is_local(target: str) -> bool:
@@ -154,9 +164,17 @@ def notes(found: Manifest) -> tuple[str, ...]:
 
 
 def prepare(
-    files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: Limits
+    files: Mapping[str, Path],
+    expected: Mapping[str, HubFile],
+    dest: Path,
+    limits: Limits,
+    known: Sequence[Reference] = (),
 ) -> Prepared:
-    """Copy, hash, and inspect in a limited child. Raises what `intake.stage` and `sandbox.inspect_files` raise."""
+    """Copy, hash, and inspect in a limited child. Raises what `intake.stage` and `sandbox.inspect_files` raise.
+
+    Tensors decide what a checkpoint is. Where its configuration cannot be run or does not fit them, one of the `known`
+    references whose configuration does stands in for it.
+    """
     expected_here = {name: file for name, file in expected.items() if name in files}
     staged = intake.stage(files, expected_here, dest, limits)
     crash_point("worker.staged")
@@ -164,10 +182,10 @@ def prepare(
         raise Unsupported(
             "there is nothing that an audit could read", "only open_clip checkpoints can be audited"
         )
-    inspection = sandbox.inspect_files(
-        staged.config.path, staged.weights.path, parse_limits(limits)
-    )
-    canonical = json.dumps(inspection.config.as_json(), sort_keys=True, separators=(",", ":"))
+    config, problem = _configuration(staged, limits, known)
+    canonical = json.dumps(config.as_json(), sort_keys=True, separators=(",", ":"))
+    if problem:
+        canonical += staged.config.sha256
     if staged.learner is not None:
         canonical += staged.learner.sha256
     return Prepared(
@@ -175,5 +193,31 @@ def prepare(
         weights=staged.weights.path,
         weights_sha256=staged.weights.sha256,
         config_digest=hashlib.sha256(canonical.encode()).hexdigest(),
-        architecture=inspection.config.architecture,
+        config=config,
+        own_settings_problem=problem,
     )
+
+
+def _configuration(
+    staged: intake.Staged, limits: Limits, known: Sequence[Reference]
+) -> tuple[ClipConfig, str]:
+    """The configuration that fits the tensors, and why it is not the checkpoint's own."""
+    weights = staged.weights.path
+    bounds = parse_limits(limits)
+    try:
+        return sandbox.inspect_files(staged.config.path, weights, bounds).config, ""
+    except (Unsupported, LimitExceeded) as error:
+        for reference in known:
+            theirs = Path(reference.path) / staged.config.name
+            if _fits(theirs, weights, bounds):
+                return sandbox.inspect_files(theirs, weights, bounds).config, error.what
+        raise
+
+
+def _fits(config: Path, weights: Path, bounds: ParseLimits) -> bool:
+    """Whether a file has exactly the tensors of a reference's configuration."""
+    try:
+        sandbox.inspect_files(config, weights, bounds)
+    except (DifeError, OSError):
+        return False
+    return True

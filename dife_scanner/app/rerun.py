@@ -200,7 +200,11 @@ def _prepare(
         )
         expected = {file.path: file for file in manifest.files}
     progress("checking", note=str(stored.ref))
-    return manifest, checkpoints.prepare(files, expected, folder / "checkpoint", settings.limits)
+    known = kept_references.references(store)
+    prepared = checkpoints.prepare(
+        files, expected, folder / "checkpoint", settings.limits, known
+    )
+    return manifest, prepared
 
 
 def _job_of(store: Store, stored: Audit) -> Job | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from dife_scanner.audit.legacy_identity import legacy_identity
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.models.likeness import UNTOLD, Likeness
-from dife_scanner.records import ModelRef, Reference
+from dife_scanner.records import Deviation, ModelRef, Reference, SettingsOf
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,12 @@ class Request:
     """The reference that it turned out not to come from; then there is no `reference`."""
     seconds: float | None = None
     """What the audit may take, where it is bounded."""
+    settings: SettingsOf = SettingsOf.SUSPECT
+    """Under whose configuration both checkpoints run."""
+    deviations: tuple[Deviation, ...] = ()
+    """Settings that differ from the base's."""
+    own_settings_problem: str = ""
+    """Why the checkpoint cannot be run under its own configuration, in words; empty where it can."""
     flagged: frozenset[str] = frozenset()
     """Names of `known` references that an audit found backdoored: what they respond to may be an attack too."""
 

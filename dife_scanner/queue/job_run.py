@@ -110,7 +110,8 @@ class JobRun:
             expected = {file.path: file for file in manifest.files}
         self._check()
         self._progress("checking", note=str(self._job.ref))
-        return checkpoints.prepare(files, expected, self.folder / "checkpoint", self._limits)
+        known = kept_references.references(self._store)
+        return checkpoints.prepare(files, expected, self.folder / "checkpoint", self._limits, known)
 
     # --- the request --------------------------------------------------------------------------------------------
 
@@ -118,7 +119,7 @@ class JobRun:
         known = kept_references.references(self._store)
         choice = references.choose(
             known,
-            prepared.architecture,
+            references.fits(prepared.config, self._limits),
             manifest.base_claim,
             self._work.reference,
             partial(references.likeness, prepared.weights, limits=self._limits),
@@ -139,6 +140,7 @@ class JobRun:
             cache=self._work.home / "cache" / "embeddings",
             seconds=self._limits.audit_seconds,
             likeness=choice.likeness,
+            own_settings_problem=prepared.own_settings_problem,
             named=bool(self._work.reference),
             notes=(*choice.notes, *checkpoints.notes(manifest)),
             unread=manifest.unread,
