@@ -244,13 +244,9 @@ def _searched(both: Stage, relation: Relation) -> search.Discovered:
 
 
 def _options(one: Stage) -> search.Options:
-    """Searches are kept under the audit's identity, in the cache where there is one. Those that an older program left
-    there under its own are taken over.
-    """
+    """Searches are kept under the audit's identity, in the cache where there is one."""
     request = one.request
     folder = request.cache.parent / "discovery" if request.cache else one.scratch
-    if request.cache and request.legacy_identity:
-        search.take_over(folder, request.legacy_identity, request.identity)
     return search.Options(
         request.plan, request.identity, folder, request.seconds, settings=request.settings
     )

@@ -166,14 +166,11 @@ class JobRun:
 
     def _audit_once(self, request: Request) -> Job:
         """Audit unless this identity was audited before; two workers never audit one identity at a time."""
-        stored_as = self._as_stored(request)
-        identity = stored_as.identity
+        identity = self._as_stored(request).identity
         lock = FileLock(self._work.home / "work" / f"identity-{identity[:32]}.lock")
         try:
             with lock.acquire(timeout=0):
-                before = audits.audit_by_identity(self._store, identity) or self._legacy_audit(
-                    stored_as
-                )
+                before = audits.audit_by_identity(self._store, identity)
                 if before:
                     return self._reuse(before, request)
                 return self._audit(request)
@@ -182,13 +179,6 @@ class JobRun:
             return leases.pause(
                 self._store, self._job.id, self._worker, reason, SAME_IDENTITY_SECONDS
             )
-
-    def _legacy_audit(self, stored_as: Request) -> Audit | None:
-        """The audit of this request that was stored under its legacy identity."""
-        legacy = stored_as.legacy_identity
-        if not legacy:
-            return None
-        return audits.audit_by_legacy_identity(self._store, stored_as.identity, legacy)
 
     def _as_stored(self, request: Request) -> Request:
         """The request under whose identity the audit would be found.
