@@ -83,7 +83,7 @@ def _with_other(outcome: Outcome, other: UnderOtherSettings, audit: Audit | None
     record = replace(
         decided,
         under_other=other,
-        notes=(*decided.notes, note),
+        notes=tuple(dict.fromkeys((*decided.notes, note))),
         reason=f"{decided.reason}; {note}",
         seconds=round(decided.seconds + (audit.seconds if audit else 0.0), 3),
     )

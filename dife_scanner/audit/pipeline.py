@@ -107,7 +107,8 @@ def _reference(request: Request, base: Reference, settings_of: Path) -> ClipEnco
 
 
 def _with_note(request: Request, note: str) -> Request:
-    return replace(request, notes=(*request.notes, note))
+    """The request with a further note; a rerun brings the notes of the stored audit."""
+    return replace(request, notes=tuple(dict.fromkeys((*request.notes, note))))
 
 
 def audit(
@@ -244,13 +245,9 @@ def _searched(both: Stage, relation: Relation) -> search.Discovered:
 
 
 def _options(one: Stage) -> search.Options:
-    """Searches are kept under the audit's identity, in the cache where there is one. Those that an older program left
-    there under its own are taken over.
-    """
+    """Searches are kept under the audit's identity, in the cache where there is one."""
     request = one.request
     folder = request.cache.parent / "discovery" if request.cache else one.scratch
-    if request.cache and request.legacy_identity:
-        search.take_over(folder, request.legacy_identity, request.identity)
     return search.Options(
         request.plan, request.identity, folder, request.seconds, settings=request.settings
     )

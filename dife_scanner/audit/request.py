@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dife_scanner.audit.legacy_identity import legacy_identity
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.records import Deviation, ModelRef, Reference, SettingsOf
@@ -55,18 +54,6 @@ class Request:
     def identity(self) -> str:
         """Of the audit."""
         return identity(
-            self.weights_sha256,
-            self.config_digest,
-            self.reference,
-            self.plan,
-            self.turned_down,
-            self.unread,
-        )
-
-    @property
-    def legacy_identity(self) -> str | None:
-        """Under which programs before records had a canonical form stored the same audit; `None` where none could."""
-        return legacy_identity(
             self.weights_sha256,
             self.config_digest,
             self.reference,

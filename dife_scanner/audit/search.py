@@ -297,15 +297,6 @@ def _searched(detector: Detector, task: Task, options: Options, progress: Progre
     return finished
 
 
-def take_over(folder: Path, legacy: str, identity: str) -> None:
-    """Give finished searches of an audit that was killed the names that its identity gives them today.
-
-    Its audit is stored under today's identity, and what is stored is what `queue.cleanup` clears away.
-    """
-    for file in (folder / "searches").glob(f"{legacy[:IDENTITY]}-*.json"):
-        file.replace(file.with_name(f"{identity[:IDENTITY]}{file.name[IDENTITY:]}"))
-
-
 def _path(detector: Detector, options: Options) -> Path:
     prefix = REVERSE_PREFIX if options.reverse else ""
     if options.settings is SettingsOf.BASE:

@@ -310,3 +310,12 @@ def triggers_found_in(store: Store, reference: Reference) -> tuple[Trigger, ...]
         description = f"found in {reference.name} by audit {audit.id}"
         known.setdefault(signature, replace(signature, description=description))
     return tuple(known.values())
+
+
+def flagged(store: Store, known: Sequence[Reference]) -> frozenset[str]:
+    """Names of the references in which an audit demonstrated a trigger."""
+    names = set()
+    for reference in known:
+        if findings.demonstrated_in(store, reference.image_tower, reference.text_tower):
+            names.add(reference.name)
+    return frozenset(names)
