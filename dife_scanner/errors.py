@@ -31,6 +31,10 @@ class SettingsError(UsageError):
 # --- the hub -------------------------------------------------------------------------------------------------
 
 
+class UnusableEnvironment(DifeError):
+    """A variable of the environment (proxy, certificates) with which this process can talk to no hub at all."""
+
+
 class HubError(DifeError):
     """Something about the hub or one of its repositories."""
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from dife_scanner.app.wiring import hub
 from dife_scanner.baselines.home import open_home
 from dife_scanner.errors import LimitExceeded, Refused, Unreadable, Unsupported
-from dife_scanner.records import Budget, JobState, Manifest, ModelRef
+from dife_scanner.records import Budget, JobState, Manifest, ModelRef, Reference
 from dife_scanner.settings import Settings
-from dife_scanner.store import audits, jobs, polls
+from dife_scanner.store import audits, jobs, polls, references
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dife_scanner.reports.as_json import PlanDocument, PlannedModel
 
 
-def _look(settings: Settings, target: str) -> Manifest:
+def _look(settings: Settings, target: str, known: Sequence[Reference]) -> Manifest:
     """The manifest of a target: a local path where there is one, else a repository on the endpoint."""
     from dife_scanner import checkpoints
     from dife_scanner.hub.manifest import local_manifest
@@ -31,11 +31,11 @@ def _look(settings: Settings, target: str) -> Manifest:
             checkpoint_bytes=limits.checkpoint_bytes,
             small_file_bytes=limits.small_file_bytes,
         )
-        return _judged(found, lambda: checkpoints.judge_local(found, limits))
+        return _judged(found, lambda: checkpoints.judge_local(found, limits, known))
     repo_id, _, revision = target.partition("@")
     client = hub(settings)
     seen = checkpoints.look(client, ModelRef(repo_id, revision), limits)
-    return _judged(seen.manifest, lambda: checkpoints.judge(client, seen, limits))
+    return _judged(seen.manifest, lambda: checkpoints.judge(client, seen, limits, known))
 
 
 def _judged(found: Manifest, judge: Callable[[], None]) -> Manifest:
@@ -54,12 +54,13 @@ def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> 
     from dife_scanner.hub.poll import BYTES_PER_SECOND, audit_words
     from dife_scanner.reports.as_json import PlanDocument
 
-    manifests = [_look(settings, target) for target in targets]
+    with open_home(settings) as store:
+        known = references.references(store)
+        audit_seconds = audits.usual_seconds(store, budget) or 0.0
+    manifests = [_look(settings, target, known) for target in targets]
     auditable = [manifest for manifest in manifests if manifest.state is JobState.QUEUED]
     remote = [manifest for manifest in auditable if not manifest.ref.local]
     total_bytes = sum(manifest.bytes_to_fetch for manifest in remote)
-    with open_home(settings) as store:
-        audit_seconds = audits.usual_seconds(store, budget) or 0.0
     seconds = total_bytes / BYTES_PER_SECOND + audit_seconds * len(auditable)
     return PlanDocument(
         models=len(manifests),

@@ -12,7 +12,7 @@ from dife_scanner.audit import probes
 from dife_scanner.audit.interfaces import named
 from dife_scanner.audit.sides import Side, baseline, readout, reads_hit_rate, spared
 from dife_scanner.audit.stages import Stage, card_of, labelled
-from dife_scanner.core import metrics
+from dife_scanner.core import checks, metrics
 from dife_scanner.core.checks import DEMONSTRATED_EFFECT, SIGNATURE_EFFECT
 from dife_scanner.core.statistics import holm, measure, paired_interval, sign_flip_p
 from dife_scanner.core.verdict import INHERITED_CUT
@@ -143,7 +143,7 @@ def test_all(
             suspect, reference = stage.splits.for_trigger(signature).test
             is_known = known(signature)
             row = test(choices.apart, suspect, reference, plan.seed, always=is_known)
-            rows.append(replace(row, origin=Origin.KNOWN) if is_known else row)
+            rows.append(_with_origin(row, suspect, reference, plan.seed, named=is_known))
             demonstrated = signature.name in stage.request.demonstrated
             found = inherited(choices.shared, suspect, reference, demonstrated=demonstrated)
             if found is not None:
@@ -152,20 +152,34 @@ def test_all(
     return corrected([*rows, *discovered]), tuple(shared)
 
 
+def _with_origin(
+    row: Hypothesis, suspect: Side, reference: Side, seed: int, *, named: bool
+) -> Hypothesis:
+    """The result as one of a trigger that somebody named, or of a signature, with the interval that it has to meet."""
+    if named:
+        return replace(row, origin=Origin.KNOWN)
+    if row.suspect is None:
+        return row
+    return replace(row, effect=effect(row.trigger, suspect, reference, seed))
+
+
 def corrected(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
     """The same results with Holm's correction over all of them."""
     adjusted = holm([row.p_value for row in results])
     return tuple(replace(row, p_holm=p) for row, p in zip(results, adjusted, strict=True))
 
 
-def strongest(results: Sequence[Hypothesis]) -> Hypothesis | None:
-    """The measured signature with the smallest corrected p, then the largest effect on held-out drawings."""
+def by_effect(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
+    """The measured hypotheses, demonstrated ones first, then by their effect on held-out drawings, then by p.
 
-    def rank(row: Hypothesis) -> tuple[float, float]:
-        return row.p_holm, (row.reference or 0.0) - (row.suspect or 0.0)
+    A small p-value says how sure an effect is, which grows with the drawings, and not how large it is.
+    """
+
+    def rank(row: Hypothesis) -> tuple[bool, float, float]:
+        return not checks.demonstrated(row.checks), -row.lift, row.p_holm
 
     measured = [row for row in results if row.suspect is not None]
-    return min(measured, key=rank, default=None)
+    return tuple(sorted(measured, key=rank))
 
 
 def _tables(signature: Trigger, suspect: Side, reference: Side) -> tuple[Table, Table]:

@@ -154,6 +154,9 @@ class Report:
             plan=request.plan.as_stored(),
             repair=repair,
             decision=decision,
+            recognition=evidence.recognition,
+            deviations=request.deviations,
+            settings=request.settings,
         )
         return Outcome(record, finding(record, examined.effect, self._started_at), examined.files)
 

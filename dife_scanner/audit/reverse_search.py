@@ -39,6 +39,8 @@ def searched(
     progress: Progress,
 ) -> tuple[Hypothesis, ...]:
     """The same hypotheses; those that nothing else stands against, with what the reverse search found in the base."""
+    if not options.plan.detectors:
+        return tuple(results)
     concerned = [_concerned(one) for one in results]
     if accuracy_lost(test) < checks.ACCURACY_LOST or not any(concerned):
         return tuple(results)
@@ -50,8 +52,8 @@ def searched(
 
 
 def _concerned(row: Hypothesis) -> bool:
-    discovered = row.origin is Origin.DISCOVERED and row.trigger.channel in _CHANNELS
-    return discovered and checks.open_but_for_drawings(checks.run_all(row))
+    searchable = row.origin is not Origin.KNOWN and row.trigger.channel in _CHANNELS
+    return searchable and checks.open_but_for_drawings(checks.run_all(row))
 
 
 def _strongest(

@@ -38,6 +38,8 @@ def check_all(
             measured, stage.encoders, stage.splits.train, test, options, stage.progress
         )
     unavailable = {checks.CLEAN_REFERENCES: references.failures} if references.failures else {}
+    if not options.plan.detectors:
+        unavailable[checks.REVERSE_SEARCH] = "this audit runs no searches"
     known = Circumstances(references.at_hand, reverse_search.accuracy_lost(test), unavailable)
     return Checked(with_checks(measured, known), references)
 

@@ -42,9 +42,10 @@ from dife_scanner.hub.part import (
     part_name,
     tells_its_end,
 )
+from dife_scanner.hub.query import listing_params
 from dife_scanner.hub.session import prepare, session, tools
 from dife_scanner.hub.start import read_start
-from dife_scanner.hub.status import CHUNK, LATER, RangeRefused
+from dife_scanner.hub.status import CHUNK, LATER, RangeRefused, is_page, page_instead
 from dife_scanner.hub.wire import RateLimit, Wire
 from dife_scanner.records import HubFile, HubModel, ModelRef
 
@@ -53,30 +54,11 @@ Progress = Callable[[int, int], None]
 
 # --- what is requested -------------------------------------------------------------------------------------------
 
-EXPAND = (
-    "sha",
-    "lastModified",
-    "createdAt",
-    "author",
-    "tags",
-    "siblings",
-    "gated",
-    "disabled",
-    "private",
-    "library_name",
-    "pipeline_tag",
-    "cardData",
-    "downloads",
-)
-"""What a listing item has to say; without asking, the hub leaves out commit, date and files."""
-PAGE_SIZE = 500
-"""Models. The hub gives up to about 1,000, but large pages with many fields have been seen to end in a 504."""
 MAX_PAGES = 5_000
 """Of a listing: 2.5 million models, more than the whole hub had in 2026."""
 MAX_TREE_PAGES = 200
 """Of a repository's files, or a hundredth of how many it may hold; the hub puts 1,000 on a page."""
 
-_SOURCE_KEYS = frozenset({"filter", "search", "author", "pipeline_tag"})
 _SMALL_ANSWERS = 3
 """A small answer may take so many of the longest waits: to connect, for the headers, for the body."""
 _DAMAGED = "the file was damaged or replaced on its way; nothing of it was kept"
@@ -149,19 +131,22 @@ class Hub:
         """Models of one source, newest change first, until they are older than `since` (with a time zone).
 
         `source` is `key=value` of the hub's own search, several joined by `&`. Raises `HubUnavailable`, `BadToken`,
-        and `HubError` where the hub's paging leads to another host or in circles.
+        and `HubError` where the hub's paging leads in circles.
         """
-        params = _listing_params(source)
+        params = listing_params(source)
         url = f"{self.endpoint}/api/models"
         what = f"the listing {source!r}"
         bound = listing.utc(since) if since else ""
         seen: set[str] = set()
+        repeated = False
         for items in self._wire.paged(url, params, what, deadline or Deadline(), most=MAX_PAGES):
             page = listing.page(items)
             ids = {model.repo_id for model in page.models}
-            # A hub whose links differ each time could go round for ever; a page of nothing new shows it.
-            if ids and ids <= seen:
+            # A hub whose links differ each time could go round for ever. One page of nothing new may be its last.
+            known = bool(ids) and ids <= seen
+            if known and repeated:
                 raise HubError(f"{self.endpoint} sent the same models twice in {what}")
+            repeated = known
             seen |= ids
             yield page
             if page.older_than(bound):
@@ -338,8 +323,13 @@ class Hub:
                 url, None, what, deadline, headers=headers, elsewhere=True
             ) as response:
                 if part.size and not continues(response, part.size):
+                    if response.status_code == 206:
+                        raise RangeRefused(f"other bytes of {what} came than were left", LATER)
                     part.restart()  # the server ignored the range: this is the file from its beginning
-                for chunk in response.iter_raw(CHUNK):
+                # unpacked, where a proxy packed it although it was to come as it is
+                for chunk in response.iter_bytes(CHUNK):
+                    if part.size == 0 and is_page(response, chunk):
+                        raise page_instead(response, what)
                     if part.size + len(chunk) > size:
                         raise ContentMismatch(
                             f"{what} is longer than the {size} bytes the hub announced", _DAMAGED
@@ -356,30 +346,6 @@ class Hub:
             if complete:
                 raise ContentMismatch(short, _DAMAGED)
             raise HubUnavailable(short, LATER)
-
-
-def parse_source(source: str) -> list[tuple[str, str]]:
-    """`filter=open_clip&author=me` as query parameters. Raises `UsageError` for anything else."""
-    params: list[tuple[str, str]] = []
-    for part in source.split("&"):
-        key, _, value = part.partition("=")
-        if key not in _SOURCE_KEYS or not value:
-            raise UsageError(
-                f"hub filter {source!r} is not understood",
-                f"write key=value with one of {', '.join(sorted(_SOURCE_KEYS))}, several joined by &",
-            )
-        params.append((key, value))
-    return params
-
-
-def _listing_params(source: str) -> list[tuple[str, str]]:
-    """The query of a listing: newest change first, with what a record needs."""
-    params = parse_source(source)
-    params.append(("sort", "lastModified"))
-    params.append(("limit", str(PAGE_SIZE)))
-    for name in EXPAND:
-        params.append(("expand", name))
-    return params
 
 
 def _checked_id(repo_id: str) -> str:

@@ -164,9 +164,15 @@ def download_headers(start: int) -> dict[str, str]:
 
 
 def continues(response: Any, start: int) -> bool:
-    """Whether the answer holds the bytes from `start` on."""
+    """Whether the answer holds the bytes from `start` on.
+
+    A range of an answer that was packed on its way is one of packed bytes, and continues nothing.
+    """
     content_range: str = response.headers.get("Content-Range", "")
-    return response.status_code == 206 and content_range.startswith(f"bytes {start}-")
+    packed = response.headers.get("Content-Encoding", "identity").lower() not in ("identity", "")
+    return (
+        response.status_code == 206 and content_range.startswith(f"bytes {start}-") and not packed
+    )
 
 
 def part_name(name: str, file: HubFile) -> str:

@@ -37,9 +37,6 @@ log = logging.getLogger(__name__)
 NOT_FOUND_TO_DELETED = 3
 """Consistent answers on separate tries."""
 NOT_FOUND_SECONDS = 600.0
-MISMATCHES_TO_REFUSED = 2
-"""A truncated transfer is transient; the same damage twice is not."""
-MISMATCH_SECONDS = 2.0
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 6 * 3600.0
 MOST_RETRIES = 16
@@ -74,13 +71,12 @@ def record_failure(
         return leases.finish(store, job.id, worker, final, with_advice(error))
     if isinstance(error, (RepoNotFound, RevisionNotFound)):
         return _not_found(store, job, worker, reason)
-    if isinstance(error, ContentMismatch):
-        return _mismatch(store, job, worker, error, reason, channels)
     if isinstance(error, Refused):
         return refuse(store, job, worker, type(error).__name__, reason, channels)
     if isinstance(error, (DiskFull, BadToken)):
         return leases.pause(store, job.id, worker, reason, PAUSE_SECONDS)
-    if isinstance(error, HubError):
+    on_the_disk = job.ref.local and isinstance(error, ContentMismatch)
+    if isinstance(error, HubError) and not on_the_disk:
         return _transient(store, job, worker, error, reason, rng)
     if isinstance(error, ChildDied):
         return leases.record_death(store, job.id, worker, reason)
@@ -163,28 +159,12 @@ def _not_found(store: Store, job: Job, worker: str, reason: str) -> Job:
     )
 
 
-def _mismatch(
-    store: Store,
-    job: Job,
-    worker: str,
-    error: ContentMismatch,
-    reason: str,
-    channels: tuple[str, ...],
-) -> Job:
-    if job.ref.local:
-        return leases.finish(store, job.id, worker, JobState.FAILED, reason)
-    kind = type(error).__name__
-    times = jobs.repeats(store, job.id, kind) + 1
-    if times >= MISMATCHES_TO_REFUSED:
-        return refuse(store, job, worker, kind, f"{reason} (twice)", channels)
-    return leases.retry_later(store, job.id, worker, reason, MISMATCH_SECONDS, kind=kind)
-
-
 def _transient(
     store: Store, job: Job, worker: str, error: HubError, reason: str, rng: random.Random
 ) -> Job:
+    """Put off what hub or network did, damaged bytes too: nothing of it is known to be the checkpoint's."""
     if job.attempts >= MOST_RETRIES:
-        given_up = f"given up after {job.attempts + 1} tries: {reason}"
+        given_up = f"unavailable, given up after {job.attempts + 1} tries: {reason}"
         return leases.finish(store, job.id, worker, JobState.FAILED, given_up)
     asked_for = 0.0
     if isinstance(error, HubUnavailable):

@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dife_scanner.durable.clock import later, now
-from dife_scanner.errors import AlreadyWatching, DifeError, DiskFull
+from dife_scanner.errors import AlreadyWatching, DifeError, DiskFull, UnusableEnvironment
 from dife_scanner.queue.children import (
     EndedPass,
     PassChild,
@@ -31,6 +31,7 @@ from dife_scanner.queue.children import (
     work_main,
 )
 from dife_scanner.queue.lease import gone
+from dife_scanner.queue.poller import PassResult
 from dife_scanner.queue.schedule import Schedule
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, JobState
@@ -87,6 +88,10 @@ class Summary:
     """Jobs left for later."""
     error: DifeError | None = None
     """Why the (last) pass failed."""
+    seen: int = 0
+    """Models that the (last) pass saw."""
+    shortfall: str = ""
+    """Why the (last) pass is not complete; empty where it is."""
 
 
 def watch(
@@ -163,6 +168,7 @@ class _Watcher:
         self._last_event = self._first_event
         self._passes = 0
         self._error: DifeError | None = None
+        self._result: PassResult | None = None
         self._next_beat = 0.0
         self._began = now()
         self._notes: dict[int, str] = {}
@@ -223,6 +229,8 @@ class _Watcher:
                 self._take_pass(ended)
             return
         asked_for = requests.waiting(self._store)
+        if isinstance(self._error, UnusableEnvironment):
+            asked_for = []  # they wait for the next pass: nothing has changed until then
         poll_asked_for = any(request.kind is RequestKind.POLL for request in asked_for)
         polling = self._poll_due.is_set() or poll_asked_for
         if not polling and not asked_for:
@@ -245,11 +253,12 @@ class _Watcher:
         elif ended.result is not None:
             self._error = None
             self._passes += 1
-            result = ended.result
-            counts = f"{result.seen} models seen, {result.new} new, {result.malformed} malformed"
-            text = counts if result.complete else f"{counts}; not complete"
+            self._result = result = ended.result
+            text = f"{result.seen} models seen, {result.new} new, {result.malformed} malformed"
+            if result.shortfall:
+                text = f"{text}; not complete: {result.shortfall}"
             self._report(EventKind.POLL, text, asdict(result))
-            polls.beat(self._store, "poller", os.getpid(), counts)
+            polls.beat(self._store, "poller", os.getpid(), text)
 
     # --- once -----------------------------------------------------------------------------------------------------
 
@@ -259,6 +268,8 @@ class _Watcher:
             return False
         if jobs.jobs(self._store, states=HELD, limit=1):
             return False
+        if isinstance(self._error, UnusableEnvironment):
+            return True  # what waits cannot be taken from here
         due = jobs.next_due(self._store)
         return due is None or due > later(ONCE_PATIENCE_SECONDS)
 
@@ -287,6 +298,8 @@ class _Watcher:
             jobs=tuple(jobs.job(self._store, job_id) for job_id in changed),
             waiting=waiting,
             error=self._error,
+            seen=self._result.seen if self._result else 0,
+            shortfall=self._result.shortfall if self._result else "",
         )
 
     # --- reporting ------------------------------------------------------------------------------------------------

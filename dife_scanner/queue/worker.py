@@ -5,6 +5,7 @@ look at the hub -> fetch -> private copy -> inspect -> (same identity?) -> audit
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -14,7 +15,8 @@ from collections.abc import Callable
 
 from dife_scanner import checkpoints
 from dife_scanner.durable.clock import later, now
-from dife_scanner.errors import DiskFull, HomeUnwritable, StoreCorrupt
+from dife_scanner.errors import DiskFull, HomeUnwritable, StoreCorrupt, UnusableEnvironment
+from dife_scanner.hub.session import session
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue import batch
 from dife_scanner.queue.cleanup import remove_leftovers
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
 BEAT_SECONDS = 10.0
+ENVIRONMENT_SECONDS = 2.0
+"""Between looks at an environment that allows no connection."""
 
 
 class Stopping(Exception):
@@ -48,8 +52,8 @@ def process(
     """Do `job` (waiting, or claimed by `worker`) and return it as it stands then.
 
     Whatever goes wrong with the checkpoint or the hub becomes a state with a reason; only trouble with the home
-    itself (`DiskFull` when not even that can be written, `HomeUnwritable`) is raised. A job that somebody else holds,
-    or that has ended, is returned as it is.
+    itself (`DiskFull` when not even that can be written, `HomeUnwritable`) is raised, and `UnusableEnvironment`, after
+    which the job waits as before. A job that somebody else holds, or that has ended, is returned as it is.
     """
     worker = worker or worker_name()
     claimed: Job | None = job
@@ -65,6 +69,9 @@ def process(
         except LeaseLost as lost:
             log.info("%s", lost.what)
             done = jobs.job(store, claimed.id)
+        except UnusableEnvironment as error:
+            leases.release(store, claimed.id, worker, error.what)
+            raise
         except Stopping:
             done = leases.release(store, claimed.id, worker, "its worker was stopped")
         finally:
@@ -79,7 +86,7 @@ def _run_or_record_failure(run: JobRun, store: Store, job: Job, work: Work, work
     rng = random.Random(work.seed)
     try:
         return run()
-    except (LeaseLost, Stopping, HomeUnwritable, StoreCorrupt):
+    except (LeaseLost, Stopping, HomeUnwritable, StoreCorrupt, UnusableEnvironment):
         raise
     except Exception as error:
         return record_failure(store, job, worker, error, work.channels, rng)
@@ -128,7 +135,11 @@ def work_loop(
     progress_for: Callable[[Job], Progress] = lambda job: SILENT,
     on_done: Callable[[Job], None] = lambda job: None,
 ) -> None:
-    """Take jobs until `stop` is set (or, with `until_idle`, until none is due)."""
+    """Take jobs until `stop` is set (or, with `until_idle`, until none is due).
+
+    Where the environment allows no connection, jobs are left in the queue until it does; with `until_idle` it raises
+    `UnusableEnvironment`.
+    """
     worker = worker_name()
     next_beat = 0.0
     with open_store(work.home) as store:
@@ -151,6 +162,10 @@ def work_loop(
                 stop.wait(IDLE_SECONDS)
             except DiskFull as error:
                 _wait_for_room(store, worker, error, stop)
+            except UnusableEnvironment as error:
+                if until_idle:
+                    raise
+                _wait_for_environment(store, error, stop)
 
 
 def _wait_for_room(store: Store, worker: str, error: DiskFull, stop: threading.Event) -> None:
@@ -165,3 +180,18 @@ def _wait_for_room(store: Store, worker: str, error: DiskFull, stop: threading.E
             return
         except (DiskFull, LeaseLost) as again:
             log.info("%s", again.what)
+
+
+def _wait_for_environment(store: Store, error: UnusableEnvironment, stop: threading.Event) -> None:
+    """No connection can be made from here: say so, and try again. A file that a variable names may come back."""
+    log.warning("%s", error.what)
+    while True:
+        with contextlib.suppress(DiskFull):
+            polls.beat(store, "worker", os.getpid(), f"waiting: {error.what}")
+        if stop.wait(ENVIRONMENT_SECONDS):
+            return
+        try:
+            session()
+            return
+        except UnusableEnvironment as again:
+            error = again

@@ -38,8 +38,10 @@ from dife_scanner.sentences.calibration import calibration_lines
 from dife_scanner.sentences.footprint import CARRIER_MEANING, ratios_text, swap_lines
 from dife_scanner.sentences.numbers import count, number, p_text, signed
 from dife_scanner.sentences.profile import delta_text, details_text, parts_text, without_number
+from dife_scanner.sentences.recognition import recognition_text
 from dife_scanner.sentences.recovered import candidate_lines, recovered_lines
 from dife_scanner.sentences.searches import budget_lines
+from dife_scanner.sentences.settings import deviation_lines
 from dife_scanner.sentences.triggers import effect_text, example_prompts, marked_text, trigger_text
 
 _BAR = 30
@@ -280,6 +282,8 @@ def _small_print(record: Audit, home: Path) -> list[RenderableType]:
     lines = [
         *budget_lines(record),
         accuracy_text(record),
+        recognition_text(record),
+        *deviation_lines(record),
         f"{record.architecture}; reference {record.reference or 'none'}; {_towers(record)}",
         f"audit {record.id}, identity {record.identity[:16]}",
     ]

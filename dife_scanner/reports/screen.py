@@ -25,6 +25,7 @@ from dife_scanner.sentences.calibration import calibration_lines
 from dife_scanner.sentences.findings import confidence_text
 from dife_scanner.sentences.footprint import CARRIER_MEANING, repair_text, swap_text
 from dife_scanner.sentences.numbers import number
+from dife_scanner.sentences.recognition import recognition_words
 from dife_scanner.sentences.triggers import effect_text, example_prompts, marked_text, trigger_text
 
 _WHY_CHARACTERS = 400
@@ -76,11 +77,14 @@ def _verdict(record: Audit) -> list[RenderableType]:
 
 
 def _compared(record: Audit) -> str:
-    """The base, and clean accuracy there and here where it was measured."""
+    """The base, what it recognises, and clean accuracy there and here; each where it was measured."""
+    text = record.reference
+    if record.recognition is not None:
+        text += f", which recognises {recognition_words(record.recognition)}"
     if record.clean_accuracy is None or record.reference_accuracy is None:
-        return record.reference
+        return text
     there = number(record.reference_accuracy)
-    return f"{record.reference}; clean accuracy {there} there, {number(record.clean_accuracy)} here"
+    return f"{text}; clean accuracy {there} there, {number(record.clean_accuracy)} here"
 
 
 def unconfirmed(record: Audit) -> list[RenderableType]:

@@ -25,7 +25,8 @@ from queue_kit import (
 from dife_scanner.app import rerun
 from dife_scanner.app.references import add_reference
 from dife_scanner.durable.clock import later, now
-from dife_scanner.errors import DiskFull
+from dife_scanner.errors import DiskFull, UnusableEnvironment
+from dife_scanner.hub.session import tools
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
 from dife_scanner.progress import SILENT, Progress, Step
 from dife_scanner.queue import child, cleanup, targets, worker
@@ -203,15 +204,78 @@ def test_what_a_repository_can_be(store: Store, hub: LoopbackHub) -> None:
     assert refused.ref.repo_id == "org/extra" and refused.severity == "refused"
 
 
-def test_damage_is_refused_only_when_it_comes_twice(store: Store, hub: LoopbackHub) -> None:
+ON_THE_WAY = {
+    "another byte": (faults.corrupt("/repos/lfs/", times=None), "arrived with the hash"),
+    "too short": (faults.shorten("/repos/lfs/", 1000, times=None), "ended after 1000 of"),
+    "cut off": (faults.truncate("/repos/lfs/", 1000, times=None), "broke during"),
+    "a small file": (faults.corrupt("/api/resolve-cache/", times=None), "arrived with the hash"),
+    "packed": (
+        faults.packed("/api/resolve-cache/", "br", times=None),
+        "compressed as br, which was not requested",
+    ),
+    "a login": (faults.page("/api/resolve-cache/", times=None), "sent a web page instead of"),
+    "a filter": (faults.page("GET /api/models/", 403, times=None), "answered 403 with a web page"),
+}
+
+
+@pytest.mark.parametrize("what", ON_THE_WAY)
+def test_what_a_network_did_is_named_and_tried_again_and_never_a_finding(
+    what: str, store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dife_scanner.queue.failures.MOST_RETRIES", 2)
+    fault, words = ON_THE_WAY[what]
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip")
+    monkeypatch.setattr("dife_scanner.hub.wire._backoff", lambda failures: 0.0)
+    hub.inject(fault)
+    for _ in range(2):
+        job = worker.process(store, job, work)
+        assert job.state is JobState.RETRY_WAIT and words in job.reason
+    job = worker.process(store, job, work)
+    assert job.state is JobState.FAILED and "unavailable, given up after 3 tries" in job.reason
+    assert findings.findings(store) == []
+
+
+def test_a_file_packed_by_a_proxy_is_audited_like_any_other(store: Store, hub: LoopbackHub) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    hub.inject(faults.packed("/api/resolve-cache/", times=None))
+    hub.inject(faults.packed("/repos/lfs/", times=None))
+    assert scanned(store, hub, "org/clip").state is JobState.DONE
+
+
+def test_damage_that_comes_once_is_waited_for(
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dife_scanner.queue.failures.FIRST_RETRY_SECONDS", 0.1)
     hub.add_repo("org/clip", checkpoint())
     hub.inject(faults.corrupt("/repos/lfs/"))
     assert scanned(store, hub, "org/clip").state is JobState.DONE
-    hub.add_repo("org/damaged", checkpoint(1))
-    hub.inject(faults.corrupt("/repos/lfs/", times=None))
-    job = scanned(store, hub, "org/damaged")
-    assert job.state is JobState.REFUSED and "twice" in job.reason
-    assert [f.kind for f in findings.findings(store)] == ["refused"]
+
+
+def test_jobs_and_requests_wait_while_the_environment_allows_no_connection(
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip")
+    requests.request_scan(store, "org/clip")
+    tools().close_session()
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:7890")
+    for act in (
+        lambda: worker.process(store, job, work),
+        lambda: worker.work_loop(work, threading.Event(), until_idle=True),
+        lambda: serve_requests(store, work),
+        lambda: poll_pass(store, work),
+    ):
+        with pytest.raises(UnusableEnvironment, match="ALL_PROXY"):
+            act()
+    job = jobs.job(store, job.id)
+    assert (job.state, job.attempts) == (JobState.QUEUED, 0) and "ALL_PROXY" in job.reason
+    monkeypatch.delenv("ALL_PROXY")
+    assert serve_requests(store, work) == [] and not requests.waiting(store)
+    worker.work_loop(work, threading.Event(), until_idle=True)
+    assert jobs.job(store, job.id).state is JobState.DONE
 
 
 def test_a_repository_that_is_gone_three_times_is_deleted(store: Store, hub: LoopbackHub) -> None:

@@ -56,6 +56,7 @@ MOST_RESNET_WIDTH = 1024
 MOST_RESNET_BLOCKS = 512
 LEAST_MLP_RATIO, MOST_MLP_RATIO = 0.25, 16
 MOST_LOGIT_BIAS = 1000
+LEAST_NORM_EPS, MOST_NORM_EPS = 0, 1
 
 RESNET_SHRINKS = 32
 """A ModifiedResNet halves the picture five times, so its side has to be a multiple of this; its last stage is also so
@@ -203,7 +204,7 @@ def _vision(section: Section) -> VisionConfig:
 
 
 def _only_known_vision_options(section: Section) -> None:
-    section.only_off("attentional_pool", "act_kwargs", "norm_kwargs", *_NO_EXTRAS)
+    section.only_off("attentional_pool", *_NO_EXTRAS)
     section.choice("block_type", "default", ("default",))
     section.choice("pos_embed_type", "learnable", ("learnable", "sin_cos_2d"))
     section.ignore("attn_pooler_queries", "attn_pooler_heads", "patch_dropout", "output_tokens")
@@ -231,7 +232,22 @@ def _transformer_options(section: Section) -> dict[str, Any]:
         "no_ln_pre": section.flag("no_ln_pre"),
         "final_ln_after_pool": section.flag("final_ln_after_pool"),
         "pool": section.choice("pool_type", "tok", ("tok", "avg")),
+        **_layer_options(section),
     }
+
+
+def _layer_options(section: Section) -> dict[str, Any]:
+    """What is said of every layer norm and of GELU; a ModifiedResNet has neither, and open_clip passes over them."""
+    norm = section.section("norm_kwargs", optional=True)
+    activation = section.section("act_kwargs", optional=True)
+    options: dict[str, Any] = {}
+    if norm.has("eps"):
+        options["norm_eps"] = norm.number("eps", 0.0, LEAST_NORM_EPS, MOST_NORM_EPS)
+    approximate = activation.choice("approximate", "none", ("none", "tanh"))
+    options["gelu_tanh"] = approximate == "tanh"
+    norm.finish()
+    activation.finish()
+    return options
 
 
 def _check_transformer(config: VisionConfig, section: Section) -> None:
@@ -301,6 +317,7 @@ def _text(section: Section) -> TextConfig:
         layers=section.whole("layers", 12, MOST_LAYERS),
         mlp_ratio=section.number("mlp_ratio", 4.0, LEAST_MLP_RATIO, MOST_MLP_RATIO),
         layer_scale=section.take("ls_init_value") is not None,
+        **_layer_options(section),
     )
     section.finish()
     if config.width % config.heads:
@@ -316,7 +333,7 @@ def _only_known_text_options(section: Section) -> None:
         "no_causal_mask",
         "proj_bias",
     )
-    section.only_off("act_kwargs", "norm_kwargs", *_NO_EXTRAS)
+    section.only_off(*_NO_EXTRAS)
     section.choice("block_type", "default", ("default",))
     section.choice("pool_type", "argmax", ("argmax",))
     section.choice("proj_type", "linear", ("linear",))
