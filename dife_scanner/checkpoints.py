@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from dife_scanner.core.plain import plain
 from dife_scanner.durable.crash import crash_point
-from dife_scanner.errors import DifeError, LimitExceeded, Unsupported
+from dife_scanner.errors import DifeError, LimitExceeded, Refused, Unreadable, Unsupported
 from dife_scanner.hub.manifest import local_manifest, manifest, small_files
 from dife_scanner.models import intake, sandbox
 from dife_scanner.models.config import ClipConfig
-from dife_scanner.models.header import ParseLimits
-from dife_scanner.models.layouts.open_clip import WEIGHT_FILES
+from dife_scanner.models.header import LENGTH_BYTES, ParseLimits
+from dife_scanner.models.layouts.open_clip import CONFIG_FILE, WEIGHT_FILES
 from dife_scanner.models.load import parse_limits
 from dife_scanner.progress import Progress
 from dife_scanner.records import HubFile, HubModel, JobState, Manifest, ModelRef, Reference
@@ -26,7 +28,13 @@ from dife_scanner.settings import Limits
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
 
+log = logging.getLogger(__name__)
+
 Check = Callable[[], None]
+_OF_THE_CONFIGURATION = (Unsupported, LimitExceeded, Unreadable)
+"""Errors that another configuration may not have."""
+FIRST_BYTES = 128 * 1024
+"""Read of the weights to begin with; the headers of most models are shorter."""
 NAMED = 3
 """Files that a note names; of more it says how many."""
 
@@ -66,8 +74,18 @@ def first_look(model: HubModel, token: bool) -> Manifest:
     return found
 
 
-def look(hub: Hub, ref: ModelRef, limits: Limits) -> tuple[HubModel, Manifest]:
-    """Ask the hub for sizes and hashes at this commit and read what decides. Raises the hub's errors."""
+@dataclass(frozen=True)
+class Look:
+    """A repository at one commit, before its weights are fetched."""
+
+    model: HubModel
+    manifest: Manifest
+    config: bytes
+    """The verified configuration; empty where it was not read."""
+
+
+def look(hub: Hub, ref: ModelRef, limits: Limits) -> Look:
+    """Ask the hub for sizes and hashes at this commit and read the configuration. Raises the hub's errors."""
     model = hub.info(ref.repo_id, ref.revision)
     most = limits.small_file_bytes
     pinned = ModelRef(model.repo_id, model.sha)
@@ -75,7 +93,85 @@ def look(hub: Hub, ref: ModelRef, limits: Limits) -> tuple[HubModel, Manifest]:
     for file in small_files(model, limit=most):
         small[file.path] = hub.read_small(pinned, file, most)
     found = manifest(model, small, checkpoint_bytes=limits.checkpoint_bytes, small_file_bytes=most)
-    return model, replace(found, ref=ModelRef(ref.repo_id, model.sha))
+    found = replace(found, ref=ModelRef(ref.repo_id, model.sha))
+    return Look(model, found, small.get(CONFIG_FILE, b""))
+
+
+def judge(
+    hub: Hub,
+    seen: Look,
+    limits: Limits,
+    known: Sequence[Reference] = (),
+    *,
+    scratch: Path | None = None,
+) -> None:
+    """Raise what the configuration and the header say against a checkpoint, before its weights are fetched.
+
+    The header is the beginning of a file whose hash nobody knows yet. So it decides only what needs no proof: a kind
+    that is not audited, or a limit. Whatever else is wrong with it is for the whole file to show. As in `prepare`, a
+    configuration counts for nothing where that of one of the `known` references fits the tensors. `scratch` is an
+    existing folder for the bytes on their way to the parsing child.
+
+    Raises `Unsupported`, `LimitExceeded`, and of the configuration alone `Unreadable` and `Refused`; the errors of
+    access; what `sandbox.inspect_files` raises.
+    """
+    if seen.manifest.state.is_final or not seen.config:
+        return
+    bounds = parse_limits(limits)
+    with tempfile.TemporaryDirectory(dir=scratch) as name:
+        config = Path(name) / CONFIG_FILE
+        config.write_bytes(seen.config)
+        try:
+            sandbox.check_config(config, bounds)
+        except _OF_THE_CONFIGURATION:
+            if not known:
+                raise
+        try:
+            _judge_start(hub, seen, config, bounds, known)
+        except Refused as error:
+            log.info("%s, as its beginning looks: %s", seen.manifest.ref, error.what)
+
+
+def _judge_start(
+    hub: Hub, seen: Look, config: Path, bounds: ParseLimits, known: Sequence[Reference]
+) -> None:
+    """Inspect the beginning of the weights. Does nothing where the hub does not send it, or sends another each time."""
+    (file,) = (file for file in seen.manifest.files if file.path in WEIGHT_FILES)
+    start = _start(hub, seen.manifest.ref, file, bounds)
+    if not start:
+        return
+    weights = config.parent / file.path
+    weights.write_bytes(start)
+    try:
+        _configuration(config, weights, bounds, known, total=file.size)
+    except _OF_THE_CONFIGURATION as error:
+        if hub.read_start(seen.manifest.ref, file, len(start)) != start:
+            return
+        if not isinstance(error, Unreadable):
+            raise
+        sandbox.check_config(
+            config, bounds
+        )  # raises it where it is the configuration that cannot be read
+        log.info("%s, as its beginning looks: %s", seen.manifest.ref, error.what)
+
+
+def _start(hub: Hub, ref: ModelRef, file: HubFile, bounds: ParseLimits) -> bytes:
+    """The beginning of the weights with the whole header, or as much as shows that it is too long; else empty."""
+    start = hub.read_start(ref, file, FIRST_BYTES)
+    header_ends = LENGTH_BYTES + int.from_bytes(start[:LENGTH_BYTES], "little")
+    if header_ends <= len(start) or header_ends > LENGTH_BYTES + bounds.header_bytes:
+        return start
+    start = hub.read_start(ref, file, header_ends)
+    return start if len(start) == header_ends else b""
+
+
+def judge_local(found: Manifest, limits: Limits, known: Sequence[Reference] = ()) -> None:
+    """Raise what `prepare` would raise of a local checkpoint, where it lies."""
+    if found.state.is_final:
+        return
+    files, _ = local_files(found)
+    (weights,) = (files[name] for name in WEIGHT_FILES if name in files)
+    _configuration(files[CONFIG_FILE], weights, parse_limits(limits), known)
 
 
 def fetch(
@@ -182,7 +278,9 @@ def prepare(
         raise Unsupported(
             "there is nothing that an audit could read", "only open_clip checkpoints can be audited"
         )
-    config, problem = _configuration(staged, limits, known)
+    config, problem = _configuration(
+        staged.config.path, staged.weights.path, parse_limits(limits), known
+    )
     canonical = json.dumps(config.as_json(), sort_keys=True, separators=(",", ":"))
     if problem:
         canonical += staged.config.sha256
@@ -199,25 +297,33 @@ def prepare(
 
 
 def _configuration(
-    staged: intake.Staged, limits: Limits, known: Sequence[Reference]
+    config: Path,
+    weights: Path,
+    bounds: ParseLimits,
+    known: Sequence[Reference],
+    *,
+    total: int | None = None,
 ) -> tuple[ClipConfig, str]:
-    """The configuration that fits the tensors, and why it is not the checkpoint's own."""
-    weights = staged.weights.path
-    bounds = parse_limits(limits)
+    """The configuration that fits the tensors, and why it is not the checkpoint's own.
+
+    `total` is the size of the weights in bytes where `weights` holds only their beginning.
+    """
     try:
-        return sandbox.inspect_files(staged.config.path, weights, bounds).config, ""
-    except (Unsupported, LimitExceeded) as error:
+        return sandbox.inspect_files(config, weights, bounds, total=total).config, ""
+    except _OF_THE_CONFIGURATION as error:
         for reference in known:
-            theirs = Path(reference.path) / staged.config.name
-            if _fits(theirs, weights, bounds):
-                return sandbox.inspect_files(theirs, weights, bounds).config, error.what
+            theirs = Path(reference.path) / CONFIG_FILE
+            if _fits(theirs, weights, bounds, total):
+                return sandbox.inspect_files(
+                    theirs, weights, bounds, total=total
+                ).config, error.what
         raise
 
 
-def _fits(config: Path, weights: Path, bounds: ParseLimits) -> bool:
+def _fits(config: Path, weights: Path, bounds: ParseLimits, total: int | None) -> bool:
     """Whether a file has exactly the tensors of a reference's configuration."""
     try:
-        sandbox.inspect_files(config, weights, bounds)
+        sandbox.inspect_files(config, weights, bounds, total=total)
     except (DifeError, OSError):
         return False
     return True

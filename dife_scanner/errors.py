@@ -89,8 +89,12 @@ class Unsupported(DifeError):
     """A checkpoint of a kind this version cannot audit; never a statement about its safety."""
 
 
+class Unreadable(DifeError):
+    """A damaged or contradictory file, which the library that defines its format does not read either; no finding."""
+
+
 class Refused(DifeError):
-    """A file that breaks its own format or tries something: not loaded, kept as a finding."""
+    """A file that tries something, as a header that lies or a bomb does: not loaded, kept as a finding."""
 
 
 class LimitExceeded(DifeError):

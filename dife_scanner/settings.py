@@ -38,6 +38,7 @@ class Limits(_Section):
 
     checkpoint_bytes: int = Field(default=20 * 1024**3, gt=0)
     small_file_bytes: int = Field(default=16 * 1024**2, gt=0)
+    repository_files: int = Field(default=20_000, gt=0)
     header_bytes: int = Field(default=25_000_000, gt=0)
     tensors: int = Field(default=20_000, gt=0)
     parse_seconds: float = Field(default=30.0, gt=0)
@@ -219,10 +220,12 @@ _TEMPLATE = """\
 
 # Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
 [limits]
-# Files to fetch for one checkpoint, together.
+# The weights of one checkpoint.
 #checkpoint_bytes = 21474836480
-# One configuration, tokenizer or card.
+# One configuration or prompt learner.
 #small_file_bytes = 16777216
+# Files that a repository may hold, whether they are fetched or not.
+#repository_files = 20000
 # The header of a safetensors file.
 #header_bytes = 25000000
 #tensors = 20000

@@ -184,7 +184,7 @@ def _prepare(
         files, expected = checkpoints.local_files(manifest)
     else:
         hub = hub_for(settings, job.endpoint if job else settings.endpoint)
-        _, manifest = checkpoints.look(hub, stored.ref, settings.limits)
+        manifest = checkpoints.look(hub, stored.ref, settings.limits).manifest
         if manifest.state.is_final:
             raise NotFound(
                 f"{stored.ref} can no longer be fetched: {manifest.reason}", "ask its owner"

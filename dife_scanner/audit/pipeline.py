@@ -28,7 +28,7 @@ from dife_scanner.core.checks import Circumstances
 from dife_scanner.core.recognition import is_searchable
 from dife_scanner.core.verdict import Evidence, decide
 from dife_scanner.discovery import LEARNED
-from dife_scanner.errors import Refused
+from dife_scanner.errors import AuditError
 from dife_scanner.models.config import deviations
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT, Progress
@@ -88,12 +88,12 @@ def run(request: Request, progress: Progress = SILENT) -> Outcome:
 
 
 def _suspect(request: Request, settings_of: Path) -> ClipEncoder:
-    """The checkpoint under the configuration in the folder `settings_of`. `Refused` where its weights changed."""
+    """The checkpoint under the configuration in the folder `settings_of`. `AuditError` where its weights changed."""
     from dife_scanner.models.load import load
 
     suspect = load(request.folder, device=request.device, settings_of=settings_of)
     if suspect.weights_sha256 != request.weights_sha256:
-        raise Refused(
+        raise AuditError(
             f"the weights of {request.ref} changed between the check and the audit", "scan again"
         )
     return suspect

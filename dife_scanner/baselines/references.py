@@ -241,11 +241,13 @@ def _fetched(hub: Hub, target: str, scratch: Path, settings: Settings, progress:
     repo, _, revision = target.partition("@")
     progress("looking", note=target)
     model = hub.info(repo, revision or None)
-    _, manifest = checkpoints.look(hub, ModelRef(model.repo_id, model.sha), settings.limits)
+    seen = checkpoints.look(hub, ModelRef(model.repo_id, model.sha), settings.limits)
+    manifest = seen.manifest
     if manifest.state.is_final:
         raise UsageError(
             f"{target} cannot be a reference: {manifest.reason}", "give an open_clip checkpoint"
         )
+    checkpoints.judge(hub, seen, settings.limits)
     fetched = checkpoints.fetch(
         hub, manifest, scratch / "fetched", settings.limits, progress, lambda: None
     )

@@ -44,7 +44,7 @@ def load(
     `follow_links` is for folders whose owner is trusted, see `intake.find`. With `settings_of`, the folder of another
     checkpoint whose tensors have the same names and shapes, the weights run under that one's configuration.
 
-    Raises `Unsupported`, `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
+    Raises `Unsupported`, `Unreadable`, `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
     """
     limits = limits or default_limits()
     files = intake.find(folder, follow_links=follow_links)
@@ -100,7 +100,7 @@ def parse_limits(limits: Limits) -> ParseLimits:
     """The part of the settings that bounds parsing, as plain values for the child."""
     return ParseLimits(
         header_bytes=limits.header_bytes,
-        config_bytes=min(limits.small_file_bytes, ParseLimits.config_bytes),
+        config_bytes=limits.small_file_bytes,
         tensors=limits.tensors,
         seconds=limits.parse_seconds,
         memory_mib=limits.parse_rss_mib,

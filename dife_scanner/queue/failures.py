@@ -24,6 +24,7 @@ from dife_scanner.errors import (
     RepoNotFound,
     RepoPrivate,
     RevisionNotFound,
+    Unreadable,
     Unsupported,
 )
 from dife_scanner.queue.child import ChildDied
@@ -48,6 +49,7 @@ _ENDS_AS = (
     (RepoDisabled, JobState.DISABLED),
     (Unsupported, JobState.UNSUPPORTED),
     (LimitExceeded, JobState.LIMIT_EXCEEDED),
+    (Unreadable, JobState.FAILED),
 )
 """Errors that say which state a job ends in, whatever was tried before."""
 
@@ -66,7 +68,7 @@ def record_failure(
     reason = _in_words(error)
     final = _final_state(error)
     if final is not None:
-        return leases.finish(store, job.id, worker, final, reason)
+        return leases.finish(store, job.id, worker, final, with_advice(error))
     if isinstance(error, (RepoNotFound, RevisionNotFound)):
         return _not_found(store, job, worker, reason)
     if isinstance(error, Refused):
@@ -78,7 +80,7 @@ def record_failure(
         return _transient(store, job, worker, error, reason, rng)
     if isinstance(error, ChildDied):
         return leases.record_death(store, job.id, worker, reason)
-    return _failed(store, job, worker, error, reason)
+    return _failed(store, job, worker, error)
 
 
 def _final_state(error: Exception) -> JobState | None:
@@ -89,13 +91,26 @@ def _final_state(error: Exception) -> JobState | None:
     return None
 
 
-def _failed(store: Store, job: Job, worker: str, error: Exception, reason: str) -> Job:
+def state_of(error: DifeError) -> JobState:
+    """The state that an error of the intake, met before anything was queued, would end a job in."""
+    if isinstance(error, Refused):
+        return JobState.REFUSED
+    return _final_state(error) or JobState.FAILED
+
+
+def with_advice(error: Exception) -> str:
+    """The reason for a final state: what happened, and what to do next where there is something."""
+    reason = _in_words(error)
+    if isinstance(error, DifeError) and error.advice:
+        return f"{reason}; {error.advice}"
+    return reason
+
+
+def _failed(store: Store, job: Job, worker: str, error: Exception) -> Job:
     """End a job for an error that nothing else is known to do about."""
     if not isinstance(error, DifeError):
         log.error("job %s failed", job.id, exc_info=error)
-    elif error.advice:
-        reason = f"{reason}; {error.advice}"
-    return leases.finish(store, job.id, worker, JobState.FAILED, reason)
+    return leases.finish(store, job.id, worker, JobState.FAILED, with_advice(error))
 
 
 def refuse(

@@ -82,9 +82,12 @@ class JobRun:
             return checkpoints.look_local(
                 self._job.ref, jobs.manifest_of(self._store, self._job.id)
             )
-        model, manifest = checkpoints.look(self._hub(), self._job.ref, self._limits)
-        leases.keep_manifest(self._store, self._job.id, self._worker, model, manifest)
-        return manifest
+        hub = self._hub()
+        seen = checkpoints.look(hub, self._job.ref, self._limits)
+        leases.keep_manifest(self._store, self._job.id, self._worker, seen.model, seen.manifest)
+        known = kept_references.references(self._store)
+        checkpoints.judge(hub, seen, self._limits, known, scratch=self.folder)
+        return seen.manifest
 
     def _hub(self) -> Hub:
         return hub_for(self._work.settings, self._job.endpoint, self._pause)

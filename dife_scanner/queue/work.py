@@ -84,6 +84,7 @@ def hub_for(
         request_seconds=settings.limits.request_seconds,
         download_seconds=settings.limits.download_seconds,
         pause=pause,
+        most_files=settings.limits.repository_files,
     )
 
 

@@ -197,7 +197,7 @@ def test_what_a_repository_can_be(store: Store, hub: LoopbackHub) -> None:
         "pickle": JobState.UNSUPPORTED,
         "gated": JobState.GATED,
         "huge": JobState.LIMIT_EXCEEDED,
-        "odd": JobState.LIMIT_EXCEEDED,
+        "odd": JobState.UNSUPPORTED,
         "extra": JobState.REFUSED,
     }
     (refused,) = findings.findings(store, filter="kind:refused")
@@ -555,6 +555,6 @@ def test_the_real_audit_runs_in_the_child(store: Store, hub: LoopbackHub) -> Non
     assert "loading" in [step.phase for step in steps]
 
     hub.add_repo("org/nan", checkpoint(float("nan")))
-    refused = scanned(store, hub, "org/nan", audit=child.AUDIT, preload=child.PRELOAD)
-    assert refused.state is JobState.REFUSED and "NaN" in refused.reason
-    assert [found.kind for found in findings.findings(store)] == ["refused"]
+    broken = scanned(store, hub, "org/nan", audit=child.AUDIT, preload=child.PRELOAD)
+    assert broken.state is JobState.FAILED and "NaN" in broken.reason
+    assert findings.findings(store) == []
