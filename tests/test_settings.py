@@ -14,9 +14,10 @@ import keyring.backends.fail
 import pytest
 from pydantic import BaseModel
 
-from dife_scanner import settings
+from dife_scanner import secrets, settings
 from dife_scanner.errors import SettingsError
-from dife_scanner.settings import Settings, load, secret, template
+from dife_scanner.secrets import secret
+from dife_scanner.settings import Settings, load, template
 
 
 class Wallet(keyring.backend.KeyringBackend):
@@ -269,13 +270,13 @@ def test_an_empty_secret_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_secret_does_not_show_itself() -> None:
-    held = settings.Secret("hunter2", "keyring")
+    held = secrets.Secret("hunter2", "keyring")
     for shown in (repr(held), str(held), f"{held}", repr([held]), "%s" % (held,)):  # noqa: UP031
         assert "hunter2" not in shown
         assert "keyring" in shown
 
 
 def test_secrets_are_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in settings.SECRETS:
+    for name in secrets.SECRETS:
         monkeypatch.setenv("DIFE_" + name.upper().replace("-", "_"), "hunter2")
     assert "hunter2" not in repr(load(tmp_path))
