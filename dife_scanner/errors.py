@@ -159,6 +159,10 @@ class DiskFull(DifeError):
     """The disk that holds the state directory is full."""
 
 
+class StoreBusy(DifeError):
+    """Another program holds the database: nothing can be written, or even read, until it lets go."""
+
+
 class StoreCorrupt(DifeError):
     """The database fails its own integrity check."""
 
@@ -173,6 +177,10 @@ class AlreadyWatching(DifeError):
 
 class NotFound(DifeError):
     """No audit, finding or job of that id."""
+
+
+class NoWindow(DifeError):
+    """No window can be opened here: no display, or a library that Qt needs is missing."""
 
 
 class AlertFailed(DifeError):

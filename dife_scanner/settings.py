@@ -108,6 +108,8 @@ class Settings(BaseSettings):
     interval_seconds: Annotated[Seconds, Field(ge=1)] = 1800.0
     overlap_seconds: float = Field(default=3600.0, ge=0, le=_LONGEST_SECONDS, allow_inf_nan=False)
     workers: int = Field(default=1, ge=1, le=64)
+    database_seconds: Seconds = 30.0
+    """How long a command waits while another program holds the database; a watcher waits as long as it takes."""
     device: str = "auto"
     budget: Budget = Budget.DEFAULT
     """What an audit may cost where the command line does not say."""
@@ -273,6 +275,8 @@ _TEMPLATE = """\
 #overlap_seconds = 3600.0
 # Audits at the same time.
 #workers = 1
+# How long a command waits while another program holds the database; a watcher waits as long as it takes.
+#database_seconds = 30.0
 # "auto", "cpu", "cuda", "cuda:1" or "mps".
 #device = "auto"
 # What an audit may cost: "quick", "default" or "deep". More pictures per drawing, longer searches.

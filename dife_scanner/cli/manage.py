@@ -100,7 +100,7 @@ def alerts_list(session: Session) -> None:
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import outbox
 
-    with session.store(session.settings()) as store:
+    with session.reading(session.settings()) as store:
         rows = outbox.alerts(store)
     session.show(as_json.AlertsDocument(tuple(rows)), lambda: table.alerts(rows))
 

@@ -113,10 +113,10 @@ def as_table(settings: Settings, document: ScanDocument) -> RenderableType:
     """One line per target, and why those that need an eye do."""
     from rich.console import Group
 
+    from dife_scanner.baselines.home import open_for_reading
     from dife_scanner.reports import table
     from dife_scanner.store import models
-    from dife_scanner.store.db import open_store
 
-    with open_store(settings.home, read_only=True) as store:
+    with open_for_reading(settings) as store:
         rows = [models.model_row(store, result.job.id) for result in document.targets]
     return Group(table.models(rows), table.reasons(rows), table.tally(document.tally))

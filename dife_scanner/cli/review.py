@@ -48,7 +48,7 @@ def findings(session: Session, filter: FilterArgument = None) -> None:
     from dife_scanner.store import findings as kept
 
     text = " ".join(filter or [])
-    with session.store(session.settings()) as store:
+    with session.reading(session.settings()) as store:
         rows, tally = kept.findings(store, filter=text), stored.tally(store)
     document = as_json.FindingsDocument(text, tuple(rows), tally)
     session.show(document, lambda: Group(table.findings(rows), table.tally(tally)))
@@ -62,7 +62,7 @@ def audits(session: Session, filter: FilterArgument = None) -> None:
     from dife_scanner.store import audits as stored
 
     text = " ".join(filter or [])
-    with session.store(session.settings()) as store:
+    with session.reading(session.settings()) as store:
         rows, tally = stored.audits(store, filter=text), stored.tally(store, filter=text)
     document = as_json.AuditsDocument(text, tuple(rows), tally)
     session.show(document, lambda: Group(table.audits(rows), table.tally(tally)))
@@ -90,7 +90,7 @@ def show(
     from dife_scanner.store import lookup
 
     settings = session.settings()
-    with session.store(settings) as store:
+    with session.reading(settings) as store:
         found = _found(store, lookup.find(store, id))
     session.show(
         as_json.ShowDocument(found.audit, found.finding, found.job),
@@ -161,7 +161,7 @@ def queue(session: Session) -> None:
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import jobs
 
-    with session.store(session.settings()) as store:
+    with session.reading(session.settings()) as store:
         rows = jobs.jobs(store)
         counts = jobs.counts(store)
     session.show(as_json.QueueDocument(counts, tuple(rows)), lambda: table.queue(rows))
@@ -174,7 +174,7 @@ def status(session: Session) -> None:
     from dife_scanner.store import jobs, outbox, polls
 
     settings = session.settings()
-    with session.store(settings) as store:
+    with session.reading(settings) as store:
         beats = polls.beats(store)
         passes = [one for one in polls.passes(store) if one.complete]
         counts = jobs.counts(store)

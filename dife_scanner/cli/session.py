@@ -52,6 +52,14 @@ class Session:
         with open_home(settings) as store:
             yield store
 
+    @contextmanager
+    def reading(self, settings: Settings) -> Iterator[Store]:
+        """The store for commands that only look at it, as they may in a home that this user cannot write."""
+        from dife_scanner.baselines.home import open_for_reading
+
+        with open_for_reading(settings) as store:
+            yield store
+
     def out(self) -> Console:
         from rich.console import Console
 

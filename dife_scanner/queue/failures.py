@@ -24,6 +24,7 @@ from dife_scanner.errors import (
     RepoNotFound,
     RepoPrivate,
     RevisionNotFound,
+    SettingsError,
     Unsupported,
 )
 from dife_scanner.queue.child import ChildDied
@@ -76,7 +77,7 @@ def record_failure(
         return _mismatch(store, job, worker, error, reason, channels)
     if isinstance(error, Refused):
         return refuse(store, job, worker, type(error).__name__, reason, channels)
-    if isinstance(error, (DiskFull, BadToken)):
+    if isinstance(error, (DiskFull, BadToken, SettingsError)):
         return leases.pause(store, job.id, worker, reason, PAUSE_SECONDS)
     if isinstance(error, HubError):
         return _transient(store, job, worker, error, reason, rng)
