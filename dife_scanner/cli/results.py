@@ -105,7 +105,7 @@ def shown(settings: Settings, document: ScanDocument) -> RenderableType:
     if len(document.targets) == 1:
         only = document.targets[0]
         if only.audit is not None:
-            return screen.render(only.audit, only.finding)
+            return screen.render(only.audit, only.finding, only.job.ref)
     return as_table(settings, document)
 
 

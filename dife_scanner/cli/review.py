@@ -14,7 +14,7 @@ from dife_scanner.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dife_scanner.records import Audit, Finding, Job, ModelRow
+    from dife_scanner.records import Audit, Finding, Job, ModelRef, ModelRow
     from dife_scanner.reports.as_json import StatusDocument
     from dife_scanner.settings import Settings
     from dife_scanner.store.db import Store
@@ -106,6 +106,8 @@ class _Found:
     row: ModelRow | None
     finding: Finding | None
     audit: Audit | None
+    ref: ModelRef
+    """The checkpoint that was asked for; its audit may be one of the same weights under another name."""
 
 
 def _found(store: Store, match: Match) -> _Found:
@@ -120,6 +122,7 @@ def _found(store: Store, match: Match) -> _Found:
         job = jobs.job(store, int(match.id))
         row = models.model_row(store, job.id)
         audit_id = job.audit_id
+        finding = kept.find(store, row.finding) if row.finding else None
     elif match.kind is Kind.FINDING:
         finding = kept.finding(store, match.id)
         audit_id = finding.audit_id
@@ -127,17 +130,18 @@ def _found(store: Store, match: Match) -> _Found:
         audit_id = match.id
     if audit_id:
         audit = audits.audit(store, audit_id)
-    if audit is not None and finding is None:
+    if audit is not None and finding is None and job is None:
         finding = _finding_of(store, audit)
-    return _Found(job, row, finding, audit)
+    return _Found(job, row, finding, audit, match.ref)
 
 
 def _finding_of(store: Store, audit: Audit) -> Finding | None:
     from dife_scanner.store import findings as kept
 
-    for finding in kept.findings(store):
-        if finding.audit_id == audit.id:
-            return finding
+    found = [finding for finding in kept.findings(store) if finding.audit_id == audit.id]
+    own = [finding for finding in found if finding.ref == audit.ref]
+    for finding in [*own, *found]:
+        return finding
     return None
 
 
@@ -147,9 +151,9 @@ def _shown(settings: Settings, found: _Found, full: bool) -> RenderableType:
     from dife_scanner.reports import in_full, screen, table
 
     if found.audit is not None and full:
-        return in_full.render(found.audit, found.finding, settings.home)
+        return in_full.render(found.audit, found.finding, settings.home, found.ref)
     if found.audit is not None:
-        return screen.render(found.audit, found.finding)
+        return screen.render(found.audit, found.finding, found.ref)
     if found.finding is not None:
         return table.findings([found.finding])
     rows = [found.row] if found.row else []

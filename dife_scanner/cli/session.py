@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 
 _PIPED_WIDTH = 160
-"""Columns of what is printed into a file or a pipe."""
+"""Columns of a result that is printed into a file or a pipe."""
+_UNBROKEN_WIDTH = 1 << 16
+"""Columns of talk there: whoever reads it takes a line for a message."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ class Session:
     def err(self) -> Console:
         from rich.console import Console
 
-        return Console(stderr=True, no_color=self.no_color, highlight=False, quiet=self.quiet)
+        width = None if sys.stderr.isatty() else _UNBROKEN_WIDTH
+        return Console(
+            stderr=True, no_color=self.no_color, highlight=False, quiet=self.quiet, width=width
+        )
 
     def say(self, text: str) -> None:
         """One line of talk on stderr, whatever a stranger wrote into it."""

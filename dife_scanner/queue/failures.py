@@ -123,6 +123,7 @@ def refuse(
         audit_id=None,
         created_at=now(),
     )
+    finding = findings.as_kept(store, finding, job.endpoint)
     alerts = alerts_for(finding, findings.find(store, finding.fingerprint), channels)
     return leases.finish(
         store, job.id, worker, JobState.REFUSED, reason, finding=finding, alerts=alerts

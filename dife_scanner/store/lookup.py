@@ -87,13 +87,17 @@ def _of_checkpoint(store: Store, text: str) -> list[Match]:
     for name, revision in _spellings(text):
         is_checkpoint = "repo_id = ? AND substr(revision, 1, ?) = ?"
         values = (name, len(revision), revision)
-        # equal checkpoints share one audit, so that of a job may be stored under another repository's name
-        of_job = f"id IN (SELECT audit_id FROM jobs WHERE {is_checkpoint})"
-        audits = _audits(store, f"({is_checkpoint}) OR {of_job}", *values, *values)
+        audits = _audits(store, is_checkpoint, *values)
+        # equal checkpoints share one audit, so that of a job may be stored under another name: the job has its own
+        elsewhere = (
+            f"{is_checkpoint} AND id IN (SELECT max(id) FROM jobs WHERE {is_checkpoint} GROUP BY audit_id)"
+            f" AND audit_id NOT IN (SELECT id FROM audits WHERE {is_checkpoint})"
+        )
+        shared = _jobs(store, elsewhere, *values, *values, *values)
         jobs = _jobs(store, f"{is_checkpoint} AND audit_id IS NULL", *values)
         current = [job for job in jobs if job.outcome != JobState.SUPERSEDED]
-        if audits or jobs:
-            return [*audits, *current] or jobs
+        if audits or shared or jobs:
+            return [*audits, *shared, *current] or jobs
     return []
 
 

@@ -228,6 +228,16 @@ def m004_identities(db: Database) -> None:
     db.execute("CREATE INDEX identities_audit ON identities (audit_id)")
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m005_where_decided(db: Database) -> None:
+    """Where each decision was made: a repository can get another name, and keeps its findings with it."""
+    db.execute("ALTER TABLE triage_events ADD COLUMN repo_id TEXT NOT NULL DEFAULT ''")
+    db.execute(
+        "UPDATE triage_events SET repo_id = (SELECT f.repo_id FROM findings AS f"
+        " WHERE f.fingerprint = triage_events.fingerprint)"
+    )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""
