@@ -74,7 +74,7 @@ class Patience:
     @property
     def attempt_seconds(self) -> float:
         """How long SQLite may wait in one attempt."""
-        return min(_ATTEMPT_SECONDS, self.seconds)
+        return min(_ATTEMPT_SECONDS, self.seconds / 4)
 
 
 @contextmanager
