@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 
-FAILED = 3
-INTERRUPTED = 130
+from dife_scanner.cli.exit_codes import FAILED, INTERRUPTED
 
 
 def main() -> None:
     """Entry point. Exit codes: 0, 1 and 2 as each command says, 3 the command failed, 64 wrong usage.
 
-    Nothing of ours is imported before this runs: whatever happens while the program starts ends with 3 as well, and
+    Nothing else is imported before this runs: whatever happens while the program starts ends with 3 as well, and
     not with the interpreter's own 1, which says that something is flagged or differs.
     """
     try:

@@ -5,17 +5,12 @@ Nothing heavy is imported here: torch, Qt and huggingface_hub load inside the co
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import sys
-from pathlib import Path
 
 import typer
 
 from dife_scanner.cli import (
-    FAILED,
-    INTERRUPTED,
     again,
     calibration,
     framework,
@@ -23,12 +18,12 @@ from dife_scanner.cli import (
     manage,
     review,
     scan,
+    streams,
     watch,
 )
+from dife_scanner.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 from dife_scanner.cli.session import error_line, takes_common_options
 from dife_scanner.errors import DifeError, unforeseen
-
-USAGE = 64
 
 app = typer.Typer(
     name="dife",
@@ -45,10 +40,11 @@ for room in (scan, watch, review, again, framework, manage, calibration, lab):
 
 def run(arguments: list[str]) -> int:
     """Run one command line; returns its exit code, whatever is raised."""
-    _replace_closed_streams()
+    streams.replace_closed()
     try:
         code = app(args=arguments, standalone_mode=False)
-        sys.stdout.flush()  # here, where what goes wrong is still heard of
+        with streams.for_whoever_reads():
+            sys.stdout.flush()  # here, where what goes wrong is still heard of
     except BaseException as error:  # a native library's panic is no `Exception`
         return _ended_by(error)
     if isinstance(code, int):
@@ -61,22 +57,22 @@ def _ended_by(error: BaseException) -> int:
     if isinstance(error, typer.Exit):
         return error.exit_code
     if isinstance(error, (typer.Abort, KeyboardInterrupt)):
-        _say("stopped")
+        streams.say("stopped")
         return INTERRUPTED
-    if isinstance(
-        error, BrokenPipeError
-    ):  # the reader of our output went away; nothing is left to say to it
-        _give_up_stdout()
-        return 0
+    # the argument parser turns a broken pipe into an exit with code 1
+    if isinstance(error, (BrokenPipeError, SystemExit)) and streams.reader_is_gone():
+        streams.give_up_stdout()
+        streams.say("dife: whoever read the output went away before the end")
+        return FAILED
     if isinstance(error, DifeError):
-        _say(*error_line(error))
+        streams.say(*error_line(error))
         _trace(error)
         return error.exit_code
     if hasattr(error, "format_message"):  # the argument parser's
-        _say(f"dife: {error.format_message()}", "  try: dife --help")
+        streams.say(f"dife: {error.format_message()}", "  try: dife --help")
         return USAGE
-    _give_up_stdout()
-    _say(*error_line(unforeseen(error)))
+    streams.give_up_stdout()
+    streams.say(*error_line(unforeseen(error)))
     _trace(error)
     return FAILED
 
@@ -84,23 +80,3 @@ def _ended_by(error: BaseException) -> int:
 def _trace(error: BaseException) -> None:
     """The traceback, with `-v`."""
     logging.getLogger("dife_scanner").debug("where it happened", exc_info=error)
-
-
-def _say(*lines: str) -> None:
-    """Print to stderr, which may be gone as well."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in lines:
-            print(line, file=sys.stderr)
-
-
-def _replace_closed_streams() -> None:
-    """A program started with a closed output (`>&-`) has none at all: what it prints goes nowhere."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as we run
-
-
-def _give_up_stdout() -> None:
-    """Drop what is still to be written: the interpreter would try again at its end, and exit with a code of its own."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from dife_scanner.cli import streams
 from dife_scanner.cli.session import error_line
 from dife_scanner.errors import DifeError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 NOTHING = 0
 FLAGGED = 1
 NO_VERDICT = 2
-FAILED = 3
 INHERITED = "inherited"
 """What `--fail-on` takes."""
 
@@ -94,8 +93,7 @@ def exit_code(document: ScanDocument, *, with_errors: bool = False) -> int:
 def print_errors(errors: Iterable[DifeError]) -> None:
     """Each on stderr: what happened, and what to do next."""
     for error in errors:
-        for line in error_line(error):
-            print(line, file=sys.stderr)
+        streams.say(*error_line(error))
 
 
 def shown(settings: Settings, document: ScanDocument) -> RenderableType:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dife_scanner.cli import results
+from dife_scanner.cli.exit_codes import FAILED
 from dife_scanner.cli.options import (
     BudgetOption,
     CaptionsOption,
@@ -194,7 +195,7 @@ def _only_errors(errors: Sequence[DifeError]) -> int:
     if len(errors) == 1:
         raise errors[0]
     results.print_errors(errors)
-    return results.FAILED
+    return FAILED
 
 
 def _document(

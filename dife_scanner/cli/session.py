@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dife_scanner.cli import streams
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import DifeError
 
@@ -63,16 +64,16 @@ class Session:
             yield store
 
     def out(self) -> Console:
-        from rich.console import Console
+        from dife_scanner.cli.consoles import Results
 
         width = None if sys.stdout.isatty() else _PIPED_WIDTH
-        return Console(no_color=self.no_color, highlight=False, width=width)
+        return Results(no_color=self.no_color, highlight=False, width=width)
 
     def err(self) -> Console:
-        from rich.console import Console
+        from dife_scanner.cli.consoles import Talk
 
         width = None if sys.stderr.isatty() else _UNBROKEN_WIDTH
-        return Console(
+        return Talk(
             stderr=True, no_color=self.no_color, highlight=False, quiet=self.quiet, width=width
         )
 
@@ -82,12 +83,13 @@ class Session:
 
     def show(self, document: object, shown: Callable[[], RenderableType]) -> None:
         """Print a result: the JSON document with `--json`, otherwise what a person reads."""
-        if self.as_json:
-            from dife_scanner.reports import as_json
+        with streams.for_whoever_reads():
+            if self.as_json:
+                from dife_scanner.reports import as_json
 
-            print(as_json.render(document))
-        else:
-            self.out().print(shown())
+                print(as_json.render(document))
+            else:
+                self.out().print(shown())
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:
