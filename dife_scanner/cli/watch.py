@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from dife_scanner.settings import Settings
 
 
+_LONGEST_LINE = 1000
+"""Characters of an event."""
+
+
 def register(app: typer.Typer) -> None:
     command(app, "watch")(watch)
     command(app, "work")(work)
@@ -104,7 +108,7 @@ class Events:
         line = f"{time_text(event.at)}  {event.text}"
         if event.job is not None and event.job.state.is_final:
             line = f"{line} — {event.job.reason}"
-        self._console.print(safe(line, 240))
+        self._console.print(safe(line, _LONGEST_LINE))
 
 
 def work(

@@ -159,11 +159,12 @@ _CAUTIOUS_FIRST = (Verdict.FLAGGED, Verdict.INHERITED, Verdict.INCONCLUSIVE, Ver
 def base_settings_decide(own: Audit, base: Audit) -> bool:
     """Whether the audit under the base's settings decides, and not the one under the checkpoint's `own`.
 
-    Flagged under either is flagged. Under settings that make the checkpoint unusable nothing else is decided.
+    Flagged under either is flagged. Under settings that make the checkpoint unusable nothing else is decided, and
+    what a base inherits shows only under its own.
     """
     if Verdict.FLAGGED in (own.verdict, base.verdict):
         return own.verdict is not Verdict.FLAGGED
-    if _is_unusable(own, base):
+    if own.verdict is Verdict.INHERITED or _is_unusable(own, base):
         return True
     if _is_unusable(base, own):
         return False

@@ -24,6 +24,7 @@ from dife_scanner.errors import (
     RepoNotFound,
     RepoPrivate,
     RevisionNotFound,
+    SettingsError,
     Unreadable,
     Unsupported,
 )
@@ -73,7 +74,7 @@ def record_failure(
         return _not_found(store, job, worker, reason)
     if isinstance(error, Refused):
         return refuse(store, job, worker, type(error).__name__, reason, channels)
-    if isinstance(error, (DiskFull, BadToken)):
+    if isinstance(error, (DiskFull, BadToken, SettingsError)):
         return leases.pause(store, job.id, worker, reason, PAUSE_SECONDS)
     on_the_disk = job.ref.local and isinstance(error, ContentMismatch)
     if isinstance(error, HubError) and not on_the_disk:
@@ -133,6 +134,7 @@ def refuse(
         audit_id=None,
         created_at=now(),
     )
+    finding = findings.as_kept(store, finding, job.endpoint)
     alerts = alerts_for(finding, findings.find(store, finding.fingerprint), channels)
     return leases.finish(
         store, job.id, worker, JobState.REFUSED, reason, finding=finding, alerts=alerts

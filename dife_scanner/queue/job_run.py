@@ -241,6 +241,7 @@ class JobRun:
     ) -> Job:
         alerts: tuple[Alert, ...] = ()
         if finding:
+            finding = findings.as_kept(self._store, finding, self._job.endpoint)
             previous = findings.find(self._store, finding.fingerprint)
             alerts = alerts_for(finding, previous, self._work.channels)
         return leases.finish(

@@ -20,7 +20,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dife_scanner.durable.clock import later, now
-from dife_scanner.errors import AlreadyWatching, DifeError, DiskFull, UnusableEnvironment
+from dife_scanner.errors import (
+    AlreadyWatching,
+    DifeError,
+    DiskFull,
+    StoreBusy,
+    UnusableEnvironment,
+)
 from dife_scanner.queue.children import (
     EndedPass,
     PassChild,
@@ -35,7 +41,7 @@ from dife_scanner.queue.poller import PassResult
 from dife_scanner.queue.schedule import Schedule
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, JobState
-from dife_scanner.store import Store, jobs, leases, open_store, polls, requests
+from dife_scanner.store import Patience, Store, jobs, leases, open_store, polls, requests
 from dife_scanner.store.job_rows import HELD
 from dife_scanner.store.requests import RequestKind
 
@@ -46,6 +52,7 @@ BEAT_SECONDS = 10.0
 ONCE_PATIENCE_SECONDS = 30.0
 """`once` waits for a job that is due again within this, and leaves later ones to the next run."""
 ONCE_ALERT_SECONDS = 60.0
+_PATIENCE_SECONDS = 0.5
 
 
 class EventKind(StrEnum):
@@ -107,8 +114,13 @@ def watch(
     and the store's errors. A pass that fails is news to `on_event` and stands in the summary; it ends nothing.
     """
     stop = stop or threading.Event()
-    with open_store(work.home) as store, _only_watcher(work), _stopped_by_signals(stop):
+    with _opened(work) as store, _only_watcher(work), _stopped_by_signals(stop):
         return _Watcher(store, work, once, on_event, stop).run()
+
+
+def _opened(work: Work) -> Store:
+    """The watcher's own handle: its loop goes on meanwhile, and waits for nobody who holds the database."""
+    return open_store(work.home, patience=Patience(_PATIENCE_SECONDS, log.debug))
 
 
 @contextmanager
@@ -170,6 +182,8 @@ class _Watcher:
         self._error: DifeError | None = None
         self._result: PassResult | None = None
         self._next_beat = 0.0
+        self._held = False
+        """Whether another program held the database when last something was to be written."""
         self._began = now()
         self._notes: dict[int, str] = {}
         """By process, the last note it sent."""
@@ -202,6 +216,8 @@ class _Watcher:
             except DiskFull as error:
                 log.warning("%s", error.what)
                 self._stop.wait(5.0)
+            except StoreBusy as error:
+                self._report_held(error)
             self._stop.wait(TICK_SECONDS)
 
     def _turn(self) -> None:
@@ -217,6 +233,7 @@ class _Watcher:
             self._next_beat = time.monotonic() + BEAT_SECONDS
             note = "polling" if self._pass.running else "watching"
             polls.beat(self._store, "watcher", os.getpid(), note)
+            self._report_free()
             leases.requeue_lost(self._store, gone=gone)
 
     # --- passes ---------------------------------------------------------------------------------------------------
@@ -324,6 +341,18 @@ class _Watcher:
             self._troubles.remove(trouble)
             self._report(EventKind.TROUBLE, trouble)
             polls.beat(self._store, "schedule", os.getpid(), trouble)
+
+    def _report_held(self, error: StoreBusy) -> None:
+        """Say once that nothing can be written; everybody waits until it can."""
+        self._next_beat = 0.0
+        if not self._held:
+            self._held = True
+            self._report(EventKind.TROUBLE, f"{error.what}; waiting", {"advice": error.advice})
+
+    def _report_free(self) -> None:
+        if self._held:
+            self._held = False
+            self._report(EventKind.TROUBLE, "the database is free again; going on")
 
     def _report(self, kind: EventKind, text: str, data: dict[str, Any] | None = None) -> None:
         self._on_event(Event(kind, now(), text, data=data or {}))

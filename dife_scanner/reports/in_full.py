@@ -18,21 +18,21 @@ from dife_scanner.records import (
     Diagnosis,
     Finding,
     Hypothesis,
+    ModelRef,
     SelectorControl,
     Trigger,
 )
 from dife_scanner.reports.layout import (
     CHECK_STYLE,
     ENTRY_STYLE,
-    VERDICT_STYLE,
     bars,
     columns,
     heading,
     safe,
 )
-from dife_scanner.reports.screen import finding_line, unconfirmed
+from dife_scanner.reports.screen import finding_line, title, unconfirmed
 from dife_scanner.sentences import checks
-from dife_scanner.sentences.audits import VERDICT_LABEL, accuracy_text, towers, verdict_sentence
+from dife_scanner.sentences.audits import accuracy_text, towers, verdict_sentence
 from dife_scanner.sentences.basis import would_change
 from dife_scanner.sentences.calibration import calibration_lines
 from dife_scanner.sentences.footprint import CARRIER_MEANING, ratios_text, swap_lines
@@ -48,9 +48,11 @@ _BAR = 30
 """Characters of a bar from 0 to 1."""
 
 
-def render(record: Audit, finding: Finding | None, home: Path) -> RenderableType:
-    """Everything that was measured; `home` is where its evidence lies."""
-    parts = _verdict(record)
+def render(
+    record: Audit, finding: Finding | None, home: Path, shown_as: ModelRef | None = None
+) -> RenderableType:
+    """Everything that was measured; `home` is where its evidence lies, `shown_as` as in `screen.render`."""
+    parts = _verdict(record, shown_as)
     if finding is not None:
         parts.append(finding_line(finding))
     if record.trigger is not None:
@@ -65,12 +67,9 @@ def render(record: Audit, finding: Finding | None, home: Path) -> RenderableType
     return Group(*parts)
 
 
-def _verdict(record: Audit) -> list[RenderableType]:
-    label = VERDICT_LABEL[record.verdict].upper()
+def _verdict(record: Audit, shown_as: ModelRef | None) -> list[RenderableType]:
     parts: list[RenderableType] = [
-        Text.assemble(
-            safe(str(record.ref), 300, "bold"), "  ", (label, VERDICT_STYLE[record.verdict])
-        ),
+        *title(record, shown_as),
         safe(verdict_sentence(record), 1500),
         safe(record.reason, 800),
         *unconfirmed(record),

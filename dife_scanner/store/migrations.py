@@ -239,6 +239,16 @@ def m005_nothing_beside_nothing_found(db: Database) -> None:
     )
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m006_where_decided(db: Database) -> None:
+    """Where each decision was made: a repository can get another name, and keeps its findings with it."""
+    db.execute("ALTER TABLE triage_events ADD COLUMN repo_id TEXT NOT NULL DEFAULT ''")
+    db.execute(
+        "UPDATE triage_events SET repo_id = (SELECT f.repo_id FROM findings AS f"
+        " WHERE f.fingerprint = triage_events.fingerprint)"
+    )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

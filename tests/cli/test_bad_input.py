@@ -230,10 +230,10 @@ def test_a_home_that_another_user_owns(tmp_path):
     home.mkdir(mode=0o700)
     code = (
         "import os, sys\n"
-        "from dife_scanner.cli.main import _run\n"
-        "_run(['findings', '--quiet', '--home', sys.argv[2]])\n"  # loads what the other user may not read
+        "from dife_scanner.cli.commands import run\n"
+        "run(['findings', '--quiet', '--home', sys.argv[2]])\n"  # loads what the other user may not read
         "os.setgid(65534); os.setuid(65534)\n"
-        "sys.exit(_run(['findings', '--home', sys.argv[1]]))\n"
+        "sys.exit(run(['findings', '--home', sys.argv[1]]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(home), str(tmp_path / "other")],

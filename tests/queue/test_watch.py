@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -62,6 +63,29 @@ def test_once_polls_audits_and_ends(store: Store, hub: LoopbackHub) -> None:
     told = [event["job"]["state"] for event in events if event["kind"] == "job"]
     assert told.count("done") == 2 and told.count("queued") == 2
     assert {beat.role for beat in polls.beats(store)} >= {"watcher", "worker", "poller"}
+
+
+def test_a_database_that_another_program_holds_is_waited_for(
+    store: Store, hub: LoopbackHub
+) -> None:
+    hub.add_repo("org/clip-bad", checkpoint(), last_modified=later(-60))
+    watcher = start(store.home, hub.endpoint, "--once", DIFE_TEST_AUDIT_SECONDS="1")
+    until(lambda: jobs.counts(store).get("auditing"))
+    other = sqlite3.connect(store.home / "dife.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    time.sleep(3)
+    assert watcher.poll() is None
+    other.close()
+    out, err = watcher.communicate(timeout=120)
+    assert (watcher.returncode, "Traceback" in err) == (0, False)
+    events = [json.loads(line) for line in out.splitlines()]
+    held, free = [event["text"] for event in events if event["kind"] == "trouble"]
+    assert "dife.db is held by another program; waiting" in held
+    assert "free again" in free
+    assert "restarted" not in [event["kind"] for event in events]
+    (job,) = jobs.jobs(store)
+    assert (job.state.value, job.lost_leases) == ("done", 0)
+    assert len(findings.findings(store)) == 1
 
 
 def test_a_hub_that_is_down_ends_once_with_words(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -25,7 +26,7 @@ from queue_kit import (
 from dife_scanner.app import rerun
 from dife_scanner.app.references import add_reference
 from dife_scanner.durable.clock import later, now
-from dife_scanner.errors import DiskFull, UnusableEnvironment
+from dife_scanner.errors import DiskFull, StoreBusy, UnusableEnvironment
 from dife_scanner.hub.session import tools
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
 from dife_scanner.progress import SILENT, Progress, Step
@@ -46,6 +47,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.store import (
+    Patience,
     Store,
     audits,
     evidence,
@@ -325,6 +327,41 @@ def test_a_full_disk_pauses_and_loses_nothing(
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
+def test_a_token_that_is_none_pauses_and_loses_nothing(
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add_repo("org/clip-bad", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip-bad")
+    monkeypatch.setenv("DIFE_HF_TOKEN", "hf_\xe9")
+    job = worker.process(store, job, work)
+    assert (job.state, job.attempts) == (JobState.PAUSED, 0)
+    assert "hf-token (environment DIFE_HF_TOKEN)" in job.reason
+    monkeypatch.delenv("DIFE_HF_TOKEN")
+    assert worker.process(store, job, work).state is JobState.DONE
+
+
+def test_a_database_that_is_held_ends_a_scan_with_words_and_leaves_the_job_to_the_next(
+    store: Store, hub: LoopbackHub
+) -> None:
+    hub.add_repo("org/clip-bad", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    with open_store(store.home, patience=Patience(0.3)) as patient:
+        job = asked(patient, work, "org/clip-bad")
+        other = sqlite3.connect(store.home / "dife.db", isolation_level=None)
+        progress = Progress(
+            lambda step: other.execute("BEGIN IMMEDIATE") if step.phase == "checking" else None
+        )
+        with pytest.raises(StoreBusy, match="held by another program"):
+            worker.process(patient, job, work, progress)
+        other.close()
+        left = jobs.job(patient, job.id)
+        assert not left.state.is_final
+        assert not (store.home / "work" / str(job.id)).exists()
+        leases.requeue_lost(patient, gone=lambda name: True)
+        assert worker.run_to_end(patient, job, work).state is JobState.DONE
+
+
 def test_a_disk_that_is_really_full(hub: LoopbackHub, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
