@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter
 
-from dife_scanner.records import Audit, Hypothesis, StoredPlan, decided
+from dife_scanner.records import Audit, Hypothesis, Search, StoredPlan, decided
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -17,6 +17,7 @@ T = TypeVar("T")
 CAME_LATER: dict[type, frozenset[str]] = {
     Audit: frozenset(("plan", "decision")),
     Hypothesis: frozenset(("checks",)),
+    Search: frozenset(("leads", "not_converged")),
 }
 """Fields that were added to records of which some are stored already; each is left out at its default.
 
