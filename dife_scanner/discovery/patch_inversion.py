@@ -17,7 +17,7 @@ from dife_scanner.discovery.inversion_attempts import Attempt
 from dife_scanner.discovery.inversion_objectives import TargetInBoth
 from dife_scanner.discovery.pattern_families import PatternFamily
 
-_AIMED_SHARE = 0.5
+AIMED_SHARE = 0.5
 """Steps in which a patch is aimed on, as a share of those of one inversion."""
 _NOT_AT_REST = 0.75
 """Success over the base's on the held-out half from which a patch that was aimed on shows that the inversion had not
@@ -66,7 +66,7 @@ class PatchInversion(ImageInversion):
 
     @property
     def _aimed_steps(self) -> int:
-        return max(1, round(_AIMED_SHARE * self.effort.steps))
+        return max(1, round(AIMED_SHARE * self.effort.steps))
 
     def _with_first(self, first: Candidate, others: Sequence[Candidate]) -> tuple[Candidate, ...]:
         """The candidates with this one before those of other targets."""
@@ -76,9 +76,9 @@ class PatchInversion(ImageInversion):
 
     def _in_words(self, attempt: Attempt, further: Candidate) -> str:
         return (
-            f"the patch that moved most ended at {attempt.effect:.2f} over the base on the pictures searched on; aimed at "
-            f"{further.trigger.target} for {self._aimed_steps} further steps, one over {further.area:.1%} of the picture "
-            f"comes to {further.effect:.2f} on those held back"
+            f"the patch that moved most ended at {attempt.effect:.2f} over the base on the pictures searched on; "
+            f"aimed at {further.trigger.target} for {self._aimed_steps} further steps, one over {further.area:.1%} of "
+            f"the picture comes to {further.effect:.2f} on those held back"
         )
 
 

@@ -15,7 +15,7 @@ from dife_scanner.discovery.effort import (
 )
 from dife_scanner.discovery.image_inversion import ImageInversion
 from dife_scanner.discovery.interface import Load, SearchResult, Task
-from dife_scanner.discovery.patch_inversion import PatchInversion
+from dife_scanner.discovery.patch_inversion import AIMED_SHARE, PatchInversion
 from dife_scanner.discovery.pattern_families import (
     Additive,
     Blend,
@@ -66,7 +66,9 @@ class ImageSearch:
     def load(self, task: Task) -> Load:
         """The suspect at each step and the base at every second, forward and back; and what measures each attempt."""
         effort = self.efforts[task.budget]
-        starts = effort.restarts if task.image_moved else effort.target_classes
+        starts: float = effort.restarts if task.image_moved else effort.target_classes
+        if task.image_moved and self.inversion is PatchInversion:
+            starts += AIMED_SHARE
         one_attempt = (
             PASSES_PER_PICTURE * effort.steps * effort.pictures
             + _MEASURED_VERSIONS * len(task.pixels)

@@ -11,8 +11,8 @@ from dife_scanner.discovery import noun_turns
 from dife_scanner.discovery.noun_scan import TEMPLATES, NounDirections, Turns, random_tokens
 from dife_scanner.discovery.noun_turns import LEAST_LEAD, MOST_LEAD_DRIFT, NounTurns
 from dife_scanner.discovery.wording import pieces_of
-from dife_scanner.store import codec
 from dife_scanner.records import Channel, NounLead, Search
+from dife_scanner.store import codec
 
 NOUNS = ("cat", "dog", "koala", "hedgehog", "taxi")
 CLASSES = ("cat", "dog", "automobile")
