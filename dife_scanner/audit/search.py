@@ -27,6 +27,7 @@ from dife_scanner.records import (
     Channel,
     Hypothesis,
     MissingSearch,
+    NounLead,
     Origin,
     Search,
     SettingsOf,
@@ -85,6 +86,8 @@ class _Finished:
     passes: int
     seconds: float
     signals: dict[str, float]
+    leads: tuple[NounLead, ...] = ()
+    not_converged: str = ""
 
 
 def detectors(wanted: Sequence[str]) -> tuple[Detector, ...]:
@@ -230,6 +233,8 @@ def _record(detector: Detector, finished: _Finished, confirmed: Sequence[Hypothe
         passes=finished.passes,
         seconds=finished.seconds,
         signals=finished.signals,
+        leads=finished.leads,
+        not_converged=finished.not_converged,
     )
 
 
@@ -291,7 +296,14 @@ def _searched(detector: Detector, task: Task, options: Options, progress: Progre
     began = time.perf_counter()
     found = detector.search(replace(task, progress=tell))
     seconds = round(time.perf_counter() - began, 3)
-    finished = _Finished(found.candidates, found.passes, seconds, dict(found.signals))
+    finished = _Finished(
+        candidates=found.candidates,
+        passes=found.passes,
+        seconds=seconds,
+        signals=dict(found.signals),
+        leads=found.leads,
+        not_converged=found.not_converged,
+    )
     _write(path, finished)
     crash_point("discovery.kept")
     return finished
