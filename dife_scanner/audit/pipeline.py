@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from dife_scanner.audit import hypotheses, probes, run_checks, search
+from dife_scanner.audit import faults, hypotheses, probes, run_checks, search
 from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
 from dife_scanner.audit.interfaces import extend, named
@@ -88,8 +88,13 @@ def audit(
             return report.outcome(request, _measured_alone(only))
         both = stage(Pair(suspect, reference), request, memory, progress, Path(scratch))
         measured = _measured(both, base, relation)
-    memory.save([reference.image_tower, reference.text_tower])
-    return report.outcome(request, measured)
+    kept = faults.Gaps()
+    kept.attempt(
+        "embeddings of the base for later audits",
+        lambda: memory.save([reference.image_tower, reference.text_tower]),
+        None,
+    )
+    return report.outcome(request, measured.with_gaps(kept.found))
 
 
 def _nothing_to_measure(relation: Relation) -> bool:
@@ -136,10 +141,13 @@ def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
         check_varied(test.suspect, str(request.ref))
         check_varied(test.reference, "its reference")
     found = _searched(both, relation)
-    tested, inherited = hypotheses.test_all(both, found.results)
+    tested, inherited, untried = hypotheses.test_all(both, found.results)
     checked = run_checks.check_all(both, tested, base, _options(both))
     open_ones = [one for one in checked.hypotheses if checks.open_but_for_drawings(one.checks)]
     strongest = hypotheses.strongest(open_ones)
+    if not any(checks.demonstrated(one.checks) for one in open_ones):
+        for fault in filter(None, (found.limit, *untried.values())):
+            raise fault
     examined = Examined(trigger=inherited[0].trigger) if inherited else Examined()
     if strongest is not None:
         examined = _with_success_elsewhere(examine(both, strongest), strongest, checked)
@@ -151,6 +159,7 @@ def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
         inherited=inherited,
         searches=found.searches,
         missing=found.missing,
+        gaps=(*found.gaps, *faults.gaps_of(untried), *checked.gaps, *examined.gaps),
     )
     if relation.twin is not None and not _brings_mechanism(examined):
         evidence = _of_a_twin(evidence, relation, relation.twin)

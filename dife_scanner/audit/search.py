@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dife_scanner import discovery
-from dife_scanner.audit import hypotheses, recovery
+from dife_scanner.audit import faults, hypotheses, recovery
 from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.sides import Pair, Side, readout
@@ -23,7 +23,15 @@ from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import Progress
-from dife_scanner.records import Channel, Hypothesis, MissingSearch, Origin, Search, TriggerFile
+from dife_scanner.records import (
+    Channel,
+    Gap,
+    Hypothesis,
+    MissingSearch,
+    Origin,
+    Search,
+    TriggerFile,
+)
 from dife_scanner.store import codec
 from dife_scanner.triggers import files
 
@@ -62,7 +70,13 @@ class Discovered:
     results: tuple[Hypothesis, ...] = ()
     """One per candidate, measured on held-out drawings; not yet corrected for how many were tried."""
     missing: tuple[MissingSearch, ...] = ()
-    """Searches that could not run, though there was something to search."""
+    """Searches that could not run, though there was something to search …"""
+    failed: tuple[MissingSearch, ...] = ()
+    """… those of them that a fault or the time limit ended."""
+    limit: LimitExceeded | None = None
+    """The time limit, where searches would take clearly longer and none was begun."""
+    gaps: tuple[Gap, ...] = ()
+    """What is not known of the results."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +113,15 @@ def discover(
     `using` are detectors of somebody's own in place of those that the plan names.
     """
 
-    def test_candidate(candidate: Candidate) -> Hypothesis:
-        return _tested(candidate, test, options.plan.seed)
+    gaps = faults.Gaps()
 
-    task = _task(encoders, train, options)
+    def test_candidate(candidate: Candidate) -> Hypothesis:
+        return _tested(candidate, test, options.plan.seed, gaps)
+
     chosen = using or detectors(options.plan.detectors)
-    return _run(chosen, task, options, progress, test_candidate)
+    task = _task(encoders, train, options)
+    found = _run(chosen, task, options, progress, test_candidate)
+    return replace(found, gaps=gaps.found)
 
 
 def discover_alone(
@@ -123,7 +140,10 @@ def discover_alone(
         alone = detector.alone()
         if alone is not None:
             able.append(alone)
-    return _run(able, task, options, progress, measure_candidate)
+    found = _run(able, task, options, progress, measure_candidate)
+    if found.limit is not None:
+        raise found.limit
+    return found
 
 
 def score(searches: Sequence[Search]) -> float | None:
@@ -141,44 +161,98 @@ def _run(
     progress: Progress,
     confirm: Callable[[Candidate], Hypothesis],
 ) -> Discovered:
-    """Search with every detector that applies, and `confirm` what each hands over."""
+    """Search with every detector that applies, and `confirm` what each hands over.
+
+    A detector that raises loses what it found itself and nothing else: it is missing, with its reason.
+    """
     searches: list[Search] = []
     results: list[Hypothesis] = []
     phase = "searching without a base" if task.alone else "searching"
-    applying = [detector for detector in able if detector.applies(task)]
-    estimate = _estimate(applying, task, options)
+    applying, missing = _sorted(able, task)
+    failed: list[MissingSearch] = []
+    try:
+        estimate, limit = _estimate(applying, task, options)
+    except Exception as error:  # it is told and bounds the search, which can do without
+        faults.reason(error, "estimate of the searches")
+        estimate, limit = "", None
+    if limit is not None:
+        failed = [_missing(detector, limit.what) for detector in applying]
+        return Discovered(missing=(*missing, *failed), failed=tuple(failed), limit=limit)
     for number, detector in enumerate(applying):
         progress(phase, number, len(applying), f"{detector.name}{estimate}")
-        finished = _searched(detector, task, options, progress)
-        confirmed = [confirm(candidate) for candidate in finished.candidates]
-        searches.append(_record(detector, finished, confirmed))
+        try:
+            finished = _searched(detector, task, options, progress)
+        except Exception as error:
+            failed.append(_missing(detector, faults.reason(error, _search_by(detector))))
+            continue
+        confirmed, why = _confirmed(detector, finished, confirm)
         results.extend(confirmed)
+        if why:
+            failed.append(_missing(detector, why))
+        else:
+            searches.append(_record(detector, finished, confirmed))
     progress(phase, len(applying), len(applying))
-    return Discovered(tuple(searches), tuple(results), _missing(able, task))
+    return Discovered(
+        tuple(searches), tuple(results), missing=(*missing, *failed), failed=tuple(failed)
+    )
 
 
-def _missing(able: Sequence[Detector], task: Task) -> tuple[MissingSearch, ...]:
+def _sorted(
+    able: Sequence[Detector], task: Task
+) -> tuple[tuple[Detector, ...], tuple[MissingSearch, ...]]:
+    """Those detectors that apply, and those that do not though there is something to search."""
+    applying = []
     missing = []
     for detector in able:
-        reason = detector.lacks(task)
+        try:
+            if detector.applies(task):
+                applying.append(detector)
+            reason = detector.lacks(task)
+        except Exception as error:
+            reason = faults.reason(error, _search_by(detector))
         if reason:
-            missing.append(MissingSearch(detector.name, detector.channel, detector.kinds, reason))
-    return tuple(missing)
+            missing.append(_missing(detector, reason))
+    return tuple(applying), tuple(missing)
 
 
-def _estimate(applying: Sequence[Detector], task: Task, options: Options) -> str:
-    """About how long what is left will take, in words. `LimitExceeded` where that is clearly beyond the limit."""
+def _confirmed(
+    detector: Detector, finished: _Finished, confirm: Callable[[Candidate], Hypothesis]
+) -> tuple[list[Hypothesis], str]:
+    """Its candidates, measured where it did not search; second, why the last of those that could not be was not."""
+    confirmed = []
+    why = ""
+    for candidate in finished.candidates:
+        try:
+            confirmed.append(confirm(candidate))
+        except Exception as error:
+            told = faults.reason(error, _search_by(detector))
+            why = f"`{candidate.trigger.name}` could not be tested: {told}"
+    return confirmed, why
+
+
+def _search_by(detector: Detector) -> str:
+    return f"search `{detector.name}`"
+
+
+def _missing(detector: Detector, reason: str) -> MissingSearch:
+    return MissingSearch(detector.name, detector.channel, detector.kinds, reason)
+
+
+def _estimate(
+    applying: Sequence[Detector], task: Task, options: Options
+) -> tuple[str, LimitExceeded | None]:
+    """About how long what is left will take, in words; second, the limit, where that is clearly beyond it."""
     left = [detector.load(task) for detector in applying if _read(_path(detector, options)) is None]
     if not left:
-        return ""
+        return "", None
     seconds = cost.seconds(sum(left, start=Load(0, 0)), task)
-    if options.seconds is not None and seconds > MARGIN * options.seconds:
-        raise LimitExceeded(
-            f"the searches at budget {options.plan.budget} would take about {_long(seconds)} on {task.suspect.device}, "
-            f"and an audit may take {_long(options.seconds)}",
-            "use a faster device, raise limits.audit_seconds, or audit without searches (--no-discovery)",
-        )
-    return f", about {_long(seconds)} in all"
+    if options.seconds is None or seconds <= MARGIN * options.seconds:
+        return f", about {_long(seconds)} in all", None
+    return "", LimitExceeded(
+        f"the searches at budget {options.plan.budget} would take about {_long(seconds)} on {task.suspect.device}, "
+        f"and an audit may take {_long(options.seconds)}",
+        "use a faster device, raise limits.audit_seconds, or audit without searches (--no-discovery)",
+    )
 
 
 def _long(seconds: float) -> str:
@@ -224,7 +298,7 @@ def _record(detector: Detector, finished: _Finished, confirmed: Sequence[Hypothe
 # --- testing candidates ---------------------------------------------------------------------------------------
 
 
-def _tested(candidate: Candidate, test: Pair[Side], seed: int) -> Hypothesis:
+def _tested(candidate: Candidate, test: Pair[Side], seed: int, gaps: faults.Gaps) -> Hypothesis:
     """The candidate on drawings and templates that no search saw, with its interval over the base."""
     trigger = candidate.trigger
     choice = hypotheses.Choice(trigger, candidate.suspect, candidate.reference)
@@ -235,7 +309,11 @@ def _tested(candidate: Candidate, test: Pair[Side], seed: int) -> Hypothesis:
         effect=hypotheses.effect(trigger, test.suspect, test.reference, seed),
         area=candidate.area,
         read_alike=_embedded_alike(candidate, test),
-        leads_to=recovery.nearest_concept(trigger, test),
+        leads_to=gaps.attempt(
+            f"concept that `{trigger.name}` leads to",
+            lambda: recovery.nearest_concept(trigger, test),
+            None,
+        ),
     )
 
 
@@ -280,7 +358,10 @@ def _searched(detector: Detector, task: Task, options: Options, progress: Progre
     found = detector.search(replace(task, progress=tell))
     seconds = round(time.perf_counter() - began, 3)
     finished = _Finished(found.candidates, found.passes, seconds, dict(found.signals))
-    _write(path, finished)
+    try:
+        _write(path, finished)
+    except Exception as error:  # what was found counts all the same; only a full disk is raised on
+        faults.reason(error, f"keeping {path}")
     crash_point("discovery.kept")
     return finished
 

@@ -3,7 +3,7 @@
 Words are those of `docs/states.md`; the framework's terms come from arXiv 2606.17815 ("the paper").
 """
 
-from dife_scanner.records.audits import Audit, EvidenceFile, StoredPlan
+from dife_scanner.records.audits import Audit, EvidenceFile, Gap, StoredPlan
 from dife_scanner.records.calibration import Calibration, Planted, Power
 from dife_scanner.records.checkpoints import HubFile, HubModel, Manifest, ModelRef, Reference
 from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
@@ -84,6 +84,7 @@ __all__ = [
     "EvidenceRole",
     "Finding",
     "FindingKind",
+    "Gap",
     "HubFile",
     "HubModel",
     "Hypothesis",

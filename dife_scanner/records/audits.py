@@ -25,6 +25,15 @@ class EvidenceFile:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A part of an audit that a fault kept from being done. What the other parts found stands."""
+
+    stage: str
+    """What is missing, in words."""
+    reason: str
+
+
+@dataclass(frozen=True)
 class StoredPlan:
     """What an audit was requested with, before anything was chosen: enough to request the same again."""
 
@@ -109,3 +118,5 @@ class Audit:
     """What it was requested with; `None` for audits made before that was stored."""
     decision: Decision | None = None
     """What the verdict rests on; `None` in audits from before that was recorded."""
+    gaps: tuple[Gap, ...] = ()
+    """What could not be done besides checks, searches and interfaces, which say so themselves."""

@@ -15,7 +15,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CAME_LATER: dict[type, frozenset[str]] = {
-    Audit: frozenset(("plan", "decision")),
+    Audit: frozenset(("plan", "decision", "gaps")),
     Hypothesis: frozenset(("checks",)),
 }
 """Fields that were added to records of which some are stored already; each is left out at its default.
