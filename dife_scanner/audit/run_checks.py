@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +63,7 @@ def _with_reverse_search(
     stage: Stage, results: Sequence[Hypothesis], options: search.Options
 ) -> tuple[tuple[Hypothesis, ...], str]:
     splits = stage.splits
+    options = replace(options, gone=time.monotonic() - stage.began)
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
         return reverse_search.searched(
             results, stage.encoders, splits.train, splits.test, options, stage.progress

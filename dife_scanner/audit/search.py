@@ -55,6 +55,8 @@ class Options:
     """Where searches and trigger files are kept."""
     seconds: float | None = None
     """What the audit may take; searches that would clearly take longer are not begun."""
+    gone: float = 0.0
+    """Seconds of it that are over."""
     learner: TriggerFile | None = None
     """The prompt learner that came with the suspect."""
     reverse: bool = False
@@ -120,8 +122,7 @@ def discover(
 
     chosen = using or detectors(options.plan.detectors)
     task = _task(encoders, train, options)
-    found = _run(chosen, task, options, progress, test_candidate)
-    return replace(found, gaps=gaps.found)
+    return replace(_run(chosen, task, options, progress, test_candidate), gaps=gaps.found)
 
 
 def discover_alone(
@@ -161,23 +162,17 @@ def _run(
     progress: Progress,
     confirm: Callable[[Candidate], Hypothesis],
 ) -> Discovered:
-    """Search with every detector that applies, and `confirm` what each hands over.
-
-    A detector that raises loses what it found itself and nothing else: it is missing, with its reason.
-    """
+    """Search with every detector that applies, and `confirm` what each hands over. One that raises is missing."""
     searches: list[Search] = []
     results: list[Hypothesis] = []
     phase = "searching without a base" if task.alone else "searching"
     applying, missing = _sorted(able, task)
     failed: list[MissingSearch] = []
-    try:
-        estimate, limit = _estimate(applying, task, options)
-    except Exception as error:  # it is told and bounds the search, which can do without
-        faults.reason(error, "estimate of the searches")
-        estimate, limit = "", None
-    if limit is not None:
-        failed = [_missing(detector, limit.what) for detector in applying]
-        return Discovered(missing=(*missing, *failed), failed=tuple(failed), limit=limit)
+    left = [one for one in applying if _read(_path(one, options)) is None]
+    estimate, limit = _estimate(left, task, options)
+    if limit is not None:  # those that have finished before cost nothing
+        failed = [_missing(detector, limit.what) for detector in left]
+        applying = [one for one in applying if one not in left]
     for number, detector in enumerate(applying):
         progress(phase, number, len(applying), f"{detector.name}{estimate}")
         try:
@@ -192,14 +187,11 @@ def _run(
         else:
             searches.append(_record(detector, finished, confirmed))
     progress(phase, len(applying), len(applying))
-    return Discovered(
-        tuple(searches), tuple(results), missing=(*missing, *failed), failed=tuple(failed)
-    )
+    without = (*missing, *failed)
+    return Discovered(tuple(searches), tuple(results), without, tuple(failed), limit)
 
 
-def _sorted(
-    able: Sequence[Detector], task: Task
-) -> tuple[tuple[Detector, ...], tuple[MissingSearch, ...]]:
+def _sorted(able: Sequence[Detector], task: Task) -> tuple[list[Detector], list[MissingSearch]]:
     """Those detectors that apply, and those that do not though there is something to search."""
     applying = []
     missing = []
@@ -212,7 +204,7 @@ def _sorted(
             reason = faults.reason(error, _search_by(detector))
         if reason:
             missing.append(_missing(detector, reason))
-    return tuple(applying), tuple(missing)
+    return applying, missing
 
 
 def _confirmed(
@@ -239,18 +231,25 @@ def _missing(detector: Detector, reason: str) -> MissingSearch:
 
 
 def _estimate(
-    applying: Sequence[Detector], task: Task, options: Options
+    left: Sequence[Detector], task: Task, options: Options
 ) -> tuple[str, LimitExceeded | None]:
     """About how long what is left will take, in words; second, the limit, where that is clearly beyond it."""
-    left = [detector.load(task) for detector in applying if _read(_path(detector, options)) is None]
     if not left:
         return "", None
-    seconds = cost.seconds(sum(left, start=Load(0, 0)), task)
-    if options.seconds is None or seconds <= MARGIN * options.seconds:
+    try:
+        loads = [detector.load(task) for detector in left]
+        seconds = cost.seconds(sum(loads, start=Load(0, 0)), task)
+    except Exception as error:  # searches can do without
+        faults.reason(error, "estimate of the searches")
+        return "", None
+    # What a reverse search would run into is a finding that stands already.
+    margin = 1.0 if options.reverse else MARGIN
+    if options.seconds is None or seconds <= margin * (options.seconds - options.gone):
         return f", about {_long(seconds)} in all", None
+    over = f", of which {_long(options.gone)} are over" if options.gone else ""
     return "", LimitExceeded(
         f"the searches at budget {options.plan.budget} would take about {_long(seconds)} on {task.suspect.device}, "
-        f"and an audit may take {_long(options.seconds)}",
+        f"and an audit may take {_long(options.seconds)}{over}",
         "use a faster device, raise limits.audit_seconds, or audit without searches (--no-discovery)",
     )
 

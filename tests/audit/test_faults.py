@@ -12,7 +12,7 @@ from colours import NAMES, PALETTE, ColourEncoder
 from finding import Finds
 
 from dife_scanner import discovery
-from dife_scanner.audit import pipeline
+from dife_scanner.audit import pipeline, stages
 from dife_scanner.audit.interfaces import registry
 from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
@@ -303,6 +303,16 @@ def test_searches_beyond_the_limit_take_nothing_from_a_signature(audited, monkey
         audited(signatures=(replace(CORNER, name="c", x=0.4),), seconds=60.0)
 
 
+def test_what_was_searched_before_the_limit_counts(audited, monkeypatch):
+    found = Finds(CORNER, name="patch")
+    with pytest.raises(KeyboardInterrupt):
+        audited(found, Raises(KeyboardInterrupt(), name="faint"))
+    monkeypatch.setattr("dife_scanner.discovery.cost.seconds", lambda load, task: 3600.0)
+    audit = audited(found, Finds(name="faint"), seconds=60.0).audit
+    assert audit.verdict is Verdict.FLAGGED and len(found.tasks) == 1
+    assert [one.detector for one in audit.not_searched] == ["faint"]
+
+
 def test_a_reverse_search_beyond_the_limit_is_not_run(audited, monkeypatch):
     def seconds(load, task):
         return 3600.0 if task.suspect.image_tower == "img-clean" else 1.0
@@ -311,6 +321,23 @@ def test_a_reverse_search_beyond_the_limit_is_not_run(audited, monkeypatch):
     audit = audited(suspect=_worn(), seconds=60.0).audit
     assert audit.verdict is Verdict.FLAGGED
     assert "unconfirmed: reverse search not run, patch: the searches at" in audit.reason
+
+
+@pytest.mark.parametrize("over", [0.0, 20.0])
+def test_a_reverse_search_has_the_time_that_is_left(audited, monkeypatch, over):
+    def seconds(load, task):
+        return 50.0 if task.suspect.image_tower == "img-clean" else 1.0
+
+    def begun_earlier(*args):
+        made = stages.stage(*args)
+        return replace(made, began=made.began - over)
+
+    monkeypatch.setattr("dife_scanner.discovery.cost.seconds", seconds)
+    monkeypatch.setattr(pipeline, "stage", begun_earlier)
+    audit = audited(suspect=_worn(), seconds=60.0).audit
+    assert audit.verdict is Verdict.FLAGGED
+    assert ("may take 60 s, of which 2" in audit.reason) is (over > 0)
+    assert (audit.signatures[0].exchanged is None) is (over > 0)
 
 
 def test_half_a_reverse_search_says_nothing_for_a_trigger(audited):

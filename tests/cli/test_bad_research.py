@@ -182,6 +182,7 @@ def stored(tmp_path):
         "image_tower_unknown": False,
         "text_tower_unknown": False,
         "notes": (),
+        "gaps": (),
         "budget": Budget.QUICK,
         "id": "feed" * 4,
         "identity": "beef" * 16,
