@@ -130,7 +130,7 @@ def audit_with(home: Path, files: list[tuple[str, str]]) -> Audit:
         "profile": (),
         "versions": {},
     }
-    values |= {"searches": (), "not_searched": (), "notes": ()}
+    values |= {"searches": (), "not_searched": (), "notes": (), "gaps": ()}
     values |= {"image_tower_unknown": False, "text_tower_unknown": False, "turned_down": ""}
     values |= {
         "identity": "i",
