@@ -87,7 +87,7 @@ def serve(root: Path, models: int, pipe: Connection) -> None:
 def measure(endpoint: str) -> dict[str, Any]:
     """A first pass over everything, and a second one that finds nothing new."""
     from dife_scanner.hub import Hub, poll
-    from dife_scanner.hub.client import PAGE_SIZE
+    from dife_scanner.hub.query import PAGE_SIZE
 
     with tempfile.TemporaryDirectory() as cache:
         hub = Hub(endpoint, cache=Path(cache))

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.core.plain import plain
 from dife_scanner.durable.crash import crash_point
-from dife_scanner.errors import Unsupported
+from dife_scanner.errors import DifeError, LimitExceeded, Refused, Unreadable, Unsupported
 from dife_scanner.hub.manifest import local_manifest, manifest, small_files
 from dife_scanner.models import intake, sandbox
-from dife_scanner.models.layouts.open_clip import WEIGHT_FILES
+from dife_scanner.models.config import ClipConfig
+from dife_scanner.models.header import LENGTH_BYTES, ParseLimits
+from dife_scanner.models.layouts.open_clip import CONFIG_FILE, WEIGHT_FILES
 from dife_scanner.models.load import parse_limits
 from dife_scanner.progress import Progress
-from dife_scanner.records import HubFile, HubModel, JobState, Manifest, ModelRef
+from dife_scanner.records import HubFile, HubModel, JobState, Manifest, ModelRef, Reference
 from dife_scanner.settings import Limits
 
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
 
+log = logging.getLogger(__name__)
+
 Check = Callable[[], None]
+_OF_THE_CONFIGURATION = (Unsupported, LimitExceeded, Unreadable)
+"""Errors that another configuration may not have."""
+FIRST_BYTES = 128 * 1024
+"""Read of the weights to begin with; the headers of most models are shorter."""
 NAMED = 3
 """Files that a note names; of more it says how many."""
 
@@ -38,7 +48,15 @@ class Prepared:
     weights_sha256: str
     config_digest: str
     """sha256 of the sanitised configuration, tokenizer and preprocessing included, and of a prompt learner with it."""
-    architecture: str
+    config: ClipConfig
+    """Under which every tensor of the file was found …"""
+    own_settings_problem: str = ""
+    """… and why that is a reference's and not its own, in words; empty where it is its own."""
+
+    @property
+    def architecture(self) -> str:
+        """Short and stable, as in `records.Manifest.architecture`."""
+        return self.config.architecture
 
 
 def is_local(target: str) -> bool:
@@ -56,8 +74,18 @@ def first_look(model: HubModel, token: bool) -> Manifest:
     return found
 
 
-def look(hub: Hub, ref: ModelRef, limits: Limits) -> tuple[HubModel, Manifest]:
-    """Ask the hub for sizes and hashes at this commit and read what decides. Raises the hub's errors."""
+@dataclass(frozen=True)
+class Look:
+    """A repository at one commit, before its weights are fetched."""
+
+    model: HubModel
+    manifest: Manifest
+    config: bytes
+    """The verified configuration; empty where it was not read."""
+
+
+def look(hub: Hub, ref: ModelRef, limits: Limits) -> Look:
+    """Ask the hub for sizes and hashes at this commit and read the configuration. Raises the hub's errors."""
     model = hub.info(ref.repo_id, ref.revision)
     most = limits.small_file_bytes
     pinned = ModelRef(model.repo_id, model.sha)
@@ -65,7 +93,85 @@ def look(hub: Hub, ref: ModelRef, limits: Limits) -> tuple[HubModel, Manifest]:
     for file in small_files(model, limit=most):
         small[file.path] = hub.read_small(pinned, file, most)
     found = manifest(model, small, checkpoint_bytes=limits.checkpoint_bytes, small_file_bytes=most)
-    return model, replace(found, ref=ModelRef(ref.repo_id, model.sha))
+    found = replace(found, ref=ModelRef(ref.repo_id, model.sha))
+    return Look(model, found, small.get(CONFIG_FILE, b""))
+
+
+def judge(
+    hub: Hub,
+    seen: Look,
+    limits: Limits,
+    known: Sequence[Reference] = (),
+    *,
+    scratch: Path | None = None,
+) -> None:
+    """Raise what the configuration and the header say against a checkpoint, before its weights are fetched.
+
+    The header is the beginning of a file whose hash nobody knows yet. So it decides only what needs no proof: a kind
+    that is not audited, or a limit. Whatever else is wrong with it is for the whole file to show. As in `prepare`, a
+    configuration counts for nothing where that of one of the `known` references fits the tensors. `scratch` is an
+    existing folder for the bytes on their way to the parsing child.
+
+    Raises `Unsupported`, `LimitExceeded`, and of the configuration alone `Unreadable` and `Refused`; the errors of
+    access; what `sandbox.inspect_files` raises.
+    """
+    if seen.manifest.state.is_final or not seen.config:
+        return
+    bounds = parse_limits(limits)
+    with tempfile.TemporaryDirectory(dir=scratch) as name:
+        config = Path(name) / CONFIG_FILE
+        config.write_bytes(seen.config)
+        try:
+            sandbox.check_config(config, bounds)
+        except _OF_THE_CONFIGURATION:
+            if not known:
+                raise
+        try:
+            _judge_start(hub, seen, config, bounds, known)
+        except Refused as error:
+            log.info("%s, as its beginning looks: %s", seen.manifest.ref, error.what)
+
+
+def _judge_start(
+    hub: Hub, seen: Look, config: Path, bounds: ParseLimits, known: Sequence[Reference]
+) -> None:
+    """Inspect the beginning of the weights. Does nothing where the hub does not send it, or sends another each time."""
+    (file,) = (file for file in seen.manifest.files if file.path in WEIGHT_FILES)
+    start = _start(hub, seen.manifest.ref, file, bounds)
+    if not start:
+        return
+    weights = config.parent / file.path
+    weights.write_bytes(start)
+    try:
+        _configuration(config, weights, bounds, known, total=file.size)
+    except _OF_THE_CONFIGURATION as error:
+        if hub.read_start(seen.manifest.ref, file, len(start)) != start:
+            return
+        if not isinstance(error, Unreadable):
+            raise
+        sandbox.check_config(
+            config, bounds
+        )  # raises it where it is the configuration that cannot be read
+        log.info("%s, as its beginning looks: %s", seen.manifest.ref, error.what)
+
+
+def _start(hub: Hub, ref: ModelRef, file: HubFile, bounds: ParseLimits) -> bytes:
+    """The beginning of the weights with the whole header, or as much as shows that it is too long; else empty."""
+    start = hub.read_start(ref, file, FIRST_BYTES)
+    header_ends = LENGTH_BYTES + int.from_bytes(start[:LENGTH_BYTES], "little")
+    if header_ends <= len(start) or header_ends > LENGTH_BYTES + bounds.header_bytes:
+        return start
+    start = hub.read_start(ref, file, header_ends)
+    return start if len(start) == header_ends else b""
+
+
+def judge_local(found: Manifest, limits: Limits, known: Sequence[Reference] = ()) -> None:
+    """Raise what `prepare` would raise of a local checkpoint, where it lies."""
+    if found.state.is_final:
+        return
+    files, _ = local_files(found)
+    (weights,) = (files[name] for name in WEIGHT_FILES if name in files)
+    _configuration(files[CONFIG_FILE], weights, parse_limits(limits), known)
 
 
 def fetch(
@@ -154,9 +260,17 @@ def notes(found: Manifest) -> tuple[str, ...]:
 
 
 def prepare(
-    files: Mapping[str, Path], expected: Mapping[str, HubFile], dest: Path, limits: Limits
+    files: Mapping[str, Path],
+    expected: Mapping[str, HubFile],
+    dest: Path,
+    limits: Limits,
+    known: Sequence[Reference] = (),
 ) -> Prepared:
-    """Copy, hash, and inspect in a limited child. Raises what `intake.stage` and `sandbox.inspect_files` raise."""
+    """Copy, hash, and inspect in a limited child. Raises what `intake.stage` and `sandbox.inspect_files` raise.
+
+    Tensors decide what a checkpoint is. Where its configuration cannot be run or does not fit them, one of the `known`
+    references whose configuration does stands in for it.
+    """
     expected_here = {name: file for name, file in expected.items() if name in files}
     staged = intake.stage(files, expected_here, dest, limits)
     crash_point("worker.staged")
@@ -164,10 +278,12 @@ def prepare(
         raise Unsupported(
             "there is nothing that an audit could read", "only open_clip checkpoints can be audited"
         )
-    inspection = sandbox.inspect_files(
-        staged.config.path, staged.weights.path, parse_limits(limits)
+    config, problem = _configuration(
+        staged.config.path, staged.weights.path, parse_limits(limits), known
     )
-    canonical = json.dumps(inspection.config.as_json(), sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(config.as_json(), sort_keys=True, separators=(",", ":"))
+    if problem:
+        canonical += staged.config.sha256
     if staged.learner is not None:
         canonical += staged.learner.sha256
     return Prepared(
@@ -175,5 +291,39 @@ def prepare(
         weights=staged.weights.path,
         weights_sha256=staged.weights.sha256,
         config_digest=hashlib.sha256(canonical.encode()).hexdigest(),
-        architecture=inspection.config.architecture,
+        config=config,
+        own_settings_problem=problem,
     )
+
+
+def _configuration(
+    config: Path,
+    weights: Path,
+    bounds: ParseLimits,
+    known: Sequence[Reference],
+    *,
+    total: int | None = None,
+) -> tuple[ClipConfig, str]:
+    """The configuration that fits the tensors, and why it is not the checkpoint's own.
+
+    `total` is the size of the weights in bytes where `weights` holds only their beginning.
+    """
+    try:
+        return sandbox.inspect_files(config, weights, bounds, total=total).config, ""
+    except _OF_THE_CONFIGURATION as error:
+        for reference in known:
+            theirs = Path(reference.path) / CONFIG_FILE
+            if _fits(theirs, weights, bounds, total):
+                return sandbox.inspect_files(
+                    theirs, weights, bounds, total=total
+                ).config, error.what
+        raise
+
+
+def _fits(config: Path, weights: Path, bounds: ParseLimits, total: int | None) -> bool:
+    """Whether a file has exactly the tensors of a reference's configuration."""
+    try:
+        sandbox.inspect_files(config, weights, bounds, total=total)
+    except (DifeError, OSError):
+        return False
+    return True

@@ -28,7 +28,27 @@ class SettingsError(UsageError):
     """A settings file or variable has a value that is not allowed."""
 
 
+class UnreadableSecret(SettingsError):
+    """A file with a secret that this user may not read."""
+
+
+class Unforeseen(DifeError):
+    """An error that nothing here expects: a mistake of ours, or a machine in a state we have not met."""
+
+
+def unforeseen(error: BaseException) -> Unforeseen:
+    """What to say of an error that is none of ours: its type, its words, and how to learn more."""
+    return Unforeseen(
+        f"unforeseen error: {type(error).__name__}: {error}",
+        "run the same again with -v for the traceback, and report it",
+    )
+
+
 # --- the hub -------------------------------------------------------------------------------------------------
+
+
+class UnusableEnvironment(DifeError):
+    """A variable of the environment (proxy, certificates) with which this process can talk to no hub at all."""
 
 
 class HubError(DifeError):
@@ -85,8 +105,12 @@ class Unsupported(DifeError):
     """A checkpoint of a kind this version cannot audit; never a statement about its safety."""
 
 
+class Unreadable(DifeError):
+    """A damaged or contradictory file, which the library that defines its format does not read either; no finding."""
+
+
 class Refused(DifeError):
-    """A file that breaks its own format or tries something: not loaded, kept as a finding."""
+    """A file that tries something, as a header that lies or a bomb does: not loaded, kept as a finding."""
 
 
 class LimitExceeded(DifeError):
@@ -143,6 +167,10 @@ class DiskFull(DifeError):
     """The disk that holds the state directory is full."""
 
 
+class StoreBusy(DifeError):
+    """Another program holds the database: nothing can be written, or even read, until it lets go."""
+
+
 class StoreCorrupt(DifeError):
     """The database fails its own integrity check."""
 
@@ -157,6 +185,10 @@ class AlreadyWatching(DifeError):
 
 class NotFound(DifeError):
     """No audit, finding or job of that id."""
+
+
+class NoWindow(DifeError):
+    """No window can be opened here: no display, or a library that Qt needs is missing."""
 
 
 class AlertFailed(DifeError):

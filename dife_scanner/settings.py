@@ -1,22 +1,25 @@
 """One frozen `Settings`, read once at the edge from TOML and environment; rooms take plain arguments.
 
 Order: `DIFE_…` environment variables, then `config.toml` in the home directory, then the defaults below.
-Secrets are not settings: `secret()` looks them up where they are used and never stores them.
+Secrets are not settings: `dife_scanner.secrets` looks them up where they are used and never stores them.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import stat
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_origin
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -27,6 +30,15 @@ from dife_scanner.records import Budget
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 APP = "dife-scanner"
+PREFIX = "DIFE_"
+"""Begins every environment variable of ours."""
+_SECTION = "__"
+"""Between a section's name and a key's in the name of an environment variable."""
+_LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
+"""Ten years: beyond some such time a date cannot be computed any more."""
+_LIST_FORM = 'a list is written `first,second` or `["first", "second"]`'
+
+Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS, allow_inf_nan=False)]
 
 
 class _Section(BaseModel):
@@ -38,15 +50,16 @@ class Limits(_Section):
 
     checkpoint_bytes: int = Field(default=20 * 1024**3, gt=0)
     small_file_bytes: int = Field(default=16 * 1024**2, gt=0)
+    repository_files: int = Field(default=20_000, gt=0)
     header_bytes: int = Field(default=25_000_000, gt=0)
     tensors: int = Field(default=20_000, gt=0)
-    parse_seconds: float = Field(default=30.0, gt=0)
+    parse_seconds: Seconds = 30.0
     parse_rss_mib: int = Field(default=1024, gt=0)
-    audit_seconds: float = Field(default=3600.0, gt=0)
+    audit_seconds: Seconds = 3600.0
     audit_rss_mib: int = Field(default=16_384, gt=0)
-    request_seconds: float = Field(default=20.0, gt=0)
-    pass_seconds: float = Field(default=1800.0, gt=0)
-    download_seconds: float = Field(default=6 * 3600.0, gt=0)
+    request_seconds: Seconds = 20.0
+    pass_seconds: Seconds = 1800.0
+    download_seconds: Seconds = 6 * 3600.0
 
 
 class Email(_Section):
@@ -58,7 +71,7 @@ class Email(_Section):
     recipients: tuple[str, ...] = ()
     username: str = ""
     security: Literal["none", "starttls", "tls"] = "none"
-    timeout_seconds: float = Field(default=20.0, gt=0)
+    timeout_seconds: Seconds = 20.0
 
     @property
     def enabled(self) -> bool:
@@ -70,7 +83,7 @@ class Slack(_Section):
     """Alerts to a Slack channel, through an incoming webhook."""
 
     enabled: bool = False
-    timeout_seconds: float = Field(default=20.0, gt=0)
+    timeout_seconds: Seconds = 20.0
 
 
 class Alerts(_Section):
@@ -84,8 +97,8 @@ class Settings(BaseSettings):
     """Everything that can be set; see `dife config init` for the same with comments."""
 
     model_config = SettingsConfigDict(
-        env_prefix="DIFE_",
-        env_nested_delimiter="__",
+        env_prefix=PREFIX,
+        env_nested_delimiter=_SECTION,
         frozen=True,
         extra="forbid",
         toml_file=None,
@@ -93,9 +106,11 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=lambda: platformdirs.user_data_path(APP))
     endpoint: str = DEFAULT_ENDPOINT
-    interval_seconds: float = Field(default=1800.0, ge=1)
-    overlap_seconds: float = Field(default=3600.0, ge=0)
+    interval_seconds: Annotated[Seconds, Field(ge=1)] = 1800.0
+    overlap_seconds: float = Field(default=3600.0, ge=0, le=_LONGEST_SECONDS, allow_inf_nan=False)
     workers: int = Field(default=1, ge=1, le=64)
+    database_seconds: Seconds = 30.0
+    """How long a command waits while another program holds the database; a watcher waits as long as it takes."""
     device: str = "auto"
     budget: Budget = Budget.DEFAULT
     """What an audit may cost where the command line does not say."""
@@ -113,6 +128,11 @@ class Settings(BaseSettings):
     def _http_only(cls, value: str) -> str:
         if not value.startswith(("http://", "https://")):
             raise ValueError("must start with http:// or https://")
+        parts = urlsplit(value)
+        if not parts.hostname or parts.port == 0:  # asking for a port that is no number raises
+            raise ValueError("must name a host, as in https://hub.example.org")
+        if not value.isprintable() or " " in value:
+            raise ValueError("must not hold spaces or control characters")
         return value.rstrip("/")
 
     @classmethod
@@ -124,7 +144,21 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, _Environment(settings_cls), TomlConfigSettingsSource(settings_cls)
+
+
+class _Environment(EnvSettingsSource):
+    """Environment variables, in which a list may be written with commas besides as JSON."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """A list or a section from its text; the text itself where it is neither, for the check of types to name."""
+        is_list = get_origin(field.annotation) is tuple
+        if is_list and not value.lstrip().startswith("["):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
 
 
 def config_path(home: Path) -> Path:
@@ -138,7 +172,7 @@ def load(home: Path | None = None, **given: Any) -> Settings:
     `given` are values from the command line; they win. Raises `SettingsError` naming the key,
     and `HomeUnwritable` for a home that belongs to somebody else.
     """
-    where = (home or _default_home()).expanduser().absolute()
+    where = _absolute(home or _default_home())
     path = config_path(where)
     _check_file(path, where)
     values = {key: value for key, value in given.items() if value is not None}
@@ -154,12 +188,26 @@ def _default_home() -> Path:
     return platformdirs.user_data_path(APP)
 
 
+def _absolute(home: Path) -> Path:
+    try:
+        return home.expanduser().absolute()
+    except (RuntimeError, OSError) as error:  # no such user; a working directory that is gone
+        raise SettingsError(
+            f"the state directory {home} cannot be found: {error}",
+            "name it by its full path with --home or DIFE_HOME",
+        ) from error
+
+
 def _check_file(path: Path, home: Path) -> None:
     try:
         is_something_else = path.exists() and not path.is_file()
     except PermissionError as error:
         raise HomeUnwritable(
             f"{home} is not ours to look into", "check its owner, or use another --home"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"the state directory {home} cannot be looked into: {error}", "use another --home"
         ) from error
     if is_something_else:
         raise SettingsError(f"{path} is not a file", "move it away or run `dife config init`")
@@ -172,7 +220,7 @@ def _read(path: Path, given: dict[str, Any]) -> Settings:
     try:
         return _FromFile(**given)
     except ValidationError as error:
-        raise _invalid(error, path) from error
+        raise _invalid(error, path, given) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(
             f"{path} is not valid TOML: {error}", "correct it or run `dife config init`"
@@ -181,21 +229,43 @@ def _read(path: Path, given: dict[str, Any]) -> Settings:
         raise SettingsError(
             f"{path} cannot be read: {error.strerror}", "check its permissions"
         ) from error
+    except Exception as error:  # of the readers of TOML and environment: no closed set
+        raise SettingsError(
+            f"the settings cannot be read ({type(error).__name__})",
+            f"check {path} and the {PREFIX} environment variables",
+        ) from error
 
 
-def _invalid(error: ValidationError, path: Path) -> SettingsError:
-    """The first of the values that are not allowed, in words."""
+def _invalid(error: ValidationError, path: Path, given: Mapping[str, Any]) -> SettingsError:
+    """The first of the values that are not allowed, in words: where it stands, and which form it takes."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "?"
-    return SettingsError(
-        f"setting `{key}` is not valid: {first['msg']}",
-        f"check {path} and the DIFE_ environment variables",
-    )
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location) or "?"
+    what = f"setting `{key}` is not valid: {first['msg']}"
+    if first["type"] == "tuple_type":
+        what = f"{what}; {_LIST_FORM}"
+    if key in given:
+        return SettingsError(what, "correct it on the command line")
+    variable = _variable(location)
+    if variable:
+        return SettingsError(f"{variable}: {what}", f"correct the environment variable {variable}")
+    return SettingsError(what, f"correct it in {path}")
+
+
+def _variable(location: list[str]) -> str:
+    """The environment variable that this setting, or a section around it, was read from; empty where none was."""
+    there = {name.upper(): name for name in os.environ}
+    for length in range(len(location), 0, -1):
+        name = PREFIX + _SECTION.join(location[:length]).upper()
+        if name in there:
+            return there[name]
+    return ""
 
 
 _TEMPLATE = """\
 # Settings of DIFE Scanner. Take the # away from what you want to change; what stands there is the default.
 # Every key can also be given in the environment, which wins: DIFE_WORKERS=2, DIFE_ALERTS__EMAIL__HOST=mail.example.org
+# There a list is written with commas, or as JSON: DIFE_FILTERS=filter=open_clip,search=clip
 # Passwords and tokens do not belong here: `dife info` shows where they are looked up.
 
 # The hub to watch.
@@ -206,6 +276,8 @@ _TEMPLATE = """\
 #overlap_seconds = 3600.0
 # Audits at the same time.
 #workers = 1
+# How long a command waits while another program holds the database; a watcher waits as long as it takes.
+#database_seconds = 30.0
 # "auto", "cpu", "cuda", "cuda:1" or "mps".
 #device = "auto"
 # What an audit may cost: "quick", "default" or "deep". More pictures per drawing, longer searches.
@@ -219,10 +291,12 @@ _TEMPLATE = """\
 
 # Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
 [limits]
-# Files to fetch for one checkpoint, together.
+# The weights of one checkpoint.
 #checkpoint_bytes = 21474836480
-# One configuration, tokenizer or card.
+# One configuration or prompt learner.
 #small_file_bytes = 16777216
+# Files that a repository may hold, whether they are fetched or not.
+#repository_files = 20000
 # The header of a safetensors file.
 #header_bytes = 25000000
 #tensors = 20000
@@ -260,82 +334,3 @@ _TEMPLATE = """\
 def template() -> str:
     """A `config.toml` with every key, its default and what it does; as it stands it changes nothing."""
     return _TEMPLATE
-
-
-# --- secrets --------------------------------------------------------------------------------------------------
-
-SECRETS = ("hf-token", "smtp-password", "slack-webhook")
-
-
-@dataclass(frozen=True)
-class Secret:
-    """A password or token, and where it was found. Printing it shows only the latter."""
-
-    value: str
-    source: str
-    """`keyring`, `file PATH` or `environment NAME`; safe to show."""
-
-    def __repr__(self) -> str:
-        return f"Secret(source={self.source!r})"
-
-
-def secret(name: str, home: Path) -> Secret | None:
-    """Look `name` up: keyring, then a 0600 file (`DIFE_<NAME>_FILE` or `home/secrets/<name>`), then `DIFE_<NAME>`.
-
-    Raises `SettingsError` for a secret file that others can read.
-    """
-    return _from_keyring(name) or _from_file(name, home) or _from_environment(name)
-
-
-def _variable(name: str) -> str:
-    return "DIFE_" + name.upper().replace("-", "_")
-
-
-def _from_keyring(name: str) -> Secret | None:
-    import keyring
-    from keyring.errors import KeyringError
-
-    try:
-        value = keyring.get_password(APP, name)
-    except (KeyringError, OSError, RuntimeError):  # headless machines have no backend
-        return None
-    return _found(value, "keyring")
-
-
-def _from_file(name: str, home: Path) -> Secret | None:
-    given = os.environ.get(_variable(name) + "_FILE")
-    path = Path(given) if given else home / "secrets" / name
-    try:
-        _check_private(path)
-        value = path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        if not given:
-            return None
-        raise SettingsError(
-            f"secret file {path} does not exist",
-            f"create it or unset {_variable(name)}_FILE",
-        ) from None
-    except OSError as error:
-        raise SettingsError(
-            f"secret file {path} cannot be read: {error.strerror}", "check its owner"
-        ) from error
-    return _found(value, f"file {path}")
-
-
-def _check_private(path: Path) -> None:
-    mode = path.stat().st_mode
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise SettingsError(f"secret file {path} can be read by others", f"chmod 600 {path}")
-
-
-def _from_environment(name: str) -> Secret | None:
-    variable = _variable(name)
-    value = os.environ.get(variable, "").strip()
-    return _found(value, f"environment {variable}")
-
-
-def _found(value: str | None, source: str) -> Secret | None:
-    """An empty secret is none."""
-    if not value:
-        return None
-    return Secret(value, source)

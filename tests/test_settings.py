@@ -1,53 +1,25 @@
-"""What can be set, who wins, what is refused by name, and that secrets stay out of sight."""
+"""What can be set, who wins, and what is refused by name."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keyring
-import keyring.backend
-import keyring.backends.fail
 import pytest
 from pydantic import BaseModel
 
 from dife_scanner import settings
 from dife_scanner.errors import SettingsError
-from dife_scanner.settings import Settings, load, secret, template
-
-
-class Wallet(keyring.backend.KeyringBackend):
-    """A keyring in memory."""
-
-    priority = 1  # type: ignore[assignment]
-
-    def __init__(self, **held: str) -> None:
-        super().__init__()
-        self.held = held
-
-    def get_password(self, service: str, username: str) -> str | None:
-        assert service == settings.APP
-        return self.held.get(username.replace("-", "_"))
-
-    def set_password(self, service: str, username: str, password: str) -> None:
-        raise NotImplementedError
-
-    def delete_password(self, service: str, username: str) -> None:
-        raise NotImplementedError
+from dife_scanner.settings import Settings, load, template
 
 
 @pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No variables and no keyring of the machine that runs the test."""
-    for name in ("HOME", "WORKERS", "HF_TOKEN", "HF_TOKEN_FILE", "SMTP_PASSWORD", "SLACK_WEBHOOK"):
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variables of the machine that runs the test."""
+    for name in ("HOME", "WORKERS"):
         monkeypatch.delenv(f"DIFE_{name}", raising=False)
-    before = keyring.get_keyring()
-    keyring.set_keyring(keyring.backends.fail.Keyring())
-    yield
-    keyring.set_keyring(before)
 
 
 def write(home: Path, text: str) -> Path:
@@ -126,6 +98,12 @@ def test_settings_are_frozen_and_endpoints_lose_their_slash(tmp_path: Path) -> N
         ("[alerts.email]\nport = 70000", "alerts.email.port"),
         ("[alerts.email]\nsecurity = 'ssl'", "alerts.email.security"),
         ("endpoint = 'ftp://example.org'", "endpoint"),
+        ("filters = 'search=clip'", "filters"),
+        ("filters = [1]", "filters.0"),
+        ("limits = 5", "limits"),
+        ("alerts = []", "alerts"),
+        ("device = 1", "device"),
+        ("interval_seconds = inf", "interval_seconds"),
     ],
 )
 def test_what_is_not_allowed_is_named(tmp_path: Path, text: str, key: str) -> None:
@@ -135,12 +113,73 @@ def test_what_is_not_allowed_is_named(tmp_path: Path, text: str, key: str) -> No
     assert caught.value.exit_code == 64
 
 
-def test_a_bad_value_in_the_environment_is_named(
+@pytest.mark.parametrize(
+    ("text", "filters"),
+    [
+        ("search=clip", ("search=clip",)),
+        ("filter=open_clip, search=clip", ("filter=open_clip", "search=clip")),
+        ('["a,b", "c"]', ("a,b", "c")),
+        ("5", ("5",)),
+        ("", ()),
+    ],
+)
+def test_a_list_in_the_environment_is_written_with_commas_or_as_json(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, filters: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("DIFE_FILTERS", text)
+    monkeypatch.setenv("DIFE_ALERTS__EMAIL__RECIPIENTS", "a@example.org,b@example.org")
+    read = load(tmp_path)
+    assert read.filters == filters
+    assert read.alerts.email.recipients == ("a@example.org", "b@example.org")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("DIFE_WORKERS", "-1", "greater than or equal to 1"),
+        ("DIFE_WORKERS", "two", "integer"),
+        ("DIFE_FILTERS", "[broken", "first,second"),
+        ("DIFE_ALERTS__EMAIL__RECIPIENTS", "[1, 2", "first,second"),
+        ("DIFE_FILTERS", "[" * 9000, "first,second"),
+        ("DIFE_LIMITS", "5", "dictionary"),
+        ("DIFE_LIMITS", "tensors", "dictionary"),
+        ("DIFE_LIMITS", '{"tensors": "many"}', "integer"),
+        ("DIFE_LIMITS__TENSOR", "5", "`limits.tensor`"),
+        ("DIFE_ALERTS__EMAIL", "a@example.org", "dictionary"),
+        ("DIFE_DISCOVER", "perhaps", "boolean"),
+        ("DIFE_BUDGET", "huge", "'quick'"),
+        ("DIFE_INTERVAL_SECONDS", "inf", "finite"),
+        ("DIFE_INTERVAL_SECONDS", "nan", "finite"),
+        ("DIFE_LIMITS__AUDIT_SECONDS", "1e300", "less than"),
+        ("DIFE_ENDPOINT", "http://[::1", "IPv6"),
+        ("DIFE_ENDPOINT", "http://hub:99999", "ort"),
+        ("DIFE_ENDPOINT", "http://", "host"),
+        ("DIFE_ENDPOINT", "http://hub\tx", "control"),
+    ],
+)
+def test_a_bad_value_in_the_environment_names_the_variable_and_the_form(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError, match=re.escape(words)) as caught:
+        load(tmp_path)
+    assert caught.value.what.startswith(f"{variable}: ")
+    assert caught.value.exit_code == 64
+
+
+def test_a_section_that_is_a_value_and_has_a_key_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DIFE_WORKERS", "-1")
-    with pytest.raises(SettingsError, match="`workers`"):
+    monkeypatch.setenv("DIFE_ALERTS__EMAIL", "5")
+    monkeypatch.setenv("DIFE_ALERTS__EMAIL__HOST", "mail.example.org")
+    with pytest.raises(SettingsError, match="DIFE_ALERTS__EMAIL"):
         load(tmp_path)
+
+
+def test_a_home_of_nobody_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFE_HOME", "~no-such-user/home")
+    with pytest.raises(SettingsError, match="~no-such-user"):
+        load()
 
 
 @pytest.mark.parametrize(
@@ -202,80 +241,3 @@ def test_the_template_holds_every_key_with_its_default(tmp_path: Path) -> None:
     }
     plain = load(tmp_path)
     assert load(write(tmp_path, uncommented())) == plain
-
-
-# --- secrets --------------------------------------------------------------------------------------------------
-
-
-def secret_file(home: Path, value: str, mode: int = 0o600) -> Path:
-    path = home / "secrets" / "hf-token"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(value + "\n")
-    path.chmod(mode)
-    return path
-
-
-def test_a_secret_is_looked_up_in_keyring_then_file_then_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert secret("hf-token", tmp_path) is None
-    monkeypatch.setenv("DIFE_HF_TOKEN", "from-environment")
-    assert (found := secret("hf-token", tmp_path)) and (found.value, found.source) == (
-        "from-environment",
-        "environment DIFE_HF_TOKEN",
-    )
-    path = secret_file(tmp_path, "from-file")
-    assert (found := secret("hf-token", tmp_path)) and (found.value, found.source) == (
-        "from-file",
-        f"file {path}",
-    )
-    keyring.set_keyring(Wallet(hf_token="from-keyring"))
-    assert (found := secret("hf-token", tmp_path)) and (found.value, found.source) == (
-        "from-keyring",
-        "keyring",
-    )
-
-
-def test_a_secret_file_can_be_named_in_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = tmp_path / "credential"
-    monkeypatch.setenv("DIFE_HF_TOKEN_FILE", str(given))
-    with pytest.raises(SettingsError, match="does not exist"):
-        secret("hf-token", tmp_path)
-    given.write_text("named")
-    given.chmod(0o400)
-    assert (found := secret("hf-token", tmp_path)) and found.value == "named"
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o601])
-def test_a_secret_that_others_can_read_is_refused(
-    tmp_path: Path, mode: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = secret_file(tmp_path, "open secret", mode)
-    monkeypatch.setenv("DIFE_HF_TOKEN", "not used instead")
-    with pytest.raises(SettingsError) as caught:
-        secret("hf-token", tmp_path)
-    assert str(path) in caught.value.what
-    assert caught.value.advice == f"chmod 600 {path}"
-    assert "open secret" not in str(caught.value.args)
-
-
-def test_an_empty_secret_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    secret_file(tmp_path, "  ")
-    monkeypatch.setenv("DIFE_HF_TOKEN", " ")
-    keyring.set_keyring(Wallet(hf_token=""))
-    assert secret("hf-token", tmp_path) is None
-
-
-def test_a_secret_does_not_show_itself() -> None:
-    held = settings.Secret("hunter2", "keyring")
-    for shown in (repr(held), str(held), f"{held}", repr([held]), "%s" % (held,)):  # noqa: UP031
-        assert "hunter2" not in shown
-        assert "keyring" in shown
-
-
-def test_secrets_are_no_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in settings.SECRETS:
-        monkeypatch.setenv("DIFE_" + name.upper().replace("-", "_"), "hunter2")
-    assert "hunter2" not in repr(load(tmp_path))

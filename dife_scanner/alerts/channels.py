@@ -17,6 +17,7 @@ from ipaddress import ip_address
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
+from dife_scanner import secrets
 from dife_scanner import settings as settings_
 from dife_scanner.alerts.messages import Message, as_email, as_slack
 from dife_scanner.core.plain import plain
@@ -52,7 +53,7 @@ def configured(settings: Settings) -> tuple[AlertChannel, ...]:
 
 def _lookup(name: str, settings: Settings) -> SecretLookup:
     def look() -> str | None:
-        found = settings_.secret(name, settings.home)
+        found = secrets.secret(name, settings.home)
         if found is None:
             return None
         return found.value

@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from dife_scanner.baselines.home import bases_folder
-from dife_scanner.settings import Settings, config_path, secret
+from dife_scanner.errors import UnreadableSecret
+from dife_scanner.secrets import secret
+from dife_scanner.settings import Settings, config_path
 
 PACKAGES = (
     "torch",
@@ -49,8 +51,11 @@ def versions() -> dict[str, str]:
 
 
 def secret_source(name: str, settings: Settings) -> str:
-    """Say where a secret comes from; its value is never shown."""
-    found = secret(name, settings.home)
+    """Say where a secret comes from, or that it lies where this user may not look; its value is never shown."""
+    try:
+        found = secret(name, settings.home)
+    except UnreadableSecret as error:
+        return error.what
     if found is None:
         return "not set"
     return found.source

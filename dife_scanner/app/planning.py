@@ -2,36 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.app.wiring import hub
 from dife_scanner.baselines.home import open_home
-from dife_scanner.records import Budget, JobState, Manifest, ModelRef
+from dife_scanner.errors import LimitExceeded, Refused, Unreadable, Unsupported
+from dife_scanner.records import Budget, JobState, Manifest, ModelRef, Reference
 from dife_scanner.settings import Settings
-from dife_scanner.store import audits, jobs, polls
+from dife_scanner.store import audits, jobs, polls, references
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from dife_scanner.reports.as_json import PlanDocument, PlannedModel
 
 
-def _look(settings: Settings, target: str) -> Manifest:
+def _look(settings: Settings, target: str, known: Sequence[Reference]) -> Manifest:
     """The manifest of a target: a local path where there is one, else a repository on the endpoint."""
     from dife_scanner import checkpoints
     from dife_scanner.hub.manifest import local_manifest
 
     limits = settings.limits
     if checkpoints.is_local(target):
-        return local_manifest(
+        found = local_manifest(
             Path(target).expanduser().resolve(),
             checkpoint_bytes=limits.checkpoint_bytes,
             small_file_bytes=limits.small_file_bytes,
         )
+        return _judged(found, lambda: checkpoints.judge_local(found, limits, known))
     repo_id, _, revision = target.partition("@")
-    _, manifest = checkpoints.look(hub(settings), ModelRef(repo_id, revision), limits)
-    return manifest
+    client = hub(settings)
+    seen = checkpoints.look(client, ModelRef(repo_id, revision), limits)
+    return _judged(seen.manifest, lambda: checkpoints.judge(client, seen, limits, known))
+
+
+def _judged(found: Manifest, judge: Callable[[], None]) -> Manifest:
+    """The manifest with the state and the reason that `judge` gives, where it raises an error of the checkpoint's."""
+    from dife_scanner.queue.failures import state_of, with_advice
+
+    try:
+        judge()
+    except (Refused, Unreadable, Unsupported, LimitExceeded) as error:
+        return replace(found, state=state_of(error), reason=with_advice(error))
+    return found
 
 
 def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> PlanDocument:
@@ -39,20 +54,21 @@ def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> 
     from dife_scanner.hub.poll import BYTES_PER_SECOND, audit_words
     from dife_scanner.reports.as_json import PlanDocument
 
-    manifests = [_look(settings, target) for target in targets]
+    with open_home(settings) as store:
+        known = references.references(store)
+        audit_seconds = audits.usual_seconds(store, budget) or 0.0
+    manifests = [_look(settings, target, known) for target in targets]
     auditable = [manifest for manifest in manifests if manifest.state is JobState.QUEUED]
     remote = [manifest for manifest in auditable if not manifest.ref.local]
     total_bytes = sum(manifest.bytes_to_fetch for manifest in remote)
-    with open_home(settings) as store:
-        audit_seconds = audits.usual_seconds(store, budget) or 0.0
     seconds = total_bytes / BYTES_PER_SECOND + audit_seconds * len(auditable)
     return PlanDocument(
         models=len(manifests),
         auditable=len(auditable),
         states=_counts_by_state(manifests),
         bytes=total_bytes,
-        # two requests describe a repository, and each file is one more
-        requests=sum(2 + len(manifest.files) for manifest in remote),
+        # two requests describe a repository, one reads the header, and each file is one more
+        requests=sum(3 + len(manifest.files) for manifest in remote),
         hours=seconds / 3600,
         exact=True,
         assumptions=(f"downloads at {BYTES_PER_SECOND / 1e6:g} MB/s", audit_words(audit_seconds)),

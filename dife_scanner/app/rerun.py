@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.progress import Progress
 from dife_scanner.queue import child
 from dife_scanner.queue.work import hub_for, threads
-from dife_scanner.records import Audit, Job, Manifest, Origin, Reference, Trigger
+from dife_scanner.records import Audit, Hypothesis, Job, Manifest, Origin, Reference, Trigger
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, jobs
 from dife_scanner.store import references as kept_references
@@ -64,8 +63,7 @@ def _detectors_of(stored: Audit) -> tuple[str, ...]:
 def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress: Progress) -> Audit:
     """Make the audit as it comes out now, with nothing from the embedding cache.
 
-    `plan` lacks its signatures where the stored audit has no plan: they are reconstructed. Where an older program
-    stored the very same audit under the identity that it had then, what comes out has that identity too.
+    `plan` lacks its signatures where the stored audit has no plan: they are reconstructed.
 
     Raises `NotFound` where the weights or the reference are gone, `ContentMismatch` where the weights are others, and
     what fetching, loading and auditing raise.
@@ -90,7 +88,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
             threads=threads(settings),
             progress=progress,
         )
-        return _named_as_stored(received.audit, request, stored)
+        return received.audit
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -124,6 +122,8 @@ def _request(
         unread=manifest.unread,
         turned_down=_turned_down(store, stored),
         demonstrated=frozenset(trigger.name for trigger in found_in_base),
+        flagged=references.flagged(store, kept_references.references(store)),
+        own_settings_problem=prepared.own_settings_problem,
     )
 
 
@@ -133,12 +133,6 @@ def _likeness(
     if reference is None:
         return UNTOLD
     return references.likeness(prepared.weights, reference, settings.limits)
-
-
-def _named_as_stored(again: Audit, request: Request, stored: Audit) -> Audit:
-    if again.identity == request.identity and stored.identity == request.legacy_identity:
-        return replace(again, identity=stored.identity)
-    return again
 
 
 def _reference(store: Store, stored: Audit) -> Reference | None:
@@ -190,7 +184,7 @@ def _prepare(
         files, expected = checkpoints.local_files(manifest)
     else:
         hub = hub_for(settings, job.endpoint if job else settings.endpoint)
-        _, manifest = checkpoints.look(hub, stored.ref, settings.limits)
+        manifest = checkpoints.look(hub, stored.ref, settings.limits).manifest
         if manifest.state.is_final:
             raise NotFound(
                 f"{stored.ref} can no longer be fetched: {manifest.reason}", "ask its owner"
@@ -200,7 +194,9 @@ def _prepare(
         )
         expected = {file.path: file for file in manifest.files}
     progress("checking", note=str(stored.ref))
-    return manifest, checkpoints.prepare(files, expected, folder / "checkpoint", settings.limits)
+    known = kept_references.references(store)
+    prepared = checkpoints.prepare(files, expected, folder / "checkpoint", settings.limits, known)
+    return manifest, prepared
 
 
 def _job_of(store: Store, stored: Audit) -> Job | None:
@@ -232,35 +228,24 @@ def _local_manifest(store: Store, stored: Audit, job: Job | None) -> Manifest:
 def _with_signatures(request: Request, stored: Audit, settings: Settings) -> Request:
     """The request with the plan's signatures as they were before source and target were chosen for them.
 
-    An audit keeps them with what was chosen, next to what it discovered, which is searched for again. Those of the
-    library and the settings are looked up by name; of others it is the identity that shows whether source and target
-    were given.
+    An audit keeps them with what was chosen, next to what it discovered, which is searched for again.
     """
     library = {one.name: one for one in known.gather(settings.signatures, with_library=True)}
-    as_given, as_named, bare = [], [], []
+    signatures = []
     for result in stored.signatures:
-        if result.origin is Origin.DISCOVERED:
-            continue
-        trigger = _unchosen(result.trigger, library.get(result.trigger.name))
-        stripped = trigger
-        if trigger.name not in library:
-            stripped = replace(trigger, source="", target="")
-        as_given.append(trigger)
-        bare.append(stripped)
-        as_named.append(trigger if result.origin is Origin.KNOWN else stripped)
-    for signatures in (as_given, bare, as_named):
-        candidate = _with_plan_of(request, signatures)
-        if stored.identity in (candidate.identity, candidate.legacy_identity):
-            return candidate
-    return _with_plan_of(request, as_given)
-
-
-def _with_plan_of(request: Request, signatures: Sequence[Trigger]) -> Request:
+        if result.origin is not Origin.DISCOVERED:
+            signatures.append(_unchosen(result, library.get(result.trigger.name)))
     return replace(request, plan=replace(request.plan, signatures=tuple(signatures)))
 
 
-def _unchosen(trigger: Trigger, named: Trigger | None) -> Trigger:
-    """The library's trigger where this one is it, with source and target chosen; else the trigger itself."""
+def _unchosen(result: Hypothesis, named: Trigger | None) -> Trigger:
+    """The trigger of the library or the settings where the result's is that one with source and target chosen.
+
+    Of others, only a known one left nothing to choose.
+    """
+    trigger = result.trigger
     if named is not None and replace(trigger, source=named.source, target=named.target) == named:
         return named
-    return trigger
+    if result.origin is Origin.KNOWN:
+        return trigger
+    return replace(trigger, source="", target="")

@@ -100,7 +100,7 @@ def _extend(path: Path) -> None:
 
 def _pictures(settings: Settings, what: str) -> Path | None:
     """The folder or file of somebody's own pictures, fetched where `what` is the id of a data set; `None` for none."""
-    from dife_scanner import settings as settings_
+    from dife_scanner import secrets
     from dife_scanner.audit.populations import dataset
     from dife_scanner.checkpoints import is_local
     from dife_scanner.hub.client import Hub
@@ -109,7 +109,7 @@ def _pictures(settings: Settings, what: str) -> Path | None:
         return None
     if is_local(what) or not dataset.is_id(what):
         return Path(what).expanduser().resolve()
-    secret = settings_.secret("hf-token", settings.home)
+    secret = secrets.secret("hf-token", settings.home)
     token = secret.value if secret else None
     datasets = Hub(
         settings.endpoint,

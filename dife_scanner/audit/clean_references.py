@@ -69,7 +69,7 @@ class CleanReferences:
         return "; ".join(self._failures_elsewhere)
 
     def measured(self, results: Sequence[Hypothesis], suspect: Side) -> tuple[Hypothesis, ...]:
-        """The same hypotheses; discovered triggers that nothing else stands against, with what they do in the nearest.
+        """The same hypotheses; triggers that nothing else stands against, with what they do in the nearest.
 
         `suspect` is the suspect on held-out pictures. A reference that cannot be opened is passed over and named in
         `failures`.
@@ -119,7 +119,7 @@ def _noting_failure(name: str, failures: list[str]) -> Iterator[None]:
 
 
 def _worth_trying(result: Hypothesis) -> bool:
-    return result.origin is Origin.DISCOVERED and checks.open_but_for_drawings(
+    return result.origin is not Origin.KNOWN and checks.open_but_for_drawings(
         checks.run_all(result)
     )
 

@@ -12,7 +12,7 @@ from dife_scanner.audit import faults, probes
 from dife_scanner.audit.interfaces import named
 from dife_scanner.audit.sides import Side, baseline, readout, reads_hit_rate, spared
 from dife_scanner.audit.stages import Stage, card_of, labelled
-from dife_scanner.core import metrics
+from dife_scanner.core import checks, metrics
 from dife_scanner.core.checks import DEMONSTRATED_EFFECT, SIGNATURE_EFFECT
 from dife_scanner.core.statistics import holm, measure, paired_interval, sign_flip_p
 from dife_scanner.core.verdict import INHERITED_CUT
@@ -165,11 +165,21 @@ def _tried(stage: Stage, signature: Trigger) -> tuple[Hypothesis, Hypothesis | N
         suspect, reference = stage.splits.for_trigger(signature).test
         is_known = known(signature)
         row = test(choices.apart, suspect, reference, seed, always=is_known)
-        if is_known:
-            row = replace(row, origin=Origin.KNOWN)
+        row = _with_origin(row, suspect, reference, seed, named=is_known)
         demonstrated = signature.name in stage.request.demonstrated
         found = inherited(choices.shared, suspect, reference, demonstrated=demonstrated)
     return row, found
+
+
+def _with_origin(
+    row: Hypothesis, suspect: Side, reference: Side, seed: int, *, named: bool
+) -> Hypothesis:
+    """The result as one of a trigger that somebody named, or of a signature, with the interval that it has to meet."""
+    if named:
+        return replace(row, origin=Origin.KNOWN)
+    if row.suspect is None:
+        return row
+    return replace(row, effect=effect(row.trigger, suspect, reference, seed))
 
 
 def corrected(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
@@ -178,14 +188,17 @@ def corrected(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
     return tuple(replace(row, p_holm=p) for row, p in zip(results, adjusted, strict=True))
 
 
-def strongest(results: Sequence[Hypothesis]) -> Hypothesis | None:
-    """The measured signature with the smallest corrected p, then the largest effect on held-out drawings."""
+def by_effect(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
+    """The measured hypotheses, demonstrated ones first, then by their effect on held-out drawings, then by p.
 
-    def rank(row: Hypothesis) -> tuple[float, float]:
-        return row.p_holm, (row.reference or 0.0) - (row.suspect or 0.0)
+    A small p-value says how sure an effect is, which grows with the drawings, and not how large it is.
+    """
+
+    def rank(row: Hypothesis) -> tuple[bool, float, float]:
+        return not checks.demonstrated(row.checks), -row.lift, row.p_holm
 
     measured = [row for row in results if row.suspect is not None]
-    return min(measured, key=rank, default=None)
+    return tuple(sorted(measured, key=rank))
 
 
 def _tables(signature: Trigger, suspect: Side, reference: Side) -> tuple[Table, Table]:

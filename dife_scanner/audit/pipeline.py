@@ -9,8 +9,10 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dife_scanner.audit import faults, hypotheses, probes, run_checks, search
+from dife_scanner.audit.both_settings import audit_both, request_under
 from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
 from dife_scanner.audit.interfaces import extend, named
@@ -23,12 +25,21 @@ from dife_scanner.audit.stages import Stage, check_known, check_varied, labelled
 from dife_scanner.core import checks
 from dife_scanner.core.cards import ZERO_SHOT
 from dife_scanner.core.checks import Circumstances
-from dife_scanner.core.verdict import Evidence
+from dife_scanner.core.recognition import is_searchable
+from dife_scanner.core.verdict import Evidence, decide, demonstrated
 from dife_scanner.discovery import LEARNED
-from dife_scanner.errors import Refused
+from dife_scanner.errors import AuditError
+from dife_scanner.models.config import deviations
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT, Progress
-from dife_scanner.records import Channel, Hypothesis, Origin, Reference
+from dife_scanner.records import Channel, Hypothesis, Origin, Reference, SettingsOf, Verdict
+from dife_scanner.sentences.settings import deviation_note, problem_note
+
+if TYPE_CHECKING:
+    from dife_scanner.models.clip import ClipEncoder
+
+MOST_EXAMINED = 3
+"""Demonstrated triggers that are examined until one is flagged: the strongest may lack a footprint that another has."""
 
 __all__ = [
     "AUDIT_VERSION",
@@ -45,20 +56,59 @@ __all__ = [
 
 def run(request: Request, progress: Progress = SILENT) -> Outcome:
     """Load the suspect and its reference, audit, and return record and evidence. This is what an audit child runs."""
-    from dife_scanner.models.load import load
-
     progress("loading", note=str(request.ref))
     for path in request.plan.extensions:
         extend(path)
-    suspect = load(request.folder, device=request.device)
+    base = request.reference
+    if base is None:
+        return audit(_suspect(request, request.folder), None, request, progress)
+    if request.own_settings_problem:
+        note = problem_note(request.own_settings_problem, base.name)
+        request = replace(_with_note(request, note), settings=SettingsOf.BASE)
+        suspect = _suspect(request, Path(base.path))
+        return audit(suspect, _reference(request, base, Path(base.path)), request, progress)
+    suspect = _suspect(request, request.folder)
+    reference = _reference(request, base, Path(base.path))
+    found = deviations(suspect.config, reference.config)
+    if not found:
+        return audit(suspect, reference, request, progress)
+    noted = _with_note(request, deviation_note(found, base.name))
+    noted = replace(noted, deviations=found)
+
+    def under(settings: SettingsOf) -> Outcome:
+        """Both under one configuration; the two that are loaded already have their own."""
+        ours, theirs = suspect, reference
+        if settings is SettingsOf.SUSPECT:
+            theirs = _reference(request, base, request.folder)
+        else:
+            ours = _suspect(request, Path(base.path))
+        return audit(ours, theirs, request_under(noted, settings), progress)
+
+    return audit_both(under)
+
+
+def _suspect(request: Request, settings_of: Path) -> ClipEncoder:
+    """The checkpoint under the configuration in the folder `settings_of`. `AuditError` where its weights changed."""
+    from dife_scanner.models.load import load
+
+    suspect = load(request.folder, device=request.device, settings_of=settings_of)
     if suspect.weights_sha256 != request.weights_sha256:
-        raise Refused(
+        raise AuditError(
             f"the weights of {request.ref} changed between the check and the audit", "scan again"
         )
-    reference = (
-        load(Path(request.reference.path), device=request.device) if request.reference else None
-    )
-    return audit(suspect, reference, request, progress)
+    return suspect
+
+
+def _reference(request: Request, base: Reference, settings_of: Path) -> ClipEncoder:
+    """The base under the configuration in the folder `settings_of`."""
+    from dife_scanner.models.load import load
+
+    return load(Path(base.path), device=request.device, settings_of=settings_of)
+
+
+def _with_note(request: Request, note: str) -> Request:
+    """The request with a further note; a rerun brings the notes of the stored audit."""
+    return replace(request, notes=tuple(dict.fromkeys((*request.notes, note))))
 
 
 def audit(
@@ -66,7 +116,8 @@ def audit(
 ) -> Outcome:
     """Audit a loaded suspect against a loaded reference.
 
-    With both towers equal to a known base the verdict is `identical` and nothing is encoded. Without a reference of the
+    With both towers equal to a known base, and settings that do not deviate, the verdict is `identical` and nothing is
+    encoded. Without a reference of the
     same architecture, or where no tower comes from it, it is `inconclusive` (unknown base), whatever a search without
     one came to.
     """
@@ -128,6 +179,7 @@ def _measured_alone(only: Stage) -> Measured:
             searches=found.searches,
             missing=found.missing,
             base_unknown=True,
+            recognition=test.recognition,
         )
         return Measured(evidence, unknown=(True, True), accuracies=(test.accuracy, None))
 
@@ -143,14 +195,12 @@ def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
     found = _searched(both, relation)
     tested, inherited, untried = hypotheses.test_all(both, found.results)
     checked = run_checks.check_all(both, tested, base, _options(both))
-    open_ones = [one for one in checked.hypotheses if checks.open_but_for_drawings(one.checks)]
-    strongest = hypotheses.strongest(open_ones)
-    if not any(checks.demonstrated(one.checks) for one in open_ones):
+    if not demonstrated(checked.hypotheses):
         for fault in filter(None, (found.limit, *untried.values())):
             raise fault
-    examined = Examined(trigger=inherited[0].trigger) if inherited else Examined()
-    if strongest is not None:
-        examined = _with_success_elsewhere(examine(both, strongest), strongest, checked)
+    strongest, examined = _strongest(both, checked)
+    if strongest is None and inherited:
+        examined = Examined(trigger=inherited[0].trigger)
     evidence = Evidence(
         hypotheses=checked.hypotheses,
         strongest=strongest,
@@ -160,10 +210,30 @@ def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
         searches=found.searches,
         missing=found.missing,
         gaps=(*found.gaps, *faults.gaps_of(untried), *checked.gaps, *examined.gaps),
+        recognition=test.reference.recognition,
+        own_settings_problem=request.own_settings_problem,
     )
     if relation.twin is not None and not _brings_mechanism(examined):
         evidence = _of_a_twin(evidence, relation, relation.twin)
     return Measured.compared(both, base, evidence, examined, relation.unknown)
+
+
+def _strongest(both: Stage, checked: run_checks.Checked) -> tuple[Hypothesis | None, Examined]:
+    """The hypothesis that decides, examined: the demonstrated one with the largest effect that is flagged, else the one
+    with the largest effect of all that nothing but the number of drawings stands against.
+    """
+    open_ones = [one for one in checked.hypotheses if checks.open_but_for_drawings(one.checks)]
+    first: tuple[Hypothesis | None, Examined] = (None, Examined())
+    for one in hypotheses.by_effect(open_ones)[:MOST_EXAMINED]:
+        if first[0] is not None and not checks.demonstrated(one.checks):
+            break
+        examined = _with_success_elsewhere(examine(both, one), one, checked)
+        if first[0] is None:
+            first = (one, examined)
+        alone = Evidence(strongest=one, diagnosis=examined.diagnosis, profile=examined.profile)
+        if decide(alone).verdict is Verdict.FLAGGED:
+            return one, examined
+    return first
 
 
 def _searched(both: Stage, relation: Relation) -> search.Discovered:
@@ -178,18 +248,18 @@ def _searched(both: Stage, relation: Relation) -> search.Discovered:
         )
     splits = both.splits
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
+        if not is_searchable(splits.test.reference.recognition):
+            return search.Discovered()
         return search.discover(both.encoders, splits.train, splits.test, options, both.progress)
 
 
 def _options(one: Stage) -> search.Options:
-    """Searches are kept under the audit's identity, in the cache where there is one. Those that an older program left
-    there under its own are taken over.
-    """
+    """Searches are kept under the audit's identity, in the cache where there is one."""
     request = one.request
     folder = request.cache.parent / "discovery" if request.cache else one.scratch
-    if request.cache and request.legacy_identity:
-        search.take_over(folder, request.legacy_identity, request.identity)
-    return search.Options(request.plan, request.identity, folder, request.seconds)
+    return search.Options(
+        request.plan, request.identity, folder, request.seconds, settings=request.settings
+    )
 
 
 def _with_success_elsewhere(

@@ -16,7 +16,7 @@ from dife_scanner.core.budgets import MEASURING
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Budget, Condition, Reference, StoredPlan, Trigger
 
-AUDIT_VERSION = "dife-7"
+AUDIT_VERSION = "dife-8"
 DISCOVERY_VERSIONS = {
     Budget.QUICK: "discovery-1",
     Budget.DEFAULT: "discovery-3",
@@ -69,7 +69,7 @@ class Plan:
             detectors=self.detectors,
             pictures=self.probes().digest,
             pools=self.populations_version(),
-            extensions=tuple(file_digest(path) for path in self.extensions),
+            extensions=tuple(_file_digest(path) for path in self.extensions),
         )
 
     def pictures_name(self) -> str:
@@ -104,9 +104,9 @@ class Plan:
 
     def populations_version(self) -> str:
         """What the pools are drawn from, and how much of it."""
-        return f"{self.populations_source()} {canonical.text(MEASURING[self.budget].pools)}"
+        return f"{self._populations_source()} {canonical.text(MEASURING[self.budget].pools)}"
 
-    def populations_source(self) -> str:
+    def _populations_source(self) -> str:
         """What the pools are drawn from: the composer's version, or a digest of somebody's own data."""
         if self.captions:
             return f"own {_own_captions(self.captions).digest}"
@@ -131,8 +131,7 @@ def identity(
     Preprocessing and context are part of the sanitised configuration; the tokenizer is always open_clip's own, whose
     merges are part of the reference's text tower hash. Raises `UsageError` for an extension that cannot be read.
 
-    Records enter in their canonical form, so a field that is added with a default makes no audit stale. Audits stored
-    before that are known by their `audit.legacy_identity`.
+    Records enter in their canonical form, so a field that is added with a default makes no audit stale.
     """
     parts = (
         weights_sha256,
@@ -144,7 +143,7 @@ def identity(
         plan.probes().digest,
         plan.populations_version(),
         *(canonical.text(trigger) for trigger in plan.signatures),
-        *(file_digest(path) for path in plan.extensions),
+        *(_file_digest(path) for path in plan.extensions),
         *((DISCOVERY_VERSIONS[plan.budget], *plan.detectors) if plan.detectors else ()),
         *(f"unread {name}" for name in unread),
     )
@@ -153,16 +152,16 @@ def identity(
 
 def _compared_with(reference: Reference | None, turned_down: Reference | None) -> str:
     if reference:
-        return towers(reference)
-    return f"not {towers(turned_down)}" if turned_down else "no reference"
+        return _towers(reference)
+    return f"not {_towers(turned_down)}" if turned_down else "no reference"
 
 
-def towers(reference: Reference) -> str:
+def _towers(reference: Reference) -> str:
     """A reference as identities name it: by what it computes."""
     return f"{reference.image_tower}:{reference.text_tower}"
 
 
-def file_digest(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     """sha256 of an extension. Raises `UsageError` where it cannot be read."""
     try:
         return sha256(path.read_bytes()).hexdigest()

@@ -67,6 +67,8 @@ class Split:
     drawings: tuple[str, ...]
     items: tuple[PoolItem, ...] = ()
     """Where each picture is from, for the manifests of populations drawn from this split."""
+    styles: tuple[str, ...] = ()
+    """The style that each picture is drawn in, [n]; empty where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ def _split(folder: Path, name: str, rows: list[Row], class_names: tuple[str, ...
         labels=_labels(own, class_names),
         drawings=tuple(row["drawing"] for row in own),
         items=tuple(map(_item, own)),
+        styles=tuple(row.get("style", "") for row in own),
     )
 
 

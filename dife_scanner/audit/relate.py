@@ -18,7 +18,7 @@ from dife_scanner.audit.stages import Splits, check_varied
 from dife_scanner.core import metrics
 from dife_scanner.models.interface import Encoder
 from dife_scanner.models.likeness import Likeness
-from dife_scanner.records import Reference
+from dife_scanner.records import Reference, SettingsOf
 
 ALIKE = 0.9
 """`metrics.relation` from which a tower answers as the reference's does. On the bundled bases, the lab's attacks and
@@ -37,7 +37,7 @@ class Relation:
     unknown: tuple[bool, bool]
     """Whether the (image, text) tower comes from no reference."""
     twin: Reference | None
-    """The known base both of whose towers the checkpoint has."""
+    """The known base both of whose towers and all of whose settings the checkpoint has."""
     learner: AccompanyingLearner
     """The prompt learner that came along."""
 
@@ -47,7 +47,9 @@ def relate(
 ) -> Relation:
     """Compare the checkpoint with its reference, and find what else is known of it."""
     request, unknown = _without_a_strange_reference(suspect, reference, request, memory)
-    twin = next((known for known in request.known if _same_towers(suspect, known)), None)
+    twin = None
+    if request.settings is SettingsOf.SUSPECT and not request.deviations:
+        twin = next((known for known in request.known if _same_towers(suspect, known)), None)
     return Relation(
         request, unknown, twin, prompt_learner.find(request.folder, suspect, request.unread)
     )

@@ -160,6 +160,9 @@ class Report:
             repair=repair,
             decision=decision,
             gaps=evidence.gaps,
+            recognition=evidence.recognition,
+            deviations=request.deviations,
+            settings=request.settings,
         )
         return Outcome(record, finding(record, examined.effect, self._started_at), examined.files)
 

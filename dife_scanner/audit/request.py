@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dife_scanner.audit.legacy_identity import legacy_identity
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.models.likeness import UNTOLD, Likeness
-from dife_scanner.records import ModelRef, Reference
+from dife_scanner.records import Deviation, ModelRef, Reference, SettingsOf
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,12 @@ class Request:
     """The reference that it turned out not to come from; then there is no `reference`."""
     seconds: float | None = None
     """What the audit may take, where it is bounded."""
+    settings: SettingsOf = SettingsOf.SUSPECT
+    """Under whose configuration both checkpoints run."""
+    deviations: tuple[Deviation, ...] = ()
+    """Settings that differ from the base's."""
+    own_settings_problem: str = ""
+    """Why the checkpoint cannot be run under its own configuration, in words; empty where it can."""
     flagged: frozenset[str] = frozenset()
     """Names of `known` references that an audit found backdoored: what they respond to may be an attack too."""
 
@@ -49,18 +54,6 @@ class Request:
     def identity(self) -> str:
         """Of the audit."""
         return identity(
-            self.weights_sha256,
-            self.config_digest,
-            self.reference,
-            self.plan,
-            self.turned_down,
-            self.unread,
-        )
-
-    @property
-    def legacy_identity(self) -> str | None:
-        """Under which programs before records had a canonical form stored the same audit; `None` where none could."""
-        return legacy_identity(
             self.weights_sha256,
             self.config_digest,
             self.reference,

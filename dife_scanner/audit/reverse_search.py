@@ -42,6 +42,8 @@ def searched(
 
     Second, what of it could not run, in words. Then it says nothing for a trigger; what it found may speak against one.
     """
+    if not options.plan.detectors:
+        return tuple(results), "this audit runs no searches"
     concerned = [_concerned(one) for one in results]
     if accuracy_lost(test) < checks.ACCURACY_LOST or not any(concerned):
         return tuple(results), ""
@@ -61,8 +63,8 @@ def _stands_against(row: Hypothesis) -> bool:
 
 
 def _concerned(row: Hypothesis) -> bool:
-    discovered = row.origin is Origin.DISCOVERED and row.trigger.channel in _CHANNELS
-    return discovered and checks.open_but_for_drawings(checks.run_all(row))
+    searchable = row.origin is not Origin.KNOWN and row.trigger.channel in _CHANNELS
+    return searchable and checks.open_but_for_drawings(checks.run_all(row))
 
 
 def _strongest(

@@ -30,6 +30,7 @@ from dife_scanner.records import (
     MissingSearch,
     Origin,
     Search,
+    SettingsOf,
     TriggerFile,
 )
 from dife_scanner.store import codec
@@ -39,6 +40,8 @@ IDENTITY = 32
 """Digits of an audit's identity that begin the names of its finished searches."""
 MARGIN = 1.5
 """By how much an estimate has to exceed the limit before a search is not begun: it is no more than an estimate."""
+BASE_SETTINGS_PREFIX = "base-settings-"
+"""How the names of searches begin for which both checkpoints ran under the base's settings; stored on disk."""
 REVERSE_PREFIX = "exchanged-"
 """How the names of finished reverse searches begin (*reverse search*, docs/glossary.md); stored on disk."""
 
@@ -59,6 +62,8 @@ class Options:
     """Seconds of it that are over."""
     learner: TriggerFile | None = None
     """The prompt learner that came with the suspect."""
+    settings: SettingsOf = SettingsOf.SUSPECT
+    """Under whose configuration both checkpoints run; finished searches under the base's have names of their own."""
     reverse: bool = False
     """Whether suspect and base are in each other's place. Finished searches then have names of their own, and what is
     not the base keeps nothing where embeddings of bases are kept."""
@@ -365,17 +370,10 @@ def _searched(detector: Detector, task: Task, options: Options, progress: Progre
     return finished
 
 
-def take_over(folder: Path, legacy: str, identity: str) -> None:
-    """Give finished searches of an audit that was killed the names that its identity gives them today.
-
-    Its audit is stored under today's identity, and what is stored is what `queue.cleanup` clears away.
-    """
-    for file in (folder / "searches").glob(f"{legacy[:IDENTITY]}-*.json"):
-        file.replace(file.with_name(f"{identity[:IDENTITY]}{file.name[IDENTITY:]}"))
-
-
 def _path(detector: Detector, options: Options) -> Path:
     prefix = REVERSE_PREFIX if options.reverse else ""
+    if options.settings is SettingsOf.BASE:
+        prefix = BASE_SETTINGS_PREFIX + prefix
     name = f"{prefix}{detector.name.replace(' ', '-')}"
     return options.folder / "searches" / f"{options.identity[:IDENTITY]}-{name}.json"
 

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from dife_scanner.audit.probes import Labels, Pixels, Split
 from dife_scanner.core import metrics
 from dife_scanner.core.metrics import Floats, Indices
+from dife_scanner.core.recognition import recognition
 from dife_scanner.errors import AuditError, MeasurementError
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Channel, Trigger
+from dife_scanner.records import Channel, Recognition, Trigger
 from dife_scanner.triggers import learner
 from dife_scanner.triggers.kinds import find
 from dife_scanner.triggers.stamp import stamp, write
@@ -225,6 +226,12 @@ class Side:
     def accuracy(self) -> float:
         """Clean zero-shot accuracy, 0..1."""
         return float(metrics.accuracy(self.scores, self.split.labels).mean())
+
+    @cached_property
+    def recognition(self) -> Recognition:
+        """Which classes and styles are recognised."""
+        split = self.split
+        return recognition(self.scores, split.labels, self.class_names, split.styles)
 
     def _texts(self, trigger: Trigger | None) -> list[str]:
         """Class prompts, template by template."""

@@ -28,7 +28,7 @@ from dife_scanner.core.calibration import (
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import CalibrationDamaged, DifeError
-from dife_scanner.records import Audit, Budget, Power, Reference
+from dife_scanner.records import Audit, Budget, Power, Reference, SettingsOf
 from dife_scanner.store.codec import from_json, to_json
 
 FORMAT = 1
@@ -225,6 +225,8 @@ def with_calibration(audit: Audit, reference: Reference | None, plan: Plan, home
     # a detector that the plan does not name ran for what is part of the checkpoint, a prompt learner's for instance
     detectors = {*plan.detectors, *(search.detector for search in audit.searches)}
     mine = replace(searched(reference, plan), detectors=tuple(sorted(detectors)))
+    if audit.deviations and audit.settings is SettingsOf.SUSPECT:
+        mine = _under_other_settings(mine)
     files = all_files(home)
     calibration = calibrate(audit.score, mine, packs(files), today())
     damaged = [file.error.what for file in files if file.error is not None]
@@ -232,6 +234,15 @@ def with_calibration(audit: Audit, reference: Reference | None, plan: Plan, home
         reason = "; ".join([calibration.reason, *damaged])
         calibration = replace(calibration, reason=reason)
     return replace(audit, calibration=calibration, power=_power(mine, files))
+
+
+def _under_other_settings(mine: Searched) -> Searched:
+    """Where the base ran under the suspect's settings it computes something else than what packs are made of."""
+    return replace(
+        mine,
+        image_tower=f"{mine.image_tower} under other settings",
+        text_tower=f"{mine.text_tower} under other settings",
+    )
 
 
 def with_current_calibration(

@@ -9,12 +9,12 @@ from pathlib import Path
 from dife_scanner.records import Reference
 from dife_scanner.settings import Settings
 from dife_scanner.store import references
-from dife_scanner.store.db import Store, open_store
+from dife_scanner.store.db import Patience, Store, open_store
 
 
 def open_home(settings: Settings) -> Store:
     """Open the writable store of this home. A bundled base that changed with a new version replaces its former self."""
-    store = open_store(settings.home)
+    store = open_store(settings.home, patience=Patience(settings.database_seconds))
     stored = {reference.name: reference for reference in references.references(store)}
     for bundled in bundled_references():
         before = stored.get(bundled.name)
@@ -25,6 +25,11 @@ def open_home(settings: Settings) -> Store:
         if not (same_weights and same_path):
             references.add(store, bundled)
     return store
+
+
+def open_for_reading(settings: Settings) -> Store:
+    """Open the store of this home to look at it: nothing is registered, and the home may be somebody else's."""
+    return open_store(settings.home, read_only=True, patience=Patience(settings.database_seconds))
 
 
 def bases_folder() -> Path:

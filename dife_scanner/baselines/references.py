@@ -17,8 +17,10 @@ from dife_scanner.durable.clock import now
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import DifeError, NotComparable, NotFound, TriggerFileError, UsageError
 from dife_scanner.models import intake as layouts
+from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.likeness import UNTOLD, Likeness, compare
-from dife_scanner.models.load import parse_limits
+from dife_scanner.models.load import configuration, parse_limits
+from dife_scanner.models.tensors import same_shapes
 from dife_scanner.progress import Progress
 from dife_scanner.records import Channel, ModelRef, Reference, Trigger
 from dife_scanner.settings import Limits, Settings
@@ -43,36 +45,53 @@ class Choice:
     """What a checkpoint is compared with, and how sure that is."""
 
     reference: Reference | None = None
-    """`None` where none has its architecture."""
+    """`None` where none has its tensors."""
     likeness: Likeness = UNTOLD
     """Of the weights to that reference's."""
     notes: tuple[str, ...] = ()
     """What whoever reads the audit has to know of the choice."""
 
 
+def fits(config: ClipConfig, limits: Limits) -> Callable[[Reference], bool]:
+    """Whether a reference's tensors have the names and shapes of a checkpoint with `config`: then they can be compared.
+
+    One whose configuration is gone or cannot be read is logged and fits nothing.
+    """
+
+    def has_same_shapes(reference: Reference) -> bool:
+        try:
+            theirs = configuration(Path(reference.path), limits)
+        except DifeError as error:
+            log.warning("the reference %s is passed over: %s", reference.name, error.what)
+            return False
+        return same_shapes(config, theirs)
+
+    return has_same_shapes
+
+
 def choose(
     known: Sequence[Reference],
-    architecture: str,
+    fitting: Callable[[Reference], bool],
     base_claim: str,
     wanted: str = "",
     measure: Callable[[Reference], Likeness] = lambda reference: UNTOLD,
 ) -> Choice:
-    """Choose the reference called `wanted`, or the one of the same architecture with the nearest weights.
+    """Choose the reference called `wanted`, or the one with the nearest weights among those that are `fitting`.
 
     Among references that are as near, or where no weights resemble it, the one that the card names goes first, then the
     first added. `measure` says how alike the checkpoint is to one. Raises `NotFound` for an unknown `wanted` and
-    `NotComparable` where its architecture is another one.
+    `NotComparable` where its tensors are of other shapes.
     """
     named = None
     if wanted:
-        named = _named_reference(known, architecture, wanted)
+        named = _named_reference(known, fitting, wanted)
     names_on_card = _names(base_claim)
-    fitting = sorted(
-        (reference for reference in known if reference.architecture == architecture),
+    comparable = sorted(
+        (reference for reference in known if fitting(reference)),
         key=lambda reference: reference.added_at,
     )
-    claimed = [reference for reference in fitting if reference.name.lower() in names_on_card]
-    order = list(dict.fromkeys([*claimed, *fitting]))
+    claimed = [reference for reference in comparable if reference.name.lower() in names_on_card]
+    order = list(dict.fromkeys([*claimed, *comparable]))
     if not order:
         return Choice()
     likenesses = {reference.name: measure(reference) for reference in order}
@@ -128,16 +147,18 @@ def _apart(distances: Mapping[str, float], name: str) -> str:
     return f"{distances[name]:.2g} apart"
 
 
-def _named_reference(known: Sequence[Reference], architecture: str, wanted: str) -> Reference:
+def _named_reference(
+    known: Sequence[Reference], fitting: Callable[[Reference], bool], wanted: str
+) -> Reference:
     by_name = {reference.name: reference for reference in known}
     found = by_name.get(wanted)
     if found is None:
         raise NotFound(
             f"there is no reference called {wanted!r}", "`dife reference list` shows them"
         )
-    if found.architecture != architecture:
+    if not fitting(found):
         raise NotComparable(
-            f"the reference {wanted} is a {found.architecture}, the checkpoint a {architecture}",
+            f"the tensors of the reference {wanted} ({found.architecture}) are not those of the checkpoint",
             "choose a reference of the same architecture, or leave it to the scanner",
         )
     return found
@@ -220,11 +241,13 @@ def _fetched(hub: Hub, target: str, scratch: Path, settings: Settings, progress:
     repo, _, revision = target.partition("@")
     progress("looking", note=target)
     model = hub.info(repo, revision or None)
-    _, manifest = checkpoints.look(hub, ModelRef(model.repo_id, model.sha), settings.limits)
+    seen = checkpoints.look(hub, ModelRef(model.repo_id, model.sha), settings.limits)
+    manifest = seen.manifest
     if manifest.state.is_final:
         raise UsageError(
             f"{target} cannot be a reference: {manifest.reason}", "give an open_clip checkpoint"
         )
+    checkpoints.judge(hub, seen, settings.limits)
     fetched = checkpoints.fetch(
         hub, manifest, scratch / "fetched", settings.limits, progress, lambda: None
     )
@@ -289,3 +312,12 @@ def triggers_found_in(store: Store, reference: Reference) -> tuple[Trigger, ...]
         description = f"found in {reference.name} by audit {audit.id}"
         known.setdefault(signature, replace(signature, description=description))
     return tuple(known.values())
+
+
+def flagged(store: Store, known: Sequence[Reference]) -> frozenset[str]:
+    """Names of the references in which an audit demonstrated a trigger."""
+    names = set()
+    for reference in known:
+        if findings.demonstrated_in(store, reference.image_tower, reference.text_tower):
+            names.add(reference.name)
+    return frozenset(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,7 +135,8 @@ def study(
     for result in results:
         name = names[result.target]
         if result.audit is not None:
-            audited.append((name, result.audit))
+            # under its own name, where the audit is one of the same weights under another
+            audited.append((name, replace(result.audit, ref=result.job.ref)))
         else:
             failures.append(reports.Failure(name, result.job.state.value, result.job.reason))
     for target, error in errors:

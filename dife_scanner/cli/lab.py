@@ -188,14 +188,9 @@ def gui(
     filter: Annotated[str, typer.Option(help="Show what matches, e.g. `verdict:flagged`.")] = "",
 ) -> int:
     """Open the window on this home."""
-    try:
-        from dife_gui.app import main
-    except ImportError as error:
-        raise UsageError(
-            f"the window cannot be opened: {error.name or 'PySide6'} is not installed",
-            "pip install 'dife-scanner[gui]'",
-        ) from error
+    from dife_gui.opening import open_window
+
     settings = session.settings()
-    with session.store(settings):
+    with session.reading(settings):  # makes the home, or says why it cannot
         pass
-    return int(main(settings.home, screenshot=screenshot, filter=filter))
+    return open_window(settings.home, screenshot=screenshot, filter=filter)

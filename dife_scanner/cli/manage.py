@@ -100,7 +100,7 @@ def alerts_list(session: Session) -> None:
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import outbox
 
-    with session.store(session.settings()) as store:
+    with session.reading(session.settings()) as store:
         rows = outbox.alerts(store)
     session.show(as_json.AlertsDocument(tuple(rows)), lambda: table.alerts(rows))
 
@@ -139,7 +139,7 @@ def alerts_retry(
 
 def info(session: Session) -> None:
     """Show every path, version and device, and where each secret comes from."""
-    from dife_scanner import __version__, settings
+    from dife_scanner import __version__, secrets
     from dife_scanner.app.info import device, paths, secret_source, versions
     from dife_scanner.reports import as_json
 
@@ -149,7 +149,7 @@ def info(session: Session) -> None:
         paths=paths(read),
         device=device(read),
         versions=versions(),
-        secrets={name: secret_source(name, read) for name in settings.SECRETS},
+        secrets={name: secret_source(name, read) for name in secrets.SECRETS},
         settings={
             "endpoint": read.endpoint,
             "workers": str(read.workers),

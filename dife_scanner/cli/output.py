@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dife_scanner.cli import streams
 from dife_scanner.cli.session import Session
 from dife_scanner.errors import UsageError
 
@@ -67,11 +68,13 @@ class Output:
                 message if written else "no numbers to draw figures of", markup=False
             )
         if self.format is Format.TABLE and self.file is None:
-            session.out().print(table())
+            with streams.for_whoever_reads():
+                session.out().print(table())
             return
         text = self._text(document, study, table)
         if self.file is None:
-            sys.stdout.write(text)
+            with streams.for_whoever_reads():
+                sys.stdout.write(text)
             return
         try:
             self.file.write_text(text, encoding="utf-8")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from dife_scanner.cli import streams
 from dife_scanner.cli.session import error_line
 from dife_scanner.errors import DifeError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 NOTHING = 0
 FLAGGED = 1
 NO_VERDICT = 2
-FAILED = 3
 INHERITED = "inherited"
 """What `--fail-on` takes."""
 
@@ -94,8 +93,7 @@ def exit_code(document: ScanDocument, *, with_errors: bool = False) -> int:
 def print_errors(errors: Iterable[DifeError]) -> None:
     """Each on stderr: what happened, and what to do next."""
     for error in errors:
-        for line in error_line(error):
-            print(line, file=sys.stderr)
+        streams.say(*error_line(error))
 
 
 def shown(settings: Settings, document: ScanDocument) -> RenderableType:
@@ -105,7 +103,7 @@ def shown(settings: Settings, document: ScanDocument) -> RenderableType:
     if len(document.targets) == 1:
         only = document.targets[0]
         if only.audit is not None:
-            return screen.render(only.audit, only.finding)
+            return screen.render(only.audit, only.finding, only.job.ref)
     return as_table(settings, document)
 
 
@@ -113,10 +111,10 @@ def as_table(settings: Settings, document: ScanDocument) -> RenderableType:
     """One line per target, and why those that need an eye do."""
     from rich.console import Group
 
+    from dife_scanner.baselines.home import open_for_reading
     from dife_scanner.reports import table
     from dife_scanner.store import models
-    from dife_scanner.store.db import open_store
 
-    with open_store(settings.home, read_only=True) as store:
+    with open_for_reading(settings) as store:
         rows = [models.model_row(store, result.job.id) for result in document.targets]
     return Group(table.models(rows), table.reasons(rows), table.tally(document.tally))

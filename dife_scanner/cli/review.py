@@ -14,7 +14,7 @@ from dife_scanner.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dife_scanner.records import Audit, Finding, Job, ModelRow
+    from dife_scanner.records import Audit, Finding, Job, ModelRef, ModelRow
     from dife_scanner.reports.as_json import StatusDocument
     from dife_scanner.settings import Settings
     from dife_scanner.store.db import Store
@@ -48,7 +48,7 @@ def findings(session: Session, filter: FilterArgument = None) -> None:
     from dife_scanner.store import findings as kept
 
     text = " ".join(filter or [])
-    with session.store(session.settings()) as store:
+    with session.reading(session.settings()) as store:
         rows, tally = kept.findings(store, filter=text), stored.tally(store)
     document = as_json.FindingsDocument(text, tuple(rows), tally)
     session.show(document, lambda: Group(table.findings(rows), table.tally(tally)))
@@ -62,7 +62,7 @@ def audits(session: Session, filter: FilterArgument = None) -> None:
     from dife_scanner.store import audits as stored
 
     text = " ".join(filter or [])
-    with session.store(session.settings()) as store:
+    with session.reading(session.settings()) as store:
         rows, tally = stored.audits(store, filter=text), stored.tally(store, filter=text)
     document = as_json.AuditsDocument(text, tuple(rows), tally)
     session.show(document, lambda: Group(table.audits(rows), table.tally(tally)))
@@ -90,7 +90,7 @@ def show(
     from dife_scanner.store import lookup
 
     settings = session.settings()
-    with session.store(settings) as store:
+    with session.reading(settings) as store:
         found = _found(store, lookup.find(store, id))
     session.show(
         as_json.ShowDocument(found.audit, found.finding, found.job),
@@ -106,6 +106,8 @@ class _Found:
     row: ModelRow | None
     finding: Finding | None
     audit: Audit | None
+    ref: ModelRef
+    """The checkpoint that was asked for; its audit may be one of the same weights under another name."""
 
 
 def _found(store: Store, match: Match) -> _Found:
@@ -120,6 +122,7 @@ def _found(store: Store, match: Match) -> _Found:
         job = jobs.job(store, int(match.id))
         row = models.model_row(store, job.id)
         audit_id = job.audit_id
+        finding = kept.find(store, row.finding) if row.finding else None
     elif match.kind is Kind.FINDING:
         finding = kept.finding(store, match.id)
         audit_id = finding.audit_id
@@ -127,17 +130,18 @@ def _found(store: Store, match: Match) -> _Found:
         audit_id = match.id
     if audit_id:
         audit = audits.audit(store, audit_id)
-    if audit is not None and finding is None:
+    if audit is not None and finding is None and job is None:
         finding = _finding_of(store, audit)
-    return _Found(job, row, finding, audit)
+    return _Found(job, row, finding, audit, match.ref)
 
 
 def _finding_of(store: Store, audit: Audit) -> Finding | None:
     from dife_scanner.store import findings as kept
 
-    for finding in kept.findings(store):
-        if finding.audit_id == audit.id:
-            return finding
+    found = [finding for finding in kept.findings(store) if finding.audit_id == audit.id]
+    own = [finding for finding in found if finding.ref == audit.ref]
+    for finding in [*own, *found]:
+        return finding
     return None
 
 
@@ -147,9 +151,9 @@ def _shown(settings: Settings, found: _Found, full: bool) -> RenderableType:
     from dife_scanner.reports import in_full, screen, table
 
     if found.audit is not None and full:
-        return in_full.render(found.audit, found.finding, settings.home)
+        return in_full.render(found.audit, found.finding, settings.home, found.ref)
     if found.audit is not None:
-        return screen.render(found.audit, found.finding)
+        return screen.render(found.audit, found.finding, found.ref)
     if found.finding is not None:
         return table.findings([found.finding])
     rows = [found.row] if found.row else []
@@ -161,7 +165,7 @@ def queue(session: Session) -> None:
     from dife_scanner.reports import as_json, table
     from dife_scanner.store import jobs
 
-    with session.store(session.settings()) as store:
+    with session.reading(session.settings()) as store:
         rows = jobs.jobs(store)
         counts = jobs.counts(store)
     session.show(as_json.QueueDocument(counts, tuple(rows)), lambda: table.queue(rows))
@@ -174,7 +178,7 @@ def status(session: Session) -> None:
     from dife_scanner.store import jobs, outbox, polls
 
     settings = session.settings()
-    with session.store(settings) as store:
+    with session.reading(settings) as store:
         beats = polls.beats(store)
         passes = [one for one in polls.passes(store) if one.complete]
         counts = jobs.counts(store)

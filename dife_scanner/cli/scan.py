@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dife_scanner.cli import results
+from dife_scanner.cli.exit_codes import FAILED
 from dife_scanner.cli.options import (
     BudgetOption,
     CaptionsOption,
@@ -20,7 +22,7 @@ from dife_scanner.cli.options import (
 )
 from dife_scanner.cli.output import Format, Output
 from dife_scanner.cli.session import Session, command
-from dife_scanner.errors import DifeError, UsageError
+from dife_scanner.errors import DifeError, StoreBusy, UsageError, unforeseen
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from dife_scanner.reports.study import Study
     from dife_scanner.settings import Settings
     from dife_scanner.store.db import Store
+
+log = logging.getLogger(__name__)
 
 TargetWork = Sequence[tuple[str, "Work"]]
 """Each target, and what is to be done with it."""
@@ -175,8 +179,13 @@ def _scan_all(
     for target, work in target_work:
         try:
             done.append((target, scanning.scan(store, work, target, progress)))
+        except StoreBusy:
+            raise  # it holds up every other target as well
         except DifeError as error:
             errors.setdefault(f"{target} {error.what}", (target, error))
+        except Exception as error:
+            log.debug("where it happened", exc_info=error)
+            errors.setdefault(f"{target} {error}", (target, unforeseen(error)))
     scanning.end_batch(store, [job for _, job in done])
     found = [results.result_of(store, target, job) for target, job in done]
     return found, list(errors.values())
@@ -186,7 +195,7 @@ def _only_errors(errors: Sequence[DifeError]) -> int:
     if len(errors) == 1:
         raise errors[0]
     results.print_errors(errors)
-    return results.FAILED
+    return FAILED
 
 
 def _document(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dife_scanner.cli import streams
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import DifeError
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 
 _PIPED_WIDTH = 160
-"""Columns of what is printed into a file or a pipe."""
+"""Columns of a result that is printed into a file or a pipe."""
+_UNBROKEN_WIDTH = 1 << 16
+"""Columns of talk there: whoever reads it takes a line for a message."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,27 @@ class Session:
         with open_home(settings) as store:
             yield store
 
+    @contextmanager
+    def reading(self, settings: Settings) -> Iterator[Store]:
+        """The store for commands that only look at it, as they may in a home that this user cannot write."""
+        from dife_scanner.baselines.home import open_for_reading
+
+        with open_for_reading(settings) as store:
+            yield store
+
     def out(self) -> Console:
-        from rich.console import Console
+        from dife_scanner.cli.consoles import Results
 
         width = None if sys.stdout.isatty() else _PIPED_WIDTH
-        return Console(no_color=self.no_color, highlight=False, width=width)
+        return Results(no_color=self.no_color, highlight=False, width=width)
 
     def err(self) -> Console:
-        from rich.console import Console
+        from dife_scanner.cli.consoles import Talk
 
-        return Console(stderr=True, no_color=self.no_color, highlight=False, quiet=self.quiet)
+        width = None if sys.stderr.isatty() else _UNBROKEN_WIDTH
+        return Talk(
+            stderr=True, no_color=self.no_color, highlight=False, quiet=self.quiet, width=width
+        )
 
     def say(self, text: str) -> None:
         """One line of talk on stderr, whatever a stranger wrote into it."""
@@ -69,12 +83,13 @@ class Session:
 
     def show(self, document: object, shown: Callable[[], RenderableType]) -> None:
         """Print a result: the JSON document with `--json`, otherwise what a person reads."""
-        if self.as_json:
-            from dife_scanner.reports import as_json
+        with streams.for_whoever_reads():
+            if self.as_json:
+                from dife_scanner.reports import as_json
 
-            print(as_json.render(document))
-        else:
-            self.out().print(shown())
+                print(as_json.render(document))
+            else:
+                self.out().print(shown())
 
     @contextmanager
     def progress(self) -> Iterator[Progress]:

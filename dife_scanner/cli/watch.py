@@ -10,10 +10,19 @@ from dife_scanner.cli import results
 from dife_scanner.cli.options import EndpointOption
 from dife_scanner.cli.scan import show_plan
 from dife_scanner.cli.session import Session, command
+from dife_scanner.errors import HubError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from dife_scanner.progress import Progress
-    from dife_scanner.queue.watch import Event
+    from dife_scanner.queue.watch import Event, Summary
+    from dife_scanner.reports.as_json import ScanDocument
+    from dife_scanner.settings import Settings
+
+
+_LONGEST_LINE = 1000
+"""Characters of an event."""
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +44,8 @@ def watch(
 ) -> int:
     """Watch a hub: poll, audit what is new, keep every finding, send alerts.
 
-    With --once the exit code is that of `scan`, over the revisions found in this pass.
+    With --once the exit code is that of `scan`, over the revisions found in this pass. It is 2 where the pass could not
+    read every listing to its end, unless something is flagged.
     """
     from dife_scanner.app import planning, scanning, watching
 
@@ -53,8 +63,20 @@ def watch(
         found = [results.result_of(store, str(job.ref), job) for job in summary.jobs]
     document = results.document_of(found)
     if not session.as_json:  # as JSON every event was a line already
-        session.show(document, lambda: results.as_table(settings, document))
-    return results.exit_code(document)
+        session.show(document, lambda: _shown(settings, document, summary))
+    if summary.shortfall:
+        what = f"the pass is not complete: {summary.shortfall}"
+        results.print_errors([HubError(what, "run it again: what it has read is kept")])
+    return results.exit_code(document, with_errors=bool(summary.shortfall))
+
+
+def _shown(settings: Settings, document: ScanDocument, summary: Summary) -> RenderableType:
+    """A line per revision that the pass did something about, or how many models it saw that had nothing new."""
+    from dife_scanner.reports.layout import safe
+
+    if summary.seen and not document.targets:
+        return safe(f"Nothing new: {summary.seen:,} models seen, none at a new revision.")
+    return results.as_table(settings, document)
 
 
 class Events:
@@ -86,7 +108,7 @@ class Events:
         line = f"{time_text(event.at)}  {event.text}"
         if event.job is not None and event.job.state.is_final:
             line = f"{line} — {event.job.reason}"
-        self._console.print(safe(line, 240))
+        self._console.print(safe(line, _LONGEST_LINE))
 
 
 def work(

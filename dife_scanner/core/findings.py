@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from dife_scanner.core.checks import DEMONSTRATED_EFFECT
+from dife_scanner.core.checks import DEMONSTRATED_EFFECT, waits_for_review
 from dife_scanner.core.verdict import exposed_interfaces
 from dife_scanner.records import (
     Audit,
@@ -28,11 +28,17 @@ def confidence(effect: Interval | None) -> Confidence:
 
 
 def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding | None:
-    """The finding that an audit amounts to; `None` for one that is neither flagged nor inherited.
+    """The finding that an audit amounts to, if any: flagged, inherited, or a signature that waits for review.
 
     `effect`: paired 95 % interval of the attack success rate, suspect minus base.
     """
-    if audit.verdict not in (Verdict.FLAGGED, Verdict.INHERITED):
+    if audit.verdict in (Verdict.NOTHING_FOUND, Verdict.INCONCLUSIVE):
+        waiting = [one for one in audit.signatures if waits_for_review(one)]
+        if not waiting:
+            return None
+        strongest = max(waiting, key=lambda result: result.lift)
+        return _for_review(audit, audit.ref, audit.reason, created_at, strongest.trigger)
+    if audit.verdict is Verdict.IDENTICAL:
         return None
     carrier = ""
     channel = _channel(audit.trigger)
@@ -66,7 +72,12 @@ def anomaly(audit: Audit, ref: ModelRef, reason: str, created_at: str) -> Findin
     """
     discovered = [result for result in audit.signatures if result.origin is Origin.DISCOVERED]
     best = max(discovered, key=lambda result: result.lift, default=None)
-    trigger = best.trigger if best else None
+    return _for_review(audit, ref, reason, created_at, best.trigger if best else None)
+
+
+def _for_review(
+    audit: Audit, ref: ModelRef, reason: str, created_at: str, trigger: Trigger | None
+) -> Finding:
     channel = _channel(trigger)
     name, source, target = _words(trigger)
     return Finding(

@@ -1,7 +1,7 @@
 """What `repr` said of records on the day their forms were written down, whatever becomes of the classes.
 
 Hashes that are stored rest on it. A form lists the fields of that day: a field that came later is left out while it has
-its default, and a class or an enum may be renamed.
+its default, and a class may be renamed.
 """
 
 from __future__ import annotations
@@ -26,27 +26,13 @@ class RecordForm:
     fields: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class EnumForm:
-    """An enum as it was."""
-
-    name: str
-    members: Mapping[Any, str]
-    """Value to name."""
-
-
-@dataclass(frozen=True)
-class TextForm:
-    """An enum of today whose values were plain strings."""
-
-
-Forms = Mapping[type, RecordForm | EnumForm | TextForm]
+Forms = Mapping[type, RecordForm]
 """By the class as it is called today."""
 
 
 def text(value: object, forms: Forms) -> str:
-    """`repr(value)` as of the forms. Raises `Newer` for a newer field away from its default, and for a record, enum or
-    member without a form.
+    """`repr(value)` as of the forms. Raises `Newer` for a newer field away from its default, for a record without a
+    form, and for any enum.
     """
     kind = type(value)
     if kind in (str, int, float, bool):
@@ -58,12 +44,8 @@ def text(value: object, forms: Forms) -> str:
     if kind is dict:
         return _dict(value, forms)  # type: ignore[arg-type]
     form = forms.get(kind)
-    if isinstance(form, RecordForm):
+    if form is not None:
         return _record(value, form, forms)
-    if isinstance(form, EnumForm):
-        return _member(value, form)  # type: ignore[arg-type]
-    if isinstance(form, TextForm):
-        return repr(str(value))
     if is_dataclass(value) or isinstance(value, Enum):
         raise Newer(f"{kind.__name__} has no form")
     return repr(value)
@@ -91,9 +73,3 @@ def _record(record: Any, form: RecordForm, forms: Forms) -> str:
             raise Newer(f"{form.name} had no {field.name}")
     values = [f"{name}={text(getattr(record, name), forms)}" for name in form.fields]
     return f"{form.name}({', '.join(values)})"
-
-
-def _member(member: Enum, form: EnumForm) -> str:
-    if member.value not in form.members:
-        raise Newer(f"{form.name} had no {member.value!r}")
-    return f"<{form.name}.{form.members[member.value]}: {str(member.value)!r}>"

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log2
 
-from dife_scanner.core import checks
+from dife_scanner.core import checks, recognition
 from dife_scanner.records import (
+    Audit,
     Basis,
     Carrier,
     Cell,
@@ -23,6 +24,7 @@ from dife_scanner.records import (
     Hypothesis,
     MissingSearch,
     Origin,
+    Recognition,
     Search,
     Verdict,
 )
@@ -64,6 +66,10 @@ class Evidence:
     learner_searched: bool = False
     gaps: tuple[Gap, ...] = ()
     """What faults kept from being done."""
+    recognition: Recognition | None = None
+    """What the base recognises of the labelled pictures; `None` where nothing was encoded."""
+    own_settings_problem: str = ""
+    """Why the checkpoint could not be run under its own settings, in words; empty where it was."""
 
 
 def decide(evidence: Evidence) -> Decision:
@@ -149,12 +155,55 @@ def _decide_nothing(evidence: Evidence) -> Decision:
         return Decision(
             Verdict.INCONCLUSIVE, Basis.DIFFER_BOTH_WAYS, both_ways.trigger.name, failed
         )
+    if not_recognised(evidence):
+        return Decision(Verdict.INCONCLUSIVE, Basis.CLASSES_NOT_RECOGNISED)
     if evidence.missing:
         return Decision(Verdict.INCONCLUSIVE, Basis.SEARCHES_MISSING)
+    if evidence.own_settings_problem:
+        return Decision(Verdict.INCONCLUSIVE, Basis.OWN_SETTINGS_NOT_RUN)
     return Decision(Verdict.NOTHING_FOUND, Basis.NOTHING)
 
 
+# --- two audits of one checkpoint ------------------------------------------------------------------------------
+
+UNUSABLE = 0.5
+"""Share of the clean accuracy under the other settings below which a checkpoint is unusable under these."""
+_CAUTIOUS_FIRST = (Verdict.FLAGGED, Verdict.INHERITED, Verdict.INCONCLUSIVE, Verdict.NOTHING_FOUND)
+"""Of two verdicts about the same weights the one that stands first counts."""
+
+
+def base_settings_decide(own: Audit, base: Audit) -> bool:
+    """Whether the audit under the base's settings decides, and not the one under the checkpoint's `own`.
+
+    Flagged under either is flagged. Under settings that make the checkpoint unusable nothing else is decided, and
+    what a base inherits shows only under its own.
+    """
+    if Verdict.FLAGGED in (own.verdict, base.verdict):
+        return own.verdict is not Verdict.FLAGGED
+    if own.verdict is Verdict.INHERITED or _is_unusable(own, base):
+        return True
+    if _is_unusable(base, own):
+        return False
+    return _CAUTIOUS_FIRST.index(base.verdict) < _CAUTIOUS_FIRST.index(own.verdict)
+
+
+def _is_unusable(one: Audit, other: Audit) -> bool:
+    return (one.clean_accuracy or 0.0) < UNUSABLE * (other.clean_accuracy or 0.0)
+
+
 # --- hypotheses that a verdict names --------------------------------------------------------------------------
+
+
+def not_recognised(evidence: Evidence) -> tuple[str, ...]:
+    """Classes that the base does not recognise: of them nothing can be claimed."""
+    if evidence.recognition is None:
+        return ()
+    return recognition.lacking(evidence.recognition.classes)
+
+
+def demonstrated(hypotheses: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
+    """The hypotheses that passed every check, in their order."""
+    return tuple(one for one in hypotheses if checks.demonstrated(one.checks))
 
 
 def lacking_drawings(hypotheses: Sequence[Hypothesis]) -> Hypothesis | None:

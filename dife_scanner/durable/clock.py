@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+
+_MOST_CHARACTERS = 40
+"""Of a date in an HTTP header, or of a number of seconds there."""
 
 
 def now() -> str:
@@ -14,3 +18,31 @@ def later(seconds: float) -> str:
     """`seconds` from now (before now when negative), in the form of `now()`."""
     moment = datetime.now(UTC) + timedelta(seconds=seconds)
     return moment.isoformat(timespec="microseconds")
+
+
+def retry_after(value: str, server_time: str = "") -> float | None:
+    """Seconds to wait from now, as the HTTP header `Retry-After` says; `None` where it requires no wait.
+
+    The header holds seconds, or a date (RFC 9110, 10.2.3). A date is compared with the answer's own `Date`
+    (`server_time`) where there is one, so that no two clocks are. A bad value and a date in the past require nothing.
+    """
+    text = value.strip()
+    if len(text) > _MOST_CHARACTERS:
+        return None
+    if text.isascii() and text.isdigit():
+        return float(text)
+    until = _http_date(text)
+    if until is None:
+        return None
+    seconds = (until - (_http_date(server_time) or datetime.now(UTC))).total_seconds()
+    return seconds if seconds > 0 else None
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    if moment.tzinfo is None:  # the old forms of such dates name no zone; all are in UTC
+        return moment.replace(tzinfo=UTC)
+    return moment

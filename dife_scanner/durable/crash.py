@@ -28,7 +28,6 @@ CRASH_POINTS: tuple[str, ...] = (
     "polls.complete_pass",
     "polls.beat",
     "findings.triage",
-    "findings.recognised",
     "outbox.delivered",
     "outbox.sent",
     "outbox.failed",

@@ -1,6 +1,6 @@
 """What an open_clip configuration says of a checkpoint's architecture, in a line for people. Pure.
 
-Nothing is decided here about what is wrong or hostile in a configuration: the intake reads it again and refuses.
+Nothing is decided here about what is wrong in a configuration: the intake reads it again, before any weights.
 """
 
 from __future__ import annotations
@@ -15,37 +15,24 @@ _BEYOND_ANY_WIDTH = 10**9
 """No width, depth or size is that large; longer numbers would only fill the line."""
 
 
-def described(raw: bytes) -> tuple[str, str]:
-    """The architecture in short, and why it cannot be audited.
+def described(raw: bytes) -> str:
+    """The architecture in short, or empty where only the intake can tell, as for broken JSON.
 
-    `raw` is an `open_clip_config.json`. Both are empty where only the intake can tell, as for broken JSON. The defaults
-    are those of open_clip.
+    `raw` is an `open_clip_config.json`. The defaults are those of open_clip.
     """
     model = _section(json_object(raw), "model_cfg")
     vision = _section(model, "vision_cfg")
     text = _section(model, "text_cfg")
     timm = vision.get("timm_model_name")
-    # open_clip would load what these two name from anywhere. A timm name that is a place is for the intake to refuse.
-    if isinstance(timm, str) and timm and set(":/\\").isdisjoint(timm):
-        return (
-            f"timm {plain(timm, 80)}",
-            f"the image tower is the timm model {plain(timm, 80)}: not loaded yet",
-        )
-    other = text.get("hf_model_name")
-    if isinstance(other, str) and other:
-        return (
-            "",
-            f"the text tower comes from another repository ({plain(other, 120)}): never fetched",
-        )
-    if not vision or not text:
-        return "", ""
+    if isinstance(timm, str) and timm:
+        return f"timm {plain(timm, 80)}"
+    if not vision or not text or text.get("hf_model_name"):
+        return ""
     parts = [_image_tower(vision), _text_tower(text), f"embed {_number(model, 'embed_dim', None)}"]
     if model.get("quick_gelu") is True:
         parts.append("quick_gelu")
     line = " · ".join(parts)
-    if "?" in line:
-        return "", ""
-    return line, ""
+    return "" if "?" in line else line
 
 
 def json_object(raw: bytes) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
 from dife_scanner.core.plain import plain
@@ -34,13 +34,18 @@ from dife_scanner.hub.part import (
     DiskPart,
     Part,
     announced_hash,
+    check_announced,
     check_room,
     continues,
     download_headers,
     matches,
+    part_name,
+    tells_its_end,
 )
+from dife_scanner.hub.query import listing_params
 from dife_scanner.hub.session import prepare, session, tools
-from dife_scanner.hub.status import CHUNK, LATER, RangeRefused
+from dife_scanner.hub.start import read_start
+from dife_scanner.hub.status import CHUNK, LATER, RangeRefused, is_page, page_instead
 from dife_scanner.hub.wire import RateLimit, Wire
 from dife_scanner.records import HubFile, HubModel, ModelRef
 
@@ -49,36 +54,13 @@ Progress = Callable[[int, int], None]
 
 # --- what is requested -------------------------------------------------------------------------------------------
 
-EXPAND = (
-    "sha",
-    "lastModified",
-    "createdAt",
-    "author",
-    "tags",
-    "siblings",
-    "gated",
-    "disabled",
-    "private",
-    "library_name",
-    "pipeline_tag",
-    "cardData",
-    "downloads",
-)
-"""What a listing item has to say; without asking, the hub leaves out commit, date and files."""
-PAGE_SIZE = 500
-"""Models. The hub gives up to about 1,000, but large pages with many fields have been seen to end in a 504."""
 MAX_PAGES = 5_000
 """Of a listing: 2.5 million models, more than the whole hub had in 2026."""
 MAX_TREE_PAGES = 200
-"""Of a repository's files; the hub puts 1,000 on a page."""
+"""Of a repository's files, or a hundredth of how many it may hold; the hub puts 1,000 on a page."""
 
-_SOURCE_KEYS = frozenset({"filter", "search", "author", "pipeline_tag"})
 _SMALL_ANSWERS = 3
 """A small answer may take so many of the longest waits: to connect, for the headers, for the body."""
-_PART_NAME = 100
-"""Characters of a file's name in the name of its part; a hundred with what follows stay below the 255 of a disk."""
-_PART_HASH = 16
-"""Digits of the announced hash there: a part is resumed only for the same content."""
 _DAMAGED = "the file was damaged or replaced on its way; nothing of it was kept"
 
 
@@ -88,7 +70,8 @@ class Hub:
     `request_seconds` limits each wait for the network, three times that each complete small answer, and
     `download_seconds` each file. Transient errors are tried `tries` times in all. A wait that the hub requests is
     honoured up to `patience_seconds`; beyond that `HubUnavailable` carries it. `pause` sleeps, and a watcher passes
-    `Event.wait` so that it can be woken. `cache` is where huggingface_hub may write.
+    `Event.wait` so that it can be woken. `cache` is where huggingface_hub may write. A
+    repository may hold `most_files`.
 
     With `repo_type` `dataset` it looks at and fetches data sets; `pages` lists models either way.
     """
@@ -105,8 +88,10 @@ class Hub:
         tries: int = 3,
         pause: Callable[[float], object] = time.sleep,
         repo_type: Literal["model", "dataset"] = "model",
+        most_files: int = listing.MAX_FILES,
     ) -> None:
         prepare(cache)
+        self._most_files = most_files
         self.repo_type = repo_type
         self.endpoint = endpoint.rstrip("/")
         self.has_token = bool(token)
@@ -146,19 +131,22 @@ class Hub:
         """Models of one source, newest change first, until they are older than `since` (with a time zone).
 
         `source` is `key=value` of the hub's own search, several joined by `&`. Raises `HubUnavailable`, `BadToken`,
-        and `HubError` where the hub's paging leads to another host or in circles.
+        and `HubError` where the hub's paging leads in circles.
         """
-        params = _listing_params(source)
+        params = listing_params(source)
         url = f"{self.endpoint}/api/models"
         what = f"the listing {source!r}"
         bound = listing.utc(since) if since else ""
         seen: set[str] = set()
+        repeated = False
         for items in self._wire.paged(url, params, what, deadline or Deadline(), most=MAX_PAGES):
             page = listing.page(items)
             ids = {model.repo_id for model in page.models}
-            # A hub whose links differ each time could go round for ever; a page of nothing new shows it.
-            if ids and ids <= seen:
+            # A hub whose links differ each time could go round for ever. One page of nothing new may be its last.
+            known = bool(ids) and ids <= seen
+            if known and repeated:
                 raise HubError(f"{self.endpoint} sent the same models twice in {what}")
+            repeated = known
             seen |= ids
             yield page
             if page.older_than(bound):
@@ -195,20 +183,22 @@ class Hub:
     def tree(self, ref: ModelRef, *, deadline: Deadline | None = None) -> tuple[HubFile, ...]:
         """Every file of one commit with size and content hash, by path; entries with unusable names are left out.
 
-        Raises `LimitExceeded` above `listing.MAX_FILES` files, and the errors of access.
+        Raises `LimitExceeded` above `most_files` files, and the errors of access.
         """
         repo = f"{self.repo_type}s/{_checked_id(ref.repo_id)}"
         url = f"{self.endpoint}/api/{repo}/tree/{quote(ref.revision, safe='')}"
         params = [("recursive", "true"), ("expand", "false")]
         what = f"the files of {ref}"
+        pages = max(MAX_TREE_PAGES, self._most_files // 100)
         files: dict[str, HubFile] = {}
-        for entries in self._wire.paged(
-            url, params, what, deadline or Deadline(), most=MAX_TREE_PAGES
-        ):
+        for entries in self._wire.paged(url, params, what, deadline or Deadline(), most=pages):
             on_this_page = {found.path: found for found in listing.tree(entries)}
             files = on_this_page | files  # the first entry of a path is kept
-            if len(files) > listing.MAX_FILES:
-                raise LimitExceeded(f"{ref} holds more than {listing.MAX_FILES} files")
+            if len(files) > self._most_files:
+                raise LimitExceeded(
+                    f"{ref} holds more than {self._most_files} files",
+                    "raise limits.repository_files if you expect such a repository",
+                )
         return tuple(files[path] for path in sorted(files))
 
     # --- fetching -----------------------------------------------------------------------------------------------
@@ -220,10 +210,16 @@ class Hub:
 
         `limit` is in bytes.
         """
-        _check_announced(ref, file, limit)
+        check_announced(ref, file, limit)
         part = Part(file)
         self._fill(part, ref, None, deadline or Deadline(), each=self._small_seconds)
         return part.data
+
+    def read_start(self, ref: ModelRef, file: HubFile, most: int) -> bytes:
+        """The first `most` bytes of a file; not verified, and empty where none came. Raises the errors of access."""
+        url = self._address(ref, file)
+        deadline = Deadline().sooner(self._small_seconds)
+        return read_start(self._wire, url, f"{file.path!r} of {ref}", most, deadline)
 
     def fetch(
         self,
@@ -240,14 +236,14 @@ class Hub:
         A file that is already there and verifies costs no request. Raises `ContentMismatch` for other bytes than
         announced, `LimitExceeded` above `limit` bytes or past the deadline, `DiskFull`, and the access errors.
         """
-        _check_announced(ref, file, limit)
+        check_announced(ref, file, limit)
         deadline = (deadline or Deadline()).sooner(self._download_seconds)
         target = dest.joinpath(*listing.file_path(file.path).split("/"))
         with disk_errors(dest):
             target.parent.mkdir(parents=True, exist_ok=True)
             if matches(target, file):
                 return target
-            with DiskPart(file, target.with_name(_part_name(target.name, file))) as part:
+            with DiskPart(file, target.with_name(part_name(target.name, file))) as part:
                 check_room(dest, (file.size or 0) - part.size)
                 self._fill_or_discard(part, ref, progress, deadline)
                 part.keep_as(target)
@@ -280,16 +276,8 @@ class Hub:
 
         One try may take `each` seconds. Raises `LimitExceeded` past the deadline, `ContentMismatch` for other bytes.
         """
-        from huggingface_hub import hf_hub_url
-
         file = part.file
-        url = hf_hub_url(
-            _checked_id(ref.repo_id),
-            file.path,
-            repo_type=self.repo_type,
-            revision=ref.revision,
-            endpoint=self.endpoint,
-        )
+        url = self._address(ref, file)
         what = f"{file.path!r} of {ref}"
 
         def attempt() -> None:
@@ -301,7 +289,8 @@ class Hub:
         except HubUnavailable as error:
             if deadline.passed:
                 raise LimitExceeded(
-                    f"{what} did not arrive within {deadline.seconds:g} s"
+                    f"{what} did not arrive within {deadline.seconds:g} s",
+                    "raise limits.download_seconds if your line is slow",
                 ) from error
             raise
         announced = announced_hash(file)
@@ -310,6 +299,18 @@ class Hub:
                 f"{what} arrived with the hash {part.digest}, the hub announced {announced}",
                 _DAMAGED,
             )
+
+    def _address(self, ref: ModelRef, file: HubFile) -> str:
+        """Where the content of a file is."""
+        from huggingface_hub import hf_hub_url
+
+        return hf_hub_url(
+            _checked_id(ref.repo_id),
+            file.path,
+            repo_type=self.repo_type,
+            revision=ref.revision,
+            endpoint=self.endpoint,
+        )
 
     def _stream_into(
         self, part: Part, url: str, what: str, progress: Progress | None, deadline: Deadline
@@ -322,8 +323,13 @@ class Hub:
                 url, None, what, deadline, headers=headers, elsewhere=True
             ) as response:
                 if part.size and not continues(response, part.size):
+                    if response.status_code == 206:
+                        raise RangeRefused(f"other bytes of {what} came than were left", LATER)
                     part.restart()  # the server ignored the range: this is the file from its beginning
-                for chunk in response.iter_raw(CHUNK):
+                # unpacked, where a proxy packed it although it was to come as it is
+                for chunk in response.iter_bytes(CHUNK):
+                    if part.size == 0 and is_page(response, chunk):
+                        raise page_instead(response, what)
                     if part.size + len(chunk) > size:
                         raise ContentMismatch(
                             f"{what} is longer than the {size} bytes the hub announced", _DAMAGED
@@ -331,7 +337,7 @@ class Hub:
                     part.add(chunk)
                     if progress:
                         progress(part.size, size)
-                complete = _tells_its_end(response)
+                complete = tells_its_end(response)
         except RangeRefused:
             part.restart()
             raise
@@ -340,30 +346,6 @@ class Hub:
             if complete:
                 raise ContentMismatch(short, _DAMAGED)
             raise HubUnavailable(short, LATER)
-
-
-def parse_source(source: str) -> list[tuple[str, str]]:
-    """`filter=open_clip&author=me` as query parameters. Raises `UsageError` for anything else."""
-    params: list[tuple[str, str]] = []
-    for part in source.split("&"):
-        key, _, value = part.partition("=")
-        if key not in _SOURCE_KEYS or not value:
-            raise UsageError(
-                f"hub filter {source!r} is not understood",
-                f"write key=value with one of {', '.join(sorted(_SOURCE_KEYS))}, several joined by &",
-            )
-        params.append((key, value))
-    return params
-
-
-def _listing_params(source: str) -> list[tuple[str, str]]:
-    """The query of a listing: newest change first, with what a record needs."""
-    params = parse_source(source)
-    params.append(("sort", "lastModified"))
-    params.append(("limit", str(PAGE_SIZE)))
-    for name in EXPAND:
-        params.append(("expand", name))
-    return params
 
 
 def _checked_id(repo_id: str) -> str:
@@ -375,21 +357,3 @@ def _checked_id(repo_id: str) -> str:
             f"{plain(repo_id)} is not the name of a repository",
             "write it as organisation/name",
         ) from error
-
-
-def _part_name(name: str, file: HubFile) -> str:
-    """A hidden name in the folder of the target for what has arrived so far, one for each content."""
-    return f".{name[:_PART_NAME]}.{announced_hash(file)[:_PART_HASH]}.part"
-
-
-def _check_announced(ref: ModelRef, file: HubFile, limit: int | None) -> None:
-    """Refuse before any request what could not be verified or would be too much."""
-    if file.size is None or not announced_hash(file):
-        raise HubError(f"{file.path!r} of {ref}: the hub announced no size or no content hash")
-    if limit is not None and file.size > limit:
-        raise LimitExceeded(f"{file.path!r} of {ref} has {file.size} bytes, the limit is {limit}")
-
-
-def _tells_its_end(response: Any) -> bool:
-    """Whether httpx notices a connection that breaks in this answer; a short body is then all there is."""
-    return "Content-Length" in response.headers or "Transfer-Encoding" in response.headers

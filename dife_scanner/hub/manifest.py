@@ -29,6 +29,7 @@ TOKENIZER = (
     "vocab.json",
     "merges.txt",
 )
+"""Of a local folder: they are part of what its contents are called by, and nothing reads them."""
 MOST_UNREAD = 20
 """Files of a prompt learner that are named, at most: a training run leaves one for each epoch."""
 MOST_LOOKED_AT = 10_000
@@ -90,9 +91,9 @@ def manifest(
 
 
 def wanted_files(files: Iterable[HubFile]) -> tuple[HubFile, ...]:
-    """Those an audit reads: config, weights, a prompt learner and what tokenizer files there are."""
+    """Those an audit reads: config, weights and a prompt learner. Of no other anything is judged."""
     found = _by_path(files)
-    paths = [CONFIG, chosen_weights(found), _chosen_learner(found), *TOKENIZER]
+    paths = [CONFIG, chosen_weights(found), _chosen_learner(found)]
     return tuple(found[path] for path in paths if path in found)
 
 
@@ -148,7 +149,7 @@ def _judge(
     checkpoint_bytes: int,
     small_file_bytes: int,
 ) -> _Judgement:
-    """The state of a model, by the first of these that holds: disabled, layout, access, towers, sizes."""
+    """The state of a model, by the first of these that holds: disabled, layout, access, sizes."""
     files = _by_path(model.files)
     layout, unsupported = layout_of(files, model, small)
     if model.disabled:
@@ -159,12 +160,10 @@ def _judge(
         state, reason = _while_unread(model, files[CONFIG], may_open, small_file_bytes)
         return _Judgement(layout, state, reason)
     wanted = wanted_files(model.files)
-    architecture, unsupported = described(small[CONFIG])
-    if unsupported:
-        return _Judgement(layout, JobState.UNSUPPORTED, unsupported, architecture, wanted)
+    architecture = described(small[CONFIG])
     for file in wanted:
-        limit = checkpoint_bytes if file.path in WEIGHTS else small_file_bytes
-        too_large = _too_large(file.path, file.size or 0, limit)
+        most = checkpoint_bytes if file.path in WEIGHTS else None
+        too_large = _too_large(file.path, file.size or 0, small_file_bytes, most)
         if too_large:
             return _Judgement(layout, JobState.LIMIT_EXCEEDED, too_large, architecture, wanted)
     return _Judgement(layout, JobState.QUEUED, "", architecture, wanted)
@@ -184,11 +183,16 @@ def _while_unread(
     return JobState.QUEUED, f"{CONFIG} has not been read yet"
 
 
-def _too_large(name: str, size: int, limit: int) -> str:
-    """What is wrong with a file of `size` bytes, if anything."""
+def _too_large(name: str, size: int, small: int, checkpoint: int | None = None) -> str:
+    """What is wrong with a file of `size` bytes, if anything; `checkpoint` is the limit, and given, of weights only."""
+    limit, setting = small, "limits.small_file_bytes"
+    if checkpoint is not None:
+        limit, setting = checkpoint, "limits.checkpoint_bytes"
     if size <= limit:
         return ""
-    return f"{name} has {size} bytes, the limit is {limit}"
+    return (
+        f"{name} has {size} bytes, the limit is {limit}; raise {setting} if you expect such a file"
+    )
 
 
 def _by_path(files: Iterable[HubFile]) -> dict[str, HubFile]:
@@ -225,21 +229,22 @@ def local_manifest(
     folder, weights = _local_weights(path.absolute())
     names = _local_names(folder, weights)
     for name in names:
-        limit = checkpoint_bytes if name == weights else small_file_bytes
-        too_large = _too_large(name, (folder / name).stat().st_size, limit)
+        if name in TOKENIZER:
+            continue  # it belongs to what the folder holds, and nothing reads it
+        most = checkpoint_bytes if name == weights else None
+        too_large = _too_large(name, (folder / name).stat().st_size, small_file_bytes, most)
         if too_large:
             return _local(folder, (), JobState.LIMIT_EXCEEDED, too_large)
     files = tuple(_hashed(folder, name) for name in names)
-    architecture, unsupported = described((folder / CONFIG).read_bytes())
-    state = JobState.UNSUPPORTED if unsupported else JobState.QUEUED
-    made = _local(folder, files, state, unsupported, architecture)
+    architecture = described((folder / CONFIG).read_bytes())
+    made = _local(folder, files, JobState.QUEUED, "", architecture)
     # Weights that somebody names are weights, also where their name is that of a prompt learner.
     others = [name for name in _names_within(folder) if name != weights]
     return replace(made, unread=unread_learners(others))
 
 
 def _local_names(folder: Path, weights: str) -> list[str]:
-    """The files of a folder that an audit reads."""
+    """The files of a folder that an audit reads, and those of its tokenizer."""
     names = [CONFIG, weights]
     present = [name for name in LEARNERS if name != weights and _is_file(folder / name)]
     names += present[:1]

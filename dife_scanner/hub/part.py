@@ -11,10 +11,15 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from dife_scanner.durable.disk import disk_full
-from dife_scanner.records import HubFile
+from dife_scanner.errors import HubError, LimitExceeded
+from dife_scanner.records import HubFile, ModelRef
 
 _BLOCK = 1024**2
 """Bytes read at once when a file is hashed."""
+_PART_NAME = 100
+"""Characters of a file's name in the name of its part; a hundred with what follows stay below the 255 of a disk."""
+_PART_HASH = 16
+"""Digits of the announced hash there: a part is resumed only for the same content."""
 
 
 def announced_hash(file: HubFile) -> str:
@@ -159,6 +164,30 @@ def download_headers(start: int) -> dict[str, str]:
 
 
 def continues(response: Any, start: int) -> bool:
-    """Whether the answer holds the bytes from `start` on."""
+    """Whether the answer holds the bytes from `start` on.
+
+    A range of an answer that was packed on its way is one of packed bytes, and continues nothing.
+    """
     content_range: str = response.headers.get("Content-Range", "")
-    return response.status_code == 206 and content_range.startswith(f"bytes {start}-")
+    packed = response.headers.get("Content-Encoding", "identity").lower() not in ("identity", "")
+    return (
+        response.status_code == 206 and content_range.startswith(f"bytes {start}-") and not packed
+    )
+
+
+def part_name(name: str, file: HubFile) -> str:
+    """A hidden name in the folder of the target for what has arrived so far, one for each content."""
+    return f".{name[:_PART_NAME]}.{announced_hash(file)[:_PART_HASH]}.part"
+
+
+def check_announced(ref: ModelRef, file: HubFile, limit: int | None) -> None:
+    """Refuse before any request what could not be verified or would be too much."""
+    if file.size is None or not announced_hash(file):
+        raise HubError(f"{file.path!r} of {ref}: the hub announced no size or no content hash")
+    if limit is not None and file.size > limit:
+        raise LimitExceeded(f"{file.path!r} of {ref} has {file.size} bytes, the limit is {limit}")
+
+
+def tells_its_end(response: Any) -> bool:
+    """Whether httpx notices a connection that breaks in this answer; a short body is then all there is."""
+    return "Content-Length" in response.headers or "Transfer-Encoding" in response.headers

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 from typing import Any
 
 from dife_scanner.core.plain import plain
+from dife_scanner.durable.clock import retry_after
 from dife_scanner.errors import (
     BadToken,
     FileNotOnHub,
@@ -19,6 +22,8 @@ from dife_scanner.errors import (
 
 CHUNK = 256 * 1024
 """Bytes read at once: enough that Python is not what limits a download, little enough to stop soon."""
+LONGEST_WAIT = 6 * 3600.0
+"""Seconds. A longer wait is no wait that anybody means."""
 ERROR_BYTES = 64 * 1024
 """Read of an error's body, which is only searched for a sentence."""
 LATER = "try again later"
@@ -26,9 +31,12 @@ LATER = "try again later"
 _BAD_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105
 """How the hub distinguishes a wrong token from a repository that is not there; both are 401."""
 _CHECK_NAME = "check the name; for a private repository set the secret hf-token"
+_IN_BETWEEN = (
+    "see in a browser what the endpoint shows: a login, filter or proxy may stand in between"
+)
+_PAGE_OPENING = 20
+"""Bytes at the beginning of a page that show what it is."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_MOST_DIGITS = 9
-"""Of `Retry-After` in seconds: 30 years. Larger numbers are no wait that anybody means."""
 
 
 class RangeRefused(HubUnavailable):
@@ -38,7 +46,8 @@ class RangeRefused(HubUnavailable):
 def error_of(response: Any, what: str, endpoint: str, tools: Any) -> HubError:
     """The error that a status of 400 or more stands for; reads a little of the body.
 
-    `what` says what was requested, `tools` is `huggingface_hub.utils`.
+    `what` says what was requested, `tools` is `huggingface_hub.utils`. Only what the hub says in its own form tells
+    anything about a repository: a filter of the network answers for thousands of them at once.
     """
     status = response.status_code
     address = response.request.url
@@ -53,6 +62,8 @@ def error_of(response: Any, what: str, endpoint: str, tools: Any) -> HubError:
     if status in (408, 425, 429) or status >= 500:
         return _unavailable(response, what, endpoint, tools)
     body = read_body(response, ERROR_BYTES)[:ERROR_BYTES]
+    if not _is_the_hubs(response, body):
+        return _not_the_hubs(response, body, what, endpoint)
     message = response.headers.get("X-Error-Message", "")
     if status == 401 and (_BAD_TOKEN in message or _BAD_TOKEN.encode() in body):
         return BadToken(f"{endpoint} refused the access token", "check the secret hf-token")
@@ -76,6 +87,42 @@ def same_origin(one: Any, other: Any) -> bool:
 
 def _origin(url: Any) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or _DEFAULT_PORTS.get(url.scheme)
+
+
+def is_page(response: Any, start: bytes) -> bool:
+    """Whether a web page came, of a login, a filter or a proxy; `start` is what arrived of its body."""
+    kind = response.headers.get("Content-Type", "").lower()
+    opening = start.removeprefix(codecs.BOM_UTF8).lstrip()[:_PAGE_OPENING].lower()
+    return kind.startswith("text/html") or opening.startswith((b"<!doctype html", b"<html"))
+
+
+def page_instead(response: Any, what: str) -> HubUnavailable:
+    """The error for a web page that came instead of `what`."""
+    return HubUnavailable(
+        f"{plain(response.request.url.host)} sent a web page instead of {what}", _IN_BETWEEN
+    )
+
+
+def _is_the_hubs(response: Any, body: bytes) -> bool:
+    """Whether an error has the hub's own form: its headers, or JSON with an `error`."""
+    if "X-Error-Code" in response.headers or "X-Error-Message" in response.headers:
+        return True
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):  # the latter from brackets nested thousands deep
+        return False
+    return isinstance(said, dict) and "error" in said
+
+
+def _not_the_hubs(response: Any, body: bytes, what: str, endpoint: str) -> HubUnavailable:
+    status = response.status_code
+    if status == 407:
+        return HubUnavailable(
+            f"the proxy wants a name and a password (status 407) for {what}",
+            "write them into the proxy's variable: http://NAME:PASSWORD@HOST:PORT",
+        )
+    form = "a web page" if is_page(response, body) else "words that are not a hub's"
+    return HubUnavailable(f"{endpoint} answered {status} with {form} for {what}", _IN_BETWEEN)
 
 
 def _by_code(response: Any, body: bytes, what: str, tools: Any) -> HubError | None:
@@ -138,12 +185,15 @@ def _unavailable(response: Any, what: str, endpoint: str, tools: Any) -> HubUnav
 def _wait(response: Any, tools: Any) -> float | None:
     """Seconds that the hub requires us to wait: `RateLimit` when it is used up, else `Retry-After`.
 
-    One more than it says, as both are rounded. A date in `Retry-After` is not read: two clocks would be compared.
+    One more than it says, as both are rounded, and `LONGEST_WAIT` at most.
     """
     rate = tools.parse_ratelimit_headers(response.headers)
     if response.status_code == 429 and rate is not None and rate.remaining == 0:
-        return float(rate.reset_in_seconds) + 1.0
-    after: str = response.headers.get("Retry-After", "").strip()
-    if after.isascii() and after.isdigit() and len(after) <= _MOST_DIGITS:
-        return float(after) + 1.0
-    return None
+        seconds: float | None = float(rate.reset_in_seconds)
+    else:
+        seconds = retry_after(
+            response.headers.get("Retry-After", ""), response.headers.get("Date", "")
+        )
+    if seconds is None:
+        return None
+    return min(seconds + 1.0, LONGEST_WAIT)

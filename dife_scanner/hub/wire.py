@@ -17,7 +17,15 @@ import dife_scanner
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import HubError, HubUnavailable, LimitExceeded
 from dife_scanner.hub.deadline import Deadline, enforced
-from dife_scanner.hub.status import LATER, error_of, read_body, same_origin
+from dife_scanner.hub.environment import proxy_variables
+from dife_scanner.hub.status import (
+    LATER,
+    error_of,
+    is_page,
+    page_instead,
+    read_body,
+    same_origin,
+)
 
 Params = list[tuple[str, str]]
 """Names and values of a query; a name may stand more than once."""
@@ -34,7 +42,7 @@ WORTH_BYTES = 1024**2
 
 # Other encodings, or several at once, can grow one read of the network to gigabytes before we see its size.
 _PACKED = {"Accept-Encoding": "gzip"}
-_READABLE_ENCODINGS = ("gzip", "identity")
+_READABLE_ENCODINGS = ("gzip", "deflate", "identity", "")
 _T = TypeVar("_T")
 
 
@@ -90,8 +98,8 @@ class Wire:
     ) -> Iterator[list[object]]:
         """The lists of a paged answer, of `most` pages at most.
 
-        `Link: rel="next"` is followed as long as it stays on this hub and leads somewhere new. Raises `HubError` where
-        it does not, `LimitExceeded` after `most` pages, and what `json` raises.
+        `Link: rel="next"` is followed on this hub as long as it leads somewhere new. Raises `HubError` where it does
+        not, `LimitExceeded` after `most` pages, and what `json` raises.
         """
         visited: set[str] = set()
         query: Params | None = params
@@ -134,6 +142,8 @@ class Wire:
                     raise LimitExceeded(
                         f"the answer of {self.endpoint} for {what} is larger than {ANSWER_BYTES} bytes"
                     )
+                if is_page(response, body):
+                    raise page_instead(response, what)
                 return body, response.url, response.links.get("next", {}).get("url", "")
 
         body, here, link = self.retrying(attempt, deadline)
@@ -216,10 +226,18 @@ class Wire:
             raise HubUnavailable(
                 f"{self.endpoint} gave no answer in {seconds:g} s for {what}", LATER
             ) from error
+        except httpx.ProxyError as error:
+            raise HubUnavailable(
+                f"the proxy does not connect to {self.endpoint}: {plain(str(error))}",
+                _where_to_look(),
+            ) from error
         except httpx.ConnectError as error:
             raise HubUnavailable(
-                f"{self.endpoint} cannot be reached: {plain(str(error))}",
-                "check the endpoint and the network",
+                f"{self.endpoint} cannot be reached: {plain(str(error))}", _where_to_look()
+            ) from error
+        except httpx.DecodingError as error:
+            raise HubUnavailable(
+                f"{what} arrived packed and cannot be unpacked: {plain(str(error))}", LATER
             ) from error
         except httpx.RequestError as error:
             raise HubUnavailable(
@@ -230,8 +248,9 @@ class Wire:
         """Raise what an answer means that cannot be used."""
         encoding = response.headers.get("Content-Encoding", "identity").lower()
         if encoding not in _READABLE_ENCODINGS:
-            raise HubError(
-                f"{self.endpoint} compressed its answer for {what} as {plain(encoding, 40)}, which was not requested"
+            raise HubUnavailable(
+                f"{what} arrived compressed as {plain(encoding, 40)}, which was not requested and cannot be unpacked",
+                "look for a proxy in between that compresses what it hands on",
             )
         if response.status_code >= 400:
             raise error_of(response, what, self.endpoint, self._tools)
@@ -259,7 +278,7 @@ class Wire:
                 timeout=self._request_seconds,
             )
             self.requests += 1
-            response = session.send(request, stream=True, follow_redirects=False)
+            response = self._sent(session, request)
             self.answers += 1
             if self._is_home(target):
                 self._note_rate(response)
@@ -268,6 +287,17 @@ class Wire:
             response.close()
             target = self._redirected(target, response.headers["Location"], what, elsewhere)
         raise HubError(f"{self.endpoint} redirects more than {MAX_REDIRECTS} times for {what}")
+
+    def _sent(self, session: Any, request: Any) -> Any:
+        try:
+            return session.send(request, stream=True, follow_redirects=False)
+        except (
+            UnicodeError
+        ) as error:  # of a host name that cannot be looked up; httpx lets it through
+            raise HubUnavailable(
+                f"{plain(request.url.host)} cannot be reached: it is no name of a host",
+                _where_to_look(),
+            ) from error
 
     def _headers(self, target: Any) -> dict[str, str]:
         """Those of huggingface_hub, with the token only for the endpoint itself."""
@@ -297,17 +327,19 @@ class Wire:
         return target
 
     def _next_page(self, here: Any, link: str, what: str) -> str:
-        """The address of the next page. Raises `HubError` for another host.
+        """The address of the next page, always on this hub. Raises `HubError` for what is no address of the web.
 
-        huggingface_hub goes wherever the link points and sends the token along.
+        A mirror hands on the links of the hub behind it. huggingface_hub goes there, and sends the token along; here
+        the mirror is asked for the same path.
         """
         target = self._joined(here, link, f"continues {what}")
-        if not self._is_home(target):
-            raise HubError(
-                f"{self.endpoint} names another host, {plain(target.host)}, for the next page of {what}",
-                "it was not contacted, and no token was sent there; set the endpoint to the host you mean",
-            )
-        return str(target)
+        if self._is_home(target):
+            return str(target)
+        home = self._tools.httpx.URL(self.endpoint)
+        path = target.raw_path
+        if not path.startswith(home.raw_path.rstrip(b"/") + b"/"):
+            path = home.raw_path.rstrip(b"/") + path
+        return str(home.copy_with(raw_path=path))
 
     def _joined(self, here: Any, address: str, doing: str) -> Any:
         """`address`, which may be relative, as an address of the web. Raises `HubError` for anything else."""
@@ -339,3 +371,11 @@ class Wire:
 def _backoff(failures: int) -> float:
     """Seconds to wait after so many failures: doubled each time, with chance in it so that watchers do not march."""
     return min(LONGEST_BACKOFF, 2.0 ** (failures - 1)) * random.uniform(0.5, 1.0)
+
+
+def _where_to_look() -> str:
+    """What to do where no connection comes about."""
+    names = proxy_variables()
+    if not names:
+        return "check the endpoint and the network"
+    return f"check the endpoint, the network, and the proxy of {', '.join(names)}"

@@ -291,7 +291,7 @@ def picture_transform(config: ClipConfig) -> Any:
 
 
 def build(inspection: Inspection, weights: StagedFile, device: str) -> ClipEncoder:
-    """An encoder from checked parts; raises `Refused` where a weight is not finite, `UsageError` for the device."""
+    """An encoder from checked parts; raises `Unreadable` where a weight is not finite, `UsageError` for the device."""
     place = pick_device(device)
     tensors = read_weights(weights.path, inspection)
     towers = tower_hashes(tensors, inspection.config)

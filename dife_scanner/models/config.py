@@ -7,8 +7,11 @@ Standard library only: this runs in the limited child.
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from dife_scanner.records import Deviation
 
 CLIP_VOCABULARY = 49_408
 """Tokens of CLIP's byte-pair encoding; a model with another vocabulary needs another tokenizer."""
@@ -35,6 +38,10 @@ class VisionConfig:
     no_ln_pre: bool = False
     final_ln_after_pool: bool = False
     pool: str = "tok"
+    norm_eps: float | None = None
+    """Added to the variance by every layer norm; `None` for torch's own."""
+    gelu_tanh: bool = False
+    """Whether GELU is approximated by a tanh."""
 
     @property
     def grid(self) -> int:
@@ -53,6 +60,9 @@ class TextConfig:
     layers: int
     mlp_ratio: float = 4.0
     layer_scale: bool = False
+    norm_eps: float | None = None
+    """As in the image tower."""
+    gelu_tanh: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,12 @@ class ClipConfig:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for `from_json` and for hashing."""
-        return asdict(self)
+        body = asdict(self)
+        for tower in (body["vision"], body["text"]):
+            for name, default in _CAME_LATER.items():
+                if tower[name] == default:
+                    del tower[name]
+        return body
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> ClipConfig:
@@ -104,6 +119,45 @@ class ClipConfig:
         if self.quick_gelu:
             parts.append("quick_gelu")
         return " · ".join(parts)
+
+
+_CAME_LATER: dict[str, Any] = {"norm_eps": None, "gelu_tanh": False}
+"""Fields of a tower that are left out at their defaults, so that hashes of towers stay what they were."""
+
+
+def deviations(suspect: ClipConfig, base: ClipConfig) -> tuple[Deviation, ...]:
+    """Every setting that differs, in the order of the fields.
+
+    >>> from dataclasses import replace
+    >>> tiny = VisionConfig(image_size=32, width=64, head_width=32, layers=1, patch_size=16)
+    >>> text = TextConfig(context_length=16, width=32, heads=2, layers=1)
+    >>> base = ClipConfig(48, tiny, text, Preprocessing())
+    >>> deviations(replace(base, quick_gelu=True), base)
+    (Deviation(setting='quick_gelu', suspect='true', base='false'),)
+    """
+    ours = _flat(asdict(suspect))
+    theirs = _flat(asdict(base))
+    found = []
+    for setting, value in ours.items():
+        if value != theirs[setting]:
+            found.append(Deviation(setting, _in_words(value), _in_words(theirs[setting])))
+    return tuple(found)
+
+
+def _flat(body: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """Values by where they stand, e.g. `vision.pool`."""
+    found: dict[str, Any] = {}
+    for key, value in body.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{path}{key}.")
+        else:
+            found[path + key] = value
+    return found
+
+
+def _in_words(value: Any) -> str:
+    """A checked value as the configuration file writes it."""
+    return json.dumps(value)
 
 
 def _with_tuples(part: dict[str, Any]) -> dict[str, Any]:

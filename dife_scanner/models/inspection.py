@@ -7,7 +7,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
-from dife_scanner.errors import Refused, Unsupported
+from dife_scanner.errors import Unsupported
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import Header, ParseLimits, TensorEntry, parse_header
 from dife_scanner.models.layouts import open_clip
@@ -18,7 +18,8 @@ FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
 QUANTISED = frozenset({"I8", "U8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "F6_E2M3", "F6_E3M2"})
 STEP_COUNTER = ".num_batches_tracked"
 """Ending of the one kind of tensor that no inference reads: a training step counter of batch normalisation."""
-_ADVICE = "do not load it; report it to its author"
+_ADVICE = "open_clip does not load it as it is either; correct the configuration, or save the weights again"
+_AXES_SHOWN = 8
 _SCALARS = frozenset({"logit_scale", "logit_bias"})
 _STRETCHABLE = frozenset({"visual.positional_embedding", "positional_embedding"})
 
@@ -29,7 +30,7 @@ class Inspection:
 
     config: ClipConfig
     names: tuple[tuple[str, str], ...]
-    """Of every tensor: its name in open_clip's `CLIP` and its name in the file."""
+    """Of every tensor in the file that an audit reads: its name in open_clip's `CLIP` and its name in the file."""
     parameters: int
 
     def as_json(self) -> dict[str, Any]:
@@ -46,32 +47,51 @@ class Inspection:
 
 
 def inspect(
-    config: BinaryIO, weights: BinaryIO, weights_file: str, limits: ParseLimits
+    config: BinaryIO,
+    weights: BinaryIO,
+    weights_file: str,
+    limits: ParseLimits,
+    *,
+    total: int | None = None,
 ) -> Inspection:
     """Parse both files and compare them; no tensor data is read.
 
-    Raises `Refused`, `Unsupported` or `LimitExceeded`, each naming the file and the field or tensor.
+    `total` is the size of the weights in bytes where `weights` holds only their beginning.
+
+    Raises `Refused`, `Unreadable`, `Unsupported` or `LimitExceeded`, each naming the file and the field or tensor.
     """
-    raw = config.read(limits.config_bytes + 1)
-    checked = open_clip.parse_config(raw, limits)
-    header = parse_header(weights, weights_file, limits)
+    checked = read_config(config, limits)
+    header = parse_header(weights, weights_file, limits, total=total)
     return compare(header, checked, weights_file)
+
+
+def read_config(config: BinaryIO, limits: ParseLimits) -> ClipConfig:
+    """The checked configuration in `config`. Raises what `open_clip.parse_config` does."""
+    return open_clip.parse_config(config.read(limits.config_bytes + 1), limits)
 
 
 def compare(header: Header, config: ClipConfig, file: str) -> Inspection:
     """Match the tensors of `header` with those `config` makes.
 
-    A tensor too many or too few, another shape or an element type that weights cannot have is `Refused`. A file with
-    not one expected name has another layout, stretched positions would be interpolated by open_clip, and quantised
-    values need another reader: those are `Unsupported`.
+    Raises `Unsupported` for a tensor too many or too few, another shape, or an element type that weights cannot have;
+    the message names the first. A tensor without values and a buffer that no loader reads may be there, one that
+    open_clip makes up where it is missing may not.
     """
     stored = {entry.name: entry for entry in header.tensors}
     expected = expected_tensors(config)
     names = open_clip.stored_names(expected, stored)
+    for name in filter(_is_made_up, expected):
+        if names[name] not in stored:
+            del names[name]
     _check_names(set(names.values()), header, file)
-    for name, shape in expected.items():
-        _check_tensor(name, stored[names[name]], shape, file)
+    for name, theirs in names.items():
+        _check_tensor(name, stored[theirs], expected[name], file)
     return Inspection(config, tuple(sorted(names.items())), _parameters(expected))
+
+
+def _is_made_up(name: str) -> bool:
+    """Whether open_clip and torch give the tensor a value of their own where a file lacks it."""
+    return name == "logit_bias" or name.endswith(STEP_COUNTER)
 
 
 def _check_tensor(name: str, entry: TensorEntry, shape: tuple[int, ...], file: str) -> None:
@@ -88,22 +108,27 @@ def _check_names(wanted: Set[str], header: Header, file: str) -> None:
     # a logit scale alone shows nothing: other layouts have one of that name as well
     if not stored & (wanted - _SCALARS):
         _other_layout(header, file)
-    _refuse_any("unexpected", stored - wanted, file)
-    _refuse_any("missing", wanted - stored, file)
+    read = {entry.name for entry in header.tensors if _holds_weights(entry)}
+    _none_of("unexpected", read - wanted, file)
+    _none_of("missing", wanted - stored, file)
+
+
+def _holds_weights(entry: TensorEntry) -> bool:
+    """Whether the tensor can change what a model computes: it has values, and some loader reads them."""
+    return entry.end > entry.start and not open_clip.is_no_weight(entry.name)
 
 
 def _other_layout(header: Header, file: str) -> NoReturn:
-    first = shown(header.tensors[0].name)
-    raise Unsupported(
-        f"{file} holds tensors of another layout (the first is {first})",
-        "only checkpoints saved by open_clip can be audited",
-    )
+    what = "holds no tensor"
+    if header.tensors:
+        what = f"holds tensors of another layout (the first is {shown(header.tensors[0].name)})"
+    raise Unsupported(f"{file} {what}", "only checkpoints saved by open_clip can be audited")
 
 
-def _refuse_any(kind: str, names: Set[str], file: str) -> None:
+def _none_of(kind: str, names: Set[str], file: str) -> None:
     if names:
         first = shown(min(names))
-        raise Refused(
+        raise Unsupported(
             f"{file} does not match its configuration: {len(names)} {kind} tensors, the first is {first}",
             _ADVICE,
         )
@@ -114,11 +139,18 @@ def _check_shape(name: str, entry: TensorEntry, shape: tuple[int, ...], file: st
         return
     if _is_stretched(name, entry, shape):
         _stretched(name, entry.shape[0], shape[0], file)
-    raise Refused(
-        f"{file} does not match its configuration: {shown(name)} has the shape {list(entry.shape)} instead of "
+    raise Unsupported(
+        f"{file} does not match its configuration: {shown(name)} has the shape {_shape(entry)} instead of "
         f"{list(shape)}",
         _ADVICE,
     )
+
+
+def _shape(entry: TensorEntry) -> str:
+    """The shape in words; that of a file may have a million axes."""
+    words = ", ".join(str(side) for side in entry.shape[:_AXES_SHOWN])
+    more = ", ..." if len(entry.shape) > _AXES_SHOWN else ""
+    return f"[{words}{more}]"
 
 
 def _stretched(name: str, found: int, expected: int, file: str) -> NoReturn:
@@ -130,8 +162,8 @@ def _stretched(name: str, found: int, expected: int, file: str) -> NoReturn:
 
 
 def _fits(name: str, entry: TensorEntry, shape: tuple[int, ...]) -> bool:
-    # some versions of open_clip write scalars as one value in a row
-    return entry.shape == shape or (name in _SCALARS and entry.shape == (1,))
+    # some versions of open_clip write scalars as one value in a row; it takes any number of axes for them
+    return entry.shape == shape or (name in _SCALARS and math.prod(entry.shape) == 1)
 
 
 def _is_stretched(name: str, entry: TensorEntry, shape: tuple[int, ...]) -> bool:
@@ -140,14 +172,15 @@ def _is_stretched(name: str, entry: TensorEntry, shape: tuple[int, ...]) -> bool
 
 
 def _check_type(name: str, entry: TensorEntry, file: str) -> None:
+    if name.endswith(STEP_COUNTER):
+        return  # its value is not read
     if entry.dtype in QUANTISED:
         raise Unsupported(
             f"{file}: {shown(name)} is quantised ({entry.dtype}), which this version does not read",
             "",
         )
-    is_counter = name.endswith(STEP_COUNTER) and entry.dtype == "I64"
-    if entry.dtype not in FLOATS and not is_counter:
-        raise Refused(
-            f"{file} does not match its configuration: {shown(name)} has the dtype {entry.dtype}",
-            _ADVICE,
+    if entry.dtype not in FLOATS:
+        raise Unsupported(
+            f"{file}: {shown(name)} has the dtype {entry.dtype}, which no weight is read from",
+            "save it as F32 or F16",
         )

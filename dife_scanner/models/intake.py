@@ -162,7 +162,7 @@ def stage(
     (weights: `checkpoint_bytes`), and, where `expected` names it, of the announced size and sha256 or git
     blob id. Where anything is wrong, `dest` is removed again; only a killed process leaves one behind.
 
-    Raises `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
+    Raises `Refused` for a link, `Unsupported`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
     """
     _check_known(files)
     _make_folder(dest)
@@ -175,6 +175,11 @@ def stage(
         shutil.rmtree(dest, ignore_errors=True)
         raise
     return Staged(dest, tuple(copied))
+
+
+def limit_of(name: str) -> str:
+    """The setting that bounds the size of the file called `name`."""
+    return "limits.checkpoint_bytes" if name in WEIGHT_FILES else "limits.small_file_bytes"
 
 
 def _check_known(names: Iterable[str]) -> None:
@@ -226,7 +231,7 @@ def _opened(path: Path, name: str) -> BinaryIO:
         raise Unsupported(f"{name} cannot be read: {error.strerror}", f"check {path}") from error
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
-        raise Refused(f"{name} is not a regular file", "do not load it")
+        raise Unsupported(f"{name} is not a regular file", f"check {path}")
     return os.fdopen(number, "rb", buffering=0)
 
 
@@ -242,7 +247,7 @@ def _checked_size(source: BinaryIO, name: str, announced: HubFile | None, most: 
     if size > most:
         raise LimitExceeded(
             f"{name} has {size} bytes; the limit is {most}",
-            "raise the limit if you expect such a file",
+            f"raise {limit_of(name)} if you expect such a file",
         )
     if announced is not None and announced.size is not None:
         _compare_size(name, size, announced.size, source)

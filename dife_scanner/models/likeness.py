@@ -22,6 +22,7 @@ from dife_scanner.models.header import (
     TensorEntry,
     parse_header,
 )
+from dife_scanner.models.layouts.open_clip import TEXT_PREFIX, WRAPPER_PREFIX
 
 UNRELATED = 0.25
 """Correlation of a tower's weights with a reference's below which they did not come from it. Two models that were
@@ -39,7 +40,6 @@ HUGE = 1e100
 """What is beyond it squares to infinity, and stands in no model."""
 _DTYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
 _IMAGE = "visual."
-_TEXT = "text."
 
 Values = NDArray[np.float64]
 Pairs = dict[str, tuple[Values, Values]]
@@ -133,7 +133,7 @@ def _matrices(header: Header) -> dict[str, TensorEntry]:
     found: dict[str, TensorEntry] = {}
     for entry in header.tensors:
         if _is_compared(entry):
-            found[entry.name.removeprefix(_TEXT)] = entry
+            found[entry.name.removeprefix(WRAPPER_PREFIX).removeprefix(TEXT_PREFIX)] = entry
     return found
 
 

@@ -15,13 +15,20 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from dife_scanner.errors import DifeError, LimitExceeded, Refused, Unsupported
+from dife_scanner.errors import (
+    AuditError,
+    DifeError,
+    LimitExceeded,
+    Refused,
+    Unreadable,
+    Unsupported,
+)
 from dife_scanner.models.header import ParseLimits
-from dife_scanner.models.inspection import Inspection, inspect
+from dife_scanner.models.inspection import Inspection, inspect, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,30 +41,57 @@ _BOOTSTRAP = (
     "from dife_scanner.models.sandbox import main; main(sys.argv[2:])"
 )
 _CHUNK = 65_536
-_BY_HAND = "look at the file by hand"
+_MORE_MEMORY = "raise limits.parse_rss_mib if you expect such a file"
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-_REPORTABLE = {error.__name__: error for error in (Refused, Unsupported, LimitExceeded)}
+_REPORTABLE = {error.__name__: error for error in (Refused, Unreadable, Unsupported, LimitExceeded)}
+_CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
+"""Signals that a process brings upon itself."""
 
 
 # --- the parent's side ----------------------------------------------------------------------------------------
 
 
-def inspect_files(config: Path, weights: Path, limits: ParseLimits) -> Inspection:
-    """`checks.inspect` on two staged files, in a child under `limits`.
+def inspect_files(
+    config: Path, weights: Path, limits: ParseLimits, *, total: int | None = None
+) -> Inspection:
+    """`inspection.inspect` on two files, in a child under `limits`.
+
+    `total` is the size of the weights in bytes where `weights` holds only their beginning.
 
     Raises what it raises; `LimitExceeded` where the child runs out of time, memory or reply, `Refused` where the
-    files make it crash, and `RuntimeError` with the child's last words for a mistake of our own.
+    files make it crash, `AuditError` where somebody ends it, and `RuntimeError` with the child's last words for a
+    mistake of our own.
     """
     with config.open("rb") as config_file, weights.open("rb") as weights_file:
         files = (config_file.fileno(), weights_file.fileno())
-        child = _start(files, weights.name, limits)
-        reply, last_words = _finish(child, weights.name, limits)
+        return Inspection.from_json(_ask(_Question(files, weights.name, total), limits))
+
+
+def check_config(config: Path, limits: ParseLimits) -> None:
+    """Raise what is wrong with a configuration alone, and what `inspect_files` raises; read in such a child too."""
+    with config.open("rb") as config_file:
+        _ask(_Question((config_file.fileno(),), config.name), limits)
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What the child is given: the numbers of one or two open files, and what to call the last of them."""
+
+    files: tuple[int, ...]
+    name: str
+    total: int | None = None
+
+
+def _ask(question: _Question, limits: ParseLimits) -> dict[str, Any]:
+    """The child's answer. Raises what `inspect_files` does."""
+    child = _start(question, limits)
+    reply, last_words = _finish(child, question.name, limits)
     if child.returncode < 0:
-        _explain_death(-child.returncode, weights.name, limits)
+        _explain_death(-child.returncode, question.name, limits)
     if child.returncode > 0:
         words = last_words.decode(errors="replace")
         raise RuntimeError(f"the parsing child failed with exit code {child.returncode}:\n{words}")
-    return _inspection(reply)
+    return _answered(reply)
 
 
 def _finish(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> tuple[bytes, bytes]:
@@ -71,17 +105,15 @@ def _finish(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> t
     return heard
 
 
-def _inspection(reply: bytes) -> Inspection:
-    document = json.loads(reply)
+def _answered(reply: bytes) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(reply)
     if "error" in document:
         error = _REPORTABLE[document["error"]]
         raise error(document["what"], document["advice"])
-    return Inspection.from_json(document)
+    return document
 
 
-def _start(files: tuple[int, int], name: str, limits: ParseLimits) -> subprocess.Popen[bytes]:
-    config, weights = files
-    given = json.dumps(asdict(limits))
+def _start(question: _Question, limits: ParseLimits) -> subprocess.Popen[bytes]:
     environment = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
     return subprocess.Popen(
         [
@@ -91,15 +123,13 @@ def _start(files: tuple[int, int], name: str, limits: ParseLimits) -> subprocess
             "-c",
             _BOOTSTRAP,
             str(_ROOT),
-            str(config),
-            str(weights),
-            name,
-            given,
+            json.dumps(asdict(question)),
+            json.dumps(asdict(limits)),
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        pass_fds=files,
+        pass_fds=question.files,
         env=environment,
     )
 
@@ -125,7 +155,7 @@ def _take_chunk(pipe: int, heard: bytearray, name: str) -> bool:
     chunk = os.read(pipe, _CHUNK)
     heard += chunk
     if len(heard) > MOST_REPLY_BYTES:
-        raise LimitExceeded(f"parsing {name} gave too long an answer", _BY_HAND)
+        raise LimitExceeded(f"parsing {name} gave too long an answer", "look at the file by hand")
     return bool(chunk)
 
 
@@ -145,31 +175,36 @@ def _explain_death(number: int, name: str, limits: ParseLimits) -> NoReturn:
     if number == getattr(signal, "SIGXCPU", 0):
         raise _too_slow(name, limits)
     if number == getattr(signal, "SIGKILL", 0):
-        raise LimitExceeded(f"parsing {name} was killed, probably for its memory", _BY_HAND)
-    raise Refused(
-        f"{name} crashes the parser (signal {number})",
-        "do not load it; report it to its author",
-    )
+        raise LimitExceeded(f"parsing {name} was killed, probably for its memory", _MORE_MEMORY)
+    if number in {getattr(signal, name, 0) for name in _CRASHES}:
+        raise Refused(
+            f"{name} crashes the parser (signal {number})",
+            "do not load it; report it to its author",
+        )
+    raise AuditError(f"parsing {name} was ended from outside (signal {number})", "scan it again")
 
 
 def _too_slow(name: str, limits: ParseLimits) -> LimitExceeded:
-    return LimitExceeded(f"parsing {name} took longer than {limits.seconds:g} seconds", _BY_HAND)
+    return LimitExceeded(
+        f"parsing {name} took longer than {limits.seconds:g} seconds",
+        "raise limits.parse_seconds if you expect such a file",
+    )
 
 
 # --- the child's side -----------------------------------------------------------------------------------------
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Entry of the child: two file numbers, the weights' name and the limits as JSON; the answer goes to stdout."""
-    config, weights, name, given = arguments
-    limits = ParseLimits(**json.loads(given))
+    """Entry of the child: the question and the limits as JSON; the answer goes to stdout."""
+    question = _Question(**json.loads(arguments[0]))
+    limits = ParseLimits(**json.loads(arguments[1]))
     _limit_this_process(limits)
-    print(json.dumps(_answer(int(config), int(weights), name, limits)), end="")
+    print(json.dumps(_answer(question, limits)), end="")
 
 
-def _answer(config: int, weights: int, name: str, limits: ParseLimits) -> dict[str, Any]:
+def _answer(question: _Question, limits: ParseLimits) -> dict[str, Any]:
     try:
-        return _inspect_numbers(config, weights, name, limits).as_json()
+        return _found(question, limits)
     except DifeError as error:
         return {
             "error": type(error).__name__,
@@ -177,17 +212,21 @@ def _answer(config: int, weights: int, name: str, limits: ParseLimits) -> dict[s
             "advice": error.advice,
         }
     except MemoryError:
-        what = f"parsing {name} needs more than the {limits.memory_mib} MiB of memory allowed"
-        return {"error": LimitExceeded.__name__, "what": what, "advice": _BY_HAND}
+        what = (
+            f"parsing {question.name} needs more than the {limits.memory_mib} MiB of memory allowed"
+        )
+        return {"error": LimitExceeded.__name__, "what": what, "advice": _MORE_MEMORY}
 
 
-def _inspect_numbers(config: int, weights: int, name: str, limits: ParseLimits) -> Inspection:
-    """`checks.inspect` on two open files given by their numbers."""
-    with (
-        os.fdopen(config, "rb") as config_file,
-        os.fdopen(weights, "rb") as weights_file,
-    ):
-        return inspect(config_file, weights_file, name, limits)
+def _found(question: _Question, limits: ParseLimits) -> dict[str, Any]:
+    """What `inspection` finds in the open files: nothing to say of a configuration alone that is in order."""
+    with os.fdopen(question.files[0], "rb") as config:
+        if len(question.files) == 1:
+            read_config(config, limits)
+            return {}
+        with os.fdopen(question.files[1], "rb") as weights:
+            found = inspect(config, weights, question.name, limits, total=question.total)
+            return found.as_json()
 
 
 def _limit_this_process(limits: ParseLimits) -> None:

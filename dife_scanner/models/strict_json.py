@@ -1,13 +1,22 @@
-"""JSON from a stranger: UTF-8 only, no key twice, no NaN, no bomb. Standard library only."""
+"""JSON from a stranger: UTF-8 only, one value for each key, no NaN, no bomb. Standard library only."""
 
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import Any, NoReturn
+
+MOST_DIGITS = 100
+"""Of a whole number; none that counts anything has more."""
 
 
 class NotStrictError(ValueError):
     """Bytes that are not strict JSON; the message is safe to show."""
+
+
+class HostileJsonError(NotStrictError):
+    """JSON that no program writes by mistake: a bomb, or two values under one key, of which readers choose either."""
 
 
 class TooManyObjectsError(ValueError):
@@ -19,11 +28,20 @@ def shown(text: str, most: int = 80) -> str:
     return ascii(text) if len(text) <= most else f"{text[:most]!a}..."
 
 
-def read(raw: bytes, most_objects: int) -> dict[str, Any]:
+def climbs_out(name: str) -> bool:
+    """Whether a stranger's name, taken for a path, leaves the folder that it stands in by `..`.
+
+    One that begins with a slash does not count: exporters write such names, and authors leave their own paths behind.
+    """
+    return ".." in re.split(r"[/\\]", name)
+
+
+def read(raw: bytes, most_objects: float = math.inf) -> dict[str, Any]:
     """The JSON object in `raw`.
 
-    Raises `NotStrictError` for anything but a single UTF-8 JSON object with unique keys and finite numbers, and
-    `TooManyObjectsError` once `most_objects` objects are passed, without building the rest.
+    Raises `NotStrictError` for anything but a single UTF-8 JSON object with one value for each key and finite numbers,
+    `HostileJsonError` where that is no mistake, and `TooManyObjectsError` once `most_objects` objects are passed,
+    without building the rest.
     """
     seen = 0
 
@@ -34,26 +52,35 @@ def read(raw: bytes, most_objects: int) -> dict[str, Any]:
             raise TooManyObjectsError
         made: dict[str, Any] = {}
         for key, value in pairs:
-            if key in made:
-                raise NotStrictError(f"the key {shown(key)} occurs twice")
+            if key in made and repr(made[key]) != repr(value):
+                raise HostileJsonError(f"the key {shown(key)} occurs twice, with different values")
             made[key] = value
         return made
 
     try:
         document = json.loads(
-            raw.decode("utf-8"), object_pairs_hook=unique, parse_constant=_no_constant
+            raw.decode("utf-8"),
+            object_pairs_hook=unique,
+            parse_int=_whole_number,
+            parse_constant=_no_constant,
         )
     except (NotStrictError, TooManyObjectsError):
         raise
     except UnicodeDecodeError:
         raise NotStrictError("not UTF-8") from None
     except RecursionError:
-        raise NotStrictError("nested too deeply") from None
+        raise HostileJsonError("nested too deeply") from None
     except ValueError as error:
         raise NotStrictError(f"not JSON ({error})") from None
     if not isinstance(document, dict):
         raise NotStrictError("not a JSON object")
     return document
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise HostileJsonError(f"a number of {len(digits)} digits")
+    return int(digits)
 
 
 def _no_constant(word: str) -> NoReturn:

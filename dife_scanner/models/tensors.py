@@ -49,6 +49,7 @@ def _vision_arguments(vision: VisionConfig) -> dict[str, Any]:
         "no_ln_pre": vision.no_ln_pre,
         "final_ln_after_pool": vision.final_ln_after_pool,
         "pool_type": vision.pool,
+        **_layer_arguments(vision),
     }
 
 
@@ -61,7 +62,18 @@ def _text_arguments(text: TextConfig) -> dict[str, Any]:
         "layers": text.layers,
         "mlp_ratio": text.mlp_ratio,
         "ls_init_value": _layer_scale(text.layer_scale),
+        **_layer_arguments(text),
     }
+
+
+def _layer_arguments(tower: VisionConfig | TextConfig) -> dict[str, Any]:
+    """How normalisation and activation deviate from torch's own."""
+    arguments: dict[str, Any] = {}
+    if tower.norm_eps is not None:
+        arguments["norm_kwargs"] = {"eps": tower.norm_eps}
+    if tower.gelu_tanh:
+        arguments["act_kwargs"] = {"approximate": "tanh"}
+    return arguments
 
 
 def _layer_scale(used: bool) -> float | None:
@@ -89,6 +101,11 @@ def expected_tensors(config: ClipConfig) -> Shapes:
     else:
         shapes |= _vit_tensors(config.vision, config.embed_dim)
     return shapes
+
+
+def same_shapes(one: ClipConfig, other: ClipConfig) -> bool:
+    """Whether the tensors of both have the same names and shapes, so that either's weights fit the other's settings."""
+    return expected_tensors(one) == expected_tensors(other)
 
 
 def _text_tensors(text: TextConfig, embed_dim: int) -> Shapes:

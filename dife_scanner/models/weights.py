@@ -11,12 +11,14 @@ from typing import Any
 
 import torch
 from open_clip.tokenizer import default_bpe
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
-from dife_scanner.errors import Refused
+from dife_scanner.core.plain import plain
+from dife_scanner.errors import Unreadable
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.inspection import STEP_COUNTER, Inspection
 from dife_scanner.models.strict_json import shown
+from dife_scanner.models.tensors import expected_tensors
 
 IMAGE_PREFIX = "visual."
 SHARED = frozenset({"logit_scale", "logit_bias"})
@@ -28,20 +30,36 @@ Weights = dict[str, torch.Tensor]
 
 
 def read_weights(path: Path, inspection: Inspection) -> Weights:
-    """Every tensor under its open_clip name, as float32 copies; step counters become zero.
+    """Every tensor under its open_clip name, as float32 copies; step counters become zero, as a missing bias does.
 
-    Raises `Refused` naming the first tensor with a value that float32 does not hold as a finite number.
+    Raises `Unreadable` naming the first tensor with a value that float32 does not hold as a finite number, and where
+    the safetensors library does not read the file.
     """
-    tensors: Weights = {}
-    with safe_open(path, framework="pt", device="cpu") as file:
-        for ours, theirs in inspection.names:
-            if ours.endswith(STEP_COUNTER):
-                tensors[ours] = torch.zeros((), dtype=torch.long)
-            else:
-                tensors[ours] = _float32(file.get_tensor(theirs), theirs, path)
+    tensors = _made_up(inspection.config)
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            for ours, theirs in inspection.names:
+                if not ours.endswith(STEP_COUNTER):
+                    tensors[ours] = _float32(file.get_tensor(theirs), theirs, path)
+    except SafetensorError as error:
+        raise Unreadable(
+            f"{path.name} is not read by the safetensors library: {plain(str(error), 200)}",
+            "save it again",
+        ) from error
     for name in SHARED & tensors.keys():
         tensors[name] = tensors[name].reshape(())
     _check_scale(tensors["logit_scale"], path)
+    return tensors
+
+
+def _made_up(config: ClipConfig) -> Weights:
+    """The tensors whose value open_clip and torch make up where a file lacks them: counters, and a logit bias."""
+    tensors: Weights = {}
+    for name in expected_tensors(config):
+        if name.endswith(STEP_COUNTER):
+            tensors[name] = torch.zeros((), dtype=torch.long)
+        elif name == "logit_bias":
+            tensors[name] = torch.zeros(())
     return tensors
 
 
@@ -54,16 +72,16 @@ def _float32(stored: torch.Tensor, name: str, path: Path) -> torch.Tensor:
 
 def _check_finite(tensor: torch.Tensor, name: str, path: Path) -> None:
     if not bool(torch.isfinite(tensor).all()):
-        raise Refused(
+        raise Unreadable(
             f"{path.name}: tensor {shown(name)} holds NaN or infinite values",
-            "do not load it; report it to its author",
+            "no model computes with them; save it again before they arose",
         )
 
 
 def _check_scale(logarithm: torch.Tensor, path: Path) -> None:
     scale = float(logarithm.exp())
     if not 0 < scale < float("inf"):
-        raise Refused(f"{path.name}: 'logit_scale' is beyond any usable value", "do not load it")
+        raise Unreadable(f"{path.name}: 'logit_scale' is beyond any usable value", "save it again")
 
 
 def tower_hashes(tensors: Weights, config: ClipConfig) -> tuple[str, str]:

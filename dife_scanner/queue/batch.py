@@ -10,7 +10,7 @@ from dife_scanner.core.verdict import stands_out
 from dife_scanner.durable.clock import now
 from dife_scanner.records import Audit, Finding
 from dife_scanner.sentences.verdict import anomaly_reason
-from dife_scanner.store import Store, audits, jobs
+from dife_scanner.store import Store, audits, findings, jobs
 from dife_scanner.store.job_rows import HELD
 
 LARGEST = 100
@@ -73,6 +73,7 @@ def _attach_findings(
     made = []
     for job in jobs.without_finding(store, audit.id):
         finding = anomaly(audit, job.ref, anomaly_reason(audit, adjusted_p, batch_size), now())
+        finding = findings.as_kept(store, finding, job.endpoint)
         jobs.attach_finding(store, job.id, finding)
         made.append(finding)
     return made

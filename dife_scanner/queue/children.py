@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import multiprocessing
 import os
 import signal
@@ -14,16 +16,20 @@ from typing import Any
 
 from dife_scanner import errors
 from dife_scanner.durable.clock import now
-from dife_scanner.errors import DifeError, DiskFull
+from dife_scanner.errors import DifeError, DiskFull, StoreBusy, unforeseen
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import poller
 from dife_scanner.queue.processes import end_server_at_exit, end_with_parent, stop_event
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import work_loop
 from dife_scanner.records import Job
-from dife_scanner.store import Store, open_store, polls
+from dife_scanner.store import Patience, Store, open_store, polls
+
+log = logging.getLogger(__name__)
 
 BEAT_PROGRESS_SECONDS = 1.0
+_BEAT_PATIENCE = Patience(0.2, log.info)
+"""A sign of life is left out rather than waited for."""
 ALERT_SECONDS = 2.0
 GRACE_SECONDS = 10.0
 """Between asking a child to stop and killing it."""
@@ -181,7 +187,7 @@ def stop_all(processes: Sequence[Any], grace: float = GRACE_SECONDS) -> None:
 def work_main(work: Work) -> None:
     """Be a worker."""
     end_with_parent()
-    with open_store(work.home) as store:
+    with open_store(work.home, patience=_BEAT_PATIENCE) as store:
 
         def progress_for(job: Job) -> Progress:
             return Progress(_BeatProgress(store, "worker", str(job.ref)))
@@ -207,7 +213,7 @@ class _BeatProgress:
         self._at = at
         share = f" {step.done:,} of {step.total:,}" if step.total else ""
         note = f"{self._about}: {step.phase}{share} {step.note}".rstrip()
-        with suppress(DiskFull):
+        with suppress(DiskFull, StoreBusy):
             polls.beat(self._store, self._role, os.getpid(), note)
 
 
@@ -216,13 +222,18 @@ def pass_main(work: Work, polling: bool, writer: Any) -> None:
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     document: dict[str, Any] = {"passed": None, "error": None, "problems": []}
+    patience = Patience(work.settings.limits.pass_seconds, log.info)
     try:
-        with open_store(work.home) as store:
+        with open_store(work.home, patience=patience) as store:
             document["problems"] = poller.serve_requests(store, work)
             if polling:
                 document["passed"] = asdict(poller.poll_pass(store, work))
     except DifeError as error:
         document["error"] = (type(error).__name__, error.what, error.advice)
+    except Exception as error:
+        log.exception("a pass failed")
+        told = unforeseen(error)
+        document["error"] = (type(told).__name__, told.what, told.advice)
     writer.send_bytes(json.dumps(document).encode())
 
 
@@ -233,9 +244,10 @@ def alerts_main(work: Work, once: bool = False) -> None:
     end_with_parent()
     stop = stop_event()
     channels = configured(work.settings)
-    with open_store(work.home) as store:
+    patience = Patience(math.inf, log.info, stop.is_set)
+    with open_store(work.home, patience=patience) as store:
         while not stop.is_set():
-            with suppress(DiskFull):
+            with suppress(DiskFull, StoreBusy):
                 deliver(store, channels, now())
                 polls.beat(store, "alerts", os.getpid(), "waiting for alerts")
             if once:

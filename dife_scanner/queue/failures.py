@@ -24,6 +24,8 @@ from dife_scanner.errors import (
     RepoNotFound,
     RepoPrivate,
     RevisionNotFound,
+    SettingsError,
+    Unreadable,
     Unsupported,
 )
 from dife_scanner.queue.child import ChildDied
@@ -36,9 +38,6 @@ log = logging.getLogger(__name__)
 NOT_FOUND_TO_DELETED = 3
 """Consistent answers on separate tries."""
 NOT_FOUND_SECONDS = 600.0
-MISMATCHES_TO_REFUSED = 2
-"""A truncated transfer is transient; the same damage twice is not."""
-MISMATCH_SECONDS = 2.0
 FIRST_RETRY_SECONDS = 5.0
 LONGEST_RETRY_SECONDS = 6 * 3600.0
 MOST_RETRIES = 16
@@ -51,6 +50,7 @@ _ENDS_AS = (
     (RepoDisabled, JobState.DISABLED),
     (Unsupported, JobState.UNSUPPORTED),
     (LimitExceeded, JobState.LIMIT_EXCEEDED),
+    (Unreadable, JobState.FAILED),
 )
 """Errors that say which state a job ends in, whatever was tried before."""
 
@@ -69,20 +69,19 @@ def record_failure(
     reason = _in_words(error)
     final = _final_state(error)
     if final is not None:
-        return leases.finish(store, job.id, worker, final, reason)
+        return leases.finish(store, job.id, worker, final, with_advice(error))
     if isinstance(error, (RepoNotFound, RevisionNotFound)):
         return _not_found(store, job, worker, reason)
-    if isinstance(error, ContentMismatch):
-        return _mismatch(store, job, worker, error, reason, channels)
     if isinstance(error, Refused):
         return refuse(store, job, worker, type(error).__name__, reason, channels)
-    if isinstance(error, (DiskFull, BadToken)):
+    if isinstance(error, (DiskFull, BadToken, SettingsError)):
         return leases.pause(store, job.id, worker, reason, PAUSE_SECONDS)
-    if isinstance(error, HubError):
+    on_the_disk = job.ref.local and isinstance(error, ContentMismatch)
+    if isinstance(error, HubError) and not on_the_disk:
         return _transient(store, job, worker, error, reason, rng)
     if isinstance(error, ChildDied):
         return leases.record_death(store, job.id, worker, reason)
-    return _failed(store, job, worker, error, reason)
+    return _failed(store, job, worker, error)
 
 
 def _final_state(error: Exception) -> JobState | None:
@@ -93,13 +92,26 @@ def _final_state(error: Exception) -> JobState | None:
     return None
 
 
-def _failed(store: Store, job: Job, worker: str, error: Exception, reason: str) -> Job:
+def state_of(error: DifeError) -> JobState:
+    """The state that an error of the intake, met before anything was queued, would end a job in."""
+    if isinstance(error, Refused):
+        return JobState.REFUSED
+    return _final_state(error) or JobState.FAILED
+
+
+def with_advice(error: Exception) -> str:
+    """The reason for a final state: what happened, and what to do next where there is something."""
+    reason = _in_words(error)
+    if isinstance(error, DifeError) and error.advice:
+        return f"{reason}; {error.advice}"
+    return reason
+
+
+def _failed(store: Store, job: Job, worker: str, error: Exception) -> Job:
     """End a job for an error that nothing else is known to do about."""
     if not isinstance(error, DifeError):
         log.error("job %s failed", job.id, exc_info=error)
-    elif error.advice:
-        reason = f"{reason}; {error.advice}"
-    return leases.finish(store, job.id, worker, JobState.FAILED, reason)
+    return leases.finish(store, job.id, worker, JobState.FAILED, with_advice(error))
 
 
 def refuse(
@@ -122,6 +134,7 @@ def refuse(
         audit_id=None,
         created_at=now(),
     )
+    finding = findings.as_kept(store, finding, job.endpoint)
     alerts = alerts_for(finding, findings.find(store, finding.fingerprint), channels)
     return leases.finish(
         store, job.id, worker, JobState.REFUSED, reason, finding=finding, alerts=alerts
@@ -148,28 +161,12 @@ def _not_found(store: Store, job: Job, worker: str, reason: str) -> Job:
     )
 
 
-def _mismatch(
-    store: Store,
-    job: Job,
-    worker: str,
-    error: ContentMismatch,
-    reason: str,
-    channels: tuple[str, ...],
-) -> Job:
-    if job.ref.local:
-        return leases.finish(store, job.id, worker, JobState.FAILED, reason)
-    kind = type(error).__name__
-    times = jobs.repeats(store, job.id, kind) + 1
-    if times >= MISMATCHES_TO_REFUSED:
-        return refuse(store, job, worker, kind, f"{reason} (twice)", channels)
-    return leases.retry_later(store, job.id, worker, reason, MISMATCH_SECONDS, kind=kind)
-
-
 def _transient(
     store: Store, job: Job, worker: str, error: HubError, reason: str, rng: random.Random
 ) -> Job:
+    """Put off what hub or network did, damaged bytes too: nothing of it is known to be the checkpoint's."""
     if job.attempts >= MOST_RETRIES:
-        given_up = f"given up after {job.attempts + 1} tries: {reason}"
+        given_up = f"unavailable, given up after {job.attempts + 1} tries: {reason}"
         return leases.finish(store, job.id, worker, JobState.FAILED, given_up)
     asked_for = 0.0
     if isinstance(error, HubUnavailable):

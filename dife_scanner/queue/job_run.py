@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from dife_scanner.progress import Progress
 from dife_scanner.queue import child, outcome
 from dife_scanner.queue.cleanup import remove_finished_searches
 from dife_scanner.queue.work import Work, hub_for, threads
-from dife_scanner.records import Alert, Audit, Finding, Job, JobState, Manifest, Reference, Trigger
+from dife_scanner.records import Alert, Audit, Finding, Job, JobState, Manifest, Trigger
 from dife_scanner.store import Store, audits, findings, jobs, leases
 from dife_scanner.store import references as kept_references
 
@@ -83,9 +83,12 @@ class JobRun:
             return checkpoints.look_local(
                 self._job.ref, jobs.manifest_of(self._store, self._job.id)
             )
-        model, manifest = checkpoints.look(self._hub(), self._job.ref, self._limits)
-        leases.keep_manifest(self._store, self._job.id, self._worker, model, manifest)
-        return manifest
+        hub = self._hub()
+        seen = checkpoints.look(hub, self._job.ref, self._limits)
+        leases.keep_manifest(self._store, self._job.id, self._worker, seen.model, seen.manifest)
+        known = kept_references.references(self._store)
+        checkpoints.judge(hub, seen, self._limits, known, scratch=self.folder)
+        return seen.manifest
 
     def _hub(self) -> Hub:
         return hub_for(self._work.settings, self._job.endpoint, self._pause)
@@ -111,7 +114,8 @@ class JobRun:
             expected = {file.path: file for file in manifest.files}
         self._check()
         self._progress("checking", note=str(self._job.ref))
-        return checkpoints.prepare(files, expected, self.folder / "checkpoint", self._limits)
+        known = kept_references.references(self._store)
+        return checkpoints.prepare(files, expected, self.folder / "checkpoint", self._limits, known)
 
     # --- the request --------------------------------------------------------------------------------------------
 
@@ -119,7 +123,7 @@ class JobRun:
         known = kept_references.references(self._store)
         choice = references.choose(
             known,
-            prepared.architecture,
+            references.fits(prepared.config, self._limits),
             manifest.base_claim,
             self._work.reference,
             partial(references.likeness, prepared.weights, limits=self._limits),
@@ -134,25 +138,18 @@ class JobRun:
             config_digest=prepared.config_digest,
             reference=choice.reference,
             known=tuple(known),
-            flagged=self._flagged(known),
+            flagged=references.flagged(self._store, known),
             plan=self._plan_with(found_in_base),
             device=self._work.settings.device,
             cache=self._work.home / "cache" / "embeddings",
             seconds=self._limits.audit_seconds,
             likeness=choice.likeness,
+            own_settings_problem=prepared.own_settings_problem,
             named=bool(self._work.reference),
             notes=(*choice.notes, *checkpoints.notes(manifest)),
             unread=manifest.unread,
             demonstrated=frozenset(trigger.name for trigger in found_in_base),
         )
-
-    def _flagged(self, known: Sequence[Reference]) -> frozenset[str]:
-        """Names of the references in which an audit demonstrated a trigger."""
-        names = set()
-        for reference in known:
-            if findings.demonstrated_in(self._store, reference.image_tower, reference.text_tower):
-                names.add(reference.name)
-        return frozenset(names)
 
     def _plan_with(self, triggers: tuple[Trigger, ...]) -> Plan:
         """The plan, and these triggers as further signatures."""
@@ -165,14 +162,11 @@ class JobRun:
 
     def _audit_once(self, request: Request) -> Job:
         """Audit unless this identity was audited before; two workers never audit one identity at a time."""
-        stored_as = self._as_stored(request)
-        identity = stored_as.identity
+        identity = self._as_stored(request).identity
         lock = FileLock(self._work.home / "work" / f"identity-{identity[:32]}.lock")
         try:
             with lock.acquire(timeout=0):
-                before = audits.audit_by_identity(self._store, identity) or self._legacy_audit(
-                    stored_as
-                )
+                before = audits.audit_by_identity(self._store, identity)
                 if before:
                     return self._reuse(before, request)
                 return self._audit(request)
@@ -181,13 +175,6 @@ class JobRun:
             return leases.pause(
                 self._store, self._job.id, self._worker, reason, SAME_IDENTITY_SECONDS
             )
-
-    def _legacy_audit(self, stored_as: Request) -> Audit | None:
-        """The audit of this request that was stored under its legacy identity."""
-        legacy = stored_as.legacy_identity
-        if not legacy:
-            return None
-        return audits.audit_by_legacy_identity(self._store, stored_as.identity, legacy)
 
     def _as_stored(self, request: Request) -> Request:
         """The request under whose identity the audit would be found.
@@ -264,6 +251,7 @@ class JobRun:
     ) -> Job:
         alerts: tuple[Alert, ...] = ()
         if finding:
+            finding = findings.as_kept(self._store, finding, self._job.endpoint)
             previous = findings.find(self._store, finding.fingerprint)
             alerts = alerts_for(finding, previous, self._work.channels)
         return leases.finish(

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import psutil
 
-from dife_scanner.errors import DifeError
-from dife_scanner.store import LeaseLost, leases, open_store
+from dife_scanner.errors import DifeError, StoreBusy
+from dife_scanner.store import LeaseLost, Patience, leases, open_store
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,9 @@ class Lease:
             raise LeaseLost(f"job {self._job_id} was cancelled or given to another worker")
 
     def _renew(self) -> None:
-        with open_store(self._home) as store:
+        # A lease must not run out because another program holds the database: this waits, and is left at once.
+        patience = Patience(math.inf, log.debug, self._left.is_set)
+        with suppress(StoreBusy), open_store(self._home, patience=patience) as store:
             while not self._left.wait(self._seconds / 4):
                 try:
                     if not leases.heartbeat(store, self._job_id, self._worker, self._seconds):

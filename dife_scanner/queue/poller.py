@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dife_scanner.checkpoints import first_look
-from dife_scanner.errors import DifeError
+from dife_scanner.errors import DifeError, UnusableEnvironment
 from dife_scanner.hub.deadline import Deadline
 from dife_scanner.hub.poll import SOURCES, PollResult, poll
 from dife_scanner.queue import targets
@@ -38,6 +38,14 @@ class PassResult:
     complete: bool
     problems: tuple[str, ...]
     retry_after: float | None = None
+
+    @property
+    def shortfall(self) -> str:
+        """Why the pass is not complete, in words; empty where it is."""
+        if self.complete:
+            return ""
+        first, *others = self.problems or ("not every source was read to its end",)
+        return f"{first} (and {len(others)} more)" if others else first
 
 
 def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> PassResult:
@@ -115,19 +123,28 @@ def _discover(store: Store, endpoint: str, model: HubModel, token: bool) -> None
 
 
 def serve_requests(store: Store, work: Work) -> list[str]:
-    """Enqueue the scans that windows and other commands requested; returns what could not be, in words."""
+    """Enqueue the scans that windows and other commands requested; returns what could not be, in words.
+
+    Raises `UnusableEnvironment` once all others are served; requests that need a hub then wait.
+    """
     settings = work.settings
 
     def make_hub() -> Hub:
         return hub_for(settings, settings.endpoint)
 
     problems = []
+    unusable: UnusableEnvironment | None = None
     for request in requests.waiting(store):
         if request.kind is RequestKind.SCAN:
             try:
                 targets.enqueue(store, request.target, settings.limits, make_hub)
+            except UnusableEnvironment as error:
+                unusable = error
+                continue
             except DifeError as error:
                 log.warning("a requested scan was not queued: %s", error.what)
                 problems.append(error.what)
         requests.take(store, request.id)
+    if unusable is not None:
+        raise unusable
     return problems

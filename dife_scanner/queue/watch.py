@@ -20,7 +20,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dife_scanner.durable.clock import later, now
-from dife_scanner.errors import AlreadyWatching, DifeError, DiskFull
+from dife_scanner.errors import (
+    AlreadyWatching,
+    DifeError,
+    DiskFull,
+    StoreBusy,
+    UnusableEnvironment,
+)
 from dife_scanner.queue.children import (
     EndedPass,
     PassChild,
@@ -31,10 +37,11 @@ from dife_scanner.queue.children import (
     work_main,
 )
 from dife_scanner.queue.lease import gone
+from dife_scanner.queue.poller import PassResult
 from dife_scanner.queue.schedule import Schedule
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job, JobState
-from dife_scanner.store import Store, jobs, leases, open_store, polls, requests
+from dife_scanner.store import Patience, Store, jobs, leases, open_store, polls, requests
 from dife_scanner.store.job_rows import HELD
 from dife_scanner.store.requests import RequestKind
 
@@ -45,6 +52,7 @@ BEAT_SECONDS = 10.0
 ONCE_PATIENCE_SECONDS = 30.0
 """`once` waits for a job that is due again within this, and leaves later ones to the next run."""
 ONCE_ALERT_SECONDS = 60.0
+_PATIENCE_SECONDS = 0.5
 
 
 class EventKind(StrEnum):
@@ -87,6 +95,10 @@ class Summary:
     """Jobs left for later."""
     error: DifeError | None = None
     """Why the (last) pass failed."""
+    seen: int = 0
+    """Models that the (last) pass saw."""
+    shortfall: str = ""
+    """Why the (last) pass is not complete; empty where it is."""
 
 
 def watch(
@@ -102,8 +114,13 @@ def watch(
     and the store's errors. A pass that fails is news to `on_event` and stands in the summary; it ends nothing.
     """
     stop = stop or threading.Event()
-    with open_store(work.home) as store, _only_watcher(work), _stopped_by_signals(stop):
+    with _opened(work) as store, _only_watcher(work), _stopped_by_signals(stop):
         return _Watcher(store, work, once, on_event, stop).run()
+
+
+def _opened(work: Work) -> Store:
+    """The watcher's own handle: its loop goes on meanwhile, and waits for nobody who holds the database."""
+    return open_store(work.home, patience=Patience(_PATIENCE_SECONDS, log.debug))
 
 
 @contextmanager
@@ -163,7 +180,10 @@ class _Watcher:
         self._last_event = self._first_event
         self._passes = 0
         self._error: DifeError | None = None
+        self._result: PassResult | None = None
         self._next_beat = 0.0
+        self._held = False
+        """Whether another program held the database when last something was to be written."""
         self._began = now()
         self._notes: dict[int, str] = {}
         """By process, the last note it sent."""
@@ -196,6 +216,8 @@ class _Watcher:
             except DiskFull as error:
                 log.warning("%s", error.what)
                 self._stop.wait(5.0)
+            except StoreBusy as error:
+                self._report_held(error)
             self._stop.wait(TICK_SECONDS)
 
     def _turn(self) -> None:
@@ -211,6 +233,7 @@ class _Watcher:
             self._next_beat = time.monotonic() + BEAT_SECONDS
             note = "polling" if self._pass.running else "watching"
             polls.beat(self._store, "watcher", os.getpid(), note)
+            self._report_free()
             leases.requeue_lost(self._store, gone=gone)
 
     # --- passes ---------------------------------------------------------------------------------------------------
@@ -223,6 +246,8 @@ class _Watcher:
                 self._take_pass(ended)
             return
         asked_for = requests.waiting(self._store)
+        if isinstance(self._error, UnusableEnvironment):
+            asked_for = []  # they wait for the next pass: nothing has changed until then
         poll_asked_for = any(request.kind is RequestKind.POLL for request in asked_for)
         polling = self._poll_due.is_set() or poll_asked_for
         if not polling and not asked_for:
@@ -245,11 +270,12 @@ class _Watcher:
         elif ended.result is not None:
             self._error = None
             self._passes += 1
-            result = ended.result
-            counts = f"{result.seen} models seen, {result.new} new, {result.malformed} malformed"
-            text = counts if result.complete else f"{counts}; not complete"
+            self._result = result = ended.result
+            text = f"{result.seen} models seen, {result.new} new, {result.malformed} malformed"
+            if result.shortfall:
+                text = f"{text}; not complete: {result.shortfall}"
             self._report(EventKind.POLL, text, asdict(result))
-            polls.beat(self._store, "poller", os.getpid(), counts)
+            polls.beat(self._store, "poller", os.getpid(), text)
 
     # --- once -----------------------------------------------------------------------------------------------------
 
@@ -259,6 +285,8 @@ class _Watcher:
             return False
         if jobs.jobs(self._store, states=HELD, limit=1):
             return False
+        if isinstance(self._error, UnusableEnvironment):
+            return True  # what waits cannot be taken from here
         due = jobs.next_due(self._store)
         return due is None or due > later(ONCE_PATIENCE_SECONDS)
 
@@ -287,6 +315,8 @@ class _Watcher:
             jobs=tuple(jobs.job(self._store, job_id) for job_id in changed),
             waiting=waiting,
             error=self._error,
+            seen=self._result.seen if self._result else 0,
+            shortfall=self._result.shortfall if self._result else "",
         )
 
     # --- reporting ------------------------------------------------------------------------------------------------
@@ -311,6 +341,18 @@ class _Watcher:
             self._troubles.remove(trouble)
             self._report(EventKind.TROUBLE, trouble)
             polls.beat(self._store, "schedule", os.getpid(), trouble)
+
+    def _report_held(self, error: StoreBusy) -> None:
+        """Say once that nothing can be written; everybody waits until it can."""
+        self._next_beat = 0.0
+        if not self._held:
+            self._held = True
+            self._report(EventKind.TROUBLE, f"{error.what}; waiting", {"advice": error.advice})
+
+    def _report_free(self) -> None:
+        if self._held:
+            self._held = False
+            self._report(EventKind.TROUBLE, "the database is free again; going on")
 
     def _report(self, kind: EventKind, text: str, data: dict[str, Any] | None = None) -> None:
         self._on_event(Event(kind, now(), text, data=data or {}))

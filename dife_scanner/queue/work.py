@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dife_scanner import settings as settings_
+from dife_scanner import secrets
 from dife_scanner.audit.pipeline import Plan
 from dife_scanner.queue import child
 from dife_scanner.settings import Settings
@@ -75,7 +75,7 @@ def hub_for(
 
     token = None
     if endpoint == settings.endpoint:
-        secret = settings_.secret("hf-token", settings.home)
+        secret = secrets.secret("hf-token", settings.home)
         token = secret.value if secret else None
     return Hub(
         endpoint,
@@ -84,6 +84,7 @@ def hub_for(
         request_seconds=settings.limits.request_seconds,
         download_seconds=settings.limits.download_seconds,
         pause=pause,
+        most_files=settings.limits.repository_files,
     )
 
 

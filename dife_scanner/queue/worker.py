@@ -5,7 +5,9 @@ look at the hub -> fetch -> private copy -> inspect -> (same identity?) -> audit
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import os
 import random
 import threading
@@ -14,7 +16,15 @@ from collections.abc import Callable
 
 from dife_scanner import checkpoints
 from dife_scanner.durable.clock import later, now
-from dife_scanner.errors import DiskFull, HomeUnwritable, StoreCorrupt
+from dife_scanner.errors import (
+    DifeError,
+    DiskFull,
+    HomeUnwritable,
+    StoreBusy,
+    StoreCorrupt,
+    UnusableEnvironment,
+)
+from dife_scanner.hub.session import session
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue import batch
 from dife_scanner.queue.cleanup import remove_leftovers
@@ -23,13 +33,15 @@ from dife_scanner.queue.job_run import JobRun, remove_folder
 from dife_scanner.queue.lease import Lease, gone, worker_name
 from dife_scanner.queue.work import Work
 from dife_scanner.records import Job
-from dife_scanner.store import LeaseLost, Store, jobs, leases, open_store, polls
+from dife_scanner.store import LeaseLost, Patience, Store, jobs, leases, open_store, polls
 from dife_scanner.store.job_rows import HELD
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
 BEAT_SECONDS = 10.0
+ENVIRONMENT_SECONDS = 2.0
+"""Between looks at an environment that allows no connection."""
 
 
 class Stopping(Exception):
@@ -48,8 +60,9 @@ def process(
     """Do `job` (waiting, or claimed by `worker`) and return it as it stands then.
 
     Whatever goes wrong with the checkpoint or the hub becomes a state with a reason; only trouble with the home
-    itself (`DiskFull` when not even that can be written, `HomeUnwritable`) is raised. A job that somebody else holds,
-    or that has ended, is returned as it is.
+    itself is raised: `HomeUnwritable`, `StoreBusy`, and `DiskFull` when not even that can be written; and
+    `UnusableEnvironment`, after which the job waits as before. A job that somebody else holds, or that has ended, is
+    returned as it is.
     """
     worker = worker or worker_name()
     claimed: Job | None = job
@@ -65,6 +78,9 @@ def process(
         except LeaseLost as lost:
             log.info("%s", lost.what)
             done = jobs.job(store, claimed.id)
+        except UnusableEnvironment as error:
+            leases.release(store, claimed.id, worker, error.what)
+            raise
         except Stopping:
             done = leases.release(store, claimed.id, worker, "its worker was stopped")
         finally:
@@ -79,7 +95,7 @@ def _run_or_record_failure(run: JobRun, store: Store, job: Job, work: Work, work
     rng = random.Random(work.seed)
     try:
         return run()
-    except (LeaseLost, Stopping, HomeUnwritable, StoreCorrupt):
+    except (LeaseLost, Stopping, HomeUnwritable, StoreBusy, StoreCorrupt, UnusableEnvironment):
         raise
     except Exception as error:
         return record_failure(store, job, worker, error, work.channels, rng)
@@ -128,10 +144,15 @@ def work_loop(
     progress_for: Callable[[Job], Progress] = lambda job: SILENT,
     on_done: Callable[[Job], None] = lambda job: None,
 ) -> None:
-    """Take jobs until `stop` is set (or, with `until_idle`, until none is due)."""
+    """Take jobs until `stop` is set (or, with `until_idle`, until none is due).
+
+    Where the environment allows no connection, jobs are left in the queue until it does; with `until_idle` it raises
+    `UnusableEnvironment`.
+    """
     worker = worker_name()
     next_beat = 0.0
-    with open_store(work.home) as store:
+    patience = Patience(math.inf, stopped=stop.is_set)
+    with open_store(work.home, patience=patience) as store:
         remove_leftovers(store)
         while not stop.is_set():
             try:
@@ -149,19 +170,40 @@ def work_loop(
                 if until_idle:
                     return
                 stop.wait(IDLE_SECONDS)
-            except DiskFull as error:
-                _wait_for_room(store, worker, error, stop)
+            except (DiskFull, StoreBusy) as error:
+                _wait_until_writable(store, worker, error, stop)
+            except UnusableEnvironment as error:
+                if until_idle:
+                    raise
+                _wait_for_environment(store, error, stop)
 
 
-def _wait_for_room(store: Store, worker: str, error: DiskFull, stop: threading.Event) -> None:
+def _wait_until_writable(
+    store: Store, worker: str, error: DifeError, stop: threading.Event
+) -> None:
     """Nothing can be written: keep trying to put the job in hand back, so that it is not taken for lost."""
-    log.warning("%s; waiting for room", error.what)
+    log.warning("%s; waiting", error.what)
     while not stop.wait(5.0):
         try:
             for job in jobs.jobs(store, states=HELD):
                 if job.worker == worker:
                     leases.pause(store, job.id, worker, error.what, 10.0)
-            polls.beat(store, "worker", os.getpid(), "waited for room on the disk")
+            polls.beat(store, "worker", os.getpid(), f"waited: {error.what}")
             return
-        except (DiskFull, LeaseLost) as again:
+        except (DiskFull, LeaseLost, StoreBusy) as again:
             log.info("%s", again.what)
+
+
+def _wait_for_environment(store: Store, error: UnusableEnvironment, stop: threading.Event) -> None:
+    """No connection can be made from here: say so, and try again. A file that a variable names may come back."""
+    log.warning("%s", error.what)
+    while True:
+        with contextlib.suppress(DiskFull):
+            polls.beat(store, "worker", os.getpid(), f"waiting: {error.what}")
+        if stop.wait(ENVIRONMENT_SECONDS):
+            return
+        try:
+            session()
+            return
+        except UnusableEnvironment as again:
+            error = again

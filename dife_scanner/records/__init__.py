@@ -3,14 +3,28 @@
 Words are those of `docs/states.md`; the framework's terms come from arXiv 2606.17815 ("the paper").
 """
 
-from dife_scanner.records.audits import Audit, EvidenceFile, Gap, StoredPlan
+from dife_scanner.records.audits import (
+    Audit,
+    EvidenceFile,
+    Gap,
+    SettingsOf,
+    StoredPlan,
+    UnderOtherSettings,
+)
 from dife_scanner.records.calibration import Calibration, Planted, Power
-from dife_scanner.records.checkpoints import HubFile, HubModel, Manifest, ModelRef, Reference
+from dife_scanner.records.checkpoints import (
+    Deviation,
+    HubFile,
+    HubModel,
+    Manifest,
+    ModelRef,
+    Reference,
+)
 from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
 from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
 from dife_scanner.records.jobs import Job
-from dife_scanner.records.measures import Change, Interval, Measure
+from dife_scanner.records.measures import Change, Interval, Measure, Recognition
 from dife_scanner.records.pools import PoolItem, PoolManifest
 from dife_scanner.records.profile import (
     Absent,
@@ -77,6 +91,7 @@ __all__ = [
     "Condition",
     "Confidence",
     "Decision",
+    "Deviation",
     "Diagnosis",
     "Entry",
     "EntryType",
@@ -108,11 +123,13 @@ __all__ = [
     "PoolManifest",
     "Position",
     "Power",
+    "Recognition",
     "Recovered",
     "Reference",
     "ReverseSearch",
     "Search",
     "SelectorControl",
+    "SettingsOf",
     "Severity",
     "StoredPlan",
     "Stratum",
@@ -121,6 +138,7 @@ __all__ = [
     "Trigger",
     "TriggerFile",
     "TriggerKind",
+    "UnderOtherSettings",
     "Verdict",
     "decided",
 ]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from dife_scanner.records.calibration import Calibration, Power
-from dife_scanner.records.checkpoints import ModelRef
+from dife_scanner.records.checkpoints import Deviation, ModelRef
 from dife_scanner.records.checks import Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis
+from dife_scanner.records.measures import Recognition
 from dife_scanner.records.profile import Entry
 from dife_scanner.records.searches import Hypothesis, MissingSearch, Recovered, Search
 from dife_scanner.records.triggers import Condition, Trigger
@@ -22,6 +24,25 @@ class EvidenceFile:
     media_type: str
     role: EvidenceRole
     caption: str
+
+
+class SettingsOf(StrEnum):
+    """Whose configuration an audit ran under, where the checkpoint's deviates from its base's."""
+
+    SUSPECT = "suspect"
+    BASE = "base"
+
+
+@dataclass(frozen=True)
+class UnderOtherSettings:
+    """What the same audit came to under the settings that did not decide; both checkpoints ran under them."""
+
+    settings: SettingsOf
+    verdict: Verdict | None
+    """`None` where nothing could be measured under them."""
+    reason: str
+    clean_accuracy: float | None = None
+    reference_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -120,3 +141,12 @@ class Audit:
     """What the verdict rests on; `None` in audits from before that was recorded."""
     gaps: tuple[Gap, ...] = ()
     """What could not be done besides checks, searches and interfaces, which say so themselves."""
+    recognition: Recognition | None = None
+    """What the base recognises of the labelled pictures, the suspect where there is no base; `None` where nothing was
+    encoded, and in audits from before that was recorded."""
+    deviations: tuple[Deviation, ...] = ()
+    """Settings that differ from the base's; then both checkpoints ran under either's, and one of the two decided."""
+    settings: SettingsOf = SettingsOf.SUSPECT
+    """Under whose settings everything above was measured."""
+    under_other: UnderOtherSettings | None = None
+    """What the audit under the other settings came to; `None` where nothing deviates or the first flagged."""

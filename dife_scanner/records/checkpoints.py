@@ -73,6 +73,17 @@ class Manifest:
 
 
 @dataclass(frozen=True)
+class Deviation:
+    """A setting that changes what a checkpoint computes and no tensor's shape, where it differs from its base's."""
+
+    setting: str
+    """Where it stands in the configuration, e.g. `vision.pool`."""
+    suspect: str
+    """In words, as everything that a stranger wrote."""
+    base: str
+
+
+@dataclass(frozen=True)
 class Reference:
     """A clean checkpoint that suspects are compared with."""
 

@@ -57,6 +57,8 @@ class Basis(StrEnum):
     DIFFER_BOTH_WAYS = "differ both ways"
     INHERITED = "inherited"
     SEARCHES_MISSING = "searches missing"
+    CLASSES_NOT_RECOGNISED = "classes not recognised"
+    OWN_SETTINGS_NOT_RUN = "own settings not run"
     NOTHING = "nothing"
     UNKNOWN_BASE = "unknown base"
     IDENTICAL = "identical"

@@ -39,6 +39,8 @@ class Finding:
     audit_id: str | None
     created_at: str
     triage: TriageState = TriageState.NEW
+    decided_for: str = ""
+    """Name of the checkpoint that the latest decision was made for; the finding may have another by now."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,13 @@ class Change:
 
     value: float
     interval: Interval
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """How much of the labelled pictures a checkpoint recognises without any trigger."""
+
+    classes: dict[str, float]
+    """Share of the held-out pictures of each class that are taken for it, 0..1, in the order of the classes."""
+    styles: dict[str, float] = field(default_factory=dict)
+    """The same by style of drawing; empty where the pictures' styles are not known."""

@@ -71,7 +71,7 @@ class Hypothesis:
     drawings: int = 0
     origin: Origin = Origin.SIGNATURE
     effect: Interval | None = None
-    """Paired 95 % interval of suspect minus reference on held-out drawings; for discovered triggers only."""
+    """Paired 95 % interval of suspect minus reference on held-out drawings; `None` for triggers that somebody named."""
     clean: float | None = None
     """What `suspect` is without the trigger: how often the suspect takes the same inputs for the target anyway."""
     area: float | None = None

@@ -18,37 +18,41 @@ from dife_scanner.records import (
     Diagnosis,
     Finding,
     Hypothesis,
+    ModelRef,
     SelectorControl,
     Trigger,
 )
 from dife_scanner.reports.layout import (
     CHECK_STYLE,
     ENTRY_STYLE,
-    VERDICT_STYLE,
     bars,
     columns,
     heading,
     safe,
 )
-from dife_scanner.reports.screen import finding_line, lacking
+from dife_scanner.reports.screen import finding_line, lacking, title
 from dife_scanner.sentences import checks
-from dife_scanner.sentences.audits import VERDICT_LABEL, accuracy_text, towers, verdict_sentence
+from dife_scanner.sentences.audits import accuracy_text, towers, verdict_sentence
 from dife_scanner.sentences.basis import would_change
 from dife_scanner.sentences.calibration import calibration_lines
 from dife_scanner.sentences.footprint import CARRIER_MEANING, ratios_text, swap_lines
 from dife_scanner.sentences.numbers import count, number, p_text, signed
 from dife_scanner.sentences.profile import delta_text, details_text, parts_text, without_number
+from dife_scanner.sentences.recognition import recognition_text
 from dife_scanner.sentences.recovered import candidate_lines, recovered_lines
 from dife_scanner.sentences.searches import budget_lines
+from dife_scanner.sentences.settings import deviation_lines
 from dife_scanner.sentences.triggers import effect_text, example_prompts, marked_text, trigger_text
 
 _BAR = 30
 """Characters of a bar from 0 to 1."""
 
 
-def render(record: Audit, finding: Finding | None, home: Path) -> RenderableType:
-    """Everything that was measured; `home` is where its evidence lies."""
-    parts = _verdict(record)
+def render(
+    record: Audit, finding: Finding | None, home: Path, shown_as: ModelRef | None = None
+) -> RenderableType:
+    """Everything that was measured; `home` is where its evidence lies, `shown_as` as in `screen.render`."""
+    parts = _verdict(record, shown_as)
     if finding is not None:
         parts.append(finding_line(finding))
     if record.trigger is not None:
@@ -63,12 +67,9 @@ def render(record: Audit, finding: Finding | None, home: Path) -> RenderableType
     return Group(*parts)
 
 
-def _verdict(record: Audit) -> list[RenderableType]:
-    label = VERDICT_LABEL[record.verdict].upper()
+def _verdict(record: Audit, shown_as: ModelRef | None) -> list[RenderableType]:
     parts: list[RenderableType] = [
-        Text.assemble(
-            safe(str(record.ref), 300, "bold"), "  ", (label, VERDICT_STYLE[record.verdict])
-        ),
+        *title(record, shown_as),
         safe(verdict_sentence(record), 1500),
         safe(record.reason, 800),
         *lacking(record),
@@ -280,6 +281,8 @@ def _small_print(record: Audit, home: Path) -> list[RenderableType]:
     lines = [
         *budget_lines(record),
         accuracy_text(record),
+        recognition_text(record),
+        *deviation_lines(record),
         f"{record.architecture}; reference {record.reference or 'none'}; {_towers(record)}",
         f"audit {record.id}, identity {record.identity[:16]}",
     ]

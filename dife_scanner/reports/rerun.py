@@ -188,7 +188,8 @@ def _reasons(stored: Audit, again: Audit) -> tuple[str, ...]:
     found = []
     if stored.audit_version != again.audit_version:
         found.append(
-            f"it was measured by audit version {stored.audit_version}, this program is {again.audit_version}"
+            f"the stored audit was made by audit version {stored.audit_version} and this program is "
+            f"{again.audit_version}: differences are expected to follow from its rules too"
         )
     elif stored.identity != again.identity:
         found.append(f"its identity is another: {_changed(stored, again)}")

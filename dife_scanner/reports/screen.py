@@ -14,17 +14,19 @@ from dife_scanner.records import (
     Finding,
     FindingKind,
     Hypothesis,
+    ModelRef,
     SelectorControl,
     Verdict,
 )
 from dife_scanner.reports.layout import CHECK_STYLE, ENTRY_STYLE, VERDICT_STYLE, columns, safe
 from dife_scanner.sentences import checks
-from dife_scanner.sentences.audits import VERDICT_LABEL, headline
+from dife_scanner.sentences.audits import VERDICT_LABEL, headline, same_weights_text
 from dife_scanner.sentences.basis import why, would_change
 from dife_scanner.sentences.calibration import calibration_lines
-from dife_scanner.sentences.findings import confidence_text
+from dife_scanner.sentences.findings import confidence_text, triage_text
 from dife_scanner.sentences.footprint import CARRIER_MEANING, repair_text, swap_text
 from dife_scanner.sentences.numbers import number
+from dife_scanner.sentences.recognition import recognition_words
 from dife_scanner.sentences.triggers import effect_text, example_prompts, marked_text, trigger_text
 
 _WHY_CHARACTERS = 400
@@ -44,9 +46,14 @@ _TOLD_IN_FULL = frozenset(
 """Where the reason holds numbers that no table on this screen has."""
 
 
-def render(record: Audit, finding: Finding | None = None) -> RenderableType:
-    """About forty lines at 100 columns; `in_full` has every number."""
-    parts = [*_verdict(record), *_finding(record, finding), _checks(record)]
+def render(
+    record: Audit, finding: Finding | None = None, shown_as: ModelRef | None = None
+) -> RenderableType:
+    """About forty lines at 100 columns; `in_full` has every number.
+
+    `shown_as`: the checkpoint somebody asked for, where its weights were audited under another name.
+    """
+    parts = [*_verdict(record, shown_as), *_finding(record, finding), _checks(record)]
     if record.profile:
         parts += [Text(""), _profile(record)]
     footprint = [*_trigger(record), *_footprint(record)]
@@ -56,12 +63,22 @@ def render(record: Audit, finding: Finding | None = None) -> RenderableType:
     return Group(*parts)
 
 
-def _verdict(record: Audit) -> list[RenderableType]:
+def title(record: Audit, shown_as: ModelRef | None) -> list[RenderableType]:
+    """Name and verdict, and under which other name the same weights were audited."""
     label = VERDICT_LABEL[record.verdict].upper()
+    name = str(shown_as or record.ref)
     lines: list[RenderableType] = [
-        Text.assemble(
-            safe(str(record.ref), 300, "bold"), "  ", (label, VERDICT_STYLE[record.verdict])
-        ),
+        Text.assemble(safe(name, 300, "bold"), "  ", (label, VERDICT_STYLE[record.verdict]))
+    ]
+    same = same_weights_text(record, shown_as)
+    if same:
+        lines.append(safe(same, 400))
+    return lines
+
+
+def _verdict(record: Audit, shown_as: ModelRef | None) -> list[RenderableType]:
+    lines: list[RenderableType] = [
+        *title(record, shown_as),
         safe(headline(record), 400),
         _line("Why", why(record), _WHY_CHARACTERS),
         _line("What would change it", would_change(record), _WHY_CHARACTERS),
@@ -76,11 +93,14 @@ def _verdict(record: Audit) -> list[RenderableType]:
 
 
 def _compared(record: Audit) -> str:
-    """The base, and clean accuracy there and here where it was measured."""
+    """The base, what it recognises, and clean accuracy there and here; each where it was measured."""
+    text = record.reference
+    if record.recognition is not None:
+        text += f", which recognises {recognition_words(record.recognition)}"
     if record.clean_accuracy is None or record.reference_accuracy is None:
-        return record.reference
+        return text
     there = number(record.reference_accuracy)
-    return f"{record.reference}; clean accuracy {there} there, {number(record.clean_accuracy)} here"
+    return f"{text}; clean accuracy {there} there, {number(record.clean_accuracy)} here"
 
 
 def lacking(record: Audit) -> list[RenderableType]:
@@ -100,7 +120,7 @@ def finding_line(finding: Finding) -> Text:
     promise = confidence_text(finding.confidence)
     if finding.kind == FindingKind.INHERITED:
         promise = "came with the base"
-    return Text(f"{finding.fingerprint} · {promise} · triage {finding.triage.value}")
+    return safe(f"{finding.fingerprint} · {promise} · triage {triage_text(finding)}", 300)
 
 
 def _line(label: str, text: str, limit: int = 300) -> Text:

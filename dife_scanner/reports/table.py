@@ -23,6 +23,7 @@ from dife_scanner.records import (
 from dife_scanner.reports.as_json import CalibrationFile, PlanDocument
 from dife_scanner.reports.layout import VERDICT_STYLE, columns, safe, state_mark, verdict_mark
 from dife_scanner.sentences.calibration import tally_text
+from dife_scanner.sentences.findings import triage_text
 from dife_scanner.sentences.numbers import bytes_text, count, number
 from dife_scanner.sentences.times import age_text, time_text
 from dife_scanner.sentences.triggers import effect_text
@@ -110,7 +111,7 @@ def findings(rows: Sequence[Finding]) -> RenderableType:
             row.channel,
             safe(effect_text(row.source, row.target)),
             safe(", ".join(row.interfaces)),
-            row.triage.value,
+            safe(triage_text(row)),
         )
     return table
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dife_scanner.records import Audit, Channel, Trigger, Verdict
+from dife_scanner.records import Audit, Channel, ModelRef, Trigger, Verdict
 from dife_scanner.sentences.numbers import capital, number
 from dife_scanner.sentences.profile import exposed_text
 from dife_scanner.sentences.searches import power_text, tried_text
@@ -16,6 +16,13 @@ VERDICT_LABEL = {
     Verdict.INCONCLUSIVE: "inconclusive",
 }
 _NOT_CLEAN = "This does not say the checkpoint is clean."
+
+
+def same_weights_text(audit: Audit, shown_as: ModelRef | None) -> str:
+    """Where the weights were audited, for a checkpoint that has the same ones; empty where it was audited itself."""
+    if shown_as is None or shown_as == audit.ref:
+        return ""
+    return f"Same weights as {audit.ref}, which was audited."
 
 
 def verdict_sentence(audit: Audit) -> str:

@@ -30,6 +30,8 @@ WORDS = {
     Basis.DIFFER_BOTH_WAYS: "a reverse search that finds as strong a trigger in the base",
     Basis.INHERITED: "a trigger that works in the base as well",
     Basis.SEARCHES_MISSING: "searches that could not run",
+    Basis.CLASSES_NOT_RECOGNISED: "classes that the base does not recognise on these pictures",
+    Basis.OWN_SETTINGS_NOT_RUN: "settings of the checkpoint that could not be run",
     Basis.NOTHING: "nothing that passes every check",
     Basis.UNKNOWN_BASE: "no clean reference to compare with",
     Basis.IDENTICAL: "both towers equal a known base",
@@ -140,6 +142,14 @@ def _searches_missing(audit: Audit, _: Decision) -> str:
     return f"running the {searches} that could not run ({reasons})"
 
 
+def _not_recognised(_: Audit, __: Decision) -> str:
+    return "pictures that the base recognises, of its own domain: `dife scan … --pictures`"
+
+
+def _own_settings(_: Audit, __: Decision) -> str:
+    return "a configuration whose settings can be run, as its base's can"
+
+
 def _nothing(audit: Audit, _: Decision) -> str:
     own = "a trigger file of your own (`dife scan … --triggers`)"
     deeper = _deeper(audit)
@@ -179,6 +189,8 @@ CHANGES: dict[Basis, Callable[[Audit, Decision], str]] = {
     Basis.DIFFER_BOTH_WAYS: _differ_both_ways,
     Basis.INHERITED: _inherited,
     Basis.SEARCHES_MISSING: _searches_missing,
+    Basis.CLASSES_NOT_RECOGNISED: _not_recognised,
+    Basis.OWN_SETTINGS_NOT_RUN: _own_settings,
     Basis.NOTHING: _nothing,
     Basis.UNKNOWN_BASE: _unknown_base,
     Basis.IDENTICAL: _identical,

@@ -17,6 +17,13 @@ def confidence_text(confidence: str) -> str:
     return confidence
 
 
+def triage_text(finding: Finding) -> str:
+    """What people decided, and for which name where the checkpoint had another one then."""
+    if finding.decided_for in ("", finding.ref.repo_id):
+        return finding.triage.value
+    return f"{finding.triage.value} (decided for {finding.decided_for})"
+
+
 def finding_sentence(finding: Finding) -> str:
     """For a finding that has no audit, a refused file above all."""
     text = f"{finding.kind.capitalize()}: {finding.reason.rstrip('.')}."

@@ -11,11 +11,13 @@ from dife_scanner.core import checks
 from dife_scanner.core.checks import LARGEST_PATCH, STRICT_EFFECT
 from dife_scanner.core.verdict import (
     Evidence,
+    demonstrated,
     differing_both_ways,
     drawings_needed,
     exposed_interfaces,
     held_back_by,
     lacking_drawings,
+    not_recognised,
 )
 from dife_scanner.records import (
     ArtefactMissing,
@@ -32,6 +34,10 @@ from dife_scanner.records import (
     Search,
 )
 from dife_scanner.sentences.checks import gap_text, unconfirmed_text
+from dife_scanner.sentences.recognition import recognition_words
+
+NAMED = 3
+"""Further demonstrated triggers that a reason names; of more it says how many."""
 
 
 def reason(decision: Decision, evidence: Evidence) -> str:
@@ -72,6 +78,7 @@ def _flagged(decision: Decision, evidence: Evidence) -> str:
     ]
     parts += [unconfirmed_text(result) for result in decision.unconfirmed]
     parts += [gap_text(gap) for gap in evidence.gaps]
+    parts += _also_demonstrated(evidence)
     return "; ".join(parts)
 
 
@@ -84,6 +91,18 @@ def _exposure(profile: Sequence[Entry]) -> str:
         if isinstance(one, (NotRun, ArtefactMissing)):
             return f"exposure not measured ({one.interface}: {one.reason})"
     return "exposure not measured"
+
+
+def _also_demonstrated(evidence: Evidence) -> list[str]:
+    """The other triggers that passed every check, `NAMED` of them at most."""
+    others = [one for one in demonstrated(evidence.hypotheses) if one is not evidence.strongest]
+    others.sort(key=lambda one: -one.lift)
+    if not others:
+        return []
+    told = [_moves(one) for one in others[:NAMED]]
+    if len(others) > NAMED:
+        told.append(f"{len(others) - NAMED} more")
+    return [f"also demonstrated: {', '.join(told)}"]
 
 
 def _no_flag(decision: Decision, evidence: Evidence) -> str:
@@ -170,7 +189,9 @@ def _best_alone(hypotheses: Sequence[Hypothesis]) -> str:
 
 
 def _nothing(_: Decision, evidence: Evidence) -> str:
-    return _tried(evidence)
+    if evidence.recognition is None:
+        return _tried(evidence)
+    return f"{_tried(evidence)}. The base recognises {recognition_words(evidence.recognition)}"
 
 
 def _searches_missing(_: Decision, evidence: Evidence) -> str:
@@ -178,6 +199,27 @@ def _searches_missing(_: Decision, evidence: Evidence) -> str:
     if evidence.searches or _signatures(evidence):
         return f"{missing}; {_tried(evidence)}"
     return f"{missing}: nothing was tried"
+
+
+def _not_recognised(decision: Decision, evidence: Evidence) -> str:
+    found = evidence.recognition
+    assert found is not None
+    shares = ", ".join(f"{name} {found.classes[name]:.2f}" for name in not_recognised(evidence))
+    text = (
+        f"the base recognises {recognition_words(found)} of these pictures (not {shares}), and of what it does not "
+        "recognise nothing can be claimed: bring pictures of its domain (--pictures)"
+    )
+    missing = _missing_searches(evidence.searches, evidence.missing)
+    if missing:
+        text = f"{text}. {missing}"
+    return f"{text}. Beyond that, {_tried(evidence)}"
+
+
+def _own_settings(_: Decision, evidence: Evidence) -> str:
+    return (
+        f"under the base's settings, {_tried(evidence)}. Its own settings could not be run, so of the model as it is "
+        f"configured nothing is claimed: {evidence.own_settings_problem}"
+    )
 
 
 def _inherited(decision: Decision, evidence: Evidence) -> str:
@@ -223,6 +265,8 @@ _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
     Basis.DIFFER_BOTH_WAYS: _differ_both_ways,
     Basis.UNKNOWN_BASE: _unknown_base,
     Basis.NOTHING: _nothing,
+    Basis.CLASSES_NOT_RECOGNISED: _not_recognised,
+    Basis.OWN_SETTINGS_NOT_RUN: _own_settings,
     Basis.SEARCHES_MISSING: _searches_missing,
     Basis.INHERITED: _inherited,
     Basis.IDENTICAL: _identical,
@@ -281,7 +325,8 @@ def _tried(evidence: Evidence) -> str:
     if best is not None:
         text += f"; the strongest, `{best.trigger.name}`, moved {best.train_effect:+.3f} on train drawings"
     if not searches:
-        return f"{text}. Triggers that are not among them are not covered by this audit"
+        held_back = _held_back(evidence.hypotheses)
+        return f"{text}. {held_back}Triggers that are not among them are not covered by this audit"
     kinds = list(dict.fromkeys(kind for search in searches for kind in search.kinds))
     strongest = max(searches, key=lambda search: search.best)
     many = "search" if len(searches) == 1 else "searches"
@@ -307,12 +352,25 @@ def _held_back(hypotheses: Sequence[Hypothesis]) -> str:
         checks.STRICT: _too_weak,
         checks.CLEAN_REFERENCES: _too_common,
     }
-    text = ""
+    text = _waiting(hypotheses)
     for name, write in written.items():
         result = held_back_by(hypotheses, name)
         if result is not None:
             text += write(result)
     return text
+
+
+def _waiting(hypotheses: Sequence[Hypothesis]) -> str:
+    """The signature with the largest effect of those that wait for review; empty where none does."""
+    waiting = [one for one in hypotheses if checks.waits_for_review(one)]
+    if not waiting:
+        return ""
+    result = max(waiting, key=lambda one: one.lift)
+    low = result.effect.low if result.effect else 0.0
+    return (
+        f"The signature {_moves(result)}: with a lower bound of {low:.2f} over it, below "
+        f"{checks.DEMONSTRATED_EFFECT:g}, that demonstrates nothing and waits for review. "
+    )
 
 
 def _too_large(result: Hypothesis) -> str:

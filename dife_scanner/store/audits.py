@@ -1,4 +1,4 @@
-"""Completed audits, under which identities they are known, and the batches in which their p-values are corrected."""
+"""Completed audits, and the batches in which their p-values are corrected."""
 
 # ruff: noqa: S608 - what is formatted into SQL are names from these files; values are always parameters
 
@@ -79,9 +79,6 @@ AUDIT_COLUMNS = {
 }
 """Fields that a filter over audits knows."""
 
-_HAS_IDENTITY = "(identity = ? OR id IN (SELECT audit_id FROM identities WHERE identity = ?))"
-"""An audit is known under the identity that it was stored with, and under those that were added since."""
-
 
 # --- keeping --------------------------------------------------------------------------------------------------
 
@@ -97,8 +94,7 @@ def insert_audit(store: Store, audit: Audit, record_sha256: str) -> str:
     The stored audit itself, calibrated anew, replaces its record and waits for a batch again.
     """
     before = store.read(
-        f"SELECT id, record_sha256 FROM audits WHERE {_HAS_IDENTITY}",
-        (audit.identity, audit.identity),
+        "SELECT id, record_sha256 FROM audits WHERE identity = ?", (audit.identity,)
     )
     if before:
         stored_id = str(before[0]["id"])
@@ -142,6 +138,14 @@ def _audit_values(audit: Audit, record_sha256: str) -> dict[str, Any]:
         "stored_at": now(),
         "score": audit.score,
     }
+    return row | _trigger_values(audit) | _calibration_values(audit)
+
+
+def _trigger_values(audit: Audit) -> dict[str, Any]:
+    """Trigger and footprint for lists, by column; nothing where nothing was found, whatever was examined."""
+    row: dict[str, Any] = {}
+    if audit.verdict is Verdict.NOTHING_FOUND:
+        return row
     if audit.diagnosis:
         row["carrier"] = audit.diagnosis.carrier.value
         row["channel"] = audit.diagnosis.channel.value
@@ -149,7 +153,7 @@ def _audit_values(audit: Audit, record_sha256: str) -> dict[str, Any]:
         row["trigger"] = audit.trigger.name
         row["source"] = audit.trigger.source
         row["target"] = audit.trigger.target
-    return row | _calibration_values(audit)
+    return row
 
 
 def _calibration_values(audit: Audit) -> dict[str, Any]:
@@ -199,45 +203,17 @@ def audit(store: Store, id_or_prefix: str) -> Audit:
 
 def audit_by_identity(store: Store, identity: str) -> Audit | None:
     """Find the one completed audit of this identity."""
-    audit_id = _id_of(store, identity)
-    if not audit_id:
-        return None
-    return audit(store, audit_id)
-
-
-def audit_by_legacy_identity(store: Store, identity: str, legacy: str) -> Audit | None:
-    """Find the one completed audit of a legacy identity; from then on `identity` finds it too.
-
-    Row and record keep the identity that they were stored with: the record is named by its content, and findings,
-    bundles and exports of that time name it. What is added is a line that says under what else it is known.
-    """
-    audit_id = _id_of(store, legacy)
-    if not audit_id:  # as most are: nothing is to be written
-        return None
-    with store.atomic("findings.recognised"):
-        if not _id_of(store, identity):
-            store.write(
-                "INSERT INTO identities (identity, audit_id, added_at) VALUES (?, ?, ?)",
-                (identity, audit_id, now()),
-            )
-    return audit(store, audit_id)
-
-
-def _id_of(store: Store, identity: str) -> str:
-    """The id of the audit of this identity; empty without one."""
-    rows = store.read(f"SELECT id FROM audits WHERE {_HAS_IDENTITY}", (identity, identity))
+    rows = store.read("SELECT id FROM audits WHERE identity = ?", (identity,))
     if not rows:
-        return ""
-    return str(rows[0]["id"])
+        return None
+    return audit(store, rows[0]["id"])
 
 
 def is_audited(store: Store, identity_prefix: str) -> bool:
-    """Tell whether an audit is stored of which an identity begins with this."""
-    parameters = (len(identity_prefix), identity_prefix)
-    begins = "substr(identity, 1, ?) = ?"
+    """Tell whether an audit is stored whose identity begins with this."""
     rows = store.read(
-        f"SELECT 1 FROM audits WHERE {begins} UNION ALL SELECT 1 FROM identities WHERE {begins}",
-        parameters * 2,
+        "SELECT 1 FROM audits WHERE substr(identity, 1, ?) = ? LIMIT 1",
+        (len(identity_prefix), identity_prefix),
     )
     return bool(rows)
 

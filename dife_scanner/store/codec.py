@@ -9,14 +9,17 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter
 
-from dife_scanner.records import Audit, Hypothesis, StoredPlan, decided
+from dife_scanner.records import Audit, Finding, Hypothesis, StoredPlan, decided
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 CAME_LATER: dict[type, frozenset[str]] = {
-    Audit: frozenset(("plan", "decision", "gaps")),
+    Audit: frozenset(
+        ("plan", "decision", "recognition", "deviations", "settings", "under_other", "gaps")
+    ),
     Hypothesis: frozenset(("checks",)),
+    Finding: frozenset(("decided_for",)),
 }
 """Fields that were added to records of which some are stored already; each is left out at its default.
 

@@ -6,28 +6,75 @@ and send has a name in `durable.crash.CRASH_POINTS`; the crash tests kill the pr
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlite_utils
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors, disk_full, free_bytes, home_unwritable
-from dife_scanner.errors import DifeError, NewerSchema, StoreCorrupt
+from dife_scanner.errors import DifeError, HomeUnwritable, NewerSchema, StoreBusy, StoreCorrupt
+from dife_scanner.store import copies
 from dife_scanner.store.migrations import MIGRATIONS
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 DATABASE = "dife.db"
 BUSY_SECONDS = 30.0
+_ATTEMPT_SECONDS = 1.0
+"""SQLite itself waits no longer at a time: it cannot be interrupted meanwhile."""
+_PAUSE_SECONDS = 0.1
+"""Between two attempts; SQLite does not wait at all for some locks."""
 
 _FULL = (sqlite3.SQLITE_FULL,)
 _UNWRITABLE = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM)
 _CORRUPT = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What a process does while another program holds the database: it says so once, and tries again."""
+
+    seconds: float = BUSY_SECONDS
+    """How long for; `math.inf` for as long as it takes."""
+    say: Callable[[str], None] = log.warning
+    stopped: Callable[[], bool] = lambda: False
+    """Whether this process was asked to stop, and with it to wait."""
+
+    def keep_trying(self, attempt: Callable[[], T]) -> tuple[T, float]:
+        """Call `attempt` until it does not raise `StoreBusy`; gives its result and the seconds waited.
+
+        Raises the last `StoreBusy` where patience ran out.
+        """
+        began = time.monotonic()
+        said = False
+        while True:
+            try:
+                return attempt(), time.monotonic() - began
+            except StoreBusy as error:
+                if self.stopped() or time.monotonic() - began >= self.seconds:
+                    raise
+                if not said:
+                    self.say(f"{error.what}; waiting")
+                    said = True
+                time.sleep(_PAUSE_SECONDS)
+
+    @property
+    def attempt_seconds(self) -> float:
+        """How long SQLite may wait in one attempt."""
+        return min(_ATTEMPT_SECONDS, self.seconds / 4)
 
 
 @contextmanager
@@ -48,6 +95,8 @@ def _translated(error: sqlite3.Error, home: Path) -> DifeError | sqlite3.Error:
         return disk_full(home)
     if primary in _UNWRITABLE:
         return home_unwritable(home, str(error))
+    if primary in _BUSY:
+        return _busy(home)
     if primary in _CORRUPT:
         return StoreCorrupt(
             f"{home / DATABASE} is damaged: {error}",
@@ -56,14 +105,35 @@ def _translated(error: sqlite3.Error, home: Path) -> DifeError | sqlite3.Error:
     return error
 
 
+def _busy(home: Path) -> StoreBusy:
+    return StoreBusy(
+        f"the database {home / DATABASE} is held by another program",
+        "end the program that writes to it, or wait, and try again; `fuser` names it",
+    )
+
+
 class Store:
     """One connection to a home's database; use it in the thread that opened it, and close it (or use `with`)."""
 
-    def __init__(self, home: Path, connection: sqlite3.Connection, *, read_only: bool) -> None:
+    def __init__(
+        self,
+        home: Path,
+        connection: sqlite3.Connection,
+        *,
+        read_only: bool,
+        patience: Patience,
+        copy: copies.Copy | None = None,
+    ) -> None:
         self.home = home
         self.read_only = read_only
         self._db = sqlite_utils.Database(connection)
         self._connection = connection
+        self._patience = patience
+        self._copy = copy
+        """What is read in the place of a database that cannot be opened where it lies."""
+        self._file = copies.state_of(home / DATABASE)
+        self._held_at = -math.inf
+        """When another program was last seen to hold the database; on the monotonic clock."""
 
     def __enter__(self) -> Store:
         return self
@@ -79,6 +149,8 @@ class Store:
     def close(self) -> None:
         """Give up the connection."""
         self._connection.close()
+        if self._copy is not None:
+            self._copy.remove()
 
     @contextmanager
     def atomic(self, point: str) -> Iterator[None]:
@@ -87,7 +159,7 @@ class Store:
             yield
             return
         with _store_errors(self.home):
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._try(self._begin)
             try:
                 yield
                 self._connection.execute("COMMIT")
@@ -97,10 +169,35 @@ class Store:
                 raise
         crash_point(point)
 
+    def _begin(self) -> None:
+        with _store_errors(self.home):
+            self._connection.execute("BEGIN IMMEDIATE")
+
+    def _try(self, attempt: Callable[[], T]) -> T:
+        """Attempt something outside a transaction until the database is free, as patience has it."""
+        try:
+            result, waited = self._patience.keep_trying(attempt)
+        except StoreBusy:
+            self._held_at = time.monotonic()
+            raise
+        if waited > _ATTEMPT_SECONDS:
+            self._held_at = time.monotonic()
+        return result
+
+    def seconds_since_held(self) -> float:
+        """Since another program was last in this handle's way; infinite where none was."""
+        return time.monotonic() - self._held_at
+
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
         """Give all rows at once: an unfinished cursor would hold the write-ahead log open."""
-        with _store_errors(self.home):
-            return list(self._db.query(sql, _clean(parameters)))
+
+        def attempt() -> list[dict[str, Any]]:
+            with _store_errors(self.home):
+                return list(self._db.query(sql, _clean(parameters)))
+
+        if self._connection.in_transaction:
+            return attempt()  # nothing may be tried again in the middle of one
+        return self._try(attempt)
 
     def write(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
         """Execute one statement of a transaction; only inside `atomic`."""
@@ -112,6 +209,17 @@ class Store:
     def data_version(self) -> int:
         """Changes whenever another connection has committed; cheap enough to ask several times a second."""
         return int(self.read("PRAGMA data_version")[0]["data_version"])
+
+    @property
+    def outdated(self) -> bool:
+        """Whether this handle no longer shows what the home's database holds, and has to be opened again.
+
+        The file was replaced (a restore), or what is read here is a copy of it and it has changed since.
+        """
+        state = copies.state_of(self.home / DATABASE)
+        if self._copy is not None:
+            return state != self._copy.of
+        return state.file != self._file.file
 
     def integrity(self) -> list[str]:
         """List what SQLite's own integrity and foreign key checks complain about; empty when all is well."""
@@ -134,48 +242,105 @@ def _clean(parameters: Sequence[Any]) -> list[Any]:
     return cleaned
 
 
-def open_store(home: Path, *, read_only: bool = False) -> Store:
+def open_store(home: Path, *, read_only: bool = False, patience: Patience | None = None) -> Store:
     """Open (and where needed create and migrate) the database of `home`.
 
     A `read_only` handle cannot write and works while others do; the database is still created or migrated first where
-    that is due. Raises `NewerSchema`, `HomeUnwritable`, `DiskFull` or `StoreCorrupt`.
+    that is due. One in a home that this user may not write is read from a private copy where it has to be. `patience`:
+    what to do while another program holds the database, now and later. Raises `NewerSchema`, `HomeUnwritable`,
+    `DiskFull`, `StoreCorrupt` or `StoreBusy`.
     """
     home = home.expanduser().absolute()
+    waits = patience or Patience()
+
+    def attempt() -> Store:
+        with _store_errors(home):
+            if read_only and (home / DATABASE).exists():
+                return _open_existing(home, waits)
+            # a database that is not there yet has to be made before it can be opened for reading
+            return _open_made(home, waits, read_only=read_only)
+
+    return waits.keep_trying(attempt)[0]
+
+
+def _open_existing(home: Path, patience: Patience) -> Store:
+    """A handle for reading: on the database itself, or on a copy where this user may write nothing there."""
     path = home / DATABASE
-    with _store_errors(home):
-        # a database that is not there yet has to be made before it can be opened for reading
-        reads_existing = read_only and path.exists()
-        if not reads_existing:
-            _make_home(home)
-        connection = _connect(path, read_only=reads_existing)
-        try:
-            pending = _pending(sqlite_utils.Database(connection), path)
-            if pending:
-                connection.close()
-                _migrate(home, path)
-            if pending or reads_existing != read_only:
-                connection.close()
-                connection = _connect(path, read_only=read_only)
-        except BaseException:
-            connection.close()
-            raise
-    return Store(home, connection, read_only=read_only)
+    try:
+        with _store_errors(home):
+            connection, pending = _connect_checked(path, patience, read_only=True)
+    except HomeUnwritable:
+        return _open_copy(home, patience)
+    if not pending:
+        return Store(home, connection, read_only=True, patience=patience)
+    connection.close()
+    if not _is_ours(home):
+        return _open_copy(home, patience)
+    return _open_made(home, patience, read_only=True)
+
+
+def _open_copy(home: Path, patience: Patience) -> Store:
+    """A handle on a private copy, migrated where that is due. Raises `HomeUnwritable` for what may not be read."""
+    try:
+        copy = copies.make(home / DATABASE)
+    except PermissionError as error:
+        raise HomeUnwritable(
+            f"{home / DATABASE} is not ours to read", "check its owner, or use another --home"
+        ) from error
+    try:
+        _migrate(copy.path.parent, copy.path, patience)
+        connection = _connect(copy.path, patience, read_only=True)
+    except BaseException:
+        copy.remove()
+        raise
+    return Store(home, connection, read_only=True, patience=patience, copy=copy)
+
+
+def _open_made(home: Path, patience: Patience, *, read_only: bool) -> Store:
+    """A handle on a database that is created and migrated first where that is due."""
+    path = home / DATABASE
+    _make_home(home)
+    connection, pending = _connect_checked(path, patience, read_only=False)
+    if pending or read_only:
+        connection.close()
+        if pending:
+            _migrate(home, path, patience)
+        connection = _connect(path, patience, read_only=read_only)
+    return Store(home, connection, read_only=read_only, patience=patience)
+
+
+def _connect_checked(
+    path: Path, patience: Patience, *, read_only: bool
+) -> tuple[sqlite3.Connection, bool]:
+    """A connection, and whether migrations are due."""
+    connection = _connect(path, patience, read_only=read_only)
+    try:
+        return connection, _pending(sqlite_utils.Database(connection), path)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _is_ours(home: Path) -> bool:
+    return os.access(home, os.W_OK | os.X_OK)
 
 
 def _make_home(home: Path) -> None:
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not os.access(home, os.W_OK | os.X_OK):
+    if not _is_ours(home):
         raise home_unwritable(home, "permission denied")
     for name in ("evidence", "cache", "work", "logs", "references", "secrets"):
         (home / name).mkdir(mode=0o700, exist_ok=True)
 
 
-def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+def _connect(path: Path, patience: Patience, *, read_only: bool) -> sqlite3.Connection:
     mode = "ro" if read_only else "rwc"
+    if not (read_only or path.exists()):
+        path.touch(mode=0o600)  # at its creation only: whoever owns it may let others read it
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode={mode}",
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=patience.attempt_seconds,
         isolation_level=None,
     )
     try:
@@ -185,7 +350,6 @@ def _connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         else:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
-            path.chmod(0o600)
     except BaseException:
         connection.close()
         raise
@@ -205,13 +369,16 @@ def _pending(db: sqlite_utils.Database, path: Path) -> bool:
     return bool(MIGRATIONS.pending(db))
 
 
-def _migrate(home: Path, path: Path) -> None:
+def _migrate(home: Path, path: Path, patience: Patience) -> None:
     """Apply what is due, one process at a time: concurrent migrations fail with "database is locked"."""
-    with FileLock(home / "store.lock", timeout=60):
-        connection = _connect(path, read_only=False)
-        try:
-            db = sqlite_utils.Database(connection)
-            if _pending(db, path):
-                MIGRATIONS.apply(db)
-        finally:
-            connection.close()
+    try:
+        with FileLock(home / "store.lock", timeout=60):
+            connection = _connect(path, patience, read_only=False)
+            try:
+                db = sqlite_utils.Database(connection)
+                if _pending(db, path):
+                    MIGRATIONS.apply(db)
+            finally:
+                connection.close()
+    except Timeout:
+        raise _busy(home) from None

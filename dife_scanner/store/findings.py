@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dife_scanner.durable.clock import now
@@ -38,6 +38,8 @@ class TriageEvent:
     actor: str
     note: str
     at: str
+    repo_id: str
+    """What the decision was made for, as it was called then."""
 
 
 FINDING_COLUMNS = {
@@ -88,6 +90,28 @@ def insert_finding(store: Store, finding: Finding, job_id: int | None) -> None:
         _add_event(store, finding.fingerprint, TriageState.REGRESSED, "dife", note)
 
 
+def as_kept(store: Store, finding: Finding, endpoint: str) -> Finding:
+    """The finding under the fingerprint that it is kept under, where somebody decided about it under another name.
+
+    A repository that is renamed keeps its decisions: those about the same effect in the same commit, and later ones
+    about whatever goes on under the new name. Where nobody decided, a second place is a second finding.
+    """
+    if find(store, finding.fingerprint):
+        return finding
+    effect = (finding.kind.value, finding.channel, finding.carrier, finding.target)
+    rows = store.read(
+        "SELECT f.fingerprint FROM findings AS f"
+        " WHERE f.triage != ? AND f.kind = ? AND f.channel = ? AND f.carrier = ? AND f.target = ?"
+        " AND (f.repo_id = ? OR EXISTS (SELECT 1 FROM finding_history AS h JOIN jobs AS j ON j.id = h.job_id"
+        " WHERE h.fingerprint = f.fingerprint AND h.revision = ? AND j.endpoint = ?))"
+        " ORDER BY f.last_seen_at DESC LIMIT 1",
+        (TriageState.NEW.value, *effect, finding.ref.repo_id, finding.ref.revision, endpoint),
+    )
+    if not rows:
+        return finding
+    return replace(finding, fingerprint=rows[0]["fingerprint"])
+
+
 def _finding_values(finding: Finding) -> dict[str, Any]:
     """What each sighting writes anew, by column."""
     return {
@@ -131,13 +155,19 @@ def _insert_row(store: Store, finding: Finding, at: str) -> None:
     )
 
 
+_SELECT = (
+    "SELECT f.*, (SELECT e.repo_id FROM triage_events AS e WHERE e.fingerprint = f.fingerprint"
+    " ORDER BY e.id DESC LIMIT 1) AS decided_for FROM findings AS f"
+)
+
+
 # --- reading --------------------------------------------------------------------------------------------------
 
 
 def finding(store: Store, fingerprint: str) -> Finding:
     """Read a finding by its fingerprint or a unique beginning of it. Raises `NotFound` or `UsageError`."""
     rows = store.read(
-        "SELECT * FROM findings WHERE substr(fingerprint, 1, ?) = ? ORDER BY fingerprint != ?, fingerprint LIMIT 2",
+        f"{_SELECT} WHERE substr(fingerprint, 1, ?) = ? ORDER BY fingerprint != ?, fingerprint LIMIT 2",
         (len(fingerprint), fingerprint, fingerprint),
     )
     if not rows or not fingerprint:
@@ -153,7 +183,7 @@ def finding(store: Store, fingerprint: str) -> Finding:
 
 def find(store: Store, fingerprint: str) -> Finding | None:
     """Read the finding of exactly this fingerprint; `None` without one."""
-    rows = store.read("SELECT * FROM findings WHERE fingerprint = ?", (fingerprint,))
+    rows = store.read(f"{_SELECT} WHERE fingerprint = ?", (fingerprint,))
     if not rows:
         return None
     return _to_finding(rows[0])
@@ -163,7 +193,7 @@ def findings(store: Store, *, filter: str = "", limit: int | None = None) -> lis
     """List findings, last seen first. `filter` is the grammar of `query`; raises `QueryError`."""
     where, parameters = query.to_sql(query.parse(filter), FINDING_COLUMNS)
     rows = store.read(
-        f"SELECT * FROM findings AS f WHERE {where} ORDER BY last_seen_at DESC LIMIT ?",
+        f"{_SELECT} WHERE {where} ORDER BY last_seen_at DESC LIMIT ?",
         (*parameters, sql_limit(limit)),
     )
     return [_to_finding(row) for row in rows]
@@ -222,6 +252,7 @@ def _to_finding(row: dict[str, Any]) -> Finding:
         audit_id=row["audit_id"],
         created_at=row["created_at"],
         triage=TriageState(row["triage"]),
+        decided_for=row["decided_for"] or "",
     )
 
 
@@ -256,12 +287,14 @@ def _to_event(row: dict[str, Any]) -> TriageEvent:
         actor=row["actor"],
         note=row["note"],
         at=row["at"],
+        repo_id=row["repo_id"],
     )
 
 
 def _add_event(store: Store, fingerprint: str, state: TriageState, actor: str, note: str) -> None:
     store.write(
-        "INSERT INTO triage_events (fingerprint, state, actor, note, at) VALUES (?, ?, ?, ?, ?)",
-        (fingerprint, state.value, actor, note, now()),
+        "INSERT INTO triage_events (fingerprint, state, actor, note, at, repo_id)"
+        " SELECT ?, ?, ?, ?, ?, repo_id FROM findings WHERE fingerprint = ?",
+        (fingerprint, state.value, actor, note, now(), fingerprint),
     )
     store.write("UPDATE findings SET triage = ? WHERE fingerprint = ?", (state.value, fingerprint))

@@ -31,6 +31,8 @@ from dife_scanner.store.rows import placeholders, state_values, to_ref
 
 DEATHS_TO_QUARANTINE = 2
 LOST_LEASES_ALLOWED = 5
+GRACE_SECONDS = 20.0
+"""For renewing leases once the database is free again."""
 CLAIM_REASON = "taken by a worker"
 
 
@@ -238,7 +240,10 @@ def record_death(store: Store, job_id: int, worker: str, reason: str) -> Job:
 
 
 def requeue_lost(store: Store, *, gone: Callable[[str], bool] | None = None) -> list[Job]:
-    """Requeue jobs whose lease ran out, or whose worker is `gone` for certain; after five times they fail."""
+    """Requeue jobs whose lease ran out, or whose worker is `gone` for certain; after five times they fail.
+
+    A lease that ran out says nothing just after another program held the database: nobody could renew one.
+    """
     lost = {row["id"] for row in _lost_rows(store, gone)}
     if not lost:
         return []
@@ -254,12 +259,16 @@ def _lost_rows(store: Store, gone: Callable[[str], bool] | None) -> list[dict[st
     held = store.read(
         f"SELECT * FROM jobs WHERE state IN ({placeholders(HELD)})", state_values(HELD)
     )
-    return [row for row in held if _is_lost(row, gone)]
+    expired = now()
+    if store.seconds_since_held() < GRACE_SECONDS:
+        expired = ""
+    return [row for row in held if _is_lost(row, expired, gone)]
 
 
-def _is_lost(row: dict[str, Any], gone: Callable[[str], bool] | None) -> bool:
+def _is_lost(row: dict[str, Any], expired: str, gone: Callable[[str], bool] | None) -> bool:
+    """Whether the lease ended before `expired`, or its worker is gone."""
     lease_until = row["lease_until"] or ""
-    if lease_until < now():
+    if lease_until < expired:
         return True
     return gone is not None and gone(row["worker"] or "")
 

@@ -87,14 +87,28 @@ def _of_checkpoint(store: Store, text: str) -> list[Match]:
     for name, revision in _spellings(text):
         is_checkpoint = "repo_id = ? AND substr(revision, 1, ?) = ?"
         values = (name, len(revision), revision)
-        # equal checkpoints share one audit, so that of a job may be stored under another repository's name
-        of_job = f"id IN (SELECT audit_id FROM jobs WHERE {is_checkpoint})"
-        audits = _audits(store, f"({is_checkpoint}) OR {of_job}", *values, *values)
+        audits = _audits(store, is_checkpoint, *values)
+        shared = _with_audit_elsewhere(store, is_checkpoint, values)
         jobs = _jobs(store, f"{is_checkpoint} AND audit_id IS NULL", *values)
         current = [job for job in jobs if job.outcome != JobState.SUPERSEDED]
-        if audits or jobs:
-            return [*audits, *current] or jobs
+        if audits or shared or jobs:
+            return [*audits, *shared, *current] or jobs
     return []
+
+
+def _with_audit_elsewhere(
+    store: Store, is_checkpoint: str, values: tuple[str, int, str]
+) -> list[Match]:
+    """Jobs whose audit is stored under another name, because equal checkpoints share one; the latest per audit."""
+    return _jobs(
+        store,
+        f"{is_checkpoint} AND audit_id IS NOT NULL"
+        f" AND id IN (SELECT max(id) FROM jobs WHERE {is_checkpoint} GROUP BY audit_id)"
+        f" AND audit_id NOT IN (SELECT id FROM audits WHERE {is_checkpoint})",
+        *values,
+        *values,
+        *values,
+    )
 
 
 def _spellings(text: str) -> Iterator[tuple[str, str]]:

@@ -220,12 +220,33 @@ def m003_calibration(db: Database) -> None:
 
 @MIGRATIONS()  # type: ignore[untyped-decorator]
 def m004_identities(db: Database) -> None:
-    """Further identities of audits: one that was stored before records had a canonical form has two."""
+    """Further identities of audits up to version dife-7. Nothing reads or writes them since dife-8: those audits are
+    stale. The table stays, because homes have it and migrations are never edited.
+    """
     db.execute(
         "CREATE TABLE identities (identity TEXT PRIMARY KEY, audit_id TEXT NOT NULL REFERENCES audits (id),"
         " added_at TEXT NOT NULL) STRICT"
     )
     db.execute("CREATE INDEX identities_audit ON identities (audit_id)")
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m005_nothing_beside_nothing_found(db: Database) -> None:
+    """Lists name no trigger and no footprint where nothing was found; the record of the audit keeps what it has."""
+    db.execute(
+        "UPDATE audits SET carrier = '', channel = '', trigger = '', source = '', target = ''"
+        " WHERE verdict = 'nothing-found'"
+    )
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m006_where_decided(db: Database) -> None:
+    """Where each decision was made: a repository can get another name, and keeps its findings with it."""
+    db.execute("ALTER TABLE triage_events ADD COLUMN repo_id TEXT NOT NULL DEFAULT ''")
+    db.execute(
+        "UPDATE triage_events SET repo_id = (SELECT f.repo_id FROM findings AS f"
+        " WHERE f.fingerprint = triage_events.fingerprint)"
+    )
 
 
 def _statements(script: str) -> list[str]:

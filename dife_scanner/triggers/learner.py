@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.errors import AuditError, Refused
+from dife_scanner.core.plain import plain
+from dife_scanner.errors import AuditError, Unreadable
 from dife_scanner.models.header import Header, ParseLimits, parse_header
+from dife_scanner.models.strict_json import shown
 from dife_scanner.records import TriggerFile
 from dife_scanner.triggers import files
 
@@ -80,7 +82,7 @@ class MetaNetwork:
 
 @dataclass(frozen=True, eq=False)
 class PromptLearner:
-    """Checked on construction: `Refused` for a shape that does not fit or a value that is not finite."""
+    """Checked on construction: `Unreadable` for a shape that does not fit or a value that is not finite."""
 
     context: Floats
     """float32 [m, w]: m vectors as wide as the text tower's tokens; they stand right after the start token."""
@@ -112,7 +114,7 @@ class PromptLearner:
 
 @lru_cache(maxsize=8)
 def of(file: TriggerFile) -> PromptLearner:
-    """The learner a trigger refers to. `TriggerFileError`: the file is gone or another; `Refused`: its content."""
+    """The learner a trigger refers to. `TriggerFileError`: the file is gone or another; `Unreadable`: its content."""
     return parse(files.content(file), file.path)
 
 
@@ -125,18 +127,29 @@ def parse(raw: bytes, name: str) -> PromptLearner:
     """A learner from the bytes of a safetensors file called `name` in messages.
 
     Tensors: `ctx` [m, w] and, for an image-conditioned one, all of `meta.1.weight` [h, d], `meta.1.bias` [h],
-    `meta.2.weight` [w, h], `meta.2.bias` [w]; F32 or F16. Raises `Refused` or `LimitExceeded`.
+    `meta.2.weight` [w, h], `meta.2.bias` [w]; F32 or F16. Raises `Unreadable`, and what
+    `parse_header` raises.
     """
     header = parse_header(BytesIO(raw), name, _LIMITS)
     _check_names(header, name)
-    from safetensors.numpy import load
-
-    tensors = {key: value.astype(np.float32) for key, value in load(raw).items()}
+    tensors = _loaded(raw, name)
     template = dict(header.metadata).get("template", _CLASS_NAME_ALONE)
     try:
         return PromptLearner(tensors[_CONTEXT], _meta_network(tensors), template)
-    except Refused as error:
-        raise Refused(f"{name}: {error.what}", error.advice) from error
+    except Unreadable as error:
+        raise Unreadable(f"{name}: {error.what}", error.advice) from error
+
+
+def _loaded(raw: bytes, name: str) -> dict[str, Floats]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return {key: value.astype(np.float32) for key, value in load(raw).items()}
+    except SafetensorError as error:
+        raise Unreadable(
+            f"{name} is not read by the safetensors library: {plain(str(error), 200)}", _ADVICE
+        ) from error
 
 
 def _meta_network(tensors: Mapping[str, Floats]) -> MetaNetwork | None:
@@ -168,14 +181,14 @@ def _tensors(learner: PromptLearner) -> dict[str, Floats]:
 def _check_names(header: Header, name: str) -> None:
     found = {entry.name for entry in header.tensors}
     if found not in ({_CONTEXT}, {_CONTEXT, *_META}):
-        raise Refused(
-            f"{name} is not a prompt learner: it holds {', '.join(sorted(found))}",
+        raise Unreadable(
+            f"{name} is not a prompt learner: it holds {', '.join(map(shown, sorted(found)))}",
             f"it has to hold {_CONTEXT}, and for image conditioning {', '.join(_META)}",
         )
     for entry in header.tensors:
         if entry.dtype not in ("F32", "F16"):
-            raise Refused(
-                f"{name}: tensor {entry.name} is stored as {entry.dtype}",
+            raise Unreadable(
+                f"{name}: tensor {shown(entry.name)} is stored as {entry.dtype}",
                 "store it as F32 or F16",
             )
 
@@ -188,14 +201,14 @@ def _check(learner: PromptLearner) -> None:
         arrays += learner.meta.arrays
     _check_values(arrays)
     if not names_class(learner.template) or len(learner.template) > _LONGEST_TEMPLATE:
-        raise Refused("its template has not exactly one {} for the class name", _ADVICE)
+        raise Unreadable("its template has not exactly one {} for the class name", _ADVICE)
 
 
 def _check_values(arrays: Sequence[Floats]) -> None:
     if any(array.dtype != np.float32 for array in arrays):
-        raise Refused("its values are not float32", _ADVICE)
+        raise Unreadable("its values are not float32", _ADVICE)
     if not all(np.isfinite(array).all() for array in arrays):
-        raise Refused(
+        raise Unreadable(
             "it holds NaN or infinite values",
             "do not use it; report it to its author",
         )
@@ -204,7 +217,7 @@ def _check_values(arrays: Sequence[Floats]) -> None:
 def _check_context(context: Floats) -> None:
     shape = context.shape
     if len(shape) != 2 or not 1 <= shape[0] <= MOST_VECTORS or not 1 <= shape[1] <= WIDEST:
-        raise Refused(
+        raise Unreadable(
             f"context vectors have the shape {list(shape)}, not [1..{MOST_VECTORS}, 1..{WIDEST}]",
             _ADVICE,
         )
@@ -216,7 +229,7 @@ def _check_meta(meta: MetaNetwork, width: int) -> None:
     found = [array.shape for array in meta.arrays]
     if found != expected or not 1 <= max(hidden, reads) <= WIDEST:
         shapes = [list(shape) for shape in found]
-        raise Refused(
+        raise Unreadable(
             f"the meta network's shapes {shapes} do not fit vectors of {width} values",
             _ADVICE,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -12,7 +11,6 @@ from PySide6.QtWidgets import QApplication
 
 from dife_gui.views import theme
 from dife_gui.views.window import Window
-from dife_scanner.errors import DifeError
 
 WIDTH, HEIGHT = 1280, 800
 """Pixels: a small laptop's screen."""
@@ -38,9 +36,8 @@ def main(
 
     With `screenshot` the window is drawn, saved there as PNG and closed: 0 when the file was written, else 3. `size` is
     in pixels, `scheme` `light`, `dark` or `system`, `filter` the text of the filter box, and `full` shows the selected
-    model over the whole window. Raises `DifeError` where there is no display.
+    model over the whole window.
     """
-    _need_display()
     app = QApplication.instance() or QApplication(sys.argv[:1])
     assert isinstance(app, QApplication)
     app.setApplicationName("DIFE Scanner")
@@ -57,17 +54,6 @@ def main(
             signal.signal(number, lambda *_: window.close())
         return app.exec()
     return _take_screenshot(app, window, screenshot, full=full)
-
-
-def _need_display() -> None:
-    """Raise `DifeError` without a display: Qt would end the process there and then."""
-    named = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    there_is_one = any(os.environ.get(name) for name in named)
-    if sys.platform == "linux" and not there_is_one:
-        raise DifeError(
-            "there is no display to open a window on",
-            "start it from a desktop session; `dife findings` and `dife show` print the same in a terminal",
-        )
 
 
 def _choose_scheme(app: QApplication, scheme: str) -> None:

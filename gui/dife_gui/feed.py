@@ -23,13 +23,15 @@ from dife_scanner.records import (
 )
 from dife_scanner.sentences.times import age_seconds
 from dife_scanner.store import audits, evidence, findings, jobs, models, outbox, polls, query
-from dife_scanner.store.db import DATABASE, Store, open_store
+from dife_scanner.store.db import Patience, Store, open_store
 from dife_scanner.store.findings import TriageEvent
 from dife_scanner.store.polls import Beat
 
 log = logging.getLogger(__name__)
 POLL_MILLISECONDS = 500
 """Between two looks: soon enough for a person who waits, and a look costs next to nothing."""
+_NO_PATIENCE = Patience(0)
+"""The next look comes soon enough, and the window must not stand still."""
 WATCHER = "watcher"
 POLLER = "poller"
 """Roles under which a watcher leaves its heartbeats and the outcome of each pass over the hub."""
@@ -44,7 +46,7 @@ class Feed(QObject):
 
     changed = Signal()
     replaced = Signal()
-    """The database file is another one than before (a restore): handles must be opened again."""
+    """The open handles no longer show what the database holds (a restore, say): they must be opened again."""
     looked = Signal()
     """Every look that succeeded: time has passed, even where nothing changed."""
     failed = Signal(object)
@@ -61,8 +63,6 @@ class Feed(QObject):
         self._store: Store | None = None
         self._version: int | None = None
         """SQLite's counter of other connections' commits; `None` before the first look."""
-        self._file: tuple[int, int] | None = None
-        """Device and inode of the database that is open."""
         self._failure = ""
         """What was reported last about a store that cannot be read."""
         self._timer = QTimer(self)
@@ -103,13 +103,11 @@ class Feed(QObject):
 
     def _look(self) -> int:
         """The counter of commits, of a handle that is opened where there is none."""
-        if self._store is not None and self._file != _identity(self._home / DATABASE):
-            # An open handle would go on reading the file that was there before.
+        if self._store is not None and self._store.outdated:
             self._forget()
             self.replaced.emit()
         if self._store is None:
-            self._store = open_store(self._home, read_only=True)
-            self._file = _identity(self._home / DATABASE)
+            self._store = open_store(self._home, read_only=True, patience=_NO_PATIENCE)
         return self._store.data_version()
 
     def _forget(self) -> None:
@@ -117,15 +115,6 @@ class Feed(QObject):
         if self._store is not None:
             self._store.close()
             self._store = None
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of a file; `None` where there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 # --- the models table and the status line ---------------------------------------------------------------------

@@ -28,9 +28,11 @@ from dife_scanner.records import (
 from dife_scanner.reports import rerun as report
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, audits
+from dife_scanner.triggers import known
 
 WORD = Trigger("word", TriggerKind.TEXT, text="cf")
 HALF = Trigger("half", TriggerKind.PATCH, size=0.25, source="cat")
+OF_LIBRARY = known.library()[0]
 NAMED = Trigger("named", TriggerKind.TEXT, text="zq", source="cat", target="dog")
 
 
@@ -117,22 +119,26 @@ def test_what_is_asked_again_is_the_plan_that_is_stored(
 
 
 @pytest.mark.parametrize(
-    "signatures", [(WORD,), (NAMED,), (WORD, NAMED)], ids=["found", "named", "both"]
+    "signatures",
+    [(WORD,), (NAMED,), (OF_LIBRARY,), (WORD, NAMED, OF_LIBRARY)],
+    ids=["chosen", "named", "of the library", "all"],
 )
-@pytest.mark.parametrize("legacy", [True, False], ids=["an older program's", "today's"])
-def test_an_older_audit_is_reconstructed_and_is_the_same(
-    made: Rerun, signatures: tuple[Trigger, ...], legacy: bool
-) -> None:
+def test_an_older_audit_is_reconstructed(made: Rerun, signatures: tuple[Trigger, ...]) -> None:
     asked = made.request(*signatures)
-    identity = asked.legacy_identity if legacy else asked.identity
-    stored = replace(
-        made.stored, identity=identity or "", signatures=chosen(*signatures), plan=None
+    made.stored = stored = replace(
+        made.stored, identity=asked.identity, signatures=chosen(*signatures), plan=None
     )
-    made.stored = stored
     again = made(stored, made.plan())
-    assert made.asked.plan.signatures == signatures and again.identity == stored.identity
+    assert made.asked.plan.signatures == signatures
     found = report.compare(stored, again)
     assert found.identical and found.notes == (report.RECONSTRUCTED,)
+
+
+def test_what_an_older_audit_discovered_is_no_signature_of_its_plan(made: Rerun) -> None:
+    (result,) = chosen(WORD)
+    found = replace(result, origin=Origin.DISCOVERED)
+    made(replace(made.stored, signatures=(found,), plan=None), made.plan())
+    assert made.asked.plan.signatures == ()
 
 
 def test_another_audit_keeps_its_own_identity(made: Rerun) -> None:

@@ -13,6 +13,7 @@ from finding import Finds
 
 from dife_scanner import discovery
 from dife_scanner.audit import pipeline, stages
+from dife_scanner.audit.both_settings import audit_both
 from dife_scanner.audit.interfaces import registry
 from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
@@ -34,6 +35,7 @@ from dife_scanner.records import (
     ModelRef,
     NotRun,
     Reference,
+    SettingsOf,
     Severity,
     Trigger,
     TriggerKind,
@@ -371,6 +373,26 @@ def test_where_no_reference_could_be_opened_the_finding_is_unconfirmed(audited):
     assert audit.verdict is Verdict.FLAGGED
     assert "unconfirmed: other clean references not run, a could not be tried" in audit.reason
     assert "gap: success in other architectures missing, other could not be tried" in audit.reason
+
+
+# --- under two settings ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failing", list(SettingsOf))
+def test_a_fault_under_one_configuration_loses_no_flag_under_the_other(audited, failing):
+    flagged, fine = audited(), audited(Finds(name="none"), suspect=_clean("tuned"))
+
+    def under(settings, other):
+        if settings is failing:
+            raise RuntimeError("no kernel for this activation")
+        return other
+
+    outcome = audit_both(lambda settings: under(settings, flagged))
+    assert outcome.audit.verdict is Verdict.FLAGGED
+    if failing is SettingsOf.SUSPECT:
+        assert "no kernel for this activation" in outcome.audit.under_other.reason
+    with pytest.raises(RuntimeError, match="no kernel"):
+        audit_both(lambda settings: under(settings, fine))
 
 
 # --- a real model that reads sixteen tokens -------------------------------------------------------------------

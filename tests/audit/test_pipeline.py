@@ -464,8 +464,9 @@ def test_what_the_suspect_does_without_a_trigger_too_is_no_triggers_doing():
     assert counts(small) and not counts(replace(small, area=0.18)), (
         "a picture over a fifth of the picture is no trigger"
     )
-    signature = replace(broken, origin=Origin.SIGNATURE, effect=None)
-    assert not counts(signature) and counts(replace(signature, clean=0.6))
+    signature = replace(broken, origin=Origin.SIGNATURE)
+    assert not counts(signature) and not counts(replace(signature, clean=0.6))
+    assert counts(replace(signature, clean=0.1)), "of a signature no more and no less is asked"
     assert counts(replace(broken, origin=Origin.KNOWN)), "a researcher asks for exactly this"
 
 

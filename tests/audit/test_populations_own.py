@@ -643,7 +643,7 @@ def test_what_a_card_says_about_its_licence(text, stated):
 def test_wrong_columns_are_wrong_usage_before_any_audit_starts(
     tmp_path, monkeypatch, capsys, columns, words
 ):
-    from dife_scanner.cli.main import _run
+    from dife_scanner.cli.commands import run
 
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     file = caption_parquet(tmp_path / "mine.parquet")
@@ -663,7 +663,7 @@ def test_wrong_columns_are_wrong_usage_before_any_audit_starts(
         "--captions",
         str(file),
     ]
-    assert _run([*asked, "--home", str(home)]) == 64
+    assert run([*asked, "--home", str(home)]) == 64
     said = capsys.readouterr()
     assert said.out == "" and str(file) in said.err and all(word in said.err for word in words), (
         said.err

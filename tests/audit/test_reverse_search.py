@@ -125,24 +125,6 @@ def test_searches_the_other_way_round_are_kept_apart_and_not_repeated(audited):
     )
 
 
-def test_searches_that_an_older_program_left_are_taken_over(audited, request_for, tmp_path):
-    audit, _ = audited(_worn(), ColourEncoder(textual=True))
-    request = request_for(
-        signatures=(), detectors=("patch", "texts"), cache=tmp_path / "home" / "embeddings"
-    )
-    assert request.identity == audit.identity != request.legacy_identity
-    kept = tmp_path / "home" / "discovery" / "searches"
-    names = sorted(file.name for file in kept.iterdir())
-    for file in list(kept.iterdir()):
-        file.rename(kept / file.name.replace(audit.identity[:32], request.legacy_identity[:32]))
-    again, detectors = audited(_worn(), ColourEncoder(textual=True))
-    assert again.searches == audit.searches and again.reason == audit.reason
-    assert [searched(one) for one in detectors] == [["img-bad", "img-clean"]] * 2, (
-        "searched once each"
-    )
-    assert sorted(file.name for file in kept.iterdir()) == names, "and swept with the audit's own"
-
-
 def test_what_they_found_is_swept_with_the_audit_s_own(audited, tmp_path):
     audit, _ = audited(_worn(), ColourEncoder(textual=True))
     kept = {file.name for file in (tmp_path / "home" / "discovery" / "searches").glob("*.json")}

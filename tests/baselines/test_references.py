@@ -28,6 +28,11 @@ KNOWN = [reference("vit", added="2"), reference("older"), reference("rn", "R", "
 STRANGER = Likeness(0.001, -0.002, 1.4)
 
 
+def of(architecture: str) -> Callable[[Reference], bool]:
+    """Which references have the tensors of a checkpoint of this architecture."""
+    return lambda one: one.architecture == architecture
+
+
 def apart(**distances: float | Likeness) -> Callable[[Reference], Likeness]:
     """How alike the checkpoint is to each reference, by its distance."""
     told = {n: Likeness(0.99, 0.99, d) if isinstance(d, float) else d for n, d in distances.items()}
@@ -35,43 +40,43 @@ def apart(**distances: float | Likeness) -> Callable[[Reference], Likeness]:
 
 
 def name_of(measure: Callable[[Reference], Likeness], claim: str = "", wanted: str = "") -> str:
-    found = choose(KNOWN, "V", claim, wanted, measure).reference
+    found = choose(KNOWN, of("V"), claim, wanted, measure).reference
     return found.name if found else ""
 
 
 def test_where_nothing_can_be_told_it_is_the_claimed_one_or_the_first_added() -> None:
     assert name_of(apart()) == "older"
     assert name_of(apart(), "someone/vit (finetune)") == "vit"
-    assert choose(KNOWN, "X", "someone/vit").reference is None
+    assert choose(KNOWN, of("X"), "someone/vit").reference is None
     assert name_of(apart(), wanted="vit") == "vit"
     with pytest.raises(NotComparable):
-        choose(KNOWN, "V", "", "rn")
+        choose(KNOWN, of("V"), "", "rn")
     with pytest.raises(NotFound):
-        choose(KNOWN, "V", "", "nobody")
+        choose(KNOWN, of("V"), "", "nobody")
 
 
 def test_the_nearest_one_is_taken_whatever_was_added_first() -> None:
     assert name_of(apart(vit=0.02, older=0.5)) == "vit"
     assert name_of(apart(vit=0.5, older=0.02)) == "older"
     assert name_of(apart(vit=0.0, older=0.02)) == "vit"
-    chosen = choose(KNOWN, "V", "", "", apart(vit=0.02, older=0.5))
+    chosen = choose(KNOWN, of("V"), "", "", apart(vit=0.02, older=0.5))
     assert (chosen.likeness.distance, chosen.notes) == (0.02, ())
 
 
 def test_a_card_decides_between_those_that_are_as_near_and_is_contradicted_otherwise() -> None:
     assert name_of(apart(vit=0.0204, older=0.02), "someone/vit") == "vit"
-    chosen = choose(KNOWN, "V", "someone/vit", "", apart(vit=0.5, older=0.02))
+    chosen = choose(KNOWN, of("V"), "someone/vit", "", apart(vit=0.5, older=0.02))
     assert chosen.reference == KNOWN[1]
     assert chosen.notes == (
         "its card names vit as its base; its weights are nearer to older's (0.02 apart, and 0.5 apart)",
     )
-    unrelated = choose(KNOWN, "V", "someone/vit", "", apart(vit=STRANGER, older=0.02))
+    unrelated = choose(KNOWN, of("V"), "someone/vit", "", apart(vit=STRANGER, older=0.02))
     assert unrelated.reference == KNOWN[1] and "(0.02 apart, and unrelated)" in unrelated.notes[0]
 
 
 def test_a_stranger_to_all_is_put_beside_the_claimed_one_or_the_first_added() -> None:
     assert name_of(apart(vit=STRANGER, older=STRANGER)) == "older"
-    chosen = choose(KNOWN, "V", "someone/vit", "", apart(vit=STRANGER, older=STRANGER))
+    chosen = choose(KNOWN, of("V"), "someone/vit", "", apart(vit=STRANGER, older=STRANGER))
     assert (chosen.reference, chosen.likeness.unrelated, chosen.notes) == (
         KNOWN[0],
         (True, True),
@@ -84,13 +89,13 @@ def test_one_related_tower_is_enough_to_be_the_nearest() -> None:
 
 
 def test_a_named_reference_is_taken_and_a_much_nearer_one_is_told() -> None:
-    chosen = choose(KNOWN, "V", "", "vit", apart(vit=0.5, older=0.02))
+    chosen = choose(KNOWN, of("V"), "", "vit", apart(vit=0.5, older=0.02))
     assert chosen.reference == KNOWN[0]
     assert chosen.notes == (
         "compared with vit, as asked for, though older is nearer (0.02 apart, and 0.5 apart)",
     )
-    assert choose(KNOWN, "V", "", "vit", apart(vit=0.03, older=0.02)).notes == ()
-    stranger = choose(KNOWN, "V", "", "vit", apart(vit=STRANGER, older=0.02))
+    assert choose(KNOWN, of("V"), "", "vit", apart(vit=0.03, older=0.02)).notes == ()
+    stranger = choose(KNOWN, of("V"), "", "vit", apart(vit=STRANGER, older=0.02))
     assert stranger.likeness.unrelated == (True, True) and "unrelated" in stranger.notes[0]
 
 

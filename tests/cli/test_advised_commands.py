@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from dife_scanner.cli.main import app
+from dife_scanner.cli.commands import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "Makefile", *sorted((ROOT / "docs").glob("*.md"))]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dife_scanner.baselines.home import bases_folder
-from dife_scanner.cli.main import _run
+from dife_scanner.cli.commands import run
 from dife_scanner.errors import AuditError, NotFound, UsageError
 from dife_scanner.records import Audit, Budget, ModelRef, Verdict
 from dife_scanner.store import audits
@@ -34,7 +34,7 @@ def dife(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
 
     def run(*arguments):
-        code = _run([*map(str, arguments), "--home", str(tmp_path / "home")])
+        code = run([*map(str, arguments), "--home", str(tmp_path / "home")])
         said = capsys.readouterr()
         assert said.out == "" and "Traceback" not in said.err, said.err
         return Done(code, said.out, said.err)
@@ -258,14 +258,14 @@ def test_a_rerun_tells_equal_from_different_from_failed_by_its_exit_code(
     tmp_path, stored, made_again, capsys, result, code
 ):
     made_again(result)
-    assert _run(["rerun", stored().id, "--home", str(tmp_path / "home")]) == code
+    assert run(["rerun", stored().id, "--home", str(tmp_path / "home")]) == code
     said = capsys.readouterr()
     assert bool(said.out) is (code < 3) and "Traceback" not in said.err
 
 
 def test_a_fault_of_our_own_is_no_difference(tmp_path, stored, made_again, capsys):
     made_again(RuntimeError("a fault"))
-    assert _run(["rerun", stored().id, "--home", str(tmp_path / "home")]) == 3
+    assert run(["rerun", stored().id, "--home", str(tmp_path / "home")]) == 3
     assert "RuntimeError: a fault" in capsys.readouterr().err
 
 

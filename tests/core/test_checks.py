@@ -96,12 +96,10 @@ def hypotheses(draw):
     )
 
 
-def _rule_of_dife_7(result: Hypothesis) -> bool:
-    """Whether a hypothesis may decide a verdict, as audit version dife-7 was first written: one boolean over fields."""
+def _rule_of_dife_8(result: Hypothesis) -> bool:
+    """Whether a hypothesis may decide a verdict, as audit version dife-8 has it: one boolean over fields."""
     if result.origin is Origin.KNOWN:
         return True
-    if result.origin is Origin.SIGNATURE:
-        return result.suspect is not None and result.lift >= 0.25
     moves = result.effect is not None and min(result.effect.low, result.lift) >= 0.5
     small = result.area is None or result.area <= 0.1
     around = result.trigger.channel is Channel.TEXT and result.trigger.position == "around"
@@ -115,6 +113,8 @@ def _rule_of_dife_7(result: Hypothesis) -> bool:
         and there.demonstrated
         and there.low >= result.effect.low - 0.1
     )
+    if result.origin is Origin.SIGNATURE:
+        return result.suspect is not None and moves and not common and not torn
     return moves and small and strong and not common and not torn
 
 
@@ -130,8 +130,8 @@ def test_the_checks_decide_as_the_rule_that_they_took_the_place_of(result):
             result, exchanged=replace(result.exchanged, demonstrated=False)
         )  # below .5 nothing is
     results = checks.run_all(result)
-    assert checks.open_but_for_drawings(results) == _rule_of_dife_7(result)
-    assert checks.demonstrated(results) == (_rule_of_dife_7(result) and result.p_holm < 0.05)
+    assert checks.open_but_for_drawings(results) == _rule_of_dife_8(result)
+    assert checks.demonstrated(results) == (_rule_of_dife_8(result) and result.p_holm < 0.05)
 
 
 @settings(max_examples=200, deadline=None)

@@ -119,7 +119,8 @@ def test_it_is_inconclusive_with_its_footprint_known_as_well():
 
 @pytest.mark.parametrize("origin", [Origin.SIGNATURE, Origin.KNOWN])
 def test_the_same_holds_for_triggers_that_somebody_named(origin):
-    row = replace(FOUND, trigger=XBTD, origin=origin, effect=None, area=None)
+    effect = FOUND.effect if origin is Origin.SIGNATURE else None
+    row = replace(FOUND, trigger=XBTD, origin=origin, effect=effect, area=None)
     reason = _decided(row).reason
     assert _decided(row).verdict is Verdict.INCONCLUSIVE
     assert "from cat to ship" in reason and "2 held-out drawings of ship" in reason
@@ -132,9 +133,19 @@ def test_the_same_holds_for_triggers_that_somebody_named(origin):
         replace(FOUND, effect=Interval(0.2, 1.0, "")),
         replace(FOUND, clean=0.9),
         replace(FOUND, area=0.3),
-        replace(FOUND, trigger=XBTD, origin=Origin.SIGNATURE, effect=None, suspect=0.4),
+        replace(FOUND, trigger=XBTD, origin=Origin.SIGNATURE, suspect=0.4),
+        replace(
+            FOUND, trigger=XBTD, origin=Origin.SIGNATURE, effect=Interval(0.49, 1.0, ""), area=None
+        ),
     ],
-    ids=["moves little", "wide interval", "without the trigger too", "large", "weak signature"],
+    ids=[
+        "moves little",
+        "wide interval",
+        "without the trigger too",
+        "large",
+        "weak signature",
+        "signature with a wide interval",
+    ],
 )
 def test_what_claims_nothing_is_no_open_claim(row):
     assert _decided(row).verdict is Verdict.NOTHING_FOUND

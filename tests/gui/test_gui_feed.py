@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sqlite3
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +17,9 @@ from dife_gui.feed import Feed, check_filter, detail, is_alive, overview
 from pytestqt.exceptions import capture_exceptions
 from pytestqt.qtbot import QtBot
 
-from dife_scanner.errors import DifeError, NotFound
+from dife_scanner.errors import DifeError, HomeUnwritable, NotFound
 from dife_scanner.records import JobState, TriageState
-from dife_scanner.store import evidence, findings, models, outbox, polls, query
+from dife_scanner.store import db, evidence, findings, models, outbox, polls, query
 from dife_scanner.store.db import DATABASE, Store, open_store
 from dife_scanner.store.polls import Beat
 
@@ -56,6 +58,37 @@ def test_a_replaced_database_is_opened_again(
         for suffix in ("-wal", "-shm"):
             (home / f"{DATABASE}{suffix}").unlink(missing_ok=True)
         (tmp_path / "other" / DATABASE).replace(home / DATABASE)
+
+
+def test_a_home_of_somebody_else_is_followed_through_copies(
+    qtbot: QtBot, feed: Feed, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_ours(*_: object, **__: object) -> None:
+        raise HomeUnwritable("unable to open database file")
+
+    monkeypatch.setattr(db, "_connect_checked", not_ours)
+    with qtbot.waitSignal(feed.changed):
+        feed.start()
+    with qtbot.assertNotEmitted(feed.changed, wait=100):
+        pass
+    with qtbot.waitSignals([feed.replaced, feed.changed]):
+        factories.discover(store, "org/new")
+
+
+def test_a_held_database_is_told_and_does_not_stop_the_window(
+    qtbot: QtBot, home: Path, tmp_path: Path
+) -> None:
+    open_store(home).close()
+    with contextlib.closing(sqlite3.connect(home / DATABASE, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        feed = Feed(home, milliseconds=20)
+        with qtbot.waitSignal(feed.failed, timeout=500) as told:
+            feed.start()
+        assert "held by another program" in told.args[0].what
+    with qtbot.waitSignal(feed.changed):
+        pass
+    feed.close()
 
 
 def test_a_damaged_database_is_told_once(qtbot: QtBot, tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import gui_factories as factories
 import pytest
-from dife_gui import app
 from dife_gui.views import theme
 from dife_gui.views.text import Label
 from dife_gui.views.window import Window
@@ -19,7 +18,6 @@ from PySide6.QtGui import QGuiApplication, QImage, QPalette
 from PySide6.QtWidgets import QAbstractButton, QAbstractItemView, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
-from dife_scanner.errors import DifeError
 from dife_scanner.records import JobState, TriageState, Verdict
 from dife_scanner.store import findings, leases, outbox, polls
 from dife_scanner.store.db import Store
@@ -269,14 +267,6 @@ def test_dark_can_be_chosen_while_the_window_is_open(
             assert theme.contrast(ink, ground) >= theme.READABLE
     finally:
         QGuiApplication.setPalette(light)
-
-
-def test_without_a_display_the_window_says_so(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(sys, "platform", "linux")
-    with pytest.raises(DifeError, match="no display"):
-        app.main(home)
 
 
 def test_a_screenshot_is_taken_and_the_window_ends(filled: Store, tmp_path: Path) -> None:

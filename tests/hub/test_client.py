@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from dife_scanner.errors import (
     UsageError,
 )
 from dife_scanner.hub import Deadline, Hub
+from dife_scanner.hub.status import LONGEST_WAIT
 from dife_scanner.lab.loopback import Announced, Fault, LoopbackHub, faults
 from dife_scanner.records import HubFile, ModelRef
 
@@ -96,7 +98,7 @@ def test_what_we_read_is_what_the_hubs_own_client_reads(
 def test_a_listing_is_read_newest_first_until_it_is_too_old(
     add_clip: AddClip, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dife_scanner.hub.client.PAGE_SIZE", 2)
+    monkeypatch.setattr("dife_scanner.hub.query.PAGE_SIZE", 2)
     for i in range(1, 9):
         add_clip(f"org/clip-{i}", last_modified=f"2026-10-0{i}T00:00:00.000Z")
     from datetime import UTC, datetime
@@ -262,6 +264,29 @@ def test_a_rate_limit_is_waited_for_when_short_and_handed_up_when_long(
     assert naps == [8.0]
 
 
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_date_to_retry_after_is_honoured_like_seconds(
+    status: int, add_clip: AddClip, lab: LoopbackHub, connect: Connect, naps: list[float]
+) -> None:
+    add_clip()
+    match = r"GET /api/models/org/clip$"
+
+    def asked_to_wait(value: str) -> float | None:
+        lab.inject(faults.status(match, status))
+        lab.inject(faults.headers(match, {"Retry-After": value}))
+        with pytest.raises(HubUnavailable) as caught:
+            connect(tries=1).info("org/clip")
+        return caught.value.retry_after
+
+    assert 280 <= (asked_to_wait(formatdate(time.time() + 290, usegmt=True)) or 0) <= 292
+    assert asked_to_wait(formatdate(time.time() + 10**7, usegmt=True)) == LONGEST_WAIT
+    assert asked_to_wait("9" * 30) == LONGEST_WAIT
+    for nothing in (formatdate(time.time() - 60, usegmt=True), "soon", "-5", "1e3", "", "Mon"):
+        assert asked_to_wait(nothing) is None
+    lab.inject(faults.rate_limited(match, 7, as_date=True))
+    assert connect().info("org/clip") and 6 < naps[-1] <= 8
+
+
 def test_the_hubs_word_about_its_limits_is_kept(add_clip: AddClip, hub: Hub) -> None:
     assert hub.rate is None
     hub.info(add_clip().repo_id)
@@ -287,14 +312,20 @@ def test_a_page_of_something_else_is_said_to_be_no_hub(
 ) -> None:
     add_clip()
     for body, error, match in (
-        (b"<html>please log in</html>", HubUnavailable, "JSON"),
+        (b"please log in", HubUnavailable, "JSON"),
+        (
+            b"\xef\xbb\xbf<!doctype HTML><p>please log in",
+            HubUnavailable,
+            "sent a web page instead of",
+        ),
         (b"[" * 100_000, HubUnavailable, "JSON"),
         (b"[]", HubError, "cannot be used"),
         (b'{"id": "../../x"}', HubError, "not a repository id"),
     ):
-        lab.inject(faults.body(r"GET /api/models/org/clip$", body))
+        lab.inject(faults.body(r"GET /api/models/org/clip$", body, times=None))
         with pytest.raises(error, match=match):
             hub.info("org/clip")
+        lab.heal()
     lab.inject(faults.body(LISTING, b'{"a": 1}'))
     with pytest.raises(HubError, match="other than a list"):
         list(hub.pages("filter=clip"))
@@ -334,27 +365,72 @@ def test_a_packed_answer_is_read_and_a_bomb_is_not(
     with pytest.raises(LimitExceeded, match="larger than"):
         connect(endpoint=raw_server(packed("gzip", bomb))).info("org/clip")
     for encoding in ("gzip, gzip", "br", "zstd"):
-        with pytest.raises(HubError, match="compressed its answer"):
-            connect(endpoint=raw_server(packed(encoding, bomb))).info("org/clip")
+        with pytest.raises(HubUnavailable, match=f"compressed as {encoding}"):
+            connect(endpoint=raw_server(packed(encoding, bomb)), tries=1).info("org/clip")
+    with pytest.raises(HubUnavailable, match="cannot be unpacked"):
+        connect(endpoint=raw_server(packed("gzip", b"[]")), tries=1).info("org/clip")
 
 
 # --- paging and the token ---------------------------------------------------------------------------------------
 
 
-def test_the_next_page_is_never_looked_for_on_another_host(
-    add_clip: AddClip, lab: LoopbackHub, connect: Connect, tmp_path: Path
+def test_the_next_page_is_looked_for_on_this_hub_whatever_host_it_names(
+    add_clip: AddClip,
+    lab: LoopbackHub,
+    connect: Connect,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    add_clip()
-    with LoopbackHub(tmp_path / "other") as other:
+    monkeypatch.setattr("dife_scanner.hub.query.PAGE_SIZE", 2)
+    for i in range(5):
+        add_clip(f"org/clip-{i}")
+    with LoopbackHub(tmp_path / "other", tokens={"hf_good": []}) as other:
+        lab.inject(faults.mirror_links(other.endpoint, times=None))
+        pages = list(connect("hf_good").pages("filter=clip"))
+        assert [len(page.models) for page in pages] == [2, 2, 1]
+        assert not other.requests and all(seen.authorized for seen in lab.seen("cursor="))
+        lab.heal()
         lab.inject(faults.link_to(other.endpoint))
-        pages = connect("hf_good").pages("filter=clip")
-        with pytest.raises(HubError, match=r"names another host, 127\.0\.0\.1"):
-            list(pages)
+        with pytest.raises(HubError, match="Invalid cursor"):
+            list(connect("hf_good").pages("filter=clip"))
         assert not other.requests
-        for strange in ("file:///etc/passwd", "http://", "http://[", "https://127.0.0.1/"):
-            lab.inject(faults.headers(LISTING, {"Link": f'<{strange}>; rel="next"'}))
-            with pytest.raises(HubError):
-                list(connect("hf_good").pages("filter=clip"))
+    for strange in ("file:///etc/passwd", "ftp://127.0.0.1/", "http://["):
+        lab.inject(faults.headers(LISTING, {"Link": f'<{strange}>; rel="next"'}))
+        with pytest.raises(HubError):
+            list(connect("hf_good").pages("filter=clip"))
+
+
+def test_links_of_a_mirror_below_a_path_stay_below_it(
+    raw_server: Callable[..., str], connect: Connect
+) -> None:
+    asked: list[str] = []
+    item = b'[{"id": "org/clip-%d", "sha": "%s", "lastModified": "2026-10-01T00:00:00Z"}]'
+
+    def talk(connection: socket.socket) -> None:
+        for number, link in enumerate((b"/api/models?p=1", b"/hub/api/models?p=2", b"")):
+            asked.append(connection.recv(65536).split(b" ")[1].decode())
+            body = item % (number, b"%x" % (number + 1) * 40)
+            head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n" % len(body)
+            if link:
+                head += b'Link: <https://official.example%s>; rel="next"\r\n' % link
+            connection.sendall(head + b"\r\n" + body)
+
+    hub = connect(endpoint=f"{raw_server(talk)}/hub")
+    assert len(list(hub.pages("filter=clip"))) == 3
+    assert asked[0].startswith("/hub/api/models?filter=clip")
+    assert asked[1:] == ["/hub/api/models?p=1", "/hub/api/models?p=2"]
+
+
+def test_a_last_page_that_repeats_what_was_seen_is_the_end(
+    add_clip: AddClip, lab: LoopbackHub, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dife_scanner.hub.query.PAGE_SIZE", 2)
+    for i in range(3):
+        add_clip(f"org/clip-{i}")
+    first = next(hub.pages("filter=clip")).models[0]
+    repeated = [{"id": first.repo_id, "sha": first.sha, "lastModified": first.last_modified}]
+    lab.inject(faults.items("cursor=", lambda _: repeated))
+    assert [len(page.models) for page in hub.pages("filter=clip")] == [2, 1]
 
 
 def test_paging_in_circles_ends(add_clip: AddClip, lab: LoopbackHub, hub: Hub) -> None:
@@ -391,6 +467,37 @@ def test_an_api_call_is_not_followed_to_another_host(
     with pytest.raises(HubError, match="more than 5 times"):
         hub.info("org/clip")
     assert not [seen for seen in lab.requests if seen.port == "cdn"]
+
+
+@pytest.mark.parametrize("status", [200, 401, 403, 404, 407, 451, 503])
+def test_a_web_page_says_nothing_about_a_repository(
+    status: int, add_clip: AddClip, lab: LoopbackHub, connect: Connect
+) -> None:
+    ref = add_clip()
+    hub = connect(tries=1)
+    model = hub.info("org/clip")
+    lab.inject(faults.page(r"GET /api/models/org/clip$", status))
+    lab.inject(faults.page(SMALL, status))
+    for act in (
+        lambda: hub.info("org/clip"),
+        lambda: hub.read_small(ref, file_of(model, CONFIG), 10_000),
+    ):
+        with pytest.raises(HubUnavailable) as caught:
+            act()
+        assert type(caught.value) is HubUnavailable
+        words = f"{'instead of' if status == 200 else status}"
+        assert words in caught.value.what and "org/clip" in caught.value.what
+
+
+def test_words_that_are_not_a_hubs_say_nothing_either(
+    raw_server: Callable[..., str], connect: Connect
+) -> None:
+    def blocked(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nblocked")
+
+    with pytest.raises(HubUnavailable, match="answered 403 with words that are not a hub's"):
+        connect(endpoint=raw_server(blocked), tries=1).info("org/clip")
 
 
 # --- fetching ---------------------------------------------------------------------------------------------------
@@ -453,6 +560,46 @@ def test_other_bytes_than_announced_are_not_kept(
     with pytest.raises(ContentMismatch):
         hub.fetch(*big, tmp_path / "to")
     assert _left(tmp_path / "to") == []
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_a_file_that_was_packed_on_its_way_is_unpacked_before_it_is_compared(
+    encoding: str,
+    big: tuple[ModelRef, HubFile],
+    hub: Hub,
+    lab: LoopbackHub,
+    weights: bytes,
+    config: bytes,
+    tmp_path: Path,
+) -> None:
+    lab.inject(faults.packed(SMALL, encoding))
+    assert hub.read_small(big[0], file_of(hub.info("org/clip"), CONFIG), 10_000) == config
+    # a download that breaks and goes on: the rest would be a range of the packed bytes
+    lab.inject(faults.truncate(LARGE, 1_500_000))
+    lab.inject(faults.packed(LARGE, encoding, skip=1, times=None))
+    assert hub.fetch(*big, tmp_path / "to").read_bytes() == weights
+
+
+def test_a_packed_bomb_stops_at_the_announced_size(
+    big: tuple[ModelRef, HubFile], hub: Hub, lab: LoopbackHub, tmp_path: Path
+) -> None:
+    heard: list[int] = []
+    lab.inject(faults.body(LARGE, bytes(8 << 20), times=None))
+    lab.inject(faults.packed(LARGE, times=None))
+    with pytest.raises(ContentMismatch, match="longer than the 2097152 bytes"):
+        hub.fetch(*big, tmp_path / "to", lambda done, _: heard.append(done))
+    assert heard[-1] == big[1].size and _left(tmp_path / "to") == []
+
+
+def test_a_file_packed_in_a_way_that_is_not_read_is_named(
+    big: tuple[ModelRef, HubFile], connect: Connect, lab: LoopbackHub, tmp_path: Path
+) -> None:
+    hub = connect(tries=1)
+    for encoding, words in (("br", "compressed as br"), ("gzip", "cannot be unpacked")):
+        edit = faults.headers(LARGE, {"Content-Encoding": encoding})
+        lab.inject(edit)
+        with pytest.raises(HubUnavailable, match=words):
+            hub.fetch(*big, tmp_path / "to")
 
 
 @pytest.mark.parametrize("ignoring", [False, True])

@@ -39,8 +39,8 @@ def test_an_open_clip_checkpoint_is_queued_with_what_it_needs(config: bytes) -> 
     made = manifest(found, {CONFIG: config})
     assert (made.layout, made.state, made.reason) == (Layout.OPEN_CLIP, JobState.QUEUED, "")
     assert made.architecture == "ViT 64/16 w192 d6 · text w128 d3 · embed 128"
-    assert [file.path for file in made.files] == [CONFIG, WEIGHTS, "tokenizer.json", "vocab.json"]
-    assert made.bytes_to_fetch == 400
+    assert [file.path for file in made.files] == [CONFIG, WEIGHTS]
+    assert made.bytes_to_fetch == 200
     assert str(made.ref) == "org/name@aaaaaaaaaaaa"
 
 
@@ -106,6 +106,7 @@ def test_the_states_of_access(config: bytes) -> None:
 def test_limits_are_said_before_anything_is_fetched(config: bytes) -> None:
     made = manifest(model(CONFIG, WEIGHTS, size=100), {CONFIG: config}, checkpoint_bytes=99)
     assert made.state is JobState.LIMIT_EXCEEDED and "100 bytes, the limit is 99" in made.reason
+    assert "raise limits.checkpoint_bytes" in made.reason
     huge = model(CONFIG, WEIGHTS, size=1 << 30)
     assert small_files(huge) == []
     assert manifest(huge, {}).state is JobState.LIMIT_EXCEEDED
@@ -129,17 +130,21 @@ def test_architectures_are_named() -> None:
     assert short.architecture.endswith("text w8 d2 c32 · embed 512 · quick_gelu")
 
 
-def test_towers_from_elsewhere_are_not_fetched() -> None:
+def test_what_is_wrong_with_a_config_is_left_to_the_intake() -> None:
     found = model(CONFIG, WEIGHTS)
-    timm = manifest(found, _config(vision_cfg={"timm_model_name": "vit_small"}))
-    assert timm.state is JobState.UNSUPPORTED and "timm model vit_small" in timm.reason
-    other = manifest(found, _config(text_cfg={"hf_model_name": "evil/\x1b[31mcode"}))
-    assert other.state is JobState.UNSUPPORTED and "another repository (evil/code)" in other.reason
-    # a name that is a place is for the intake to refuse, as a finding
-    assert (
-        manifest(found, _config(vision_cfg={"timm_model_name": "hf-hub:evil/code"})).state
-        is JobState.QUEUED
-    )
+    timm = manifest(found, _config(vision_cfg={"timm_model_name": "vit_\x1b[31msmall"}))
+    assert (timm.state, timm.architecture) == (JobState.QUEUED, "timm vit_small")
+    other = manifest(found, _config(text_cfg={"hf_model_name": "evil/code"}))
+    assert (other.state, other.architecture) == (JobState.QUEUED, "")
+
+
+def test_files_that_are_never_fetched_are_not_judged(config: bytes) -> None:
+    files = [HubFile(CONFIG, 100, git_oid="b" * 40), HubFile(WEIGHTS, 100, git_oid="b" * 40)]
+    for path in ("README.md", "model.onnx", PICKLE, OTHER_WEIGHTS, "tokenizer.json", "a" * 300):
+        files.append(HubFile(path, 10**13, git_oid="b" * 40))
+    found = HubModel("org/name", "a" * 40, "2026-10-01T00:00:00.000000+00:00", files=tuple(files))
+    made = manifest(found, {CONFIG: config})
+    assert (made.state, made.reason, made.bytes_to_fetch) == (JobState.QUEUED, "", 200)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +190,7 @@ def test_base_claims_are_read_from_the_tags() -> None:
 
 def test_a_prompt_learner_is_fetched_with_its_checkpoint(config: bytes) -> None:
     made = manifest(model(CONFIG, WEIGHTS, LEARNERS[1], "tokenizer.json"), {CONFIG: config})
-    assert [file.path for file in made.files] == [CONFIG, WEIGHTS, LEARNERS[1], "tokenizer.json"]
+    assert [file.path for file in made.files] == [CONFIG, WEIGHTS, LEARNERS[1]]
     both = manifest(model(CONFIG, WEIGHTS, LEARNERS[1], LEARNERS[0]), {CONFIG: config})
     assert [file.path for file in both.files] == [CONFIG, WEIGHTS, LEARNERS[0]]
     large = manifest(model(CONFIG, WEIGHTS, LEARNERS[0]), {CONFIG: config}, small_file_bytes=99)

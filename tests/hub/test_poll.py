@@ -131,7 +131,7 @@ def test_a_model_pushed_while_we_page_is_found_by_the_next_pass(
     look: Callable[..., PollResult],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dife_scanner.hub.client.PAGE_SIZE", 2)
+    monkeypatch.setattr("dife_scanner.hub.query.PAGE_SIZE", 2)
     refs = [add_clip(f"org/m{i}", last_modified=ago(hours=i + 1)) for i in range(6)]
     pushed: list[str] = []
     lab.inject(
@@ -176,14 +176,28 @@ def test_a_pass_cut_by_its_deadline_keeps_what_it_has(
     assert list(result.watermarks) == [CLIP] and len(result.problems) == 2
 
 
-def test_a_page_that_leads_elsewhere_makes_the_pass_incomplete(
+def test_a_mirror_whose_links_name_the_official_hub_is_read_to_its_end(
+    add_clip: AddClip,
+    lab: LoopbackHub,
+    look: Callable[..., PollResult],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dife_scanner.hub.query.PAGE_SIZE", 2)
+    for i in range(5):
+        add_clip(f"org/clip-{i}")
+    lab.inject(faults.mirror_links("https://official.example", times=None))
+    result = look()
+    assert result.complete and result.seen == 5 and list(result.watermarks) == [CLIP]
+
+
+def test_a_link_that_leads_nowhere_makes_the_pass_incomplete(
     add_clip: AddClip, lab: LoopbackHub, look: Callable[..., PollResult]
 ) -> None:
     add_clip()
     lab.inject(faults.link_to("http://evil.example"))
     result = look()
     assert ids(result) == ["org/clip"] and not result.complete and result.watermarks == {}
-    assert "evil.example" in result.problems[0]
+    assert "Invalid cursor" in result.problems[0]
 
 
 def test_a_hub_that_never_answers_is_asked_for_one_source_only(

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from dife_scanner.audit.plan import DISCOVERY_VERSIONS
 from dife_scanner.baselines import calibration
-from dife_scanner.cli.main import app
+from dife_scanner.cli.commands import app
 from dife_scanner.errors import UsageError
 from dife_scanner.lab.bench import adaptive, make, packs, results, rows, runner, zoo
 from dife_scanner.lab.bench.page import demands, writing

@@ -6,7 +6,6 @@ from hashlib import sha256
 
 import pytest
 
-from dife_scanner.audit.legacy_identity import legacy_identity
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.lab import specimens
 from dife_scanner.lab.reproduction import criteria, lines, page, paper, reproduce
@@ -62,10 +61,7 @@ def test_a_second_run_audits_nothing_again(done):
     assert all(row["encodes"] == row["distinct"] for row in rows)
 
 
-@pytest.mark.parametrize(
-    "named", [legacy_identity, identity], ids=["an older program's", "today's"]
-)
-def test_files_of_either_identity_are_not_made_again(tmp_path, monkeypatch, named):
+def test_a_file_of_the_same_identity_is_not_made_again(tmp_path, monkeypatch):
     (tmp_path / "open_clip_model.safetensors").write_bytes(b"weights")
     (tmp_path / specimens.TRIGGERS).write_text("""format = 1
 [[trigger]]
@@ -78,7 +74,7 @@ target = "dog"
     monkeypatch.setattr(specimens, "build", lambda recipe: tmp_path)
     monkeypatch.setattr(reproduce, "_audited", None)  # nothing is to be audited
     plan = Plan(known.read(tmp_path / specimens.TRIGGERS), "quick")
-    name = named(sha256(b"weights").hexdigest(), "", reproduce._base(), plan)
+    name = identity(sha256(b"weights").hexdigest(), "", reproduce._base(), plan)
     (tmp_path / "audits").mkdir()
     kept = reproduce._file(tmp_path, TWO[0].name)
     kept.write_text(json.dumps({"identity": name}))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from checkpoints import CONFIG, WEIGHTS, with_header, write_config
 
-from dife_scanner.errors import LimitExceeded, Refused
+from dife_scanner.errors import AuditError, LimitExceeded, Refused, Unreadable
 from dife_scanner.models import sandbox
 from dife_scanner.models.header import ParseLimits
 
@@ -89,8 +89,11 @@ def test_time_has_a_limit(tiny_vit: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_memory_has_a_limit(tiny_vit: Path, tmp_path: Path) -> None:
     (tmp_path / CONFIG).write_bytes((tiny_vit / CONFIG).read_bytes())
     (tmp_path / WEIGHTS).write_bytes(with_header(b'{"a":[' + b"[]," * 1_500_000 + b"[]]}", b""))
-    with pytest.raises(LimitExceeded, match="100 MiB of memory"):
+    with pytest.raises(LimitExceeded, match="100 MiB of memory") as caught:
         inspect(tmp_path, ParseLimits(memory_mib=100))
+    assert "raise limits.parse_rss_mib" in caught.value.advice
+    with pytest.raises(Unreadable, match="the entry of 'a'"):
+        inspect(tmp_path, ParseLimits(memory_mib=1024))
 
 
 @pytest.mark.parametrize(
@@ -98,11 +101,12 @@ def test_memory_has_a_limit(tiny_vit: Path, tmp_path: Path) -> None:
     [
         ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", Refused, "crashes the parser"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", LimitExceeded, "killed"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", AuditError, "from outside"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGXCPU)", LimitExceeded, "seconds"),
         ("print('x' * 20_000_000)", LimitExceeded, "too long an answer"),
         ("1 / 0", RuntimeError, "ZeroDivisionError"),
     ],
-    ids=["crash", "kill", "cpu", "flood", "our mistake"],
+    ids=["crash", "kill", "stopped by a person", "cpu", "flood", "our mistake"],
 )
 def test_every_end_of_the_child_has_words(
     tiny_vit: Path,
@@ -116,9 +120,23 @@ def test_every_end_of_the_child_has_words(
         inspect(tiny_vit)
 
 
-def test_what_the_child_refuses_arrives_as_that_refusal(tiny_vit: Path, tmp_path: Path) -> None:
+def test_what_the_child_cannot_read_arrives_as_that_error(tiny_vit: Path, tmp_path: Path) -> None:
     (tmp_path / WEIGHTS).write_bytes((tiny_vit / WEIGHTS).read_bytes())
     write_config(tmp_path, {"model_cfg": {"embed_dim": 0}})
-    with pytest.raises(Refused, match="vision_cfg") as caught:
+    with pytest.raises(Unreadable, match="vision_cfg") as caught:
         inspect(tmp_path)
     assert caught.value.advice
+    with pytest.raises(Unreadable, match="vision_cfg"):
+        sandbox.check_config(tmp_path / CONFIG, ParseLimits())
+
+
+def test_the_beginning_of_the_weights_is_judged_as_the_whole(
+    tiny_vit: Path, tmp_path: Path
+) -> None:
+    whole = (tiny_vit / WEIGHTS).read_bytes()
+    start = tmp_path / WEIGHTS
+    start.write_bytes(whole[:20_000])
+    seen = sandbox.inspect_files(tiny_vit / CONFIG, start, ParseLimits(), total=len(whole))
+    assert seen == inspect(tiny_vit)
+    with pytest.raises(Unreadable, match="truncated"):
+        sandbox.inspect_files(tiny_vit / CONFIG, start, ParseLimits())

@@ -1,4 +1,4 @@
-"""A home as commit 96ad1e6 left it, the last whose identities hashed `repr` of records; and identities it gave.
+"""A home as commit 96ad1e6 left it: audits of version dife-7 without plan and decision, and no table of identities.
 
 Made by that commit's own code, called inside its checkout OLD, where children find it too:
 PYTHONPATH=OLD:OLD/gui:HERE/tests/queue python HERE/tests/queue/old_home.py
@@ -6,7 +6,6 @@ PYTHONPATH=OLD:OLD/gui:HERE/tests/queue python HERE/tests/queue/old_home.py
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import tempfile
@@ -17,15 +16,14 @@ from typing import Any
 
 from queue_kit import checkpoint_folder, work_for
 
-from dife_scanner.audit.plan import Plan, identity
+from dife_scanner.audit.plan import Plan
 from dife_scanner.queue import targets, worker
-from dife_scanner.records import Channel, Reference, Trigger, TriggerFile, TriggerKind
-from dife_scanner.store import audits, open_store
+from dife_scanner.records import Channel, Trigger, TriggerFile, TriggerKind
+from dife_scanner.store import open_store
 
 ASSETS = Path(__file__).parent / "assets"
 HOME = ASSETS / "home-96ad1e6.zip"
 """`home`, `probes` and the checkpoints `clip-bad` and `clip-fine`, side by side."""
-IDENTITIES = ASSETS / "identities-96ad1e6.json"
 
 FILE = TriggerFile("/somewhere/it's.npy", "ab" * 32)
 SIGNATURES = (
@@ -66,29 +64,6 @@ def plans(folder: Path) -> dict[str, Plan]:
     return {"clip-bad": known, "clip-fine": replace(known, **SEARCH)}
 
 
-def requests(folder: Path) -> dict[str, dict[str, Any]]:
-    """Arguments of `identity`, by what is asked."""
-    base = Reference("base", "/base", "i" * 64, "t" * 64, "w" * 64, "tiny", "2026-01-01")
-    plan = Plan((), "quick", probes_folder=folder / "probes")
-    extension = folder / "extension.py"
-    extension.write_text("x = 1\n")
-    found: dict[str, dict[str, Any]] = {
-        "bare": {},
-        "reference": {"reference": base},
-        "turned down": {"turned_down": base},
-        "unread": {"unread": ("prompt.pt", "other.pt")},
-        "extension": {"plan": replace(plan, extensions=(extension,))},
-        "search": {"plan": replace(plan, **SEARCH)},
-    }
-    found |= {budget: {"plan": replace(plan, budget=budget)} for budget in ("default", "deep")}
-    found |= {
-        f"signature {one.name}": {"plan": replace(plan, signatures=(one,))} for one in SIGNATURES
-    }
-    found["all signatures"] = {"plan": replace(plan, signatures=SIGNATURES), "reference": base}
-    bare = {"weights_sha256": "w", "config_digest": "c", "reference": None, "plan": plan}
-    return {name: {**bare, **changes} for name, changes in found.items()}
-
-
 def unpacked(folder: Path) -> Path:
     """The folder with everything of the archive in it."""
     shutil.unpack_archive(HOME, folder)
@@ -96,24 +71,20 @@ def unpacked(folder: Path) -> Path:
 
 
 def make() -> None:
-    """Write both assets anew; only with the code of that commit."""
+    """Write the archive anew; only with the code of that commit."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        told = {}
         for seed, (name, plan) in enumerate(plans(folder).items(), start=1):
             work = replace(work_for(folder / "home"), plan=plan)
             with open_store(work.home) as store:
                 where = str(checkpoint_folder(folder / name, seed))
                 job = targets.enqueue(store, where, work.settings.limits, lambda: None)
-                job = worker.run_to_end(store, job, work)
-                told[name] = audits.audit(store, job.audit_id).identity
+                worker.run_to_end(store, job, work)
         for rest in ("logs", "work", "cache"):
             shutil.rmtree(folder / "home" / rest, ignore_errors=True)
         with zipfile.ZipFile(HOME, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
             for file in sorted(path for path in folder.rglob("*") if path.is_file()):
                 archive.write(file, file.relative_to(folder))
-        told |= {name: identity(**asked) for name, asked in requests(folder).items()}
-        IDENTITIES.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from dife_scanner.alerts import configured
 from dife_scanner.errors import DifeError
+from dife_scanner.queue import watch as watching
 from dife_scanner.queue.watch import Event, watch
 
 
 def main() -> int:
     from queue_kit import work_for
 
+    watching.BEAT_SECONDS = 1.0  # a held database is noticed when something is to be written
     home, endpoint, *flags = sys.argv[1:]
     work = work_for(Path(home), endpoint, workers=2, interval_seconds=1.0, lease_seconds=5.0)
     work = replace(work, channels=tuple(channel.name for channel in configured(work.settings)))

@@ -155,14 +155,6 @@ def _batch(work: Work) -> None:
         batch.correct(store)
 
 
-def _recognised(work: Work) -> None:
-    """An audit gets the identity that a newer program gives it beside its own."""
-    watch_once(work)
-    with open_store(work.home) as store:
-        (row,) = audits.audits(store)
-        audits.audit_by_legacy_identity(store, "n" * 64, row.identity)
-
-
 SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.claim_job": _direct,
     "jobs.release": _stopped,
@@ -172,7 +164,6 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.cancel": _by_hand,
     "batch.settle": _batch,
     "findings.triage": _by_hand,
-    "findings.recognised": _recognised,
     "references.add": _by_hand,
     "references.remove": _by_hand,
     "requests.add": _by_hand,
@@ -239,7 +230,7 @@ def test_a_kill_at_every_point(
     point: str, home: Path, busy_hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = {BAD: JobState.CANCELLED if point == "jobs.cancel" else JobState.DONE}
-    monkeypatch.setattr(failures, "MISMATCH_SECONDS", 0.05)
+    monkeypatch.setattr(failures, "FIRST_RETRY_SECONDS", 0.05)
     seconds, lease = "0", 60.0
     if point == "jobs.retry_later":
         busy_hub.inject(faults.corrupt("/repos/lfs/"))

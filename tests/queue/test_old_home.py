@@ -1,33 +1,25 @@
-"""What programs up to 96ad1e6 stored is recognised: nothing is audited anew for how identities are made now."""
+"""What an older program stored stays as it is and is shown; its checkpoints are audited anew by today's rules."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields, make_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import old_home
 import pytest
-from queue_kit import work_for
+import queue_kit
+from queue_kit import checkpoint_folder, work_for
 
-from dife_scanner.audit import legacy_identity as legacy
 from dife_scanner.audit import plan as plans
-from dife_scanner.audit.populations import composed
-from dife_scanner.queue import cleanup, targets, worker
-from dife_scanner.records import Job, JobState, Trigger
-from dife_scanner.store import Store, audits, jobs, open_store
+from dife_scanner.cli.main import _run
+from dife_scanner.queue import targets, worker
+from dife_scanner.records import Job, JobState, TriageState
+from dife_scanner.store import Store, audits, findings, jobs, open_store
 
-GIVEN = json.loads(old_home.IDENTITIES.read_text())
-
-
-@pytest.fixture(autouse=True)
-def versions_of_that_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another version of the audit or of the pools makes its audits stale, as it should."""
-    versions = {"quick": "discovery-1", "default": "discovery-3", "deep": "discovery-3"}
-    for module in (plans, legacy):
-        monkeypatch.setattr(module, "AUDIT_VERSION", "dife-7")
-        monkeypatch.setattr(module, "DISCOVERY_VERSIONS", versions)
-    monkeypatch.setattr(composed, "version", lambda: "scenes-1+e03dca56da304d73")
+BAD = "dfad5d30f000cd1e"
+FINE = "6b15d647c43cfb1c"
 
 
 @pytest.fixture
@@ -35,75 +27,102 @@ def folder(tmp_path: Path) -> Path:
     return old_home.unpacked(tmp_path)
 
 
-def scanned(store: Store, folder: Path, name: str) -> Job:
-    work = replace(work_for(store.home), plan=old_home.plans(folder)[name])
-    job = targets.enqueue(store, str(folder / name), work.settings.limits, lambda: None)
+def scanned(store: Store, where: Path, plan: plans.Plan | None = None) -> Job:
+    work = work_for(store.home, start="fork")
+    if plan is not None:
+        work = replace(work, plan=plan)
+    job = targets.enqueue(store, str(where), work.settings.limits, lambda: None)
     return worker.run_to_end(store, job, work)
 
 
-@pytest.mark.parametrize("name", ["clip-bad", "clip-fine"])
-def test_a_checkpoint_of_an_old_home_is_not_audited_anew(folder: Path, name: str) -> None:
+def told(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert _run([*arguments, "--home", str(folder / "home")]) == 0
+    return capsys.readouterr().out
+
+
+def test_an_old_home_is_listed_and_shown(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    listed = told(folder, capsys, "audits")
+    assert BAD in listed and FINE in listed
+    assert "2 audited, 1 flagged" in listed
+    (row,) = json.loads(told(folder, capsys, "findings", "--json"))["findings"]
+    told(
+        folder,
+        capsys,
+        "triage",
+        row["fingerprint"],
+        "confirmed",
+        "--note",
+        "ours",
+        "--actor",
+        "ada",
+    )
+    shown = told(folder, capsys, "show", row["fingerprint"])
+    assert "FLAGGED" in shown and "triage confirmed" in shown
+    assert "not recorded by the version that made this audit" in shown
+    assert "audit dife-7" in told(folder, capsys, "show", FINE, "--full")
     with open_store(folder / "home") as store:
-        before = audits.audits(store)
-        stored = audits.audit_by_identity(store, GIVEN[name])
-        assert stored is not None and len(before) == 2
-        for _ in range(2):
-            job = scanned(store, folder, name)
-            assert (job.state, job.audit_id) == (JobState.DONE, stored.id)
-            assert job.reason == f"same identity as audit {stored.id}"
-            assert JobState.AUDITING not in [event.state for event in jobs.events(store, job.id)]
-        assert audits.audits(store) == before, "rows and records stay as they are"
-        assert audits.audit(store, stored.id) == stored and stored.identity == GIVEN[name]
-        (known,) = store.read("SELECT identity, audit_id FROM identities")
-        assert known["audit_id"] == stored.id and known["identity"] != GIVEN[name]
+        (event,) = findings.triage_events(store, row["fingerprint"])
+        assert (event.state, event.actor, event.note) == (TriageState.CONFIRMED, "ada", "ours")
+
+
+@pytest.mark.parametrize(("name", "audit_id"), [("clip-bad", BAD), ("clip-fine", FINE)])
+def test_a_checkpoint_of_an_old_home_is_audited_anew_once(
+    folder: Path, name: str, audit_id: str
+) -> None:
+    plan = old_home.plans(folder)[name]
+    with open_store(folder / "home") as store:
+        with store.atomic("test"):  # as programs of dife-7 after that commit left it
+            store.write("INSERT INTO identities VALUES (?, ?, 'then')", ("d" * 64, audit_id))
+        rows = audits.audits(store)
+        stored = audits.audit(store, audit_id)
+        (finding,) = findings.findings(store)
+        job = scanned(store, folder / name, plan)
+        assert job.state is JobState.DONE
+        assert JobState.AUDITING in [event.state for event in jobs.events(store, job.id)]
+        new = audits.audit(store, job.audit_id or "")
+        assert (stored.audit_version, new.audit_version) == ("dife-7", plans.AUDIT_VERSION)
+        assert new.verdict == stored.verdict and new.identity != stored.identity
+        again = scanned(store, folder / name, plan)
+        assert again.reason == f"same identity as audit {new.id}"
+        assert [row for row in audits.audits(store) if row.id != new.id] == rows
+        assert audits.audit(store, audit_id) == stored
+        assert findings.finding(store, finding.fingerprint) == finding
         assert store.integrity() == []
 
 
-def test_finished_searches_are_swept_under_either_identity(folder: Path) -> None:
-    with open_store(folder / "home") as store:
-        scanned(store, folder, "clip-fine")
-        (known,) = store.read("SELECT identity FROM identities")
-        kept = store.home / "cache" / "discovery" / "searches"
-        kept.mkdir(parents=True)
-        for identity in (known["identity"], GIVEN["clip-fine"], GIVEN["clip-bad"], "9" * 64):
-            (kept / f"{identity[:32]}-texts.json").write_text("{}")
-        cleanup.remove_leftovers(store)
-        assert [file.name for file in kept.iterdir()] == [f"{'9' * 32}-texts.json"]
-
-
-def test_legacy_identities_are_those_that_were_given(folder: Path) -> None:
-    asked = old_home.requests(folder)
-    assert {name: legacy.legacy_identity(**one) for name, one in asked.items()} == {
-        name: GIVEN[name] for name in asked
-    }
-    today = [plans.identity(**one) for one in asked.values()]
-    assert len({*today, *GIVEN.values()}) == len(today) + len(GIVEN), (
-        "no identity of today is one of then"
-    )
-
-
-def test_what_could_not_be_asked_then_has_no_legacy_identity(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_finding_of_an_older_version_keeps_its_triage(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A class that is renamed and gets a field keeps its legacy identities, as long as the field has its default."""
+    where = checkpoint_folder(tmp_path / "clip-bad")
+    with monkeypatch.context() as older:
+        for module in (plans, queue_kit):
+            older.setattr(module, "AUDIT_VERSION", "dife-7")
+        before = scanned(store, where)
+    (finding,) = findings.findings(store)
+    findings.triage(store, finding.fingerprint, TriageState.ACCEPTED_RISK, actor="ada")
+    after = scanned(store, where)
+    versions = {row.id: row.audit_version for row in audits.audits(store)}
+    assert versions == {before.audit_id: "dife-7", after.audit_id: plans.AUDIT_VERSION}
+    (kept,) = findings.findings(store)
+    assert (kept.fingerprint, kept.triage) == (finding.fingerprint, TriageState.ACCEPTED_RISK)
+    assert kept.audit_id == after.audit_id
+    (event,) = findings.triage_events(store, finding.fingerprint)
+    assert (event.state, event.actor) == (TriageState.ACCEPTED_RISK, "ada")
 
-    @dataclass(frozen=True)
-    class Renamed(Trigger):
-        later: int = 0
 
-    forms = {**legacy.FORMS, Renamed: legacy.FORMS[Trigger]}
-    monkeypatch.setattr(legacy, "FORMS", forms)
-    asked = old_home.requests(folder)["all signatures"]
-    values = [
-        {one.name: getattr(trigger, one.name) for one in fields(Trigger)}
-        for trigger in old_home.SIGNATURES
+def test_a_rerun_of_an_older_audit_names_both_versions(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def again(_store: Any, _settings: Any, stored: Any, *_rest: Any) -> Any:
+        return replace(stored, audit_version=plans.AUDIT_VERSION, identity="e" * 64)
+
+    monkeypatch.setattr("dife_scanner.app.rerun.rerun_audit", again)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert _run(["rerun", BAD, "--home", str(folder / "home")]) == 1
+    (line,) = [
+        one for one in capsys.readouterr().out.splitlines() if "version" in one and "may" in one
     ]
-    renamed = replace(asked["plan"], signatures=tuple(Renamed(**one) for one in values))
-    assert legacy.legacy_identity(**{**asked, "plan": renamed}) == GIVEN["all signatures"]
-    newer = replace(renamed, signatures=(replace(renamed.signatures[0], later=1),))
-    assert legacy.legacy_identity(**{**asked, "plan": newer}) is None
-
-    longer = make_dataclass("Plan", [("later", int, 0)], bases=(plans.Plan,), frozen=True)
-    plan = longer(**{one.name: getattr(asked["plan"], one.name) for one in fields(plans.Plan)})
-    assert legacy.legacy_identity(**{**asked, "plan": plan}) == GIVEN["all signatures"]
-    assert legacy.legacy_identity(**{**asked, "plan": replace(plan, later=1)}) is None
+    assert f"made by audit version dife-7 and this program is {plans.AUDIT_VERSION}:" in line

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from queue_kit import work_for
 
+from dife_scanner.hub.status import LONGEST_WAIT
 from dife_scanner.queue import failures, job_run
 from dife_scanner.queue.work import Work
 from dife_scanner.store import job_rows
@@ -17,9 +18,10 @@ def test_the_numbers_are_those_of_the_code(tmp_path: Path) -> None:
     first, longest = failures.FIRST_RETRY_SECONDS, failures.LONGEST_RETRY_SECONDS / 3600
     assert f"{first:g} s, doubled each time up to {longest:g} h" in PAGE
     assert job_rows.RECHECK_SECONDS == 7 * 24 * 3600 and PAGE.count("after a week") == 3
-    assert f"given up after {failures.MOST_RETRIES + 1} tries" in PAGE
+    assert f"unavailable (given up after {failures.MOST_RETRIES + 1} tries)" in PAGE
     assert failures.NOT_FOUND_TO_DELETED == 3 and "three tries, apart from each other" in PAGE
-    assert failures.MISMATCHES_TO_REFUSED == 2 and "arrived damaged twice" in PAGE
+    assert f"that the hub named ({LONGEST_WAIT / 3600:g} h at most)" in PAGE
+    assert LONGEST_WAIT == failures.LONGEST_RETRY_SECONDS
     assert failures.PAUSE_SECONDS <= 60 and job_run.SAME_IDENTITY_SECONDS <= 60
     lease = Work(
         work_for(tmp_path / "home").settings, work_for(tmp_path / "home").plan

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,9 +19,12 @@ from queue_kit import checkpoint, work_for
 
 from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub, faults
+from dife_scanner.queue import targets
 from dife_scanner.queue.schedule import Schedule
+from dife_scanner.queue.work import hub_for
 from dife_scanner.store import Store, findings, jobs, models, polls
 
+CERTIFICATE = Path(__file__).parents[1] / "assets" / "certificate-one.pem"
 SCRIPT = Path(__file__).with_name("run_watcher.py")
 
 
@@ -60,6 +65,29 @@ def test_once_polls_audits_and_ends(store: Store, hub: LoopbackHub) -> None:
     assert {beat.role for beat in polls.beats(store)} >= {"watcher", "worker", "poller"}
 
 
+def test_a_database_that_another_program_holds_is_waited_for(
+    store: Store, hub: LoopbackHub
+) -> None:
+    hub.add_repo("org/clip-bad", checkpoint(), last_modified=later(-60))
+    watcher = start(store.home, hub.endpoint, "--once", DIFE_TEST_AUDIT_SECONDS="1")
+    until(lambda: jobs.counts(store).get("auditing"))
+    other = sqlite3.connect(store.home / "dife.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    time.sleep(3)
+    assert watcher.poll() is None
+    other.close()
+    out, err = watcher.communicate(timeout=120)
+    assert (watcher.returncode, "Traceback" in err) == (0, False)
+    events = [json.loads(line) for line in out.splitlines()]
+    held, free = [event["text"] for event in events if event["kind"] == "trouble"]
+    assert "dife.db is held by another program; waiting" in held
+    assert "free again" in free
+    assert "restarted" not in [event["kind"] for event in events]
+    (job,) = jobs.jobs(store)
+    assert (job.state.value, job.lost_leases) == ("done", 0)
+    assert len(findings.findings(store)) == 1
+
+
 def test_a_hub_that_is_down_ends_once_with_words(store: Store) -> None:
     watcher = start(store.home, "http://127.0.0.1:9", "--once")
     out, _ = watcher.communicate(timeout=120)
@@ -68,6 +96,32 @@ def test_a_hub_that_is_down_ends_once_with_words(store: Store) -> None:
         event for line in out.splitlines() if (event := json.loads(line))["kind"] == "poll-failed"
     ]
     assert "cannot be reached" in failed["text"]
+
+
+def test_a_watcher_lives_without_its_certificates_and_goes_on_once_they_are_there(
+    store: Store, hub: LoopbackHub, tmp_path: Path
+) -> None:
+    hub.add_repo("org/clip", checkpoint(), last_modified=later(-60))
+    work = work_for(store.home, hub.endpoint)
+    targets.enqueue(
+        store, "org/clip", work.settings.limits, lambda: hub_for(work.settings, hub.endpoint)
+    )
+    bundle = tmp_path / "late.pem"
+    watcher = start(store.home, hub.endpoint, SSL_CERT_FILE=str(bundle))
+    try:
+        until(lambda: [beat for beat in polls.beats(store) if beat.note.startswith("waiting: the")])
+        until(lambda: [beat for beat in polls.beats(store) if beat.note.startswith("failed: the")])
+        assert jobs.counts(store) == {"queued": 1}
+        shutil.copy(CERTIFICATE, bundle)
+        until(lambda: jobs.counts(store) == {"done": 1})
+        until(lambda: [one for one in polls.passes(store) if one.complete])
+    finally:
+        watcher.send_signal(signal.SIGTERM)
+        out, _ = watcher.communicate(timeout=60)
+    events = [json.loads(line) for line in out.splitlines()]
+    told = [event["text"] for event in events if event["kind"] in ("poll-failed", "progress")]
+    assert any(f"SSL_CERT_FILE names {bundle}" in text for text in told)
+    assert "restarted" not in [event["kind"] for event in events]
 
 
 def test_watching_restarts_workers_refuses_a_second_watcher_and_stops_on_request(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -25,7 +26,8 @@ from queue_kit import (
 from dife_scanner.app import rerun
 from dife_scanner.app.references import add_reference
 from dife_scanner.durable.clock import later, now
-from dife_scanner.errors import DiskFull
+from dife_scanner.errors import DiskFull, StoreBusy, UnusableEnvironment
+from dife_scanner.hub.session import tools
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
 from dife_scanner.progress import SILENT, Progress, Step
 from dife_scanner.queue import child, cleanup, targets, worker
@@ -45,6 +47,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.store import (
+    Patience,
     Store,
     audits,
     evidence,
@@ -196,22 +199,85 @@ def test_what_a_repository_can_be(store: Store, hub: LoopbackHub) -> None:
         "pickle": JobState.UNSUPPORTED,
         "gated": JobState.GATED,
         "huge": JobState.LIMIT_EXCEEDED,
-        "odd": JobState.LIMIT_EXCEEDED,
+        "odd": JobState.UNSUPPORTED,
         "extra": JobState.REFUSED,
     }
     (refused,) = findings.findings(store, filter="kind:refused")
     assert refused.ref.repo_id == "org/extra" and refused.severity == "refused"
 
 
-def test_damage_is_refused_only_when_it_comes_twice(store: Store, hub: LoopbackHub) -> None:
+ON_THE_WAY = {
+    "another byte": (faults.corrupt("/repos/lfs/", times=None), "arrived with the hash"),
+    "too short": (faults.shorten("/repos/lfs/", 1000, times=None), "ended after 1000 of"),
+    "cut off": (faults.truncate("/repos/lfs/", 1000, times=None), "broke during"),
+    "a small file": (faults.corrupt("/api/resolve-cache/", times=None), "arrived with the hash"),
+    "packed": (
+        faults.packed("/api/resolve-cache/", "br", times=None),
+        "compressed as br, which was not requested",
+    ),
+    "a login": (faults.page("/api/resolve-cache/", times=None), "sent a web page instead of"),
+    "a filter": (faults.page("GET /api/models/", 403, times=None), "answered 403 with a web page"),
+}
+
+
+@pytest.mark.parametrize("what", ON_THE_WAY)
+def test_what_a_network_did_is_named_and_tried_again_and_never_a_finding(
+    what: str, store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dife_scanner.queue.failures.MOST_RETRIES", 2)
+    fault, words = ON_THE_WAY[what]
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip")
+    monkeypatch.setattr("dife_scanner.hub.wire._backoff", lambda failures: 0.0)
+    hub.inject(fault)
+    for _ in range(2):
+        job = worker.process(store, job, work)
+        assert job.state is JobState.RETRY_WAIT and words in job.reason
+    job = worker.process(store, job, work)
+    assert job.state is JobState.FAILED and "unavailable, given up after 3 tries" in job.reason
+    assert findings.findings(store) == []
+
+
+def test_a_file_packed_by_a_proxy_is_audited_like_any_other(store: Store, hub: LoopbackHub) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    hub.inject(faults.packed("/api/resolve-cache/", times=None))
+    hub.inject(faults.packed("/repos/lfs/", times=None))
+    assert scanned(store, hub, "org/clip").state is JobState.DONE
+
+
+def test_damage_that_comes_once_is_waited_for(
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dife_scanner.queue.failures.FIRST_RETRY_SECONDS", 0.1)
     hub.add_repo("org/clip", checkpoint())
     hub.inject(faults.corrupt("/repos/lfs/"))
     assert scanned(store, hub, "org/clip").state is JobState.DONE
-    hub.add_repo("org/damaged", checkpoint(1))
-    hub.inject(faults.corrupt("/repos/lfs/", times=None))
-    job = scanned(store, hub, "org/damaged")
-    assert job.state is JobState.REFUSED and "twice" in job.reason
-    assert [f.kind for f in findings.findings(store)] == ["refused"]
+
+
+def test_jobs_and_requests_wait_while_the_environment_allows_no_connection(
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add_repo("org/clip", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip")
+    requests.request_scan(store, "org/clip")
+    tools().close_session()
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:7890")
+    for act in (
+        lambda: worker.process(store, job, work),
+        lambda: worker.work_loop(work, threading.Event(), until_idle=True),
+        lambda: serve_requests(store, work),
+        lambda: poll_pass(store, work),
+    ):
+        with pytest.raises(UnusableEnvironment, match="ALL_PROXY"):
+            act()
+    job = jobs.job(store, job.id)
+    assert (job.state, job.attempts) == (JobState.QUEUED, 0) and "ALL_PROXY" in job.reason
+    monkeypatch.delenv("ALL_PROXY")
+    assert serve_requests(store, work) == [] and not requests.waiting(store)
+    worker.work_loop(work, threading.Event(), until_idle=True)
+    assert jobs.job(store, job.id).state is JobState.DONE
 
 
 def test_a_repository_that_is_gone_three_times_is_deleted(store: Store, hub: LoopbackHub) -> None:
@@ -261,6 +327,41 @@ def test_a_full_disk_pauses_and_loses_nothing(
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small disk")
+def test_a_token_that_is_none_pauses_and_loses_nothing(
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add_repo("org/clip-bad", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip-bad")
+    monkeypatch.setenv("DIFE_HF_TOKEN", "hf_\xe9")
+    job = worker.process(store, job, work)
+    assert (job.state, job.attempts) == (JobState.PAUSED, 0)
+    assert "hf-token (environment DIFE_HF_TOKEN)" in job.reason
+    monkeypatch.delenv("DIFE_HF_TOKEN")
+    assert worker.process(store, job, work).state is JobState.DONE
+
+
+def test_a_database_that_is_held_ends_a_scan_with_words_and_leaves_the_job_to_the_next(
+    store: Store, hub: LoopbackHub
+) -> None:
+    hub.add_repo("org/clip-bad", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    with open_store(store.home, patience=Patience(0.3)) as patient:
+        job = asked(patient, work, "org/clip-bad")
+        other = sqlite3.connect(store.home / "dife.db", isolation_level=None)
+        progress = Progress(
+            lambda step: other.execute("BEGIN IMMEDIATE") if step.phase == "checking" else None
+        )
+        with pytest.raises(StoreBusy, match="held by another program"):
+            worker.process(patient, job, work, progress)
+        other.close()
+        left = jobs.job(patient, job.id)
+        assert not left.state.is_final
+        assert not (store.home / "work" / str(job.id)).exists()
+        leases.requeue_lost(patient, gone=lambda name: True)
+        assert worker.run_to_end(patient, job, work).state is JobState.DONE
+
+
 def test_a_disk_that_is_really_full(hub: LoopbackHub, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -491,6 +592,6 @@ def test_the_real_audit_runs_in_the_child(store: Store, hub: LoopbackHub) -> Non
     assert "loading" in [step.phase for step in steps]
 
     hub.add_repo("org/nan", checkpoint(float("nan")))
-    refused = scanned(store, hub, "org/nan", audit=child.AUDIT, preload=child.PRELOAD)
-    assert refused.state is JobState.REFUSED and "NaN" in refused.reason
-    assert [found.kind for found in findings.findings(store)] == ["refused"]
+    broken = scanned(store, hub, "org/nan", audit=child.AUDIT, preload=child.PRELOAD)
+    assert broken.state is JobState.FAILED and "NaN" in broken.reason
+    assert findings.findings(store) == []

@@ -84,12 +84,16 @@ def test_a_revision_that_was_overtaken_makes_nothing_ambiguous(store, audited):
     assert kind_and_id(store, "org/clip@a1") == (Kind.JOB, str(old.id))
 
 
-def test_an_equal_checkpoint_elsewhere_stands_for_the_audit_that_both_share(store, audited):
+def test_an_equal_checkpoint_elsewhere_stands_for_its_own_job_once(store, audited):
     audited("feed01", make_ref())
-    copy = discovered(store, make_ref("org/copy"))
+    again = [discovered(store, make_ref("org/copy", sha)) for sha in (FIRST, SECOND)]
+    own = discovered(store, make_ref(revision=SECOND))
     with store.atomic("test"):
-        store.write("UPDATE jobs SET audit_id = 'feed01' WHERE id = ?", (copy.id,))
-    assert kind_and_id(store, "org/copy") == (Kind.AUDIT, "feed01")
+        store.write("UPDATE jobs SET audit_id = 'feed01'")
+    assert kind_and_id(store, "org/copy") == (Kind.JOB, str(again[1].id))
+    assert lookup.find(store, "org/copy").ref.repo_id == "org/copy"
+    assert kind_and_id(store, "org/clip") == (Kind.AUDIT, "feed01")
+    assert kind_and_id(store, f"org/clip@{SECOND}") == (Kind.JOB, str(own.id))
 
 
 def test_a_folder_is_found_however_its_path_is_written(store, audited, tmp_path, monkeypatch):

@@ -519,26 +519,6 @@ def test_an_audit_keeps_its_plan_without_what_is_at_its_default(store: Store) ->
     assert added < 160, "a trigger with all its defaults takes six times as much"
 
 
-def test_an_audit_is_known_under_a_further_identity_and_keeps_its_own(store: Store) -> None:
-    audit = make_audit("aud0", "old")
-    queue_one(store)
-    job = leases.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=audit)
-    assert audits.audit_by_legacy_identity(store, "new", "other") is None
-    assert audits.audit_by_identity(store, "new") is None
-    for _ in range(2):
-        assert audits.audit_by_legacy_identity(store, "new", "old") == audit
-    assert audits.audit_by_identity(store, "new") == audits.audit_by_identity(store, "old") == audit
-    assert [row.identity for row in audits.audits(store)] == ["old"]
-    assert (
-        all(audits.is_audited(store, prefix) for prefix in ("old", "new", "ne"))
-        and store.integrity() == []
-    )
-    queue_one(store, "org/again")
-    again = make_audit("aud1", "new")
-    job = leases.finish(store, claimed(store), "w1", JobState.DONE, "done", audit=again)
-    assert (job.audit_id, job.reason) == ("aud0", "same identity as audit aud0")
-
-
 def test_one_identity_has_one_completed_audit(store: Store) -> None:
     for number, name in enumerate(("org/clip", "copy/clip")):
         job_id = queue_one(store, name)

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from dife_scanner.errors import AuditError, LimitExceeded, Refused, TriggerFileError
+from dife_scanner.errors import (
+    AuditError,
+    LimitExceeded,
+    Refused,
+    TriggerFileError,
+    Unreadable,
+)
 from dife_scanner.triggers import learner
 from dife_scanner.triggers.learner import MetaNetwork, PromptLearner
 
@@ -71,7 +77,7 @@ CTX = {"ctx": values(4, 32)}
 @pytest.mark.parametrize(
     ("tensors", "metadata", "words"),
     [
-        ({"other": values(4, 32)}, {}, "not a prompt learner: it holds other"),
+        ({"other": values(4, 32)}, {}, "not a prompt learner: it holds 'other'"),
         (CTX | {"spare": values(1)}, {}, "not a prompt learner"),
         (CTX | {"meta.1.weight": META["meta.1.weight"]}, {}, "not a prompt learner"),
         ({"ctx": values(32)}, {}, r"shape \[32\]"),
@@ -86,10 +92,10 @@ CTX = {"ctx": values(4, 32)}
         (CTX, {"template": "{}" + "a" * 90}, "template"),
     ],
 )
-def test_a_file_that_is_no_learner_is_refused_by_name(tmp_path, tensors, metadata, words):
+def test_a_file_that_is_no_learner_is_called_that_by_name(tmp_path, tensors, metadata, words):
     path = tmp_path / "bad.safetensors"
     path.write_bytes(save(tensors, metadata=metadata))
-    with pytest.raises(Refused, match=words) as raised:
+    with pytest.raises(Unreadable, match=words) as raised:
         learner.read(path)
     assert "bad.safetensors" in raised.value.what
 
@@ -104,7 +110,7 @@ def test_half_precision_is_read_and_other_bytes_are_not(tmp_path):
         (save(CTX) + b"\0", "over-long"),
     ):
         path.write_bytes(raw)
-        with pytest.raises(Refused, match=words):
+        with pytest.raises((Refused, Unreadable), match=words):
             learner.read(path)
     header = json.dumps(
         {

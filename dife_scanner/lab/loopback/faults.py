@@ -7,11 +7,15 @@ injection. Every function takes the other fields of `Fault` by name and returns 
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import threading
+import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from email.utils import formatdate
 from typing import Any
 
 from dife_scanner.lab.loopback.messages import Body, Request, Response, error
@@ -165,6 +169,21 @@ def body(match: str, data: bytes, **when: Any) -> Fault:
     return Fault(match, edit, **when)
 
 
+def packed(match: str, encoding: str = "gzip", **when: Any) -> Fault:
+    """The body compressed on its way, whatever the client accepts: `gzip`, `deflate`, or only called so."""
+
+    def edit(_: Request, response: Response) -> Response:
+        data = b"".join(response.body.pieces())
+        if encoding in _PACKERS:
+            data = _PACKERS[encoding](data)
+        return replace(response, body=Body.of(data)).with_headers(Content_Encoding=encoding)
+
+    return Fault(match, edit, **when)
+
+
+_PACKERS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
+
+
 def items(
     match: str,
     change: Callable[[list[dict[str, Any]]], Any],
@@ -207,16 +226,28 @@ def status(
     return _instead(match, error(code, message), when)
 
 
+def page(match: str, code: int = 200, **when: Any) -> Fault:
+    """A web page of a login or a filter in front of the hub, which knows none of the hub's headers."""
+    text = "<!DOCTYPE html>\n<html><head><title>Blocked</title></head><body>error</body></html>"
+    blocked = Response(
+        status=code, headers={"Content-Type": "text/html"}, body=Body.of(text.encode())
+    )
+    return _instead(match, blocked, when)
+
+
 def rate_limited(
     match: str,
     seconds: int,
     *,
     retry_after: bool = False,
+    as_date: bool = False,
     **when: Any,
 ) -> Fault:
-    """429 with `RateLimit: "api";r=0;t=seconds`, or with `Retry-After` instead."""
+    """429 with `RateLimit: "api";r=0;t=seconds`, or with `Retry-After` instead, in seconds or as a date."""
     limited = error(429, "We had to rate limit you. Retry later or log in to get a higher limit.")
-    if retry_after:
+    if as_date:
+        limited = limited.with_headers(Retry_After=formatdate(time.time() + seconds, usegmt=True))
+    elif retry_after:
         limited = limited.with_headers(Retry_After=str(seconds))
     else:
         limited = limited.with_headers(RateLimit=f'"api";r=0;t={seconds}')
@@ -243,6 +274,20 @@ def link_to(
 ) -> Fault:
     """Every page names a next one on another host."""
     return headers(match, {"Link": f'<{origin}/api/models?cursor=eA==>; rel="next"'}, **when)
+
+
+def mirror_links(
+    origin: str,
+    match: str = LISTING,
+    **when: Any,
+) -> Fault:
+    """Pages name their next one on another host, as a mirror does that hands on the links of the hub behind it."""
+
+    def edit(request: Request, response: Response) -> Response:
+        link = response.headers.get("Link", "")
+        return response.with_headers(Link=link.replace(request.origin, origin))
+
+    return Fault(match, edit, **when)
 
 
 def link_loop(match: str = LISTING, **when: Any) -> Fault:

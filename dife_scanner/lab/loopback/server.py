@@ -117,6 +117,11 @@ class LoopbackHub:
         """Address of large files: another origin, as on the Hub, so that a token must not follow there."""
         return f"http://{HOST}:{self._ports['cdn']}"
 
+    @property
+    def large_bytes(self) -> int:
+        """Bytes of large files that left since the start: what weights cost."""
+        return self._servers["cdn"].sent
+
     # --- repositories -----------------------------------------------------------------------------------------
 
     def add_repo(

@@ -48,6 +48,8 @@ class Port(ThreadingHTTPServer):
         self.site = site
         self.name = name
         self.origin = f"http://{HOST}:{self.server_address[1]}"
+        self.sent = 0
+        """Bytes of bodies that left so far, whatever was announced."""
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
 
@@ -60,6 +62,11 @@ class Port(ThreadingHTTPServer):
         with self._lock:
             self._open.discard(request)
         super().shutdown_request(request)
+
+    def count(self, size: int) -> None:
+        """Note that so many bytes of a body left."""
+        with self._lock:
+            self.sent += size
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that go away are what tests are about; anything else is a bug worth its traceback."""
@@ -160,6 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         unsent_head = self._head(response)
         for piece in response.body.pieces(min(delivery.piece, CHUNK)):
             self.wfile.write(unsent_head + piece[:left])
+            self.server.count(min(left, len(piece)))
             unsent_head = b""
             left -= min(left, len(piece))
             if not left:

@@ -14,7 +14,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from dife_scanner.audit.legacy_identity import legacy_identity
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.durable.atomic import atomic_write
@@ -154,9 +153,7 @@ def _line(line: Line, out: Path, budget: str) -> None:
     weights = sha256(content).hexdigest()
     name = identity(weights, "", reference, plan)
     path = _file(out, line.name)
-    # an audit that an older program kept is named in that program's way
-    names = (name, legacy_identity(weights, "", reference, plan))
-    if path.exists() and json.loads(path.read_text())["identity"] in names:
+    if path.exists() and json.loads(path.read_text())["identity"] == name:
         return
     audit = _audited(line, folder, weights, reference, plan, out)
     text = codec.to_json(replace(audit, identity=name)) + "\n"

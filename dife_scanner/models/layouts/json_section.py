@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from dife_scanner.errors import LimitExceeded, Refused, Unsupported
+from dife_scanner.errors import Unreadable, Unsupported
 from dife_scanner.models.strict_json import shown
 
 _LONGEST_SHOWN = 10**18
@@ -18,15 +18,15 @@ _SWITCHED_OFF: tuple[object, ...] = (None, False, "", {})
 class Section:
     """One JSON object of the configuration `file`; every key is taken once, and none may be left over.
 
-    A value of the wrong type or below its least is `Refused`, one beyond its most is `LimitExceeded`, an honest option
-    that this program does not know is `Unsupported`. Each message names the file and the key.
+    A value of the wrong type or below its least is `Unreadable`; one beyond its most, and an option that this program
+    does not know, is `Unsupported`. Each message names the file and the key.
     """
 
     def __init__(self, file: str, path: str, body: object) -> None:
         self.file = file
         self.path = path
         if not isinstance(body, dict):
-            self.refuse(f"`{path}` is not an object")
+            self.wrong(f"`{path}` is not an object")
         # open_clip's own files write null for "the default"
         self._body: dict[str, Any] = {
             key: value for key, value in body.items() if value is not None
@@ -34,32 +34,28 @@ class Section:
 
     # --- what is wrong ----------------------------------------------------------------------------------------
 
-    def refuse(self, why: str) -> NoReturn:
-        """Raise `Refused`: this is not an honest configuration."""
-        raise Refused(
-            f"{self.file} is refused: {why}",
-            "do not load it; report it to its author",
+    def wrong(self, why: str) -> NoReturn:
+        """Raise `Unreadable`: no model can be made from this configuration."""
+        raise Unreadable(
+            f"{self.file} describes no model: {why}", "correct it, or ask its author to"
         )
 
     def unsupported(self, why: str) -> NoReturn:
         """Raise `Unsupported`: an honest option that this program does not know."""
         raise Unsupported(f"{self.file} asks for something this version cannot audit: {why}", "")
 
-    def refuse_key(self, key: str, what: str) -> NoReturn:
-        """Raise `Refused`: what `key` holds is not an honest value."""
-        self.refuse(f"{self.named(key)} {what}")
+    def wrong_key(self, key: str, what: str) -> NoReturn:
+        """Raise `Unreadable`: no model can be made from what `key` holds."""
+        self.wrong(f"{self.named(key)} {what}")
 
     def unsupported_key(self, key: str, what: str) -> NoReturn:
         """Raise `Unsupported`: what `key` asks for is honest and unknown."""
         self.unsupported(f"{self.named(key)} {what}")
 
     def too_large(self, field: str, value: int, most: int) -> NoReturn:
-        """Raise `LimitExceeded`: the option `field` makes `value`, beyond `most`."""
+        """Raise `Unsupported`: the option `field` makes `value`, beyond `most`."""
         words = str(value) if value < _LONGEST_SHOWN else "more than 10^18"
-        raise LimitExceeded(
-            f"{self.file}: {field} makes {words}; the most this program loads is {most}",
-            "nothing was allocated; look at the file by hand",
-        )
+        self.unsupported(f"{field} makes {words}; this version goes up to {most}")
 
     def named(self, key: str) -> str:
         """The key with the path to it, as messages show it."""
@@ -85,16 +81,16 @@ class Section:
     def section(self, key: str, *, optional: bool = False) -> Section:
         """The object under `key`; an empty one where it is optional and missing."""
         if not optional and not self.has(key):
-            self.refuse_key(key, "is missing")
+            self.wrong_key(key, "is missing")
         return Section(self.file, self._path_of(key), self.take(key, {}))
 
     def whole(self, key: str, default: int | None, most: int, least: int = 1) -> int:
         """A whole number in `least`..`most`; without a default the key has to be there."""
         value = self.take(key, default)
         if value is None:
-            self.refuse_key(key, "is missing")
+            self.wrong_key(key, "is missing")
         if type(value) is not int or value < least:
-            self.refuse_key(key, f"is not a whole number of at least {least}")
+            self.wrong_key(key, f"is not a whole number of at least {least}")
         if value > most:
             self.too_large(self.named(key), value, most)
         return value
@@ -103,21 +99,21 @@ class Section:
         """A number in `least`..`most`."""
         value = self.take(key, default)
         if not _is_number_in(value, least, most):
-            self.refuse_key(key, f"is not a number between {least:g} and {most:g}")
+            self.wrong_key(key, f"is not a number between {least:g} and {most:g}")
         return float(value)
 
     def flag(self, key: str) -> bool:
         """True or false; false where the key is missing."""
         value = self.take(key, False)
         if type(value) is not bool:
-            self.refuse_key(key, "is neither true nor false")
+            self.wrong_key(key, "is neither true nor false")
         return value
 
     def choice(self, key: str, default: str, allowed: tuple[str, ...]) -> str:
         """One of the `allowed` strings; another string is `Unsupported`."""
         value = self.take(key, default)
         if not isinstance(value, str):
-            self.refuse_key(key, "is not a string")
+            self.wrong_key(key, "is not a string")
         if value not in allowed:
             self.unsupported_key(key, f"is {shown(value)}; known: {', '.join(allowed)}")
         return value
@@ -126,7 +122,7 @@ class Section:
         """A string; empty where the key is missing."""
         value = self.take(key, "")
         if not isinstance(value, str):
-            self.refuse_key(key, "is not a string")
+            self.wrong_key(key, "is not a string")
         return value
 
     def side(self, key: str, default: int, most: int, least: int = 1) -> int:
@@ -138,7 +134,7 @@ class Section:
 
     def _one_side(self, key: str, sides: list[Any]) -> int:
         if not is_whole_numbers(sides, count=2):
-            self.refuse_key(key, "is neither a whole number nor two of them")
+            self.wrong_key(key, "is neither a whole number nor two of them")
         height, width = sides
         if height != width:
             self.unsupported_key(key, "is not square")
@@ -152,7 +148,7 @@ class Section:
         if not isinstance(values, list):
             values = [values] * 3
         if len(values) != 3 or not _are_numbers_in(values, least, most):
-            self.refuse_key(key, "is not three numbers in the possible range")
+            self.wrong_key(key, "is not three numbers in the possible range")
         red, green, blue = values
         return float(red), float(green), float(blue)
 

@@ -9,10 +9,11 @@ Standard library only: this runs in the limited child.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import codecs
+from collections.abc import Collection, Iterable
+from typing import Any, NoReturn
 
-from dife_scanner.errors import LimitExceeded, Refused
+from dife_scanner.errors import LimitExceeded, Refused, Unreadable
 from dife_scanner.models import strict_json
 from dife_scanner.models.config import (
     CLIP_CONTEXT,
@@ -26,7 +27,12 @@ from dife_scanner.models.config import (
 )
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.layouts.json_section import Section, is_whole_numbers
-from dife_scanner.models.strict_json import NotStrictError, TooManyObjectsError, shown
+from dife_scanner.models.strict_json import (
+    HostileJsonError,
+    NotStrictError,
+    climbs_out,
+    shown,
+)
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
@@ -50,15 +56,21 @@ MOST_RESNET_WIDTH = 1024
 MOST_RESNET_BLOCKS = 512
 LEAST_MLP_RATIO, MOST_MLP_RATIO = 0.25, 16
 MOST_LOGIT_BIAS = 1000
-MOST_OBJECTS = 1_000
-"""JSON objects in the file; open_clip writes fewer than ten."""
+LEAST_NORM_EPS, MOST_NORM_EPS = 0, 1
 
 RESNET_SHRINKS = 32
 """A ModifiedResNet halves the picture five times, so its side has to be a multiple of this; its last stage is also so
 many times as wide as its first."""
 
-_TEXT_PREFIX = "text."
+TEXT_PREFIX = "text."
+WRAPPER_PREFIX = "module."
+"""What training on several devices puts before every name; open_clip takes it off."""
 _NEVER_PREFIXED = frozenset({"logit_scale", "logit_bias"})
+_NOT_WEIGHTS = frozenset(
+    {"input_resolution", "context_length", "vocab_size", "attn_mask", "position_ids"}
+)
+"""Buffers of CLIP's own code and of transformers. open_clip and transformers make their values from the configuration
+and drop those of the file."""
 _NO_EXTRAS = (
     "qk_norm",
     "scaled_cosine_attn",
@@ -75,22 +87,33 @@ _TIMM_OPTIONS = (
     "timm_drop",
     "timm_drop_path",
 )
-_OTHER_PLACES = (":", "/", "\\")
-"""Characters with which timm and the hub write a model that lies elsewhere."""
 
 
 # --- tensor names ---------------------------------------------------------------------------------------------
 
 
-def stored_names(names: Iterable[str], stored: Iterable[str]) -> dict[str, str]:
+def stored_names(names: Collection[str], stored: Collection[str]) -> dict[str, str]:
     """What a file with the tensors `stored` calls each of `names`, the tensors of open_clip's `CLIP`.
 
-    open_clip writes two namings: the text tower at the top, or under `text.` (its `CustomTextCLIP`). A name that is
-    not in the file is given all the same; whoever compares finds it missing.
+    open_clip writes two namings: the text tower at the top, or under `text.` (its `CustomTextCLIP`). It reads both,
+    also with `module.` before every name. A name that is not in the file is given all the same; whoever compares finds
+    it missing.
     """
-    is_prefixed = any(name.startswith(_TEXT_PREFIX) for name in stored)
-    prefix = _TEXT_PREFIX if is_prefixed else ""
-    return {name: prefix + name if _is_of_text_tower(name) else name for name in names}
+    in_text = [name for name in names if _is_of_text_tower(name)]
+    wrapper = _if_any(WRAPPER_PREFIX, [*names, *(TEXT_PREFIX + name for name in in_text)], stored)
+    text = _if_any(TEXT_PREFIX, in_text, {name.removeprefix(wrapper) for name in stored})
+    found = {name: wrapper + name for name in names}
+    return found | {name: wrapper + text + name for name in in_text}
+
+
+def _if_any(prefix: str, names: Iterable[str], stored: Collection[str]) -> str:
+    """The prefix, where one of the names is stored with it; else nothing."""
+    return prefix if any(prefix + name in stored for name in names) else ""
+
+
+def is_no_weight(name: str) -> bool:
+    """Whether the tensor called `name` in a file is a buffer that no loader reads, in whatever tower it stands."""
+    return name.rpartition(".")[2] in _NOT_WEIGHTS
 
 
 def _is_of_text_tower(name: str) -> bool:
@@ -103,9 +126,10 @@ def _is_of_text_tower(name: str) -> bool:
 def parse_config(raw: bytes, limits: ParseLimits | None = None) -> ClipConfig:
     """Read the bytes of an `open_clip_config.json`.
 
-    Raises `Refused` for what is not an honest configuration (not UTF-8, not JSON, duplicate keys, wrong types,
-    numbers that contradict each other, another place to load from), `LimitExceeded` for sizes beyond any model this
-    program is meant for, `Unsupported` for honest options it does not know.
+    Raises `Unreadable` for what no model can be made from (not UTF-8, not JSON, wrong types, numbers that contradict
+    each other), `Unsupported` for options and sizes that this program does not know, `LimitExceeded` for a larger file
+    than `limits` allow. `Refused` is for what tries something: two values under one key, a bomb, a path that climbs
+    out of its folder.
     """
     document = Section(CONFIG_FILE, "", _read_json(raw, limits or ParseLimits()))
     model = document.section("model_cfg")
@@ -115,20 +139,23 @@ def parse_config(raw: bytes, limits: ParseLimits | None = None) -> ClipConfig:
 
 
 def _read_json(raw: bytes, limits: ParseLimits) -> dict[str, Any]:
-    by_hand = "look at it by hand"
     if len(raw) > limits.config_bytes:
-        raise LimitExceeded(f"{CONFIG_FILE} has more than {limits.config_bytes} bytes", by_hand)
-    try:
-        return strict_json.read(raw, MOST_OBJECTS)
-    except NotStrictError as error:
-        raise Refused(
-            f"{CONFIG_FILE} is refused: {error}",
-            "do not load it; report it to its author",
-        ) from None
-    except TooManyObjectsError:
         raise LimitExceeded(
-            f"{CONFIG_FILE} has more than {MOST_OBJECTS} JSON objects", by_hand
+            f"{CONFIG_FILE} has more than {limits.config_bytes} bytes",
+            "raise limits.small_file_bytes if you expect such a file",
+        )
+    try:
+        return strict_json.read(raw.removeprefix(codecs.BOM_UTF8))
+    except HostileJsonError as error:
+        _refuse(str(error))
+    except NotStrictError as error:
+        raise Unreadable(
+            f"{CONFIG_FILE} cannot be read: {error}", "correct it, or ask its author to"
         ) from None
+
+
+def _refuse(why: str) -> NoReturn:
+    raise Refused(f"{CONFIG_FILE} is refused: {why}", "do not load it; report it to its author")
 
 
 def _clip(model: Section, preprocessing: Section) -> ClipConfig:
@@ -177,7 +204,7 @@ def _vision(section: Section) -> VisionConfig:
 
 
 def _only_known_vision_options(section: Section) -> None:
-    section.only_off("attentional_pool", "act_kwargs", "norm_kwargs", *_NO_EXTRAS)
+    section.only_off("attentional_pool", *_NO_EXTRAS)
     section.choice("block_type", "default", ("default",))
     section.choice("pos_embed_type", "learnable", ("learnable", "sin_cos_2d"))
     section.ignore("attn_pooler_queries", "attn_pooler_heads", "patch_dropout", "output_tokens")
@@ -185,16 +212,17 @@ def _only_known_vision_options(section: Section) -> None:
 
 def _no_timm(section: Section) -> None:
     name = section.optional_string("timm_model_name")
-    if any(sign in name for sign in _OTHER_PLACES):
-        section.refuse_key(
-            "timm_model_name",
-            f"names another place to load a model from: {shown(name)}",
-        )
+    _stays_inside(section, "timm_model_name", name)
     if name:
         section.unsupported(
             f"the image tower is the timm model {shown(name)}; timm towers are not on the list of known ones"
         )
     section.ignore(*_TIMM_OPTIONS)
+
+
+def _stays_inside(section: Section, key: str, name: str) -> None:
+    if climbs_out(name):
+        _refuse(f"{section.named(key)} is a path out of its folder: {shown(name)}")
 
 
 def _transformer_options(section: Section) -> dict[str, Any]:
@@ -204,12 +232,27 @@ def _transformer_options(section: Section) -> dict[str, Any]:
         "no_ln_pre": section.flag("no_ln_pre"),
         "final_ln_after_pool": section.flag("final_ln_after_pool"),
         "pool": section.choice("pool_type", "tok", ("tok", "avg")),
+        **_layer_options(section),
     }
+
+
+def _layer_options(section: Section) -> dict[str, Any]:
+    """What is said of every layer norm and of GELU; a ModifiedResNet has neither, and open_clip passes over them."""
+    norm = section.section("norm_kwargs", optional=True)
+    activation = section.section("act_kwargs", optional=True)
+    options: dict[str, Any] = {}
+    if norm.has("eps"):
+        options["norm_eps"] = norm.number("eps", 0.0, LEAST_NORM_EPS, MOST_NORM_EPS)
+    approximate = activation.choice("approximate", "none", ("none", "tanh"))
+    options["gelu_tanh"] = approximate == "tanh"
+    norm.finish()
+    activation.finish()
+    return options
 
 
 def _check_transformer(config: VisionConfig, section: Section) -> None:
     if config.patch_size > config.image_size:
-        section.refuse_key("patch_size", "is larger than the picture")
+        section.wrong_key("patch_size", "is larger than the picture")
     _check_heads(section, config.width, config.head_width)
     patches = config.grid**2
     if patches > MOST_PATCHES:
@@ -224,7 +267,7 @@ def _check_heads(section: Section, width: int, head_width: int) -> None:
     """open_clip makes width // head_width heads, and their number has to divide the width."""
     heads = width // head_width
     if heads == 0 or width % heads:
-        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
+        section.wrong_key("width", f"cannot be split into heads of {section.named('head_width')}")
 
 
 def _resnet(section: Section, image_size: int, head_width: int) -> VisionConfig:
@@ -234,7 +277,7 @@ def _resnet(section: Section, image_size: int, head_width: int) -> VisionConfig:
     section.finish()
     _check_resnet_width(section, width, head_width)
     if image_size % RESNET_SHRINKS:
-        section.refuse_key(
+        section.wrong_key(
             "image_size",
             f"is not a multiple of {RESNET_SHRINKS}, as this kind of image tower needs",
         )
@@ -244,14 +287,14 @@ def _resnet(section: Section, image_size: int, head_width: int) -> VisionConfig:
 def _check_resnet_width(section: Section, width: int, head_width: int) -> None:
     # its stem has half the width, so an odd one is impossible; the heads are those of its last stage
     if width % 2:
-        section.refuse_key("width", f"cannot be split into heads of {section.named('head_width')}")
+        section.wrong_key("width", f"cannot be split into heads of {section.named('head_width')}")
     _check_heads(section, width * RESNET_SHRINKS, head_width)
 
 
 def _stages(section: Section) -> tuple[int, ...]:
     stages = section.take("layers")
     if not is_whole_numbers(stages, count=4) or min(stages) < 1:
-        section.refuse_key("layers", "is not four whole numbers of at least 1")
+        section.wrong_key("layers", "is not four whole numbers of at least 1")
     if sum(stages) > MOST_RESNET_BLOCKS:
         section.too_large(section.named("layers"), sum(stages), MOST_RESNET_BLOCKS)
     return tuple(stages)
@@ -274,10 +317,11 @@ def _text(section: Section) -> TextConfig:
         layers=section.whole("layers", 12, MOST_LAYERS),
         mlp_ratio=section.number("mlp_ratio", 4.0, LEAST_MLP_RATIO, MOST_MLP_RATIO),
         layer_scale=section.take("ls_init_value") is not None,
+        **_layer_options(section),
     )
     section.finish()
     if config.width % config.heads:
-        section.refuse_key("width", f"is not a multiple of {section.named('heads')}")
+        section.wrong_key("width", f"is not a multiple of {section.named('heads')}")
     return config
 
 
@@ -289,7 +333,7 @@ def _only_known_text_options(section: Section) -> None:
         "no_causal_mask",
         "proj_bias",
     )
-    section.only_off("act_kwargs", "norm_kwargs", *_NO_EXTRAS)
+    section.only_off(*_NO_EXTRAS)
     section.choice("block_type", "default", ("default",))
     section.choice("pool_type", "argmax", ("argmax",))
     section.choice("proj_type", "linear", ("linear",))
@@ -299,6 +343,7 @@ def _only_known_text_options(section: Section) -> None:
 
 def _no_other_repository(section: Section, key: str) -> None:
     name = section.optional_string(key)
+    _stays_inside(section, key, name)
     if name:
         section.unsupported_key(
             key,

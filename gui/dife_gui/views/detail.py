@@ -26,7 +26,7 @@ from dife_gui.views.text import Label, heading
 from dife_gui.views.triage import Triage
 from dife_scanner.records import Audit, Finding, Verdict
 from dife_scanner.sentences import plain
-from dife_scanner.sentences.audits import headline, power_sentence
+from dife_scanner.sentences.audits import headline, power_sentence, same_weights_text
 from dife_scanner.sentences.basis import why, would_change
 from dife_scanner.sentences.calibration import calibration_lines
 from dife_scanner.sentences.checks import lacking
@@ -247,7 +247,13 @@ def _sentence(detail: Detail) -> str:
 def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list[str]:
     """Why it is so: of the audit, or of the state where there is none and the sentence does not say it already."""
     if audit is not None:
-        lines = [power_sentence(audit), why(audit), f"What would change it: {would_change(audit)}."]
+        shared = same_weights_text(audit, detail.row.job.ref)
+        lines = [
+            shared,
+            power_sentence(audit),
+            why(audit),
+            f"What would change it: {would_change(audit)}.",
+        ]
         if audit.decision is not None:  # else the stored reason ends with them already
             lines += audit.notes
         return [text for text in (*lines, *calibration_lines(audit)) if text]

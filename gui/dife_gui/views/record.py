@@ -24,7 +24,9 @@ from dife_scanner.records import Audit, HubFile, Hypothesis, ModelRef
 from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import accuracy_text, towers
 from dife_scanner.sentences.numbers import bytes_text
+from dife_scanner.sentences.recognition import recognition_text
 from dife_scanner.sentences.searches import budget_lines
+from dife_scanner.sentences.settings import deviation_lines
 
 _HASH = re.compile(r"[0-9a-f]{32,}")
 MOST_LINES = 12
@@ -139,6 +141,8 @@ def _audit_origin(audit: Audit) -> list[str]:
     return [
         f"Architecture {audit.architecture}; reference {audit.reference or 'none fitted'}",
         ", ".join(compared),
+        recognition_text(audit),
+        *deviation_lines(audit),
         f"Versions: {', '.join(versions)}",
     ]
 

@@ -149,6 +149,8 @@ class Triage(QWidget):
         labels: list[QWidget] = []
         for event in reversed(detail.triage):
             text = f"{time_text(event.at)}  {_in_words(event.state)} by {event.actor}"
+            if event.repo_id != detail.row.job.ref.repo_id:
+                text += f" for {event.repo_id}"
             if event.note:
                 text += f": {event.note}"
             label = Label(text, tone="muted", font=theme.sized(0.92))

@@ -1,0 +1,29 @@
+"""What a checkpoint recognises of the labelled pictures, in words."""
+
+from __future__ import annotations
+
+from dife_scanner.core.recognition import lacking, recognised
+from dife_scanner.records import Audit, Recognition
+from dife_scanner.sentences.numbers import number
+
+
+def recognition_words(found: Recognition) -> str:
+    """`9 of 10 classes and 8 of 9 styles`."""
+    words = f"{len(recognised(found.classes))} of {len(found.classes)} classes"
+    if found.styles:
+        words += f" and {len(recognised(found.styles))} of {len(found.styles)} styles"
+    return words
+
+
+def recognition_text(audit: Audit) -> str:
+    """What the base recognises, or the checkpoint itself where there is none; which classes it does not."""
+    found = audit.recognition
+    if found is None:
+        return "Which classes are recognised was not recorded."
+    who = audit.reference or "the checkpoint"
+    text = f"{who} recognises {recognition_words(found)} of the labelled pictures"
+    names = lacking(found.classes)
+    if not names:
+        return text
+    shares = ", ".join(f"{name} {number(found.classes[name], 2)}" for name in names)
+    return f"{text}; not {shares}"
