@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from dife_scanner.audit import faults
 from dife_scanner.audit.report import Outcome
 from dife_scanner.audit.request import Request
 from dife_scanner.core.verdict import base_settings_decide
-from dife_scanner.errors import AuditError, LimitExceeded
+from dife_scanner.errors import AuditError, MeasurementError, TriggerFileError
 from dife_scanner.records import Audit, SettingsOf, UnderOtherSettings, Verdict
 from dife_scanner.sentences.settings import other_text
 
@@ -26,7 +27,7 @@ class _Failed:
     """Why nothing could be measured under a configuration."""
 
     settings: SettingsOf
-    error: AuditError | LimitExceeded
+    error: Exception
 
 
 def audit_both(under: Under) -> Outcome:
@@ -51,18 +52,22 @@ def audit_both(under: Under) -> Outcome:
 def _tried(under: Under, settings: SettingsOf) -> Outcome | _Failed:
     try:
         return under(settings)
-    except (AuditError, LimitExceeded) as error:
+    except TriggerFileError:  # somebody's own, under either
+        raise
+    except Exception as error:
+        faults.raise_where_final(error)
         return _Failed(settings, error)
 
 
 def _after_failure(failed: _Failed, other: Outcome | _Failed) -> Outcome:
-    """What the other audit says alone. A limit that was exceeded leaves only a flag standing: it can be raised."""
+    """What the other audit says alone. What another try may mend, a limit or a fault, leaves only a flag standing."""
     if isinstance(other, _Failed):
         raise failed.error
-    limited = isinstance(failed.error, LimitExceeded)
-    if limited and other.audit.verdict is not Verdict.FLAGGED:
+    lasting = isinstance(failed.error, (AuditError, MeasurementError))
+    if not lasting and other.audit.verdict is not Verdict.FLAGGED:
         raise failed.error
-    nothing = UnderOtherSettings(failed.settings, None, failed.error.what)
+    why = faults.reason(failed.error, f"audit under the {failed.settings}'s settings")
+    nothing = UnderOtherSettings(failed.settings, None, why)
     return _with_other(other, nothing)
 
 

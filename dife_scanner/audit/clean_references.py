@@ -5,19 +5,15 @@ What works there too is no trace of somebody's work on the suspect.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from dife_scanner.audit import hypotheses
+from dife_scanner.audit import faults, hypotheses
 from dife_scanner.audit.sides import Side, readout
 from dife_scanner.core import checks, metrics
-from dife_scanner.errors import DifeError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Hypothesis, InCleanReference, Origin, Reference, Trigger
-
-log = logging.getLogger(__name__)
 
 NEAREST = 2
 """Clean references of the suspect's architecture that a trigger is tried on before it demonstrates anything."""
@@ -25,7 +21,7 @@ OTHERS = 2
 """Of other architectures, in which its success is reported and decides nothing."""
 
 Open = Callable[[Reference], Side]
-"""Loads a reference as a side on held-out pictures. Raises `DifeError`."""
+"""Loads a reference as a side on held-out pictures."""
 
 
 class CleanReferences:
@@ -55,6 +51,7 @@ class CleanReferences:
             (self._alike if same else self._unlike).append(one)
         self._opened = opened
         self._failures: list[str] = []
+        self._failures_elsewhere: list[str] = []
 
     @property
     def at_hand(self) -> bool:
@@ -63,8 +60,13 @@ class CleanReferences:
 
     @property
     def failures(self) -> str:
-        """Why references could not be measured, in words; empty where all could."""
-        return "; ".join(self._failures)
+        """Why references of the base's architecture could not be measured, in words; empty where all could."""
+        return "; ".join(dict.fromkeys(self._failures))
+
+    @property
+    def failures_elsewhere(self) -> str:
+        """The same of other architectures."""
+        return "; ".join(self._failures_elsewhere)
 
     def measured(self, results: Sequence[Hypothesis], suspect: Side) -> tuple[Hypothesis, ...]:
         """The same hypotheses; triggers that nothing else stands against, with what they do in the nearest.
@@ -77,7 +79,7 @@ class CleanReferences:
             return tuple(results)
         found: dict[int, list[InCleanReference]] = {}
         for distance, reference in self._nearest(suspect):
-            with self._noting_failure(reference.name):
+            with _noting_failure(reference.name, self._failures):
                 side = self._opened(reference)
                 for number in tried:
                     found.setdefault(number, []).append(
@@ -92,7 +94,7 @@ class CleanReferences:
         """Attack success rate in up to `OTHERS` references of other architectures, by name."""
         found = {}
         for one in self._unlike[:OTHERS]:
-            with self._noting_failure(one.name):
+            with _noting_failure(one.name, self._failures_elsewhere):
                 found[one.name] = round(_success(trigger, self._opened(one)), 6)
         return found
 
@@ -100,18 +102,20 @@ class CleanReferences:
         """The nearest first, with their distances; of equally near ones the first by name. One is open at a time."""
         found = []
         for one in self._alike:
-            with self._noting_failure(one.name):
+            with _noting_failure(one.name, self._failures):
                 found.append((_distance(suspect, self._opened(one)), one))
         found.sort(key=lambda place: (place[0], place[1].name))
         return found[:NEAREST]
 
-    @contextmanager
-    def _noting_failure(self, name: str) -> Iterator[None]:
-        try:
-            yield
-        except DifeError as error:
-            log.warning("the trigger was not tried on %s: %s", name, error.what)
-            self._failures.append(f"{name}: {error.what}")
+
+@contextmanager
+def _noting_failure(name: str, failures: list[str]) -> Iterator[None]:
+    """Pass over a reference that cannot be opened or asked, and add it to `failures`."""
+    try:
+        yield
+    except Exception as error:
+        why = faults.reason(error, f"the trigger was not tried on {name}")
+        failures.append(f"{name} could not be tried ({why})")
 
 
 def _worth_trying(result: Hypothesis) -> bool:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dife_scanner.audit import diagnosis as diagnostics
-from dife_scanner.audit import evidence, hypotheses, populations, probes, recovery
-from dife_scanner.audit.interfaces import NoPool, Populations, Subject, cards, measure_all, named
+from dife_scanner.audit import evidence, hypotheses, populations, recovery
+from dife_scanner.audit.faults import Gaps
+from dife_scanner.audit.interfaces import (
+    NoPool,
+    Populations,
+    Subject,
+    cards,
+    measure_all,
+    measure_undiagnosed,
+)
 from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
-from dife_scanner.audit.stages import Stage, card_of, labelled
+from dife_scanner.audit.stages import Splits, Stage
 from dife_scanner.core.agreement import compare
+from dife_scanner.core.checks import demonstrated
 from dife_scanner.core.footprint import diagnose
+from dife_scanner.errors import TriggerFileError
 from dife_scanner.records import (
     BranchSwap,
     ComponentRepair,
@@ -18,6 +28,7 @@ from dife_scanner.records import (
     Diagnosis,
     Entry,
     EvidenceFile,
+    Gap,
     Hypothesis,
     Interval,
     Origin,
@@ -43,56 +54,116 @@ class Examined:
     """Paired 95 % interval of the attack success rate, suspect minus base."""
     recovered: Recovered | None = None
     files: tuple[tuple[EvidenceFile, bytes], ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    """What faults kept from being done."""
 
 
 def examine(stage: Stage, strongest: Hypothesis) -> Examined:
-    """Diagnose, freeze the diagnosis, then measure every interface and compare."""
+    """Diagnose, freeze the diagnosis, then measure every interface and compare.
+
+    What a fault keeps from being done is a gap. Only errors of whoever named the trigger are raised.
+    """
+    gaps = Gaps()
     trigger = strongest.trigger
     splits = stage.splits.for_trigger(trigger)
+    test = splits.test
     condition = trigger.condition()
     seed = stage.request.plan.seed
     stage.phases.enter("diagnosing")
-    with named(card_of(trigger), labelled(probes.DIAGNOSIS)):
-        support = diagnostics.gather(trigger, splits.diagnosis, splits.train)
-        parts = diagnostics.repair_of_parts(trigger, splits.diagnosis.suspect)
-        diagnosis = diagnose(support, condition, cards(), parts)
+    found = _diagnosed(trigger, condition, splits, gaps)
     stage.phases.enter("measuring interfaces")
-    pools = _pools(stage, condition, named_by_somebody=strongest.origin is Origin.KNOWN)
-    subject = Subject(trigger, condition, splits.train, splits.test, splits.queries, pools, seed)
-    profile = measure_all(subject, diagnosis)
-    return Examined(
-        trigger=trigger,
-        condition=condition,
-        support=support,
-        parts=parts,
-        diagnosis=diagnosis,
-        profile=profile.entries,
-        agreement=compare(profile).text,
-        effect=hypotheses.effect(trigger, splits.test.suspect, splits.test.reference, seed),
-        recovered=recovery.recover(trigger, splits.test),
-        files=(
-            *evidence.pictures(splits.test.suspect, trigger),
-            *evidence.landing(trigger, splits.test),
-            *evidence.manifests(pools.manifests),
-        ),
+    pools = _pools(stage, condition, strongest)
+    subject = Subject(trigger, condition, splits.train, test, splits.queries, pools, seed)
+    profile, agreement = _profiled(subject, found.diagnosis, _raised(strongest), gaps)
+    recovered = gaps.attempt(
+        "nearest concepts and robustness", lambda: recovery.recover(trigger, test), None
+    )
+    effect = gaps.attempt(
+        "interval of the effect",
+        lambda: hypotheses.effect(trigger, test.suspect, test.reference, seed),
+        strongest.effect,
+    )
+    pictures = gaps.attempt(
+        "pictures of the trigger", lambda: evidence.pictures(test.suspect, trigger), ()
+    )
+    landing = gaps.attempt("direction of the trigger", lambda: evidence.landing(trigger, test), ())
+    manifests = gaps.attempt(
+        "lists of what was measured on", lambda: evidence.manifests(pools.manifests), ()
+    )
+    return replace(
+        found,
+        profile=profile,
+        agreement=agreement,
+        effect=effect,
+        recovered=recovered,
+        files=(*pictures, *landing, *manifests),
+        gaps=gaps.found,
     )
 
 
-def _pools(stage: Stage, condition: Condition, *, named_by_somebody: bool) -> Populations:
-    """The populations besides the labelled pictures, drawn when a card first needs one.
+def _diagnosed(trigger: Trigger, condition: Condition, splits: Splits, gaps: Gaps) -> Examined:
+    """Which component carries the trigger, and what that was decided from."""
+    support = gaps.attempt(
+        "evidence of the footprint",
+        lambda: diagnostics.gather(trigger, splits.diagnosis, splits.train),
+        None,
+    )
+    parts = gaps.attempt(
+        "repair of its parts",
+        lambda: diagnostics.repair_of_parts(trigger, splits.diagnosis.suspect),
+        None,
+    )
+    diagnosis = None
+    if support is not None:
+        diagnosis = gaps.attempt(
+            "footprint", lambda: diagnose(support, condition, cards(), parts), None
+        )
+    return Examined(
+        trigger=trigger, condition=condition, support=support, parts=parts, diagnosis=diagnosis
+    )
 
-    Where somebody named the trigger, pictures that cannot show it are an error of theirs. What was found is not lost
-    for that: the cards that ask for them are not run.
-    """
+
+def _profiled(
+    subject: Subject,
+    diagnosis: Diagnosis | None,
+    raised: tuple[type[Exception], ...],
+    gaps: Gaps,
+) -> tuple[tuple[Entry, ...], str]:
+    """The exposure profile, and how the diagnosis compares with it."""
+    if diagnosis is None:
+        return measure_undiagnosed(subject, raised=raised), ""
+    profile = measure_all(subject, diagnosis, raised=raised)
+    agreement = gaps.attempt(
+        "agreement of footprint and profile", lambda: compare(profile).text, ""
+    )
+    return profile.entries, agreement
+
+
+OF_POOLS = (PoolTooSmall, SourceNotInPool, TargetNotInPool)
+"""Pictures that cannot show a trigger."""
+
+
+def _raised(strongest: Hypothesis) -> tuple[type[Exception], ...]:
+    """Errors of whoever named the trigger; a trigger that is demonstrated is not lost for their pictures."""
+    if strongest.origin is not Origin.KNOWN:
+        return ()
+    if demonstrated(strongest.checks):
+        return (TriggerFileError,)
+    return (TriggerFileError, *OF_POOLS)
+
+
+def _pools(stage: Stage, condition: Condition, strongest: Hypothesis) -> Populations:
+    """The populations besides the labelled pictures, drawn when a card first needs one."""
     plan = stage.request.plan
     class_names = stage.splits.data.class_names
+    raised = _raised(strongest)
 
     def draw(kind: str) -> populations.Pool:
         try:
             return plan.pool(kind, condition, class_names, stage.request.cache)
-        except (PoolTooSmall, SourceNotInPool, TargetNotInPool) as error:
-            if named_by_somebody:
-                raise
+        except raised:
+            raise
+        except OF_POOLS as error:
             raise NoPool(error.what) from error
 
     return Populations(draw)

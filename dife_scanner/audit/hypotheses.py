@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit import probes
+from dife_scanner.audit import faults, probes
 from dife_scanner.audit.interfaces import named
 from dife_scanner.audit.sides import Side, baseline, readout, reads_hit_rate, spared
 from dife_scanner.audit.stages import Stage, card_of, labelled
@@ -16,6 +16,7 @@ from dife_scanner.core import checks, metrics
 from dife_scanner.core.checks import DEMONSTRATED_EFFECT, SIGNATURE_EFFECT
 from dife_scanner.core.statistics import holm, measure, paired_interval, sign_flip_p
 from dife_scanner.core.verdict import INHERITED_CUT
+from dife_scanner.errors import TriggerFileError
 from dife_scanner.records import Channel, Hypothesis, Interval, Origin, Trigger
 
 Table = NDArray[np.float64]
@@ -128,28 +129,46 @@ def inherited(
 
 def test_all(
     stage: Stage, discovered: Sequence[Hypothesis]
-) -> tuple[tuple[Hypothesis, ...], tuple[Hypothesis, ...]]:
+) -> tuple[tuple[Hypothesis, ...], tuple[Hypothesis, ...], dict[str, Exception]]:
     """One result per signature and those `discovered`, corrected over all of them; second, the signatures that move the
-    base just as well.
+    base just as well; third, by name, why others could not be tried.
+
+    Raises `TriggerFileError` for a trigger that somebody wrote wrongly.
     """
     rows: list[Hypothesis] = []
     shared: list[Hypothesis] = []
+    untried: dict[str, Exception] = {}
     plan = stage.request.plan
     total = len(plan.signatures)
     for index, signature in enumerate(plan.signatures):
         stage.phases.enter("trying signatures", index, total, signature.name)
-        with named(card_of(signature), labelled(probes.TRAIN, probes.TEST)):
-            choices = choose(signature, *stage.splits.train)
-            suspect, reference = stage.splits.for_trigger(signature).test
-            is_known = known(signature)
-            row = test(choices.apart, suspect, reference, plan.seed, always=is_known)
-            rows.append(_with_origin(row, suspect, reference, plan.seed, named=is_known))
-            demonstrated = signature.name in stage.request.demonstrated
-            found = inherited(choices.shared, suspect, reference, demonstrated=demonstrated)
-            if found is not None:
-                shared.append(found)
+        try:
+            row, found = _tried(stage, signature)
+        except TriggerFileError:
+            raise
+        except Exception as error:
+            faults.raise_where_final(error)
+            untried[signature.name] = error
+            continue
+        rows.append(row)
+        if found is not None:
+            shared.append(found)
     stage.phases.enter("trying signatures", total, total)
-    return corrected([*rows, *discovered]), tuple(shared)
+    return corrected([*rows, *discovered]), tuple(shared), untried
+
+
+def _tried(stage: Stage, signature: Trigger) -> tuple[Hypothesis, Hypothesis | None]:
+    """What a signature does, and what it does to suspect and base alike."""
+    seed = stage.request.plan.seed
+    with named(card_of(signature), labelled(probes.TRAIN, probes.TEST)):
+        choices = choose(signature, *stage.splits.train)
+        suspect, reference = stage.splits.for_trigger(signature).test
+        is_known = known(signature)
+        row = test(choices.apart, suspect, reference, seed, always=is_known)
+        row = _with_origin(row, suspect, reference, seed, named=is_known)
+        demonstrated = signature.name in stage.request.demonstrated
+        found = inherited(choices.shared, suspect, reference, demonstrated=demonstrated)
+    return row, found
 
 
 def _with_origin(

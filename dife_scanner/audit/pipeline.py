@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dife_scanner.audit import hypotheses, probes, run_checks, search
+from dife_scanner.audit import faults, hypotheses, probes, run_checks, search
 from dife_scanner.audit.both_settings import audit_both, request_under
 from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
@@ -26,7 +26,7 @@ from dife_scanner.core import checks
 from dife_scanner.core.cards import ZERO_SHOT
 from dife_scanner.core.checks import Circumstances
 from dife_scanner.core.recognition import is_searchable
-from dife_scanner.core.verdict import Evidence, decide
+from dife_scanner.core.verdict import Evidence, decide, demonstrated
 from dife_scanner.discovery import LEARNED
 from dife_scanner.errors import AuditError
 from dife_scanner.models.config import deviations
@@ -139,8 +139,13 @@ def audit(
             return report.outcome(request, _measured_alone(only))
         both = stage(Pair(suspect, reference), request, memory, progress, Path(scratch))
         measured = _measured(both, base, relation)
-    memory.save([reference.image_tower, reference.text_tower])
-    return report.outcome(request, measured)
+    kept = faults.Gaps()
+    kept.attempt(
+        "embeddings of the base for later audits",
+        lambda: memory.save([reference.image_tower, reference.text_tower]),
+        None,
+    )
+    return report.outcome(request, measured.with_gaps(kept.found))
 
 
 def _nothing_to_measure(relation: Relation) -> bool:
@@ -188,8 +193,11 @@ def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
         check_varied(test.suspect, str(request.ref))
         check_varied(test.reference, "its reference")
     found = _searched(both, relation)
-    tested, inherited = hypotheses.test_all(both, found.results)
+    tested, inherited, untried = hypotheses.test_all(both, found.results)
     checked = run_checks.check_all(both, tested, base, _options(both))
+    if not demonstrated(checked.hypotheses):
+        for fault in filter(None, (found.limit, *untried.values())):
+            raise fault
     strongest, examined = _strongest(both, checked)
     if strongest is None and inherited:
         examined = Examined(trigger=inherited[0].trigger)
@@ -201,6 +209,7 @@ def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
         inherited=inherited,
         searches=found.searches,
         missing=found.missing,
+        gaps=(*found.gaps, *faults.gaps_of(untried), *checked.gaps, *examined.gaps),
         recognition=test.reference.recognition,
         own_settings_problem=request.own_settings_problem,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -27,6 +27,7 @@ from dife_scanner.records import (
     ComponentRepair,
     EvidenceFile,
     Finding,
+    Gap,
     Reference,
 )
 from dife_scanner.sentences import verdict as sentences
@@ -58,6 +59,10 @@ class Measured:
     """Mean cosine distance of clean class prompts, suspect to reference."""
     picture_drift: float | None = None
     """The same of clean held-out pictures."""
+
+    def with_gaps(self, gaps: tuple[Gap, ...]) -> Measured:
+        """The same, and what else faults kept from being done."""
+        return replace(self, evidence=replace(self.evidence, gaps=(*self.evidence.gaps, *gaps)))
 
     @classmethod
     def compared(
@@ -154,6 +159,7 @@ class Report:
             plan=request.plan.as_stored(),
             repair=repair,
             decision=decision,
+            gaps=evidence.gaps,
             recognition=evidence.recognition,
             deviations=request.deviations,
             settings=request.settings,

@@ -37,18 +37,29 @@ def searched(
     test: Pair[Side],
     options: search.Options,
     progress: Progress,
-) -> tuple[Hypothesis, ...]:
-    """The same hypotheses; those that nothing else stands against, with what the reverse search found in the base."""
+) -> tuple[tuple[Hypothesis, ...], str]:
+    """The same hypotheses; those that nothing else stands against, with what the reverse search found in the base.
+
+    Second, what of it could not run, in words. Then it says nothing for a trigger; what it found may speak against one.
+    """
     if not options.plan.detectors:
-        return tuple(results)
+        return tuple(results), "this audit runs no searches"
     concerned = [_concerned(one) for one in results]
     if accuracy_lost(test) < checks.ACCURACY_LOST or not any(concerned):
-        return tuple(results)
-    found = _strongest(_swapped(encoders), _swapped(train), _swapped(test), options, progress)
+        return tuple(results), ""
+    found, failed = _strongest(
+        _swapped(encoders), _swapped(train), _swapped(test), options, progress
+    )
     out = []
     for result, is_concerned in zip(results, concerned, strict=True):
-        out.append(replace(result, exchanged=found) if is_concerned else result)
-    return tuple(out)
+        with_found = replace(result, exchanged=found)
+        counts = is_concerned and (not failed or _stands_against(with_found))
+        out.append(with_found if counts else result)
+    return tuple(out), failed
+
+
+def _stands_against(row: Hypothesis) -> bool:
+    return checks.REVERSE_SEARCH in checks.not_passed(checks.run_all(row))
 
 
 def _concerned(row: Hypothesis) -> bool:
@@ -62,8 +73,11 @@ def _strongest(
     test: Pair[Side],
     options: search.Options,
     progress: Progress,
-) -> ReverseSearch:
-    """The strongest trigger that the searches find in the first of these; finished ones have names of their own."""
+) -> tuple[ReverseSearch, str]:
+    """The strongest trigger that the searches find in the first of these; finished ones have names of their own.
+
+    Second, which searches a fault or the time limit ended, and why.
+    """
 
     def tell(step: Step) -> None:
         progress(f"reverse search: {step.phase}", step.done, step.total, step.note)
@@ -74,12 +88,16 @@ def _strongest(
     found = search.discover(encoders, train, test, options, Progress(tell))
     passes = sum(one.passes for one in found.searches)
     seconds = round(sum(one.seconds for one in found.searches), 3)
+    reasons: dict[str, list[str]] = {}
+    for one in found.failed:
+        reasons.setdefault(one.reason, []).append(one.detector)
+    failed = "; ".join(f"{', '.join(names)}: {why}" for why, names in reasons.items())
     rows = hypotheses.corrected(found.results)
     best = max(rows, key=_rank, default=None)
     if best is None or best.effect is None:
-        return ReverseSearch(passes, seconds)
+        return ReverseSearch(passes, seconds), failed
     trigger = best.trigger
-    return ReverseSearch(
+    strongest = ReverseSearch(
         passes=passes,
         seconds=seconds,
         kind=trigger.kind,
@@ -91,6 +109,7 @@ def _strongest(
         low=round(best.effect.low, 6),
         demonstrated=_demonstrated(best),
     )
+    return strongest, failed
 
 
 def _rank(row: Hypothesis) -> tuple[bool, float]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from dife_scanner.audit import probes, reverse_search, search
+from dife_scanner.audit import faults, probes, reverse_search, search
 from dife_scanner.audit.cache import CachedEncoder
 from dife_scanner.audit.clean_references import CleanReferences
 from dife_scanner.audit.interfaces import named
@@ -15,7 +16,7 @@ from dife_scanner.audit.stages import Stage, labelled
 from dife_scanner.core import checks
 from dife_scanner.core.cards import ZERO_SHOT
 from dife_scanner.core.checks import Circumstances
-from dife_scanner.records import Hypothesis, Reference
+from dife_scanner.records import Gap, Hypothesis, Reference
 
 
 @dataclass(frozen=True)
@@ -25,23 +26,48 @@ class Checked:
     hypotheses: tuple[Hypothesis, ...]
     references: CleanReferences
 
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """What of the references decides nothing, and could not be measured."""
+        failures = self.references.failures_elsewhere
+        return (Gap("success in other architectures", failures),) if failures else ()
+
 
 def check_all(
     stage: Stage, results: Sequence[Hypothesis], base: Reference, options: search.Options
 ) -> Checked:
     """Measure what the corroborating checks need, and run every check on every hypothesis."""
     references = clean_references(stage, base)
-    test = stage.splits.test
-    measured = references.measured(results, test.suspect)
-    with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
-        measured = reverse_search.searched(
-            measured, stage.encoders, stage.splits.train, test, options, stage.progress
-        )
-    unavailable = {checks.CLEAN_REFERENCES: references.failures} if references.failures else {}
-    if not options.plan.detectors:
-        unavailable[checks.REVERSE_SEARCH] = "this audit runs no searches"
-    known = Circumstances(references.at_hand, reverse_search.accuracy_lost(test), unavailable)
+    unavailable: dict[str, str] = {}
+    reduced: dict[str, str] = {}
+    measured = tuple(results)
+    try:
+        measured = references.measured(measured, stage.splits.test.suspect)
+    except Exception as error:
+        unavailable[checks.CLEAN_REFERENCES] = faults.reason(error, checks.CLEAN_REFERENCES)
+    if references.failures:
+        unavailable[checks.CLEAN_REFERENCES] = references.failures
+        reduced[checks.CLEAN_REFERENCES] = f"rests on the others alone: {references.failures}"
+    try:
+        measured, failed = _with_reverse_search(stage, measured, options)
+    except Exception as error:
+        failed = faults.reason(error, checks.REVERSE_SEARCH)
+    if failed:
+        unavailable[checks.REVERSE_SEARCH] = failed
+    lost = reverse_search.accuracy_lost(stage.splits.test)
+    known = Circumstances(references.at_hand, lost, unavailable, reduced)
     return Checked(with_checks(measured, known), references)
+
+
+def _with_reverse_search(
+    stage: Stage, results: Sequence[Hypothesis], options: search.Options
+) -> tuple[tuple[Hypothesis, ...], str]:
+    splits = stage.splits
+    options = replace(options, gone=time.monotonic() - stage.began)
+    with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
+        return reverse_search.searched(
+            results, stage.encoders, splits.train, splits.test, options, stage.progress
+        )
 
 
 def with_checks(results: Sequence[Hypothesis], known: Circumstances) -> tuple[Hypothesis, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dife_scanner import discovery
-from dife_scanner.audit import hypotheses, recovery
+from dife_scanner.audit import faults, hypotheses, recovery
 from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.sides import Pair, Side, readout
@@ -25,6 +25,7 @@ from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import Progress
 from dife_scanner.records import (
     Channel,
+    Gap,
     Hypothesis,
     MissingSearch,
     NounLead,
@@ -58,6 +59,8 @@ class Options:
     """Where searches and trigger files are kept."""
     seconds: float | None = None
     """What the audit may take; searches that would clearly take longer are not begun."""
+    gone: float = 0.0
+    """Seconds of it that are over."""
     learner: TriggerFile | None = None
     """The prompt learner that came with the suspect."""
     settings: SettingsOf = SettingsOf.SUSPECT
@@ -75,7 +78,13 @@ class Discovered:
     results: tuple[Hypothesis, ...] = ()
     """One per candidate, measured on held-out drawings; not yet corrected for how many were tried."""
     missing: tuple[MissingSearch, ...] = ()
-    """Searches that could not run, though there was something to search."""
+    """Searches that could not run, though there was something to search …"""
+    failed: tuple[MissingSearch, ...] = ()
+    """… those of them that a fault or the time limit ended."""
+    limit: LimitExceeded | None = None
+    """The time limit, where searches would take clearly longer and none was begun."""
+    gaps: tuple[Gap, ...] = ()
+    """What is not known of the results."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +123,14 @@ def discover(
     `using` are detectors of somebody's own in place of those that the plan names.
     """
 
-    def test_candidate(candidate: Candidate) -> Hypothesis:
-        return _tested(candidate, test, options.plan.seed)
+    gaps = faults.Gaps()
 
-    task = _task(encoders, train, options)
+    def test_candidate(candidate: Candidate) -> Hypothesis:
+        return _tested(candidate, test, options.plan.seed, gaps)
+
     chosen = using or detectors(options.plan.detectors)
-    return _run(chosen, task, options, progress, test_candidate)
+    task = _task(encoders, train, options)
+    return replace(_run(chosen, task, options, progress, test_candidate), gaps=gaps.found)
 
 
 def discover_alone(
@@ -138,7 +149,10 @@ def discover_alone(
         alone = detector.alone()
         if alone is not None:
             able.append(alone)
-    return _run(able, task, options, progress, measure_candidate)
+    found = _run(able, task, options, progress, measure_candidate)
+    if found.limit is not None:
+        raise found.limit
+    return found
 
 
 def score(searches: Sequence[Search]) -> float | None:
@@ -156,44 +170,96 @@ def _run(
     progress: Progress,
     confirm: Callable[[Candidate], Hypothesis],
 ) -> Discovered:
-    """Search with every detector that applies, and `confirm` what each hands over."""
+    """Search with every detector that applies, and `confirm` what each hands over. One that raises is missing."""
     searches: list[Search] = []
     results: list[Hypothesis] = []
     phase = "searching without a base" if task.alone else "searching"
-    applying = [detector for detector in able if detector.applies(task)]
-    estimate = _estimate(applying, task, options)
+    applying, missing = _sorted(able, task)
+    failed: list[MissingSearch] = []
+    left = [one for one in applying if _read(_path(one, options)) is None]
+    estimate, limit = _estimate(left, task, options)
+    if limit is not None:  # those that have finished before cost nothing
+        failed = [_missing(detector, limit.what) for detector in left]
+        applying = [one for one in applying if one not in left]
     for number, detector in enumerate(applying):
         progress(phase, number, len(applying), f"{detector.name}{estimate}")
-        finished = _searched(detector, task, options, progress)
-        confirmed = [confirm(candidate) for candidate in finished.candidates]
-        searches.append(_record(detector, finished, confirmed))
+        try:
+            finished = _searched(detector, task, options, progress)
+        except Exception as error:
+            failed.append(_missing(detector, faults.reason(error, _search_by(detector))))
+            continue
+        confirmed, why = _confirmed(detector, finished, confirm)
         results.extend(confirmed)
+        if why:
+            failed.append(_missing(detector, why))
+        else:
+            searches.append(_record(detector, finished, confirmed))
     progress(phase, len(applying), len(applying))
-    return Discovered(tuple(searches), tuple(results), _missing(able, task))
+    without = (*missing, *failed)
+    return Discovered(tuple(searches), tuple(results), without, tuple(failed), limit)
 
 
-def _missing(able: Sequence[Detector], task: Task) -> tuple[MissingSearch, ...]:
+def _sorted(able: Sequence[Detector], task: Task) -> tuple[list[Detector], list[MissingSearch]]:
+    """Those detectors that apply, and those that do not though there is something to search."""
+    applying = []
     missing = []
     for detector in able:
-        reason = detector.lacks(task)
+        try:
+            if detector.applies(task):
+                applying.append(detector)
+            reason = detector.lacks(task)
+        except Exception as error:
+            reason = faults.reason(error, _search_by(detector))
         if reason:
-            missing.append(MissingSearch(detector.name, detector.channel, detector.kinds, reason))
-    return tuple(missing)
+            missing.append(_missing(detector, reason))
+    return applying, missing
 
 
-def _estimate(applying: Sequence[Detector], task: Task, options: Options) -> str:
-    """About how long what is left will take, in words. `LimitExceeded` where that is clearly beyond the limit."""
-    left = [detector.load(task) for detector in applying if _read(_path(detector, options)) is None]
+def _confirmed(
+    detector: Detector, finished: _Finished, confirm: Callable[[Candidate], Hypothesis]
+) -> tuple[list[Hypothesis], str]:
+    """Its candidates, measured where it did not search; second, why the last of those that could not be was not."""
+    confirmed = []
+    why = ""
+    for candidate in finished.candidates:
+        try:
+            confirmed.append(confirm(candidate))
+        except Exception as error:
+            told = faults.reason(error, _search_by(detector))
+            why = f"`{candidate.trigger.name}` could not be tested: {told}"
+    return confirmed, why
+
+
+def _search_by(detector: Detector) -> str:
+    return f"search `{detector.name}`"
+
+
+def _missing(detector: Detector, reason: str) -> MissingSearch:
+    return MissingSearch(detector.name, detector.channel, detector.kinds, reason)
+
+
+def _estimate(
+    left: Sequence[Detector], task: Task, options: Options
+) -> tuple[str, LimitExceeded | None]:
+    """About how long what is left will take, in words; second, the limit, where that is clearly beyond it."""
     if not left:
-        return ""
-    seconds = cost.seconds(sum(left, start=Load(0, 0)), task)
-    if options.seconds is not None and seconds > MARGIN * options.seconds:
-        raise LimitExceeded(
-            f"the searches at budget {options.plan.budget} would take about {_long(seconds)} on {task.suspect.device}, "
-            f"and an audit may take {_long(options.seconds)}",
-            "use a faster device, raise limits.audit_seconds, or audit without searches (--no-discovery)",
-        )
-    return f", about {_long(seconds)} in all"
+        return "", None
+    try:
+        loads = [detector.load(task) for detector in left]
+        seconds = cost.seconds(sum(loads, start=Load(0, 0)), task)
+    except Exception as error:  # searches can do without
+        faults.reason(error, "estimate of the searches")
+        return "", None
+    # What a reverse search would run into is a finding that stands already.
+    margin = 1.0 if options.reverse else MARGIN
+    if options.seconds is None or seconds <= margin * (options.seconds - options.gone):
+        return f", about {_long(seconds)} in all", None
+    over = f", of which {_long(options.gone)} are over" if options.gone else ""
+    return "", LimitExceeded(
+        f"the searches at budget {options.plan.budget} would take about {_long(seconds)} on {task.suspect.device}, "
+        f"and an audit may take {_long(options.seconds)}{over}",
+        "use a faster device, raise limits.audit_seconds, or audit without searches (--no-discovery)",
+    )
 
 
 def _long(seconds: float) -> str:
@@ -241,7 +307,7 @@ def _record(detector: Detector, finished: _Finished, confirmed: Sequence[Hypothe
 # --- testing candidates ---------------------------------------------------------------------------------------
 
 
-def _tested(candidate: Candidate, test: Pair[Side], seed: int) -> Hypothesis:
+def _tested(candidate: Candidate, test: Pair[Side], seed: int, gaps: faults.Gaps) -> Hypothesis:
     """The candidate on drawings and templates that no search saw, with its interval over the base."""
     trigger = candidate.trigger
     choice = hypotheses.Choice(trigger, candidate.suspect, candidate.reference)
@@ -252,7 +318,11 @@ def _tested(candidate: Candidate, test: Pair[Side], seed: int) -> Hypothesis:
         effect=hypotheses.effect(trigger, test.suspect, test.reference, seed),
         area=candidate.area,
         read_alike=_embedded_alike(candidate, test),
-        leads_to=recovery.nearest_concept(trigger, test),
+        leads_to=gaps.attempt(
+            f"concept that `{trigger.name}` leads to",
+            lambda: recovery.nearest_concept(trigger, test),
+            None,
+        ),
     )
 
 
@@ -304,7 +374,10 @@ def _searched(detector: Detector, task: Task, options: Options, progress: Progre
         leads=found.leads,
         not_converged=found.not_converged,
     )
-    _write(path, finished)
+    try:
+        _write(path, finished)
+    except Exception as error:  # what was found counts all the same; only a full disk is raised on
+        faults.reason(error, f"keeping {path}")
     crash_point("discovery.kept")
     return finished
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,8 @@ class Stage:
     phases: Phases
     scratch: Path
     """Where files of triggers live as long as the audit."""
+    began: float = field(default_factory=time.monotonic)
+    """When, by the monotonic clock."""
 
 
 def stage(

@@ -68,6 +68,8 @@ class Circumstances:
     """Clean accuracy of the base less the suspect's on held-out pictures, -1..1."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
     """Why a check that applies could not be run, in words, by the check's name."""
+    reduced: Mapping[str, str] = field(default_factory=dict)
+    """What a check that was run had to do without, in words, by the check's name."""
 
 
 Applies = Callable[[Hypothesis, Circumstances], bool]
@@ -101,7 +103,8 @@ class Check:
             return self._without_number(CheckOutcome.NOT_RUN, reason)
         needed = self.needed(hypothesis)
         outcome = CheckOutcome.PASSED if self.passes(measured, needed) else CheckOutcome.FAILED
-        return CheckResult(self.name, self.kind, outcome, measured, needed)
+        without = known.reduced.get(self.name, "")
+        return CheckResult(self.name, self.kind, outcome, measured, needed, reason=without)
 
     def _without_number(
         self, outcome: CheckOutcome, reason: str = "", decided_by: str = ""

@@ -51,7 +51,7 @@ def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding |
         fingerprint=fingerprint(audit.ref.repo_id, audit.verdict.value, channel, carrier, target),
         ref=audit.ref,
         kind=FindingKind(audit.verdict.value),
-        severity=Severity.EXPOSED if exposed else Severity.WEAK,
+        severity=_severity(audit),
         confidence=confidence(effect),
         carrier=carrier,
         channel=channel,
@@ -96,6 +96,15 @@ def _for_review(
         audit_id=audit.id,
         created_at=created_at,
     )
+
+
+def _severity(audit: Audit) -> Severity:
+    if exposed_interfaces(audit.profile):
+        return Severity.EXPOSED
+    # Without an exposed cell only what a fault kept from being measured is flagged.
+    if audit.verdict is Verdict.FLAGGED:
+        return Severity.NOT_MEASURED
+    return Severity.WEAK
 
 
 def _channel(trigger: Trigger | None) -> str:

@@ -20,6 +20,7 @@ from dife_scanner.records import (
     Diagnosis,
     Entry,
     EntryType,
+    Gap,
     Hypothesis,
     MissingSearch,
     Origin,
@@ -33,6 +34,10 @@ INHERITED_CUT = 0.75
 a strong pattern over the whole picture makes a small model choose one class half of the time, and nobody put it there.
 """
 NO_FOOTPRINT = frozenset({Carrier.WEAK, Carrier.DEMOTED})
+FLAGS = frozenset(
+    {Basis.EXPOSED_FOOTPRINT, Basis.FOOTPRINT_NOT_MEASURED, Basis.EXPOSURE_NOT_MEASURED}
+)
+"""What a demonstrated trigger is flagged on: a footprint and an exposed interface, or a fault that hid either."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Evidence:
     learner_problem: str = ""
     """Why that was not searched, in words."""
     learner_searched: bool = False
+    gaps: tuple[Gap, ...] = ()
+    """What faults kept from being done."""
     recognition: Recognition | None = None
     """What the base recognises of the labelled pictures; `None` where nothing was encoded."""
     own_settings_problem: str = ""
@@ -92,14 +99,11 @@ def _decide_identical(evidence: Evidence) -> Decision:
 
 def _decide_compared(evidence: Evidence) -> Decision:
     """What a comparison with the base amounts to. A flag needs all three: a demonstrated trigger, a footprint, and an
-    exposed interface. What too few drawings stand behind, and what was not searched, is never called nothing.
+    exposed interface; what a fault kept from being measured takes nothing from it. What too few drawings stand behind,
+    and what was not searched, is never called nothing.
     """
     strongest = evidence.strongest
-    if (
-        strongest is not None
-        and evidence.diagnosis is not None
-        and checks.demonstrated(strongest.checks)
-    ):
+    if strongest is not None and checks.demonstrated(strongest.checks):
         return _decide_demonstrated(strongest, evidence.diagnosis, evidence.profile)
     too_few = lacking_drawings(evidence.hypotheses)
     if too_few is not None:
@@ -113,22 +117,34 @@ def _decide_compared(evidence: Evidence) -> Decision:
 
 
 def _decide_demonstrated(
-    strongest: Hypothesis, diagnosis: Diagnosis, profile: Sequence[Entry]
+    strongest: Hypothesis, diagnosis: Diagnosis | None, profile: Sequence[Entry]
 ) -> Decision:
-    verdict, basis = Verdict.INCONCLUSIVE, Basis.NO_EXPOSED_INTERFACE
-    if diagnosis.carrier is Carrier.NOT_INTERCHANGEABLE:
-        basis = Basis.TOWERS_NOT_INTERCHANGEABLE
-    elif diagnosis.carrier in NO_FOOTPRINT:
-        basis = Basis.NO_FOOTPRINT
-    elif exposed_interfaces(profile):
-        verdict, basis = Verdict.FLAGGED, Basis.EXPOSED_FOOTPRINT
+    basis = _basis_of_demonstrated(diagnosis, profile)
     return Decision(
-        verdict,
+        Verdict.FLAGGED if basis in FLAGS else Verdict.INCONCLUSIVE,
         basis,
         hypothesis=strongest.trigger.name,
         rests_on=checks.passed(strongest.checks),
         unconfirmed=checks.unconfirmed(strongest.checks),
     )
+
+
+def _basis_of_demonstrated(diagnosis: Diagnosis | None, profile: Sequence[Entry]) -> Basis:
+    """What was measured of a demonstrated trigger. Only a fault leaves it without a diagnosis, or the interface that it
+    was demonstrated through without a cell.
+    """
+    if diagnosis is None:
+        return Basis.FOOTPRINT_NOT_MEASURED
+    if diagnosis.carrier is Carrier.NOT_INTERCHANGEABLE:
+        return Basis.TOWERS_NOT_INTERCHANGEABLE
+    if diagnosis.carrier in NO_FOOTPRINT:
+        return Basis.NO_FOOTPRINT
+    if exposed_interfaces(profile):
+        return Basis.EXPOSED_FOOTPRINT
+    measured = {one.interface for one in profile if isinstance(one, Cell)}
+    if diagnosis.diagnostic and diagnosis.diagnostic not in measured:
+        return Basis.EXPOSURE_NOT_MEASURED
+    return Basis.NO_EXPOSED_INTERFACE
 
 
 def _decide_nothing(evidence: Evidence) -> Decision:

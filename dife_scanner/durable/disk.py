@@ -22,6 +22,31 @@ def disk_full(path: Path) -> DiskFull:
     )
 
 
+def says_full(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, is that of a disk or quota without room.
+
+    Libraries in other languages (safetensors) give the system's words and no number.
+    """
+    while error is not None:
+        if isinstance(error, DiskFull):
+            return True
+        if isinstance(error, OSError) and error.errno in _NO_SPACE:
+            return True
+        if "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def raise_where_full(error: Exception) -> None:
+    """Raise `DiskFull` where that is what an error comes from."""
+    if isinstance(error, DiskFull):
+        raise error
+    if says_full(error):
+        named = getattr(error, "filename", None)
+        raise disk_full(Path(named) if isinstance(named, str) else Path("the state directory"))
+
+
 def home_unwritable(path: Path, why: str) -> HomeUnwritable:
     """The error for a state directory that this user may not write."""
     return HomeUnwritable(

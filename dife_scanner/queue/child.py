@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from dife_scanner.errors import LimitExceeded
+from dife_scanner.durable.disk import disk_full, says_full
+from dife_scanner.errors import DiskFull, LimitExceeded
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import outcome
 from dife_scanner.queue.processes import end_server_at_exit, end_with_parent
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 AUDIT = "dife_scanner.audit.pipeline:run"
 PRELOAD = ("torch", "open_clip", "dife_scanner.models.clip", "dife_scanner.audit.pipeline")
 FORKSERVER = "forkserver"
+FULL_DISK = 28
+"""Exit code of a child that could not even leave its error (ENOSPC)."""
 
 _TICK_SECONDS = 0.2
 _STEP_SECONDS = 0.1
@@ -69,7 +72,7 @@ def run(
     """Run `entry(request, progress)` in a child that leaves its outcome in the empty `folder`.
 
     `check` is called several times a second; what it raises stops the child. Raises `LimitExceeded` past `seconds` or
-    `rss_mib`, `ChildDied`, `ChildBug`, or whatever error of ours the audit raised.
+    `rss_mib`, `ChildDied`, `ChildBug`, `DiskFull`, or whatever error of ours the audit raised.
     """
     context = _context(preload, start)
     reader, writer = context.Pipe(duplex=False)
@@ -88,6 +91,8 @@ def run(
         _end(process)
         reader.close()
     received = outcome.read(folder)
+    if received is None and process.exitcode == FULL_DISK:
+        raise disk_full(folder)
     if received is None:
         raise ChildDied(_how_it_died(process.exitcode))
     return received
@@ -175,12 +180,22 @@ def _main(entry: str, request: Request, folder: Path, writer: Connection, thread
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _no_core_dumps()
-    tempfile.tempdir = tempfile.mkdtemp(
-        prefix="tmp-", dir=folder
-    )  # removed with the job, however this process ends
     if threads and "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
     try:
+        _leave_outcome(entry, request, folder, writer)
+    except (OSError, DiskFull) as error:  # not even the error could be left
+        if says_full(error):
+            sys.exit(FULL_DISK)
+        raise
+
+
+def _leave_outcome(entry: str, request: Request, folder: Path, writer: Connection) -> None:
+    """Audit, and leave what came of it or the error that it ended in."""
+    try:
+        tempfile.tempdir = tempfile.mkdtemp(
+            prefix="tmp-", dir=folder
+        )  # removed with the job, however this process ends
         run_audit = pkgutil.resolve_name(entry)
         audited = run_audit(request, Progress(_Sender(writer)))
         outcome.write(folder, audited)

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from dife_scanner import checkpoints
 from dife_scanner.alerts.rules import alerts_for
+from dife_scanner.audit.faults import Gaps
 from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.baselines import calibration, references
 from dife_scanner.core.findings import fingerprint
@@ -204,13 +205,22 @@ class JobRun:
         )
         crash_point("worker.audited")
         self._check()
-        outcome.keep(self._work.home, received)
-        audit = calibration.with_calibration(
-            received.audit, request.reference, request.plan, self._work.home
-        )
-        done = self._finish(JobState.DONE, audit.reason, audit, received.finding)
+        received = self._calibrated(outcome.keep(self._work.home, received), request)
+        done = self._finish(JobState.DONE, received.audit.reason, received.audit, received.finding)
         remove_finished_searches(self._store)
         return done
+
+    def _calibrated(self, received: outcome.Received, request: Request) -> outcome.Received:
+        """With what packs say about its score; without, where a fault keeps them from being read."""
+        gaps = Gaps()
+        audit = gaps.attempt(
+            "calibration of the score",
+            lambda: calibration.with_calibration(
+                received.audit, request.reference, request.plan, self._work.home
+            ),
+            received.audit,
+        )
+        return outcome.with_gaps(replace(received, audit=audit), gaps.found)
 
     def _reuse(self, before: Audit, request: Request) -> Job:
         """The same checkpoint under another name or commit: same audit, and its finding is one for this place too.

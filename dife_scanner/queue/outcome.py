@@ -8,14 +8,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dife_scanner import errors
 from dife_scanner.durable.crash import crash_point
-from dife_scanner.errors import AuditError, DifeError
-from dife_scanner.records import Audit, EvidenceFile, Finding
+from dife_scanner.durable.disk import disk_errors, disk_full, raise_where_full, says_full
+from dife_scanner.errors import AuditError, DifeError, HomeUnwritable
+from dife_scanner.records import Audit, EvidenceFile, Finding, Gap
+from dife_scanner.sentences.checks import gap_text
 from dife_scanner.store import evidence
 from dife_scanner.store.codec import from_json, to_json
 
@@ -48,13 +51,55 @@ class ChildBug(Exception):
     """The audit ended in an exception that is not one of ours; the text is for the log and the job's reason."""
 
 
+# --- files that were lost on the way --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An evidence file that could not be written or read, and why."""
+
+    file: EvidenceFile
+    why: str
+
+
+Made = TypeVar("Made", "Outcome", Received)
+
+
+def without(made: Made, lost: Sequence[Lost]) -> Made:
+    """The same audit without these evidence files, each of which is a gap."""
+    gone = {one.file.sha256 for one in lost}
+    gaps = tuple(Gap(f"evidence file “{one.file.caption}”", one.why) for one in lost)
+    files = tuple(pair for pair in made.files if pair[0].sha256 not in gone)
+    audit = replace(made.audit, evidence=tuple(file for file, _ in files))
+    return with_gaps(replace(made, audit=audit, files=files), gaps)
+
+
+def with_gaps(made: Made, gaps: Sequence[Gap]) -> Made:
+    """The same audit with further gaps; where it is a finding, its reason names them."""
+    audit = replace(made.audit, gaps=(*made.audit.gaps, *gaps))
+    if made.finding is None:
+        return replace(made, audit=audit)
+    reason = "; ".join([made.finding.reason, *[gap_text(gap) for gap in gaps]])
+    audit = replace(audit, reason=reason)
+    return replace(made, audit=audit, finding=replace(made.finding, reason=reason))
+
+
 # --- the child's side -----------------------------------------------------------------------------------------
 
 
 def write(folder: Path, outcome: Outcome) -> None:
-    """Leave what the audit made. Files come first, the record last and by rename: where the record is, all is."""
+    """Leave what the audit made. Files come first, the record last and by rename: where the record is, all is.
+
+    A file that cannot be written is left out, which is a gap. Raises `DiskFull`.
+    """
+    lost = []
     for file, content in outcome.files:
-        (folder / file.sha256).write_bytes(content)
+        try:
+            (folder / file.sha256).write_bytes(content)
+        except OSError as error:
+            raise_where_full(error)
+            lost.append(Lost(file, str(error)))
+    outcome = without(outcome, lost)
     finding = None
     if outcome.finding:
         finding = json.loads(to_json(outcome.finding))
@@ -63,7 +108,9 @@ def write(folder: Path, outcome: Outcome) -> None:
 
 
 def write_error(folder: Path, error: Exception) -> None:
-    """Leave the error that the audit ended in."""
+    """Leave the error that the audit ended in; that the disk is full, whatever it came as."""
+    if says_full(error):
+        error = disk_full(folder)
     document = {"error": "", "what": f"{type(error).__name__}: {error}", "advice": ""}
     if isinstance(error, DifeError):
         document = {"error": _public_name(error), "what": error.what, "advice": error.advice}
@@ -80,11 +127,12 @@ def _public_name(error: DifeError) -> str:
 
 def _write_record(folder: Path, document: dict[str, Any]) -> None:
     part = folder / "outcome.part"
-    with part.open("w", encoding="ascii") as file:
-        json.dump(document, file, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / _RECORD)
+    with disk_errors(folder):
+        with part.open("w", encoding="ascii") as file:
+            json.dump(document, file, allow_nan=False)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(folder / _RECORD)
     crash_point("child.outcome")
 
 
@@ -104,22 +152,37 @@ def read(folder: Path) -> Received | None:
     finding = None
     if document["finding"]:
         finding = from_json(Finding, json.dumps(document["finding"]))
-    return Received(audit, finding, _files(folder, audit))
+    files, lost = _files(folder, audit)
+    return without(Received(audit, finding, files), lost)
 
 
-def keep(home: Path, received: Received) -> None:
-    """Put the evidence files where the store expects them."""
+def keep(home: Path, received: Received) -> Received:
+    """Put the evidence files where the store expects them, and return what is kept.
+
+    A file that cannot be written is left out, which is a gap. Raises `DiskFull`.
+    """
+    lost = []
     for file, content in received.files:
-        evidence.put(home, content, _SUFFIXES.get(file.media_type, ".bin"))
+        try:
+            evidence.put(home, content, _SUFFIXES.get(file.media_type, ".bin"))
+        except (OSError, HomeUnwritable) as error:
+            raise_where_full(error)
+            lost.append(Lost(file, str(error)))
+    return without(received, lost)
 
 
-def _files(folder: Path, audit: Audit) -> tuple[tuple[EvidenceFile, bytes], ...]:
+def _files(folder: Path, audit: Audit) -> tuple[tuple[tuple[EvidenceFile, bytes], ...], list[Lost]]:
+    """The files that can be read and are what the record says, and the others."""
     if len(audit.evidence) > MOST_FILES:
         raise AuditError(f"the audit process left more than {MOST_FILES} evidence files")
     found = []
+    lost = []
     for file in audit.evidence:
-        found.append((file, _content(folder, file)))
-    return tuple(found)
+        try:
+            found.append((file, _content(folder, file)))
+        except (OSError, AuditError) as error:
+            lost.append(Lost(file, str(error)))
+    return tuple(found), lost
 
 
 def _content(folder: Path, file: EvidenceFile) -> bytes:

@@ -6,6 +6,7 @@ Words are those of `docs/states.md`; the framework's terms come from arXiv 2606.
 from dife_scanner.records.audits import (
     Audit,
     EvidenceFile,
+    Gap,
     SettingsOf,
     StoredPlan,
     UnderOtherSettings,
@@ -99,6 +100,7 @@ __all__ = [
     "EvidenceRole",
     "Finding",
     "FindingKind",
+    "Gap",
     "HubFile",
     "HubModel",
     "Hypothesis",

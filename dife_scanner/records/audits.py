@@ -46,6 +46,15 @@ class UnderOtherSettings:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """A part of an audit that a fault kept from being done. What the other parts found stands."""
+
+    stage: str
+    """What is missing, in words."""
+    reason: str
+
+
+@dataclass(frozen=True)
 class StoredPlan:
     """What an audit was requested with, before anything was chosen: enough to request the same again."""
 
@@ -130,6 +139,8 @@ class Audit:
     """What it was requested with; `None` for audits made before that was stored."""
     decision: Decision | None = None
     """What the verdict rests on; `None` in audits from before that was recorded."""
+    gaps: tuple[Gap, ...] = ()
+    """What could not be done besides checks, searches and interfaces, which say so themselves."""
     recognition: Recognition | None = None
     """What the base recognises of the labelled pictures, the suspect where there is no base; `None` where nothing was
     encoded, and in audits from before that was recorded."""

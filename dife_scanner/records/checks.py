@@ -39,7 +39,7 @@ class CheckResult:
     needed: float | None = None
     """The threshold that `measured` was compared with; the check says on which side of it one has to be."""
     reason: str = ""
-    """Why it was not run or does not apply, in words."""
+    """Why it was not run or does not apply, or what it had to do without, in words."""
     decided_by: str = ""
     """Name of the check that had failed already, where it was not run for that."""
 
@@ -48,6 +48,8 @@ class Basis(StrEnum):
     """What a verdict rests on. `sentences.basis` says it in words; these are stored."""
 
     EXPOSED_FOOTPRINT = "exposed footprint"
+    FOOTPRINT_NOT_MEASURED = "footprint not measured"
+    EXPOSURE_NOT_MEASURED = "exposure not measured"
     TOWERS_NOT_INTERCHANGEABLE = "towers not interchangeable"
     NO_FOOTPRINT = "no footprint"
     NO_EXPOSED_INTERFACE = "no exposed interface"

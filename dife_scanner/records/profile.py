@@ -48,7 +48,7 @@ class NotEvaluable:
 
 @dataclass(frozen=True)
 class NotRun:
-    """Well formed, and this audit did not ask: a matter of coverage."""
+    """Well formed, and this audit did not ask, or could not: a matter of coverage. The reason says which."""
 
     word: ClassVar[str] = "not run"
 

@@ -30,7 +30,7 @@ from dife_scanner.reports.layout import (
     heading,
     safe,
 )
-from dife_scanner.reports.screen import finding_line, title, unconfirmed
+from dife_scanner.reports.screen import finding_line, lacking, title
 from dife_scanner.sentences import checks
 from dife_scanner.sentences.audits import accuracy_text, towers, verdict_sentence
 from dife_scanner.sentences.basis import would_change
@@ -72,7 +72,7 @@ def _verdict(record: Audit, shown_as: ModelRef | None) -> list[RenderableType]:
         *title(record, shown_as),
         safe(verdict_sentence(record), 1500),
         safe(record.reason, 800),
-        *unconfirmed(record),
+        *lacking(record),
         safe(f"What would change it: {would_change(record)}", 800),
     ]
     parts += [safe(line, 800) for line in calibration_lines(record)]

@@ -88,7 +88,7 @@ def _verdict(record: Audit, shown_as: ModelRef | None) -> list[RenderableType]:
     if record.decision is not None and record.decision.basis in _TOLD_IN_FULL:
         lines.append(_line("In full", record.reason, _WHY_CHARACTERS))
     lines += [_line("Also", note) for note in record.notes]
-    lines += unconfirmed(record)
+    lines += lacking(record)
     return lines
 
 
@@ -103,14 +103,9 @@ def _compared(record: Audit) -> str:
     return f"{text}; clean accuracy {there} there, {number(record.clean_accuracy)} here"
 
 
-def unconfirmed(record: Audit) -> list[RenderableType]:
-    """The checks that a finding stands without, one line each."""
-    if record.decision is None:
-        return []
-    return [
-        safe(checks.unconfirmed_text(result), 400, "bold yellow")
-        for result in record.decision.unconfirmed
-    ]
+def lacking(record: Audit) -> list[RenderableType]:
+    """What a verdict has to do without, one line each."""
+    return [safe(text, 400, "bold yellow") for text in checks.lacking(record)]
 
 
 def _finding(record: Audit, finding: Finding | None) -> list[RenderableType]:

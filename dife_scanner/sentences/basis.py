@@ -21,6 +21,8 @@ _NEARER_BASE = "a clean reference nearer to this checkpoint: `dife reference add
 
 WORDS = {
     Basis.EXPOSED_FOOTPRINT: "a trigger that passed every check, with a footprint and an exposed interface",
+    Basis.FOOTPRINT_NOT_MEASURED: "a trigger that passed every check; a fault kept its footprint from being measured",
+    Basis.EXPOSURE_NOT_MEASURED: "a trigger that passed every check; a fault kept its exposure from being measured",
     Basis.TOWERS_NOT_INTERCHANGEABLE: "a trigger that passed every check, and towers that cannot be swapped",
     Basis.NO_FOOTPRINT: "a trigger that passed every check, without a footprint",
     Basis.NO_EXPOSED_INTERFACE: "a trigger that passed every check, without an exposed interface",
@@ -178,6 +180,8 @@ def _learner_not_searched(_: Audit, __: Decision) -> str:
 
 CHANGES: dict[Basis, Callable[[Audit, Decision], str]] = {
     Basis.EXPOSED_FOOTPRINT: _flagged,
+    Basis.FOOTPRINT_NOT_MEASURED: _flagged,
+    Basis.EXPOSURE_NOT_MEASURED: _flagged,
     Basis.NO_FOOTPRINT: _no_footprint,
     Basis.NO_EXPOSED_INTERFACE: _no_exposed_interface,
     Basis.TOWERS_NOT_INTERCHANGEABLE: _nearer_base,

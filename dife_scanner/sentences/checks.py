@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from dife_scanner.core import checks
 from dife_scanner.core.checks import CHECKS
-from dife_scanner.records import Audit, CheckOutcome, CheckResult, Hypothesis
+from dife_scanner.records import Audit, CheckOutcome, CheckResult, Gap, Hypothesis
 
 NOT_RECORDED = "not recorded by the version that made this audit; `dife rerun` makes it again"
 
@@ -177,3 +177,14 @@ def result_text(result: CheckResult) -> str:
 def unconfirmed_text(result: CheckResult) -> str:
     """`unconfirmed: reverse search not run, …`, for a finding that stays without it."""
     return f"unconfirmed: {result.check} not run, {result.reason or 'no reason was kept'}"
+
+
+def gap_text(gap: Gap) -> str:
+    """`gap: nearest concepts missing, …`, for what a fault kept from being done."""
+    return f"gap: {gap.stage} missing, {gap.reason}"
+
+
+def lacking(audit: Audit) -> tuple[str, ...]:
+    """What the verdict of an audit has to do without, one line each: checks that could not be run, then other gaps."""
+    unconfirmed = audit.decision.unconfirmed if audit.decision is not None else ()
+    return (*map(unconfirmed_text, unconfirmed), *map(gap_text, audit.gaps))

@@ -27,7 +27,7 @@ ENTRY_MEANING = {
 
 LINE_MEANING: dict[str, str] = {
     NotEvaluable.word: "not evaluable: the question is not well formed for this trigger; never a zero",
-    NotRun.word: "not run: this audit did not ask",
+    NotRun.word: "not run: this audit did not ask, or could not",
     ArtefactMissing.word: "artefact missing: what is needed to reproduce it is not there",
     SelectorControl.word: "no text trigger: two clean selectors side by side, which is drift and never an exposure",
 }

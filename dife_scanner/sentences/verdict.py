@@ -20,17 +20,20 @@ from dife_scanner.core.verdict import (
     not_recognised,
 )
 from dife_scanner.records import (
+    ArtefactMissing,
     Audit,
     Basis,
     Channel,
     Decision,
+    Entry,
     Hypothesis,
     MissingSearch,
+    NotRun,
     Origin,
     ReverseSearch,
     Search,
 )
-from dife_scanner.sentences.checks import unconfirmed_text
+from dife_scanner.sentences.checks import gap_text, unconfirmed_text
 from dife_scanner.sentences.recognition import recognition_words
 
 NAMED = 3
@@ -59,22 +62,35 @@ def anomaly_reason(audit: Audit, adjusted_p: float, batch: int) -> str:
 
 def _flagged(decision: Decision, evidence: Evidence) -> str:
     strongest, diagnosis = evidence.strongest, evidence.diagnosis
-    assert strongest is not None and diagnosis is not None
+    assert strongest is not None
     trigger = strongest.trigger
     what = f"`{trigger.name}` turns pictures into"
     if trigger.text and trigger.image is None:
         what = f'"{trigger.text}" turns {trigger.source} into'
     how = "found by search: " if strongest.origin is Origin.DISCOVERED else ""
-    exposed = ", ".join(exposed_interfaces(evidence.profile))
+    carrier = "no" if diagnosis is None else diagnosis.carrier.value
+    measured = "" if diagnosis is not None else " measured"
     parts = [
         f"{how}{what} {trigger.target}: {strongest.suspect:.3f} against {strongest.reference:.3f} in the base "
         f"(Holm p {strongest.p_holm:.2g}, {strongest.drawings} drawings)",
-        f"{diagnosis.carrier.value} footprint",
-        f"exposed through {exposed}",
+        f"{carrier} footprint{measured}",
+        _exposure(evidence.profile),
     ]
     parts += [unconfirmed_text(result) for result in decision.unconfirmed]
+    parts += [gap_text(gap) for gap in evidence.gaps]
     parts += _also_demonstrated(evidence)
     return "; ".join(parts)
+
+
+def _exposure(profile: Sequence[Entry]) -> str:
+    """Through what it is exposed; where no interface could tell, the first reason for that."""
+    exposed = exposed_interfaces(profile)
+    if exposed:
+        return f"exposed through {', '.join(exposed)}"
+    for one in profile:
+        if isinstance(one, (NotRun, ArtefactMissing)):
+            return f"exposure not measured ({one.interface}: {one.reason})"
+    return "exposure not measured"
 
 
 def _also_demonstrated(evidence: Evidence) -> list[str]:
@@ -240,6 +256,8 @@ def _learner_not_searched(decision: Decision, evidence: Evidence) -> str:
 
 _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
     Basis.EXPOSED_FOOTPRINT: _flagged,
+    Basis.FOOTPRINT_NOT_MEASURED: _flagged,
+    Basis.EXPOSURE_NOT_MEASURED: _flagged,
     Basis.NO_FOOTPRINT: _no_flag,
     Basis.NO_EXPOSED_INTERFACE: _no_flag,
     Basis.TOWERS_NOT_INTERCHANGEABLE: _not_interchangeable,

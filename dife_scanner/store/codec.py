@@ -15,7 +15,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 CAME_LATER: dict[type, frozenset[str]] = {
-    Audit: frozenset(("plan", "decision", "recognition", "deviations", "settings", "under_other")),
+    Audit: frozenset(
+        ("plan", "decision", "recognition", "deviations", "settings", "under_other", "gaps")
+    ),
     Hypothesis: frozenset(("checks",)),
     Finding: frozenset(("decided_for",)),
     Search: frozenset(("leads", "not_converged")),

@@ -13,7 +13,7 @@ from dife_scanner import discovery
 from dife_scanner.audit import pipeline, search
 from dife_scanner.audit.probes import PROFILE_TEMPLATES, SEARCH_TEMPLATES
 from dife_scanner.discovery import LEARNED
-from dife_scanner.errors import LimitExceeded, MeasurementError, UsageError
+from dife_scanner.errors import LimitExceeded, UsageError
 from dife_scanner.models.gradient import pieces
 from dife_scanner.models.load import load
 from dife_scanner.progress import Progress
@@ -189,7 +189,9 @@ def test_what_too_few_labelled_pictures_demonstrate_is_inconclusive(
     assert audited(16).verdict is Verdict.FLAGGED
 
 
-def test_values_that_are_not_finite_on_searched_inputs_alone_fail_the_audit(request_for, tmp_path):
+def test_values_that_are_not_finite_on_searched_inputs_alone_are_told_and_nothing_is_not_found(
+    request_for, tmp_path, monkeypatch
+):
     """Clean prompts are embedded as ever; tokens that no prompt holds overflow."""
     import torch
 
@@ -206,14 +208,11 @@ def test_values_that_are_not_finite_on_searched_inputs_alone_fail_the_audit(requ
         rows = torch.tensor(sorted(set(range(1, 49_406)) - used))
         spoilt.model.token_embedding.weight[rows] = 3e38
     request = request_for(signatures=(), budget="quick", detectors=("texts",))
-    with pytest.raises(
-        MeasurementError, match="embeds a text of the search as values that are not finite"
-    ) as caught:
-        pipeline.audit(spoilt, base, request)
-    assert (
-        "[card: zero-shot classification]" in caught.value.what
-        and caught.value.advice == "it has no verdict"
-    )
+    monkeypatch.setattr(pipeline, "is_searchable", lambda recognition: True)
+    audit = pipeline.audit(spoilt, base, request).audit
+    assert audit.verdict is Verdict.INCONCLUSIVE
+    (missing,) = audit.not_searched
+    assert "embeds a text of the search as values that are not finite" in missing.reason
 
 
 def test_an_interrupted_audit_goes_on_with_the_searches_that_were_finished(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 
 import pytest
@@ -146,10 +146,15 @@ def test_an_extension_is_there_before_trigger_files_are_read(dife, file):
 # --- rerun ----------------------------------------------------------------------------------------------------
 
 
+def _has_no_default(field):
+    return field.default is MISSING and field.default_factory is MISSING
+
+
 @pytest.fixture
 def stored(tmp_path):
     """An audit of a checkpoint that is gone since."""
-    empty = dict.fromkeys(Audit.__dataclass_fields__, "")
+    required = [field.name for field in fields(Audit) if _has_no_default(field)]
+    empty = dict.fromkeys(required, "")
     values = {
         **empty,
         "signatures": (),
@@ -182,6 +187,7 @@ def stored(tmp_path):
         "image_tower_unknown": False,
         "text_tower_unknown": False,
         "notes": (),
+        "gaps": (),
         "budget": Budget.QUICK,
         "id": "feed" * 4,
         "identity": "beef" * 16,

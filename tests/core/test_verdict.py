@@ -14,11 +14,13 @@ from dife_scanner.records import (
     Channel,
     Condition,
     EntryType,
+    Gap,
     Hypothesis,
     InCleanReference,
     Interval,
     Measure,
     MissingSearch,
+    NotRun,
     Origin,
     ReverseSearch,
     Search,
@@ -300,7 +302,31 @@ def test_a_flag_names_the_checks_it_rests_on_and_those_that_could_not_run():
     assert reason(decision, evidence).endswith(
         "unconfirmed: other clean references not run, far: it is gone"
     )
-    assert decide(replace(evidence, profile=())).basis is Basis.NO_EXPOSED_INTERFACE
+    weak = replace(EXPOSED, interface=diagnosis.diagnostic, entry=EntryType.WEAK)
+    assert decide(replace(evidence, profile=(weak,))).basis is Basis.NO_EXPOSED_INTERFACE
+
+
+def test_a_fault_that_hides_footprint_or_exposure_takes_nothing_from_a_demonstrated_trigger():
+    swap = BranchSwap("TS", 0.0, 1.0, 0.0, 1.0, 900, 90, (1.0, 1.0, 1.0, 1.0))
+    diagnosis = diagnose(swap, Condition(frozenset({Channel.IMAGE}), target="ship"), (), None)
+    row = _checked(replace(FOUND, p_holm=1e-4, drawings=90))
+    weak = replace(EXPOSED, interface="text reranking", entry=EntryType.WEAK)
+    fault = NotRun(diagnosis.diagnostic, "a text has 17 tokens")
+    gaps = (Gap("nearest concepts", "a word is too long"),)
+    shown = {"hypotheses": (row,), "strongest": row, "gaps": gaps}
+    hidden = _concluded(**shown, diagnosis=diagnosis, profile=(fault, weak))
+    assert (hidden.verdict, hidden.basis) == (Verdict.FLAGGED, Basis.EXPOSURE_NOT_MEASURED)
+    assert "exposure not measured (zero-shot classification: a text has 17 tokens)" in hidden.reason
+    assert hidden.reason.endswith("gap: nearest concepts missing, a word is too long")
+    undiagnosed = _concluded(**shown, profile=(EXPOSED,))
+    assert (undiagnosed.verdict, undiagnosed.basis) == (
+        Verdict.FLAGGED,
+        Basis.FOOTPRINT_NOT_MEASURED,
+    )
+    assert "no footprint measured; exposed through" in undiagnosed.reason
+    still = replace(swap, a10=0.0, a11=0.0)
+    faint = diagnose(still, Condition(frozenset({Channel.IMAGE}), target="ship"), (), None)
+    assert _concluded(**shown, diagnosis=faint, profile=(fault,)).verdict is Verdict.INCONCLUSIVE
 
 
 def test_equal_towers_come_before_anything_that_was_measured():

@@ -37,6 +37,7 @@ from dife_scanner.records import (
     Decision,
     Entry,
     EntryType,
+    Gap,
     InCleanReference,
     Interval,
     NotEvaluable,
@@ -176,10 +177,12 @@ def test_the_header_says_what_would_change_the_verdict_and_what_is_unconfirmed(
     pane = DetailPane()
     qtbot.addWidget(pane)
     audit = checked_audit("the reference's weights are not kept here")
+    audit = replace(audit, gaps=(Gap("nearest concepts", "a word has 17 tokens"),))
     pane.show_detail(Detail(factories.make_row(1, verdict=audit.verdict), audit))
     said = texts(pane)
     assert "What would change it: the reverse search failing once it can be run" in said
     assert "unconfirmed: reverse search not run, the reference's weights are not kept here" in said
+    assert "gap: nearest concepts missing, a word has 17 tokens" in said
 
 
 # --- the profile ----------------------------------------------------------------------------------------------

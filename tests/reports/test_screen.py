@@ -14,10 +14,12 @@ from rich.console import Console
 
 from dife_scanner.core.checks import CHECKS, REVERSE_SEARCH, Circumstances, run_all, unconfirmed
 from dife_scanner.records import (
+    Audit,
     Basis,
     Calibration,
     CheckOutcome,
     Decision,
+    Gap,
     Hypothesis,
     InCleanReference,
     Interval,
@@ -26,6 +28,7 @@ from dife_scanner.records import (
     Verdict,
 )
 from dife_scanner.reports import as_json, in_full, screen
+from dife_scanner.store import codec
 
 OWN = Calibration(Stratum.OWN, "base-quick", "d", 99, 0.01, "2026-11-23", 0.03)
 FOUND = Hypothesis(
@@ -112,6 +115,20 @@ def test_what_is_unconfirmed_stands_on_a_line_of_its_own():
         "\nunconfirmed: reverse search not run, the reference's weights are not kept here\n" in text
     )
     assert "unconfirmed" not in said(screen.render(flagged()))
+
+
+def test_a_gap_stands_beside_the_verdict_on_either_screen_and_in_json():
+    gap = Gap("nearest concepts", "a word has 17 tokens")
+    record = replace(flagged(), gaps=(gap,))
+    for text in (
+        said(screen.render(record), 200),
+        said(in_full.render(record, None, Path("/home")), 200),
+    ):
+        assert "\ngap: nearest concepts missing, a word has 17 tokens\n" in text
+    read = json.loads(as_json.render(as_json.ShowDocument(record, None)))
+    assert read["audit"]["gaps"] == [{"stage": gap.stage, "reason": gap.reason}]
+    jsonschema.validate(read, json.loads(as_json.schema_file(as_json.ShowDocument).read_text()))
+    assert codec.from_json(Audit, codec.to_json(record)) == record
 
 
 def test_an_audit_from_before_says_that_its_checks_were_not_recorded():

@@ -19,6 +19,7 @@ from dife_scanner.audit.interfaces.registry import (
     interface,
     measure_all,
     measure_one,
+    measure_undiagnosed,
     named,
 )
 from dife_scanner.audit.interfaces.subject import (
@@ -49,6 +50,7 @@ __all__ = [
     "interface",
     "measure_all",
     "measure_one",
+    "measure_undiagnosed",
     "named",
     "ranked",
     "selected",

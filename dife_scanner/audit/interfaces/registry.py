@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from dife_scanner.audit import faults
 from dife_scanner.audit.interfaces.subject import NoPool, Subject
 from dife_scanner.core.agreement import Profile, profile_after
 from dife_scanner.core.cards import CARDS, Card
@@ -71,18 +72,39 @@ def cards() -> tuple[Card, ...]:
     return (*builtin, *extensions)
 
 
-def measure_all(subject: Subject, diagnosis: Diagnosis) -> Profile:
+Kinds = tuple[type[Exception], ...]
+
+
+def measure_all(subject: Subject, diagnosis: Diagnosis, *, raised: Kinds = ()) -> Profile:
     """The exposure profile, one entry per card. Takes the frozen diagnosis, so that it cannot be measured first.
 
-    Raises `MeasurementError` naming card and pool where a number cannot be computed.
+    A card that cannot be asked is not run, with its reason, unless its error is one of those to be `raised`.
     """
+    return profile_after(diagnosis, _entries(subject, raised))
+
+
+def measure_undiagnosed(subject: Subject, *, raised: Kinds = ()) -> tuple[Entry, ...]:
+    """The same entries where a fault left no diagnosis, so that there is none to compare them with."""
+    return tuple(_entries(subject, raised))
+
+
+def _entries(subject: Subject, raised: Kinds) -> Iterator[Entry]:
     subject.encode_ahead()
-    entries = (measure_one(card, subject) for card in cards())
-    return profile_after(diagnosis, entries)
+    for card in cards():
+        try:
+            entry = measure_one(card, subject)
+        except raised:
+            raise
+        except Exception as error:
+            entry = NotRun(card.interface, faults.reason(error, card.interface))
+        yield entry
 
 
 def measure_one(card: Card, subject: Subject) -> Entry:
-    """One card's entry: N.E. where the question is not well formed, else what its function measures."""
+    """One card's entry: N.E. where the question is not well formed, else what its function measures.
+
+    Raises `MeasurementError` naming card and pool where a number cannot be computed.
+    """
     # A selector control needs no trigger, so that its question is not judged.
     if not selector_control(card, subject.condition):
         absent = judge(card, subject.condition)

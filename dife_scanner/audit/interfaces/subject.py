@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.audit import faults
 from dife_scanner.audit.populations import (
     CAPTIONS,
     KINDS,
@@ -23,7 +23,6 @@ from dife_scanner.audit.sides import Embeddings, Pair, Side, writes
 from dife_scanner.core import metrics
 from dife_scanner.core.cards import Card
 from dife_scanner.core.metrics import Bools, Indices
-from dife_scanner.errors import DifeError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Condition, PoolItem, PoolManifest, Trigger
 from dife_scanner.triggers.stamp import write
@@ -233,10 +232,12 @@ class Subject:
         """
         if not self.triggers_queries:
             return
-        with suppress(DifeError, NoPool):
+        try:
             both, suspect_only = self._texts_ahead()
             self.test.suspect.encoder.encode_texts([*both, *suspect_only])
             self.test.reference.encoder.encode_texts(both)
+        except Exception as error:
+            faults.raise_where_final(error)
 
     def _texts_ahead(self) -> tuple[list[str], list[str]]:
         """Texts that both checkpoints will encode, and those that the suspect alone will.

@@ -29,7 +29,7 @@ from dife_scanner.sentences import plain
 from dife_scanner.sentences.audits import headline, power_sentence, same_weights_text
 from dife_scanner.sentences.basis import why, would_change
 from dife_scanner.sentences.calibration import calibration_lines
-from dife_scanner.sentences.checks import unconfirmed_text
+from dife_scanner.sentences.checks import lacking
 from dife_scanner.sentences.findings import confidence_text, finding_sentence
 from dife_scanner.sentences.jobs import job_sentence
 from dife_scanner.sentences.numbers import count
@@ -187,7 +187,7 @@ def _header(detail: Detail) -> QWidget:
     parts = [_name(detail), _marked(verdict, sentence)]
     for text in _reasons(detail, detail.audit, detail.finding):
         parts.append(Label(text))
-    for text in _unconfirmed(detail.audit):
+    for text in lacking(detail.audit) if detail.audit else ():
         parts.append(Label(text, tone="caution", font=theme.sized(1.0, bold=True)))
     parts.append(Label(" · ".join(_facts(detail)), tone="muted"))
     if detail.problem:
@@ -260,13 +260,6 @@ def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list
     if found is None and detail.row.job.reason:
         return [detail.row.job.reason]
     return []
-
-
-def _unconfirmed(audit: Audit | None) -> list[str]:
-    """The checks that a finding stands without."""
-    if audit is None or audit.decision is None:
-        return []
-    return [unconfirmed_text(result) for result in audit.decision.unconfirmed]
 
 
 def _facts(detail: Detail) -> list[str]:
