@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from dife_scanner.core.checks import DEMONSTRATED_EFFECT, waits_for_review
-from dife_scanner.core.verdict import exposed_interfaces
+from dife_scanner.core.verdict import exposed_interfaces, strongest_lead
 from dife_scanner.records import (
     Audit,
     Confidence,
@@ -28,16 +28,17 @@ def confidence(effect: Interval | None) -> Confidence:
 
 
 def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding | None:
-    """The finding that an audit amounts to, if any: flagged, inherited, or a signature that waits for review.
+    """The finding that an audit amounts to, if any: flagged, inherited, or a signature or a lead that waits for review.
 
     `effect`: paired 95 % interval of the attack success rate, suspect minus base.
     """
     if audit.verdict in (Verdict.NOTHING_FOUND, Verdict.INCONCLUSIVE):
         waiting = [one for one in audit.signatures if waits_for_review(one)]
-        if not waiting:
+        strongest = max(waiting, key=lambda result: result.lift, default=None)
+        if strongest is None and strongest_lead(audit.searches) is None:
             return None
-        strongest = max(waiting, key=lambda result: result.lift)
-        return _for_review(audit, audit.ref, audit.reason, created_at, strongest.trigger)
+        trigger = strongest.trigger if strongest else None
+        return _for_review(audit, audit.ref, audit.reason, created_at, trigger)
     if audit.verdict is Verdict.IDENTICAL:
         return None
     carrier = ""

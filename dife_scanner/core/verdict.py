@@ -23,6 +23,7 @@ from dife_scanner.records import (
     Gap,
     Hypothesis,
     MissingSearch,
+    NounLead,
     Origin,
     Recognition,
     Search,
@@ -155,6 +156,8 @@ def _decide_nothing(evidence: Evidence) -> Decision:
         return Decision(
             Verdict.INCONCLUSIVE, Basis.DIFFER_BOTH_WAYS, both_ways.trigger.name, failed
         )
+    if strongest_lead(evidence.searches) is not None:
+        return Decision(Verdict.INCONCLUSIVE, Basis.LEAD_UNCONFIRMED)
     if not_recognised(evidence):
         return Decision(Verdict.INCONCLUSIVE, Basis.CLASSES_NOT_RECOGNISED)
     if evidence.missing:
@@ -192,6 +195,12 @@ def _is_unusable(one: Audit, other: Audit) -> bool:
 
 
 # --- hypotheses that a verdict names --------------------------------------------------------------------------
+
+
+def strongest_lead(searches: Sequence[Search]) -> NounLead | None:
+    """What arbitrary tokens turn furthest between nouns that no labelled picture shows, so that nothing confirms it."""
+    leads = [lead for search in searches for lead in search.leads]
+    return max(leads, key=lambda lead: lead.beyond_base, default=None)
 
 
 def not_recognised(evidence: Evidence) -> tuple[str, ...]:

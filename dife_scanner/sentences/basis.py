@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dife_scanner.core.checks import ACCURACY_LOST
 from dife_scanner.core.footprint import SIGNAL_FLOOR
 from dife_scanner.core.statistics import EXPOSED_CUT
+from dife_scanner.core.verdict import strongest_lead
 from dife_scanner.records import Audit, Basis, Budget, Decision, Hypothesis, Origin
 from dife_scanner.sentences.checks import NOT_RECORDED
 from dife_scanner.sentences.numbers import capital, count
@@ -30,6 +31,7 @@ WORDS = {
     Basis.DIFFER_BOTH_WAYS: "a reverse search that finds as strong a trigger in the base",
     Basis.INHERITED: "a trigger that works in the base as well",
     Basis.SEARCHES_MISSING: "searches that could not run",
+    Basis.LEAD_UNCONFIRMED: "nouns that arbitrary tokens turn into others, which no picture here shows",
     Basis.CLASSES_NOT_RECOGNISED: "classes that the base does not recognise on these pictures",
     Basis.OWN_SETTINGS_NOT_RUN: "settings of the checkpoint that could not be run",
     Basis.NOTHING: "nothing that passes every check",
@@ -142,6 +144,12 @@ def _searches_missing(audit: Audit, _: Decision) -> str:
     return f"running the {searches} that could not run ({reasons})"
 
 
+def _lead(audit: Audit, _: Decision) -> str:
+    lead = strongest_lead(audit.searches)
+    nouns = f" of “{lead.source}” and “{lead.target}”" if lead else ""
+    return f"labelled pictures{nouns}, on which it can be confirmed: `dife scan … --pictures`"
+
+
 def _not_recognised(_: Audit, __: Decision) -> str:
     return "pictures that the base recognises, of its own domain: `dife scan … --pictures`"
 
@@ -189,6 +197,7 @@ CHANGES: dict[Basis, Callable[[Audit, Decision], str]] = {
     Basis.DIFFER_BOTH_WAYS: _differ_both_ways,
     Basis.INHERITED: _inherited,
     Basis.SEARCHES_MISSING: _searches_missing,
+    Basis.LEAD_UNCONFIRMED: _lead,
     Basis.CLASSES_NOT_RECOGNISED: _not_recognised,
     Basis.OWN_SETTINGS_NOT_RUN: _own_settings,
     Basis.NOTHING: _nothing,

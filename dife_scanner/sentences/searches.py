@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dife_scanner.records import Audit, NounLead, Origin, Search
-from dife_scanner.sentences.numbers import count, signed
+from dife_scanner.records import Audit, NounLead, Origin, Planted, Power, Search
+from dife_scanner.sentences.numbers import capital, count, signed
 from dife_scanner.sentences.times import time_text
 
 
@@ -26,16 +26,37 @@ def power_text(audit: Audit) -> str:
     power = audit.power
     if power is None:
         return "power not measured at this budget"
-    kinds = ", ".join(f"{one.kind} ({one.found} of {one.planted})" for one in power.planted)
-    found = sum(one.found for one in power.planted)
-    planted = sum(one.planted for one in power.planted)
-    text = (
-        f"triggers of the kinds {kinds} were found in {found} of {planted} planted cases "
-        f"at this budget ({power.side})"
-    )
+    counted = _counted(audit, power)
+    kinds = ", ".join(f"{one.kind} ({one.found} of {one.planted})" for one in counted)
+    found = sum(one.found for one in counted)
+    planted = sum(one.planted for one in counted)
+    text = "no kind of trigger counts as searched for"
+    if counted:
+        text = (
+            f"triggers of the kinds {kinds} were found in {found} of {planted} planted cases "
+            f"at this budget ({power.side})"
+        )
     if power.not_covered:
         text += f"; not covered: {', '.join(power.not_covered)}"
+    for search in audit.searches:
+        if search.not_converged:
+            text += f"; {unsettled_text(search)}"
     return text
+
+
+def _counted(audit: Audit, power: Power) -> list[Planted]:
+    """The kinds that count for this audit: none that enters where a search of it had not converged."""
+    unsettled = {search.channel for search in audit.searches if search.not_converged}
+    endings = tuple(f"through {channel.value}" for channel in unsettled)
+    return [one for one in power.planted if not endings or not one.kind.endswith(endings)]
+
+
+def unsettled_text(search: Search) -> str:
+    """That a search had not converged, so that it says nothing about what it did not find."""
+    return (
+        f"the search `{search.detector}` had not converged and counts for no power: "
+        f"{search.not_converged}"
+    )
 
 
 def budget_lines(audit: Audit) -> tuple[str, ...]:
@@ -50,7 +71,7 @@ def budget_lines(audit: Audit) -> tuple[str, ...]:
         lines.append(_search_line(search, audit.reference))
         lines.extend(lead_text(lead) for lead in search.leads)
         if search.not_converged:
-            lines.append(f"{search.detector} had not come to rest: {search.not_converged}")
+            lines.append(capital(unsettled_text(search)))
     for missing in audit.not_searched:
         lines.append(
             f"Not searched for {', '.join(missing.kinds)} ({missing.detector}): {missing.reason}"

@@ -18,6 +18,7 @@ from dife_scanner.core.verdict import (
     held_back_by,
     lacking_drawings,
     not_recognised,
+    strongest_lead,
 )
 from dife_scanner.records import (
     ArtefactMissing,
@@ -35,6 +36,7 @@ from dife_scanner.records import (
 )
 from dife_scanner.sentences.checks import gap_text, unconfirmed_text
 from dife_scanner.sentences.recognition import recognition_words
+from dife_scanner.sentences.searches import lead_text, unsettled_text
 
 NAMED = 3
 """Further demonstrated triggers that a reason names; of more it says how many."""
@@ -201,6 +203,12 @@ def _searches_missing(_: Decision, evidence: Evidence) -> str:
     return f"{missing}: nothing was tried"
 
 
+def _lead(_: Decision, evidence: Evidence) -> str:
+    lead = strongest_lead(evidence.searches)
+    assert lead is not None
+    return f"{lead_text(lead)}. Beyond that, {_tried(evidence)}"
+
+
 def _not_recognised(decision: Decision, evidence: Evidence) -> str:
     found = evidence.recognition
     assert found is not None
@@ -265,6 +273,7 @@ _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
     Basis.DIFFER_BOTH_WAYS: _differ_both_ways,
     Basis.UNKNOWN_BASE: _unknown_base,
     Basis.NOTHING: _nothing,
+    Basis.LEAD_UNCONFIRMED: _lead,
     Basis.CLASSES_NOT_RECOGNISED: _not_recognised,
     Basis.OWN_SETTINGS_NOT_RUN: _own_settings,
     Basis.SEARCHES_MISSING: _searches_missing,
@@ -334,9 +343,14 @@ def _tried(evidence: Evidence) -> str:
     return (
         f"{before} with {len(searches)} blind {many} for {', '.join(kinds)}, of which `{strongest.detector}` had "
         f"the largest effect: {strongest.best:+.3f} over the base on held-out drawings. "
-        f"{_held_back(evidence.hypotheses)}"
+        f"{_held_back(evidence.hypotheses)}{_unsettled(searches)}"
         "Triggers of other kinds, and weaker ones, are not covered by this audit"
     )
+
+
+def _unsettled(searches: Sequence[Search]) -> str:
+    """Searches that had not converged, a sentence each."""
+    return "".join(f"{unsettled_text(one)}. " for one in searches if one.not_converged)
 
 
 def _count_of(signatures: int) -> str:

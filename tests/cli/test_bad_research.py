@@ -33,13 +33,13 @@ def dife(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
 
-    def run(*arguments):
+    def call(*arguments):
         code = run([*map(str, arguments), "--home", str(tmp_path / "home")])
         said = capsys.readouterr()
         assert said.out == "" and "Traceback" not in said.err, said.err
         return Done(code, said.out, said.err)
 
-    return run
+    return call
 
 
 @pytest.fixture

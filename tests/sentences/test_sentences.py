@@ -401,6 +401,10 @@ def test_nothing_found_says_what_would_have_been_found() -> None:
         "planted cases at this budget (test side); not covered: warp, semantic triggers."
         in verdict_sentence(searched)
     )
+    unsettled = replace(SEARCHED, channel=Channel.IMAGE, not_converged="training success 0.17")
+    told = verdict_sentence(replace(searched, searches=(unsettled,)))
+    assert "of the kinds text through text (3 of 6) were found in 3 of 6 planted cases" in told
+    assert "had not converged and counts for no power: training success 0.17" in told
     assert "Power not measured at this budget." in verdict_sentence(replace(searched, power=None))
     assert "ower" not in verdict_sentence(audit(Verdict.NOTHING_FOUND)), "nothing was searched"
 
