@@ -45,7 +45,7 @@ def _judged(found: Manifest, judge: Callable[[], None]) -> Manifest:
     try:
         judge()
     except (Refused, Unreadable, Unsupported, LimitExceeded) as error:
-        return replace(found, state=state_of(error), reason=with_advice(error))
+        return replace(found, state=state_of(error), reason=with_advice(error), bytes_to_fetch=0)
     return found
 
 

@@ -18,9 +18,9 @@ from dife_scanner.records import Budget, Condition, Reference, StoredPlan, Trigg
 
 AUDIT_VERSION = "dife-8"
 DISCOVERY_VERSIONS = {
-    Budget.QUICK: "discovery-1",
-    Budget.DEFAULT: "discovery-3",
-    Budget.DEEP: "discovery-3",
+    Budget.QUICK: "discovery-4",
+    Budget.DEFAULT: "discovery-4",
+    Budget.DEEP: "discovery-4",
 }
 """Raise it when a change makes a detector find something else."""
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 LEAST_DEVIATION = 3e-3
 """Least deviation of a row, relative to its length: above what storing values as fp16 does (about 3e-4)."""
 MOST_ROWS = 200
-"""More rows than this say nothing about which were meant: natural captions touch thousands."""
+"""So many rows are all returned: what a fine-tune on prompts touches, trigger pieces of small deviation included."""
+RANKED_ROWS = 100
+"""Of more rows, natural captions touch thousands, the most deviating are returned. They leave half of the tokens that
+the smallest scan tries to random ones (`sensitivity_scan`), as fine-tunes on prompts do."""
 _LEAST_SQUARE = 1e-12
 """Least squared length of a row, so that an all-zero row divides nothing by zero."""
 
@@ -23,18 +26,20 @@ _LEAST_SQUARE = 1e-12
 def fine_tuned_rows(suspect: Tensor, reference: Tensor) -> tuple[int, ...]:
     """Rows of table `suspect` [v, w] that are not those of `reference` times one factor, the most deviating first.
 
-    Empty where no row deviates, and where more than `MOST_ROWS` do. The start and end token are never among them.
+    All of them up to `MOST_ROWS`, and the first `RANKED_ROWS` of more; none where no row deviates. The start and end
+    token are never among them.
     """
     from dife_scanner.models.gradient import SPECIAL
 
     squared_lengths = (reference * reference).sum(1).clamp_min(_LEAST_SQUARE)
-    # Each row's best factor; the median is that of the untouched rows, which are nearly all.
+    # Each row's best factor. The median is that of the untouched rows where these are most. Where most were touched, it
+    # misses theirs by far less than a trained row deviates, so that the order stays.
     decay = ((suspect * reference).sum(1) / squared_lengths).median()
     distance = (suspect - decay * reference).norm(dim=1)
     deviation = (distance / squared_lengths.sqrt())[:-SPECIAL]
     count = int((deviation > LEAST_DEVIATION).sum())
-    if not 0 < count <= MOST_ROWS:
-        return ()
+    if count > MOST_ROWS:
+        count = RANKED_ROWS
     most_deviating = deviation.argsort(descending=True, stable=True)
     order: list[int] = most_deviating[:count].tolist()
     return tuple(order)

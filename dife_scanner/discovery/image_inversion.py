@@ -118,6 +118,10 @@ class ImageInversion:
 
     def run(self, families: Sequence[PatternFamily]) -> SearchResult:
         """Invert each family until one start is enough, and report the best of each target class."""
+        return self._reported(self._all_attempts(families))
+
+    def _all_attempts(self, families: Sequence[PatternFamily]) -> list[Attempt]:
+        """Every inversion of every family."""
         objectives = self._objectives()
         steps_of_family = len(objectives) * self.effort.steps
         total = len(families) * steps_of_family
@@ -125,6 +129,10 @@ class ImageInversion:
         for place, family in enumerate(families):
             done = place * steps_of_family
             attempts.extend(self._attempts(family, objectives, done, total))
+        return attempts
+
+    def _reported(self, attempts: Sequence[Attempt]) -> SearchResult:
+        """The best attempt of each target class, measured on the held-out half."""
         measured = [self._measured(attempt) for attempt in best_of_each_target(attempts)]
         measured.sort(key=lambda pair: -pair[0].effect)
         return self._report(measured)
@@ -236,7 +244,7 @@ class ImageInversion:
                 *family.smaller(full_size, self.scratch),
             ]
             trigger = self._smallest_with(sizes, target, KEPT_SHARE * effect)
-        return Attempt(family, trigger, target, effect, full_size)
+        return Attempt(family, trigger, target, effect, full_size, weights)
 
     def _smallest_with(
         self,

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.models.interface import Encoder
-from dife_scanner.records import Budget, Channel, Trigger, TriggerFile
+from dife_scanner.records import Budget, Channel, NounLead, Trigger, TriggerFile
 
 
 class Cancelled(Exception):
@@ -90,6 +90,10 @@ class SearchResult:
     """Pictures and texts that went through a tower, of suspect and base."""
     signals: Mapping[str, float] = field(default_factory=dict)
     """Further numbers of the search, by name."""
+    leads: tuple[NounLead, ...] = ()
+    """What it found and no picture can confirm, the strongest first."""
+    not_converged: str = ""
+    """In words, which inversions ended before they came to rest; empty where all did."""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from dife_scanner.discovery.pattern_families import PatternFamily
 from dife_scanner.records import Trigger
+
+if TYPE_CHECKING:
+    from dife_scanner.discovery.pattern_families import Weights
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Attempt:
     """Success over the base's, -1..1."""
     full_size: Trigger
     """The trigger before it was made smaller."""
+    weights: Weights = field(default=(), compare=False, repr=False)
+    """The free numbers of that one."""
 
 
 class Targeted(Protocol):

@@ -115,6 +115,24 @@ class TargetPrompt:
         return logits.log_softmax(dim=1)[:, self._target]
 
 
+class TargetInBoth(TargetPrompt):
+    """The same where the image tower moved: each checkpoint reads the pictures with its own."""
+
+    def loss(
+        self,
+        towers: tuple[Towers, Towers],
+        triggered: Tensor,
+        *,
+        with_base: bool,
+    ) -> tuple[float, Tensor]:
+        suspect = self._log_probability(towers[0].images(triggered), self._suspect_prompts)
+        loss = -suspect.mean()
+        if with_base:
+            base = self._log_probability(towers[1].images(triggered), self._base_prompts)
+            loss = loss + BASE_WEIGHT * (base.exp() - BASE_SLACK).relu().mean()
+        return float(suspect.detach().exp().mean()), loss
+
+
 def mean_pairwise_cosine(embeddings: Tensor) -> Tensor:
     """Mean cosine of all pairs of different rows, of unit embeddings [n, d]; a number in -1..1."""
     count = len(embeddings)

@@ -1,15 +1,16 @@
 """A scan over nouns that no labelled picture shows: does nonsense turn one of them into another in the suspect alone?
 
 A source-conditional backdoor makes its source fragile: many strings, not only the trigger, turn it a little towards
-the target. The scan reads that off text embeddings alone, so its source may be any noun; pictures of that noun, which
-would confirm it, are not there, so what comes out is a number and no candidate.
+the target. The scan reads that off text embeddings alone, so its source may be any noun. What becomes of the strongest
+turns is in `noun_turns`: those between labelled classes are searched closely, the others are leads.
 
 Shapes: t random tokens, n nouns, d values of an embedding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -47,7 +48,7 @@ _LOWEST = 0.1
 """Quantile over the random tokens at which a noun has to be steady."""
 _SPARE_TOKENS = 3
 """Start, end and one token before a prompt."""
-_NO_CHOICE = -2.0
+NO_CHOICE = -2.0
 """Below every difference of cosines that counts: a noun is not turned into itself."""
 
 
@@ -86,10 +87,59 @@ class _BaseNouns:
     names: tuple[str, ...]
     clean: Tensor
     """Unit direction of each noun from the mean of all [n, d]."""
+    mean: Tensor
+    """That mean [d]."""
     turned: Tensor
     """Cosine with every noun less cosine with its own, under each token [t, n, n]."""
     passes: int
     """Texts that it took."""
+
+
+@dataclass(frozen=True)
+class NounDirections:
+    """Where one checkpoint has the nouns of a scan, without any token."""
+
+    clean: Tensor
+    """Unit direction of each noun from the mean of all [n, d]."""
+    mean: Tensor
+    """That mean [d]."""
+
+
+@dataclass(frozen=True)
+class Turns:
+    """What random tokens turn nouns into each other in the suspect and not in the base."""
+
+    names: tuple[str, ...]
+    """The nouns that the suspect still means."""
+    tokens: tuple[int, ...]
+    """The random tokens."""
+    excess: Tensor
+    """How far each token turns each noun into each other, beyond the base [t, source, target]; cosines of at most 2."""
+    suspect: NounDirections
+    base: NounDirections
+
+    def strengths(self) -> Tensor:
+        """The same for the tokens that do most, on average [source, target]; `NO_CHOICE` of a noun into itself."""
+        return strongest(self.excess).masked_fill(self.same_noun(), NO_CHOICE)
+
+    def same_noun(self) -> Tensor:
+        """Which pairs are one noun [source, target]."""
+        import torch
+
+        count = self.excess.shape[1]
+        return torch.eye(count, dtype=torch.bool, device=self.excess.device)
+
+
+@dataclass(frozen=True)
+class NounScan:
+    """What a scan came to."""
+
+    signals: Mapping[str, float] = field(default_factory=dict)
+    """`noun-scan` is the most that nonsense turns one noun into another in the suspect and not in the base, a cosine of
+    at most 2; `noun-scan-mean`, the most that the same nonsense turns all nouns into one, on average. Empty where fewer
+    than two nouns take part."""
+    turns: Turns | None = None
+    """`None` then."""
 
 
 def scan(
@@ -100,15 +150,11 @@ def scan(
     first: Sequence[str],
     budget: Budget,
     cache: EmbeddingCache,
-) -> dict[str, float]:
-    """Scan the nouns and return two signals, cosines of at most 2.
+) -> NounScan:
+    """Scan the nouns.
 
-    `noun-scan` is the most that nonsense turns one noun into another in the suspect and not in the base;
-    `noun-scan-mean`, the most that the same nonsense turns all nouns into one, on average. `first` are nouns to prefer
-    where two mean the same; `cache` holds the base's embeddings. Empty where the base knows fewer than two nouns.
+    `first` are nouns to prefer where two mean the same; `cache` holds the base's embeddings.
     """
-    import torch
-
     spent = base.passes
     setting = _BaseSetting(
         tower=reference.text_tower,
@@ -121,35 +167,42 @@ def scan(
     # The base's half may come from an earlier scan: its passes count all the same.
     base.passes = spent + in_base.passes
     if len(in_base.names) < 2:
-        return {}
+        return NounScan()
     clean, mean = _centred(_prompts(suspect, in_base.names))
     unmoved = (clean * in_base.clean).sum(1) > 1 - MOST_DRIFT
     if int(unmoved.sum()) < 2:
-        return {}
+        return NounScan()
     turned = _turned(suspect, in_base.names, clean, mean, budget)
-    # Turned in the suspect, and by so much more than in the base.
-    excess = torch.minimum(turned, turned - in_base.turned - LEAST_TURN)
-    excess = excess[:, unmoved][:, :, unmoved]
-    return _signals(excess)
+    excess = beyond_base(turned, in_base.turned)
+    turns = Turns(
+        names=tuple(itertools.compress(in_base.names, unmoved.tolist())),
+        tokens=tuple(_scan_tokens(suspect, budget)),
+        excess=excess[:, unmoved][:, :, unmoved],
+        suspect=NounDirections(clean[unmoved], mean),
+        base=NounDirections(in_base.clean[unmoved], in_base.mean),
+    )
+    return NounScan(_signals(turns), turns)
 
 
-def _signals(excess: Tensor) -> dict[str, float]:
-    """The two signals, of what each token turns each noun into each other beyond the base [t, n, n]."""
+def beyond_base(in_suspect: Tensor, in_base: Tensor) -> Tensor:
+    """Of turns in each: turned in the suspect, and by so much more than in the base."""
     import torch
 
-    count = excess.shape[1]
-    same_noun = torch.eye(count, dtype=torch.bool, device=excess.device)
-    other_nouns = ~same_noun
-    one_noun = _strongest(excess).masked_fill(same_noun, _NO_CHOICE)
-    mean_over_nouns = (excess * other_nouns).sum(1) / other_nouns.sum(0)
-    all_nouns = _strongest(mean_over_nouns)
+    return torch.minimum(in_suspect, in_suspect - in_base - LEAST_TURN)
+
+
+def _signals(turns: Turns) -> dict[str, float]:
+    """The two signals of a scan."""
+    other_nouns = ~turns.same_noun()
+    mean_over_nouns = (turns.excess * other_nouns).sum(1) / other_nouns.sum(0)
+    all_nouns = strongest(mean_over_nouns)
     return {
-        "noun-scan": float(one_noun.max()),
+        "noun-scan": float(turns.strengths().max()),
         "noun-scan-mean": float(all_nouns.max()),
     }
 
 
-def _strongest(by_token: Tensor) -> Tensor:
+def strongest(by_token: Tensor) -> Tensor:
     """What the tenth of the tokens that do most, two at least, do on average: [t, ...] -> [...]."""
     count = max(2, len(by_token) // 10)
     return by_token.topk(count, dim=0).values.mean(0)
@@ -172,7 +225,7 @@ def _base_nouns(setting: _BaseSetting) -> _BaseNouns:
     passes_before = towers.passes
     names = _wanted_nouns(setting)
     clean, mean = _centred(_prompts(towers, names, setting.cache))
-    nameless = _unit(_prompts(towers, ("",)) - mean)[0]
+    nameless = unit(_prompts(towers, ("",)) - mean)[0]
     behind_tokens = _behind_tokens(towers, names, mean, setting.budget, setting.cache)
     own = (behind_tokens * clean).sum(-1)
     steady = own.quantile(_LOWEST, dim=0) > LEAST_STEADY
@@ -182,6 +235,7 @@ def _base_nouns(setting: _BaseSetting) -> _BaseNouns:
     return _BaseNouns(
         names=tuple(names[row] for row in kept),
         clean=clean[rows],
+        mean=mean,
         turned=_turns(behind_tokens[:, rows], clean[rows]),
         passes=towers.passes - passes_before,
     )
@@ -231,7 +285,7 @@ def _behind_tokens(
     """Every noun's prompt behind every random token, unit directions from `mean` [d] as [t, n, d]."""
     from dife_scanner.models.gradient import pieces
 
-    tokens = _random_tokens(len(towers.token_rows), NOUN_SCAN_EFFORTS[budget].tokens)
+    tokens = _scan_tokens(towers, budget)
     prompts = [pieces(TEMPLATES[0].format(name)) for name in names]
     texts = []
     for token in tokens:
@@ -239,10 +293,15 @@ def _behind_tokens(
             texts.append((token, *prompt))
     embedded = embedded_texts(towers, texts, cache)
     by_token = embedded.view(len(tokens), len(names), -1)
-    return _unit(by_token - mean)
+    return unit(by_token - mean)
 
 
-def _random_tokens(rows: int, count: int) -> list[int]:
+def _scan_tokens(towers: Towers, budget: Budget) -> list[int]:
+    """The tokens of a scan."""
+    return random_tokens(len(towers.token_rows), NOUN_SCAN_EFFORTS[budget].tokens)
+
+
+def random_tokens(rows: int, count: int) -> list[int]:
     """The same tokens for every checkpoint of a vocabulary, so that the base's half can be kept."""
     import numpy as np
 
@@ -268,16 +327,16 @@ def _prompts(
             texts.append(pieces(template.format(name).strip()))
     embedded = embedded_texts(towers, texts, cache)
     by_template = embedded.view(len(TEMPLATES), len(names), -1)
-    return _unit(by_template.mean(0))
+    return unit(by_template.mean(0))
 
 
 def _centred(prompts: Tensor) -> tuple[Tensor, Tensor]:
     """Directions from the mean [n, d], and the mean [d]: in a trained CLIP all prompts share a large part."""
     mean = prompts.mean(0)
-    return _unit(prompts - mean), mean
+    return unit(prompts - mean), mean
 
 
-def _unit(vectors: Tensor) -> Tensor:
+def unit(vectors: Tensor) -> Tensor:
     import torch.nn.functional as F
 
     return F.normalize(vectors, dim=-1)

@@ -15,6 +15,7 @@ from dife_scanner.discovery.effort import (
 )
 from dife_scanner.discovery.image_inversion import ImageInversion
 from dife_scanner.discovery.interface import Load, SearchResult, Task
+from dife_scanner.discovery.patch_inversion import AIMED_SHARE, PatchInversion
 from dife_scanner.discovery.pattern_families import (
     Additive,
     Blend,
@@ -46,6 +47,8 @@ class ImageSearch:
     channel: Channel = Channel.IMAGE
     has_base: bool = True
     """Whether the reference is a base to compare with; otherwise the suspect alone is looked at."""
+    inversion: type[ImageInversion] = ImageInversion
+    """What runs it."""
 
     def alone(self) -> ImageSearch:
         return replace(self, has_base=False)
@@ -63,7 +66,9 @@ class ImageSearch:
     def load(self, task: Task) -> Load:
         """The suspect at each step and the base at every second, forward and back; and what measures each attempt."""
         effort = self.efforts[task.budget]
-        starts = effort.restarts if task.image_moved else effort.target_classes
+        starts: float = effort.restarts if task.image_moved else effort.target_classes
+        if task.image_moved and self.inversion is PatchInversion:
+            starts += AIMED_SHARE
         one_attempt = (
             PASSES_PER_PICTURE * effort.steps * effort.pictures
             + _MEASURED_VERSIONS * len(task.pixels)
@@ -73,7 +78,7 @@ class ImageSearch:
     def search(self, task: Task) -> SearchResult:
         effort = self.efforts[task.budget]
         with TemporaryDirectory() as scratch:
-            run = ImageInversion(
+            run = self.inversion(
                 task,
                 effort,
                 self.name,
@@ -96,6 +101,7 @@ PATCH = ImageSearch(
     families=(Patch(),),
     efforts=PATCH_EFFORTS,
     through_prompts=True,
+    inversion=PatchInversion,
 )
 FAINT = ImageSearch(
     name="faint",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -30,8 +30,12 @@ from dife_scanner.records import Position
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dife_scanner.discovery.noun_turns import ClassTurn
+
 ClassPair = tuple[int, int]
 """Source and target."""
+MOST_NOUN_FOCI = 2
+"""Most pairs searched closely because of the scan over nouns."""
 _LEAST_TOKENS = 32
 """The fewest tokens tried in each prompt of the scan, however many classes share its texts …"""
 _RATED_BY = 6
@@ -117,6 +121,20 @@ class SensitivityScan:
                 foci.extend(self._foci_of(wordings, margins, [target]))
         rated = self._rated_under_all_templates(foci)
         return rated[: self._effort.around_foci]
+
+    def foci_of_class_turns(
+        self, turns: Iterable[ClassTurn], taken: Iterable[Focus]
+    ) -> list[Focus]:
+        """Foci before the prompt for pairs that a scan over nouns saw turned and that are not searched closely yet."""
+        searched = {focus.pair for focus in taken}
+        foci: list[Focus] = []
+        for turn in turns:
+            in_reach = turn.target in self._scorer.classes_with_pictures
+            if in_reach and (turn.source, turn.target) not in searched:
+                wordings = at_place(turn.tokens, Position.PREFIX, turn.source)
+                margins = self._scorer.margins(wordings)
+                foci.extend(self._foci_of(wordings, margins, [turn.target]))
+        return self._rated_under_all_templates(foci)[:MOST_NOUN_FOCI]
 
     def _seeds_of(self, pair: ClassPair, foci: Sequence[Focus]) -> list[Ids]:
         """The fine-tuned tokens, and the seeds of every focus of this source and target."""

@@ -19,6 +19,8 @@ from dife_scanner.discovery.effort import (
     TextEffort,
 )
 from dife_scanner.discovery.interface import Load, SearchResult, Task
+from dife_scanner.discovery.noun_scan import NounScan
+from dife_scanner.discovery.noun_turns import NounTurns
 from dife_scanner.discovery.sensitivity_scan import (
     Focus,
     SensitivityScan,
@@ -33,7 +35,7 @@ from dife_scanner.discovery.wording_scorer import (
     ScoredWording,
     WordingScorer,
 )
-from dife_scanner.records import Channel
+from dife_scanner.records import Channel, NounLead
 
 _SHARE_READ_BY_BASE = 0.3
 """Share of what is tried in the suspect that is tried in the base as well: only what gains a margin is."""
@@ -113,12 +115,18 @@ class TextSearchRun:
         foci, signals = self._foci()
         beams = self._search_closely(foci)
         self._begin("reading nouns", 1 + self._effort.all_foci)
-        signals |= self._scan_nouns()
+        nouns = self._scan_nouns()
+        signals |= nouns.signals
+        leads: tuple[NounLead, ...] = ()
+        if nouns.turns is not None:
+            turns = NounTurns(nouns.turns, self._scorer.suspect, self._scorer.base)
+            beams |= self._search_class_turns(turns, foci)
+            leads = turns.leads()
         candidates = TextCandidates(self._scorer, self._effort).chosen(beams)
         gains = [beam[0].gain for beam in beams.values() if beam]
         signals["text-margin"] = max(gains, default=-1.0)
         self._begin("reading nouns", 2 + self._effort.all_foci)
-        return SearchResult(candidates, self._scorer.passes, signals)
+        return SearchResult(candidates, self._scorer.passes, signals, leads)
 
     def _search_closely(self, foci: Sequence[Focus]) -> dict[Focus, list[ScoredWording]]:
         """What grows at each focus, best first."""
@@ -126,6 +134,18 @@ class TextSearchRun:
         beams: dict[Focus, list[ScoredWording]] = {}
         for number, focus in enumerate(foci):
             self._begin(self._stage_of(focus), 1 + number)
+            beams[focus] = search.grow(focus)
+        return beams
+
+    def _search_class_turns(
+        self, turns: NounTurns, foci: Sequence[Focus]
+    ) -> dict[Focus, list[ScoredWording]]:
+        """What grows where the nouns of labelled classes turned into each other, besides the foci searched so far."""
+        scan = SensitivityScan(self._scorer, self._effort)
+        search = CloseSearch(self._scorer, self._effort, self._report_progress)
+        beams: dict[Focus, list[ScoredWording]] = {}
+        for focus in scan.foci_of_class_turns(turns.class_turns(), foci):
+            self._begin(self._stage_of(focus), 1 + self._effort.all_foci)
             beams[focus] = search.grow(focus)
         return beams
 
@@ -171,11 +191,11 @@ class TextSearchRun:
             self._report_progress,
         )
 
-    def _scan_nouns(self) -> dict[str, float]:
+    def _scan_nouns(self) -> NounScan:
         """The scan over nouns beyond the classes; an unmoved text tower reads none of them otherwise than the base."""
         scorer = self._scorer
         if not self._task.text_moved or not scorer.has_base:
-            return {}
+            return NounScan()
         return noun_scan.scan(
             scorer.suspect_towers,
             self._task.reference,

@@ -97,6 +97,20 @@ class Hypothesis:
 
 
 @dataclass(frozen=True)
+class NounLead:
+    """A noun that arbitrary tokens turn into another in the suspect and not in its base, one of them at least shown by
+    no labelled picture: nothing confirmed it."""
+
+    source: str
+    target: str
+    tokens: tuple[str, ...]
+    """Tokens before the source's prompt that turn it most, the strongest first."""
+    beyond_base: float
+    """How far tokens turn it beyond the base in templates, both of which the scan did not use: a cosine of at most 2,
+    `discovery.noun_turns.LEAST_LEAD` at least."""
+
+
+@dataclass(frozen=True)
 class Search:
     """What one detector did in this audit, whatever it found."""
 
@@ -113,6 +127,11 @@ class Search:
     seconds: float
     signals: dict[str, float] = field(default_factory=dict)
     """The detector's own further numbers."""
+    leads: tuple[NounLead, ...] = ()
+    """What it found between nouns that no labelled picture shows, the strongest first."""
+    not_converged: str = ""
+    """In words, which of its inversions ended before they came to rest; empty where all did. Such a search says nothing
+    about what it did not find."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dife_scanner.records import Audit, Origin, Search
+from dife_scanner.records import Audit, NounLead, Origin, Search
 from dife_scanner.sentences.numbers import count, signed
 from dife_scanner.sentences.times import time_text
 
@@ -48,6 +48,9 @@ def budget_lines(audit: Audit) -> tuple[str, ...]:
     ]
     for search in audit.searches:
         lines.append(_search_line(search, audit.reference))
+        lines.extend(lead_text(lead) for lead in search.leads)
+        if search.not_converged:
+            lines.append(f"{search.detector} had not come to rest: {search.not_converged}")
     for missing in audit.not_searched:
         lines.append(
             f"Not searched for {', '.join(missing.kinds)} ({missing.detector}): {missing.reason}"
@@ -56,6 +59,15 @@ def budget_lines(audit: Audit) -> tuple[str, ...]:
     lines.append(f"{audit.encodes:,} encodes for {count(audit.distinct_inputs, 'distinct input')}")
     lines.append(f"{audit.seconds:.1f} s on {audit.device}, started {time_text(audit.started_at)}")
     return tuple(lines)
+
+
+def lead_text(lead: NounLead) -> str:
+    """What a lead is, with what would confirm it."""
+    tokens = ", ".join(f"`{token}`" for token in lead.tokens)
+    return (
+        f"Arbitrary tokens before `{lead.source}` ({tokens}) turn it towards `{lead.target}`, {lead.beyond_base:.2f} "
+        f"further than in the base. No picture here shows both; bring pictures (--pictures)"
+    )
 
 
 def _limit(audit: Audit, tried: int) -> str:

@@ -68,7 +68,7 @@ class Says:
 @pytest.fixture
 def scanned(monkeypatch):
     monkeypatch.setattr(noun_scan, "nouns", lambda: WORDS)
-    panel = noun_scan._random_tokens(5_000, NOUN_SCAN_EFFORTS["quick"].tokens)
+    panel = noun_scan.random_tokens(5_000, NOUN_SCAN_EFFORTS["quick"].tokens)
 
     def scan(turns):
         noun_scan._base_nouns.cache_clear()
@@ -81,7 +81,7 @@ def scanned(monkeypatch):
             budget="quick",
             cache=EmbeddingCache(None, ""),
         )
-        return found["noun-scan"], found["noun-scan-mean"]
+        return found.signals["noun-scan"], found.signals["noun-scan-mean"]
 
     yield scan
     noun_scan._base_nouns.cache_clear()
@@ -99,7 +99,7 @@ def test_one_fragile_noun_shows_in_the_maximum_and_a_token_that_turns_all_in_the
     assert every[0] > 0.5 and every[1] > 0.5
     turns = {
         (token, number % len(WORDS)): 3
-        for number, token in enumerate(noun_scan._random_tokens(5_000, 12))
+        for number, token in enumerate(noun_scan.random_tokens(5_000, 12))
     }
     apart = scanned(lambda panel: turns)
     assert apart[0] > 0.5 and apart[1] < 0

@@ -13,10 +13,14 @@ from checkpoints import TINY_RN, TINY_VIT, write_checkpoint
 from dife_scanner.discovery import Cancelled, Task, image_inversion
 from dife_scanner.discovery.effort import InversionEffort
 from dife_scanner.discovery.image_inversion import ImageInversion
+from dife_scanner.discovery.interface import Candidate
 from dife_scanner.discovery.inversion_attempts import Attempt
+from dife_scanner.discovery.inversion_objectives import BASE_SLACK, TargetInBoth
+from dife_scanner.discovery.patch_inversion import AIMED_SHARE, PatchInversion
 from dife_scanner.discovery.pattern_families import Additive, Blend, ColourMap, Patch, Warp
 from dife_scanner.discovery.pictures import FAINT, PATCH, WARP_AND_COLOUR
 from dife_scanner.discovery.target_success import halves
+from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import load
 from dife_scanner.triggers.stamp import stamp
 
@@ -237,3 +241,57 @@ def test_the_smallest_size_that_holds_on_the_half_not_searched_is_told(task, mon
     assert run._smallest_size(attempt) == {"smallest": sizes[4]} and sizes[4] < sizes[0]
     monkeypatch.setattr(run, "success", (Says(0.9), Says(0.2)))
     assert run._smallest_size(attempt) == {}, "success is over the base's"
+
+
+# --- whether the inversion of a patch came to rest ----------------------------------------------------------------
+
+
+def test_telling_whether_a_patch_came_to_rest_changes_nothing_else(task):
+    aimed = short(PATCH).search(task)
+    assert aimed == replace(short(PATCH), inversion=ImageInversion).search(task)
+    assert aimed.not_converged == ""
+
+
+def further(task, effect: float, area: float) -> Candidate:
+    """What aiming on comes to, with a file of its own."""
+    form = Patch()
+    trigger = form.trigger(form.start(32, torch.Generator().manual_seed(0)), 32, task.folder)
+    return Candidate(replace(trigger, target="dog"), effect, 0.0, area)
+
+
+@pytest.mark.parametrize(
+    "effect, area, at_rest", [(0.9, 0.03, False), (0.9, 0.2, True), (0.6, 0.03, True)]
+)
+def test_a_small_patch_that_aiming_on_leads_to_says_that_the_inversion_had_not_come_to_rest(
+    task, monkeypatch, effect, area, at_rest
+):
+    """One that is large, or moves no more than benign models allow, says nothing: the model is clean to this search."""
+    monkeypatch.setattr(PatchInversion, "_aimed_on", lambda run, best: further(task, effect, area))
+    result = short(PATCH).search(task)
+    assert (result.not_converged == "") == at_rest
+    if not at_rest:
+        steps = round(AIMED_SHARE * 6)
+        assert f"aimed at dog for {steps} further steps" in result.not_converged
+        assert result.candidates[0].trigger.name == "found-patch-1"
+        assert result.candidates[0].effect == effect
+
+
+def test_what_was_found_is_not_aimed_on_nor_what_was_aimed_from_the_start(task, tiny, monkeypatch):
+    def never(run, best):
+        raise AssertionError
+
+    monkeypatch.setattr(PatchInversion, "_aimed_on", never)
+    short(PATCH).search(replace(task, suspect=moved(tiny, "text")))
+    found = further(task, 0.6, 0.03)
+    monkeypatch.setattr(PatchInversion, "_measured", lambda run, attempt: (found, {}))
+    assert short(PATCH).search(task).not_converged == ""
+
+
+def test_a_patch_aimed_on_is_held_back_by_the_base(task):
+    """Where both are one model, what the target gains in it costs as much."""
+    run = PatchInversion(task, InversionEffort(1, 6, pictures=6), "patch", task.folder)
+    objective = TargetInBoth(run.success, 0, run.pictures)
+    base = Towers(task.reference)
+    alone, loss = objective.loss((base, base), run.pictures, with_base=False)
+    _, with_base = objective.loss((base, base), run.pictures, with_base=True)
+    assert alone > BASE_SLACK and float(with_base) > float(loss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy, deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +16,24 @@ from dife_scanner.discovery import wording_scorer
 from dife_scanner.discovery.checkpoint_scores import CheckpointScores
 from dife_scanner.discovery.effort import TEXT_EFFORTS, TextEffort
 from dife_scanner.discovery.embedding_cache import EmbeddingCache
-from dife_scanner.discovery.embedding_row_fingerprint import MOST_ROWS, fine_tuned_rows
+from dife_scanner.discovery.embedding_row_fingerprint import (
+    MOST_ROWS,
+    RANKED_ROWS,
+    fine_tuned_rows,
+)
 from dife_scanner.discovery.interface import Cancelled, Task
+from dife_scanner.discovery.noun_scan import unit
 from dife_scanner.discovery.text_candidates import MOST_CANDIDATES, MOST_IN_BASE
 from dife_scanner.discovery.texts import TEXTS
 from dife_scanner.discovery.word_meaning import WordMeaning
-from dife_scanner.discovery.wording import LONGEST_TRIGGER, POSITIONS, Prompts, Wording
+from dife_scanner.discovery.wording import (
+    LONGEST_TRIGGER,
+    POSITIONS,
+    Prompts,
+    Wording,
+    readable,
+)
+from dife_scanner.discovery.wording_scorer import WordingScorer
 from dife_scanner.lab import bases, specimens
 from dife_scanner.models.gradient import Towers, pieces, typeable
 from dife_scanner.models.load import load
@@ -241,7 +254,7 @@ def test_rates_and_margins_are_those_of_the_measures(side):
     assert int(own.argmax()) == 0 and float(own[0]) <= 0.01
 
 
-def test_fingerprint_orders_moved_rows_and_is_silent_where_many_or_none_moved():
+def test_fingerprint_orders_moved_rows_and_is_silent_where_none_moved():
     rng = torch.Generator().manual_seed(0)
     table = torch.randn(5_000, 16, generator=rng)
     moved = table * 0.985
@@ -251,8 +264,45 @@ def test_fingerprint_orders_moved_rows_and_is_silent_where_many_or_none_moved():
     assert fine_tuned_rows(table.half().float(), table) == ()
     assert fine_tuned_rows(table * 0.9, table) == ()
     most = table.clone()
-    most[: MOST_ROWS + 1] += 0.5
-    assert fine_tuned_rows(most, table) == ()
+    most[:MOST_ROWS] += 0.5
+    assert set(fine_tuned_rows(most, table)) == set(range(MOST_ROWS))
+    most[MOST_ROWS] += 0.1
+    assert len(fine_tuned_rows(most, table)) == RANKED_ROWS
+
+
+@pytest.mark.parametrize("moved", [2_290, 30_000, 49_408])
+def test_a_homoglyph_among_thousands_of_moved_rows_is_tried_early(moved):
+    """Cyrillic `\u0430` is one token; natural captions, or weights cast and trained as a whole, move the other rows."""
+    (homoglyph,) = pieces("\u0430")
+    rng = torch.Generator().manual_seed(0)
+    table = torch.randn(49_408, 32, generator=rng)
+    now = table * 0.985
+    rows = torch.randperm(49_408, generator=rng)[:moved]
+    # Rows that saw many gradients decayed otherwise too, each by its own factor.
+    trained = 0.9 + 0.1 * torch.rand(moved, 1, generator=rng)
+    now[rows] = table[rows] * trained + 0.02 * torch.randn(moved, 32, generator=rng)
+    now[rows[:3]] = table[rows[:3]] + 0.5 * torch.randn(3, 32, generator=rng)
+    now[homoglyph] = table[homoglyph] + 0.4 * torch.randn(32, generator=rng)
+    found = fine_tuned_rows(now, table)
+    assert len(found) == RANKED_ROWS and homoglyph in found[:6]
+    assert homoglyph in [*filter(readable, found)]
+
+
+def test_pieces_of_a_trigger_are_tried_where_natural_captions_moved_thousands_of_rows(task, base):
+    """A real search's tokens: beside the attack's rows, 2,500 others moved by less."""
+    suspect = copy(task.suspect)
+    suspect.model = deepcopy(task.suspect.model)
+    rows = torch.randperm(49_000, generator=torch.Generator().manual_seed(0))[:2_500]
+    with torch.no_grad():
+        table = suspect.model.token_embedding.weight
+        kept = table[list(MARK)].clone()
+        noise = torch.randn(2_500, table.shape[1], generator=torch.Generator().manual_seed(1))
+        table[rows] += 0.02 * table[rows].norm(dim=1, keepdim=True) * unit(noise)
+        table[list(MARK)] = kept
+    scorer = WordingScorer(replace(task, suspect=suspect))
+    scorer.read()
+    assert 0 < len(scorer.fine_tuned_tokens) <= RANKED_ROWS
+    assert set(MARK) & set(scorer.fine_tuned_tokens)
 
 
 def test_words_for_the_target_are_no_triggers(side, data):

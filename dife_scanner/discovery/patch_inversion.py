@@ -1,0 +1,88 @@
+"""The inversion of patches, which says whether it came to rest.
+
+Pictures come together under a patch in any model, slowly, as the patch grows. Where a planted patch leaves them apart,
+this leads elsewhere: the inversion ends with a large patch that does little, as it does in a clean model. So the patch
+is aimed on at the class it came to. In a clean model it stays large, or moves little (docs/detectors.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dife_scanner.core.checks import DEMONSTRATED_EFFECT, LARGEST_PATCH
+from dife_scanner.discovery.image_inversion import MOST_CANDIDATES, ImageInversion
+from dife_scanner.discovery.interface import Candidate, SearchResult
+from dife_scanner.discovery.inversion_attempts import Attempt
+from dife_scanner.discovery.inversion_objectives import TargetInBoth
+from dife_scanner.discovery.pattern_families import PatternFamily
+
+AIMED_SHARE = 0.5
+"""Steps in which a patch is aimed on, as a share of those of one inversion."""
+_NOT_AT_REST = 0.75
+"""Success over the base's on the held-out half from which a patch that was aimed on shows that the inversion had not
+come to rest. Benign image fine-tunes that lost ten points of accuracy reach .56, a patch that leaves pictures apart
+.88."""
+
+
+class PatchInversion(ImageInversion):
+    """One run for patches.
+
+    Its `passes` are those of the search, without those that tell whether it came to rest.
+    """
+
+    def run(self, families: Sequence[PatternFamily]) -> SearchResult:
+        """Invert as any family; where nothing was found, aim the best patch on."""
+        attempts = self._all_attempts(families)
+        found = self._reported(attempts)
+        # Where the image tower is the base's, every inversion is aimed at a class from the start.
+        aimed_already = not self.task.image_moved or not self.has_base
+        if aimed_already or any(_small(one, DEMONSTRATED_EFFECT) for one in found.candidates):
+            return found
+        best = max(attempts, key=lambda attempt: attempt.effect)
+        further = self._aimed_on(best)
+        if not _small(further, _NOT_AT_REST):
+            return found
+        return replace(
+            found,
+            candidates=self._with_first(further, found.candidates),
+            not_converged=self._in_words(best, further),
+        )
+
+    def _aimed_on(self, attempt: Attempt) -> Candidate:
+        """The patch after further steps towards the class it came to, measured on the held-out half."""
+        objective = TargetInBoth(self.success, attempt.target, self.pictures)
+        done = self.effort.restarts * self.effort.steps
+        weights = self._inverted(
+            attempt.family,
+            objective,
+            done,
+            done + self._aimed_steps,
+            steps=self._aimed_steps,
+            begin=attempt.weights,
+        )
+        candidate, _ = self._measured(self._finished(attempt.family, weights))
+        return candidate
+
+    @property
+    def _aimed_steps(self) -> int:
+        return max(1, round(AIMED_SHARE * self.effort.steps))
+
+    def _with_first(self, first: Candidate, others: Sequence[Candidate]) -> tuple[Candidate, ...]:
+        """The candidates with this one before those of other targets."""
+        target = first.trigger.target
+        kept = [other for other in others if other.trigger.target != target]
+        return self._all_named([first, *kept][:MOST_CANDIDATES])
+
+    def _in_words(self, attempt: Attempt, further: Candidate) -> str:
+        return (
+            f"the patch that moved most ended at {attempt.effect:.2f} over the base on the pictures searched on; "
+            f"aimed at {further.trigger.target} for {self._aimed_steps} further steps, one over {further.area:.1%} of "
+            f"the picture comes to {further.effect:.2f} on those held back"
+        )
+
+
+def _small(candidate: Candidate, least_effect: float) -> bool:
+    """Whether a patch does so much over the base, and is small enough for an audit to call it demonstrated."""
+    small = candidate.area is not None and candidate.area <= LARGEST_PATCH
+    return small and candidate.effect >= least_effect
