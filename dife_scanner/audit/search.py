@@ -140,16 +140,13 @@ def discover_alone(
     comes out counts: results have neither reference nor p-value.
     """
 
-    def measure_candidate(candidate: Candidate) -> Hypothesis:
-        return _measured_alone(candidate, test)
-
     task = replace(_task(Pair(encoder, encoder), Pair(train, train), options), alone=True)
     able = []
     for detector in detectors(options.plan.detectors):
         alone = detector.alone()
         if alone is not None:
             able.append(alone)
-    found = _run(able, task, options, progress, measure_candidate)
+    found = _run(able, task, options, progress, lambda candidate: _measured_alone(candidate, test))
     if found.limit is not None:
         raise found.limit
     return found
@@ -186,7 +183,7 @@ def _run(
         try:
             finished = _searched(detector, task, options, progress)
         except Exception as error:
-            failed.append(_missing(detector, faults.reason(error, _search_by(detector))))
+            failed.append(_missing(detector, faults.reason(error, detector.name)))
             continue
         confirmed, why = _confirmed(detector, finished, confirm)
         results.extend(confirmed)
@@ -195,21 +192,20 @@ def _run(
         else:
             searches.append(_record(detector, finished, confirmed))
     progress(phase, len(applying), len(applying))
-    without = (*missing, *failed)
-    return Discovered(tuple(searches), tuple(results), without, tuple(failed), limit)
+    every = (*missing, *failed)
+    return Discovered(tuple(searches), tuple(results), every, tuple(failed), limit)
 
 
 def _sorted(able: Sequence[Detector], task: Task) -> tuple[list[Detector], list[MissingSearch]]:
     """Those detectors that apply, and those that do not though there is something to search."""
-    applying = []
-    missing = []
+    applying, missing = [], []
     for detector in able:
         try:
+            reason = detector.lacks(task)
             if detector.applies(task):
                 applying.append(detector)
-            reason = detector.lacks(task)
         except Exception as error:
-            reason = faults.reason(error, _search_by(detector))
+            reason = faults.reason(error, detector.name)
         if reason:
             missing.append(_missing(detector, reason))
     return applying, missing
@@ -225,13 +221,9 @@ def _confirmed(
         try:
             confirmed.append(confirm(candidate))
         except Exception as error:
-            told = faults.reason(error, _search_by(detector))
-            why = f"`{candidate.trigger.name}` could not be tested: {told}"
+            name = candidate.trigger.name
+            why = f"`{name}` could not be tested: {faults.reason(error, name)}"
     return confirmed, why
-
-
-def _search_by(detector: Detector) -> str:
-    return f"search `{detector.name}`"
 
 
 def _missing(detector: Detector, reason: str) -> MissingSearch:
