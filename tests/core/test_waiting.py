@@ -1,4 +1,4 @@
-"""What stands out and demonstrates nothing: signatures with too small an effect, leads, searches that had not converged."""
+"""What stands out and demonstrates nothing: weak signatures, leads, and searches that had not converged."""
 
 from __future__ import annotations
 
