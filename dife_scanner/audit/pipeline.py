@@ -7,6 +7,7 @@ report
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,7 +55,15 @@ __all__ = [
 ]
 
 
-def run(request: Request, progress: Progress = SILENT) -> Outcome:
+Keep = Callable[[Outcome], None]
+"""Takes what an audit comes to as soon as a trigger is demonstrated, before footprint and interfaces are measured."""
+
+
+def forget(_: Outcome) -> None:
+    """Keep nothing before the audit is over."""
+
+
+def run(request: Request, progress: Progress = SILENT, keep: Keep = forget) -> Outcome:
     """Load the suspect and its reference, audit, and return record and evidence. This is what an audit child runs."""
     progress("loading", note=str(request.ref))
     for path in request.plan.extensions:
@@ -66,12 +75,12 @@ def run(request: Request, progress: Progress = SILENT) -> Outcome:
         note = problem_note(request.own_settings_problem, base.name)
         request = replace(_with_note(request, note), settings=SettingsOf.BASE)
         suspect = _suspect(request, Path(base.path))
-        return audit(suspect, _reference(request, base, Path(base.path)), request, progress)
+        return audit(suspect, _reference(request, base, Path(base.path)), request, progress, keep)
     suspect = _suspect(request, request.folder)
     reference = _reference(request, base, Path(base.path))
     found = deviations(suspect.config, reference.config)
     if not found:
-        return audit(suspect, reference, request, progress)
+        return audit(suspect, reference, request, progress, keep)
     noted = _with_note(request, deviation_note(found, base.name))
     noted = replace(noted, deviations=found)
 
@@ -82,7 +91,7 @@ def run(request: Request, progress: Progress = SILENT) -> Outcome:
             theirs = _reference(request, base, request.folder)
         else:
             ours = _suspect(request, Path(base.path))
-        return audit(ours, theirs, request_under(noted, settings), progress)
+        return audit(ours, theirs, request_under(noted, settings), progress, keep)
 
     return audit_both(under)
 
@@ -112,14 +121,17 @@ def _with_note(request: Request, note: str) -> Request:
 
 
 def audit(
-    suspect: Encoder, reference: Encoder | None, request: Request, progress: Progress = SILENT
+    suspect: Encoder,
+    reference: Encoder | None,
+    request: Request,
+    progress: Progress = SILENT,
+    keep: Keep = forget,
 ) -> Outcome:
     """Audit a loaded suspect against a loaded reference.
 
     With both towers equal to a known base, and settings that do not deviate, the verdict is `identical` and nothing is
-    encoded. Without a reference of the
-    same architecture, or where no tower comes from it, it is `inconclusive` (unknown base), whatever a search without
-    one came to.
+    encoded. Without a reference whose tensors have the same shapes, or where no tower comes from it, it is
+    `inconclusive` (unknown base), whatever a search without one came to.
     """
     memory = Memory(request.cache)
     report = Report(request, suspect, memory)
@@ -138,7 +150,9 @@ def audit(
             only = stage(Pair(suspect, suspect), request, memory, progress, Path(scratch))
             return report.outcome(request, _measured_alone(only))
         both = stage(Pair(suspect, reference), request, memory, progress, Path(scratch))
-        measured = _measured(both, base, relation)
+        measured = _measured(
+            both, base, relation, lambda found: keep(report.outcome(request, found))
+        )
     kept = faults.Gaps()
     kept.attempt(
         "embeddings of the base for later audits",
@@ -184,8 +198,13 @@ def _measured_alone(only: Stage) -> Measured:
         return Measured(evidence, unknown=(True, True), accuracies=(test.accuracy, None))
 
 
-def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
-    """Search, test, check, diagnose and profile a suspect that can be compared with its base."""
+def _measured(
+    both: Stage, base: Reference, relation: Relation, keep: Callable[[Measured], None]
+) -> Measured:
+    """Search, test, check, diagnose and profile a suspect that can be compared with its base.
+
+    `keep` is given what is known once a trigger is demonstrated: whatever ends the audit after that loses no finding.
+    """
     request = both.request
     test = both.splits.test
     check_known(request.plan, both.splits.data.class_names)
@@ -198,6 +217,8 @@ def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
     if not demonstrated(checked.hypotheses):
         for fault in filter(None, (found.limit, *untried.values())):
             raise fault
+    if relation.twin is None:
+        _keep_demonstrated(both, base, relation, checked.hypotheses, found, keep)
     strongest, examined = _strongest(both, checked)
     if strongest is None and inherited:
         examined = Examined(trigger=inherited[0].trigger)
@@ -216,6 +237,30 @@ def _measured(both: Stage, base: Reference, relation: Relation) -> Measured:
     if relation.twin is not None and not _brings_mechanism(examined):
         evidence = _of_a_twin(evidence, relation, relation.twin)
     return Measured.compared(both, base, evidence, examined, relation.unknown)
+
+
+def _keep_demonstrated(
+    both: Stage,
+    base: Reference,
+    relation: Relation,
+    checked: tuple[Hypothesis, ...],
+    found: search.Discovered,
+    keep: Callable[[Measured], None],
+) -> None:
+    """Hand over the strongest demonstrated trigger that nobody named, without footprint and profile."""
+    shown = [one for one in demonstrated(checked) if one.origin is not Origin.KNOWN]
+    if not shown:
+        return
+    strongest = hypotheses.by_effect(shown)[0]
+    evidence = Evidence(
+        hypotheses=checked,
+        strongest=strongest,
+        searches=found.searches,
+        missing=found.missing,
+        recognition=both.splits.test.reference.recognition,
+    )
+    examined = Examined(trigger=strongest.trigger, effect=strongest.effect)
+    keep(Measured.compared(both, base, evidence, examined, relation.unknown))
 
 
 def _strongest(both: Stage, checked: run_checks.Checked) -> tuple[Hypothesis | None, Examined]:

@@ -7,6 +7,7 @@ that server has never loaded a checkpoint or touched a GPU. It is started with t
 from __future__ import annotations
 
 import json
+import logging
 import multiprocessing
 import os
 import pkgutil
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,13 +25,15 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from dife_scanner.durable.disk import disk_full, says_full
-from dife_scanner.errors import DiskFull, LimitExceeded
+from dife_scanner.errors import AuditError, DiskFull, LimitExceeded, MeasurementError
 from dife_scanner.progress import Progress, Step
 from dife_scanner.queue import outcome
 from dife_scanner.queue.processes import end_server_at_exit, end_with_parent
 
 if TYPE_CHECKING:
     from dife_scanner.audit.pipeline import Request
+
+log = logging.getLogger(__name__)
 
 AUDIT = "dife_scanner.audit.pipeline:run"
 PRELOAD = ("torch", "open_clip", "dife_scanner.models.clip", "dife_scanner.audit.pipeline")
@@ -69,10 +73,11 @@ def run(
     preload: tuple[str, ...] = PRELOAD,
     start: str = FORKSERVER,
 ) -> outcome.Received:
-    """Run `entry(request, progress)` in a child that leaves its outcome in the empty `folder`.
+    """Run `entry(request, progress, keep)` in a child that leaves its outcome in the empty `folder`.
 
     `check` is called several times a second; what it raises stops the child. Raises `LimitExceeded` past `seconds` or
-    `rss_mib`, `ChildDied`, `ChildBug`, `DiskFull`, or whatever error of ours the audit raised.
+    `rss_mib`, `ChildDied`, `ChildBug`, `DiskFull`, or whatever error of ours the audit raised. Where the audit handed a
+    demonstrated trigger to `keep` before that, it is returned instead with the error as a gap, but for a full disk.
     """
     context = _context(preload, start)
     reader, writer = context.Pipe(duplex=False)
@@ -86,10 +91,22 @@ def run(
     finally:
         writer.close()
     try:
-        _watch(process, reader, _Limits(seconds, rss_mib), progress, check)
-    finally:
-        _end(process)
-        reader.close()
+        try:
+            _watch(process, reader, _Limits(seconds, rss_mib), progress, check)
+        finally:
+            _end(process)
+            reader.close()
+        return _outcome_of(process, folder)
+    except (LimitExceeded, AuditError, MeasurementError, ChildDied, outcome.ChildBug) as error:
+        demonstrated = outcome.provisional(folder, str(error))
+        if demonstrated is None:
+            raise
+        log.warning("the audit of %s ended early: %s", request.ref, error)
+        return demonstrated
+
+
+def _outcome_of(process: Any, folder: Path) -> outcome.Received:
+    """What the child left. Raises `DiskFull`, `ChildDied`, and the error that the audit ended in."""
     received = outcome.read(folder)
     if received is None and process.exitcode == FULL_DISK:
         raise disk_full(folder)
@@ -197,7 +214,8 @@ def _leave_outcome(entry: str, request: Request, folder: Path, writer: Connectio
             prefix="tmp-", dir=folder
         )  # removed with the job, however this process ends
         run_audit = pkgutil.resolve_name(entry)
-        audited = run_audit(request, Progress(_Sender(writer)))
+        keep = partial(outcome.keep_provisional, folder)
+        audited = run_audit(request, Progress(_Sender(writer)), keep)
         outcome.write(folder, audited)
     except MemoryError:
         outcome.write_error(

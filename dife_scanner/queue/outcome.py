@@ -36,6 +36,9 @@ _SUFFIXES = {
     "application/json": ".json",
 }
 _RECORD = "outcome.json"
+AFTER_DEMONSTRATION = "footprint and interfaces"
+"""What is not measured where an audit ends early."""
+_PROVISIONAL = "provisional.json"
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,11 @@ def with_gaps(made: Made, gaps: Sequence[Gap]) -> Made:
 # --- the child's side -----------------------------------------------------------------------------------------
 
 
+def keep_provisional(folder: Path, outcome: Outcome) -> None:
+    """Leave a demonstrated trigger before its footprint and interfaces are measured, in case the process never ends."""
+    _write_outcome(folder, outcome, _PROVISIONAL)
+
+
 def write(folder: Path, outcome: Outcome) -> None:
     """Leave what the audit made. Files come first, the record last and by rename: where the record is, all is.
 
@@ -99,12 +107,15 @@ def write(folder: Path, outcome: Outcome) -> None:
         except OSError as error:
             raise_where_full(error)
             lost.append(Lost(file, str(error)))
-    outcome = without(outcome, lost)
+    _write_outcome(folder, without(outcome, lost), _RECORD)
+
+
+def _write_outcome(folder: Path, outcome: Outcome, name: str) -> None:
     finding = None
     if outcome.finding:
         finding = json.loads(to_json(outcome.finding))
     audit = json.loads(to_json(outcome.audit))
-    _write_record(folder, {"audit": audit, "finding": finding})
+    _write_record(folder, {"audit": audit, "finding": finding}, name)
 
 
 def write_error(folder: Path, error: Exception) -> None:
@@ -125,14 +136,14 @@ def _public_name(error: DifeError) -> str:
     return DifeError.__name__
 
 
-def _write_record(folder: Path, document: dict[str, Any]) -> None:
+def _write_record(folder: Path, document: dict[str, Any], name: str = _RECORD) -> None:
     part = folder / "outcome.part"
     with disk_errors(folder):
         with part.open("w", encoding="ascii") as file:
             json.dump(document, file, allow_nan=False)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(folder / _RECORD)
+        part.replace(folder / name)
     crash_point("child.outcome")
 
 
@@ -141,13 +152,31 @@ def _write_record(folder: Path, document: dict[str, Any]) -> None:
 
 def read(folder: Path) -> Received | None:
     """Read what a child left; `None` where it died before it was done. Raises the child's own error, or `ChildBug`."""
-    try:
-        raw = _bytes(folder / _RECORD, MOST_RECORD_BYTES)
-    except FileNotFoundError:
+    document = _document(folder / _RECORD)
+    if document is None:
         return None
-    document = json.loads(raw)
     if "error" in document:
         raise _error(document)
+    return _received(folder, document)
+
+
+def provisional(folder: Path, why: str) -> Received | None:
+    """The demonstrated trigger that a child left before it ended for the reason `why`, which is a gap; else `None`."""
+    document = _document(folder / _PROVISIONAL)
+    if document is None:
+        return None
+    return with_gaps(_received(folder, document), (Gap(AFTER_DEMONSTRATION, why),))
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    try:
+        document: dict[str, Any] = json.loads(_bytes(path, MOST_RECORD_BYTES))
+    except FileNotFoundError:
+        return None
+    return document
+
+
+def _received(folder: Path, document: dict[str, Any]) -> Received:
     audit = from_json(Audit, json.dumps(document["audit"]))
     finding = None
     if document["finding"]:

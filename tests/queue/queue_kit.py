@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from dife_scanner import settings as settings_
-from dife_scanner.audit.pipeline import AUDIT_VERSION, Outcome, Plan, Request
+from dife_scanner.audit.pipeline import AUDIT_VERSION, Keep, Outcome, Plan, Request, forget
 from dife_scanner.audit.populations.errors import PoolTooSmall
 from dife_scanner.core.findings import fingerprint
 from dife_scanner.errors import AuditError
@@ -143,7 +143,7 @@ def work_for(home: Path, endpoint: str = "http://127.0.0.1:9", **changes: Any) -
     )
 
 
-def audit(request: Request, progress: Progress) -> Outcome:
+def audit(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
     """What the checkpoint's name asks for: `bad` is flagged, `torn` undecided, `dies` and the like do that."""
     name = request.ref.repo_id.rsplit("/", 1)[-1]
     assert Path(tempfile.gettempdir()).is_relative_to(request.folder.parent), (
@@ -173,7 +173,7 @@ def audit(request: Request, progress: Progress) -> Outcome:
     return _outcome(request, verdict, _score(name))
 
 
-def naming(request: Request, progress: Progress) -> Outcome:
+def naming(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
     """Tells which signatures it was asked to try, and which references were flagged."""
     made = audit(request, progress)
     told = " ".join(f"{one.name}:{one.source or 'any'}" for one in request.plan.signatures)
@@ -181,7 +181,7 @@ def naming(request: Request, progress: Progress) -> Outcome:
     return replace(made, audit=replace(made.audit, reason=told))
 
 
-def comparing(request: Request, progress: Progress) -> Outcome:
+def comparing(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
     """Tells what it was asked to compare with."""
     made = audit(request, progress)
     name = request.reference.name if request.reference else "nothing"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -13,7 +16,7 @@ from typing import Any
 import pytest
 from queue_kit import audit, checkpoint_folder, probes_folder, work_for
 
-from dife_scanner.audit.pipeline import Outcome, Request
+from dife_scanner.audit.pipeline import Keep, Outcome, Request, forget
 from dife_scanner.durable.clock import now
 from dife_scanner.progress import Progress
 from dife_scanner.queue import outcome, targets, worker
@@ -81,7 +84,7 @@ def test_evidence_that_cannot_be_kept_is_a_gap_of_the_finding(
     assert audits.audit(store, job.audit_id or "").evidence == ()
 
 
-def unwritable(request: Request, progress: Progress) -> Outcome:
+def unwritable(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
     """An audit one of whose files has no place on the disk."""
     made = audit(request, progress)
     odd = EvidenceFile("no/such/folder", "image/png", EvidenceRole.TRIGGER, "odd")
@@ -139,7 +142,7 @@ def test_packs_that_cannot_be_read_are_a_gap(
 # --- a full disk ----------------------------------------------------------------------------------------------
 
 
-def full(request: Request, progress: Progress) -> Outcome:
+def full(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
     """An audit that finds the disk full, which a library told in words of its own."""
     try:
         raise FULL
@@ -177,3 +180,42 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(
     assert scan().state is JobState.DONE
     assert len(findings.findings(store)) == 1
     assert jobs.job(store, job.id).audit_id
+
+
+# --- an audit that never ends ---------------------------------------------------------------------------------
+
+
+def demonstrates_and_dies(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
+    """An audit that crashes while interfaces are measured."""
+    made = audit(request, progress)
+    keep(replace(made, audit=replace(made.audit, evidence=()), files=()))
+    os.kill(os.getpid(), signal.SIGKILL)
+    return made
+
+
+def demonstrates_and_hangs(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
+    made = audit(request, progress)
+    keep(replace(made, audit=replace(made.audit, evidence=()), files=()))
+    time.sleep(60)
+    return made
+
+
+def demonstrates_and_fails(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
+    made = audit(request, progress)
+    keep(replace(made, audit=replace(made.audit, evidence=()), files=()))
+    raise ZeroDivisionError("division by zero")
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("demonstrates_and_dies", "killed by SIGKILL"),
+        ("demonstrates_and_hangs", "the audit took longer than 3 seconds"),
+        ("demonstrates_and_fails", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_however_a_process_ends_what_it_demonstrated_is_kept(
+    store: Store, scan: Callable[..., Job], entry: str, why: str
+) -> None:
+    job = scan(audit=f"{__name__}:{entry}", limits={"audit_seconds": 3})
+    assert f"gap: footprint and interfaces missing, {why}" in flagged(store, job)

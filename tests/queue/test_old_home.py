@@ -13,7 +13,7 @@ import queue_kit
 from queue_kit import checkpoint_folder, work_for
 
 from dife_scanner.audit import plan as plans
-from dife_scanner.cli.main import _run
+from dife_scanner.cli.commands import run
 from dife_scanner.queue import targets, worker
 from dife_scanner.records import Job, JobState, TriageState
 from dife_scanner.store import Store, audits, findings, jobs, open_store
@@ -36,7 +36,7 @@ def scanned(store: Store, where: Path, plan: plans.Plan | None = None) -> Job:
 
 
 def told(folder: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    assert _run([*arguments, "--home", str(folder / "home")]) == 0
+    assert run([*arguments, "--home", str(folder / "home")]) == 0
     return capsys.readouterr().out
 
 
@@ -121,7 +121,7 @@ def test_a_rerun_of_an_older_audit_names_both_versions(
 
     monkeypatch.setattr("dife_scanner.app.rerun.rerun_audit", again)
     monkeypatch.setenv("COLUMNS", "200")
-    assert _run(["rerun", BAD, "--home", str(folder / "home")]) == 1
+    assert run(["rerun", BAD, "--home", str(folder / "home")]) == 1
     (line,) = [
         one for one in capsys.readouterr().out.splitlines() if "version" in one and "may" in one
     ]
