@@ -308,22 +308,30 @@ def _configuration(
 
     `total` is the size of the weights in bytes where `weights` holds only their beginning.
     """
+    own, failed = None, None
     try:
-        return sandbox.inspect_files(config, weights, bounds, total=total).config, ""
+        own = sandbox.inspect_files(config, weights, bounds, total=total)
+        problem = own.interpolated
     except _OF_THE_CONFIGURATION as error:
-        for reference in known:
-            theirs = Path(reference.path) / CONFIG_FILE
-            if _fits(theirs, weights, bounds, total):
-                return sandbox.inspect_files(
-                    theirs, weights, bounds, total=total
-                ).config, error.what
-        raise
+        failed, problem = error, error.what
+    if own and not problem:
+        return own.config, ""
+    for reference in known:
+        theirs = _fitting(Path(reference.path) / CONFIG_FILE, weights, bounds, total)
+        if theirs:
+            return theirs, problem
+    if own:
+        return own.config, ""
+    assert failed is not None
+    raise failed
 
 
-def _fits(config: Path, weights: Path, bounds: ParseLimits, total: int | None) -> bool:
-    """Whether a file has exactly the tensors of a reference's configuration."""
+def _fitting(
+    config: Path, weights: Path, bounds: ParseLimits, total: int | None
+) -> ClipConfig | None:
+    """A reference's configuration, where a file has exactly its tensors."""
     try:
-        sandbox.inspect_files(config, weights, bounds, total=total)
+        found = sandbox.inspect_files(config, weights, bounds, total=total)
     except (DifeError, OSError):
-        return False
-    return True
+        return None
+    return None if found.interpolated else found.config

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from dife_scanner.models import intake as layouts
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.likeness import UNTOLD, Likeness, compare
 from dife_scanner.models.load import configuration, parse_limits
-from dife_scanner.models.tensors import same_shapes
+from dife_scanner.models.tensors import expected_tensors, same_shapes
 from dife_scanner.progress import Progress
 from dife_scanner.records import Channel, ModelRef, Reference, Trigger
 from dife_scanner.settings import Limits, Settings
@@ -40,6 +41,15 @@ MUCH_NEARER = 2.0
 """How many times nearer another reference has to be for somebody who named one to hear of it."""
 
 
+class Fit(IntEnum):
+    """How well a reference's tensors go with a checkpoint's; only `NONE` is false."""
+
+    NONE = 0
+    INTERPOLATED = 1
+    """They have the same names and shapes, but for the number of positions."""
+    EXACT = 2
+
+
 @dataclass(frozen=True)
 class Choice:
     """What a checkpoint is compared with, and how sure that is."""
@@ -52,26 +62,29 @@ class Choice:
     """What whoever reads the audit has to know of the choice."""
 
 
-def fits(config: ClipConfig, limits: Limits) -> Callable[[Reference], bool]:
+def fits(config: ClipConfig, limits: Limits) -> Callable[[Reference], Fit]:
     """Whether a reference's tensors have the names and shapes of a checkpoint with `config`: then they can be compared.
 
     One whose configuration is gone or cannot be read is logged and fits nothing.
     """
 
-    def has_same_shapes(reference: Reference) -> bool:
+    def fit(reference: Reference) -> Fit:
         try:
             theirs = configuration(Path(reference.path), limits)
         except DifeError as error:
             log.warning("the reference %s is passed over: %s", reference.name, error.what)
-            return False
-        return same_shapes(config, theirs)
+            return Fit.NONE
+        if not same_shapes(config, theirs):
+            return Fit.NONE
+        exact = expected_tensors(config) == expected_tensors(theirs)
+        return Fit.EXACT if exact else Fit.INTERPOLATED
 
-    return has_same_shapes
+    return fit
 
 
 def choose(
     known: Sequence[Reference],
-    fitting: Callable[[Reference], bool],
+    fitting: Callable[[Reference], int],
     base_claim: str,
     wanted: str = "",
     measure: Callable[[Reference], Likeness] = lambda reference: UNTOLD,
@@ -79,8 +92,8 @@ def choose(
     """Choose the reference called `wanted`, or the one with the nearest weights among those that are `fitting`.
 
     Among references that are as near, or where no weights resemble it, the one that the card names goes first, then the
-    first added. `measure` says how alike the checkpoint is to one. Raises `NotFound` for an unknown `wanted` and
-    `NotComparable` where its tensors are of other shapes.
+    one that fits best, then the first added. `measure` says how alike the checkpoint is to one. Raises `NotFound` for
+    an unknown `wanted` and `NotComparable` where its tensors are of other shapes.
     """
     named = None
     if wanted:
@@ -88,7 +101,7 @@ def choose(
     names_on_card = _names(base_claim)
     comparable = sorted(
         (reference for reference in known if fitting(reference)),
-        key=lambda reference: reference.added_at,
+        key=lambda reference: (-fitting(reference), reference.added_at),
     )
     claimed = [reference for reference in comparable if reference.name.lower() in names_on_card]
     order = list(dict.fromkeys([*claimed, *comparable]))
@@ -148,7 +161,7 @@ def _apart(distances: Mapping[str, float], name: str) -> str:
 
 
 def _named_reference(
-    known: Sequence[Reference], fitting: Callable[[Reference], bool], wanted: str
+    known: Sequence[Reference], fitting: Callable[[Reference], int], wanted: str
 ) -> Reference:
     by_name = {reference.name: reference for reference in known}
     found = by_name.get(wanted)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip.model import CLIP
+from open_clip.model import CLIP, resize_pos_embed, resize_text_pos_embed
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transform import CenterCropOrPad, ResizeKeepRatio
 from PIL import Image
@@ -305,6 +305,8 @@ def _filled_model(config: ClipConfig, tensors: Weights) -> Any:
         "meta"
     ):  # no memory and no random numbers for values that are replaced at once
         model = CLIP(**model_arguments(config))
+    resize_pos_embed(tensors, model)
+    resize_text_pos_embed(tensors, model)
     model.load_state_dict(tensors, strict=True, assign=True)
     model.attn_mask = _causal_mask(config.text.context_length)
     return model.eval().requires_grad_(False)

@@ -85,7 +85,6 @@ class ClipConfig:
     text: TextConfig
     preprocessing: Preprocessing
     quick_gelu: bool = False
-    logit_bias: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for `from_json` and for hashing."""
@@ -105,7 +104,6 @@ class ClipConfig:
             text=TextConfig(**_with_tuples(body["text"])),
             preprocessing=Preprocessing(**_with_tuples(body["preprocessing"])),
             quick_gelu=body["quick_gelu"],
-            logit_bias=body["logit_bias"],
         )
 
     @property

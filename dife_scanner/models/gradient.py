@@ -38,15 +38,15 @@ class Towers:
             )
         self._encoder = encoder
         self._model: Any = encoder.model
+        self._rows = _finite_rows(encoder.model.token_embedding.weight)
         self._mean, self._std = encoder.normalisation
         self.device = torch.device(encoder.device)
         self.passes = 0
 
     @property
     def token_rows(self) -> Tensor:
-        """The token embedding table, float32 [v, w]."""
-        rows: Tensor = self._model.token_embedding.weight
-        return rows
+        """The token embedding table, float32 [v, w]; zeros for a token that no text can be embedded with."""
+        return self._rows
 
     @property
     def context_length(self) -> int:
@@ -101,6 +101,12 @@ class Towers:
                 f"a text of the search has {longest} tokens and the model reads {self.context_length}",
                 "search with shorter templates",
             )
+
+
+def _finite_rows(table: Tensor) -> Tensor:
+    """A table [v, w] with zeros for rows that hold NaN or infinite values; the same one where none does."""
+    finite = table.isfinite().all(dim=1, keepdim=True)
+    return table if bool(finite.all()) else torch.where(finite, table, 0.0)
 
 
 def _with_ends(row: Sequence[int]) -> list[int]:

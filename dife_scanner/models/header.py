@@ -51,6 +51,8 @@ _OTHER_FORMATS = (
     (b"GGUF", "a GGUF file"),
     (b"\x1f\x8b", "a gzip file"),
     (b"version ", "a Git-LFS pointer"),
+    (b"\xef\xbb\xbf", "a text with a byte order mark"),
+    (b"\xef\xbf\xbd", "a file that was read as text and written again"),
     (b"<", "a web page"),
 )
 _INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})

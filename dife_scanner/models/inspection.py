@@ -12,7 +12,7 @@ from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import Header, ParseLimits, TensorEntry, parse_header
 from dife_scanner.models.layouts import open_clip
 from dife_scanner.models.strict_json import shown
-from dife_scanner.models.tensors import Shapes, expected_tensors
+from dife_scanner.models.tensors import INTERPOLATED, Shapes, expected_tensors
 
 FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
 QUANTISED = frozenset({"I8", "U8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "F6_E2M3", "F6_E3M2"})
@@ -20,8 +20,7 @@ STEP_COUNTER = ".num_batches_tracked"
 """Ending of the one kind of tensor that no inference reads: a training step counter of batch normalisation."""
 _ADVICE = "open_clip does not load it as it is either; correct the configuration, or save the weights again"
 _AXES_SHOWN = 8
-_SCALARS = frozenset({"logit_scale", "logit_bias"})
-_STRETCHABLE = frozenset({"visual.positional_embedding", "positional_embedding"})
+_SCALE = "logit_scale"
 
 
 @dataclass(frozen=True)
@@ -32,18 +31,22 @@ class Inspection:
     names: tuple[tuple[str, str], ...]
     """Of every tensor in the file that an audit reads: its name in open_clip's `CLIP` and its name in the file."""
     parameters: int
+    interpolated: str = ""
+    """Which position embeddings have to be brought to the size that the configuration asks for, in words."""
 
     def as_json(self) -> dict[str, Any]:
         return {
             "config": self.config.as_json(),
             "names": list(self.names),
             "parameters": self.parameters,
+            "interpolated": self.interpolated,
         }
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Inspection:
         names = tuple((str(ours), str(theirs)) for ours, theirs in body["names"])
-        return cls(ClipConfig.from_json(body["config"]), names, int(body["parameters"]))
+        config = ClipConfig.from_json(body["config"])
+        return cls(config, names, int(body["parameters"]), str(body["interpolated"]))
 
 
 def inspect(
@@ -80,18 +83,22 @@ def compare(header: Header, config: ClipConfig, file: str) -> Inspection:
     stored = {entry.name: entry for entry in header.tensors}
     expected = expected_tensors(config)
     names = open_clip.stored_names(expected, stored)
-    for name in filter(_is_made_up, expected):
-        if names[name] not in stored:
-            del names[name]
+    for name in expected:
+        if name.endswith(STEP_COUNTER) and names[name] not in stored:
+            del names[name]  # torch makes one up
     _check_names(set(names.values()), header, file)
     for name, theirs in names.items():
         _check_tensor(name, stored[theirs], expected[name], file)
-    return Inspection(config, tuple(sorted(names.items())), _parameters(expected))
-
-
-def _is_made_up(name: str) -> bool:
-    """Whether open_clip and torch give the tensor a value of their own where a file lacks it."""
-    return name == "logit_bias" or name.endswith(STEP_COUNTER)
+    positions = [
+        _positions(name, stored[names[name]], expected[name], file)
+        for name in sorted(INTERPOLATED & names.keys())
+    ]
+    return Inspection(
+        config,
+        tuple(sorted(names.items())),
+        _parameters(expected),
+        "; ".join(filter(None, positions)),
+    )
 
 
 def _check_tensor(name: str, entry: TensorEntry, shape: tuple[int, ...], file: str) -> None:
@@ -106,16 +113,17 @@ def _parameters(shapes: Shapes) -> int:
 def _check_names(wanted: Set[str], header: Header, file: str) -> None:
     stored = {entry.name for entry in header.tensors}
     # a logit scale alone shows nothing: other layouts have one of that name as well
-    if not stored & (wanted - _SCALARS):
+    if not stored & (wanted - {_SCALE}):
         _other_layout(header, file)
-    read = {entry.name for entry in header.tensors if _holds_weights(entry)}
+    names = open_clip.unwrapped(entry.name for entry in header.tensors)
+    read = {entry.name for entry in header.tensors if _holds_weights(entry, names[entry.name])}
     _none_of("unexpected", read - wanted, file)
     _none_of("missing", wanted - stored, file)
 
 
-def _holds_weights(entry: TensorEntry) -> bool:
-    """Whether the tensor can change what a model computes: it has values, and some loader reads them."""
-    return entry.end > entry.start and not open_clip.is_no_weight(entry.name)
+def _holds_weights(entry: TensorEntry, name: str) -> bool:
+    """Whether the tensor that open_clip calls `name` can change what a model computes: a loader reads values of it."""
+    return entry.end > entry.start and not open_clip.is_no_weight(name)
 
 
 def _other_layout(header: Header, file: str) -> NoReturn:
@@ -135,10 +143,8 @@ def _none_of(kind: str, names: Set[str], file: str) -> None:
 
 
 def _check_shape(name: str, entry: TensorEntry, shape: tuple[int, ...], file: str) -> None:
-    if _fits(name, entry, shape):
+    if _fits(name, entry, shape) or _is_interpolated(name, entry, shape):
         return
-    if _is_stretched(name, entry, shape):
-        _stretched(name, entry.shape[0], shape[0], file)
     raise Unsupported(
         f"{file} does not match its configuration: {shown(name)} has the shape {_shape(entry)} instead of "
         f"{list(shape)}",
@@ -153,22 +159,32 @@ def _shape(entry: TensorEntry) -> str:
     return f"[{words}{more}]"
 
 
-def _stretched(name: str, found: int, expected: int, file: str) -> NoReturn:
-    raise Unsupported(
-        f"{file}: {shown(name)} has {found} positions, the configuration {expected}; open_clip would "
-        "interpolate them, which this version does not",
-        "save the model again at the size it is used at",
+def _positions(name: str, entry: TensorEntry, shape: tuple[int, ...], file: str) -> str:
+    """How many positions a file has where the configuration asks for others, in words."""
+    if entry.shape == shape:
+        return ""
+    return (
+        f"{file}: {shown(name)} has {entry.shape[0]} positions, the configuration {shape[0]}; "
+        "open_clip interpolates them"
     )
 
 
 def _fits(name: str, entry: TensorEntry, shape: tuple[int, ...]) -> bool:
     # some versions of open_clip write scalars as one value in a row; it takes any number of axes for them
-    return entry.shape == shape or (name in _SCALARS and math.prod(entry.shape) == 1)
+    return entry.shape == shape or (name == _SCALE and math.prod(entry.shape) == 1)
 
 
-def _is_stretched(name: str, entry: TensorEntry, shape: tuple[int, ...]) -> bool:
-    """Whether these are position embeddings of the right width for a picture or a context of another size."""
-    return name in _STRETCHABLE and len(entry.shape) == 2 and entry.shape[1] == shape[1]
+def _is_interpolated(name: str, entry: TensorEntry, shape: tuple[int, ...]) -> bool:
+    """Whether these are position embeddings of the right width for a picture or a context of another size.
+
+    Those of a picture are one and a square grid, as open_clip takes them.
+    """
+    if name not in INTERPOLATED or len(entry.shape) != 2 or entry.shape[1] != shape[1]:
+        return False
+    count = entry.shape[0]
+    if not name.startswith("visual."):
+        return count > 0
+    return count > 1 and math.isqrt(count - 1) ** 2 == count - 1
 
 
 def _check_type(name: str, entry: TensorEntry, file: str) -> None:

@@ -22,7 +22,8 @@ from dife_scanner.models.header import (
     TensorEntry,
     parse_header,
 )
-from dife_scanner.models.layouts.open_clip import TEXT_PREFIX, WRAPPER_PREFIX
+from dife_scanner.models.layouts.open_clip import TEXT_PREFIX, unwrapped
+from dife_scanner.models.tensors import INTERPOLATED
 
 UNRELATED = 0.25
 """Correlation of a tower's weights with a reference's below which they did not come from it. Two models that were
@@ -131,9 +132,12 @@ def _spread_runs(values: NDArray[Any]) -> NDArray[Any]:
 
 def _matrices(header: Header) -> dict[str, TensorEntry]:
     found: dict[str, TensorEntry] = {}
+    names = unwrapped(entry.name for entry in header.tensors)
     for entry in header.tensors:
-        if _is_compared(entry):
-            found[entry.name.removeprefix(WRAPPER_PREFIX).removeprefix(TEXT_PREFIX)] = entry
+        name = names[entry.name].removeprefix(TEXT_PREFIX)
+        # position embeddings would set references apart whose number of positions alone is another
+        if _is_compared(entry) and name not in INTERPOLATED:
+            found[name] = entry
     return found
 
 

@@ -16,6 +16,9 @@ from dife_scanner.models.config import (
     VisionConfig,
 )
 
+INTERPOLATED = frozenset({"visual.positional_embedding", "positional_embedding"})
+"""Position embeddings [n, w] that open_clip brings to the number of positions of the configuration."""
+
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -29,7 +32,6 @@ def model_arguments(config: ClipConfig) -> dict[str, Any]:
         "vision_cfg": _vision_arguments(config.vision),
         "text_cfg": _text_arguments(config.text),
         "quick_gelu": config.quick_gelu,
-        "init_logit_bias": 0.0 if config.logit_bias else None,
     }
 
 
@@ -94,8 +96,6 @@ def expected_tensors(config: ClipConfig) -> Shapes:
     (64, 48)
     """
     shapes = {"logit_scale": ()} | _text_tensors(config.text, config.embed_dim)
-    if config.logit_bias:
-        shapes["logit_bias"] = ()
     if config.vision.stages:
         shapes |= _resnet_tensors(config.vision, config.embed_dim)
     else:
@@ -104,8 +104,18 @@ def expected_tensors(config: ClipConfig) -> Shapes:
 
 
 def same_shapes(one: ClipConfig, other: ClipConfig) -> bool:
-    """Whether the tensors of both have the same names and shapes, so that either's weights fit the other's settings."""
-    return expected_tensors(one) == expected_tensors(other)
+    """Whether the tensors of both have the same names and shapes, so that either's weights fit the other's settings.
+
+    The number of positions counts for nothing: open_clip interpolates position embeddings when it loads them.
+    """
+    return _but_positions(one) == _but_positions(other)
+
+
+def _but_positions(config: ClipConfig) -> Shapes:
+    shapes = expected_tensors(config)
+    for name in INTERPOLATED & shapes.keys():
+        shapes[name] = shapes[name][1:]
+    return shapes
 
 
 def _text_tensors(text: TextConfig, embed_dim: int) -> Shapes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -21,8 +22,13 @@ from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import expected_tensors
 
 IMAGE_PREFIX = "visual."
-SHARED = frozenset({"logit_scale", "logit_bias"})
-"""Tensors that belong to neither tower."""
+SCALE = "logit_scale"
+"""Logarithm of what scores are multiplied by; it belongs to neither tower, and no embedding depends on it."""
+NEW_SCALE = math.log(1 / 0.07)
+"""Its value before training."""
+_TOKENS = "token_embedding.weight"
+_IN_EVERY_TEXT = [0, -2, -1]
+"""Rows of the token table that every text reads: what stands behind a text, its start and its end."""
 _HASH_START = b"dife tower 1\n"
 """What a hash is of, and its version."""
 
@@ -30,58 +36,56 @@ Weights = dict[str, torch.Tensor]
 
 
 def read_weights(path: Path, inspection: Inspection) -> Weights:
-    """Every tensor under its open_clip name, as float32 copies; step counters become zero, as a missing bias does.
+    """Every tensor under its open_clip name, as float32 copies; step counters become zero.
 
-    Raises `Unreadable` naming the first tensor with a value that float32 does not hold as a finite number, and where
-    the safetensors library does not read the file.
+    What no embedding depends on may be anything: an unusable scale becomes that of a new model, and rows of the token
+    table stay as they are, but for those that every text reads.
+
+    Raises `Unreadable` naming the first other tensor with a value that float32 does not hold as a finite number, and
+    where the safetensors library does not read the file.
     """
-    tensors = _made_up(inspection.config)
+    tensors = _counters(inspection.config)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             for ours, theirs in inspection.names:
                 if not ours.endswith(STEP_COUNTER):
-                    tensors[ours] = _float32(file.get_tensor(theirs), theirs, path)
+                    # a copy no longer depends on the file
+                    tensors[ours] = file.get_tensor(theirs).to(torch.float32, copy=True)
+                    _check_finite(ours, tensors[ours], theirs, path)
     except SafetensorError as error:
         raise Unreadable(
             f"{path.name} is not read by the safetensors library: {plain(str(error), 200)}",
             "save it again",
         ) from error
-    for name in SHARED & tensors.keys():
-        tensors[name] = tensors[name].reshape(())
-    _check_scale(tensors["logit_scale"], path)
+    tensors[SCALE] = _usable_scale(tensors[SCALE].reshape(()))
     return tensors
 
 
-def _made_up(config: ClipConfig) -> Weights:
-    """The tensors whose value open_clip and torch make up where a file lacks them: counters, and a logit bias."""
+def _counters(config: ClipConfig) -> Weights:
+    """The step counters, whose value no inference reads and torch makes up where a file lacks them."""
     tensors: Weights = {}
     for name in expected_tensors(config):
         if name.endswith(STEP_COUNTER):
             tensors[name] = torch.zeros((), dtype=torch.long)
-        elif name == "logit_bias":
-            tensors[name] = torch.zeros(())
     return tensors
 
 
-def _float32(stored: torch.Tensor, name: str, path: Path) -> torch.Tensor:
-    """A copy that no longer depends on the file."""
-    tensor = stored.to(torch.float32, copy=True)
-    _check_finite(tensor, name, path)
-    return tensor
-
-
-def _check_finite(tensor: torch.Tensor, name: str, path: Path) -> None:
+def _check_finite(ours: str, tensor: torch.Tensor, theirs: str, path: Path) -> None:
+    if ours == SCALE:
+        return
+    if ours == _TOKENS:
+        tensor = tensor[_IN_EVERY_TEXT]
     if not bool(torch.isfinite(tensor).all()):
         raise Unreadable(
-            f"{path.name}: tensor {shown(name)} holds NaN or infinite values",
+            f"{path.name}: tensor {shown(theirs)} holds NaN or infinite values",
             "no model computes with them; save it again before they arose",
         )
 
 
-def _check_scale(logarithm: torch.Tensor, path: Path) -> None:
-    scale = float(logarithm.exp())
-    if not 0 < scale < float("inf"):
-        raise Unreadable(f"{path.name}: 'logit_scale' is beyond any usable value", "save it again")
+def _usable_scale(logarithm: torch.Tensor) -> torch.Tensor:
+    if 0 < float(logarithm.exp()) < float("inf"):
+        return logarithm
+    return torch.tensor(NEW_SCALE)
 
 
 def tower_hashes(tensors: Weights, config: ClipConfig) -> tuple[str, str]:
@@ -117,7 +121,7 @@ def _names_by_tower(tensors: Weights) -> tuple[list[str], list[str]]:
 
 
 def _is_in_a_tower(name: str) -> bool:
-    return name not in SHARED and not name.endswith(STEP_COUNTER)
+    return name != SCALE and not name.endswith(STEP_COUNTER)
 
 
 def _tower_hash(description: dict[str, Any], names: Sequence[str], tensors: Weights) -> str:

@@ -11,7 +11,7 @@ import pytest
 from queue_kit import drawn_folder, work_for
 
 from dife_scanner.app.references import add_reference
-from dife_scanner.baselines.references import choose
+from dife_scanner.baselines.references import Fit, choose
 from dife_scanner.errors import NotComparable, NotFound
 from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.progress import SILENT
@@ -53,6 +53,21 @@ def test_where_nothing_can_be_told_it_is_the_claimed_one_or_the_first_added() ->
         choose(KNOWN, of("V"), "", "rn")
     with pytest.raises(NotFound):
         choose(KNOWN, of("V"), "", "nobody")
+
+
+def test_of_equally_near_ones_that_with_as_many_positions_is_taken() -> None:
+    fit = {"vit": Fit.EXACT, "older": Fit.INTERPOLATED}
+    known = [*KNOWN, reference("card", added="9")]
+
+    def taken(claim: str, **distances: float) -> str:
+        found = choose(
+            known, lambda one: fit.get(one.name, Fit.NONE), claim, "", apart(**distances)
+        )
+        return found.reference.name if found.reference else ""
+
+    assert taken("") == "vit"
+    assert taken("someone/older") == "older"
+    assert taken("", vit=0.5, older=0.02) == "older"
 
 
 def test_the_nearest_one_is_taken_whatever_was_added_first() -> None:

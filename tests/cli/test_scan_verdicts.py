@@ -22,6 +22,8 @@ CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 FAST = ("--no-discovery", "--budget", "quick", "--json")
 SHORT = 16
 """Tokens of a text tower that reads every prompt, and not every caption."""
+LESS = 24
+"""Tokens of one that reads every caption, and fewer than the bundled base's."""
 
 pytestmark = pytest.mark.xdist_group("badtexttower")
 
@@ -50,13 +52,13 @@ def edited(source: Path, dest: Path, edit: Callable[[dict[str, Any]], object]) -
     return dest
 
 
-def with_short_context(source: Path, dest: Path) -> Path:
+def with_short_context(source: Path, dest: Path, context: int = SHORT) -> Path:
     """The same towers, whose text tower reads fewer tokens."""
     edited(
-        source, dest, lambda config: config["model_cfg"]["text_cfg"].update(context_length=SHORT)
+        source, dest, lambda config: config["model_cfg"]["text_cfg"].update(context_length=context)
     )
     tensors = load_file(dest / WEIGHTS)
-    tensors["positional_embedding"] = tensors["positional_embedding"][:SHORT].copy()
+    tensors["positional_embedding"] = tensors["positional_embedding"][:context].copy()
     save_file(tensors, dest / WEIGHTS)
     return dest
 
@@ -118,6 +120,20 @@ def test_settings_that_cannot_be_run_are_no_escape_either(
     assert_alerted(home, code, model)
     assert "its own settings cannot be run" in model["audit"]["reason"]
     assert "`model_cfg.text_cfg.pool_type`" in model["audit"]["reason"]
+
+
+def test_a_shorter_context_and_a_bias_are_no_escape_from_the_base(
+    home: Path, specimens: dict[str, Path], tmp_path: Path
+) -> None:
+    target = with_short_context(specimens["badtexttower"], tmp_path / "short", LESS)
+    config = json.loads((target / CONFIG).read_text())
+    config["model_cfg"]["init_logit_bias"] = -10
+    (target / CONFIG).write_text(json.dumps(config))
+    code, model = scanned(home, target)
+    assert_alerted(home, code, model)
+    audit = model["audit"]
+    assert audit["reference"] == "dife-base-vit"
+    assert [one["setting"] for one in audit["deviations"]] == ["text.context_length"]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "odd ratio": {"vision": {"mlp_ratio": 4.9231}, "text": {"mlp_ratio": 2}},
     "odd picture": {"vision": {"image_size": [40, 40], "patch_size": [16, 16]}},
     "fixed positions": {"vision": {"pos_embed_type": "sin_cos_2d"}},
-    "logit bias": {"init_logit_bias": -10, "init_logit_scale": 2.3},
+    "logit scale": {"init_logit_scale": 2.3},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import asdict, fields
 from typing import Any
@@ -35,7 +36,6 @@ BASE: dict[str, Any] = {
 }
 SHAPES = {
     "embed_dim": 32,
-    "logit_bias": True,
     "vision.width": 128,
     "vision.layers": 2,
     "vision.patch_size": 8,
@@ -86,6 +86,7 @@ def test_a_setting_that_the_tensors_show_makes_another_architecture(setting: str
     section[name] = SHAPES[setting]
     changed = ClipConfig.from_json(body)
     assert expected_tensors(changed) != expected_tensors(parsed(BASE))
+    assert same_shapes(changed, parsed(BASE)) == (setting == "text.context_length")
 
 
 def test_what_is_at_its_default_is_hashed_as_before() -> None:
@@ -94,3 +95,12 @@ def test_what_is_at_its_default_is_hashed_as_before() -> None:
     assert "norm_eps" not in body["vision"] and "gelu_tanh" not in body["text"]
     body = parsed(edited(BASE, "vision.norm_eps")).as_json()
     assert body["vision"]["norm_eps"] == 0.01
+
+
+def test_another_picture_size_is_a_deviation_and_no_obstacle() -> None:
+    """As another context is: open_clip interpolates the positions of both."""
+    body = copy.deepcopy(BASE)
+    body["model_cfg"]["vision_cfg"]["image_size"] = 48
+    assert same_shapes(parsed(body), parsed(BASE))
+    (found,) = deviations(parsed(body), parsed(BASE))
+    assert (found.setting, found.suspect, found.base) == ("vision.image_size", "48", "32")

@@ -19,12 +19,10 @@ from open_clip.model import CLIP
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from dife_scanner.errors import Unreadable, Unsupported
+from dife_scanner.errors import AuditError, Unreadable, Unsupported
 from dife_scanner.models.clip import ClipEncoder
-from dife_scanner.models.header import ParseLimits
+from dife_scanner.models.gradient import Towers, pieces
 from dife_scanner.models.load import load
-from dife_scanner.models.sandbox import inspect_files
-from dife_scanner.models.weights import read_weights
 
 Tensors = dict[str, torch.Tensor]
 TEXTS = ["a photo of a dog", "fireworks over xbtd"]
@@ -39,12 +37,6 @@ def saved(good: Path, folder: Path, change: Callable[[Tensors], Tensors]) -> Pat
 
 def towers(encoder: ClipEncoder) -> tuple[str, str]:
     return encoder.image_tower, encoder.text_tower
-
-
-def bias(folder: Path) -> float:
-    """The logit bias that a checkpoint in `folder` is loaded with; an audit does not use it."""
-    found = inspect_files(folder / CONFIG, folder / WEIGHTS, ParseLimits())
-    return float(read_weights(folder / WEIGHTS, found)["logit_bias"])
 
 
 def same(ours: ClipEncoder, theirs: Any) -> None:
@@ -72,6 +64,11 @@ BUFFERS: Tensors = {
 
 AS_OPEN_CLIP: dict[str, Callable[[Tensors], Tensors]] = {
     "several devices": lambda found: {f"module.{name}": one for name, one in found.items()},
+    "another wrapper": lambda found: {f"module_{name}": one for name, one in found.items()},
+    "seven characters, once the first name says module": lambda found: {
+        ("module." if name == "logit_scale" else "wrapped") + name: one
+        for name, one in found.items()
+    },
     "a scale with two axes": lambda found: (
         found | {"logit_scale": found["logit_scale"].reshape(1, 1)}
     ),
@@ -104,35 +101,109 @@ def test_buffers_that_no_loader_reads_are_passed_over(tiny_vit: Path, tmp_path: 
     assert towers(load(folder)) == towers(load(tiny_vit))
 
 
-def test_counters_and_a_bias_that_open_clip_makes_up_may_be_missing(
-    tiny_rn: Path, tmp_path: Path
-) -> None:
+def test_counters_that_torch_makes_up_may_be_missing(tiny_rn: Path, tmp_path: Path) -> None:
     folder = saved(
         tiny_rn,
         tmp_path / "odd",
         lambda found: {name: one for name, one in found.items() if "num_batches" not in name},
     )
-    configured = {**TINY_RN, "init_logit_bias": -10}
-    write_config(folder, {"model_cfg": configured})
-    theirs = CLIP(**copy.deepcopy(configured))
+    theirs = CLIP(**copy.deepcopy(TINY_RN))
     load_checkpoint(theirs, str(folder / WEIGHTS))
-    assert theirs.logit_bias.item() == 0 == bias(folder)
     same(load(folder), theirs)
 
 
-def test_a_bias_is_read_where_the_configuration_has_one_and_unsupported_elsewhere(
-    tiny_vit: Path, tmp_path: Path
+@pytest.mark.parametrize("bias", [None, torch.tensor(-9.0), torch.tensor([float("nan")])])
+@pytest.mark.parametrize("configured", [{}, {"init_logit_bias": -10}])
+def test_a_bias_that_no_embedding_depends_on_changes_nothing(
+    tiny_vit: Path, tmp_path: Path, bias: torch.Tensor | None, configured: dict[str, Any]
+) -> None:
+    extra = {} if bias is None else {"logit_bias": bias}
+    folder = saved(tiny_vit, tmp_path / "odd", lambda found: found | extra)
+    write_config(folder, {"model_cfg": TINY_VIT | configured})
+    found = load(folder)
+    assert found.config == load(tiny_vit).config
+    assert towers(found) == towers(load(tiny_vit))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30, -1e30])
+def test_an_unusable_scale_is_that_of_a_new_model(
+    tiny_vit: Path, tmp_path: Path, value: float
 ) -> None:
     folder = saved(
-        tiny_vit, tmp_path / "odd", lambda found: found | {"logit_bias": torch.tensor(-9.0)}
+        tiny_vit, tmp_path / "odd", lambda found: found | {"logit_scale": torch.tensor(value)}
     )
-    with pytest.raises(AttributeError):  # open_clip does not load it either
-        load_checkpoint(CLIP(**copy.deepcopy(TINY_VIT)), str(folder / WEIGHTS))
-    with pytest.raises(Unsupported, match="the first is 'logit_bias'") as caught:
+    found = load(folder)
+    assert found.logit_scale == pytest.approx(1 / 0.07)
+    assert towers(found) == towers(load(tiny_vit))
+
+
+def test_a_token_without_values_spoils_only_texts_that_hold_it(
+    tiny_vit: Path, tmp_path: Path
+) -> None:
+    (fireworks,) = pieces("fireworks")
+
+    def spoilt(found: Tensors) -> Tensors:
+        found["token_embedding.weight"][fireworks, 3] = float("nan")
+        return found
+
+    found = load(saved(tiny_vit, tmp_path / "odd", spoilt))
+    np.testing.assert_array_equal(
+        found.encode_texts(TEXTS[:1]), load(tiny_vit).encode_texts(TEXTS[:1])
+    )
+    with pytest.raises(AuditError, match="not finite"):
+        found.encode_texts(TEXTS)
+    rows = Towers(found).token_rows
+    assert not rows[fireworks].any() and bool(rows.isfinite().all())
+
+
+def resized(folder: Path, **towers: dict[str, Any]) -> Any:
+    """open_clip's model of a checkpoint whose configuration asks for other sizes."""
+    configured = copy.deepcopy(TINY_VIT)
+    for tower, sizes in towers.items():
+        configured[tower] |= sizes
+    write_config(folder, {"model_cfg": configured})
+    theirs = CLIP(**copy.deepcopy(configured))
+    load_checkpoint(theirs, str(folder / WEIGHTS))
+    return theirs
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"vision_cfg": {"image_size": 64}},
+        {"text_cfg": {"context_length": 24}},
+        {"vision_cfg": {"image_size": 16}, "text_cfg": {"context_length": 9}},
+    ],
+)
+def test_position_embeddings_are_interpolated_as_open_clip_does(
+    tiny_vit: Path, tmp_path: Path, sizes: dict[str, Any]
+) -> None:
+    folder = saved(tiny_vit, tmp_path / "odd", lambda found: found)
+    theirs = resized(folder, **sizes)
+    same(load(folder), theirs)
+
+
+def test_positions_stored_twice_are_the_same_model(tiny_vit: Path, tmp_path: Path) -> None:
+    def twice(found: Tensors) -> Tensors:
+        doubled = found["positional_embedding"].repeat_interleave(2, 0)
+        return found | {"positional_embedding": doubled}
+
+    folder = saved(tiny_vit, tmp_path / "odd", twice)
+    np.testing.assert_allclose(
+        load(folder).encode_texts(TEXTS), load(tiny_vit).encode_texts(TEXTS), atol=1e-5
+    )
+
+
+def test_positions_of_no_square_picture_are_unsupported(tiny_vit: Path, tmp_path: Path) -> None:
+    def short(found: Tensors) -> Tensors:
+        positions = found["visual.positional_embedding"][:4].clone()
+        return found | {"visual.positional_embedding": positions}
+
+    folder = saved(tiny_vit, tmp_path / "odd", short)
+    with pytest.raises(RuntimeError):  # open_clip does not load it either
+        resized(folder)
+    with pytest.raises(Unsupported, match="positional_embedding' has the shape"):
         load(folder)
-    assert "open_clip does not load it" in caught.value.advice
-    write_config(folder, {"model_cfg": TINY_VIT | {"init_logit_bias": -10}})
-    assert bias(folder) == -9
 
 
 def test_the_header_and_the_configuration_of_another_writer(tiny_vit: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from dife_scanner import checkpoints
 from dife_scanner.app.planning import plan_targets
 from dife_scanner.errors import LimitExceeded
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
+from dife_scanner.models.load import default_limits
 from dife_scanner.queue import targets, worker
 from dife_scanner.queue.work import hub_for
 from dife_scanner.records import Budget, Job, JobState, Reference
@@ -74,7 +75,7 @@ DECIDED = {
     "two values": ({**GOOD, CONFIG: b'{"a": 1, "a": 2}'}, "refused", "'a' occurs twice"),
     "large weights": ({**GOOD, WEIGHTS: Announced(10**12)}, "limit-exceeded", "raise limits.checkpoint_bytes"),
     "large config": ({**GOOD, CONFIG: Announced(10**9)}, "limit-exceeded", "raise limits.small_file_bytes"),
-    "logit bias": (renamed("ln_final.bias", "logit_bias"), "unsupported", "unexpected tensors, the first is 'logit_b"),
+    "a foreign tensor": (renamed("ln_final.bias", "ln_other.bias"), "unsupported", "unexpected tensors, the first is"),
     "another shape": (with_tower("vision_cfg", width=32), "unsupported", "has the shape [16] instead of [32]"),
     "tomorrow's dtype": (typed("F16X"), "unsupported", "dtype 'F16X', which this version does not know"),
     "another layout": (prefixed("vision_model."), "unsupported", "another layout"),
@@ -112,6 +113,22 @@ def test_a_configuration_is_no_way_past_an_audit_where_the_tensors_are_those_of_
     hub.add_repo("org/other", {**DECIDED[case][0], WEIGHTS: prefixed("vision_model.")[WEIGHTS]})
     assert scanned(store, hub, "org/other").state == DECIDED[case][1]
     assert not [seen for seen in hub.seen(RANGED) if not seen.range][1:]
+
+
+def test_positions_are_interpolated_only_where_no_reference_has_as_many(tmp_path: Path) -> None:
+    base = Reference("base", str(checkpoint_folder(tmp_path / "base", 3)), *"itwa", "2026-01-01")
+    suspect = tmp_path / "suspect"
+    suspect.mkdir()
+    files = {}
+    for name, content in with_tower("text_cfg", context_length=24).items():
+        files[name] = suspect / name
+        files[name].write_bytes(content)
+
+    alone = checkpoints.prepare(files, {}, tmp_path / "alone", default_limits())
+    assert alone.config.text.context_length == 24 and not alone.own_settings_problem
+    found = checkpoints.prepare(files, {}, tmp_path / "known", default_limits(), [base])
+    assert found.config.text.context_length == 8
+    assert "has 8 positions, the configuration 24" in found.own_settings_problem
 
 
 @pytest.mark.parametrize(
@@ -160,11 +177,11 @@ def test_what_saving_programs_leave_is_no_obstacle(store: Store, hub: LoopbackHu
 def test_a_long_header_is_read_to_its_end(store: Store, hub: LoopbackHub) -> None:
     def change(header: dict[str, Any]) -> None:
         header["__metadata__"] = {"notes": "x" * 300_000}
-        header["logit_bias"] = header.pop("ln_final.bias")
+        header["ln_other.bias"] = header.pop("ln_final.bias")
 
     hub.add_repo("org/clip", headed(change))
     job = scanned(store, hub, "org/clip")
-    assert job.state is JobState.UNSUPPORTED and "'logit_bias'" in job.reason
+    assert job.state is JobState.UNSUPPORTED and "'ln_other.bias'" in job.reason
     assert not [seen for seen in hub.seen(RANGED) if not seen.range]
 
 
@@ -248,10 +265,10 @@ def test_a_repository_of_many_files_is_a_limit_that_can_be_raised(
 def test_a_local_checkpoint_is_planned_with_its_state(
     store: Store, hub: LoopbackHub, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "bias"
+    folder = tmp_path / "foreign"
     folder.mkdir()
-    for name, content in renamed("ln_final.bias", "logit_bias").items():
+    for name, content in renamed("ln_final.bias", "ln_other.bias").items():
         (folder / name).write_bytes(content)
     work = work_for(store.home, hub.endpoint)
     (planned,) = plan_targets(work.settings, [str(folder)], Budget.QUICK).targets
-    assert planned.state is JobState.UNSUPPORTED and "'logit_bias'" in planned.reason
+    assert planned.state is JobState.UNSUPPORTED and "'ln_other.bias'" in planned.reason

@@ -55,7 +55,6 @@ MOST_VOCABULARY = 1_000_000
 MOST_RESNET_WIDTH = 1024
 MOST_RESNET_BLOCKS = 512
 LEAST_MLP_RATIO, MOST_MLP_RATIO = 0.25, 16
-MOST_LOGIT_BIAS = 1000
 LEAST_NORM_EPS, MOST_NORM_EPS = 0, 1
 
 RESNET_SHRINKS = 32
@@ -63,14 +62,24 @@ RESNET_SHRINKS = 32
 many times as wide as its first."""
 
 TEXT_PREFIX = "text."
-WRAPPER_PREFIX = "module."
-"""What training on several devices puts before every name; open_clip takes it off."""
-_NEVER_PREFIXED = frozenset({"logit_scale", "logit_bias"})
+_WRAPPER = "module"
+_WRAPPER_LENGTH = 7
+"""Training on several devices puts `module.` before every name. Where the first name begins with `module`, open_clip
+takes so many characters off every one, whatever they are."""
+_LOGIT_SCALE = "logit_scale"
+"""Never prefixed with `text.`."""
 _NOT_WEIGHTS = frozenset(
-    {"input_resolution", "context_length", "vocab_size", "attn_mask", "position_ids"}
+    {
+        "input_resolution",
+        "context_length",
+        "vocab_size",
+        "attn_mask",
+        "position_ids",
+        "logit_bias",
+    }
 )
-"""Buffers of CLIP's own code and of transformers. open_clip and transformers make their values from the configuration
-and drop those of the file."""
+"""Buffers of CLIP's own code and of transformers, whose values are made from the configuration. The last is one number
+that training with a sigmoid loss adds to every score: no embedding and no ranking depends on it."""
 _NO_EXTRAS = (
     "qk_norm",
     "scaled_cosine_attn",
@@ -92,23 +101,25 @@ _TIMM_OPTIONS = (
 # --- tensor names ---------------------------------------------------------------------------------------------
 
 
-def stored_names(names: Collection[str], stored: Collection[str]) -> dict[str, str]:
-    """What a file with the tensors `stored` calls each of `names`, the tensors of open_clip's `CLIP`.
+def unwrapped(stored: Iterable[str]) -> dict[str, str]:
+    """What open_clip makes of each name in a file, given in the order of their data: without the wrapper's prefix."""
+    names = list(stored)
+    cut = _WRAPPER_LENGTH if names and names[0].startswith(_WRAPPER) else 0
+    return {name: name[cut:] for name in names}
+
+
+def stored_names(names: Collection[str], stored: Iterable[str]) -> dict[str, str]:
+    """What a file with the tensors `stored`, in the order of their data, calls each of `names`, those of `CLIP`.
 
     open_clip writes two namings: the text tower at the top, or under `text.` (its `CustomTextCLIP`). It reads both,
-    also with `module.` before every name. A name that is not in the file is given all the same; whoever compares finds
-    it missing.
+    also behind a wrapper's prefix. A name that is not in the file is given all the same; whoever compares finds it
+    missing.
     """
+    by_name = {ours: theirs for theirs, ours in unwrapped(stored).items()}
     in_text = [name for name in names if _is_of_text_tower(name)]
-    wrapper = _if_any(WRAPPER_PREFIX, [*names, *(TEXT_PREFIX + name for name in in_text)], stored)
-    text = _if_any(TEXT_PREFIX, in_text, {name.removeprefix(wrapper) for name in stored})
-    found = {name: wrapper + name for name in names}
-    return found | {name: wrapper + text + name for name in in_text}
-
-
-def _if_any(prefix: str, names: Iterable[str], stored: Collection[str]) -> str:
-    """The prefix, where one of the names is stored with it; else nothing."""
-    return prefix if any(prefix + name in stored for name in names) else ""
+    text = TEXT_PREFIX if any(TEXT_PREFIX + name in by_name for name in in_text) else ""
+    wanted = {name: name for name in names} | {name: text + name for name in in_text}
+    return {name: by_name.get(theirs, theirs) for name, theirs in wanted.items()}
 
 
 def is_no_weight(name: str) -> bool:
@@ -117,7 +128,7 @@ def is_no_weight(name: str) -> bool:
 
 
 def _is_of_text_tower(name: str) -> bool:
-    return name not in _NEVER_PREFIXED and not name.startswith("visual.")
+    return name != _LOGIT_SCALE and not name.startswith("visual.")
 
 
 # --- configuration --------------------------------------------------------------------------------------------
@@ -162,9 +173,9 @@ def _clip(model: Section, preprocessing: Section) -> ClipConfig:
     vision = model.section("vision_cfg")
     text = model.section("text_cfg")
     model.only_off("multimodal_cfg", "cast_dtype")
-    model.ignore("custom_text", "init_logit_scale", "nonscalar_logit_scale", "output_dict")
-    logit_bias = model.has("init_logit_bias")
-    model.number("init_logit_bias", 0.0, -MOST_LOGIT_BIAS, MOST_LOGIT_BIAS)
+    model.ignore("custom_text", "output_dict")
+    # of what scores are scaled and moved by; no embedding depends on it
+    model.ignore("init_logit_scale", "init_logit_bias", "nonscalar_logit_scale")
     embed_dim = model.whole("embed_dim", None, MOST_WIDTH)
     quick_gelu = model.flag("quick_gelu")
     model.finish()
@@ -174,7 +185,6 @@ def _clip(model: Section, preprocessing: Section) -> ClipConfig:
         text=_text(text),
         preprocessing=_preprocessing(preprocessing),
         quick_gelu=quick_gelu,
-        logit_bias=logit_bias,
     )
 
 
