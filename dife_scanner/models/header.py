@@ -46,6 +46,10 @@ _CODE_FORMATS = (
 )
 """What can carry code past whoever trusts the ending of a name."""
 _OLD_PICKLE_STARTS = "c("
+_ZIP_END = b"PK\x05\x06"
+"""Who reads a zip archive looks for this at the end of a file …"""
+_ZIP_END_BYTES = 65_557
+"""… in so many last bytes, whatever stands before."""
 _OTHER_FORMATS = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (b"GGUF", "a GGUF file"),
@@ -127,7 +131,9 @@ def parse_header(
     metadata = _metadata(document.pop("__metadata__", None), file)
     entries = [_entry(name, body, file) for name, body in document.items()]
     entries.sort(key=lambda entry: (entry.start, entry.end))
-    _check_coverage(entries, total - LENGTH_BYTES - length, file)
+    rest = _after_the_last(entries, total - LENGTH_BYTES - length, file)
+    if rest:
+        _over_long(stream, rest, total, file)
     return Header(tuple(entries), metadata, length, total)
 
 
@@ -295,7 +301,8 @@ def _is_invisible(character: str) -> bool:
     return unicodedata.category(character) in _INVISIBLE
 
 
-def _check_coverage(entries: list[TensorEntry], data_bytes: int, file: str) -> None:
+def _after_the_last(entries: list[TensorEntry], data_bytes: int, file: str) -> int:
+    """How many of the data's bytes follow the last tensor, once those before it are covered."""
     reached = 0
     for entry in entries:
         _check_start(entry, reached, file)
@@ -305,8 +312,17 @@ def _check_coverage(entries: list[TensorEntry], data_bytes: int, file: str) -> N
             file,
             f"truncated, its tensors need {reached} bytes of data and it has {data_bytes}",
         )
-    if reached < data_bytes:
-        refuse(file, f"over-long, {data_bytes - reached} bytes follow the last tensor")
+    return data_bytes - reached
+
+
+def _over_long(stream: BinaryIO, rest: int, total: int, file: str) -> NoReturn:
+    """Say what the last `rest` bytes are: an archive behind the tensors, or what a download or an editor left."""
+    what = f"over-long, {rest} bytes follow the last tensor"
+    last = min(rest, _ZIP_END_BYTES)
+    stream.seek(total - last)
+    if _ZIP_END in stream.read(last):
+        refuse(file, f"{what}, and they are a zip archive, as torch.save writes")
+    unreadable(file, what)
 
 
 def _check_start(entry: TensorEntry, reached: int, file: str) -> None:

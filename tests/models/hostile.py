@@ -157,7 +157,13 @@ HEADERS: dict[str, Case] = {
     "seven bytes": weights(UNREADABLE, "truncated", lambda raw: raw[:7]),
     "cut in the header": weights(UNREADABLE, "truncated", lambda raw: raw[:100]),
     "cut in the data": weights(UNREADABLE, "truncated", lambda raw: raw[:-1]),
-    "over-long": weights(REFUSED, "over-long, 3 bytes", lambda raw: raw + b"abc"),
+    "over-long": weights(UNREADABLE, "over-long, 3 bytes", lambda raw: raw + b"abc"),
+    "a zip behind the tensors": weights(
+        REFUSED, "they are a zip archive", lambda raw: raw + _zip(raw)
+    ),
+    "line ends of Windows": weights(
+        UNREADABLE, "over-long", lambda raw: raw.replace(b"\n", b"\r\n")
+    ),
     "text with a mark": weights(UNREADABLE, "byte order mark", lambda raw: b"\xef\xbb\xbf" + raw),
     "read as text": weights(UNREADABLE, "read as text", lambda raw: b"\xef\xbf\xbd" + raw),
     "header length 2^63": weights(REFUSED, "its header lies, it announces", lambda raw: _length(2**63) + raw[8:]),
@@ -171,7 +177,7 @@ HEADERS: dict[str, Case] = {
     "header with a giant number": header(REFUSED, "of 5000 digits", lambda parsed: b'{"a": ' + b"9" * 5000 + b"}"),
     "duplicate tensor": header(REFUSED, "occurs twice", _twice),
     "300,000 tensors": weights(LIMIT, "more than 20000 tensors", _many),
-    "no tensors": header(REFUSED, "over-long", lambda parsed: {}),
+    "no tensors": header(UNREADABLE, "over-long", lambda parsed: {}),
     "ANSI in a name": header(REFUSED, "control or text-direction", _rename(_TENSOR, "\x1b[2J\x1b]0;owned\x07")),
     "right-to-left name": header(REFUSED, "control or text-direction", _rename(_TENSOR, "visual.\u202egnp.weight")),
     "newline in a name": header(REFUSED, "control or text-direction", _rename(_TENSOR, "a\nERROR forged log line")),

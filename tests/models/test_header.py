@@ -178,8 +178,7 @@ HOSTILE = {
     "a gap": with_header({"a": ONE, "b": ONE | {"data_offsets": [8, 12]}}, bytes(12)),
     "a gap before all": with_header({"a": ONE | {"data_offsets": [4, 8]}}, bytes(8)),
     "beyond the end": one(data_offsets=[2**40, 2**40 + 4]),
-    "bytes behind the tensors": with_header({"a": ONE}, bytes(7)),
-    "bytes of no tensor": with_header({}, FOUR),
+    "a zip archive behind the tensors": with_header({"a": ONE}, FOUR + b"PK\x05\x06" + bytes(18)),
     "another size than its shape": one(shape=[3]),
     "a negative side": one(shape=[-1, -1]),
     "a shape that overflows": one(shape=[2**31] * 8),
@@ -198,6 +197,8 @@ HOSTILE = {
 """What the library rejects and what tries something."""
 
 BROKEN = {
+    "bytes behind the tensors": with_header({"a": ONE}, bytes(7)),
+    "bytes of no tensor": with_header({}, FOUR),
     "empty": b"",
     "seven bytes": b"1234567",
     "zeros": bytes(100),

@@ -53,6 +53,8 @@ PRELOAD = ("dife_scanner.audit.pipeline", "dife_scanner.settings", "PIL.Image")
 """What the double needs; torch is not among it."""
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
+"""Behind the tensors of a file it is a second format in it, and the file is refused."""
 _MODEL: dict[str, Any] = {
     "embed_dim": 8,
     "vision_cfg": {"image_size": 32, "layers": 1, "width": 16, "head_width": 16, "patch_size": 16},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from checkpoints import split, with_header
-from queue_kit import CONFIG, WEIGHTS, checkpoint, checkpoint_folder, work_for
+from queue_kit import CONFIG, EMPTY_ZIP, WEIGHTS, checkpoint, checkpoint_folder, work_for
 
 from dife_scanner import checkpoints
 from dife_scanner.app.planning import plan_targets
@@ -224,9 +224,9 @@ def test_every_byte_of_the_header_may_be_torn_on_the_way(
 def test_a_file_that_tries_something_is_refused_by_its_verified_bytes(
     store: Store, hub: LoopbackHub
 ) -> None:
-    hub.add_repo("org/clip", {**GOOD, WEIGHTS: GOOD[WEIGHTS] + b"more"})
+    hub.add_repo("org/clip", {**GOOD, WEIGHTS: GOOD[WEIGHTS] + EMPTY_ZIP})
     done = scanned(store, hub, "org/clip")
-    assert done.state is JobState.REFUSED and "4 bytes follow the last tensor" in done.reason
+    assert done.state is JobState.REFUSED and "22 bytes follow the last tensor" in done.reason
     assert hub.large_bytes > len(GOOD[WEIGHTS])
     (found,) = findings.findings(store)
     assert found.kind == "refused"

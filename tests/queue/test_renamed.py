@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from queue_kit import checkpoint, work_for
+from queue_kit import EMPTY_ZIP, checkpoint, work_for
 
 from dife_scanner.durable.clock import now
 from dife_scanner.lab.loopback import LoopbackHub
@@ -61,7 +61,7 @@ def test_a_decision_goes_along_with_the_name(store: Store, hub: LoopbackHub) -> 
 
 def test_a_refused_file_keeps_its_decision_too(store: Store, hub: LoopbackHub) -> None:
     files = checkpoint()
-    files["open_clip_model.safetensors"] = files["open_clip_model.safetensors"][:-1] + b"\0\0"
+    files["open_clip_model.safetensors"] = files["open_clip_model.safetensors"] + EMPTY_ZIP
     hub.add_repo("org/old", files)
     assert scanned(store, hub, "org/old").state is JobState.REFUSED
     decided(store)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from queue_kit import (
     CONFIG,
+    EMPTY_ZIP,
     WEIGHTS,
     audit_record,
     checkpoint,
@@ -190,7 +191,7 @@ def test_what_a_repository_can_be(store: Store, hub: LoopbackHub) -> None:
             WEIGHTS: files[WEIGHTS],
         },
     )
-    hub.add_repo("org/extra", {CONFIG: files[CONFIG], WEIGHTS: files[WEIGHTS] + b"more"})
+    hub.add_repo("org/extra", {CONFIG: files[CONFIG], WEIGHTS: files[WEIGHTS] + EMPTY_ZIP})
     states = {
         name: scanned(store, hub, f"org/{name}").state
         for name in ("pickle", "gated", "huge", "odd", "extra")
