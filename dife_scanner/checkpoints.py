@@ -251,12 +251,22 @@ def look_local(ref: ModelRef, manifest_: Manifest | None) -> Manifest:
 
 def notes(found: Manifest) -> tuple[str, ...]:
     """Say what an audit of these files cannot tell anything about."""
-    if not found.unread:
-        return ()
-    named = ", ".join(plain(name, 80) for name in found.unread[:NAMED])
-    if len(found.unread) > NAMED:
-        named += f" and {len(found.unread) - NAMED} more"
-    return (f"not searched: a prompt learner in a format that is not read ({named})",)
+    told = []
+    if found.unread:
+        named = _named(found.unread)
+        told.append(f"not searched: a prompt learner in a format that is not read ({named})")
+    if found.other_weights:
+        named = _named(found.other_weights)
+        told.append(f"not audited: further tensor files, of which open_clip loads none ({named})")
+    return tuple(told)
+
+
+def _named(files: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    named = ", ".join(plain(name, 80) for name in files[:NAMED])
+    if len(files) > NAMED:
+        named += f" and {len(files) - NAMED} more"
+    return named
 
 
 def prepare(

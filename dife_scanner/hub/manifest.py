@@ -77,6 +77,7 @@ def manifest(
     it is queued then, and the hub decides. A listing item without sizes gets a manifest of 0 bytes: ask `info`.
     """
     judgement = _judge(model, small, may_open, checkpoint_bytes, small_file_bytes)
+    paths = [file.path for file in model.files]
     return Manifest(
         ref=ModelRef(model.repo_id, model.sha),
         layout=judgement.layout,
@@ -86,7 +87,8 @@ def manifest(
         base_claim=base_claim(model.tags),
         state=judgement.state,
         reason=judgement.reason,
-        unread=unread_learners(file.path for file in model.files),
+        other_weights=other_weights(paths, chosen_weights(paths)),
+        unread=unread_learners(paths),
     )
 
 
@@ -105,6 +107,16 @@ def unread_learners(paths: Iterable[str]) -> tuple[str, ...]:
     for path in every:
         lower = path.lower()
         if _TENSORS.search(lower) and _LEARNER.search(lower):
+            found.append(path)
+    return tuple(sorted(found)[:MOST_UNREAD])
+
+
+def other_weights(paths: Iterable[str], audited: str | None) -> tuple[str, ...]:
+    """Those that look like weights, and are neither the `audited` ones nor a prompt learner; by name."""
+    found: list[str] = []
+    for path in set(paths) - {audited}:
+        lower = path.lower()
+        if _TENSORS.search(lower) and not _LEARNER.search(lower):
             found.append(path)
     return tuple(sorted(found)[:MOST_UNREAD])
 
@@ -240,7 +252,9 @@ def local_manifest(
     made = _local(folder, files, JobState.QUEUED, "", architecture)
     # Weights that somebody names are weights, also where their name is that of a prompt learner.
     others = [name for name in _names_within(folder) if name != weights]
-    return replace(made, unread=unread_learners(others))
+    return replace(
+        made, unread=unread_learners(others), other_weights=other_weights(others, weights)
+    )
 
 
 def _local_names(folder: Path, weights: str) -> list[str]:

@@ -68,6 +68,8 @@ class Manifest:
     state: JobState
     """`queued` when it can be audited; otherwise the final state it goes to."""
     reason: str = ""
+    other_weights: tuple[str, ...] = ()
+    """Files that by their names hold weights that some other program may load, and that are not those audited."""
     unread: tuple[str, ...] = ()
     """Files that by their names hold a prompt learner in a format that is not read; never fetched, never opened."""
 

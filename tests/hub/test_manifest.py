@@ -11,6 +11,7 @@ from hub_files import CONFIG, WEIGHTS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dife_scanner import checkpoints
 from dife_scanner.errors import Unsupported, UsageError
 from dife_scanner.hub import base_claim, local_manifest, manifest, small_files
 from dife_scanner.records import HubFile, HubModel, JobState, Layout
@@ -288,6 +289,20 @@ def test_a_prompt_learner_of_a_folder_that_is_not_read_is_named(folder: Path) ->
     made = local_manifest(folder)
     assert made.unread == ("learner.pt", "prompt_learner/model.pth.tar-50")
     assert [file.path for file in made.files] == [CONFIG, WEIGHTS]
+
+
+def test_weights_that_are_not_audited_are_named(config: bytes, folder: Path) -> None:
+    """Another program may load those beside the ones that open_clip takes, and they may be anything."""
+    beside = ("model.safetensors", "old/checkpoint.pt", PICKLE)
+    made = manifest(model(CONFIG, WEIGHTS, *beside, "README.md", *LEARNERS), {CONFIG: config})
+    assert made.other_weights == tuple(sorted(beside)) and made.unread == (LEARNERS[1],)
+    (folder / "model.safetensors").write_bytes(b"")
+    local = local_manifest(folder)
+    assert local.other_weights == ("model.safetensors",)
+    (told,) = checkpoints.notes(local)
+    assert told == (
+        "not audited: further tensor files, of which open_clip loads none (model.safetensors)"
+    )
 
 
 def test_what_is_no_checkpoint_is_said(folder: Path, tmp_path: Path) -> None:
