@@ -318,22 +318,14 @@ def _configuration(
 
     `total` is the size of the weights in bytes where `weights` holds only their beginning.
     """
-    own, failed = None, None
     try:
-        own = sandbox.inspect_files(config, weights, bounds, total=total)
-        problem = own.interpolated
+        return sandbox.inspect_files(config, weights, bounds, total=total).config, ""
     except _OF_THE_CONFIGURATION as error:
-        failed, problem = error, error.what
-    if own and not problem:
-        return own.config, ""
-    for reference in known:
-        theirs = _fitting(Path(reference.path) / CONFIG_FILE, weights, bounds, total)
-        if theirs:
-            return theirs, problem
-    if own:
-        return own.config, ""
-    assert failed is not None
-    raise failed
+        for reference in known:
+            theirs = _fitting(Path(reference.path) / CONFIG_FILE, weights, bounds, total)
+            if theirs:
+                return theirs, error.what
+        raise
 
 
 def _fitting(

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 from dife_scanner.audit import faults
 from dife_scanner.audit.report import Outcome
-from dife_scanner.audit.request import Request
 from dife_scanner.core.verdict import base_settings_decide
 from dife_scanner.errors import AuditError, MeasurementError, TriggerFileError
 from dife_scanner.records import Audit, SettingsOf, UnderOtherSettings, Verdict
@@ -33,20 +32,20 @@ class _Failed:
 def audit_both(under: Under) -> Outcome:
     """The audit that decides, which names what the other came to.
 
-    The base's settings are not tried where the suspect's own lead to a flag. Raises what `under` raised where no
-    verdict came out that could stand alone.
+    The base's settings come first: whoever wrote the suspect's cannot make them costly or unusable. The suspect's own
+    are not tried after a flag. Raises what `under` raised where no verdict came out that could stand alone.
     """
-    own = _tried(under, SettingsOf.SUSPECT)
-    if isinstance(own, Outcome) and own.audit.verdict is Verdict.FLAGGED:
-        return own
     base = _tried(under, SettingsOf.BASE)
+    if isinstance(base, Outcome) and base.audit.verdict is Verdict.FLAGGED:
+        return base
+    own = _tried(under, SettingsOf.SUSPECT)
     if isinstance(own, _Failed):
         return _after_failure(own, base)
     if isinstance(base, _Failed):
         return _after_failure(base, own)
     if base_settings_decide(own.audit, base.audit):
-        return _with_other(base, _came_to(own.audit), own.audit)
-    return _with_other(own, _came_to(base.audit), base.audit)
+        return _with_other(base, _came_to(own.audit), own)
+    return _with_other(own, _came_to(base.audit), base)
 
 
 def _tried(under: Under, settings: SettingsOf) -> Outcome | _Failed:
@@ -81,8 +80,10 @@ def _came_to(audit: Audit) -> UnderOtherSettings:
     )
 
 
-def _with_other(outcome: Outcome, other: UnderOtherSettings, audit: Audit | None = None) -> Outcome:
-    """The deciding audit, with what the other one came to and took."""
+def _with_other(
+    outcome: Outcome, other: UnderOtherSettings, made: Outcome | None = None
+) -> Outcome:
+    """The deciding audit, with what the other one came to and took, and with its finding where there is none."""
     note = other_text(other)
     decided = outcome.audit
     record = replace(
@@ -90,15 +91,11 @@ def _with_other(outcome: Outcome, other: UnderOtherSettings, audit: Audit | None
         under_other=other,
         notes=tuple(dict.fromkeys((*decided.notes, note))),
         reason=f"{decided.reason}; {note}",
-        seconds=round(decided.seconds + (audit.seconds if audit else 0.0), 3),
+        seconds=round(decided.seconds + (made.audit.seconds if made else 0.0), 3),
     )
     finding = outcome.finding
+    if finding is None and made is not None:
+        finding = made.finding
     if finding is not None:
-        finding = replace(finding, reason=record.reason)
+        finding = replace(finding, reason=record.reason, audit_id=record.id)
     return Outcome(record, finding, outcome.files)
-
-
-def request_under(request: Request, settings: SettingsOf) -> Request:
-    """The request for one of the two audits; each may take half of the time."""
-    seconds = None if request.seconds is None else request.seconds / 2
-    return replace(request, settings=settings, seconds=seconds)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.audit import faults, hypotheses, probes, run_checks, search
-from dife_scanner.audit.both_settings import audit_both, request_under
+from dife_scanner.audit.both_settings import audit_both
 from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
 from dife_scanner.audit.interfaces import extend, named
@@ -33,13 +33,21 @@ from dife_scanner.errors import AuditError
 from dife_scanner.models.config import deviations
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT, Progress
-from dife_scanner.records import Channel, Hypothesis, Origin, Reference, SettingsOf, Verdict
+from dife_scanner.records import (
+    Channel,
+    Deviation,
+    Hypothesis,
+    Origin,
+    Reference,
+    SettingsOf,
+    Verdict,
+)
 from dife_scanner.sentences.settings import deviation_note, problem_note
 
 if TYPE_CHECKING:
     from dife_scanner.models.clip import ClipEncoder
 
-MOST_EXAMINED = 3
+MOST_EXAMINED = 10
 """Demonstrated triggers that are examined until one is flagged: the strongest may lack a footprint that another has."""
 
 __all__ = [
@@ -70,37 +78,53 @@ def run(request: Request, progress: Progress = SILENT, keep: Keep = forget) -> O
         extend(path)
     base = request.reference
     if base is None:
-        return audit(_suspect(request, request.folder), None, request, progress)
+        return audit(_suspect(request, _alone_under(request)), None, request, progress)
+    its_folder = Path(base.path)
     if request.own_settings_problem:
         note = problem_note(request.own_settings_problem, base.name)
         request = replace(_with_note(request, note), settings=SettingsOf.BASE)
-        suspect = _suspect(request, Path(base.path))
-        return audit(suspect, _reference(request, base, Path(base.path)), request, progress, keep)
-    suspect = _suspect(request, request.folder)
-    reference = _reference(request, base, Path(base.path))
-    found = deviations(suspect.config, reference.config)
+        suspect = _suspect(request, its_folder)
+        return audit(suspect, _reference(request, base, its_folder), request, progress, keep)
+    found = _deviations(request, base)
+    request = replace(request, deviations=found)
     if not found:
-        return audit(suspect, reference, request, progress, keep)
+        suspect = _suspect(request, request.folder)
+        return audit(suspect, _reference(request, base, its_folder), request, progress, keep)
     noted = _with_note(request, deviation_note(found, base.name))
-    noted = replace(noted, deviations=found)
 
     def under(settings: SettingsOf) -> Outcome:
-        """Both under one configuration; the two that are loaded already have their own."""
-        ours, theirs = suspect, reference
-        if settings is SettingsOf.SUSPECT:
-            theirs = _reference(request, base, request.folder)
-        else:
-            ours = _suspect(request, Path(base.path))
-        return audit(ours, theirs, request_under(noted, settings), progress, keep)
+        """Both under one configuration; no more than two are loaded at a time."""
+        settings_of = its_folder if settings is SettingsOf.BASE else request.folder
+        suspect = _suspect(request, settings_of)
+        reference = _reference(request, base, settings_of)
+        return audit(suspect, reference, replace(noted, settings=settings), progress, keep)
 
     return audit_both(under)
+
+
+def _deviations(request: Request, base: Reference) -> tuple[Deviation, ...]:
+    """Settings of the checkpoint's configuration that differ from the base's."""
+    from dife_scanner.models.load import configuration, default_limits
+
+    limits = request.limits or default_limits()
+    theirs = configuration(Path(base.path), limits)
+    return deviations(configuration(request.folder, limits), theirs)
+
+
+def _alone_under(request: Request) -> Path:
+    """Whose configuration a checkpoint runs under that is compared with nothing: a rerun's may need another's."""
+    if request.own_settings_problem and request.turned_down is not None:
+        return Path(request.turned_down.path)
+    return request.folder
 
 
 def _suspect(request: Request, settings_of: Path) -> ClipEncoder:
     """The checkpoint under the configuration in the folder `settings_of`. `AuditError` where its weights changed."""
     from dife_scanner.models.load import load
 
-    suspect = load(request.folder, device=request.device, settings_of=settings_of)
+    suspect = load(
+        request.folder, device=request.device, limits=request.limits, settings_of=settings_of
+    )
     if suspect.weights_sha256 != request.weights_sha256:
         raise AuditError(
             f"the weights of {request.ref} changed between the check and the audit", "scan again"
@@ -112,7 +136,9 @@ def _reference(request: Request, base: Reference, settings_of: Path) -> ClipEnco
     """The base under the configuration in the folder `settings_of`."""
     from dife_scanner.models.load import load
 
-    return load(Path(base.path), device=request.device, settings_of=settings_of)
+    return load(
+        Path(base.path), device=request.device, limits=request.limits, settings_of=settings_of
+    )
 
 
 def _with_note(request: Request, note: str) -> Request:
@@ -159,7 +185,10 @@ def audit(
         lambda: memory.save([reference.image_tower, reference.text_tower]),
         None,
     )
-    return report.outcome(request, measured.with_gaps(kept.found))
+    outcome = report.outcome(request, measured.with_gaps(kept.found))
+    if demonstrated(measured.evidence.hypotheses):
+        keep(outcome)  # in place of what was kept before: it may not be flagged after all
+    return outcome
 
 
 def _nothing_to_measure(relation: Relation) -> bool:
@@ -247,11 +276,15 @@ def _keep_demonstrated(
     found: search.Discovered,
     keep: Callable[[Measured], None],
 ) -> None:
-    """Hand over the strongest demonstrated trigger that nobody named, without footprint and profile."""
-    shown = [one for one in demonstrated(checked) if one.origin is not Origin.KNOWN]
+    """Hand over the strongest demonstrated trigger, without footprint and profile."""
+    shown = hypotheses.by_effect(demonstrated(checked))
     if not shown:
         return
-    strongest = hypotheses.by_effect(shown)[0]
+    strongest = shown[0]
+    test = both.splits.for_trigger(strongest.trigger).test
+    effect = hypotheses.effect(strongest.trigger, *test, both.request.plan.seed)
+    if effect.low < checks.DEMONSTRATED_EFFECT:
+        return  # named by somebody, and reported as it is once it is measured everywhere
     evidence = Evidence(
         hypotheses=checked,
         strongest=strongest,
@@ -259,7 +292,7 @@ def _keep_demonstrated(
         missing=found.missing,
         recognition=both.splits.test.reference.recognition,
     )
-    examined = Examined(trigger=strongest.trigger, effect=strongest.effect)
+    examined = Examined(trigger=strongest.trigger, effect=effect)
     keep(Measured.compared(both, base, evidence, examined, relation.unknown))
 
 

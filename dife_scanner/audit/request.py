@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.records import Deviation, ModelRef, Reference, SettingsOf
+
+if TYPE_CHECKING:
+    from dife_scanner.settings import Limits
 
 
 @dataclass(frozen=True)
@@ -45,10 +49,17 @@ class Request:
     """Under whose configuration both checkpoints run."""
     deviations: tuple[Deviation, ...] = ()
     """Settings that differ from the base's."""
+    limits: Limits | None = None
+    """On what is loaded; those of a program without settings where it is `None`."""
     own_settings_problem: str = ""
     """Why the checkpoint cannot be run under its own configuration, in words; empty where it can."""
     flagged: frozenset[str] = frozenset()
     """Names of `known` references that an audit found backdoored: what they respond to may be an attack too."""
+
+    @property
+    def audits(self) -> int:
+        """How many audits it takes: one under each of two configurations where they deviate."""
+        return 2 if self.deviations else 1
 
     @property
     def identity(self) -> str:

@@ -176,19 +176,19 @@ def _run(
     left = [one for one in applying if _read(_path(one, options)) is None]
     estimate, limit = _estimate(left, task, options)
     if limit is not None:  # those that have finished before cost nothing
-        failed = [_missing(detector, limit.what) for detector in left]
+        failed = [_missing(detector, limit.what, fault=True) for detector in left]
         applying = [one for one in applying if one not in left]
     for number, detector in enumerate(applying):
         progress(phase, number, len(applying), f"{detector.name}{estimate}")
         try:
             finished = _searched(detector, task, options, progress)
         except Exception as error:
-            failed.append(_missing(detector, faults.reason(error, detector.name)))
+            failed.append(_missing(detector, faults.reason(error, detector.name), fault=True))
             continue
         confirmed, why = _confirmed(detector, finished, confirm)
         results.extend(confirmed)
         if why:
-            failed.append(_missing(detector, why))
+            failed.append(_missing(detector, why, fault=True))
         else:
             searches.append(_record(detector, finished, confirmed))
     progress(phase, len(applying), len(applying))
@@ -226,8 +226,8 @@ def _confirmed(
     return confirmed, why
 
 
-def _missing(detector: Detector, reason: str) -> MissingSearch:
-    return MissingSearch(detector.name, detector.channel, detector.kinds, reason)
+def _missing(detector: Detector, reason: str, *, fault: bool = False) -> MissingSearch:
+    return MissingSearch(detector.name, detector.channel, detector.kinds, reason, fault)
 
 
 def _estimate(

@@ -167,6 +167,11 @@ def _decide_nothing(evidence: Evidence) -> Decision:
     return Decision(Verdict.NOTHING_FOUND, Basis.NOTHING)
 
 
+def is_complete(audit: Audit) -> bool:
+    """Whether no fault kept anything from being done: what is incomplete is audited again when it is scanned again."""
+    return not audit.gaps and not any(one.fault for one in audit.not_searched)
+
+
 # --- two audits of one checkpoint ------------------------------------------------------------------------------
 
 UNUSABLE = 0.5

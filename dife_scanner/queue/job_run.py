@@ -18,14 +18,27 @@ from dife_scanner.audit.faults import Gaps
 from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.baselines import calibration, references
 from dife_scanner.core.findings import fingerprint
+from dife_scanner.core.verdict import is_complete
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
+from dife_scanner.models.config import deviations
+from dife_scanner.models.load import configuration
 from dife_scanner.progress import Progress
 from dife_scanner.queue import child, outcome
 from dife_scanner.queue.cleanup import remove_finished_searches
 from dife_scanner.queue.work import Work, hub_for, threads
-from dife_scanner.records import Alert, Audit, Finding, Job, JobState, Manifest, Trigger
+from dife_scanner.records import (
+    Alert,
+    Audit,
+    Deviation,
+    Finding,
+    Job,
+    JobState,
+    Manifest,
+    Reference,
+    Trigger,
+)
 from dife_scanner.store import Store, audits, findings, jobs, leases
 from dife_scanner.store import references as kept_references
 
@@ -145,11 +158,21 @@ class JobRun:
             seconds=self._limits.audit_seconds,
             likeness=choice.likeness,
             own_settings_problem=prepared.own_settings_problem,
+            deviations=self._deviations(prepared, choice.reference),
+            limits=self._limits,
             named=bool(self._work.reference),
             notes=(*choice.notes, *checkpoints.notes(manifest)),
             unread=manifest.unread,
             demonstrated=frozenset(trigger.name for trigger in found_in_base),
         )
+
+    def _deviations(
+        self, prepared: checkpoints.Prepared, base: Reference | None
+    ) -> tuple[Deviation, ...]:
+        """Settings that differ from the base's, where the checkpoint runs under its own."""
+        if base is None or prepared.own_settings_problem:
+            return ()
+        return deviations(prepared.config, configuration(Path(base.path), self._limits))
 
     def _plan_with(self, triggers: tuple[Trigger, ...]) -> Plan:
         """The plan, and these triggers as further signatures."""
@@ -161,15 +184,15 @@ class JobRun:
     # --- the audit ------------------------------------------------------------------------------------------------
 
     def _audit_once(self, request: Request) -> Job:
-        """Audit unless this identity was audited before; two workers never audit one identity at a time."""
+        """Audit unless this identity was audited completely before; two workers never audit one identity at a time."""
         identity = self._as_stored(request).identity
         lock = FileLock(self._work.home / "work" / f"identity-{identity[:32]}.lock")
         try:
             with lock.acquire(timeout=0):
                 before = audits.audit_by_identity(self._store, identity)
-                if before:
+                if before and is_complete(before):
                     return self._reuse(before, request)
-                return self._audit(request)
+                return self._audit(request, before)
         except Timeout:
             reason = "another worker audits the same weights just now"
             return leases.pause(
@@ -187,14 +210,15 @@ class JobRun:
             return request
         return replace(request, reference=None, turned_down=request.reference)
 
-    def _audit(self, request: Request) -> Job:
+    def _audit(self, request: Request, before: Audit | None) -> Job:
+        """Audit; what comes of it takes the place of `before`, the same audit with gaps."""
         leases.advance(self._store, self._job.id, self._worker, JobState.AUDITING, "")
         folder = self.folder / "outcome"
         folder.mkdir(mode=0o700)
         received = child.run(
             request,
             folder,
-            seconds=self._limits.audit_seconds,
+            seconds=self._limits.audit_seconds * request.audits,
             rss_mib=self._limits.audit_rss_mib,
             threads=threads(self._work.settings),
             progress=self._progress,
@@ -206,6 +230,8 @@ class JobRun:
         crash_point("worker.audited")
         self._check()
         received = self._calibrated(outcome.keep(self._work.home, received), request)
+        if before:
+            received = outcome.in_place_of(received, before)
         done = self._finish(JobState.DONE, received.audit.reason, received.audit, received.finding)
         remove_finished_searches(self._store)
         return done

@@ -17,7 +17,7 @@ from dife_scanner import errors
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors, disk_full, raise_where_full, says_full
 from dife_scanner.errors import AuditError, DifeError, HomeUnwritable
-from dife_scanner.records import Audit, EvidenceFile, Finding, Gap
+from dife_scanner.records import Audit, EvidenceFile, Finding, Gap, Verdict
 from dife_scanner.sentences.checks import gap_text
 from dife_scanner.store import evidence
 from dife_scanner.store.codec import from_json, to_json
@@ -85,6 +85,14 @@ def with_gaps(made: Made, gaps: Sequence[Gap]) -> Made:
     reason = "; ".join([made.finding.reason, *[gap_text(gap) for gap in gaps]])
     audit = replace(audit, reason=reason)
     return replace(made, audit=audit, finding=replace(made.finding, reason=reason))
+
+
+def in_place_of(made: Received, before: Audit) -> Received:
+    """The same audit under the id of the one that it takes the place of."""
+    audit = replace(made.audit, id=before.id)
+    if made.finding is None:
+        return replace(made, audit=audit)
+    return replace(made, audit=audit, finding=replace(made.finding, audit_id=before.id))
 
 
 # --- the child's side -----------------------------------------------------------------------------------------
@@ -161,9 +169,9 @@ def read(folder: Path) -> Received | None:
 
 
 def provisional(folder: Path, why: str) -> Received | None:
-    """The demonstrated trigger that a child left before it ended for the reason `why`, which is a gap; else `None`."""
+    """What a child left before it ended for the reason `why`, which is a gap; `None` unless that was a flag."""
     document = _document(folder / _PROVISIONAL)
-    if document is None:
+    if document is None or document["audit"]["verdict"] != Verdict.FLAGGED.value:
         return None
     return with_gaps(_received(folder, document), (Gap(AFTER_DEMONSTRATION, why),))
 

@@ -143,6 +143,8 @@ class MissingSearch:
     kinds: tuple[str, ...]
     """As in `Search`: this audit says nothing about them."""
     reason: str
+    fault: bool = False
+    """Whether it ended in an error or at a limit, which another try may not meet."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _why(audit: Audit, decision: Decision) -> str:
 
 _ORIGIN = {
     Origin.DISCOVERED: ", found by search",
-    Origin.SIGNATURE: ", a signature of the library",
+    Origin.SIGNATURE: ", a signature",
     Origin.KNOWN: ", named by somebody",
 }
 

@@ -45,7 +45,8 @@ def deviation_lines(audit: Audit) -> tuple[str, ...]:
         return ()
     lines = [f"Measured under {whose(audit.settings)}"]
     for one in audit.deviations:
-        lines.append(f"setting {one.setting}: {one.suspect}, in {audit.reference} {one.base}")
+        base = audit.reference or audit.turned_down
+        lines.append(f"setting {one.setting}: {one.suspect}, in {base} {one.base}")
     if audit.under_other is not None:
         lines.append(f"{other_text(audit.under_other)} ({audit.under_other.reason})")
     return tuple(lines)

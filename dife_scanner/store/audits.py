@@ -91,7 +91,7 @@ def keep_record(store: Store, audit: Audit) -> str:
 def insert_audit(store: Store, audit: Audit, record_sha256: str) -> str:
     """Inside a transaction: keep the row of a completed audit. Returns the id that is stored for this identity.
 
-    The stored audit itself, calibrated anew, replaces its record and waits for a batch again.
+    The stored audit itself, calibrated anew or made again, replaces its record and waits for a batch again.
     """
     before = store.read(
         "SELECT id, record_sha256 FROM audits WHERE identity = ?", (audit.identity,)
@@ -169,10 +169,10 @@ def _calibration_values(audit: Audit) -> dict[str, Any]:
 
 
 def _replace_record(store: Store, audit: Audit, record_sha256: str) -> None:
-    values = _calibration_values(audit)
+    values = _audit_values(audit, record_sha256)
+    columns = ", ".join(f"{column} = ?" for column in values)
     store.write(
-        "UPDATE audits SET record_sha256 = ?, p_value = ?, alarm_bound = ?, pack = ?, batch = '' WHERE id = ?",
-        (record_sha256, *values.values(), audit.id),
+        f"UPDATE audits SET {columns}, batch = '' WHERE id = ?", (*values.values(), audit.id)
     )
 
 

@@ -9,7 +9,15 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter
 
-from dife_scanner.records import Audit, Finding, Hypothesis, Search, StoredPlan, decided
+from dife_scanner.records import (
+    Audit,
+    Finding,
+    Hypothesis,
+    MissingSearch,
+    Search,
+    StoredPlan,
+    decided,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -21,6 +29,7 @@ CAME_LATER: dict[type, frozenset[str]] = {
     Hypothesis: frozenset(("checks",)),
     Finding: frozenset(("decided_for",)),
     Search: frozenset(("leads", "not_converged")),
+    MissingSearch: frozenset(("fault",)),
 }
 """Fields that were added to records of which some are stored already; each is left out at its default.
 

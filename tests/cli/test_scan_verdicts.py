@@ -105,9 +105,8 @@ def test_settings_that_make_a_checkpoint_unusable_leave_the_decision_to_the_base
     code, model = scanned(home, target, "--reference", "dife-base-vit")
     assert_alerted(home, code, model)
     audit = model["audit"]
-    assert audit["settings"] == "base" and audit["under_other"]["settings"] == "suspect"
-    assert audit["under_other"]["verdict"] != "flagged"
-    assert "under its own settings" in audit["reason"]
+    assert audit["settings"] == "base"
+    assert [one["setting"] for one in audit["deviations"]] == ["vision.pool"]
 
 
 def test_settings_that_cannot_be_run_are_no_escape_either(

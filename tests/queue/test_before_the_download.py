@@ -15,7 +15,8 @@ from dife_scanner import checkpoints
 from dife_scanner.app.planning import plan_targets
 from dife_scanner.errors import LimitExceeded
 from dife_scanner.lab.loopback import Announced, LoopbackHub, faults
-from dife_scanner.models.load import default_limits
+from dife_scanner.models.config import deviations
+from dife_scanner.models.load import configuration, default_limits
 from dife_scanner.queue import targets, worker
 from dife_scanner.queue.work import hub_for
 from dife_scanner.records import Budget, Job, JobState, Reference
@@ -115,7 +116,8 @@ def test_a_configuration_is_no_way_past_an_audit_where_the_tensors_are_those_of_
     assert not [seen for seen in hub.seen(RANGED) if not seen.range][1:]
 
 
-def test_positions_are_interpolated_only_where_no_reference_has_as_many(tmp_path: Path) -> None:
+def test_a_size_that_only_the_configuration_changes_is_one_more_setting(tmp_path: Path) -> None:
+    """open_clip interpolates the positions, so the checkpoint runs as it is configured, and the base as well."""
     base = Reference("base", str(checkpoint_folder(tmp_path / "base", 3)), *"itwa", "2026-01-01")
     suspect = tmp_path / "suspect"
     suspect.mkdir()
@@ -127,8 +129,10 @@ def test_positions_are_interpolated_only_where_no_reference_has_as_many(tmp_path
     alone = checkpoints.prepare(files, {}, tmp_path / "alone", default_limits())
     assert alone.config.text.context_length == 24 and not alone.own_settings_problem
     found = checkpoints.prepare(files, {}, tmp_path / "known", default_limits(), [base])
-    assert found.config.text.context_length == 8
-    assert "has 8 positions, the configuration 24" in found.own_settings_problem
+    assert found.config.text.context_length == 24 and not found.own_settings_problem
+    theirs = configuration(Path(base.path), default_limits())
+    (deviation,) = deviations(found.config, theirs)
+    assert (deviation.setting, deviation.base) == ("text.context_length", "8")
 
 
 @pytest.mark.parametrize(
