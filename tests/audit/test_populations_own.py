@@ -461,7 +461,7 @@ def test_a_caption_file_cannot_lead_out_of_its_folder(tmp_path):
     file.write_text(file.read_text().replace("000000000003.jpg", "../../etc/passwd", 1))
     with pytest.raises(errors.DataError, match="etc/passwd"):
         populations.read(tmp_path, "captions")
-    file.write_text('{"images": [], "annotations": [], "images": []}')
+    file.write_text('{"images": [], "annotations": [], "images": [1]}')
     with pytest.raises(errors.DataError, match="occurs twice"):
         populations.read(tmp_path, "captions")
 

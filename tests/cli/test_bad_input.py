@@ -160,7 +160,7 @@ def _a_million_layers(folder):
     ("spoil", "state", "code", "words"),
     [
         (_truncated, "failed", 2, WEIGHTS),
-        (_too_long, "refused", 1, WEIGHTS),
+        (_too_long, "failed", 2, WEIGHTS),
         (_duplicate_key, "refused", 1, "twice"),
         (_not_a_number, "failed", 2, "positional_embedding"),
         (_wrong_shape, "unsupported", 2, "text_projection"),

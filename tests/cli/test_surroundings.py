@@ -14,7 +14,7 @@ from pathlib import Path
 import calling
 import keyring.core
 import pytest
-from calling import dife
+from calling import dife, process
 from store_records import make_audit, make_finding, make_ref
 
 from dife_scanner import secrets
@@ -140,10 +140,17 @@ def test_a_keyring_that_is_not_there_is_a_warning(tmp_path, light):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["info"], ["scan", "org/name"], ["watch", "--once"], ["watch", "--plan"]]
+    ("call", "arguments"),
+    [
+        (dife, ["info"]),
+        (dife, ["scan", "org/name"]),
+        # its pass runs in a process whose server has the environment of whoever started it
+        (process, ["watch", "--once"]),
+        (dife, ["watch", "--plan"]),
+    ],
 )
-def test_a_secret_that_is_none_is_named(tmp_path, light, arguments):
-    done = dife(*arguments, "--home", tmp_path, DIFE_HF_TOKEN="hf_\xe9")
+def test_a_secret_that_is_none_is_named(tmp_path, light, call, arguments):
+    done = call(*arguments, "--home", tmp_path, DIFE_HF_TOKEN="hf_\xe9")
     assert done.returncode == 64, done.stderr
     assert "hf-token" in done.stderr
     assert "DIFE_HF_TOKEN" in done.stderr
