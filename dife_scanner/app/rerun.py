@@ -83,7 +83,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
         received = child.run(
             request,
             outcome,
-            seconds=settings.limits.audit_seconds,
+            seconds=settings.limits.audit_seconds * request.audits,
             rss_mib=settings.limits.audit_rss_mib,
             threads=threads(settings),
             progress=progress,
@@ -124,6 +124,8 @@ def _request(
         demonstrated=frozenset(trigger.name for trigger in found_in_base),
         flagged=references.flagged(store, kept_references.references(store)),
         own_settings_problem=prepared.own_settings_problem,
+        deviations=stored.deviations,
+        limits=settings.limits,
     )
 
 
