@@ -8,6 +8,7 @@ import pytest
 LONGEST = (
     "badtexttower",
     "badencoder",
+    "scan-verdicts",
     "tests/queue/test_crash.py",
     "tests/queue/test_worker.py",
     "known-triggers",
