@@ -60,9 +60,10 @@ EXPECTED = (
     Expected("demo/clip-transformers", JobState.UNSUPPORTED),
     Expected("demo/clip-pickle", JobState.UNSUPPORTED),
     Expected("demo/clip-gated", JobState.GATED),
-    Expected("demo/clip-corrupt", JobState.REFUSED),
+    Expected("demo/clip-corrupt", JobState.FAILED),
+    Expected("demo/clip-two-formats", JobState.REFUSED),
 )
-ALERTS_EXPECTED = ("demo/badtexttower", "demo/badencoder", "demo/clip-corrupt")
+ALERTS_EXPECTED = ("demo/badtexttower", "demo/badencoder", "demo/clip-two-formats")
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,9 @@ def _publish_awkward(hub: LoopbackHub, base: Path) -> None:
     half = weights[: len(weights) // 2]
     _add(hub, "demo/clip-gated", {CONFIG: config, WEIGHTS: start}, gated=True)
     _add(hub, "demo/clip-corrupt", {CONFIG: config, WEIGHTS: half})
+    # the end of an empty zip archive: who reads the file as one finds another content in it
+    both = weights + b"PK\x05\x06" + bytes(18)
+    _add(hub, "demo/clip-two-formats", {CONFIG: config, WEIGHTS: both})
     pickle = {CONFIG: config, "open_clip_pytorch_model.bin": b"\x80\x02."}
     _add(hub, "demo/clip-pickle", pickle)
     other = json.dumps({"model_type": "clip", "architectures": ["CLIPModel"]})
