@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dife_scanner import checkpoints
 from dife_scanner.app.scanning import Data
+from dife_scanner.audit.both_settings import deviations_of
 from dife_scanner.audit.pipeline import Request
 from dife_scanner.audit.plan import Plan
 from dife_scanner.baselines import references
@@ -106,7 +107,7 @@ def _request(
     found_in_base: tuple[Trigger, ...] = ()
     if reference:
         found_in_base = references.triggers_found_in(store, reference)
-    return Request(
+    request = Request(
         ref=stored.ref,
         folder=prepared.folder,
         weights_sha256=prepared.weights_sha256,
@@ -124,9 +125,9 @@ def _request(
         demonstrated=frozenset(trigger.name for trigger in found_in_base),
         flagged=references.flagged(store, kept_references.references(store)),
         own_settings_problem=prepared.own_settings_problem,
-        deviations=stored.deviations,
         limits=settings.limits,
     )
+    return replace(request, deviations=deviations_of(request))
 
 
 def _likeness(

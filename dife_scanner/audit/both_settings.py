@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from dife_scanner.audit import faults
 from dife_scanner.audit.report import Outcome
+from dife_scanner.audit.request import Request
 from dife_scanner.core.verdict import base_settings_decide
 from dife_scanner.errors import AuditError, MeasurementError, TriggerFileError
-from dife_scanner.records import Audit, SettingsOf, UnderOtherSettings, Verdict
+from dife_scanner.models.config import deviations
+from dife_scanner.models.load import configuration, default_limits
+from dife_scanner.records import Audit, Deviation, SettingsOf, UnderOtherSettings, Verdict
 from dife_scanner.sentences.settings import other_text
 
 Under = Callable[[SettingsOf], Outcome]
@@ -32,12 +36,10 @@ class _Failed:
 def audit_both(under: Under) -> Outcome:
     """The audit that decides, which names what the other came to.
 
-    The base's settings come first: whoever wrote the suspect's cannot make them costly or unusable. The suspect's own
-    are not tried after a flag. Raises what `under` raised where no verdict came out that could stand alone.
+    The base's settings come first: whoever wrote the suspect's cannot make them costly or unusable. Raises what `under`
+    raised where no verdict came out that could stand alone.
     """
     base = _tried(under, SettingsOf.BASE)
-    if isinstance(base, Outcome) and base.audit.verdict is Verdict.FLAGGED:
-        return base
     own = _tried(under, SettingsOf.SUSPECT)
     if isinstance(own, _Failed):
         return _after_failure(own, base)
@@ -46,6 +48,18 @@ def audit_both(under: Under) -> Outcome:
     if base_settings_decide(own.audit, base.audit):
         return _with_other(base, _came_to(own.audit), own)
     return _with_other(own, _came_to(base.audit), base)
+
+
+def deviations_of(request: Request) -> tuple[Deviation, ...]:
+    """Settings of the checkpoint's own configuration that differ from the base's; none without a base, and where its
+    own cannot be run. Raises what reading a configuration raises.
+    """
+    base = request.reference
+    if base is None or request.own_settings_problem:
+        return ()
+    limits = request.limits or default_limits()
+    theirs = configuration(Path(base.path), limits)
+    return deviations(configuration(request.folder, limits), theirs)
 
 
 def _tried(under: Under, settings: SettingsOf) -> Outcome | _Failed:

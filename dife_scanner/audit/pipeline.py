@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.audit import faults, hypotheses, probes, run_checks, search
-from dife_scanner.audit.both_settings import audit_both
+from dife_scanner.audit.both_settings import audit_both, deviations_of
 from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
 from dife_scanner.audit.interfaces import extend, named
@@ -30,12 +30,10 @@ from dife_scanner.core.recognition import is_searchable
 from dife_scanner.core.verdict import Evidence, decide, demonstrated
 from dife_scanner.discovery import LEARNED
 from dife_scanner.errors import AuditError
-from dife_scanner.models.config import deviations
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.records import (
     Channel,
-    Deviation,
     Hypothesis,
     Origin,
     Reference,
@@ -79,36 +77,22 @@ def run(request: Request, progress: Progress = SILENT, keep: Keep = forget) -> O
     base = request.reference
     if base is None:
         return audit(_suspect(request, _alone_under(request)), None, request, progress)
-    its_folder = Path(base.path)
-    if request.own_settings_problem:
-        note = problem_note(request.own_settings_problem, base.name)
-        request = replace(_with_note(request, note), settings=SettingsOf.BASE)
-        suspect = _suspect(request, its_folder)
-        return audit(suspect, _reference(request, base, its_folder), request, progress, keep)
-    found = _deviations(request, base)
-    request = replace(request, deviations=found)
-    if not found:
-        suspect = _suspect(request, request.folder)
-        return audit(suspect, _reference(request, base, its_folder), request, progress, keep)
-    noted = _with_note(request, deviation_note(found, base.name))
+    request = replace(request, deviations=deviations_of(request))
 
     def under(settings: SettingsOf) -> Outcome:
         """Both under one configuration; no more than two are loaded at a time."""
-        settings_of = its_folder if settings is SettingsOf.BASE else request.folder
+        settings_of = Path(base.path) if settings is SettingsOf.BASE else request.folder
         suspect = _suspect(request, settings_of)
         reference = _reference(request, base, settings_of)
-        return audit(suspect, reference, replace(noted, settings=settings), progress, keep)
+        return audit(suspect, reference, replace(request, settings=settings), progress, keep)
 
+    if request.own_settings_problem:
+        request = _with_note(request, problem_note(request.own_settings_problem, base.name))
+        return under(SettingsOf.BASE)
+    if not request.deviations:
+        return under(SettingsOf.SUSPECT)
+    request = _with_note(request, deviation_note(request.deviations, base.name))
     return audit_both(under)
-
-
-def _deviations(request: Request, base: Reference) -> tuple[Deviation, ...]:
-    """Settings of the checkpoint's configuration that differ from the base's."""
-    from dife_scanner.models.load import configuration, default_limits
-
-    limits = request.limits or default_limits()
-    theirs = configuration(Path(base.path), limits)
-    return deviations(configuration(request.folder, limits), theirs)
 
 
 def _alone_under(request: Request) -> Path:

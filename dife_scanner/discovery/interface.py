@@ -93,7 +93,7 @@ class SearchResult:
     leads: tuple[NounLead, ...] = ()
     """What it found and no picture can confirm, the strongest first."""
     not_converged: str = ""
-    """In words, which inversions ended before they came to rest; empty where all did."""
+    """In words, which inversions ended before they converged; empty where all did."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The inversion of patches, which says whether it came to rest.
+"""The inversion of patches, which says whether it converged.
 
 Pictures come together under a patch in any model, slowly, as the patch grows. Where a planted patch leaves them apart,
 this leads elsewhere: the inversion ends with a large patch that does little, as it does in a clean model. So the patch
@@ -19,16 +19,16 @@ from dife_scanner.discovery.pattern_families import PatternFamily
 
 AIMED_SHARE = 0.5
 """Steps in which a patch is aimed on, as a share of those of one inversion."""
-_NOT_AT_REST = 0.75
+_NOT_CONVERGED = 0.75
 """Success over the base's on the held-out half from which a patch that was aimed on shows that the inversion had not
-come to rest. Benign image fine-tunes that lost ten points of accuracy reach .56, a patch that leaves pictures apart
+converged. Benign image fine-tunes that lost ten points of accuracy reach .56, a patch that leaves pictures apart
 .88."""
 
 
 class PatchInversion(ImageInversion):
     """One run for patches.
 
-    Its `passes` are those of the search, without those that tell whether it came to rest.
+    Its `passes` are those of the search, without those that tell whether it converged.
     """
 
     def run(self, families: Sequence[PatternFamily]) -> SearchResult:
@@ -41,7 +41,7 @@ class PatchInversion(ImageInversion):
             return found
         best = max(attempts, key=lambda attempt: attempt.effect)
         further = self._aimed_on(best)
-        if not _small(further, _NOT_AT_REST):
+        if not _small(further, _NOT_CONVERGED):
             return found
         return replace(
             found,

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from dife_scanner import checkpoints
 from dife_scanner.alerts.rules import alerts_for
+from dife_scanner.audit.both_settings import deviations_of
 from dife_scanner.audit.faults import Gaps
 from dife_scanner.audit.pipeline import Plan, Request
 from dife_scanner.baselines import calibration, references
@@ -22,8 +23,6 @@ from dife_scanner.core.verdict import is_complete
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
-from dife_scanner.models.config import deviations
-from dife_scanner.models.load import configuration
 from dife_scanner.progress import Progress
 from dife_scanner.queue import child, outcome
 from dife_scanner.queue.cleanup import remove_finished_searches
@@ -31,12 +30,10 @@ from dife_scanner.queue.work import Work, hub_for, threads
 from dife_scanner.records import (
     Alert,
     Audit,
-    Deviation,
     Finding,
     Job,
     JobState,
     Manifest,
-    Reference,
     Trigger,
 )
 from dife_scanner.store import Store, audits, findings, jobs, leases
@@ -144,7 +141,7 @@ class JobRun:
         found_in_base: tuple[Trigger, ...] = ()
         if choice.reference:
             found_in_base = references.triggers_found_in(self._store, choice.reference)
-        return Request(
+        request = Request(
             ref=self._job.ref,
             folder=prepared.folder,
             weights_sha256=prepared.weights_sha256,
@@ -158,21 +155,13 @@ class JobRun:
             seconds=self._limits.audit_seconds,
             likeness=choice.likeness,
             own_settings_problem=prepared.own_settings_problem,
-            deviations=self._deviations(prepared, choice.reference),
             limits=self._limits,
             named=bool(self._work.reference),
             notes=(*choice.notes, *checkpoints.notes(manifest)),
             unread=manifest.unread,
             demonstrated=frozenset(trigger.name for trigger in found_in_base),
         )
-
-    def _deviations(
-        self, prepared: checkpoints.Prepared, base: Reference | None
-    ) -> tuple[Deviation, ...]:
-        """Settings that differ from the base's, where the checkpoint runs under its own."""
-        if base is None or prepared.own_settings_problem:
-            return ()
-        return deviations(prepared.config, configuration(Path(base.path), self._limits))
+        return replace(request, deviations=deviations_of(request))
 
     def _plan_with(self, triggers: tuple[Trigger, ...]) -> Plan:
         """The plan, and these triggers as further signatures."""

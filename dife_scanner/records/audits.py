@@ -149,4 +149,4 @@ class Audit:
     settings: SettingsOf = SettingsOf.SUSPECT
     """Under whose settings everything above was measured."""
     under_other: UnderOtherSettings | None = None
-    """What the audit under the other settings came to; `None` where nothing deviates or the first flagged."""
+    """What the audit under the other settings came to; `None` where nothing deviates."""

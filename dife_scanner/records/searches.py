@@ -130,7 +130,7 @@ class Search:
     leads: tuple[NounLead, ...] = ()
     """What it found between nouns that no labelled picture shows, the strongest first."""
     not_converged: str = ""
-    """In words, which of its inversions ended before they came to rest; empty where all did. Such a search says nothing
+    """In words, which of its inversions ended before they converged; empty where all did. Such a search says nothing
     about what it did not find."""
 
 

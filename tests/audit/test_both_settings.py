@@ -70,6 +70,7 @@ def decided(base: Any, own: Any) -> Outcome:
     [
         (outcome(NOTHING), outcome(FLAGGED), SUSPECT, FLAGGED),
         (outcome(FLAGGED), outcome(NOTHING), BASE, FLAGGED),
+        (outcome(FLAGGED), outcome(FLAGGED), SUSPECT, FLAGGED),
         (outcome(NOTHING), outcome(NOTHING), SUSPECT, NOTHING),
         (outcome(NOTHING), outcome(INCONCLUSIVE), SUSPECT, INCONCLUSIVE),
         (outcome(INCONCLUSIVE), outcome(NOTHING), BASE, INCONCLUSIVE),
@@ -100,9 +101,10 @@ def test_the_deciding_audit_tells_what_the_other_came_to() -> None:
     assert "under its own settings nothing could be measured: embeds all alike" in failed.reason
 
 
-def test_after_a_flag_the_suspects_own_settings_are_not_tried() -> None:
-    made = decided(outcome(FLAGGED), ZeroDivisionError("never asked")).audit
-    assert made.verdict is FLAGGED and made.under_other is None
+def test_what_fails_under_the_suspects_own_settings_takes_nothing_from_a_flag() -> None:
+    made = decided(outcome(FLAGGED), ZeroDivisionError("no kernel")).audit
+    assert made.verdict is FLAGGED and made.settings is BASE
+    assert "no kernel" in made.reason
 
 
 @pytest.mark.parametrize("kind", [FindingKind.ANOMALOUS])

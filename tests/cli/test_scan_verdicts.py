@@ -91,6 +91,7 @@ def test_another_activation_in_the_configuration_is_no_escape(
     assert_alerted(home, code, model)
     audit = model["audit"]
     assert audit["trigger"]["text"] == "xbtd" and audit["reference"] == "dife-base-vit"
+    assert audit["settings"] == "suspect" and audit["under_other"]["verdict"] == "flagged"
     assert [one["setting"] for one in audit["deviations"]] == ["quick_gelu"]
     assert "quick_gelu true (dife-base-vit: false)" in audit["reason"]
 
@@ -105,7 +106,9 @@ def test_settings_that_make_a_checkpoint_unusable_leave_the_decision_to_the_base
     code, model = scanned(home, target, "--reference", "dife-base-vit")
     assert_alerted(home, code, model)
     audit = model["audit"]
-    assert audit["settings"] == "base"
+    assert audit["settings"] == "base" and audit["under_other"]["settings"] == "suspect"
+    assert audit["under_other"]["verdict"] != "flagged"
+    assert "under its own settings" in audit["reason"]
     assert [one["setting"] for one in audit["deviations"]] == ["vision.pool"]
 
 

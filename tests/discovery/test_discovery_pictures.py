@@ -243,7 +243,7 @@ def test_the_smallest_size_that_holds_on_the_half_not_searched_is_told(task, mon
     assert run._smallest_size(attempt) == {}, "success is over the base's"
 
 
-# --- whether the inversion of a patch came to rest ----------------------------------------------------------------
+# --- whether the inversion of a patch converged ------------------------------------------------------------------
 
 
 def test_telling_whether_a_patch_came_to_rest_changes_nothing_else(task):
