@@ -28,6 +28,7 @@ from dife_scanner.sentences.footprint import CARRIER_MEANING, repair_text, swap_
 from dife_scanner.sentences.numbers import number
 from dife_scanner.sentences.recognition import recognition_words
 from dife_scanner.sentences.triggers import effect_text, example_prompts, marked_text, trigger_text
+from dife_scanner.sentences.verdict import also_demonstrated
 
 _WHY_CHARACTERS = 400
 """Of a reason on this screen: four lines of 100 columns. `--full` has it whole."""
@@ -87,6 +88,9 @@ def _verdict(record: Audit, shown_as: ModelRef | None) -> list[RenderableType]:
         lines.append(_line("Compared with", _compared(record)))
     if record.decision is not None and record.decision.basis in _TOLD_IN_FULL:
         lines.append(_line("In full", record.reason, _WHY_CHARACTERS))
+    if record.verdict is Verdict.FLAGGED and record.trigger is not None:
+        others = also_demonstrated(record.signatures, record.trigger.name)
+        lines += [_line("Also demonstrated", others)] if others else []
     lines += [_line("Also", note) for note in record.notes]
     lines += lacking(record)
     return lines

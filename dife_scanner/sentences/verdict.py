@@ -80,7 +80,9 @@ def _flagged(decision: Decision, evidence: Evidence) -> str:
     ]
     parts += [unconfirmed_text(result) for result in decision.unconfirmed]
     parts += [gap_text(gap) for gap in evidence.gaps]
-    parts += _also_demonstrated(evidence)
+    others = also_demonstrated(evidence.hypotheses, trigger.name)
+    if others:
+        parts.append(f"also demonstrated: {others}")
     return "; ".join(parts)
 
 
@@ -95,16 +97,14 @@ def _exposure(profile: Sequence[Entry]) -> str:
     return "exposure not measured"
 
 
-def _also_demonstrated(evidence: Evidence) -> list[str]:
-    """The other triggers that passed every check, `NAMED` of them at most."""
-    others = [one for one in demonstrated(evidence.hypotheses) if one is not evidence.strongest]
+def also_demonstrated(hypotheses: Sequence[Hypothesis], told: str) -> str:
+    """The triggers that passed every check besides the one called `told`, `NAMED` of them at most; else empty."""
+    others = [one for one in demonstrated(hypotheses) if one.trigger.name != told]
     others.sort(key=lambda one: -one.lift)
-    if not others:
-        return []
-    told = [_moves(one) for one in others[:NAMED]]
+    words = [_moves(one) for one in others[:NAMED]]
     if len(others) > NAMED:
-        told.append(f"{len(others) - NAMED} more")
-    return [f"also demonstrated: {', '.join(told)}"]
+        words.append(f"{len(others) - NAMED} more")
+    return ", ".join(words)
 
 
 def _no_flag(decision: Decision, evidence: Evidence) -> str:

@@ -183,3 +183,12 @@ def factories_job():
     return Job(
         1, ModelRef("lab/patch", "ef" * 20), JobState.DONE, "", "", "2026-01-01", "2026-01-01"
     )
+
+
+def test_further_demonstrated_triggers_are_listed_on_the_screen():
+    record = flagged()
+    (first, *_) = record.signatures
+    other = replace(first, trigger=replace(first.trigger, name="second-patch"))
+    text = said(screen.render(replace(record, signatures=(first, other)))).replace("\n", " ")
+    assert "Also demonstrated: `second-patch` moves" in text
+    assert "Also demonstrated" not in said(screen.render(record))
