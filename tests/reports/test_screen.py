@@ -187,8 +187,8 @@ def factories_job():
 
 def test_further_demonstrated_triggers_are_listed_on_the_screen():
     record = flagged()
-    (first, *_) = record.signatures
-    other = replace(first, trigger=replace(first.trigger, name="second-patch"))
-    text = said(screen.render(replace(record, signatures=(first, other)))).replace("\n", " ")
+    (*_, found) = record.signatures
+    other = replace(found, trigger=replace(found.trigger, name="second-patch"))
+    text = said(screen.render(replace(record, signatures=(found, other)))).replace("\n", " ")
     assert "Also demonstrated: `second-patch` moves" in text
     assert "Also demonstrated" not in said(screen.render(record))
