@@ -13,6 +13,7 @@ from dife_scanner.records.audits import (
 )
 from dife_scanner.records.calibration import Calibration, Planted, Power
 from dife_scanner.records.checkpoints import (
+    Contents,
     Deviation,
     HubFile,
     HubModel,
@@ -91,6 +92,7 @@ __all__ = [
     "ComponentRepair",
     "Condition",
     "Confidence",
+    "Contents",
     "Decision",
     "Deviation",
     "Diagnosis",

@@ -53,6 +53,29 @@ class HubModel:
 
 
 @dataclass(frozen=True)
+class Contents:
+    """Which file of a repository is what; paths as in the repository, empty where there is none."""
+
+    config: str = ""
+    """What describes the architecture: `open_clip_config.json`, `text_encoder/config.json`, `adapter_config.json`."""
+    weights: tuple[str, ...] = ()
+    """One file, or every shard of one checkpoint in the order of their numbers."""
+    index: str = ""
+    """The list of which shard holds which tensor."""
+    preprocessing: str = ""
+    """How a picture is prepared, where the configuration does not say it."""
+    tokenizer: tuple[str, ...] = ()
+    learner: str = ""
+    """A prompt learner that comes with the checkpoint."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every file, the small ones first, so that a fault in one of them costs no download of weights."""
+        small = (self.config, self.index, self.preprocessing, *self.tokenizer, self.learner)
+        return tuple(path for path in (*small, *self.weights) if path)
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What would be fetched for one revision, and whether it can be audited at all."""
 
@@ -68,6 +91,8 @@ class Manifest:
     state: JobState
     """`queued` when it can be audited; otherwise the final state it goes to."""
     reason: str = ""
+    contents: Contents = Contents()
+    """Which of the files is what."""
     other_weights: tuple[str, ...] = ()
     """Files that by their names hold weights that some other program may load, and that are not those audited."""
     unread: tuple[str, ...] = ()
