@@ -10,7 +10,7 @@ from dife_scanner.models.header import DTYPE_BITS, ParseLimits
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.torch_files import archive, grammar
 from dife_scanner.models.torch_files.archive import Member
-from dife_scanner.models.torch_files.interpreter import Interpreter
+from dife_scanner.models.torch_files.interpreter import Interpreter, Storages
 from dife_scanner.models.torch_files.opcodes import Cursor
 from dife_scanner.models.torch_files.outcome import refuse, unreadable, unsupported
 from dife_scanner.models.torch_files.rebuild import Rebuild
@@ -38,26 +38,23 @@ def read_zip(stream: BinaryIO, file: str, rebuild: Rebuild, limits: ParseLimits)
     _check_names(members, root, file)
     for member in members.values():
         if _is_other_pickle(stream, member, root):
-            _look_into(stream, member, members, file, limits)
+            _look_into(stream, member, file, limits)
     main = members.get(f"{root}{PICKLE}")
     if main is None:
         unsupported(file, "it is an archive of another format than torch's")
-    value = _only_pickle(
-        archive.content(stream, main, file, limits), members, main, rebuild, file, limits
-    )
+    raw = archive.content(stream, main, file, limits)
+    value = _only_pickle(raw, _Storages(members, root, rebuild, file), rebuild, file, limits)
     _check_byte_order(stream, members, root, file, limits)
     kind = "torchscript" if f"{root}{CONSTANTS}" in members else "zip"
     return Content(kind, value)
 
 
-def _look_into(
-    stream: BinaryIO, member: Member, members: dict[str, Member], file: str, limits: ParseLimits
-) -> None:
+def _look_into(stream: BinaryIO, member: Member, file: str, limits: ParseLimits) -> None:
     """Interpret a pickle that is not loaded: a call in it is the finding, whatever else is wrong with it is not."""
     rebuild = Rebuild(file, member.size, limits)
     try:
         raw = archive.content(stream, member, file, limits)
-        _only_pickle(raw, members, member, rebuild, file, limits)
+        _only_pickle(raw, _NoStorages(), rebuild, file, limits)
     except (Unreadable, Unsupported):
         return
 
@@ -92,16 +89,10 @@ def _is_other_pickle(stream: BinaryIO, member: Member, root: str) -> bool:
 
 
 def _only_pickle(
-    raw: bytes,
-    members: dict[str, Member],
-    member: Member,
-    rebuild: Rebuild,
-    file: str,
-    limits: ParseLimits,
+    raw: bytes, storages: Storages, rebuild: Rebuild, file: str, limits: ParseLimits
 ) -> Any:
-    """The object in a pickle that fills its member; its storages stand in the folder of the same name."""
+    """The object in a pickle that has to end where `raw` does."""
     cursor = Cursor(raw, file)
-    storages = _Storages(members, member.name.removesuffix(".pkl"), rebuild, file)
     value = Interpreter(cursor, rebuild, storages, limits).run()
     rest = len(raw) - cursor.at
     if rest:
@@ -122,14 +113,19 @@ def _check_byte_order(
         unreadable(file, "it does not say in which order the bytes of its numbers stand")
 
 
+class _NoStorages:
+    """Storages of a pickle that is not loaded; TorchScript writes its traced inputs without their bytes."""
+
+    def load(self, _: tuple[Any, ...]) -> OtherTensor:
+        return OtherTensor("nothing")
+
+
 class _Storages:
     """Storages by the key that a persistent id names."""
 
-    def __init__(
-        self, members: dict[str, Member], folder: str, rebuild: Rebuild, file: str
-    ) -> None:
+    def __init__(self, members: dict[str, Member], root: str, rebuild: Rebuild, file: str) -> None:
         self._members = members
-        self._folder = folder
+        self._root = root
         self._rebuild = rebuild
         self._file = file
 
@@ -142,7 +138,7 @@ class _Storages:
     def _storage(self, kind: Global, key: Any, numel: Any) -> Storage | OtherTensor:
         if not isinstance(key, str) or type(numel) is not int or numel < 0:
             refuse(self._file, "a storage in its pickle has no key or no length")
-        member = self._members.get(f"{self._folder}/{key}")
+        member = self._members.get(f"{self._root}data/{key}")
         if member is None:
             unreadable(self._file, f"its archive lacks the storage {shown(key)}")
         dtype = grammar.storage_dtype(kind)
