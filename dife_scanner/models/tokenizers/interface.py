@@ -6,6 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dife_scanner.models.tokenizers.document import Document
 
 Ids = tuple[int, ...]
 """Token ids of a text, without what is put around them."""
@@ -55,6 +59,11 @@ class Tokenizer(ABC):
     @abstractmethod
     def decode(self, ids: Sequence[int]) -> str:
         """The text these ids stand for, with the blanks that separate words."""
+
+    @property
+    @abstractmethod
+    def document(self) -> Document:
+        """Everything that decides which ids a text becomes."""
 
     # --- what is put around -----------------------------------------------------------------------------------
 
