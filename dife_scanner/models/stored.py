@@ -9,7 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from dife_scanner.models import torch_files
 from dife_scanner.models.header import LENGTH_BYTES, ParseLimits, parse_header
+
+SAFETENSORS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,40 @@ class StoredTensor:
 
 
 def read_all(files: Sequence[WeightsFile], limits: ParseLimits) -> list[StoredTensor]:
-    """Every tensor of a checkpoint, file by file in the order of their data. Raises what `parse_header` does."""
+    """Every tensor of a checkpoint, file by file in the order of their data.
+
+    Raises what `parse_header` does, and of a torch file what `torch_files.read` does.
+    """
     found: list[StoredTensor] = []
     for number, file in enumerate(files):
-        found.extend(_of_safetensors(file, number, limits))
+        read = _of_safetensors if _is_safetensors(file) else _of_torch
+        found.extend(read(file, number, limits))
+    return found
+
+
+def _is_safetensors(file: WeightsFile) -> bool:
+    """By its name; under another one, by its first bytes."""
+    if file.name.endswith(SAFETENSORS):
+        return True
+    file.stream.seek(0)
+    start = file.stream.read(LENGTH_BYTES + 1)
+    return start[LENGTH_BYTES:] == b"{"
+
+
+def _of_torch(file: WeightsFile, number: int, limits: ParseLimits) -> list[StoredTensor]:
+    table = torch_files.read(file.stream, file.name, limits)
+    found = []
+    for name, stored in torch_files.state_dict(table, file.name).items():
+        tensor = StoredTensor(
+            name=name,
+            dtype=stored.dtype,
+            shape=stored.shape,
+            file=number,
+            start=stored.start + stored.offset * stored.item_bytes,
+            end=stored.end,
+            strides=stored.strides,
+        )
+        found.append(tensor)
     return found
 
 
