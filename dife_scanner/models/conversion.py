@@ -22,16 +22,32 @@ from dife_scanner.models.layouts.choice import choose
 from dife_scanner.models.layouts.open_clip import is_no_weight, parse_config
 from dife_scanner.models.layouts.places import Place, Placing
 from dife_scanner.models.layouts.written import written
+from dife_scanner.models.shapes import Shapes
 from dife_scanner.models.stored import StoredTensor, WeightsFile, read_all
 from dife_scanner.models.strict_json import shown
-from dife_scanner.models.tensors import SCALE, Shapes, expected_tensors, is_of_image
+from dife_scanner.models.tensors import SCALE, expected_tensors, is_of_image
 
 NEW_SCALE = math.log(1 / 0.07)
 """Of a new model, where a file has no `logit_scale`; no embedding depends on it."""
-_IMAGE_MARKS = frozenset({"visual.conv1.weight"})
+_IMAGE_MARKS = frozenset(
+    {
+        "visual.conv1.weight",
+        "visual.trunk.patch_embed.proj.weight",
+        "visual.trunk.stem.0.weight",
+    }
+)
 _TEXT_MARK = "token_embedding.weight"
 """A tower is there where its first tensor is."""
-_PROJECTIONS = frozenset({"visual.proj", "text_projection"})
+_PROJECTIONS = frozenset(
+    {
+        "visual.proj",
+        "visual.head.proj.weight",
+        "visual.head.proj.bias",
+        "text_projection",
+        "text_projection.weight",
+        "text_projection.bias",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -132,9 +148,10 @@ def _sources(stored: Sequence[StoredTensor], place: Placing, file: str) -> dict[
     """A source for each tensor of open_clip's `CLIP` whose parts are all there, by name."""
     placed: dict[str, list[tuple[Place, StoredTensor]]] = {}
     for tensor in stored:
-        where = place(tensor.name)
-        if where is not None and tensor.end > tensor.start and not is_no_weight(tensor.name):
-            placed.setdefault(where.name, []).append((where, tensor))
+        if tensor.end == tensor.start or is_no_weight(tensor.name):
+            continue
+        for where in place(tensor.name):
+            placed.setdefault(where.name, []).append((where, _part(tensor, where, file)))
     found = {}
     for name, parts in placed.items():
         parts.sort(key=lambda part: part[0].slot)
@@ -148,6 +165,17 @@ def _sources(stored: Sequence[StoredTensor], place: Placing, file: str) -> dict[
             tensors = tuple(tensor for _, tensor in parts)
             found[name] = _joined(name, tensors, parts[0][0].transposed, file)
     return found
+
+
+def _part(tensor: StoredTensor, where: Place, file: str) -> StoredTensor:
+    """What of a tensor belongs to a place."""
+    first, last = where.thirds
+    if last - first < 3:
+        rows = tensor.shape[0] if tensor.shape else 0
+        if rows % 3:
+            raise Unsupported(f"{file}: {shown(tensor.name)} is not made of three equal parts", "")
+        tensor = tensor.rows(rows // 3 * first, rows // 3 * last)
+    return tensor.led() if where.led else tensor
 
 
 def _joined(name: str, parts: tuple[StoredTensor, ...], transposed: bool, file: str) -> Source:

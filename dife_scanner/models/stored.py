@@ -5,12 +5,13 @@ Standard library only: this runs in the limited child.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from dife_scanner.models import torch_files
-from dife_scanner.models.header import LENGTH_BYTES, ParseLimits, parse_header
+from dife_scanner.models.header import DTYPE_BITS, LENGTH_BYTES, ParseLimits, parse_header
 
 SAFETENSORS = ".safetensors"
 
@@ -42,6 +43,19 @@ class StoredTensor:
     """… and the byte behind the last one that may be read for it."""
     strides: tuple[int, ...] | None = None
     """Values from one to the next along each axis; `None` where they follow each other in the order of the axes."""
+
+    def rows(self, first: int, last: int) -> StoredTensor:
+        """Its rows from `first` to before `last`."""
+        step = math.prod(self.shape[1:]) if self.strides is None else self.strides[0]
+        item = DTYPE_BITS[self.dtype] // 8
+        start = self.start + first * step * item
+        end = self.end if self.strides else self.start + last * step * item
+        return replace(self, shape=(last - first, *self.shape[1:]), start=start, end=end)
+
+    def led(self) -> StoredTensor:
+        """The same with an axis of length one before the others."""
+        strides = None if self.strides is None else (0, *self.strides)
+        return replace(self, shape=(1, *self.shape), strides=strides)
 
 
 def read_all(files: Sequence[WeightsFile], limits: ParseLimits) -> list[StoredTensor]:

@@ -11,7 +11,12 @@ from typing import Any
 
 from dife_scanner.errors import Unsupported
 from dife_scanner.models.header import ParseLimits
-from dife_scanner.models.layouts import from_tensors, open_clip, transformers_clip
+from dife_scanner.models.layouts import (
+    from_tensors,
+    open_clip,
+    transformers_clip,
+    transformers_siglip,
+)
 from dife_scanner.models.layouts.json_section import read_object
 from dife_scanner.models.layouts.places import Described, Place, Placing
 from dife_scanner.models.strict_json import shown
@@ -32,46 +37,61 @@ class Naming:
     """Whether its library gives norms and biases that a file lacks the values of a new model."""
 
 
-def _open_clip_place(name: str) -> Place | None:
-    return Place(name.removeprefix(open_clip.TEXT_PREFIX))
+def _open_clip_place(name: str) -> tuple[Place, ...]:
+    return (Place(name.removeprefix(open_clip.TEXT_PREFIX)),)
 
 
-def _in_tower(tower: str) -> Placing:
+def _in_tower(placing: Placing, tower: str) -> Placing:
     """Names of a single tower, which stand without its name."""
 
-    def place(name: str) -> Place | None:
+    def place(name: str) -> tuple[Place, ...]:
         if name.startswith(("text_projection", "visual_projection")):
-            return transformers_clip.place(name)
-        return transformers_clip.place(f"{tower}.{name}")
+            return placing(name)
+        return placing(f"{tower}.{name}")
 
     return place
 
 
+_IN_FRONT = "embeddings.patch_embedding.weight"
+_WORDS = "embeddings.token_embedding.weight"
 NAMINGS = (
     Naming(
+        "transformers SigLIP",
+        ("vision_model.head.probe", "text_model.head.weight"),
+        transformers_siglip.place,
+    ),
+    Naming(
+        "transformers SigLIP, one tower",
+        ("head.probe",),
+        _in_tower(transformers_siglip.place, "vision_model"),
+    ),
+    Naming(
         "transformers",
-        (
-            "vision_model.embeddings.patch_embedding.weight",
-            "text_model.embeddings.token_embedding.weight",
-        ),
+        (f"vision_model.{_IN_FRONT}", f"text_model.{_WORDS}"),
         transformers_clip.place,
         makes_up=True,
     ),
     Naming(
-        "transformers",
-        ("embeddings.patch_embedding.weight",),
-        _in_tower("vision_model"),
+        "transformers, one tower",
+        (_IN_FRONT,),
+        _in_tower(transformers_clip.place, "vision_model"),
         makes_up=True,
     ),
     Naming(
-        "transformers",
-        ("embeddings.token_embedding.weight",),
-        _in_tower("text_model"),
+        "transformers, one tower",
+        (_WORDS,),
+        _in_tower(transformers_clip.place, "text_model"),
         makes_up=True,
     ),
     Naming(
         "open_clip",
-        ("visual.conv1.weight", "text.token_embedding.weight", "token_embedding.weight"),
+        (
+            "visual.conv1.weight",
+            "visual.trunk.patch_embed.proj.weight",
+            "visual.trunk.stem.0.weight",
+            "text.token_embedding.weight",
+            "token_embedding.weight",
+        ),
         _open_clip_place,
     ),
 )
@@ -99,10 +119,10 @@ class Chosen:
     describe: Callable[[from_tensors.Shapes], Described]
     """What the small files say; the shapes are those of tensors under open_clip's names."""
 
-    def place(self, name: str) -> Place | None:
-        """Where a stored tensor belongs; `None` for one outside the wrapper, such as an optimizer's."""
+    def place(self, name: str) -> tuple[Place, ...]:
+        """Where a stored tensor belongs; nowhere for one outside the wrapper, such as an optimizer's."""
         if not name.startswith(self.wrapper):
-            return None
+            return ()
         return self.naming.place(name.removeprefix(self.wrapper))
 
 
@@ -156,6 +176,8 @@ def _described(
     if config is None:
         return from_tensors.describe(shapes, file)
     preprocessing = _object(small, transformers_clip.PREPROCESSING_FILE, limits)
+    if config.get("model_type") in transformers_siglip.MODEL_TYPES:
+        return transformers_siglip.describe(config, preprocessing)
     return transformers_clip.describe(config, preprocessing)
 
 
