@@ -253,7 +253,10 @@ def complete(prepared: Prepared, reference: Reference, limits: Limits) -> Prepar
     shutil.rmtree(parts.weights[0].parent, ignore_errors=True)
     found = Understood(whole.config, whole, prepared.own_settings_problem)
     made = _prepared(prepared.folder, prepared.weights, digest, found, prepared.extra_digest)
-    return replace(made, notes=(*made.notes, _one_tower_note(prepared.lacking, reference.name)))
+    note = _one_tower_note(prepared.lacking, reference.name)
+    if part.changes:
+        note = f"it is an adapter: audited as merged onto {reference.name}"
+    return replace(made, notes=(*made.notes, note))
 
 
 def _one_tower_note(lacking: Sequence[str], base: str) -> str:
