@@ -5,11 +5,11 @@ Nothing is decided here about what is wrong in a configuration: the intake reads
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from dife_scanner.core.plain import plain
+from dife_scanner.hub.small_json import json_object, section
 
 _BEYOND_ANY_WIDTH = 10**9
 """No width, depth or size is that large; longer numbers would only fill the line."""
@@ -20,9 +20,9 @@ def described(raw: bytes) -> str:
 
     `raw` is an `open_clip_config.json`. The defaults are those of open_clip.
     """
-    model = _section(json_object(raw), "model_cfg")
-    vision = _section(model, "vision_cfg")
-    text = _section(model, "text_cfg")
+    model = section(json_object(raw), "model_cfg")
+    vision = section(model, "vision_cfg")
+    text = section(model, "text_cfg")
     timm = vision.get("timm_model_name")
     if isinstance(timm, str) and timm:
         return f"timm {plain(timm, 80)}"
@@ -33,15 +33,6 @@ def described(raw: bytes) -> str:
         parts.append("quick_gelu")
     line = " · ".join(parts)
     return "" if "?" in line else line
-
-
-def json_object(raw: bytes) -> dict[str, Any]:
-    """The object in `raw`; an empty one where it holds anything else, nested too deep included."""
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _image_tower(vision: Mapping[str, Any]) -> str:
@@ -77,8 +68,3 @@ def _number(section: Mapping[str, Any], key: str, default: int | None) -> str:
     if type(value) is int and 0 <= value < _BEYOND_ANY_WIDTH:
         return str(value)
     return "?"
-
-
-def _section(body: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = body.get(key)
-    return found if isinstance(found, dict) else {}
