@@ -28,9 +28,7 @@ def adapter(repository: Repository) -> Recognised | None:
         weights = usual_weights(repository.paths, folder_of(path), _STEMS)
         if not weights:
             continue
-        contents = Contents(
-            path, weights.files, tokenizer=repository.tokenizer(folder_of(path))
-        )
+        contents = Contents(path, weights.files, tokenizer=repository.tokenizer(folder_of(path)))
         config = repository.json(path)
         if config is None:
             return Recognised(Layout.PEFT, contents)

@@ -81,7 +81,9 @@ def is_diffusion_adapter(path: str, tags: Collection[str]) -> bool:
     """Whether a file is a small part for a diffusion model: a LoRA, learned words."""
     if _DIFFUSION_ADAPTER.search(path.lower()):
         return True
-    return "lora" in tags and not {"stable-diffusion", "text-to-image", "diffusers"}.isdisjoint(tags)
+    return "lora" in tags and not {"stable-diffusion", "text-to-image", "diffusers"}.isdisjoint(
+        tags
+    )
 
 
 DIFFUSION_ADAPTER = Family(
@@ -122,7 +124,9 @@ def without_weights(paths: Collection[str], model: HubModel) -> Family:
 
 
 def _what_is_there(names: Collection[str]) -> str:
-    if any(name.rsplit("/", 1)[-1] in ("tokenizer.json", "vocab.json", "merges.txt") for name in names):
+    if any(
+        name.rsplit("/", 1)[-1] in ("tokenizer.json", "vocab.json", "merges.txt") for name in names
+    ):
         return "no weights: only a tokenizer"
     if any(name.endswith((".py", ".ipynb", ".cpp", ".ts")) for name in names):
         return "no weights: only source code"

@@ -6,7 +6,7 @@ Pure. A configuration only says what to look for: tensor names and shapes decide
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,8 @@ _OTHER_TEXT = {
     "m-clip": "M-CLIP: its text tower is an XLM-RoBERTa or another multilingual model",
     "metaclip_2": "MetaCLIP 2: its text tower has a worldwide vocabulary of its own",
     "nllb-clip": "NLLB-CLIP: its text tower is an NLLB",
+    "roberta": "its text tower is a RoBERTa",
+    "bert": "its text tower is a BERT",
 }
 _OTHER_FAMILIES = {
     "clipseg": "CLIPSeg",
@@ -90,9 +92,26 @@ _OTHER_FAMILIES = {
     "eva": "EVA",
     "coca": "CoCa",
     "vitamin": "ViTamin",
+    "perception encoder": "a Perception Encoder",
 }
 """Image and text (or sound) in one space, with towers whose tensors are not mapped."""
 _DUAL_ENCODER = "vision-text-dual-encoder"
+
+_TYPES_BY_TAG = frozenset(
+    {
+        "chinese_clip",
+        "altclip",
+        "metaclip_2",
+        "clipseg",
+        "xclip",
+        "clap",
+        "align",
+        "groupvit",
+        "owlvit",
+        "owlv2",
+    }
+)
+"""Model types that the hub makes tags of, and that nobody writes on a card for anything else."""
 
 _BY_NAME = (
     (re.compile(r"mobile[-_]?clip"), "mobileclip"),
@@ -101,6 +120,8 @@ _BY_NAME = (
     (re.compile(r"alt[-_]?clip"), "altclip"),
     (re.compile(r"(?<![a-z])m[-_]clip"), "m-clip"),
     (re.compile(r"nllb"), "nllb-clip"),
+    (re.compile(r"roberta"), "roberta"),
+    (re.compile(r"(?<![a-z])(pubmed|biomed|bio|clinical|sci|distil|al)?bert(?![a-z])"), "bert"),
     (re.compile(r"clip[-_]?seg"), "clipseg"),
     (re.compile(r"(?<![a-z])x[-_]?clip"), "xclip"),
     (re.compile(r"(?<![a-z])clap(?![a-z])"), "clap"),
@@ -120,6 +141,18 @@ def other_family(name: str) -> Family | None:
     return None
 
 
+def family_by_tags(tags: Collection[str]) -> Family | None:
+    """What the hub's tag of a model type says, where none of CLIP's is there too; authors write tags as well."""
+    if not set(tags).isdisjoint({*_CLIP_TYPES, "open_clip"}):
+        return None
+    for tag in tags:
+        if tag == _DUAL_ENCODER:
+            return _dual_encoder({})
+        if tag in _TYPES_BY_TAG:
+            return _not_mapped(tag)
+    return None
+
+
 def transformers_family(config: Mapping[str, Any], custom_code: bool = False) -> Family:
     """What a `config.json` of transformers or timm describes; `custom_code` where a tag says that code is there."""
     kind = text(config, "model_type")
@@ -133,7 +166,7 @@ def transformers_family(config: Mapping[str, Any], custom_code: bool = False) ->
         return _not_mapped(kind)
     if kind not in _CLIP_TYPES:
         return _foreign(config, kind, custom_code)
-    return _clip(config, kind)
+    return _clip(config, kind, custom_code)
 
 
 def open_clip_family(config: Mapping[str, Any]) -> Family:
@@ -164,7 +197,7 @@ def open_clip_family(config: Mapping[str, Any]) -> Family:
 # --- transformers -----------------------------------------------------------------------------------------------
 
 
-def _clip(config: Mapping[str, Any], kind: str) -> Family:
+def _clip(config: Mapping[str, Any], kind: str, custom_code: bool) -> Family:
     """The family of a model type that is read: its class and its text tower may say otherwise."""
     named = _first_class(config)
     layout = CLIP_CLASSES.get(named, _CLIP_TYPES[kind])
@@ -177,11 +210,13 @@ def _clip(config: Mapping[str, Any], kind: str) -> Family:
     if has_text:
         other = _other_text_tower(config, kind)
         if other:
-            return Family(Layout.OTHER_TEXT_TOWER, other)
-    note = ""
-    if named and named not in CLIP_CLASSES:
-        note = f"its class {named} is not one of the library's: the header decides"
-    return Family(layout, note=note)
+            return other_family(named) or Family(Layout.OTHER_TEXT_TOWER, other)
+    if not named or named in CLIP_CLASSES:
+        return Family(layout)
+    if custom_code or "auto_map" in config:
+        return _own_code(named)
+    what = f"its class {named} is not one of the library's: the header decides"
+    return other_family(named) or Family(layout, note=what)
 
 
 def _other_text_tower(config: Mapping[str, Any], kind: str) -> str:
@@ -216,12 +251,16 @@ def _dual_encoder(config: Mapping[str, Any]) -> Family:
 def _foreign(config: Mapping[str, Any], kind: str, custom_code: bool) -> Family:
     """A type that is none of CLIP's."""
     if custom_code or "auto_map" in config:
-        what = f"custom code ({kind}): code from a repository is never run; {_AS_CLIP}"
-        return Family(Layout.CUSTOM_CODE, what)
+        return _own_code(kind)
     named = other_family(kind)
     if named:
         return named
     return Family(Layout.NOT_CLIP, f"a {kind} model, not a CLIP")
+
+
+def _own_code(name: str) -> Family:
+    what = f"custom code ({name}): code from a repository is never run; {_AS_CLIP}"
+    return Family(Layout.CUSTOM_CODE, what)
 
 
 def _without_type(config: Mapping[str, Any]) -> Family:
@@ -230,8 +269,7 @@ def _without_type(config: Mapping[str, Any]) -> Family:
     if architecture:
         return _timm_model(architecture, text(section(config, "pretrained_cfg"), "tag"))
     if "auto_map" in config:
-        what = f"custom code: code from a repository is never run; {_AS_CLIP}"
-        return Family(Layout.CUSTOM_CODE, what)
+        return _own_code(_first_class(config) or "no type named")
     named = _first_class(config)
     layout = CLIP_CLASSES.get(named)
     if layout is None:
@@ -278,6 +316,8 @@ def _timm_tower(architecture: str) -> Family:
         return _not_mapped("mobileclip")
     if lower.startswith("vitamin"):
         return _not_mapped("vitamin")
+    if lower.startswith("vit_pe_"):
+        return _not_mapped("perception encoder")
     return Family(Layout.TIMM)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from dife_scanner.hub.families import (
     ENGLISH,
     Family,
+    family_by_tags,
     open_clip_family,
     own_vocabulary,
     transformers_family,
@@ -130,7 +131,9 @@ def diffusion(repository: Repository) -> Recognised | None:
             return found
         refusal = refusal or found
     if refusal:
-        return Recognised(refusal.layout, why_not=f"a diffusion model; its encoder: {refusal.why_not}")
+        return Recognised(
+            refusal.layout, why_not=f"a diffusion model; its encoder: {refusal.why_not}"
+        )
     if repository.weights:
         return refused(Family(Layout.NOT_CLIP, "a diffusion model without an encoder of a CLIP"))
     return None
@@ -164,13 +167,20 @@ def of_folder(
     )
     config = repository.json(path)
     if config is None:
-        return Recognised(layout or _layout_by_tags(repository), contents)
+        by_tags = family_by_tags(repository.model.tags)
+        return (
+            refused(by_tags)
+            if by_tags
+            else Recognised(layout or _layout_by_tags(repository), contents)
+        )
     family = family_of(repository, config)
     why_not = family.why_not or _own_merges(repository, contents, config, family)
     if why_not:
         other = family.layout if family.why_not else Layout.OTHER_TEXT_TOWER
         return Recognised(other, why_not=why_not)
-    return _complete(repository, weights, Recognised(layout or family.layout, contents, note=family.note))
+    return _complete(
+        repository, weights, Recognised(layout or family.layout, contents, note=family.note)
+    )
 
 
 def family_of(repository: Repository, config: Mapping[str, Any]) -> Family:

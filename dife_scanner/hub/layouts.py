@@ -27,13 +27,12 @@ def recognise(
     small: Mapping[str, bytes],
     *,
     named: str = "",
-    asked: bool = False,
 ) -> Recognised:
     """What a repository holds. `files` are those of `model` by path, `small` the bytes of those that were read.
 
-    `named` is the one file of weights that somebody asked for; with `asked` nothing has to say that it is a CLIP.
+    `named` is the one file of weights that somebody asked for.
     """
-    found = _first_readable(Repository(files, model, small, named, asked))
+    found = _first_readable(Repository(files, model, small, named))
     learner = next((path for path in LEARNERS if path in files and path != named), "")
     if found.why_not or not learner:
         return found

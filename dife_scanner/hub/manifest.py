@@ -85,7 +85,7 @@ def wanted_files(
     Without `model` and the bytes of its small files only names decide, as if it were a CLIP.
     """
     found = _by_path(files)
-    recognised = recognise(found, model, small or {}, asked=model is _UNNAMED)
+    recognised = recognise(found, model, small or {})
     return _files_of(recognised.contents, found)
 
 
@@ -172,16 +172,12 @@ def _any_too_large(contents: Contents, files: Mapping[str, HubFile], limits: _Li
     return _too_large(name, total, limits.checkpoint_bytes, "limits.checkpoint_bytes")
 
 
-def _too_large(
-    name: str, size: int, limit: int, setting: str = "limits.small_file_bytes"
-) -> str:
+def _too_large(name: str, size: int, limit: int, setting: str = "limits.small_file_bytes") -> str:
     """What is wrong with a file of `size` bytes, if anything."""
     if size <= limit:
         return ""
     verb = "has" if " together" not in name else "have"
-    return (
-        f"{name} {verb} {size} bytes, the limit is {limit}; raise {setting} if you expect such a file"
-    )
+    return f"{name} {verb} {size} bytes, the limit is {limit}; raise {setting} if you expect such a file"
 
 
 def _manifest(
@@ -231,16 +227,16 @@ def local_manifest(
 ) -> Manifest:
     """The manifest of a folder, or of one file of weights with what stands beside it.
 
-    The same rules hold as for a repository, only that nothing has to say that it is a CLIP. The revision is `local-`
+    The same rules hold as for a repository; the folder's own name says nothing. The revision is `local-`
     and 34 hex digits of a hash over names and contents of the files that would be read. Raises `UsageError` where
     there is nothing to look at, or several files may be meant, and `Unsupported` for what is no checkpoint of a kind
     that is read.
     """
     folder, named = _folder_and_file(path.absolute())
-    model = HubModel(str(folder), "", "", files=local_files.listed(folder))
+    model = HubModel("", "", "", files=local_files.listed(folder))
     files = _by_path(model.files)
     small = local_files.small(folder, small_json(files, model), small_file_bytes)
-    recognised = recognise(files, model, small, named=named, asked=True)
+    recognised = recognise(files, model, small, named=named)
     _one_is_meant(folder, recognised, named)
     limits = _Limits(checkpoint_bytes, small_file_bytes)
     judgement = _judge(model, recognised, small, True, limits)

@@ -65,8 +65,6 @@ class Repository:
     small: Mapping[str, bytes]
     named: str = ""
     """The one file of weights that somebody asked for."""
-    asked: bool = False
-    """Somebody asked for it, so nothing has to say that it is a CLIP."""
 
     @cached_property
     def paths(self) -> frozenset[str]:

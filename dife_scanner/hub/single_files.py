@@ -12,12 +12,14 @@ from dife_scanner.hub.repository import Recognised, Repository, is_clip_name, re
 from dife_scanner.records import Contents, Layout
 
 _FOREIGN = re.compile(
-    r"(^|[/_.-])(u?mt?5(xxl|xl)?|t5[a-z0-9]*|llama|llava|qwen[\d.]*|gemma[\d]*|mistral|phi\d?|bert|roberta|whisper|"
+    r"(^|[/_.-])(u?mt?5(xxl|xl)?|t5[a-z0-9]*|llama|llava|qwen[\d.]*|gemma[\d]*|mistral|phi\d?|whisper|"
     r"vae|ae|taesd\w*|unet|dit|flux\w*|transformer|diffusion_pytorch_model|controlnet|ip[-_]adapter\w*|projector|"
-    r"mm_projector|esrgan|classifier|head|probe|embeddings?|features?)([/_.-]|$)"
+    r"mm_projector|esrgan|embeddings?|features?)([/_.-]|$)"
 )
 """Parts of other models, and what is no model; as words of a path."""
-_DIFFUSION_TAGS = frozenset({"stable-diffusion", "stable-diffusion-xl", "text-to-image", "text-to-video"})
+_DIFFUSION_TAGS = frozenset(
+    {"stable-diffusion", "stable-diffusion-xl", "text-to-image", "text-to-video"}
+)
 
 
 def single_file(repository: Repository) -> Recognised | None:
@@ -29,11 +31,11 @@ def single_file(repository: Repository) -> Recognised | None:
         return refused(refusal)
     candidates = [path for path in repository.weights if not _FOREIGN.search(path.lower())]
     marked = [path for path in candidates if is_clip_name(path)]
-    if not marked and not repository.asked and not repository.has_clip_mark:
-        return refused(_UNMARKED)
     candidates = marked or candidates
     if not candidates:
-        return refused(Family(Layout.NOT_CLIP, "weights of other models by their names, not of a CLIP"))
+        return refused(
+            Family(Layout.NOT_CLIP, "weights of other models by their names, not of a CLIP")
+        )
     return _chosen(repository, candidates)
 
 
@@ -58,10 +60,6 @@ def _chosen(repository: Repository, candidates: list[str]) -> Recognised:
     return Recognised(Layout.SINGLE_FILE, contents, note=note, rivals=rivals)
 
 
-_UNMARKED = Family(
-    Layout.OTHER,
-    "nothing among its names and tags says that it is a CLIP; a config.json beside the weights would help",
-)
 _DIFFUSION_FILE = Family(
     Layout.DIFFUSION,
     "a diffusion model in one file: its text encoder is not taken out; its text_encoder/ folder would be read",
@@ -85,9 +83,9 @@ def _refusal(repository: Repository) -> Family | None:
     others = [other_family(_name(repository, path)) for path in repository.weights]
     if all(others):
         return others[0]
-    if repository.asked:
-        return None
-    if not _DIFFUSION_TAGS.isdisjoint(model.tags) and not any(map(is_clip_name, repository.weights)):
+    if not _DIFFUSION_TAGS.isdisjoint(model.tags) and not any(
+        map(is_clip_name, repository.weights)
+    ):
         return _DIFFUSION_FILE
     return exports.no_clip_task(model)
 
