@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from dife_scanner.hub.claims import base_claims
-from dife_scanner.hub.families import CLIP_CLASSES, Family, other_family
-from dife_scanner.hub.file_names import folder_of, in_order, usual_weights
-from dife_scanner.hub.repository import Recognised, Repository, is_clip_name, refused
+from dife_scanner.hub.configurations import CLIP_CLASSES
+from dife_scanner.hub.families import Family, other_family
+from dife_scanner.hub.file_names import folder_of, usual_weights
+from dife_scanner.hub.repository import Recognised, Repository, is_clip_name, likeliest, refused
 from dife_scanner.hub.small_json import section, text
 from dife_scanner.records import Contents, Layout
 
@@ -24,7 +25,7 @@ _LANGUAGE_TASKS = frozenset({"CAUSAL_LM", "SEQ_2_SEQ_LM", "SEQ_CLS", "TOKEN_CLS"
 def adapter(repository: Repository) -> Recognised | None:
     """The adapter of a repository, in the root before one in a folder."""
     configs = [path for path in repository.paths if _is_config(path)]
-    for path in sorted(configs, key=lambda path: (path.count("/"), in_order(path))):
+    for path in sorted(configs, key=lambda path: likeliest(folder_of(path))):
         weights = usual_weights(repository.paths, folder_of(path), _STEMS)
         if not weights:
             continue

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from dife_scanner.hub.families import Family
-from dife_scanner.hub.file_names import TRAINING_SHARDS
+from dife_scanner.hub.file_names import TRAINING_SHARDS, looks_like_learner
 from dife_scanner.records import HubModel, Layout
 
 _ORIGINAL = "the weights that it was exported from would be read"
@@ -51,13 +51,50 @@ _DIFFUSION_ADAPTER = re.compile(
 )
 _NO_CLIP_TASKS = frozenset(
     {
-        "text-generation", "fill-mask", "translation", "summarization", "token-classification", "question-answering",
-        "automatic-speech-recognition", "text-to-speech", "text-to-audio", "audio-classification", "audio-to-audio",
-        "text-ranking", "image-text-to-text", "tabular-classification", "time-series-forecasting",
-        "reinforcement-learning", "voice-activity-detection",
+        "audio-classification",
+        "audio-to-audio",
+        "automatic-speech-recognition",
+        "depth-estimation",
+        "fill-mask",
+        "image-segmentation",
+        "image-text-to-text",
+        "object-detection",
+        "question-answering",
+        "reinforcement-learning",
+        "robotics",
+        "summarization",
+        "tabular-classification",
+        "text-generation",
+        "text-ranking",
+        "text-to-audio",
+        "text-to-speech",
+        "time-series-forecasting",
+        "token-classification",
+        "translation",
+        "voice-activity-detection",
     }
-)  # fmt: skip
+)
 """What no CLIP does."""
+_NO_CLIP_LIBRARIES = frozenset(
+    {
+        "allennlp",
+        "espnet",
+        "fasttext",
+        "flair",
+        "ml-agents",
+        "nemo",
+        "paddleocr",
+        "pyannote-audio",
+        "sample-factory",
+        "sklearn",
+        "spacy",
+        "speechbrain",
+        "stable-baselines3",
+        "stanza",
+        "ultralytics",
+    }
+)
+"""Whose models are never a CLIP."""
 
 
 def is_mlx(model: HubModel) -> bool:
@@ -94,7 +131,9 @@ DIFFUSION_ADAPTER = Family(
 
 
 def no_clip_task(model: HubModel) -> Family | None:
-    """What a repository is whose task is none of CLIP's."""
+    """What a repository is whose task or library is none of CLIP's."""
+    if model.library.lower() in _NO_CLIP_LIBRARIES:
+        return Family(Layout.NOT_CLIP, f"its library is {model.library}: not a CLIP")
     if model.pipeline_tag in _NO_CLIP_TASKS:
         return Family(Layout.NOT_CLIP, f"its task is {model.pipeline_tag}: not a CLIP")
     return None
@@ -120,14 +159,16 @@ def without_weights(paths: Collection[str], model: HubModel) -> Family:
         return Family(
             Layout.OTHER, "an archive: not unpacked; the weights in it would be read by themselves"
         )
-    return Family(Layout.NO_WEIGHTS, _what_is_there(names))
+    return Family(Layout.NO_WEIGHTS, f"no weights{_what_is_there(names)}")
 
 
 def _what_is_there(names: Collection[str]) -> str:
-    if any(
-        name.rsplit("/", 1)[-1] in ("tokenizer.json", "vocab.json", "merges.txt") for name in names
-    ):
-        return "no weights: only a tokenizer"
+    """What a repository without weights has instead, in words that go on after `no weights`."""
+    if any(looks_like_learner(name) for name in names):
+        return ": only a prompt learner; the checkpoint that it belongs to has to lie beside it"
+    last_parts = {name.rsplit("/", 1)[-1] for name in names}
+    if not last_parts.isdisjoint({"tokenizer.json", "vocab.json", "merges.txt"}):
+        return ": only a tokenizer"
     if any(name.endswith((".py", ".ipynb", ".cpp", ".ts")) for name in names):
-        return "no weights: only source code"
-    return "no weights among its files"
+        return ": only source code"
+    return " among its files"

@@ -6,16 +6,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dife_scanner.hub.families import (
-    ENGLISH,
-    Family,
-    family_by_tags,
-    open_clip_family,
-    own_vocabulary,
-    transformers_family,
-)
+from dife_scanner.hub.configurations import open_clip_family, transformers_family
+from dife_scanner.hub.families import ENGLISH, Family, family_by_tags, own_vocabulary
 from dife_scanner.hub.file_names import Weights, folder_of, largest, usual_weights
 from dife_scanner.hub.repository import Recognised, Repository, refused
+from dife_scanner.hub.small_json import section, text
 from dife_scanner.records import Contents, Layout
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
@@ -34,6 +29,9 @@ _OLD_SENTENCE_TRANSFORMERS = "0_CLIPModel/CLIPModel.pt"
 _MERGES = "merges.txt"
 _CLIP_MERGES_BYTES = range(500_000, 600_000)
 """CLIP's list of merges has 524,619 bytes, or 573,500 with Windows line ends."""
+_CLIP_TOKENIZER = (_MERGES, "vocab.json", "tokenizer.json")
+_OTHER_TOKENIZERS = ("vocab.txt", "spiece.model", "sentencepiece.bpe.model", "bpe.model")
+"""Of BERT, T5, XLM-RoBERTa and YouTokenToMe."""
 _TYPE_TAGS = {
     "siglip": Layout.SIGLIP,
     "siglip2": Layout.SIGLIP,
@@ -167,25 +165,23 @@ def of_folder(
     )
     config = repository.json(path)
     if config is None:
-        by_tags = family_by_tags(repository.model.tags)
-        return (
-            refused(by_tags)
-            if by_tags
-            else Recognised(layout or _layout_by_tags(repository), contents)
-        )
+        other = family_by_tags(repository.model.tags)
+        if other:
+            return refused(other)
+        return Recognised(layout or _layout_by_tags(repository), contents)
     family = family_of(repository, config)
-    why_not = family.why_not or _own_merges(repository, contents, config, family)
-    if why_not:
-        other = family.layout if family.why_not else Layout.OTHER_TEXT_TOWER
-        return Recognised(other, why_not=why_not)
-    return _complete(
-        repository, weights, Recognised(layout or family.layout, contents, note=family.note)
-    )
+    if family.why_not:
+        return refused(family)
+    own = _own_tokenizer(repository, contents, config, family)
+    if own:
+        return Recognised(Layout.OTHER_TEXT_TOWER, why_not=own)
+    found = Recognised(layout or family.layout, contents, note=family.note)
+    return _complete(repository, weights, found)
 
 
 def family_of(repository: Repository, config: Mapping[str, Any]) -> Family:
     """What a `config.json` of this repository describes."""
-    family = transformers_family(config, "custom_code" in repository.model.tags)
+    family = transformers_family(config, repository.model)
     text_only = family.layout is Layout.NOT_CLIP and "modules.json" in repository.paths
     if text_only and repository.has_clip_mark:
         # sentence-transformers trains text towers of other languages to go with a CLIP's pictures
@@ -203,30 +199,36 @@ def _layout_by_tags(repository: Repository) -> Layout:
     return Layout.TRANSFORMERS
 
 
-def _own_merges(
+def _own_tokenizer(
     repository: Repository, contents: Contents, config: Mapping[str, Any], family: Family
 ) -> str:
-    """Why the tokenizer beside a CLIP is none of CLIP's, told by the size of its list; empty where it may be."""
+    """Why the tokenizer beside a CLIP is none of CLIP's, told by names and sizes; empty where it may be."""
     kinds = (Layout.TRANSFORMERS, Layout.TOWER)
-    if family.layout not in kinds or "vision" in str(config.get("model_type")):
+    if family.layout not in kinds or "clip" not in text(config, "model_type"):
+        return ""
+    if "vision" in text(config, "model_type"):
         return ""
     for path in contents.tokenizer:
         size = repository.files[path].size
         if path.endswith(_MERGES) and size and size not in _CLIP_MERGES_BYTES:
             return own_vocabulary(f"{_MERGES} has {size} bytes, CLIP's 524,619")
-    return ""
+    folder = folder_of(contents.config)
+    others = [name for name in _OTHER_TOKENIZERS if folder + name in repository.paths]
+    clips = [name for name in _CLIP_TOKENIZER if folder + name in repository.paths]
+    return own_vocabulary(f"its tokenizer is {others[0]}") if others and not clips else ""
 
 
 def _complete(repository: Repository, weights: Weights, found: Recognised) -> Recognised:
     """`found` with the files that its index names; refused where some of them are not there."""
     index = repository.json(weights.index) if weights.index else None
-    named = index.get("weight_map") if index else None
-    if isinstance(named, Mapping) and named:
+    named = section(index or {}, "weight_map").values()
+    if named:
         folder = folder_of(weights.index)
-        wanted = sorted({folder + name for name in named.values() if isinstance(name, str)})
-        absent = [path for path in wanted if path not in repository.paths]
+        wanted = {folder + name for name in named if isinstance(name, str)}
+        absent = wanted - set(weights.files)
         if not absent:
-            return replace(found, contents=replace(found.contents, weights=tuple(wanted)))
+            parts = tuple(path for path in weights.files if path in wanted)
+            return replace(found, contents=replace(found.contents, weights=parts))
         what = f"incomplete: {len(absent)} of the {len(wanted)} files that its index names are not there"
         return Recognised(found.layout, why_not=what)
     if weights.missing and not weights.index:

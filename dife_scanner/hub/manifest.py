@@ -156,7 +156,7 @@ def _while_unread(
 
 
 def _any_too_large(contents: Contents, files: Mapping[str, HubFile], limits: _Limits) -> str:
-    """What is wrong with the size of a file that would be fetched, or of all shards together; empty where nothing is."""
+    """What is wrong with the size of a file to fetch, or of all shards together; empty where nothing is."""
     small = limits.small_file_bytes
     for path in contents.paths:
         if path in contents.weights:

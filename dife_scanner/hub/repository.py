@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from dife_scanner.hub.small_json import json_object
 from dife_scanner.hub.families import Family
 from dife_scanner.hub.file_names import folder_of, in_order, is_weights
+from dife_scanner.hub.small_json import json_object
 from dife_scanner.records import Contents, HubFile, HubModel, Layout
 
 TOKENIZER = (
@@ -100,7 +100,7 @@ class Repository:
             named = any(folder + name in self.paths for name in _CONFIGS)
             if folder and named and not _NO_CLIP.search(folder):
                 found.add(folder)
-        return sorted(found, key=_likeliest)[:MOST_FOLDERS]
+        return sorted(found, key=likeliest)[:MOST_FOLDERS]
 
     def tokenizer(self, folder: str) -> tuple[str, ...]:
         """The tokenizer's files of the model in `folder`."""
@@ -128,9 +128,9 @@ def is_clip_name(word: str) -> bool:
     return bool(_CLIP.search(word.lower()))
 
 
-def _likeliest(folder: str) -> tuple[object, ...]:
-    """A key: known names first, then those of a run's last checkpoints, then the rest by name."""
+def likeliest(folder: str) -> tuple[object, ...]:
+    """A key to sort folders by: the root, known names first, then those of a run's last checkpoints, then the rest by name."""
     name = folder.rstrip("/").rsplit("/", 1)[-1]
     known = _FIRST.index(name) if name in _FIRST else len(_FIRST)
     step = re.fullmatch(r"(?:checkpoint|epoch|step)[-_]?(\d+)", name)
-    return (known, 0 if step else 1, -int(step[1]) if step else 0, in_order(folder))
+    return (bool(folder), known, 0 if step else 1, -int(step[1]) if step else 0, in_order(folder))

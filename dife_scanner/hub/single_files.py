@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from dife_scanner.hub import exports
-from dife_scanner.hub.families import Family, is_clip_tower, other_family
+from dife_scanner.hub.configurations import is_clip_tower
+from dife_scanner.hub.families import Family, other_family, other_family_of_file
 from dife_scanner.hub.file_names import folder_of, largest, usual_weights, with_its_shards
 from dife_scanner.hub.folders import CONFIG, TRANSFORMERS_WEIGHTS, family_of
 from dife_scanner.hub.repository import Recognised, Repository, is_clip_name, refused
@@ -70,9 +71,10 @@ def _refusal(repository: Repository) -> Family | None:
     """What the weights are instead, where task, library, configuration or every name says it; else `None`."""
     model = repository.model
     config = repository.json(CONFIG)
-    by_config = family_of(repository, config) if config else None
-    if by_config and by_config.why_not:
-        return by_config
+    if config:
+        by_config = family_of(repository, config)
+        if by_config.why_not:
+            return by_config
     if model.library == "timm" and not is_clip_tower(model.repo_id):
         return Family(Layout.NOT_CLIP, "a timm model, not a tower of a CLIP by its name")
     by_library = other_family(model.library)
@@ -80,12 +82,12 @@ def _refusal(repository: Repository) -> Family | None:
         return by_library
     if all(exports.is_diffusion_adapter(path, model.tags) for path in repository.weights):
         return exports.DIFFUSION_ADAPTER
-    others = [other_family(_name(repository, path)) for path in repository.weights]
+    others = [other_family_of_file(_name(repository, path)) for path in repository.weights]
     if all(others):
         return others[0]
-    if not _DIFFUSION_TAGS.isdisjoint(model.tags) and not any(
-        map(is_clip_name, repository.weights)
-    ):
+    if any(map(is_clip_name, repository.weights)):
+        return None
+    if not _DIFFUSION_TAGS.isdisjoint(model.tags):
         return _DIFFUSION_FILE
     return exports.no_clip_task(model)
 
