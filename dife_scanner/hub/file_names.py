@@ -131,7 +131,9 @@ def _shards(paths: Collection[str], folder: str, stem: str, ending: str) -> Weig
     """The parts that a library split one checkpoint into, in the order of their numbers."""
     sets: dict[tuple[str, int], dict[int, str]] = {}
     for path in paths:
-        found = _SHARD.fullmatch(path.removeprefix(folder)) if path.startswith(folder) else None
+        if not path.startswith(folder + stem):
+            continue
+        found = _SHARD.fullmatch(path.removeprefix(folder))
         if found and found["stem"] == stem and found["ending"] == ending:
             key = (found["variant"] or "", int(found["count"]))
             sets.setdefault(key, {})[int(found["number"])] = path
@@ -148,8 +150,10 @@ def _shards(paths: Collection[str], folder: str, stem: str, ending: str) -> Weig
 
 def _variant(paths: Collection[str], folder: str, stem: str, ending: str) -> str:
     """`model.fp16.safetensors` where there is no `model.safetensors`."""
-    name = re.compile(re.escape(f"{folder}{stem}.") + r"[a-z0-9_]{2,12}" + re.escape(f".{ending}"))
-    found = sorted(path for path in paths if name.fullmatch(path))
+    name = re.compile(r"\.[a-z0-9_]{2,12}\." + ending)
+    beginning = folder + stem
+    found = [path for path in paths if path.startswith(beginning)]
+    found = [path for path in sorted(found) if name.fullmatch(path.removeprefix(beginning))]
     return found[0] if found else ""
 
 

@@ -129,7 +129,7 @@ def is_clip_name(word: str) -> bool:
 
 
 def likeliest(folder: str) -> tuple[object, ...]:
-    """A key to sort folders by: the root, known names first, then those of a run's last checkpoints, then the rest by name."""
+    """A key to sort folders by: the root, known names, the last checkpoints of a run, the rest by name."""
     name = folder.rstrip("/").rsplit("/", 1)[-1]
     known = _FIRST.index(name) if name in _FIRST else len(_FIRST)
     step = re.fullmatch(r"(?:checkpoint|epoch|step)[-_]?(\d+)", name)
