@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,14 @@ def test_every_base_that_a_repository_names_is_named() -> None:
             continue  # its text says it, which nobody reads
         source = "card" if where == "card" else "adapter_config.json"
         assert (base, source) in [(one.name, one.source) for one in _judged(row).base_claims]
+
+
+def test_the_page_has_every_layout_and_every_row_a_place_on_it() -> None:
+    page = (ASSETS.parents[1] / "docs" / "layouts.md").read_text()
+    for layout in Layout:
+        assert f"`{layout.value}`" in page, layout
+    for row in [*_rows("listings"), *_rows("more_listings")]:
+        assert re.search(rf"[(, ]{row['truth']}[,)]", page), row["truth"]
 
 
 def _contents(*paths: str, library: str = "", **small: str) -> Manifest:
