@@ -75,7 +75,7 @@ def open_clip_family(config: Mapping[str, Any]) -> Family:
     text_tower = section(model, "text_cfg")
     other = text(text_tower, "hf_model_name")
     if other:
-        what = f"its text tower is {other}, of another family: {ENGLISH}"
+        what = f"its text tower is {other!r}, of another family: {ENGLISH}"
         return Family(Layout.OTHER_TEXT_TOWER, what)
     if section(model, "multimodal_cfg"):
         return not_mapped("coca")

@@ -80,13 +80,24 @@ def _with_open_clip_config(repository: Repository) -> Recognised | None:
         if not rivals:
             return None
         weights = largest(repository.files, rivals)
-    contents = Contents(OPEN_CLIP_CONFIG, (weights,), tokenizer=repository.tokenizer(""))
+    contents = Contents(
+        OPEN_CLIP_CONFIG, (weights,), tokenizer=_open_clip_tokenizer(repository, config)
+    )
     if config is None:
         return Recognised(Layout.OPEN_CLIP, contents, rivals=rivals)
     family = open_clip_family(config)
     if family.why_not:
         return refused(family)
     return Recognised(Layout.OPEN_CLIP, contents, note=family.note, rivals=rivals)
+
+
+def _open_clip_tokenizer(
+    repository: Repository, config: Mapping[str, Any] | None
+) -> tuple[str, ...]:
+    """The tokenizer's files where open_clip reads them: it has CLIP's own built in, unless one is named."""
+    model = section(config or {}, "model_cfg")
+    told = text(section(model, "text_cfg"), "hf_tokenizer_name")
+    return repository.tokenizer("") if told or (config is not None and not model) else ()
 
 
 def _named_as_open_clip(repository: Repository) -> str:

@@ -40,9 +40,9 @@ def test_an_open_clip_checkpoint_is_queued_with_what_it_needs(config: bytes) -> 
     made = manifest(found, {CONFIG: config})
     assert (made.layout, made.state, made.reason) == (Layout.OPEN_CLIP, JobState.QUEUED, "")
     assert made.architecture == "ViT 64/16 w192 d6 · text w128 d3 · embed 128"
-    assert [file.path for file in made.files] == [CONFIG, "tokenizer.json", "vocab.json", WEIGHTS]
-    assert made.contents == Contents(CONFIG, (WEIGHTS,), tokenizer=("tokenizer.json", "vocab.json"))
-    assert made.bytes_to_fetch == 400
+    assert [file.path for file in made.files] == [CONFIG, WEIGHTS]
+    assert made.contents == Contents(CONFIG, (WEIGHTS,))
+    assert made.bytes_to_fetch == 200
     assert str(made.ref) == "org/name@aaaaaaaaaaaa"
 
 
@@ -110,6 +110,22 @@ def test_the_states_of_access(config: bytes) -> None:
     assert manifest(no_config, {}, may_open=True).state is JobState.QUEUED
 
 
+def test_a_tokenizer_is_fetched_where_the_library_reads_it() -> None:
+    """open_clip has CLIP's built in, and reads the repository's only where the configuration names one."""
+    found = model(CONFIG, WEIGHTS, "tokenizer.json", "vocab.json")
+    named = {"vocab_size": 32000, "hf_tokenizer_name": "timm/ViT-B-16-SigLIP"}
+    assert manifest(found, _config(text_cfg=named)).contents.tokenizer == (
+        "tokenizer.json",
+        "vocab.json",
+    )
+    assert manifest(found, _config()).contents.tokenizer == ()
+    large = model("config.json", "model.safetensors", "vocab.json", size=65 * 1024**2)
+    siglip = {"config.json": b'{"model_type": "siglip"}'}
+    assert manifest(large, siglip).state is JobState.LIMIT_EXCEEDED
+    allowed = manifest(large, siglip, small_file_bytes=65 * 1024**2)
+    assert allowed.state is JobState.QUEUED, allowed.reason
+
+
 def test_limits_are_said_before_anything_is_fetched(config: bytes) -> None:
     made = manifest(model(CONFIG, WEIGHTS, size=100), {CONFIG: config}, checkpoint_bytes=99)
     assert made.state is JobState.LIMIT_EXCEEDED and "100 bytes, the limit is 99" in made.reason
@@ -145,7 +161,7 @@ def test_what_is_wrong_with_a_config_is_left_to_the_intake() -> None:
 
 def test_files_that_are_never_fetched_are_not_judged(config: bytes) -> None:
     files = [HubFile(CONFIG, 100, git_oid="b" * 40), HubFile(WEIGHTS, 100, git_oid="b" * 40)]
-    for path in ("README.md", "model.onnx", PICKLE, OTHER_WEIGHTS, "vocab.txt", "a" * 300):
+    for path in ("README.md", "model.onnx", PICKLE, OTHER_WEIGHTS, "tokenizer.json", "a" * 300):
         files.append(HubFile(path, 10**13, git_oid="b" * 40))
     found = HubModel("org/name", "a" * 40, "2026-10-01T00:00:00.000000+00:00", files=tuple(files))
     made = manifest(found, {CONFIG: config})
@@ -195,7 +211,7 @@ def test_base_claims_are_read_from_the_tags() -> None:
 
 def test_a_prompt_learner_is_fetched_with_its_checkpoint(config: bytes) -> None:
     made = manifest(model(CONFIG, WEIGHTS, LEARNERS[1], "tokenizer.json"), {CONFIG: config})
-    assert [file.path for file in made.files] == [CONFIG, "tokenizer.json", LEARNERS[1], WEIGHTS]
+    assert [file.path for file in made.files] == [CONFIG, LEARNERS[1], WEIGHTS]
     both = manifest(model(CONFIG, WEIGHTS, LEARNERS[1], LEARNERS[0]), {CONFIG: config})
     assert [file.path for file in both.files] == [CONFIG, LEARNERS[0], WEIGHTS]
     large = manifest(model(CONFIG, WEIGHTS, LEARNERS[0]), {CONFIG: config}, small_file_bytes=99)
