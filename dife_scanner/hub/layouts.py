@@ -40,15 +40,18 @@ def recognise(
 
 
 def small_json(files: Mapping[str, HubFile], model: HubModel) -> list[str]:
-    """The small files that `recognise` reads, the surest first."""
+    """The small files that decide what a repository is, the surest first, and how its pictures are prepared."""
     wanted: list[str] = []
+    preprocessing: list[str] = []
     repository = Repository(files, model, {})
     for folder in ["", *repository.folders()]:
         wanted += [folder + OPEN_CLIP_CONFIG, folder + CONFIG, folder + ADAPTER_CONFIG]
         weights = usual_weights(files, folder, TRANSFORMERS_WEIGHTS)
         if weights:
             wanted.append(weights.index)
-    return [path for path in dict.fromkeys(wanted) if path in files]
+        if weights and folder + OPEN_CLIP_CONFIG not in files:
+            preprocessing.append(repository.preprocessing(folder))
+    return [path for path in dict.fromkeys(wanted + preprocessing) if path in files]
 
 
 def _first_readable(repository: Repository) -> Recognised:

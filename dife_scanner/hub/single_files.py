@@ -30,9 +30,9 @@ def single_file(repository: Repository) -> Recognised | None:
     refusal = _refusal(repository)
     if refusal:
         return refused(refusal)
-    candidates = [path for path in repository.weights if not _FOREIGN.search(path.lower())]
-    marked = [path for path in candidates if is_clip_name(path)]
-    candidates = marked or candidates
+    own = [path for path in repository.weights if not _FOREIGN.search(path.lower())]
+    marked = [path for path in own or repository.weights if is_clip_name(path)]
+    candidates = marked or own or ([repository.named] if repository.named else [])
     if not candidates:
         return refused(
             Family(Layout.NOT_CLIP, "weights of other models by their names, not of a CLIP")

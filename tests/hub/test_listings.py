@@ -219,6 +219,13 @@ def test_a_configuration_of_transformers_is_described_in_the_same_words() -> Non
     )
 
 
+def test_a_word_of_another_model_in_a_name_takes_no_clip_away() -> None:
+    made = _contents("clip_vit_transformer.pt", "t5xxl_fp16.safetensors")
+    assert made.contents.weights == ("clip_vit_transformer.pt",)
+    made = _contents("t5xxl_fp16.safetensors", "ae.safetensors")
+    assert made.layout is Layout.NOT_CLIP
+
+
 def test_claims_of_a_base_are_kept_apart_and_paths_are_none() -> None:
     tags = ["base_model:a/b", "base_model:adapter:a/b"]
     bodies = {

@@ -320,9 +320,7 @@ def test_weights_that_are_not_audited_are_named(config: bytes, folder: Path) -> 
     local = local_manifest(folder)
     assert local.other_weights == ("model.safetensors",)
     (told,) = checkpoints.notes(local)
-    assert told == (
-        "not audited: further tensor files, of which open_clip loads none (model.safetensors)"
-    )
+    assert told.startswith("not audited: further tensor files") and "(model.safetensors)" in told
 
 
 def test_what_is_no_checkpoint_is_said(folder: Path, tmp_path: Path) -> None:
