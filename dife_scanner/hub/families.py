@@ -127,16 +127,21 @@ def other_family(name: str) -> Family | None:
     return None
 
 
+def has_type_of_clip(tags: Collection[str]) -> bool:
+    """Whether one of the tags is that of a model type that is read, or open_clip's."""
+    return not set(tags).isdisjoint({*CLIP_TYPES, "open_clip"})
+
+
 def family_by_tags(tags: Collection[str]) -> Family | None:
     """What the hub's tag of a model type says, where none of CLIP's is there too; authors write tags as well."""
-    if not set(tags).isdisjoint({*CLIP_TYPES, "open_clip"}):
+    if has_type_of_clip(tags):
         return None
     for tag in tags:
         if tag == DUAL_ENCODER:
             return dual_encoder("")
         if tag in _TYPES_BY_TAG:
             return not_mapped(tag)
-    return None
+    return own_code("by its tags") if "custom_code" in tags else None
 
 
 def own_vocabulary(how_many: str) -> str:

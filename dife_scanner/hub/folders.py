@@ -6,12 +6,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from dife_scanner.hub import exports
 from dife_scanner.hub.configurations import open_clip_family, transformers_family
-from dife_scanner.hub.families import ENGLISH, Family, family_by_tags, own_vocabulary
+from dife_scanner.hub.families import (
+    ENGLISH,
+    Family,
+    family_by_tags,
+    has_type_of_clip,
+    own_vocabulary,
+)
 from dife_scanner.hub.file_names import Weights, folder_of, largest, usual_weights
 from dife_scanner.hub.repository import Recognised, Repository, refused
 from dife_scanner.hub.small_json import section, text
-from dife_scanner.records import Contents, Layout
+from dife_scanner.records import Contents, HubModel, Layout
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 CONFIG = "config.json"
@@ -176,7 +183,7 @@ def of_folder(
     )
     config = repository.json(path)
     if config is None:
-        other = family_by_tags(repository.model.tags)
+        other = _other_by_listing(repository.model)
         if other:
             return refused(other)
         return Recognised(layout or _layout_by_tags(repository), contents)
@@ -199,6 +206,13 @@ def family_of(repository: Repository, config: Mapping[str, Any]) -> Family:
         what = f"its text tower is {family.why_not.removesuffix(', not a CLIP')} of another family: {ENGLISH}"
         return Family(Layout.OTHER_TEXT_TOWER, what)
     return family
+
+
+def _other_by_listing(model: HubModel) -> Family | None:
+    """What a model whose configuration nobody has read is instead of a CLIP, where its listing leaves no doubt."""
+    if has_type_of_clip(model.tags):
+        return None
+    return family_by_tags(model.tags) or exports.no_clip_task(model)
 
 
 def _layout_by_tags(repository: Repository) -> Layout:
