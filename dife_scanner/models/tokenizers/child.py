@@ -158,7 +158,7 @@ def probes() -> list[str]:
 def _check_ids(ids: tuple[int, ...], size: int) -> None:
     if len(ids) > _MOST_TOKENS:
         raise LimitExceeded(
-            "its tokenizer makes a flood of tokens of a short text", "look at it by hand"
+            "its tokenizer makes a flood of tokens of a short text", "look at the file by hand"
         )
     if ids and max(ids) >= size:
         raise Unreadable("its tokenizer gives ids that it has no row for", "save it again")

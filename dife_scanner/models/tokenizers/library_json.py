@@ -149,7 +149,7 @@ def _check_id(number: Any) -> None:
 def too_many(rows: int) -> LimitExceeded:
     """The error for a vocabulary that no text tower has."""
     return LimitExceeded(
-        f"its tokenizer has {rows} tokens; at most {MOST_ROWS} are read", "look at it by hand"
+        f"its tokenizer has {rows} tokens; at most {MOST_ROWS} are read", "look at the file by hand"
     )
 
 

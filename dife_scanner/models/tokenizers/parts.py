@@ -76,7 +76,7 @@ def _chain(part: Any, members: str) -> list[Any]:
             found.append(one)
         if len(found) + len(waiting) > MOST_PARTS:
             raise LimitExceeded(
-                f"its tokenizer chains more than {MOST_PARTS} {members}", "look at it by hand"
+                f"its tokenizer chains more than {MOST_PARTS} {members}", "look at the file by hand"
             )
     return found
 
@@ -132,7 +132,7 @@ def _check_growth(steps: list[Part]) -> None:
     if growth > MOST_WRITTEN:
         raise LimitExceeded(
             f"its tokenizer's normaliser may write {growth} characters for one",
-            "look at it by hand",
+            "look at the file by hand",
         )
 
 
