@@ -25,7 +25,7 @@ from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.tokenizers.child import found
 from dife_scanner.models.tokenizers.clips_document import clips_document
 from dife_scanner.models.tokenizers.clips_own import clips_own, merges_file, own_digest
-from dife_scanner.models.tokenizers.document import Document
+from dife_scanner.models.tokenizers.document import Document, digest_of
 from dife_scanner.models.tokenizers.interface import Tokenizer
 from dife_scanner.models.tokenizers.made import READ_FILES
 from dife_scanner.models.tokenizers.stored import tokenizer_of
@@ -127,7 +127,7 @@ def read(
         kind=body["kind"],
         size=body["size"],
         special=frozenset(body["special"]),
-        digest=Document.from_bytes(document).digest if document else own_digest(),
+        digest=digest_of(document) if document else own_digest(),
         differences=tuple(body["differences"]),
         document=document,
     )
