@@ -37,6 +37,8 @@ _INTERPOLATIONS = {
     "bicubic": InterpolationMode.BICUBIC,
     "bilinear": InterpolationMode.BILINEAR,
 }
+_LEAST_TOWER = {"image_size": 16, "patch_size": 16, "width": 64, "layers": 1}
+"""Built to be replaced at once."""
 _PLACEHOLDER = 0
 """Token id in a place that a context vector takes."""
 
@@ -217,9 +219,14 @@ def read_out(model: Any, words: torch.Tensor, ends: torch.Tensor) -> torch.Tenso
     """`CLIP.encode_text` from token embeddings [n, l, w] on, l at most the context, read at the places `ends` [n]."""
     length = words.shape[1]
     states = words + model.positional_embedding[:length]
-    states = model.transformer(states, attn_mask=model.attn_mask[:length, :length])
+    mask = model.attn_mask
+    states = model.transformer(states, attn_mask=None if mask is None else mask[:length, :length])
     rows = torch.arange(len(words), device=words.device)
-    projected: torch.Tensor = model.ln_final(states[rows, ends]) @ model.text_projection
+    read: torch.Tensor = model.ln_final(states[rows, ends])
+    projection = model.text_projection
+    if projection is None:
+        return read
+    projected: torch.Tensor = projection(read) if callable(projection) else read @ projection
     return projected
 
 
@@ -309,12 +316,27 @@ def _filled_model(config: ClipConfig, tensors: Weights) -> Any:
     with torch.device(
         "meta"
     ):  # no memory and no random numbers for values that are replaced at once
-        model = CLIP(**model_arguments(config))
+        model = _empty_model(config)
     resize_pos_embed(tensors, model)
     resize_text_pos_embed(tensors, model)
     model.load_state_dict(tensors, strict=True, assign=True)
-    model.attn_mask = _causal_mask(config.text.context_length)
+    if config.text.causal:
+        model.attn_mask = _causal_mask(config.text.context_length)
     return model.eval().requires_grad_(False)
+
+
+def _empty_model(config: ClipConfig) -> Any:
+    """open_clip's `CLIP`; its image tower is one of timm's where the configuration says so."""
+    arguments = model_arguments(config)
+    if not config.vision.trunk:
+        return CLIP(**arguments)
+    from dife_scanner.models import (
+        timm_models,  # timm is slow to import, and most towers need none of it
+    )
+
+    model = CLIP(**arguments | {"vision_cfg": _LEAST_TOWER})
+    model.visual = timm_models.build(config.vision, config.embed_dim)
+    return model
 
 
 def _causal_mask(context: int) -> torch.Tensor:
