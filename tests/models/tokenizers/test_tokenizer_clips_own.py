@@ -1,4 +1,4 @@
-"""CLIP's own tokenizer is open_clip's, bit for bit, and what stands around its texts is what towers are trained with."""
+"""CLIP's own tokenizer is open_clip's, bit for bit, and what stands around texts is what towers know."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from checkpoints import TINY_VIT, write_checkpoint
+from odd_strings import strings
 from open_clip.tokenizer import SimpleTokenizer, default_bpe
 
 from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import load
 from dife_scanner.models.tokenizers import Frame, Tokenizer, clips_own, same_tokens
 from dife_scanner.models.tokenizers.clips_own import merges_file
-from odd_strings import strings
 
 
 def test_it_cuts_and_joins_every_string_as_open_clip_does() -> None:
@@ -82,7 +82,9 @@ def test_a_tower_that_is_read_at_its_last_place_gets_all_places_filled(tiny) -> 
     assert tokenizer.start is None and tokenizer.first == 0
 
 
-def test_measures_and_searches_embed_a_text_alike_whatever_stands_around_it(tiny, monkeypatch) -> None:
+def test_measures_and_searches_embed_a_text_alike_whatever_stands_around_it(
+    tiny, monkeypatch
+) -> None:
     """`ClipEncoder` and `Towers` each put texts together; both ask the tokenizer."""
     monkeypatch.setattr(tiny, "tokenizer", Filled())
     texts = ["cat", "a photo of a dog"]

@@ -132,7 +132,9 @@ DOCTORED: list[tuple[Callable[[Body], None], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "words"), DOCTORED, ids=lambda one: getattr(one, "__name__", ""))
+@pytest.mark.parametrize(
+    ("change", "words"), DOCTORED, ids=lambda one: getattr(one, "__name__", "")
+)
 def test_what_differs_is_told_in_words(change: Callable[[Body], None], words: str) -> None:
     body = small_body()
     assert find(body).kind == "clip"
@@ -184,7 +186,11 @@ def test_vocabulary_and_merges_alone_are_read_as_transformers_builds_them() -> N
 # --- what is not read -----------------------------------------------------------------------------------------
 
 REFUSED: list[tuple[dict[str, Any], type[DifeError], str]] = [
-    ({"model": {"type": "WordPiece"}}, Unsupported, "WordPiece, as text towers of the family of BERT"),
+    (
+        {"model": {"type": "WordPiece"}},
+        Unsupported,
+        "WordPiece, as text towers of the family of BERT",
+    ),
     ({"model": {"type": "Evil\x1b"}}, Unsupported, r"'Evil\\x1b'"),
     ({"model": None}, Unreadable, "it has no model"),
     ({"normalizer": {"type": "Lua"}}, Unsupported, "normaliser of the kind 'Lua'"),
