@@ -43,9 +43,9 @@ def read(body: Mapping[str, Any]) -> Document:
     model = body.get("model")
     if not isinstance(model, dict):
         raise damaged("it has no model")
-    kind = model.get("type") or ("BPE" if "merges" in model else "")
+    kind = str(model.get("type") or ("BPE" if "merges" in model else ""))
     if kind not in ("BPE", "Unigram"):
-        family = _FAMILIES.get(kind, f"of the kind {shown(str(kind))}")
+        family = _FAMILIES.get(kind, f"of the kind {shown(kind)}")
         raise Unsupported(
             f"its tokenizer is {family}", "no English text can be measured with it; nothing to do"
         )

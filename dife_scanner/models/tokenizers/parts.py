@@ -101,6 +101,8 @@ def _checked(part: Any, known: dict[str, dict[str, str]], what: str) -> Part:
         if name not in options:
             raise Unsupported(f"its tokenizer's {kind} has an option {shown(name)}", _ADVICE)
         made[name] = _value(value, options[name], f"{kind}.{name}")
+    if "pattern" in options and "pattern" not in made:
+        raise damaged(f"a {kind} has no pattern")
     return made
 
 

@@ -23,6 +23,7 @@ from dife_scanner.errors import DifeError, LimitExceeded, Refused, Unreadable, U
 from dife_scanner.models.tokenizers import clips_own, load, read
 from dife_scanner.models.tokenizers.child import Found, found
 from dife_scanner.models.tokenizers.document import Document
+from dife_scanner.models.tokenizers.made import SIGLIP
 
 Body = dict[str, Any]
 
@@ -194,6 +195,8 @@ REFUSED: list[tuple[dict[str, Any], type[DifeError], str]] = [
     ({"model": {"type": "Evil\x1b"}}, Unsupported, r"'Evil\\x1b'"),
     ({"model": None}, Unreadable, "it has no model"),
     ({"normalizer": {"type": "Lua"}}, Unsupported, "normaliser of the kind 'Lua'"),
+    ({"model": {"type": ["BPE"]}}, Unsupported, "of the kind"),
+    ({"normalizer": {"type": "Replace", "content": ""}}, Unreadable, "a Replace has no pattern"),
     ({"normalizer": {"type": "NFC", "x": 1}}, Unsupported, "NFC has an option 'x'"),
     ({"post_processor": {"type": "Code"}}, Unsupported, "post-processor of the kind 'Code'"),
     ({"added_tokens": [{"id": -1, "content": "x"}]}, Unreadable, "has the id '-1'"),
@@ -233,6 +236,11 @@ def test_code_of_a_repository_is_not_run_and_other_files_are_not_opened() -> Non
     assert find(small_body(), tokenizer_config=elsewhere).kind == "clip"
     with pytest.raises(Unsupported, match="none that is read"):
         found({"tokenizer_config.json": b"{}"}, "", small())
+
+
+def test_a_damaged_file_of_pieces_is_no_tokenizer() -> None:
+    with pytest.raises(Unreadable, match="is not read by its library"):
+        found({"spiece.model": b"\x0a\x03\x0a\x01\x96"}, SIGLIP, small())
 
 
 # --- a document -----------------------------------------------------------------------------------------------
