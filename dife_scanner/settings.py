@@ -53,6 +53,7 @@ class Limits(_Section):
     repository_files: int = Field(default=20_000, gt=0)
     header_bytes: int = Field(default=25_000_000, gt=0)
     tensors: int = Field(default=20_000, gt=0)
+    tokenizer_bytes: int = Field(default=64 * 1024**2, gt=0)
     parse_seconds: Seconds = 30.0
     parse_rss_mib: int = Field(default=1024, gt=0)
     audit_seconds: Seconds = 3600.0
@@ -300,6 +301,8 @@ _TEMPLATE = """\
 # The header of a safetensors file.
 #header_bytes = 25000000
 #tensors = 20000
+# The files of a tokenizer together.
+#tokenizer_bytes = 67108864
 # Reading headers and configurations, in a process of its own.
 #parse_seconds = 30.0
 #parse_rss_mib = 1024

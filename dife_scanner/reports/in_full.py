@@ -42,6 +42,7 @@ from dife_scanner.sentences.recognition import recognition_text
 from dife_scanner.sentences.recovered import candidate_lines, recovered_lines
 from dife_scanner.sentences.searches import budget_lines
 from dife_scanner.sentences.settings import deviation_lines
+from dife_scanner.sentences.tokenizers import tokenizer_lines
 from dife_scanner.sentences.triggers import effect_text, example_prompts, marked_text, trigger_text
 
 _BAR = 30
@@ -283,6 +284,7 @@ def _small_print(record: Audit, home: Path) -> list[RenderableType]:
         accuracy_text(record),
         recognition_text(record),
         *deviation_lines(record),
+        *tokenizer_lines(record),
         f"{record.architecture}; reference {record.reference or 'none'}; {_towers(record)}",
         f"audit {record.id}, identity {record.identity[:16]}",
     ]
