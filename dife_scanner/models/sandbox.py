@@ -1,8 +1,8 @@
 """Parsing in a limited child: a fresh interpreter without site-packages, under hard limits, that owns two open files.
 
 The child is started as `python -I -S`, so it can import the standard library and this package and nothing else. It
-sets its own limits before it reads a byte, opens nothing, and answers with one JSON document on a pipe. Whatever
-happens to it is an error with words here.
+takes network, processes and writes from itself and sets its own limits before it reads a byte (`confinement`), opens
+nothing, and answers with one JSON document on a pipe. Whatever happens to it is an error with words here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dife_scanner.confinement import PARSING, confine
 from dife_scanner.errors import (
     AuditError,
     DifeError,
@@ -230,6 +231,7 @@ def _found(question: _Question, limits: ParseLimits) -> dict[str, Any]:
 
 
 def _limit_this_process(limits: ParseLimits) -> None:
+    confine(PARSING)
     if sys.platform == "win32":  # no such limits there; the parent's wall clock still holds
         return
     import resource

@@ -243,6 +243,8 @@ class InfoDocument:
     versions: dict[str, str]
     secrets: dict[str, str]
     settings: dict[str, str] = field(default_factory=dict)
+    children: dict[str, str] = field(default_factory=dict)
+    """What each kind of limited child is kept from here, and by which means."""
     format: str = "dife/info-1"
 
 
