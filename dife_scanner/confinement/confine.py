@@ -51,7 +51,7 @@ class Confinement:
 
 
 def confine(forbidden: Iterable[Forbidden], folder: Path | None = None) -> Confinement:
-    """Forbid these things to this process, for good; it may write in `folder` where only writes elsewhere are forbidden.
+    """Forbid these things to this process, for good; `folder` is where it may write if only writes elsewhere are.
 
     Never raises: what holds is in the answer. Call it first of all, while the process has one thread: a second one
     would keep what a namespace or rules on files take.

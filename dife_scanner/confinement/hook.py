@@ -1,4 +1,7 @@
-"""Python's own audit hook: for systems without a filter in the kernel. It holds for Python code and for no native code."""
+"""Python's own audit hook, for systems without a filter in the kernel.
+
+It holds for Python code and for no native code.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,10 @@ _CAME_LATER = {2: 1 << 13, 3: 1 << 14}
 
 
 def write_only_below(folder: Path) -> bool:
-    """Let this thread, and what it starts, write below `folder` and to the null device only; `False` where it cannot."""
+    """Let this thread, and what it starts, write below `folder` and to the null device only.
+
+    `False` where the kernel has no such rules.
+    """
     if sys.platform != "linux":
         return False
     libc = ctypes.CDLL(None, use_errno=True)

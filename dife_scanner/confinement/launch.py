@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
         sys.exit(HAS_NETWORK)
     _limit_this_process(allowed)
     try:
-        os.execve(program[0], program, dict(os.environ))
+        os.execve(program[0], program, dict(os.environ))  # noqa: S606 - a shell is what is not wanted
     except OSError:
         sys.exit(NO_PROGRAM)
 

@@ -52,24 +52,28 @@ def _table(*texts: str) -> dict[str, int]:
     return {name: int(number) for name, number in zip(words[::2], words[1::2], strict=True)}
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 MACHINES = {
     "x86_64": Machine(0xC000003E, 317, _table(_X86_64, _BOTH), 0x40000000),
     "aarch64": Machine(0xC00000B7, 277, _table(_ARM64, _BOTH), 0x40000000),
 }
 """By `os.uname().machine`. Elsewhere there is no filter."""
 
-WAYS_AROUND = (
+WAYS_AROUND = _names(
     "bpf chroot delete_module finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter io_uring_register"
     " io_uring_setup kexec_file_load kexec_load mount mount_setattr move_mount open_by_handle_at open_tree"
     " perf_event_open pidfd_getfd pivot_root process_vm_readv process_vm_writev ptrace reboot setns swapoff swapon"
     " umount2 unshare userfaultfd add_key keyctl request_key"
-).split()
+)
 """Forbidden to every confined process: another process, another namespace or the kernel would act in its place."""
-CHANGES_OF_FILES = (
+CHANGES_OF_FILES = _names(
     "chmod chown creat fchmod fchmodat fchmodat2 fchown fchownat fremovexattr fsetxattr futimesat lchown link linkat"
     " lremovexattr lsetxattr mkdir mkdirat mknod mknodat mq_open removexattr removexattrat rename renameat renameat2"
     " rmdir setxattr setxattrat symlink symlinkat truncate unlink unlinkat utime utimensat utimes"
-).split()
+)
 PROGRAMS = ("execve", "execveat")
 PROCESSES = ("fork", "vfork", "pidfd_send_signal", "tkill")
 SIGNALS = ("kill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")

@@ -19,6 +19,7 @@ from dife_scanner.sentences.confinement import confinement_text
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the means are the Linux kernel's")
 
 ROOT = Path(__file__).parents[2]
+CHILD = [sys.executable, "-I", "-S", "-c"]
 NOT_HERE = 77
 EVERYTHING = {
     "connect",
@@ -102,8 +103,7 @@ def refused(port: int, tmp_path: Path) -> Callable[..., set[str]]:
         (tmp_path / "there").write_text("x")
         (tmp_path / "gone").write_text("x")
         done = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", PRELUDE + how + TRY]
-            + [str(ROOT), str(port), str(tmp_path), means.value],
+            [*CHILD, PRELUDE + how + TRY, str(ROOT), str(port), str(tmp_path), means.value],
             capture_output=True,
             text=True,
             timeout=60,

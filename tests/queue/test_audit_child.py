@@ -35,14 +35,14 @@ def tries(port: int, *_: Any) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="without the kernel's filter a hook does it")
 def test_an_audit_has_no_network_and_leaves_no_core(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        with pytest.raises(AuditError, match=r"failed: \['loopback'\], core dumps \(0, 0\)"):
-            child.run(
-                listening.getsockname()[1],
-                tmp_path,
-                seconds=60,
-                rss_mib=4096,
-                progress=SILENT,
-                entry="test_audit_child:tries",
-                preload=(),
-            )
+    found = pytest.raises(AuditError, match=r"failed: \['loopback'\], core dumps \(0, 0\)")
+    with socket.create_server(("127.0.0.1", 0)) as listening, found:
+        child.run(
+            listening.getsockname()[1],
+            tmp_path,
+            seconds=60,
+            rss_mib=4096,
+            progress=SILENT,
+            entry="test_audit_child:tries",
+            preload=(),
+        )
