@@ -20,6 +20,7 @@ from dife_scanner.records import (
     Job,
     JobState,
     ModelRef,
+    Opinion,
     Reference,
     Tally,
     Verdict,
@@ -145,6 +146,8 @@ class ShowDocument:
     audit: Audit | None
     finding: Finding | None
     job: Job | None = None
+    opinions: tuple[Opinion, ...] = ()
+    """What other scanners said of the same files; evidence that decides nothing."""
     format: str = "dife/show-1"
 
 
