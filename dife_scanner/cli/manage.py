@@ -140,7 +140,7 @@ def alerts_retry(
 def info(session: Session) -> None:
     """Show every path, version and device, and where each secret comes from."""
     from dife_scanner import __version__, secrets
-    from dife_scanner.app.info import children, device, paths, secret_source, versions
+    from dife_scanner.app.info import children, device, paths, scanners, secret_source, versions
     from dife_scanner.reports import as_json
 
     read = session.settings()
@@ -156,6 +156,7 @@ def info(session: Session) -> None:
             "interval": f"{read.interval_seconds:g} s",
         },
         children=children(),
+        scanners=scanners(read),
     )
 
     session.show(document, lambda: _info(document))
@@ -169,6 +170,7 @@ def _info(document: InfoDocument) -> RenderableType:
         document.paths,
         {"device": document.device},
         document.children,
+        document.scanners,
         document.versions,
         document.secrets,
         document.settings,

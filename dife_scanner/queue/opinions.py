@@ -35,11 +35,9 @@ def second_opinions(
 
 def _ask(store: Store, job: Job, settings: Settings, work: Path, check: Callable[[], None]) -> None:
     chosen = settings.opinions
-    if chosen.ask == "never":
-        return
-    programs = find({"picklescan": chosen.picklescan, "modelaudit": chosen.modelaudit})
+    programs = find(chosen)
     copied = work / STAGED
-    if not programs.paths or not copied.is_dir():
+    if not programs or not copied.is_dir():
         return
     files = sorted(file for file in copied.iterdir() if file.is_file())
     if files:

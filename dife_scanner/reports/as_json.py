@@ -248,6 +248,8 @@ class InfoDocument:
     settings: dict[str, str] = field(default_factory=dict)
     children: dict[str, str] = field(default_factory=dict)
     """What each kind of limited child is kept from here, and by which means."""
+    scanners: dict[str, str] = field(default_factory=dict)
+    """The program of each scanner that is asked for a second opinion, or why none is."""
     format: str = "dife/info-1"
 
 

@@ -143,18 +143,6 @@ def test_a_file_that_is_rewritten_while_it_is_copied_is_not_the_announced_one(
         staged(weights=HubFile(WEIGHTS, 7000, sha256=sha256))
 
 
-def test_links_pipes_and_folders_are_not_copied(source: Path, tmp_path: Path) -> None:
-    weights = source / WEIGHTS
-    weights.unlink()
-    os.mkfifo(weights)
-    with pytest.raises(Unsupported, match="not a regular file"):
-        stage(find(source), {}, tmp_path / "pipe", LIMITS)
-    weights.unlink()
-    weights.symlink_to(source / CONFIG)
-    with pytest.raises(Refused, match="symbolic link"):
-        stage(find(source), {}, tmp_path / "link", LIMITS)
-
-
 @pytest.mark.parametrize(
     ("number", "error"),
     [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EROFS, HomeUnwritable)],

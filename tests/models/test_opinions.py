@@ -18,6 +18,7 @@ from dife_scanner.models.opinions.interface import NotUnderstoodError, Said, Sca
 from dife_scanner.models.opinions.modelaudit import Modelaudit
 from dife_scanner.models.opinions.picklescan import Picklescan
 from dife_scanner.records import Opinion, OpinionVerdict
+from dife_scanner.settings import Opinions
 
 CLEAN, SUSPICIOUS, MALICIOUS, NOT_RUN = OpinionVerdict
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no scanner is started")
@@ -121,8 +122,7 @@ def asked(tmp_path: Path) -> Callable[..., Opinion]:
 
     def run(path: Path, seconds: float = 10) -> Opinion:
         limits = OpinionLimits(seconds, memory_mib=512)
-        programs = find({"picklescan": str(path)})
-        (opinion,) = ask([weights], programs, limits, scratch)
+        (opinion,) = ask([weights], {"picklescan": path}, limits, scratch)
         assert not list(scratch.iterdir())
         assert weights.read_bytes() == b"weights"
         return opinion
@@ -196,8 +196,7 @@ def test_scanners_are_found_on_the_path_or_where_somebody_says(
 ) -> None:
     there = printing(tmp_path / "bin", "modelaudit", "")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/usr/bin")
-    assert find({}).paths == {"modelaudit": there}
-    assert find({"picklescan": "/opt/ps", "modelaudit": ""}).paths == {
-        "picklescan": Path("/opt/ps"),
-        "modelaudit": there,
-    }
+    assert find(Opinions()) == {"modelaudit": there}
+    named = Opinions(picklescan="/opt/ps")
+    assert find(named) == {"picklescan": Path("/opt/ps"), "modelaudit": there}
+    assert find(Opinions(ask="never", picklescan="/opt/ps")) == {}

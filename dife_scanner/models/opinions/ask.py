@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from dife_scanner.core.plain import plain
 from dife_scanner.models.opinions.interface import (
@@ -26,26 +27,33 @@ SCANNERS: tuple[Scanner, ...] = (Picklescan(), Modelaudit())
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+!-]{0,40}")
 
 
-@dataclass(frozen=True)
-class Programs:
-    """Where the program of each scanner is, by its name; those that are missing are not asked."""
+class Chosen(Protocol):
+    """Who is to be asked; `settings.Opinions` has it. A path is empty where the program is the one on the PATH."""
 
-    paths: dict[str, Path]
+    @property
+    def ask(self) -> str: ...
+    @property
+    def picklescan(self) -> str: ...
+    @property
+    def modelaudit(self) -> str: ...
 
 
-def find(named: dict[str, str]) -> Programs:
-    """The program that was `named` for each scanner, or the one of its name on the PATH."""
+def find(chosen: Chosen) -> dict[str, Path]:
+    """The program of each scanner that is to be asked, by its name: those that are named or found."""
+    if chosen.ask == "never":
+        return {}
+    named = {"picklescan": chosen.picklescan, "modelaudit": chosen.modelaudit}
     found = {}
     for scanner in SCANNERS:
-        path = named.get(scanner.name) or shutil.which(scanner.name)
+        path = named[scanner.name] or shutil.which(scanner.name)
         if path:
             found[scanner.name] = Path(path).expanduser().absolute()
-    return Programs(found)
+    return found
 
 
 def ask(
     files: Sequence[Path],
-    programs: Programs,
+    programs: Mapping[str, Path],
     limits: OpinionLimits,
     scratch: Path,
     check: Callable[[], None] = lambda: None,
@@ -57,7 +65,7 @@ def ask(
     """
     opinions = []
     for scanner in SCANNERS:
-        program = programs.paths.get(scanner.name)
+        program = programs.get(scanner.name)
         if program is None:
             continue
         parts = []
