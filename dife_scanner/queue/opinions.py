@@ -1,9 +1,10 @@
-"""Second opinions on the private copy of a job, kept beside whatever we make of it ourselves."""
+"""Second opinions on the files of a job, kept beside whatever we make of them ourselves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from dife_scanner.errors import LimitExceeded, Refused, Unreadable, Unsupported
@@ -12,34 +13,36 @@ from dife_scanner.records import Job
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, opinions
 
-STAGED = "checkpoint"
-"""The private copy, in the work folder of its job."""
 _OUR_JUDGEMENTS = (Refused, Unreadable, Unsupported, LimitExceeded)
 
 
-@contextmanager
-def second_opinions(
-    store: Store, job: Job, settings: Settings, work: Path, check: Callable[[], None]
-) -> Iterator[None]:
-    """Ask the scanners that are there about what was copied to `work / STAGED` inside, once we have judged it.
+@dataclass(frozen=True)
+class SecondOpinions:
+    """Called with the private copies of the files, a context inside which we judge them ourselves."""
 
-    What they say is kept with the job and changes nothing. Raises what the inside and `check` raise.
-    """
-    try:
-        yield
-    except _OUR_JUDGEMENTS:
-        _ask(store, job, settings, work, check)
-        raise
-    _ask(store, job, settings, work, check)
+    store: Store
+    job: Job
+    settings: Settings
+    scratch: Path
+    """Where each scanner gets an empty folder."""
+    check: Callable[[], None]
+    """Called several times a second; what it raises ends a scanner and goes through."""
 
+    @contextmanager
+    def __call__(self, files: Sequence[Path]) -> Iterator[None]:
+        """Ask the scanners that are there once we have judged; what they say is kept and changes nothing."""
+        try:
+            yield
+        except _OUR_JUDGEMENTS:
+            self._ask(files)
+            raise
+        self._ask(files)
 
-def _ask(store: Store, job: Job, settings: Settings, work: Path, check: Callable[[], None]) -> None:
-    chosen = settings.opinions
-    programs = find(chosen)
-    copied = work / STAGED
-    if not programs or not copied.is_dir():
-        return
-    files = sorted(file for file in copied.iterdir() if file.is_file())
-    if files:
+    def _ask(self, files: Sequence[Path]) -> None:
+        chosen = self.settings.opinions
+        programs = find(chosen)
+        if not programs or not files:
+            return
         limits = OpinionLimits(chosen.seconds, chosen.memory_mib)
-        opinions.keep(store, job.id, ask(files, programs, limits, work, check))
+        said = ask(files, programs, limits, self.scratch, self.check)
+        opinions.keep(self.store, self.job.id, said)

@@ -31,7 +31,7 @@ def test_a_good_checkpoint_comes_back_whole(tiny_vit: Path) -> None:
 def test_the_child_has_no_heavy_library_and_cannot_get_one() -> None:
     program = sandbox._BOOTSTRAP.replace("main(sys.argv[2:])", "print(*sys.modules)")
     done = subprocess.run(
-        [*CHILD, program, str(sandbox._ROOT)], capture_output=True, text=True, check=True, env={}
+        [*CHILD, program, str(sandbox.ROOT)], capture_output=True, text=True, check=True, env={}
     )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "dife_scanner" in loaded
