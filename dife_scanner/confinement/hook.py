@@ -62,5 +62,5 @@ def _is_forbidden(event: str, arguments: tuple[Any, ...], wanted: frozenset[Forb
             Forbidden.NETWORK in wanted and arguments[1] != _AF_UNIX
         )
     if event == "open" and Forbidden.WRITES in wanted:
-        return bool(arguments[2] & _WRITING)
+        return bool((arguments[2] or 0) & _WRITING)
     return False
