@@ -63,6 +63,17 @@ class Limits(_Section):
     download_seconds: Seconds = 6 * 3600.0
 
 
+class Opinions(_Section):
+    """Other scanners that are asked about the same files; what they say is kept and decides nothing."""
+
+    ask: Literal["auto", "never"] = "auto"
+    """`auto`: those that are named here or found on the PATH."""
+    picklescan: str = ""
+    modelaudit: str = ""
+    seconds: Seconds = 120.0
+    memory_mib: int = Field(default=4096, gt=0)
+
+
 class Email(_Section):
     """Alerts by e-mail."""
 
@@ -122,6 +133,7 @@ class Settings(BaseSettings):
     signatures: tuple[Path, ...] = ()
     """Further trigger files besides the bundled library."""
     limits: Limits = Limits()
+    opinions: Opinions = Opinions()
     alerts: Alerts = Alerts()
 
     @field_validator("endpoint")
@@ -313,6 +325,18 @@ _TEMPLATE = """\
 #request_seconds = 20.0
 #pass_seconds = 1800.0
 #download_seconds = 21600.0
+
+# Second opinions: other scanners of files, asked about each private copy, without network. What they say is kept with
+# the job and shown by `dife show --full`; it decides nothing.
+[opinions]
+# "auto": those named here or found on the PATH; "never": none.
+#ask = "auto"
+# Paths of the programs, where they are not on the PATH.
+#picklescan = ""
+#modelaudit = ""
+# What one of them may use for one checkpoint.
+#seconds = 120.0
+#memory_mib = 4096
 
 # E-mail is on where both host and recipients are given. The password is the secret smtp-password.
 [alerts.email]

@@ -14,7 +14,7 @@ from dife_scanner.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dife_scanner.records import Audit, Finding, Job, ModelRef, ModelRow
+    from dife_scanner.records import Audit, Finding, Job, ModelRef, ModelRow, Opinion
     from dife_scanner.reports.as_json import StatusDocument
     from dife_scanner.settings import Settings
     from dife_scanner.store.db import Store
@@ -93,7 +93,7 @@ def show(
     with session.reading(settings) as store:
         found = _found(store, lookup.find(store, id))
     session.show(
-        as_json.ShowDocument(found.audit, found.finding, found.job),
+        as_json.ShowDocument(found.audit, found.finding, found.job, found.opinions),
         lambda: _shown(settings, found, full),
     )
 
@@ -108,11 +108,20 @@ class _Found:
     audit: Audit | None
     ref: ModelRef
     """The checkpoint that was asked for; its audit may be one of the same weights under another name."""
+    opinions: tuple[Opinion, ...] = ()
+    """What other scanners said of its files."""
+
+    @property
+    def refused(self) -> bool:
+        """Whether we refused its files, rather than read them."""
+        from dife_scanner.records import FindingKind
+
+        return self.finding is not None and self.finding.kind is FindingKind.REFUSED
 
 
 def _found(store: Store, match: Match) -> _Found:
     """Job, finding and audit that belong together."""
-    from dife_scanner.store import audits, jobs, models
+    from dife_scanner.store import audits, jobs, models, opinions
     from dife_scanner.store import findings as kept
     from dife_scanner.store.lookup import Kind
 
@@ -132,7 +141,8 @@ def _found(store: Store, match: Match) -> _Found:
         audit = audits.audit(store, audit_id)
     if audit is not None and finding is None and job is None:
         finding = _finding_of(store, audit)
-    return _Found(job, row, finding, audit, match.ref)
+    said = opinions.opinions(store, match.ref)
+    return _Found(job, row, finding, audit, match.ref, said)
 
 
 def _finding_of(store: Store, audit: Audit) -> Finding | None:
@@ -148,10 +158,23 @@ def _finding_of(store: Store, audit: Audit) -> Finding | None:
 def _shown(settings: Settings, found: _Found, full: bool) -> RenderableType:
     from rich.console import Group
 
-    from dife_scanner.reports import in_full, screen, table
+    from dife_scanner.reports import in_full
+    from dife_scanner.sentences.opinions import opinion_lines
 
-    if found.audit is not None and full:
-        return in_full.render(found.audit, found.finding, settings.home, found.ref)
+    shown = _in_short(found)
+    if not full:
+        return shown
+    if found.audit is not None:
+        shown = in_full.render(found.audit, found.finding, settings.home, found.ref)
+    lines = opinion_lines(found.opinions, refused=found.refused)
+    return Group(shown, *in_full.opinions(lines))
+
+
+def _in_short(found: _Found) -> RenderableType:
+    from rich.console import Group
+
+    from dife_scanner.reports import screen, table
+
     if found.audit is not None:
         return screen.render(found.audit, found.finding, found.ref)
     if found.finding is not None:

@@ -24,6 +24,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "jobs.cancel",
     "jobs.pause",
     "jobs.release",
+    "opinions.keep",
     "batch.settle",
     "polls.complete_pass",
     "polls.beat",

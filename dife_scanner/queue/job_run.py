@@ -26,6 +26,7 @@ from dife_scanner.durable.disk import disk_errors
 from dife_scanner.progress import Progress
 from dife_scanner.queue import child, outcome
 from dife_scanner.queue.cleanup import remove_finished_searches
+from dife_scanner.queue.opinions import SecondOpinions
 from dife_scanner.queue.work import Work, hub_for, threads
 from dife_scanner.records import (
     Alert,
@@ -124,7 +125,10 @@ class JobRun:
         self._check()
         self._progress("checking", note=str(self._job.ref))
         known = kept_references.references(self._store)
-        return checkpoints.prepare(files, self.folder / "checkpoint", self._limits, known)
+        asked = SecondOpinions(
+            self._store, self._job, self._work.settings, self.folder, self._check
+        )
+        return checkpoints.prepare(files, self.folder / "checkpoint", self._limits, known, asked)
 
     # --- the request --------------------------------------------------------------------------------------------
 

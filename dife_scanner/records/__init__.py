@@ -27,6 +27,7 @@ from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosi
 from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
 from dife_scanner.records.jobs import Job
 from dife_scanner.records.measures import Change, Interval, Measure, Recognition
+from dife_scanner.records.opinions import Opinion
 from dife_scanner.records.pools import PoolItem, PoolManifest
 from dife_scanner.records.profile import (
     Absent,
@@ -62,6 +63,7 @@ from dife_scanner.records.vocabulary import (
     FindingKind,
     JobState,
     Layout,
+    OpinionVerdict,
     Origin,
     Position,
     Severity,
@@ -123,6 +125,8 @@ __all__ = [
     "NotRun",
     "NounLead",
     "NounShare",
+    "Opinion",
+    "OpinionVerdict",
     "Origin",
     "Planted",
     "PoolItem",

@@ -229,6 +229,15 @@ class Layout(StrEnum):
     OTHER = "other"
 
 
+class OpinionVerdict(StrEnum):
+    """What another scanner says of the same files, by its own rules."""
+
+    CLEAN = "clean-by-its-rules"
+    SUSPICIOUS = "suspicious"
+    MALICIOUS = "malicious"
+    NOT_RUN = "not-run"
+
+
 class TriggerKind(StrEnum):
     """The bundled kinds; a researcher's own file adds others, known by their name alone."""
 

@@ -20,6 +20,7 @@ from dife_scanner.records import (
     Job,
     JobState,
     ModelRef,
+    Opinion,
     Reference,
     Tally,
     Verdict,
@@ -145,6 +146,8 @@ class ShowDocument:
     audit: Audit | None
     finding: Finding | None
     job: Job | None = None
+    opinions: tuple[Opinion, ...] = ()
+    """What other scanners said of the same files; evidence that decides nothing."""
     format: str = "dife/show-1"
 
 
@@ -243,6 +246,10 @@ class InfoDocument:
     versions: dict[str, str]
     secrets: dict[str, str]
     settings: dict[str, str] = field(default_factory=dict)
+    children: dict[str, str] = field(default_factory=dict)
+    """What each kind of limited child is kept from here, and by which means."""
+    scanners: dict[str, str] = field(default_factory=dict)
+    """The program of each scanner that is asked for a second opinion, or why none is."""
     format: str = "dife/info-1"
 
 

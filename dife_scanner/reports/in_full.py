@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -96,6 +97,14 @@ def _marked(trigger: Trigger, prompt: str) -> Text:
     for segment in marked_text(trigger, prompt):
         line.append(segment.shown, "reverse" if segment.marked else "default")
     return line
+
+
+def opinions(lines: Sequence[str]) -> list[RenderableType]:
+    """What other scanners said of the files, as `sentences.opinions` puts it; nothing where none was asked."""
+    if not lines:
+        return []
+    shown = [Padding(safe(line, 800), (0, 0, 0, 2)) for line in lines]
+    return [heading("Second opinions on the files"), *shown]
 
 
 # --- the profile ----------------------------------------------------------------------------------------------

@@ -249,6 +249,15 @@ def m006_where_decided(db: Database) -> None:
     )
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m007_second_opinions(db: Database) -> None:
+    """What other scanners said of the files of a job, whatever it ended as."""
+    db.execute(
+        "CREATE TABLE opinions (job_id INTEGER PRIMARY KEY REFERENCES jobs (id), at TEXT NOT NULL,"
+        " opinions TEXT NOT NULL) STRICT"
+    )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

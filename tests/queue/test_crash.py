@@ -13,11 +13,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from killing import Rig
 from queue_kit import checkpoint, work_for
+from scanner_programs import picklescan_answer, printing
 
 from dife_scanner import checkpoints
 from dife_scanner.alerts import deliver
@@ -32,6 +34,7 @@ from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import process, work_loop
 from dife_scanner.records import JobState, Reference, TriageState
+from dife_scanner.settings import Opinions
 from dife_scanner.store import (
     Store,
     audits,
@@ -155,6 +158,12 @@ def _batch(work: Work) -> None:
         batch.correct(store)
 
 
+def _with_a_scanner(work: Work) -> None:
+    path = printing(work.home.parent / "bin", "picklescan", picklescan_answer())
+    chosen = work.settings.model_copy(update={"opinions": Opinions(picklescan=str(path))})
+    watch_once(replace(work, settings=chosen))
+
+
 SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.claim_job": _direct,
     "jobs.release": _stopped,
@@ -163,6 +172,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.requeue": _by_hand,
     "jobs.cancel": _by_hand,
     "batch.settle": _batch,
+    "opinions.keep": _with_a_scanner,
     "findings.triage": _by_hand,
     "references.add": _by_hand,
     "references.remove": _by_hand,
