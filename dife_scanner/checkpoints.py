@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from dife_scanner.core.plain import plain
 from dife_scanner.durable.crash import crash_point
+from dife_scanner.durable.fetched import downloads
 from dife_scanner.errors import DifeError, LimitExceeded, Refused, Unreadable, Unsupported
 from dife_scanner.hub.manifest import local_manifest, manifest, small_files
 from dife_scanner.models import intake, sandbox
@@ -212,7 +213,7 @@ class _BytesProgress:
 def cache_folder(home: Path, ref: ModelRef) -> Path:
     """Where the files of one revision are fetched to."""
     name = ref.repo_id.replace("/", "--")
-    return home / "cache" / "hub" / name / ref.revision
+    return downloads(home) / name / ref.revision
 
 
 def forget(home: Path, ref: ModelRef) -> None:

@@ -172,7 +172,8 @@ def queue(session: Session) -> None:
 
 
 def status(session: Session) -> None:
-    """Say whether a watcher runs, what it does, and what waits."""
+    """Say whether a watcher runs, what it does, what waits, and what fetched weights take of the disk."""
+    from dife_scanner.durable.fetched import disk_use
     from dife_scanner.records import AlertState
     from dife_scanner.reports import as_json
     from dife_scanner.store import jobs, outbox, polls
@@ -192,6 +193,7 @@ def status(session: Session) -> None:
         last_pass_at=passes[0].at if passes else None,
         alerts_pending=waiting,
         alerts_dead=dead,
+        disk=disk_use(settings.home, settings.disk.quota_bytes, settings.disk.free_bytes),
     )
     session.show(document, lambda: _status(document))
 
@@ -200,6 +202,7 @@ def _status(document: StatusDocument) -> RenderableType:
     from rich.console import Group
 
     from dife_scanner.reports.layout import safe
+    from dife_scanner.sentences.jobs import disk_text
     from dife_scanner.sentences.times import time_text
 
     lines = ["watching" if document.watching else "not watching; start with `dife watch`"]
@@ -210,6 +213,7 @@ def _status(document: StatusDocument) -> RenderableType:
     states = [f"{count} {state}" for state, count in document.counts.items() if count]
     lines.append(", ".join(states) or "no model discovered yet")
     lines.append(f"alerts: {document.alerts_pending} waiting, {document.alerts_dead} given up on")
+    lines.append(disk_text(document.disk))
     return Group(*(safe(line, 300) for line in lines))
 
 

@@ -12,6 +12,8 @@ CRASH_POINTS: tuple[str, ...] = (
     "jobs.discover",
     "jobs.claim",
     "jobs.claim_job",
+    "jobs.claim_ahead",
+    "jobs.reserve",
     "jobs.heartbeat",
     "jobs.advance",
     "jobs.keep_manifest",

@@ -18,6 +18,7 @@ from dife_scanner.errors import (
     HubError,
     HubUnavailable,
     LimitExceeded,
+    NoRoom,
     Refused,
     RepoDisabled,
     RepoGated,
@@ -74,6 +75,8 @@ def record_failure(
         return _not_found(store, job, worker, reason)
     if isinstance(error, Refused):
         return refuse(store, job, worker, type(error).__name__, reason, channels)
+    if isinstance(error, NoRoom):
+        return leases.pause(store, job.id, worker, with_advice(error), PAUSE_SECONDS)
     if isinstance(error, (DiskFull, BadToken, SettingsError)):
         return leases.pause(store, job.id, worker, reason, PAUSE_SECONDS)
     on_the_disk = job.ref.local and isinstance(error, ContentMismatch)
@@ -100,7 +103,7 @@ def state_of(error: DifeError) -> JobState:
 
 
 def with_advice(error: Exception) -> str:
-    """The reason for a final state: what happened, and what to do next where there is something."""
+    """What happened, and what to do next where there is something."""
     reason = _in_words(error)
     if isinstance(error, DifeError) and error.advice:
         return f"{reason}; {error.advice}"

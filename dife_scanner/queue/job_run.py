@@ -23,8 +23,9 @@ from dife_scanner.core.verdict import is_complete
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
+from dife_scanner.errors import NoRoom
 from dife_scanner.progress import Progress
-from dife_scanner.queue import child, outcome
+from dife_scanner.queue import child, outcome, room
 from dife_scanner.queue.cleanup import remove_finished_searches
 from dife_scanner.queue.work import Work, hub_for, threads
 from dife_scanner.records import (
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 SAME_IDENTITY_SECONDS = 10.0
 """Until a job is looked at again whose weights another worker audits just now."""
+
+FETCHED_AHEAD = "fetched; waits for a worker"
 
 
 def remove_folder(folder: Path) -> None:
@@ -74,17 +77,36 @@ class JobRun:
         """Everything that the job writes on the way; nothing of it is needed afterwards."""
 
     def __call__(self) -> Job:
-        remove_folder(self.folder)
-        with disk_errors(self._work.home):
-            self.folder.mkdir(mode=0o700, parents=True)
-        manifest = self._look()
+        manifest = self._look_afresh()
         if manifest.state.is_final:
             return self._finish(manifest.state, manifest.reason)
         child.warm_up(self._work.preload, self._work.start)
         prepared = self._prepare(manifest)
         return self._audit_once(self._request(manifest, prepared))
 
+    def fetch_ahead(self) -> Job:
+        """The first steps alone, while others are audited: look and fetch, then give the job back to the queue."""
+        reason = FETCHED_AHEAD
+        try:
+            manifest = self._look_afresh(ahead=True)
+            if manifest.state.is_final:
+                return self._finish(manifest.state, manifest.reason)
+            self._fetch(manifest, ahead=True)
+        except NoRoom as error:
+            reason = error.what
+        return leases.release(self._store, self._job.id, self._worker, reason)
+
     # --- the checkpoint -------------------------------------------------------------------------------------------
+
+    def _look_afresh(self, *, ahead: bool = False) -> Manifest:
+        """Look, in an empty work folder; not at all where the disk has no room for what an earlier look found."""
+        remove_folder(self.folder)
+        with disk_errors(self._work.home):
+            self.folder.mkdir(mode=0o700, parents=True)
+        wanted = jobs.reserved(self._store, self._job.id)
+        if wanted:
+            self._make_room(wanted, ahead=ahead)
+        return self._look()
 
     def _look(self) -> Manifest:
         """What there is to fetch, and whether it can be audited at all."""
@@ -117,15 +139,25 @@ class JobRun:
         if self._job.ref.local:
             files, expected = checkpoints.local_files(manifest)
         else:
-            cache = checkpoints.cache_folder(self._work.home, self._job.ref)
-            files = checkpoints.fetch(
-                self._hub(), manifest, cache, self._limits, self._progress, self._check
-            )
+            files = self._fetch(manifest)
             expected = {file.path: file for file in manifest.files}
         self._check()
         self._progress("checking", note=str(self._job.ref))
         known = kept_references.references(self._store)
         return checkpoints.prepare(files, expected, self.folder / "checkpoint", self._limits, known)
+
+    def _fetch(self, manifest: Manifest, *, ahead: bool = False) -> dict[str, Path]:
+        """What an audit reads, on the disk and verified. Raises `NoRoom`."""
+        self._make_room(manifest.bytes_to_fetch, ahead=ahead)
+        cache = checkpoints.cache_folder(self._work.home, self._job.ref)
+        return checkpoints.fetch(
+            self._hub(), manifest, cache, self._limits, self._progress, self._check
+        )
+
+    def _make_room(self, wanted: int, *, ahead: bool) -> None:
+        room.make_room(
+            self._store, self._job, self._worker, wanted, self._work.settings.disk, ahead=ahead
+        )
 
     # --- the request --------------------------------------------------------------------------------------------
 

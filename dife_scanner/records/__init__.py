@@ -24,7 +24,7 @@ from dife_scanner.records.checkpoints import (
 from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
 from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
-from dife_scanner.records.jobs import Job
+from dife_scanner.records.jobs import DiskUse, Job
 from dife_scanner.records.measures import Change, Interval, Measure, Recognition
 from dife_scanner.records.pools import PoolItem, PoolManifest
 from dife_scanner.records.profile import (
@@ -96,6 +96,7 @@ __all__ = [
     "Decision",
     "Deviation",
     "Diagnosis",
+    "DiskUse",
     "Entry",
     "EntryType",
     "EvidenceFile",

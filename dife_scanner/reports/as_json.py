@@ -16,6 +16,7 @@ from dife_scanner.core.cards import Card
 from dife_scanner.records import (
     Alert,
     Audit,
+    DiskUse,
     Finding,
     Job,
     JobState,
@@ -181,6 +182,7 @@ class StatusDocument:
     last_pass_at: str | None
     alerts_pending: int
     alerts_dead: int
+    disk: DiskUse
     format: str = "dife/status-1"
 
 

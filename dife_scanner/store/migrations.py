@@ -249,6 +249,13 @@ def m006_where_decided(db: Database) -> None:
     )
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m007_room_for_downloads(db: Database) -> None:
+    """What a job that a worker holds may still fetch, and when it was fetched ahead of its audit."""
+    db.execute("ALTER TABLE jobs ADD COLUMN reserved_bytes INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE jobs ADD COLUMN ahead_at TEXT")
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""
