@@ -26,6 +26,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "jobs.cancel",
     "jobs.pause",
     "jobs.release",
+    "announced.keep",
     "batch.settle",
     "polls.complete_pass",
     "polls.beat",

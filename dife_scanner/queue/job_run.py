@@ -25,7 +25,7 @@ from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import NoRoom
 from dife_scanner.progress import Progress
-from dife_scanner.queue import child, outcome, room
+from dife_scanner.queue import announced, child, outcome, room
 from dife_scanner.queue.cleanup import remove_finished_searches
 from dife_scanner.queue.work import Work, hub_for, threads
 from dife_scanner.records import (
@@ -35,10 +35,12 @@ from dife_scanner.records import (
     Job,
     JobState,
     Manifest,
+    Reference,
     Trigger,
 )
 from dife_scanner.store import Store, audits, findings, jobs, leases
 from dife_scanner.store import references as kept_references
+from dife_scanner.store.announced import Led
 
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
@@ -80,9 +82,16 @@ class JobRun:
         manifest = self._look_afresh()
         if manifest.state.is_final:
             return self._finish(manifest.state, manifest.reason)
+        before = self._audited_before(manifest)
+        if before:
+            return self._reuse_unfetched(before, manifest)
         child.warm_up(self._work.preload, self._work.start)
         prepared = self._prepare(manifest)
-        return self._audit_once(self._request(manifest, prepared))
+        request = self._request(manifest, prepared)
+        key = announced.key_of(self._store, self._work, manifest, self._hub)
+        done = self._audit_once(request)
+        announced.keep(self._store, key, self._led_to(request), done)
+        return done
 
     def fetch_ahead(self) -> Job:
         """The first steps alone, while others are audited: look and fetch, then give the job back to the queue."""
@@ -91,7 +100,8 @@ class JobRun:
             manifest = self._look_afresh(ahead=True)
             if manifest.state.is_final:
                 return self._finish(manifest.state, manifest.reason)
-            self._fetch(manifest, ahead=True)
+            if not self._audited_before(manifest):
+                self._fetch(manifest, ahead=True)
         except NoRoom as error:
             reason = error.what
         return leases.release(self._store, self._job.id, self._worker, reason)
@@ -146,6 +156,13 @@ class JobRun:
         known = kept_references.references(self._store)
         return checkpoints.prepare(files, expected, self.folder / "checkpoint", self._limits, known)
 
+    def _audited_before(self, manifest: Manifest) -> announced.Before | None:
+        """The audit of the very files that the hub announces; `None` where they have to be fetched."""
+        if self._job.ref.local:
+            return None  # they lie here, and are compared with what they were when the audit was requested
+        key = announced.key_of(self._store, self._work, manifest, self._hub)
+        return announced.audited_before(self._store, key)
+
     def _fetch(self, manifest: Manifest, *, ahead: bool = False) -> dict[str, Path]:
         """What an audit reads, on the disk and verified. Raises `NoRoom`."""
         self._make_room(manifest.bytes_to_fetch, ahead=ahead)
@@ -170,9 +187,7 @@ class JobRun:
             self._work.reference,
             partial(references.likeness, prepared.weights, limits=self._limits),
         )
-        found_in_base: tuple[Trigger, ...] = ()
-        if choice.reference:
-            found_in_base = references.triggers_found_in(self._store, choice.reference)
+        found_in_base = self._found_in(choice.reference)
         request = Request(
             ref=self._job.ref,
             folder=prepared.folder,
@@ -195,6 +210,12 @@ class JobRun:
         )
         return replace(request, deviations=deviations_of(request))
 
+    def _found_in(self, reference: Reference | None) -> tuple[Trigger, ...]:
+        """Triggers that earlier audits demonstrated in the reference itself."""
+        if reference is None:
+            return ()
+        return references.triggers_found_in(self._store, reference)
+
     def _plan_with(self, triggers: tuple[Trigger, ...]) -> Plan:
         """The plan, and these triggers as further signatures."""
         plan = self._work.plan
@@ -212,13 +233,18 @@ class JobRun:
             with lock.acquire(timeout=0):
                 before = audits.audit_by_identity(self._store, identity)
                 if before and is_complete(before):
-                    return self._reuse(before, request)
+                    reason = "; ".join((f"same identity as audit {before.id}", *request.notes))
+                    return self._reuse(before, request.reference, request.plan, reason)
                 return self._audit(request, before)
         except Timeout:
             reason = "another worker audits the same weights just now"
             return leases.pause(
                 self._store, self._job.id, self._worker, reason, SAME_IDENTITY_SECONDS
             )
+
+    def _led_to(self, request: Request) -> Led:
+        name = request.reference.name if request.reference else ""
+        return Led(self._as_stored(request).identity, name)
 
     def _as_stored(self, request: Request) -> Request:
         """The request under whose identity the audit would be found.
@@ -269,7 +295,17 @@ class JobRun:
         )
         return outcome.with_gaps(replace(received, audit=audit), gaps.found)
 
-    def _reuse(self, before: Audit, request: Request) -> Job:
+    def _reuse_unfetched(self, before: announced.Before, manifest: Manifest) -> Job:
+        """End as the audit of the files that the hub announces ended."""
+        audit = before.audit
+        same = f"same identity as audit {audit.id}: the hub announces the same files as those of {audit.ref}"
+        reason = "; ".join(
+            (f"{same}, and they were not fetched again", *checkpoints.notes(manifest))
+        )
+        plan = self._plan_with(self._found_in(before.reference))
+        return self._reuse(audit, before.reference, plan, reason)
+
+    def _reuse(self, before: Audit, reference: Reference | None, plan: Plan, reason: str) -> Job:
         """The same checkpoint under another name or commit: same audit, and its finding is one for this place too.
 
         What packs added since say about its score is kept with it.
@@ -283,10 +319,7 @@ class JobRun:
                 ref=self._job.ref,
                 created_at=now(),
             )
-        audit = calibration.with_current_calibration(
-            before, request.reference, request.plan, self._work.home
-        )
-        reason = "; ".join((f"same identity as audit {before.id}", *request.notes))
+        audit = calibration.with_current_calibration(before, reference, plan, self._work.home)
         return self._finish(JobState.DONE, reason, audit, finding)
 
     def _finish(

@@ -256,6 +256,15 @@ def m007_room_for_downloads(db: Database) -> None:
     db.execute("ALTER TABLE jobs ADD COLUMN ahead_at TEXT")
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m008_announced_files(db: Database) -> None:
+    """Which audit the files that a hub announced led to."""
+    db.execute(
+        "CREATE TABLE announced (key TEXT PRIMARY KEY, identity TEXT NOT NULL, reference TEXT NOT NULL,"
+        " added_at TEXT NOT NULL) STRICT"
+    )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

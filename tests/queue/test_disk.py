@@ -6,9 +6,7 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from queue_kit import WEIGHTS, checkpoint, work_for
@@ -114,7 +112,7 @@ def test_a_download_that_is_killed_goes_on_in_another_process(home: Path, hub: L
             worker.process(store, job, work)
         os._exit(0)
     try:
-        while not 0 < _part_size(home, job):
+        while not _part_size(home, job) > 0:
             assert os.waitpid(pid, os.WNOHANG) == (0, 0)
             time.sleep(0.01)
     finally:
@@ -167,7 +165,7 @@ def test_one_job_is_fetched_ahead_and_only_while_all_workers_are_busy(
     for number in range(3):
         hub.add_repo(f"org/clip-{number}", checkpoint(number))
     work = work_for(store.home, hub.endpoint, start="fork")
-    first, second, _ = discovered(store, work)
+    _, second, _ = discovered(store, work)
 
     def claimed(busy: int) -> Job | None:
         return leases.claim_ahead(store, "ahead", 60.0, busy)
