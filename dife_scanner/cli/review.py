@@ -14,7 +14,7 @@ from dife_scanner.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dife_scanner.records import Audit, Finding, Job, ModelRef, ModelRow
+    from dife_scanner.records import Audit, Finding, Job, ModelRef, ModelRow, Movement
     from dife_scanner.reports.as_json import StatusDocument
     from dife_scanner.settings import Settings
     from dife_scanner.store.db import Store
@@ -93,7 +93,7 @@ def show(
     with session.reading(settings) as store:
         found = _found(store, lookup.find(store, id))
     session.show(
-        as_json.ShowDocument(found.audit, found.finding, found.job),
+        as_json.ShowDocument(found.audit, found.finding, found.job, found.movement),
         lambda: _shown(settings, found, full),
     )
 
@@ -108,11 +108,12 @@ class _Found:
     audit: Audit | None
     ref: ModelRef
     """The checkpoint that was asked for; its audit may be one of the same weights under another name."""
+    movement: Movement | None = None
 
 
 def _found(store: Store, match: Match) -> _Found:
     """Job, finding and audit that belong together."""
-    from dife_scanner.store import audits, jobs, models
+    from dife_scanner.store import audits, jobs, models, revisions
     from dife_scanner.store import findings as kept
     from dife_scanner.store.lookup import Kind
 
@@ -132,7 +133,8 @@ def _found(store: Store, match: Match) -> _Found:
         audit = audits.audit(store, audit_id)
     if audit is not None and finding is None and job is None:
         finding = _finding_of(store, audit)
-    return _Found(job, row, finding, audit, match.ref)
+    moved = revisions.movement(store, match.ref) if audit is not None else None
+    return _Found(job, row, finding, audit, match.ref, moved)
 
 
 def _finding_of(store: Store, audit: Audit) -> Finding | None:
@@ -151,9 +153,9 @@ def _shown(settings: Settings, found: _Found, full: bool) -> RenderableType:
     from dife_scanner.reports import in_full, screen, table
 
     if found.audit is not None and full:
-        return in_full.render(found.audit, found.finding, settings.home, found.ref)
+        return in_full.render(found.audit, found.finding, settings.home, found.ref, found.movement)
     if found.audit is not None:
-        return screen.render(found.audit, found.finding, found.ref)
+        return screen.render(found.audit, found.finding, found.ref, found.movement)
     if found.finding is not None:
         return table.findings([found.finding])
     rows = [found.row] if found.row else []

@@ -27,6 +27,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "jobs.pause",
     "jobs.release",
     "announced.keep",
+    "revisions.keep_marks",
     "batch.settle",
     "polls.complete_pass",
     "polls.beat",

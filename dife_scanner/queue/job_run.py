@@ -25,7 +25,7 @@ from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import NoRoom
 from dife_scanner.progress import Progress
-from dife_scanner.queue import announced, child, outcome, room
+from dife_scanner.queue import announced, child, outcome, revisions, room
 from dife_scanner.queue.cleanup import remove_finished_searches
 from dife_scanner.queue.work import Work, hub_for, threads
 from dife_scanner.records import (
@@ -86,6 +86,8 @@ class JobRun:
         if before:
             return self._reuse_unfetched(before, manifest)
         child.warm_up(self._work.preload, self._work.start)
+        if not self._job.ref.local:
+            revisions.record_between(self._store, self._hub(), self._job, manifest)
         prepared = self._prepare(manifest)
         request = self._request(manifest, prepared)
         key = announced.key_of(self._store, self._work, manifest, self._hub)
@@ -279,6 +281,7 @@ class JobRun:
         received = self._calibrated(outcome.keep(self._work.home, received), request)
         if before:
             received = outcome.in_place_of(received, before)
+        revisions.keep_marks(self._store, received.audit.identity, request.folder, self._limits)
         done = self._finish(JobState.DONE, received.audit.reason, received.audit, received.finding)
         remove_finished_searches(self._store)
         return done

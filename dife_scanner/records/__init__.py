@@ -15,6 +15,7 @@ from dife_scanner.records.calibration import Calibration, Planted, Power
 from dife_scanner.records.checkpoints import (
     Contents,
     Deviation,
+    HubCommit,
     HubFile,
     HubModel,
     Manifest,
@@ -26,6 +27,7 @@ from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosi
 from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
 from dife_scanner.records.jobs import DiskUse, Job
 from dife_scanner.records.measures import Change, Interval, Measure, Recognition
+from dife_scanner.records.movement import ExposureChange, MovedTensor, Movement, TensorMark
 from dife_scanner.records.pools import PoolItem, PoolManifest
 from dife_scanner.records.profile import (
     Absent,
@@ -101,9 +103,11 @@ __all__ = [
     "EntryType",
     "EvidenceFile",
     "EvidenceRole",
+    "ExposureChange",
     "Finding",
     "FindingKind",
     "Gap",
+    "HubCommit",
     "HubFile",
     "HubModel",
     "Hypothesis",
@@ -117,6 +121,8 @@ __all__ = [
     "MissingSearch",
     "ModelRef",
     "ModelRow",
+    "MovedTensor",
+    "Movement",
     "NearestConcept",
     "NotEvaluable",
     "NotRun",
@@ -139,6 +145,7 @@ __all__ = [
     "StoredPlan",
     "Stratum",
     "Tally",
+    "TensorMark",
     "TriageState",
     "Trigger",
     "TriggerFile",

@@ -21,6 +21,7 @@ from dife_scanner.records import (
     Job,
     JobState,
     ModelRef,
+    Movement,
     Reference,
     Tally,
     Verdict,
@@ -146,6 +147,8 @@ class ShowDocument:
     audit: Audit | None
     finding: Finding | None
     job: Job | None = None
+    movement: Movement | None = None
+    """What moved since the revision before this one was audited."""
     format: str = "dife/show-1"
 
 

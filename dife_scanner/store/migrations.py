@@ -265,6 +265,14 @@ def m008_announced_files(db: Database) -> None:
     )
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m009_tensor_marks(db: Database) -> None:
+    """What is kept of the tensors of an audited checkpoint, to see what moved in its next revision."""
+    db.execute(
+        "CREATE TABLE tensor_marks (identity TEXT PRIMARY KEY, marks BLOB NOT NULL, added_at TEXT NOT NULL) STRICT"
+    )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""
