@@ -72,7 +72,7 @@ def record_failure(
     if final is not None:
         return leases.finish(store, job.id, worker, final, with_advice(error))
     if isinstance(error, (RepoNotFound, RevisionNotFound)):
-        return _not_found(store, job, worker, reason)
+        return _not_found(store, job, worker, error, reason)
     if isinstance(error, Refused):
         return refuse(store, job, worker, type(error).__name__, reason, channels)
     if isinstance(error, NoRoom):
@@ -152,8 +152,10 @@ def _in_words(error: Exception) -> str:
     return f"internal error: {type(error).__name__}: {error}"
 
 
-def _not_found(store: Store, job: Job, worker: str, reason: str) -> Job:
+def _not_found(store: Store, job: Job, worker: str, error: Exception, reason: str) -> Job:
     times = jobs.repeats(store, job.id, RepoNotFound.__name__) + 1
+    if isinstance(error, RevisionNotFound):
+        reason = f"{reason}; the repository is there, so its history was rewritten"
     if times >= NOT_FOUND_TO_DELETED:
         return leases.finish(
             store, job.id, worker, JobState.DELETED, f"{reason} (asked {times} times)"
