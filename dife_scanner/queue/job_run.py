@@ -149,14 +149,13 @@ class JobRun:
     def _prepare(self, manifest: Manifest) -> checkpoints.Prepared:
         """A private copy of the files, checked."""
         if self._job.ref.local:
-            files, expected = checkpoints.local_files(manifest)
+            files = checkpoints.local_files(manifest)
         else:
             files = self._fetch(manifest)
-            expected = {file.path: file for file in manifest.files}
         self._check()
         self._progress("checking", note=str(self._job.ref))
         known = kept_references.references(self._store)
-        return checkpoints.prepare(files, expected, self.folder / "checkpoint", self._limits, known)
+        return checkpoints.prepare(files, self.folder / "checkpoint", self._limits, known)
 
     def _audited_before(self, manifest: Manifest) -> announced.Before | None:
         """The audit of the very files that the hub announces; `None` where they have to be fetched."""
@@ -165,7 +164,7 @@ class JobRun:
         key = announced.key_of(self._store, self._work, manifest, self._hub)
         return announced.audited_before(self._store, key)
 
-    def _fetch(self, manifest: Manifest, *, ahead: bool = False) -> dict[str, Path]:
+    def _fetch(self, manifest: Manifest, *, ahead: bool = False) -> checkpoints.Files:
         """What an audit reads, on the disk and verified. Raises `NoRoom`."""
         self._make_room(manifest.bytes_to_fetch, ahead=ahead)
         cache = checkpoints.cache_folder(self._work.home, self._job.ref)
@@ -189,6 +188,8 @@ class JobRun:
             self._work.reference,
             partial(references.likeness, prepared.weights, limits=self._limits),
         )
+        if choice.reference:
+            prepared = checkpoints.complete(prepared, choice.reference, self._limits)
         found_in_base = self._found_in(choice.reference)
         request = Request(
             ref=self._job.ref,
@@ -206,7 +207,7 @@ class JobRun:
             own_settings_problem=prepared.own_settings_problem,
             limits=self._limits,
             named=bool(self._work.reference),
-            notes=(*choice.notes, *checkpoints.notes(manifest)),
+            notes=(*choice.notes, *prepared.notes, *checkpoints.notes(manifest)),
             unread=manifest.unread,
             demonstrated=frozenset(trigger.name for trigger in found_in_base),
         )
