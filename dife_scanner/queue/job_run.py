@@ -148,10 +148,8 @@ class JobRun:
 
     def _prepare(self, manifest: Manifest) -> checkpoints.Prepared:
         """A private copy of the files, checked."""
-        if self._job.ref.local:
-            files = checkpoints.local_files(manifest)
-        else:
-            files = self._fetch(manifest)
+        local = self._job.ref.local
+        files = checkpoints.local_files(manifest) if local else self._fetch(manifest)
         self._check()
         self._progress("checking", note=str(self._job.ref))
         known = kept_references.references(self._store)

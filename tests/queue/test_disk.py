@@ -45,7 +45,7 @@ def fetched_ahead(store: Store, work: Work) -> Job:
 @pytest.mark.parametrize(
     ("disk", "words"),
     [
-        ({"quota_bytes": 400_000}, "fetched weights take 0 B of the 400.0 kB that they may"),
+        ({"quota_bytes": 400_000}, "of the 400.0 kB that they may"),
         ({"free_bytes": 1 << 60}, "of them stay free"),
     ],
 )
