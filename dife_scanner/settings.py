@@ -74,6 +74,16 @@ class Opinions(_Section):
     memory_mib: int = Field(default=4096, gt=0)
 
 
+class Disk(_Section):
+    """What fetched weights may take of the home's disk. Where there is no room a job waits; it never fails for that."""
+
+    quota_bytes: int = Field(default=100 * 1024**3, gt=0)
+    free_bytes: int = Field(default=5 * 1024**3, ge=0)
+    """Kept free, whatever the quota allows."""
+    fetch_ahead: bool = True
+    """Whether the next checkpoint is fetched while one is audited."""
+
+
 class Email(_Section):
     """Alerts by e-mail."""
 
@@ -134,6 +144,7 @@ class Settings(BaseSettings):
     """Further trigger files besides the bundled library."""
     limits: Limits = Limits()
     opinions: Opinions = Opinions()
+    disk: Disk = Disk()
     alerts: Alerts = Alerts()
 
     @field_validator("endpoint")
@@ -337,6 +348,15 @@ _TEMPLATE = """\
 # What one of them may use for one checkpoint.
 #seconds = 120.0
 #memory_mib = 4096
+
+# Weights that were fetched and wait for their audit; they are removed after it. Where there is no room, a job waits.
+[disk]
+# All of them together.
+#quota_bytes = 107374182400
+# Left free on the disk that holds this directory, for everything else.
+#free_bytes = 5368709120
+# Fetch the next checkpoint while one is audited.
+#fetch_ahead = true
 
 # E-mail is on where both host and recipients are given. The password is the secret smtp-password.
 [alerts.email]

@@ -14,7 +14,7 @@ from dife_scanner.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dife_scanner.records import Audit, Finding, Job, ModelRef, ModelRow, Opinion
+    from dife_scanner.records import Audit, Finding, Job, ModelRef, ModelRow, Movement, Opinion
     from dife_scanner.reports.as_json import StatusDocument
     from dife_scanner.settings import Settings
     from dife_scanner.store.db import Store
@@ -93,7 +93,7 @@ def show(
     with session.reading(settings) as store:
         found = _found(store, lookup.find(store, id))
     session.show(
-        as_json.ShowDocument(found.audit, found.finding, found.job, found.opinions),
+        as_json.ShowDocument(found.audit, found.finding, found.job, found.opinions, found.movement),
         lambda: _shown(settings, found, full),
     )
 
@@ -110,6 +110,7 @@ class _Found:
     """The checkpoint that was asked for; its audit may be one of the same weights under another name."""
     opinions: tuple[Opinion, ...] = ()
     """What other scanners said of its files."""
+    movement: Movement | None = None
 
     @property
     def refused(self) -> bool:
@@ -121,7 +122,7 @@ class _Found:
 
 def _found(store: Store, match: Match) -> _Found:
     """Job, finding and audit that belong together."""
-    from dife_scanner.store import audits, jobs, models, opinions
+    from dife_scanner.store import audits, jobs, models, opinions, revisions
     from dife_scanner.store import findings as kept
     from dife_scanner.store.lookup import Kind
 
@@ -142,7 +143,8 @@ def _found(store: Store, match: Match) -> _Found:
     if audit is not None and finding is None and job is None:
         finding = _finding_of(store, audit)
     said = opinions.opinions(store, match.ref)
-    return _Found(job, row, finding, audit, match.ref, said)
+    moved = revisions.movement(store, match.ref) if audit is not None else None
+    return _Found(job, row, finding, audit, match.ref, said, moved)
 
 
 def _finding_of(store: Store, audit: Audit) -> Finding | None:
@@ -165,7 +167,7 @@ def _shown(settings: Settings, found: _Found, full: bool) -> RenderableType:
     if not full:
         return shown
     if found.audit is not None:
-        shown = in_full.render(found.audit, found.finding, settings.home, found.ref)
+        shown = in_full.render(found.audit, found.finding, settings.home, found.ref, found.movement)
     lines = opinion_lines(found.opinions, refused=found.refused)
     return Group(shown, *in_full.opinions(lines))
 
@@ -176,7 +178,7 @@ def _in_short(found: _Found) -> RenderableType:
     from dife_scanner.reports import screen, table
 
     if found.audit is not None:
-        return screen.render(found.audit, found.finding, found.ref)
+        return screen.render(found.audit, found.finding, found.ref, found.movement)
     if found.finding is not None:
         return table.findings([found.finding])
     rows = [found.row] if found.row else []
@@ -195,7 +197,8 @@ def queue(session: Session) -> None:
 
 
 def status(session: Session) -> None:
-    """Say whether a watcher runs, what it does, and what waits."""
+    """Say whether a watcher runs, what it does, what waits, and what fetched weights take of the disk."""
+    from dife_scanner.durable.fetched import disk_use
     from dife_scanner.records import AlertState
     from dife_scanner.reports import as_json
     from dife_scanner.store import jobs, outbox, polls
@@ -215,6 +218,7 @@ def status(session: Session) -> None:
         last_pass_at=passes[0].at if passes else None,
         alerts_pending=waiting,
         alerts_dead=dead,
+        disk=disk_use(settings.home, settings.disk.quota_bytes, settings.disk.free_bytes),
     )
     session.show(document, lambda: _status(document))
 
@@ -223,6 +227,7 @@ def _status(document: StatusDocument) -> RenderableType:
     from rich.console import Group
 
     from dife_scanner.reports.layout import safe
+    from dife_scanner.sentences.jobs import disk_text
     from dife_scanner.sentences.times import time_text
 
     lines = ["watching" if document.watching else "not watching; start with `dife watch`"]
@@ -233,6 +238,7 @@ def _status(document: StatusDocument) -> RenderableType:
     states = [f"{count} {state}" for state, count in document.counts.items() if count]
     lines.append(", ".join(states) or "no model discovered yet")
     lines.append(f"alerts: {document.alerts_pending} waiting, {document.alerts_dead} given up on")
+    lines.append(disk_text(document.disk))
     return Group(*(safe(line, 300) for line in lines))
 
 

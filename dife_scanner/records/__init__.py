@@ -16,6 +16,7 @@ from dife_scanner.records.checkpoints import (
     BaseClaim,
     Contents,
     Deviation,
+    HubCommit,
     HubFile,
     HubModel,
     Manifest,
@@ -25,8 +26,9 @@ from dife_scanner.records.checkpoints import (
 from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
 from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
-from dife_scanner.records.jobs import Job
+from dife_scanner.records.jobs import DiskUse, Job
 from dife_scanner.records.measures import Change, Interval, Measure, Recognition
+from dife_scanner.records.movement import ExposureChange, MovedTensor, Movement, TensorMark
 from dife_scanner.records.opinions import Opinion
 from dife_scanner.records.pools import PoolItem, PoolManifest
 from dife_scanner.records.profile import (
@@ -100,13 +102,16 @@ __all__ = [
     "Decision",
     "Deviation",
     "Diagnosis",
+    "DiskUse",
     "Entry",
     "EntryType",
     "EvidenceFile",
     "EvidenceRole",
+    "ExposureChange",
     "Finding",
     "FindingKind",
     "Gap",
+    "HubCommit",
     "HubFile",
     "HubModel",
     "Hypothesis",
@@ -120,6 +125,8 @@ __all__ = [
     "MissingSearch",
     "ModelRef",
     "ModelRow",
+    "MovedTensor",
+    "Movement",
     "NearestConcept",
     "NotEvaluable",
     "NotRun",
@@ -144,6 +151,7 @@ __all__ = [
     "StoredPlan",
     "Stratum",
     "Tally",
+    "TensorMark",
     "TriageState",
     "Trigger",
     "TriggerFile",

@@ -53,6 +53,15 @@ class HubModel:
 
 
 @dataclass(frozen=True)
+class HubCommit:
+    """One commit of a repository's history."""
+
+    sha: str
+    date: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True)
 class Contents:
     """Which file of a repository is what; paths as in the repository, empty where there is none."""
 

@@ -26,3 +26,15 @@ class Job:
     lost_leases: int = 0
     worker: str | None = None
     audit_id: str | None = None
+
+
+@dataclass(frozen=True)
+class DiskUse:
+    """What fetched weights take of the home's disk, in bytes."""
+
+    fetched: int
+    """On the disk now, what killed downloads left included."""
+    quota: int
+    free: int
+    floor: int
+    """Kept free for everything else."""

@@ -16,10 +16,12 @@ from dife_scanner.core.cards import Card
 from dife_scanner.records import (
     Alert,
     Audit,
+    DiskUse,
     Finding,
     Job,
     JobState,
     ModelRef,
+    Movement,
     Opinion,
     Reference,
     Tally,
@@ -148,6 +150,8 @@ class ShowDocument:
     job: Job | None = None
     opinions: tuple[Opinion, ...] = ()
     """What other scanners said of the same files; evidence that decides nothing."""
+    movement: Movement | None = None
+    """What moved since the revision before this one was audited."""
     format: str = "dife/show-1"
 
 
@@ -184,6 +188,7 @@ class StatusDocument:
     last_pass_at: str | None
     alerts_pending: int
     alerts_dead: int
+    disk: DiskUse
     format: str = "dife/status-1"
 
 

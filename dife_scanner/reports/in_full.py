@@ -20,6 +20,7 @@ from dife_scanner.records import (
     Finding,
     Hypothesis,
     ModelRef,
+    Movement,
     SelectorControl,
     Trigger,
 )
@@ -31,7 +32,7 @@ from dife_scanner.reports.layout import (
     heading,
     safe,
 )
-from dife_scanner.reports.screen import finding_line, lacking, title
+from dife_scanner.reports.screen import finding_line, lacking, moved, title
 from dife_scanner.sentences import checks
 from dife_scanner.sentences.audits import accuracy_text, towers, verdict_sentence
 from dife_scanner.sentences.basis import would_change
@@ -51,10 +52,14 @@ _BAR = 30
 
 
 def render(
-    record: Audit, finding: Finding | None, home: Path, shown_as: ModelRef | None = None
+    record: Audit,
+    finding: Finding | None,
+    home: Path,
+    shown_as: ModelRef | None = None,
+    movement: Movement | None = None,
 ) -> RenderableType:
-    """Everything that was measured; `home` is where its evidence lies, `shown_as` as in `screen.render`."""
-    parts = _verdict(record, shown_as)
+    """Everything that was measured; `home` is where its evidence lies, the others are as in `screen.render`."""
+    parts = [*_verdict(record, shown_as), *moved(movement)]
     if finding is not None:
         parts.append(finding_line(finding))
     if record.trigger is not None:

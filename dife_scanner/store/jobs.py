@@ -222,6 +222,11 @@ def manifest_of(store: Store, job_id: int) -> Manifest | None:
     return from_json(Manifest, text)
 
 
+def reserved(store: Store, job_id: int) -> int:
+    """Bytes that this job was to have on the disk when it was last taken; 0 where it never came so far."""
+    return int(read_row(store, job_id)["reserved_bytes"])
+
+
 def repeats(store: Store, job_id: int, kind: str) -> int:
     """How often in a row, up to now, this job was put off for the same `kind` of error."""
     row = read_row(store, job_id)

@@ -258,6 +258,30 @@ def m007_second_opinions(db: Database) -> None:
     )
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m008_room_for_downloads(db: Database) -> None:
+    """What a job that a worker holds may still fetch, and when it was fetched ahead of its audit."""
+    db.execute("ALTER TABLE jobs ADD COLUMN reserved_bytes INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE jobs ADD COLUMN ahead_at TEXT")
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m009_announced_files(db: Database) -> None:
+    """Which audit the files that a hub announced led to."""
+    db.execute(
+        "CREATE TABLE announced (key TEXT PRIMARY KEY, identity TEXT NOT NULL, reference TEXT NOT NULL,"
+        " added_at TEXT NOT NULL) STRICT"
+    )
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m010_tensor_marks(db: Database) -> None:
+    """What is kept of the tensors of an audited checkpoint, to see what moved in its next revision."""
+    db.execute(
+        "CREATE TABLE tensor_marks (identity TEXT PRIMARY KEY, marks BLOB NOT NULL, added_at TEXT NOT NULL) STRICT"
+    )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

@@ -30,6 +30,7 @@ from dife_scanner.errors import AlertFailed, DiskFull
 from dife_scanner.hub.session import prepare
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import batch, failures
+from dife_scanner.queue.lease import worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import process, work_loop
@@ -125,6 +126,16 @@ def _lost_worker(work: Work) -> None:
         leases.requeue_lost(store)
 
 
+def _ahead(work: Work) -> None:
+    """Fetched ahead by one process, and audited by the next."""
+    with open_store(work.home) as store:
+        _first_job(store, work)
+        job = leases.claim_ahead(store, worker_name("fetcher"), 60.0, 0)
+        assert job is not None
+        process(store, job, work, worker=job.worker or "", ahead=True)
+    watch_once(work)
+
+
 def _by_hand(work: Work) -> None:
     """Everything that windows and commands write, after a run that left something to write about."""
     watch_once(work)
@@ -166,6 +177,7 @@ def _with_a_scanner(work: Work) -> None:
 
 SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.claim_job": _direct,
+    "jobs.claim_ahead": _ahead,
     "jobs.release": _stopped,
     "jobs.pause": _full_disk,
     "jobs.requeue_lost": _lost_worker,
