@@ -17,6 +17,7 @@ from dife_scanner.records.checkpoints import (
     Deviation,
     HubFile,
     HubModel,
+    HubScan,
     Manifest,
     ModelRef,
     Reference,
@@ -69,6 +70,7 @@ from dife_scanner.records.vocabulary import (
     TriggerKind,
     Verdict,
 )
+from dife_scanner.records.watching import InUse, Scope, WatchedModel
 
 __all__ = [
     "Absent",
@@ -105,8 +107,10 @@ __all__ = [
     "Gap",
     "HubFile",
     "HubModel",
+    "HubScan",
     "Hypothesis",
     "InCleanReference",
+    "InUse",
     "Interval",
     "Job",
     "JobState",
@@ -131,6 +135,7 @@ __all__ = [
     "Recovered",
     "Reference",
     "ReverseSearch",
+    "Scope",
     "Search",
     "SelectorControl",
     "SettingsOf",
@@ -144,5 +149,6 @@ __all__ = [
     "TriggerKind",
     "UnderOtherSettings",
     "Verdict",
+    "WatchedModel",
     "decided",
 ]
