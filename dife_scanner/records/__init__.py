@@ -70,7 +70,7 @@ from dife_scanner.records.vocabulary import (
     TriggerKind,
     Verdict,
 )
-from dife_scanner.records.watching import InUse, Scope, WatchedModel
+from dife_scanner.records.watching import InUse, Reach, Scope, WatchedModel
 
 __all__ = [
     "Absent",
@@ -131,6 +131,7 @@ __all__ = [
     "PoolManifest",
     "Position",
     "Power",
+    "Reach",
     "Recognition",
     "Recovered",
     "Reference",

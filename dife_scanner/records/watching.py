@@ -48,3 +48,16 @@ class WatchedModel:
     bases: tuple[str, ...] = ()
     """What its card says it was made from; not verified."""
     looked_at: str = ""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far back a source of a hub has been read."""
+
+    next: str = ""
+    """Address of the page to go on with; empty: from the top."""
+    oldest: str = ""
+    """The earliest change read, as ISO 8601 in UTC; empty: nothing was read."""
+    ended: bool = False
+    """The source shows nothing older."""
+    pages: int = 0
