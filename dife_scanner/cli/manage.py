@@ -141,7 +141,9 @@ def info(session: Session) -> None:
     """Show every path, version and device, and where each secret comes from."""
     from dife_scanner import __version__, secrets
     from dife_scanner.app.info import device, paths, secret_source, versions
+    from dife_scanner.app.watching import scope
     from dife_scanner.reports import as_json
+    from dife_scanner.sentences.watching import scope_text
 
     read = session.settings()
     document = as_json.InfoDocument(
@@ -154,6 +156,8 @@ def info(session: Session) -> None:
             "endpoint": read.endpoint,
             "workers": str(read.workers),
             "interval": f"{read.interval_seconds:g} s",
+            "watched": scope_text(scope(read), read.watch.since),
+            "watch-lists": ", ".join(str(path) for path in read.watch.list) or "none",
         },
     )
 

@@ -14,7 +14,7 @@ from dife_scanner.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dife_scanner.records import Audit, Finding, Job, ModelRef, ModelRow
+    from dife_scanner.records import Audit, Finding, HubScan, Job, ModelRef, ModelRow
     from dife_scanner.reports.as_json import StatusDocument
     from dife_scanner.settings import Settings
     from dife_scanner.store.db import Store
@@ -93,7 +93,7 @@ def show(
     with session.reading(settings) as store:
         found = _found(store, lookup.find(store, id))
     session.show(
-        as_json.ShowDocument(found.audit, found.finding, found.job),
+        as_json.ShowDocument(found.audit, found.finding, found.job, found.scan),
         lambda: _shown(settings, found, full),
     )
 
@@ -108,6 +108,8 @@ class _Found:
     audit: Audit | None
     ref: ModelRef
     """The checkpoint that was asked for; its audit may be one of the same weights under another name."""
+    scan: HubScan | None
+    """What the hub's own scanners said of it."""
 
 
 def _found(store: Store, match: Match) -> _Found:
@@ -132,7 +134,7 @@ def _found(store: Store, match: Match) -> _Found:
         audit = audits.audit(store, audit_id)
     if audit is not None and finding is None and job is None:
         finding = _finding_of(store, audit)
-    return _Found(job, row, finding, audit, match.ref)
+    return _Found(job, row, finding, audit, match.ref, jobs.scan_of(store, match.ref))
 
 
 def _finding_of(store: Store, audit: Audit) -> Finding | None:
@@ -149,15 +151,22 @@ def _shown(settings: Settings, found: _Found, full: bool) -> RenderableType:
     from rich.console import Group
 
     from dife_scanner.reports import in_full, screen, table
+    from dife_scanner.reports.layout import safe
+    from dife_scanner.sentences.watching import scan_text
 
+    parts: list[RenderableType] = []
     if found.audit is not None and full:
-        return in_full.render(found.audit, found.finding, settings.home, found.ref)
-    if found.audit is not None:
-        return screen.render(found.audit, found.finding, found.ref)
-    if found.finding is not None:
-        return table.findings([found.finding])
-    rows = [found.row] if found.row else []
-    return Group(table.models(rows), table.reasons(rows))
+        parts.append(in_full.render(found.audit, found.finding, settings.home, found.ref))
+    elif found.audit is not None:
+        parts.append(screen.render(found.audit, found.finding, found.ref))
+    elif found.finding is not None:
+        parts.append(table.findings([found.finding]))
+    else:
+        rows = [found.row] if found.row else []
+        parts += [table.models(rows), table.reasons(rows)]
+    if not found.ref.local:
+        parts.append(safe(scan_text(found.scan), 400))
+    return Group(*parts)
 
 
 def queue(session: Session) -> None:
@@ -173,9 +182,10 @@ def queue(session: Session) -> None:
 
 def status(session: Session) -> None:
     """Say whether a watcher runs, what it does, and what waits."""
+    from dife_scanner.app import watching
     from dife_scanner.records import AlertState
     from dife_scanner.reports import as_json
-    from dife_scanner.store import jobs, outbox, polls
+    from dife_scanner.store import jobs, outbox, polls, watchlist
 
     settings = session.settings()
     with session.reading(settings) as store:
@@ -184,6 +194,8 @@ def status(session: Session) -> None:
         counts = jobs.counts(store)
         waiting = len(outbox.alerts(store, state=AlertState.PENDING))
         dead = len(outbox.alerts(store, state=AlertState.DEAD))
+        unread = watching.unread(store, settings)
+        watched = tuple(watchlist.watched(store, settings.endpoint))
     alive = tuple(beat for beat in beats if _runs(beat.pid))
     document = as_json.StatusDocument(
         watching=any(beat.role == "watcher" for beat in alive),
@@ -192,6 +204,10 @@ def status(session: Session) -> None:
         last_pass_at=passes[0].at if passes else None,
         alerts_pending=waiting,
         alerts_dead=dead,
+        scope=watching.scope(settings).value,
+        since=settings.watch.since,
+        unread=unread,
+        in_use=watched,
     )
     session.show(document, lambda: _status(document))
 
@@ -199,17 +215,22 @@ def status(session: Session) -> None:
 def _status(document: StatusDocument) -> RenderableType:
     from rich.console import Group
 
+    from dife_scanner.records import Scope
     from dife_scanner.reports.layout import safe
     from dife_scanner.sentences.times import time_text
+    from dife_scanner.sentences.watching import reading_text, scope_text, watched_lines
 
     lines = ["watching" if document.watching else "not watching; start with `dife watch`"]
     for beat in document.processes:
         lines.append(f"  {beat.role} (process {beat.pid}): {beat.note}, {time_text(beat.at)}")
+    lines.append(f"scope: {scope_text(Scope(document.scope), document.since)}")
+    lines += [text for text in (reading_text(document.unread),) if text]
     last = time_text(document.last_pass_at) if document.last_pass_at else "never"
     lines.append(f"last complete poll: {last}")
     states = [f"{count} {state}" for state, count in document.counts.items() if count]
     lines.append(", ".join(states) or "no model discovered yet")
     lines.append(f"alerts: {document.alerts_pending} waiting, {document.alerts_dead} given up on")
+    lines += watched_lines(document.in_use)
     return Group(*(safe(line, 300) for line in lines))
 
 

@@ -168,8 +168,8 @@ class Hub:
     ) -> HubModel:
         """The repository at `revision` (default: the main branch), with size and hash of every file at that commit.
 
-        What the hub's own scanners say of it comes along, where the hub says it. A renamed repository comes under its new name. Raises `HubError` where the answer cannot be used, and what
-        `tree` raises.
+        What the hub's own scanners say of it comes along, where the hub says it. A renamed repository comes under its
+        new name. Raises `HubError` where the answer cannot be used, and what `tree` raises.
         """
         deadline = deadline or Deadline()
         name = _checked_id(repo_id)

@@ -26,7 +26,7 @@ def covers(reach: Reach, bound: datetime | None) -> bool:
     """Whether everything since `bound` was read; `None`: everything there is."""
     if reach.ended:
         return True
-    return bound is not None and bool(reach.oldest) and reach.oldest < listing.utc(bound)
+    return bound is not None and bool(reach.oldest) and reach.oldest <= listing.utc(bound)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def read_back(
             malformed += page.malformed
             if from_the_top and found is reach:
                 newest = max((model.last_modified for model in page.models), default="")
-            found = _further(found, page)
+            found = _further(found, page, oldest)
             if found.pages - reach.pages >= SLICE_PAGES or covers(found, bound):
                 break
     except BadToken:
@@ -78,10 +78,13 @@ def read_back(
     return Slice(tuple(models), tuple(malformed), min(newest, at), found, trouble)
 
 
-def _further(reach: Reach, page: listing.Page) -> Reach:
-    """The reach with one more page in it."""
+def _further(reach: Reach, page: listing.Page, bound: str) -> Reach:
+    """The reach with one more page in it, of which what is older than `bound` was not kept."""
     dates = [model.last_modified for model in page.models]
     pages = reach.pages + 1
+    if page.older_than(bound):
+        # Whoever wants to go back further later reads this page again.
+        return replace(reach, oldest=bound, pages=pages)
     return replace(
         reach,
         next=page.next,

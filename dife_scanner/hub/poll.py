@@ -253,21 +253,22 @@ class Plan:
 
 def plan(
     hub: Hub,
-    result: PollResult,
+    models: Sequence[HubModel],
     *,
     sample: int = SAMPLE,
     bytes_per_second: float = BYTES_PER_SECOND,
     audit_seconds: float = 0.0,
     deadline: Deadline | None = None,
 ) -> Plan:
-    """Work out the cost of `result.models`; sends one listing request for each of at most `sample` models.
+    """Work out the cost of looking at and fetching `models`; sends one listing request for each of at most
+    `sample` models.
 
     `audit_seconds` is what one audit takes on this machine, where known. Raises the errors of `Hub.tree` only where
     no size at all could be learned.
     """
     wanted: list[HubModel] = []
     states: dict[str, int] = {}
-    for model in result.models:
+    for model in models:
         state = manifest(model, {}, may_open=hub.has_token).state
         states[state.value] = states.get(state.value, 0) + 1
         if state is JobState.QUEUED:
@@ -282,7 +283,7 @@ def plan(
         looks / quota * window, total_files / RESOLVER_REQUESTS[hub.has_token] * WINDOW_SECONDS
     )
     return Plan(
-        models=len(result.models),
+        models=len(models),
         auditable=len(wanted),
         states=states,
         bytes=total_bytes,

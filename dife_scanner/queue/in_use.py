@@ -124,9 +124,7 @@ def _unanswered(one: WatchedModel, error: HubError) -> WatchedModel | None:
     if misses >= NOT_FOUND_TO_DELETED:
         reason = f"{error.what} (asked {misses} times)"
         return replace(one, state=JobState.DELETED, reason=reason, misses=misses)
-    reason = (
-        f"{error.what} (answer {misses} of {NOT_FOUND_TO_DELETED} before it counts as deleted)"
-    )
+    reason = f"{error.what} (answer {misses} of {NOT_FOUND_TO_DELETED} before it counts as deleted)"
     return replace(one, state=None, reason=reason, misses=misses)
 
 

@@ -172,9 +172,7 @@ class _Pass:
                 return
             self._tell(f"reading {source} back{_to(reach)}: {len(self._seen):,} models so far")
             try:
-                found = history.read_back(
-                    self._hub, source, reach, bound, deadline=self._deadline
-                )
+                found = history.read_back(self._hub, source, reach, bound, deadline=self._deadline)
             except BadToken:
                 raise
             except (HubError, LimitExceeded) as error:

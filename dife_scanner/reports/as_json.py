@@ -17,12 +17,15 @@ from dife_scanner.records import (
     Alert,
     Audit,
     Finding,
+    HubScan,
     Job,
     JobState,
     ModelRef,
+    Reach,
     Reference,
     Tally,
     Verdict,
+    WatchedModel,
 )
 from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
@@ -145,6 +148,8 @@ class ShowDocument:
     audit: Audit | None
     finding: Finding | None
     job: Job | None = None
+    hub_scan: HubScan | None = None
+    """What the hub's own scanners said when the revision was looked at; `None` is not "safe"."""
     format: str = "dife/show-1"
 
 
@@ -181,6 +186,12 @@ class StatusDocument:
     last_pass_at: str | None
     alerts_pending: int
     alerts_dead: int
+    scope: str = ""
+    since: str = ""
+    """Back to when the listings are read."""
+    unread: dict[str, Reach] = field(default_factory=dict)
+    """Sources that are not read back to `since` yet, and how far they are."""
+    in_use: tuple[WatchedModel, ...] = ()
     format: str = "dife/status-1"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import UsageError
-from dife_scanner.records import Finding, HubModel, Job, JobState, Manifest, ModelRef
+from dife_scanner.records import Finding, HubModel, HubScan, Job, JobState, Manifest, ModelRef
 from dife_scanner.store import findings
 from dife_scanner.store.codec import from_json
 from dife_scanner.store.db import Store
@@ -257,6 +257,17 @@ def manifest_of(store: Store, job_id: int) -> Manifest | None:
     if not text:
         return None
     return from_json(Manifest, text)
+
+
+def scan_of(store: Store, ref: ModelRef) -> HubScan | None:
+    """What the hub's own scanners said of a revision when it was last looked at; `None` where nobody knows."""
+    rows = store.read(
+        "SELECT model FROM jobs WHERE repo_id = ? AND revision = ? AND model IS NOT NULL ORDER BY id DESC LIMIT 1",
+        (ref.repo_id, ref.revision),
+    )
+    if not rows:
+        return None
+    return from_json(HubModel, rows[0]["model"]).scan
 
 
 def repeats(store: Store, job_id: int, kind: str) -> int:

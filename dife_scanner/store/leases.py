@@ -44,7 +44,9 @@ class LeaseLost(DifeError):
 
 
 def claim(store: Store, worker: str, lease_seconds: float) -> Job | None:
-    """Take the next due job: those somebody requested first, then models in use, then the oldest; `None` for nothing due.
+    """Take the next due job; `None` when nothing is due.
+
+    Those that somebody requested come first, then models in use, then the oldest.
 
     A gated, private or disabled one is due again `job_rows.RECHECK_SECONDS` after it was last looked at.
     """

@@ -462,7 +462,11 @@ def test_an_api_call_is_not_followed_to_another_host(
         with pytest.raises(HubError, match=match):
             hub.info("org/clip")
     lab.inject(
-        Fault(r"GET /api/models/org/clip(\?|$)", _redirect("", "/api/models/org/clip").edit, times=None)
+        Fault(
+            r"GET /api/models/org/clip(\?|$)",
+            _redirect("", "/api/models/org/clip").edit,
+            times=None,
+        )
     )
     with pytest.raises(HubError, match="more than 5 times"):
         hub.info("org/clip")
