@@ -285,12 +285,24 @@ def _invalid(error: ValidationError, path: Path, given: Mapping[str, Any]) -> Se
     what = f"setting `{key}` is not valid: {first['msg']}"
     if first["type"] == "tuple_type":
         what = f"{what}; {_LIST_FORM}"
-    if key in given:
+    if _is_given(location, given):
         return SettingsError(what, "correct it on the command line")
     variable = _variable(location)
     if variable:
         return SettingsError(f"{variable}: {what}", f"correct the environment variable {variable}")
     return SettingsError(what, f"correct it in {path}")
+
+
+def _is_given(location: list[str], given: Mapping[str, Any]) -> bool:
+    """Whether the value at `location` came from the command line."""
+    at: Any = given
+    for name in location:
+        if not isinstance(at, Mapping):
+            return True
+        if name not in at:
+            return False
+        at = at[name]
+    return True
 
 
 def _variable(location: list[str]) -> str:

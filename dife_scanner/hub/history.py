@@ -64,7 +64,8 @@ def read_back(
             if from_the_top and found is reach:
                 newest = max((model.last_modified for model in page.models), default="")
             found = _further(found, page, oldest)
-            if found.pages - reach.pages >= SLICE_PAGES or covers(found, bound):
+            enough = found.pages - reach.pages >= SLICE_PAGES or covers(found, bound)
+            if enough and page.next:  # else it ends by itself, or says why it cannot go on
                 break
     except BadToken:
         raise

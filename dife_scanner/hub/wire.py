@@ -25,6 +25,7 @@ from dife_scanner.hub.status import (
     page_instead,
     read_body,
     same_origin,
+    stated_rate,
 )
 
 Params = list[tuple[str, str]]
@@ -362,7 +363,7 @@ class Wire:
         return same_origin(target, self._tools.httpx.URL(self.endpoint))
 
     def _note_rate(self, response: Any) -> None:
-        stated = self._tools.parse_ratelimit_headers(response.headers)
+        stated = stated_rate(response, self._tools)
         if stated is not None:
             self.rate = RateLimit(
                 bucket=stated.resource_type,

@@ -8,6 +8,7 @@ import pytest
 from queue_kit import checkpoint, work_for
 
 from dife_scanner.durable.clock import later
+from dife_scanner.errors import HubUnavailable
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue.poller import PassResult, poll_pass
 from dife_scanner.queue.work import Work
@@ -89,8 +90,8 @@ def test_each_model_in_use_gets_its_state(store: Store, hub: LoopbackHub, listed
 def test_an_outage_says_nothing_of_a_model(store: Store, hub: LoopbackHub, listed: Path) -> None:
     hub.add_repo("org/clip", FILES)
     loads(listed, "org/clip")
-    hub.inject(faults.page("GET /api/models/", 403, times=None))
-    with pytest.raises(Exception, match="web page"):
+    hub.inject(faults.rate_limited("GET /api/models/", 280, times=None))
+    with pytest.raises(HubUnavailable, match="limits our rate"):
         passed(store, hub, listed)
     assert by_name(store, hub)["org/clip"].state is None and not jobs.jobs(store)
 

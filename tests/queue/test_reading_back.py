@@ -62,7 +62,7 @@ def test_each_scope_of_time_is_read_and_nothing_twice(
 def test_a_reading_that_was_interrupted_goes_on_where_it_was(
     store: Store, old: LoopbackHub, home: Path, small_pages: None
 ) -> None:
-    old.inject(faults.drop(r"GET /api/models\?", times=None, skip=2))
+    old.inject(faults.rate_limited(r"GET /api/models\?", 280, times=None, skip=2))
     first = passed(store, old, "all")
     assert not first.complete and first.new == 4 and SOURCE in first.problems[-1]
     store.close()
@@ -82,7 +82,7 @@ def test_a_reading_that_was_interrupted_goes_on_where_it_was(
 def test_a_page_that_the_hub_no_longer_knows_is_begun_from_the_top(
     store: Store, old: LoopbackHub, small_pages: None
 ) -> None:
-    old.inject(faults.drop(r"GET /api/models\?", times=None, skip=1))
+    old.inject(faults.rate_limited(r"GET /api/models\?", 280, times=None, skip=1))
     passed(store, old, "all")
     old.heal()
     old.inject(faults.status("cursor=", 400, times=1))
