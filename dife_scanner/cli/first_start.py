@@ -125,7 +125,7 @@ def table(choices: Sequence[Choice]) -> RenderableType:
     shown = columns("scope", "back to", "models", "requests", "bytes", "hours")
     for one in choices:
         about = "" if one.exact else "about "
-        since = "" if one.scope == Scope.IN_USE else one.since
+        since = "" if one.scope.value == Scope.IN_USE.value else one.since
         shown.add_row(
             one.scope.value,
             since,

@@ -19,11 +19,11 @@ def replace_all(store: Store, endpoint: str, entries: Iterable[InUse]) -> None:
             key = (one.wanted.repo_id, one.wanted.revision)
             if key not in kept:
                 _remove(store, endpoint, one)
-        for one in kept.values():
+        for wanted in kept.values():
             store.write(
                 "INSERT INTO in_use (endpoint, repo_id, revision, place) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT (endpoint, repo_id, revision) DO UPDATE SET place = excluded.place",
-                (endpoint, one.repo_id, one.revision, one.place),
+                (endpoint, wanted.repo_id, wanted.revision, wanted.place),
             )
 
 

@@ -48,12 +48,23 @@ def test_the_union_of_filters_names_each_repository_once(
     add_clip("org/by-name-clip", tags=[], library="")
     add_clip("org/derived", tags=["base_model:openai/clip-vit-base-patch32"], library="")
     add_clip("org/zero-shot", tags=[], library="", pipeline_tag="zero-shot-image-classification")
+    tower_of = {
+        "vision": "clip_vision_model",
+        "text": "clip_text_model",
+        "dual": "vision-text-dual-encoder",
+    }
+    for name, tag in tower_of.items():
+        add_clip(f"org/{name}", tags=[tag], library="transformers")
+    add_clip("org/lora", tags=["base_model:adapter:openai/clip-vit-base-patch32"], library="peft")
     add_clip("org/unrelated", tags=["text-generation"], library="")
     result = poll(hub, known={}, watermarks={})
-    assert sorted(ids(result)) == ["org/both", "org/by-name-clip", "org/derived", "org/zero-shot"]
+    assert sorted(ids(result)) == [
+        "org/both", "org/by-name-clip", "org/derived", "org/dual", "org/lora", "org/text", "org/vision",
+        "org/zero-shot",
+    ]  # fmt: skip
     assert (
         result.complete
-        and result.seen == 4
+        and result.seen == 8
         and result.requests == len(SOURCES) == len(lab.requests)
     )
 

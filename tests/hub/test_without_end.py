@@ -24,27 +24,35 @@ DIGITS = "9" * 5000
 LISTING = r"GET /api/models\?"
 
 
-def test_ten_thousand_files_are_listed_page_by_page(lab: LoopbackHub, connect: Connect) -> None:
-    names = {f"shard-{number:05}.txt": b"x" for number in range(10_000)}
-    ref = ModelRef("org/many", lab.add_repo("org/many", names))
-    hub = connect(request_seconds=20.0)
-    assert len(hub.tree(ref)) == 10_000 and len(lab.requests) == 10
-    with pytest.raises(LimitExceeded, match=r"raise|more than 4000 files"):
-        connect(request_seconds=20.0, most_files=4_000).tree(ref)
-    assert len(lab.requests) == 15
-
-
-def _more_pages(each: Callable[[int], list[dict[str, Any]]]) -> Fault:
-    """Every page of a tree names a new one."""
+def _more_pages(each: Callable[[int], list[dict[str, Any]]], most: int = 10**9) -> Fault:
+    """Every page of a tree, up to so many, names a new one."""
     numbers = itertools.count()
 
     def edit(request: Any, response: Any) -> Any:
         number = next(numbers)
         link = f'<{request.origin}{request.path}?cursor={number}>; rel="next"'
         answer = faults.items("", lambda _: each(number)).edit(request, response)
-        return answer.with_headers(Link=link)
+        return answer.with_headers(Link=link) if number + 1 < most else answer
 
     return Fault("/tree/", edit, times=None)
+
+
+def _thousand(number: int) -> list[dict[str, Any]]:
+    entry = {"type": "file", "oid": "b" * 40, "size": 1}
+    return [entry | {"path": f"{number}/{file}.txt"} for file in range(1000)]
+
+
+def test_ten_thousand_files_are_listed_page_by_page(
+    add_clip: AddClip, lab: LoopbackHub, connect: Connect
+) -> None:
+    ref = add_clip()
+    lab.inject(_more_pages(_thousand, most=10))
+    assert len(connect().tree(ref)) == 10_000 and len(lab.requests) == 10
+    lab.heal()
+    lab.inject(_more_pages(_thousand, most=10))
+    with pytest.raises(LimitExceeded, match="more than 4000 files"):
+        connect(most_files=4_000).tree(ref)
+    assert len(lab.requests) == 15
 
 
 def test_a_tree_that_goes_on_for_ever_ends_at_a_limit(
@@ -52,7 +60,7 @@ def test_a_tree_that_goes_on_for_ever_ends_at_a_limit(
 ) -> None:
     monkeypatch.setattr("dife_scanner.hub.client.MAX_TREE_PAGES", 5)
     ref = add_clip()
-    lab.inject(_more_pages(lambda number: []))
+    lab.inject(_more_pages(lambda _: []))
     with pytest.raises(LimitExceeded, match="more than 5 pages"):
         connect(most_files=100).tree(ref)
     lab.heal()
