@@ -143,7 +143,8 @@ def _queue(store: Store, hub: Hub, one: WatchedModel, model: HubModel) -> int:
         state=manifest.state,
         reason=reason,
         model=model,
-        manifest=manifest,
+        # A job that is known may have a closer look's manifest, which says more than names do.
+        manifest=manifest if before is None else None,
         pinned=bool(one.wanted.revision),
         in_use=one.wanted.place or "a watch-list",
     )

@@ -113,7 +113,7 @@ class _Pass:
         watch = self._settings.watch
         scope = Scope(watch.scope or Scope.EVERYTHING)
         self._sources = scopes.sources(scope, self._settings.filters, watched)
-        self._read = not self._sources and looked.error is None
+        self._read = looked.seen > 0 or (not self._sources and looked.error is None)
 
     # --- the listings -------------------------------------------------------------------------------------------
 

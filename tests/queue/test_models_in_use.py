@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from queue_kit import checkpoint, work_for
 
+from dife_scanner import checkpoints
 from dife_scanner.durable.clock import later
 from dife_scanner.errors import HubUnavailable
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue.poller import PassResult, poll_pass
-from dife_scanner.queue.work import Work
+from dife_scanner.queue.work import Work, hub_for
 from dife_scanner.records import HubScan, JobState, WatchedModel
 from dife_scanner.sentences.watching import reason_text, scan_text, watched_lines
+from dife_scanner.settings import Limits
 from dife_scanner.store import Store, jobs, leases, watchlist
 
 FILES = checkpoint()
@@ -110,6 +112,22 @@ def test_a_pinned_commit_is_looked_up_once_and_kept_when_overtaken(
     passed(store, hub, path, "everything")
     states = {job.ref.revision == sha: job.state for job in jobs.jobs(store)}
     assert states == {True: JobState.QUEUED, False: JobState.QUEUED}
+
+
+def test_a_closer_look_is_not_forgotten_when_the_model_is_looked_up_again(
+    store: Store, hub: LoopbackHub, listed: Path
+) -> None:
+    hub.add_repo("org/clip", FILES)
+    loads(listed, "org/clip")
+    passed(store, hub, listed)
+    job = leases.claim(store, "w", 60.0)
+    assert job
+    seen = checkpoints.look(
+        hub_for(work_of(store, hub, listed).settings, hub.endpoint), job.ref, Limits()
+    )
+    leases.keep_manifest(store, job.id, "w", seen.model, seen.manifest)
+    passed(store, hub, listed)
+    assert jobs.manifest_of(store, job.id) == seen.manifest and seen.manifest.architecture
 
 
 def test_what_leaves_the_list_loses_its_place(store: Store, hub: LoopbackHub, listed: Path) -> None:
