@@ -86,6 +86,7 @@ def ask(session: Session, settings: Settings, prompt: Ask) -> dict[str, str]:
 
     console = session.err()
     console.print("How much of the hub is to be watched? It can be changed later.")
+    console.print("Counting what each answer takes …")
     try:
         console.print(table(scopes.choices(settings)))
     except HubError as error:
