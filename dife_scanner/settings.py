@@ -85,6 +85,11 @@ class Watch(_Section):
             return text
         raise ValueError("must be a number of days (`30 days`), a date (`2025-01-31`) or `all`")
 
+    @property
+    def in_force(self) -> Scope:
+        """The scope; everything where nobody has chosen."""
+        return Scope(self.scope or Scope.EVERYTHING)
+
     def back_to(self, moment: datetime) -> datetime | None:
         """What the listings are read back to at `moment` (with a time zone); `None`: to their end."""
         if self.since == "all":

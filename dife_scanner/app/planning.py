@@ -18,7 +18,6 @@ from dife_scanner.records import (
     ModelRef,
     Reach,
     Reference,
-    Scope,
 )
 from dife_scanner.sentences.numbers import count
 from dife_scanner.settings import Settings
@@ -162,8 +161,7 @@ def _ahead(store: Store, settings: Settings, client: Hub, deadline: Deadline) ->
     now = datetime.now(UTC)
     bound = settings.watch.back_to(now)
     watched = watchlist.watched(store, settings.endpoint)
-    scope = Scope(settings.watch.scope or Scope.EVERYTHING)
-    sources = scopes.sources(scope, settings.filters, watched)
+    sources = scopes.sources(settings.watch.in_force, settings.filters, watched)
     known = jobs.known(store, settings.endpoint)
     reaches = polls.reaches(store, settings.endpoint)
     unread = [source for source in sources if not covers(reaches.get(source, Reach()), bound)]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dife_scanner.baselines.home import open_home
-from dife_scanner.records import Reach, Scope
+from dife_scanner.records import Reach
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, polls, watchlist
 
@@ -27,11 +27,6 @@ def watch(settings: Settings, *, once: bool, on_event: Callable[[Event], None]) 
     return supervise(default_work(settings), once=once, on_event=on_event)
 
 
-def scope(settings: Settings) -> Scope:
-    """How much is watched; everything where nobody has chosen."""
-    return Scope(settings.watch.scope or Scope.EVERYTHING)
-
-
 def unread(store: Store, settings: Settings) -> dict[str, Reach]:
     """The sources that are not read back as far as the settings say, and how far each is."""
     from dife_scanner.hub import scopes
@@ -41,7 +36,7 @@ def unread(store: Store, settings: Settings) -> dict[str, Reach]:
     watched = watchlist.watched(store, settings.endpoint)
     reaches = polls.reaches(store, settings.endpoint)
     found: dict[str, Reach] = {}
-    for source in scopes.sources(scope(settings), settings.filters, watched):
+    for source in scopes.sources(settings.watch.in_force, settings.filters, watched):
         reach = reaches.get(source)
         if reach is not None and not covers(reach, bound):
             found[source] = reach

@@ -141,7 +141,6 @@ def info(session: Session) -> None:
     """Show every path, version and device, and where each secret comes from."""
     from dife_scanner import __version__, secrets
     from dife_scanner.app.info import device, paths, secret_source, versions
-    from dife_scanner.app.watching import scope
     from dife_scanner.reports import as_json
     from dife_scanner.sentences.watching import scope_text
 
@@ -156,7 +155,7 @@ def info(session: Session) -> None:
             "endpoint": read.endpoint,
             "workers": str(read.workers),
             "interval": f"{read.interval_seconds:g} s",
-            "watched": scope_text(scope(read), read.watch.since),
+            "watched": scope_text(read.watch.in_force, read.watch.since),
             "watch-lists": ", ".join(str(path) for path in read.watch.list) or "none",
         },
     )

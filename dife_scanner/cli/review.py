@@ -204,7 +204,7 @@ def status(session: Session) -> None:
         last_pass_at=passes[0].at if passes else None,
         alerts_pending=waiting,
         alerts_dead=dead,
-        scope=watching.scope(settings).value,
+        scope=settings.watch.in_force.value,
         since=settings.watch.since,
         unread=unread,
         in_use=watched,

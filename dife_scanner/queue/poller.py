@@ -18,7 +18,7 @@ from dife_scanner.hub.history import covers, has_room
 from dife_scanner.hub.poll import longest_wait, poll
 from dife_scanner.queue import in_use, targets
 from dife_scanner.queue.work import Work, hub_for
-from dife_scanner.records import HubModel, ModelRef, Reach, Scope
+from dife_scanner.records import HubModel, ModelRef, Reach
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, jobs, polls, requests, watchlist
 from dife_scanner.store.requests import RequestKind
@@ -110,8 +110,7 @@ class _Pass:
         watched = watchlist.watched(self._store, self._hub.endpoint)
         for one in watched:
             self._in_use[one.found_as or one.wanted.repo_id] = one.wanted.place
-        watch = self._settings.watch
-        scope = Scope(watch.scope or Scope.EVERYTHING)
+        scope = self._settings.watch.in_force
         self._sources = scopes.sources(scope, self._settings.filters, watched)
         self._read = looked.seen > 0 or (not self._sources and looked.error is None)
 
