@@ -18,6 +18,7 @@ from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.conversion import Conversion
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE
 from dife_scanner.models.load import configuration, parse_limits
+from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import is_of_image
 from dife_scanner.records import Reference
 from dife_scanner.settings import Limits
@@ -121,7 +122,16 @@ def _prepared(folder: Path, weights: Path, digest: str, found: Understood, extra
         own_settings_problem=found.problem,
         lacking=found.lacking,
         extra_digest=extra,
+        notes=_left_out_note(found),
     )
+
+
+def _left_out_note(found: Understood) -> tuple[str, ...]:
+    """What of the file is not audited."""
+    if found.conversion is None or not found.conversion.left_out:
+        return ()
+    named = ", ".join(shown(name) for name in found.conversion.left_out)
+    return (f"not audited: tensors that belong to neither tower ({named})",)
 
 
 def _extra_digest(staged: intake.Staged, found: Understood) -> str:
@@ -243,7 +253,7 @@ def complete(prepared: Prepared, reference: Reference, limits: Limits) -> Prepar
     shutil.rmtree(parts.weights[0].parent, ignore_errors=True)
     found = Understood(whole.config, whole, prepared.own_settings_problem)
     made = _prepared(prepared.folder, prepared.weights, digest, found, prepared.extra_digest)
-    return replace(made, notes=(_one_tower_note(prepared.lacking, reference.name),))
+    return replace(made, notes=(*made.notes, _one_tower_note(prepared.lacking, reference.name)))
 
 
 def _one_tower_note(lacking: Sequence[str], base: str) -> str:

@@ -36,6 +36,8 @@ _IMAGE_MARKS = frozenset(
         "visual.trunk.stem.0.weight",
     }
 )
+_NAMED = 3
+"""Tensors left out that are named."""
 _TEXT_MARK = "token_embedding.weight"
 """A tower is there where its first tensor is."""
 _PROJECTIONS = frozenset(
@@ -75,6 +77,8 @@ class Conversion:
     """Tensors that have to come from the base: those of the other tower, and a projection."""
     interpolated: str = ""
     """As in `Inspection`."""
+    left_out: tuple[str, ...] = ()
+    """Tensors that belong to no tower, such as a classifier's head, by their names in the file; the first few."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -82,6 +86,7 @@ class Conversion:
             "sources": [asdict(source) for source in self.sources],
             "lacking": list(self.lacking),
             "interpolated": self.interpolated,
+            "left_out": list(self.left_out),
         }
 
     @classmethod
@@ -92,6 +97,7 @@ class Conversion:
             sources,
             tuple(body["lacking"]),
             str(body["interpolated"]),
+            tuple(body["left_out"]),
         )
 
 
@@ -133,7 +139,8 @@ def plan(
         sources |= _made_up(expected, set(shapes) | set(lacking))
     inspected = compare(_header(sources), config, file, lacking)
     ordered = tuple(sources[name] for name in sorted(sources))
-    return Conversion(config, ordered, lacking, inspected.interpolated)
+    left_out = _left_out(stored, layout.place)
+    return Conversion(config, ordered, lacking, inspected.interpolated, left_out)
 
 
 def _checked(config: ClipConfig, limits: ParseLimits) -> ClipConfig:
@@ -167,6 +174,15 @@ def _sources(stored: Sequence[StoredTensor], place: Placing, file: str) -> dict[
     return found
 
 
+def _left_out(stored: Sequence[StoredTensor], place: Placing) -> tuple[str, ...]:
+    """The first tensors with values that belong nowhere."""
+    names = []
+    for tensor in stored:
+        if tensor.end > tensor.start and not is_no_weight(tensor.name) and not place(tensor.name):
+            names.append(tensor.name)
+    return tuple(names[:_NAMED])
+
+
 def _part(tensor: StoredTensor, where: Place, file: str) -> StoredTensor:
     """What of a tensor belongs to a place."""
     first, last = where.thirds
@@ -175,7 +191,7 @@ def _part(tensor: StoredTensor, where: Place, file: str) -> StoredTensor:
         if rows % 3:
             raise Unsupported(f"{file}: {shown(tensor.name)} is not made of three equal parts", "")
         tensor = tensor.rows(rows // 3 * first, rows // 3 * last)
-    return tensor.led() if where.led else tensor
+    return tensor.with_axes(where.axes) if where.axes else tensor
 
 
 def _joined(name: str, parts: tuple[StoredTensor, ...], transposed: bool, file: str) -> Source:

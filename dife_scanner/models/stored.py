@@ -52,10 +52,19 @@ class StoredTensor:
         end = self.end if self.strides else self.start + last * step * item
         return replace(self, shape=(last - first, *self.shape[1:]), start=start, end=end)
 
-    def led(self) -> StoredTensor:
-        """The same with an axis of length one before the others."""
-        strides = None if self.strides is None else (0, *self.strides)
-        return replace(self, shape=(1, *self.shape), strides=strides)
+    def with_axes(self, count: int) -> StoredTensor:
+        """The same with so many axes of length one before the others, or with so many of these fewer."""
+        strides = self.strides
+        if count > 0:
+            if strides is not None:
+                strides = (0,) * count + strides
+            return replace(self, shape=(1,) * count + self.shape, strides=strides)
+        drop = 0
+        while drop < -count and self.shape[drop : drop + 1] == (1,):
+            drop += 1
+        if strides is not None:
+            strides = strides[drop:]
+        return replace(self, shape=self.shape[drop:], strides=strides)
 
 
 def read_all(files: Sequence[WeightsFile], limits: ParseLimits) -> list[StoredTensor]:

@@ -27,8 +27,8 @@ class Place:
     transposed: bool = False
     thirds: tuple[int, int] = (0, 3)
     """Which thirds of its first axis belong there, from one to before the other."""
-    led: bool = False
-    """Whether an axis of length one is put before the others."""
+    axes: int = 0
+    """How many axes of length one are put before the others, or taken away from there where it is negative."""
 
 
 Placing = Callable[[str], tuple[Place, ...]]

@@ -74,8 +74,14 @@ LAYER = re.compile(r"encoder\.layers\.(\d{1,4})\.(.+)")
 QKV = re.compile(r"self_attn\.([qkv])_proj\.(weight|bias)")
 
 
+_CLASSIFIER = "classifier."
+"""The head of its `CLIPForImageClassification`, which no embedding depends on."""
+
+
 def place(name: str) -> tuple[Place, ...]:
     """Where a tensor of transformers' `CLIPModel` belongs; one that is none of its stays under its name."""
+    if name.startswith(_CLASSIFIER):
+        return ()
     if name in _TOP:
         return (_TOP[name],)
     tower, _, rest = name.partition(".")

@@ -57,7 +57,7 @@ _OF_TEXT = {
 _OF_VISION = {
     "embeddings.patch_embedding.weight": Place("patch_embed.proj.weight"),
     "embeddings.patch_embedding.bias": Place("patch_embed.proj.bias"),
-    "embeddings.position_embedding.weight": Place("pos_embed", led=True),
+    "embeddings.position_embedding.weight": Place("pos_embed", axes=1),
     "post_layernorm.weight": Place("norm.weight"),
     "post_layernorm.bias": Place("norm.bias"),
     "head.probe": Place("attn_pool.latent"),
