@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 from urllib.parse import urlsplit
@@ -26,7 +28,7 @@ from pydantic_settings import (
 )
 
 from dife_scanner.errors import HomeUnwritable, SettingsError
-from dife_scanner.records import Budget
+from dife_scanner.records import Budget, Scope
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 APP = "dife-scanner"
@@ -36,6 +38,8 @@ _SECTION = "__"
 """Between a section's name and a key's in the name of an environment variable."""
 _LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
 """Ten years: beyond some such time a date cannot be computed any more."""
+_DAYS = re.compile(r"(\d{1,5}) ?(?:d|days?)?")
+"""At most 99,999, some 270 years: a date can be computed from it."""
 _LIST_FORM = 'a list is written `first,second` or `["first", "second"]`'
 
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS, allow_inf_nan=False)]
@@ -82,6 +86,47 @@ class Disk(_Section):
     """Kept free, whatever the quota allows."""
     fetch_ahead: bool = True
     """Whether the next checkpoint is fetched while one is audited."""
+
+
+class Watch(_Section):
+    """How much of the hub is watched, and back to when."""
+
+    scope: Scope | Literal[""] = ""
+    """Empty: nobody has chosen, which is the same as everything."""
+    since: str = "30 days"
+    list: tuple[Path, ...] = ()
+
+    @field_validator("since")
+    @classmethod
+    def _one_form(cls, value: str) -> str:
+        text = value.strip().lower()
+        days = _DAYS.fullmatch(text)
+        if days:
+            return f"{int(days[1])} days"
+        if text == "all" or _is_date(text):
+            return text
+        raise ValueError("must be a number of days (`30 days`), a date (`2025-01-31`) or `all`")
+
+    @property
+    def in_force(self) -> Scope:
+        """The scope; everything where nobody has chosen."""
+        return Scope(self.scope or Scope.EVERYTHING)
+
+    def back_to(self, moment: datetime) -> datetime | None:
+        """What the listings are read back to at `moment` (with a time zone); `None`: to their end."""
+        if self.since == "all":
+            return None
+        days = _DAYS.fullmatch(self.since)
+        if days:
+            return moment - timedelta(days=int(days[1]))
+        return datetime.combine(date.fromisoformat(self.since), time(), UTC)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 class Email(_Section):
@@ -142,6 +187,7 @@ class Settings(BaseSettings):
     """Replaces the built-in union of hub filters, e.g. `filter=open_clip`, `search=clip`."""
     signatures: tuple[Path, ...] = ()
     """Further trigger files besides the bundled library."""
+    watch: Watch = Watch()
     limits: Limits = Limits()
     opinions: Opinions = Opinions()
     disk: Disk = Disk()
@@ -268,12 +314,24 @@ def _invalid(error: ValidationError, path: Path, given: Mapping[str, Any]) -> Se
     what = f"setting `{key}` is not valid: {first['msg']}"
     if first["type"] == "tuple_type":
         what = f"{what}; {_LIST_FORM}"
-    if key in given:
+    if _is_given(location, given):
         return SettingsError(what, "correct it on the command line")
     variable = _variable(location)
     if variable:
         return SettingsError(f"{variable}: {what}", f"correct the environment variable {variable}")
     return SettingsError(what, f"correct it in {path}")
+
+
+def _is_given(location: list[str], given: Mapping[str, Any]) -> bool:
+    """Whether the value at `location` came from the command line."""
+    at: Any = given
+    for name in location:
+        if not isinstance(at, Mapping):
+            return True
+        if name not in at:
+            return False
+        at = at[name]
+    return True
 
 
 def _variable(location: list[str]) -> str:
@@ -312,6 +370,15 @@ _TEMPLATE = """\
 #filters = []
 # Further trigger files or folders besides the bundled signatures.
 #signatures = []
+
+# How much of the hub is watched. `dife watch` asks at its first start and keeps the answer here.
+[watch]
+# "in-use", "fine-tunes" (of these and of their bases) or "everything", which "" is too.
+#scope = ""
+# Back to when the listings are read: "30 days", "2025-01-31" or "all".
+#since = "30 days"
+# Where the models in use are named: text files, CycloneDX documents, caches of the hub, source trees. They go first.
+#list = []
 
 # Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
 [limits]

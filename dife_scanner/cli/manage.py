@@ -142,6 +142,7 @@ def info(session: Session) -> None:
     from dife_scanner import __version__, secrets
     from dife_scanner.app.info import children, device, paths, scanners, secret_source, versions
     from dife_scanner.reports import as_json
+    from dife_scanner.sentences.watching import scope_text
 
     read = session.settings()
     document = as_json.InfoDocument(
@@ -154,6 +155,8 @@ def info(session: Session) -> None:
             "endpoint": read.endpoint,
             "workers": str(read.workers),
             "interval": f"{read.interval_seconds:g} s",
+            "watched": scope_text(read.watch.in_force, read.watch.since),
+            "watch-lists": ", ".join(str(path) for path in read.watch.list) or "none",
         },
         children=children(),
         scanners=scanners(read),

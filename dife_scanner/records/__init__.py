@@ -19,6 +19,7 @@ from dife_scanner.records.checkpoints import (
     HubCommit,
     HubFile,
     HubModel,
+    HubScan,
     Manifest,
     ModelRef,
     Reference,
@@ -74,6 +75,7 @@ from dife_scanner.records.vocabulary import (
     TriggerKind,
     Verdict,
 )
+from dife_scanner.records.watching import InUse, Reach, Scope, WatchedModel
 
 __all__ = [
     "Absent",
@@ -114,8 +116,10 @@ __all__ = [
     "HubCommit",
     "HubFile",
     "HubModel",
+    "HubScan",
     "Hypothesis",
     "InCleanReference",
+    "InUse",
     "Interval",
     "Job",
     "JobState",
@@ -140,10 +144,12 @@ __all__ = [
     "PoolManifest",
     "Position",
     "Power",
+    "Reach",
     "Recognition",
     "Recovered",
     "Reference",
     "ReverseSearch",
+    "Scope",
     "Search",
     "SelectorControl",
     "SettingsOf",
@@ -158,5 +164,6 @@ __all__ = [
     "TriggerKind",
     "UnderOtherSettings",
     "Verdict",
+    "WatchedModel",
     "decided",
 ]

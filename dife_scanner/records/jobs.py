@@ -26,6 +26,8 @@ class Job:
     lost_leases: int = 0
     worker: str | None = None
     audit_id: str | None = None
+    in_use: str = ""
+    """Where somebody uses it, e.g. `train.py:12`; empty where no watch-list names it."""
 
 
 @dataclass(frozen=True)

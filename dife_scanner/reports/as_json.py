@@ -18,14 +18,17 @@ from dife_scanner.records import (
     Audit,
     DiskUse,
     Finding,
+    HubScan,
     Job,
     JobState,
     ModelRef,
     Movement,
     Opinion,
+    Reach,
     Reference,
     Tally,
     Verdict,
+    WatchedModel,
 )
 from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
@@ -152,6 +155,8 @@ class ShowDocument:
     """What other scanners said of the same files; evidence that decides nothing."""
     movement: Movement | None = None
     """What moved since the revision before this one was audited."""
+    hub_scan: HubScan | None = None
+    """What the hub's own scanners said when the revision was looked at; `None` is not "safe"."""
     format: str = "dife/show-1"
 
 
@@ -189,6 +194,12 @@ class StatusDocument:
     alerts_pending: int
     alerts_dead: int
     disk: DiskUse
+    scope: str = ""
+    since: str = ""
+    """Back to when the listings are read."""
+    unread: dict[str, Reach] = field(default_factory=dict)
+    """Sources that are not read back to `since` yet, and how far they are."""
+    in_use: tuple[WatchedModel, ...] = ()
     format: str = "dife/status-1"
 
 

@@ -44,7 +44,9 @@ class LeaseLost(DifeError):
 
 
 def claim(store: Store, worker: str, lease_seconds: float) -> Job | None:
-    """Take the next due job, those somebody requested first, then the oldest; `None` when nothing is due.
+    """Take the next due job; `None` when nothing is due.
+
+    Those that somebody requested come first, then models in use, then the oldest.
 
     A gated, private or disabled one is due again `job_rows.RECHECK_SECONDS` after it was last looked at.
     """
@@ -63,7 +65,7 @@ def _due(store: Store, only: str = "") -> list[int]:
     at = now()
     rows = store.read(
         f"SELECT id FROM jobs WHERE ((state IN ({placeholders(WAITING)}) AND coalesce(next_check_at, '') <= ?)"
-        f" OR (state IN ({placeholders(RECHECKED)}) AND next_check_at <= ?)) {only} ORDER BY pinned DESC, id LIMIT 1",
+        f" OR (state IN ({placeholders(RECHECKED)}) AND next_check_at <= ?)) {only} ORDER BY priority DESC, id LIMIT 1",
         (*state_values(WAITING), at, *state_values(RECHECKED), at),
     )
     return [row["id"] for row in rows]

@@ -282,6 +282,46 @@ def m010_tensor_marks(db: Database) -> None:
     )
 
 
+_WATCHING = """
+CREATE TABLE reaches (
+  endpoint TEXT NOT NULL,
+  source TEXT NOT NULL,
+  next TEXT NOT NULL,
+  oldest TEXT NOT NULL,
+  ended INTEGER NOT NULL,
+  pages INTEGER NOT NULL,
+  updated_at TEXT NOT NULL,
+  PRIMARY KEY (endpoint, source)
+) STRICT;
+
+CREATE TABLE in_use (
+  endpoint TEXT NOT NULL,
+  repo_id TEXT NOT NULL,
+  revision TEXT NOT NULL,
+  place TEXT NOT NULL,
+  found_as TEXT NOT NULL DEFAULT '',
+  sha TEXT NOT NULL DEFAULT '',
+  state TEXT NOT NULL DEFAULT '',
+  reason TEXT NOT NULL DEFAULT '',
+  misses INTEGER NOT NULL DEFAULT 0,
+  bases TEXT NOT NULL DEFAULT '[]',
+  looked_at TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (endpoint, repo_id, revision)
+) STRICT;
+
+ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN in_use TEXT NOT NULL DEFAULT '';
+UPDATE jobs SET priority = 2 WHERE pinned = 1;
+"""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m011_watching(db: Database) -> None:
+    """How far back each source was read, the models in use, and which jobs go first."""
+    for statement in _statements(_WATCHING):
+        db.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

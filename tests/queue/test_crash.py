@@ -175,6 +175,19 @@ def _with_a_scanner(work: Work) -> None:
     watch_once(replace(work, settings=chosen))
 
 
+def _models_in_use(work: Work) -> None:
+    """A watch-list, then another, of a model that is pinned and known."""
+    path = work.home.parent / "in-use.txt"
+    watch_once(work)
+    with open_store(work.home) as store:
+        ref = jobs.jobs(store)[0].ref
+        for text in ("org/none", f"{ref.repo_id}@{ref.revision}"):
+            path.write_text(text)
+            watch = work.settings.watch.model_copy(update={"list": (path,)})
+            settings = work.settings.model_copy(update={"watch": watch})
+            poll_pass(store, replace(work, settings=settings))
+
+
 SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.claim_job": _direct,
     "jobs.claim_ahead": _ahead,
@@ -183,6 +196,9 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.requeue_lost": _lost_worker,
     "jobs.requeue": _by_hand,
     "jobs.cancel": _by_hand,
+    "jobs.mark_in_use": _models_in_use,
+    "watchlist.replace_all": _models_in_use,
+    "watchlist.keep": _models_in_use,
     "batch.settle": _batch,
     "opinions.keep": _with_a_scanner,
     "findings.triage": _by_hand,
