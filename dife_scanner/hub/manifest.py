@@ -16,6 +16,7 @@ from pathlib import Path
 
 from dife_scanner.errors import Unsupported, UsageError
 from dife_scanner.hub.architecture import described
+from dife_scanner.hub.claims import base_claim
 from dife_scanner.hub.layouts import CONFIG, PICKLE, WEIGHTS, chosen_weights, layout_of
 from dife_scanner.records import HubFile, HubModel, JobState, Layout, Manifest, ModelRef
 
@@ -45,8 +46,6 @@ _LEARNER = re.compile(
 """Names that CoOp, CoCoOp and what was made of them give a prompt learner, folders included; `model.pth.tar-50` is the
 training framework's."""
 _TENSORS = re.compile(r"\.(safetensors|pt|pth|bin|ckpt|pkl|pickle|npy|npz|h5|tar)(-\d+)?$")
-_RELATIONS = ("finetune", "adapter", "quantized", "merge")
-"""Of a model to its base, as the hub's tags name them."""
 _REVISION_DIGITS = 34
 """With `local-` before them as long as a commit: 40 characters."""
 _SAY_WHICH = "give a folder, or a .safetensors file next to its config"
@@ -84,7 +83,7 @@ def manifest(
         architecture=judgement.architecture,
         files=judgement.files,
         bytes_to_fetch=_total_bytes(judgement.files),
-        base_claim=base_claim(model.tags),
+        base_claim=base_claim(model.tags, small),
         state=judgement.state,
         reason=judgement.reason,
         other_weights=other_weights(paths, chosen_weights(paths)),
@@ -119,27 +118,6 @@ def other_weights(paths: Iterable[str], audited: str | None) -> tuple[str, ...]:
         if _TENSORS.search(lower) and not _LEARNER.search(lower):
             found.append(path)
     return tuple(sorted(found)[:MOST_UNREAD])
-
-
-def base_claim(tags: Iterable[str]) -> str:
-    """What the card says the model was made from, e.g. `openai/clip-vit-base-patch32 (finetune)`; not verified.
-
-    The hub makes two tags of it, `base_model:NAME` and `base_model:RELATION:NAME`, in any order.
-    """
-    relations: dict[str, str] = {}
-    for tag in tags:
-        if not tag.startswith("base_model:"):
-            continue
-        named = tag.removeprefix("base_model:")
-        first, _, rest = named.partition(":")
-        if first in _RELATIONS and rest:
-            relations[rest] = first
-        else:
-            relations.setdefault(named if rest else first, "")
-    claims: list[str] = []
-    for base, relation in relations.items():
-        claims.append(f"{base} ({relation})" if relation else base)
-    return ", ".join(claims)
 
 
 # --- judging ----------------------------------------------------------------------------------------------------

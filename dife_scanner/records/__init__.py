@@ -20,6 +20,9 @@ from dife_scanner.records.checkpoints import (
     Manifest,
     ModelRef,
     Reference,
+    ReferenceCheck,
+    TrustedFile,
+    TrustRecord,
 )
 from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
@@ -67,6 +70,7 @@ from dife_scanner.records.vocabulary import (
     Stratum,
     TriageState,
     TriggerKind,
+    Trust,
     Verdict,
 )
 
@@ -130,6 +134,7 @@ __all__ = [
     "Recognition",
     "Recovered",
     "Reference",
+    "ReferenceCheck",
     "ReverseSearch",
     "Search",
     "SelectorControl",
@@ -142,6 +147,9 @@ __all__ = [
     "Trigger",
     "TriggerFile",
     "TriggerKind",
+    "Trust",
+    "TrustRecord",
+    "TrustedFile",
     "UnderOtherSettings",
     "Verdict",
     "decided",

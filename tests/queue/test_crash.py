@@ -31,7 +31,7 @@ from dife_scanner.queue import batch, failures
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import process, work_loop
-from dife_scanner.records import JobState, Reference, TriageState
+from dife_scanner.records import JobState, Reference, TriageState, TrustRecord
 from dife_scanner.store import (
     Store,
     audits,
@@ -43,6 +43,7 @@ from dife_scanner.store import (
     outbox,
     polls,
     references,
+    trust,
 )
 from dife_scanner.store import requests as asked
 
@@ -134,6 +135,7 @@ def _by_hand(work: Work) -> None:
         jobs.requeue(store, job.id)
         references.add(store, Reference("base", "/r", "i", "t", "w", "V", now()))
         references.remove(store, "base")
+        trust.keep(store, TrustRecord("org/base", "a" * 40, (), ""))
         asked.take(store, asked.request_scan(store, "org/none"))
 
 
@@ -166,6 +168,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "findings.triage": _by_hand,
     "references.add": _by_hand,
     "references.remove": _by_hand,
+    "trust.keep": _by_hand,
     "requests.add": _by_hand,
     "requests.take": _by_hand,
     "outbox.failed": _alerts,

@@ -1,0 +1,116 @@
+"""Samples of published bases, read from the hub by range and kept: each base is asked for once per installation."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dife_scanner.baselines import samples
+from dife_scanner.baselines.registry import Base, Place
+from dife_scanner.baselines.samples import Sample, Shapes
+from dife_scanner.durable.atomic import atomic_write
+from dife_scanner.durable.disk import disk_errors
+from dife_scanner.errors import (
+    DifeError,
+    HubError,
+    HubUnavailable,
+    LimitExceeded,
+    Refused,
+    Unreadable,
+    Unsupported,
+)
+from dife_scanner.hub.layouts import WEIGHTS
+from dife_scanner.models.likeness import UNTOLD, Likeness
+from dife_scanner.records import HubFile, HubModel, ModelRef
+
+if TYPE_CHECKING:
+    from dife_scanner.hub.client import Hub
+
+log = logging.getLogger(__name__)
+
+_SAMPLED = (*WEIGHTS, "model.safetensors")
+"""Files that can be read in parts, the best first; of a pickle nothing is known before it is here."""
+_UNFIT = (Refused, Unreadable, Unsupported, LimitExceeded)
+
+
+class BaseSamples:
+    """Compares one checkpoint with bases that are not here."""
+
+    def __init__(self, hub: Hub, home: Path, weights: Path) -> None:
+        """`weights` is a checked safetensors file. Raises what `samples.matrices` raises."""
+        self._hub = hub
+        self._kept = home / "cache" / "bases"
+        self._home = home
+        self._seed = samples.own_seed(home)
+        available, read = samples.of_file(weights)
+        self._wanted = samples.chosen(available, self._seed)
+        self._own = samples.take(available, read, self._wanted, self._seed)
+
+    def likeness(self, base: Base) -> Likeness:
+        """How alike the checkpoint and a base are at some places; `UNTOLD` where the base cannot be looked at.
+
+        Raises `HubUnavailable`.
+        """
+        for place in base.places:
+            sample = self._sample(place)
+            if sample:
+                return samples.likeness(self._own, sample)
+        return UNTOLD
+
+    def _sample(self, place: Place) -> Sample:
+        kept = self._kept / f"{self._name(place)}.npz"
+        if kept.exists():
+            return _read(kept, self._wanted)
+        try:
+            sample = self._fetched(place)
+        except HubUnavailable:
+            raise
+        except (HubError, *_UNFIT) as error:
+            log.info("%s was not compared: %s", place.repository, error.what)
+            return {}
+        if sample:
+            with disk_errors(self._home):
+                self._kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with atomic_write(kept) as stream:
+                    np.savez(stream, **sample)
+        return sample
+
+    def _name(self, place: Place) -> str:
+        """Of the file that keeps what was read: the places are part of it."""
+        wanted = ";".join(f"{name}{shape}" for name, shape in self._wanted.items())
+        key = f"{self._hub.endpoint} {place.repository} {place.revision} {self._seed} {wanted}"
+        return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+    def _fetched(self, place: Place) -> Sample:
+        model = self._hub.info(place.repository, place.revision or None)
+        file = _weights(model)
+        if file is None or not file.size:
+            return {}
+        ref = ModelRef(model.repo_id, model.sha)
+        read = partial(self._hub.read_range, ref, file)
+        available = samples.matrices(read, file.size, file.path)
+        return samples.take(available, read, self._wanted, self._seed)
+
+
+def _weights(model: HubModel) -> HubFile | None:
+    by_path = {file.path: file for file in model.files}
+    for path in _SAMPLED:
+        if path in by_path:
+            return by_path[path]
+    return None
+
+
+def _read(kept: Path, wanted: Shapes) -> Sample:
+    """What was read before; nothing where the file is not what we wrote."""
+    try:
+        with np.load(kept, allow_pickle=False) as stored:
+            return {name: stored[name] for name in wanted if name in stored}
+    except (OSError, ValueError, KeyError) as error:
+        log.warning("%s is read again: %s", kept, error)
+        kept.unlink(missing_ok=True)
+        return {}
