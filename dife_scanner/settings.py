@@ -325,8 +325,8 @@ _TEMPLATE = """\
 
 # The clean bases that checkpoints are compared with (docs/references.md).
 [references]
-# Whether a base that a checkpoint needs is fetched: "auto", "never", or "ask", which asks a person at a terminal; without
-# one the audit says which command fetches it.
+# Whether a base that a checkpoint needs is fetched: "auto", "never", or "ask", which asks a person at a terminal;
+# without one the audit says which command fetches it.
 #fetch = "ask"
 # Bytes on disk of the bases that were fetched so; the one that was not used for the longest time makes room.
 #quota_bytes = 107374182400

@@ -12,11 +12,10 @@ import numpy as np
 
 from dife_scanner.baselines import samples
 from dife_scanner.baselines.registry import Base, Place
-from dife_scanner.baselines.samples import Sample, Shapes
+from dife_scanner.baselines.samples import Matrices, Read, Sample, Shapes
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import (
-    DifeError,
     HubError,
     HubUnavailable,
     LimitExceeded,
@@ -41,13 +40,12 @@ _UNFIT = (Refused, Unreadable, Unsupported, LimitExceeded)
 class BaseSamples:
     """Compares one checkpoint with bases that are not here."""
 
-    def __init__(self, hub: Hub, home: Path, weights: Path) -> None:
-        """`weights` is a checked safetensors file. Raises what `samples.matrices` raises."""
+    def __init__(self, hub: Hub, home: Path, available: Matrices, read: Read) -> None:
+        """`available` are the matrices of the checkpoint, and `read` reads its file."""
         self._hub = hub
         self._kept = home / "cache" / "bases"
         self._home = home
         self._seed = samples.own_seed(home)
-        available, read = samples.of_file(weights)
         self._wanted = samples.chosen(available, self._seed)
         self._own = samples.take(available, read, self._wanted, self._seed)
 
@@ -77,7 +75,7 @@ class BaseSamples:
             with disk_errors(self._home):
                 self._kept.mkdir(mode=0o700, parents=True, exist_ok=True)
                 with atomic_write(kept) as stream:
-                    np.savez(stream, **sample)
+                    np.savez(stream, allow_pickle=False, **sample)
         return sample
 
     def _name(self, place: Place) -> str:
@@ -92,9 +90,17 @@ class BaseSamples:
         if file is None or not file.size:
             return {}
         ref = ModelRef(model.repo_id, model.sha)
-        read = partial(self._hub.read_range, ref, file)
-        available = samples.matrices(read, file.size, file.path)
+        available, read = of_hub(self._hub, ref, file)
         return samples.take(available, read, self._wanted, self._seed)
+
+
+def of_hub(hub: Hub, ref: ModelRef, file: HubFile) -> tuple[Matrices, Read]:
+    """The matrices of a safetensors file on the hub, and how its bytes are read.
+
+    Raises the errors of access, and what `samples.matrices` raises.
+    """
+    read = partial(hub.read_range, ref, file)
+    return samples.matrices(read, file.size or 0, file.path), read
 
 
 def _weights(model: HubModel) -> HubFile | None:

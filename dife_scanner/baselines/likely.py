@@ -22,7 +22,7 @@ class By(StrEnum):
     """What says which base it is, the surest first."""
 
     WEIGHTS = "its weights"
-    ITSELF = "it is published as this base"
+    ITSELF = "its repository"
     CARD = "its card"
     ADAPTER = "its adapter_config.json"
     CONFIGURATION = "its config.json"
@@ -190,5 +190,5 @@ def _unread(claim: Claim) -> tuple[str, ...]:
         return ()
     name = plain(claim.base.name, 100)
     return (
-        f"its base {name}, as {claim.by} says, is not read by this version: {claim.base.unread}",
+        f"its base {name}, going by {claim.by}, is not read by this version: {claim.base.unread}",
     )

@@ -69,14 +69,14 @@ def _of_card(tags: Iterable[str]) -> dict[str, str]:
 
 def _of_files(small: Mapping[str, bytes]) -> list[tuple[str, str]]:
     """Bases that an adapter's configuration and then any other configuration names; paths on a disk are none."""
-    found = []
+    found: list[tuple[Any, str]] = []
     for path, raw in sorted(small.items()):
         if path.rpartition("/")[2] == ADAPTER:
             found.append((json_object(raw).get("base_model_name_or_path"), ADAPTER))
     for path, raw in sorted(small.items()):
         if path.rpartition("/")[2] == CONFIGURATION:
             found += [(name, CONFIGURATION) for name in _names_in(json_object(raw))]
-    return [(name, where) for name, where in found if _is_repository(name)]
+    return [(str(name), where) for name, where in found if _is_repository(name)]
 
 
 def _names_in(config: Mapping[str, Any]) -> list[Any]:

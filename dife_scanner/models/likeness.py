@@ -174,7 +174,7 @@ def _is_telling(values: Values) -> bool:
 
 
 def of_pairs(pairs: Pairs) -> Likeness:
-    """How alike two checkpoints are, by values taken at the same places of both; those that tell nothing are left out."""
+    """How alike two checkpoints are, by values from the same places of both; those that tell nothing are left out."""
     pairs = {name: (ours, theirs) for name, (ours, theirs) in pairs.items() if _tell(ours, theirs)}
     if not pairs:
         return UNTOLD

@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.progress import Progress
 from dife_scanner.queue import child, outcome
+from dife_scanner.queue.base_choice import BaseChoice
 from dife_scanner.queue.cleanup import remove_finished_searches
 from dife_scanner.queue.work import Work, hub_for, threads
 from dife_scanner.records import (
@@ -101,7 +101,10 @@ class JobRun:
         return seen.manifest
 
     def _hub(self) -> Hub:
-        return hub_for(self._work.settings, self._job.endpoint, self._pause)
+        """The job's own hub; that of the settings for a local checkpoint, which has none."""
+        settings = self._work.settings
+        endpoint = settings.endpoint if self._job.ref.local else self._job.endpoint
+        return hub_for(settings, endpoint, self._pause)
 
     def _pause(self, seconds: float) -> None:
         """Sleep, and still notice that the job must not go on."""
@@ -130,14 +133,10 @@ class JobRun:
     # --- the request --------------------------------------------------------------------------------------------
 
     def _request(self, manifest: Manifest, prepared: checkpoints.Prepared) -> Request:
+        choice = BaseChoice(
+            self._store, self._job, self._work, self._hub, self._progress, self._check
+        ).of(manifest, prepared)
         known = kept_references.references(self._store)
-        choice = references.choose(
-            known,
-            references.fits(prepared.config, self._limits),
-            manifest.base_claim,
-            self._work.reference,
-            partial(references.likeness, prepared.weights, limits=self._limits),
-        )
         found_in_base: tuple[Trigger, ...] = ()
         if choice.reference:
             found_in_base = references.triggers_found_in(self._store, choice.reference)

@@ -133,6 +133,8 @@ class Reference:
     fetched: bool = False
     """Whether it was fetched because a checkpoint needed it; such a one gives way where room is needed."""
     trust: Trust = Trust.PERSON
+    trusted_at: str = ""
+    """When it was pinned, or fetched for the first time; empty where somebody gave it."""
 
 
 @dataclass(frozen=True)

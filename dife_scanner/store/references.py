@@ -1,5 +1,7 @@
 """Clean checkpoints that suspects are compared with, the files they are made of, and which audits use them now."""
 
+# ruff: noqa: S608 - what is formatted into SQL are names from this file; values are always parameters
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +23,7 @@ _UPDATED = (
     "path", "image_tower", "text_tower", "bundled", "repository", "revision", "base", "size", "fetched",
 )  # fmt: skip
 _JOINED = (
-    "SELECT r.*, t.pinned_at FROM model_references AS r"
+    "SELECT r.*, t.pinned_at, t.first_at FROM model_references AS r"
     " LEFT JOIN trusted_repositories AS t ON t.repository = r.repository"
 )
 
@@ -164,7 +166,8 @@ def _to_reference(row: dict[str, Any]) -> Reference:
     values = {column: row[column] for column in _COLUMNS}
     values["bundled"] = bool(row["bundled"])
     values["fetched"] = bool(row["fetched"])
-    return Reference(**values, trust=_trust(row))
+    trusted_at = row["pinned_at"] or row["first_at"] or ""
+    return Reference(**values, trust=_trust(row), trusted_at=trusted_at)
 
 
 def _trust(row: dict[str, Any]) -> Trust:
