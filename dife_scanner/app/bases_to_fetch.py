@@ -42,10 +42,10 @@ class BasesToFetch:
         from dife_scanner.baselines.registry import registry
 
         known = registry(self._settings.references.registry)
-        about = (manifest.ref, manifest.base_claim, manifest.architecture)
+        about = (manifest.ref, manifest.base_claims, manifest.architecture)
         measure = None
         try:
-            stated = claims(known, manifest.ref, manifest.base_claim)
+            stated = claims(known, manifest.ref, manifest.base_claims)
             if not stated and known.of_architecture(manifest.architecture):
                 measure = self._measure(manifest)
             found = likely(known, *about, measure)

@@ -20,7 +20,7 @@ from dife_scanner.errors import (
     NotFound,
 )
 from dife_scanner.models.likeness import Likeness
-from dife_scanner.records import ModelRef, Reference
+from dife_scanner.records import BaseClaim, ModelRef, Reference
 from dife_scanner.sentences import bases as sentences
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, references
@@ -38,7 +38,8 @@ class Needs:
     """A checkpoint without a base, and what is known of it."""
 
     ref: ModelRef
-    base_claim: str
+    stated: tuple[BaseClaim, ...]
+    """As in its manifest."""
     architecture: str
     """As in its manifest, or in its checked configuration."""
     weights: Path | None = None
@@ -75,7 +76,7 @@ def acquire(
     try:
         made = by() if settings.references.fetch != "never" else None
         measure = _measure(made, needs) if made else None
-        found = likely(known, needs.ref, needs.base_claim, needs.architecture, measure, here)
+        found = likely(known, needs.ref, needs.stated, needs.architecture, measure, here)
         if found.base is None or not found.is_worth_fetching:
             return Acquired(notes=(*found.notes, *_guess(found)))
         return _fetched_or_named(store, found, found.base, made, confirm)
@@ -86,7 +87,7 @@ def acquire(
 
 
 def _is_anything_known(known: Registry, needs: Needs) -> bool:
-    named = claims(known, needs.ref, needs.base_claim, needs.architecture)
+    named = claims(known, needs.ref, needs.stated, needs.architecture)
     return bool(named or known.of_architecture(needs.architecture))
 
 

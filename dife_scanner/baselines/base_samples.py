@@ -43,7 +43,7 @@ class BaseSamples:
     def __init__(self, hub: Hub, home: Path, available: Matrices, read: Read) -> None:
         """`available` are the matrices of the checkpoint, and `read` reads its file."""
         self._hub = hub
-        self._kept = home / "cache" / "bases"
+        self._folder = home / "cache" / "samples"
         self._home = home
         self._seed = samples.own_seed(home)
         self._wanted = samples.chosen(available, self._seed)
@@ -55,15 +55,17 @@ class BaseSamples:
         Raises `HubUnavailable`.
         """
         for place in base.places:
-            sample = self._sample(place)
+            kept = self._kept_for(place)
+            if kept.exists():
+                return samples.likeness(self._own, _read(kept, self._wanted))
+        for place in base.places:
+            sample = self._asked_for(place)
             if sample:
                 return samples.likeness(self._own, sample)
         return UNTOLD
 
-    def _sample(self, place: Place) -> Sample:
-        kept = self._kept / f"{self._name(place)}.npz"
-        if kept.exists():
-            return _read(kept, self._wanted)
+    def _asked_for(self, place: Place) -> Sample:
+        """What the hub sends of a place, kept for the next time; empty where there is nothing to compare with."""
         try:
             sample = self._fetched(place)
         except HubUnavailable:
@@ -73,16 +75,16 @@ class BaseSamples:
             return {}
         if sample:
             with disk_errors(self._home):
-                self._kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-                with atomic_write(kept) as stream:
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with atomic_write(self._kept_for(place)) as stream:
                     np.savez(stream, allow_pickle=False, **sample)
         return sample
 
-    def _name(self, place: Place) -> str:
-        """Of the file that keeps what was read: the places are part of it."""
+    def _kept_for(self, place: Place) -> Path:
+        """The file that keeps what was read: which values these are is part of its name."""
         wanted = ";".join(f"{name}{shape}" for name, shape in self._wanted.items())
         key = f"{self._hub.endpoint} {place.repository} {place.revision} {self._seed} {wanted}"
-        return hashlib.sha256(key.encode()).hexdigest()[:32]
+        return self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.npz"
 
     def _fetched(self, place: Place) -> Sample:
         model = self._hub.info(place.repository, place.revision or None)

@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from dife_scanner.baselines.registry import Base, Registry
 from dife_scanner.core.plain import plain
-from dife_scanner.hub.claims import ADAPTER, CONFIGURATION, parsed
+from dife_scanner.hub.claims import CARD
 from dife_scanner.models.likeness import UNTOLD, Likeness
-from dife_scanner.records import ModelRef
+from dife_scanner.records import BaseClaim, ModelRef
 
 MOST_COMPARED = 40
 """Bases that a checkpoint is compared with; the registry knows 25 of the commonest architecture."""
@@ -31,7 +31,7 @@ class By(StrEnum):
     """Only the guess that is right most often."""
 
 
-_FILES = {ADAPTER: By.ADAPTER, CONFIGURATION: By.CONFIGURATION}
+_ADAPTER = "adapter_config.json"
 _STATED = frozenset({By.ITSELF, By.CARD, By.ADAPTER, By.CONFIGURATION})
 
 
@@ -59,15 +59,15 @@ class Likely:
 
 
 def claims(
-    known: Registry, ref: ModelRef, base_claim: str, architecture: str = ""
+    known: Registry, ref: ModelRef, stated: Sequence[BaseClaim], architecture: str = ""
 ) -> tuple[Claim, ...]:
     """Every base that something about a checkpoint names, the surest claim first and each base once.
 
-    `base_claim` and `architecture` are those of its manifest.
+    `stated` are the `base_claims` of its manifest, `architecture` is its own.
     """
     named = [(ref.repo_id if not ref.local else "", By.ITSELF)]
-    for name, relation in parsed(base_claim):
-        named.append((name, _FILES.get(relation, By.CARD)))
+    for claim in stated:
+        named.append((claim.name, _source(claim)))
     found = [Claim(base, by) for name, by in named if (base := known.resolve(name))]
     found.sort(key=lambda claim: list(By).index(claim.by))
     alike = known.named_like(ref.repo_id)
@@ -82,11 +82,19 @@ def claims(
     return tuple(first.values())
 
 
-def expanded(known: Registry, base_claim: str) -> str:
-    """The claim of a manifest, and what references of the bases that it names are called here."""
-    names = [base_claim] if base_claim else []
-    for name, _ in parsed(base_claim):
-        base = known.resolve(name)
+def _source(claim: BaseClaim) -> By:
+    if claim.source == CARD:
+        return By.CARD
+    is_adapter = claim.source.rpartition("/")[2] == _ADAPTER
+    return By.ADAPTER if is_adapter else By.CONFIGURATION
+
+
+def expanded(known: Registry, stated: Sequence[BaseClaim]) -> str:
+    """The names that are claimed, and what references of the bases that they mean are called here."""
+    names = []
+    for claim in stated:
+        names.append(claim.name)
+        base = known.resolve(claim.name)
         if base:
             names.append(base.short)
     return ", ".join(names)
@@ -95,7 +103,7 @@ def expanded(known: Registry, base_claim: str) -> str:
 def likely(
     known: Registry,
     ref: ModelRef,
-    base_claim: str,
+    stated: Sequence[BaseClaim],
     architecture: str,
     measure: Callable[[Base], Likeness] | None = None,
     here: Collection[str] = (),
@@ -105,9 +113,7 @@ def likely(
     `measure` compares its weights with those of a base; without it the claims alone decide. What it raises is raised.
     """
     made = [
-        claim
-        for claim in claims(known, ref, base_claim, architecture)
-        if claim.base.name not in here
+        claim for claim in claims(known, ref, stated, architecture) if claim.base.name not in here
     ]
     made = [replace(claim, base=_elsewhere(claim.base, ref)) for claim in made]
     made = [claim for claim in made if claim.base.places]

@@ -1,4 +1,4 @@
-"""What a repository says it was made from: its card, its adapter, its configuration. Pure, and none of it verified."""
+"""What a repository says that it was made from. Pure; nothing of it is verified here."""
 
 from __future__ import annotations
 
@@ -6,54 +6,64 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dife_scanner.core.plain import plain
-from dife_scanner.hub.architecture import json_object
+from dife_scanner.records import BaseClaim
 
-ADAPTER = "adapter_config.json"
-CONFIGURATION = "config.json"
-MOST_CLAIMS = 8
-"""Of one repository; a merge of more models has no one base."""
+CARD = "card"
+MOST_CLAIMS = 20
+"""Of one repository; an honest merge names a handful."""
 
-_RELATIONS = frozenset({"finetune", "adapter", "quantized", "merge"})
+_RELATIONS = ("finetune", "adapter", "quantized", "merge")
 """Of a model to its base, as the hub's tags name them."""
-_NAME = re.compile(r"[\w][\w.-]{0,95}/[\w][\w.-]{0,95}")
-_LONGEST = 200
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_FOLDERS = re.compile(
+    r"(check|ck)points?|ckpts?|content|data|drive|experiments?|home|kaggle|mnt|models?|opt|out|outputs?|pretrained|"
+    r"results?|root|runs?|saved?|saved_models?|tmp|trained|users|weights|work|workspace",
+    re.IGNORECASE,
+)
+"""First parts of paths that training scripts leave in configurations: no owner on a hub is meant."""
 
 
-def base_claim(tags: Iterable[str], small: Mapping[str, bytes] | None = None) -> str:
-    """Every base that a repository names, e.g. `openai/clip-vit-base-patch32 (finetune)`, the surest first.
+def base_claim(tags: Iterable[str]) -> str:
+    """What the card says the model was made from, e.g. `openai/clip-vit-base-patch32 (finetune)`; not verified.
 
-    `small` are its small files by path. What an adapter or a configuration names is followed by the name of that file
-    where the card does not say it too.
+    The hub makes two tags of it, `base_model:NAME` and `base_model:RELATION:NAME`, in any order.
     """
-    claims = _of_card(tags)
-    for name, where in _of_files(small or {}):
-        claims.setdefault(name, where)
-    words = []
-    for name, relation in list(claims.items())[:MOST_CLAIMS]:
-        words.append(f"{name} ({relation})" if relation else name)
-    return plain(", ".join(words), _LONGEST * MOST_CLAIMS)
+    claims: list[str] = []
+    for base, relation in _on_card(tags).items():
+        claims.append(f"{base} ({relation})" if relation else base)
+    return ", ".join(claims)
 
 
-def parsed(base_claim: str) -> list[tuple[str, str]]:
-    """The claims of `base_claim` as (name, relation or file).
+def base_claims(
+    repo_id: str, tags: Iterable[str], configurations: Mapping[str, Mapping[str, Any]]
+) -> tuple[BaseClaim, ...]:
+    """Every base that is named, the card's first; `configurations` by path, an adapter's before the others.
 
-    >>> parsed("openai/clip-vit-base-patch32 (finetune), a/b")
-    [('openai/clip-vit-base-patch32', 'finetune'), ('a/b', '')]
+    A path on somebody's disk, a name that no hub would accept and the repository itself are left out.
     """
-    found = []
-    for claim in base_claim.split(", "):
-        name, _, relation = claim.partition(" (")
-        if name.strip():
-            found.append((name.strip(), relation.removesuffix(")")))
-    return found
+    found: list[BaseClaim] = []
+    for name, relation in _on_card(tags).items():
+        found.append(BaseClaim(name, relation, CARD))
+    for path, body in configurations.items():
+        adapter = body.get("base_model_name_or_path")
+        if isinstance(adapter, str):
+            found.append(BaseClaim(adapter, "adapter", path))
+        made_from = body.get("_name_or_path")
+        if isinstance(made_from, str):
+            found.append(BaseClaim(made_from, "", path))
+    named = [claim for claim in dict.fromkeys(found) if is_hub_name(claim.name)]
+    return tuple(claim for claim in named if claim.name != repo_id)[:MOST_CLAIMS]
 
 
-def _of_card(tags: Iterable[str]) -> dict[str, str]:
-    """The relation to each base of the card, by name.
+def is_hub_name(name: str) -> bool:
+    """Whether a stranger's string can be the name of a repository, and is no path on a disk."""
+    if not _NAME.fullmatch(name) or ".." in name:
+        return False
+    return not _FOLDERS.fullmatch(name.partition("/")[0])
 
-    The hub makes two tags of one, `base_model:NAME` and `base_model:RELATION:NAME`, in any order.
-    """
+
+def _on_card(tags: Iterable[str]) -> dict[str, str]:
+    """The relation to each base that the tags name, empty where they say none."""
     relations: dict[str, str] = {}
     for tag in tags:
         if not tag.startswith("base_model:"):
@@ -65,29 +75,3 @@ def _of_card(tags: Iterable[str]) -> dict[str, str]:
         else:
             relations.setdefault(named if rest else first, "")
     return relations
-
-
-def _of_files(small: Mapping[str, bytes]) -> list[tuple[str, str]]:
-    """Bases that an adapter's configuration and then any other configuration names; paths on a disk are none."""
-    found: list[tuple[Any, str]] = []
-    for path, raw in sorted(small.items()):
-        if path.rpartition("/")[2] == ADAPTER:
-            found.append((json_object(raw).get("base_model_name_or_path"), ADAPTER))
-    for path, raw in sorted(small.items()):
-        if path.rpartition("/")[2] == CONFIGURATION:
-            found += [(name, CONFIGURATION) for name in _names_in(json_object(raw))]
-    return [(str(name), where) for name, where in found if _is_repository(name)]
-
-
-def _names_in(config: Mapping[str, Any]) -> list[Any]:
-    """`_name_or_path` of a transformers configuration, else that of the section of one of its towers."""
-    named = [config.get("_name_or_path")]
-    for section in ("vision_config", "text_config"):
-        tower = config.get(section)
-        if isinstance(tower, dict):
-            named.append(tower.get("_name_or_path"))
-    return [name for name in named if name]
-
-
-def _is_repository(name: object) -> bool:
-    return isinstance(name, str) and bool(_NAME.fullmatch(name))

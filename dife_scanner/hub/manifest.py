@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dife_scanner.errors import Unsupported, UsageError
 from dife_scanner.hub.architecture import described
-from dife_scanner.hub.claims import base_claim
+from dife_scanner.hub.claims import base_claim, base_claims
 from dife_scanner.hub.layouts import CONFIG, PICKLE, WEIGHTS, chosen_weights, layout_of
 from dife_scanner.records import HubFile, HubModel, JobState, Layout, Manifest, ModelRef
 
@@ -83,11 +83,12 @@ def manifest(
         architecture=judgement.architecture,
         files=judgement.files,
         bytes_to_fetch=_total_bytes(judgement.files),
-        base_claim=base_claim(model.tags, small),
+        base_claim=base_claim(model.tags),
         state=judgement.state,
         reason=judgement.reason,
         other_weights=other_weights(paths, chosen_weights(paths)),
         unread=unread_learners(paths),
+        base_claims=base_claims(model.repo_id, model.tags, {}),
     )
 
 

@@ -44,7 +44,7 @@ class BaseChoice:
         if is_base or self.work.reference:
             return choice
         acquired = self.needed(
-            Needs(self.job.ref, manifest.base_claim, prepared.architecture, prepared.weights),
+            Needs(self.job.ref, manifest.base_claims, prepared.architecture, prepared.weights),
             manifest,
         )
         if acquired.reference is not None:
@@ -78,7 +78,7 @@ class BaseChoice:
         return references.choose(
             known,
             fitting,
-            likely.expanded(bases, manifest.base_claim),
+            likely.expanded(bases, manifest.base_claims),
             self.work.reference,
             partial(references.likeness, prepared.weights, limits=settings.limits),
         )

@@ -13,6 +13,7 @@ from dife_scanner.records.audits import (
 )
 from dife_scanner.records.calibration import Calibration, Planted, Power
 from dife_scanner.records.checkpoints import (
+    BaseClaim,
     Contents,
     Deviation,
     HubFile,
@@ -81,6 +82,7 @@ __all__ = [
     "AlertState",
     "ArtefactMissing",
     "Audit",
+    "BaseClaim",
     "Basis",
     "BranchSwap",
     "Budget",

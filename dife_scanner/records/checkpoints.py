@@ -76,6 +76,18 @@ class Contents:
 
 
 @dataclass(frozen=True)
+class BaseClaim:
+    """What a repository says that it was made from; a stranger's words, never verified here."""
+
+    name: str
+    """`org/name` on a hub."""
+    relation: str
+    """`finetune`, `adapter`, `quantized`, `merge`, or empty where none is said."""
+    source: str
+    """Where it stands: `card`, or the path of a configuration."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What would be fetched for one revision, and whether it can be audited at all."""
 
@@ -97,6 +109,8 @@ class Manifest:
     """Files that by their names hold weights that some other program may load, and that are not those audited."""
     unread: tuple[str, ...] = ()
     """Files that by their names hold a prompt learner in a format that is not read; never fetched, never opened."""
+    base_claims: tuple[BaseClaim, ...] = ()
+    """The card's first, then those of the configurations."""
 
 
 @dataclass(frozen=True)
