@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dife_scanner.baselines import fetching, samples
+from dife_scanner.baselines import fetching
 from dife_scanner.baselines.base_samples import BaseSamples
 from dife_scanner.baselines.fetching import Fetching
 from dife_scanner.baselines.likely import Likely, claims, likely
 from dife_scanner.baselines.registry import Base, Registry, registry
+from dife_scanner.baselines.samples import Matrices, Read
 from dife_scanner.errors import (
     BaseChanged,
     DifeError,
@@ -24,6 +25,9 @@ from dife_scanner.records import BaseClaim, ModelRef, Reference
 from dife_scanner.sentences import bases as sentences
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, references
+
+if TYPE_CHECKING:
+    from dife_scanner.hub.client import Hub
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +46,8 @@ class Needs:
     """As in its manifest."""
     architecture: str
     """As in its manifest, or in its checked configuration."""
-    weights: Path | None = None
-    """Its checked safetensors file; `None` where it cannot be had before its base is."""
+    weights: Callable[[Hub], tuple[Matrices, Read]] | None = None
+    """Its matrices and how their bytes are read, from the disk or from the hub; `None` where they cannot be."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,9 @@ def _measure(by: Fetching, needs: Needs) -> Callable[[Base], Likeness] | None:
         return None
     by.progress("looking for its base", note=str(needs.ref))
     try:
-        available, read = samples.of_file(needs.weights)
+        available, read = needs.weights(by.hub)
+    except HubUnavailable:
+        raise
     except DifeError as error:
         log.info("%s is not compared with bases: %s", needs.ref, error.what)
         return None

@@ -85,11 +85,11 @@ def _keep_local(store: Store, settings: Settings, path: Path, name: str) -> Refe
     )
     if found.state.is_final:
         raise Unsupported(f"{path}: {found.reason}", "give a checkpoint that can be audited")
-    files, expected = checkpoints.local_files(found)
+    files = checkpoints.local_files(found)
     with fetching.locked(settings.home, name):
         scratch = keeping.scratch_folder(settings.home, name)
         try:
-            prepared = checkpoints.prepare(files, expected, scratch / "checkpoint", limits)
+            prepared = checkpoints.prepare(files, scratch / "checkpoint", limits)
             return keeping.keep(store, prepared, name, Origin(), limits, keeping.towers_here)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

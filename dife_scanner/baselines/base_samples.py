@@ -54,6 +54,8 @@ class BaseSamples:
 
         Raises `HubUnavailable`.
         """
+        if not self._own:
+            return UNTOLD
         for place in base.places:
             kept = self._kept_for(place)
             if kept.exists():

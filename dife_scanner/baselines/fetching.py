@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 0.2
-_NEXT_PLACE = (HubError, Unsupported, Unreadable, Refused, LimitExceeded)
+_NEXT_PLACE = (HubError, Unsupported, Unreadable, Refused)
 """What is wrong with one place may not be with the next …"""
 _NO_PLACE = (HubUnavailable, BadToken)
 """… but for these."""
@@ -115,11 +115,11 @@ def fetch(store: Store, place: Place, name: str, origin: Origin, by: Fetching) -
     cache = by.settings.home / "cache" / "bases" / place.repository.replace("/", "--") / revision
     _link(manifest, cache, by.at_hand)
     files = checkpoints.fetch(by.hub, manifest, cache, limits, by.progress, by.check)
-    digests = trusting.digests_of(files)
+    fetched = [file.path for file in manifest.files if (cache / file.path).is_file()]
+    digests = trusting.digests_of({path: cache / path for path in fetched})
     trusting.check_fetched(store, trusted, revision, digests)
-    expected = {file.path: file for file in manifest.files}
     with _scratch(by.settings.home, name) as scratch:
-        prepared = checkpoints.prepare(files, expected, scratch / "checkpoint", limits)
+        prepared = checkpoints.prepare(files, scratch / "checkpoint", limits)
         came_from = Origin(place.repository, revision, origin.base, origin.fetched)
         kept = keeping.keep(store, prepared, name, came_from, limits, by.measure)
     trusting.remember(store, trusted, place.repository, revision, digests)
@@ -142,7 +142,7 @@ def announced_bytes(hub: Hub, base: Base, settings: Settings) -> int:
             seen = checkpoints.look(
                 hub, ModelRef(place.repository, place.revision), settings.limits
             )
-        except _NEXT_PLACE as error:
+        except (*_NEXT_PLACE, LimitExceeded) as error:
             log.info("%s: %s", place.repository, error.what)
             continue
         if not seen.manifest.state.is_final:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from dife_scanner.baselines.registry import Base, Registry
 from dife_scanner.core.plain import plain
 from dife_scanner.hub.claims import CARD
-from dife_scanner.models.likeness import UNTOLD, Likeness
+from dife_scanner.models.likeness import UNRELATED, UNTOLD, Likeness
 from dife_scanner.records import BaseClaim, ModelRef
 
 MOST_COMPARED = 40
@@ -66,8 +66,8 @@ def claims(
     `stated` are the `base_claims` of its manifest, `architecture` is its own.
     """
     named = [(ref.repo_id if not ref.local else "", By.ITSELF)]
-    for claim in stated:
-        named.append((claim.name, _source(claim)))
+    for said in stated:
+        named.append((said.name, _source(said)))
     found = [Claim(base, by) for name, by in named if (base := known.resolve(name))]
     found.sort(key=lambda claim: list(By).index(claim.by))
     alike = known.named_like(ref.repo_id)
@@ -155,7 +155,7 @@ def _nearest(
     """The base whose values are nearest, and of several as near the one that is claimed first; `None` of strangers."""
     distances = {}
     for name, likeness in measured.items():
-        if likeness.distance is not None and not all(likeness.unrelated):
+        if likeness.distance is not None and _is_related(likeness):
             distances[name] = likeness.distance
     if not distances:
         return None
@@ -164,6 +164,12 @@ def _nearest(
     order = [claim.base.name for claim in made]
     as_near.sort(key=lambda name: order.index(name) if name in order else len(order))
     return known.base(as_near[0])
+
+
+def _is_related(likeness: Likeness) -> bool:
+    """Whether a tower that was compared came from the base's; a single tower is compared alone."""
+    told = [tower for tower in (likeness.image, likeness.text) if tower is not None]
+    return any(tower >= UNRELATED for tower in told)
 
 
 def _contradiction(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Set
+from collections.abc import Collection, Set
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
@@ -73,8 +73,10 @@ def read_config(config: BinaryIO, limits: ParseLimits) -> ClipConfig:
     return open_clip.parse_config(config.read(limits.config_bytes + 1), limits)
 
 
-def compare(header: Header, config: ClipConfig, file: str) -> Inspection:
-    """Match the tensors of `header` with those `config` makes.
+def compare(
+    header: Header, config: ClipConfig, file: str, lacking: Collection[str] = ()
+) -> Inspection:
+    """Match the tensors of `header` with those `config` makes, but for those `lacking`.
 
     Raises `Unsupported` for a tensor too many or too few, another shape, or an element type that weights cannot have;
     the message names the first. A tensor without values and a buffer that no loader reads may be there, one that
@@ -82,8 +84,9 @@ def compare(header: Header, config: ClipConfig, file: str) -> Inspection:
     """
     stored = {entry.name: entry for entry in header.tensors}
     expected = expected_tensors(config)
-    names = open_clip.stored_names(expected, stored)
-    for name in expected:
+    held = [name for name in expected if name not in lacking]
+    names = open_clip.stored_names(held, stored)
+    for name in tuple(names):
         if name.endswith(STEP_COUNTER) and names[name] not in stored:
             del names[name]  # torch makes one up
     _check_names(set(names.values()), header, file)

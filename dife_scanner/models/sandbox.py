@@ -7,6 +7,7 @@ happens to it is an error with words here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -23,12 +24,16 @@ from dife_scanner.errors import (
     AuditError,
     DifeError,
     LimitExceeded,
+    NeedsBase,
     Refused,
     Unreadable,
     Unsupported,
 )
+from dife_scanner.models.config import ClipConfig
+from dife_scanner.models.conversion import Conversion, plan
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.inspection import Inspection, inspect, read_config
+from dife_scanner.models.stored import WeightsFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +48,9 @@ _BOOTSTRAP = (
 _CHUNK = 65_536
 _MORE_MEMORY = "raise limits.parse_rss_mib if you expect such a file"
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-_REPORTABLE = {error.__name__: error for error in (Refused, Unreadable, Unsupported, LimitExceeded)}
+_REPORTABLE = {
+    error.__name__: error for error in (Refused, Unreadable, Unsupported, NeedsBase, LimitExceeded)
+}
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
 """Signals that a process brings upon itself."""
 
@@ -73,13 +80,50 @@ def check_config(config: Path, limits: ParseLimits) -> None:
         _ask(_Question((config_file.fileno(),), config.name), limits)
 
 
+def plan_conversion(
+    small: Sequence[Path],
+    weights: Sequence[Path],
+    limits: ParseLimits,
+    *,
+    base: ClipConfig | None = None,
+    totals: Sequence[int | None] = (),
+) -> Conversion:
+    """`conversion.plan` on the files of a checkpoint, in a child under `limits`.
+
+    `totals` are the sizes of the weights in bytes where `weights` hold only their beginnings. Raises what
+    `inspect_files` does, and `NeedsBase`.
+    """
+    with contextlib.ExitStack() as opened:
+        numbers = []
+        for path in (*small, *weights):
+            numbers.append(opened.enter_context(path.open("rb")).fileno())
+        question = _Question(
+            files=tuple(numbers),
+            name=weights[0].name,
+            small=tuple(path.name for path in small),
+            weights=tuple(path.name for path in weights),
+            totals=tuple(totals),
+            base=base.as_json() if base else None,
+        )
+        return Conversion.from_json(_ask(question, limits))
+
+
 @dataclass(frozen=True)
 class _Question:
-    """What the child is given: the numbers of one or two open files, and what to call the last of them."""
+    """What the child is given: the numbers of open files and what to call them.
+
+    One file is a configuration, two are a configuration and its weights, both as open_clip saves them. Where `weights`
+    are named, the files are the `small` ones and then these.
+    """
 
     files: tuple[int, ...]
     name: str
+    """In messages."""
     total: int | None = None
+    small: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    totals: tuple[int | None, ...] = ()
+    base: dict[str, Any] | None = None
 
 
 def _ask(question: _Question, limits: ParseLimits) -> dict[str, Any]:
@@ -198,7 +242,7 @@ def main(arguments: Sequence[str]) -> None:
     """Entry of the child: the question and the limits as JSON; the answer goes to stdout."""
     question = _Question(**json.loads(arguments[0]))
     limits = ParseLimits(**json.loads(arguments[1]))
-    _limit_this_process(limits)
+    _limit_this_process(limits, len(question.files))
     print(json.dumps(_answer(question, limits)), end="")
 
 
@@ -219,7 +263,9 @@ def _answer(question: _Question, limits: ParseLimits) -> dict[str, Any]:
 
 
 def _found(question: _Question, limits: ParseLimits) -> dict[str, Any]:
-    """What `inspection` finds in the open files: nothing to say of a configuration alone that is in order."""
+    """What is found in the open files: nothing to say of a configuration alone that is in order."""
+    if question.weights:
+        return _planned(question, limits).as_json()
     with os.fdopen(question.files[0], "rb") as config:
         if len(question.files) == 1:
             read_config(config, limits)
@@ -229,16 +275,31 @@ def _found(question: _Question, limits: ParseLimits) -> dict[str, Any]:
             return found.as_json()
 
 
-def _limit_this_process(limits: ParseLimits) -> None:
+def _planned(question: _Question, limits: ParseLimits) -> Conversion:
+    count = len(question.small)
+    small = {}
+    for number, name in zip(question.files, question.small, strict=False):
+        with os.fdopen(number, "rb") as file:
+            small[name] = file.read(limits.config_bytes + 1)
+    totals = question.totals or (None,) * len(question.weights)
+    files = []
+    for number, name, total in zip(question.files[count:], question.weights, totals, strict=True):
+        files.append(WeightsFile(os.fdopen(number, "rb"), name, total))
+    base = ClipConfig.from_json(question.base) if question.base else None
+    return plan(small, files, limits, base)
+
+
+def _limit_this_process(limits: ParseLimits, files: int) -> None:
+    """Set the limits of a child that owns so many open files."""
     if sys.platform == "win32":  # no such limits there; the parent's wall clock still holds
         return
     import resource
 
-    # the parser opens nothing: 16 files are the two it owns, the pipes, and what the interpreter keeps
+    # the parser opens nothing: 16 files are the pipes, and what the interpreter keeps
     _limit(resource.RLIMIT_AS, limits.memory_mib * 1024**2)
     _limit(resource.RLIMIT_CPU, max(1, math.ceil(limits.seconds)), grace=1)
     _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_NOFILE, 16)
+    _limit(resource.RLIMIT_NOFILE, 16 + files)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NPROC, 0)
 

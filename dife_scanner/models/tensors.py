@@ -19,7 +19,15 @@ from dife_scanner.models.config import (
 INTERPOLATED = frozenset({"visual.positional_embedding", "positional_embedding"})
 """Position embeddings [n, w] that open_clip brings to the number of positions of the configuration."""
 
+SCALE = "logit_scale"
+"""Logarithm of what scores are multiplied by; it belongs to neither tower, and no embedding depends on it."""
+
 Shapes = dict[str, tuple[int, ...]]
+
+
+def is_of_image(name: str) -> bool:
+    """Whether a tensor of open_clip's `CLIP` belongs to the image tower, its projection included."""
+    return name.startswith("visual.")
 
 
 # --- constructor arguments ------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -22,6 +23,7 @@ from dife_scanner.core.verdict import is_complete
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
+from dife_scanner.errors import NeedsBase
 from dife_scanner.progress import Progress
 from dife_scanner.queue import child, outcome
 from dife_scanner.queue.base_choice import BaseChoice
@@ -41,6 +43,8 @@ from dife_scanner.store import references as kept_references
 
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
+
+T = TypeVar("T")
 
 SAME_IDENTITY_SECONDS = 10.0
 """Until a job is looked at again whose weights another worker audits just now."""
@@ -72,6 +76,7 @@ class JobRun:
         self._limits = work.settings.limits
         self.folder = work.home / "work" / str(job.id)
         """Everything that the job writes on the way; nothing of it is needed afterwards."""
+        self._bases = BaseChoice(store, job, work, self._hub, progress, check)
 
     def __call__(self) -> Job:
         remove_folder(self.folder)
@@ -96,9 +101,23 @@ class JobRun:
         hub = self._hub()
         seen = checkpoints.look(hub, self._job.ref, self._limits)
         leases.keep_manifest(self._store, self._job.id, self._worker, seen.model, seen.manifest)
+        self._with_base(seen.manifest, partial(self._judge, hub, seen))
+        return seen.manifest
+
+    def _judge(self, hub: Hub, seen: checkpoints.Look) -> None:
         known = kept_references.references(self._store)
         checkpoints.judge(hub, seen, self._limits, known, scratch=self.folder)
-        return seen.manifest
+
+    def _with_base(self, manifest: Manifest, step: Callable[[], T]) -> T:
+        """Take a step; where a part of a checkpoint needs a base that is not here, fetch that first.
+
+        Raises what the step raises, and `NeedsBase` with what is known of the base where it may not be fetched.
+        """
+        try:
+            return step()
+        except NeedsBase as error:
+            self._bases.for_part(manifest, error)
+        return step()
 
     def _hub(self) -> Hub:
         """The job's own hub; that of the settings for a local checkpoint, which has none."""
@@ -118,27 +137,29 @@ class JobRun:
     def _prepare(self, manifest: Manifest) -> checkpoints.Prepared:
         """A private copy of the files, checked."""
         if self._job.ref.local:
-            files, expected = checkpoints.local_files(manifest)
+            files = checkpoints.local_files(manifest)
         else:
             cache = checkpoints.cache_folder(self._work.home, self._job.ref)
             files = checkpoints.fetch(
                 self._hub(), manifest, cache, self._limits, self._progress, self._check
             )
-            expected = {file.path: file for file in manifest.files}
         self._check()
         self._progress("checking", note=str(self._job.ref))
+        return self._with_base(manifest, partial(self._check_copy, files))
+
+    def _check_copy(self, files: checkpoints.Files) -> checkpoints.Prepared:
         known = kept_references.references(self._store)
-        return checkpoints.prepare(files, expected, self.folder / "checkpoint", self._limits, known)
+        remove_folder(self.folder / "checkpoint-as-stored")  # of a copy that needed a base
+        return checkpoints.prepare(files, self.folder / "checkpoint", self._limits, known)
 
     # --- the request --------------------------------------------------------------------------------------------
 
     def _request(self, manifest: Manifest, prepared: checkpoints.Prepared) -> Request:
-        choice = BaseChoice(
-            self._store, self._job, self._work, self._hub, self._progress, self._check
-        ).of(manifest, prepared)
+        choice = self._bases.of(manifest, prepared)
         known = kept_references.references(self._store)
         found_in_base: tuple[Trigger, ...] = ()
         if choice.reference:
+            prepared = checkpoints.complete(prepared, choice.reference, self._limits)
             found_in_base = references.triggers_found_in(self._store, choice.reference)
         request = Request(
             ref=self._job.ref,
@@ -156,7 +177,7 @@ class JobRun:
             own_settings_problem=prepared.own_settings_problem,
             limits=self._limits,
             named=bool(self._work.reference),
-            notes=(*choice.notes, *checkpoints.notes(manifest)),
+            notes=(*choice.notes, *prepared.notes, *checkpoints.notes(manifest)),
             unread=manifest.unread,
             demonstrated=frozenset(trigger.name for trigger in found_in_base),
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,11 @@ def files_of(folder: str | Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
 
-def drawn(tmp: Path, seed: int, noise: float = 0.0) -> dict[str, bytes]:
+@cache
+def drawn(seed: int, noise: float = 0.0) -> dict[str, bytes]:
     """The files of a tiny checkpoint as it is initialised; with noise, of a fine-tune of it."""
-    folder = tmp / f"drawn-{seed}-{noise}"
-    if not folder.exists():
-        drawn_folder(folder, seed, noise)
-    return files_of(folder)
+    with tempfile.TemporaryDirectory() as folder:
+        return files_of(drawn_folder(Path(folder) / "drawn", seed, noise))
 
 
 def registry_file(tmp: Path, *names: str, **changes: Any) -> Path:

@@ -48,8 +48,8 @@ def test_a_fine_tune_is_near_its_base_and_far_from_another_of_the_same_shapes(
     hub: LoopbackHub, client: Hub, bases: dict[str, Base], home: Path, tmp_path: Path
 ) -> None:
     for number, name in enumerate(bases):
-        hub.add_repo(f"acme/{name}", drawn(tmp_path, number))
-    own = written(tmp_path / "own", drawn(tmp_path, 1, noise=0.1))
+        hub.add_repo(f"acme/{name}", drawn(number))
+    own = written(tmp_path / "own", drawn(1, noise=0.1))
     compare = comparing(client, home, own)
     near, far = compare.likeness(bases["two"]), compare.likeness(bases["one"])
     assert near.distance is not None and near.distance < 0.2 and near.unrelated == (False, False)
@@ -69,7 +69,7 @@ def _length(part: str) -> int:
 
 
 def test_places_differ_between_installations_and_stay_in_one(tmp_path: Path) -> None:
-    available, read = samples.of_file(written(tmp_path / "a", drawn(tmp_path, 0)))
+    available, read = samples.of_file(written(tmp_path / "a", drawn(0)))
     seeds = [samples.own_seed(tmp_path / name) for name in ("first", "second", "first")]
     assert seeds[0] == seeds[2] != seeds[1]
     taken = [samples.take(available, read, samples.chosen(available, seed), seed) for seed in seeds]
@@ -81,7 +81,7 @@ def test_places_differ_between_installations_and_stay_in_one(tmp_path: Path) -> 
 
 def test_one_model_in_two_layouts_is_sampled_alike(tmp_path: Path) -> None:
     """transformers calls the same matrices otherwise; those that it stores alike are compared."""
-    ours = drawn(tmp_path, 3)[WEIGHTS]
+    ours = drawn(3)[WEIGHTS]
     theirs = {}
     for name, value in load(ours).items():
         renamed = re.sub(r"^visual\.transformer\.resblocks", "vision_model.encoder.layers", name)
@@ -101,10 +101,10 @@ def test_one_model_in_two_layouts_is_sampled_alike(tmp_path: Path) -> None:
 def test_a_hub_that_ignores_ranges_is_not_read_to_the_end(
     hub: LoopbackHub, client: Hub, bases: dict[str, Base], home: Path, tmp_path: Path
 ) -> None:
-    hub.add_repo("acme/one", drawn(tmp_path, 0))
+    hub.add_repo("acme/one", drawn(0))
     hub.inject(faults.ignore_range("safetensors"))
     hub.inject(faults.ignore_range("/repos/lfs/"))
-    compare = comparing(client, home, written(tmp_path / "own", drawn(tmp_path, 0)))
+    compare = comparing(client, home, written(tmp_path / "own", drawn(0)))
     assert compare.likeness(bases["one"]) == UNTOLD
     assert not list((home / "cache").glob("**/*.npz"))
 
@@ -113,8 +113,8 @@ def test_what_a_place_says_or_lacks_ends_nothing_but_a_silent_hub_does(
     hub: LoopbackHub, client: Hub, bases: dict[str, Base], home: Path, tmp_path: Path
 ) -> None:
     hub.add_repo("mirror/one", {WEIGHTS: b"\xff" * 4096})
-    hub.add_repo("acme/one", drawn(tmp_path, 0))
-    compare = comparing(client, home, written(tmp_path / "own", drawn(tmp_path, 0)))
+    hub.add_repo("acme/one", drawn(0))
+    compare = comparing(client, home, written(tmp_path / "own", drawn(0)))
     assert compare.likeness(bases["one"]).distance == 0.0
     hub.close()
     with pytest.raises(HubUnavailable):

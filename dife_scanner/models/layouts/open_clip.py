@@ -9,12 +9,9 @@ Standard library only: this runs in the limited child.
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Collection, Iterable
-from typing import Any, NoReturn
+from typing import Any
 
-from dife_scanner.errors import LimitExceeded, Refused, Unreadable
-from dife_scanner.models import strict_json
 from dife_scanner.models.config import (
     CLIP_CONTEXT,
     CLIP_VOCABULARY,
@@ -26,13 +23,14 @@ from dife_scanner.models.config import (
     VisionConfig,
 )
 from dife_scanner.models.header import ParseLimits
-from dife_scanner.models.layouts.json_section import Section, is_whole_numbers
-from dife_scanner.models.strict_json import (
-    HostileJsonError,
-    NotStrictError,
-    climbs_out,
-    shown,
+from dife_scanner.models.layouts.json_section import (
+    Section,
+    is_whole_numbers,
+    read_object,
+    refuse,
 )
+from dife_scanner.models.layouts.places import Described
+from dife_scanner.models.strict_json import climbs_out, shown
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
@@ -142,31 +140,24 @@ def parse_config(raw: bytes, limits: ParseLimits | None = None) -> ClipConfig:
     than `limits` allow. `Refused` is for what tries something: two values under one key, a bomb, a path that climbs
     out of its folder.
     """
-    document = Section(CONFIG_FILE, "", _read_json(raw, limits or ParseLimits()))
+    document = Section(CONFIG_FILE, "", read_object(raw, CONFIG_FILE, limits or ParseLimits()))
     model = document.section("model_cfg")
     preprocessing = document.section("preprocess_cfg", optional=True)
     # what else push_to_hf_hub or authors leave at the top has no effect on open_clip either
     return _clip(model, preprocessing)
 
 
-def _read_json(raw: bytes, limits: ParseLimits) -> dict[str, Any]:
-    if len(raw) > limits.config_bytes:
-        raise LimitExceeded(
-            f"{CONFIG_FILE} has more than {limits.config_bytes} bytes",
-            "raise limits.small_file_bytes if you expect such a file",
-        )
-    try:
-        return strict_json.read(raw.removeprefix(codecs.BOM_UTF8))
-    except HostileJsonError as error:
-        _refuse(str(error))
-    except NotStrictError as error:
-        raise Unreadable(
-            f"{CONFIG_FILE} cannot be read: {error}", "correct it, or ask its author to"
-        ) from None
-
-
-def _refuse(why: str) -> NoReturn:
-    raise Refused(f"{CONFIG_FILE} is refused: {why}", "do not load it; report it to its author")
+def describe(raw: bytes, limits: ParseLimits) -> Described:
+    """What an `open_clip_config.json` says, as other layouts say it. Raises what `parse_config` does."""
+    config = parse_config(raw, limits)
+    return Described(
+        vision=config.vision,
+        text=config.text,
+        embed_dim=config.embed_dim,
+        image_quick_gelu=config.quick_gelu,
+        text_quick_gelu=config.quick_gelu,
+        preprocessing=config.preprocessing,
+    )
 
 
 def _clip(model: Section, preprocessing: Section) -> ClipConfig:
@@ -209,7 +200,7 @@ def _vision(section: Section) -> VisionConfig:
         **transformer,
     )
     section.finish()
-    _check_transformer(config, section)
+    check_transformer(config, section)
     return config
 
 
@@ -232,7 +223,7 @@ def _no_timm(section: Section) -> None:
 
 def _stays_inside(section: Section, key: str, name: str) -> None:
     if climbs_out(name):
-        _refuse(f"{section.named(key)} is a path out of its folder: {shown(name)}")
+        refuse(CONFIG_FILE, f"{section.named(key)} is a path out of its folder: {shown(name)}")
 
 
 def _transformer_options(section: Section) -> dict[str, Any]:
@@ -260,7 +251,8 @@ def _layer_options(section: Section) -> dict[str, Any]:
     return options
 
 
-def _check_transformer(config: VisionConfig, section: Section) -> None:
+def check_transformer(config: VisionConfig, section: Section) -> None:
+    """Raise what is wrong with a vision transformer of `config`, read from `section`."""
     if config.patch_size > config.image_size:
         section.wrong_key("patch_size", "is larger than the picture")
     _check_heads(section, config.width, config.head_width)
