@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from dife_scanner.baselines.registry import Base, registry
 from dife_scanner.errors import BaseChanged, HubUnavailable, LimitExceeded, NotFound, UsageError
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.progress import SILENT
-from dife_scanner.records import JobState, ModelRef, Reference, Trust
+from dife_scanner.records import JobState, ModelRef, Reference, Trust, TrustedFile, TrustRecord
 from dife_scanner.settings import Settings
 from dife_scanner.store import Store, jobs, leases, open_store, references, trust
 
@@ -74,19 +75,6 @@ def test_a_base_that_no_place_has_is_said_with_every_reason(
     assert "mirror/one" in error.value.what and "acme/one" in error.value.what
 
 
-def test_what_the_checkpoint_itself_holds_is_not_fetched_again(
-    store: Store, settings: Settings, hub: LoopbackHub, tmp_path: Path
-) -> None:
-    files = drawn(0)
-    hub.add_repo("acme/one", files)
-    (blob,) = [b for p, b in hub.repo("acme/one").head.blobs.items() if p == WEIGHTS]
-    copy = tmp_path / WEIGHTS
-    copy.write_bytes(files[WEIGHTS])
-    assert blob.sha256
-    bring(store, settings, hub, at_hand={blob.sha256: copy})
-    assert weight_requests(hub, "acme/one") == []
-
-
 def test_two_at_once_fetch_it_once(
     store: Store, settings: Settings, hub: LoopbackHub, tmp_path: Path
 ) -> None:
@@ -119,7 +107,7 @@ def test_who_waits_for_another_can_be_stopped(
         bring(store, settings, hub, check=stop)
 
 
-def test_what_a_killed_fetch_left_is_replaced(
+def test_what_a_killed_fetch_left_is_replaced_and_what_the_checkpoint_holds_is_not_fetched(
     store: Store, settings: Settings, hub: LoopbackHub, tmp_path: Path
 ) -> None:
     """Killed between the copy and the row: the folder stands there and no reference owns it."""
@@ -128,42 +116,63 @@ def test_what_a_killed_fetch_left_is_replaced(
         folder = settings.home / "references" / left
         folder.mkdir(parents=True)
         (folder / WEIGHTS).write_bytes(b"half")
-    kept = bring(store, settings, hub)
+    copy = tmp_path / WEIGHTS
+    copy.write_bytes(drawn(0)[WEIGHTS])
+    sha256 = hashlib.sha256(copy.read_bytes()).hexdigest()
+    kept = bring(store, settings, hub, at_hand={sha256: copy})
     assert (Path(kept.path) / WEIGHTS).read_bytes() == drawn(0)[WEIGHTS]
     assert not (settings.home / "references" / ".new-one").exists()
+    assert weight_requests(hub, "acme/one") == []
 
 
 # --- room -----------------------------------------------------------------------------------------------------
 
 
+def put(store: Store, name: str, **changes: Any) -> Reference:
+    """A base as if it had been fetched, of a thousand bytes."""
+    folder = store.home / "references" / name
+    folder.mkdir(parents=True)
+    known: dict[str, Any] = {"base": f"acme/{name}", "repository": f"acme/{name}", "fetched": True}
+    made = Reference(
+        name,
+        str(folder),
+        "i",
+        "t",
+        name,
+        "V",
+        f"2026-01-0{len(name)}",
+        size=1000,
+        **known | changes,
+    )
+    references.add(store, made)
+    return references.reference(store, name)
+
+
 def test_the_base_not_used_for_the_longest_time_makes_room_and_those_in_use_or_added_do_not(
-    store: Store, settings: Settings, hub: LoopbackHub, tmp_path: Path
+    store: Store, settings: Settings, hub: LoopbackHub
 ) -> None:
-    for number, name in enumerate(("one", "two", "three")):
-        hub.add_repo(f"acme/{name}", drawn(number))
+    hub.add_repo("acme/three", drawn(0))
+    hub.add_repo("acme/two", drawn(1))
     size = sum(len(content) for content in drawn(0).values())
-    tight = with_quota(settings, 2 * size + 100)
-    one, two = bring(store, tight, hub), bring(store, tight, hub, "two")
+    tight = with_quota(settings, size + 1500)
+    used, idle, mine = put(store, "one"), put(store, "four"), put(store, "mine", fetched=False)
     ref = ModelRef("org/x", "a" * 40)
     jobs.discover(store, ref, endpoint=hub.endpoint, state=JobState.QUEUED, reason="new")
     claimed = leases.claim(store, "w", 60)
     assert claimed
-    references.use(store, claimed.id, [one.name])
+    references.use(store, claimed.id, [used.name])
     bring(store, tight, hub, "three")
-    assert {r.name for r in references.references(store)} == {"one", "three"}
-    assert not Path(two.path).exists() and Path(one.path).exists()
+    assert {one.name for one in references.references(store)} == {"one", "three", "mine"}
+    assert not Path(idle.path).exists() and Path(used.path).exists() and Path(mine.path).exists()
     references.use(store, claimed.id, ["one", "three"])
     with pytest.raises(LimitExceeded) as error:
         bring(store, tight, hub, "two")
     assert "references.quota_bytes" in error.value.advice
     leases.finish(store, claimed.id, "w", JobState.CANCELLED, "")
-    references.add(store, replace(one, fetched=False))
-    assert bring(store, tight, hub, "two").name == "two"
-    assert {r.name for r in references.references(store)} >= {"one", "two"}, (
-        "one was added by a person"
-    )
+    evicted = references.evict_oldest(store)
+    assert evicted and evicted.name == "one", "a job that has ended uses nothing"
     with pytest.raises(LimitExceeded):
-        bring(store, with_quota(settings, 10), hub, "three")
+        bring(store, with_quota(settings, 10), hub, "two")
 
 
 # --- trust ----------------------------------------------------------------------------------------------------
@@ -179,8 +188,7 @@ def test_a_repository_that_changed_is_not_accepted_and_says_so(
     files = drawn(0)
     first_sha = hub.add_repo("acme/one", files)
     forget(store, bring(store, settings, hub))
-    hub.commit("acme/one", {"README.md": "a card"})
-    forget(store, bring(store, settings, hub))  # the weights are the same ones
+    hub.commit("acme/one", {"README.md": "a card"})  # the files of the base are the same ones
     second_sha = hub.commit("acme/one", changed(files))
     fetched = len(weight_requests(hub, "acme/one"))
     with pytest.raises(BaseChanged) as error:
@@ -243,22 +251,21 @@ def test_verify_names_what_is_damaged_on_disk_or_changed_on_the_hub(
     assert references.references(store) == [], "a damaged copy is fetched again when it is needed"
 
 
-def test_a_pin_names_a_commit_and_fits_what_is_here(
-    store: Store, settings: Settings, hub: LoopbackHub, tmp_path: Path
-) -> None:
+def test_a_pin_names_a_commit_and_fits_what_is_here(store: Store, settings: Settings) -> None:
     for arguments in (("acme/one", "", ""), ("acme/one", "main", ""), ("acme/one", "", "ab")):
         with pytest.raises(UsageError):
             verifying.pin(store, settings, *arguments)
     with pytest.raises(NotFound):
         verifying.pin(store, settings, "nobody", "", "")
-    hub.add_repo("acme/one", drawn(0))
-    bring(store, settings, hub)
+    put(store, "one", revision="a" * 40)
+    files = (TrustedFile(WEIGHTS, "cd" * 32),)
+    trust.keep(store, TrustRecord("acme/one", "a" * 40, files, "2026-01-01"))
+    assert references.reference(store, "one").trust is Trust.FIRST_USE
     with pytest.raises(UsageError):
         verifying.pin(store, settings, "one", "", "ab" * 32)
-    pinned = verifying.pin(store, settings, "one:v1", "", "")
-    assert (
-        pinned.repository == "acme/one" and references.reference(store, "one").trust is Trust.PINNED
-    )
+    pinned = verifying.pin(store, settings, "one:v1", "", "cd" * 32)
+    assert (pinned.repository, pinned.revision) == ("acme/one", "a" * 40)
+    assert references.reference(store, "one").trust is Trust.PINNED
 
 
 def test_a_hub_that_is_away_is_no_missing_base(

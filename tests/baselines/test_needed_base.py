@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from base_kit import drawn, registry_file, towers, weight_requests, work
-from queue_kit import drawn_folder
+from base_kit import TINY, drawn, fetching, registry_file, towers, weight_requests, work
+from queue_kit import WEIGHTS, drawn_folder
 
-from dife_scanner.baselines import keeping
+from dife_scanner.baselines import keeping, samples
+from dife_scanner.baselines.acquire import Acquired, Needs, acquire
+from dife_scanner.baselines.adding import register
+from dife_scanner.errors import HubUnavailable
 from dife_scanner.lab.loopback import LoopbackHub
+from dife_scanner.progress import SILENT
 from dife_scanner.queue import targets, worker
 from dife_scanner.queue.work import Work, hub_for
-from dife_scanner.records import Job, JobState, Trust
+from dife_scanner.records import BaseClaim, Job, JobState, ModelRef, Trust
+from dife_scanner.settings import Settings
 from dife_scanner.store import Store, jobs, references
 
 CARD = ["base_model:acme/one", "base_model:finetune:acme/one"]
@@ -47,8 +53,15 @@ def test_weights_find_the_base_that_a_wrong_card_hides_and_later_audits_use_it(
     """Everything as it is done: the base is loaded in a process of its own."""
     for name, noise in (("first", 0.1), ("second", 0.2)):
         hub.add_repo(f"org/{name}", drawn(1, noise), tags=CARD)
-    auto = work(store.home, hub, bases)
-    job = scanned(store, auto, "org/first")
+    asked_person: list[str] = []
+    auto = work(store.home, hub, bases, start="fork")
+    asking = replace(
+        work(store.home, hub, bases, "ask", start="fork"),
+        confirm=lambda question: not asked_person.append(question),
+    )
+    job = scanned(store, asking, "org/first")
+    assert len(asked_person) == 1
+    assert asked_person[0] == "Its base is acme/two, going by its weights. Fetch it (1.7 MB)?"
     assert job.state is JobState.DONE
     assert job.reason.startswith("two, 0.1 apart, related related"), job.reason
     assert (
@@ -68,11 +81,8 @@ def test_weights_find_the_base_that_a_wrong_card_hides_and_later_audits_use_it(
 def test_without_leave_the_audit_names_the_command_and_adding_the_base_has_it_done_again(
     store: Store, hub: LoopbackHub, bases: Path, tmp_path: Path, light: None
 ) -> None:
-    from dife_scanner.baselines.adding import register
-    from dife_scanner.progress import SILENT
-
     hub.add_repo("org/clip", drawn(0, 0.1), tags=CARD)
-    asking = work(store.home, hub, bases, "ask")
+    asking = work(store.home, hub, bases, "ask", start="fork")
     job = scanned(store, asking, "org/clip")
     assert job.reason.startswith("nothing, ")
     assert "its base acme/one, going by its weights, is not here" in job.reason
@@ -89,63 +99,58 @@ def test_without_leave_the_audit_names_the_command_and_adding_the_base_has_it_do
     assert references.wanted(store) == {}
 
 
-def test_a_person_at_a_terminal_is_asked_once_and_obeyed(
-    store: Store, hub: LoopbackHub, bases: Path, tmp_path: Path, light: None
-) -> None:
-    asked: list[str] = []
+# --- below the worker -----------------------------------------------------------------------------------------
 
-    def answer(question: str) -> bool:
-        asked.append(question)
-        return len(asked) > 1
 
-    asking = replace(work(store.home, hub, bases, "ask"), confirm=answer)
-    for name, noise in (("no", 0.1), ("yes", 0.2)):
-        hub.add_repo(f"org/{name}", drawn(0, noise))
-    assert scanned(store, asking, "org/no").reason.startswith("nothing, ")
-    assert scanned(store, asking, "org/yes").reason.startswith("one, 0.2 apart")
-    assert len(asked) == 2 and "acme/one" in asked[0] and "MB" in asked[0]
+def _new(tmp: Path) -> Path:
+    tmp.mkdir(exist_ok=True)
+    return tmp / "local"
+
+
+def needing(store: Store, settings: Settings, tmp: Path, hub: LoopbackHub, **of: Any) -> Acquired:
+    """What is found out and done about a fine-tune of the first base, whose card says so."""
+    path = Path(drawn_folder(_new(tmp), 0, 0.1)) / WEIGHTS
+    claim = BaseClaim("acme/one", "finetune", "card")
+    ref = of.get("ref", ModelRef("org/clip", "a" * 40))
+    needs = Needs(ref, (claim,), TINY, lambda client: samples.of_file(path))
+    return acquire(store, needs, lambda: fetching(settings, hub), settings)
 
 
 def test_never_asks_nothing_of_the_hub_and_still_names_what_the_card_says(
     store: Store, hub: LoopbackHub, bases: Path, tmp_path: Path
 ) -> None:
-    hub.add_repo("org/clip", drawn(0, 0.1), tags=CARD)
-    job = scanned(store, work(store.home, hub, bases, "never"), "org/clip")
-    assert "its base acme/one, going by its card, is not here" in job.reason
+    found = needing(store, work(store.home, hub, bases, "never").settings, tmp_path, hub)
+    assert found.base == "acme/one" and found.reference is None
+    assert found.notes == (
+        "its base acme/one, going by its card, is not here: `dife reference add acme/one` fetches it",
+    )
     assert not hub.seen("acme/")
 
 
 def test_a_base_that_does_not_fit_the_quota_is_a_reason_and_no_failure(
     store: Store, hub: LoopbackHub, bases: Path, tmp_path: Path
 ) -> None:
-    hub.add_repo("org/clip", drawn(0, 0.1), tags=CARD)
-    tight = work(store.home, hub, bases, references={"quota_bytes": 1000})
-    job = scanned(store, tight, "org/clip")
-    assert job.state is JobState.DONE and "the quota of fetched bases is 1000" in job.reason
-    assert references.wanted(store) == {"acme/one": 1}
+    tight = work(store.home, hub, bases, references={"quota_bytes": 1000}).settings
+    found = needing(store, tight, tmp_path, hub)
+    assert found.base == "acme/one" and "the quota of fetched bases is 1000" in found.notes[0]
 
 
-def test_a_local_checkpoint_is_audited_although_the_hub_is_away(
+def test_a_local_checkpoint_is_audited_although_the_hub_is_away_and_one_of_the_hub_waits(
     store: Store, hub: LoopbackHub, bases: Path, tmp_path: Path
 ) -> None:
     hub.close()
-    away = work(store.home, hub, bases)
-    folder = drawn_folder(tmp_path / "local", 1, 0.3)
-    job = targets.enqueue(store, folder, away.settings.limits, lambda: pytest.fail("no hub"))
-    job = worker.process(store, job, away)
-    assert job.state is JobState.DONE
-    assert "which base it was made from could not be looked up" in job.reason
+    settings = work(store.home, hub, bases).settings
+    local = ModelRef("/somewhere", "local-1", local=True)
+    found = needing(store, settings, tmp_path, hub, ref=local)
+    assert found.notes[0].startswith("which base it was made from could not be looked up")
+    with pytest.raises(HubUnavailable):
+        needing(store, settings, tmp_path / "again", hub)
 
 
-def test_a_model_of_the_hub_waits_for_a_hub_that_went_away(
-    store: Store, hub: LoopbackHub, bases: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_nothing_is_asked_where_nothing_suggests_a_base(
+    store: Store, hub: LoopbackHub, bases: Path
 ) -> None:
-    from dife_scanner.baselines import acquire
-    from dife_scanner.errors import HubUnavailable
-
-    def away(*arguments: object) -> None:
-        raise HubUnavailable("nobody answers")
-
-    monkeypatch.setattr(acquire, "likely", away)
-    hub.add_repo("org/clip", drawn(0, 0.1), tags=CARD)
-    assert scanned(store, work(store.home, hub, bases), "org/clip").state is JobState.RETRY_WAIT
+    settings = work(store.home, hub, bases).settings
+    needs = Needs(ModelRef("org/own", "a" * 40), (), "ViT 64/16 w192 d6 · text w128 d3 · embed 128")
+    found = acquire(store, needs, lambda: pytest.fail("asked"), settings)
+    assert found == Acquired()
