@@ -129,6 +129,17 @@ def _is_date(text: str) -> bool:
         return False
 
 
+class References(_Section):
+    """The clean bases that checkpoints are compared with, and how one comes here that a checkpoint needs."""
+
+    fetch: Literal["ask", "auto", "never"] = "ask"
+    """`ask`: a person at a terminal is asked, and without one the audit names the command that fetches it."""
+    quota_bytes: int = Field(default=100 * 1024**3, gt=0)
+    """Of all bases that were fetched because a checkpoint needed them."""
+    registry: tuple[Path, ...] = ()
+    """Further files of bases, in the form of docs/references.md."""
+
+
 class Email(_Section):
     """Alerts by e-mail."""
 
@@ -191,6 +202,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     opinions: Opinions = Opinions()
     disk: Disk = Disk()
+    references: References = References()
     alerts: Alerts = Alerts()
 
     @field_validator("endpoint")
@@ -424,6 +436,16 @@ _TEMPLATE = """\
 #free_bytes = 5368709120
 # Fetch the next checkpoint while one is audited.
 #fetch_ahead = true
+
+# The clean bases that checkpoints are compared with (docs/references.md).
+[references]
+# Whether a base that a checkpoint needs is fetched: "auto", "never", or "ask", which asks a person at a terminal;
+# without one the audit says which command fetches it.
+#fetch = "ask"
+# Bytes on disk of the bases that were fetched so; the one that was not used for the longest time makes room.
+#quota_bytes = 107374182400
+# Further files that name bases, e.g. an organisation's own.
+#registry = []
 
 # E-mail is on where both host and recipients are given. The password is the secret smtp-password.
 [alerts.email]

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from multiprocessing import forkserver
 
 import pytest
+from queue_fixtures import home, hub
+
+__all__ = ["home", "hub"]
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ from dife_scanner.queue.lease import worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import process, work_loop
-from dife_scanner.records import JobState, Reference, TriageState
+from dife_scanner.records import JobState, Reference, TriageState, TrustRecord
 from dife_scanner.settings import Opinions
 from dife_scanner.store import (
     Store,
@@ -47,6 +47,7 @@ from dife_scanner.store import (
     outbox,
     polls,
     references,
+    trust,
 )
 from dife_scanner.store import requests as asked
 
@@ -148,6 +149,7 @@ def _by_hand(work: Work) -> None:
         jobs.requeue(store, job.id)
         references.add(store, Reference("base", "/r", "i", "t", "w", "V", now()))
         references.remove(store, "base")
+        trust.keep(store, TrustRecord("org/base", "a" * 40, (), ""))
         asked.take(store, asked.request_scan(store, "org/none"))
 
 
@@ -204,6 +206,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "findings.triage": _by_hand,
     "references.add": _by_hand,
     "references.remove": _by_hand,
+    "trust.keep": _by_hand,
     "requests.add": _by_hand,
     "requests.take": _by_hand,
     "outbox.failed": _alerts,
