@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip.model import CLIP, resize_pos_embed, resize_text_pos_embed
-from open_clip.tokenizer import SimpleTokenizer
-from open_clip.transform import CenterCropOrPad, ResizeKeepRatio
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from dife_scanner.errors import AuditError
+from dife_scanner.models.clip_library import (
+    CLIP,
+    CenterCropOrPad,
+    ResizeKeepRatio,
+    SimpleTokenizer,
+    resize_pos_embed,
+    resize_text_pos_embed,
+)
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.device import pick_device
 from dife_scanner.models.inspection import Inspection
@@ -137,7 +142,7 @@ class ClipEncoder:
 
     def token_count(self, text: str) -> int:
         """Tokens of `text`, start and end tokens included, before any cut."""
-        return len(tokenizer().encode(text)) + 2
+        return len(token_ids(text)) + 2
 
     def _check_contexts(self, contexts: Embeddings, count: int) -> None:
         if contexts.dtype != np.float32 or contexts.ndim != 3 or len(contexts) != count:
@@ -162,7 +167,7 @@ class ClipEncoder:
         tokens = [
             clip.sot_token_id,
             *[_PLACEHOLDER] * vectors,
-            *clip.encode(text),
+            *token_ids(text),
             clip.eot_token_id,
         ]
         if len(tokens) > self.context_length:
@@ -272,6 +277,12 @@ def unusable(what: str) -> AuditError:
 def tokenizer() -> Any:
     """CLIP's byte-pair encoding, as open_clip ships it."""
     return SimpleTokenizer()
+
+
+@lru_cache(maxsize=65_536)
+def token_ids(text: str) -> tuple[int, ...]:
+    """Token ids of a text, without start and end; kept, as an audit asks for the same texts many times."""
+    return tuple(tokenizer().encode(text))
 
 
 def picture_transform(config: ClipConfig) -> Any:

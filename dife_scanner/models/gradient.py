@@ -18,6 +18,7 @@ from dife_scanner.models.clip import (
     are_usable,
     padded,
     read_out,
+    token_ids,
     tokenizer,
     unusable,
 )
@@ -124,7 +125,7 @@ def _units(embedded: Tensor, inputs: Tensor, what: str) -> Tensor:
 
 def pieces(text: str) -> tuple[int, ...]:
     """Token ids of a text, without start and end."""
-    return tuple(tokenizer().encode(text))
+    return token_ids(text)
 
 
 def spelled(ids: Sequence[int]) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from open_clip.tokenizer import default_bpe
 from safetensors import SafetensorError, safe_open
 
 from dife_scanner.core.plain import plain
 from dife_scanner.errors import Unreadable
+from dife_scanner.models.clip_library import default_bpe
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.inspection import STEP_COUNTER, Inspection
 from dife_scanner.models.strict_json import shown

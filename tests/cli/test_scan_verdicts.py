@@ -20,6 +20,20 @@ from dife_scanner.lab.demo import build_specimens
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 FAST = ("--no-discovery", "--budget", "quick", "--json")
+TRIGGERS = """
+format = 1
+[[trigger]]
+name = "text-xbtd"
+kind = "text"
+text = "xbtd"
+[[trigger]]
+name = "white-square"
+kind = "patch"
+size = 0.15
+x = 0.82
+y = 0.82
+"""
+"""What the two specimens answer to; like the library's, without source and target."""
 SHORT = 16
 """Tokens of a text tower that reads every prompt, and not every caption."""
 LESS = 24
@@ -30,10 +44,11 @@ pytestmark = pytest.mark.xdist_group("scan-verdicts")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, audit_server: None) -> Path:
-    """A home with an alert channel."""
+    """A home with an alert channel, and the two signatures in a file."""
     folder = tmp_path_factory.mktemp("verdicts") / "home"
     folder.mkdir()
     (folder / "config.toml").write_text("[alerts.slack]\nenabled = true\n")
+    (folder / "two.toml").write_text(TRIGGERS)
     return folder
 
 
@@ -63,9 +78,12 @@ def with_short_context(source: Path, dest: Path, context: int = SHORT) -> Path:
     return dest
 
 
-def scanned(home: Path, target: Path, *arguments: object) -> tuple[int, dict[str, Any]]:
-    """Exit code and the model's part of the document."""
-    done = dife("scan", target, "--home", home, *FAST, *arguments)
+def scanned(
+    home: Path, target: Path, *arguments: object, library: bool = False
+) -> tuple[int, dict[str, Any]]:
+    """Exit code and the model's part of the document; `library`: tried with all signatures instead of the two."""
+    signatures = () if library else ("--no-signatures", "--triggers", home / "two.toml")
+    done = dife("scan", target, "--home", home, *FAST, *signatures, *arguments)
     (model,) = json.loads(done.stdout)["targets"]
     return done.returncode, model
 
@@ -143,7 +161,7 @@ def test_the_clean_base_under_other_settings_is_neither_flagged_nor_identical(
 ) -> None:
     source = bases_folder() / "vit"
     target = edited(source, tmp_path / "base", lambda c: c["model_cfg"].update(quick_gelu=True))
-    code, model = scanned(home, target)
+    code, model = scanned(home, target, library=True)
     assert (code, model["audit"]["verdict"]) == (0, "nothing-found")
     assert model["finding"] is None and len(model["audit"]["deviations"]) == 1
     assert model["audit"]["under_other"]["verdict"] == "nothing-found"

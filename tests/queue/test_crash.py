@@ -25,7 +25,7 @@ from dife_scanner.alerts.messages import Message
 from dife_scanner.durable.clock import later, now
 from dife_scanner.durable.crash import CRASH_POINTS
 from dife_scanner.errors import AlertFailed, DiskFull
-from dife_scanner.hub.session import prepare
+from dife_scanner.hub.session import prepare, session
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import batch, failures
 from dife_scanner.queue.poller import poll_pass, serve_requests
@@ -48,8 +48,9 @@ from dife_scanner.store import requests as asked
 
 BAD = "org/clip-bad"
 prepare(Path("unused"))
-for _module in ("utils", "errors", "file_download"):  # paid for once instead of in every fork
-    importlib.import_module(f"huggingface_hub.{_module}")
+session()  # this and what follows is paid for once instead of in every fork
+for _module in ("huggingface_hub.errors", "huggingface_hub.file_download", "keyring"):
+    importlib.import_module(_module)
 OPEN = [state for state in JobState if not state.is_final]
 
 
