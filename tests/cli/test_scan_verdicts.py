@@ -20,20 +20,14 @@ from dife_scanner.lab.demo import build_specimens
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 FAST = ("--no-discovery", "--budget", "quick", "--json")
-TRIGGERS = """
+XBTD = """
 format = 1
 [[trigger]]
 name = "text-xbtd"
 kind = "text"
 text = "xbtd"
-[[trigger]]
-name = "white-square"
-kind = "patch"
-size = 0.15
-x = 0.82
-y = 0.82
 """
-"""What the two specimens answer to; like the library's, without source and target."""
+"""What the text specimen answers to, as the library has it: without source and target."""
 SHORT = 16
 """Tokens of a text tower that reads every prompt, and not every caption."""
 LESS = 24
@@ -44,11 +38,11 @@ pytestmark = pytest.mark.xdist_group("scan-verdicts")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, audit_server: None) -> Path:
-    """A home with an alert channel, and the two signatures in a file."""
+    """A home with an alert channel, and a signature in a file."""
     folder = tmp_path_factory.mktemp("verdicts") / "home"
     folder.mkdir()
     (folder / "config.toml").write_text("[alerts.slack]\nenabled = true\n")
-    (folder / "two.toml").write_text(TRIGGERS)
+    (folder / "xbtd.toml").write_text(XBTD)
     return folder
 
 
@@ -81,8 +75,8 @@ def with_short_context(source: Path, dest: Path, context: int = SHORT) -> Path:
 def scanned(
     home: Path, target: Path, *arguments: object, library: bool = False
 ) -> tuple[int, dict[str, Any]]:
-    """Exit code and the model's part of the document; `library`: tried with all signatures instead of the two."""
-    signatures = () if library else ("--no-signatures", "--triggers", home / "two.toml")
+    """Exit code and the model's part of the document; `library`: tried with all signatures instead of the one."""
+    signatures = () if library else ("--no-signatures", "--triggers", home / "xbtd.toml")
     done = dife("scan", target, "--home", home, *FAST, *signatures, *arguments)
     (model,) = json.loads(done.stdout)["targets"]
     return done.returncode, model
@@ -191,7 +185,7 @@ def test_the_trigger_with_the_largest_effect_is_told_and_the_others_are_listed(
         if name.startswith("visual."):
             tensors[name] = values
     save_file(tensors, target / WEIGHTS)
-    code, model = scanned(home, target)
+    code, model = scanned(home, target, library=True)
     assert_alerted(home, code, model)
     audit = model["audit"]
     by_name = {one["trigger"]["name"]: one for one in audit["signatures"]}
