@@ -6,7 +6,6 @@ audit double of `queue_kit`; a second process then works on, and the rules of `a
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 import signal
@@ -25,7 +24,7 @@ from dife_scanner.alerts.messages import Message
 from dife_scanner.durable.clock import later, now
 from dife_scanner.durable.crash import CRASH_POINTS
 from dife_scanner.errors import AlertFailed, DiskFull
-from dife_scanner.hub.session import prepare, session
+from dife_scanner.hub.session import prepare
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import batch, failures
 from dife_scanner.queue.poller import poll_pass, serve_requests
@@ -48,9 +47,6 @@ from dife_scanner.store import requests as asked
 
 BAD = "org/clip-bad"
 prepare(Path("unused"))
-session()  # this and what follows is paid for once instead of in every fork
-for _module in ("huggingface_hub.errors", "huggingface_hub.file_download", "keyring"):
-    importlib.import_module(_module)
 OPEN = [state for state in JobState if not state.is_final]
 
 
@@ -218,6 +214,15 @@ def assert_sound(home: Path, expected: dict[str, JobState]) -> None:
         assert len(sent) >= len(outbox.alerts(store))
     assert not list((home / "work").glob("[0-9]*"))
     assert not list((home / "evidence").rglob("*.json.*"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def paid_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One job in this process: what it loads and builds, every fork has without doing it anew."""
+    folder = tmp_path_factory.mktemp("once")
+    with LoopbackHub(folder / "hub") as hub:
+        hub.add_repo(BAD, checkpoint(), last_modified=later(-60))
+        watch_once(work_for(folder / "home", hub.endpoint, channels=("file",), start="fork"))
 
 
 @pytest.fixture
