@@ -6,7 +6,6 @@ audit double of `queue_kit`; a second process then works on, and the rules of `a
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 import signal
@@ -53,8 +52,6 @@ from dife_scanner.store import requests as asked
 
 BAD = "org/clip-bad"
 prepare(Path("unused"))
-for _module in ("utils", "errors", "file_download"):  # paid for once instead of in every fork
-    importlib.import_module(f"huggingface_hub.{_module}")
 OPEN = [state for state in JobState if not state.is_final]
 
 
@@ -258,6 +255,15 @@ def assert_sound(home: Path, expected: dict[str, JobState]) -> None:
         assert len(sent) >= len(outbox.alerts(store))
     assert not list((home / "work").glob("[0-9]*"))
     assert not list((home / "evidence").rglob("*.json.*"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def paid_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One job in this process: what it loads and builds, every fork has without doing it anew."""
+    folder = tmp_path_factory.mktemp("once")
+    with LoopbackHub(folder / "hub") as hub:
+        hub.add_repo(BAD, checkpoint(), last_modified=later(-60))
+        watch_once(work_for(folder / "home", hub.endpoint, channels=("file",), start="fork"))
 
 
 @pytest.fixture
