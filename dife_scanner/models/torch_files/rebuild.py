@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from dife_scanner.models.header import DTYPE_BITS, FILE_END, LONGEST_DIMENSION, ParseLimits
@@ -18,25 +19,53 @@ from dife_scanner.models.torch_files.values import (
 )
 
 _LATIN = frozenset({"latin1", "latin-1", "iso-8859-1"})
+_MOST_CARRIED = 1000
 _MOST_AXES = 64
 """torch itself allows as many."""
+
+
+@dataclass
+class Budget:
+    """What one file and all that it carries may hold together."""
+
+    files: int
+    bytes: int
 
 
 class Rebuild:
     """What one file's calls result in; counts its tensors and notes what the calls are of that is not read."""
 
-    def __init__(self, file: str, total: int, limits: ParseLimits) -> None:
+    def __init__(
+        self, file: str, total: int, limits: ParseLimits, budget: Budget | None = None
+    ) -> None:
         self._file = file
         self._total = total
         self._limits = limits
         self._tensors = 0
         self._repeated = 0
         """Bytes that views show more than once, all together."""
+        self.budget = budget or Budget(_MOST_CARRIED, limits.header_bytes)
         self.opaque: set[str] = set()
         self.not_read: list[str] = []
         """Honest things that this reader does not read, in words."""
-        self.nested: list[bytes] = []
-        """Torch files inside this one, to be read as well."""
+        self.carried: list[bytes] = []
+        """Files inside this one that some program could unpickle, to be looked into as well."""
+
+    def carry(self, raw: bytes) -> None:
+        """Keep a file inside this one. Raises `LimitExceeded` where all of them are more than a pickle may have."""
+        self.carried.append(raw)
+        self.budget.files -= 1
+        self.budget.bytes -= len(raw)
+        if self.budget.files < 0:
+            beyond(self._file, f"carries more than {_MOST_CARRIED} files", "tensors")
+        if self.budget.bytes < 0:
+            most = self._limits.header_bytes
+            beyond(self._file, f"carries files of more than {most} bytes", "header_bytes")
+
+    def elsewhere(self) -> OtherTensor:
+        """What stands for a storage that is not in the file."""
+        self.not_read.append("it refers to storages that it does not hold")
+        return OtherTensor("a storage elsewhere")
 
     def call(self, called: Any, arguments: Any) -> Any:
         """The result of calling `called`. Raises `Refused` for any name that is not on a list."""
@@ -117,7 +146,7 @@ class Rebuild:
     def _nested_file(self, arguments: tuple[Any, ...]) -> OtherTensor:
         if len(arguments) != 1 or not isinstance(arguments[0], bytes):
             refuse(self._file, "its pickle reads a nested torch file that is not in it")
-        self.nested.append(arguments[0])
+        self.carry(arguments[0])
         return self._other_tensor("torch.storage._load_from_bytes")
 
     def _reconstructed(self, arguments: tuple[Any, ...]) -> Any:
