@@ -66,7 +66,7 @@ def ends_as_archive(stream: BinaryIO) -> bool:
     if found < 0 or len(tail) - found < _END_FORMAT.size:
         return False
     comment = _END_FORMAT.unpack_from(tail, found)[7]
-    return len(tail) - found - _END_FORMAT.size == comment
+    return bool(len(tail) - found - _END_FORMAT.size == comment)
 
 
 def _place(stream: BinaryIO, total: int, file: str) -> tuple[int, int, int]:

@@ -19,7 +19,7 @@ from dife_scanner.models.torch_files.rebuild import Rebuild
 from dife_scanner.models.torch_files.values import Global, Mapping, Opaque, OtherTensor, View
 
 _HIGHEST_PROTOCOL = 5
-_VALUES_PER_TENSOR = 100
+_STEPS_PER_TENSOR = 60
 """Steps for each tensor that `limits.tensors` allows; a state dict takes about forty."""
 _MARK = object()
 
@@ -41,7 +41,7 @@ class Interpreter:
         self._file = cursor.file
         self._rebuild = rebuild
         self._storages = storages
-        self._left = _VALUES_PER_TENSOR * limits.tensors
+        self._left = _STEPS_PER_TENSOR * limits.tensors
         self._tensors = limits.tensors
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
@@ -100,7 +100,7 @@ class Interpreter:
     def _count_down(self) -> None:
         self._left -= 1
         if self._left < 0:
-            steps = _VALUES_PER_TENSOR * self._tensors
+            steps = _STEPS_PER_TENSOR * self._tensors
             beyond(self._file, f"holds a pickle of more than {steps} steps", "tensors")
 
     def _constant(self, value: Any) -> None:

@@ -145,7 +145,7 @@ def _index_line(cursor: Cursor) -> int:
     return int(line)
 
 
-def _string_line(cursor: Cursor) -> str | None:
+def _string_line(cursor: Cursor) -> Any:
     """A quoted text of protocol 0. Escapes in it stay: no text with one names anything that is read here."""
     line = cursor.line().strip()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in b"'\"":
@@ -153,7 +153,7 @@ def _string_line(cursor: Cursor) -> str | None:
     return line[1:-1].decode("latin-1")
 
 
-def _unicode_line(cursor: Cursor) -> str | None:
+def _unicode_line(cursor: Cursor) -> Any:
     try:
         return cursor.line().decode("raw-unicode-escape")
     except UnicodeDecodeError:

@@ -15,7 +15,7 @@ from dife_scanner.models.torch_files.values import Mapping, Opaque, View
 
 _DEEPEST = 500
 """Containers within each other; pickle itself writes no more than about so many."""
-_VISITS_PER_TENSOR = 100
+_VISITS_PER_TENSOR = 20
 _MOST_VALUES = 1000
 _LONGEST_VALUE = 200
 _LARGEST_NUMBER = 2**63
