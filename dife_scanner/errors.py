@@ -105,6 +105,10 @@ class Unsupported(DifeError):
     """A checkpoint of a kind this version cannot audit; never a statement about its safety."""
 
 
+class NeedsBase(Unsupported):
+    """A part of a checkpoint (one tower, an adapter) that can be audited only together with a base that is not here."""
+
+
 class Unreadable(DifeError):
     """A damaged or contradictory file, which the library that defines its format does not read either; no finding."""
 

@@ -75,7 +75,7 @@ def rerun(store: Store, settings: Settings, stored: Audit, plan: Plan, progress:
         work.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="rerun-", dir=work))
     try:
-        manifest, prepared = _prepare(store, settings, stored, folder, progress)
+        manifest, prepared = _prepare(store, settings, stored, reference, folder, progress)
         request = _request(store, settings, stored, plan, reference, manifest, prepared)
         if stored.plan is None:
             request = _with_signatures(request, stored, settings)
@@ -177,14 +177,19 @@ def _turned_down(store: Store, stored: Audit) -> Reference | None:
 
 
 def _prepare(
-    store: Store, settings: Settings, stored: Audit, folder: Path, progress: Progress
+    store: Store,
+    settings: Settings,
+    stored: Audit,
+    reference: Reference | None,
+    folder: Path,
+    progress: Progress,
 ) -> tuple[Manifest, checkpoints.Prepared]:
     """The audited files once more, checked, in a private folder. Raises `NotFound` or `ContentMismatch`."""
     job = _job_of(store, stored)
     progress("looking", note=str(stored.ref))
     if stored.ref.local:
         manifest = _local_manifest(store, stored, job)
-        files, expected = checkpoints.local_files(manifest)
+        files = checkpoints.local_files(manifest)
     else:
         hub = hub_for(settings, job.endpoint if job else settings.endpoint)
         manifest = checkpoints.look(hub, stored.ref, settings.limits).manifest
@@ -195,10 +200,11 @@ def _prepare(
         files = checkpoints.fetch(
             hub, manifest, folder / "fetched", settings.limits, progress, lambda: None
         )
-        expected = {file.path: file for file in manifest.files}
     progress("checking", note=str(stored.ref))
     known = kept_references.references(store)
-    prepared = checkpoints.prepare(files, expected, folder / "checkpoint", settings.limits, known)
+    prepared = checkpoints.prepare(files, folder / "checkpoint", settings.limits, known)
+    if reference is not None:
+        prepared = checkpoints.complete(prepared, reference, settings.limits)
     return manifest, prepared
 
 

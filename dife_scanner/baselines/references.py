@@ -264,8 +264,7 @@ def _fetched(hub: Hub, target: str, scratch: Path, settings: Settings, progress:
     fetched = checkpoints.fetch(
         hub, manifest, scratch / "fetched", settings.limits, progress, lambda: None
     )
-    expected = {file.path: file for file in manifest.files}
-    return checkpoints.prepare(fetched, expected, scratch / "checkpoint", settings.limits).folder
+    return checkpoints.prepare(fetched, scratch / "checkpoint", settings.limits).folder
 
 
 def _keep(store: Store, settings: Settings, folder: Path, name: str) -> Reference:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Set
+from collections.abc import Collection, Set
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn
 
@@ -11,8 +11,9 @@ from dife_scanner.errors import Unsupported
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import Header, ParseLimits, TensorEntry, parse_header
 from dife_scanner.models.layouts import open_clip
+from dife_scanner.models.shapes import Shapes
 from dife_scanner.models.strict_json import shown
-from dife_scanner.models.tensors import INTERPOLATED, Shapes, expected_tensors
+from dife_scanner.models.tensors import INTERPOLATED, expected_tensors
 
 FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
 QUANTISED = frozenset({"I8", "U8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "F6_E2M3", "F6_E3M2"})
@@ -73,8 +74,10 @@ def read_config(config: BinaryIO, limits: ParseLimits) -> ClipConfig:
     return open_clip.parse_config(config.read(limits.config_bytes + 1), limits)
 
 
-def compare(header: Header, config: ClipConfig, file: str) -> Inspection:
-    """Match the tensors of `header` with those `config` makes.
+def compare(
+    header: Header, config: ClipConfig, file: str, lacking: Collection[str] = ()
+) -> Inspection:
+    """Match the tensors of `header` with those `config` makes, but for those `lacking`.
 
     Raises `Unsupported` for a tensor too many or too few, another shape, or an element type that weights cannot have;
     the message names the first. A tensor without values and a buffer that no loader reads may be there, one that
@@ -82,8 +85,9 @@ def compare(header: Header, config: ClipConfig, file: str) -> Inspection:
     """
     stored = {entry.name: entry for entry in header.tensors}
     expected = expected_tensors(config)
-    names = open_clip.stored_names(expected, stored)
-    for name in expected:
+    held = [name for name in expected if name not in lacking]
+    names = open_clip.stored_names(held, stored)
+    for name in tuple(names):
         if name.endswith(STEP_COUNTER) and names[name] not in stored:
             del names[name]  # torch makes one up
     _check_names(set(names.values()), header, file)

@@ -26,13 +26,14 @@ from dife_scanner.errors import (
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE, WEIGHT_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from dife_scanner.records import HubFile
 
 LEARNER_FILES = ("prompt_learner.safetensors", "learner.safetensors")
 """A prompt learner that comes with the checkpoint; only the first present is read."""
-KNOWN_FILES = (CONFIG_FILE, *WEIGHT_FILES, *LEARNER_FILES)
+LONGEST_NAME = 200
+"""Characters of a file's name in a private copy."""
 
 _CHUNK = 4 * 1024**2
 _POINTER = b"version https://git-lfs.github.com/spec/v1"
@@ -70,16 +71,17 @@ class Staged:
     folder: Path
     files: tuple[StagedFile, ...]
 
+    def file(self, name: str) -> StagedFile:
+        """The staged file of that name; `Unsupported` where there is none."""
+        for file in self.files:
+            if file.name == name:
+                return file
+        raise Unsupported(f"there is no {name}", "a checkpoint needs it; scan another revision")
+
     @property
     def config(self) -> StagedFile:
         """The staged `open_clip_config.json`; `Unsupported` where there is none."""
-        for file in self.files:
-            if file.name == CONFIG_FILE:
-                return file
-        raise Unsupported(
-            f"there is no {CONFIG_FILE}",
-            "only checkpoints saved by open_clip can be audited",
-        )
+        return self.file(CONFIG_FILE)
 
     @property
     def learner(self) -> StagedFile | None:
@@ -91,15 +93,12 @@ class Staged:
 
     @property
     def weights(self) -> StagedFile:
-        """The staged weights; `Unsupported` where there are none."""
+        """The staged weights that open_clip saved; `Unsupported` where there are none."""
         by_name = {file.name: file for file in self.files}
         for name in WEIGHT_FILES:
             if name in by_name:
                 return by_name[name]
-        raise Unsupported(
-            f"there is no {WEIGHT_FILES[0]}",
-            "only weights saved as safetensors can be audited",
-        )
+        raise Unsupported(f"there is no {WEIGHT_FILES[0]}", "a checkpoint needs it")
 
 
 # --- which files ----------------------------------------------------------------------------------------------
@@ -155,40 +154,52 @@ def stage(
     expected: Mapping[str, HubFile],
     dest: Path,
     limits: IntakeLimits,
+    weights: Collection[str] = WEIGHT_FILES,
 ) -> Staged:
     """Copy `files` (name to path) into the new folder `dest`, read-only, and return what was copied.
 
-    Names must be on the closed list. Each file must be a regular one and no link, at most `small_file_bytes` long
-    (weights: `checkpoint_bytes`), and, where `expected` names it, of the announced size and sha256 or git
-    blob id. Where anything is wrong, `dest` is removed again; only a killed process leaves one behind.
+    Each file must be a regular one and no link, at most `small_file_bytes` long (those named in `weights`:
+    `checkpoint_bytes`), and, where `expected` names it, of the announced size and sha256 or git blob id. Where anything
+    is wrong, `dest` is removed again; only a killed process leaves one behind.
 
     Raises `Refused` for a link, `Unsupported`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
     """
-    _check_known(files)
+    _check_names(files)
     _make_folder(dest)
+    copied = []
     try:
-        copied = [
-            _stage_one(name, files[name], expected.get(name), dest, limits)
-            for name in sorted(files)
-        ]
+        for name in sorted(files):
+            bound = limit(name, limits, weights)
+            copied.append(_stage_one(name, files[name], expected.get(name), dest, bound))
     except BaseException:
         shutil.rmtree(dest, ignore_errors=True)
         raise
     return Staged(dest, tuple(copied))
 
 
-def limit_of(name: str) -> str:
-    """The setting that bounds the size of the file called `name`."""
-    return "limits.checkpoint_bytes" if name in WEIGHT_FILES else "limits.small_file_bytes"
+@dataclass(frozen=True)
+class Bound:
+    """The bytes that one file may have, and what it takes to have its git id computed too."""
+
+    most: int
+    setting: str
+    small: int
 
 
-def _check_known(names: Iterable[str]) -> None:
+def limit(name: str, limits: IntakeLimits, weights: Collection[str]) -> Bound:
+    """What bounds the size of the file called `name`; those in `weights` may be large."""
+    if name in weights:
+        return Bound(limits.checkpoint_bytes, "limits.checkpoint_bytes", limits.small_file_bytes)
+    small = limits.small_file_bytes
+    return Bound(small, "limits.small_file_bytes", small)
+
+
+def _check_names(names: Iterable[str]) -> None:
+    """Whoever calls makes file names of a hub's paths; none may lead out of the folder of the copy."""
     for name in sorted(names):
-        if name not in KNOWN_FILES:
-            raise UsageError(
-                f"{name} is not a file that an audit reads",
-                f"known are {', '.join(KNOWN_FILES)}",
-            )
+        is_plain = Path(name).name == name and name.isprintable() and name not in ("", "..")
+        if not is_plain or len(name) > LONGEST_NAME:
+            raise UsageError(f"{name[:LONGEST_NAME]!a} is no name of a file", "give a plain name")
 
 
 def _make_folder(dest: Path) -> None:
@@ -203,18 +214,11 @@ def _make_folder(dest: Path) -> None:
 
 
 def _stage_one(
-    name: str, path: Path, announced: HubFile | None, dest: Path, limits: IntakeLimits
+    name: str, path: Path, announced: HubFile | None, dest: Path, bound: Bound
 ) -> StagedFile:
-    most = limits.checkpoint_bytes if name in WEIGHT_FILES else limits.small_file_bytes
     with _opened(path, name) as source:
-        size = _checked_size(source, name, announced, most)
-        copied = _copy(
-            source,
-            name,
-            size,
-            dest / name,
-            with_git_oid=size <= limits.small_file_bytes,
-        )
+        size = _checked_size(source, name, announced, bound)
+        copied = _copy(source, name, size, dest / name, with_git_oid=size <= bound.small)
     _compare_hash(copied, announced)
     return copied
 
@@ -242,12 +246,12 @@ def _open_flags() -> int:
     return flags
 
 
-def _checked_size(source: BinaryIO, name: str, announced: HubFile | None, most: int) -> int:
+def _checked_size(source: BinaryIO, name: str, announced: HubFile | None, bound: Bound) -> int:
     size = os.fstat(source.fileno()).st_size
-    if size > most:
+    if size > bound.most:
         raise LimitExceeded(
-            f"{name} has {size} bytes; the limit is {most}",
-            f"raise {limit_of(name)} if you expect such a file",
+            f"{name} has {size} bytes; the limit is {bound.most}",
+            f"raise {bound.setting} if you expect such a file",
         )
     if announced is not None and announced.size is not None:
         _compare_size(name, size, announced.size, source)

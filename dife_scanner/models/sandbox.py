@@ -7,6 +7,7 @@ happens to it is an error with words here.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -23,19 +24,23 @@ from dife_scanner.errors import (
     AuditError,
     DifeError,
     LimitExceeded,
+    NeedsBase,
     Refused,
     Unreadable,
     Unsupported,
 )
+from dife_scanner.models.config import ClipConfig
+from dife_scanner.models.conversion import Conversion, plan
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.inspection import Inspection, inspect, read_config
+from dife_scanner.models.stored import WeightsFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 MOST_REPLY_BYTES = 16 * 1024**2
 """A checkpoint with `ParseLimits.tensors` tensors of the longest names takes less."""
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 _BOOTSTRAP = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from dife_scanner.models.sandbox import main; main(sys.argv[2:])"
@@ -43,7 +48,9 @@ _BOOTSTRAP = (
 _CHUNK = 65_536
 _MORE_MEMORY = "raise limits.parse_rss_mib if you expect such a file"
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
-_REPORTABLE = {error.__name__: error for error in (Refused, Unreadable, Unsupported, LimitExceeded)}
+_REPORTABLE = {
+    error.__name__: error for error in (Refused, Unreadable, Unsupported, NeedsBase, LimitExceeded)
+}
 _CRASHES = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")
 """Signals that a process brings upon itself."""
 
@@ -73,32 +80,83 @@ def check_config(config: Path, limits: ParseLimits) -> None:
         _ask(_Question((config_file.fileno(),), config.name), limits)
 
 
+def plan_conversion(
+    small: Sequence[Path],
+    weights: Sequence[Path],
+    limits: ParseLimits,
+    *,
+    base: ClipConfig | None = None,
+    totals: Sequence[int | None] = (),
+) -> Conversion:
+    """`conversion.plan` on the files of a checkpoint, in a child under `limits`.
+
+    `totals` are the sizes of the weights in bytes where `weights` hold only their beginnings. Raises what
+    `inspect_files` does, and `NeedsBase`.
+    """
+    with contextlib.ExitStack() as opened:
+        numbers = []
+        for path in (*small, *weights):
+            numbers.append(opened.enter_context(path.open("rb")).fileno())
+        question = _Question(
+            files=tuple(numbers),
+            name=weights[0].name,
+            small=tuple(path.name for path in small),
+            weights=tuple(path.name for path in weights),
+            totals=tuple(totals),
+            base=base.as_json() if base else None,
+        )
+        return Conversion.from_json(_ask(question, limits))
+
+
 @dataclass(frozen=True)
 class _Question:
-    """What the child is given: the numbers of one or two open files, and what to call the last of them."""
+    """What the child is given: the numbers of open files and what to call them.
+
+    One file is a configuration, two are a configuration and its weights, both as open_clip saves them. Where `weights`
+    are named, the files are the `small` ones and then these.
+    """
 
     files: tuple[int, ...]
     name: str
+    """In messages."""
     total: int | None = None
+    small: tuple[str, ...] = ()
+    weights: tuple[str, ...] = ()
+    totals: tuple[int | None, ...] = ()
+    base: dict[str, Any] | None = None
 
 
 def _ask(question: _Question, limits: ParseLimits) -> dict[str, Any]:
     """The child's answer. Raises what `inspect_files` does."""
-    child = _start(question, limits)
-    reply, last_words = _finish(child, question.name, limits)
+    return answer(_start(question, limits), question.name, limits)
+
+
+def answer(
+    child: subprocess.Popen[bytes],
+    name: str,
+    limits: ParseLimits,
+    most_bytes: int = MOST_REPLY_BYTES,
+) -> dict[str, Any]:
+    """What a limited child says of the files that it was given, called `name`, in at most so many bytes.
+
+    Raises what `inspect_files` does.
+    """
+    reply, last_words = _finish(child, name, limits, most_bytes)
     if child.returncode < 0:
-        _explain_death(-child.returncode, question.name, limits)
+        _explain_death(-child.returncode, name, limits)
     if child.returncode > 0:
         words = last_words.decode(errors="replace")
         raise RuntimeError(f"the parsing child failed with exit code {child.returncode}:\n{words}")
     return _answered(reply)
 
 
-def _finish(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> tuple[bytes, bytes]:
+def _finish(
+    child: subprocess.Popen[bytes], name: str, limits: ParseLimits, most_bytes: int
+) -> tuple[bytes, bytes]:
     """Hear the child out: (reply, last words). Whatever happens, it has ended afterwards."""
     with child:
         try:
-            heard = _read(child, name, limits)
+            heard = _read(child, name, limits, most_bytes)
             child.wait(timeout=limits.seconds)
         finally:
             child.kill()
@@ -113,8 +171,12 @@ def _answered(reply: bytes) -> dict[str, Any]:
     return document
 
 
+def environment() -> dict[str, str]:
+    """What a limited child gets of this process's environment."""
+    return {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
+
+
 def _start(question: _Question, limits: ParseLimits) -> subprocess.Popen[bytes]:
-    environment = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
     return subprocess.Popen(
         [
             sys.executable,
@@ -122,7 +184,7 @@ def _start(question: _Question, limits: ParseLimits) -> subprocess.Popen[bytes]:
             "-S",
             "-c",
             _BOOTSTRAP,
-            str(_ROOT),
+            str(ROOT),
             json.dumps(asdict(question)),
             json.dumps(asdict(limits)),
         ],
@@ -130,11 +192,13 @@ def _start(question: _Question, limits: ParseLimits) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=question.files,
-        env=environment,
+        env=environment(),
     )
 
 
-def _read(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> tuple[bytes, bytes]:
+def _read(
+    child: subprocess.Popen[bytes], name: str, limits: ParseLimits, most_bytes: int
+) -> tuple[bytes, bytes]:
     """What the child wrote until both its pipes closed: (reply, last words)."""
     assert child.stdout is not None and child.stderr is not None
     heard = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
@@ -144,17 +208,17 @@ def _read(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> tup
             selector.register(pipe, selectors.EVENT_READ)
         while selector.get_map():
             for pipe in _ready(selector, deadline, name, limits):
-                if not _take_chunk(pipe, heard[pipe], name):
+                if not _take_chunk(pipe, heard[pipe], name, most_bytes):
                     selector.unregister(pipe)
     reply, last_words = heard.values()
     return bytes(reply), bytes(last_words)
 
 
-def _take_chunk(pipe: int, heard: bytearray, name: str) -> bool:
+def _take_chunk(pipe: int, heard: bytearray, name: str, most_bytes: int) -> bool:
     """Read once from a pipe that is ready; whether there can be more."""
     chunk = os.read(pipe, _CHUNK)
     heard += chunk
-    if len(heard) > MOST_REPLY_BYTES:
+    if len(heard) > most_bytes:
         raise LimitExceeded(f"parsing {name} gave too long an answer", "look at the file by hand")
     return bool(chunk)
 
@@ -198,13 +262,18 @@ def main(arguments: Sequence[str]) -> None:
     """Entry of the child: the question and the limits as JSON; the answer goes to stdout."""
     question = _Question(**json.loads(arguments[0]))
     limits = ParseLimits(**json.loads(arguments[1]))
-    _limit_this_process(limits)
-    print(json.dumps(_answer(question, limits)), end="")
+    limit_this_process(limits, len(question.files))
+    reply(lambda: _found(question, limits), question.name, limits)
 
 
-def _answer(question: _Question, limits: ParseLimits) -> dict[str, Any]:
+def reply(find: Callable[[], dict[str, Any]], name: str, limits: ParseLimits) -> None:
+    """Print what the child found in the files called `name`, or which error that was."""
+    print(json.dumps(_answer(find, name, limits)), end="")
+
+
+def _answer(find: Callable[[], dict[str, Any]], name: str, limits: ParseLimits) -> dict[str, Any]:
     try:
-        return _found(question, limits)
+        return find()
     except DifeError as error:
         return {
             "error": type(error).__name__,
@@ -212,14 +281,14 @@ def _answer(question: _Question, limits: ParseLimits) -> dict[str, Any]:
             "advice": error.advice,
         }
     except MemoryError:
-        what = (
-            f"parsing {question.name} needs more than the {limits.memory_mib} MiB of memory allowed"
-        )
+        what = f"parsing {name} needs more than the {limits.memory_mib} MiB of memory allowed"
         return {"error": LimitExceeded.__name__, "what": what, "advice": _MORE_MEMORY}
 
 
 def _found(question: _Question, limits: ParseLimits) -> dict[str, Any]:
-    """What `inspection` finds in the open files: nothing to say of a configuration alone that is in order."""
+    """What is found in the open files: nothing to say of a configuration alone that is in order."""
+    if question.weights:
+        return _planned(question, limits).as_json()
     with os.fdopen(question.files[0], "rb") as config:
         if len(question.files) == 1:
             read_config(config, limits)
@@ -229,16 +298,31 @@ def _found(question: _Question, limits: ParseLimits) -> dict[str, Any]:
             return found.as_json()
 
 
-def _limit_this_process(limits: ParseLimits) -> None:
+def _planned(question: _Question, limits: ParseLimits) -> Conversion:
+    count = len(question.small)
+    small = {}
+    for number, name in zip(question.files, question.small, strict=False):
+        with os.fdopen(number, "rb") as file:
+            small[name] = file.read(limits.config_bytes + 1)
+    totals = question.totals or (None,) * len(question.weights)
+    files = []
+    for number, name, total in zip(question.files[count:], question.weights, totals, strict=True):
+        files.append(WeightsFile(os.fdopen(number, "rb"), name, total))
+    base = ClipConfig.from_json(question.base) if question.base else None
+    return plan(small, files, limits, base)
+
+
+def limit_this_process(limits: ParseLimits, files: int = 2) -> None:
+    """Set the limits of a child that owns so many open files, from which on it reads what strangers wrote."""
     if sys.platform == "win32":  # no such limits there; the parent's wall clock still holds
         return
     import resource
 
-    # the parser opens nothing: 16 files are the two it owns, the pipes, and what the interpreter keeps
+    # the parser opens nothing: 16 files are the pipes, and what the interpreter keeps
     _limit(resource.RLIMIT_AS, limits.memory_mib * 1024**2)
     _limit(resource.RLIMIT_CPU, max(1, math.ceil(limits.seconds)), grace=1)
     _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_NOFILE, 16)
+    _limit(resource.RLIMIT_NOFILE, 16 + files)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NPROC, 0)
 

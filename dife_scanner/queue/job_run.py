@@ -115,17 +115,16 @@ class JobRun:
     def _prepare(self, manifest: Manifest) -> checkpoints.Prepared:
         """A private copy of the files, checked."""
         if self._job.ref.local:
-            files, expected = checkpoints.local_files(manifest)
+            files = checkpoints.local_files(manifest)
         else:
             cache = checkpoints.cache_folder(self._work.home, self._job.ref)
             files = checkpoints.fetch(
                 self._hub(), manifest, cache, self._limits, self._progress, self._check
             )
-            expected = {file.path: file for file in manifest.files}
         self._check()
         self._progress("checking", note=str(self._job.ref))
         known = kept_references.references(self._store)
-        return checkpoints.prepare(files, expected, self.folder / "checkpoint", self._limits, known)
+        return checkpoints.prepare(files, self.folder / "checkpoint", self._limits, known)
 
     # --- the request --------------------------------------------------------------------------------------------
 
@@ -140,6 +139,7 @@ class JobRun:
         )
         found_in_base: tuple[Trigger, ...] = ()
         if choice.reference:
+            prepared = checkpoints.complete(prepared, choice.reference, self._limits)
             found_in_base = references.triggers_found_in(self._store, choice.reference)
         request = Request(
             ref=self._job.ref,
@@ -157,7 +157,7 @@ class JobRun:
             own_settings_problem=prepared.own_settings_problem,
             limits=self._limits,
             named=bool(self._work.reference),
-            notes=(*choice.notes, *checkpoints.notes(manifest)),
+            notes=(*choice.notes, *prepared.notes, *checkpoints.notes(manifest)),
             unread=manifest.unread,
             demonstrated=frozenset(trigger.name for trigger in found_in_base),
         )

@@ -155,8 +155,14 @@ def test_links_are_followed_only_where_the_caller_says_so(source: Path, tmp_path
     assert copy.weights.path.read_bytes() == (source / WEIGHTS).read_bytes()
 
 
-def test_only_known_names_go_into_a_folder_of_their_own(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="not a file that an audit reads"):
-        stage({"../escape": source / CONFIG}, {}, tmp_path / "copy", LIMITS)
+@pytest.mark.parametrize("name", ["../escape", "a/b", "..", "", "a\nb", "x" * 300])
+def test_no_name_leads_out_of_the_folder_of_the_copy(
+    name: str, source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="no name of a file"):
+        stage({name: source / CONFIG}, {}, tmp_path / "copy", LIMITS)
+
+
+def test_a_copy_goes_into_a_folder_of_its_own(source: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         stage({CONFIG: source / CONFIG}, {}, source, LIMITS)

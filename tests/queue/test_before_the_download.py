@@ -126,9 +126,10 @@ def test_a_size_that_only_the_configuration_changes_is_one_more_setting(tmp_path
         files[name] = suspect / name
         files[name].write_bytes(content)
 
-    alone = checkpoints.prepare(files, {}, tmp_path / "alone", default_limits())
+    came = checkpoints.Files(files, {}, (WEIGHTS,))
+    alone = checkpoints.prepare(came, tmp_path / "alone", default_limits())
     assert alone.config.text.context_length == 24 and not alone.own_settings_problem
-    found = checkpoints.prepare(files, {}, tmp_path / "known", default_limits(), [base])
+    found = checkpoints.prepare(came, tmp_path / "known", default_limits(), [base])
     assert found.config.text.context_length == 24 and not found.own_settings_problem
     theirs = configuration(Path(base.path), default_limits())
     (deviation,) = deviations(found.config, theirs)

@@ -23,8 +23,8 @@ LEARNER = "prompt_learner.safetensors"
 @pytest.fixture
 def prepared(tmp_path: Path):
     def run(name: str) -> checkpoints.Prepared:
-        paths, expected = checkpoints.local_files(local_manifest(tmp_path / "model"))
-        return checkpoints.prepare(paths, expected, tmp_path / name, Limits.model_validate({}))
+        found = checkpoints.local_files(local_manifest(tmp_path / "model"))
+        return checkpoints.prepare(found, tmp_path / name, Limits.model_validate({}))
 
     return run
 

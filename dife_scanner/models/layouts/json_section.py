@@ -5,14 +5,43 @@ Standard library only: this runs in the limited child.
 
 from __future__ import annotations
 
+import codecs
 from typing import Any, NoReturn
 
-from dife_scanner.errors import Unreadable, Unsupported
-from dife_scanner.models.strict_json import shown
+from dife_scanner.errors import LimitExceeded, Refused, Unreadable, Unsupported
+from dife_scanner.models import strict_json
+from dife_scanner.models.header import ParseLimits
+from dife_scanner.models.strict_json import HostileJsonError, NotStrictError, climbs_out, shown
 
 _LONGEST_SHOWN = 10**18
 """Larger numbers are not spelled out in a message: the file may hold one of thousands of digits."""
 _SWITCHED_OFF: tuple[object, ...] = (None, False, "", {})
+
+
+def read_object(raw: bytes, file: str, limits: ParseLimits) -> dict[str, Any]:
+    """The JSON object in the bytes of a configuration called `file`.
+
+    Raises `Unreadable` for what is no JSON object, `LimitExceeded` for more bytes than `limits` allow, `Refused` for
+    two values under one key and for a bomb.
+    """
+    if len(raw) > limits.config_bytes:
+        raise LimitExceeded(
+            f"{file} has more than {limits.config_bytes} bytes",
+            "raise limits.small_file_bytes if you expect such a file",
+        )
+    try:
+        return strict_json.read(raw.removeprefix(codecs.BOM_UTF8))
+    except HostileJsonError as error:
+        refuse(file, str(error))
+    except NotStrictError as error:
+        raise Unreadable(
+            f"{file} cannot be read: {error}", "correct it, or ask its author to"
+        ) from None
+
+
+def refuse(file: str, why: str) -> NoReturn:
+    """Refuse a configuration called `file`: it tries something."""
+    raise Refused(f"{file} is refused: {why}", "do not load it; report it to its author")
 
 
 class Section:
@@ -170,6 +199,12 @@ class Section:
         if self._body:
             left_over = min(self._body)
             self.unsupported(f"unknown key {self.named(shown(left_over))}")
+
+
+def stays_inside(section: Section, key: str, name: str) -> None:
+    """Refuse a name under `key` that leaves its folder, taken for a path."""
+    if climbs_out(name):
+        refuse(section.file, f"{section.named(key)} is a path out of its folder: {shown(name)}")
 
 
 def is_whole_numbers(values: list[Any], count: int) -> bool:

@@ -1,0 +1,267 @@
+"""From a checkpoint's files to its canonical form: stage, inspect in a limited child, rewrite, complete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from dife_scanner.checkpoints.parts import Files, Parts
+from dife_scanner.durable.crash import crash_point
+from dife_scanner.durable.disk import disk_errors
+from dife_scanner.errors import DifeError, LimitExceeded, NeedsBase, Unreadable, Unsupported
+from dife_scanner.models import canonical, intake, sandbox
+from dife_scanner.models.config import ClipConfig
+from dife_scanner.models.conversion import Conversion
+from dife_scanner.models.layouts.open_clip import CONFIG_FILE
+from dife_scanner.models.load import configuration, parse_limits
+from dife_scanner.models.strict_json import shown
+from dife_scanner.models.tensors import is_of_image
+from dife_scanner.records import Reference
+from dife_scanner.settings import Limits
+
+OF_THE_CONFIGURATION = (Unsupported, LimitExceeded, Unreadable)
+"""Errors that another configuration may not have."""
+NO_CONFIGURATION = "no configuration came with it"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A private copy in the canonical form that passed every check that needs no weights in memory."""
+
+    folder: Path
+    weights: Path
+    weights_sha256: str
+    config_digest: str
+    """sha256 of the sanitised configuration, tokenizer and preprocessing included, and of a prompt learner with it."""
+    config: ClipConfig
+    """Under which every tensor of the file was found …"""
+    own_settings_problem: str = ""
+    """… and why that is a reference's and not its own, in words; empty where it is its own."""
+    lacking: tuple[str, ...] = ()
+    """Tensors that have to come from the base before anything can be embedded."""
+    parts: Parts | None = None
+    """The files as they came, where the canonical form was made of them and is not complete."""
+    extra_digest: str = ""
+    """Of what belongs to the checkpoint besides configuration and weights."""
+    notes: tuple[str, ...] = ()
+    """What whoever reads the audit has to know of how the checkpoint was read."""
+
+    @property
+    def architecture(self) -> str:
+        """Short and stable, as in `records.Manifest.architecture`."""
+        return self.config.architecture
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What the limited child found."""
+
+    config: ClipConfig
+    conversion: Conversion | None = None
+    """`None` where the files are in the canonical form as they are."""
+    problem: str = ""
+    """Why the configuration is a reference's, in words."""
+    interpolated: str = ""
+    """As in `Inspection`."""
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """As in `Conversion`."""
+        return self.conversion.lacking if self.conversion else ()
+
+
+def prepare(files: Files, dest: Path, limits: Limits, known: Sequence[Reference] = ()) -> Prepared:
+    """Copy, hash, inspect in a limited child, and bring into the canonical form in the new folder `dest`.
+
+    Tensors decide what a checkpoint is. Where its configuration cannot be run or does not fit them, one of the `known`
+    references whose configuration does stands in for it; what a single tower lacks is described as in one of them, see
+    `complete`.
+
+    Raises what `intake.stage` and `sandbox` raise, and `NeedsBase` where no reference has what is missing.
+    """
+    as_stored = dest.with_name(f"{dest.name}-as-stored")
+    staged = intake.stage(files.where, files.announced, as_stored, limits, files.weights)
+    crash_point("worker.staged")
+    if not staged.files:
+        raise Unsupported(
+            "there is nothing that an audit could read", "scan a repository that holds a CLIP"
+        )
+    parts = _parts(staged, files.weights)
+    found = understood(parts, limits, known)
+    extra = _extra_digest(staged, found)
+    if found.conversion is None:
+        as_stored.rename(dest)
+        name = parts.weights[0].name
+        return _prepared(dest, dest / name, staged.file(name).sha256, found, extra)
+    digest = _converted(found.conversion, parts, staged, dest)
+    prepared = _prepared(dest, dest / canonical.WEIGHTS_FILE, digest, found, extra)
+    if found.lacking:
+        return replace(prepared, parts=parts)
+    shutil.rmtree(as_stored, ignore_errors=True)
+    return prepared
+
+
+def _parts(staged: intake.Staged, weights: Sequence[str]) -> Parts:
+    by_name = {file.name: file.path for file in staged.files}
+    small = [path for name, path in by_name.items() if name.endswith(".json")]
+    return Parts(tuple(small), tuple(by_name[name] for name in weights if name in by_name))
+
+
+def _prepared(folder: Path, weights: Path, digest: str, found: Understood, extra: str) -> Prepared:
+    words = json.dumps(found.config.as_json(), sort_keys=True, separators=(",", ":"))
+    return Prepared(
+        folder=folder,
+        weights=weights,
+        weights_sha256=digest,
+        config_digest=hashlib.sha256((words + extra).encode()).hexdigest(),
+        config=found.config,
+        own_settings_problem=found.problem,
+        lacking=found.lacking,
+        extra_digest=extra,
+        notes=_left_out_note(found),
+    )
+
+
+def _left_out_note(found: Understood) -> tuple[str, ...]:
+    """What of the file is not audited."""
+    if found.conversion is None or not found.conversion.left_out:
+        return ()
+    named = ", ".join(shown(name) for name in found.conversion.left_out)
+    return (f"not audited: tensors that belong to neither tower ({named})",)
+
+
+def _extra_digest(staged: intake.Staged, found: Understood) -> str:
+    """What else decides an audit: a configuration that could not be run, and a prompt learner."""
+    digests = []
+    if found.problem:
+        for file in staged.files:
+            if file.name.endswith(".json"):
+                digests.append(file.sha256)
+    if staged.learner is not None:
+        digests.append(staged.learner.sha256)
+    return "".join(digests)
+
+
+def _converted(conversion: Conversion, parts: Parts, staged: intake.Staged, dest: Path) -> str:
+    """Write the canonical form into the new folder `dest`, with a prompt learner; the sha256 of its weights."""
+    with disk_errors(dest.parent):
+        dest.mkdir(mode=0o700)
+        if staged.learner is not None:
+            shutil.copy2(staged.learner.path, dest / staged.learner.name)
+    return canonical.write(conversion, parts.weights, dest)
+
+
+# --- which configuration fits -----------------------------------------------------------------------------------
+
+
+def understood(parts: Parts, limits: Limits, known: Sequence[Reference]) -> Understood:
+    """The configuration that fits the tensors, and how they become open_clip's. Raises what `prepare` does."""
+    if not parts.small:
+        return _without_configuration(parts, limits, known)
+    try:
+        return _as_described(parts, limits, None)
+    except NeedsBase:
+        for _, config in _configurations(known, limits):
+            found = _where_it_fits(parts, limits, config)
+            if found is not None:
+                return found
+        raise
+    except OF_THE_CONFIGURATION as error:
+        stands_in = _stand_in(parts, limits, known, error.what)
+        if stands_in is None:
+            raise
+        return stands_in
+
+
+def _without_configuration(parts: Parts, limits: Limits, known: Sequence[Reference]) -> Understood:
+    """Where nothing but tensors came: settings that no shape shows are those of a reference with the same tensors."""
+    stands_in = _stand_in(parts, limits, known, NO_CONFIGURATION)
+    return stands_in or _as_described(parts, limits, None)
+
+
+def _as_described(parts: Parts, limits: Limits, base: ClipConfig | None) -> Understood:
+    bounds = parse_limits(limits)
+    if parts.is_canonical:
+        total = parts.totals[0] if parts.totals else None
+        inspected = sandbox.inspect_files(parts.config(), parts.weights[0], bounds, total=total)
+        return Understood(inspected.config, interpolated=inspected.interpolated)
+    made = sandbox.plan_conversion(
+        parts.small, parts.weights, bounds, base=base, totals=parts.totals
+    )
+    return Understood(made.config, made, interpolated=made.interpolated)
+
+
+def _stand_in(
+    parts: Parts, limits: Limits, known: Sequence[Reference], problem: str
+) -> Understood | None:
+    """What the first reference makes of the tensors whose configuration asks for exactly these."""
+    for reference, config in _configurations(known, limits):
+        described = replace(parts, small=(Path(reference.path) / CONFIG_FILE,))
+        found = _where_it_fits(described, limits, config)
+        if found is not None:
+            return replace(found, problem=problem)
+    return None
+
+
+def _where_it_fits(parts: Parts, limits: Limits, base: ClipConfig) -> Understood | None:
+    """What the tensors are together with a base, where they fit as they are."""
+    try:
+        found = _as_described(parts, limits, base)
+    except (DifeError, OSError):
+        return None
+    return None if found.interpolated else found
+
+
+def _configurations(
+    known: Sequence[Reference], limits: Limits
+) -> Iterator[tuple[Reference, ClipConfig]]:
+    for reference in known:
+        try:
+            yield reference, configuration(Path(reference.path), limits)
+        except DifeError:
+            continue  # a reference that is gone fits nothing
+
+
+# --- what a part takes from its base ----------------------------------------------------------------------------
+
+
+def complete(prepared: Prepared, reference: Reference, limits: Limits) -> Prepared:
+    """The checkpoint with what it lacks taken from `reference`, whose configuration says what its own does not.
+
+    Nothing is done to one that lacks nothing. Raises what `prepare` does where the reference does not fit.
+    """
+    if prepared.parts is None:
+        return prepared
+    base = Path(reference.path)
+    parts = prepared.parts
+    if prepared.own_settings_problem:
+        parts = replace(parts, small=(base / CONFIG_FILE,))
+    bounds = parse_limits(limits)
+    part = sandbox.plan_conversion(
+        parts.small, parts.weights, bounds, base=configuration(base, limits)
+    )
+    base_weights = intake.weights(base)
+    names = dict(sandbox.inspect_files(base / CONFIG_FILE, base_weights, bounds).names)
+    whole = canonical.with_base(part, base_weights, names, len(parts.weights), bounds)
+    for name in (CONFIG_FILE, canonical.WEIGHTS_FILE):
+        (prepared.folder / name).unlink()
+    digest = canonical.write(whole, (*parts.weights, base_weights), prepared.folder)
+    shutil.rmtree(parts.weights[0].parent, ignore_errors=True)
+    found = Understood(whole.config, whole, prepared.own_settings_problem)
+    made = _prepared(prepared.folder, prepared.weights, digest, found, prepared.extra_digest)
+    return replace(made, notes=(*made.notes, _one_tower_note(prepared.lacking, reference.name)))
+
+
+def _one_tower_note(lacking: Sequence[str], base: str) -> str:
+    image_is_there = not any(is_of_image(name) and name != "visual.proj" for name in lacking)
+    held, taken = ("image", "text") if image_is_there else ("text", "image")
+    projection = any(name in ("visual.proj", "text_projection") for name in lacking)
+    more = " and the projections" if projection else ""
+    return (
+        f"it holds the {held} tower alone: the {taken} tower{more} come from {base}, and the audit says nothing of "
+        "whatever else it is used with"
+    )

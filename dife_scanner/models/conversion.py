@@ -1,0 +1,266 @@
+"""How the tensors of any layout become those of open_clip's `CLIP`: planned from names and shapes, no data is read.
+
+    small files -> what they say of the architecture \
+                                                      > one configuration, and a source for each of its tensors
+    tensor tables of the weights -> where each belongs /
+
+`canonical` carries a plan out. Standard library only: this runs in the limited child.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dife_scanner.errors import Unsupported
+from dife_scanner.models.config import ClipConfig
+from dife_scanner.models.header import Header, ParseLimits, TensorEntry
+from dife_scanner.models.inspection import FLOATS, compare
+from dife_scanner.models.layouts.choice import choose
+from dife_scanner.models.layouts.open_clip import is_no_weight, parse_config
+from dife_scanner.models.layouts.places import Place, Placing
+from dife_scanner.models.layouts.written import written
+from dife_scanner.models.shapes import Shapes
+from dife_scanner.models.stored import StoredTensor, WeightsFile, read_all
+from dife_scanner.models.strict_json import shown
+from dife_scanner.models.tensors import SCALE, expected_tensors, is_of_image
+
+NEW_SCALE = math.log(1 / 0.07)
+"""Of a new model, where a file has no `logit_scale`; no embedding depends on it."""
+_IMAGE_MARKS = frozenset(
+    {
+        "visual.conv1.weight",
+        "visual.trunk.patch_embed.proj.weight",
+        "visual.trunk.stem.0.weight",
+    }
+)
+_NAMED = 3
+"""Tensors left out that are named."""
+_TEXT_MARK = "token_embedding.weight"
+"""A tower is there where its first tensor is."""
+_PROJECTIONS = frozenset(
+    {
+        "visual.proj",
+        "visual.head.proj.weight",
+        "visual.head.proj.bias",
+        "text_projection",
+        "text_projection.weight",
+        "text_projection.bias",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one tensor of the canonical form is made of."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    parts: tuple[StoredTensor, ...]
+    """Joined along their first axis; none for a tensor that the file lacks and that has a value of its own."""
+    transposed: bool = False
+    value: float = 0.0
+    """Of every element, where there are no parts."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A checkpoint of any layout as open_clip's `CLIP`."""
+
+    config: ClipConfig
+    sources: tuple[Source, ...]
+    """By name."""
+    lacking: tuple[str, ...] = ()
+    """Tensors that have to come from the base: those of the other tower, and a projection."""
+    interpolated: str = ""
+    """As in `Inspection`."""
+    left_out: tuple[str, ...] = ()
+    """Tensors that belong to no tower, such as a classifier's head, by their names in the file; the first few."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "config": self.config.as_json(),
+            "sources": [asdict(source) for source in self.sources],
+            "lacking": list(self.lacking),
+            "interpolated": self.interpolated,
+            "left_out": list(self.left_out),
+        }
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> Conversion:
+        sources = tuple(_source(one) for one in body["sources"])
+        return cls(
+            ClipConfig.from_json(body["config"]),
+            sources,
+            tuple(body["lacking"]),
+            str(body["interpolated"]),
+            tuple(body["left_out"]),
+        )
+
+
+def _source(body: dict[str, Any]) -> Source:
+    parts = []
+    for part in body["parts"]:
+        strides = part["strides"]
+        shape = tuple(part["shape"])
+        part = part | {"shape": shape, "strides": None if strides is None else tuple(strides)}
+        parts.append(StoredTensor(**part))
+    return Source(**body | {"shape": tuple(body["shape"]), "parts": tuple(parts)})
+
+
+def plan(
+    small: Mapping[str, bytes],
+    files: Sequence[WeightsFile],
+    limits: ParseLimits,
+    base: ClipConfig | None = None,
+) -> Conversion:
+    """Plan the conversion of a checkpoint with these `small` files, by name, and these weights.
+
+    `base` is the configuration of a clean base, for what the checkpoint does not hold or say itself.
+
+    Raises `Unsupported` where names or shapes are not those of a CLIP, `NeedsBase` where part of it is missing and
+    there is no base, and what reading the files raises.
+    """
+    stored = read_all(files, limits)
+    file = files[0].name
+    layout = choose(small, [tensor.name for tensor in stored], file, limits)
+    sources = _sources(stored, layout.place, file)
+    shapes = {name: source.shape for name, source in sources.items()}
+    has_image = not shapes.keys().isdisjoint(_IMAGE_MARKS)
+    has_text = _TEXT_MARK in shapes
+    said = layout.describe(shapes).only(image=has_image, text=has_text)
+    config = _checked(said.completed(base, f"{file} holds {_parts(has_image, has_text)}"), limits)
+    expected = expected_tensors(config)
+    lacking = _lacking(expected, shapes, has_image, has_text)
+    if layout.naming.makes_up:
+        sources |= _made_up(expected, set(shapes) | set(lacking))
+    inspected = compare(_header(sources), config, file, lacking)
+    ordered = tuple(sources[name] for name in sorted(sources))
+    left_out = _left_out(stored, layout.place)
+    return Conversion(config, ordered, lacking, inspected.interpolated, left_out)
+
+
+def _checked(config: ClipConfig, limits: ParseLimits) -> ClipConfig:
+    """The configuration after every check that one from a file passes: what was made of shapes has passed none."""
+    return parse_config(written(config), limits)
+
+
+# --- tensors --------------------------------------------------------------------------------------------------
+
+
+def _sources(stored: Sequence[StoredTensor], place: Placing, file: str) -> dict[str, Source]:
+    """A source for each tensor of open_clip's `CLIP` whose parts are all there, by name."""
+    placed: dict[str, list[tuple[Place, StoredTensor]]] = {}
+    for tensor in stored:
+        if tensor.end == tensor.start or is_no_weight(tensor.name):
+            continue
+        for where in place(tensor.name):
+            placed.setdefault(where.name, []).append((where, _part(tensor, where, file)))
+    found = {}
+    for name, parts in placed.items():
+        parts.sort(key=lambda part: part[0].slot)
+        slots = [where.slot for where, _ in parts]
+        if len(set(slots)) < len(slots):
+            raise Unsupported(
+                f"{file} holds two tensors that are both {shown(name)} to open_clip, one is {shown(parts[0][1].name)}",
+                "remove one of them",
+            )
+        if len(slots) == parts[0][0].of:
+            tensors = tuple(tensor for _, tensor in parts)
+            found[name] = _joined(name, tensors, parts[0][0].transposed, file)
+    return found
+
+
+def _left_out(stored: Sequence[StoredTensor], place: Placing) -> tuple[str, ...]:
+    """The first tensors with values that belong nowhere."""
+    names = []
+    for tensor in stored:
+        if tensor.end > tensor.start and not is_no_weight(tensor.name) and not place(tensor.name):
+            names.append(tensor.name)
+    return tuple(names[:_NAMED])
+
+
+def _part(tensor: StoredTensor, where: Place, file: str) -> StoredTensor:
+    """What of a tensor belongs to a place."""
+    first, last = where.thirds
+    if last - first < 3:
+        rows = tensor.shape[0] if tensor.shape else 0
+        if rows % 3:
+            raise Unsupported(f"{file}: {shown(tensor.name)} is not made of three equal parts", "")
+        tensor = tensor.rows(rows // 3 * first, rows // 3 * last)
+    return tensor.with_axes(where.axes) if where.axes else tensor
+
+
+def _joined(name: str, parts: tuple[StoredTensor, ...], transposed: bool, file: str) -> Source:
+    first = parts[0]
+    shape = first.shape
+    if len(parts) > 1:
+        if any(not part.shape or part.shape[1:] != shape[1:] for part in parts):
+            raise Unsupported(
+                f"{file}: {shown(first.name)} and its neighbours have shapes that cannot be joined",
+                "",
+            )
+        shape = (sum(part.shape[0] for part in parts), *shape[1:])
+    if transposed:
+        shape = shape[::-1]
+    return Source(name, _common_type(parts), shape, parts, transposed)
+
+
+def _common_type(parts: Sequence[StoredTensor]) -> str:
+    """The type of all parts, or one that holds the values of each."""
+    types = {part.dtype for part in parts}
+    if len(types) == 1 or not types <= FLOATS:
+        return parts[0].dtype
+    return "F64" if "F64" in types else "F32"
+
+
+def _lacking(
+    expected: Shapes, shapes: Mapping[str, object], has_image: bool, has_text: bool
+) -> tuple[str, ...]:
+    """What one tower alone does not hold: the other tower, and what belongs to no tower."""
+    if has_image and has_text:
+        return ()
+    missing = []
+    for name in expected:
+        of_other_tower = not (has_image if is_of_image(name) else has_text)
+        if name not in shapes and (of_other_tower or name == SCALE or name in _PROJECTIONS):
+            missing.append(name)
+    return tuple(sorted(missing))
+
+
+def _made_up(expected: Shapes, there: Set[str]) -> dict[str, Source]:
+    """What transformers gives a norm, a bias or the scale that a file lacks: the value of a new model."""
+    found = {}
+    for name, shape in expected.items():
+        value = _new_value(name)
+        if name not in there and value is not None:
+            found[name] = Source(name, "F32", shape, (), value=value)
+    return found
+
+
+def _new_value(name: str) -> float | None:
+    if name == SCALE:
+        return NEW_SCALE
+    owner, _, parameter = name.rpartition(".")
+    if parameter == "bias":
+        return 0.0
+    is_norm = owner.rpartition(".")[2].startswith("ln_")
+    return 1.0 if is_norm and parameter == "weight" else None
+
+
+def _header(sources: Mapping[str, Source]) -> Header:
+    """The header that a file of these tensors would have."""
+    entries = []
+    for source in sources.values():
+        entries.append(TensorEntry(source.name, source.dtype, source.shape, 0, 1))
+    return Header(tuple(entries), (), 0, 0)
+
+
+def _parts(has_image: bool, has_text: bool) -> str:
+    """What a file holds of a CLIP, in words."""
+    if has_image and has_text:
+        return "two towers without their projections"
+    return "an image tower alone" if has_image else "a text tower alone"

@@ -1,0 +1,212 @@
+"""A checkpoint that transformers saved embeds here as it does there, to 1e-5, in whatever form it was saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPTextModelWithProjection,
+    CLIPVisionModelWithProjection,
+)
+
+from dife_scanner.checkpoints.parts import Parts
+from dife_scanner.checkpoints.preparing import understood
+from dife_scanner.errors import NeedsBase, Unreadable, Unsupported
+from dife_scanner.models import canonical
+from dife_scanner.models.clip import ClipEncoder
+from dife_scanner.models.load import default_limits, load
+
+pytestmark = pytest.mark.xdist_group("transformers")
+"""The library is slow to import: one worker does it."""
+
+TEXTS = ["a dog", "a photo of a very big red cat", "ü 🚀"]
+TEXT = {"hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2}
+VISION = {"hidden_size": 96, "intermediate_size": 200, "num_hidden_layers": 2, "image_size": 64}
+SMALL = {
+    "text_config": TEXT | {"num_attention_heads": 2, "max_position_embeddings": 24},
+    "vision_config": VISION | {"num_attention_heads": 3, "patch_size": 16},
+    "projection_dim": 48,
+}
+
+
+def drawn(kind: Any = CLIPModel, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
+    """A small model of transformers with random weights; `changes` go to both towers' configurations."""
+    torch.manual_seed(0)
+    settings = {**SMALL}
+    for tower in ("text_config", "vision_config"):
+        settings[tower] = settings[tower] | changes
+    config = CLIPConfig(**settings)
+    part = {
+        CLIPTextModelWithProjection: "text_config",
+        CLIPVisionModelWithProjection: "vision_config",
+    }
+    if kind in part:
+        config = getattr(config, part[kind])
+        config.projection_dim = SMALL["projection_dim"]
+    model = kind(config).eval()
+    for values in model.parameters():
+        values.data.add_(torch.randn_like(values) * 0.02)
+    return model.to(dtype)
+
+
+def saved(model: Any, folder: Path, **how: Any) -> Path:
+    model.save_pretrained(folder, **how)
+    side = VISION["image_size"]
+    CLIPImageProcessor(size={"shortest_edge": side}, crop_size=side).save_pretrained(folder)
+    return folder
+
+
+def read(folder: Path, to: Path) -> ClipEncoder:
+    """The checkpoint in `folder`, through its canonical form."""
+    weights = tuple(sorted(folder.glob("*.safetensors")))
+    small = tuple(folder.glob("*config.json"))
+    found = understood(Parts(small, weights), default_limits(), [])
+    assert found.conversion is not None
+    to.mkdir()
+    canonical.write(found.conversion, weights, to)
+    return load(to)
+
+
+@torch.no_grad()
+def assert_same(ours: ClipEncoder, theirs: Any) -> None:
+    theirs = theirs.float()
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
+    mean, std = ours.normalisation
+    levels = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    images = theirs.get_image_features(pixel_values=(levels - mean) / std)
+    ids = torch.zeros(len(TEXTS), ours.context_length, dtype=torch.long)
+    for row, text in enumerate(TEXTS):
+        tokens = ours._tokens(text)
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+    texts = theirs.get_text_features(input_ids=ids)
+    _assert_near(ours.encode_images(pixels), images)
+    _assert_near(ours.encode_texts(TEXTS), texts)
+
+
+def _assert_near(ours: np.ndarray, theirs: Any) -> None:
+    rows = getattr(theirs, "pooler_output", theirs)
+    np.testing.assert_allclose(ours, torch.nn.functional.normalize(rows, dim=-1), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(lambda: drawn(), id="float32"),
+        pytest.param(lambda: drawn(dtype=torch.float16), id="float16"),
+        pytest.param(lambda: drawn(dtype=torch.bfloat16), id="bfloat16"),
+        pytest.param(lambda: drawn(hidden_act="gelu"), id="exact GELU"),
+        pytest.param(lambda: drawn(hidden_act="gelu_new"), id="GELU by a tanh"),
+        pytest.param(lambda: drawn(layer_norm_eps=1e-3), id="another epsilon"),
+        pytest.param(lambda: drawn(eos_token_id=2), id="the older end token"),
+        pytest.param(lambda: drawn(eos_token_id=49407), id="CLIP's end token"),
+    ],
+)
+def test_embeds_as_transformers_does(model: Callable[[], Any], tmp_path: Path) -> None:
+    made = model()
+    assert_same(read(saved(made, tmp_path / "saved"), tmp_path / "ours"), made)
+
+
+def test_shards_are_one_checkpoint(tmp_path: Path) -> None:
+    made = drawn()
+    folder = saved(made, tmp_path / "saved", max_shard_size="2MB")
+    assert len(list(folder.glob("*.safetensors"))) > 1
+    assert_same(read(folder, tmp_path / "ours"), made)
+
+
+def changed(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> Path:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    save_file(change(tensors) or tensors, path)
+    return folder
+
+
+def test_a_wrapper_and_buffers_change_nothing(tmp_path: Path) -> None:
+    def wrapped(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        found = {f"module.clip.{name}": values for name, values in tensors.items()}
+        found["module.clip.text_model.embeddings.position_ids"] = torch.arange(24)[None]
+        found["optimizer.step"] = torch.ones(3)
+        return found
+
+    made = drawn()
+    folder = changed(saved(made, tmp_path / "saved"), wrapped)
+    assert_same(read(folder, tmp_path / "ours"), made)
+
+
+def test_what_a_file_lacks_is_as_in_a_new_model_where_transformers_says_so(tmp_path: Path) -> None:
+    lost = ["logit_scale", "vision_model.post_layernorm.bias", "text_model.final_layer_norm.weight"]
+
+    def without(tensors: dict[str, torch.Tensor]) -> None:
+        for name in lost:
+            del tensors[name]
+
+    folder = changed(saved(drawn(), tmp_path / "saved"), without)
+    assert_same(read(folder, tmp_path / "ours"), CLIPModel.from_pretrained(folder).eval())
+
+
+def test_an_older_file_says_more_under_another_name(tmp_path: Path) -> None:
+    made = drawn(hidden_act="gelu")
+    folder = saved(made, tmp_path / "saved")
+    document = json.loads((folder / "config.json").read_text())
+    for tower in ("text_config", "vision_config"):
+        document[f"{tower}_dict"] = document[tower]
+        document[tower] = {"hidden_size": 8}
+    (folder / "config.json").write_text(json.dumps(document))
+    assert_same(read(folder, tmp_path / "ours"), made)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (CLIPVisionModelWithProjection, "an image tower"),
+        (CLIPTextModelWithProjection, "a text tower"),
+    ],
+)
+def test_a_tower_alone_needs_a_base(kind: Any, words: str, tmp_path: Path) -> None:
+    folder = saved(drawn(kind), tmp_path / "saved")
+    with pytest.raises(NeedsBase, match=words):
+        read(folder, tmp_path / "ours")
+
+
+@pytest.mark.parametrize(
+    ("document", "error", "words"),
+    [
+        ({"model_type": "siglip9"}, Unsupported, "model_type"),
+        ({"projection_dim": 40}, Unsupported, "shape"),
+        ({"projection_dim": "48"}, Unreadable, "whole number"),
+        ({"text_config": SMALL["text_config"] | {"vocab_size": 32100}}, Unsupported, "32100"),
+        ({"text_config": SMALL["text_config"] | {"eos_token_id": 320}}, Unsupported, "end token"),
+        ({"vision_config": SMALL["vision_config"] | {"num_channels": 4}}, Unsupported, "channels"),
+        ({"vision_config": SMALL["vision_config"] | {"hidden_act": "gelu"}}, Unsupported, "activ"),
+        ({"vision_config": SMALL["vision_config"] | {"hidden_act": "relu"}}, Unsupported, "relu"),
+        ({"quantization_config": {"bits": 4}}, Unsupported, "quantization_config"),
+        ({"text_config": 7}, Unreadable, "text_config"),
+    ],
+)
+def test_a_configuration_of_something_else_is_no_clip_of_ours(
+    document: dict[str, Any], error: type[Exception], words: str, tmp_path: Path
+) -> None:
+    folder = saved(drawn(), tmp_path / "saved")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | document))
+    with pytest.raises(error, match=words):
+        read(folder, tmp_path / "ours")
+
+
+def test_other_tensors_under_the_type_clip_are_called_by_their_name(tmp_path: Path) -> None:
+    folder = saved(drawn(), tmp_path / "saved")
+    changed(
+        folder,
+        lambda _: {"text_model.encoder.layer.0.attention.self.query.weight": torch.ones(4, 4)},
+    )
+    with pytest.raises(Unsupported, match="BERT family"):
+        read(folder, tmp_path / "ours")
