@@ -6,8 +6,8 @@ Every file is read in a child under an audit hook, which has to see nothing; as 
 unpickled in such a child, where the hook has to see it. Results are compared with `benchmarks/hostile-floor.json`: no
 count may fall below it. `--raise` lifts the floor to what was reached; to lower it, edit the file.
 
-modelaudit's fixtures come from its sdist, which pip fetches into a folder that is deleted afterwards. Where it cannot be
-fetched this is said, and only our own corpus is checked.
+modelaudit's fixtures come from its sdist, which pip fetches into a folder that is deleted afterwards. Where it cannot
+be fetched this is said, and only our own corpus is checked.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SAFE = (
     "samples/pickles/safe_*", "samples/pickles/simple_nested.pkl", "samples/pytorch/safe_*", "samples/archives/safe_*",
     "samples/safetensors/*", "scenarios/license_scenarios/*", "samples/pipeline.skops",
 )  # fmt: skip
-"""Fixtures that run nothing: none may be called hostile. One safetensors file has Python in its metadata, which is text."""
+"""Fixtures that run nothing and may not be called hostile. One safetensors file has Python in its metadata, a text."""
 
 
 def main() -> int:
@@ -117,7 +117,8 @@ def _fixtures(folder: Path, sdist: Path | None) -> Path | None:
 
 def _fetched(folder: Path) -> Path | None:
     command = [
-        sys.executable, "-m", "pip", "download", "--quiet", "--no-binary", ":all:", "--no-deps", "--dest", str(folder), SDIST,
+        sys.executable, "-m", "pip", "download", "--quiet", "--no-binary", ":all:", "--no-deps",
+        "--dest", str(folder), SDIST,
     ]  # fmt: skip
     if subprocess.run(command, check=False).returncode:
         return None

@@ -94,7 +94,8 @@ def _local(part: Part, packed: bytes) -> bytes:
 
 
 def _central(part: Part, packed: bytes, at: int) -> bytes:
-    one = _fields(part, packed, {"at": at} | part.central)
+    place: dict[str, int | str] = {"at": at}
+    one = _fields(part, packed, place | part.central)
     name = str(one["name"]).encode()
     head = (20, 20, one["flags"], one["method"], 0, 0, one["crc"], one["packed"], one["size"])
     tail = (len(name), 0, 0, 0, 0, 0, one["at"])

@@ -30,6 +30,8 @@ class Case:
     acts: bool = False
     """Whether the payload does more than import a name."""
     format: str = TORCH
+    bomb: bool = False
+    """Whether reading it takes seconds, under the limits that are the default."""
 
 
 def cases() -> Iterator[Case]:
@@ -39,7 +41,8 @@ def cases() -> Iterator[Case]:
     yield from _containers()
     yield from _tensors()
     for name, build in headers.LYING.items():
-        yield Case(f"safetensors: {name}", build, STOPPED, format=SAFETENSORS)
+        bomb = name in headers.BOMBS
+        yield Case(f"safetensors: {name}", build, STOPPED, format=SAFETENSORS, bomb=bomb)
 
 
 def _calls() -> Iterator[Case]:
@@ -86,7 +89,7 @@ def _containers() -> Iterator[Case]:
     for name, build in containers.DIFFERING.items():
         yield Case(f"container: {name}", build, frozenset({REFUSED}))
     for name, build in containers.GROWING.items():
-        yield Case(f"bomb: {name}", build, STOPPED)
+        yield Case(f"bomb: {name}", build, STOPPED, bomb=True)
     for name, (outcome, build) in containers.ODD.items():
         yield Case(f"honest: {name}", build, frozenset({outcome}))
 
@@ -95,7 +98,7 @@ def _tensors() -> Iterator[Case]:
     for name, body in tensors.LYING.items():
         yield Case(f"tensor: {name}", _of(pickled(state(weight=body))), frozenset({REFUSED}))
     for name, make in tensors.GROWING.items():
-        yield Case(f"bomb: {name}", _later(make), STOPPED)
+        yield Case(f"bomb: {name}", _later(make), STOPPED, bomb=True)
     for name, bad in tensors.BAD_NAMES.items():
         pickle = tensors.tensor_called(bad)
         yield Case(f"tensor name: {name}", _of(pickle), frozenset({REFUSED}))

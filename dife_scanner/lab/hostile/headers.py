@@ -58,3 +58,5 @@ LYING: dict[str, Callable[[], bytes]] = {
     "objects in objects": lambda: safetensors(b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
 }  # fmt: skip
 """Each is refused or meets a limit."""
+BOMBS = frozenset({"300,000 tensors"})
+"""Those that are megabytes long."""

@@ -3,6 +3,7 @@
 Run as a program, in a folder of its own, it prints one JSON object by the name of the case:
 
     python -m dife_scanner.lab.hostile.watched read            how each case ended, and what the hook saw
+    python -m dife_scanner.lab.hostile.watched quick           the same without bombs
     python -m dife_scanner.lab.hostile.watched read FILE...    the same for files
     python -m dife_scanner.lab.hostile.watched control         what the hook saw when each payload was unpickled
 """
@@ -125,9 +126,11 @@ def _unpickle(payload: bytes) -> None:
         pickle.loads(payload)  # noqa: S301
 
 
-def _read_corpus(watch: Watch) -> dict[str, Any]:
+def _read_corpus(watch: Watch, *, bombs: bool) -> dict[str, Any]:
     return {
-        case.name: read_watched(watch, case.build(), "hostile.pt", case.format) for case in cases()
+        case.name: read_watched(watch, case.build(), "hostile.pt", case.format)
+        for case in cases()
+        if bombs or not case.bomb
     }
 
 
@@ -151,7 +154,7 @@ def main(arguments: list[str]) -> None:
     if what == "control":
         found: dict[str, Any] = _controls(watch)
     else:
-        found = _read_files(watch, paths) if paths else _read_corpus(watch)
+        found = _read_files(watch, paths) if paths else _read_corpus(watch, bombs=what == "read")
     print(json.dumps(found))
 
 

@@ -76,6 +76,8 @@ class Rebuild:
         name = grammar.full_name(called)
         if name in grammar.REBUILDERS:
             return self._tensor(name, arguments)
+        if name in grammar.TENSOR_CLASSES:
+            return self._parameter(arguments)
         if name in grammar.OTHER_REBUILDERS or grammar.is_storage(called):
             return self._other_tensor(name)
         if name in grammar.MAPPINGS:
