@@ -71,11 +71,37 @@ def _many_names(count: int) -> bytes:
     return pickled(body)
 
 
+def _wide(size: int) -> bytes:
+    """A list of `size` times one list of as many values."""
+    inner = asm.EMPTY_LIST + asm.MARK + b"K\x01" * size + b"eq\x00" + asm.POP
+    return pickled(inner + asm.EMPTY_LIST + asm.MARK + b"h\x00" * size + b"e")
+
+
+def _copied(size: int) -> bytes:
+    """A list of pairs that becomes a dict as often as it has pairs."""
+    pairs = asm.EMPTY_LIST + asm.MARK + b"K\x01K\x02\x86" * size + b"eq\x00" + asm.POP
+    once = name("collections.OrderedDict") + b"h\x00\x85" + asm.REDUCE
+    return pickled(pairs + asm.EMPTY_LIST + asm.MARK + once * size + b"e")
+
+
+def _long_names(depth: int) -> bytes:
+    """Dicts in dicts under one long key."""
+    body = text("k" * 100_000) + b"q\x00" + asm.POP + asm.EMPTY_DICT
+    opened = b"".join(b"h\x00" + asm.EMPTY_DICT for _ in range(depth))
+    return pickled(body + opened + asm.SET_ITEM * depth)
+
+
 GROWING = {
     "lists in lists": lambda: _deep(100_000),
     "a list of twice itself": lambda: _doubled(60),
     "a dict in itself": _itself,
     "30,000 names of one tensor": lambda: _many_names(30_000),
+    "a wide list of a wide list": lambda: _wide(30_000),
+    "long keys in long keys": lambda: _long_names(300),
+    "dicts in dicts": lambda: pickled((asm.EMPTY_DICT + text("x")) * 50_000 + b"N" + asm.SET_ITEM * 50_000),
+    "tuples in tuples": lambda: pickled(b"N" + b"\x85" * 1_000_000),
+    "a dict copied again and again": lambda: _copied(20_000),
+    "a name of a megabyte": lambda: pickled(text("x" * 10**6) + b"q\x00h\x00" + asm.STACK_GLOBAL),
     "three million values": lambda: pickled(asm.EMPTY_LIST + b"K\x00a" * 1_500_000),
     "thousands of carried pickles": lambda: pickled(b"B\x04\x00\x00\x00\x80\x02N.0" * 2000 + b"N"),
 }  # fmt: skip

@@ -21,6 +21,7 @@ from dife_scanner.models.torch_files.values import Global, Mapping, Opaque, Othe
 _HIGHEST_PROTOCOL = 5
 _STEPS_PER_TENSOR = 60
 """Steps for each tensor that `limits.tensors` allows; a state dict takes about forty."""
+_LONGEST_GLOBAL = 1000
 _MARK = object()
 
 
@@ -200,6 +201,8 @@ class Interpreter:
     # --- names, calls, objects --------------------------------------------------------------------------------
 
     def _name(self, module: str, name: str) -> None:
+        if len(module) + len(name) > _LONGEST_GLOBAL:
+            refuse(self._file, f"its pickle names something in more than {_LONGEST_GLOBAL} letters")
         found = grammar.named(module, name)
         if grammar.is_dangerous(found):
             refuse(self._file, f"its pickle names {found}")

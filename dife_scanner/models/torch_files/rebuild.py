@@ -20,6 +20,7 @@ from dife_scanner.models.torch_files.values import (
 
 _LATIN = frozenset({"latin1", "latin-1", "iso-8859-1"})
 _MOST_CARRIED = 1000
+_COPIED_PER_TENSOR = 20
 _MOST_AXES = 64
 """torch itself allows as many."""
 
@@ -44,6 +45,7 @@ class Rebuild:
         self._tensors = 0
         self._repeated = 0
         """Bytes that views show more than once, all together."""
+        self._copied = 0
         self.budget = budget or Budget(_MOST_CARRIED, limits.header_bytes)
         self.opaque: set[str] = set()
         self.not_read: list[str] = []
@@ -120,10 +122,18 @@ class Rebuild:
         made = Mapping(known=known)
         for argument in arguments if isinstance(arguments, tuple) else ():
             if isinstance(argument, Mapping):
+                self._count_copied(len(argument.items))
                 made.items.extend(argument.items)
             elif isinstance(argument, list):
+                self._count_copied(len(argument))
                 made.items.extend(self._pair(item) for item in argument)
         return made
+
+    def _count_copied(self, items: int) -> None:
+        """One list can become a dict again and again."""
+        self._copied += items
+        if self._copied > _COPIED_PER_TENSOR * self._limits.tensors:
+            beyond(self._file, f"copies more than {self._copied} items into dicts", "tensors")
 
     def _pair(self, item: Any) -> tuple[Any, Any]:
         if not isinstance(item, list | tuple) or len(item) != 2:
@@ -224,13 +234,13 @@ class Rebuild:
     def _numbers(self, value: Any, what: str) -> tuple[int, ...]:
         if isinstance(value, Opaque) and value.known.name == "Size" and len(value.arguments) == 1:
             value = value.arguments[0]
-        if not isinstance(value, tuple | list) or not all(_is_whole(side) for side in value):
-            refuse(self._file, f"a tensor in its pickle has {what} that are no whole numbers")
+        if not isinstance(value, tuple | list) or len(value) > _MOST_AXES:
+            refuse(self._file, f"a tensor in its pickle has {what} that are no list, or a long one")
         most = LONGEST_DIMENSION if what == "shape" else FILE_END
-        if len(value) > _MOST_AXES or not all(0 <= side <= most for side in value):
+        if not all(_is_whole(side) and 0 <= side <= most for side in value):
             refuse(
                 self._file,
-                f"a tensor in its pickle has impossible {what}: negative, or beyond any file",
+                f"a tensor in its pickle has impossible {what}: no whole numbers, negative, or beyond any file",
             )
         return tuple(value)
 
