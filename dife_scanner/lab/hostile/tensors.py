@@ -80,7 +80,7 @@ def _wide(size: int) -> bytes:
 def _copied(size: int) -> bytes:
     """A list of pairs that becomes a dict as often as it has pairs."""
     pairs = asm.EMPTY_LIST + asm.MARK + b"K\x01K\x02\x86" * size + b"eq\x00" + asm.POP
-    once = name("collections.OrderedDict") + b"h\x00\x85" + asm.REDUCE
+    once = asm.name("collections.OrderedDict") + b"h\x00\x85" + asm.REDUCE
     return pickled(pairs + asm.EMPTY_LIST + asm.MARK + once * size + b"e")
 
 
