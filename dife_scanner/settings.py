@@ -57,6 +57,7 @@ class Limits(_Section):
     repository_files: int = Field(default=20_000, gt=0)
     header_bytes: int = Field(default=25_000_000, gt=0)
     tensors: int = Field(default=20_000, gt=0)
+    tokenizer_bytes: int = Field(default=64 * 1024**2, gt=0)
     parse_seconds: Seconds = 30.0
     parse_rss_mib: int = Field(default=1024, gt=0)
     audit_seconds: Seconds = 3600.0
@@ -105,6 +106,27 @@ def _is_date(text: str) -> bool:
         return date.fromisoformat(text).isoformat() == text
     except ValueError:
         return False
+
+
+class Opinions(_Section):
+    """Other scanners that are asked about the same files; what they say is kept and decides nothing."""
+
+    ask: Literal["auto", "never"] = "auto"
+    """`auto`: those that are named here or found on the PATH."""
+    picklescan: str = ""
+    modelaudit: str = ""
+    seconds: Seconds = 120.0
+    memory_mib: int = Field(default=4096, gt=0)
+
+
+class Disk(_Section):
+    """What fetched weights may take of the home's disk. Where there is no room a job waits; it never fails for that."""
+
+    quota_bytes: int = Field(default=100 * 1024**3, gt=0)
+    free_bytes: int = Field(default=5 * 1024**3, ge=0)
+    """Kept free, whatever the quota allows."""
+    fetch_ahead: bool = True
+    """Whether the next checkpoint is fetched while one is audited."""
 
 
 class Email(_Section):
@@ -167,6 +189,8 @@ class Settings(BaseSettings):
     """Further trigger files besides the bundled library."""
     watch: Watch = Watch()
     limits: Limits = Limits()
+    opinions: Opinions = Opinions()
+    disk: Disk = Disk()
     alerts: Alerts = Alerts()
 
     @field_validator("endpoint")
@@ -347,15 +371,6 @@ _TEMPLATE = """\
 # Further trigger files or folders besides the bundled signatures.
 #signatures = []
 
-# How much of the hub is watched. `dife watch` asks at its first start and keeps the answer here.
-[watch]
-# "in-use", "fine-tunes" (of these and of their bases) or "everything", which "" is too.
-#scope = ""
-# Back to when the listings are read: "30 days", "2025-01-31" or "all".
-#since = "30 days"
-# Where the models in use are named: text files, CycloneDX documents, caches of the hub, source trees. They go first.
-#list = []
-
 # Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
 [limits]
 # The weights of one checkpoint.
@@ -367,6 +382,8 @@ _TEMPLATE = """\
 # The header of a safetensors file.
 #header_bytes = 25000000
 #tensors = 20000
+# The files of a tokenizer together.
+#tokenizer_bytes = 67108864
 # Reading headers and configurations, in a process of its own.
 #parse_seconds = 30.0
 #parse_rss_mib = 1024
@@ -377,6 +394,27 @@ _TEMPLATE = """\
 #request_seconds = 20.0
 #pass_seconds = 1800.0
 #download_seconds = 21600.0
+
+# Second opinions: other scanners of files, asked about each private copy, without network. What they say is kept with
+# the job and shown by `dife show --full`; it decides nothing.
+[opinions]
+# "auto": those named here or found on the PATH; "never": none.
+#ask = "auto"
+# Paths of the programs, where they are not on the PATH.
+#picklescan = ""
+#modelaudit = ""
+# What one of them may use for one checkpoint.
+#seconds = 120.0
+#memory_mib = 4096
+
+# Weights that were fetched and wait for their audit; they are removed after it. Where there is no room, a job waits.
+[disk]
+# All of them together.
+#quota_bytes = 107374182400
+# Left free on the disk that holds this directory, for everything else.
+#free_bytes = 5368709120
+# Fetch the next checkpoint while one is audited.
+#fetch_ahead = true
 
 # E-mail is on where both host and recipients are given. The password is the secret smtp-password.
 [alerts.email]
@@ -395,6 +433,15 @@ _TEMPLATE = """\
 [alerts.slack]
 #enabled = false
 #timeout_seconds = 20.0
+
+# How much of the hub is watched. `dife watch` asks at its first start and keeps the answer here.
+[watch]
+# "in-use", "fine-tunes" (of these and of their bases) or "everything", which "" is too.
+#scope = ""
+# Back to when the listings are read: "30 days", "2025-01-31" or "all".
+#since = "30 days"
+# Where the models in use are named: text files, CycloneDX documents, caches of the hub, source trees. They go first.
+#list = []
 """
 
 

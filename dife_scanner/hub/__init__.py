@@ -1,10 +1,10 @@
 """The hub: what is there, what is new, and bringing it here verified."""
 
+from dife_scanner.hub.claims import base_claim
 from dife_scanner.hub.client import Hub
 from dife_scanner.hub.deadline import Deadline
 from dife_scanner.hub.listing import Page
 from dife_scanner.hub.manifest import (
-    base_claim,
     local_manifest,
     manifest,
     small_files,

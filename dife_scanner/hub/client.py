@@ -47,7 +47,7 @@ from dife_scanner.hub.session import prepare, session, tools
 from dife_scanner.hub.start import read_start
 from dife_scanner.hub.status import CHUNK, LATER, RangeRefused, is_page, page_instead
 from dife_scanner.hub.wire import Params, RateLimit, Wire
-from dife_scanner.records import HubFile, HubModel, ModelRef
+from dife_scanner.records import HubCommit, HubFile, HubModel, ModelRef
 
 Progress = Callable[[int, int], None]
 """Called with bytes so far and bytes in all."""
@@ -211,6 +211,20 @@ class Hub:
                     "raise limits.repository_files if you expect such a repository",
                 )
         return tuple(files[path] for path in sorted(files))
+
+    def commits(
+        self, ref: ModelRef, *, most: int, deadline: Deadline | None = None
+    ) -> list[HubCommit]:
+        """The newest `most` commits up to this one, newest first. Raises the errors of access."""
+        repo = f"{self.repo_type}s/{_checked_id(ref.repo_id)}"
+        url = f"{self.endpoint}/api/{repo}/commits/{quote(ref.revision, safe='')}"
+        what = f"the history of {ref}"
+        found: list[HubCommit] = []
+        for entries in self._wire.paged(url, [], what, deadline or Deadline(), most=most):
+            found += listing.commits(entries)
+            if len(found) >= most:
+                break
+        return found[:most]
 
     # --- fetching -----------------------------------------------------------------------------------------------
 

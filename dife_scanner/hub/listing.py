@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dife_scanner.records import HubFile, HubModel, HubScan
+from dife_scanner.records import HubCommit, HubFile, HubModel, HubScan
 
 MAX_FILES = 20_000
 """Of one repository. A CLIP checkpoint has a few dozen; more would fill memory and the store for nothing."""
@@ -190,6 +190,20 @@ def file_path(value: object) -> str:
     if not {"", ".", ".."}.isdisjoint(parts) or ":" in parts[0]:
         raise MalformedError("file name leaves its repository")
     return value
+
+
+def commits(entries: Iterable[object]) -> list[HubCommit]:
+    """The usable commits of one page of a history, in its order."""
+    found = []
+    for entry in entries:
+        sha = entry.get("id") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict) or not isinstance(sha, str) or not is_sha(sha):
+            continue
+        try:
+            found.append(HubCommit(sha, timestamp(entry.get("date"))))
+        except MalformedError:
+            continue
+    return found
 
 
 def tree_file(entry: object) -> HubFile | None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from dife_scanner.confinement import AUDITING, confine
 from dife_scanner.durable.disk import disk_full, says_full
 from dife_scanner.errors import AuditError, DiskFull, LimitExceeded, MeasurementError
 from dife_scanner.progress import Progress, Step
@@ -193,6 +194,7 @@ def _how_it_died(exitcode: int | None) -> str:
 
 
 def _main(entry: str, request: Request, folder: Path, writer: Connection, threads: int) -> None:
+    confine(AUDITING)
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -13,8 +13,10 @@ from dife_scanner.records.audits import (
 )
 from dife_scanner.records.calibration import Calibration, Planted, Power
 from dife_scanner.records.checkpoints import (
+    BaseClaim,
     Contents,
     Deviation,
+    HubCommit,
     HubFile,
     HubModel,
     HubScan,
@@ -25,8 +27,10 @@ from dife_scanner.records.checkpoints import (
 from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
 from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
-from dife_scanner.records.jobs import Job
+from dife_scanner.records.jobs import DiskUse, Job
 from dife_scanner.records.measures import Change, Interval, Measure, Recognition
+from dife_scanner.records.movement import ExposureChange, MovedTensor, Movement, TensorMark
+from dife_scanner.records.opinions import Opinion
 from dife_scanner.records.pools import PoolItem, PoolManifest
 from dife_scanner.records.profile import (
     Absent,
@@ -62,6 +66,7 @@ from dife_scanner.records.vocabulary import (
     FindingKind,
     JobState,
     Layout,
+    OpinionVerdict,
     Origin,
     Position,
     Severity,
@@ -79,6 +84,7 @@ __all__ = [
     "AlertState",
     "ArtefactMissing",
     "Audit",
+    "BaseClaim",
     "Basis",
     "BranchSwap",
     "Budget",
@@ -98,13 +104,16 @@ __all__ = [
     "Decision",
     "Deviation",
     "Diagnosis",
+    "DiskUse",
     "Entry",
     "EntryType",
     "EvidenceFile",
     "EvidenceRole",
+    "ExposureChange",
     "Finding",
     "FindingKind",
     "Gap",
+    "HubCommit",
     "HubFile",
     "HubModel",
     "HubScan",
@@ -120,11 +129,15 @@ __all__ = [
     "MissingSearch",
     "ModelRef",
     "ModelRow",
+    "MovedTensor",
+    "Movement",
     "NearestConcept",
     "NotEvaluable",
     "NotRun",
     "NounLead",
     "NounShare",
+    "Opinion",
+    "OpinionVerdict",
     "Origin",
     "Planted",
     "PoolItem",
@@ -144,6 +157,7 @@ __all__ = [
     "StoredPlan",
     "Stratum",
     "Tally",
+    "TensorMark",
     "TriageState",
     "Trigger",
     "TriggerFile",

@@ -67,6 +67,15 @@ class HubModel:
 
 
 @dataclass(frozen=True)
+class HubCommit:
+    """One commit of a repository's history."""
+
+    sha: str
+    date: str
+    """ISO 8601, UTC."""
+
+
+@dataclass(frozen=True)
 class Contents:
     """Which file of a repository is what; paths as in the repository, empty where there is none."""
 
@@ -87,6 +96,18 @@ class Contents:
         """Every file, the small ones first, so that a fault in one of them costs no download of weights."""
         small = (self.config, self.index, self.preprocessing, *self.tokenizer, self.learner)
         return tuple(path for path in (*small, *self.weights) if path)
+
+
+@dataclass(frozen=True)
+class BaseClaim:
+    """What a repository says that it was made from; a stranger's words, never verified here."""
+
+    name: str
+    """`org/name` on a hub."""
+    relation: str
+    """`finetune`, `adapter`, `quantized`, `merge`, or empty where none is said."""
+    source: str
+    """Where it stands: `card`, or the path of a configuration."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +132,8 @@ class Manifest:
     """Files that by their names hold weights that some other program may load, and that are not those audited."""
     unread: tuple[str, ...] = ()
     """Files that by their names hold a prompt learner in a format that is not read; never fetched, never opened."""
+    base_claims: tuple[BaseClaim, ...] = ()
+    """The card's first, then those of the configurations."""
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,14 @@ from dife_scanner.core.cards import Card
 from dife_scanner.records import (
     Alert,
     Audit,
+    DiskUse,
     Finding,
     HubScan,
     Job,
     JobState,
     ModelRef,
+    Movement,
+    Opinion,
     Reach,
     Reference,
     Tally,
@@ -150,6 +153,10 @@ class ShowDocument:
     job: Job | None = None
     hub_scan: HubScan | None = None
     """What the hub's own scanners said when the revision was looked at; `None` is not "safe"."""
+    opinions: tuple[Opinion, ...] = ()
+    """What other scanners said of the same files; evidence that decides nothing."""
+    movement: Movement | None = None
+    """What moved since the revision before this one was audited."""
     format: str = "dife/show-1"
 
 
@@ -186,6 +193,7 @@ class StatusDocument:
     last_pass_at: str | None
     alerts_pending: int
     alerts_dead: int
+    disk: DiskUse
     scope: str = ""
     since: str = ""
     """Back to when the listings are read."""
@@ -254,6 +262,10 @@ class InfoDocument:
     versions: dict[str, str]
     secrets: dict[str, str]
     settings: dict[str, str] = field(default_factory=dict)
+    children: dict[str, str] = field(default_factory=dict)
+    """What each kind of limited child is kept from here, and by which means."""
+    scanners: dict[str, str] = field(default_factory=dict)
+    """The program of each scanner that is asked for a second opinion, or why none is."""
     format: str = "dife/info-1"
 
 

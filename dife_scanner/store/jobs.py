@@ -270,6 +270,11 @@ def scan_of(store: Store, ref: ModelRef) -> HubScan | None:
     return from_json(HubModel, rows[0]["model"]).scan
 
 
+def reserved(store: Store, job_id: int) -> int:
+    """Bytes that this job was to have on the disk when it was last taken; 0 where it never came so far."""
+    return int(read_row(store, job_id)["reserved_bytes"])
+
+
 def repeats(store: Store, job_id: int, kind: str) -> int:
     """How often in a row, up to now, this job was put off for the same `kind` of error."""
     row = read_row(store, job_id)

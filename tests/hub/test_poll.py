@@ -253,9 +253,7 @@ def test_a_plan_says_what_it_would_take_and_fetches_nothing(
     for i in range(3):
         add_clip(f"org/clip{i}")
     add_clip("org/gated", gated="auto")
-    lab.add_repo(
-        "org/transformers", {"config.json": b"{}", "model.safetensors": b"x"}, tags=["clip"]
-    )
+    lab.add_repo("org/onnx", {"config.json": b"{}", "model.onnx": b"x"}, tags=["clip"])
     result = look()
     lab.requests.clear()
     made = plan(hub, result.models, audit_seconds=60)

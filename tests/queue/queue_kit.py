@@ -126,11 +126,13 @@ def work_for(home: Path, endpoint: str = "http://127.0.0.1:9", **changes: Any) -
     audit, channels = changes.pop("audit", "queue_kit:audit"), changes.pop("channels", ())
     lease, start = changes.pop("lease_seconds", 60.0), changes.pop("start", "forkserver")
     preload = changes.pop("preload", PRELOAD)
+    # a fork takes over the locks that other threads hold
+    disk = {"free_bytes": 0, "fetch_ahead": start != "fork", **changes.pop("disk", {})}
     folder = home.parent / "probes"
     if not folder.exists():
         probes_folder(folder)
     settings: Settings = settings_.load(
-        home, endpoint=endpoint, filters=("search=clip",), **changes
+        home, endpoint=endpoint, filters=("search=clip",), disk=disk, **changes
     )
     plan = Plan((), budget="quick", probes_folder=folder)
     return Work(

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from killing import Rig
 from queue_kit import checkpoint, work_for
+from scanner_programs import picklescan_answer, printing
 
 from dife_scanner import checkpoints
 from dife_scanner.alerts import deliver
@@ -29,10 +30,12 @@ from dife_scanner.errors import AlertFailed, DiskFull
 from dife_scanner.hub.session import prepare
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import batch, failures
+from dife_scanner.queue.lease import worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import process, work_loop
 from dife_scanner.records import JobState, Reference, TriageState
+from dife_scanner.settings import Opinions
 from dife_scanner.store import (
     Store,
     audits,
@@ -123,6 +126,16 @@ def _lost_worker(work: Work) -> None:
         leases.requeue_lost(store)
 
 
+def _ahead(work: Work) -> None:
+    """Fetched ahead by one process, and audited by the next."""
+    with open_store(work.home) as store:
+        _first_job(store, work)
+        job = leases.claim_ahead(store, worker_name("fetcher"), 60.0, 0)
+        assert job is not None
+        process(store, job, work, worker=job.worker or "", ahead=True)
+    watch_once(work)
+
+
 def _by_hand(work: Work) -> None:
     """Everything that windows and commands write, after a run that left something to write about."""
     watch_once(work)
@@ -169,8 +182,15 @@ def _models_in_use(work: Work) -> None:
             poll_pass(store, replace(work, settings=settings))
 
 
+def _with_a_scanner(work: Work) -> None:
+    path = printing(work.home.parent / "bin", "picklescan", picklescan_answer())
+    chosen = work.settings.model_copy(update={"opinions": Opinions(picklescan=str(path))})
+    watch_once(replace(work, settings=chosen))
+
+
 SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.claim_job": _direct,
+    "jobs.claim_ahead": _ahead,
     "jobs.release": _stopped,
     "jobs.pause": _full_disk,
     "jobs.requeue_lost": _lost_worker,
@@ -180,6 +200,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "watchlist.replace_all": _models_in_use,
     "watchlist.keep": _models_in_use,
     "batch.settle": _batch,
+    "opinions.keep": _with_a_scanner,
     "findings.triage": _by_hand,
     "references.add": _by_hand,
     "references.remove": _by_hand,
