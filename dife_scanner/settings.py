@@ -67,6 +67,27 @@ class Limits(_Section):
     download_seconds: Seconds = 6 * 3600.0
 
 
+class Opinions(_Section):
+    """Other scanners that are asked about the same files; what they say is kept and decides nothing."""
+
+    ask: Literal["auto", "never"] = "auto"
+    """`auto`: those that are named here or found on the PATH."""
+    picklescan: str = ""
+    modelaudit: str = ""
+    seconds: Seconds = 120.0
+    memory_mib: int = Field(default=4096, gt=0)
+
+
+class Disk(_Section):
+    """What fetched weights may take of the home's disk. Where there is no room a job waits; it never fails for that."""
+
+    quota_bytes: int = Field(default=100 * 1024**3, gt=0)
+    free_bytes: int = Field(default=5 * 1024**3, ge=0)
+    """Kept free, whatever the quota allows."""
+    fetch_ahead: bool = True
+    """Whether the next checkpoint is fetched while one is audited."""
+
+
 class Watch(_Section):
     """How much of the hub is watched, and back to when."""
 
@@ -108,25 +129,15 @@ def _is_date(text: str) -> bool:
         return False
 
 
-class Opinions(_Section):
-    """Other scanners that are asked about the same files; what they say is kept and decides nothing."""
+class References(_Section):
+    """The clean bases that checkpoints are compared with, and how one comes here that a checkpoint needs."""
 
-    ask: Literal["auto", "never"] = "auto"
-    """`auto`: those that are named here or found on the PATH."""
-    picklescan: str = ""
-    modelaudit: str = ""
-    seconds: Seconds = 120.0
-    memory_mib: int = Field(default=4096, gt=0)
-
-
-class Disk(_Section):
-    """What fetched weights may take of the home's disk. Where there is no room a job waits; it never fails for that."""
-
+    fetch: Literal["ask", "auto", "never"] = "ask"
+    """`ask`: a person at a terminal is asked, and without one the audit names the command that fetches it."""
     quota_bytes: int = Field(default=100 * 1024**3, gt=0)
-    free_bytes: int = Field(default=5 * 1024**3, ge=0)
-    """Kept free, whatever the quota allows."""
-    fetch_ahead: bool = True
-    """Whether the next checkpoint is fetched while one is audited."""
+    """Of all bases that were fetched because a checkpoint needed them."""
+    registry: tuple[Path, ...] = ()
+    """Further files of bases, in the form of docs/references.md."""
 
 
 class Email(_Section):
@@ -191,6 +202,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     opinions: Opinions = Opinions()
     disk: Disk = Disk()
+    references: References = References()
     alerts: Alerts = Alerts()
 
     @field_validator("endpoint")
@@ -415,6 +427,16 @@ _TEMPLATE = """\
 #free_bytes = 5368709120
 # Fetch the next checkpoint while one is audited.
 #fetch_ahead = true
+
+# The clean bases that checkpoints are compared with (docs/references.md).
+[references]
+# Whether a base that a checkpoint needs is fetched: "auto", "never", or "ask", which asks a person at a terminal;
+# without one the audit says which command fetches it.
+#fetch = "ask"
+# Bytes on disk of the bases that were fetched so; the one that was not used for the longest time makes room.
+#quota_bytes = 107374182400
+# Further files that name bases, e.g. an organisation's own.
+#registry = []
 
 # E-mail is on where both host and recipients are given. The password is the secret smtp-password.
 [alerts.email]

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dife_scanner.app.bases_to_fetch import BasesToFetch
 from dife_scanner.app.wiring import hub
 from dife_scanner.baselines.home import open_home
 from dife_scanner.errors import LimitExceeded, Refused, Unreadable, Unsupported
@@ -72,7 +73,9 @@ def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> 
     manifests = [_look(settings, target, known) for target in targets]
     auditable = [manifest for manifest in manifests if manifest.state is JobState.QUEUED]
     remote = [manifest for manifest in auditable if not manifest.ref.local]
-    total_bytes = sum(manifest.bytes_to_fetch for manifest in remote)
+    bases = BasesToFetch(settings, known)
+    planned = tuple(_planned(manifest, bases) for manifest in manifests)
+    total_bytes = sum(manifest.bytes_to_fetch for manifest in remote) + bases.total_bytes
     seconds = total_bytes / BYTES_PER_SECOND + audit_seconds * len(auditable)
     return PlanDocument(
         models=len(manifests),
@@ -84,7 +87,7 @@ def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> 
         hours=seconds / 3600,
         exact=True,
         assumptions=(f"downloads at {BYTES_PER_SECOND / 1e6:g} MB/s", audit_words(audit_seconds)),
-        targets=tuple(_planned(manifest) for manifest in manifests),
+        targets=planned,
     )
 
 
@@ -96,9 +99,12 @@ def _counts_by_state(manifests: Sequence[Manifest]) -> dict[str, int]:
     return counts
 
 
-def _planned(manifest: Manifest) -> PlannedModel:
+def _planned(manifest: Manifest, bases: BasesToFetch) -> PlannedModel:
     from dife_scanner.reports.as_json import PlannedModel
 
+    base, by, size = "", "", 0
+    if manifest.state is JobState.QUEUED:
+        base, by, size = bases.of(manifest)
     return PlannedModel(
         manifest.ref,
         manifest.layout.value,
@@ -106,6 +112,9 @@ def _planned(manifest: Manifest) -> PlannedModel:
         manifest.reason,
         manifest.bytes_to_fetch,
         tuple(file.path for file in manifest.files),
+        base,
+        by,
+        size,
     )
 
 

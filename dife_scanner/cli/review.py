@@ -103,12 +103,7 @@ def show(
         found = _found(store, lookup.find(store, id))
     session.show(
         as_json.ShowDocument(
-            found.audit,
-            found.finding,
-            found.job,
-            hub_scan=found.scan,
-            opinions=found.opinions,
-            movement=found.movement,
+            found.audit, found.finding, found.job, found.opinions, found.movement, found.scan
         ),
         lambda: _shown(settings, found, full),
     )
@@ -124,11 +119,11 @@ class _Found:
     audit: Audit | None
     ref: ModelRef
     """The checkpoint that was asked for; its audit may be one of the same weights under another name."""
+    scan: HubScan | None
+    """What the hub's own scanners said of it."""
     opinions: tuple[Opinion, ...] = ()
     """What other scanners said of its files."""
     movement: Movement | None = None
-    scan: HubScan | None = None
-    """What the hub's own scanners said of it."""
 
     @property
     def refused(self) -> bool:
@@ -160,10 +155,10 @@ def _found(store: Store, match: Match) -> _Found:
         audit = audits.audit(store, audit_id)
     if audit is not None and finding is None and job is None:
         finding = _finding_of(store, audit)
+    scan = jobs.scan_of(store, match.ref)
     said = opinions.opinions(store, match.ref)
     moved = revisions.movement(store, match.ref) if audit is not None else None
-    scan = jobs.scan_of(store, match.ref)
-    return _Found(job, row, finding, audit, match.ref, said, moved, scan)
+    return _Found(job, row, finding, audit, match.ref, scan, said, moved)
 
 
 def _finding_of(store: Store, audit: Audit) -> Finding | None:
@@ -180,26 +175,21 @@ def _shown(settings: Settings, found: _Found, full: bool) -> RenderableType:
     from rich.console import Group
 
     from dife_scanner.reports import in_full
-    from dife_scanner.sentences.opinions import opinion_lines
-
-    scan = _scan_lines(found)
-    if not full:
-        return Group(_in_short(found), *scan)
-    shown = _in_short(found)
-    if found.audit is not None:
-        shown = in_full.render(found.audit, found.finding, settings.home, found.ref, found.movement)
-    lines = opinion_lines(found.opinions, refused=found.refused)
-    return Group(shown, *in_full.opinions(lines), *scan)
-
-
-def _scan_lines(found: _Found) -> list[RenderableType]:
-    """What the hub's own scanners say; nothing of a folder, which no hub has seen."""
     from dife_scanner.reports.layout import safe
+    from dife_scanner.sentences.opinions import opinion_lines
     from dife_scanner.sentences.watching import scan_text
 
-    if found.ref.local:
-        return []
-    return [safe(scan_text(found.scan), 400)]
+    parts = [_in_short(found)]
+    if full:
+        if found.audit is not None:
+            parts = [
+                in_full.render(found.audit, found.finding, settings.home, found.ref, found.movement)
+            ]
+        lines = opinion_lines(found.opinions, refused=found.refused)
+        parts += in_full.opinions(lines)
+    if not found.ref.local:
+        parts.append(safe(scan_text(found.scan), 400))
+    return Group(*parts)
 
 
 def _in_short(found: _Found) -> RenderableType:

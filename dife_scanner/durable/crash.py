@@ -44,6 +44,8 @@ CRASH_POINTS: tuple[str, ...] = (
     "outbox.revive",
     "references.add",
     "references.remove",
+    "references.use",
+    "trust.keep",
     "requests.add",
     "requests.take",
     "discovery.kept",

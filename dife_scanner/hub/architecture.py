@@ -73,6 +73,8 @@ def _transformers(body: Mapping[str, Any]) -> str:
         parts.append(_text_tower(_renamed(tower, defaults["text"])))
     if whole and kind == "clip":
         parts.append(f"embed {_number(body, 'projection_dim', 512)}")
+        if section(body, "vision_config").get("hidden_act", "quick_gelu") == "quick_gelu":
+            parts.append("quick_gelu")
     return " · ".join(parts)
 
 

@@ -44,7 +44,7 @@ from dife_scanner.hub.part import (
 )
 from dife_scanner.hub.query import listing_params
 from dife_scanner.hub.session import prepare, session, tools
-from dife_scanner.hub.start import read_start
+from dife_scanner.hub.start import read_part, read_start
 from dife_scanner.hub.status import CHUNK, LATER, RangeRefused, is_page, page_instead
 from dife_scanner.hub.wire import Params, RateLimit, Wire
 from dife_scanner.records import HubCommit, HubFile, HubModel, ModelRef
@@ -245,6 +245,15 @@ class Hub:
         url = self._address(ref, file)
         deadline = Deadline().sooner(self._small_seconds)
         return read_start(self._wire, url, f"{file.path!r} of {ref}", most, deadline)
+
+    def read_range(self, ref: ModelRef, file: HubFile, start: int, length: int) -> bytes:
+        """`length` bytes of a file from `start` on; not verified, and empty where the hub does not send just these.
+
+        Raises `HubUnavailable` and the errors of access.
+        """
+        url = self._address(ref, file)
+        deadline = Deadline().sooner(self._small_seconds)
+        return read_part(self._wire, url, f"{file.path!r} of {ref}", start, length, deadline)
 
     def fetch(
         self,

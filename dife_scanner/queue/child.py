@@ -37,7 +37,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AUDIT = "dife_scanner.audit.pipeline:run"
-PRELOAD = ("torch", "open_clip", "dife_scanner.models.clip", "dife_scanner.audit.pipeline")
+PRELOAD = (
+    "torch",
+    "dife_scanner.models.open_clip_alone",
+    "dife_scanner.models.clip",
+    "dife_scanner.audit.pipeline",
+)
 FORKSERVER = "forkserver"
 FULL_DISK = 28
 """Exit code of a child that could not even leave its error (ENOSPC)."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -23,9 +23,10 @@ from dife_scanner.core.verdict import is_complete
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
-from dife_scanner.errors import NoRoom
+from dife_scanner.errors import NeedsBase, NoRoom
 from dife_scanner.progress import Progress
 from dife_scanner.queue import announced, child, outcome, revisions, room
+from dife_scanner.queue.base_choice import BaseChoice
 from dife_scanner.queue.cleanup import remove_finished_searches
 from dife_scanner.queue.opinions import SecondOpinions
 from dife_scanner.queue.work import Work, hub_for, threads
@@ -45,6 +46,8 @@ from dife_scanner.store.announced import Led
 
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
+
+T = TypeVar("T")
 
 SAME_IDENTITY_SECONDS = 10.0
 """Until a job is looked at again whose weights another worker audits just now."""
@@ -78,6 +81,7 @@ class JobRun:
         self._limits = work.settings.limits
         self.folder = work.home / "work" / str(job.id)
         """Everything that the job writes on the way; nothing of it is needed afterwards."""
+        self._bases = BaseChoice(store, job, work, self._hub, progress, check)
 
     def __call__(self) -> Job:
         manifest = self._look_afresh()
@@ -131,12 +135,29 @@ class JobRun:
         hub = self._hub()
         seen = checkpoints.look(hub, self._job.ref, self._limits)
         leases.keep_manifest(self._store, self._job.id, self._worker, seen.model, seen.manifest)
-        known = kept_references.references(self._store)
-        checkpoints.judge(hub, seen, self._limits, known, scratch=self.folder)
+        self._with_base(seen.manifest, partial(self._judge, hub, seen))
         return seen.manifest
 
+    def _judge(self, hub: Hub, seen: checkpoints.Look) -> None:
+        known = kept_references.references(self._store)
+        checkpoints.judge(hub, seen, self._limits, known, scratch=self.folder)
+
+    def _with_base(self, manifest: Manifest, step: Callable[[], T]) -> T:
+        """Take a step; where a part of a checkpoint needs a base that is not here, fetch that first.
+
+        Raises what the step raises, and `NeedsBase` with what is known of the base where it may not be fetched.
+        """
+        try:
+            return step()
+        except NeedsBase as error:
+            self._bases.for_part(manifest, error)
+        return step()
+
     def _hub(self) -> Hub:
-        return hub_for(self._work.settings, self._job.endpoint, self._pause)
+        """The job's own hub; that of the settings for a local checkpoint, which has none."""
+        settings = self._work.settings
+        endpoint = settings.endpoint if self._job.ref.local else self._job.endpoint
+        return hub_for(settings, endpoint, self._pause)
 
     def _pause(self, seconds: float) -> None:
         """Sleep, and still notice that the job must not go on."""
@@ -153,7 +174,11 @@ class JobRun:
         files = checkpoints.local_files(manifest) if local else self._fetch(manifest)
         self._check()
         self._progress("checking", note=str(self._job.ref))
+        return self._with_base(manifest, partial(self._check_copy, files))
+
+    def _check_copy(self, files: checkpoints.Files) -> checkpoints.Prepared:
         known = kept_references.references(self._store)
+        remove_folder(self.folder / "checkpoint-as-stored")  # of a copy that needed a base
         asked = SecondOpinions(
             self._store, self._job, self._work.settings, self.folder, self._check
         )
@@ -182,14 +207,8 @@ class JobRun:
     # --- the request --------------------------------------------------------------------------------------------
 
     def _request(self, manifest: Manifest, prepared: checkpoints.Prepared) -> Request:
+        choice = self._bases.of(manifest, prepared)
         known = kept_references.references(self._store)
-        choice = references.choose(
-            known,
-            references.fits(prepared.config, self._limits),
-            manifest.base_claim,
-            self._work.reference,
-            partial(references.likeness, prepared.weights, limits=self._limits),
-        )
         if choice.reference:
             prepared = checkpoints.complete(prepared, choice.reference, self._limits)
         found_in_base = self._found_in(choice.reference)

@@ -23,6 +23,9 @@ from dife_scanner.records.checkpoints import (
     Manifest,
     ModelRef,
     Reference,
+    ReferenceCheck,
+    TrustedFile,
+    TrustRecord,
 )
 from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
@@ -73,6 +76,7 @@ from dife_scanner.records.vocabulary import (
     Stratum,
     TriageState,
     TriggerKind,
+    Trust,
     Verdict,
 )
 from dife_scanner.records.watching import InUse, Reach, Scope, WatchedModel
@@ -148,6 +152,7 @@ __all__ = [
     "Recognition",
     "Recovered",
     "Reference",
+    "ReferenceCheck",
     "ReverseSearch",
     "Scope",
     "Search",
@@ -162,6 +167,9 @@ __all__ = [
     "Trigger",
     "TriggerFile",
     "TriggerKind",
+    "Trust",
+    "TrustRecord",
+    "TrustedFile",
     "UnderOtherSettings",
     "Verdict",
     "WatchedModel",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dife_scanner.records.vocabulary import JobState, Layout
+from dife_scanner.records.vocabulary import JobState, Layout, Trust
 
 
 @dataclass(frozen=True)
@@ -159,3 +159,53 @@ class Reference:
     architecture: str
     added_at: str
     bundled: bool = False
+    repository: str = ""
+    """Where its files were fetched from, `org/name`; empty where somebody gave them."""
+    revision: str = ""
+    """The commit that was fetched."""
+    base: str = ""
+    """The registry's name of it, e.g. `openai/clip-vit-base-patch32`; empty where the registry does not know it."""
+    size: int = 0
+    """Bytes on disk; 0 where nobody counted them."""
+    fetched: bool = False
+    """Whether it was fetched because a checkpoint needed it; such a one gives way where room is needed."""
+    trust: Trust = Trust.PERSON
+    trusted_at: str = ""
+    """When it was pinned, or fetched for the first time; empty where somebody gave it."""
+
+
+@dataclass(frozen=True)
+class TrustedFile:
+    """One file of a repository as it was when it was first trusted."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TrustRecord:
+    """What a repository of a clean base holds, as far as it is trusted."""
+
+    repository: str
+    revision: str
+    """The commit that is trusted."""
+    files: tuple[TrustedFile, ...]
+    """Those that make the reference; empty where only the commit was pinned so far."""
+    first_at: str
+    pinned_at: str = ""
+    """When somebody pinned it; empty where the first fetch alone is what is trusted."""
+    changed: str = ""
+    """What a later fetch found instead, in words; nothing of it was accepted."""
+
+
+@dataclass(frozen=True)
+class ReferenceCheck:
+    """What became of a reference when it was verified."""
+
+    name: str
+    intact: bool | None
+    """Whether every file on disk is the one that was stored; `None` where nothing was recorded to compare with."""
+    on_hub: bool | None
+    """Whether the hub still announces the same files; `None` where it was not asked or did not answer."""
+    problem: str = ""
+    """In words; empty where there is none."""

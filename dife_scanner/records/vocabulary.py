@@ -238,6 +238,19 @@ class OpinionVerdict(StrEnum):
     NOT_RUN = "not-run"
 
 
+class Trust(StrEnum):
+    """Why a clean reference is taken for what its name says."""
+
+    BUNDLED = "bundled"
+    """It ships with the package."""
+    PERSON = "added by a person"
+    """Somebody gave its files."""
+    FIRST_USE = "trusted on first use"
+    """Nothing says what its files should be: what the first fetch brought is taken for it from then on."""
+    PINNED = "pinned"
+    """A person or a public source says which commit and files it is."""
+
+
 class TriggerKind(StrEnum):
     """The bundled kinds; a researcher's own file adds others, known by their name alone."""
 

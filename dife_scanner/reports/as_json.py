@@ -26,7 +26,9 @@ from dife_scanner.records import (
     Opinion,
     Reach,
     Reference,
+    ReferenceCheck,
     Tally,
+    TrustRecord,
     Verdict,
     WatchedModel,
 )
@@ -109,6 +111,12 @@ class PlannedModel:
     reason: str
     bytes_to_fetch: int
     files: tuple[str, ...]
+    base: str = ""
+    """The clean base that it would be compared with, by its name in the registry; empty where none can be told."""
+    base_by: str = ""
+    """What says so."""
+    base_bytes: int = 0
+    """To fetch the base; 0 where it is here, or is not fetched."""
 
 
 @dataclass(frozen=True)
@@ -151,12 +159,12 @@ class ShowDocument:
     audit: Audit | None
     finding: Finding | None
     job: Job | None = None
-    hub_scan: HubScan | None = None
-    """What the hub's own scanners said when the revision was looked at; `None` is not "safe"."""
     opinions: tuple[Opinion, ...] = ()
     """What other scanners said of the same files; evidence that decides nothing."""
     movement: Movement | None = None
     """What moved since the revision before this one was audited."""
+    hub_scan: HubScan | None = None
+    """What the hub's own scanners said when the revision was looked at; `None` is not "safe"."""
     format: str = "dife/show-1"
 
 
@@ -206,7 +214,44 @@ class StatusDocument:
 @dataclass(frozen=True)
 class ReferencesDocument:
     references: tuple[Reference, ...]
+    wanted: dict[str, int] = field(default_factory=dict)
+    """How many audits lack each base that is not here, by its name in the registry."""
+    trusted: tuple[TrustRecord, ...] = ()
+    """What is trusted of the repositories that references were fetched from."""
     format: str = "dife/references-1"
+
+
+@dataclass(frozen=True)
+class KnownBase:
+    """One base that the registry knows by name."""
+
+    name: str
+    aliases: tuple[str, ...]
+    architecture: str
+    repositories: tuple[str, ...]
+    """Where it is fetched from, the first that has it."""
+    source: tuple[str, ...]
+    """The public pages that say so."""
+    reference: str
+    """What it is called here; empty where it is not here."""
+    unread: str
+    """Why it is not fetched; empty where it is."""
+
+
+@dataclass(frozen=True)
+class RegistryDocument:
+    """`dife reference list --registry`."""
+
+    bases: tuple[KnownBase, ...]
+    format: str = "dife/registry-1"
+
+
+@dataclass(frozen=True)
+class ReferenceChecksDocument:
+    """`dife reference verify`."""
+
+    checks: tuple[ReferenceCheck, ...]
+    format: str = "dife/reference-checks-1"
 
 
 @dataclass(frozen=True)
@@ -299,6 +344,8 @@ DOCUMENTS: tuple[type, ...] = (
     QueueDocument,
     StatusDocument,
     ReferencesDocument,
+    RegistryDocument,
+    ReferenceChecksDocument,
     CalibrationDocument,
     AlertsDocument,
     CardsDocument,

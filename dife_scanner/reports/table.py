@@ -16,7 +16,6 @@ from dife_scanner.records import (
     Finding,
     Job,
     ModelRow,
-    Reference,
     Tally,
     Verdict,
 )
@@ -171,21 +170,6 @@ def queue(rows: Sequence[Job]) -> RenderableType:
     return table
 
 
-def references(rows: Sequence[Reference]) -> RenderableType:
-    """Clean checkpoints that suspects are compared with."""
-    table = columns("reference", "architecture", "image tower", "text tower", "weights", "bundled")
-    for row in rows:
-        table.add_row(
-            safe(row.name),
-            safe(row.architecture),
-            row.image_tower[:12],
-            row.text_tower[:12],
-            row.weights_sha256[:12],
-            "yes" if row.bundled else "",
-        )
-    return table
-
-
 def calibration(rows: Sequence[CalibrationFile]) -> RenderableType:
     """Calibration files, and below what limits each of them."""
     if not rows:
@@ -251,10 +235,15 @@ def plan(document: PlanDocument) -> RenderableType:
     """What would be done, before anything is fetched."""
     shown: list[RenderableType] = [safe(line, 300) for line in _plan_lines(document) if line]
     if document.targets:
-        table = columns("model", "layout", "would be", "bytes", "reason")
+        table = columns("model", "layout", "would be", "bytes", "base", "reason")
         for row in document.targets:
             size = bytes_text(row.bytes_to_fetch)
-            table.add_row(safe(str(row.ref)), row.layout, row.state.value, size, safe(row.reason))
+            base = row.base
+            if row.base_bytes:
+                base += f" ({bytes_text(row.base_bytes)})"
+            table.add_row(
+                safe(str(row.ref)), row.layout, row.state.value, size, safe(base), safe(row.reason)
+            )
         shown.append(table)
     return Group(*shown)
 

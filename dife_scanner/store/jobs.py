@@ -259,6 +259,11 @@ def manifest_of(store: Store, job_id: int) -> Manifest | None:
     return from_json(Manifest, text)
 
 
+def reserved(store: Store, job_id: int) -> int:
+    """Bytes that this job was to have on the disk when it was last taken; 0 where it never came so far."""
+    return int(read_row(store, job_id)["reserved_bytes"])
+
+
 def scan_of(store: Store, ref: ModelRef) -> HubScan | None:
     """What the hub's own scanners said of a revision when it was last looked at; `None` where nobody knows."""
     rows = store.read(
@@ -268,11 +273,6 @@ def scan_of(store: Store, ref: ModelRef) -> HubScan | None:
     if not rows:
         return None
     return from_json(HubModel, rows[0]["model"]).scan
-
-
-def reserved(store: Store, job_id: int) -> int:
-    """Bytes that this job was to have on the disk when it was last taken; 0 where it never came so far."""
-    return int(read_row(store, job_id)["reserved_bytes"])
 
 
 def repeats(store: Store, job_id: int, kind: str) -> int:

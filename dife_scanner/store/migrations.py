@@ -322,6 +322,52 @@ def m011_watching(db: Database) -> None:
         db.execute(statement)
 
 
+_BASES = """
+CREATE TABLE reference_files (
+  name TEXT NOT NULL,
+  path TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  PRIMARY KEY (name, path)
+) STRICT;
+
+CREATE TABLE reference_uses (
+  job_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  PRIMARY KEY (job_id, name)
+) STRICT;
+
+CREATE TABLE trusted_repositories (
+  repository TEXT PRIMARY KEY,
+  revision TEXT NOT NULL,
+  files TEXT NOT NULL,
+  first_at TEXT NOT NULL,
+  pinned_at TEXT NOT NULL DEFAULT '',
+  changed TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE TABLE wanted_bases (
+  job_id INTEGER PRIMARY KEY,
+  base TEXT NOT NULL
+) STRICT;
+"""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m012_fetched_bases(db: Database) -> None:
+    """Where a reference came from, what is trusted of that place, who uses it, and which audits lack which base."""
+    for column in (
+        "repository TEXT NOT NULL DEFAULT ''",
+        "revision TEXT NOT NULL DEFAULT ''",
+        "base TEXT NOT NULL DEFAULT ''",
+        "size INTEGER NOT NULL DEFAULT 0",
+        "fetched INTEGER NOT NULL DEFAULT 0",
+        "used_at TEXT NOT NULL DEFAULT ''",
+    ):
+        db.execute(f"ALTER TABLE model_references ADD COLUMN {column}")
+    for statement in _statements(_BASES):
+        db.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

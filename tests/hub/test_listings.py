@@ -235,7 +235,7 @@ def test_the_tokenizer_is_that_of_the_model() -> None:
 
 def test_a_configuration_of_transformers_is_described_in_the_same_words() -> None:
     full = _contents("config.json", "model.safetensors", config=CLIP)
-    assert full.architecture == "ViT 224/32 w768 d12 · text w512 d12 · embed 512"
+    assert full.architecture == "ViT 224/32 w768 d12 · text w512 d12 · embed 512 · quick_gelu"
     large = '{"model_type": "clip_vision_model", "hidden_size": 1024, "num_hidden_layers": 24, "patch_size": 14}'
     assert (
         _contents("config.json", "model.safetensors", config=large).architecture

@@ -120,7 +120,7 @@ def asked(tmp_path: Path) -> Callable[..., Opinion]:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
 
-    def run(path: Path, seconds: float = 10) -> Opinion:
+    def run(path: Path, seconds: float = 60) -> Opinion:
         limits = OpinionLimits(seconds, memory_mib=512)
         (opinion,) = ask([weights], {"picklescan": path}, limits, scratch)
         assert not list(scratch.iterdir())
@@ -153,12 +153,12 @@ exit 1"""
 
 @LINUX
 @pytest.mark.parametrize(
-    ("script", "words"),
+    ("script", "words", "seconds"),
     [
-        ("while :; do :; done", "longer than 0.6 seconds"),
-        ("while :; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done", "too long an answer"),
-        ("echo nothing that anybody knows", "no result"),
-        ("kill -SEGV $$", "signal 11"),
+        ("while :; do :; done", "longer than 0.6 seconds", 0.6),
+        ("while :; do echo aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; done", "too long an answer", 60),
+        ("echo nothing that anybody knows", "no result", 60),
+        ("kill -SEGV $$", "signal 11", 60),
     ],
 )  # fmt: skip
 def test_whatever_a_scanner_does_is_a_reason_and_no_error(
@@ -167,9 +167,10 @@ def test_whatever_a_scanner_does_is_a_reason_and_no_error(
     monkeypatch: pytest.MonkeyPatch,
     script: str,
     words: str,
+    seconds: float,
 ) -> None:
     monkeypatch.setattr(running, "MOST_ANSWER_BYTES", 100_000)
-    opinion = asked(program(tmp_path / "bin", "picklescan", script), seconds=0.6)
+    opinion = asked(program(tmp_path / "bin", "picklescan", script), seconds)
     assert opinion.verdict is NOT_RUN and words in opinion.why_not
 
 

@@ -6,7 +6,6 @@ audit double of `queue_kit`; a second process then works on, and the rules of `a
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 import signal
@@ -34,7 +33,7 @@ from dife_scanner.queue.lease import worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import process, work_loop
-from dife_scanner.records import JobState, Reference, TriageState
+from dife_scanner.records import JobState, Reference, TriageState, TrustRecord
 from dife_scanner.settings import Opinions
 from dife_scanner.store import (
     Store,
@@ -47,13 +46,12 @@ from dife_scanner.store import (
     outbox,
     polls,
     references,
+    trust,
 )
 from dife_scanner.store import requests as asked
 
 BAD = "org/clip-bad"
 prepare(Path("unused"))
-for _module in ("utils", "errors", "file_download"):  # paid for once instead of in every fork
-    importlib.import_module(f"huggingface_hub.{_module}")
 OPEN = [state for state in JobState if not state.is_final]
 
 
@@ -148,6 +146,7 @@ def _by_hand(work: Work) -> None:
         jobs.requeue(store, job.id)
         references.add(store, Reference("base", "/r", "i", "t", "w", "V", now()))
         references.remove(store, "base")
+        trust.keep(store, TrustRecord("org/base", "a" * 40, (), ""))
         asked.take(store, asked.request_scan(store, "org/none"))
 
 
@@ -169,6 +168,12 @@ def _batch(work: Work) -> None:
         batch.correct(store)
 
 
+def _with_a_scanner(work: Work) -> None:
+    path = printing(work.home.parent / "bin", "picklescan", picklescan_answer())
+    chosen = work.settings.model_copy(update={"opinions": Opinions(picklescan=str(path))})
+    watch_once(replace(work, settings=chosen))
+
+
 def _models_in_use(work: Work) -> None:
     """A watch-list, then another, of a model that is pinned and known."""
     path = work.home.parent / "in-use.txt"
@@ -180,12 +185,6 @@ def _models_in_use(work: Work) -> None:
             watch = work.settings.watch.model_copy(update={"list": (path,)})
             settings = work.settings.model_copy(update={"watch": watch})
             poll_pass(store, replace(work, settings=settings))
-
-
-def _with_a_scanner(work: Work) -> None:
-    path = printing(work.home.parent / "bin", "picklescan", picklescan_answer())
-    chosen = work.settings.model_copy(update={"opinions": Opinions(picklescan=str(path))})
-    watch_once(replace(work, settings=chosen))
 
 
 SCENARIOS: dict[str, Callable[[Work], None]] = {
@@ -204,6 +203,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "findings.triage": _by_hand,
     "references.add": _by_hand,
     "references.remove": _by_hand,
+    "trust.keep": _by_hand,
     "requests.add": _by_hand,
     "requests.take": _by_hand,
     "outbox.failed": _alerts,
@@ -255,6 +255,15 @@ def assert_sound(home: Path, expected: dict[str, JobState]) -> None:
         assert len(sent) >= len(outbox.alerts(store))
     assert not list((home / "work").glob("[0-9]*"))
     assert not list((home / "evidence").rglob("*.json.*"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def paid_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One job in this process: what it loads and builds, every fork has without doing it anew."""
+    folder = tmp_path_factory.mktemp("once")
+    with LoopbackHub(folder / "hub") as hub:
+        hub.add_repo(BAD, checkpoint(), last_modified=later(-60))
+        watch_once(work_for(folder / "home", hub.endpoint, channels=("file",), start="fork"))
 
 
 @pytest.fixture

@@ -580,6 +580,7 @@ def test_finished_searches_go_once_their_audit_is_stored(
 # --- the real audit -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("audit_server")
 def test_the_real_audit_runs_in_the_child(store: Store, hub: LoopbackHub) -> None:
     """torch, open_clip and `audit.pipeline:run` themselves; without a reference nothing can be compared."""
     hub.add_repo("org/clip", checkpoint(1))
