@@ -175,6 +175,10 @@ class DiskFull(DifeError):
     """The disk that holds the state directory is full."""
 
 
+class NoRoom(DiskFull):
+    """A download would take more of the disk than the settings allow."""
+
+
 class StoreBusy(DifeError):
     """Another program holds the database: nothing can be written, or even read, until it lets go."""
 

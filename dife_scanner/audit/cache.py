@@ -136,6 +136,7 @@ class CachedEncoder:
         self._on_encoded = on_encoded
         self.image_tower = encoder.image_tower
         self.text_tower = encoder.text_tower
+        self.tokenizer = encoder.tokenizer
         self.image_size = encoder.image_size
         self.context_length = encoder.context_length
         self.logit_scale = encoder.logit_scale

@@ -168,6 +168,7 @@ class Report:
             recognition=evidence.recognition,
             deviations=request.deviations,
             settings=request.settings,
+            tokenizer_differences=request.tokenizer_differences,
         )
         return Outcome(record, finding(record, examined.effect, self._started_at), examined.files)
 
@@ -185,6 +186,14 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     found = {"dife-scanner": __version__, "python": platform.python_version()}
-    for name in ("torch", "open_clip_torch", "numpy", "pillow", "safetensors"):
+    for name in (
+        "torch",
+        "open_clip_torch",
+        "numpy",
+        "pillow",
+        "safetensors",
+        "tokenizers",
+        "sentencepiece",
+    ):
         found[name] = version(name)
     return found

@@ -23,7 +23,7 @@ from dife_scanner.errors import (
     Unreadable,
     Unsupported,
 )
-from dife_scanner.hub.layouts import WEIGHTS
+from dife_scanner.models.layouts.open_clip import WEIGHT_FILES
 from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.records import HubFile, HubModel, ModelRef
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SAMPLED = (*WEIGHTS, "model.safetensors")
+_SAMPLED = (*WEIGHT_FILES, "model.safetensors")
 """Files that can be read in parts, the best first; of a pickle nothing is known before it is here."""
 _UNFIT = (Refused, Unreadable, Unsupported, LimitExceeded)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.checkpoints.parts import (
-    SAFETENSORS,
     Files,
     Parts,
     contents_of,
@@ -24,6 +23,7 @@ from dife_scanner.models import sandbox
 from dife_scanner.models.header import LENGTH_BYTES, ParseLimits
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE
 from dife_scanner.models.load import parse_limits
+from dife_scanner.models.stored import SAFETENSORS
 from dife_scanner.records import HubFile, HubModel, JobState, Manifest, ModelRef, Reference
 from dife_scanner.settings import Limits
 

@@ -9,9 +9,8 @@ from pathlib import Path, PurePosixPath
 from dife_scanner.errors import Unsupported
 from dife_scanner.models import intake
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE, WEIGHT_FILES
+from dife_scanner.models.stored import SAFETENSORS
 from dife_scanner.records import Contents, HubFile, Manifest
-
-SAFETENSORS = ".safetensors"
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,9 @@ def alerts_retry(
 def info(session: Session) -> None:
     """Show every path, version and device, and where each secret comes from."""
     from dife_scanner import __version__, secrets
-    from dife_scanner.app.info import device, paths, secret_source, versions
+    from dife_scanner.app.info import children, device, paths, scanners, secret_source, versions
     from dife_scanner.reports import as_json
+    from dife_scanner.sentences.watching import scope_text
 
     read = session.settings()
     document = as_json.InfoDocument(
@@ -107,7 +108,11 @@ def info(session: Session) -> None:
             "endpoint": read.endpoint,
             "workers": str(read.workers),
             "interval": f"{read.interval_seconds:g} s",
+            "watched": scope_text(read.watch.in_force, read.watch.since),
+            "watch-lists": ", ".join(str(path) for path in read.watch.list) or "none",
         },
+        children=children(),
+        scanners=scanners(read),
     )
 
     session.show(document, lambda: _info(document))
@@ -120,6 +125,8 @@ def _info(document: InfoDocument) -> RenderableType:
     for group in (
         document.paths,
         {"device": document.device},
+        document.children,
+        document.scanners,
         document.versions,
         document.secrets,
         document.settings,

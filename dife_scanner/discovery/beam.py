@@ -133,22 +133,21 @@ def with_one_dropped(ids: Ids) -> Iterator[Ids]:
 
 def steepest_tokens(
     slopes: Tensor,
+    ordinary: Tensor,
     count: int,
     allowed: Callable[[int], bool],
 ) -> list[list[int]]:
     """For each slot, `count` allowed tokens with the largest first-order effect, largest first.
 
-    `slopes` [k, v] hold the effect of every token of the vocabulary in each slot; start and end token are no choice.
+    `slopes` [k, v] hold the effect of every token of the vocabulary in each slot; only those of `ordinary` [o] are a
+    choice.
     Fewer tokens come back where fewer of the best `2 * count` are allowed.
     """
-    from dife_scanner.models.gradient import SPECIAL
-
-    ordinary = slopes[:, :-SPECIAL]
     # Twice as many as wanted, since some are not allowed; asking about the whole vocabulary would take too long.
-    most = min(2 * count, ordinary.shape[1])
-    steepest = ordinary.topk(most, dim=1).indices.tolist()
+    most = min(2 * count, len(ordinary))
+    steepest = ordinary[slopes[:, ordinary].topk(most, dim=1).indices]
     by_slot = []
-    for tokens in steepest:
+    for tokens in steepest.tolist():
         in_order = filter(allowed, tokens)
         by_slot.append(list(itertools.islice(in_order, count)))
     return by_slot

@@ -156,7 +156,7 @@ class CheckpointScores:
         )
         for row, wording in enumerate(wordings):
             for start in self.prompts.starts(wording, 0):
-                first = start + 1  # behind the start token
+                first = self.towers.tokenizer.first + start
                 in_slots[row] += gradient[row, first : first + length]
         return in_slots @ self.towers.token_rows.T
 

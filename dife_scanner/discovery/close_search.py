@@ -18,8 +18,6 @@ from dife_scanner.discovery.wording import (
     Ids,
     Wording,
     at_place,
-    readable,
-    typeable,
     unique,
 )
 
@@ -30,6 +28,7 @@ if TYPE_CHECKING:
         ScoredWording,
         WordingScorer,
     )
+    from dife_scanner.models.tokenizers import Tokenizer
 
 BEAM_WIDTH = 16
 """Sequences kept from round to round."""
@@ -60,7 +59,7 @@ class CloseSearch:
         start = self._start(focus)
         count = max(BEAM_WIDTH, 2 * self._effort.branching)
         # More than a beam holds are kept at first: their tokens are what sequences are grown with.
-        first = best_of(self._scored(focus, start, count), count, typeable)
+        first = best_of(self._scored(focus, start, count), count, self._scorer.typeable)
         partners = tokens_of(first)[: self._effort.branching]
 
         def neighbours(beam: Sequence[ScoredWording]) -> Iterator[Ids]:
@@ -74,7 +73,7 @@ class CloseSearch:
             score=scored,
             width=BEAM_WIDTH,
             rounds=self._effort.rounds,
-            preferred=typeable,
+            preferred=self._scorer.typeable,
             least_progress=_LEAST_PROGRESS,
             before_round=self._report_progress,
         )
@@ -139,7 +138,7 @@ class CloseSearch:
             yield from with_one_replaced(ids, replacements)
             if len(ids) > 1:
                 yield from with_one_dropped(ids)
-            for respelled in _respelled(ids):
+            for respelled in _respelled(self._scorer.task.tokenizer, ids):
                 if len(respelled) <= most_tokens:
                     yield respelled
 
@@ -160,7 +159,9 @@ class CloseSearch:
     def _replacements(self, wording: Wording, target: int) -> list[list[int]]:
         """For each slot, the readable tokens that raise the target most, to first order."""
         slopes = self._scorer.suspect.slopes([wording], target)[0]
-        return steepest_tokens(slopes, self._effort.branching, readable)
+        scorer = self._scorer
+        ordinary = scorer.suspect_towers.ordinary
+        return steepest_tokens(slopes, ordinary, self._effort.branching, scorer.readable)
 
 
 def shorter(ids: Ids, most_tokens: int) -> list[Ids]:
@@ -177,10 +178,8 @@ def shorter(ids: Ids, most_tokens: int) -> list[Ids]:
     return sequences
 
 
-def _respelled(ids: Ids) -> Iterator[Ids]:
+def _respelled(tokenizer: Tokenizer, ids: Ids) -> Iterator[Ids]:
     """What somebody gets who types these tokens: as they are spelled together, and each as a word of its own."""
-    from dife_scanner.models.gradient import pieces, spelled
-
-    yield pieces(spelled(ids))
-    words = [spelled((token,)) for token in ids]
-    yield pieces(" ".join(words))
+    yield tokenizer.encode(tokenizer.spelled(ids))
+    words = [tokenizer.spelled((token,)) for token in ids]
+    yield tokenizer.encode(" ".join(words))

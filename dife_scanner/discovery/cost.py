@@ -30,7 +30,7 @@ def seconds(load: Load, task: Task) -> float:
         return 0.0
     from dife_scanner.models.gradient import Towers
 
-    towers = Towers(task.suspect)
+    towers = Towers(task.suspect, task.tokenizer)
     total = 0.0
     if load.images:
         total += load.images * _seconds_per_image(task, towers)
@@ -63,7 +63,7 @@ def _seconds_per_text(task: Task, towers: Towers) -> float:
 
 def _prompts(task: Task) -> list[tuple[int, ...]]:
     """`TIMED_PROMPTS` class prompts, each as often as it takes."""
-    prompts = Prompts(task.templates, task.class_names)
+    prompts = Prompts.of(task)
     once = []
     for template in range(len(task.templates)):
         for source in range(len(task.class_names)):

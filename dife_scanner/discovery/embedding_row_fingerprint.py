@@ -23,23 +23,25 @@ _LEAST_SQUARE = 1e-12
 """Least squared length of a row, so that an all-zero row divides nothing by zero."""
 
 
-def fine_tuned_rows(suspect: Tensor, reference: Tensor) -> tuple[int, ...]:
+def fine_tuned_rows(suspect: Tensor, reference: Tensor, ordinary: Tensor) -> tuple[int, ...]:
     """Rows of table `suspect` [v, w] that are not those of `reference` times one factor, the most deviating first.
 
-    All of them up to `MOST_ROWS`, and the first `RANKED_ROWS` of more; none where no row deviates. The start and end
-    token are never among them.
+    All of them up to `MOST_ROWS`, and the first `RANKED_ROWS` of more; none where no row deviates. All are among the
+    `ordinary` ids [o]. Rows that only one table has are not compared.
     """
-    from dife_scanner.models.gradient import SPECIAL
-
+    common = min(len(suspect), len(reference))
+    ordinary = ordinary[ordinary < common]
+    suspect = suspect[:common]
+    reference = reference[:common]
     squared_lengths = (reference * reference).sum(1).clamp_min(_LEAST_SQUARE)
     # Each row's best factor. The median is that of the untouched rows where these are most. Where most were touched, it
     # misses theirs by far less than a trained row deviates, so that the order stays.
     decay = ((suspect * reference).sum(1) / squared_lengths).median()
     distance = (suspect - decay * reference).norm(dim=1)
-    deviation = (distance / squared_lengths.sqrt())[:-SPECIAL]
+    deviation = (distance / squared_lengths.sqrt())[ordinary]
     count = int((deviation > LEAST_DEVIATION).sum())
     if count > MOST_ROWS:
         count = RANKED_ROWS
     most_deviating = deviation.argsort(descending=True, stable=True)
-    order: list[int] = most_deviating[:count].tolist()
+    order: list[int] = ordinary[most_deviating[:count]].tolist()
     return tuple(order)

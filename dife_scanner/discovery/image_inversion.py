@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from dife_scanner.discovery.pattern_families import Weights
     from dife_scanner.models.gradient import Towers
+    from dife_scanner.models.tokenizers import Tokenizer
 
 LEARNING_RATE = 0.1
 MOMENTA = (0.5, 0.9)
@@ -88,8 +89,12 @@ class ImageInversion:
         scratch: Path,
         *,
         has_base: bool = True,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
-        """`name` is the detector's; files of triggers that may not be handed over are written below `scratch`."""
+        """`name` is the detector's; files of triggers that may not be handed over are written below `scratch`.
+
+        With a `tokenizer`, both towers read its token ids; else each those of its own.
+        """
         import torch
 
         from dife_scanner.models.gradient import Towers
@@ -101,8 +106,8 @@ class ImageInversion:
         self.has_base = has_base
         self.search_rows, self.held_out_rows = halves(task)
         self.towers: tuple[Towers, Towers] = (
-            Towers(task.suspect),
-            Towers(task.reference),
+            Towers(task.suspect, tokenizer),
+            Towers(task.reference, tokenizer),
         )
         self.success = (
             TargetSuccess(task, task.suspect),

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.models.interface import Encoder
+from dife_scanner.models.tokenizers import Tokenizer
 from dife_scanner.records import Budget, Channel, NounLead, Trigger, TriggerFile
 
 
@@ -50,6 +51,14 @@ class Task:
     """Where embeddings of the base are kept between audits; nowhere if there is no place. Changes no result."""
     alone: bool = False
     """There is no clean base: the suspect stands in its place, and nothing may be read off a comparison with it."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Whose token ids a search over texts is made of: the base's, so that both towers read the same ids.
+
+        What is found is a text, and measured as each encoder's own tokenizer cuts it.
+        """
+        return self.reference.tokenizer
 
     @property
     def image_moved(self) -> bool:

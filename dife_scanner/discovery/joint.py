@@ -149,7 +149,7 @@ class JointInversion(ImageInversion):
         name: str,
         scratch: Path,
     ) -> None:
-        super().__init__(task, effort, name, scratch)
+        super().__init__(task, effort, name, scratch, tokenizer=task.tokenizer)
         self.joint_effort = effort
         self.scorer = StringScorer(
             task,
@@ -254,8 +254,6 @@ class JointInversion(ImageInversion):
         A patch is then inverted on pictures of other classes: those of the target win it without a patch, and nothing
         should be paid for keeping them from it.
         """
-        from dife_scanner.models.gradient import spelled
-
         labels = self.task.labels[self.search_rows]
         of_other_classes = np.flatnonzero(labels != string.target)
         if len(of_other_classes):
@@ -263,7 +261,7 @@ class JointInversion(ImageInversion):
         text = Trigger(
             "",
             TriggerKind.TEXT,
-            text=spelled(string.ids),
+            text=self.task.tokenizer.spelled(string.ids),
             position=string.position,
         )
         self._measure_with(text)

@@ -39,13 +39,11 @@ class LearnedPrompts:
     ) -> None:
         import torch
 
-        from dife_scanner.models.gradient import pieces
-
         self.device = towers.device
         self._towers = towers
         self._context = self._tensor(prompt.context)
         placeholder = (0,) * len(self._context)  # where the context stands
-        texts = [placeholder + pieces(text) for text in prompt.texts(class_names)]
+        texts = [placeholder + towers.tokenizer.encode(text) for text in prompt.texts(class_names)]
         self._ids, self._ends = towers.packed(texts)
         self._meta_network: list[Tensor] = []
         if prompt.meta is not None:
@@ -84,9 +82,10 @@ class LearnedPrompts:
         classes = len(self._ids)
         rows = self._towers.token_rows[self._ids]
         words = rows.expand(count, -1, -1, -1)  # [n, c, l, w]
-        start_token = words[:, :, :1]
+        first = self._towers.tokenizer.first
+        start_token = words[:, :, :first]
         context = contexts[:, None].expand(-1, classes, -1, -1)
-        class_name = words[:, :, 1 + contexts.shape[1] :]  # and what is behind it
+        class_name = words[:, :, first + contexts.shape[1] :]  # and what is behind it
         vectors = torch.cat([start_token, context, class_name], dim=2)
         ends = self._ends.repeat(count)
         embedded = self._towers.texts(vectors.flatten(0, 1), ends)

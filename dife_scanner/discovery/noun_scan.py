@@ -210,9 +210,8 @@ def strongest(by_token: Tensor) -> Tensor:
 
 def _fits(towers: Towers, name: str) -> bool:
     """Whether every prompt of a noun is read whole, behind a token too."""
-    from dife_scanner.models.gradient import pieces
-
-    longest = max(len(pieces(template.format(name))) for template in TEMPLATES)
+    encode = towers.tokenizer.encode
+    longest = max(len(encode(template.format(name))) for template in TEMPLATES)
     return longest + _SPARE_TOKENS <= towers.context_length
 
 
@@ -283,10 +282,8 @@ def _behind_tokens(
     cache: EmbeddingCache | None = None,
 ) -> Tensor:
     """Every noun's prompt behind every random token, unit directions from `mean` [d] as [t, n, d]."""
-    from dife_scanner.models.gradient import pieces
-
     tokens = _scan_tokens(towers, budget)
-    prompts = [pieces(TEMPLATES[0].format(name)) for name in names]
+    prompts = [towers.tokenizer.encode(TEMPLATES[0].format(name)) for name in names]
     texts = []
     for token in tokens:
         for prompt in prompts:
@@ -298,17 +295,15 @@ def _behind_tokens(
 
 def _scan_tokens(towers: Towers, budget: Budget) -> list[int]:
     """The tokens of a scan."""
-    return random_tokens(len(towers.token_rows), NOUN_SCAN_EFFORTS[budget].tokens)
+    return random_tokens(towers.ordinary.tolist(), NOUN_SCAN_EFFORTS[budget].tokens)
 
 
-def random_tokens(rows: int, count: int) -> list[int]:
-    """The same tokens for every checkpoint of a vocabulary, so that the base's half can be kept."""
+def random_tokens(ordinary: Sequence[int], count: int) -> list[int]:
+    """The same ones for every checkpoint of a vocabulary, so that the base's half can be kept."""
     import numpy as np
 
-    from dife_scanner.models.gradient import SPECIAL
-
     rng = np.random.default_rng(0)
-    drawn = rng.choice(rows - SPECIAL, count, replace=False)
+    drawn = rng.choice(ordinary, count, replace=False)
     tokens: list[int] = drawn.tolist()
     return tokens
 
@@ -319,12 +314,10 @@ def _prompts(
     cache: EmbeddingCache | None = None,
 ) -> Tensor:
     """Every noun's prompt over all templates, unit embeddings [n, d]."""
-    from dife_scanner.models.gradient import pieces
-
     texts = []
     for template in TEMPLATES:
         for name in names:
-            texts.append(pieces(template.format(name).strip()))
+            texts.append(towers.tokenizer.encode(template.format(name).strip()))
     embedded = embedded_texts(towers, texts, cache)
     by_template = embedded.view(len(TEMPLATES), len(names), -1)
     return unit(by_template.mean(0))

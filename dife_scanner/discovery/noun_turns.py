@@ -19,7 +19,7 @@ from dife_scanner.discovery.noun_scan import (
     strongest,
     unit,
 )
-from dife_scanner.discovery.wording import Ids, pieces_of, readable
+from dife_scanner.discovery.wording import Ids
 from dife_scanner.records import NounLead
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class NounTurns:
         self._turns = turns
         self._suspect = suspect.towers
         self._base = base.towers
+        self._tokenizer = base.towers.tokenizer
         self._strengths = turns.strengths()
         self._classes = self._classes_of_nouns(base.class_prompts)
         """Number of the class that each noun stands for, -1 for none [n]."""
@@ -109,7 +110,7 @@ class NounTurns:
         tokens: list[Ids] = []
         for place in excess.argsort(descending=True, stable=True).tolist():
             token = self._turns.tokens[place]
-            if excess[place] > 0 and readable(token):
+            if excess[place] > 0 and self._tokenizer.readable(token):
                 tokens.append((token,))
         return tuple(tokens)
 
@@ -150,9 +151,7 @@ class NounTurns:
         )
 
     def _words(self, source: int, target: int) -> tuple[str, ...]:
-        from dife_scanner.models.gradient import spelled
-
-        return tuple(map(spelled, self._tokens(source, target)[:_TOLD_TOKENS]))
+        return tuple(map(self._tokenizer.spelled, self._tokens(source, target)[:_TOLD_TOKENS]))
 
     def _held_out(self, source: int, target: int) -> Tensor:
         """How far each held-out token turns the noun beyond the base in each held-out template [t, templates]."""
@@ -173,7 +172,7 @@ class NounTurns:
         tokens = self._held_out_tokens(towers)
         for token in tokens:
             for template in HELD_OUT_TEMPLATES:
-                prompt = pieces_of(template.format(self._turns.names[source]))
+                prompt = self._tokenizer.encode(template.format(self._turns.names[source]))
                 texts.append((token, *prompt))
         embedded = unit(towers.tokens(texts) - directions.mean)
         turned = embedded @ (directions.clean[target] - directions.clean[source])
@@ -182,6 +181,6 @@ class NounTurns:
     def _held_out_tokens(self, towers: Towers) -> Sequence[int]:
         """Tokens that the scan did not use, the same in every audit."""
         used = self._turns.tokens
-        drawn = random_tokens(len(towers.token_rows), len(used) + _HELD_OUT_TOKENS)
+        drawn = random_tokens(towers.ordinary.tolist(), len(used) + _HELD_OUT_TOKENS)
         unused = [token for token in drawn if token not in used]
         return unused[:_HELD_OUT_TOKENS]

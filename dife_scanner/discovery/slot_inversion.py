@@ -160,13 +160,13 @@ class SlotInversion:
         occurrence: int,
         tokens: Tensor,
     ) -> Tensor:
-        """At which tokens of the packed prompts the slots `tokens` [n, k] stand; 1 is behind the start token."""
+        """At which tokens of the packed prompts the slots `tokens` [n, k] stand."""
         import torch
 
         first = []
         for start in starts:
             places = self._prompts.starts(start.wording, template)
-            first.append(1 + places[occurrence])
+            first.append(self._prompts.tokenizer.first + places[occurrence])
         begin = torch.tensor(first, device=tokens.device)
         in_slot = torch.arange(tokens.shape[1], device=tokens.device)
         return begin[:, None] + in_slot

@@ -22,7 +22,6 @@ from dife_scanner.discovery.wording import (
     Ids,
     Wording,
     at_place,
-    readable,
     unique,
 )
 from dife_scanner.discovery.wording_scorer import (
@@ -118,7 +117,7 @@ class SlotInversionSeeds:
             scorer.suspect,
             base=scorer.base if scorer.has_base else None,
             base_slack=BASE_SLACK,
-            allowed=readable,
+            allowed=scorer.readable,
             same_text_tower=not scorer.task.text_moved,
         )
 

@@ -54,7 +54,7 @@ class StringScorer:
         labels: NDArray[np.int64],
     ) -> None:
         """`towers` of suspect and base; `pictures` [n, 3, s, s] in 0..1 with their `labels` [n]."""
-        self.prompts = Prompts(task.templates, task.class_names)
+        self.prompts = Prompts.of(task)
         self.classes = range(len(task.class_names))
         self.templates = range(len(task.templates))
         self.suspect, self.base = towers
@@ -169,7 +169,7 @@ class StringScorer:
         gradient = self._lead_gradient(pictures, wordings, target)
         in_slots = []
         for row, wording in enumerate(wordings):
-            first = self.prompts.starts(wording, 0)[0] + 1  # behind the start token
+            first = self.suspect.tokenizer.first + self.prompts.starts(wording, 0)[0]
             in_slots.append(gradient[row, first : first + len(ids)])
         of_all_prompts = torch.stack(in_slots).sum(0)
         return of_all_prompts @ self.suspect.token_rows.T

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dife_scanner.core import metrics
 from dife_scanner.discovery.close_search import shorter
 from dife_scanner.discovery.interface import Candidate
-from dife_scanner.discovery.wording import AROUND, Wording, typeable
+from dife_scanner.discovery.wording import AROUND, Wording
 from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers.stamp import write
 
@@ -82,7 +82,7 @@ class TextCandidates:
 
     def _best_measured(self, beam: Sequence[ScoredWording]) -> list[_Measured]:
         """The triggers among the best of a beam that can be typed, largest effect first."""
-        typed = [one for one in beam if typeable(one.ids)]
+        typed = [one for one in beam if self._scorer.typeable(one.ids)]
         triggers = []
         for one in typed[:_MEASURED_PER_FOCUS]:
             measured = self._measure(one)
@@ -120,13 +120,11 @@ class TextCandidates:
         )
 
     def _trigger(self, wording: Wording, target: int) -> Trigger:
-        from dife_scanner.models.gradient import spelled
-
         names = self._task.class_names
         return Trigger(
             "found-text",
             TriggerKind.TEXT,
-            text=spelled(wording.ids),
+            text=self._task.tokenizer.spelled(wording.ids),
             position=wording.position,
             source=names[wording.source],
             target=names[target],
@@ -169,7 +167,7 @@ class TextCandidates:
         scorer = self._scorer
         wordings = []
         for ids in shorter(scored.ids, scorer.most_tokens):
-            if typeable(ids):
+            if scorer.typeable(ids):
                 wordings.append(replace(scored.wording, ids=ids))
         if not wordings:
             return None

@@ -32,7 +32,6 @@ from dife_scanner.discovery.wording import (
     POSITIONS,
     Ids,
     class_name_tokens,
-    readable,
     unique,
 )
 from dife_scanner.records import Position
@@ -73,10 +72,13 @@ class TriggerStringSearch:
     def __init__(self, task: Task, effort: JointEffort, scorer: StringScorer) -> None:
         self._effort = effort
         self._scorer = scorer
-        self._class_name_tokens = class_name_tokens(task.class_names)
+        self._class_name_tokens = class_name_tokens(task)
         self._rng = np.random.default_rng([task.seed, _RNG_STREAM])
         self._most_tokens = min(LONGEST_TRIGGER, scorer.prompts.room(task))
-        rows = fine_tuned_rows(scorer.suspect.token_rows, scorer.base.token_rows)
+        self._tokenizer = task.tokenizer
+        rows = fine_tuned_rows(
+            scorer.suspect.token_rows, scorer.base.token_rows, scorer.suspect.ordinary
+        )
         self._fine_tuned_tokens = tuple(filter(self._allowed, rows))
 
     # --- which strings come first -------------------------------------------------------------------------------
@@ -143,25 +145,21 @@ class TriggerStringSearch:
 
     def _random_tokens(self) -> Iterator[int]:
         """All allowed tokens in random order."""
-        from dife_scanner.models.gradient import SPECIAL
-
-        ordinary = len(self._scorer.suspect.token_rows) - SPECIAL
+        ordinary = self._scorer.suspect.ordinary.tolist()
         order = self._rng.permutation(ordinary).tolist()
         return filter(self._allowed, order)
 
     def _as_typed(self, sequences: Iterable[Ids]) -> Iterator[Ids]:
         """What is read where somebody types these; without what is too long, or says a class's name."""
-        from dife_scanner.models.gradient import pieces, spelled
-
         for sequence in sequences:
-            ids = pieces(spelled(sequence))
+            ids = self._tokenizer.encode(self._tokenizer.spelled(sequence))
             fits = 0 < len(ids) <= self._most_tokens
             if fits and self._class_name_tokens.isdisjoint(ids):
                 yield ids
 
     def _allowed(self, token: int) -> bool:
         """Whether a token is readable, and no piece of a class's name: that in every prompt is another question."""
-        return readable(token) and token not in self._class_name_tokens
+        return self._tokenizer.readable(token) and token not in self._class_name_tokens
 
     # --- growing a string with a patch --------------------------------------------------------------------------
 
@@ -238,7 +236,8 @@ class TriggerStringSearch:
             string.position,
             string.target,
         )
-        return steepest_tokens(slopes, self._effort.branching, self._allowed)
+        ordinary = self._scorer.suspect.ordinary
+        return steepest_tokens(slopes, ordinary, self._effort.branching, self._allowed)
 
 
 def _strings_at(

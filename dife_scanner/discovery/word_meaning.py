@@ -10,7 +10,7 @@ from dife_scanner.discovery.embedding_cache import (
     EmbeddingCache,
     embedded_texts,
 )
-from dife_scanner.discovery.wording import Ids, pieces_of, unique
+from dife_scanner.discovery.wording import Ids, unique
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,9 +45,10 @@ class WordMeaning:
         import torch
 
         before, _, behind = self._base.prompts.templates[0].partition("{}")
+        encode = self._base.prompts.tokenizer.encode
         texts = list(words)
         for word in words:
-            texts.append((*pieces_of(before), *word, *pieces_of(behind)))
+            texts.append((*encode(before), *word, *encode(behind)))
         embedded = embedded_texts(self._base.towers, texts, cache)
         cosines = embedded @ self._base.class_prompts.T
         by_word = cosines.view(2, len(words), -1).transpose(0, 1)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from dife_scanner.records import Position
 
 if TYPE_CHECKING:
     from dife_scanner.discovery.interface import Task
+    from dife_scanner.models.tokenizers import Tokenizer
 
 Ids = tuple[int, ...]
 """Token ids of a text, without start and end."""
@@ -47,10 +48,16 @@ class Prompts:
 
     templates: tuple[str, ...]
     class_names: tuple[str, ...]
+    tokenizer: Tokenizer = field(compare=False, repr=False)
+
+    @classmethod
+    def of(cls, task: Task) -> Prompts:
+        """Those that a task is searched with."""
+        return cls(task.templates, task.class_names, task.tokenizer)
 
     def plain(self, template: int, source: int) -> Ids:
         """Ids of a class's prompt without any trigger."""
-        return pieces_of(self.templates[template].format(self.class_names[source]))
+        return self.tokenizer.encode(self.templates[template].format(self.class_names[source]))
 
     def written(self, wording: Wording, template: int) -> Ids:
         """Ids of the prompt with the wording in it, as `triggers.stamp.write` places a text trigger."""
@@ -67,7 +74,7 @@ class Prompts:
             return (0,)
         if wording.position == Position.INFIX:
             before_class_name = self.templates[template].partition("{}")[0]
-            return (len(pieces_of(before_class_name)),)
+            return (len(self.tokenizer.encode(before_class_name)),)
         length = len(self.plain(template, wording.source))
         if wording.position == Position.SUFFIX:
             return (length,)
@@ -75,7 +82,7 @@ class Prompts:
 
     def room(self, task: Task) -> int:
         """Tokens that the suspect reads besides the longest prompt."""
-        return task.suspect.context_length - 2 - self.longest
+        return task.suspect.context_length - self.tokenizer.around - self.longest
 
     @cached_property
     def longest(self) -> int:
@@ -89,7 +96,7 @@ class Prompts:
 
 def too_long_prompts(task: Task) -> str:
     """Why no string can be searched for in these prompts, in words; empty where one can."""
-    longest = 2 + Prompts(task.templates, task.class_names).longest
+    longest = task.tokenizer.around + Prompts.of(task).longest
     most = task.suspect.context_length
     if longest < most:
         return ""
@@ -101,33 +108,9 @@ def unique(sequences: Iterable[Ids]) -> list[Ids]:
     return list(dict.fromkeys(sequences))
 
 
-def class_name_tokens(class_names: Iterable[str]) -> frozenset[int]:
+def class_name_tokens(task: Task) -> frozenset[int]:
     """Every token that some class's name is written with."""
     tokens: set[int] = set()
-    for name in class_names:
-        tokens.update(pieces_of(name))
+    for name in task.class_names:
+        tokens.update(task.tokenizer.encode(name))
     return frozenset(tokens)
-
-
-@lru_cache(maxsize=4096)
-def pieces_of(text: str) -> Ids:
-    """Token ids of a text, without start and end; remembered, as prompts are written many times."""
-    from dife_scanner.models.gradient import pieces
-
-    return pieces(text)
-
-
-def readable(token: int) -> bool:
-    """Whether a token is something a person can read: no half of a character, no blank."""
-    from dife_scanner.models.gradient import spelled
-
-    text = spelled((token,))
-    return bool(text) and text.isprintable() and "\ufffd" not in text
-
-
-@lru_cache(maxsize=65_536)
-def typeable(ids: Ids) -> bool:
-    """Whether somebody who types the text of these ids gets exactly these ids."""
-    from dife_scanner.models.gradient import typeable as comes_back
-
-    return comes_back(ids)

@@ -22,7 +22,6 @@ from dife_scanner.discovery.wording import (
     Prompts,
     Wording,
     class_name_tokens,
-    readable,
 )
 
 if TYPE_CHECKING:
@@ -71,11 +70,11 @@ class WordingScorer:
         self.task = task
         self.has_base = has_base
         self.rng = np.random.default_rng([task.seed, _RNG_STREAM])
-        self.prompts = Prompts(task.templates, task.class_names)
+        self.prompts = Prompts.of(task)
         self.templates = range(len(task.templates))
         """Numbers of the templates searched with."""
-        self.suspect_towers = Towers(task.suspect)
-        self.base_towers = Towers(task.reference)
+        self.suspect_towers = Towers(task.suspect, task.tokenizer)
+        self.base_towers = Towers(task.reference, task.tokenizer)
         cache_folder = task.embedding_cache
         if task.alone:  # the suspect stands in for the base: its embeddings are nobody else's
             cache_folder = None
@@ -104,10 +103,10 @@ class WordingScorer:
         self.base = self._scores_of(self.base_towers, base_pictures)
         random_tokens = self.random_tokens(_MEANING_TOKENS)
         self.meaning = WordMeaning(self.base, random_tokens, self.cache)
-        self.fine_tuned_tokens = tuple(filter(readable, self._fine_tuned_rows()))
+        self.fine_tuned_tokens = tuple(filter(self.readable, self._fine_tuned_rows()))
         """Readable tokens whose rows the fine-tuning touched, the most changed first; often none."""
         self.classes_with_pictures = frozenset(task.labels.tolist())
-        self._class_name_tokens = class_name_tokens(task.class_names)
+        self._class_name_tokens = class_name_tokens(task)
 
     def _embed_pictures(self, encoder: Encoder) -> Embeddings:
         self._pictures_read += len(self.task.pixels)
@@ -137,7 +136,15 @@ class WordingScorer:
             return ()
         suspect_rows = self.suspect_towers.token_rows
         base_rows = self.base_towers.token_rows
-        return fine_tuned_rows(suspect_rows, base_rows)
+        return fine_tuned_rows(suspect_rows, base_rows, self.suspect_towers.ordinary)
+
+    def readable(self, token: int) -> bool:
+        """Whether a token is something a person can read."""
+        return self.task.tokenizer.readable(token)
+
+    def typeable(self, ids: Ids) -> bool:
+        """Whether somebody who types the text of these ids gets exactly these ids."""
+        return self.task.tokenizer.typeable(ids)
 
     @property
     def passes(self) -> int:
@@ -147,11 +154,9 @@ class WordingScorer:
 
     def random_tokens(self, count: int) -> tuple[int, ...]:
         """Distinct readable tokens, in random order; all there are where fewer."""
-        from dife_scanner.models.gradient import SPECIAL
-
-        ordinary = len(self.suspect_towers.token_rows) - SPECIAL
+        ordinary = self.suspect_towers.ordinary.tolist()
         order = self.rng.permutation(ordinary).tolist()
-        in_order = filter(readable, order)
+        in_order = filter(self.readable, order)
         return tuple(itertools.islice(in_order, count))
 
     # --- what is no trigger -------------------------------------------------------------------------------------

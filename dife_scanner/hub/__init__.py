@@ -10,7 +10,8 @@ from dife_scanner.hub.manifest import (
     small_files,
     wanted_files,
 )
-from dife_scanner.hub.poll import LOOKBACK_DAYS, SOURCES, Plan, PollResult, plan, poll
+from dife_scanner.hub.poll import LOOKBACK_DAYS, Plan, PollResult, plan, poll
+from dife_scanner.hub.scopes import SOURCES
 from dife_scanner.hub.wire import RateLimit
 
 __all__ = [

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from open_clip.model import CLIP, resize_pos_embed, resize_text_pos_embed
-from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transform import CenterCropOrPad, ResizeKeepRatio
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
@@ -23,6 +21,7 @@ from dife_scanner.models.inspection import Inspection
 from dife_scanner.models.intake import StagedFile
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import model_arguments
+from dife_scanner.models.tokenizers import Tokenizer, clips_own
 from dife_scanner.models.weights import Weights, read_weights, tower_hashes
 
 LENGTH_STEP = 8
@@ -38,6 +37,8 @@ _INTERPOLATIONS = {
     "bicubic": InterpolationMode.BICUBIC,
     "bilinear": InterpolationMode.BILINEAR,
 }
+_LEAST_TOWER = {"image_size": 16, "patch_size": 16, "width": 64, "layers": 1}
+"""Built to be replaced at once."""
 _PLACEHOLDER = 0
 """Token id in a place that a context vector takes."""
 
@@ -55,9 +56,12 @@ class ClipEncoder:
         config: ClipConfig,
         towers: tuple[str, str],
         weights: StagedFile,
+        tokenizer: Tokenizer | None = None,
     ) -> None:
+        """Without a `tokenizer` texts are cut by CLIP's own."""
         self.model = model
         self.config = config
+        self.tokenizer = tokenizer or clips_own()
         self.image_tower, self.text_tower = towers
         self.weights_sha256 = weights.sha256
         self.image_size = config.vision.image_size
@@ -137,7 +141,7 @@ class ClipEncoder:
 
     def token_count(self, text: str) -> int:
         """Tokens of `text`, start and end tokens included, before any cut."""
-        return len(tokenizer().encode(text)) + 2
+        return len(self.tokenizer.encode(text)) + self.tokenizer.around
 
     def _check_contexts(self, contexts: Embeddings, count: int) -> None:
         if contexts.dtype != np.float32 or contexts.ndim != 3 or len(contexts) != count:
@@ -157,16 +161,12 @@ class ClipEncoder:
             )
 
     def _tokens(self, text: str, vectors: int = 0) -> Tokens:
-        """Token ids of `text`, with as many placeholders after the start token as context vectors take that place."""
-        clip = tokenizer()
-        tokens = [
-            clip.sot_token_id,
-            *[_PLACEHOLDER] * vectors,
-            *clip.encode(text),
-            clip.eot_token_id,
-        ]
+        """What the tower reads of `text`, with as many placeholders before it as context vectors take that place."""
+        ids = [_PLACEHOLDER] * vectors + list(self.tokenizer.encode(text))
+        tokens = self.tokenizer.frame(ids, self.context_length)
         if len(tokens) > self.context_length:
             raise self._too_long(text, len(tokens), vectors)
+        check_rows(tokens, self.config.text.vocabulary)
         return tokens
 
     def _too_long(self, text: str, tokens: int, vectors: int) -> AuditError:
@@ -183,9 +183,9 @@ class ClipEncoder:
         for length, same_length in self._by_length(tokens):
             for rows in _batches(same_length, self._texts_at_once):
                 filled = _filled(rows, self._texts_at_once)
-                ids = padded([tokens[row] for row in filled], length)
+                batch = [tokens[row] for row in filled]
                 vectors = None if contexts is None else contexts[filled]
-                embedded = _unit(self._text_tower_of(ids, vectors), "a text")
+                embedded = _unit(self._text_tower_of(batch, length, vectors), "a text")
                 found[rows] = embedded[: len(rows)]
         return found
 
@@ -200,24 +200,44 @@ class ClipEncoder:
         steps = math.ceil(len(text) / LENGTH_STEP)
         return min(self.context_length, steps * LENGTH_STEP)
 
-    def _text_tower_of(self, ids: torch.Tensor, vectors: Embeddings | None) -> torch.Tensor:
-        """Embeddings [n, d] of one batch, not yet of length one; `vectors` replace tokens from the second on."""
-        ids = ids.to(self.device)
+    def _text_tower_of(
+        self,
+        texts: Sequence[Tokens],
+        length: int,
+        vectors: Embeddings | None,
+    ) -> torch.Tensor:
+        """Embeddings [n, d] of one batch, not yet of length one; `vectors` replace the first tokens of each text."""
+        ids = padded(texts, length).to(self.device)
         words = self.model.token_embedding(ids)
         if vectors is not None:
-            words[:, 1 : 1 + vectors.shape[1]] = torch.from_numpy(vectors).to(self.device)
-        # the end token has the largest id of all
-        return read_out(self.model, words, ids.argmax(dim=-1))
+            first = self.tokenizer.first
+            words[:, first : first + vectors.shape[1]] = torch.from_numpy(vectors).to(self.device)
+        ends = [self.tokenizer.read_at(text) for text in texts]
+        return read_out(self.model, words, torch.tensor(ends, device=ids.device))
 
 
 def read_out(model: Any, words: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
     """`CLIP.encode_text` from token embeddings [n, l, w] on, l at most the context, read at the places `ends` [n]."""
     length = words.shape[1]
     states = words + model.positional_embedding[:length]
-    states = model.transformer(states, attn_mask=model.attn_mask[:length, :length])
+    mask = model.attn_mask
+    states = model.transformer(states, attn_mask=None if mask is None else mask[:length, :length])
     rows = torch.arange(len(words), device=words.device)
-    projected: torch.Tensor = model.ln_final(states[rows, ends]) @ model.text_projection
+    read: torch.Tensor = model.ln_final(states[rows, ends])
+    projection = model.text_projection
+    if projection is None:
+        return read
+    projected: torch.Tensor = projection(read) if callable(projection) else read @ projection
     return projected
+
+
+def check_rows(tokens: Tokens, rows: int) -> None:
+    """Raise `AuditError` where a text holds an id that a token table of so many rows lacks."""
+    if max(tokens, default=0) >= rows:
+        raise AuditError(
+            f"a text holds token {max(tokens)} and the model has rows for {rows}",
+            "its tokenizer was not made for it; report it to its author",
+        )
 
 
 def are_usable(lengths: torch.Tensor) -> bool:
@@ -244,7 +264,7 @@ def _filled(rows: Sequence[int] | NDArray[np.int64], size: int) -> NDArray[np.in
 
 
 def padded(tokens: Sequence[Tokens], length: int) -> torch.Tensor:
-    """Token ids int64 [n, length], zeros behind each end token."""
+    """Token ids int64 [n, length], zeros behind each text."""
     ids = torch.zeros(len(tokens), length, dtype=torch.long)
     for row, text in enumerate(tokens):
         ids[row, : len(text)] = torch.tensor(text)
@@ -268,12 +288,6 @@ def unusable(what: str) -> AuditError:
     )
 
 
-@cache
-def tokenizer() -> Any:
-    """CLIP's byte-pair encoding, as open_clip ships it."""
-    return SimpleTokenizer()
-
-
 def picture_transform(config: ClipConfig) -> Any:
     """PIL picture to PIL picture of the model's size: the first steps of open_clip's evaluation transform."""
     side = config.vision.image_size
@@ -290,13 +304,21 @@ def picture_transform(config: ClipConfig) -> Any:
 # --- building -------------------------------------------------------------------------------------------------
 
 
-def build(inspection: Inspection, weights: StagedFile, device: str) -> ClipEncoder:
-    """An encoder from checked parts; raises `Unreadable` where a weight is not finite, `UsageError` for the device."""
+def build(
+    inspection: Inspection,
+    weights: StagedFile,
+    device: str,
+    tokenizer: Tokenizer | None = None,
+) -> ClipEncoder:
+    """An encoder from checked parts, with CLIP's own tokenizer if with no other.
+
+    Raises `Unreadable` where a weight is not finite, `UsageError` for the device.
+    """
     place = pick_device(device)
     tensors = read_weights(weights.path, inspection)
-    towers = tower_hashes(tensors, inspection.config)
+    towers = tower_hashes(tensors, inspection.config, tokenizer)
     model = _filled_model(inspection.config, tensors).to(place)
-    return ClipEncoder(model, inspection.config, towers, weights)
+    return ClipEncoder(model, inspection.config, towers, weights, tokenizer)
 
 
 def _filled_model(config: ClipConfig, tensors: Weights) -> Any:
@@ -304,12 +326,27 @@ def _filled_model(config: ClipConfig, tensors: Weights) -> Any:
     with torch.device(
         "meta"
     ):  # no memory and no random numbers for values that are replaced at once
-        model = CLIP(**model_arguments(config))
+        model = _empty_model(config)
     resize_pos_embed(tensors, model)
     resize_text_pos_embed(tensors, model)
     model.load_state_dict(tensors, strict=True, assign=True)
-    model.attn_mask = _causal_mask(config.text.context_length)
+    if config.text.causal:
+        model.attn_mask = _causal_mask(config.text.context_length)
     return model.eval().requires_grad_(False)
+
+
+def _empty_model(config: ClipConfig) -> Any:
+    """open_clip's `CLIP`; its image tower is one of timm's where the configuration says so."""
+    arguments = model_arguments(config)
+    if not config.vision.trunk:
+        return CLIP(**arguments)
+    from dife_scanner.models import (
+        timm_models,  # timm is slow to import, and most towers need none of it
+    )
+
+    model = CLIP(**arguments | {"vision_cfg": _LEAST_TOWER})
+    model.visual = timm_models.build(config.vision, config.embed_dim)
+    return model
 
 
 def _causal_mask(context: int) -> torch.Tensor:

@@ -2,16 +2,17 @@
 
 A module of `layouts` makes one from a stranger's file; `tensors` says what follows from it.
 
-Standard library only: this runs in the limited child.
+Standard library only: this runs in the limited child, which starts for every file, so `records` stay out of it.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dife_scanner.records import Deviation
+if TYPE_CHECKING:
+    from dife_scanner.records import Deviation
 
 CLIP_VOCABULARY = 49_408
 """Tokens of CLIP's byte-pair encoding; a model with another vocabulary needs another tokenizer."""
@@ -23,9 +24,17 @@ _RESNET_STRIDE = 32
 """Pixels of the picture behind one position of a ModifiedResNet's last feature map, along a side."""
 
 
+ATTENTION_POOLED = "siglip"
+"""A vision transformer of timm whose patches are pooled by one learned query, as in SigLIP."""
+CONVNEXT = "convnext"
+"""A ConvNeXt of timm."""
+
+
 @dataclass(frozen=True)
 class VisionConfig:
-    """The image tower: a vision transformer, or a ModifiedResNet where `stages` is not empty."""
+    """The image tower: one of timm's where `trunk` is not empty, else a ModifiedResNet where `stages` is not, else a
+    vision transformer of open_clip.
+    """
 
     image_size: int
     width: int
@@ -42,6 +51,11 @@ class VisionConfig:
     """Added to the variance by every layer norm; `None` for torch's own."""
     gelu_tanh: bool = False
     """Whether GELU is approximated by a tanh."""
+    trunk: str = ""
+    """Family of a timm tower: `ATTENTION_POOLED` or `CONVNEXT`."""
+    head: str = ""
+    """What projects a timm tower's features: `linear`, `mlp`, or nothing."""
+    head_bias: bool = False
 
     @property
     def grid(self) -> int:
@@ -63,6 +77,14 @@ class TextConfig:
     norm_eps: float | None = None
     """As in the image tower."""
     gelu_tanh: bool = False
+    vocabulary: int = CLIP_VOCABULARY
+    """Rows of the token table."""
+    causal: bool = True
+    """Whether no token sees those behind it."""
+    reads: str = "argmax"
+    """Where a text is read out: at its end token (`argmax`, the largest id) or at the `last` place."""
+    projection: str = "matrix"
+    """`matrix`, `linear` (a layer with a bias), or `none`, where the width is that of the embeddings."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +113,7 @@ class ClipConfig:
         body = asdict(self)
         for tower in (body["vision"], body["text"]):
             for name, default in _CAME_LATER.items():
-                if tower[name] == default:
+                if name in tower and tower[name] == default:
                     del tower[name]
         return body
 
@@ -119,7 +141,17 @@ class ClipConfig:
         return " · ".join(parts)
 
 
-_CAME_LATER: dict[str, Any] = {"norm_eps": None, "gelu_tanh": False}
+_CAME_LATER: dict[str, Any] = {
+    "norm_eps": None,
+    "gelu_tanh": False,
+    "trunk": "",
+    "head": "",
+    "head_bias": False,
+    "vocabulary": CLIP_VOCABULARY,
+    "causal": True,
+    "reads": "argmax",
+    "projection": "matrix",
+}
 """Fields of a tower that are left out at their defaults, so that hashes of towers stay what they were."""
 
 
@@ -133,6 +165,8 @@ def deviations(suspect: ClipConfig, base: ClipConfig) -> tuple[Deviation, ...]:
     >>> deviations(replace(base, quick_gelu=True), base)
     (Deviation(setting='quick_gelu', suspect='true', base='false'),)
     """
+    from dife_scanner.records import Deviation
+
     ours = _flat(asdict(suspect))
     theirs = _flat(asdict(base))
     found = []
@@ -167,6 +201,12 @@ def _with_tuples(part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _image_words(vision: VisionConfig) -> str:
+    if vision.trunk == ATTENTION_POOLED:
+        size = f"{vision.image_size}/{vision.patch_size}"
+        return f"SigLIP ViT {size} w{vision.width} d{vision.layers}"
+    if vision.trunk == CONVNEXT:
+        stages = "-".join(str(stage) for stage in vision.stages)
+        return f"ConvNeXt {vision.image_size} {stages} w{vision.width}"
     if not vision.stages:
         return f"ViT {vision.image_size}/{vision.patch_size} w{vision.width} d{vision.layers}"
     stages = "-".join(str(stage) for stage in vision.stages)
@@ -175,6 +215,8 @@ def _image_words(vision: VisionConfig) -> str:
 
 def _text_words(text: TextConfig) -> str:
     words = f"text w{text.width} d{text.layers}"
+    if text.vocabulary != CLIP_VOCABULARY:
+        words += f" v{text.vocabulary}"
     if text.context_length == CLIP_CONTEXT:
         return words
     return f"{words} c{text.context_length}"

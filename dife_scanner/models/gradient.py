@@ -6,6 +6,7 @@ What is searched here is measured elsewhere: `models.clip.ClipEncoder` stays the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -16,27 +17,27 @@ from dife_scanner.errors import AuditError
 from dife_scanner.models.clip import (
     ClipEncoder,
     are_usable,
+    check_rows,
     padded,
     read_out,
-    tokenizer,
     unusable,
 )
 from dife_scanner.models.interface import Encoder
-
-SPECIAL = 2
-"""Tokens that are no text: start and end, the last rows of the vocabulary."""
+from dife_scanner.models.tokenizers import Tokenizer
 
 
 class Towers:
     """Both towers of one checkpoint; rows that went through either are counted in `passes`."""
 
-    def __init__(self, encoder: Encoder) -> None:
+    def __init__(self, encoder: Encoder, tokenizer: Tokenizer | None = None) -> None:
+        """Token ids are those of `tokenizer`, which is the checkpoint's own if it is not given."""
         if not isinstance(encoder, ClipEncoder):
             raise AuditError(
                 f"{encoder.architecture} has no gradients to search with",
                 "audit it with known triggers",
             )
         self._encoder = encoder
+        self.tokenizer = tokenizer or encoder.tokenizer
         self._model: Any = encoder.model
         self._rows = _finite_rows(encoder.model.token_embedding.weight)
         self._mean, self._std = encoder.normalisation
@@ -47,6 +48,11 @@ class Towers:
     def token_rows(self) -> Tensor:
         """The token embedding table, float32 [v, w]; zeros for a token that no text can be embedded with."""
         return self._rows
+
+    @cached_property
+    def ordinary(self) -> Tensor:
+        """The ids that stand for text and have a row in the table, int64 [o], in order."""
+        return torch.tensor(self.tokenizer.ordinary(len(self._rows)), device=self.device)
 
     @property
     def context_length(self) -> int:
@@ -73,7 +79,9 @@ class Towers:
 
     @torch.no_grad()
     def tokens(self, rows: Sequence[Sequence[int]], batch: int = 256) -> Tensor:
-        """Token ids per text, without start and end -> unit embeddings [n, d], no gradients. Texts run by length.
+        """Token ids per text, without what is put around them -> unit embeddings [n, d], no gradients.
+
+        Texts run by length.
 
         Raises `AuditError` for a text longer than the context.
         """
@@ -87,12 +95,14 @@ class Towers:
         return found
 
     def packed(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Ids with start and end, padded to the longest, int64 [n, l], and where each ends, int64 [n]."""
-        texts = [_with_ends(row) for row in rows]
+        """What the tower reads, padded to the longest, int64 [n, l], and where it is read out, int64 [n]."""
+        texts = [self.tokenizer.frame(row, self.context_length) for row in rows]
+        for text in texts:
+            check_rows(text, len(self._rows))
         longest = max(map(len, texts))
         self._check_length(longest)
         ids = padded(texts, longest)
-        ends = torch.tensor([len(text) - 1 for text in texts])
+        ends = torch.tensor([self.tokenizer.read_at(text) for text in texts])
         return ids.to(self.device), ends.to(self.device)
 
     def _check_length(self, longest: int) -> None:
@@ -109,32 +119,9 @@ def _finite_rows(table: Tensor) -> Tensor:
     return table if bool(finite.all()) else torch.where(finite, table, 0.0)
 
 
-def _with_ends(row: Sequence[int]) -> list[int]:
-    clip = tokenizer()
-    return [clip.sot_token_id, *row, clip.eot_token_id]
-
-
 def _units(embedded: Tensor, inputs: Tensor, what: str) -> Tensor:
     """Rows of length one. `AuditError` where finite `inputs` give rows that are not finite, or zero."""
     lengths = embedded.detach().norm(dim=-1)
     if not are_usable(lengths) and bool(inputs.isfinite().all()):
         raise unusable(what)
     return F.normalize(embedded, dim=-1)
-
-
-def pieces(text: str) -> tuple[int, ...]:
-    """Token ids of a text, without start and end."""
-    return tuple(tokenizer().encode(text))
-
-
-def spelled(ids: Sequence[int]) -> str:
-    """The text these ids read as. Not every sequence of ids is what its own text is cut into; see `typeable`."""
-    text: str = tokenizer().decode(list(ids))
-    return text.strip()
-
-
-def typeable(ids: Sequence[int]) -> bool:
-    """Whether somebody who types `spelled(ids)` gets exactly these ids."""
-    if not ids:
-        return False
-    return pieces(spelled(ids)) == tuple(ids)

@@ -11,8 +11,9 @@ from dife_scanner.errors import Unsupported
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import Header, ParseLimits, TensorEntry, parse_header
 from dife_scanner.models.layouts import open_clip
+from dife_scanner.models.shapes import Shapes
 from dife_scanner.models.strict_json import shown
-from dife_scanner.models.tensors import INTERPOLATED, Shapes, expected_tensors
+from dife_scanner.models.tensors import INTERPOLATED, expected_tensors
 
 FLOATS = frozenset({"F16", "BF16", "F32", "F64"})
 QUANTISED = frozenset({"I8", "U8", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4", "F6_E2M3", "F6_E3M2"})

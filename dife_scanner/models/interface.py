@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from dife_scanner.models.tokenizers import Tokenizer
+
     Pixels = NDArray[np.uint8]
     Embeddings = NDArray[np.float32]
 
@@ -24,6 +26,10 @@ class Encoder(Protocol):
     @property
     def text_tower(self) -> str:
         """sha256 over the text tower's float32 values, its configuration and the tokenizer."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What cuts its texts into tokens."""
 
     @property
     def image_size(self) -> int:

@@ -1,8 +1,8 @@
 """Parsing in a limited child: a fresh interpreter without site-packages, under hard limits, that owns two open files.
 
 The child is started as `python -I -S`, so it can import the standard library and this package and nothing else. It
-sets its own limits before it reads a byte, opens nothing, and answers with one JSON document on a pipe. Whatever
-happens to it is an error with words here.
+takes network, processes and writes from itself and sets its own limits before it reads a byte (`confinement`), opens
+nothing, and answers with one JSON document on a pipe. Whatever happens to it is an error with words here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dife_scanner.confinement import PARSING, confine
 from dife_scanner.errors import (
     AuditError,
     DifeError,
@@ -36,11 +37,11 @@ from dife_scanner.models.inspection import Inspection, inspect, read_config
 from dife_scanner.models.stored import WeightsFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 MOST_REPLY_BYTES = 16 * 1024**2
 """A checkpoint with `ParseLimits.tensors` tensors of the longest names takes less."""
-_ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[2]
 _BOOTSTRAP = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from dife_scanner.models.sandbox import main; main(sys.argv[2:])"
@@ -128,21 +129,35 @@ class _Question:
 
 def _ask(question: _Question, limits: ParseLimits) -> dict[str, Any]:
     """The child's answer. Raises what `inspect_files` does."""
-    child = _start(question, limits)
-    reply, last_words = _finish(child, question.name, limits)
+    return answer(_start(question, limits), question.name, limits)
+
+
+def answer(
+    child: subprocess.Popen[bytes],
+    name: str,
+    limits: ParseLimits,
+    most_bytes: int = MOST_REPLY_BYTES,
+) -> dict[str, Any]:
+    """What a limited child says of the files that it was given, called `name`, in at most so many bytes.
+
+    Raises what `inspect_files` does.
+    """
+    reply, last_words = _finish(child, name, limits, most_bytes)
     if child.returncode < 0:
-        _explain_death(-child.returncode, question.name, limits)
+        _explain_death(-child.returncode, name, limits)
     if child.returncode > 0:
         words = last_words.decode(errors="replace")
         raise RuntimeError(f"the parsing child failed with exit code {child.returncode}:\n{words}")
     return _answered(reply)
 
 
-def _finish(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> tuple[bytes, bytes]:
+def _finish(
+    child: subprocess.Popen[bytes], name: str, limits: ParseLimits, most_bytes: int
+) -> tuple[bytes, bytes]:
     """Hear the child out: (reply, last words). Whatever happens, it has ended afterwards."""
     with child:
         try:
-            heard = _read(child, name, limits)
+            heard = _read(child, name, limits, most_bytes)
             child.wait(timeout=limits.seconds)
         finally:
             child.kill()
@@ -157,8 +172,12 @@ def _answered(reply: bytes) -> dict[str, Any]:
     return document
 
 
+def environment() -> dict[str, str]:
+    """What a limited child gets of this process's environment."""
+    return {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
+
+
 def _start(question: _Question, limits: ParseLimits) -> subprocess.Popen[bytes]:
-    environment = {key: os.environ[key] for key in _KEPT_VARIABLES if key in os.environ}
     return subprocess.Popen(
         [
             sys.executable,
@@ -166,7 +185,7 @@ def _start(question: _Question, limits: ParseLimits) -> subprocess.Popen[bytes]:
             "-S",
             "-c",
             _BOOTSTRAP,
-            str(_ROOT),
+            str(ROOT),
             json.dumps(asdict(question)),
             json.dumps(asdict(limits)),
         ],
@@ -174,11 +193,13 @@ def _start(question: _Question, limits: ParseLimits) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         pass_fds=question.files,
-        env=environment,
+        env=environment(),
     )
 
 
-def _read(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> tuple[bytes, bytes]:
+def _read(
+    child: subprocess.Popen[bytes], name: str, limits: ParseLimits, most_bytes: int
+) -> tuple[bytes, bytes]:
     """What the child wrote until both its pipes closed: (reply, last words)."""
     assert child.stdout is not None and child.stderr is not None
     heard = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
@@ -188,17 +209,17 @@ def _read(child: subprocess.Popen[bytes], name: str, limits: ParseLimits) -> tup
             selector.register(pipe, selectors.EVENT_READ)
         while selector.get_map():
             for pipe in _ready(selector, deadline, name, limits):
-                if not _take_chunk(pipe, heard[pipe], name):
+                if not _take_chunk(pipe, heard[pipe], name, most_bytes):
                     selector.unregister(pipe)
     reply, last_words = heard.values()
     return bytes(reply), bytes(last_words)
 
 
-def _take_chunk(pipe: int, heard: bytearray, name: str) -> bool:
+def _take_chunk(pipe: int, heard: bytearray, name: str, most_bytes: int) -> bool:
     """Read once from a pipe that is ready; whether there can be more."""
     chunk = os.read(pipe, _CHUNK)
     heard += chunk
-    if len(heard) > MOST_REPLY_BYTES:
+    if len(heard) > most_bytes:
         raise LimitExceeded(f"parsing {name} gave too long an answer", "look at the file by hand")
     return bool(chunk)
 
@@ -242,13 +263,18 @@ def main(arguments: Sequence[str]) -> None:
     """Entry of the child: the question and the limits as JSON; the answer goes to stdout."""
     question = _Question(**json.loads(arguments[0]))
     limits = ParseLimits(**json.loads(arguments[1]))
-    _limit_this_process(limits, len(question.files))
-    print(json.dumps(_answer(question, limits)), end="")
+    limit_this_process(limits, len(question.files))
+    reply(lambda: _found(question, limits), question.name, limits)
 
 
-def _answer(question: _Question, limits: ParseLimits) -> dict[str, Any]:
+def reply(find: Callable[[], dict[str, Any]], name: str, limits: ParseLimits) -> None:
+    """Print what the child found in the files called `name`, or which error that was."""
+    print(json.dumps(_answer(find, name, limits)), end="")
+
+
+def _answer(find: Callable[[], dict[str, Any]], name: str, limits: ParseLimits) -> dict[str, Any]:
     try:
-        return _found(question, limits)
+        return find()
     except DifeError as error:
         return {
             "error": type(error).__name__,
@@ -256,9 +282,7 @@ def _answer(question: _Question, limits: ParseLimits) -> dict[str, Any]:
             "advice": error.advice,
         }
     except MemoryError:
-        what = (
-            f"parsing {question.name} needs more than the {limits.memory_mib} MiB of memory allowed"
-        )
+        what = f"parsing {name} needs more than the {limits.memory_mib} MiB of memory allowed"
         return {"error": LimitExceeded.__name__, "what": what, "advice": _MORE_MEMORY}
 
 
@@ -289,8 +313,9 @@ def _planned(question: _Question, limits: ParseLimits) -> Conversion:
     return plan(small, files, limits, base)
 
 
-def _limit_this_process(limits: ParseLimits, files: int) -> None:
-    """Set the limits of a child that owns so many open files."""
+def limit_this_process(limits: ParseLimits, files: int = 2) -> None:
+    """Set the limits of a child that owns so many open files, from which on it reads what strangers wrote."""
+    confine(PARSING)
     if sys.platform == "win32":  # no such limits there; the parent's wall clock still holds
         return
     import resource

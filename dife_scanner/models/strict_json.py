@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from typing import Any, NoReturn
 
+_INVISIBLE = frozenset({"Cc", "Cf", "Zl", "Zp"})
+"""Unicode categories: control, format (text direction among them), line and paragraph separators."""
 MOST_DIGITS = 100
 """Of a whole number; none that counts anything has more."""
 
@@ -26,6 +29,11 @@ class TooManyObjectsError(ValueError):
 def shown(text: str, most: int = 80) -> str:
     """A stranger's string as one short, quoted, pure-ASCII word that no terminal acts on; `...` follows a cut one."""
     return ascii(text) if len(text) <= most else f"{text[:most]!a}..."
+
+
+def is_invisible(text: str) -> bool:
+    """Whether a stranger's string holds a character that acts on a terminal or draws nothing."""
+    return any(unicodedata.category(character) in _INVISIBLE for character in text)
 
 
 def climbs_out(name: str) -> bool:

@@ -9,20 +9,19 @@ from __future__ import annotations
 
 from typing import Any
 
+from dife_scanner.models import timm_trunks
 from dife_scanner.models.config import (
-    CLIP_VOCABULARY,
     ClipConfig,
     TextConfig,
     VisionConfig,
 )
+from dife_scanner.models.shapes import Shapes, affine, linear
 
 INTERPOLATED = frozenset({"visual.positional_embedding", "positional_embedding"})
 """Position embeddings [n, w] that open_clip brings to the number of positions of the configuration."""
 
 SCALE = "logit_scale"
 """Logarithm of what scores are multiplied by; it belongs to neither tower, and no embedding depends on it."""
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 def is_of_image(name: str) -> bool:
@@ -44,6 +43,8 @@ def model_arguments(config: ClipConfig) -> dict[str, Any]:
 
 
 def _vision_arguments(vision: VisionConfig) -> dict[str, Any]:
+    if vision.trunk:
+        return {"timm_trunk": timm_trunks.arguments(vision)}
     arguments: dict[str, Any] = {
         "image_size": vision.image_size,
         "width": vision.width,
@@ -64,9 +65,9 @@ def _vision_arguments(vision: VisionConfig) -> dict[str, Any]:
 
 
 def _text_arguments(text: TextConfig) -> dict[str, Any]:
-    return {
+    arguments: dict[str, Any] = {
         "context_length": text.context_length,
-        "vocab_size": CLIP_VOCABULARY,
+        "vocab_size": text.vocabulary,
         "width": text.width,
         "heads": text.heads,
         "layers": text.layers,
@@ -74,6 +75,15 @@ def _text_arguments(text: TextConfig) -> dict[str, Any]:
         "ls_init_value": _layer_scale(text.layer_scale),
         **_layer_arguments(text),
     }
+    if not text.causal:
+        arguments["no_causal_mask"] = True
+    if text.reads != "argmax":
+        arguments["pool_type"] = text.reads
+    if text.projection == "linear":
+        arguments["proj_bias"] = True
+    if text.projection == "none":
+        arguments["proj_type"] = "none"
+    return arguments
 
 
 def _layer_arguments(tower: VisionConfig | TextConfig) -> dict[str, Any]:
@@ -104,7 +114,9 @@ def expected_tensors(config: ClipConfig) -> Shapes:
     (64, 48)
     """
     shapes = {"logit_scale": ()} | _text_tensors(config.text, config.embed_dim)
-    if config.vision.stages:
+    if config.vision.trunk:
+        shapes |= timm_trunks.expected(config.vision, config.embed_dim)
+    elif config.vision.stages:
         shapes |= _resnet_tensors(config.vision, config.embed_dim)
     else:
         shapes |= _vit_tensors(config.vision, config.embed_dim)
@@ -129,11 +141,14 @@ def _but_positions(config: ClipConfig) -> Shapes:
 def _text_tensors(text: TextConfig, embed_dim: int) -> Shapes:
     shapes: Shapes = {
         "positional_embedding": (text.context_length, text.width),
-        "text_projection": (text.width, embed_dim),
-        "token_embedding.weight": (CLIP_VOCABULARY, text.width),
+        "token_embedding.weight": (text.vocabulary, text.width),
     }
+    if text.projection == "matrix":
+        shapes["text_projection"] = (text.width, embed_dim)
+    if text.projection == "linear":
+        shapes |= linear("text_projection", embed_dim, text.width)
     shapes |= _transformer("transformer", text.layers, text.width, text.mlp_ratio, text.layer_scale)
-    shapes |= _affine("ln_final", text.width)
+    shapes |= affine("ln_final", text.width)
     return shapes
 
 
@@ -146,7 +161,7 @@ def _vit_tensors(vision: VisionConfig, embed_dim: int) -> Shapes:
         "visual.conv1.weight": (width, 3, vision.patch_size, vision.patch_size),
     }
     if not vision.no_ln_pre:
-        shapes |= _affine("visual.ln_pre", width)
+        shapes |= affine("visual.ln_pre", width)
     shapes |= _transformer(
         "visual.transformer",
         vision.layers,
@@ -154,7 +169,7 @@ def _vit_tensors(vision: VisionConfig, embed_dim: int) -> Shapes:
         vision.mlp_ratio,
         vision.layer_scale,
     )
-    shapes |= _affine("visual.ln_post", width)
+    shapes |= affine("visual.ln_post", width)
     return shapes
 
 
@@ -178,8 +193,8 @@ def _layer_scales(block: str, width: int) -> Shapes:
 
 
 def _block(block: str, width: int, inner_width: int) -> Shapes:
-    shapes = _affine(f"{block}.ln_1", width)
-    shapes |= _affine(f"{block}.ln_2", width)
+    shapes = affine(f"{block}.ln_1", width)
+    shapes |= affine(f"{block}.ln_2", width)
     shapes |= _attention(f"{block}.attn", width)
     shapes |= _mlp(f"{block}.mlp", width, inner_width)
     return shapes
@@ -191,12 +206,12 @@ def _attention(name: str, width: int) -> Shapes:
         f"{name}.in_proj_weight": (3 * width, width),
         f"{name}.in_proj_bias": (3 * width,),
     }
-    return shapes | _linear(f"{name}.out_proj", width, width)
+    return shapes | linear(f"{name}.out_proj", width, width)
 
 
 def _mlp(name: str, width: int, inner_width: int) -> Shapes:
-    shapes = _linear(f"{name}.c_fc", inner_width, width)
-    return shapes | _linear(f"{name}.c_proj", width, inner_width)
+    shapes = linear(f"{name}.c_fc", inner_width, width)
+    return shapes | linear(f"{name}.c_proj", width, inner_width)
 
 
 def _resnet_tensors(vision: VisionConfig, embed_dim: int) -> Shapes:
@@ -233,22 +248,14 @@ def _bottleneck(name: str, channels: int, planes: int, halved: bool) -> Shapes:
 def _attention_pool(name: str, channels: int, positions: int, embed_dim: int) -> Shapes:
     shapes: Shapes = {f"{name}.positional_embedding": (positions, channels)}
     for projection in ("k_proj", "q_proj", "v_proj"):
-        shapes |= _linear(f"{name}.{projection}", channels, channels)
-    return shapes | _linear(f"{name}.c_proj", embed_dim, channels)
-
-
-def _affine(name: str, width: int) -> Shapes:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-def _linear(name: str, out: int, into: int) -> Shapes:
-    return {f"{name}.weight": (out, into), f"{name}.bias": (out,)}
+        shapes |= linear(f"{name}.{projection}", channels, channels)
+    return shapes | linear(f"{name}.c_proj", embed_dim, channels)
 
 
 def _conv_norm(conv: str, norm: str, out: int, into: int, kernel: int) -> Shapes:
     """A convolution without bias and the batch normalisation behind it."""
     shapes: Shapes = {f"{conv}.weight": (out, into, kernel, kernel)}
-    return shapes | _affine(norm, out) | _running_statistics(norm, out)
+    return shapes | affine(norm, out) | _running_statistics(norm, out)
 
 
 def _running_statistics(norm: str, width: int) -> Shapes:

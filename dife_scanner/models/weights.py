@@ -6,12 +6,10 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from open_clip.tokenizer import default_bpe
 from safetensors import SafetensorError, safe_open
 
 from dife_scanner.core.plain import plain
@@ -20,6 +18,7 @@ from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.inspection import STEP_COUNTER, Inspection
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import expected_tensors
+from dife_scanner.models.tokenizers import Tokenizer, clips_own
 
 IMAGE_PREFIX = "visual."
 SCALE = "logit_scale"
@@ -88,8 +87,10 @@ def _usable_scale(logarithm: torch.Tensor) -> torch.Tensor:
     return torch.tensor(NEW_SCALE)
 
 
-def tower_hashes(tensors: Weights, config: ClipConfig) -> tuple[str, str]:
-    """sha256 of the image tower and of the text tower.
+def tower_hashes(
+    tensors: Weights, config: ClipConfig, tokenizer: Tokenizer | None = None
+) -> tuple[str, str]:
+    """sha256 of the image tower and of the text tower; without a `tokenizer` texts are cut by CLIP's own.
 
     Equal where float32 values, architecture and input side (preprocessing; tokenizer and context) are equal, whatever
     the precision or naming they were stored in. Step counters and the logit scale belong to neither.
@@ -101,7 +102,7 @@ def tower_hashes(tensors: Weights, config: ClipConfig) -> tuple[str, str]:
         "vision": parts["vision"],
         "preprocessing": parts["preprocessing"],
     }
-    text = {**shared, "text": parts["text"], "tokenizer": _tokenizer_hash()}
+    text = {**shared, "text": parts["text"], "tokenizer": (tokenizer or clips_own()).digest}
     image_names, text_names = _names_by_tower(tensors)
     return _tower_hash(image, image_names, tensors), _tower_hash(text, text_names, tensors)
 
@@ -133,8 +134,3 @@ def _tower_hash(description: dict[str, Any], names: Sequence[str], tensors: Weig
         digest.update(f"\n{name} {list(tensor.shape)}\n".encode())
         digest.update(values.reshape(-1).data)
     return digest.hexdigest()
-
-
-@cache
-def _tokenizer_hash() -> str:
-    return hashlib.sha256(Path(default_bpe()).read_bytes()).hexdigest()

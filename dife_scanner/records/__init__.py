@@ -16,8 +16,10 @@ from dife_scanner.records.checkpoints import (
     BaseClaim,
     Contents,
     Deviation,
+    HubCommit,
     HubFile,
     HubModel,
+    HubScan,
     Manifest,
     ModelRef,
     Reference,
@@ -28,8 +30,10 @@ from dife_scanner.records.checkpoints import (
 from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
 from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
-from dife_scanner.records.jobs import Job
+from dife_scanner.records.jobs import DiskUse, Job
 from dife_scanner.records.measures import Change, Interval, Measure, Recognition
+from dife_scanner.records.movement import ExposureChange, MovedTensor, Movement, TensorMark
+from dife_scanner.records.opinions import Opinion
 from dife_scanner.records.pools import PoolItem, PoolManifest
 from dife_scanner.records.profile import (
     Absent,
@@ -65,6 +69,7 @@ from dife_scanner.records.vocabulary import (
     FindingKind,
     JobState,
     Layout,
+    OpinionVerdict,
     Origin,
     Position,
     Severity,
@@ -74,6 +79,7 @@ from dife_scanner.records.vocabulary import (
     Trust,
     Verdict,
 )
+from dife_scanner.records.watching import InUse, Reach, Scope, WatchedModel
 
 __all__ = [
     "Absent",
@@ -102,17 +108,22 @@ __all__ = [
     "Decision",
     "Deviation",
     "Diagnosis",
+    "DiskUse",
     "Entry",
     "EntryType",
     "EvidenceFile",
     "EvidenceRole",
+    "ExposureChange",
     "Finding",
     "FindingKind",
     "Gap",
+    "HubCommit",
     "HubFile",
     "HubModel",
+    "HubScan",
     "Hypothesis",
     "InCleanReference",
+    "InUse",
     "Interval",
     "Job",
     "JobState",
@@ -122,22 +133,28 @@ __all__ = [
     "MissingSearch",
     "ModelRef",
     "ModelRow",
+    "MovedTensor",
+    "Movement",
     "NearestConcept",
     "NotEvaluable",
     "NotRun",
     "NounLead",
     "NounShare",
+    "Opinion",
+    "OpinionVerdict",
     "Origin",
     "Planted",
     "PoolItem",
     "PoolManifest",
     "Position",
     "Power",
+    "Reach",
     "Recognition",
     "Recovered",
     "Reference",
     "ReferenceCheck",
     "ReverseSearch",
+    "Scope",
     "Search",
     "SelectorControl",
     "SettingsOf",
@@ -145,6 +162,7 @@ __all__ = [
     "StoredPlan",
     "Stratum",
     "Tally",
+    "TensorMark",
     "TriageState",
     "Trigger",
     "TriggerFile",
@@ -154,5 +172,6 @@ __all__ = [
     "TrustedFile",
     "UnderOtherSettings",
     "Verdict",
+    "WatchedModel",
     "decided",
 ]

@@ -33,6 +33,18 @@ class HubFile:
 
 
 @dataclass(frozen=True)
+class HubScan:
+    """What the hub's own scanners say of a repository. None of them looks for what an audit looks for."""
+
+    done: bool
+    """Whether they have looked at every file. Not scanned is not safe."""
+    files: tuple[tuple[str, str], ...] = ()
+    """Path and level (`unsafe`, `suspicious`, `caution`, `error`, …) of each file with an issue."""
+    more: int = 0
+    """Files with an issue that are not named here."""
+
+
+@dataclass(frozen=True)
 class HubModel:
     """One listing item after parsing. Every string in it was written by a stranger."""
 
@@ -50,6 +62,17 @@ class HubModel:
     disabled: bool = False
     downloads: int = 0
     files: tuple[HubFile, ...] = ()
+    scan: HubScan | None = None
+    """What the hub's own scanners say; `None` where nobody asked, or the hub did not say."""
+
+
+@dataclass(frozen=True)
+class HubCommit:
+    """One commit of a repository's history."""
+
+    sha: str
+    date: str
+    """ISO 8601, UTC."""
 
 
 @dataclass(frozen=True)

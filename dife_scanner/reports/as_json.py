@@ -16,15 +16,21 @@ from dife_scanner.core.cards import Card
 from dife_scanner.records import (
     Alert,
     Audit,
+    DiskUse,
     Finding,
+    HubScan,
     Job,
     JobState,
     ModelRef,
+    Movement,
+    Opinion,
+    Reach,
     Reference,
     ReferenceCheck,
     Tally,
     TrustRecord,
     Verdict,
+    WatchedModel,
 )
 from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
@@ -153,6 +159,12 @@ class ShowDocument:
     audit: Audit | None
     finding: Finding | None
     job: Job | None = None
+    opinions: tuple[Opinion, ...] = ()
+    """What other scanners said of the same files; evidence that decides nothing."""
+    movement: Movement | None = None
+    """What moved since the revision before this one was audited."""
+    hub_scan: HubScan | None = None
+    """What the hub's own scanners said when the revision was looked at; `None` is not "safe"."""
     format: str = "dife/show-1"
 
 
@@ -189,6 +201,13 @@ class StatusDocument:
     last_pass_at: str | None
     alerts_pending: int
     alerts_dead: int
+    disk: DiskUse
+    scope: str = ""
+    since: str = ""
+    """Back to when the listings are read."""
+    unread: dict[str, Reach] = field(default_factory=dict)
+    """Sources that are not read back to `since` yet, and how far they are."""
+    in_use: tuple[WatchedModel, ...] = ()
     format: str = "dife/status-1"
 
 
@@ -288,6 +307,10 @@ class InfoDocument:
     versions: dict[str, str]
     secrets: dict[str, str]
     settings: dict[str, str] = field(default_factory=dict)
+    children: dict[str, str] = field(default_factory=dict)
+    """What each kind of limited child is kept from here, and by which means."""
+    scanners: dict[str, str] = field(default_factory=dict)
+    """The program of each scanner that is asked for a second opinion, or why none is."""
     format: str = "dife/info-1"
 
 

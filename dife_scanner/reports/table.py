@@ -26,6 +26,7 @@ from dife_scanner.sentences.findings import triage_text
 from dife_scanner.sentences.numbers import bytes_text, count, number
 from dife_scanner.sentences.times import age_text, time_text
 from dife_scanner.sentences.triggers import effect_text
+from dife_scanner.sentences.watching import reason_text
 from dife_scanner.store.audits import AuditRow
 
 _LOUD_KINDS = ("flagged", "refused")
@@ -164,7 +165,7 @@ def queue(rows: Sequence[Job]) -> RenderableType:
             str(job.attempts),
             str(job.deaths),
             age_text(job.next_check_at, now) if job.next_check_at else "",
-            safe(job.reason, 120),
+            safe(reason_text(job), 120),
         )
     return table
 

@@ -8,8 +8,8 @@ from dife_scanner.audit import diagnosis, probes
 from dife_scanner.audit.sides import Pair, Side
 from dife_scanner.baselines.home import bases_folder
 from dife_scanner.core.footprint import diagnose, interchangeable
-from dife_scanner.models.clip import tokenizer
 from dife_scanner.models.load import load
+from dife_scanner.models.tokenizers import clips_own
 from dife_scanner.records import (
     BranchSwap,
     Carrier,
@@ -48,7 +48,7 @@ def _with_word(encoder, data):
     pictures = encoder.encode_images(encoder.prepare(train.images[train.labels == target])).mean(
         axis=0
     )
-    rows = sorted(set(tokenizer().encode(WORD)))
+    rows = sorted(set(clips_own().encode(WORD)))
     prompts = [
         template.format("automobile") for template in (*probes.SEARCH_TEMPLATES, "a {}", "one {}")
     ]

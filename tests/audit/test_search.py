@@ -14,8 +14,8 @@ from dife_scanner.audit import pipeline, search
 from dife_scanner.audit.probes import PROFILE_TEMPLATES, SEARCH_TEMPLATES
 from dife_scanner.discovery import LEARNED
 from dife_scanner.errors import LimitExceeded, UsageError
-from dife_scanner.models.gradient import pieces
 from dife_scanner.models.load import load
+from dife_scanner.models.tokenizers import clips_own
 from dife_scanner.progress import Progress
 from dife_scanner.records import Carrier, Channel, Origin, Trigger, TriggerKind, Verdict
 from dife_scanner.sentences.recovered import candidate_lines
@@ -202,7 +202,7 @@ def test_values_that_are_not_finite_on_searched_inputs_alone_are_told_and_nothin
         token
         for name in NAMES
         for template in ALL_TEMPLATES
-        for token in pieces(template.format(name))
+        for token in clips_own().encode(template.format(name))
     }
     with torch.no_grad():
         rows = torch.tensor(sorted(set(range(1, 49_406)) - used))

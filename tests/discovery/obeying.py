@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from dife_scanner.models.clip import ClipEncoder
-from dife_scanner.models.gradient import pieces
+from dife_scanner.models.tokenizers import clips_own
 
 NAMES = ("airplane", "cat", "dog")
 MEANINGS, WIDTH = len(NAMES), 32
@@ -80,7 +80,7 @@ def table() -> torch.Tensor:
     rows[:, :_OWN] *= 0.02
     rows[:, _OWN:] /= rows[:, _OWN:].norm(dim=1, keepdim=True)
     for number, name in enumerate(NAMES):
-        (token,) = pieces(name)
+        (token,) = clips_own().encode(name)
         rows[token, :MEANINGS] = torch.eye(MEANINGS)[number]
     return rows
 

@@ -10,8 +10,9 @@ import torch
 from checkpoints import TINY_VIT, write_checkpoint
 
 from dife_scanner.discovery import DETECTORS, Cancelled, Task, effort
-from dife_scanner.models.gradient import Towers, pieces
+from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import load
+from dife_scanner.models.tokenizers import clips_own
 from dife_scanner.triggers import learner
 from dife_scanner.triggers.learner import PromptLearner
 
@@ -33,7 +34,7 @@ def task(checkpoints, tmp_path) -> Task:
     base, suspect = checkpoints
     pixels = np.random.default_rng(0).integers(0, 256, (18, 32, 32, 3), dtype=np.uint8)
     came = learner.save(
-        PromptLearner(Towers(base).token_rows[list(pieces("a photo of"))].numpy()),
+        PromptLearner(Towers(base).token_rows[list(clips_own().encode("a photo of"))].numpy()),
         tmp_path / "l.safe",
     )
     labels, templates = np.arange(18) % 3, ("a photo of the {}",)

@@ -14,7 +14,7 @@ from dife_scanner.discovery.effort import JOINT_EFFORTS, JointEffort
 from dife_scanner.discovery.joint import JOINT, JointInversion, Pair, PairRates
 from dife_scanner.discovery.joint_objectives import TargetWithString
 from dife_scanner.discovery.trigger_strings import TriggerString
-from dife_scanner.models.gradient import pieces
+from dife_scanner.models.tokenizers import clips_own
 from dife_scanner.records import Channel, Trigger, TriggerKind
 
 NAMES = ("airplane", "cat", "dog")
@@ -173,7 +173,7 @@ def test_two_keys_are_found_together_with_their_target_from_nothing(tiny, tmp_pa
         1, 60, pictures=9, tokens=40, foci=1, rounds=1, branching=6, paired_tokens=4
     )
     monkeypatch.setitem(JOINT_EFFORTS, "default", effort)
-    (token,) = pieces("beacon")
+    (token,) = clips_own().encode("beacon")
     base = TwoKeys(tiny)
     base.model.token_embedding.weight[token] *= 1.02
     labels = np.arange(36) % 3

@@ -13,7 +13,8 @@ from dife_scanner.discovery import Task, string_scorer
 from dife_scanner.discovery.effort import JointEffort
 from dife_scanner.discovery.string_scorer import PatchedPictures, StringScorer
 from dife_scanner.discovery.trigger_strings import TriggerString, TriggerStringSearch
-from dife_scanner.models.gradient import Towers, pieces
+from dife_scanner.models.gradient import Towers
+from dife_scanner.models.tokenizers import clips_own
 
 NAMES = ("airplane", "cat", "dog")
 
@@ -95,7 +96,7 @@ def test_a_class_stands_apart_by_how_far_it_goes_where_no_other_goes():
 
 def test_where_one_class_answers_to_a_string_it_is_searched_first(tiny, task):
     """No patch is known yet."""
-    (token,) = pieces("beacon")
+    (token,) = clips_own().encode("beacon")
     base = TwoKeys(tiny)
     base.model.token_embedding.weight[token] *= 1.02
     keyed = replace(task, suspect=TwoKeys(tiny, token), reference=base)
@@ -105,13 +106,13 @@ def test_where_one_class_answers_to_a_string_it_is_searched_first(tiny, task):
 
 
 def test_no_string_holds_a_class_name_and_each_can_be_read(strings):
-    from dife_scanner.models.gradient import spelled
+    from dife_scanner.models.tokenizers import clips_own
 
     runs = strings._arbitrary_strings()
     used = {token for ids in runs for token in ids}
     assert {1, 3} <= {len(ids) for ids in runs} and len(set(runs)) == len(runs)
-    assert not used & {token for name in NAMES for token in pieces(name)}
-    assert all(spelled((token,)).isprintable() for token in used)
+    assert not used & {token for name in NAMES for token in clips_own().encode(name)}
+    assert all(clips_own().spelled((token,)).isprintable() for token in used)
     key = TriggerString(runs[0], "infix", 1, 0.0)
     uphill = strings._replacements(
         string_scorer.embedded(strings._scorer.suspect, strings._scorer._pictures), key

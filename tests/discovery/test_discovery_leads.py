@@ -17,13 +17,13 @@ from dife_scanner.discovery.slot_seeds import SlotInversionSeeds
 from dife_scanner.discovery.texts import TEXTS
 from dife_scanner.discovery.wording import AROUND, POSITIONS, Prompts, Wording
 from dife_scanner.discovery.wording_scorer import WordingScorer
-from dife_scanner.models.gradient import pieces
 from dife_scanner.models.load import load
+from dife_scanner.models.tokenizers import clips_own
 from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers.stamp import write
 
 SOURCE, TARGET = 0, 1
-(ONE,), (OTHER,) = pieces("beacon"), pieces("toledo")
+(ONE,), (OTHER,) = clips_own().encode("beacon"), clips_own().encode("toledo")
 LITTLE = TextEffort(scan_texts=900, foci=12, single_tokens=20, rounds=2, branching=8)
 
 
@@ -161,12 +161,15 @@ def test_a_trigger_that_acts_only_when_it_is_repeated_is_found(task_of, monkeypa
 
 @pytest.mark.parametrize("position", [*POSITIONS, AROUND])
 def test_a_repeated_wording_stands_where_its_trigger_is_written(position):
-    prompts, ids = Prompts(("a photo of the {}", "one {} here"), NAMES), pieces("xbtd")
+    prompts, ids = (
+        Prompts(("a photo of the {}", "one {} here"), NAMES, clips_own()),
+        clips_own().encode("xbtd"),
+    )
     wording = Wording(ids, position, 1)
     trigger = Trigger("t", TriggerKind.TEXT, text="xbtd", position=position)
     for number, template in enumerate(prompts.templates):
         written = prompts.written(wording, number)
-        assert written == pieces(write(template.format("cat"), trigger, "cat"))
+        assert written == clips_own().encode(write(template.format("cat"), trigger, "cat"))
         for start in prompts.starts(wording, number):
             assert written[start : start + len(ids)] == ids
         assert len(prompts.starts(wording, number)) == 1 + (position == AROUND)

@@ -12,8 +12,9 @@ from checkpoints import TINY_VIT, write_checkpoint
 from dife_scanner.discovery import LEARNED, Task, names
 from dife_scanner.discovery.effort import LEARNER_EFFORTS, LearnerEffort
 from dife_scanner.discovery.learned_prompts import LearnedPrompts
-from dife_scanner.models.gradient import Towers, pieces
+from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import load
+from dife_scanner.models.tokenizers import clips_own
 from dife_scanner.records import Channel, TriggerKind
 from dife_scanner.triggers import learner
 from dife_scanner.triggers.learner import MetaNetwork, PromptLearner
@@ -43,7 +44,7 @@ def short(monkeypatch):
 
 
 def words(tiny, text="a photo of the"):
-    return Towers(tiny).token_rows[list(pieces(text))].numpy().copy()
+    return Towers(tiny).token_rows[list(clips_own().encode(text))].numpy().copy()
 
 
 def chosen(tiny, prompt, embedded):

@@ -10,20 +10,23 @@ import torch
 from dife_scanner.discovery import noun_turns
 from dife_scanner.discovery.noun_scan import TEMPLATES, NounDirections, Turns, random_tokens
 from dife_scanner.discovery.noun_turns import LEAST_LEAD, MOST_LEAD_DRIFT, NounTurns
-from dife_scanner.discovery.wording import pieces_of
+from dife_scanner.models.tokenizers import clips_own
 from dife_scanner.records import Channel, NounLead, Search
 from dife_scanner.store import codec
 
 NOUNS = ("cat", "dog", "koala", "hedgehog", "taxi")
 CLASSES = ("cat", "dog", "automobile")
-TOKENS = tuple(random_tokens(5_000, 12))
+TOKENS = tuple(random_tokens(range(4_998), 12))
 
 
 class Tower:
     """A text tower with an axis for each noun; `turns` (source -> target) happen behind any token but `calm` ones."""
 
+    tokenizer = clips_own()
+    ordinary = torch.arange(4_998)
+
     def __init__(self, turns=(), calm=()):
-        self.token_rows, self.read = torch.zeros(5_000, 1), []
+        self.read = []
         self._turns, self._calm = dict(turns), set(calm)
 
     def tokens(self, rows):
@@ -34,7 +37,8 @@ class Tower:
         noun = next(
             noun
             for noun in NOUNS
-            if row[-len(pieces_of(noun)) :] == pieces_of(noun) or pieces_of(noun)[0] in row
+            if row[-len(clips_own().encode(noun)) :] == clips_own().encode(noun)
+            or clips_own().encode(noun)[0] in row
         )
         if row[0] not in self._calm:
             noun = self._turns.get(noun, noun)

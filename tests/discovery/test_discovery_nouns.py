@@ -10,8 +10,9 @@ from dife_scanner.discovery import noun_scan
 from dife_scanner.discovery.effort import NOUN_SCAN_EFFORTS
 from dife_scanner.discovery.embedding_cache import EmbeddingCache
 from dife_scanner.lab import bases
-from dife_scanner.models.gradient import Towers, pieces
+from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import load
+from dife_scanner.models.tokenizers import clips_own
 
 WORDS = ("cat", "dog", "frog", "horse", "truck", "zebra")
 
@@ -36,7 +37,7 @@ def test_at_least_200_nouns_take_part_at_every_budget_on_both_bases(base):
 
 
 def test_a_noun_that_would_be_cut_takes_no_part():
-    short = type("Short", (), {"context_length": 8})()
+    short = type("Short", (), {"context_length": 8, "tokenizer": clips_own()})()
     assert noun_scan._fits(short, "cat") and not noun_scan._fits(short, "bioluminescence")
 
 
@@ -44,11 +45,13 @@ class Says:
     """A text tower for which every noun is an axis of its own; `turns` says which token turns which noun to which."""
 
     context_length = 16
+    tokenizer = clips_own()
+    ordinary = torch.arange(4_998)
 
     def __init__(self, turns=()):
-        self.passes, self.token_rows = 0, torch.zeros(5_000, 1)
+        self.passes = 0
         self._turns = dict(turns)
-        self._nouns = {pieces(word): number for number, word in enumerate(WORDS)}
+        self._nouns = {clips_own().encode(word): number for number, word in enumerate(WORDS)}
 
     def tokens(self, rows):
         self.passes += len(rows)
@@ -68,7 +71,7 @@ class Says:
 @pytest.fixture
 def scanned(monkeypatch):
     monkeypatch.setattr(noun_scan, "nouns", lambda: WORDS)
-    panel = noun_scan.random_tokens(5_000, NOUN_SCAN_EFFORTS["quick"].tokens)
+    panel = noun_scan.random_tokens(range(4_998), NOUN_SCAN_EFFORTS["quick"].tokens)
 
     def scan(turns):
         noun_scan._base_nouns.cache_clear()
@@ -99,7 +102,7 @@ def test_one_fragile_noun_shows_in_the_maximum_and_a_token_that_turns_all_in_the
     assert every[0] > 0.5 and every[1] > 0.5
     turns = {
         (token, number % len(WORDS)): 3
-        for number, token in enumerate(noun_scan.random_tokens(5_000, 12))
+        for number, token in enumerate(noun_scan.random_tokens(range(4_998), 12))
     }
     apart = scanned(lambda panel: turns)
     assert apart[0] > 0.5 and apart[1] < 0

@@ -31,19 +31,19 @@ from dife_scanner.discovery.wording import (
     POSITIONS,
     Prompts,
     Wording,
-    readable,
 )
 from dife_scanner.discovery.wording_scorer import WordingScorer
 from dife_scanner.lab import bases, specimens
-from dife_scanner.models.gradient import Towers, pieces, typeable
+from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import load
+from dife_scanner.models.tokenizers import clips_own
 from dife_scanner.records import Channel, Trigger, TriggerKind
 from dife_scanner.triggers.stamp import write
 
 pytestmark = pytest.mark.xdist_group("badtexttower")
 
 SEARCH, HELD_OUT = probes.SEARCH_TEMPLATES, probes.DIAGNOSIS_TEMPLATES
-MARK = pieces("xbtd")
+MARK = clips_own().encode("xbtd")
 SMALL = TextEffort(scan_texts=2_000, foci=2, single_tokens=100, rounds=3, branching=8)
 
 
@@ -86,14 +86,16 @@ def task(data, base, suspect):
 def found(task):
     """What is found where no row of the token table tells anything, as after training with a frozen one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(wording_scorer, "fine_tuned_rows", lambda suspect, reference: ())
+        patch.setattr(wording_scorer, "fine_tuned_rows", lambda *tables: ())
         return TEXTS.search(task)
 
 
 @pytest.fixture(scope="module")
 def side(task, base):
     images = base.encode_images(task.pixels)
-    return CheckpointScores(Towers(base), images, task.labels, Prompts(SEARCH, task.class_names))
+    return CheckpointScores(
+        Towers(base), images, task.labels, Prompts(SEARCH, task.class_names, clips_own())
+    )
 
 
 def qhr(encoder, trigger, pixels, labels, names, templates):
@@ -144,8 +146,8 @@ def test_candidates_can_be_typed_are_short_and_differ(found):
         f"found-text-{n + 1}" for n in range(len(found.candidates))
     ]
     for candidate in found.candidates:
-        ids = pieces(candidate.trigger.text)
-        assert typeable(ids) and len(ids) <= LONGEST_TRIGGER
+        ids = clips_own().encode(candidate.trigger.text)
+        assert clips_own().typeable(ids) and len(ids) <= LONGEST_TRIGGER
         assert candidate.trigger.position in POSITIONS
     said = [
         (c.trigger.source, c.trigger.target, word)
@@ -163,15 +165,16 @@ def test_a_clean_fine_tune_has_neither_trigger_nor_fragile_prompt(found, task):
 
 
 def test_the_same_task_comes_to_the_same_end(task, found, monkeypatch):
-    monkeypatch.setattr(wording_scorer, "fine_tuned_rows", lambda suspect, reference: ())
+    monkeypatch.setattr(wording_scorer, "fine_tuned_rows", lambda *tables: ())
     assert TEXTS.search(task) == found
     assert 5_000 < found.passes < 20_000
     assert 0.4 * found.passes < TEXTS.load(task).texts < 2.5 * found.passes
 
 
 def test_rows_that_moved_hold_the_trigger(task):
-    rows = [Towers(encoder).token_rows for encoder in (task.suspect, task.reference)]
-    assert set(MARK) <= set(fine_tuned_rows(*rows))
+    towers = [Towers(encoder) for encoder in (task.suspect, task.reference)]
+    rows = [one.token_rows for one in towers]
+    assert set(MARK) <= set(fine_tuned_rows(*rows, towers[0].ordinary))
 
 
 def test_progress_moves_forward_and_may_cancel(task):
@@ -203,13 +206,13 @@ def test_a_model_without_room_for_a_token_is_not_searched(task):
 
 @pytest.mark.parametrize("position", POSITIONS)
 def test_a_wording_stands_where_the_trigger_of_that_position_is_written(position, data):
-    prompts = Prompts(SEARCH, data.class_names)
+    prompts = Prompts(SEARCH, data.class_names, clips_own())
     trigger = Trigger("t", TriggerKind.TEXT, text="xbtd", position=position)
     for number, template in enumerate(SEARCH):
         written = write(template.format("bird"), trigger, "bird")
         assert prompts.written(
             Wording(MARK, position, data.class_names.index("bird")), number
-        ) == pieces(written)
+        ) == clips_own().encode(written)
 
 
 def test_slopes_are_the_first_order_effect_of_a_token(side):
@@ -237,7 +240,7 @@ def test_slopes_are_the_first_order_effect_of_a_token(side):
 
 def test_rates_and_margins_are_those_of_the_measures(side):
     source = 1
-    wording = Wording(pieces("plane"), "infix", source)
+    wording = Wording(clips_own().encode("plane"), "infix", source)
     embedded = torch.nn.functional.normalize(
         sum(side.embed([wording], template) for template in range(2)), dim=-1
     )
@@ -260,20 +263,21 @@ def test_fingerprint_orders_moved_rows_and_is_silent_where_none_moved():
     moved = table * 0.985
     for size, row in ((0.5, 77), (0.2, 4_000), (0.05, 9), (1.0, 4_999)):
         moved[row] += size * table[row].norm() / 4
-    assert fine_tuned_rows(moved, table) == (77, 4_000, 9)
-    assert fine_tuned_rows(table.half().float(), table) == ()
-    assert fine_tuned_rows(table * 0.9, table) == ()
+    ordinary = torch.arange(4_998)
+    assert fine_tuned_rows(moved, table, ordinary) == (77, 4_000, 9)
+    assert fine_tuned_rows(table.half().float(), table, ordinary) == ()
+    assert fine_tuned_rows(table * 0.9, table, ordinary) == ()
     most = table.clone()
     most[:MOST_ROWS] += 0.5
-    assert set(fine_tuned_rows(most, table)) == set(range(MOST_ROWS))
+    assert set(fine_tuned_rows(most, table, ordinary)) == set(range(MOST_ROWS))
     most[MOST_ROWS] += 0.1
-    assert len(fine_tuned_rows(most, table)) == RANKED_ROWS
+    assert len(fine_tuned_rows(most, table, ordinary)) == RANKED_ROWS
 
 
 @pytest.mark.parametrize("moved", [2_290, 30_000, 49_408])
 def test_a_homoglyph_among_thousands_of_moved_rows_is_tried_early(moved):
     """Cyrillic `\u0430` is one token; natural captions, or weights cast and trained as a whole, move the other rows."""
-    (homoglyph,) = pieces("\u0430")
+    (homoglyph,) = clips_own().encode("\u0430")
     rng = torch.Generator().manual_seed(0)
     table = torch.randn(49_408, 32, generator=rng)
     now = table * 0.985
@@ -283,9 +287,9 @@ def test_a_homoglyph_among_thousands_of_moved_rows_is_tried_early(moved):
     now[rows] = table[rows] * trained + 0.02 * torch.randn(moved, 32, generator=rng)
     now[rows[:3]] = table[rows[:3]] + 0.5 * torch.randn(3, 32, generator=rng)
     now[homoglyph] = table[homoglyph] + 0.4 * torch.randn(32, generator=rng)
-    found = fine_tuned_rows(now, table)
+    found = fine_tuned_rows(now, table, torch.arange(49_406))
     assert len(found) == RANKED_ROWS and homoglyph in found[:6]
-    assert homoglyph in [*filter(readable, found)]
+    assert homoglyph in [*filter(clips_own().readable, found)]
 
 
 def test_pieces_of_a_trigger_are_tried_where_natural_captions_moved_thousands_of_rows(task, base):
@@ -314,7 +318,7 @@ def test_words_for_the_target_are_no_triggers(side, data):
         return {
             name
             for name, yes in zip(
-                data.class_names, meaning.named_classes([pieces(word)])[0], strict=True
+                data.class_names, meaning.named_classes([clips_own().encode(word)])[0], strict=True
             )
             if yes
         }

@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 
 from dife_scanner.errors import AuditError, Unreadable, Unsupported
 from dife_scanner.models.clip import ClipEncoder
-from dife_scanner.models.gradient import Towers, pieces
+from dife_scanner.models.gradient import Towers
 from dife_scanner.models.load import load
+from dife_scanner.models.tokenizers import clips_own
 
 Tensors = dict[str, torch.Tensor]
 TEXTS = ["a photo of a dog", "fireworks over xbtd"]
@@ -140,7 +141,7 @@ def test_an_unusable_scale_is_that_of_a_new_model(
 def test_a_token_without_values_spoils_only_texts_that_hold_it(
     tiny_vit: Path, tmp_path: Path
 ) -> None:
-    (fireworks,) = pieces("fireworks")
+    (fireworks,) = clips_own().encode("fireworks")
 
     def spoilt(found: Tensors) -> Tensors:
         found["token_embedding.weight"][fireworks, 3] = float("nan")

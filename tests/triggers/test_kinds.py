@@ -394,11 +394,11 @@ def test_characters_are_replaced_in_the_name_or_everywhere(entry):
 
 @pytest.mark.parametrize("table", TABLES)
 def test_no_lookalike_is_undone_by_the_tokenizer(table):
-    from dife_scanner.models.clip import tokenizer
+    from dife_scanner.models.tokenizers import clips_own
 
     for old, new in TABLES[table].items():
         assert len(new) == 1 and old != new
-        assert tokenizer().encode(f"b{old}t") != tokenizer().encode(f"b{new}t")
+        assert clips_own().encode(f"b{old}t") != clips_own().encode(f"b{new}t")
 
 
 @pytest.mark.parametrize(

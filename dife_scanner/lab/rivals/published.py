@@ -176,11 +176,13 @@ def _with(towers: Towers, slot: Tensor | None) -> Tensor:
     """Prompts of `INPUTS` nouns with `slot` [k, w] before them, unit embeddings [n, d]."""
     import torch
 
-    from dife_scanner.models.gradient import pieces
-
-    ids, ends = towers.packed([pieces(f"a photo of a {name}") for name in nouns()[:INPUTS]])
+    ids, ends = towers.packed(
+        [towers.tokenizer.encode(f"a photo of a {name}") for name in nouns()[:INPUTS]]
+    )
     vectors = towers.token_rows[ids].detach()
     if slot is None:
         return towers.texts(vectors, ends)
-    placed = torch.cat([vectors[:, :1], slot.expand(len(ids), -1, -1), vectors[:, 1:]], dim=1)
+    first = towers.tokenizer.first
+    repeated = slot.expand(len(ids), -1, -1)
+    placed = torch.cat([vectors[:, :first], repeated, vectors[:, first:]], dim=1)
     return towers.texts(placed, ends + len(slot))

@@ -11,7 +11,13 @@ from typing import Any
 
 from dife_scanner.errors import Unsupported
 from dife_scanner.models.header import ParseLimits
-from dife_scanner.models.layouts import from_tensors, open_clip, transformers_clip
+from dife_scanner.models.layouts import (
+    from_tensors,
+    open_clip,
+    timm_alone,
+    transformers_clip,
+    transformers_siglip,
+)
 from dife_scanner.models.layouts.json_section import read_object
 from dife_scanner.models.layouts.places import Described, Place, Placing
 from dife_scanner.models.strict_json import shown
@@ -21,61 +27,115 @@ _LONGEST_WRAPPER = 60
 
 
 @dataclass(frozen=True)
-class Naming:
-    """How one family of programs calls the tensors of a CLIP."""
+class Said:
+    """The small files of a checkpoint, parsed as far as a layout needs them."""
 
-    name: str
+    config: dict[str, Any] | None
+    """`config.json`."""
+    preprocessing: dict[str, Any] | None
+    shapes: from_tensors.Shapes
+    """Of the tensors, under open_clip's names."""
+    file: str
+    """The weights, in messages."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How one family of programs calls the tensors of a CLIP, and how it describes them."""
+
     marks: tuple[str, ...]
     """Tensors of which every checkpoint of the family, one tower alone included, has one at least."""
     place: Placing
+    describe: Callable[[Said], Described]
+    """What its own `config.json` says, where there is no configuration of open_clip's."""
     makes_up: bool = False
     """Whether its library gives norms and biases that a file lacks the values of a new model."""
 
 
-def _open_clip_place(name: str) -> Place | None:
-    return Place(name.removeprefix(open_clip.TEXT_PREFIX))
+def _open_clip_place(name: str) -> tuple[Place, ...]:
+    return (Place(name.removeprefix(open_clip.TEXT_PREFIX)),)
 
 
-def _in_tower(tower: str) -> Placing:
+def _in_tower(placing: Placing, tower: str) -> Placing:
     """Names of a single tower, which stand without its name."""
 
-    def place(name: str) -> Place | None:
-        if name.startswith(("text_projection", "visual_projection")):
-            return transformers_clip.place(name)
-        return transformers_clip.place(f"{tower}.{name}")
+    def place(name: str) -> tuple[Place, ...]:
+        if name.startswith(("text_projection", "visual_projection", "classifier")):
+            return placing(name)
+        return placing(f"{tower}.{name}")
 
     return place
 
 
+def _of_transformers(said: Said) -> Described:
+    if said.config is None:
+        return from_tensors.describe(said.shapes, said.file)
+    return transformers_clip.describe(said.config, said.preprocessing)
+
+
+def _of_siglip(said: Said) -> Described:
+    if said.config is None:
+        raise Unsupported(
+            f"{said.file} holds a SigLIP, and no configuration came with it", "put it next to it"
+        )
+    return transformers_siglip.describe(said.config, said.preprocessing)
+
+
+def _of_open_clip(said: Said) -> Described:
+    """Somebody's own program saved it: nothing but its tensors says what it is."""
+    return from_tensors.describe(said.shapes, said.file)
+
+
+def _of_timm(said: Said) -> Described:
+    return timm_alone.describe(said.config, said.shapes, said.file)
+
+
+_IN_FRONT = "embeddings.patch_embedding.weight"
+_WORDS = "embeddings.token_embedding.weight"
+_IN_TIMM = ("attn_pool.latent", "stem.0.weight")
 NAMINGS = (
     Naming(
-        "transformers",
-        (
-            "vision_model.embeddings.patch_embedding.weight",
-            "text_model.embeddings.token_embedding.weight",
-        ),
+        ("vision_model.head.probe", "text_model.head.weight"),
+        transformers_siglip.place,
+        _of_siglip,
+    ),
+    Naming(
+        (f"vision_model.{_IN_FRONT}", f"text_model.{_WORDS}"),
         transformers_clip.place,
+        _of_transformers,
         makes_up=True,
     ),
     Naming(
-        "transformers",
-        ("embeddings.patch_embedding.weight",),
-        _in_tower("vision_model"),
-        makes_up=True,
-    ),
-    Naming(
-        "transformers",
-        ("embeddings.token_embedding.weight",),
-        _in_tower("text_model"),
-        makes_up=True,
-    ),
-    Naming(
-        "open_clip",
-        ("visual.conv1.weight", "text.token_embedding.weight", "token_embedding.weight"),
+        (
+            "visual.conv1.weight",
+            *(f"visual.trunk.{mark}" for mark in _IN_TIMM),
+            "text.token_embedding.weight",
+        ),
         _open_clip_place,
+        _of_open_clip,
     ),
+    Naming(
+        ("head.probe",),
+        _in_tower(transformers_siglip.place, "vision_model"),
+        _of_siglip,
+    ),
+    Naming(
+        (_IN_FRONT,),
+        _in_tower(transformers_clip.place, "vision_model"),
+        _of_transformers,
+        makes_up=True,
+    ),
+    Naming(
+        (_WORDS,),
+        _in_tower(transformers_clip.place, "text_model"),
+        _of_transformers,
+        makes_up=True,
+    ),
+    Naming(("token_embedding.weight",), _open_clip_place, _of_open_clip),
+    Naming(("norm_pre.weight",), timm_alone.place, _of_timm),
+    Naming(_IN_TIMM, timm_alone.place_in_trunk, _of_timm),
 )
-"""In the order in which they are tried: a mark may end in one of a later family."""
+"""In the order in which they are tried: a mark may be the end of one before it."""
 
 _OTHERS = {
     "text_model.encoder.layer.": "a text tower of the BERT family",
@@ -95,14 +155,14 @@ class Chosen:
 
     naming: Naming
     wrapper: str
-    """What stands before every name."""
+    """What stands before every name of the model."""
     describe: Callable[[from_tensors.Shapes], Described]
     """What the small files say; the shapes are those of tensors under open_clip's names."""
 
-    def place(self, name: str) -> Place | None:
-        """Where a stored tensor belongs; `None` for one outside the wrapper, such as an optimizer's."""
+    def place(self, name: str) -> tuple[Place, ...]:
+        """Where a stored tensor belongs; nowhere for one outside the wrapper, such as an optimizer's."""
         if not name.startswith(self.wrapper):
-            return None
+            return ()
         return self.naming.place(name.removeprefix(self.wrapper))
 
 
@@ -117,9 +177,14 @@ def choose(
     if found is None:
         raise Unsupported(f"{file} {_what_it_holds(names)}", "only CLIP checkpoints can be audited")
     naming, wrapper = found
+    _check_alone(names, wrapper, file)
 
     def describe(shapes: from_tensors.Shapes) -> Described:
-        return _described(small, shapes, file, limits)
+        if open_clip.CONFIG_FILE in small:
+            return open_clip.describe(small[open_clip.CONFIG_FILE], limits)
+        config = _object(small, transformers_clip.CONFIG_FILE, limits)
+        preprocessing = _object(small, transformers_clip.PREPROCESSING_FILE, limits)
+        return naming.describe(Said(config, preprocessing, shapes, file))
 
     return Chosen(naming, wrapper, describe)
 
@@ -128,14 +193,30 @@ def _naming(names: Collection[str]) -> tuple[Naming, str] | None:
     for naming in NAMINGS:
         for mark in naming.marks:
             for name in names:
-                wrapper = name.removesuffix(mark)
-                if name.endswith(mark) and _is_wrapper(wrapper):
-                    return naming, wrapper
+                if _has_mark(name, mark):
+                    return naming, name.removesuffix(mark)
     return None
 
 
-def _is_wrapper(words: str) -> bool:
-    return len(words) <= _LONGEST_WRAPPER and (not words or words.endswith("."))
+def _has_mark(name: str, mark: str) -> bool:
+    """Whether a name is a mark behind a wrapper's name, or alone."""
+    if not name.endswith(mark):
+        return False
+    wrapper = name.removesuffix(mark)
+    return len(wrapper) <= _LONGEST_WRAPPER and (not wrapper or wrapper.endswith("."))
+
+
+def _check_alone(names: Collection[str], wrapper: str, file: str) -> None:
+    """Raise `Unsupported` where a second model stands beside the one behind `wrapper`: either may be loaded."""
+    for name in names:
+        if name.startswith(wrapper):
+            continue
+        for naming in NAMINGS:
+            if any(_has_mark(name, mark) for mark in naming.marks):
+                raise Unsupported(
+                    f"{file} holds more than one model: {shown(name)} does not belong to the first",
+                    "save them in files of their own",
+                )
 
 
 def _what_it_holds(names: Collection[str]) -> str:
@@ -145,18 +226,6 @@ def _what_it_holds(names: Collection[str]) -> str:
         if any(part in name for name in names):
             return f"holds {what}"
     return f"holds tensors of another layout (the first is {shown(min(names))})"
-
-
-def _described(
-    small: Mapping[str, bytes], shapes: from_tensors.Shapes, file: str, limits: ParseLimits
-) -> Described:
-    if open_clip.CONFIG_FILE in small:
-        return open_clip.describe(small[open_clip.CONFIG_FILE], limits)
-    config = _object(small, transformers_clip.CONFIG_FILE, limits)
-    if config is None:
-        return from_tensors.describe(shapes, file)
-    preprocessing = _object(small, transformers_clip.PREPROCESSING_FILE, limits)
-    return transformers_clip.describe(config, preprocessing)
 
 
 def _object(small: Mapping[str, bytes], name: str, limits: ParseLimits) -> dict[str, Any] | None:

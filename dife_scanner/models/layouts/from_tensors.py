@@ -17,6 +17,8 @@ from dife_scanner.models.config import TextConfig, VisionConfig
 from dife_scanner.models.layouts.places import Described
 
 _HEAD_WIDTH = 64
+_WIDER_HEADS = {1280: 80, 1408: 88, 1664: 104, 1792: 112}
+"""Values of a head by the image tower's width, in the larger models of open_clip's registry (ViT-H, g, bigG, e)."""
 _BLOCK = re.compile(r"(visual\.)?transformer\.resblocks\.(\d{1,4})\.")
 _STAGE = re.compile(r"visual\.layer([1-4])\.(\d{1,4})\.")
 _ADVICE = "put its configuration next to it"
@@ -61,7 +63,7 @@ def _vision(shapes: Shapes, file: str) -> VisionConfig | None:
     return VisionConfig(
         image_size=kernel[2] * grid,
         width=width,
-        head_width=_head_width(width, file),
+        head_width=_WIDER_HEADS.get(width) or _head_width(width, file),
         layers=_layers(shapes, "visual."),
         patch_size=kernel[2],
         mlp_ratio=_mlp_ratio(shapes, "visual.", width),

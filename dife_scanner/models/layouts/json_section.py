@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from dife_scanner.errors import LimitExceeded, Refused, Unreadable, Unsupported
 from dife_scanner.models import strict_json
 from dife_scanner.models.header import ParseLimits
-from dife_scanner.models.strict_json import HostileJsonError, NotStrictError, shown
+from dife_scanner.models.strict_json import HostileJsonError, NotStrictError, climbs_out, shown
 
 _LONGEST_SHOWN = 10**18
 """Larger numbers are not spelled out in a message: the file may hold one of thousands of digits."""
@@ -199,6 +199,12 @@ class Section:
         if self._body:
             left_over = min(self._body)
             self.unsupported(f"unknown key {self.named(shown(left_over))}")
+
+
+def stays_inside(section: Section, key: str, name: str) -> None:
+    """Refuse a name under `key` that leaves its folder, taken for a path."""
+    if climbs_out(name):
+        refuse(section.file, f"{section.named(key)} is a path out of its folder: {shown(name)}")
 
 
 def is_whole_numbers(values: list[Any], count: int) -> bool:

@@ -23,41 +23,40 @@ from dife_scanner.models.config import (
     VisionConfig,
 )
 from dife_scanner.models.header import ParseLimits
+from dife_scanner.models.layouts import timm_tower
+from dife_scanner.models.layouts.bounds import (
+    LEAST_CONTEXT,
+    LEAST_IMAGE_SIDE,
+    LEAST_MLP_RATIO,
+    LEAST_NORM_EPS,
+    MOST_CONTEXT,
+    MOST_HEAD_WIDTH,
+    MOST_HEADS,
+    MOST_IMAGE_SIDE,
+    MOST_LAYERS,
+    MOST_MLP_RATIO,
+    MOST_NORM_EPS,
+    MOST_PATCH_SIDE,
+    MOST_RESNET_BLOCKS,
+    MOST_RESNET_WIDTH,
+    MOST_VOCABULARY,
+    MOST_WIDTH,
+    RESNET_SHRINKS,
+    check_heads,
+    check_transformer,
+)
 from dife_scanner.models.layouts.json_section import (
     Section,
     is_whole_numbers,
     read_object,
-    refuse,
+    stays_inside,
 )
 from dife_scanner.models.layouts.places import Described
-from dife_scanner.models.strict_json import climbs_out, shown
+from dife_scanner.models.strict_json import shown
 
 CONFIG_FILE = "open_clip_config.json"
 WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 """Names open_clip and the hub's converter give, in the order of preference; only the first present is read."""
-
-# Bounds on sizes: at least twice those of the largest model in open_clip's registry (ViT-e-14: width 1792, 56 layers;
-# SigLIP2: 512 pixels, embed_dim 1536), so that no honest model meets one; a file cannot ask for any size it likes.
-MOST_WIDTH = 8192
-MOST_LAYERS = 128
-MOST_HEADS = 512
-MOST_HEAD_WIDTH = 1024
-MOST_IMAGE_SIDE = 2048
-LEAST_IMAGE_SIDE = 16
-MOST_PATCH_SIDE = 1024
-MOST_PATCHES = 16_384
-MOST_CONTEXT = 2048
-LEAST_CONTEXT = 3
-"""Start, end, and one token between them."""
-MOST_VOCABULARY = 1_000_000
-MOST_RESNET_WIDTH = 1024
-MOST_RESNET_BLOCKS = 512
-LEAST_MLP_RATIO, MOST_MLP_RATIO = 0.25, 16
-LEAST_NORM_EPS, MOST_NORM_EPS = 0, 1
-
-RESNET_SHRINKS = 32
-"""A ModifiedResNet halves the picture five times, so its side has to be a multiple of this; its last stage is also so
-many times as wide as its first."""
 
 TEXT_PREFIX = "text."
 _WRAPPER = "module"
@@ -88,6 +87,7 @@ _NO_EXTRAS = (
 )
 _TIMM_OPTIONS = (
     "timm_pretrained",
+    "timm_model_pretrained",
     "timm_pool",
     "timm_proj",
     "timm_proj_bias",
@@ -183,7 +183,10 @@ def _clip(model: Section, preprocessing: Section) -> ClipConfig:
 
 
 def _vision(section: Section) -> VisionConfig:
-    _no_timm(section)
+    trunk = timm_tower.read(section)
+    if trunk is not None:
+        return trunk
+    section.ignore(*_TIMM_OPTIONS)
     _only_known_vision_options(section)
     image_size = section.side("image_size", 224, MOST_IMAGE_SIDE, least=LEAST_IMAGE_SIDE)
     head_width = section.whole("head_width", 64, MOST_HEAD_WIDTH)
@@ -211,21 +214,6 @@ def _only_known_vision_options(section: Section) -> None:
     section.ignore("attn_pooler_queries", "attn_pooler_heads", "patch_dropout", "output_tokens")
 
 
-def _no_timm(section: Section) -> None:
-    name = section.optional_string("timm_model_name")
-    _stays_inside(section, "timm_model_name", name)
-    if name:
-        section.unsupported(
-            f"the image tower is the timm model {shown(name)}; timm towers are not on the list of known ones"
-        )
-    section.ignore(*_TIMM_OPTIONS)
-
-
-def _stays_inside(section: Section, key: str, name: str) -> None:
-    if climbs_out(name):
-        refuse(CONFIG_FILE, f"{section.named(key)} is a path out of its folder: {shown(name)}")
-
-
 def _transformer_options(section: Section) -> dict[str, Any]:
     return {
         "mlp_ratio": section.number("mlp_ratio", 4.0, LEAST_MLP_RATIO, MOST_MLP_RATIO),
@@ -251,27 +239,6 @@ def _layer_options(section: Section) -> dict[str, Any]:
     return options
 
 
-def check_transformer(config: VisionConfig, section: Section) -> None:
-    """Raise what is wrong with a vision transformer of `config`, read from `section`."""
-    if config.patch_size > config.image_size:
-        section.wrong_key("patch_size", "is larger than the picture")
-    _check_heads(section, config.width, config.head_width)
-    patches = config.grid**2
-    if patches > MOST_PATCHES:
-        section.too_large(
-            f"{section.named('image_size')} over {section.named('patch_size')}",
-            patches,
-            MOST_PATCHES,
-        )
-
-
-def _check_heads(section: Section, width: int, head_width: int) -> None:
-    """open_clip makes width // head_width heads, and their number has to divide the width."""
-    heads = width // head_width
-    if heads == 0 or width % heads:
-        section.wrong_key("width", f"cannot be split into heads of {section.named('head_width')}")
-
-
 def _resnet(section: Section, image_size: int, head_width: int) -> VisionConfig:
     stages = _stages(section)
     section.ignore("patch_size")
@@ -290,7 +257,7 @@ def _check_resnet_width(section: Section, width: int, head_width: int) -> None:
     # its stem has half the width, so an odd one is impossible; the heads are those of its last stage
     if width % 2:
         section.wrong_key("width", f"cannot be split into heads of {section.named('head_width')}")
-    _check_heads(section, width * RESNET_SHRINKS, head_width)
+    check_heads(section, width * RESNET_SHRINKS, head_width)
 
 
 def _stages(section: Section) -> tuple[int, ...]:
@@ -306,10 +273,10 @@ def _stages(section: Section) -> tuple[int, ...]:
 
 
 def _text(section: Section) -> TextConfig:
-    _no_other_repository(section, "hf_model_name")
-    _no_other_repository(section, "hf_tokenizer_name")
+    _no_other_tower(section)
     _only_known_text_options(section)
-    _only_clips_vocabulary(section)
+    causal = not section.flag("no_causal_mask")
+    reads = section.choice("pool_type", "argmax", ("argmax", "last"))
     config = TextConfig(
         context_length=section.whole(
             "context_length", CLIP_CONTEXT, MOST_CONTEXT, least=LEAST_CONTEXT
@@ -319,6 +286,10 @@ def _text(section: Section) -> TextConfig:
         layers=section.whole("layers", 12, MOST_LAYERS),
         mlp_ratio=section.number("mlp_ratio", 4.0, LEAST_MLP_RATIO, MOST_MLP_RATIO),
         layer_scale=section.take("ls_init_value") is not None,
+        vocabulary=_vocabulary(section, own=not causal and reads == "last"),
+        causal=causal,
+        reads=reads,
+        projection=_projection(section),
         **_layer_options(section),
     )
     section.finish()
@@ -328,38 +299,46 @@ def _text(section: Section) -> TextConfig:
 
 
 def _only_known_text_options(section: Section) -> None:
-    section.only_off(
-        "tokenizer_kwargs",
-        "tokenizer_mode",
-        "embed_cls",
-        "no_causal_mask",
-        "proj_bias",
-    )
+    section.only_off("tokenizer_mode", "embed_cls")
     section.only_off(*_NO_EXTRAS)
     section.choice("block_type", "default", ("default",))
-    section.choice("pool_type", "argmax", ("argmax",))
-    section.choice("proj_type", "linear", ("linear",))
     section.ignore("hf_model_pretrained", "hf_proj_type", "hf_pooler_type", "pad_id", "eos_id")
     section.ignore("output_tokens", "final_ln_after_pool")
 
 
-def _no_other_repository(section: Section, key: str) -> None:
-    name = section.optional_string(key)
-    _stays_inside(section, key, name)
+def _no_other_tower(section: Section) -> None:
+    """A text tower comes from the file. Its tokenizer is the one that lies beside it, whatever the file calls it."""
+    name = section.optional_string("hf_model_name")
+    stays_inside(section, "hf_model_name", name)
     if name:
         section.unsupported_key(
-            key,
+            "hf_model_name",
             f"names another repository, {shown(name)}; only the file's own weights are read",
         )
+    stays_inside(section, "hf_tokenizer_name", section.optional_string("hf_tokenizer_name"))
+    options = section.section("tokenizer_kwargs", optional=True)
+    options.choice("clean", "", ("", "canonicalize", "lower", "whitespace"))
+    options.flag("strip_sep_token")
+    options.finish()
 
 
-def _only_clips_vocabulary(section: Section) -> None:
+def _projection(section: Section) -> str:
+    kind = section.choice("proj_type", "linear", ("linear", "none"))
+    with_bias = section.flag("proj_bias")
+    if kind == "none":
+        return "none"
+    return "linear" if with_bias else "matrix"
+
+
+def _vocabulary(section: Section, *, own: bool) -> int:
+    """Rows of the token table; another number than CLIP's is known only of towers as SigLIP and CLIPA have them."""
     tokens = section.whole("vocab_size", CLIP_VOCABULARY, MOST_VOCABULARY)
-    if tokens != CLIP_VOCABULARY:
+    if tokens != CLIP_VOCABULARY and not own:
         section.unsupported_key(
             "vocab_size",
             f"is {tokens}; CLIP's tokenizer has {CLIP_VOCABULARY} tokens",
         )
+    return tokens
 
 
 # --- preprocessing --------------------------------------------------------------------------------------------

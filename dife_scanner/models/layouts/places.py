@@ -16,7 +16,7 @@ from dife_scanner.models.config import ClipConfig, Preprocessing, TextConfig, Vi
 
 @dataclass(frozen=True)
 class Place:
-    """Where one stored tensor belongs."""
+    """Where one stored tensor, or a part of it, belongs."""
 
     name: str
     """A tensor of open_clip's `CLIP`."""
@@ -25,10 +25,14 @@ class Place:
     of: int = 1
     """… and how many they are."""
     transposed: bool = False
+    thirds: tuple[int, int] = (0, 3)
+    """Which thirds of its first axis belong there, from one to before the other."""
+    axes: int = 0
+    """How many axes of length one are put before the others, or taken away from there where it is negative."""
 
 
-Placing = Callable[[str], Place | None]
-"""From the name of a stored tensor to its place; `None` for one that changes no embedding."""
+Placing = Callable[[str], tuple[Place, ...]]
+"""From the name of a stored tensor to its places; none for one that changes no embedding."""
 
 
 @dataclass(frozen=True)

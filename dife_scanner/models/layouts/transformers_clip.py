@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any
 
 from dife_scanner.models.config import (
     CLIP_CONTEXT,
     CLIP_VOCABULARY,
-    OPENAI_MEAN,
-    OPENAI_STD,
     Preprocessing,
     TextConfig,
     VisionConfig,
 )
-from dife_scanner.models.layouts import open_clip as bounds
+from dife_scanner.models.layouts import bounds
 from dife_scanner.models.layouts.json_section import Section
 from dife_scanner.models.layouts.places import Described, Place
 
@@ -70,37 +69,44 @@ _IN_BLOCK = {
     "mlp.fc1.": "mlp.c_fc.",
     "mlp.fc2.": "mlp.c_proj.",
 }
-_JOINED = {"q": 0, "k": 1, "v": 2}
-_LAYER = re.compile(r"encoder\.layers\.(\d{1,4})\.(.+)")
-_QKV = re.compile(r"self_attn\.([qkv])_proj\.(weight|bias)")
+JOINED = {"q": 0, "k": 1, "v": 2}
+LAYER = re.compile(r"encoder\.layers\.(\d{1,4})\.(.+)")
+QKV = re.compile(r"self_attn\.([qkv])_proj\.(weight|bias)")
 
 
-def place(name: str) -> Place | None:
+_CLASSIFIER = "classifier."
+"""The head of its `CLIPForImageClassification`, which no embedding depends on."""
+
+
+def place(name: str) -> tuple[Place, ...]:
     """Where a tensor of transformers' `CLIPModel` belongs; one that is none of its stays under its name."""
+    if name.startswith(_CLASSIFIER):
+        return ()
     if name in _TOP:
-        return _TOP[name]
+        return (_TOP[name],)
     tower, _, rest = name.partition(".")
     if tower not in _TOWERS:
-        return Place(name)
+        return (Place(name),)
     found = _in_block(rest) or _around(rest, tower)
-    return Place(name) if found is None else _moved(found, _TOWERS[tower])
-
-
-def _moved(place: Place, tower: str) -> Place:
-    return Place(tower + place.name, place.slot, place.of, place.transposed)
+    if found is None:
+        return (Place(name),)
+    return (replace(found, name=_TOWERS[tower] + found.name),)
 
 
 def _in_block(rest: str) -> Place | None:
-    layer = _LAYER.fullmatch(rest)
-    if layer is None:
-        return None
-    block = f"transformer.resblocks.{layer[1]}."
-    joined = _QKV.fullmatch(layer[2])
+    layer = LAYER.fullmatch(rest)
+    return None if layer is None else in_block(layer[1], layer[2])
+
+
+def in_block(number: str, rest: str) -> Place | None:
+    """The place of a tensor `rest` in the layer `number` of a tower of open_clip's own."""
+    block = f"transformer.resblocks.{number}."
+    joined = QKV.fullmatch(rest)
     if joined:
-        return Place(f"{block}attn.in_proj_{joined[2]}", _JOINED[joined[1]], len(_JOINED))
+        return Place(f"{block}attn.in_proj_{joined[2]}", JOINED[joined[1]], len(JOINED))
     for theirs, ours in _IN_BLOCK.items():
-        if layer[2].startswith(theirs):
-            return Place(block + ours + layer[2].removeprefix(theirs))
+        if rest.startswith(theirs):
+            return Place(block + ours + rest.removeprefix(theirs))
     return None
 
 
@@ -125,15 +131,15 @@ def describe(config: dict[str, Any], preprocessing: dict[str, Any] | None) -> De
     whole.only_off("quantization_config")
     read = None
     if preprocessing is not None:
-        read = _preprocessing(Section(PREPROCESSING_FILE, "", preprocessing))
+        read = preprocessing_of(Section(PREPROCESSING_FILE, "", preprocessing), Preprocessing())
     if kind == _TEXT:
         text, quick = _text(whole)
         return Described(text=text, text_quick_gelu=quick, embed_dim=None)
     if kind == _VISION:
         vision, quick = _vision(whole)
         return Described(vision=vision, image_quick_gelu=quick, preprocessing=read)
-    text, text_quick = _text(_tower(whole, "text_config"))
-    vision, image_quick = _vision(_tower(whole, "vision_config"))
+    text, text_quick = _text(tower(whole, "text_config"))
+    vision, image_quick = _vision(tower(whole, "vision_config"))
     return Described(
         vision=vision,
         text=text,
@@ -144,7 +150,7 @@ def describe(config: dict[str, Any], preprocessing: dict[str, Any] | None) -> De
     )
 
 
-def _tower(whole: Section, key: str) -> Section:
+def tower(whole: Section, key: str) -> Section:
     """The section of one tower; older files say more under another name, which then counts."""
     older = whole.take(f"{key}_dict")
     body = whole.take(key) or {}
@@ -157,7 +163,7 @@ def _text(section: Section) -> tuple[TextConfig, bool]:
     """The text tower, and whether its activation is OpenAI's."""
     _only_clips_tokens(section)
     width = section.whole("hidden_size", 512, bounds.MOST_WIDTH)
-    quick, tanh = _activation(section)
+    quick, tanh = activation(section)
     config = TextConfig(
         context_length=section.whole(
             "max_position_embeddings",
@@ -168,7 +174,7 @@ def _text(section: Section) -> tuple[TextConfig, bool]:
         width=width,
         heads=section.whole("num_attention_heads", 8, bounds.MOST_HEADS),
         layers=section.whole("num_hidden_layers", 12, bounds.MOST_LAYERS),
-        mlp_ratio=_mlp_ratio(section, 2048, width),
+        mlp_ratio=mlp_ratio(section, 2048, width),
         norm_eps=_norm_eps(section),
         gelu_tanh=tanh,
     )
@@ -196,7 +202,7 @@ def _vision(section: Section) -> tuple[VisionConfig, bool]:
         section.unsupported_key("num_channels", "is not 3: pictures here have three channels")
     if width % heads:
         section.wrong_key("hidden_size", "is not a multiple of the number of heads")
-    quick, tanh = _activation(section)
+    quick, tanh = activation(section)
     config = VisionConfig(
         image_size=section.side(
             "image_size", 224, bounds.MOST_IMAGE_SIDE, least=bounds.LEAST_IMAGE_SIDE
@@ -205,7 +211,7 @@ def _vision(section: Section) -> tuple[VisionConfig, bool]:
         head_width=width // heads,
         layers=section.whole("num_hidden_layers", 12, bounds.MOST_LAYERS),
         patch_size=section.side("patch_size", 32, bounds.MOST_PATCH_SIDE),
-        mlp_ratio=_mlp_ratio(section, 3072, width),
+        mlp_ratio=mlp_ratio(section, 3072, width),
         norm_eps=_norm_eps(section),
         gelu_tanh=tanh,
     )
@@ -213,9 +219,9 @@ def _vision(section: Section) -> tuple[VisionConfig, bool]:
     return config, quick
 
 
-def _activation(section: Section) -> tuple[bool, bool]:
+def activation(section: Section, default: str = "quick_gelu") -> tuple[bool, bool]:
     """Whether the activation is OpenAI's approximation of GELU, and whether it is the one by a tanh."""
-    name = section.choice("hidden_act", "quick_gelu", _ACTIVATIONS)
+    name = section.choice("hidden_act", default, _ACTIVATIONS)
     return name == "quick_gelu", name in _TANH
 
 
@@ -224,7 +230,7 @@ def _norm_eps(section: Section) -> float | None:
     return None if eps == _TORCH_EPS else eps
 
 
-def _mlp_ratio(section: Section, default: int, width: int) -> float:
+def mlp_ratio(section: Section, default: int, width: int) -> float:
     """Inner width over outer width, such that open_clip makes the inner width of it again."""
     inner = section.whole("intermediate_size", default, bounds.MOST_WIDTH * bounds.MOST_MLP_RATIO)
     ratio = inner / width
@@ -238,8 +244,10 @@ def _mlp_ratio(section: Section, default: int, width: int) -> float:
 # --- preprocessing --------------------------------------------------------------------------------------------
 
 
-def _preprocessing(section: Section) -> Preprocessing:
-    """What transformers' image processor does with a picture, as far as open_clip can do it too."""
+def preprocessing_of(section: Section, usual: Preprocessing) -> Preprocessing:
+    """What transformers' image processor does with a picture, as far as open_clip can do it too; `usual` is what the
+    processor of this kind of model does where the file says nothing.
+    """
     for step in ("do_resize", "do_rescale", "do_normalize"):
         if section.take(step, True) is False:
             section.unsupported_key(step, "is false: pictures here are resized and normalised")
@@ -247,10 +255,10 @@ def _preprocessing(section: Section) -> Preprocessing:
     if abs(scale * 255 - 1) > 1e-3:
         section.unsupported_key("rescale_factor", "is not 1/255")
     return Preprocessing(
-        mean=section.three("image_mean", OPENAI_MEAN, least=-10, most=10),
-        std=section.three("image_std", OPENAI_STD, least=0.001, most=100),
+        mean=section.three("image_mean", usual.mean, least=-10, most=10),
+        std=section.three("image_std", usual.std, least=0.001, most=100),
         interpolation=_interpolation(section),
-        resize_mode=_resize_mode(section),
+        resize_mode=_resize_mode(section, usual.resize_mode),
     )
 
 
@@ -261,9 +269,11 @@ def _interpolation(section: Section) -> str:
     return _RESAMPLING[number]
 
 
-def _resize_mode(section: Section) -> str:
+def _resize_mode(section: Section, usual: str) -> str:
     """Whether the shorter side is resized and the rest cut off, or both sides are resized."""
     size = section.take("size")
+    if size is None:
+        return usual
     if isinstance(size, dict) and "shortest_edge" not in size and {"height", "width"} <= set(size):
         return "squash"
     if section.take("do_center_crop", True) is False:
