@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 FOR_MINUTES = $(if $(MINUTES),--minutes $(MINUTES))
 
-.PHONY: demo test lint types contracts check peers soak bench bench-speed bench-zoo bench-real same-audits settings bases reproduce wheel clean
+.PHONY: demo test lint types contracts check peers soak hostile fuzz bench bench-speed bench-zoo bench-real same-audits settings bases reproduce wheel clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,12 @@ peers: $(VENV)/.installed  ## programs nobody here wrote: two against the loopba
 
 soak: $(VENV)/.installed  ## fifty kills at random moments
 	$(BIN)/python benchmarks/soak.py
+
+hostile: $(VENV)/.installed  ## hostile files: our corpus and modelaudit's, under an audit hook, against a floor
+	$(BIN)/python benchmarks/hostile.py
+
+fuzz: $(VENV)/.installed  ## broken inputs for every parser of a stranger's bytes; resumes, MINUTES=10 for each
+	$(BIN)/python benchmarks/fuzz.py $(FOR_MINUTES)
 
 bench: bench-speed bench-zoo  ## every benchmark: speed, then blind discovery, which goes on from its rows; MINUTES=60
 

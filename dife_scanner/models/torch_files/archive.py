@@ -116,8 +116,12 @@ def _agreed(stream: BinaryIO, entry: Entry, file: str) -> int:
     size, packed = full_numbers(extra, (size, packed), file)
     same = (name, flags, method) == (entry.raw_name, entry.flags, entry.method)
     said = (crc, packed, size)
-    sizes_follow = flags & _SIZES_FOLLOW and said == (0, 0, 0)
-    if not same or (said != (entry.crc, entry.packed, entry.size) and not sizes_follow):
+    # where the sizes follow its bytes, a writer may leave out what it does not know yet
+    known = (entry.crc, entry.packed, entry.size)
+    sizes_follow = flags & _SIZES_FOLLOW and all(
+        one in (0, right) for one, right in zip(said, known, strict=True)
+    )
+    if not same or (said != known and not sizes_follow):
         refuse(
             file,
             f"the local header of {_shown_bytes(name)} in its archive is unlike the directory's entry "

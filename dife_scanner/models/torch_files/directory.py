@@ -58,6 +58,17 @@ def read_directory(stream: BinaryIO, file: str, limits: ParseLimits) -> Director
     return Directory(tuple(_entries(stream.read(size), count, file)), at)
 
 
+def ends_as_archive(stream: BinaryIO) -> bool:
+    """Whether the end of a zip archive stands at the end of `stream`, whatever it begins with."""
+    stream.seek(max(0, stream.seek(0, os.SEEK_END) - _LONGEST_COMMENT - _END_FORMAT.size))
+    tail = stream.read()
+    found = tail.rfind(_END)
+    if found < 0 or len(tail) - found < _END_FORMAT.size:
+        return False
+    comment = _END_FORMAT.unpack_from(tail, found)[7]
+    return bool(len(tail) - found - _END_FORMAT.size == comment)
+
+
 def _place(stream: BinaryIO, total: int, file: str) -> tuple[int, int, int]:
     """Number of members, size and position of the central directory."""
     tail_at = max(0, total - _LONGEST_COMMENT - _END_FORMAT.size)
@@ -66,8 +77,7 @@ def _place(stream: BinaryIO, total: int, file: str) -> tuple[int, int, int]:
     found = tail.rfind(_END)
     if found < 0 or len(tail) - found < _END_FORMAT.size:
         unreadable(file, "truncated, its archive has no end")
-    if len(tail) - found > _END_FORMAT.size:
-        _behind_the_end(tail[found + _END_FORMAT.size :], file)
+    _check_behind_the_end(tail[found + _END_FORMAT.size :], file)
     _, disk, first, here, count, size, at, _ = _END_FORMAT.unpack_from(tail, found)
     end_at = tail_at + found
     if tail[max(0, found - _LOCATOR64_FORMAT.size) : found].startswith(_LOCATOR64):
@@ -79,12 +89,13 @@ def _place(stream: BinaryIO, total: int, file: str) -> tuple[int, int, int]:
     return count, size, at
 
 
-def _behind_the_end(rest: bytes, file: str) -> None:
-    """A comment or what a download left is honest and not torch's; what looks like more of an archive is not."""
-    what = f"{len(rest)} bytes follow the end of its archive"
+def _check_behind_the_end(rest: bytes, file: str) -> None:
+    """A comment or a line feed is read over, as torch does; what looks like more of an archive is not."""
     if b"PK" in rest or rest.startswith(b"\x80"):
-        refuse(file, what)
-    unreadable(file, what)
+        refuse(
+            file,
+            f"{len(rest)} bytes follow the end of its archive, and are part of one or a pickle",
+        )
 
 
 def _place64(

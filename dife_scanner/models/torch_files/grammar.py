@@ -101,7 +101,8 @@ _INERT_CALLS = frozenset(
         "datetime.date", "datetime.datetime", "datetime.time", "datetime.timedelta", "datetime.timezone",
         "decimal.Decimal", "fractions.Fraction", "uuid.UUID",
         "numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar", "numpy.core.numeric._frombuffer",
-        "numpy.dtype", "numpy.ndarray",
+        "numpy.dtype", "numpy.ndarray", "numpy.bool_", "numpy.float16", "numpy.float32", "numpy.float64", "numpy.int8",
+        "numpy.int16", "numpy.int32", "numpy.int64", "numpy.uint8", "numpy.uint16", "numpy.uint32", "numpy.uint64",
         "pathlib.Path", "pathlib.PosixPath", "pathlib.PurePath", "pathlib.PurePosixPath", "pathlib.PureWindowsPath",
         "pathlib.WindowsPath",
         "torch.Size", "torch.device", "torch.serialization._get_layout", "torch.Generator",
@@ -135,7 +136,9 @@ _INERT_CLASSES = frozenset(
 
 _INERT_PACKAGES = (
     "__torch__.",
+    "accelerate.",
     "clip.model.",
+    "diffusers.",
     "lightning.",
     "lightning_fabric.",
     "open_clip.",
@@ -147,6 +150,7 @@ _INERT_PACKAGES = (
     "torch.cuda.amp.",
     "torch.nn.",
     "torch.optim.",
+    "torchmetrics.",
     "torchvision.",
     "transformers.",
 )
@@ -216,7 +220,7 @@ def is_inert_class(known: Global) -> bool:
 def is_known(known: Global) -> bool:
     """Whether the name is on any list: mentioning it says nothing."""
     name = full_name(known)
-    if name in _CALLED or name.startswith(_INERT_PACKAGES):
+    if name in _CALLED or (known.name.isidentifier() and name.startswith(_INERT_PACKAGES)):
         return True
     return is_storage(known) or is_dtype(known) or is_inert_class(known)
 

@@ -12,22 +12,24 @@ from typing import Any, Protocol
 
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.torch_files import grammar
+from dife_scanner.models.torch_files.carried import carried_pickle
 from dife_scanner.models.torch_files.opcodes import Cursor, next_step
 from dife_scanner.models.torch_files.outcome import beyond, refuse, unreadable
 from dife_scanner.models.torch_files.rebuild import Rebuild
 from dife_scanner.models.torch_files.values import Global, Mapping, Opaque, OtherTensor, View
 
 _HIGHEST_PROTOCOL = 5
-_VALUES_PER_TENSOR = 100
+_STEPS_PER_TENSOR = 60
 """Steps for each tensor that `limits.tensors` allows; a state dict takes about forty."""
+_LONGEST_GLOBAL = 1000
 _MARK = object()
 
 
 class Storages(Protocol):
     """How one format names its storages."""
 
-    def load(self, identity: tuple[Any, ...]) -> Any:
-        """The value behind a persistent id. Raises `Refused` for one that torch does not write."""
+    def load(self, identity: Any) -> Any:
+        """The value behind a persistent id. Raises `Refused` for a storage that contradicts the file."""
 
 
 class Interpreter:
@@ -40,12 +42,12 @@ class Interpreter:
         self._file = cursor.file
         self._rebuild = rebuild
         self._storages = storages
-        self._left = _VALUES_PER_TENSOR * limits.tensors
+        self._left = _STEPS_PER_TENSOR * limits.tensors
         self._tensors = limits.tensors
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         self._actions: dict[str, Callable[[Any], None]] = {
-            "push": self._stack_push,
+            "push": self._constant,
             "list": lambda _: self._stack_push([]),
             "dict": lambda _: self._stack_push(Mapping()),
             "set": lambda _: self._stack_push(Opaque(grammar.named("builtins", "set"))),
@@ -87,15 +89,26 @@ class Interpreter:
         while True:
             action, argument = next_step(self._cursor)
             if action == "stop":
-                return self._pop()
+                return self._stopped()
             self._count_down()
             self._actions[action](argument)
+
+    def _stopped(self) -> Any:
+        if self._cursor.damage:
+            unreadable(self._file, self._cursor.damage)
+        return self._pop()
 
     def _count_down(self) -> None:
         self._left -= 1
         if self._left < 0:
-            steps = _VALUES_PER_TENSOR * self._tensors
+            steps = _STEPS_PER_TENSOR * self._tensors
             beyond(self._file, f"holds a pickle of more than {steps} steps", "tensors")
+
+    def _constant(self, value: Any) -> None:
+        carried = carried_pickle(value)
+        if carried is not None:
+            self._rebuild.carry(carried)
+        self._stack_push(value)
 
     # --- the stack --------------------------------------------------------------------------------------------
 
@@ -188,6 +201,8 @@ class Interpreter:
     # --- names, calls, objects --------------------------------------------------------------------------------
 
     def _name(self, module: str, name: str) -> None:
+        if len(module) + len(name) > _LONGEST_GLOBAL:
+            refuse(self._file, f"its pickle names something in more than {_LONGEST_GLOBAL} letters")
         found = grammar.named(module, name)
         if grammar.is_dangerous(found):
             refuse(self._file, f"its pickle names {found}")
@@ -230,10 +245,7 @@ class Interpreter:
     # --- persistent ids and framing ---------------------------------------------------------------------------
 
     def _identity(self, _: Any) -> None:
-        identity = self._pop()
-        if not isinstance(identity, tuple):
-            unreadable(self._file, "its pickle has a persistent id that is no tuple")
-        self._stack_push(self._storages.load(identity))
+        self._stack_push(self._storages.load(self._pop()))
 
     def _protocol(self, number: int) -> None:
         if number > _HIGHEST_PROTOCOL:
@@ -241,4 +253,4 @@ class Interpreter:
 
     def _frame(self, count: int) -> None:
         if count > len(self._cursor.data) - self._cursor.at:
-            unreadable(self._file, "its pickle is truncated")
+            self._cursor.damage = "its pickle is truncated"

@@ -13,7 +13,7 @@ from dife_scanner.models.torch_files.opcodes import Cursor
 from dife_scanner.models.torch_files.outcome import refuse, unreadable, unsupported
 from dife_scanner.models.torch_files.rebuild import Rebuild
 from dife_scanner.models.torch_files.values import Mapping, OtherTensor, Storage
-from dife_scanner.models.torch_files.zip_file import Content, storage_kind
+from dife_scanner.models.torch_files.zip_file import Content, is_identity, storage_kind
 
 MAGIC = 0x1950A86A20F9469CFC6C
 _VERSION = 1001
@@ -81,11 +81,11 @@ class _Storages:
         self._parts: list[tuple[Storage, Storage, int]] = []
         """Parts of storages, as very old files have them: part, whole, first element."""
 
-    def load(self, identity: tuple[Any, ...]) -> Any:
-        if len(identity) == 4 and identity[0] == "module":
+    def load(self, identity: Any) -> Any:
+        if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module":
             return identity[1]  # a class, with its source beside it, which is not looked at
-        if len(identity) != 6 or identity[0] != "storage":
-            refuse(self._file, "its pickle has a persistent id that is no storage")
+        if not is_identity(identity, 6):
+            return self._rebuild.elsewhere()
         kind = storage_kind(identity[1], self._file)
         key, _, numel, view = identity[2:]
         if not isinstance(key, str) or type(numel) is not int or numel < 0:

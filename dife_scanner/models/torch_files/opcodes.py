@@ -13,8 +13,6 @@ from typing import Any
 
 from dife_scanner.models.torch_files.outcome import beyond, unreadable
 
-_LONGEST_LINE = 4096
-"""Bytes of a text argument; module names and numbers are far shorter."""
 _MOST_DIGITS = 100
 _LONGEST_NUMBER = 64
 """Bytes of a whole number; longer ones count nothing and are not spelled out."""
@@ -29,6 +27,8 @@ class Cursor:
         self.data = data
         self.at = 0
         self.file = file
+        self.damage = ""
+        """What a strict unpickler would not read; what follows it is looked at all the same."""
         self._cut = cut
         """Whether the file goes on behind `data`."""
 
@@ -42,9 +42,7 @@ class Cursor:
 
     def line(self) -> bytes:
         """The bytes up to the next line feed, without it."""
-        end = self.data.find(b"\n", self.at, self.at + _LONGEST_LINE)
-        if end < 0 and len(self.data) - self.at >= _LONGEST_LINE:
-            unreadable(self.file, f"a text in its pickle is longer than {_LONGEST_LINE} bytes")
+        end = self.data.find(b"\n", self.at)
         if end < 0:
             self._ended()
         taken = self.data[self.at : end]
@@ -65,7 +63,8 @@ class Cursor:
         try:
             return raw.decode("utf-8", "surrogatepass")
         except UnicodeDecodeError:
-            unreadable(self.file, "a string in its pickle is not UTF-8")
+            self.damage = "a string in its pickle is not UTF-8"
+            return raw.decode("latin-1")
 
     def _ended(self) -> None:
         if self._cut:
@@ -121,20 +120,22 @@ def _float(cursor: Cursor) -> float:
     return float(number)
 
 
-def _int_line(cursor: Cursor) -> int | bool:
+def _int_line(cursor: Cursor) -> int | bool | None:
     line = cursor.line().strip()
     if line in (b"00", b"01"):
         return line == b"01"
-    if not _INT.fullmatch(line):
-        unreadable(cursor.file, "a number in its pickle is none")
-    return int(line.rstrip(b"L"))
+    return int(line.rstrip(b"L")) if _INT.fullmatch(line) else _no_value(cursor, "a number")
 
 
-def _float_line(cursor: Cursor) -> float:
+def _float_line(cursor: Cursor) -> float | None:
     line = cursor.line().strip()
-    if line.lower() not in (b"nan", b"inf", b"-inf") and not _FLOAT.fullmatch(line):
-        unreadable(cursor.file, "a number in its pickle is none")
-    return float(line)
+    is_number = line.lower() in (b"nan", b"inf", b"-inf") or _FLOAT.fullmatch(line)
+    return float(line) if is_number else _no_value(cursor, "a number")
+
+
+def _no_value(cursor: Cursor, what: str) -> Any:
+    cursor.damage = f"{what} in its pickle is none"
+    return None
 
 
 def _index_line(cursor: Cursor) -> int:
@@ -144,19 +145,19 @@ def _index_line(cursor: Cursor) -> int:
     return int(line)
 
 
-def _string_line(cursor: Cursor) -> str:
-    """A quoted text of protocol 0. One with an escape is not spelled out: no such text names anything read here."""
+def _string_line(cursor: Cursor) -> Any:
+    """A quoted text of protocol 0. Escapes in it stay: no text with one names anything that is read here."""
     line = cursor.line().strip()
     if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in b"'\"":
-        unreadable(cursor.file, "a string in its pickle is not quoted")
+        return _no_value(cursor, "a text")
     return line[1:-1].decode("latin-1")
 
 
-def _unicode_line(cursor: Cursor) -> str:
+def _unicode_line(cursor: Cursor) -> Any:
     try:
         return cursor.line().decode("raw-unicode-escape")
     except UnicodeDecodeError:
-        unreadable(cursor.file, "a string in its pickle is not Unicode")
+        return _no_value(cursor, "a text")
 
 
 def _two_lines(cursor: Cursor) -> tuple[str, str]:

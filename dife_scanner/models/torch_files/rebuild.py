@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from dife_scanner.models.header import DTYPE_BITS, FILE_END, LONGEST_DIMENSION, ParseLimits
@@ -18,25 +19,55 @@ from dife_scanner.models.torch_files.values import (
 )
 
 _LATIN = frozenset({"latin1", "latin-1", "iso-8859-1"})
+_MOST_CARRIED = 1000
+_COPIED_PER_TENSOR = 20
 _MOST_AXES = 64
 """torch itself allows as many."""
+
+
+@dataclass
+class Budget:
+    """What one file and all that it carries may hold together."""
+
+    files: int
+    bytes: int
 
 
 class Rebuild:
     """What one file's calls result in; counts its tensors and notes what the calls are of that is not read."""
 
-    def __init__(self, file: str, total: int, limits: ParseLimits) -> None:
+    def __init__(
+        self, file: str, total: int, limits: ParseLimits, budget: Budget | None = None
+    ) -> None:
         self._file = file
         self._total = total
         self._limits = limits
         self._tensors = 0
         self._repeated = 0
         """Bytes that views show more than once, all together."""
+        self._copied = 0
+        self.budget = budget or Budget(_MOST_CARRIED, limits.header_bytes)
         self.opaque: set[str] = set()
         self.not_read: list[str] = []
         """Honest things that this reader does not read, in words."""
-        self.nested: list[bytes] = []
-        """Torch files inside this one, to be read as well."""
+        self.carried: list[bytes] = []
+        """Files inside this one that some program could unpickle, to be looked into as well."""
+
+    def carry(self, raw: bytes) -> None:
+        """Keep a file inside this one. Raises `LimitExceeded` where all of them are more than a pickle may have."""
+        self.carried.append(raw)
+        self.budget.files -= 1
+        self.budget.bytes -= len(raw)
+        if self.budget.files < 0:
+            beyond(self._file, f"carries more than {_MOST_CARRIED} files", "tensors")
+        if self.budget.bytes < 0:
+            most = self._limits.header_bytes
+            beyond(self._file, f"carries files of more than {most} bytes", "header_bytes")
+
+    def elsewhere(self) -> OtherTensor:
+        """What stands for a storage that is not in the file."""
+        self.not_read.append("it refers to storages that it does not hold")
+        return OtherTensor("a storage elsewhere")
 
     def call(self, called: Any, arguments: Any) -> Any:
         """The result of calling `called`. Raises `Refused` for any name that is not on a list."""
@@ -47,6 +78,8 @@ class Rebuild:
         name = grammar.full_name(called)
         if name in grammar.REBUILDERS:
             return self._tensor(name, arguments)
+        if name in grammar.TENSOR_CLASSES:
+            return self._parameter(arguments)
         if name in grammar.OTHER_REBUILDERS or grammar.is_storage(called):
             return self._other_tensor(name)
         if name in grammar.MAPPINGS:
@@ -89,10 +122,18 @@ class Rebuild:
         made = Mapping(known=known)
         for argument in arguments if isinstance(arguments, tuple) else ():
             if isinstance(argument, Mapping):
+                self._count_copied(len(argument.items))
                 made.items.extend(argument.items)
             elif isinstance(argument, list):
+                self._count_copied(len(argument))
                 made.items.extend(self._pair(item) for item in argument)
         return made
+
+    def _count_copied(self, items: int) -> None:
+        """One list can become a dict again and again."""
+        self._copied += items
+        if self._copied > _COPIED_PER_TENSOR * self._limits.tensors:
+            beyond(self._file, f"copies more than {self._copied} items into dicts", "tensors")
 
     def _pair(self, item: Any) -> tuple[Any, Any]:
         if not isinstance(item, list | tuple) or len(item) != 2:
@@ -117,7 +158,7 @@ class Rebuild:
     def _nested_file(self, arguments: tuple[Any, ...]) -> OtherTensor:
         if len(arguments) != 1 or not isinstance(arguments[0], bytes):
             refuse(self._file, "its pickle reads a nested torch file that is not in it")
-        self.nested.append(arguments[0])
+        self.carry(arguments[0])
         return self._other_tensor("torch.storage._load_from_bytes")
 
     def _reconstructed(self, arguments: tuple[Any, ...]) -> Any:
@@ -193,13 +234,13 @@ class Rebuild:
     def _numbers(self, value: Any, what: str) -> tuple[int, ...]:
         if isinstance(value, Opaque) and value.known.name == "Size" and len(value.arguments) == 1:
             value = value.arguments[0]
-        if not isinstance(value, tuple | list) or not all(_is_whole(side) for side in value):
-            refuse(self._file, f"a tensor in its pickle has {what} that are no whole numbers")
+        if not isinstance(value, tuple | list) or len(value) > _MOST_AXES:
+            refuse(self._file, f"a tensor in its pickle has {what} that are no list, or a long one")
         most = LONGEST_DIMENSION if what == "shape" else FILE_END
-        if len(value) > _MOST_AXES or not all(0 <= side <= most for side in value):
+        if not all(_is_whole(side) and 0 <= side <= most for side in value):
             refuse(
                 self._file,
-                f"a tensor in its pickle has impossible {what}: negative, or beyond any file",
+                f"a tensor in its pickle has impossible {what}: no whole numbers, negative, or beyond any file",
             )
         return tuple(value)
 

@@ -60,7 +60,7 @@ class Table:
     kind: str
     """`zip`, `torchscript` or `legacy`."""
     tensors: tuple[StoredTensor, ...]
-    """In the order of the file."""
+    """In the order of the file, outer ones first."""
     values: tuple[tuple[tuple[str, ...], Plain], ...]
     """Path and value of the first plain numbers and short strings. Written by a stranger: escape before showing."""
     opaque: tuple[str, ...]

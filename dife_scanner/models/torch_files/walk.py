@@ -15,7 +15,9 @@ from dife_scanner.models.torch_files.values import Mapping, Opaque, View
 
 _DEEPEST = 500
 """Containers within each other; pickle itself writes no more than about so many."""
-_VISITS_PER_TENSOR = 100
+_LONGEST_NAME = 10_000
+_CONTAINERS_PER_TENSOR = 20
+_ITEMS_PER_TENSOR = 100
 _MOST_VALUES = 1000
 _LONGEST_VALUE = 200
 _LARGEST_NUMBER = 2**63
@@ -27,40 +29,57 @@ Path = tuple[str, ...]
 
 
 class Walk:
-    """Visits everything that `value` holds; `tensors` and `values` are complete afterwards."""
+    """Visits everything that `value` holds; `tensors` and `values` are complete afterwards, outer ones first."""
 
     def __init__(self, value: Any, file: str, limits: ParseLimits) -> None:
         self._file = file
         self._limits = limits
-        self._visits = _VISITS_PER_TENSOR * limits.tensors
+        self._containers = _CONTAINERS_PER_TENSOR * limits.tensors
+        self._items = _ITEMS_PER_TENSOR * limits.tensors
         self._letters = limits.header_bytes
         self.tensors: list[StoredTensor] = []
         self.values: list[tuple[Path, Plain]] = []
         # an explicit stack: a file can nest deeper than a function may call itself
-        pending = [_Place((), False, 0, value)]
+        pending = [_Place((), 0, False, 0, value)]
         while pending:
-            place = pending.pop()
-            self._visit(place.path, place.depth, place.found)
-            pending.extend(reversed(list(_inner(place))))
+            pending.extend(reversed(self._visit(pending.pop())))
 
-    def _visit(self, path: Path, depth: int, found: Any) -> None:
-        self._visits -= 1
-        if self._visits < 0:
-            most = _VISITS_PER_TENSOR * self._limits.tensors
-            beyond(self._file, f"holds more than {most} values in its containers", "tensors")
-        if depth > _DEEPEST:
+    def _visit(self, place: _Place) -> list[_Place]:
+        """Keep what a container holds directly; returns the containers in it."""
+        self._count(place)
+        inner: list[_Place] = []
+        for name, found, in_module in _inside(place):
+            if isinstance(found, View):
+                self._keep(place.path_to(name), found)
+            elif isinstance(found, Mapping | Opaque | list | tuple):
+                inner.append(place.below(name, found, in_module))
+            elif len(self.values) < _MOST_VALUES and _is_plain(found):
+                self._count_letters(path := place.path_to(name))
+                self.values.append((path, found))
+        return inner
+
+    def _count(self, place: _Place) -> None:
+        """Raise where the containers are more, deeper or longer than any that a program writes."""
+        self._containers -= 1
+        self._items -= _size(place.found)
+        if min(self._containers, self._items) < 0:
+            beyond(
+                self._file, "holds more values in its containers than tensors could need", "tensors"
+            )
+        if place.depth > _DEEPEST:
             refuse(
                 self._file, f"its containers nest more than {_DEEPEST} deep, or contain themselves"
             )
-        if isinstance(found, View):
-            self._keep(path, found)
-        elif _is_plain(found) and len(self.values) < _MOST_VALUES:
-            self.values.append((path, found))
+        if place.letters > _LONGEST_NAME:
+            refuse(self._file, f"its keys make names of more than {_LONGEST_NAME} letters")
 
-    def _keep(self, path: Path, view: View) -> None:
+    def _count_letters(self, path: Path) -> None:
         self._letters -= sum(map(len, path))
         if self._letters < 0:
             beyond(self._file, "has names of too many letters in all", "header_bytes")
+
+    def _keep(self, path: Path, view: View) -> None:
+        self._count_letters(path)
         if len(self.tensors) >= self._limits.tensors:
             beyond(self._file, f"names more than {self._limits.tensors} tensors", "tensors")
         _check_name(".".join(path), self._file)
@@ -74,41 +93,57 @@ class Walk:
 
 @dataclass(frozen=True)
 class _Place:
+    """A container, and where it stands."""
+
     path: Path
+    letters: int
     in_module: bool
     """Whether names below belong to the last key, with a dot: a module's tensors have one name each."""
     depth: int
     found: Any
 
-    def below(self, name: str, found: Any, in_module: bool) -> _Place:
-        path = (*self.path, name)
+    def path_to(self, name: str) -> Path:
         if self.in_module:
-            path = (*self.path[:-1], f"{self.path[-1]}.{name}")
-        return _Place(path, in_module, self.depth + 1, found)
+            return (*self.path[:-1], f"{self.path[-1]}.{name}")
+        return (*self.path, name)
+
+    def below(self, name: str, found: Any, in_module: bool) -> _Place:
+        letters = self.letters + len(name)
+        return _Place(self.path_to(name), letters, in_module, self.depth + 1, found)
 
 
-def _inner(place: _Place) -> Iterator[_Place]:
-    """What a container holds directly."""
+def _size(found: Any) -> int:
+    """How many items a container has."""
+    if isinstance(found, Mapping):
+        return len(found.items)
+    if isinstance(found, Opaque):
+        return _size(found.state) if isinstance(found.state, Mapping) else 0
+    return len(found) if isinstance(found, list | tuple) else 0
+
+
+def _inside(place: _Place) -> Iterator[tuple[str, Any, bool]]:
+    """What a container holds directly: name, value, and whether names below it belong to a module."""
     found = place.found
     if isinstance(found, Mapping):
         for key, value in _items(found):
-            yield place.below(key, value, place.in_module)
+            yield key, value, place.in_module
     elif isinstance(found, list | tuple):
         for index, value in enumerate(found):
-            yield place.below(str(index), value, place.in_module)
+            yield str(index), value, place.in_module
     elif isinstance(found, Opaque) and isinstance(found.state, Mapping):
-        yield from _in_module(place, found)
+        for key, value in _in_module(found):
+            yield key, value, True
 
 
-def _in_module(place: _Place, found: Opaque) -> Iterator[_Place]:
+def _in_module(found: Opaque) -> Iterator[tuple[str, Any]]:
     """Tensors and submodules of a module that was saved whole; other objects hold nothing that is looked for."""
-    parts = [found.state]
-    if found.known.module.partition(".")[0] != _TORCHSCRIPT:
-        attributes = dict(_items(found.state))
-        parts = [attributes[name] for name in _MODULE_PARTS if name in attributes]
-    for part in parts:
-        for key, value in _items(part) if isinstance(part, Mapping) else ():
-            yield place.below(key, value, True)
+    if found.known.module.partition(".")[0] == _TORCHSCRIPT:
+        yield from _items(found.state)
+        return
+    attributes = dict(_items(found.state))
+    for part in _MODULE_PARTS:
+        if isinstance(attributes.get(part), Mapping):
+            yield from _items(attributes[part])
 
 
 def _items(found: Mapping) -> Iterator[tuple[str, Any]]:

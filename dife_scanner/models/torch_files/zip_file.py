@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from dife_scanner.errors import Unreadable, Unsupported
 from dife_scanner.models.header import DTYPE_BITS, ParseLimits
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.torch_files import archive, grammar
@@ -20,7 +19,11 @@ PICKLE = "data.pkl"
 CONSTANTS = "constants.pkl"
 """TorchScript's own; its presence tells such an archive from one of torch.save."""
 _BYTE_ORDER = "byteorder"
-_PICKLE_ENDINGS = (".pkl", ".pickle", ".p", ".bin", ".pt", ".pth", ".ckpt", ".joblib", ".dat")
+_ENDINGS = (
+    ".pkl", ".pickle", ".p", ".bin", ".pt", ".pth", ".ckpt", ".joblib", ".dat", ".npy", ".npz", ".zip", ".7z", ".tar",
+)  # fmt: skip
+_STARTS = (b"\x80", b"\x93")
+"""First bytes of a pickle and of a NumPy array, which may hold one."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +40,10 @@ def read_zip(stream: BinaryIO, file: str, rebuild: Rebuild, limits: ParseLimits)
     root = _root(members)
     _check_names(members, root, file)
     for member in members.values():
-        if _is_other_pickle(stream, member, root):
-            _look_into(stream, member, file, limits)
+        if _is_other_file(stream, member, root):
+            rebuild.carry(archive.content(stream, member, file, limits))
     main = members.get(f"{root}{PICKLE}")
-    if main is None:
+    if main is None or not root:
         unsupported(file, "it is an archive of another format than torch's")
     raw = archive.content(stream, main, file, limits)
     value = _only_pickle(raw, _Storages(members, root, rebuild, file), rebuild, file, limits)
@@ -49,21 +52,10 @@ def read_zip(stream: BinaryIO, file: str, rebuild: Rebuild, limits: ParseLimits)
     return Content(kind, value)
 
 
-def _look_into(stream: BinaryIO, member: Member, file: str, limits: ParseLimits) -> None:
-    """Interpret a pickle that is not loaded: a call in it is the finding, whatever else is wrong with it is not."""
-    rebuild = Rebuild(file, member.size, limits)
-    try:
-        raw = archive.content(stream, member, file, limits)
-        _only_pickle(raw, _NoStorages(), rebuild, file, limits)
-    except (Unreadable, Unsupported):
-        return
-
-
 def _root(members: dict[str, Member]) -> str:
-    """The folder that holds everything, with its slash: torch takes that of the first member."""
-    first = next(iter(members), "")
-    folder, slash, _ = first.partition("/")
-    return folder + slash
+    """The folder that holds everything, with its slash: torch takes that of the first member, and needs one."""
+    folder, slash, _ = next(iter(members), "").partition("/")
+    return folder + slash if slash else ""
 
 
 def _check_names(members: dict[str, Member], root: str, file: str) -> None:
@@ -77,15 +69,15 @@ def _check_names(members: dict[str, Member], root: str, file: str) -> None:
         seen.add(name.lower())
 
 
-def _is_other_pickle(stream: BinaryIO, member: Member, root: str) -> bool:
-    """Whether some program could take this for a pickle: TorchScript takes its constants, others whatever they find."""
+def _is_other_file(stream: BinaryIO, member: Member, root: str) -> bool:
+    """Whether some program could unpickle this member: TorchScript its constants, others whatever they find."""
     inside = member.name.removeprefix(root)
-    if member.size == 0 or inside == PICKLE or inside.startswith(("data/", "code/", "constants/")):
+    if (root and inside == PICKLE) or inside.startswith(("data/", "code/", "constants/")):
         return False
-    if inside.endswith(_PICKLE_ENDINGS):
-        return True
+    if member.size == 0 or not member.stored:
+        return member.size > 0 and inside.endswith(_ENDINGS)
     stream.seek(member.start)
-    return member.stored and stream.read(1) == b"\x80"
+    return inside.endswith(_ENDINGS) or stream.read(1) in _STARTS
 
 
 def _only_pickle(
@@ -113,13 +105,6 @@ def _check_byte_order(
         unreadable(file, "it does not say in which order the bytes of its numbers stand")
 
 
-class _NoStorages:
-    """Storages of a pickle that is not loaded; TorchScript writes its traced inputs without their bytes."""
-
-    def load(self, _: tuple[Any, ...]) -> OtherTensor:
-        return OtherTensor("nothing")
-
-
 class _Storages:
     """Storages by the key that a persistent id names."""
 
@@ -129,9 +114,9 @@ class _Storages:
         self._rebuild = rebuild
         self._file = file
 
-    def load(self, identity: tuple[Any, ...]) -> Storage | OtherTensor:
-        if len(identity) != 5 or identity[0] != "storage":
-            refuse(self._file, "its pickle has a persistent id that is no storage")
+    def load(self, identity: Any) -> Storage | OtherTensor:
+        if not is_identity(identity, 5):
+            return self._rebuild.elsewhere()
         kind, key, _, numel = identity[1:]
         return self._storage(storage_kind(kind, self._file), key, numel)
 
@@ -140,7 +125,7 @@ class _Storages:
             refuse(self._file, "a storage in its pickle has no key or no length")
         member = self._members.get(f"{self._root}data/{key}")
         if member is None:
-            unreadable(self._file, f"its archive lacks the storage {shown(key)}")
+            return self._rebuild.elsewhere()
         dtype = grammar.storage_dtype(kind)
         if dtype is None:
             self._rebuild.not_read.append(f"it holds a {kind.name}")
@@ -154,6 +139,11 @@ class _Storages:
                 f"its storage {shown(key)} has {member.size} bytes, its pickle says {needed}",
             )
         return Storage(dtype, numel, member.start, member.end)
+
+
+def is_identity(identity: Any, fields: int) -> bool:
+    """Whether a persistent id has the form in which torch names a storage."""
+    return isinstance(identity, tuple) and len(identity) == fields and identity[0] == "storage"
 
 
 def storage_kind(kind: Any, file: str) -> Global:

@@ -163,6 +163,7 @@ HONEST: dict[str, Callable[[], Honest]] = {
     "the same, protocol 5": lambda: (saved(beside(), pickle_protocol=5), beside()["state_dict"]),
     "Lightning": lambda: (saved(lightning()), dict(lightning()["state_dict"])),
     "whole module": lambda: (saved(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))), {}),
+    "whole module, legacy": lambda: (old(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))), {}),
     "scripted": lambda: (scripted(model()), weights()),
     "traced": lambda: (traced(model()), weights()),
 }  # fmt: skip
