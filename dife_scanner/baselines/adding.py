@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from dife_scanner.hub.manifest import local_manifest
 from dife_scanner.progress import Progress
 from dife_scanner.records import Layout, Reference
 from dife_scanner.settings import Settings
-from dife_scanner.store import Store
+from dife_scanner.store import Store, references
 
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
@@ -43,8 +44,11 @@ def register(
     name = keeping.check_name(name or (base.short if base else _default_name(target)))
     here = fetching.base_here(store, base) if base else None
     if here is not None and here.name == name:
-        return here
-    if (settings.home / "references" / name).exists():
+        references.add(
+            store, replace(here, fetched=False)
+        )  # from now on it is a person's, and stays
+        return references.reference(store, name)
+    if name in {reference.name for reference in references.references(store)}:
         raise UsageError(f"there is already a reference {name}", "choose another name with --name")
     if is_local(target):
         return _keep_local(store, settings, _folder(target), name)

@@ -79,10 +79,11 @@ def fetch_base(store: Store, base: Base, by: Fetching) -> Reference:
         if here is not None:
             return here
         problems = []
+        name = _free_name(store, base)
         for place in base.places:
             origin = Origin(place.repository, "", base.name, by.needed)
             try:
-                return fetch(store, place, base.short, origin, by)
+                return fetch(store, place, name, origin, by)
             except _NO_PLACE:
                 raise
             except _NEXT_PLACE as error:
@@ -92,6 +93,16 @@ def fetch_base(store: Store, base: Base, by: Fetching) -> Reference:
         f"the base {base.name} cannot be fetched: {'; '.join(problems)}",
         "give its files by hand: `dife reference add FOLDER`",
     )
+
+
+def _free_name(store: Store, base: Base) -> str:
+    """What the base is called here: its short name, or the whole one where another reference has the short one."""
+    for reference in references.references(store):
+        if reference.name == base.short and reference.base != base.name:
+            return base.name.replace("/", "--")
+        if reference.base == base.name and reference.fetched:
+            references.remove(store, reference.name)  # somebody removed its files
+    return base.short
 
 
 def fetch(store: Store, place: Place, name: str, origin: Origin, by: Fetching) -> Reference:

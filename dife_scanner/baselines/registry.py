@@ -28,7 +28,9 @@ _REPOSITORY = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _POSITIONS = re.compile(r"^(ViT|RN) \d+")
-_QUICK_GELU = " · quick_gelu"
+_JOINTS = re.compile(r"[_.\s-]+")
+_PART = " · "
+_QUICK_GELU = f"{_PART}quick_gelu"
 
 
 @dataclass(frozen=True)
@@ -103,21 +105,25 @@ class Registry:
         return self._by_short.get(called)
 
     def named_like(self, repository: str) -> Base | None:
-        """The base whose name a repository bears or begins with: a copy or a fine-tune that says so in its name."""
-        called = repository.rpartition("/")[2].lower()
-        longest = sorted(self._by_short, key=len, reverse=True)
-        for short in longest:
-            rest = called.removeprefix(short)
-            if rest != called and not rest[:1].isalnum():
+        """The base whose name stands in a repository's: a copy, a conversion or a fine-tune that says so."""
+        called = _plain_name(repository)
+        for short in sorted(self._by_short, key=len, reverse=True):
+            if f"-{_plain_name(short)}-" in f"-{called}-":
                 return self._by_short[short]
         return None
 
     def of_architecture(self, architecture: str) -> tuple[Base, ...]:
-        """Those whose tensors have the same names and shapes but for positions; of an unknown architecture none."""
-        wanted = _shape(architecture)
+        """Those whose tensors have the same names and shapes but for positions; of an unknown architecture none.
+
+        That of one tower alone fits every base with such a tower. Those with as many positions come first.
+        """
+        wanted = _parts(architecture)
         if not wanted:
             return ()
-        return tuple(base for base in self.bases if _shape(base.architecture) == wanted)
+        fitting = [base for base in self.bases if wanted <= _parts(base.architecture)]
+        exact = architecture.removesuffix(_QUICK_GELU)
+        fitting.sort(key=lambda base: not base.architecture.startswith(exact))
+        return tuple(fitting)
 
     def base(self, name: str) -> Base:
         """The base of this name. Raises `NotFound`."""
@@ -148,9 +154,15 @@ def shipped() -> Registry:
     )
 
 
-def _shape(architecture: str) -> str:
+def _parts(architecture: str) -> frozenset[str]:
     """What decides names and shapes of tensors: everything but the number of positions and the activation."""
-    return _POSITIONS.sub(r"\1", architecture).removesuffix(_QUICK_GELU)
+    shape = _POSITIONS.sub(r"\1", architecture).removesuffix(_QUICK_GELU)
+    return frozenset(shape.split(_PART)) - {""}
+
+
+def _plain_name(repository: str) -> str:
+    """A repository's name without its owner, however its words are joined."""
+    return _JOINTS.sub("-", repository.rpartition("/")[2].lower())
 
 
 def _put(known: dict[str, Base], name: str, base: Base) -> None:

@@ -25,6 +25,7 @@ from dife_scanner.records import (
     Origin,
     Trigger,
     TriggerKind,
+    Trust,
     Verdict,
 )
 from dife_scanner.sentences.triggers import trigger_text
@@ -120,6 +121,22 @@ def test_equal_towers_are_identical_and_encode_nothing(colour_encoder, request_f
     outcome = pipeline.audit(suspect, colour_encoder(), request_for())
     assert outcome.audit.verdict is Verdict.IDENTICAL
     assert suspect.images_encoded == [] and suspect.texts_encoded == []
+
+
+def test_what_equals_a_base_that_nobody_pinned_says_so(colour_encoder, request_for):
+    asked = request_for()
+    base = replace(
+        asked.reference, repository="org/base", trust=Trust.FIRST_USE, trusted_at="2026-12-01T"
+    )
+    asked = replace(asked, reference=base, known=(base,))
+    reason = pipeline.audit(colour_encoder(), colour_encoder(), asked).audit.reason
+    assert (
+        "colour-base is not pinned: it is what org/base held at its first fetch on 2026-12-01"
+        in reason
+    )
+    pinned = replace(base, trust=Trust.PINNED)
+    asked = replace(asked, reference=pinned, known=(pinned,))
+    assert "pinned" not in pipeline.audit(colour_encoder(), colour_encoder(), asked).audit.reason
 
 
 def test_without_a_reference_the_verdict_is_inconclusive_with_the_next_step(

@@ -14,6 +14,7 @@ from filelock import FileLock
 from queue_kit import CONFIG, WEIGHTS
 
 from dife_scanner.baselines import verifying
+from dife_scanner.baselines.adding import register
 from dife_scanner.baselines.fetching import fetch_base
 from dife_scanner.baselines.registry import Base, registry
 from dife_scanner.errors import BaseChanged, HubUnavailable, LimitExceeded, NotFound, UsageError
@@ -123,6 +124,19 @@ def test_what_a_killed_fetch_left_is_replaced_and_what_the_checkpoint_holds_is_n
     assert (Path(kept.path) / WEIGHTS).read_bytes() == drawn(0)[WEIGHTS]
     assert not (settings.home / "references" / ".new-one").exists()
     assert weight_requests(hub, "acme/one") == []
+
+
+def test_a_name_that_somebody_gave_to_another_reference_is_left_to_it(
+    store: Store, settings: Settings, hub: LoopbackHub
+) -> None:
+    hub.add_repo("acme/one", drawn(0))
+    mine = put(store, "one", base="", repository="", fetched=False)
+    fetched = bring(store, settings, hub)
+    assert (fetched.name, fetched.base) == ("acme--one", "acme/one")
+    assert references.reference(store, "one") == mine and Path(mine.path).is_dir()
+    client = fetching(settings, hub).hub
+    kept = register(store, settings, "acme/one", "acme--one", lambda: client, SILENT)
+    assert not kept.fetched, "what a person adds stays, although it was fetched before"
 
 
 # --- room -----------------------------------------------------------------------------------------------------

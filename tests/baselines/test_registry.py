@@ -135,6 +135,10 @@ def test_a_copy_is_recognised_by_the_name_it_kept() -> None:
     assert found and found.name == "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"
     found = named("u/clip-vit-large-patch14-336_finetuned")
     assert found and found.name == "openai/clip-vit-large-patch14-336"
+    found = named("u/ggml_CLIP-ViT-B-32-laion2B-s34B-b79K")
+    assert found and found.name == "laion/CLIP-ViT-B-32-laion2B-s34B-b79K"
+    found = named("keras/clip_vit_base_patch32")
+    assert found and found.name == "openai/clip-vit-base-patch32"
     assert named("u/my-clip") is None
     assert named("u/clip-vit-base-patch320") is None
 
@@ -154,3 +158,11 @@ def test_reference_names_are_those_of_one_base_each() -> None:
     with pytest.raises(SettingsError):
         one: Base = shipped().bases[0]
         Registry((one, Base("acme/" + one.short, (), "", "", one.places, one.source)))
+
+
+def test_one_tower_alone_fits_every_base_with_such_a_tower() -> None:
+    """The text encoder of a diffusion model has no image tower to tell its base by."""
+    names = [base.name for base in shipped().of_architecture("text w768 d12")]
+    assert "openai/clip-vit-large-patch14" in names and "openai/clip-vit-base-patch32" not in names
+    line = "ViT 336/14 w1024 d24 · text w768 d12 · embed 768 · quick_gelu"
+    assert shipped().of_architecture(line)[0].name == "openai/clip-vit-large-patch14-336"

@@ -28,7 +28,7 @@ MENTION = re.compile(
     r"(?<![\w.@-])dife((?: +--[a-z0-9-]+(?: +[A-Z]+)?)*(?: +[a-z][a-z-]*)+[^`\n]*)"
 )
 """`dife`, options (with a value in capitals) before the name, one lower-case word or more, and the rest of the line."""
-OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)")
+OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z0-9-]*)")
 
 
 def mentions(text: str) -> Iterator[tuple[str, bool]]:
