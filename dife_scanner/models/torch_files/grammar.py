@@ -156,7 +156,7 @@ _INERT_PACKAGES = (
 )
 """Packages whose classes may be made, as a model or an optimizer saved whole is: their code is that of a library, and
 none of it is run here."""
-_OWN_MODULES = ("__main__", "__torch__")
+_OWN_MODULES = ("__main__", "__mp_main__", "__torch__")
 """What the program defined that saved the file, and what TorchScript calls its classes: no library has such names."""
 
 _DANGEROUS_MODULES = frozenset(
