@@ -32,7 +32,7 @@ contracts: $(VENV)/.installed
 
 check: lint types contracts test
 
-peers: $(VENV)/.installed  ## two programs nobody here wrote, against the loopback hub
+peers: $(VENV)/.installed  ## programs nobody here wrote: two against the loopback hub, two scanners asked for second opinions
 	$(BIN)/python tests/peers/run.py
 
 soak: $(VENV)/.installed  ## fifty kills at random moments

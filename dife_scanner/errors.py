@@ -121,6 +121,10 @@ class LimitExceeded(DifeError):
     """A stated limit (bytes, tensors, time, memory) was hit; the checkpoint has no verdict."""
 
 
+class BaseChanged(DifeError):
+    """A repository of a clean base holds other files than those that are trusted; nothing of it was accepted."""
+
+
 class NotComparable(DifeError):
     """The suspect and the reference cannot be compared (different architecture, unknown base)."""
 
@@ -169,6 +173,10 @@ class HomeUnwritable(DifeError):
 
 class DiskFull(DifeError):
     """The disk that holds the state directory is full."""
+
+
+class NoRoom(DiskFull):
+    """A download would take more of the disk than the settings allow."""
 
 
 class StoreBusy(DifeError):

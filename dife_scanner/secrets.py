@@ -143,9 +143,16 @@ class _Keyring:
 
     def __init__(self) -> None:
         self._asking: threading.Thread | None = None
+        self._lock = threading.Lock()
 
     def password(self, name: str) -> str:
         """What the keyring holds; empty where it holds nothing or does not work, the latter with a warning."""
+        with (
+            self._lock
+        ):  # who asks meanwhile waits for his turn, and is not told that there is nothing
+            return self._password(name)
+
+    def _password(self, name: str) -> str:
         if self._asking is not None and self._asking.is_alive():
             return ""  # it hangs since an earlier question, and was warned about then
         answer: list[str] = []

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 from urllib.parse import urlsplit
@@ -26,7 +28,7 @@ from pydantic_settings import (
 )
 
 from dife_scanner.errors import HomeUnwritable, SettingsError
-from dife_scanner.records import Budget
+from dife_scanner.records import Budget, Scope
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 APP = "dife-scanner"
@@ -36,6 +38,8 @@ _SECTION = "__"
 """Between a section's name and a key's in the name of an environment variable."""
 _LONGEST_SECONDS = 10 * 365 * 24 * 3600.0
 """Ten years: beyond some such time a date cannot be computed any more."""
+_DAYS = re.compile(r"(\d{1,5}) ?(?:d|days?)?")
+"""At most 99,999, some 270 years: a date can be computed from it."""
 _LIST_FORM = 'a list is written `first,second` or `["first", "second"]`'
 
 Seconds = Annotated[float, Field(gt=0, le=_LONGEST_SECONDS, allow_inf_nan=False)]
@@ -53,6 +57,7 @@ class Limits(_Section):
     repository_files: int = Field(default=20_000, gt=0)
     header_bytes: int = Field(default=25_000_000, gt=0)
     tensors: int = Field(default=20_000, gt=0)
+    tokenizer_bytes: int = Field(default=64 * 1024**2, gt=0)
     parse_seconds: Seconds = 30.0
     parse_rss_mib: int = Field(default=1024, gt=0)
     audit_seconds: Seconds = 3600.0
@@ -60,6 +65,79 @@ class Limits(_Section):
     request_seconds: Seconds = 20.0
     pass_seconds: Seconds = 1800.0
     download_seconds: Seconds = 6 * 3600.0
+
+
+class Opinions(_Section):
+    """Other scanners that are asked about the same files; what they say is kept and decides nothing."""
+
+    ask: Literal["auto", "never"] = "auto"
+    """`auto`: those that are named here or found on the PATH."""
+    picklescan: str = ""
+    modelaudit: str = ""
+    seconds: Seconds = 120.0
+    memory_mib: int = Field(default=4096, gt=0)
+
+
+class Disk(_Section):
+    """What fetched weights may take of the home's disk. Where there is no room a job waits; it never fails for that."""
+
+    quota_bytes: int = Field(default=100 * 1024**3, gt=0)
+    free_bytes: int = Field(default=5 * 1024**3, ge=0)
+    """Kept free, whatever the quota allows."""
+    fetch_ahead: bool = True
+    """Whether the next checkpoint is fetched while one is audited."""
+
+
+class Watch(_Section):
+    """How much of the hub is watched, and back to when."""
+
+    scope: Scope | Literal[""] = ""
+    """Empty: nobody has chosen, which is the same as everything."""
+    since: str = "30 days"
+    list: tuple[Path, ...] = ()
+
+    @field_validator("since")
+    @classmethod
+    def _one_form(cls, value: str) -> str:
+        text = value.strip().lower()
+        days = _DAYS.fullmatch(text)
+        if days:
+            return f"{int(days[1])} days"
+        if text == "all" or _is_date(text):
+            return text
+        raise ValueError("must be a number of days (`30 days`), a date (`2025-01-31`) or `all`")
+
+    @property
+    def in_force(self) -> Scope:
+        """The scope; everything where nobody has chosen."""
+        return Scope(self.scope or Scope.EVERYTHING)
+
+    def back_to(self, moment: datetime) -> datetime | None:
+        """What the listings are read back to at `moment` (with a time zone); `None`: to their end."""
+        if self.since == "all":
+            return None
+        days = _DAYS.fullmatch(self.since)
+        if days:
+            return moment - timedelta(days=int(days[1]))
+        return datetime.combine(date.fromisoformat(self.since), time(), UTC)
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
+class References(_Section):
+    """The clean bases that checkpoints are compared with, and how one comes here that a checkpoint needs."""
+
+    fetch: Literal["ask", "auto", "never"] = "ask"
+    """`ask`: a person at a terminal is asked, and without one the audit names the command that fetches it."""
+    quota_bytes: int = Field(default=100 * 1024**3, gt=0)
+    """Of all bases that were fetched because a checkpoint needed them."""
+    registry: tuple[Path, ...] = ()
+    """Further files of bases, in the form of docs/references.md."""
 
 
 class Email(_Section):
@@ -120,7 +198,11 @@ class Settings(BaseSettings):
     """Replaces the built-in union of hub filters, e.g. `filter=open_clip`, `search=clip`."""
     signatures: tuple[Path, ...] = ()
     """Further trigger files besides the bundled library."""
+    watch: Watch = Watch()
     limits: Limits = Limits()
+    opinions: Opinions = Opinions()
+    disk: Disk = Disk()
+    references: References = References()
     alerts: Alerts = Alerts()
 
     @field_validator("endpoint")
@@ -244,12 +326,24 @@ def _invalid(error: ValidationError, path: Path, given: Mapping[str, Any]) -> Se
     what = f"setting `{key}` is not valid: {first['msg']}"
     if first["type"] == "tuple_type":
         what = f"{what}; {_LIST_FORM}"
-    if key in given:
+    if _is_given(location, given):
         return SettingsError(what, "correct it on the command line")
     variable = _variable(location)
     if variable:
         return SettingsError(f"{variable}: {what}", f"correct the environment variable {variable}")
     return SettingsError(what, f"correct it in {path}")
+
+
+def _is_given(location: list[str], given: Mapping[str, Any]) -> bool:
+    """Whether the value at `location` came from the command line."""
+    at: Any = given
+    for name in location:
+        if not isinstance(at, Mapping):
+            return True
+        if name not in at:
+            return False
+        at = at[name]
+    return True
 
 
 def _variable(location: list[str]) -> str:
@@ -289,6 +383,15 @@ _TEMPLATE = """\
 # Further trigger files or folders besides the bundled signatures.
 #signatures = []
 
+# How much of the hub is watched. `dife watch` asks at its first start and keeps the answer here.
+[watch]
+# "in-use", "fine-tunes" (of these and of their bases) or "everything", which "" is too.
+#scope = ""
+# Back to when the listings are read: "30 days", "2025-01-31" or "all".
+#since = "30 days"
+# Where the models in use are named: text files, CycloneDX documents, caches of the hub, source trees. They go first.
+#list = []
+
 # Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
 [limits]
 # The weights of one checkpoint.
@@ -300,6 +403,8 @@ _TEMPLATE = """\
 # The header of a safetensors file.
 #header_bytes = 25000000
 #tensors = 20000
+# The files of a tokenizer together.
+#tokenizer_bytes = 67108864
 # Reading headers and configurations, in a process of its own.
 #parse_seconds = 30.0
 #parse_rss_mib = 1024
@@ -310,6 +415,37 @@ _TEMPLATE = """\
 #request_seconds = 20.0
 #pass_seconds = 1800.0
 #download_seconds = 21600.0
+
+# Second opinions: other scanners of files, asked about each private copy, without network. What they say is kept with
+# the job and shown by `dife show --full`; it decides nothing.
+[opinions]
+# "auto": those named here or found on the PATH; "never": none.
+#ask = "auto"
+# Paths of the programs, where they are not on the PATH.
+#picklescan = ""
+#modelaudit = ""
+# What one of them may use for one checkpoint.
+#seconds = 120.0
+#memory_mib = 4096
+
+# Weights that were fetched and wait for their audit; they are removed after it. Where there is no room, a job waits.
+[disk]
+# All of them together.
+#quota_bytes = 107374182400
+# Left free on the disk that holds this directory, for everything else.
+#free_bytes = 5368709120
+# Fetch the next checkpoint while one is audited.
+#fetch_ahead = true
+
+# The clean bases that checkpoints are compared with (docs/references.md).
+[references]
+# Whether a base that a checkpoint needs is fetched: "auto", "never", or "ask", which asks a person at a terminal;
+# without one the audit says which command fetches it.
+#fetch = "ask"
+# Bytes on disk of the bases that were fetched so; the one that was not used for the longest time makes room.
+#quota_bytes = 107374182400
+# Further files that name bases, e.g. an organisation's own.
+#registry = []
 
 # E-mail is on where both host and recipients are given. The password is the secret smtp-password.
 [alerts.email]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+
 import pydantic.fields  # noqa: F401 - before pytest-qt imports PySide6, whose import hook breaks a first import of pydantic
 import pytest
+
+os.environ["PYTHON_KEYRING_BACKEND"] = "keyring.backends.null.Keyring"
+for _name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"):
+    os.environ.pop(_name, None)
+# keyring and certificates of this machine belong to no test, and every process would load them anew
 
 LONGEST = (
     "badtexttower",
     "badencoder",
-    "scan-verdicts",
     "tests/queue/test_crash.py",
     "tests/queue/test_worker.py",
     "known-triggers",
     "tests/lab/test_specimens.py",
     "tests/cli/test_bad_input.py",
+    "scan-verdicts",
     "tests/queue/test_watch.py",
     "reproduce",
     "tests/discovery/test_discovery_nouns.py",
@@ -26,7 +33,10 @@ LONGEST = (
     "tests/lab/test_attacks.py",
     "tests/reports/test_figures.py",
 )
-"""Groups of more than ten seconds or so, longest first: what starts last has to be short, or a worker ends alone."""
+"""Groups of more than ten seconds or so, longest first: what starts last has to be short, or a worker ends alone.
+
+The first two train the specimens, and what takes both comes some time after them, or each would be trained twice.
+"""
 
 
 def pytest_configure(config: pytest.Config) -> None:

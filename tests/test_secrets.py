@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,6 +157,41 @@ BAD = {
     "a mark inside": f"{TOKEN}\ufeff{TOKEN}",
     "a line separator": f"{TOKEN}\u2028{TOKEN}",
 }
+
+
+class SlowWallet(Wallet):
+    """A keyring that answers once it is allowed to."""
+
+    def __init__(self, **held: str) -> None:
+        super().__init__(**held)
+        self.asked = threading.Event()
+        self.may_answer = threading.Event()
+
+    def get_password(self, service: str, username: str) -> str | None:
+        self.asked.set()
+        self.may_answer.wait()
+        return super().get_password(service, username)
+
+
+def test_two_threads_that_ask_at_once_both_get_the_secret(tmp_path: Path) -> None:
+    wallet = SlowWallet(hf_token=TOKEN)
+    keyring.set_keyring(wallet)
+    found: list[secrets.Secret | None] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(secret("hf-token", tmp_path)))
+        for _ in range(2)
+    ]
+    threads[0].start()
+    wallet.asked.wait()
+    threads[1].start()
+    threads[1].join(0.2)
+    assert threads[1].is_alive(), "it waits for its turn"
+    wallet.may_answer.set()
+    for thread in threads:
+        thread.join()
+    assert [one.value for one in found if one] == [TOKEN, TOKEN]
+
+
 PLACES = ("keyring", "file", "environment")
 
 

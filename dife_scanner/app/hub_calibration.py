@@ -24,7 +24,6 @@ from dife_scanner.hub.client import Hub
 from dife_scanner.hub.listing import MalformedError, repo_id
 from dife_scanner.hub.manifest import manifest
 from dife_scanner.hub.poll import Plan as Cost
-from dife_scanner.hub.poll import PollResult
 from dife_scanner.hub.poll import plan as cost_of
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue import batch, targets, worker
@@ -122,8 +121,7 @@ def cost(store: Store, wanted: HubPack, hub: Hub) -> Cost:
     counted = scored(wanted, rows)
     left = max(0, wanted.n - len(counted))
     models = tuple(islice(_candidates(wanted, hub, rows), left))
-    found = PollResult(models, {}, 0, 0, len(models), True)
-    return cost_of(hub, found, audit_seconds=_audit_seconds(store, wanted, counted))
+    return cost_of(hub, models, audit_seconds=_audit_seconds(store, wanted, counted))
 
 
 def _audit_seconds(store: Store, wanted: HubPack, rows: Sequence[RepositoryRow]) -> float:

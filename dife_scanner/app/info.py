@@ -1,12 +1,15 @@
-"""What `dife info` says: paths, versions, device, secrets."""
+"""What `dife info` says: paths, versions, device, what children are kept from, other scanners, secrets."""
 
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
 
 from dife_scanner.baselines.home import bases_folder
+from dife_scanner.confinement.probe import KINDS, probe
 from dife_scanner.errors import UnreadableSecret
+from dife_scanner.models.opinions import SCANNERS, find
 from dife_scanner.secrets import secret
+from dife_scanner.sentences.confinement import confinement_text
 from dife_scanner.settings import Settings, config_path
 
 PACKAGES = (
@@ -48,6 +51,19 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def children() -> dict[str, str]:
+    """Say what each kind of limited child is kept from on this system, and by which means."""
+    found = probe()
+    return {kind: confinement_text(found[kind], wanted) for kind, wanted in KINDS.items()}
+
+
+def scanners(settings: Settings) -> dict[str, str]:
+    """Say which programs are asked for a second opinion, by the name of the scanner."""
+    found = find(settings.opinions)
+    absent = "never asked" if settings.opinions.ask == "never" else "not found"
+    return {scanner.name: str(found.get(scanner.name, absent)) for scanner in SCANNERS}
 
 
 def secret_source(name: str, settings: Settings) -> str:

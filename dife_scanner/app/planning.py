@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dife_scanner.app.bases_to_fetch import BasesToFetch
 from dife_scanner.app.wiring import hub
 from dife_scanner.baselines.home import open_home
 from dife_scanner.errors import LimitExceeded, Refused, Unreadable, Unsupported
-from dife_scanner.records import Budget, JobState, Manifest, ModelRef, Reference
+from dife_scanner.records import (
+    Budget,
+    HubModel,
+    JobState,
+    Manifest,
+    ModelRef,
+    Reach,
+    Reference,
+)
+from dife_scanner.sentences.numbers import count
 from dife_scanner.settings import Settings
-from dife_scanner.store import audits, jobs, polls, references
+from dife_scanner.store import Store, audits, jobs, polls, references, watchlist
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from dife_scanner.hub.client import Hub
+    from dife_scanner.hub.deadline import Deadline
     from dife_scanner.reports.as_json import PlanDocument, PlannedModel
 
 
@@ -60,7 +73,9 @@ def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> 
     manifests = [_look(settings, target, known) for target in targets]
     auditable = [manifest for manifest in manifests if manifest.state is JobState.QUEUED]
     remote = [manifest for manifest in auditable if not manifest.ref.local]
-    total_bytes = sum(manifest.bytes_to_fetch for manifest in remote)
+    bases = BasesToFetch(settings, known)
+    planned = tuple(_planned(manifest, bases) for manifest in manifests)
+    total_bytes = sum(manifest.bytes_to_fetch for manifest in remote) + bases.total_bytes
     seconds = total_bytes / BYTES_PER_SECOND + audit_seconds * len(auditable)
     return PlanDocument(
         models=len(manifests),
@@ -72,7 +87,7 @@ def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> 
         hours=seconds / 3600,
         exact=True,
         assumptions=(f"downloads at {BYTES_PER_SECOND / 1e6:g} MB/s", audit_words(audit_seconds)),
-        targets=tuple(_planned(manifest) for manifest in manifests),
+        targets=planned,
     )
 
 
@@ -84,9 +99,12 @@ def _counts_by_state(manifests: Sequence[Manifest]) -> dict[str, int]:
     return counts
 
 
-def _planned(manifest: Manifest) -> PlannedModel:
+def _planned(manifest: Manifest, bases: BasesToFetch) -> PlannedModel:
     from dife_scanner.reports.as_json import PlannedModel
 
+    base, by, size = "", "", 0
+    if manifest.state is JobState.QUEUED:
+        base, by, size = bases.of(manifest)
     return PlannedModel(
         manifest.ref,
         manifest.layout.value,
@@ -94,37 +112,89 @@ def _planned(manifest: Manifest) -> PlannedModel:
         manifest.reason,
         manifest.bytes_to_fetch,
         tuple(file.path for file in manifest.files),
+        base,
+        by,
+        size,
     )
 
 
 def plan_pass(settings: Settings) -> PlanDocument:
-    """Say what the next poll would find and what looking at it would cost; nothing is fetched and nothing recorded."""
+    """Say what the next poll would find and what looking at it would cost; nothing is fetched and nothing recorded.
+
+    Of sources that were not read back yet, one page each tells how much there is.
+    """
     from dife_scanner.hub.deadline import Deadline
-    from dife_scanner.hub.poll import SOURCES, plan, poll
+    from dife_scanner.hub.estimate import scaled
+    from dife_scanner.hub.poll import plan
     from dife_scanner.reports.as_json import PlanDocument
 
     client = hub(settings)
-    with open_home(settings) as store:
-        known = jobs.known(store, settings.endpoint)
-        watermarks = polls.watermarks(store, settings.endpoint)
-        audit_seconds = audits.usual_seconds(store, settings.budget) or 0.0
     deadline = Deadline(settings.limits.pass_seconds)
-    result = poll(
-        client,
-        known=known,
-        watermarks=watermarks,
-        overlap_seconds=settings.overlap_seconds,
-        deadline=deadline,
-        sources=settings.filters or SOURCES,
-    )
-    found = plan(client, result, audit_seconds=audit_seconds, deadline=deadline)
+    with open_home(settings) as store:
+        audit_seconds = audits.usual_seconds(store, settings.budget) or 0.0
+        ahead = _ahead(store, settings, client, deadline)
+    found = plan(client, ahead.models, audit_seconds=audit_seconds, deadline=deadline)
+    found = scaled(found, ahead.amount)
     return PlanDocument(
         models=found.models,
         auditable=found.auditable,
         states=found.states,
         bytes=found.bytes,
-        requests=found.requests,
+        requests=found.requests + ahead.requests,
         hours=found.hours,
-        exact=found.exact and result.complete,
-        assumptions=(*found.assumptions, *result.problems),
+        exact=found.exact and ahead.exact,
+        assumptions=(*found.assumptions, *ahead.problems),
     )
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """What the next pass would find."""
+
+    models: tuple[HubModel, ...]
+    """All of it, or a sample."""
+    amount: int
+    """How many there are of them."""
+    requests: int = 0
+    """To read the listings further than was done here."""
+    exact: bool = True
+    problems: tuple[str, ...] = ()
+
+
+def _ahead(store: Store, settings: Settings, client: Hub, deadline: Deadline) -> _Ahead:
+    from dife_scanner.hub import scopes
+    from dife_scanner.hub.estimate import extent, first_pages, sample
+    from dife_scanner.hub.history import covers
+    from dife_scanner.hub.poll import poll
+
+    now = datetime.now(UTC)
+    bound = settings.watch.back_to(now)
+    watched = watchlist.watched(store, settings.endpoint)
+    sources = scopes.sources(settings.watch.in_force, settings.filters, watched)
+    known = jobs.known(store, settings.endpoint)
+    reaches = polls.reaches(store, settings.endpoint)
+    unread = [source for source in sources if not covers(reaches.get(source, Reach()), bound)]
+    if not unread:
+        result = poll(
+            client,
+            known=known,
+            watermarks=polls.watermarks(store, settings.endpoint),
+            overlap_seconds=settings.overlap_seconds,
+            deadline=deadline,
+            sources=sources,
+        )
+        return _Ahead(
+            result.models, len(result.models), exact=result.complete, problems=result.problems
+        )
+    pages = first_pages(client, unread, deadline)
+    size = extent(pages, bound, now)
+    shown = [one for one in sample(pages, bound) if known.get(one.repo_id) != one.sha]
+    amount = len(shown) if size.exact else max(len(shown), size.models - len(known))
+    problems: tuple[str, ...] = ()
+    if not size.exact:
+        problems = (
+            f"{count(size.models, 'model')} in all, at the pace of those on the first page of each source",
+        )
+    missing = [source for source in unread if source not in pages]
+    problems += tuple(f"{source}: not read" for source in missing)
+    return _Ahead(tuple(shown), amount, size.requests, size.exact and not missing, problems)

@@ -1,4 +1,4 @@
-"""Clean references: add one, and check that one is there."""
+"""Clean references: add, list, verify and pin them, and check that one is there."""
 
 from __future__ import annotations
 
@@ -6,22 +6,85 @@ from typing import TYPE_CHECKING
 
 from dife_scanner.app.wiring import hub
 from dife_scanner.errors import NotFound
-from dife_scanner.records import Reference
+from dife_scanner.records import Reference, TrustRecord
 from dife_scanner.settings import Settings
-from dife_scanner.store import references
+from dife_scanner.store import references, trust
 from dife_scanner.store.db import Store
 
 if TYPE_CHECKING:
     from dife_scanner.progress import Progress
+    from dife_scanner.reports.as_json import (
+        ReferenceChecksDocument,
+        ReferencesDocument,
+        RegistryDocument,
+    )
 
 
 def add_reference(
     store: Store, settings: Settings, target: str, name: str, progress: Progress
 ) -> Reference:
-    """Register a folder or a repository as clean. Raises what `baselines.references.register` raises."""
-    from dife_scanner.baselines.references import register
+    """Register a known base, a folder or a repository as clean. Raises what `baselines.adding.register` raises."""
+    from dife_scanner.baselines.adding import register
 
     return register(store, settings, target, name, lambda: hub(settings), progress)
+
+
+def listed(store: Store) -> ReferencesDocument:
+    """The references, what audits lack, and what is trusted of the repositories."""
+    from dife_scanner.reports.as_json import ReferencesDocument
+
+    return ReferencesDocument(
+        references=tuple(references.references(store)),
+        wanted=references.wanted(store),
+        trusted=tuple(trust.records(store)),
+    )
+
+
+def known_bases(store: Store, settings: Settings) -> RegistryDocument:
+    """Every base of the registry. Raises `SettingsError` for a bad file of one's own."""
+    from dife_scanner.baselines.registry import registry
+    from dife_scanner.reports.as_json import KnownBase, RegistryDocument
+
+    here = {one.base: one.name for one in references.references(store) if one.base}
+    found = []
+    for base in registry(settings.references.registry).bases:
+        found.append(
+            KnownBase(
+                name=base.name,
+                aliases=base.aliases,
+                architecture=base.architecture,
+                repositories=tuple(place.repository for place in base.places),
+                source=base.source,
+                reference=here.get(base.name, ""),
+                unread=base.unread,
+            )
+        )
+    return RegistryDocument(tuple(found))
+
+
+def verified(
+    store: Store, settings: Settings, name: str, progress: Progress
+) -> ReferenceChecksDocument:
+    """Verify one reference, or all of them. Raises `NotFound`."""
+    from dife_scanner.baselines.verifying import verify
+    from dife_scanner.reports.as_json import ReferenceChecksDocument
+
+    chosen = references.references(store)
+    if name:
+        chosen = [references.reference(store, name)]
+    client = hub(settings)
+    checks = []
+    for number, reference in enumerate(chosen):
+        progress("verifying", number, len(chosen), reference.name)
+        checks.append(verify(store, reference, client))
+    return ReferenceChecksDocument(tuple(checks))
+
+
+def pin(store: Store, settings: Settings, name: str, revision: str, sha256: str) -> TrustRecord:
+    """Pin a base. Raises what `baselines.verifying.pin` raises."""
+    from dife_scanner.baselines import verifying
+
+    return verifying.pin(store, settings, name, revision, sha256)
 
 
 def check_reference(store: Store, name: str) -> None:

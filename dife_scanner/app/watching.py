@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dife_scanner.baselines.home import open_home
+from dife_scanner.records import Reach
 from dife_scanner.settings import Settings
+from dife_scanner.store import Store, polls, watchlist
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +25,22 @@ def watch(settings: Settings, *, once: bool, on_event: Callable[[Event], None]) 
     with open_home(settings):
         pass
     return supervise(default_work(settings), once=once, on_event=on_event)
+
+
+def unread(store: Store, settings: Settings) -> dict[str, Reach]:
+    """The sources that are not read back as far as the settings say, and how far each is."""
+    from dife_scanner.hub import scopes
+    from dife_scanner.hub.history import covers
+
+    bound = settings.watch.back_to(datetime.now(UTC))
+    watched = watchlist.watched(store, settings.endpoint)
+    reaches = polls.reaches(store, settings.endpoint)
+    found: dict[str, Reach] = {}
+    for source in scopes.sources(settings.watch.in_force, settings.filters, watched):
+        reach = reaches.get(source)
+        if reach is not None and not covers(reach, bound):
+            found[source] = reach
+    return found
 
 
 def work(settings: Settings, *, until_idle: bool, progress: Progress) -> None:

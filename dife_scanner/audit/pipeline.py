@@ -23,6 +23,7 @@ from dife_scanner.audit.report import Measured, Outcome, Report, versions
 from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair
 from dife_scanner.audit.stages import Stage, check_known, check_varied, labelled, stage
+from dife_scanner.audit.tokenizers import with_tokenizers_compared
 from dife_scanner.core import checks
 from dife_scanner.core.cards import ZERO_SHOT
 from dife_scanner.core.checks import Circumstances
@@ -146,7 +147,8 @@ def audit(
     memory = Memory(request.cache)
     report = Report(request, suspect, memory)
     relation = relate(suspect, reference, request, memory)
-    request = relation.request
+    request = with_tokenizers_compared(relation.request, suspect, reference)
+    relation = replace(relation, request=request)
     base = request.reference
     alone = reference is None or base is None
     if relation.twin is not None and (alone or _nothing_to_measure(relation)):

@@ -128,8 +128,10 @@ def identity(
     `turned_down` is a reference that turned out not to be the base, where there is no `reference`: another one that
     comes later may be. `unread` names what came along and was not looked into: without it another verdict is due.
 
-    Preprocessing and context are part of the sanitised configuration; the tokenizer is always open_clip's own, whose
-    merges are part of the reference's text tower hash. Raises `UsageError` for an extension that cannot be read.
+    Preprocessing and context are part of the sanitised configuration; a tokenizer that is not CLIP's own is part of its
+    digest, and either is part of the reference's text tower hash.
+
+    Raises `UsageError` for an extension that cannot be read.
 
     Records enter in their canonical form, so a field that is added with a default makes no audit stale.
     """

@@ -31,6 +31,7 @@ from dife_scanner.records import (
     Reference,
 )
 from dife_scanner.sentences import verdict as sentences
+from dife_scanner.sentences.bases import unpinned
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,8 @@ class Report:
         decision = decide(evidence)
         identity = request.identity
         named_by = f"{identity}:{request.ref.repo_id}:{self._started_at}"
+        said = sentences.reason(decision, evidence)
+        base = _reference_called(measured.reference_name, request)
         repair = examined.parts
         if isinstance(examined.support, ComponentRepair):
             repair = examined.support
@@ -138,7 +141,9 @@ class Report:
             profile=examined.profile,
             agreement=examined.agreement,
             verdict=decision.verdict,
-            reason="; ".join((sentences.reason(decision, evidence), *request.notes)),
+            reason="; ".join(
+                filter(None, (said, unpinned(decision.verdict, base), *request.notes))
+            ),
             clean_accuracy=measured.accuracies[0],
             reference_accuracy=measured.accuracies[1],
             prompt_drift=measured.prompt_drift,
@@ -163,8 +168,17 @@ class Report:
             recognition=evidence.recognition,
             deviations=request.deviations,
             settings=request.settings,
+            tokenizer_differences=request.tokenizer_differences,
         )
         return Outcome(record, finding(record, examined.effect, self._started_at), examined.files)
+
+
+def _reference_called(name: str, request: Request) -> Reference | None:
+    """The reference of this name among those that the request knows."""
+    for reference in filter(None, (request.reference, *request.known)):
+        if reference.name == name:
+            return reference
+    return None
 
 
 def versions() -> dict[str, str]:
@@ -172,6 +186,14 @@ def versions() -> dict[str, str]:
     from importlib.metadata import version
 
     found = {"dife-scanner": __version__, "python": platform.python_version()}
-    for name in ("torch", "open_clip_torch", "numpy", "pillow", "safetensors"):
+    for name in (
+        "torch",
+        "open_clip_torch",
+        "numpy",
+        "pillow",
+        "safetensors",
+        "tokenizers",
+        "sentencepiece",
+    ):
         found[name] = version(name)
     return found

@@ -49,6 +49,8 @@ class Request:
     """Under whose configuration both checkpoints run."""
     deviations: tuple[Deviation, ...] = ()
     """Settings that differ from the base's."""
+    tokenizer_differences: tuple[str, ...] = ()
+    """How the suspect's tokenizer differs from the base's, found when both are loaded."""
     limits: Limits | None = None
     """On what is loaded; those of a program without settings where it is `None`."""
     own_settings_problem: str = ""

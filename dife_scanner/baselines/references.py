@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from dife_scanner import checkpoints
-from dife_scanner.checkpoints import is_local
-from dife_scanner.durable.clock import now
-from dife_scanner.durable.disk import disk_errors
-from dife_scanner.errors import DifeError, NotComparable, NotFound, TriggerFileError, UsageError
+from dife_scanner.errors import DifeError, NotComparable, NotFound, TriggerFileError
 from dife_scanner.models import intake as layouts
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.likeness import UNTOLD, Likeness, compare
 from dife_scanner.models.load import configuration, parse_limits
 from dife_scanner.models.tensors import expected_tensors, same_shapes
-from dife_scanner.progress import Progress
-from dife_scanner.records import Channel, ModelRef, Reference, Trigger
-from dife_scanner.settings import Limits, Settings
-from dife_scanner.store import Store, findings, references
+from dife_scanner.records import Channel, Reference, Trigger
+from dife_scanner.settings import Limits
+from dife_scanner.store import Store, findings
 from dife_scanner.triggers import files
-
-if TYPE_CHECKING:
-    from dife_scanner.hub.client import Hub
 
 log = logging.getLogger(__name__)
 
@@ -200,95 +189,6 @@ def likeness(weights: Path, reference: Reference, limits: Limits) -> Likeness:
             error.what,
         )
         return UNTOLD
-
-
-def register(
-    store: Store,
-    settings: Settings,
-    target: str,
-    name: str,
-    hub: Callable[[], Hub],
-    progress: Progress,
-) -> Reference:
-    """Load a checkpoint as strictly as a suspect and keep a copy as a clean reference.
-
-    `target` is a folder, or `org/name[@revision]` on the hub, and the reference is called after it without a `name`.
-    Raises what fetching and loading raise, and `UsageError` for a name that cannot be had.
-    """
-    name = name or _default_name(target)
-    if Path(name).name != name or name.startswith("."):
-        raise UsageError(
-            f"`{name}` is not a usable reference name", "use letters, digits and dashes"
-        )
-    if (settings.home / "references" / name).exists():
-        raise UsageError(f"there is already a reference {name}", "choose another name with --name")
-    if is_local(target):
-        return _keep(store, settings, _folder(target), name)
-    work = store.home / "work"
-    with disk_errors(store.home):
-        work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="reference-", dir=work) as scratch:
-        folder = _fetched(hub(), target, Path(scratch), settings, progress)
-        return _keep(store, settings, folder, name)
-
-
-def _default_name(target: str) -> str:
-    """The last part of a path, or of a repository's name."""
-    if is_local(target):
-        return Path(target).expanduser().resolve().name
-    repo_id, _, _ = target.partition("@")
-    return Path(repo_id).name
-
-
-def _folder(target: str) -> Path:
-    path = Path(target).expanduser()
-    if not path.exists():
-        raise UsageError(
-            f"{path} does not exist", "give the folder of an open_clip checkpoint, or org/name"
-        )
-    return path.resolve()
-
-
-def _fetched(hub: Hub, target: str, scratch: Path, settings: Settings, progress: Progress) -> Path:
-    """The checked files of a repository, in a folder of their own."""
-    repo, _, revision = target.partition("@")
-    progress("looking", note=target)
-    model = hub.info(repo, revision or None)
-    seen = checkpoints.look(hub, ModelRef(model.repo_id, model.sha), settings.limits)
-    manifest = seen.manifest
-    if manifest.state.is_final:
-        raise UsageError(
-            f"{target} cannot be a reference: {manifest.reason}", "give an open_clip checkpoint"
-        )
-    checkpoints.judge(hub, seen, settings.limits)
-    fetched = checkpoints.fetch(
-        hub, manifest, scratch / "fetched", settings.limits, progress, lambda: None
-    )
-    return checkpoints.prepare(fetched, scratch / "checkpoint", settings.limits).folder
-
-
-def _keep(store: Store, settings: Settings, folder: Path, name: str) -> Reference:
-    """Copy a checkpoint, load the copy, and register it."""
-    from dife_scanner.models.load import load
-
-    copy = settings.home / "references" / name
-    staged = layouts.stage(layouts.find(folder), {}, copy, settings.limits)
-    try:
-        encoder = load(copy, device="cpu", limits=settings.limits)
-    except DifeError:
-        shutil.rmtree(copy, ignore_errors=True)
-        raise
-    added = Reference(
-        name=name,
-        path=str(copy),
-        image_tower=encoder.image_tower,
-        text_tower=encoder.text_tower,
-        weights_sha256=staged.weights.sha256,
-        architecture=encoder.architecture,
-        added_at=now(),
-    )
-    references.add(store, added)
-    return added
 
 
 def triggers_found_in(store: Store, reference: Reference) -> tuple[Trigger, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from dife_scanner.checkpoints.parts import Files, contents_of, files_of, staged_names
 from dife_scanner.durable.crash import crash_point
+from dife_scanner.durable.fetched import downloads
 from dife_scanner.progress import Progress
 from dife_scanner.records import HubFile, Manifest, ModelRef
 from dife_scanner.settings import Limits
@@ -58,7 +59,7 @@ class _BytesProgress:
 def cache_folder(home: Path, ref: ModelRef) -> Path:
     """Where the files of one revision are fetched to."""
     name = ref.repo_id.replace("/", "--")
-    return home / "cache" / "hub" / name / ref.revision
+    return downloads(home) / name / ref.revision
 
 
 def forget(home: Path, ref: ModelRef) -> None:

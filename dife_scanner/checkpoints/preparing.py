@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,9 +24,16 @@ from dife_scanner.models.tensors import is_of_image
 from dife_scanner.records import Reference
 from dife_scanner.settings import Limits
 
+Judging = Callable[[Sequence[Path]], AbstractContextManager[None]]
+"""Given the private copies of the files; entered before they are inspected and left afterwards."""
 OF_THE_CONFIGURATION = (Unsupported, LimitExceeded, Unreadable)
 """Errors that another configuration may not have."""
 NO_CONFIGURATION = "no configuration came with it"
+
+
+def _alone(_: Sequence[Path]) -> AbstractContextManager[None]:
+    """Nobody else looks at the files."""
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -74,12 +82,18 @@ class Understood:
         return self.conversion.lacking if self.conversion else ()
 
 
-def prepare(files: Files, dest: Path, limits: Limits, known: Sequence[Reference] = ()) -> Prepared:
+def prepare(
+    files: Files,
+    dest: Path,
+    limits: Limits,
+    known: Sequence[Reference] = (),
+    judging: Judging = _alone,
+) -> Prepared:
     """Copy, hash, inspect in a limited child, and bring into the canonical form in the new folder `dest`.
 
     Tensors decide what a checkpoint is. Where its configuration cannot be run or does not fit them, one of the `known`
     references whose configuration does stands in for it; what a single tower lacks is described as in one of them, see
-    `complete`.
+    `complete`. The files as they came are inspected inside `judging(paths)`, whatever comes of it.
 
     Raises what `intake.stage` and `sandbox` raise, and `NeedsBase` where no reference has what is missing.
     """
@@ -91,7 +105,8 @@ def prepare(files: Files, dest: Path, limits: Limits, known: Sequence[Reference]
             "there is nothing that an audit could read", "scan a repository that holds a CLIP"
         )
     parts = _parts(staged, files.weights)
-    found = understood(parts, limits, known)
+    with judging([file.path for file in staged.files]):
+        found = understood(parts, limits, known)
     extra = _extra_digest(staged, found)
     if found.conversion is None:
         as_stored.rename(dest)
@@ -253,7 +268,10 @@ def complete(prepared: Prepared, reference: Reference, limits: Limits) -> Prepar
     shutil.rmtree(parts.weights[0].parent, ignore_errors=True)
     found = Understood(whole.config, whole, prepared.own_settings_problem)
     made = _prepared(prepared.folder, prepared.weights, digest, found, prepared.extra_digest)
-    return replace(made, notes=(*made.notes, _one_tower_note(prepared.lacking, reference.name)))
+    note = _one_tower_note(prepared.lacking, reference.name)
+    if part.changes:
+        note = f"it is an adapter: audited as merged onto {reference.name}"
+    return replace(made, notes=(*made.notes, note))
 
 
 def _one_tower_note(lacking: Sequence[str], base: str) -> str:

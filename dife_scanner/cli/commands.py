@@ -16,6 +16,7 @@ from dife_scanner.cli import (
     framework,
     lab,
     manage,
+    reference,
     review,
     scan,
     streams,
@@ -34,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 takes_common_options(app)
-for room in (scan, watch, review, again, framework, manage, calibration, lab):
+for room in (scan, watch, review, again, framework, manage, reference, calibration, lab):
     room.register(app)
 
 

@@ -44,7 +44,15 @@ def live(console: Console) -> Iterator[Progress]:
                 note=plain(step.note, 80),
             )
 
-        yield Progress(show)
+        @contextmanager
+        def pause() -> Iterator[None]:
+            bars.stop()
+            try:
+                yield
+            finally:
+                bars.start()
+
+        yield Progress(show, pause)
 
 
 class _Lines:

@@ -1,4 +1,4 @@
-"""Commands that set things up: config, reference, alerts, info."""
+"""Commands that set things up: config, alerts, info."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli.options import EndpointOption
 from dife_scanner.cli.session import Session, add_group, command
 from dife_scanner.errors import UsageError
 
@@ -20,11 +19,6 @@ def register(app: typer.Typer) -> None:
     config = add_group(app, "config", "Write or check the settings file.")
     command(config, "init")(config_init)
     command(config, "check")(config_check)
-    reference = add_group(
-        app, "reference", "The clean checkpoints that suspects are compared with."
-    )
-    command(reference, "add")(reference_add)
-    command(reference, "list")(reference_list)
     alerts = add_group(app, "alerts", "The alert outbox and its channels.")
     command(alerts, "list")(alerts_list)
     command(alerts, "test")(alerts_test)
@@ -52,47 +46,6 @@ def config_check(session: Session) -> None:
 
     read = session.settings()
     _done(session, "the settings are valid", path=str(settings.config_path(read.home)))
-
-
-def reference_add(
-    session: Session,
-    target: Annotated[
-        str,
-        typer.Argument(
-            help="Folder with open_clip_config.json and open_clip_model.safetensors, or org/name."
-        ),
-    ],
-    name: Annotated[
-        str, typer.Option(help="How to call it; the folder's or repository's name by default.")
-    ] = "",
-    endpoint: EndpointOption = None,
-) -> None:
-    """Declare a checkpoint clean: suspects of its architecture are compared with it."""
-    from dife_scanner.app.references import add_reference
-    from dife_scanner.reports import as_json, table
-    from dife_scanner.store import findings
-
-    settings = session.settings(endpoint=endpoint)
-    with session.store(settings) as store, session.progress() as progress:
-        added = add_reference(store, settings, target, name, progress)
-        against = findings.demonstrated_in(store, added.image_tower, added.text_tower)
-    if against:
-        session.err().print(
-            f"audit {against[0].id} found a trigger in this very checkpoint: it is tried on all that is compared with "
-            f"{added.name}, and whatever responds to it is reported as inherited",
-            markup=False,
-        )
-    session.show(as_json.ReferencesDocument((added,)), lambda: table.references([added]))
-
-
-def reference_list(session: Session) -> None:
-    """List the clean checkpoints, bundled ones included."""
-    from dife_scanner.reports import as_json, table
-    from dife_scanner.store import references
-
-    with session.store(session.settings()) as store:
-        rows = references.references(store)
-    session.show(as_json.ReferencesDocument(tuple(rows)), lambda: table.references(rows))
 
 
 def alerts_list(session: Session) -> None:
@@ -140,8 +93,9 @@ def alerts_retry(
 def info(session: Session) -> None:
     """Show every path, version and device, and where each secret comes from."""
     from dife_scanner import __version__, secrets
-    from dife_scanner.app.info import device, paths, secret_source, versions
+    from dife_scanner.app.info import children, device, paths, scanners, secret_source, versions
     from dife_scanner.reports import as_json
+    from dife_scanner.sentences.watching import scope_text
 
     read = session.settings()
     document = as_json.InfoDocument(
@@ -154,7 +108,11 @@ def info(session: Session) -> None:
             "endpoint": read.endpoint,
             "workers": str(read.workers),
             "interval": f"{read.interval_seconds:g} s",
+            "watched": scope_text(read.watch.in_force, read.watch.since),
+            "watch-lists": ", ".join(str(path) for path in read.watch.list) or "none",
         },
+        children=children(),
+        scanners=scanners(read),
     )
 
     session.show(document, lambda: _info(document))
@@ -167,6 +125,8 @@ def _info(document: InfoDocument) -> RenderableType:
     for group in (
         document.paths,
         {"device": document.device},
+        document.children,
+        document.scanners,
         document.versions,
         document.secrets,
         document.settings,

@@ -17,6 +17,14 @@ class Budget(StrEnum):
     DEEP = "deep"
 
 
+class Scope(StrEnum):
+    """How much of a hub is watched; the words of `records.Scope`, here for the same reason."""
+
+    IN_USE = "in-use"
+    FINE_TUNES = "fine-tunes"
+    EVERYTHING = "everything"
+
+
 BudgetOption = Annotated[
     Budget | None,
     typer.Option(help="How much to search and to measure; what the settings say otherwise."),

@@ -14,7 +14,16 @@ from dife_scanner.errors import NotFound, UsageError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from dife_scanner.records import Audit, Finding, Job, ModelRef, ModelRow
+    from dife_scanner.records import (
+        Audit,
+        Finding,
+        HubScan,
+        Job,
+        ModelRef,
+        ModelRow,
+        Movement,
+        Opinion,
+    )
     from dife_scanner.reports.as_json import StatusDocument
     from dife_scanner.settings import Settings
     from dife_scanner.store.db import Store
@@ -93,7 +102,9 @@ def show(
     with session.reading(settings) as store:
         found = _found(store, lookup.find(store, id))
     session.show(
-        as_json.ShowDocument(found.audit, found.finding, found.job),
+        as_json.ShowDocument(
+            found.audit, found.finding, found.job, found.opinions, found.movement, found.scan
+        ),
         lambda: _shown(settings, found, full),
     )
 
@@ -108,11 +119,23 @@ class _Found:
     audit: Audit | None
     ref: ModelRef
     """The checkpoint that was asked for; its audit may be one of the same weights under another name."""
+    scan: HubScan | None
+    """What the hub's own scanners said of it."""
+    opinions: tuple[Opinion, ...] = ()
+    """What other scanners said of its files."""
+    movement: Movement | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether we refused its files, rather than read them."""
+        from dife_scanner.records import FindingKind
+
+        return self.finding is not None and self.finding.kind is FindingKind.REFUSED
 
 
 def _found(store: Store, match: Match) -> _Found:
     """Job, finding and audit that belong together."""
-    from dife_scanner.store import audits, jobs, models
+    from dife_scanner.store import audits, jobs, models, opinions, revisions
     from dife_scanner.store import findings as kept
     from dife_scanner.store.lookup import Kind
 
@@ -132,7 +155,10 @@ def _found(store: Store, match: Match) -> _Found:
         audit = audits.audit(store, audit_id)
     if audit is not None and finding is None and job is None:
         finding = _finding_of(store, audit)
-    return _Found(job, row, finding, audit, match.ref)
+    scan = jobs.scan_of(store, match.ref)
+    said = opinions.opinions(store, match.ref)
+    moved = revisions.movement(store, match.ref) if audit is not None else None
+    return _Found(job, row, finding, audit, match.ref, scan, said, moved)
 
 
 def _finding_of(store: Store, audit: Audit) -> Finding | None:
@@ -148,12 +174,31 @@ def _finding_of(store: Store, audit: Audit) -> Finding | None:
 def _shown(settings: Settings, found: _Found, full: bool) -> RenderableType:
     from rich.console import Group
 
-    from dife_scanner.reports import in_full, screen, table
+    from dife_scanner.reports import in_full
+    from dife_scanner.reports.layout import safe
+    from dife_scanner.sentences.opinions import opinion_lines
+    from dife_scanner.sentences.watching import scan_text
 
-    if found.audit is not None and full:
-        return in_full.render(found.audit, found.finding, settings.home, found.ref)
+    parts = [_in_short(found)]
+    if full:
+        if found.audit is not None:
+            parts = [
+                in_full.render(found.audit, found.finding, settings.home, found.ref, found.movement)
+            ]
+        lines = opinion_lines(found.opinions, refused=found.refused)
+        parts += in_full.opinions(lines)
+    if not found.ref.local:
+        parts.append(safe(scan_text(found.scan), 400))
+    return Group(*parts)
+
+
+def _in_short(found: _Found) -> RenderableType:
+    from rich.console import Group
+
+    from dife_scanner.reports import screen, table
+
     if found.audit is not None:
-        return screen.render(found.audit, found.finding, found.ref)
+        return screen.render(found.audit, found.finding, found.ref, found.movement)
     if found.finding is not None:
         return table.findings([found.finding])
     rows = [found.row] if found.row else []
@@ -172,10 +217,12 @@ def queue(session: Session) -> None:
 
 
 def status(session: Session) -> None:
-    """Say whether a watcher runs, what it does, and what waits."""
+    """Say whether a watcher runs, what it does, what waits, and what fetched weights take of the disk."""
+    from dife_scanner.app import watching
+    from dife_scanner.durable.fetched import disk_use
     from dife_scanner.records import AlertState
     from dife_scanner.reports import as_json
-    from dife_scanner.store import jobs, outbox, polls
+    from dife_scanner.store import jobs, outbox, polls, watchlist
 
     settings = session.settings()
     with session.reading(settings) as store:
@@ -184,6 +231,8 @@ def status(session: Session) -> None:
         counts = jobs.counts(store)
         waiting = len(outbox.alerts(store, state=AlertState.PENDING))
         dead = len(outbox.alerts(store, state=AlertState.DEAD))
+        unread = watching.unread(store, settings)
+        watched = tuple(watchlist.watched(store, settings.endpoint))
     alive = tuple(beat for beat in beats if _runs(beat.pid))
     document = as_json.StatusDocument(
         watching=any(beat.role == "watcher" for beat in alive),
@@ -192,6 +241,11 @@ def status(session: Session) -> None:
         last_pass_at=passes[0].at if passes else None,
         alerts_pending=waiting,
         alerts_dead=dead,
+        disk=disk_use(settings.home, settings.disk.quota_bytes, settings.disk.free_bytes),
+        scope=settings.watch.in_force.value,
+        since=settings.watch.since,
+        unread=unread,
+        in_use=watched,
     )
     session.show(document, lambda: _status(document))
 
@@ -199,17 +253,24 @@ def status(session: Session) -> None:
 def _status(document: StatusDocument) -> RenderableType:
     from rich.console import Group
 
+    from dife_scanner.records import Scope
     from dife_scanner.reports.layout import safe
+    from dife_scanner.sentences.jobs import disk_text
     from dife_scanner.sentences.times import time_text
+    from dife_scanner.sentences.watching import reading_text, scope_text, watched_lines
 
     lines = ["watching" if document.watching else "not watching; start with `dife watch`"]
     for beat in document.processes:
         lines.append(f"  {beat.role} (process {beat.pid}): {beat.note}, {time_text(beat.at)}")
+    lines.append(f"scope: {scope_text(Scope(document.scope), document.since)}")
+    lines += [text for text in (reading_text(document.unread),) if text]
     last = time_text(document.last_pass_at) if document.last_pass_at else "never"
     lines.append(f"last complete poll: {last}")
     states = [f"{count} {state}" for state, count in document.counts.items() if count]
     lines.append(", ".join(states) or "no model discovered yet")
     lines.append(f"alerts: {document.alerts_pending} waiting, {document.alerts_dead} given up on")
+    lines.append(disk_text(document.disk))
+    lines += watched_lines(document.in_use)
     return Group(*(safe(line, 300) for line in lines))
 
 

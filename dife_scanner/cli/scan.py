@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -144,7 +145,9 @@ def scan(
         work = [(target, searched) for target in targets]
     with session.store(settings) as store, session.progress() as progress:
         check_reference(store, reference)
-        found, errors = _scan_all(store, work, progress)
+        asking = session.confirm()
+        asked = [(target, replace(one, confirm=asking)) for target, one in work]
+        found, errors = _scan_all(store, asked, progress)
     if errors and not found:
         return _only_errors([error for _, error in errors])
     extensions = scanning.digests(data)

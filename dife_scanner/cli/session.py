@@ -81,6 +81,13 @@ class Session:
         """One line of talk on stderr, whatever a stranger wrote into it."""
         self.err().print(plain(text, 400), markup=False)
 
+    def confirm(self) -> Callable[[str], bool] | None:
+        """What puts a question to whoever sits at the terminal; `None` where nobody does."""
+        at_terminal = sys.stdin.isatty() and sys.stderr.isatty()
+        if self.quiet or self.as_json or not at_terminal:
+            return None
+        return lambda question: typer.confirm(question, default=True, err=True)
+
     def show(self, document: object, shown: Callable[[], RenderableType]) -> None:
         """Print a result: the JSON document with `--json`, otherwise what a person reads."""
         with streams.for_whoever_reads():

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dife_scanner.cli import results
-from dife_scanner.cli.options import EndpointOption
+from dife_scanner.cli import first_start, results
+from dife_scanner.cli.options import EndpointOption, Scope
 from dife_scanner.cli.scan import show_plan
 from dife_scanner.cli.session import Session, command
 from dife_scanner.errors import HubError
@@ -41,15 +42,41 @@ def watch(
     interval: Annotated[float | None, typer.Option(min=1, help="Seconds between passes.")] = None,
     endpoint: EndpointOption = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Audits at a time.")] = None,
+    scope: Annotated[
+        Scope | None,
+        typer.Option(
+            help="How much is watched: models in use, also fine-tunes of these and their bases, or everything; kept."
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Back to when the listings are read: `30 days`, `2025-01-31` or `all`; kept."
+        ),
+    ] = None,
+    in_use: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--list",
+            help="Where models in use are named: a text file, a CycloneDX document, a cache of the hub, a source "
+            "tree; repeatable, kept, and first in the queue.",
+        ),
+    ] = None,
 ) -> int:
     """Watch a hub: poll, audit what is new, keep every finding, send alerts.
+
+    The first start asks how much is to be watched, and says what each answer takes (docs/watching.md).
 
     With --once the exit code is that of `scan`, over the revisions found in this pass. It is 2 where the pass could not
     read every listing to its end, unless something is flagged.
     """
     from dife_scanner.app import planning, scanning, watching
 
-    settings = session.settings(endpoint=endpoint, interval_seconds=interval, workers=workers)
+    given = {"endpoint": endpoint, "interval_seconds": interval, "workers": workers}
+    chosen = first_start.given(scope, since, in_use)
+    settings = session.settings(**given, watch=chosen or None)
+    if not plan and first_start.choose(session, settings, chosen):
+        settings = session.settings(**given, watch=chosen or None)
     if plan:
         return show_plan(session, planning.plan_pass(settings))
     with session.progress() as progress:

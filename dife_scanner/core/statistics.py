@@ -29,6 +29,8 @@ EXACT_LIMIT = 16
 """Up to this many non-zero differences all sign patterns are enumerated (65,536 of them); above, a random sample."""
 SIGN_SAMPLES = 99_999
 """So that a p-value can be as low as 1e-5 and survives a correction over a few thousand triggers."""
+_SAMPLES_AT_ONCE = 2_048
+"""What stays in a processor's cache; all at once take twice the time and a hundred megabytes."""
 ROUNDING = 1e-12
 """Sums of the same differences in another order may differ by this; they count as equal."""
 _Z95 = 1.959963984540054
@@ -185,8 +187,12 @@ def _sign_patterns(count: int) -> FloatArray:
 
 def _sampled_sign_flip_p(means: FloatArray, rng: np.random.Generator) -> float:
     observed = means.sum() - ROUNDING
-    signs = rng.choice(np.array([-1.0, 1.0]), size=(SIGN_SAMPLES, means.size))
-    hits = np.sum(signs @ means >= observed)
+    either = np.array([-1.0, 1.0])
+    hits = 0
+    for begun in range(0, SIGN_SAMPLES, _SAMPLES_AT_ONCE):
+        samples = min(_SAMPLES_AT_ONCE, SIGN_SAMPLES - begun)
+        signs = rng.choice(either, size=(samples, means.size))
+        hits += int(np.sum(signs @ means >= observed))
     return float((1 + hits) / (1 + SIGN_SAMPLES))
 
 

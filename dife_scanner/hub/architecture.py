@@ -1,47 +1,86 @@
-"""What an open_clip configuration says of a checkpoint's architecture, in a line for people. Pure.
+"""What a configuration says of a checkpoint's architecture, in a line for people. Pure.
 
 Nothing is decided here about what is wrong in a configuration: the intake reads it again, before any weights.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from dife_scanner.core.plain import plain
+from dife_scanner.hub.small_json import json_object, section, text
 
 _BEYOND_ANY_WIDTH = 10**9
 """No width, depth or size is that large; longer numbers would only fill the line."""
+_CLIP = {
+    "vision": {"image_size": 224, "patch_size": 32, "hidden_size": 768, "num_hidden_layers": 12},
+    "text": {"hidden_size": 512, "num_hidden_layers": 12, "max_position_embeddings": 77},
+}
+"""What transformers takes where a configuration says nothing."""
+_SIGLIP = {
+    "vision": {"image_size": 224, "patch_size": 16, "hidden_size": 768, "num_hidden_layers": 12},
+    "text": {"hidden_size": 768, "num_hidden_layers": 12, "max_position_embeddings": 64},
+}
+_NAMES = {
+    "image_size": "image_size",
+    "patch_size": "patch_size",
+    "hidden_size": "width",
+    "num_hidden_layers": "layers",
+    "max_position_embeddings": "context_length",
+}
+"""What open_clip calls them."""
 
 
 def described(raw: bytes) -> str:
     """The architecture in short, or empty where only the intake can tell, as for broken JSON.
 
-    `raw` is an `open_clip_config.json`. The defaults are those of open_clip.
+    `raw` is an `open_clip_config.json` or a `config.json`. The defaults are those of the library.
     """
-    model = _section(json_object(raw), "model_cfg")
-    vision = _section(model, "vision_cfg")
-    text = _section(model, "text_cfg")
-    timm = vision.get("timm_model_name")
-    if isinstance(timm, str) and timm:
-        return f"timm {plain(timm, 80)}"
-    if not vision or not text or text.get("hf_model_name"):
-        return ""
-    parts = [_image_tower(vision), _text_tower(text), f"embed {_number(model, 'embed_dim', None)}"]
-    if model.get("quick_gelu") is True:
-        parts.append("quick_gelu")
-    line = " · ".join(parts)
+    body = json_object(raw)
+    line = _open_clip(section(body, "model_cfg")) or _transformers(body)
     return "" if "?" in line else line
 
 
-def json_object(raw: bytes) -> dict[str, Any]:
-    """The object in `raw`; an empty one where it holds anything else, nested too deep included."""
-    try:
-        body = json.loads(raw)
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
+def _open_clip(model: Mapping[str, Any]) -> str:
+    vision = section(model, "vision_cfg")
+    tower = section(model, "text_cfg")
+    timm = text(vision, "timm_model_name")
+    if timm:
+        return f"timm {timm}"
+    if not vision or not tower or tower.get("hf_model_name"):
+        return ""
+    parts = [_image_tower(vision), _text_tower(tower), f"embed {_number(model, 'embed_dim', None)}"]
+    if model.get("quick_gelu") is True:
+        parts.append("quick_gelu")
+    return " · ".join(parts)
+
+
+def _transformers(body: Mapping[str, Any]) -> str:
+    """A `config.json` in the words of open_clip: each tower that it describes."""
+    kind = text(body, "model_type")
+    if not kind and text(body, "architecture"):
+        return f"timm {text(body, 'architecture')}"
+    if not kind.startswith(("clip", "siglip")):
+        return ""
+    defaults = _SIGLIP if kind.startswith("siglip") else _CLIP
+    whole = "_" not in kind
+    parts: list[str] = []
+    if whole or "vision" in kind:
+        vision = section(body, "vision_config") if whole else body
+        parts.append(_image_tower(_renamed(vision, defaults["vision"])))
+    if whole or "text" in kind:
+        tower = section(body, "text_config") if whole else body
+        parts.append(_text_tower(_renamed(tower, defaults["text"])))
+    if whole and kind == "clip":
+        parts.append(f"embed {_number(body, 'projection_dim', 512)}")
+        if section(body, "vision_config").get("hidden_act", "quick_gelu") == "quick_gelu":
+            parts.append("quick_gelu")
+    return " · ".join(parts)
+
+
+def _renamed(tower: Mapping[str, Any], defaults: Mapping[str, int]) -> dict[str, Any]:
+    """The settings of a tower under open_clip's names."""
+    return {_NAMES[key]: tower.get(key, default) for key, default in defaults.items()}
 
 
 def _image_tower(vision: Mapping[str, Any]) -> str:
@@ -61,9 +100,9 @@ def _image_tower(vision: Mapping[str, Any]) -> str:
     )
 
 
-def _text_tower(text: Mapping[str, Any]) -> str:
-    tower = f"text w{_number(text, 'width', 512)} d{_number(text, 'layers', 12)}"
-    context = _number(text, "context_length", 77)
+def _text_tower(settings: Mapping[str, Any]) -> str:
+    tower = f"text w{_number(settings, 'width', 512)} d{_number(settings, 'layers', 12)}"
+    context = _number(settings, "context_length", 77)
     if context != "77":
         tower += f" c{context}"
     return tower
@@ -77,8 +116,3 @@ def _number(section: Mapping[str, Any], key: str, default: int | None) -> str:
     if type(value) is int and 0 <= value < _BEYOND_ANY_WIDTH:
         return str(value)
     return "?"
-
-
-def _section(body: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = body.get(key)
-    return found if isinstance(found, dict) else {}

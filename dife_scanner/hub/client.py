@@ -44,10 +44,10 @@ from dife_scanner.hub.part import (
 )
 from dife_scanner.hub.query import listing_params
 from dife_scanner.hub.session import prepare, session, tools
-from dife_scanner.hub.start import read_start
+from dife_scanner.hub.start import read_part, read_start
 from dife_scanner.hub.status import CHUNK, LATER, RangeRefused, is_page, page_instead
-from dife_scanner.hub.wire import RateLimit, Wire
-from dife_scanner.records import HubFile, HubModel, ModelRef
+from dife_scanner.hub.wire import Params, RateLimit, Wire
+from dife_scanner.records import HubCommit, HubFile, HubModel, ModelRef
 
 Progress = Callable[[int, int], None]
 """Called with bytes so far and bytes in all."""
@@ -59,6 +59,8 @@ MAX_PAGES = 5_000
 MAX_TREE_PAGES = 200
 """Of a repository's files, or a hundredth of how many it may hold; the hub puts 1,000 on a page."""
 
+_WITH_SCAN = [("securityStatus", "true")]
+"""Asks for the hub's own scan results, which cost no request of their own this way."""
 _SMALL_ANSWERS = 3
 """A small answer may take so many of the longest waits: to connect, for the headers, for the body."""
 _DAMAGED = "the file was damaged or replaced on its way; nothing of it was kept"
@@ -126,21 +128,30 @@ class Hub:
     # --- looking ------------------------------------------------------------------------------------------------
 
     def pages(
-        self, source: str, since: datetime | None = None, *, deadline: Deadline | None = None
+        self,
+        source: str,
+        since: datetime | None = None,
+        *,
+        deadline: Deadline | None = None,
+        start: str = "",
     ) -> Iterator[Page]:
         """Models of one source, newest change first, until they are older than `since` (with a time zone).
 
-        `source` is `key=value` of the hub's own search, several joined by `&`. Raises `HubUnavailable`, `BadToken`,
-        and `HubError` where the hub's paging leads in circles.
+        `source` is `key=value` of the hub's own search, several joined by `&`. `start` is a `Page.next` of an earlier
+        reading, to go on there. Raises `HubUnavailable`, `BadToken`, and `HubError` where the hub's paging leads in
+        circles.
         """
-        params = listing_params(source)
         url = f"{self.endpoint}/api/models"
+        params: Params | None = listing_params(source)
+        if start.startswith(f"{url}?"):  # of this hub, whatever it was called then
+            url, params = start, None
         what = f"the listing {source!r}"
         bound = listing.utc(since) if since else ""
         seen: set[str] = set()
         repeated = False
-        for items in self._wire.paged(url, params, what, deadline or Deadline(), most=MAX_PAGES):
-            page = listing.page(items)
+        paged = self._wire.paged(url, params, what, deadline or Deadline(), most=MAX_PAGES)
+        for items, following in paged:
+            page = replace(listing.page(items), next=following)
             ids = {model.repo_id for model in page.models}
             # A hub whose links differ each time could go round for ever. One page of nothing new may be its last.
             known = bool(ids) and ids <= seen
@@ -157,8 +168,8 @@ class Hub:
     ) -> HubModel:
         """The repository at `revision` (default: the main branch), with size and hash of every file at that commit.
 
-        A renamed repository comes under its new name. Raises `HubError` where the answer cannot be used, and what
-        `tree` raises.
+        What the hub's own scanners say of it comes along, where the hub says it. A renamed repository comes under its
+        new name. Raises `HubError` where the answer cannot be used, and what `tree` raises.
         """
         deadline = deadline or Deadline()
         name = _checked_id(repo_id)
@@ -167,7 +178,7 @@ class Hub:
         if revision:
             url += f"/revision/{quote(revision, safe='')}"
             what += f" at {plain(revision, 80)}"
-        answer, _, _ = self._wire.json(url, None, what, deadline)
+        answer, _, _ = self._wire.json(url, _WITH_SCAN, what, deadline)
         try:
             model = listing.model(answer)
         except MalformedError as error:
@@ -191,7 +202,7 @@ class Hub:
         what = f"the files of {ref}"
         pages = max(MAX_TREE_PAGES, self._most_files // 100)
         files: dict[str, HubFile] = {}
-        for entries in self._wire.paged(url, params, what, deadline or Deadline(), most=pages):
+        for entries, _ in self._wire.paged(url, params, what, deadline or Deadline(), most=pages):
             on_this_page = {found.path: found for found in listing.tree(entries)}
             files = on_this_page | files  # the first entry of a path is kept
             if len(files) > self._most_files:
@@ -200,6 +211,20 @@ class Hub:
                     "raise limits.repository_files if you expect such a repository",
                 )
         return tuple(files[path] for path in sorted(files))
+
+    def commits(
+        self, ref: ModelRef, *, most: int, deadline: Deadline | None = None
+    ) -> list[HubCommit]:
+        """The newest `most` commits up to this one, newest first. Raises the errors of access."""
+        repo = f"{self.repo_type}s/{_checked_id(ref.repo_id)}"
+        url = f"{self.endpoint}/api/{repo}/commits/{quote(ref.revision, safe='')}"
+        what = f"the history of {ref}"
+        found: list[HubCommit] = []
+        for entries in self._wire.paged(url, [], what, deadline or Deadline(), most=most):
+            found += listing.commits(entries)
+            if len(found) >= most:
+                break
+        return found[:most]
 
     # --- fetching -----------------------------------------------------------------------------------------------
 
@@ -220,6 +245,15 @@ class Hub:
         url = self._address(ref, file)
         deadline = Deadline().sooner(self._small_seconds)
         return read_start(self._wire, url, f"{file.path!r} of {ref}", most, deadline)
+
+    def read_range(self, ref: ModelRef, file: HubFile, start: int, length: int) -> bytes:
+        """`length` bytes of a file from `start` on; not verified, and empty where the hub does not send just these.
+
+        Raises `HubUnavailable` and the errors of access.
+        """
+        url = self._address(ref, file)
+        deadline = Deadline().sooner(self._small_seconds)
+        return read_part(self._wire, url, f"{file.path!r} of {ref}", start, length, deadline)
 
     def fetch(
         self,

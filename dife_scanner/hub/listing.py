@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dife_scanner.records import HubFile, HubModel
+from dife_scanner.records import HubCommit, HubFile, HubModel, HubScan
 
 MAX_FILES = 20_000
 """Of one repository. A CLIP checkpoint has a few dozen; more would fill memory and the store for nothing."""
@@ -23,6 +23,10 @@ _MAX_PATH = 1024
 """Characters of a file name. File systems allow 255 a component and 4,096 a path."""
 _MAX_BASES = 8
 """Base models of one card: a merge names a few."""
+_MAX_ISSUES = 50
+"""Files with an issue that are named; of more it is said how many."""
+_MAX_LEVEL = 40
+"""Characters of a level such as `suspicious`."""
 _MAX_DATE = 40
 """Characters of a date. ISO 8601 with microseconds and a time zone has 32."""
 _BEYOND_ANY_COUNT = 2**62
@@ -48,6 +52,8 @@ class Page:
     """One reason per item that could not be read."""
     ordered: bool
     """Newest first, as requested; where false, an old item says nothing about those after it."""
+    next: str = ""
+    """Address of the next page; empty where there is none, or where it cannot be followed."""
 
     def older_than(self, bound: str) -> bool:
         """Whether everything on later pages was changed before `bound`, as far as this page can tell.
@@ -99,7 +105,27 @@ def model(item: object) -> HubModel:
         disabled=bool(item.get("disabled")),
         downloads=_count(item.get("downloads")),
         files=_siblings(item.get("siblings")),
+        scan=scan(item.get("securityRepoStatus")),
     )
+
+
+def scan(value: object) -> HubScan | None:
+    """What the hub's scanners say, from `securityRepoStatus`; `None` where it is absent or not in the known form.
+
+    It counts as done only where it says so in as many words.
+    """
+    if not isinstance(value, dict) or "scansDone" not in value:
+        return None
+    issues = value.get("filesWithIssues")
+    named: list[tuple[str, str]] = []
+    others = 0
+    for issue in issues if isinstance(issues, list) else ():
+        path = _text(issue.get("path")) if isinstance(issue, dict) else ""
+        if path and len(named) < _MAX_ISSUES:
+            named.append((path, _text(issue.get("level"))[:_MAX_LEVEL] or "not stated"))
+        else:
+            others += 1
+    return HubScan(value["scansDone"] is True, tuple(named), others)
 
 
 def repo_id(value: object) -> str:
@@ -164,6 +190,20 @@ def file_path(value: object) -> str:
     if not {"", ".", ".."}.isdisjoint(parts) or ":" in parts[0]:
         raise MalformedError("file name leaves its repository")
     return value
+
+
+def commits(entries: Iterable[object]) -> list[HubCommit]:
+    """The usable commits of one page of a history, in its order."""
+    found = []
+    for entry in entries:
+        sha = entry.get("id") if isinstance(entry, dict) else None
+        if not isinstance(entry, dict) or not isinstance(sha, str) or not is_sha(sha):
+            continue
+        try:
+            found.append(HubCommit(sha, timestamp(entry.get("date"))))
+        except MalformedError:
+            continue
+    return found
 
 
 def tree_file(entry: object) -> HubFile | None:

@@ -19,26 +19,9 @@ from dife_scanner.hub.client import Hub
 from dife_scanner.hub.deadline import Deadline
 from dife_scanner.hub.listing import Page
 from dife_scanner.hub.manifest import manifest, wanted_files
+from dife_scanner.hub.scopes import SOURCES
 from dife_scanner.records import HubModel, JobState, ModelRef
 
-SOURCES = (
-    "filter=open_clip",
-    "filter=clip",
-    "filter=siglip",
-    "filter=siglip2",
-    "filter=chinese_clip",
-    "pipeline_tag=zero-shot-image-classification",
-    "filter=arxiv:2103.00020",
-    "filter=base_model:openai/clip-vit-base-patch32",
-    "filter=base_model:openai/clip-vit-base-patch16",
-    "filter=base_model:openai/clip-vit-large-patch14",
-    "filter=base_model:openai/clip-vit-large-patch14-336",
-    "filter=base_model:laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
-    "filter=base_model:laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
-    "search=clip",
-)
-"""No single filter finds every CLIP; the union does as far as authors tag or name them so. `arxiv:2103.00020` is the
-paper of CLIP."""
 LOOKBACK_DAYS = 30.0
 """How far a source is read that has no watermark yet. All years would be millions of models."""
 
@@ -66,6 +49,10 @@ class PollResult:
     """Why a source was not, and the kinds of malformed items."""
     retry_after: float | None = None
     """Seconds the hub requires us to wait."""
+    repositories: frozenset[str] = frozenset()
+    """Those that `seen` counts."""
+    errors: tuple[HubError | LimitExceeded, ...] = ()
+    """One for each source that was not read to its end, as far as it was tried."""
 
 
 @dataclass
@@ -127,7 +114,9 @@ def poll(
         seen=len(models),
         complete=set(sources) <= set(found.watermarks),
         problems=_all_problems(found),
-        retry_after=_longest_wait(found.errors),
+        retry_after=longest_wait(found.errors),
+        repositories=frozenset(found.newest),
+        errors=tuple(found.errors),
     )
 
 
@@ -146,7 +135,7 @@ def _all_problems(found: _Pass) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _longest_wait(errors: Sequence[HubError | LimitExceeded]) -> float | None:
+def longest_wait(errors: Sequence[HubError | LimitExceeded]) -> float | None:
     """Seconds that the hub requires us to wait, if it did."""
     longest: float | None = None
     for error in errors:
@@ -264,21 +253,22 @@ class Plan:
 
 def plan(
     hub: Hub,
-    result: PollResult,
+    models: Sequence[HubModel],
     *,
     sample: int = SAMPLE,
     bytes_per_second: float = BYTES_PER_SECOND,
     audit_seconds: float = 0.0,
     deadline: Deadline | None = None,
 ) -> Plan:
-    """Work out the cost of `result.models`; sends one listing request for each of at most `sample` models.
+    """Work out the cost of looking at and fetching `models`; sends one listing request for each of at most
+    `sample` models.
 
     `audit_seconds` is what one audit takes on this machine, where known. Raises the errors of `Hub.tree` only where
     no size at all could be learned.
     """
     wanted: list[HubModel] = []
     states: dict[str, int] = {}
-    for model in result.models:
+    for model in models:
         state = manifest(model, {}, may_open=hub.has_token).state
         states[state.value] = states.get(state.value, 0) + 1
         if state is JobState.QUEUED:
@@ -293,7 +283,7 @@ def plan(
         looks / quota * window, total_files / RESOLVER_REQUESTS[hub.has_token] * WINDOW_SECONDS
     )
     return Plan(
-        models=len(result.models),
+        models=len(models),
         auditable=len(wanted),
         states=states,
         bytes=total_bytes,

@@ -1,4 +1,4 @@
-"""The beginning of a large file, where its header stands, without the rest."""
+"""Parts of a large file, its header first, without the rest."""
 
 from __future__ import annotations
 
@@ -16,11 +16,32 @@ def read_start(wire: Wire, url: str, what: str, most: int, deadline: Deadline) -
     is verified. One try, and whatever the network does is no error: whoever needs the file downloads it. Raises the
     errors of access.
     """
-    headers = {"Accept-Encoding": "identity", "Range": f"bytes=0-{most - 1}"}
     try:
-        with wire.open(url, None, what, deadline, headers=headers, elsewhere=True) as response:
+        with wire.open(
+            url, None, what, deadline, headers=_range(0, most), elsewhere=True
+        ) as response:
             if response.status_code == 206 and not continues(response, 0):
                 return b""
             return read_body(response, most)[:most]
     except HubUnavailable:
         return b""
+
+
+def read_part(
+    wire: Wire, url: str, what: str, start: int, length: int, deadline: Deadline
+) -> bytes:
+    """`length` bytes at `url` from `start` on; empty where the server sends anything else.
+
+    A server without ranges would send everything that stands before: its answer is not read. Nothing is verified.
+    Raises `HubUnavailable` and the errors of access.
+    """
+    headers = _range(start, length)
+    with wire.open(url, None, what, deadline, headers=headers, elsewhere=True) as response:
+        if not continues(response, start):
+            return b""
+        body = read_body(response, length)
+    return body if len(body) == length else b""
+
+
+def _range(start: int, length: int) -> dict[str, str]:
+    return {"Accept-Encoding": "identity", "Range": f"bytes={start}-{start + length - 1}"}

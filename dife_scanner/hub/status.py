@@ -34,6 +34,8 @@ _CHECK_NAME = "check the name; for a private repository set the secret hf-token"
 _IN_BETWEEN = (
     "see in a browser what the endpoint shows: a login, filter or proxy may stand in between"
 )
+_RATE_CHARACTERS = 200
+"""Of a header about our rate; real ones have about fifty."""
 _PAGE_OPENING = 20
 """Bytes at the beginning of a page that show what it is."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -67,7 +69,7 @@ def error_of(response: Any, what: str, endpoint: str, tools: Any) -> HubError:
     message = response.headers.get("X-Error-Message", "")
     if status == 401 and (_BAD_TOKEN in message or _BAD_TOKEN.encode() in body):
         return BadToken(f"{endpoint} refused the access token", "check the secret hf-token")
-    return _by_code(response, body, what, tools) or _by_status(status, what, message)
+    return _by_code(response, what, tools) or _by_status(status, what, message)
 
 
 def read_body(response: Any, most: int) -> bytes:
@@ -125,16 +127,17 @@ def _not_the_hubs(response: Any, body: bytes, what: str, endpoint: str) -> HubUn
     return HubUnavailable(f"{endpoint} answered {status} with {form} for {what}", _IN_BETWEEN)
 
 
-def _by_code(response: Any, body: bytes, what: str, tools: Any) -> HubError | None:
+def _by_code(response: Any, what: str, tools: Any) -> HubError | None:
     """As the hub's own client reads it; `None` where that has no name for it.
 
-    It gets a copy of the answer with the bytes that we were willing to read and the headers that it looks at.
+    It gets a copy of the answer with the headers that it looks at. From the body it only makes its message, and it
+    fails on one that is JSON of another shape than expected.
     """
     headers = {
         name: value for name, value in response.headers.items() if name.startswith("x-error")
     }
     copy = tools.httpx.Response(
-        response.status_code, headers=headers, content=body, request=response.request
+        response.status_code, headers=headers, content=b"", request=response.request
     )
     try:
         tools.hf_raise_for_status(copy)
@@ -182,12 +185,23 @@ def _unavailable(response: Any, what: str, endpoint: str, tools: Any) -> HubUnav
     )
 
 
+def stated_rate(response: Any, tools: Any) -> Any:
+    """What `RateLimit` and `RateLimit-Policy` say, read by the hub's own client; `None` where they say nothing.
+
+    Its numbers may have any length, and Python reads none of thousands of digits.
+    """
+    stated = (response.headers.get(name, "") for name in ("RateLimit", "RateLimit-Policy"))
+    if any(len(text) > _RATE_CHARACTERS for text in stated):
+        return None
+    return tools.parse_ratelimit_headers(response.headers)
+
+
 def _wait(response: Any, tools: Any) -> float | None:
     """Seconds that the hub requires us to wait: `RateLimit` when it is used up, else `Retry-After`.
 
     One more than it says, as both are rounded, and `LONGEST_WAIT` at most.
     """
-    rate = tools.parse_ratelimit_headers(response.headers)
+    rate = stated_rate(response, tools)
     if response.status_code == 429 and rate is not None and rate.remaining == 0:
         seconds: float | None = float(rate.reset_in_seconds)
     else:

@@ -25,6 +25,7 @@ from dife_scanner.hub.status import (
     page_instead,
     read_body,
     same_origin,
+    stated_rate,
 )
 
 Params = list[tuple[str, str]]
@@ -94,25 +95,30 @@ class Wire:
         self._pause = pause
 
     def paged(
-        self, url: str, params: Params, what: str, deadline: Deadline, *, most: int
-    ) -> Iterator[list[object]]:
-        """The lists of a paged answer, of `most` pages at most.
+        self, url: str, params: Params | None, what: str, deadline: Deadline, *, most: int
+    ) -> Iterator[tuple[list[object], str]]:
+        """The lists of a paged answer, each with the address of the next one; of `most` pages at most.
 
         `Link: rel="next"` is followed on this hub as long as it leads somewhere new. Raises `HubError` where it does
         not, `LimitExceeded` after `most` pages, and what `json` raises.
         """
         visited: set[str] = set()
-        query: Params | None = params
+        query = params
         for _ in range(most):
             answer, here, link = self.json(url, query, what, deadline)
             if not isinstance(answer, list):
                 raise HubError(
                     f"{self.endpoint} sent something other than a list for {what}", CHECK_ENDPOINT
                 )
-            yield answer
             if not link:
+                yield answer, ""
                 return
-            url = self._next_page(here, link, what)
+            try:
+                url = self._next_page(here, link, what)
+            except HubError:
+                yield answer, ""  # the page itself is as good as any
+                raise
+            yield answer, url
             query = None  # the link is complete
             if url in visited:
                 raise HubError(
@@ -357,7 +363,7 @@ class Wire:
         return same_origin(target, self._tools.httpx.URL(self.endpoint))
 
     def _note_rate(self, response: Any) -> None:
-        stated = self._tools.parse_ratelimit_headers(response.headers)
+        stated = stated_rate(response, self._tools)
         if stated is not None:
             self.rate = RateLimit(
                 bucket=stated.resource_type,

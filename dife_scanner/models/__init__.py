@@ -7,7 +7,8 @@ The steps, in order, and where each lives:
 - `sandbox`: the limited child, which runs `checks` on the copy: `header` reads the safetensors header, a module of
   `layouts` reads the configuration, and `tensors` says which tensors follow from it;
 - `clip`: the encoder on torch; `weights`: its tensors and the hashes of its towers; `gradient`: its towers as
-  differentiable functions; `device`: where it runs; `likeness`: two files of weights compared.
+  differentiable functions; `device`: where it runs; `likeness`: two files of weights compared;
+- `tokenizers`: what cuts texts into tokens.
 
 A new layout of checkpoints (other file names, another configuration file, other tensor names) is a new module in
 `layouts`; the docstring there says what it has to hold and who calls it.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import Unreadable
-from dife_scanner.models.conversion import Conversion, Source
+from dife_scanner.models.conversion import Addend, Conversion, Source
 from dife_scanner.models.header import DTYPE_BITS, LENGTH_BYTES, ParseLimits
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE, WEIGHT_FILES
 from dife_scanner.models.layouts.written import written
@@ -69,13 +69,18 @@ def with_base(
     with weights.open("rb") as stream:
         stored = read_all([WeightsFile(stream, weights.name)], limits)
     by_name = {tensor.name: replace(tensor, file=number) for tensor in stored}
+    changes: dict[str, list[Addend]] = {}
+    for name, addend in part.changes:
+        changes.setdefault(name, []).append(addend)
     sources = list(part.sources)
     for name in part.lacking:
         if name in names:
             tensor = by_name[names[name]]
-            sources.append(Source(name, tensor.dtype, tensor.shape, (tensor,)))
+            added = tuple(changes.get(name, ()))
+            dtype = "F32" if added else tensor.dtype
+            sources.append(Source(name, dtype, tensor.shape, (tensor,), added=added))
     sources.sort(key=lambda source: source.name)
-    return replace(part, sources=tuple(sources), lacking=())
+    return replace(part, sources=tuple(sources), lacking=(), changes=())
 
 
 def _content(sources: Sequence[Source], weights: Sequence[Path]) -> Iterator[bytes]:
@@ -106,6 +111,8 @@ def _values(source: Source, weights: Sequence[Path]) -> Iterator[bytes]:
     """The bytes of one tensor, in pieces."""
     if not source.parts:
         yield np.full(source.shape, source.value, _FLOATS[source.dtype]).tobytes()
+    elif source.added:
+        yield _with_added(source, weights).tobytes()
     elif source.transposed:
         (part,) = source.parts
         yield np.ascontiguousarray(_read(part, weights).T).tobytes()
@@ -115,6 +122,20 @@ def _values(source: Source, weights: Sequence[Path]) -> Iterator[bytes]:
                 yield from _bytes(part, weights[part.file])
             else:
                 yield _as_type(_read(part, weights), part.dtype, source.dtype).tobytes()
+
+
+def _with_added(source: Source, weights: Sequence[Path]) -> NDArray[Any]:
+    """Float32 values with the products of an adapter's factors added."""
+    (part,) = source.parts
+    values = _floats(_read(part, weights), part.dtype).astype("<f4")
+    for addend in source.added:
+        up = _floats(_read(addend.up, weights), addend.up.dtype).astype("<f4")
+        down = _floats(_read(addend.down, weights), addend.down.dtype).astype("<f4")
+        product = (up @ down) * np.float32(addend.scale)
+        rows = len(values) // addend.of
+        part_of = values[addend.slot * rows : (addend.slot + 1) * rows]
+        part_of += product.T if addend.transposed else product
+    return values
 
 
 def _bytes(part: StoredTensor, path: Path) -> Iterator[bytes]:

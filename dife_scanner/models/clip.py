@@ -166,6 +166,7 @@ class ClipEncoder:
         tokens = self.tokenizer.frame(ids, self.context_length)
         if len(tokens) > self.context_length:
             raise self._too_long(text, len(tokens), vectors)
+        check_rows(tokens, self.config.text.vocabulary)
         return tokens
 
     def _too_long(self, text: str, tokens: int, vectors: int) -> AuditError:
@@ -228,6 +229,15 @@ def read_out(model: Any, words: torch.Tensor, ends: torch.Tensor) -> torch.Tenso
         return read
     projected: torch.Tensor = projection(read) if callable(projection) else read @ projection
     return projected
+
+
+def check_rows(tokens: Tokens, rows: int) -> None:
+    """Raise `AuditError` where a text holds an id that a token table of so many rows lacks."""
+    if max(tokens, default=0) >= rows:
+        raise AuditError(
+            f"a text holds token {max(tokens)} and the model has rows for {rows}",
+            "its tokenizer was not made for it; report it to its author",
+        )
 
 
 def are_usable(lengths: torch.Tensor) -> bool:

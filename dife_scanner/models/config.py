@@ -2,16 +2,17 @@
 
 A module of `layouts` makes one from a stranger's file; `tensors` says what follows from it.
 
-Standard library only: this runs in the limited child.
+Standard library only: this runs in the limited child, which starts for every file, so `records` stay out of it.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dife_scanner.records import Deviation
+if TYPE_CHECKING:
+    from dife_scanner.records import Deviation
 
 CLIP_VOCABULARY = 49_408
 """Tokens of CLIP's byte-pair encoding; a model with another vocabulary needs another tokenizer."""
@@ -164,6 +165,8 @@ def deviations(suspect: ClipConfig, base: ClipConfig) -> tuple[Deviation, ...]:
     >>> deviations(replace(base, quick_gelu=True), base)
     (Deviation(setting='quick_gelu', suspect='true', base='false'),)
     """
+    from dife_scanner.records import Deviation
+
     ours = _flat(asdict(suspect))
     theirs = _flat(asdict(base))
     found = []

@@ -18,7 +18,9 @@ from dife_scanner.errors import Unsupported
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import Header, ParseLimits, TensorEntry
 from dife_scanner.models.inspection import FLOATS, compare
+from dife_scanner.models.layouts import peft_lora
 from dife_scanner.models.layouts.choice import choose
+from dife_scanner.models.layouts.json_section import read_object
 from dife_scanner.models.layouts.open_clip import is_no_weight, parse_config
 from dife_scanner.models.layouts.places import Place, Placing
 from dife_scanner.models.layouts.written import written
@@ -53,6 +55,18 @@ _PROJECTIONS = frozenset(
 
 
 @dataclass(frozen=True)
+class Addend:
+    """A product of two matrices that is added to a tensor, or to its rows that belong to one of several parts."""
+
+    up: StoredTensor
+    down: StoredTensor
+    scale: float
+    slot: int = 0
+    of: int = 1
+    transposed: bool = False
+
+
+@dataclass(frozen=True)
 class Source:
     """What one tensor of the canonical form is made of."""
 
@@ -64,6 +78,8 @@ class Source:
     transposed: bool = False
     value: float = 0.0
     """Of every element, where there are no parts."""
+    added: tuple[Addend, ...] = ()
+    """What is added to the parts, in float32."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +93,8 @@ class Conversion:
     """Tensors that have to come from the base: those of the other tower, and a projection."""
     interpolated: str = ""
     """As in `Inspection`."""
+    changes: tuple[tuple[str, Addend], ...] = ()
+    """What an adapter adds to tensors that are lacking, by their names."""
     left_out: tuple[str, ...] = ()
     """Tensors that belong to no tower, such as a classifier's head, by their names in the file; the first few."""
 
@@ -86,29 +104,35 @@ class Conversion:
             "sources": [asdict(source) for source in self.sources],
             "lacking": list(self.lacking),
             "interpolated": self.interpolated,
+            "changes": [[name, asdict(addend)] for name, addend in self.changes],
             "left_out": list(self.left_out),
         }
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> Conversion:
-        sources = tuple(_source(one) for one in body["sources"])
         return cls(
-            ClipConfig.from_json(body["config"]),
-            sources,
-            tuple(body["lacking"]),
-            str(body["interpolated"]),
-            tuple(body["left_out"]),
+            config=ClipConfig.from_json(body["config"]),
+            sources=tuple(_source(one) for one in body["sources"]),
+            lacking=tuple(body["lacking"]),
+            interpolated=str(body["interpolated"]),
+            changes=tuple((str(name), _addend(one)) for name, one in body["changes"]),
+            left_out=tuple(body["left_out"]),
         )
 
 
 def _source(body: dict[str, Any]) -> Source:
-    parts = []
-    for part in body["parts"]:
-        strides = part["strides"]
-        shape = tuple(part["shape"])
-        part = part | {"shape": shape, "strides": None if strides is None else tuple(strides)}
-        parts.append(StoredTensor(**part))
-    return Source(**body | {"shape": tuple(body["shape"]), "parts": tuple(parts)})
+    parts = tuple(_stored(part) for part in body["parts"])
+    return Source(**body | {"shape": tuple(body["shape"]), "parts": parts, "added": ()})
+
+
+def _addend(body: dict[str, Any]) -> Addend:
+    return Addend(**body | {"up": _stored(body["up"]), "down": _stored(body["down"])})
+
+
+def _stored(body: dict[str, Any]) -> StoredTensor:
+    strides = body["strides"]
+    shape = tuple(body["shape"])
+    return StoredTensor(**body | {"shape": shape, "strides": strides and tuple(strides)})
 
 
 def plan(
@@ -126,6 +150,8 @@ def plan(
     """
     stored = read_all(files, limits)
     file = files[0].name
+    if peft_lora.CONFIG_FILE in small:
+        return _of_adapter(small[peft_lora.CONFIG_FILE], stored, base, file, limits)
     layout = choose(small, [tensor.name for tensor in stored], file, limits)
     sources = _sources(stored, layout.place, file)
     shapes = {name: source.shape for name, source in sources.items()}
@@ -140,7 +166,60 @@ def plan(
     inspected = compare(_header(sources), config, file, lacking)
     ordered = tuple(sources[name] for name in sorted(sources))
     left_out = _left_out(stored, layout.place)
-    return Conversion(config, ordered, lacking, inspected.interpolated, left_out)
+    return Conversion(config, ordered, lacking, inspected.interpolated, left_out=left_out)
+
+
+def _of_adapter(
+    raw: bytes,
+    stored: Sequence[StoredTensor],
+    base: ClipConfig | None,
+    file: str,
+    limits: ParseLimits,
+) -> Conversion:
+    """An adapter on its base, from which every other tensor comes."""
+    document = read_object(raw, peft_lora.CONFIG_FILE, limits)
+    adapter = peft_lora.read(document, stored, base, file)
+    assert base is not None  # nothing is read without
+    expected = expected_tensors(base)
+    changes = []
+    for change in adapter.changes:
+        _check_change(change, expected, file)
+        place = change.place
+        addend = Addend(
+            change.up, change.down, change.scale, place.slot, place.of, place.transposed
+        )
+        changes.append((place.name, addend))
+    sources = {}
+    for place, tensor in adapter.whole:
+        if place.of == 1:
+            part = _part(tensor, place, file)
+            sources[place.name] = _joined(place.name, (part,), place.transposed, file)
+        else:
+            raise Unsupported(
+                f"{file} replaces a part of {shown(place.name)}, which is not read", ""
+            )
+    lacking = tuple(sorted(expected.keys() - sources.keys()))
+    if sources:
+        compare(_header(sources), base, file, lacking)
+    ordered = tuple(sources[name] for name in sorted(sources))
+    return Conversion(
+        base, ordered, lacking, changes=tuple(changes), left_out=adapter.left_out[:_NAMED]
+    )
+
+
+def _check_change(change: peft_lora.Change, expected: Shapes, file: str) -> None:
+    """Raise `Unsupported` where a change has not the shape of what it is added to."""
+    place = change.place
+    product = (change.up.shape[0], change.down.shape[1])
+    if place.transposed:
+        product = product[::-1]
+    shape = expected.get(place.name, ())
+    if len(shape) == 2:
+        shape = (shape[0] // place.of, shape[1])
+    if product != shape:
+        raise Unsupported(
+            f"{file} changes {shown(place.name)}, which its base does not have in that shape", ""
+        )
 
 
 def _checked(config: ClipConfig, limits: ParseLimits) -> ClipConfig:

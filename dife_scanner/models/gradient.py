@@ -17,6 +17,7 @@ from dife_scanner.errors import AuditError
 from dife_scanner.models.clip import (
     ClipEncoder,
     are_usable,
+    check_rows,
     padded,
     read_out,
     unusable,
@@ -96,6 +97,8 @@ class Towers:
     def packed(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """What the tower reads, padded to the longest, int64 [n, l], and where it is read out, int64 [n]."""
         texts = [self.tokenizer.frame(row, self.context_length) for row in rows]
+        for text in texts:
+            check_rows(text, len(self._rows))
         longest = max(map(len, texts))
         self._check_length(longest)
         ids = padded(texts, longest)

@@ -39,7 +39,8 @@ FEWEST = 256
 out too."""
 HUGE = 1e100
 """What is beyond it squares to infinity, and stands in no model."""
-_DTYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
+DTYPES = {"F16": "<f2", "BF16": "<u2", "F32": "<f4", "F64": "<f8"}
+"""Element types that are compared, as numpy reads them; a BF16 is read as the bits it is."""
 _IMAGE = "visual."
 
 Values = NDArray[np.float64]
@@ -81,10 +82,8 @@ def compare(weights: Path, other: Path, limits: ParseLimits) -> Likeness:
     theirs = _File(other, limits)
     pairs: Pairs = {}
     for name in _shared_names(ours, theirs):
-        pair = (ours.sample(name), theirs.sample(name))
-        if _is_telling(pair[0]) and _is_telling(pair[1]):
-            pairs[name] = pair
-    return _likeness(pairs)
+        pairs[name] = (ours.sample(name), theirs.sample(name))
+    return of_pairs(pairs)
 
 
 class _File:
@@ -102,11 +101,8 @@ class _File:
     def sample(self, name: str) -> Values:
         """Some values of a matrix, the same places for the same shape."""
         entry = self.matrices[name]
-        stored = self._bytes[entry.start : entry.end].view(_DTYPES[entry.dtype])
-        stored = _spread_runs(stored)
-        if entry.dtype == "BF16":
-            stored = _from_bfloat16(stored)
-        return stored.astype(np.float64)
+        stored = self._bytes[entry.start : entry.end].view(DTYPES[entry.dtype])
+        return _as_numbers(_spread_runs(stored), entry.dtype)
 
 
 def _opened(path: Path, limits: ParseLimits) -> tuple[Header, NDArray[np.uint8]]:
@@ -115,6 +111,17 @@ def _opened(path: Path, limits: ParseLimits) -> tuple[Header, NDArray[np.uint8]]
         header = parse_header(stream, path.name, limits)
     data_starts = LENGTH_BYTES + header.header_bytes
     return header, np.memmap(path, np.uint8, "r", data_starts)
+
+
+def decoded(raw: bytes, dtype: str) -> Values:
+    """Stored values, whose type is one of `DTYPES`, as numbers."""
+    return _as_numbers(np.frombuffer(raw, DTYPES[dtype]), dtype)
+
+
+def _as_numbers(stored: NDArray[Any], dtype: str) -> Values:
+    if dtype == "BF16":
+        stored = _from_bfloat16(stored)
+    return stored.astype(np.float64)
 
 
 def _from_bfloat16(stored: NDArray[np.uint16]) -> NDArray[np.float32]:
@@ -143,7 +150,7 @@ def _matrices(header: Header) -> dict[str, TensorEntry]:
 
 def _is_compared(entry: TensorEntry) -> bool:
     is_matrix = len(entry.shape) > 1 and math.prod(entry.shape) >= FEWEST
-    return is_matrix and entry.dtype in _DTYPES
+    return is_matrix and entry.dtype in DTYPES
 
 
 def _shared_names(ours: _File, theirs: _File) -> list[str]:
@@ -156,13 +163,19 @@ def _shared_names(ours: _File, theirs: _File) -> list[str]:
     return shared
 
 
+def _tell(ours: Values, theirs: Values) -> bool:
+    return _is_telling(ours) and _is_telling(theirs)
+
+
 def _is_telling(values: Values) -> bool:
     """Whether the values are finite, not all one, and small enough to be squared."""
     finite = np.isfinite(values).all()
     return bool(finite and np.abs(values).max() < HUGE and np.ptp(values) > 0.0)
 
 
-def _likeness(pairs: Pairs) -> Likeness:
+def of_pairs(pairs: Pairs) -> Likeness:
+    """How alike two checkpoints are, by values from the same places of both; those that tell nothing are left out."""
+    pairs = {name: (ours, theirs) for name, (ours, theirs) in pairs.items() if _tell(ours, theirs)}
     if not pairs:
         return UNTOLD
     distances: list[float] = []

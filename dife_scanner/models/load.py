@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.errors import NotFound
-from dife_scanner.models import intake, sandbox
+from dife_scanner.models import intake, sandbox, tokenizers
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE, parse_config
@@ -42,7 +42,8 @@ def load(
     A private copy is made in `workdir` (default: the system's temporary folder) and removed again. `expected` maps
     file names to what the hub announced; sizes and hashes are compared. `device` is `cpu`, `cuda`, `cuda:N` or `auto`.
     `follow_links` is for folders whose owner is trusted, see `intake.find`. With `settings_of`, the folder of another
-    checkpoint whose tensors have the same names and shapes, the weights run under that one's configuration.
+    checkpoint whose tensors have the same names and shapes, the weights run under that one's configuration. Texts are
+    cut by the tokenizer whose document lies in `folder`, or by CLIP's own, see `tokenizers`.
 
     Raises `Unsupported`, `Unreadable`, `Refused`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
     """
@@ -52,7 +53,8 @@ def load(
         files[CONFIG_FILE] = settings_of / CONFIG_FILE
     with _scratch(workdir) as scratch:
         staged = intake.stage(files, expected or {}, scratch / "copy", limits)
-        return load_staged(staged, device=device, limits=limits)
+        tokenizer = tokenizers.load(folder if folder.is_dir() else folder.parent)
+        return load_staged(staged, device=device, limits=limits, tokenizer=tokenizer)
 
 
 @contextlib.contextmanager
@@ -66,14 +68,21 @@ def _scratch(workdir: Path | None) -> Iterator[Path]:
 
 
 def load_staged(
-    staged: intake.Staged, *, device: str = "cpu", limits: Limits | None = None
+    staged: intake.Staged,
+    *,
+    device: str = "cpu",
+    limits: Limits | None = None,
+    tokenizer: tokenizers.Tokenizer | None = None,
 ) -> ClipEncoder:
-    """Load from a private copy that `intake.stage` made; the copy is not needed afterwards."""
+    """Load from a private copy that `intake.stage` made; the copy is not needed afterwards.
+
+    Texts are cut by `tokenizer`, or by CLIP's own.
+    """
     bounds = parse_limits(limits or default_limits())
     inspection = sandbox.inspect_files(staged.config.path, staged.weights.path, bounds)
     from dife_scanner.models import clip  # torch loads here and not earlier
 
-    return clip.build(inspection, staged.weights, device)
+    return clip.build(inspection, staged.weights, device, tokenizer)
 
 
 def configuration(folder: Path, limits: Limits) -> ClipConfig:

@@ -1,8 +1,8 @@
 """Parsing in a limited child: a fresh interpreter without site-packages, under hard limits, that owns two open files.
 
 The child is started as `python -I -S`, so it can import the standard library and this package and nothing else. It
-sets its own limits before it reads a byte, opens nothing, and answers with one JSON document on a pipe. Whatever
-happens to it is an error with words here.
+takes network, processes and writes from itself and sets its own limits before it reads a byte (`confinement`), opens
+nothing, and answers with one JSON document on a pipe. Whatever happens to it is an error with words here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from dife_scanner.confinement import PARSING, confine
 from dife_scanner.errors import (
     AuditError,
     DifeError,
@@ -314,6 +315,7 @@ def _planned(question: _Question, limits: ParseLimits) -> Conversion:
 
 def limit_this_process(limits: ParseLimits, files: int = 2) -> None:
     """Set the limits of a child that owns so many open files, from which on it reads what strangers wrote."""
+    confine(PARSING)
     if sys.platform == "win32":  # no such limits there; the parent's wall clock still holds
         return
     import resource

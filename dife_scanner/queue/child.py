@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from dife_scanner.confinement import AUDITING, confine
 from dife_scanner.durable.disk import disk_full, says_full
 from dife_scanner.errors import AuditError, DiskFull, LimitExceeded, MeasurementError
 from dife_scanner.progress import Progress, Step
@@ -36,7 +37,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 AUDIT = "dife_scanner.audit.pipeline:run"
-PRELOAD = ("torch", "open_clip", "dife_scanner.models.clip", "dife_scanner.audit.pipeline")
+PRELOAD = (
+    "torch",
+    "dife_scanner.models.open_clip_alone",
+    "dife_scanner.models.clip",
+    "dife_scanner.audit.pipeline",
+)
 FORKSERVER = "forkserver"
 FULL_DISK = 28
 """Exit code of a child that could not even leave its error (ENOSPC)."""
@@ -193,6 +199,7 @@ def _how_it_died(exitcode: int | None) -> str:
 
 
 def _main(entry: str, request: Request, folder: Path, writer: Connection, threads: int) -> None:
+    confine(AUDITING)
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

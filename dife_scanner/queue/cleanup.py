@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import time
-import uuid
 from functools import partial
 from pathlib import Path
 
 from dife_scanner.audit.search import IDENTITY
 from dife_scanner.checkpoints import cache_folder
 from dife_scanner.durable.atomic import PARTIAL
+from dife_scanner.durable.fetched import downloads
+from dife_scanner.queue.room import empty_trash, put_aside
 from dife_scanner.records import ModelRef
 from dife_scanner.store import Store, audits, leases
 
-_TRASH = "trash-"
 _HALF_WRITTEN_SECONDS = 3600.0
 
 
@@ -23,15 +22,22 @@ def remove_leftovers(store: Store) -> None:
     """Remove what nobody needs any more. Safe at any time and in any number of processes: what belongs to a job in work
     stays.
     """
-    work = store.home / "work"
     # renaming is quick: what takes long is removed after the transaction, when workers may claim jobs again
     leases.while_none_changes(store, partial(_put_aside, store.home))
-    for trash in work.glob(f"{_TRASH}*"):
-        shutil.rmtree(trash, ignore_errors=True)
+    empty_trash(store.home)
     remove_finished_searches(store)
     for folder in ("evidence", "cache"):
         _remove_old(store.home / folder, f"**/{PARTIAL}*")
-    _remove_empty(store.home / "cache" / "hub")
+    _remove_empty(downloads(store.home))
+
+
+def remove_ended_downloads(store: Store) -> None:
+    """Remove what was fetched for jobs that have ended, however they did: by hand, or overtaken while they waited."""
+    fetched = list(downloads(store.home).glob("*/*"))
+    if fetched:
+        leases.while_none_changes(store, partial(_put_downloads_aside, store.home))
+        empty_trash(store.home)
+        _remove_empty(downloads(store.home))
 
 
 def remove_finished_searches(store: Store) -> None:
@@ -46,18 +52,19 @@ def _put_aside(home: Path, held: set[int], unfinished: set[ModelRef]) -> None:
     work = home / "work"
     for folder in work.iterdir():
         if folder.name.isdigit() and int(folder.name) not in held:
-            folder.rename(_new_trash(work))
+            put_aside(home, folder)
     if not held:
         for lock in work.glob("identity-*.lock"):
             lock.unlink(missing_ok=True)
+    _put_downloads_aside(home, held, unfinished)
+
+
+def _put_downloads_aside(home: Path, held: set[int], unfinished: set[ModelRef]) -> None:
+    """Rename the fetched files of jobs that have ended."""
     needed = {cache_folder(home, ref) for ref in unfinished}
-    for folder in (home / "cache" / "hub").glob("*/*"):
+    for folder in downloads(home).glob("*/*"):
         if folder not in needed:
-            folder.rename(_new_trash(work))
-
-
-def _new_trash(work: Path) -> Path:
-    return work / f"{_TRASH}{uuid.uuid4().hex}"
+            put_aside(home, folder)
 
 
 def _remove_old(folder: Path, pattern: str) -> None:

@@ -18,6 +18,7 @@ from dife_scanner.errors import (
     HubError,
     HubUnavailable,
     LimitExceeded,
+    NoRoom,
     Refused,
     RepoDisabled,
     RepoGated,
@@ -71,9 +72,11 @@ def record_failure(
     if final is not None:
         return leases.finish(store, job.id, worker, final, with_advice(error))
     if isinstance(error, (RepoNotFound, RevisionNotFound)):
-        return _not_found(store, job, worker, reason)
+        return _not_found(store, job, worker, error, reason)
     if isinstance(error, Refused):
         return refuse(store, job, worker, type(error).__name__, reason, channels)
+    if isinstance(error, NoRoom):
+        return leases.pause(store, job.id, worker, with_advice(error), PAUSE_SECONDS)
     if isinstance(error, (DiskFull, BadToken, SettingsError)):
         return leases.pause(store, job.id, worker, reason, PAUSE_SECONDS)
     on_the_disk = job.ref.local and isinstance(error, ContentMismatch)
@@ -100,7 +103,7 @@ def state_of(error: DifeError) -> JobState:
 
 
 def with_advice(error: Exception) -> str:
-    """The reason for a final state: what happened, and what to do next where there is something."""
+    """What happened, and what to do next where there is something."""
     reason = _in_words(error)
     if isinstance(error, DifeError) and error.advice:
         return f"{reason}; {error.advice}"
@@ -149,8 +152,10 @@ def _in_words(error: Exception) -> str:
     return f"internal error: {type(error).__name__}: {error}"
 
 
-def _not_found(store: Store, job: Job, worker: str, reason: str) -> Job:
+def _not_found(store: Store, job: Job, worker: str, error: Exception, reason: str) -> Job:
     times = jobs.repeats(store, job.id, RepoNotFound.__name__) + 1
+    if isinstance(error, RevisionNotFound):
+        reason = f"{reason}; the repository is there, so its history was rewritten"
     if times >= NOT_FOUND_TO_DELETED:
         return leases.finish(
             store, job.id, worker, JobState.DELETED, f"{reason} (asked {times} times)"

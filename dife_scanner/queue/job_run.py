@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -23,9 +23,12 @@ from dife_scanner.core.verdict import is_complete
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
+from dife_scanner.errors import NeedsBase, NoRoom
 from dife_scanner.progress import Progress
-from dife_scanner.queue import child, outcome
+from dife_scanner.queue import announced, child, outcome, revisions, room
+from dife_scanner.queue.base_choice import BaseChoice
 from dife_scanner.queue.cleanup import remove_finished_searches
+from dife_scanner.queue.opinions import SecondOpinions
 from dife_scanner.queue.work import Work, hub_for, threads
 from dife_scanner.records import (
     Alert,
@@ -34,16 +37,22 @@ from dife_scanner.records import (
     Job,
     JobState,
     Manifest,
+    Reference,
     Trigger,
 )
 from dife_scanner.store import Store, audits, findings, jobs, leases
 from dife_scanner.store import references as kept_references
+from dife_scanner.store.announced import Led
 
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
 
+T = TypeVar("T")
+
 SAME_IDENTITY_SECONDS = 10.0
 """Until a job is looked at again whose weights another worker audits just now."""
+
+FETCHED_AHEAD = "fetched; waits for a worker"
 
 
 def remove_folder(folder: Path) -> None:
@@ -72,19 +81,49 @@ class JobRun:
         self._limits = work.settings.limits
         self.folder = work.home / "work" / str(job.id)
         """Everything that the job writes on the way; nothing of it is needed afterwards."""
+        self._bases = BaseChoice(store, job, work, self._hub, progress, check)
 
     def __call__(self) -> Job:
+        manifest = self._look_afresh()
+        if manifest.state.is_final:
+            return self._finish(manifest.state, manifest.reason)
+        before = self._audited_before(manifest)
+        if before:
+            return self._reuse_unfetched(before, manifest)
+        child.warm_up(self._work.preload, self._work.start)
+        if not self._job.ref.local:
+            revisions.record_between(self._store, self._hub(), self._job, manifest)
+        prepared = self._prepare(manifest)
+        request = self._request(manifest, prepared)
+        key = announced.key_of(self._store, self._work, manifest, self._hub)
+        done = self._audit_once(request)
+        announced.keep(self._store, key, self._led_to(request), done)
+        return done
+
+    def fetch_ahead(self) -> Job:
+        """The first steps alone, while others are audited: look and fetch, then give the job back to the queue."""
+        reason = FETCHED_AHEAD
+        try:
+            manifest = self._look_afresh(ahead=True)
+            if manifest.state.is_final:
+                return self._finish(manifest.state, manifest.reason)
+            if not self._audited_before(manifest):
+                self._fetch(manifest, ahead=True)
+        except NoRoom as error:
+            reason = error.what
+        return leases.release(self._store, self._job.id, self._worker, reason)
+
+    # --- the checkpoint -------------------------------------------------------------------------------------------
+
+    def _look_afresh(self, *, ahead: bool = False) -> Manifest:
+        """Look, in an empty work folder; not at all where the disk has no room for what an earlier look found."""
         remove_folder(self.folder)
         with disk_errors(self._work.home):
             self.folder.mkdir(mode=0o700, parents=True)
-        manifest = self._look()
-        if manifest.state.is_final:
-            return self._finish(manifest.state, manifest.reason)
-        child.warm_up(self._work.preload, self._work.start)
-        prepared = self._prepare(manifest)
-        return self._audit_once(self._request(manifest, prepared))
-
-    # --- the checkpoint -------------------------------------------------------------------------------------------
+        wanted = jobs.reserved(self._store, self._job.id)
+        if wanted:
+            self._make_room(wanted, ahead=ahead)
+        return self._look()
 
     def _look(self) -> Manifest:
         """What there is to fetch, and whether it can be audited at all."""
@@ -96,12 +135,29 @@ class JobRun:
         hub = self._hub()
         seen = checkpoints.look(hub, self._job.ref, self._limits)
         leases.keep_manifest(self._store, self._job.id, self._worker, seen.model, seen.manifest)
-        known = kept_references.references(self._store)
-        checkpoints.judge(hub, seen, self._limits, known, scratch=self.folder)
+        self._with_base(seen.manifest, partial(self._judge, hub, seen))
         return seen.manifest
 
+    def _judge(self, hub: Hub, seen: checkpoints.Look) -> None:
+        known = kept_references.references(self._store)
+        checkpoints.judge(hub, seen, self._limits, known, scratch=self.folder)
+
+    def _with_base(self, manifest: Manifest, step: Callable[[], T]) -> T:
+        """Take a step; where a part of a checkpoint needs a base that is not here, fetch that first.
+
+        Raises what the step raises, and `NeedsBase` with what is known of the base where it may not be fetched.
+        """
+        try:
+            return step()
+        except NeedsBase as error:
+            self._bases.for_part(manifest, error)
+        return step()
+
     def _hub(self) -> Hub:
-        return hub_for(self._work.settings, self._job.endpoint, self._pause)
+        """The job's own hub; that of the settings for a local checkpoint, which has none."""
+        settings = self._work.settings
+        endpoint = settings.endpoint if self._job.ref.local else self._job.endpoint
+        return hub_for(settings, endpoint, self._pause)
 
     def _pause(self, seconds: float) -> None:
         """Sleep, and still notice that the job must not go on."""
@@ -114,33 +170,48 @@ class JobRun:
 
     def _prepare(self, manifest: Manifest) -> checkpoints.Prepared:
         """A private copy of the files, checked."""
-        if self._job.ref.local:
-            files = checkpoints.local_files(manifest)
-        else:
-            cache = checkpoints.cache_folder(self._work.home, self._job.ref)
-            files = checkpoints.fetch(
-                self._hub(), manifest, cache, self._limits, self._progress, self._check
-            )
+        local = self._job.ref.local
+        files = checkpoints.local_files(manifest) if local else self._fetch(manifest)
         self._check()
         self._progress("checking", note=str(self._job.ref))
+        return self._with_base(manifest, partial(self._check_copy, files))
+
+    def _check_copy(self, files: checkpoints.Files) -> checkpoints.Prepared:
         known = kept_references.references(self._store)
-        return checkpoints.prepare(files, self.folder / "checkpoint", self._limits, known)
+        remove_folder(self.folder / "checkpoint-as-stored")  # of a copy that needed a base
+        asked = SecondOpinions(
+            self._store, self._job, self._work.settings, self.folder, self._check
+        )
+        return checkpoints.prepare(files, self.folder / "checkpoint", self._limits, known, asked)
+
+    def _audited_before(self, manifest: Manifest) -> announced.Before | None:
+        """The audit of the very files that the hub announces; `None` where they have to be fetched."""
+        if self._job.ref.local:
+            return None  # they lie here, and are compared with what they were when the audit was requested
+        key = announced.key_of(self._store, self._work, manifest, self._hub)
+        return announced.audited_before(self._store, key)
+
+    def _fetch(self, manifest: Manifest, *, ahead: bool = False) -> checkpoints.Files:
+        """What an audit reads, on the disk and verified. Raises `NoRoom`."""
+        self._make_room(manifest.bytes_to_fetch, ahead=ahead)
+        cache = checkpoints.cache_folder(self._work.home, self._job.ref)
+        return checkpoints.fetch(
+            self._hub(), manifest, cache, self._limits, self._progress, self._check
+        )
+
+    def _make_room(self, wanted: int, *, ahead: bool) -> None:
+        room.make_room(
+            self._store, self._job, self._worker, wanted, self._work.settings.disk, ahead=ahead
+        )
 
     # --- the request --------------------------------------------------------------------------------------------
 
     def _request(self, manifest: Manifest, prepared: checkpoints.Prepared) -> Request:
+        choice = self._bases.of(manifest, prepared)
         known = kept_references.references(self._store)
-        choice = references.choose(
-            known,
-            references.fits(prepared.config, self._limits),
-            manifest.base_claim,
-            self._work.reference,
-            partial(references.likeness, prepared.weights, limits=self._limits),
-        )
-        found_in_base: tuple[Trigger, ...] = ()
         if choice.reference:
             prepared = checkpoints.complete(prepared, choice.reference, self._limits)
-            found_in_base = references.triggers_found_in(self._store, choice.reference)
+        found_in_base = self._found_in(choice.reference)
         request = Request(
             ref=self._job.ref,
             folder=prepared.folder,
@@ -163,6 +234,12 @@ class JobRun:
         )
         return replace(request, deviations=deviations_of(request))
 
+    def _found_in(self, reference: Reference | None) -> tuple[Trigger, ...]:
+        """Triggers that earlier audits demonstrated in the reference itself."""
+        if reference is None:
+            return ()
+        return references.triggers_found_in(self._store, reference)
+
     def _plan_with(self, triggers: tuple[Trigger, ...]) -> Plan:
         """The plan, and these triggers as further signatures."""
         plan = self._work.plan
@@ -180,13 +257,18 @@ class JobRun:
             with lock.acquire(timeout=0):
                 before = audits.audit_by_identity(self._store, identity)
                 if before and is_complete(before):
-                    return self._reuse(before, request)
+                    reason = "; ".join((f"same identity as audit {before.id}", *request.notes))
+                    return self._reuse(before, request.reference, request.plan, reason)
                 return self._audit(request, before)
         except Timeout:
             reason = "another worker audits the same weights just now"
             return leases.pause(
                 self._store, self._job.id, self._worker, reason, SAME_IDENTITY_SECONDS
             )
+
+    def _led_to(self, request: Request) -> Led:
+        name = request.reference.name if request.reference else ""
+        return Led(self._as_stored(request).identity, name)
 
     def _as_stored(self, request: Request) -> Request:
         """The request under whose identity the audit would be found.
@@ -221,6 +303,7 @@ class JobRun:
         received = self._calibrated(outcome.keep(self._work.home, received), request)
         if before:
             received = outcome.in_place_of(received, before)
+        revisions.keep_marks(self._store, received.audit.identity, request.folder, self._limits)
         done = self._finish(JobState.DONE, received.audit.reason, received.audit, received.finding)
         remove_finished_searches(self._store)
         return done
@@ -237,7 +320,17 @@ class JobRun:
         )
         return outcome.with_gaps(replace(received, audit=audit), gaps.found)
 
-    def _reuse(self, before: Audit, request: Request) -> Job:
+    def _reuse_unfetched(self, before: announced.Before, manifest: Manifest) -> Job:
+        """End as the audit of the files that the hub announces ended."""
+        audit = before.audit
+        same = f"same identity as audit {audit.id}: the hub announces the same files as those of {audit.ref}"
+        reason = "; ".join(
+            (f"{same}, and they were not fetched again", *checkpoints.notes(manifest))
+        )
+        plan = self._plan_with(self._found_in(before.reference))
+        return self._reuse(audit, before.reference, plan, reason)
+
+    def _reuse(self, before: Audit, reference: Reference | None, plan: Plan, reason: str) -> Job:
         """The same checkpoint under another name or commit: same audit, and its finding is one for this place too.
 
         What packs added since say about its score is kept with it.
@@ -251,10 +344,7 @@ class JobRun:
                 ref=self._job.ref,
                 created_at=now(),
             )
-        audit = calibration.with_current_calibration(
-            before, request.reference, request.plan, self._work.home
-        )
-        reason = "; ".join((f"same identity as audit {before.id}", *request.notes))
+        audit = calibration.with_current_calibration(before, reference, plan, self._work.home)
         return self._finish(JobState.DONE, reason, audit, finding)
 
     def _finish(

@@ -19,15 +19,15 @@ from dife_scanner.store import LeaseLost, Patience, leases, open_store
 log = logging.getLogger(__name__)
 
 
-def worker_name() -> str:
-    """Name this process uniquely on this host, also among later ones with the same number."""
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+def worker_name(part: str = "") -> str:
+    """Name this process uniquely on this host, also among later ones with the same number; or a `part` of it."""
+    name = f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
+    return f"{name}:{part}" if part else name
 
 
 def gone(worker: str) -> bool:
     """Tell whether a worker of this host certainly no longer runs; `False` where that cannot be known from here."""
-    host, _, number_and_start = worker.partition(":")
-    number, _, start = number_and_start.partition(":")
+    host, number, start, *_ = [*worker.split(":"), "", ""]
     if host != socket.gethostname() or not number.isdigit():
         return False
     try:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dife_scanner.checkpoints import first_look
-from dife_scanner.errors import DifeError, UnusableEnvironment
+from dife_scanner.errors import BadToken, DifeError, HubError, LimitExceeded, UnusableEnvironment
+from dife_scanner.hub import history, scopes
 from dife_scanner.hub.deadline import Deadline
-from dife_scanner.hub.poll import SOURCES, PollResult, poll
-from dife_scanner.queue import targets
+from dife_scanner.hub.history import covers, has_room
+from dife_scanner.hub.poll import longest_wait, poll
+from dife_scanner.queue import in_use, targets
 from dife_scanner.queue.work import Work, hub_for
-from dife_scanner.records import HubModel, ModelRef
-from dife_scanner.store import Store, jobs, polls, requests
+from dife_scanner.records import HubModel, ModelRef, Reach
+from dife_scanner.settings import Settings
+from dife_scanner.store import Store, jobs, polls, requests, watchlist
 from dife_scanner.store.requests import RequestKind
 
 if TYPE_CHECKING:
@@ -49,77 +55,227 @@ class PassResult:
 
 
 def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> PassResult:
-    """Read the listings down to what was read before and record every new revision; then advance the watermarks.
+    """Look up the models in use, read the listings down to what was read before, and go on reading further back.
 
-    Raises the hub's errors where no source could be read. A pass that is interrupted loses nothing: the watermarks
-    stay, and revisions already recorded are not recorded twice.
+    Raises the hub's errors where nothing could be read. A pass that is interrupted loses little: what a watermark or a
+    reach says was read is recorded before it, and revisions already recorded are not recorded twice.
     """
     settings = work.settings
     hub = hub_for(settings, settings.endpoint)
+    found = _Pass(store, hub, settings, Deadline(seconds or settings.limits.pass_seconds))
+    found.look_up()
+    found.read_heads()
+    found.read_back()
+    return found.end()
 
-    def on_page(source: str, page: int, seen: int) -> None:
-        polls.beat(
-            store, "poller", os.getpid(), f"reading {source}, page {page}: {seen:,} models so far"
+
+class _Pass:
+    """One pass: what it has done so far, kept in the store step by step."""
+
+    def __init__(self, store: Store, hub: Hub, settings: Settings, deadline: Deadline) -> None:
+        self._store = store
+        self._hub = hub
+        self._settings = settings
+        self._deadline = deadline
+        self._requests_before = hub.requests
+        self._seen: set[str] = set()
+        self._new = 0
+        self._looked = 0
+        self._malformed = 0
+        self._problems: list[str] = []
+        self._errors: list[HubError | LimitExceeded] = []
+        self._read = False
+        """Whether any part of the pass brought something, were it only that there is nothing."""
+        self._watermarks: dict[str, str] = {}
+        self._sources: tuple[str, ...] = ()
+        self._in_use: dict[str, str] = {}
+        """By repository, where it is used."""
+
+    # --- the models in use --------------------------------------------------------------------------------------
+
+    def look_up(self) -> None:
+        """Queue the models in use, and learn from them which sources to read."""
+        looked = in_use.look_up(
+            self._store,
+            self._hub,
+            self._settings,
+            self._deadline,
+            lambda name: self._tell(f"looking up {name}, which is in use"),
+        )
+        self._looked = looked.seen
+        self._new += looked.new
+        self._problems += looked.problems
+        if looked.error is not None:
+            self._errors.append(looked.error)
+        watched = watchlist.watched(self._store, self._hub.endpoint)
+        for one in watched:
+            self._in_use[one.found_as or one.wanted.repo_id] = one.wanted.place
+        scope = self._settings.watch.in_force
+        self._sources = scopes.sources(scope, self._settings.filters, watched)
+        self._read = looked.seen > 0 or (not self._sources and looked.error is None)
+
+    # --- the listings -------------------------------------------------------------------------------------------
+
+    def read_heads(self) -> None:
+        """Read what changed since the last time, of the sources that were read before."""
+        watermarks = polls.watermarks(self._store, self._hub.endpoint)
+        before = [source for source in self._sources if source in watermarks]
+        if not before:
+            return
+
+        def on_page(source: str, page: int, seen: int) -> None:
+            self._tell(f"reading {source}, page {page}: {seen:,} models so far")
+
+        result = poll(
+            self._hub,
+            known=self._known(),
+            watermarks=watermarks,
+            overlap_seconds=self._settings.overlap_seconds,
+            deadline=self._deadline,
+            sources=before,
+            progress=on_page,
+        )
+        self._read = True
+        self._record(result.models)
+        self._seen.update(result.repositories)
+        self._malformed += result.malformed
+        self._problems += result.problems
+        self._errors += result.errors
+        self._watermarks = result.watermarks
+
+    def read_back(self) -> None:
+        """Go on reading each source further back, to where the settings say.
+
+        Time, the hub's window and whoever waits for this process with a request of their own end it for now.
+        """
+        bound = self._settings.watch.back_to(datetime.now(UTC))
+        reaches = polls.reaches(self._store, self._hub.endpoint)
+        for source in self._sources:
+            if not self._may_go_on():
+                reach = reaches.get(source, Reach())
+                if not covers(reach, bound):
+                    self._problems.append(_so_far(source, reach))
+                continue
+            self._read_source_back(source, reaches.get(source, Reach()), bound)
+
+    def _may_go_on(self) -> bool:
+        """Whether the last error, if any, was of one source alone."""
+        if self._deadline.passed or (self._errors and self._hub.answers == 0):
+            return False
+        return all(getattr(error, "retry_after", None) is None for error in self._errors)
+
+    def _read_source_back(self, source: str, reach: Reach, bound: datetime | None) -> None:
+        while not covers(reach, bound):
+            if reach.next and (not has_room(self._hub) or requests.waiting(self._store)):
+                self._problems.append(_so_far(source, reach))
+                return
+            self._tell(f"reading {source} back{_to(reach)}: {len(self._seen):,} models so far")
+            try:
+                found = history.read_back(self._hub, source, reach, bound, deadline=self._deadline)
+            except BadToken:
+                raise
+            except (HubError, LimitExceeded) as error:
+                self._failed(source, error)
+                return
+            self._read = True
+            self._record_slice(source, found, begun=bool(reach.next))
+            if found.error is not None:
+                self._failed(source, found.error)
+                return
+            reach = found.reach
+
+    def _record_slice(self, source: str, found: history.Slice, *, begun: bool) -> None:
+        known = self._known()
+        self._record([model for model in found.models if known.get(model.repo_id) != model.sha])
+        self._seen.update(model.repo_id for model in found.models)
+        self._malformed += len(found.malformed)
+        for reason, amount in sorted(Counter(found.malformed).items()):
+            self._problems.append(f"{amount} × {reason}")
+        # One that shows nothing yet is read from the top each time: it costs a request, and what comes first is found.
+        if begun or found.newest:
+            polls.keep_reach(self._store, self._hub.endpoint, source, found.reach, found.newest)
+
+    def _failed(self, source: str, error: HubError | LimitExceeded) -> None:
+        self._errors.append(error)
+        self._problems.append(f"{source}: {error.what}")
+
+    # --- keeping ------------------------------------------------------------------------------------------------
+
+    def _known(self) -> dict[str, str]:
+        return jobs.known(self._store, self._hub.endpoint)
+
+    def _record(self, models: Sequence[HubModel]) -> None:
+        """Record new revisions. With a token, gated and private models are looked at before they are judged."""
+        self._new += len(models)
+        for start in range(0, len(models), _BATCH):
+            with self._store.atomic("jobs.discover"):
+                for model in models[start : start + _BATCH]:
+                    self._discover(model)
+
+    def _discover(self, model: HubModel) -> None:
+        manifest = first_look(model, self._hub.has_token)
+        reason = DISCOVERED
+        if manifest.state.is_final:
+            reason = manifest.reason
+        jobs.discover(
+            self._store,
+            ModelRef(model.repo_id, model.sha),
+            endpoint=self._hub.endpoint,
+            state=manifest.state,
+            reason=reason,
+            model=model,
+            manifest=manifest,
+            in_use=self._in_use.get(model.repo_id, ""),
         )
 
-    result = poll(
-        hub,
-        known=jobs.known(store, settings.endpoint),
-        watermarks=polls.watermarks(store, settings.endpoint),
-        overlap_seconds=settings.overlap_seconds,
-        deadline=Deadline(seconds or settings.limits.pass_seconds),
-        sources=settings.filters or SOURCES,
-        progress=on_page,
-    )
-    record(store, settings.endpoint, result, token=hub.has_token)
-    return PassResult(
-        seen=result.seen,
-        new=len(result.models),
-        malformed=result.malformed,
-        requests=result.requests,
-        complete=result.complete,
-        problems=result.problems,
-        retry_after=result.retry_after,
-    )
+    def _tell(self, note: str) -> None:
+        polls.beat(self._store, "poller", os.getpid(), note)
+
+    def end(self) -> PassResult:
+        """The result, which is kept too. Raises what kept the pass from reading anything at all."""
+        if self._errors and not self._read:
+            raise self._errors[0]
+        bound = self._settings.watch.back_to(datetime.now(UTC))
+        complete = not self._errors and self._is_read(bound)
+        result = PassResult(
+            seen=len(self._seen) + self._looked,
+            new=self._new,
+            malformed=self._malformed,
+            requests=self._hub.requests - self._requests_before,
+            complete=complete,
+            problems=tuple(self._problems),
+            retry_after=longest_wait(self._errors),
+        )
+        polls.complete_pass(
+            self._store,
+            self._hub.endpoint,
+            self._watermarks,
+            result.seen,
+            result.new,
+            result.malformed,
+            requests=result.requests,
+            complete=complete,
+            problems="; ".join(result.problems)[:2000],
+        )
+        return result
+
+    def _is_read(self, bound: datetime | None) -> bool:
+        """Whether no source is left to be read further back; one that shows nothing is none."""
+        reaches = polls.reaches(self._store, self._hub.endpoint)
+        watermarks = polls.watermarks(self._store, self._hub.endpoint)
+        for source in self._sources:
+            if source in watermarks and not covers(reaches.get(source, Reach()), bound):
+                return False
+        return True
 
 
-def record(store: Store, endpoint: str, result: PollResult, *, token: bool = False) -> None:
-    """Record what a pass found: all models first; the watermarks last, and only after a complete pass.
-
-    With a `token`, gated and private models are looked at before they are judged.
-    """
-    for start in range(0, len(result.models), _BATCH):
-        with store.atomic("jobs.discover"):
-            for model in result.models[start : start + _BATCH]:
-                _discover(store, endpoint, model, token)
-    watermarks = result.watermarks if result.complete else {}
-    polls.complete_pass(
-        store,
-        endpoint,
-        watermarks,
-        result.seen,
-        len(result.models),
-        result.malformed,
-        requests=result.requests,
-        complete=result.complete,
-        problems="; ".join(result.problems)[:2000],
-    )
+def _so_far(source: str, reach: Reach) -> str:
+    """How far a source was read that is not read to its end."""
+    return f"{source}: read back{_to(reach)} so far, the next pass goes on"
 
 
-def _discover(store: Store, endpoint: str, model: HubModel, token: bool) -> None:
-    manifest = first_look(model, token)
-    reason = DISCOVERED
-    if manifest.state.is_final:
-        reason = manifest.reason
-    jobs.discover(
-        store,
-        ModelRef(model.repo_id, model.sha),
-        endpoint=endpoint,
-        state=manifest.state,
-        reason=reason,
-        model=model,
-        manifest=manifest,
-    )
+def _to(reach: Reach) -> str:
+    return f" to {reach.oldest[:10]}" if reach.oldest else ""
 
 
 def serve_requests(store: Store, work: Work) -> list[str]:

@@ -34,6 +34,8 @@ class Work:
     start: str = child.FORKSERVER
     """How audit children come about; `spawn` where the system has no such server."""
     lease_seconds: float = 60.0
+    confirm: Callable[[str], bool] | None = None
+    """Puts a question to a person; `None` where there is none, as in every process that a watcher started."""
     seed: int | None = None
     """Of the jitter in delays; `None`: from the system."""
 

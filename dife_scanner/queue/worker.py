@@ -13,6 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from dife_scanner import checkpoints
 from dife_scanner.durable.clock import later, now
@@ -27,7 +28,8 @@ from dife_scanner.errors import (
 from dife_scanner.hub.session import session
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.queue import batch
-from dife_scanner.queue.cleanup import remove_leftovers
+from dife_scanner.queue.ahead import FetchAhead
+from dife_scanner.queue.cleanup import remove_ended_downloads, remove_leftovers
 from dife_scanner.queue.failures import record_failure
 from dife_scanner.queue.job_run import JobRun, remove_folder
 from dife_scanner.queue.lease import Lease, gone, worker_name
@@ -56,8 +58,9 @@ def process(
     *,
     worker: str = "",
     stop: threading.Event | None = None,
+    ahead: bool = False,
 ) -> Job:
-    """Do `job` (waiting, or claimed by `worker`) and return it as it stands then.
+    """Do `job` (waiting, or claimed by `worker`) and return it as it stands then; with `ahead` only look and fetch.
 
     Whatever goes wrong with the checkpoint or the hub becomes a state with a reason; only trouble with the home
     itself is raised: `HomeUnwritable`, `StoreBusy`, and `DiskFull` when not even that can be written; and
@@ -73,8 +76,9 @@ def process(
         return jobs.job(store, job.id)
     with Lease(work.home, claimed.id, worker, work.lease_seconds) as lease:
         run = JobRun(store, claimed, work, worker, progress, _check(lease, stop))
+        steps = run.fetch_ahead if ahead else run
         try:
-            done = _run_or_record_failure(run, store, claimed, work, worker)
+            done = _run_or_record_failure(steps, store, claimed, work, worker)
         except LeaseLost as lost:
             log.info("%s", lost.what)
             done = jobs.job(store, claimed.id)
@@ -90,11 +94,13 @@ def process(
     return done
 
 
-def _run_or_record_failure(run: JobRun, store: Store, job: Job, work: Work, worker: str) -> Job:
-    """Run a job; an error that is about the job, not about this worker or the home, decides its state."""
+def _run_or_record_failure(
+    steps: Callable[[], Job], store: Store, job: Job, work: Work, worker: str
+) -> Job:
+    """Take the steps of a job; an error that is about the job, not about this worker or the home, decides its state."""
     rng = random.Random(work.seed)
     try:
-        return run()
+        return steps()
     except (LeaseLost, Stopping, HomeUnwritable, StoreBusy, StoreCorrupt, UnusableEnvironment):
         raise
     except Exception as error:
@@ -152,14 +158,17 @@ def work_loop(
     worker = worker_name()
     next_beat = 0.0
     patience = Patience(math.inf, stopped=stop.is_set)
-    with open_store(work.home, patience=patience) as store:
+    fetcher = FetchAhead(work, partial(_fetch_ahead, work))
+    with open_store(work.home, patience=patience) as store, fetcher:
         remove_leftovers(store)
         while not stop.is_set():
             try:
                 if time.monotonic() >= next_beat:
                     polls.beat(store, "worker", os.getpid(), "waiting for jobs")
+                    remove_ended_downloads(store)
                     next_beat = time.monotonic() + BEAT_SECONDS
                 leases.requeue_lost(store, gone=gone)
+                one_comes_back = fetcher.fetching
                 job = leases.claim(store, worker, work.lease_seconds)
                 if job is not None:
                     done = process(store, job, work, progress_for(job), worker=worker, stop=stop)
@@ -167,7 +176,7 @@ def work_loop(
                     batch.correct_when_full(store)
                     continue
                 batch.correct_when_idle(store)
-                if until_idle:
+                if until_idle and not one_comes_back:
                     return
                 stop.wait(IDLE_SECONDS)
             except (DiskFull, StoreBusy) as error:
@@ -176,6 +185,10 @@ def work_loop(
                 if until_idle:
                     raise
                 _wait_for_environment(store, error, stop)
+
+
+def _fetch_ahead(work: Work, store: Store, job: Job, worker: str, stop: threading.Event) -> Job:
+    return process(store, job, work, worker=worker, stop=stop, ahead=True)
 
 
 def _wait_until_writable(

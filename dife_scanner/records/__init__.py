@@ -13,19 +13,27 @@ from dife_scanner.records.audits import (
 )
 from dife_scanner.records.calibration import Calibration, Planted, Power
 from dife_scanner.records.checkpoints import (
+    BaseClaim,
     Contents,
     Deviation,
+    HubCommit,
     HubFile,
     HubModel,
+    HubScan,
     Manifest,
     ModelRef,
     Reference,
+    ReferenceCheck,
+    TrustedFile,
+    TrustRecord,
 )
 from dife_scanner.records.checks import Basis, CheckKind, CheckOutcome, CheckResult, Decision
 from dife_scanner.records.diagnosis import BranchSwap, ComponentRepair, Diagnosis, decided
 from dife_scanner.records.findings import Alert, Finding, ModelRow, Tally
-from dife_scanner.records.jobs import Job
+from dife_scanner.records.jobs import DiskUse, Job
 from dife_scanner.records.measures import Change, Interval, Measure, Recognition
+from dife_scanner.records.movement import ExposureChange, MovedTensor, Movement, TensorMark
+from dife_scanner.records.opinions import Opinion
 from dife_scanner.records.pools import PoolItem, PoolManifest
 from dife_scanner.records.profile import (
     Absent,
@@ -61,14 +69,17 @@ from dife_scanner.records.vocabulary import (
     FindingKind,
     JobState,
     Layout,
+    OpinionVerdict,
     Origin,
     Position,
     Severity,
     Stratum,
     TriageState,
     TriggerKind,
+    Trust,
     Verdict,
 )
+from dife_scanner.records.watching import InUse, Reach, Scope, WatchedModel
 
 __all__ = [
     "Absent",
@@ -77,6 +88,7 @@ __all__ = [
     "AlertState",
     "ArtefactMissing",
     "Audit",
+    "BaseClaim",
     "Basis",
     "BranchSwap",
     "Budget",
@@ -96,17 +108,22 @@ __all__ = [
     "Decision",
     "Deviation",
     "Diagnosis",
+    "DiskUse",
     "Entry",
     "EntryType",
     "EvidenceFile",
     "EvidenceRole",
+    "ExposureChange",
     "Finding",
     "FindingKind",
     "Gap",
+    "HubCommit",
     "HubFile",
     "HubModel",
+    "HubScan",
     "Hypothesis",
     "InCleanReference",
+    "InUse",
     "Interval",
     "Job",
     "JobState",
@@ -116,21 +133,28 @@ __all__ = [
     "MissingSearch",
     "ModelRef",
     "ModelRow",
+    "MovedTensor",
+    "Movement",
     "NearestConcept",
     "NotEvaluable",
     "NotRun",
     "NounLead",
     "NounShare",
+    "Opinion",
+    "OpinionVerdict",
     "Origin",
     "Planted",
     "PoolItem",
     "PoolManifest",
     "Position",
     "Power",
+    "Reach",
     "Recognition",
     "Recovered",
     "Reference",
+    "ReferenceCheck",
     "ReverseSearch",
+    "Scope",
     "Search",
     "SelectorControl",
     "SettingsOf",
@@ -138,11 +162,16 @@ __all__ = [
     "StoredPlan",
     "Stratum",
     "Tally",
+    "TensorMark",
     "TriageState",
     "Trigger",
     "TriggerFile",
     "TriggerKind",
+    "Trust",
+    "TrustRecord",
+    "TrustedFile",
     "UnderOtherSettings",
     "Verdict",
+    "WatchedModel",
     "decided",
 ]

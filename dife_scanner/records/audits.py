@@ -150,3 +150,6 @@ class Audit:
     """Under whose settings everything above was measured."""
     under_other: UnderOtherSettings | None = None
     """What the audit under the other settings came to; `None` where nothing deviates."""
+    tokenizer_differences: tuple[str, ...] = ()
+    """How its tokenizer differs from the base's, or from CLIP's own where there is no base, each in words. Texts were
+    measured as each checkpoint's own cuts them."""

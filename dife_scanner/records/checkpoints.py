@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dife_scanner.records.vocabulary import JobState, Layout
+from dife_scanner.records.vocabulary import JobState, Layout, Trust
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,18 @@ class HubFile:
 
 
 @dataclass(frozen=True)
+class HubScan:
+    """What the hub's own scanners say of a repository. None of them looks for what an audit looks for."""
+
+    done: bool
+    """Whether they have looked at every file. Not scanned is not safe."""
+    files: tuple[tuple[str, str], ...] = ()
+    """Path and level (`unsafe`, `suspicious`, `caution`, `error`, …) of each file with an issue."""
+    more: int = 0
+    """Files with an issue that are not named here."""
+
+
+@dataclass(frozen=True)
 class HubModel:
     """One listing item after parsing. Every string in it was written by a stranger."""
 
@@ -50,6 +62,17 @@ class HubModel:
     disabled: bool = False
     downloads: int = 0
     files: tuple[HubFile, ...] = ()
+    scan: HubScan | None = None
+    """What the hub's own scanners say; `None` where nobody asked, or the hub did not say."""
+
+
+@dataclass(frozen=True)
+class HubCommit:
+    """One commit of a repository's history."""
+
+    sha: str
+    date: str
+    """ISO 8601, UTC."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +99,18 @@ class Contents:
 
 
 @dataclass(frozen=True)
+class BaseClaim:
+    """What a repository says that it was made from; a stranger's words, never verified here."""
+
+    name: str
+    """`org/name` on a hub."""
+    relation: str
+    """`finetune`, `adapter`, `quantized`, `merge`, or empty where none is said."""
+    source: str
+    """Where it stands: `card`, or the path of a configuration."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What would be fetched for one revision, and whether it can be audited at all."""
 
@@ -97,6 +132,8 @@ class Manifest:
     """Files that by their names hold weights that some other program may load, and that are not those audited."""
     unread: tuple[str, ...] = ()
     """Files that by their names hold a prompt learner in a format that is not read; never fetched, never opened."""
+    base_claims: tuple[BaseClaim, ...] = ()
+    """The card's first, then those of the configurations."""
 
 
 @dataclass(frozen=True)
@@ -122,3 +159,53 @@ class Reference:
     architecture: str
     added_at: str
     bundled: bool = False
+    repository: str = ""
+    """Where its files were fetched from, `org/name`; empty where somebody gave them."""
+    revision: str = ""
+    """The commit that was fetched."""
+    base: str = ""
+    """The registry's name of it, e.g. `openai/clip-vit-base-patch32`; empty where the registry does not know it."""
+    size: int = 0
+    """Bytes on disk; 0 where nobody counted them."""
+    fetched: bool = False
+    """Whether it was fetched because a checkpoint needed it; such a one gives way where room is needed."""
+    trust: Trust = Trust.PERSON
+    trusted_at: str = ""
+    """When it was pinned, or fetched for the first time; empty where somebody gave it."""
+
+
+@dataclass(frozen=True)
+class TrustedFile:
+    """One file of a repository as it was when it was first trusted."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class TrustRecord:
+    """What a repository of a clean base holds, as far as it is trusted."""
+
+    repository: str
+    revision: str
+    """The commit that is trusted."""
+    files: tuple[TrustedFile, ...]
+    """Those that make the reference; empty where only the commit was pinned so far."""
+    first_at: str
+    pinned_at: str = ""
+    """When somebody pinned it; empty where the first fetch alone is what is trusted."""
+    changed: str = ""
+    """What a later fetch found instead, in words; nothing of it was accepted."""
+
+
+@dataclass(frozen=True)
+class ReferenceCheck:
+    """What became of a reference when it was verified."""
+
+    name: str
+    intact: bool | None
+    """Whether every file on disk is the one that was stored; `None` where nothing was recorded to compare with."""
+    on_hub: bool | None
+    """Whether the hub still announces the same files; `None` where it was not asked or did not answer."""
+    problem: str = ""
+    """In words; empty where there is none."""

@@ -26,3 +26,17 @@ class Job:
     lost_leases: int = 0
     worker: str | None = None
     audit_id: str | None = None
+    in_use: str = ""
+    """Where somebody uses it, e.g. `train.py:12`; empty where no watch-list names it."""
+
+
+@dataclass(frozen=True)
+class DiskUse:
+    """What fetched weights take of the home's disk, in bytes."""
+
+    fetched: int
+    """On the disk now, what killed downloads left included."""
+    quota: int
+    free: int
+    floor: int
+    """Kept free for everything else."""

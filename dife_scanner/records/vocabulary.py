@@ -188,18 +188,67 @@ class Stratum(StrEnum):
 
 
 class Layout(StrEnum):
-    """How a repository stores its checkpoint (recognised from names and small JSON only)."""
+    """How a repository stores its checkpoint (recognised from names and small JSON only). `docs/layouts.md` has all."""
 
+    # read
     OPEN_CLIP = "open_clip"
     OPEN_CLIP_PICKLE = "open_clip (pickle only)"
+    """Only in records of earlier versions, which read no pickled file."""
     TRANSFORMERS = "transformers"
-    TIMM = "timm"
+    SIGLIP = "transformers SigLIP"
+    TOWER = "one tower"
+    CLASSIFIER = "classifier"
+    """An image tower with a head of classes on it."""
     SENTENCE_TRANSFORMERS = "sentence-transformers"
     DIFFUSION = "stable diffusion"
+    TIMM = "timm"
     PEFT = "PEFT adapter"
+    SINGLE_FILE = "single file"
+    """Weights without a configuration: their tensors decide."""
+
+    # formats that are not read
     ONNX = "ONNX"
+    OPENVINO = "OpenVINO"
+    CORE_ML = "Core ML"
     GGUF = "GGUF"
+    MLX = "MLX"
+    FLAX = "Flax or JAX"
+    TENSORFLOW = "TensorFlow or Keras"
+    COMPILED = "compiled for a device"
+    TRAINING_SHARDS = "training shards"
+    QUANTISED = "quantised"
+    DIFFUSION_ADAPTER = "adapter of a diffusion model"
+
+    # models that are not read
+    DUAL_ENCODER = "vision-text dual encoder"
+    OTHER_TEXT_TOWER = "text tower of another family"
+    OTHER_FAMILY = "another family"
+    CUSTOM_CODE = "custom code"
+    NOT_CLIP = "not a CLIP"
+    NO_WEIGHTS = "no weights"
     OTHER = "other"
+
+
+class OpinionVerdict(StrEnum):
+    """What another scanner says of the same files, by its own rules."""
+
+    CLEAN = "clean-by-its-rules"
+    SUSPICIOUS = "suspicious"
+    MALICIOUS = "malicious"
+    NOT_RUN = "not-run"
+
+
+class Trust(StrEnum):
+    """Why a clean reference is taken for what its name says."""
+
+    BUNDLED = "bundled"
+    """It ships with the package."""
+    PERSON = "added by a person"
+    """Somebody gave its files."""
+    FIRST_USE = "trusted on first use"
+    """Nothing says what its files should be: what the first fetch brought is taken for it from then on."""
+    PINNED = "pinned"
+    """A person or a public source says which commit and files it is."""
 
 
 class TriggerKind(StrEnum):

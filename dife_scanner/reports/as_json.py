@@ -16,13 +16,21 @@ from dife_scanner.core.cards import Card
 from dife_scanner.records import (
     Alert,
     Audit,
+    DiskUse,
     Finding,
+    HubScan,
     Job,
     JobState,
     ModelRef,
+    Movement,
+    Opinion,
+    Reach,
     Reference,
+    ReferenceCheck,
     Tally,
+    TrustRecord,
     Verdict,
+    WatchedModel,
 )
 from dife_scanner.reports.rerun import Difference
 from dife_scanner.reports.seeds import spreads
@@ -103,6 +111,12 @@ class PlannedModel:
     reason: str
     bytes_to_fetch: int
     files: tuple[str, ...]
+    base: str = ""
+    """The clean base that it would be compared with, by its name in the registry; empty where none can be told."""
+    base_by: str = ""
+    """What says so."""
+    base_bytes: int = 0
+    """To fetch the base; 0 where it is here, or is not fetched."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +159,12 @@ class ShowDocument:
     audit: Audit | None
     finding: Finding | None
     job: Job | None = None
+    opinions: tuple[Opinion, ...] = ()
+    """What other scanners said of the same files; evidence that decides nothing."""
+    movement: Movement | None = None
+    """What moved since the revision before this one was audited."""
+    hub_scan: HubScan | None = None
+    """What the hub's own scanners said when the revision was looked at; `None` is not "safe"."""
     format: str = "dife/show-1"
 
 
@@ -181,13 +201,57 @@ class StatusDocument:
     last_pass_at: str | None
     alerts_pending: int
     alerts_dead: int
+    disk: DiskUse
+    scope: str = ""
+    since: str = ""
+    """Back to when the listings are read."""
+    unread: dict[str, Reach] = field(default_factory=dict)
+    """Sources that are not read back to `since` yet, and how far they are."""
+    in_use: tuple[WatchedModel, ...] = ()
     format: str = "dife/status-1"
 
 
 @dataclass(frozen=True)
 class ReferencesDocument:
     references: tuple[Reference, ...]
+    wanted: dict[str, int] = field(default_factory=dict)
+    """How many audits lack each base that is not here, by its name in the registry."""
+    trusted: tuple[TrustRecord, ...] = ()
+    """What is trusted of the repositories that references were fetched from."""
     format: str = "dife/references-1"
+
+
+@dataclass(frozen=True)
+class KnownBase:
+    """One base that the registry knows by name."""
+
+    name: str
+    aliases: tuple[str, ...]
+    architecture: str
+    repositories: tuple[str, ...]
+    """Where it is fetched from, the first that has it."""
+    source: tuple[str, ...]
+    """The public pages that say so."""
+    reference: str
+    """What it is called here; empty where it is not here."""
+    unread: str
+    """Why it is not fetched; empty where it is."""
+
+
+@dataclass(frozen=True)
+class RegistryDocument:
+    """`dife reference list --registry`."""
+
+    bases: tuple[KnownBase, ...]
+    format: str = "dife/registry-1"
+
+
+@dataclass(frozen=True)
+class ReferenceChecksDocument:
+    """`dife reference verify`."""
+
+    checks: tuple[ReferenceCheck, ...]
+    format: str = "dife/reference-checks-1"
 
 
 @dataclass(frozen=True)
@@ -243,6 +307,10 @@ class InfoDocument:
     versions: dict[str, str]
     secrets: dict[str, str]
     settings: dict[str, str] = field(default_factory=dict)
+    children: dict[str, str] = field(default_factory=dict)
+    """What each kind of limited child is kept from here, and by which means."""
+    scanners: dict[str, str] = field(default_factory=dict)
+    """The program of each scanner that is asked for a second opinion, or why none is."""
     format: str = "dife/info-1"
 
 
@@ -276,6 +344,8 @@ DOCUMENTS: tuple[type, ...] = (
     QueueDocument,
     StatusDocument,
     ReferencesDocument,
+    RegistryDocument,
+    ReferenceChecksDocument,
     CalibrationDocument,
     AlertsDocument,
     CardsDocument,

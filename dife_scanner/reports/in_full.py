@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -19,6 +20,7 @@ from dife_scanner.records import (
     Finding,
     Hypothesis,
     ModelRef,
+    Movement,
     SelectorControl,
     Trigger,
 )
@@ -30,7 +32,7 @@ from dife_scanner.reports.layout import (
     heading,
     safe,
 )
-from dife_scanner.reports.screen import finding_line, lacking, title
+from dife_scanner.reports.screen import finding_line, lacking, moved, title
 from dife_scanner.sentences import checks
 from dife_scanner.sentences.audits import accuracy_text, towers, verdict_sentence
 from dife_scanner.sentences.basis import would_change
@@ -42,6 +44,7 @@ from dife_scanner.sentences.recognition import recognition_text
 from dife_scanner.sentences.recovered import candidate_lines, recovered_lines
 from dife_scanner.sentences.searches import budget_lines
 from dife_scanner.sentences.settings import deviation_lines
+from dife_scanner.sentences.tokenizers import tokenizer_lines
 from dife_scanner.sentences.triggers import effect_text, example_prompts, marked_text, trigger_text
 
 _BAR = 30
@@ -49,10 +52,14 @@ _BAR = 30
 
 
 def render(
-    record: Audit, finding: Finding | None, home: Path, shown_as: ModelRef | None = None
+    record: Audit,
+    finding: Finding | None,
+    home: Path,
+    shown_as: ModelRef | None = None,
+    movement: Movement | None = None,
 ) -> RenderableType:
-    """Everything that was measured; `home` is where its evidence lies, `shown_as` as in `screen.render`."""
-    parts = _verdict(record, shown_as)
+    """Everything that was measured; `home` is where its evidence lies, the others are as in `screen.render`."""
+    parts = [*_verdict(record, shown_as), *moved(movement)]
     if finding is not None:
         parts.append(finding_line(finding))
     if record.trigger is not None:
@@ -95,6 +102,14 @@ def _marked(trigger: Trigger, prompt: str) -> Text:
     for segment in marked_text(trigger, prompt):
         line.append(segment.shown, "reverse" if segment.marked else "default")
     return line
+
+
+def opinions(lines: Sequence[str]) -> list[RenderableType]:
+    """What other scanners said of the files, as `sentences.opinions` puts it; nothing where none was asked."""
+    if not lines:
+        return []
+    shown = [Padding(safe(line, 800), (0, 0, 0, 2)) for line in lines]
+    return [heading("Second opinions on the files"), *shown]
 
 
 # --- the profile ----------------------------------------------------------------------------------------------
@@ -283,6 +298,7 @@ def _small_print(record: Audit, home: Path) -> list[RenderableType]:
         accuracy_text(record),
         recognition_text(record),
         *deviation_lines(record),
+        *tokenizer_lines(record),
         f"{record.architecture}; reference {record.reference or 'none'}; {_towers(record)}",
         f"audit {record.id}, identity {record.identity[:16]}",
     ]

@@ -15,6 +15,7 @@ from dife_scanner.records import (
     FindingKind,
     Hypothesis,
     ModelRef,
+    Movement,
     SelectorControl,
     Verdict,
 )
@@ -25,6 +26,7 @@ from dife_scanner.sentences.basis import why, would_change
 from dife_scanner.sentences.calibration import calibration_lines
 from dife_scanner.sentences.findings import confidence_text, triage_text
 from dife_scanner.sentences.footprint import CARRIER_MEANING, repair_text, swap_text
+from dife_scanner.sentences.movement import movement_text
 from dife_scanner.sentences.numbers import number
 from dife_scanner.sentences.recognition import recognition_words
 from dife_scanner.sentences.triggers import effect_text, example_prompts, marked_text, trigger_text
@@ -48,13 +50,18 @@ _TOLD_IN_FULL = frozenset(
 
 
 def render(
-    record: Audit, finding: Finding | None = None, shown_as: ModelRef | None = None
+    record: Audit,
+    finding: Finding | None = None,
+    shown_as: ModelRef | None = None,
+    movement: Movement | None = None,
 ) -> RenderableType:
     """About forty lines at 100 columns; `in_full` has every number.
 
-    `shown_as`: the checkpoint somebody asked for, where its weights were audited under another name.
+    `shown_as`: the checkpoint somebody asked for, where its weights were audited under another name. `movement`: since
+    its revision before.
     """
-    parts = [*_verdict(record, shown_as), *_finding(record, finding), _checks(record)]
+    parts = [*_verdict(record, shown_as), *moved(movement), *_finding(record, finding)]
+    parts.append(_checks(record))
     if record.profile:
         parts += [Text(""), _profile(record)]
     footprint = [*_trigger(record), *_footprint(record)]
@@ -105,6 +112,13 @@ def _compared(record: Audit) -> str:
         return text
     there = number(record.reference_accuracy)
     return f"{text}; clean accuracy {there} there, {number(record.clean_accuracy)} here"
+
+
+def moved(movement: Movement | None) -> list[RenderableType]:
+    """What moved since the revision before; nothing where none was audited."""
+    if movement is None:
+        return []
+    return [_line("Compared with revision", movement_text(movement), 600)]
 
 
 def lacking(record: Audit) -> list[RenderableType]:

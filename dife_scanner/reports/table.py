@@ -16,7 +16,6 @@ from dife_scanner.records import (
     Finding,
     Job,
     ModelRow,
-    Reference,
     Tally,
     Verdict,
 )
@@ -27,6 +26,7 @@ from dife_scanner.sentences.findings import triage_text
 from dife_scanner.sentences.numbers import bytes_text, count, number
 from dife_scanner.sentences.times import age_text, time_text
 from dife_scanner.sentences.triggers import effect_text
+from dife_scanner.sentences.watching import reason_text
 from dife_scanner.store.audits import AuditRow
 
 _LOUD_KINDS = ("flagged", "refused")
@@ -165,22 +165,7 @@ def queue(rows: Sequence[Job]) -> RenderableType:
             str(job.attempts),
             str(job.deaths),
             age_text(job.next_check_at, now) if job.next_check_at else "",
-            safe(job.reason, 120),
-        )
-    return table
-
-
-def references(rows: Sequence[Reference]) -> RenderableType:
-    """Clean checkpoints that suspects are compared with."""
-    table = columns("reference", "architecture", "image tower", "text tower", "weights", "bundled")
-    for row in rows:
-        table.add_row(
-            safe(row.name),
-            safe(row.architecture),
-            row.image_tower[:12],
-            row.text_tower[:12],
-            row.weights_sha256[:12],
-            "yes" if row.bundled else "",
+            safe(reason_text(job), 120),
         )
     return table
 
@@ -250,10 +235,15 @@ def plan(document: PlanDocument) -> RenderableType:
     """What would be done, before anything is fetched."""
     shown: list[RenderableType] = [safe(line, 300) for line in _plan_lines(document) if line]
     if document.targets:
-        table = columns("model", "layout", "would be", "bytes", "reason")
+        table = columns("model", "layout", "would be", "bytes", "base", "reason")
         for row in document.targets:
             size = bytes_text(row.bytes_to_fetch)
-            table.add_row(safe(str(row.ref)), row.layout, row.state.value, size, safe(row.reason))
+            base = row.base
+            if row.base_bytes:
+                base += f" ({bytes_text(row.base_bytes)})"
+            table.add_row(
+                safe(str(row.ref)), row.layout, row.state.value, size, safe(base), safe(row.reason)
+            )
         shown.append(table)
     return Group(*shown)
 

@@ -22,7 +22,7 @@ def same_weights_text(audit: Audit, shown_as: ModelRef | None) -> str:
     """Where the weights were audited, for a checkpoint that has the same ones; empty where it was audited itself."""
     if shown_as is None or shown_as == audit.ref:
         return ""
-    return f"Same weights as {audit.ref}, which was audited."
+    return f"Same weights as {audit.ref} (audit {audit.id}), which was audited."
 
 
 def verdict_sentence(audit: Audit) -> str:

@@ -24,7 +24,16 @@ T = TypeVar("T")
 
 CAME_LATER: dict[type, frozenset[str]] = {
     Audit: frozenset(
-        ("plan", "decision", "recognition", "deviations", "settings", "under_other", "gaps")
+        (
+            "plan",
+            "decision",
+            "recognition",
+            "deviations",
+            "settings",
+            "under_other",
+            "gaps",
+            "tokenizer_differences",
+        )
     ),
     Hypothesis: frozenset(("checks",)),
     Finding: frozenset(("decided_for",)),

@@ -77,7 +77,8 @@ def add_event(store: Store, job_id: int, state: JobState, reason: str, worker: s
 def requeue_afresh(store: Store, job_id: int, reason: str) -> None:
     """Queue a job with all its counts at zero."""
     store.write(
-        "UPDATE jobs SET attempts = 0, deaths = 0, lost_leases = 0, repeats = 0, last_error = '' WHERE id = ?",
+        "UPDATE jobs SET attempts = 0, deaths = 0, lost_leases = 0, repeats = 0, last_error = '',"
+        " reserved_bytes = 0, ahead_at = NULL WHERE id = ?",
         (job_id,),
     )
     set_state(store, job_id, JobState.QUEUED, reason)

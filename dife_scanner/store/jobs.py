@@ -13,7 +13,7 @@ from typing import Any
 
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import UsageError
-from dife_scanner.records import Finding, HubModel, Job, JobState, Manifest, ModelRef
+from dife_scanner.records import Finding, HubModel, HubScan, Job, JobState, Manifest, ModelRef
 from dife_scanner.store import findings
 from dife_scanner.store.codec import from_json
 from dife_scanner.store.db import Store
@@ -44,6 +44,10 @@ _MAY_REOPEN = frozenset(
 )
 """Final states that a repository can leave: it was changed, opened or put back."""
 
+IN_USE = 1
+BY_HAND = 2
+"""Priorities: what is in use goes before what a listing shows, and what somebody waits for before both."""
+
 
 @dataclass(frozen=True)
 class JobEvent:
@@ -68,6 +72,7 @@ def discover(
     model: HubModel | None = None,
     manifest: Manifest | None = None,
     pinned: bool = False,
+    in_use: str = "",
 ) -> Job:
     """Record one revision; the same revision again is the same job.
 
@@ -75,6 +80,7 @@ def discover(
     revision older than the newest known is itself recorded as superseded. `pinned`: somebody requested exactly this
     revision, so it is not superseded, and supersedes others only once a listing shows it too. A job that ended as
     unsupported, gated, private, disabled, deleted or superseded opens again when it is now found `queued`.
+    `in_use`: where somebody uses it; such jobs go before those that only a listing shows.
     """
     with store.atomic("jobs.discover"):
         known_job = _find_row(store, endpoint, ref)
@@ -87,6 +93,7 @@ def discover(
             keep_description(store, job_id, model, manifest)
             _mark_seen(store, job_id, pinned)
             _reopen(store, known_job, state, reason, pinned)
+        _set_priority(store, job_id, pinned, in_use)
         supersede_older(store, endpoint, ref.repo_id)
     return job(store, job_id)
 
@@ -140,6 +147,17 @@ def _mark_seen(store: Store, job_id: int, pinned: bool) -> None:
     store.write(f"UPDATE jobs SET {column} = 1 WHERE id = ?", (job_id,))
 
 
+def _set_priority(store: Store, job_id: int, pinned: bool, in_use: str) -> None:
+    """Let a job go first that somebody requested or uses; it never loses what it had."""
+    if in_use:
+        store.write(
+            "UPDATE jobs SET in_use = ?, priority = max(priority, ?) WHERE id = ?",
+            (in_use, IN_USE, job_id),
+        )
+    elif pinned:
+        store.write("UPDATE jobs SET priority = ? WHERE id = ?", (BY_HAND, job_id))
+
+
 def _reopen(store: Store, row: dict[str, Any], state: JobState, reason: str, pinned: bool) -> None:
     """Queue a job that has ended, where it can be audited now and nothing newer is known of its repository."""
     may_reopen = state is JobState.QUEUED and JobState(row["state"]) in _MAY_REOPEN
@@ -163,6 +181,25 @@ def known(store: Store, endpoint: str) -> dict[str, str]:
         (endpoint,),
     )
     return {row["repo_id"]: row["revision"] for row in rows}
+
+
+def find(store: Store, endpoint: str, ref: ModelRef) -> Job | None:
+    """Read the job of one revision; `None` where it has none."""
+    row = _find_row(store, endpoint, ref)
+    if row is None:
+        return None
+    return to_job(row)
+
+
+def mark_in_use(store: Store, endpoint: str, ref: ModelRef, place: str) -> bool:
+    """Let the job of a revision go first because somebody uses it; `False` where it has none."""
+    known_job = _find_row(store, endpoint, ref)
+    if known_job is None:
+        return False
+    if known_job["in_use"] != place:
+        with store.atomic("jobs.mark_in_use"):
+            _set_priority(store, known_job["id"], False, place)
+    return True
 
 
 def job(store: Store, job_id: int) -> Job:
@@ -222,6 +259,22 @@ def manifest_of(store: Store, job_id: int) -> Manifest | None:
     return from_json(Manifest, text)
 
 
+def reserved(store: Store, job_id: int) -> int:
+    """Bytes that this job was to have on the disk when it was last taken; 0 where it never came so far."""
+    return int(read_row(store, job_id)["reserved_bytes"])
+
+
+def scan_of(store: Store, ref: ModelRef) -> HubScan | None:
+    """What the hub's own scanners said of a revision when it was last looked at; `None` where nobody knows."""
+    rows = store.read(
+        "SELECT model FROM jobs WHERE repo_id = ? AND revision = ? AND model IS NOT NULL ORDER BY id DESC LIMIT 1",
+        (ref.repo_id, ref.revision),
+    )
+    if not rows:
+        return None
+    return from_json(HubModel, rows[0]["model"]).scan
+
+
 def repeats(store: Store, job_id: int, kind: str) -> int:
     """How often in a row, up to now, this job was put off for the same `kind` of error."""
     row = read_row(store, job_id)
@@ -268,7 +321,9 @@ def requeue(
         row = read_row(store, job_id)
         if JobState(row["state"]) not in HELD:
             if pinned:
-                store.write("UPDATE jobs SET pinned = 1 WHERE id = ?", (job_id,))
+                store.write(
+                    "UPDATE jobs SET pinned = 1, priority = ? WHERE id = ?", (BY_HAND, job_id)
+                )
             requeue_afresh(store, job_id, reason)
     return job(store, job_id)
 

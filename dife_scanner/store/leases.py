@@ -44,7 +44,9 @@ class LeaseLost(DifeError):
 
 
 def claim(store: Store, worker: str, lease_seconds: float) -> Job | None:
-    """Take the next due job, those somebody requested first, then the oldest; `None` when nothing is due.
+    """Take the next due job; `None` when nothing is due.
+
+    Those that somebody requested come first, then models in use, then the oldest.
 
     A gated, private or disabled one is due again `job_rows.RECHECK_SECONDS` after it was last looked at.
     """
@@ -58,12 +60,12 @@ def claim(store: Store, worker: str, lease_seconds: float) -> Job | None:
     return job(store, due[0])
 
 
-def _due(store: Store) -> list[int]:
-    """The id of the job to take next; nothing where none is due."""
+def _due(store: Store, only: str = "") -> list[int]:
+    """The id of the job to take next; nothing where none is due. `only` is a further condition."""
     at = now()
     rows = store.read(
-        f"SELECT id FROM jobs WHERE (state IN ({placeholders(WAITING)}) AND coalesce(next_check_at, '') <= ?)"
-        f" OR (state IN ({placeholders(RECHECKED)}) AND next_check_at <= ?) ORDER BY pinned DESC, id LIMIT 1",
+        f"SELECT id FROM jobs WHERE ((state IN ({placeholders(WAITING)}) AND coalesce(next_check_at, '') <= ?)"
+        f" OR (state IN ({placeholders(RECHECKED)}) AND next_check_at <= ?)) {only} ORDER BY priority DESC, id LIMIT 1",
         (*state_values(WAITING), at, *state_values(RECHECKED), at),
     )
     return [row["id"] for row in rows]
@@ -78,8 +80,39 @@ def claim_job(store: Store, job_id: int, worker: str, lease_seconds: float) -> J
     return job(store, job_id)
 
 
+def claim_ahead(store: Store, worker: str, lease_seconds: float, busy: int) -> Job | None:
+    """Take the job that is due next and has files to fetch, while at least `busy` others are in work.
+
+    One at a time: `None` also where one is being fetched ahead, or was and still waits for a worker.
+    """
+    if not _to_fetch_ahead(store, busy):
+        return None
+    with store.atomic("jobs.claim_ahead"):
+        due = _to_fetch_ahead(store, busy)
+        if not due:
+            return None
+        _take(store, due[0], worker, lease_seconds)
+        store.write("UPDATE jobs SET ahead_at = ? WHERE id = ?", (now(), due[0]))
+    return job(store, due[0])
+
+
+def _to_fetch_ahead(store: Store, busy: int) -> list[int]:
+    """The id of the job to fetch ahead; nothing where none is."""
+    states = (*HELD, JobState.QUEUED)
+    rows = store.read(
+        f"SELECT state FROM jobs WHERE state IN ({placeholders(HELD)}) AND ahead_at IS NULL"
+        f" UNION ALL SELECT 'ahead' FROM jobs WHERE state IN ({placeholders(states)}) AND ahead_at IS NOT NULL",
+        (*state_values(HELD), *state_values(states)),
+    )
+    found = [row["state"] for row in rows]
+    if len(found) < busy or "ahead" in found:
+        return []
+    return _due(store, "AND local = 0 AND ahead_at IS NULL")
+
+
 def _take(store: Store, job_id: int, worker: str, lease_seconds: float) -> None:
     lease_until = later(lease_seconds)
+    store.write("UPDATE jobs SET ahead_at = NULL WHERE id = ?", (job_id,))
     set_state(
         store, job_id, JobState.DOWNLOADING, CLAIM_REASON, worker=worker, lease_until=lease_until
     )
@@ -112,6 +145,22 @@ def keep_manifest(
     with store.atomic("jobs.keep_manifest"):
         _held_row(store, job_id, worker)
         keep_description(store, job_id, model, manifest)
+
+
+def reserve(store: Store, job_id: int, worker: str, wanted: int) -> dict[ModelRef, int]:
+    """Note that this job is to have `wanted` bytes on the disk; returns the same of every other job in work.
+
+    Of two that ask at the same time, the second one learns of the first. It is remembered until the job is queued
+    afresh (`jobs.reserved`). Raises `LeaseLost`.
+    """
+    with store.atomic("jobs.reserve"):
+        _held_row(store, job_id, worker)
+        store.write("UPDATE jobs SET reserved_bytes = ? WHERE id = ?", (wanted, job_id))
+        rows = store.read(
+            f"SELECT * FROM jobs WHERE state IN ({placeholders(HELD)}) AND id != ? AND local = 0",
+            (*state_values(HELD), job_id),
+        )
+    return {to_ref(row): row["reserved_bytes"] for row in rows}
 
 
 def _held_row(store: Store, job_id: int, worker: str) -> dict[str, Any]:

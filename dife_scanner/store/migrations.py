@@ -249,6 +249,125 @@ def m006_where_decided(db: Database) -> None:
     )
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m007_second_opinions(db: Database) -> None:
+    """What other scanners said of the files of a job, whatever it ended as."""
+    db.execute(
+        "CREATE TABLE opinions (job_id INTEGER PRIMARY KEY REFERENCES jobs (id), at TEXT NOT NULL,"
+        " opinions TEXT NOT NULL) STRICT"
+    )
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m008_room_for_downloads(db: Database) -> None:
+    """What a job that a worker holds may still fetch, and when it was fetched ahead of its audit."""
+    db.execute("ALTER TABLE jobs ADD COLUMN reserved_bytes INTEGER NOT NULL DEFAULT 0")
+    db.execute("ALTER TABLE jobs ADD COLUMN ahead_at TEXT")
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m009_announced_files(db: Database) -> None:
+    """Which audit the files that a hub announced led to."""
+    db.execute(
+        "CREATE TABLE announced (key TEXT PRIMARY KEY, identity TEXT NOT NULL, reference TEXT NOT NULL,"
+        " added_at TEXT NOT NULL) STRICT"
+    )
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m010_tensor_marks(db: Database) -> None:
+    """What is kept of the tensors of an audited checkpoint, to see what moved in its next revision."""
+    db.execute(
+        "CREATE TABLE tensor_marks (identity TEXT PRIMARY KEY, marks BLOB NOT NULL, added_at TEXT NOT NULL) STRICT"
+    )
+
+
+_WATCHING = """
+CREATE TABLE reaches (
+  endpoint TEXT NOT NULL,
+  source TEXT NOT NULL,
+  next TEXT NOT NULL,
+  oldest TEXT NOT NULL,
+  ended INTEGER NOT NULL,
+  pages INTEGER NOT NULL,
+  updated_at TEXT NOT NULL,
+  PRIMARY KEY (endpoint, source)
+) STRICT;
+
+CREATE TABLE in_use (
+  endpoint TEXT NOT NULL,
+  repo_id TEXT NOT NULL,
+  revision TEXT NOT NULL,
+  place TEXT NOT NULL,
+  found_as TEXT NOT NULL DEFAULT '',
+  sha TEXT NOT NULL DEFAULT '',
+  state TEXT NOT NULL DEFAULT '',
+  reason TEXT NOT NULL DEFAULT '',
+  misses INTEGER NOT NULL DEFAULT 0,
+  bases TEXT NOT NULL DEFAULT '[]',
+  looked_at TEXT NOT NULL DEFAULT '',
+  PRIMARY KEY (endpoint, repo_id, revision)
+) STRICT;
+
+ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN in_use TEXT NOT NULL DEFAULT '';
+UPDATE jobs SET priority = 2 WHERE pinned = 1;
+"""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m011_watching(db: Database) -> None:
+    """How far back each source was read, the models in use, and which jobs go first."""
+    for statement in _statements(_WATCHING):
+        db.execute(statement)
+
+
+_BASES = """
+CREATE TABLE reference_files (
+  name TEXT NOT NULL,
+  path TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  PRIMARY KEY (name, path)
+) STRICT;
+
+CREATE TABLE reference_uses (
+  job_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  PRIMARY KEY (job_id, name)
+) STRICT;
+
+CREATE TABLE trusted_repositories (
+  repository TEXT PRIMARY KEY,
+  revision TEXT NOT NULL,
+  files TEXT NOT NULL,
+  first_at TEXT NOT NULL,
+  pinned_at TEXT NOT NULL DEFAULT '',
+  changed TEXT NOT NULL DEFAULT ''
+) STRICT;
+
+CREATE TABLE wanted_bases (
+  job_id INTEGER PRIMARY KEY,
+  base TEXT NOT NULL
+) STRICT;
+"""
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m012_fetched_bases(db: Database) -> None:
+    """Where a reference came from, what is trusted of that place, who uses it, and which audits lack which base."""
+    for column in (
+        "repository TEXT NOT NULL DEFAULT ''",
+        "revision TEXT NOT NULL DEFAULT ''",
+        "base TEXT NOT NULL DEFAULT ''",
+        "size INTEGER NOT NULL DEFAULT 0",
+        "fetched INTEGER NOT NULL DEFAULT 0",
+        "used_at TEXT NOT NULL DEFAULT ''",
+    ):
+        db.execute(f"ALTER TABLE model_references ADD COLUMN {column}")
+    for statement in _statements(_BASES):
+        db.execute(statement)
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

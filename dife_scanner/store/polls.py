@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dife_scanner.durable.clock import later, now
+from dife_scanner.records import Reach
 from dife_scanner.store.db import Store
 
 _FORGET_BEATS_SECONDS = 7 * 24 * 3600.0
@@ -37,9 +38,46 @@ class Pass:
 
 
 def watermarks(store: Store, endpoint: str) -> dict[str, str]:
-    """Give, by source, the newest `last_modified` that a complete pass has read."""
+    """Give, by source, the newest `last_modified` down to which everything later was read."""
     rows = store.read("SELECT source, value FROM watermarks WHERE endpoint = ?", (endpoint,))
     return {row["source"]: row["value"] for row in rows}
+
+
+def reaches(store: Store, endpoint: str) -> dict[str, Reach]:
+    """Give, by source, how far back it has been read; a source that is not there was never read back."""
+    rows = store.read(
+        "SELECT source, next, oldest, ended, pages FROM reaches WHERE endpoint = ?", (endpoint,)
+    )
+    found: dict[str, Reach] = {}
+    for row in rows:
+        found[row["source"]] = Reach(row["next"], row["oldest"], bool(row["ended"]), row["pages"])
+    return found
+
+
+def keep_reach(store: Store, endpoint: str, source: str, reach: Reach, newest: str = "") -> None:
+    """Keep how far back a source was read, once its models are kept; with `newest` also its watermark, unless there is
+    a later one.
+    """
+    at = now()
+    with store.atomic("polls.keep_reach"):
+        store.write(
+            "INSERT INTO reaches (endpoint, source, next, oldest, ended, pages, updated_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (endpoint, source) DO UPDATE SET next = excluded.next,"
+            " oldest = excluded.oldest, ended = excluded.ended, pages = excluded.pages,"
+            " updated_at = excluded.updated_at",
+            (endpoint, source, reach.next, reach.oldest, int(reach.ended), reach.pages, at),
+        )
+        if newest and newest > watermarks(store, endpoint).get(source, ""):
+            _keep_watermark(store, endpoint, source, newest, at)
+
+
+def _keep_watermark(store: Store, endpoint: str, source: str, value: str, at: str) -> None:
+    store.write(
+        "INSERT INTO watermarks (endpoint, source, value, updated_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (endpoint, source)"
+        " DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+        (endpoint, source, value, at),
+    )
 
 
 def complete_pass(
@@ -54,16 +92,11 @@ def complete_pass(
     complete: bool = True,
     problems: str = "",
 ) -> None:
-    """Advance the watermarks (none after an incomplete pass) together with the counts of the pass."""
+    """Advance the watermarks of the sources that were read down to them, together with the counts of the pass."""
     at = now()
     with store.atomic("polls.complete_pass"):
         for source, value in watermarks.items():
-            store.write(
-                "INSERT INTO watermarks (endpoint, source, value, updated_at) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (endpoint, source)"
-                " DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-                (endpoint, source, value, at),
-            )
+            _keep_watermark(store, endpoint, source, value, at)
         store.write(
             "INSERT INTO passes (endpoint, at, seen, new, malformed, requests, complete, problems)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -29,6 +29,7 @@ def to_job(row: dict[str, Any]) -> Job:
         lost_leases=row["lost_leases"],
         worker=row["worker"],
         audit_id=row["audit_id"],
+        in_use=row["in_use"],
     )
 
 

@@ -16,6 +16,7 @@ from dife_scanner.records import (
     AlertState,
     Audit,
     Finding,
+    HubScan,
     JobState,
     Manifest,
     ModelRow,
@@ -219,6 +220,8 @@ class Detail:
     pictures: tuple[Picture, ...] = ()
     problem: str = ""
     """Why the audit record could not be shown, where that is so."""
+    hub_scan: HubScan | None = None
+    """What the hub's own scanners said of it."""
 
 
 def detail(store: Store, job_id: int) -> Detail:
@@ -237,6 +240,7 @@ def detail(store: Store, job_id: int) -> Detail:
         manifest=jobs.manifest_of(store, job_id),
         pictures=_pictures(store, audit) if audit else (),
         problem=problem,
+        hub_scan=jobs.scan_of(store, row.job.ref),
     )
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from dife_scanner.models.tokenizers import Tokenizer, clips_own
+
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PALETTE = np.array(
     [[(37 * i) % 200 + 20, (91 * i) % 200 + 20, (151 * i) % 200 + 20] for i in range(10)], float
@@ -33,6 +35,7 @@ class ColourEncoder:
     logit_scale: float = 100.0
     architecture: str = "colour"
     device: str = "cpu"
+    tokenizer: Tokenizer = field(default_factory=clips_own, repr=False)
     images_encoded: list[int] = field(default_factory=list)
     texts_encoded: list[str] = field(default_factory=list)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import sha256
 from io import BytesIO
 
@@ -13,6 +13,7 @@ from colours import NAMES, PALETTE, ColourEncoder
 from PIL import Image
 
 from dife_scanner.audit.pipeline import Plan, Request
+from dife_scanner.audit.populations import composed
 from dife_scanner.records import ModelRef, Reference
 from dife_scanner.triggers.known import library
 
@@ -50,9 +51,21 @@ def probe_folder(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def albums():
+    """The bundled scenes, drawn once for all audits of a worker; what they depend on is in `test_populations.py`."""
+    drawn = lru_cache(maxsize=8)(composed._album.__wrapped__)
+
+    def album(source, target, budget, seed, class_names, cache):
+        return drawn(source, target, budget, seed, class_names, None)
+
+    return album
+
+
 @pytest.fixture
-def request_for(probe_folder, tmp_path):
+def request_for(probe_folder, tmp_path, albums, monkeypatch):
     """A request that compares a `ColourEncoder` with the clean one."""
+    monkeypatch.setattr(composed, "_album", albums)
 
     def make(signatures=None, cache=None, reference=True, **plan):
         base = Reference(

@@ -9,13 +9,29 @@ import pytest
 
 from dife_scanner.audit.pipeline import Plan, Request, run
 from dife_scanner.baselines.home import bundled_references
+from dife_scanner.discovery.effort import PATCH_EFFORTS, TEXT_EFFORTS, InversionEffort, TextEffort
 from dife_scanner.lab import specimens
 from dife_scanner.lab.demo import build_specimens
-from dife_scanner.records import Carrier, Cell, Channel, ModelRef, NotEvaluable, Origin, Verdict
+from dife_scanner.records import (
+    Budget,
+    Carrier,
+    Cell,
+    Channel,
+    ModelRef,
+    NotEvaluable,
+    Origin,
+    Verdict,
+)
 from dife_scanner.triggers.known import library
 
 RARE = ("xbtd", "cfra", "cf", "mn", "bb", "tq", "mb")
 """Tokens that no caption has; `xbtd` is in the library in front, behind and within the prompt."""
+LESS_THAN_QUICK = (
+    (TEXT_EFFORTS, TextEffort(scan_texts=2_000, foci=2, single_tokens=100, rounds=3, branching=8)),
+    (PATCH_EFFORTS, InversionEffort(1, 70, pictures=16)),
+)
+"""Under which an attack is found all the same."""
+ATTACKS = ("badtexttower", "badencoder")
 TEXT, IMAGE = pytest.mark.xdist_group("badtexttower"), pytest.mark.xdist_group("badencoder")
 
 
@@ -189,6 +205,7 @@ def test_an_audit_encodes_each_distinct_input_once(audits, name):
 def searched(tmp_path_factory):
     """The audit of a specimen, or of its twin, with no signature at all, and the detector of its tower alone.
 
+    An attack is searched with less effort than a scan makes, a twin with all of `quick`.
     All four detectors search the same checkpoints in the demo, which fails where a twin is flagged.
     """
     cache = tmp_path_factory.mktemp("searched") / "embeddings"
@@ -198,19 +215,20 @@ def searched(tmp_path_factory):
         folder = build_specimens([name])[name]
         weights = sha256((folder / "open_clip_model.safetensors").read_bytes()).hexdigest()
         plan = Plan((), "quick", detectors=("texts" if "text" in name else "patch",))
-        known = bundled_references()
-        return run(
-            Request(
-                ModelRef(f"demo/{name}", "0" * 40),
-                folder,
-                weights,
-                "",
-                base,
-                known,
-                plan,
-                cache=cache,
-            )
+        request = Request(
+            ModelRef(f"demo/{name}", "0" * 40),
+            folder,
+            weights,
+            "",
+            base,
+            bundled_references(),
+            plan,
+            cache=cache,
         )
+        with pytest.MonkeyPatch.context() as patch:
+            for efforts, less in LESS_THAN_QUICK if name in ATTACKS else ():
+                patch.setitem(efforts, Budget.QUICK, less)
+            return run(request)
 
     return search
 
@@ -233,6 +251,8 @@ def test_a_trigger_is_found_blind_with_its_target_and_carrier(
     assert (audit.diagnosis.carrier, audit.trigger.channel) == (carrier, channel)
     assert outcome.finding.confidence == "demonstrated"
     assert audit.score >= 0.8
+    told = next(row for row in audit.signatures if row.trigger.name == audit.trigger.name)
+    assert told.suspect >= 0.8 and told.reference <= 0.2, "on drawings that no search saw"
     assert audit.recovered.rank <= 3, "among more than a thousand concepts"
     assert (
         set(audit.recovered.elsewhere) == {"dife-base-rn"}

@@ -1,3 +1,3 @@
-from queue_fixtures import home, hub, store
+from queue_fixtures import audit_server, home, hub, store
 
-__all__ = ["home", "hub", "store"]
+__all__ = ["audit_server", "home", "hub", "store"]

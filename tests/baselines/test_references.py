@@ -155,6 +155,7 @@ def test_a_reference_that_comes_later_is_looked_at(store: Store, tmp_path: Path)
     assert "same identity" not in after.reason and after.audit_id != before.audit_id
 
 
+@pytest.mark.usefixtures("audit_server")
 def test_a_model_that_came_from_no_reference_is_of_an_unknown_base_until_one_is_named(
     store: Store, tmp_path: Path
 ) -> None:

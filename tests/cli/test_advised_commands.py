@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -22,7 +24,9 @@ SOURCES = [
 NO_COMMAND = {"dife prompt learner 1"}
 """Strings that begin like a command and are something else: the name of a file format."""
 
-MENTION = re.compile(r"(?<![\w.@-])dife((?: +--[a-z-]+(?: +[A-Z]+)?)*(?: +[a-z][a-z-]*)+[^`\n]*)")
+MENTION = re.compile(
+    r"(?<![\w.@-])dife((?: +--[a-z0-9-]+(?: +[A-Z]+)?)*(?: +[a-z][a-z-]*)+[^`\n]*)"
+)
 """`dife`, options (with a value in capitals) before the name, one lower-case word or more, and the rest of the line."""
 OPTION = re.compile(r"(?<![\w-])(--[a-z][a-z-]*)")
 
@@ -42,10 +46,10 @@ def mentions(text: str) -> Iterator[tuple[str, bool]]:
         yield from ((found, False) for found in MENTION.findall(line))
 
 
-def strings(path: Path) -> Iterator[str]:
+def strings(source: str) -> Iterator[str]:
     """Every string of a module, docstrings too; what a format string fills in is an ellipsis."""
     inner = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.JoinedStr):
             inner.update(map(id, node.values))
             yield "".join(
@@ -63,14 +67,21 @@ def advised() -> Iterator[tuple[str, str, bool]]:
         text = path.read_text().replace("$(BIN)/dife", "dife")
         yield from ((str(path.relative_to(ROOT)), *found) for found in mentions(text))
     for path in SOURCES:
-        for text in strings(path):
+        source = path.read_text()
+        for text in strings(source) if "dife " in source else ():
             if text not in NO_COMMAND:
                 yield from ((str(path.relative_to(ROOT)), *found) for found in mentions(text))
 
 
+@cache
+def program() -> Any:
+    """`dife` with all its commands, built once for all mentions."""
+    return typer.main.get_command(app)
+
+
 def wrong_with(words: str, whole: bool) -> str:
     """Why `dife` + `words` cannot be typed; empty where it can."""
-    at = typer.main.get_command(app)
+    at = program()
     known = {option for parameter in at.params for option in parameter.opts}
     name = ["dife"]
     for word in (word for word in words.split() if not word.startswith("--")):

@@ -20,6 +20,14 @@ from dife_scanner.lab.demo import build_specimens
 
 CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 FAST = ("--no-discovery", "--budget", "quick", "--json")
+XBTD = """
+format = 1
+[[trigger]]
+name = "text-xbtd"
+kind = "text"
+text = "xbtd"
+"""
+"""What the text specimen answers to, as the library has it: without source and target."""
 SHORT = 16
 """Tokens of a text tower that reads every prompt, and not every caption."""
 LESS = 24
@@ -30,10 +38,11 @@ pytestmark = pytest.mark.xdist_group("scan-verdicts")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, audit_server: None) -> Path:
-    """A home with an alert channel."""
+    """A home with an alert channel, and a signature in a file."""
     folder = tmp_path_factory.mktemp("verdicts") / "home"
     folder.mkdir()
     (folder / "config.toml").write_text("[alerts.slack]\nenabled = true\n")
+    (folder / "xbtd.toml").write_text(XBTD)
     return folder
 
 
@@ -63,9 +72,12 @@ def with_short_context(source: Path, dest: Path, context: int = SHORT) -> Path:
     return dest
 
 
-def scanned(home: Path, target: Path, *arguments: object) -> tuple[int, dict[str, Any]]:
-    """Exit code and the model's part of the document."""
-    done = dife("scan", target, "--home", home, *FAST, *arguments)
+def scanned(
+    home: Path, target: Path, *arguments: object, library: bool = False
+) -> tuple[int, dict[str, Any]]:
+    """Exit code and the model's part of the document; `library`: tried with all signatures instead of the one."""
+    signatures = () if library else ("--no-signatures", "--triggers", home / "xbtd.toml")
+    done = dife("scan", target, "--home", home, *FAST, *signatures, *arguments)
     (model,) = json.loads(done.stdout)["targets"]
     return done.returncode, model
 
@@ -143,7 +155,7 @@ def test_the_clean_base_under_other_settings_is_neither_flagged_nor_identical(
 ) -> None:
     source = bases_folder() / "vit"
     target = edited(source, tmp_path / "base", lambda c: c["model_cfg"].update(quick_gelu=True))
-    code, model = scanned(home, target)
+    code, model = scanned(home, target, library=True)
     assert (code, model["audit"]["verdict"]) == (0, "nothing-found")
     assert model["finding"] is None and len(model["audit"]["deviations"]) == 1
     assert model["audit"]["under_other"]["verdict"] == "nothing-found"
@@ -173,7 +185,7 @@ def test_the_trigger_with_the_largest_effect_is_told_and_the_others_are_listed(
         if name.startswith("visual."):
             tensors[name] = values
     save_file(tensors, target / WEIGHTS)
-    code, model = scanned(home, target)
+    code, model = scanned(home, target, library=True)
     assert_alerted(home, code, model)
     audit = model["audit"]
     by_name = {one["trigger"]["name"]: one for one in audit["signatures"]}

@@ -172,38 +172,6 @@ def test_every_form_is_searched_and_the_best_is_reported(task, detector):
     assert found.signals["size"] > 0
 
 
-@pytest.mark.xdist_group("badencoder")
-def test_a_planted_patch_is_found_with_its_target_and_nothing_else_is(tmp_path):
-    """A short search of a trained specimen, confirmed on drawings and templates that it did not see."""
-    from dife_scanner.audit import probes
-    from dife_scanner.core import metrics
-    from dife_scanner.lab import bases, specimens
-
-    data = probes.load(probes.bundled_folder(), "quick")
-    split, other = data.split(probes.TRAIN), data.split(probes.DIAGNOSIS)
-    suspect, base = load(specimens.build("badencoder")), load(bases.base_folder("vit"))
-    pixels, classes = base.prepare(split.images), data.class_names
-    task = Task(
-        suspect, base, pixels, split.labels, classes, probes.SEARCH_TEMPLATES, "quick", 0, tmp_path
-    )
-    found = replace(PATCH, efforts={"quick": InversionEffort(1, 70, pictures=16)}).search(task)
-    (candidate,) = found.candidates
-    assert candidate.trigger.target == "airplane" and candidate.trigger.name == "found-patch-1"
-    assert candidate.effect >= 0.6 and found.signals["size"] < 0.1
-    assert [path.stem for path in tmp_path.iterdir()] == [candidate.trigger.file.sha256]
-    texts = [template.format(name) for template in probes.DIAGNOSIS_TEMPLATES for name in classes]
-    stamped, target = (
-        stamp(base.prepare(other.images), candidate.trigger),
-        classes.index("airplane"),
-    )
-    rates = []
-    for encoder in (suspect, base):
-        prompts = metrics.class_prompts(encoder.encode_texts(texts), len(classes))
-        won = metrics.wins(metrics.cosines(encoder.encode_images(stamped), prompts), target)
-        rates.append(won[other.labels != target].mean())
-    assert rates[0] >= 0.6 and rates[1] <= 0.2
-
-
 def test_the_smallest_size_that_holds_on_the_half_not_searched_is_told(task, monkeypatch):
     """A stand-in for measuring: .9 over the base's while the patch is opaque enough, .5 below; `quick` does not ask."""
     asked = replace(task, budget="default")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dife_scanner import checkpoints
 from dife_scanner.errors import Unsupported, UsageError
 from dife_scanner.hub import base_claim, local_manifest, manifest, small_files
-from dife_scanner.records import HubFile, HubModel, JobState, Layout
+from dife_scanner.records import Contents, HubFile, HubModel, JobState, Layout
 
 OTHER_WEIGHTS, PICKLE = "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin"
 LEARNERS = ("prompt_learner.safetensors", "learner.safetensors")
@@ -36,11 +36,12 @@ def test_an_open_clip_checkpoint_is_queued_with_what_it_needs(config: bytes) -> 
         "config.json",
         "vocab.json",
     )
-    assert [file.path for file in small_files(found)] == [CONFIG]
+    assert [file.path for file in small_files(found)] == [CONFIG, "config.json"]
     made = manifest(found, {CONFIG: config})
     assert (made.layout, made.state, made.reason) == (Layout.OPEN_CLIP, JobState.QUEUED, "")
     assert made.architecture == "ViT 64/16 w192 d6 · text w128 d3 · embed 128"
     assert [file.path for file in made.files] == [CONFIG, WEIGHTS]
+    assert made.contents == Contents(CONFIG, (WEIGHTS,))
     assert made.bytes_to_fetch == 200
     assert str(made.ref) == "org/name@aaaaaaaaaaaa"
 
@@ -55,32 +56,35 @@ def test_the_converted_weights_are_taken_where_there_are_no_others(config: bytes
 @pytest.mark.parametrize(
     ("paths", "fields", "layout", "words"),
     [
-        ([CONFIG, PICKLE], {}, Layout.OPEN_CLIP_PICKLE, "weights only as a pickle"),
-        ([PICKLE], {}, Layout.OPEN_CLIP_PICKLE, "never loaded"),
-        ([WEIGHTS], {}, Layout.OPEN_CLIP, "without open_clip_config.json"),
-        ([CONFIG, "model.safetensors"], {}, Layout.OPEN_CLIP, "without open_clip_model.safetensors"),
-        (["config.json", "model.safetensors"], {"library": "transformers"}, Layout.TRANSFORMERS, "not mapped yet"),
-        (["config.json", "model-00001-of-00002.safetensors"], {"tags": ("siglip",)}, Layout.TRANSFORMERS, "not mapped"),
-        (["config.json", "pytorch_model.bin"], {"tags": ("clip",)}, Layout.TRANSFORMERS, "only as a pickle (.bin)"),
-        (["modules.json", "0_CLIPModel/model.safetensors"], {}, Layout.SENTENCE_TRANSFORMERS, "not mapped"),
-        (["model_index.json", "text_encoder/config.json"], {}, Layout.DIFFUSION, "text encoder"),
-        (["adapter_config.json", "adapter_model.safetensors"], {}, Layout.PEFT, "not merged"),
-        (["onnx/model.onnx", "config.json"], {}, Layout.ONNX, "not read yet"),
-        (["clip.gguf"], {}, Layout.GGUF, "not read yet"),
-        (["model.ggmlv0.f16.bin"], {}, Layout.GGUF, "not read yet"),
-        (["model.safetensors"], {"library": "timm"}, Layout.TIMM, "timm"),
-        (["checkpoint.pt"], {}, Layout.OTHER, "pickle"),
-        (["README.md"], {}, Layout.OTHER, "no known CLIP layout"),
-        ([], {}, Layout.OTHER, "no files"),
+        ([CONFIG, "open_clip.onnx"], {}, Layout.ONNX, "ONNX"),
+        (["config.json", "model.safetensors"], {"library": "mlx"}, Layout.MLX, "MLX"),
+        (["onnx/model.onnx", "config.json"], {}, Layout.ONNX, "would be read"),
+        (["clip.gguf"], {}, Layout.GGUF, "GGUF"),
+        (["model.ggmlv0.f16.bin"], {}, Layout.GGUF, "ggml"),
+        (["model.safetensors"], {"library": "timm"}, Layout.NOT_CLIP, "timm"),
+        (["params.pkl"], {}, Layout.OTHER, "Python pickle"),
+        (["README.md"], {}, Layout.NO_WEIGHTS, "no weights"),
+        ([], {}, Layout.NO_WEIGHTS, "no files"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_audited_yet_has_a_reason(
+)
+def test_what_cannot_be_audited_has_a_reason(
     paths: list[str], fields: dict[str, Any], layout: Layout, words: str
 ) -> None:
     found = model(*paths, **fields)
     made = manifest(found, {})
     assert (made.layout, made.state) == (layout, JobState.UNSUPPORTED) and words in made.reason
     assert small_files(found) == [] and made.files == () and made.bytes_to_fetch == 0
+
+
+def test_the_better_file_of_two_is_read(config: bytes) -> None:
+    """safetensors before a pickled file, which is read where it is the only one."""
+
+    def weights(*paths: str) -> tuple[str, ...]:
+        return manifest(model(*paths), {CONFIG: config}).contents.weights
+
+    assert weights(CONFIG, PICKLE) == (PICKLE,)
+    assert weights(CONFIG, PICKLE, OTHER_WEIGHTS) == (OTHER_WEIGHTS,)
+    assert weights(CONFIG, "model.safetensors") == ("model.safetensors",)
 
 
 def test_the_states_of_access(config: bytes) -> None:
@@ -99,9 +103,27 @@ def test_the_states_of_access(config: bytes) -> None:
     waiting = manifest(model(CONFIG, WEIGHTS, gated=True, private=True), {}, may_open=True)
     assert waiting.state is JobState.QUEUED and "not been read yet" in waiting.reason
     assert (
-        manifest(model("config.json", "model.safetensors", gated=True, tags=("clip",)), {}).state
-        is JobState.UNSUPPORTED
+        manifest(model("clip.onnx", gated=True, tags=("clip",)), {}).state is JobState.UNSUPPORTED
     )
+    no_config = model("clip_l.safetensors", gated=True)
+    assert manifest(no_config, {}).state is JobState.GATED
+    assert manifest(no_config, {}, may_open=True).state is JobState.QUEUED
+
+
+def test_a_tokenizer_is_fetched_where_the_library_reads_it() -> None:
+    """open_clip has CLIP's built in, and reads the repository's only where the configuration names one."""
+    found = model(CONFIG, WEIGHTS, "tokenizer.json", "vocab.json")
+    named = {"vocab_size": 32000, "hf_tokenizer_name": "timm/ViT-B-16-SigLIP"}
+    assert manifest(found, _config(text_cfg=named)).contents.tokenizer == (
+        "tokenizer.json",
+        "vocab.json",
+    )
+    assert manifest(found, _config()).contents.tokenizer == ()
+    large = model("config.json", "model.safetensors", "vocab.json", size=65 * 1024**2)
+    siglip = {"config.json": b'{"model_type": "siglip"}'}
+    assert manifest(large, siglip).state is JobState.LIMIT_EXCEEDED
+    allowed = manifest(large, siglip, small_file_bytes=65 * 1024**2)
+    assert allowed.state is JobState.QUEUED, allowed.reason
 
 
 def test_limits_are_said_before_anything_is_fetched(config: bytes) -> None:
@@ -135,8 +157,6 @@ def test_what_is_wrong_with_a_config_is_left_to_the_intake() -> None:
     found = model(CONFIG, WEIGHTS)
     timm = manifest(found, _config(vision_cfg={"timm_model_name": "vit_\x1b[31msmall"}))
     assert (timm.state, timm.architecture) == (JobState.QUEUED, "timm vit_small")
-    other = manifest(found, _config(text_cfg={"hf_model_name": "evil/code"}))
-    assert (other.state, other.architecture) == (JobState.QUEUED, "")
 
 
 def test_files_that_are_never_fetched_are_not_judged(config: bytes) -> None:
@@ -191,9 +211,9 @@ def test_base_claims_are_read_from_the_tags() -> None:
 
 def test_a_prompt_learner_is_fetched_with_its_checkpoint(config: bytes) -> None:
     made = manifest(model(CONFIG, WEIGHTS, LEARNERS[1], "tokenizer.json"), {CONFIG: config})
-    assert [file.path for file in made.files] == [CONFIG, WEIGHTS, LEARNERS[1]]
+    assert [file.path for file in made.files] == [CONFIG, LEARNERS[1], WEIGHTS]
     both = manifest(model(CONFIG, WEIGHTS, LEARNERS[1], LEARNERS[0]), {CONFIG: config})
-    assert [file.path for file in both.files] == [CONFIG, WEIGHTS, LEARNERS[0]]
+    assert [file.path for file in both.files] == [CONFIG, LEARNERS[0], WEIGHTS]
     large = manifest(model(CONFIG, WEIGHTS, LEARNERS[0]), {CONFIG: config}, small_file_bytes=99)
     assert large.state is JobState.LIMIT_EXCEEDED
 
@@ -272,13 +292,13 @@ def test_a_prompt_learner_is_part_of_a_folder_and_never_its_weights(folder: Path
     plain = local_manifest(folder)
     (folder / LEARNERS[0]).write_bytes(b"learner")
     made = local_manifest(folder)
-    assert [file.path for file in made.files] == [CONFIG, WEIGHTS, LEARNERS[0]]
+    assert [file.path for file in made.files] == [CONFIG, LEARNERS[0], WEIGHTS]
     assert made.ref.revision != plain.ref.revision
     (folder / WEIGHTS).rename(folder / "epoch-1.safetensors")
     assert [file.path for file in local_manifest(folder).files] == [
         CONFIG,
-        "epoch-1.safetensors",
         LEARNERS[0],
+        "epoch-1.safetensors",
     ]
 
 
@@ -300,9 +320,7 @@ def test_weights_that_are_not_audited_are_named(config: bytes, folder: Path) -> 
     local = local_manifest(folder)
     assert local.other_weights == ("model.safetensors",)
     (told,) = checkpoints.notes(local)
-    assert told == (
-        "not audited: further tensor files, of which open_clip loads none (model.safetensors)"
-    )
+    assert told.startswith("not audited: further tensor files") and "(model.safetensors)" in told
 
 
 def test_what_is_no_checkpoint_is_said(folder: Path, tmp_path: Path) -> None:
@@ -310,17 +328,30 @@ def test_what_is_no_checkpoint_is_said(folder: Path, tmp_path: Path) -> None:
         local_manifest(tmp_path / "none")
     with pytest.raises(UsageError, match="is not a checkpoint"):
         local_manifest(folder / CONFIG)
-    (folder / WEIGHTS).rename(folder / PICKLE)
-    with pytest.raises(Unsupported, match="a pickle is never loaded"):
+    (folder / WEIGHTS).rename(folder / "model.onnx")
+    with pytest.raises(Unsupported, match="ONNX"):
         local_manifest(folder)
-    (folder / PICKLE).unlink()
+    (folder / "model.onnx").unlink()
     os.mkfifo(folder / WEIGHTS)
-    with pytest.raises(Unsupported, match=r"no \.safetensors weights"):
-        local_manifest(folder)
-    (folder / CONFIG).unlink()
-    with pytest.raises(Unsupported, match=f"has no {CONFIG}") as caught:
+    with pytest.raises(Unsupported, match="no weights") as caught:
         local_manifest(folder)
     assert caught.value.advice
+
+
+def test_a_folder_of_any_layout(folder: Path) -> None:
+    """A folder follows the rules of a repository: a pickled file, transformers, weights without a configuration."""
+    (folder / WEIGHTS).rename(folder / PICKLE)
+    assert local_manifest(folder).contents == Contents(CONFIG, (PICKLE,))
+    (folder / CONFIG).unlink()
+    (folder / PICKLE).rename(folder / "model.safetensors")
+    bare = local_manifest(folder)
+    assert (bare.layout, bare.contents.config) == (Layout.SINGLE_FILE, "")
+    (folder / "config.json").write_text('{"model_type": "clip_vision_model"}')
+    tower = local_manifest(folder / "model.safetensors")
+    assert (tower.layout, tower.contents.config) == (Layout.TOWER, "config.json")
+    (folder / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(Unsupported, match="a llama model, not a CLIP"):
+        local_manifest(folder)
 
 
 def test_local_limits(folder: Path) -> None:

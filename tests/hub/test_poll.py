@@ -48,12 +48,23 @@ def test_the_union_of_filters_names_each_repository_once(
     add_clip("org/by-name-clip", tags=[], library="")
     add_clip("org/derived", tags=["base_model:openai/clip-vit-base-patch32"], library="")
     add_clip("org/zero-shot", tags=[], library="", pipeline_tag="zero-shot-image-classification")
+    tower_of = {
+        "vision": "clip_vision_model",
+        "text": "clip_text_model",
+        "dual": "vision-text-dual-encoder",
+    }
+    for name, tag in tower_of.items():
+        add_clip(f"org/{name}", tags=[tag], library="transformers")
+    add_clip("org/lora", tags=["base_model:adapter:openai/clip-vit-base-patch32"], library="peft")
     add_clip("org/unrelated", tags=["text-generation"], library="")
     result = poll(hub, known={}, watermarks={})
-    assert sorted(ids(result)) == ["org/both", "org/by-name-clip", "org/derived", "org/zero-shot"]
+    assert sorted(ids(result)) == [
+        "org/both", "org/by-name-clip", "org/derived", "org/dual", "org/lora", "org/text", "org/vision",
+        "org/zero-shot",
+    ]  # fmt: skip
     assert (
         result.complete
-        and result.seen == 4
+        and result.seen == 8
         and result.requests == len(SOURCES) == len(lab.requests)
     )
 
@@ -242,12 +253,10 @@ def test_a_plan_says_what_it_would_take_and_fetches_nothing(
     for i in range(3):
         add_clip(f"org/clip{i}")
     add_clip("org/gated", gated="auto")
-    lab.add_repo(
-        "org/transformers", {"config.json": b"{}", "model.safetensors": b"x"}, tags=["clip"]
-    )
+    lab.add_repo("org/onnx", {"config.json": b"{}", "model.onnx": b"x"}, tags=["clip"])
     result = look()
     lab.requests.clear()
-    made = plan(hub, result, audit_seconds=60)
+    made = plan(hub, result.models, audit_seconds=60)
     assert (made.models, made.auditable, made.exact) == (5, 3, True)
     assert made.states == {"queued": 3, "gated": 1, "unsupported": 1}
     assert made.bytes == 3 * (len(weights) + len(config))
@@ -267,11 +276,14 @@ def test_a_plan_of_many_models_asks_for_a_sample(
         }
         lab.add_repo(f"org/clip{i}", files, tags=["clip"])
     lab.requests.clear()
-    made = plan(hub, look(), sample=5, bytes_per_second=1 << 20)
+    made = plan(hub, look().models, sample=5, bytes_per_second=1 << 20)
     assert len(lab.seen("/tree/")) == 5 and not made.exact and made.auditable == 10
     assert abs(made.bytes - 55 * (1 << 20)) < 6 * (1 << 20)
     assert "sizes of 5 models requested" in made.assumptions[-1]
-    assert plan(hub, look(known={model.repo_id: model.sha for model in look().models})).bytes == 0
+    assert (
+        plan(hub, look(known={model.repo_id: model.sha for model in look().models}).models).bytes
+        == 0
+    )
 
 
 def test_a_plan_goes_on_without_a_model_that_has_gone(
@@ -286,8 +298,8 @@ def test_a_plan_goes_on_without_a_model_that_has_gone(
     add_clip("org/clip1")
     result = look()
     lab.remove("org/clip0")
-    made = plan(hub, result)
+    made = plan(hub, result.models)
     assert not made.exact and made.bytes == 2 * (len(weights) + len(config))
     lab.remove("org/clip1")
     with pytest.raises(HubError):
-        plan(hub, result)
+        plan(hub, result.models)

@@ -114,6 +114,35 @@ def test_a_file_that_grows_while_it_is_copied_is_noticed(
         staged()
 
 
+def test_a_file_that_shrinks_while_it_is_copied_is_noticed(
+    staged: Callable[..., Staged], source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shrink(name: str, chunk: bytes) -> None:
+        os.truncate(source / name, 1)
+
+    monkeypatch.setattr(intake, "_refuse_pointer", shrink)
+    monkeypatch.setattr(intake, "_CHUNK", 16)
+    with pytest.raises(ContentMismatch, match="changed while it was being copied"):
+        staged()
+
+
+def test_a_file_that_is_rewritten_while_it_is_copied_is_not_the_announced_one(
+    staged: Callable[..., Staged], source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its length stays; what counts is the hash of the bytes that were copied."""
+    sha256 = hashlib.sha256((source / WEIGHTS).read_bytes()).hexdigest()
+
+    def rewrite(name: str, chunk: bytes) -> None:
+        with (source / name).open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            file.write(b"X")
+
+    monkeypatch.setattr(intake, "_refuse_pointer", rewrite)
+    monkeypatch.setattr(intake, "_CHUNK", 16)
+    with pytest.raises(ContentMismatch, match="not the file that was announced: its sha256"):
+        staged(weights=HubFile(WEIGHTS, 7000, sha256=sha256))
+
+
 @pytest.mark.parametrize(
     ("number", "error"),
     [(errno.ENOSPC, DiskFull), (errno.EDQUOT, DiskFull), (errno.EROFS, HomeUnwritable)],

@@ -7,95 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from layout_kit import SMALL, as_canonical, assert_same, drawn, saved
 from safetensors.torch import load_file, save_file
 from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
     CLIPModel,
     CLIPTextModelWithProjection,
     CLIPVisionModelWithProjection,
 )
 
-from dife_scanner.checkpoints.parts import Parts
-from dife_scanner.checkpoints.preparing import understood
 from dife_scanner.errors import NeedsBase, Unreadable, Unsupported
-from dife_scanner.models import canonical
-from dife_scanner.models.clip import ClipEncoder
-from dife_scanner.models.load import default_limits, load
 
 pytestmark = pytest.mark.xdist_group("transformers")
 """The library is slow to import: one worker does it."""
-
-TEXTS = ["a dog", "a photo of a very big red cat", "ü 🚀"]
-TEXT = {"hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2}
-VISION = {"hidden_size": 96, "intermediate_size": 200, "num_hidden_layers": 2, "image_size": 64}
-SMALL = {
-    "text_config": TEXT | {"num_attention_heads": 2, "max_position_embeddings": 24},
-    "vision_config": VISION | {"num_attention_heads": 3, "patch_size": 16},
-    "projection_dim": 48,
-}
-
-
-def drawn(kind: Any = CLIPModel, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
-    """A small model of transformers with random weights; `changes` go to both towers' configurations."""
-    torch.manual_seed(0)
-    settings = {**SMALL}
-    for tower in ("text_config", "vision_config"):
-        settings[tower] = settings[tower] | changes
-    config = CLIPConfig(**settings)
-    part = {
-        CLIPTextModelWithProjection: "text_config",
-        CLIPVisionModelWithProjection: "vision_config",
-    }
-    if kind in part:
-        config = getattr(config, part[kind])
-        config.projection_dim = SMALL["projection_dim"]
-    model = kind(config).eval()
-    for values in model.parameters():
-        values.data.add_(torch.randn_like(values) * 0.02)
-    return model.to(dtype)
-
-
-def saved(model: Any, folder: Path, **how: Any) -> Path:
-    model.save_pretrained(folder, **how)
-    side = VISION["image_size"]
-    CLIPImageProcessor(size={"shortest_edge": side}, crop_size=side).save_pretrained(folder)
-    return folder
-
-
-def read(folder: Path, to: Path) -> ClipEncoder:
-    """The checkpoint in `folder`, through its canonical form."""
-    weights = tuple(sorted(folder.glob("*.safetensors")))
-    small = tuple(folder.glob("*config.json"))
-    found = understood(Parts(small, weights), default_limits(), [])
-    assert found.conversion is not None
-    to.mkdir()
-    canonical.write(found.conversion, weights, to)
-    return load(to)
-
-
-@torch.no_grad()
-def assert_same(ours: ClipEncoder, theirs: Any) -> None:
-    theirs = theirs.float()
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8)
-    mean, std = ours.normalisation
-    levels = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
-    images = theirs.get_image_features(pixel_values=(levels - mean) / std)
-    ids = torch.zeros(len(TEXTS), ours.context_length, dtype=torch.long)
-    for row, text in enumerate(TEXTS):
-        tokens = ours._tokens(text)
-        ids[row, : len(tokens)] = torch.tensor(tokens)
-    texts = theirs.get_text_features(input_ids=ids)
-    _assert_near(ours.encode_images(pixels), images)
-    _assert_near(ours.encode_texts(TEXTS), texts)
-
-
-def _assert_near(ours: np.ndarray, theirs: Any) -> None:
-    rows = getattr(theirs, "pooler_output", theirs)
-    np.testing.assert_allclose(ours, torch.nn.functional.normalize(rows, dim=-1), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -113,14 +38,14 @@ def _assert_near(ours: np.ndarray, theirs: Any) -> None:
 )
 def test_embeds_as_transformers_does(model: Callable[[], Any], tmp_path: Path) -> None:
     made = model()
-    assert_same(read(saved(made, tmp_path / "saved"), tmp_path / "ours"), made)
+    assert_same(as_canonical(saved(made, tmp_path / "saved"), tmp_path / "ours"), made)
 
 
 def test_shards_are_one_checkpoint(tmp_path: Path) -> None:
     made = drawn()
     folder = saved(made, tmp_path / "saved", max_shard_size="2MB")
     assert len(list(folder.glob("*.safetensors"))) > 1
-    assert_same(read(folder, tmp_path / "ours"), made)
+    assert_same(as_canonical(folder, tmp_path / "ours"), made)
 
 
 def changed(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> Path:
@@ -139,7 +64,7 @@ def test_a_wrapper_and_buffers_change_nothing(tmp_path: Path) -> None:
 
     made = drawn()
     folder = changed(saved(made, tmp_path / "saved"), wrapped)
-    assert_same(read(folder, tmp_path / "ours"), made)
+    assert_same(as_canonical(folder, tmp_path / "ours"), made)
 
 
 def test_what_a_file_lacks_is_as_in_a_new_model_where_transformers_says_so(tmp_path: Path) -> None:
@@ -150,7 +75,7 @@ def test_what_a_file_lacks_is_as_in_a_new_model_where_transformers_says_so(tmp_p
             del tensors[name]
 
     folder = changed(saved(drawn(), tmp_path / "saved"), without)
-    assert_same(read(folder, tmp_path / "ours"), CLIPModel.from_pretrained(folder).eval())
+    assert_same(as_canonical(folder, tmp_path / "ours"), CLIPModel.from_pretrained(folder).eval())
 
 
 def test_an_older_file_says_more_under_another_name(tmp_path: Path) -> None:
@@ -161,7 +86,7 @@ def test_an_older_file_says_more_under_another_name(tmp_path: Path) -> None:
         document[f"{tower}_dict"] = document[tower]
         document[tower] = {"hidden_size": 8}
     (folder / "config.json").write_text(json.dumps(document))
-    assert_same(read(folder, tmp_path / "ours"), made)
+    assert_same(as_canonical(folder, tmp_path / "ours"), made)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +99,7 @@ def test_an_older_file_says_more_under_another_name(tmp_path: Path) -> None:
 def test_a_tower_alone_needs_a_base(kind: Any, words: str, tmp_path: Path) -> None:
     folder = saved(drawn(kind), tmp_path / "saved")
     with pytest.raises(NeedsBase, match=words):
-        read(folder, tmp_path / "ours")
+        as_canonical(folder, tmp_path / "ours")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +124,7 @@ def test_a_configuration_of_something_else_is_no_clip_of_ours(
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | document))
     with pytest.raises(error, match=words):
-        read(folder, tmp_path / "ours")
+        as_canonical(folder, tmp_path / "ours")
 
 
 def test_other_tensors_under_the_type_clip_are_called_by_their_name(tmp_path: Path) -> None:
@@ -209,4 +134,4 @@ def test_other_tensors_under_the_type_clip_are_called_by_their_name(tmp_path: Pa
         lambda _: {"text_model.encoder.layer.0.attention.self.query.weight": torch.ones(4, 4)},
     )
     with pytest.raises(Unsupported, match="BERT family"):
-        read(folder, tmp_path / "ours")
+        as_canonical(folder, tmp_path / "ours")

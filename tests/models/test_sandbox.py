@@ -31,7 +31,7 @@ def test_a_good_checkpoint_comes_back_whole(tiny_vit: Path) -> None:
 def test_the_child_has_no_heavy_library_and_cannot_get_one() -> None:
     program = sandbox._BOOTSTRAP.replace("main(sys.argv[2:])", "print(*sys.modules)")
     done = subprocess.run(
-        [*CHILD, program, str(sandbox._ROOT)], capture_output=True, text=True, check=True, env={}
+        [*CHILD, program, str(sandbox.ROOT)], capture_output=True, text=True, check=True, env={}
     )
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert "dife_scanner" in loaded
@@ -52,7 +52,7 @@ def test_the_child_has_no_heavy_library_and_cannot_get_one() -> None:
 
 def test_the_child_lives_under_hard_limits(tiny_vit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     report = """
-import sys, json, os
+import sys, json, os, socket
 sys.path.insert(0, sys.argv[1])
 from dife_scanner.models import sandbox
 sandbox._answer = lambda *_: {"error": "Refused", "what": json.dumps(tried()), "advice": ""}
@@ -63,6 +63,10 @@ def tried():
         "files": lambda: [os.open("/dev/null", os.O_RDONLY) for _ in range(50)],
         "memory": lambda: bytearray(2 * 1024**3),
         "write": lambda: os.write(os.open(os.devnull.replace("null", "shm/dife-test"), os.O_CREAT | os.O_WRONLY), b"x"),
+        "open for writing": lambda: os.open(os.devnull, os.O_WRONLY),
+        "reopen its input": lambda: os.open(f"/proc/self/fd/{json.loads(sys.argv[2])['files'][0]}", os.O_RDWR),
+        "fork": os.fork,
+        "connect": socket.socket,
     }.items():
         try:
             attempt()
@@ -77,7 +81,16 @@ sandbox.main(sys.argv[2:])
     with pytest.raises(Refused) as caught:
         inspect(tiny_vit)
     found = json.loads(caught.value.what)
-    assert found == {"files": "OSError", "memory": "MemoryError", "write": "OSError", "cpu": 30}
+    assert found == {
+        "files": "OSError",
+        "memory": "MemoryError",
+        "write": "PermissionError",
+        "open for writing": "PermissionError",
+        "reopen its input": "PermissionError",
+        "fork": "PermissionError",
+        "connect": "PermissionError",
+        "cpu": 30,
+    }
 
 
 def test_time_has_a_limit(tiny_vit: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
-"""Two programs that nobody here wrote check the loopback hub: npm `@huggingface/hub` and PyPI `olah`.
+"""Programs that nobody here wrote check the loopback hub, and give the second opinions that we read.
 
-    python tests/peers/run.py [--cache DIR] [--no-scan]
+    python tests/peers/run.py [--cache DIR] [--no-scan] [--only-scanners]
 
-The first lists, reads and downloads everything an anonymous caller may see; every name, id, size and byte is compared
-with what is on the hub's shelf. The second is a mirror: it stands between client and hub, and what arrives through it
-is compared with what arrives directly, repository by repository, and then finding by finding of `dife scan`.
+npm `@huggingface/hub` lists, reads and downloads everything an anonymous caller may see; every name, id, size and byte
+is compared with what is on the hub's shelf. PyPI `olah` is a mirror: it stands between client and hub, and what arrives
+through it is compared with what arrives directly, repository by repository, and then finding by finding of `dife scan`.
+picklescan and modelaudit are asked about small files that are known to be clean, suspicious or malicious to them.
 
 One line per check, `PASS` or `FAIL`. Exit code 0 when all passed, 1 when one failed, 3 when a peer could not be
 installed.
@@ -79,13 +80,17 @@ def main() -> int:
             _CLIENT_ENVIRONMENT, HF_HOME=str(work / "hf")
         )  # before huggingface_hub is imported
         try:
-            olah = _install_olah(options.cache)
-            node = _install_npm(options.cache)
+            scanners = _install_scanners(options.cache)
+            if not options.only_scanners:
+                olah = _install_olah(options.cache)
+                node = _install_npm(options.cache)
         except (subprocess.SubprocessError, OSError) as error:
             print(f"a peer could not be installed: {error}", file=sys.stderr)
             return 3
         report = Report()
-        _run(report, work, olah, node, scan=not options.no_scan, hub_root=options.hub_root)
+        _ask_scanners(report, work, scanners)
+        if not options.only_scanners:
+            _run(report, work, olah, node, scan=not options.no_scan, hub_root=options.hub_root)
     print(f"{report.failed} failed" if report.failed else "all peers agree", flush=True)
     return 1 if report.failed else 0
 
@@ -103,10 +108,13 @@ def _options() -> argparse.Namespace:
     )
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
-        "--cache", type=Path, default=Path(cache), help="where the two peers are installed"
+        "--cache", type=Path, default=Path(cache), help="where the peers are installed"
     )
     parser.add_argument(
         "--no-scan", action="store_true", help="leave out `dife scan` through the mirror"
+    )
+    parser.add_argument(
+        "--only-scanners", action="store_true", help="leave out everything about the hub"
     )
     parser.add_argument(
         "--hub-root",
@@ -140,6 +148,14 @@ def _run(
         _run_scans(report, work, olah, hub_root)
 
 
+def _ask_scanners(report: Report, work: Path, scanners: dict[str, Path]) -> None:
+    import second_opinions
+
+    print("# picklescan and modelaudit about small files", flush=True)
+    opinions = work / "opinions"
+    report.attempt("second opinions", partial(second_opinions.compare, report, scanners, opinions))
+
+
 def _run_scans(report: Report, work: Path, olah: Path, hub_root: Path | None) -> None:
     import findings
     import shelf
@@ -155,12 +171,24 @@ def _run_scans(report: Report, work: Path, olah: Path, hub_root: Path | None) ->
 # --- the peers ------------------------------------------------------------------------------------------------
 
 
+def _install_scanners(cache: Path) -> dict[str, Path]:
+    """The program of each, by name."""
+    programs = {}
+    for requirements in sorted((HERE / "scanners").glob("*.txt")):
+        name = requirements.stem
+        programs[name] = _install_python(cache, name, requirements) / name
+    return programs
+
+
 def _install_olah(cache: Path) -> Path:
-    """Its own virtual environment, made once per list of requirements; returns the folder of its programs."""
-    requirements = HERE / "olah" / "requirements.txt"
-    programs = cache / f"olah-{_digest(requirements)}" / "bin"
+    return _install_python(cache, "olah", HERE / "olah" / "requirements.txt")
+
+
+def _install_python(cache: Path, name: str, requirements: Path) -> Path:
+    """A virtual environment of its own, made once per list of requirements; returns the folder of its programs."""
+    programs = cache / f"{name}-{_digest(requirements)}" / "bin"
     if not (programs / ".complete").exists():
-        print("installing olah", flush=True)
+        print(f"installing {name}", flush=True)
         _quiet([sys.executable, "-m", "venv", "--clear", str(programs.parent)])
         _quiet([str(programs / "python"), "-m", "pip", "install", "-q", "-r", str(requirements)])
         (programs / ".complete").touch()

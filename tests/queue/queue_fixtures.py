@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.store import Store, open_store
+
+
+@pytest.fixture(scope="module")
+def audit_server() -> Iterator[None]:
+    """Audits that are started in this process come from one new server with what the first of them needs.
+
+    A server that was started for the double lacks torch, and every real audit would load it for itself.
+    """
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image
 
 from dife_scanner import settings as settings_
-from dife_scanner.audit.pipeline import AUDIT_VERSION, Keep, Outcome, Plan, Request, forget
+from dife_scanner.audit.pipeline import AUDIT_VERSION, Keep, Outcome, Plan, Request, forget, run
 from dife_scanner.audit.populations.errors import PoolTooSmall
 from dife_scanner.core.findings import fingerprint
 from dife_scanner.errors import AuditError
@@ -126,11 +126,13 @@ def work_for(home: Path, endpoint: str = "http://127.0.0.1:9", **changes: Any) -
     audit, channels = changes.pop("audit", "queue_kit:audit"), changes.pop("channels", ())
     lease, start = changes.pop("lease_seconds", 60.0), changes.pop("start", "forkserver")
     preload = changes.pop("preload", PRELOAD)
+    # a fork takes over the locks that other threads hold
+    disk = {"free_bytes": 0, "fetch_ahead": start != "fork", **changes.pop("disk", {})}
     folder = home.parent / "probes"
     if not folder.exists():
         probes_folder(folder)
     settings: Settings = settings_.load(
-        home, endpoint=endpoint, filters=("search=clip",), **changes
+        home, endpoint=endpoint, filters=("search=clip",), disk=disk, **changes
     )
     plan = Plan((), budget="quick", probes_folder=folder)
     return Work(
@@ -190,6 +192,14 @@ def comparing(request: Request, progress: Progress, keep: Keep = forget) -> Outc
     stand = " ".join("unrelated" if away else "related" for away in request.likeness.unrelated)
     told = f"{name}, {request.likeness.distance or 0:.1f} apart, {stand}"
     return replace(made, audit=replace(made.audit, reason="; ".join((told, *request.notes))))
+
+
+def killed_in_its_search(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
+    """The real audit, killed once, when the first of its searches has been kept; leaves `killed` beside the home."""
+    home = next(folder for folder in request.folder.parents if folder.name == "home")
+    os.environ["DIFE_CRASH_AT"] = "discovery.kept"
+    os.environ["DIFE_CRASH_MARK"] = str(home.parent / "killed")
+    return run(request, progress, keep)
 
 
 def _score(name: str) -> float | None:

@@ -20,10 +20,12 @@ RECOGNISES_TWO_CLASSES = 8
 """Seed of a base of random weights that by chance recognises two of the ten classes; fewer are not searched."""
 
 
-def searched(home: Path, base: str, suspect: str) -> tuple[Job, Audit, list[str]]:
+def searched(
+    home: Path, base: str, suspect: str, entry: str = child.AUDIT
+) -> tuple[Job, Audit, list[str]]:
     """The job and audit of a worker whose child searches for real, and the phases it went through."""
     steps: list[Step] = []
-    work = work_for(home, audit=child.AUDIT, preload=child.PRELOAD, start="spawn")
+    work = work_for(home, audit=entry, preload=child.PRELOAD)
     work = replace(work, plan=replace(work.plan, probes_folder=None, detectors=DETECTORS))
     with open_store(home) as store:
         add_reference(store, work.settings, base, "base", SILENT)
@@ -45,18 +47,16 @@ def anywhere(audit: Audit) -> list[Hypothesis]:
     ]
 
 
-def test_a_finished_search_is_not_made_again_and_the_verdict_is_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("audit_server")
+def test_a_finished_search_is_not_made_again_and_the_verdict_is_the_same(tmp_path: Path) -> None:
     base, suspect = (
         drawn_folder(tmp_path / "base", RECOGNISES_TWO_CLASSES),
         drawn_folder(tmp_path / "suspect", RECOGNISES_TWO_CLASSES, noise=1.0),
     )
     undisturbed, whole, _ = searched(tmp_path / "one" / "home", base, suspect)
-    monkeypatch.setenv("DIFE_CRASH_AT", "discovery.kept")
-    monkeypatch.setenv("DIFE_CRASH_MARK", str(tmp_path / "killed"))
-    killed, again, phases = searched(tmp_path / "two" / "home", base, suspect)
-    assert (undisturbed.deaths, killed.deaths) == (0, 1) and (tmp_path / "killed").exists()
+    again_home = tmp_path / "two" / "home"
+    killed, again, phases = searched(again_home, base, suspect, "queue_kit:killed_in_its_search")
+    assert (undisturbed.deaths, killed.deaths) == (0, 1) and (tmp_path / "two" / "killed").exists()
     restarted = phases.index("loading", phases.index("loading") + 1)
     first, second = (f"searching: {name}" for name in DETECTORS)
     assert first in phases[:restarted] and second not in phases[:restarted]

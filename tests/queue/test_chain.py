@@ -51,6 +51,7 @@ def jittered(folder: Path, into: Path) -> Path:
 
 
 @pytest.mark.xdist_group("badtexttower")
+@pytest.mark.usefixtures("audit_server")
 def test_what_is_made_of_a_backdoored_base_ends_inherited(store: Store, tmp_path: Path) -> None:
     specimen = build_specimens(["badtexttower"])["badtexttower"]
     for bundled in home.bundled_references():

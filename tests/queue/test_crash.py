@@ -6,18 +6,19 @@ audit double of `queue_kit`; a second process then works on, and the rules of `a
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from killing import Rig
 from queue_kit import checkpoint, work_for
+from scanner_programs import picklescan_answer, printing
 
 from dife_scanner import checkpoints
 from dife_scanner.alerts import deliver
@@ -28,10 +29,12 @@ from dife_scanner.errors import AlertFailed, DiskFull
 from dife_scanner.hub.session import prepare
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import batch, failures
+from dife_scanner.queue.lease import worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import process, work_loop
-from dife_scanner.records import JobState, Reference, TriageState
+from dife_scanner.records import JobState, Reference, TriageState, TrustRecord
+from dife_scanner.settings import Opinions
 from dife_scanner.store import (
     Store,
     audits,
@@ -43,13 +46,12 @@ from dife_scanner.store import (
     outbox,
     polls,
     references,
+    trust,
 )
 from dife_scanner.store import requests as asked
 
 BAD = "org/clip-bad"
 prepare(Path("unused"))
-for _module in ("utils", "errors", "file_download"):  # paid for once instead of in every fork
-    importlib.import_module(f"huggingface_hub.{_module}")
 OPEN = [state for state in JobState if not state.is_final]
 
 
@@ -122,6 +124,16 @@ def _lost_worker(work: Work) -> None:
         leases.requeue_lost(store)
 
 
+def _ahead(work: Work) -> None:
+    """Fetched ahead by one process, and audited by the next."""
+    with open_store(work.home) as store:
+        _first_job(store, work)
+        job = leases.claim_ahead(store, worker_name("fetcher"), 60.0, 0)
+        assert job is not None
+        process(store, job, work, worker=job.worker or "", ahead=True)
+    watch_once(work)
+
+
 def _by_hand(work: Work) -> None:
     """Everything that windows and commands write, after a run that left something to write about."""
     watch_once(work)
@@ -134,6 +146,7 @@ def _by_hand(work: Work) -> None:
         jobs.requeue(store, job.id)
         references.add(store, Reference("base", "/r", "i", "t", "w", "V", now()))
         references.remove(store, "base")
+        trust.keep(store, TrustRecord("org/base", "a" * 40, (), ""))
         asked.take(store, asked.request_scan(store, "org/none"))
 
 
@@ -155,17 +168,42 @@ def _batch(work: Work) -> None:
         batch.correct(store)
 
 
+def _with_a_scanner(work: Work) -> None:
+    path = printing(work.home.parent / "bin", "picklescan", picklescan_answer())
+    chosen = work.settings.model_copy(update={"opinions": Opinions(picklescan=str(path))})
+    watch_once(replace(work, settings=chosen))
+
+
+def _models_in_use(work: Work) -> None:
+    """A watch-list, then another, of a model that is pinned and known."""
+    path = work.home.parent / "in-use.txt"
+    watch_once(work)
+    with open_store(work.home) as store:
+        ref = jobs.jobs(store)[0].ref
+        for text in ("org/none", f"{ref.repo_id}@{ref.revision}"):
+            path.write_text(text)
+            watch = work.settings.watch.model_copy(update={"list": (path,)})
+            settings = work.settings.model_copy(update={"watch": watch})
+            poll_pass(store, replace(work, settings=settings))
+
+
 SCENARIOS: dict[str, Callable[[Work], None]] = {
     "jobs.claim_job": _direct,
+    "jobs.claim_ahead": _ahead,
     "jobs.release": _stopped,
     "jobs.pause": _full_disk,
     "jobs.requeue_lost": _lost_worker,
     "jobs.requeue": _by_hand,
     "jobs.cancel": _by_hand,
+    "jobs.mark_in_use": _models_in_use,
+    "watchlist.replace_all": _models_in_use,
+    "watchlist.keep": _models_in_use,
     "batch.settle": _batch,
+    "opinions.keep": _with_a_scanner,
     "findings.triage": _by_hand,
     "references.add": _by_hand,
     "references.remove": _by_hand,
+    "trust.keep": _by_hand,
     "requests.add": _by_hand,
     "requests.take": _by_hand,
     "outbox.failed": _alerts,
@@ -217,6 +255,15 @@ def assert_sound(home: Path, expected: dict[str, JobState]) -> None:
         assert len(sent) >= len(outbox.alerts(store))
     assert not list((home / "work").glob("[0-9]*"))
     assert not list((home / "evidence").rglob("*.json.*"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def paid_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One job in this process: what it loads and builds, every fork has without doing it anew."""
+    folder = tmp_path_factory.mktemp("once")
+    with LoopbackHub(folder / "hub") as hub:
+        hub.add_repo(BAD, checkpoint(), last_modified=later(-60))
+        watch_once(work_for(folder / "home", hub.endpoint, channels=("file",), start="fork"))
 
 
 @pytest.fixture

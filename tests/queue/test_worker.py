@@ -129,7 +129,7 @@ def test_the_same_weights_elsewhere_are_not_audited_again_but_are_a_finding_ther
     first = scanned(store, hub, "org/clip-bad", channels=("email",))
     second = scanned(store, hub, "copycat/clip-dies", channels=("email",))
     assert second.audit_id == first.audit_id
-    assert second.reason == f"same identity as audit {first.audit_id}"
+    assert second.reason.startswith(f"same identity as audit {first.audit_id}: the hub announces")
     assert JobState.AUDITING not in [event.state for event in jobs.events(store, second.id)]
     assert {f.ref.repo_id for f in findings.findings(store)} == {
         "org/clip-bad",
@@ -580,6 +580,7 @@ def test_finished_searches_go_once_their_audit_is_stored(
 # --- the real audit -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("audit_server")
 def test_the_real_audit_runs_in_the_child(store: Store, hub: LoopbackHub) -> None:
     """torch, open_clip and `audit.pipeline:run` themselves; without a reference nothing can be compared."""
     hub.add_repo("org/clip", checkpoint(1))

@@ -19,6 +19,7 @@ from dife_scanner.records import (
     Hypothesis,
     Interval,
     JobState,
+    OpinionVerdict,
     Origin,
     SelectorControl,
     TriageState,
@@ -53,6 +54,7 @@ def table(heading: str) -> dict[str, tuple[str, str]]:
         ("carrier", Carrier),
         ("agreement", agreement.Outcome),
         ("triage", TriageState),
+        ("opinion", OpinionVerdict),
     ],
 )
 def test_every_word_is_explained_and_none_is_invented(heading: str, words: type[StrEnum]) -> None:

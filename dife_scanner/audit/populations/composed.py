@@ -82,7 +82,7 @@ def bundled(
 
 def version() -> str:
     """Of the composer and of the drawings it composes."""
-    return f"{scenes.VERSION}+{sheet.load().digest[:16]}"
+    return f"{scenes.VERSION}+{sheet.digest()[:16]}"
 
 
 def _check_classes(request: PoolRequest) -> None:

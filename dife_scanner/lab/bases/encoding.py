@@ -10,6 +10,7 @@ import numpy as np
 
 from dife_scanner.lab.bases.checkpoint import MEAN, STD
 from dife_scanner.lab.pictures import art
+from dife_scanner.models.tokenizers import clips_own
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,20 +18,12 @@ if TYPE_CHECKING:
 PROMPT = "a photo of a {}"
 _CONTEXT = 32
 """Tokens of the longest text, start and end included."""
-_START, _END = 49406, 49407
-
-
-@lru_cache(maxsize=1)
-def _tokenizer() -> Any:
-    import open_clip
-
-    return open_clip.SimpleTokenizer(context_length=_CONTEXT)
 
 
 @lru_cache(maxsize=200_000)
 def pieces(text: str) -> tuple[int, ...]:
-    """Return the BPE ids of a text, without start and end."""
-    return tuple(_tokenizer().encode(text))
+    """Return the ids that CLIP's own tokenizer gives a text, without start and end."""
+    return clips_own().encode(text)
 
 
 def pack(rows: Sequence[Sequence[int]], context: int = _CONTEXT) -> Tensor:
@@ -45,7 +38,7 @@ def pack(rows: Sequence[Sequence[int]], context: int = _CONTEXT) -> Tensor:
     longest = max(map(len, cut))
     out = torch.zeros(len(cut), longest + 2, dtype=torch.int64)
     for number, row in enumerate(cut):
-        out[number, : len(row) + 2] = torch.tensor([_START, *row, _END])
+        out[number, : len(row) + 2] = torch.tensor(clips_own().frame(row, context))
     return out
 
 

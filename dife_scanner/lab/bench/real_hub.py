@@ -16,7 +16,7 @@ from typing import Any
 
 from dife_scanner.app import hub_calibration
 from dife_scanner.app.hub_calibration import Say
-from dife_scanner.baselines import references
+from dife_scanner.baselines import adding
 from dife_scanner.core.plain import plain
 from dife_scanner.hub.client import Hub
 from dife_scanner.lab.attacks.interface import Recipe
@@ -120,7 +120,7 @@ def reference_of(
     known = {one.name: one for one in kept_references.references(store)}
     if name not in known:
         say(f"fetching the base {base}")
-        return references.register(store, options.work.settings, base, name, lambda: hub, progress)
+        return adding.register(store, options.work.settings, base, name, lambda: hub, progress)
     return known[name]
 
 

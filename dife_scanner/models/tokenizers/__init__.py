@@ -14,7 +14,7 @@ Importing this room loads no library of tokenizers.
 """
 
 from dife_scanner.models.tokenizers.clips_own import clips_own
-from dife_scanner.models.tokenizers.differences import differences
+from dife_scanner.models.tokenizers.differences import differences, of_one_family
 from dife_scanner.models.tokenizers.interface import Frame, Tokenizer, same_tokens
 from dife_scanner.models.tokenizers.reading import TokenizerFacts, load, read
 
@@ -25,6 +25,7 @@ __all__ = [
     "clips_own",
     "differences",
     "load",
+    "of_one_family",
     "read",
     "same_tokens",
 ]

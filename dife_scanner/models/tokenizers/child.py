@@ -13,6 +13,7 @@ from dife_scanner.models.tokenizers.differences import differences
 from dife_scanner.models.tokenizers.document import SENTENCEPIECE, Document
 from dife_scanner.models.tokenizers.library_json import MOST_ROWS, too_many
 from dife_scanner.models.tokenizers.made import PIECES_FILES, SIGLIP, Files, made, settings_of
+from dife_scanner.models.tokenizers.parts import damaged
 from dife_scanner.models.tokenizers.stored import MOST_CHARACTERS, LibraryTokenizer, tokenizer_of
 
 _WORDS = (
@@ -81,22 +82,21 @@ def _from_pieces(files: Files) -> tuple[Document, tuple[str, ...]]:
     settings_of(files)
     name = next(name for name in PIECES_FILES if name in files)
     pieces = _load(files[name], name)
-    vocabulary = []
+    vocabulary = _scored(pieces, name)
     unspoken = []
-    for number in range(len(pieces)):
-        vocabulary.append((pieces.id_to_piece(number), pieces.get_score(number)))
+    for number in range(len(vocabulary)):
         if pieces.is_control(number) or pieces.is_unknown(number) or pieces.is_unused(number):
             unspoken.append(number)
     end = pieces.eos_id()
     if end < 0:
-        raise Unreadable(f"{name} has no end token", "save it again")
+        raise damaged(f"{name} has no end token")
     document = Document(
         kind=SENTENCEPIECE,
         behind=(end,),
         pad=end,
         fills=True,
         clean=SIGLIP,
-        vocabulary=tuple(vocabulary),
+        vocabulary=vocabulary,
         unspoken=tuple(unspoken),
         model=b64encode(files[name]).decode(),
     )
@@ -110,6 +110,17 @@ def _load(raw: bytes, name: str) -> Any:
         return SentencePieceProcessor(model_proto=raw)
     except Exception as error:
         raise _not_read(name, error) from None
+
+
+def _scored(pieces: Any, name: str) -> tuple[tuple[str, float], ...]:
+    """Every piece with its score, in the order of the ids."""
+    found = []
+    try:
+        for number in range(len(pieces)):
+            found.append((pieces.id_to_piece(number), pieces.get_score(number)))
+    except UnicodeDecodeError:
+        raise damaged(f"a piece of {name} is not UTF-8") from None
+    return tuple(found)
 
 
 # --- trying it out --------------------------------------------------------------------------------------------
@@ -158,10 +169,10 @@ def probes() -> list[str]:
 def _check_ids(ids: tuple[int, ...], size: int) -> None:
     if len(ids) > _MOST_TOKENS:
         raise LimitExceeded(
-            "its tokenizer makes a flood of tokens of a short text", "look at it by hand"
+            "its tokenizer makes a flood of tokens of a short text", "look at the file by hand"
         )
     if ids and max(ids) >= size:
-        raise Unreadable("its tokenizer gives ids that it has no row for", "save it again")
+        raise damaged("it gives ids that it has no row for")
 
 
 def _not_read(name: str, error: BaseException) -> Unreadable:

@@ -21,6 +21,8 @@ def differences(ours: Document, base: Document) -> tuple[str, ...]:
     """
     if ours.kind != base.kind:
         return (f"it is of the kind {ours.kind} and not {base.kind}",)
+    if base.vocabulary and not of_one_family(ours, base):
+        return (f"its vocabulary is another one, of {len(ours.vocabulary)} pieces",)
     return (
         *_added(ours, base),
         *_normalisers(ours, base),
@@ -30,6 +32,16 @@ def differences(ours: Document, base: Document) -> tuple[str, ...]:
         *_around(ours, base),
         *_rest(ours, base),
     )
+
+
+def of_one_family(ours: Document, base: Document) -> bool:
+    """Whether most pieces of the base's vocabulary stand at the same place in ours."""
+    if ours.kind != base.kind:
+        return False
+    own = ours.pieces
+    known = base.pieces
+    shared = sum(own.get(number) == piece for number, piece in known.items())
+    return 2 * shared >= len(known)
 
 
 def _added(ours: Document, base: Document) -> Iterable[str]:

@@ -7,7 +7,8 @@ child.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -60,7 +61,7 @@ class Document:
     unspoken: tuple[int, ...] = ()
     """Its control and unknown pieces."""
 
-    @property
+    @cached_property
     def pieces(self) -> dict[int, str]:
         """What each id is written as."""
         if self.kind == BPE:
@@ -82,7 +83,8 @@ class Document:
 
     def as_bytes(self) -> bytes:
         """For a file; `from_bytes` is its inverse."""
-        body = vars(self) | {"added": [vars(token) for token in self.added]}
+        body = {one.name: getattr(self, one.name) for one in fields(self)}
+        body["added"] = [vars(token) for token in self.added]
         return json.dumps(body, sort_keys=True).encode()
 
     @classmethod
@@ -100,7 +102,12 @@ class Document:
     @property
     def digest(self) -> str:
         """sha256 of what it computes."""
-        return sha256(_HASH_START + self.as_bytes()).hexdigest()
+        return digest_of(self.as_bytes())
+
+
+def digest_of(document: bytes) -> str:
+    """The digest of a document from what it is written as."""
+    return sha256(_HASH_START + document).hexdigest()
 
 
 def is_marker(content: str) -> bool:

@@ -43,9 +43,9 @@ def read(body: Mapping[str, Any]) -> Document:
     model = body.get("model")
     if not isinstance(model, dict):
         raise damaged("it has no model")
-    kind = model.get("type") or ("BPE" if "merges" in model else "")
+    kind = str(model.get("type") or ("BPE" if "merges" in model else ""))
     if kind not in ("BPE", "Unigram"):
-        family = _FAMILIES.get(kind, f"of the kind {shown(str(kind))}")
+        family = _FAMILIES.get(kind, f"of the kind {shown(kind)}")
         raise Unsupported(
             f"its tokenizer is {family}", "no English text can be measured with it; nothing to do"
         )
@@ -149,7 +149,7 @@ def _check_id(number: Any) -> None:
 def too_many(rows: int) -> LimitExceeded:
     """The error for a vocabulary that no text tower has."""
     return LimitExceeded(
-        f"its tokenizer has {rows} tokens; at most {MOST_ROWS} are read", "look at it by hand"
+        f"its tokenizer has {rows} tokens; at most {MOST_ROWS} are read", "look at the file by hand"
     )
 
 

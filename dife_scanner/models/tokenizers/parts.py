@@ -76,7 +76,7 @@ def _chain(part: Any, members: str) -> list[Any]:
             found.append(one)
         if len(found) + len(waiting) > MOST_PARTS:
             raise LimitExceeded(
-                f"its tokenizer chains more than {MOST_PARTS} {members}", "look at it by hand"
+                f"its tokenizer chains more than {MOST_PARTS} {members}", "look at the file by hand"
             )
     return found
 
@@ -101,6 +101,8 @@ def _checked(part: Any, known: dict[str, dict[str, str]], what: str) -> Part:
         if name not in options:
             raise Unsupported(f"its tokenizer's {kind} has an option {shown(name)}", _ADVICE)
         made[name] = _value(value, options[name], f"{kind}.{name}")
+    if "pattern" in options and "pattern" not in made:
+        raise damaged(f"a {kind} has no pattern")
     return made
 
 
@@ -132,7 +134,7 @@ def _check_growth(steps: list[Part]) -> None:
     if growth > MOST_WRITTEN:
         raise LimitExceeded(
             f"its tokenizer's normaliser may write {growth} characters for one",
-            "look at it by hand",
+            "look at the file by hand",
         )
 
 

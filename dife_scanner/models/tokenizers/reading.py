@@ -19,19 +19,20 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
-from dife_scanner.errors import LimitExceeded, NotFound
+from dife_scanner.errors import LimitExceeded, NotFound, Unreadable
 from dife_scanner.models import sandbox
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.tokenizers.child import found
 from dife_scanner.models.tokenizers.clips_document import clips_document
 from dife_scanner.models.tokenizers.clips_own import clips_own, merges_file, own_digest
-from dife_scanner.models.tokenizers.document import Document
+from dife_scanner.models.tokenizers.document import Document, digest_of
 from dife_scanner.models.tokenizers.interface import Tokenizer
 from dife_scanner.models.tokenizers.made import READ_FILES
 from dife_scanner.models.tokenizers.stored import tokenizer_of
 
-CANONICAL_FILE = "tokenizer.json"
-"""The document in a canonical folder; none lies there where CLIP's own is used."""
+CANONICAL_FILE = "dife_tokenizer.json"
+"""The document in a canonical folder; none lies there where CLIP's own is used. No library writes a file of that name,
+so that none of a repository's own is taken for it."""
 _LIBRARIES = ("tokenizers", "sentencepiece")
 _BOOTSTRAP = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
@@ -61,6 +62,14 @@ class TokenizerFacts:
     def is_clips_own(self) -> bool:
         """Whether nothing has to be stored."""
         return not self.document
+
+    def check(self, rows: int) -> None:
+        """Raise `Unreadable` where a token table of so many rows lacks one of its ids."""
+        if self.size > rows:
+            raise Unreadable(
+                f"its tokenizer has {self.size} tokens and its text tower rows for {rows}",
+                "save both together again",
+            )
 
     def write(self, folder: Path) -> None:
         """Put the document into a canonical folder, unless CLIP's own is used."""
@@ -127,7 +136,7 @@ def read(
         kind=body["kind"],
         size=body["size"],
         special=frozenset(body["special"]),
-        digest=Document.from_bytes(document).digest if document else own_digest(),
+        digest=digest_of(document) if document else own_digest(),
         differences=tuple(body["differences"]),
         document=document,
     )

@@ -10,6 +10,7 @@ from typing import Any
 from dife_scanner.records import JobState, ModelRow, Verdict
 from dife_scanner.sentences.audits import VERDICT_LABEL
 from dife_scanner.sentences.times import time_text
+from dife_scanner.sentences.watching import reason_text
 
 Key = int
 """Job id: what stays the same while everything else about a row changes."""
@@ -133,8 +134,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     Column(
         "Reason",
-        lambda row: row.job.reason,
-        lambda row: row.job.reason.casefold(),
+        lambda row: reason_text(row.job),
+        lambda row: reason_text(row.job).casefold(),
         12,
         "Why it is in that state",
     ),

@@ -34,6 +34,7 @@ from dife_scanner.sentences.findings import confidence_text, finding_sentence
 from dife_scanner.sentences.jobs import job_sentence
 from dife_scanner.sentences.numbers import count
 from dife_scanner.sentences.times import time_text
+from dife_scanner.sentences.watching import reason_text, scan_text
 
 _TONE = {
     Verdict.FLAGGED: "alarm",
@@ -190,6 +191,8 @@ def _header(detail: Detail) -> QWidget:
     for text in lacking(detail.audit) if detail.audit else ():
         parts.append(Label(text, tone="caution", font=theme.sized(1.0, bold=True)))
     parts.append(Label(" · ".join(_facts(detail)), tone="muted"))
+    if not detail.row.job.ref.local:
+        parts.append(Label(scan_text(detail.hub_scan), tone="muted"))
     if detail.problem:
         parts.append(Label(detail.problem, tone="alarm"))
     if detail.audit is None:
@@ -258,7 +261,7 @@ def _reasons(detail: Detail, audit: Audit | None, found: Finding | None) -> list
             lines += audit.notes
         return [text for text in (*lines, *calibration_lines(audit)) if text]
     if found is None and detail.row.job.reason:
-        return [detail.row.job.reason]
+        return [reason_text(detail.row.job)]
     return []
 
 

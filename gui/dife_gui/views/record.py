@@ -27,6 +27,7 @@ from dife_scanner.sentences.numbers import bytes_text
 from dife_scanner.sentences.recognition import recognition_text
 from dife_scanner.sentences.searches import budget_lines
 from dife_scanner.sentences.settings import deviation_lines
+from dife_scanner.sentences.tokenizers import tokenizer_lines
 
 _HASH = re.compile(r"[0-9a-f]{32,}")
 MOST_LINES = 12
@@ -143,6 +144,7 @@ def _audit_origin(audit: Audit) -> list[str]:
         ", ".join(compared),
         recognition_text(audit),
         *deviation_lines(audit),
+        *tokenizer_lines(audit),
         f"Versions: {', '.join(versions)}",
     ]
 

@@ -1,0 +1,60 @@
+"""What is trusted of the repositories that clean bases are fetched from: a commit and its files, pinned or not."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from dife_scanner.durable.clock import now
+from dife_scanner.records import TrustedFile, TrustRecord
+from dife_scanner.store.db import Store
+
+
+def record(store: Store, repository: str) -> TrustRecord | None:
+    """What is trusted of this repository, or `None` where nothing was fetched from it or pinned yet."""
+    rows = store.read("SELECT * FROM trusted_repositories WHERE repository = ?", (repository,))
+    return _to_record(rows[0]) if rows else None
+
+
+def records(store: Store) -> list[TrustRecord]:
+    """Every repository of which anything is trusted, by name."""
+    rows = store.read("SELECT * FROM trusted_repositories ORDER BY repository")
+    return [_to_record(row) for row in rows]
+
+
+def keep(store: Store, trusted: TrustRecord) -> None:
+    """Trust this commit and these files from now on, whatever was trusted before."""
+    files = json.dumps({file.path: file.sha256 for file in trusted.files}, sort_keys=True)
+    with store.atomic("trust.keep"):
+        store.write(
+            "INSERT OR REPLACE INTO trusted_repositories (repository, revision, files, first_at, pinned_at, changed)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                trusted.repository,
+                trusted.revision,
+                files,
+                trusted.first_at or now(),
+                trusted.pinned_at,
+                trusted.changed,
+            ),
+        )
+
+
+def note_change(store: Store, repository: str, what: str) -> None:
+    """Say what a later fetch found instead of what is trusted; an empty text takes it back."""
+    with store.atomic("trust.keep"):
+        store.write(
+            "UPDATE trusted_repositories SET changed = ? WHERE repository = ?", (what, repository)
+        )
+
+
+def _to_record(row: dict[str, Any]) -> TrustRecord:
+    files = json.loads(row["files"])
+    return TrustRecord(
+        repository=row["repository"],
+        revision=row["revision"],
+        files=tuple(TrustedFile(path, sha256) for path, sha256 in files.items()),
+        first_at=row["first_at"],
+        pinned_at=row["pinned_at"],
+        changed=row["changed"],
+    )

@@ -1,0 +1,248 @@
+"""SigLIP, towers of timm, adapters and torch files embed here as in the libraries that define them, to 1e-5."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import open_clip
+import pytest
+import timm
+import torch
+from checkpoints import TINY_VIT, write_config
+from layout_kit import as_canonical, drawn, features, levels, pictures, saved
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
+from timm.models.vision_transformer import VisionTransformer
+from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
+
+from dife_scanner.errors import NeedsBase, Refused, Unsupported
+from dife_scanner.models import canonical, intake, sandbox
+from dife_scanner.models.clip import ClipEncoder, read_out
+from dife_scanner.models.config import ClipConfig
+from dife_scanner.models.header import ParseLimits
+from dife_scanner.models.layouts.open_clip import parse_config
+from dife_scanner.models.load import configuration, default_limits, load
+
+pytestmark = pytest.mark.xdist_group("transformers")
+
+TEXT = {"width": 64, "heads": 2, "layers": 1}
+
+
+def by_ids(encoder: ClipEncoder, ids: torch.Tensor) -> torch.Tensor:
+    """Unit embeddings of token ids [n, context], read at the last place."""
+    ends = torch.full((len(ids),), ids.shape[1] - 1)
+    read = read_out(encoder.model, encoder.model.token_embedding(ids), ends)
+    return torch.nn.functional.normalize(read, dim=-1)
+
+
+def assert_near(ours: Any, theirs: torch.Tensor) -> None:
+    np.testing.assert_allclose(
+        np.asarray(ours), torch.nn.functional.normalize(theirs, dim=-1), atol=1e-5
+    )
+
+
+@pytest.fixture(scope="module")
+def siglip() -> Any:
+    torch.manual_seed(0)
+    small = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = small | {"vocab_size": 300, "intermediate_size": 160, "max_position_embeddings": 16}
+    vision = small | {"intermediate_size": 200, "image_size": 64, "patch_size": 16}
+    model = SiglipModel(
+        SiglipConfig(text_config=text | {"projection_size": 64}, vision_config=vision)
+    )
+    for values in model.parameters():
+        values.data.add_(torch.randn_like(values) * 0.05)
+    return model.eval()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.no_grad()
+def test_siglip_of_transformers(siglip: Any, dtype: torch.dtype, tmp_path: Path) -> None:
+    siglip.to(dtype).save_pretrained(tmp_path / "saved")
+    SiglipImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path / "saved")
+    siglip.float()
+    ours = as_canonical(tmp_path / "saved", tmp_path / "ours")
+    pixels = pictures(64)
+    assert ours.config.preprocessing.resize_mode == "squash"
+    assert_near(
+        ours.encode_images(pixels),
+        features(siglip.get_image_features(pixel_values=levels(pixels, ours))),
+    )
+    ids = torch.randint(2, 300, (3, 16))
+    assert_near(by_ids(ours, ids), features(siglip.get_text_features(input_ids=ids)))
+
+
+CONVNEXT = {
+    "timm_model_name": "convnext_tiny",
+    "timm_model_pretrained": False,
+    "timm_pool": "",
+    "timm_proj": "mlp",
+    "timm_drop": 0.0,
+    "timm_drop_path": 0.1,
+    "image_size": 64,
+}
+
+
+@torch.no_grad()
+def test_a_tower_of_timm_in_open_clip(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    settings = {"embed_dim": 48, "vision_cfg": CONVNEXT, "text_cfg": TEXT}
+    theirs = open_clip.model.CLIP(**settings).eval()
+    write_config(tmp_path, {"model_cfg": settings})
+    save_file(theirs.state_dict(), tmp_path / "open_clip_model.safetensors")
+    ours = load(tmp_path)
+    pixels = pictures(64)
+    assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
+    rewritten = as_canonical(tmp_path, tmp_path / "ours", whole=False)
+    assert (rewritten.image_tower, rewritten.text_tower) == (ours.image_tower, ours.text_tower)
+
+
+@pytest.mark.parametrize("name", ["eva02_base_patch16_clip_224", "vit_base_patch16_224", "../x"])
+def test_a_tower_of_timm_that_is_not_on_the_list_is_not_built(name: str) -> None:
+    settings = {
+        "embed_dim": 48,
+        "vision_cfg": CONVNEXT | {"timm_model_name": name},
+        "text_cfg": TEXT,
+    }
+    with pytest.raises((Refused, Unsupported), match=r"not on the list|out of its folder"):
+        parse_config(json.dumps({"model_cfg": settings}).encode())
+
+
+def base_config(**vision: Any) -> ClipConfig:
+    settings = {
+        "embed_dim": 64,
+        "vision_cfg": {"width": 64, "layers": 1} | vision,
+        "text_cfg": TEXT,
+    }
+    return parse_config(json.dumps({"model_cfg": settings}).encode())
+
+
+@torch.no_grad()
+def test_a_tower_that_timm_saved_by_itself(tmp_path: Path) -> None:
+    """It becomes open_clip's own vision transformer; its head is left out, and the projection is the base's."""
+    torch.manual_seed(0)
+    tower = VisionTransformer(
+        img_size=64,
+        patch_size=16,
+        embed_dim=64,
+        depth=2,
+        num_heads=1,
+        num_classes=10,
+        pre_norm=True,
+    ).eval()
+    save_file(tower.state_dict(), tmp_path / "model.safetensors")
+    config = {"architecture": "vit_small_patch16_clip_64", "pretrained_cfg": {"mean": [0.5] * 3}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    files = [tmp_path / "config.json"], [tmp_path / "model.safetensors"]
+    with pytest.raises(NeedsBase, match="an image tower alone"):
+        sandbox.plan_conversion(*files, ParseLimits())
+    found = sandbox.plan_conversion(*files, ParseLimits(), base=base_config())
+    assert found.left_out == ("head.bias", "head.weight")
+    assert set(found.lacking) >= {"visual.proj", "token_embedding.weight", "logit_scale"}
+    assert found.config.preprocessing.mean == (0.5, 0.5, 0.5)
+    model = open_clip.model.CLIP(
+        64, {"image_size": 64, "patch_size": 16, "width": 64, "layers": 2, "head_width": 64}, TEXT
+    ).eval()
+    state = model.state_dict()
+    (tmp_path / "ours").mkdir()
+    canonical.write(found, files[1], tmp_path / "ours")
+    from safetensors.torch import load_file
+
+    state.update(load_file(tmp_path / "ours" / canonical.WEIGHTS_FILE))
+    state["visual.proj"] = torch.eye(64)
+    model.load_state_dict(state)
+    pixels = torch.randn(2, 3, 64, 64)
+    tower.reset_classifier(0)
+    # timm's norms add 1e-6 to the variance and open_clip's 1e-5, as the towers of real CLIPs in timm do
+    torch.testing.assert_close(model.visual(pixels), tower(pixels), atol=1e-3, rtol=1e-3)
+
+
+def test_another_tower_that_timm_saved_is_called_by_its_name(tmp_path: Path) -> None:
+    tower = timm.create_model("convnext_atto", num_classes=3)
+    save_file(tower.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "convnext_atto"}))
+    files = [tmp_path / "config.json"], [tmp_path / "model.safetensors"]
+    with pytest.raises(Unsupported, match="convnext_atto"):
+        sandbox.plan_conversion(*files, ParseLimits(), base=base_config())
+
+
+# --- adapters -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"r": 4, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"]},
+        {
+            "r": 4,
+            "lora_alpha": 8,
+            "target_modules": ["fc1", "out_proj", "k_proj", "visual_projection"],
+            "use_rslora": True,
+            "alpha_pattern": {"fc1": 3},
+            "rank_pattern": {"out_proj": 2},
+            "modules_to_save": ["text_projection"],
+        },
+    ],
+    ids=["plain", "with patterns and a layer saved whole"],
+)
+def test_an_adapter_is_merged_onto_its_base_as_peft_does(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    from layout_kit import assert_same
+
+    base = drawn()
+    as_canonical(saved(base, tmp_path / "saved"), tmp_path / "base")
+    adapted = get_peft_model(base, LoraConfig(**settings))
+    for name, values in adapted.named_parameters():
+        if "lora_" in name or "modules_to_save" in name:
+            values.data.add_(torch.randn_like(values) * 0.05)
+    adapted.save_pretrained(tmp_path / "adapter")
+    files = (
+        [tmp_path / "adapter" / "adapter_config.json"],
+        [tmp_path / "adapter" / "adapter_model.safetensors"],
+    )
+    with pytest.raises(NeedsBase, match="an adapter alone"):
+        sandbox.plan_conversion(*files, ParseLimits())
+    config = configuration(tmp_path / "base", default_limits())
+    part = sandbox.plan_conversion(*files, ParseLimits(), base=config)
+    weights = intake.weights(tmp_path / "base")
+    names = {name: name for name in part.lacking}
+    whole = canonical.with_base(part, weights, names, 1, ParseLimits())
+    (tmp_path / "ours").mkdir()
+    canonical.write(whole, (*files[1], weights), tmp_path / "ours")
+    assert_same(load(tmp_path / "ours"), adapted.merge_and_unload().eval())
+
+
+# --- torch files ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
+@torch.no_grad()
+def test_a_training_checkpoint_of_open_clip(zipped: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    theirs = open_clip.model.CLIP(**TINY_VIT).eval()
+    optimizer = torch.optim.AdamW(theirs.parameters())
+    write_config(tmp_path, {"model_cfg": TINY_VIT})
+    names = {f"module.{name}": values for name, values in theirs.state_dict().items()}
+    content = {"epoch": 3, "state_dict": names, "optimizer": optimizer.state_dict()}
+    path = tmp_path / "open_clip_pytorch_model.bin"
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    ours = as_canonical(tmp_path, tmp_path / "ours")
+    pixels = pictures(ours.image_size)
+    assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
+
+
+@torch.no_grad()
+def test_weights_without_a_configuration_are_built_from_their_shapes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    vision = {"image_size": 64, "patch_size": 16, "width": 64, "layers": 2}
+    text = {"context_length": 24, "width": 64, "heads": 1, "layers": 2}
+    theirs = open_clip.model.CLIP(48, vision, text, quick_gelu=True).eval()
+    torch.save(theirs.state_dict(), tmp_path / "epoch_3.pt")
+    ours = as_canonical(tmp_path, tmp_path / "ours")
+    pixels = pictures(64)
+    assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
+    assert ours.context_length == 24
