@@ -383,15 +383,6 @@ _TEMPLATE = """\
 # Further trigger files or folders besides the bundled signatures.
 #signatures = []
 
-# How much of the hub is watched. `dife watch` asks at its first start and keeps the answer here.
-[watch]
-# "in-use", "fine-tunes" (of these and of their bases) or "everything", which "" is too.
-#scope = ""
-# Back to when the listings are read: "30 days", "2025-01-31" or "all".
-#since = "30 days"
-# Where the models in use are named: text files, CycloneDX documents, caches of the hub, source trees. They go first.
-#list = []
-
 # Bounds on everything a hub can send. A checkpoint that hits one ends as limit-exceeded, never with a verdict.
 [limits]
 # The weights of one checkpoint.
@@ -464,6 +455,15 @@ _TEMPLATE = """\
 [alerts.slack]
 #enabled = false
 #timeout_seconds = 20.0
+
+# How much of the hub is watched. `dife watch` asks at its first start and keeps the answer here.
+[watch]
+# "in-use", "fine-tunes" (of these and of their bases) or "everything", which "" is too.
+#scope = ""
+# Back to when the listings are read: "30 days", "2025-01-31" or "all".
+#since = "30 days"
+# Where the models in use are named: text files, CycloneDX documents, caches of the hub, source trees. They go first.
+#list = []
 """
 
 

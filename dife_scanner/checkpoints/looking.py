@@ -175,9 +175,7 @@ def judge_local(found: Manifest, limits: Limits, known: Sequence[Reference] = ()
     if found.state.is_final:
         return
     files = local_files(found)
-    weights = tuple(files.where[name] for name in files.weights)
-    small = tuple(path for name, path in files.where.items() if name.endswith(".json"))
-    understood(Parts(small, weights), limits, known)
+    understood(Parts.of(files.where, files.contents), limits, known)
 
 
 def local_files(found: Manifest) -> Files:

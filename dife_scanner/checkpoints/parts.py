@@ -20,8 +20,8 @@ class Files:
     where: Mapping[str, Path]
     announced: Mapping[str, HubFile]
     """What a hub, or an earlier look at a folder, said of each; nothing of some."""
-    weights: tuple[str, ...]
-    """Which of them are its weights, in their order."""
+    contents: Contents
+    """Which of them is what, by these names."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,12 @@ class Parts:
         """Whether these are what open_clip writes, a configuration and one file of safetensors, read as they are."""
         has_config = any(path.name == CONFIG_FILE for path in self.small)
         return has_config and [path.suffix for path in self.weights] == [SAFETENSORS]
+
+    @classmethod
+    def of(cls, where: Mapping[str, Path], contents: Contents) -> Parts:
+        """Those of the files at `where`, by name, that describe a checkpoint, and its weights."""
+        small = [where[name] for name in (contents.config, contents.preprocessing) if name in where]
+        return cls(tuple(small), tuple(where[name] for name in contents.weights))
 
     def config(self, name: str = CONFIG_FILE) -> Path:
         """The small file of that name. Raises `Unsupported` where there is none."""
@@ -102,8 +108,12 @@ def files_of(found: Manifest, where: Mapping[str, Path]) -> Files:
     contents = contents_of(found)
     names = staged_names(contents)
     announced = {names[file.path]: file for file in found.files if file.path in where}
-    return Files(
-        {names[path]: there for path, there in where.items()},
-        announced,
-        tuple(names[path] for path in contents.weights),
+    named = Contents(
+        config=names.get(contents.config, ""),
+        weights=tuple(names[path] for path in contents.weights),
+        index=names.get(contents.index, ""),
+        preprocessing=names.get(contents.preprocessing, ""),
+        tokenizer=tuple(names[path] for path in contents.tokenizer),
+        learner=names.get(contents.learner, ""),
     )
+    return Files({names[path]: there for path, there in where.items()}, announced, named)

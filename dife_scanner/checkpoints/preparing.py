@@ -14,20 +14,24 @@ from dife_scanner.checkpoints.parts import Files, Parts
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import DifeError, LimitExceeded, NeedsBase, Unreadable, Unsupported
-from dife_scanner.models import canonical, intake, sandbox
-from dife_scanner.models.config import ClipConfig
+from dife_scanner.models import canonical, intake, sandbox, tokenizers
+from dife_scanner.models.config import CLIP_VOCABULARY, ClipConfig
 from dife_scanner.models.conversion import Conversion
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE
 from dife_scanner.models.load import configuration, parse_limits
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import is_of_image
-from dife_scanner.records import Reference
+from dife_scanner.models.tokenizers import TokenizerFacts
+from dife_scanner.models.tokenizers.reading import CANONICAL_FILE
+from dife_scanner.records import Contents, Reference
 from dife_scanner.settings import Limits
 
 Judging = Callable[[Sequence[Path]], AbstractContextManager[None]]
 """Given the private copies of the files; entered before they are inspected and left afterwards."""
 OF_THE_CONFIGURATION = (Unsupported, LimitExceeded, Unreadable)
 """Errors that another configuration may not have."""
+_WORDS = "token_embedding.weight"
+"""Of every text tower."""
 NO_CONFIGURATION = "no configuration came with it"
 
 
@@ -98,32 +102,60 @@ def prepare(
     Raises what `intake.stage` and `sandbox` raise, and `NeedsBase` where no reference has what is missing.
     """
     as_stored = dest.with_name(f"{dest.name}-as-stored")
-    staged = intake.stage(files.where, files.announced, as_stored, limits, files.weights)
+    contents = files.contents
+    staged = intake.stage(files.where, files.announced, as_stored, limits, contents)
     crash_point("worker.staged")
     if not staged.files:
         raise Unsupported(
             "there is nothing that an audit could read", "scan a repository that holds a CLIP"
         )
-    parts = _parts(staged, files.weights)
+    parts = Parts.of({file.name: file.path for file in staged.files}, contents)
     with judging([file.path for file in staged.files]):
         found = understood(parts, limits, known)
-    extra = _extra_digest(staged, found)
+        tokenizer = _tokenizer(staged, contents, found, limits)
+    extra = _extra_digest(staged, found, tokenizer)
     if found.conversion is None:
         as_stored.rename(dest)
         name = parts.weights[0].name
-        return _prepared(dest, dest / name, staged.file(name).sha256, found, extra)
-    digest = _converted(found.conversion, parts, staged, dest)
-    prepared = _prepared(dest, dest / canonical.WEIGHTS_FILE, digest, found, extra)
+        digest = staged.file(name).sha256
+    else:
+        name = canonical.WEIGHTS_FILE
+        digest = _converted(found.conversion, parts, staged, dest, limits)
+    if tokenizer is not None:
+        tokenizer.write(dest)
+    prepared = _prepared(dest, dest / name, digest, found, extra)
+    if found.conversion is None:
+        return prepared
     if found.lacking:
         return replace(prepared, parts=parts)
     shutil.rmtree(as_stored, ignore_errors=True)
     return prepared
 
 
-def _parts(staged: intake.Staged, weights: Sequence[str]) -> Parts:
-    by_name = {file.name: file.path for file in staged.files}
-    small = [path for name, path in by_name.items() if name.endswith(".json")]
-    return Parts(tuple(small), tuple(by_name[name] for name in weights if name in by_name))
+def _tokenizer(
+    staged: intake.Staged, contents: Contents, found: Understood, limits: Limits
+) -> TokenizerFacts | None:
+    """The tokenizer that came along; `None` where texts are cut by CLIP's own, or by that of the base.
+
+    Raises what `tokenizers.read` does, and `Unsupported` where a text tower needs one of its own and none came.
+    """
+    if _WORDS in found.lacking:
+        return None
+    text = found.config.text
+    if not contents.tokenizer:
+        if text.vocabulary != CLIP_VOCABULARY or text.cleaning:
+            raise Unsupported(
+                "its text tower does not read CLIP's tokens, and no tokenizer came with it",
+                "scan a repository that holds its tokenizer as well",
+            )
+        return None
+    files = {name: staged.file(name).path for name in contents.tokenizer}
+    bounds = parse_limits(limits)
+    # open_clip's usual way with a tokenizer of the repository's own
+    usual = "whitespace" if contents.config == CONFIG_FILE else ""
+    facts = tokenizers.read(files, bounds, limits.tokenizer_bytes, clean=text.cleaning or usual)
+    facts.check(text.vocabulary)
+    return facts
 
 
 def _prepared(folder: Path, weights: Path, digest: str, found: Understood, extra: str) -> Prepared:
@@ -149,9 +181,13 @@ def _left_out_note(found: Understood) -> tuple[str, ...]:
     return (f"not audited: tensors that belong to neither tower ({named})",)
 
 
-def _extra_digest(staged: intake.Staged, found: Understood) -> str:
-    """What else decides an audit: a configuration that could not be run, and a prompt learner."""
+def _extra_digest(
+    staged: intake.Staged, found: Understood, tokenizer: TokenizerFacts | None
+) -> str:
+    """What else decides an audit: a configuration that could not be run, a tokenizer, and a prompt learner."""
     digests = []
+    if tokenizer is not None and not tokenizer.is_clips_own:
+        digests.append(tokenizer.digest)
     if found.problem:
         for file in staged.files:
             if file.name.endswith(".json"):
@@ -161,8 +197,19 @@ def _extra_digest(staged: intake.Staged, found: Understood) -> str:
     return "".join(digests)
 
 
-def _converted(conversion: Conversion, parts: Parts, staged: intake.Staged, dest: Path) -> str:
-    """Write the canonical form into the new folder `dest`, with a prompt learner; the sha256 of its weights."""
+def _converted(
+    conversion: Conversion, parts: Parts, staged: intake.Staged, dest: Path, limits: Limits
+) -> str:
+    """Write the canonical form into the new folder `dest`, with a prompt learner; the sha256 of its weights.
+
+    Raises `LimitExceeded` where views of the stored values, as tensors may be, come to more than a checkpoint may have.
+    """
+    size = sum(source.bytes for source in conversion.sources)
+    if size > limits.checkpoint_bytes:
+        raise LimitExceeded(
+            f"its tensors have {size} bytes; the limit is {limits.checkpoint_bytes}",
+            "raise limits.checkpoint_bytes if you expect such a checkpoint",
+        )
     with disk_errors(dest.parent):
         dest.mkdir(mode=0o700)
         if staged.learner is not None:
@@ -199,11 +246,25 @@ def _without_configuration(parts: Parts, limits: Limits, known: Sequence[Referen
 
 
 def _as_described(parts: Parts, limits: Limits, base: ClipConfig | None) -> Understood:
-    bounds = parse_limits(limits)
-    if parts.is_canonical:
+    if not parts.is_canonical:
+        return _as_planned(parts, limits, base)
+    try:
+        bounds = parse_limits(limits)
         total = parts.totals[0] if parts.totals else None
         inspected = sandbox.inspect_files(parts.config(), parts.weights[0], bounds, total=total)
         return Understood(inspected.config, interpolated=inspected.interpolated)
+    except (Unsupported, Unreadable):
+        try:  # tensors of another layout beside open_clip's configuration, or one that describes no model
+            return _as_planned(parts, limits, base)
+        except NeedsBase:
+            raise
+        except (DifeError, OSError):
+            pass  # what was said of it as open_clip's own is what there is to say
+        raise
+
+
+def _as_planned(parts: Parts, limits: Limits, base: ClipConfig | None) -> Understood:
+    bounds = parse_limits(limits)
     made = sandbox.plan_conversion(
         parts.small, parts.weights, bounds, base=base, totals=parts.totals
     )
@@ -265,6 +326,9 @@ def complete(prepared: Prepared, reference: Reference, limits: Limits) -> Prepar
     for name in (CONFIG_FILE, canonical.WEIGHTS_FILE):
         (prepared.folder / name).unlink()
     digest = canonical.write(whole, (*parts.weights, base_weights), prepared.folder)
+    if _WORDS in prepared.lacking and (base / CANONICAL_FILE).exists():
+        with disk_errors(prepared.folder):
+            shutil.copyfile(base / CANONICAL_FILE, prepared.folder / CANONICAL_FILE)
     shutil.rmtree(parts.weights[0].parent, ignore_errors=True)
     found = Understood(whole.config, whole, prepared.own_settings_problem)
     made = _prepared(prepared.folder, prepared.weights, digest, found, prepared.extra_digest)

@@ -217,7 +217,7 @@ def queue(session: Session) -> None:
 
 
 def status(session: Session) -> None:
-    """Say whether a watcher runs, what it does, what waits, and what fetched weights take of the disk."""
+    """Say whether a watcher runs, what it watches, what waits, and what fetched weights take of the disk."""
     from dife_scanner.app import watching
     from dife_scanner.durable.fetched import disk_use
     from dife_scanner.records import AlertState

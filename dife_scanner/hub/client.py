@@ -220,7 +220,7 @@ class Hub:
         url = f"{self.endpoint}/api/{repo}/commits/{quote(ref.revision, safe='')}"
         what = f"the history of {ref}"
         found: list[HubCommit] = []
-        for entries in self._wire.paged(url, [], what, deadline or Deadline(), most=most):
+        for entries, _ in self._wire.paged(url, [], what, deadline or Deadline(), most=most):
             found += listing.commits(entries)
             if len(found) >= most:
                 break

@@ -95,13 +95,12 @@ def _header(sources: Sequence[Source]) -> bytes:
     table: dict[str, Any] = {}
     reached = 0
     for source in sources:
-        size = math.prod(source.shape) * DTYPE_BITS[source.dtype] // 8
         table[source.name] = {
             "dtype": source.dtype,
             "shape": list(source.shape),
-            "data_offsets": [reached, reached + size],
+            "data_offsets": [reached, reached + source.bytes],
         }
-        reached += size
+        reached += source.bytes
     words = json.dumps(table, separators=(",", ":")).encode("ascii")
     words += b" " * (-len(words) % _ALIGNMENT)
     return len(words).to_bytes(LENGTH_BYTES, "little") + words

@@ -315,7 +315,7 @@ def build(
     Raises `Unreadable` where a weight is not finite, `UsageError` for the device.
     """
     place = pick_device(device)
-    tensors = read_weights(weights.path, inspection)
+    tensors = read_weights(weights.path, inspection, tokenizer)
     towers = tower_hashes(tensors, inspection.config, tokenizer)
     model = _filled_model(inspection.config, tensors).to(place)
     return ClipEncoder(model, inspection.config, towers, weights, tokenizer)

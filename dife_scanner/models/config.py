@@ -83,6 +83,8 @@ class TextConfig:
     """Whether no token sees those behind it."""
     reads: str = "argmax"
     """Where a text is read out: at its end token (`argmax`, the largest id) or at the `last` place."""
+    cleaning: str = ""
+    """What is done to a text before it is cut into tokens, see `tokenizers.cleaning`; empty for what is usual."""
     projection: str = "matrix"
     """`matrix`, `linear` (a layer with a bias), or `none`, where the width is that of the embeddings."""
 
@@ -151,6 +153,7 @@ _CAME_LATER: dict[str, Any] = {
     "causal": True,
     "reads": "argmax",
     "projection": "matrix",
+    "cleaning": "",
 }
 """Fields of a tower that are left out at their defaults, so that hashes of towers stay what they were."""
 

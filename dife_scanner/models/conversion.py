@@ -16,7 +16,7 @@ from typing import Any
 
 from dife_scanner.errors import Unsupported
 from dife_scanner.models.config import ClipConfig
-from dife_scanner.models.header import Header, ParseLimits, TensorEntry
+from dife_scanner.models.header import DTYPE_BITS, Header, ParseLimits, TensorEntry
 from dife_scanner.models.inspection import FLOATS, compare
 from dife_scanner.models.layouts import peft_lora
 from dife_scanner.models.layouts.choice import choose
@@ -80,6 +80,11 @@ class Source:
     """Of every element, where there are no parts."""
     added: tuple[Addend, ...] = ()
     """What is added to the parts, in float32."""
+
+    @property
+    def bytes(self) -> int:
+        """Of its values, as they are written."""
+        return math.prod(self.shape) * DTYPE_BITS[self.dtype] // 8
 
 
 @dataclass(frozen=True)

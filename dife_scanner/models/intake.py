@@ -24,14 +24,17 @@ from dife_scanner.errors import (
     UsageError,
 )
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE, WEIGHT_FILES
+from dife_scanner.records import Contents
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from dife_scanner.records import HubFile
 
 LEARNER_FILES = ("prompt_learner.safetensors", "learner.safetensors")
 """A prompt learner that comes with the checkpoint; only the first present is read."""
+_CANONICAL = Contents(config=CONFIG_FILE, weights=WEIGHT_FILES)
+"""What open_clip writes, either name of weights."""
 LONGEST_NAME = 200
 """Characters of a file's name in a private copy."""
 
@@ -44,12 +47,14 @@ _OPEN_FLAGS = ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY")
 
 
 class IntakeLimits(Protocol):
-    """The two bounds intake needs; `settings.Limits` has them."""
+    """The bounds intake needs; `settings.Limits` has them."""
 
     @property
     def checkpoint_bytes(self) -> int: ...
     @property
     def small_file_bytes(self) -> int: ...
+    @property
+    def tokenizer_bytes(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -154,13 +159,13 @@ def stage(
     expected: Mapping[str, HubFile],
     dest: Path,
     limits: IntakeLimits,
-    weights: Collection[str] = WEIGHT_FILES,
+    contents: Contents | None = None,
 ) -> Staged:
     """Copy `files` (name to path) into the new folder `dest`, read-only, and return what was copied.
 
-    Each file must be a regular one and no link, at most `small_file_bytes` long (those named in `weights`:
-    `checkpoint_bytes`), and, where `expected` names it, of the announced size and sha256 or git blob id. Where anything
-    is wrong, `dest` is removed again; only a killed process leaves one behind.
+    Each file must be a regular one and no link, at most `small_file_bytes` long (weights: `checkpoint_bytes`, a
+    tokenizer: `tokenizer_bytes`), and, where `expected` names it, of the announced size and sha256 or git blob id.
+    Where anything is wrong, `dest` is removed again; only a killed process leaves one behind.
 
     Raises `Refused` for a link, `Unsupported`, `LimitExceeded`, `ContentMismatch`, `DiskFull` or `HomeUnwritable`.
     """
@@ -169,7 +174,7 @@ def stage(
     copied = []
     try:
         for name in sorted(files):
-            bound = limit(name, limits, weights)
+            bound = limit(name, limits, contents or _CANONICAL)
             copied.append(_stage_one(name, files[name], expected.get(name), dest, bound))
     except BaseException:
         shutil.rmtree(dest, ignore_errors=True)
@@ -186,11 +191,13 @@ class Bound:
     small: int
 
 
-def limit(name: str, limits: IntakeLimits, weights: Collection[str]) -> Bound:
-    """What bounds the size of the file called `name`; those in `weights` may be large."""
-    if name in weights:
-        return Bound(limits.checkpoint_bytes, "limits.checkpoint_bytes", limits.small_file_bytes)
+def limit(name: str, limits: IntakeLimits, contents: Contents) -> Bound:
+    """What bounds the size of the file called `name`: weights and tokenizers may be large."""
     small = limits.small_file_bytes
+    if name in contents.weights:
+        return Bound(limits.checkpoint_bytes, "limits.checkpoint_bytes", small)
+    if name in contents.tokenizer:
+        return Bound(limits.tokenizer_bytes, "limits.tokenizer_bytes", small)
     return Bound(small, "limits.small_file_bytes", small)
 
 

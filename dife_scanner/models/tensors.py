@@ -79,6 +79,8 @@ def _text_arguments(text: TextConfig) -> dict[str, Any]:
         arguments["no_causal_mask"] = True
     if text.reads != "argmax":
         arguments["pool_type"] = text.reads
+    if text.cleaning:
+        arguments["tokenizer_kwargs"] = {"clean": text.cleaning}
     if text.projection == "linear":
         arguments["proj_bias"] = True
     if text.projection == "none":

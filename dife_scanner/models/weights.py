@@ -26,15 +26,13 @@ SCALE = "logit_scale"
 NEW_SCALE = math.log(1 / 0.07)
 """Its value before training."""
 _TOKENS = "token_embedding.weight"
-_IN_EVERY_TEXT = [0, -2, -1]
-"""Rows of the token table that every text reads: what stands behind a text, its start and its end."""
 _HASH_START = b"dife tower 1\n"
 """What a hash is of, and its version."""
 
 Weights = dict[str, torch.Tensor]
 
 
-def read_weights(path: Path, inspection: Inspection) -> Weights:
+def read_weights(path: Path, inspection: Inspection, tokenizer: Tokenizer | None = None) -> Weights:
     """Every tensor under its open_clip name, as float32 copies; step counters become zero.
 
     What no embedding depends on may be anything: an unusable scale becomes that of a new model, and rows of the token
@@ -44,13 +42,14 @@ def read_weights(path: Path, inspection: Inspection) -> Weights:
     where the safetensors library does not read the file.
     """
     tensors = _counters(inspection.config)
+    in_every_text = _in_every_text(tokenizer or clips_own())
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             for ours, theirs in inspection.names:
                 if not ours.endswith(STEP_COUNTER):
                     # a copy no longer depends on the file
                     tensors[ours] = file.get_tensor(theirs).to(torch.float32, copy=True)
-                    _check_finite(ours, tensors[ours], theirs, path)
+                    _check_finite(ours, tensors[ours], theirs, path, in_every_text)
     except SafetensorError as error:
         raise Unreadable(
             f"{path.name} is not read by the safetensors library: {plain(str(error), 200)}",
@@ -69,11 +68,18 @@ def _counters(config: ClipConfig) -> Weights:
     return tensors
 
 
-def _check_finite(ours: str, tensor: torch.Tensor, theirs: str, path: Path) -> None:
+def _in_every_text(tokenizer: Tokenizer) -> list[int]:
+    """Rows of the token table that every text reads: what stands around a text, and what fills the places behind it."""
+    return sorted({tokenizer.pad, *tokenizer.frame((), 0)})
+
+
+def _check_finite(
+    ours: str, tensor: torch.Tensor, theirs: str, path: Path, in_every_text: list[int]
+) -> None:
     if ours == SCALE:
         return
     if ours == _TOKENS:
-        tensor = tensor[_IN_EVERY_TEXT]
+        tensor = tensor[[row for row in in_every_text if row < len(tensor)]]
     if not bool(torch.isfinite(tensor).all()):
         raise Unreadable(
             f"{path.name}: tensor {shown(theirs)} holds NaN or infinite values",

@@ -15,6 +15,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner import __version__, checkpoints
@@ -40,15 +41,28 @@ def key_of(store: Store, work: Work, manifest: Manifest, hub: Callable[[], Hub])
     parts = (
         json.dumps(sorted(files)),
         manifest.layout.value,
-        manifest.base_claim,
+        canonical.text(manifest.base_claims),
         json.dumps(manifest.unread),
         __version__,
         work.settings.limits.model_dump_json(),
         work.reference,
+        f"a base may be fetched: {_may_fetch_base(work)}",
+        *(sha256(path.read_bytes()).hexdigest() for path in _registries(work)),
         identity("", "", None, work.plan),
         *_references(store),
     )
     return sha256("\x1f".join(parts).encode()).hexdigest()
+
+
+def _may_fetch_base(work: Work) -> bool:
+    """Whether a base that is not here could come while the checkpoint is audited."""
+    fetch = work.settings.references.fetch
+    return fetch == "auto" or (fetch == "ask" and work.confirm is not None)
+
+
+def _registries(work: Work) -> list[Path]:
+    """The user's own files of bases; one that is gone is told where bases are chosen."""
+    return [path for path in work.settings.references.registry if path.is_file()]
 
 
 def _hashed(
@@ -100,8 +114,15 @@ def audited_before(store: Store, key: str) -> Before | None:
     return Before(found, reference)
 
 
-def keep(store: Store, key: str, led: announced.Led, done: Job) -> None:
-    """Keep where the files of `key` led, if the job ended with the audit of that identity."""
+def keep(
+    store: Store, work: Work, key: str, led: announced.Led, done: Job, *, has_base: bool
+) -> None:
+    """Keep where the files of `key` led, if the job ended with the audit of that identity.
+
+    Not where no base was found although one might be fetched: the next try may get it.
+    """
+    if not has_base and _may_fetch_base(work):
+        return
     found = audits.audit_by_identity(store, led.identity)
     # an audit that chose its reference only while it ran is stored under another identity, and not found by this one
     if found is not None and found.id == done.audit_id:

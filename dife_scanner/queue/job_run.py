@@ -97,7 +97,9 @@ class JobRun:
         request = self._request(manifest, prepared)
         key = announced.key_of(self._store, self._work, manifest, self._hub)
         done = self._audit_once(request)
-        announced.keep(self._store, key, self._led_to(request), done)
+        in_doubt = all(request.likeness.unrelated) and not request.named
+        has_base = request.reference is not None and not in_doubt
+        announced.keep(self._store, self._work, key, self._led_to(request), done, has_base=has_base)
         return done
 
     def fetch_ahead(self) -> Job:

@@ -25,7 +25,7 @@ def hub(tmp_path: Path) -> Iterator[LoopbackHub]:
     """Eight models, one of each 100 days, the first two an open_clip each."""
     with LoopbackHub(tmp_path / "hub") as running:
         for number in range(8):
-            files = checkpoint(number) if number < 2 else {"open_clip_pytorch_model.bin": b"x"}
+            files = checkpoint(number) if number < 2 else {"model.onnx": b"x"}
             moment = datetime.now(UTC) - timedelta(days=1 + 100 * number)
             stamp = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
             running.add_repo(f"org/clip-{number}", files, tags=["clip"], last_modified=stamp)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy import stats
 
 from dife_scanner.core import statistics
 from dife_scanner.records import EntryType, Interval
@@ -12,8 +13,6 @@ from dife_scanner.records import EntryType, Interval
 
 @given(st.integers(1, 60), st.data())
 def test_wilson_agrees_with_scipy(units, data):
-    from scipy import stats
-
     hits = data.draw(st.integers(0, units))
     ours = statistics.wilson(hits / units, units)
     theirs = stats.binomtest(hits, units).proportion_ci(method="wilson")
@@ -37,8 +36,6 @@ def test_a_mean_lies_in_its_own_interval_to_the_last_bit(outcomes, drawings):
 
 
 def test_sign_flip_agrees_with_scipys_exact_permutation_test():
-    from scipy import stats
-
     rng = np.random.default_rng(1)
     attack, reference = rng.random(9), rng.random(9)
     names = [f"d{i}" for i in range(9)]
@@ -67,6 +64,16 @@ def test_two_views_of_one_drawing_are_one_observation():
     twice = statistics.sign_flip_p(np.ones(12), np.zeros(12), list("abcdef") * 2, rng)
     assert once == twice == 2**-6
     assert statistics.measure(np.ones(12), list("abcdef") * 2).interval == statistics.wilson(1.0, 6)
+
+
+def test_a_sampled_p_value_is_that_of_all_samples_drawn_at_once():
+    differences = np.random.default_rng(2).normal(0.1, 0.4, 40).round(2)
+    names = [f"d{i:02}" for i in range(40)]
+    found = statistics.sign_flip_p(differences, np.zeros(40), names, np.random.default_rng(5))
+    shape = statistics.SIGN_SAMPLES, 40
+    signs = np.random.default_rng(5).choice(np.array([-1.0, 1.0]), size=shape)
+    hits = np.sum(signs @ differences >= differences.sum() - statistics.ROUNDING)
+    assert found == (1 + hits) / (1 + statistics.SIGN_SAMPLES)
 
 
 def test_sampled_p_values_are_never_zero():

@@ -22,7 +22,7 @@ TWO = (lines.Line("BadTextTower", "badtexttower"), lines.Line("BadEncoder", "bad
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     out = tmp_path_factory.mktemp("reproduce")
-    return out, reproduce.run(out, TWO, budget="quick")
+    return out, reproduce.run(out, TWO, budget="default")
 
 
 def test_two_families_come_out_as_in_the_paper(done):
@@ -53,7 +53,7 @@ def test_checks_are_met_by_what_was_audited_and_by_nothing_else(done):
 def test_a_second_run_audits_nothing_again(done):
     out, results = done
     before = (out / "log.jsonl").read_text()
-    again = reproduce.run(out, TWO, budget="quick")
+    again = reproduce.run(out, TWO, budget="default")
     assert (out / "log.jsonl").read_text() == before
     assert again.audits == results.audits
     rows = [json.loads(line) for line in before.splitlines()]
@@ -103,7 +103,7 @@ def test_a_specimen_that_fails_is_a_line_with_its_reason(tmp_path, monkeypatch):
         raise specimens.SpecimenFailed(f"{name} failed its own validation", "raise the steps")
 
     monkeypatch.setattr(specimens, "build", refuse)
-    results = reproduce.run(tmp_path, TWO[:1], budget="quick")
+    results = reproduce.run(tmp_path, TWO[:1], budget="default")
     assert results.failures == {"BadTextTower": "badtexttower failed its own validation"}
     assert "badtexttower failed its own validation" in page.render(results)
 

@@ -88,7 +88,7 @@ class Rig:
             )
         return self.watcher
 
-    def kill_one(self, rng: random.Random, role: str = "", patience: float = 20.0) -> str:
+    def kill_one(self, rng: random.Random, role: str = "", patience: float = 60.0) -> str:
         """Kill one running process of `role` (default: any role), restarting the watcher where needed; the role."""
         end = time.monotonic() + patience
         while True:

@@ -67,9 +67,13 @@ def test_whatever_could_lead_to_another_audit_is_fetched(store: Store, hub: Loop
     other_plan = replace(work, plan=replace(work.plan, seed=7))
     assert scanned(store, other_plan, "org/clip").state is JobState.DONE
     assert fetches(hub) == 5
+    at_a_terminal = replace(work, confirm=lambda question: False)
+    for _ in range(2):  # a base may be fetched, and none is here
+        assert scanned(store, at_a_terminal, "org/clip").state is JobState.DONE
+    assert fetches(hub) == 7
     references.add(store, Reference("base", "/r", "i", "t", "w", "V", "2026"))
     assert scanned(store, work, "org/clip").state is JobState.DONE
-    assert fetches(hub) == 6
+    assert fetches(hub) == 8
 
 
 def with_a_gap(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:

@@ -19,7 +19,7 @@ from dife_scanner.models.config import deviations
 from dife_scanner.models.load import configuration, default_limits
 from dife_scanner.queue import targets, worker
 from dife_scanner.queue.work import hub_for
-from dife_scanner.records import Budget, Job, JobState, Reference
+from dife_scanner.records import Budget, Contents, Job, JobState, Reference
 from dife_scanner.store import Store, findings, references
 
 Files = dict[str, Any]
@@ -70,7 +70,7 @@ def typed(dtype: str) -> Files:
 DECIDED = {
     "null model": (configured(lambda document: {"model_cfg": None}), "failed", "`model_cfg` is missing"),
     "odd model": (configured(lambda document: {"model_cfg": "ViT-B-32"}), "failed", "not an object"),
-    "timm": (with_tower("vision_cfg", timm_model_name="vit_base"), "unsupported", "timm model 'vit_base'"),
+    "timm": (with_tower("vision_cfg", timm_model_name="vit_base"), "unsupported", "'vit_base' of timm"),
     "text tower": (with_tower("text_cfg", hf_model_name="xlm-roberta"), "unsupported", "'xlm-roberta'"),
     "a million layers": (with_tower("vision_cfg", layers=10**6), "unsupported", "makes 1000000"),
     "two values": ({**GOOD, CONFIG: b'{"a": 1, "a": 2}'}, "refused", "'a' occurs twice"),
@@ -126,7 +126,7 @@ def test_a_size_that_only_the_configuration_changes_is_one_more_setting(tmp_path
         files[name] = suspect / name
         files[name].write_bytes(content)
 
-    came = checkpoints.Files(files, {}, (WEIGHTS,))
+    came = checkpoints.Files(files, {}, Contents(config=CONFIG, weights=(WEIGHTS,)))
     alone = checkpoints.prepare(came, tmp_path / "alone", default_limits())
     assert alone.config.text.context_length == 24 and not alone.own_settings_problem
     found = checkpoints.prepare(came, tmp_path / "known", default_limits(), [base])

@@ -113,6 +113,7 @@ CHANGING: dict[str, bytes] = {
     "a rebuild of another function": pickled(
         call("torch._tensor._rebuild_from_type_v2", name("operator.add"), name("torch.Tensor"), group(), b"N")
     ),
+    "a caller of another function": pickled(call("functools.partial", name("zipapp.create_archive"), text("x"))),
     "an object of another class": pickled(
         call("copyreg._reconstructor", name("threading.Thread"), name("builtins.object"), b"N")
     ),

@@ -42,6 +42,9 @@ ACTING: dict[str, bytes] = {
     "functools.partial": call("functools.partial", name("builtins.exec"), text(TOUCH))
     + asm.EMPTY_TUPLE
     + asm.REDUCE,
+    "numpy's random generator": call(
+        "numpy.random._pickle.__generator_ctor", text(TOUCH), name("builtins.exec")
+    ),
     "map": call("builtins.list", call("builtins.map", name("builtins.exec"), group(text(TOUCH)))),
     "pydoc.pipepager": call("pydoc.pipepager", text(""), text("true")),
     "profile.run": call("profile.run", text(TOUCH)),

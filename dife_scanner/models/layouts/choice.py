@@ -22,6 +22,7 @@ from dife_scanner.models.layouts.json_section import read_object
 from dife_scanner.models.layouts.places import Described, Place, Placing
 from dife_scanner.models.strict_json import shown
 
+_PROCESSOR_FILE = "processor_config.json"
 _LONGEST_WRAPPER = 60
 """Characters before a name that training code puts there, such as `module.` or `clip_model.`."""
 
@@ -82,7 +83,9 @@ def _of_siglip(said: Said) -> Described:
 
 
 def _of_open_clip(said: Said) -> Described:
-    """Somebody's own program saved it: nothing but its tensors says what it is."""
+    """Nothing but its tensors says what it is, and of a tower of timm not even they."""
+    if any(name.startswith("visual.trunk.") for name in said.shapes):
+        return Described()
     return from_tensors.describe(said.shapes, said.file)
 
 
@@ -180,10 +183,11 @@ def choose(
     _check_alone(names, wrapper, file)
 
     def describe(shapes: from_tensors.Shapes) -> Described:
-        if open_clip.CONFIG_FILE in small:
+        stated = _object(small, open_clip.CONFIG_FILE, limits)
+        if stated is not None and stated.get("model_cfg") is not None:
             return open_clip.describe(small[open_clip.CONFIG_FILE], limits)
         config = _object(small, transformers_clip.CONFIG_FILE, limits)
-        preprocessing = _object(small, transformers_clip.PREPROCESSING_FILE, limits)
+        preprocessing = _preprocessing(small, limits)
         return naming.describe(Said(config, preprocessing, shapes, file))
 
     return Chosen(naming, wrapper, describe)
@@ -226,6 +230,14 @@ def _what_it_holds(names: Collection[str]) -> str:
         if any(part in name for name in names):
             return f"holds {what}"
     return f"holds tensors of another layout (the first is {shown(min(names))})"
+
+
+def _preprocessing(small: Mapping[str, bytes], limits: ParseLimits) -> dict[str, Any] | None:
+    """What transformers does with a picture, in a file of its own or, since its version 5, in the processor's."""
+    alone = _object(small, transformers_clip.PREPROCESSING_FILE, limits)
+    processor = _object(small, _PROCESSOR_FILE, limits) or {}
+    within = processor.get("image_processor")
+    return within if alone is None and isinstance(within, dict) else alone
 
 
 def _object(small: Mapping[str, bytes], name: str, limits: ParseLimits) -> dict[str, Any] | None:

@@ -290,6 +290,7 @@ def _text(section: Section) -> TextConfig:
         causal=causal,
         reads=reads,
         projection=_projection(section),
+        cleaning=_cleaning(section),
         **_layer_options(section),
     )
     section.finish()
@@ -316,10 +317,15 @@ def _no_other_tower(section: Section) -> None:
             f"names another repository, {shown(name)}; only the file's own weights are read",
         )
     stays_inside(section, "hf_tokenizer_name", section.optional_string("hf_tokenizer_name"))
+
+
+def _cleaning(section: Section) -> str:
+    """What is done to a text before; the last is what transformers does for SigLIP, in the canonical form."""
     options = section.section("tokenizer_kwargs", optional=True)
-    options.choice("clean", "", ("", "canonicalize", "lower", "whitespace"))
-    options.flag("strip_sep_token")
+    how = options.choice("clean", "", ("", "whitespace", "lower", "canonicalize", "siglip"))
+    options.only_off("strip_sep_token")
     options.finish()
+    return how
 
 
 def _projection(section: Section) -> str:

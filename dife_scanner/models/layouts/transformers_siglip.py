@@ -168,6 +168,7 @@ def _text(section: Section) -> TextConfig:
         vocabulary=section.whole("vocab_size", 32_000, bounds.MOST_VOCABULARY),
         causal=False,
         reads="last",
+        cleaning="siglip",
         projection="linear",
     )
 

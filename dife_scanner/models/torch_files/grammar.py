@@ -81,12 +81,29 @@ LIST_MAKERS = frozenset(
 """What TorchScript wraps its typed lists in; each takes the list and returns it."""
 TYPE_TAG = "torch.jit._pickle.restore_type_tag"
 
+_CALLERS = frozenset(
+    {
+        "functools.partial",
+        "numpy.random._pickle.__bit_generator_ctor",
+        "numpy.random._pickle.__generator_ctor",
+        "numpy.random._pickle.__randomstate_ctor",
+        "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
+    }
+)
+"""Harmless where each name among their arguments is on a list: they call one of these, at once or later."""
+_RANDOM = "numpy.random."
+_ACTIVATIONS = frozenset(
+    {"torch._C._nn.gelu", "torch._C._nn.silu", "torch._C._nn.hardswish", "torch.relu", "torch.sigmoid", "torch.tanh"}
+)  # fmt: skip
+"""Functions that modules mention."""
 _CALLED = (
     REBUILDERS
     | OTHER_REBUILDERS
     | TENSOR_CLASSES
     | MAPPINGS
     | LIST_MAKERS
+    | _CALLERS
+    | _ACTIVATIONS
     | {NESTED_FILE, RECONSTRUCTOR, ENCODE, TYPE_TAG}
 )
 """All names above."""
@@ -156,7 +173,7 @@ _INERT_PACKAGES = (
 )
 """Packages whose classes may be made, as a model or an optimizer saved whole is: their code is that of a library, and
 none of it is run here."""
-_OWN_MODULES = ("__main__", "__torch__")
+_OWN_MODULES = ("__main__", "__mp_main__", "__torch__")
 """What the program defined that saved the file, and what TorchScript calls its classes: no library has such names."""
 
 _DANGEROUS_MODULES = frozenset(
@@ -207,6 +224,11 @@ def is_inert_call(known: Global) -> bool:
     return full_name(known) in _INERT_CALLS
 
 
+def calls_arguments(known: Global) -> bool:
+    """Whether calling this may call the names among its arguments."""
+    return full_name(known) in _CALLERS
+
+
 def is_inert_class(known: Global) -> bool:
     """Whether this is a class whose objects may be made empty and then be given a state."""
     name = full_name(known)
@@ -214,6 +236,8 @@ def is_inert_class(known: Global) -> bool:
         return True
     if not _is_class_name(known.name):
         return False
+    if name.startswith(_RANDOM):
+        return True
     return known.module in _OWN_MODULES or name.startswith(_INERT_PACKAGES)
 
 

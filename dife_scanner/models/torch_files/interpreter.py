@@ -22,6 +22,7 @@ _HIGHEST_PROTOCOL = 5
 _STEPS_PER_TENSOR = 60
 """Steps for each tensor that `limits.tensors` allows; a state dict takes about forty."""
 _LONGEST_GLOBAL = 1000
+_FROM_MARK = ("INST", "OBJ")
 _MARK = object()
 
 
@@ -44,6 +45,7 @@ class Interpreter:
         self._storages = storages
         self._left = _STEPS_PER_TENSOR * limits.tensors
         self._tensors = limits.tensors
+        self._has_protocol = False
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         self._actions: dict[str, Callable[[Any], None]] = {
@@ -240,6 +242,14 @@ class Interpreter:
             self._changes(target)
 
     def _trick(self, opcode: str) -> None:
+        """Refuse what loads code by number, or makes an object without its name on the stack.
+
+        A file that is no pickle may begin with such a byte: it lacks the mark, or the protocol, that goes before.
+        """
+        if opcode in _FROM_MARK:
+            self._to_mark()
+        elif not self._has_protocol:
+            unreadable(self._file, "its first bytes are those of no known format")
         refuse(self._file, f"its pickle uses {opcode}, which nothing that saves tensors writes")
 
     # --- persistent ids and framing ---------------------------------------------------------------------------
@@ -250,6 +260,7 @@ class Interpreter:
     def _protocol(self, number: int) -> None:
         if number > _HIGHEST_PROTOCOL:
             unreadable(self._file, f"its pickle has the unknown protocol {number}")
+        self._has_protocol = True
 
     def _frame(self, count: int) -> None:
         if count > len(self._cursor.data) - self._cursor.at:

@@ -92,8 +92,16 @@ class Rebuild:
             return self._nested_file(arguments)
         if name == grammar.RECONSTRUCTOR:
             return self._reconstructed(arguments)
+        if grammar.calls_arguments(called):
+            return self._caller(called, arguments)
         if not grammar.is_inert_call(called):
             self._calls(called)
+        return self._object(called, arguments)
+
+    def _caller(self, called: Global, arguments: tuple[Any, ...]) -> Opaque:
+        for argument in arguments:
+            if isinstance(argument, Global) and not grammar.is_known(argument):
+                self._calls(argument)
         return self._object(called, arguments)
 
     def new(self, made: Any, arguments: Any) -> Any:

@@ -24,6 +24,8 @@ _LARGEST_NUMBER = 2**63
 _TORCHSCRIPT = "__torch__"
 _MODULE_PARTS = ("_parameters", "_buffers", "_modules")
 """Where a module saved whole keeps its tensors and its submodules."""
+_NOT_SAVED = "_non_persistent_buffers_set"
+"""Where it names the buffers that are no part of its state dict."""
 
 Path = tuple[str, ...]
 
@@ -141,9 +143,19 @@ def _in_module(found: Opaque) -> Iterator[tuple[str, Any]]:
         yield from _items(found.state)
         return
     attributes = dict(_items(found.state))
+    left_out = _texts(attributes.get(_NOT_SAVED))
     for part in _MODULE_PARTS:
         if isinstance(attributes.get(part), Mapping):
-            yield from _items(attributes[part])
+            yield from (one for one in _items(attributes[part]) if one[0] not in left_out)
+
+
+def _texts(found: Any) -> frozenset[str]:
+    """The texts in a set, which was pickled as a call with a list or filled later."""
+    if not isinstance(found, Opaque):
+        return frozenset()
+    first = found.arguments[0] if isinstance(found.arguments, tuple) and found.arguments else []
+    listed = first if isinstance(first, list) else []
+    return frozenset(one for one in [*listed, *found.items] if isinstance(one, str))
 
 
 def _items(found: Mapping) -> Iterator[tuple[str, Any]]:

@@ -8,6 +8,7 @@ import io
 import json
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,8 @@ def beside() -> dict[str, Any]:
         "size": torch.Size([2, 3]),
         "raw": b"\x00\xff",
         "names": {"a", "b"},
+        "activation": partial(nn.functional.gelu, approximate="tanh"),
+        "random": [np.random.default_rng(0), np.random.get_state()],
         "nothing": None,
     }
 
@@ -135,6 +138,13 @@ def attribute() -> dict[str, torch.Tensor]:
     named = nn.Parameter(torch.randn(2))
     named.note = "a parameter with an attribute"  # type: ignore[attr-defined]
     return {"noted": named}
+
+
+def whole() -> nn.Module:
+    """A module with a buffer that is no part of its state dict."""
+    made = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    made.register_buffer("positions", torch.arange(3), persistent=False)
+    return made
 
 
 Honest = tuple[bytes, dict[str, torch.Tensor]]
@@ -162,8 +172,9 @@ HONEST: dict[str, Callable[[], Honest]] = {
     "the same, legacy": lambda: (old(beside()), beside()["state_dict"]),
     "the same, protocol 5": lambda: (saved(beside(), pickle_protocol=5), beside()["state_dict"]),
     "Lightning": lambda: (saved(lightning()), dict(lightning()["state_dict"])),
-    "whole module": lambda: (saved(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))), {}),
-    "whole module, legacy": lambda: (old(nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))), {}),
+    "whole module": lambda: (saved(whole()), {}),
+    "whole module, protocol 4": lambda: (saved(whole(), pickle_protocol=4), {}),
+    "whole module, legacy": lambda: (old(whole()), {}),
     "scripted": lambda: (scripted(model()), weights()),
     "traced": lambda: (traced(model()), weights()),
 }  # fmt: skip
