@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from open_clip.model import CLIP, resize_pos_embed, resize_text_pos_embed
-from open_clip.transform import CenterCropOrPad, ResizeKeepRatio
 from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
@@ -19,6 +17,13 @@ from dife_scanner.models.config import ClipConfig, TextConfig
 from dife_scanner.models.device import pick_device
 from dife_scanner.models.inspection import Inspection
 from dife_scanner.models.intake import StagedFile
+from dife_scanner.models.open_clip_alone import (
+    CLIP,
+    CenterCropOrPad,
+    ResizeKeepRatio,
+    resize_pos_embed,
+    resize_text_pos_embed,
+)
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import model_arguments
 from dife_scanner.models.tokenizers import Tokenizer, clips_own

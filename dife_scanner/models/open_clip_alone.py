@@ -1,7 +1,7 @@
 """Loads open_clip without the libraries that it loads along where they are installed: transformers and timm.
 
-Its parts that need them are not used here. Without them the process that audits are forked from is ready a second
-or two sooner, and runs less of other people's code. What needs one of them later imports it as usual.
+Its parts that need them are not used here. Without them whoever imports it is ready a second or two sooner, and runs
+less of other people's code. What needs one of them later imports it as usual. So open_clip is imported from here.
 """
 
 from __future__ import annotations
@@ -26,4 +26,16 @@ def _left_out() -> Iterator[None]:
 
 
 with _left_out():
-    import open_clip  # noqa: F401
+    from open_clip.model import CLIP, resize_pos_embed, resize_text_pos_embed
+    from open_clip.tokenizer import SimpleTokenizer, default_bpe
+    from open_clip.transform import CenterCropOrPad, ResizeKeepRatio
+
+__all__ = [
+    "CLIP",
+    "CenterCropOrPad",
+    "ResizeKeepRatio",
+    "SimpleTokenizer",
+    "default_bpe",
+    "resize_pos_embed",
+    "resize_text_pos_embed",
+]

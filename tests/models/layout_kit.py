@@ -1,4 +1,7 @@
-"""Small models of other libraries, and the way of a saved one through the canonical form."""
+"""Small models of other libraries, and the way of a saved one through the canonical form.
+
+The libraries are slow to import, and every worker of a test run imports this: so functions do it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import (
-    CLIPConfig,
-    CLIPImageProcessor,
-    CLIPModel,
-    CLIPTextModelWithProjection,
-    CLIPVisionModelWithProjection,
-)
 
 from dife_scanner.checkpoints.parts import Parts
 from dife_scanner.checkpoints.preparing import understood
@@ -32,23 +28,25 @@ SMALL: dict[str, Any] = {
     "projection_dim": 48,
 }
 _PARTS = {
-    CLIPTextModelWithProjection: "text_config",
-    CLIPVisionModelWithProjection: "vision_config",
+    "CLIPTextModelWithProjection": "text_config",
+    "CLIPVisionModelWithProjection": "vision_config",
 }
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
 
-def drawn(kind: Any = CLIPModel, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
+def drawn(kind: str = "CLIPModel", dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
     """A small model of transformers with random weights; `changes` go to both towers' configurations."""
+    import transformers
+
     torch.manual_seed(0)
     settings = {**SMALL}
     for tower in ("text_config", "vision_config"):
         settings[tower] = settings[tower] | changes
-    config = CLIPConfig(**settings)
+    config = transformers.CLIPConfig(**settings)
     if kind in _PARTS:
         config = getattr(config, _PARTS[kind])
         config.projection_dim = SMALL["projection_dim"]
-    model = kind(config).eval()
+    model = getattr(transformers, kind)(config).eval()
     for values in model.parameters():
         values.data.add_(torch.randn_like(values) * 0.02)
     return model.to(dtype)
@@ -56,6 +54,8 @@ def drawn(kind: Any = CLIPModel, dtype: torch.dtype = torch.float32, **changes: 
 
 def saved(model: Any, folder: Path, **how: Any) -> Path:
     """The folder in which transformers saved the model and its preprocessing."""
+    from transformers import CLIPImageProcessor
+
     model.save_pretrained(folder, **how)
     CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=SIDE).save_pretrained(folder)
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,10 @@ from typing import Any
 import numpy as np
 import open_clip
 import pytest
-import timm
 import torch
 from checkpoints import TINY_VIT, write_config
-from layout_kit import as_canonical, drawn, features, levels, pictures, saved
-from peft import LoraConfig, get_peft_model
+from layout_kit import as_canonical, assert_same, drawn, features, levels, pictures, saved
 from safetensors.torch import save_file
-from timm.models.vision_transformer import VisionTransformer
-from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
 
 from dife_scanner.errors import NeedsBase, Refused, Unsupported
 from dife_scanner.models import canonical, intake, sandbox
@@ -46,6 +43,8 @@ def assert_near(ours: Any, theirs: torch.Tensor) -> None:
 
 @pytest.fixture(scope="module")
 def siglip() -> Any:
+    from transformers import SiglipConfig, SiglipModel
+
     torch.manual_seed(0)
     small = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
     text = small | {"vocab_size": 300, "intermediate_size": 160, "max_position_embeddings": 16}
@@ -61,6 +60,8 @@ def siglip() -> Any:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @torch.no_grad()
 def test_siglip_of_transformers(siglip: Any, dtype: torch.dtype, tmp_path: Path) -> None:
+    from transformers import SiglipImageProcessor
+
     siglip.to(dtype).save_pretrained(tmp_path / "saved")
     SiglipImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path / "saved")
     siglip.float()
@@ -86,8 +87,18 @@ CONVNEXT = {
 }
 
 
+@pytest.fixture
+def with_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """open_clip as it is where timm was there when it was first imported."""
+    import timm  # noqa: F401
+    from open_clip import timm_model
+
+    reloaded = importlib.reload(timm_model)
+    monkeypatch.setattr(open_clip.model, "TimmModel", reloaded.TimmModel)
+
+
 @torch.no_grad()
-def test_a_tower_of_timm_in_open_clip(tmp_path: Path) -> None:
+def test_a_tower_of_timm_in_open_clip(with_timm: None, tmp_path: Path) -> None:
     torch.manual_seed(0)
     settings = {"embed_dim": 48, "vision_cfg": CONVNEXT, "text_cfg": TEXT}
     theirs = open_clip.model.CLIP(**settings).eval()
@@ -123,6 +134,8 @@ def base_config(**vision: Any) -> ClipConfig:
 @torch.no_grad()
 def test_a_tower_that_timm_saved_by_itself(tmp_path: Path) -> None:
     """It becomes open_clip's own vision transformer; its head is left out, and the projection is the base's."""
+    from timm.models.vision_transformer import VisionTransformer
+
     torch.manual_seed(0)
     tower = VisionTransformer(
         img_size=64,
@@ -161,6 +174,8 @@ def test_a_tower_that_timm_saved_by_itself(tmp_path: Path) -> None:
 
 
 def test_another_tower_that_timm_saved_is_called_by_its_name(tmp_path: Path) -> None:
+    import timm
+
     tower = timm.create_model("convnext_atto", num_classes=3)
     save_file(tower.state_dict(), tmp_path / "model.safetensors")
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "convnext_atto"}))
@@ -191,7 +206,7 @@ def test_another_tower_that_timm_saved_is_called_by_its_name(tmp_path: Path) -> 
 def test_an_adapter_is_merged_onto_its_base_as_peft_does(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    from layout_kit import assert_same
+    from peft import LoraConfig, get_peft_model
 
     base = drawn()
     as_canonical(saved(base, tmp_path / "saved"), tmp_path / "base")

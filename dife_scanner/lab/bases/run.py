@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
-from open_clip.model import CLIP
 from torch import Tensor
 
 from dife_scanner.lab.bases import distillation
@@ -34,6 +33,7 @@ from dife_scanner.lab.bases.plan import plan_at
 from dife_scanner.lab.bases.stock import choose, draw_scenes
 from dife_scanner.lab.bases.teacher import Teacher
 from dife_scanner.lab.pictures import art, scenes
+from dife_scanner.models.open_clip_alone import CLIP
 
 if TYPE_CHECKING:
     from dife_scanner.lab.bases.plan import Plan

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from open_clip.model import CLIP
 from torch import Tensor
 
 from dife_scanner.lab.bases.checkpoint import MODEL_CFG
 from dife_scanner.lab.bases.encoding import encode_image_batch
+from dife_scanner.models.open_clip_alone import CLIP
 
 _STUDENT_BLOCK = 2
 """Which block of the student, from 0, answers for the teacher's map."""

@@ -20,7 +20,7 @@ class ClipTokenizer(Tokenizer):
     """open_clip's `SimpleTokenizer`: undoes HTML entities and broken characters, makes letters small, joins blanks."""
 
     def __init__(self) -> None:
-        from open_clip.tokenizer import SimpleTokenizer
+        from dife_scanner.models.open_clip_alone import SimpleTokenizer
 
         self._library = SimpleTokenizer()
         frame = Frame((START,), (END,), _PAD)
