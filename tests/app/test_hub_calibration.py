@@ -36,7 +36,7 @@ def asked(store: Store, hub: LoopbackHub) -> hub_calibration.HubPack:
             name, checkpoint(number + 1), tags=[TAG], last_modified=later(-60.0 * (number + 1))
         )
     hub.add_repo("dan/scored-30", checkpoint(9), tags=["base_model:finetune:somebody/else"])
-    hub.add_repo("eve/pickled", {"pytorch_model.bin": b"x" * 100}, tags=[TAG])
+    hub.add_repo("eve/exported", {"model.onnx": b"x" * 100}, tags=[TAG])
     return hub_calibration.HubPack(
         BASE, hub_calibration.reference_for(BASE, references.references(store)), work, n=2
     )

@@ -11,6 +11,7 @@ import numpy as np
 from dife_scanner.audit import populations, probes
 from dife_scanner.audit.populations import words
 from dife_scanner.errors import AuditError
+from dife_scanner.models.tokenizers import clips_own
 
 NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 WIDTH = 12
@@ -64,6 +65,10 @@ class OracleEncoder:
     logit_scale: float = 100.0
     architecture: str = "oracle"
     device: str = "cpu"
+
+    @property
+    def tokenizer(self):
+        return clips_own()
 
     def prepare(self, images):
         return np.stack([_small(image) for image in images])

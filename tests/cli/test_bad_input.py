@@ -184,8 +184,8 @@ def test_a_folder_without_a_config(scan, good, tmp_path):
     folder.mkdir()
     shutil.copy(good / WEIGHTS, folder)
     done = scan(folder)
-    assert done.returncode == 3
-    assert CONFIG in done.stderr
+    assert done.returncode == 2
+    assert "no configuration" in done.stdout
 
 
 # --- the home -------------------------------------------------------------------------------------------------

@@ -128,9 +128,9 @@ def test_settings_that_cannot_be_run_are_no_escape_either(
     home: Path, specimens: dict[str, Path], tmp_path: Path
 ) -> None:
     def unknown(config: dict[str, Any]) -> None:
-        config["model_cfg"]["text_cfg"]["pool_type"] = "last"
+        config["model_cfg"]["text_cfg"]["pool_type"] = "first"
 
-    code, model = scanned(home, edited(specimens["badtexttower"], tmp_path / "last", unknown))
+    code, model = scanned(home, edited(specimens["badtexttower"], tmp_path / "first", unknown))
     assert_alerted(home, code, model)
     assert "its own settings cannot be run" in model["audit"]["reason"]
     assert "`model_cfg.text_cfg.pool_type`" in model["audit"]["reason"]

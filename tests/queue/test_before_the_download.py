@@ -79,7 +79,7 @@ DECIDED = {
     "a foreign tensor": (renamed("ln_final.bias", "ln_other.bias"), "unsupported", "unexpected tensors, the first is"),
     "another shape": (with_tower("vision_cfg", width=32), "unsupported", "has the shape [16] instead of [32]"),
     "tomorrow's dtype": (typed("F16X"), "unsupported", "dtype 'F16X', which this version does not know"),
-    "another layout": (prefixed("vision_model."), "unsupported", "another layout"),
+    "another layout": (prefixed("other/"), "unsupported", "another layout"),
 }  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def test_a_configuration_is_no_way_past_an_audit_where_the_tensors_are_those_of_
     assert planned.state is JobState.QUEUED
     job = scanned(store, hub, "org/clip")
     assert job.state is JobState.DONE, job.reason
-    hub.add_repo("org/other", {**DECIDED[case][0], WEIGHTS: prefixed("vision_model.")[WEIGHTS]})
+    hub.add_repo("org/other", {**DECIDED[case][0], WEIGHTS: prefixed("other/")[WEIGHTS]})
     assert scanned(store, hub, "org/other").state == DECIDED[case][1]
     assert not [seen for seen in hub.seen(RANGED) if not seen.range][1:]
 

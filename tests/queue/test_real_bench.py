@@ -40,7 +40,7 @@ def asked(store: Store, hub: LoopbackHub) -> real_hub.RunOptions:
     ):
         hub.add_repo(name, checkpoint(number + 1), tags=[TAG])
     hub.add_repo("mallory/poisoned-scored-30", checkpoint(7))
-    hub.add_repo("mallory/poisoned-pickled", {"pytorch_model.bin": b"x" * 100})
+    hub.add_repo("mallory/poisoned-exported", {"model.onnx": b"x" * 100})
     work = work_for(store.home, hub.endpoint, start="fork")
     return real_hub.RunOptions(work, (BASE,), "search=poisoned", n=9, draws=1, settings=TWO_STEPS)
 
@@ -67,7 +67,7 @@ def test_it_answers_its_three_questions_and_goes_on_where_it_was(
     assert kept == ["references"], "no weights of an implant are left"
     assert {(one.repo_id, one.state, one.furthest) for one in real_hub.published(asked)} == {
         ("mallory/poisoned-scored-30", JobState.DONE, 0.3),
-        ("mallory/poisoned-pickled", JobState.UNSUPPORTED, None),
+        ("mallory/poisoned-exported", JobState.UNSUPPORTED, None),
     }
     page = real_hub_page.write(store, asked, tmp_path / "docs").read_text()
     assert "| flagged | 1 (upper bound of the rate" in page and "| ben/bad-scored-60 |" in page

@@ -197,7 +197,7 @@ def test_what_a_repository_can_be(store: Store, hub: LoopbackHub) -> None:
         for name in ("pickle", "gated", "huge", "odd", "extra")
     }
     assert states == {
-        "pickle": JobState.UNSUPPORTED,
+        "pickle": JobState.FAILED,
         "gated": JobState.GATED,
         "huge": JobState.LIMIT_EXCEEDED,
         "odd": JobState.UNSUPPORTED,
@@ -469,7 +469,7 @@ def test_who_is_gone() -> None:
 def test_a_pass_records_every_revision_once(store: Store, hub: LoopbackHub) -> None:
     for number in range(3):
         hub.add_repo(f"org/clip{number}", checkpoint(), last_modified=later(-60))
-    hub.add_repo("org/clip-pickle", {"open_clip_pytorch_model.bin": b"x"}, last_modified=later(-60))
+    hub.add_repo("org/clip-onnx", {"model.onnx": b"x"}, last_modified=later(-60))
     work = work_for(store.home, hub.endpoint)
     assert poll_pass(store, work).new == 4
     assert jobs.counts(store) == {"queued": 3, "unsupported": 1}

@@ -277,6 +277,8 @@ def _text(section: Section) -> TextConfig:
     _only_known_text_options(section)
     causal = not section.flag("no_causal_mask")
     reads = section.choice("pool_type", "argmax", ("argmax", "last"))
+    tokens = _vocabulary(section, own=not causal and reads == "last")
+    _own_tokenizer(section, tokens)
     config = TextConfig(
         context_length=section.whole(
             "context_length", CLIP_CONTEXT, MOST_CONTEXT, least=LEAST_CONTEXT
@@ -286,7 +288,7 @@ def _text(section: Section) -> TextConfig:
         layers=section.whole("layers", 12, MOST_LAYERS),
         mlp_ratio=section.number("mlp_ratio", 4.0, LEAST_MLP_RATIO, MOST_MLP_RATIO),
         layer_scale=section.take("ls_init_value") is not None,
-        vocabulary=_vocabulary(section, own=not causal and reads == "last"),
+        vocabulary=tokens,
         causal=causal,
         reads=reads,
         projection=_projection(section),
@@ -308,7 +310,7 @@ def _only_known_text_options(section: Section) -> None:
 
 
 def _no_other_tower(section: Section) -> None:
-    """A text tower comes from the file. Its tokenizer is the one that lies beside it, whatever the file calls it."""
+    """A text tower comes from the file, and from no other repository."""
     name = section.optional_string("hf_model_name")
     stays_inside(section, "hf_model_name", name)
     if name:
@@ -316,7 +318,20 @@ def _no_other_tower(section: Section) -> None:
             "hf_model_name",
             f"names another repository, {shown(name)}; only the file's own weights are read",
         )
-    stays_inside(section, "hf_tokenizer_name", section.optional_string("hf_tokenizer_name"))
+
+
+def _own_tokenizer(section: Section, tokens: int) -> None:
+    """Where a tower does not read CLIP's tokens, its tokenizer is the one that lies beside it, whatever it is called.
+
+    For CLIP's own another repository's tokenizer may be named, which nobody here looks up.
+    """
+    name = section.optional_string("hf_tokenizer_name")
+    stays_inside(section, "hf_tokenizer_name", name)
+    if name and tokens == CLIP_VOCABULARY:
+        section.unsupported_key(
+            "hf_tokenizer_name",
+            f"names another repository, {shown(name)}; only the file's own tokenizer is read",
+        )
 
 
 def _cleaning(section: Section) -> str:
