@@ -15,13 +15,14 @@ from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import DifeError, LimitExceeded, NeedsBase, Unreadable, Unsupported
 from dife_scanner.models import canonical, intake, sandbox, tokenizers
-from dife_scanner.models.config import CLIP_VOCABULARY, ClipConfig
+from dife_scanner.models.config import CLIP_VOCABULARY, ClipConfig, TextConfig
 from dife_scanner.models.conversion import Conversion
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE
 from dife_scanner.models.load import configuration, parse_limits
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import is_of_image
 from dife_scanner.models.tokenizers import TokenizerFacts
+from dife_scanner.models.tokenizers.document import WORDPIECE
 from dife_scanner.models.tokenizers.reading import CANONICAL_FILE
 from dife_scanner.records import Contents, Reference
 from dife_scanner.settings import Limits
@@ -143,19 +144,41 @@ def _tokenizer(
         return None
     text = found.config.text
     if not contents.tokenizer:
-        if text.vocabulary != CLIP_VOCABULARY or text.cleaning:
+        if text.vocabulary != CLIP_VOCABULARY or text.cleaning or text.strip_sep:
             raise Unsupported(
                 "its text tower does not read CLIP's tokens, and no tokenizer came with it",
                 "scan a repository that holds its tokenizer as well",
             )
+        _check_reading(text, fills=False)
         return None
     files = {name: staged.file(name).path for name in contents.tokenizer}
     bounds = parse_limits(limits)
     # open_clip's usual way with a tokenizer of the repository's own
     usual = "whitespace" if contents.config == CONFIG_FILE else ""
-    facts = tokenizers.read(files, bounds, limits.tokenizer_bytes, clean=text.cleaning or usual)
+    facts = tokenizers.read(
+        files,
+        bounds,
+        limits.tokenizer_bytes,
+        clean=text.cleaning or usual,
+        strip_sep=text.strip_sep,
+    )
+    if facts.kind == WORDPIECE and text.reads != "last":
+        raise Unsupported(
+            "its tokenizer is WordPiece, as text towers of the family of BERT have it",
+            "of those in open_clip only CLIPA's are read",
+        )
+    _check_reading(text, fills=facts.fills)
     facts.check(text.vocabulary)
     return facts
+
+
+def _check_reading(text: TextConfig, *, fills: bool) -> None:
+    """Raise `Unsupported` where a tower is read at a place that its tokenizer does not fill."""
+    if text.reads == "last" and not fills:
+        raise Unsupported(
+            "its text tower is read at its last place, and its tokenizer does not fill the places behind a text",
+            "audit it with the tokenizer that it was trained with",
+        )
 
 
 def _prepared(folder: Path, weights: Path, digest: str, found: Understood, extra: str) -> Prepared:

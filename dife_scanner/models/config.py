@@ -85,6 +85,8 @@ class TextConfig:
     """Where a text is read out: at its end token (`argmax`, the largest id) or at the `last` place."""
     cleaning: str = ""
     """What is done to a text before it is cut into tokens, see `tokenizers.cleaning`; empty for what is usual."""
+    strip_sep: bool = False
+    """Whether the separator of its tokenizer is read as 0, around a text and in it."""
     projection: str = "matrix"
     """`matrix`, `linear` (a layer with a bias), or `none`, where the width is that of the embeddings."""
 
@@ -154,6 +156,7 @@ _CAME_LATER: dict[str, Any] = {
     "reads": "argmax",
     "projection": "matrix",
     "cleaning": "",
+    "strip_sep": False,
 }
 """Fields of a tower that are left out at their defaults, so that hashes of towers stay what they were."""
 

@@ -290,7 +290,7 @@ def _text(section: Section) -> TextConfig:
         causal=causal,
         reads=reads,
         projection=_projection(section),
-        cleaning=_cleaning(section),
+        **_tokenizer_options(section),
         **_layer_options(section),
     )
     section.finish()
@@ -319,13 +319,15 @@ def _no_other_tower(section: Section) -> None:
     stays_inside(section, "hf_tokenizer_name", section.optional_string("hf_tokenizer_name"))
 
 
-def _cleaning(section: Section) -> str:
-    """What is done to a text before; the last is what transformers does for SigLIP, in the canonical form."""
+def _tokenizer_options(section: Section) -> dict[str, Any]:
+    """What is done to a text before, and to its ids; the last way of cleaning is what transformers does for SigLIP, in
+    the canonical form.
+    """
     options = section.section("tokenizer_kwargs", optional=True)
     how = options.choice("clean", "", ("", "whitespace", "lower", "canonicalize", "siglip"))
-    options.only_off("strip_sep_token")
+    strip_sep = options.flag("strip_sep_token")
     options.finish()
-    return how
+    return {"cleaning": how, "strip_sep": strip_sep}
 
 
 def _projection(section: Section) -> str:
