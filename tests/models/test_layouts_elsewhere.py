@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 import timm
 import torch
 from checkpoints import TINY_VIT, write_config
-from layout_kit import as_canonical, drawn, features, levels, pictures, saved
+from layout_kit import as_canonical, drawn, features, levels, pictures, prepared, saved
+from open_clip.tokenizer import HFTokenizer
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
-from transformers import SiglipConfig, SiglipImageProcessor, SiglipModel
+from transformers import BertTokenizer, SiglipConfig, SiglipImageProcessor, SiglipModel
 
 from dife_scanner.errors import NeedsBase, Refused, Unsupported
 from dife_scanner.models import canonical, intake, sandbox
@@ -109,6 +111,71 @@ def test_a_tower_of_timm_that_is_not_on_the_list_is_not_built(name: str) -> None
     }
     with pytest.raises((Refused, Unsupported), match=r"not on the list|out of its folder"):
         parse_config(json.dumps({"model_cfg": settings}).encode())
+
+
+CLIPA = {
+    "embed_dim": 48,
+    "vision_cfg": {
+        "image_size": 64,
+        "patch_size": 16,
+        "width": 64,
+        "layers": 2,
+        "no_ln_pre": True,
+        "pool_type": "avg",
+        "final_ln_after_pool": True,
+    },
+    "text_cfg": {
+        "context_length": 16,
+        "vocab_size": 320,
+        "hf_tokenizer_name": "bert-base-uncased",
+        "tokenizer_kwargs": {"strip_sep_token": True},
+        "width": 64,
+        "heads": 2,
+        "layers": 2,
+        "pool_type": "last",
+        "no_causal_mask": True,
+    },
+}
+
+
+@torch.no_grad()
+def test_clipa_in_open_clip(tmp_path: Path) -> None:
+    """Its texts are BERT's pieces, the separator behind them read as 0, and the tower is read at its last place."""
+    torch.manual_seed(0)
+    theirs = open_clip.model.CustomTextCLIP(**copy.deepcopy(CLIPA)).eval()
+    folder = tmp_path / "saved"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "photo", "of", "cat", "!"]
+    BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}).save_pretrained(
+        folder
+    )
+    write_config(folder, {"model_cfg": CLIPA, "preprocess_cfg": {"resize_mode": "squash"}})
+    torch.save(theirs.state_dict(), folder / "open_clip_pytorch_model.bin")
+    ours = prepared(folder, tmp_path / "ours")
+    assert ours.config.text.strip_sep
+    pixels = pictures(64)
+    assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
+    texts = ["", "a photo of a CAT!", "caa [SEP] aaa [MASK]"]
+    tokens = HFTokenizer(str(folder), context_length=16, strip_sep_token=True)(texts)
+    assert_near(ours.encode_texts(texts), theirs.encode_text(tokens))
+
+
+def test_every_clipa_of_open_clips_registry_is_read() -> None:
+    names = [name for name in open_clip.list_models() if "CLIPA" in name]
+    assert len(names) > 3
+    for name in names:
+        raw = json.dumps({"model_cfg": open_clip.get_model_config(name)})
+        assert parse_config(raw.encode()).text.strip_sep
+
+
+def test_words_of_bert_are_not_read_by_a_tower_that_looks_for_its_end(tmp_path: Path) -> None:
+    text = {"hf_tokenizer_name": "bert-base-uncased", "vocab_size": 49408, "width": 64, "layers": 1}
+    settings = CLIPA | {"text_cfg": text}
+    theirs = open_clip.model.CustomTextCLIP(**copy.deepcopy(settings))
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")
+    write_config(tmp_path, {"model_cfg": settings})
+    save_file(theirs.state_dict(), tmp_path / "open_clip_model.safetensors")
+    with pytest.raises(Unsupported, match="WordPiece"):
+        prepared(tmp_path, tmp_path / "ours")
 
 
 def base_config(**vision: Any) -> ClipConfig:
