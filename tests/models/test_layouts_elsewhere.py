@@ -18,13 +18,22 @@ from open_clip.tokenizer import HFTokenizer
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
-from transformers import BertTokenizer, SiglipConfig, SiglipImageProcessor, SiglipModel
+from transformers import (
+    BertTokenizer,
+    Siglip2Config,
+    Siglip2ImageProcessor,
+    Siglip2Model,
+    SiglipConfig,
+    SiglipImageProcessor,
+    SiglipModel,
+)
 
-from dife_scanner.errors import NeedsBase, Refused, Unsupported
+from dife_scanner.errors import DifeError, NeedsBase, Refused, Unsupported
 from dife_scanner.models import canonical, intake, sandbox
 from dife_scanner.models.clip import ClipEncoder, read_out
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import ParseLimits
+from dife_scanner.models.layouts import transformers_siglip
 from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.load import configuration, default_limits, load
 
@@ -75,6 +84,44 @@ def test_siglip_of_transformers(siglip: Any, dtype: torch.dtype, tmp_path: Path)
     )
     ids = torch.randint(2, 300, (3, 16))
     assert_near(by_ids(ours, ids), features(siglip.get_text_features(input_ids=ids)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@torch.no_grad()
+def test_siglip_2_of_transformers(dtype: torch.dtype, tmp_path: Path) -> None:
+    """On square pictures that its own processor cuts into patches."""
+    torch.manual_seed(0)
+    small = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = small | {"vocab_size": 300, "intermediate_size": 160, "max_position_embeddings": 16}
+    vision = small | {"intermediate_size": 200, "num_patches": 16, "patch_size": 14}
+    theirs = Siglip2Model(Siglip2Config(text_config=text, vision_config=vision)).eval()
+    for values in theirs.parameters():
+        values.data.add_(torch.randn_like(values) * 0.05)
+    theirs.to(dtype).save_pretrained(tmp_path / "saved")
+    processor = Siglip2ImageProcessor(patch_size=14, max_num_patches=16)
+    processor.save_pretrained(tmp_path / "saved")
+    ours = as_canonical(tmp_path / "saved", tmp_path / "ours")
+    assert ours.image_size == 56
+    assert ours.config.preprocessing.interpolation == "bilinear"
+    pixels = pictures(56)
+    patches = processor(images=list(pixels), return_tensors="pt")
+    assert patches["spatial_shapes"].tolist() == [[4, 4]] * 3
+    theirs.float()
+    assert_near(ours.encode_images(pixels), features(theirs.get_image_features(**patches)))
+    ids = torch.randint(2, 300, (3, 16))
+    assert_near(by_ids(ours, ids), features(theirs.get_text_features(input_ids=ids)))
+
+
+@pytest.mark.parametrize(
+    ("vision", "patches", "words"),
+    [({"num_patches": 15}, 15, "no square number"), ({"num_patches": 16}, 256, "positions for 16")],
+)
+def test_siglip_2_has_one_position_for_each_patch_of_a_square(
+    vision: dict[str, Any], patches: int, words: str
+) -> None:
+    config = {"model_type": "siglip2", "vision_config": vision, "text_config": {}}
+    with pytest.raises(DifeError, match=words):
+        transformers_siglip.describe(config, {"max_num_patches": patches})
 
 
 CONVNEXT = {

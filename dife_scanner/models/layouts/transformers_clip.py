@@ -257,13 +257,15 @@ def preprocessing_of(section: Section, usual: Preprocessing) -> Preprocessing:
     return Preprocessing(
         mean=section.three("image_mean", usual.mean, least=-10, most=10),
         std=section.three("image_std", usual.std, least=0.001, most=100),
-        interpolation=_interpolation(section),
+        interpolation=_interpolation(section, usual.interpolation),
         resize_mode=_resize_mode(section, usual.resize_mode),
     )
 
 
-def _interpolation(section: Section) -> str:
-    number = section.take("resample", 3)
+def _interpolation(section: Section, usual: str) -> str:
+    number = section.take("resample")
+    if number is None:
+        return usual
     if type(number) is not int or number not in _RESAMPLING:
         section.unsupported_key("resample", "is neither 2 (bilinear) nor 3 (bicubic)")
     return _RESAMPLING[number]
