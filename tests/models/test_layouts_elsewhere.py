@@ -13,7 +13,7 @@ import pytest
 import timm
 import torch
 from checkpoints import TINY_VIT, write_config
-from layout_kit import as_canonical, drawn, features, levels, pictures, prepared, saved
+from layout_kit import TEXTS, as_canonical, drawn, features, levels, pictures, prepared, saved
 from open_clip.tokenizer import HFTokenizer
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
@@ -30,7 +30,7 @@ from transformers import (
 
 from dife_scanner.errors import DifeError, NeedsBase, Refused, Unsupported
 from dife_scanner.models import canonical, intake, sandbox
-from dife_scanner.models.clip import ClipEncoder, read_out
+from dife_scanner.models.clip import ClipEncoder, padded, read_out
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.layouts import transformers_siglip
@@ -141,7 +141,8 @@ def test_a_tower_of_timm_in_open_clip(tmp_path: Path) -> None:
     settings = {"embed_dim": 48, "vision_cfg": CONVNEXT, "text_cfg": TEXT}
     theirs = open_clip.model.CLIP(**settings).eval()
     write_config(tmp_path, {"model_cfg": settings})
-    save_file(theirs.state_dict(), tmp_path / "open_clip_model.safetensors")
+    save_file(theirs.bfloat16().state_dict(), tmp_path / "open_clip_model.safetensors")
+    theirs.float()
     ours = load(tmp_path)
     pixels = pictures(64)
     assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
@@ -189,7 +190,7 @@ CLIPA = {
 def test_clipa_in_open_clip(tmp_path: Path) -> None:
     """Its texts are BERT's pieces, the separator behind them read as 0, and the tower is read at its last place."""
     torch.manual_seed(0)
-    theirs = open_clip.model.CustomTextCLIP(**copy.deepcopy(CLIPA)).eval()
+    theirs = open_clip.model.CustomTextCLIP(**copy.deepcopy(CLIPA)).eval().half()
     folder = tmp_path / "saved"
     pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "photo", "of", "cat", "!"]
     BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}).save_pretrained(
@@ -197,6 +198,7 @@ def test_clipa_in_open_clip(tmp_path: Path) -> None:
     )
     write_config(folder, {"model_cfg": CLIPA, "preprocess_cfg": {"resize_mode": "squash"}})
     torch.save(theirs.state_dict(), folder / "open_clip_pytorch_model.bin")
+    theirs.float()
     ours = prepared(folder, tmp_path / "ours")
     assert ours.config.text.strip_sep
     pixels = pictures(64)
@@ -333,20 +335,32 @@ def test_an_adapter_is_merged_onto_its_base_as_peft_does(
 # --- torch files ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
+@pytest.mark.parametrize(
+    ("zipped", "dtype"),
+    [(True, torch.float16), (False, torch.bfloat16)],
+    ids=["zip, float16", "before torch 1.6, bfloat16"],
+)
 @torch.no_grad()
-def test_a_training_checkpoint_of_open_clip(zipped: bool, tmp_path: Path) -> None:
+def test_a_training_checkpoint_of_open_clip(
+    zipped: bool, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    """Of a model two layers of which are one."""
     torch.manual_seed(0)
     theirs = open_clip.model.CLIP(**TINY_VIT).eval()
+    theirs.transformer.resblocks[1].mlp = theirs.transformer.resblocks[0].mlp
+    theirs.to(dtype)
     optimizer = torch.optim.AdamW(theirs.parameters())
     write_config(tmp_path, {"model_cfg": TINY_VIT})
     names = {f"module.{name}": values for name, values in theirs.state_dict().items()}
     content = {"epoch": 3, "state_dict": names, "optimizer": optimizer.state_dict()}
     path = tmp_path / "open_clip_pytorch_model.bin"
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    theirs.float()
     ours = as_canonical(tmp_path, tmp_path / "ours")
     pixels = pictures(ours.image_size)
     assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
+    ids = padded([ours._tokens(text) for text in TEXTS], ours.context_length)
+    assert_near(ours.encode_texts(TEXTS), theirs.encode_text(ids))
 
 
 @torch.no_grad()
@@ -354,8 +368,9 @@ def test_weights_without_a_configuration_are_built_from_their_shapes(tmp_path: P
     torch.manual_seed(0)
     vision = {"image_size": 64, "patch_size": 16, "width": 64, "layers": 2}
     text = {"context_length": 24, "width": 64, "heads": 1, "layers": 2}
-    theirs = open_clip.model.CLIP(48, vision, text, quick_gelu=True).eval()
+    theirs = open_clip.model.CLIP(48, vision, text, quick_gelu=True).eval().half()
     torch.save(theirs.state_dict(), tmp_path / "epoch_3.pt")
+    theirs.float()
     ours = as_canonical(tmp_path, tmp_path / "ours")
     pixels = pictures(64)
     assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
