@@ -15,7 +15,7 @@ from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import DifeError, LimitExceeded, NeedsBase, Unreadable, Unsupported
 from dife_scanner.models import canonical, intake, sandbox, tokenizers
-from dife_scanner.models.config import CLIP_VOCABULARY, ClipConfig, TextConfig
+from dife_scanner.models.config import CLIP_VOCABULARY, ClipConfig
 from dife_scanner.models.conversion import Conversion
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE
 from dife_scanner.models.load import configuration, parse_limits
@@ -144,13 +144,12 @@ def _tokenizer(
         return None
     text = found.config.text
     if not contents.tokenizer:
-        if text.vocabulary != CLIP_VOCABULARY or text.cleaning or text.strip_sep:
+        if text.vocabulary != CLIP_VOCABULARY or text.strip_sep:
             raise Unsupported(
                 "its text tower does not read CLIP's tokens, and no tokenizer came with it",
                 "scan a repository that holds its tokenizer as well",
             )
-        _check_reading(text, fills=False)
-        return None
+        return tokenizers.own_cleaned(text.cleaning) if text.cleaning else None
     files = {name: staged.file(name).path for name in contents.tokenizer}
     bounds = parse_limits(limits)
     # open_clip's usual way with a tokenizer of the repository's own
@@ -167,18 +166,8 @@ def _tokenizer(
             "its tokenizer is WordPiece, as text towers of the family of BERT have it",
             "of those in open_clip only CLIPA's are read",
         )
-    _check_reading(text, fills=facts.fills)
     facts.check(text.vocabulary)
     return facts
-
-
-def _check_reading(text: TextConfig, *, fills: bool) -> None:
-    """Raise `Unsupported` where a tower is read at a place that its tokenizer does not fill."""
-    if text.reads == "last" and not fills:
-        raise Unsupported(
-            "its text tower is read at its last place, and its tokenizer does not fill the places behind a text",
-            "audit it with the tokenizer that it was trained with",
-        )
 
 
 def _prepared(folder: Path, weights: Path, digest: str, found: Understood, extra: str) -> Prepared:

@@ -47,8 +47,6 @@ class Found:
     """From CLIP's own, and what else is odd."""
     document: str
     """As JSON; empty where CLIP's own is to be used."""
-    fills: bool = False
-    """Whether the places behind a text are filled."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -78,7 +76,6 @@ def found(files: Files, clean: str, own: Document, *, strip_sep: bool = False) -
         special=tuple(sorted(document.special)),
         differences=(*_differences(document, own), *oddities, *moved),
         document=document.as_bytes().decode(),
-        fills=document.fills,
     )
 
 

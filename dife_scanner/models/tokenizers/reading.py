@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -58,8 +58,6 @@ class TokenizerFacts:
     """From CLIP's own, and what else about its files is odd, each as part of a sentence."""
     document: bytes
     """Empty for `clip`."""
-    fills: bool = False
-    """Whether the places behind a text are filled, as a tower needs that is read at the last."""
 
     @property
     def is_clips_own(self) -> bool:
@@ -78,6 +76,20 @@ class TokenizerFacts:
         """Put the document into a canonical folder, unless CLIP's own is used."""
         if not self.is_clips_own:
             (folder / CANONICAL_FILE).write_bytes(self.document)
+
+
+def own_cleaned(clean: str) -> TokenizerFacts:
+    """CLIP's own tokenizer behind another way of cleaning texts, as open_clip can be told to use it."""
+    own = clips_own()
+    document = replace(own.document, clean=clean).as_bytes()
+    return TokenizerFacts(
+        kind="bpe",
+        size=own.size,
+        special=own.special,
+        digest=digest_of(document),
+        differences=(f"texts are cleaned as open_clip does under {clean!r}",),
+        document=document,
+    )
 
 
 def load(folder: Path) -> Tokenizer:
@@ -146,7 +158,6 @@ def read(
         digest=digest_of(document) if document else own_digest(),
         differences=tuple(body["differences"]),
         document=document,
-        fills=body["fills"],
     )
 
 
