@@ -21,6 +21,7 @@ from dife_scanner.models.config import (
     Preprocessing,
     TextConfig,
     VisionConfig,
+    has_clips_rows,
 )
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.layouts import timm_tower
@@ -341,7 +342,7 @@ def _projection(section: Section) -> str:
 def _vocabulary(section: Section, *, own: bool) -> int:
     """Rows of the token table; another number than CLIP's is known only of towers as SigLIP and CLIPA have them."""
     tokens = section.whole("vocab_size", CLIP_VOCABULARY, MOST_VOCABULARY)
-    if tokens != CLIP_VOCABULARY and not own:
+    if not has_clips_rows(tokens) and not own:
         section.unsupported_key(
             "vocab_size",
             f"is {tokens}; CLIP's tokenizer has {CLIP_VOCABULARY} tokens",
