@@ -182,7 +182,10 @@ def _in_normal_form(found: Understood, parts: Parts, limits: Limits) -> Understo
     """Without what adds nothing; one that runs under a reference's configuration has its form."""
     if found.problem or not normal_form.may_differ(found.config):
         return found
-    planned = found if found.conversion else _as_planned(parts, limits, None)
+    try:
+        planned = found if found.conversion else _as_planned(parts, limits, None)
+    except Unsupported:  # open_clip reads a few files as they are that are not rewritten
+        return found
     assert planned.conversion is not None
     made, notes = normal_form.of(planned.conversion, parts.weights)
     if not notes:
