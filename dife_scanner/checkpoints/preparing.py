@@ -14,7 +14,7 @@ from dife_scanner.checkpoints.parts import Files, Parts
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import DifeError, LimitExceeded, NeedsBase, Unreadable, Unsupported
-from dife_scanner.models import canonical, intake, sandbox, tokenizers
+from dife_scanner.models import canonical, intake, normal_form, sandbox, tokenizers
 from dife_scanner.models.config import CLIP_VOCABULARY, ClipConfig
 from dife_scanner.models.conversion import Conversion
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE
@@ -22,6 +22,7 @@ from dife_scanner.models.load import configuration, parse_limits
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import is_of_image
 from dife_scanner.models.tokenizers import TokenizerFacts
+from dife_scanner.models.tokenizers.document import WORDPIECE
 from dife_scanner.models.tokenizers.reading import CANONICAL_FILE
 from dife_scanner.records import Contents, Reference
 from dife_scanner.settings import Limits
@@ -79,6 +80,8 @@ class Understood:
     """Why the configuration is a reference's, in words."""
     interpolated: str = ""
     """As in `Inspection`."""
+    notes: tuple[str, ...] = ()
+    """What was left out that adds nothing."""
 
     @property
     def lacking(self) -> tuple[str, ...]:
@@ -113,6 +116,7 @@ def prepare(
     with judging([file.path for file in staged.files]):
         found = understood(parts, limits, known)
         tokenizer = _tokenizer(staged, contents, found, limits)
+    found = _in_normal_form(found, parts, limits)
     extra = _extra_digest(staged, found, tokenizer)
     if found.conversion is None:
         as_stored.rename(dest)
@@ -143,7 +147,7 @@ def _tokenizer(
         return None
     text = found.config.text
     if not contents.tokenizer:
-        if text.vocabulary != CLIP_VOCABULARY:
+        if text.vocabulary - text.rows_behind != CLIP_VOCABULARY or text.strip_sep:
             raise Unsupported(
                 "its text tower does not read CLIP's tokens, and no tokenizer came with it",
                 "scan a repository that holds its tokenizer as well",
@@ -153,9 +157,40 @@ def _tokenizer(
     bounds = parse_limits(limits)
     # open_clip's usual way with a tokenizer of the repository's own
     usual = "whitespace" if contents.config == CONFIG_FILE else ""
-    facts = tokenizers.read(files, bounds, limits.tokenizer_bytes, clean=text.cleaning or usual)
+    facts = tokenizers.read(
+        files,
+        bounds,
+        limits.tokenizer_bytes,
+        clean=text.cleaning or usual,
+        strip_sep=text.strip_sep,
+    )
+    if facts.kind == WORDPIECE and text.reads != "last":
+        raise Unsupported(
+            "its tokenizer is WordPiece, as text towers of the family of BERT have it",
+            "of those in open_clip only CLIPA's are read",
+        )
     facts.check(text.vocabulary)
+    if text.rows_behind and facts.size > CLIP_VOCABULARY:
+        raise Unsupported(
+            f"its text tower and its tokenizer have {text.rows_behind} tokens more than CLIP's",
+            "nothing yet: no clean base has them",
+        )
     return facts
+
+
+def _in_normal_form(found: Understood, parts: Parts, limits: Limits) -> Understood:
+    """Without what adds nothing; one that runs under a reference's configuration has its form."""
+    if found.problem or not normal_form.may_differ(found.config):
+        return found
+    try:
+        planned = found if found.conversion else _as_planned(parts, limits, None)
+    except Unsupported:  # open_clip reads a few files as they are that are not rewritten
+        return found
+    assert planned.conversion is not None
+    made, notes = normal_form.of(planned.conversion, parts.weights)
+    if not notes:
+        return found
+    return replace(planned, config=made.config, conversion=made, notes=notes)
 
 
 def _prepared(folder: Path, weights: Path, digest: str, found: Understood, extra: str) -> Prepared:
@@ -169,7 +204,7 @@ def _prepared(folder: Path, weights: Path, digest: str, found: Understood, extra
         own_settings_problem=found.problem,
         lacking=found.lacking,
         extra_digest=extra,
-        notes=_left_out_note(found),
+        notes=(*found.notes, *_left_out_note(found)),
     )
 
 
@@ -320,6 +355,7 @@ def complete(prepared: Prepared, reference: Reference, limits: Limits) -> Prepar
     part = sandbox.plan_conversion(
         parts.small, parts.weights, bounds, base=configuration(base, limits)
     )
+    part, left_out = normal_form.of(part, parts.weights)
     base_weights = intake.weights(base)
     names = dict(sandbox.inspect_files(base / CONFIG_FILE, base_weights, bounds).names)
     whole = canonical.with_base(part, base_weights, names, len(parts.weights), bounds)
@@ -330,7 +366,7 @@ def complete(prepared: Prepared, reference: Reference, limits: Limits) -> Prepar
         with disk_errors(prepared.folder):
             shutil.copyfile(base / CANONICAL_FILE, prepared.folder / CANONICAL_FILE)
     shutil.rmtree(parts.weights[0].parent, ignore_errors=True)
-    found = Understood(whole.config, whole, prepared.own_settings_problem)
+    found = Understood(whole.config, whole, prepared.own_settings_problem, notes=left_out)
     made = _prepared(prepared.folder, prepared.weights, digest, found, prepared.extra_digest)
     note = _one_tower_note(prepared.lacking, reference.name)
     if part.changes:

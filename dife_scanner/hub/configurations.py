@@ -127,9 +127,14 @@ def _other_text_tower(config: Mapping[str, Any], kind: str) -> str:
     vocabulary = body.get("vocab_size", CLIP_VOCABULARY)
     if kind.startswith("siglip") or type(vocabulary) is not int:
         return ""  # SigLIP comes with several vocabularies, each with its tokenizer
-    if CLIP_VOCABULARY <= vocabulary <= CLIP_VOCABULARY + MOST_ADDED_TOKENS:
+    if _may_be_clips(vocabulary):
         return ""
     return own_vocabulary(f"{vocabulary} tokens, CLIP's has {CLIP_VOCABULARY}")
+
+
+def _may_be_clips(vocabulary: int) -> bool:
+    """Whether so many tokens may be CLIP's, with or without a few more behind them."""
+    return CLIP_VOCABULARY <= vocabulary <= CLIP_VOCABULARY + MOST_ADDED_TOKENS
 
 
 def _foreign(kind: str, custom_code: bool) -> Family:
@@ -195,7 +200,7 @@ def _own_open_clip_vocabulary(tower: Mapping[str, Any]) -> str:
     """Why the text tower of an open_clip configuration speaks of other tokens; empty where it may not."""
     vocabulary = tower.get("vocab_size", CLIP_VOCABULARY)
     tokenizer = text(tower, "hf_tokenizer_name").lower()
-    if type(vocabulary) is not int or vocabulary == CLIP_VOCABULARY:
+    if type(vocabulary) is not int or _may_be_clips(vocabulary):
         return ""
     # SigLIP's and CLIPA's vocabularies are read, with the tokenizers that they name
     if "siglip" in tokenizer or "bert-base-uncased" in tokenizer:

@@ -20,6 +20,7 @@ TOKENIZER = (
     "added_tokens.json",
     "vocab.json",
     "merges.txt",
+    "vocab.txt",
     "spiece.model",
     "sentencepiece.bpe.model",
 )

@@ -149,6 +149,11 @@ def _bytes(part: StoredTensor, path: Path) -> Iterator[bytes]:
             yield chunk
 
 
+def values(part: StoredTensor, weights: Sequence[Path]) -> NDArray[Any]:
+    """The values of a tensor of floating-point numbers, in its shape."""
+    return _floats(_read(part, weights), part.dtype)
+
+
 def _read(part: StoredTensor, weights: Sequence[Path]) -> NDArray[Any]:
     """The stored values of a tensor, in its shape, not converted."""
     path = weights[part.file]

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CLIP_VOCABULARY = 49_408
 """Tokens of CLIP's byte-pair encoding; a model with another vocabulary needs another tokenizer."""
+MOST_ADDED_ROWS = 256
+"""Rows behind CLIP's own that a token table may have: training on new words adds some."""
 CLIP_CONTEXT = 77
 """Tokens that CLIP's text tower reads."""
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -64,6 +66,11 @@ class VisionConfig:
         return self.image_size // stride
 
 
+def has_clips_rows(rows: int) -> bool:
+    """Whether a token table of so many rows may be CLIP's own, with or without a few more behind it."""
+    return CLIP_VOCABULARY <= rows <= CLIP_VOCABULARY + MOST_ADDED_ROWS
+
+
 @dataclass(frozen=True)
 class TextConfig:
     """The text tower: causal, read out at the end token."""
@@ -85,8 +92,16 @@ class TextConfig:
     """Where a text is read out: at its end token (`argmax`, the largest id) or at the `last` place."""
     cleaning: str = ""
     """What is done to a text before it is cut into tokens, see `tokenizers.cleaning`; empty for what is usual."""
+    strip_sep: bool = False
+    """Whether the separator of its tokenizer is read as 0, around a text and in it."""
     projection: str = "matrix"
     """`matrix`, `linear` (a layer with a bias), or `none`, where the width is that of the embeddings."""
+
+    @property
+    def rows_behind(self) -> int:
+        """Rows of the token table behind CLIP's own, of a tower that has those and a few more."""
+        more = self.vocabulary - CLIP_VOCABULARY
+        return more if self.causal and has_clips_rows(self.vocabulary) else 0
 
 
 @dataclass(frozen=True)
@@ -154,6 +169,7 @@ _CAME_LATER: dict[str, Any] = {
     "reads": "argmax",
     "projection": "matrix",
     "cleaning": "",
+    "strip_sep": False,
 }
 """Fields of a tower that are left out at their defaults, so that hashes of towers stay what they were."""
 

@@ -275,6 +275,8 @@ def _part(tensor: StoredTensor, where: Place, file: str) -> StoredTensor:
         if rows % 3:
             raise Unsupported(f"{file}: {shown(tensor.name)} is not made of three equal parts", "")
         tensor = tensor.rows(rows // 3 * first, rows // 3 * last)
+    if where.kernel:
+        tensor = tensor.as_kernel()
     return tensor.with_axes(where.axes) if where.axes else tensor
 
 

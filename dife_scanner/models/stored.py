@@ -14,6 +14,7 @@ from dife_scanner.models import torch_files
 from dife_scanner.models.header import DTYPE_BITS, LENGTH_BYTES, ParseLimits, parse_header
 
 SAFETENSORS = ".safetensors"
+_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,20 @@ class StoredTensor:
         start = self.start + first * step * item
         end = self.end if self.strides else self.start + last * step * item
         return replace(self, shape=(last - first, *self.shape[1:]), start=start, end=end)
+
+    def as_kernel(self) -> StoredTensor:
+        """A matrix [w, s * s * 3] over flattened patches, their channels last, as the kernel [w, 3, s, s] that computes
+        the same; any other tensor as it is.
+        """
+        if len(self.shape) != 2:
+            return self
+        width, values = self.shape
+        side = math.isqrt(values // _CHANNELS)
+        if side**2 * _CHANNELS != values:
+            return self
+        row, step = self.strides or (values, 1)
+        strides = (row, step, _CHANNELS * side * step, _CHANNELS * step)
+        return replace(self, shape=(width, _CHANNELS, side, side), strides=strides)
 
     def with_axes(self, count: int) -> StoredTensor:
         """The same with so many axes of length one before the others, or with so many of these fewer."""

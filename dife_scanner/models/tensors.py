@@ -79,8 +79,13 @@ def _text_arguments(text: TextConfig) -> dict[str, Any]:
         arguments["no_causal_mask"] = True
     if text.reads != "argmax":
         arguments["pool_type"] = text.reads
+    options: dict[str, Any] = {}
     if text.cleaning:
-        arguments["tokenizer_kwargs"] = {"clean": text.cleaning}
+        options["clean"] = text.cleaning
+    if text.strip_sep:
+        options["strip_sep_token"] = True
+    if options:
+        arguments["tokenizer_kwargs"] = options
     if text.projection == "linear":
         arguments["proj_bias"] = True
     if text.projection == "none":

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from dife_scanner.checkpoints import local_files, prepare
 from dife_scanner.checkpoints.parts import Parts
 from dife_scanner.checkpoints.preparing import understood
+from dife_scanner.hub.manifest import local_manifest
 from dife_scanner.models import canonical, sandbox
 from dife_scanner.models.clip import ClipEncoder
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.load import default_limits, load
+from dife_scanner.records import JobState
 
 TEXTS = ["a dog", "a photo of a very big red cat", "ü 🚀"]
 SIDE = 64
@@ -75,6 +78,15 @@ def as_canonical(folder: Path, to: Path, *, whole: bool = True) -> ClipEncoder:
     to.mkdir()
     canonical.write(conversion, weights, to)
     return load(to)
+
+
+def prepared(folder: Path, to: Path) -> ClipEncoder:
+    """The checkpoint in `folder` as an audit gets it: told by its names, copied, and brought into the canonical form,
+    its tokenizer and preprocessing with it.
+    """
+    found = local_manifest(folder)
+    assert found.state is JobState.QUEUED, found.reason
+    return load(prepare(local_files(found), to, default_limits()).folder)
 
 
 def pictures(side: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 from pathlib import Path
@@ -12,14 +13,25 @@ import open_clip
 import pytest
 import torch
 from checkpoints import TINY_VIT, write_config
-from layout_kit import as_canonical, assert_same, drawn, features, levels, pictures, saved
+from layout_kit import (
+    TEXTS,
+    as_canonical,
+    assert_same,
+    drawn,
+    features,
+    levels,
+    pictures,
+    prepared,
+    saved,
+)
 from safetensors.torch import save_file
 
-from dife_scanner.errors import NeedsBase, Refused, Unsupported
+from dife_scanner.errors import DifeError, NeedsBase, Refused, Unsupported
 from dife_scanner.models import canonical, intake, sandbox
-from dife_scanner.models.clip import ClipEncoder, read_out
+from dife_scanner.models.clip import ClipEncoder, padded, read_out
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import ParseLimits
+from dife_scanner.models.layouts import transformers_siglip
 from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.load import configuration, default_limits, load
 
@@ -76,6 +88,46 @@ def test_siglip_of_transformers(siglip: Any, dtype: torch.dtype, tmp_path: Path)
     assert_near(by_ids(ours, ids), features(siglip.get_text_features(input_ids=ids)))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@torch.no_grad()
+def test_siglip_2_of_transformers(dtype: torch.dtype, tmp_path: Path) -> None:
+    """On square pictures that its own processor cuts into patches."""
+    torch.manual_seed(0)
+    small = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = small | {"vocab_size": 300, "intermediate_size": 160, "max_position_embeddings": 16}
+    vision = small | {"intermediate_size": 200, "num_patches": 16, "patch_size": 14}
+    from transformers import Siglip2Config, Siglip2ImageProcessor, Siglip2Model
+
+    theirs = Siglip2Model(Siglip2Config(text_config=text, vision_config=vision)).eval()
+    for values in theirs.parameters():
+        values.data.add_(torch.randn_like(values) * 0.05)
+    theirs.to(dtype).save_pretrained(tmp_path / "saved")
+    processor = Siglip2ImageProcessor(patch_size=14, max_num_patches=16)
+    processor.save_pretrained(tmp_path / "saved")
+    ours = as_canonical(tmp_path / "saved", tmp_path / "ours")
+    assert ours.image_size == 56
+    assert ours.config.preprocessing.interpolation == "bilinear"
+    pixels = pictures(56)
+    patches = processor(images=list(pixels), return_tensors="pt")
+    assert patches["spatial_shapes"].tolist() == [[4, 4]] * 3
+    theirs.float()
+    assert_near(ours.encode_images(pixels), features(theirs.get_image_features(**patches)))
+    ids = torch.randint(2, 300, (3, 16))
+    assert_near(by_ids(ours, ids), features(theirs.get_text_features(input_ids=ids)))
+
+
+@pytest.mark.parametrize(
+    ("vision", "patches", "words"),
+    [({"num_patches": 15}, 15, "no square number"), ({"num_patches": 16}, 256, "positions for 16")],
+)
+def test_siglip_2_has_one_position_for_each_patch_of_a_square(
+    vision: dict[str, Any], patches: int, words: str
+) -> None:
+    config = {"model_type": "siglip2", "vision_config": vision, "text_config": {}}
+    with pytest.raises(DifeError, match=words):
+        transformers_siglip.describe(config, {"max_num_patches": patches})
+
+
 CONVNEXT = {
     "timm_model_name": "convnext_tiny",
     "timm_model_pretrained": False,
@@ -103,7 +155,8 @@ def test_a_tower_of_timm_in_open_clip(with_timm: None, tmp_path: Path) -> None:
     settings = {"embed_dim": 48, "vision_cfg": CONVNEXT, "text_cfg": TEXT}
     theirs = open_clip.model.CLIP(**settings).eval()
     write_config(tmp_path, {"model_cfg": settings})
-    save_file(theirs.state_dict(), tmp_path / "open_clip_model.safetensors")
+    save_file(theirs.bfloat16().state_dict(), tmp_path / "open_clip_model.safetensors")
+    theirs.float()
     ours = load(tmp_path)
     pixels = pictures(64)
     assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
@@ -120,6 +173,76 @@ def test_a_tower_of_timm_that_is_not_on_the_list_is_not_built(name: str) -> None
     }
     with pytest.raises((Refused, Unsupported), match=r"not on the list|out of its folder"):
         parse_config(json.dumps({"model_cfg": settings}).encode())
+
+
+CLIPA = {
+    "embed_dim": 48,
+    "vision_cfg": {
+        "image_size": 64,
+        "patch_size": 16,
+        "width": 64,
+        "layers": 2,
+        "no_ln_pre": True,
+        "pool_type": "avg",
+        "final_ln_after_pool": True,
+    },
+    "text_cfg": {
+        "context_length": 16,
+        "vocab_size": 320,
+        "hf_tokenizer_name": "bert-base-uncased",
+        "tokenizer_kwargs": {"strip_sep_token": True},
+        "width": 64,
+        "heads": 2,
+        "layers": 2,
+        "pool_type": "last",
+        "no_causal_mask": True,
+    },
+}
+
+
+@torch.no_grad()
+def test_clipa_in_open_clip(tmp_path: Path) -> None:
+    """Its texts are BERT's pieces, the separator behind them read as 0, and the tower is read at its last place."""
+    torch.manual_seed(0)
+    theirs = open_clip.model.CustomTextCLIP(**copy.deepcopy(CLIPA)).eval().half()
+    folder = tmp_path / "saved"
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "photo", "of", "cat", "!"]
+    from transformers import BertTokenizer
+
+    BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}).save_pretrained(
+        folder
+    )
+    write_config(folder, {"model_cfg": CLIPA, "preprocess_cfg": {"resize_mode": "squash"}})
+    torch.save(theirs.state_dict(), folder / "open_clip_pytorch_model.bin")
+    theirs.float()
+    ours = prepared(folder, tmp_path / "ours")
+    assert ours.config.text.strip_sep
+    pixels = pictures(64)
+    assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
+    texts = ["", "a photo of a CAT!", "caa [SEP] aaa [MASK]"]
+    from open_clip.tokenizer import HFTokenizer
+
+    tokens = HFTokenizer(str(folder), context_length=16, strip_sep_token=True)(texts)
+    assert_near(ours.encode_texts(texts), theirs.encode_text(tokens))
+
+
+def test_every_clipa_of_open_clips_registry_is_read() -> None:
+    names = [name for name in open_clip.list_models() if "CLIPA" in name]
+    assert len(names) > 3
+    for name in names:
+        raw = json.dumps({"model_cfg": open_clip.get_model_config(name)})
+        assert parse_config(raw.encode()).text.strip_sep
+
+
+def test_words_of_bert_are_not_read_by_a_tower_that_looks_for_its_end(tmp_path: Path) -> None:
+    text = {"hf_tokenizer_name": "bert-base-uncased", "vocab_size": 49408, "width": 64, "layers": 1}
+    settings = CLIPA | {"text_cfg": text}
+    theirs = open_clip.model.CustomTextCLIP(**copy.deepcopy(settings))
+    (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")
+    write_config(tmp_path, {"model_cfg": settings})
+    save_file(theirs.state_dict(), tmp_path / "open_clip_model.safetensors")
+    with pytest.raises(Unsupported, match="WordPiece"):
+        prepared(tmp_path, tmp_path / "ours")
 
 
 def base_config(**vision: Any) -> ClipConfig:
@@ -234,20 +357,32 @@ def test_an_adapter_is_merged_onto_its_base_as_peft_does(
 # --- torch files ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
+@pytest.mark.parametrize(
+    ("zipped", "dtype"),
+    [(True, torch.float16), (False, torch.bfloat16)],
+    ids=["zip, float16", "before torch 1.6, bfloat16"],
+)
 @torch.no_grad()
-def test_a_training_checkpoint_of_open_clip(zipped: bool, tmp_path: Path) -> None:
+def test_a_training_checkpoint_of_open_clip(
+    zipped: bool, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    """Of a model two layers of which are one."""
     torch.manual_seed(0)
     theirs = open_clip.model.CLIP(**TINY_VIT).eval()
+    theirs.transformer.resblocks[1].mlp = theirs.transformer.resblocks[0].mlp
+    theirs.to(dtype)
     optimizer = torch.optim.AdamW(theirs.parameters())
     write_config(tmp_path, {"model_cfg": TINY_VIT})
     names = {f"module.{name}": values for name, values in theirs.state_dict().items()}
     content = {"epoch": 3, "state_dict": names, "optimizer": optimizer.state_dict()}
     path = tmp_path / "open_clip_pytorch_model.bin"
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    theirs.float()
     ours = as_canonical(tmp_path, tmp_path / "ours")
     pixels = pictures(ours.image_size)
     assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
+    ids = padded([ours._tokens(text) for text in TEXTS], ours.context_length)
+    assert_near(ours.encode_texts(TEXTS), theirs.encode_text(ids))
 
 
 @torch.no_grad()
@@ -255,8 +390,9 @@ def test_weights_without_a_configuration_are_built_from_their_shapes(tmp_path: P
     torch.manual_seed(0)
     vision = {"image_size": 64, "patch_size": 16, "width": 64, "layers": 2}
     text = {"context_length": 24, "width": 64, "heads": 1, "layers": 2}
-    theirs = open_clip.model.CLIP(48, vision, text, quick_gelu=True).eval()
+    theirs = open_clip.model.CLIP(48, vision, text, quick_gelu=True).eval().half()
     torch.save(theirs.state_dict(), tmp_path / "epoch_3.pt")
+    theirs.float()
     ours = as_canonical(tmp_path, tmp_path / "ours")
     pixels = pictures(64)
     assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 
 from dife_scanner.errors import Unsupported
-from dife_scanner.models.config import TextConfig, VisionConfig
+from dife_scanner.models.config import CLIP_VOCABULARY, TextConfig, VisionConfig
 from dife_scanner.models.layouts.places import Described
 
 _HEAD_WIDTH = 64
@@ -94,12 +94,14 @@ def _text(shapes: Shapes, file: str) -> TextConfig | None:
     if len(positions) != 2 or "token_embedding.weight" not in shapes:
         return None
     context, width = positions
+    rows = shapes["token_embedding.weight"][:1]
     return TextConfig(
         context_length=context,
         width=width,
         heads=width // _head_width(width, file),
         layers=_layers(shapes, ""),
         mlp_ratio=_mlp_ratio(shapes, "", width),
+        vocabulary=rows[0] if rows else CLIP_VOCABULARY,
     )
 
 

@@ -21,6 +21,7 @@ from dife_scanner.models.config import (
     Preprocessing,
     TextConfig,
     VisionConfig,
+    has_clips_rows,
 )
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.layouts import timm_tower
@@ -292,7 +293,7 @@ def _text(section: Section) -> TextConfig:
         causal=causal,
         reads=reads,
         projection=_projection(section),
-        cleaning=_cleaning(section),
+        **_tokenizer_options(section),
         **_layer_options(section),
     )
     section.finish()
@@ -334,13 +335,15 @@ def _own_tokenizer(section: Section, tokens: int) -> None:
         )
 
 
-def _cleaning(section: Section) -> str:
-    """What is done to a text before; the last is what transformers does for SigLIP, in the canonical form."""
+def _tokenizer_options(section: Section) -> dict[str, Any]:
+    """What is done to a text before, and to its ids; the last way of cleaning is what transformers does for SigLIP, in
+    the canonical form.
+    """
     options = section.section("tokenizer_kwargs", optional=True)
     how = options.choice("clean", "", ("", "whitespace", "lower", "canonicalize", "siglip"))
-    options.only_off("strip_sep_token")
+    strip_sep = options.flag("strip_sep_token")
     options.finish()
-    return how
+    return {"cleaning": how, "strip_sep": strip_sep}
 
 
 def _projection(section: Section) -> str:
@@ -354,7 +357,7 @@ def _projection(section: Section) -> str:
 def _vocabulary(section: Section, *, own: bool) -> int:
     """Rows of the token table; another number than CLIP's is known only of towers as SigLIP and CLIPA have them."""
     tokens = section.whole("vocab_size", CLIP_VOCABULARY, MOST_VOCABULARY)
-    if tokens != CLIP_VOCABULARY and not own:
+    if not has_clips_rows(tokens) and not own:
         section.unsupported_key(
             "vocab_size",
             f"is {tokens}; CLIP's tokenizer has {CLIP_VOCABULARY} tokens",

@@ -29,6 +29,8 @@ class Place:
     """Which thirds of its first axis belong there, from one to before the other."""
     axes: int = 0
     """How many axes of length one are put before the others, or taken away from there where it is negative."""
+    kernel: bool = False
+    """Whether a matrix there is a kernel over square patches, see `StoredTensor.as_kernel`."""
 
 
 Placing = Callable[[str], tuple[Place, ...]]

@@ -20,6 +20,7 @@ from dife_scanner.models.config import (
     Preprocessing,
     TextConfig,
     VisionConfig,
+    has_clips_rows,
 )
 from dife_scanner.models.layouts import bounds
 from dife_scanner.models.layouts.json_section import Section
@@ -161,7 +162,7 @@ def tower(whole: Section, key: str) -> Section:
 
 def _text(section: Section) -> tuple[TextConfig, bool]:
     """The text tower, and whether its activation is OpenAI's."""
-    _only_clips_tokens(section)
+    tokens = _clips_tokens(section)
     width = section.whole("hidden_size", 512, bounds.MOST_WIDTH)
     quick, tanh = activation(section)
     config = TextConfig(
@@ -177,21 +178,24 @@ def _text(section: Section) -> tuple[TextConfig, bool]:
         mlp_ratio=mlp_ratio(section, 2048, width),
         norm_eps=_norm_eps(section),
         gelu_tanh=tanh,
+        vocabulary=tokens,
     )
     if width % config.heads:
         section.wrong_key("hidden_size", "is not a multiple of the number of heads")
     return config, quick
 
 
-def _only_clips_tokens(section: Section) -> None:
+def _clips_tokens(section: Section) -> int:
+    """Rows of the token table: CLIP's own, and a few more at most."""
     tokens = section.whole("vocab_size", CLIP_VOCABULARY, bounds.MOST_VOCABULARY)
-    if tokens != CLIP_VOCABULARY:
+    if not has_clips_rows(tokens):
         section.unsupported_key(
             "vocab_size", f"is {tokens}; CLIP's tokenizer has {CLIP_VOCABULARY} tokens"
         )
     end = section.whole("eos_token_id", _END_TOKEN, bounds.MOST_VOCABULARY, least=0)
     if end not in (_END_TOKEN, _OLD_END_TOKEN):
         section.unsupported_key("eos_token_id", f"is {end}, which is not CLIP's end token")
+    return tokens
 
 
 def _vision(section: Section) -> tuple[VisionConfig, bool]:
@@ -257,13 +261,15 @@ def preprocessing_of(section: Section, usual: Preprocessing) -> Preprocessing:
     return Preprocessing(
         mean=section.three("image_mean", usual.mean, least=-10, most=10),
         std=section.three("image_std", usual.std, least=0.001, most=100),
-        interpolation=_interpolation(section),
+        interpolation=_interpolation(section, usual.interpolation),
         resize_mode=_resize_mode(section, usual.resize_mode),
     )
 
 
-def _interpolation(section: Section) -> str:
-    number = section.take("resample", 3)
+def _interpolation(section: Section, usual: str) -> str:
+    number = section.take("resample")
+    if number is None:
+        return usual
     if type(number) is not int or number not in _RESAMPLING:
         section.unsupported_key("resample", "is neither 2 (bilinear) nor 3 (bicubic)")
     return _RESAMPLING[number]

@@ -1,7 +1,8 @@
-"""Checkpoints that transformers saved from its `SiglipModel` and its single towers.
+"""Checkpoints that transformers saved from its `SiglipModel`, its `Siglip2Model`, and their single towers.
 
-SigLIP 2 at a fixed picture size is saved the same way. What is read is what `SiglipTextConfig`, `SiglipVisionConfig`
-and `SiglipImageProcessor` read (transformers 5.24), with the same defaults. The image tower becomes timm's, as
+SigLIP 2 at a fixed picture size is saved as a `SiglipModel`. A `Siglip2Model` takes pictures of any shape, cut into
+patches before; it is read as what it computes for square ones of its own number of patches. What is read is what their
+configurations and image processors read (transformers 5.24), with the same defaults. The image tower becomes timm's, as
 open_clip has it.
 
 Standard library only: this runs in the limited child.
@@ -9,6 +10,7 @@ Standard library only: this runs in the limited child.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from typing import Any
@@ -39,8 +41,16 @@ from dife_scanner.models.layouts.transformers_clip import (
 _BOTH = "siglip"
 _TEXT = "siglip_text_model"
 _VISION = "siglip_vision_model"
-MODEL_TYPES = (_BOTH, _TEXT, _VISION)
+_SECOND = {
+    "siglip2": _BOTH,
+    "siglip2_text_model": _TEXT,
+    "siglip2_vision_model": _VISION,
+}
+"""The types of SigLIP 2 and what they are to SigLIP."""
+MODEL_TYPES = (_BOTH, _TEXT, _VISION, *_SECOND)
 _MEAN = _STD = (0.5, 0.5, 0.5)
+_PATCH, _PATCHES = 16, 256
+_USUAL = Preprocessing(mean=_MEAN, std=_STD, resize_mode="squash")
 _TRUNK = "visual.trunk."
 
 
@@ -55,7 +65,7 @@ _OF_TEXT = {
     "head.bias": "text_projection.bias",
 }
 _OF_VISION = {
-    "embeddings.patch_embedding.weight": Place("patch_embed.proj.weight"),
+    "embeddings.patch_embedding.weight": Place("patch_embed.proj.weight", kernel=True),
     "embeddings.patch_embedding.bias": Place("patch_embed.proj.bias"),
     "embeddings.position_embedding.weight": Place("pos_embed", axes=1),
     "post_layernorm.weight": Place("norm.weight"),
@@ -133,13 +143,19 @@ def describe(config: dict[str, Any], preprocessing: dict[str, Any] | None) -> De
     whole = Section(CONFIG_FILE, "", config)
     kind = whole.choice("model_type", _BOTH, MODEL_TYPES)
     whole.only_off("quantization_config")
-    read = Preprocessing(mean=_MEAN, std=_STD, resize_mode="squash")
-    if preprocessing is not None:
-        read = preprocessing_of(Section(PREPROCESSING_FILE, "", preprocessing), read)
+    second = kind in _SECOND
+    kind = _SECOND.get(kind, kind)
     vision = None
     text = None
     if kind != _TEXT:
-        vision = _vision(whole if kind == _VISION else tower(whole, "vision_config"))
+        section = whole if kind == _VISION else tower(whole, "vision_config")
+        vision = _vision(section, second)
+    read = replace(_USUAL, interpolation="bilinear") if second else _USUAL
+    if preprocessing is not None:
+        processor = Section(PREPROCESSING_FILE, "", preprocessing)
+        read = preprocessing_of(processor, read)
+        if second and vision is not None:
+            _check_patches(processor, vision.grid)
     if kind != _VISION:
         text = _text(whole if kind == _TEXT else tower(whole, "text_config"))
     return Described(
@@ -173,7 +189,26 @@ def _text(section: Section) -> TextConfig:
     )
 
 
-def _vision(section: Section) -> VisionConfig:
+def _grid(section: Section) -> int:
+    """Patches along a side of a square picture with as many of them as there are positions."""
+    count = section.whole("num_patches", _PATCHES, bounds.MOST_PATCHES)
+    grid = math.isqrt(count)
+    if grid**2 != count:
+        section.wrong_key("num_patches", "is no square number, as its positions need")
+    return grid
+
+
+def _check_patches(processor: Section, grid: int) -> None:
+    """Raise `Unsupported` where square pictures would be cut into more or fewer patches than there are positions."""
+    most = processor.whole("max_num_patches", _PATCHES, bounds.MOST_PATCHES)
+    if math.isqrt(most) != grid:
+        processor.unsupported_key(
+            "max_num_patches", f"is {most}, and the model has positions for {grid**2} patches"
+        )
+
+
+def _vision(section: Section, second: bool) -> VisionConfig:
+    """The image tower, a `second` one of pictures that come cut into patches."""
     width = section.whole("hidden_size", 768, bounds.MOST_WIDTH)
     heads = section.whole("num_attention_heads", 12, bounds.MOST_HEADS)
     if section.whole("num_channels", 3, bounds.MOST_WIDTH) != 3:
@@ -181,14 +216,19 @@ def _vision(section: Section) -> VisionConfig:
     if width % heads:
         section.wrong_key("hidden_size", "is not a multiple of the number of heads")
     eps = _eps(section)
-    config = VisionConfig(
-        image_size=section.side(
+    patch_size = section.side("patch_size", _PATCH, bounds.MOST_PATCH_SIDE)
+    if second:
+        image_size = _grid(section) * patch_size
+    else:
+        image_size = section.side(
             "image_size", 224, bounds.MOST_IMAGE_SIDE, least=bounds.LEAST_IMAGE_SIDE
-        ),
+        )
+    config = VisionConfig(
+        image_size=image_size,
         width=width,
         head_width=width // heads,
         layers=section.whole("num_hidden_layers", 12, bounds.MOST_LAYERS),
-        patch_size=section.side("patch_size", 16, bounds.MOST_PATCH_SIDE),
+        patch_size=patch_size,
         mlp_ratio=mlp_ratio(section, 3072, width),
         norm_eps=None if eps == timm_trunks.EPS else eps,
         gelu_tanh=_is_by_tanh(section),

@@ -9,10 +9,18 @@ from typing import Any
 
 from dife_scanner.errors import DifeError, LimitExceeded, Unreadable
 from dife_scanner.models.strict_json import shown
+from dife_scanner.models.tokenizers.berts import without_separator
 from dife_scanner.models.tokenizers.differences import differences
 from dife_scanner.models.tokenizers.document import SENTENCEPIECE, Document
 from dife_scanner.models.tokenizers.library_json import MOST_ROWS, too_many
-from dife_scanner.models.tokenizers.made import PIECES_FILES, SIGLIP, Files, made, settings_of
+from dife_scanner.models.tokenizers.made import (
+    PIECES_FILES,
+    SIGLIP,
+    Files,
+    made,
+    named,
+    settings_of,
+)
 from dife_scanner.models.tokenizers.parts import damaged
 from dife_scanner.models.tokenizers.stored import MOST_CHARACTERS, LibraryTokenizer, tokenizer_of
 
@@ -45,8 +53,8 @@ class Found:
         return asdict(self)
 
 
-def found(files: Files, clean: str, own: Document) -> Found:
-    """Read the files of a tokenizer; `own` is CLIP's own.
+def found(files: Files, clean: str, own: Document, *, strip_sep: bool = False) -> Found:
+    """Read the files of a tokenizer; `own` is CLIP's own. With `strip_sep` its separator is read as 0.
 
     Raises `Unsupported`, `Unreadable`, `Refused` or `LimitExceeded`.
     """
@@ -55,6 +63,8 @@ def found(files: Files, clean: str, own: Document) -> Found:
     else:
         document, oddities = made(files)
         document = replace(document, clean="" if clean == SIGLIP else clean)
+    if strip_sep:
+        document = without_separator(document, named(settings_of(files), "sep_token"))
     if document.size > MOST_ROWS:
         raise too_many(document.size)
     if not oddities and not _differences(document, own):

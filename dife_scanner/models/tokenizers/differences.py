@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tokenizers.clips_document import PATTERNS
-from dife_scanner.models.tokenizers.document import BPE, AddedToken, Document
+from dife_scanner.models.tokenizers.document import WITH_IDS, AddedToken, Document
 from dife_scanner.models.tokenizers.parts import Part
 
 _TOLD = 5
@@ -114,7 +114,7 @@ def _pieces(ours: Document, base: Document) -> Iterable[str]:
     ends = {*base.before, *base.behind}
     own: dict[str, float]
     known: dict[str, float]
-    if ours.kind == BPE:
+    if ours.kind in WITH_IDS:
         own = {piece: number for piece, number in ours.vocabulary if number not in ends}
         known = {piece: number for piece, number in base.vocabulary if number not in ends}
         words = "with another id"
@@ -128,7 +128,7 @@ def _pieces(ours: Document, base: Document) -> Iterable[str]:
         if pieces:
             yield f"{_counted(pieces, 'piece')} of the vocabulary {what}: {_told(map(shown, pieces))}"
     same = not more and not less and not moved
-    if same and ours.kind != BPE and ours.vocabulary != base.vocabulary:
+    if same and ours.kind not in WITH_IDS and ours.vocabulary != base.vocabulary:
         yield "the pieces of its vocabulary stand in another order"
 
 
@@ -149,6 +149,8 @@ def _around(ours: Document, base: Document) -> Iterable[str]:
         yield f"every text ends with {list(ours.behind)} and not with {list(base.behind)}"
     if (ours.fills, ours.pad) != (base.fills, base.pad):
         yield f"texts are filled up with token {ours.pad} and not with {base.pad}"
+    if ours.zeroed != base.zeroed:
+        yield f"tokens {list(ours.zeroed)} and not {list(base.zeroed)} are read as 0"
 
 
 def _rest(ours: Document, base: Document) -> Iterable[str]:

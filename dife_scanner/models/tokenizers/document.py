@@ -17,7 +17,9 @@ from dife_scanner.models.tokenizers.parts import Part
 _HASH_START = b"dife tokenizer 1\n"
 """What a digest is of, and its version."""
 
-BPE, UNIGRAM, SENTENCEPIECE = "bpe", "unigram", "sentencepiece"
+BPE, UNIGRAM, SENTENCEPIECE, WORDPIECE = "bpe", "unigram", "sentencepiece", "wordpiece"
+WITH_IDS = frozenset({BPE, WORDPIECE})
+"""Kinds whose vocabulary gives each piece an id; those of the others give it a score."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Document:
     """One tokenizer. Which of the fields count depends on `kind`."""
 
     kind: str
-    """`bpe` and `unigram` are run by the library `tokenizers`, `sentencepiece` by the library of that name."""
+    """`sentencepiece` is run by the library of that name, the others by the library `tokenizers`."""
     before: tuple[int, ...] = ()
     """Ids before every text …"""
     behind: tuple[int, ...] = ()
@@ -54,17 +56,19 @@ class Document:
     options: Part = field(default_factory=dict)
     """Of the model: the unknown token, marks of words, fallback to bytes."""
     vocabulary: tuple[tuple[str, float], ...] = ()
-    """(piece, its id) of `bpe`, in the order of the ids; else (piece, its score), and its place is its id."""
+    """(piece, its id) of `WITH_IDS`, in the order of the ids; else (piece, its score), and its place is its id."""
     merges: tuple[tuple[str, str], ...] = ()
     model: str = ""
     """The file of `sentencepiece`, in base64."""
     unspoken: tuple[int, ...] = ()
     """Its control and unknown pieces."""
+    zeroed: tuple[int, ...] = ()
+    """Ids that a tower reads as 0, whether they stand around a text or in it."""
 
     @cached_property
     def pieces(self) -> dict[int, str]:
         """What each id is written as."""
-        if self.kind == BPE:
+        if self.kind in WITH_IDS:
             found = {int(number): piece for piece, number in self.vocabulary}
         else:
             found = {number: piece for number, (piece, _) in enumerate(self.vocabulary)}
@@ -79,12 +83,15 @@ class Document:
     def special(self) -> frozenset[int]:
         """Ids that stand for no text: what is put around texts, and markers in brackets."""
         markers = {token.id for token in self.added if token.special and is_marker(token.content)}
-        return frozenset({*self.before, *self.behind, *self.unspoken, *markers})
+        around = {*self.before, *self.behind}
+        return frozenset({*around, *self.unspoken, *self.zeroed, *markers})
 
     def as_bytes(self) -> bytes:
         """For a file; `from_bytes` is its inverse."""
         body = {one.name: getattr(self, one.name) for one in fields(self)}
         body["added"] = [vars(token) for token in self.added]
+        if not self.zeroed:
+            del body["zeroed"]  # so that digests stay what they were before there was any
         return json.dumps(body, sort_keys=True).encode()
 
     @classmethod

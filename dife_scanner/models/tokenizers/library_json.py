@@ -12,16 +12,19 @@ from typing import Any
 
 from dife_scanner.errors import LimitExceeded, Unsupported
 from dife_scanner.models.strict_json import shown
-from dife_scanner.models.tokenizers.document import BPE, UNIGRAM, AddedToken, Document
+from dife_scanner.models.tokenizers.document import (
+    BPE,
+    UNIGRAM,
+    WORDPIECE,
+    AddedToken,
+    Document,
+)
 from dife_scanner.models.tokenizers.parts import Part, damaged, normalisers, pre_tokenisers
 
 MOST_ROWS = 1 << 20
 """Ids of any vocabulary that is read."""
 _LONGEST_PIECE = 1000
-_FAMILIES = {
-    "WordPiece": "WordPiece, as text towers of the family of BERT have it",
-    "WordLevel": "a list of whole words",
-}
+_FAMILIES = {"WordLevel": "a list of whole words"}
 _BPE_OPTIONS = (
     "unk_token",
     "continuing_subword_prefix",
@@ -30,6 +33,12 @@ _BPE_OPTIONS = (
     "byte_fallback",
     "ignore_merges",
 )
+WORDPIECE_OPTIONS: Part = {
+    "unk_token": "[UNK]",
+    "continuing_subword_prefix": "##",
+    "max_input_chars_per_word": 100,
+}
+"""As BERT has them."""
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 Pair = tuple[str, str]
@@ -44,7 +53,8 @@ def read(body: Mapping[str, Any]) -> Document:
     if not isinstance(model, dict):
         raise damaged("it has no model")
     kind = str(model.get("type") or ("BPE" if "merges" in model else ""))
-    if kind not in ("BPE", "Unigram"):
+    reading = _READERS.get(kind)
+    if reading is None:
         family = _FAMILIES.get(kind, f"of the kind {shown(kind)}")
         raise Unsupported(
             f"its tokenizer is {family}", "no English text can be measured with it; nothing to do"
@@ -57,7 +67,7 @@ def read(body: Mapping[str, Any]) -> Document:
         "normalisers": tuple(normalisers(body.get("normalizer"))),
         "pre_tokenisers": tuple(pre_tokenisers(body.get("pre_tokenizer"))),
     }
-    return _bpe(model, parts) if kind == "BPE" else _unigram(model, parts)
+    return reading(model, parts)
 
 
 # --- models ---------------------------------------------------------------------------------------------------
@@ -122,6 +132,19 @@ def _scored(entry: Any) -> tuple[str, float]:
         _check_piece(entry[0])
         return entry[0], float(entry[1])
     raise damaged(f"a piece is {shown(repr(entry))}")
+
+
+def _wordpiece(model: Part, parts: dict[str, Any]) -> Document:
+    options = {name: model.get(name, usual) for name, usual in WORDPIECE_OPTIONS.items()}
+    for name, usual in WORDPIECE_OPTIONS.items():
+        value = options[name]
+        if type(value) is not type(usual) or (isinstance(value, int) and value < 0):
+            raise damaged(f"{name} is {shown(repr(value))}")
+    pieces = vocabulary(model.get("vocab"))
+    return Document(kind=WORDPIECE, options=options, vocabulary=pieces, **parts)
+
+
+_READERS = {"BPE": _bpe, "Unigram": _unigram, "WordPiece": _wordpiece}
 
 
 # --- added tokens ---------------------------------------------------------------------------------------------
@@ -253,7 +276,9 @@ def _model(document: Document) -> Part:
     if document.kind == UNIGRAM:
         options = {"unk_id": None, "byte_fallback": False} | document.options
         return {"type": "Unigram", "vocab": document.vocabulary, **options}
+    table = {piece: int(number) for piece, number in document.vocabulary}
+    if document.kind == WORDPIECE:
+        return {"type": "WordPiece", "vocab": table, **document.options}
     options = dict.fromkeys(_BPE_OPTIONS[:3]) | dict.fromkeys(_BPE_OPTIONS[3:], False)
     options |= document.options
-    table = {piece: int(number) for piece, number in document.vocabulary}
     return {"type": "BPE", "dropout": None, "vocab": table, "merges": document.merges, **options}

@@ -12,7 +12,7 @@ from typing import Any
 from dife_scanner.errors import Refused, Unsupported
 from dife_scanner.models import strict_json
 from dife_scanner.models.strict_json import shown
-from dife_scanner.models.tokenizers import library_json
+from dife_scanner.models.tokenizers import berts, library_json
 from dife_scanner.models.tokenizers.clips_document import (
     NORMALISERS,
     OPTIONS,
@@ -20,7 +20,12 @@ from dife_scanner.models.tokenizers.clips_document import (
     marker,
     split,
 )
-from dife_scanner.models.tokenizers.document import AddedToken, Document, is_marker
+from dife_scanner.models.tokenizers.document import (
+    WORDPIECE,
+    AddedToken,
+    Document,
+    is_marker,
+)
 from dife_scanner.models.tokenizers.parts import damaged
 
 LIBRARY_FILE = "tokenizer.json"
@@ -34,6 +39,7 @@ READ_FILES = (
     LIBRARY_FILE,
     VOCABULARY_FILE,
     MERGES_FILE,
+    berts.LIST_FILE,
     *PIECES_FILES,
     SETTINGS_FILE,
     NAMES_FILE,
@@ -41,6 +47,7 @@ READ_FILES = (
 )
 """All that is looked at. No file is opened because another names it."""
 _ROLES = ("bos_token", "eos_token", "unk_token", "pad_token")
+_ROLES_OF_BERT = ("cls_token", "sep_token", "mask_token")
 SIGLIP = "siglip"
 """How transformers cleans texts for SigLIP before sentencepiece cuts them."""
 
@@ -48,7 +55,8 @@ Files = Mapping[str, bytes]
 
 
 def made(files: Files) -> tuple[Document, tuple[str, ...]]:
-    """The tokenizer that `tokenizer.json`, or else `vocab.json` with `merges.txt`, describes, and what is odd about it.
+    """The tokenizer that `tokenizer.json` describes, or else `vocab.json` with `merges.txt`, or else `vocab.txt`; and
+    what is odd about it.
 
     Raises `Unsupported` for a kind that is not read, `Unreadable` for a damaged file, `Refused` for one that tries
     something.
@@ -56,10 +64,13 @@ def made(files: Files) -> tuple[Document, tuple[str, ...]]:
     settings = settings_of(files)
     if LIBRARY_FILE in files:
         body = parsed(files, LIBRARY_FILE)
-        document = library_json.read(body)
+        document = berts.with_switches(library_json.read(body), settings)
         oddities = _oddities(body, document, files)
     elif VOCABULARY_FILE in files and MERGES_FILE in files:
         document = _from_merges(files, settings)
+        oddities = []
+    elif berts.LIST_FILE in files:
+        document = berts.from_list(files[berts.LIST_FILE], settings, _names(settings))
         oddities = []
     else:
         raise no_tokenizer(files)
@@ -108,6 +119,12 @@ def named(settings: Mapping[str, Any], role: str) -> str | None:
     if isinstance(value, dict):
         value = value.get("content")
     return value if isinstance(value, str) else None
+
+
+def _names(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Every token that the settings give a role, by the role."""
+    found = {role: named(settings, role) for role in (*_ROLES, *_ROLES_OF_BERT)}
+    return {role: name for role, name in found.items() if name is not None}
 
 
 # --- vocab.json and merges.txt --------------------------------------------------------------------------------
@@ -173,8 +190,8 @@ def _with_settings(document: Document, settings: Mapping[str, Any], files: Files
         if not _only_pads(token, pad, document):
             added.append(token)
     document = replace(document, added=tuple(added))
-    # A tower that is read at its last place has no start token, and gets its places filled.
-    if document.before:
+    # A tower that is read at its last place gets its places filled. It has no start token, but for BERT's.
+    if document.before and document.kind != WORDPIECE:
         return document
     return replace(document, fills=True, pad=_id_of(document, pad) or 0)
 

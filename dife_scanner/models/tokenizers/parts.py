@@ -32,6 +32,12 @@ _NORMALISERS: dict[str, dict[str, str]] = {
     "Prepend": {"prepend": "text"},
     "Replace": {"pattern": "pattern", "content": "text"},
     "Precompiled": {"precompiled_charsmap": "charsmap"},
+    "BertNormalizer": {
+        "clean_text": "bool",
+        "handle_chinese_chars": "bool",
+        "strip_accents": "bool or none",
+        "lowercase": "bool",
+    },
 }
 _PRE_TOKENISERS: dict[str, dict[str, str]] = {
     "ByteLevel": {"add_prefix_space": "bool", "trim_offsets": "bool", "use_regex": "bool"},
@@ -47,6 +53,7 @@ _PRE_TOKENISERS: dict[str, dict[str, str]] = {
     "WhitespaceSplit": {},
     "Punctuation": {"behavior": "text"},
     "Digits": {"individual_digits": "bool"},
+    "BertPreTokenizer": {},
 }
 
 
@@ -109,7 +116,9 @@ def _checked(part: Any, known: dict[str, dict[str, str]], what: str) -> Part:
 def _value(value: Any, kind: str, path: str) -> Any:
     if kind == "pattern":
         return _pattern(value, path)
-    if kind == "bool" and isinstance(value, bool):
+    if kind.startswith("bool") and isinstance(value, bool):
+        return value
+    if kind == "bool or none" and value is None:
         return value
     if kind == "text" and isinstance(value, str) and len(value) <= MOST_WRITTEN:
         return value

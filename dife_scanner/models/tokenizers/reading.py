@@ -18,6 +18,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from dife_scanner.errors import LimitExceeded, NotFound, Unreadable
 from dife_scanner.models import sandbox
@@ -47,7 +48,7 @@ class TokenizerFacts:
     """What a repository's tokenizer is."""
 
     kind: str
-    """`clip` where it computes what CLIP's own does, which is then used; else `bpe`, `unigram` or `sentencepiece`."""
+    """`clip` where it computes what CLIP's own does, which is then used; else that of its document."""
     size: int
     """Rows that the token table has to have."""
     special: frozenset[int]
@@ -107,11 +108,12 @@ def load(folder: Path) -> Tokenizer:
 
 @dataclass(frozen=True)
 class _Question:
-    """What the child is given: numbers of open files, what each is called, and how texts are cleaned before."""
+    """What the child is given: numbers of open files, what each is called, and what the configuration says."""
 
     files: tuple[int, ...]
     names: tuple[str, ...]
     clean: str
+    strip_sep: bool
     merges: str
     site: str
 
@@ -122,10 +124,12 @@ def read(
     most_bytes: int,
     *,
     clean: str = "",
+    strip_sep: bool = False,
 ) -> TokenizerFacts:
     """Read the files of one tokenizer, by their names; others than `READ_FILES` are not looked at.
 
-    `clean` is what the layout's library does to a text before, see `cleaning`.
+    `clean` is what the layout's library does to a text before, see `cleaning`; with `strip_sep` the separator is read
+    as 0.
 
     Raises `Unsupported` for a kind that is not read, `Unreadable` for damaged files, `Refused` for files that try
     something or crash the parser, `LimitExceeded` naming the setting, `AuditError` where somebody ends the child.
@@ -141,9 +145,10 @@ def read(
         numbers = []
         for path in read_files.values():
             numbers.append(opened.enter_context(path.open("rb")).fileno())
-        child = _start(
-            _Question(tuple(numbers), tuple(read_files), clean, str(merges_file()), _site()), limits
+        question = _Question(
+            tuple(numbers), tuple(read_files), clean, strip_sep, str(merges_file()), _site()
         )
+        child = _start(question, limits)
         body = sandbox.answer(child, "its tokenizer", limits, _MOST_GROWTH * most_bytes)
     document = body["document"].encode()
     return TokenizerFacts(
@@ -204,11 +209,12 @@ def main(arguments: Sequence[str]) -> None:
 
     own = clips_document(Path(question.merges))
     sandbox.limit_this_process(limits)
-    sandbox.reply(
-        lambda: found(_read_all(question), question.clean, own).as_json(),
-        "its tokenizer",
-        limits,
-    )
+
+    def answer() -> dict[str, Any]:
+        files = _read_all(question)
+        return found(files, question.clean, own, strip_sep=question.strip_sep).as_json()
+
+    sandbox.reply(answer, "its tokenizer", limits)
 
 
 def _read_all(question: _Question) -> dict[str, bytes]:

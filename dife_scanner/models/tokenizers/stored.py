@@ -11,7 +11,7 @@ from dife_scanner.errors import AuditError
 from dife_scanner.models.tokenizers import library_json
 from dife_scanner.models.tokenizers.cleaning import cleaner
 from dife_scanner.models.tokenizers.clips_document import byte_table
-from dife_scanner.models.tokenizers.document import SENTENCEPIECE, Document
+from dife_scanner.models.tokenizers.document import SENTENCEPIECE, WORDPIECE, Document
 from dife_scanner.models.tokenizers.interface import Frame, Ids, Tokenizer
 
 MOST_CHARACTERS = 4000
@@ -31,6 +31,7 @@ class StoredTokenizer(Tokenizer):
         kinds = {part["type"] for part in document.pre_tokenisers}
         self._writes_bytes = "ByteLevel" in kinds
         self._suffix = document.options.get("end_of_word_suffix", "")
+        self._zeroed = dict.fromkeys(document.zeroed, 0)
         frame = Frame(document.before, document.behind, document.pad, document.fills)
         super().__init__(frame, document.size, document.special, document.digest)
 
@@ -44,7 +45,8 @@ class StoredTokenizer(Tokenizer):
                 f"a text has {len(text)} characters; at most {MOST_CHARACTERS} are cut into tokens",
                 "shorten the trigger, the template or the caption",
             )
-        return self._cut(self._clean(text))
+        ids = self._cut(self._clean(text))
+        return tuple(self._zeroed.get(one, one) for one in ids) if self._zeroed else ids
 
     @abstractmethod
     def _cut(self, text: str) -> Ids:
@@ -60,11 +62,20 @@ class StoredTokenizer(Tokenizer):
         piece = self._pieces.get(token, "")
         if token in self._added:
             return piece.encode(errors="replace")
+        if self._document.kind == WORDPIECE:
+            return self._part_of_word(piece).encode(errors="replace")
         if self._writes_bytes:
             return b"".join(self._byte_of_letter(letter) for letter in piece)
         if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
             return bytes.fromhex(piece[3:5])
         return piece.replace(_BLANK, " ").encode(errors="replace")
+
+    def _part_of_word(self, piece: str) -> str:
+        """A piece with a blank before it, unless it continues a word."""
+        continues = self._document.options["continuing_subword_prefix"]
+        if continues and piece.startswith(continues):
+            return piece.removeprefix(continues)
+        return f" {piece}"
 
     def _byte_of_letter(self, letter: str) -> bytes:
         if letter in self._byte_of:

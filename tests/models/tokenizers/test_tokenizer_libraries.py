@@ -16,6 +16,7 @@ from dife_scanner.models.tokenizers import Tokenizer, load, read
 
 transformers = pytest.importorskip("transformers")
 CONTEXT = 64
+_WITH_MARKERS = ("[SEP]", "a [MASK]cat[SEP] [PAD] b", "[CLS][UNK] photo")
 WORDS = ("cat", "dog", "banana", "car", "zebra", "ship", "truck", "deer", "airplane", "bird")
 
 
@@ -51,9 +52,10 @@ def pieces_file(sentences, tmp_path_factory) -> Path:
     return prefix.with_suffix(".model")
 
 
-def ours(folder: Path, clean: str = "") -> Tokenizer:
+def ours(folder: Path, clean: str = "", *, strip_sep: bool = False) -> Tokenizer:
     """The tokenizer of a folder, through the limited child and its document."""
-    facts = read({path.name: path for path in folder.iterdir()}, LIMITS, MOST_BYTES, clean=clean)
+    files = {path.name: path for path in folder.iterdir()}
+    facts = read(files, LIMITS, MOST_BYTES, clean=clean, strip_sep=strip_sep)
     canonical = folder / "canonical"
     canonical.mkdir()
     facts.write(canonical)
@@ -63,7 +65,7 @@ def ours(folder: Path, clean: str = "") -> Tokenizer:
 def assert_equal(tokenizer: Tokenizer, theirs: Callable[[str], Sequence[int]]) -> None:
     """Framed ids of every string that fits are what the library gives a tower."""
     compared = 0
-    for text in strings():
+    for text in (*strings(), *_WITH_MARKERS):
         framed = tokenizer.frame(tokenizer.encode(text), CONTEXT)
         if len(framed) <= CONTEXT:
             assert framed == list(theirs(text)), text
@@ -125,6 +127,60 @@ def test_siglip_in_open_clip_is_cleaned_as_open_clip_does(pieces_file, tmp_path)
     transformers.T5Tokenizer(vocab=scored, extra_ids=0).save_pretrained(tmp_path)
     library = HFTokenizer(str(tmp_path), context_length=CONTEXT, clean="canonicalize")
     assert_equal(ours(tmp_path, "canonicalize"), lambda text: library([text])[0].tolist())
+
+
+@pytest.fixture(scope="module")
+def wordpiece(sentences) -> dict[str, int]:
+    """A small vocabulary of the kind of BERT's."""
+    from tokenizers import Tokenizer as Library
+    from tokenizers import models, normalizers, pre_tokenizers, trainers
+
+    made = Library(models.WordPiece(unk_token="[UNK]"))
+    made.normalizer = normalizers.BertNormalizer()
+    made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    markers = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    made.train_from_iterator(
+        sentences,
+        trainers.WordPieceTrainer(vocab_size=300, special_tokens=markers, show_progress=False),
+    )
+    return made.get_vocab()
+
+
+def _lower_no_letter(path: Path) -> None:
+    """Which counts for nothing: BERT's class does what its settings say."""
+    body = json.loads(path.read_text())
+    body["normalizer"]["lowercase"] = False
+    path.write_text(json.dumps(body))
+
+
+@pytest.mark.parametrize(
+    ("settings", "strip_sep"),
+    [({}, True), ({"do_lower_case": False, "strip_accents": True}, False)],
+    ids=["as CLIPA has it", "with other settings"],
+)
+def test_clipas_words_are_cut_as_open_clip_does(wordpiece, settings, strip_sep, tmp_path) -> None:
+    from open_clip.tokenizer import HFTokenizer
+
+    transformers.BertTokenizer(vocab=wordpiece, **settings).save_pretrained(tmp_path)
+    _lower_no_letter(tmp_path / "tokenizer.json")
+    library = HFTokenizer(str(tmp_path), context_length=CONTEXT, strip_sep_token=strip_sep)
+    tokenizer = ours(tmp_path, "whitespace", strip_sep=strip_sep)
+    assert_equal(tokenizer, lambda text: library([text])[0].tolist())
+    ids = tokenizer.encode("a photo of it's zebra")
+    assert tokenizer.typeable(ids) and tokenizer.spelled(ids) == "a photo of it ' s zebra"
+    assert tokenizer.read_at(tokenizer.frame(ids, CONTEXT)) == CONTEXT - 1
+
+
+def test_a_list_of_words_alone_is_read_as_transformers_builds_it(wordpiece, tmp_path) -> None:
+    from open_clip.tokenizer import HFTokenizer
+
+    pieces = sorted(wordpiece, key=lambda piece: wordpiece[piece])
+    (tmp_path / "vocab.txt").write_text("\n".join(pieces) + "\n", encoding="utf-8")
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": True}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    library = HFTokenizer(str(tmp_path), context_length=CONTEXT, strip_sep_token=True)
+    tokenizer = ours(tmp_path, "whitespace", strip_sep=True)
+    assert_equal(tokenizer, lambda text: library([text])[0].tolist())
 
 
 def test_siglip_is_cut_by_sentencepiece_as_transformers_does(pieces_file, tmp_path) -> None:

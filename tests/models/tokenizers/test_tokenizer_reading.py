@@ -187,10 +187,12 @@ def test_vocabulary_and_merges_alone_are_read_as_transformers_builds_them() -> N
 # --- what is not read -----------------------------------------------------------------------------------------
 
 REFUSED: list[tuple[dict[str, Any], type[DifeError], str]] = [
+    ({"model": {"type": "WordLevel"}}, Unsupported, "a list of whole words"),
+    ({"model": {"type": "WordPiece"}}, Unreadable, "its vocabulary is no table"),
     (
-        {"model": {"type": "WordPiece"}},
-        Unsupported,
-        "WordPiece, as text towers of the family of BERT",
+        {"model": {"type": "WordPiece", "vocab": {}, "unk_token": 3}},
+        Unreadable,
+        "unk_token is '3'",
     ),
     ({"model": {"type": "Evil\x1b"}}, Unsupported, r"'Evil\\x1b'"),
     ({"model": None}, Unreadable, "it has no model"),
