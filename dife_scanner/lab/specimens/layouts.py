@@ -111,7 +111,7 @@ def _transformers_sharded(state: State, dest: Path) -> None:
     shards: list[State] = [{} for _ in range(_SHARDS)]
     for number, (name, value) in enumerate(sorted(renamed.items())):
         shards[number % _SHARDS][name] = value
-    places = {}
+    places: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         file = f"model-{number:05}-of-{_SHARDS:05}.safetensors"
         _save_safetensors(shard, dest / file)
