@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 FOR_MINUTES = $(if $(MINUTES),--minutes $(MINUTES))
 
-.PHONY: demo test lint types contracts check peers scanners soak hostile fuzz bench bench-speed bench-zoo bench-real same-audits settings bases reproduce wheel clean
+.PHONY: demo test lint types contracts check peers scanners soak hostile fuzz bench bench-speed bench-zoo bench-real same-audits settings layouts bases reproduce wheel clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -70,6 +70,9 @@ same-audits: $(VENV)/.installed  ## what a change moved: the fixed subset audite
 
 settings: $(VENV)/.installed  ## every setting that no tensor shows, changed in both specimens and the clean base; resumes
 	$(ONE_THREAD) $(BIN)/python benchmarks/settings.py
+
+layouts: $(VENV)/.installed  ## both specimens in six layouts and three precisions: writes docs/layouts-results.md; resumes
+	$(ONE_THREAD) $(BIN)/python benchmarks/layouts.py
 
 bench-real: $(VENV)/.installed  ## the same on a real hub (needs one): writes docs/real-hub.md; resumes, MINUTES=60
 	$(BIN)/dife lab real $(FOR_MINUTES)

@@ -18,7 +18,7 @@ from dife_scanner.audit.cache import Memory
 from dife_scanner.audit.examine import Examined, examine
 from dife_scanner.audit.interfaces import extend, named
 from dife_scanner.audit.plan import AUDIT_VERSION, Plan, identity
-from dife_scanner.audit.relate import Relation, relate
+from dife_scanner.audit.relate import Relation, Twin, relate, with_casts
 from dife_scanner.audit.report import Measured, Outcome, Report, versions
 from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair
@@ -85,7 +85,11 @@ def run(request: Request, progress: Progress = SILENT, keep: Keep = forget) -> O
         settings_of = Path(base.path) if settings is SettingsOf.BASE else request.folder
         suspect = _suspect(request, settings_of)
         reference = _reference(request, base, settings_of)
-        return audit(suspect, reference, replace(request, settings=settings), progress, keep)
+        known = request.known
+        if not request.deviations:
+            known = with_casts(known, base, reference.cast_towers)
+        asked = replace(request, settings=settings, known=known)
+        return audit(suspect, reference, asked, progress, keep)
 
     if request.own_settings_problem:
         request = _with_note(request, problem_note(request.own_settings_problem, base.name))
@@ -185,13 +189,15 @@ def _nothing_to_measure(relation: Relation) -> bool:
     return not named and not learner
 
 
-def _identical(relation: Relation, twin: Reference) -> Measured:
+def _identical(relation: Relation, twin: Twin) -> Measured:
+    name = twin.reference.name
     evidence = Evidence(
-        identical_to=twin.name,
+        identical_to=name,
+        identical_cast=twin.cast,
         prompt_learner=relation.learner.name,
         learner_problem=relation.learner.problem,
     )
-    return Measured(evidence, reference_name=twin.name, same=(True, True))
+    return Measured(evidence, reference_name=name, same=(True, True))
 
 
 def _measured_alone(only: Stage) -> Measured:
@@ -342,7 +348,7 @@ def _brings_mechanism(examined: Examined) -> bool:
     return examined.trigger is not None and examined.trigger.channel is Channel.PROMPT
 
 
-def _of_a_twin(evidence: Evidence, relation: Relation, twin: Reference) -> Evidence:
+def _of_a_twin(evidence: Evidence, relation: Relation, twin: Twin) -> Evidence:
     """The evidence of a checkpoint both of whose towers are a known base's."""
     searched = any(one.detector == LEARNED.name for one in evidence.searches)
     problem = relation.learner.problem
@@ -351,7 +357,8 @@ def _of_a_twin(evidence: Evidence, relation: Relation, twin: Reference) -> Evide
             problem = one.reason
     return replace(
         evidence,
-        identical_to=twin.name,
+        identical_to=twin.reference.name,
+        identical_cast=twin.cast,
         prompt_learner=relation.learner.name,
         learner_problem=problem,
         learner_searched=searched,

@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-from dife_scanner.records import Reference
+from dife_scanner.records import CastTowers, Reference
 from dife_scanner.settings import Settings
 from dife_scanner.store import references
 from dife_scanner.store.db import Patience, Store, open_store
@@ -20,9 +20,10 @@ def open_home(settings: Settings) -> Store:
         before = stored.get(bundled.name)
         same_weights = before is not None and before.weights_sha256 == bundled.weights_sha256
         same_path = before is not None and before.path == bundled.path
+        same_casts = before is not None and before.cast_towers == bundled.cast_towers
         if before and not same_weights:
             references.remove(store, bundled.name)
-        if not (same_weights and same_path):
+        if not (same_weights and same_path and same_casts):
             references.add(store, bundled)
     return store
 
@@ -42,5 +43,7 @@ def bundled_references() -> tuple[Reference, ...]:
     found = []
     for description in sorted(bases_folder().glob("*/reference.json")):
         fields = json.loads(description.read_text(encoding="utf-8"))
-        found.append(Reference(**fields, path=str(description.parent), added_at="", bundled=True))
+        cast = tuple(CastTowers(**one) for one in fields.pop("cast_towers"))
+        path = str(description.parent)
+        found.append(Reference(**fields, path=path, added_at="", bundled=True, cast_towers=cast))
     return tuple(found)

@@ -15,7 +15,7 @@ from dife_scanner.checkpoints import Prepared
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import AuditError, DifeError, UsageError
-from dife_scanner.records import Reference
+from dife_scanner.records import CastTowers, Reference
 from dife_scanner.settings import Limits
 from dife_scanner.store import Store, references
 
@@ -30,6 +30,8 @@ class Towers:
     image: str
     text: str
     architecture: str
+    cast: tuple[CastTowers, ...] = ()
+    """Of its copies in shorter types."""
 
 
 Measure = Callable[[Path, Limits], Towers]
@@ -100,6 +102,7 @@ def keep(
         base=origin.base,
         size=sum(file.stat().st_size for file in folder.iterdir()),
         fetched=origin.fetched,
+        cast_towers=towers.cast,
     )
     references.add(store, added, digests)
     return references.reference(store, name)
@@ -122,7 +125,8 @@ def towers_here(folder: Path, limits: Limits) -> Towers:
     from dife_scanner.models.load import load
 
     encoder = load(folder, device="cpu", limits=limits)
-    return Towers(encoder.image_tower, encoder.text_tower, encoder.architecture)
+    cast = encoder.cast_towers()
+    return Towers(encoder.image_tower, encoder.text_tower, encoder.architecture, cast)
 
 
 def towers_apart(start: str) -> Measure:

@@ -41,6 +41,8 @@ LONGEST = 2.0
 ROUNDED = 1e-4
 """Mean cosine distance below which two towers are one in other numbers: casts and quantised copies of a small base
 drift by 7e-6 to 4e-5, the faintest fine-tune by 2e-3 (docs/detection-benchmark.md)."""
+_ROWS_AT_ONCE = 512
+"""Rows of a table of all cosines that are held at a time."""
 MOST_ITERATIONS = 200
 """Of L-BFGS, so that it ends on any features."""
 
@@ -296,6 +298,27 @@ def relation(ours: Floats, theirs: Floats) -> float:
     if _is_constant(our_products) or _is_constant(their_products):
         return 0.0
     return float(np.corrcoef(our_products, their_products)[0, 1])
+
+
+def largest_difference(ours: Floats, theirs: Floats) -> float:
+    """The largest difference between two numbers that stand in one place of the embeddings [n, d] and [n, d]."""
+    return float(np.abs(_on_grid(ours) - _on_grid(theirs)).max(initial=0.0))
+
+
+def largest_cosine_difference(ours: Floats, theirs: Floats, enough: float = 2.0) -> float:
+    """The largest difference between the cosines of the same two rows in the embeddings [n, d] and [n, e].
+
+    It is 0 exactly where one is the other turned by an orthogonal matrix. Once one is more than `enough`, the rest is
+    not looked at.
+    """
+    largest = 0.0
+    for start in range(0, len(ours), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        difference = cosines(ours[rows], ours) - cosines(theirs[rows], theirs)
+        largest = max(largest, float(np.abs(difference).max()))
+        if largest > enough:
+            break
+    return largest
 
 
 def _is_constant(values: Outcomes) -> bool:

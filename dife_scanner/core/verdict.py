@@ -60,6 +60,8 @@ class Evidence:
     """Whether there is no clean reference to compare with."""
     identical_to: str = ""
     """Name of the known base both of whose towers the suspect has; empty where there is none."""
+    identical_cast: str = ""
+    """The shorter type that the suspect has that base's values in; empty where they are the base's own."""
     prompt_learner: str = ""
     """Name of the prompt learner that came with the checkpoint; empty where none did."""
     learner_problem: str = ""

@@ -78,24 +78,29 @@ def _with_open_clip_config(repository: Repository) -> Recognised | None:
         if beside and repository.json(CONFIG) and not beside.why_not:
             return beside
     rivals: tuple[str, ...] = ()
-    weights = named
-    if not weights:
+    weights = Weights((named,))
+    if not named:
         rivals = tuple(path for path in repository.weights if "/" not in path)
-        usual = usual_weights(rivals, "", TRANSFORMERS_WEIGHTS)
-        if usual:
-            rivals = usual.files[:1]
         if not rivals:
             return None
-        weights = largest(repository.files, rivals)
+        weights = Weights((largest(repository.files, rivals),))
+        usual = usual_weights(repository.paths, "", TRANSFORMERS_WEIGHTS)
+        if usual:
+            rivals = usual.files[:1]
+            weights = usual
     contents = Contents(
-        OPEN_CLIP_CONFIG, (weights,), tokenizer=_open_clip_tokenizer(repository, config)
+        OPEN_CLIP_CONFIG,
+        weights.files,
+        index=weights.index,
+        tokenizer=_open_clip_tokenizer(repository, config),
     )
     if config is None:
         return Recognised(Layout.OPEN_CLIP, contents, rivals=rivals)
     family = open_clip_family(config)
     if family.why_not:
         return refused(family)
-    return Recognised(Layout.OPEN_CLIP, contents, note=family.note, rivals=rivals)
+    found = Recognised(Layout.OPEN_CLIP, contents, note=family.note, rivals=rivals)
+    return _complete(repository, weights, found)
 
 
 def _open_clip_tokenizer(

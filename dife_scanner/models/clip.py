@@ -27,7 +27,8 @@ from dife_scanner.models.open_clip_alone import (
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import model_arguments
 from dife_scanner.models.tokenizers import Tokenizer, clips_own
-from dife_scanner.models.weights import Weights, read_weights, tower_hashes
+from dife_scanner.models.weights import Weights, cast_towers, read_weights, tower_hashes
+from dife_scanner.records import CastTowers
 
 LENGTH_STEP = 8
 """Texts run at their own length rounded up to a multiple of this, so that a text's length never depends on others."""
@@ -81,6 +82,10 @@ class ClipEncoder:
         on_cpu = self.device == "cpu"
         self._images_at_once = BATCH if on_cpu else GPU_IMAGES
         self._texts_at_once = BATCH if on_cpu else GPU_TEXTS
+
+    def cast_towers(self) -> tuple[CastTowers, ...]:
+        """Hashes of its towers in copies saved in shorter types; of a model under its own configuration."""
+        return cast_towers(self.model.state_dict(), self.config, self.tokenizer)
 
     @property
     def normalisation(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -19,6 +19,7 @@ from dife_scanner.models.inspection import STEP_COUNTER, Inspection
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import expected_tensors
 from dife_scanner.models.tokenizers import Tokenizer, clips_own
+from dife_scanner.records import CastTowers
 
 IMAGE_PREFIX = "visual."
 SCALE = "logit_scale"
@@ -28,6 +29,8 @@ NEW_SCALE = math.log(1 / 0.07)
 _TOKENS = "token_embedding.weight"
 _HASH_START = b"dife tower 1\n"
 """What a hash is of, and its version."""
+_SHORTER = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+"""Types in which copies of a checkpoint are saved."""
 
 Weights = dict[str, torch.Tensor]
 
@@ -94,9 +97,14 @@ def _usable_scale(logarithm: torch.Tensor) -> torch.Tensor:
 
 
 def tower_hashes(
-    tensors: Weights, config: ClipConfig, tokenizer: Tokenizer | None = None
+    tensors: Weights,
+    config: ClipConfig,
+    tokenizer: Tokenizer | None = None,
+    cast: torch.dtype = torch.float32,
 ) -> tuple[str, str]:
     """sha256 of the image tower and of the text tower; without a `tokenizer` texts are cut by CLIP's own.
+
+    With a `cast`, of the values that a copy saved in that type has.
 
     Equal where float32 values, architecture and input side (preprocessing; tokenizer and context) are equal, whatever
     the precision or naming they were stored in. Step counters and the logit scale belong to neither.
@@ -110,7 +118,21 @@ def tower_hashes(
     }
     text = {**shared, "text": parts["text"], "tokenizer": (tokenizer or clips_own()).digest}
     image_names, text_names = _names_by_tower(tensors)
-    return _tower_hash(image, image_names, tensors), _tower_hash(text, text_names, tensors)
+    return (
+        _tower_hash(image, image_names, tensors, cast),
+        _tower_hash(text, text_names, tensors, cast),
+    )
+
+
+def cast_towers(
+    tensors: Weights, config: ClipConfig, tokenizer: Tokenizer | None = None
+) -> tuple[CastTowers, ...]:
+    """The `tower_hashes` of copies that were saved in each shorter type."""
+    found = []
+    for precision, dtype in _SHORTER.items():
+        image, text = tower_hashes(tensors, config, tokenizer, dtype)
+        found.append(CastTowers(precision, image, text))
+    return tuple(found)
 
 
 def _names_by_tower(tensors: Weights) -> tuple[list[str], list[str]]:
@@ -131,11 +153,13 @@ def _is_in_a_tower(name: str) -> bool:
     return name != SCALE and not name.endswith(STEP_COUNTER)
 
 
-def _tower_hash(description: dict[str, Any], names: Sequence[str], tensors: Weights) -> str:
+def _tower_hash(
+    description: dict[str, Any], names: Sequence[str], tensors: Weights, cast: torch.dtype
+) -> str:
     words = json.dumps(description, sort_keys=True)
     digest = hashlib.sha256(_HASH_START + words.encode())
     for name in names:
-        tensor = tensors[name].contiguous()
+        tensor = tensors[name].to("cpu", cast).to(torch.float32).contiguous()
         values = tensor.numpy().astype("<f4", copy=False)
         digest.update(f"\n{name} {list(tensor.shape)}\n".encode())
         digest.update(values.reshape(-1).data)

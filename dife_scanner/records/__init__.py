@@ -14,6 +14,7 @@ from dife_scanner.records.audits import (
 from dife_scanner.records.calibration import Calibration, Planted, Power
 from dife_scanner.records.checkpoints import (
     BaseClaim,
+    CastTowers,
     Contents,
     Deviation,
     HubCommit,
@@ -94,6 +95,7 @@ __all__ = [
     "Budget",
     "Calibration",
     "Carrier",
+    "CastTowers",
     "Category",
     "Cell",
     "Change",

@@ -148,6 +148,16 @@ class Deviation:
 
 
 @dataclass(frozen=True)
+class CastTowers:
+    """Hashes of a reference's towers as they are in a copy that was saved in a shorter type."""
+
+    precision: str
+    """`float16` or `bfloat16`."""
+    image: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Reference:
     """A clean checkpoint that suspects are compared with."""
 
@@ -172,6 +182,8 @@ class Reference:
     trust: Trust = Trust.PERSON
     trusted_at: str = ""
     """When it was pinned, or fetched for the first time; empty where somebody gave it."""
+    cast_towers: tuple[CastTowers, ...] = ()
+    """One for each shorter type; none for a reference that an older version added."""
 
 
 @dataclass(frozen=True)

@@ -243,7 +243,10 @@ def _inherited(decision: Decision, evidence: Evidence) -> str:
 
 
 def _identical(_: Decision, evidence: Evidence) -> str:
-    return f"both towers equal the known base {evidence.identical_to}, value for value"
+    name = evidence.identical_to
+    if evidence.identical_cast:
+        return f"identical to {name} after a cast to {evidence.identical_cast}: every value is its, rounded to that"
+    return f"both towers equal the known base {name}, value for value"
 
 
 def _with_learner(decision: Decision, evidence: Evidence) -> str:

@@ -368,6 +368,12 @@ def m012_fetched_bases(db: Database) -> None:
         db.execute(statement)
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m013_cast_references(db: Database) -> None:
+    """Hashes of references' towers in copies of shorter types; of those that stand here none is known."""
+    db.execute("ALTER TABLE model_references ADD COLUMN cast_towers TEXT NOT NULL DEFAULT '[]'")
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

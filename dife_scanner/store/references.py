@@ -4,12 +4,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import NotFound, UsageError
-from dife_scanner.records import Reference, Trust
+from dife_scanner.records import CastTowers, Reference, Trust
 from dife_scanner.store import query
 from dife_scanner.store.db import Store
 from dife_scanner.store.job_rows import HELD
@@ -17,10 +19,10 @@ from dife_scanner.store.rows import placeholders, state_values
 
 _COLUMNS = (
     "name", "path", "image_tower", "text_tower", "weights_sha256", "architecture", "added_at", "bundled",
-    "repository", "revision", "base", "size", "fetched",
+    "repository", "revision", "base", "size", "fetched", "cast_towers",
 )  # fmt: skip
 _UPDATED = (
-    "path", "image_tower", "text_tower", "bundled", "repository", "revision", "base", "size", "fetched",
+    "path", "image_tower", "text_tower", "bundled", "repository", "revision", "base", "size", "fetched", "cast_towers",
 )  # fmt: skip
 _JOINED = (
     "SELECT r.*, t.pinned_at, t.first_at FROM model_references AS r"
@@ -55,6 +57,8 @@ def add(store: Store, reference: Reference, files: Mapping[str, str] | None = No
 
 def _value(reference: Reference, column: str) -> str | int:
     value = getattr(reference, column)
+    if column == "cast_towers":
+        return json.dumps([asdict(one) for one in value])
     return int(value) if isinstance(value, bool) else value
 
 
@@ -166,6 +170,7 @@ def _to_reference(row: dict[str, Any]) -> Reference:
     values = {column: row[column] for column in _COLUMNS}
     values["bundled"] = bool(row["bundled"])
     values["fetched"] = bool(row["fetched"])
+    values["cast_towers"] = tuple(CastTowers(**one) for one in json.loads(row["cast_towers"]))
     trusted_at = row["pinned_at"] or row["first_at"] or ""
     return Reference(**values, trust=_trust(row), trusted_at=trusted_at)
 

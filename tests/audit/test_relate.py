@@ -57,7 +57,7 @@ def test_weights_in_another_order_are_compared_where_the_answers_agree(request_f
     assert (outcome.audit.verdict, outcome.audit.reference) == (Verdict.FLAGGED, "colour-base")
     assert not outcome.audit.image_tower_unknown and not outcome.audit.text_tower_unknown
     assert outcome.audit.identity == replace(request, likeness=Likeness()).identity
-    assert "not in colour-base's order, but it answers as colour-base does" in outcome.audit.reason
+    assert "a rewritten copy of colour-base: it embeds as colour-base does" in outcome.audit.reason
     assert outcome.finding is not None and outcome.audit.notes[0] in outcome.finding.reason
 
 
@@ -132,6 +132,6 @@ def test_permuted_features_of_a_real_base_are_compared_and_a_fresh_model_is_not(
     bases.write_folder(open_clip.model.CLIP(**config).state_dict(), config, fresh)
     copy, stranger = run(asked(permuted, base)).audit, run(asked(fresh, base)).audit
     assert (copy.reference, copy.verdict) == (base.name, Verdict.NOTHING_FOUND)
-    assert "answers as" in copy.reason and not copy.image_tower_unknown
+    assert "a rewritten copy" in copy.reason and not copy.image_tower_unknown
     assert (stranger.reference, stranger.verdict) == ("", Verdict.INCONCLUSIVE)
     assert stranger.image_tower_unknown and stranger.text_tower_unknown

@@ -7,11 +7,15 @@ from hashlib import sha256
 
 import pytest
 
+from dife_scanner import checkpoints
 from dife_scanner.audit.pipeline import Plan, Request, run
 from dife_scanner.baselines.home import bundled_references
 from dife_scanner.discovery.effort import PATCH_EFFORTS, TEXT_EFFORTS, InversionEffort, TextEffort
+from dife_scanner.hub.manifest import local_manifest
 from dife_scanner.lab import specimens
 from dife_scanner.lab.demo import build_specimens
+from dife_scanner.lab.specimens import layouts
+from dife_scanner.models.load import default_limits
 from dife_scanner.records import (
     Budget,
     Carrier,
@@ -84,6 +88,22 @@ def test_badtexttower_is_flagged_textual(audits):
     assert prompted.attack.drawings >= 8
     for interface in ("planted-image retrieval", "downstream classification"):
         assert isinstance(cells(audit)[interface], NotEvaluable)
+
+
+@TEXT
+def test_another_layout_in_another_type_is_the_same_checkpoint_and_the_same_audit(audits, tmp_path):
+    """All layouts and types: `make layouts`."""
+    own = audits("badtexttower").audit
+    built = build_specimens(["badtexttower"])["badtexttower"]
+    saved = layouts.save(built, "transformers safetensors", "float32", tmp_path / "saved")
+    files = checkpoints.local_files(local_manifest(saved))
+    prepared = checkpoints.prepare(files, tmp_path / "checkpoint", default_limits())
+    the_one = tuple(one for one in library() if one.name == own.trigger.name)
+    audit = audits("badtexttower in transformers", prepared.folder, the_one).audit
+    assert (audit.image_tower, audit.text_tower) == (own.image_tower, own.text_tower)
+    assert audit.verdict is Verdict.FLAGGED
+    assert (audit.diagnosis, audit.trigger) == (own.diagnosis, own.trigger)
+    assert audit.profile == own.profile
 
 
 @TEXT

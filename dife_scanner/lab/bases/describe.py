@@ -6,7 +6,9 @@ Run `python -m dife_scanner.lab.bases.describe` after training a base; a test fa
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from dife_scanner.baselines.home import bases_folder
 from dife_scanner.models.load import load
@@ -14,7 +16,7 @@ from dife_scanner.models.load import load
 NAMES = {"vit": "dife-base-vit", "rn": "dife-base-rn"}
 
 
-def describe(folder: Path) -> dict[str, str]:
+def describe(folder: Path) -> dict[str, Any]:
     """Return what `records.Reference` needs to know about a base, without its place. Raises what loading raises."""
     encoder = load(folder)
     return {
@@ -23,6 +25,7 @@ def describe(folder: Path) -> dict[str, str]:
         "image_tower": encoder.image_tower,
         "text_tower": encoder.text_tower,
         "weights_sha256": encoder.weights_sha256,
+        "cast_towers": [asdict(one) for one in encoder.cast_towers()],
     }
 
 

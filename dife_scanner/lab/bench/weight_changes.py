@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from dife_scanner.lab.attacks.training_data import Lab
 from dife_scanner.lab.bench.make import VIT
 from dife_scanner.lab.bench.zoo import Model, benign, draws, precision
 from dife_scanner.lab.bench.zoo.build import CONFIG, WEIGHTS, write_weights
+from dife_scanner.lab.specimens import rewrites
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,22 +99,10 @@ def _noised(folder: Path, model: Model) -> None:
 def _rotated(folder: Path, model: Model) -> None:
     """Both towers turned by one rotation of the embedding space: no score of the model itself changes."""
 
-    def rotated(name: str, value: Tensor) -> Tensor:
-        if name not in ("text_projection", "visual.proj"):
-            return value
-        return value @ _rotation(value.shape[1], model.number)
+    from safetensors.torch import load_file
 
-    rewrite(folder, rotated)
-
-
-@lru_cache(maxsize=2)
-def _rotation(width: int, seed: int) -> Tensor:
-    """A random orthogonal matrix [width, width]."""
-    import torch
-
-    random = torch.randn(width, width, generator=torch.Generator().manual_seed(seed))
-    rotation: Tensor = torch.linalg.qr(random)[0]
-    return rotation
+    rewrite(folder, lambda name, value: value)
+    write_weights(rewrites.rotated(load_file(folder / WEIGHTS), model.number), folder)
 
 
 def _permuted(folder: Path, model: Model) -> None:
