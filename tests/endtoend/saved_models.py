@@ -150,6 +150,28 @@ def tower(kind: Any, seed: int) -> Callable[[Path], None]:
     return put
 
 
+def siglip(folder: Path) -> None:
+    """Of another architecture than the others, with a tokenizer of its own."""
+    text = _TOWER | {"num_attention_heads": 1, "vocab_size": 512, "projection_size": WIDTH}
+    vision = _TOWER | {"num_attention_heads": 1, "image_size": SIDE, "patch_size": PATCH}
+    torch.manual_seed(0)
+    config = transformers.SiglipConfig(text_config=text, vision_config=vision)
+    noise(transformers.SiglipModel(config), 0.02).half().save_pretrained(folder)
+    size = {"height": SIDE, "width": SIDE}
+    transformers.SiglipImageProcessor(size=size).save_pretrained(folder)
+    _siglip_tokenizer().save_pretrained(folder)
+
+
+def _siglip_tokenizer() -> Any:
+    """A small one that reads bytes."""
+    pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "\u2581"]
+    pieces += [f"<0x{byte:02X}>" for byte in range(256)] + [chr(letter) for letter in range(97, 123)]
+    vocabulary = {piece: number for number, piece in enumerate(pieces)}
+    return transformers.Siglip2Tokenizer(
+        vocab=vocabulary, merges=[], add_eos_token=True, padding_side="right"
+    )
+
+
 # --- made of transformers -------------------------------------------------------------------------------------
 
 
@@ -289,6 +311,7 @@ READ: dict[str, Callable[[Path], None]] = {
     "vision-tower": tower(transformers.CLIPVisionModelWithProjection, 13),
     "vision-tower-without-projection": tower(transformers.CLIPVisionModel, 14),
     "text-tower": tower(transformers.CLIPTextModelWithProjection, 15),
+    "siglip": siglip,
     "classifier": classifier,
     "sentence-transformers": sentence_transformers,
     "sentence-transformers-clip": sentence_transformers_clip,
