@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ONE_THREAD := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 FOR_MINUTES = $(if $(MINUTES),--minutes $(MINUTES))
 
-.PHONY: demo test lint types contracts check peers soak hostile fuzz bench bench-speed bench-zoo bench-real same-audits settings bases reproduce wheel clean
+.PHONY: demo test lint types contracts check peers scanners soak hostile fuzz bench bench-speed bench-zoo bench-real same-audits settings bases reproduce wheel clean
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,8 +32,11 @@ contracts: $(VENV)/.installed
 
 check: lint types contracts test
 
-peers: $(VENV)/.installed  ## programs nobody here wrote: two against the loopback hub, two scanners asked for second opinions
-	$(BIN)/python tests/peers/run.py
+peers: $(VENV)/.installed  ## two programs nobody here wrote, against the loopback hub
+	$(BIN)/python tests/peers/run.py --no-scanners
+
+scanners: $(VENV)/.installed  ## the two scanners that give second opinions, asked about files of every kind
+	$(BIN)/python tests/peers/run.py --only-scanners
 
 soak: $(VENV)/.installed  ## fifty kills at random moments
 	$(BIN)/python benchmarks/soak.py

@@ -120,7 +120,7 @@ def _fetched(folder: Path) -> Path | None:
         sys.executable, "-m", "pip", "download", "--quiet", "--no-binary", ":all:", "--no-deps",
         "--dest", str(folder), SDIST,
     ]  # fmt: skip
-    if subprocess.run(command, check=False).returncode:
+    if subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode:
         return None
     return next(folder.glob("modelaudit-*.tar.gz"), None)
 

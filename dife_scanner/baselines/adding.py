@@ -52,7 +52,7 @@ def register(
         raise UsageError(f"there is already a reference {name}", "choose another name with --name")
     if is_local(target):
         return _keep_local(store, settings, _folder(target), name)
-    by = Fetching(settings, hub(), progress=progress)
+    by = Fetching(settings, hub(), keeping.towers_here, progress)
     if base is not None and name == base.short:
         return fetching.fetch_base(store, _readable(base), by)
     return _fetch_repository(store, target, name, base, by)

@@ -51,7 +51,8 @@ class Fetching:
 
     settings: Settings
     hub: Hub
-    measure: Measure = keeping.towers_here
+    measure: Measure
+    """Loads a base and hashes its towers."""
     progress: Progress = SILENT
     check: Callable[[], None] = lambda: None
     """Called now and then; what it raises ends the fetch."""

@@ -153,12 +153,12 @@ def _tokenizer(
         return None
     text = found.config.text
     if not contents.tokenizer:
-        if text.vocabulary != CLIP_VOCABULARY or text.cleaning:
+        if text.vocabulary != CLIP_VOCABULARY:
             raise Unsupported(
                 "its text tower does not read CLIP's tokens, and no tokenizer came with it",
                 "scan a repository that holds its tokenizer as well",
             )
-        return None
+        return tokenizers.own_cleaned(text.cleaning) if text.cleaning else None
     files = {name: staged.file(name).path for name in contents.tokenizer}
     bounds = parse_limits(limits)
     # open_clip's usual way with a tokenizer of the repository's own

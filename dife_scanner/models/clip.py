@@ -15,7 +15,7 @@ from PIL import Image
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from dife_scanner.errors import AuditError
-from dife_scanner.models.config import ClipConfig
+from dife_scanner.models.config import ClipConfig, TextConfig
 from dife_scanner.models.device import pick_device
 from dife_scanner.models.inspection import Inspection
 from dife_scanner.models.intake import StagedFile
@@ -163,7 +163,7 @@ class ClipEncoder:
     def _tokens(self, text: str, vectors: int = 0) -> Tokens:
         """What the tower reads of `text`, with as many placeholders before it as context vectors take that place."""
         ids = [_PLACEHOLDER] * vectors + list(self.tokenizer.encode(text))
-        tokens = self.tokenizer.frame(ids, self.context_length)
+        tokens = framed(self.tokenizer, ids, self.config.text)
         if len(tokens) > self.context_length:
             raise self._too_long(text, len(tokens), vectors)
         check_rows(tokens, self.config.text.vocabulary)
@@ -212,8 +212,21 @@ class ClipEncoder:
         if vectors is not None:
             first = self.tokenizer.first
             words[:, first : first + vectors.shape[1]] = torch.from_numpy(vectors).to(self.device)
-        ends = [self.tokenizer.read_at(text) for text in texts]
+        ends = [read_at(self.tokenizer, text, self.config.text) for text in texts]
         return read_out(self.model, words, torch.tensor(ends, device=ids.device))
+
+
+def framed(tokenizer: Tokenizer, ids: Sequence[int], text: TextConfig) -> Tokens:
+    """What a text tower reads for the ids of a text, with what fills its places where that is read too."""
+    tokens = tokenizer.frame(ids, text.context_length)
+    if not text.causal or text.reads == "last":
+        tokens += [tokenizer.pad] * (text.context_length - len(tokens))
+    return tokens
+
+
+def read_at(tokenizer: Tokenizer, tokens: Tokens, text: TextConfig) -> int:
+    """The place at which the tower is read out for a framed text."""
+    return len(tokens) - 1 if text.reads == "last" else tokenizer.read_at(tokens)
 
 
 def read_out(model: Any, words: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:

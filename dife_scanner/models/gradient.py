@@ -18,7 +18,9 @@ from dife_scanner.models.clip import (
     ClipEncoder,
     are_usable,
     check_rows,
+    framed,
     padded,
+    read_at,
     read_out,
     unusable,
 )
@@ -96,13 +98,14 @@ class Towers:
 
     def packed(self, rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """What the tower reads, padded to the longest, int64 [n, l], and where it is read out, int64 [n]."""
-        texts = [self.tokenizer.frame(row, self.context_length) for row in rows]
+        how = self._encoder.config.text
+        texts = [framed(self.tokenizer, row, how) for row in rows]
         for text in texts:
             check_rows(text, len(self._rows))
         longest = max(map(len, texts))
         self._check_length(longest)
         ids = padded(texts, longest)
-        ends = torch.tensor([self.tokenizer.read_at(text) for text in texts])
+        ends = torch.tensor([read_at(self.tokenizer, text, how) for text in texts])
         return ids.to(self.device), ends.to(self.device)
 
     def _check_length(self, longest: int) -> None:

@@ -37,6 +37,7 @@ def bases(hub: LoopbackHub, tmp_path: Path) -> Path:
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     """Towers of fetched bases are hashed without torch; one test below does it as it is done."""
     monkeypatch.setattr(keeping, "towers_apart", lambda start: towers)
+    monkeypatch.setattr(keeping, "towers_here", towers)
 
 
 def scanned(store: Store, work_: Work, repository: str) -> Job:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
@@ -48,8 +48,13 @@ SHAPES = {
     "text.layers": 2,
     "text.mlp_ratio": 2.0,
     "text.layer_scale": True,
+    "text.vocabulary": 64,
+    "text.projection": "none",
+    "vision.trunk": "siglip",
 }
 """Settings that the tensors show, with another value."""
+OF_TIMM = {"vision.head": "mlp", "vision.head_bias": True}
+"""The same of a tower of timm, the first of which has a linear head without a bias."""
 
 
 def parsed(body: dict[str, Any]) -> ClipConfig:
@@ -63,7 +68,7 @@ def test_every_setting_is_known_here() -> None:
     settings = {name for name in names if name not in parts}
     for part, kind in parts.items():
         settings |= {f"{part}.{field.name}" for field in fields(kind)}
-    assert settings == {*EDITS, *SHAPES}
+    assert settings == {*EDITS, *SHAPES, *OF_TIMM}
 
 
 @pytest.mark.parametrize("setting", EDITS)
@@ -74,6 +79,15 @@ def test_a_setting_that_no_tensor_shows_is_a_deviation_and_no_obstacle(setting: 
     (found,) = deviations(changed, base)
     assert found.setting == setting and found.suspect != found.base
     assert ClipConfig.from_json(json.loads(json.dumps(changed.as_json()))) == changed
+
+
+@pytest.mark.parametrize("setting", OF_TIMM)
+def test_the_head_of_a_timm_tower_is_shown_by_its_tensors(setting: str) -> None:
+    config = parsed(BASE)
+    base = replace(config, vision=replace(config.vision, trunk="siglip", head="linear"))
+    field = setting.removeprefix("vision.")
+    changed = replace(base, vision=replace(base.vision, **{field: OF_TIMM[setting]}))
+    assert not same_shapes(changed, base)
 
 
 @pytest.mark.parametrize("setting", SHAPES)

@@ -1,6 +1,6 @@
 """Programs that nobody here wrote check the loopback hub, and give the second opinions that we read.
 
-    python tests/peers/run.py [--cache DIR] [--no-scan] [--only-scanners]
+    python tests/peers/run.py [--cache DIR] [--no-scan] [--no-scanners | --only-scanners]
 
 npm `@huggingface/hub` lists, reads and downloads everything an anonymous caller may see; every name, id, size and byte
 is compared with what is on the hub's shelf. PyPI `olah` is a mirror: it stands between client and hub, and what arrives
@@ -80,7 +80,8 @@ def main() -> int:
             _CLIENT_ENVIRONMENT, HF_HOME=str(work / "hf")
         )  # before huggingface_hub is imported
         try:
-            scanners = _install_scanners(options.cache)
+            if not options.no_scanners:
+                scanners = _install_scanners(options.cache)
             if not options.only_scanners:
                 olah = _install_olah(options.cache)
                 node = _install_npm(options.cache)
@@ -88,7 +89,8 @@ def main() -> int:
             print(f"a peer could not be installed: {error}", file=sys.stderr)
             return 3
         report = Report()
-        _ask_scanners(report, work, scanners)
+        if not options.no_scanners:
+            _ask_scanners(report, work, scanners)
         if not options.only_scanners:
             _run(report, work, olah, node, scan=not options.no_scan, hub_root=options.hub_root)
     print(f"{report.failed} failed" if report.failed else "all peers agree", flush=True)
@@ -112,6 +114,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--no-scan", action="store_true", help="leave out `dife scan` through the mirror"
+    )
+    parser.add_argument(
+        "--no-scanners", action="store_true", help="leave out the scanners of files"
     )
     parser.add_argument(
         "--only-scanners", action="store_true", help="leave out everything about the hub"

@@ -16,7 +16,7 @@ Importing this room loads no library of tokenizers.
 from dife_scanner.models.tokenizers.clips_own import clips_own
 from dife_scanner.models.tokenizers.differences import differences, of_one_family
 from dife_scanner.models.tokenizers.interface import Frame, Tokenizer, same_tokens
-from dife_scanner.models.tokenizers.reading import TokenizerFacts, load, read
+from dife_scanner.models.tokenizers.reading import TokenizerFacts, load, own_cleaned, read
 
 __all__ = [
     "Frame",
@@ -26,6 +26,7 @@ __all__ = [
     "differences",
     "load",
     "of_one_family",
+    "own_cleaned",
     "read",
     "same_tokens",
 ]

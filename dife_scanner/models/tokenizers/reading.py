@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
@@ -75,6 +75,20 @@ class TokenizerFacts:
         """Put the document into a canonical folder, unless CLIP's own is used."""
         if not self.is_clips_own:
             (folder / CANONICAL_FILE).write_bytes(self.document)
+
+
+def own_cleaned(clean: str) -> TokenizerFacts:
+    """CLIP's own tokenizer behind another way of cleaning texts, as open_clip can be told to use it."""
+    own = clips_own()
+    document = replace(own.document, clean=clean).as_bytes()
+    return TokenizerFacts(
+        kind="bpe",
+        size=own.size,
+        special=own.special,
+        digest=digest_of(document),
+        differences=(f"texts are cleaned as open_clip does under {clean!r}",),
+        document=document,
+    )
 
 
 def load(folder: Path) -> Tokenizer:
