@@ -105,8 +105,8 @@ def processor() -> CLIPProcessor:
 # --- transformers ---------------------------------------------------------------------------------------------
 
 
-def transformers_model(folder: Path) -> None:
-    tuned().half().save_pretrained(folder)
+def transformers_model(folder: Path, seed: int = 1) -> None:
+    tuned(seed=seed).half().save_pretrained(folder)
     processor().save_pretrained(folder)
 
 
@@ -125,12 +125,12 @@ def pytorch_bin(folder: Path) -> None:
     folder.mkdir()
     model.config.save_pretrained(folder)
     torch.save(state, folder / "pytorch_model.bin")
-    processor().save_pretrained(folder)
+    images().save_pretrained(folder)
 
 
 def shards(folder: Path) -> None:
     tuned(seed=4).half().save_pretrained(folder, max_shard_size="100KB")
-    processor().save_pretrained(folder)
+    images().save_pretrained(folder)
     assert len(list(folder.glob("model-*.safetensors"))) > 1
 
 
@@ -180,7 +180,7 @@ def sentence_transformers(folder: Path) -> None:
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Transformer
 
-    transformers_model(folder.parent / "before")
+    transformers_model(folder.parent / "before", seed=6)
     SentenceTransformer(modules=[Transformer(str(folder.parent / "before"))]).save_pretrained(
         str(folder)
     )
@@ -304,23 +304,28 @@ def timm_tower(folder: Path) -> None:
 
 
 READ: dict[str, Callable[[Path], None]] = {
+    "open_clip": open_clip_both,
     "transformers": transformers_model,
-    "transformers-before-5": transformers_before_5,
     "pytorch-bin": pytorch_bin,
     "shards": shards,
-    "vision-tower": tower(transformers.CLIPVisionModelWithProjection, 13),
-    "vision-tower-without-projection": tower(transformers.CLIPVisionModel, 14),
-    "text-tower": tower(transformers.CLIPTextModelWithProjection, 15),
     "siglip": siglip,
+    "vision-tower": tower(transformers.CLIPVisionModel, 14),
     "classifier": classifier,
     "sentence-transformers": sentence_transformers,
-    "sentence-transformers-clip": sentence_transformers_clip,
     "diffusion": diffusion,
-    "adapter": adapter,
-    "open_clip": open_clip_both,
-    "open_clip-bin": open_clip_bin,
-    "training-checkpoint": training_checkpoint,
-    "state-dict": state_dict,
-    "comfy-text": comfy_text,
     "timm": timm_tower,
+    "adapter": adapter,
+    "training-checkpoint": training_checkpoint,
+    "comfy-text": comfy_text,
 }
+"""One of each kind."""
+
+VARIANTS: dict[str, Callable[[Path], None]] = {
+    "transformers-before-5": transformers_before_5,
+    "open_clip-bin": open_clip_bin,
+    "vision-tower-projected": tower(transformers.CLIPVisionModelWithProjection, 13),
+    "text-tower": tower(transformers.CLIPTextModelWithProjection, 15),
+    "sentence-transformers-clip": sentence_transformers_clip,
+    "state-dict": state_dict,
+}
+"""The same in the ways of other versions and classes."""
