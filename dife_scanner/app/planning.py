@@ -54,9 +54,7 @@ def _look(
     client = hub(settings)
     seen = checkpoints.look(client, ModelRef(repo_id, revision), limits)
     fitting = usable(seen.manifest, known, registry(settings.references.registry))
-    return _judged(
-        seen.manifest, lambda: checkpoints.judge(client, seen, limits, fitting), bases
-    )
+    return _judged(seen.manifest, lambda: checkpoints.judge(client, seen, limits, fitting), bases)
 
 
 def _judged(found: Manifest, judge: Callable[[], None], bases: BasesToFetch) -> Manifest:

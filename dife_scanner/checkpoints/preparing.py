@@ -344,9 +344,7 @@ def complete(prepared: Prepared, reference: Reference, limits: Limits) -> Prepar
     return replace(made, notes=(*made.notes, note))
 
 
-def completed_config(
-    prepared: Prepared, reference: Reference, limits: Limits
-) -> ClipConfig | None:
+def completed_config(prepared: Prepared, reference: Reference, limits: Limits) -> ClipConfig | None:
     """The configuration of the checkpoint, a part of one completed with `reference`; `None` where that does not fit."""
     if prepared.parts is None:
         return prepared.config

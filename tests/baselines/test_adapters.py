@@ -45,9 +45,7 @@ def adapter_of(base: str) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def bases(
-    store: Store, hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def bases(store: Store, hub: LoopbackHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two published bases of one architecture and the registry that names them; the first one is here."""
     monkeypatch.setattr(keeping, "towers_apart", lambda start: towers)
     monkeypatch.setattr(keeping, "towers_here", towers)

@@ -165,7 +165,9 @@ def siglip(folder: Path) -> None:
 def _siglip_tokenizer() -> Any:
     """A small one that reads bytes."""
     pieces = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "\u2581"]
-    pieces += [f"<0x{byte:02X}>" for byte in range(256)] + [chr(letter) for letter in range(97, 123)]
+    pieces += [f"<0x{byte:02X}>" for byte in range(256)] + [
+        chr(letter) for letter in range(97, 123)
+    ]
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
     return transformers.Siglip2Tokenizer(
         vocab=vocabulary, merges=[], add_eos_token=True, padding_side="right"
@@ -329,3 +331,35 @@ VARIANTS: dict[str, Callable[[Path], None]] = {
     "state-dict": state_dict,
 }
 """The same in the ways of other versions and classes."""
+
+
+# --- around them ----------------------------------------------------------------------------------------------
+
+
+def put_base(folder: Path) -> None:
+    """The base as its publisher has it."""
+    base().save_pretrained(folder)
+    processor().save_pretrained(folder)
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """The files of a repository."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path for path in found}
+
+
+def home_with_registry(home: Path, endpoint: str) -> Path:
+    """A new home that may fetch the base, which a registry of its own names."""
+    home.mkdir()
+    entry = {
+        "name": BASE,
+        "aliases": [],
+        "architecture": ARCHITECTURE,
+        "places": [{"repository": BASE, "layout": "transformers"}],
+        "source": ["https://models.example.org/"],
+    }
+    bases = home / "bases.json"
+    bases.write_text(json.dumps({"version": 1, "bases": [entry]}))
+    config = f'endpoint = "{endpoint}"\n[references]\nregistry = ["{bases}"]\nfetch = "auto"\n'
+    (home / "config.toml").write_text(config)
+    return home

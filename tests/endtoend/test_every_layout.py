@@ -1,4 +1,4 @@
-"""One checkpoint of every layout through the whole program: each ends in its right state, with its base found by itself.
+"""One checkpoint of every layout through the whole program: each ends in its right state, its base found by itself.
 
 Everything is real but what an audit measures: the hub on this machine, the watcher and its children, the registry, the
 intake, the way to the canonical form. The models are small and random.
@@ -7,6 +7,7 @@ intake, the way to the canonical form. The models are small and random.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from queue_kit import work_for
-from saved_models import ARCHITECTURE, BASE, READ, base, processor
+from saved_models import BASE, READ, VARIANTS, files, home_with_registry, put_base
 from unread_models import UNREAD, calls_something, cut_short
 
 from dife_scanner.durable.clock import later
@@ -52,20 +53,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         folders[name] = tmp_path_factory.mktemp(name) / "saved"
         put(folders[name])
     folders[BASE] = tmp_path_factory.mktemp("base") / "saved"
-    base().save_pretrained(folders[BASE])
-    processor().save_pretrained(folders[BASE])
+    put_base(folders[BASE])
     return folders
 
 
-def files(folder: Path) -> dict[str, Path]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path for path in found}
-
-
 @pytest.fixture(scope="module")
-def hub(
-    saved: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LoopbackHub]:
+def hub(saved: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackHub]:
     """A hub with one of each, and with the base, which no search for models finds."""
     with LoopbackHub(tmp_path_factory.mktemp("hub")) as serving:
         put = {"last_modified": later(-60)}
@@ -83,20 +76,7 @@ def hub(
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, hub: LoopbackHub) -> Path:
     """A home whose registry knows the base; a watcher has looked at the hub once."""
-    folder = tmp_path_factory.mktemp("watched") / "home"
-    folder.mkdir()
-    bases = folder / "bases.json"
-    place = {"repository": BASE, "layout": "transformers"}
-    entry = {
-        "name": BASE,
-        "aliases": [],
-        "architecture": ARCHITECTURE,
-        "places": [place],
-        "source": ["https://models.example.org/"],
-    }
-    bases.write_text(json.dumps({"version": 1, "bases": [entry]}))
-    config = f'[references]\nregistry = ["{bases}"]\nfetch = "auto"\n'
-    (folder / "config.toml").write_text(config)
+    folder = home_with_registry(tmp_path_factory.mktemp("watched") / "home", hub.endpoint)
     watch_once(folder, hub)
     return folder
 
@@ -133,8 +113,9 @@ def test_the_base_is_fetched_once_and_by_itself(
     ]
     assert len(whole) == 1
 
-
-    assert any(f"its base {BASE}" in job.reason and "was fetched" in job.reason for job in ended.values())
+    assert any(
+        f"its base {BASE}" in job.reason and "was fetched" in job.reason for job in ended.values()
+    )
 
 
 @pytest.mark.parametrize("name", READ)
@@ -171,3 +152,14 @@ def test_a_second_pass_does_nothing(
     assert not [event for event in told if event["kind"] == "job"]
     assert {job.ref.repo_id: job for job in jobs.jobs(store)} == ended
     assert not [seen for seen in list(hub.requests)[asked:] if "/resolve/" in seen.target]
+
+
+def test_every_layout_on_the_page_names_what_is_scanned_of_it() -> None:
+    """The last column of `docs/layouts.md` names rows of the two tables of models, and none is left out."""
+    page = (Path(__file__).parents[2] / "docs" / "layouts.md").read_text()
+    read, unread = page.split("## What is recognised and not read")
+    for part, known in ((read, {**READ, **VARIANTS}), (unread, UNREAD)):
+        rows = re.findall(r"^\| `.+\|$", part, re.MULTILINE)
+        named = [re.findall(r"`([\w.-]+)`", row.rstrip("|").rpartition("|")[2]) for row in rows]
+        assert all(named), "a layout without a test"
+        assert {name for names in named for name in names} == set(known)

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 import transformers
-from saved_models import base
 from safetensors.torch import save
+from saved_models import base
 
 from dife_scanner.lab.hostile.archives import torch_archive
 from dife_scanner.lab.hostile.assembler import call, pickled, text
@@ -53,7 +53,7 @@ def _saved(kind: Any, config: Any) -> Callable[[], Contents]:
 
 def _named(*names: str) -> Callable[[], Contents]:
     """Files of a format whose library is not at hand: their names are what tells them."""
-    return lambda: {name: b"\x00" * 64 for name in names} | {"config.json": _config()}
+    return lambda: dict.fromkeys(names, b"\x00" * 64) | {"config.json": _config()}
 
 
 def _config(**changes: Any) -> bytes:
@@ -92,7 +92,9 @@ UNREAD: dict[str, Unread] = {
     "tensorflow": Unread(Layout.TENSORFLOW, "TensorFlow", _named("tf_model.h5")),
     "compiled": Unread(Layout.COMPILED, "compiled for a device", _named("clip.tflite")),
     "quantised": Unread(
-        Layout.QUANTISED, "quantised", _weights(quantization_config={"quant_method": "bitsandbytes"})
+        Layout.QUANTISED,
+        "quantised",
+        _weights(quantization_config={"quant_method": "bitsandbytes"}),
     ),
     "training-shards": Unread(
         Layout.TRAINING_SHARDS,
@@ -113,9 +115,7 @@ UNREAD: dict[str, Unread] = {
         "dual encoder",
         _saved(transformers.VisionTextDualEncoderModel, _DUAL),
     ),
-    "clipseg": Unread(
-        Layout.OTHER_FAMILY, "CLIPSeg", _saved(transformers.CLIPSegModel, _SEGMENTS)
-    ),
+    "clipseg": Unread(Layout.OTHER_FAMILY, "CLIPSeg", _saved(transformers.CLIPSegModel, _SEGMENTS)),
     "custom-code": Unread(
         Layout.CUSTOM_CODE,
         "code",
@@ -128,7 +128,9 @@ UNREAD: dict[str, Unread] = {
         Layout.NOT_CLIP, "a llama model, not a CLIP", _saved(transformers.LlamaForCausalLM, _LLAMA)
     ),
     "tokenizer": Unread(
-        Layout.NO_WEIGHTS, "tokenizer", lambda: {"vocab.json": b"{}", "merges.txt": b"#version: 0.2"}
+        Layout.NO_WEIGHTS,
+        "tokenizer",
+        lambda: {"vocab.json": b"{}", "merges.txt": b"#version: 0.2"},
     ),
     "pickle": Unread(Layout.OTHER, "pickle", lambda: {"clip.pkl": pickle.dumps({"a": 1})}),
 }

@@ -1,4 +1,4 @@
-"""`python run_watcher.py HOME ENDPOINT [--once] [--comparing]`: the real watcher with the audit double, one JSON line per event."""
+"""`python run_watcher.py HOME ENDPOINT [--once] [--comparing]`: the real watcher with an audit double, a line of JSON per event."""
 
 from __future__ import annotations
 
