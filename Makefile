@@ -41,6 +41,10 @@ scanners: $(VENV)/.installed  ## the two scanners that give second opinions, ask
 soak: $(VENV)/.installed  ## fifty kills at random moments
 	$(BIN)/python benchmarks/soak.py
 
+.PHONY: scan-layouts
+scan-layouts: $(VENV)/.installed  ## a small model in every layout, saved by its own library: scanned, and each audit repeated
+	$(ONE_THREAD) $(BIN)/python benchmarks/scan_layouts.py
+
 hostile: $(VENV)/.installed  ## hostile files: our corpus and modelaudit's, under an audit hook, against a floor
 	$(BIN)/python benchmarks/hostile.py
 

@@ -38,14 +38,16 @@ class BasesToFetch:
         A stated base is taken as stated; without one a few values of the weights are compared on the hub. What keeps
         them from being read is logged, and then nothing is named.
         """
+        from dife_scanner.baselines import adapters
         from dife_scanner.baselines.likely import claims, likely
         from dife_scanner.baselines.registry import registry
 
         known = registry(self._settings.references.registry)
-        about = (manifest.ref, manifest.base_claims, manifest.architecture)
+        claimed = adapters.stated(manifest)
+        about = (manifest.ref, claimed, manifest.architecture)
         measure = None
         try:
-            stated = claims(known, manifest.ref, manifest.base_claims)
+            stated = claims(known, manifest.ref, claimed)
             if not stated and known.of_architecture(manifest.architecture):
                 measure = self._measure(manifest)
             found = likely(known, *about, measure)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dife_scanner.app.bases_to_fetch import BasesToFetch
 from dife_scanner.app.wiring import hub
 from dife_scanner.baselines.home import open_home
-from dife_scanner.errors import LimitExceeded, Refused, Unreadable, Unsupported
+from dife_scanner.errors import LimitExceeded, NeedsBase, Refused, Unreadable, Unsupported
 from dife_scanner.records import (
     Budget,
     HubModel,
@@ -32,9 +32,13 @@ if TYPE_CHECKING:
     from dife_scanner.reports.as_json import PlanDocument, PlannedModel
 
 
-def _look(settings: Settings, target: str, known: Sequence[Reference]) -> Manifest:
+def _look(
+    settings: Settings, target: str, known: Sequence[Reference], bases: BasesToFetch
+) -> Manifest:
     """The manifest of a target: a local path where there is one, else a repository on the endpoint."""
     from dife_scanner import checkpoints
+    from dife_scanner.baselines.adapters import usable
+    from dife_scanner.baselines.registry import registry
     from dife_scanner.hub.manifest import local_manifest
 
     limits = settings.limits
@@ -44,20 +48,27 @@ def _look(settings: Settings, target: str, known: Sequence[Reference]) -> Manife
             checkpoint_bytes=limits.checkpoint_bytes,
             small_file_bytes=limits.small_file_bytes,
         )
-        return _judged(found, lambda: checkpoints.judge_local(found, limits, known))
+        fitting = usable(found, known, registry(settings.references.registry))
+        return _judged(found, lambda: checkpoints.judge_local(found, limits, fitting), bases)
     repo_id, _, revision = target.partition("@")
     client = hub(settings)
     seen = checkpoints.look(client, ModelRef(repo_id, revision), limits)
-    return _judged(seen.manifest, lambda: checkpoints.judge(client, seen, limits, known))
+    fitting = usable(seen.manifest, known, registry(settings.references.registry))
+    return _judged(seen.manifest, lambda: checkpoints.judge(client, seen, limits, fitting), bases)
 
 
-def _judged(found: Manifest, judge: Callable[[], None]) -> Manifest:
-    """The manifest with the state and the reason that `judge` gives, where it raises an error of the checkpoint's."""
+def _judged(found: Manifest, judge: Callable[[], None], bases: BasesToFetch) -> Manifest:
+    """The manifest with the state and the reason that `judge` gives, where it raises an error of the checkpoint's.
+
+    A part of a checkpoint stays as it is where its base would be fetched.
+    """
     from dife_scanner.queue.failures import state_of, with_advice
 
     try:
         judge()
     except (Refused, Unreadable, Unsupported, LimitExceeded) as error:
+        if isinstance(error, NeedsBase) and bases.of(found)[2]:
+            return found
         return replace(found, state=state_of(error), reason=with_advice(error), bytes_to_fetch=0)
     return found
 
@@ -70,10 +81,10 @@ def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> 
     with open_home(settings) as store:
         known = references.references(store)
         audit_seconds = audits.usual_seconds(store, budget) or 0.0
-    manifests = [_look(settings, target, known) for target in targets]
+    bases = BasesToFetch(settings, known)
+    manifests = [_look(settings, target, known, bases) for target in targets]
     auditable = [manifest for manifest in manifests if manifest.state is JobState.QUEUED]
     remote = [manifest for manifest in auditable if not manifest.ref.local]
-    bases = BasesToFetch(settings, known)
     planned = tuple(_planned(manifest, bases) for manifest in manifests)
     total_bytes = sum(manifest.bytes_to_fetch for manifest in remote) + bases.total_bytes
     seconds = total_bytes / BYTES_PER_SECOND + audit_seconds * len(auditable)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from dife_scanner.baselines.registry import Base, Registry
 from dife_scanner.core.plain import plain
 from dife_scanner.hub.claims import CARD
-from dife_scanner.models.likeness import UNRELATED, UNTOLD, Likeness
+from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.records import BaseClaim, ModelRef
 
 MOST_COMPARED = 40
@@ -155,7 +155,7 @@ def _nearest(
     """The base whose values are nearest, and of several as near the one that is claimed first; `None` of strangers."""
     distances = {}
     for name, likeness in measured.items():
-        if likeness.distance is not None and _is_related(likeness):
+        if likeness.distance is not None and not likeness.is_strange:
             distances[name] = likeness.distance
     if not distances:
         return None
@@ -164,12 +164,6 @@ def _nearest(
     order = [claim.base.name for claim in made]
     as_near.sort(key=lambda name: order.index(name) if name in order else len(order))
     return known.base(as_near[0])
-
-
-def _is_related(likeness: Likeness) -> bool:
-    """Whether a tower that was compared came from the base's; a single tower is compared alone."""
-    told = [tower for tower in (likeness.image, likeness.text) if tower is not None]
-    return any(tower >= UNRELATED for tower in told)
 
 
 def _contradiction(

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 
+from dife_scanner.checkpoints import Prepared, completed_config
 from dife_scanner.errors import DifeError, NotComparable, NotFound, TriggerFileError
 from dife_scanner.models import intake as layouts
-from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.likeness import UNTOLD, Likeness, compare
 from dife_scanner.models.load import configuration, parse_limits
 from dife_scanner.models.tensors import expected_tensors, same_shapes
@@ -51,10 +51,11 @@ class Choice:
     """What whoever reads the audit has to know of the choice."""
 
 
-def fits(config: ClipConfig, limits: Limits) -> Callable[[Reference], Fit]:
-    """Whether a reference's tensors have the names and shapes of a checkpoint with `config`: then they can be compared.
+def fits(prepared: Prepared, limits: Limits) -> Callable[[Reference], Fit]:
+    """Whether a reference's tensors have the names and shapes of a checkpoint's: then they can be compared.
 
-    One whose configuration is gone or cannot be read is logged and fits nothing.
+    A part of a checkpoint is measured as it is when it is completed with the reference. One whose configuration is gone
+    or cannot be read is logged and fits nothing.
     """
 
     def fit(reference: Reference) -> Fit:
@@ -62,6 +63,9 @@ def fits(config: ClipConfig, limits: Limits) -> Callable[[Reference], Fit]:
             theirs = configuration(Path(reference.path), limits)
         except DifeError as error:
             log.warning("the reference %s is passed over: %s", reference.name, error.what)
+            return Fit.NONE
+        config = completed_config(prepared, reference, limits)
+        if config is None:
             return Fit.NONE
         if not same_shapes(config, theirs):
             return Fit.NONE
@@ -108,7 +112,7 @@ def _distances(likenesses: Mapping[str, Likeness]) -> dict[str, float]:
     """Distances to those references to which at least one tower is related, by name."""
     found = {}
     for name, likeness in likenesses.items():
-        if likeness.distance is not None and not all(likeness.unrelated):
+        if likeness.distance is not None and not likeness.is_strange:
             found[name] = likeness.distance
     return found
 

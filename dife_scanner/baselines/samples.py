@@ -47,6 +47,13 @@ _COMMON = [
 ]
 """Matrices that open_clip, timm and transformers store alike, without a turn or a join, by what they are."""
 
+_ALONE = {
+    "embeddings.patch_embedding.weight": "vision_model.",
+    "patch_embed.proj.weight": "visual.trunk.",
+}
+"""Tensors by which an image tower that transformers or timm saved by itself is told, and what stands before its names
+in a whole model."""
+
 Read = Callable[[int, int], bytes]
 """(start, length) to the bytes of a file; fewer where they could not be had."""
 
@@ -112,13 +119,22 @@ def matrices(read: Read, total: int, name: str) -> Matrices:
         return {}
     limits = ParseLimits(header_bytes=HEADER_BYTES)
     header = parse_header(io.BytesIO(start), name, limits, total=total)
-    names = unwrapped(entry.name for entry in header.tensors)
+    names = _in_its_tower(unwrapped(entry.name for entry in header.tensors))
     found = {}
     for entry in header.tensors:
         if _is_compared(entry):
             place = Matrix(entry.shape, entry.dtype, ends + entry.start)
             found[common_name(names[entry.name])] = place
     return found
+
+
+def _in_its_tower(names: Mapping[str, str]) -> dict[str, str]:
+    """Names with the image tower's before them, where a file holds that tower alone and does not name it."""
+    every = set(names.values())
+    for mark, tower in _ALONE.items():
+        if mark in every:
+            return {stored: tower + name for stored, name in names.items()}
+    return dict(names)
 
 
 def common_name(stored: str) -> str:

@@ -21,7 +21,7 @@ from dife_scanner.checkpoints.looking import (
 )
 from dife_scanner.checkpoints.notes import notes
 from dife_scanner.checkpoints.parts import Files
-from dife_scanner.checkpoints.preparing import Prepared, complete, prepare
+from dife_scanner.checkpoints.preparing import Prepared, complete, completed_config, prepare
 
 __all__ = [
     "FIRST_BYTES",
@@ -30,6 +30,7 @@ __all__ = [
     "Prepared",
     "cache_folder",
     "complete",
+    "completed_config",
     "fetch",
     "first_look",
     "forget",

@@ -16,8 +16,10 @@ from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import DifeError, LimitExceeded, NeedsBase, Unreadable, Unsupported
 from dife_scanner.models import canonical, intake, normal_form, sandbox, tokenizers
 from dife_scanner.models.config import CLIP_VOCABULARY, ClipConfig
-from dife_scanner.models.conversion import Conversion
+from dife_scanner.models.conversion import PROJECTIONS, Conversion
+from dife_scanner.models.layouts import peft_lora
 from dife_scanner.models.layouts.open_clip import CONFIG_FILE
+from dife_scanner.models.layouts.written import written
 from dife_scanner.models.load import configuration, parse_limits
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import is_of_image
@@ -120,6 +122,8 @@ def prepare(
     extra = _extra_digest(staged, found, tokenizer)
     if found.conversion is None:
         as_stored.rename(dest)
+        if not (dest / CONFIG_FILE).exists():
+            _describe(dest, found.config)
         name = parts.weights[0].name
         digest = staged.file(name).sha256
     else:
@@ -134,6 +138,12 @@ def prepare(
         return replace(prepared, parts=parts)
     shutil.rmtree(as_stored, ignore_errors=True)
     return prepared
+
+
+def _describe(folder: Path, config: ClipConfig) -> None:
+    """Put the configuration beside weights that came without one and are open_clip's as they are."""
+    with disk_errors(folder):
+        (folder / CONFIG_FILE).write_bytes(written(config))
 
 
 def _tokenizer(
@@ -349,12 +359,8 @@ def complete(prepared: Prepared, reference: Reference, limits: Limits) -> Prepar
         return prepared
     base = Path(reference.path)
     parts = prepared.parts
-    if prepared.own_settings_problem:
-        parts = replace(parts, small=(base / CONFIG_FILE,))
     bounds = parse_limits(limits)
-    part = sandbox.plan_conversion(
-        parts.small, parts.weights, bounds, base=configuration(base, limits)
-    )
+    part = _planned_with(prepared, parts, base, limits)
     part, left_out = normal_form.of(part, parts.weights)
     base_weights = intake.weights(base)
     names = dict(sandbox.inspect_files(base / CONFIG_FILE, base_weights, bounds).names)
@@ -369,17 +375,39 @@ def complete(prepared: Prepared, reference: Reference, limits: Limits) -> Prepar
     found = Understood(whole.config, whole, prepared.own_settings_problem, notes=left_out)
     made = _prepared(prepared.folder, prepared.weights, digest, found, prepared.extra_digest)
     note = _one_tower_note(prepared.lacking, reference.name)
-    if part.changes:
+    if any(path.name == peft_lora.CONFIG_FILE for path in parts.small):
         note = f"it is an adapter: audited as merged onto {reference.name}"
     return replace(made, notes=(*made.notes, note))
 
 
+def completed_config(prepared: Prepared, reference: Reference, limits: Limits) -> ClipConfig | None:
+    """The configuration of the checkpoint, a part of one completed with `reference`; `None` where that does not fit."""
+    if prepared.parts is None:
+        return prepared.config
+    try:
+        return _planned_with(prepared, prepared.parts, Path(reference.path), limits).config
+    except DifeError:
+        return None
+
+
+def _planned_with(prepared: Prepared, parts: Parts, base: Path, limits: Limits) -> Conversion:
+    """How a part becomes a checkpoint together with the base in the folder `base`."""
+    if prepared.own_settings_problem:
+        parts = replace(parts, small=(base / CONFIG_FILE,))
+    bounds = parse_limits(limits)
+    return sandbox.plan_conversion(
+        parts.small, parts.weights, bounds, base=configuration(base, limits)
+    )
+
+
 def _one_tower_note(lacking: Sequence[str], base: str) -> str:
-    image_is_there = not any(is_of_image(name) and name != "visual.proj" for name in lacking)
+    image_is_there = not any(is_of_image(name) and name not in PROJECTIONS for name in lacking)
     held, taken = ("image", "text") if image_is_there else ("text", "image")
-    projection = any(name in ("visual.proj", "text_projection") for name in lacking)
-    more = " and the projections" if projection else ""
+    own = [name for name in lacking if name in PROJECTIONS and is_of_image(name) == image_is_there]
+    alone, comes = ("alone", f"the {taken} tower comes")
+    if own:
+        alone, comes = ("without its projection", f"that and the {taken} tower come")
     return (
-        f"it holds the {held} tower alone: the {taken} tower{more} come from {base}, and the audit says nothing of "
-        "whatever else it is used with"
+        f"it holds the {held} tower {alone}: {comes} from {base}, and the audit says nothing of whatever else it is "
+        "used with"
     )

@@ -42,7 +42,7 @@ _NAMED = 3
 """Tensors left out that are named."""
 _TEXT_MARK = "token_embedding.weight"
 """A tower is there where its first tensor is."""
-_PROJECTIONS = frozenset(
+PROJECTIONS = frozenset(
     {
         "visual.proj",
         "visual.head.proj.weight",
@@ -312,7 +312,7 @@ def _lacking(
     missing = []
     for name in expected:
         of_other_tower = not (has_image if is_of_image(name) else has_text)
-        if name not in shapes and (of_other_tower or name == SCALE or name in _PROJECTIONS):
+        if name not in shapes and (of_other_tower or name == SCALE or name in PROJECTIONS):
             missing.append(name)
     return tuple(sorted(missing))
 

@@ -64,6 +64,12 @@ class Likeness:
         """Whether the (image, text) tower did not come from the other's."""
         return _below(self.image), _below(self.text)
 
+    @property
+    def is_strange(self) -> bool:
+        """Whether something was compared and no tower of it came from the other's; a tower alone is compared alone."""
+        told = [one for one in (self.image, self.text) if one is not None]
+        return bool(told) and all(_below(one) for one in told)
+
 
 UNTOLD = Likeness()
 """Nothing was measured, or there was nothing to tell."""

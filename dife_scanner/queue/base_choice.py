@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dife_scanner.baselines import acquire, keeping, likely, references, samples
+from dife_scanner.baselines import acquire, adapters, keeping, likely, references, samples
 from dife_scanner.baselines.acquire import Acquired, Needs
 from dife_scanner.baselines.base_samples import of_hub
 from dife_scanner.baselines.fetching import Fetching
@@ -19,7 +19,8 @@ from dife_scanner.checkpoints import Prepared, cache_folder
 from dife_scanner.errors import NeedsBase
 from dife_scanner.progress import Progress
 from dife_scanner.queue.work import Work
-from dife_scanner.records import Job, Manifest
+from dife_scanner.records import Job, Manifest, Reference
+from dife_scanner.sentences import bases as sentences
 from dife_scanner.store import Store
 from dife_scanner.store import references as kept_references
 
@@ -42,29 +43,53 @@ class BaseChoice:
     _told: list[str] = field(default_factory=list)
     """What was found out of its base on the way."""
 
+    def known(self, manifest: Manifest) -> list[Reference]:
+        """The references that may be chosen: of an adapter those that it names, unless a person named one."""
+        known = kept_references.references(self.store)
+        if self.work.reference:
+            return known
+        return adapters.usable(manifest, known, registry(self.work.settings.references.registry))
+
     def of(self, manifest: Manifest, prepared: Prepared) -> Choice:
         """The reference, how alike the checkpoint is to it, and what has to be known of the choice.
 
-        Raises what `references.choose` and `acquire.acquire` raise.
+        Raises what `references.choose` and `acquire.acquire` raise, and `NeedsBase` where a part of a checkpoint has
+        no base to be completed with.
         """
         choice = self._among_those_here(manifest, prepared)
-        is_base = choice.reference is not None and not all(choice.likeness.unrelated)
+        is_base = choice.reference is not None and not choice.likeness.is_strange
         if not is_base and not self.work.reference and not self._told:
             needs = Needs(
                 self.job.ref,
-                manifest.base_claims,
+                adapters.stated(manifest),
                 prepared.architecture,
                 lambda hub: samples.of_file(prepared.weights),
             )
             if self._acquire(needs, manifest).reference is not None:
                 choice = self._among_those_here(manifest, prepared)
-        return replace(choice, notes=(*choice.notes, *self._told))
+        if choice.reference is None and prepared.parts is not None:
+            raise NeedsBase(
+                "; ".join(("no clean base that is here fits what it holds", *self._told)),
+                "add its base with `dife reference add`, and scan it again",
+            )
+        return replace(choice, notes=(*choice.notes, *self._told, *self._otherwise(manifest)))
+
+    def _otherwise(self, manifest: Manifest) -> tuple[str, ...]:
+        """That a person had an adapter put onto another base than it names."""
+        if not self.work.reference or not adapters.is_adapter(manifest):
+            return ()
+        known = kept_references.references(self.store)
+        bases = registry(self.work.settings.references.registry)
+        names = [one.name for one in adapters.usable(manifest, known, bases)]
+        if self.work.reference in names:
+            return ()
+        return (sentences.other_base(self.work.reference, adapters.named(manifest)),)
 
     def for_part(self, manifest: Manifest, lacking: NeedsBase) -> None:
         """Bring the base of a part of a checkpoint here. Raises `NeedsBase` where it cannot be told or fetched."""
         needs = Needs(
             self.job.ref,
-            manifest.base_claims,
+            adapters.stated(manifest),
             manifest.architecture,
             partial(self._stored, manifest),
         )
@@ -92,15 +117,15 @@ class BaseChoice:
     def _among_those_here(self, manifest: Manifest, prepared: Prepared) -> Choice:
         """Of all that fit none goes away while this job runs."""
         settings = self.work.settings
-        known = kept_references.references(self.store)
-        fitting = references.fits(prepared.config, settings.limits)
+        known = self.known(manifest)
+        fitting = references.fits(prepared, settings.limits)
         used = [reference.name for reference in known if fitting(reference)]
         kept_references.use(self.store, self.job.id, used)
         bases = registry(settings.references.registry)
         return references.choose(
             known,
             fitting,
-            likely.expanded(bases, manifest.base_claims),
+            likely.expanded(bases, adapters.stated(manifest)),
             self.work.reference,
             partial(references.likeness, prepared.weights, limits=settings.limits),
         )

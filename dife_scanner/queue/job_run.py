@@ -141,7 +141,7 @@ class JobRun:
         return seen.manifest
 
     def _judge(self, hub: Hub, seen: checkpoints.Look) -> None:
-        known = kept_references.references(self._store)
+        known = self._bases.known(seen.manifest)
         checkpoints.judge(hub, seen, self._limits, known, scratch=self.folder)
 
     def _with_base(self, manifest: Manifest, step: Callable[[], T]) -> T:
@@ -176,10 +176,10 @@ class JobRun:
         files = checkpoints.local_files(manifest) if local else self._fetch(manifest)
         self._check()
         self._progress("checking", note=str(self._job.ref))
-        return self._with_base(manifest, partial(self._check_copy, files))
+        return self._with_base(manifest, partial(self._check_copy, manifest, files))
 
-    def _check_copy(self, files: checkpoints.Files) -> checkpoints.Prepared:
-        known = kept_references.references(self._store)
+    def _check_copy(self, manifest: Manifest, files: checkpoints.Files) -> checkpoints.Prepared:
+        known = self._bases.known(manifest)
         remove_folder(self.folder / "checkpoint-as-stored")  # of a copy that needed a base
         asked = SecondOpinions(
             self._store, self._job, self._work.settings, self.folder, self._check
@@ -211,8 +211,10 @@ class JobRun:
     def _request(self, manifest: Manifest, prepared: checkpoints.Prepared) -> Request:
         choice = self._bases.of(manifest, prepared)
         known = kept_references.references(self._store)
-        if choice.reference:
+        if choice.reference and prepared.parts:
             prepared = checkpoints.complete(prepared, choice.reference, self._limits)
+            alike = references.likeness(prepared.weights, choice.reference, self._limits)
+            choice = replace(choice, likeness=alike)
         found_in_base = self._found_in(choice.reference)
         request = Request(
             ref=self._job.ref,

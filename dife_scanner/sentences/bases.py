@@ -25,6 +25,11 @@ def fetched(base: str, by: str) -> str:
     return f"its base {plain(base, _LONGEST)}, going by {by}, was fetched for it"
 
 
+def other_base(used: str, named: str) -> str:
+    """That somebody had an adapter put onto another base than its own configuration names."""
+    return f"put onto {plain(used, _LONGEST)}, as asked for, though it is an adapter of {named}"
+
+
 def guess(base: str) -> str:
     """Which base most checkpoints of this architecture are made from."""
     name = plain(base, _LONGEST)

@@ -1,4 +1,4 @@
-"""`python run_watcher.py HOME ENDPOINT [--once]`: the real watcher with the audit double, one JSON line per event."""
+"""`python run_watcher.py HOME ENDPOINT [--once] [--comparing]`: the real watcher with an audit double, a line of JSON per event."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def main() -> int:
 
     watching.BEAT_SECONDS = 1.0  # a held database is noticed when something is to be written
     home, endpoint, *flags = sys.argv[1:]
-    work = work_for(Path(home), endpoint, workers=2, interval_seconds=1.0, lease_seconds=5.0)
+    double = "queue_kit:comparing" if "--comparing" in flags else "queue_kit:audit"
+    work = work_for(
+        Path(home), endpoint, audit=double, workers=2, interval_seconds=1.0, lease_seconds=5.0
+    )
     work = replace(work, channels=tuple(channel.name for channel in configured(work.settings)))
 
     def tell(event: Event) -> None:
