@@ -1,4 +1,4 @@
-"""`dife scan` of a part of a checkpoint with the real audit: the bundled base's text tower, as transformers saves one."""
+"""`dife scan` of a part of a checkpoint with the real audit: the bundled base's text tower alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`python run_watcher.py HOME ENDPOINT [--once] [--comparing]`: the real watcher with an audit double, a line of JSON per event."""
+"""`python run_watcher.py HOME ENDPOINT [--once] [--comparing]`: the real watcher with an audit double.
+
+It prints a line of JSON for each event.
+"""
 
 from __future__ import annotations
 
