@@ -1,4 +1,4 @@
-"""`python run_watcher.py HOME ENDPOINT [--once] [--comparing]`: the real watcher with an audit double, a line of JSON per event."""
+"""`python run_watcher.py HOME ENDPOINT [--once] [--comparing]`: the watcher with an audit double, in lines of JSON."""
 
 from __future__ import annotations
 
