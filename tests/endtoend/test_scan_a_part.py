@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """`dife scan` of a part of a checkpoint with the real audit: the bundled base's text tower alone."""
-=======
-"""`dife scan` of a part of a checkpoint, with the real audit: the bundled base's text tower in a pipeline's folder."""
->>>>>>> endtoend
 
 from __future__ import annotations
 

@@ -1,11 +1,7 @@
-<<<<<<< HEAD
 """`python run_watcher.py HOME ENDPOINT [--once] [--comparing]`: the real watcher with an audit double.
 
 It prints a line of JSON for each event.
 """
-=======
-"""`python run_watcher.py HOME ENDPOINT [--once] [--comparing]`: the watcher with an audit double, in lines of JSON."""
->>>>>>> endtoend
 
 from __future__ import annotations
 
