@@ -283,7 +283,8 @@ def _check_outside(
             places = {place.name for place in layout.naming.place(tail)}
             if places & (expected.keys() - {SCALE}):
                 raise Unsupported(
-                    f"{file} holds {shown(tensor.name)} beside the model behind {shown(layout.wrapper)}: either may be loaded",
+                    f"{file} holds {shown(tensor.name)} outside of the model behind {shown(layout.wrapper)}: "
+                    "either may be loaded",
                     "save them in files of their own",
                 )
 
