@@ -17,11 +17,14 @@ from dife_scanner.hub.families import (
 )
 from dife_scanner.hub.file_names import Weights, folder_of, largest, transformers_weights
 from dife_scanner.hub.repository import Recognised, Repository, refused
-from dife_scanner.hub.small_json import section, text
+from dife_scanner.hub.small_json import json_list, section, text
 from dife_scanner.records import Contents, HubModel, Layout
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 CONFIG = "config.json"
+MODULES = "modules.json"
+"""The modules of sentence-transformers, in their order."""
+_FIRST_MODULES = ("0_CLIPModel/", "0_Transformer/")
 _ADAPTER = "adapter_config.json"
 
 _OPEN_CLIP_WEIGHTS = (
@@ -122,13 +125,17 @@ def _named_as_open_clip(repository: Repository) -> str:
 def transformers(repository: Repository) -> Recognised | None:
     """A checkpoint of transformers, timm or sentence-transformers in the root."""
     found = of_folder(repository, "")
-    if found and not found.why_not and "modules.json" in repository.paths:
+    is_first = MODULES in repository.paths and _first_module(repository) is None
+    if found and not found.why_not and is_first:
         return replace(found, layout=Layout.SENTENCE_TRANSFORMERS)
     return found
 
 
 def sentence_transformers(repository: Repository) -> Recognised | None:
     """The CLIP in the first module of sentence-transformers."""
+    folder = _first_module(repository)
+    if folder is not None and folder + "/" not in _FIRST_MODULES:
+        return of_folder(repository, f"{folder}/", Layout.SENTENCE_TRANSFORMERS)
     found = of_folder(repository, "0_CLIPModel/", Layout.SENTENCE_TRANSFORMERS)
     if found:
         return found
@@ -136,9 +143,16 @@ def sentence_transformers(repository: Repository) -> Recognised | None:
         contents = Contents(weights=(_OLD_SENTENCE_TRANSFORMERS,))
         note = f"no configuration beside {_OLD_SENTENCE_TRANSFORMERS}: the header decides"
         return Recognised(Layout.SENTENCE_TRANSFORMERS, contents, note=note)
-    if "modules.json" in repository.paths:
+    if MODULES in repository.paths:
         return of_folder(repository, "0_Transformer/")
     return None
+
+
+def _first_module(repository: Repository) -> str | None:
+    """The folder of the first module of sentence-transformers; `None` where nothing says it, or it is the root."""
+    modules = json_list(repository.small.get(MODULES, b""))
+    path = modules[0].get("path") if modules and isinstance(modules[0], dict) else None
+    return path.strip("/") or None if isinstance(path, str) else None
 
 
 def diffusion(repository: Repository) -> Recognised | None:
@@ -210,7 +224,7 @@ def of_folder(
 def family_of(repository: Repository, config: Mapping[str, Any]) -> Family:
     """What a `config.json` of this repository describes."""
     family = transformers_family(config, repository.model)
-    text_only = family.layout is Layout.NOT_CLIP and "modules.json" in repository.paths
+    text_only = family.layout is Layout.NOT_CLIP and MODULES in repository.paths
     if text_only and repository.has_clip_mark:
         # sentence-transformers trains text towers of other languages to go with a CLIP's pictures
         what = f"its text tower is {family.why_not.removesuffix(', not a CLIP')} of another family: {ENGLISH}"

@@ -41,7 +41,7 @@ def recognise(
 
 def small_json(files: Mapping[str, HubFile], model: HubModel) -> list[str]:
     """The small files that decide what a repository is, the surest first, and how its pictures are prepared."""
-    wanted: list[str] = []
+    wanted = [folders.MODULES] if folders.MODULES in files else []
     repository = Repository(files, model, {})
     for folder in ["", *repository.folders()]:
         wanted += [folder + OPEN_CLIP_CONFIG, folder + CONFIG, folder + ADAPTER_CONFIG]

@@ -166,6 +166,7 @@ def _contents(*paths: str, library: str = "", **small: str) -> Manifest:
     return manifest(model, bodies)
 
 
+WEIGHTS = "model.safetensors"
 CLIP = '{"model_type": "clip", "architectures": ["CLIPModel"]}'
 
 
@@ -222,10 +223,32 @@ def test_the_weights_are_those_that_transformers_loads_or_none(
     assert made.state is (JobState.QUEUED if loaded else JobState.UNSUPPORTED)
 
 
+def test_the_weights_of_an_adapter_are_those_that_peft_loads() -> None:
+    others = ("adapter_model.fp16.safetensors", "linearized_adapter_model.safetensors")
+    made = _contents(
+        "adapter_config.json",
+        *others,
+        "adapter_model.bin",
+        adapter_config='{"peft_type": "LORA", "base_model_name_or_path": "openai/clip-vit-base-patch32"}',
+    )
+    assert made.contents.weights == ("adapter_model.bin",)
+
+
 def test_a_configuration_that_names_other_weights_is_followed_or_refused() -> None:
     named = CLIP.replace("}", ', "transformers_weights": "other.safetensors"}')
     made = _contents("config.json", "model.safetensors", "other.safetensors", config=named)
     assert made.state is JobState.UNSUPPORTED and "names other weights" in made.reason
+
+
+def test_the_first_module_of_sentence_transformers_is_the_one_that_its_list_names() -> None:
+    folders = ("0_CLIPModel", "other")
+    paths = [f"{folder}/{name}" for folder in folders for name in ("config.json", WEIGHTS)]
+    named = '[{"idx": 0, "path": "other", "type": "sentence_transformers.models.CLIPModel"}]'
+    made = _contents("modules.json", *paths, modules=named, other__config=CLIP)
+    assert made.contents.weights == (f"other/{WEIGHTS}",)
+    small = {"modules": "[[]]", "0_CLIPModel__config": CLIP}
+    made = _contents("modules.json", *paths, **small)
+    assert made.contents.weights == (f"0_CLIPModel/{WEIGHTS}",)
 
 
 def test_a_processor_that_prepares_pictures_counts_before_the_older_file() -> None:
