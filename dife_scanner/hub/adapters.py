@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from dife_scanner.hub.claims import base_claims
 from dife_scanner.hub.configurations import CLIP_CLASSES
 from dife_scanner.hub.families import Family, other_family
-from dife_scanner.hub.file_names import folder_of, usual_weights
+from dife_scanner.hub.file_names import Weights, folder_of, usual_weights
 from dife_scanner.hub.repository import Recognised, Repository, is_clip_name, likeliest, refused
 from dife_scanner.hub.small_json import section, text
 from dife_scanner.records import Contents, Layout
@@ -16,6 +16,7 @@ from dife_scanner.records import Contents, Layout
 ADAPTER_CONFIG = "adapter_config.json"
 
 _STEMS = ("adapter_model", "linearized_adapter_model")
+_LOADED = ("adapter_model.safetensors", "adapter_model.bin")
 _MERGED = frozenset({"LORA", ""})
 """Kinds of PEFT whose product of two matrices is added to the base's."""
 _OPEN_CLIP = frozenset({"CLIP", "CustomTextCLIP"})
@@ -26,7 +27,7 @@ def adapter(repository: Repository) -> Recognised | None:
     """The adapter of a repository, in the root before one in a folder."""
     configs = [path for path in repository.paths if _is_config(path)]
     for path in sorted(configs, key=lambda path: likeliest(folder_of(path))):
-        weights = usual_weights(repository.paths, folder_of(path), _STEMS)
+        weights = _weights(repository.paths, folder_of(path))
         if not weights:
             continue
         contents = Contents(path, weights.files, tokenizer=repository.tokenizer(folder_of(path)))
@@ -36,6 +37,14 @@ def adapter(repository: Repository) -> Recognised | None:
         family = _family(repository, path, config)
         return refused(family) if family.why_not else Recognised(Layout.PEFT, contents)
     return None
+
+
+def _weights(paths: Collection[str], folder: str) -> Weights | None:
+    """Those in a folder that PEFT loads (0.21), else others with such a name."""
+    for name in _LOADED:
+        if folder + name in paths:
+            return Weights((folder + name,))
+    return usual_weights(paths, folder, _STEMS)
 
 
 def _is_config(path: str) -> bool:

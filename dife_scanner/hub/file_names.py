@@ -13,6 +13,9 @@ LEARNERS = ("prompt_learner.safetensors", "learner.safetensors")
 MOST_NAMED = 20
 """Files that are named of each kind, at most: a training run leaves one for each epoch."""
 
+_SAFE = ("model", "safetensors")
+_PICKLED = ("pytorch_model", "bin")
+"""What transformers saves, by its name and ending."""
 PICKLED = ("bin", "pt", "pth", "ckpt")
 _WEIGHTS = re.compile(r"\.(safetensors|bin|pt|pth|ckpt|pth\.tar)$")
 _ANY_WEIGHTS = re.compile(
@@ -116,6 +119,25 @@ def usual_weights(paths: Collection[str], folder: str, stems: Collection[str]) -
             if variant:
                 return Weights((variant,))
     return partial[0] if partial else None
+
+
+def transformers_weights(paths: Collection[str], folder: str) -> Weights | None:
+    """Those that transformers loads where nobody names a variant, else those with one of its names.
+
+    An index counts before a pickle (transformers 5.24); without files where there is an index and none has such a name.
+    """
+    for stem, ending in (_SAFE, _PICKLED):
+        whole = f"{folder}{stem}.{ending}"
+        if whole in paths:
+            return Weights((whole,))
+        index = f"{whole}.index.json"
+        if index in paths:
+            shards = _shards(paths, folder, stem, ending)
+            missing = (
+                "incomplete: the files that its index names are not there, or have other names"
+            )
+            return shards or Weights((), index, missing)
+    return usual_weights(paths, folder, (_SAFE[0], _PICKLED[0]))
 
 
 def largest(files: Mapping[str, HubFile], paths: Collection[str]) -> str:

@@ -15,22 +15,25 @@ from dife_scanner.hub.families import (
     has_type_of_clip,
     own_vocabulary,
 )
-from dife_scanner.hub.file_names import Weights, folder_of, largest, usual_weights
+from dife_scanner.hub.file_names import Weights, folder_of, largest, transformers_weights
 from dife_scanner.hub.repository import Recognised, Repository, refused
-from dife_scanner.hub.small_json import section, text
+from dife_scanner.hub.small_json import json_list, section, text
 from dife_scanner.records import Contents, HubModel, Layout
 
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 CONFIG = "config.json"
-TRANSFORMERS_WEIGHTS = ("model", "pytorch_model")
+MODULES = "modules.json"
+"""The modules of sentence-transformers, in their order."""
+_FIRST_MODULES = ("0_CLIPModel/", "0_Transformer/")
+_ADAPTER = "adapter_config.json"
 
 _OPEN_CLIP_WEIGHTS = (
     "open_clip_model.safetensors",
-    "open_clip_pytorch_model.safetensors",
     "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.safetensors",
     "open_clip_model.bin",
 )
-"""In the order of preference: what open_clip writes, what the hub's converter makes of a pickle, then the pickles."""
+"""In the order of preference: the two that open_clip 3.3 looks for, then what it loads where somebody names it."""
 _DIFFUSION_FOLDERS = ("text_encoder/", "text_encoder_2/", "image_encoder/")
 _OLD_SENTENCE_TRANSFORMERS = "0_CLIPModel/CLIPModel.pt"
 _MERGES = "merges.txt"
@@ -84,8 +87,8 @@ def _with_open_clip_config(repository: Repository) -> Recognised | None:
         if not rivals:
             return None
         weights = Weights((largest(repository.files, rivals),))
-        usual = usual_weights(repository.paths, "", TRANSFORMERS_WEIGHTS)
-        if usual:
+        usual = transformers_weights(repository.paths, "")
+        if usual and usual.files:
             rivals = usual.files[:1]
             weights = usual
     contents = Contents(
@@ -122,13 +125,17 @@ def _named_as_open_clip(repository: Repository) -> str:
 def transformers(repository: Repository) -> Recognised | None:
     """A checkpoint of transformers, timm or sentence-transformers in the root."""
     found = of_folder(repository, "")
-    if found and not found.why_not and "modules.json" in repository.paths:
+    is_first = MODULES in repository.paths and _first_module(repository) is None
+    if found and not found.why_not and is_first:
         return replace(found, layout=Layout.SENTENCE_TRANSFORMERS)
     return found
 
 
 def sentence_transformers(repository: Repository) -> Recognised | None:
     """The CLIP in the first module of sentence-transformers."""
+    folder = _first_module(repository)
+    if folder is not None and folder + "/" not in _FIRST_MODULES:
+        return of_folder(repository, f"{folder}/", Layout.SENTENCE_TRANSFORMERS)
     found = of_folder(repository, "0_CLIPModel/", Layout.SENTENCE_TRANSFORMERS)
     if found:
         return found
@@ -136,9 +143,16 @@ def sentence_transformers(repository: Repository) -> Recognised | None:
         contents = Contents(weights=(_OLD_SENTENCE_TRANSFORMERS,))
         note = f"no configuration beside {_OLD_SENTENCE_TRANSFORMERS}: the header decides"
         return Recognised(Layout.SENTENCE_TRANSFORMERS, contents, note=note)
-    if "modules.json" in repository.paths:
+    if MODULES in repository.paths:
         return of_folder(repository, "0_Transformer/")
     return None
+
+
+def _first_module(repository: Repository) -> str | None:
+    """The folder of the first module of sentence-transformers; `None` where nothing says it, or it is the root."""
+    modules = json_list(repository.small.get(MODULES, b""))
+    path = modules[0].get("path") if modules and isinstance(modules[0], dict) else None
+    return path.strip("/") or None if isinstance(path, str) else None
 
 
 def diffusion(repository: Repository) -> Recognised | None:
@@ -176,9 +190,11 @@ def of_folder(
 ) -> Recognised | None:
     """The checkpoint that a `config.json` describes, called `layout` where it is read; `None` where there is none."""
     path = folder + CONFIG
-    weights = usual_weights(repository.paths, folder, TRANSFORMERS_WEIGHTS)
+    weights = transformers_weights(repository.paths, folder)
     if path not in repository.paths or weights is None:
         return None
+    if not weights.files:
+        return refused(Family(layout or Layout.TRANSFORMERS, weights.missing))
     contents = Contents(
         path,
         weights.files,
@@ -195,6 +211,9 @@ def of_folder(
     family = family_of(repository, config)
     if family.why_not:
         return refused(family)
+    elsewhere = _loads_others(repository, contents, config)
+    if elsewhere:
+        return Recognised(family.layout, why_not=elsewhere)
     own = _own_tokenizer(repository, contents, config, family)
     if own:
         return Recognised(Layout.OTHER_TEXT_TOWER, why_not=own)
@@ -205,7 +224,7 @@ def of_folder(
 def family_of(repository: Repository, config: Mapping[str, Any]) -> Family:
     """What a `config.json` of this repository describes."""
     family = transformers_family(config, repository.model)
-    text_only = family.layout is Layout.NOT_CLIP and "modules.json" in repository.paths
+    text_only = family.layout is Layout.NOT_CLIP and MODULES in repository.paths
     if text_only and repository.has_clip_mark:
         # sentence-transformers trains text towers of other languages to go with a CLIP's pictures
         what = f"its text tower is {family.why_not.removesuffix(', not a CLIP')} of another family: {ENGLISH}"
@@ -248,10 +267,26 @@ def _own_tokenizer(
     return own_vocabulary(f"its tokenizer is {others[0]}") if others and not clips else ""
 
 
+def _loads_others(repository: Repository, contents: Contents, config: Mapping[str, Any]) -> str:
+    """Why transformers loads other tensors than those of the files with its names; empty where it does not."""
+    folder = folder_of(contents.config)
+    named = config.get("transformers_weights")
+    if named and folder + str(named) not in (*contents.weights, contents.index):
+        return f"{contents.config} names other weights than {contents.weights[0]}: scan those"
+    if folder + _ADAPTER in repository.paths and text(config, "model_type"):
+        return (
+            f"a model and an adapter in one folder: with PEFT, transformers loads the base that {_ADAPTER} names and "
+            "adds the adapter, without it the model; either alone would be read"
+        )
+    return ""
+
+
 def _complete(repository: Repository, weights: Weights, found: Recognised) -> Recognised:
     """`found` with the files that its index names; refused where some of them are not there."""
     index = repository.json(weights.index) if weights.index else None
     named = section(index or {}, "weight_map").values()
+    if index is not None and not named:
+        return Recognised(found.layout, why_not=f"{weights.index} names no files")
     if named:
         folder = folder_of(weights.index)
         wanted = {folder + name for name in named if isinstance(name, str)}

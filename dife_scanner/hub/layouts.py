@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from dife_scanner.hub import exports, folders
 from dife_scanner.hub.adapters import ADAPTER_CONFIG, adapter
-from dife_scanner.hub.file_names import LEARNERS, usual_weights
-from dife_scanner.hub.folders import CONFIG, OPEN_CLIP_CONFIG, TRANSFORMERS_WEIGHTS
-from dife_scanner.hub.repository import Recognised, Repository, refused
+from dife_scanner.hub.file_names import LEARNERS, transformers_weights
+from dife_scanner.hub.folders import CONFIG, OPEN_CLIP_CONFIG
+from dife_scanner.hub.repository import PREPROCESSING, Recognised, Repository, refused
 from dife_scanner.hub.single_files import single_file
 from dife_scanner.records import HubFile, HubModel
 
@@ -41,17 +41,16 @@ def recognise(
 
 def small_json(files: Mapping[str, HubFile], model: HubModel) -> list[str]:
     """The small files that decide what a repository is, the surest first, and how its pictures are prepared."""
-    wanted: list[str] = []
-    preprocessing: list[str] = []
+    wanted = [folders.MODULES] if folders.MODULES in files else []
     repository = Repository(files, model, {})
     for folder in ["", *repository.folders()]:
         wanted += [folder + OPEN_CLIP_CONFIG, folder + CONFIG, folder + ADAPTER_CONFIG]
-        weights = usual_weights(files, folder, TRANSFORMERS_WEIGHTS)
+        weights = transformers_weights(files, folder)
         if weights:
             wanted.append(weights.index)
         if weights and folder + OPEN_CLIP_CONFIG not in files:
-            preprocessing.append(repository.preprocessing(folder))
-    return [path for path in dict.fromkeys(wanted + preprocessing) if path in files]
+            wanted += [where + name for where in (folder, "") for name in PREPROCESSING]
+    return [path for path in dict.fromkeys(wanted) if path in files]
 
 
 def _first_readable(repository: Repository) -> Recognised:

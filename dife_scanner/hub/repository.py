@@ -24,7 +24,8 @@ TOKENIZER = (
     "spiece.model",
     "sentencepiece.bpe.model",
 )
-PREPROCESSING = ("preprocessor_config.json", "processor_config.json")
+_PROCESSOR = "processor_config.json"
+PREPROCESSING = ("preprocessor_config.json", _PROCESSOR)
 """What transformers writes up to version 4, then what version 5 does."""
 
 _CONFIGS = ("config.json", "adapter_config.json")
@@ -113,7 +114,16 @@ class Repository:
         return ()
 
     def preprocessing(self, folder: str) -> str:
-        """The file that says how a picture is prepared for the model in `folder`."""
+        """The file that says how a picture is prepared for the model in `folder`.
+
+        A processor's file counts first where it does, and last where it says nothing of pictures (transformers 5.24).
+        """
+        for where in (folder, ""):
+            processor = self.json(where + _PROCESSOR)
+            if processor and "image_processor" in processor:
+                return where + _PROCESSOR
+            if any(where + name in self.paths for name in PREPROCESSING):
+                break
         for path in [where + name for where in (folder, "") for name in PREPROCESSING]:
             if path in self.paths:
                 return path

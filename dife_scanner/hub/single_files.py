@@ -7,8 +7,8 @@ import re
 from dife_scanner.hub import exports
 from dife_scanner.hub.configurations import is_clip_tower
 from dife_scanner.hub.families import Family, other_family, other_family_of_file
-from dife_scanner.hub.file_names import folder_of, largest, usual_weights, with_its_shards
-from dife_scanner.hub.folders import CONFIG, TRANSFORMERS_WEIGHTS, family_of
+from dife_scanner.hub.file_names import folder_of, largest, transformers_weights, with_its_shards
+from dife_scanner.hub.folders import CONFIG, family_of
 from dife_scanner.hub.repository import Recognised, Repository, is_clip_name, refused
 from dife_scanner.records import Contents, Layout
 
@@ -42,7 +42,7 @@ def single_file(repository: Repository) -> Recognised | None:
 
 def _chosen(repository: Repository, candidates: list[str]) -> Recognised:
     """The likeliest of some files, with what stands beside it."""
-    usual = usual_weights(candidates, "", TRANSFORMERS_WEIGHTS)
+    usual = transformers_weights(candidates, "")
     weights = usual or with_its_shards(candidates, largest(repository.files, candidates))
     rivals = () if usual else tuple(candidates)
     first = weights.files[0]

@@ -28,3 +28,12 @@ def text(body: Mapping[str, Any], key: str, limit: int = 80) -> str:
     """The string under `key`, safe to show and at most `limit` characters long, or an empty one."""
     found = body.get(key)
     return plain(found, limit) if isinstance(found, str) else ""
+
+
+def json_list(raw: bytes) -> list[Any]:
+    """The list in `raw`; an empty one where it holds anything else, nested too deep included."""
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return []
+    return body if isinstance(body, list) else []

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import DTYPE_BITS, Header, ParseLimits, TensorEntry
 from dife_scanner.models.inspection import FLOATS, compare
 from dife_scanner.models.layouts import peft_lora
-from dife_scanner.models.layouts.choice import choose
+from dife_scanner.models.layouts.choice import Chosen, choose
 from dife_scanner.models.layouts.json_section import read_object
 from dife_scanner.models.layouts.open_clip import is_no_weight, parse_config
 from dife_scanner.models.layouts.places import Place, Placing
@@ -38,6 +38,8 @@ _IMAGE_MARKS = frozenset(
         "visual.trunk.stem.0.weight",
     }
 )
+_LONGEST_TAIL = 200
+"""Characters of a name that may be one of a model's."""
 _NAMED = 3
 """Tensors left out that are named."""
 _TEXT_MARK = "token_embedding.weight"
@@ -166,6 +168,7 @@ def plan(
     config = _checked(said.completed(base, f"{file} holds {_parts(has_image, has_text)}"), limits)
     expected = expected_tensors(config)
     lacking = _lacking(expected, shapes, has_image, has_text)
+    _check_outside(stored, layout, expected, file)
     if layout.naming.makes_up:
         sources |= _made_up(expected, set(shapes) | set(lacking))
     inspected = compare(_header(sources), config, file, lacking)
@@ -265,6 +268,33 @@ def _left_out(stored: Sequence[StoredTensor], place: Placing) -> tuple[str, ...]
         if tensor.end > tensor.start and not is_no_weight(tensor.name) and not place(tensor.name):
             names.append(tensor.name)
     return tuple(names[:_NAMED])
+
+
+def _check_outside(
+    stored: Sequence[StoredTensor], layout: Chosen, expected: Shapes, file: str
+) -> None:
+    """Raise `Unsupported` where a tensor outside of the model's wrapper has a name that a loader may take for one of
+    the model's: transformers puts a prefix before names, or takes it away, as the model that it loads asks for.
+    """
+    for tensor in stored:
+        if tensor.end == tensor.start or tensor.name.startswith(layout.wrapper):
+            continue
+        for tail in _tails(tensor.name):
+            places = {place.name for place in layout.naming.place(tail)}
+            if places & (expected.keys() - {SCALE}):
+                raise Unsupported(
+                    f"{file} holds {shown(tensor.name)} outside of the model behind {shown(layout.wrapper)}: "
+                    "either may be loaded",
+                    "save them in files of their own",
+                )
+
+
+def _tails(name: str) -> Iterator[str]:
+    """A name, and what is left of it without its first parts."""
+    tail = name[-_LONGEST_TAIL:]
+    while tail:
+        yield tail
+        _, _, tail = tail.partition(".")
 
 
 def _part(tensor: StoredTensor, where: Place, file: str) -> StoredTensor:

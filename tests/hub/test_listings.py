@@ -166,6 +166,7 @@ def _contents(*paths: str, library: str = "", **small: str) -> Manifest:
     return manifest(model, bodies)
 
 
+WEIGHTS = "model.safetensors"
 CLIP = '{"model_type": "clip", "architectures": ["CLIPModel"]}'
 
 
@@ -198,10 +199,70 @@ def test_all_shards_in_the_order_of_their_numbers_and_a_whole_set_first() -> Non
     index = "model.safetensors.index.json"
     made = _contents("config.json", index, *shards, config=CLIP)
     assert made.contents.weights == tuple(sorted(shards)) and made.contents.index == index
-    made = _contents("config.json", index, *shards[:2], "pytorch_model.bin", config=CLIP)
+    made = _contents("config.json", *shards[:2], "pytorch_model.bin", config=CLIP)
     assert made.contents.weights == ("pytorch_model.bin",)
     made = _contents("config.json", *shards[:2], config=CLIP)
     assert made.state is JobState.UNSUPPORTED and "2 of 3 shards" in made.reason
+
+
+@pytest.mark.parametrize(
+    ("paths", "loaded"),
+    [
+        (["model.fp16.safetensors", "pytorch_model.bin"], "pytorch_model.bin"),
+        (["pytorch_model.safetensors", "pytorch_model.bin"], "pytorch_model.bin"),
+        (["model.bin", "pytorch_model.bin"], "pytorch_model.bin"),
+        (["model.safetensors.index.json", "other.safetensors", "pytorch_model.bin"], ""),
+        (["model.safetensors", "adapter_config.json", "adapter_model.safetensors"], ""),
+    ],
+)
+def test_the_weights_are_those_that_transformers_loads_or_none(
+    paths: list[str], loaded: str
+) -> None:
+    made = _contents("config.json", *paths, config=CLIP)
+    assert made.contents.weights == ((loaded,) if loaded else ())
+    assert made.state is (JobState.QUEUED if loaded else JobState.UNSUPPORTED)
+
+
+def test_the_weights_of_an_adapter_are_those_that_peft_loads() -> None:
+    others = ("adapter_model.fp16.safetensors", "linearized_adapter_model.safetensors")
+    made = _contents(
+        "adapter_config.json",
+        *others,
+        "adapter_model.bin",
+        adapter_config='{"peft_type": "LORA", "base_model_name_or_path": "openai/clip-vit-base-patch32"}',
+    )
+    assert made.contents.weights == ("adapter_model.bin",)
+
+
+def test_a_configuration_that_names_other_weights_is_followed_or_refused() -> None:
+    named = CLIP.replace("}", ', "transformers_weights": "other.safetensors"}')
+    made = _contents("config.json", "model.safetensors", "other.safetensors", config=named)
+    assert made.state is JobState.UNSUPPORTED and "names other weights" in made.reason
+
+
+def test_the_first_module_of_sentence_transformers_is_the_one_that_its_list_names() -> None:
+    folders = ("0_CLIPModel", "other")
+    paths = [f"{folder}/{name}" for folder in folders for name in ("config.json", WEIGHTS)]
+    named = '[{"idx": 0, "path": "other", "type": "sentence_transformers.models.CLIPModel"}]'
+    made = _contents("modules.json", *paths, modules=named, other__config=CLIP)
+    assert made.contents.weights == (f"other/{WEIGHTS}",)
+    small = {"modules": "[[]]", "0_CLIPModel__config": CLIP}
+    made = _contents("modules.json", *paths, **small)
+    assert made.contents.weights == (f"0_CLIPModel/{WEIGHTS}",)
+
+
+def test_a_processor_that_prepares_pictures_counts_before_the_older_file() -> None:
+    """So transformers reads them (5.24)."""
+    paths = (
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+        "processor_config.json",
+    )
+    made = _contents(*paths, config=CLIP, processor_config='{"image_processor": {}}')
+    assert made.contents.preprocessing == "processor_config.json"
+    made = _contents(*paths, config=CLIP, processor_config='{"processor_class": "CLIPProcessor"}')
+    assert made.contents.preprocessing == "preprocessor_config.json"
 
 
 def test_an_index_that_names_what_is_not_there_is_incomplete() -> None:

@@ -77,13 +77,14 @@ def test_what_cannot_be_audited_has_a_reason(
 
 
 def test_the_better_file_of_two_is_read(config: bytes) -> None:
-    """safetensors before a pickled file, which is read where it is the only one."""
+    """The one that open_clip loads where nobody names another."""
 
     def weights(*paths: str) -> tuple[str, ...]:
         return manifest(model(*paths), {CONFIG: config}).contents.weights
 
     assert weights(CONFIG, PICKLE) == (PICKLE,)
-    assert weights(CONFIG, PICKLE, OTHER_WEIGHTS) == (OTHER_WEIGHTS,)
+    assert weights(CONFIG, PICKLE, OTHER_WEIGHTS) == (PICKLE,)
+    assert weights(CONFIG, PICKLE, OTHER_WEIGHTS, WEIGHTS) == (WEIGHTS,)
     assert weights(CONFIG, "model.safetensors") == ("model.safetensors",)
 
 

@@ -237,7 +237,7 @@ def _preprocessing(small: Mapping[str, bytes], limits: ParseLimits) -> dict[str,
     alone = _object(small, transformers_clip.PREPROCESSING_FILE, limits)
     processor = _object(small, _PROCESSOR_FILE, limits) or {}
     within = processor.get("image_processor")
-    return within if alone is None and isinstance(within, dict) else alone
+    return within if isinstance(within, dict) else alone
 
 
 def _object(small: Mapping[str, bytes], name: str, limits: ParseLimits) -> dict[str, Any] | None:

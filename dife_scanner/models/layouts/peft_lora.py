@@ -18,6 +18,7 @@ from dife_scanner.errors import NeedsBase, Unsupported
 from dife_scanner.models.config import ATTENTION_POOLED, ClipConfig
 from dife_scanner.models.layouts import bounds, transformers_clip, transformers_siglip
 from dife_scanner.models.layouts.json_section import Section
+from dife_scanner.models.layouts.peft_targets import Targets, ends, has_end
 from dife_scanner.models.layouts.places import Place, Placing
 from dife_scanner.models.stored import StoredTensor
 from dife_scanner.models.strict_json import shown
@@ -25,8 +26,28 @@ from dife_scanner.models.strict_json import shown
 CONFIG_FILE = "adapter_config.json"
 
 _START = "base_model.model."
-_LOW_RANK = re.compile(r"(.+)\.lora_(A|B)(?:\.default)?\.weight")
-_SAVED_WHOLE = re.compile(r"(.+?)(?:\.modules_to_save)?(?:\.default)?\.(weight|bias)")
+_LOW_RANK = re.compile(r"(.+)\.lora_(A|B)\.weight")
+_SAVED_WHOLE = re.compile(r"(.+)\.(weight|bias)")
+_INSIDE = ("modules_to_save", "default", "base_layer")
+"""Parts of names within PEFT that its files do not have, and that it does not read as what they look like."""
+_STARTS = (True, False, "gaussian", "eva", "orthogonal")
+"""Ways to begin a training that leave the base as it is; PiSSA, OLoRA and others subtract from it again on loading."""
+_OTHER_SUMS = (
+    "use_dora",
+    "fan_in_fan_out",
+    "layer_replication",
+    "use_qalora",
+    "lora_bias",
+    "target_parameters",
+    "trainable_token_indices",
+    "alora_invocation_tokens",
+    "use_bdlora",
+    "arrow_config",
+    "kasa_config",
+    "monteclora_config",
+    "velora_config",
+    "megatron_config",
+)
 _MOST_RANK = 65_536
 _MOST_ALPHA = 1e6
 
@@ -76,12 +97,13 @@ def read(
             "add its base with `dife reference add`, and scan it again",
         )
     scaling = _Scaling(section)
+    targets = Targets(section)
     placing = _placing(base)
     halves: dict[str, Factors] = {}
     whole: list[tuple[Place, StoredTensor]] = []
     left_out: list[str] = []
     for tensor in stored:
-        name = tensor.name.removeprefix(_START)
+        name = _within_base(tensor.name, file)
         low_rank = _LOW_RANK.fullmatch(name)
         if low_rank:
             halves.setdefault(low_rank[1], {})[low_rank[2]] = tensor
@@ -92,13 +114,38 @@ def read(
             left_out.append(tensor.name)
     changes: list[Change] = []
     for module, pair in halves.items():
+        targets.check(module)
         changes.extend(_changes(module, pair, placing, scaling.of(module), file))
+    _check_apart(changes, whole, file)
     return Adapter(tuple(changes), tuple(whole), tuple(left_out))
+
+
+def _within_base(name: str, file: str) -> str:
+    """The name of a tensor within the base; one that PEFT would not find there is `Unsupported`."""
+    inside = name.removeprefix(_START)
+    if inside == name or not set(_INSIDE).isdisjoint(inside.split(".")):
+        raise Unsupported(f"{file} holds {shown(name)}, which is no LoRA of a known kind", "")
+    return inside
+
+
+def _check_apart(
+    changes: Sequence[Change], whole: Sequence[tuple[Place, StoredTensor]], file: str
+) -> None:
+    """Raise `Unsupported` where one tensor is both replaced and changed, or replaced twice."""
+    taken = {change.place.name for change in changes}
+    for place, tensor in whole:
+        if place.name in taken:
+            raise Unsupported(
+                f"{file} changes {shown(place.name)} in two ways, one is {shown(tensor.name)}", ""
+            )
+        taken.add(place.name)
 
 
 def _only_lora(section: Section) -> None:
     section.choice("peft_type", "LORA", ("LORA",))
-    section.only_off("use_dora", "fan_in_fan_out", "layer_replication", "use_qalora", "lora_bias")
+    section.only_off(*_OTHER_SUMS)
+    if section.take("init_lora_weights", True) not in _STARTS:
+        section.unsupported_key("init_lora_weights", "makes PEFT change the base as well")
     bias = section.choice("bias", "none", ("none", "all", "lora_only"))
     if bias == "lora_only":
         section.unsupported_key("bias", "is lora_only")
@@ -128,17 +175,15 @@ def _patterns(section: Section, key: str) -> dict[str, float]:
         section.wrong_key(key, "is not an object")
     found = {}
     for pattern, value in body.items():
-        if not re.fullmatch(r"[\w.]+", pattern):
-            section.unsupported_key(key, f"holds the pattern {shown(pattern)}")
         if type(value) not in (int, float) or not 0 < value <= _MOST_ALPHA:
             section.wrong_key(key, "holds something that is no positive number")
-        found[pattern] = float(value)
+        found[ends(section, pattern, key)] = float(value)
     return found
 
 
 def _matched(patterns: dict[str, float], module: str, usual: float) -> float:
     for pattern, value in patterns.items():
-        if f".{module}".endswith(f".{pattern}"):
+        if has_end(module, pattern):
             return value
     return usual
 

@@ -152,12 +152,13 @@ def describe(config: dict[str, Any], preprocessing: dict[str, Any] | None) -> De
 
 
 def tower(whole: Section, key: str) -> Section:
-    """The section of one tower; older files say more under another name, which then counts."""
+    """The section of one tower of a `CLIPConfig`; older files say it under another name, which then counts alone.
+
+    What is missing there has its usual value, whatever the newer name says of it.
+    """
     older = whole.take(f"{key}_dict")
     body = whole.take(key) or {}
-    if isinstance(body, dict) and isinstance(older, dict):
-        body = body | older
-    return Section(CONFIG_FILE, key, body)
+    return Section(CONFIG_FILE, key, older if isinstance(older, dict) else body)
 
 
 def _text(section: Section) -> tuple[TextConfig, bool]:

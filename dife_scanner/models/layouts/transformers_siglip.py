@@ -35,7 +35,6 @@ from dife_scanner.models.layouts.transformers_clip import (
     in_block,
     mlp_ratio,
     preprocessing_of,
-    tower,
 )
 
 _BOTH = "siglip"
@@ -148,7 +147,7 @@ def describe(config: dict[str, Any], preprocessing: dict[str, Any] | None) -> De
     vision = None
     text = None
     if kind != _TEXT:
-        section = whole if kind == _VISION else tower(whole, "vision_config")
+        section = whole if kind == _VISION else _tower(whole, "vision_config")
         vision = _vision(section, second)
     read = replace(_USUAL, interpolation="bilinear") if second else _USUAL
     if preprocessing is not None:
@@ -157,13 +156,18 @@ def describe(config: dict[str, Any], preprocessing: dict[str, Any] | None) -> De
         if second and vision is not None:
             _check_patches(processor, vision.grid)
     if kind != _VISION:
-        text = _text(whole if kind == _TEXT else tower(whole, "text_config"))
+        text = _text(whole if kind == _TEXT else _tower(whole, "text_config"))
     return Described(
         vision=vision,
         text=text,
         embed_dim=vision.width if vision else None,
         preprocessing=read if vision else None,
     )
+
+
+def _tower(whole: Section, key: str) -> Section:
+    """The section of one tower; no other name of it is read, as there are for CLIP."""
+    return Section(CONFIG_FILE, key, whole.take(key) or {})
 
 
 def _text(section: Section) -> TextConfig:

@@ -103,12 +103,17 @@ def parsed(files: Files, name: str) -> dict[str, Any]:
 
 
 def settings_of(files: Files) -> dict[str, Any]:
-    """`tokenizer_config.json` over `special_tokens_map.json`. `Unsupported` where it names code of its own."""
+    """`tokenizer_config.json` over `special_tokens_map.json`. `Unsupported` where it names code or files."""
     settings = parsed(files, NAMES_FILE) | parsed(files, SETTINGS_FILE)
     if settings.get("auto_map"):
         raise Unsupported(
             "its tokenizer is code of its own (auto_map)",
             "no code of a repository is run; audit it with the tokenizer of its base",
+        )
+    if settings.get("fast_tokenizer_files") not in (None, [], [LIBRARY_FILE]):
+        raise Unsupported(
+            f"its tokenizer is in other files than {LIBRARY_FILE} (fast_tokenizer_files)",
+            "audit it with the tokenizer of its base",
         )
     return settings
 

@@ -37,11 +37,22 @@ def state_dict(table: Table, file: str) -> dict[str, StoredTensor]:
         key = _wrapper(tensors, file)
         if key is None:
             break
+        _check_alone(tensors, key, file)
         tensors = _under(tensors, key)
     found = {tensor.path[0]: tensor for tensor in tensors if _is_named(tensor, 1)}
     if not found:
         unsupported(file, "no dict in it holds tensors by name")
     return found
+
+
+def _check_alone(tensors: Iterable[StoredTensor], key: str, file: str) -> None:
+    """Raise `Unsupported` where tensors with the names of a model's stand beside the dict under `key`: transformers
+    loads those, and open_clip these.
+    """
+    for tensor in tensors:
+        if _is_named(tensor, 1) and "." in tensor.path[0]:
+            beside = shown(tensor.path[0])
+            unsupported(file, f"{beside} stands beside the dict {shown(key)}: either is the model")
 
 
 def _wrapper(tensors: Sequence[StoredTensor], file: str) -> str | None:

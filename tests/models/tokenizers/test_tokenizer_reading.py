@@ -234,6 +234,8 @@ def test_two_ids_of_one_piece_and_two_pieces_of_one_id_are_no_tokenizer() -> Non
 def test_code_of_a_repository_is_not_run_and_other_files_are_not_opened() -> None:
     with pytest.raises(Unsupported, match="code of its own"):
         find(small_body(), tokenizer_config={"auto_map": {"AutoTokenizer": ["x.Y", None]}})
+    with pytest.raises(Unsupported, match="fast_tokenizer_files"):
+        find(small_body(), tokenizer_config={"fast_tokenizer_files": ["tokenizer.5.0.0.json"]})
     elsewhere = {"tokenizer_file": "../../etc/passwd", "name_or_path": "evil/tokens"}
     assert find(small_body(), tokenizer_config=elsewhere).kind == "clip"
     with pytest.raises(Unsupported, match="none that is read"):

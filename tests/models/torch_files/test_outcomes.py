@@ -179,6 +179,19 @@ def test_where_no_dict_or_several_could_be_the_model_that_is_said(paths: tuple[s
         state_dict(table(*paths), "x.pt")
 
 
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("a.weight", "model/a.weight"),
+        ("a.weight", "state_dict/a.weight"),
+        ("state_dict/a.weight", "state_dict/state_dict/a.weight"),
+    ],
+)
+def test_a_model_beside_the_dict_of_another_is_not_passed_over(paths: tuple[str, ...]) -> None:
+    with pytest.raises(Unsupported, match="either is the model"):
+        state_dict(table(*paths), "x.pt")
+
+
 # --- any bytes, and no library --------------------------------------------------------------------------------
 
 SEEDS = (
