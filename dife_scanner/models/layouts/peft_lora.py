@@ -21,6 +21,7 @@ from dife_scanner.models.layouts.json_section import Section
 from dife_scanner.models.layouts.places import Place, Placing
 from dife_scanner.models.stored import StoredTensor
 from dife_scanner.models.strict_json import shown
+from dife_scanner.models.tensors import SCALE
 
 CONFIG_FILE = "adapter_config.json"
 
@@ -76,6 +77,7 @@ def read(
             "add its base with `dife reference add`, and scan it again",
         )
     scaling = _Scaling(section)
+    targets = section.take("target_modules")
     placing = _placing(base)
     halves: dict[str, Factors] = {}
     whole: list[tuple[Place, StoredTensor]] = []
@@ -84,7 +86,11 @@ def read(
         name = tensor.name.removeprefix(_START)
         low_rank = _LOW_RANK.fullmatch(name)
         if low_rank:
-            halves.setdefault(low_rank[1], {})[low_rank[2]] = tensor
+            _check_targeted(low_rank[1], targets, file)
+            factors = halves.setdefault(low_rank[1], {})
+            if low_rank[2] in factors:
+                raise Unsupported(f"{file} holds {shown(name)} twice, and either may be loaded", "")
+            factors[low_rank[2]] = tensor
             continue
         places = _of_whole(name, placing, file)
         whole.extend((place, tensor) for place in places)
@@ -94,6 +100,26 @@ def read(
     for module, pair in halves.items():
         changes.extend(_changes(module, pair, placing, scaling.of(module), file))
     return Adapter(tuple(changes), tuple(whole), tuple(left_out))
+
+
+def _check_targeted(module: str, targets: Any, file: str) -> None:
+    """Raise `Unsupported` for a change of a module that the configuration does not name: PEFT passes over it."""
+    if targets is None or targets == "all-linear":
+        return
+    if isinstance(targets, str):
+        try:
+            named = re.fullmatch(targets, module) is not None
+        except re.error:
+            named = False
+    else:
+        named = isinstance(targets, list) and any(
+            f".{module}".endswith(f".{one}") for one in targets
+        )
+    if not named:
+        raise Unsupported(
+            f"{file} changes {shown(module)}, which its configuration does not name among target_modules",
+            "save the adapter again with PEFT",
+        )
 
 
 def _only_lora(section: Section) -> None:
@@ -144,9 +170,20 @@ def _matched(patterns: dict[str, float], module: str, usual: float) -> float:
 
 
 def _placing(base: ClipConfig) -> Placing:
-    if base.vision.trunk == ATTENTION_POOLED:
-        return transformers_siglip.place
-    return transformers_clip.place
+    siglip = base.vision.trunk == ATTENTION_POOLED
+    placing = transformers_siglip.place if siglip else transformers_clip.place
+
+    def place(name: str) -> tuple[Place, ...]:
+        found = placing(name)
+        if (
+            found == (Place(name),) and name != SCALE
+        ):  # PEFT passes over it, and open_clip may have one of that name
+            raise Unsupported(
+                f"an adapter changes {shown(name)}, which no CLIP of transformers has", ""
+            )
+        return found
+
+    return place
 
 
 def _of_whole(name: str, placing: Placing, file: str) -> tuple[Place, ...]:
