@@ -235,7 +235,7 @@ def test_every_clipa_of_open_clips_registry_is_read() -> None:
 
 
 def test_words_of_bert_are_not_read_by_a_tower_that_looks_for_its_end(tmp_path: Path) -> None:
-    text = {"hf_tokenizer_name": "bert-base-uncased", "vocab_size": 49408, "width": 64, "layers": 1}
+    text = {"hf_tokenizer_name": "bert-base-uncased", "vocab_size": 49410, "width": 64, "layers": 1}
     settings = CLIPA | {"text_cfg": text}
     theirs = open_clip.model.CustomTextCLIP(**copy.deepcopy(settings))
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")
