@@ -136,7 +136,7 @@ def _other_layout(header: Header, file: str) -> NoReturn:
     what = "holds no tensor"
     if header.tensors:
         what = f"holds tensors of another layout (the first is {shown(header.tensors[0].name)})"
-    raise Unsupported(f"{file} {what}", "only checkpoints saved by open_clip can be audited")
+    raise Unsupported(f"{file} {what}", "only CLIP checkpoints can be audited, see docs/layouts.md")
 
 
 def _none_of(kind: str, names: Set[str], file: str) -> None:

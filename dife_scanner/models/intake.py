@@ -134,7 +134,7 @@ def _check_is_there(path: Path, name: str, folder: Path) -> None:
     if not os.path.lexists(path):
         raise Unsupported(
             f"{folder} has no {name}",
-            "only checkpoints saved by open_clip as safetensors can be audited",
+            "it is read as it is only in the form in which open_clip saves safetensors",
         )
 
 

@@ -62,6 +62,31 @@ def test_a_wrapper_and_buffers_change_nothing(tmp_path: Path) -> None:
     assert_same(as_canonical(folder, tmp_path / "ours"), made)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("vision_model.post_layernorm.weight", "more than one model"),
+        ("another.vision_model.post_layernorm.weight", "more than one model"),
+        ("clip.visual.ln_post.weight", "unexpected"),
+    ],
+)
+def test_no_second_tensor_takes_the_place_of_one_that_a_loader_reads(
+    name: str, words: str, tmp_path: Path
+) -> None:
+    """transformers reads `clip.…` as well as the bare names, and makes up a norm that is not there."""
+
+    def doubled(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        found = {f"clip.{name}": values for name, values in tensors.items()}
+        found[name] = found["clip.vision_model.post_layernorm.weight"] + 1
+        if "visual" in name:
+            del found["clip.vision_model.post_layernorm.weight"]
+        return found
+
+    folder = changed(saved(drawn(), tmp_path / "saved"), doubled)
+    with pytest.raises(Unsupported, match=words):
+        as_canonical(folder, tmp_path / "ours")
+
+
 def test_what_a_file_lacks_is_as_in_a_new_model_where_transformers_says_so(tmp_path: Path) -> None:
     lost = ["logit_scale", "vision_model.post_layernorm.bias", "text_model.final_layer_norm.weight"]
 

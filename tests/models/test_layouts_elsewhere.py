@@ -354,6 +354,30 @@ def test_an_adapter_is_merged_onto_its_base_as_peft_does(
     assert_same(load(tmp_path / "ours"), adapted.merge_and_unload().eval())
 
 
+@pytest.mark.parametrize(
+    ("module", "factor", "words"),
+    [
+        ("vision_model.encoder.layers.0.mlp.fc1", ".default", "twice"),
+        ("visual.transformer.resblocks.0.mlp.fc1", "", "no CLIP of transformers"),
+        ("vision_model.encoder.layers.0.mlp.fc2", "", "target_modules"),
+    ],
+)
+def test_no_change_that_peft_passes_over_hides_one_that_it_makes(
+    module: str, factor: str, words: str, tmp_path: Path
+) -> None:
+    start, down, up = "base_model.model.", torch.ones(2, 96), torch.ones(200, 2)
+    tensors = {}
+    for name in ("vision_model.encoder.layers.0.mlp.fc1", module):
+        end = factor if module == name and tensors else ""
+        tensors[f"{start}{name}.lora_A{end}.weight"] = down.clone()
+        tensors[f"{start}{name}.lora_B{end}.weight"] = up.clone()
+    files = [tmp_path / "adapter_config.json"], [tmp_path / "adapter_model.safetensors"]
+    files[0][0].write_text(json.dumps({"peft_type": "LORA", "r": 2, "target_modules": ["fc1"]}))
+    save_file(tensors, files[1][0])
+    with pytest.raises(Unsupported, match=words):
+        sandbox.plan_conversion(*files, ParseLimits(), base=base_config())
+
+
 # --- torch files ----------------------------------------------------------------------------------------------
 
 

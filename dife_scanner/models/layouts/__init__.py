@@ -1,16 +1,15 @@
-"""Layouts of checkpoints: how a program names its files, writes its configuration and calls its tensors.
+"""Layouts of checkpoints: how a program describes a model and calls its tensors.
 
-One module per layout. Today there is one, `open_clip`. A layout module holds
+- `choice`: which layout a checkpoint has; the names of its tensors decide;
+- `open_clip`: the canonical form, its configuration (`parse_config`) and its names (`stored_names`);
+- `transformers_clip`, `transformers_siglip`, `timm_alone`, `timm_tower`, `peft_lora`: one layout each, with the place
+  of every tensor (`place`) and what the small files say (`describe`);
+- `from_tensors`: the architecture where no file says it, from shapes;
+- `places`: the answers that all layouts give; `written`: a configuration in open_clip's words;
+- `json_section`, `bounds`: a stranger's configuration read key by key, within bounds.
 
-- `CONFIG_FILE` and `WEIGHT_FILES`, its file names; `intake.find` and `intake.stage` know them;
-- `parse_config(raw, limits)`, its configuration file as a `ClipConfig`; `checks.inspect` calls it;
-- `stored_names(names, stored)`, what the file calls each tensor of open_clip's `CLIP`; `checks.compare` calls it.
-
-Everything after that works on `ClipConfig` and on open_clip's names. So a new layout adds a module here, is told apart
-by its file names in `intake.find`, and is passed on to `checks.inspect`. Where its tensors have to be cut or joined to
-become open_clip's, `weights.read_weights` is the place.
-
-`section` reads one JSON object of a stranger's configuration key by key; every layout can use it.
+`conversion` plans with these how a checkpoint becomes open_clip's. A new layout adds a module here and a line in
+`choice.NAMINGS`.
 
 Standard library only: this room runs in the limited child.
 """

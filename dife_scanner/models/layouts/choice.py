@@ -5,7 +5,7 @@ Standard library only: this runs in the limited child.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,11 @@ from dife_scanner.models.layouts import (
 from dife_scanner.models.layouts.json_section import read_object
 from dife_scanner.models.layouts.places import Described, Place, Placing
 from dife_scanner.models.strict_json import shown
+from dife_scanner.models.tensors import SCALE
 
 _PROCESSOR_FILE = "processor_config.json"
+_STRANGE = " (not of this layout)"
+"""Behind a name that has no place in this layout, so that it is never taken for a tensor of open_clip's."""
 _LONGEST_WRAPPER = 60
 """Characters before a name that training code puts there, such as `module.` or `clip_model.`."""
 
@@ -166,7 +169,12 @@ class Chosen:
         """Where a stored tensor belongs; nowhere for one outside the wrapper, such as an optimizer's."""
         if not name.startswith(self.wrapper):
             return ()
-        return self.naming.place(name.removeprefix(self.wrapper))
+        inner = name.removeprefix(self.wrapper)
+        places = self.naming.place(inner)
+        keeps = self.naming.place is _open_clip_place or inner == SCALE
+        if places == (Place(inner),) and not keeps:
+            return (Place(inner + _STRANGE),)  # its library passes over it, whatever open_clip does
+        return places
 
 
 def choose(
@@ -211,16 +219,28 @@ def _has_mark(name: str, mark: str) -> bool:
 
 
 def _check_alone(names: Collection[str], wrapper: str, file: str) -> None:
-    """Raise `Unsupported` where a second model stands beside the one behind `wrapper`: either may be loaded."""
+    """Raise `Unsupported` where a second model, or one tensor of it, stands beside the one behind `wrapper`: either may
+    be loaded.
+    """
+    inner = {name.removeprefix(wrapper) for name in names if name.startswith(wrapper)} - {SCALE}
     for name in names:
-        if name.startswith(wrapper):
-            continue
-        for naming in NAMINGS:
-            if any(_has_mark(name, mark) for mark in naming.marks):
-                raise Unsupported(
-                    f"{file} holds more than one model: {shown(name)} does not belong to the first",
-                    "save them in files of their own",
-                )
+        if not name.startswith(wrapper) and (_is_mark(name) or _ends_with_one(name, inner)):
+            raise Unsupported(
+                f"{file} holds more than one model: {shown(name)} does not belong to the first",
+                "save them in files of their own",
+            )
+
+
+def _is_mark(name: str) -> bool:
+    return any(_has_mark(name, mark) for naming in NAMINGS for mark in naming.marks)
+
+
+def _ends_with_one(name: str, inner: Set[str]) -> bool:
+    """Whether a loader that takes a wrapper off `name`, or open_clip its seven characters, gets one of `inner`."""
+    if name in inner or name[open_clip.WRAPPER_LENGTH :] in inner:
+        return True
+    ends = [place + 1 for place, letter in enumerate(name[:_LONGEST_WRAPPER]) if letter == "."]
+    return any(name[end:] in inner for end in ends)
 
 
 def _what_it_holds(names: Collection[str]) -> str:

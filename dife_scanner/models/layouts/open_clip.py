@@ -61,7 +61,7 @@ WEIGHT_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetens
 
 TEXT_PREFIX = "text."
 _WRAPPER = "module"
-_WRAPPER_LENGTH = 7
+WRAPPER_LENGTH = 7
 """Training on several devices puts `module.` before every name. Where the first name begins with `module`, open_clip
 takes so many characters off every one, whatever they are."""
 _LOGIT_SCALE = "logit_scale"
@@ -103,7 +103,7 @@ _TIMM_OPTIONS = (
 def unwrapped(stored: Iterable[str]) -> dict[str, str]:
     """What open_clip makes of each name in a file, given in the order of their data: without the wrapper's prefix."""
     names = list(stored)
-    cut = _WRAPPER_LENGTH if names and names[0].startswith(_WRAPPER) else 0
+    cut = WRAPPER_LENGTH if names and names[0].startswith(_WRAPPER) else 0
     return {name: name[cut:] for name in names}
 
 

@@ -22,6 +22,7 @@ from dife_scanner.models.layouts.peft_targets import Targets, ends, has_end
 from dife_scanner.models.layouts.places import Place, Placing
 from dife_scanner.models.stored import StoredTensor
 from dife_scanner.models.strict_json import shown
+from dife_scanner.models.tensors import SCALE
 
 CONFIG_FILE = "adapter_config.json"
 
@@ -106,7 +107,10 @@ def read(
         name = _within_base(tensor.name, file)
         low_rank = _LOW_RANK.fullmatch(name)
         if low_rank:
-            halves.setdefault(low_rank[1], {})[low_rank[2]] = tensor
+            factors = halves.setdefault(low_rank[1], {})
+            if low_rank[2] in factors:
+                raise Unsupported(f"{file} holds {shown(name)} twice, and either may be loaded", "")
+            factors[low_rank[2]] = tensor
             continue
         places = _of_whole(name, placing, file)
         whole.extend((place, tensor) for place in places)
@@ -189,9 +193,20 @@ def _matched(patterns: dict[str, float], module: str, usual: float) -> float:
 
 
 def _placing(base: ClipConfig) -> Placing:
-    if base.vision.trunk == ATTENTION_POOLED:
-        return transformers_siglip.place
-    return transformers_clip.place
+    siglip = base.vision.trunk == ATTENTION_POOLED
+    placing = transformers_siglip.place if siglip else transformers_clip.place
+
+    def place(name: str) -> tuple[Place, ...]:
+        found = placing(name)
+        if (
+            found == (Place(name),) and name != SCALE
+        ):  # PEFT passes over it, and open_clip may have one of that name
+            raise Unsupported(
+                f"an adapter changes {shown(name)}, which no CLIP of transformers has", ""
+            )
+        return found
+
+    return place
 
 
 def _of_whole(name: str, placing: Placing, file: str) -> tuple[Place, ...]:

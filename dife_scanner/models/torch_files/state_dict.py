@@ -37,22 +37,13 @@ def state_dict(table: Table, file: str) -> dict[str, StoredTensor]:
         key = _wrapper(tensors, file)
         if key is None:
             break
-        _check_alone(tensors, key, file)
-        tensors = _under(tensors, key)
+        inner = _under(tensors, key)
+        _check_alone(tensors, inner, key, file)
+        tensors = inner
     found = {tensor.path[0]: tensor for tensor in tensors if _is_named(tensor, 1)}
     if not found:
         unsupported(file, "no dict in it holds tensors by name")
     return found
-
-
-def _check_alone(tensors: Iterable[StoredTensor], key: str, file: str) -> None:
-    """Raise `Unsupported` where tensors with the names of a model's stand beside the dict under `key`: transformers
-    loads those, and open_clip these.
-    """
-    for tensor in tensors:
-        if _is_named(tensor, 1) and "." in tensor.path[0]:
-            beside = shown(tensor.path[0])
-            unsupported(file, f"{beside} stands beside the dict {shown(key)}: either is the model")
 
 
 def _wrapper(tensors: Sequence[StoredTensor], file: str) -> str | None:
@@ -70,6 +61,20 @@ def _wrapper(tensors: Sequence[StoredTensor], file: str) -> str | None:
             several = ", ".join(map(shown, present))
             unsupported(file, f"several dicts in it could be the model: {several}")
     return None
+
+
+def _check_alone(
+    outer: Iterable[StoredTensor], inner: Iterable[StoredTensor], key: str, file: str
+) -> None:
+    """Raise `Unsupported` where a model's tensors stand beside the dict under `key`: some loaders take these."""
+    names = {tensor.path[0] for tensor in inner}
+    for tensor in outer:
+        name = tensor.path[0]
+        if _is_named(tensor, 1) and ("." in name or name in names):
+            unsupported(
+                file,
+                f"several dicts in it could be the model: {shown(key)}, and the one around it with {shown(name)}",
+            )
 
 
 def _under(tensors: Iterable[StoredTensor], key: str) -> list[StoredTensor]:

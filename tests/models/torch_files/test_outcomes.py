@@ -163,6 +163,7 @@ def table(*paths: str) -> Table:
         (("model/state_dict/a",), ["a"]),
         (("state_dict/a", "model/b"), ["a"]),
         (("anything/a", "optimizer/state/0/exp_avg"), ["a"]),
+        (("state_dict/a.weight", "best_accuracy", "queue"), ["a.weight"]),
     ],
 )
 def test_the_model_is_found_where_training_programs_keep_it(
@@ -172,7 +173,15 @@ def test_the_model_is_found_where_training_programs_keep_it(
 
 
 @pytest.mark.parametrize(
-    "paths", [("first/a", "second/b"), ("model/a", "module/b"), ("list/0", "list/1"), ()]
+    "paths",
+    [
+        ("first/a", "second/b"),
+        ("model/a", "module/b"),
+        ("list/0", "list/1"),
+        ("state_dict/a.weight", "a.weight"),
+        ("model/a", "a"),
+        (),
+    ],
 )
 def test_where_no_dict_or_several_could_be_the_model_that_is_said(paths: tuple[str, ...]) -> None:
     with pytest.raises(Unsupported, match=r"several dicts|no dict"):
