@@ -91,6 +91,7 @@ def test_a_pattern_matches_where_it_does_in_peft(pattern: str) -> None:
     [
         {"target_modules": ["fc1"], "layers_to_transform": 0},
         {"target_modules": r".*text_model.*\.(fc1|fc2)", "exclude_modules": ["fc2"]},
+        {"target_parameters": [], "layers_to_transform": [], "layers_pattern": []},
         {"target_modules": "all-linear", "init_lora_weights": "gaussian"},
     ],
 )

@@ -147,7 +147,9 @@ def _check_apart(
 
 def _only_lora(section: Section) -> None:
     section.choice("peft_type", "LORA", ("LORA",))
-    section.only_off(*_OTHER_SUMS)
+    for key in _OTHER_SUMS:
+        if section.take(key):
+            section.unsupported_key(key, "is set")
     if section.take("init_lora_weights", True) not in _STARTS:
         section.unsupported_key("init_lora_weights", "makes PEFT change the base as well")
     bias = section.choice("bias", "none", ("none", "all", "lora_only"))

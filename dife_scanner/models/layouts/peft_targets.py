@@ -28,6 +28,8 @@ class Targets:
         self._excluded = _names(section, "exclude_modules")
         layers = section.take("layers_to_transform")
         self._layers = [layers] if type(layers) is int else layers
+        if self._layers == []:
+            self._layers = None
         if section.take("layers_pattern") not in (None, [], "", "layers", ["layers"]):
             section.unsupported_key("layers_pattern", "is set")
         if self._layers is not None and not isinstance(self._layers, list):
