@@ -357,7 +357,7 @@ def test_an_adapter_is_merged_onto_its_base_as_peft_does(
 @pytest.mark.parametrize(
     ("module", "factor", "words"),
     [
-        ("vision_model.encoder.layers.0.mlp.fc1", ".default", "twice"),
+        ("vision_model.encoder.layers.0.mlp.fc1", ".default", "no LoRA of a known kind"),
         ("visual.transformer.resblocks.0.mlp.fc1", "", "no CLIP of transformers"),
         ("vision_model.encoder.layers.0.mlp.fc2", "", "target_modules"),
     ],

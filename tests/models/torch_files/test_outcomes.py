@@ -197,7 +197,7 @@ def test_where_no_dict_or_several_could_be_the_model_that_is_said(paths: tuple[s
     ],
 )
 def test_a_model_beside_the_dict_of_another_is_not_passed_over(paths: tuple[str, ...]) -> None:
-    with pytest.raises(Unsupported, match="either is the model"):
+    with pytest.raises(Unsupported, match="could be the model"):
         state_dict(table(*paths), "x.pt")
 
 
