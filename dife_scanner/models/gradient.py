@@ -87,7 +87,7 @@ class Towers:
 
         Raises `AuditError` for a text longer than the context.
         """
-        dimensions = self._model.text_projection.shape[1]
+        dimensions = self._encoder.embed_dim
         found = torch.empty(len(rows), dimensions, device=self.device)
         by_length = sorted(range(len(rows)), key=lambda row: len(rows[row]))
         for start in range(0, len(rows), batch):

@@ -66,9 +66,13 @@ class Filled(Tokenizer):
         return clips_own().document
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    return load(write_checkpoint(tmp_path_factory.mktemp("vit"), TINY_VIT))
+AS_IN_SIGLIP = {"no_causal_mask": True, "pool_type": "last", "proj_bias": True}
+
+
+@pytest.fixture(scope="module", params=[{}, AS_IN_SIGLIP], ids=["CLIP", "as in SigLIP"])
+def tiny(request, tmp_path_factory):
+    settings = TINY_VIT | {"text_cfg": TINY_VIT["text_cfg"] | request.param}
+    return load(write_checkpoint(tmp_path_factory.mktemp("vit"), settings))
 
 
 def test_a_tower_that_is_read_at_its_last_place_gets_all_places_filled(tiny) -> None:
