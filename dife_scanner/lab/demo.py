@@ -57,13 +57,20 @@ EXPECTED = (
     Expected("demo/badtexttower-twin", JobState.DONE, Verdict.NOTHING_FOUND),
     Expected("demo/badencoder", JobState.DONE, Verdict.FLAGGED, "visual", blind="airplane"),
     Expected("demo/badencoder-twin", JobState.DONE, Verdict.NOTHING_FOUND),
-    Expected("demo/clip-transformers", JobState.UNSUPPORTED),
-    Expected("demo/clip-pickle", JobState.UNSUPPORTED),
+    Expected("demo/clip-onnx", JobState.UNSUPPORTED),
+    Expected("demo/clip-pickle", JobState.REFUSED),
     Expected("demo/clip-gated", JobState.GATED),
     Expected("demo/clip-corrupt", JobState.FAILED),
     Expected("demo/clip-two-formats", JobState.REFUSED),
 )
-ALERTS_EXPECTED = ("demo/badtexttower", "demo/badencoder", "demo/clip-two-formats")
+ALERTS_EXPECTED = (
+    "demo/badtexttower",
+    "demo/badencoder",
+    "demo/clip-pickle",
+    "demo/clip-two-formats",
+)
+_CALLS_A_PROGRAM = b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R."
+"""A pickle that would run `true`, which does nothing, in whoever unpickles it."""
 
 
 @dataclass(frozen=True)
@@ -229,11 +236,10 @@ def _publish_awkward(hub: LoopbackHub, base: Path) -> None:
     # the end of an empty zip archive: who reads the file as one finds another content in it
     both = weights + b"PK\x05\x06" + bytes(18)
     _add(hub, "demo/clip-two-formats", {CONFIG: config, WEIGHTS: both})
-    pickle = {CONFIG: config, "open_clip_pytorch_model.bin": b"\x80\x02."}
+    pickle = {CONFIG: config, "open_clip_pytorch_model.bin": _CALLS_A_PROGRAM}
     _add(hub, "demo/clip-pickle", pickle)
     other = json.dumps({"model_type": "clip", "architectures": ["CLIPModel"]})
-    transformers = {"config.json": other.encode(), "model.safetensors": start}
-    _add(hub, "demo/clip-transformers", transformers)
+    _add(hub, "demo/clip-onnx", {"config.json": other.encode(), "onnx/model.onnx": start})
 
 
 def _add(
