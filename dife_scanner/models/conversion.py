@@ -21,7 +21,7 @@ from dife_scanner.models.inspection import FLOATS, compare
 from dife_scanner.models.layouts import peft_lora
 from dife_scanner.models.layouts.choice import Chosen, choose
 from dife_scanner.models.layouts.json_section import read_object
-from dife_scanner.models.layouts.open_clip import is_no_weight, parse_config
+from dife_scanner.models.layouts.open_clip import WRAPPER_LENGTH, is_no_weight, parse_config
 from dife_scanner.models.layouts.places import Place, Placing
 from dife_scanner.models.layouts.written import written
 from dife_scanner.models.shapes import Shapes
@@ -290,7 +290,8 @@ def _check_outside(
 
 
 def _tails(name: str) -> Iterator[str]:
-    """A name, and what is left of it without its first parts."""
+    """A name, and what is left of it without its first parts, or without the characters that open_clip cuts off."""
+    yield name[WRAPPER_LENGTH:]
     tail = name[-_LONGEST_TAIL:]
     while tail:
         yield tail

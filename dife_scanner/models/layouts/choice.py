@@ -5,7 +5,7 @@ Standard library only: this runs in the limited child.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Set
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -219,12 +219,12 @@ def _has_mark(name: str, mark: str) -> bool:
 
 
 def _check_alone(names: Collection[str], wrapper: str, file: str) -> None:
-    """Raise `Unsupported` where a second model, or one tensor of it, stands beside the one behind `wrapper`: either may
-    be loaded.
+    """Raise `Unsupported` where a second model stands beside the one behind `wrapper`: either may be loaded.
+
+    Single tensors of one are for `conversion` to find, which knows what the model is made of.
     """
-    inner = {name.removeprefix(wrapper) for name in names if name.startswith(wrapper)} - {SCALE}
     for name in names:
-        if not name.startswith(wrapper) and (_is_mark(name) or _ends_with_one(name, inner)):
+        if not name.startswith(wrapper) and _is_mark(name):
             raise Unsupported(
                 f"{file} holds more than one model: {shown(name)} does not belong to the first",
                 "save them in files of their own",
@@ -233,14 +233,6 @@ def _check_alone(names: Collection[str], wrapper: str, file: str) -> None:
 
 def _is_mark(name: str) -> bool:
     return any(_has_mark(name, mark) for naming in NAMINGS for mark in naming.marks)
-
-
-def _ends_with_one(name: str, inner: Set[str]) -> bool:
-    """Whether a loader that takes a wrapper off `name`, or open_clip its seven characters, gets one of `inner`."""
-    if name in inner or name[open_clip.WRAPPER_LENGTH :] in inner:
-        return True
-    ends = [place + 1 for place, letter in enumerate(name[:_LONGEST_WRAPPER]) if letter == "."]
-    return any(name[end:] in inner for end in ends)
 
 
 def _what_it_holds(names: Collection[str]) -> str:
