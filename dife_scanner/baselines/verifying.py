@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +27,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 # --- verifying ------------------------------------------------------------------------------------------------
 
 
-def verify(store: Store, reference: Reference, hub: Hub) -> ReferenceCheck:
+def verify(store: Store, reference: Reference, hub: Hub, channels: Sequence[str]) -> ReferenceCheck:
     """Hash a reference's files again, and where it was fetched, ask the hub what that repository holds now.
 
-    A damaged one that was fetched for a checkpoint is forgotten: it is fetched again when it is needed.
+    A repository that changed is a finding, with its alerts to `channels`. A damaged copy that was fetched for a
+    checkpoint is forgotten: it is fetched again when it is needed.
     """
     intact, damage = _on_disk(store, reference)
-    on_hub, change = _on_hub(store, reference, hub)
+    on_hub, change = _on_hub(store, reference, hub, channels)
     if reference.fetched and not intact:
         _forget(store, reference)
         damage += "; it is fetched again when it is needed"
@@ -57,7 +59,9 @@ def _on_disk(store: Store, reference: Reference) -> tuple[bool | None, str]:
     return True, ""
 
 
-def _on_hub(store: Store, reference: Reference, hub: Hub) -> tuple[bool | None, str]:
+def _on_hub(
+    store: Store, reference: Reference, hub: Hub, channels: Sequence[str]
+) -> tuple[bool | None, str]:
     record = trust.record(store, reference.repository) if reference.repository else None
     if record is None:
         return None, ""
@@ -68,7 +72,7 @@ def _on_hub(store: Store, reference: Reference, hub: Hub) -> tuple[bool | None, 
         )
     try:
         model = hub.info(record.repository, trusting.revision_of(record) or None)
-        trusting.check_announced(store, record, model.sha, model.files)
+        trusting.check_announced(store, record, model.sha, model.files, channels)
     except BaseChanged as error:
         return False, error.what
     except HubError as error:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from dife_scanner.durable.clock import now
-from dife_scanner.records import TrustedFile, TrustRecord
+from dife_scanner.records import Alert, Finding, TrustedFile, TrustRecord
+from dife_scanner.store import findings, outbox
 from dife_scanner.store.db import Store
 
 
@@ -40,12 +42,24 @@ def keep(store: Store, trusted: TrustRecord) -> None:
         )
 
 
-def note_change(store: Store, repository: str, what: str) -> None:
-    """Say what a later fetch found instead of what is trusted; an empty text takes it back."""
+def note_change(store: Store, finding: Finding, what: str, alerts: Sequence[Alert]) -> None:
+    """Say what a later look found instead of what is trusted: in the record, as a finding, and to the channels."""
     with store.atomic("trust.keep"):
-        store.write(
-            "UPDATE trusted_repositories SET changed = ? WHERE repository = ?", (what, repository)
-        )
+        _set_changed(store, finding.ref.repo_id, what)
+        findings.insert_finding(store, finding, None)
+        outbox.insert(store, alerts)
+
+
+def note_unchanged(store: Store, repository: str) -> None:
+    """Say that the repository holds what is trusted again; the finding stays until somebody decides about it."""
+    with store.atomic("trust.keep"):
+        _set_changed(store, repository, "")
+
+
+def _set_changed(store: Store, repository: str, what: str) -> None:
+    store.write(
+        "UPDATE trusted_repositories SET changed = ? WHERE repository = ?", (what, repository)
+    )
 
 
 def _to_record(row: dict[str, Any]) -> TrustRecord:
