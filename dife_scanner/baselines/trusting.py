@@ -142,12 +142,12 @@ def _names(store: Store, repository: str) -> list[str]:
 
 
 def _finding(record: TrustRecord, revision: str, difference: _Difference, reason: str) -> Finding:
-    """About the repository; the next commit, another file and other bytes in it are each another finding.
+    """About the repository; another file and other bytes in it are each another finding, another commit alone is not.
 
-    So it is never the earlier one under another name, and what somebody decided about that says nothing about it.
+    So a commit that only edits a page tells nobody anew, and what somebody decided says nothing about other bytes.
     """
     kind = FindingKind.CHANGED
-    change = (revision, difference.path, difference.found)
+    change = (difference.path, difference.found)
     return Finding(
         fingerprint=fingerprint(record.repository, kind.value, *change),
         ref=ModelRef(record.repository, revision),
