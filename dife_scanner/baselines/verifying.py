@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dife_scanner.baselines import keeping, trusting
 from dife_scanner.baselines.registry import registry
-from dife_scanner.durable.clock import now
+from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import BaseChanged, HubError, NotFound, UsageError
 from dife_scanner.models.layouts.open_clip import WEIGHT_FILES
 from dife_scanner.records import Reference, ReferenceCheck, TrustedFile, TrustRecord
@@ -19,7 +20,12 @@ from dife_scanner.store import Store, references, trust
 
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
+    from dife_scanner.hub.deadline import Deadline
 
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 24 * 3600.0
+"""Seconds between looks of the watcher at the repository of a trusted base."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -78,6 +84,25 @@ def _on_hub(
     except HubError as error:
         return None, f"the hub was not asked: {error.what}"
     return True, ""
+
+
+def look_again(store: Store, hub: Hub, channels: Sequence[str], deadline: Deadline) -> None:
+    """Ask the hub, once a day, what each trusted repository holds now. One that changed is a finding with its alerts.
+
+    What the hub does not answer is asked again the next time; a base that is here already is used all the same.
+    """
+    for record in trust.not_looked_at_since(store, later(-LOOK_EVERY)):
+        if deadline.passed:
+            return
+        try:
+            model = hub.info(record.repository, trusting.revision_of(record) or None)
+            trusting.check_announced(store, record, model.sha, model.files, channels)
+        except BaseChanged as error:
+            log.warning("%s", error.what)
+        except HubError as error:
+            log.warning("the clean base %s was not looked at: %s", record.repository, error.what)
+            continue
+        trust.note_look(store, record.repository)
 
 
 # --- pinning --------------------------------------------------------------------------------------------------

@@ -24,13 +24,32 @@ def records(store: Store) -> list[TrustRecord]:
     return [_to_record(row) for row in rows]
 
 
+def not_looked_at_since(store: Store, moment: str) -> list[TrustRecord]:
+    """The repositories that the hub was not asked about since then, those that waited longest first."""
+    rows = store.read(
+        "SELECT * FROM trusted_repositories WHERE looked_at < ? ORDER BY looked_at, repository",
+        (moment,),
+    )
+    return [_to_record(row) for row in rows]
+
+
+def note_look(store: Store, repository: str) -> None:
+    """Say that the hub was asked now what this repository holds."""
+    with store.atomic("trust.keep"):
+        store.write(
+            "UPDATE trusted_repositories SET looked_at = ? WHERE repository = ?",
+            (now(), repository),
+        )
+
+
 def keep(store: Store, trusted: TrustRecord) -> None:
     """Trust this commit and these files from now on, whatever was trusted before."""
     files = json.dumps({file.path: file.sha256 for file in trusted.files}, sort_keys=True)
     with store.atomic("trust.keep"):
         store.write(
-            "INSERT OR REPLACE INTO trusted_repositories (repository, revision, files, first_at, pinned_at, changed)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO trusted_repositories"
+            " (repository, revision, files, first_at, pinned_at, changed, looked_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 trusted.repository,
                 trusted.revision,
@@ -38,6 +57,7 @@ def keep(store: Store, trusted: TrustRecord) -> None:
                 trusted.first_at or now(),
                 trusted.pinned_at,
                 trusted.changed,
+                now(),
             ),
         )
 

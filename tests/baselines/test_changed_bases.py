@@ -17,10 +17,13 @@ from dife_scanner.app.references import add_reference, verified
 from dife_scanner.baselines import keeping, trusting, verifying
 from dife_scanner.baselines.fetching import fetch_base
 from dife_scanner.baselines.registry import registry
+from dife_scanner.baselines.verifying import LOOK_EVERY
+from dife_scanner.durable.clock import later
 from dife_scanner.errors import BaseChanged
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.progress import SILENT
 from dife_scanner.queue import targets, worker
+from dife_scanner.queue.poller import poll_pass
 from dife_scanner.queue.work import Work, hub_for
 from dife_scanner.records import (
     Alert,
@@ -134,6 +137,26 @@ def test_an_audit_that_needs_a_base_that_changed_alerts_and_is_made_without_it(
     assert sorted(alert.channel for alert in outbox.alerts(store)) == list(BOTH)
     (finding,) = findings.findings(store)
     assert finding.kind is FindingKind.CHANGED and finding.ref.repo_id == "acme/one"
+
+
+def test_the_watcher_asks_once_a_day_what_the_repositories_of_its_bases_hold(
+    store: Store, hub: LoopbackHub, base_work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A base that is here already is used from disk, and no audit would notice."""
+    settings = base_work.settings
+    base = registry(settings.references.registry).base("acme/one")
+    fetch_base(store, base, fetching(settings, hub, channels=BOTH))
+    hub.commit("acme/one", changed(drawn(0)))
+    poll_pass(store, base_work)
+    assert keys(store) == [], "it was looked at today: it was fetched"
+
+    monkeypatch.setattr(verifying, "later", lambda seconds: later(seconds + 2 * LOOK_EVERY))
+    poll_pass(store, base_work)
+    assert len(set(keys(store))) == len(BOTH)
+    (finding,) = findings.findings(store, filter="kind:changed")
+    assert finding.ref.repo_id == "acme/one"
+    looked_at = trust.not_looked_at_since(store, later(1))[0]
+    assert looked_at.changed and not trust.not_looked_at_since(store, later(-60))
 
 
 # --- without one ----------------------------------------------------------------------------------------------
