@@ -375,7 +375,13 @@ def m013_cast_references(db: Database) -> None:
 
 
 @MIGRATIONS()  # type: ignore[untyped-decorator]
-def m014_qualifications(db: Database) -> None:
+def m014_looks_at_bases(db: Database) -> None:
+    """When the hub was last asked what a trusted repository holds; of those that stand here it was not asked yet."""
+    db.execute("ALTER TABLE trusted_repositories ADD COLUMN looked_at TEXT NOT NULL DEFAULT ''")
+
+
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m015_qualifications(db: Database) -> None:
     """What bases recognise of the wide probe set; by what they compute, so that a renamed one is not measured again."""
     db.execute(
         "CREATE TABLE qualifications (image_tower TEXT NOT NULL, text_tower TEXT NOT NULL, probes TEXT NOT NULL,"

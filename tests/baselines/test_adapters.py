@@ -64,6 +64,7 @@ def with_the_first(store: Store, work_: Work, folder: Path) -> None:
         "one",
         lambda: hub_for(settings, settings.endpoint),
         SILENT,
+        (),
     )
 
 
