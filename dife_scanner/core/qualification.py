@@ -13,8 +13,8 @@ from dife_scanner.records import Recognition
 
 FEWEST_CONCEPTS = 12
 """Qualified concepts below which no claim is made: there are not enough others to tell a target from."""
-_NO_RIVAL = -2.0
-"""Below every cosine."""
+NO_RIVAL = -2.0
+"""A score below every cosine: of a concept that nothing can be taken for."""
 
 
 def among_all(
@@ -33,7 +33,7 @@ def among_all(
     >>> found.classes, found.styles
     ({'cow': 1.0, 'cup': 0.0}, {'ink': 0.5})
     """
-    rivals = np.where(_near(names, near)[labels], _NO_RIVAL, scores)
+    rivals = np.where(_near(names, near)[labels], NO_RIVAL, scores)
     shown = [names[label] for label in np.unique(labels)]
     return recognition(rivals, labels, names, styles, only=shown)
 
