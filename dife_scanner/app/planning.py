@@ -95,7 +95,7 @@ def plan_targets(
     remote = [manifest for manifest in auditable if not manifest.ref.local]
     planned = tuple(_planned(manifest, bases) for manifest in manifests)
     qualify = _to_qualify(auditable, planned, known, measured) if blind else ()
-    sets = qualification.bundled()
+    sets = qualification.bundled() if qualify else None
     total_bytes = sum(manifest.bytes_to_fetch for manifest in remote) + bases.total_bytes
     seconds = total_bytes / BYTES_PER_SECOND + audit_seconds * len(auditable)
     return PlanDocument(
@@ -110,8 +110,8 @@ def plan_targets(
         assumptions=(f"downloads at {BYTES_PER_SECOND / 1e6:g} MB/s", audit_words(audit_seconds)),
         targets=planned,
         qualify=qualify,
-        qualify_pictures=len(qualify) * sets.pictures,
-        qualify_texts=len(qualify) * sets.texts,
+        qualify_pictures=len(qualify) * sets.pictures if sets else 0,
+        qualify_texts=len(qualify) * sets.texts if sets else 0,
     )
 
 
