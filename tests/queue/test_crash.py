@@ -33,7 +33,14 @@ from dife_scanner.queue.lease import worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import process, work_loop
-from dife_scanner.records import JobState, Reference, TriageState, TrustRecord
+from dife_scanner.records import (
+    JobState,
+    Qualification,
+    Recognition,
+    Reference,
+    TriageState,
+    TrustRecord,
+)
 from dife_scanner.settings import Opinions
 from dife_scanner.store import (
     Store,
@@ -45,6 +52,7 @@ from dife_scanner.store import (
     open_store,
     outbox,
     polls,
+    qualifications,
     references,
     trust,
 )
@@ -147,6 +155,8 @@ def _by_hand(work: Work) -> None:
         references.add(store, Reference("base", "/r", "i", "t", "w", "V", now()))
         references.remove(store, "base")
         trust.keep(store, TrustRecord("org/base", "a" * 40, (), ""))
+        known = Recognition({"cat": 1.0})
+        qualifications.keep(store, Qualification("i", "t", "p", "v", known, 1, 1, 0.0))
         asked.take(store, asked.request_scan(store, "org/none"))
 
 
@@ -204,6 +214,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "references.add": _by_hand,
     "references.remove": _by_hand,
     "trust.keep": _by_hand,
+    "qualifications.keep": _by_hand,
     "requests.add": _by_hand,
     "requests.take": _by_hand,
     "outbox.failed": _alerts,
