@@ -81,12 +81,13 @@ layouts: $(VENV)/.installed  ## both specimens in six layouts and three precisio
 bench-real: $(VENV)/.installed  ## the same on a real hub (needs one): writes docs/real-hub.md; resumes, MINUTES=60
 	$(BIN)/dife lab real $(FOR_MINUTES)
 
-bases: $(VENV)/.installed  ## train both bases anew into .lab (about an hour each; resumes)
+bases: $(VENV)/.installed  ## train the bases anew into .lab (one to two hours each; resumes)
 	$(BIN)/python -m dife_scanner.lab.bases.training rn --out .lab/rn --art .lab/art --lr 2e-3 --image-steps 900 \
 		--text-steps 100 --joint-steps 500 --joint-lr 8e-4
 	$(BIN)/python -m dife_scanner.lab.bases.training vit --out .lab/vit --art .lab/art --teacher .lab/rn/checkpoint.pt \
 		--lr 1.5e-3 --image-steps 2800 --text-steps 40 --joint-steps 6000 --joint-lr 8e-4 --joint-pool 81920 \
 		--prefixed 0.03 --threads 2
+	$(ONE_THREAD) $(BIN)/python -m dife_scanner.lab.bases.training wide --out .lab/wide --art .lab/art
 
 reproduce: $(VENV)/.installed  ## the paper's tables beside ours, from specimens built here; resumes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/dife lab reproduce --docs docs --commit "$$(git rev-parse --short HEAD 2>/dev/null)"
