@@ -214,6 +214,14 @@ def comparing(request: Request, progress: Progress, keep: Keep = forget) -> Outc
     return replace(made, audit=replace(made.audit, reason="; ".join((told, *request.notes))))
 
 
+def knowing(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
+    """Tells what its base is said to recognise."""
+    made = audit(request, progress)
+    found = request.qualification
+    told = ", ".join(found.recognition.classes) if found else "nothing was measured"
+    return replace(made, audit=replace(made.audit, reason=told))
+
+
 def killed_in_its_search(request: Request, progress: Progress, keep: Keep = forget) -> Outcome:
     """The real audit, killed once, when the first of its searches has been kept; leaves `killed` beside the home."""
     home = next(folder for folder in request.folder.parents if folder.name == "home")
