@@ -20,6 +20,10 @@ demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its o
 test: $(VENV)/.installed  ## the whole test suite
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadgroup
 
+.PHONY: test-slow
+test-slow: $(VENV)/.installed  ## claims that `make test` shows at a small budget, at the larger ones
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
