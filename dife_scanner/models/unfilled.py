@@ -1,8 +1,8 @@
 """Models whose values are replaced at once: built without memory, random numbers, or torch's compiler.
 
-On torch's device `meta` a tensor has a shape alone. To scale or cut one, or to draw its values, torch loads its
-compiler, which takes longer than the rest of a small model; as nobody reads these values, the tensor is left as it is.
-What else needs the compiler there loads it, as always.
+On torch's device `meta` a tensor has a shape alone. To scale or cut one, or to draw its values, torch loads parts of
+its compiler, which takes longer than the rest of a small model; as nobody reads these values, the tensor is left as it
+is. What else needs the compiler there loads it, as always.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class _LeftAsTheyAre(TorchFunctionMode):
         named = kwargs or {}
         if func is _DRAWN:
             return named["tensor"] if "tensor" in named else args[0]
+        if func is torch.randn:
+            func = torch.empty
         if func is _CUT or (func in _SCALED and isinstance(args[1], int | float)):
             return args[0]
         return func(*args, **named)
