@@ -75,7 +75,8 @@ same-audits: $(VENV)/.installed  ## what a change moved: the fixed subset audite
 settings: $(VENV)/.installed  ## every setting that no tensor shows, changed in both specimens and the clean base; resumes
 	$(ONE_THREAD) $(BIN)/python benchmarks/settings.py
 
-layouts: $(VENV)/.installed  ## both specimens in six layouts and three precisions: writes docs/layouts-results.md; resumes
+layouts: $(VENV)/.installed  ## specimens in six layouts, and every layout in every form beside its library: docs/layouts-results.md; resumes
+	$(ONE_THREAD) $(BIN)/python benchmarks/equality.py
 	$(ONE_THREAD) $(BIN)/python benchmarks/layouts.py
 
 bench-real: $(VENV)/.installed  ## the same on a real hub (needs one): writes docs/real-hub.md; resumes, MINUTES=60
