@@ -42,8 +42,9 @@ soak: $(VENV)/.installed  ## fifty kills at random moments
 	$(BIN)/python benchmarks/soak.py
 
 .PHONY: scan-layouts
-scan-layouts: $(VENV)/.installed  ## a small model in every layout, saved by its own library: scanned, and each audit repeated
+scan-layouts: $(VENV)/.installed  ## a small model in every layout, saved by its own library: scanned, each audit repeated, and added
 	$(ONE_THREAD) $(BIN)/python benchmarks/scan_layouts.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/scan_towers.py
 
 hostile: $(VENV)/.installed  ## hostile files: our corpus and modelaudit's, under an audit hook, against a floor
 	$(BIN)/python benchmarks/hostile.py
