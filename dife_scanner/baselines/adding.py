@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,12 +33,14 @@ def register(
     name: str,
     hub: Callable[[], Hub],
     progress: Progress,
+    channels: Sequence[str],
 ) -> Reference:
     """Load a checkpoint as strictly as a suspect and keep a copy as a clean reference.
 
     `target` is a name of the registry, a folder, or `org/name[@revision]` on the hub. Without a `name` the reference is
-    called after it. A tower alone and an adapter become a whole with the nearest reference that is here. Raises what
-    fetching and loading raise, `NeedsBase` where none has what is missing, `UsageError` for a name that cannot be had.
+    called after it. A tower alone and an adapter become a whole with the nearest reference that is here. `channels`:
+    names of the alert channels that are told of a repository that changed. Raises what fetching and loading raise,
+    `NeedsBase` where none has what is missing, and `UsageError` for a name that cannot be had.
     """
     base = None
     if not is_local(target) and "@" not in target:
@@ -54,7 +56,7 @@ def register(
         raise UsageError(f"there is already a reference {name}", "choose another name with --name")
     if is_local(target):
         return _keep_local(store, settings, _folder(target), name, progress)
-    by = Fetching(settings, hub(), keeping.towers_here, progress)
+    by = Fetching(settings, hub(), keeping.towers_here, channels, progress)
     if base is not None and name == base.short:
         return fetching.fetch_base(store, _readable(base), by)
     return _fetch_repository(store, target, name, base, by)

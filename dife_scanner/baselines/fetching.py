@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +54,8 @@ class Fetching:
     hub: Hub
     measure: Measure
     """Loads a base and hashes its towers."""
+    channels: Sequence[str]
+    """Names of the alert channels that are told of a repository that changed."""
     progress: Progress = SILENT
     check: Callable[[], None] = lambda: None
     """Called now and then; what it raises ends the fetch."""
@@ -121,7 +123,7 @@ def fetch(store: Store, place: Place, name: str, origin: Origin, by: Fetching) -
     revision = manifest.ref.revision
     if manifest.state.is_final:
         raise Unsupported(f"{place.repository}: {manifest.reason}", "")
-    trusting.check_announced(store, trusted, revision, seen.model.files)
+    trusting.check_announced(store, trusted, revision, seen.model.files, by.channels)
     with_bases(
         store, by.settings, manifest, lambda known: checkpoints.judge(by.hub, seen, limits, known)
     )
@@ -132,7 +134,7 @@ def fetch(store: Store, place: Place, name: str, origin: Origin, by: Fetching) -
     files = checkpoints.fetch(by.hub, manifest, cache, limits, by.progress, by.check)
     fetched = [file.path for file in manifest.files if (cache / file.path).is_file()]
     digests = trusting.digests_of({path: cache / path for path in fetched})
-    trusting.check_fetched(store, trusted, revision, digests)
+    trusting.check_fetched(store, trusted, revision, digests, by.channels)
     with _scratch(by.settings.home, name) as scratch:
         prepared = prepared_whole(store, by.settings, manifest, files, scratch, by.progress)
         came_from = Origin(place.repository, revision, origin.base, origin.fetched)

@@ -65,6 +65,7 @@ def with_the_first(store: Store, work_: Work, folder: Path) -> None:
         "one",
         lambda: hub_for(settings, settings.endpoint),
         SILENT,
+        (),
     )
 
 
@@ -167,7 +168,7 @@ def test_a_part_becomes_a_reference_together_with_the_base_that_is_here(
 
     def added() -> Reference:
         return register(
-            store, settings, target, "mine", lambda: hub_for(settings, hub.endpoint), SILENT
+            store, settings, target, "mine", lambda: hub_for(settings, hub.endpoint), SILENT, ()
         )
 
     with pytest.raises(NeedsBase):
