@@ -122,7 +122,7 @@ class LimitExceeded(DifeError):
 
 
 class BaseChanged(DifeError):
-    """A repository of a clean base holds other files than those that are trusted; nothing of it was accepted."""
+    """A repository of a clean base holds other files than those that are trusted: not accepted, kept as a finding."""
 
 
 class NotComparable(DifeError):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import html
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.headerregistry import Address
@@ -73,6 +74,13 @@ class Message:
 # --- from alerts ----------------------------------------------------------------------------------------------
 
 
+_COUNTED = {
+    FindingKind.FLAGGED: "with a demonstrated trigger",
+    FindingKind.REFUSED: "refused as hostile",
+    FindingKind.CHANGED: "about a clean base that changed",
+}
+
+
 def message(alerts: Sequence[Alert], picture: Picture | None = None) -> Message:
     """Write one alert as a message of its own, several as one digest (which takes no picture)."""
     if len(alerts) == 1:
@@ -109,13 +117,11 @@ def _single(alert: Alert, picture: Picture | None) -> Message:
 
 def _digest(alerts: Sequence[Alert]) -> Message:
     keys = "\n".join(sorted(alert.key for alert in alerts))
-    flagged = sum(alert.finding.kind == FindingKind.FLAGGED for alert in alerts)
-    refused = len(alerts) - flagged
+    kinds = Counter(alert.finding.kind for alert in alerts)
     counts = []
-    if flagged:
-        counts.append(f"{flagged} with a demonstrated trigger")
-    if refused:
-        counts.append(f"{refused} refused as hostile")
+    for kind, words in _COUNTED.items():
+        if kinds[kind]:
+            counts.append(f"{kinds[kind]} {words}")
     return Message(
         key=f"digest|{_sha256(keys)}|{alerts[0].channel}",
         subject=f"{SUBJECT_PREFIX}{len(alerts)} findings",
@@ -134,7 +140,7 @@ def _summary(alert: Alert) -> str:
 def _entry(finding: Finding) -> Entry:
     found_at = finding.created_at[:16].replace("T", " ")
     values = {
-        "Model": finding.ref.repo_id,
+        "Base" if finding.kind == FindingKind.CHANGED else "Model": finding.ref.repo_id,
         "Revision": finding.ref.revision,
         "Severity": finding.severity,
         "Confidence": finding.confidence,

@@ -17,9 +17,10 @@ def alerts_for(
 ) -> tuple[Alert, ...]:
     """Make one alert per channel where `finding` is news, otherwise none.
 
-    `previous` is what the store last held under the same fingerprint. Demonstrated flagged findings and files refused
-    as hostile alert; anomalous and inherited ones wait in the review queue. The event is `new` the first time a
-    fingerprint qualifies, and `regressed` when it returns in another revision after it was marked fixed upstream.
+    `previous` is what the store last held under the same fingerprint. Demonstrated flagged findings, files refused
+    as hostile and clean bases that changed alert; anomalous and inherited ones wait in the review queue. The event is
+    `new` the first time a fingerprint qualifies, and `regressed` when it returns in another revision after it was
+    marked fixed upstream.
     """
     if previous is not None and previous.fingerprint != finding.fingerprint:
         raise ValueError(f"{previous.fingerprint} is not the same finding as {finding.fingerprint}")
@@ -45,7 +46,7 @@ def key(finding: Finding, event: AlertEvent, channel: str) -> str:
 
 def qualifies(finding: Finding) -> bool:
     """Tell whether a finding of this kind and confidence alerts at all."""
-    if finding.kind == FindingKind.REFUSED:
+    if finding.kind in (FindingKind.REFUSED, FindingKind.CHANGED):
         return True
     return finding.kind == FindingKind.FLAGGED and finding.confidence == Confidence.DEMONSTRATED
 

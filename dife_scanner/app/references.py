@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dife_scanner.app.wiring import hub
+from dife_scanner.app.wiring import channels, hub
 from dife_scanner.errors import NotFound
 from dife_scanner.records import Reference, TrustRecord
 from dife_scanner.settings import Settings
@@ -26,7 +26,13 @@ def add_reference(
     """Register a known base, a folder or a repository as clean. Raises what `baselines.adding.register` raises."""
     from dife_scanner.baselines.adding import register
 
-    return register(store, settings, target, name, lambda: hub(settings), progress)
+    told = _told(settings)
+    return register(store, settings, target, name, lambda: hub(settings), progress, told)
+
+
+def _told(settings: Settings) -> list[str]:
+    """Names of the alert channels. Raises `SettingsError` for an address that is none."""
+    return [channel.name for channel in channels(settings)]
 
 
 def listed(store: Store) -> ReferencesDocument:
@@ -73,10 +79,11 @@ def verified(
     if name:
         chosen = [references.reference(store, name)]
     client = hub(settings)
+    told = _told(settings)
     checks = []
     for number, reference in enumerate(chosen):
         progress("verifying", number, len(chosen), reference.name)
-        checks.append(verify(store, reference, client))
+        checks.append(verify(store, reference, client, told))
     return ReferenceChecksDocument(tuple(checks))
 
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from dife_scanner import checkpoints
 from dife_scanner.baselines import keeping, trusting
+from dife_scanner.baselines.completing import prepared_whole, with_bases
 from dife_scanner.baselines.keeping import Measure, Origin
 from dife_scanner.baselines.registry import Base, Place
 from dife_scanner.durable.disk import disk_errors
@@ -53,6 +54,8 @@ class Fetching:
     hub: Hub
     measure: Measure
     """Loads a base and hashes its towers."""
+    channels: Sequence[str]
+    """Names of the alert channels that are told of a repository that changed."""
     progress: Progress = SILENT
     check: Callable[[], None] = lambda: None
     """Called now and then; what it raises ends the fetch."""
@@ -120,8 +123,10 @@ def fetch(store: Store, place: Place, name: str, origin: Origin, by: Fetching) -
     revision = manifest.ref.revision
     if manifest.state.is_final:
         raise Unsupported(f"{place.repository}: {manifest.reason}", "")
-    trusting.check_announced(store, trusted, revision, seen.model.files)
-    checkpoints.judge(by.hub, seen, limits)
+    trusting.check_announced(store, trusted, revision, seen.model.files, by.channels)
+    with_bases(
+        store, by.settings, manifest, lambda known: checkpoints.judge(by.hub, seen, limits, known)
+    )
     if origin.fetched:
         make_room(store, by.settings, manifest.bytes_to_fetch)
     cache = by.settings.home / "cache" / "bases" / place.repository.replace("/", "--") / revision
@@ -129,9 +134,9 @@ def fetch(store: Store, place: Place, name: str, origin: Origin, by: Fetching) -
     files = checkpoints.fetch(by.hub, manifest, cache, limits, by.progress, by.check)
     fetched = [file.path for file in manifest.files if (cache / file.path).is_file()]
     digests = trusting.digests_of({path: cache / path for path in fetched})
-    trusting.check_fetched(store, trusted, revision, digests)
+    trusting.check_fetched(store, trusted, revision, digests, by.channels)
     with _scratch(by.settings.home, name) as scratch:
-        prepared = checkpoints.prepare(files, scratch / "checkpoint", limits)
+        prepared = prepared_whole(store, by.settings, manifest, files, scratch, by.progress)
         came_from = Origin(place.repository, revision, origin.base, origin.fetched)
         kept = keeping.keep(store, prepared, name, came_from, limits, by.measure)
     trusting.remember(store, trusted, place.repository, revision, digests)

@@ -1,20 +1,45 @@
-"""Whether a repository still holds what was trusted of it: pinned, or what the first fetch brought."""
+"""Whether a repository still holds what was trusted of it: pinned, or what the first fetch brought.
+
+Where it does not, that is a finding about the repository. Each change (a commit, a file, its bytes) alerts once.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from dife_scanner.alerts.rules import alerts_for
 from dife_scanner.baselines.registry import Place
+from dife_scanner.core.findings import fingerprint
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import BaseChanged
-from dife_scanner.records import HubFile, TrustedFile, TrustRecord
-from dife_scanner.store import Store, trust
+from dife_scanner.records import (
+    Confidence,
+    Finding,
+    FindingKind,
+    HubFile,
+    ModelRef,
+    Severity,
+    TrustedFile,
+    TrustRecord,
+)
+from dife_scanner.sentences import bases as sentences
+from dife_scanner.store import Store, findings, references, trust
 
 WEIGHTS = ""
 """In place of a path: the weights, whatever their file is called."""
+
+
+@dataclass(frozen=True)
+class _Difference:
+    """One file that is not what is trusted."""
+
+    path: str
+    found: str
+    """The sha256 of what is there now; empty where nothing is."""
+    words: str
 
 
 def trusted(store: Store, place: Place) -> TrustRecord | None:
@@ -32,50 +57,113 @@ def revision_of(record: TrustRecord | None) -> str:
 
 
 def check_announced(
-    store: Store, record: TrustRecord | None, revision: str, files: Iterable[HubFile]
+    store: Store,
+    record: TrustRecord | None,
+    revision: str,
+    files: Iterable[HubFile],
+    channels: Sequence[str],
 ) -> None:
-    """Compare what the hub announces with what is trusted, before anything is fetched. Raises `BaseChanged`."""
+    """Compare what the hub announces with what is trusted, before anything is fetched.
+
+    Raises `BaseChanged`, once the finding and its alerts to `channels` are kept.
+    """
     announced = {file.path: file.sha256 for file in files}
-    _compare(store, record, revision, announced)
+    _compare(store, record, revision, announced, channels)
 
 
 def check_fetched(
-    store: Store, record: TrustRecord | None, revision: str, digests: Mapping[str, str]
+    store: Store,
+    record: TrustRecord | None,
+    revision: str,
+    digests: Mapping[str, str],
+    channels: Sequence[str],
 ) -> None:
-    """Compare what arrived with what is trusted; others count for nothing. Raises `BaseChanged`."""
+    """Compare what arrived with what is trusted; others count for nothing. Raises as `check_announced`."""
     if record is None:
         return
     here = {path: digests.get(path) for path in (*(file.path for file in record.files), *digests)}
-    _compare(store, record, revision, here)
+    _compare(store, record, revision, here, channels)
 
 
 def _compare(
-    store: Store, record: TrustRecord | None, revision: str, found: Mapping[str, str | None]
+    store: Store,
+    record: TrustRecord | None,
+    revision: str,
+    found: Mapping[str, str | None],
+    channels: Sequence[str],
 ) -> None:
     """`found`: sha256 by path; `None` where the hub does not say it."""
     if record is None:
         return
     for file in record.files:
-        what = _difference(file, found)
-        if what:
-            changed = f"{record.repository} at commit {revision[:12]}: {what}"
-            trust.note_change(store, record.repository, changed)
-            raise BaseChanged(
-                f"{changed}; it is not the base that was trusted since {record.first_at[:10] or 'it was pinned'}",
-                f"find out why; `dife reference pin {record.repository} --revision COMMIT` settles which one is right",
-            )
+        difference = _difference(file, found)
+        if difference is not None:
+            raise _changed(store, record, revision, difference, channels)
     if record.changed:
-        trust.note_change(store, record.repository, "")
+        trust.note_unchanged(store, record.repository)
 
 
-def _difference(file: TrustedFile, found: Mapping[str, str | None]) -> str:
+def _difference(file: TrustedFile, found: Mapping[str, str | None]) -> _Difference | None:
     if file.path == WEIGHTS:
-        known = [sha256 for sha256 in found.values() if sha256]
-        return "" if file.sha256 in known or not known else "no file is the pinned weights"
+        known = sorted(sha256 for sha256 in found.values() if sha256)
+        if file.sha256 in known or not known:
+            return None
+        return _Difference(WEIGHTS, " ".join(known), "no file is the pinned weights")
     if file.path not in found:
-        return f"{file.path} is gone"
+        return _Difference(file.path, "", f"{file.path} is gone")
     sha256 = found[file.path]
-    return "" if sha256 in (None, file.sha256) else f"{file.path} is another file"
+    if sha256 in (None, file.sha256):
+        return None
+    return _Difference(file.path, sha256, f"{file.path} is another file")
+
+
+def _changed(
+    store: Store,
+    record: TrustRecord,
+    revision: str,
+    difference: _Difference,
+    channels: Sequence[str],
+) -> BaseChanged:
+    """The error that says so, once record, finding and alerts are kept."""
+    what = sentences.changed(record.repository, revision, difference.words)
+    error = BaseChanged(
+        f"{what}; {sentences.trusted_since(record)}",
+        sentences.advice_on_change(record.repository, _names(store, record.repository)),
+    )
+    finding = _finding(record, revision, difference, f"{error.what}; {error.advice}")
+    previous = findings.find(store, finding.fingerprint)
+    trust.note_change(store, finding, what, alerts_for(finding, previous, channels))
+    return error
+
+
+def _names(store: Store, repository: str) -> list[str]:
+    """What the references that were fetched from this repository are called here."""
+    return [one.name for one in references.references(store) if one.repository == repository]
+
+
+def _finding(record: TrustRecord, revision: str, difference: _Difference, reason: str) -> Finding:
+    """About the repository; another file and other bytes in it are each another finding, another commit alone is not.
+
+    So a commit that only edits a page tells nobody anew, and what somebody decided says nothing about other bytes.
+    """
+    kind = FindingKind.CHANGED
+    change = (difference.path, difference.found)
+    return Finding(
+        fingerprint=fingerprint(record.repository, kind.value, *change),
+        ref=ModelRef(record.repository, revision),
+        kind=kind,
+        severity=Severity.NOT_MEASURED,
+        confidence=Confidence.NOT_STATED,
+        carrier="",
+        channel="",
+        trigger="",
+        source="",
+        target="",
+        interfaces=(),
+        reason=reason,
+        audit_id=None,
+        created_at=now(),
+    )
 
 
 def remember(

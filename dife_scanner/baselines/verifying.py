@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.baselines import keeping, trusting
 from dife_scanner.baselines.registry import registry
-from dife_scanner.durable.clock import now
+from dife_scanner.durable.clock import later, now
 from dife_scanner.errors import BaseChanged, HubError, NotFound, UsageError
 from dife_scanner.models.layouts.open_clip import WEIGHT_FILES
 from dife_scanner.records import Reference, ReferenceCheck, TrustedFile, TrustRecord
@@ -18,7 +20,12 @@ from dife_scanner.store import Store, references, trust
 
 if TYPE_CHECKING:
     from dife_scanner.hub.client import Hub
+    from dife_scanner.hub.deadline import Deadline
 
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 24 * 3600.0
+"""Seconds between looks of the watcher at the repository of a trusted base."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -26,13 +33,14 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 # --- verifying ------------------------------------------------------------------------------------------------
 
 
-def verify(store: Store, reference: Reference, hub: Hub) -> ReferenceCheck:
+def verify(store: Store, reference: Reference, hub: Hub, channels: Sequence[str]) -> ReferenceCheck:
     """Hash a reference's files again, and where it was fetched, ask the hub what that repository holds now.
 
-    A damaged one that was fetched for a checkpoint is forgotten: it is fetched again when it is needed.
+    A repository that changed is a finding, with its alerts to `channels`. A damaged copy that was fetched for a
+    checkpoint is forgotten: it is fetched again when it is needed.
     """
     intact, damage = _on_disk(store, reference)
-    on_hub, change = _on_hub(store, reference, hub)
+    on_hub, change = _on_hub(store, reference, hub, channels)
     if reference.fetched and not intact:
         _forget(store, reference)
         damage += "; it is fetched again when it is needed"
@@ -57,7 +65,9 @@ def _on_disk(store: Store, reference: Reference) -> tuple[bool | None, str]:
     return True, ""
 
 
-def _on_hub(store: Store, reference: Reference, hub: Hub) -> tuple[bool | None, str]:
+def _on_hub(
+    store: Store, reference: Reference, hub: Hub, channels: Sequence[str]
+) -> tuple[bool | None, str]:
     record = trust.record(store, reference.repository) if reference.repository else None
     if record is None:
         return None, ""
@@ -68,12 +78,31 @@ def _on_hub(store: Store, reference: Reference, hub: Hub) -> tuple[bool | None, 
         )
     try:
         model = hub.info(record.repository, trusting.revision_of(record) or None)
-        trusting.check_announced(store, record, model.sha, model.files)
+        trusting.check_announced(store, record, model.sha, model.files, channels)
     except BaseChanged as error:
         return False, error.what
     except HubError as error:
         return None, f"the hub was not asked: {error.what}"
     return True, ""
+
+
+def look_again(store: Store, hub: Hub, channels: Sequence[str], deadline: Deadline) -> None:
+    """Ask the hub, once a day, what each trusted repository holds now. One that changed is a finding with its alerts.
+
+    What the hub does not answer is asked again the next time; a base that is here already is used all the same.
+    """
+    for record in trust.not_looked_at_since(store, later(-LOOK_EVERY)):
+        if deadline.passed:
+            return
+        try:
+            model = hub.info(record.repository, trusting.revision_of(record) or None)
+            trusting.check_announced(store, record, model.sha, model.files, channels)
+        except BaseChanged as error:
+            log.warning("%s", error.what)
+        except HubError as error:
+            log.warning("the clean base %s was not looked at: %s", record.repository, error.what)
+            continue
+        trust.note_look(store, record.repository)
 
 
 # --- pinning --------------------------------------------------------------------------------------------------

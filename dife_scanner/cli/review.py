@@ -196,11 +196,14 @@ def _in_short(found: _Found) -> RenderableType:
     from rich.console import Group
 
     from dife_scanner.reports import screen, table
+    from dife_scanner.reports.layout import safe
+    from dife_scanner.sentences.findings import finding_sentence
 
     if found.audit is not None:
         return screen.render(found.audit, found.finding, found.ref, found.movement)
     if found.finding is not None:
-        return table.findings([found.finding])
+        sentence = finding_sentence(found.finding)
+        return Group(table.findings([found.finding]), safe(sentence, 1500))
     rows = [found.row] if found.row else []
     return Group(table.models(rows), table.reasons(rows))
 

@@ -148,6 +148,7 @@ class BaseChoice:
             self.work.settings,
             self.hub(),
             measure=keeping.towers_apart(self.work.start),
+            channels=self.work.channels,
             progress=self.progress,
             check=self.check,
             at_hand=at_hand,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from dife_scanner.baselines.verifying import look_again
 from dife_scanner.checkpoints import first_look
 from dife_scanner.errors import BadToken, DifeError, HubError, LimitExceeded, UnusableEnvironment
 from dife_scanner.hub import history, scopes
@@ -66,6 +67,7 @@ def poll_pass(store: Store, work: Work, *, seconds: float | None = None) -> Pass
     found.look_up()
     found.read_heads()
     found.read_back()
+    found.look_at_bases(work.channels)
     return found.end()
 
 
@@ -198,6 +200,13 @@ class _Pass:
     def _failed(self, source: str, error: HubError | LimitExceeded) -> None:
         self._errors.append(error)
         self._problems.append(f"{source}: {error.what}")
+
+    # --- clean bases --------------------------------------------------------------------------------------------
+
+    def look_at_bases(self, channels: Sequence[str]) -> None:
+        """Notice that the repository of a clean base changed, though no audit needs the base now."""
+        if self._may_go_on():
+            look_again(self._store, self._hub, channels, self._deadline)
 
     # --- keeping ------------------------------------------------------------------------------------------------
 

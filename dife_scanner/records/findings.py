@@ -19,7 +19,7 @@ from dife_scanner.records.vocabulary import (
 
 @dataclass(frozen=True)
 class Finding:
-    """A flagged, inherited, anomalous or refused checkpoint."""
+    """A flagged, inherited, anomalous or refused checkpoint, or a clean base's repository that changed."""
 
     fingerprint: str
     """`fp1:` and 16 hex digits; equal for the same effect in the same repository."""

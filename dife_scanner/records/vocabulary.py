@@ -116,6 +116,8 @@ class FindingKind(StrEnum):
     """Its score stands out in its batch, and nothing is demonstrated."""
     REFUSED = "refused"
     """One of its files tries something, and was not loaded."""
+    CHANGED = "changed"
+    """A clean base's repository holds other files than those that are trusted; none was accepted."""
 
 
 class Severity(StrEnum):

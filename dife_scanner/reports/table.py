@@ -29,7 +29,7 @@ from dife_scanner.sentences.triggers import effect_text
 from dife_scanner.sentences.watching import reason_text
 from dife_scanner.store.audits import AuditRow
 
-_LOUD_KINDS = ("flagged", "refused")
+_LOUD_KINDS = ("flagged", "refused", "changed")
 """Kinds of finding that need an eye at once."""
 
 

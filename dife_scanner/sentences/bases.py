@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dife_scanner.core.plain import plain
-from dife_scanner.records import Reference, Trust, Verdict
+from dife_scanner.records import Reference, Trust, TrustRecord, Verdict
 from dife_scanner.sentences.numbers import bytes_text
 
 _LONGEST = 120
@@ -50,6 +52,32 @@ def unpinned(verdict: Verdict, reference: Reference | None) -> str:
     return (
         f"{reference.name} is not pinned: it is what {reference.repository} held at its first fetch on "
         f"{reference.trusted_at[:10]}, taken for the base since (`dife reference pin {reference.name}`)"
+    )
+
+
+def changed(repository: str, revision: str, what: str) -> str:
+    """What the repository of a clean base holds in place of what is trusted."""
+    return f"{plain(repository, _LONGEST)} at commit {plain(revision[:12])}: {plain(what, 200)}"
+
+
+def trusted_since(record: TrustRecord) -> str:
+    """Since when, and how far, what it held before is trusted."""
+    text = f"it is not the base that was trusted since {record.first_at[:10] or 'it was pinned'}"
+    facts = []
+    if record.revision:
+        facts.append(f"commit {record.revision[:12]}")
+    if record.first_at and record.pinned_at:
+        facts.append(f"pinned on {record.pinned_at[:10]}")
+    return f"{text} ({', '.join(facts)})" if facts else text
+
+
+def advice_on_change(repository: str, names: Sequence[str]) -> str:
+    """What to do about it; `names`: what the references fetched from there are called."""
+    name = plain(repository, _LONGEST)
+    again = f"dife reference verify {names[0]}" if names else f"dife reference add {name}"
+    return (
+        f"find out why; `{again}` looks again, "
+        f"`dife reference pin {name} --revision COMMIT` settles which one is right"
     )
 
 

@@ -6,6 +6,8 @@ from dife_scanner.records import Confidence, Finding
 
 REFUSED = "refused"
 """Kind of a finding about a file that was not loaded; it has no audit."""
+CHANGED = "changed"
+"""Kind of a finding about the repository of a clean base; it has no audit either."""
 
 
 def confidence_text(confidence: str) -> str:
@@ -36,6 +38,8 @@ def finding_title(finding: Finding, name: str) -> str:
     """What an alert is headed; `name` is the repository's, made harmless for where it will stand."""
     if finding.kind == REFUSED:
         return f"Hostile file refused in {name}"
+    if finding.kind == CHANGED:
+        return f"Clean base changed in {name}"
     return f"Backdoor trigger demonstrated in {name}"
 
 
@@ -44,6 +48,11 @@ def finding_meaning(finding: Finding) -> str:
     if finding.kind == REFUSED:
         return (
             "A file of this checkpoint breaks its own format or tries something. It was not loaded."
+        )
+    if finding.kind == CHANGED:
+        return (
+            "The repository of a clean base holds other files than those that are trusted. None of them was accepted: "
+            "checkpoints are compared with the trusted base where it is here, and without it where it is not."
         )
     return (
         "On inputs never searched, the trigger moves decisions of this checkpoint, and does not in the clean model it "

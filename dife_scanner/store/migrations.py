@@ -374,6 +374,12 @@ def m013_cast_references(db: Database) -> None:
     db.execute("ALTER TABLE model_references ADD COLUMN cast_towers TEXT NOT NULL DEFAULT '[]'")
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m014_looks_at_bases(db: Database) -> None:
+    """When the hub was last asked what a trusted repository holds; of those that stand here it was not asked yet."""
+    db.execute("ALTER TABLE trusted_repositories ADD COLUMN looked_at TEXT NOT NULL DEFAULT ''")
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

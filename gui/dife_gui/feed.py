@@ -16,11 +16,13 @@ from dife_scanner.records import (
     AlertState,
     Audit,
     Finding,
+    FindingKind,
     HubScan,
     JobState,
     Manifest,
     ModelRow,
     Tally,
+    TriageState,
 )
 from dife_scanner.sentences.times import age_seconds
 from dife_scanner.store import audits, evidence, findings, jobs, models, outbox, polls, query
@@ -141,6 +143,11 @@ class Overview:
     """Alerts that no channel will get without help."""
     tally: Tally
     """What all audits come to, and how much of it chance may have made."""
+    changed: tuple[Finding, ...]
+    """Clean bases whose repository changed, and nobody has looked at it yet."""
+
+
+_CHANGED = f"kind:{FindingKind.CHANGED.value} triage:{TriageState.NEW.value}"
 
 
 def overview(store: Store, filter: str) -> Overview:
@@ -159,6 +166,7 @@ def overview(store: Store, filter: str) -> Overview:
         last_poll=_last_poll(store),
         dead=tuple(outbox.alerts(store, state=AlertState.DEAD)),
         tally=audits.tally(store),
+        changed=tuple(findings.findings(store, filter=_CHANGED)),
     )
 
 

@@ -103,6 +103,20 @@ def test_a_regression_continues_the_thread_of_the_first_alert() -> None:
     assert back["In-Reply-To"] == mail_of(single(before))["Message-ID"] != back["Message-ID"]
 
 
+def test_a_base_that_changed_is_told_as_one_and_counted_as_one() -> None:
+    changed = make_finding(7, kind="changed", severity="", reason=f"other weights {HOSTILE}")
+    mail = mail_of(single(changed))
+    assert mail["Subject"] == "[DIFE] Clean base changed in acme/clip-7"
+    for body in bodies(mail):
+        assert "other weights" in body and "None of them was accepted" in body
+        assert "ackdoor" not in body and "\x1b" not in body
+    refused = make_finding(2, kind="refused")
+    several = [alerts_for(one, None, ["email"])[0] for one in (make_finding(1), refused, changed)]
+    assert message(several).summary.endswith(
+        ": 1 with a demonstrated trigger, 1 refused as hostile, 1 about a clean base that changed."
+    )
+
+
 def test_a_refused_file_is_not_called_a_backdoor() -> None:
     text = as_text(single(make_finding(kind="refused", reason="duplicate key in the header")))
     assert "Hostile file refused" in text

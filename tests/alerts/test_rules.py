@@ -30,6 +30,13 @@ def test_a_file_refused_as_hostile_alerts() -> None:
     assert events(make_finding(kind="refused", severity="refused", confidence="")) == ["new", "new"]
 
 
+def test_a_clean_base_that_changed_alerts_once_and_never_again_for_the_same_change() -> None:
+    changed = make_finding(kind="changed", severity="", confidence="")
+    assert events(changed) == ["new", "new"]
+    assert events(changed, changed) == []
+    assert events(changed, replace(changed, triage=TriageState.ACCEPTED_RISK)) == []
+
+
 @pytest.mark.parametrize("changes", [{"confidence": "anomalous"}, {"kind": "inherited"}])
 def test_what_is_only_anomalous_or_inherited_waits_in_the_queue(changes: dict[str, str]) -> None:
     assert events(make_finding(**changes)) == []

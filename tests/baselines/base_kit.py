@@ -70,9 +70,8 @@ def _no_pause(seconds: float) -> None:
 
 def fetching(settings: Settings, hub: LoopbackHub, **changes: Any) -> Fetching:
     """How the tests fetch: from the loopback hub, without loading a model."""
-    return Fetching(
-        settings, hub_for(settings, hub.endpoint, _no_pause), measure=towers, needed=True, **changes
-    )
+    given: dict[str, Any] = {"measure": towers, "channels": (), "needed": True} | changes
+    return Fetching(settings, hub_for(settings, hub.endpoint, _no_pause), **given)
 
 
 def weight_requests(hub: LoopbackHub, repository: str) -> list[str]:

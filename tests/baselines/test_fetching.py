@@ -135,7 +135,7 @@ def test_a_name_that_somebody_gave_to_another_reference_is_left_to_it(
     assert (fetched.name, fetched.base) == ("acme--one", "acme/one")
     assert references.reference(store, "one") == mine and Path(mine.path).is_dir()
     client = fetching(settings, hub).hub
-    kept = register(store, settings, "acme/one", "acme--one", lambda: client, SILENT)
+    kept = register(store, settings, "acme/one", "acme--one", lambda: client, SILENT, ())
     assert not kept.fetched, "what a person adds stays, although it was fetched before"
 
 
@@ -248,7 +248,7 @@ def test_verify_names_what_is_damaged_on_disk_or_changed_on_the_hub(
     client = fetching(settings, hub).hub
 
     def checked() -> tuple[bool | None, bool | None, str]:
-        check = verifying.verify(store, one, client)
+        check = verifying.verify(store, one, client, ())
         return check.intact, check.on_hub, check.problem
 
     assert checked() == (True, True, "")

@@ -91,7 +91,7 @@ def test_without_leave_the_audit_names_the_command_and_adding_the_base_has_it_do
     assert references.wanted(store) == {"acme/one": 1}
     settings = asking.settings
     added = register(
-        store, settings, "acme/one", "", lambda: hub_for(settings, settings.endpoint), SILENT
+        store, settings, "acme/one", "", lambda: hub_for(settings, settings.endpoint), SILENT, ()
     )
     assert (added.name, added.fetched) == ("one", False)
     again = jobs.job(store, job.id)

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import sqlite3
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from pytestqt.exceptions import capture_exceptions
 from pytestqt.qtbot import QtBot
 
 from dife_scanner.errors import DifeError, HomeUnwritable, NotFound
-from dife_scanner.records import JobState, TriageState
+from dife_scanner.records import FindingKind, JobState, TriageState
 from dife_scanner.store import db, evidence, findings, models, outbox, polls, query
 from dife_scanner.store.db import DATABASE, Store, open_store
 from dife_scanner.store.polls import Beat
@@ -106,6 +107,16 @@ def test_a_damaged_database_is_told_once(qtbot: QtBot, tmp_path: Path) -> None:
 
 
 # --- readings -------------------------------------------------------------------------------------------------
+
+
+def test_an_overview_has_the_bases_that_changed_until_somebody_decides(filled: Store) -> None:
+    finding = replace(findings.findings(filled)[0], fingerprint="fp1:" + "c" * 16)
+    with filled.atomic("test"):
+        findings.insert_finding(filled, replace(finding, kind=FindingKind.CHANGED), None)
+    (told,) = overview(filled, "").changed
+    assert told.fingerprint == finding.fingerprint
+    findings.triage(filled, told.fingerprint, TriageState.TRIAGING, actor="somebody")
+    assert overview(filled, "").changed == ()
 
 
 def test_an_overview_counts_what_the_filter_hides(filled: Store) -> None:

@@ -14,7 +14,12 @@ from dife_gui.views.evidence import MarkedPrompt, Thumbnail, trigger_view
 from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
 from dife_gui.views.profile import HeatCell, Section, Whisker, exposure_profile
-from dife_gui.views.status import dead_letters_text, overview_text, queue_text
+from dife_gui.views.status import (
+    changed_bases_text,
+    dead_letters_text,
+    overview_text,
+    queue_text,
+)
 from dife_gui.views.swap import Bar, branch_swap
 from dife_gui.views.text import Label
 from dife_gui.views.triage import Triage
@@ -37,9 +42,11 @@ from dife_scanner.records import (
     Decision,
     Entry,
     EntryType,
+    FindingKind,
     Gap,
     InCleanReference,
     Interval,
+    ModelRef,
     NotEvaluable,
     NotRun,
     Origin,
@@ -575,7 +582,7 @@ def test_the_queue_line_names_states_that_are_present() -> None:
 
 def test_the_status_line_says_what_the_audits_come_to_and_what_chance_may_have_made() -> None:
     def told(tally: Tally) -> str:
-        return overview_text(Overview((), 0, {"done": 12}, None, None, None, (), tally))
+        return overview_text(Overview((), 0, {"done": 12}, None, None, None, (), tally, ()))
 
     shown = told(Tally(12, 1, 2, 12, 0.36))
     assert shown.startswith(
@@ -595,6 +602,21 @@ def test_dead_letters_say_which_channel_and_why() -> None:
         == "2 alerts could not be delivered (e-mail, slack). They are kept. Last answer: gone"
     )
     assert dead_letters_text(()) == ""
+
+
+def test_a_base_that_changed_is_told_with_what_to_do_and_the_others_are_counted() -> None:
+    finding = replace(
+        factories.make_finding(factories.make_audit()),
+        ref=ModelRef("acme/one", "b" * 40),
+        kind=FindingKind.CHANGED,
+        reason="the weights are another file; `dife reference pin acme/one --revision COMMIT`",
+    )
+    told = changed_bases_text((finding, finding, finding))
+    assert told.startswith("Clean base changed in acme/one. Changed: the weights are another file;")
+    assert "dife reference pin acme/one" in told and f"dife triage {finding.fingerprint}" in told
+    assert told.endswith("And 2 more: `dife findings kind:changed` lists them.")
+    assert "more" not in changed_bases_text((finding,))
+    assert changed_bases_text(()) == ""
 
 
 def test_help_lists_every_key(qtbot: QtBot) -> None:

@@ -120,7 +120,10 @@ def reference_of(
     known = {one.name: one for one in kept_references.references(store)}
     if name not in known:
         say(f"fetching the base {base}")
-        return adding.register(store, options.work.settings, base, name, lambda: hub, progress)
+        work = options.work
+        return adding.register(
+            store, work.settings, base, name, lambda: hub, progress, work.channels
+        )
     return known[name]
 
 

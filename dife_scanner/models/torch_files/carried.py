@@ -8,8 +8,8 @@ import re
 from typing import Any
 
 _START = re.compile(rb"\x80[\x01-\x05]")
-_BASE64 = re.compile(r"gA[A-Za-z0-9+/_\-\s]{8,}={0,2}\s*")
-"""What bytes with such a start look like in base64."""
+_BASE64 = re.compile(r"gA[A-Za-z0-9+/_\-]{8,}={0,2}")
+"""What bytes with such a start look like in base64, without white space."""
 _HEXADECIMAL = re.compile(r"800[1-5](?:[0-9a-fA-F]{2}){4,}")
 
 
@@ -26,9 +26,11 @@ def _decoded(text: str) -> bytes | None:
         return text.encode("latin-1", "replace")
     if _HEXADECIMAL.fullmatch(text):
         return bytes.fromhex(text)
-    if not _BASE64.fullmatch(text):
+    # White space of any kind: Unicode has more of it than a decoder takes.
+    written = "".join(text.split())
+    if not _BASE64.fullmatch(written):
         return None
     try:
-        return base64.b64decode(text.replace("-", "+").replace("_", "/"))
+        return base64.b64decode(written.replace("-", "+").replace("_", "/"))
     except binascii.Error:
         return None

@@ -22,8 +22,9 @@ from dife_gui.escape import tooltip
 from dife_gui.feed import Overview, is_alive
 from dife_gui.views import theme
 from dife_gui.views.text import Label
-from dife_scanner.records import Alert, JobState
+from dife_scanner.records import Alert, Finding, JobState
 from dife_scanner.sentences.calibration import tally_text
+from dife_scanner.sentences.findings import finding_sentence, finding_title
 from dife_scanner.sentences.numbers import count
 from dife_scanner.sentences.times import age_text, time_text
 
@@ -210,6 +211,19 @@ def dead_letters_text(dead: tuple[Alert, ...]) -> str:
     text = f"{count(len(dead), 'alert')} could not be delivered ({', '.join(channels)}). {kept}"
     if dead[-1].last_error:
         text += f" Last answer: {dead[-1].last_error}"
+    return text
+
+
+def changed_bases_text(changed: tuple[Finding, ...]) -> str:
+    """The latest clean base that changed, with what to do; the others are counted. No model's row can show it."""
+    if not changed:
+        return ""
+    latest = changed[0]
+    title = finding_title(latest, latest.ref.repo_id)
+    decide = f"`dife triage {latest.fingerprint} STATE` notes what you decide"
+    text = f"{title}. {finding_sentence(latest)} {decide}."
+    if len(changed) > 1:
+        text += f" And {len(changed) - 1} more: `dife findings kind:changed` lists them."
     return text
 
 

@@ -36,7 +36,7 @@ from dife_gui.views.detail import DetailPane
 from dife_gui.views.filter_box import FilterBox
 from dife_gui.views.keys import KEYS, Help
 from dife_gui.views.record import copy, identifiers
-from dife_gui.views.status import Banner, Empty, Status, dead_letters_text
+from dife_gui.views.status import Banner, Empty, Status, changed_bases_text, dead_letters_text
 from dife_gui.views.table import ModelsView
 from dife_scanner.errors import DifeError, UsageError
 from dife_scanner.records import TriageState
@@ -91,6 +91,7 @@ class Window(QMainWindow):
         self.dead_letters = Banner("Try again")
         self.trouble = Banner()
         self.hub = Banner()
+        self.changed_bases = Banner()
         self.status = Status(self._home)
         self.setStatusBar(self.status)
         self._stack = QStackedWidget()
@@ -119,7 +120,7 @@ class Window(QMainWindow):
         side = theme.gap(0.7)
         layout.setContentsMargins(side, theme.gap(0.6), side, 0)
         layout.setSpacing(theme.gap(0.5))
-        for part in (self.filter, self.trouble, self.hub, self.dead_letters):
+        for part in (self.filter, self.trouble, self.hub, self.changed_bases, self.dead_letters):
             layout.addWidget(part)
         layout.addWidget(self.back, 0, Qt.AlignmentFlag.AlignLeft)
         layout.addWidget(self.splitter, 1)
@@ -177,6 +178,7 @@ class Window(QMainWindow):
         self.filter.show_count(len(found.rows), found.total)
         self.status.show_overview(found)
         self.hub.show_text(_poll_notice(found))
+        self.changed_bases.show_text(changed_bases_text(found.changed))
         self.dead_letters.show_text(dead_letters_text(found.dead))
         self._show_empty(found)
         if found.rows and self.models.current_job is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import subprocess
@@ -82,6 +83,14 @@ def test_what_is_honest_and_not_read_is_unsupported(body: bytes, words: str) -> 
 
 
 # --- (iii) what tries something -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", ["", "\n", "\x85", "\u2003", "\x1c"])
+def test_a_pickle_carried_as_text_is_found_whatever_white_space_stands_in_it(space: str) -> None:
+    """A line break that Unicode knows and base64 does not once ended the reader with an error of its own."""
+    written = base64.b64encode(pickled(call("os.system", text("id")))).decode()
+    with pytest.raises(Refused, match="system"):
+        parse(archive(note=text(written[:20] + space + written[20:])))
 
 
 def test_a_call_is_refused_by_its_name_escaped() -> None:
