@@ -20,6 +20,10 @@ demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its o
 test: $(VENV)/.installed  ## the whole test suite
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadgroup
 
+.PHONY: test-slow
+test-slow: $(VENV)/.installed  ## claims that `make test` shows at a small budget, at the larger ones
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,8 +46,9 @@ soak: $(VENV)/.installed  ## fifty kills at random moments
 	$(BIN)/python benchmarks/soak.py
 
 .PHONY: scan-layouts
-scan-layouts: $(VENV)/.installed  ## a small model in every layout, saved by its own library: scanned, and each audit repeated
+scan-layouts: $(VENV)/.installed  ## a small model in every layout, saved by its own library: scanned, each audit repeated, and added
 	$(ONE_THREAD) $(BIN)/python benchmarks/scan_layouts.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/scan_towers.py
 
 hostile: $(VENV)/.installed  ## hostile files: our corpus and modelaudit's, under an audit hook, against a floor
 	$(BIN)/python benchmarks/hostile.py
@@ -75,7 +80,8 @@ same-audits: $(VENV)/.installed  ## what a change moved: the fixed subset audite
 settings: $(VENV)/.installed  ## every setting that no tensor shows, changed in both specimens and the clean base; resumes
 	$(ONE_THREAD) $(BIN)/python benchmarks/settings.py
 
-layouts: $(VENV)/.installed  ## both specimens in six layouts and three precisions: writes docs/layouts-results.md; resumes
+layouts: $(VENV)/.installed  ## specimens in six layouts, and every layout in every form beside its library: docs/layouts-results.md; resumes
+	$(ONE_THREAD) $(BIN)/python benchmarks/equality.py
 	$(ONE_THREAD) $(BIN)/python benchmarks/layouts.py
 
 bench-real: $(VENV)/.installed  ## the same on a real hub (needs one): writes docs/real-hub.md; resumes, MINUTES=60

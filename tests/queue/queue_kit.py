@@ -26,6 +26,8 @@ from dife_scanner.audit.pipeline import AUDIT_VERSION, Keep, Outcome, Plan, Requ
 from dife_scanner.audit.populations.errors import PoolTooSmall
 from dife_scanner.core.findings import fingerprint
 from dife_scanner.errors import AuditError
+from dife_scanner.models import sandbox
+from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.tensors import expected_tensors
 from dife_scanner.progress import Progress
@@ -139,6 +141,13 @@ def probes_folder(folder: Path) -> Path:
         json.dumps({"version": "1", "classes": ["cat"], "images": rows})
     )
     return folder
+
+
+def read_here(question: sandbox._Question, limits: ParseLimits) -> dict[str, Any]:
+    """What a limited child answers, found in this process: an interpreter less to start for each file that is read."""
+    own = replace(question, files=tuple(map(os.dup, question.files)))
+    found = sandbox._answer(lambda: sandbox._found(own, limits), own.name, limits)
+    return sandbox._answered(json.dumps(found).encode())
 
 
 def work_for(home: Path, endpoint: str = "http://127.0.0.1:9", **changes: Any) -> Work:
