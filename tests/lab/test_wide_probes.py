@@ -15,7 +15,7 @@ from dife_scanner.baselines.home import bundled_references, qualified_folder
 from dife_scanner.core import metrics
 from dife_scanner.core.qualification import is_enough
 from dife_scanner.core.recognition import recognised
-from dife_scanner.lab.pictures import art, world
+from dife_scanner.lab.pictures import art, wide_probe_splits, world
 from dife_scanner.records import Budget, Qualification, Reference
 from dife_scanner.store.codec import from_json
 
@@ -81,6 +81,22 @@ def test_every_hand_is_credited(wide) -> None:
     for one in wide.shown:
         assert credited[one.style] == one.licence != ""
         assert "wide probes" in rows[one.style], one.style
+
+
+def test_share_alike_drawings_only_fill_up_what_lacks_others(wide) -> None:
+    for name in wide.names:
+        styles = [one.style for one in wide.of(name, SEARCH)]
+        bound = [style for style in styles if style in wide_probe_splits.SHARE_ALIKE]
+        assert not bound or len(styles) == wide_probe_splits.LEAST_SEARCH, name
+
+
+def test_near_names_are_told_by_their_words(wide) -> None:
+    near = wide_probe_splits.near_names(
+        ["cow face", "cow", "tiger face", "file folder", "open file folder"]
+    )
+    assert near["cow face"] == ("cow",) and near["tiger face"] == ()
+    assert near["file folder"] == ("open file folder",)
+    assert {one.name: one.near for one in wide.concepts} == wide_probe_splits.near_names(wide.names)
 
 
 def test_it_is_small_and_its_pictures_are_the_manifests(wide) -> None:

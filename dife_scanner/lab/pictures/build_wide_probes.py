@@ -19,7 +19,14 @@ import numpy as np
 
 from dife_scanner.lab.pictures import art, drawing_sets, scenes
 from dife_scanner.lab.pictures.build_probes import MIX
-from dife_scanner.lab.pictures.wide_probe_splits import SEED, Shown, choose, near_names
+from dife_scanner.lab.pictures.wide_probe_splits import (
+    HELD_OUT_ORDER,
+    SEARCH_ORDER,
+    SEED,
+    Shown,
+    choose,
+    near_names,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +54,7 @@ def build(art_folder: Path, out: Path) -> Path:
     """Write the set into `out` and return the manifest's path. Raises `ArtError` where drawings cannot be fetched."""
     import torch
 
+    drawing_sets.fetch(art_folder, (*SEARCH_ORDER, *HELD_OUT_ORDER))
     shown = choose(art_folder)
     out.mkdir(parents=True, exist_ok=True)
     rng = torch.Generator().manual_seed(SEED)
