@@ -95,6 +95,11 @@ bases: $(VENV)/.installed  ## train the bases anew into .lab (one to two hours e
 		--prefixed 0.03 --threads 2
 	$(ONE_THREAD) $(BIN)/python -m dife_scanner.lab.bases.training wide --out .lab/wide --art .lab/art
 
+.PHONY: wide-probes
+wide-probes: $(VENV)/.installed  ## the wide probe set from the drawing sets, and what the bundled bases know of it
+	$(ONE_THREAD) $(BIN)/python -m dife_scanner.lab.pictures.build_wide_probes --art .lab/art
+	$(ONE_THREAD) $(BIN)/python -m dife_scanner.lab.pictures.qualify_bases
+
 reproduce: $(VENV)/.installed  ## the paper's tables beside ours, from specimens built here; resumes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/dife lab reproduce --docs docs --commit "$$(git rev-parse --short HEAD 2>/dev/null)"
 

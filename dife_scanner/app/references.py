@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dife_scanner.app.wiring import channels, hub
-from dife_scanner.errors import AuditError, NotFound
+from dife_scanner.errors import NotFound
 from dife_scanner.records import Qualification, Reference, TrustRecord
 from dife_scanner.settings import Settings
 from dife_scanner.store import references, trust
@@ -35,9 +35,9 @@ def add_reference(
 def qualify(store: Store, settings: Settings, name: str, progress: Progress) -> ReferencesDocument:
     """Measure what one reference recognises, or all of them; what was measured before is not measured again.
 
-    Raises `NotFound`, what measuring raises, and `AuditError` where its process died.
+    Raises `NotFound` and what `qualifying.qualify` raises.
     """
-    from dife_scanner.queue import child, outcome, qualifying
+    from dife_scanner.queue import qualifying
     from dife_scanner.queue.work import threads
     from dife_scanner.reports.as_json import ReferencesDocument
 
@@ -45,12 +45,7 @@ def qualify(store: Store, settings: Settings, name: str, progress: Progress) -> 
     if name:
         chosen = [references.reference(store, name)]
     for one in chosen:
-        try:
-            qualifying.qualify(store, one, settings, progress, threads=threads(settings))
-        except (child.ChildDied, outcome.ChildBug) as error:
-            raise AuditError(
-                f"what {one.name} recognises could not be measured: {error}"
-            ) from error
+        qualifying.qualify(store, one, settings, progress, threads=threads(settings))
     return ReferencesDocument(tuple(chosen), qualified=qualified(store, chosen))
 
 

@@ -334,7 +334,7 @@ class JobRun:
                 threads=threads(self._work.settings),
                 start=self._work.start,
             )
-        except (DifeError, child.ChildDied, outcome.ChildBug) as error:
+        except DifeError as error:
             self._check()
             stage = f"what {base.name} recognises"
             gaps.add(stage, faults.reason(error, stage))

@@ -51,7 +51,7 @@ def qualify(
 ) -> Qualification:
     """What a reference recognises, measured now unless it was before; of two at a time one measures, the other waits.
 
-    Raises what loading and measuring raise, `LimitExceeded`, `child.ChildDied`, and what `check` raises.
+    Raises what loading and measuring raise, `LimitExceeded`, `AuditError` where the process dies, what `check` raises.
     """
     towers = f"{reference.image_tower[:16]}{reference.text_tower[:16]}"
     with locked(store.home, f"qualifying-{towers}", check):
@@ -87,6 +87,10 @@ def _measured(
     try:
         exitcode = child.apart(_main, arguments, allowed, progress, check, start=start)
         return _received(folder, exitcode, reference)
+    except (child.ChildDied, outcome.ChildBug) as error:
+        raise AuditError(
+            f"the process that measured what {reference.name} recognises ended early: {error}"
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

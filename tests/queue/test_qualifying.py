@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import wide_kit as kit
-from queue_kit import checkpoint, drawn_folder, work_for
+from queue_kit import (
+    as_if_qualified,
+    checkpoint,
+    checkpoint_folder,
+    drawn_folder,
+    work_for,
+)
 
 from dife_scanner import settings as settings_
 from dife_scanner.audit import qualification
@@ -17,11 +24,15 @@ from dife_scanner.baselines.home import bundled_references, open_home
 from dife_scanner.baselines.keeping import towers_here
 from dife_scanner.errors import AuditError, DifeError
 from dife_scanner.lab.loopback import LoopbackHub
+from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.progress import Progress
 from dife_scanner.queue import child, qualifying, targets, worker
 from dife_scanner.queue.work import hub_for
 from dife_scanner.records import Audit, Reference
 from dife_scanner.store import Store, audits, references
+
+ARCHITECTURE = parse_config(checkpoint()["open_clip_config.json"]).architecture
+LIGHT = Reference("light", "/nowhere", "i", "t", "w", ARCHITECTURE, "2026-01-01")
 
 
 @pytest.fixture
@@ -64,7 +75,7 @@ def test_what_a_killed_process_embedded_is_not_embedded_again(
     monkeypatch.setattr(qualifying, "_SAVE_SECONDS", -1.0)
     with monkeypatch.context() as patch:
         patch.setattr(qualification, "among_all", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
-        with pytest.raises(child.ChildDied, match="SIGKILL"):
+        with pytest.raises(AuditError, match="ended early: killed by SIGKILL"):
             qualified(store, base)
     assert qualifying.kept(store, base) is None
     monkeypatch.setattr(
@@ -87,38 +98,53 @@ def test_the_error_of_the_process_is_raised_here(store: Store, base: Reference) 
         qualified(store, base)
 
 
-def scanned(store: Store, base: Reference, hub: LoopbackHub, *detectors: str) -> Audit:
-    """The audit of a checkpoint compared with the base, by a double that tells what it was given."""
-    references.add(store, base)
-    name = "-".join(("org/clip", *detectors))
-    hub.add_repo(name, checkpoint(len(detectors)))
+def scanned(store: Store, hub: LoopbackHub, *detectors: str) -> Audit:
+    """The audit of a checkpoint compared with a base, by a double that tells what it was given."""
+    folder = checkpoint_folder(store.home.parent / "light")
+    references.add(store, replace(LIGHT, path=str(folder)))
+    hub.add_repo("org/clip", checkpoint(1))
     work = work_for(store.home, hub.endpoint, audit="queue_kit:knowing", start="fork")
-    work = replace(work, plan=replace(work.plan, detectors=detectors), reference=base.name)
+    work = replace(work, plan=replace(work.plan, detectors=detectors), reference="light")
     job = targets.enqueue(
-        store, name, work.settings.limits, lambda: hub_for(work.settings, hub.endpoint)
+        store, "org/clip", work.settings.limits, lambda: hub_for(work.settings, hub.endpoint)
     )
     job = worker.run_to_end(store, job, work)
     return audits.audit(store, job.audit_id or "")
 
 
-def test_a_searching_audit_has_its_base_measured_first_and_one_of_known_triggers_has_not(
-    store: Store, base: Reference, hub: LoopbackHub
-) -> None:
-    known = scanned(store, base, hub)
+def test_a_searching_audit_is_told_what_its_base_recognises(store: Store, hub: LoopbackHub) -> None:
+    as_if_qualified(store, LIGHT)
+    searching = scanned(store, hub, "texts")
+    assert (searching.reason, searching.gaps) == ("cat", ())
+
+
+def test_for_known_triggers_nothing_is_measured(store: Store, hub: LoopbackHub) -> None:
+    known = scanned(store, hub)
     assert (known.reason, known.gaps) == ("nothing was measured", ())
-    searching = scanned(store, base, hub, "texts")
-    kept = qualifying.kept(store, base)
-    assert kept is not None
-    assert (searching.reason, searching.gaps) == (", ".join(kept.recognition.classes), ())
 
 
 def test_an_audit_goes_on_without_what_cannot_be_measured_and_is_incomplete(
-    store: Store, base: Reference, hub: LoopbackHub
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = scanned(store, replace(base, text_tower="f" * 64), hub, "texts")
+    def dies(*_: object, **__: object) -> None:
+        raise child.ChildDied("killed by SIGKILL")
+
+    monkeypatch.setattr(child, "apart", _only_audits(dies))
+    found = scanned(store, hub, "texts")
     (gap,) = found.gaps
-    assert gap.stage == "what tiny recognises" and "not those that were added" in gap.reason
+    assert gap.stage == "what light recognises"
+    assert gap.reason.endswith("what light recognises ended early: killed by SIGKILL")
     assert found.reason == "nothing was measured"
+
+
+def _only_audits(instead: Callable[..., None]) -> Callable[..., int | None]:
+    """Audits start their processes, and qualifications do `instead`."""
+    start = child.apart
+
+    def apart(main: Callable[..., None], *given: object, **named: object) -> int | None:
+        return instead() if main is qualifying._main else start(main, *given, **named)
+
+    return apart
 
 
 def test_what_ships_need_not_be_measured(tmp_path: Path) -> None:
