@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from safetensors.torch import save_file
 
 from dife_scanner.errors import DifeError, NeedsBase, Refused, Unsupported
 from dife_scanner.models import canonical, intake, sandbox
-from dife_scanner.models.config import ClipConfig
+from dife_scanner.models.config import ClipConfig, Preprocessing, TextConfig
+from dife_scanner.models.conversion import PROJECTIONS
 from dife_scanner.models.header import ParseLimits
-from dife_scanner.models.layouts import transformers_siglip
+from dife_scanner.models.layouts import timm_alone, transformers_siglip
 from dife_scanner.models.layouts.open_clip import parse_config
 from dife_scanner.models.load import configuration, default_limits, load
+from dife_scanner.models.tensors import expected_tensors
 
 pytestmark = pytest.mark.xdist_group("transformers")
 
@@ -156,6 +159,23 @@ def test_a_tower_that_timm_saved_by_itself(tmp_path: Path) -> None:
     tower.reset_classifier(0)
     # timm's norms add 1e-6 to the variance and open_clip's 1e-5, as the towers of real CLIPs in timm do
     torch.testing.assert_close(model.visual(pixels), tower(pixels), atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp"])
+def test_a_trunk_of_timm_without_its_head_has_the_head_of_its_base(head: str) -> None:
+    """It once kept no head, and pictures were embedded as long as the trunk is wide."""
+    body = {"architecture": "convnext_tiny", "num_classes": 0}
+    said = timm_alone.describe(body, {}, "model.safetensors")
+    base = ClipConfig(
+        embed_dim=48,
+        vision=replace(said.vision, head=head, head_bias=True),
+        text=TextConfig(context_length=24, width=64, heads=2, layers=2),
+        preprocessing=Preprocessing(),
+    )
+    config = said.only(image=True, text=False).completed(base, "a trunk")
+    assert config.vision == base.vision
+    behind = [name for name in expected_tensors(config) if name.startswith("visual.head.")]
+    assert behind and PROJECTIONS.issuperset(behind)
 
 
 def test_another_tower_that_timm_saved_is_called_by_its_name(tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ class Described:
     text_quick_gelu: bool | None = None
     """… and the text tower's."""
     preprocessing: Preprocessing | None = None
+    headless: bool = False
+    """Whether the image tower is a trunk of timm without what is behind it in a CLIP, which is then the base's."""
 
     def only(self, *, image: bool, text: bool) -> Described:
         """The same, silent about a tower that is not in the file."""
@@ -74,7 +76,7 @@ class Described:
             return replace(
                 base,
                 embed_dim=self.embed_dim or base.embed_dim,
-                vision=self.vision or base.vision,
+                vision=self._vision(base.vision),
                 text=self.text or base.text,
                 preprocessing=self.preprocessing or base.preprocessing,
                 quick_gelu=self._quick_gelu(base.quick_gelu),
@@ -91,6 +93,13 @@ class Described:
             preprocessing=self.preprocessing or Preprocessing(),
             quick_gelu=self._quick_gelu(False),
         )
+
+    def _vision(self, of_base: VisionConfig) -> VisionConfig:
+        if self.vision is None:
+            return of_base
+        if self.headless:
+            return replace(self.vision, head=of_base.head, head_bias=of_base.head_bias)
+        return self.vision
 
     def _quick_gelu(self, otherwise: bool) -> bool:
         """One activation for both towers; `otherwise` where nothing is said of a tower."""

@@ -85,7 +85,7 @@ def describe(config: dict[str, Any] | None, shapes: from_tensors.Shapes, file: s
         raise Unsupported(
             f"{file} holds {shown(name)} of timm, which is no known tower of a CLIP", ""
         )
-    return Described(vision=vision, preprocessing=preprocessing)
+    return Described(vision=vision, preprocessing=preprocessing, headless=True)
 
 
 def _side(section: Section) -> int:
