@@ -543,7 +543,10 @@ def _load_comfy(folder: Path) -> Any:
     model = _as_openai_in_transformers("CLIPTextModelWithProjection")
     wanted = model.state_dict()
     for name in wanted:
-        wanted[name] = state[name if name in state else f"text_model.{name}"]
+        stored = state.get(name, state.get(f"text_model.{name}"))
+        # What a file lacks is as transformers makes it: weights of norms are one, and all biases zero.
+        new = torch.ones_like if name.endswith("weight") else torch.zeros_like
+        wanted[name] = new(wanted[name]) if stored is None else stored
     model.load_state_dict(wanted)
     return model.float()
 
