@@ -52,6 +52,8 @@ BEAT_SECONDS = 10.0
 ONCE_PATIENCE_SECONDS = 30.0
 """`once` waits for a job that is due again within this, and leaves later ones to the next run."""
 ONCE_ALERT_SECONDS = 60.0
+HELD_SECONDS = 2.0
+"""For how long nothing can be written before that is reported."""
 _PATIENCE_SECONDS = 0.5
 
 
@@ -182,8 +184,10 @@ class _Watcher:
         self._error: DifeError | None = None
         self._result: PassResult | None = None
         self._next_beat = 0.0
+        self._held_since: float | None = None
+        """Since when nothing could be written; `None` where the last attempt could."""
         self._held = False
-        """Whether another program held the database when last something was to be written."""
+        """Whether that was reported."""
         self._began = now()
         self._notes: dict[int, str] = {}
         """By process, the last note it sent."""
@@ -343,13 +347,20 @@ class _Watcher:
             polls.beat(self._store, "schedule", os.getpid(), trouble)
 
     def _report_held(self, error: StoreBusy) -> None:
-        """Say once that nothing can be written; everybody waits until it can."""
+        """Say once that nothing can be written; everybody waits until it can.
+
+        Not at once: on a busy machine its own workers write for a while.
+        """
         self._next_beat = 0.0
-        if not self._held:
+        if self._held_since is None:
+            self._held_since = time.monotonic()
+        waited = time.monotonic() - self._held_since
+        if not self._held and waited >= HELD_SECONDS:
             self._held = True
             self._report(EventKind.TROUBLE, f"{error.what}; waiting", {"advice": error.advice})
 
     def _report_free(self) -> None:
+        self._held_since = None
         if self._held:
             self._held = False
             self._report(EventKind.TROUBLE, "the database is free again; going on")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -21,6 +22,7 @@ from dife_scanner.durable.clock import later
 from dife_scanner.lab.loopback import LoopbackHub, faults
 from dife_scanner.queue import targets
 from dife_scanner.queue.schedule import Schedule
+from dife_scanner.queue.watch import HELD_SECONDS
 from dife_scanner.queue.work import hub_for
 from dife_scanner.store import Store, findings, jobs, models, polls
 
@@ -55,13 +57,14 @@ def test_once_polls_audits_and_ends(store: Store, hub: LoopbackHub) -> None:
     out, err = watcher.communicate(timeout=120)
     assert (watcher.returncode, err) == (0, "")
     events = [json.loads(line) for line in out.splitlines()]
-    assert [event["kind"] for event in events if event["kind"] not in ("job", "progress")] == [
-        "started", "poll-started", "poll", "stopped",
-    ]  # fmt: skip
+    told = [event for event in events if event["kind"] not in ("job", "progress")]
+    # On a machine that is busy enough, its own workers hold the database for longer than a watcher keeps silent.
+    kinds = [event["kind"] for event in told if not re.search("waiting|free again", event["text"])]
+    assert kinds == ["started", "poll-started", "poll", "stopped"]
     assert jobs.counts(store) == {"done": 2, "gated": 1}
     assert len(findings.findings(store)) == 1
-    told = [event["job"]["state"] for event in events if event["kind"] == "job"]
-    assert told.count("done") == 2 and told.count("queued") == 2
+    states = [event["job"]["state"] for event in events if event["kind"] == "job"]
+    assert states.count("done") == 2 and states.count("queued") == 2
     assert {beat.role for beat in polls.beats(store)} >= {"watcher", "worker", "poller"}
 
 
@@ -73,7 +76,7 @@ def test_a_database_that_another_program_holds_is_waited_for(
     until(lambda: jobs.counts(store).get("auditing"))
     other = sqlite3.connect(store.home / "dife.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    time.sleep(3)
+    time.sleep(3 + HELD_SECONDS)
     assert watcher.poll() is None
     other.close()
     out, err = watcher.communicate(timeout=120)
