@@ -12,11 +12,10 @@ from pathlib import Path
 
 from dife_scanner.alerts.rules import alerts_for
 from dife_scanner.baselines.registry import Place
-from dife_scanner.core.findings import fingerprint
+from dife_scanner.core.findings import finding_without_audit
 from dife_scanner.durable.clock import now
 from dife_scanner.errors import BaseChanged
 from dife_scanner.records import (
-    Confidence,
     Finding,
     FindingKind,
     HubFile,
@@ -146,23 +145,13 @@ def _finding(record: TrustRecord, revision: str, difference: _Difference, reason
 
     So a commit that only edits a page tells nobody anew, and what somebody decided says nothing about other bytes.
     """
-    kind = FindingKind.CHANGED
-    change = (difference.path, difference.found)
-    return Finding(
-        fingerprint=fingerprint(record.repository, kind.value, *change),
-        ref=ModelRef(record.repository, revision),
-        kind=kind,
-        severity=Severity.NOT_MEASURED,
-        confidence=Confidence.NOT_STATED,
-        carrier="",
-        channel="",
-        trigger="",
-        source="",
-        target="",
-        interfaces=(),
-        reason=reason,
-        audit_id=None,
-        created_at=now(),
+    return finding_without_audit(
+        FindingKind.CHANGED,
+        Severity.NOT_MEASURED,
+        ModelRef(record.repository, revision),
+        (difference.path, difference.found),
+        reason,
+        now(),
     )
 
 

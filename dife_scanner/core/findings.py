@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 from dife_scanner.core.checks import DEMONSTRATED_EFFECT, waits_for_review
@@ -25,6 +26,33 @@ def confidence(effect: Interval | None) -> Confidence:
     if effect is not None and effect.low >= DEMONSTRATED_EFFECT:
         return Confidence.DEMONSTRATED
     return Confidence.ANOMALOUS
+
+
+def finding_without_audit(
+    kind: FindingKind,
+    severity: Severity,
+    ref: ModelRef,
+    about: Sequence[str],
+    reason: str,
+    created_at: str,
+) -> Finding:
+    """A finding about files that no audit measured: of one repository, each `about` is another finding."""
+    return Finding(
+        fingerprint=fingerprint(ref.repo_id, kind.value, *about),
+        ref=ref,
+        kind=kind,
+        severity=severity,
+        confidence=Confidence.NOT_STATED,
+        carrier="",
+        channel="",
+        trigger="",
+        source="",
+        target="",
+        interfaces=(),
+        reason=reason,
+        audit_id=None,
+        created_at=created_at,
+    )
 
 
 def finding(audit: Audit, effect: Interval | None, created_at: str) -> Finding | None:

@@ -7,7 +7,7 @@ import logging
 import random
 
 from dife_scanner.alerts.rules import alerts_for
-from dife_scanner.core.findings import fingerprint
+from dife_scanner.core.findings import finding_without_audit
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.disk import disk_full
 from dife_scanner.errors import (
@@ -31,7 +31,7 @@ from dife_scanner.errors import (
 )
 from dife_scanner.queue.child import ChildDied
 from dife_scanner.queue.outcome import ChildBug
-from dife_scanner.records import Confidence, Finding, FindingKind, Job, JobState, Severity
+from dife_scanner.records import FindingKind, Job, JobState, Severity
 from dife_scanner.store import Store, findings, jobs, leases
 
 log = logging.getLogger(__name__)
@@ -121,21 +121,8 @@ def refuse(
     store: Store, job: Job, worker: str, why: str, reason: str, channels: tuple[str, ...]
 ) -> Job:
     """End as refused, with the finding that says so and its alerts."""
-    finding = Finding(
-        fingerprint=fingerprint(job.ref.repo_id, FindingKind.REFUSED.value, why),
-        ref=job.ref,
-        kind=FindingKind.REFUSED,
-        severity=Severity.REFUSED,
-        confidence=Confidence.NOT_STATED,
-        carrier="",
-        channel="",
-        trigger="",
-        source="",
-        target="",
-        interfaces=(),
-        reason=reason,
-        audit_id=None,
-        created_at=now(),
+    finding = finding_without_audit(
+        FindingKind.REFUSED, Severity.REFUSED, job.ref, (why,), reason, now()
     )
     finding = findings.as_kept(store, finding, job.endpoint)
     alerts = alerts_for(finding, findings.find(store, finding.fingerprint), channels)

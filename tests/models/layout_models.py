@@ -432,7 +432,7 @@ def open_clip_model(name: str, *, text_apart: bool = False) -> Any:
 
 def open_clip_with_timm() -> Any:
     """open_clip's models as they are where timm was there when they were first imported; here they came without."""
-    import timm  # noqa: F401
+    import timm  # noqa: F401 - open_clip has its towers of timm only where this is loaded before it
     from open_clip import model, timm_model
 
     if timm_model.timm is None:
