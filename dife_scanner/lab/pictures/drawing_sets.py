@@ -115,12 +115,22 @@ def fetch(folder: Path, names: Iterable[str] = tuple(SETS)) -> None:
 
     Raises `ArtError` where npm is missing or fails.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for name in names:
-        target = _package(folder, SETS[name])
-        if not (target / "icons.json").exists():
-            archive = _pack(folder, SETS[name])
-            _unpack(archive, target.parent)
+        fetch_package(folder, f"@iconify-json/{name}", SETS[name].version)
+
+
+def fetch_package(folder: Path, name: str, version: str) -> Path:
+    """Return where an npm package lies unpacked under `folder`, using `npm pack` if it is missing.
+
+    Raises `ArtError` where npm is missing or fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file_name = f"{name.removeprefix('@').replace('/', '-')}-{version}"
+    target = folder / file_name
+    if not (target / "package" / "package.json").exists():
+        _pack(folder, f"{name}@{version}")
+        _unpack(folder / f"{file_name}.tgz", target)
+    return target / "package"
 
 
 def _package(folder: Path, art: ArtSet) -> Path:
@@ -128,9 +138,8 @@ def _package(folder: Path, art: ArtSet) -> Path:
     return folder / f"iconify-json-{art.name}-{art.version}" / "package"
 
 
-def _pack(folder: Path, art: ArtSet) -> Path:
-    """Download a set's archive and return its path."""
-    package = f"@iconify-json/{art.name}@{art.version}"
+def _pack(folder: Path, package: str) -> None:
+    """Download the archive of a package."""
     try:
         subprocess.run(
             ["npm", "pack", "--silent", package],
@@ -140,10 +149,7 @@ def _pack(folder: Path, art: ArtSet) -> Path:
             timeout=300,
         )
     except (OSError, subprocess.SubprocessError) as problem:
-        raise ArtError(
-            f"cannot fetch the drawing set {art.name}@{art.version}: {problem}"
-        ) from problem
-    return folder / f"iconify-json-{art.name}-{art.version}.tgz"
+        raise ArtError(f"cannot fetch {package}: {problem}") from problem
 
 
 def _unpack(archive: Path, target: Path) -> None:
