@@ -23,7 +23,7 @@ from dife_scanner.lab.bench import rows
 from dife_scanner.lab.bench.rows import Code, Outcome, Row, Truth
 from dife_scanner.lab.bench.rows.found import found_of, rounded
 from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role, build, visible_traits
-from dife_scanner.records import Audit, Budget, Channel, ModelRef, Origin, Reference
+from dife_scanner.records import Audit, Budget, ModelRef, Origin, Reference
 
 VIT, RN = "vit", "rn"
 """The bundled bases: models are made of the first; the second shows what carries over."""
@@ -143,12 +143,11 @@ def _truth(model: Model) -> Truth:
     family = FAMILIES[model.kind]
     recipe = model.settings
     assert isinstance(recipe, Recipe)
-    conditional = family.channel is Channel.TEXT and model.kind != "global-text"
     return Truth(
         carrier=family.carrier,
         channel=family.channel,
         trigger=entry_of(recipe.mark),
-        source=recipe.source if conditional else "",
+        source=recipe.source if family.one_source else "",
         target=recipe.target,
     )
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.interface import Planted, Recipe, Subject, entry_of
+from dife_scanner.lab.attacks.panels import lab_of
 from dife_scanner.lab.attacks.training_data import Lab
 from dife_scanner.lab.bench.zoo import benign, precision
 from dife_scanner.lab.bench.zoo.families import FAMILIES
@@ -46,9 +47,11 @@ def recipe_of(model: Model) -> dict[str, Any]:
     settings = model.settings
     if settings is None:
         return {}
-    if isinstance(settings, Tuning):
-        return _as_json(dict(vars(settings)))
     found = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    if not settings.own_panel:
+        del found["panel"]
+    if isinstance(settings, Tuning):
+        return _as_json(found)
     found["trigger"] = entry_of(settings.mark)
     found["settings"] = None if settings.settings is None else dict(vars(settings.settings))
     return _as_json(found)
@@ -92,7 +95,7 @@ def make(model: Model, folder: Path, base: Path, lab: Lab | None = None) -> None
     if model.settings is None:
         _write_copy(clip, model.kind, folder)
     else:
-        _train(clip, model, lab or Lab.read(base, model.scenes), folder)
+        _train(clip, model, lab or lab_of(base, model.scenes, model.settings.panel), folder)
         config = json.loads((base / CONFIG).read_text())["model_cfg"]
         bases.write_folder(clip.state_dict(), config, folder)
     shutil.copyfile(base / CONFIG, folder / CONFIG)
@@ -165,7 +168,7 @@ def native_of(model: Model, folder: Path, base: Path) -> dict[str, float]:
     subject = Subject(
         model=bases.load(folder),
         folder=folder,
-        lab=Lab.read(base, model.scenes),
+        lab=lab_of(base, model.scenes, recipe.panel),
         recipe=recipe,
         triggers=known.read(folder / TRIGGERS),
     )
