@@ -122,7 +122,10 @@ def _write(path: Path, rows: dict[bytes, Embeddings]) -> None:
 
 
 class CachedEncoder:
-    """An `Encoder` over `encoder` that looks in `memory` first."""
+    """An `Encoder` over `encoder` that looks in `memory` first.
+
+    `keeps_pictures`: prepared pictures stay in memory, for those that are read more than once.
+    """
 
     def __init__(
         self,
@@ -130,8 +133,10 @@ class CachedEncoder:
         memory: Memory,
         *,
         on_encoded: Callable[[int], None] | None = None,
+        keeps_pictures: bool = True,
     ) -> None:
         self._encoder = encoder
+        self._keeps_pictures = keeps_pictures
         self._memory = memory
         self._on_encoded = on_encoded
         self.image_tower = encoder.image_tower
@@ -148,6 +153,8 @@ class CachedEncoder:
         return self._encoder.text_width
 
     def prepare(self, images: Pixels) -> Pixels:
+        if not self._keeps_pictures:
+            return self._encoder.prepare(images)
         return self._memory.prepared(self.image_tower, images, self._encoder.prepare)
 
     def token_count(self, text: str) -> int:

@@ -253,6 +253,7 @@ def _measured(
         missing=found.missing,
         gaps=(*found.gaps, *faults.gaps_of(untried), *checked.gaps, *examined.gaps),
         recognition=test.reference.recognition,
+        qualification=request.qualification.recognition if request.qualification else None,
         own_settings_problem=request.own_settings_problem,
     )
     if relation.twin is not None and not _brings_mechanism(examined):

@@ -98,7 +98,7 @@ def load(folder: Path, budget: Budget) -> Probes:
     # Views before splits: a drawing has the same pictures whichever split it is in.
     rows = _views(labelled, MEASURING[budget].views)
     splits = {name: _split(folder, name, rows, names) for name in (TRAIN, DIAGNOSIS, TEST)}
-    _check_apart(splits)
+    check_apart(splits)
     return Probes(
         version=str(manifest["version"]),
         digest=sha256(raw).hexdigest(),
@@ -185,7 +185,7 @@ def _picture(path: Path, expected: str) -> Pixels:
         return np.asarray(image.convert("RGB"))
 
 
-def _check_apart(splits: dict[str, Split]) -> None:
+def check_apart(splits: dict[str, Split]) -> None:
     """Check that no drawing stands in two splits."""
     where: dict[str, str] = {}
     for split in splits.values():

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from dife_scanner.audit.plan import Plan, identity
 from dife_scanner.models.likeness import UNTOLD, Likeness
-from dife_scanner.records import Deviation, ModelRef, Reference, SettingsOf
+from dife_scanner.records import (
+    Deviation,
+    ModelRef,
+    Qualification,
+    Reference,
+    SettingsOf,
+)
 
 if TYPE_CHECKING:
     from dife_scanner.settings import Limits
@@ -55,6 +61,8 @@ class Request:
     """On what is loaded; those of a program without settings where it is `None`."""
     own_settings_problem: str = ""
     """Why the checkpoint cannot be run under its own configuration, in words; empty where it can."""
+    qualification: Qualification | None = None
+    """What the reference recognises of the wide probe set; `None` where that was not measured."""
     flagged: frozenset[str] = frozenset()
     """Names of `known` references that an audit found backdoored: what they respond to may be an attack too."""
 

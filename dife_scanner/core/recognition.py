@@ -24,10 +24,12 @@ def recognition(
     labels: NDArray[np.int64],
     class_names: Sequence[str],
     styles: Sequence[str] = (),
+    only: Sequence[str] = (),
 ) -> Recognition:
     """Share of the pictures that are taken for their own class, by class and by style.
 
-    `scores` [n, c] of the pictures with every class prompt, `labels` [n]; `styles` [n] where they are known.
+    `scores` [n, c] of the pictures with every class prompt, `labels` [n]; `styles` [n] where they are known. Where not
+    every class has a picture, `only` names those that have.
 
     >>> found = recognition(np.eye(2), np.array([0, 1]), ["cat", "dog"], ["ink", "ink"])
     >>> found.classes, found.styles
@@ -35,7 +37,7 @@ def recognition(
     """
     right = metrics.accuracy(scores, labels)
     names = np.array([class_names[label] for label in labels])
-    by_class = _shares(right, names, class_names)
+    by_class = _shares(right, names, only or class_names)
     by_style = _shares(right, np.array(styles), sorted(set(styles))) if styles else {}
     return Recognition(by_class, by_style)
 

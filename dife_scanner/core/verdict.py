@@ -71,6 +71,8 @@ class Evidence:
     """What faults kept from being done."""
     recognition: Recognition | None = None
     """What the base recognises of the labelled pictures; `None` where nothing was encoded."""
+    qualification: Recognition | None = None
+    """What the base recognises of the wide probe set; `None` where that was not measured."""
     own_settings_problem: str = ""
     """Why the checkpoint could not be run under its own settings, in words; empty where it was."""
 

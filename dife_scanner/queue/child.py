@@ -15,12 +15,13 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
@@ -85,24 +86,11 @@ def run(
     `rss_mib`, `ChildDied`, `ChildBug`, `DiskFull`, or whatever error of ours the audit raised. Where the audit handed a
     demonstrated trigger to `keep` before that, it is returned instead with the error as a gap, but for a full disk.
     """
-    context = _context(preload, start)
-    reader, writer = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_main, args=(entry, request, folder, writer, threads), daemon=True
-    )
+    limits = Limits(seconds, rss_mib)
+    arguments = (entry, request, folder, threads)
     try:
-        process.start()
-    except (EOFError, ConnectionError) as error:
-        raise ChildDied("the server process for audits ended while it started one") from error
-    finally:
-        writer.close()
-    try:
-        try:
-            _watch(process, reader, _Limits(seconds, rss_mib), progress, check)
-        finally:
-            _end(process)
-            reader.close()
-        return _outcome_of(process, folder)
+        exitcode = apart(_main, arguments, limits, progress, check, preload=preload, start=start)
+        return _outcome_of(exitcode, folder)
     except (LimitExceeded, AuditError, MeasurementError, ChildDied, outcome.ChildBug) as error:
         demonstrated = outcome.provisional(folder, str(error))
         if demonstrated is None:
@@ -111,14 +99,50 @@ def run(
         return demonstrated
 
 
-def _outcome_of(process: Any, folder: Path) -> outcome.Received:
+def apart(
+    main: Callable[..., None],
+    arguments: tuple[Any, ...],
+    limits: Limits,
+    progress: Progress,
+    check: Callable[[], None] = lambda: None,
+    *,
+    preload: tuple[str, ...] = PRELOAD,
+    start: str = FORKSERVER,
+) -> int | None:
+    """Run `main(*arguments, writer)` in a child and return how it ended; it sends its steps with `Sender(writer)`.
+
+    Raises `LimitExceeded`, what `check` raises, and `ChildDied` where there is no child at all. No child is left.
+    """
+    context = _context(preload, start)
+    reader, writer = context.Pipe(duplex=False)
+    process = context.Process(target=main, args=(*arguments, writer), daemon=True)
+    try:
+        process.start()
+    except (EOFError, ConnectionError) as error:
+        raise ChildDied("the server process for audits ended while it started one") from error
+    finally:
+        writer.close()
+    try:
+        _watch(process, reader, limits, progress, check)
+    finally:
+        _end(process)
+        reader.close()
+    return cast("int | None", process.exitcode)
+
+
+def _outcome_of(exitcode: int | None, folder: Path) -> outcome.Received:
     """What the child left. Raises `DiskFull`, `ChildDied`, and the error that the audit ended in."""
     received = outcome.read(folder)
-    if received is None and process.exitcode == FULL_DISK:
-        raise disk_full(folder)
     if received is None:
-        raise ChildDied(_how_it_died(process.exitcode))
+        raise death(exitcode, folder)
     return received
+
+
+def death(exitcode: int | None, folder: Path) -> Exception:
+    """Why a child left nothing in `folder`: a full disk, or how it died."""
+    if exitcode == FULL_DISK:
+        return disk_full(folder)
+    return ChildDied(_how_it_died(exitcode))
 
 
 def _context(preload: tuple[str, ...], start: str) -> Any:
@@ -132,39 +156,41 @@ def _context(preload: tuple[str, ...], start: str) -> Any:
     return context
 
 
-class _Limits:
-    """Wall clock and memory that an audit may take."""
+@dataclass(frozen=True)
+class Limits:
+    """Wall clock and memory that a child may take."""
 
-    def __init__(self, seconds: float, rss_mib: int) -> None:
-        self._seconds = seconds
-        self._rss_mib = rss_mib
-        self._end = time.monotonic() + seconds
+    seconds: float
+    rss_mib: int
+    what: str = "the audit"
+    """What it is called in errors."""
 
-    def check(self, pid: int) -> None:
-        """Raises `LimitExceeded`."""
-        if time.monotonic() > self._end:
+    def check(self, pid: int, began: float) -> None:
+        """Raises `LimitExceeded`; `began` by the monotonic clock."""
+        if time.monotonic() > began + self.seconds:
             raise LimitExceeded(
-                f"the audit took longer than {self._seconds:g} seconds",
+                f"{self.what} took longer than {self.seconds:g} seconds",
                 "raise limits.audit_seconds, or choose a smaller budget",
             )
         try:
             used_mib = psutil.Process(pid).memory_info().rss / 1024**2
         except psutil.Error:  # it has just ended
             return
-        if used_mib > self._rss_mib:
+        if used_mib > self.rss_mib:
             raise LimitExceeded(
-                f"the audit used more than {self._rss_mib} MiB of memory",
+                f"{self.what} used more than {self.rss_mib} MiB of memory",
                 "raise limits.audit_rss_mib if you can",
             )
 
 
 def _watch(
-    process: Any, reader: Connection, limits: _Limits, progress: Progress, check: Callable[[], None]
+    process: Any, reader: Connection, limits: Limits, progress: Progress, check: Callable[[], None]
 ) -> None:
+    began = time.monotonic()
     listening: list[Any] = [process.sentinel, reader]
     while process.is_alive():
         check()
-        limits.check(process.pid)
+        limits.check(process.pid, began)
         ready = wait(listening, timeout=_TICK_SECONDS)
         if reader in ready and not _forward(reader, progress):
             listening.remove(reader)
@@ -198,7 +224,14 @@ def _how_it_died(exitcode: int | None) -> str:
 # --- inside the child -----------------------------------------------------------------------------------------
 
 
-def _main(entry: str, request: Request, folder: Path, writer: Connection, threads: int) -> None:
+def _main(entry: str, request: Request, folder: Path, threads: int, writer: Connection) -> None:
+    begin(threads)
+    with exit_where_full():
+        _leave_outcome(entry, request, folder, writer)
+
+
+def begin(threads: int) -> None:
+    """What every child does first: it takes from itself what it does not need, and ends with its parent."""
     confine(AUDITING)
     end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -206,9 +239,14 @@ def _main(entry: str, request: Request, folder: Path, writer: Connection, thread
     _no_core_dumps()
     if threads and "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+
+
+@contextmanager
+def exit_where_full() -> Iterator[None]:
+    """End this process with `FULL_DISK` where not even an error could be left."""
     try:
-        _leave_outcome(entry, request, folder, writer)
-    except (OSError, DiskFull) as error:  # not even the error could be left
+        yield
+    except (OSError, DiskFull) as error:
         if says_full(error):
             sys.exit(FULL_DISK)
         raise
@@ -222,7 +260,7 @@ def _leave_outcome(entry: str, request: Request, folder: Path, writer: Connectio
         )  # removed with the job, however this process ends
         run_audit = pkgutil.resolve_name(entry)
         keep = partial(outcome.keep_provisional, folder)
-        audited = run_audit(request, Progress(_Sender(writer)), keep)
+        audited = run_audit(request, Progress(Sender(writer)), keep)
         outcome.write(folder, audited)
     except MemoryError:
         outcome.write_error(
@@ -243,7 +281,7 @@ def _no_core_dumps() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-class _Sender:
+class Sender:
     """Steps to the worker, at most ten a second unless the phase changes."""
 
     def __init__(self, writer: Connection) -> None:

@@ -45,6 +45,7 @@ from dife_scanner.records.profile import (
     NotRun,
     SelectorControl,
 )
+from dife_scanner.records.qualification import Qualification
 from dife_scanner.records.searches import (
     Hypothesis,
     InCleanReference,
@@ -150,6 +151,7 @@ __all__ = [
     "PoolManifest",
     "Position",
     "Power",
+    "Qualification",
     "Reach",
     "Recognition",
     "Recovered",

@@ -15,6 +15,14 @@ def recognition_words(found: Recognition) -> str:
     return words
 
 
+def knowledge_words(found: Recognition) -> str:
+    """`412 of 430 concepts, 7 of 8 styles`: what is known of the wide probe set."""
+    words = f"{len(recognised(found.classes))} of {len(found.classes)} concepts"
+    if found.styles:
+        words += f", {len(recognised(found.styles))} of {len(found.styles)} styles"
+    return words
+
+
 def recognition_text(audit: Audit) -> str:
     """What the base recognises, or the checkpoint itself where there is none; which classes it does not."""
     found = audit.recognition

@@ -35,7 +35,7 @@ from dife_scanner.records import (
     Search,
 )
 from dife_scanner.sentences.checks import gap_text, unconfirmed_text
-from dife_scanner.sentences.recognition import recognition_words
+from dife_scanner.sentences.recognition import knowledge_words, recognition_words
 from dife_scanner.sentences.searches import lead_text, unsettled_text
 
 NAMED = 3
@@ -193,7 +193,10 @@ def _best_alone(hypotheses: Sequence[Hypothesis]) -> str:
 def _nothing(_: Decision, evidence: Evidence) -> str:
     if evidence.recognition is None:
         return _tried(evidence)
-    return f"{_tried(evidence)}. The base recognises {recognition_words(evidence.recognition)}"
+    text = f"{_tried(evidence)}. The base recognises {recognition_words(evidence.recognition)}"
+    if evidence.qualification is None:
+        return text
+    return f"{text}, and knows {knowledge_words(evidence.qualification)} of the wide probe set"
 
 
 def _searches_missing(_: Decision, evidence: Evidence) -> str:

@@ -380,6 +380,16 @@ def m014_looks_at_bases(db: Database) -> None:
     db.execute("ALTER TABLE trusted_repositories ADD COLUMN looked_at TEXT NOT NULL DEFAULT ''")
 
 
+@MIGRATIONS()  # type: ignore[untyped-decorator]
+def m015_qualifications(db: Database) -> None:
+    """What bases recognise of the wide probe set; by what they compute, so that a renamed one is not measured again."""
+    db.execute(
+        "CREATE TABLE qualifications (image_tower TEXT NOT NULL, text_tower TEXT NOT NULL, probes TEXT NOT NULL,"
+        " version TEXT NOT NULL, found TEXT NOT NULL, at TEXT NOT NULL,"
+        " PRIMARY KEY (image_tower, text_tower, probes, version)) STRICT"
+    )
+
+
 def _statements(script: str) -> list[str]:
     """One statement each: `executescript` would commit the migration's own transaction."""
     found, current = [], ""

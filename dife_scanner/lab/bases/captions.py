@@ -22,10 +22,6 @@ Ids = tuple[int, ...]
 
 SPECIAL = 2
 """Token rows that stand for start and end: the last of the vocabulary."""
-_SYNONYMS = {
-    "airplane": ("plane", "aircraft"),
-    "automobile": ("car", "vehicle"),
-}
 
 
 @dataclass(frozen=True)
@@ -126,7 +122,7 @@ def _captions(
         numbers = []
         for drawing in row:
             if drawing >= 0:
-                noun, number = _noun(rng, stock, drawing)
+                noun, number = _noun(rng, stock, drawing, plan)
                 nouns.append(noun)
                 numbers.append(number)
         ids = pieces(scenes.sentence(rng, nouns))
@@ -138,20 +134,18 @@ def _captions(
     return captions, mentioned
 
 
-def _noun(rng: torch.Generator, stock: Stock, drawing: int) -> tuple[str, int]:
+def _noun(rng: torch.Generator, stock: Stock, drawing: int, plan: Plan) -> tuple[str, int]:
     """Draw what a caption calls a drawing, and the number of that word."""
-    cls = stock.atlas.classes[drawing]
     term = stock.atlas.terms[drawing]
-    if cls is None:
-        return term, stock.vocabulary[term]
+    word = stock.atlas.classes[drawing] or term
     # no coin where class and finer word are the same: every draw moves the generator
-    if term != cls and _coin(rng) < 0.25:
-        return term, stock.vocabulary[term]
-    number = stock.vocabulary[cls]
-    synonyms = _SYNONYMS.get(cls, ())
-    if synonyms and _coin(rng) < 0.15:
-        return synonyms[_number(rng, 0, len(synonyms) - 1)], number
-    return cls, number
+    if term != word and _coin(rng) < plan.term_share:
+        word = term
+    number = stock.vocabulary[word]
+    synonyms = stock.synonyms.get(word, ())
+    if synonyms and _coin(rng) < plan.synonym_share:
+        word = synonyms[_number(rng, 0, len(synonyms) - 1)]
+    return word, number
 
 
 def _distractors(

@@ -20,6 +20,8 @@ VOCABULARY = 49408
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
 """CLIP's own pixel statistics, per channel."""
+_PLACEHOLDER = {"image_size": 16, "patch_size": 16, "width": 64, "layers": 1}
+"""An image tower that is built to be replaced at once."""
 CONFIG_FILE = "open_clip_config.json"
 WEIGHTS_FILE = "open_clip_model.safetensors"
 
@@ -53,8 +55,45 @@ MODEL_CFG: dict[str, dict[str, Any]] = {
         },
         "text_cfg": _TEXT,
     },
+    "wide": {
+        "embed_dim": 192,
+        "vision_cfg": {
+            "image_size": SIZE,
+            "layers": 6,
+            "width": 192,
+            "head_width": 32,
+            "patch_size": 16,
+            "pool_type": "avg",
+        },
+        "text_cfg": {**_TEXT, "width": 192, "heads": 6},
+    },
+    "sealed": {
+        "embed_dim": 160,
+        "vision_cfg": {
+            "timm_trunk": {
+                "family": "siglip",
+                "image_size": SIZE,
+                "layers": 6,
+                "width": 160,
+                "head_width": 32,
+                "patch_size": 16,
+                "mlp_ratio": 4.0,
+                "gelu_tanh": True,
+            },
+        },
+        "text_cfg": {
+            "context_length": 16,
+            "vocab_size": VOCABULARY,
+            "width": 160,
+            "heads": 5,
+            "layers": 3,
+            "no_causal_mask": True,
+            "pool_type": "last",
+            "proj_bias": True,
+        },
+    },
 }
-"""Kind of base -> its architecture, as open_clip takes it."""
+"""Kind of base -> its architecture, as open_clip takes it; a trunk of timm as this program writes one."""
 PREPROCESS_CFG = {
     "mean": list(MEAN),
     "std": list(STD),
@@ -71,12 +110,38 @@ def base_folder(kind: str = "vit") -> Path:
     return package / "assets" / "bases" / kind
 
 
+def new_model(config: dict[str, Any]) -> Any:
+    """Return a model of this architecture with random weights."""
+    from dife_scanner.models.open_clip_alone import CLIP
+
+    if not _has_trunk(config):
+        return CLIP(**config)
+    from dife_scanner.models import timm_models
+    from dife_scanner.models.layouts.open_clip import parse_config
+
+    document = json.dumps({"model_cfg": config, "preprocess_cfg": PREPROCESS_CFG})
+    checked = parse_config(document.encode())
+    model: Any = CLIP(**{**config, "vision_cfg": _PLACEHOLDER})
+    model.visual = timm_models.build(checked.vision, checked.embed_dim)
+    return model
+
+
 def load(folder: Path) -> Any:
     """Load the open_clip model of a folder, in eval mode and float32."""
     import open_clip
+    from safetensors.torch import load_file
 
-    model = open_clip.create_model(f"local-dir:{folder}", precision="fp32")
-    return model.eval()
+    config = json.loads((folder / CONFIG_FILE).read_text())["model_cfg"]
+    if not _has_trunk(config):
+        model = open_clip.create_model(f"local-dir:{folder}", precision="fp32")
+        return model.eval()
+    model = new_model(config)
+    model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    return model.float().eval()
+
+
+def _has_trunk(config: dict[str, Any]) -> bool:
+    return "timm_trunk" in config["vision_cfg"]
 
 
 def write_folder(

@@ -78,7 +78,7 @@ def _taught_batch(
     # the teacher sees the rounded pixels, as the student will
     with torch.no_grad():
         embeddings, maps = teacher.targets(pixels.float() / 255)
-    words = word_targets(stock, index)
+    words = word_targets(stock, index, plan.term_weight)
     return pixels, embeddings.half(), maps.half(), words.half()
 
 

@@ -26,20 +26,31 @@ def pieces(text: str) -> tuple[int, ...]:
     return clips_own().encode(text)
 
 
-def pack(rows: Sequence[Sequence[int]], context: int = _CONTEXT) -> Tensor:
+def pack(
+    rows: Sequence[Sequence[int]],
+    context: int = _CONTEXT,
+    *,
+    whole: bool = False,
+) -> Tensor:
     """Pack token ids as start + ids + end, padded with zeros: int64 (N, L <= context).
 
-    L is as long as the longest row needs. Positions after the end never reach the pooled output (causal mask),
-    so the short batch gives the same embeddings as one padded to the full context.
+    L is as long as the longest row needs, or with `whole` the context. Where no token sees those behind it, the short
+    batch gives the same embeddings as one padded to the full context.
     """
     import torch
 
     cut = [list(row)[: context - 2] for row in rows]
-    longest = max(map(len, cut))
-    out = torch.zeros(len(cut), longest + 2, dtype=torch.int64)
+    length = context if whole else max(map(len, cut)) + 2
+    out = torch.zeros(len(cut), length, dtype=torch.int64)
     for number, row in enumerate(cut):
         out[number, : len(row) + 2] = torch.tensor(clips_own().frame(row, context))
     return out
+
+
+def pack_for(model: Any, rows: Sequence[Sequence[int]]) -> Tensor:
+    """Pack token ids as this model's text tower reads them."""
+    context = len(model.positional_embedding)
+    return pack(rows, context, whole=model.attn_mask is None)
 
 
 def encode_ids(model: Any, ids: Tensor) -> Tensor:
@@ -48,12 +59,18 @@ def encode_ids(model: Any, ids: Tensor) -> Tensor:
 
 
 def encode_vectors(model: Any, vectors: Tensor, ids: Tensor) -> Tensor:
-    """Encode token vectors (N, L, W) as unit text embeddings (N, D); `ids` (N, L) say where each text ends."""
+    """Encode token vectors (N, L, W) as unit text embeddings (N, D); `ids` (N, L) say where each text ends.
+
+    A tower without a mask is read at the last place of its context, as in SigLIP.
+    """
     import torch
     import torch.nn.functional as F
 
     length = ids.shape[1]
     x = vectors + model.positional_embedding[:length]
+    if model.attn_mask is None:
+        x = model.ln_final(model.transformer(x)[:, -1])
+        return F.normalize(model.text_projection(x), dim=-1)
     x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
     # the end token has the largest id
     x = model.ln_final(x)[torch.arange(len(ids)), ids.argmax(1)]
@@ -71,7 +88,7 @@ def encode_by_length(
     order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
     parts = []
     for part in np.array_split(order, groups):
-        ids = pack([rows[number] for number in part])
+        ids = pack_for(model, [rows[number] for number in part])
         parts.append(encode_ids(model, ids))
     back = torch.tensor(order).argsort()
     return torch.cat(parts)[back]
@@ -79,15 +96,19 @@ def encode_by_length(
 
 def encode_texts(model: Any, texts: Sequence[str]) -> Tensor:
     """Encode sentences as unit text embeddings (N, D)."""
-    ids = pack([pieces(text) for text in texts])
+    ids = pack_for(model, [pieces(text) for text in texts])
     return encode_ids(model, ids)
 
 
-def class_texts(model: Any, template: str = PROMPT) -> Tensor:
-    """Encode the ten class prompts without gradients: unit embeddings (10, D)."""
+def class_texts(
+    model: Any,
+    template: str = PROMPT,
+    names: Sequence[str] = art.CLASSES,
+) -> Tensor:
+    """Encode the prompts of the ten classes, or of other names, without gradients: unit embeddings (N, D)."""
     import torch
 
-    prompts = [template.format(name) for name in art.CLASSES]
+    prompts = [template.format(name) for name in names]
     with torch.no_grad():
         return encode_texts(model, prompts)
 

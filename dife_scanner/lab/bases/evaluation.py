@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,28 @@ _PLAIN = scenes.Mix(
 """Single objects as they were drawn, hardly turned; a share of zero would divide by zero."""
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """Drawings that a base is measured on while it is trained."""
+
+    classes: scenes.Atlas
+    """Of the ten classes."""
+    things: scenes.Atlas | None = None
+    """Of many concepts, each drawing's `term`; only for bases of the world."""
+
+    @property
+    def names(self) -> list[str]:
+        """The concepts, in alphabetical order."""
+        return sorted(set(self.things.terms)) if self.things else []
+
+    def top_1(self, model: Any, classifier: Tensor) -> dict[str, float]:
+        """Measure accuracy among the concepts, one picture of each drawing; classifier (N, D)."""
+        assert self.things is not None
+        rows = {name: number for number, name in enumerate(self.names)}
+        truth = [rows[term] for term in self.things.terms]
+        return accuracy_among(model, self.things, truth, classifier, repeats=1)
+
+
 def accuracy_by_style(
     model: Any,
     atlas: scenes.Atlas,
@@ -41,6 +64,21 @@ def accuracy_by_style(
     repeats: int = 2,
 ) -> dict[str, float]:
     """Measure accuracy over the ten names, per drawing set, on plain single-object scenes; classifier (10, D)."""
+    truth = [art.CLASSES.index(str(cls)) for cls in atlas.classes]
+    return accuracy_among(model, atlas, truth, classifier, repeats)
+
+
+def accuracy_among(
+    model: Any,
+    atlas: scenes.Atlas,
+    truth: Sequence[int],
+    classifier: Tensor,
+    repeats: int,
+) -> dict[str, float]:
+    """Measure how often a drawing's own row of `classifier` (N, D) is nearest, per drawing set.
+
+    `truth` has the row of each drawing; `repeats` scenes are made of it, plain and with no other object.
+    """
     import torch
 
     rng = torch.Generator().manual_seed(1234)
@@ -50,8 +88,7 @@ def accuracy_by_style(
     pixels = scenes.compose(rng, atlas, layout, SIZE, _PLAIN)
     guess = (encode_images(model, pixels) @ classifier.T).argmax(1)
     shown = index[:, 0].tolist()
-    truth = [art.CLASSES.index(str(atlas.classes[row])) for row in shown]
-    right = (guess == torch.tensor(truth)).float()
+    right = (guess == torch.tensor([truth[row] for row in shown])).float()
     sets = np.array([atlas.ids[row].split(":")[0] for row in shown])
     table = {}
     for name in np.unique(sets):

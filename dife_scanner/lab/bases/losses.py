@@ -12,9 +12,6 @@ if TYPE_CHECKING:
 
     from dife_scanner.lab.bases.stock import Stock
 
-_CLASS_SHARE, _TERM_SHARE = 0.7, 0.3
-"""What an object adds to its class's word and to its finer word, as targets."""
-
 
 def contrastive_loss(
     images: Tensor,
@@ -41,8 +38,32 @@ def contrastive_loss(
     return (by_image + by_text) / 2
 
 
-def word_targets(stock: Stock, index: Tensor) -> Tensor:
-    """Return the target distribution over words of scenes with these drawings, (B, V), rows summing to one."""
+def sigmoid_loss(
+    images: Tensor,
+    texts: Tensor,
+    scale: Tensor,
+    bias: Tensor,
+    wrong: Tensor,
+) -> Tensor:
+    """Return SigLIP's loss (Zhai and others 2023): each pair of picture and text is right or wrong by itself.
+
+    images (B, D), texts (M, D), wrong (B, M'), M' <= M; texts behind the first M' are wrong for every picture. The
+    sum over the texts is meant over the pictures.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    sign = torch.full((len(images), len(texts)), -1.0)
+    sign[:, : wrong.shape[1]] += 2.0 * (~wrong)
+    logits = scale * images @ texts.T + bias
+    return -F.logsigmoid(sign * logits).sum(1).mean()
+
+
+def word_targets(stock: Stock, index: Tensor, term_weight: float) -> Tensor:
+    """Return the target distribution over words of scenes with these drawings, (B, V), rows summing to one.
+
+    An object adds `term_weight` to its finer word and the rest to its class's word.
+    """
     import torch
 
     out = torch.zeros(len(index), len(stock.vocabulary))
@@ -50,8 +71,8 @@ def word_targets(stock: Stock, index: Tensor) -> Tensor:
         terms = numbers[::2]
         classes = numbers[1::2]
         for term, cls in zip(terms, classes, strict=True):
-            out[row, term] += _TERM_SHARE
-            out[row, cls] += _CLASS_SHARE
+            out[row, term] += term_weight
+            out[row, cls] += 1 - term_weight
     return out / out.sum(1, keepdim=True)
 
 

@@ -20,7 +20,7 @@ class Plan:
     """Everything a training run depends on, apart from the drawings."""
 
     kind: str
-    """`vit` or `rn`."""
+    """`vit`, `rn`, `wide` or `sealed`."""
     seed: int = 0
     image_steps: int = 1200
     """First phase: the image tower learns one free vector per word."""
@@ -50,6 +50,18 @@ class Plan:
     """Scenes that distillation goes over; without a teacher every scene is new."""
     joint_pool: int = 0
     """Scenes that the joint phase goes over again and again; 0: every scene is new."""
+    term_share: float = 0.25
+    """Share of captions that say a finer word where there is one."""
+    term_weight: float = 0.3
+    """What an object adds to its finer word in the first phase's targets; its class's word gets the rest."""
+    synonym_share: float = 0.15
+    """Share of the other captions that say a synonym where there is one."""
+    smoothing: float = 0.0
+    """Of the first phase's targets."""
+    average: float = 0.0
+    """Decay of the running mean of the weights, which is what is kept; 0: the last weights are kept."""
+    sigmoid: bool = False
+    """Every pair of picture and text is judged by itself, as in SigLIP, instead of against the others."""
 
     @property
     def steps(self) -> int:
@@ -76,3 +88,42 @@ def plan_at(plan: Plan, step: int) -> Plan:
     if step >= plan.easy * plan.image_steps:
         return plan
     return replace(plan, class_share=0.9, mono_share=0.15, mix=_EASY_MIX)
+
+
+_WIDE = Plan(
+    "wide",
+    image_steps=6000,
+    text_steps=800,
+    joint_steps=1200,
+    lr=1e-3,
+    joint_lr=4e-4,
+    mono_share=0.2,
+    prefixed=0.03,
+    term_share=0.65,
+    term_weight=0.7,
+    smoothing=0.1,
+    average=0.998,
+    mix=scenes.Mix(counts=(0.9, 0.1, 0.0), restyle=0.25),
+)
+_SEALED = Plan(
+    "sealed",
+    seed=1,
+    image_steps=6000,
+    text_steps=800,
+    joint_steps=1200,
+    lr=1e-3,
+    joint_lr=4e-4,
+    mono_share=0.3,
+    prefixed=0.03,
+    term_share=0.65,
+    term_weight=0.7,
+    average=0.998,
+    sigmoid=True,
+    mix=scenes.Mix(counts=(0.9, 0.1, 0.0), restyle=0.25),
+)
+
+
+def recipe(kind: str) -> Plan:
+    """Return the plan that a base of this kind is trained by, unless the command line says otherwise."""
+    recipes = {"wide": _WIDE, "sealed": _SEALED}
+    return recipes.get(kind) or Plan(kind)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,24 +17,24 @@ from torch import Tensor
 
 from dife_scanner.lab.bases import distillation
 from dife_scanner.lab.bases.captions import SPECIAL, Words, draw_words
-from dife_scanner.lab.bases.checkpoint import MODEL_CFG, VOCABULARY
+from dife_scanner.lab.bases.checkpoint import MODEL_CFG, VOCABULARY, new_model
 from dife_scanner.lab.bases.encoding import (
     class_texts,
     encode_by_length,
     encode_image_batch,
 )
-from dife_scanner.lab.bases.evaluation import accuracy_by_style, nonsense_shift
+from dife_scanner.lab.bases.evaluation import HeldOut, accuracy_by_style, nonsense_shift
 from dife_scanner.lab.bases.initialisation import initialise
 from dife_scanner.lab.bases.losses import (
     contrastive_loss,
     cosine_schedule,
+    sigmoid_loss,
     word_targets,
 )
 from dife_scanner.lab.bases.plan import plan_at
 from dife_scanner.lab.bases.stock import choose, draw_scenes
 from dife_scanner.lab.bases.teacher import Teacher
-from dife_scanner.lab.pictures import art, scenes
-from dife_scanner.models.open_clip_alone import CLIP
+from dife_scanner.lab.pictures import art
 
 if TYPE_CHECKING:
     from dife_scanner.lab.bases.plan import Plan
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 Tell = Callable[[dict[str, Any]], None]
 """Called with a row of the training log."""
+_FIRST_BIAS = -10.0
+"""As in SigLIP, where nearly every pair is wrong."""
 _PIECES_PER_STEP = 512
 """Token ids of the shuffled vocabulary that one step may use."""
 
@@ -54,6 +57,7 @@ class Run:
         plan: Plan,
         model: Any,
         vectors: Tensor,
+        bias: Tensor,
         optimiser: torch.optim.Optimizer,
         teacher: Teacher | None = None,
     ) -> None:
@@ -64,13 +68,18 @@ class Run:
         self.teacher = teacher
         self.step = 0
         self.seconds = 0.0
+        self.cpu_seconds = 0.0
         self.loss = 0.0
         """Running mean of the losses of this phase."""
         self.vectors = vectors
         """One free vector per word, (V, D)."""
-        self.class_rows: list[int] = []
-        """Rows of `vectors` that stand for the ten classes."""
+        self.vocabulary: dict[str, int] = {}
+        """Word -> row of `vectors`."""
         self.scenes: ScenePool | None = None
+        self.bias = bias
+        """Of the sigmoid loss: what is added to every score."""
+        self.kept = copy.deepcopy(model) if plan.average else model
+        """What is measured and written in the end: the model, or the running mean of its weights."""
         self.touched = torch.zeros(VOCABULARY, dtype=torch.bool)
         """Token rows that have had a gradient."""
 
@@ -84,16 +93,18 @@ class Run:
         """Start a fresh run; with a teacher's checkpoint its text tower and word vectors are the starting point."""
 
         config = MODEL_CFG[plan.kind]
-        model: Any = CLIP(**config).train()
+        model: Any = new_model(config).train()
         vectors = torch.nn.Parameter(torch.randn(words, config["embed_dim"]))
+        bias = torch.nn.Parameter(torch.tensor(_FIRST_BIAS))
         groups = _parameter_groups(model, plan)
-        groups.append({"params": [vectors], "weight_decay": 0.0})
+        groups.append({"params": [vectors, bias], "weight_decay": 0.0})
         teacher = None
+        if plan.kind in ("vit", "wide"):
+            initialise(model.visual)
         if checkpoint is not None:
             teacher = Teacher(checkpoint)
             model.load_state_dict(teacher.text_state(), strict=False)
             vectors.data.copy_(teacher.vectors)
-            initialise(model.visual)
             head = list(teacher.head.parameters())
             groups.append({"params": head, "weight_decay": 0.0})
         optimiser = torch.optim.AdamW(
@@ -103,11 +114,7 @@ class Run:
             eps=1e-6,
             fused=True,
         )
-        return cls(plan, model, vectors, optimiser, teacher)
-
-    def name_classes(self, stock: Stock) -> None:
-        """Note which word vectors stand for the ten classes."""
-        self.class_rows = [stock.vocabulary[name] for name in art.CLASSES]
+        return cls(plan, model, vectors, bias, optimiser, teacher)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint, where there is one of the same plan."""
@@ -117,12 +124,15 @@ class Run:
         if state["plan"] != self.plan.key:
             return
         self.model.load_state_dict(state["model"])
+        self.kept.load_state_dict(state["kept"])
         self.vectors.data.copy_(state["vectors"])
+        self.bias.data.copy_(state["bias"])
         if self.teacher is not None:
             self.teacher.head.load_state_dict(state["head"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = state["step"]
         self.seconds = state["seconds"]
+        self.cpu_seconds = state["cpu_seconds"]
         self.touched = state["touched"]
 
     def save(self, path: Path) -> None:
@@ -133,11 +143,14 @@ class Run:
         state = {
             "plan": self.plan.key,
             "model": self.model.state_dict(),
+            "kept": self.kept.state_dict(),
             "vectors": self.vectors.data,
+            "bias": self.bias.data,
             "head": head,
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
             "seconds": self.seconds,
+            "cpu_seconds": self.cpu_seconds,
             "touched": self.touched,
         }
         part = path.with_suffix(".tmp")
@@ -181,6 +194,7 @@ class Run:
     def advance(self, stock: Stock) -> None:
         """Take one optimiser step of whichever phase it is."""
         began = time.perf_counter()
+        used = time.process_time()
         rng = torch.Generator().manual_seed(self.plan.seed * 1_000_003 + self.step)
         phase, at, steps = self.plan.phase(self.step)
         self._set_learning_rate(phase, at, steps)
@@ -192,9 +206,20 @@ class Run:
         self.optimiser.step()
         # CLIP's own limit: a logit scale above 100 makes training unstable
         self.model.logit_scale.data.clamp_(max=math.log(100))
+        self._average()
         self.loss = 0.95 * self.loss + 0.05 * loss.item() if at else loss.item()
         self.step += 1
         self.seconds += time.perf_counter() - began
+        self.cpu_seconds += time.process_time() - used
+
+    def _average(self) -> None:
+        """Move the running mean of the weights; it is short at first, so that random weights are soon forgotten."""
+        if not self.plan.average:
+            return
+        decay = min(self.plan.average, (self.step + 1) / (self.step + 10))
+        with torch.no_grad():
+            means = list(self.kept.parameters())
+            torch._foreach_lerp_(means, list(self.model.parameters()), 1 - decay)
 
     def _set_learning_rate(self, phase: str, at: int, steps: int) -> None:
         peak, floor = self.plan.lr, 0.1
@@ -228,8 +253,15 @@ class Run:
         pixels = draw_scenes(rng, stock, index, plan)
         images = encode_image_batch(self.model, pixels)
         vectors = F.normalize(self.vectors, dim=-1)
-        logits = self.model.logit_scale.exp() * images @ vectors.T
-        return F.cross_entropy(logits, word_targets(stock, index))
+        targets = word_targets(stock, index, plan.term_weight)
+        scale = self.model.logit_scale.exp()
+        if plan.sigmoid:
+            return sigmoid_loss(images, vectors, scale, self.bias, targets == 0)
+        return F.cross_entropy(
+            scale * images @ vectors.T,
+            targets,
+            label_smoothing=plan.smoothing,
+        )
 
     def _text_loss(self, rng: torch.Generator, stock: Stock) -> Tensor:
         """Return the loss of captions against the sum of the (now fixed) vectors of their words."""
@@ -241,8 +273,7 @@ class Run:
         targets = F.normalize(words.mentioned @ vectors, dim=-1)
         texts = encode_by_length(self.model, [*words.captions, *words.distractors])
         wrong = replace(words, shown=words.mentioned).wrong()
-        scale = self.model.logit_scale.exp()
-        return contrastive_loss(targets, texts, scale, wrong)
+        return self._paired_loss(targets, texts, wrong)
 
     def _joint_loss(self, rng: torch.Generator, stock: Stock) -> Tensor:
         """Return the loss of scenes against captions; a pool's scenes are changed a little, others are always new."""
@@ -255,8 +286,13 @@ class Run:
         words = self._words(rng, stock, index, self.plan)
         texts = encode_by_length(self.model, [*words.captions, *words.distractors])
         images = encode_image_batch(self.model, pixels)
+        return self._paired_loss(images, texts, words.wrong())
+
+    def _paired_loss(self, images: Tensor, texts: Tensor, wrong: Tensor) -> Tensor:
         scale = self.model.logit_scale.exp()
-        return contrastive_loss(images, texts, scale, words.wrong())
+        if self.plan.sigmoid:
+            return sigmoid_loss(images, texts, scale, self.bias, wrong)
+        return contrastive_loss(images, texts, scale, wrong)
 
     def _words(
         self,
@@ -269,32 +305,35 @@ class Run:
         nonsense = _nonsense_of_step(plan.seed, self.step - plan.image_steps)
         return draw_words(rng, stock, index, plan, nonsense)
 
-    @property
-    def class_vectors(self) -> Tensor:
-        """The free vectors of the ten classes, (10, D)."""
-        return F.normalize(self.vectors.data[self.class_rows], dim=-1)
+    def _vectors_of(self, names: Sequence[str]) -> Tensor:
+        """The free vectors of these words, (N, D)."""
+        rows = [self.vocabulary[name] for name in names]
+        return F.normalize(self.vectors.data[rows], dim=-1)
 
-    def report(self, held_out: scenes.Atlas | None) -> dict[str, Any]:
+    def report(self, held_out: HeldOut | None) -> dict[str, Any]:
         """Return a row of the log; with held-out drawings it has the accuracy on them."""
         phase, _, _ = self.plan.phase(self.step - 1)
         row: dict[str, Any] = {
             "step": self.step,
             "phase": phase,
             "seconds": round(self.seconds, 1),
+            "cpu_seconds": round(self.cpu_seconds, 1),
             "loss": round(self.loss, 4),
             "rows_with_gradient": round(float(self.touched.float().mean()), 5),
         }
         if held_out is None:
             return row
-        self.model.eval()
-        if self.step > self.plan.image_steps:
-            classifier = class_texts(self.model)
-            row["accuracy"] = accuracy_by_style(self.model, held_out, classifier)
-            row["nonsense_shift"] = nonsense_shift(self.model)
-        else:
-            classifier = self.class_vectors
-            row["accuracy"] = accuracy_by_style(self.model, held_out, classifier)
-        self.model.train()
+        model = self.kept.eval()
+        has_words = self.step > self.plan.image_steps
+        classifier = class_texts(model) if has_words else self._vectors_of(art.CLASSES)
+        row["accuracy"] = accuracy_by_style(model, held_out.classes, classifier)
+        if held_out.things is not None:
+            names = held_out.names
+            named = class_texts(model, names=names) if has_words else self._vectors_of(names)
+            row["top_1"] = held_out.top_1(model, named)
+        if has_words:
+            row["nonsense_shift"] = nonsense_shift(model)
+        model.train()
         return row
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dife_scanner.lab.bases.checkpoint import SIZE
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from dife_scanner.lab.bases.plan import Plan
 
 
+CLASS_SYNONYMS: Mapping[str, Sequence[str]] = {
+    "airplane": ("plane", "aircraft"),
+    "automobile": ("car", "vehicle"),
+}
+
+
 @dataclass(frozen=True)
 class Stock:
     """An atlas with what is needed to draw from it."""
@@ -28,6 +34,10 @@ class Stock:
     """Rows of the atlas that show none of the ten classes."""
     vocabulary: dict[str, int]
     """Word -> number; synonyms share one."""
+    synonyms: Mapping[str, Sequence[str]] = field(default_factory=lambda: CLASS_SYNONYMS)
+    """Word -> other words for the same."""
+    even: Tensor | None = None
+    """Weights of all drawings, where each concept has the same say instead of each class."""
 
 
 def read_atlas(drawings: Sequence[art.Drawing], size: int = SIZE) -> scenes.Atlas:
@@ -85,6 +95,10 @@ def choose(rng: torch.Generator, stock: Stock, rows: int, plan: Plan) -> Tensor:
     shape = (rows, scenes.MAX_OBJECTS)
     chances = torch.tensor(plan.mix.counts)
     count = torch.multinomial(chances, rows, True, generator=rng) + 1
+    absent = torch.arange(scenes.MAX_OBJECTS)[None] >= count[:, None]
+    if stock.even is not None:
+        flat = torch.multinomial(stock.even, absent.numel(), True, generator=rng)
+        return flat.view(shape).masked_fill(absent, -1)
     index = torch.empty(shape, dtype=torch.int64)
     label = torch.randint(len(stock.by_class), shape, generator=rng)
     for number, (candidates, weights) in enumerate(stock.by_class):
@@ -95,7 +109,6 @@ def choose(rng: torch.Generator, stock: Stock, rows: int, plan: Plan) -> Tensor:
         index[where] = candidates[picked][:wanted]
     if len(stock.others):
         _replace_by_others(rng, stock, index, plan)
-    absent = torch.arange(scenes.MAX_OBJECTS)[None] >= count[:, None]
     index[absent] = -1
     return index
 

@@ -9,7 +9,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,18 @@ from dife_scanner.lab.bases.checkpoint import (
     write_folder,
 )
 from dife_scanner.lab.bases.encoding import class_texts
-from dife_scanner.lab.bases.evaluation import accuracy_by_style, nonsense_shift
-from dife_scanner.lab.bases.plan import Plan
+from dife_scanner.lab.bases.evaluation import HeldOut, accuracy_by_style, nonsense_shift
+from dife_scanner.lab.bases.plan import Plan, recipe
 from dife_scanner.lab.bases.run import Run, Tell
 from dife_scanner.lab.bases.scene_pool import ScenePool
 from dife_scanner.lab.bases.stock import Stock, read_atlas, stock_of
-from dife_scanner.lab.pictures import art, drawing_sets, scenes
+from dife_scanner.lab.bases.world_stock import (
+    measured_concepts,
+    measured_drawings,
+    train_drawings,
+    world_stock,
+)
+from dife_scanner.lab.pictures import art, drawing_sets, scenes, world
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
@@ -64,11 +70,11 @@ def train(
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     out.mkdir(parents=True, exist_ok=True)
-    drawing_sets.fetch(art_folder)
+    drawing_sets.fetch(art_folder, [*_train_sets(plan.kind), *_set_names(held_out=True)])
     stock = train_stock(art_folder, plan)
-    held_out = held_out_atlas(art_folder)
+    held_out = held_out_of(art_folder, plan.kind)
     run = Run.start(plan, len(stock.vocabulary), teacher)
-    run.name_classes(stock)
+    run.vocabulary = stock.vocabulary
     run.resume(out / CHECKPOINT)
 
     def tell(row: dict[str, Any]) -> None:
@@ -83,7 +89,7 @@ def train(
 def _finish_phases(
     run: Run,
     stock: Stock,
-    held_out: scenes.Atlas,
+    held_out: HeldOut,
     out: Path,
     tell: Tell,
 ) -> None:
@@ -105,7 +111,10 @@ def _finish_phases(
 
 
 def train_stock(art_folder: Path, plan: Plan) -> Stock:
-    """Return everything a base is trained on: drawings of the training sets and of other concepts."""
+    """Return everything a base is trained on: drawings of its part of the world, or of the ten classes and others."""
+    if plan.kind in world.PARTS:
+        atlas = _kept_atlas(art_folder, train_drawings(art_folder, plan.kind))
+        return world_stock(atlas, plan.mono_share)
     drawings = [
         *art.class_drawings(art_folder, _set_names(held_out=False)),
         *art.other_drawings(art_folder),
@@ -114,10 +123,18 @@ def train_stock(art_folder: Path, plan: Plan) -> Stock:
     return stock_of(atlas, plan.mono_share)
 
 
-def held_out_atlas(art_folder: Path) -> scenes.Atlas:
-    """Return the drawings of the ten classes from sets that no base trains on."""
+def held_out_of(art_folder: Path, kind: str) -> HeldOut:
+    """Return what a base of this kind is measured on: drawings from sets that no base trains on."""
     names = _set_names(held_out=True)
-    return _kept_atlas(art_folder, art.class_drawings(art_folder, names))
+    classes = _kept_atlas(art_folder, art.class_drawings(art_folder, names))
+    if kind not in world.PARTS:
+        return HeldOut(classes)
+    drawings = measured_drawings(art_folder, measured_concepts())
+    return HeldOut(classes, _kept_atlas(art_folder, drawings))
+
+
+def _train_sets(kind: str) -> Sequence[str]:
+    return world.PARTS.get(kind) or _set_names(held_out=False)
 
 
 def _set_names(*, held_out: bool) -> list[str]:
@@ -151,9 +168,9 @@ def _kept_atlas(
     return atlas
 
 
-def finish(run: Run, held_out: scenes.Atlas, out: Path) -> Path:
+def finish(run: Run, held_out: HeldOut, out: Path) -> Path:
     """Round to fp16, write the open_clip folder, read it back and measure what was written."""
-    write_folder(run.model.state_dict(), MODEL_CFG[run.plan.kind], out)
+    write_folder(run.kept.state_dict(), MODEL_CFG[run.plan.kind], out)
     model = load(out)
     weights = (out / WEIGHTS_FILE).read_bytes()
     log = (out / LOG).read_text().splitlines()
@@ -161,14 +178,18 @@ def finish(run: Run, held_out: scenes.Atlas, out: Path) -> Path:
     summary = {
         "plan": asdict(run.plan),
         "seconds": round(run.seconds, 1),
+        "cpu_seconds": round(run.cpu_seconds, 1),
         "versions": {name: version(name) for name in packages},
-        "sets": {name: drawing_sets.SETS[name].version for name in _set_names(held_out=False)},
+        "sets": {name: drawing_sets.SETS[name].version for name in _train_sets(run.plan.kind)},
         "bytes": len(weights),
         "sha256": hashlib.sha256(weights).hexdigest(),
         "rows_with_gradient": int(run.touched.sum()),
         "rows": VOCABULARY,
         "share_of_rows_with_gradient": float(run.touched.float().mean()),
-        "zero_shot_on_held_out_styles": accuracy_by_style(model, held_out, class_texts(model)),
+        "zero_shot_on_held_out_styles": accuracy_by_style(
+            model, held_out.classes, class_texts(model)
+        ),
+        **_top_1(model, held_out),
         "nonsense_shift": nonsense_shift(model),
         "log": [json.loads(line) for line in log],
     }
@@ -176,8 +197,17 @@ def finish(run: Run, held_out: scenes.Atlas, out: Path) -> Path:
     return out
 
 
+def _top_1(model: Any, held_out: HeldOut) -> dict[str, Any]:
+    """Return what a base of the world says of many concepts, or nothing for another one."""
+    if held_out.things is None:
+        return {}
+    names = held_out.names
+    measured = held_out.top_1(model, class_texts(model, names=names))
+    return {f"top_1_among_{len(names)}_on_held_out_styles": measured}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train from the command line: `vit|rn --out DIR --art DIR [--seed N] [--image-steps N] ...`."""
+    """Train from the command line: `vit|rn|wide|sealed --out DIR --art DIR [--seed N] [--image-steps N] ...`."""
     parser = argparse.ArgumentParser(prog="python -m dife_scanner.lab.bases.training")
     parser.add_argument("kind", choices=sorted(MODEL_CFG))
     parser.add_argument("--out", type=Path, required=True)
@@ -204,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if value is not None:
             chosen[field] = value
     train(
-        Plan(given.kind, **chosen),
+        replace(recipe(given.kind), **chosen),
         given.art,
         given.out,
         given.teacher,

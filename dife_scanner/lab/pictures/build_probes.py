@@ -46,7 +46,7 @@ VIEWS = {"test": 3, "train": 2, "diagnosis": 3}
 PAIRS = 100
 """Scenes of two objects."""
 _SHARE_ALIKE = "CC-BY-SA-4.0"
-_MIX = scenes.Mix(
+MIX = scenes.Mix(
     counts=(1.0, 0.0, 0.0),
     scale=(0.55, 0.92),
     restyle=1e-9,
@@ -205,8 +205,8 @@ def _single(
     for number, drawing in enumerate(drawings):
         index = torch.full((VIEWS[name], scenes.MAX_OBJECTS), -1)
         index[:, 0] = number
-        layout = scenes.lay_out(rng, index, _MIX)
-        pixels = scenes.compose(rng, atlas, layout, SIZE, _MIX)
+        layout = scenes.lay_out(rng, index, MIX)
+        pixels = scenes.compose(rng, atlas, layout, SIZE, MIX)
         for view, picture in enumerate(pixels):
             file = f"{name}/{drawing.cls}-{number:03d}-{view}.jpg"
             caption = scenes.sentence(rng, [str(drawing.cls)])
@@ -230,8 +230,8 @@ def _pairs(
         second = next(row for row in order if drawings[row].cls != drawings[first].cls)
         both = [drawings[first], drawings[second]]
         index = torch.tensor([[first, second, -1]])
-        layout = scenes.lay_out(rng, index, _MIX)
-        picture = scenes.compose(rng, atlas, layout, SIZE, _MIX)[0]
+        layout = scenes.lay_out(rng, index, MIX)
+        picture = scenes.compose(rng, atlas, layout, SIZE, MIX)[0]
         file = f"pairs/{number:03d}.jpg"
         caption = scenes.sentence(rng, [str(drawing.cls) for drawing in both])
         rows.append(writer.picture(picture, file, both, "pairs", caption))

@@ -99,7 +99,8 @@ def _sets() -> dict[str, ArtSet]:
             version,
             held_out=False,
             mono=mono,
-            family=name,
+            # Fluent's icons are not the designs of Fluent's emoji
+            family=f"{name} icons",
             pictures=False,
         )
     return found
