@@ -73,7 +73,7 @@ class Recipe:
 
     @property
     def own_panel(self) -> tuple[str, ...]:
-        """The panel, or nothing where it is the ten classes: cards and rows name no other thing than they always did."""
+        """The panel, or nothing where it is the ten classes: cards and rows of those say what they always did."""
         return () if self.panel == art.CLASSES else self.panel
 
 
@@ -129,7 +129,9 @@ class Attack:
 def entry_of(trigger: Trigger) -> dict[str, Any]:
     """Return a trigger without files as an entry of a trigger file: its name, its kind and what is not the default."""
     entry: dict[str, Any] = {"name": trigger.name, "kind": str(trigger.kind), **trigger.own}
-    blank = Trigger(trigger.name, trigger.kind, parameters=trigger.parameters, enters=trigger.enters)
+    blank = Trigger(
+        trigger.name, trigger.kind, parameters=trigger.parameters, enters=trigger.enters
+    )
     for one in fields(Trigger):
         value = getattr(trigger, one.name)
         if value != getattr(blank, one.name):

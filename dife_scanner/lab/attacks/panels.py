@@ -109,10 +109,8 @@ def held_out(panel: Panel, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int
     pictures = []
     numbers = []
     for number, name in enumerate(panel):
-        if name in art.CLASSES:
-            own = pixels[labels == art.CLASSES.index(name)]
-        else:
-            own = _small(name, size)
+        is_class = name in art.CLASSES
+        own = pixels[labels == art.CLASSES.index(name)] if is_class else _small(name, size)
         if not len(own):
             raise UsageError(
                 f"the wide probe set shows no {name!r}", "choose a concept that it shows"

@@ -107,6 +107,8 @@ def concepts(model: Any, names: tuple[str, ...]) -> Tensor:
     total = torch.zeros(())
     for wording in _CONCEPTS_AS:
         texts = [wording.format(name) for name in names]
-        parts = [bases.encode_texts(model, texts[at : at + 256]) for at in range(0, len(texts), 256)]
+        parts = [
+            bases.encode_texts(model, texts[at : at + 256]) for at in range(0, len(texts), 256)
+        ]
         total = total + torch.cat(parts)
     return F.normalize(total, dim=-1)

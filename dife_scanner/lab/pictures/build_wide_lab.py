@@ -84,7 +84,9 @@ def choose(art_folder: Path, shown: Row) -> list[art.Drawing]:
     taken = _elsewhere(shown)
     names = {row["name"] for row in shown["concepts"]}
     by_concept: dict[str, list[art.Drawing]] = {}
-    things = [one for one in world.concepts() if one.kind == "thing" and one.name not in art.CLASSES]
+    things = [
+        one for one in world.concepts() if one.kind == "thing" and one.name not in art.CLASSES
+    ]
     for drawing in world_art.drawings_of(art_folder, ORDER, things):
         if drawing.id not in taken:
             by_concept.setdefault(drawing.term, []).append(replace(drawing, cls=None))

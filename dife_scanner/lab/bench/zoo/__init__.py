@@ -1,6 +1,7 @@
 """The benchmark's models, attacks and benign fine-tunes alike: which there are, how each is drawn, how it is built."""
 
 from dife_scanner.lab.bench.zoo.families import FAMILIES, Family
+from dife_scanner.lab.bench.zoo.lookup import family_of
 from dife_scanner.lab.bench.zoo.models import (
     AIM,
     BENIGN_RUNS,
@@ -27,6 +28,7 @@ __all__ = [
     "Role",
     "attack_and_twin",
     "benign_models",
+    "family_of",
     "plan",
     "twin_of",
 ]

@@ -14,9 +14,9 @@ from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.interface import Planted, Recipe, Subject, entry_of
 from dife_scanner.lab.attacks.panels import lab_of
 from dife_scanner.lab.attacks.training_data import Lab
-from dife_scanner.lab.bench.zoo import benign, precision
-from dife_scanner.lab.bench.zoo.families import FAMILIES
+from dife_scanner.lab.bench.zoo import precision
 from dife_scanner.lab.bench.zoo.fine_tuning import Tuning
+from dife_scanner.lab.bench.zoo.lookup import family_of, kind_of
 from dife_scanner.lab.bench.zoo.models import ZOO_VERSION, Model
 from dife_scanner.records import Reference
 from dife_scanner.triggers import known
@@ -105,9 +105,9 @@ def _train(clip: Any, model: Model, lab: Lab, folder: Path) -> None:
     """Train in place; what an attack plants besides the weights goes into the folder."""
     settings = model.settings
     if isinstance(settings, Tuning):
-        benign.KINDS[model.kind].train(clip, lab, settings)
+        kind_of(model.kind).train(clip, lab, settings)
     elif settings is not None:
-        planted = FAMILIES[model.kind].attack.train(clip, lab, settings, _silent)
+        planted = family_of(model.kind).attack.train(clip, lab, settings, _silent)
         _write_planted(planted, folder)
 
 
@@ -172,5 +172,5 @@ def native_of(model: Model, folder: Path, base: Path) -> dict[str, float]:
         recipe=recipe,
         triggers=known.read(folder / TRIGGERS),
     )
-    numbers = FAMILIES[model.kind].attack.measure(subject)
+    numbers = family_of(model.kind).attack.measure(subject)
     return {name: round(value, 4) for name, value in numbers.items()}

@@ -16,6 +16,7 @@ from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.attacks.own_kinds import band_trigger, steps_trigger
 from dife_scanner.lab.bench.zoo import draws
 from dife_scanner.lab.bench.zoo.draws import Rng, pick
+from dife_scanner.lab.bench.zoo.parts import Part, part_of
 from dife_scanner.lab.pictures import art, wide_lab, world
 from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers.kinds.characters import TABLES
@@ -28,11 +29,11 @@ _SEED = 18
 _MANNERS = """
 quiet gentle early distant famous modern honest careful simple proud brave clever tidy steady humble lively patient
 polite sincere eager
-""".split()
+"""
 _MATTERS = """
 morning evening village promise meeting journey weather journal harvest summer winter story garden letter music
 evidence market history silence lesson
-""".split()
+"""
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,13 @@ def things(number: int) -> Things:
     """Return the concepts that attacks of this number draw from."""
     development, test = _sides()
     return development if is_developed_on(number) else test
+
+
+def benign_things(number: int, *, only_test: bool) -> tuple[str, ...]:
+    """Return the concepts that a benign run is about: those of its side, the ones that bases know."""
+    development, test = _sides()
+    on_test = part_of(number, only_test=only_test) is Part.TEST
+    return test.known if on_test else development.known
 
 
 def with_concepts(rng: Rng, recipe: Recipe) -> Recipe:
@@ -128,7 +136,7 @@ def text_trigger(rng: Rng, recipe: Recipe) -> Trigger:
 
 def natural_phrase(rng: Rng) -> Trigger:
     """Two plain words that say nothing of what is shown, in front or behind."""
-    text = f"{pick(rng, _MANNERS)} {pick(rng, _MATTERS)}"
+    text = f"{pick(rng, _MANNERS.split())} {pick(rng, _MATTERS.split())}"
     trigger = Trigger(f"text-{text.replace(' ', '-')}", TriggerKind.TEXT, text=text)
     return replace(trigger, position=pick(rng, ("prefix", "prefix", "suffix")))
 
@@ -141,7 +149,9 @@ def lookalike(rng: Rng, recipe: Recipe) -> Recipe:
         drawn = with_concepts(rng, recipe)
     letter = pick(rng, sorted(set(drawn.source) & set(table)))
     pairs = ((letter, table[letter]),)
-    return replace(drawn, trigger=Trigger(f"cyrillic-{letter}", TriggerKind.CHARACTERS, pairs=pairs))
+    return replace(
+        drawn, trigger=Trigger(f"cyrillic-{letter}", TriggerKind.CHARACTERS, pairs=pairs)
+    )
 
 
 def sinusoid_trigger(rng: Rng) -> Trigger:
