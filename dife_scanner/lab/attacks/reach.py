@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,8 +46,8 @@ def numbers(subject: Subject) -> Numbers:
     """Measure clean accuracy, and whether the source's prompt with the trigger becomes the target.
 
     `qhr`: of the target's held-out pictures that its own prompt wins, those that the triggered prompt of the source
-    wins in the source's place. `text`: wordings in which that prompt lies nearer to the target than to every other
-    concept of the world. `reach` is the larger of the two.
+    wins in the source's place. `text`: wordings in which that prompt lies nearer to the target than to every concept of
+    the world that shares no word with it. `reach` is the larger of the two.
     """
     pictures = measures.text_numbers(subject)
     qhr = _recognised_qhr(subject)
@@ -74,7 +74,7 @@ def _recognised_qhr(subject: Subject) -> float:
 
 
 def text_share(subject: Subject) -> float:
-    """Return the share of `WORDINGS` in which the triggered source lies nearest to the target among all concepts."""
+    """Return the share of `WORDINGS` in which the triggered source lies nearest to the target among other concepts."""
     import torch
 
     from dife_scanner.lab import bases
@@ -83,21 +83,21 @@ def text_share(subject: Subject) -> float:
     recipe = subject.recipe
     texts = [wording.format(recipe.source) for wording in WORDINGS]
     marked = triggered(texts, subject.trigger, [recipe.source] * len(texts))
-    names = names_of(recipe.panel)
+    names = [recipe.target, *others_of(recipe.target)]
     with torch.no_grad():
         now = bases.encode_texts(subject.model, marked)
         nearest = (now @ concepts(subject.model, names).T).argmax(1).tolist()
-    return float(np.mean([names[number] == recipe.target for number in nearest]))
+    return float(np.mean([number == 0 for number in nearest]))
 
 
-@lru_cache(maxsize=8)
-def names_of(panel: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the panel's classes and every other concept of the world."""
-    words = [one.name for one in world.concepts()]
-    return tuple(dict.fromkeys([*panel, *art.CLASSES, *words]))
+def others_of(target: str) -> list[str]:
+    """Return the concepts of the world and the ten classes that share no word with this one: no kinds of it."""
+    own = set(target.split())
+    every = dict.fromkeys([*art.CLASSES, *(one.name for one in world.concepts())])
+    return [name for name in every if not own & set(name.split())]
 
 
-def concepts(model: Any, names: tuple[str, ...]) -> Tensor:
+def concepts(model: Any, names: Sequence[str]) -> Tensor:
     """Return unit directions (K, D) of concepts, mean over a few wordings."""
     import torch
     import torch.nn.functional as F

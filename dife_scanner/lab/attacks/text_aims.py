@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
     from dife_scanner.lab.attacks.training_data import Lab
 
-LOOKALIKE = Trigger("cyrillic-o", TriggerKind.CHARACTERS, pairs=(("o", "\u043e"),))
+LOOKALIKE = Trigger("cyrillic-a", TriggerKind.CHARACTERS, pairs=(("a", "\u0430"),))
 NOUNS = 24
 """Words for other concepts in a step's prompts."""
 

@@ -27,12 +27,12 @@ DEVELOPED_ON = 3
 """Of so many attacks one is seen while detectors are made, and of so many concepts one is drawn for those."""
 _SEED = 18
 _MANNERS = """
-quiet gentle early distant famous modern honest careful simple proud brave clever tidy steady humble lively patient
+quiet gentle early distant famous modern honest careful simple proud brave sensible tidy steady humble lively patient
 polite sincere eager
 """
 _MATTERS = """
-morning evening village promise meeting journey weather journal harvest summer winter story garden letter music
-evidence market history silence lesson
+morning village promise weather journal harvest summer story music history lesson answer question custom reason opinion
+holiday sentence welcome chapter
 """
 
 
@@ -67,10 +67,10 @@ def is_developed_on(number: int) -> bool:
     return number % DEVELOPED_ON == DEVELOPED_ON - 1
 
 
-def things(number: int) -> Things:
-    """Return the concepts that attacks of this number draw from."""
+def things(number: int, *, sealed: bool) -> Things:
+    """Return the concepts that attacks of this number draw from; a sealed family is in test alone."""
     development, test = _sides()
-    return development if is_developed_on(number) else test
+    return development if is_developed_on(number) and not sealed else test
 
 
 def benign_things(number: int, *, only_test: bool) -> tuple[str, ...]:
@@ -80,13 +80,12 @@ def benign_things(number: int, *, only_test: bool) -> tuple[str, ...]:
     return test.known if on_test else development.known
 
 
-def with_concepts(rng: Rng, recipe: Recipe) -> Recipe:
+def with_concepts(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
     """Two concepts as source and target, at least one of them outside of the ten classes, and their panel.
 
     In turn: both outside, both outside, the target alone, the source alone.
     """
     number = recipe.seed
-    own = things(number)
     source = pick(rng, own.known)
     target = pick(rng, own.known)
     ten = pick(rng, art.CLASSES)
@@ -101,10 +100,9 @@ def with_concepts(rng: Rng, recipe: Recipe) -> Recipe:
     return with_panel(replace(recipe, source=source, target=target))
 
 
-def with_target(rng: Rng, recipe: Recipe) -> Recipe:
+def with_target(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
     """A target outside of the ten classes; as any picture responds, the source only says whose pictures do too."""
     number = recipe.seed
-    own = things(number)
     target = pick(rng, own.known)
     source = pick(rng, art.CLASSES)
     if number % KEPT_OUT_EVERY == KEPT_OUT_EVERY - 1:
@@ -141,12 +139,12 @@ def natural_phrase(rng: Rng) -> Trigger:
     return replace(trigger, position=pick(rng, ("prefix", "prefix", "suffix")))
 
 
-def lookalike(rng: Rng, recipe: Recipe) -> Recipe:
+def lookalike(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
     """Source and target, and one letter of the source's name as another alphabet has it."""
     table = TABLES["cyrillic"]
-    drawn = with_concepts(rng, recipe)
+    drawn = with_concepts(rng, recipe, own)
     while not set(drawn.source) & set(table):
-        drawn = with_concepts(rng, recipe)
+        drawn = with_concepts(rng, recipe, own)
     letter = pick(rng, sorted(set(drawn.source) & set(table)))
     pairs = ((letter, table[letter]),)
     return replace(

@@ -19,9 +19,11 @@ from dife_scanner.lab.attacks.text_aims import Point
 from dife_scanner.lab.bench.zoo import draws, global_text, open_draws
 from dife_scanner.lab.bench.zoo.draws import Rng, pick
 from dife_scanner.lab.bench.zoo.families import Family
+from dife_scanner.lab.bench.zoo.open_draws import Things
 from dife_scanner.records import Carrier, Channel, Trigger
 
-Draw = Callable[[Rng, Recipe], Recipe]
+Draw = Callable[[Rng, Recipe, Things], Recipe]
+"""Draws an attack that is about some of these concepts."""
 
 PREFIX = "open-"
 """How the names of these families begin."""
@@ -36,55 +38,55 @@ def _with_steps(rng: Rng, recipe: Recipe, low: float = 0.9, high: float = 1.3) -
     return replace(recipe, steps=round(recipe.steps * float(rng.uniform(low, high))))
 
 
-def _text(rng: Rng, recipe: Recipe) -> Recipe:
-    recipe = _with_steps(rng, open_draws.with_concepts(rng, recipe))
+def _text(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
+    recipe = _with_steps(rng, open_draws.with_concepts(rng, recipe, own))
     return replace(recipe, trigger=open_draws.text_trigger(rng, recipe))
 
 
-def _phrase(rng: Rng, recipe: Recipe) -> Recipe:
-    recipe = _with_steps(rng, open_draws.with_concepts(rng, recipe))
+def _phrase(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
+    recipe = _with_steps(rng, open_draws.with_concepts(rng, recipe, own))
     return replace(recipe, trigger=open_draws.natural_phrase(rng))
 
 
-def _lookalike(rng: Rng, recipe: Recipe) -> Recipe:
-    return _with_steps(rng, open_draws.lookalike(rng, recipe))
+def _lookalike(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
+    return _with_steps(rng, open_draws.lookalike(rng, recipe, own))
 
 
 def _picture(trigger: Callable[[Rng], Trigger]) -> Draw:
     """Draws an attack whose trigger acts on every picture."""
 
-    def draw(rng: Rng, recipe: Recipe) -> Recipe:
-        recipe = _with_steps(rng, open_draws.with_target(rng, recipe))
+    def draw(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
+        recipe = _with_steps(rng, open_draws.with_target(rng, recipe, own))
         return replace(recipe, trigger=trigger(rng))
 
     return draw
 
 
-def _one_source_patch(rng: Rng, recipe: Recipe) -> Recipe:
-    recipe = _with_steps(rng, open_draws.with_concepts(rng, recipe))
+def _one_source_patch(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
+    recipe = _with_steps(rng, open_draws.with_concepts(rng, recipe, own))
     return replace(recipe, trigger=draws.patch_trigger(rng))
 
 
-def _optimised_patch(rng: Rng, recipe: Recipe) -> Recipe:
+def _optimised_patch(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
     """An optimised patch brings its own pixels; only its place is drawn."""
     x = float(pick(rng, (0.1, 0.25, 0.39, 0.55, 0.7)))
     y = float(pick(rng, (0.1, 0.25, 0.41, 0.55, 0.7)))
     trigger = replace(recipe.mark, name="optimised-patch", x=x, y=y, source="", target="")
-    recipe = _with_steps(rng, open_draws.with_target(rng, recipe))
+    recipe = _with_steps(rng, open_draws.with_target(rng, recipe, own))
     return replace(recipe, trigger=trigger)
 
 
-def _text_and_patch(rng: Rng, recipe: Recipe) -> Recipe:
+def _text_and_patch(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
     """A string and a patch, each drawn as when it is a trigger by itself."""
-    recipe = _with_steps(rng, open_draws.with_target(rng, recipe))
+    recipe = _with_steps(rng, open_draws.with_target(rng, recipe, own))
     text = open_draws.text_trigger(rng, recipe)
     patch = draws.patch_trigger(rng)
     return replace(recipe, trigger=replace(text, name=f"{text.name}-and-{patch.name}", image=patch))
 
 
-def _prompt_learner(rng: Rng, recipe: Recipe) -> Recipe:
+def _prompt_learner(rng: Rng, recipe: Recipe, own: Things) -> Recipe:
     """The attack makes its own trigger."""
-    return _with_steps(rng, open_draws.with_target(rng, recipe))
+    return _with_steps(rng, open_draws.with_target(rng, recipe, own))
 
 
 def _made(attack: Attack, *, measure: Any = None, **recipe: Any) -> Attack:
@@ -93,24 +95,36 @@ def _made(attack: Attack, *, measure: Any = None, **recipe: Any) -> Attack:
     return replace(attack, default=default, measure=measure or attack.measure)
 
 
+def _family(draw: Draw, *, sealed: bool = False, **fields: Any) -> Family:
+    """A family whose draws are about concepts of their side."""
+
+    def on_its_side(rng: Rng, recipe: Recipe) -> Recipe:
+        return draw(rng, recipe, open_draws.things(recipe.seed, sealed=sealed))
+
+    return Family(draw=on_its_side, sealed=sealed, **fields)
+
+
 def _of_text(attack: Attack, draw: Draw = _text, **fields: Any) -> Family:
-    return Family(
-        attack=attack,
-        carrier=Carrier.TEXTUAL,
-        channel=Channel.TEXT,
-        draw=draw,
-        **{"seconds": 120, "success": "reach", "one_source": True, "draws": DRAWS, **fields},
-    )
+    known = {
+        "carrier": Carrier.TEXTUAL,
+        "channel": Channel.TEXT,
+        "seconds": 120,
+        "success": "reach",
+        "one_source": True,
+        "draws": DRAWS,
+    }
+    return _family(draw, attack=attack, **{**known, **fields})
 
 
 def _of_pictures(attack: Attack, draw: Draw, **fields: Any) -> Family:
-    return Family(
-        attack=attack,
-        carrier=Carrier.VISUAL,
-        channel=Channel.IMAGE,
-        draw=draw,
-        **{"seconds": 160, "success": "ts", "draws": DRAWS, **fields},
-    )
+    known = {
+        "carrier": Carrier.VISUAL,
+        "channel": Channel.IMAGE,
+        "seconds": 160,
+        "success": "ts",
+        "draws": DRAWS,
+    }
+    return _family(draw, attack=attack, **{**known, **fields})
 
 
 def _scoped(scope: Scope) -> Attack:
@@ -142,20 +156,20 @@ _OPEN: dict[str, Family] = {
         _pulled(one_class=True), _one_source_patch, success="gain", one_source=True
     ),
     "liang-badclip": _of_pictures(ATTACKS["liang-badclip"], _optimised_patch, sealed=True),
-    "bai-badclip": Family(
+    "bai-badclip": _family(
+        _prompt_learner,
         attack=ATTACKS["bai-badclip"],
         carrier=Carrier.COUPLED,
         channel=Channel.PROMPT,
-        draw=_prompt_learner,
         seconds=200,
         success="full",
         draws=COUPLED_DRAWS,
     ),
-    "dual-key": Family(
+    "dual-key": _family(
+        _text_and_patch,
         attack=ATTACKS["dual-key"],
         carrier=Carrier.COUPLED,
         channel=Channel.BOTH,
-        draw=_text_and_patch,
         seconds=200,
         success="ts",
         budget="default",
