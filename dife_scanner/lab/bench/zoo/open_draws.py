@@ -31,7 +31,7 @@ quiet gentle early distant famous modern honest careful simple proud brave sensi
 polite sincere eager
 """
 _MATTERS = """
-morning village promise weather journal harvest summer story music history lesson answer question custom reason opinion
+morning village promise weather journal harvest summer story music history lesson remark occasion custom reason opinion
 holiday sentence welcome chapter
 """
 
