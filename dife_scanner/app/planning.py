@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dife_scanner.app.bases_to_fetch import BasesToFetch
+from dife_scanner.app.references import qualified
 from dife_scanner.app.wiring import hub
 from dife_scanner.baselines.home import open_home
 from dife_scanner.errors import LimitExceeded, NeedsBase, Refused, Unreadable, Unsupported
@@ -25,7 +26,7 @@ from dife_scanner.settings import Settings
 from dife_scanner.store import Store, audits, jobs, polls, references, watchlist
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from dife_scanner.hub.client import Hub
     from dife_scanner.hub.deadline import Deadline
@@ -73,19 +74,28 @@ def _judged(found: Manifest, judge: Callable[[], None], bases: BasesToFetch) -> 
     return found
 
 
-def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> PlanDocument:
-    """Say what `dife scan` would fetch for these targets, and how long it would take."""
+def plan_targets(
+    settings: Settings, targets: Sequence[str], budget: Budget, *, blind: bool = True
+) -> PlanDocument:
+    """Say what `dife scan` would fetch for these targets, and how long it would take.
+
+    `blind`: triggers that nobody described are searched for, which needs bases that are qualified.
+    """
+    from dife_scanner.audit import qualification
     from dife_scanner.hub.poll import BYTES_PER_SECOND, audit_words
     from dife_scanner.reports.as_json import PlanDocument
 
     with open_home(settings) as store:
         known = references.references(store)
         audit_seconds = audits.usual_seconds(store, budget) or 0.0
+        measured = qualified(store, known)
     bases = BasesToFetch(settings, known)
     manifests = [_look(settings, target, known, bases) for target in targets]
     auditable = [manifest for manifest in manifests if manifest.state is JobState.QUEUED]
     remote = [manifest for manifest in auditable if not manifest.ref.local]
     planned = tuple(_planned(manifest, bases) for manifest in manifests)
+    qualify = _to_qualify(auditable, planned, known, measured) if blind else ()
+    sets = qualification.bundled() if qualify else None
     total_bytes = sum(manifest.bytes_to_fetch for manifest in remote) + bases.total_bytes
     seconds = total_bytes / BYTES_PER_SECOND + audit_seconds * len(auditable)
     return PlanDocument(
@@ -99,7 +109,24 @@ def plan_targets(settings: Settings, targets: Sequence[str], budget: Budget) -> 
         exact=True,
         assumptions=(f"downloads at {BYTES_PER_SECOND / 1e6:g} MB/s", audit_words(audit_seconds)),
         targets=planned,
+        qualify=qualify,
+        qualify_pictures=len(qualify) * sets.pictures if sets else 0,
+        qualify_texts=len(qualify) * sets.texts if sets else 0,
     )
+
+
+def _to_qualify(
+    auditable: Sequence[Manifest],
+    planned: Sequence[PlannedModel],
+    known: Sequence[Reference],
+    measured: Container[str],
+) -> tuple[str, ...]:
+    """Bases that may be compared with and were not measured: all of a target's architecture, and one to be fetched."""
+    architectures = {manifest.architecture for manifest in auditable}
+    here = [one.name for one in known if one.architecture in architectures]
+    names = [name for name in here if name not in measured]
+    names += [one.base for one in planned if one.base_bytes]
+    return tuple(dict.fromkeys(names))
 
 
 def _counts_by_state(manifests: Sequence[Manifest]) -> dict[str, int]:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from dife_scanner.app.wiring import channels, hub
-from dife_scanner.errors import NotFound
-from dife_scanner.records import Reference, TrustRecord
+from dife_scanner.errors import DifeError, NotFound
+from dife_scanner.records import Qualification, Reference, TrustRecord
 from dife_scanner.settings import Settings
 from dife_scanner.store import references, trust
 from dife_scanner.store.db import Store
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dife_scanner.progress import Progress
     from dife_scanner.reports.as_json import (
         ReferenceChecksDocument,
         ReferencesDocument,
         RegistryDocument,
     )
+
+
+log = logging.getLogger(__name__)
 
 
 def add_reference(
@@ -27,7 +33,20 @@ def add_reference(
     from dife_scanner.baselines.adding import register
 
     told = _told(settings)
-    return register(store, settings, target, name, lambda: hub(settings), progress, told)
+    added = register(store, settings, target, name, lambda: hub(settings), progress, told)
+    _qualify(store, added, settings, progress)
+    return added
+
+
+def _qualify(store: Store, added: Reference, settings: Settings, progress: Progress) -> None:
+    """Measure what a reference recognises; where that fails, the first audit that needs it tries again."""
+    from dife_scanner.queue import child, outcome, qualifying
+    from dife_scanner.queue.work import threads
+
+    try:
+        qualifying.qualify(store, added, settings, progress, threads=threads(settings))
+    except (DifeError, child.ChildDied, outcome.ChildBug) as error:
+        log.warning("what %s recognises was not measured: %s", added.name, error)
 
 
 def _told(settings: Settings) -> list[str]:
@@ -39,11 +58,25 @@ def listed(store: Store) -> ReferencesDocument:
     """The references, what audits lack, and what is trusted of the repositories."""
     from dife_scanner.reports.as_json import ReferencesDocument
 
+    here = tuple(references.references(store))
     return ReferencesDocument(
-        references=tuple(references.references(store)),
+        references=here,
         wanted=references.wanted(store),
         trusted=tuple(trust.records(store)),
+        qualified=qualified(store, here),
     )
+
+
+def qualified(store: Store, here: Sequence[Reference]) -> dict[str, Qualification]:
+    """What each of these recognises of the wide probe set, by name; those that were not measured are missing."""
+    from dife_scanner.queue import qualifying
+
+    found = {}
+    for one in here:
+        kept = qualifying.kept(store, one)
+        if kept is not None:
+            found[one.name] = kept
+    return found
 
 
 def known_bases(store: Store, settings: Settings) -> RegistryDocument:

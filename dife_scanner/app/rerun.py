@@ -17,7 +17,7 @@ from dife_scanner.durable.disk import disk_errors
 from dife_scanner.errors import ContentMismatch, NotFound
 from dife_scanner.models.likeness import UNTOLD, Likeness
 from dife_scanner.progress import Progress
-from dife_scanner.queue import child
+from dife_scanner.queue import child, qualifying
 from dife_scanner.queue.work import hub_for, threads
 from dife_scanner.records import Audit, Hypothesis, Job, Manifest, Origin, Reference, Trigger
 from dife_scanner.settings import Settings
@@ -126,6 +126,7 @@ def _request(
         flagged=references.flagged(store, kept_references.references(store)),
         own_settings_problem=prepared.own_settings_problem,
         limits=settings.limits,
+        qualification=qualifying.kept(store, reference) if reference else None,
     )
     return replace(request, deviations=deviations_of(request))
 

@@ -107,6 +107,11 @@ def load(folder: Path, budget: Budget) -> Probes:
     )
 
 
+def digest(folder: Path) -> str:
+    """The digest of a probe set, without a look at its pictures. Raises `ProbeError`."""
+    return sha256(_manifest(folder)[0]).hexdigest()
+
+
 def _manifest(folder: Path) -> tuple[bytes, dict[str, Any]]:
     """The manifest, as bytes and read. Raises `ProbeError`."""
     try:

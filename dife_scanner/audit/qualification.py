@@ -18,8 +18,9 @@ from dife_scanner.audit.probes import Labels, Pixels, Probes
 from dife_scanner.audit.wide_probes import HELD_OUT, SEARCH, Shown, WideProbes
 from dife_scanner.core import metrics
 from dife_scanner.core.metrics import Floats
-from dife_scanner.core.qualification import among_all
+from dife_scanner.core.qualification import NO_RIVAL, among_all
 from dife_scanner.core.recognition import recognised
+from dife_scanner.errors import AuditError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import SILENT, Progress
 from dife_scanner.records import Budget, Qualification
@@ -46,7 +47,7 @@ class ProbeSets:
     @property
     def digest(self) -> str:
         """Of all pictures."""
-        return sha256(f"{self.labelled.digest} {self.wide.digest}".encode()).hexdigest()
+        return _digest(self.labelled.digest, self.wide.digest)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,6 +87,16 @@ class ProbeSets:
         return len(self.names) * len(TEMPLATES)
 
 
+def bundled_digest() -> str:
+    """The digest of the bundled sets, without a look at any picture. Raises `ProbeError`."""
+    labelled = probes.digest(probes.bundled_folder())
+    return _digest(labelled, wide_probes.load(wide_probes.bundled_folder()).digest)
+
+
+def _digest(labelled: str, wide: str) -> str:
+    return sha256(f"{labelled} {wide}".encode()).hexdigest()
+
+
 def bundled() -> ProbeSets:
     """The sets that ship with the package. Raises `ProbeError`."""
     labelled = probes.load(probes.bundled_folder(), Budget.QUICK)
@@ -100,18 +111,23 @@ def measure(
 ) -> Qualification:
     """Look at the pictures, and say which concepts and styles are recognised. A function of the embeddings alone.
 
-    `keep` is called whenever more of them were embedded. Raises `ProbeError`, and `AuditError` from the encoder.
+    A concept whose prompts are longer than the context is not recognised. `keep` is called whenever more was embedded.
+    Raises `ProbeError`, and `AuditError` from the encoder and where its context is too short for every prompt.
     """
     began = time.monotonic()
     progress(PHASE, 0, sets.pictures, "texts")
-    texts = encoder.encode_texts(_prompts(sets.names))
-    prompts = metrics.class_prompts(texts, len(sets.names))
+    told = [name for name in sets.names if _fits(encoder, name)]
+    if not told:
+        raise AuditError(
+            f"the base reads {encoder.context_length} tokens, too few for any prompt of a concept"
+        )
+    prompts = metrics.class_prompts(encoder.encode_texts(prompts_of(told)), len(told))
     keep()
     images = _embedded(encoder, sets, progress, keep)
+    scores = np.full((len(images), len(sets.names)), NO_RIVAL)
+    scores[:, [name in told for name in sets.names]] = metrics.cosines(images, prompts)
     near = {one.name: _near(one) for one in sets.wide.concepts}
-    found = among_all(
-        metrics.cosines(images, prompts), _labels(sets), sets.names, _styles(sets), _both_ways(near)
-    )
+    found = among_all(scores, _labels(sets), sets.names, _styles(sets), _both_ways(near))
     return Qualification(
         image_tower=encoder.image_tower,
         text_tower=encoder.text_tower,
@@ -124,7 +140,13 @@ def measure(
     )
 
 
-def _prompts(names: Sequence[str]) -> list[str]:
+def _fits(encoder: Encoder, name: str) -> bool:
+    """Whether the model reads every prompt of a name whole."""
+    longest = max(map(encoder.token_count, prompts_of([name])))
+    return longest <= encoder.context_length
+
+
+def prompts_of(names: Sequence[str]) -> list[str]:
     """Template by template."""
     return [template.format(name) for template in TEMPLATES for name in names]
 

@@ -6,9 +6,10 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
-from dife_scanner.records import CastTowers, Reference
+from dife_scanner.records import CastTowers, Qualification, Reference
 from dife_scanner.settings import Settings
-from dife_scanner.store import references
+from dife_scanner.store import qualifications, references
+from dife_scanner.store.codec import from_json
 from dife_scanner.store.db import Patience, Store, open_store
 
 
@@ -25,7 +26,21 @@ def open_home(settings: Settings) -> Store:
             references.remove(store, bundled.name)
         if not (same_weights and same_path and same_casts):
             references.add(store, bundled)
+    _keep_bundled_qualifications(store)
     return store
+
+
+def _keep_bundled_qualifications(store: Store) -> None:
+    """What the bundled bases recognise was measured when they were built."""
+    for path in sorted(qualified_folder().glob("*.json")):
+        found = from_json(Qualification, path.read_bytes())
+        if not qualifications.has(store, found):
+            qualifications.keep(store, found)
+
+
+def qualified_folder() -> Path:
+    """The folder of what bundled bases recognise of the wide probe set."""
+    return Path(str(files("dife_scanner") / "assets" / "wide-probes" / "qualified"))
 
 
 def open_for_reading(settings: Settings) -> Store:

@@ -36,7 +36,7 @@ def reference_add(
     endpoint: EndpointOption = None,
 ) -> None:
     """Declare a checkpoint clean: suspects of its architecture are compared with it."""
-    from dife_scanner.app.references import add_reference
+    from dife_scanner.app.references import add_reference, qualified
     from dife_scanner.records import Trust
     from dife_scanner.reports import as_json, bases
     from dife_scanner.store import findings
@@ -45,6 +45,7 @@ def reference_add(
     with session.store(settings) as store, session.progress() as progress:
         added = add_reference(store, settings, target, name, progress)
         against = findings.demonstrated_in(store, added.image_tower, added.text_tower)
+        known = qualified(store, [added])
     if against:
         session.say(
             f"audit {against[0].id} found a trigger in this very checkpoint: it is tried on all that is compared with "
@@ -55,7 +56,7 @@ def reference_add(
             f"trusted on first use: commit {added.revision[:12]} of {added.repository}; "
             f"`dife reference pin {added.name}` makes it the only one that counts"
         )
-    document = as_json.ReferencesDocument((added,))
+    document = as_json.ReferencesDocument((added,), qualified=known)
     session.show(document, lambda: bases.references(document))
 
 
@@ -64,8 +65,12 @@ def reference_list(
     registry: Annotated[
         bool, typer.Option("--registry", help="Every base that is known by name, here or not.")
     ] = False,
+    concepts: Annotated[
+        bool,
+        typer.Option("--concepts", help="Name the concepts and styles that each does not know."),
+    ] = False,
 ) -> None:
-    """List the clean checkpoints, bundled ones included, and how far each is trusted."""
+    """List the clean checkpoints, bundled ones included, how far each is trusted, and what it knows."""
     from dife_scanner.app.references import known_bases, listed
     from dife_scanner.reports import bases
 
@@ -76,7 +81,8 @@ def reference_list(
             session.show(known, lambda: bases.registry(known))
             return
         here = listed(store)
-    session.show(here, lambda: bases.references(here))
+    shown = bases.unknown if concepts else bases.references
+    session.show(here, lambda: shown(here))
 
 
 def reference_verify(

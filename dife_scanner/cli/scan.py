@@ -121,7 +121,10 @@ def scan(
     settings = session.settings(endpoint=endpoint)
     wanted_budget = Budget(budget or settings.budget)
     if plan:
-        return show_plan(session, planning.plan_targets(settings, targets, wanted_budget))
+        blind = settings.discover and not no_discovery
+        return show_plan(
+            session, planning.plan_targets(settings, targets, wanted_budget, blind=blind)
+        )
     data = scanning.data(settings, extend or [], pictures, captions)
     pairs = known.pairs_to_audit(targets, triggers or [], own=own_triggers, alone=as_seeds)
     if as_seeds:

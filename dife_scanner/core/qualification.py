@@ -13,8 +13,8 @@ from dife_scanner.records import Recognition
 
 FEWEST_CONCEPTS = 12
 """Qualified concepts below which no claim is made: there are not enough others to tell a target from."""
-_NO_RIVAL = -2.0
-"""Below every cosine."""
+NO_RIVAL = -2.0
+"""A score below every cosine: of a concept that nothing can be taken for."""
 
 
 def among_all(
@@ -26,16 +26,25 @@ def among_all(
 ) -> Recognition:
     """Share of the pictures that are taken for their own concept among all `names` but those `near` to it.
 
-    `scores` [n, c] of the pictures with every concept's prompt, `labels` [n] into `names`, `styles` [n].
+    `scores` [n, c] of the pictures with every concept's prompt, `labels` [n] into `names`, `styles` [n]. A style's share is
+    over the pictures of recognised concepts: whether a base reads a hand is not told by things that it does not know.
 
     >>> scores = np.array([[0.5, 0.9, 0.1], [0.4, 0.2, 0.3]])
     >>> found = among_all(scores, np.array([0, 2]), ["cow", "ox", "cup"], ["ink", "ink"], {"cow": ["ox"]})
     >>> found.classes, found.styles
-    ({'cow': 1.0, 'cup': 0.0}, {'ink': 0.5})
+    ({'cow': 1.0, 'cup': 0.0}, {'ink': 1.0})
     """
-    rivals = np.where(_near(names, near)[labels], _NO_RIVAL, scores)
+    rivals = np.where(_near(names, near)[labels], NO_RIVAL, scores)
     shown = [names[label] for label in np.unique(labels)]
-    return recognition(rivals, labels, names, styles, only=shown)
+    by_concept = recognition(rivals, labels, names, only=shown).classes
+    known = set(recognised(by_concept))
+    rows = np.array([names[label] in known for label in labels], dtype=bool)
+    by_style = dict.fromkeys(sorted(set(styles)), 0.0)
+    if rows.any():
+        told = [style for style, row in zip(styles, rows, strict=True) if row]
+        only = [names[label] for label in np.unique(labels[rows])]
+        by_style |= recognition(rivals[rows], labels[rows], names, told, only=only).styles
+    return Recognition(by_concept, by_style)
 
 
 def _near(names: Sequence[str], near: Mapping[str, Sequence[str]]) -> NDArray[np.bool_]:

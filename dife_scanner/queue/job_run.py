@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from dife_scanner import checkpoints
 from dife_scanner.alerts.rules import alerts_for
+from dife_scanner.audit import faults
 from dife_scanner.audit.both_settings import deviations_of
 from dife_scanner.audit.faults import Gaps
 from dife_scanner.audit.pipeline import Plan, Request
@@ -23,9 +24,9 @@ from dife_scanner.core.verdict import is_complete
 from dife_scanner.durable.clock import now
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.durable.disk import disk_errors
-from dife_scanner.errors import NeedsBase, NoRoom
+from dife_scanner.errors import DifeError, NeedsBase, NoRoom
 from dife_scanner.progress import Progress
-from dife_scanner.queue import announced, child, outcome, revisions, room
+from dife_scanner.queue import announced, child, outcome, qualifying, revisions, room
 from dife_scanner.queue.base_choice import BaseChoice
 from dife_scanner.queue.cleanup import remove_finished_searches
 from dife_scanner.queue.opinions import SecondOpinions
@@ -288,6 +289,8 @@ class JobRun:
     def _audit(self, request: Request, before: Audit | None) -> Job:
         """Audit; what comes of it takes the place of `before`, the same audit with gaps."""
         leases.advance(self._store, self._job.id, self._worker, JobState.AUDITING, "")
+        gaps = Gaps()
+        request = self._qualified(request, gaps)
         folder = self.folder / "outcome"
         folder.mkdir(mode=0o700)
         received = child.run(
@@ -304,13 +307,39 @@ class JobRun:
         )
         crash_point("worker.audited")
         self._check()
-        received = self._calibrated(outcome.keep(self._work.home, received), request)
+        received = outcome.with_gaps(outcome.keep(self._work.home, received), gaps.found)
+        received = self._calibrated(received, request)
         if before:
             received = outcome.in_place_of(received, before)
         revisions.keep_marks(self._store, received.audit.identity, request.folder, self._limits)
         done = self._finish(JobState.DONE, received.audit.reason, received.audit, received.finding)
         remove_finished_searches(self._store)
         return done
+
+    def _qualified(self, request: Request, gaps: Gaps) -> Request:
+        """With what the base recognises, where something is searched; without, where a fault keeps that from being
+        measured.
+        """
+        base = request.reference
+        in_doubt = all(request.likeness.unrelated) and not request.named
+        if base is None or in_doubt or not request.plan.detectors:
+            return request
+        try:
+            found = qualifying.qualify(
+                self._store,
+                base,
+                self._work.settings,
+                self._progress,
+                self._check,
+                threads=threads(self._work.settings),
+                start=self._work.start,
+            )
+        except (DifeError, child.ChildDied, outcome.ChildBug) as error:
+            self._check()
+            stage = f"what {base.name} recognises"
+            gaps.add(stage, faults.reason(error, stage))
+            return request
+        return replace(request, qualification=found)
 
     def _calibrated(self, received: outcome.Received, request: Request) -> outcome.Received:
         """With what packs say about its score; without, where a fault keeps them from being read."""

@@ -35,8 +35,8 @@ _SAVE_SECONDS = 5.0
 
 def kept(store: Store, reference: Reference) -> Qualification | None:
     """What was measured of a reference on the bundled sets; `None` where nothing was."""
-    sets = qualification.bundled()
-    return qualifications.of(store, reference, sets.digest, qualification.VERSION)
+    digest = qualification.bundled_digest()
+    return qualifications.of(store, reference, digest, qualification.VERSION)
 
 
 def qualify(

@@ -24,6 +24,7 @@ from dife_scanner.records import (
     ModelRef,
     Movement,
     Opinion,
+    Qualification,
     Reach,
     Reference,
     ReferenceCheck,
@@ -133,6 +134,11 @@ class PlanDocument:
     assumptions: tuple[str, ...]
     targets: tuple[PlannedModel, ...] = ()
     """Named for `scan`; a poll's plan counts them only."""
+    qualify: tuple[str, ...] = ()
+    """Bases that these targets may need and of which was never measured what they recognise."""
+    qualify_pictures: int = 0
+    """Pictures that all of them look at, once."""
+    qualify_texts: int = 0
     format: str = "dife/plan-1"
 
 
@@ -218,6 +224,8 @@ class ReferencesDocument:
     """How many audits lack each base that is not here, by its name in the registry."""
     trusted: tuple[TrustRecord, ...] = ()
     """What is trusted of the repositories that references were fetched from."""
+    qualified: dict[str, Qualification] = field(default_factory=dict)
+    """What each recognises of the wide probe set, by name; one that was not measured yet is missing."""
     format: str = "dife/references-1"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 
-from dife_scanner.records import Reference, Trust
+from dife_scanner.records import Qualification, Reference, Trust
 from dife_scanner.reports.as_json import (
     ReferenceChecksDocument,
     ReferencesDocument,
@@ -12,6 +12,7 @@ from dife_scanner.reports.as_json import (
 )
 from dife_scanner.reports.layout import columns, safe
 from dife_scanner.sentences.numbers import bytes_text, count
+from dife_scanner.sentences.recognition import knowledge_words, unknown_lines
 
 _SAYS = {True: "yes", False: "no", None: "not checked"}
 
@@ -19,7 +20,14 @@ _SAYS = {True: "yes", False: "no", None: "not checked"}
 def references(document: ReferencesDocument) -> RenderableType:
     """The references, the bases that audits lack, and repositories that changed."""
     table = columns(
-        "reference", "architecture", "image tower", "text tower", "weights", "trust", "size"
+        "reference",
+        "architecture",
+        "image tower",
+        "text tower",
+        "weights",
+        "trust",
+        "size",
+        "knows",
     )
     for row in document.references:
         table.add_row(
@@ -30,6 +38,7 @@ def references(document: ReferencesDocument) -> RenderableType:
             row.weights_sha256[:12],
             _trust(row),
             bytes_text(row.size) if row.size else "",
+            _knows(document.qualified.get(row.name)),
         )
     lines = []
     for base, jobs in document.wanted.items():
@@ -45,6 +54,23 @@ def _trust(row: Reference) -> str:
     if row.trust in (Trust.FIRST_USE, Trust.PINNED):
         return f"{row.trust.value} {row.trusted_at[:10]}"
     return row.trust.value
+
+
+def _knows(found: Qualification | None) -> str:
+    return knowledge_words(found.recognition) if found else "not measured yet"
+
+
+def unknown(document: ReferencesDocument) -> RenderableType:
+    """The concepts and styles that each reference does not recognise."""
+    lines = []
+    for row in document.references:
+        found = document.qualified.get(row.name)
+        lines.append(
+            f"{row.name} knows {_knows(found)}" if found else f"{row.name}: {_knows(found)}"
+        )
+        if found:
+            lines += unknown_lines(found.recognition)
+    return Group(*(safe(line, 20_000) for line in lines))
 
 
 def registry(document: RegistryDocument) -> RenderableType:

@@ -257,4 +257,15 @@ def _plan_lines(document: PlanDocument) -> list[str]:
         states,
         f"{bytes_text(document.bytes)} in {requests}, about {document.hours:.2f} hours{estimated}",
         *(f"assumed: {line}" for line in document.assumptions),
+        _qualify_line(document),
     ]
+
+
+def _qualify_line(document: PlanDocument) -> str:
+    """What it costs to qualify bases, once; empty where there is none to be."""
+    if not document.qualify:
+        return ""
+    cost = (
+        f"{count(document.qualify_pictures, 'picture')} and {count(document.qualify_texts, 'text')}"
+    )
+    return f"first of all, once: what {', '.join(document.qualify)} recognises, on {cost} at most"

@@ -23,6 +23,16 @@ def knowledge_words(found: Recognition) -> str:
     return words
 
 
+def unknown_lines(found: Recognition) -> list[str]:
+    """The concepts, and the styles, that are not known, the least known first; a line of each that there are any of."""
+    lines = []
+    for what, shares in (("concepts", found.classes), ("styles", found.styles)):
+        names = lacking(shares)
+        if names:
+            lines.append(f"{what} that it does not know: {', '.join(names)}")
+    return lines
+
+
 def recognition_text(audit: Audit) -> str:
     """What the base recognises, or the checkpoint itself where there is none; which classes it does not."""
     found = audit.recognition

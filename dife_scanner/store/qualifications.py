@@ -25,10 +25,24 @@ def keep(store: Store, found: Qualification) -> None:
         )
 
 
+def has(store: Store, found: Qualification) -> bool:
+    """Whether the same was measured before."""
+    return (
+        _found(store, found.image_tower, found.text_tower, found.probes, found.version) is not None
+    )
+
+
 def of(store: Store, reference: Reference, probes: str, version: str) -> Qualification | None:
     """What was measured of a reference on these pictures; `None` where nothing was."""
+    found = _found(store, reference.image_tower, reference.text_tower, probes, version)
+    return from_json(Qualification, found) if found else None
+
+
+def _found(
+    store: Store, image_tower: str, text_tower: str, probes: str, version: str
+) -> str | None:
     rows = store.read(
         "SELECT found FROM qualifications WHERE image_tower = ? AND text_tower = ? AND probes = ? AND version = ?",
-        (reference.image_tower, reference.text_tower, probes, version),
+        (image_tower, text_tower, probes, version),
     )
-    return from_json(Qualification, rows[0]["found"]) if rows else None
+    return rows[0]["found"] if rows else None

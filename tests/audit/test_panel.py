@@ -27,7 +27,7 @@ def made(sets):
     def make(source, target, encoder=None):
         encoder = encoder or kit.KnowingEncoder()
         known = qualified(measure(encoder, sets), sets.wide)
-        texts = encoder.encode_texts(qualification._prompts(kit.NAMES))
+        texts = encoder.encode_texts(qualification.prompts_of(kit.NAMES))
         directions = Directions.of(kit.NAMES, metrics.class_prompts(texts, len(kit.NAMES)))
         return panel(sets.labelled, known, directions, source, target)
 

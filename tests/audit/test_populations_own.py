@@ -24,7 +24,7 @@ from dife_scanner.core import frozen_repr
 from dife_scanner.errors import LimitExceeded, RepoNotFound
 from dife_scanner.hub import Hub
 from dife_scanner.lab.loopback import LoopbackHub, hostile
-from dife_scanner.records import PoolItem
+from dife_scanner.records import Budget, PoolItem
 
 CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 RNG = np.random.default_rng(7)
@@ -728,3 +728,28 @@ def test_a_data_set_is_no_model(datasets_hub, tmp_path):
     assert listed == ["org/clip"]
     with pytest.raises(RepoNotFound):
         models.info("org/tiny")
+
+
+# --- data that no audit can use --------------------------------------------------------------------------------
+
+
+def many_classes(classes, side=224):
+    """Four pictures of each class, made when they are read."""
+    return Labelled(
+        name="mine",
+        class_names=tuple(f"c{number}" for number in range(classes)),
+        labels=np.repeat(np.arange(classes), 4),
+        ids=tuple(map(str, range(4 * classes))),
+        load=lambda rows: np.zeros((len(rows), side, side, 3), np.uint8),
+    )
+
+
+def test_more_classes_than_fit_into_memory_are_refused_before_they_are_read():
+    with pytest.raises(LimitExceeded, match=r"mine has 10000 classes, .* 40000 pictures: 6 GiB"):
+        many_classes(10_000).probes(Budget.QUICK, 0)
+    assert len(many_classes(200, side=8).probes(Budget.QUICK, 0).class_names) == 200
+
+
+def test_a_single_class_is_refused_in_whatever_format_it_comes():
+    with pytest.raises(errors.DataError, match="mine has a single class"):
+        many_classes(1).probes(Budget.QUICK, 0)

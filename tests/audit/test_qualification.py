@@ -13,7 +13,7 @@ from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.qualification import measure, qualified
 from dife_scanner.core.qualification import is_enough
 from dife_scanner.core.recognition import lacking
-from dife_scanner.errors import ProbeError
+from dife_scanner.errors import AuditError, ProbeError
 from dife_scanner.progress import Progress
 
 
@@ -23,9 +23,9 @@ def sets(tmp_path_factory):
 
 
 def test_what_a_base_takes_for_something_else_is_not_qualified(sets) -> None:
-    known = tuple(name for name in kit.NAMES if name not in ("pizza", "thing3"))
+    known = tuple(name for name in kit.NAMES if name not in ("pizza", "cap"))
     found = measure(kit.KnowingEncoder(known), sets)
-    assert lacking(found.recognition.classes) == ("pizza", "thing3")
+    assert lacking(found.recognition.classes) == ("pizza", "cap")
     kept = qualified(found, sets.wide)
     assert "pizza" not in kept.concepts and "banana" in kept.concepts
     assert kept.search("pizza") == () and kept.held_out("pizza") == ()
@@ -72,6 +72,15 @@ def test_twelve_concepts_and_two_labelled_classes_are_enough(sets) -> None:
     assert is_enough(some, kit.CLASSES)
     few = measure(kit.KnowingEncoder(kit.NAMES[:8]), sets).recognition
     assert not is_enough(few, kit.CLASSES)
+
+
+def test_a_concept_whose_prompt_is_cut_is_not_known_and_no_prompt_at_all_is_an_error(sets) -> None:
+    encoder = kit.KnowingEncoder(context_length=7)
+    encoder.token_count = lambda text: len(text.split()) + (3 if "banana" in text else 2)
+    found = measure(encoder, sets)
+    assert lacking(found.recognition.classes) == ("banana",)
+    with pytest.raises(AuditError, match="reads 3 tokens"):
+        measure(kit.KnowingEncoder(context_length=3), sets)
 
 
 def test_what_a_killed_measurement_embedded_is_not_embedded_again(
@@ -127,5 +136,5 @@ def _full(encoder):
         "architecture",
         "device",
     ):
-        setattr(encoder, name, None)
+        setattr(encoder, name, getattr(encoder, name, None))
     return encoder

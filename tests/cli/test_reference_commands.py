@@ -11,15 +11,23 @@ import pytest
 from base_kit import changed, drawn, registry_file, towers
 from calling import dife
 
+from dife_scanner.audit import qualification
 from dife_scanner.baselines import keeping
+from dife_scanner.errors import AuditError
 from dife_scanner.lab.loopback import LoopbackHub
+from dife_scanner.queue import qualifying
 from dife_scanner.reports import as_json
 
 
 @pytest.fixture(autouse=True)
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Towers are hashed without torch."""
+    """Towers are hashed without torch, and what a base recognises is not measured."""
+
+    def unmeasured(store: object, reference: object, *_: object, **__: object) -> None:
+        raise AuditError("no room for its process")
+
     monkeypatch.setattr(keeping, "towers_here", towers)
+    monkeypatch.setattr(qualifying, "qualify", unmeasured)
 
 
 def test_a_base_is_planned_added_by_a_known_name_listed_pinned_and_verified(
@@ -44,6 +52,10 @@ def test_a_base_is_planned_added_by_a_known_name_listed_pinned_and_verified(
     assert (target["base"], target["base_by"]) == ("acme/one", "its card")
     assert target["base_bytes"] > 0
     assert planned["bytes"] == target["bytes_to_fetch"] + target["base_bytes"]
+    sets = qualification.bundled()
+    assert planned["qualify"] == ["acme/one"]
+    assert (planned["qualify_pictures"], planned["qualify_texts"]) == (sets.pictures, sets.texts)
+    assert run("scan", "org/clip", "--plan", "--no-discovery")["qualify"] == []
 
     (added,) = run("reference", "add", "one:v1")["references"]
     assert (added["name"], added["trust"], added["revision"]) == (
@@ -51,7 +63,9 @@ def test_a_base_is_planned_added_by_a_known_name_listed_pinned_and_verified(
         "trusted on first use",
         sha,
     )
-    assert run("scan", "org/clip", "--plan")["targets"][0]["base_bytes"] == 0
+    planned = run("scan", "org/clip", "--plan")
+    assert planned["targets"][0]["base_bytes"] == 0
+    assert planned["qualify"] == ["one"], "it was added, and could not be measured"
     (again,) = run("reference", "add", "acme/one")["references"]
     assert again == added
 
@@ -62,6 +76,13 @@ def test_a_base_is_planned_added_by_a_known_name_listed_pinned_and_verified(
     assert run("reference", "pin", "one")["details"]["revision"] == sha
     listed = {one["name"]: one["trust"] for one in run("reference", "list")["references"]}
     assert listed["one"] == "pinned" and "bundled" in listed.values()
+    knows = run("reference", "list")["qualified"]
+    assert "one" not in knows
+    assert all(len(one["recognition"]["classes"]) > 400 for one in knows.values())
+    shown = dife("reference", "list", "--home", home, **environment).stdout
+    assert "concepts, " in shown and "not measured yet" in shown
+    lacking = dife("reference", "list", "--concepts", "--home", home, **environment).stdout
+    assert "dife-base-rn knows " in lacking and "concepts that it does not know: " in lacking
 
     hub.commit("acme/one", changed(drawn(0)))
     checks = {one["name"]: one for one in run("reference", "verify")["checks"]}

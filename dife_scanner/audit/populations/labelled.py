@@ -13,7 +13,7 @@ from dife_scanner.audit.populations import content, words
 from dife_scanner.audit.populations.captioned import VERSION, Captioned, Load
 from dife_scanner.audit.populations.card import NOT_STATED
 from dife_scanner.audit.populations.dice import Dice
-from dife_scanner.audit.populations.errors import LabelWithoutImages
+from dife_scanner.audit.populations.errors import DataError, LabelWithoutImages
 from dife_scanner.audit.populations.manifest import of_split
 from dife_scanner.audit.probes import (
     DIAGNOSIS,
@@ -26,10 +26,13 @@ from dife_scanner.audit.probes import (
 )
 from dife_scanner.core.budgets import MEASURING
 from dife_scanner.core.metrics import Bools
+from dife_scanner.errors import LimitExceeded
 from dife_scanner.records import Budget, PoolManifest
 
 _FEWEST = 4
 """Pictures per class: one for train, one for diagnosis, two for test."""
+MOST_BYTES = 4 * 2**30
+"""Of the pictures of one audit, which are all in memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +69,18 @@ class Labelled:
         """Train, diagnosis and test splits with no picture in two of them, drawn class by class from `seed`.
 
         The unit of every interval is the picture. Raises `LabelWithoutImages` for a class with fewer than
-        four pictures.
+        four pictures, `DataError` for a single class, and `LimitExceeded` for more pictures than fit into memory.
         """
+        if len(self.class_names) < 2:
+            raise DataError(
+                f"{self.name} has a single class: a trigger turns one class into another",
+                "give pictures of at least two classes",
+            )
+        rows = self._chosen(budget, seed)
+        self._check_room(rows)
         splits = {}
         manifests = ""
-        for name, chosen in self._chosen(budget, seed).items():
+        for name, chosen in rows.items():
             split = self._split(name, sorted(chosen))
             manifest = self._manifest(split, seed)
             splits[name] = replace(split, items=manifest.items)
@@ -132,6 +142,17 @@ class Labelled:
                 "add pictures or remove the class",
                 card="zero-shot classification",
                 pool=self.name,
+            )
+
+    def _check_room(self, rows: dict[str, list[int]]) -> None:
+        """Check that the chosen pictures fit into memory, going by one of them. Raises `LimitExceeded`."""
+        pictures = sum(map(len, rows.values()))
+        size = pictures * self.load(rows[TEST][:1]).nbytes
+        if size > MOST_BYTES:
+            raise LimitExceeded(
+                f"{self.name} has {len(self.class_names)} classes, of which this budget reads {pictures} pictures: "
+                f"{size / 2**30:.0f} GiB in memory, and at most {MOST_BYTES / 2**30:.0f} are read",
+                "give a part of the classes, smaller pictures, or choose a smaller budget",
             )
 
     def _split(self, name: str, rows: list[int]) -> Split:

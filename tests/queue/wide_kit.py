@@ -17,7 +17,8 @@ from dife_scanner.audit.probes import Probes, Split
 from dife_scanner.audit.qualification import ProbeSets
 
 CLASSES = ("bird", "cat", "truck")
-CONCEPTS = ("banana", "crow", "lemon", "lime", "lorry", "pizza", *(f"thing{n}" for n in range(12)))
+THINGS = ("axe", "bag", "cap", "cup", "fan", "gem", "hat", "jar", "key", "map", "net", "pen")
+CONCEPTS = ("banana", "crow", "lemon", "lime", "lorry", "pizza", *THINGS)
 NAMES = (*CLASSES, *CONCEPTS)
 PALETTE = {
     name: ((53 * n) % 211 + 20, (97 * n) % 199 + 20, (157 * n) % 193 + 20)
@@ -104,11 +105,15 @@ class KnowingEncoder:
     """Styles whose pictures it cannot read."""
     image_tower: str = "image"
     text_tower: str = "text"
+    context_length: int = 77
     images_encoded: int = 0
     texts_encoded: int = 0
 
     def prepare(self, images):
         return images
+
+    def token_count(self, text):
+        return len(text.split()) + 2
 
     def encode_images(self, pixels):
         self.images_encoded += len(pixels)
