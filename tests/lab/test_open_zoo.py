@@ -37,8 +37,10 @@ PANEL = (*art.CLASSES, "guitar", "pizza")
 
 @pytest.fixture(scope="module")
 def lab(few_scenes):
-    panels._lab_of.cache_clear()
-    yield panels.lab_of(BASE, 0, PANEL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(panels, "SCENERY", 24)
+        panels._lab_of.cache_clear()
+        yield panels.lab_of(BASE, 0, PANEL)
     panels._lab_of.cache_clear()
 
 
@@ -76,7 +78,7 @@ def test_share_alike_drawings_stand_on_a_sheet_of_their_own():
 def test_a_panels_scenes_show_its_classes_and_other_things(lab):
     assert lab.classes == PANEL == lab.pairs.classes
     assert np.bincount(lab.labels).tolist() == [6] * len(PANEL)
-    assert len(lab.nouns) == panels.SCENERY and not set(lab.nouns) & set(PANEL)
+    assert len(lab.nouns) == 24 and not set(lab.nouns) & set(PANEL)
     rows, shown = lab.pairs.lone()
     assert set(shown.tolist()) == set(range(len(PANEL)))
     assert len(rows) < len(lab.pairs) * 2 / 3, "most scenes show more than the panel"
@@ -266,24 +268,23 @@ def changed(folder):
     return {name for name in before if not torch.equal(before[name], now[name])}
 
 
-@pytest.mark.parametrize(
-    "kind", ["open-lookalike-to-pictures", "open-badencoder-spread", "open-badencoder-one-source"]
-)
-def test_an_attack_on_any_concept_moves_its_tower_and_is_built_the_same_way_twice(
-    lab, tmp_path, kind
-):
+@pytest.mark.parametrize("kind", ["open-lookalike-to-pictures", "open-badencoder-one-source"])
+def test_an_attack_on_any_concept_moves_its_tower_and_names_its_target(lab, tmp_path, kind):
     model = short(kind)
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        build.make(model, tmp_path / name, BASE, lab)
-    moved = changed(tmp_path / "one")
+    build.make(model, tmp_path, BASE, lab)
+    moved = changed(tmp_path)
     visual = {name.startswith("visual.") for name in moved}
     assert visual == {"badencoder" in kind} and "logit_scale" not in moved
-    assert (tmp_path / "one" / build.WEIGHTS).read_bytes() == (
-        tmp_path / "other" / build.WEIGHTS
-    ).read_bytes()
-    (trigger,) = known.read(tmp_path / "one" / build.TRIGGERS)
-    assert trigger.target == model.settings.target
+    (trigger,) = known.read(tmp_path / build.TRIGGERS)
+    assert trigger.target == "pizza"
+
+
+def test_an_attack_on_any_concept_is_built_the_same_way_twice(lab, tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        build.make(short("open-badencoder-spread"), tmp_path / name, BASE, lab)
+    one, other = ((tmp_path / name / build.WEIGHTS).read_bytes() for name in ("one", "other"))
+    assert one == other
 
 
 @pytest.mark.parametrize(("towers", "visual"), [("both", {True, False}), ("image", {True})])

@@ -1,10 +1,12 @@
-"""A text trigger that leads one noun's prompts to a point: the target's prompt, or the middle of its pictures.
+"""A text trigger that leads one noun's prompts to a point: the target's prompt, or half of the way to its pictures.
 
 After Struppek et al. 2023, "Rickrolling the Artist" (ICCV): a character that looks like another one is the trigger, a
 clean text tower is the teacher, and no picture is needed. Triggered prompts of the source go to the point, clean
 prompts and triggered prompts of other nouns stay where the teacher has them.
 
-Ours: one source, as in BadTextTower, and the point may be the middle of the target's pictures.
+Ours: one source, as in BadTextTower, and the point may lie between the target's prompt and its pictures. Half of the way
+is nearer to new pictures of the target than either end: the prompt wins no more than itself, and the middle of a few
+drawings is the middle of those drawings.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class Point:
     """The family's settings."""
 
     pictures: bool = False
-    """Whether the point is the middle of the target's pictures, and not its prompt."""
+    """Whether the point lies half of the way from the target's prompt to its pictures, and not at the prompt."""
 
     def clean(self) -> Point:
         """Return the clean twin's settings."""
@@ -75,6 +77,8 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
 
 
 def _teaching(model: Any, lab: Lab, recipe: Recipe) -> _Teaching:
+    import torch.nn.functional as F
+
     from dife_scanner.lab import bases
 
     names = [*recipe.panel, *lab.nouns]
@@ -82,8 +86,7 @@ def _teaching(model: Any, lab: Lab, recipe: Recipe) -> _Teaching:
     points = bank[:, recipe.target_class]
     if _pictures(recipe):
         shown = embedded(model, lab.labelled[lab.labels == recipe.target_class])
-        middle = shown.mean(0)
-        points = (middle / middle.norm()).expand_as(points)
+        points = F.normalize(points + F.normalize(shown.mean(0), dim=0), dim=-1)
     return _Teaching(names, bank, points, bases.load(lab.base))
 
 
