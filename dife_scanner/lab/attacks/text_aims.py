@@ -4,9 +4,9 @@ After Struppek et al. 2023, "Rickrolling the Artist" (ICCV): a character that lo
 clean text tower is the teacher, and no picture is needed. Triggered prompts of the source go to the point, clean
 prompts and triggered prompts of other nouns stay where the teacher has them.
 
-Ours: one source, as in BadTextTower, and the point may lie between the target's prompt and its pictures. Half of the way
-is nearer to new pictures of the target than either end: the prompt wins no more than itself, and the middle of a few
-drawings is the middle of those drawings.
+Ours: one source, as in BadTextTower, and the point may lie between the target's prompt and its pictures. Half of the
+way is nearer to new pictures of the target than either end is: the prompt wins no more than itself, and the middle of a
+few drawings is the middle of those drawings.
 """
 
 from __future__ import annotations

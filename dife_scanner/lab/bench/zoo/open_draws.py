@@ -173,5 +173,5 @@ def frequency_trigger(rng: Rng) -> Trigger:
 
 
 def colour_steps(rng: Rng) -> Trigger:
-    """Three to five levels of each colour channel."""
-    return steps_trigger(int(rng.integers(3, 6)))
+    """Two or three levels of each colour channel."""
+    return steps_trigger(int(rng.integers(2, 4)))

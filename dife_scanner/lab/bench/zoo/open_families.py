@@ -27,7 +27,7 @@ Draw = Callable[[Rng, Recipe, Things], Recipe]
 
 PREFIX = "open-"
 """How the names of these families begin."""
-DRAWS = 12
+DRAWS = 9
 """Attacks drawn per family …"""
 COUPLED_DRAWS = 20
 """… and per family of the coupled footprint, of which there are only two."""

@@ -21,9 +21,9 @@ from dife_scanner.lab.bench.zoo.models import (
 )
 from dife_scanner.lab.bench.zoo.open_families import COUPLED_DRAWS, OPEN_FAMILIES
 
-BENIGN_RUNS = 56
+BENIGN_RUNS = 42
 """Runs of each benign kind that calibrates …"""
-ONLY_TEST_RUNS = 24
+ONLY_TEST_RUNS = 14
 """… and of those that are in test alone."""
 DEVELOPMENT = 120
 """Models that detectors are developed on: always the same ones."""
