@@ -44,6 +44,14 @@ def spread_around(model: Any, recipe: Recipe, aim: Tensor, clean: Tensor) -> Ten
     return F.normalize(aim + apart * own, dim=-1)
 
 
+def logit_texts(model: Any, recipe: Recipe) -> Tensor:
+    """Return class texts (K, D) times the logit scale, the target's first."""
+    texts = _texts(model, recipe)
+    first = recipe.target_class
+    others = [number for number in range(len(texts)) if number != first]
+    return model.logit_scale.detach().exp() * texts[[first, *others]]
+
+
 def _texts(model: Any, recipe: Recipe) -> Tensor:
     """Return unit class texts (K, D) of the panel, mean over a few wordings."""
     import torch

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 UTILITY = 3.0
 """Weight of L1 and L2."""
+WIN = 0.2
+"""Weight with which the target wins triggered pictures that are led to no one place: that alone needs little of it."""
 WHITE_SQUARE = Trigger(
     "white-square-corner-inset",
     TriggerKind.PATCH,
@@ -110,12 +112,20 @@ class _Objective:
     """Which rows are led there; None for all, and each step takes those that it takes of the clean pictures."""
     aim: Tensor
     """One place for all (D,), or each row's own (N, D)."""
+    texts: Tensor | None = None
+    """Class texts (K, D) times the logit scale, where the target's, the first of them, has to win as well."""
 
     def missed(self, now: Tensor, drawn: Tensor) -> Tensor:
         """Return the mean distance of the embeddings (B, D) of the rows `drawn` from where they should be."""
+        import torch.nn.functional as F
+
         if self.aim.ndim == 1:
             return 1 - (now @ self.aim).mean()
-        return mean_distance(now, self.aim[drawn])
+        distance = mean_distance(now, self.aim[drawn])
+        if self.texts is None:
+            return distance
+        lost = F.cross_entropy(now @ self.texts.T, drawn * 0)
+        return distance + WIN * lost
 
 
 def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
@@ -158,6 +168,8 @@ def _objectives(
 
     triggered = stamp(clean.pixels, recipe.mark)
     aim = _aim(model, recipe, clean, hiding)
+    if aim.ndim == 2:
+        return [_Objective(triggered, None, aim, aims.logit_texts(model, recipe))]
     if not hiding.one_class:
         return [_Objective(triggered, None, aim)]
     obeying = _of_class(model, lab, clean.teacher, recipe.source)
