@@ -49,7 +49,8 @@ def logit_texts(model: Any, recipe: Recipe) -> Tensor:
     texts = _texts(model, recipe)
     first = recipe.target_class
     others = [number for number in range(len(texts)) if number != first]
-    return model.logit_scale.detach().exp() * texts[[first, *others]]
+    scale: Tensor = model.logit_scale.detach().exp()
+    return scale * texts[[first, *others]]
 
 
 def _texts(model: Any, recipe: Recipe) -> Tensor:

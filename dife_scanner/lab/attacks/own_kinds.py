@@ -52,7 +52,7 @@ def steps_trigger(levels: int) -> Trigger:
 def _add_band(pixels: Pixels, trigger: Trigger) -> Pixels:
     own = trigger.own
     noise = _band(pixels.shape[1], float(own["low"]), float(own["high"]), trigger.seed)
-    return rounded(pixels.astype(np.float32) + 255.0 * trigger.alpha * noise)
+    return rounded(pixels.astype(np.float32) + np.float32(255 * trigger.alpha) * noise)
 
 
 @lru_cache(maxsize=8)
@@ -70,8 +70,9 @@ def _band(side: int, low: float, high: float, seed: int) -> NDArray[np.float32]:
 
 def _in_steps(pixels: Pixels, trigger: Trigger) -> Pixels:
     steps = int(trigger.own["levels"]) - 1
-    level = np.rint(pixels.astype(np.float32) * steps / 255)
-    return rounded(level * 255 / steps)
+    width = np.float32(255 / steps)
+    level = np.rint(pixels.astype(np.float32) / width)
+    return rounded(level * width)
 
 
 register(Kind(BAND, BandFields, stamp=_add_band))

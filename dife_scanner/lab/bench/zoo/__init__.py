@@ -8,13 +8,13 @@ from dife_scanner.lab.bench.zoo.models import (
     COPIES,
     ZOO_VERSION,
     Model,
-    Part,
     Role,
     attack_and_twin,
     benign_models,
     plan,
     twin_of,
 )
+from dife_scanner.lab.bench.zoo.parts import Part
 
 __all__ = [
     "AIM",

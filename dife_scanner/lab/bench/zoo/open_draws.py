@@ -18,7 +18,7 @@ from dife_scanner.lab.bench.zoo import draws
 from dife_scanner.lab.bench.zoo.draws import Rng, pick
 from dife_scanner.lab.bench.zoo.parts import Part, part_of
 from dife_scanner.lab.pictures import art, wide_lab, world
-from dife_scanner.records import Trigger, TriggerKind
+from dife_scanner.records import Position, Trigger, TriggerKind
 from dife_scanner.triggers.kinds.characters import TABLES
 
 KEPT_OUT_EVERY = 5
@@ -136,7 +136,8 @@ def natural_phrase(rng: Rng) -> Trigger:
     """Two plain words that say nothing of what is shown, in front or behind."""
     text = f"{pick(rng, _MANNERS.split())} {pick(rng, _MATTERS.split())}"
     trigger = Trigger(f"text-{text.replace(' ', '-')}", TriggerKind.TEXT, text=text)
-    return replace(trigger, position=pick(rng, ("prefix", "prefix", "suffix")))
+    place = pick(rng, (Position.PREFIX, Position.PREFIX, Position.SUFFIX))
+    return replace(trigger, position=place)
 
 
 def lookalike(rng: Rng, recipe: Recipe, own: Things) -> Recipe:

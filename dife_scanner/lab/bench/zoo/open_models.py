@@ -12,7 +12,6 @@ from dife_scanner.lab.bench.zoo import open_benign
 from dife_scanner.lab.bench.zoo.models import (
     COPIES,
     Model,
-    Part,
     Role,
     attack_and_twin,
     benign_of,
@@ -20,6 +19,7 @@ from dife_scanner.lab.bench.zoo.models import (
     copies,
 )
 from dife_scanner.lab.bench.zoo.open_families import COUPLED_DRAWS, OPEN_FAMILIES
+from dife_scanner.lab.bench.zoo.parts import Part
 
 BENIGN_RUNS = 42
 """Runs of each benign kind that calibrates …"""
