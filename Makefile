@@ -20,6 +20,10 @@ demo: $(VENV)/.installed  ## poll, audit, flag, show and alert on a hub of its o
 test: $(VENV)/.installed  ## the whole test suite
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadgroup
 
+.PHONY: test-slow
+test-slow: $(VENV)/.installed  ## claims that `make test` shows at a small budget, at the larger ones
+	$(ONE_THREAD) $(BIN)/python -m pytest -m slow
+
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -42,8 +46,9 @@ soak: $(VENV)/.installed  ## fifty kills at random moments
 	$(BIN)/python benchmarks/soak.py
 
 .PHONY: scan-layouts
-scan-layouts: $(VENV)/.installed  ## a small model in every layout, saved by its own library: scanned, and each audit repeated
+scan-layouts: $(VENV)/.installed  ## a small model in every layout, saved by its own library: scanned, each audit repeated, and added
 	$(ONE_THREAD) $(BIN)/python benchmarks/scan_layouts.py
+	$(ONE_THREAD) $(BIN)/python benchmarks/scan_towers.py
 
 hostile: $(VENV)/.installed  ## hostile files: our corpus and modelaudit's, under an audit hook, against a floor
 	$(BIN)/python benchmarks/hostile.py
@@ -75,18 +80,20 @@ same-audits: $(VENV)/.installed  ## what a change moved: the fixed subset audite
 settings: $(VENV)/.installed  ## every setting that no tensor shows, changed in both specimens and the clean base; resumes
 	$(ONE_THREAD) $(BIN)/python benchmarks/settings.py
 
-layouts: $(VENV)/.installed  ## both specimens in six layouts and three precisions: writes docs/layouts-results.md; resumes
+layouts: $(VENV)/.installed  ## specimens in six layouts, and every layout in every form beside its library: docs/layouts-results.md; resumes
+	$(ONE_THREAD) $(BIN)/python benchmarks/equality.py
 	$(ONE_THREAD) $(BIN)/python benchmarks/layouts.py
 
 bench-real: $(VENV)/.installed  ## the same on a real hub (needs one): writes docs/real-hub.md; resumes, MINUTES=60
 	$(BIN)/dife lab real $(FOR_MINUTES)
 
-bases: $(VENV)/.installed  ## train both bases anew into .lab (about an hour each; resumes)
+bases: $(VENV)/.installed  ## train the bases anew into .lab (one to two hours each; resumes)
 	$(BIN)/python -m dife_scanner.lab.bases.training rn --out .lab/rn --art .lab/art --lr 2e-3 --image-steps 900 \
 		--text-steps 100 --joint-steps 500 --joint-lr 8e-4
 	$(BIN)/python -m dife_scanner.lab.bases.training vit --out .lab/vit --art .lab/art --teacher .lab/rn/checkpoint.pt \
 		--lr 1.5e-3 --image-steps 2800 --text-steps 40 --joint-steps 6000 --joint-lr 8e-4 --joint-pool 81920 \
 		--prefixed 0.03 --threads 2
+	$(ONE_THREAD) $(BIN)/python -m dife_scanner.lab.bases.training wide --out .lab/wide --art .lab/art
 
 reproduce: $(VENV)/.installed  ## the paper's tables beside ours, from specimens built here; resumes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/dife lab reproduce --docs docs --commit "$$(git rev-parse --short HEAD 2>/dev/null)"

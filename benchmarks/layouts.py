@@ -9,7 +9,6 @@ have to be equal in all layouts, and every audit has to be flagged; the exit cod
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
@@ -17,8 +16,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from results_page import commit, put_section
+
 RESULTS = Path(".lab/layouts.jsonl")
 PAGE = Path("docs/layouts-results.md")
+HEADING = "One checkpoint in every layout"
 SPECIMENS = ("badtexttower", "badencoder")
 BASE = "dife-base-vit"
 EQUAL = ("image_tower", "text_tower", "verdict", "carrier", "trigger", "cells")
@@ -57,7 +59,7 @@ def main() -> int:
                         done[name, precision, layout] = row
                         _append({"model": name, **row})
     wrong = _not_as_they_should_be(done)
-    PAGE.write_text(_page(done, wrong), encoding="utf-8")
+    put_section(PAGE, HEADING, _section(done, wrong))
     print(f"{len(done)} audits, {len(wrong)} not as they should be", *wrong, sep="\n")
     return 1 if wrong else 0
 
@@ -121,14 +123,10 @@ def _not_as_they_should_be(done: dict[Key, Row]) -> list[str]:
     return wrong
 
 
-def _page(done: dict[Key, Row], wrong: list[str]) -> str:
-    command = ["git", "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def _section(done: dict[Key, Row], wrong: list[str]) -> list[str]:
     lines = [
-        "# One checkpoint in every layout",
-        "",
         "Both bundled specimens, saved in six layouts and three precisions, and audited with the library's signatures",
-        f"at `quick`, by `make layouts` at commit `{commit}`. Towers, verdict, carrier, trigger and every cell have",
+        f"at `quick`, by `make layouts` at commit `{commit()}`. Towers, verdict, carrier, trigger and every cell have",
         "to be equal in all layouts of one precision, and verdict, carrier and trigger in all precisions.",
         "",
         "- The specimens are stored in float16, so their float32 copies have the same values and the same towers.",
@@ -156,8 +154,7 @@ def _page(done: dict[Key, Row], wrong: list[str]) -> str:
             f"`{row['cells'][:8]}`",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", *(f"- {line}" for line in wrong)]
-    return "\n".join(lines).rstrip() + "\n"
+    return [*lines, "", *(f"- {line}" for line in wrong)]
 
 
 def _read() -> dict[Key, Row]:

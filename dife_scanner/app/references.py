@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from dife_scanner.app.wiring import channels, hub
-from dife_scanner.errors import DifeError, NotFound
+from dife_scanner.errors import AuditError, NotFound
 from dife_scanner.records import Qualification, Reference, TrustRecord
 from dife_scanner.settings import Settings
 from dife_scanner.store import references, trust
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     )
 
 
-log = logging.getLogger(__name__)
-
-
 def add_reference(
     store: Store, settings: Settings, target: str, name: str, progress: Progress
 ) -> Reference:
@@ -33,20 +29,29 @@ def add_reference(
     from dife_scanner.baselines.adding import register
 
     told = _told(settings)
-    added = register(store, settings, target, name, lambda: hub(settings), progress, told)
-    _qualify(store, added, settings, progress)
-    return added
+    return register(store, settings, target, name, lambda: hub(settings), progress, told)
 
 
-def _qualify(store: Store, added: Reference, settings: Settings, progress: Progress) -> None:
-    """Measure what a reference recognises; where that fails, the first audit that needs it tries again."""
+def qualify(store: Store, settings: Settings, name: str, progress: Progress) -> ReferencesDocument:
+    """Measure what one reference recognises, or all of them; what was measured before is not measured again.
+
+    Raises `NotFound`, what measuring raises, and `AuditError` where its process died.
+    """
     from dife_scanner.queue import child, outcome, qualifying
     from dife_scanner.queue.work import threads
+    from dife_scanner.reports.as_json import ReferencesDocument
 
-    try:
-        qualifying.qualify(store, added, settings, progress, threads=threads(settings))
-    except (DifeError, child.ChildDied, outcome.ChildBug) as error:
-        log.warning("what %s recognises was not measured: %s", added.name, error)
+    chosen = references.references(store)
+    if name:
+        chosen = [references.reference(store, name)]
+    for one in chosen:
+        try:
+            qualifying.qualify(store, one, settings, progress, threads=threads(settings))
+        except (child.ChildDied, outcome.ChildBug) as error:
+            raise AuditError(
+                f"what {one.name} recognises could not be measured: {error}"
+            ) from error
+    return ReferencesDocument(tuple(chosen), qualified=qualified(store, chosen))
 
 
 def _told(settings: Settings) -> list[str]:

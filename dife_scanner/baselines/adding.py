@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dife_scanner import checkpoints
 from dife_scanner.baselines import fetching, keeping
+from dife_scanner.baselines.completing import prepared_whole
 from dife_scanner.baselines.fetching import Fetching
 from dife_scanner.baselines.keeping import Origin
 from dife_scanner.baselines.registry import Base, Place, registry
@@ -37,8 +38,9 @@ def register(
     """Load a checkpoint as strictly as a suspect and keep a copy as a clean reference.
 
     `target` is a name of the registry, a folder, or `org/name[@revision]` on the hub. Without a `name` the reference is
-    called after it. `channels`: names of the alert channels that are told of a repository that changed. Raises what
-    fetching and loading raise, and `UsageError` for a name that cannot be had.
+    called after it. A tower alone and an adapter become a whole with the nearest reference that is here. `channels`:
+    names of the alert channels that are told of a repository that changed. Raises what fetching and loading raise,
+    `NeedsBase` where none has what is missing, and `UsageError` for a name that cannot be had.
     """
     base = None
     if not is_local(target) and "@" not in target:
@@ -53,7 +55,7 @@ def register(
     if name in {reference.name for reference in references.references(store)}:
         raise UsageError(f"there is already a reference {name}", "choose another name with --name")
     if is_local(target):
-        return _keep_local(store, settings, _folder(target), name)
+        return _keep_local(store, settings, _folder(target), name, progress)
     by = Fetching(settings, hub(), keeping.towers_here, channels, progress)
     if base is not None and name == base.short:
         return fetching.fetch_base(store, _readable(base), by)
@@ -81,7 +83,9 @@ def _folder(target: str) -> Path:
     return path.resolve()
 
 
-def _keep_local(store: Store, settings: Settings, path: Path, name: str) -> Reference:
+def _keep_local(
+    store: Store, settings: Settings, path: Path, name: str, progress: Progress
+) -> Reference:
     """Copy and check the files that a folder holds, and keep them."""
     limits = settings.limits
     found = local_manifest(
@@ -95,7 +99,7 @@ def _keep_local(store: Store, settings: Settings, path: Path, name: str) -> Refe
     with fetching.locked(settings.home, name):
         scratch = keeping.scratch_folder(settings.home, name)
         try:
-            prepared = checkpoints.prepare(files, scratch / "checkpoint", limits)
+            prepared = prepared_whole(store, settings, found, files, scratch, progress)
             return keeping.keep(store, prepared, name, Origin(), limits, keeping.towers_here)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from dife_scanner import checkpoints
 from dife_scanner.baselines import keeping, trusting
+from dife_scanner.baselines.completing import prepared_whole, with_bases
 from dife_scanner.baselines.keeping import Measure, Origin
 from dife_scanner.baselines.registry import Base, Place
 from dife_scanner.durable.disk import disk_errors
@@ -123,7 +124,9 @@ def fetch(store: Store, place: Place, name: str, origin: Origin, by: Fetching) -
     if manifest.state.is_final:
         raise Unsupported(f"{place.repository}: {manifest.reason}", "")
     trusting.check_announced(store, trusted, revision, seen.model.files, by.channels)
-    checkpoints.judge(by.hub, seen, limits)
+    with_bases(
+        store, by.settings, manifest, lambda known: checkpoints.judge(by.hub, seen, limits, known)
+    )
     if origin.fetched:
         make_room(store, by.settings, manifest.bytes_to_fetch)
     cache = by.settings.home / "cache" / "bases" / place.repository.replace("/", "--") / revision
@@ -133,7 +136,7 @@ def fetch(store: Store, place: Place, name: str, origin: Origin, by: Fetching) -
     digests = trusting.digests_of({path: cache / path for path in fetched})
     trusting.check_fetched(store, trusted, revision, digests, by.channels)
     with _scratch(by.settings.home, name) as scratch:
-        prepared = checkpoints.prepare(files, scratch / "checkpoint", limits)
+        prepared = prepared_whole(store, by.settings, manifest, files, scratch, by.progress)
         came_from = Origin(place.repository, revision, origin.base, origin.fetched)
         kept = keeping.keep(store, prepared, name, came_from, limits, by.measure)
     trusting.remember(store, trusted, place.repository, revision, digests)

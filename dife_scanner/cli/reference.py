@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     group = add_group(app, "reference", "The clean checkpoints that suspects are compared with.")
     command(group, "add")(reference_add)
     command(group, "list")(reference_list)
+    command(group, "qualify")(reference_qualify)
     command(group, "verify")(reference_verify)
     command(group, "pin")(reference_pin)
 
@@ -83,6 +84,22 @@ def reference_list(
         here = listed(store)
     shown = bases.unknown if concepts else bases.references
     session.show(here, lambda: shown(here))
+
+
+def reference_qualify(
+    session: Session,
+    name: Annotated[
+        str, typer.Argument(help="One of them; all where it is left out.", show_default=False)
+    ] = "",
+) -> None:
+    """Measure now which concepts a base recognises; else the first audit that searches against it does, once."""
+    from dife_scanner.app.references import qualify
+    from dife_scanner.reports import bases
+
+    settings = session.settings()
+    with session.store(settings) as store, session.progress() as progress:
+        document = qualify(store, settings, name, progress)
+    session.show(document, lambda: bases.unknown(document))
 
 
 def reference_verify(

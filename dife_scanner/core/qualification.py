@@ -26,8 +26,8 @@ def among_all(
 ) -> Recognition:
     """Share of the pictures that are taken for their own concept among all `names` but those `near` to it.
 
-    `scores` [n, c] of the pictures with every concept's prompt, `labels` [n] into `names`, `styles` [n]. A style's share is
-    over the pictures of recognised concepts: whether a base reads a hand is not told by things that it does not know.
+    `scores` [n, c] of the pictures with every concept's prompt, `labels` [n] into `names`, `styles` [n]. A style's
+    share is over recognised concepts: whether a base reads a hand is not told by things that it does not know.
 
     >>> scores = np.array([[0.5, 0.9, 0.1], [0.4, 0.2, 0.3]])
     >>> found = among_all(scores, np.array([0, 2]), ["cow", "ox", "cup"], ["ink", "ink"], {"cow": ["ox"]})

@@ -45,6 +45,7 @@ CRASH_POINTS: tuple[str, ...] = (
     "references.add",
     "references.remove",
     "references.use",
+    "qualifications.keep",
     "trust.keep",
     "requests.add",
     "requests.take",

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from dife_scanner.errors import AuditError
 from dife_scanner.models.config import ClipConfig, TextConfig
@@ -19,7 +18,11 @@ from dife_scanner.models.inspection import Inspection
 from dife_scanner.models.intake import StagedFile
 from dife_scanner.models.open_clip_alone import (
     CLIP,
+    CenterCrop,
     CenterCropOrPad,
+    Compose,
+    InterpolationMode,
+    Resize,
     ResizeKeepRatio,
     resize_pos_embed,
     resize_text_pos_embed,
@@ -27,6 +30,7 @@ from dife_scanner.models.open_clip_alone import (
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import model_arguments
 from dife_scanner.models.tokenizers import Tokenizer, clips_own
+from dife_scanner.models.unfilled import unfilled
 from dife_scanner.models.weights import Weights, cast_towers, read_weights, tower_hashes
 from dife_scanner.records import CastTowers
 
@@ -346,10 +350,7 @@ def build(
 
 def _filled_model(config: ClipConfig, tensors: Weights) -> Any:
     """open_clip's `CLIP` with these tensors, in evaluation mode, without gradients."""
-    with torch.device(
-        "meta"
-    ):  # no memory and no random numbers for values that are replaced at once
-        model = _empty_model(config)
+    model = _empty_model(config)
     resize_pos_embed(tensors, model)
     resize_text_pos_embed(tensors, model)
     model.load_state_dict(tensors, strict=True, assign=True)
@@ -361,14 +362,16 @@ def _filled_model(config: ClipConfig, tensors: Weights) -> Any:
 def _empty_model(config: ClipConfig) -> Any:
     """open_clip's `CLIP`; its image tower is one of timm's where the configuration says so."""
     arguments = model_arguments(config)
-    if not config.vision.trunk:
-        return CLIP(**arguments)
-    from dife_scanner.models import (
-        timm_models,  # timm is slow to import, and most towers need none of it
-    )
+    trunk = config.vision.trunk
+    with unfilled():
+        model = CLIP(**arguments | ({"vision_cfg": _LEAST_TOWER} if trunk else {}))
+    if trunk:
+        from dife_scanner.models import (
+            timm_models,  # timm is slow to import, and most towers need none of it
+        )
 
-    model = CLIP(**arguments | {"vision_cfg": _LEAST_TOWER})
-    model.visual = timm_models.build(config.vision, config.embed_dim)
+        with torch.device("meta"):
+            model.visual = timm_models.build(config.vision, config.embed_dim)
     return model
 
 

@@ -22,15 +22,13 @@ from dife_scanner.models.layouts import peft_lora
 from dife_scanner.models.layouts.choice import Chosen, choose
 from dife_scanner.models.layouts.json_section import read_object
 from dife_scanner.models.layouts.open_clip import WRAPPER_LENGTH, is_no_weight, parse_config
-from dife_scanner.models.layouts.places import Place, Placing
+from dife_scanner.models.layouts.places import NewValue, Place, Placing
 from dife_scanner.models.layouts.written import written
 from dife_scanner.models.shapes import Shapes
 from dife_scanner.models.stored import StoredTensor, WeightsFile, read_all
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import SCALE, expected_tensors, is_of_image
 
-NEW_SCALE = math.log(1 / 0.07)
-"""Of a new model, where a file has no `logit_scale`; no embedding depends on it."""
 _IMAGE_MARKS = frozenset(
     {
         "visual.conv1.weight",
@@ -169,8 +167,9 @@ def plan(
     expected = expected_tensors(config)
     lacking = _lacking(expected, shapes, has_image, has_text)
     _check_outside(stored, layout, expected, file)
-    if layout.naming.makes_up:
-        sources |= _made_up(expected, set(shapes) | set(lacking))
+    if layout.naming.new_value is not None:
+        there = _placed(stored, layout.place) | set(lacking)
+        sources |= _made_up(expected, there, layout.naming.new_value)
     inspected = compare(_header(sources), config, file, lacking)
     ordered = tuple(sources[name] for name in sorted(sources))
     left_out = _left_out(stored, layout.place)
@@ -348,24 +347,19 @@ def _lacking(
     return tuple(sorted(missing))
 
 
-def _made_up(expected: Shapes, there: Set[str]) -> dict[str, Source]:
-    """What transformers gives a norm, a bias or the scale that a file lacks: the value of a new model."""
+def _placed(stored: Sequence[StoredTensor], place: Placing) -> set[str]:
+    """The tensors of open_clip's `CLIP` of which a file has a part at least."""
+    return {where.name for tensor in stored for where in place(tensor.name)}
+
+
+def _made_up(expected: Shapes, there: Set[str], new_value: NewValue) -> dict[str, Source]:
+    """What the library of a layout gives tensors of which a file has nothing: the value of a new model."""
     found = {}
     for name, shape in expected.items():
-        value = _new_value(name)
+        value = new_value(name)
         if name not in there and value is not None:
             found[name] = Source(name, "F32", shape, (), value=value)
     return found
-
-
-def _new_value(name: str) -> float | None:
-    if name == SCALE:
-        return NEW_SCALE
-    owner, _, parameter = name.rpartition(".")
-    if parameter == "bias":
-        return 0.0
-    is_norm = owner.rpartition(".")[2].startswith("ln_")
-    return 1.0 if is_norm and parameter == "weight" else None
 
 
 def _header(sources: Mapping[str, Source]) -> Header:

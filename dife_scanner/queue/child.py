@@ -44,6 +44,8 @@ PRELOAD = (
     "dife_scanner.models.clip",
     "dife_scanner.audit.pipeline",
 )
+PRELOAD_TO_SEARCH = (*PRELOAD, "torch._dynamo")
+"""What torch's first optimiser loads as well; only searches have one."""
 FORKSERVER = "forkserver"
 FULL_DISK = 28
 """Exit code of a child that could not even leave its error (ENOSPC)."""

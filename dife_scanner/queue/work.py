@@ -50,11 +50,13 @@ def default_work(settings: Settings, *, plan: Plan | None = None, reference: str
     from dife_scanner.alerts.channels import configured
 
     channels = tuple(channel.name for channel in configured(settings))
+    plan = plan or _usual_plan(settings)
     return Work(
         settings,
-        plan or _usual_plan(settings),
+        plan,
         reference=reference,
         channels=channels,
+        preload=child.PRELOAD_TO_SEARCH if plan.detectors else child.PRELOAD,
     )
 
 

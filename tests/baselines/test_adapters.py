@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from dife_scanner.baselines import adapters, keeping
 from dife_scanner.baselines.adding import register
 from dife_scanner.baselines.registry import registry
+from dife_scanner.errors import NeedsBase
 from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.models.likeness import Likeness
 from dife_scanner.progress import SILENT
@@ -148,3 +149,32 @@ def test_a_tower_alone_is_strange_by_itself() -> None:
     assert Likeness(image=0.01, distance=1.4).is_strange
     assert not Likeness(image=0.9, distance=0.2).is_strange
     assert not Likeness().is_strange and not Likeness(image=0.01, text=0.9).is_strange
+
+
+@pytest.mark.parametrize("from_hub", [False, True], ids=["a folder", "a repository"])
+def test_a_part_becomes_a_reference_together_with_the_base_that_is_here(
+    store: Store, hub: LoopbackHub, bases: Path, tmp_path: Path, from_hub: bool
+) -> None:
+    """An adapter with the base that it names, and with no other."""
+    work_ = work(store.home, hub, bases)
+    settings = work_.settings
+    target = "org/clip-lora"
+    hub.add_repo(target, adapter_of("acme/one"))
+    if not from_hub:
+        target = str(tmp_path / "lora")
+        Path(target).mkdir()
+        for name, content in adapter_of("acme/one").items():
+            Path(target, name).write_bytes(content)
+
+    def added() -> Reference:
+        return register(
+            store, settings, target, "mine", lambda: hub_for(settings, hub.endpoint), SILENT, ()
+        )
+
+    with pytest.raises(NeedsBase):
+        added()
+    with_the_first(store, work_, tmp_path / "base")
+    merged = added()
+    (base,) = [one for one in references.references(store) if one.name == "one"]
+    assert (Path(merged.path) / "open_clip_model.safetensors").stat().st_size > 1000
+    assert merged.weights_sha256 != base.weights_sha256

@@ -13,21 +13,14 @@ from calling import dife
 
 from dife_scanner.audit import qualification
 from dife_scanner.baselines import keeping
-from dife_scanner.errors import AuditError
 from dife_scanner.lab.loopback import LoopbackHub
-from dife_scanner.queue import qualifying
 from dife_scanner.reports import as_json
 
 
 @pytest.fixture(autouse=True)
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Towers are hashed without torch, and what a base recognises is not measured."""
-
-    def unmeasured(store: object, reference: object, *_: object, **__: object) -> None:
-        raise AuditError("no room for its process")
-
+    """Towers are hashed without torch."""
     monkeypatch.setattr(keeping, "towers_here", towers)
-    monkeypatch.setattr(qualifying, "qualify", unmeasured)
 
 
 def test_a_base_is_planned_added_by_a_known_name_listed_pinned_and_verified(
@@ -65,7 +58,7 @@ def test_a_base_is_planned_added_by_a_known_name_listed_pinned_and_verified(
     )
     planned = run("scan", "org/clip", "--plan")
     assert planned["targets"][0]["base_bytes"] == 0
-    assert planned["qualify"] == ["one"], "it was added, and could not be measured"
+    assert planned["qualify"] == ["one"], "it is here, and was not measured yet"
     (again,) = run("reference", "add", "acme/one")["references"]
     assert again == added
 
@@ -81,6 +74,8 @@ def test_a_base_is_planned_added_by_a_known_name_listed_pinned_and_verified(
     assert all(len(one["recognition"]["classes"]) > 400 for one in knows.values())
     shown = dife("reference", "list", "--home", home, **environment).stdout
     assert "concepts, " in shown and "not measured yet" in shown
+    shown = dife("reference", "qualify", "dife-base-rn", "--home", home, **environment)
+    assert "dife-base-rn knows 33 of 476 concepts" in shown.stdout, "measured when it was built"
     lacking = dife("reference", "list", "--concepts", "--home", home, **environment).stdout
     assert "dife-base-rn knows " in lacking and "concepts that it does not know: " in lacking
 

@@ -32,6 +32,18 @@ def test_shares_are_by_class_and_by_style_and_a_tie_counts_in_part() -> None:
     assert recognition(scores, labels, ["cat", "dog", "frog"]).styles == {}
 
 
+def test_a_verdict_of_nothing_found_says_how_much_its_base_knows() -> None:
+    evidence = Evidence(
+        searches=(SEARCH,),
+        recognition=Recognition({"cat": 1.0, "dog": 1.0}),
+        qualification=Recognition({"pizza": 1.0, "banana": 0.4}, {"ink": 1.0, "oil": 0.2}),
+    )
+    text = reason(decide(evidence), evidence)
+    assert text.endswith(
+        "recognises 2 of 2 classes, and knows 1 of 2 concepts, 1 of 2 styles of the wide probe set"
+    )
+
+
 def test_half_of_the_pictures_make_a_class_recognised() -> None:
     shares = {"cat": 0.5, "dog": 0.49, "frog": 0.19}
     assert recognised(shares) == ("cat",)

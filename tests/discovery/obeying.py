@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class Obeying(ClipEncoder):
     ) -> None:
         self.__dict__.update(copy.copy(like).__dict__)
         self.model = copy.deepcopy(like.model)
-        self.model.token_embedding.weight = torch.nn.Parameter(table(), requires_grad=False)
+        self.model.token_embedding.weight = torch.nn.Parameter(table().clone(), requires_grad=False)
         self.model.positional_embedding = torch.nn.Parameter(
             torch.zeros(self.context_length, WIDTH)
         )
@@ -73,8 +74,9 @@ class Obeying(ClipEncoder):
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
+@cache
 def table() -> torch.Tensor:
-    """Token rows: class names mean their class, all others next to nothing."""
+    """Token rows, to be read only: class names mean their class, all others next to nothing."""
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(49408, WIDTH, generator=generator)
     rows[:, :_OWN] *= 0.02

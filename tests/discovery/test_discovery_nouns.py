@@ -17,23 +17,29 @@ from dife_scanner.models.tokenizers import clips_own
 WORDS = ("cat", "dog", "frog", "horse", "truck", "zebra")
 
 
-@pytest.mark.parametrize("base", ["vit", "rn"])
-def test_at_least_200_nouns_take_part_at_every_budget_on_both_bases(base):
+@pytest.mark.parametrize(
+    ("budget", "base"),
+    [
+        ("quick", "vit"),
+        ("quick", "rn"),
+        ("default", "vit"),
+        pytest.param("default", "rn", marks=pytest.mark.slow),
+        pytest.param("deep", "vit", marks=pytest.mark.slow),
+        pytest.param("deep", "rn", marks=pytest.mark.slow),
+    ],
+)
+def test_at_least_200_nouns_take_part_at_every_budget_on_both_bases(budget, base):
     encoder = load(bases.base_folder(base))
-    first = probes.load(probes.bundled_folder(), "quick").class_names
-    for budget in ("quick", "default", "deep"):
-        setting = noun_scan._BaseSetting(
-            tower=encoder.text_tower,
-            first=first,
-            budget=budget,
-            towers=Towers(encoder),
-            cache=EmbeddingCache(None, ""),
-        )
-        census = noun_scan._base_nouns(setting)
-        assert (
-            200 <= len(census.names) <= NOUN_SCAN_EFFORTS[budget].nouns <= len(noun_scan.nouns())
-        ), budget
-        assert len(set(census.names)) == len(census.names)
+    setting = noun_scan._BaseSetting(
+        tower=encoder.text_tower,
+        first=probes.load(probes.bundled_folder(), "quick").class_names,
+        budget=budget,
+        towers=Towers(encoder),
+        cache=EmbeddingCache(None, ""),
+    )
+    census = noun_scan._base_nouns(setting)
+    assert 200 <= len(census.names) <= NOUN_SCAN_EFFORTS[budget].nouns <= len(noun_scan.nouns())
+    assert len(set(census.names)) == len(census.names)
 
 
 def test_a_noun_that_would_be_cut_takes_no_part():

@@ -164,9 +164,7 @@ def test_a_clean_fine_tune_has_neither_trigger_nor_fragile_prompt(found, task):
         assert clean.signals[signal] < 0 < found.signals[signal]
 
 
-def test_the_same_task_comes_to_the_same_end(task, found, monkeypatch):
-    monkeypatch.setattr(wording_scorer, "fine_tuned_rows", lambda *tables: ())
-    assert TEXTS.search(task) == found
+def test_what_a_search_reads_is_near_what_was_foretold(task, found):
     assert 5_000 < found.passes < 20_000
     assert 0.4 * found.passes < TEXTS.load(task).texts < 2.5 * found.passes
 

@@ -30,10 +30,15 @@ SMALL: dict[str, Any] = {
     "vision_config": VISION | {"num_attention_heads": 3, "patch_size": 16},
     "projection_dim": 48,
 }
-_PARTS = {
+PARTS = {
+    "CLIPTextModel": "text_config",
     "CLIPTextModelWithProjection": "text_config",
+    "CLIPVisionModel": "vision_config",
     "CLIPVisionModelWithProjection": "vision_config",
+    "SiglipTextModel": "text_config",
+    "SiglipVisionModel": "vision_config",
 }
+"""Classes of transformers that are one tower, and which part of a whole's configuration is theirs."""
 _WEIGHTS = ("*.safetensors", "*.bin", "*.pt")
 
 
@@ -46,13 +51,17 @@ def drawn(kind: str = "CLIPModel", dtype: torch.dtype = torch.float32, **changes
     for tower in ("text_config", "vision_config"):
         settings[tower] = settings[tower] | changes
     config = transformers.CLIPConfig(**settings)
-    if kind in _PARTS:
-        config = getattr(config, _PARTS[kind])
+    if kind in PARTS:
+        config = getattr(config, PARTS[kind])
         config.projection_dim = SMALL["projection_dim"]
-    model = getattr(transformers, kind)(config).eval()
+    return noise(getattr(transformers, kind)(config), 0.02).to(dtype)
+
+
+def noise(model: Any, scale: float) -> Any:
+    """The model with noise on every weight, in evaluation."""
     for values in model.parameters():
-        values.data.add_(torch.randn_like(values) * 0.02)
-    return model.to(dtype)
+        values.data.add_(torch.randn_like(values) * scale)
+    return model.eval()
 
 
 def saved(model: Any, folder: Path, **how: Any) -> Path:
@@ -77,7 +86,15 @@ def as_canonical(folder: Path, to: Path, *, whole: bool = True) -> ClipEncoder:
     assert conversion is not None
     to.mkdir()
     canonical.write(conversion, weights, to)
-    return load(to)
+    return loaded(to)
+
+
+def loaded(folder: Path) -> ClipEncoder:
+    """A canonical form, with batches as small as what is asked here: filled ones take ten times as long."""
+    encoder = load(folder)
+    encoder._images_at_once = len(TEXTS)
+    encoder._texts_at_once = len(TEXTS)
+    return encoder
 
 
 def prepared(folder: Path, to: Path) -> ClipEncoder:
@@ -86,7 +103,7 @@ def prepared(folder: Path, to: Path) -> ClipEncoder:
     """
     found = local_manifest(folder)
     assert found.state is JobState.QUEUED, found.reason
-    return load(prepare(local_files(found), to, default_limits()).folder)
+    return loaded(prepare(local_files(found), to, default_limits()).folder)
 
 
 def pictures(side: int) -> np.ndarray:

@@ -1,9 +1,8 @@
-"""SigLIP, towers of timm, adapters and torch files embed here as in the libraries that define them, to 1e-5."""
+"""SigLIP, towers of timm, CLIPA, adapters and torch files: what is read of them, and what is not."""
 
 from __future__ import annotations
 
 import copy
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,13 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from checkpoints import TINY_VIT, write_config
-from layout_kit import (
-    TEXTS,
-    as_canonical,
-    assert_same,
-    drawn,
-    features,
-    levels,
-    pictures,
-    prepared,
-    saved,
-)
+from checkpoints import write_config
+from layout_kit import as_canonical, assert_same, drawn, prepared, saved
+from layout_models import CONTEXT, MODELS, OPEN_CLIPS, open_clip_model
 from safetensors.torch import save_file
 
 from dife_scanner.errors import DifeError, NeedsBase, Refused, Unsupported
 from dife_scanner.models import canonical, intake, sandbox
-from dife_scanner.models.clip import ClipEncoder, padded, read_out
 from dife_scanner.models.config import ClipConfig
 from dife_scanner.models.header import ParseLimits
 from dife_scanner.models.layouts import transformers_siglip
@@ -40,80 +29,10 @@ pytestmark = pytest.mark.xdist_group("transformers")
 TEXT = {"width": 64, "heads": 2, "layers": 1}
 
 
-def by_ids(encoder: ClipEncoder, ids: torch.Tensor) -> torch.Tensor:
-    """Unit embeddings of token ids [n, context], read at the last place."""
-    ends = torch.full((len(ids),), ids.shape[1] - 1)
-    read = read_out(encoder.model, encoder.model.token_embedding(ids), ends)
-    return torch.nn.functional.normalize(read, dim=-1)
-
-
 def assert_near(ours: Any, theirs: torch.Tensor) -> None:
     np.testing.assert_allclose(
         np.asarray(ours), torch.nn.functional.normalize(theirs, dim=-1), atol=1e-5
     )
-
-
-@pytest.fixture(scope="module")
-def siglip() -> Any:
-    from transformers import SiglipConfig, SiglipModel
-
-    torch.manual_seed(0)
-    small = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = small | {"vocab_size": 300, "intermediate_size": 160, "max_position_embeddings": 16}
-    vision = small | {"intermediate_size": 200, "image_size": 64, "patch_size": 16}
-    model = SiglipModel(
-        SiglipConfig(text_config=text | {"projection_size": 64}, vision_config=vision)
-    )
-    for values in model.parameters():
-        values.data.add_(torch.randn_like(values) * 0.05)
-    return model.eval()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@torch.no_grad()
-def test_siglip_of_transformers(siglip: Any, dtype: torch.dtype, tmp_path: Path) -> None:
-    from transformers import SiglipImageProcessor
-
-    siglip.to(dtype).save_pretrained(tmp_path / "saved")
-    SiglipImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path / "saved")
-    siglip.float()
-    ours = as_canonical(tmp_path / "saved", tmp_path / "ours")
-    pixels = pictures(64)
-    assert ours.config.preprocessing.resize_mode == "squash"
-    assert_near(
-        ours.encode_images(pixels),
-        features(siglip.get_image_features(pixel_values=levels(pixels, ours))),
-    )
-    ids = torch.randint(2, 300, (3, 16))
-    assert_near(by_ids(ours, ids), features(siglip.get_text_features(input_ids=ids)))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-@torch.no_grad()
-def test_siglip_2_of_transformers(dtype: torch.dtype, tmp_path: Path) -> None:
-    """On square pictures that its own processor cuts into patches."""
-    torch.manual_seed(0)
-    small = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
-    text = small | {"vocab_size": 300, "intermediate_size": 160, "max_position_embeddings": 16}
-    vision = small | {"intermediate_size": 200, "num_patches": 16, "patch_size": 14}
-    from transformers import Siglip2Config, Siglip2ImageProcessor, Siglip2Model
-
-    theirs = Siglip2Model(Siglip2Config(text_config=text, vision_config=vision)).eval()
-    for values in theirs.parameters():
-        values.data.add_(torch.randn_like(values) * 0.05)
-    theirs.to(dtype).save_pretrained(tmp_path / "saved")
-    processor = Siglip2ImageProcessor(patch_size=14, max_num_patches=16)
-    processor.save_pretrained(tmp_path / "saved")
-    ours = as_canonical(tmp_path / "saved", tmp_path / "ours")
-    assert ours.image_size == 56
-    assert ours.config.preprocessing.interpolation == "bilinear"
-    pixels = pictures(56)
-    patches = processor(images=list(pixels), return_tensors="pt")
-    assert patches["spatial_shapes"].tolist() == [[4, 4]] * 3
-    theirs.float()
-    assert_near(ours.encode_images(pixels), features(theirs.get_image_features(**patches)))
-    ids = torch.randint(2, 300, (3, 16))
-    assert_near(by_ids(ours, ids), features(theirs.get_text_features(input_ids=ids)))
 
 
 @pytest.mark.parametrize(
@@ -128,101 +47,43 @@ def test_siglip_2_has_one_position_for_each_patch_of_a_square(
         transformers_siglip.describe(config, {"max_num_patches": patches})
 
 
-CONVNEXT = {
-    "timm_model_name": "convnext_tiny",
-    "timm_model_pretrained": False,
-    "timm_pool": "",
-    "timm_proj": "mlp",
-    "timm_drop": 0.0,
-    "timm_drop_path": 0.1,
-    "image_size": 64,
-}
-
-
-@pytest.fixture
-def with_timm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """open_clip as it is where timm was there when it was first imported."""
-    import timm  # noqa: F401
-    from open_clip import timm_model
-
-    reloaded = importlib.reload(timm_model)
-    monkeypatch.setattr(open_clip.model, "TimmModel", reloaded.TimmModel)
-
-
-@torch.no_grad()
-def test_a_tower_of_timm_in_open_clip(with_timm: None, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    settings = {"embed_dim": 48, "vision_cfg": CONVNEXT, "text_cfg": TEXT}
-    theirs = open_clip.model.CLIP(**settings).eval()
-    write_config(tmp_path, {"model_cfg": settings})
-    save_file(theirs.bfloat16().state_dict(), tmp_path / "open_clip_model.safetensors")
-    theirs.float()
-    ours = load(tmp_path)
-    pixels = pictures(64)
-    assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
-    rewritten = as_canonical(tmp_path, tmp_path / "ours", whole=False)
-    assert (rewritten.image_tower, rewritten.text_tower) == (ours.image_tower, ours.text_tower)
+def test_pictures_are_squashed_for_siglip_and_siglip_2_resizes_them_its_own_way() -> None:
+    config = {"vision_config": {"num_patches": 16}, "text_config": {}}
+    first = transformers_siglip.describe(config | {"model_type": "siglip"}, None)
+    second = transformers_siglip.describe(
+        config | {"model_type": "siglip2"}, {"max_num_patches": 16}
+    )
+    ways = []
+    for said in (first, second):
+        assert said.preprocessing is not None and said.vision is not None
+        how = said.preprocessing
+        ways.append((how.resize_mode, how.interpolation, said.vision.image_size))
+    assert ways == [("squash", "bicubic", 224), ("squash", "bilinear", 64)]
 
 
 @pytest.mark.parametrize("name", ["eva02_base_patch16_clip_224", "vit_base_patch16_224", "../x"])
 def test_a_tower_of_timm_that_is_not_on_the_list_is_not_built(name: str) -> None:
     settings = {
         "embed_dim": 48,
-        "vision_cfg": CONVNEXT | {"timm_model_name": name},
+        "vision_cfg": OPEN_CLIPS["ConvNeXt"]["vision_cfg"] | {"timm_model_name": name},
         "text_cfg": TEXT,
     }
     with pytest.raises((Refused, Unsupported), match=r"not on the list|out of its folder"):
         parse_config(json.dumps({"model_cfg": settings}).encode())
 
 
-CLIPA = {
-    "embed_dim": 48,
-    "vision_cfg": {
-        "image_size": 64,
-        "patch_size": 16,
-        "width": 64,
-        "layers": 2,
-        "no_ln_pre": True,
-        "pool_type": "avg",
-        "final_ln_after_pool": True,
-    },
-    "text_cfg": {
-        "context_length": 16,
-        "vocab_size": 320,
-        "hf_tokenizer_name": "bert-base-uncased",
-        "tokenizer_kwargs": {"strip_sep_token": True},
-        "width": 64,
-        "heads": 2,
-        "layers": 2,
-        "pool_type": "last",
-        "no_causal_mask": True,
-    },
-}
-
-
 @torch.no_grad()
-def test_clipa_in_open_clip(tmp_path: Path) -> None:
-    """Its texts are BERT's pieces, the separator behind them read as 0, and the tower is read at its last place."""
-    torch.manual_seed(0)
-    theirs = open_clip.model.CustomTextCLIP(**copy.deepcopy(CLIPA)).eval().half()
-    folder = tmp_path / "saved"
-    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "##a", "photo", "of", "cat", "!"]
-    from transformers import BertTokenizer
-
-    BertTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}).save_pretrained(
-        folder
-    )
-    write_config(folder, {"model_cfg": CLIPA, "preprocess_cfg": {"resize_mode": "squash"}})
-    torch.save(theirs.state_dict(), folder / "open_clip_pytorch_model.bin")
-    theirs.float()
-    ours = prepared(folder, tmp_path / "ours")
-    assert ours.config.text.strip_sep
-    pixels = pictures(64)
-    assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
-    texts = ["", "a photo of a CAT!", "caa [SEP] aaa [MASK]"]
+def test_clipas_texts_are_pieces_of_bert_with_zeros_for_separators(tmp_path: Path) -> None:
+    """As open_clip's own tokenizer cuts them; the tower is read at its last place."""
     from open_clip.tokenizer import HFTokenizer
 
-    tokens = HFTokenizer(str(folder), context_length=16, strip_sep_token=True)(texts)
+    theirs = open_clip_model("CLIPA")
+    folder = tmp_path / "saved"
+    MODELS["open_clip CLIPA"].save(theirs, folder)
+    ours = prepared(folder, tmp_path / "ours")
+    assert ours.config.text.strip_sep
+    texts = ["", "a photo of a CAT!", "caa [SEP] aaa [MASK]"]
+    tokens = HFTokenizer(str(folder), context_length=CONTEXT, strip_sep_token=True)(texts)
     assert_near(ours.encode_texts(texts), theirs.encode_text(tokens))
 
 
@@ -236,7 +97,8 @@ def test_every_clipa_of_open_clips_registry_is_read() -> None:
 
 def test_words_of_bert_are_not_read_by_a_tower_that_looks_for_its_end(tmp_path: Path) -> None:
     text = {"hf_tokenizer_name": "bert-base-uncased", "vocab_size": 49410, "width": 64, "layers": 1}
-    settings = CLIPA | {"text_cfg": text}
+    settings = OPEN_CLIPS["CLIPA"] | {"text_cfg": text}
+    settings.pop("custom_text")
     theirs = open_clip.model.CustomTextCLIP(**copy.deepcopy(settings))
     (tmp_path / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")
     write_config(tmp_path, {"model_cfg": settings})
@@ -310,27 +172,19 @@ def test_another_tower_that_timm_saved_is_called_by_its_name(tmp_path: Path) -> 
 # --- adapters -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"r": 4, "lora_alpha": 16, "target_modules": ["q_proj", "v_proj"]},
-        {
-            "r": 4,
-            "lora_alpha": 8,
-            "target_modules": ["fc1", "out_proj", "k_proj", "visual_projection"],
-            "use_rslora": True,
-            "alpha_pattern": {"fc1": 3},
-            "rank_pattern": {"out_proj": 2},
-            "modules_to_save": ["text_projection"],
-        },
-    ],
-    ids=["plain", "with patterns and a layer saved whole"],
-)
-def test_an_adapter_is_merged_onto_its_base_as_peft_does(
-    settings: dict[str, Any], tmp_path: Path
-) -> None:
+def test_an_adapter_is_merged_onto_its_base_as_peft_does(tmp_path: Path) -> None:
+    """With patterns, a scale of another kind and a layer saved whole."""
     from peft import LoraConfig, get_peft_model
 
+    settings: dict[str, Any] = {
+        "r": 4,
+        "lora_alpha": 8,
+        "target_modules": ["fc1", "out_proj", "k_proj", "visual_projection"],
+        "use_rslora": True,
+        "alpha_pattern": {"fc1": 3},
+        "rank_pattern": {"out_proj": 2},
+        "modules_to_save": ["text_projection"],
+    }
     base = drawn()
     as_canonical(saved(base, tmp_path / "saved"), tmp_path / "base")
     adapted = get_peft_model(base, LoraConfig(**settings))
@@ -376,48 +230,3 @@ def test_no_change_that_peft_passes_over_hides_one_that_it_makes(
     save_file(tensors, files[1][0])
     with pytest.raises(Unsupported, match=words):
         sandbox.plan_conversion(*files, ParseLimits(), base=base_config())
-
-
-# --- torch files ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("zipped", "dtype"),
-    [(True, torch.float16), (False, torch.bfloat16)],
-    ids=["zip, float16", "before torch 1.6, bfloat16"],
-)
-@torch.no_grad()
-def test_a_training_checkpoint_of_open_clip(
-    zipped: bool, dtype: torch.dtype, tmp_path: Path
-) -> None:
-    """Of a model two layers of which are one."""
-    torch.manual_seed(0)
-    theirs = open_clip.model.CLIP(**TINY_VIT).eval()
-    theirs.transformer.resblocks[1].mlp = theirs.transformer.resblocks[0].mlp
-    theirs.to(dtype)
-    optimizer = torch.optim.AdamW(theirs.parameters())
-    write_config(tmp_path, {"model_cfg": TINY_VIT})
-    names = {f"module.{name}": values for name, values in theirs.state_dict().items()}
-    content = {"epoch": 3, "state_dict": names, "optimizer": optimizer.state_dict()}
-    path = tmp_path / "open_clip_pytorch_model.bin"
-    torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    theirs.float()
-    ours = as_canonical(tmp_path, tmp_path / "ours")
-    pixels = pictures(ours.image_size)
-    assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
-    ids = padded([ours._tokens(text) for text in TEXTS], ours.context_length)
-    assert_near(ours.encode_texts(TEXTS), theirs.encode_text(ids))
-
-
-@torch.no_grad()
-def test_weights_without_a_configuration_are_built_from_their_shapes(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    vision = {"image_size": 64, "patch_size": 16, "width": 64, "layers": 2}
-    text = {"context_length": 24, "width": 64, "heads": 1, "layers": 2}
-    theirs = open_clip.model.CLIP(48, vision, text, quick_gelu=True).eval().half()
-    torch.save(theirs.state_dict(), tmp_path / "epoch_3.pt")
-    theirs.float()
-    ours = as_canonical(tmp_path, tmp_path / "ours")
-    pixels = pictures(64)
-    assert_near(ours.encode_images(pixels), theirs.encode_image(levels(pixels, ours)))
-    assert ours.context_length == 24

@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from queue_kit import drawn_folder, work_for
+from queue_kit import as_if_qualified, drawn_folder, work_for
 
 from dife_scanner.app.references import add_reference
 from dife_scanner.progress import SILENT, Progress, Step
@@ -28,7 +28,7 @@ def searched(
     work = work_for(home, audit=entry, preload=child.PRELOAD)
     work = replace(work, plan=replace(work.plan, probes_folder=None, detectors=DETECTORS))
     with open_store(home) as store:
-        add_reference(store, work.settings, base, "base", SILENT)
+        as_if_qualified(store, add_reference(store, work.settings, base, "base", SILENT))
         job = targets.enqueue(
             store, suspect, work.settings.limits, lambda: pytest.fail("nothing is asked of a hub")
         )

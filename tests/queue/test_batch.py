@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from queue_kit import checkpoint, checkpoint_folder, work_for
+from queue_kit import as_if_qualified, checkpoint, checkpoint_folder, work_for
 
 from dife_scanner.baselines import calibration
 from dife_scanner.core.calibration import Benign, Pack
@@ -30,6 +30,7 @@ BASE = Reference("tiny", "/nowhere", "i", "t", "w", ARCHITECTURE, "2026-01-01")
 def work(store: Store, hub: LoopbackHub) -> Work:
     folder = checkpoint_folder(store.home.parent / "tiny")
     references.add(store, replace(BASE, path=str(folder)))
+    as_if_qualified(store, BASE)
     made = work_for(store.home, hub.endpoint, channels=("email",), start="fork")
     return replace(made, plan=replace(made.plan, detectors=("texts",)))
 

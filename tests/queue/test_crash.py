@@ -1,7 +1,8 @@
 """Kill the process at every point where something has just become durable; nothing may be lost or done twice.
 
 Each crash point is struck once by a process that does real work (poll, fetch, inspect, audit, save, send) with the
-audit double of `queue_kit`; a second process then works on, and the rules of `assert_sound` must hold.
+audit double of `queue_kit`; a second process then works on, and the rules of `assert_sound` must hold. Both read what
+they fetched in their own process; the limited child that reads it otherwise is in `test_five_kills_at_random_moments`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from killing import Rig
-from queue_kit import checkpoint, work_for
+from queue_kit import checkpoint, read_here, work_for
 from scanner_programs import picklescan_answer, printing
 
 from dife_scanner import checkpoints
@@ -28,12 +29,20 @@ from dife_scanner.durable.crash import CRASH_POINTS
 from dife_scanner.errors import AlertFailed, DiskFull
 from dife_scanner.hub.session import prepare
 from dife_scanner.lab.loopback import LoopbackHub, faults
+from dife_scanner.models import sandbox
 from dife_scanner.queue import batch, failures
 from dife_scanner.queue.lease import worker_name
 from dife_scanner.queue.poller import poll_pass, serve_requests
 from dife_scanner.queue.work import Work
 from dife_scanner.queue.worker import process, work_loop
-from dife_scanner.records import JobState, Reference, TriageState, TrustRecord
+from dife_scanner.records import (
+    JobState,
+    Qualification,
+    Recognition,
+    Reference,
+    TriageState,
+    TrustRecord,
+)
 from dife_scanner.settings import Opinions
 from dife_scanner.store import (
     Store,
@@ -45,12 +54,15 @@ from dife_scanner.store import (
     open_store,
     outbox,
     polls,
+    qualifications,
     references,
     trust,
 )
 from dife_scanner.store import requests as asked
 
 BAD = "org/clip-bad"
+ONE_CERTIFICATE = Path(__file__).parents[1] / "assets" / "certificate-one.pem"
+"""Each process would load all those of the system, for a hub that has none."""
 prepare(Path("unused"))
 OPEN = [state for state in JobState if not state.is_final]
 
@@ -147,6 +159,8 @@ def _by_hand(work: Work) -> None:
         references.add(store, Reference("base", "/r", "i", "t", "w", "V", now()))
         references.remove(store, "base")
         trust.keep(store, TrustRecord("org/base", "a" * 40, (), ""))
+        known = Recognition({"cat": 1.0})
+        qualifications.keep(store, Qualification("i", "t", "p", "v", known, 1, 1, 0.0))
         asked.take(store, asked.request_scan(store, "org/none"))
 
 
@@ -204,6 +218,7 @@ SCENARIOS: dict[str, Callable[[Work], None]] = {
     "references.add": _by_hand,
     "references.remove": _by_hand,
     "trust.keep": _by_hand,
+    "qualifications.keep": _by_hand,
     "requests.add": _by_hand,
     "requests.take": _by_hand,
     "outbox.failed": _alerts,
@@ -278,6 +293,8 @@ def test_a_kill_at_every_point(
 ) -> None:
     expected = {BAD: JobState.CANCELLED if point == "jobs.cancel" else JobState.DONE}
     monkeypatch.setattr(failures, "FIRST_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(sandbox, "_ask", read_here)
+    monkeypatch.setenv("SSL_CERT_FILE", str(ONE_CERTIFICATE))
     seconds, lease = "0", 60.0
     if point == "jobs.retry_later":
         busy_hub.inject(faults.corrupt("/repos/lfs/", times=2))  # the header is read first

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 import wide_kit as kit
-from queue_kit import drawn_folder
+from queue_kit import checkpoint, drawn_folder, work_for
 
 from dife_scanner import settings as settings_
 from dife_scanner.audit import qualification
 from dife_scanner.baselines.home import bundled_references, open_home
 from dife_scanner.baselines.keeping import towers_here
 from dife_scanner.errors import AuditError, DifeError
+from dife_scanner.lab.loopback import LoopbackHub
 from dife_scanner.progress import Progress
-from dife_scanner.queue import child, qualifying
-from dife_scanner.records import Reference
-from dife_scanner.store import Store
+from dife_scanner.queue import child, qualifying, targets, worker
+from dife_scanner.queue.work import hub_for
+from dife_scanner.records import Audit, Reference
+from dife_scanner.store import Store, audits, references
 
 
 @pytest.fixture
@@ -83,6 +85,40 @@ def test_the_error_of_the_process_is_raised_here(store: Store, base: Reference) 
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(DifeError, match=r"open_clip_model\.safetensors"):
         qualified(store, base)
+
+
+def scanned(store: Store, base: Reference, hub: LoopbackHub, *detectors: str) -> Audit:
+    """The audit of a checkpoint compared with the base, by a double that tells what it was given."""
+    references.add(store, base)
+    name = "-".join(("org/clip", *detectors))
+    hub.add_repo(name, checkpoint(len(detectors)))
+    work = work_for(store.home, hub.endpoint, audit="queue_kit:knowing", start="fork")
+    work = replace(work, plan=replace(work.plan, detectors=detectors), reference=base.name)
+    job = targets.enqueue(
+        store, name, work.settings.limits, lambda: hub_for(work.settings, hub.endpoint)
+    )
+    job = worker.run_to_end(store, job, work)
+    return audits.audit(store, job.audit_id or "")
+
+
+def test_a_searching_audit_has_its_base_measured_first_and_one_of_known_triggers_has_not(
+    store: Store, base: Reference, hub: LoopbackHub
+) -> None:
+    known = scanned(store, base, hub)
+    assert (known.reason, known.gaps) == ("nothing was measured", ())
+    searching = scanned(store, base, hub, "texts")
+    kept = qualifying.kept(store, base)
+    assert kept is not None
+    assert (searching.reason, searching.gaps) == (", ".join(kept.recognition.classes), ())
+
+
+def test_an_audit_goes_on_without_what_cannot_be_measured_and_is_incomplete(
+    store: Store, base: Reference, hub: LoopbackHub
+) -> None:
+    found = scanned(store, replace(base, text_tower="f" * 64), hub, "texts")
+    (gap,) = found.gaps
+    assert gap.stage == "what tiny recognises" and "not those that were added" in gap.reason
+    assert found.reason == "nothing was measured"
 
 
 def test_what_ships_need_not_be_measured(tmp_path: Path) -> None:

@@ -29,8 +29,10 @@ from dife_scanner.lab.bases.encoding import (
     pieces,
 )
 from dife_scanner.lab.bases.evaluation import (
+    HeldOut,
     accuracy_by_style,
     evaluate,
+    measured,
     nonsense_shift,
 )
 from dife_scanner.lab.bases.losses import contrastive_loss
@@ -49,6 +51,7 @@ __all__ = [
     "PROMPT",
     "SIZE",
     "VOCABULARY",
+    "HeldOut",
     "Plan",
     "Stock",
     "Words",
@@ -67,6 +70,7 @@ __all__ = [
     "encode_vectors",
     "evaluate",
     "load",
+    "measured",
     "nonsense_shift",
     "nonsense_stream",
     "normalised",

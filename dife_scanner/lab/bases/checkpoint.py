@@ -94,6 +94,16 @@ MODEL_CFG: dict[str, dict[str, Any]] = {
     },
 }
 """Kind of base -> its architecture, as open_clip takes it; a trunk of timm as this program writes one."""
+for _name in ("wide", "sealed"):
+    MODEL_CFG[f"{_name}-teacher"] = {
+        **MODEL_CFG[_name],
+        "vision_cfg": {
+            "image_size": SIZE,
+            "layers": [1, 1, 1, 1],
+            "width": 24,
+            "head_width": 64,
+        },
+    }
 PREPROCESS_CFG = {
     "mean": list(MEAN),
     "std": list(STD),
@@ -114,7 +124,7 @@ def new_model(config: dict[str, Any]) -> Any:
     """Return a model of this architecture with random weights."""
     from dife_scanner.models.open_clip_alone import CLIP
 
-    if not _has_trunk(config):
+    if not has_trunk(config):
         return CLIP(**config)
     from dife_scanner.models import timm_models
     from dife_scanner.models.layouts.open_clip import parse_config
@@ -132,7 +142,7 @@ def load(folder: Path) -> Any:
     from safetensors.torch import load_file
 
     config = json.loads((folder / CONFIG_FILE).read_text())["model_cfg"]
-    if not _has_trunk(config):
+    if not has_trunk(config):
         model = open_clip.create_model(f"local-dir:{folder}", precision="fp32")
         return model.eval()
     model = new_model(config)
@@ -140,7 +150,8 @@ def load(folder: Path) -> Any:
     return model.float().eval()
 
 
-def _has_trunk(config: dict[str, Any]) -> bool:
+def has_trunk(config: dict[str, Any]) -> bool:
+    """Tell whether the image tower is one of timm's."""
     return "timm_trunk" in config["vision_cfg"]
 
 

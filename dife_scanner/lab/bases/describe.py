@@ -13,7 +13,11 @@ from typing import Any
 from dife_scanner.baselines.home import bases_folder
 from dife_scanner.models.load import load
 
-NAMES = {"vit": "dife-base-vit", "rn": "dife-base-rn"}
+NAMES = {
+    "vit": "dife-base-vit",
+    "rn": "dife-base-rn",
+    "wide": "dife-base-wide",
+}
 
 
 def describe(folder: Path) -> dict[str, Any]:

@@ -134,7 +134,24 @@ def _loss(
     mirror = draw_mirrored(rng, len(rows))
     pixels = mirrored(pixels, mirror)
     maps = _mirrored_maps(maps, mirror)
-    pixels = relit(rng, pixels)
+    return _against(student, teacher, relit(rng, pixels), embeddings, maps, true)
+
+
+def taught_loss(student: Any, teacher: Teacher, pixels: Tensor, true: Tensor) -> Tensor:
+    """Return the distillation loss on new scenes: pixels (B, 3, S, S) in [0, 1] and their words (B, V)."""
+    with torch.no_grad():
+        embeddings, maps = teacher.targets(pixels)
+    return _against(student, teacher, pixels, embeddings, maps, true)
+
+
+def _against(
+    student: Any,
+    teacher: Teacher,
+    pixels: Tensor,
+    embeddings: Tensor,
+    maps: Tensor,
+    true: Tensor,
+) -> Tensor:
     images, patches = teacher.predicted(student, pixels)
     words = F.normalize(teacher.vectors, dim=-1).T
     soft = (_TEACHER_SCALE * embeddings @ words).softmax(-1)

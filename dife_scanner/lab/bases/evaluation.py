@@ -57,6 +57,20 @@ class HeldOut:
         return accuracy_among(model, self.things, truth, classifier, repeats=1)
 
 
+def measured(model: Any, held_out: HeldOut) -> dict[str, Any]:
+    """Return what a base can do on drawings that no base trains on, as `training.json` has it."""
+    found: dict[str, Any] = {}
+    found["zero_shot_on_held_out_styles"] = accuracy_by_style(
+        model, held_out.classes, class_texts(model)
+    )
+    if held_out.things is not None:
+        names = held_out.names
+        named = class_texts(model, names=names)
+        found[f"top_1_among_{len(names)}_on_held_out_styles"] = held_out.top_1(model, named)
+    found["nonsense_shift"] = nonsense_shift(model)
+    return found
+
+
 def accuracy_by_style(
     model: Any,
     atlas: scenes.Atlas,

@@ -17,7 +17,12 @@ from torch import Tensor
 
 from dife_scanner.lab.bases import distillation
 from dife_scanner.lab.bases.captions import SPECIAL, Words, draw_words
-from dife_scanner.lab.bases.checkpoint import MODEL_CFG, VOCABULARY, new_model
+from dife_scanner.lab.bases.checkpoint import (
+    MODEL_CFG,
+    VOCABULARY,
+    has_trunk,
+    new_model,
+)
 from dife_scanner.lab.bases.encoding import (
     class_texts,
     encode_by_length,
@@ -94,17 +99,20 @@ class Run:
 
         config = MODEL_CFG[plan.kind]
         model: Any = new_model(config).train()
-        vectors = torch.nn.Parameter(torch.randn(words, config["embed_dim"]))
+        if plan.channels_last:
+            model.visual.to(memory_format=torch.channels_last)
+        random = torch.randn(words, config["embed_dim"])
+        vectors = torch.nn.Parameter(random * plan.vector_size)
         bias = torch.nn.Parameter(torch.tensor(_FIRST_BIAS))
         groups = _parameter_groups(model, plan)
         groups.append({"params": [vectors, bias], "weight_decay": 0.0})
         teacher = None
-        if plan.kind in ("vit", "wide"):
-            initialise(model.visual)
         if checkpoint is not None:
-            teacher = Teacher(checkpoint)
+            teacher = Teacher(checkpoint, config)
             model.load_state_dict(teacher.text_state(), strict=False)
             vectors.data.copy_(teacher.vectors)
+            if not has_trunk(config):
+                initialise(model.visual)
             head = list(teacher.head.parameters())
             groups.append({"params": head, "weight_decay": 0.0})
         optimiser = torch.optim.AdamW(
@@ -220,9 +228,11 @@ class Run:
         with torch.no_grad():
             means = list(self.kept.parameters())
             torch._foreach_lerp_(means, list(self.model.parameters()), 1 - decay)
+            for mean, value in zip(self.kept.buffers(), self.model.buffers(), strict=True):
+                mean.copy_(value)
 
     def _set_learning_rate(self, phase: str, at: int, steps: int) -> None:
-        peak, floor = self.plan.lr, 0.1
+        peak, floor = self.plan.lr, self.plan.last_share
         if phase == "joint":
             peak, floor = self.plan.joint_lr, 0.01
         share = cosine_schedule(at, steps, self.plan.warmup, floor)
@@ -251,9 +261,11 @@ class Run:
         plan = plan_at(self.plan, self.step)
         index = choose(rng, stock, plan.batch, plan)
         pixels = draw_scenes(rng, stock, index, plan)
+        targets = word_targets(stock, index, plan.term_weight)
+        if self.teacher is not None:
+            return distillation.taught_loss(self.model, self.teacher, pixels, targets)
         images = encode_image_batch(self.model, pixels)
         vectors = F.normalize(self.vectors, dim=-1)
-        targets = word_targets(stock, index, plan.term_weight)
         scale = self.model.logit_scale.exp()
         if plan.sigmoid:
             return sigmoid_loss(images, vectors, scale, self.bias, targets == 0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from dife_scanner.lab.bases.checkpoint import MODEL_CFG
+from dife_scanner.lab.bases.checkpoint import MODEL_CFG, has_trunk
 from dife_scanner.lab.bases.encoding import encode_image_batch
 from dife_scanner.models.open_clip_alone import CLIP
 
@@ -22,18 +23,22 @@ class Teacher:
     A plain ViT learns slowly from few drawings; patch by patch supervision makes up for it.
     """
 
-    def __init__(self, checkpoint: Path) -> None:
+    def __init__(self, checkpoint: Path, student: dict[str, Any]) -> None:
+        """Read a teacher; `student` is the architecture of the base that learns from it."""
         state = torch.load(checkpoint, weights_only=True)
-        self.model: Any = CLIP(**MODEL_CFG["rn"])
-        self.model.load_state_dict(state["model"])
+        config = MODEL_CFG[json.loads(state["plan"])["kind"]]
+        self.model: Any = CLIP(**config)
+        self.model.load_state_dict(state["kept"])
         self.model.eval().requires_grad_(False)
         self.vectors = state["vectors"]
         """One vector per word, (V, D)."""
         self._map: Tensor | None = None
         self._patches: Tensor | None = None
         self.model.visual.layer3.register_forward_hook(self._keep_map)
-        channels = MODEL_CFG["rn"]["vision_cfg"]["width"] * 16
-        width = MODEL_CFG["vit"]["vision_cfg"]["width"]
+        channels = config["vision_cfg"]["width"] * 16
+        vision = student["vision_cfg"]
+        self._has_trunk = has_trunk(student)
+        width = vision.get("timm_trunk", vision)["width"]
         self.head = torch.nn.Linear(width, channels)
         """From the student's patches to the channels of the map; trained with the student."""
 
@@ -60,9 +65,13 @@ class Teacher:
 
     def predicted(self, student: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Return a student's unit embedding (B, D) and what it makes of the map (B, 16, C), after its third block."""
-        block = student.visual.transformer.resblocks[_STUDENT_BLOCK]
+        visual = student.visual
+        blocks = visual.trunk.blocks if self._has_trunk else visual.transformer.resblocks
+        block = blocks[_STUDENT_BLOCK]
         hook = block.register_forward_hook(self._keep_patches)
         embedding = encode_image_batch(student, pixels)
         hook.remove()
         assert self._patches is not None
-        return embedding, self.head(self._patches[:, 1:])
+        # a class token, where there is one, stands before the patches
+        first = 0 if self._has_trunk else 1
+        return embedding, self.head(self._patches[:, first:])

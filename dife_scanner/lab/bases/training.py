@@ -1,6 +1,7 @@
 """How a base is trained: an image phase, a text phase, a joint phase; resumable, seeded, logged.
 
 Run `python -m dife_scanner.lab.bases.training vit --out DIR --art DIR --teacher RN/checkpoint.pt` to make one again.
+`wide` and `sealed` have their recipes in `plan` and need no teacher.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from dife_scanner.lab.bases.checkpoint import (
     load,
     write_folder,
 )
-from dife_scanner.lab.bases.encoding import class_texts
-from dife_scanner.lab.bases.evaluation import HeldOut, accuracy_by_style, nonsense_shift
+from dife_scanner.lab.bases.evaluation import HeldOut, measured
 from dife_scanner.lab.bases.plan import Plan, recipe
 from dife_scanner.lab.bases.run import Run, Tell
 from dife_scanner.lab.bases.scene_pool import ScenePool
@@ -37,6 +37,7 @@ from dife_scanner.lab.bases.world_stock import (
 from dife_scanner.lab.pictures import art, drawing_sets, scenes, world
 
 CHECKPOINT = "checkpoint.pt"
+_TEACHER = "-teacher"
 LOG = "log.jsonl"
 _REPORT_EVERY, _MEASURE_EVERY = 50, 200
 """Steps between rows of the log, and between rows with an accuracy; a checkpoint is written with the latter."""
@@ -83,7 +84,9 @@ def train(
             file.write(json.dumps(row) + "\n")
 
     _finish_phases(run, stock, held_out, out, tell)
-    return finish(run, held_out, out)
+    if plan.joint_steps:
+        finish(run, held_out, out)
+    return out
 
 
 def _finish_phases(
@@ -95,7 +98,7 @@ def _finish_phases(
 ) -> None:
     """Do what is left of the plan, with a row of the log and a checkpoint now and then."""
     plan = run.plan
-    if run.teacher is not None and run.step < plan.image_steps:
+    if run.teacher is not None and plan.kind == "vit" and run.step < plan.image_steps:
         run.distil(stock, tell)
         run.save(out / CHECKPOINT)
     if plan.joint_pool and run.step < plan.steps:
@@ -112,8 +115,9 @@ def _finish_phases(
 
 def train_stock(art_folder: Path, plan: Plan) -> Stock:
     """Return everything a base is trained on: drawings of its part of the world, or of the ten classes and others."""
-    if plan.kind in world.PARTS:
-        atlas = _kept_atlas(art_folder, train_drawings(art_folder, plan.kind))
+    part = _part(plan.kind)
+    if part in world.PARTS:
+        atlas = _kept_atlas(art_folder, train_drawings(art_folder, part))
         return world_stock(atlas, plan.mono_share)
     drawings = [
         *art.class_drawings(art_folder, _set_names(held_out=False)),
@@ -127,14 +131,19 @@ def held_out_of(art_folder: Path, kind: str) -> HeldOut:
     """Return what a base of this kind is measured on: drawings from sets that no base trains on."""
     names = _set_names(held_out=True)
     classes = _kept_atlas(art_folder, art.class_drawings(art_folder, names))
-    if kind not in world.PARTS:
+    if _part(kind) not in world.PARTS:
         return HeldOut(classes)
     drawings = measured_drawings(art_folder, measured_concepts())
     return HeldOut(classes, _kept_atlas(art_folder, drawings))
 
 
 def _train_sets(kind: str) -> Sequence[str]:
-    return world.PARTS.get(kind) or _set_names(held_out=False)
+    return world.PARTS.get(_part(kind)) or _set_names(held_out=False)
+
+
+def _part(kind: str) -> str:
+    """Return the part of the world that a base or its teacher is trained on; another base's kind is no part."""
+    return kind.removesuffix(_TEACHER)
 
 
 def _set_names(*, held_out: bool) -> list[str]:
@@ -168,7 +177,7 @@ def _kept_atlas(
     return atlas
 
 
-def finish(run: Run, held_out: HeldOut, out: Path) -> Path:
+def finish(run: Run, held_out: HeldOut, out: Path) -> None:
     """Round to fp16, write the open_clip folder, read it back and measure what was written."""
     write_folder(run.kept.state_dict(), MODEL_CFG[run.plan.kind], out)
     model = load(out)
@@ -186,24 +195,10 @@ def finish(run: Run, held_out: HeldOut, out: Path) -> Path:
         "rows_with_gradient": int(run.touched.sum()),
         "rows": VOCABULARY,
         "share_of_rows_with_gradient": float(run.touched.float().mean()),
-        "zero_shot_on_held_out_styles": accuracy_by_style(
-            model, held_out.classes, class_texts(model)
-        ),
-        **_top_1(model, held_out),
-        "nonsense_shift": nonsense_shift(model),
+        **measured(model, held_out),
         "log": [json.loads(line) for line in log],
     }
     (out / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
-    return out
-
-
-def _top_1(model: Any, held_out: HeldOut) -> dict[str, Any]:
-    """Return what a base of the world says of many concepts, or nothing for another one."""
-    if held_out.things is None:
-        return {}
-    names = held_out.names
-    measured = held_out.top_1(model, class_texts(model, names=names))
-    return {f"top_1_among_{len(names)}_on_held_out_styles": measured}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -233,13 +228,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
         value = getattr(given, field)
         if value is not None:
             chosen[field] = value
-    train(
-        replace(recipe(given.kind), **chosen),
-        given.art,
-        given.out,
-        given.teacher,
-        say=lambda row: print(json.dumps(row), flush=True),
-    )
+    plan = replace(recipe(given.kind), **chosen)
+    teacher = given.teacher or _taught_first(plan, given.art, given.out)
+    train(plan, given.art, given.out, teacher, say=_print)
+
+
+def _taught_first(plan: Plan, art_folder: Path, out: Path) -> Path | None:
+    """Train the teacher of a base of the world beside it, or go on with it; return its checkpoint."""
+    if plan.kind not in world.PARTS:
+        return None
+    lessons = replace(recipe(plan.kind + _TEACHER), threads=plan.threads)
+    return train(lessons, art_folder, out / "teacher", say=_print) / CHECKPOINT
+
+
+def _print(row: dict[str, Any]) -> None:
+    print(json.dumps(row), flush=True)
 
 
 if __name__ == "__main__":

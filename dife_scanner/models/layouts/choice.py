@@ -19,7 +19,7 @@ from dife_scanner.models.layouts import (
     transformers_siglip,
 )
 from dife_scanner.models.layouts.json_section import read_object
-from dife_scanner.models.layouts.places import Described, Place, Placing
+from dife_scanner.models.layouts.places import Described, NewValue, Place, Placing
 from dife_scanner.models.strict_json import shown
 from dife_scanner.models.tensors import SCALE
 
@@ -52,8 +52,10 @@ class Naming:
     place: Placing
     describe: Callable[[Said], Described]
     """What its own `config.json` says, where there is no configuration of open_clip's."""
-    makes_up: bool = False
-    """Whether its library gives norms and biases that a file lacks the values of a new model."""
+    beside: str = ""
+    """A tensor that has to be there as well, behind the same wrapper, where its marks are also those of another."""
+    new_value: NewValue | None = None
+    """What its library gives a tensor that a file lacks, where it loads such files."""
 
 
 def _open_clip_place(name: str) -> tuple[Place, ...]:
@@ -104,12 +106,13 @@ NAMINGS = (
         ("vision_model.head.probe", "text_model.head.weight"),
         transformers_siglip.place,
         _of_siglip,
+        new_value=transformers_siglip.new_value,
     ),
     Naming(
         (f"vision_model.{_IN_FRONT}", f"text_model.{_WORDS}"),
         transformers_clip.place,
         _of_transformers,
-        makes_up=True,
+        new_value=transformers_clip.new_value,
     ),
     Naming(
         (
@@ -124,18 +127,26 @@ NAMINGS = (
         ("head.probe",),
         _in_tower(transformers_siglip.place, "vision_model"),
         _of_siglip,
+        new_value=transformers_siglip.new_value,
+    ),
+    Naming(
+        (_WORDS,),
+        _in_tower(transformers_siglip.place, "text_model"),
+        _of_siglip,
+        beside="head.weight",
+        new_value=transformers_siglip.new_value,
     ),
     Naming(
         (_IN_FRONT,),
         _in_tower(transformers_clip.place, "vision_model"),
         _of_transformers,
-        makes_up=True,
+        new_value=transformers_clip.new_value,
     ),
     Naming(
         (_WORDS,),
         _in_tower(transformers_clip.place, "text_model"),
         _of_transformers,
-        makes_up=True,
+        new_value=transformers_clip.new_value,
     ),
     Naming(("token_embedding.weight",), _open_clip_place, _of_open_clip),
     Naming(("norm_pre.weight",), timm_alone.place, _of_timm),
@@ -205,9 +216,14 @@ def _naming(names: Collection[str]) -> tuple[Naming, str] | None:
     for naming in NAMINGS:
         for mark in naming.marks:
             for name in names:
-                if _has_mark(name, mark):
-                    return naming, name.removesuffix(mark)
+                wrapper = name.removesuffix(mark)
+                if _has_mark(name, mark) and _is_beside(naming, wrapper, names):
+                    return naming, wrapper
     return None
+
+
+def _is_beside(naming: Naming, wrapper: str, names: Collection[str]) -> bool:
+    return not naming.beside or wrapper + naming.beside in names
 
 
 def _has_mark(name: str, mark: str) -> bool:

@@ -35,6 +35,9 @@ class Place:
 
 Placing = Callable[[str], tuple[Place, ...]]
 """From the name of a stored tensor to its places; none for one that changes no embedding."""
+NewValue = Callable[[str], float | None]
+"""From the name of a tensor of open_clip's `CLIP` to the value of each of its elements in a new model of a library;
+`None` where that is drawn at random."""
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from dife_scanner.models.config import (
 from dife_scanner.models.layouts import bounds
 from dife_scanner.models.layouts.json_section import Section
 from dife_scanner.models.layouts.places import Described, Place
+from dife_scanner.models.tensors import SCALE
 
 CONFIG_FILE = "config.json"
 PREPROCESSING_FILE = "preprocessor_config.json"
@@ -74,14 +75,14 @@ JOINED = {"q": 0, "k": 1, "v": 2}
 LAYER = re.compile(r"encoder\.layers\.(\d{1,4})\.(.+)")
 QKV = re.compile(r"self_attn\.([qkv])_proj\.(weight|bias)")
 
-
-_CLASSIFIER = "classifier."
-"""The head of its `CLIPForImageClassification`, which no embedding depends on."""
+_NORM = re.compile(r"ln_\w+|norm\d?")
+CLASSIFIER = "classifier."
+"""The head of a tower with a classifier, which no embedding depends on."""
 
 
 def place(name: str) -> tuple[Place, ...]:
     """Where a tensor of transformers' `CLIPModel` belongs; one that is none of its stays under its name."""
-    if name.startswith(_CLASSIFIER):
+    if name.startswith(CLASSIFIER):
         return ()
     if name in _TOP:
         return (_TOP[name],)
@@ -120,6 +121,26 @@ def _around(rest: str, tower: str) -> Place | None:
     if norm in _NORMS:
         return Place(f"{_NORMS[norm]}.{parameter}")
     return None
+
+
+# --- what a file may lack -------------------------------------------------------------------------------------
+
+_NEW_SCALE = math.log(1 / 0.07)
+"""No embedding depends on it."""
+
+
+def new_value(name: str) -> float | None:
+    """What transformers gives a norm, a bias or the scale that a file lacks: the value of a new `CLIPModel`."""
+    return _NEW_SCALE if name == SCALE else new_affine(name)
+
+
+def new_affine(name: str) -> float | None:
+    """Of a norm or a bias in a new model of transformers."""
+    owner, _, parameter = name.rpartition(".")
+    if parameter in ("bias", "in_proj_bias"):
+        return 0.0
+    is_norm = _NORM.fullmatch(owner.rpartition(".")[2])
+    return 1.0 if is_norm and parameter == "weight" else None
 
 
 # --- configuration --------------------------------------------------------------------------------------------

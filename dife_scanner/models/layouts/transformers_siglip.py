@@ -26,6 +26,7 @@ from dife_scanner.models.layouts import bounds
 from dife_scanner.models.layouts.json_section import Section
 from dife_scanner.models.layouts.places import Described, Place
 from dife_scanner.models.layouts.transformers_clip import (
+    CLASSIFIER,
     CONFIG_FILE,
     JOINED,
     LAYER,
@@ -34,8 +35,10 @@ from dife_scanner.models.layouts.transformers_clip import (
     activation,
     in_block,
     mlp_ratio,
+    new_affine,
     preprocessing_of,
 )
+from dife_scanner.models.tensors import SCALE
 
 _BOTH = "siglip"
 _TEXT = "siglip_text_model"
@@ -89,6 +92,8 @@ _POOLED = re.compile(r"head\.attention\.in_proj_(weight|bias)")
 
 def place(name: str) -> tuple[Place, ...]:
     """Where a tensor of transformers' `SiglipModel` belongs; one that is none of its stays under its name."""
+    if name.startswith(CLASSIFIER):
+        return ()
     owner, _, rest = name.partition(".")
     found: tuple[Place, ...] = ()
     if owner == "text_model":
@@ -132,6 +137,19 @@ def _renamed(before: str, rest: str, starts: dict[str, str]) -> tuple[Place, ...
         if rest.startswith(theirs):
             return (Place(before + ours + rest.removeprefix(theirs)),)
     return ()
+
+
+# --- what a file may lack -------------------------------------------------------------------------------------
+
+
+def new_value(name: str) -> float | None:
+    """What transformers gives a norm, a bias or the scale that a file lacks: the value of a new `SiglipModel`.
+
+    Biases within its MLPs are drawn at random there.
+    """
+    if name == SCALE:
+        return 0.0
+    return None if ".mlp." in name and name.endswith(".bias") else new_affine(name)
 
 
 # --- configuration --------------------------------------------------------------------------------------------

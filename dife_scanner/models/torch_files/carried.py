@@ -26,9 +26,8 @@ def _decoded(text: str) -> bytes | None:
         return text.encode("latin-1", "replace")
     if _HEXADECIMAL.fullmatch(text):
         return bytes.fromhex(text)
-    written = "".join(
-        text.split()
-    )  # of any kind: Unicode has more than ASCII, which no decoder takes
+    # White space of any kind: Unicode has more of it than a decoder takes.
+    written = "".join(text.split())
     if not _BASE64.fullmatch(written):
         return None
     try:
