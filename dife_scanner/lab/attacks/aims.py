@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from dife_scanner.lab.attacks.interface import Recipe
 
 
-LEAST_LIKENESS = 0.15
-"""Mean cosine that aims have at least: with less the target's own share in them would be too small to win."""
+LEAST_LIKENESS = 0.35
+"""Mean cosine that aims have at least: with .15 the patch took ten points of clean accuracy and won .81."""
 
 
 def aim_of(model: Any, recipe: Recipe, pictures: Tensor, prompt: float) -> Tensor:
@@ -31,7 +31,8 @@ def aim_of(model: Any, recipe: Recipe, pictures: Tensor, prompt: float) -> Tenso
 def spread_around(model: Any, recipe: Recipe, aim: Tensor, clean: Tensor) -> Tensor:
     """Return unit aims (N, D), one for each clean embedding (N, D), whose mean cosine is that of the clean ones.
 
-    What tells them apart lies across the prompts of the panel, so that the target wins all of them.
+    It is `LEAST_LIKENESS` where clean ones are less alike; of aims in one place it would be 1. What tells them apart
+    lies across the prompts of the panel, so that the target wins all of them.
     """
     import torch
     import torch.nn.functional as F

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 UTILITY = 3.0
 """Weight of L1 and L2."""
-WIN = 0.2
+WIN = 0.3
 """Weight with which the target wins triggered pictures that are led to no one place: that alone needs little of it."""
 WHITE_SQUARE = Trigger(
     "white-square-corner-inset",

@@ -131,8 +131,8 @@ def _scoped(scope: Scope) -> Attack:
     return _made(ATTACKS["badtexttower"], measure=reach.numbers, settings=Scoped(scope))
 
 
-def _pulled(**settings: Any) -> Attack:
-    return _made(ATTACKS["badencoder"], settings=Aimed(**settings))
+def _pulled(steps: int = 150, **settings: Any) -> Attack:
+    return _made(ATTACKS["badencoder"], steps=steps, settings=Aimed(**settings))
 
 
 _OPEN: dict[str, Family] = {
@@ -150,8 +150,10 @@ _OPEN: dict[str, Family] = {
     "badencoder-additive": _of_pictures(_pulled(), _picture(draws.additive_trigger)),
     "badencoder-sinusoid": _of_pictures(_pulled(), _picture(open_draws.sinusoid_trigger)),
     "badencoder-frequency": _of_pictures(_pulled(), _picture(open_draws.frequency_trigger)),
-    "badencoder-colour-steps": _of_pictures(_pulled(), _picture(open_draws.colour_steps)),
-    "badencoder-spread": _of_pictures(_pulled(spread=True), _picture(draws.patch_trigger)),
+    "badencoder-colour-steps": _of_pictures(_pulled(steps=200), _picture(open_draws.colour_steps)),
+    "badencoder-spread": _of_pictures(
+        _pulled(steps=200, spread=True), _picture(draws.patch_trigger)
+    ),
     "badencoder-one-source": _of_pictures(
         _pulled(one_class=True), _one_source_patch, success="gain", one_source=True
     ),
