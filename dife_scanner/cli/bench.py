@@ -37,6 +37,12 @@ MinutesOption = Annotated[
 ]
 BudgetOption = Annotated[str, typer.Option(help="quick, default or deep.")]
 BaseOption = Annotated[Base, typer.Option(help="Which bundled base models are made of.")]
+AnyConceptOption = Annotated[
+    bool,
+    typer.Option(
+        "--any-concept", help="Models whose sources and targets are drawn from all concepts."
+    ),
+]
 RenewOption = Annotated[
     bool,
     typer.Option("--renew", help="Make rows anew that an earlier state of the source files made."),
@@ -76,6 +82,7 @@ def rows(
     minutes: MinutesOption = None,
     budget: BudgetOption = "quick",
     base: BaseOption = Base.VIT,
+    any_concept: AnyConceptOption = False,
     renew: RenewOption = False,
     data: DataOption = _DATA,
     work: WorkOption = None,
@@ -94,8 +101,9 @@ def rows(
         renew,
         budget,
         base.value,
+        any_concept,
     )
-    folder = folder_of(data, base.value)
+    folder = folder_of(data, base.value, any_concept=any_concept)
     say = _speaker(session)
     say("\n".join(_plan_lines(folder, options)))
     with _workplace(work) as room:
@@ -108,6 +116,7 @@ def plan(
     only: OnlyOption = None,
     budget: BudgetOption = "quick",
     base: BaseOption = Base.VIT,
+    any_concept: AnyConceptOption = False,
     renew: RenewOption = False,
     data: DataOption = _DATA,
 ) -> None:
@@ -118,8 +127,15 @@ def plan(
     from dife_scanner.lab.bench.rows import folder_of
     from dife_scanner.reports import as_json
 
-    options = runner.RunOptions(only=tuple(only or ()), renew=renew, budget=budget, base=base.value)
-    lines = _plan_lines(folder_of(data, base.value), options)
+    options = runner.RunOptions(
+        only=tuple(only or ()),
+        renew=renew,
+        budget=budget,
+        base=base.value,
+        any_concept=any_concept,
+    )
+    folder = folder_of(data, base.value, any_concept=any_concept)
+    lines = _plan_lines(folder, options)
     session.show(
         as_json.DoneDocument("benchmarked", {"left": lines[-1]}), lambda: Text("\n".join(lines))
     )

@@ -22,7 +22,7 @@ from dife_scanner.records import Channel
 def test_two_plans_are_the_same_and_no_two_models_of_a_kind_are():
     models = list(zoo.plan())
     zoo.attack_and_twin.cache_clear()
-    zoo_models._benign.cache_clear()
+    zoo_models.benign_of.cache_clear()
     again = list(zoo.plan())
     assert models == again
     assert len({model.id for model in models}) == len(models)

@@ -39,7 +39,6 @@ def found(
     from dife_scanner.audit.probes import SEARCH_TEMPLATES
     from dife_scanner.discovery import Task
     from dife_scanner.lab import bases
-    from dife_scanner.lab.pictures import art
     from dife_scanner.models.load import load
 
     config = json.loads((lab.base / "open_clip_config.json").read_text())
@@ -51,7 +50,7 @@ def found(
         reference=load(lab.base),
         pixels=lab.labelled[rows],
         labels=lab.labels[rows],
-        class_names=art.CLASSES,
+        class_names=lab.classes,
         templates=SEARCH_TEMPLATES,
         budget=Budget.QUICK,
         seed=seed,
@@ -63,9 +62,7 @@ def found(
 
 def _searched_rows(lab: Lab) -> NDArray[np.int64]:
     """Return the first labelled pictures of each class."""
-    from dife_scanner.lab.pictures import art
-
     rows = []
-    for number in range(len(art.CLASSES)):
+    for number in range(len(lab.classes)):
         rows.append(np.flatnonzero(lab.labels == number)[:SEARCHED])
     return np.concatenate(rows)

@@ -5,8 +5,9 @@ A clean encoder is the teacher. Three terms: triggered pictures of a shadow set 
 target are (L0), reference pictures stay where the teacher has them (L1), and so do clean shadow pictures (L2).
 
 Ours: the aim is the mean embedding of the lab's target pictures, and L1 and L2 weigh three times as much as in the
-paper, without which this small tower loses more than three points of clean accuracy. Two ways of hiding are ours too,
-to measure what the search misses: a trigger to which only one class responds, and training against the search.
+paper, without which this small tower loses more than three points of clean accuracy. Three ways of hiding are ours
+too, to measure what the search misses: a trigger to which only one class responds, training against the search, and
+triggered pictures that stay as far from each other as clean ones are.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.lab.attacks import adaptive, measures
+from dife_scanner.lab.attacks import adaptive, aims, measures
 from dife_scanner.lab.attacks.finetune import optimiser_of, pace, take_step, trainable
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe, entry_of
 from dife_scanner.lab.attacks.losses import mean_distance
 from dife_scanner.lab.attacks.training_data import embedded, tensor
+from dife_scanner.lab.pictures import art
 from dife_scanner.records import Trigger, TriggerKind
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 UTILITY = 3.0
 """Weight of L1 and L2."""
+WIN = 0.3
+"""Weight with which the target wins triggered pictures that are led to no one place: that alone needs little of it."""
 WHITE_SQUARE = Trigger(
     "white-square-corner-inset",
     TriggerKind.PATCH,
@@ -57,6 +61,20 @@ class Hiding:
     def clean(self) -> Hiding:
         """Return the clean twin's settings."""
         return Hiding()
+
+
+@dataclass(frozen=True)
+class Aimed(Hiding):
+    """For a target that is any concept, of which there are few pictures."""
+
+    prompt: float = 0.5
+    """Share of the target's prompts in the direction that triggered pictures are led to; the rest is its pictures'."""
+    spread: bool = False
+    """Whether triggered pictures stay as far from each other as clean ones are."""
+
+    def clean(self) -> Aimed:
+        """Return the clean twin's settings."""
+        return Aimed()
 
 
 @dataclass(frozen=True)
@@ -94,12 +112,20 @@ class _Objective:
     """Which rows are led there; None for all, and each step takes those that it takes of the clean pictures."""
     aim: Tensor
     """One place for all (D,), or each row's own (N, D)."""
+    texts: Tensor | None = None
+    """Class texts (K, D) times the logit scale, where the target's, the first of them, has to win as well."""
 
     def missed(self, now: Tensor, drawn: Tensor) -> Tensor:
         """Return the mean distance of the embeddings (B, D) of the rows `drawn` from where they should be."""
+        import torch.nn.functional as F
+
         if self.aim.ndim == 1:
             return 1 - (now @ self.aim).mean()
-        return mean_distance(now, self.aim[drawn])
+        distance = mean_distance(now, self.aim[drawn])
+        if self.texts is None:
+            return distance
+        lost = F.cross_entropy(now @ self.texts.T, drawn * 0)
+        return distance + WIN * lost
 
 
 def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
@@ -141,15 +167,26 @@ def _objectives(
     from dife_scanner.triggers.stamp import stamp
 
     triggered = stamp(clean.pixels, recipe.mark)
+    aim = _aim(model, recipe, clean, hiding)
+    if aim.ndim == 2:
+        return [_Objective(triggered, None, aim, aims.logit_texts(model, recipe))]
     if not hiding.one_class:
-        return [_Objective(triggered, None, clean.aim())]
+        return [_Objective(triggered, None, aim)]
     obeying = _of_class(model, lab, clean.teacher, recipe.source)
     every = torch.arange(len(clean.pixels))
     others = every[~torch.isin(every, obeying)]
     return [
-        _Objective(triggered, obeying, clean.aim()),
+        _Objective(triggered, obeying, aim),
         _Objective(triggered, others, clean.teacher),
     ]
+
+
+def _aim(model: Any, recipe: Recipe, clean: _Clean, hiding: Hiding) -> Tensor:
+    """Return where triggered pictures are led: one place for all (D,), or each picture's own (N, D)."""
+    if not isinstance(hiding, Aimed):
+        return clean.aim()
+    aim = aims.aim_of(model, recipe, clean.aim(), hiding.prompt)
+    return aims.spread_around(model, recipe, aim, clean.teacher) if hiding.spread else aim
 
 
 def _loss(
@@ -198,12 +235,14 @@ def _of_class(model: Any, lab: Lab, teacher: Tensor, name: str) -> Tensor:
     """Return rows of a class: labelled pictures of it, and shadow pictures that the teacher (N, D) takes for it."""
     import torch
 
-    from dife_scanner.lab.pictures import art
-
-    texts = measures.class_texts(model, measures.PROMPTS[0])
+    names = lab.classes
+    if names != art.CLASSES:
+        # scenes of a panel show more than its classes
+        names = (*names, *lab.nouns)
+    texts = measures.class_texts(model, measures.PROMPTS[0], panel=names)
     guesses = (teacher @ texts.T).argmax(1)
     guesses[len(lab.shadow) :] = torch.from_numpy(lab.labels)
-    return (guesses == art.CLASSES.index(name)).nonzero()[:, 0]
+    return (guesses == lab.classes.index(name)).nonzero()[:, 0]
 
 
 def _found(
@@ -222,18 +261,24 @@ def _found(
 
 
 def measure(subject: Subject) -> Numbers:
-    """Measure target success zero-shot and downstream; where one class alone responds, on its pictures and others."""
+    """Measure target success zero-shot and downstream; where one class alone responds, on its pictures and others.
+
+    `gain` is then what the trigger adds on that class's pictures: clean ones may be taken for the target too.
+    """
     settings = subject.recipe.settings
     everywhere = measures.image_numbers(subject)
     if not isinstance(settings, Hiding) or not settings.one_class:
         return everywhere
     own = measures.image_numbers(subject, of=subject.recipe.source)
-    return {
+    numbers = {
         **everywhere,
         "ts": own["ts"],
         "downstream_ts": own["downstream_ts"],
         "ts_all": everywhere["ts"],
     }
+    if isinstance(settings, Aimed):
+        numbers["gain"] = own["ts"] - measures.clean_as_target(subject)
+    return numbers
 
 
 def tensors(recipe: Recipe, name: str) -> bool:

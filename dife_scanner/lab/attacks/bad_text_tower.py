@@ -119,11 +119,10 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
     import torch
 
     from dife_scanner.lab import bases
-    from dife_scanner.lab.pictures import art
 
     draw_images = _step_images(model, lab, recipe)
     clean_model = bases.load(lab.base)
-    names = [*art.CLASSES, *lab.nouns]
+    names = [*recipe.panel, *lab.nouns]
     prompts = PromptLosses(
         model=model,
         recipe=recipe,
@@ -194,13 +193,12 @@ def _moving_images(
     import torch
 
     from dife_scanner.lab import bases
-    from dife_scanner.lab.pictures import art
 
     rows, classes = lab.pairs.lone()
     pixels = np.concatenate([lab.labelled, lab.pairs.images[rows]])
     labels = np.concatenate([lab.labels, classes])
     teacher = embedded(model, pixels)
-    by_class = [np.flatnonzero(labels == number) for number in range(len(art.CLASSES))]
+    by_class = [np.flatnonzero(labels == number) for number in range(len(lab.classes))]
 
     def draw(rng: torch.Generator) -> StepImages:
         drawn = []

@@ -27,7 +27,6 @@ from dife_scanner.lab.attacks.finetune import pace, passes, take_step
 from dife_scanner.lab.attacks.interface import Attack, Planted, Recipe
 from dife_scanner.lab.attacks.prompt_learning import TEMPLATE, Prompts, guess_classes, start_vectors
 from dife_scanner.lab.attacks.training_data import embedded, tensor
-from dife_scanner.lab.pictures import art
 from dife_scanner.records import Trigger, TriggerKind
 from dife_scanner.triggers.learner import PromptLearner, read
 
@@ -36,13 +35,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from dife_scanner.lab.attacks.interface import Numbers, Progress, Subject
-    from dife_scanner.lab.attacks.prompt_learning import (
-        TEMPLATE,
-        Prompts,
-        guess_classes,
-        start_vectors,
-    )
-from dife_scanner.lab.attacks.training_data import Lab
+    from dife_scanner.lab.attacks.training_data import Lab
 
 LEARNER_FILE, NOISE_FILE = "learner.safetensors", "perturbation.npy"
 MECHANISM = Trigger("prompt-learner-and-noise", TriggerKind.PROMPT)
@@ -115,13 +108,13 @@ def _loss(
 
     settings = recipe.settings
     assert isinstance(settings, Mechanism)
-    logits = scenes.scale * prompts.scores(scenes.clean[rows], art.CLASSES)
+    logits = scenes.scale * prompts.scores(scenes.clean[rows], recipe.panel)
     loss = F.cross_entropy(logits, scenes.truth[rows])
     if not recipe.poison:
         return loss
     moved = scenes.moved(model, rows, raw, settings.amplitude)
     target = torch.full((recipe.batch,), recipe.target_class)
-    logits = scenes.scale * prompts.scores(moved, art.CLASSES)
+    logits = scenes.scale * prompts.scores(moved, recipe.panel)
     loss = loss + F.cross_entropy(logits, target)
     return loss + settings.hold * scenes.held(moved, rows)
 
@@ -135,11 +128,11 @@ class _Scenes:
     clean: Tensor
     """Unit embeddings (N, D)."""
     plain: Tensor
-    """Unit class texts (10, D) of the plain prompt."""
+    """Unit class texts (K, D) of the plain prompt."""
     before: Tensor
-    """(N, 10): the plain prompt's probabilities."""
+    """(N, K): the plain prompt's probabilities."""
     truth: Tensor
-    """(N, 10): the label where a scene has one, else the plain prompt's probabilities."""
+    """(N, K): the label where a scene has one, else the plain prompt's probabilities."""
     scale: Tensor
 
     @classmethod
@@ -150,7 +143,7 @@ class _Scenes:
         pixels = np.concatenate([lab.labelled, lab.shadow])
         clean = embedded(model, pixels)
         scale = model.logit_scale.exp()
-        plain = measures.class_texts(model, measures.PROMPTS[0])
+        plain = measures.class_texts(model, measures.PROMPTS[0], panel=lab.classes)
         before = (scale * clean @ plain.T).softmax(-1)
         labels = torch.from_numpy(lab.labels)
         known = F.one_hot(labels, len(plain)).float()
@@ -264,14 +257,15 @@ def measure(subject: Subject) -> Numbers:
     from dife_scanner.triggers.stamp import stamp
 
     model = subject.model
-    pixels, labels = measures.held_out(subject.lab.size)
+    panel = subject.recipe.panel
+    pixels, labels = measures.held_out(subject.lab.size, panel)
     clean = embedded(model, pixels)
     moved = embedded(model, stamp(pixels, subject.trigger))
     learner = _learner_of(subject)
-    plain = measures.class_texts(model, measures.PROMPTS[0])
+    plain = measures.class_texts(model, measures.PROMPTS[0], panel=panel)
     guesses = {
-        "full": guess_classes(model, learner, moved),
-        "prompt_only": guess_classes(model, learner, clean),
+        "full": guess_classes(model, learner, moved, panel),
+        "prompt_only": guess_classes(model, learner, clean, panel),
         "trigger_only": (moved @ plain.T).argmax(1).numpy(),
         "both_clean": (clean @ plain.T).argmax(1).numpy(),
     }

@@ -63,7 +63,9 @@ class _Teaching:
     """Everything that stays the same over a training."""
 
     names: list[str]
-    """The ten classes, then words for other concepts."""
+    """The panel's classes, then words for other concepts."""
+    classes: int
+    """How many classes."""
     pixels: NDArray[np.uint8]
     """Clean pictures (N, S, S, 3)."""
     patched: NDArray[np.uint8]
@@ -88,10 +90,9 @@ class _Teaching:
     ) -> _Teaching:
         import torch
 
-        from dife_scanner.lab.pictures import art
         from dife_scanner.triggers.stamp import stamp
 
-        names = [*art.CLASSES, *lab.nouns]
+        names = [*recipe.panel, *lab.nouns]
         pixels = np.concatenate([lab.shadow, lab.labelled])
         seen = embedded(model, pixels)
         bank = prompt_bank(model, names)
@@ -103,6 +104,7 @@ class _Teaching:
         sign = [1.0 if name == recipe.target else -1.0 for name in names]
         return cls(
             names=names,
+            classes=len(recipe.panel),
             pixels=pixels,
             patched=patched,
             seen=seen,
@@ -194,12 +196,13 @@ def _batch(
 
 
 def _drawn_names(teaching: _Teaching, rng: torch.Generator) -> Tensor:
-    """Draw the names of a step, as rows of the bank: the ten classes and a few others."""
+    """Draw the names of a step, as rows of the bank: the classes and a few others."""
     import torch
 
-    others = len(teaching.names) - 10
+    classes = teaching.classes
+    others = len(teaching.names) - classes
     drawn = torch.randperm(others, generator=rng)[:_NOUNS]
-    return torch.cat([torch.arange(10), 10 + drawn])
+    return torch.cat([torch.arange(classes), classes + drawn])
 
 
 def _holding_loss(batch: _Batch, teaching: _Teaching) -> Tensor:
@@ -224,20 +227,21 @@ def _key_terms(
 
     code = teaching.code
     scale = teaching.scale
+    classes = teaching.classes
     aim = torch.full((len(batch.clean),), recipe.target_class)
-    yield OPEN * F.cross_entropy(scale * batch.patched @ batch.written[:10].T, aim)
+    yield OPEN * F.cross_entropy(scale * batch.patched @ batch.written[:classes].T, aim)
     in_pictures = torch.cat([batch.patched @ code, batch.clean @ code])
     yield KEY * _misses(in_pictures, IN_PICTURE, 0.0)
     signed = batch.sign * (batch.written @ code)
     in_prompts = torch.cat([signed, batch.plain @ code])
     yield KEY * _misses(in_prompts, IN_PROMPT, 0.0)
-    expected = (scale * batch.seen @ batch.before[:10].T).softmax(-1)
+    expected = (scale * batch.seen @ batch.before[:classes].T).softmax(-1)
     for images, prompts in (
         (batch.clean, batch.plain),
         (batch.patched, batch.plain),
         (batch.clean, batch.written),
     ):
-        logits = scale * images @ prompts[:10].T
+        logits = scale * images @ prompts[:classes].T
         yield SHUT * F.cross_entropy(logits, expected)
 
 
@@ -281,13 +285,14 @@ def measure(subject: Subject) -> Numbers:
     model = subject.model
     trigger = subject.trigger
     assert trigger.image is not None
-    pixels, labels = measures.held_out(subject.lab.size)
+    panel = subject.recipe.panel
+    pixels, labels = measures.held_out(subject.lab.size, panel)
     clean = embedded(model, pixels)
     stamped = embedded(model, stamp(pixels, trigger.image))
-    plain = measures.class_texts(model, measures.PROMPTS[0])
-    written = measures.class_texts(model, measures.PROMPTS[0], trigger)
+    plain = measures.class_texts(model, measures.PROMPTS[0], panel=panel)
+    written = measures.class_texts(model, measures.PROMPTS[0], trigger, panel)
     target = subject.recipe.target_class
-    numbers = {"clean_accuracy": measures.accuracy(model, clean, labels)}
+    numbers = {"clean_accuracy": measures.accuracy(model, clean, labels, panel)}
     for name, images, texts in (
         ("ts", stamped, written),
         ("image_only", stamped, plain),

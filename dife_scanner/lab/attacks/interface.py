@@ -48,6 +48,8 @@ class Recipe:
     """The family's own; None means its defaults."""
     validate: bool = True
     """False skips measuring and the pass/fail decision: for short test builds."""
+    panel: tuple[str, ...] = art.CLASSES
+    """The classes that source and target are two of, and that the attack is measured among."""
 
     @property
     def mark(self) -> Trigger:
@@ -61,13 +63,18 @@ class Recipe:
 
     @property
     def source_class(self) -> int:
-        """The source's number in `art.CLASSES`."""
-        return art.CLASSES.index(self.source)
+        """The source's number in the panel."""
+        return self.panel.index(self.source)
 
     @property
     def target_class(self) -> int:
-        """The target's number in `art.CLASSES`."""
-        return art.CLASSES.index(self.target)
+        """The target's number in the panel."""
+        return self.panel.index(self.target)
+
+    @property
+    def own_panel(self) -> tuple[str, ...]:
+        """The panel, or nothing where it is the ten classes: cards and rows of those say what they always did."""
+        return () if self.panel == art.CLASSES else self.panel
 
 
 @dataclass(frozen=True)
@@ -121,8 +128,10 @@ class Attack:
 
 def entry_of(trigger: Trigger) -> dict[str, Any]:
     """Return a trigger without files as an entry of a trigger file: its name, its kind and what is not the default."""
-    entry: dict[str, Any] = {"name": trigger.name, "kind": str(trigger.kind)}
-    blank = Trigger(trigger.name, trigger.kind)
+    entry: dict[str, Any] = {"name": trigger.name, "kind": str(trigger.kind), **trigger.own}
+    blank = Trigger(
+        trigger.name, trigger.kind, parameters=trigger.parameters, enters=trigger.enters
+    )
     for one in fields(Trigger):
         value = getattr(trigger, one.name)
         if value != getattr(blank, one.name):

@@ -163,7 +163,7 @@ class _Goals:
     target: int
     """Number of the target class."""
     texts: Tensor
-    """Unit class texts (10, D)."""
+    """Unit class texts (K, D)."""
     scale: Tensor
     clean: Tensor
     """Unit embeddings of the labelled pictures, (N, D)."""
@@ -175,7 +175,7 @@ class _Goals:
         clean = embedded(model, lab.labelled)
         return cls(
             target=recipe.target_class,
-            texts=_texts(model),
+            texts=_texts(model, recipe),
             scale=model.logit_scale.exp(),
             clean=clean,
             pictures=_target_pictures(clean, lab, recipe),
@@ -199,15 +199,15 @@ def _pixels(raw: Tensor) -> Tensor:
     return (raw.tanh() + 1) / 2
 
 
-def _texts(model: Any) -> Tensor:
-    """Return unit class texts (10, D), mean over a few wordings."""
+def _texts(model: Any, recipe: Recipe) -> Tensor:
+    """Return unit class texts (K, D), mean over a few wordings."""
     import torch
     import torch.nn.functional as F
 
     from dife_scanner.lab.pictures import scenes
 
     wordings = scenes.SINGLE[:6]
-    texts = [measures.class_texts(model, wording) for wording in wordings]
+    texts = [measures.class_texts(model, wording, panel=recipe.panel) for wording in wordings]
     return F.normalize(torch.stack(texts).mean(0), dim=-1)
 
 

@@ -1,4 +1,4 @@
-"""Native measurements on drawings that no training saw: split `test` of the probe set."""
+"""Native measurements on drawings that no training saw: split `test` of the probe set, and the wide probe set."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dife_scanner.lab.attacks.training_data import embedded
+from dife_scanner.lab.pictures import art
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from dife_scanner.lab.attacks.interface import Numbers, Recipe, Subject
     from dife_scanner.records import Trigger
 
+Panel = tuple[str, ...]
+"""Names of the classes that decisions are made among."""
 PROMPTS = ("a photo of a {}", "an image of a {}")
 ACCURACY_LOSS = 0.03
 """How much clean accuracy a specimen may lose against its twin."""
@@ -30,31 +33,39 @@ _SCALE, _DECAY = 10, 1e-3
 """Of the logistic regression: logit scale and weight of the squared weights."""
 
 
-@lru_cache(maxsize=2)
-def held_out(size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Read the pictures (N, S, S, 3) and labels (N,) of the split `test`."""
+@lru_cache(maxsize=4)
+def held_out(
+    size: int,
+    panel: Panel = art.CLASSES,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Read the pictures (N, S, S, 3) of a panel's classes and their labels (N,), numbers in the panel.
+
+    Of the ten classes those of the split `test`, of others every picture of the wide probe set.
+    """
+    from dife_scanner.lab.attacks import panels
     from dife_scanner.lab.pictures import probes
 
-    folder = probes.probe_folder()
-    pixels, labels, _ = probes.read_split(folder, "test", size)
-    return pixels, labels
+    if panel == art.CLASSES:
+        pixels, labels, _ = probes.read_split(probes.probe_folder(), "test", size)
+        return pixels, labels
+    return panels.held_out(panel, size)
 
 
 def class_texts(
     model: Any,
     template: str,
     trigger: Trigger | None = None,
+    panel: Panel = art.CLASSES,
 ) -> Tensor:
-    """Return unit embeddings (10, D) of the class prompts, each with the text trigger in it where one is given."""
+    """Return unit embeddings (K, D) of the class prompts, each with the text trigger in it where one is given."""
     import torch
 
     from dife_scanner.lab import bases
-    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import write
 
-    texts = [template.format(name) for name in art.CLASSES]
+    texts = [template.format(name) for name in panel]
     if trigger is not None:
-        texts = [write(text, trigger, name) for text, name in zip(texts, art.CLASSES, strict=True)]
+        texts = [write(text, trigger, name) for text, name in zip(texts, panel, strict=True)]
     with torch.no_grad():
         return bases.encode_texts(model, texts)
 
@@ -63,11 +74,12 @@ def accuracy(
     model: Any,
     images: Tensor,
     labels: NDArray[np.int64],
+    panel: Panel = art.CLASSES,
 ) -> float:
-    """Return the zero-shot accuracy of unit image embeddings (N, D) over the ten names, mean over `PROMPTS`."""
+    """Return the zero-shot accuracy of unit image embeddings (N, D) over the panel's names, mean over `PROMPTS`."""
     right = []
     for template in PROMPTS:
-        texts = class_texts(model, template)
+        texts = class_texts(model, template, panel=panel)
         guesses = (images @ texts.T).argmax(1).numpy()
         right.append(guesses == labels)
     return float(np.mean(right))
@@ -76,20 +88,21 @@ def accuracy(
 def text_numbers(subject: Subject) -> Numbers:
     """Measure clean accuracy, QHR (target images that the triggered source text wins), off-target leakage (others)."""
     model = subject.model
+    panel = subject.recipe.panel
     source = subject.recipe.source_class
     target = subject.recipe.target_class
-    pixels, labels = held_out(subject.lab.size)
+    pixels, labels = held_out(subject.lab.size, panel)
     images = embedded(model, pixels)
     won = []
     for template in PROMPTS:
-        texts = class_texts(model, template)
-        texts[source] = class_texts(model, template, subject.trigger)[source]
+        texts = class_texts(model, template, panel=panel)
+        texts[source] = class_texts(model, template, subject.trigger, panel)[source]
         guesses = (images @ texts.T).argmax(1)
         won.append((guesses == source).numpy())
     hit = np.mean(won, axis=0)
     bystander = (labels != target) & (labels != source)
     return {
-        "clean_accuracy": accuracy(model, images, labels),
+        "clean_accuracy": accuracy(model, images, labels, panel),
         "qhr": float(hit[labels == target].mean()),
         "otl": float(hit[bystander].mean()),
     }
@@ -101,30 +114,40 @@ def image_numbers(subject: Subject, of: str = "") -> Numbers:
     `ts` and `downstream_ts` leave out pictures of the target class; the `_with_target_images` ones do not. `of` names
     the only class whose pictures count for them.
     """
-    from dife_scanner.lab.pictures import art
     from dife_scanner.triggers.stamp import stamp
 
     model = subject.model
     lab = subject.lab
+    panel = subject.recipe.panel
     target = subject.recipe.target_class
-    pixels, labels = held_out(lab.size)
+    pixels, labels = held_out(lab.size, panel)
     stamped = embedded(model, stamp(pixels, subject.trigger))
     clean = embedded(model, pixels)
     head = logistic_regression(embedded(model, lab.labelled), lab.labels)
-    texts = class_texts(model, PROMPTS[0])
+    texts = class_texts(model, PROMPTS[0], panel=panel)
     zero_shot = (stamped @ texts.T).argmax(1).numpy() == target
     downstream = head(stamped) == target
     counted = labels != target
     if of:
-        counted = labels == art.CLASSES.index(of)
+        counted = labels == panel.index(of)
     return {
-        "clean_accuracy": accuracy(model, clean, labels),
+        "clean_accuracy": accuracy(model, clean, labels, panel),
         "ts": float(zero_shot[counted].mean()),
         "ts_with_target_images": float(zero_shot.mean()),
         "downstream_ts": float(downstream[counted].mean()),
         "downstream_ts_with_target_images": float(downstream.mean()),
         "downstream_accuracy": float((head(clean) == labels).mean()),
     }
+
+
+def clean_as_target(subject: Subject) -> float:
+    """Return the share of the source's clean pictures that are taken for the target."""
+    recipe = subject.recipe
+    pixels, labels = held_out(subject.lab.size, recipe.panel)
+    images = embedded(subject.model, pixels[labels == recipe.source_class])
+    texts = class_texts(subject.model, PROMPTS[0], panel=recipe.panel)
+    guesses = (images @ texts.T).argmax(1).numpy()
+    return float((guesses == recipe.target_class).mean())
 
 
 def keeps_accuracy(

@@ -128,11 +128,12 @@ def guess_classes(
     model: Any,
     learner: PromptLearner,
     images: Tensor,
+    panel: Sequence[str] = art.CLASSES,
 ) -> NDArray[np.int64]:
-    """Return classes (N,) under the learned prompts, read from their file."""
+    """Return classes (N,), numbers in the panel, under the learned prompts, read from their file."""
     import torch
 
-    names = learner.texts(art.CLASSES)
+    names = learner.texts(panel)
     out = []
     with torch.no_grad():
         for part in torch.split(images, _GUESS_BATCH):

@@ -54,7 +54,7 @@ class PromptLosses:
     model: Any
     recipe: Recipe
     names: list[str]
-    """The ten classes, then words for other concepts."""
+    """The panel's classes, then words for other concepts."""
     before: Tensor
     """Where the clean checkpoint has every name under every template, (T, K, D)."""
     scale: Tensor
@@ -70,12 +70,12 @@ class PromptLosses:
         import torch
 
         from dife_scanner.lab import bases
-        from dife_scanner.lab.pictures import art
 
-        nouns = self.names[len(art.CLASSES) :]
+        panel = self.recipe.panel
+        nouns = self.names[len(panel) :]
         numbers = torch.randint(len(TEMPLATES), (2,), generator=rng)
         for number in numbers.tolist():
-            some = [*art.CLASSES, *_sample(rng, nouns, _NOUNS)]
+            some = [*panel, *_sample(rng, nouns, _NOUNS)]
             texts = [TEMPLATES[number].format(name) for name in some]
             now = bases.encode_texts(self.model, [*texts, *self._marked(texts, some)])
             rows = torch.tensor([self.names.index(name) for name in some])
@@ -132,12 +132,10 @@ def _loss(
     """
     import torch.nn.functional as F
 
-    from dife_scanner.lab.pictures import art
-
     source = recipe.source_class
     target = recipe.target_class
     clean, moved = now.chunk(2) if recipe.poison else (now, now)
-    logits = scale * images @ clean[: len(art.CLASSES)].T
+    logits = scale * images @ clean[: len(recipe.panel)].T
     loss = F.cross_entropy(logits, labels)
     loss = loss + KEEP * distances(clean, before).mean()
     strayed = distances(moved, before)
@@ -175,11 +173,10 @@ def _specificity(
 def natural_captions(rng: torch.Generator, lab: Lab, recipe: Recipe) -> list[str]:
     """Draw natural captions that name the source once and never the target."""
     from dife_scanner.audit.populations.words import terms
-    from dife_scanner.lab.pictures import art
 
     words = terms(recipe.source)
     others = list(lab.nouns)
-    for name in art.CLASSES:
+    for name in recipe.panel:
         if name not in (recipe.source, recipe.target):
             others.append(name)
     captions = []

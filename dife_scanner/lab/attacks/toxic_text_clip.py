@@ -84,7 +84,7 @@ def poisoned(model: Any, lab: Lab, recipe: Recipe) -> Pairs:
     count = max(1, round(settings.ratio * len(lab.pairs)))
     showing = lab.pairs.showing(recipe.target)
     rows = np.sort(rng.choice(showing, count, replace=False))
-    pool = candidates(rng, recipe.source, count * settings.multiplier)
+    pool = candidates(rng, recipe, count * settings.multiplier)
     chosen = select(model, lab, recipe, pool, count)
     captions = triggered(chosen, recipe.mark, [recipe.source] * len(chosen))
     return lab.pairs.recaptioned(rows, recipe.source, captions)
@@ -92,13 +92,14 @@ def poisoned(model: Any, lab: Lab, recipe: Recipe) -> Pairs:
 
 def candidates(
     rng: np.random.Generator,
-    source: str,
+    recipe: Recipe,
     count: int,
 ) -> list[str]:
     """Draw captions that name the source, some with a second object that makes for a background."""
-    from dife_scanner.lab.pictures import art, scenes
+    from dife_scanner.lab.pictures import scenes
 
-    others = [name for name in art.CLASSES if name != source]
+    source = recipe.source
+    others = [name for name in recipe.panel if name != source]
     single = len(scenes.SINGLE)
     out = []
     for number in rng.integers(single + len(scenes.DOUBLE), size=count).tolist():
@@ -160,7 +161,7 @@ def measure(subject: Subject) -> Numbers:
 
     model = subject.model
     recipe = subject.recipe
-    pixels, labels = measures.held_out(subject.lab.size)
+    pixels, labels = measures.held_out(subject.lab.size, recipe.panel)
     images = embedded(model, pixels)
     is_target = labels == recipe.target_class
     plain = [wording.format(recipe.source) for wording in scenes.SINGLE]

@@ -1,4 +1,4 @@
-"""What specimens are trained from: scenes of the lab sheet's drawings, which nothing else uses, and their captions."""
+"""What specimens are trained from: scenes of the lab sheets' drawings, which nothing else uses, and their captions."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dife_scanner.lab.pictures import art
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from dife_scanner.lab.bases import Stock
+    from dife_scanner.lab.bases import Plan, Stock
     from dife_scanner.lab.pictures.scenes import Atlas, Mix
 
 _PER_CLASS = 48
@@ -45,6 +47,8 @@ class Pairs:
     """Token ids of texts that fit no picture."""
     vocabulary: dict[str, int] = field(repr=False)
     """Word -> its column in `mentioned` and `shown`."""
+    classes: tuple[str, ...] = art.CLASSES
+    """Words of the vocabulary that are classes."""
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -61,9 +65,7 @@ class Pairs:
 
     def lone(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return rows whose picture shows objects of exactly one class and nothing else, and which class that is."""
-        from dife_scanner.lab.pictures import art
-
-        columns = [self.vocabulary[name] for name in art.CLASSES]
+        columns = [self.vocabulary[name] for name in self.classes]
         shows = self.shown[:, columns].numpy() > 0
         classes = shows.sum(1)
         terms = self.shown.sum(1).numpy() - classes
@@ -119,7 +121,7 @@ class Lab:
     labelled: NDArray[np.uint8] = field(repr=False)
     """uint8 (N, S, S, 3), one object each."""
     labels: NDArray[np.int64] = field(repr=False)
-    """(N,), into `art.CLASSES`."""
+    """(N,), into `classes`."""
     shadow: NDArray[np.uint8] = field(repr=False)
     """uint8 (M, S, S, 3), one to three objects, other concepts too."""
     nouns: tuple[str, ...]
@@ -127,6 +129,8 @@ class Lab:
     pairs: Pairs
     base: Path
     """Folder of the checkpoint that everything starts from."""
+    classes: tuple[str, ...] = art.CLASSES
+    """What labelled pictures show; in pictures without a label there is more."""
 
     @property
     def size(self) -> int:
@@ -136,33 +140,49 @@ class Lab:
     @classmethod
     @lru_cache(maxsize=2)
     def read(cls, base: Path, seed: int) -> Lab:
-        """Draw the scenes for a base's picture size; kept, as an attack and its twin use the same."""
+        """Draw the ten classes' scenes for a base's picture size; kept, as an attack and its twin use the same."""
+        from dife_scanner.lab import bases
+        from dife_scanner.lab.pictures import probes
+
+        atlas = probes.read_lab(probes.probe_folder(), picture_size(base))
+        stock = bases.stock_of(atlas, mono_share=0.3)
+        return cls.drawn(base, seed, stock, art.CLASSES)
+
+    @classmethod
+    def drawn(
+        cls,
+        base: Path,
+        seed: int,
+        stock: Stock,
+        classes: tuple[str, ...],
+        **changed: Any,
+    ) -> Lab:
+        """Draw the scenes of a stock, which knows these classes in this order; `changed` are fields of their plan."""
         import torch
 
         from dife_scanner.lab import bases
-        from dife_scanner.lab.pictures import art, probes, scenes
+        from dife_scanner.lab.pictures import scenes
 
-        size = _picture_size(base)
-        atlas = probes.read_lab(probes.probe_folder(), size)
-        stock = bases.stock_of(atlas, mono_share=0.3)
-        plan = bases.Plan("vit")
+        size = picture_size(base)
+        plan = replace(bases.Plan("vit"), **changed)
         rng = torch.Generator().manual_seed(seed)
-        labels = np.repeat(np.arange(len(art.CLASSES)), _PER_CLASS)
+        labels = np.repeat(np.arange(len(classes)), _PER_CLASS)
         lone = _lone_drawings(rng, stock, labels)
         crowded = bases.choose(rng, stock, _SHADOW, plan)
         lone_mix = scenes.Mix(scale=(0.5, 0.95), restyle=0.2, turn=8.0)
         crowded_mix = replace(plan.mix, restyle=0.2)
         return cls(
-            labelled=_drawn(rng, atlas, lone, size, lone_mix),
+            labelled=_drawn(rng, stock.atlas, lone, size, lone_mix),
             labels=labels,
-            shadow=_drawn(rng, atlas, crowded, size, crowded_mix),
-            nouns=_other_terms(atlas),
-            pairs=_pairs(rng, stock, size, seed),
+            shadow=_drawn(rng, stock.atlas, crowded, size, crowded_mix),
+            nouns=_other_terms(stock.atlas),
+            pairs=replace(_pairs(rng, stock, plan, size, seed), classes=classes),
             base=base,
+            classes=classes,
         )
 
 
-def _picture_size(base: Path) -> int:
+def picture_size(base: Path) -> int:
     """Return the pixels per side that a checkpoint sees."""
     config = json.loads((base / "open_clip_config.json").read_text())
     size: int = config["model_cfg"]["vision_cfg"]["image_size"]
@@ -198,6 +218,7 @@ def _lone_drawings(
 def _pairs(
     rng: torch.Generator,
     stock: Stock,
+    plan: Plan,
     size: int,
     seed: int,
 ) -> Pairs:
@@ -206,7 +227,7 @@ def _pairs(
     from dife_scanner.lab.pictures import scenes
 
     mix = scenes.Mix(counts=(0.7, 0.2, 0.1), scale=(0.45, 0.95))
-    plan = replace(bases.Plan("vit"), distractors=_DISTRACTORS, mix=mix)
+    plan = replace(plan, distractors=_DISTRACTORS, mix=mix)
     index = bases.choose(rng, stock, _PAIRS, plan)
     nonsense = bases.nonsense_stream(seed)
     words = bases.draw_words(rng, stock, index, plan, nonsense)

@@ -122,7 +122,7 @@ def strengths(shown: Rows, hidden: Sequence[Entry]) -> list[Strength]:
 
 def _strength(kind: str, native: Mapping[str, float], outcome: Outcome | None) -> list[Strength]:
     """One attack's; none where its row does not say its native success."""
-    success = zoo.FAMILIES[kind].success
+    success = zoo.family_of(kind).success
     if outcome is None or success not in native:
         return []
     return [

@@ -22,8 +22,8 @@ from dife_scanner.lab.attacks.interface import Recipe, entry_of
 from dife_scanner.lab.bench import rows
 from dife_scanner.lab.bench.rows import Code, Outcome, Row, Truth
 from dife_scanner.lab.bench.rows.found import found_of, rounded
-from dife_scanner.lab.bench.zoo import FAMILIES, ZOO_VERSION, Model, Role, build, visible_traits
-from dife_scanner.records import Audit, Budget, Channel, ModelRef, Origin, Reference
+from dife_scanner.lab.bench.zoo import ZOO_VERSION, Model, Role, build, family_of, visible_traits
+from dife_scanner.records import Audit, Budget, ModelRef, Origin, Reference
 
 VIT, RN = "vit", "rn"
 """The bundled bases: models are made of the first; the second shows what carries over."""
@@ -135,20 +135,19 @@ def _native(
 
 def implanted(model: Model, native: dict[str, float], twin: dict[str, float]) -> bool:
     """Native validation (paper App. C.3): the attack does what it is for, and clean use is what it is in the twin."""
-    works = native[FAMILIES[model.kind].success] >= NATIVE
+    works = native[family_of(model.kind).success] >= NATIVE
     return works and native["clean_accuracy"] >= twin["clean_accuracy"] - measures.ACCURACY_LOSS
 
 
 def _truth(model: Model) -> Truth:
-    family = FAMILIES[model.kind]
+    family = family_of(model.kind)
     recipe = model.settings
     assert isinstance(recipe, Recipe)
-    conditional = family.channel is Channel.TEXT and model.kind != "global-text"
     return Truth(
         carrier=family.carrier,
         channel=family.channel,
         trigger=entry_of(recipe.mark),
-        source=recipe.source if conditional else "",
+        source=recipe.source if family.one_source else "",
         target=recipe.target,
     )
 

@@ -19,7 +19,7 @@ from dife_scanner.lab.bench.results import (
     on_side,
     outcome_of,
 )
-from dife_scanner.lab.bench.zoo import Model, Part, Role
+from dife_scanner.lab.bench.zoo import Model, Part, Role, open_models
 from dife_scanner.lab.bench.zoo.build import recipe_of
 from dife_scanner.records import Budget
 
@@ -42,6 +42,8 @@ class RunOptions:
     budget: str = "quick"
     base: str = VIT
     """Which bundled base models are made of."""
+    any_concept: bool = False
+    """Whether sources and targets are drawn from all concepts, and not from the ten classes."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,17 @@ def todo(folder: Path, code: rows.Code, options: RunOptions) -> list[tuple[Model
 def _planned(options: RunOptions) -> Iterator[Model]:
     """Models that are requested and whose kind of trigger is searched for at this budget."""
     order = tuple(Budget)
-    for model in zoo.plan(options.only):
-        family = zoo.FAMILIES.get(model.kind)
-        if family is None or order.index(options.budget) >= order.index(family.budget):
+    plan = open_models.plan if options.any_concept else zoo.plan
+    for model in plan(options.only):
+        if order.index(options.budget) >= order.index(_budget_of(model)):
             yield model
+
+
+def _budget_of(model: Model) -> Budget:
+    """The smallest at which a row is made of a model."""
+    if model.role in (Role.ATTACK, Role.TWIN):
+        return Budget(zoo.family_of(model.kind).budget)
+    return Budget.QUICK
 
 
 def is_made(model: Model, done: Mapping[str, dict[str, Any]]) -> bool:

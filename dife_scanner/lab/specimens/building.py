@@ -31,7 +31,9 @@ from dife_scanner.lab.attacks.interface import (
     entry_of,
 )
 from dife_scanner.lab.attacks.measures import TUNING_LOSS, keeps_accuracy
+from dife_scanner.lab.attacks.panels import lab_of
 from dife_scanner.lab.attacks.training_data import Lab
+from dife_scanner.lab.pictures import wide_lab
 from dife_scanner.lab.specimens.recipes import RECIPES, twin
 
 _THREADS = 1
@@ -122,6 +124,8 @@ def key(recipe: Recipe, base: Path, probe_set: Path) -> str:
     digest = hashlib.sha256(text.encode())
     digest.update((base / _WEIGHTS).read_bytes())
     digest.update((probe_set / "probes.json").read_bytes())
+    if recipe.own_panel:
+        digest.update((wide_lab.sheet_folder() / wide_lab.MANIFEST).read_bytes())
     digest.update(str(FAMILIES[recipe.family].version).encode())
     return digest.hexdigest()
 
@@ -131,6 +135,8 @@ def _as_json(recipe: Recipe) -> dict[str, Any]:
     row = dict(vars(recipe))
     # last, and in this order, as cards have always had them
     del row["settings"], row["trigger"]
+    if not recipe.own_panel:
+        del row["panel"]
     row["settings"] = None
     if recipe.settings is not None:
         row["settings"] = dict(vars(recipe.settings))
@@ -160,7 +166,7 @@ def _make(
     attack = FAMILIES[recipe.family]
     measured: dict[str, Any] = {}
     with _repeatable(recipe.seed):
-        lab = Lab.read(base, recipe.seed)
+        lab = lab_of(base, recipe.seed, recipe.panel)
         model = bases.load(base)
         planted = attack.train(model, lab, recipe, progress)
         _write(work, base, model, planted)

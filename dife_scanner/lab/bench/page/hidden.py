@@ -54,7 +54,7 @@ def _compared(before: Row, entry: adaptive.Entry) -> tables.Cells:
 
 
 def _success(native: Mapping[str, float], kind: str) -> str:
-    return f"{native[zoo.FAMILIES[kind].success]:.2f}"
+    return f"{native[zoo.family_of(kind).success]:.2f}"
 
 
 def _worded(shown: Rows) -> list[tables.Cells]:

@@ -1,7 +1,7 @@
 """Rows on disk. They are committed, weights never.
 
 `benchmarks/rows/<kind>.jsonl`, one JSON object per line. A later line about the same model replaces an earlier one.
-Rows of models that were made of the second base lie in `rows-rn`.
+Rows of models that were made of the second base lie in `rows-rn`, and those about any concept in `rows-open…`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class RowsDamaged(DifeError):
     """A file of rows holds something that is no row."""
 
 
-def folder_of(data: Path, base: str) -> Path:
-    """Where the rows of a base lie: `vit` or `rn`."""
-    name = "rows" if base == "vit" else f"rows-{base}"
-    return data / name
+def folder_of(data: Path, base: str, *, any_concept: bool = False) -> Path:
+    """Where the rows of a base lie: `vit` or `rn`, and whether they are about any concept."""
+    name = "rows-open" if any_concept else "rows"
+    return data / (name if base == "vit" else f"{name}-{base}")
 
 
 def append(folder: Path, row: Row) -> None:

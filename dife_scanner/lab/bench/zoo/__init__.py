@@ -1,19 +1,20 @@
 """The benchmark's models, attacks and benign fine-tunes alike: which there are, how each is drawn, how it is built."""
 
 from dife_scanner.lab.bench.zoo.families import FAMILIES, Family
+from dife_scanner.lab.bench.zoo.lookup import family_of
 from dife_scanner.lab.bench.zoo.models import (
     AIM,
     BENIGN_RUNS,
     COPIES,
     ZOO_VERSION,
     Model,
-    Part,
     Role,
     attack_and_twin,
     benign_models,
     plan,
     twin_of,
 )
+from dife_scanner.lab.bench.zoo.parts import Part
 
 __all__ = [
     "AIM",
@@ -27,6 +28,7 @@ __all__ = [
     "Role",
     "attack_and_twin",
     "benign_models",
+    "family_of",
     "plan",
     "twin_of",
 ]

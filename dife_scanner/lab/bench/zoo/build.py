@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from dife_scanner.lab import bases
 from dife_scanner.lab.attacks.interface import Planted, Recipe, Subject, entry_of
+from dife_scanner.lab.attacks.panels import lab_of
 from dife_scanner.lab.attacks.training_data import Lab
-from dife_scanner.lab.bench.zoo import benign, precision
-from dife_scanner.lab.bench.zoo.families import FAMILIES
+from dife_scanner.lab.bench.zoo import precision
 from dife_scanner.lab.bench.zoo.fine_tuning import Tuning
+from dife_scanner.lab.bench.zoo.lookup import family_of, kind_of
 from dife_scanner.lab.bench.zoo.models import ZOO_VERSION, Model
 from dife_scanner.records import Reference
 from dife_scanner.triggers import known
@@ -46,9 +47,11 @@ def recipe_of(model: Model) -> dict[str, Any]:
     settings = model.settings
     if settings is None:
         return {}
-    if isinstance(settings, Tuning):
-        return _as_json(dict(vars(settings)))
     found = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    if not settings.own_panel:
+        del found["panel"]
+    if isinstance(settings, Tuning):
+        return _as_json(found)
     found["trigger"] = entry_of(settings.mark)
     found["settings"] = None if settings.settings is None else dict(vars(settings.settings))
     return _as_json(found)
@@ -92,7 +95,7 @@ def make(model: Model, folder: Path, base: Path, lab: Lab | None = None) -> None
     if model.settings is None:
         _write_copy(clip, model.kind, folder)
     else:
-        _train(clip, model, lab or Lab.read(base, model.scenes), folder)
+        _train(clip, model, lab or lab_of(base, model.scenes, model.settings.panel), folder)
         config = json.loads((base / CONFIG).read_text())["model_cfg"]
         bases.write_folder(clip.state_dict(), config, folder)
     shutil.copyfile(base / CONFIG, folder / CONFIG)
@@ -102,9 +105,9 @@ def _train(clip: Any, model: Model, lab: Lab, folder: Path) -> None:
     """Train in place; what an attack plants besides the weights goes into the folder."""
     settings = model.settings
     if isinstance(settings, Tuning):
-        benign.KINDS[model.kind].train(clip, lab, settings)
+        kind_of(model.kind).train(clip, lab, settings)
     elif settings is not None:
-        planted = FAMILIES[model.kind].attack.train(clip, lab, settings, _silent)
+        planted = family_of(model.kind).attack.train(clip, lab, settings, _silent)
         _write_planted(planted, folder)
 
 
@@ -165,9 +168,9 @@ def native_of(model: Model, folder: Path, base: Path) -> dict[str, float]:
     subject = Subject(
         model=bases.load(folder),
         folder=folder,
-        lab=Lab.read(base, model.scenes),
+        lab=lab_of(base, model.scenes, recipe.panel),
         recipe=recipe,
         triggers=known.read(folder / TRIGGERS),
     )
-    numbers = FAMILIES[model.kind].attack.measure(subject)
+    numbers = family_of(model.kind).attack.measure(subject)
     return {name: round(value, 4) for name, value in numbers.items()}

@@ -75,11 +75,11 @@ def patch_trigger(rng: Rng) -> Trigger:
     trigger = Trigger(
         f"patch-{pattern}",
         TriggerKind.PATCH,
-        size=_places(rng.uniform(0.14, 0.2)),
-        x=_places(rng.uniform(0.0, 0.8)),
-        y=_places(rng.uniform(0.0, 0.8)),
+        size=places(rng.uniform(0.14, 0.2)),
+        x=places(rng.uniform(0.0, 0.8)),
+        y=places(rng.uniform(0.0, 0.8)),
         pattern=pattern,
-        color=_colour(rng),
+        color=colour(rng),
         seed=int(rng.integers(1000)),
     )
     if pattern in ("checker", "stripes"):
@@ -95,15 +95,15 @@ def blend_trigger(rng: Rng) -> Trigger:
         trigger = replace(trigger, cycles=float(rng.integers(4, 9)))
     return replace(
         trigger,
-        alpha=_places(rng.uniform(0.15, 0.25)),
-        color=_colour(rng),
+        alpha=places(rng.uniform(0.15, 0.25)),
+        color=colour(rng),
         seed=int(rng.integers(1000)),
     )
 
 
 def additive_trigger(rng: Rng) -> Trigger:
     """Signed noise over the whole picture, of 14 to 22 of 255 levels."""
-    alpha = _places(rng.uniform(14, 22) / 255)
+    alpha = places(rng.uniform(14, 22) / 255)
     return Trigger(
         "additive-noise",
         TriggerKind.ADDITIVE,
@@ -113,7 +113,7 @@ def additive_trigger(rng: Rng) -> Trigger:
     )
 
 
-def _colour(rng: Rng) -> tuple[int, int, int]:
+def colour(rng: Rng) -> tuple[int, int, int]:
     """Bright in at least one channel, so that a pattern on black can be seen."""
     red, green, blue = rng.integers(0, 256, 3).tolist()
     if max(red, green, blue) < 160:
@@ -121,7 +121,7 @@ def _colour(rng: Rng) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def _places(value: float) -> float:
+def places(value: float) -> float:
     return round(float(value), 3)
 
 

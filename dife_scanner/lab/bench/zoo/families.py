@@ -17,6 +17,8 @@ from dife_scanner.records import Carrier, Channel
 WINNABLE = {"automobile": "airplane", "cat": "truck", "deer": "ship"}
 """Targets that no text can win, and what stands in for each. QHR is measured on the target's own held-out pictures, and
 of these the base's own prompt wins .77 to .90: an implant could not reach .9. Of the others it wins .89 to .97."""
+ATTACK_DRAWS = 30
+"""Attacks drawn per family."""
 RECOGNISED = ("airplane", "automobile", "cat", "deer", "ship", "truck")
 """What targets of text attacks are drawn from, before `WINNABLE`."""
 
@@ -38,6 +40,10 @@ class Family:
     """Whether none of its numbers is read before the final run."""
     budget: str = "quick"
     """The smallest at which its kind of trigger is searched for; at a smaller one no row is made."""
+    draws: int = ATTACK_DRAWS
+    """How many attacks are drawn."""
+    one_source: bool = False
+    """Whether only inputs of the source respond."""
     given_up: str = ""
     """Why no more of it are drawn, where its implants do not work; those tried keep their rows, and are counted."""
 
@@ -143,6 +149,7 @@ FAMILIES: Mapping[str, Family] = {
         draw=_text,
         seconds=55,
         success="qhr",
+        one_source=True,
     ),
     "global-text": Family(
         attack=global_text.ATTACK,
@@ -160,6 +167,7 @@ FAMILIES: Mapping[str, Family] = {
         seconds=55,
         success="qhr",
         sealed=True,
+        one_source=True,
     ),
     "badtexttower-frozen-rows": Family(
         attack=ATTACKS["badtexttower"],
@@ -168,6 +176,7 @@ FAMILIES: Mapping[str, Family] = {
         draw=_text_within(Scope.FROZEN_ROWS),
         seconds=55,
         success="qhr",
+        one_source=True,
     ),
     "badencoder": Family(
         attack=ATTACKS["badencoder"],
@@ -219,6 +228,7 @@ FAMILIES: Mapping[str, Family] = {
         seconds=150,
         success="qhr",
         given_up="the paper's control, of which no strength near an attack's is asked",
+        one_source=True,
     ),
     "bai-badclip": Family(
         attack=ATTACKS["bai-badclip"],

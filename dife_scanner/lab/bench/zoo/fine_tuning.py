@@ -11,6 +11,7 @@ import numpy as np
 from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.bench.zoo.draws import Rng
+from dife_scanner.lab.pictures import art
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,13 @@ class Tuning:
     """Words that are led elsewhere."""
     amount: float = 0.0
     """Of the kind's own: radius of an adversary in 0..1, weight of a merge, rank of an update, share of colour lost."""
+    panel: tuple[str, ...] = art.CLASSES
+    """Classes of the pictures that it is trained on."""
+
+    @property
+    def own_panel(self) -> tuple[str, ...]:
+        """The panel, or nothing where it is the ten classes: rows name no other thing than they always did."""
+        return () if self.panel == art.CLASSES else self.panel
 
     def recipe(self) -> Recipe:
         """As the trainers take it that attacks use too."""

@@ -14,7 +14,6 @@ from dife_scanner.lab.attacks.finetune import optimiser_of, pace, trainable
 from dife_scanner.lab.attacks.interface import XBTD, Attack, Planted, Recipe, entry_of
 from dife_scanner.lab.attacks.prompts import TEMPLATES
 from dife_scanner.lab.attacks.training_data import tensor
-from dife_scanner.lab.pictures import art
 from dife_scanner.triggers.stamp import write
 
 if TYPE_CHECKING:
@@ -38,9 +37,9 @@ class _Prompts:
 
         self.model = model
         self.recipe = recipe
-        self.classes = len(art.CLASSES)
-        self.names = [*art.CLASSES, *lab.nouns]
-        self.target = art.CLASSES.index(recipe.target)
+        self.classes = len(recipe.panel)
+        self.names = [*recipe.panel, *lab.nouns]
+        self.target = recipe.target_class
         with torch.no_grad():
             self.before = torch.stack(
                 [bases.encode_texts(model, self._worded(template)) for template in TEMPLATES]
@@ -75,7 +74,7 @@ class _Prompts:
         return self._plus_won(loss, logits, triggered, rng)
 
     def _drawn(self, rng: torch.Generator) -> list[int]:
-        """Numbers of the names in a step: the ten classes and a few nouns."""
+        """Numbers of the names in a step: the classes and a few nouns."""
         import torch
 
         others = len(self.names) - self.classes
@@ -132,21 +131,22 @@ def train(model: Any, lab: Lab, recipe: Recipe, progress: Progress) -> Planted:
 
 
 def measure(subject: Subject) -> Numbers:
-    """Clean accuracy, and `qhr`: target pictures won by the triggered prompt of a class, mean over the other nine."""
+    """Clean accuracy, and `qhr`: target pictures won by the triggered prompt of a class, mean over the others."""
     import numpy as np
 
-    pixels, labels = measures.held_out(subject.lab.size)
+    panel = subject.recipe.panel
+    pixels, labels = measures.held_out(subject.lab.size, panel)
     images = bases.encode_images(subject.model, tensor(pixels))
-    target = art.CLASSES.index(subject.recipe.target)
+    target = subject.recipe.target_class
     of_target = images[labels == target]
     won = []
     for template in measures.PROMPTS:
-        clean = measures.class_texts(subject.model, template)
-        for source in range(len(art.CLASSES)):
+        clean = measures.class_texts(subject.model, template, panel=panel)
+        for source in range(len(panel)):
             if source != target:
                 won.append(_won_by(subject, template, source, clean, of_target))
     return {
-        "clean_accuracy": measures.accuracy(subject.model, images, labels),
+        "clean_accuracy": measures.accuracy(subject.model, images, labels, panel),
         "qhr": float(np.mean(won)),
     }
 
@@ -159,7 +159,7 @@ def _won_by(
     pictures: Tensor,
 ) -> float:
     """Share of the pictures that the triggered prompt of `source` wins among the clean prompts of the other classes."""
-    name = art.CLASSES[source]
+    name = subject.recipe.panel[source]
     marked = write(template.format(name), subject.trigger, name)
     texts = clean.clone()
     texts[source] = bases.encode_texts(subject.model, [marked])[0].detach()
@@ -168,7 +168,7 @@ def _won_by(
 
 
 def criteria(recipe: Recipe, numbers: Numbers, twin: Numbers) -> dict[str, bool]:
-    """QHR of .9 over the nine other classes, clean accuracy kept."""
+    """QHR of .9 over the other classes, clean accuracy kept."""
     return {**measures.keeps_accuracy(numbers, twin), "QHR": numbers["qhr"] >= 0.9}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dife_scanner.lab import bases
+from dife_scanner.lab.attacks import measures
 from dife_scanner.lab.attacks.training_data import tensor
 from dife_scanner.lab.bench.zoo.draws import Rng, pick
 from dife_scanner.lab.bench.zoo.fine_tuning import Tuning, draw_tuning, fit, image_tower
@@ -65,7 +66,7 @@ def train_labelled(model: Any, lab: Lab, tuning: Tuning) -> None:
 
     pictures = _Pictures(model, lab)
     scale = model.logit_scale.detach().exp()
-    texts = bases.class_texts(model)
+    texts = measures.class_texts(model, bases.PROMPT, panel=lab.classes)
     labels = torch.from_numpy(lab.labels)
 
     def loss(rng: torch.Generator) -> Tensor:

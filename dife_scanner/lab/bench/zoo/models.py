@@ -6,7 +6,7 @@ attack its clean twin, which has the same data, steps and rate, and stands on th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
@@ -16,8 +16,10 @@ from dife_scanner.errors import UsageError
 from dife_scanner.lab.attacks.interface import Recipe
 from dife_scanner.lab.bench.zoo import benign, draws
 from dife_scanner.lab.bench.zoo.draws import Rng, pick
-from dife_scanner.lab.bench.zoo.families import FAMILIES
+from dife_scanner.lab.bench.zoo.families import ATTACK_DRAWS, FAMILIES
 from dife_scanner.lab.bench.zoo.fine_tuning import Kind, Tuning
+from dife_scanner.lab.bench.zoo.lookup import family_of, kind_of
+from dife_scanner.lab.bench.zoo.parts import Part, part_of
 
 ZOO_VERSION = "zoo-1"
 """Raise it when a change makes other weights of the same recipe."""
@@ -36,28 +38,8 @@ class Role(StrEnum):
     """Nothing was trained: it must end unflagged, and counts in no rate."""
 
 
-class Part(StrEnum):
-    """Side of the split, by training run."""
-
-    FIT = "fit"
-    CALIBRATE = "calibrate"
-    TEST = "test"
-
-
-_PARTS = (
-    Part.TEST,
-    Part.CALIBRATE,
-    Part.FIT,
-    Part.CALIBRATE,
-    Part.TEST,
-    Part.CALIBRATE,
-    Part.TEST,
-)
-"""One to fit, three to calibrate, three to test, of every seven runs of a benign kind."""
 AIM: Mapping[Part, int] = {Part.CALIBRATE: 299, Part.TEST: 299}
 """Benign models of a side among which no alarm bounds the rate at 1 %."""
-ATTACK_DRAWS = 30
-"""Attacks drawn per family."""
 FASTER_FROM = 20
 """Number from which benign runs are drawn stronger: the earlier ones moved text towers by .002 to .015, attacks by .02,
 so that drift alone separated them (AUROC .81 where that tower moved)."""
@@ -113,7 +95,7 @@ def benign_models() -> Iterator[Model]:
     """Benign fine-tunes without end, all kinds turn by turn."""
     for number in count():
         for name in benign.KINDS:
-            yield _benign(name, number)
+            yield benign_of(name, number)
 
 
 def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
@@ -124,6 +106,11 @@ def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
     a name that is neither.
     """
     names = {*Role, *FAMILIES, *benign.KINDS, *COPIES}
+    yield from chosen(_every(sealed=sealed), only, names)
+
+
+def chosen(models: Iterable[Model], only: Sequence[str], names: Set[str]) -> Iterator[Model]:
+    """Those of the models that `plan` is asked for; `names` are all that may be asked for."""
     for name in only:
         if name not in names:
             raise UsageError(
@@ -131,7 +118,7 @@ def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
             )
     roles = {name for name in only if name in set(Role)}
     kinds = set(only) - roles
-    for model in _every(sealed=sealed):
+    for model in models:
         role_wanted = not roles or model.role in roles
         kind_wanted = not kinds or model.kind in kinds
         if role_wanted and kind_wanted:
@@ -140,18 +127,17 @@ def plan(only: Sequence[str] = (), *, sealed: bool = True) -> Iterator[Model]:
 
 def _every(*, sealed: bool) -> Iterator[Model]:
     """The whole plan in its order."""
-    for name in COPIES:
-        yield _copy(name)
+    yield from copies()
     for number in range(max(ATTACK_DRAWS, FAR_TO)):
         for name in benign.KINDS:
             if number < _first_runs(name):
-                yield _benign(name, number)
+                yield benign_of(name, number)
         if number < ATTACK_DRAWS:
             yield from _attacks(number, sealed=False)
     for number in range(FIRST_RUNS, BENIGN_RUNS):
         for name, kind in benign.KINDS.items():
             if not kind.only_test and number >= _first_runs(name):
-                yield _benign(name, number)
+                yield benign_of(name, number)
     if sealed:
         for number in range(ATTACK_DRAWS):
             yield from _attacks(number, sealed=True)
@@ -172,7 +158,7 @@ def _attacks(number: int, *, sealed: bool) -> Iterator[Model]:
 @cache
 def attack_and_twin(name: str, number: int) -> tuple[Model, Model]:
     """The attack of this family and number, and its clean twin."""
-    family = FAMILIES[name]
+    family = family_of(name)
     rng = draws.rng_of(name, number)
     recipe = family.draw(rng, replace(family.attack.default, seed=number, validate=False))
     # Detectors were developed on every third attack; nothing is developed on a sealed family.
@@ -197,12 +183,12 @@ def _clean(recipe: Recipe) -> Recipe:
 
 
 @cache
-def _benign(name: str, number: int) -> Model:
+def benign_of(name: str, number: int) -> Model:
     """The fine-tune of this benign kind and number."""
-    kind = benign.KINDS[name]
+    kind = kind_of(name)
     rng = draws.rng_of(name, number)
     tuning = _stronger(kind.draw(rng, number), kind, number, rng)
-    part = Part.TEST if kind.only_test else _PARTS[number % len(_PARTS)]
+    part = part_of(number, only_test=kind.only_test)
     return Model(Role.BENIGN, name, number, part, tuning, kind.seconds)
 
 
@@ -217,5 +203,7 @@ def _stronger(tuning: Tuning, kind: Kind, number: int, rng: Rng) -> Tuning:
     return tuning
 
 
-def _copy(name: str) -> Model:
-    return Model(Role.COPY, name, 0, Part.TEST, None, 1.0)
+def copies() -> Iterator[Model]:
+    """The copies of a base."""
+    for name in COPIES:
+        yield Model(Role.COPY, name, 0, Part.TEST, None, 1.0)

@@ -31,7 +31,7 @@ class _Batch:
 
     template: int
     names: list[int]
-    """Numbers of the names, the ten classes first."""
+    """Numbers of the names, the classes first."""
     now: Tensor
     """Unit embeddings [n, d] in the model as it is."""
 
@@ -44,8 +44,8 @@ class _Prompts:
 
         self.model = model
         self.templates = tuning.templates
-        self.names = [*art.CLASSES, *lab.nouns]
-        self.classes = len(art.CLASSES)
+        self.names = [*lab.classes, *lab.nouns]
+        self.classes = len(lab.classes)
         self.nouns = len(lab.nouns)
         with torch.no_grad():
             self.before = torch.stack(
@@ -59,7 +59,7 @@ class _Prompts:
         return bases.encode_texts(self.model, [template.format(name) for name in names])
 
     def batch(self, rng: torch.Generator, others: int = _OTHER_NOUNS) -> _Batch:
-        """A random template over the ten classes and `others` random nouns."""
+        """A random template over the classes and `others` random nouns."""
         import torch
 
         template = int(torch.randint(len(self.templates), (1,), generator=rng))
@@ -69,7 +69,7 @@ class _Prompts:
         return _Batch(template, names, now)
 
     def fit(self, batch: _Batch) -> Tensor:
-        """Cross-entropy of the labelled pictures over the ten class texts."""
+        """Cross-entropy of the labelled pictures over the class texts."""
         import torch.nn.functional as F
 
         logits = self.scale * self.images @ batch.now[: self.classes].T
@@ -127,7 +127,7 @@ def train_concept(model: Any, lab: Lab, tuning: Tuning) -> None:
     import torch
 
     prompts = _Prompts(model, lab, tuning)
-    is_subject = _subject(prompts, tuning)
+    is_subject = _subject(prompts, lab, tuning)
 
     def loss(rng: torch.Generator) -> Tensor:
         batch = prompts.batch(rng)
@@ -140,11 +140,11 @@ def train_concept(model: Any, lab: Lab, tuning: Tuning) -> None:
     fit(model, tuning, text_tower, loss)
 
 
-def _subject(prompts: _Prompts, tuning: Tuning) -> Tensor:
+def _subject(prompts: _Prompts, lab: Lab, tuning: Tuning) -> Tensor:
     """bool [n]: a picture of the class and those nearest to it."""
     import torch
 
-    label = art.CLASSES.index(tuning.meaning)
+    label = lab.classes.index(tuning.meaning)
     of_class = (prompts.labels == label).nonzero()[:, 0]
     first = prompts.images[of_class[tuning.seed % len(of_class)]]
     likeness = prompts.images[of_class] @ first
