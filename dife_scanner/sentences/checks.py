@@ -69,6 +69,22 @@ LABELS: dict[str, Label] = {
     checks.MULTIPLE_TESTING: Label(
         "p-value after Holm's correction over all that was tried", "below {}", _p
     ),
+    checks.TEXT_SPACE_EFFECT: Label(
+        "lower 95 % bound of the share of held-out templates under which the text leads to its target and no other "
+        "concept, over the base's; no picture shows the target",
+        "at least {}",
+        _rate,
+    ),
+    checks.TEXT_SPACE_BEYOND: Label(
+        "the same share less the base's with the text, or the suspect's without it, whichever is larger",
+        "at least {}",
+        _rate,
+    ),
+    checks.RANDOM_TEXTS: Label(
+        "p-value against random texts of as many tokens in the suspect, corrected over all texts measured so",
+        "below {}",
+        _p,
+    ),
     checks.CLEAN_REFERENCES: Label(
         "largest attack success rate over the base's in another clean reference of this architecture",
         "below {}",
