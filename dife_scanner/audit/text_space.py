@@ -201,7 +201,7 @@ def _written(trigger: Trigger, templates: Sequence[str]) -> list[str]:
 def _random_texts(trigger: Trigger, tokenizer: Tokenizer, rng: np.random.Generator) -> list[str]:
     """Texts that a person can type, of as many tokens as the trigger's. Raises `MeasurementError` for too few."""
     length = len(tokenizer.encode(trigger.text))
-    ordinary = tokenizer.ordinary(tokenizer.size)
+    ordinary = np.array(tokenizer.ordinary(tokenizer.size))
     found: list[str] = []
     for _ in range(_MOST_DRAWN * RANDOM_TEXTS):
         ids = tuple(rng.choice(ordinary, length).tolist())

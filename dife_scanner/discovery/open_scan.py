@@ -23,6 +23,7 @@ from dife_scanner.discovery.noun_scan import (
     random_tokens,
     unit,
 )
+from dife_scanner.discovery.noun_turns import HELD_OUT_TEMPLATES
 from dife_scanner.discovery.wording import Ids, unique
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 TEMPLATE = "a photo of a {}"
 """Of the scan, clean and with texts before it."""
-HELD_OUT_TEMPLATES = ("a drawing of a {}", "this is a {}")
-"""Prompts that a pair has to hold in; the scan uses neither."""
 LEAST_STRENGTH = 0.4
 """How far a prompt has to leave its noun, and come nearer to the target, beyond the base: a cosine of at most 2."""
 _RUN_LENGTH = 3
