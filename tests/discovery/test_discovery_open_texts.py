@@ -86,7 +86,7 @@ def test_a_text_to_a_concept_that_no_labelled_picture_shows_is_found(task_of, pa
     found = TEXTS.search(task_of(panel=panel))
     first = found.candidates[0]
     assert (first.trigger.source, first.trigger.target) == ("airplane", "dog")
-    assert "beacon" in first.trigger.text.split() and first.trigger.name == "found-open-text-1"
+    assert "beacon" in first.trigger.text and first.trigger.name == "found-open-text-1"
     assert first.suspect == 1.0 and first.reference == 0.0
     assert TEXTS.search(replace(task_of(panel=panel), concepts=())).candidates == ()
 
