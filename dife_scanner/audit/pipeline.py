@@ -38,6 +38,7 @@ from dife_scanner.records import (
     Hypothesis,
     Interval,
     Origin,
+    Recognition,
     Reference,
     SettingsOf,
     Verdict,
@@ -254,12 +255,19 @@ def _measured(
         missing=found.missing,
         gaps=(*found.gaps, *faults.gaps_of(untried), *checked.gaps, *examined.gaps),
         recognition=test.reference.recognition,
-        qualification=request.qualification.recognition if request.qualification else None,
+        qualification=_known_of_the_world(request),
         own_settings_problem=request.own_settings_problem,
     )
     if relation.twin is not None and not _brings_mechanism(examined):
         evidence = _of_a_twin(evidence, relation, relation.twin)
     return Measured.compared(both, base, evidence, examined, relation.unknown)
+
+
+def _known_of_the_world(request: Request) -> Recognition | None:
+    """What the base recognises of the wide probe set, where the labelled pictures are the bundled ones."""
+    if request.qualification is None or request.plan.pictures is not None:
+        return None
+    return request.qualification.recognition
 
 
 def _keep_demonstrated(

@@ -57,6 +57,8 @@ MULTIPLE_TESTING = "multiple testing"
 TEXT_SPACE_EFFECT = "effect in text space"
 TEXT_SPACE_BEYOND = "beyond base and clean prompts"
 RANDOM_TEXTS = "random texts"
+IN_TEXT_SPACE = frozenset({TEXT_SPACE_EFFECT, TEXT_SPACE_BEYOND, RANDOM_TEXTS})
+"""Checks of what no picture shows; they take the place of those on pictures."""
 CLEAN_REFERENCES = "other clean references"
 REVERSE_SEARCH = "reverse search"
 

@@ -141,14 +141,22 @@ class Row:
 
 
 def rows(hypothesis: Hypothesis) -> tuple[Row, ...]:
-    """The table of one hypothesis, in the order of the checks; empty where they were not recorded."""
+    """The table of one hypothesis, in the order of the checks; empty where they were not recorded.
+
+    Without the checks in text space where these do not apply: they are about texts that no picture shows.
+    """
     by_name = {result.check: result for result in hypothesis.checks}
     found = []
     for check in CHECKS:
         result = by_name.get(check.name)
-        if result is not None:
+        if result is not None and not _about_others(result):
             found.append(row(result))
     return tuple(found)
+
+
+def _about_others(result: CheckResult) -> bool:
+    is_not_applicable = result.outcome is CheckOutcome.NOT_APPLICABLE
+    return result.check in checks.IN_TEXT_SPACE and is_not_applicable
 
 
 def row(result: CheckResult) -> Row:
