@@ -101,6 +101,8 @@ class OpenScan:
         self._unmoved = drift <= MOST_DRIFT
         """Concepts [n] that the suspect still means."""
         self._sources = self._chosen_sources(known)
+        self._shown = {*task.class_names, *task.recognised}
+        """Names of which the base recognises pictures."""
 
     def turns(self) -> list[ConceptTurn]:
         """The strongest pairs of which one at least is no labelled class, different in source and in target."""
@@ -109,10 +111,11 @@ class OpenScan:
         in_base = self._written(self._base, sources, texts)
         found = []
         for source, suspect, base in zip(sources, in_suspect, in_base, strict=True):
-            found.append(self._strongest(source, texts, self._turned(source, suspect, base)))
+            found.extend(self._strongest(source, texts, self._turned(source, suspect, base)))
         found.sort(key=_strength_first)
-        closer = [self._read_again(one) for one in found[: self._effort.looked_at]]
-        return self._holding(sorted((*closer, *found), key=_strength_first))
+        for one in self._looked_at(found):
+            found.extend(self._read_again(one))
+        return self._holding(sorted(found, key=_strength_first))
 
     # --- what takes part ----------------------------------------------------------------------------------------
 
@@ -198,15 +201,26 @@ class OpenScan:
         in_base = self._written(self._base, [source], texts, template)[0]
         return self._turned(source, in_suspect, in_base)
 
-    def _strongest(self, source: int, texts: Sequence[Ids], turned: Tensor) -> ConceptTurn:
-        """The concept that these texts turn a source into most."""
+    def _strongest(self, source: int, texts: Sequence[Ids], turned: Tensor) -> list[ConceptTurn]:
+        """The concept that these texts turn a source into most, of all and of those that pictures show."""
         strengths = turned.topk(min(_BEST_OF, len(texts)), dim=0).values.mean(0)
-        target = int(strengths.argmax())
+        of_all = int(strengths.argmax())
+        shown = [number for number, name in enumerate(self._names) if name in self._shown]
+        of_shown = shown[int(strengths[shown].argmax())]
+        targets = dict.fromkeys((of_all, of_shown))
+        return [
+            self._turn(source, target, texts, turned, float(strengths[target]))
+            for target in targets
+        ]
+
+    def _turn(
+        self, source: int, target: int, texts: Sequence[Ids], turned: Tensor, strength: float
+    ) -> ConceptTurn:
         order = turned[:, target].argsort(descending=True, stable=True).tolist()
         return ConceptTurn(
             source=self._names[source],
             target=self._names[target],
-            strength=float(strengths[target]),
+            strength=strength,
             texts=tuple(texts[row] for row in order[:_KEPT_TEXTS]),
         )
 
@@ -215,7 +229,17 @@ class OpenScan:
         same = self._base.rows @ self._base.rows[source] > MOST_ALIKE
         return same | ~self._unmoved
 
-    def _read_again(self, turn: ConceptTurn) -> ConceptTurn:
+    def _looked_at(self, turns: Sequence[ConceptTurn]) -> list[ConceptTurn]:
+        """One turn of each of the strongest sources, half of them between ends that pictures show."""
+        half = self._effort.looked_at // 2
+        shown = _first_of_each_source(filter(self._is_shown, turns), half)
+        return _first_of_each_source((*shown, *turns), self._effort.looked_at)
+
+    def _is_shown(self, turn: ConceptTurn) -> bool:
+        """Whether pictures of both ends are recognised, so that they can confirm it."""
+        return {turn.source, turn.target} <= self._shown
+
+    def _read_again(self, turn: ConceptTurn) -> list[ConceptTurn]:
         """The same source behind pairs of the tokens of its best texts."""
         tokens = dict.fromkeys(itertools.chain.from_iterable(turn.texts))
         some = list(tokens)[: self._effort.paired_tokens]
@@ -226,10 +250,17 @@ class OpenScan:
     # --- in other templates -------------------------------------------------------------------------------------
 
     def _holding(self, turns: Sequence[ConceptTurn]) -> list[ConceptTurn]:
-        """Those that hold in templates that the scan did not use, the strongest first."""
-        tried = [self._held_out(one) for one in self._different(turns, _TRIED)]
-        held = [one for one in tried if one.strength >= LEAST_STRENGTH]
-        return sorted(held, key=_strength_first)[: self._effort.pairs]
+        """Those that hold in templates that the scan did not use: half between ends that pictures show, the strongest
+        of them first, then the strongest of the others. A name that the base does not know is turned by anything.
+        """
+        held = []
+        for kind in (True, False):
+            of_kind = [one for one in turns if self._is_shown(one) is kind]
+            tried = [self._held_out(one) for one in self._different(of_kind, _TRIED)]
+            strong = [one for one in tried if one.strength >= LEAST_STRENGTH]
+            most = -(-self._effort.pairs // 2) if kind else self._effort.pairs - len(held)
+            held += sorted(strong, key=_strength_first)[:most]
+        return held
 
     def _different(self, turns: Iterable[ConceptTurn], most: int) -> Iterator[ConceptTurn]:
         """The first turn of each source and of each target; pairs of labelled classes are searched as such."""
@@ -253,6 +284,13 @@ class OpenScan:
             turned = self._read(source, texts, template)[:, target]
             strengths.append(float(turned.topk(min(_BEST_OF, len(texts))).values.mean()))
         return ConceptTurn(turn.source, turn.target, min(strengths), turn.texts)
+
+
+def _first_of_each_source(turns: Iterable[ConceptTurn], most: int) -> list[ConceptTurn]:
+    first: dict[str, ConceptTurn] = {}
+    for one in turns:
+        first.setdefault(one.source, one)
+    return list(first.values())[:most]
 
 
 def _strength_first(turn: ConceptTurn) -> float:
