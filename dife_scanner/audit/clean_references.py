@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from dife_scanner.audit import faults, hypotheses
+from dife_scanner.audit import faults, hypotheses, text_space
 from dife_scanner.audit.sides import Side, readout
+from dife_scanner.audit.stages import Splits
 from dife_scanner.core import checks, metrics
 from dife_scanner.models.interface import Encoder
 from dife_scanner.records import Channel, Hypothesis, InCleanReference, Origin, Reference, Trigger
@@ -28,7 +29,8 @@ class CleanReferences:
     """The clean references known here other than the suspect's `base`, opened when a trigger is tried on them.
 
     `flagged` names references that an audit found backdoored. They would hide what was made of them, and so would one
-    that has a tower of the suspect's own that is not the base's; neither is used.
+    that has a tower of the suspect's own that is not the base's; neither is used. `splits` bring pictures of what a
+    trigger beyond the labelled classes is about.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class CleanReferences:
         suspect: Encoder,
         flagged: frozenset[str],
         opened: Open,
+        splits: Splits | None = None,
     ) -> None:
         of_base = {base.image_tower, base.text_tower}
         changed = {suspect.image_tower, suspect.text_tower} - of_base
@@ -50,6 +53,7 @@ class CleanReferences:
             same = one.architecture == base.architecture
             (self._alike if same else self._unlike).append(one)
         self._opened = opened
+        self._splits = splits
         self._failures: list[str] = []
         self._failures_elsewhere: list[str] = []
 
@@ -83,7 +87,7 @@ class CleanReferences:
                 side = self._opened(reference)
                 for number in tried:
                     found.setdefault(number, []).append(
-                        _in(side, results[number], reference.name, distance)
+                        self._in(side, results[number], reference.name, distance)
                     )
         out = list(results)
         for number, near in found.items():
@@ -95,8 +99,40 @@ class CleanReferences:
         found = {}
         for one in self._unlike[:OTHERS]:
             with _noting_failure(one.name, self._failures_elsewhere):
-                found[one.name] = round(_success(trigger, self._opened(one)), 6)
+                found[one.name] = round(self._success(trigger, self._opened(one)), 6)
         return found
+
+    def _in(self, side: Side, row: Hypothesis, name: str, distance: float) -> InCleanReference:
+        success = self._success(row.trigger, side)
+        clean = self._clean(row.trigger, side)
+        lift = success - max(row.reference or 0.0, clean)
+        return InCleanReference(name, distance, round(success, 6), round(lift, 6))
+
+    def _success(self, trigger: Trigger, side: Side) -> float:
+        """Attack success rate: TS without the target class, or QHR; in text space where no picture shows the target."""
+        own = self._among(side, trigger)
+        if own is None:
+            return self._in_text_space(trigger, side)
+        outcomes, _ = readout(own, own, _without_mechanism(trigger), with_target=False)
+        return float(outcomes.mean())
+
+    def _clean(self, trigger: Trigger, side: Side) -> float:
+        own = self._among(side, trigger)
+        return hypotheses.clean_rate(own, _without_mechanism(trigger)) if own is not None else 0.0
+
+    def _among(self, side: Side, trigger: Trigger) -> Side | None:
+        """A reference on pictures of the trigger's panel; `None` where there are none."""
+        if self._splits is None or self._splits.holds(trigger.source, trigger.target):
+            return side
+        own = self._splits.among(trigger.source, trigger.target)
+        if own is None:
+            return None
+        split = own.test.suspect.split
+        return Side(side.encoder, split, own.data.class_names, side.templates)
+
+    def _in_text_space(self, trigger: Trigger, side: Side) -> float:
+        assert self._splits is not None
+        return text_space.rate(trigger, side.encoder, self._splits.test, self._splits.concepts)
 
     def _nearest(self, suspect: Side) -> list[tuple[float, Reference]]:
         """The nearest first, with their distances; of equally near ones the first by name. One is open at a time."""
@@ -129,19 +165,6 @@ def _distance(suspect: Side, other: Side) -> float:
     of_pictures = metrics.cosine_distance(suspect.images, other.images).mean()
     of_prompts = metrics.cosine_distance(suspect.prompts, other.prompts).mean()
     return round(float(of_pictures + of_prompts), 6)
-
-
-def _in(side: Side, row: Hypothesis, name: str, distance: float) -> InCleanReference:
-    success = _success(row.trigger, side)
-    clean = hypotheses.clean_rate(side, _without_mechanism(row.trigger))
-    lift = success - max(row.reference or 0.0, clean)
-    return InCleanReference(name, distance, round(success, 6), round(lift, 6))
-
-
-def _success(trigger: Trigger, side: Side) -> float:
-    """Attack success rate: TS without the target class, or QHR."""
-    outcomes, _ = readout(side, side, _without_mechanism(trigger), with_target=False)
-    return float(outcomes.mean())
 
 
 def _without_mechanism(trigger: Trigger) -> Trigger:

@@ -15,6 +15,7 @@ from dife_scanner.audit.interfaces import (
     measure_all,
     measure_undiagnosed,
 )
+from dife_scanner.audit.populations import derived
 from dife_scanner.audit.populations.errors import PoolTooSmall, SourceNotInPool, TargetNotInPool
 from dife_scanner.audit.stages import Splits, Stage
 from dife_scanner.core.agreement import compare
@@ -63,6 +64,8 @@ def examine(stage: Stage, strongest: Hypothesis) -> Examined:
 
     What a fault keeps from being done is a gap. Only errors of whoever named the trigger are raised.
     """
+    if strongest.without_pictures:
+        return _examined_in_text_space(stage, strongest)
     gaps = Gaps()
     trigger = strongest.trigger
     splits = stage.splits.for_trigger(trigger)
@@ -72,7 +75,7 @@ def examine(stage: Stage, strongest: Hypothesis) -> Examined:
     stage.phases.enter("diagnosing")
     found = _diagnosed(trigger, condition, splits, gaps)
     stage.phases.enter("measuring interfaces")
-    pools = _pools(stage, condition, strongest)
+    pools = _pools(stage, splits, condition, strongest)
     subject = Subject(trigger, condition, splits.train, test, splits.queries, pools, seed)
     profile, agreement = _profiled(subject, found.diagnosis, _raised(strongest), gaps)
     recovered = gaps.attempt(
@@ -97,6 +100,22 @@ def examine(stage: Stage, strongest: Hypothesis) -> Examined:
         effect=effect,
         recovered=recovered,
         files=(*pictures, *landing, *manifests),
+        gaps=gaps.found,
+    )
+
+
+def _examined_in_text_space(stage: Stage, strongest: Hypothesis) -> Examined:
+    """What is known of a text whose target no picture shows: neither footprint nor interface can be measured."""
+    gaps = Gaps()
+    trigger = strongest.trigger
+    landing = gaps.attempt(
+        "direction of the trigger", lambda: evidence.landing(trigger, stage.splits.test), ()
+    )
+    return Examined(
+        trigger=trigger,
+        condition=trigger.condition(),
+        effect=strongest.text_space.effect if strongest.text_space is not None else None,
+        files=landing,
         gaps=gaps.found,
     )
 
@@ -152,15 +171,21 @@ def _raised(strongest: Hypothesis) -> tuple[type[Exception], ...]:
     return (TriggerFileError, *OF_POOLS)
 
 
-def _pools(stage: Stage, condition: Condition, strongest: Hypothesis) -> Populations:
-    """The populations besides the labelled pictures, drawn when a card first needs one."""
+def _pools(
+    stage: Stage, splits: Splits, condition: Condition, strongest: Hypothesis
+) -> Populations:
+    """The populations besides the labelled pictures, drawn when a card first needs one.
+
+    Those of a panel are derived from its held-out pictures: no bundled scene shows what it is about.
+    """
     plan = stage.request.plan
-    class_names = stage.splits.data.class_names
+    class_names = splits.data.class_names
+    of_panel = None if splits.data is stage.splits.data else derived(splits.data)
     raised = _raised(strongest)
 
     def draw(kind: str) -> populations.Pool:
         try:
-            return plan.pool(kind, condition, class_names, stage.request.cache)
+            return plan.pool(kind, condition, class_names, stage.request.cache, of_panel)
         except raised:
             raise
         except OF_POOLS as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from dife_scanner.audit import faults, probes
+from dife_scanner.audit import faults, probes, text_space
 from dife_scanner.audit.interfaces import named
 from dife_scanner.audit.sides import Side, baseline, readout, reads_hit_rate, spared
 from dife_scanner.audit.stages import Stage, card_of, labelled
@@ -183,9 +183,15 @@ def _with_origin(
 
 
 def corrected(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
-    """The same results with Holm's correction over all of them."""
-    adjusted = holm([row.p_value for row in results])
-    return tuple(replace(row, p_holm=p) for row, p in zip(results, adjusted, strict=True))
+    """The same results with Holm's correction over all that pictures show; what was measured in text space is corrected
+    over all of that.
+    """
+    on_pictures = [row.p_value for row in results if not row.without_pictures]
+    adjusted = iter(holm(on_pictures))
+    rows = []
+    for row in results:
+        rows.append(row if row.without_pictures else replace(row, p_holm=next(adjusted)))
+    return text_space.corrected(rows)
 
 
 def by_effect(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
@@ -197,7 +203,7 @@ def by_effect(results: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
     def rank(row: Hypothesis) -> tuple[bool, float, float]:
         return not checks.demonstrated(row.checks), -row.lift, row.p_holm
 
-    measured = [row for row in results if row.suspect is not None]
+    measured = [row for row in results if row.suspect is not None or row.without_pictures]
     return tuple(sorted(measured, key=rank))
 
 

@@ -36,7 +36,9 @@ from dife_scanner.progress import SILENT, Progress
 from dife_scanner.records import (
     Channel,
     Hypothesis,
+    Interval,
     Origin,
+    Recognition,
     Reference,
     SettingsOf,
     Verdict,
@@ -253,12 +255,19 @@ def _measured(
         missing=found.missing,
         gaps=(*found.gaps, *faults.gaps_of(untried), *checked.gaps, *examined.gaps),
         recognition=test.reference.recognition,
-        qualification=request.qualification.recognition if request.qualification else None,
+        qualification=_known_of_the_world(request),
         own_settings_problem=request.own_settings_problem,
     )
     if relation.twin is not None and not _brings_mechanism(examined):
         evidence = _of_a_twin(evidence, relation, relation.twin)
     return Measured.compared(both, base, evidence, examined, relation.unknown)
+
+
+def _known_of_the_world(request: Request) -> Recognition | None:
+    """What the base recognises of the wide probe set, where the labelled pictures are the bundled ones."""
+    if request.qualification is None or request.plan.pictures is not None:
+        return None
+    return request.qualification.recognition
 
 
 def _keep_demonstrated(
@@ -274,8 +283,7 @@ def _keep_demonstrated(
     if not shown:
         return
     strongest = shown[0]
-    test = both.splits.for_trigger(strongest.trigger).test
-    effect = hypotheses.effect(strongest.trigger, *test, both.request.plan.seed)
+    effect = _effect(both, strongest)
     if effect.low < checks.DEMONSTRATED_EFFECT:
         return  # named by somebody, and reported as it is once it is measured everywhere
     evidence = Evidence(
@@ -287,6 +295,15 @@ def _keep_demonstrated(
     )
     examined = Examined(trigger=strongest.trigger, effect=effect)
     keep(Measured.compared(both, base, evidence, examined, relation.unknown))
+
+
+def _effect(both: Stage, strongest: Hypothesis) -> Interval:
+    """The interval of a trigger over the base, in text space where no picture shows its target."""
+    space = strongest.text_space
+    if strongest.without_pictures and space is not None:
+        return space.effect
+    test = both.splits.for_trigger(strongest.trigger).test
+    return hypotheses.effect(strongest.trigger, *test, both.request.plan.seed)
 
 
 def _strongest(both: Stage, checked: run_checks.Checked) -> tuple[Hypothesis | None, Examined]:
@@ -321,7 +338,7 @@ def _searched(both: Stage, relation: Relation) -> search.Discovered:
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
         if not is_searchable(splits.test.reference.recognition):
             return search.Discovered()
-        return search.discover(both.encoders, splits.train, splits.test, options, both.progress)
+        return search.discover(both.encoders, splits, options, both.progress)
 
 
 def _options(one: Stage) -> search.Options:

@@ -16,11 +16,11 @@ from dife_scanner.core.budgets import MEASURING
 from dife_scanner.errors import UsageError
 from dife_scanner.records import Budget, Condition, Reference, StoredPlan, Trigger
 
-AUDIT_VERSION = "dife-9"
+AUDIT_VERSION = "dife-10"
 DISCOVERY_VERSIONS = {
-    Budget.QUICK: "discovery-4",
-    Budget.DEFAULT: "discovery-4",
-    Budget.DEEP: "discovery-4",
+    Budget.QUICK: "discovery-5",
+    Budget.DEFAULT: "discovery-5",
+    Budget.DEEP: "discovery-5",
 }
 """Raise it when a change makes a detector find something else."""
 
@@ -82,19 +82,25 @@ class Plan:
         condition: Condition,
         class_names: tuple[str, ...],
         cache: Path | None = None,
+        of_panel: populations.Captioned | None = None,
     ) -> populations.Pool:
         """One pool of the plan's data for a condition. `NoPool` where the data cannot have such a pool.
 
-        Own captions are used where there are any; labelled pictures of one's own alone make class-derived pools.
+        Own captions are used where there are any; labelled pictures of one's own alone make class-derived pools, and so
+        do the held-out pictures `of_panel`, of a condition beyond the labelled classes.
         """
         source, target = condition.source, condition.target
-        own = _own_captions(self.captions) if self.captions else None
+        own = of_panel
+        if own is None and self.captions:
+            own = _own_captions(self.captions)
         if own is None and self.pictures:
             own = _own_pictures(self.pictures).captioned()
         if own is None:
             return populations.bundled(
                 kind, source, target, self.budget, self.seed, class_names=class_names, cache=cache
             )
+        if kind == populations.GENERATOR_GROUPS and of_panel is not None:
+            raise NoPool(f"no picture that a generator made beforehand shows {target}")
         if kind == populations.GENERATOR_GROUPS:
             raise NoPool(
                 f"{own.name} holds no pictures that a generator made beforehand; the bundled scenes do, and are used "

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from dife_scanner.audit import hypotheses, search
 from dife_scanner.audit.sides import Pair, Side
+from dife_scanner.audit.stages import Splits
 from dife_scanner.core import checks
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import Progress, Step
@@ -33,8 +34,7 @@ def accuracy_lost(test: Pair[Side]) -> float:
 def searched(
     results: Sequence[Hypothesis],
     encoders: Pair[Encoder],
-    train: Pair[Side],
-    test: Pair[Side],
+    splits: Splits,
     options: search.Options,
     progress: Progress,
 ) -> tuple[tuple[Hypothesis, ...], str]:
@@ -45,11 +45,9 @@ def searched(
     if not options.plan.detectors:
         return tuple(results), "this audit runs no searches"
     concerned = [_concerned(one) for one in results]
-    if accuracy_lost(test) < checks.ACCURACY_LOST or not any(concerned):
+    if accuracy_lost(splits.test) < checks.ACCURACY_LOST or not any(concerned):
         return tuple(results), ""
-    found, failed = _strongest(
-        _swapped(encoders), _swapped(train), _swapped(test), options, progress
-    )
+    found, failed = _strongest(_swapped(encoders), splits.exchanged(), options, progress)
     out = []
     for result, is_concerned in zip(results, concerned, strict=True):
         with_found = replace(result, exchanged=found)
@@ -69,8 +67,7 @@ def _concerned(row: Hypothesis) -> bool:
 
 def _strongest(
     encoders: Pair[Encoder],
-    train: Pair[Side],
-    test: Pair[Side],
+    splits: Splits,
     options: search.Options,
     progress: Progress,
 ) -> tuple[ReverseSearch, str]:
@@ -85,7 +82,7 @@ def _strongest(
     able = [one for one in search.detectors(options.plan.detectors) if one.channel in _CHANNELS]
     plan = replace(options.plan, detectors=tuple(one.name for one in able))
     options = replace(options, plan=plan, reverse=True, learner=None)
-    found = search.discover(encoders, train, test, options, Progress(tell))
+    found = search.discover(encoders, splits, options, Progress(tell))
     passes = sum(one.passes for one in found.searches)
     seconds = round(sum(one.seconds for one in found.searches), 3)
     reasons: dict[str, list[str]] = {}

@@ -65,9 +65,7 @@ def _with_reverse_search(
     splits = stage.splits
     options = replace(options, gone=time.monotonic() - stage.began)
     with named(ZERO_SHOT, labelled(probes.TRAIN, probes.TEST)):
-        return reverse_search.searched(
-            results, stage.encoders, splits.train, splits.test, options, stage.progress
-        )
+        return reverse_search.searched(results, stage.encoders, splits, options, stage.progress)
 
 
 def with_checks(results: Sequence[Hypothesis], known: Circumstances) -> tuple[Hypothesis, ...]:
@@ -79,7 +77,7 @@ def clean_references(stage: Stage, base: Reference) -> CleanReferences:
     """The clean references that are known here besides the base."""
     request = stage.request
     return CleanReferences(
-        request.known, base, stage.encoders.suspect, request.flagged, _opener(stage)
+        request.known, base, stage.encoders.suspect, request.flagged, _opener(stage), stage.splits
     )
 
 

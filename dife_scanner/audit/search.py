@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dife_scanner import discovery
-from dife_scanner.audit import faults, hypotheses, recovery
+from dife_scanner.audit import faults, hypotheses, recovery, text_space
 from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.sides import Pair, Side, readout
+from dife_scanner.audit.stages import Splits
 from dife_scanner.core import metrics
-from dife_scanner.discovery import Candidate, Detector, Load, Task, cost
+from dife_scanner.discovery import Candidate, Detector, Load, PanelOf, Pictures, Task, cost
 from dife_scanner.durable.atomic import atomic_write
 from dife_scanner.durable.crash import crash_point
 from dife_scanner.errors import LimitExceeded, TriggerFileError, UsageError
@@ -112,8 +113,7 @@ def detectors(wanted: Sequence[str]) -> tuple[Detector, ...]:
 
 def discover(
     encoders: Pair[Encoder],
-    train: Pair[Side],
-    test: Pair[Side],
+    splits: Splits,
     options: Options,
     progress: Progress,
     using: Sequence[Detector] = (),
@@ -126,10 +126,14 @@ def discover(
     gaps = faults.Gaps()
 
     def test_candidate(candidate: Candidate) -> Hypothesis:
-        return _tested(candidate, test, options.plan.seed, gaps)
+        return _tested(candidate, splits, options.plan.seed, gaps)
 
     chosen = using or detectors(options.plan.detectors)
-    task = _task(encoders, train, options)
+    task = _task(encoders, splits.train, options)
+    recognised = splits.panels.recognised if splits.panels is not None else ()
+    task = replace(
+        task, panel=_panels(encoders, splits), concepts=splits.concepts, recognised=recognised
+    )
     return replace(_run(chosen, task, options, progress, test_candidate), gaps=gaps.found)
 
 
@@ -280,6 +284,24 @@ def _task(encoders: Pair[Encoder], train: Pair[Side], options: Options) -> Task:
     )
 
 
+def _panels(encoders: Pair[Encoder], splits: Splits) -> PanelOf:
+    """The pictures that a search may read of any source and target."""
+
+    def pictures(source: str, target: str) -> Pictures | None:
+        found = splits.among(source, target)
+        if found is None:
+            return None
+        split = found.train.suspect.split
+        return Pictures(
+            pixels=encoders.suspect.prepare(split.images),
+            labels=split.labels,
+            class_names=found.data.class_names,
+            drawings=split.drawings,
+        )
+
+    return pictures
+
+
 def _record(detector: Detector, finished: _Finished, confirmed: Sequence[Hypothesis]) -> Search:
     best = max((result.lift for result in confirmed), default=0.0)
     return Search(
@@ -299,22 +321,44 @@ def _record(detector: Detector, finished: _Finished, confirmed: Sequence[Hypothe
 # --- testing candidates ---------------------------------------------------------------------------------------
 
 
-def _tested(candidate: Candidate, test: Pair[Side], seed: int, gaps: faults.Gaps) -> Hypothesis:
-    """The candidate on drawings and templates that no search saw, with its interval over the base."""
+def _tested(candidate: Candidate, splits: Splits, seed: int, gaps: faults.Gaps) -> Hypothesis:
+    """The candidate on drawings and templates that no search saw, with its interval over the base.
+
+    A text that leads beyond the labelled classes is measured in text space too, and there alone where its target has no
+    pictures.
+    """
+    trigger = candidate.trigger
+    own = splits.among(trigger.source, trigger.target)
+    measured = Hypothesis(trigger, candidate.effect)
+    if own is not None:
+        measured = _tested_on_pictures(candidate, own.test, seed)
+    if not splits.holds(trigger.source, trigger.target):
+        found = gaps.attempt(
+            f"`{trigger.name}` in text space",
+            lambda: text_space.measure(trigger, splits.test, splits.concepts, seed),
+            None,
+        )
+        measured = replace(measured, text_space=found)
+    return replace(
+        measured,
+        origin=Origin.DISCOVERED,
+        leads_to=gaps.attempt(
+            f"concept that `{trigger.name}` leads to",
+            lambda: recovery.nearest_concept(trigger, (own or splits).test),
+            None,
+        ),
+    )
+
+
+def _tested_on_pictures(candidate: Candidate, test: Pair[Side], seed: int) -> Hypothesis:
     trigger = candidate.trigger
     choice = hypotheses.Choice(trigger, candidate.suspect, candidate.reference)
     measured = hypotheses.test(choice, test.suspect, test.reference, seed, always=True)
     return replace(
         measured,
-        origin=Origin.DISCOVERED,
         effect=hypotheses.effect(trigger, test.suspect, test.reference, seed),
         area=candidate.area,
         read_alike=_embedded_alike(candidate, test),
-        leads_to=gaps.attempt(
-            f"concept that `{trigger.name}` leads to",
-            lambda: recovery.nearest_concept(trigger, test),
-            None,
-        ),
     )
 
 

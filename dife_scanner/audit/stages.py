@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from dife_scanner.audit import probes
+from dife_scanner.audit import probes, wide_probes
 from dife_scanner.audit.cache import CachedEncoder, Memory
+from dife_scanner.audit.candidate_panels import Panels
+from dife_scanner.audit.concepts import concept_names
 from dife_scanner.audit.plan import Plan
+from dife_scanner.audit.qualification import Qualified, qualified
 from dife_scanner.audit.request import Request
 from dife_scanner.audit.sides import Pair, Side, reads_hit_rate
 from dife_scanner.core.cards import PROMPTED, ZERO_SHOT, Card
-from dife_scanner.errors import AuditError, TriggerFileError
+from dife_scanner.errors import AuditError, MeasurementError, TriggerFileError
 from dife_scanner.models.interface import Encoder
 from dife_scanner.progress import Progress
 from dife_scanner.records import Trigger
@@ -29,25 +32,66 @@ class Splits:
     """Suspect and reference on each split of the labelled pictures, with the templates that belong to it.
 
     Nothing is measured where it was chosen: searches read `train`, the branch swap `diagnosis`, the evidence and the
-    profile `test`, with templates of their own.
+    profile `test`, with templates of their own. `panels` bring a concept among the classes where a trigger is about it.
     """
 
-    def __init__(self, suspect: Encoder, reference: Encoder, data: probes.Probes) -> None:
+    def __init__(
+        self,
+        suspect: Encoder,
+        reference: Encoder,
+        data: probes.Probes,
+        panels: Panels | None = None,
+    ) -> None:
         self._encoders = Pair(suspect, reference)
         self.data = data
+        self.panels = panels
         self.train = self._both(probes.TRAIN, probes.SEARCH_TEMPLATES)
         self.diagnosis = self._both(probes.DIAGNOSIS, probes.DIAGNOSIS_TEMPLATES)
         self.test = self._both(probes.TEST, probes.PROFILE_TEMPLATES)
         self.queries = self._both(probes.TEST, probes.QUERY_TEMPLATES)
 
     def for_trigger(self, trigger: Trigger) -> Splits:
-        """These splits, with the trigger's own templates on the test pictures where it brings any."""
+        """The splits of the trigger's panel, with its own templates on the test pictures where it brings any.
+
+        Raises `MeasurementError` for a source or target without pictures.
+        """
+        found = self.among(trigger.source, trigger.target)
+        if found is None:
+            raise MeasurementError(
+                f"the base recognises no pictures that show what `{trigger.name}` turns {trigger.source or 'anything'} "
+                f"into: {trigger.target}",
+                "bring pictures of it (--pictures)",
+            )
         if not trigger.templates:
-            return self
-        own = copy(self)
-        own.test = self._both(probes.TEST, trigger.templates)
+            return found
+        own = copy(found)
+        own.test = found._both(probes.TEST, trigger.templates)
         own.queries = own.test
         return own
+
+    def among(self, source: str, target: str) -> Splits | None:
+        """The splits in which both are classes: these, those of their panel, or none where an end has no pictures."""
+        if self.holds(source, target):
+            return self
+        data = self.panels.of(source, target) if self.panels is not None else None
+        if data is None:
+            return None
+        return Splits(*self._encoders, data)
+
+    def holds(self, source: str, target: str) -> bool:
+        """Whether both, where they are named, are classes of these very splits."""
+        return {source, target} - {""} <= set(self.data.class_names)
+
+    @property
+    def concepts(self) -> tuple[str, ...]:
+        """What a trigger may lead to: the labelled classes, the bundled concepts, and what the wide probe set shows."""
+        shown = self.panels.concepts if self.panels is not None else ()
+        return tuple(dict.fromkeys((*self.data.class_names, *concept_names(), *shown)))
+
+    def exchanged(self) -> Splits:
+        """The same with suspect and reference in each other's place."""
+        suspect, reference = self._encoders
+        return Splits(reference, suspect, self.data, self.panels)
 
     def _both(self, split: str, templates: tuple[str, ...]) -> Pair[Side]:
         pictures = self.data.split(split)
@@ -99,8 +143,16 @@ def stage(
     phases = Phases(progress)
     suspect = CachedEncoder(encoders.suspect, memory, on_encoded=phases.encoded)
     reference = CachedEncoder(encoders.reference, memory, on_encoded=phases.encoded)
-    splits = Splits(suspect, reference, request.plan.probes())
+    data = request.plan.probes()
+    splits = Splits(suspect, reference, data, Panels(data, _known(request), reference))
     return Stage(request, encoders, splits, memory, progress, phases, scratch)
+
+
+def _known(request: Request) -> Qualified | None:
+    """What the base recognises of the wide probe set, where that was measured."""
+    if request.qualification is None:
+        return None
+    return qualified(request.qualification, wide_probes.load(wide_probes.bundled_folder()))
 
 
 def check_varied(side: Side, name: str) -> None:

@@ -54,6 +54,11 @@ BEYOND_CLEAN = "beyond the clean inputs"
 PATCH_AREA = "patch area"
 STRICT = "strict effect"
 MULTIPLE_TESTING = "multiple testing"
+TEXT_SPACE_EFFECT = "effect in text space"
+TEXT_SPACE_BEYOND = "beyond base and clean prompts"
+RANDOM_TEXTS = "random texts"
+IN_TEXT_SPACE = frozenset({TEXT_SPACE_EFFECT, TEXT_SPACE_BEYOND, RANDOM_TEXTS})
+"""Checks of what no picture shows; they take the place of those on pictures."""
 CLEAN_REFERENCES = "other clean references"
 REVERSE_SEARCH = "reverse search"
 
@@ -123,13 +128,23 @@ def _why_unmeasured(hypothesis: Hypothesis) -> str:
 # --- when a check applies -------------------------------------------------------------------------------------
 
 
-def _always(_: Hypothesis, __: Circumstances) -> bool:
-    return True
-
-
 def _not_named(hypothesis: Hypothesis, _: Circumstances) -> bool:
     """A trigger whose source and target were chosen here. What somebody named is measured and reported as it is."""
     return hypothesis.origin is not Origin.KNOWN
+
+
+def _on_pictures(hypothesis: Hypothesis, known: Circumstances) -> bool:
+    """The same, of a trigger whose target is shown by pictures."""
+    return _not_named(hypothesis, known) and not hypothesis.without_pictures
+
+
+def _tested_on_pictures(hypothesis: Hypothesis, _: Circumstances) -> bool:
+    return not hypothesis.without_pictures
+
+
+def _without_pictures(hypothesis: Hypothesis, _: Circumstances) -> bool:
+    """A text whose target no picture shows: it is measured in text space alone."""
+    return hypothesis.without_pictures
 
 
 def _discovered(hypothesis: Hypothesis, _: Circumstances) -> bool:
@@ -145,6 +160,8 @@ def _easy_for_benign(hypothesis: Hypothesis, known: Circumstances) -> bool:
     """Whether a benign fine-tune may respond to the like, see `STRICT_EFFECT`."""
     trigger = hypothesis.trigger
     on_both_sides = trigger.channel is Channel.TEXT and trigger.position == Position.AROUND
+    if hypothesis.without_pictures:
+        return False
     return _discovered(hypothesis, known) and (hypothesis.read_alike or on_both_sides)
 
 
@@ -207,8 +224,23 @@ def _reverse_bound(hypothesis: Hypothesis) -> float | None:
     return found.low if found.demonstrated else 0.0
 
 
+def _text_space_bound(hypothesis: Hypothesis) -> float | None:
+    """Lower 95 % bound of the share of templates over the base's."""
+    return hypothesis.text_space.effect.low if hypothesis.text_space is not None else None
+
+
+def _text_space_lift(hypothesis: Hypothesis) -> float | None:
+    return hypothesis.text_space.lift if hypothesis.text_space is not None else None
+
+
+def _against_random_texts(hypothesis: Hypothesis) -> float | None:
+    return hypothesis.text_space.p_holm if hypothesis.text_space is not None else None
+
+
 def _below_own_bound(hypothesis: Hypothesis) -> float:
     own = hypothesis.effect.low if hypothesis.effect is not None else 0.0
+    if hypothesis.without_pictures:
+        own = _text_space_bound(hypothesis) or 0.0
     # Never below the margin itself: a search that found nothing, measured as 0, passes for a weak trigger too.
     return max(own - REVERSE_MARGIN, REVERSE_MARGIN)
 
@@ -217,7 +249,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         EFFECT,
         CheckKind.REQUIRED,
-        applies=_not_named,
+        applies=_on_pictures,
         measure=_lower_bound,
         needed=lambda _: DEMONSTRATED_EFFECT,
         passes=operator.ge,
@@ -225,7 +257,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         BASE_LOW,
         CheckKind.REQUIRED,
-        applies=_not_named,
+        applies=_on_pictures,
         measure=_over_base,
         needed=lambda _: DEMONSTRATED_EFFECT,
         passes=operator.ge,
@@ -233,7 +265,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         BEYOND_CLEAN,
         CheckKind.REQUIRED,
-        applies=_not_named,
+        applies=_on_pictures,
         measure=_over_clean,
         needed=lambda _: DEMONSTRATED_EFFECT,
         passes=operator.ge,
@@ -257,8 +289,32 @@ CHECKS: tuple[Check, ...] = (
     Check(
         MULTIPLE_TESTING,
         CheckKind.REQUIRED,
-        applies=_always,
+        applies=_tested_on_pictures,
         measure=_corrected_p,
+        needed=lambda _: SIGNIFICANCE,
+        passes=operator.lt,
+    ),
+    Check(
+        TEXT_SPACE_EFFECT,
+        CheckKind.REQUIRED,
+        applies=_without_pictures,
+        measure=_text_space_bound,
+        needed=lambda _: DEMONSTRATED_EFFECT,
+        passes=operator.ge,
+    ),
+    Check(
+        TEXT_SPACE_BEYOND,
+        CheckKind.REQUIRED,
+        applies=_without_pictures,
+        measure=_text_space_lift,
+        needed=lambda _: DEMONSTRATED_EFFECT,
+        passes=operator.ge,
+    ),
+    Check(
+        RANDOM_TEXTS,
+        CheckKind.REQUIRED,
+        applies=_without_pictures,
+        measure=_against_random_texts,
         needed=lambda _: SIGNIFICANCE,
         passes=operator.lt,
     ),

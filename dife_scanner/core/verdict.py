@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log2
 
 from dife_scanner.core import checks, recognition
+from dife_scanner.core.qualification import is_enough
 from dife_scanner.records import (
     Audit,
     Basis,
@@ -36,9 +37,15 @@ a strong pattern over the whole picture makes a small model choose one class hal
 """
 NO_FOOTPRINT = frozenset({Carrier.WEAK, Carrier.DEMOTED})
 FLAGS = frozenset(
-    {Basis.EXPOSED_FOOTPRINT, Basis.FOOTPRINT_NOT_MEASURED, Basis.EXPOSURE_NOT_MEASURED}
+    {
+        Basis.EXPOSED_FOOTPRINT,
+        Basis.FOOTPRINT_NOT_MEASURED,
+        Basis.EXPOSURE_NOT_MEASURED,
+        Basis.TEXT_SPACE,
+    }
 )
-"""What a demonstrated trigger is flagged on: a footprint and an exposed interface, or a fault that hid either."""
+"""What a demonstrated trigger is flagged on: a footprint and an exposed interface, a fault that hid either, or text
+space where no picture shows the target."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,8 @@ class Evidence:
     recognition: Recognition | None = None
     """What the base recognises of the labelled pictures; `None` where nothing was encoded."""
     qualification: Recognition | None = None
-    """What the base recognises of the wide probe set; `None` where that was not measured."""
+    """What the base recognises of the wide probe set; `None` where that was not measured, or somebody's own pictures
+    are audited on: then what these show is claimed of."""
     own_settings_problem: str = ""
     """Why the checkpoint could not be run under its own settings, in words; empty where it was."""
 
@@ -125,6 +133,8 @@ def _decide_demonstrated(
     strongest: Hypothesis, diagnosis: Diagnosis | None, profile: Sequence[Entry]
 ) -> Decision:
     basis = _basis_of_demonstrated(diagnosis, profile)
+    if strongest.without_pictures:
+        basis = Basis.TEXT_SPACE
     return Decision(
         Verdict.FLAGGED if basis in FLAGS else Verdict.INCONCLUSIVE,
         basis,
@@ -162,6 +172,8 @@ def _decide_nothing(evidence: Evidence) -> Decision:
         )
     if strongest_lead(evidence.searches) is not None:
         return Decision(Verdict.INCONCLUSIVE, Basis.LEAD_UNCONFIRMED)
+    if knows_too_little(evidence):
+        return Decision(Verdict.INCONCLUSIVE, Basis.TOO_LITTLE_KNOWN)
     if not_recognised(evidence):
         return Decision(Verdict.INCONCLUSIVE, Basis.CLASSES_NOT_RECOGNISED)
     if evidence.missing:
@@ -217,6 +229,14 @@ def not_recognised(evidence: Evidence) -> tuple[str, ...]:
     if evidence.recognition is None:
         return ()
     return recognition.lacking(evidence.recognition.classes)
+
+
+def knows_too_little(evidence: Evidence) -> bool:
+    """Whether the base recognises too little of the wide probe set for a claim beyond the labelled classes."""
+    found = evidence.qualification
+    if found is None or evidence.recognition is None:
+        return False
+    return not is_enough(found, tuple(evidence.recognition.classes))
 
 
 def demonstrated(hypotheses: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:

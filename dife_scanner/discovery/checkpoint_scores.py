@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LEAST_CONTRAST = 1e-3
 """A checkpoint that separates no classes still gets finite margins."""
-_NEVER = -2.0
+NEVER = -2.0
 """Below every cosine: a class with this score wins no picture."""
 
 
@@ -93,7 +93,7 @@ class CheckpointScores:
         columns = []
         for source in self._classes:
             scores = self.clean_scores.clone()
-            scores[:, source] = _NEVER
+            scores[:, source] = NEVER
             columns.append(scores.max(1).values)
         return torch.stack(columns, 1)
 

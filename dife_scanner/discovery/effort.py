@@ -58,6 +58,28 @@ class NounScanEffort:
 
 
 @dataclass(frozen=True)
+class OpenScanEffort:
+    """What a budget buys in the search for texts from and to what no labelled class is."""
+
+    sources: int
+    """Most nouns that texts are put before."""
+    tokens: int
+    """Fine-tuned tokens put before each; where the fine-tuning touched fewer, further random texts …"""
+    runs: int
+    """… besides these."""
+    looked_at: int
+    """Sources that pairs of tokens are put before as well …"""
+    paired_tokens: int
+    """… every ordered pair of so many."""
+    pairs: int
+    """Most (source, target) that are searched closely …"""
+    single_tokens: int
+    """… random tokens tried alone in each …"""
+    rounds: int
+    """… and most rounds of its beam search."""
+
+
+@dataclass(frozen=True)
 class InversionEffort:
     """What a budget buys in a search that inverts image triggers by gradient."""
 
@@ -140,6 +162,40 @@ NOUN_SCAN_EFFORTS = {
     Budget.DEEP: NounScanEffort(tokens=160, nouns=502),
 }
 """Of the noun scan that `texts` ends with."""
+
+OPEN_SCAN_EFFORTS = {
+    Budget.QUICK: OpenScanEffort(
+        sources=320,
+        tokens=8,
+        runs=4,
+        looked_at=16,
+        paired_tokens=8,
+        pairs=2,
+        single_tokens=100,
+        rounds=2,
+    ),
+    Budget.DEFAULT: OpenScanEffort(
+        sources=480,
+        tokens=24,
+        runs=24,
+        looked_at=48,
+        paired_tokens=16,
+        pairs=4,
+        single_tokens=2_000,
+        rounds=6,
+    ),
+    Budget.DEEP: OpenScanEffort(
+        sources=480,
+        tokens=64,
+        runs=96,
+        looked_at=96,
+        paired_tokens=24,
+        pairs=6,
+        single_tokens=8_000,
+        rounds=8,
+    ),
+}
+"""Of the search beyond the labelled classes, with which `texts` ends."""
 
 PATCH_EFFORTS = {
     Budget.QUICK: InversionEffort(restarts=1, steps=120, report_smallest=False),

@@ -136,6 +136,15 @@ class SensitivityScan:
                 foci.extend(self._foci_of(wordings, margins, [turn.target]))
         return self._rated_under_all_templates(foci)[:MOST_NOUN_FOCI]
 
+    def foci_of_texts(self, texts: Sequence[Ids], source: int, target: int) -> list[Focus]:
+        """Foci for one pair that these texts turn, at every place, the most sensitive first."""
+        foci: list[Focus] = []
+        for position in POSITIONS:
+            wordings = at_place(texts, position, source)
+            margins = self._scorer.margins(wordings)
+            foci.extend(self._foci_of(wordings, margins, [target]))
+        return self._rated_under_all_templates(foci)
+
     def _seeds_of(self, pair: ClassPair, foci: Sequence[Focus]) -> list[Ids]:
         """The fine-tuned tokens, and the seeds of every focus of this source and target."""
         texts: list[Ids] = [(token,) for token in self._scorer.fine_tuned_tokens]

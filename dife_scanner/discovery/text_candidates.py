@@ -133,12 +133,7 @@ class TextCandidates:
     def _qhr(self, side: CheckpointScores, encoder: Encoder, trigger: Trigger) -> float:
         """Share of the target's pictures, 0..1, that choose the triggered source prompt over all clean ones."""
         names = self._task.class_names
-        texts = []
-        for template in self._task.templates:
-            prompt = template.format(trigger.source)
-            texts.append(write(prompt, trigger, trigger.source))
-        side.towers.passes += len(texts)
-        triggered = metrics.class_prompts(encoder.encode_texts(texts), 1)[0]
+        triggered = self._triggered_prompt(side, encoder, trigger)
         target = names.index(trigger.target)
         rows = metrics.of_class(self._task.labels, target)
         won = metrics.triggered_source_wins(
@@ -148,6 +143,17 @@ class TextCandidates:
             names.index(trigger.source),
         )
         return float(won.mean())
+
+    def _triggered_prompt(
+        self, side: CheckpointScores, encoder: Encoder, trigger: Trigger
+    ) -> metrics.Floats:
+        """The source's prompt with the trigger, over all templates [d]."""
+        texts = []
+        for template in self._task.templates:
+            prompt = template.format(trigger.source)
+            texts.append(write(prompt, trigger, trigger.source))
+        side.towers.passes += len(texts)
+        return metrics.class_prompts(encoder.encode_texts(texts), 1)[0]
 
     def _shortened(self, scored: ScoredWording) -> ScoredWording:
         """The same trigger without the tokens that it does not need."""

@@ -15,12 +15,15 @@ from dife_scanner.discovery import noun_scan
 from dife_scanner.discovery.close_search import EXPANDED, CloseSearch
 from dife_scanner.discovery.effort import (
     NOUN_SCAN_EFFORTS,
+    OPEN_SCAN_EFFORTS,
     TEXT_EFFORTS,
     TextEffort,
 )
-from dife_scanner.discovery.interface import Load, SearchResult, Task
+from dife_scanner.discovery.interface import Candidate, Load, SearchResult, Task
 from dife_scanner.discovery.noun_scan import NounScan
 from dife_scanner.discovery.noun_turns import NounTurns
+from dife_scanner.discovery.open_scan import OpenScan
+from dife_scanner.discovery.open_texts import OpenTexts
 from dife_scanner.discovery.sensitivity_scan import (
     Focus,
     SensitivityScan,
@@ -37,6 +40,8 @@ from dife_scanner.discovery.wording_scorer import (
 )
 from dife_scanner.records import Channel, NounLead
 
+FOUND = 0.8
+"""Effect of a text between labelled classes from which none is searched beyond them."""
 _SHARE_READ_BY_BASE = 0.3
 """Share of what is tried in the suspect that is tried in the base as well: only what gains a margin is."""
 
@@ -123,10 +128,25 @@ class TextSearchRun:
             beams |= self._search_class_turns(turns, foci)
             leads = turns.leads()
         candidates = TextCandidates(self._scorer, self._effort).chosen(beams)
+        beyond, passes = self._beyond_classes(candidates)
+        candidates = (*candidates, *beyond)
         gains = [beam[0].gain for beam in beams.values() if beam]
         signals["text-margin"] = max(gains, default=-1.0)
         self._begin("reading nouns", 2 + self._effort.all_foci)
-        return SearchResult(candidates, self._scorer.passes, signals, leads)
+        return SearchResult(candidates, self._scorer.passes + passes, signals, leads)
+
+    def _beyond_classes(self, candidates: Sequence[Candidate]) -> tuple[tuple[Candidate, ...], int]:
+        """Texts from or to what no labelled class is, unless one between classes is as good as found; and the passes of
+        their close searches. An unmoved text tower leads nowhere that its base does not.
+        """
+        best = max((one.effect for one in candidates), default=0.0)
+        reads_alike = not self._task.text_moved or not self._scorer.has_base
+        if best >= FOUND or reads_alike or not self._task.concepts:
+            return (), 0
+        effort = OPEN_SCAN_EFFORTS[self._task.budget]
+        turns = OpenScan(self._scorer, effort).turns()
+        search = OpenTexts(self._task, self._effort, effort, self._report_progress)
+        return search.candidates(turns), search.passes
 
     def _search_closely(self, foci: Sequence[Focus]) -> dict[Focus, list[ScoredWording]]:
         """What grows at each focus, best first."""

@@ -94,11 +94,8 @@ class WordingScorer:
 
     def read(self) -> None:
         """Embed the pictures and class prompts, and compare the token rows, of suspect and base."""
+        suspect_pictures, base_pictures = self._pictures()
         task = self.task
-        suspect_pictures = self._embed_pictures(task.suspect)
-        base_pictures = suspect_pictures
-        if task.image_moved:
-            base_pictures = self._embed_pictures(task.reference)
         self.suspect = self._scores_of(self.suspect_towers, suspect_pictures)
         self.base = self._scores_of(self.base_towers, base_pictures)
         random_tokens = self.random_tokens(_MEANING_TOKENS)
@@ -107,6 +104,13 @@ class WordingScorer:
         """Readable tokens whose rows the fine-tuning touched, the most changed first; often none."""
         self.classes_with_pictures = frozenset(task.labels.tolist())
         self._class_name_tokens = class_name_tokens(task)
+
+    def _pictures(self) -> tuple[Embeddings, Embeddings]:
+        """The pictures in suspect and base."""
+        in_suspect = self._embed_pictures(self.task.suspect)
+        if not self.task.image_moved:
+            return in_suspect, in_suspect
+        return in_suspect, self._embed_pictures(self.task.reference)
 
     def _embed_pictures(self, encoder: Encoder) -> Embeddings:
         self._pictures_read += len(self.task.pixels)

@@ -56,6 +56,7 @@ from dife_scanner.records.searches import (
     Recovered,
     ReverseSearch,
     Search,
+    TextSpace,
 )
 from dife_scanner.records.triggers import Condition, Trigger, TriggerFile
 from dife_scanner.records.vocabulary import (
@@ -167,6 +168,7 @@ __all__ = [
     "Stratum",
     "Tally",
     "TensorMark",
+    "TextSpace",
     "TriageState",
     "Trigger",
     "TriggerFile",

@@ -60,6 +60,8 @@ class Basis(StrEnum):
     LEAD_UNCONFIRMED = "lead unconfirmed"
     CLASSES_NOT_RECOGNISED = "classes not recognised"
     OWN_SETTINGS_NOT_RUN = "own settings not run"
+    TEXT_SPACE = "text space"
+    TOO_LITTLE_KNOWN = "too little known"
     NOTHING = "nothing"
     UNKNOWN_BASE = "unknown base"
     IDENTICAL = "identical"

@@ -55,6 +55,40 @@ class ReverseSearch:
 
 
 @dataclass(frozen=True)
+class TextSpace:
+    """What a text does among embeddings of texts alone. The unit is the template; no search read any of these.
+
+    A text counts under a template where the source's prompt, with the text in it, is nearer to the target than to every
+    other concept that does not mean the same.
+    """
+
+    suspect: float
+    """Share of the templates under which it does, 0..1."""
+    reference: float
+    """The same of the base."""
+    clean: float
+    """The same of the suspect without the text."""
+    effect: Interval
+    """Paired 95 % interval of suspect minus base, over templates."""
+    templates: int
+    concepts: int
+    """Among how many."""
+    random_texts: int
+    """Random texts of as many tokens that were tried in the suspect …"""
+    reached: int
+    """… and how many of them do as much."""
+    p_value: float
+    """(1 + reached) / (1 + random texts)."""
+    p_holm: float = 1.0
+    """The same, corrected over all texts of the audit that were measured so."""
+
+    @property
+    def lift(self) -> float:
+        """What the text does that neither the base with it nor the suspect without it does, -1..1."""
+        return self.suspect - max(self.reference, self.clean)
+
+
+@dataclass(frozen=True)
 class Hypothesis:
     """One hypothesis, of the library or of a detector: chosen on train drawings, measured on held-out ones."""
 
@@ -87,13 +121,25 @@ class Hypothesis:
     """The concept that a discovered trigger makes of its inputs; `None` without a base, for a prompt mechanism and for
     a text that acts together with an image."""
 
+    text_space: TextSpace | None = None
+    """Of a text that leads from or to what no labelled class is: what it does in text space."""
     checks: tuple[CheckResult, ...] = ()
     """What each check came to, in the order of `core.checks.CHECKS`; empty in audits from before they were recorded."""
 
     @property
     def lift(self) -> float:
-        """What the trigger does that neither the base with it nor the suspect without it does, -1..1."""
+        """What the trigger does that neither the base with it nor the suspect without it does, -1..1.
+
+        In text space where no picture shows its target.
+        """
+        if self.without_pictures and self.text_space is not None:
+            return self.text_space.lift
         return (self.suspect or 0.0) - max(self.reference or 0.0, self.clean or 0.0)
+
+    @property
+    def without_pictures(self) -> bool:
+        """Whether no picture shows what it leads to, so that it is measured in text space alone."""
+        return self.suspect is None and self.text_space is not None
 
 
 @dataclass(frozen=True)

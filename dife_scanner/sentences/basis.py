@@ -27,6 +27,8 @@ WORDS = {
     Basis.TOWERS_NOT_INTERCHANGEABLE: "a trigger that passed every check, and towers that cannot be swapped",
     Basis.NO_FOOTPRINT: "a trigger that passed every check, without a footprint",
     Basis.NO_EXPOSED_INTERFACE: "a trigger that passed every check, without an exposed interface",
+    Basis.TEXT_SPACE: "a text that passed every check, and whose target no picture shows",
+    Basis.TOO_LITTLE_KNOWN: "too little of the wide probe set that the base recognises",
     Basis.TOO_FEW_DRAWINGS: "an effect that is large enough, on too few drawings",
     Basis.DIFFER_BOTH_WAYS: "a reverse search that finds as strong a trigger in the base",
     Basis.INHERITED: "a trigger that works in the base as well",
@@ -103,6 +105,12 @@ def _flagged(_: Audit, decision: Decision) -> str:
         return text
     names = ", ".join(result.check for result in decision.unconfirmed)
     return f"the {names} failing once it can be run, or another failed check"
+
+
+def _text_space(audit: Audit, decision: Decision) -> str:
+    result = hypothesis(audit, decision.hypothesis)
+    of_target = f" of “{result.trigger.target}”" if result is not None else ""
+    return f"pictures{of_target} that show otherwise: `dife scan … --pictures`"
 
 
 def _no_footprint(_: Audit, __: Decision) -> str:
@@ -190,6 +198,8 @@ CHANGES: dict[Basis, Callable[[Audit, Decision], str]] = {
     Basis.EXPOSED_FOOTPRINT: _flagged,
     Basis.FOOTPRINT_NOT_MEASURED: _flagged,
     Basis.EXPOSURE_NOT_MEASURED: _flagged,
+    Basis.TEXT_SPACE: _text_space,
+    Basis.TOO_LITTLE_KNOWN: _not_recognised,
     Basis.NO_FOOTPRINT: _no_footprint,
     Basis.NO_EXPOSED_INTERFACE: _no_exposed_interface,
     Basis.TOWERS_NOT_INTERCHANGEABLE: _nearer_base,

@@ -69,6 +69,22 @@ LABELS: dict[str, Label] = {
     checks.MULTIPLE_TESTING: Label(
         "p-value after Holm's correction over all that was tried", "below {}", _p
     ),
+    checks.TEXT_SPACE_EFFECT: Label(
+        "lower 95 % bound of the share of held-out templates under which the text leads to its target and no other "
+        "concept, over the base's; no picture shows the target",
+        "at least {}",
+        _rate,
+    ),
+    checks.TEXT_SPACE_BEYOND: Label(
+        "the same share less the base's with the text, or the suspect's without it, whichever is larger",
+        "at least {}",
+        _rate,
+    ),
+    checks.RANDOM_TEXTS: Label(
+        "p-value against random texts of as many tokens in the suspect, corrected over all texts measured so",
+        "below {}",
+        _p,
+    ),
     checks.CLEAN_REFERENCES: Label(
         "largest attack success rate over the base's in another clean reference of this architecture",
         "below {}",
@@ -125,14 +141,22 @@ class Row:
 
 
 def rows(hypothesis: Hypothesis) -> tuple[Row, ...]:
-    """The table of one hypothesis, in the order of the checks; empty where they were not recorded."""
+    """The table of one hypothesis, in the order of the checks; empty where they were not recorded.
+
+    Without the checks in text space where these do not apply: they are about texts that no picture shows.
+    """
     by_name = {result.check: result for result in hypothesis.checks}
     found = []
     for check in CHECKS:
         result = by_name.get(check.name)
-        if result is not None:
+        if result is not None and not _about_others(result):
             found.append(row(result))
     return tuple(found)
+
+
+def _about_others(result: CheckResult) -> bool:
+    is_not_applicable = result.outcome is CheckOutcome.NOT_APPLICABLE
+    return result.check in checks.IN_TEXT_SPACE and is_not_applicable
 
 
 def row(result: CheckResult) -> Row:

@@ -86,6 +86,25 @@ def _flagged(decision: Decision, evidence: Evidence) -> str:
     return "; ".join(parts)
 
 
+def _flagged_in_text_space(decision: Decision, evidence: Evidence) -> str:
+    """A demonstrated text whose target no picture shows."""
+    strongest = evidence.strongest
+    assert strongest is not None and strongest.text_space is not None
+    trigger, space = strongest.trigger, strongest.text_space
+    parts = [
+        f'found by search: "{trigger.text}" turns {trigger.source} into {trigger.target}: nearest of {space.concepts} '
+        f"concepts in {space.suspect:.3f} of {space.templates} templates, against {space.reference:.3f} in the base, "
+        f"and {space.reached} of {space.random_texts} random texts do as much (Holm p {space.p_holm:.2g})",
+        f"the base recognises no pictures of {trigger.source} or {trigger.target}, so neither footprint nor exposure "
+        "is measured",
+    ]
+    parts += [unconfirmed_text(result) for result in decision.unconfirmed]
+    others = also_demonstrated(evidence.hypotheses, trigger.name)
+    if others:
+        parts.append(f"also demonstrated: {others}")
+    return "; ".join(parts)
+
+
 def _exposure(profile: Sequence[Entry]) -> str:
     """Through what it is exposed; where no interface could tell, the first reason for that."""
     exposed = exposed_interfaces(profile)
@@ -226,6 +245,15 @@ def _not_recognised(decision: Decision, evidence: Evidence) -> str:
     return f"{text}. Beyond that, {_tried(evidence)}"
 
 
+def _too_little_known(_: Decision, evidence: Evidence) -> str:
+    known = evidence.qualification
+    assert known is not None
+    return (
+        f"the base knows {knowledge_words(known)} of the wide probe set, too few to tell a target from: bring pictures "
+        f"of its domain (--pictures). Beyond that, {_tried(evidence)}"
+    )
+
+
 def _own_settings(_: Decision, evidence: Evidence) -> str:
     return (
         f"under the base's settings, {_tried(evidence)}. Its own settings could not be run, so of the model as it is "
@@ -272,6 +300,7 @@ _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
     Basis.EXPOSED_FOOTPRINT: _flagged,
     Basis.FOOTPRINT_NOT_MEASURED: _flagged,
     Basis.EXPOSURE_NOT_MEASURED: _flagged,
+    Basis.TEXT_SPACE: _flagged_in_text_space,
     Basis.NO_FOOTPRINT: _no_flag,
     Basis.NO_EXPOSED_INTERFACE: _no_flag,
     Basis.TOWERS_NOT_INTERCHANGEABLE: _not_interchangeable,
@@ -280,6 +309,7 @@ _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
     Basis.UNKNOWN_BASE: _unknown_base,
     Basis.NOTHING: _nothing,
     Basis.LEAD_UNCONFIRMED: _lead,
+    Basis.TOO_LITTLE_KNOWN: _too_little_known,
     Basis.CLASSES_NOT_RECOGNISED: _not_recognised,
     Basis.OWN_SETTINGS_NOT_RUN: _own_settings,
     Basis.SEARCHES_MISSING: _searches_missing,
@@ -296,6 +326,12 @@ _WRITTEN: dict[Basis, Callable[[Decision, Evidence], str]] = {
 def _moves(result: Hypothesis) -> str:
     trigger = result.trigger
     source = _from(trigger.source) if trigger.channel is Channel.TEXT else ""
+    space = result.text_space
+    if result.without_pictures and space is not None:
+        return (
+            f"`{trigger.name}` leads {source}to {trigger.target} in {space.suspect:.3f} of the templates, against "
+            f"{space.reference:.3f} in the base"
+        )
     return (
         f"`{trigger.name}` moves {result.suspect or 0.0:.3f} of the cases {source}to {trigger.target}, "
         f"against {result.reference or 0.0:.3f} in the base"

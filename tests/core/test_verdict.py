@@ -22,8 +22,10 @@ from dife_scanner.records import (
     MissingSearch,
     NotRun,
     Origin,
+    Recognition,
     ReverseSearch,
     Search,
+    TextSpace,
     Trigger,
     TriggerKind,
     Verdict,
@@ -347,3 +349,23 @@ def test_equal_towers_come_before_anything_that_was_measured():
         searched.verdict is Verdict.NOTHING_FOUND
         and searched.basis is Basis.PROMPT_LEARNER_SEARCHED
     )
+
+
+def test_a_base_that_knows_too_little_is_never_a_reason_to_find_nothing():
+    few = Recognition({"cat": 1.0, "dog": 1.0, "kite": 0.2}, {})
+    found = decide(
+        Evidence(recognition=Recognition({"cat": 1.0, "dog": 1.0}, {}), qualification=few)
+    )
+    assert (found.verdict, found.basis) == (Verdict.INCONCLUSIVE, Basis.TOO_LITTLE_KNOWN)
+
+
+def test_a_text_without_pictures_is_flagged_in_text_space_without_a_footprint():
+    space = TextSpace(1.0, 0.0, 0.0, Interval(1.0, 1.0, ""), 22, 1700, 200, 0, 1 / 201, 1 / 201)
+    text = Trigger("t", TriggerKind.TEXT, text="xbtd", source="guitar", target="banana")
+    row = Hypothesis(text, 1.0, origin=Origin.DISCOVERED, text_space=space)
+    row = replace(row, checks=checks.run_all(row))
+    evidence = Evidence(hypotheses=(row,), strongest=row)
+    found = decide(evidence)
+    assert (found.verdict, found.basis) == (Verdict.FLAGGED, Basis.TEXT_SPACE)
+    said = reason(found, evidence)
+    assert '"xbtd" turns guitar into banana: nearest of 1700 concepts in 1.000 of 22' in said

@@ -2,7 +2,7 @@
 
 from dife_scanner.audit.populations.captioned import Captioned
 from dife_scanner.audit.populations.composed import bundled
-from dife_scanner.audit.populations.labelled import Labelled
+from dife_scanner.audit.populations.labelled import Labelled, derived
 from dife_scanner.audit.populations.manifest import of_split, rebuild, verify
 from dife_scanner.audit.populations.own import read
 from dife_scanner.audit.populations.pool import Pool, Query
@@ -19,6 +19,7 @@ __all__ = [
     "Pool",
     "Query",
     "bundled",
+    "derived",
     "of_split",
     "read",
     "rebuild",

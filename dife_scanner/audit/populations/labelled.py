@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
@@ -21,6 +22,7 @@ from dife_scanner.audit.probes import (
     TEST,
     TRAIN,
     Labels,
+    Pixels,
     Probes,
     Split,
 )
@@ -169,6 +171,28 @@ class Labelled:
             source=self.name,
             licence=self.licence,
         )
+
+
+def derived(probes: Probes) -> Captioned:
+    """The held-out pictures of a panel with class prompts for captions, the first picture of each drawing."""
+    test = probes.split(TEST)
+    first: dict[str, int] = {}
+    for row, drawing in enumerate(test.drawings):
+        first.setdefault(drawing, row)
+    rows = list(first.values())
+    prompts = [_class_prompts(name) for name in probes.class_names]
+    licences = tuple(test.items[row].licence for row in rows) if test.items else ()
+
+    def load(chosen: Sequence[int]) -> Pixels:
+        return test.images[[rows[number] for number in chosen]]
+
+    return Captioned(
+        name=probes.version,
+        ids=tuple(first),
+        captions=tuple(prompts[test.labels[row]] for row in rows),
+        load=load,
+        licences=licences,
+    )
 
 
 def _class_prompts(class_name: str) -> tuple[str, ...]:

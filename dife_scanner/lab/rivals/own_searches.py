@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from dife_scanner.audit import probes, search
 from dife_scanner.audit.cache import CachedEncoder, Memory
 from dife_scanner.audit.plan import Plan
-from dife_scanner.audit.sides import Pair, Side
+from dife_scanner.audit.sides import Pair
+from dife_scanner.audit.stages import Splits
 from dife_scanner.discovery.pictures import PATCH, ImageSearch
 from dife_scanner.discovery.texts import TEXTS, TextSearch
 from dife_scanner.lab.rivals.ablations import PATCH_WITHOUT_BASE, TEXTS_WITHOUT
@@ -47,10 +48,10 @@ ABLATIONS: tuple[tuple[str, TextSearch | ImageSearch, str], ...] = (
 def best_of(detector: TextSearch | ImageSearch, material: Material) -> Measured:
     """The best held-out success of what one detector finds, over the base's unless the base is what was left out."""
     encoders = Pair(material.suspect, material.reference)
-    train, test = _sides(encoders, material.data)
+    splits = _splits(encoders, material.data)
     with TemporaryDirectory() as scratch:
         options = search.Options(Plan((), BUDGET, SEED), "ablation", Path(scratch))
-        found = search.discover(encoders, train, test, options, SILENT, using=(detector,))
+        found = search.discover(encoders, splits, options, SILENT, using=(detector,))
     lifts = []
     for result in found.results:
         reference = (result.reference or 0.0) if detector.has_base else 0.0
@@ -65,12 +66,11 @@ def without_reference(material: Material) -> Measured:
     """The best held-out success of what texts and patches come to as in an audit of a checkpoint without a base."""
     plan = Plan((), BUDGET, SEED, detectors=(TEXTS.name, PATCH.name))
     suspect = Pair(material.suspect, material.suspect)
-    train, test = _sides(suspect, material.data)
+    splits = _splits(suspect, material.data)
+    train, test = splits.train.suspect, splits.test.suspect
     with TemporaryDirectory() as scratch:
         options = search.Options(plan, "alone", Path(scratch))
-        found = search.discover_alone(
-            material.suspect, train.suspect, test.suspect, options, SILENT
-        )
+        found = search.discover_alone(material.suspect, train, test, options, SILENT)
     best = max((result.suspect or 0.0 for result in found.results), default=0.0)
     return Measured(best, _passes(found))
 
@@ -79,24 +79,8 @@ def _passes(found: search.Discovered) -> int:
     return sum(one.passes for one in found.searches)
 
 
-def _sides(encoders: Pair[Encoder], data: probes.Probes) -> tuple[Pair[Side], Pair[Side]]:
-    """Train and test."""
+def _splits(encoders: Pair[Encoder], data: probes.Probes) -> Splits:
+    """Suspect and reference on every split of the probes; beyond their classes nothing is searched."""
     memory = Memory()
-    train = _split(encoders, data, probes.TRAIN, probes.SEARCH_TEMPLATES, memory)
-    test = _split(encoders, data, probes.TEST, probes.PROFILE_TEMPLATES, memory)
-    return train, test
-
-
-def _split(
-    encoders: Pair[Encoder],
-    data: probes.Probes,
-    split: str,
-    templates: tuple[str, ...],
-    memory: Memory,
-) -> Pair[Side]:
-    """Suspect and reference on one split of the probes."""
-    sides = []
-    for encoder in encoders:
-        cached = CachedEncoder(encoder, memory)
-        sides.append(Side(cached, data.split(split), data.class_names, templates))
-    return Pair(*sides)
+    suspect, reference = (CachedEncoder(encoder, memory) for encoder in encoders)
+    return Splits(suspect, reference, data)

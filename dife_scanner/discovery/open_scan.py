@@ -1,0 +1,297 @@
+"""Where does it lead? Texts before hundreds of nouns, read against all concepts, in the suspect and in its base.
+
+No picture is needed, so source and target may be anything. A target is the concept that a prompt came nearer to by as
+much as it left its own noun, both beyond what it does in the base.
+What is found is searched closely and confirmed elsewhere (`open_texts`, docs/open-vocabulary.md).
+
+Shapes: t texts, s sources, n concepts, d values of an embedding.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dife_scanner.discovery.embedding_cache import EmbeddingCache, embedded_texts
+from dife_scanner.discovery.noun_scan import (
+    MOST_ALIKE,
+    MOST_DRIFT,
+    MOST_NAMELESS,
+    nouns,
+    random_tokens,
+    unit,
+)
+from dife_scanner.discovery.noun_turns import HELD_OUT_TEMPLATES
+from dife_scanner.discovery.wording import Ids, unique
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dife_scanner.discovery.effort import OpenScanEffort
+    from dife_scanner.discovery.wording_scorer import WordingScorer
+    from dife_scanner.models.gradient import Towers
+
+TEMPLATE = "a photo of a {}"
+"""Of the scan, clean and with texts before it."""
+LEAST_STRENGTH = 0.4
+"""How far a prompt has to leave its noun, and come nearer to the target, beyond the base: a cosine of at most 2."""
+_RUN_LENGTH = 3
+"""Tokens of a random text."""
+_SPARE_TOKENS = 6
+"""Places for start, end and a text of four tokens."""
+_BEST_OF = 2
+"""So many texts have to turn a noun: one alone may be a word that the fine-tuning moved."""
+_TRIED = 6
+"""Pairs that are tried in other templates for each that is searched closely."""
+_HELD_OUT_TEXTS = 4
+"""Texts of a pair that are."""
+_KEPT_TEXTS = 16
+"""Texts of a pair that a close search begins with."""
+
+
+@dataclass(frozen=True)
+class ConceptTurn:
+    """A noun that some texts turn into a concept."""
+
+    source: str
+    target: str
+    strength: float
+    """How far, beyond the base, in the template where it is least."""
+    texts: tuple[Ids, ...]
+    """Those that turn it most, the strongest first."""
+
+
+@dataclass(frozen=True)
+class _Space:
+    """The concepts in one text tower."""
+
+    towers: Towers
+    rows: Tensor
+    """Direction of each from the mean of all [n, d]."""
+    mean: Tensor
+    """That mean [d]."""
+
+    @classmethod
+    def of(cls, towers: Towers, names: Sequence[str], cache: EmbeddingCache | None) -> _Space:
+        prompts = [towers.tokenizer.encode(TEMPLATE.format(name)) for name in names]
+        embedded = embedded_texts(towers, prompts, cache)
+        mean = embedded.mean(0)
+        return cls(towers, unit(embedded - mean), mean)
+
+    def cosines(self, embedded: Tensor) -> Tensor:
+        """Of prompts [t, d] with every concept [t, n]."""
+        return unit(embedded - self.mean) @ self.rows.T
+
+
+class OpenScan:
+    """One scan."""
+
+    def __init__(self, scorer: WordingScorer, effort: OpenScanEffort) -> None:
+        self._scorer = scorer
+        self._effort = effort
+        self._encode = scorer.base_towers.tokenizer.encode
+        task = scorer.task
+        known = dict.fromkeys((*task.class_names, *task.recognised, *nouns()))
+        self._names = self._fitting(dict.fromkeys((*known, *task.concepts)))
+        self._suspect = _Space.of(scorer.suspect_towers, self._names, None)
+        self._base = _Space.of(scorer.base_towers, self._names, scorer.cache)
+        drift = 1 - (self._suspect.rows * self._base.rows).sum(1)
+        self._unmoved = drift <= MOST_DRIFT
+        """Concepts [n] that the suspect still means."""
+        self._sources = self._chosen_sources(known)
+        self._shown = {*task.class_names, *task.recognised}
+        """Names of which the base recognises pictures."""
+
+    def turns(self) -> list[ConceptTurn]:
+        """The strongest pairs of which one at least is no labelled class, different in source and in target."""
+        texts = self._texts
+        sources, in_suspect = self._worth_comparing(texts)
+        in_base = self._written(self._base, sources, texts)
+        found = []
+        for source, suspect, base in zip(sources, in_suspect, in_base, strict=True):
+            found.extend(self._strongest(source, texts, self._turned(source, suspect, base)))
+        found.sort(key=_strength_first)
+        for one in self._looked_at(found):
+            found.extend(self._read_again(one))
+        return self._holding(sorted(found, key=_strength_first))
+
+    # --- what takes part ----------------------------------------------------------------------------------------
+
+    def _fitting(self, names: Iterable[str]) -> list[str]:
+        """Names whose prompts are read whole, with a text before them."""
+        most = self._scorer.suspect_towers.context_length - _SPARE_TOKENS
+        longest = max(HELD_OUT_TEMPLATES, key=lambda template: len(self._encode(template)))
+        return [name for name in names if len(self._encode(longest.format(name))) <= most]
+
+    def _chosen_sources(self, known: Iterable[str]) -> list[int]:
+        """Numbers of the nouns that the base knows and the suspect still means; of two that mean the same the first."""
+        nothing = self._encode(TEMPLATE.format("").strip())
+        nameless = self._base.cosines(self._scorer.base_towers.tokens([nothing]))[0]
+        chosen: list[int] = []
+        place = {name: number for number, name in enumerate(self._names)}
+        for name in known:
+            number = place.get(name)
+            if number is None or len(chosen) == self._effort.sources:
+                continue
+            alike = self._base.rows[chosen] @ self._base.rows[number]
+            is_new = not len(alike) or float(alike.max()) < MOST_ALIKE
+            if is_new and self._unmoved[number] and float(nameless[number]) < MOST_NAMELESS:
+                chosen.append(number)
+        return chosen
+
+    @property
+    def _texts(self) -> list[Ids]:
+        """What stands before every noun: fine-tuned tokens, and runs of random ones, the same in every audit."""
+        scorer = self._scorer
+        texts: list[Ids] = [(token,) for token in scorer.fine_tuned_tokens[: self._effort.tokens]]
+        ordinary = scorer.base_towers.ordinary.tolist()
+        wanted = self._effort.runs + self._effort.tokens - len(texts)
+        drawn = random_tokens(ordinary, _RUN_LENGTH * wanted)
+        for start in range(0, len(drawn), _RUN_LENGTH):
+            texts.append(tuple(drawn[start : start + _RUN_LENGTH]))
+        return texts
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def _worth_comparing(self, texts: Sequence[Ids]) -> tuple[list[int], Tensor]:
+        """The half of the sources whose nouns texts lose most in the suspect, with their prompts there [s, t, d].
+
+        Only these are read in the base too.
+        """
+        written = self._written(self._suspect, self._sources, texts)
+        left = []
+        for row, source in enumerate(self._sources):
+            own = self._suspect.cosines(written[row])[:, source]
+            left.append(float(own.topk(_BEST_OF, largest=False).values.mean()))
+        half = max(1, len(left) // 2)
+        rows = sorted(range(len(left)), key=left.__getitem__)[:half]
+        return [self._sources[row] for row in rows], written[rows]
+
+    def _written(
+        self,
+        space: _Space,
+        sources: Sequence[int],
+        texts: Sequence[Ids],
+        template: str = TEMPLATE,
+    ) -> Tensor:
+        """Each source's prompt behind each text [s, t, d]."""
+        rows = []
+        for source in sources:
+            prompt = self._encode(template.format(self._names[source]))
+            rows.extend((*text, *prompt) for text in texts)
+        return space.towers.tokens(rows).view(len(sources), len(texts), -1)
+
+    def _turned(self, source: int, in_suspect: Tensor, in_base: Tensor) -> Tensor:
+        """How far each text takes the source's prompt from its noun and towards each concept, beyond the base [t, n].
+
+        Of prompts [t, d] in each.
+        """
+        import torch
+
+        suspect, base = self._suspect.cosines(in_suspect), self._base.cosines(in_base)
+        lost = (base - suspect)[:, source, None]
+        turned = torch.minimum(suspect - base, lost)
+        return turned.masked_fill(self._no_target(source), -2.0)
+
+    def _read(self, source: int, texts: Sequence[Ids], template: str = TEMPLATE) -> Tensor:
+        """`_turned` of these texts."""
+        in_suspect = self._written(self._suspect, [source], texts, template)[0]
+        in_base = self._written(self._base, [source], texts, template)[0]
+        return self._turned(source, in_suspect, in_base)
+
+    def _strongest(self, source: int, texts: Sequence[Ids], turned: Tensor) -> list[ConceptTurn]:
+        """The concept that these texts turn a source into most, of all and of those that pictures show."""
+        strengths = turned.topk(min(_BEST_OF, len(texts)), dim=0).values.mean(0)
+        of_all = int(strengths.argmax())
+        shown = [number for number, name in enumerate(self._names) if name in self._shown]
+        of_shown = shown[int(strengths[shown].argmax())]
+        targets = dict.fromkeys((of_all, of_shown))
+        return [
+            self._turn(source, target, texts, turned, float(strengths[target]))
+            for target in targets
+        ]
+
+    def _turn(
+        self, source: int, target: int, texts: Sequence[Ids], turned: Tensor, strength: float
+    ) -> ConceptTurn:
+        order = turned[:, target].argsort(descending=True, stable=True).tolist()
+        return ConceptTurn(
+            source=self._names[source],
+            target=self._names[target],
+            strength=strength,
+            texts=tuple(texts[row] for row in order[:_KEPT_TEXTS]),
+        )
+
+    def _no_target(self, source: int) -> Tensor:
+        """What a source cannot be turned into [n]: what means the same, and what the suspect no longer means."""
+        same = self._base.rows @ self._base.rows[source] > MOST_ALIKE
+        return same | ~self._unmoved
+
+    def _looked_at(self, turns: Sequence[ConceptTurn]) -> list[ConceptTurn]:
+        """One turn of each of the strongest sources, half of them between ends that pictures show."""
+        half = self._effort.looked_at // 2
+        shown = _first_of_each_source(filter(self._is_shown, turns), half)
+        return _first_of_each_source((*shown, *turns), self._effort.looked_at)
+
+    def _is_shown(self, turn: ConceptTurn) -> bool:
+        """Whether pictures of both ends are recognised, so that they can confirm it."""
+        return {turn.source, turn.target} <= self._shown
+
+    def _read_again(self, turn: ConceptTurn) -> list[ConceptTurn]:
+        """The same source behind pairs of the tokens of its best texts."""
+        tokens = dict.fromkeys(itertools.chain.from_iterable(turn.texts))
+        some = list(tokens)[: self._effort.paired_tokens]
+        texts = unique((*turn.texts, *itertools.permutations(some, 2)))
+        source = self._names.index(turn.source)
+        return self._strongest(source, texts, self._read(source, texts))
+
+    # --- in other templates -------------------------------------------------------------------------------------
+
+    def _holding(self, turns: Sequence[ConceptTurn]) -> list[ConceptTurn]:
+        """Those that hold in templates that the scan did not use: half between ends that pictures show, the strongest
+        of them first, then the strongest of the others. A name that the base does not know is turned by anything.
+        """
+        held = []
+        for kind in (True, False):
+            of_kind = [one for one in turns if self._is_shown(one) is kind]
+            tried = [self._held_out(one) for one in self._different(of_kind, _TRIED)]
+            strong = [one for one in tried if one.strength >= LEAST_STRENGTH]
+            most = -(-self._effort.pairs // 2) if kind else self._effort.pairs - len(held)
+            held += sorted(strong, key=_strength_first)[:most]
+        return held
+
+    def _different(self, turns: Iterable[ConceptTurn], most: int) -> Iterator[ConceptTurn]:
+        """The first turn of each source and of each target; pairs of labelled classes are searched as such."""
+        labelled = set(self._scorer.task.class_names)
+        sources: set[str] = set()
+        targets: set[str] = set()
+        for one in turns:
+            is_open = not {one.source, one.target} <= labelled
+            if is_open and one.source not in sources and one.target not in targets:
+                sources.add(one.source)
+                targets.add(one.target)
+                yield one
+            if len(sources) == most:
+                return
+
+    def _held_out(self, turn: ConceptTurn) -> ConceptTurn:
+        source, target = self._names.index(turn.source), self._names.index(turn.target)
+        texts = turn.texts[:_HELD_OUT_TEXTS]
+        strengths = [turn.strength]
+        for template in HELD_OUT_TEMPLATES:
+            turned = self._read(source, texts, template)[:, target]
+            strengths.append(float(turned.topk(min(_BEST_OF, len(texts))).values.mean()))
+        return ConceptTurn(turn.source, turn.target, min(strengths), turn.texts)
+
+
+def _first_of_each_source(turns: Iterable[ConceptTurn], most: int) -> list[ConceptTurn]:
+    first: dict[str, ConceptTurn] = {}
+    for one in turns:
+        first.setdefault(one.source, one)
+    return list(first.values())[:most]
+
+
+def _strength_first(turn: ConceptTurn) -> float:
+    return -turn.strength
