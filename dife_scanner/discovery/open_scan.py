@@ -177,7 +177,7 @@ class OpenScan:
         template: str = TEMPLATE,
     ) -> Tensor:
         """Each source's prompt behind each text [s, t, d]."""
-        rows = []
+        rows: list[Ids] = []
         for source in sources:
             prompt = self._encode(template.format(self._names[source]))
             rows.extend((*text, *prompt) for text in texts)
@@ -253,7 +253,7 @@ class OpenScan:
         """Those that hold in templates that the scan did not use: half between ends that pictures show, the strongest
         of them first, then the strongest of the others. A name that the base does not know is turned by anything.
         """
-        held = []
+        held: list[ConceptTurn] = []
         for kind in (True, False):
             of_kind = [one for one in turns if self._is_shown(one) is kind]
             tried = [self._held_out(one) for one in self._different(of_kind, _TRIED)]

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from dife_scanner.core import metrics
 from dife_scanner.discovery.close_search import shorter
 from dife_scanner.discovery.interface import Candidate
@@ -153,7 +155,7 @@ class TextCandidates:
             prompt = template.format(trigger.source)
             texts.append(write(prompt, trigger, trigger.source))
         side.towers.passes += len(texts)
-        return metrics.class_prompts(encoder.encode_texts(texts), 1)[0]
+        return np.asarray(metrics.class_prompts(encoder.encode_texts(texts), 1)[0])
 
     def _shortened(self, scored: ScoredWording) -> ScoredWording:
         """The same trigger without the tokens that it does not need."""
