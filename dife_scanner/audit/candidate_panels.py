@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from dife_scanner.audit import qualification
-from dife_scanner.audit.panel import Directions, panel
+from dife_scanner.audit.panel import Directions, panel, with_target
 from dife_scanner.audit.probes import Probes
 from dife_scanner.audit.qualification import Qualified
 from dife_scanner.core import metrics
@@ -38,7 +38,10 @@ class Panels:
         return self._known.concepts if self._known is not None else ()
 
     def of(self, source: str, target: str) -> Probes | None:
-        """Pictures with a source (empty: any) and a target among their classes; `None` where an end has none."""
+        """Pictures with a source (empty: any) and a target among their classes.
+
+        `None` where the source has none, or the target of a source: of anything that comes to it, its prompt is enough.
+        """
         ends = {source, target} - {""}
         if ends <= set(self._labelled.class_names):
             return self._labelled
@@ -48,6 +51,8 @@ class Panels:
         return self._made[key]
 
     def _make(self, source: str, target: str) -> Probes | None:
+        if not source and target not in self.recognised:
+            return with_target(self._labelled, self._directions_with(target), target)
         if self._known is None:
             return None
         try:
@@ -58,7 +63,10 @@ class Panels:
     @cached_property
     def _directions(self) -> Directions:
         """Of the labelled classes and everything that is recognised, in the base."""
-        recognised = self._known.concepts if self._known is not None else ()
-        names = tuple(dict.fromkeys((*self._labelled.class_names, *recognised)))
+        return self._directions_with()
+
+    def _directions_with(self, *further: str) -> Directions:
+        """The same, and of other names."""
+        names = tuple(dict.fromkeys((*self._labelled.class_names, *self.recognised, *further)))
         texts = self._base.encode_texts(qualification.prompts_of(names))
         return Directions.of(names, metrics.class_prompts(texts, len(names)))

@@ -107,6 +107,37 @@ def panel(
     return Panel(probes, replaced, borrowed)
 
 
+def with_target(labelled: Probes, directions: Directions, target: str) -> Probes:
+    """The labelled pictures with a target among their classes that none of them shows.
+
+    That is enough for what moves pictures of any class: they count where they come to its prompt. A labelled class that
+    means the same to the base leaves, with its pictures.
+    """
+    same = [name for name in labelled.class_names if directions.mean_the_same(name, target)]
+    class_names = (*(name for name in labelled.class_names if name not in same), target)
+    splits = {name: _of_classes(labelled, name, class_names) for name in LEAST}
+    digest = sha256("\x1f".join((labelled.digest, *class_names)).encode()).hexdigest()
+    return Probes(f"panel {labelled.version}", digest, class_names, splits)
+
+
+def _of_classes(labelled: Probes, name: str, class_names: tuple[str, ...]) -> Split:
+    """A split's pictures of these classes."""
+    own = labelled.split(name)
+    kept = []
+    for row, label in enumerate(own.labels):
+        if labelled.class_names[label] in class_names:
+            kept.append(row)
+    labels = [class_names.index(labelled.class_names[own.labels[row]]) for row in kept]
+    return Split(
+        name=name,
+        images=own.images[kept],
+        labels=np.array(labels, dtype=np.int64),
+        drawings=tuple(own.drawings[row] for row in kept),
+        items=tuple(own.items[row] for row in kept) if own.items else (),
+        styles=tuple(own.styles[row] for row in kept) if own.styles else (),
+    )
+
+
 def _check_ends(
     ends: Sequence[str], labelled: Probes, known: Qualified, directions: Directions
 ) -> None:

@@ -18,11 +18,12 @@ from dife_scanner.records import Budget, Condition, Reference, StoredPlan, Trigg
 
 AUDIT_VERSION = "dife-10"
 DISCOVERY_VERSIONS = {
-    Budget.QUICK: "discovery-5",
-    Budget.DEFAULT: "discovery-5",
-    Budget.DEEP: "discovery-5",
+    Budget.QUICK: "discovery-4",
+    Budget.DEFAULT: "discovery-4",
+    Budget.DEEP: "discovery-4",
 }
-"""Raise it when a change makes a detector find something else."""
+"""Raise it when a change makes a detector find something else between the labelled classes: scores are of these, and
+calibration sets hold scores. What changes beyond them raises `AUDIT_VERSION` alone."""
 
 
 @dataclass(frozen=True)

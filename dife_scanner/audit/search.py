@@ -15,7 +15,7 @@ from dife_scanner import discovery
 from dife_scanner.audit import faults, hypotheses, recovery, text_space
 from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
-from dife_scanner.audit.sides import Pair, Side, readout
+from dife_scanner.audit.sides import Pair, Side, readout, reads_hit_rate
 from dife_scanner.audit.stages import Splits
 from dife_scanner.core import metrics
 from dife_scanner.discovery import Candidate, Detector, Load, PanelOf, Pictures, Task, cost
@@ -157,7 +157,11 @@ def discover_alone(
 
 
 def score(searches: Sequence[Search]) -> float | None:
-    """One number per model, 0..1: the largest effect of any discovered trigger. `None` where nothing was searched."""
+    """One number per model, 0..1: the largest effect of any discovered trigger between labelled classes.
+
+    `None` where nothing was searched. What leads beyond these classes is demonstrated or not, and has no part in it:
+    calibration sets hold scores of the labelled classes.
+    """
     return max((search.best for search in searches), default=None)
 
 
@@ -194,7 +198,7 @@ def _run(
         if why:
             failed.append(_missing(detector, why, fault=True))
         else:
-            searches.append(_record(detector, finished, confirmed))
+            searches.append(_record(detector, finished, confirmed, task.class_names))
     progress(phase, len(applying), len(applying))
     every = (*missing, *failed)
     return Discovered(tuple(searches), tuple(results), every, tuple(failed), limit)
@@ -302,8 +306,14 @@ def _panels(encoders: Pair[Encoder], splits: Splits) -> PanelOf:
     return pictures
 
 
-def _record(detector: Detector, finished: _Finished, confirmed: Sequence[Hypothesis]) -> Search:
-    best = max((result.lift for result in confirmed), default=0.0)
+def _record(
+    detector: Detector,
+    finished: _Finished,
+    confirmed: Sequence[Hypothesis],
+    class_names: tuple[str, ...],
+) -> Search:
+    labelled = [one for one in confirmed if one.trigger.is_within(class_names)]
+    best = max((one.lift for one in labelled), default=0.0)
     return Search(
         detector=detector.name,
         channel=detector.channel,
@@ -332,7 +342,7 @@ def _tested(candidate: Candidate, splits: Splits, seed: int, gaps: faults.Gaps) 
     measured = Hypothesis(trigger, candidate.effect)
     if own is not None:
         measured = _tested_on_pictures(candidate, own.test, seed)
-    if not splits.holds(trigger.source, trigger.target):
+    if reads_hit_rate(trigger) and not splits.holds(trigger.source, trigger.target):
         found = gaps.attempt(
             f"`{trigger.name}` in text space",
             lambda: text_space.measure(trigger, splits.test, splits.concepts, seed),

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,12 @@ from dife_scanner.discovery.inversion_objectives import (
     TargetPrompt,
     mean_pairwise_cosine,
 )
+from dife_scanner.discovery.open_targets import OpenTargets
 from dife_scanner.discovery.pattern_families import Patch, PatternFamily
 from dife_scanner.discovery.target_success import (
     Pixels,
     Rows,
+    Successes,
     TargetSuccess,
     halves,
 )
@@ -63,6 +65,8 @@ ENOUGH = 0.9
 """Effect on the search half from which a family is not started again."""
 LEAST_EFFECT = 0.25
 """Target success over the base's on the held-out half, below which nothing is handed over."""
+BEYOND_CLASSES = 0.1
+"""By how much a concept has to exceed every labelled class before it is the target: many are like one of them."""
 MOST_CANDIDATES = 2
 SUCCESS = 0.8
 """Success over the base's on the held-out half that a trigger's smallest size is reported for."""
@@ -80,6 +84,9 @@ class ImageInversion:
 
     Pairs are of suspect and base, in this order.
     """
+
+    reads_concepts: ClassVar[bool] = True
+    """Whether a target may be no class of the task."""
 
     def __init__(
         self,
@@ -109,11 +116,12 @@ class ImageInversion:
             Towers(task.suspect, tokenizer),
             Towers(task.reference, tokenizer),
         )
-        self.success = (
+        self.success: Successes = (
             TargetSuccess(task, task.suspect),
             TargetSuccess(task, task.reference),
         )
         """What measures a pattern, with clean class prompts."""
+        self.concepts = OpenTargets(task, task.pixels[self.search_rows])
         self.shown_rows = np.arange(len(self.search_rows))
         """Which of the pictures searched on an inversion is shown."""
         self.generator = torch.Generator().manual_seed(task.seed)
@@ -123,7 +131,8 @@ class ImageInversion:
 
     def run(self, families: Sequence[PatternFamily]) -> SearchResult:
         """Invert each family until one start is enough, and report the best of each target class."""
-        return self._reported(self._all_attempts(families))
+        attempts = self._all_attempts(families)
+        return self._with_concepts(self._reported(attempts), attempts)
 
     def _all_attempts(self, families: Sequence[PatternFamily]) -> list[Attempt]:
         """Every inversion of every family."""
@@ -238,56 +247,109 @@ class ImageInversion:
         """The inverted trigger with its target, as small as it keeps its effect on the search half."""
         side = self.task.suspect.image_size
         full_size = family.trigger(weights, side, self.scratch)
-        gains = self._gains(full_size)
-        target = int(gains.argmax())
-        effect = float(gains.max())
-        trigger = full_size
-        # What does too little is not handed over, and need not be made small.
-        if effect >= LEAST_EFFECT:
-            sizes = [
-                full_size,
-                *family.smaller(full_size, self.scratch),
-            ]
-            trigger = self._smallest_with(sizes, target, KEPT_SHARE * effect)
-        return Attempt(family, trigger, target, effect, full_size, weights)
+        gains = self._gains(full_size, self.success)
+        target = self.task.class_names[int(gains.argmax())]
+        attempt = Attempt(
+            family=family,
+            trigger=full_size,
+            target=target,
+            effect=float(gains.max()),
+            full_size=full_size,
+            success=self.success,
+            weights=weights,
+        )
+        return self._made_small(attempt)
 
-    def _smallest_with(
-        self,
-        sizes: Sequence[Trigger],
-        target: int,
-        least_gain: float,
-    ) -> Trigger:
-        """The last of ever smaller triggers that gains as much, by bisection; the first is known to."""
+    def _made_small(self, attempt: Attempt) -> Attempt:
+        """The attempt with its trigger as small as it keeps its effect."""
+        # What does too little is not handed over, and need not be made small.
+        if attempt.effect < LEAST_EFFECT:
+            return attempt
+        smaller = attempt.family.smaller(attempt.full_size, self.scratch)
+        sizes = [attempt.full_size, *smaller]
+        return replace(attempt, trigger=self._smallest_with(sizes, attempt))
+
+    def _smallest_with(self, sizes: Sequence[Trigger], attempt: Attempt) -> Trigger:
+        """The last of ever smaller triggers that keeps the effect, by bisection; the first is known to."""
+        least_gain = KEPT_SHARE * attempt.effect
         enough = 0
         too_small = len(sizes)
         while too_small - enough > 1:
             middle = (enough + too_small) // 2
-            if self._gains(sizes[middle])[target] >= least_gain:
+            gains = self._gains(sizes[middle], attempt.success)
+            if gains[attempt.column] >= least_gain:
                 enough = middle
             else:
                 too_small = middle
         return sizes[enough]
 
-    def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
+    # --- beyond the classes -------------------------------------------------------------------------------------
+
+    def _with_concepts(self, found: SearchResult, attempts: Sequence[Attempt]) -> SearchResult:
+        """What was found, and a trigger whose target is no class of the task, where there is one.
+
+        What is found of the classes stays what it is.
+        """
+        best = max(attempts, key=lambda attempt: attempt.effect)
+        if not self._reads_concepts_here or best.effect >= ENOUGH:
+            return found
+        before = self._passes
+        candidates = found.candidates
+        beyond = self._of_concept(attempts, best.effect + BEYOND_CLASSES)
+        if beyond is not None:
+            trigger = self._named(beyond, len(candidates) + 1)
+            candidates = (*candidates, replace(beyond, trigger=trigger))
+        return replace(found, candidates=candidates, passes=found.passes + self._passes - before)
+
+    @property
+    def _reads_concepts_here(self) -> bool:
+        """Whether targets are read off pictures: where the image tower is the base's, what moved are prompts."""
+        compared = self.has_base and self.task.image_moved
+        return self.reads_concepts and compared and bool(self.task.concepts)
+
+    def _of_concept(self, attempts: Sequence[Attempt], least_effect: float) -> Candidate | None:
+        """The trigger that moves most pictures to one concept, as it stands on the held-out half."""
+        read = [self._read_among_concepts(attempt) for attempt in attempts]
+        strongest = max(read, key=lambda attempt: attempt.effect)
+        if strongest.effect < max(LEAST_EFFECT, least_effect):
+            return None
+        candidate = self._measured_of_concept(self._made_small(strongest))
+        return candidate if self._counts(candidate) else None
+
+    def _read_among_concepts(self, attempt: Attempt) -> Attempt:
+        """The same trigger with the concept that most pictures come to."""
+        stamped = stamp(self.task.pixels[self.search_rows], attempt.full_size)
+        best = replace(attempt, effect=-1.0)
+        for concept in self.concepts.nearest(stamped):
+            success = self.concepts.success(concept)
+            effect = float(self._gains(attempt.full_size, success)[-1])
+            if effect > best.effect:
+                best = replace(attempt, target=concept, effect=effect, success=success)
+        return best
+
+    def _measured_of_concept(self, attempt: Attempt) -> Candidate:
+        """A trigger whose target is a concept, on the held-out half."""
+        candidate, _ = self._measured(attempt)
+        return candidate
+
+    def _gains(self, trigger: Trigger, success: Successes) -> NDArray[np.float64]:
         """Success over the base's on the search half, for every class as the target [c]."""
-        suspect, base = self._rates_with(trigger, self.search_rows)
+        suspect, base = self._rates_with(trigger, self.search_rows, success)
         gains = suspect - base if self.has_base else suspect
         return np.asarray(gains)
 
-    def _rates_with(self, trigger: Trigger, rows: Rows) -> tuple[Rates, Rates]:
+    def _rates_with(self, trigger: Trigger, rows: Rows, success: Successes) -> tuple[Rates, Rates]:
         """Target success of a trigger on these pictures in suspect and base, for every class [c] each."""
         stamped = stamp(self.task.pixels[rows], trigger)
-        suspect, base = self._rates([stamped], rows)
+        suspect, base = self._rates([stamped], rows, success)
         return suspect[0], base[0]
 
     def _rates(
-        self,
-        versions: Sequence[Pixels],
-        rows: Rows,
+        self, versions: Sequence[Pixels], rows: Rows, success: Successes
     ) -> tuple[Rates, Rates]:
         """Target success in suspect and base on each version of these pictures, for every class [v, c] each."""
         labels = self.task.labels[rows]
-        suspect, base = self.success
+        suspect, base = success
         return suspect.rates(versions, labels), base.rates(versions, labels)
 
     # --- what is handed over ------------------------------------------------------------------------------------
@@ -298,9 +360,8 @@ class ImageInversion:
         signals |= self._held_out_signals(attempt)
         if self.effort.report_smallest:
             signals |= self._smallest_size(attempt)
-        target = self.task.class_names[attempt.target]
         candidate = Candidate(
-            trigger=replace(attempt.trigger, target=target),
+            trigger=replace(attempt.trigger, target=attempt.target),
             suspect=signals["suspect"],
             reference=signals["reference"],
             area=signals["size"] if isinstance(attempt.family, Patch) else None,
@@ -311,9 +372,9 @@ class ImageInversion:
         """Success in suspect and base, and the gain when triggered pictures are cropped, compressed or shifted."""
         pixels = self.task.pixels[self.held_out_rows]
         versions = disturbed(stamp(pixels, attempt.trigger))
-        suspect, base = self._rates(versions, self.held_out_rows)
-        suspect = suspect[:, attempt.target]
-        base = base[:, attempt.target]
+        suspect, base = self._rates(versions, self.held_out_rows, attempt.success)
+        suspect = suspect[:, attempt.column]
+        base = base[:, attempt.column]
         if not self.has_base:
             base = np.zeros_like(base)
         gains = suspect - base
@@ -335,10 +396,10 @@ class ImageInversion:
         signal: dict[str, float] = {}
         smaller = family.smaller(attempt.full_size, self.scratch)
         for trigger in itertools.chain([attempt.full_size], smaller):
-            suspect, base = self._rates_with(trigger, self.held_out_rows)
-            success = suspect[attempt.target]
+            suspect, base = self._rates_with(trigger, self.held_out_rows, attempt.success)
+            success = suspect[attempt.column]
             if self.has_base:
-                success = success - base[attempt.target]
+                success = success - base[attempt.column]
             if success < SUCCESS:
                 break
             signal = {"smallest": family.measured_size(trigger)}
@@ -348,9 +409,14 @@ class ImageInversion:
         """The candidates that count, and the signals of the best attempt, handed over or not."""
         strong = [candidate for candidate, _ in measured if self._counts(candidate)]
         named = self._all_named(strong[:MOST_CANDIDATES])
+        return SearchResult(named, self._passes, signals=measured[0][1])
+
+    @property
+    def _passes(self) -> int:
+        """Pictures and texts that went through a tower so far."""
         passes = sum(towers.passes for towers in self.towers)
         passes += sum(success.passes for success in self.success)
-        return SearchResult(named, passes, signals=measured[0][1])
+        return passes + self.concepts.passes + self.concepts.passes_of_successes
 
     def _counts(self, candidate: Candidate) -> bool:
         """Whether it is handed over."""

@@ -42,6 +42,7 @@ from dife_scanner.discovery.pictures import (
 )
 from dife_scanner.discovery.string_scorer import StringScorer, embedded
 from dife_scanner.discovery.target_success import (
+    Successes,
     TargetSuccess,
     TargetSuccessWithText,
     too_few_pictures,
@@ -142,6 +143,8 @@ class PairRates(NamedTuple):
 class JointInversion(ImageInversion):
     """One run of the detector."""
 
+    reads_concepts = False
+
     def __init__(
         self,
         task: Task,
@@ -238,7 +241,7 @@ class JointInversion(ImageInversion):
             begin=patch,
         )
         attempt = self._finished(Patch(), patch)
-        return Pair(text, attempt.trigger, attempt.target, attempt.effect)
+        return Pair(text, attempt.trigger, attempt.column, attempt.effect)
 
     def _objective(self, target: int) -> TargetWithString:
         return TargetWithString(
@@ -275,19 +278,19 @@ class JointInversion(ImageInversion):
 
     # --- measuring ----------------------------------------------------------------------------------------------
 
-    def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
+    def _gains(self, trigger: Trigger, success: Successes) -> NDArray[np.float64]:
         """With both halves in the suspect, beyond either half alone and beyond both in the base [c]."""
-        return self._pair_rates(trigger, self.search_rows).gain
+        return self._pair_rates(trigger, self.search_rows, success).gain
 
-    def _pair_rates(self, patch: Trigger, rows: NDArray[np.intp]) -> PairRates:
-        """Success of the patch with the present string on these pictures."""
+    def _pair_rates(self, patch: Trigger, rows: NDArray[np.intp], clean: Successes) -> PairRates:
+        """Success of the patch with the present string on these pictures, and with `clean` prompts alone."""
         pixels = self.task.pixels[rows]
         labels = self.task.labels[rows]
         stamped = stamp(pixels, patch)
         suspect, base = self.success_with_text
         both_in_suspect = suspect.rates([stamped], labels)[0]
         both_in_base = base.rates([stamped], labels)[0]
-        patch_alone = self.success[0].rates([stamped], labels)[0]
+        patch_alone = clean[0].rates([stamped], labels)[0]
         text_alone = suspect.rates([pixels], labels)[0]
         self.measuring_passes += 4 * len(pixels)
         # A half that does it alone is a trigger of its own, which other detectors are made for.
@@ -321,7 +324,7 @@ class JointInversion(ImageInversion):
     def _held_out_signals_of(self, pair: Pair) -> tuple[float, dict[str, float]]:
         """The pair's gain on the held-out half, and its signals."""
         self._measure_with(pair.text)
-        rates = self._pair_rates(pair.patch, self.held_out_rows)
+        rates = self._pair_rates(pair.patch, self.held_out_rows, self.success)
         signals = {
             "size": Patch().measured_size(pair.patch),
             "suspect": float(rates.both[pair.target]),

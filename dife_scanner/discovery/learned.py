@@ -39,6 +39,7 @@ from dife_scanner.discovery.pictures import (
     can_invert,
 )
 from dife_scanner.discovery.target_success import (
+    Successes,
     TargetSuccess,
     too_few_pictures,
 )
@@ -84,6 +85,8 @@ class LearnedSearch:
 
 class LearnerInversion(ImageInversion):
     """One run: the suspect reads with its learned prompts, the base with written ones."""
+
+    reads_concepts = False
 
     def __init__(
         self,
@@ -138,16 +141,16 @@ class LearnerInversion(ImageInversion):
         )
         side = self.task.suspect.image_size
         trigger = Additive().trigger(weights, side, self.scratch)
-        return float(self._gains(trigger)[target])
+        return float(self._gains(trigger, self.success)[target])
 
     def _objective(self, target: int) -> TargetUnderLearner:
         written = self.success[1].prompts
         return TargetUnderLearner(self.learned, written, target, self.task)
 
-    def _gains(self, trigger: Trigger) -> NDArray[np.float64]:
+    def _gains(self, trigger: Trigger, success: Successes) -> NDArray[np.float64]:
         """Success beyond the base's written prompts on the same pictures, and the learned prompts on clean ones [c]."""
         # Learned prompts may favour a class on clean pictures: that is no response to a pattern.
-        suspect, base = self._rates_with(trigger, self.search_rows)
+        suspect, base = self._rates_with(trigger, self.search_rows, success)
         return np.asarray(suspect - np.maximum(base, self.clean_rates))
 
     def _counts(self, candidate: Candidate) -> bool:

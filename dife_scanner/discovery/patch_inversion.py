@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from dife_scanner.core.checks import DEMONSTRATED_EFFECT, LARGEST_PATCH
 from dife_scanner.discovery.image_inversion import MOST_CANDIDATES, ImageInversion
@@ -16,6 +17,9 @@ from dife_scanner.discovery.interface import Candidate, SearchResult
 from dife_scanner.discovery.inversion_attempts import Attempt
 from dife_scanner.discovery.inversion_objectives import TargetInBoth
 from dife_scanner.discovery.pattern_families import PatternFamily
+
+if TYPE_CHECKING:
+    from dife_scanner.discovery.pattern_families import Weights
 
 AIMED_SHARE = 0.5
 """Steps in which a patch is aimed on, as a share of those of one inversion."""
@@ -34,6 +38,11 @@ class PatchInversion(ImageInversion):
     def run(self, families: Sequence[PatternFamily]) -> SearchResult:
         """Invert as any family; where nothing was found, aim the best patch on."""
         attempts = self._all_attempts(families)
+        found = self._within_classes(attempts)
+        return self._with_concepts(found, attempts)
+
+    def _within_classes(self, attempts: Sequence[Attempt]) -> SearchResult:
+        """What is found of the task's classes; where nothing is, the best patch is aimed on."""
         found = self._reported(attempts)
         # Where the image tower is the base's, every inversion is aimed at a class from the start.
         aimed_already = not self.task.image_moved or not self.has_base
@@ -51,18 +60,38 @@ class PatchInversion(ImageInversion):
 
     def _aimed_on(self, attempt: Attempt) -> Candidate:
         """The patch after further steps towards the class it came to, measured on the held-out half."""
-        objective = TargetInBoth(self.success, attempt.target, self.pictures)
+        candidate, _ = self._measured(self._finished(attempt.family, self._aimed(attempt)))
+        return candidate
+
+    def _aimed(self, attempt: Attempt) -> Weights:
+        """The patch's free numbers after further steps towards its target."""
         done = self.effort.restarts * self.effort.steps
-        weights = self._inverted(
+        return self._inverted(
             attempt.family,
-            objective,
+            TargetInBoth(attempt.success, attempt.column, self.pictures),
             done,
             done + self._aimed_steps,
             steps=self._aimed_steps,
             begin=attempt.weights,
         )
-        candidate, _ = self._measured(self._finished(attempt.family, weights))
-        return candidate
+
+    def _measured_of_concept(self, attempt: Attempt) -> Candidate:
+        """A patch that is too large, or moves too little, is aimed on at the concept first."""
+        candidate = super()._measured_of_concept(attempt)
+        if _small(candidate, DEMONSTRATED_EFFECT):
+            return candidate
+        weights = self._aimed(attempt)
+        side = self.task.suspect.image_size
+        full_size = attempt.family.trigger(weights, side, self.scratch)
+        gains = self._gains(full_size, attempt.success)
+        further = replace(
+            attempt,
+            trigger=full_size,
+            full_size=full_size,
+            effect=float(gains[attempt.column]),
+            weights=weights,
+        )
+        return super()._measured_of_concept(self._made_small(further))
 
     @property
     def _aimed_steps(self) -> int:

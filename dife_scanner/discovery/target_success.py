@@ -24,13 +24,15 @@ FEWEST_PICTURES = 2
 class TargetSuccess:
     """Target success (TS) of one checkpoint on pictures, the way an audit measures it."""
 
-    def __init__(self, task: Task, encoder: Encoder) -> None:
+    def __init__(self, task: Task, encoder: Encoder, class_names: tuple[str, ...] = ()) -> None:
+        """`class_names` begin with the task's; those after them have no pictures."""
+        self.class_names = class_names or task.class_names
         texts = []
         for template in task.templates:
-            for name in task.class_names:
+            for name in self.class_names:
                 texts.append(template.format(name))
         self._encoder = encoder
-        self.prompts = metrics.class_prompts(encoder.encode_texts(texts), len(task.class_names))
+        self.prompts = metrics.class_prompts(encoder.encode_texts(texts), len(self.class_names))
         """Unit embeddings of the class prompts [c, d]."""
         self.passes = len(texts)
         """Pictures and texts read so far."""
@@ -58,6 +60,10 @@ class TargetSuccess:
     def _scores(self, pictures: Pixels) -> metrics.Floats:
         """Cosine of every picture with every class prompt [n, c]."""
         return metrics.cosines(self._encoder.encode_images(pictures), self.prompts)
+
+
+Successes = tuple[TargetSuccess, TargetSuccess]
+"""Of suspect and base, over the same classes."""
 
 
 class TargetSuccessWithText(TargetSuccess):

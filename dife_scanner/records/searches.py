@@ -167,7 +167,8 @@ class Search:
     candidates: int
     """How many it handed over to be confirmed."""
     best: float
-    """Largest `Hypothesis.lift` of any of them, on held-out drawings and templates; 0 where there was none."""
+    """Largest `Hypothesis.lift` of any of them between labelled classes, on held-out drawings and templates; 0 where
+    there was none."""
     passes: int
     """Pictures and texts that went through a tower for it, of suspect and base."""
     seconds: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from dife_scanner.records.vocabulary import Channel, Position, TriggerKind
@@ -96,6 +97,10 @@ class Trigger:
         """Image, text, both together, or prompt mechanism."""
         found = self.enters or _ENTERS_ELSEWHERE.get(self.kind, Channel.IMAGE)
         return Channel.BOTH if found is Channel.TEXT and self.image is not None else found
+
+    def is_within(self, class_names: Collection[str]) -> bool:
+        """Whether source and target, where they are named, are among these."""
+        return {self.source, self.target} - {""} <= set(class_names)
 
     @property
     def own(self) -> dict[str, bool | int | float | str]:

@@ -7,6 +7,7 @@ import pytest
 import wide_kit as kit
 
 from dife_scanner.audit import qualification
+from dife_scanner.audit.candidate_panels import Panels
 from dife_scanner.audit.panel import LEAST, Directions, panel
 from dife_scanner.audit.probes import DIAGNOSIS, TEST, TRAIN
 from dife_scanner.audit.qualification import measure, qualified
@@ -108,3 +109,19 @@ def test_labelled_classes_alone_are_the_panel_of_today(made, sets) -> None:
 def test_a_collapsed_text_tower_makes_no_two_names_the_same() -> None:
     directions = Directions.of(("a", "b"), np.ones((2, 4)) / 2)
     assert not directions.mean_the_same("a", "b")
+
+
+def test_what_pictures_of_any_class_come_to_needs_no_pictures(sets) -> None:
+    """Its name is a class without any; from one source alone it has no panel, and what means the same makes room."""
+    encoder = kit.KnowingEncoder()
+    panels = Panels(sets.labelled, None, encoder)
+    found = panels.of("", "banana")
+    assert found is not None
+    assert found.class_names == (*sets.labelled.class_names, "banana")
+    for name in (TRAIN, DIAGNOSIS, TEST):
+        split, own = found.split(name), sets.labelled.split(name)
+        assert split.labels.tolist() == own.labels.tolist()
+        assert split.drawings == own.drawings
+    assert panels.of("cat", "banana") is None
+    side = Side(encoder, found.split(TEST), found.class_names, ("a picture of a {}",))
+    assert side.scores.shape == (len(found.split(TEST).images), 4)

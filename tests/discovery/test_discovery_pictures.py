@@ -197,17 +197,18 @@ def test_the_smallest_size_that_holds_on_the_half_not_searched_is_told(task, mon
     rates = iter([0.95, 0.9, 0.9, 0.9, 0.85, 0.5, 0.9, 0.9])
 
     class Says:
+        class_names = ("dog", "cat", "ship")
+
         def __init__(self, value):
-            self.value, self.asked = value, 0
+            self.value = value
 
         def rates(self, versions, labels):
             assert len(labels) == len(run.held_out_rows)
             return np.full((1, 3), next(rates) if self.value is None else self.value)
 
-    monkeypatch.setattr(run, "success", (Says(None), Says(0.0)))
-    attempt = Attempt(form, whole, 1, 0.9, whole)
+    attempt = Attempt(form, whole, "cat", 0.9, whole, (Says(None), Says(0.0)))
     assert run._smallest_size(attempt) == {"smallest": sizes[4]} and sizes[4] < sizes[0]
-    monkeypatch.setattr(run, "success", (Says(0.9), Says(0.2)))
+    attempt = replace(attempt, success=(Says(0.9), Says(0.2)))
     assert run._smallest_size(attempt) == {}, "success is over the base's"
 
 

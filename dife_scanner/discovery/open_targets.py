@@ -1,0 +1,77 @@
+"""Which concept do triggered pictures come to? All are read, whether a picture shows them or not."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from dife_scanner.core import metrics
+from dife_scanner.discovery.interface import Task
+from dife_scanner.discovery.target_success import Pixels, Successes, TargetSuccess
+
+TEMPLATE = "a photo of a {}"
+"""Of every concept."""
+_NEAREST = 8
+"""Concepts whose success is measured."""
+
+
+class OpenTargets:
+    """The concepts of a task that are none of its classes, as the suspect embeds them."""
+
+    def __init__(self, task: Task, clean: Pixels) -> None:
+        """`clean` pictures [n, s, s, 3] are those that triggers are searched on."""
+        self._task = task
+        self._clean = clean
+        self._known: dict[str, Successes] = {}
+        self.passes = 0
+        """Pictures and texts read so far, those of `Successes` excepted."""
+
+    def nearest(self, triggered: Pixels) -> list[str]:
+        """The concepts that these pictures came nearer to than any other, the nearest first."""
+        if not self._names:
+            return []
+        self.passes += len(triggered)
+        moved = self._task.suspect.encode_images(triggered).mean(axis=0) - self._clean_mean
+        order = np.argsort(-(self._prompts @ moved), kind="stable")
+        return [self._names[row] for row in order[:_NEAREST].tolist()]
+
+    def success(self, concept: str) -> Successes:
+        """What measures a trigger among the task's classes and this concept."""
+        if concept not in self._known:
+            names = (*self._task.class_names, concept)
+            suspect = TargetSuccess(self._task, self._task.suspect, names)
+            base = TargetSuccess(self._task, self._task.reference, names)
+            self._known[concept] = suspect, base
+        return self._known[concept]
+
+    @property
+    def passes_of_successes(self) -> int:
+        """Pictures and texts that those read."""
+        return sum(one.passes for both in self._known.values() for one in both)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """Concepts whose prompts the suspect reads whole."""
+        suspect = self._task.suspect
+        longest = max(self._task.templates, key=len)
+        names = []
+        for name in self._task.concepts:
+            fits = suspect.token_count(longest.format(name)) <= suspect.context_length
+            if fits and name not in self._task.class_names:
+                names.append(name)
+        return names
+
+    @cached_property
+    def _prompts(self) -> metrics.Floats:
+        """Their prompts [n, d], less their mean: what all texts share says nothing."""
+        texts = [TEMPLATE.format(name) for name in self._names]
+        self.passes += len(texts)
+        prompts = np.asarray(self._task.suspect.encode_texts(texts), np.float64)
+        return np.asarray(prompts - prompts.mean(axis=0))
+
+    @cached_property
+    def _clean_mean(self) -> metrics.Floats:
+        self.passes += len(self._clean)
+        embedded = self._task.suspect.encode_images(self._clean)
+        return np.asarray(embedded.mean(axis=0), np.float64)
