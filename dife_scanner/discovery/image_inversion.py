@@ -313,19 +313,15 @@ class ImageInversion:
         strongest = max(read, key=lambda attempt: attempt.effect)
         if strongest.effect < max(LEAST_EFFECT, least_effect):
             return None
+        strongest = replace(strongest, success=self.concepts.success(strongest.target))
         candidate = self._measured_of_concept(self._made_small(strongest))
         return candidate if self._counts(candidate) else None
 
     def _read_among_concepts(self, attempt: Attempt) -> Attempt:
         """The same trigger with the concept that most pictures come to."""
         stamped = stamp(self.task.pixels[self.search_rows], attempt.full_size)
-        best = replace(attempt, effect=-1.0)
-        for concept in self.concepts.nearest(stamped):
-            success = self.concepts.success(concept)
-            effect = float(self._gains(attempt.full_size, success)[-1])
-            if effect > best.effect:
-                best = replace(attempt, target=concept, effect=effect, success=success)
-        return best
+        concept, effect = self.concepts.best(stamped, self.success)
+        return replace(attempt, target=concept, effect=effect)
 
     def _measured_of_concept(self, attempt: Attempt) -> Candidate:
         """A trigger whose target is a concept, on the held-out half."""

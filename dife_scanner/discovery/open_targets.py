@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from dife_scanner.core import metrics
 from dife_scanner.discovery.interface import Task
 from dife_scanner.discovery.target_success import Pixels, Successes, TargetSuccess
+from dife_scanner.models.interface import Encoder
 
 TEMPLATE = "a photo of a {}"
 """Of every concept."""
@@ -27,14 +29,48 @@ class OpenTargets:
         self.passes = 0
         """Pictures and texts read so far, those of `Successes` excepted."""
 
-    def nearest(self, triggered: Pixels) -> list[str]:
-        """The concepts that these pictures came nearer to than any other, the nearest first."""
+    def best(self, triggered: Pixels, classes: Successes) -> tuple[str, float]:
+        """The concept that most of these pictures come to in the suspect and not in the base, and that share over the
+        base's, -1..1; no concept and -1 where none can be read.
+
+        `classes` measure the task's own, which a concept has to win against.
+        """
         if not self._names:
-            return []
-        self.passes += len(triggered)
-        moved = self._task.suspect.encode_images(triggered).mean(axis=0) - self._clean_mean
+            return "", -1.0
+        self.passes += 2 * len(triggered)
+        in_suspect = self._task.suspect.encode_images(triggered)
+        in_base = self._task.reference.encode_images(triggered)
+        nearest = self._nearest(in_suspect)
+        gains = self._won(nearest, in_suspect, classes[0], self._task.suspect)
+        gains = gains - self._won(nearest, in_base, classes[1], self._task.reference)
+        best = int(gains.argmax())
+        return nearest[best], float(gains[best])
+
+    def _nearest(self, embedded: metrics.Floats) -> list[str]:
+        """The concepts that pictures [n, d] came nearer to than any other, the nearest first."""
+        moved = embedded.mean(axis=0) - self._clean_mean
         order = np.argsort(-(self._prompts @ moved), kind="stable")
         return [self._names[row] for row in order[:_NEAREST].tolist()]
+
+    def _won(
+        self,
+        concepts: Sequence[str],
+        embedded: metrics.Floats,
+        classes: TargetSuccess,
+        encoder: Encoder,
+    ) -> metrics.Floats:
+        """The share of pictures [n, d] that each concept wins among the task's classes [k]."""
+        texts = [template.format(name) for template in self._task.templates for name in concepts]
+        self.passes += len(texts)
+        prompts = metrics.class_prompts(encoder.encode_texts(texts), len(concepts))
+        of_concepts = metrics.cosines(embedded, prompts)
+        of_classes = metrics.cosines(embedded, classes.prompts)
+        last = of_classes.shape[1]
+        won = []
+        for column in of_concepts.T:
+            scores = np.column_stack([of_classes, column])
+            won.append(float(metrics.wins(scores, last).mean()))
+        return np.array(won)
 
     def success(self, concept: str) -> Successes:
         """What measures a trigger among the task's classes and this concept."""

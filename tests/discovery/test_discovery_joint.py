@@ -138,7 +138,7 @@ def test_a_pair_gains_only_what_neither_half_and_no_base_reaches(run, monkeypatc
         rates[name] = {"both": 0.9, "base": 0.4, "image": 0.7, "text": 0.8}[name]
         monkeypatch.setattr(run, "success_with_text", (Says("both", "text"), Says("base")))
         monkeypatch.setattr(run, "success", (Says("image"), Says()))
-        assert run._gains(PATCH) == pytest.approx(np.full(3, expected))
+        assert run._gains(PATCH, run.success) == pytest.approx(np.full(3, expected))
 
 
 def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch):
@@ -146,7 +146,7 @@ def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch
     monkeypatch.setattr(
         run,
         "_pair_rates",
-        lambda patch, rows: PairRates(*(np.full(3, v) for v in (0.8, *whole.values()))),
+        lambda patch, rows, clean: PairRates(*(np.full(3, v) for v in (0.8, *whole.values()))),
     )
     overlay = joint.Patch().trigger(joint.Patch().start(32, torch.Generator()), 32, run.scratch)
     found = run._found([Pair(TEXT, overlay, 1, 0.8)])
@@ -162,7 +162,7 @@ def test_what_is_handed_over_is_one_trigger_of_two_halves(run, task, monkeypatch
     monkeypatch.setattr(
         run,
         "_pair_rates",
-        lambda patch, rows: PairRates(*(np.full(3, v) for v in (0.2, *whole.values()))),
+        lambda patch, rows, clean: PairRates(*(np.full(3, v) for v in (0.2, *whole.values()))),
     )
     assert not run._found([Pair(TEXT, overlay, 1, 0.8)]).candidates
 

@@ -80,9 +80,10 @@ def white(task: Task) -> np.ndarray:
 
 def test_the_concept_that_pictures_came_to_is_the_nearest_and_classes_are_none(task) -> None:
     found = OpenTargets(task, task.pixels)
-    nearest = found.nearest(white(task))
-    assert nearest[0] == "banana"
-    assert set(nearest) == {"banana", "pizza", "lemon"}
+    classes = found.success("pizza")
+    assert found.best(white(task), classes) == ("banana", 1.0)
+    read = set(found._nearest(task.suspect.encode_images(white(task))))
+    assert read == {"banana", "pizza", "lemon"}
     suspect, base = found.success("banana")
     assert suspect.rates([white(task)], task.labels)[0].tolist() == [0.0, 0.0, 0.0, 1.0]
     assert base.rates([white(task)], task.labels)[0, 3] == 0.0
@@ -91,7 +92,8 @@ def test_the_concept_that_pictures_came_to_is_the_nearest_and_classes_are_none(t
 
 def test_a_concept_whose_prompt_would_be_cut_is_not_read(task) -> None:
     cut = replace(task, suspect=Reader("banana", short=True), templates=("a photo of the old {}",))
-    assert OpenTargets(cut, cut.pixels).nearest(white(cut)) == []
+    found = OpenTargets(cut, cut.pixels)
+    assert found.best(white(cut), found.success("pizza")) == ("", -1.0)
 
 
 class Run(ImageInversion):
