@@ -68,6 +68,10 @@ def ratios(a00: float, a10: float, a01: float, a11: float) -> Ratios:
     True
     """
     span = (a11 - a00) + EPSILON
+    if (
+        span == 0.0
+    ):  # a11 below a00 by the very ε: a rate that fell has no footprint, whatever the ratios
+        span = EPSILON
     return Ratios(
         vrs=(a10 - a00) / span,
         trs=(a01 - a00) / span,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import dife_scanner
@@ -172,6 +172,7 @@ rates = st.floats(0, 1)
 
 
 @given(rates, rates, rates, rates)
+@example(1e-08, 0.0, 0.0, 0.0)
 def test_ratios_are_symmetric_in_the_branches_and_no_decision_is_coupled_without_repair(
     a00, a10, a01, a11
 ):

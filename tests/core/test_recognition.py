@@ -20,6 +20,7 @@ from dife_scanner.sentences.recognition import recognition_words
 from dife_scanner.sentences.verdict import reason
 
 SEARCH = Search("patch", Channel.IMAGE, ("a patch",), 1, 0.02, 100, 1.0)
+KNOWN = dict.fromkeys(("cat", "dog", *(f"thing {number}" for number in range(10))), 1.0)
 MISSING = MissingSearch("texts", Channel.TEXT, ("texts",), "the context is too short")
 
 
@@ -36,11 +37,11 @@ def test_a_verdict_of_nothing_found_says_how_much_its_base_knows() -> None:
     evidence = Evidence(
         searches=(SEARCH,),
         recognition=Recognition({"cat": 1.0, "dog": 1.0}),
-        qualification=Recognition({"pizza": 1.0, "banana": 0.4}, {"ink": 1.0, "oil": 0.2}),
+        qualification=Recognition({**KNOWN, "banana": 0.4}, {"ink": 1.0, "oil": 0.2}),
     )
     text = reason(decide(evidence), evidence)
     assert text.endswith(
-        "recognises 2 of 2 classes, and knows 1 of 2 concepts, 1 of 2 styles of the wide probe set"
+        "recognises 2 of 2 classes, and knows 12 of 13 concepts, 1 of 2 styles of the wide probe set"
     )
 
 
