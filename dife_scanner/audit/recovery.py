@@ -162,7 +162,7 @@ def _fits_both(text: str, test: Sides) -> bool:
     return test.suspect.fits(text) and test.reference.fits(text)
 
 
-def _embedded(side: Side, concepts: tuple[str, ...]) -> Embeddings:
+def prompts_of(side: Side, concepts: tuple[str, ...]) -> Embeddings:
     """Clean concepts as one checkpoint embeds them [n, d]."""
     return side.encoder.encode_texts([TEMPLATE.format(name) for name in concepts])
 
@@ -170,12 +170,12 @@ def _embedded(side: Side, concepts: tuple[str, ...]) -> Embeddings:
 def _base_concepts(test: Sides) -> dict[str, Embeddings]:
     """Every concept as the base embeds it [d]."""
     names = _concepts(test)
-    return dict(zip(names, _embedded(test.reference, names), strict=True))
+    return dict(zip(names, prompts_of(test.reference, names), strict=True))
 
 
 def _mean_concept(test: Sides) -> Embeddings:
     """The base's mean over all concepts [d]."""
-    mean: Embeddings = _embedded(test.reference, _concepts(test)).mean(axis=0)
+    mean: Embeddings = prompts_of(test.reference, _concepts(test)).mean(axis=0)
     return mean
 
 
@@ -205,7 +205,7 @@ def _mean_triggered(trigger: Trigger, side: Side) -> Embeddings:
 def _to_base(test: Sides) -> Embeddings:
     """The rotation [d, d] from the suspect's space to the base's, by pictures or all concepts."""
     names = _concepts(test)
-    return _alignment(test, test.map(lambda side: _embedded(side, names)))
+    return _alignment(test, test.map(lambda side: prompts_of(side, names)))
 
 
 def _alignment(test: Sides, texts: Pair[Embeddings]) -> Embeddings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from dife_scanner import discovery
@@ -132,7 +133,11 @@ def discover(
     task = _task(encoders, splits.train, options)
     recognised = splits.panels.recognised if splits.panels is not None else ()
     task = replace(
-        task, panel=_panels(encoders, splits), concepts=splits.concepts, recognised=recognised
+        task,
+        panel=_panels(encoders, splits),
+        concepts=splits.concepts,
+        concept_prompts=partial(recovery.prompts_of, splits.test.suspect, splits.concepts),
+        recognised=recognised,
     )
     return replace(_run(chosen, task, options, progress, test_candidate), gaps=gaps.found)
 

@@ -55,8 +55,6 @@ CLEAN_TEMPLATES = ("an image of a {}", "the {}")
 """Prompts that a concept's own place is the mean of."""
 RANDOM_TEXTS = 200
 """Texts of as many tokens that a text is held against, in the suspect."""
-MOST_CONFIRMED = 6
-"""Most texts of one audit that are measured in text space; p-values are corrected over as many as there are."""
 _LEVELLED_BY = 64
 """Concepts whose prompts under a template say what all prompts under it share."""
 _MOST_DRAWN = 20

@@ -77,6 +77,9 @@ class Task:
     """What else can be searched on, besides the labelled classes."""
     concepts: tuple[str, ...] = ()
     """Names that a trigger may lead to, besides the labelled classes and `noun_scan.nouns`."""
+    concept_prompts: Callable[[], NDArray[np.float32]] | None = None
+    """What the suspect makes of a prompt of each of them [n, d], embedded once for all detectors; with `None` a search
+    embeds its own."""
     recognised: tuple[str, ...] = ()
     """Those that the base recognises pictures of: the first whose prompts are tried."""
 

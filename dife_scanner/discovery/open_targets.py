@@ -18,6 +18,18 @@ _NEAREST = 8
 """Concepts whose success is measured."""
 
 
+def _readable(task: Task) -> tuple[list[str], list[int]]:
+    """The concepts that are none of the task's classes and whose prompts the suspect reads whole, and their numbers."""
+    longest = max(task.templates, key=len)
+    names, rows = [], []
+    for row, name in enumerate(task.concepts):
+        fits = task.suspect.token_count(longest.format(name)) <= task.suspect.context_length
+        if fits and name not in task.class_names:
+            names.append(name)
+            rows.append(row)
+    return names, rows
+
+
 class OpenTargets:
     """The concepts of a task that are none of its classes, as the suspect embeds them."""
 
@@ -35,7 +47,7 @@ class OpenTargets:
 
         `classes` measure the task's own, which a concept has to win against.
         """
-        if not self._names:
+        if not self._names:  # nothing to read
             return "", -1.0
         self.passes += 2 * len(triggered)
         in_suspect = self._task.suspect.encode_images(triggered)
@@ -87,24 +99,23 @@ class OpenTargets:
         return sum(one.passes for both in self._known.values() for one in both)
 
     @cached_property
+    def _readable(self) -> tuple[list[str], list[int]]:
+        return _readable(self._task)
+
+    @property
     def _names(self) -> list[str]:
-        """Concepts whose prompts the suspect reads whole."""
-        suspect = self._task.suspect
-        longest = max(self._task.templates, key=len)
-        names = []
-        for name in self._task.concepts:
-            fits = suspect.token_count(longest.format(name)) <= suspect.context_length
-            if fits and name not in self._task.class_names:
-                names.append(name)
-        return names
+        return self._readable[0]
 
     @cached_property
     def _prompts(self) -> metrics.Floats:
-        """Their prompts [n, d], less their mean: what all texts share says nothing."""
-        texts = [TEMPLATE.format(name) for name in self._names]
-        self.passes += len(texts)
-        prompts = np.asarray(self._task.suspect.encode_texts(texts), np.float64)
-        return np.asarray(prompts - prompts.mean(axis=0))
+        """Prompts of the names [n, d], less their mean: what all texts share says nothing."""
+        if self._task.concept_prompts is not None:
+            prompts = self._task.concept_prompts()[self._readable[1]]
+        else:
+            texts = [TEMPLATE.format(name) for name in self._names]
+            self.passes += len(texts)
+            prompts = self._task.suspect.encode_texts(texts)
+        return np.asarray(prompts - prompts.mean(axis=0), np.float64)
 
     @cached_property
     def _clean_mean(self) -> metrics.Floats:
