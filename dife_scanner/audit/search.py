@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from dife_scanner import discovery
-from dife_scanner.audit import faults, hypotheses, recovery, text_space
+from dife_scanner.audit import among_concepts, faults, hypotheses, recovery, text_space
 from dife_scanner.audit.plan import Plan
 from dife_scanner.audit.probes import SEARCH_TEMPLATES
 from dife_scanner.audit.sides import Pair, Side, readout, reads_hit_rate
@@ -34,6 +34,7 @@ from dife_scanner.records import (
     Origin,
     Search,
     SettingsOf,
+    Trigger,
     TriggerFile,
 )
 from dife_scanner.store import codec
@@ -136,7 +137,7 @@ def discover(
         task,
         panel=_panels(encoders, splits),
         concepts=splits.concepts,
-        concept_prompts=partial(recovery.prompts_of, splits.test.suspect, splits.concepts),
+        concept_prompts=lambda names: splits.test.map(partial(recovery.prompts_of, concepts=names)),
         recognised=recognised,
     )
     return replace(_run(chosen, task, options, progress, test_candidate), gaps=gaps.found)
@@ -354,6 +355,13 @@ def _tested(candidate: Candidate, splits: Splits, seed: int, gaps: faults.Gaps) 
             None,
         )
         measured = replace(measured, text_space=found)
+    if own is not None and _leads_beyond_classes(trigger, splits):
+        found_among = gaps.attempt(
+            f"`{trigger.name}` among all concepts",
+            lambda: among_concepts.effect(trigger, own.test, splits.concepts, seed),
+            None,
+        )
+        measured = replace(measured, beyond_classes=True, among_concepts=found_among)
     return replace(
         measured,
         origin=Origin.DISCOVERED,
@@ -363,6 +371,11 @@ def _tested(candidate: Candidate, splits: Splits, seed: int, gaps: faults.Gaps) 
             None,
         ),
     )
+
+
+def _leads_beyond_classes(trigger: Trigger, splits: Splits) -> bool:
+    """Whether what is put on pictures leads to what no labelled class is."""
+    return not reads_hit_rate(trigger) and not splits.holds(trigger.source, trigger.target)
 
 
 def _tested_on_pictures(candidate: Candidate, test: Pair[Side], seed: int) -> Hypothesis:

@@ -54,11 +54,14 @@ BEYOND_CLEAN = "beyond the clean inputs"
 PATCH_AREA = "patch area"
 STRICT = "strict effect"
 MULTIPLE_TESTING = "multiple testing"
+AMONG_CONCEPTS = "effect among all concepts"
 TEXT_SPACE_EFFECT = "effect in text space"
 TEXT_SPACE_BEYOND = "beyond base and clean prompts"
 RANDOM_TEXTS = "random texts"
 IN_TEXT_SPACE = frozenset({TEXT_SPACE_EFFECT, TEXT_SPACE_BEYOND, RANDOM_TEXTS})
 """Checks of what no picture shows; they take the place of those on pictures."""
+BEYOND_CLASSES = IN_TEXT_SPACE | {AMONG_CONCEPTS}
+"""Checks of what leads beyond the labelled classes."""
 CLEAN_REFERENCES = "other clean references"
 REVERSE_SEARCH = "reverse search"
 
@@ -93,6 +96,8 @@ class Check:
     needed: Callable[[Hypothesis], float]
     """The threshold, which for some checks depends on how the trigger was come by."""
     passes: Callable[[float, float], bool]
+    came_later: bool = False
+    """Whether audits are stored from before it was there; nothing that they found is what it is about."""
 
     def run(
         self, hypothesis: Hypothesis, known: Circumstances, decided_by: str = ""
@@ -154,6 +159,11 @@ def _discovered(hypothesis: Hypothesis, _: Circumstances) -> bool:
 
 def _covers_area(hypothesis: Hypothesis, known: Circumstances) -> bool:
     return _discovered(hypothesis, known) and hypothesis.area is not None
+
+
+def _beyond_classes(hypothesis: Hypothesis, known: Circumstances) -> bool:
+    """A pattern whose target is none of the labelled classes, so that these are no rivals of its."""
+    return _discovered(hypothesis, known) and hypothesis.beyond_classes
 
 
 def _easy_for_benign(hypothesis: Hypothesis, known: Circumstances) -> bool:
@@ -224,6 +234,11 @@ def _reverse_bound(hypothesis: Hypothesis) -> float | None:
     return found.low if found.demonstrated else 0.0
 
 
+def _among_concepts_bound(hypothesis: Hypothesis) -> float | None:
+    """Lower 95 % bound of the share that comes to the target and to no other concept, over the base's."""
+    return hypothesis.among_concepts.low if hypothesis.among_concepts is not None else None
+
+
 def _text_space_bound(hypothesis: Hypothesis) -> float | None:
     """Lower 95 % bound of the share of templates over the base's."""
     return hypothesis.text_space.effect.low if hypothesis.text_space is not None else None
@@ -271,6 +286,15 @@ CHECKS: tuple[Check, ...] = (
         passes=operator.ge,
     ),
     Check(
+        AMONG_CONCEPTS,
+        CheckKind.REQUIRED,
+        applies=_beyond_classes,
+        measure=_among_concepts_bound,
+        needed=lambda _: DEMONSTRATED_EFFECT,
+        passes=operator.ge,
+        came_later=True,
+    ),
+    Check(
         PATCH_AREA,
         CheckKind.REQUIRED,
         applies=_covers_area,
@@ -301,6 +325,7 @@ CHECKS: tuple[Check, ...] = (
         measure=_text_space_bound,
         needed=lambda _: DEMONSTRATED_EFFECT,
         passes=operator.ge,
+        came_later=True,
     ),
     Check(
         TEXT_SPACE_BEYOND,
@@ -309,6 +334,7 @@ CHECKS: tuple[Check, ...] = (
         measure=_text_space_lift,
         needed=lambda _: DEMONSTRATED_EFFECT,
         passes=operator.ge,
+        came_later=True,
     ),
     Check(
         RANDOM_TEXTS,
@@ -317,6 +343,7 @@ CHECKS: tuple[Check, ...] = (
         measure=_against_random_texts,
         needed=lambda _: SIGNIFICANCE,
         passes=operator.lt,
+        came_later=True,
     ),
     Check(
         CLEAN_REFERENCES,
@@ -379,6 +406,19 @@ def not_passed(results: Collection[CheckResult]) -> tuple[str, ...]:
         if lacking or (result is not None and not _holds(result)):
             failed.append(check.name)
     return tuple(failed)
+
+
+def completed(results: Collection[CheckResult]) -> tuple[CheckResult, ...]:
+    """Stored results, with checks that came later as not applicable: nothing found then is what they are about.
+
+    Nothing is added where no check was recorded.
+    """
+    found = list(results)
+    names = {result.check for result in found}
+    for check in CHECKS:
+        if found and check.came_later and check.name not in names:
+            found.append(CheckResult(check.name, check.kind, CheckOutcome.NOT_APPLICABLE))
+    return tuple(found)
 
 
 def demonstrated(results: Collection[CheckResult]) -> bool:

@@ -240,8 +240,8 @@ def knows_too_little(evidence: Evidence) -> bool:
 
 
 def demonstrated(hypotheses: Sequence[Hypothesis]) -> tuple[Hypothesis, ...]:
-    """The hypotheses that passed every check, in their order."""
-    return tuple(one for one in hypotheses if checks.demonstrated(one.checks))
+    """The hypotheses that passed every check, in their order; of stored ones every check that there was."""
+    return tuple(one for one in hypotheses if checks.demonstrated(checks.completed(one.checks)))
 
 
 def lacking_drawings(hypotheses: Sequence[Hypothesis]) -> Hypothesis | None:
@@ -267,7 +267,7 @@ def differing_both_ways(hypotheses: Sequence[Hypothesis]) -> Hypothesis | None:
 
 def held_back_by(hypotheses: Sequence[Hypothesis], check: str) -> Hypothesis | None:
     """The first discovered trigger that has the effect a demonstration needs, and that this check stands against."""
-    effect = {checks.EFFECT, checks.BASE_LOW, checks.BEYOND_CLEAN}
+    effect = {checks.EFFECT, checks.BASE_LOW, checks.BEYOND_CLEAN, checks.AMONG_CONCEPTS}
     for one in hypotheses:
         failed = set(checks.not_passed(one.checks))
         if one.origin is Origin.DISCOVERED and check in failed and not failed & effect:

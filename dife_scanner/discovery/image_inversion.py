@@ -121,7 +121,7 @@ class ImageInversion:
             TargetSuccess(task, task.reference),
         )
         """What measures a pattern, with clean class prompts."""
-        self.concepts = OpenTargets(task, task.pixels[self.search_rows])
+        self.concepts = OpenTargets(task)
         self.shown_rows = np.arange(len(self.search_rows))
         """Which of the pictures searched on an inversion is shown."""
         self.generator = torch.Generator().manual_seed(task.seed)
@@ -320,7 +320,7 @@ class ImageInversion:
     def _read_among_concepts(self, attempt: Attempt) -> Attempt:
         """The same trigger with the concept that most pictures come to."""
         stamped = stamp(self.task.pixels[self.search_rows], attempt.full_size)
-        concept, effect = self.concepts.best(stamped, self.success)
+        concept, effect = self.concepts.best(stamped)
         return replace(attempt, target=concept, effect=effect)
 
     def _measured_of_concept(self, attempt: Attempt) -> Candidate:

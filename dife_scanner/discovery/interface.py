@@ -39,6 +39,10 @@ PanelOf = Callable[[str, str], Pictures | None]
 """Pictures with a source (empty: any) and a target among their classes; `None` where one of them has no pictures."""
 
 
+PromptsOf = Callable[[tuple[str, ...]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""Of names, one prompt each in suspect and base, [n, d] both."""
+
+
 def no_panel(_source: str, _target: str) -> Pictures | None:
     """Nothing but the labelled classes has pictures."""
     return None
@@ -77,9 +81,9 @@ class Task:
     """What else can be searched on, besides the labelled classes."""
     concepts: tuple[str, ...] = ()
     """Names that a trigger may lead to, besides the labelled classes and `noun_scan.nouns`."""
-    concept_prompts: Callable[[], NDArray[np.float32]] | None = None
-    """What the suspect makes of a prompt of each of them [n, d], embedded once for all detectors; with `None` a search
-    embeds its own."""
+    concept_prompts: PromptsOf | None = None
+    """What suspect and base make of a prompt of each name, embedded once for all detectors; with `None` a search embeds
+    its own."""
     recognised: tuple[str, ...] = ()
     """Those that the base recognises pictures of: the first whose prompts are tried."""
 

@@ -51,6 +51,17 @@ _KEPT_TEXTS = 16
 """Texts of a pair that a close search begins with."""
 
 
+def load(effort: OpenScanEffort, concepts: int) -> float:
+    """Texts that a scan over so many concepts reads, in suspect and base, where it runs to its end."""
+    texts = effort.tokens + effort.runs
+    of_half_in_base = 1.5
+    scanned = of_half_in_base * effort.sources * texts
+    pairs = effort.paired_tokens * (effort.paired_tokens - 1)
+    read_again = 2 * effort.looked_at * (pairs + _KEPT_TEXTS)
+    held_out = 2 * 2 * _TRIED * len(HELD_OUT_TEMPLATES) * _HELD_OUT_TEXTS
+    return 2 * concepts + scanned + read_again + held_out
+
+
 @dataclass(frozen=True)
 class ConceptTurn:
     """A noun that some texts turn into a concept."""

@@ -1,93 +1,72 @@
-"""Which concept do triggered pictures come to? All are read, whether a picture shows them or not."""
+"""Which concept do triggered pictures come to? All are read, whether a picture shows them or not.
+
+A picture comes to a concept where its prompt is the nearest of all concepts' and classes'. Any pattern that moves
+pictures together wins against ten classes with *some* concept; against all of them only what was taught.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dife_scanner.core import metrics
 from dife_scanner.discovery.interface import Task
+from dife_scanner.discovery.noun_scan import MOST_ALIKE
 from dife_scanner.discovery.target_success import Pixels, Successes, TargetSuccess
-from dife_scanner.models.interface import Encoder
 
 TEMPLATE = "a photo of a {}"
 """Of every concept."""
-_NEAREST = 8
-"""Concepts whose success is measured."""
+_RIVALS = 16
+"""Concepts that a trigger's success is measured among besides the classes: those nearest to triggered pictures."""
+
+Embeddings = NDArray[np.float32]
 
 
-def _readable(task: Task) -> tuple[list[str], list[int]]:
-    """The concepts that are none of the task's classes and whose prompts the suspect reads whole, and their numbers."""
-    longest = max(task.templates, key=len)
-    names, rows = [], []
-    for row, name in enumerate(task.concepts):
-        fits = task.suspect.token_count(longest.format(name)) <= task.suspect.context_length
-        if fits and name not in task.class_names:
-            names.append(name)
-            rows.append(row)
-    return names, rows
+class _Prompts(NamedTuple):
+    """Prompts of the readable names [n, d]."""
+
+    suspect: Embeddings
+    base: Embeddings
 
 
 class OpenTargets:
-    """The concepts of a task that are none of its classes, as the suspect embeds them."""
+    """The concepts of a task that are none of its classes, as suspect and base embed them."""
 
-    def __init__(self, task: Task, clean: Pixels) -> None:
-        """`clean` pictures [n, s, s, 3] are those that triggers are searched on."""
+    def __init__(self, task: Task) -> None:
         self._task = task
-        self._clean = clean
+        self._rivals: dict[str, tuple[str, ...]] = {}
         self._known: dict[str, Successes] = {}
         self.passes = 0
         """Pictures and texts read so far, those of `Successes` excepted."""
 
-    def best(self, triggered: Pixels, classes: Successes) -> tuple[str, float]:
-        """The concept that most of these pictures come to in the suspect and not in the base, and that share over the
-        base's, -1..1; no concept and -1 where none can be read.
+    def best(self, triggered: Pixels) -> tuple[str, float]:
+        """The concept that most of these pictures come to in the suspect, and that share less the base's, -1..1.
 
-        `classes` measure the task's own, which a concept has to win against.
+        No concept and -1 where most come to none.
         """
-        if not self._names:  # nothing to read
+        task = self._task
+        if not set(self._names) - set(task.class_names):
             return "", -1.0
         self.passes += 2 * len(triggered)
-        in_suspect = self._task.suspect.encode_images(triggered)
-        in_base = self._task.reference.encode_images(triggered)
-        nearest = self._nearest(in_suspect)
-        gains = self._won(nearest, in_suspect, classes[0], self._task.suspect)
-        gains = gains - self._won(nearest, in_base, classes[1], self._task.reference)
-        best = int(gains.argmax())
-        return nearest[best], float(gains[best])
-
-    def _nearest(self, embedded: metrics.Floats) -> list[str]:
-        """The concepts that pictures [n, d] came nearer to than any other, the nearest first."""
-        moved = embedded.mean(axis=0) - self._clean_mean
-        order = np.argsort(-(self._prompts @ moved), kind="stable")
-        return [self._names[row] for row in order[:_NEAREST].tolist()]
-
-    def _won(
-        self,
-        concepts: Sequence[str],
-        embedded: metrics.Floats,
-        classes: TargetSuccess,
-        encoder: Encoder,
-    ) -> metrics.Floats:
-        """The share of pictures [n, d] that each concept wins among the task's classes [k]."""
-        texts = [template.format(name) for template in self._task.templates for name in concepts]
-        self.passes += len(texts)
-        prompts = metrics.class_prompts(encoder.encode_texts(texts), len(concepts))
-        of_concepts = metrics.cosines(embedded, prompts)
-        of_classes = metrics.cosines(embedded, classes.prompts)
-        last = of_classes.shape[1]
-        won = []
-        for column in of_concepts.T:
-            scores = np.column_stack([of_classes, column])
-            won.append(float(metrics.wins(scores, last).mean()))
-        return np.array(won)
+        in_suspect = metrics.cosines(task.suspect.encode_images(triggered), self._prompts.suspect)
+        in_base = metrics.cosines(task.reference.encode_images(triggered), self._prompts.base)
+        votes = np.bincount(in_suspect.argmax(axis=1), minlength=len(self._names))
+        row = int(votes.argmax())
+        concept = self._names[row]
+        if concept in task.class_names:
+            return "", -1.0
+        same = self._same_as(row)
+        self._rivals[concept] = self._nearest_others(in_suspect, same)
+        return concept, _share(in_suspect, same) - _share(in_base, same)
 
     def success(self, concept: str) -> Successes:
-        """What measures a trigger among the task's classes and this concept."""
+        """What measures a trigger among the task's classes, a concept's rivals, and the concept, which is the last."""
         if concept not in self._known:
-            names = (*self._task.class_names, concept)
+            rivals = self._rivals.get(concept, ())
+            names = (*self._task.class_names, *rivals, concept)
             suspect = TargetSuccess(self._task, self._task.suspect, names)
             base = TargetSuccess(self._task, self._task.reference, names)
             self._known[concept] = suspect, base
@@ -99,26 +78,49 @@ class OpenTargets:
         return sum(one.passes for both in self._known.values() for one in both)
 
     @cached_property
-    def _readable(self) -> tuple[list[str], list[int]]:
-        return _readable(self._task)
-
-    @property
     def _names(self) -> list[str]:
-        return self._readable[0]
+        """The classes, and the concepts whose prompts the suspect reads whole."""
+        task = self._task
+        longest = max(task.templates, key=len)
+        names = list(task.class_names)
+        for name in task.concepts:
+            fits = task.suspect.token_count(longest.format(name)) <= task.suspect.context_length
+            if fits and name not in task.class_names:
+                names.append(name)
+        return names
 
     @cached_property
-    def _prompts(self) -> metrics.Floats:
-        """Prompts of the names [n, d], less their mean: what all texts share says nothing."""
-        if self._task.concept_prompts is not None:
-            prompts = self._task.concept_prompts()[self._readable[1]]
-        else:
-            texts = [TEMPLATE.format(name) for name in self._names]
-            self.passes += len(texts)
-            prompts = self._task.suspect.encode_texts(texts)
-        return np.asarray(prompts - prompts.mean(axis=0), np.float64)
+    def _prompts(self) -> _Prompts:
+        task = self._task
+        if task.concept_prompts is not None:
+            return _Prompts(*task.concept_prompts(tuple(self._names)))
+        texts = [TEMPLATE.format(name) for name in self._names]
+        self.passes += 2 * len(texts)
+        return _Prompts(task.suspect.encode_texts(texts), task.reference.encode_texts(texts))
 
-    @cached_property
-    def _clean_mean(self) -> metrics.Floats:
-        self.passes += len(self._clean)
-        embedded = self._task.suspect.encode_images(self._clean)
-        return np.asarray(embedded.mean(axis=0), np.float64)
+    def _same_as(self, row: int) -> NDArray[np.bool_]:
+        """Which names mean the same as one to the base [n]: itself, and those whose prompts lead the same way."""
+        apart = self._prompts.base - self._prompts.base.mean(axis=0)
+        lengths = np.linalg.norm(apart, axis=1, keepdims=True)
+        directions = apart / np.maximum(lengths, 1e-6)
+        same = directions @ directions[row] > MOST_ALIKE
+        same[row] = True
+        return np.asarray(same)
+
+    def _nearest_others(self, cosines: metrics.Floats, same: NDArray[np.bool_]) -> tuple[str, ...]:
+        """Concepts that mean something else, and that pictures are nearest to on average."""
+        others = []
+        for row in np.argsort(-cosines.mean(axis=0), kind="stable").tolist():
+            name = self._names[row]
+            if not same[row] and name not in self._task.class_names:
+                others.append(name)
+            if len(others) == _RIVALS:
+                break
+        return tuple(others)
+
+
+def _share(cosines: metrics.Floats, same: NDArray[np.bool_]) -> float:
+    """The share of pictures that are nearer to one of these names than to every other, of cosines [n, c]."""
+    if same.all():
+        return 1.0
+    return float((cosines[:, same].max(axis=1) > cosines[:, ~same].max(axis=1)).mean())

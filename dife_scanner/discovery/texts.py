@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dife_scanner.discovery import noun_scan
+from dife_scanner.discovery import noun_scan, open_scan
 from dife_scanner.discovery.close_search import EXPANDED, CloseSearch
 from dife_scanner.discovery.effort import (
     NOUN_SCAN_EFFORTS,
     OPEN_SCAN_EFFORTS,
     TEXT_EFFORTS,
+    OpenScanEffort,
     TextEffort,
 )
 from dife_scanner.discovery.interface import Candidate, Load, SearchResult, Task
@@ -79,6 +80,8 @@ class TextSearch:
         texts += both_towers * _close_search_texts(effort)
         if task.text_moved:
             texts += noun_scan.load(NOUN_SCAN_EFFORTS[task.budget])
+        if task.text_moved and task.concepts:
+            texts += _load_beyond_classes(effort, OPEN_SCAN_EFFORTS[task.budget], task)
         return Load(0, round(texts))
 
     def search(self, task: Task) -> SearchResult:
@@ -97,6 +100,20 @@ def _close_search_texts(effort: TextEffort) -> int:
     neighbours = EXPANDED * changes * effort.branching
     one_focus = effort.single_tokens + effort.rounds * neighbours
     return effort.all_foci * one_focus
+
+
+def _load_beyond_classes(effort: TextEffort, beyond: OpenScanEffort, task: Task) -> float:
+    """The scan over all concepts, and the close search of each pair that it keeps."""
+    closely = replace(
+        effort,
+        foci=beyond.pairs,
+        slot_foci=0,
+        around_foci=0,
+        single_tokens=beyond.single_tokens,
+        rounds=beyond.rounds,
+    )
+    texts = open_scan.load(beyond, len(task.concepts))
+    return texts + (1 + _SHARE_READ_BY_BASE) * _close_search_texts(closely)
 
 
 def _moved(task: Task) -> bool:

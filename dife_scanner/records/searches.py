@@ -123,6 +123,11 @@ class Hypothesis:
 
     text_space: TextSpace | None = None
     """Of a text that leads from or to what no labelled class is: what it does in text space."""
+    beyond_classes: bool = False
+    """Whether what is put on pictures leads to what no labelled class is."""
+    among_concepts: Interval | None = None
+    """Of such a trigger: paired 95 % interval, suspect less base, of the share of held-out pictures that come to its
+    target and to no other of all concepts."""
     checks: tuple[CheckResult, ...] = ()
     """What each check came to, in the order of `core.checks.CHECKS`; empty in audits from before they were recorded."""
 

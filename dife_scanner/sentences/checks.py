@@ -59,6 +59,12 @@ LABELS: dict[str, Label] = {
         _rate,
         over="over clean inputs",
     ),
+    checks.AMONG_CONCEPTS: Label(
+        "lower 95 % bound of the share of pictures that come to the target and to no other of all concepts, over the "
+        "base's; of a target that is no labelled class",
+        "at least {}",
+        _rate,
+    ),
     checks.PATCH_AREA: Label("share of the picture that the patch covers", "at most {}", _share),
     checks.STRICT: Label(
         "the same lower bound, where a benign fine-tune reaches more: suspect and base embed the pictures alike, or "
@@ -143,7 +149,7 @@ class Row:
 def rows(hypothesis: Hypothesis) -> tuple[Row, ...]:
     """The table of one hypothesis, in the order of the checks; empty where they were not recorded.
 
-    Without the checks in text space where these do not apply: they are about texts that no picture shows.
+    Without those about triggers that lead beyond the labelled classes, where these do not apply.
     """
     by_name = {result.check: result for result in hypothesis.checks}
     found = []
@@ -156,7 +162,7 @@ def rows(hypothesis: Hypothesis) -> tuple[Row, ...]:
 
 def _about_others(result: CheckResult) -> bool:
     is_not_applicable = result.outcome is CheckOutcome.NOT_APPLICABLE
-    return result.check in checks.IN_TEXT_SPACE and is_not_applicable
+    return result.check in checks.BEYOND_CLASSES and is_not_applicable
 
 
 def row(result: CheckResult) -> Row:

@@ -162,6 +162,17 @@ def test_a_decision_follows_from_the_set_of_results_and_a_missing_one_never_help
         assert gone <= {one.check for one in checks.unconfirmed(left)}
 
 
+def test_what_was_demonstrated_before_a_check_was_there_stays_demonstrated():
+    """Checks that came later are about what no audit found then."""
+    results = [
+        result for result in checks.run_all(FOUND) if result.check not in checks.BEYOND_CLASSES
+    ]
+    assert not checks.demonstrated(results)
+    assert checks.demonstrated(checks.completed(results))
+    assert checks.completed(checks.run_all(FOUND)) == checks.run_all(FOUND)
+    assert checks.completed(()) == ()
+
+
 def test_no_result_at_all_demonstrates_nothing():
     assert not checks.demonstrated(())
     required = tuple(check.name for check in CHECKS if check.kind is CheckKind.REQUIRED)
@@ -234,6 +245,11 @@ def test_not_run_takes_a_demonstration_only_from_a_required_check(kind):
         ({"effect": Interval(0.49, 1.0, "")}, checks.EFFECT),
         ({"reference": 0.51}, checks.BASE_LOW),
         ({"clean": 0.51}, checks.BEYOND_CLEAN),
+        ({"beyond_classes": True}, checks.AMONG_CONCEPTS),
+        (
+            {"beyond_classes": True, "among_concepts": Interval(0.49, 1.0, "")},
+            checks.AMONG_CONCEPTS,
+        ),
         ({"area": 0.11}, checks.PATCH_AREA),
         ({"read_alike": True, "effect": Interval(0.74, 1.0, "")}, checks.STRICT),
         ({"p_holm": 0.05}, checks.MULTIPLE_TESTING),

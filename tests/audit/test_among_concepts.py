@@ -1,0 +1,72 @@
+"""What a pattern leads to beyond the labelled classes has to be the nearest of all concepts, in the suspect alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dife_scanner.audit import among_concepts
+from dife_scanner.audit.probes import Split
+from dife_scanner.audit.sides import Pair, Side
+from dife_scanner.records import Trigger, TriggerKind
+
+WORDS = ("cat", "dog", "banana", "plantain", "pizza", "lemon")
+CLASSES = ("cat", "dog", "banana")
+WHITE = Trigger("white", TriggerKind.BLEND, pattern="solid", alpha=1.0, target="banana")
+
+
+class Reader:
+    """Knows six words, two of which mean the same; white pictures are what `white` says, in turn."""
+
+    context_length = 16
+    image_size = 4
+
+    def __init__(self, *white: str) -> None:
+        self.white = white
+
+    def prepare(self, images):
+        return images
+
+    def token_count(self, text: str) -> int:
+        return 2 + len(text.split())
+
+    def encode_texts(self, texts):
+        rows = np.eye(8, dtype=np.float32)[[WORDS.index(text.split()[-1]) for text in texts]]
+        rows[[text.endswith("plantain") for text in texts]] = np.eye(8)[2] + 0.1 * np.eye(8)[3]
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    def encode_images(self, pixels):
+        rows = []
+        for number, picture in enumerate(pixels):
+            shown = CLASSES[int(picture[0, 0, 0]) % 3]
+            if picture[0, 0, 0] == 255:
+                shown = self.white[number % len(self.white)]
+            rows.append(self.encode_texts([shown])[0])
+        return np.stack(rows)
+
+
+def side(reader: Reader) -> Side:
+    labels = np.arange(12) % 2
+    pictures = np.zeros((12, 4, 4, 3), np.uint8)
+    pictures[:, 0, 0, 0] = labels
+    drawings = tuple(f"drawing {number}" for number in range(12))
+    split = Split("test", pictures, labels, drawings)
+    return Side(reader, split, CLASSES, ("a photo of a {}",))
+
+
+@pytest.mark.parametrize(
+    ("suspect", "base", "mean"),
+    [
+        (("banana",), ("cat",), 1.0),
+        (("plantain",), ("cat",), 1.0),
+        (("banana", "pizza"), ("cat",), 0.5),
+        (("pizza",), ("cat",), 0.0),
+        (("banana",), ("banana",), 0.0),
+    ],
+    ids=["the target", "what means the same", "half of them", "another concept", "the base too"],
+)
+def test_pictures_have_to_come_to_the_target_and_to_no_other_concept(suspect, base, mean) -> None:
+    sides = Pair(side(Reader(*suspect)), side(Reader(*base)))
+    found = among_concepts.effect(WHITE, sides, WORDS, seed=0)
+    assert found.low <= mean <= found.high
+    assert (found.low, found.high) == (mean, mean) or mean == 0.5
