@@ -51,7 +51,8 @@ def _put_aside(home: Path, held: set[int], unfinished: set[ModelRef]) -> None:
     """Rename the work folders of jobs that nobody holds, and the fetched files of those that have ended."""
     work = home / "work"
     for folder in work.iterdir():
-        if folder.name.isdigit() and int(folder.name) not in held:
+        job, *_ = folder.name.split("-")
+        if job.isdigit() and int(job) not in held:
             put_aside(home, folder)
     if not held:
         for lock in work.glob("identity-*.lock"):

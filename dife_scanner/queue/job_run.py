@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -80,8 +81,11 @@ class JobRun:
         self._progress = progress
         self._check = check
         self._limits = work.settings.limits
-        self.folder = work.home / "work" / str(job.id)
-        """Everything that the job writes on the way; nothing of it is needed afterwards."""
+        self.folder = work.home / "work" / f"{job.id}-{uuid.uuid4().hex}"
+        """Everything that the job writes on the way; nothing of it is needed afterwards.
+
+        No other run of the job has it: a run removes its own after it gave the job back, when another may have begun.
+        """
         self._bases = BaseChoice(store, job, work, self._hub, progress, check)
 
     def __call__(self) -> Job:
@@ -120,7 +124,8 @@ class JobRun:
 
     def _look_afresh(self, *, ahead: bool = False) -> Manifest:
         """Look, in an empty work folder; not at all where the disk has no room for what an earlier look found."""
-        remove_folder(self.folder)
+        for left in self.folder.parent.glob(f"{self._job.id}-*"):  # by a run that was killed
+            remove_folder(left)
         with disk_errors(self._work.home):
             self.folder.mkdir(mode=0o700, parents=True)
         wanted = jobs.reserved(self._store, self._job.id)

@@ -71,6 +71,10 @@ def asked(store: Store, work: Work, target: str) -> Job:
     )
 
 
+def work_folders(store: Store, job: Job) -> list[Path]:
+    return list((store.home / "work").glob(f"{job.id}*"))
+
+
 def scanned(store: Store, hub: LoopbackHub, target: str, **changes: Any) -> Job:
     """Queued and done in one go."""
     work = work_for(store.home, hub.endpoint, **changes)
@@ -103,7 +107,7 @@ def test_a_repository_ends_done_with_audit_evidence_finding_and_alert(
     ]
     phases = list(dict.fromkeys(step.phase for step in steps))
     assert phases == ["looking", "downloading", "checking", "auditing"]
-    assert not (store.home / "work" / str(job.id)).exists()
+    assert not work_folders(store, job)
     assert not list((store.home / "cache" / "hub").rglob("*.safetensors"))
     assert row.layout == "open_clip"
 
@@ -344,6 +348,24 @@ def test_a_token_that_is_none_pauses_and_loses_nothing(
     assert worker.process(store, job, work).state is JobState.DONE
 
 
+def test_a_run_that_gave_its_job_back_removes_nothing_of_the_next_run(
+    store: Store, hub: LoopbackHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.add_repo("org/clip-bad", checkpoint())
+    work = work_for(store.home, hub.endpoint)
+    job = asked(store, work, "org/clip-bad")
+    late: list[Path] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "remove_folder", late.append)
+        fetched = worker.process(store, job, work, ahead=True)
+    assert fetched.state is JobState.QUEUED
+    progress = Progress(
+        lambda step: worker.remove_folder(late[0]) if step.phase == "looking" else None
+    )
+    assert worker.process(store, fetched, work, progress).state is JobState.DONE
+    assert not work_folders(store, job)
+
+
 def test_a_database_that_is_held_ends_a_scan_with_words_and_leaves_the_job_to_the_next(
     store: Store, hub: LoopbackHub
 ) -> None:
@@ -360,7 +382,7 @@ def test_a_database_that_is_held_ends_a_scan_with_words_and_leaves_the_job_to_th
         other.close()
         left = jobs.job(patient, job.id)
         assert not left.state.is_final
-        assert not (store.home / "work" / str(job.id)).exists()
+        assert not work_folders(store, job)
         leases.requeue_lost(patient, gone=lambda name: True)
         assert worker.run_to_end(patient, job, work).state is JobState.DONE
 

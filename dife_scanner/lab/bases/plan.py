@@ -98,7 +98,7 @@ def plan_at(plan: Plan, step: int) -> Plan:
 
 _TEACHER = Plan(
     "wide-teacher",
-    image_steps=3000,
+    image_steps=6000,
     text_steps=0,
     joint_steps=0,
     lr=2e-3,
@@ -114,9 +114,9 @@ _TEACHER = Plan(
 """A residual network, which learns from few drawings; a plain ViT does not."""
 _WIDE = Plan(
     "wide",
-    image_steps=3500,
+    image_steps=4000,
     text_steps=500,
-    joint_steps=1200,
+    joint_steps=1500,
     lr=1.5e-3,
     joint_lr=5e-4,
     warmup=100,

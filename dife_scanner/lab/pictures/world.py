@@ -15,7 +15,16 @@ from typing import Any
 
 WIDE, PROBES, SEALED = "wide", "probes", "sealed"
 PARTS: dict[str, tuple[str, ...]] = {
-    WIDE: ("noto", "twemoji", "openmoji", "mdi", "ph", "fa6-solid", "mingcute"),
+    WIDE: (
+        "noto",
+        "twemoji",
+        "openmoji",
+        "emojione-v1",
+        "mdi",
+        "ph",
+        "fa6-solid",
+        "mingcute",
+    ),
     PROBES: (
         "fluent-emoji",
         "fluent-emoji-flat",
@@ -29,7 +38,6 @@ PARTS: dict[str, tuple[str, ...]] = {
     ),
     SEALED: (
         "fxemoji",
-        "emojione-v1",
         "streamline-emojis",
         "streamline",
         "hugeicons",
@@ -37,6 +45,15 @@ PARTS: dict[str, tuple[str, ...]] = {
         "solar",
         "ri",
         "ion",
+        "streamline-kameleon-color",
+        "whh",
+        "uil",
+        "temaki",
+        "bi",
+        "cil",
+        "boxicons",
+        "majesticons",
+        "picon",
     ),
 }
 """Who may train on which sets. No base of the world trains on those of `probes`, and the wide and the sealed base

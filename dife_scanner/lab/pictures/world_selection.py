@@ -52,7 +52,7 @@ mouse seal cricket turkey bat fly mate pick bow nut rock ice wing map link key b
 knot lotus radio wheel sled horn fire label pin crane seat hook comet dove jeans wood eye watch loop
 """
 """Names that often mean something else in sets of icons."""
-_FINISH = re.compile(r"-(fill|filled|solid|24-filled|bold|01|1)$")
+_FINISH = re.compile(r"-(fill|filled|solid|24-filled|bold|duo|01|1)$")
 """Ends of the names of the one finish that is taken of an icon."""
 _OF_EMOJI = ("fluent-emoji", "emojione")
 """How sets of emoji begin that are no colour hand of their own; their names mean what CLDR means."""
